@@ -1,5 +1,5 @@
 /**
- * Writes docs/reference/cli.md from the commands themselves: `node scripts/cli-reference.ts`. A unit test compares the two.
+ * Writes docs/reference/cli.md from the commands themselves: `node scripts/cli-reference.ts`. A unit test compares them.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -11,103 +11,108 @@ export const REFERENCE_FILE = fileURLToPath(new URL('../docs/reference/cli.md', 
 
 export const REGENERATE = 'node scripts/cli-reference.ts';
 
-/** Variables that the commands read, each with what it does. Those of the server's configuration are in `.env.example`. */
+/** The variables that the commands read. Those of the server's configuration are in `.env.example`. */
 export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['PORTCULLIS_SERVER', 'default of `--server`'],
   ['PORTCULLIS_NO_BROWSER', 'as `--no-browser`, unless it is empty, `0` or `false`'],
   ['PORTCULLIS_TOKEN_FILE', 'default of `get-token --token-file`'],
   [
     'KUBERNETES_EXEC_INFO',
-    'set by the client: the version of ExecCredential that `get-token` answers in, `v1` or `v1beta1`',
+    'set by the client: the version of ExecCredential that `get-token` prints, `v1` or `v1beta1`',
   ],
-  ['PORTCULLIS_CACHE_DIR', 'where sessions are kept; default: `portcullis` in `XDG_CACHE_HOME`'],
+  ['PORTCULLIS_CACHE_DIR', 'folder of the sessions; default: `portcullis` in `XDG_CACHE_HOME`'],
   ['PORTCULLIS_CONFIG', 'default of `--config`'],
-  ['XDG_CACHE_HOME', 'where caches are kept; default: `~/.cache`'],
+  ['XDG_CACHE_HOME', 'folder of caches; default: `~/.cache`'],
   ['LOCALAPPDATA', 'the same on Windows'],
-  ['KUBECONFIG', 'files that `kubeconfig` reads and writes, as kubectl has it; default: `~/.kube/config`'],
+  ['KUBECONFIG', 'files that `kubeconfig` reads and writes, as kubectl does; default: `~/.kube/config`'],
   [
     'BROWSER',
-    'the browser’s command, or several with `:` between them, tried in turn; `%s` is the address, else it comes last',
+    'command of the browser, or several separated by `:`, tried in turn; the address replaces `%s`, or comes last',
   ],
-  ['SSH_CONNECTION', 'set, and no `DISPLAY`, `WAYLAND_DISPLAY` or `BROWSER`: `login` gives a code to type elsewhere'],
+  [
+    'SSH_CONNECTION',
+    'if set without `DISPLAY`, `WAYLAND_DISPLAY` and `BROWSER`: `login` shows a code to type elsewhere',
+  ],
   ['DISPLAY', 'see `SSH_CONNECTION`'],
   ['WAYLAND_DISPLAY', 'see `SSH_CONNECTION`'],
   ['WSL_DISTRO_NAME', 'set by WSL: the browser of Windows is opened'],
-  ['HTTPS_PROXY', 'proxy to the server, as kubectl takes it; in small letters too'],
-  ['NO_PROXY', 'hosts, suffixes and networks that are reached without a proxy; in small letters too'],
-  ['SSL_CERT_FILE', 'further authorities to trust, PEM'],
+  ['HTTPS_PROXY', 'proxy to the server, as for kubectl; also in lower case'],
+  ['NO_PROXY', 'hosts, suffixes and networks that are reached without a proxy; also in lower case'],
+  ['SSL_CERT_FILE', 'further trusted CAs, PEM'],
   ['SSL_CERT_DIR', 'folders of such files'],
-  ['NODE_EXTRA_CA_CERTS', 'further authorities to trust, PEM'],
+  ['NODE_EXTRA_CA_CERTS', 'further trusted CAs, PEM'],
 ]);
 
 const EXIT_CODES = [
   ['0', 'done'],
   ['1', 'failed'],
   ['2', 'wrong use or configuration'],
-  ['3', 'refused: you may not do this'],
+  ['3', 'rejected: you may not do this'],
 ] as const;
 
 const HEAD = `# The command line
 
 <!-- Written by \`${REGENERATE}\` from the commands themselves. Do not edit. -->
 
-\`portcullis COMMAND --help\` says the same. Installed as \`kubectl-portcullis\`, every command is also \`kubectl portcullis COMMAND\`.
+\`portcullis COMMAND --help\` prints the same. Installed as \`kubectl-portcullis\`, every command is also
+\`kubectl portcullis COMMAND\`.
 
 - Results go to standard output, everything else to standard error.
-- \`--output json\` and \`--output yaml\` are for scripts. Without them a terminal gets tables that fit it, with moments as seen from now; a pipe gets them whole.
-- Each fault says what happened, why, and what to type next. No token is ever shown, with \`--verbose\` neither.
+- \`--output json\` and \`--output yaml\` are for scripts. Without them a terminal gets tables that fit it, with times
+  relative to now; a pipe gets the full values.
+- Each error says what happened, why, and what to type next. No token is ever shown, not even with \`--verbose\`.
 `;
 
 const COMPLETION = `
 ## Completion
 
-Commands, options and values complete with Tab. Values come from what this machine keeps (servers, clusters), never from the network.
+Commands, options and values complete with Tab. Values come from the cache on this machine (servers, clusters), never
+from the network. Set it up once:
 
-| Shell | Once |
-|---|---|
-| bash | \`source <(portcullis completion bash)\` in \`~/.bashrc\` |
-| zsh | \`source <(portcullis completion zsh)\` in \`~/.zshrc\`, after \`compinit\` |
-| fish | \`portcullis completion fish > ~/.config/fish/completions/portcullis.fish\` |
-| \`kubectl portcullis\` | the packages bring \`kubectl_complete-portcullis\`; else \`portcullis completion kubectl\` prints that file, for a folder of \`PATH\` |
+- bash: \`source <(portcullis completion bash)\` in \`~/.bashrc\`
+- zsh: \`source <(portcullis completion zsh)\` in \`~/.zshrc\`, after \`compinit\`
+- fish: \`portcullis completion fish > ~/.config/fish/completions/portcullis.fish\`
+- \`kubectl portcullis\`: the packages contain \`kubectl_complete-portcullis\`; otherwise \`portcullis completion kubectl\`
+  prints that file, for a folder of \`PATH\`
 `;
 
-const WHERE = `\`package\`: what [laptops install](../install-cli.md). \`image\`: the whole program, as \`node src/main.ts COMMAND\` in the image of the gate and as
-\`npx portcullis COMMAND\` in a checkout after \`npm ci\`.
+const WHERE = `*Package*: a command of [the packages for users](../install-cli.md). *Image*: a command of the whole program, run as
+\`node src/main.ts COMMAND\` in the image, and as \`npx portcullis COMMAND\` in a checkout after \`npm ci\`.
 `;
 
 /**
- * The page.
+ * Returns the page.
  * @param program with every command
- * @param laptop with those that the packages hold
+ * @param packaged with the commands that the packages hold
  */
-export function cliReference(program: Command, laptop: Command): string {
+export function cliReference(program: Command, packaged: Command): string {
   const commands = leavesOf(program, []);
-  const packaged = new Set(leavesOf(laptop, []).map(([path]) => path));
-  const where = (path: string): string => (packaged.has(path) ? 'package, image' : 'image');
-  const index = commands.map(
-    ([path, command]) => `| [\`${path}\`](#${anchor(path)}) | ${cell(command.description())} | ${where(path)} |`,
-  );
+  const inPackage = new Set(leavesOf(packaged, []).map(([path]) => path));
+  const list = (entries: readonly Leaf[]): string =>
+    entries
+      .map(([path, command]) => item(`[\`${path}\`](#${anchor(path)}): ${plain(command.description())}`))
+      .join('\n');
   return [
     HEAD,
     '## Exit codes\n',
     table(['Exit code', 'Meaning'], EXIT_CODES),
     '\n## Environment\n',
-    table(
-      ['Variable', 'What it does'],
-      [...VARIABLES].map(([name, words]) => [`\`${name}\``, words]),
-    ),
-    '\nThe server’s own configuration can come from variables too: see `.env.example`.',
+    [...VARIABLES].map(([name, text]) => item(`\`${name}\`: ${text}`)).join('\n'),
+    '\nThe server’s own configuration can also come from variables: see `.env.example`.',
     COMPLETION,
     '## Commands\n',
     WHERE,
-    `| Command | What it does | Where |\n|---|---|---|\n${index.join('\n')}\n`,
+    '### Package and image\n',
+    list(commands.filter(([path]) => inPackage.has(path))),
+    '\n### Image only\n',
+    `${list(commands.filter(([path]) => !inPackage.has(path)))}\n`,
     ...commands.map(([path, command]) => section(path, command)),
   ].join('\n');
 }
 
 type Leaf = readonly [path: string, command: Command];
 
-/** Commands that do something, in the order of the help, hidden ones left out. */
+/** Returns the commands that have an action, in the order of the help, without hidden ones. */
 function leavesOf(command: Command, path: readonly string[]): readonly Leaf[] {
   const visible = command.createHelp().visibleCommands(command);
   return visible.flatMap((one): readonly Leaf[] => {
@@ -129,8 +134,9 @@ function section(path: string, command: Command): string {
     ...command.options.filter(({ hidden }) => !hidden).map((option) => [`\`${option.flags}\``, described(option)]),
   ];
   const usageLine = usage.filter(Boolean).join(' ');
-  const lines = [`## ${path}`, '', sentence(command.description()), '', '```', usageLine, '```'];
-  return [...lines, ...(rows.length === 0 ? [] : ['', table(['Option', 'What it does'], rows)]), ''].join('\n');
+  const lines = [`## ${path}`, '', wrapped(sentence(command.description())), '', '```', usageLine, '```'];
+  const options = rows.map(([name = '', text = '']) => item(text === '' ? name : `${name}: ${plain(text)}`));
+  return [...lines, ...(options.length === 0 ? [] : ['', ...options]), ''].join('\n');
 }
 
 const argumentName = (argument: Argument): string => {
@@ -157,8 +163,26 @@ const table = (headings: readonly string[], rows: readonly (readonly string[])[]
     ...rows.map((row) => `| ${row.map(cell).join(' | ')} |`),
   ].join('\n');
 
-/** \`$KUBECONFIG\` and \`<file>\` are words here, not markup. */
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+const cell = (text: string): string => text.replaceAll('|', '\\|');
+
+const plain = (text: string): string => text.replaceAll('\n', ' ');
+
+const WIDTH = 118;
+
+/** Returns an item of a list. */
+const item = (text: string): string => `- ${wrapped(text, '  ')}`;
+
+/** Breaks a text at blanks into lines of at most `WIDTH` columns. */
+function wrapped(text: string, indent = ''): string {
+  const lines = [''];
+  for (const part of text.split(' ')) {
+    const line = lines.at(-1) ?? '';
+    if (line === '') lines[lines.length - 1] = part;
+    else if (indent.length + line.length + 1 + part.length > WIDTH) lines.push(part);
+    else lines[lines.length - 1] = `${line} ${part}`;
+  }
+  return lines.join(`\n${indent}`);
+}
 
 const anchor = (path: string): string => path.replaceAll(' ', '-');
 

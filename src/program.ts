@@ -24,7 +24,7 @@ const CONFIG_OPTION = [
  */
 export function createProgram(environment: Environment): Command {
   const program = new Command('portcullis')
-    .description('A gate in front of Kubernetes: sign in with your own identity provider, act as yourself.')
+    .description('A proxy in front of Kubernetes: sign in with your own identity provider, act as yourself.')
     .version(`portcullis ${VERSION}`, '--version', 'show the version of this program')
     .showHelpAfterError()
     .exitOverride(exitByUse);
@@ -44,7 +44,7 @@ export function createProgram(environment: Environment): Command {
 function addServerCommands(program: Command, environment: Environment): void {
   program
     .command('serve')
-    .description('run the gate')
+    .description('run the server')
     .option(...CONFIG_OPTION)
     .action(async ({ config }: { config?: string }) => {
       const { serve } = await import('./commands/server-commands.ts');
@@ -53,10 +53,10 @@ function addServerCommands(program: Command, environment: Environment): void {
   const config = program.command('config').description('work with the configuration');
   config
     .command('check')
-    .description('check a configuration: every fault at once, exit 2 where there is one')
+    .description('check a configuration and list every validation error: exit 2 if there is one')
     .option(...CONFIG_OPTION)
-    .option('--claims <file>', 'show who somebody with these claims (a JSON object, - for standard input) would be')
-    .option('--provider <name>', 'whose claims they are: a provider or a workload rule, where there are several')
+    .option('--claims <file>', 'show the user that these claims (a JSON object, - for standard input) would make')
+    .option('--provider <name>', 'provider or workload rule of the claims, where there are several')
     .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))
     .action(async (options: CheckOptions) => {
       const { checkConfig } = await import('./commands/server-commands.ts');
@@ -64,11 +64,9 @@ function addServerCommands(program: Command, environment: Environment): void {
     });
   config
     .command('probe')
-    .description(
-      'ask a live identity provider what will work and what will not, before anybody signs in: exit 1 where a sign-in will not',
-    )
+    .description('check a live identity provider before any user signs in: exit 1 if a sign-in will not work')
     .option(...CONFIG_OPTION)
-    .option('--provider <name>', 'which provider, where there are several')
+    .option('--provider <name>', 'provider to check, where there are several')
     .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))
     .action(async (options: ProbeOptions) => {
       const { probeConfig } = await import('./commands/server-commands.ts');
@@ -79,27 +77,30 @@ function addServerCommands(program: Command, environment: Environment): void {
 
 /** Returns the `audit` group, which also holds the admins' `audit tail`. */
 const auditCommand = (program: Command): Command =>
-  program.commands.find((one) => one.name() === 'audit') ?? program.command('audit').description('look at the record');
+  program.commands.find((one) => one.name() === 'audit') ??
+  program.command('audit').description('read and verify the audit log');
 
 function addAuditQuery(audit: Command): void {
   audit
     .command('query')
-    .description('search files of the record: by person, session, verb, resource, time, refusal')
-    .argument('<file...>', 'files of the record, gzipped or not, in any order; - for standard input')
-    .option('--user <username>', 'of this person')
+    .description('search files of the audit log: by user, session, verb, resource, time, rejection')
+    .argument('<file...>', 'files of the audit log, gzipped or not, in any order; - for standard input')
+    .option('--user <username>', 'of this user')
     .option('--account <account>', 'of this account, PROVIDER/SUBJECT')
     .option('--session <id>', 'of this session')
     .option('--cluster <name>', 'at this cluster')
-    .option('--verb <verb>', 'of this verb, such as get, delete or sign-in')
-    .option('--resource <resource>', 'about this resource, such as secrets, or pods/exec alone')
+    .option('--verb <verb>', 'with this verb, such as get, delete or sign-in')
+    .option('--resource <resource>', 'of this resource, such as secrets, or pods/exec alone')
     .option('--namespace <name>', 'in this namespace')
-    .option('--code <status>', 'answered with this HTTP status')
-    .option('--event <name>', 'events of the gate itself of this name, such as revocation')
-    .option('--refused', 'only what was refused, by the gate or by the cluster')
-    .option('--since <moment>', 'from then on: a time, a day, or how long ago (2026-11-25T14:00:00Z, 2026-11-25, 12h)')
+    .option('--code <status>', 'with this HTTP status')
+    .option('--event <name>', 'events of Portcullis itself with this name, such as revocation')
+    .option('--refused', 'only rejected requests, whether Portcullis or the cluster rejected them')
+    .option('--since <moment>', 'from then on: a time, a day, or an age (2026-11-25T14:00:00Z, 2026-11-25, 12h)')
     .option('--until <moment>', 'before then')
     .addOption(
-      audit.createOption('-o, --output <format>', 'for people, or the lines as they are').choices(['table', 'json']),
+      audit
+        .createOption('-o, --output <format>', 'a table, or the audit events as they are written')
+        .choices(['table', 'json']),
     )
     .action(async (files: string[], options: QueryOptions) => {
       const { auditQuery } = await import('./commands/audit-query.ts');

@@ -1,22 +1,25 @@
 #!/bin/sh
-# The command `portcullis` where there is a POSIX shell and /proc (Linux): answers kubectl from a ready file in a few milliseconds, and starts
-# the full program for everything else. Elsewhere, and whenever anything is not exactly as the full program leaves it, the full program runs:
-# this script says nothing and decides nothing of its own.
+# The command `portcullis` where there is a POSIX shell and /proc (Linux): serves kubectl from a ready file in a few
+# milliseconds, and starts the full program for everything else. Elsewhere, and whenever anything is not exactly as the
+# full program leaves it, the full program runs: this script prints no message and makes no decision of its own.
 #
-# src/cli/plugin/ready-file.ts writes what is read here; test/integration/cli-front.test.ts runs one table of cases through both.
+# src/cli/plugin/ready-file.ts writes the file that is read here; test/integration/cli-front.test.ts runs one table of
+# cases through both.
 #
-# Threat: arguments, environment and cache may come from somebody else. So no eval, no unquoted expansion outside the two places that split on
-# purpose, absolute commands (never those of $PATH), and no data in a place where the shell would read it as a pattern or an option.
+# An attacker may control arguments, environment and cache. So this script has no eval, no unquoted expansion except the
+# two that split on purpose, only absolute commands (never those of $PATH), and no data where the shell would read it as
+# a pattern or an option.
 set -fu +xv
 
-# A bash that is called sh takes functions from the environment; one named like a builtin would stand in for it.
+# A bash that is called sh imports functions from the environment; an attacker's function could replace a builtin.
 unset -f command read true test cd
 
 newline='
 '
 
-# The cached answer, if this is the form that our kubeconfigs have. Returns 1 where the full program is to run; nothing was printed then.
-answer() {
+# Prints the cached credential, if the arguments have the form of our kubeconfigs. Returns 1 where the full program has
+# to run; nothing was printed then.
+serve_cached() {
   case $# in
     5) kind=ready ;;
     7) kind=ready-ca ;;
@@ -24,7 +27,7 @@ answer() {
   esac
   [ "$1" = get-token ] && [ "$2" = --server ] && [ "$4" = --cluster ] || return 1
   [ -z "${PORTCULLIS_TOKEN_FILE-}" ] || return 1
-  # A ready file holds the answer for v1. A client that knows v1beta1 only says so here.
+  # A ready file holds the credential for v1. A client that knows only v1beta1 announces it here.
   case ${KUBERNETES_EXEC_INFO-} in *v1beta1*) return 1 ;; esac
   server=$3 cluster=$5 ca=''
   if [ $kind = ready-ca ]; then
@@ -35,10 +38,10 @@ answer() {
   case $cluster in '' | *[!A-Za-z0-9._-]*) return 1 ;; esac
   parent_start && cache_dir && ready_file || return 1
   private_and_sized || return 1
-  hand_out <"$file"
+  print_credential <"$file"
 }
 
-# Start time of the parent in clock ticks after boot (proc_pid_stat(5), field 22), because process ids come back.
+# Start time of the parent in clock ticks after boot (proc_pid_stat(5), field 22), because process ids are reused.
 parent_start() {
   [ -r "/proc/$PPID/stat" ] && IFS= read -r stat <"/proc/$PPID/stat" || return 1
   # The second field, the program's name, may hold blanks and brackets.
@@ -51,7 +54,7 @@ parent_start() {
   case $ticks in '' | *[!0-9]*) return 1 ;; esac
 }
 
-# As environment.ts finds it. What would have to be normalised first is left to the full program.
+# The folder as environment.ts finds it. A path that needs to be normalised first is left to the full program.
 cache_dir() {
   dir=${PORTCULLIS_CACHE_DIR-}
   if [ -z "$dir" ]; then
@@ -64,7 +67,8 @@ cache_dir() {
   case $dir/ in *//* | */./* | */../* | *"$newline"*) return 1 ;; esac
 }
 
-# The one ready file for this server and cluster; the name of its folder is a hash that a shell cannot make, so it is looked for.
+# The one ready file for this server and cluster. The name of its folder is a hash that a shell cannot compute, so it is
+# searched for.
 ready_file() {
   case $server in *"$newline"*) return 1 ;; esac
   IFS=/
@@ -80,14 +84,15 @@ ready_file() {
   case ${entry##*/} in *[!0-9a-f]*) return 1 ;; esac
 }
 
-# Folders 0700 and files 0600, ours, plain, no links. No builtin tells a mode, so this is one process. The session that the answer is from must be
-# there, and not have been written after it: by an older program, or by hand.
+# Checks for folders 0700 and files 0600, owned by this user, plain, no links. No builtin shows a mode, so this costs
+# one process. The session of the credential must exist, and must not be newer than it: written by an older program, or
+# manually.
 private_and_sized() {
   session=$entry/session.json
   [ -O "$dir" ] && [ -O "$entry" ] && [ -O "$session" ] && [ -O "$file" ] || return 1
   [ ! "$session" -nt "$file" ] || return 1
   list=$(command -p ls -ldn "$dir" "$entry" "$file" "$session" 2>/dev/null) || return 1
-  # In the order of their names, as ls has it; another order would not pass.
+  # In the order of their names, as ls prints them; another order fails the check.
   of_session=${list##*"$newline"}
   list=${list%"$newline"*}
   of_file=${list##*"$newline"}
@@ -107,15 +112,16 @@ private_and_sized() {
   session_size=${5-}
 }
 
-# The ready file on standard input. Ends this process where the answer is good.
-hand_out() {
+# Reads the ready file on standard input. Ends this process where the credential is valid.
+print_credential() {
   IFS= read -r head && IFS= read -r for_server && IFS= read -r for_cluster && IFS= read -r not_before &&
     IFS= read -r fresh_until && IFS= read -r token_id || return 1
   [ "$head" = "portcullis-ready 1 $size $session_size" ] || return 1
   [ "$for_server" = "$server" ] && [ "$for_cluster" = "$cluster" ] || return 1
   case $token_id in '' | *[!A-Za-z0-9_-]*) return 1 ;; esac
   fresh && same_ca || return 1
-  # The same parent asking again for the same token was refused with it. The marker's existence is the note; O_EXCL makes it once.
+  # A parent that asks again for the same token was rejected with it. The existence of the marker records it; O_EXCL
+  # creates it once.
   marker=$entry/served/$token_id/$PPID-$ticks
   [ ! -e "$marker" ] && [ ! -L "$marker" ] && [ -x /bin/cat ] || return 1
   set -C
@@ -123,7 +129,8 @@ hand_out() {
   exec /bin/cat
 }
 
-# Seconds, so up to one second less than what the full program would still hand out. Before NOT-BEFORE the clock was set back.
+# In whole seconds, so up to one second earlier than the full program. A time before NOT-BEFORE means that the clock was
+# set back.
 fresh() {
   now=$(command -p date +%s) || return 1
   for number in "$now" "$not_before" "$fresh_until"; do
@@ -132,12 +139,13 @@ fresh() {
   [ "$now" -ge "$not_before" ] && [ "$now" -lt "$fresh_until" ]
 }
 
-# A session is of one authority: another one under the same path is another entry.
+# A session belongs to one CA: another CA under the same path is another entry.
 same_ca() {
   [ $kind = ready ] || command -p cmp -s "$ca" "$entry/ca.pem"
 }
 
-# The full program, in the place of this process: kubectl stays its parent. It lies beside this script, links followed.
+# Replaces this process by the full program, so that kubectl stays its parent. It is next to this script, with links
+# followed.
 program() {
   self=$0
   case $self in */*) ;; *) self=./$self ;; esac
@@ -157,5 +165,5 @@ program() {
   exec node "$lib/portcullis.cjs" "$@"
 }
 
-answer "$@"
+serve_cached "$@"
 program "$@"

@@ -16,7 +16,7 @@ export function createUserProgram(): Command {
   addUserCommands(program);
   addAdminCommands(program, () => {
     process.stderr.write(
-      'portcullis: unlock --config works on the server’s own shell.\n  Next: run it there, in the container of the gate\n',
+      'portcullis: unlock --config works on the server’s own shell.\n  Next: run it there, in the server’s container\n',
     );
     return Promise.resolve(2);
   });

@@ -85,7 +85,7 @@ export function respondFromCache(args: readonly string[]): boolean {
 
 const TOKEN_FILE = [
   '--token-file <file>',
-  'as a workload, by the token that its issuer left in this file (also PORTCULLIS_TOKEN_FILE); nobody signs in',
+  'as a workload, with the token that its issuer writes to this file (also PORTCULLIS_TOKEN_FILE); no user signs in',
 ] as const;
 
 interface GetTokenOptions extends CommonOptions {
@@ -98,10 +98,13 @@ function addGetToken(program: Command): void {
   addServerCommand(
     program,
     'get-token',
-    'give kubectl a credential (its exec plugin); opens a browser when nobody is signed in',
+    'give kubectl a credential (its exec plugin); opens a browser when no user is signed in',
   )
-    .requiredOption('--cluster <name>', 'cluster that the credential is for')
-    .option('--no-browser', 'never open a browser: fail and say what to type (also PORTCULLIS_NO_BROWSER)')
+    .requiredOption('--cluster <name>', 'cluster of the credential')
+    .option(
+      '--no-browser',
+      'never open a browser: fail, and print the command for a sign-in (also PORTCULLIS_NO_BROWSER)',
+    )
     .option(...TOKEN_FILE)
     .action((options: GetTokenOptions) =>
       run(options, async (context) => {
@@ -133,15 +136,15 @@ function addRenewToken(program: Command): void {
 
 function addSignInCommands(program: Command): void {
   addServerCommand(program, 'login', 'sign in')
-    .option('--provider <name>', 'identity provider to go to')
-    .option('--device', 'by a code that you type into a browser on another machine (over SSH by itself)')
+    .option('--provider <name>', 'identity provider to use')
+    .option('--device', 'by a code that you type into a browser on another machine (default over SSH)')
     .action((options: CommonOptions & { readonly provider?: string; readonly device?: boolean }) =>
       run(options, async (context) => (await import('./commands/sign-in-commands.ts')).login(context, options)),
     );
   addServerCommand(program, 'logout', 'end your session, here and at the server').action((options: CommonOptions) =>
     run(options, async (context) => (await import('./commands/sign-in-commands.ts')).logout(context, options)),
   );
-  addServerCommand(program, 'whoami', 'show who the server thinks you are')
+  addServerCommand(program, 'whoami', 'show your user, groups, session and clusters, as the server sees them')
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions) =>
       run(options, async (context) => (await import('./commands/sign-in-commands.ts')).whoami(context, options)),
@@ -150,10 +153,10 @@ function addSignInCommands(program: Command): void {
 
 function addKubeconfig(program: Command): void {
   addServerCommand(program, 'kubeconfig', 'write contexts for your clusters into your kubeconfig')
-    .option('--print', 'a whole kubeconfig to stdout instead')
-    .option('--dry-run', 'show what would change, and change nothing')
+    .option('--print', 'write a whole kubeconfig to stdout instead')
+    .option('--dry-run', 'show the changes and write nothing')
     .option('--file <file>', 'the kubeconfig (default: as kubectl chooses among $KUBECONFIG, or ~/.kube/config)')
-    .option('--command <command>', 'what kubectl is to run; a wrapper script must `exec`', 'portcullis')
+    .option('--command <command>', 'command that kubectl runs; a wrapper script must `exec`', 'portcullis')
     .option(...TOKEN_FILE)
     .addOption(outputOption(program))
     .action((options: CommonOptions & KubeconfigOptions) =>
@@ -162,15 +165,22 @@ function addKubeconfig(program: Command): void {
 }
 
 function addProxy(program: Command): void {
-  addServerCommand(program, 'proxy', 'serve a cluster on this machine, for clients that cannot present a certificate')
-    .requiredOption('--cluster <name>', 'cluster that is served')
-    .option('--port <number>', 'port of 127.0.0.1 (default: a free one)')
-    .option('--socket <file>', 'a Unix socket instead, in a folder of yours with mode 700; there is no kubeconfig then')
+  addServerCommand(
+    program,
+    'proxy',
+    'serve a cluster on this machine, for clients that cannot present a client certificate',
+  )
+    .requiredOption('--cluster <name>', 'cluster to serve')
+    .option('--port <number>', 'port on 127.0.0.1 (default: a free port)')
+    .option('--socket <file>', 'a Unix socket instead, in your own folder with mode 700; no kubeconfig is written then')
     .option(
       '--kubeconfig <file>',
-      'where to write the kubeconfig, a new file that is removed at the end (default: in the cache)',
+      'where to write the kubeconfig: a new file, removed at the end (default: in the cache)',
     )
-    .option('--no-browser', 'never open a browser: fail and say what to type (also PORTCULLIS_NO_BROWSER)')
+    .option(
+      '--no-browser',
+      'never open a browser: fail, and print the command for a sign-in (also PORTCULLIS_NO_BROWSER)',
+    )
     .action((options: CommonOptions & ProxyOptions) =>
       run(options, async (context) => (await import('./commands/proxy-command.ts')).proxy(context, options)),
     );
@@ -196,8 +206,8 @@ export function addServerCommand(program: Command, name: string, description: st
       '--server <url>',
       'public URL of Portcullis (also PORTCULLIS_SERVER; default: the only one you signed in to)',
     )
-    .option('--ca-file <file>', 'authority that vouches for the server, PEM (default: the system’s)')
-    .option('--verbose', 'say each step on stderr');
+    .option('--ca-file <file>', 'CA certificate of the server, PEM (default: the CAs of the system)')
+    .option('--verbose', 'log each step to stderr');
 }
 
 export const outputOption = (program: Command): Option =>

@@ -53,13 +53,13 @@ export function exitCodeOf(error: unknown): 1 | 2 | 3 {
  */
 export function errorMessage(error: unknown): string {
   if (error instanceof AppError) return plainLines(error.message);
-  const what = plainText(error instanceof Error ? error.message : 'unknown fault');
-  return `${what}\n  Next: run it again with --verbose, and give your platform team what it says`;
+  const what = plainText(error instanceof Error ? error.message : 'unknown error');
+  return `${what}\n  Next: run it again with --verbose, and send the output to your platform team`;
 }
 
 /** Returns the code that `docs/troubleshooting.md` can be searched for; for `--verbose`. */
 export function describeErrorCode(error: unknown): string {
-  if (!(error instanceof AppError)) return 'no code: nobody foresaw this fault';
+  if (!(error instanceof AppError)) return 'no code: unexpected error';
   return error.reason === error.code
     ? `code ${error.code}`
     : `code ${error.code}, reason ${plainText(error.reason, 80)}`;

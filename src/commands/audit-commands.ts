@@ -94,7 +94,7 @@ async function keysOf(
   const sources = [folder, file, config?.keys.auditDir].filter((source) => source !== undefined);
   if (sources.length === 0) {
     throw new UsageError(
-      'say by which keys the record is signed: --keys DIR (as keys.auditDir), --public FILE (from: portcullis keys public), or --config FILE whose keys.auditDir is set',
+      'give the keys that signed the audit log: --keys DIR (as keys.auditDir), --public FILE (from: portcullis keys public), or --config FILE whose keys.auditDir is set',
     );
   }
   const loaded = await Promise.all(sources.map(loadAuditPublicKeys));
@@ -113,7 +113,8 @@ async function anchorsOf(
 }
 
 async function anchorsIn(config: Config): Promise<readonly string[]> {
-  if (config.store.kind === 'memory') throw new UsageError('with `store.memory` no anchors are kept outside the gate');
+  if (config.store.kind === 'memory')
+    throw new UsageError('with `store.memory` no anchors are kept outside the server');
   const logger = createLogger({ level: 'error' });
   const store = openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
   try {

@@ -59,11 +59,11 @@ export async function auditQuery(
 /** Every validation error is reported before a file is opened. */
 function questionOf(files: readonly string[], options: QueryOptions, now: number): Result<Question, string> {
   if (files.length > MOST_FILES)
-    return no(`at most ${MOST_FILES} files at once: ask about some of them, or narrow the pattern`);
+    return no(`at most ${MOST_FILES} files at once: give fewer files, or narrow the pattern`);
   const { since, until, refused, output: _output, ...rest } = options;
   if (rest.event !== undefined && !isPortcullisEventName(rest.event)) {
     return no(
-      `--event ${plainText(rest.event, 60)}: the record has no event of this name; docs/reference/audit-events.md lists them`,
+      `--event ${plainText(rest.event, 60)}: the audit log has no event of this name; docs/reference/audit-events.md lists them`,
     );
   }
   const [from, before] = [since, until].map((moment) => (moment === undefined ? undefined : momentOf(moment, now)));
@@ -73,7 +73,7 @@ function questionOf(files: readonly string[], options: QueryOptions, now: number
   ] as const) {
     if (typed !== undefined && read === undefined) {
       return no(
-        `--${name} ${plainText(typed, 60)}: say a time such as 2026-11-25T14:00:00Z, a day such as 2026-11-25, or how long ago, such as 90s, 15m, 12h or 7d`,
+        `--${name} ${plainText(typed, 60)}: give a time such as 2026-11-25T14:00:00Z, a day such as 2026-11-25, or an age such as 90s, 15m, 12h or 7d`,
       );
     }
   }
@@ -124,7 +124,7 @@ function failureMessage({ file, unreadable, firstUnreadable, error }: FileFault)
   const lines =
     unreadable === 0
       ? ''
-      : `${unreadable} line(s) are no event and were left out, the first is line ${firstUnreadable}`;
+      : `${unreadable} line(s) are not audit events and were skipped, the first is line ${firstUnreadable}`;
   const broken = error === undefined ? '' : `could not be read to its end: ${plainText(error, 200)}`;
   return `${name}: ${[lines, broken].filter((part) => part !== '').join('; ')}`;
 }

@@ -53,12 +53,12 @@ export async function readClaims(input: AsyncIterable<Uint8Array | string>): Pro
   for await (const chunk of input) {
     chunks.push(Buffer.from(chunk));
     size += chunk.length;
-    if (size > MAX_BYTES) return no(`larger than ${MAX_BYTES} bytes: no provider’s claims are`);
+    if (size > MAX_BYTES) return no(`larger than ${MAX_BYTES} bytes, which no provider’s claims are`);
   }
   const text = Buffer.concat(chunks).toString('utf8').trim();
   // A token is a credential, which an attacker could read from a file or a shell's history, so it is rejected.
   if (/^[\w-]+\.[\w-]+\.[\w-]*$/.test(text)) {
-    return no('a token, not claims: give its payload alone, which is the middle part decoded (base64url)');
+    return no('a token, not claims: give only its payload, which is the decoded middle part (base64url)');
   }
   try {
     const claims: unknown = JSON.parse(text);
@@ -66,7 +66,9 @@ export async function readClaims(input: AsyncIterable<Uint8Array | string>): Pro
   } catch {
     // The parser's message quotes the text that it could not read.
   }
-  return no('no JSON object of claims, such as {"sub": "4711", "email": "alice@example.com", "email_verified": true}');
+  return no(
+    'not a JSON object of claims, such as {"sub": "4711", "email": "alice@example.com", "email_verified": true}',
+  );
 }
 
 /**
@@ -81,7 +83,7 @@ export function judgeClaims(config: Config, name: string | undefined, claims: Cl
   const rule = config.workload.findIndex((each) => each.name === wanted);
   if (rule !== -1) return ok(workloadVerdict(config, rule, claims));
   const names = [...config.providers, ...config.workload].map((each) => each.name).join(', ');
-  return no(name === undefined ? `say --provider, one of: ${names}` : `--provider must be one of: ${names}`);
+  return no(name === undefined ? `give --provider, one of: ${names}` : `--provider must be one of: ${names}`);
 }
 
 function userVerdict(config: Config, index: number, claims: Claims): ClaimsVerdict {
@@ -89,13 +91,13 @@ function userVerdict(config: Config, index: number, claims: Claims): ClaimsVerdi
   const base = `providers[${index}]`;
   const verdict = { provider: provider.name, type: provider.type, notes: notesOf(provider, claims) };
   const subject = subjectOf(provider, base, claims);
-  if (!subject.ok) return { ...verdict, allowed: false, refusal: subject.reason };
+  if (!subject.ok) return rejected(verdict, subject.reason);
   const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
   // The configuration has compiled it before, so a failure here is a defect of this program.
   if (!mapping.ok) throw new Error(`${base}: ${JSON.stringify(mapping.reason)}`);
   const account = accountOf(provider.name, subject.value);
   const mapped = mapClaims(mapping.value, claims, account);
-  if (!mapped.ok) return { ...verdict, allowed: false, refusal: at(base, mapped.reason) };
+  if (!mapped.ok) return rejected(verdict, at(base, mapped.reason));
   return { ...verdict, allowed: true, account, identity: mapped.value, ...rightsOf(config, account, mapped.value) };
 }
 
@@ -104,11 +106,11 @@ function workloadVerdict(config: Config, index: number, claims: Claims): ClaimsV
   const base = `workload[${index}]`;
   const verdict = { provider: rule.name, type: 'workload', notes: [WORKLOAD_NOTE] };
   const subject = named(claims, 'sub');
-  if (!subject.ok) return { ...verdict, allowed: false, refusal: subject.reason };
+  if (!subject.ok) return rejected(verdict, subject.reason);
   const issuer = claims['iss'];
   if (issuer !== undefined && issuer !== rule.issuer) {
-    const message = 'The token is of another issuer than this rule is for.';
-    return { ...verdict, allowed: false, refusal: { reason: 'issuer_unknown', place: `${base}.issuer`, message } };
+    const message = 'The token is from another issuer than the one of this rule.';
+    return rejected(verdict, { reason: 'issuer_unknown', place: `${base}.issuer`, message });
   }
   const [ready] = readyRules([rule], config.limits.groups, () => () => Promise.reject(new Error('no key is needed')));
   const account = accountOf(rule.name, subject.value);
@@ -117,11 +119,19 @@ function workloadVerdict(config: Config, index: number, claims: Claims): ClaimsV
     return { ...verdict, allowed: true, account, identity: mapped.value, ...rightsOf(config, account, mapped.value) };
   }
   const { place } = mapped.reason;
-  const refusal = at(base, { ...mapped.reason, place: place === 'rules[0]' ? 'match' : place });
-  return { ...verdict, allowed: false, refusal };
+  return rejected(verdict, at(base, { ...mapped.reason, place: place === 'rules[0]' ? 'match' : place }));
 }
 
-const at = (base: string, refusal: IdentityRejection): Rejection => ({ ...refusal, place: `${base}.${refusal.place}` });
+/** The key is the one of the output for scripts. */
+const rejected = (
+  verdict: Pick<ClaimsVerdict, 'provider' | 'type' | 'notes'>,
+  rejection: Rejection,
+): ClaimsVerdict => ({ ...verdict, allowed: false, refusal: rejection });
+
+const at = (base: string, rejection: IdentityRejection): Rejection => ({
+  ...rejection,
+  place: `${base}.${rejection.place}`,
+});
 
 /** Finds the subject as a sign-in of this type does. */
 function subjectOf(provider: ProviderConfig, base: string, claims: Claims): Result<string, Rejection> {
@@ -129,7 +139,7 @@ function subjectOf(provider: ProviderConfig, base: string, claims: Claims): Resu
   if (type === 'github') {
     const { id } = claims;
     if (Number.isSafeInteger(id) && Number(id) > 0) return ok(String(id));
-    const message = 'GitHub’s API always says the numeric id of an account.';
+    const message = 'GitHub’s API always returns the numeric id of an account.';
     return no({ reason: 'subject_missing', place: 'claims.id', message });
   }
   if (type === 'entra') {
@@ -165,15 +175,15 @@ function rightsOf(config: Config, account: Account, identity: Identity) {
 }
 
 const WORKLOAD_NOTE =
-  'An exchange also verifies the signature, the audience, the times and jti. Of several rules of one issuer the first whose match is true counts.';
+  'An exchange also verifies the signature, the audience, the times and jti. Of several rules of one issuer, the first with a true match counts.';
 
 /** Returns notes about what only the network can tell. */
 function notesOf(provider: ProviderConfig, claims: Claims): readonly string[] {
   const { type, groupsAs = 'id' } = provider;
-  const verified = 'A sign-in also verifies the ID token, and adds what the UserInfo endpoint says.';
+  const verified = 'A sign-in also verifies the ID token, and adds the claims of the UserInfo endpoint.';
   if (type === 'github') {
     return [
-      'A sign-in reads these claims from GitHub’s API, of the configured organizations only, and refuses who is in none of them.',
+      'A sign-in reads these claims from GitHub’s API, of the configured organizations only, and rejects a user who is in none of them.',
     ];
   }
   // Nothing that is requested at a re-check changes when an account is disabled there, unless the provider rejects
@@ -182,11 +192,11 @@ function notesOf(provider: ProviderConfig, claims: Claims): readonly string[] {
   if (type === 'oidc' && hasNoRule) return [verified, `No rule is set. ${DISABLE_ONE}`];
   if (!readsGroups(provider)) return [verified];
   if (type === 'google' && provider.serviceAccountFile !== undefined) {
-    return [verified, 'A sign-in asks the Directory API for claims.groups; here they are what the file says.'];
+    return [verified, 'A sign-in reads claims.groups from the Directory API; here they come from the file.'];
   }
   const overage = claims['_claim_names'] !== undefined || claims['hasgroups'] === true;
   if (type === 'entra' && (groupsAs === 'name' || overage)) {
-    return [verified, 'A sign-in asks Microsoft Graph for claims.groups; here they are what the file says.'];
+    return [verified, 'A sign-in reads claims.groups from Microsoft Graph; here they come from the file.'];
   }
   return [verified];
 }
@@ -202,7 +212,7 @@ export function formatVerdict(verdict: ClaimsVerdict): string {
     ),
   );
   return [
-    `${head}: ${verdict.allowed ? 'let in' : 'refused'}`,
+    `${head}: ${verdict.allowed ? 'allowed' : 'rejected'}`,
     ...lines,
     ...verdict.notes.map((note) => `note: ${note}`),
   ].join('\n');
@@ -222,9 +232,9 @@ const allowedRows = (verdict: ClaimsVerdict & { readonly allowed: true }): reado
   ['role', [verdict.role]],
 ];
 
-const rejectedRows = ({ reason, place, message, fault }: Rejection): readonly Row[] => [
+const rejectedRows = ({ reason, place, message, fault: error }: Rejection): readonly Row[] => [
   ['by', [place]],
   ['reason', [reason]],
   ['message', [message]],
-  ...(fault === undefined ? [] : [['fault', [fault]] as const]),
+  ...(error === undefined ? [] : [['error', [error]] as const]),
 ];

@@ -32,7 +32,7 @@ export async function generate(dir: string): Promise<number> {
     await generateKeys(directories);
     const { signingDir, sealingDir, auditDir } = directories;
     print(
-      `made a signing key in ${signingDir}, a sealing key in ${sealingDir} and a key for the record in ${auditDir}`,
+      `made a signing key in ${signingDir}, a sealing key in ${sealingDir} and a key for the audit log in ${auditDir}`,
     );
   });
 }
@@ -53,11 +53,11 @@ export async function rotate(options: RotateOptions, environment: Environment): 
   const { dir, retireAfter, kubernetesSecret } = options;
   const seconds = retireAfter === undefined ? undefined : parseDuration(retireAfter);
   if (retireAfter !== undefined && (seconds === undefined || seconds < SOONEST)) {
-    return wrongUse('--retire-after takes a duration from 1h on, such as 168h');
+    return wrongUse('--retire-after needs a duration of at least 1h, such as 168h');
   }
   const secrets = kubernetesSecret === undefined ? undefined : parseSecretsName(kubernetesSecret);
   if (kubernetesSecret !== undefined && secrets === undefined) {
-    return wrongUse('--kubernetes-secret takes NAMESPACE/NAME, such as gate/portcullis');
+    return wrongUse('--kubernetes-secret needs NAMESPACE/NAME, such as portcullis/portcullis');
   }
   const now = Math.floor(Date.now() / 1000);
   const times = { now, ...(seconds === undefined ? {} : { retireAfter: seconds }) };
@@ -67,14 +67,14 @@ export async function rotate(options: RotateOptions, environment: Environment): 
       const rotated = await rotateSecrets(inClusterApi(environment), secrets, times);
       for (const one of rotated) printRotation(one, `${one.secret}: `);
     }
-    print('Replicas take the new keys when they see them, and sign and seal by them ten minutes from now.');
+    print('Replicas load the new keys when they see them, and sign and encrypt with them in ten minutes.');
   });
 }
 
 function printRotation({ made, retired, removed }: Omit<KeyRotation, 'files'>, where = ''): void {
   for (const file of made) print(`${where}made ${file}`);
-  for (const file of retired) print(`${where}retired ${file}: it verifies, and signs no more`);
-  for (const file of removed) print(`${where}removed ${file}: another one has been in its place for long enough`);
+  for (const file of retired) print(`${where}retired ${file}: it still verifies, and no longer signs`);
+  for (const file of removed) print(`${where}removed ${file}: it was replaced long enough ago`);
 }
 
 function wrongUse(message: string): number {

@@ -73,7 +73,7 @@ async function rotateSecret(
       throw requestFailure(before === undefined ? 'create' : 'update', `${namespace}/${secret}`, written.status);
     }
   }
-  throw new Error(`the Secret ${namespace}/${secret} was changed by somebody else each time; run this again`);
+  throw new Error(`the Secret ${namespace}/${secret} was changed by another client each time; run the command again`);
 }
 
 const fresh = (namespace: string, name: string, files: ReadonlyMap<string, string>): object => ({
@@ -100,5 +100,5 @@ const encoded = (files: ReadonlyMap<string, string>): Readonly<Record<string, st
 
 function requestFailure(verb: string, secret: string, status: number): Error {
   const hint = status === 401 || status === 403 ? `: the service account may not ${verb} it` : '';
-  return new Error(`${verb} of the Secret ${secret} was answered with ${status}${hint}`);
+  return new Error(`${verb} of the Secret ${secret} returned ${status}${hint}`);
 }

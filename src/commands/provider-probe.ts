@@ -19,7 +19,7 @@ export async function probe(config: Config, name: string | undefined): Promise<R
   const provider = config.providers.find((each) => each.name === wanted);
   if (provider === undefined) {
     const names = config.providers.map((each) => each.name).join(', ');
-    return no(name === undefined ? `say --provider, one of: ${names}` : `--provider must be one of: ${names}`);
+    return no(name === undefined ? `give --provider, one of: ${names}` : `--provider must be one of: ${names}`);
   }
   // The table holds what a sign-in would log about the provider.
   const parts = providerParts(config, provider, {
@@ -52,7 +52,7 @@ export const probeJson = (report: ProbeReport): string => plainJson(report);
 const RESULTS: Readonly<Record<ProbeOutcome, string>> = {
   works: 'works',
   fails: 'will not work',
-  unknown: 'cannot be told',
+  unknown: 'unknown',
 };
 
 const resultOf = ({ outcome, needed }: ProbeRow): string =>
@@ -71,6 +71,6 @@ export function formatReport({ provider, type, issuer, rows, register }: ProbeRe
     'Register at the provider',
     ...register.map(({ what, address }) => `  ${what.padEnd(26)}${address}`),
     '',
-    `${count('works')} work, ${count('fails')} will not, ${count('unknown')} cannot be told before a sign-in.`,
+    `${count('works')} work, ${count('fails')} will not, ${count('unknown')} are unknown before a sign-in.`,
   ].join('\n');
 }

@@ -85,12 +85,12 @@ export async function checkConfig(options: CheckOptions, env: Environment): Prom
   if (options.claims !== undefined) return checkClaims(config, { ...options, claims: options.claims });
   if (options.provider !== undefined) {
     console.error(
-      '--provider says whose claims they are: it goes with --claims FILE. To ask the provider itself: portcullis config probe',
+      '--provider names the provider of the claims and needs --claims FILE. To check the provider itself: portcullis config probe',
     );
     return MISCONFIGURED;
   }
   const facts = { providers: config.providers.length, clusters: config.clusters.length, store: config.store.kind };
-  const message = `good: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}`;
+  const message = `valid: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}`;
   console.log(options.output === 'json' ? plainJson(facts) : message);
   return 0;
 }
@@ -152,14 +152,14 @@ export async function unlockOnServer(options: UnlockOnServer, env: Environment):
     return MISCONFIGURED;
   }
   if ((account === undefined) === (all === undefined) || account?.includes('/') === false) {
-    console.error('say which account to unlock, as PROVIDER/SUBJECT, or --all');
+    console.error('give the account to unlock, as PROVIDER/SUBJECT, or --all');
     return MISCONFIGURED;
   }
   const loaded = await load(options.config, env);
   if (loaded === undefined) return MISCONFIGURED;
   const { config } = loaded;
   if (config.store.kind === 'memory') {
-    console.error('with `store.memory` locks live in the server itself: restart it, and they are gone');
+    console.error('with `store.memory` the locks are in the server itself: restart it to remove them');
     return MISCONFIGURED;
   }
   try {
@@ -199,8 +199,8 @@ async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockO
   }
   // Through `kubectl exec` standard output is this terminal, which nothing collects.
   if (config.audit.sinks.every(({ type }) => type === 'stdout'))
-    console.error('the record of this is on standard output here, and nowhere else: keep it');
-  if (lost > 0) console.error(`the record could not be written: ${lost} line(s) of it are lost`);
+    console.error('the audit event is only on this standard output: keep it');
+  if (lost > 0) console.error(`the audit log could not be written: ${lost} event(s) are lost`);
   return lost === 0 && (removed > 0 || all === true) ? 0 : FAILED;
 }
 

@@ -6,10 +6,10 @@ import type { Environment } from './server-commands.ts';
 
 export function addKeyCommands(program: Command, environment: Environment): void {
   const keys = program.command('keys').description("work with the server's keys");
-  const dir = ['--dir <dir>', 'folder of all; `signing`, `sealing` and `audit` are below it', 'keys'] as const;
+  const dir = ['--dir <dir>', 'folder with the subfolders `signing`, `sealing` and `audit`', 'keys'] as const;
   keys
     .command('generate')
-    .description('make a signing key, a sealing key and a key for the audit record where there are none')
+    .description('create a signing key, a sealing key and a key for the audit log where there are none')
     .option(...dir)
     .action(async (options: { dir: string }) => {
       const { generate } = await import('./key-commands.ts');
@@ -18,13 +18,13 @@ export function addKeyCommands(program: Command, environment: Environment): void
   keys
     .command('rotate')
     .description(
-      'make one more key of each kind, used in ten minutes; retire the record’s keys that were replaced before',
+      'create one more key of each kind, used in ten minutes; retire the keys of the audit log that were replaced before',
     )
     .option(...dir)
-    .option('--retire-after <duration>', 'take away keys in whose place another one has signed or sealed for so long')
+    .option('--retire-after <duration>', 'remove keys that were replaced this long ago')
     .option(
       '--kubernetes-secret <namespace/name>',
-      'in a pod: rotate the Secrets NAME-signing-keys, NAME-sealing-keys and NAME-audit-keys in place of a folder',
+      'in a pod: rotate the Secrets NAME-signing-keys, NAME-sealing-keys and NAME-audit-keys instead of a folder',
     )
     .action(async (options: RotateOptions) => {
       const { rotate } = await import('./key-commands.ts');
@@ -32,7 +32,7 @@ export function addKeyCommands(program: Command, environment: Environment): void
     });
   keys
     .command('public')
-    .description('print the public keys by which the audit record is verified, as a JWK Set')
+    .description('print the public keys that verify the audit log, as a JWK Set')
     .option(...dir)
     .action(async (options: { dir: string }) => {
       const { publicKeys } = await import('./key-commands.ts');
@@ -44,15 +44,15 @@ export function addKeyCommands(program: Command, environment: Environment): void
 export function addAuditProof(audit: Command, environment: Environment): void {
   audit
     .command('verify')
-    .description('prove that nobody changed the record: exit 0 where it is proven, 1 where it was tampered with')
+    .description('prove that the audit log was not changed: exit 0 if it is proven, 1 if it was tampered with')
     .argument('<file...>', 'files of one sink, rotated and gzipped ones too, in any order')
     .option('--keys <dir>', 'folder of keys, as keys.auditDir')
     .option('--public <file>', 'public keys, from: portcullis keys public')
-    .option('--anchors <file>', 'anchors that were kept outside, one a line, from: portcullis audit anchors')
-    .option('--config <file>', 'configuration of the gate: its keys, and the anchors in its Redis')
-    .option('--replica <name>', 'these are the files of this replica alone')
-    .option('--sink <sink>', 'these are the files of this sink (its path, or stdout), where their names do not tell')
-    .option('--strict', 'exit 1 as well where something cannot be proven')
+    .option('--anchors <file>', 'anchors that were kept elsewhere, one on each line, from: portcullis audit anchors')
+    .option('--config <file>', 'configuration of the server, for its keys and the anchors in its Redis')
+    .option('--replica <name>', 'the files are of this replica only')
+    .option('--sink <sink>', 'the files are of this sink (its path, or stdout), if their names do not show it')
+    .option('--strict', 'exit 1 also if something cannot be proven')
     .addOption(audit.createOption('-o, --output <format>', 'for scripts').choices(['json']))
     .action(async (files: string[], options: AuditVerifyOptions) => {
       const { verifyAudit } = await import('./audit-commands.ts');
@@ -60,8 +60,8 @@ export function addAuditProof(audit: Command, environment: Environment): void {
     });
   audit
     .command('anchors')
-    .description('print where each chain of the record stands, signed, to be kept outside the gate')
-    .requiredOption('--config <file>', 'configuration of the gate')
+    .description('print the signed position of each chain of the audit log, to be kept outside the server')
+    .requiredOption('--config <file>', 'configuration of the server')
     .action(async ({ config }: { config: string }) => {
       const { listAnchors } = await import('./audit-commands.ts');
       process.exitCode = await listAnchors(config, environment);

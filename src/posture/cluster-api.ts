@@ -24,7 +24,7 @@ export async function openCluster(cli: CliContext, entry: CacheEntry, name: stri
   const { session } = await renew(cli, entry, { audience: clusterAudience(name), accept: () => false });
   const cluster = session.user.clusters.find((one) => one.name === name);
   if (cluster === undefined) {
-    throw cliError('forbidden', `You may not use a cluster ${name}.`, 'portcullis whoami lists your clusters');
+    throw cliError('forbidden', `You may not use the cluster ${name}.`, 'portcullis whoami lists your clusters');
   }
   return { api: { get: (path, accept) => get({ cli, entry, cluster }, path, accept) }, user: session.user };
 }
@@ -42,7 +42,7 @@ async function get(cli: ClusterContext, path: string, accept: string): Promise<H
   const { response } = await getOnce(cli, path, accept, first.used);
   if (response.status !== 401) return response;
   const next = `portcullis login --server ${cli.entry.server.url}`;
-  throw cliError('unauthenticated', `${cli.cluster.name} does not take your session.`, next);
+  throw cliError('unauthenticated', `${cli.cluster.name} rejects your session.`, next);
 }
 
 async function getOnce(

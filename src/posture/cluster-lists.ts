@@ -94,7 +94,7 @@ async function readList(
     from = stringAt(list, 'continue') ?? '';
     if (from === '') return { done: true };
   }
-  return { done: false, expired: false, why: 'the list has no end' };
+  return { done: false, expired: false, why: 'the list does not end' };
 }
 
 /** @param index into `PAGE_SIZES` */
@@ -124,7 +124,7 @@ async function requestPage(
       if (error.reason !== 'answer_too_long') throw error;
     }
   }
-  return { expired: false, why: 'an object of it is too large' };
+  return { expired: false, why: 'one of its objects is too large' };
 }
 
 function pathOf(kind: Kind, from: string, limit: number): string {
@@ -138,11 +138,11 @@ const acceptOf = (kind: Kind): string => (KINDS[kind].metadataOnly ? METADATA : 
 function pageOf(kind: Kind, body: JsonRecord, size: number): Page {
   // A server that does not support this form sends whole Secrets: they are not inspected.
   if (KINDS[kind].metadataOnly && stringAt(body, 'kind') !== 'PartialObjectMetadataList') {
-    return { expired: false, why: 'the server does not send the metadata alone' };
+    return { expired: false, why: 'the server does not send only the metadata' };
   }
   return Array.isArray(body['items']) || body['items'] === null
     ? { body, size }
-    : { expired: false, why: 'the answer is no list' };
+    : { expired: false, why: 'the response is not a list' };
 }
 
 const rejection = ({ status, body }: HttpResponse): Page => ({

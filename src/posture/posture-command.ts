@@ -82,14 +82,10 @@ function nothingReadable(unreadable: ReadonlyMap<Kind, string>): Error {
   return forbidden
     ? cliError(
         'forbidden',
-        'You may read nothing of this cluster that the rules need.',
+        'You may not read anything of this cluster that the rules need.',
         'ask for the right to list: docs/posture.md names the kinds',
       )
-    : cliError(
-        'upstream_unavailable',
-        `Nothing of the cluster can be read: ${reasons.join('; ')}.`,
-        'try again in a moment',
-      );
+    : cliError('upstream_unavailable', `The cluster cannot be read: ${reasons.join('; ')}.`, 'try again in a moment');
 }
 
 /** @throws AppError `bad_request` */
@@ -122,15 +118,19 @@ export function prefixesOf({ username, groups }: Pick<SignedInUser, 'username' |
 function conclude(report: Report, failOn: FailOn): void {
   const verdict = verdictOf(report, failOn);
   if (verdict === 'failed') {
-    const what = `Something of severity ${failOn}${failOn === 'high' ? '' : ' or worse'} was found.`;
-    throw cliError('conflict', what, 'mend it as the report says, or waive it with a reason and a day: --waivers FILE');
+    const what = `There are findings of severity ${failOn}${failOn === 'high' ? '' : ' or worse'}.`;
+    throw cliError(
+      'conflict',
+      what,
+      'fix them as the report shows, or waive them with a reason and a day: --waivers FILE',
+    );
   }
   if (verdict === 'refused') {
-    const what = 'Not every rule could be judged: you may not read all that they need.';
+    const what = 'Not every rule could be evaluated: you may not read everything that they need.';
     throw cliError('forbidden', what, 'ask for the right to list what the report names as not readable');
   }
   if (verdict === 'incomplete') {
-    const what = 'Not every rule could be judged: an option is missing.';
+    const what = 'Not every rule could be evaluated: an option is missing.';
     throw cliError(
       'forbidden',
       what,

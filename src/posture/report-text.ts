@@ -22,7 +22,7 @@ export function reportText(report: Report, reportContext: ReportContext, columns
       ? []
       : [findingsTable(report.findings, columns), fixText(report.findings, reportContext)]),
     ...(report.unjudged.length === 0 ? [] : [unjudgedTable(report, columns)]),
-    ...report.unused.map((one) => `a waiver that nothing needs: ${plainText(`${one.rule} ${one.object}`)}\n`),
+    ...report.unused.map((one) => `unused waiver: ${plainText(`${one.rule} ${one.object}`)}\n`),
     `${summaryLine(report, reportContext)}\n`,
   ];
   return parts.join('\n');
@@ -50,14 +50,16 @@ function fixText(findings: readonly Reported[], { context }: ReportContext): str
     commentLine(finding.evidence),
     ...finding.mend.map(typedLine),
   ]);
-  const first = commentLine(`what mends it, in the context that portcullis kubeconfig writes: ${context}`);
+  const first = commentLine(`fixes, for the context that portcullis kubeconfig writes: ${context}`);
   return `${[first, ...lines].join('\n')}\n`;
 }
 
 /** Never a part of a command: an open quote would take in the next lines, and a shell would run text of an attacker. */
 function typedLine(line: string): string {
   if (Buffer.byteLength(line) <= LONGEST_TYPED && plainText(line, LONGEST_TYPED) === line) return line;
-  return commentLine('a command too long for a line of a terminal: --output json has it, to be run from a file');
+  return commentLine(
+    'the command is too long for one line of a terminal: take it from --output json and run it from a file',
+  );
 }
 
 const STATES: Readonly<Record<UnjudgedState, string>> = {
@@ -68,7 +70,7 @@ const STATES: Readonly<Record<UnjudgedState, string>> = {
 
 const unjudgedTable = ({ unjudged }: Report, columns?: number): string =>
   table(
-    ['RULE', 'NOT JUDGED', 'WHY'],
+    ['RULE', 'NOT EVALUATED', 'WHY'],
     unjudged.map(({ rule, state, why, waiver }) => [
       rule,
       STATES[state],
@@ -100,7 +102,7 @@ function summaryLine(report: Report, { cluster }: ReportContext): string {
     ...(needsOption === 0 ? [] : [`${needsOption} without an option`]),
     ...(notVisible === 0 ? [] : [`${notVisible} not visible`]),
   ];
-  const rules = [`${judged} of ${RULES.length} rules judged`, ...unjudged].join(', ');
+  const rules = [`${judged} of ${RULES.length} rules evaluated`, ...unjudged].join(', ');
   return `${cluster}: ${high} high, ${medium} medium, ${low} low; ${waived} waived; ${rules}`;
 }
 

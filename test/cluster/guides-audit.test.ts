@@ -75,11 +75,11 @@ describe('what the documents tell to do with the records', () => {
     // A reader's jq writes to a terminal, line by line.
     const block = pageBlock('docs/audit-tail.md', 'portcullis audit tail --event');
     const typed = root.open(withValues(block, { 'jq -r': 'jq --unbuffered -r' }));
-    await typed.until(/following the record/);
+    await typed.until(/following the audit log/);
     await root.run('portcullis lock demo/alice --reason INC-4711');
     const refused = alice.open(`portcullis login --server ${instance.urls.web}`);
     await typed.until(/^(?:account_)?locked$/m);
-    expect((await typed.interrupt()).all).toContain('following the record');
+    expect((await typed.interrupt()).all).toContain('following the audit log');
     await refused.interrupt();
     await root.run('portcullis unlock demo/alice --reason INC-4711');
   });

@@ -71,8 +71,8 @@ async function complete(shell: ShellTerminal, typed: string, rest: string): Prom
 
 describe.each(['bash', 'zsh', 'fish'] as const)('in a real %s', (name) => {
   test('commands, options and values complete, those of the cache without a server', async () => {
-    await at.broker.stop();
-    const { web } = at.broker;
+    await at.fakeServer.stop();
+    const { web } = at.fakeServer;
     const shell = await open(name);
     for (const [typed, rest] of [
       ['portcullis who', 'ami'],

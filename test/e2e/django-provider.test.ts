@@ -119,7 +119,7 @@ describe('Django OAuth Toolkit as the provider', () => {
     const log = vi.spyOn(process.stderr, 'write');
     await expect
       .poll(async () => (await getPods(user)).stderr, TOKEN_LIFE)
-      .toMatch(/cannot answer right now \(503\)[^]*you stay signed in/);
+      .toMatch(/is unavailable \(503\)[^]*you stay signed in/);
     const refused = await audited(user, 'refresh-refused');
     const reason = { 'portcullis.dev/provider': 'secret', 'portcullis.dev/reason': 'provider_client_refused' };
     expect(refused[0]).toMatchObject({ user: { username: 'secret:vera' }, annotations: reason });

@@ -9,7 +9,7 @@ import { ageTokens } from '../support/laptop-cache.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
 
 const GET = ['get', 'pod', 'web-1', '--output', 'name'] as const;
-const WAITS = /a sign-in is under way already/;
+const WAITS = /another sign-in is in progress/;
 const OPENED = /opening your browser/;
 const PATIENCE = { timeout: 120_000, interval: 100 };
 
@@ -82,7 +82,7 @@ describe('many kubectls of one person', () => {
     await onlyTabAfter(browser, 0);
     await interrupt(first);
     await expect.poll(() => rest.filter((one) => OPENED.test(one.output())).length, PATIENCE).toBe(1);
-    expect(rest.filter((one) => /the other sign-in was given up; signing in here/.test(one.output()))).toHaveLength(1);
+    expect(rest.filter((one) => /the other sign-in was stopped; signing in here/.test(one.output()))).toHaveLength(1);
     await visitor('alice').visit(await onlyTabAfter(browser, 1));
     await allSucceed(rest);
     expect(await browser.tabs()).toHaveLength(2);

@@ -217,7 +217,7 @@ describe('what happens at the provider', () => {
       expect(got.code, got.all).toBe(0);
       await expect
         .poll(async () => (await getPods(person)).stderr, TOKEN_LIFE)
-        .toMatch(/cannot answer right now \(503\)[^]*you stay signed in/);
+        .toMatch(/is unavailable \(503\)[^]*you stay signed in/);
       expect(await isLive(session.id)).toBe(true);
     } finally {
       vendor.down = false;

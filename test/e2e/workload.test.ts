@@ -222,8 +222,8 @@ describe('get-token with a token file', () => {
       3,
       'No rule here lets this workload in',
     ],
-    ['is two words', async () => 'canary canary', 2, 'does not hold one token'],
-    ['is nothing', async () => '', 2, 'does not hold one token'],
+    ['is two words', async () => 'canary canary', 2, 'does not hold exactly one token'],
+    ['is nothing', async () => '', 2, 'does not hold exactly one token'],
     ['is no token', async () => 'canary', 3, 'is no JWT'],
   ];
   it.each(spoilt)('says so and prints nothing where what it holds %s', async (name, make, code, words) => {

@@ -92,7 +92,7 @@ describe('a command', () => {
   });
   afterEach(() => machine.remove());
 
-  const words = /admins have to prove who they are every 15 minutes: signing in again/;
+  const words = /admins must authenticate every 15 minutes: signing in again/;
 
   test('signs in again, and goes on with what it was asked for', async () => {
     const ended = await machine.run('lock', ALICE, '--reason', 'INC-4712', '--output', 'json');

@@ -97,6 +97,6 @@ describe('a question to the record of a gate', () => {
     expect(missing.stderr).toContain('none.log: could not be read to its end');
     const wrong = await query([instance.files.auditLog, '--since', 'tomorrow']);
     expect([wrong.code, wrong.stdout]).toEqual([2, '']);
-    expect(wrong.stderr).toContain('say a time such as');
+    expect(wrong.stderr).toContain('give a time such as');
   });
 });

@@ -36,7 +36,7 @@ describe('portcullis audit tail', () => {
 
   async function tail(...args: readonly string[]): Promise<Open> {
     const open = root.open(instance.files.command, ['audit', 'tail', ...args]);
-    await open.until(/following the record/);
+    await open.until(/following the audit log/);
     return open;
   }
 
@@ -100,7 +100,7 @@ describe('portcullis audit tail', () => {
     await shown(open, /demo:root {2}list pods/, () => root.kubectl('get', 'pods'));
     await shown(json, LINE, listPods);
     await instance.server.stop();
-    await open.until(/the connection was lost; trying again/);
+    await open.until(/the connection was lost; reconnecting/);
     const loaded = await loadConfig({ file: instance.files.config, env: {} });
     if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
     again = await startServer(loaded.value.config);

@@ -23,12 +23,12 @@ const credentialIn = (ended: Ended): ExecCredential => JSON.parse(ended.stdout);
 
 describe('signing in', () => {
   test('login signs in by the browser and says who you are, without the control characters that a server sent', async () => {
-    const ended = await at.machine.run('login', '--verbose', '--server', at.broker.web);
+    const ended = await at.machine.run('login', '--verbose', '--server', at.fakeServer.web);
     expect(ended).toMatchObject({ code: 0, stdout: '' });
     expect(ended.stderr).toContain('corp:alice');
     expect(ended.stderr).toContain('corp:developers');
-    await expect.poll(() => at.machine.tabs).toMatchObject([{ status: 200, at: `${at.broker.web}/login/done` }]);
-    expect([...at.broker.userAgents]).toEqual([expect.stringMatching(/^portcullis\/\d+\.\d+\.\d+ \(\w+; \w+\)$/)]);
+    await expect.poll(() => at.machine.tabs).toMatchObject([{ status: 200, at: `${at.fakeServer.web}/login/done` }]);
+    expect([...at.fakeServer.userAgents]).toEqual([expect.stringMatching(/^portcullis\/\d+\.\d+\.\d+ \(\w+; \w+\)$/)]);
   });
 
   test('get-token opens the browser when nobody is signed in and prints only an ExecCredential', async () => {
@@ -37,29 +37,29 @@ describe('signing in', () => {
     expect(ended.code).toBe(0);
     const { status, ...head } = credentialIn(ended);
     expect(head).toEqual({ kind: 'ExecCredential', apiVersion: 'client.authentication.k8s.io/v1' });
-    expect(thumbprintOfPem(status.clientCertificateData)).toBe(at.broker.sessions[0]?.thumbprint);
+    expect(thumbprintOfPem(status.clientCertificateData)).toBe(at.fakeServer.sessions[0]?.thumbprint);
     expect(status.clientKeyData).toContain('PRIVATE KEY');
     const told = Date.parse(status.expirationTimestamp);
     expect(told).toBeGreaterThan(before + 200_000);
     expect(told).toBeLessThan(Date.now() + 300_000);
-    expect(at.broker.counts).toMatchObject({ authorizations: 1, redemptions: 1, refreshes: 0 });
+    expect(at.fakeServer.counts).toMatchObject({ authorizations: 1, redemptions: 1, refreshes: 0 });
   });
 
   test('a second command is answered from the cache without asking anybody', async () => {
     await at.login();
-    const before = { ...at.broker.counts };
-    await at.broker.stop();
+    const before = { ...at.fakeServer.counts };
+    await at.fakeServer.stop();
     const ended = await at.getToken();
     expect(ended.code).toBe(0);
-    expect(at.broker.secrets).toContain(credentialIn(ended).status.token);
-    expect(at.broker.counts).toEqual(before);
+    expect(at.fakeServer.secrets).toContain(credentialIn(ended).status.token);
+    expect(at.fakeServer.counts).toEqual(before);
   });
 
   test('a new sign-in makes a new key', async () => {
     await at.login();
     await at.login();
-    const [first, second] = at.broker.sessions;
-    expect(at.broker.sessions).toHaveLength(2);
+    const [first, second] = at.fakeServer.sessions;
+    expect(at.fakeServer.sessions).toHaveLength(2);
     expect(first?.thumbprint).not.toBe(second?.thumbprint);
   });
 
@@ -72,7 +72,7 @@ describe('signing in', () => {
   test('ten programs at once cause one browser tab', async () => {
     const ended = await Promise.all(Array.from({ length: 10 }, () => at.getToken()));
     expect(ended.map((one) => one.code)).toEqual(Array(10).fill(0));
-    expect(at.broker.counts.authorizations).toBe(1);
+    expect(at.fakeServer.counts.authorizations).toBe(1);
     expect(new Set(ended.map((one) => credentialIn(one).status.token)).size).toBe(1);
   });
 
@@ -83,9 +83,9 @@ describe('signing in', () => {
     at.machine.env = env;
     const ended = await at.getToken('prod', ...args);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
-    expect(ended.stderr).toContain(`portcullis login --server ${at.broker.web}`);
+    expect(ended.stderr).toContain(`portcullis login --server ${at.fakeServer.web}`);
     expect(at.machine.tabs).toEqual([]);
-    expect(at.broker.counts.authorizations).toBe(0);
+    expect(at.fakeServer.counts.authorizations).toBe(0);
   });
 
   test('fails at once with words when no browser can be started', async () => {
@@ -96,28 +96,35 @@ describe('signing in', () => {
   });
 
   test('a refused sign-in exits 3 with the server’s words, and its parent is told the same without a second tab', async () => {
-    at.broker.signInError = { error: 'access_denied', error_description: 'only example.com \u001b]0;gotcha\u0007' };
-    const ended = await at.machine.runUnderOneParent(3, 'get-token', '--server', at.broker.web, '--cluster', 'prod');
+    at.fakeServer.signInError = { error: 'access_denied', error_description: 'only example.com \u001b]0;gotcha\u0007' };
+    const ended = await at.machine.runUnderOneParent(
+      3,
+      'get-token',
+      '--server',
+      at.fakeServer.web,
+      '--cluster',
+      'prod',
+    );
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr.match(/The sign-in was refused: only example\.com/g)).toHaveLength(3);
-    expect(at.broker.counts.authorizations).toBe(1);
+    expect(at.fakeServer.counts.authorizations).toBe(1);
     await expect
       .poll(() => at.machine.tabs)
       .toMatchObject([{ status: 400, text: expect.stringContaining('only example.com') }]);
   });
 
   test('who waits for a sign-in that is refused fails with the same words, and opens no tab', async () => {
-    at.broker.signInError = { error: 'access_denied', error_description: 'not today' };
+    at.fakeServer.signInError = { error: 'access_denied', error_description: 'not today' };
     const ended = await Promise.all(Array.from({ length: 5 }, () => at.getToken()));
     expect(ended.map((one) => one.code)).toEqual(Array(5).fill(3));
     for (const one of ended) expect(one.stderr).toContain('not today');
-    expect(at.broker.counts.authorizations).toBe(1);
+    expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 
   test('an answer of another issuer is not redeemed (RFC 9207)', async () => {
-    at.broker.iss = 'https://evil.example.com';
+    at.fakeServer.iss = 'https://evil.example.com';
     expect(await at.getToken()).toMatchObject({ code: 3, stdout: '' });
-    expect(at.broker.counts.redemptions).toBe(0);
+    expect(at.fakeServer.counts.redemptions).toBe(0);
   });
 });
 
@@ -127,7 +134,7 @@ describe('refreshing', () => {
     at.machine.age(400);
     const ended = await Promise.all(Array.from({ length: 30 }, () => at.getToken()));
     expect(ended.map((one) => one.code)).toEqual(Array(30).fill(0));
-    expect(at.broker.counts.refreshes).toBe(1);
+    expect(at.fakeServer.counts.refreshes).toBe(1);
     expect(new Set(ended.map((one) => credentialIn(one).status.token)).size).toBe(1);
   });
 
@@ -142,39 +149,46 @@ describe('refreshing', () => {
 
   test('the same parent asking again for the same token gets another one', async () => {
     await at.login();
-    const ended = await at.machine.runUnderOneParent(2, 'get-token', '--server', at.broker.web, '--cluster', 'prod');
+    const ended = await at.machine.runUnderOneParent(
+      2,
+      'get-token',
+      '--server',
+      at.fakeServer.web,
+      '--cluster',
+      'prod',
+    );
     const [first, second] = ended.stdout
       .trim()
       .split('\n')
       .map((line): ExecCredential => JSON.parse(line));
     expect(first?.status.token).not.toBe(second?.status.token);
-    expect(at.broker.counts.refreshes).toBe(1);
+    expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
   test('in its last minute thirty programs get the present token at once, and one fetches the next meanwhile', async () => {
     await at.login();
     const present = Object.values(at.machine.session?.tokens ?? {}).map(({ token }) => token);
     const held = Promise.withResolvers<void>();
-    at.broker.hold = held.promise;
+    at.fakeServer.hold = held.promise;
     at.machine.age(255);
     // All of them end while the broker has not answered: nobody waits, and nobody's stdout or stderr is held.
     const ended = await Promise.all(Array.from({ length: 30 }, () => at.getToken()));
     for (const one of ended) expect(one).toMatchObject({ code: 0, stderr: '' });
     expect(new Set(ended.map((one) => credentialIn(one).status.token))).toEqual(new Set(present));
     held.resolve();
-    at.broker.hold = undefined;
+    at.fakeServer.hold = undefined;
     await expect.poll(() => Object.values(at.machine.session?.tokens ?? {})[0]?.token, WAIT).not.toBe(present[0]);
-    expect(at.broker.counts.refreshes).toBe(1);
+    expect(at.fakeServer.counts.refreshes).toBe(1);
     expect(present).not.toContain(credentialIn(await at.getToken()).status.token);
-    expect(at.broker.counts.refreshes).toBe(1);
+    expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
   test('a renewal that fails meanwhile is for nobody’s eyes, is not tried for each program, and the session stays', async () => {
     await at.login();
-    at.broker.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
+    at.fakeServer.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
     at.machine.age(250);
     for (let call = 0; call < 4; call += 1) expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
-    await expect.poll(() => at.broker.counts.refreshes, WAIT).toBe(1);
+    await expect.poll(() => at.fakeServer.counts.refreshes, WAIT).toBe(1);
     expect(at.machine.session).toBeDefined();
   });
 
@@ -183,45 +197,45 @@ describe('refreshing', () => {
     at.machine.age(400);
     const asked = Promise.withResolvers<void>();
     const held = Promise.withResolvers<void>();
-    at.broker.onRefresh = asked.resolve;
-    at.broker.hold = held.promise;
-    const victim = at.machine.startPlugin('get-token', '--server', at.broker.web, '--cluster', 'prod');
+    at.fakeServer.onRefresh = asked.resolve;
+    at.fakeServer.hold = held.promise;
+    const victim = at.machine.startPlugin('get-token', '--server', at.fakeServer.web, '--cluster', 'prod');
     const dead = at.machine.ended(victim);
     await asked.promise;
     victim.kill('SIGKILL');
     expect(await dead).toMatchObject({ code: null, stdout: '' });
     held.resolve();
-    at.broker.hold = undefined;
+    at.fakeServer.hold = undefined;
     expect(await at.getToken()).toMatchObject({ code: 0 });
-    expect(at.broker.counts.refreshes).toBe(2);
+    expect(at.fakeServer.counts.refreshes).toBe(2);
   });
 
   test('a revoked session is told in the server’s words, forgotten, and later commands say so too', async () => {
     await at.login();
     at.machine.age(400);
-    for (const session of at.broker.sessions) session.over = 'This session was revoked by an admin (INC-4711).';
+    for (const session of at.fakeServer.sessions) session.over = 'This session was revoked by an admin (INC-4711).';
     const ended = await at.getToken('prod', '--no-browser', '--verbose');
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toContain('This session was revoked by an admin (INC-4711).');
-    expect(ended.stderr).toContain(`Next: portcullis login --server ${at.broker.web}`);
+    expect(ended.stderr).toContain(`Next: portcullis login --server ${at.fakeServer.web}`);
     expect(at.machine.session).toBeUndefined();
     expect((await at.machine.run('whoami')).stderr).toContain('INC-4711');
-    expect(at.broker.counts.refreshes).toBe(1);
+    expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
   test('a revoked session leads to a new sign-in where a browser may be opened', async () => {
     await at.login();
     at.machine.age(400);
-    for (const session of at.broker.sessions) session.over = 'This session was revoked by an admin.';
+    for (const session of at.fakeServer.sessions) session.over = 'This session was revoked by an admin.';
     const ended = await at.getToken();
     expect(ended.code).toBe(0);
     expect(ended.stderr).toContain('revoked by an admin');
-    expect(at.broker.sessions).toHaveLength(2);
+    expect(at.fakeServer.sessions).toHaveLength(2);
   });
 
   test('a server that cannot answer keeps the session, and the present token serves in its last minute', async () => {
     await at.login();
-    at.broker.refreshAnswer = {
+    at.fakeServer.refreshAnswer = {
       status: 503,
       body: { error: 'temporarily_unavailable', error_description: 'store away' },
     };
@@ -233,27 +247,34 @@ describe('refreshing', () => {
     const over = await at.getToken();
     expect(over).toMatchObject({ code: 1, stdout: '' });
     expect(over.stderr).toContain('you stay signed in');
-    at.broker.refreshAnswer = undefined;
+    at.fakeServer.refreshAnswer = undefined;
     expect((await at.getToken()).code).toBe(0);
-    expect(at.broker.counts.authorizations).toBe(1);
+    expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 
   test('a server that lets one wait is waited for once by one command, not for each of its calls', async () => {
     await at.login();
     at.machine.age(400);
     const held = Promise.withResolvers<void>();
-    at.broker.hold = held.promise;
-    const ended = await at.machine.runUnderOneParent(4, 'get-token', '--server', at.broker.web, '--cluster', 'prod');
+    at.fakeServer.hold = held.promise;
+    const ended = await at.machine.runUnderOneParent(
+      4,
+      'get-token',
+      '--server',
+      at.fakeServer.web,
+      '--cluster',
+      'prod',
+    );
     held.resolve();
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr.match(/you stay signed in/g)).toHaveLength(4);
-    expect(at.broker.counts.refreshes).toBe(1);
+    expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
   test('the present token is not given twice to a parent that asks early, and is when it asks as it was told', async () => {
     await at.login();
-    at.broker.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
-    const twice = ['get-token', '--server', at.broker.web, '--cluster', 'prod'] as const;
+    at.fakeServer.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
+    const twice = ['get-token', '--server', at.fakeServer.web, '--cluster', 'prod'] as const;
     at.machine.age(250); // a minute before the end, and before kubectl was told to ask again
     const early = await at.machine.runUnderOneParent(2, ...twice);
     expect(early.code).toBe(1);
@@ -267,8 +288,8 @@ describe('refreshing', () => {
   test('a server that repeats what it was sent does not bring a token into the terminal', async () => {
     await at.login();
     at.machine.age(400);
-    const said = `unknown token ${at.broker.sessions[0]?.refreshToken}`;
-    at.broker.refreshAnswer = { status: 400, body: { error: 'invalid_grant', error_description: said } };
+    const said = `unknown token ${at.fakeServer.sessions[0]?.refreshToken}`;
+    at.fakeServer.refreshAnswer = { status: 400, body: { error: 'invalid_grant', error_description: said } };
     const ended = await at.getToken('prod', '--no-browser', '--verbose');
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('unknown token …') });
   });
@@ -284,20 +305,20 @@ describe('refreshing', () => {
 
 describe('real kubectl', () => {
   test('presents token and certificate, and gets another token after a 401', async () => {
-    at.broker.clusterServer = at.broker.api;
+    at.fakeServer.clusterServer = at.fakeServer.api;
     await at.login();
     const file = join(at.machine.home, 'kubeconfig');
     await at.machine.run('kubeconfig', '--file', file, '--command', at.machine.installCommand());
-    at.broker.adminAnswer = () => ({ status: 200, body: { kind: 'Status' } });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { kind: 'Status' } });
     const get = ['--kubeconfig', file, 'get', '--raw', '/-/admin/api/v1/x'] as const;
     expect(await at.machine.kubectl(...get)).toMatchObject({ code: 0 });
-    const [session] = at.broker.sessions;
-    expect(at.broker.adminRequests).toMatchObject([
+    const [session] = at.fakeServer.sessions;
+    expect(at.fakeServer.adminRequests).toMatchObject([
       { audience: 'urn:portcullis:cluster:prod', thumbprint: session?.thumbprint },
     ]);
-    const before = at.broker.counts.refreshes;
-    at.broker.adminAnswer = () => ({ status: 401, body: { kind: 'Status' } });
+    const before = at.fakeServer.counts.refreshes;
+    at.fakeServer.adminAnswer = () => ({ status: 401, body: { kind: 'Status' } });
     expect((await at.machine.kubectl(...get)).code).not.toBe(0);
-    expect(at.broker.counts.refreshes).toBe(before + 1);
+    expect(at.fakeServer.counts.refreshes).toBe(before + 1);
   });
 });

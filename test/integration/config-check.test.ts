@@ -51,7 +51,7 @@ describe('portcullis config check --claims', () => {
 
   it.each([
     [['--claims', 'missing.json'], /missing\.json/],
-    [['--claims', 'tls.key'], /no JSON object/],
+    [['--claims', 'tls.key'], /not a JSON object/],
     [['--claims', 'alice.json', '--provider', 'other'], /one of: corp/],
     [['--provider', 'corp'], /--claims FILE/],
   ])('exits 2 for wrong use: %j', async (args, words) => {

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { fieldIn, startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
-import { Broker } from './cli/fake-server.ts';
+import { FakeServer } from './cli/fake-server.ts';
 import { Machine } from './cli/machine.ts';
 
 /** Over SSH, without a display. */
@@ -71,7 +71,7 @@ describe('a server without device codes', () => {
     const stage = await startDeviceStage({ deviceCode: 'off' });
     const machine = new Machine();
     const ended = await machine.run('login', '--device', '--server', stage.web);
-    expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('does not let anybody sign in by a code') });
+    expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('does not offer sign-in by a code') });
     machine.remove();
     await stage.stop();
   });
@@ -81,25 +81,28 @@ describe('a server that lies', () => {
   const good = { device_code: 'canary-device-code', user_code: 'BCDF-GHJK', expires_in: 600, interval: 5 };
 
   test.each([
-    ['names a page on another host', { ...good, verification_uri: 'https://evil.example.com/device' }],
+    [
+      'wants the code typed into a page on another host',
+      { ...good, verification_uri: 'https://evil.example.com/device' },
+    ],
     ['names a page that is none', { ...good, verification_uri: 'javascript:alert(1)' }],
     ['gives no code', { ...good, user_code: undefined, verification_uri: 'https://evil.example.com/device' }],
   ])('and %s gets nobody to type anything', async (_name, answer) => {
-    const broker = new Broker();
-    await broker.start();
+    const fakeServer = new FakeServer();
+    await fakeServer.start();
     const machine = new Machine();
-    const oauth = `${broker.api}/-/oauth`;
+    const oauth = `${fakeServer.api}/-/oauth`;
     const endpoints = { token_endpoint: `${oauth}/token`, revocation_endpoint: `${oauth}/revoke` };
-    broker.discovery = {
+    fakeServer.discovery = {
       mtls_endpoint_aliases: { ...endpoints, device_authorization_endpoint: `${oauth}/device` },
     };
-    broker.deviceAnswer = answer;
-    const ended = await machine.run('login', '--device', '--server', broker.web);
+    fakeServer.deviceAnswer = answer;
+    const ended = await machine.run('login', '--device', '--server', fakeServer.web);
     expect(ended.code).not.toBe(0);
     expect(ended.stderr).not.toContain('BCDF');
     expect(ended.stderr).not.toContain('evil');
-    machine.checkWords(['canary-device-code']);
+    machine.checkOutput(['canary-device-code']);
     machine.remove();
-    await broker.stop();
+    await fakeServer.stop();
   });
 });

@@ -46,7 +46,7 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
   it('docs/audit-tail.md', async () => {
     const block = pageBlock('docs/audit-tail.md', 'portcullis audit tail --user');
     const typed = root.open(withValues(block, { 'corp:alice@example.com': 'demo:alice' }));
-    await typed.until(/^portcullis: following the record; Ctrl-C ends it/m);
+    await typed.until(/^portcullis: following the audit log; press Ctrl-C to stop/m);
     const seen = /^\d\d:\d\d:\d\d +demo:alice +list pods -n default @demo +200 +\S+$/m;
     await expect.poll(() => alice.run('kubectl get pods').then(() => typed.all())).toMatch(seen);
     expect((await typed.interrupt()).code).toBe(0);
@@ -71,7 +71,7 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
     const report = await root.try(
       withValues(pageBlock('docs/posture.md', 'portcullis posture --cluster prod\n'), { prod: 'demo' }),
     );
-    expect(report.stdout).toMatch(/^demo: \d+ high, \d+ medium, \d+ low; 0 waived; \d+ of \d+ rules judged/m);
+    expect(report.stdout).toMatch(/^demo: \d+ high, \d+ medium, \d+ low; 0 waived; \d+ of \d+ rules evaluated/m);
     const shown = fencedBlocks(readPage('docs/posture.md')).find(({ text }) => text.startsWith('waivers:'))?.text ?? '';
     await writeFile(join(folder, 'laptop-of-root/waivers.yaml'), shown);
     const block = pageBlock('docs/posture.md', 'portcullis posture --cluster prod --fail-on');
@@ -87,7 +87,7 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
     await instance.stop();
     const { all } = await alice.try(typed);
     expect(all).toContain(
-      `${new URL(instance.urls.web).host} cannot be reached: nothing listens there (ECONNREFUSED).\n  Next: `,
+      `${new URL(instance.urls.web).host} cannot be reached: no server listens there (ECONNREFUSED).\n  Next: `,
     );
   });
 });

@@ -88,7 +88,7 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
 
     it('portcullis audit tail', async () => {
       const typed = root.open(here(tail));
-      await typed.until(/following the record/);
+      await typed.until(/following the audit log/);
       await expect.poll(() => alice.run(pods).then(() => typed.all())).toMatch(/demo:alice +list pods/);
       expect((await typed.interrupt()).code).toBe(0);
     });

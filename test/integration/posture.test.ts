@@ -142,9 +142,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     expect(foundIn(report)).not.toContain('no-default-deny shop/Namespace/shop');
     expect(foundIn(report)).toContain('account-admin shop/ServiceAccount/ci');
     expect(foundIn(report)).toContain('waiver-expired Waiver/account-admin:shop/ServiceAccount/*');
-    expect((await posture(root, '--waivers', file)).stdout).toContain(
-      'a waiver that nothing needs: legacy-token elsewhere/*',
-    );
+    expect((await posture(root, '--waivers', file)).stdout).toContain('unused waiver: legacy-token elsewhere/*');
   });
 
   it('takes no waiver without a reason, nor of a rule that there is not: wrong use', async () => {
@@ -163,7 +161,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     const alice = await signIn(new CliContext(instance, 'alice'));
     const { code, stderr, report } = await posture(alice, '--output', 'json');
     expect(code).toBe(3);
-    expect(stderr).toContain('Not every rule could be judged');
+    expect(stderr).toContain('Not every rule could be evaluated');
     expect(report().findings).toEqual([]);
     const states = report()
       .rules.filter(({ id }) => id !== 'waiver-expired')
@@ -177,7 +175,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     const bob = await signIn(new CliContext(instance, 'bob'));
     const nothing = await posture(bob);
     expect([nothing.code, nothing.stdout]).toEqual([3, '']);
-    expect(nothing.stderr).toContain('You may read nothing of this cluster');
+    expect(nothing.stderr).toContain('You may not read anything of this cluster');
     expect((await bob.portcullis('posture', '--cluster', 'other')).code).toBe(3);
     bob.close();
   });

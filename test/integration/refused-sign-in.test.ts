@@ -45,7 +45,7 @@ async function saysWhatThePageSays(ended: Ended, login: string): Promise<void> {
       `The sign-in was refused: ${LOCKED}`,
       `Whom to ask: ${stage.contact}`,
       `Request id: ${await recordedId()}`,
-      `Next: ask there and say the request id, or use another account: ${login}`,
+      `Next: ask there and give the request id, or use another account: ${login}`,
     ].join('\n  '),
   );
 }

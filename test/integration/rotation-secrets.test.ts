@@ -158,7 +158,7 @@ describe('in a pod', () => {
       const secret = stage.secrets.get('portcullis-signing-keys');
       if (secret !== undefined) stage.write('portcullis-signing-keys', secret);
     };
-    await expect(rotateSecrets(api, WHERE, { now: NOW + HOUR })).rejects.toThrow(/changed by somebody else each time/);
+    await expect(rotateSecrets(api, WHERE, { now: NOW + HOUR })).rejects.toThrow(/changed by another client each time/);
     expect(names('portcullis-signing-keys')).toHaveLength(1);
   });
 

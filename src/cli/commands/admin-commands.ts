@@ -59,7 +59,9 @@ async function allSessions(context: CliContext, entry: CacheEntry, options: Sess
     ({ cursor } = response);
     if (cursor === undefined) return found;
   }
-  context.notify(`only the first ${found.length} sessions are shown; narrow with --search, --account or --idle`);
+  context.notify(
+    `only the first ${found.length} sessions are shown; narrow the list with --search, --account or --idle`,
+  );
   return found;
 }
 

@@ -47,23 +47,26 @@ export function addAdminCommands(program: Command, unlockOnServer: (options: Unl
   addAudit(program);
 }
 
-const REASON = ['--reason <words>', 'why, for the record, for example a ticket'] as const;
-const APPROVAL = ['--approval <id>', 'the approval that the first admin was given, where it takes two'] as const;
+const REASON = ['--reason <text>', 'reason for the audit log, for example a ticket'] as const;
+const APPROVAL = [
+  '--approval <id>',
+  'id of the approval that the first admin got, where two admins are needed',
+] as const;
 
 function addReads(program: Command): void {
   addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')
-    .option('--search <text>', 'with this text in username, account, address, client or session id')
+    .option('--search <text>', 'only with this text in username, account, address, client or session id')
     .option('--account <account>', 'of this account only, PROVIDER/SUBJECT')
     .option('--username <name>', 'of this Kubernetes username only')
     .option('--provider <name>', 'of this identity provider or workload rule only')
-    .option('--cluster <name>', 'of people who may use this cluster now')
-    .option('--idle <duration>', 'not used for so long, for example 2h')
+    .option('--cluster <name>', 'of users who may use this cluster now')
+    .option('--idle <duration>', 'not used for this long, for example 2h')
     .addOption(program.createOption('--sort <order>', 'the order (default: newest)').choices([...SESSION_SORTS]))
     .addOption(outputOption(program))
     .action((options: CommonOptions & SessionsOptions) =>
       run(options, async (context) => (await import('./admin-commands.ts')).sessions(context, options)),
     );
-  addServerCommand(program, 'replicas', 'list the replicas of the gate (admins and auditors)')
+  addServerCommand(program, 'replicas', 'list the replicas (admins and auditors)')
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions) =>
       run(options, async (context) => (await import('./admin-commands.ts')).replicas(context, options)),
@@ -71,15 +74,15 @@ function addReads(program: Command): void {
 }
 
 function addRevoke(program: Command): void {
-  addServerCommand(program, 'revoke', 'end sessions everywhere at once (admins)')
+  addServerCommand(program, 'revoke', 'end sessions immediately on every replica (admins)')
     .option('--session <id>', 'this session')
     .option('--account <account>', 'every session of this account, PROVIDER/SUBJECT')
     .option('--username <name>', 'every session of the account with this Kubernetes username')
     .option('--provider <name>', 'every session of this identity provider')
-    .option('--workload <rule>', 'every session of a workload: the name of its rule, with --subject')
-    .option('--subject <subject>', 'the subject that the workload’s tokens have')
+    .option('--workload <rule>', 'every session of a workload, by the name of its rule; with --subject')
+    .option('--subject <subject>', 'subject of the workload’s tokens')
     .option('--all', 'every session')
-    .option('--lock', 'and let nobody sign in to the account until it is unlocked')
+    .option('--lock', 'and lock the account: no sign-in until it is unlocked')
     .requiredOption(...REASON)
     .option(...APPROVAL)
     .addOption(outputOption(program))
@@ -89,7 +92,11 @@ function addRevoke(program: Command): void {
 }
 
 function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) => Promise<number>): void {
-  addServerCommand(program, 'lock', 'end every session of an account and let nobody sign in to it (admins)')
+  addServerCommand(
+    program,
+    'lock',
+    'end every session of an account and lock it: no sign-in until it is unlocked (admins)',
+  )
     .argument('<account>', 'PROVIDER/SUBJECT')
     .requiredOption(...REASON)
     .option(...APPROVAL)
@@ -97,14 +104,14 @@ function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) =>
     .action((account: string, options: CommonOptions & LockOptions) =>
       run(options, async (context) => (await import('./revoke-commands.ts')).lock(context, account, options)),
     );
-  addServerCommand(program, 'unlock', 'let an account sign in again (admins; with --config, on the server’s own shell)')
+  addServerCommand(program, 'unlock', 'unlock an account (admins; with --config, on the server’s own shell)')
     .argument('[account]', 'PROVIDER/SUBJECT')
     .option(...REASON)
-    .option('--config <file>', 'on the server: take the lock off in the store of this configuration, past every admin')
+    .option('--config <file>', 'on the server: remove the lock in the store of this configuration, without any admin')
     .option('--all', 'with --config: every lock')
     .option(
       '--fresh',
-      'lift the fresh sign-in that a revocation asks for, where the identity provider cannot prove one',
+      'lift the fresh sign-in that a revocation requires, where the identity provider cannot prove one',
     )
     .action((account: string | undefined, options: UnlockCommandOptions) =>
       run(options, async (context) => {
@@ -129,15 +136,11 @@ function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) =>
 }
 
 function addDrill(program: Command): void {
-  addServerCommand(
-    program,
-    'drill',
-    'practise a revocation on every replica: exit 0 where it passed, 1 where it failed',
-  )
+  addServerCommand(program, 'drill', 'practise a revocation on every replica: exit 0 if it passes, 1 if it fails')
     .option('--cluster <name>', 'through this cluster (default: the first)')
-    .option('--path <path>', 'the watch that each replica opens (default: of namespaces)')
-    .option('--reason <words>', 'why, for the record', 'drill')
-    .option('--token-file <file>', 'as a workload of role drill, by its token (for cron) instead of your session')
+    .option('--path <path>', 'path of the watch that each replica opens (default: namespaces)')
+    .option('--reason <text>', 'reason for the audit log', 'drill')
+    .option('--token-file <file>', 'as a workload of role drill, with its token, instead of your session (for cron)')
     .addOption(outputOption(program))
     .action((options: CommonOptions & DrillOptions) =>
       run(options, async (context) => (await import('./drill-command.ts')).drill(context, options)),
@@ -147,18 +150,18 @@ function addDrill(program: Command): void {
 function addAudit(program: Command): void {
   const group =
     program.commands.find((one) => one.name() === 'audit') ??
-    program.command('audit').description('look at the record');
-  addServerCommand(group, 'tail', 'show the record as it is written, of all replicas (admins and auditors)')
+    program.command('audit').description('read and verify the audit log');
+  addServerCommand(group, 'tail', 'follow the live audit log of all replicas (admins and auditors)')
     .option('--user <name>', 'of this Kubernetes username only')
     .option('--account <account>', 'of this account, PROVIDER/SUBJECT')
     .option('--session <id>', 'of this session')
-    .option('--cluster <name>', 'to this cluster')
+    .option('--cluster <name>', 'at this cluster')
     .option('--verb <verb>', 'with this verb, for example delete')
-    .option('--resource <resource>', 'about this resource: pods with all of theirs, or pods/exec')
+    .option('--resource <resource>', 'of this resource: pods with its subresources, or pods/exec alone')
     .option('--namespace <name>', 'in this namespace')
-    .option('--code <status>', 'answered with this HTTP status')
-    .option('--refused', 'only what was refused, by the gate or by the cluster')
-    .option('--event <name>', 'only this event of the gate’s own, for example sign-in-refused')
+    .option('--code <status>', 'with this HTTP status')
+    .option('--refused', 'only rejected requests, whether Portcullis or the cluster rejected them')
+    .option('--event <name>', 'only this event of Portcullis itself, for example sign-in-refused')
     .addOption(program.createOption('-o, --output <format>', 'for scripts: a line for each event').choices(['json']))
     .action((options: CommonOptions & TailOptions) =>
       run(options, async (context) => (await import('./audit-tail-command.ts')).auditTail(context, options)),

@@ -17,8 +17,8 @@ export function parseResponse<T extends z.ZodType>(schema: T, body: unknown): z.
   const where = path === '' ? '' : ` (${path})`;
   throw cliError(
     'upstream_unavailable',
-    `The server’s answer is not one that this version of portcullis knows${where}.`,
-    'compare portcullis version with the server’s, and upgrade the older one; what was asked for may have been done',
+    `This version of portcullis does not know the format of the server’s response${where}.`,
+    'compare portcullis version with the server’s, and upgrade the older one; the command may have taken effect',
     { cause: parsed.error },
   );
 }

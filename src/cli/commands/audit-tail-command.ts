@@ -68,7 +68,7 @@ export async function auditTail(context: CliContext, options: TailOptions): Prom
     const { reached, endedCleanly } = await connection(tail);
     if (stop.signal.aborted) return;
     if (reached) waitMs = WAIT_MS.first;
-    if (!endedCleanly) context.notify('the connection was lost; trying again, and going on from there');
+    if (!endedCleanly) context.notify('the connection was lost; reconnecting, and continuing from the last event');
     await delay(waitMs, undefined, { signal: stop.signal }).catch(() => undefined);
     waitMs = Math.min(waitMs * 2, WAIT_MS.longest);
   }
@@ -97,7 +97,7 @@ async function connection(tail: Tail): Promise<Connected> {
   const timer = setTimeout(() => silent.abort(), SILENCE_MS.first);
   let [reached, endedCleanly] = [false, false];
   const consume = async (stream: AsyncIterable<Buffer>): Promise<void> => {
-    if (!tail.connected) tail.context.notify('following the record; Ctrl-C ends it');
+    if (!tail.connected) tail.context.notify('following the audit log; press Ctrl-C to stop');
     else if (tail.after !== undefined) tail.context.detail('connected again');
     tail.connected = true;
     reached = true;
@@ -140,10 +140,10 @@ async function* withSilenceLimit(stream: AsyncIterable<Buffer>, silent: AbortCon
 }
 
 const GAPS: Readonly<Record<string, string>> = {
-  too_old: 'the live record does not reach back so far',
-  replica_late: 'a replica has not said yet that it shows its events',
-  dropped: 'a replica had more to show than it could',
-  too_slow: 'they came faster than they were read here',
+  too_old: 'the live audit log does not reach back so far',
+  replica_late: 'a replica has not joined the live audit log yet',
+  dropped: 'a replica had more events than it could send',
+  too_slow: 'this program read them too slowly',
 };
 
 function eventPrinter(context: CliContext, { output }: OutputOptions): (event: ServerEvent) => void {
@@ -153,8 +153,8 @@ function eventPrinter(context: CliContext, { output }: OutputOptions): (event: S
     const record = parseRecord(data);
     if (record === undefined) return;
     if (event === 'gap') {
-      const why = GAPS[stringAt(record, 'reason') ?? ''] ?? 'the server says no more';
-      return context.notify(`events may be missing here: ${why}. The record itself, where it is kept, has them.`);
+      const why = GAPS[stringAt(record, 'reason') ?? ''] ?? 'the server gives no reason';
+      return context.notify(`events may be missing here: ${why}. The files of the audit log have them.`);
     }
     if (event !== 'message') return;
     context.print(`${output === 'json' ? escapeUnsafe(JSON.stringify(record)) : eventLine(record, colour)}\n`);

@@ -26,7 +26,7 @@ export function addCompletionCommands(program: Command): void {
     );
   program
     .command('__complete', { hidden: true })
-    .argument('[words...]')
+    .argument('[arguments...]')
     .action((typed: readonly string[]) =>
       run({}, async (context) => {
         const { complete, cachedValues } = await import('../completion/complete.ts');

@@ -33,8 +33,8 @@ export async function drill(context: CliContext, options: DrillOptions): Promise
   if (response.verdict === 'passed') return;
   throw cliError(
     'conflict',
-    'The drill failed: not every replica has shown that a revocation reaches it.',
-    'read the reasons above, look at portcullis replicas, then run it again',
+    'The drill failed: not every replica has proven that a revocation reaches it.',
+    'read the reasons above, check portcullis replicas, then run it again',
     { reason: 'drill_failed' },
   );
 }

@@ -114,8 +114,8 @@ function notifyOutcome(
 ): void {
   const { contexts, currentContext } = facts.merged;
   const idle = contexts.every(({ change }) => change === 'unchanged');
-  const written = facts.dryRun ? `nothing was written; this would change ${facts.file}` : `wrote ${facts.file}`;
-  context.notify(idle ? `${facts.file} needs no change` : written);
+  const written = facts.dryRun ? `nothing was written; this command would change ${facts.file}` : `wrote ${facts.file}`;
+  context.notify(idle ? `${facts.file} is up to date` : written);
   const usable = contexts.filter(({ change }) => change !== 'removed');
   const [first] = usable;
   const use = first === undefined ? 'kubectl config get-contexts' : `kubectl config use-context ${first.name}`;
@@ -126,11 +126,11 @@ function notifyOutcome(
       `kubectl’s current context stays ${currentContext || 'as another file of KUBECONFIG has it'}; to change it: ${use}`,
     );
   } else {
-    context.notify(`kubectl’s current context was of a cluster that is no longer yours; to choose another: ${use}`);
+    context.notify(`kubectl’s current context was for a cluster that you may no longer use; to choose another: ${use}`);
   }
 }
 
 function noCluster(): Error {
-  const message = 'There is no cluster that you may use.';
+  const message = 'You may not use any cluster.';
   return cliError('forbidden', message, 'ask your platform team for access, then run portcullis kubeconfig again');
 }

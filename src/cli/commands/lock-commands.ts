@@ -43,8 +43,8 @@ export async function unlock(context: CliContext, account: string | undefined, o
       'name the account: portcullis unlock PROVIDER/SUBJECT --reason …',
     );
   if (account === undefined || reason === undefined) {
-    const next = 'portcullis unlock PROVIDER/SUBJECT --reason …; portcullis locks lists them';
-    throw cliError('bad_request', 'Say which account to unlock, and why.', next);
+    const next = 'portcullis unlock PROVIDER/SUBJECT --reason …; portcullis locks lists the locked accounts';
+    throw cliError('bad_request', 'An account and a reason are needed.', next);
   }
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   const query = new URLSearchParams({ reason });
@@ -53,9 +53,7 @@ export async function unlock(context: CliContext, account: string | undefined, o
   const { body } = await sendAdminRequest(context, entry, { method: 'DELETE', path });
   if (options.fresh === true) {
     parseResponse(freshSignInSchema, body);
-    context.notify(
-      `${plainText(account, 512)} can sign in without authenticating again, until something of it is revoked`,
-    );
+    context.notify(`${plainText(account, 512)} can sign in without authenticating again, until it is revoked again`);
     return;
   }
   parseResponse(unlockedSchema, body);

@@ -55,12 +55,12 @@ export async function proxy(context: CliContext, options: ProxyOptions): Promise
       const facts = { server: server.url, cluster, port: listener.port, secret: address.secret };
       remove = writeKubeconfig(path, kubeconfigText({ ...facts, ca: address.certificate.ca }));
       context.print(`${path}\n`);
-      context.notify(`serving ${cluster} on 127.0.0.1:${listener.port} for whoever has this kubeconfig: ${path}`);
+      context.notify(`serving ${cluster} on 127.0.0.1:${listener.port} for anyone who has this kubeconfig: ${path}`);
     } else {
       context.print(`${address.socket}\n`);
-      context.notify(`serving ${cluster} on the socket ${address.socket}, for programs of yours alone`);
+      context.notify(`serving ${cluster} on the socket ${address.socket}, for your own programs only`);
     }
-    context.notify('it acts as you until your session is over, or until it is ended with Ctrl-C');
+    context.notify('it acts as you until your session ends, or until you stop it with Ctrl-C');
     await ended.promise;
   } finally {
     for (const signal of SIGNALS) process.off(signal, end);
@@ -78,12 +78,16 @@ function checkUse({ port: givenPort, socket, kubeconfig }: ProxyOptions): number
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
     throw cliError(
       'bad_request',
-      '--port is no port.',
-      'give a number up to 65535, or leave it out: a free one is taken',
+      '--port is not a port number.',
+      'give a number up to 65535, or leave it out to use a free port',
     );
   }
   if (socket !== undefined && (givenPort !== undefined || kubeconfig !== undefined)) {
-    throw cliError('bad_request', '--socket excludes --port and --kubeconfig.', 'no kubeconfig can name a socket');
+    throw cliError(
+      'bad_request',
+      '--socket excludes --port and --kubeconfig: a kubeconfig cannot name a socket.',
+      'give only one of them',
+    );
   }
   return Number(port);
 }

@@ -90,7 +90,7 @@ async function watch(
 /** Polls until the receipt is complete, for half a minute. @returns the latest receipt */
 export async function pollUntilComplete(tracked: TrackedRevocation, first: Receipt): Promise<Receipt> {
   const { context, report } = tracked;
-  context.notify('written; waiting for the other replicas to prove it');
+  context.notify('written; waiting for proof from the other replicas');
   const until = context.now() + POLL_FOR_MS;
   let latest = first;
   while (!latest.complete && context.now() < until) {

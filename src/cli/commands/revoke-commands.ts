@@ -50,14 +50,10 @@ function targetOf(options: RevokeOptions): Target {
   const given = Object.entries(named).filter((entry): entry is [string, string | true] => entry[1] !== undefined);
   if (given.length !== 1) {
     const next = 'give exactly one of --session, --account, --username, --provider, --workload, --all';
-    throw cliError('bad_request', 'A revocation has one target.', next);
+    throw cliError('bad_request', 'A revocation needs exactly one target.', next);
   }
   if ((workload === undefined) !== (subject === undefined)) {
-    throw cliError(
-      'bad_request',
-      'A workload is named by its rule and its subject.',
-      'give --workload RULE --subject S',
-    );
+    throw cliError('bad_request', 'A workload needs its rule and its subject.', 'give --workload RULE --subject S');
   }
   return { ...Object.fromEntries(given), ...(subject === undefined ? {} : { subject }) };
 }
@@ -78,7 +74,7 @@ async function send(context: CliContext, options: LockOptions, target: Target): 
   throw cliError(
     'conflict',
     `The revocation is written and being applied, but not proven yet. Missing: ${missing}.`,
-    'look again: portcullis replicas; who is missing refuses everything once its lease has lapsed',
+    'check again: portcullis replicas; a missing replica rejects every request once its lease has lapsed',
     { reason: 'revocation_not_proven' },
   );
 }
@@ -97,19 +93,19 @@ function warnIfOwnAccount(context: CliContext, entry: CacheEntry, target: Target
   context.notify(
     target['lock'] === true
       ? 'this is your own account: you will be signed out and locked out, until another admin or the server’s own shell unlocks it'
-      : 'this is about yourself too: your own session ends with it',
+      : 'this includes you: your own session ends too',
   );
 }
 
 function notifyNextStep(context: CliContext, receipt: Receipt, target: Target): void {
   if (receipt.complete && receipt.sessions === 0 && target['session'] === undefined) {
-    context.notify('no session was live under this name: make sure that it is spelled right');
+    context.notify('no session has this name: check the spelling');
   }
   if (!receipt.canSignInAgain) return;
   const { account, provider, all } = target;
   if (provider !== undefined || all !== undefined) {
-    return context.notify('everybody can sign in again by themselves; who must stay out needs a lock: portcullis lock');
+    return context.notify('all users can sign in again; to keep one out: portcullis lock');
   }
   const name = typeof account === 'string' ? plainText(account, 512) : 'PROVIDER/SUBJECT';
-  context.notify(`they can sign in again by themselves; to keep them out: portcullis lock ${name} --reason …`);
+  context.notify(`the user can sign in again; to prevent that: portcullis lock ${name} --reason …`);
 }

@@ -27,7 +27,7 @@ export async function login(context: CliContext, options: LoginOptions): Promise
   const server = whichServer(context.environment, options);
   if (context.environment.noBrowser && options.device !== true) {
     const next = `by a browser on another machine: portcullis login --device --server ${server.url}`;
-    throw cliError('bad_request', 'Signing in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
+    throw cliError('bad_request', 'A sign-in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
   }
   const entry = locateEntry(context.environment.cacheDir, server);
   const previous = readSession(entry)?.user.sessionId;
@@ -50,7 +50,7 @@ export async function logout(context: CliContext, options: ServerOptions): Promi
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
   const session = await takeSession(entry);
-  if (session === undefined) return context.notify(`nobody was signed in to ${hostOf(server.url)}`);
+  if (session === undefined) return context.notify(`you were not signed in to ${hostOf(server.url)}`);
   try {
     await revokeRefreshToken(session, session.refreshToken);
   } catch (cause) {
@@ -78,10 +78,10 @@ function takeSession(entry: CacheEntry): Promise<CachedSession | undefined> | un
 
 function stillOpen(session: CachedSession, cause: unknown): AppError {
   const { sessionId, sessionExpiresAt } = session.user;
-  const why = cause instanceof AppError ? cause.message.split('\n')[0] : 'It did not answer.';
+  const why = cause instanceof AppError ? cause.message.split('\n')[0] : 'It did not respond.';
   return cliError(
     'upstream_unavailable',
-    `You are signed out here, but the server could not be told: ${why}`,
+    `You are signed out here, but the session is still open at the server: ${why}`,
     `the session ends by itself at ${plainText(sessionExpiresAt, 40)}; an admin can end it now: portcullis revoke --session ${plainText(sessionId, 80)} --reason logout`,
     { cause },
   );

@@ -1,5 +1,5 @@
 /**
- * The shells' side of completion. Each script calls `portcullis __complete -- WORDS…`, whose output has the format
+ * The shells' side of completion. Each script calls `portcullis __complete -- ARGUMENTS…`, whose output has the format
  * of cobra's `__complete`: one line for each candidate, with a tab and its description; then a colon and the number
  * of what the shell offers in addition (0 files, 16 folders, 4 nothing).
  */
@@ -19,18 +19,18 @@ const BASH = `# bash completion for portcullis. For every new shell, in ~/.bashr
 #   source <(portcullis completion bash)
 _portcullis() {
   local line=\${COMP_LINE:0:COMP_POINT} current prefix value description besides=4
-  local -a words
+  local -a typed
   COMPREPLY=()
-  read -r -a words <<<"$line"
-  case $line in *[[:blank:]]) words+=('') ;; esac
-  current=\${words[\${#words[@]} - 1]}
+  read -r -a typed <<<"$line"
+  case $line in *[[:blank:]]) typed+=('') ;; esac
+  current=\${typed[\${#typed[@]} - 1]}
   prefix=\${current%"\${current##*[:=]}"}
   while IFS=$'\\t' read -r value description; do
     case $value in
       :[0-9]*) besides=\${value#:} ;;
       "$current"*) COMPREPLY+=("\${value#"$prefix"}") ;;
     esac
-  done < <(command portcullis __complete -- "\${words[@]:1}" 2>/dev/null)
+  done < <(command portcullis __complete -- "\${typed[@]:1}" 2>/dev/null)
   case $besides in
     0) compopt -o default 2>/dev/null ;;
     16) compopt -o dirnames 2>/dev/null ;;
@@ -75,10 +75,10 @@ fi
 const FISH = `# fish completion for portcullis. For every new shell:
 #   portcullis completion fish > ~/.config/fish/completions/portcullis.fish
 function __portcullis_complete
-    set -l words (commandline -opc)
-    set -e words[1]
+    set -l typed (commandline -opc)
+    set -e typed[1]
     set -l current (commandline -ct)
-    set -l found (command portcullis __complete -- $words "$current" 2>/dev/null)
+    set -l found (command portcullis __complete -- $typed "$current" 2>/dev/null)
     switch "$found[-1]"
         case ':0'
             __fish_complete_path (string replace -r '^--[^=]*=' '' -- "$current")

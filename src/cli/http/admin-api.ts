@@ -142,7 +142,9 @@ function problem(server: string, response: HttpResponse, { signsIn }: { readonly
   const code = plainText(stringAt(response.body, 'code') ?? '', 60);
   const title = plainText(stringAt(response.body, 'title') ?? '', 200);
   const detail = plainText(stringAt(response.body, 'detail') ?? '');
-  const what = [title || `${server} answered ${response.status}`, detail].filter((part) => part !== '').join(': ');
+  const what = [title || `${server} responded with ${response.status}`, detail]
+    .filter((part) => part !== '')
+    .join(': ');
   const next = signsIn || response.status > 403 ? nextOf(server, response, code) : undefined;
   const message = code === '' ? what : `${what} (${code})`;
   return cliError(codeOfStatus(response.status), message, next, { reason: code || 'admin_request_failed' });

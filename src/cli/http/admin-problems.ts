@@ -3,20 +3,20 @@
 const NEXT: ReadonlyMap<string, string> = new Map([
   ['session_not_found', 'portcullis sessions lists the live ones'],
   ['username_ambiguous', 'name the account: portcullis sessions lists them, then --account PROVIDER/SUBJECT'],
-  ['provider_not_found', 'the name stands before the / of an account: portcullis sessions'],
+  ['provider_not_found', 'the name is the part of an account before the /: portcullis sessions'],
   ['workload_not_found', 'the names are those of the server’s configuration, under workload'],
-  ['cluster_not_found', 'portcullis whoami lists the clusters that are yours'],
-  ['fresh_sign_in_not_needed', 'the user can sign in again as it is: portcullis locks lists locked accounts'],
-  ['fresh_sign_in_newer', 'look at the account again: it was revoked meanwhile'],
-  ['lock_not_found', 'portcullis locks lists them'],
+  ['cluster_not_found', 'portcullis whoami lists your clusters'],
+  ['fresh_sign_in_not_needed', 'the user can already sign in again: portcullis locks lists locked accounts'],
+  ['fresh_sign_in_newer', 'check the account again: it was revoked meanwhile'],
+  ['lock_not_found', 'portcullis locks lists the locked accounts'],
   ['second_admin_needed', 'have another admin run the same command with that --approval'],
   ['same_admin', 'have another admin run the same command with the same --approval'],
   ['approval_not_good', 'run the command without --approval, then have another admin use the new one'],
-  ['revocation_not_written', 'run the same command again; portcullis replicas shows which replicas answer'],
+  ['revocation_not_written', 'run the same command again; portcullis replicas shows which replicas respond'],
   ['request_id_reused', 'run the command again'],
   ['fresh_sign_in_needed', 'sign out at your identity provider, then run the command again'],
-  ['freshness_unprovable', 'sign in by another identity provider: portcullis login'],
-  ['drill_running', 'wait until it is over, then run the command again'],
+  ['freshness_unprovable', 'sign in with another identity provider: portcullis login'],
+  ['drill_running', 'wait until it has finished, then run the command again'],
 ]);
 
 /** Returns undefined for a code without an entry. */

@@ -16,7 +16,7 @@ export function skewOf(date: string | undefined, now: number): number | undefine
 /** Puts the clock before `next`, where clock skew may be the reason for a rejection. */
 export function clockFirst(skewMs: number | undefined, next: string): string {
   const skew = describeSkew(skewMs ?? 0);
-  return skew === '' ? next : `${skew}: set it right, then: ${next}`;
+  return skew === '' ? next : `${skew}: correct it, then: ${next}`;
 }
 
 /** Returns an empty text where the clocks agree well enough. */

@@ -180,7 +180,7 @@ async function send(route: Route, sendRequest: HttpRequest): Promise<IncomingMes
         : requestHttp(url, options, resolve);
     request.on('error', reject);
     // A response with status 101 causes neither a response nor an error event: the program would end silently.
-    request.on('close', () => reject(new Error('closed without an answer')));
+    request.on('close', () => reject(new Error('closed without a response')));
     request.end(body?.text);
   });
 }
@@ -212,7 +212,7 @@ async function readText(url: URL, response: IncomingMessage, limit: number): Pro
       response.destroy();
       throw cliError(
         'upstream_unavailable',
-        `The answer of ${url.host} is longer than any of Portcullis, and was not read to its end.`,
+        `The response of ${url.host} is longer than any response of Portcullis, and was not read completely.`,
         'check that this is the address of Portcullis; if it is, tell your platform team',
         { reason: 'answer_too_long' },
       );
@@ -242,7 +242,7 @@ function requestIdOf({ headers }: IncomingMessage, record: JsonRecord | undefine
 const unsupportedUrl = (): AppError =>
   cliError(
     'bad_request',
-    'Only https addresses, or http on loopback, are asked.',
+    'Only https addresses, or http on loopback, are allowed.',
     'give the address of Portcullis: https://…',
   );
 
@@ -254,15 +254,15 @@ function notPortcullis(url: URL, status: number, proxy: URL | undefined): AppErr
   if (isRedirect(status)) {
     return cliError(
       'upstream_unavailable',
-      `${url.host} answered with a redirect (${status}), which is never followed.`,
-      'check the address; on a network that wants a sign-in of its own (hotel, train), do that first in a browser',
+      `${url.host} responded with a redirect (${status}), which is never followed.`,
+      'check the address; on a network with its own sign-in page (hotel, train), sign in there first in a browser',
       { reason: 'redirected' },
     );
   }
   if (status >= 500) {
     return cliError(
       'upstream_unavailable',
-      `${url.host} answered ${status} with a page: a load balancer stands there, and Portcullis behind it does not answer.`,
+      `${url.host} responded with ${status} and a page: a load balancer is there, and Portcullis behind it does not respond.`,
       'try again in a moment; you stay signed in',
       { reason: 'server_unavailable' },
     );
@@ -270,8 +270,8 @@ function notPortcullis(url: URL, status: number, proxy: URL | undefined): AppErr
   const between = proxy === undefined ? '' : `, or the proxy ${proxy.host} in between`;
   return cliError(
     'upstream_unavailable',
-    `${url.host} answered ${status} with something that is no answer of Portcullis (no JSON): something else lives there${between}.`,
-    'check that this is the address of Portcullis, and that no page of the network stands in between',
+    `${url.host} responded with ${status}, but not as Portcullis does (no JSON): another server is there${between}.`,
+    'check that this is the address of Portcullis, and that no sign-in page of the network is in between',
     { reason: 'not_portcullis' },
   );
 }

@@ -26,16 +26,16 @@ const UNTRUSTED = /CERT|SIGNATURE|ISSUER|ALTNAME/;
 const CLOCK = new Set(['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED']);
 
 const WHY: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens there',
-  ECONNRESET: 'the connection was cut before an answer came',
-  EPIPE: 'the connection was cut before an answer came',
-  EHOSTUNREACH: 'there is no way to it from this network',
-  ENETUNREACH: 'there is no way to it from this network',
-  ETIMEDOUT: 'it does not take the connection',
-  ENOTFOUND: 'its name is not known here',
-  EAI_AGAIN: 'names cannot be looked up at the moment',
-  ABORT_ERR: 'no answer in time',
-  EPROTO: 'what answers there does not speak TLS as it should',
+  ECONNREFUSED: 'no server listens there',
+  ECONNRESET: 'the connection was closed before a response arrived',
+  EPIPE: 'the connection was closed before a response arrived',
+  EHOSTUNREACH: 'there is no route to it from this network',
+  ENETUNREACH: 'there is no route to it from this network',
+  ETIMEDOUT: 'it does not accept the connection',
+  ENOTFOUND: 'its name cannot be resolved',
+  EAI_AGAIN: 'names cannot be resolved at the moment',
+  ABORT_ERR: 'no response in time',
+  EPROTO: 'the server there does not speak TLS correctly',
 };
 
 const staying = (message: string, { signedIn }: ConnectionContext): string =>
@@ -53,16 +53,16 @@ export function unreachable(url: URL, cause: unknown, context: ConnectionContext
 
 function whyOf(code: string, context: ConnectionContext): readonly [why: string, next: string] {
   const tryAgain = staying('check the network or VPN and try again', context);
-  if (context.waited !== undefined) return [`no full answer within ${context.waited} seconds`, tryAgain];
+  if (context.waited !== undefined) return [`no complete response within ${context.waited} seconds`, tryAgain];
   if (code.startsWith('HPE_')) {
-    return [`what answers there does not speak HTTP as it should (${code})`, 'check the address and its port'];
+    return [`the server there does not speak HTTP correctly (${code})`, 'check the address and its port'];
   }
   const tls = code === 'EPROTO' || code.startsWith('ERR_SSL_');
   const why = WHY[tls ? 'EPROTO' : code] ?? 'the connection failed';
   const message = `${why} (${plainText(code, 60) || 'no code'})`;
-  if (tls) return [message, 'check the address and its port, and whether a proxy stands in between'];
+  if (tls) return [message, 'check the address and its port, and whether a proxy is in between'];
   if (code !== 'ENOTFOUND') return [message, tryAgain];
-  return [message, staying('check how the address is spelled, and the network or VPN', context)];
+  return [message, staying('check the spelling of the address, and the network or VPN', context)];
 }
 
 function untrusted(
@@ -75,8 +75,8 @@ function untrusted(
 }
 
 function detailOf(code: string, { network }: ConnectionContext): string {
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return ': it is made out to another name';
-  if (CLOCK.has(code)) return `: by this machine's clock it is ${new Date().toISOString().slice(0, 16)}Z`;
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return ': it is for another name';
+  if (CLOCK.has(code)) return `: this machine's clock says ${new Date().toISOString().slice(0, 16)}Z`;
   const unread = unreadableCertFile(network);
   return unread === undefined ? '' : `; SSL_CERT_FILE names ${plainText(unread)}, which cannot be read`;
 }
@@ -86,8 +86,8 @@ function nextOf(url: URL, code: string, { proxy, pinned, signedIn }: ConnectionC
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'check the address; if it is right, tell your platform team';
   // A proxy that opens TLS presents its own certificate; a session's certificate would not get through it anyway.
   if (proxy !== undefined && pinned) {
-    return `if the proxy ${proxy.host} opens TLS connections, have ${url.hostname} taken out of that, or add it to NO_PROXY`;
+    return `if the proxy ${proxy.host} inspects TLS connections, have ${url.hostname} excluded from that, or add it to NO_PROXY`;
   }
-  if (signedIn) return 'if its authority was renewed, sign in again with portcullis login; else ask your platform team';
-  return 'install the authority that signed it, or give --ca-file, or name it in SSL_CERT_FILE';
+  if (signedIn) return 'if its CA was renewed, sign in again with portcullis login; else ask your platform team';
+  return 'install the CA that signed it, or give --ca-file, or name it in SSL_CERT_FILE';
 }

@@ -24,9 +24,9 @@ export function proxyFor(target: URL, environment: ProxyEnvironment): URL | unde
 
 function parseProxy(text: string): URL {
   const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
-  if (!URL.canParse(address)) throw unusable('is no address');
+  if (!URL.canParse(address)) throw unusable('is not an address');
   const url = new URL(address);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw unusable('is of a kind that is not spoken here');
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw unusable('has a protocol that is not supported');
   return url;
 }
 

@@ -37,7 +37,7 @@ export function parseServer(text: string): string {
   if (url === undefined || !isPlainPath(url)) {
     throw cliError(
       'bad_request',
-      'The server is not an address that can be used: it must be https:// and a host (http:// only on loopback).',
+      'The address of the server cannot be used: it must be https:// and a host (http:// only on loopback).',
       'give --server https://portcullis.example.com',
     );
   }
@@ -51,7 +51,7 @@ export const isPlainPath = (url: URL): boolean => url.search === '' && url.hash 
 export function parseClusterName(text: string): string {
   if (!isClusterName(text)) {
     const next = 'portcullis whoami lists your clusters';
-    throw cliError('bad_request', 'The cluster is not a name: letters, digits, dots and dashes.', next);
+    throw cliError('bad_request', 'The cluster is not a valid name: letters, digits, dots and dashes.', next);
   }
   return text;
 }

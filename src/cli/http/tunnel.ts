@@ -25,7 +25,7 @@ interface TunnelOptions {
 export async function openTunnel(proxy: URL, target: URL, options: TunnelOptions): Promise<Duplex> {
   const request = connect(proxy, `${target.hostname}:${target.port || '443'}`, options);
   const opened = new Promise<{ status: number; socket: Duplex; early: boolean }>((resolve, reject) => {
-    request.on('error', reject).on('close', () => reject(new Error('closed without an answer')));
+    request.on('error', reject).on('close', () => reject(new Error('closed without a response')));
     request.on('connect', ({ statusCode: status = 0 }, socket, head) => {
       socket.on('error', reject); // Until TLS has taken it over, nothing else listens.
       resolve({ status, socket, early: head.length > 0 });
@@ -38,7 +38,7 @@ export async function openTunnel(proxy: URL, target: URL, options: TunnelOptions
     if (accepted && !early) return socket;
     socket.destroy();
     // A TLS server never speaks first: data behind the 200 is the proxy's own.
-    throw proxyRejection(proxy, target, accepted ? 'an answer of its own' : String(status));
+    throw proxyRejection(proxy, target, accepted ? 'an unexpected response' : String(status));
   } catch (cause) {
     if (cause instanceof AppError || options.signal.aborted) throw cause;
     throw cliError(
@@ -58,16 +58,16 @@ export function insideTunnel(socket: Duplex, url: URL, tls: ConnectionOptions): 
   return connectTls({ ...tls, socket, host, ...servername, ALPNProtocols: ['http/1.1'] });
 }
 
-function connect(proxy: URL, authority: string, { signal, trustedCas }: TunnelOptions): ClientRequest {
+function connect(proxy: URL, hostAndPort: string, { signal, trustedCas }: TunnelOptions): ClientRequest {
   const credentials = proxy.username === '' && proxy.password === '' ? undefined : basic(proxy);
   const options = {
     host: proxy.hostname.replace(/^\[|\]$/g, ''),
     method: 'CONNECT',
-    path: authority,
+    path: hostAndPort,
     agent: false,
     signal,
     headers: {
-      host: authority,
+      host: hostAndPort,
       'user-agent': USER_AGENT,
       ...(credentials === undefined ? {} : { 'proxy-authorization': credentials }),
     },
@@ -95,8 +95,8 @@ function decoded(text: string): string {
 function proxyRejection(proxy: URL, target: URL, response: string): AppError {
   const next =
     response === '407'
-      ? 'put the name and password for it into HTTPS_PROXY: http://NAME:PASSWORD@HOST:PORT'
-      : `ask who runs the proxy to let ${target.host} through, or add ${target.hostname} to NO_PROXY`;
+      ? 'put its name and password into HTTPS_PROXY: http://NAME:PASSWORD@HOST:PORT'
+      : `ask the proxy’s operator to let ${target.host} through, or add ${target.hostname} to NO_PROXY`;
   return cliError(
     'upstream_unavailable',
     `The proxy ${proxy.host} does not connect to ${target.host} (${response}).`,

@@ -141,6 +141,6 @@ function translatingErrors<T>(file: string, work: () => T): T {
 }
 
 function unusable(file: string, cause: unknown): AppError {
-  const what = `The kubeconfig ${file} cannot be read or written (${codeOf(cause) ?? 'unknown fault'}). Nothing was changed.`;
-  return cliError('bad_request', what, 'give another with --file, or have it on stdout with --print', { cause });
+  const what = `The kubeconfig ${file} cannot be read or written (${codeOf(cause) ?? 'unknown error'}). Nothing was changed.`;
+  return cliError('bad_request', what, 'give another with --file, or write it to stdout with --print', { cause });
 }

@@ -248,5 +248,5 @@ function parseExisting(text: string, file?: string): Document {
 
 function unreadable(why: string, file?: string): Error {
   const what = `The kubeconfig${file === undefined ? '' : ` ${file}`} cannot be read: ${why}. Nothing was changed.`;
-  return cliError('bad_request', what, 'mend it, or give another with --file');
+  return cliError('bad_request', what, 'correct it, or give another with --file');
 }

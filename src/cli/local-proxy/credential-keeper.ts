@@ -197,7 +197,7 @@ export class CredentialKeeper {
     const { entry, cluster: name } = this.#options;
     // A script that was started as one user must not continue as another who has signed in on this machine since.
     if (user.account !== this.#account) {
-      const what = `Another account has signed in to ${hostOf(entry.server.url)}, so this run is over.`;
+      const what = `Another account has signed in to ${hostOf(entry.server.url)}, so this run has ended.`;
       throw cliError('unauthenticated', what, 'run portcullis proxy again', { reason: 'other_account' });
     }
     const cluster = user.clusters.find((one) => one.name === name);

@@ -120,7 +120,7 @@ export class Exchange {
       sent.on('upgrade', (response, socket, head) => resolve({ response, upgraded: { socket, head } }));
       // After the response, its own events report the error, and end both sides.
       sent.on('error', reject);
-      sent.on('close', () => reject(new Error('closed without an answer')));
+      sent.on('close', () => reject(new Error('closed without a response')));
       if (body === 'none') sent.end();
       else this.#req.pipe(sent);
     });
@@ -138,7 +138,7 @@ export class Exchange {
 
 /** Returns the response to a client where the server could not be reached. */
 export function failureResponse(error: unknown): LocalResponse {
-  if (!(error instanceof AppError)) return localResponse('BadRequest', 'the request cannot be sent on');
+  if (!(error instanceof AppError)) return localResponse('BadRequest', 'the request cannot be forwarded');
   const message = plainText(errorMessage(error), 2000);
   if (error.code === 'unauthenticated') return localResponse('Unauthorized', message);
   if (error.code === 'forbidden') return localResponse('Forbidden', message);

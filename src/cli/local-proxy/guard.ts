@@ -35,17 +35,17 @@ export function rejectionOf({ method, target, headers }: RequestHead, policy: Gu
   }
   // An absolute form names its own host, which a later reader may believe instead of `Host` (RFC 9112 §3.2.2).
   if (!target.startsWith('/'))
-    return localResponse('BadRequest', 'the target must be a path: this is no proxy for other addresses');
+    return localResponse('BadRequest', 'the target must be a path: this is not a proxy for other addresses');
   // An attacker's page can resolve its name to 127.0.0.1 (DNS rebinding) to share an origin with this listener, so
   // its name in `Host` is rejected.
   const [host = '', ...otherHosts] = valuesOf(headers, 'host');
   if (otherHosts.length > 0 || !policy.hosts.has(host.toLowerCase())) {
-    return localResponse('Forbidden', 'Host is not the address that is listened on');
+    return localResponse('Forbidden', 'Host is not the address of this listener');
   }
   // An attacker's page can send requests to this port as the user, so requests whose `Origin` is another site are
   // rejected.
   if (valuesOf(headers, 'origin').some((origin) => !policy.origins.has(origin.toLowerCase()))) {
-    return localResponse('Forbidden', 'requests of web pages are not served');
+    return localResponse('Forbidden', 'requests from web pages are rejected');
   }
   return secretRejection(headers, policy.secret) ?? impersonationRejection(headers);
 }
@@ -59,10 +59,10 @@ function secretRejection(headers: RawHeaders, secret: string | undefined): Local
   // A secret in a WebSocket subprotocol would be sent on to the server: it is the one credential header that is not
   // replaced.
   const inProtocol = valuesOf(headers, 'sec-websocket-protocol').some((value) => /bearer\.authorization/i.test(value));
-  if (inProtocol) return localResponse('BadRequest', 'the token goes into Authorization, not into a subprotocol');
+  if (inProtocol) return localResponse('BadRequest', 'the token belongs into Authorization, not into a subprotocol');
   if (secret === undefined) return undefined;
   if (presented.ok && presented.value !== undefined && isSame(presented.value, secret)) return undefined;
-  return localResponse('Unauthorized', 'the token of the kubeconfig that this run has written is missing or wrong');
+  return localResponse('Unauthorized', 'the token of this run’s kubeconfig is missing or wrong');
 }
 
 /**

@@ -194,7 +194,7 @@ class ConnectionHandler {
   #rejection({ method = '', url = '', rawHeaders }: IncomingMessage): LocalResponse | undefined {
     const rejection = rejectionOf({ method, target: url, headers: rawHeaders }, this.policy);
     if (rejection !== undefined || this.#open.size < this.#most) return rejection;
-    return localResponse('TooManyRequests', `more than ${this.#most} requests at once`);
+    return localResponse('TooManyRequests', `more than ${this.#most} concurrent requests`);
   }
 
   /**
@@ -231,14 +231,16 @@ function listen(server: Server, address: ListenAddress): Promise<number> {
 }
 
 function unavailable(address: ListenAddress, cause: unknown): Error {
-  const code = codeOf(cause) ?? 'unknown fault';
+  const code = codeOf(cause) ?? 'unknown error';
   const isSocket = 'socket' in address;
   const what = isSocket ? `The socket ${address.socket}` : `The port ${address.port} of 127.0.0.1`;
   if (code === 'EADDRINUSE') {
-    const next = isSocket ? `if no other run listens there: rm ${address.socket}` : 'give another with --port, or none';
+    const next = isSocket
+      ? `if no other run listens there: rm ${address.socket}`
+      : 'give another with --port, or leave it out';
     return cliError('conflict', `${what} is taken.`, next, { reason: 'address_taken', cause });
   }
-  const next = isSocket ? 'give another with --socket' : 'give another with --port, or none';
+  const next = isSocket ? 'give another with --socket' : 'give another with --port, or leave it out';
   return cliError('bad_request', `${what} cannot be listened on (${code}).`, next, {
     reason: 'address_unusable',
     cause,

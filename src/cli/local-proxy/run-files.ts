@@ -23,11 +23,11 @@ export interface KubeconfigFacts {
 export function kubeconfigText({ server, cluster, port, ca, secret }: KubeconfigFacts): string {
   const name = contextName(server, cluster);
   const address = `https://127.0.0.1:${port}`;
-  const authority = Buffer.from(ca).toString('base64');
+  const caData = Buffer.from(ca).toString('base64');
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name, cluster: { server: address, 'certificate-authority-data': authority } }],
+    clusters: [{ name, cluster: { server: address, 'certificate-authority-data': caData } }],
     users: [{ name, user: { token: secret } }],
     contexts: [{ name, context: { cluster: name, user: name } }],
     'current-context': name,
@@ -73,7 +73,7 @@ function unwritten(path: string, cause: unknown): unknown {
   if (code === undefined) return cause;
   if (code === 'EEXIST' || code === 'ELOOP') {
     const next = `if no other run uses it: rm ${path}; or give another with --kubeconfig`;
-    return cliError('conflict', `${path} exists, and is not overwritten.`, next, {
+    return cliError('conflict', `${path} exists and is not overwritten.`, next, {
       reason: 'kubeconfig_exists',
       cause,
     });
@@ -96,15 +96,11 @@ function unwritten(path: string, cause: unknown): unknown {
  */
 export function checkSocketFolder(path: string): void {
   if (process.getuid === undefined) {
-    throw cliError(
-      'bad_request',
-      '--socket needs a system with owners of files.',
-      'leave it out: a port is listened on',
-    );
+    throw cliError('bad_request', '--socket needs a system with file owners.', 'leave it out to listen on a port');
   }
   const folder = dirname(path);
   const found = lstatSync(folder, { throwIfNoEntry: false });
-  const next = 'make one of your own for it: mkdir -m 700 FOLDER';
+  const next = 'create your own folder for it: mkdir -m 700 FOLDER';
   const rejection = (why: string): Error =>
     cliError('bad_request', `${folder} ${why}.`, next, { reason: 'socket_place' });
   if (found === undefined) throw rejection('does not exist');

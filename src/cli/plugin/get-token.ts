@@ -34,7 +34,7 @@ export async function getToken(context: CliContext, request: TokenRequest): Prom
   const cached = fromCache(context, entry, request.cluster);
   if ('credential' in cached) return context.print(cached.credential);
   if (cached.rejectedTokenId !== undefined)
-    context.detail('the cached token was refused: this program has asked for it before');
+    context.detail('the cached token was rejected: this program has asked for it before');
   context.print(await fromServer(context, entry, { ...request, rejectedTokenId: cached.rejectedTokenId }));
 }
 
@@ -75,7 +75,7 @@ async function fromServer(context: CliContext, entry: CacheEntry, request: Renew
     if (!(error instanceof AppError)) throw error;
     const old = error.code === 'upstream_unavailable' ? stillGood(context, entry, request) : undefined;
     if (old !== undefined) {
-      context.notify(`${error.message}\n  Going on with the present token, which is good for a moment.`);
+      context.notify(`${error.message}\n  Continuing with the present token, which is valid for a moment.`);
       return old;
     }
     if (error.code === 'upstream_unavailable' && context.now() - context.startedAt > SLOW_MS) {

@@ -79,7 +79,7 @@ export async function getWorkloadToken(
     if (error.code !== 'upstream_unavailable' || cached === undefined || !stillGood(context, entry, cached.token)) {
       throw error;
     }
-    context.notify(`${error.message}\n  Going on with the present token, which is good for a moment.`);
+    context.notify(`${error.message}\n  Continuing with the present token, which is valid for a moment.`);
     return print(context, cached);
   }
 }
@@ -182,7 +182,8 @@ async function exchangeNow(
   try {
     const { endpoints, pins } = await discover(entry, readPins(entry));
     const before = readWorkload(entry, subjectToken) ?? { binding: await newBinding(context), tokens: {} };
-    if (lock.lost) throw cliError('upstream_timeout', 'Another portcullis exchanges this token just now.', 'try again');
+    if (lock.lost)
+      throw cliError('upstream_timeout', 'Another portcullis process is exchanging this token.', 'try again');
     const { binding } = before;
     writePins(entry, pins);
     writeWorkload(entry, subjectToken, before);
@@ -218,9 +219,9 @@ function withWorkloadHint(error: AppError, { entry, tokenFile, audience }: Workl
   if (reason === 'discovery_refused') {
     return withNext(error, `ask your platform team whether the host has moved; if so: rm -r ${entry.dir}`);
   }
-  if (reason === 'server_untrusted') return withNext(error, 'install the authority that signed it, or give --ca-file');
+  if (reason === 'server_untrusted') return withNext(error, 'install the CA that signed it, or give --ca-file');
   if (error.code === 'unauthenticated' || reason === 'token_request_refused') {
-    const next = `see that ${tokenFile} holds a fresh token for ${entry.server.url} alone, and that ${aRule(audience)} matches it`;
+    const next = `check that ${tokenFile} holds a fresh token for ${entry.server.url} alone, and that ${aRule(audience)} matches it`;
     return withNext(error, next, 'forbidden');
   }
   if (error.code === 'forbidden') {
@@ -252,6 +253,7 @@ function readSubjectToken(path: string): string {
   } catch (cause) {
     throw cliError('bad_request', `The token file ${path} cannot be read.`, 'check --token-file', { cause });
   }
-  if (!isTokenText(text)) throw cliError('bad_request', `${path} does not hold one token.`, 'check --token-file');
+  if (!isTokenText(text))
+    throw cliError('bad_request', `${path} does not hold exactly one token.`, 'check --token-file');
   return text;
 }

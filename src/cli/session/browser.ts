@@ -28,7 +28,7 @@ export function browserCommands(
 ): readonly BrowserCommand[] {
   if (!isOpenable(url)) {
     const next = 'check the address of the server with your platform team before you sign in anywhere';
-    throw cliError('forbidden', 'The server named an address that is not opened: it is not https.', next);
+    throw cliError('forbidden', 'The server named an address that must not be opened: it is not https.', next);
   }
   const { browser, platform } = environment;
   const configured = (browser ?? '')
@@ -56,7 +56,7 @@ function configuredCommand(command: string, url: URL): readonly BrowserCommand[]
  * @param onFailure called once if it turns out that nothing was opened
  */
 export function openBrowser([command, ...others]: readonly BrowserCommand[], onFailure: (why: string) => void): void {
-  if (command === undefined) return onFailure('there is none');
+  if (command === undefined) return onFailure('none is set');
   // stdout belongs to kubectl, so a browser must not write to it. Detached, so that it outlives kubectl and its
   // Ctrl-C.
   const child = spawn(command.file, command.args, { stdio: 'ignore', detached: true, shell: false });

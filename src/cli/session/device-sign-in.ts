@@ -29,21 +29,21 @@ export async function signInByDevice(
   const { endpoints, deviceAuthorizationEndpoint: url } = discovery;
   if (url === undefined) {
     const next = `on a machine with a browser: portcullis login --server ${server}`;
-    throw cliError('forbidden', `${server} does not let anybody sign in by a code.`, next, {
+    throw cliError('forbidden', `${server} does not offer sign-in by a code.`, next, {
       reason: 'device_code_off',
     });
   }
   const client = { server, endpoints, binding: await createBinding(context.now()) };
   const code = await requestDeviceCode(client, url);
   showCode(context, code, discovery);
-  const stopSpinner = context.showProgress('waiting for the code to be typed');
+  const stopSpinner = context.showProgress('waiting until you type the code');
   const response = await pollForToken(context, () => redeemDeviceCode(client, code.deviceCode), {
     code,
     server,
   }).finally(stopSpinner);
   const { user, refreshToken } = response;
   if (user === undefined || refreshToken === undefined) {
-    throw cliError('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
+    throw cliError('upstream_unavailable', `${server} sent no user for this sign-in.`, 'tell your platform team');
   }
   return withTokenResponse(
     { ...client, user, refreshToken, tokens: {}, device: true },
@@ -58,8 +58,8 @@ function showCode(context: CliContext, code: DeviceCode, discovery: Discovery): 
   // An attacker who controls the response could name a page that steals credentials, and the user would open it in
   // a browser that holds sessions, so only the server's own page is accepted.
   if (page?.origin !== discovery.pins.web) {
-    const next = 'type the code nowhere, and tell your platform team';
-    throw cliError('forbidden', 'The server names a page on another host to type the code into.', next, {
+    const next = 'do not type the code anywhere, and tell your platform team';
+    throw cliError('forbidden', 'The server wants the code typed into a page on another host.', next, {
       reason: 'discovery_refused',
     });
   }
@@ -86,4 +86,4 @@ async function pollForToken(
 }
 
 const timedOut = (server: string): AppError =>
-  cliError('sign_in_expired', 'Nobody typed the code in time.', `portcullis login --device --server ${server}`);
+  cliError('sign_in_expired', 'No user typed the code in time.', `portcullis login --device --server ${server}`);

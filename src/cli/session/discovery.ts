@@ -38,7 +38,7 @@ export async function discover(entry: CacheEntry, pinned: Pins | undefined): Pro
   if (response.status !== 200) {
     throw cliError(
       'upstream_unavailable',
-      `${server} answered ${response.status} when asked how to sign in.`,
+      `${server} responded with ${response.status} to the discovery request.`,
       'check that --server is the address of Portcullis, or try again',
       { reason: 'discovery_unavailable' },
     );
@@ -50,19 +50,19 @@ export async function discover(entry: CacheEntry, pinned: Pins | undefined): Pro
 export function checkDiscovery(document: JsonRecord, server: string, pinned: Pins | undefined): Discovery {
   const extension = recordAt(document, 'portcullis') ?? {};
   checkMinimumVersion(stringAt(extension, 'minimumCli'));
-  if (document['issuer'] !== server) throw hostile(server, 'it says that it is another server (issuer)');
+  if (document['issuer'] !== server) throw hostile(server, 'it names another issuer');
   const authorization = openableUrl(document['authorization_endpoint']);
   const web = new URL(server).origin;
   if (authorization?.origin !== web) throw hostile(server, 'its sign-in page is on another host');
   // Users see and copy the address, and any program can be `$BROWSER`.
-  if (!isPlainPath(authorization)) throw hostile(server, 'the address of its sign-in page holds odd characters');
+  if (!isPlainPath(authorization)) throw hostile(server, 'the address of its sign-in page has unexpected characters');
   const api = httpsUrl(extension['api']);
-  if (api === undefined) throw hostile(server, 'it names no https address for the api');
+  if (api === undefined) throw hostile(server, 'it names no https address of the API');
   const pins = { web, api: api.origin };
   if (pinned !== undefined && (pinned.web !== pins.web || pinned.api !== pins.api)) {
     throw hostile(
       server,
-      `its api host is ${api.host} now, and was ${new URL(pinned.api).host} when you signed in`,
+      `its API host is ${api.host} now, and was ${new URL(pinned.api).host} when you signed in`,
       true,
     );
   }
@@ -92,7 +92,7 @@ function httpsUrl(value: unknown): URL | undefined {
 
 function onApiHost(value: unknown, api: URL, server: string): string {
   const url = httpsUrl(value);
-  if (url?.origin !== api.origin) throw hostile(server, `an endpoint of it is not on its api host ${api.host}`);
+  if (url?.origin !== api.origin) throw hostile(server, `one of its endpoints is not on its API host ${api.host}`);
   return url.href;
 }
 
@@ -100,5 +100,7 @@ function hostile(server: string, why: string, moved = false): Error {
   const next = moved
     ? `ask your platform team whether the host has moved; if so: portcullis logout --server ${server}, then portcullis login --server ${server}`
     : 'check the address with your platform team before you sign in anywhere';
-  return cliError('forbidden', `The answer of ${server} is refused: ${why}.`, next, { reason: 'discovery_refused' });
+  return cliError('forbidden', `The discovery document of ${server} is rejected: ${why}.`, next, {
+    reason: 'discovery_refused',
+  });
 }

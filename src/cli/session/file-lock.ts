@@ -64,11 +64,7 @@ export async function withFileLock<T>(turn: LockedWork<T>): Promise<T> {
     const offered = turn.whileWaiting();
     if (offered !== undefined) return offered;
     if (Date.now() > until) {
-      throw cliError(
-        'upstream_timeout',
-        'Another portcullis has been at work on this session for too long.',
-        'try again',
-      );
+      throw cliError('upstream_timeout', 'Another portcullis process has used this session for too long.', 'try again');
     }
     removeStale(turn.path);
     await delay(40 + Math.random() * 80);
@@ -124,7 +120,7 @@ function thisMachine(): string {
 }
 
 /**
- * Identifies this very lock, so that a record of an earlier one says nothing about it. Undefined where there is
+ * Identifies this very lock, so that the holder file of an earlier one says nothing about it. Undefined where there is
  * none.
  */
 function lockId(path: string): string | undefined {
@@ -142,7 +138,7 @@ function writeHolder(path: string): void {
   try {
     writePrivateFile(holderFile(path), JSON.stringify(holder));
   } catch (error) {
-    if (!isUnwritable(error)) throw error; // Without the record, only time tells.
+    if (!isUnwritable(error)) throw error; // Without the holder file, only time tells.
   }
 }
 

@@ -24,7 +24,7 @@ export const needsFreshSignIn = ({ status, body }: Pick<HttpResponse, 'status' |
 export async function signInFreshly(context: CliContext, entry: CacheEntry, problem: JsonRecord): Promise<void> {
   const before = readSession(entry);
   const every = howOften(stringAt(problem, 'maxAge'));
-  context.notify(`admins have to prove who they are ${every}: signing in again`);
+  context.notify(`admins must authenticate ${every}: signing in again`);
   const byCode = before?.device === true || context.environment.noBrowser;
   const { signIn } = await import('./sign-in.ts');
   const { user } = await signIn(context, {
@@ -37,8 +37,8 @@ export async function signInFreshly(context: CliContext, entry: CacheEntry, prob
     ...(before === undefined ? {} : { previous: before.user.sessionId, ...providerOf(before.user.account) }),
   });
   if (before === undefined || user.account === before.user.account) return;
-  const message = `You signed in as ${plainText(user.account, 512)}, and began the command as ${plainText(before.user.account, 512)}.`;
-  throw cliError('forbidden', message, 'run the command again, if it is what you want as whom you are now', {
+  const message = `You signed in as ${plainText(user.account, 512)}, and started the command as ${plainText(before.user.account, 512)}.`;
+  throw cliError('forbidden', message, 'if you want to act as this user, run the command again', {
     reason: 'other_account',
   });
 }

@@ -36,10 +36,10 @@ export async function listenOnLoopback(expected: {
   let handled = false;
   const server = createServer((request, response) => {
     const query = callbackQuery(request, host, expected.state);
-    if (query === undefined) return sendPage(response, 400, 'This is not the answer that portcullis is waiting for.');
+    if (query === undefined) return sendPage(response, 400, 'This is not the response that portcullis is waiting for.');
     // Only the first callback counts, whatever it contains: a copy of the address must neither replace a code nor
     // hang.
-    if (handled) return sendPage(response, 400, 'This sign-in has been answered already.');
+    if (handled) return sendPage(response, 400, 'This sign-in has already been completed.');
     handled = true;
     let outcome: string;
     try {
@@ -52,8 +52,8 @@ export async function listenOnLoopback(expected: {
   });
   const port = await listen(server).catch((cause: unknown) => {
     const next = `sign in by a code instead: portcullis login --device --server ${expected.issuer}`;
-    const why = codeOf(cause) ?? 'unknown fault';
-    throw cliError('internal', `No port on 127.0.0.1 is free for the browser to come back to (${why}).`, next, {
+    const why = codeOf(cause) ?? 'unknown error';
+    throw cliError('internal', `No port on 127.0.0.1 is free for the browser’s redirect (${why}).`, next, {
       cause,
     });
   });
@@ -102,7 +102,7 @@ function codeFrom(query: URLSearchParams, issuer: string): string {
   // An attacker may inject the response of another server (mix-up, RFC 9207), so its code must not be redeemed
   // here.
   if (query.get('iss') !== issuer) {
-    throw cliError('sign_in_refused', 'The sign-in was answered by another server than the one that was asked.', next, {
+    throw cliError('sign_in_refused', 'The response to the sign-in came from another server.', next, {
       reason: 'issuer_mismatch',
     });
   }
@@ -116,7 +116,7 @@ function codeFrom(query: URLSearchParams, issuer: string): string {
     );
   }
   const code = query.get('code');
-  if (!code) throw cliError('sign_in_refused', 'The sign-in came back without a code.', next);
+  if (!code) throw cliError('sign_in_refused', 'The sign-in returned no code.', next);
   return code;
 }
 
@@ -167,7 +167,7 @@ const LONGEST_LINE = 2000;
 /** @param message each line of it is a paragraph */
 function sendPage(response: ServerResponse, status: number, message: string): void {
   const lines = message.split('\n').map((line) => `<p>${escapeHtml(plainText(line, LONGEST_LINE))}</p>`);
-  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Portcullis</title><h1>Not signed in</h1>${lines.join('')}<p>You may close this tab; the terminal says what to do next.</p></html>`;
+  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Portcullis</title><h1>Not signed in</h1>${lines.join('')}<p>You may close this tab; the terminal shows the next step.</p></html>`;
   response.writeHead(status, { ...HEADERS, 'content-type': 'text/html; charset=utf-8' }).end(page);
 }
 

@@ -40,12 +40,12 @@ export const codeOf = (error: unknown): string | undefined =>
 /** The reasons why a file cannot be written. */
 const UNWRITABLE: ReadonlyMap<string | undefined, string> = new Map([
   ['ENOSPC', 'the disk is full'],
-  ['EDQUOT', 'your quota on that disk is used up'],
+  ['EDQUOT', 'your quota on that disk is exhausted'],
   ['EFBIG', 'a limit on the size of files is reached'],
   ['EROFS', 'that disk is read-only'],
-  ['EACCES', 'it is not permitted'],
-  ['EPERM', 'it is not permitted'],
-  ['ENOTDIR', 'a folder on the way is a file'],
+  ['EACCES', 'permission denied'],
+  ['EPERM', 'permission denied'],
+  ['ENOTDIR', 'a folder in the path is a file'],
 ]);
 
 export const isUnwritable = (error: unknown): boolean =>
@@ -62,7 +62,7 @@ export function unwritable(path: string, error: unknown): unknown {
   return cliError(
     'internal',
     `${path} cannot be written: ${why} (${code}).`,
-    'make room there, or set PORTCULLIS_CACHE_DIR to a folder on another disk',
+    'free some space, or set PORTCULLIS_CACHE_DIR to a folder on another disk',
     { reason: 'cache_unwritable', cause: error },
   );
 }
@@ -79,7 +79,8 @@ export function ensurePrivateDirectory(path: string): void {
     // The check below reports a link or a file in its place, with a better message.
     if (codeOf(error) !== 'EEXIST') throw unwritable(path, error);
   }
-  if (!checkPrivateDirectory(path)) throw cliError('internal', `${path} cannot be made.`, 'set PORTCULLIS_CACHE_DIR');
+  if (!checkPrivateDirectory(path))
+    throw cliError('internal', `${path} cannot be created.`, 'set PORTCULLIS_CACHE_DIR');
 }
 
 /**
@@ -166,7 +167,7 @@ export function removeOldDrafts(dir: string, now: number): void {
  * @throws AppError as `writePrivateFile`
  */
 export function assertDiskSpace(dir: string, bytes: number): void {
-  const path = join(dir, 'room');
+  const path = join(dir, 'space-check');
   writePrivateFile(path, ' '.repeat(bytes));
   rmSync(path, { force: true });
 }
@@ -178,7 +179,7 @@ function checkOwnerAndMode(path: string, found: Stats, mode: '600' | '700'): voi
     const is = (found.mode & 0o777).toString(8);
     throw cliError(
       'bad_request',
-      `${path} is open to other users (mode ${is}), so somebody may have read what it holds.`,
+      `${path} is open to other users (mode ${is}), so another user may have read it.`,
       `chmod ${mode} ${path}, then sign in again: portcullis logout && portcullis login`,
     );
   }

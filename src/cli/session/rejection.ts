@@ -29,6 +29,6 @@ export function rejectionError(description: string, otherwise: string, login: st
   const { what, facts } = parseRejection(description);
   const full = facts.length > 0;
   const message = full ? [`The sign-in was refused: ${what}`, ...facts].join('\n  ') : otherwise;
-  const next = full ? `ask there and say the request id, or use another account: ${login}` : login;
+  const next = full ? `ask there and give the request id, or use another account: ${login}` : login;
   return cliError('sign_in_refused', message, next, { reason: 'sign_in_refused' });
 }

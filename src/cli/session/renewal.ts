@@ -65,7 +65,7 @@ export async function renew(context: CliContext, entry: CacheEntry, renewal: Ren
 }
 
 function sayNotKept(context: CliContext, error: unknown): void {
-  context.notify(`${errorMessage(error)}\n  Going on: the new token is for this command only.`);
+  context.notify(`${errorMessage(error)}\n  Continuing: the new token is for this command only.`);
 }
 
 /**

@@ -135,7 +135,7 @@ export function parseSession(text: string): CachedSession | undefined {
   return { server, endpoints, user, refreshToken, binding: { certificate, privateKey }, tokens, ...device };
 }
 
-/** Writes the text of the cache file. Its key for the user is `person`, as earlier versions wrote it. */
+/** Writes the text of the cache file. The key for the user is the one that earlier versions wrote. */
 export function formatSession({ server, endpoints, user, ...rest }: CachedSession): string {
   return JSON.stringify({ version: 1, server, endpoints, person: user, ...rest });
 }

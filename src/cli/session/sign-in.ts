@@ -70,7 +70,7 @@ export async function signIn(context: CliContext, request: SignIn): Promise<Cach
     staleMs: SIGN_IN_STALE_MS,
     timeoutMs: DEVICE_MS + 30_000,
     whileWaiting: () => {
-      if (!reported) context.notify('a sign-in is under way already; waiting for it');
+      if (!reported) context.notify('another sign-in is in progress; waiting for it');
       reported = true;
       return settled();
     },
@@ -83,7 +83,7 @@ export async function signIn(context: CliContext, request: SignIn): Promise<Cach
 /** @param waited whether another sign-in was waited for and ended without a result, because its command was stopped */
 async function signInOnce(context: CliContext, request: SignIn, waited: boolean): Promise<CachedSession> {
   const { entry } = request;
-  if (waited) context.notify('the other sign-in was given up; signing in here');
+  if (waited) context.notify('the other sign-in was stopped; signing in here');
   try {
     // A user who has typed a password and a second factor must not learn only then that the session does not fit on
     // the disk.
@@ -169,7 +169,7 @@ function open(context: CliContext, request: SignIn, url: URL, abandon: AbortCont
   const server = request.entry.server.url;
   context.notify(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
   openBrowser(browserCommands(url, context.environment), (why) => {
-    if (request.attended) return context.notify(`no browser opened (${why}): open the address above by hand`);
+    if (request.attended) return context.notify(`no browser opened (${why}): open the address above manually`);
     const next = `set $BROWSER to your browser's command, or sign in first: portcullis login --server ${server} (with --device where there is no browser)`;
     abandon.abort(cliError('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
   });
@@ -192,7 +192,7 @@ async function redeem(
     const response = await redeemCode({ server, endpoints, binding }, code);
     const { user, refreshToken } = response;
     if (user === undefined || refreshToken === undefined) {
-      throw cliError('upstream_unavailable', `${server} did not say who signed in.`, 'tell your platform team');
+      throw cliError('upstream_unavailable', `${server} sent no user for this sign-in.`, 'tell your platform team');
     }
     const empty = { server, endpoints, user, refreshToken, binding, tokens: {} };
     await callback.respond({ location: `${server}/login/done` });
@@ -205,10 +205,10 @@ async function redeem(
 
 function timedOut(entry: CacheEntry): AppError {
   const next = `portcullis login --server ${entry.server.url}`;
-  return cliError('sign_in_expired', 'Nobody finished the sign-in in the browser within 5 minutes.', next);
+  return cliError('sign_in_expired', 'The sign-in in the browser was not completed within 5 minutes.', next);
 }
 
 function tooLong(entry: CacheEntry): AppError {
-  const next = `finish the sign-in that is open in the browser, or end its command and: portcullis login --server ${entry.server.url}`;
+  const next = `complete the sign-in that is open in the browser, or stop its command and: portcullis login --server ${entry.server.url}`;
   return cliError('upstream_timeout', 'Another command has been waiting for a sign-in for too long.', next);
 }

@@ -116,7 +116,7 @@ export async function requestDeviceCode(client: TokenClient, url: string): Promi
   if (!deviceCode || !userCode || !verificationUri || expiresIn === undefined) {
     throw cliError(
       'upstream_unavailable',
-      `${client.server} gave an answer that is no code.`,
+      `${client.server} sent a response without a code.`,
       'tell your platform team',
       {
         reason: 'device_answer_malformed',
@@ -158,7 +158,7 @@ export async function redeemDeviceCode(
     const description = without(Object.values(form), stringAt(response.body, 'error_description') ?? '');
     throw rejectionError(description, 'The sign-in was refused in the browser.', next);
   }
-  if (error === 'expired_token') throw cliError('sign_in_expired', 'Nobody typed the code in time.', next);
+  if (error === 'expired_token') throw cliError('sign_in_expired', 'No user typed the code in time.', next);
   return tokenFrom(client, response, Object.values(form));
 }
 
@@ -191,7 +191,7 @@ function tokenFrom(client: TokenClient, response: HttpResponse, sent: readonly s
   if (read === undefined) {
     throw cliError(
       'upstream_unavailable',
-      `${client.server} gave an answer that is no token.`,
+      `${client.server} sent a response without a token.`,
       'tell your platform team',
       {
         reason: 'token_answer_malformed',
@@ -253,17 +253,18 @@ function requestError(client: TokenClient, response: HttpResponse, sent: readonl
     });
   }
   if (error === 'invalid_target' || error === 'access_denied') {
-    const what = sentence(description, 'This is not allowed for you, or it was added after you signed in.');
+    const what = sentence(description, 'You may not use this, or it was added after you signed in.');
     return cliError('forbidden', what, `ask your platform team for access; if it is new: ${login}`, { reason: error });
   }
   if (response.status >= 500 || response.status === 429) {
-    const what = `${client.server} cannot answer right now (${response.status}). ${description}`.trim();
+    const what = `${client.server} is unavailable (${response.status}). ${description}`.trim();
     return cliError('upstream_unavailable', what, 'try again in a moment; you stay signed in', {
       reason: 'server_unavailable',
     });
   }
-  const what = `${client.server} refused (${plainText(error, 60) || response.status}). ${description}`.trim();
-  const next = clockFirst(response.clockSkewMs, 'try again; if it comes back, tell your platform team');
+  const what =
+    `${client.server} rejected the request (${plainText(error, 60) || response.status}). ${description}`.trim();
+  const next = clockFirst(response.clockSkewMs, 'try again; if it fails again, tell your platform team');
   return cliError('upstream_unavailable', what, next, { reason: 'token_request_refused' });
 }
 

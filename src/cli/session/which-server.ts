@@ -28,5 +28,5 @@ export function whichServer(environment: Environment, options: ServerOptions): S
     throw cliError('bad_request', 'You are not signed in anywhere.', 'portcullis login --server https://…');
   }
   const choices = known.map((server) => `--server ${server.url}`).join('  or  ');
-  throw cliError('bad_request', 'You are signed in to more than one server.', `choose one: ${choices}`);
+  throw cliError('bad_request', 'You are signed in to several servers.', `choose one: ${choices}`);
 }

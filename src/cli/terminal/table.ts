@@ -52,15 +52,15 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
 /** Returns widths that fit; the widest column is cut first. Returns fewer where even the narrowest do not fit. */
 function fitted(natural: readonly number[], columns: number): readonly number[] {
   const [first = 0, ...others] = natural;
-  const room = columns - first;
+  const space = columns - first;
   const least = (widths: readonly number[]): number =>
     widths.reduce((sum, width) => sum + GAP.length + Math.min(width, NARROWEST), 0);
   let kept = others;
-  while (kept.length > 0 && least(kept) > room) kept = kept.slice(0, -1);
+  while (kept.length > 0 && least(kept) > space) kept = kept.slice(0, -1);
   const widths = [...kept];
   const total = (): number => widths.reduce((sum, width) => sum + GAP.length + width, 0);
   // The first may be wider than the terminal: then it is shown alone.
-  while (widths.length > 0 && total() > room) {
+  while (widths.length > 0 && total() > space) {
     const widest = Math.max(...widths);
     widths[widths.indexOf(widest)] = widest - 1;
   }

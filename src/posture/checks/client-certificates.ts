@@ -30,10 +30,10 @@ function findingsOf(request: JsonRecord, now: number): readonly Finding[] {
       rule: 'client-certificate',
       namespace: '',
       object: `CertificateSigningRequest/${name}`,
-      evidence: `a client certificate for ${names} was signed; it bypasses the gate and cannot be revoked before ${end}`,
+      evidence: `a client certificate for ${names} was signed; it bypasses Portcullis and cannot be revoked before ${end}`,
       fix: [
         comment(
-          `take what it names (${names}) out of every binding; nothing else ends it before ${end}. These name users and groups:`,
+          `remove its names (${names}) from every binding; nothing else ends it before ${end}. These bindings name users and groups:`,
         ),
         kubectl('get', 'clusterrolebindings,rolebindings', '-A', '-o', 'wide'),
       ],

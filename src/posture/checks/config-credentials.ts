@@ -63,7 +63,7 @@ function findingsOf(map: JsonRecord): readonly Finding[] {
   const inApplied = credentialsIn(parsed(applied)).filter(({ key }) => !known.has(key));
   const descriptions = [
     ...inData.map(({ key, what }) => `key ${key} looks like ${what}`),
-    ...inApplied.map(({ key, what }) => `key ${key} of what was applied last looks like ${what}`),
+    ...inApplied.map(({ key, what }) => `key ${key} of the manifest that was applied last looks like ${what}`),
   ];
   if (descriptions.length === 0) return [];
   const removal = [
@@ -78,18 +78,17 @@ function findingsOf(map: JsonRecord): readonly Finding[] {
       object: `ConfigMap/${name}`,
       evidence: `${someOf(descriptions, SHOWN)} (no value is shown)`,
       fix: [
-        comment(
-          `it has been readable by many: have it replaced where it comes from, put the new one into a Secret, then:`,
-        ),
+        comment(`many users could read it: have it replaced where it was issued, put the new one into a Secret, then:`),
         ...removalOf(),
       ],
     },
   ];
 
   function removalOf(): readonly FixStep[] {
-    if (map['immutable'] === true) return [comment(`it cannot be changed: make ConfigMap/${name} anew without them`)];
+    if (map['immutable'] === true)
+      return [comment(`it cannot be changed: create ConfigMap/${name} again without them`)];
     if (removal.length > MOST_KEYS)
-      return [comment(`make ConfigMap/${name} anew without them: they are too many for a command`)];
+      return [comment(`create ConfigMap/${name} again without them: there are too many for one command`)];
     return [kubectl('patch', `configmap/${name}`, '-n', namespace, '--type', 'json', '-p', jsonArgument(removal))];
   }
 }

@@ -8,7 +8,7 @@ import { comment } from '../rules/kubectl.ts';
 import type { RuleId } from '../rules/rules.ts';
 
 const MANIFEST = '/etc/kubernetes/manifests/kube-apiserver.yaml';
-const HIDDEN = 'the pods of the API server cannot be seen in kube-system, as on a managed cluster: ask whoever runs it';
+const HIDDEN = 'the pods of the API server are not visible in kube-system, as on a managed cluster: ask its operator';
 
 export function controlPlane(): Check {
   let seen = 0;
@@ -52,7 +52,7 @@ function auditFindings(name: string, flags: ReadonlySet<string>): readonly Findi
   const isKept = flags.has('--audit-log-path') || flags.has('--audit-webhook-config-file');
   if (policy && isKept) return [];
   const evidence = policy
-    ? 'has an audit policy, but neither --audit-log-path nor --audit-webhook-config-file: nothing is kept'
+    ? 'has an audit policy, but neither --audit-log-path nor --audit-webhook-config-file: no event is stored'
     : 'runs without --audit-policy-file';
   const flag = policy ? '--audit-log-path' : '--audit-policy-file and --audit-log-path';
   return [flagFinding('api-server-audit', name, evidence, flag)];
@@ -65,7 +65,7 @@ const encryptionFindings = (name: string, flags: ReadonlySet<string>): readonly 
         flagFinding(
           'encryption-at-rest',
           name,
-          'runs without --encryption-provider-config: Secrets lie in etcd in the clear',
+          'runs without --encryption-provider-config: Secrets are in etcd unencrypted',
           '--encryption-provider-config',
         ),
       ];

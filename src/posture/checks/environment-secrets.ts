@@ -137,7 +137,7 @@ function fixOf(workload: Workload, references: readonly Reference[]): readonly F
   const { kind, namespace, name } = workload;
   const secrets = [...new Set(references.map(({ secret }) => secret))];
   const folders = secrets.map(folderOf).join(', ');
-  const read = comment(`the program is to read the files in ${folders}: see to that first`);
+  const read = comment(`first change the program to read the files in ${folders}`);
   const type = kind.toLowerCase();
   const volumes = volumesOf(secrets, workload.podSpec);
   const podSpec = {
@@ -153,7 +153,7 @@ function fixOf(workload: Workload, references: readonly Reference[]): readonly F
   // A running object cannot be changed; its author has its manifest.
   return [
     comment(
-      `in the manifest of ${kind}/${name}: mount ${someOf(secrets, SHOWN)} as files, take the variables out, make it anew`,
+      `in the manifest of ${kind}/${name}: mount ${someOf(secrets, SHOWN)} as files, remove the variables, and create it again`,
     ),
   ];
 

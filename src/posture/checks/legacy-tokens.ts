@@ -21,7 +21,7 @@ function findingOf(secret: JsonRecord): Finding {
   const parts = [
     `a token of ServiceAccount/${account || '(unknown)'} that never expires`,
     ...(made === '' ? [] : [`made ${made}`]),
-    used === '' ? 'no use of it is on record' : `last used ${used}`,
+    used === '' ? 'no recorded use' : `last used ${used}`,
     ...(invalid === '' ? [] : [`invalid since ${invalid}`]),
   ];
   return {
@@ -50,6 +50,6 @@ const replacement = (namespace: string, account: string): readonly FixStep[] => 
   comment(
     `for a pod: a volume {projected: {sources: [{serviceAccountToken: {path: token, expirationSeconds: 3600}}]}}, serviceAccountName: ${account}`,
   ),
-  comment('for anything else, for each run of it:'),
+  comment('for anything else, for each run:'),
   kubectl('create', 'token', account, '-n', namespace, '--duration', '1h'),
 ];

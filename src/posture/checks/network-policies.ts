@@ -72,7 +72,7 @@ function isAboutIngress(spec: JsonRecord): boolean {
 function findingsOf(namespace: string, policies: Policies | undefined): readonly Finding[] {
   const finding = { rule: 'no-default-deny', namespace, object: `Namespace/${namespace}` } as const;
   if (policies !== undefined && policies.open !== '') {
-    const evidence = `NetworkPolicy/${policies.open} lets everything in to every pod, whatever the others say`;
+    const evidence = `NetworkPolicy/${policies.open} allows all traffic to every pod, whatever the others say`;
     return [
       { ...finding, evidence, fix: [comment(`narrow or delete NetworkPolicy/${policies.open}`), ...deny(namespace)] },
     ];
@@ -84,7 +84,7 @@ function findingsOf(namespace: string, policies: Policies | undefined): readonly
 }
 
 const deny = (namespace: string): readonly FixStep[] => [
-  comment('it cuts off at once whatever no other policy lets in: write those first'),
+  comment('it immediately cuts off all traffic that no other policy allows: write those policies first'),
   kubectlApply({
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',

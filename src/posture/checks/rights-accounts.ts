@@ -18,7 +18,7 @@ export function accountFindings(bound: Bound, index: number): readonly Finding[]
     namespace: isOne ? subject.namespace : (all ?? ''),
     object: `${subject.kind}/${subject.name}`,
     evidence: `${givenBy(binding)}: ${what}`,
-    fix: [comment('give it a role that names what it needs, then:'), subjectRemoval(binding, index)],
+    fix: [comment('give it a role that names only what it needs, then:'), subjectRemoval(binding, index)],
   });
   if (facts.admin && binding.namespace === '') return [found('account-admin', 'everything in the cluster')];
   // In a single namespace, all rights count as a wildcard.

@@ -21,7 +21,7 @@ export function proxyAccountFindings({ binding, facts, settings }: Bound, index:
       rule: 'gate-account',
       namespace,
       object: `ServiceAccount/${name}`,
-      evidence: `${givenBy(binding)}${through}; the gate does not need: ${facts.beyondProxy}`,
+      evidence: `${givenBy(binding)}${through}; Portcullis does not need: ${facts.beyondProxy}`,
       fix: facts.ofProxy ? narrowing(binding) : removal(binding, index),
     },
   ];
@@ -35,12 +35,12 @@ const narrowing = (binding: Binding): readonly FixStep[] =>
     ? [kubectl('apply', '-f', EXAMPLE)]
     : [
         comment(
-          `narrow ${binding.role.kind}/${binding.role.name} to what ${EXAMPLE} has; of the chart’s own: helm upgrade`,
+          `narrow ${binding.role.kind}/${binding.role.name} to what ${EXAMPLE} has; for the role of the chart: helm upgrade`,
         ),
       ];
 
 const removal = (binding: Binding, index: number): readonly FixStep[] => [
-  comment(`see first that another binding gives it what ${EXAMPLE} has`),
+  comment(`first check that another binding gives it the rights of ${EXAMPLE}`),
   subjectRemoval(binding, index),
 ];
 

@@ -40,7 +40,7 @@ export function userFindings(bound: Bound, index: number): readonly Finding[] {
     object: `${subject.kind}/${subject.name}`,
     evidence: `${origin}; ${givenBy(binding)}${strong === '' ? '' : `: ${strong}`}`,
     fix: [
-      comment('once they come through the gate, by a name that a provider gives them:'),
+      comment('once they sign in to Portcullis, with a name that a provider gives them:'),
       subjectRemoval(binding, index),
     ],
   });
@@ -51,7 +51,7 @@ export function userFindings(bound: Bound, index: number): readonly Finding[] {
       ? [
           found(
             'admin-past-gate',
-            subject.kind === 'User' ? 'a name of the cluster’s own' : 'a group that the cluster itself fills',
+            subject.kind === 'User' ? 'a name of the cluster itself' : 'a group that the cluster itself assigns',
           ),
         ]
       : [];
@@ -59,7 +59,7 @@ export function userFindings(bound: Bound, index: number): readonly Finding[] {
   if (subject.kind === 'Group' && subject.name === MASTERS) {
     return isBuiltIn(binding) ? [] : [found('admin-past-gate', 'every client certificate with O=system:masters')];
   }
-  const origin = `no provider of the gate gives this name: ${certificateText(subject)}`;
+  const origin = `no provider of Portcullis gives this name: ${certificateText(subject)}`;
   return [found(strong === '' ? 'person-past-gate' : 'admin-past-gate', origin)];
 }
 

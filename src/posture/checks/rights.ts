@@ -104,8 +104,7 @@ const judge = (bound: Bound, index: number): readonly Finding[] => [
 ];
 
 function missingOptions({ prefixes, gateAccount }: Settings, both: readonly Accumulator<FromBindings>[]) {
-  const noPrefix =
-    'what the names of the gate’s people begin with is not known, because yours have no prefix: give --prefix';
+  const noPrefix = 'the prefix of the names of Portcullis’ users is unknown, because yours have none: give --prefix';
   const { namespace, name } = gateAccount;
   return {
     ...(prefixes.length > 0 ? {} : { 'admin-past-gate': noPrefix, 'person-past-gate': noPrefix }),
@@ -124,7 +123,7 @@ function anonymousFindings({ binding, facts }: Bound, index: number): readonly F
       rule: 'anonymous-access',
       namespace: binding.namespace,
       object: `${subject.kind}/${subject.name}`,
-      evidence: `${givenBy(binding)}: more than the health and the version that anybody may see`,
+      evidence: `${givenBy(binding)}: more than health and version, which anonymous clients may read by default`,
       fix: [subjectRemoval(binding, index)],
     },
   ];

@@ -87,11 +87,11 @@ function findingOf(namespace: string, name: string, { count, examples, explicit 
       ...(explicit
         ? [
             comment(
-              'some of its pods ask for it themselves: set automountServiceAccountToken: false in their templates',
+              'some of its pods request the token themselves: set automountServiceAccountToken: false in their templates',
             ),
           ]
         : []),
-      comment('then start its pods anew: those that run keep the token'),
+      comment('then restart its pods: running pods keep the token'),
     ],
   };
 }

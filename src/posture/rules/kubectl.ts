@@ -89,4 +89,4 @@ export function shellLine(fix: FixStep, context: string): string {
 }
 
 const commandAsComment = (args: readonly string[], why: string): string =>
-  commentLine(`by hand, because ${why}: kubectl ${args.slice(0, 2).join(' ')}`);
+  commentLine(`manually, because ${why}: kubectl ${args.slice(0, 2).join(' ')}`);

@@ -110,8 +110,7 @@ function unjudgedOf(
 
 function reported({ fix, ...finding }: Finding, context: string): Reported {
   const { severity, title } = ruleOf(finding.rule);
-  const mend = fix.map((step) => shellLine(step, context));
-  return { severity, title, ...finding, mend, page: pageOf(finding.rule) };
+  return { severity, title, ...finding, mend: fix.map((step) => shellLine(step, context)), page: pageOf(finding.rule) };
 }
 
 function inOrder(a: Reported, b: Reported): number {

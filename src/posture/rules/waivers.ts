@@ -92,6 +92,6 @@ export const expiredFinding = ({ rule, object, reason, until }: Waiver): Finding
   rule: 'waiver-expired',
   namespace: '',
   object: `Waiver/${rule}:${object}`,
-  evidence: `it held until ${until}, because: ${reason}`,
-  fix: [comment('mend what it waived, or give it a new reason and a new day')],
+  evidence: `it was valid until ${until}, because: ${reason}`,
+  fix: [comment('fix the waived finding, or give the waiver a new reason and a new day')],
 });

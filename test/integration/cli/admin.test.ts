@@ -9,12 +9,12 @@ const at = stage();
 const UUID = /^[0-9a-f-]{36}$/;
 
 /** The body of the last request to the admin API. */
-const sent = (): Record<string, unknown> => JSON.parse(at.broker.adminRequests.at(-1)?.body ?? '{}');
+const sent = (): Record<string, unknown> => JSON.parse(at.fakeServer.adminRequests.at(-1)?.body ?? '{}');
 
 describe('looking', () => {
   test('sessions shows every page as a table, with a token of the admin audience', async () => {
     await at.login();
-    at.broker.adminAnswer = (_, path) =>
+    at.fakeServer.adminAnswer = (_, path) =>
       path.includes('cursor=two')
         ? { status: 200, body: { sessions: [session({ id: 's-2', device: true })] } }
         : { status: 200, body: { sessions: [session()], cursor: 'two' } };
@@ -23,13 +23,13 @@ describe('looking', () => {
     expect(ended.stdout).toMatch(/^SESSION +USERNAME/);
     expect(ended.stdout.trim().split('\n')).toHaveLength(3);
     expect(ended.stdout.match(/by code/g)).toHaveLength(1);
-    expect(at.broker.adminRequests[0]).toMatchObject({ audience: 'urn:portcullis:admin' });
+    expect(at.fakeServer.adminRequests[0]).toMatchObject({ audience: 'urn:portcullis:admin' });
   });
 
   test('replicas shows each with its state', async () => {
     await at.login();
     const body = { replicas: [replica(), replica({ id: 'b', self: false, state: 'silent' })] };
-    at.broker.adminAnswer = () => ({ status: 200, body });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body });
     const ended = await at.machine.run('replicas');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toMatch(/^REPLICA .*\na \(answers\) +live +3 +7 +0 +f00dfeed\nb +silent/);
@@ -38,11 +38,11 @@ describe('looking', () => {
 
   test('sessions are narrowed and ordered by the server', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: { sessions: [] } });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { sessions: [] } });
     const filters = ['--search', 'ali & co', '--username', 'corp:a', '--provider', 'corp', '--cluster', 'prod'];
     const ended = await at.machine.run('sessions', ...filters, '--idle', '2h', '--sort', 'least-used');
     expect(ended).toMatchObject({ code: 0, stdout: '' });
-    const { path = '' } = at.broker.adminRequests[0] ?? {};
+    const { path = '' } = at.fakeServer.adminRequests[0] ?? {};
     expect(Object.fromEntries(new URLSearchParams(path.split('?', 2)[1]))).toEqual({
       limit: '200',
       search: 'ali & co',
@@ -57,7 +57,7 @@ describe('looking', () => {
 
   test('what a newer server says besides is ignored', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: { replicas: [{ ...replica(), colour: 'red' }], more: 1 } });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { replicas: [{ ...replica(), colour: 'red' }], more: 1 } });
     const ended = await at.machine.run('replicas', '--output', 'json');
     expect(ended.code).toBe(0);
     expect(JSON.parse(ended.stdout)).toEqual({ replicas: [replica()] });
@@ -70,7 +70,7 @@ describe('looking', () => {
     ['locks', { locks: 'canary' }, 'locks'],
   ])('%s that lack something are not guessed at', async (command, body, place) => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body });
     const ended = await at.machine.run(command);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toContain(`not one that this version of portcullis knows (${place})`);
@@ -80,7 +80,7 @@ describe('looking', () => {
   test('who may have no token for the admin API is told that they are no admin, exit 3', async () => {
     await at.login();
     const body = { error: 'invalid_target', error_description: 'You may not use this cluster.' };
-    at.broker.refreshAnswer = { status: 400, body };
+    at.fakeServer.refreshAnswer = { status: 400, body };
     const ended = await at.machine.run('sessions');
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toContain('neither an admin nor an auditor');
@@ -88,7 +88,7 @@ describe('looking', () => {
 
   test('who is no admin is refused with exit 3', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({
+    at.fakeServer.adminAnswer = () => ({
       status: 403,
       body: { code: 'not_admin', title: 'Admins only', detail: 'not you' },
     });
@@ -106,14 +106,14 @@ describe('revoking', () => {
       canSignInAgain: true,
       replicas: [{ id: 'a', state: 'applied', ms: 3, streamsClosed: 4 }],
     });
-    at.broker.adminAnswer = () => ({ status: 200, body });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body });
     const ended = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'INC-4711');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toBe(
       'complete: 1 session ended, 4 streams cut, 7 ms\nREPLICA   STATE     MS   STREAMS CUT\na         applied   3    4\n',
     );
     expect(ended.stderr).toContain('to keep them out: portcullis lock corp/alice');
-    const [asked] = at.broker.adminRequests;
+    const [asked] = at.fakeServer.adminRequests;
     expect(asked).toMatchObject({ method: 'POST', path: 'revocations' });
     expect(JSON.parse(asked?.body ?? '')).toEqual({
       account: 'corp/alice',
@@ -124,8 +124,8 @@ describe('revoking', () => {
 
   test('revoke follows an answer that is not complete until it is proven', async () => {
     await at.login();
-    at.broker.adminAnswer = (method, path) => {
-      const done = method === 'GET' && path === 'revocations/r-1' && at.broker.adminRequests.length > 2;
+    at.fakeServer.adminAnswer = (method, path) => {
+      const done = method === 'GET' && path === 'revocations/r-1' && at.fakeServer.adminRequests.length > 2;
       return { status: done ? 200 : 202, body: receipt({ complete: done, missing: ['replica b'] }) };
     };
     expect(await at.machine.run('revoke', '--all', '--reason', 'drill')).toMatchObject({ code: 0 });
@@ -133,7 +133,7 @@ describe('revoking', () => {
 
   test('revoke exits 1 and names what is missing when the proof cannot be had', async () => {
     await at.login();
-    at.broker.adminAnswer = (method) =>
+    at.fakeServer.adminAnswer = (method) =>
       method === 'POST'
         ? { status: 202, body: receipt({ complete: false, missing: ['replica b'] }) }
         : { status: 404, body: { code: 'not_found', title: 'unknown' } };
@@ -157,16 +157,16 @@ describe('what a revocation names', () => {
     [['--all', '--approval', 'abc'], { all: true, approval: 'abc' }],
   ])('%j', async (args, body) => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: done });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: done });
     expect((await at.machine.run('revoke', ...args, '--reason', 'x')).code).toBe(0);
     expect(sent()).toEqual({ ...body, reason: 'x', requestId: expect.stringMatching(UUID) });
   });
 
   test('every try of one command has one id, and two commands have two', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: at.broker.adminRequests.length === 1 ? 401 : 200, body: done });
+    at.fakeServer.adminAnswer = () => ({ status: at.fakeServer.adminRequests.length === 1 ? 401 : 200, body: done });
     for (const _ of [1, 2]) await at.machine.run('revoke', '--all', '--reason', 'x');
-    const ids = at.broker.adminRequests.map(({ body }) => (JSON.parse(body) as { requestId: string }).requestId);
+    const ids = at.fakeServer.adminRequests.map(({ body }) => (JSON.parse(body) as { requestId: string }).requestId);
     expect(ids).toHaveLength(3);
     expect(ids[0]).toBe(ids[1]);
     expect(ids[2]).not.toBe(ids[0]);
@@ -174,10 +174,10 @@ describe('what a revocation names', () => {
 
   test('one’s own account is said before it is done', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written' } });
+    at.fakeServer.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written' } });
     const revoked = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'x');
-    expect(revoked.stderr).toMatch(/this is about yourself too[^]*revocation_not_written/);
-    at.broker.adminAnswer = () => ({ status: 200, body: done });
+    expect(revoked.stderr).toMatch(/this includes you[^]*revocation_not_written/);
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: done });
     const locked = await at.machine.run('lock', 'corp/alice', '--reason', 'x');
     expect(locked).toMatchObject({ code: 0 });
     expect(locked.stderr).toContain('your own account: you will be signed out and locked out');
@@ -187,7 +187,7 @@ describe('what a revocation names', () => {
   test('until when a target is held that could not be revoked is said', async () => {
     await at.login();
     const detail = 'This replica refuses the target until 2026-11-25T12:15:00Z, and no other does.';
-    at.broker.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written', detail } });
+    at.fakeServer.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written', detail } });
     const held = await at.machine.run('revoke', '--account', 'corp/bob', '--reason', 'x');
     expect(held.code).not.toBe(0);
     expect(held.stderr).toContain(detail);
@@ -196,20 +196,23 @@ describe('what a revocation names', () => {
 
   test('a name that nobody was signed in under is pointed out', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: { ...done, sessions: 0 } });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { ...done, sessions: 0 } });
     const ended = await at.machine.run('revoke', '--account', 'crop/bob', '--reason', 'x');
     expect(ended).toMatchObject({ code: 0 });
-    expect(ended.stderr).toContain('make sure that it is spelled right');
+    expect(ended.stderr).toContain('check the spelling');
   });
 
   test('a second admin is asked for in the server’s words, exit 1, and the same admin again is refused, exit 3', async () => {
     await at.login();
     const detail = 'Nothing was done yet: another admin can do the same with “--approval abc”';
-    at.broker.adminAnswer = () => ({ status: 409, body: { code: 'second_admin_needed', title: 'Conflict', detail } });
+    at.fakeServer.adminAnswer = () => ({
+      status: 409,
+      body: { code: 'second_admin_needed', title: 'Conflict', detail },
+    });
     const first = await at.machine.run('revoke', '--all', '--reason', 'x');
     expect(first).toMatchObject({ code: 1, stdout: '' });
     expect(first.stderr).toContain('--approval abc');
-    at.broker.adminAnswer = () => ({ status: 403, body: { code: 'same_admin', title: 'Not allowed' } });
+    at.fakeServer.adminAnswer = () => ({ status: 403, body: { code: 'same_admin', title: 'Not allowed' } });
     const second = await at.machine.run('revoke', '--all', '--reason', 'x', '--approval', 'abc');
     expect(second).toMatchObject({ code: 3 });
     expect(second.stderr).toContain('have another admin run the same command');
@@ -219,7 +222,7 @@ describe('what a revocation names', () => {
 describe('locks', () => {
   test('lock asks for a revocation with a lock', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: receipt({ sessions: 2 }) });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt({ sessions: 2 }) });
     const ended = await at.machine.run('lock', 'corp/bob', '--reason', 'INC-1');
     expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining('complete: 2 sessions ended') });
     expect(sent()).toMatchObject({ account: 'corp/bob', lock: true, reason: 'INC-1' });
@@ -227,10 +230,10 @@ describe('locks', () => {
 
   test('unlock names the account in the path, and the reason', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: { account: 'corp/repo:a/b c', locked: false } });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { account: 'corp/repo:a/b c', locked: false } });
     const ended = await at.machine.run('unlock', 'corp/repo:a/b c', '--reason', 'closed & done');
     expect(ended).toMatchObject({ code: 0, stdout: '' });
-    expect(at.broker.adminRequests[0]).toMatchObject({
+    expect(at.fakeServer.adminRequests[0]).toMatchObject({
       method: 'DELETE',
       path: 'locks/corp%2Frepo%3Aa%2Fb%20c?reason=closed+%26+done',
     });
@@ -238,20 +241,20 @@ describe('locks', () => {
 
   test('unlock --fresh lifts the fresh sign-in of an account, and leaves its lock', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: { account: 'corp/bob', needed: false } });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { account: 'corp/bob', needed: false } });
     const ended = await at.machine.run('unlock', '--fresh', 'corp/bob', '--reason', 'INC-1');
     expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('without authenticating again') });
-    expect(at.broker.adminRequests).toMatchObject([
+    expect(at.fakeServer.adminRequests).toMatchObject([
       { method: 'DELETE', path: 'fresh-sign-ins/corp%2Fbob?reason=INC-1' },
     ]);
   });
 
   test('locks lists them, and says so when there are none', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: { locks: [lock] } });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { locks: [lock] } });
     expect((await at.machine.run('locks')).stdout).toMatch(/^ACCOUNT .*\ncorp\/bob +corp:root +2026\S+ +INC-1\n$/);
     expect(JSON.parse((await at.machine.run('locks', '--output', 'json')).stdout)).toEqual({ locks: [lock] });
-    at.broker.adminAnswer = () => ({ status: 200, body: { locks: [] } });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { locks: [] } });
     expect(await at.machine.run('locks')).toMatchObject({ code: 0, stdout: '' });
   });
 });
@@ -265,7 +268,7 @@ describe('a drill', () => {
 
   test('that passed shows the verdict, the time per replica and the receipt, and exits 0', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: passed });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: passed });
     const ended = await at.machine.run('drill', '--cluster', 'prod');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toMatch(/^drill PASSED\nREPLICA .*\na +yes +yes +12\n\nrevocation complete: [^]*applied +3/);
@@ -274,7 +277,7 @@ describe('a drill', () => {
 
   test('that failed exits 1 with the reason', async () => {
     await at.login();
-    at.broker.adminAnswer = () => ({ status: 200, body: failed });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: failed });
     const ended = await at.machine.run('drill', '--output', 'json');
     expect(ended.code).toBe(1);
     expect(JSON.parse(ended.stdout)).toEqual(failed);
@@ -282,33 +285,33 @@ describe('a drill', () => {
   });
 
   test('by a workload’s token needs no sign-in: it is exchanged once, for a key that is kept', async () => {
-    at.broker.adminAnswer = () => ({ status: 200, body: passed });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: passed });
     const file = join(at.machine.home, 'token');
     writeFileSync(file, 'canary-workload-token\n');
-    at.broker.workloadToken = 'canary-workload-token';
-    const drill = ['drill', '--server', at.broker.web, '--token-file', file, '--verbose'] as const;
+    at.fakeServer.workloadToken = 'canary-workload-token';
+    const drill = ['drill', '--server', at.fakeServer.web, '--token-file', file, '--verbose'] as const;
     const ended = await at.machine.run(...drill);
     expect(ended).toMatchObject({ code: 0 });
     expect(ended.stderr).not.toContain('canary');
     await at.machine.run(...drill);
-    const [first, second] = at.broker.adminRequests;
+    const [first, second] = at.fakeServer.adminRequests;
     expect(first).toMatchObject({ method: 'POST', path: 'drills', audience: 'urn:portcullis:admin' });
-    expect(first?.thumbprint).toBe(at.broker.exchanges[0]);
+    expect(first?.thumbprint).toBe(at.fakeServer.exchanges[0]);
     // The token is good for one key, and a probe finds it in the file for an hour.
     expect(second?.thumbprint).toBe(first?.thumbprint);
-    expect(at.broker.exchanges).toHaveLength(1);
+    expect(at.fakeServer.exchanges).toHaveLength(1);
     expect(at.machine.session).toBeUndefined();
   });
 
   test('by a token that is not taken exits 3 and repeats none of it', async () => {
     const file = join(at.machine.home, 'token');
     writeFileSync(file, 'canary-of-somebody-else');
-    const ended = await at.machine.run('drill', '--server', at.broker.web, '--token-file', file);
+    const ended = await at.machine.run('drill', '--server', at.fakeServer.web, '--token-file', file);
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).not.toContain('canary');
     expect(ended.stderr).toContain('a workload rule');
     writeFileSync(file, 'two words');
-    expect((await at.machine.run('drill', '--server', at.broker.web, '--token-file', file)).code).toBe(2);
+    expect((await at.machine.run('drill', '--server', at.fakeServer.web, '--token-file', file)).code).toBe(2);
   });
 });
 

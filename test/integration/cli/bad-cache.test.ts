@@ -61,7 +61,7 @@ describe('a cache that others may have read or written is refused, exit 2', () =
     const ended = await at.getToken();
     expect(ended).toMatchObject({ code: 2, stdout: '' });
     expect(ended.stderr).toMatch(says);
-    expect(at.broker.counts).toMatchObject({ authorizations: 1, refreshes: 0 });
+    expect(at.fakeServer.counts).toMatchObject({ authorizations: 1, refreshes: 0 });
   });
 
   test.skipIf(process.getuid?.() !== 0)('of another user', async () => {
@@ -79,14 +79,14 @@ describe('a cache that says something else is not believed: one signs in anew', 
     { name: 'empty', text: () => '' },
     { name: 'of bytes', text: () => '\u0000\u0001\u0002' },
     { name: 'of another program', text: () => '{"version":1}' },
-    { name: 'of another server', text: (good) => good.replaceAll(at.broker.web, 'https://evil.example.com') },
+    { name: 'of another server', text: (good) => good.replaceAll(at.fakeServer.web, 'https://evil.example.com') },
   ])('$name', async ({ text }) => {
     await at.login();
     const good = JSON.stringify({ version: 1, ...at.machine.session });
     for (const file of everyFile()) if (!file.endsWith('server.json')) rmSync(file);
     writeFileSync(join(entryDir(), 'session.json'), text(good), { mode: 0o600 });
     expect(await at.getToken()).toMatchObject({ code: 0 });
-    expect(at.broker.counts).toMatchObject({ authorizations: 2, refreshes: 0 });
+    expect(at.fakeServer.counts).toMatchObject({ authorizations: 2, refreshes: 0 });
   });
 });
 
@@ -95,15 +95,15 @@ test('a cache that cannot be made is said in words, with nothing opened', async 
   at.machine.env = { PORTCULLIS_CACHE_DIR: join(at.machine.home, 'file', 'cache') };
   const ended = await at.getToken();
   expect(ended).toMatchObject({ code: 1, stdout: '' });
-  expect(ended.stderr).toMatch(/cannot be written: a folder on the way is a file \(ENOTDIR\)\.\n {2}Next: /);
-  expect(at.broker.counts.authorizations).toBe(0);
+  expect(ended.stderr).toMatch(/cannot be written: a folder in the path is a file \(ENOTDIR\)\.\n {2}Next: /);
+  expect(at.fakeServer.counts.authorizations).toBe(0);
 });
 
 test('one session serves every cluster of a server, and another server has its own', async () => {
   await at.login();
   expect((await at.getToken('prod')).code).toBe(0);
   expect((await at.getToken('staging')).code).toBe(0);
-  expect(at.broker.sessions).toHaveLength(1);
-  expect(at.broker.counts.authorizations).toBe(1);
+  expect(at.fakeServer.sessions).toHaveLength(1);
+  expect(at.fakeServer.counts.authorizations).toBe(1);
   expect(readdirSync(at.machine.cacheDir).filter((name) => /^[0-9a-f]{32}$/.test(name))).toHaveLength(1);
 });

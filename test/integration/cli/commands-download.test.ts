@@ -36,9 +36,9 @@ afterAll(async () => {
   await instance?.stop();
 });
 
-async function download(person: string): Promise<string> {
-  const who = USERS.find(({ name }) => name === person);
-  if (who === undefined) throw new Error(`there is no ${person}`);
+async function download(user: string): Promise<string> {
+  const who = USERS.find(({ name }) => name === user);
+  if (who === undefined) throw new Error(`there is no ${user}`);
   const browser = new Visitor(who);
   await browser.visit(`${instance.urls.web}/login/start?to=me&provider=demo`);
   const { status, html } = await browser.visit(`${instance.urls.web}/me/kubeconfig`);

@@ -9,7 +9,7 @@ import { stage } from './setup.ts';
 const at = stage();
 const run = promisify(execFile);
 
-const host = (): string => new URL(at.broker.web).host;
+const host = (): string => new URL(at.fakeServer.web).host;
 const inHome = (...path: string[]): string => join(at.machine.home, ...path);
 const namesIn = (file: string, list = 'contexts'): string[] =>
   parse(readFileSync(file, 'utf8'))[list].map(({ name }: { name: string }) => name);
@@ -20,7 +20,7 @@ describe('kubeconfig', () => {
     const file = inHome('.kube', 'config');
     expect((await at.machine.run('kubeconfig')).code).toBe(0);
     expect(namesIn(file)).toEqual([`prod@${host()}`, `staging@${host()}`]);
-    at.broker.clusters = ['prod', 'new'];
+    at.fakeServer.clusters = ['prod', 'new'];
     const ended = await at.machine.run('kubeconfig');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toMatch(/^CONTEXT .*\nprod@\S+ +unchanged .*\nnew@\S+ +added .*\nstaging@\S+ +removed /);
@@ -33,7 +33,7 @@ describe('kubeconfig', () => {
     await at.login();
     const ended = await at.machine.run('kubeconfig', '--dry-run', '--output', 'json');
     expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('nothing was written') });
-    const added = { change: 'added', server: at.broker.clusterServer };
+    const added = { change: 'added', server: at.fakeServer.clusterServer };
     expect(JSON.parse(ended.stdout)).toEqual({
       file: inHome('.kube', 'config'),
       dryRun: true,
@@ -105,7 +105,7 @@ describe('kubeconfig', () => {
 
   test('who may use no cluster is told whom to ask, exit 3, and nothing is written', async () => {
     await at.login();
-    at.broker.clusters = [];
+    at.fakeServer.clusters = [];
     const ended = await at.machine.run('kubeconfig');
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toContain('ask your platform team');

@@ -39,7 +39,10 @@ describe('on a terminal', () => {
       expiresAt: inTwoHours,
       address: '2001:db8:1234:5678:9abc:def0:1234:5678',
     });
-    at.broker.adminAnswer = () => ({ status: 200, body: { sessions: [shownSession, { ...shownSession, id: 's-2' }] } });
+    at.fakeServer.adminAnswer = () => ({
+      status: 200,
+      body: { sessions: [shownSession, { ...shownSession, id: 's-2' }] },
+    });
     const lines = (await shown(columns, 'sessions')).trim().split('\n');
     expect(lines).toHaveLength(4);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns);
@@ -50,7 +53,7 @@ describe('on a terminal', () => {
   test('a pipe gets them whole', async () => {
     await at.login();
     const body = { sessions: [session({ username: 'x'.repeat(300), expiresAt: inTwoHours })] };
-    at.broker.adminAnswer = () => ({ status: 200, body });
+    at.fakeServer.adminAnswer = () => ({ status: 200, body });
     const { stdout } = await at.machine.run('sessions');
     expect(stdout).toContain('x'.repeat(300));
     expect(stdout).toContain(inTwoHours);
@@ -76,7 +79,7 @@ describe('a revocation', () => {
   function slowServer(): void {
     const { promise, resolve } = Promise.withResolvers<void>();
     let looks = 0;
-    at.broker.adminAnswer = async (method) => {
+    at.fakeServer.adminAnswer = async (method) => {
       if (method === 'POST') {
         await promise;
         return { status: 200, body: body(true, 'fenced') };
@@ -100,7 +103,7 @@ describe('a revocation', () => {
     ]);
     expect(lines[3]).toContain('complete: 1 session ended');
     expect(lines.at(-1)).toBe('exit 0');
-    const asked = at.broker.adminRequests;
+    const asked = at.fakeServer.adminRequests;
     const { requestId } = JSON.parse(asked.find(({ method }) => method === 'POST')?.body ?? '{}');
     expect(
       asked.filter(({ method }) => method === 'GET').every(({ path }) => path === `revocations/${requestId}`),
@@ -109,7 +112,7 @@ describe('a revocation', () => {
 
   test('shows a pipe the receipt once, when it is final', async () => {
     await at.login();
-    at.broker.adminAnswer = (method) =>
+    at.fakeServer.adminAnswer = (method) =>
       method === 'POST' ? { status: 202, body: body(false, 'pending') } : { status: 200, body: body(true, 'applied') };
     const ended = await at.machine.run('revoke', '--session', 's-9', '--reason', 'x', '--output', 'yaml');
     expect(ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/^id: r-1\n/) });

@@ -2,14 +2,14 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import type { Broker } from './fake-server.ts';
+import type { FakeServer } from './fake-server.ts';
 import { stage } from './setup.ts';
 
 const at = stage();
 
 describe('discovery that is not believed', () => {
   const elsewhere = 'https://127.0.0.1:1/-/oauth';
-  test.each<{ name: string; change: (own: Broker) => Record<string, unknown> }>([
+  test.each<{ name: string; change: (own: FakeServer) => Record<string, unknown> }>([
     { name: 'another issuer', change: () => ({ issuer: 'https://evil.example.com' }) },
     { name: 'a sign-in page that is a file', change: () => ({ authorization_endpoint: 'file:///etc/passwd' }) },
     {
@@ -27,40 +27,44 @@ describe('discovery that is not believed', () => {
     },
     { name: 'an api without TLS', change: (own) => ({ portcullis: { api: own.web, adminApi: `${own.web}/x` } }) },
   ])('$name is refused before a browser opens', async ({ change }) => {
-    at.broker.discovery = change(at.broker);
+    at.fakeServer.discovery = change(at.fakeServer);
     const ended = await at.getToken();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
-    expect(ended.stderr).toContain('is refused');
+    expect(ended.stderr).toContain('is rejected');
     expect(at.machine.tabs).toEqual([]);
-    expect(at.broker.counts).toMatchObject({ authorizations: 0, redemptions: 0 });
+    expect(at.fakeServer.counts).toMatchObject({ authorizations: 0, redemptions: 0 });
   });
 
   test('an api host other than at the first sign-in is refused until you log out', async () => {
     await at.login();
     const moved = 'https://127.0.0.1:1';
-    at.broker.discovery = {
+    at.fakeServer.discovery = {
       mtls_endpoint_aliases: { token_endpoint: `${moved}/t`, revocation_endpoint: `${moved}/r` },
       portcullis: { api: moved, adminApi: `${moved}/admin` },
     };
     const ended = await at.machine.run('login');
     expect(ended.code).toBe(3);
-    expect(ended.stderr).toContain(`portcullis logout --server ${at.broker.web}`);
-    expect(at.broker.counts.authorizations).toBe(1);
+    expect(ended.stderr).toContain(`portcullis logout --server ${at.fakeServer.web}`);
+    expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 
   test('a server that needs a newer program says how to go on, exit 2', async () => {
-    at.broker.discovery = { portcullis: { api: at.broker.api, minimumCli: '99.0.0', adminApi: `${at.broker.api}/x` } };
-    const ended = await at.machine.run('login', '--server', at.broker.web);
+    at.fakeServer.discovery = {
+      portcullis: { api: at.fakeServer.api, minimumCli: '99.0.0', adminApi: `${at.fakeServer.api}/x` },
+    };
+    const ended = await at.machine.run('login', '--server', at.fakeServer.web);
     expect(ended.code).toBe(2);
     expect(ended.stderr).toContain('99.0.0');
   });
 
   test('an api host whose certificate nobody vouches for is not spoken to', async () => {
-    at.broker.discovery = { portcullis: { api: at.broker.api, adminApi: `${at.broker.api}/-/admin/api/v1` } };
+    at.fakeServer.discovery = {
+      portcullis: { api: at.fakeServer.api, adminApi: `${at.fakeServer.api}/-/admin/api/v1` },
+    };
     const ended = await at.getToken();
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toContain('is not trusted here');
-    expect(at.broker.counts.redemptions).toBe(0);
+    expect(at.fakeServer.counts.redemptions).toBe(0);
   });
 });
 
@@ -70,7 +74,7 @@ describe('the other commands', () => {
     const ended = await at.machine.run('whoami', '--output', 'json');
     expect(ended.code).toBe(0);
     expect(JSON.parse(ended.stdout)).toMatchObject({
-      server: at.broker.web,
+      server: at.fakeServer.web,
       account: 'corp/alice',
       session: { id: 's-1' },
     });
@@ -86,7 +90,7 @@ describe('the other commands', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(existsSync(`${file}.lock`)).toBe(false);
     const written: unknown = parse(readFileSync(file, 'utf8'));
-    const name = `prod@${new URL(at.broker.web).host}`;
+    const name = `prod@${new URL(at.fakeServer.web).host}`;
     expect(written).toMatchObject({
       'current-context': name,
       users: [
@@ -96,7 +100,7 @@ describe('the other commands', () => {
             exec: {
               apiVersion: 'client.authentication.k8s.io/v1',
               command: '/opt/portcullis',
-              args: ['get-token', '--server', at.broker.web, '--cluster', 'prod'],
+              args: ['get-token', '--server', at.fakeServer.web, '--cluster', 'prod'],
               interactiveMode: 'Never',
               provideClusterInfo: false,
             },
@@ -110,16 +114,16 @@ describe('the other commands', () => {
   test('logout ends the session at the server and forgets it', async () => {
     await at.login();
     expect(await at.machine.run('logout')).toMatchObject({ code: 0 });
-    expect(at.broker.sessions[0]?.over).toBe('signed out');
+    expect(at.fakeServer.sessions[0]?.over).toBe('signed out');
     expect(at.machine.cachedFiles).toEqual([]);
   });
 
   test('logout forgets the session also when the server cannot be told, and exits 1', async () => {
     await at.login();
-    await at.broker.stop();
+    await at.fakeServer.stop();
     const ended = await at.machine.run('logout');
     expect(ended.code).toBe(1);
-    expect(ended.stderr).toContain('could not be told');
+    expect(ended.stderr).toContain('still open at the server');
     expect(at.machine.cachedFiles).toEqual([]);
   });
 

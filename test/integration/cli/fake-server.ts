@@ -5,7 +5,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { TLSSocket } from 'node:tls';
 import { createTestCertificates } from './certificates.ts';
 
-export interface BrokerSession {
+export interface FakeSession {
   readonly id: string;
   readonly refreshToken: string;
   readonly thumbprint: string;
@@ -35,8 +35,8 @@ interface AdminAnswer {
   readonly body: Json;
 }
 
-export class Broker {
-  readonly sessions: BrokerSession[] = [];
+export class FakeServer {
+  readonly sessions: FakeSession[] = [];
   /** Every secret that was given out; none may ever appear in words for people. */
   readonly secrets: string[] = [];
   readonly counts = { authorizations: 0, redemptions: 0, refreshes: 0, revocations: 0 };
@@ -218,7 +218,7 @@ export class Broker {
     this.#grant(res, session, form.get('resource'), true);
   }
 
-  #grant(res: ServerResponse, session: BrokerSession, resource: string | null, first: boolean): void {
+  #grant(res: ServerResponse, session: FakeSession, resource: string | null, first: boolean): void {
     const audience = resource ?? `urn:portcullis:cluster:${this.clusters[0]}`;
     const cluster = audience.startsWith('urn:portcullis:cluster:') ? audience.slice(23) : undefined;
     if (cluster !== undefined && !this.clusters.includes(cluster)) {

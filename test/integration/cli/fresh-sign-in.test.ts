@@ -22,11 +22,11 @@ const RECEIPT = {
 /** Wants a fresh sign-in for so many tries, then does it. */
 function needs(tries: number): void {
   let left = tries;
-  at.broker.adminAnswer = () => (left-- > 0 ? NEEDED : { status: 200, body: RECEIPT });
+  at.fakeServer.adminAnswer = () => (left-- > 0 ? NEEDED : { status: 200, body: RECEIPT });
 }
 
 const sent = (): readonly Record<string, unknown>[] =>
-  at.broker.adminRequests.map(({ body }): Record<string, unknown> => JSON.parse(body));
+  at.fakeServer.adminRequests.map(({ body }): Record<string, unknown> => JSON.parse(body));
 
 /** Whoever signed in by a code, as far as the cache knows. */
 function asByCode(): void {
@@ -43,14 +43,14 @@ describe('a change for which an admin has to prove who they are', () => {
     needs(1);
     const ended = await at.machine.run(...REVOKE);
     expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining('"complete": true') });
-    expect(ended.stderr).toContain('admins have to prove who they are every hour: signing in again');
-    expect(at.broker.counts).toMatchObject({ authorizations: 2, redemptions: 2 });
+    expect(ended.stderr).toContain('admins must authenticate every hour: signing in again');
+    expect(at.fakeServer.counts).toMatchObject({ authorizations: 2, redemptions: 2 });
     const [first, second, ...more] = sent();
     expect(more).toEqual([]);
     expect(second).toEqual(first);
     expect(first).toMatchObject({ account: 'corp/bob', requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
-    const [before, after] = at.broker.adminRequests;
-    expect([before?.thumbprint, after?.thumbprint]).toEqual(at.broker.sessions.map(({ thumbprint }) => thumbprint));
+    const [before, after] = at.fakeServer.adminRequests;
+    expect([before?.thumbprint, after?.thumbprint]).toEqual(at.fakeServer.sessions.map(({ thumbprint }) => thumbprint));
   });
 
   test('is given up after that, with what to do, exit 3', async () => {
@@ -59,16 +59,16 @@ describe('a change for which an admin has to prove who they are', () => {
     const ended = await at.machine.run(...REVOKE);
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toContain('Next: sign out at your identity provider, then run the command again');
-    expect(at.broker.counts.authorizations).toBe(2);
-    expect(at.broker.adminRequests).toHaveLength(2);
+    expect(at.fakeServer.counts.authorizations).toBe(2);
+    expect(at.fakeServer.adminRequests).toHaveLength(2);
   });
 
   test('ends with the words of a sign-in that was refused', async () => {
     await at.login();
     needs(1);
-    at.broker.signInError = { error: 'access_denied', error_description: 'the sign-in was refused or given up' };
+    at.fakeServer.signInError = { error: 'access_denied', error_description: 'the sign-in was refused or given up' };
     expect(await at.machine.run(...REVOKE)).toMatchObject({ code: 3, stderr: expect.stringContaining('given up') });
-    expect(at.broker.adminRequests).toHaveLength(1);
+    expect(at.fakeServer.adminRequests).toHaveLength(1);
   });
 
   test('says what to run where no browser can be opened', async () => {
@@ -77,7 +77,7 @@ describe('a change for which an admin has to prove who they are', () => {
     at.machine.env = { BROWSER: '/nowhere/browser' };
     const ended = await at.machine.run(...REVOKE);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
-    expect(ended.stderr).toContain(`portcullis login --server ${at.broker.web}`);
+    expect(ended.stderr).toContain(`portcullis login --server ${at.fakeServer.web}`);
   });
 
   test.each([
@@ -88,7 +88,7 @@ describe('a change for which an admin has to prove who they are', () => {
     needs(1);
     change();
     const ended = await at.machine.run(...REVOKE);
-    expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('does not let anybody sign in by a code') });
-    expect(at.broker.counts.authorizations).toBe(1);
+    expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('does not offer sign-in by a code') });
+    expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 });

@@ -58,16 +58,16 @@ describe.skipIf(!mayMount)('a full disk', () => {
     fill(inodes);
     const ended = await at.getToken();
     expect(ended).toMatchObject({ code: 0, stderr: '' });
-    expect(at.broker.counts.refreshes).toBe(0);
+    expect(at.fakeServer.counts.refreshes).toBe(0);
   });
 
   test.each([
     { name: 'no page', inodes: false },
     { name: 'no inode', inodes: true },
   ])('with $name left: a new token serves its command, the cache stays whole, and the words say so', async (row) => {
-    at.broker.expiresIn = 1;
+    at.fakeServer.expiresIn = 1;
     await at.login();
-    at.broker.expiresIn = 300;
+    at.fakeServer.expiresIn = 300;
     const before = sessionText();
     await expect.poll(() => Date.now() > lastEnd(before), { timeout: 10_000 }).toBe(true);
     dropReady();
@@ -75,14 +75,14 @@ describe.skipIf(!mayMount)('a full disk', () => {
     const ended = await at.getToken();
     expect(ended.code, ended.stderr).toBe(0);
     expect(JSON.parse(ended.stdout)).toMatchObject({ kind: 'ExecCredential' });
-    expect(ended.stderr).toMatch(/cannot be written: the disk is full \(ENOSPC\)\.\n {2}Next: make room/);
-    expect(ended.stderr).toContain('Going on: the new token is for this command only.');
+    expect(ended.stderr).toMatch(/cannot be written: the disk is full \(ENOSPC\)\.\n {2}Next: free some space/);
+    expect(ended.stderr).toContain('Continuing: the new token is for this command only.');
     expect(sessionText()).toBe(before);
     empty();
     expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
     expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
-    expect(at.broker.counts.refreshes).toBe(2);
-    expect(at.broker.counts.authorizations).toBe(1);
+    expect(at.fakeServer.counts.refreshes).toBe(2);
+    expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 
   test('nobody is sent to a browser when there is no room to keep the session', async () => {
@@ -91,7 +91,7 @@ describe.skipIf(!mayMount)('a full disk', () => {
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toContain('the disk is full (ENOSPC)');
     expect(ended.stderr).toContain('PORTCULLIS_CACHE_DIR');
-    expect(at.broker.counts.authorizations).toBe(0);
+    expect(at.fakeServer.counts.authorizations).toBe(0);
     empty();
     expect((await at.getToken()).code).toBe(0);
   });

@@ -5,26 +5,26 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DEVICE_PATH, DeviceBroker, sendJson, TOKEN_PATH } from '../../support/device-broker.ts';
 import { Machine, type Ended } from './machine.ts';
 
-let broker = new DeviceBroker();
+let fakeServer = new DeviceBroker();
 let machine = new Machine();
 machine.remove();
 
 beforeEach(async () => {
-  broker = new DeviceBroker();
+  fakeServer = new DeviceBroker();
   machine = new Machine();
-  await broker.start();
-  writeFileSync(caFile(), broker.certificates.ca);
+  await fakeServer.start();
+  writeFileSync(caFile(), fakeServer.certificates.ca);
 });
 
 afterEach(async () => {
   machine.remove();
-  await broker.stop();
-  machine.checkWords(broker.secrets);
+  await fakeServer.stop();
+  machine.checkOutput(fakeServer.secrets);
 });
 
 const caFile = (): string => join(machine.home, 'ca.pem');
 const run = (command: string, ...more: readonly string[]): Promise<Ended> =>
-  machine.run(command, '--server', broker.origin, '--ca-file', caFile(), ...more);
+  machine.run(command, '--server', fakeServer.origin, '--ca-file', caFile(), ...more);
 const login = (...more: readonly string[]): Promise<Ended> => run('login', '--device', ...more);
 const getToken = (...more: readonly string[]): Promise<Ended> =>
   run('get-token', '--cluster', 'prod', '--no-browser', ...more);
@@ -39,22 +39,22 @@ const NASTY =
 
 describe('a broker that is away', () => {
   const page = '<html>bad gateway</html>';
-  test.each<{ name: string; leave: () => Promise<void> | void; words: RegExp }>([
+  test.each<{ name: string; leave: () => Promise<void> | void; message: RegExp }>([
     {
       name: 'behind a load balancer',
       leave: () => {
-        broker.answers.set(TOKEN_PATH, (_, response) => {
+        fakeServer.answers.set(TOKEN_PATH, (_, response) => {
           response.writeHead(502, { 'content-type': 'text/html' }).end(page);
         });
       },
-      words: /answered 502 with a page: a load balancer stands there/,
+      message: /responded with 502 and a page: a load balancer is there/,
     },
     {
       name: 'altogether',
-      leave: () => broker.stop(),
-      words: /cannot be reached: nothing listens there \(ECONNREFUSED\)/,
+      leave: () => fakeServer.stop(),
+      message: /cannot be reached: no server listens there \(ECONNREFUSED\)/,
     },
-  ])('$name: the present token is used to its end, and words say what is not valid', async ({ leave, words }) => {
+  ])('$name: the present token is used to its end, and words say what is not valid', async ({ leave, message }) => {
     expect(await login()).toMatchObject({ code: 0 });
     await leave();
     // Past what kubectl was told (270 s at the latest), and before the end (281 s at the earliest).
@@ -62,13 +62,13 @@ describe('a broker that is away', () => {
     const whileWaiting = await getToken();
     expect(whileWaiting.code).toBe(0);
     expect(JSON.parse(whileWaiting.stdout)).toMatchObject({ kind: 'ExecCredential' });
-    expect(whileWaiting.stderr).toMatch(words);
-    expect(whileWaiting.stderr).toContain('Going on with the present token');
+    expect(whileWaiting.stderr).toMatch(message);
+    expect(whileWaiting.stderr).toContain('Continuing with the present token');
 
     machine.age(60);
     const after = await getToken();
     expect(after).toMatchObject({ code: 1, stdout: '' });
-    expect(after.stderr).toMatch(words);
+    expect(after.stderr).toMatch(message);
     expect(after.stderr).toMatch(/\n {2}Next: .*stay signed in/);
     expect(signedIn()).toBe(true);
   });
@@ -76,7 +76,7 @@ describe('a broker that is away', () => {
 
 describe('words of a broker', () => {
   const refuse = (status: number, body: Record<string, unknown>, headers: Record<string, string> = {}): void => {
-    broker.answers.set(TOKEN_PATH, (_, response) => {
+    fakeServer.answers.set(TOKEN_PATH, (_, response) => {
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       sendJson(response, status, body);
     });
@@ -94,7 +94,7 @@ describe('words of a broker', () => {
     const ended = await getToken('--verbose');
     expect(ended).toMatchObject({ code, stdout: '' });
     expect(ended.stderr).toContain('click');
-    // checkWords finds a control character; what is left must be one line, not one more that looks like ours.
+    // checkOutput finds a control character; what is left must be one line, not one more that looks like ours.
     expect(ended.stderr).not.toMatch(/^portcullis: fake/m);
     expect(ended.stderr).not.toMatch(/\p{Cf}/u);
   });
@@ -102,7 +102,7 @@ describe('words of a broker', () => {
   test('that repeat the refresh token are said without it', async () => {
     expect(await login()).toMatchObject({ code: 0 });
     machine.age(3600);
-    broker.answers.set(TOKEN_PATH, (_, response, form) =>
+    fakeServer.answers.set(TOKEN_PATH, (_, response, form) =>
       sendJson(response, 400, { error: 'invalid_request', error_description: `no: ${form.get('refresh_token')}` }),
     );
     const ended = await getToken('--verbose');
@@ -115,40 +115,52 @@ describe('words of a broker', () => {
     refuse(400, { error: 'invalid_grant' }, { date: new Date(Date.now() + 12 * 60_000).toUTCString() });
     const ended = await getToken('--verbose');
     expect(ended.stderr).toMatch(
-      /Next: this machine's clock is 12 min behind the server's: set it right, then: portcullis login/,
+      /Next: this machine's clock is 12 min behind the server's: correct it, then: portcullis login/,
     );
   });
 
   test('about an admin’s token do so too', async () => {
     expect(await login()).toMatchObject({ code: 0 });
-    broker.answers.set('/-/admin/api/v1/locks', (_, response) => {
+    fakeServer.answers.set('/-/admin/api/v1/locks', (_, response) => {
       response.setHeader('date', new Date(Date.now() - 3 * 3_600_000).toUTCString());
       sendJson(response, 401, { title: NASTY, detail: NASTY, code: NASTY });
     });
     const ended = await run('locks', '--verbose');
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toMatch(
-      /Next: this machine's clock is 3 h ahead of the server's: set it right, then: portcullis login/,
+      /Next: this machine's clock is 3 h ahead of the server's: correct it, then: portcullis login/,
     );
     expect(ended.stderr).not.toMatch(/^portcullis: fake|\p{Cf}/mu);
   });
 
-  test.each<{ name: string; grant: Record<string, unknown>; words: string }>([
-    { name: 'an access token with escape sequences', grant: { access_token: 'a\u001b[31mb' }, words: 'is no token' },
-    { name: 'an access token that ends a header line', grant: { access_token: 'a\r\nX: b' }, words: 'is no token' },
-    { name: 'a refresh token with escape sequences', grant: { refresh_token: 'a\u001b[31mb' }, words: 'is no token' },
+  test.each<{ name: string; grant: Record<string, unknown>; message: string }>([
+    {
+      name: 'an access token with escape sequences',
+      grant: { access_token: 'a\u001b[31mb' },
+      message: 'without a token',
+    },
+    {
+      name: 'an access token that ends a header line',
+      grant: { access_token: 'a\r\nX: b' },
+      message: 'without a token',
+    },
+    {
+      name: 'a refresh token with escape sequences',
+      grant: { refresh_token: 'a\u001b[31mb' },
+      message: 'without a token',
+    },
     {
       name: 'a session whose id is a shell’s command',
       grant: {
         portcullis: { session: { id: '$(id)', expiresAt: 'x' }, account: 'a', username: 'b', clusters: [] },
       },
-      words: 'did not say who signed in',
+      message: 'sent no user for this sign-in',
     },
-  ])('are not taken for a sign-in: $name', async ({ grant, words }) => {
-    broker.grant = grant;
+  ])('are not taken for a sign-in: $name', async ({ grant, message }) => {
+    fakeServer.grant = grant;
     const ended = await login();
     expect(ended).toMatchObject({ code: 1, stdout: '' });
-    expect(ended.stderr).toContain(words);
+    expect(ended.stderr).toContain(message);
     expect(signedIn()).toBe(false);
   });
 
@@ -160,42 +172,42 @@ describe('words of a broker', () => {
     { name: 'http', verification_uri: 'http://127.0.0.1/device' },
   ])('do not send anybody to $name to type the code', async ({ verification_uri }) => {
     const code = { device_code: 'd', user_code: NASTY, verification_uri, expires_in: 600, interval: 1 };
-    broker.answers.set(DEVICE_PATH, (_, response) => sendJson(response, 200, code));
+    fakeServer.answers.set(DEVICE_PATH, (_, response) => sendJson(response, 200, code));
     const ended = await login();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).not.toContain(verification_uri);
-    expect(broker.thumbprints).toEqual([]);
+    expect(fakeServer.thumbprints).toEqual([]);
   });
 });
 
 describe('discovery', () => {
   const own = (change: Record<string, unknown>): Record<string, unknown> => ({
-    portcullis: { api: broker.origin, adminApi: `${broker.origin}/-/admin/api/v1`, ...change },
+    portcullis: { api: fakeServer.origin, adminApi: `${fakeServer.origin}/-/admin/api/v1`, ...change },
   });
   test.each<{ name: string; change: () => Record<string, unknown> }>([
     { name: 'a file to sign in at', change: () => ({ authorization_endpoint: 'file:///etc/passwd' }) },
     { name: 'a script', change: () => ({ authorization_endpoint: 'javascript:alert(1)' }) },
     { name: 'a command', change: () => ({ authorization_endpoint: '$(id)' }) },
     { name: 'an option', change: () => ({ authorization_endpoint: '-x' }) },
-    { name: 'a command in a path', change: () => ({ authorization_endpoint: `${broker.origin}/$(id)` }) },
-    { name: 'a command in a query', change: () => ({ authorization_endpoint: `${broker.origin}/a?b=$(id)` }) },
+    { name: 'a command in a path', change: () => ({ authorization_endpoint: `${fakeServer.origin}/$(id)` }) },
+    { name: 'a command in a query', change: () => ({ authorization_endpoint: `${fakeServer.origin}/a?b=$(id)` }) },
     { name: 'another host', change: () => ({ authorization_endpoint: 'https://evil.example.com/a' }) },
-    { name: 'http', change: () => ({ authorization_endpoint: broker.origin.replace('https:', 'http:') }) },
-    { name: 'an api on http', change: () => own({ api: broker.origin.replace('https:', 'http:') }) },
+    { name: 'http', change: () => ({ authorization_endpoint: fakeServer.origin.replace('https:', 'http:') }) },
+    { name: 'an api on http', change: () => own({ api: fakeServer.origin.replace('https:', 'http:') }) },
     { name: 'an api that is a command', change: () => own({ api: 'https://$(id)' }) },
     { name: 'an admin API elsewhere', change: () => own({ adminApi: 'https://evil.example.com/x' }) },
     { name: 'no endpoints', change: () => ({ mtls_endpoint_aliases: [] }) },
   ])('that names $name is refused before anything else is asked', async ({ change }) => {
-    broker.discovery = change();
+    fakeServer.discovery = change();
     const ended = await login();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
-    expect(ended.stderr).toMatch(/is refused: .*\n {2}Next: check the address with your platform team/);
+    expect(ended.stderr).toMatch(/is rejected: .*\n {2}Next: check the address with your platform team/);
     expect(ended.stderr).not.toMatch(/\$\(id\)|evil/);
-    expect(broker.requestIds).toHaveLength(1);
+    expect(fakeServer.requestIds).toHaveLength(1);
   });
 
   test('that needs a newer program says how to get it, in plain letters', async () => {
-    broker.discovery = own({ minimumCli: `99.0.0${NASTY}` });
+    fakeServer.discovery = own({ minimumCli: `99.0.0${NASTY}` });
     const ended = await login();
     expect(ended).toMatchObject({ code: 2, stdout: '' });
     expect(ended.stderr).toMatch(/the server needs 99\.0\.0.*\n {2}Next: upgrade portcullis/);
@@ -206,23 +218,32 @@ test('with --verbose every step names its request id, and no token is in anythin
   const printed = [await login('--verbose'), await run('whoami', '--verbose'), await run('logout', '--verbose')];
   for (const { stderr } of printed) expect(stderr).toMatch(/: 200 after \d+ ms, request id req-[0-9a-f]{12}$/m);
   const everything = printed.map(({ stdout, stderr }) => stdout + stderr).join('');
-  expect(broker.secrets.length).toBeGreaterThan(3);
-  for (const secret of broker.secrets) expect(everything).not.toContain(secret);
+  expect(fakeServer.secrets.length).toBeGreaterThan(3);
+  for (const secret of fakeServer.secrets) expect(everything).not.toContain(secret);
 });
 
 test('with --verbose no credential is in what get-token says to people: from the cache, renewed, or renewed once it was refused', async () => {
   await login();
-  const asked = ['--server', broker.origin, '--ca-file', caFile(), '--cluster', 'prod', '--no-browser', '--verbose'];
+  const asked = [
+    '--server',
+    fakeServer.origin,
+    '--ca-file',
+    caFile(),
+    '--cluster',
+    'prod',
+    '--no-browser',
+    '--verbose',
+  ];
   const cached = await getToken('--verbose');
   machine.age(400);
   const renewed = await getToken('--verbose');
   const refused = await machine.runUnderOneParent(2, 'get-token', ...asked);
   expect(renewed.stderr).toMatch(/asking .* for a new token/);
-  expect(refused.stderr).toContain('the cached token was refused');
+  expect(refused.stderr).toContain('the cached token was rejected');
   for (const { code, stdout, stderr } of [cached, renewed, refused]) {
     expect(code).toBe(0);
     // So the search would find it.
-    expect(broker.secrets.some((secret) => stdout.includes(secret))).toBe(true);
-    for (const secret of [...broker.secrets, 'PRIVATE KEY', 'CERTIFICATE']) expect(stderr).not.toContain(secret);
+    expect(fakeServer.secrets.some((secret) => stdout.includes(secret))).toBe(true);
+    for (const secret of [...fakeServer.secrets, 'PRIVATE KEY', 'CERTIFICATE']) expect(stderr).not.toContain(secret);
   }
 });

@@ -18,7 +18,7 @@ describe('the end', () => {
     const answer = await answerOf(openLocal(local, WATCH).end());
     answer.resume();
     const cut = once(answer, 'error');
-    const [session] = stage.at.broker.sessions;
+    const [session] = stage.at.fakeServer.sessions;
     if (session !== undefined) session.over = 'an admin ended it';
     // As a revocation does.
     stage.instance.connections[0]?.socket.destroy();
@@ -35,7 +35,7 @@ describe('the end', () => {
     const request = openLocal(local, WATCH).end();
     const answer = await answerOf(request);
     await once(answer, 'data');
-    const [session] = stage.at.broker.sessions;
+    const [session] = stage.at.fakeServer.sessions;
     if (session !== undefined) session.over = 'an admin ended it';
     const gone = once(request, 'close');
     request.destroy();
@@ -50,7 +50,7 @@ describe('the end', () => {
     const answer = await answerOf(openLocal(local, WATCH).end());
     answer.resume();
     const cut = once(answer, 'error');
-    const [session] = stage.at.broker.sessions;
+    const [session] = stage.at.fakeServer.sessions;
     if (session !== undefined) session.over = 'an admin ended it';
     stage.instance.answer = answerJson({}, {}, 401);
     await callLocal(local, PODS).catch(() => undefined);
@@ -70,7 +70,7 @@ describe('the end', () => {
 
   test('by another account’s sign-in on this machine', async () => {
     const { local, ended } = await stage.onPort();
-    stage.at.broker.account = 'corp/root';
+    stage.at.fakeServer.account = 'corp/root';
     await stage.at.login();
     const before = stage.instance.requests.length;
     stage.instance.answer = answerJson({}, {}, 401);
@@ -92,7 +92,7 @@ describe('the end', () => {
       first = false;
     };
     expect((await callLocal(local, PODS)).status).toBe(200);
-    expect(stage.presented()).toBe(stage.at.broker.sessions[1]?.thumbprint);
+    expect(stage.presented()).toBe(stage.at.fakeServer.sessions[1]?.thumbprint);
     expect(child.exitCode).toBeNull();
   });
 
@@ -134,14 +134,14 @@ describe('the start', () => {
     expect(stage.at.machine.tabs).toHaveLength(tabs);
     const { local } = await stage.onPort();
     expect((await callLocal(local, PODS)).status).toBe(200);
-    expect(stage.at.broker.counts.authorizations).toBe(2);
+    expect(stage.at.fakeServer.counts.authorizations).toBe(2);
   });
 
   test('is refused for a cluster that is not the user’s', async () => {
     const { code, stdout, stderr } = await stage.at.machine.run(
       'proxy',
       '--server',
-      stage.at.broker.web,
+      stage.at.fakeServer.web,
       '--cluster',
       'theirs',
     );

@@ -177,7 +177,7 @@ describe('the kubeconfig', () => {
     if (kind !== 'a file') symlinkSync(target, path);
     const { code, stdout, stderr } = await stage.refused('--kubeconfig', path);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toContain(`${path} exists, and is not overwritten.`);
+    expect(stderr).toContain(`${path} exists and is not overwritten.`);
     const found = existsSync(path) ? readFileSync(path, 'utf8') : 'nothing';
     expect(found).toBe(kind === 'a link to nothing' ? 'nothing' : 'precious');
   });
@@ -248,12 +248,12 @@ describe('the socket', () => {
 });
 
 test.each([
-  [['--port', '65536'], '--port is no port.'],
-  [['--port', 'x'], '--port is no port.'],
+  [['--port', '65536'], '--port is not a port number.'],
+  [['--port', 'x'], '--port is not a port number.'],
   [['--socket', '/x/y', '--port', '1'], '--socket excludes'],
   [['--socket', '/x/y', '--kubeconfig', '/x/z'], '--socket excludes'],
-])('wrong use exits 2: %j', async (words, said) => {
-  const { code, stdout, stderr } = await stage.refused(...words);
+])('wrong use exits 2: %j', async (message, said) => {
+  const { code, stdout, stderr } = await stage.refused(...message);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toContain(said);
 });

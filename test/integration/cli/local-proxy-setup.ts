@@ -41,11 +41,11 @@ export function proxyStage(): ProxyStage {
   let instance: RecordingUpstream | undefined;
   const running: ChildProcess[] = [];
   const secrets: string[] = [];
-  const words = (): readonly string[] => ['proxy', '--server', at.broker.web, '--cluster', 'prod'];
+  const message = (): readonly string[] => ['proxy', '--server', at.fakeServer.web, '--cluster', 'prod'];
   beforeEach(async () => {
     instance = await startUpstream({ requestCert: true });
-    at.broker.clusterServer = instance.server;
-    at.broker.clusterCa = instance.ca;
+    at.fakeServer.clusterServer = instance.server;
+    at.fakeServer.clusterCa = instance.ca;
     await at.login();
   });
   afterEach(async () => {
@@ -55,11 +55,11 @@ export function proxyStage(): ProxyStage {
         await once(child, 'exit');
       }
     }
-    at.machine.checkWords(secrets.splice(0));
+    at.machine.checkOutput(secrets.splice(0));
     await instance?.close();
   });
   const start = async (...more: readonly string[]): Promise<ProxyRun> => {
-    const child = at.machine.startPlugin(...words(), ...more);
+    const child = at.machine.startPlugin(...message(), ...more);
     running.push(child);
     const ended = at.machine.ended(child);
     const line = new Promise<string>((resolve) => {
@@ -86,7 +86,7 @@ export function proxyStage(): ProxyStage {
       secrets.push(local.secret);
       return { ...run, local };
     },
-    refused: (...more) => at.machine.run(...words(), ...more),
+    refused: (...more) => at.machine.run(...message(), ...more),
     presented: () => {
       const socket = instance?.connections.at(-1)?.socket as TLSSocket | undefined;
       const lines =

@@ -39,7 +39,7 @@ describe('a request', () => {
     expect(request).toMatchObject({ method: 'POST', url: `${PODS}?limit=5&labelSelector=a%3Db` });
     const { rawHeaders = [], connection } = request ?? {};
     expect(tokenOf(rawHeaders)).toBe(currentToken());
-    expect(stage.presented()).toBe(stage.at.broker.sessions[0]?.thumbprint);
+    expect(stage.presented()).toBe(stage.at.fakeServer.sessions[0]?.thumbprint);
     expect(valuesOf(rawHeaders, 'impersonate-user')).toEqual(['bob']);
     expect(valuesOf(rawHeaders, 'impersonate-group')).toEqual(['ops']);
     expect(valuesOf(rawHeaders, 'accept')).toEqual(['application/json;as=Table']);
@@ -84,18 +84,18 @@ describe('a request', () => {
     const at = new URL(stage.instance.server);
     const named = `api.cluster.test:${at.port}`;
     company.ways.set(named, Number(at.port));
-    stage.at.broker.clusterServer = `https://${named}`;
+    stage.at.fakeServer.clusterServer = `https://${named}`;
     await stage.at.login();
     stage.at.machine.env = { HTTPS_PROXY: `http://127.0.0.1:${port}` };
     const { local } = await stage.onPort();
     expect((await callLocal(local, PODS)).status).toBe(200);
     expect(company.asked.map(({ authority }) => authority)).toEqual([named]);
-    expect(stage.presented()).toBe(stage.at.broker.sessions.at(-1)?.thumbprint);
+    expect(stage.presented()).toBe(stage.at.fakeServer.sessions.at(-1)?.thumbprint);
     await company.stop();
   });
 
   test('to a gate that is not there is answered as a Status, and the run goes on', async () => {
-    stage.at.broker.clusterServer = 'https://127.0.0.1:1';
+    stage.at.fakeServer.clusterServer = 'https://127.0.0.1:1';
     await stage.at.login();
     const { local, child } = await stage.onPort();
     const { status, text } = await callLocal(local, PODS);
@@ -222,7 +222,7 @@ describe('an upgrade', () => {
     await once(socket, 'close');
     expect(heard).toMatch(/\r\n\r\nlast$/);
     // That was the usual end of a stream: nobody was asked about it.
-    expect(stage.at.broker.counts.refreshes).toBe(0);
+    expect(stage.at.fakeServer.counts.refreshes).toBe(0);
     const began = Date.now();
     child.kill('SIGTERM');
     expect((await ended).code).toBe(0);
@@ -272,7 +272,7 @@ describe('a token', () => {
     stage.instance.answer = (req, res) => answerJson({}, {}, tokenOf(req.rawHeaders) === before ? 401 : 200)(req, res);
     expect((await callLocal(local, PODS)).status).toBe(200);
     expect(stage.instance.requests.map(({ rawHeaders }) => tokenOf(rawHeaders))).toEqual([before, currentToken()]);
-    expect(stage.at.broker.counts.refreshes).toBe(1);
+    expect(stage.at.fakeServer.counts.refreshes).toBe(1);
   });
 
   test('that is refused with a body is renewed, and the client repeats it or not', async () => {
@@ -292,29 +292,29 @@ describe('a token', () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => callLocal(local, PODS)));
     for (const { status } of answers) expect(status).toBe(401);
     expect((await callLocal(local, PODS)).status).toBe(401);
-    expect(stage.at.broker.counts.refreshes).toBe(1);
+    expect(stage.at.fakeServer.counts.refreshes).toBe(1);
   });
 
   test('is renewed before it ends, and not while nobody uses it', async () => {
-    stage.at.broker.expiresIn = 5;
+    stage.at.fakeServer.expiresIn = 5;
     await stage.at.login();
     const { local } = await stage.onPort();
-    const began = stage.at.broker.counts.refreshes;
+    const began = stage.at.fakeServer.counts.refreshes;
     await callLocal(local, PODS);
-    await vi.waitUntil(() => stage.at.broker.counts.refreshes === began + 1);
+    await vi.waitUntil(() => stage.at.fakeServer.counts.refreshes === began + 1);
     // The second one has not been used, so its end passes.
     const unused = currentToken();
     await vi.waitUntil(
       () => (stage.at.machine.session?.tokens['urn:portcullis:cluster:prod']?.expiresAt ?? 0) < Date.now(),
     );
-    expect(stage.at.broker.counts.refreshes).toBe(began + 1);
+    expect(stage.at.fakeServer.counts.refreshes).toBe(began + 1);
     expect((await callLocal(local, PODS)).status).toBe(200);
     expect(tokenOf(stage.instance.requests.at(-1)?.rawHeaders ?? [])).not.toBe(unused);
   });
 
   test('of the broker that is away is used to its end', async () => {
     const { local } = await stage.onPort();
-    stage.at.broker.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
+    stage.at.fakeServer.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
     const before = currentToken();
     stage.instance.answer = (req, res) => answerJson({}, {}, tokenOf(req.rawHeaders) === before ? 401 : 200)(req, res);
     expect((await callLocal(local, PODS)).status).toBe(401);

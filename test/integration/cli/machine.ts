@@ -25,7 +25,7 @@ export class Machine {
   readonly home = mkdtempSync(join(tmpdir(), 'portcullis-cli-'));
   readonly cacheDir = join(this.home, 'cache');
   /** Words of every run, for the search for secrets. */
-  private readonly words: string[] = [];
+  private readonly message: string[] = [];
   env: Record<string, string> = {};
 
   /** Each run has a parent process of its own, as with kubectl. */
@@ -57,7 +57,7 @@ export class Machine {
 
   /** The plugin with a terminal for all three streams; what it writes to any comes out of stdout. */
   startAtTerminal(...args: readonly string[]): ChildProcess {
-    const command = [process.execPath, entry, ...args].map((word) => `'${word}'`).join(' ');
+    const command = [process.execPath, entry, ...args].map((text) => `'${text}'`).join(' ');
     return this.start(['script', '--quiet', '--return', '--command', `exec ${command}`, '/dev/null']);
   }
 
@@ -82,7 +82,7 @@ export class Machine {
       child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
       child.once('error', reject);
       child.once('close', (code) => {
-        this.words.push(stderr);
+        this.message.push(stderr);
         resolve({ code, stdout, stderr });
       });
     });
@@ -136,8 +136,8 @@ export class Machine {
   }
 
   /** Throws when anything that was said to people holds one of the secrets, or a control character. */
-  checkWords(secrets: readonly string[]): void {
-    const all = this.words.join('\n');
+  checkOutput(secrets: readonly string[]): void {
+    const all = this.message.join('\n');
     if (secrets.some((secret) => all.includes(secret))) throw new Error('words for people hold a secret');
     if (/\p{Cc}/u.test(all.replaceAll('\n', ''))) throw new Error('words for people hold a control character');
   }

@@ -1,10 +1,10 @@
 /** What every test of the command line stands on: a broker, a laptop, and the rule that words for people hold no secret. */
 import { afterEach, beforeEach } from 'vitest';
-import { Broker } from './fake-server.ts';
+import { FakeServer } from './fake-server.ts';
 import { Machine, type Ended } from './machine.ts';
 
 export interface Stage {
-  readonly broker: Broker;
+  readonly fakeServer: FakeServer;
   readonly machine: Machine;
   getToken(cluster?: string, ...more: readonly string[]): Promise<Ended>;
   /** Signs in, or throws. */
@@ -13,30 +13,30 @@ export interface Stage {
 
 /** Sets up anew before each test of the file; the result's members are of the test that runs. */
 export function stage(): Stage {
-  let broker = new Broker();
+  let fakeServer = new FakeServer();
   let machine = new Machine();
   machine.remove();
   beforeEach(async () => {
-    broker = new Broker();
+    fakeServer = new FakeServer();
     machine = new Machine();
-    await broker.start();
+    await fakeServer.start();
   });
   afterEach(async () => {
     machine.remove();
-    await broker.stop();
-    machine.checkWords(broker.secrets);
+    await fakeServer.stop();
+    machine.checkOutput(fakeServer.secrets);
   });
   return {
-    get broker() {
-      return broker;
+    get fakeServer() {
+      return fakeServer;
     },
     get machine() {
       return machine;
     },
     getToken: (cluster = 'prod', ...more) =>
-      machine.run('get-token', '--server', broker.web, '--cluster', cluster, ...more),
+      machine.run('get-token', '--server', fakeServer.web, '--cluster', cluster, ...more),
     login: async () => {
-      const ended = await machine.run('login', '--server', broker.web);
+      const ended = await machine.run('login', '--server', fakeServer.web);
       if (ended.code !== 0) throw new Error(ended.stderr);
     },
   };

@@ -7,14 +7,14 @@ import { stage } from './setup.ts';
 const at = stage();
 const FAST_TIMERS = new URL('../../support/fast-timers.ts', import.meta.url).href;
 /** Opens nothing and says nothing: the person has closed the tab. */
-const NOBODY = { BROWSER: '/bin/true' };
+const NO_BROWSER_USER = { BROWSER: '/bin/true' };
 
 const running: ChildProcess[] = [];
 afterEach(() => {
   for (const child of running.splice(0)) child.kill('SIGKILL');
 });
 
-const plugin = (): readonly string[] => ['get-token', '--server', at.broker.web, '--cluster', 'prod'];
+const plugin = (): readonly string[] => ['get-token', '--server', at.fakeServer.web, '--cluster', 'prod'];
 
 /** Resolves with all that was heard when it matches. */
 async function heard(child: ChildProcess, stream: 'stdout' | 'stderr', pattern: RegExp): Promise<string> {
@@ -29,29 +29,29 @@ async function heard(child: ChildProcess, stream: 'stdout' | 'stderr', pattern: 
 
 describe('a sign-in that nobody finishes', () => {
   test('ends after five minutes in words, for who opened the browser and for who waited', async () => {
-    at.machine.env = { ...NOBODY, NODE_OPTIONS: `--import=${FAST_TIMERS}` };
+    at.machine.env = { ...NO_BROWSER_USER, NODE_OPTIONS: `--import=${FAST_TIMERS}` };
     const ended = await Promise.all(Array.from({ length: 4 }, () => at.getToken()));
     for (const one of ended) {
       expect(one).toMatchObject({ code: 1, stdout: '' });
-      expect(one.stderr).toContain('Nobody finished the sign-in in the browser within 5 minutes.');
-      expect(one.stderr).toContain(`Next: portcullis login --server ${at.broker.web}`);
+      expect(one.stderr).toContain('The sign-in in the browser was not completed within 5 minutes.');
+      expect(one.stderr).toContain(`Next: portcullis login --server ${at.fakeServer.web}`);
     }
     expect(ended.filter((one) => one.stderr.includes('opening your browser'))).toHaveLength(1);
-    expect(ended.filter((one) => one.stderr.includes('a sign-in is under way already'))).toHaveLength(3);
+    expect(ended.filter((one) => one.stderr.includes('another sign-in is in progress'))).toHaveLength(3);
   });
 
   test('does not keep a command that may open no browser: it fails at once with what to type', async () => {
-    at.machine.env = NOBODY;
+    at.machine.env = NO_BROWSER_USER;
     await heard(at.machine.startPlugin(...plugin()), 'stderr', /opening your browser/);
     const ended = await at.getToken('prod', '--no-browser');
     expect(ended).toMatchObject({ code: 1, stdout: '' });
-    expect(ended.stderr).toContain(`portcullis login --server ${at.broker.web}`);
+    expect(ended.stderr).toContain(`portcullis login --server ${at.fakeServer.web}`);
   });
 });
 
 describe('what is shown while the browser is open', () => {
   test('a spinner on a terminal', async () => {
-    at.machine.env = { ...NOBODY, TERM: 'xterm-256color' };
+    at.machine.env = { ...NO_BROWSER_USER, TERM: 'xterm-256color' };
     const shown = await heard(
       at.machine.startAtTerminal(...plugin()),
       'stdout',
@@ -64,7 +64,7 @@ describe('what is shown while the browser is open', () => {
     { name: 'on a terminal that cannot rewrite a line', env: { TERM: 'dumb' } },
     { name: 'on a terminal of somebody who wants no colour', env: { TERM: 'xterm-256color', NO_COLOR: '1' } },
   ])('plain lines $name', async ({ env }) => {
-    at.machine.env = { ...NOBODY, ...env, NODE_OPTIONS: `--import=${FAST_TIMERS}` };
+    at.machine.env = { ...NO_BROWSER_USER, ...env, NODE_OPTIONS: `--import=${FAST_TIMERS}` };
     const ended = await at.machine.ended(at.machine.startAtTerminal(...plugin()));
     expect(ended.stdout).toContain('within 5 minutes');
     expect(ended.stdout).not.toContain('\u001b');
@@ -72,7 +72,7 @@ describe('what is shown while the browser is open', () => {
   });
 
   test('plain lines in a pipe, and nothing on stdout', async () => {
-    at.machine.env = { ...NOBODY, TERM: 'xterm-256color', NODE_OPTIONS: `--import=${FAST_TIMERS}` };
+    at.machine.env = { ...NO_BROWSER_USER, TERM: 'xterm-256color', NODE_OPTIONS: `--import=${FAST_TIMERS}` };
     const ended = await at.getToken();
     expect(ended.stdout).toBe('');
     expect(ended.stderr).not.toContain('waiting for your');

@@ -114,7 +114,7 @@ describe('unlock --config, on the server’s own shell', () => {
     await lock('demo/five');
     const config = await configWith([{ type: 'stdout' }]);
     const ended = await portcullis('unlock', '--config', config, 'demo/five');
-    expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('nowhere else: keep it') });
+    expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('only on this standard output: keep it') });
     const events = ended.stdout.trim().split('\n');
     expect(events.map((line) => (JSON.parse(line) as AuditEvent).verb)).toContain('unlock');
   });

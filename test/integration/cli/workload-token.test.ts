@@ -12,13 +12,13 @@ let tokenFile: string;
 beforeEach(() => {
   tokenFile = join(at.machine.home, 'token');
   project(SUBJECT_TOKEN);
-  at.broker.secrets.push(SUBJECT_TOKEN);
+  at.fakeServer.secrets.push(SUBJECT_TOKEN);
 });
 
 /** What the issuer leaves in the file, and what the broker takes. */
 function project(token: string): void {
   writeFileSync(tokenFile, `${token}\n`);
-  at.broker.workloadToken = token;
+  at.fakeServer.workloadToken = token;
 }
 
 const getToken = (): Promise<Ended> => at.getToken('prod', '--token-file', tokenFile);
@@ -48,8 +48,8 @@ describe('get-token with a workload’s token', () => {
   test('is answered from the cache, without asking anybody, while the credential is good', async () => {
     const first = await getToken();
     expect(first, first.stderr).toMatchObject({ code: 0, stderr: '' });
-    expect(thumbprintOfPem(credentialIn(first).clientCertificateData)).toBe(at.broker.exchanges[0]);
-    await at.broker.stop();
+    expect(thumbprintOfPem(credentialIn(first).clientCertificateData)).toBe(at.fakeServer.exchanges[0]);
+    await at.fakeServer.stop();
     expect(credentialIn(await getToken())).toEqual(credentialIn(first));
   });
 
@@ -61,7 +61,7 @@ describe('get-token with a workload’s token', () => {
     project('canary-next-token');
     const third = credentialIn(await getToken());
     expect(third.token).not.toBe(second.token);
-    const [one, two, three] = at.broker.exchanges;
+    const [one, two, three] = at.fakeServer.exchanges;
     expect([one, three]).toEqual([two, thumbprintOfPem(third.clientCertificateData)]);
     expect(three).not.toBe(one);
   });
@@ -71,7 +71,7 @@ describe('get-token with a workload’s token', () => {
       2,
       'get-token',
       '--server',
-      at.broker.web,
+      at.fakeServer.web,
       '--cluster',
       'prod',
       '--token-file',
@@ -79,16 +79,16 @@ describe('get-token with a workload’s token', () => {
     );
     const [first, second] = ended.stdout.trim().split('\n');
     expect(first).not.toBe(second);
-    expect(at.broker.exchanges).toHaveLength(2);
+    expect(at.fakeServer.exchanges).toHaveLength(2);
   });
 
   test('goes on with the present credential for its last minute where the server is away, then says to try again', async () => {
     const first = credentialIn(await getToken());
-    await at.broker.stop();
+    await at.fakeServer.stop();
     age(270);
     const late = await getToken();
     expect(late, late.stderr).toMatchObject({ code: 0 });
-    expect(late.stderr).toContain('Going on with the present token');
+    expect(late.stderr).toContain('Continuing with the present token');
     expect(credentialIn(late).token).toBe(first.token);
     age(30);
     const over = await getToken();
@@ -97,11 +97,11 @@ describe('get-token with a workload’s token', () => {
   });
 
   test('is refused with 3 where the token is not taken, and shows none of it although the server repeats it', async () => {
-    at.broker.workloadToken = 'another';
+    at.fakeServer.workloadToken = 'another';
     const ended = await getToken();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toContain('not taken');
-    expect(ended.stderr).toContain(`see that ${tokenFile} holds a fresh token for ${at.broker.web} alone`);
+    expect(ended.stderr).toContain(`see that ${tokenFile} holds a fresh token for ${at.fakeServer.web} alone`);
     expect(ended.stderr).not.toContain('portcullis login');
   });
 
@@ -118,12 +118,12 @@ describe('get-token with a workload’s token', () => {
   test('keeps to the host that it was sent to first', async () => {
     await getToken();
     age(300);
-    at.broker.discovery = {
+    at.fakeServer.discovery = {
       mtls_endpoint_aliases: { token_endpoint: 'https://127.0.0.2/t', revocation_endpoint: 'https://127.0.0.2/r' },
       portcullis: { api: 'https://127.0.0.2', adminApi: 'https://127.0.0.2/a' },
     };
     const ended = await getToken();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
-    expect(ended.stderr).toMatch(/its api host is 127\.0\.0\.2 now[^]*rm -r /);
+    expect(ended.stderr).toMatch(/its API host is 127\.0\.0\.2 now[^]*rm -r /);
   });
 });

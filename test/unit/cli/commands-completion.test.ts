@@ -10,8 +10,9 @@ const values = (option: string): readonly string[] =>
     option
   ] ?? [];
 
-const offered = (...words: string[]): string[] => complete(program, words, values).candidates.map(({ value }) => value);
-const alsoOffer = (...words: string[]): string => complete(program, words, values).alsoOffer;
+const offered = (...message: string[]): string[] =>
+  complete(program, message, values).candidates.map(({ value }) => value);
+const alsoOffer = (...message: string[]): string => complete(program, message, values).alsoOffer;
 
 describe('completion', () => {
   test.each([
@@ -39,8 +40,8 @@ describe('completion', () => {
     [['login', '--', '--de'], []],
     [['nonsense', ''], []],
     [['login', '--nonsense='], []],
-  ])('%j offers %j', (words, expected) => {
-    expect(offered(...words)).toEqual(expected);
+  ])('%j offers %j', (message, expected) => {
+    expect(offered(...message)).toEqual(expected);
   });
 
   test('hidden commands are not offered', () => {

@@ -62,8 +62,8 @@ describe('a moment', () => {
     ['2026-11-25T21:30:00Z', 'in 9h30m'],
     ['2026-11-28T13:00:00Z', 'in 3d1h'],
     ['soon', 'soon'],
-  ])('%s is %s', (text, words) => {
-    expect(fromNow(text, now)).toBe(words);
+  ])('%s is %s', (text, message) => {
+    expect(fromNow(text, now)).toBe(message);
   });
 });
 

@@ -151,7 +151,7 @@ describe('who somebody would be by their claims', () => {
   test('with what is wrong where an expression cannot be evaluated', async () => {
     const verdict = await judged('corp', { ...ALICE, hd: 7 });
     expect(verdict).toMatchObject({ refusal: { fault: expect.stringContaining('startsWith') } });
-    expect(formatVerdict(verdict)).toMatch(/fault\s+found no matching overload/);
+    expect(formatVerdict(verdict)).toMatch(/error\s+found no matching overload/);
   });
 
   test.each([
@@ -159,8 +159,8 @@ describe('who somebody would be by their claims', () => {
     ['entra', { _claim_names: { groups: 'src1' } }, /Microsoft Graph/],
     ['github', {}, /GitHub’s API/],
     ['ci', {}, /signature, the audience/],
-  ])('and says what a sign-in does besides: %s', async (name, claims, words) => {
-    expect((await judged(name, claims)).notes.join(' ')).toMatch(words);
+  ])('and says what a sign-in does besides: %s', async (name, claims, message) => {
+    expect((await judged(name, claims)).notes.join(' ')).toMatch(message);
   });
 
   test('and how disabled users are found out, where no rule is asked at a re-check', async () => {
@@ -201,7 +201,7 @@ describe('for people', () => {
   test('all of it, one value a line', async () => {
     const text = formatVerdict(await judged('corp', { ...ALICE, groups: ['dev', 'platform'], desk: '7' }));
     expect(text.split('\n')).toEqual([
-      'corp (oidc): let in',
+      'corp (oidc): allowed',
       '  account                 corp/4711',
       '  username                corp:alice@example.com',
       '  uid                     corp/4711',
@@ -233,15 +233,15 @@ describe('the file of claims', () => {
   });
 
   test.each([
-    ['', /no JSON object/],
-    ['[]', /no JSON object/],
-    ['null', /no JSON object/],
-    ['{"sub": canary}', /no JSON object/],
+    ['', /not a JSON object/],
+    ['[]', /not a JSON object/],
+    ['null', /not a JSON object/],
+    ['{"sub": canary}', /not a JSON object/],
     ['eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYW5hcnkifQ.', /a token, not claims/],
     [`{"a": "${'x'.repeat(1024 * 1024)}"}`, /larger than/],
-  ])('and nothing else: %.40s', async (text, words) => {
+  ])('and nothing else: %.40s', async (text, message) => {
     const outcome = await read(text);
-    expect(outcome).toMatchObject({ ok: false, reason: expect.stringMatching(words) });
+    expect(outcome).toMatchObject({ ok: false, reason: expect.stringMatching(message) });
     expect(JSON.stringify(outcome)).not.toContain('canary');
   });
 });

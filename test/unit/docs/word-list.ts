@@ -68,6 +68,19 @@ const STABLE = [
   'gate: portcullis',
   '"app.kubernetes.io/component":"gate"',
   'unknown authority',
+  // A variable of zsh, and a class of @peculiar/x509.
+  'words[2,CURRENT-1]',
+  'AuthorityKeyIdentifierExtension',
+  // Keys of the command line's cache and of its output for scripts.
+  "'person'",
+  'person: user',
+  'mend: readonly string[]',
+  'mend: fix',
+  'finding.mend',
+  'refusal: Rejection',
+  'refusal: rejection',
+  'verdict.refusal',
+  'fault: error',
 ];
 
 const PATTERNS = UNWANTED.map((entry) => ({

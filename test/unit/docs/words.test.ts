@@ -4,7 +4,32 @@ import { ROOT } from './markdown.ts';
 import { findingsAt, textFiles, UNWANTED, unwantedIn } from './word-list.ts';
 
 /** Cleared of the dialect so far. */
-const CHECKED = ['src/contracts', 'src/timing', 'demo', 'CONTRIBUTING.md', 'SECURITY.md'];
+const CHECKED = [
+  'src/contracts',
+  'src/timing',
+  'demo',
+  'src/cli-package',
+  'src/cli/cli.ts',
+  'src/cli/context.ts',
+  'src/cli/environment.ts',
+  'src/cli/errors.ts',
+  'src/cli/commands',
+  'src/cli/completion',
+  'src/cli/http',
+  'src/cli/kubeconfig',
+  'src/cli/local-proxy',
+  'src/cli/plugin',
+  'src/cli/terminal',
+  'src/main.ts',
+  'src/posture',
+  'src/program.ts',
+  'scripts/cli-reference.ts',
+  'scripts/posture-reference.ts',
+  'docs/posture',
+  'docs/reference/cli.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+];
 
 describe('the word list', () => {
   test.each(CHECKED)('finds nothing in %s', (path) => {

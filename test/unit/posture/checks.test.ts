@@ -134,7 +134,7 @@ describe('a long-lived token', () => {
       'a token of ServiceAccount/ci that never expires, made 2023-04-11, last used 2026-11-24',
     );
     expect(found(token('ci', { 'kubernetes.io/legacy-token-invalid-since': '2026-01-01' }))?.evidence).toContain(
-      'no use of it is on record, invalid since 2026-01-01',
+      'no recorded use, invalid since 2026-01-01',
     );
   });
 

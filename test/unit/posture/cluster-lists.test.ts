@@ -157,17 +157,17 @@ describe('a list of a cluster', () => {
     const { api } = clusterOf(5, () => {
       throw tooLong();
     });
-    expect((await read(api)).why).toBe('an object of it is too large');
+    expect((await read(api)).why).toBe('one of its objects is too large');
   });
 
   test('that is no list is not readable; one without items is empty', async () => {
-    expect((await read(clusterOf(1, () => ok({ kind: 'PodList' })).api)).why).toBe('the answer is no list');
+    expect((await read(clusterOf(1, () => ok({ kind: 'PodList' })).api)).why).toBe('the response is not a list');
     expect((await read(clusterOf(1, () => ok({ kind: 'PodList', items: null })).api)).why).toBeUndefined();
   });
 
   test('without an end is given up', async () => {
     const { api } = clusterOf(1, () => ok({ items: [], metadata: { continue: 'again' } }));
-    expect((await read(api)).why).toBe('the list has no end');
+    expect((await read(api)).why).toBe('the list does not end');
   });
 
   test('cannot be read at all where the cluster is not reached', async () => {
@@ -201,7 +201,7 @@ describe('Secrets', () => {
 
   test('that come whole all the same are not looked at', async () => {
     const { api } = clusterOf(1, () => ok({ ...metadata, kind: 'SecretList' }));
-    expect(await read(api, 'secrets')).toMatchObject({ why: 'the server does not send the metadata alone', names: [] });
+    expect(await read(api, 'secrets')).toMatchObject({ why: 'the server does not send only the metadata', names: [] });
   });
 });
 
@@ -236,7 +236,10 @@ describe('a large cluster', () => {
       },
     };
     const bars: string[] = [];
-    const laptop = { showProgress: (words: string) => (bars.push(words), () => undefined), detail: () => undefined };
+    const laptop = {
+      showProgress: (message: string) => (bars.push(message), () => undefined),
+      detail: () => undefined,
+    };
     const checks = createChecks({ prefixes: ['corp:'], gateAccount: { namespace: 'p', name: 'p' }, now: 0 });
     expect((await readAll(laptop, api, checks)).size).toBe(0);
     const findings = checks.all.flatMap((check) => check.outcome().findings);
@@ -244,7 +247,7 @@ describe('a large cluster', () => {
     expect(findings[0]?.evidence).toMatch(/ and 997 more$/);
     // All of it is over 200 MB.
     expect(peak / 1024 / 1024).toBeLessThan(10);
-    expect(bars.filter((words) => words.includes('pods ')).at(-1)).toMatch(/^\[#+-+\] pods 50000 of 50000$/);
+    expect(bars.filter((message) => message.includes('pods ')).at(-1)).toMatch(/^\[#+-+\] pods 50000 of 50000$/);
     expect(bars).toContainEqual(expect.stringMatching(/ pods 25000 of 50000$/));
   });
 });

@@ -66,7 +66,7 @@ const HARMFUL = [
 
 describe('a printed command', () => {
   /** What a shell makes of its words; `kubectl` is a function that shows them. */
-  const words = (line: string): readonly string[] =>
+  const message = (line: string): readonly string[] =>
     execFileSync('sh', ['-c', `kubectl() { printf '%s\\0' "$@"; }\n${line}`], { encoding: 'utf8' })
       .split('\0')
       .slice(0, -1);
@@ -77,7 +77,7 @@ describe('a printed command', () => {
       fc.property(fc.array(text, { minLength: 1, maxLength: 4 }), (given) => {
         const line = shellLine(kubectl(...given), CONTEXT);
         const plain = !/[\p{C}\p{Zl}\p{Zp}]/u.test(given.join(''));
-        expect(words(line)).toEqual(plain ? ['--context', CONTEXT, ...given] : []);
+        expect(message(line)).toEqual(plain ? ['--context', CONTEXT, ...given] : []);
       }),
       { numRuns: 60 },
     );
@@ -103,19 +103,19 @@ describe('a printed command', () => {
     'is none where a name cannot be typed: %j',
     (name) => {
       const line = shellLine(kubectl('delete', `secret/${name}`), CONTEXT);
-      expect(line).toMatch(/^# 'by hand, because [^'\p{C}]+: kubectl delete secret\/a [^'\p{C}]*b'$/u);
+      expect(line).toMatch(/^# 'manually, because [^'\p{C}]+: kubectl delete secret\/a [^'\p{C}]*b'$/u);
     },
   );
 
   test('says in a patch, by escapes, what cannot be typed', () => {
-    const word = jsonArgument({ name: 'a\u007f\u202e\u{e0041}b' });
-    expect(word).not.toMatch(/\p{C}/u);
-    expect(JSON.parse(word)).toEqual({ name: 'a\u007f\u202e\u{e0041}b' });
+    const text = jsonArgument({ name: 'a\u007f\u202e\u{e0041}b' });
+    expect(text).not.toMatch(/\p{C}/u);
+    expect(JSON.parse(text)).toEqual({ name: 'a\u007f\u202e\u{e0041}b' });
   });
 
   test('is none where it is longer than a shell hands on', () => {
     expect(shellLine(kubectl('patch', 'deployment/web', 'x'.repeat(70_000)), CONTEXT)).toBe(
-      "# 'by hand, because it is too long for one command: kubectl patch deployment/web'",
+      "# 'manually, because it is too long for one command: kubectl patch deployment/web'",
     );
   });
 

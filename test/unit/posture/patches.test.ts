@@ -53,7 +53,7 @@ describe('a ConfigMap that kubectl applied', () => {
 
   test('is found while the value is there alone', () => {
     const [finding] = found(applied({}));
-    expect(finding?.evidence).toContain('key password of what was applied last looks like');
+    expect(finding?.evidence).toContain('key password of the manifest that was applied last looks like');
     expect(patchOf(finding?.fix.at(-1))).toEqual([annotation]);
   });
 
@@ -62,7 +62,7 @@ describe('a ConfigMap that kubectl applied', () => {
     for (const rest of [{ data: many }, { ...applied({ password: 'correct-horse' }), immutable: true }]) {
       const fix = found(rest)[0]?.fix ?? [];
       expect(fix.filter((line) => !line.startsWith('# '))).toEqual([]);
-      expect(fix.at(-1)).toContain('make ConfigMap/settings anew');
+      expect(fix.at(-1)).toContain('create ConfigMap/settings again');
     }
   });
 });

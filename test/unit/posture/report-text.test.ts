@@ -16,7 +16,7 @@ const finding = (facts: Partial<Reported> = {}): Reported => ({
   title: 'Long-lived service account token',
   namespace: 'build',
   object: 'Secret/ci-token',
-  evidence: 'a token of ServiceAccount/ci that never expires, made 2023-04-11, no use of it is on record',
+  evidence: 'a token of ServiceAccount/ci that never expires, made 2023-04-11, no recorded use',
   mend: ['kubectl delete secret/ci-token -n build'],
   page: 'posture/legacy-token.md',
   ...facts,
@@ -32,7 +32,9 @@ const reportWith = (facts: Partial<Report>): Report => ({
 
 describe('a report for people', () => {
   test('of nothing is one line', () => {
-    expect(reportText(reportWith({}), ASKED)).toBe('prod: 0 high, 0 medium, 0 low; 0 waived; 16 of 16 rules judged\n');
+    expect(reportText(reportWith({}), ASKED)).toBe(
+      'prod: 0 high, 0 medium, 0 low; 0 waived; 16 of 16 rules evaluated\n',
+    );
   });
 
   test('has the evidence whole, also where the terminal cuts its column', () => {
@@ -61,7 +63,7 @@ describe('a report for people', () => {
     const long = `kubectl patch x -p '${'y'.repeat(70_000)}'`;
     const after = finding({ object: "RoleBinding/'; echo PWNED #" });
     const text = reportText(reportWith({ findings: [finding({ mend: [long] }), after] }), ASKED);
-    expect(text).toContain("# 'a command too long for a line of a terminal: --output json has it");
+    expect(text).toContain("# 'the command is too long for one line of a terminal: take it from --output json");
     expect(text).not.toContain('kubectl patch');
     const block = text.slice(text.indexOf('\n# ') + 1, text.lastIndexOf('\n\n'));
     for (const line of block.split('\n')) {
@@ -72,7 +74,7 @@ describe('a report for people', () => {
 
   test('names the context that the commands are for', () => {
     expect(reportText(reportWith({ findings: [finding()] }), ASKED)).toContain(
-      "# 'what mends it, in the context that portcullis kubeconfig writes: prod@gate.example.com'\n",
+      "# 'fixes, for the context that portcullis kubeconfig writes: prod@gate.example.com'\n",
     );
   });
 
@@ -84,7 +86,7 @@ describe('a report for people', () => {
     ] as const;
     const text = reportText(reportWith({ unjudged }), ASKED);
     expect(text).toMatch(/^legacy-token +not readable +secrets \(403 Forbidden\)$/m);
-    expect(text).toMatch(/13 of 16 rules judged, 1 not readable, 1 without an option, 1 not visible\n$/);
+    expect(text).toMatch(/13 of 16 rules evaluated, 1 not readable, 1 without an option, 1 not visible\n$/);
     expect(text).toMatch(/^gate-account +needs an option +give --gate-account$/m);
   });
 });

@@ -7,7 +7,7 @@ import { account, binding, checksOf, CONTEXT, NOW, object, role, rule, user, typ
 
 const INSTANCE = account('portcullis', 'portcullis');
 
-const FAULTY: Cluster = {
+const INVALID: Cluster = {
   namespaces: [object('', 'b'), object('', 'a')],
   clusterroles: [role('cluster-admin', [rule('*', '*', '*')]), role('none', [])],
   clusterrolebindings: [
@@ -33,7 +33,7 @@ const waiver = (facts: Partial<Waiver> = {}): Waiver => ({
 
 describe('a report', () => {
   test('is sorted by severity, then by namespace', () => {
-    expect(judged(FAULTY).findings.map(({ rule: id, namespace }) => `${id} ${namespace}`)).toEqual([
+    expect(judged(INVALID).findings.map(({ rule: id, namespace }) => `${id} ${namespace}`)).toEqual([
       'account-admin z',
       'person-past-gate ',
       'no-default-deny a',
@@ -49,7 +49,7 @@ describe('a report', () => {
     ['clusterroles', 'gate-account', 'every role would seem to be more than it needs'],
   ])('says nothing of a rule that a part would mislead: %s', (kind, id) => {
     const anonymous = binding({ role: 'system:public-info-viewer' }, user('system:anonymous'));
-    const given = { ...FAULTY, rolebindings: [anonymous, binding({ role: 'portcullis' }, INSTANCE)] };
+    const given = { ...INVALID, rolebindings: [anonymous, binding({ role: 'portcullis' }, INSTANCE)] };
     const { findings, unjudged } = judged(given, { [kind]: '403 Forbidden' });
     expect(findings.filter((one) => one.rule === id)).toEqual([]);
     expect(unjudged.find((one) => one.rule === id)).toMatchObject({
@@ -59,7 +59,7 @@ describe('a report', () => {
   });
 
   test('still tells what is certain of a rule that is not wholly judged', () => {
-    const { findings, unjudged } = judged(FAULTY, { roles: '403 Forbidden' });
+    const { findings, unjudged } = judged(INVALID, { roles: '403 Forbidden' });
     expect(findings.map((one) => one.rule)).toContain('account-admin');
     expect(unjudged.map((one) => one.rule)).toContain('account-admin');
   });
@@ -102,13 +102,13 @@ describe('the verdict', () => {
 
 describe('a waiver', () => {
   test('takes its finding out of the verdict, through its last day, and is told beside it', () => {
-    const held = judged(FAULTY, {}, [waiver({ until: '2026-11-25' })]);
+    const held = judged(INVALID, {}, [waiver({ until: '2026-11-25' })]);
     expect(held.waived).toMatchObject([{ rule: 'account-admin', reason: 'INC-1', until: '2026-11-25' }]);
     expect(verdictOf(held, 'high')).toBe('passed');
   });
 
   test('whose day has passed holds nothing, and is a finding', () => {
-    const { findings, waived } = judged(FAULTY, {}, [waiver({ until: '2026-11-24' })]);
+    const { findings, waived } = judged(INVALID, {}, [waiver({ until: '2026-11-24' })]);
     expect(waived).toEqual([]);
     expect(findings.map((one) => one.rule)).toEqual(expect.arrayContaining(['account-admin', 'waiver-expired']));
   });
@@ -132,7 +132,7 @@ describe('a waiver', () => {
   });
 
   test('that nothing needs is named', () => {
-    expect(judged(FAULTY, {}, [waiver({ object: 'z/ServiceAccount/other' })]).unused).toHaveLength(1);
+    expect(judged(INVALID, {}, [waiver({ object: 'z/ServiceAccount/other' })]).unused).toHaveLength(1);
   });
 
   test.each([
@@ -148,7 +148,7 @@ describe('a waiver', () => {
     ['z/*ci*ci', false],
     ['*S*A*c*', true],
   ])('of the objects that its pattern names: %s', (pattern, expected) => {
-    const [finding] = judged(FAULTY).findings;
+    const [finding] = judged(INVALID).findings;
     if (finding === undefined) throw new Error('nothing was found');
     expect(waives(waiver({ object: pattern }), finding)).toBe(expected);
     expect(waives(waiver({ object: pattern, rule: 'legacy-token' }), finding)).toBe(false);

@@ -197,7 +197,7 @@ describe('who bypasses the gate', () => {
 
   test('of the control plane’s own names is called a name, not a group', () => {
     const given = cluster([], [binding({ role: 'cluster-admin' }, user('system:kube-scheduler'))]);
-    expect(find(given, 'admin-past-gate')[0]?.evidence).toMatch(/^a name of the cluster’s own; /);
+    expect(find(given, 'admin-past-gate')[0]?.evidence).toMatch(/^a name of the cluster itself; /);
   });
 });
 
@@ -280,23 +280,23 @@ describe('the gate’s own account', () => {
   describe('is mended without taking from it what it works by', () => {
     const instance = account('portcullis', 'portcullis');
     const wide = [...(example['rules'] as readonly JsonRecord[]), rule('get', 'core', 'secrets')];
-    const mendOf = (roleName: string, rules: readonly JsonRecord[], bound: JsonRecord) =>
+    const fixOf = (roleName: string, rules: readonly JsonRecord[], bound: JsonRecord) =>
       find({ clusterroles: [role(roleName, rules)], clusterrolebindings: [bound] }, 'gate-account')[0]?.fix;
 
     test('its own role by the example', () => {
-      expect(mendOf('portcullis', wide, exampleBinding)).toEqual([
+      expect(fixOf('portcullis', wide, exampleBinding)).toEqual([
         'kubectl --context prod@gate.example.com apply -f deploy/examples/service-account.yaml',
       ]);
     });
 
     test('a role of another name, as the chart has it, by hand', () => {
-      const [only, ...more] = mendOf('gate-impersonator', wide, binding({ role: 'gate-impersonator' }, instance)) ?? [];
+      const [only, ...more] = fixOf('gate-impersonator', wide, binding({ role: 'gate-impersonator' }, instance)) ?? [];
       expect(only).toMatch(/^# 'narrow ClusterRole\/gate-impersonator /);
       expect(more).toEqual([]);
     });
 
     test('what gives it something else only, by taking it out', () => {
-      const reader = mendOf('reader', [rule('get', 'core', 'pods')], binding({ role: 'reader' }, instance));
+      const reader = fixOf('reader', [rule('get', 'core', 'pods')], binding({ role: 'reader' }, instance));
       expect(reader?.at(-1)).toBe('kubectl --context prod@gate.example.com delete clusterrolebinding/some-binding');
     });
   });

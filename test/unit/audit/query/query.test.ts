@@ -177,7 +177,7 @@ describe('the time', () => {
   ])('is refused where it is none, with what to type: %j', async (options) => {
     const { code, out, said } = await query([log], options);
     expect([code, out]).toEqual([2, '']);
-    expect(said).toContain('say a time such as');
+    expect(said).toContain('give a time such as');
     expect(said).not.toContain('\u001b');
   });
 });
@@ -243,7 +243,7 @@ describe('a file that is not whole', () => {
     const { code, out, said } = await query([torn]);
     expect(code).toBe(0);
     expect(out.match(/web-0/g)).toHaveLength(1);
-    expect(said).toMatch(/1 line\(s\) are no event and were left out, the first is line 2/);
+    expect(said).toMatch(/1 line\(s\) are not audit events and were skipped, the first is line 2/);
   });
 
   it('is shown to its last line, also without a newline at the end', async () => {
@@ -272,7 +272,7 @@ describe('a file that is not whole', () => {
   ])('may hold any JSON, and none: %j', async (line) => {
     const { code, said } = await query([file(`${line}\n`)]);
     expect(code).toBe(0);
-    expect(said).toContain('1 line(s) are no event');
+    expect(said).toContain('1 line(s) are not audit events');
   });
 
   it('may hold a line without end', async () => {

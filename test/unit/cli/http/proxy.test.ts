@@ -93,8 +93,8 @@ describe('a clock that is off', () => {
     ['Thu, 01 Jan 2026 12:12:00 GMT', "this machine's clock is 12 min behind the server's"],
     ['Thu, 01 Jan 2026 11:58:00 GMT', "this machine's clock is 2 min ahead of the server's"],
     ['Wed, 31 Dec 2025 12:00:00 GMT', "this machine's clock is 24 h ahead of the server's"],
-  ])('against %s: %j', (date, words) => {
-    expect(describeSkew(skewOf(date, now) ?? Number.NaN)).toBe(words);
+  ])('against %s: %j', (date, message) => {
+    expect(describeSkew(skewOf(date, now) ?? Number.NaN)).toBe(message);
   });
 
   test.each([undefined, '', 'yesterday'])('is not told by the date %j', (date) => {

@@ -22,7 +22,7 @@ test('a good document gives the endpoints and the two hosts to pin', () => {
   expect(checkDiscovery(good, server, pins).pins).toEqual(pins);
 });
 
-describe('is refused', () => {
+describe('is rejected', () => {
   const aliases = good.mtls_endpoint_aliases;
   const own = good.portcullis;
   test.each([

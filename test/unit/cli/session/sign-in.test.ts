@@ -93,7 +93,7 @@ describe('the loopback port', () => {
     const callback = await answered;
     const again = await visit({ code: 'second', state: 'right-state', iss: issuer });
     expect(again.status).toBe(400);
-    expect(await again.text()).toContain('answered already');
+    expect(await again.text()).toContain('already been completed');
     expect(callback.code).toBe('first');
     await callback.respond({ location: issuer });
     expect((await page).status).toBe(303);
