@@ -1,44 +1,91 @@
 /**
- * How often one address may do what costs us something: a token bucket for each address, of each replica by itself, in memory.
+ * Rate limiting: how often one address (or session, or account) may do what costs us something. Each replica limits by itself, in memory.
  *
  * An attacker begins sign-ins without end: each start makes a call to the identity provider and writes to the store, so each address has a
  * limit. The attacker uses many addresses: the number of buckets is bounded, so that they cannot use up memory; an address that pushes another
- * one's bucket out only forgets that it was empty.
+ * one's bucket out only gives it a full one. Where every attempt brings an attacker nearer, `overall` limits all addresses together as well.
  */
 import type { Clock } from '../contracts/clock.ts';
 import { LRUCache } from 'lru-cache';
 import { bucketOf } from './http/address.ts';
+import { isRecent } from './time.ts';
 
 interface Bucket {
   tokens: number;
-  /** Milliseconds. */
+  readonly capacity: number;
+  /** Epoch milliseconds. */
   filledAt: number;
 }
 
-export interface RateLimit {
-  /** Takes one. @returns 0 when taken, else whole seconds until the next one */
-  take(address: string): number;
+export interface RateLimiter {
+  /**
+   * Takes the cost of one action.
+   * @param key an address (of an IPv6 address, its /64 counts), or anything else without a colon; undefined: only `overall` counts
+   * @returns 0 where it was taken, else whole seconds until it can be
+   */
+  take(key: string | undefined): number;
+  /** Gives so many tokens back, for an action that turned out to be harmless. */
+  giveBack(key: string | undefined, tokens: number): void;
 }
 
-const MAX_ADDRESSES = 10_000;
+export interface RateLimiterOptions {
+  /** `continuous` (default): tokens come back evenly. `each-minute`: all of them a minute after the first was taken. */
+  readonly refill?: 'continuous' | 'each-minute';
+  /** Tokens that one action takes. Default: 1. */
+  readonly cost?: number;
+  /** Tokens a minute for all keys together. Default: no limit. */
+  readonly overall?: number;
+}
+
+const MAX_KEYS = 10_000;
 const MINUTE_MS = 60_000;
 
-/** @param clock milliseconds */
-export function createRateLimit(perMinute: number, clock: Clock): RateLimit {
-  const buckets = new LRUCache<string, Bucket>({ max: MAX_ADDRESSES });
-  const perMillisecond = perMinute / MINUTE_MS;
+/** @param perMinute tokens of one key: so many at once, and so many a minute */
+export function createRateLimiter(perMinute: number, clock: Clock, options: RateLimiterOptions = {}): RateLimiter {
+  const { refill = 'continuous', cost = 1 } = options;
+  const buckets = new LRUCache<string, Bucket>({ max: MAX_KEYS });
+  const full = (capacity: number): Bucket => ({ tokens: capacity, capacity, filledAt: clock.now() });
+  // Not in the cache, where an attacker with many addresses could push it out.
+  const overall = options.overall === undefined ? undefined : full(options.overall);
+
+  function refilled(bucket: Bucket): Bucket {
+    const now = clock.now();
+    if (refill === 'each-minute') {
+      // A clock that is set back begins a new minute: the old one would last until the clock has caught up.
+      return isRecent(bucket.filledAt, now, MINUTE_MS) ? bucket : Object.assign(bucket, full(bucket.capacity));
+    }
+    // A clock that is set back fills nothing, and counts from where it is now.
+    const elapsedMs = Math.max(0, now - bucket.filledAt);
+    bucket.tokens = Math.min(bucket.capacity, bucket.tokens + (elapsedMs * bucket.capacity) / MINUTE_MS);
+    bucket.filledAt = now;
+    return bucket;
+  }
+
+  function bucketsOf(key: string | undefined): readonly Bucket[] {
+    const all = overall === undefined ? [] : [refilled(overall)];
+    if (key === undefined) return all;
+    const name = bucketOf(key);
+    const bucket = refilled(buckets.get(name) ?? full(perMinute));
+    buckets.set(name, bucket);
+    return [bucket, ...all];
+  }
+
+  function waitMs({ tokens, capacity, filledAt }: Bucket): number {
+    if (tokens >= cost) return 0;
+    if (refill === 'each-minute') return filledAt + MINUTE_MS - clock.now();
+    return ((cost - tokens) * MINUTE_MS) / capacity;
+  }
+
   return {
-    take(address) {
-      const key = bucketOf(address);
-      const now = clock.now();
-      const bucket = buckets.get(key) ?? { tokens: perMinute, filledAt: now };
-      const elapsed = Math.max(0, now - bucket.filledAt);
-      bucket.tokens = Math.min(perMinute, bucket.tokens + elapsed * perMillisecond);
-      bucket.filledAt = now;
-      buckets.set(key, bucket);
-      if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / perMillisecond / 1000);
-      bucket.tokens -= 1;
+    take(key) {
+      const taken = bucketsOf(key);
+      const wait = Math.max(0, ...taken.map(waitMs));
+      if (wait > 0) return Math.ceil(wait / 1000);
+      for (const bucket of taken) bucket.tokens -= cost;
       return 0;
+    },
+    giveBack(key, tokens) {
+      for (const bucket of bucketsOf(key)) bucket.tokens += tokens;
     },
   };
 }
@@ -63,7 +110,7 @@ const EVENTS_A_MINUTE = 100;
  * @param clock milliseconds
  */
 export function createTally(clock: Clock): Tally {
-  const counts = new LRUCache<string, { count: number; auditedAt: number }>({ max: MAX_ADDRESSES });
+  const counts = new LRUCache<string, { count: number; auditedAt: number }>({ max: MAX_KEYS });
   let minute = { since: -Infinity, events: 0 };
   const isOver = (since: number): boolean => Math.abs(clock.now() - since) >= MINUTE_MS;
   return {

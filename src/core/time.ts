@@ -4,8 +4,10 @@
 export const rfc3339 = (seconds: number): string => new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 
 /**
- * Returns whether `at` is less than `withinMs` ago. A time in the future is not: if the wall clock is set back by an hour, a pause of seconds
+ * Returns whether `atMs` is less than `withinMs` ago. A time in the future is not: if the wall clock is set back by an hour, a pause of seconds
  * would last an hour.
- * @param at epoch milliseconds, as `now`
+ * @param atMs epoch milliseconds, as `nowMs`
+ * @param skewMs how far two clocks may differ, where `atMs` was read from another one
  */
-export const isRecent = (at: number, now: number, withinMs: number): boolean => at <= now && now - at < withinMs;
+export const isRecent = (atMs: number, nowMs: number, withinMs: number, skewMs = 0): boolean =>
+  atMs <= nowMs + skewMs && nowMs - atMs < withinMs + skewMs;

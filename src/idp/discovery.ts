@@ -1,6 +1,7 @@
 /** What a provider says of itself (OpenID Connect Discovery), read again every hour, and the client that follows it. */
 import * as oidc from 'openid-client';
-import { isYoung } from './age.ts';
+import type { Clock } from '../contracts/clock.ts';
+import { isRecent } from '../core/time.ts';
 import {
   createClientAuthentication,
   type ClientAuthentication,
@@ -25,8 +26,7 @@ export interface DiscoveryOptions extends ClientAuthenticationOptions {
   readonly ca?: () => string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** `clockSkew`, seconds. Absent: a minute. */
   readonly clockSkew?: number;
   /** Is told of each response, those of the token endpoint included. */
@@ -58,10 +58,10 @@ export function cachedDiscovery(options: DiscoveryOptions, overheard: (outbound:
   // One for as long as the provider is ours: it remembers how the provider takes the secret.
   const client = createClientAuthentication(options, place);
   const read = (): Promise<oidc.ServerMetadata> => discover(options, place, { outbound, client });
-  const metadata = remembered(DISCOVERY_TTL_MS, options.now, read);
+  const metadata = remembered(DISCOVERY_TTL_MS, options.clock, read);
   return {
     // openid-client keeps keys for five minutes with the client that read them, so the client is what is made anew.
-    configuration: remembered(KEYS_TTL_MS, options.now, async () => {
+    configuration: remembered(KEYS_TTL_MS, options.clock, async () => {
       const known = await metadata();
       return clientOf(options, known, { outbound: overheard(client.proving(outbound, known)), client });
     }),
@@ -94,12 +94,12 @@ async function assertKeys(jwksUri: string, outbound: Outbound): Promise<void> {
 }
 
 /** @returns what `make` made, for `ttlMs`. A failure is not remembered: the next person tries again. */
-function remembered<T>(ttlMs: number, now: () => number, make: () => Promise<T>): () => Promise<T> {
+function remembered<T>(ttlMs: number, clock: Clock, make: () => Promise<T>): () => Promise<T> {
   let held: { readonly promise: Promise<T>; readonly since: number } | undefined;
   return () => {
-    if (held !== undefined && isYoung(ttlMs, { since: held.since, now: now() })) return held.promise;
+    if (held !== undefined && isRecent(held.since, clock.now(), ttlMs)) return held.promise;
     const promise = make();
-    const entry = { promise, since: now() };
+    const entry = { promise, since: clock.now() };
     held = entry;
     promise.catch(() => {
       if (held === entry) held = undefined;

@@ -5,8 +5,9 @@
  * for again at most every half minute, and an issuer that fails is left alone for a while.
  */
 import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose';
+import type { Clock } from '../contracts/clock.ts';
 import { AppError } from '../core/errors.ts';
-import { isYoung } from './age.ts';
+import { isRecent } from '../core/time.ts';
 import { assertProviderUrl, createOutbound, type Outbound, type OutboundOptions } from './outbound.ts';
 
 /** How long the place of the keys is believed before discovery is read again. */
@@ -21,8 +22,7 @@ export interface IssuerKeysOptions {
   readonly hosts: readonly string[];
   /** PEM; called at each request. The system's roots when absent. */
   readonly ca?: () => string;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** Where the keys are, where somebody else reads the discovery document. */
   readonly jwksUri?: () => Promise<string>;
 }
@@ -41,14 +41,14 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
   let known: { readonly keys: Promise<JWTVerifyGetKey>; readonly since: number } | undefined;
   let alone: { readonly since: number; readonly cause: unknown } | undefined;
 
-  const isWithin = (ttlMs: number, since: number): boolean => isYoung(ttlMs, { since, now: options.now() });
+  const isWithin = (ttlMs: number, since: number): boolean => isRecent(since, options.clock.now(), ttlMs);
 
   const keySet = (): Promise<JWTVerifyGetKey> => {
     if (known !== undefined && isWithin(DISCOVERY_TTL_MS, known.since)) return known.keys;
     const keys = (options.jwksUri?.() ?? discover(options.issuer, outbound)).then((jwksUri) =>
       keysAt(jwksUri, outbound, outboundOptions),
     );
-    known = { keys, since: options.now() };
+    known = { keys, since: options.clock.now() };
     return keys;
   };
   return async (header, token) => {
@@ -60,7 +60,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
     } catch (error) {
       if (isAboutToken(error)) throw error;
       known = undefined;
-      alone = { since: options.now(), cause: error };
+      alone = { since: options.clock.now(), cause: error };
       throw unavailable(options.issuer, error);
     }
   };

@@ -8,6 +8,7 @@
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
 import { textProblem } from '../core/identity/names.ts';
 import { no, ok, type Result } from '../core/result.ts';
+import { isRecent } from '../core/time.ts';
 
 /** They have a few hundred bytes; a provider that puts more than this in is not one. */
 const MAX_TOKEN_LENGTH = 8192;
@@ -77,7 +78,7 @@ export interface ExpectedLogout {
   readonly issuer: string;
   readonly clientId: string;
   /** Epoch milliseconds. */
-  readonly now: number;
+  readonly nowMs: number;
   /** `clockSkew`, seconds. */
   readonly clockSkew: number;
 }
@@ -101,11 +102,11 @@ export async function verifyLogoutToken(
       audience: expected.clientId,
       algorithms: ALGORITHMS,
       clockTolerance: expected.clockSkew,
-      currentDate: new Date(expected.now),
+      currentDate: new Date(expected.nowMs),
     });
     const { iat } = payload;
     // `exp` is optional: the drafts that many providers were built to had none. `iat` is what bounds a token's use.
-    if (typeof iat === 'number' && isRecent(iat, expected)) return looked;
+    if (typeof iat === 'number' && isIssuedRecently(iat, expected)) return looked;
     return no({ reason: 'logout_token_issued_at', ...lateOrEarly(payload, looked.value, expected) });
   } catch (error) {
     // jose judges the times behind the signature.
@@ -117,10 +118,10 @@ export async function verifyLogoutToken(
 function lateOrEarly(
   { iat }: JWTPayload,
   { subject }: LogoutNotice,
-  { now }: ExpectedLogout,
+  { nowMs }: ExpectedLogout,
 ): Omit<LogoutRejection, 'reason'> {
   if (typeof iat !== 'number') return {};
-  return { clockSkew: Math.round(iat - now / 1000), ...(subject === undefined ? {} : { subject }) };
+  return { clockSkew: Math.round(iat - nowMs / 1000), ...(subject === undefined ? {} : { subject }) };
 }
 
 function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRejection> {
@@ -146,8 +147,8 @@ function readClaims(payload: JWTPayload, expected: ExpectedLogout): Result<Logou
   return whose === undefined ? no('logout_token_subject') : ok({ tokenId: jti, ...whose });
 }
 
-const isRecent = (iat: number, { now, clockSkew }: ExpectedLogout): boolean =>
-  iat >= now / 1000 - LOGOUT_TOKEN_SECONDS - clockSkew && iat <= now / 1000 + clockSkew;
+const isIssuedRecently = (iat: number, { nowMs, clockSkew }: ExpectedLogout): boolean =>
+  isRecent(iat * 1000, nowMs, LOGOUT_TOKEN_SECONDS * 1000, clockSkew * 1000);
 
 function saysLogout(events: unknown): boolean {
   if (typeof events !== 'object' || events === null) return false;

@@ -3,6 +3,7 @@
  * out here (RP-Initiated Logout 1.0).
  */
 import * as oidc from 'openid-client';
+import type { Clock } from '../contracts/clock.ts';
 import type { Claims } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { textProblem } from '../core/identity/names.ts';
@@ -35,13 +36,13 @@ export interface ProviderLogoutOptions {
   readonly hosts: readonly string[];
   readonly ca?: () => string;
   readonly reach: ProviderLogout['reach'];
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly clockSkew?: number;
   readonly configuration: () => Promise<oidc.Configuration>;
 }
 
 export function createProviderLogout(options: ProviderLogoutOptions): ProviderLogout {
-  const { name, issuer, clientId, hosts, ca, reach, now, configuration } = options;
+  const { name, issuer, clientId, hosts, ca, reach, clock, configuration } = options;
   const { clockSkew = DEFAULT_CLOCK_SKEW_SECONDS } = options;
   const authority = ca === undefined ? {} : { ca };
   const jwksUri = async (): Promise<string> => {
@@ -49,13 +50,13 @@ export function createProviderLogout(options: ProviderLogoutOptions): ProviderLo
     if (jwks_uri === undefined) throw new AppError('provider_unavailable', `${name} publishes no keys.`);
     return jwks_uri;
   };
-  const keys = createIssuerKeys({ issuer, hosts, ...authority, now, jwksUri });
+  const keys = createIssuerKeys({ issuer, hosts, ...authority, clock, jwksUri });
   return {
     reach,
     async readToken(token) {
       // The issuer as the provider spells it: a slash at the end makes another one in its tokens.
       const said = (await configuration()).serverMetadata().issuer;
-      return verifyLogoutToken(token, keys, { issuer: said, clientId, now: now(), clockSkew });
+      return verifyLogoutToken(token, keys, { issuer: said, clientId, nowMs: clock.now(), clockSkew });
     },
     async endSession({ idToken, returnTo, state }) {
       const config = await configuration();

@@ -63,7 +63,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
       ...(way === undefined
         ? {}
         : {
-            freshSince: Math.floor(options.now() / 1000),
+            freshSince: Math.floor(options.clock.now() / 1000),
             asked: [...(after?.asked ?? []), way],
           }),
     };
@@ -96,7 +96,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
         expectedNonce: challenge.nonce,
         pkceCodeVerifier: challenge.codeVerifier,
         idTokenExpected: true,
-        ...oldestProof(challenge, options.now()),
+        ...oldestProof(challenge, options.clock.now()),
       })
       .catch(async (thrown: unknown) => {
         const { state, nonce, codeVerifier } = challenge;
@@ -112,7 +112,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     streak.tokenGiven();
     const idToken = tokens.claims();
     if (idToken === undefined) throw incomplete(name);
-    assertNotFromFuture(name, idToken, { now: options.now(), clockSkew: options.clockSkew });
+    assertNotFromFuture(name, idToken, { nowMs: options.clock.now(), clockSkew: options.clockSkew });
     const signIn = await signInOf(options, config, { tokens, idToken, subject: vendor.subjectOf(idToken) });
     return { ...signIn, ...sessionThere(idToken, tokens.id_token) };
   };
@@ -137,7 +137,8 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is somebody else's.
     if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw otherPerson(name);
     const stored = await newest.stored(refreshToken, keep);
-    if (idToken !== undefined) assertNotFromFuture(name, idToken, { now: options.now(), clockSkew: options.clockSkew });
+    if (idToken !== undefined)
+      assertNotFromFuture(name, idToken, { nowMs: options.clock.now(), clockSkew: options.clockSkew });
     return { ...(await signInOf(options, config, { tokens, idToken, subject })), refreshToken: stored };
   };
 

@@ -49,9 +49,12 @@ export function clockOff(provider: string, clockSkewSeconds: number): AppError {
 export function assertNotFromFuture(
   provider: string,
   { iat }: Claims,
-  { now, clockSkew = DEFAULT_CLOCK_SKEW_SECONDS }: { readonly now: number; readonly clockSkew?: number | undefined },
+  {
+    nowMs,
+    clockSkew = DEFAULT_CLOCK_SKEW_SECONDS,
+  }: { readonly nowMs: number; readonly clockSkew?: number | undefined },
 ): void {
-  const ahead = typeof iat === 'number' ? Math.round(iat - now / 1000) : 0;
+  const ahead = typeof iat === 'number' ? Math.round(iat - nowMs / 1000) : 0;
   if (ahead > clockSkew) throw clockOff(provider, ahead);
 }
 

@@ -1,6 +1,7 @@
 /** Entries of the record for what happens at the token and revocation endpoints. */
 import { randomUUID } from 'node:crypto';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Clock } from '../contracts/clock.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { portcullisEvent, type AuditFacts, type PortcullisEvent } from '../core/audit/event.ts';
 import type { SessionRecord } from '../store/store.ts';
@@ -23,7 +24,7 @@ export type SessionEnding = 'sign-out' | 'code-replayed' | 'refresh-token-replay
 
 export interface TokenAuditDeps {
   readonly audit: AuditTrail;
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
   /** Counts one. @returns how many of that address to audit now; undefined: none */
   readonly tooManySignIns: (address: string) => number | undefined;
@@ -31,7 +32,7 @@ export interface TokenAuditDeps {
 
 export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
   const write = (event: Omit<PortcullisEvent, 'auditId' | 'at'> & { readonly auditId?: string }): void =>
-    deps.audit.record(portcullisEvent({ auditId: randomUUID(), ...event, at: deps.now() }));
+    deps.audit.record(portcullisEvent({ auditId: randomUUID(), ...event, at: deps.clock.now() }));
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
   const grantOf = (ctx: KoaContextWithOIDC): string => {
     if (isExchange(ctx)) return 'token_exchange';

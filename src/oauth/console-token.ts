@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { importJWK, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
+import type { Clock } from '../contracts/clock.ts';
 import type { Config, SigningKeys } from '../config/config.ts';
 import { clusterAudience, consoleClient } from '../core/core.ts';
 import type { Credential } from '../core/credential/credential.ts';
@@ -53,8 +54,7 @@ export interface ConsoleTokenDeps {
   readonly audiences: Pick<Audiences, 'allows'>;
   /** The key that signs now. */
   readonly signingKey: () => SigningKeys['current'];
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 /** One for the process. A page of a console is a hundred requests; they share a token, so that each does not cost a mint. */
@@ -63,7 +63,7 @@ export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
   const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRejection>>>();
   const isFresh = ({ credential }: ConsoleToken): boolean => {
     const half = (credential.issuedAt + credential.expiresAt) / 2;
-    return deps.now() / 1000 < half && deps.guard.check(credential) === undefined;
+    return deps.clock.now() / 1000 < half && deps.guard.check(credential) === undefined;
   };
   return async (request) => {
     const key = `${request.session} ${request.console.name}`;
@@ -104,7 +104,7 @@ export async function mintUnboundToken(
   // A bound session has refused in the script already: nobody turns a token that needs a key into one that needs none.
   if (!decision.ok) return no(decision.reason);
   const { claims, record } = decision;
-  const issuedAt = Math.floor(deps.now() / 1000);
+  const issuedAt = Math.floor(deps.clock.now() / 1000);
   const life = Math.min(lifeSeconds, deps.config.sessions.accessToken);
   const whose = { session: record.id, account: record.account, provider: record.provider };
   const credential: Credential = {

@@ -4,7 +4,8 @@
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { LRUCache } from 'lru-cache';
-import { createRateLimit } from '../core/rate-limit.ts';
+import type { Clock } from '../contracts/clock.ts';
+import { createRateLimiter } from '../core/rate-limit.ts';
 import type { Config } from '../config/config.ts';
 import { clientAddress } from './client-address.ts';
 import { isRecent } from '../core/time.ts';
@@ -36,24 +37,27 @@ export const deviceAuthorizationEndpoint = (config: Pick<Config, 'listen'>): str
  * Both limits are of each replica by itself: a device code has 256 random bits, so nothing is won by asking at several, and a refusal costs no
  * trip to the store.
  */
-export interface DevicePace {
+export interface DeviceLimits {
   /** @returns 0 where this address may begin a sign-in, else whole seconds until it may */
-  begin(address: string): number;
+  start(address: string): number;
   /** False: this device asks faster than it was told to; from now on it has to wait 5 seconds longer. */
   poll(deviceCode: string): boolean;
 }
 
-/** @param options.now milliseconds */
-export function createDevicePace(options: {
-  readonly beginsPerMinute: number;
-  readonly now: () => number;
-}): DevicePace {
-  const limit = createRateLimit(options.beginsPerMinute, options);
+export function createDeviceLimits({
+  signInsPerMinute,
+  clock,
+}: {
+  readonly signInsPerMinute: number;
+  readonly clock: Clock;
+}): DeviceLimits {
+  const starts = createRateLimiter(signInsPerMinute, clock);
+  // No rate limit, but the interval that RFC 8628 §3.5 gives each device: a poll that comes too early makes it longer.
   const polls = new LRUCache<string, { at: number; intervalMs: number }>({ max: REMEMBERED });
   return {
-    begin: (address) => limit.take(address),
+    start: (address) => starts.take(address),
     poll(deviceCode) {
-      const now = options.now();
+      const now = clock.now();
       const before = polls.get(deviceCode);
       const intervalMs = before?.intervalMs ?? INTERVAL_SECONDS * 1000;
       const early = before !== undefined && isRecent(before.at, now, intervalMs - TOLERANCE_MS);
@@ -72,11 +76,11 @@ type Body = Record<string, unknown> & { error?: string; error_description?: stri
 /** Middleware around the library's endpoints. */
 export function deviceAnswer(
   config: Pick<Config, 'listen' | 'publicUrl'>,
-  { pace, record }: { readonly pace: DevicePace; readonly record: Pick<TokenAudit, 'tooManySignIns'> },
+  { limits, record }: { readonly limits: DeviceLimits; readonly record: Pick<TokenAudit, 'tooManySignIns'> },
 ): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
   return async (ctx, next) => {
     // Before the library, so by the path: the door of the api listener knows one spelling.
-    const wait = ctx.path === '/oauth/device' ? pace.begin(clientAddress(ctx.req)) : 0;
+    const wait = ctx.path === '/oauth/device' ? limits.start(clientAddress(ctx.req)) : 0;
     if (wait > 0) {
       ctx.status = 429;
       ctx.set('retry-after', String(wait));
@@ -97,7 +101,7 @@ export function deviceAnswer(
       body['verification_uri'] = `${config.publicUrl}/device`;
     } else if (route === 'token' && body.error === 'authorization_pending') {
       const deviceCode = ctx.oidc.params?.['device_code'];
-      if (typeof deviceCode === 'string' && !pace.poll(deviceCode)) body.error = 'slow_down';
+      if (typeof deviceCode === 'string' && !limits.poll(deviceCode)) body.error = 'slow_down';
     } else if (body['device_authorization_endpoint'] !== undefined) {
       // The library names the issuer's host, where no client certificate is seen and, behind an ingress, no device's address.
       body['device_authorization_endpoint'] = deviceAuthorizationEndpoint(config);

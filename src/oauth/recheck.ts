@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import type { Clock } from '../contracts/clock.ts';
 import { AppError } from '../core/errors.ts';
 import { sameIdentity } from '../core/identity/identity.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
@@ -50,7 +51,7 @@ export interface RecheckDeps {
   readonly providers: IdentityProviders;
   /** Names of the workload rules: nobody stands behind such a session who could be asked about. */
   readonly workloads: ReadonlySet<string>;
-  readonly now: () => number;
+  readonly clock: Clock;
   /** Keeps what a refused user is told who comes back after the session has ended. Absent: nothing is kept. */
   readonly endings?: Pick<EndingReasons, 'keep'>;
 }
@@ -86,11 +87,11 @@ async function recheckOnce(
   const before = await deps.sessions.read(session);
   if (before === undefined) return { kind: 'gone' };
   const last = checkedAt.get(session);
-  if (last !== undefined && isRecent(last, deps.now(), FRESH_MS)) return { kind: 'same', record: before };
+  if (last !== undefined && isRecent(last, deps.clock.now(), FRESH_MS)) return { kind: 'same', record: before };
   const outcome = await inTurn(deps.sessions, session, () => ask(deps, before));
   // Before the caller ends the session: whoever comes back in between is told already.
   if (outcome.kind === 'refused') await deps.endings?.keep(outcome.record, outcome.message);
-  if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.now());
+  if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.clock.now());
   return outcome;
 }
 

@@ -9,17 +9,15 @@
  * The library's own way (read `consumed`, then write it, then decide) is neither atomic nor able to wait for the decision: a refresh that is
  * refused, because this cluster is not for this person or because a replica is fenced, would have cost the token. Here a turn is spent after all is decided.
  */
-import { LRUCache } from 'lru-cache';
+import type { Clock } from '../contracts/clock.ts';
+import { createRateLimiter } from '../core/rate-limit.ts';
 import type { ArtefactStore } from '../store/store.ts';
-import { isRecent } from '../core/time.ts';
 
 /** How long a rotated refresh token still works, for a client that has lost the response (docs/architecture.md#invariant-8). */
 export const GRACE_SECONDS = 10;
 
 /** Thirty kubectls, four times a minute. */
 const ROTATIONS_PER_MINUTE = 120;
-const MINUTE_MS = 60_000;
-const MOST_SESSIONS = 10_000;
 
 /** first: spent now. again: a moment ago, and answered once more. replayed: before that. over: the session ended meanwhile. */
 export type Turn = 'first' | 'again' | 'replayed' | 'over';
@@ -34,8 +32,7 @@ export interface RefreshRotation {
 
 export function createRefreshRotation(deps: {
   readonly artefacts: Pick<ArtefactStore, 'save' | 'consume' | 'find'>;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** Longest life of a session, seconds. */
   readonly sessionSeconds: number;
 }): RefreshRotation {
@@ -47,24 +44,17 @@ export function createRefreshRotation(deps: {
       if (await deps.artefacts.consume('ReplayDetection', turn)) return 'first';
       const spentAt = (await deps.artefacts.find('ReplayDetection', turn))?.['consumed'];
       if (typeof spentAt !== 'number') return 'over';
-      return Math.floor(deps.now() / 1000) - spentAt <= GRACE_SECONDS ? 'again' : 'replayed';
+      return Math.floor(deps.clock.now() / 1000) - spentAt <= GRACE_SECONDS ? 'again' : 'replayed';
     },
   };
 }
 
 /**
- * Threat: each rotation leaves entries in the store until the session ends, so one person in a loop could fill it for everybody. Of each replica by
- * itself, in memory.
- * @param now epoch milliseconds
+ * Creates the limit on rotations. Each rotation leaves entries in the store until the session ends. An attacker with one session refreshes in
+ * a loop and fills the store for all users, so each session has a limit, on each replica by itself.
  * @returns whether this session may rotate once more within its minute
  */
-export function createRotationPace(now: () => number): (session: string) => boolean {
-  const minutes = new LRUCache<string, { readonly since: number; count: number }>({ max: MOST_SESSIONS });
-  return (session) => {
-    const known = minutes.get(session);
-    const minute = known !== undefined && isRecent(known.since, now(), MINUTE_MS) ? known : { since: now(), count: 0 };
-    minute.count += 1;
-    minutes.set(session, minute);
-    return minute.count <= ROTATIONS_PER_MINUTE;
-  };
+export function createRotationLimit(clock: Clock): (session: string) => boolean {
+  const limiter = createRateLimiter(ROTATIONS_PER_MINUTE, clock, { refill: 'each-minute' });
+  return (session) => limiter.take(session) === 0;
 }

@@ -5,10 +5,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { errors, Provider, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Clock } from '../contracts/clock.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
 import { siteOf } from '../core/http/address.ts';
 import { AppError } from '../core/errors.ts';
+import { createRateLimiter } from '../core/rate-limit.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { EndingReasons, Store } from '../store/store.ts';
@@ -17,14 +19,14 @@ import { audiences } from './audiences.ts';
 import { createAuthorizations } from './authorizations.ts';
 import { claimMinter } from './claim-minter.ts';
 import { clientAddress, keepAddress } from './client-address.ts';
-import { createDevicePace, deviceAnswer } from './device-grant.ts';
+import { createDeviceLimits, deviceAnswer } from './device-grant.ts';
 import { createDeviceRequests } from './device-requests.ts';
 import { discoveryDocument } from './discovery.ts';
 import type { AuthorizationFault, AuthorizationServer } from './oauth.ts';
 import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
 import { createTokenAudit, type SessionEnding } from './audit-events.ts';
-import { createRefreshRotation, createRotationPace } from './refresh-rotation.ts';
+import { createRefreshRotation, createRotationLimit } from './refresh-rotation.ts';
 import { perKeys, publicKeysAnswer, type RotatingKeys } from './rotating-keys.ts';
 import {
   certificateOf,
@@ -37,7 +39,6 @@ import { tokenAnswer } from './token-response.ts';
 import type { TokenFacts } from './token-facts.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
 import { registerWorkloadGrant } from './workload/grant.ts';
-import { createExchangePace } from './workload/rate-limit.ts';
 
 export interface AuthorizationServerDeps extends RotatingKeys {
   readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits'>;
@@ -54,7 +55,7 @@ export interface AuthorizationServerDeps extends RotatingKeys {
   /** PEM that a client should trust at the api listener; undefined: the system's roots. */
   readonly apiCa?: string;
   /** PEM by cluster name, for kubeconfigs. */
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly log: { error(fields: object, message: string): void };
   readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
   /** Counts a sign-in that is refused because its address has begun too many. @returns how many of them to audit now; undefined: none */
@@ -103,7 +104,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       unboundClients: new Set(unboundClientIds(deps.config.sessions)),
       rotation: createRefreshRotation({
         artefacts: deps.store.artefacts,
-        now: deps.now,
+        clock: deps.clock,
         sessionSeconds: deps.config.sessions.absolute,
       }),
       codes: deps.store.artefacts,
@@ -128,9 +129,10 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       });
     },
   };
-  const paces = {
-    exchange: createExchangePace({ rejectionsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
-    device: createDevicePace({ beginsPerMinute: deps.config.limits.signInsPerMinute, now: deps.now }),
+  const { signInsPerMinute } = deps.config.limits;
+  const limits = {
+    exchange: createRateLimiter(signInsPerMinute, deps.clock, { refill: 'each-minute' }),
+    device: createDeviceLimits({ signInsPerMinute, clock: deps.clock }),
   };
   const issuer = new URL(deps.config.publicUrl);
   // Of this very connection's key: a refresh token says nothing of its session once that is gone.
@@ -146,7 +148,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
         exchange: deps.exchange,
         factsOf,
         resourceServer: (audience) => resourceServer(audience, deps.config.sessions.accessToken),
-        pace: paces.exchange,
+        rejectionLimit: limits.exchange,
         countExchange: deps.countExchange,
       });
     }
@@ -165,7 +167,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     const { apiCa } = deps;
     const answer = { audiences: allowed, factsOf, record, whyEnded };
     provider.use(tokenAnswer({ ...answer, ...(apiCa === undefined ? {} : { apiCa }) }));
-    provider.use(deviceAnswer(deps.config, { pace: paces.device, record }));
+    provider.use(deviceAnswer(deps.config, { limits: limits.device, record }));
     provider.use(publicKeysAnswer(deps));
     const shared = { provider, store: deps.store, audiences: allowed, publicClients: thirdParties };
     return {
@@ -266,7 +268,7 @@ const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
 /** The account behind a token; at a refresh, after asking its provider. */
 function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextWithOIDC) => TokenFacts) {
   const record = createTokenAudit(deps);
-  const mayRotate = createRotationPace(deps.now);
+  const mayRotate = createRotationLimit(deps.clock);
   return async (ctx: KoaContextWithOIDC, accountId: string, token?: unknown) => {
     const account = { accountId, claims: () => ({ sub: accountId }) };
     const session = (token as { grantId?: string } | undefined)?.grantId;

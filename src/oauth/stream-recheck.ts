@@ -7,6 +7,7 @@
  * new one, but it is not revoked, and goes on once the provider is back.
  */
 import { randomUUID } from 'node:crypto';
+import type { Clock } from '../contracts/clock.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { portcullisEvent, type PortcullisEvent } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
@@ -37,8 +38,7 @@ export interface StreamRecheckDeps {
   /** `sessions.recheck` and `sessions.recheckGrace`. */
   readonly everySeconds: number;
   readonly graceSeconds: number;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** From 0 up to 1. */
   readonly random: () => number;
 }
@@ -98,7 +98,7 @@ class Rechecking implements StreamRecheck {
   async look(): Promise<void> {
     // A fenced replica has cut everything, and can write nothing.
     if (this.#deps.guard.fenced) return;
-    const now = this.#deps.now();
+    const now = this.#deps.clock.now();
     const here = new Set(this.#deps.guard.sessionsInFlight().map(({ session }) => session));
     for (const session of this.#watched.keys()) if (!here.has(session)) this.#watched.delete(session);
     const due: string[] = [];
@@ -125,7 +125,7 @@ class Rechecking implements StreamRecheck {
     ]);
     const watched = this.#watched.get(session);
     if (record === undefined || watched === undefined) return;
-    const now = this.#deps.now();
+    const now = this.#deps.clock.now();
     // A workload, or a person whose provider gave no refresh token: nobody can be asked, and their sessions are short.
     if (secret?.refreshToken === undefined) {
       watched.dueAt = now + this.#everyMs;
@@ -149,12 +149,12 @@ class Rechecking implements StreamRecheck {
 
   /** Never rejects. */
   async #check(record: SessionRecord, watched: Watched, lane: Lane): Promise<void> {
-    const { log, now } = this.#deps;
-    if (lane.isClosed(now())) return;
+    const { log, clock } = this.#deps;
+    if (lane.isClosed(clock.now())) return;
     try {
       await this.#act(record, await this.#deps.recheck(record.id));
       if (lane.recovered()) log.info({ provider: record.provider }, 'the identity provider answers again');
-      watched.dueAt = now() + this.#everyMs * (1 - SPREAD * this.#deps.random());
+      watched.dueAt = clock.now() + this.#everyMs * (1 - SPREAD * this.#deps.random());
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'provider_unavailable') {
         log.error({ err: error, session: record.id }, 'a person with an open stream could not be re-checked');
@@ -162,15 +162,15 @@ class Rechecking implements StreamRecheck {
       }
       // Another replica is asking.
       if (error.reason === 'recheck_busy') return;
-      if (lane.failed(now()))
+      if (lane.failed(clock.now()))
         log.error({ err: error, provider: record.provider }, 'the identity provider cannot be asked');
-      if (now() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);
+      if (clock.now() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);
     }
   }
 
   /** In a while, and not after the end of the grace. */
   #soon(record: SessionRecord): number {
-    const now = this.#deps.now();
+    const now = this.#deps.clock.now();
     const graceEndsAt = record.checkedAt * 1000 + this.#graceMs;
     const again = now + this.#everyMs * AGAIN * (1 - SPREAD * this.#deps.random());
     return graceEndsAt > now ? Math.min(again, graceEndsAt) : again;
@@ -210,7 +210,7 @@ class Rechecking implements StreamRecheck {
       portcullisEvent({
         ...event,
         auditId: randomUUID(),
-        at: this.#deps.now(),
+        at: this.#deps.clock.now(),
         requestUri: '',
         sourceIps: [],
         code: 200,

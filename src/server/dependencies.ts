@@ -172,7 +172,7 @@ export function providerParts(
     ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
     redirectUri: `${config.publicUrl}/callback/${provider.name}`,
     mapping: mapping.value,
-    now: Date.now,
+    clock: { now: Date.now },
     clockSkew: config.clockSkew,
   };
   const { type } = provider;
@@ -252,7 +252,7 @@ export function workloadRules(config: Config, { authorities }: Following): reado
       issuer,
       hosts,
       ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
-      now: Date.now,
+      clock: { now: Date.now },
     }),
   );
 }

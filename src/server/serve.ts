@@ -252,11 +252,11 @@ async function signInBudgets(
   const providers = observedProviders(identityProviders(config, reloading, logger), { metrics, logger, clock });
   prepare(providers, logger);
   const workloads = new Set(config.workload.map(({ name }) => name));
-  const recheck = createRecheck({ sessions: store.sessions, providers, workloads, now: clock.now, endings });
+  const recheck = createRecheck({ sessions: store.sessions, providers, workloads, clock, endings });
   const rules = workloadRules(config, reloading);
   const tooManySignIns = refusedSignIns(metrics, clock);
   const { publicUrl, clockSkew } = config;
-  const exchange = createWorkloadExchange({ rules, publicUrl, store, guard, now: clock.now, clockSkew });
+  const exchange = createWorkloadExchange({ rules, publicUrl, store, guard, clock, clockSkew });
   const authorizationServer = createAuthorizationServer({
     config,
     store,
@@ -269,7 +269,7 @@ async function signInBudgets(
     cookieKeys: keys.cookieKeys,
     mayUse: allows,
     ...(apiCa === undefined ? {} : { apiCa }),
-    now: clock.now,
+    clock,
     log: logger,
     countRefresh: (outcome) => metrics.refresh(outcome),
     countExchange: (rule, outcome) => metrics.signIn(rule, outcome),
@@ -282,7 +282,7 @@ async function signInBudgets(
     guard,
     audiences: audiences(config, allows),
     signingKey: () => keys.signing.current,
-    now: clock.now,
+    clock,
   });
   const web = createWeb({
     config,
@@ -329,7 +329,7 @@ const streamRecheck = (
     log: logger,
     everySeconds: sessions.recheck,
     graceSeconds: sessions.recheckGrace,
-    now: clock.now,
+    clock,
     random: Math.random,
   });
 
@@ -379,7 +379,7 @@ function drills(
     guard,
     audiences: audiences(config, allowed(config)),
     signingKey: () => keys.signing.current,
-    now: clock.now,
+    clock,
   };
   const { address, proxyProtocol } = config.listen.api;
   return takePartInDrills({

@@ -31,7 +31,7 @@ import { createCallLimits, type CallLimits } from '../admin/api/call-limits.ts';
 import { ownPage } from './own-page/own-page.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
 import { sendProblem } from '../admin/problem.ts';
-import { createRateLimit } from '../core/rate-limit.ts';
+import { createRateLimiter } from '../core/rate-limit.ts';
 import type { AdminService } from '../admin/revoke.ts';
 import { noStore, securityHeaders } from './page/security-headers.ts';
 import { beginContext, contextOf } from '../http/request-context.ts';
@@ -111,12 +111,12 @@ function webApp(
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
   const guards = createGuards(browsers, deps.config, callLimits);
-  const limit = createRateLimit(limits.signInsPerMinute, deps.clock);
+  const limit = createRateLimiter(limits.signInsPerMinute, deps.clock);
   const app = plainExpress(clientAddresses({ ...deps, publicUrl }));
   app.use(securityHeaders(publicUrl));
   app.use(assetFiles());
   app.use(noStore);
-  const limited = () => limitSignIns(deps, createRateLimit(limits.signInsPerMinute, deps.clock), '/oauth/authorize');
+  const limited = () => limitSignIns(deps, createRateLimiter(limits.signInsPerMinute, deps.clock), '/oauth/authorize');
   // A limit of its own for each step: a sign-in with kubectl takes one of each, and one where it goes on to the provider.
   const steps = { begin: limited(), goOn: limited() };
   app.use((req, res, next) => {

@@ -316,7 +316,7 @@ describe('at the gate’s own pages', () => {
     const id = annotation(stage.named('sign-in')[0], 'session') ?? '';
     const { sessions } = stage.store;
     const recheck = (): Promise<RecheckOutcome> =>
-      createRecheck({ sessions, providers, workloads: new Set(), now: () => stage.clock.now() })(id);
+      createRecheck({ sessions, providers, workloads: new Set(), clock: stage.clock })(id);
     expect(await recheck()).toMatchObject({ kind: 'same' });
     stage.clock.advance(60);
     on.alice.teams = [];

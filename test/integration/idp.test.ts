@@ -39,7 +39,7 @@ function provider(
     ...rest,
     redirectUri: CALLBACK,
     mapping: mapping.value,
-    now: Date.now,
+    clock: { now: Date.now },
   });
 }
 

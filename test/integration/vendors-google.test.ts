@@ -46,8 +46,10 @@ describe('a provider of type google', () => {
   });
   afterEach(() => idp.close());
 
-  const google = (options: { groups?: boolean; key?: () => string; now?: () => number } = {}): IdentityProvider => {
-    const { groups = true, key = () => keyFile, now = Date.now } = options;
+  const google = (
+    options: { groups?: boolean; key?: () => string; clock?: { now(): number } } = {},
+  ): IdentityProvider => {
+    const { groups = true, key = () => keyFile, clock = { now: Date.now } } = options;
     return vendor(
       idp.issuer,
       {
@@ -55,7 +57,7 @@ describe('a provider of type google', () => {
         ca: () => directory.ca,
         ...(groups ? { directory: { serviceAccount: key, admin: ADMIN } } : {}),
       },
-      { mapping: { rules: COMPANY }, now },
+      { mapping: { rules: COMPANY }, clock },
       { graph: 'https://localhost:1', googleApi: directory.origin, googleToken: `${directory.origin}/token` },
     );
   };
@@ -164,7 +166,7 @@ describe('a provider of type google', () => {
 
   it('asks for another token where the clock was set back, by which the old one would never end', async () => {
     let now = Date.now();
-    const provider = google({ now: () => now });
+    const provider = google({ clock: { now: () => now } });
     await signIn(idp, provider);
     now -= 60_000;
     await signIn(idp, provider);

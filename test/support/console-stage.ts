@@ -71,7 +71,7 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
         guard,
         audiences: { allows: (audience, { identity }) => mayUse(audience.split(':').at(-1) ?? '', identity) },
         signingKey: () => ({ kid: 'k1', alg: 'ES256', privateJwk }),
-        now: () => deps.clock.now(),
+        clock: deps.clock,
       });
       const ca = () => ofOther.cert;
       // Its certificate is for its address and for another name.

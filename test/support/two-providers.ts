@@ -40,7 +40,7 @@ function provider(name: string, issuer: string, mapping: Mapping): IdentityProvi
     hosts: [],
     redirectUri: `${PUBLIC_URL}/callback/${name}`,
     mapping: compiled.value,
-    now: Date.now,
+    clock: { now: Date.now },
     wantsGroups: true,
     maxGroups: 1000,
   });

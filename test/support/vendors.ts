@@ -1,6 +1,7 @@
 /** A provider of one type at a local stand-in, and a person's sign-in there. */
 import { compileMapping } from '../../src/core/identity/claims.ts';
 import { type ClaimsProvider } from '../../src/core/identity/types.ts';
+import type { Clock } from '../../src/contracts/clock.ts';
 import type { AppError } from '../../src/core/errors.ts';
 import { defaultUsername, type ProviderType } from '../../src/config/provider-types.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
@@ -27,7 +28,7 @@ type Shared =
   | 'hosts'
   | 'redirectUri'
   | 'mapping'
-  | 'now'
+  | 'clock'
   | 'clockSkew'
   | 'wantsGroups'
   | 'maxGroups';
@@ -39,7 +40,7 @@ export function vendor(
   options: {
     readonly maxGroups?: number;
     readonly mapping?: Partial<ClaimsProvider>;
-    readonly now?: () => number;
+    readonly clock?: Clock;
     readonly clockSkew?: number;
   } = {},
   endpoints?: VendorEndpoints,
@@ -70,7 +71,7 @@ export function vendor(
       hosts: [],
       redirectUri: CALLBACK,
       mapping: mapping.value,
-      now: options.now ?? Date.now,
+      clock: options.clock ?? { now: Date.now },
       ...(options.clockSkew === undefined ? {} : { clockSkew: options.clockSkew }),
       wantsGroups: readsGroups(claims),
       maxGroups,

@@ -8,7 +8,7 @@ import type { Clock } from '../../contracts/clock.ts';
 import { createHash } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
-import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
+import { createRateLimiter, type RateLimiter } from '../../core/rate-limit.ts';
 import { AdminError } from '../problem.ts';
 import { contextOf } from '../../http/request-context.ts';
 
@@ -16,17 +16,17 @@ import { contextOf } from '../../http/request-context.ts';
 export const CALLS_PER_MINUTE = { reads: 600, changes: 300, refused: 120 } as const;
 
 export interface CallLimits {
-  readonly reads: RateLimit;
-  readonly changes: RateLimit;
+  readonly reads: RateLimiter;
+  readonly changes: RateLimiter;
   /** By address: calls without a good credential. */
-  readonly refused: RateLimit;
+  readonly refused: RateLimiter;
 }
 
 /** @param clock milliseconds */
 export const createCallLimits = (clock: Clock): CallLimits => ({
-  reads: createRateLimit(CALLS_PER_MINUTE.reads, clock),
-  changes: createRateLimit(CALLS_PER_MINUTE.changes, clock),
-  refused: createRateLimit(CALLS_PER_MINUTE.refused, clock),
+  reads: createRateLimiter(CALLS_PER_MINUTE.reads, clock),
+  changes: createRateLimiter(CALLS_PER_MINUTE.changes, clock),
+  refused: createRateLimiter(CALLS_PER_MINUTE.refused, clock),
 });
 
 const tooMany = (seconds: number): AdminError =>

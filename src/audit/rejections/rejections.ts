@@ -6,7 +6,9 @@
  * get short events, and only some of them. An attacker with many addresses (an IPv6 /64 is one) meets the bound on all of them. What they
  * could still do is to use up the minute's events of everybody: who tried what else in that minute is then a number and not an event.
  *
- * Of each replica by itself, in memory, by windows of a minute and not by a clock, which can be set.
+ * Each replica limits by itself, in memory, by windows of a minute that a timer ends. `core/rate-limit.ts` does not fit: here the windows of all
+ * sources end together, because each then gets an event with its count, and a source beyond the bound is omitted, where a rate limiter would
+ * forget another one.
  */
 import { randomUUID } from 'node:crypto';
 import { bucketOf } from '../../core/http/address.ts';

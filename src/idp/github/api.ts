@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import * as z from 'zod';
+import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
 import { answerFault, limitedUntil, rateLimited, unavailable, type GithubAnswer } from './errors.ts';
@@ -22,8 +23,7 @@ export interface GithubApiOptions {
   /** Without a trailing slash. */
   readonly base: string;
   readonly outbound: Outbound;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 /** Who asks, and for how long. */
@@ -90,14 +90,14 @@ class Client {
   }
 
   async page<T>(url: string, shape: z.ZodType<T>, asking: Asking): Promise<Page<T>> {
-    const { provider, now } = this.#options;
+    const { provider, clock } = this.#options;
     const who = digest(asking.token);
     const limit = this.#limited.get(who);
-    if (limit !== undefined && limit > now()) throw rateLimited(provider, limit);
+    if (limit !== undefined && limit > clock.now()) throw rateLimited(provider, limit);
     const key = `${who} ${url}`;
     const remembered = this.#remembered.get(key);
     const answer = await this.#ask(url, asking, remembered?.etag);
-    const until = limitedUntil(answer, now());
+    const until = limitedUntil(answer, clock.now());
     if (until !== undefined) {
       this.#limited.set(who, until);
       throw rateLimited(provider, until, answerFault(provider, pathOf(url), answer));

@@ -7,6 +7,7 @@
  * There is no ID token: who somebody is, is what the API says over TLS to a token that was given for our client and our code verifier.
  * The subject is the numeric id: a login can be changed, and then be taken by somebody else.
  */
+import type { Clock } from '../../contracts/clock.ts';
 import { mapClaims } from '../../core/identity/claims.ts';
 import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf } from '../../core/identity/identity.ts';
@@ -38,8 +39,7 @@ export interface GithubProviderOptions {
   /** Our public callback URL for this provider; one each, against mix-up (RFC 9700 §4.4). */
   readonly redirectUri: string;
   readonly mapping: ClaimsMapping;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
   readonly log?: { info(fields: object, message: string): void };
 }
 
@@ -51,7 +51,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
     hosts: [new URL(endpoints.api).hostname],
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   });
-  const api = createGithubApi({ provider: name, base: endpoints.api, outbound, now: options.now });
+  const api = createGithubApi({ provider: name, base: endpoints.api, outbound, clock: options.clock });
   const { mapping, organizations } = options;
   const reader = createPersonReader({ provider: name, origin: endpoints.origin, mapping, organizations, api });
   const tokenEndpoint = createTokenEndpoint({ ...options, provider: name, url: endpoints.token, outbound });
@@ -66,7 +66,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
   /** @param keep given what a refresh brought, before anything else can fail: a refresh token is worth one use */
   const current = async (packed: string, signal: AbortSignal, keep?: (packed: string) => Promise<void>) => {
     const tokens = unpackTokens(name, newest.of(packed));
-    if (!isExpiring(tokens, options.now())) return tokens;
+    if (!isExpiring(tokens, options.clock.now())) return tokens;
     if (tokens.refreshToken === undefined) throw noLongerVouches(name);
     const renewed = await tokenEndpoint.refresh(tokens.refreshToken, signal);
     newest.remember(packed, packTokens(renewed));

@@ -7,6 +7,7 @@
  * @see https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens
  */
 import * as z from 'zod';
+import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
 import { noLongerVouches, refused, unavailable } from './errors.ts';
@@ -62,8 +63,7 @@ export interface TokenEndpointOptions {
   readonly clientSecret: () => string;
   readonly redirectUri: string;
   readonly outbound: Outbound;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 export function createTokenEndpoint(options: TokenEndpointOptions): TokenEndpoint {
@@ -75,7 +75,7 @@ export function createTokenEndpoint(options: TokenEndpointOptions): TokenEndpoin
     return {
       accessToken,
       ...(refreshToken === undefined ? {} : { refreshToken }),
-      ...(life === undefined ? {} : { expiresAt: Math.floor(options.now() / 1000) + life }),
+      ...(life === undefined ? {} : { expiresAt: Math.floor(options.clock.now() / 1000) + life }),
     };
   };
   return {

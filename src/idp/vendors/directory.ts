@@ -6,8 +6,9 @@
  */
 import { importPKCS8, SignJWT } from 'jose';
 import * as z from 'zod';
+import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
-import { isYoung } from '../age.ts';
+import { isRecent } from '../../core/time.ts';
 import { createOutbound, type Outbound } from '../outbound.ts';
 import { allPages, type Page } from './api.ts';
 
@@ -22,8 +23,7 @@ export interface DirectoryOptions {
   /** Origin of the API, and where assertions are redeemed (RFC 7523). */
   readonly api: string;
   readonly tokenEndpoint: string;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 const SCOPE = 'https://www.googleapis.com/auth/admin.directory.group.readonly';
@@ -102,7 +102,7 @@ function cachedToken(options: DirectoryOptions, outbound: Outbound): () => Promi
     const key = options.serviceAccount();
     if (held?.key === key) {
       const { text, since, ttlMs } = await held.token;
-      if (isYoung(ttlMs, { since, now: options.now() })) return text;
+      if (isRecent(since, options.clock.now(), ttlMs)) return text;
     }
     const token = redeem(options, outbound, key);
     const entry = { key, token };
@@ -118,7 +118,7 @@ async function redeem(options: DirectoryOptions, outbound: Outbound, key: string
   const { admin, tokenEndpoint, name } = options;
   try {
     const { client_email, private_key, private_key_id } = readKey(key);
-    const issuedAt = Math.floor(options.now() / 1000);
+    const issuedAt = Math.floor(options.clock.now() / 1000);
     const assertion = await new SignJWT({ scope: SCOPE })
       .setProtectedHeader({
         alg: 'RS256',
@@ -138,7 +138,7 @@ async function redeem(options: DirectoryOptions, outbound: Outbound, key: string
     });
     if (answer.status !== 200) throw new Error(`the service account’s assertion was answered ${answer.status}`);
     const { access_token, expires_in } = tokenAnswer.parse(await answer.json());
-    return { text: access_token, since: options.now(), ttlMs: (expires_in - 60) * 1000 };
+    return { text: access_token, since: options.clock.now(), ttlMs: (expires_in - 60) * 1000 };
   } catch (error) {
     const words = `${name} could not say which groups you are in. Try again in a minute; if it stays, tell your platform team.`;
     throw new AppError('provider_unavailable', words, { reason: 'groups_unresolved', cause: error });

@@ -47,7 +47,7 @@ export const providerHosts = (options: VendorProviderOptions): readonly string[]
 ];
 
 function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): Vendor {
-  const { name, maxGroups, wantsGroups, now } = options;
+  const { name, maxGroups, wantsGroups, clock } = options;
   const ca = options.ca === undefined ? {} : { ca: options.ca };
   switch (options.type) {
     case 'oidc':
@@ -66,7 +66,7 @@ function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): V
       return createGoogle(
         directory === undefined || !wantsGroups
           ? undefined
-          : { name, ...directory, maxGroups, ...ca, api, tokenEndpoint, now },
+          : { name, ...directory, maxGroups, ...ca, api, tokenEndpoint, clock },
       );
     }
   }

@@ -5,6 +5,7 @@
  * another key it is refused, and once that session is over, by its end or by a revocation, it opens no other.
  */
 import { createHash } from 'node:crypto';
+import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Account, Identity } from '../../core/identity/identity.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
@@ -27,8 +28,7 @@ export interface WorkloadExchangeDeps {
     readonly artefacts: Pick<ArtefactStore, 'find' | 'save' | 'consume'>;
   };
   readonly guard: Pick<RevocationGuard, 'position' | 'fenced' | 'revoke'>;
-  /** Epoch milliseconds. */
-  readonly now: () => number;
+  readonly clock: Clock;
   /** `clockSkew`, seconds. */
   readonly clockSkew: number;
 }
@@ -61,7 +61,7 @@ export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWork
     const startedAt = place(deps.guard);
     const found = await identifyWorkload(deps.rules, request.subjectToken, {
       audience: deps.publicUrl,
-      now: deps.now(),
+      nowMs: deps.clock.now(),
       clockSkew: deps.clockSkew,
     });
     if (!found.ok) return found;
@@ -125,7 +125,7 @@ async function open(deps: WorkloadExchangeDeps, session: NewSession): Promise<Mi
 
 /** Marks the token as used. */
 async function mark(deps: WorkloadExchangeDeps, { token }: Workload, use: string): Promise<void> {
-  const left = token.expiresAt - Math.floor(deps.now() / 1000) + deps.clockSkew;
+  const left = token.expiresAt - Math.floor(deps.clock.now() / 1000) + deps.clockSkew;
   await deps.store.artefacts.save('ReplayDetection', use, {}, { ttlSeconds: left + REMEMBERED_LONGER_SECONDS });
 }
 
@@ -141,7 +141,7 @@ function newSession(
   id: string,
   { request, startedAt }: Circumstances,
 ): NewSession {
-  const createdAt = Math.floor(deps.now() / 1000);
+  const createdAt = Math.floor(deps.clock.now() / 1000);
   return {
     id,
     account,

@@ -9,6 +9,7 @@ import {
   type ResourceServer,
   type TokenEndpointGrantContext,
 } from 'oidc-provider';
+import type { RateLimiter } from '../../core/rate-limit.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { SCOPE, type Audiences } from '../audiences.ts';
 import { clientAddress } from '../client-address.ts';
@@ -16,7 +17,6 @@ import { certificateOf } from '../settings.ts';
 import type { TokenFacts } from '../token-facts.ts';
 import type { ExchangeWorkloadToken } from './exchange.ts';
 import { ACCESS_TOKEN_TYPE, SUBJECT_TOKEN_TYPES, TOKEN_EXCHANGE } from './grant-type.ts';
-import type { ExchangePace } from './rate-limit.ts';
 
 const PARAMETERS = [
   'subject_token',
@@ -32,7 +32,11 @@ export interface WorkloadGrantDeps {
   readonly exchange: ExchangeWorkloadToken;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
   readonly resourceServer: (audience: string) => ResourceServer;
-  readonly pace: ExchangePace;
+  /**
+   * Counts exchanges that were rejected, by address: `limits.signInsPerMinute`. A program in a loop is told to wait and, where it does, costs
+   * nothing meanwhile.
+   */
+  readonly rejectionLimit: RateLimiter;
   /** `rule` is a configured name, `unknown` where none was found. */
   readonly countExchange: (rule: string, outcome: 'ok' | 'refused' | 'unavailable') => void;
 }
@@ -58,7 +62,7 @@ async function paced(provider: Provider, deps: WorkloadGrantDeps, ctx: Context):
   } catch (error) {
     const decided = error instanceof errors.OIDCProviderError;
     deps.countExchange(facts.rule ?? 'unknown', decided ? 'refused' : 'unavailable');
-    const wait = decided ? deps.pace.refused(callerOf(ctx).address) : 0;
+    const wait = decided ? deps.rejectionLimit.take(callerOf(ctx).address) : 0;
     if (wait === 0) throw error;
     tooMany(ctx, facts, wait);
   }

@@ -68,7 +68,7 @@ const NO_RULE = 'No rule here lets this workload in. Ask your platform team for 
 export async function identifyWorkload(
   rules: readonly ReadyRule[],
   subjectToken: string,
-  expected: { readonly audience: string; readonly now: number; readonly clockSkew: number },
+  expected: { readonly audience: string; readonly nowMs: number; readonly clockSkew: number },
 ): Promise<Result<Workload, WorkloadRejection>> {
   const issuer = claimedIssuer(subjectToken);
   if (!issuer.ok) return no({ reason: issuer.reason, words: tokenWords(issuer.reason) });

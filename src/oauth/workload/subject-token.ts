@@ -57,7 +57,7 @@ interface Expected {
   /** Our public URL, and nothing beside it. */
   readonly audience: string;
   /** Epoch milliseconds. */
-  readonly now: number;
+  readonly nowMs: number;
   /** `clockSkew`, seconds. */
   readonly clockSkew: number;
 }
@@ -77,7 +77,7 @@ export async function verifySubjectToken(
       audience: expected.audience,
       algorithms: ALGORITHMS,
       clockTolerance: expected.clockSkew,
-      currentDate: new Date(expected.now),
+      currentDate: new Date(expected.nowMs),
       requiredClaims: ['sub', 'jti', 'iat', 'exp'],
     });
     payload = verified.payload;
@@ -89,13 +89,13 @@ export async function verifySubjectToken(
 
 function readClaims(
   payload: JWTPayload,
-  { issuer, now, clockSkew }: Expected,
+  { issuer, nowMs, clockSkew }: Expected,
 ): Result<SubjectToken, SubjectTokenRejection> {
   const { sub, jti, iat, exp, aud } = payload;
   // Threat: a token for two places can be carried from the one to the other.
   if (Array.isArray(aud) && aud.length !== 1) return no('subject_token_audience');
   if (typeof iat !== 'number' || typeof exp !== 'number') return no('subject_token_claims');
-  if (iat > now / 1000 + clockSkew) return no('subject_token_not_yet_valid');
+  if (iat > nowMs / 1000 + clockSkew) return no('subject_token_not_yet_valid');
   if (typeof sub !== 'string' || textProblem(sub, MAX_SUBJECT_BYTES) !== undefined) return no('subject_token_claims');
   if (typeof jti !== 'string' || textProblem(jti, MAX_TOKEN_ID_BYTES) !== undefined) return no('subject_token_claims');
   return ok({

@@ -6,7 +6,7 @@ import { AppError } from '../../core/errors.ts';
 import { parameter, seeOther } from '../page/response.ts';
 import type { BrowserSessions } from '../browser/browser-session.ts';
 import { appErrorOf } from '../../http/error-status.ts';
-import { createRateLimit, type RateLimit } from '../../core/rate-limit.ts';
+import { createRateLimiter, type RateLimiter } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './dependencies.ts';
@@ -23,7 +23,7 @@ export interface EntranceParts {
 
 interface Entrance extends EntranceParts {
   /** By session. Threat: each code stands in the store, and a user in a loop would fill it for everybody. */
-  readonly limit: RateLimit;
+  readonly limit: RateLimiter;
 }
 
 function consoleOf({ deps }: EntranceParts, req: Request): Console {
@@ -76,7 +76,7 @@ export function entrance(parts: EntranceParts): Router {
   router.get('/consoles/:name', (req, res) => {
     seeOther(res, `${originOf(parts.deps.publicUrl, consoleOf(parts, req))}${OWN_PATH}/begin`);
   });
-  const limit = createRateLimit(CODES_PER_MINUTE, parts.deps.clock);
+  const limit = createRateLimiter(CODES_PER_MINUTE, parts.deps.clock);
   router.get('/consoles/:name/enter', enter({ ...parts, limit }));
   return router;
 }

@@ -24,7 +24,7 @@ import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
 import { beginLogin, findLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../sign-in/login-transaction.ts';
 import type { Html } from '../page/html.ts';
-import type { RateLimit } from '../../core/rate-limit.ts';
+import type { RateLimiter } from '../../core/rate-limit.ts';
 import { toldRejection } from '../sign-in/rejection.ts';
 import { record, auditFailures } from '../../http/audit-events.ts';
 import { openSession, orEnd, auditSignIn, auditTooMany, signInStep } from '../sign-in/sign-in.ts';
@@ -225,7 +225,7 @@ function refuse(room: DeviceService): RequestHandler {
 }
 
 /** `/device`, `/device/start`, `/device/finish`, `/device/refuse`, `/device/done`; nothing where device codes are off. */
-export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: RateLimit): Router {
+export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: RateLimiter): Router {
   const router = Router({ caseSensitive: true, strict: true });
   if (deps.devices === undefined || deps.config.sessions.deviceCode === 'off') return router;
   const { publicUrl, limits } = deps.config;

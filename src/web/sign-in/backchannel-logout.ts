@@ -17,7 +17,7 @@ import { logoutTokenSeconds, type LogoutNotice, type LogoutRejection } from '../
 import type { SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { field, readForm } from '../browser/guards.ts';
-import { createRateLimit, createTally, type RateLimit, type Tally } from '../../core/rate-limit.ts';
+import { createRateLimiter, createTally, type RateLimiter, type Tally } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import { targetName } from '../../admin/revocation-request.ts';
 import { contextOf } from '../../http/request-context.ts';
@@ -207,7 +207,7 @@ function countRefused(deps: WebDeps, tally: Tally, provider: string, { reason, c
   deps.logger.warn(facts, 'a logout token was refused for its time, so a user who signed out there stays signed in');
 }
 
-function receive(deps: WebDeps, limit: RateLimit, tally: Tally) {
+function receive(deps: WebDeps, limit: RateLimiter, tally: Tally) {
   return async (req: Request, res: Response): Promise<void> => {
     const { name, logout } = providerOf(deps, req);
     const { address } = contextOf(req);
@@ -244,7 +244,7 @@ function providerOf(deps: WebDeps, req: Request): { readonly name: string; reado
 
 /** `POST /backchannel-logout/:name`. `Cache-Control: no-store` comes from the room. */
 export function backchannelLogout(deps: WebDeps): Router {
-  const limit = createRateLimit(REFUSED_PER_MINUTE, deps.clock);
+  const limit = createRateLimiter(REFUSED_PER_MINUTE, deps.clock);
   const router = Router({ caseSensitive: true, strict: true });
   router.post('/backchannel-logout/:name', receive(deps, limit, createTally(deps.clock)));
   return router;

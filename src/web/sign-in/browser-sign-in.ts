@@ -24,7 +24,7 @@ import {
   type ReturnTarget,
   type LoginPurpose,
 } from './login-transaction.ts';
-import type { RateLimit } from '../../core/rate-limit.ts';
+import type { RateLimiter } from '../../core/rate-limit.ts';
 import { openSession, orEnd, auditSignIn, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { SIGNED_OUT } from './sign-out.ts';
@@ -168,7 +168,7 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
 }
 
 /** `/`, `/login`, `/login/start`, `/login/fresh`, `/login/finish`. Mount before the OAuth clients' `/login/:uid`. */
-export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: RateLimit): Router {
+export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: RateLimiter): Router {
   const cookie = browserCookie(deps.config.publicUrl, 'portcullis-sign-in');
   const router = Router({ caseSensitive: true, strict: true });
   const page = welcome(deps, browsers);

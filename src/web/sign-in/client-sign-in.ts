@@ -12,7 +12,7 @@ import type { WebDeps } from '../dependencies.ts';
 import type { PendingAuthorization } from '../../contracts/authorization.ts';
 import { html } from '../page/html.ts';
 import { beginLogin, findLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
-import type { RateLimit } from '../../core/rate-limit.ts';
+import type { RateLimiter } from '../../core/rate-limit.ts';
 import { toldRejection } from './rejection.ts';
 import { openSession, orEnd, auditSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
@@ -111,7 +111,7 @@ function refuse(deps: WebDeps): RequestHandler {
 }
 
 /** `/login/done`, and `/login/:uid…` for OAuth clients. Mount after the browser's own `/login/…` paths. */
-export function clientSignIn(deps: WebDeps, limit: RateLimit): Router {
+export function clientSignIn(deps: WebDeps, limit: RateLimiter): Router {
   const router = Router({ caseSensitive: true, strict: true });
   const browsers = createBrowserSessions(deps);
   router.get('/login/done', (_req, res) => {

@@ -7,12 +7,12 @@
 import type { RequestHandler } from 'express';
 import type { WebDeps } from '../dependencies.ts';
 import { sendTooMany } from '../page/error-page.ts';
-import type { RateLimit } from '../../core/rate-limit.ts';
+import type { RateLimiter } from '../../core/rate-limit.ts';
 import { auditTooMany } from './sign-in.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 /** @param path of the step, for the audit log */
-export function limitSignIns<P>(deps: WebDeps, limit: RateLimit, path = '/login/start'): RequestHandler<P> {
+export function limitSignIns<P>(deps: WebDeps, limit: RateLimiter, path = '/login/start'): RequestHandler<P> {
   return (req, res, next) => {
     const context = contextOf(req);
     const wait = context.shared === true ? 0 : limit.take(context.address);

@@ -151,7 +151,7 @@ test.each(PROVIDER_TYPES)(
       hosts: [],
       redirectUri: 'https://gate.example/callback/corp',
       mapping: mapping.value,
-      now: Date.now,
+      clock: { now: Date.now },
     };
     const groups = { wantsGroups: true, maxGroups: 10 };
     const provider =

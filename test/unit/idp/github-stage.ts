@@ -131,7 +131,7 @@ const providerAt =
       ...(organizations === 'all' ? {} : { organizations }),
       redirectUri: CALLBACK,
       mapping: compiled.value,
-      now: () => stage.now,
+      clock: { now: () => stage.now },
       log: { info: (fields, message) => void stage.logged.push({ ...fields, message }) },
       ...options,
     });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createRefreshRotation, createRotationPace, GRACE_SECONDS } from '../../../src/oauth/refresh-rotation.ts';
+import { createRefreshRotation, createRotationLimit, GRACE_SECONDS } from '../../../src/oauth/refresh-rotation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { ArtefactStore } from '../../../src/store/store.ts';
 
@@ -8,7 +8,7 @@ function stage() {
   let now = Date.UTC(2026, 0, 1);
   const clock = { now: () => now };
   const { artefacts } = createMemoryStore({ clock });
-  const replica = () => createRefreshRotation({ artefacts, now: clock.now, sessionSeconds: 86_400 });
+  const replica = () => createRefreshRotation({ artefacts, clock, sessionSeconds: 86_400 });
   return {
     artefacts,
     rotation: replica(),
@@ -65,15 +65,15 @@ describe('the rotation of refresh tokens', () => {
       consume: (kind, id) => artefacts.consume(kind, id),
       find: (kind, id) => artefacts.find(kind, id),
     };
-    const rotation = createRefreshRotation({ artefacts: ended, now: () => 0, sessionSeconds: 60 });
+    const rotation = createRefreshRotation({ artefacts: ended, clock: { now: () => 0 }, sessionSeconds: 60 });
     expect(await rotation.spend('s', 0)).toBe('over');
   });
 });
 
-describe('the pace of rotations', () => {
+describe('the limit on rotations', () => {
   it('lets a session rotate 120 times within a minute, whatever others do, and again in the next', () => {
     let now = 0;
-    const mayRotate = createRotationPace(() => now);
+    const mayRotate = createRotationLimit({ now: () => now });
     for (let count = 0; count < 120; count += 1) expect(mayRotate('s')).toBe(true);
     expect(mayRotate('s')).toBe(false);
     expect(mayRotate('t')).toBe(true);
@@ -81,7 +81,7 @@ describe('the pace of rotations', () => {
     expect(mayRotate('s')).toBe(true);
     for (let count = 0; count < 120; count += 1) mayRotate('s');
     expect(mayRotate('s')).toBe(false);
-    // A clock that is set back makes no minute an hour.
+    // A clock that is set back does not turn a minute into an hour.
     now -= 3_600_000;
     expect(mayRotate('s')).toBe(true);
   });

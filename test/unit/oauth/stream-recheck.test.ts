@@ -87,12 +87,17 @@ describe('people with open streams', () => {
     return createStreamRecheck({
       guard,
       sessions: store.sessions,
-      recheck: createRecheck({ sessions: store.sessions, providers, workloads: new Set(['ci']), now: () => now }),
+      recheck: createRecheck({
+        sessions: store.sessions,
+        providers,
+        workloads: new Set(['ci']),
+        clock: { now: () => now },
+      }),
       audit: { record: (event) => void audited.push(event) },
       log: { info: () => undefined, error: () => undefined },
       everySeconds: EVERY,
       graceSeconds: GRACE,
-      now: () => now,
+      clock: { now: () => now },
       random: () => 0,
     });
   }

@@ -8,7 +8,7 @@ import { errorWords } from '../../../src/web/page/error-page.ts';
 import { appErrorOf, statusOfCode } from '../../../src/http/error-status.ts';
 import { kubeconfigFor } from '../../../src/web/own-page/kubeconfig.ts';
 import { AdminError, problemOf } from '../../../src/admin/problem.ts';
-import { createRateLimit, createTally } from '../../../src/core/rate-limit.ts';
+import { createRateLimiter, createTally } from '../../../src/core/rate-limit.ts';
 import { bucketOf } from '../../../src/core/http/address.ts';
 import { roleOf } from '../../../src/admin/roles.ts';
 import { plainText } from '../../../src/http/request-context.ts';
@@ -61,7 +61,7 @@ describe('the rate limit', () => {
 
   test('refills with time, up to the limit and no further, and is no worse for a clock set back', () => {
     let now = 0;
-    const limit = createRateLimit(2, { now: () => now });
+    const limit = createRateLimiter(2, { now: () => now });
     expect([limit.take('a'), limit.take('a'), limit.take('a'), limit.take('b')]).toEqual([0, 0, 30, 0]);
     now = 3_600_000;
     expect([limit.take('a'), limit.take('a'), limit.take('a')]).toEqual([0, 0, 30]);

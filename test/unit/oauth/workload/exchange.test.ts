@@ -56,7 +56,7 @@ describe('a workload token at the exchange', () => {
       publicUrl: PUBLIC_URL,
       store: { sessions: store.sessions, artefacts: parts.artefacts },
       guard,
-      now: () => now,
+      clock: { now: () => now },
       clockSkew,
     });
 
