@@ -7,7 +7,7 @@ import { plainJson } from '../cli/terminal/plain-text.ts';
 import { writeStdout } from '../cli/terminal/stdout.ts';
 import type { Config } from '../config/config.ts';
 import { loadAuditPublicKeys, loadSealingKeys } from '../config/keys.ts';
-import { formatFaults, loadConfig } from '../config/load.ts';
+import { formatErrors, loadConfig } from '../config/load.ts';
 import { openStore } from '../server/dependencies.ts';
 import type { Environment } from './server-commands.ts';
 import { createLogger } from '../telemetry/telemetry.ts';
@@ -83,7 +83,7 @@ export async function listAnchors(file: string, env: Environment): Promise<numbe
 
 async function configOf(file: string, env: Environment): Promise<Config> {
   const loaded = await loadConfig({ file, env });
-  if (!loaded.ok) throw new UsageError(formatFaults(loaded.reason));
+  if (!loaded.ok) throw new UsageError(formatErrors(loaded.reason));
   return loaded.value.config;
 }
 

@@ -17,7 +17,7 @@ import { createEntra } from '../idp/vendors/entra.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
 import { OIDC } from '../idp/vendors/vendor.ts';
 import { audiences } from '../oauth/audiences.ts';
-import { readyRules } from '../oauth/workload/rules.ts';
+import { compileRules } from '../oauth/workload/rules.ts';
 import { roleOf, type Role } from '../admin/roles.ts';
 
 /** More than any provider's response that a sign-in would read. */
@@ -112,7 +112,7 @@ function workloadVerdict(config: Config, index: number, claims: Claims): ClaimsV
     const message = 'The token is from another issuer than the one of this rule.';
     return rejected(verdict, { reason: 'issuer_unknown', place: `${base}.issuer`, message });
   }
-  const [ready] = readyRules([rule], config.limits.groups, () => () => Promise.reject(new Error('no key is needed')));
+  const [ready] = compileRules([rule], config.limits.groups, () => () => Promise.reject(new Error('no key is needed')));
   const account = accountOf(rule.name, subject.value);
   const mapped = mapClaims((ready as NonNullable<typeof ready>).mapping, claims, account);
   if (mapped.ok) {

@@ -21,7 +21,7 @@ import type { UnlockOnServer } from '../cli/commands/admin-parser.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
 import type { Config } from '../config/config.ts';
 import { loadSealingKeys } from '../config/keys.ts';
-import { formatFaults, loadConfig, type LoadedConfig } from '../config/load.ts';
+import { formatErrors, loadConfig, type LoadedConfig } from '../config/load.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
 import type { Account } from '../core/identity/identity.ts';
 import { auditKeysOf, openStore } from '../server/dependencies.ts';
@@ -39,7 +39,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 async function load(file: string | undefined, env: Environment): Promise<LoadedConfig | undefined> {
   const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env });
   if (!loaded.ok) {
-    console.error(formatFaults(loaded.reason));
+    console.error(formatErrors(loaded.reason));
     return undefined;
   }
   for (const warning of loaded.value.warnings) console.error(`warning: ${warning}`);

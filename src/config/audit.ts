@@ -1,13 +1,13 @@
 /** What no single setting of the record shows: a policy that would hide something, sinks in each other's way. */
 import { hiddenBeyondQuiet, type AuditRule } from '../core/audit/policy.ts';
-import { isMapping, items, textAt, texts, valueAt, type FaultList } from './document.ts';
+import { isMapping, items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
 
 /** Reads the document itself, so that a fault elsewhere in the section hides none of these. */
-export function checkAudit(root: unknown, faults: FaultList): void {
+export function checkAudit(root: unknown, errors: ValidationErrors): void {
   const audit = valueAt(root, ['audit']);
   items(audit, 'policy').forEach((rule, index) => {
     const hidden = isMapping(rule) && rule['level'] === 'None' ? hiddenBeyondQuiet(ruleOf(rule)) : undefined;
-    if (hidden !== undefined) faults.add(['audit', 'policy', index, hidden.setting], hidden.expected);
+    if (hidden !== undefined) errors.add(['audit', 'policy', index, hidden.setting], hidden.expected);
   });
   const sinks = items(audit, 'sinks');
   sinks.forEach((sink, index) => {
@@ -16,10 +16,10 @@ export function checkAudit(root: unknown, faults: FaultList): void {
       ['keyFile', 'certFile'],
     ] as const) {
       if (textAt(sink, one) === undefined || textAt(sink, other) !== undefined) continue;
-      faults.add(['audit', 'sinks', index, other], `the path of a file, because ${one} is set`);
+      errors.add(['audit', 'sinks', index, other], `the path of a file, because ${one} is set`);
     }
     if (valueAt(sink, ['spoolMaxMb']) !== undefined && textAt(sink, 'spoolDir') === undefined) {
-      faults.add(['audit', 'sinks', index, 'spoolDir'], 'the path of a directory, because spoolMaxMb is set');
+      errors.add(['audit', 'sinks', index, 'spoolDir'], 'the path of a directory, because spoolMaxMb is set');
     }
   });
   // Two that wrote one file would each take the other's rotation for a stranger's, and every line would be there twice.
@@ -33,7 +33,7 @@ export function checkAudit(root: unknown, faults: FaultList): void {
       const first = places.findIndex((place) => place.path === path);
       if (first === at) return;
       const taken = `a place of its own: audit.sinks[${places[first]?.index}] has this one`;
-      faults.add(['audit', 'sinks', index, setting], taken);
+      errors.add(['audit', 'sinks', index, setting], taken);
     });
   }
 }

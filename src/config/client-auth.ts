@@ -3,8 +3,8 @@
  * hold what it takes.
  */
 import { readFile } from 'node:fs/promises';
-import { assertTlsPair, certifiedSigningKey, clientSigningKey, WANTED_KEY, WANTED_PAIR } from './client-key.ts';
-import { isMapping, items, textAt, type FaultList, type Path } from './document.ts';
+import { assertTlsPair, certifiedSigningKey, clientSigningKey, EXPECTED_KEY, EXPECTED_PAIR } from './client-key.ts';
+import { isMapping, items, textAt, type ValidationErrors, type Path } from './document.ts';
 
 export const CLIENT_AUTH_METHODS = ['basic', 'post', 'private_key_jwt', 'tls_client_auth', 'none'] as const;
 
@@ -32,11 +32,11 @@ const METHODS: Record<ClientAuthMethod, Files> = {
 };
 
 /** Reads the document itself, so that a fault elsewhere in a provider hides none of these. */
-export function checkClientAuth(provider: unknown, base: Path, faults: FaultList): void {
+export function checkClientAuth(provider: unknown, base: Path, errors: ValidationErrors): void {
   if (!isMapping(provider)) return;
   const method = methodOf(provider);
   if (provider['type'] === 'github' && provider['clientAuth'] !== undefined && method !== 'post') {
-    faults.add(
+    errors.add(
       [...base, 'clientAuth'],
       'post, or nothing: GitHub takes the client secret in the form and knows no other way',
     );
@@ -47,12 +47,12 @@ export function checkClientAuth(provider: unknown, base: Path, faults: FaultList
   const { needs, may } = method === undefined ? UNCHOSEN : METHODS[method];
   for (const key of FILES) {
     const isSet = provider[key] !== undefined;
-    if (needs.includes(key) && !isSet) faults.add([...base, key], `a value, because clientAuth is ${method}`);
+    if (needs.includes(key) && !isSet) errors.add([...base, key], `a value, because clientAuth is ${method}`);
     // Threat: a secret beside a key would be one that nobody uses, renews or misses, and that still opens the client where it leaks.
-    if (isSet && !needs.includes(key) && !may.includes(key)) faults.add([...base, key], withoutUse(key, method));
+    if (isSet && !needs.includes(key) && !may.includes(key)) errors.add([...base, key], withoutUse(key, method));
   }
   if (method === 'tls_client_auth' && textAt(provider, 'issuer')?.startsWith('http:') === true) {
-    faults.add(
+    errors.add(
       [...base, 'issuer'],
       'an https URL, because clientAuth is tls_client_auth: a certificate is shown in TLS alone',
     );
@@ -77,7 +77,7 @@ const methodOf = (provider: unknown): ClientAuthMethod | undefined =>
 export async function checkClientKeys(
   root: unknown,
   locate: (file: string) => string,
-  faults: FaultList,
+  errors: ValidationErrors,
 ): Promise<void> {
   for (const [index, provider] of items(root, 'providers').entries()) {
     const method = methodOf(provider);
@@ -90,9 +90,9 @@ export async function checkClientKeys(
     if (key === undefined) continue;
     const base: Path = ['providers', index];
     if (method === 'private_key_jwt' && isRefused(() => clientSigningKey(key))) {
-      faults.add([...base, 'clientKeyFile'], WANTED_KEY);
+      errors.add([...base, 'clientKeyFile'], EXPECTED_KEY);
     } else if (cert !== undefined && isRefused(() => PAIRS[method ?? '']?.({ cert, key }))) {
-      faults.add([...base, 'clientCertFile'], WANTED_PAIR);
+      errors.add([...base, 'clientCertFile'], EXPECTED_PAIR);
     }
   }
 }

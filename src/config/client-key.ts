@@ -2,12 +2,12 @@
 import { createPrivateKey, X509Certificate, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 
-export const WANTED_KEY =
+export const EXPECTED_KEY =
   'a private key in PEM without a passphrase, or as a JWK: EC on P-256, Ed25519, or RSA of 2048 bits or more';
-export const WANTED_PAIR = 'a certificate in PEM, and in clientKeyFile the private key that belongs to it';
+export const EXPECTED_PAIR = 'a certificate in PEM, and in clientKeyFile the private key that belongs to it';
 
 /** RFC 7518 §3.3. */
-const LEAST_RSA_BITS = 2048;
+const MIN_RSA_BITS = 2048;
 
 /**
  * @param text PEM, or one private JWK (RFC 7517)
@@ -18,7 +18,7 @@ export function clientSigningKey(text: string): ClientKey {
   const key = privateKeyIn(jwk ?? text);
   const algs = algsOf(key);
   const said = algs?.find((alg) => alg === jwk?.['alg']);
-  if (algs === undefined || (jwk?.['alg'] !== undefined && said === undefined)) throw new Error(WANTED_KEY);
+  if (algs === undefined || (jwk?.['alg'] !== undefined && said === undefined)) throw new Error(EXPECTED_KEY);
   const kid = jwk?.['kid'];
   return { key, algs: said === undefined ? algs : [said], ...(typeof kid === 'string' ? { kid } : {}) };
 }
@@ -30,7 +30,7 @@ export function clientSigningKey(text: string): ClientKey {
 export function certifiedSigningKey({ cert, key: text }: { readonly cert: string; readonly key: string }): ClientKey {
   const signs = clientSigningKey(text);
   const certificate = certificateIn(cert);
-  if (!certificate.checkPrivateKey(signs.key)) throw new Error(WANTED_PAIR);
+  if (!certificate.checkPrivateKey(signs.key)) throw new Error(EXPECTED_PAIR);
   const thumbprint = Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
   // Entra, who finds the key by its certificate, wants PS256 where it is an RSA one.
   const algs: ClientKey['algs'] =
@@ -46,7 +46,7 @@ export function assertTlsPair({ cert, key }: { readonly cert: string; readonly k
   try {
     createSecureContext({ cert, key });
   } catch {
-    throw new Error(WANTED_PAIR);
+    throw new Error(EXPECTED_PAIR);
   }
 }
 
@@ -54,7 +54,7 @@ function certificateIn(pem: string): X509Certificate {
   try {
     return new X509Certificate(pem);
   } catch {
-    throw new Error(WANTED_PAIR);
+    throw new Error(EXPECTED_PAIR);
   }
 }
 
@@ -63,7 +63,7 @@ function privateKeyIn(source: string | JsonWebKey): KeyObject {
     return typeof source === 'string' ? createPrivateKey(source) : createPrivateKey({ key: source, format: 'jwk' });
   } catch {
     // Without the cause: it may quote what it could not read.
-    throw new Error(WANTED_KEY);
+    throw new Error(EXPECTED_KEY);
   }
 }
 
@@ -72,7 +72,7 @@ function jwkIn(text: string): JsonWebKey | undefined {
   try {
     return JSON.parse(text) as JsonWebKey;
   } catch {
-    throw new Error(WANTED_KEY);
+    throw new Error(EXPECTED_KEY);
   }
 }
 
@@ -80,7 +80,7 @@ function algsOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyO
   if (type === 'ec') return details?.namedCurve === 'prime256v1' ? ['ES256'] : undefined;
   if (type === 'ed25519') return ['EdDSA'];
   // RS256 first: OpenID Connect has every provider know it.
-  return type === 'rsa' && (details?.modulusLength ?? 0) >= LEAST_RSA_BITS ? ['RS256', 'PS256'] : undefined;
+  return type === 'rsa' && (details?.modulusLength ?? 0) >= MIN_RSA_BITS ? ['RS256', 'PS256'] : undefined;
 }
 
 /** What signs client assertions at a provider (`private_key_jwt`), read from `providers[].clientKeyFile`. */

@@ -1,7 +1,7 @@
 /**
  * A configuration before it is judged: plain data, and how to name a place in it to people.
  */
-import type { ConfigFault } from './validation-errors.ts';
+import type { ValidationError } from './validation-errors.ts';
 import { shown } from './validation-errors.ts';
 
 export type Path = readonly (string | number)[];
@@ -15,8 +15,8 @@ export interface SourceDocument {
 }
 
 /** Collects faults; two about one place of one author's making are one. */
-export class FaultList {
-  readonly #faults = new Map<string, ConfigFault>();
+export class ValidationErrors {
+  readonly #errors = new Map<string, ValidationError>();
   readonly #document: SourceDocument;
 
   constructor(document: SourceDocument) {
@@ -26,13 +26,13 @@ export class FaultList {
   /** @param show whether what stands there may be shown as far as `shown` allows */
   add(path: Path, expected: string, { show = true } = {}): void {
     const place = this.#document.place(path);
-    if (this.#faults.has(place.path)) return;
+    if (this.#errors.has(place.path)) return;
     const got = show ? shown(valueAt(this.#document.root, path), path.join('.')) : undefined;
-    this.#faults.set(place.path, { ...place, expected, ...(got === undefined ? {} : { got }) });
+    this.#errors.set(place.path, { ...place, expected, ...(got === undefined ? {} : { got }) });
   }
 
-  get all(): readonly ConfigFault[] {
-    return [...this.#faults.values()];
+  get all(): readonly ValidationError[] {
+    return [...this.#errors.values()];
   }
 }
 

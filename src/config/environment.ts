@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Path, SourceDocument } from './document.ts';
-import { nearest, pathText, type ConfigFault } from './validation-errors.ts';
+import { nearest, pathText, type ValidationError } from './validation-errors.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -46,7 +46,7 @@ export const setVariables = (env: Environment): readonly string[] =>
  * Variables that are nearly ours. Others under `PORTCULLIS_` are left alone: Kubernetes sets `PORTCULLIS_SERVICE_HOST` and the like
  * in every pod beside a Service of that name.
  */
-export function misspelt(env: Environment): readonly ConfigFault[] {
+export function misspelt(env: Environment): readonly ValidationError[] {
   const known = [...ENVIRONMENT_VARIABLES, FILE_VARIABLE];
   return Object.keys(env)
     .filter((name) => name.startsWith('PORTCULLIS_') && !known.includes(name))

@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-const LOOK_EVERY_MS = 1000;
+const POLL_INTERVAL_MS = 1000;
 
 export interface FollowedFiles {
   readonly paths: readonly string[];
@@ -14,7 +14,7 @@ export interface FollowedFiles {
    */
   readonly apply: (contents: readonly string[]) => void;
   /** Once for each state of the files that is no good. */
-  readonly onFault: (error: Error) => void;
+  readonly onError: (error: Error) => void;
 }
 
 /**
@@ -22,9 +22,9 @@ export interface FollowedFiles {
  * @param everyMs milliseconds between two looks
  * @returns ends it
  */
-export function followFiles({ paths, apply, onFault }: FollowedFiles, everyMs = LOOK_EVERY_MS): () => void {
+export function followFiles({ paths, apply, onError }: FollowedFiles, everyMs = POLL_INTERVAL_MS): () => void {
   let seen = marksOf(paths);
-  const look = (): void => {
+  const poll = (): void => {
     // The marks are taken first: a change between the two is seen at the next look.
     const marks = marksOf(paths);
     if (marks === seen) return;
@@ -32,10 +32,10 @@ export function followFiles({ paths, apply, onFault }: FollowedFiles, everyMs = 
     try {
       apply(paths.map((path) => readFileSync(path, 'utf8')));
     } catch (error) {
-      onFault(error instanceof Error ? error : new Error('the files cannot be used', { cause: error }));
+      onError(error instanceof Error ? error : new Error('the files cannot be used', { cause: error }));
     }
   };
-  const timer = setInterval(look, everyMs);
+  const timer = setInterval(poll, everyMs);
   timer.unref();
   return () => clearInterval(timer);
 }
@@ -45,7 +45,7 @@ export interface FollowedDirectory {
   /** Reads what is there, and throws where it is no good: then what was in use stays in use. */
   readonly apply: () => Promise<void>;
   /** Once for each state of the directory that is no good. */
-  readonly onFault: (error: Error) => void;
+  readonly onError: (error: Error) => void;
 }
 
 /**
@@ -53,26 +53,29 @@ export interface FollowedDirectory {
  * @param everyMs milliseconds between two looks
  * @returns ends it
  */
-export function followDirectory({ directory, apply, onFault }: FollowedDirectory, everyMs = LOOK_EVERY_MS): () => void {
+export function followDirectory(
+  { directory, apply, onError }: FollowedDirectory,
+  everyMs = POLL_INTERVAL_MS,
+): () => void {
   let seen = marksIn(directory);
-  let looking = false;
-  const look = async (): Promise<void> => {
+  let polling = false;
+  const poll = async (): Promise<void> => {
     const marks = marksIn(directory);
-    if (looking || marks === seen) return;
-    looking = true;
+    if (polling || marks === seen) return;
+    polling = true;
     seen = marks;
     try {
       await apply();
     } catch (error) {
       // It changed while it was read: what was found is half of each, and the next look sees the whole.
       if (marksIn(directory) === marks) {
-        onFault(error instanceof Error ? error : new Error('the directory cannot be used', { cause: error }));
+        onError(error instanceof Error ? error : new Error('the directory cannot be used', { cause: error }));
       }
     } finally {
-      looking = false;
+      polling = false;
     }
   };
-  const timer = setInterval(() => void look(), everyMs);
+  const timer = setInterval(() => void poll(), everyMs);
   timer.unref();
   return () => clearInterval(timer);
 }

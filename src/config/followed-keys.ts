@@ -18,7 +18,7 @@ export interface FollowKeysOptions {
   readonly clock: Clock;
   readonly onChange: (kind: KeyKind, kids: readonly string[]) => void;
   /** A new set is no good; the old one stays. Once for each state of the directory. */
-  readonly onFault: (kind: KeyKind, error: Error) => void;
+  readonly onError: (kind: KeyKind, error: Error) => void;
   /** After a fault the directory holds again what was in use all the time. */
   readonly onRestored?: (kind: KeyKind) => void;
   /** Milliseconds between two looks. Default: a second. */
@@ -94,7 +94,7 @@ interface KindOfKeys<V> {
 
 async function follow<V>(
   { kind, directory, read, viewOf }: KindOfKeys<V>,
-  { keptSeconds, clock, onChange, onFault, onRestored, everyMs }: FollowKeysOptions,
+  { keptSeconds, clock, onChange, onError, onRestored, everyMs }: FollowKeysOptions,
 ): Promise<{ readonly view: () => V; readonly stop: () => void }> {
   const ring = new KeyRing(viewOf, keptSeconds, () => Math.floor(clock.now() / 1000));
   let refused = false;
@@ -104,12 +104,12 @@ async function follow<V>(
     else if (refused) onRestored?.(kind);
     refused = false;
   };
-  const refuse = (error: Error): void => {
+  const reject = (error: Error): void => {
     refused = true;
-    onFault(kind, error);
+    onError(kind, error);
   };
   // Followed before it is read for the first time, so that no change falls between the two.
-  const stop = followDirectory({ directory, apply: take, onFault: refuse }, everyMs);
+  const stop = followDirectory({ directory, apply: take, onError: reject }, everyMs);
   try {
     await take();
   } catch (error) {

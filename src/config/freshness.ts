@@ -1,14 +1,14 @@
 /**
  * Whether everybody who can be an admin can also prove when they signed in (`admin.freshness`).
  */
-import { items, textAt, texts, valueAt, type FaultList } from './document.ts';
+import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
 import { defaultGroups, PROVIDER_TYPES, provesFreshness } from './provider-types.ts';
 
 /**
  * Admins from a provider that says nothing of when they signed in would be refused every change, and hear of it on the night on which it
  * matters; so it is a fault at the start. Reads the document itself, so that a fault elsewhere hides none of these.
  */
-export function checkFreshness(root: unknown, faults: FaultList): void {
+export function checkFreshness(root: unknown, errors: ValidationErrors): void {
   if (textAt(root, 'admin', 'freshness') === 'off') return;
   const silent = items(root, 'providers').flatMap((provider) => {
     const named = textAt(provider, 'type') ?? 'oidc';
@@ -26,7 +26,7 @@ export function checkFreshness(root: unknown, faults: FaultList): void {
     if (provider === undefined) return;
     const { name, because, prefix } = provider;
     const by = prefix === '' ? `${JSON.stringify(group)}, since its groupsPrefix is empty` : JSON.stringify(group);
-    faults.add(
+    errors.add(
       ['admin', 'groups', index],
       `a group of another provider, or admin.freshness: off, because ${name} can make somebody an admin by ${by}, and ${because}`,
     );

@@ -1,6 +1,6 @@
 /** What only a provider of type github has. */
 import * as z from 'zod';
-import { textAt, type FaultList, type Path } from './document.ts';
+import { textAt, type ValidationErrors, type Path } from './document.ts';
 
 export const GITHUB = 'github.com';
 
@@ -8,7 +8,7 @@ export const GITHUB = 'github.com';
 export const GITHUB_GROUPS = 'claims.teams.map(t, t.organization + "/" + t.slug)';
 
 const LOGIN = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,99})$/;
-const WANTED = 'a list of at least one organisation, each by its login or its id (a number), or "*"';
+const EXPECTED = 'a list of at least one organisation, each by its login or its id (a number), or "*"';
 
 export const githubOrganizations = z.union(
   [
@@ -18,7 +18,7 @@ export const githubOrganizations = z.union(
       .min(1)
       .max(100),
   ],
-  { error: WANTED },
+  { error: EXPECTED },
 );
 
 export const githubHost = z
@@ -31,13 +31,13 @@ export const githubHost = z
 const FOREIGN = ['scopes', 'hosts', 'emailVerified', 'clientKeyFile', 'clientCertFile'];
 
 /** Reads the document itself, so that a fault elsewhere in a provider hides none of these. */
-export function checkGithub(provider: Readonly<Record<string, unknown>>, base: Path, faults: FaultList): void {
+export function checkGithub(provider: Readonly<Record<string, unknown>>, base: Path, errors: ValidationErrors): void {
   // Threat: github.com has an account for anybody in the world who wants one.
   if (provider['organizations'] === undefined && (textAt(provider, 'host') ?? GITHUB) === GITHUB) {
-    const words = `the organisations whose members may sign in, or "*" (anybody on ${GITHUB}, said in so many words)`;
-    faults.add([...base, 'organizations'], words);
+    const message = `the organisations whose members may sign in, or "*" (anybody on ${GITHUB}, said in so many words)`;
+    errors.add([...base, 'organizations'], message);
   }
   for (const key of FOREIGN) {
-    if (provider[key] !== undefined) faults.add([...base, key], 'nothing: type github has no use for it');
+    if (provider[key] !== undefined) errors.add([...base, key], 'nothing: type github has no use for it');
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { JWK } from 'jose';
 import { AppError } from '../core/errors.ts';
 import { no, ok, type Result } from '../core/result.ts';
-import { formatFaults, type ConfigFault } from './validation-errors.ts';
+import { formatErrors, type ValidationError } from './validation-errors.ts';
 
 export interface Key {
   readonly kid: string;
@@ -28,17 +28,17 @@ export const isKeyFileName = (name: string): boolean => name.endsWith('.json') &
  * @throws AppError `internal` (`keys_unusable`) that names every file that holds none of this kind, and quotes no file
  */
 export async function readKeyFiles(directory: string, kind: KeyKind): Promise<readonly Key[]> {
-  const faults: ConfigFault[] = [];
+  const errors: ValidationError[] = [];
   const files: KeyFile[] = [];
   for (const name of await keyFileNames(directory)) {
     const file = join(directory, name);
     const read = parseKey(await readFile(file, 'utf8').catch(() => ''), kind);
     const twin = read.ok ? files.find(({ kid }) => kid === read.value.kid) : undefined;
-    if (!read.ok) faults.push({ path: file, expected: read.reason });
-    else if (twin !== undefined) faults.push({ path: file, expected: `a kid of its own: ${twin.file} has this one` });
+    if (!read.ok) errors.push({ path: file, expected: read.reason });
+    else if (twin !== undefined) errors.push({ path: file, expected: `a kid of its own: ${twin.file} has this one` });
     else files.push({ ...read.value, file });
   }
-  if (faults.length > 0) throw unusable(faults);
+  if (errors.length > 0) throw unusable(errors);
   return files;
 }
 
@@ -53,8 +53,8 @@ async function keyFileNames(directory: string): Promise<readonly string[]> {
   ]);
 }
 
-export const unusable = (faults: readonly ConfigFault[], cause?: unknown): AppError =>
-  new AppError('internal', formatFaults(faults), { reason: 'keys_unusable', cause });
+export const unusable = (errors: readonly ValidationError[], cause?: unknown): AppError =>
+  new AppError('internal', formatErrors(errors), { reason: 'keys_unusable', cause });
 
 /** @returns the key, or what was expected; the reason never quotes the text */
 export function parseKey(text: string, kind: KeyKind): Result<Key, string> {
@@ -69,33 +69,33 @@ export function parseKey(text: string, kind: KeyKind): Result<Key, string> {
   if (typeof kid !== 'string' || kid === '') return no('a JWK with kid');
   if (typeof iat !== 'number' || !Number.isSafeInteger(iat))
     return no('a JWK with iat, the epoch second at which it was made');
-  const problem = PROBLEM_OF[kind](jwk);
-  return problem === undefined ? ok({ kid, issuedAt: iat, jwk }) : no(problem);
+  const error = ERROR_OF[kind](jwk);
+  return error === undefined ? ok({ kid, issuedAt: iat, jwk }) : no(error);
 }
 
 export const isJwk = (value: unknown): value is JWK & { readonly iat?: unknown } =>
   typeof value === 'object' && value !== null && 'kty' in value && typeof value.kty === 'string';
 
-const PROBLEM_OF: Record<KeyKind, (jwk: JWK) => string | undefined> = {
-  signing: signingProblem,
-  sealing: sealingProblem,
+const ERROR_OF: Record<KeyKind, (jwk: JWK) => string | undefined> = {
+  signing: signingKeyError,
+  sealing: sealingKeyError,
   audit: (jwk) => {
-    if (jwk.d !== undefined) return signingProblem(jwk);
+    if (jwk.d !== undefined) return signingKeyError(jwk);
     return isPublicKey(jwk) ? undefined : 'an EC key on P-256 for ES256';
   },
 };
 
-function signingProblem(jwk: JWK): string | undefined {
-  const wanted = 'an EC private key on P-256 for ES256';
+function signingKeyError(jwk: JWK): string | undefined {
+  const expected = 'an EC private key on P-256 for ES256';
   if (jwk.kty !== 'EC' || jwk.crv !== 'P-256' || (jwk.alg ?? 'ES256') !== 'ES256' || (jwk.use ?? 'sig') !== 'sig')
-    return wanted;
+    return expected;
   try {
     const probe = Buffer.from('probe');
     const signature = sign('sha256', probe, createPrivateKey({ key: { ...jwk }, format: 'jwk' }));
     const matches = verify('sha256', probe, createPublicKey({ key: { ...publicPart(jwk) }, format: 'jwk' }), signature);
-    return matches ? undefined : `${wanted} whose public part is its own`;
+    return matches ? undefined : `${expected} whose public part is its own`;
   } catch {
-    return wanted;
+    return expected;
   }
 }
 
@@ -108,10 +108,10 @@ export function isPublicKey(jwk: JWK): boolean {
   }
 }
 
-function sealingProblem(jwk: JWK): string | undefined {
-  const wanted = 'a symmetric key (kty oct) of 256 bits';
-  if (jwk.kty !== 'oct' || typeof jwk.k !== 'string') return wanted;
-  return /^[A-Za-z0-9_-]{43}$/.test(jwk.k) ? undefined : wanted;
+function sealingKeyError(jwk: JWK): string | undefined {
+  const expected = 'a symmetric key (kty oct) of 256 bits';
+  if (jwk.kty !== 'oct' || typeof jwk.k !== 'string') return expected;
+  return /^[A-Za-z0-9_-]{43}$/.test(jwk.k) ? undefined : expected;
 }
 
 /** Only the members that are needed: a file may hold more than it should. */

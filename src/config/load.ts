@@ -6,16 +6,16 @@ import { no, ok, type Result } from '../core/result.ts';
 import { assemble, completeSections } from './assemble.ts';
 import { checkClientKeys } from './client-auth.ts';
 import type { Config } from './config.ts';
-import { FaultList, type SourceDocument } from './document.ts';
+import { ValidationErrors, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
-import type { ConfigFault } from './validation-errors.ts';
+import type { ValidationError } from './validation-errors.ts';
 import { checkNamedFiles } from './named-files.ts';
 import { parseSections } from './sections.ts';
 import { checkSemantics } from './semantics.ts';
 import { warningsOf } from './warnings.ts';
 import { readYamlFile } from './yaml-file.ts';
 
-export { formatFaults, type ConfigFault } from './validation-errors.ts';
+export { formatErrors, type ValidationError } from './validation-errors.ts';
 
 export interface LoadedConfig {
   readonly config: Config;
@@ -32,25 +32,25 @@ export interface LoadOptions {
 }
 
 /** @returns the configuration, frozen, or every fault that it has */
-export async function loadConfig(options: LoadOptions): Promise<Result<LoadedConfig, readonly ConfigFault[]>> {
+export async function loadConfig(options: LoadOptions): Promise<Result<LoadedConfig, readonly ValidationError[]>> {
   const source = await sourceOf(options);
   if (!source.ok) return source;
   const document = source.value;
-  const faults = new FaultList(document);
+  const errors = new ValidationErrors(document);
   const locate = (file: string): string => resolve(document.baseDirectory, file);
 
-  const sections = parseSections(document, faults);
-  checkSemantics(document.root, sections, faults);
-  await checkNamedFiles(document.root, locate, faults);
-  await checkClientKeys(document.root, locate, faults);
+  const sections = parseSections(document, errors);
+  checkSemantics(document.root, sections, errors);
+  await checkNamedFiles(document.root, locate, errors);
+  await checkClientKeys(document.root, locate, errors);
 
   const complete = completeSections(sections);
-  if (faults.all.length > 0 || complete === undefined) return no(faults.all);
+  if (errors.all.length > 0 || complete === undefined) return no(errors.all);
   const config = assemble(complete, locate);
   return ok({ config, warnings: warningsOf(config) });
 }
 
-async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, readonly ConfigFault[]>> {
+async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, readonly ValidationError[]>> {
   const { env, workingDirectory = '.' } = options;
   const set = setVariables(env);
   const named = env[FILE_VARIABLE] === '' ? undefined : env[FILE_VARIABLE];
@@ -61,7 +61,7 @@ async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, re
     return set.length === 0 ? no([NOTHING]) : ok(environmentDocument(env, resolve(workingDirectory)));
   }
   // A variable that overrode the file, or a file that overrode a variable, would be found out at the worst moment.
-  const clashes: ConfigFault[] = set.map((path) => ({ path, expected: `not to be set, because ${file} is used` }));
+  const clashes: ValidationError[] = set.map((path) => ({ path, expected: `not to be set, because ${file} is used` }));
   if (options.file !== undefined && named !== undefined && resolve(named) !== resolve(options.file)) {
     clashes.push({ path: FILE_VARIABLE, expected: `not to be set, because --config names ${options.file}` });
   }
@@ -70,7 +70,7 @@ async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, re
   return no([...clashes, ...slips, ...(document.ok ? [] : document.reason)]);
 }
 
-const NOTHING: ConfigFault = {
+const NOTHING: ValidationError = {
   path: '',
   expected: `a configuration: --config FILE, ${FILE_VARIABLE}, or PORTCULLIS_PUBLIC_URL and what .env.example names beside it`,
 };

@@ -4,7 +4,7 @@
 import { constants, existsSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { valueAt, type FaultList, type Path } from './document.ts';
+import { valueAt, type ValidationErrors, type Path } from './document.ts';
 import { readSecretFile } from './files.ts';
 
 type Kind = 'file' | 'secret' | 'directory' | 'written' | 'made';
@@ -49,13 +49,13 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
 export async function checkNamedFiles(
   root: unknown,
   locate: (file: string) => string,
-  faults: FaultList,
+  errors: ValidationErrors,
 ): Promise<void> {
   for (const [kind, setting] of SETTINGS) {
     for (const path of expand(root, setting)) {
       const file = valueAt(root, path);
-      const problem = typeof file === 'string' && file !== '' ? await problemOf(locate(file), kind) : undefined;
-      if (problem !== undefined) faults.add(path, problem);
+      const error = typeof file === 'string' && file !== '' ? await problemOf(locate(file), kind) : undefined;
+      if (error !== undefined) errors.add(path, error);
     }
   }
 }
@@ -75,13 +75,13 @@ async function problemOf(file: string, kind: Kind): Promise<string | undefined> 
     else if (kind === 'made') await access(existsSync(file) ? file : dirname(file), constants.W_OK | constants.X_OK);
     else await access(file, kind === 'directory' ? constants.R_OK | constants.X_OK : constants.R_OK);
     if (kind === 'written' || kind === 'made') return undefined;
-    return (await stat(file)).isDirectory() === (kind === 'directory') ? undefined : WANTED[kind];
+    return (await stat(file)).isDirectory() === (kind === 'directory') ? undefined : EXPECTED[kind];
   } catch (error) {
-    return `${WANTED[kind]} (${error instanceof Error && 'code' in error ? String(error.code) : 'empty, or larger than 64 KiB'})`;
+    return `${EXPECTED[kind]} (${error instanceof Error && 'code' in error ? String(error.code) : 'empty, or larger than 64 KiB'})`;
   }
 }
 
-const WANTED: Record<Kind, string> = {
+const EXPECTED: Record<Kind, string> = {
   file: 'a file that can be read',
   secret: 'a file that can be read and holds the secret',
   directory: 'a directory that can be read',

@@ -3,7 +3,7 @@
  * and which settings belong to it alone.
  */
 import { checkGithub, GITHUB, GITHUB_GROUPS } from './github.ts';
-import { isMapping, items, textAt, valueAt, type FaultList, type Path } from './document.ts';
+import { isMapping, items, textAt, valueAt, type ValidationErrors, type Path } from './document.ts';
 
 export const PROVIDER_TYPES = ['oidc', 'google', 'entra', 'okta', 'keycloak', 'github'] as const;
 
@@ -59,9 +59,10 @@ const PAIRS: readonly (readonly [string, string])[] = [
 ];
 
 /** Those that say when somebody has signed out there (OpenID Connect Back-Channel Logout). Of the others nothing of the kind is taken. */
-const TELLING: ReadonlySet<ProviderType> = new Set(['oidc', 'okta', 'keycloak']);
+const LOGOUT_TOKEN_TYPES: ReadonlySet<ProviderType> = new Set(['oidc', 'okta', 'keycloak']);
 
-export const defaultLogout = (type: ProviderType): 'session' | 'off' => (TELLING.has(type) ? 'session' : 'off');
+export const defaultLogout = (type: ProviderType): 'session' | 'off' =>
+  LOGOUT_TOKEN_TYPES.has(type) ? 'session' : 'off';
 
 export const FRESHNESS_SETTINGS = ['auto', 'login', 'max_age', 'none'] as const;
 
@@ -89,7 +90,7 @@ export function defaultGroups(provider: {
 }
 
 /** Reads the document itself, so that a fault elsewhere in a provider hides none of these. */
-export function checkProviderType(provider: unknown, base: Path, faults: FaultList): void {
+export function checkProviderType(provider: unknown, base: Path, errors: ValidationErrors): void {
   if (!isMapping(provider)) return;
   const named = provider['type'] ?? 'oidc';
   const type = PROVIDER_TYPES.find((known) => known === named);
@@ -97,32 +98,32 @@ export function checkProviderType(provider: unknown, base: Path, faults: FaultLi
   const traits = TYPES[type];
   const issuer = valueAt(provider, ['issuer']);
   if (traits.issuer === undefined && issuer === undefined) {
-    faults.add([...base, 'issuer'], 'the issuer’s https URL, exactly as its discovery document says it');
+    errors.add([...base, 'issuer'], 'the issuer’s https URL, exactly as its discovery document says it');
   }
   // Threat: an issuer of one's own choosing under a vendor's name would make that vendor's checks worthless.
   if (traits.issuer !== undefined && issuer !== undefined) {
-    faults.add([...base, 'issuer'], `nothing: type ${type} has its own`);
+    errors.add([...base, 'issuer'], `nothing: type ${type} has its own`);
   }
   if (traits.issuer !== undefined && items(provider, 'hosts').length > 0) {
-    faults.add([...base, 'hosts'], `nothing: the hosts of type ${type} are fixed`);
+    errors.add([...base, 'hosts'], `nothing: the hosts of type ${type} are fixed`);
   }
   for (const key of traits.needed) {
-    if (provider[key] === undefined) faults.add([...base, key], `a value, because type is ${type}`);
+    if (provider[key] === undefined) errors.add([...base, key], `a value, because type is ${type}`);
   }
   for (const other of PROVIDER_TYPES) {
     const foreign = TYPES[other].own.filter((key) => !traits.own.includes(key) && provider[key] !== undefined);
-    for (const key of foreign) faults.add([...base, key], `nothing: it is for type ${other}, and this one is ${type}`);
+    for (const key of foreign) errors.add([...base, key], `nothing: it is for type ${other}, and this one is ${type}`);
   }
-  if (!TELLING.has(type) && (provider['backchannelLogout'] ?? 'off') !== 'off') {
-    faults.add([...base, 'backchannelLogout'], `off, because type ${type} does not say when somebody signs out there`);
+  if (!LOGOUT_TOKEN_TYPES.has(type) && (provider['backchannelLogout'] ?? 'off') !== 'off') {
+    errors.add([...base, 'backchannelLogout'], `off, because type ${type} does not say when somebody signs out there`);
   }
   if (!traits.provesFreshness && (provider['freshness'] ?? 'none') !== 'none') {
-    faults.add([...base, 'freshness'], `none, or nothing: type ${type} does not say when a user signed in`);
+    errors.add([...base, 'freshness'], `none, or nothing: type ${type} does not say when a user signed in`);
   }
-  if (type === 'github') checkGithub(provider, base, faults);
+  if (type === 'github') checkGithub(provider, base, errors);
   for (const [key, partner] of PAIRS) {
     if (provider[key] !== undefined && provider[partner] === undefined && traits.own.includes(partner)) {
-      faults.add([...base, partner], `a value, because ${key} is set`);
+      errors.add([...base, partner], `a value, because ${key} is set`);
     }
   }
 }

@@ -6,7 +6,7 @@
  */
 import * as z from 'zod';
 import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
-import { isMapping, items, textAt, valueAt, type FaultList } from './document.ts';
+import { isMapping, items, textAt, valueAt, type ValidationErrors } from './document.ts';
 import { label, text } from './values.ts';
 
 /**
@@ -46,7 +46,7 @@ export const publicClientShape = {
 } as const;
 
 /** Reads the document itself, so that a fault elsewhere in a client hides none of these. */
-export function checkPublicClients(root: unknown, faults: FaultList): void {
+export function checkPublicClients(root: unknown, errors: ValidationErrors): void {
   const clusters = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
   const clients = items(valueAt(root, ['sessions']), 'publicClients');
   const ids = clients.map((client) => textAt(client, 'id'));
@@ -55,11 +55,11 @@ export function checkPublicClients(root: unknown, faults: FaultList): void {
     const base = ['sessions', 'publicClients', index];
     const id = ids[index];
     if (id !== undefined && ids.indexOf(id) < index) {
-      faults.add([...base, 'id'], `an id of its own: sessions.publicClients[${ids.indexOf(id)}] has this one`);
+      errors.add([...base, 'id'], `an id of its own: sessions.publicClients[${ids.indexOf(id)}] has this one`);
     }
     const cluster = textAt(client, 'cluster');
     if (cluster !== undefined && !clusters.includes(cluster)) {
-      faults.add([...base, 'cluster'], 'the name of one of the clusters');
+      errors.add([...base, 'cluster'], 'the name of one of the clusters');
     }
   });
 }

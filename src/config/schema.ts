@@ -32,13 +32,13 @@ function section<T extends z.core.$ZodLooseShape>(shape: T) {
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => explainUnknown(key, known)).join('\n')
+        ? issue.keys.map((key) => unknownSettingMessage(key, known)).join('\n')
         : `a mapping with ${known.join(', ')}`,
   });
 }
 
 /** One line for an unknown key. */
-export function explainUnknown(key: string, known: readonly string[]): string {
+export function unknownSettingMessage(key: string, known: readonly string[]): string {
   const guess = nearest(key, known);
   return guess === undefined
     ? `no such setting; there are ${known.join(', ')}`

@@ -2,29 +2,29 @@
  * From a document to its sections, each parsed by itself: `undefined` where a section has a fault, which is on the list then.
  */
 import type * as z from 'zod';
-import type { FaultList, Path, SourceDocument } from './document.ts';
+import type { ValidationErrors, Path, SourceDocument } from './document.ts';
 import * as schema from './schema.ts';
 import { origin } from './values.ts';
 
 export type Sections = ReturnType<typeof parseSections>;
 
-export function parseSections(document: SourceDocument, faults: FaultList) {
+export function parseSections(document: SourceDocument, errors: ValidationErrors) {
   const { root } = document;
   for (const key of Object.keys(root)) {
     if (schema.TOP_LEVEL.some((known) => known === key)) continue;
-    faults.add([key], schema.explainUnknown(key, schema.TOP_LEVEL), { show: false });
+    errors.add([key], schema.unknownSettingMessage(key, schema.TOP_LEVEL), { show: false });
   }
   const section = <T extends z.ZodType>(key: string, type: T): z.output<T> | undefined =>
-    parse(type, root[key], [key], faults);
+    parse(type, root[key], [key], errors);
   return {
     publicUrl: section('publicUrl', origin),
     listen: section('listen', schema.listen),
     store: section('store', schema.store),
     keys: section('keys', schema.keys),
-    providers: items(root, 'providers', schema.provider, faults),
-    clusters: items(root, 'clusters', schema.cluster, faults),
-    consoles: root['consoles'] === undefined ? [] : items(root, 'consoles', schema.console, faults, 0),
-    workload: root['workload'] === undefined ? [] : items(root, 'workload', schema.workload, faults, 0),
+    providers: items(root, 'providers', schema.provider, errors),
+    clusters: items(root, 'clusters', schema.cluster, errors),
+    consoles: root['consoles'] === undefined ? [] : items(root, 'consoles', schema.console, errors, 0),
+    workload: root['workload'] === undefined ? [] : items(root, 'workload', schema.workload, errors, 0),
     admin: section('admin', schema.admin),
     sessions: section('sessions', schema.sessions),
     revocation: section('revocation', schema.revocation),
@@ -41,12 +41,12 @@ function items<T extends z.ZodType>(
   root: SourceDocument['root'],
   key: string,
   type: T,
-  faults: FaultList,
+  errors: ValidationErrors,
   least = 1,
 ): readonly (z.output<T> | undefined)[] {
   const list = root[key];
   if (!Array.isArray(list) || list.length < least) {
-    faults.add(
+    errors.add(
       [key],
       least === 0
         ? `a list${key === 'workload' ? ' of workload rules' : ` of ${key}`}`
@@ -54,22 +54,27 @@ function items<T extends z.ZodType>(
     );
     return [];
   }
-  return list.map((item: unknown, index) => parse(type, item, [key, index], faults));
+  return list.map((item: unknown, index) => parse(type, item, [key, index], errors));
 }
 
-function parse<T extends z.ZodType>(type: T, value: unknown, base: Path, faults: FaultList): z.output<T> | undefined {
+function parse<T extends z.ZodType>(
+  type: T,
+  value: unknown,
+  base: Path,
+  errors: ValidationErrors,
+): z.output<T> | undefined {
   const outcome = type.safeParse(value);
   if (outcome.success) return outcome.data;
   for (const issue of outcome.error.issues) {
     const path = [...base, ...issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step))];
     if (issue.code === 'unrecognized_keys') {
-      const words = issue.message.split('\n');
+      const message = issue.message.split('\n');
       // The value of a key that does not exist is not shown: it may be a secret written in place of a file's name.
       issue.keys.forEach((key, index) =>
-        faults.add([...path, key], words[index] ?? 'no such setting', { show: false }),
+        errors.add([...path, key], message[index] ?? 'no such setting', { show: false }),
       );
     } else {
-      faults.add(path, issue.message);
+      errors.add(path, issue.message);
     }
   }
   return undefined;

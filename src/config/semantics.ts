@@ -9,71 +9,75 @@ import { type ClaimsProvider } from '../core/identity/types.ts';
 import { checkAudit } from './audit.ts';
 import { checkClientAuth } from './client-auth.ts';
 import { checkFreshness } from './freshness.ts';
-import { isMapping, items, textAt, texts, valueAt, type FaultList, type Path } from './document.ts';
+import { isMapping, items, textAt, texts, valueAt, type ValidationErrors, type Path } from './document.ts';
 import { checkProviderType } from './provider-types.ts';
 import { checkPublicClients } from './public-clients.ts';
 import type { Sections } from './sections.ts';
 import { parseUrl } from './values.ts';
 import { checkWorkload } from './workload.ts';
 
-export function checkSemantics(root: Readonly<Record<string, unknown>>, sections: Sections, faults: FaultList): void {
-  checkStore(root, faults);
-  checkListen(root, sections, faults);
-  checkSessions(sections.sessions, faults);
-  checkPublicClients(root, faults);
-  checkAudit(root, faults);
-  checkUnique(root, 'providers', faults);
-  checkUnique(root, 'clusters', faults);
-  checkHosts(root, faults);
-  checkUnique(root, 'consoles', faults);
-  checkConsoles(root, faults);
-  checkUnique(root, 'workload', faults);
-  checkWorkload(root, faults);
+export function checkSemantics(
+  root: Readonly<Record<string, unknown>>,
+  sections: Sections,
+  errors: ValidationErrors,
+): void {
+  checkStore(root, errors);
+  checkListen(root, sections, errors);
+  checkSessions(sections.sessions, errors);
+  checkPublicClients(root, errors);
+  checkAudit(root, errors);
+  checkUnique(root, 'providers', errors);
+  checkUnique(root, 'clusters', errors);
+  checkHosts(root, errors);
+  checkUnique(root, 'consoles', errors);
+  checkConsoles(root, errors);
+  checkUnique(root, 'workload', errors);
+  checkWorkload(root, errors);
   items(root, 'providers').forEach((provider, index) => {
-    checkProviderType(provider, ['providers', index], faults);
-    checkClientAuth(provider, ['providers', index], faults);
-    checkExpressions(provider, ['providers', index], faults);
+    checkProviderType(provider, ['providers', index], errors);
+    checkClientAuth(provider, ['providers', index], errors);
+    checkExpressions(provider, ['providers', index], errors);
   });
-  checkFreshness(root, faults);
-  items(root, 'clusters').forEach((cluster, index) => checkCluster(cluster, ['clusters', index], faults));
+  checkFreshness(root, errors);
+  items(root, 'clusters').forEach((cluster, index) => checkCluster(cluster, ['clusters', index], errors));
 }
 
-function checkStore(root: unknown, faults: FaultList): void {
+function checkStore(root: unknown, errors: ValidationErrors): void {
   const store = valueAt(root, ['store']);
   if (!isMapping(store)) return;
   const count = Number(store['memory'] !== undefined) + Number(store['redis'] !== undefined);
-  if (count !== 1) faults.add(['store'], 'exactly one of memory (one replica, forgets at a restart) and redis');
-  checkSentinel(store['redis'], faults);
+  if (count !== 1) errors.add(['store'], 'exactly one of memory (one replica, forgets at a restart) and redis');
+  checkSentinel(store['redis'], errors);
 }
 
 /** Sentinels without a master's name can be asked nothing, and a master's name without them nobody. */
-function checkSentinel(redis: unknown, faults: FaultList): void {
+function checkSentinel(redis: unknown, errors: ValidationErrors): void {
   const place = ['store', 'redis'];
   const some = items(redis, 'sentinels').length > 0;
   if (some && valueAt(redis, ['master']) === undefined) {
-    faults.add([...place, 'master'], 'the name under which store.redis.sentinels know the master');
+    errors.add([...place, 'master'], 'the name under which store.redis.sentinels know the master');
   }
   // Threat: a master that was cut off and replaced would go on granting leases to who still talks to it.
   if (some && valueAt(redis, ['nodes']) !== 3) {
-    faults.add([...place, 'nodes'], '3, because Sentinel may put another server in the master’s place at any time');
+    errors.add([...place, 'nodes'], '3, because Sentinel may put another server in the master’s place at any time');
   }
   for (const name of some ? [] : ['master', 'sentinelUsernameFile', 'sentinelPasswordFile']) {
-    if (valueAt(redis, [name]) !== undefined) faults.add([...place, name], 'nothing, or store.redis.sentinels as well');
+    if (valueAt(redis, [name]) !== undefined) errors.add([...place, name], 'nothing, or store.redis.sentinels as well');
   }
 }
 
-function checkListen(root: unknown, { listen }: Sections, faults: FaultList): void {
+function checkListen(root: unknown, { listen }: Sections, errors: ValidationErrors): void {
   const web = valueAt(root, ['listen', 'web']);
   for (const name of isMapping(web) ? ['certFile', 'keyFile'] : []) {
     const file = valueAt(web, [name]);
     const tls = valueAt(web, ['tls']);
     const place = ['listen', 'web', name];
-    if (tls === undefined && file === undefined) faults.add(place, 'the path of a file, or tls: off behind an ingress');
-    if (tls === 'off' && file !== undefined) faults.add(place, 'nothing, because tls is off');
+    if (tls === undefined && file === undefined) errors.add(place, 'the path of a file, or tls: off behind an ingress');
+    if (tls === 'off' && file !== undefined) errors.add(place, 'nothing, because tls is off');
   }
   if (listen === undefined) return;
   if (listen.api.proxyProtocol === 'required' && listen.trustedProxies.length === 0) {
-    faults.add(
+    errors.add(
       ['listen', 'trustedProxies'],
       'the load balancers’ addresses, because listen.api.proxyProtocol is required',
     );
@@ -84,34 +88,34 @@ function checkListen(root: unknown, { listen }: Sections, faults: FaultList): vo
       .slice(0, index)
       .find(({ host, port }) => port !== 0 && port === place.port && host === place.host);
     if (taken !== undefined)
-      faults.add(['listen', place.name, 'address'], `an address other than that of listen.${taken.name}`);
+      errors.add(['listen', place.name, 'address'], `an address other than that of listen.${taken.name}`);
   }
 }
 
-function checkSessions(sessions: Sections['sessions'], faults: FaultList): void {
+function checkSessions(sessions: Sections['sessions'], errors: ValidationErrors): void {
   if (sessions === undefined) return;
-  if (sessions.idle > sessions.absolute) faults.add(['sessions', 'idle'], 'at most sessions.absolute');
-  if (sessions.accessToken > sessions.idle) faults.add(['sessions', 'accessToken'], 'at most sessions.idle');
-  if (sessions.recheckGrace < sessions.recheck) faults.add(['sessions', 'recheckGrace'], 'at least sessions.recheck');
+  if (sessions.idle > sessions.absolute) errors.add(['sessions', 'idle'], 'at most sessions.absolute');
+  if (sessions.accessToken > sessions.idle) errors.add(['sessions', 'accessToken'], 'at most sessions.idle');
+  if (sessions.recheckGrace < sessions.recheck) errors.add(['sessions', 'recheckGrace'], 'at least sessions.recheck');
 }
 
-function checkUnique(root: unknown, list: string, faults: FaultList): void {
+function checkUnique(root: unknown, list: string, errors: ValidationErrors): void {
   const names = items(root, list).map((item) => textAt(item, 'name'));
   names.forEach((name, index) => {
     if (name !== undefined && names.indexOf(name) < index) {
-      faults.add([list, index, 'name'], `a name of its own: ${list}[${names.indexOf(name)}] has this one`);
+      errors.add([list, index, 'name'], `a name of its own: ${list}[${names.indexOf(name)}] has this one`);
     }
   });
 }
 
 /** A host that two clusters share would send a request to whichever came last. */
-function checkHosts(root: unknown, faults: FaultList): void {
+function checkHosts(root: unknown, errors: ValidationErrors): void {
   const owners = new Map<string, string>();
   items(root, 'clusters').forEach((cluster, index) => {
     texts(valueAt(cluster, ['hosts'])).forEach((host, position) => {
       const owner = owners.get(host);
       if (owner !== undefined)
-        faults.add(['clusters', index, 'hosts', position], `a host of its own: ${owner} is this one`);
+        errors.add(['clusters', index, 'hosts', position], `a host of its own: ${owner} is this one`);
       else owners.set(host, `clusters[${index}].hosts[${position}]`);
     });
   });
@@ -121,7 +125,7 @@ function checkHosts(root: unknown, faults: FaultList): void {
  * A console is anybody's page. Threat: browsers tell cookies apart by host name alone, whatever the port, so a console that shared a host
  * with these pages or with a listener would share their cookies too.
  */
-function checkConsoles(root: unknown, faults: FaultList): void {
+function checkConsoles(root: unknown, errors: ValidationErrors): void {
   const clusters = items(root, 'clusters');
   const names = clusters.map((cluster) => textAt(cluster, 'name'));
   const taken = new Map<string, string>();
@@ -136,20 +140,20 @@ function checkConsoles(root: unknown, faults: FaultList): void {
   items(root, 'consoles').forEach((console, index) => {
     const host = textAt(console, 'host');
     const owner = host === undefined ? undefined : taken.get(host);
-    if (owner !== undefined) faults.add(['consoles', index, 'host'], `a host of its own: ${owner} has this one`);
+    if (owner !== undefined) errors.add(['consoles', index, 'host'], `a host of its own: ${owner} has this one`);
     else if (host !== undefined) taken.set(host, `consoles[${index}]`);
     const cluster = textAt(console, 'cluster');
     if (cluster !== undefined && !names.includes(cluster)) {
-      faults.add(['consoles', index, 'cluster'], 'the name of one of the clusters');
+      errors.add(['consoles', index, 'cluster'], 'the name of one of the clusters');
     }
   });
 }
 
-function checkExpressions(provider: unknown, base: Path, faults: FaultList): void {
+function checkExpressions(provider: unknown, base: Path, errors: ValidationErrors): void {
   const compiled = compileMapping(expressionsOf(provider));
   if (compiled.ok) return;
   for (const { place, message } of compiled.reason) {
-    faults.add([...base, ...steps(place)], `a CEL expression that compiles: ${message}`);
+    errors.add([...base, ...steps(place)], `a CEL expression that compiles: ${message}`);
   }
 }
 
@@ -184,14 +188,14 @@ function steps(place: string): Path {
   return place.split(/[.[\]]+/).map((step) => (/^\d+$/.test(step) ? Number(step) : step));
 }
 
-function checkCluster(cluster: unknown, base: Path, faults: FaultList): void {
+function checkCluster(cluster: unknown, base: Path, errors: ValidationErrors): void {
   const allow = compileAllow(textAt(cluster, 'allow') ?? 'true');
-  if (!allow.ok) faults.add([...base, 'allow'], `a CEL expression over user that compiles: ${allow.reason}`);
+  if (!allow.ok) errors.add([...base, 'allow'], `a CEL expression over user that compiles: ${allow.reason}`);
   const name = textAt(cluster, 'name') ?? 'NAME';
   const publicUrl = textAt(cluster, 'publicUrl');
   if (publicUrl !== undefined && !leadsTo(publicUrl, name, texts(valueAt(cluster, ['hosts'])))) {
     const expected = `an https URL whose host is one of hosts, or that ends with /clusters/${name}: no other chooses this cluster`;
-    faults.add([...base, 'publicUrl'], expected);
+    errors.add([...base, 'publicUrl'], expected);
   }
 }
 

@@ -2,7 +2,7 @@
  * A fault of the configuration, and how people read it.
  */
 
-export interface ConfigFault {
+export interface ValidationError {
   /** `providers[0].issuer`, or the environment variable that set it. Empty for the whole document. */
   readonly path: string;
   /** What is expected there, in words. */
@@ -14,14 +14,14 @@ export interface ConfigFault {
 }
 
 /** One fault a line, in the order of the file. */
-export function formatFaults(faults: readonly ConfigFault[]): string {
-  const ordered = faults.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
+export function formatErrors(errors: readonly ValidationError[]): string {
+  const ordered = errors.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
   const head =
-    faults.length === 1 ? 'The configuration has a fault:' : `The configuration has ${faults.length} faults:`;
-  return [head, ...ordered.map((fault) => `  - ${formatFault(fault)}`)].join('\n');
+    errors.length === 1 ? 'The configuration has a fault:' : `The configuration has ${errors.length} faults:`;
+  return [head, ...ordered.map((error) => `  - ${formatFault(error)}`)].join('\n');
 }
 
-function formatFault({ path, expected, got, line }: ConfigFault): string {
+function formatFault({ path, expected, got, line }: ValidationError): string {
   const place = [path, line === undefined ? '' : `(line ${line})`].filter((part) => part !== '').join(' ');
   const found = got === undefined ? '' : `, got ${got}`;
   return place === '' ? `${expected}${found}` : `${place}: ${expected}${found}`;

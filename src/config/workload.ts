@@ -3,10 +3,10 @@
  * ourselves.
  */
 import { compileMapping } from '../core/identity/claims.ts';
-import { isMapping, items, textAt, texts, valueAt, type FaultList, type Path } from './document.ts';
+import { isMapping, items, textAt, texts, valueAt, type ValidationErrors, type Path } from './document.ts';
 
 /** Reads the document itself, so that a fault elsewhere in a rule hides none of these. */
-export function checkWorkload(root: unknown, faults: FaultList): void {
+export function checkWorkload(root: unknown, errors: ValidationErrors): void {
   const providers = items(root, 'providers').map((provider) => textAt(provider, 'name'));
   const clusters = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
   const publicUrl = textAt(root, 'publicUrl');
@@ -16,31 +16,31 @@ export function checkWorkload(root: unknown, faults: FaultList): void {
     // Threat: an account is NAME/SUBJECT, so a rule and a provider of one name could each make the other's people.
     const name = textAt(rule, 'name');
     const owner = name === undefined ? -1 : providers.indexOf(name);
-    if (owner !== -1) faults.add([...base, 'name'], `a name of its own: providers[${owner}] has this one`);
+    if (owner !== -1) errors.add([...base, 'name'], `a name of its own: providers[${owner}] has this one`);
     // Threat: what we sign ourselves would be exchanged for more of it, without end.
     if (publicUrl !== undefined && textAt(rule, 'issuer') === publicUrl) {
-      faults.add([...base, 'issuer'], 'an issuer other than publicUrl');
+      errors.add([...base, 'issuer'], 'an issuer other than publicUrl');
     }
     texts(valueAt(rule, ['clusters'])).forEach((cluster, position) => {
       if (!clusters.includes(cluster)) {
-        faults.add([...base, 'clusters', position], 'the name of one of the clusters');
+        errors.add([...base, 'clusters', position], 'the name of one of the clusters');
       }
     });
-    checkReach(rule, base, faults);
-    checkExpressions(rule, base, faults);
+    checkReach(rule, base, errors);
+    checkExpressions(rule, base, errors);
   });
 }
 
 /** A rule that leads nowhere is a slip of the pen. */
-function checkReach(rule: unknown, base: Path, faults: FaultList): void {
+function checkReach(rule: unknown, base: Path, errors: ValidationErrors): void {
   const named = valueAt(rule, ['clusters']);
   const none = named === undefined || (Array.isArray(named) && named.length === 0);
   if (none && valueAt(rule, ['role']) !== 'drill') {
-    faults.add([...base, 'clusters'], 'at least one cluster, or role: drill');
+    errors.add([...base, 'clusters'], 'at least one cluster, or role: drill');
   }
 }
 
-function checkExpressions(rule: unknown, base: Path, faults: FaultList): void {
+function checkExpressions(rule: unknown, base: Path, errors: ValidationErrors): void {
   const groups = textAt(rule, 'groups');
   const mapping = compileMapping({
     name: '',
@@ -55,6 +55,6 @@ function checkExpressions(rule: unknown, base: Path, faults: FaultList): void {
   });
   if (mapping.ok) return;
   for (const { place, message } of mapping.reason) {
-    faults.add([...base, place.startsWith('rules') ? 'match' : place], `a CEL expression that compiles: ${message}`);
+    errors.add([...base, place.startsWith('rules') ? 'match' : place], `a CEL expression that compiles: ${message}`);
   }
 }

@@ -6,12 +6,12 @@ import { dirname, resolve } from 'node:path';
 import { LineCounter, isNode, parseDocument, type Document } from 'yaml';
 import { no, ok, type Result } from '../core/result.ts';
 import { isMapping, type SourceDocument } from './document.ts';
-import { pathText, type ConfigFault } from './validation-errors.ts';
+import { pathText, type ValidationError } from './validation-errors.ts';
 
 const MAX_BYTES = 1024 * 1024;
 
 /** @returns the document, or every fault of its syntax with its line */
-export async function readYamlFile(file: string): Promise<Result<SourceDocument, readonly ConfigFault[]>> {
+export async function readYamlFile(file: string): Promise<Result<SourceDocument, readonly ValidationError[]>> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -23,7 +23,7 @@ export async function readYamlFile(file: string): Promise<Result<SourceDocument,
 }
 
 /** @param baseDirectory from where relative paths of files count */
-function parseYaml(text: string, baseDirectory: string): Result<SourceDocument, readonly ConfigFault[]> {
+function parseYaml(text: string, baseDirectory: string): Result<SourceDocument, readonly ValidationError[]> {
   const lines = new LineCounter();
   // Without pretty errors: they quote the source, where somebody may have put a secret.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false });

@@ -49,3 +49,12 @@ export interface DeviceRequests {
   /** Lets the device get `access_denied` at its next poll. @param description default: that it was rejected in the browser */
   refuse(userCode: string, description?: string): Promise<void>;
 }
+
+/** The error of an authorization request that the user's browser shows as a page. */
+export interface AuthorizationError {
+  readonly requestId: string;
+  /** What is wrong with the request, in text that may quote it; or the error that was thrown here. */
+  readonly cause: { readonly detail: string } | { readonly thrown: unknown };
+  /** Path and query of the same request, where it may be made once more. */
+  readonly again?: string;
+}

@@ -40,27 +40,27 @@ export interface ClientAuthentication {
 /** @param place where requests may go; those with a client certificate are bound to the same */
 export function createClientAuthentication(
   options: ClientAuthenticationOptions,
-  place: OutboundOptions,
+  outboundOptions: OutboundOptions,
 ): ClientAuthentication {
   const { clientSecret, clientAuth = { method: 'secret' as const } } = options;
-  const unproven: ClientAuthentication = { method: oidc.None(), at: same, proving: onlyRejections };
+  const publicClient: ClientAuthentication = { method: oidc.None(), at: same, proving: onlyRejections };
   switch (clientAuth.method) {
     case 'secret':
       return clientSecret === undefined
-        ? unproven
-        : { ...unproven, proving: bySecret(options, clientSecret, listedBy) };
+        ? publicClient
+        : { ...publicClient, proving: bySecret(options, clientSecret, listedBy) };
     case 'basic':
     case 'post': {
       if (clientSecret === undefined) throw new Error(`${options.name}: ${clientAuth.method} needs a client secret`);
       const only = [clientAuth.method];
-      return { ...unproven, proving: bySecret(options, clientSecret, () => only) };
+      return { ...publicClient, proving: bySecret(options, clientSecret, () => only) };
     }
     case 'none':
-      return unproven;
+      return publicClient;
     case 'private_key_jwt':
-      return { ...unproven, method: byAssertion(clientAuth.key, options.assertionAudience) };
+      return { ...publicClient, method: byAssertion(clientAuth.key, options.assertionAudience) };
     case 'tls_client_auth': {
-      const presenting = limitedToStep(createOutbound({ ...place, certificate: clientAuth.certificate }));
+      const presenting = limitedToStep(createOutbound({ ...outboundOptions, certificate: clientAuth.certificate }));
       return {
         method: oidc.TlsClientAuth(),
         at: (metadata) => {
@@ -68,7 +68,7 @@ export function createClientAuthentication(
           return { ...metadata, ...(token_endpoint === undefined ? {} : { token_endpoint }) };
         },
         // The certificate says who is asking. UserInfo and the keys do not need to know that, and are asked without it.
-        proving: (outbound, metadata) => atTokenEndpoint(metadata, outbound, toldApart(presenting)),
+        proving: (outbound, metadata) => atTokenEndpoint(metadata, outbound, withNormalizedErrors(presenting)),
       };
     }
   }
@@ -77,12 +77,12 @@ export function createClientAuthentication(
 const same = (metadata: oidc.ServerMetadata): oidc.ServerMetadata => metadata;
 
 const onlyRejections: ClientAuthentication['proving'] = (outbound, metadata) =>
-  atTokenEndpoint(metadata, outbound, toldApart(outbound));
+  atTokenEndpoint(metadata, outbound, withNormalizedErrors(outbound));
 
-const toldApart =
+const withNormalizedErrors =
   (outbound: Outbound): Outbound =>
   async (url, request) =>
-    (await judged(await outbound(url, request))).response;
+    (await normalized(await outbound(url, request))).response;
 
 /** A provider that names UserInfo's or its keys' address like the token endpoint's gets no proof by that: those are not posted to. */
 function atTokenEndpoint(metadata: oidc.ServerMetadata, elsewhere: Outbound, there: Outbound): Outbound {
@@ -118,8 +118,8 @@ function bySecret(
     atTokenEndpoint(metadata, outbound, async (url, request) => {
       const methods = offered(metadata);
       const [first = 'basic', second] = worked === 'post' ? methods.toReversed() : methods;
-      const ask = async (method: SecretMethod): Promise<Judged> =>
-        judged(await outbound(url, { ...request, ...proofOf(method, { clientId, secret: secret() }, request) }));
+      const ask = async (method: SecretMethod): Promise<Normalized> =>
+        normalized(await outbound(url, { ...request, ...proofOf(method, { clientId, secret: secret() }, request) }));
       const { response, rejected } = await ask(first);
       if (!rejected || second === undefined) return response;
       // Before it is asked: where its response is lost on the way, the next request must not begin with the one that was rejected.
@@ -189,7 +189,7 @@ const ALGORITHMS = {
   EdDSA: { name: 'Ed25519' },
 } as const satisfies Record<AssertionAlg, object>;
 
-interface Judged {
+interface Normalized {
   readonly response: Response;
   /** The provider does not know us by what we have shown. */
   readonly rejected: boolean;
@@ -203,22 +203,22 @@ const REJECTED_AT_401: readonly unknown[] = ['invalid_client', 'unauthorized_cli
  * one form, since openid-client looks at nothing but the challenge where there is one, and would report a provider that cannot be
  * reached.
  */
-async function judged(response: Response): Promise<Judged> {
+async function normalized(response: Response): Promise<Normalized> {
   const { status } = response;
   if (status !== 400 && status !== 401) return { response, rejected: false };
-  const said: unknown = await response
+  const original: unknown = await response
     .clone()
     .json()
     .catch(() => undefined);
-  const { error, error_description: description } = fieldsOf(said);
+  const { error, error_description: description } = fieldsOf(original);
   const rejected = status === 401 ? REJECTED_AT_401.includes(error) : error === 'invalid_client';
   if (!rejected) return { response, rejected };
-  const words = [error === 'invalid_client' ? undefined : error, description].filter(
+  const parts = [error === 'invalid_client' ? undefined : error, description].filter(
     (each) => typeof each === 'string',
   );
-  const body = { error: 'invalid_client', ...(words.length === 0 ? {} : { error_description: words.join(': ') }) };
+  const body = { error: 'invalid_client', ...(parts.length === 0 ? {} : { error_description: parts.join(': ') }) };
   return { response: Response.json(body, { status }), rejected };
 }
 
-const fieldsOf = (said: unknown): { readonly error?: unknown; readonly error_description?: unknown } =>
-  typeof said === 'object' && said !== null ? said : {};
+const fieldsOf = (body: unknown): { readonly error?: unknown; readonly error_description?: unknown } =>
+  typeof body === 'object' && body !== null ? body : {};

@@ -8,8 +8,8 @@ import {
   type ClientAuthenticationOptions,
 } from './client-authentication.ts';
 import { assertProviderUrl, createOutbound, isLoopbackHost, type Outbound, type OutboundOptions } from './outbound.ts';
-import { AnswerInvalid, requestFault } from './errors.ts';
-import { readAnswer } from './provider-response.ts';
+import { InvalidResponse, requestError } from './errors.ts';
+import { readErrorResponse } from './provider-response.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 import { limitedToStep } from './step-limit.ts';
 
@@ -30,7 +30,7 @@ export interface DiscoveryOptions extends ClientAuthenticationOptions {
   /** `clockSkew`, seconds. Absent: a minute. */
   readonly clockSkew?: number;
   /** Is told of each response, those of the token endpoint included. */
-  readonly heard?: OutboundOptions['heard'];
+  readonly onResponse?: OutboundOptions['onResponse'];
 }
 
 export interface Discovery {
@@ -47,54 +47,54 @@ export interface Discovery {
 }
 
 /** @param overheard what the client asks goes through this */
-export function cachedDiscovery(options: DiscoveryOptions, overheard: (outbound: Outbound) => Outbound): Discovery {
-  const place: OutboundOptions = {
+export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: Outbound) => Outbound): Discovery {
+  const outboundOptions: OutboundOptions = {
     issuer: new URL(options.issuer),
     hosts: options.hosts,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
-    ...(options.heard === undefined ? {} : { heard: options.heard }),
+    ...(options.onResponse === undefined ? {} : { onResponse: options.onResponse }),
   };
-  const outbound = limitedToStep(createOutbound(place));
+  const outbound = limitedToStep(createOutbound(outboundOptions));
   // One for as long as the provider is ours: it remembers how the provider takes the secret.
-  const client = createClientAuthentication(options, place);
-  const read = (): Promise<oidc.ServerMetadata> => discover(options, place, { outbound, client });
-  const metadata = remembered(DISCOVERY_TTL_MS, options.clock, read);
+  const client = createClientAuthentication(options, outboundOptions);
+  const read = (): Promise<oidc.ServerMetadata> => discover(options, outboundOptions, { outbound, client });
+  const metadata = cached(DISCOVERY_TTL_MS, options.clock, read);
   return {
     // openid-client keeps keys for five minutes with the client that read them, so the client is what is made anew.
-    configuration: remembered(KEYS_TTL_MS, options.clock, async () => {
+    configuration: cached(KEYS_TTL_MS, options.clock, async () => {
       const known = await metadata();
-      return clientOf(options, known, { outbound: overheard(client.proving(outbound, known)), client });
+      return clientOf(options, known, { outbound: observed(client.proving(outbound, known)), client });
     }),
     async assertItself() {
-      const [asked, current] = [await metadata(), await read()];
+      const [known, current] = [await metadata(), await read()];
       try {
         // Discovery is remembered for an hour: what answered may be the address at which the endpoint was before.
-        if (current.token_endpoint !== asked.token_endpoint)
-          throw new AnswerInvalid('discovery names another token endpoint');
+        if (current.token_endpoint !== known.token_endpoint)
+          throw new InvalidResponse('discovery names another token endpoint');
         await assertKeys(current.jwks_uri ?? '', outbound);
       } catch (error) {
-        throw requestFault(options.name, error);
+        throw requestError(options.name, error);
       }
     },
   };
 }
 
-interface Asking {
+interface ClientContext {
   readonly outbound: Outbound;
   readonly client: ClientAuthentication;
 }
 
 /** RFC 7517 §5. @throws where the answer is no key set */
 async function assertKeys(jwksUri: string, outbound: Outbound): Promise<void> {
-  const answer = await outbound(jwksUri, { method: 'GET', headers: { accept: 'application/json' } });
-  if (answer.status !== 200) throw new AnswerInvalid(`the keys were answered with ${answer.status}`);
-  const set: unknown = await answer.json();
+  const response = await outbound(jwksUri, { method: 'GET', headers: { accept: 'application/json' } });
+  if (response.status !== 200) throw new InvalidResponse(`the keys were answered with ${response.status}`);
+  const set: unknown = await response.json();
   if (typeof set !== 'object' || set === null || !('keys' in set) || !Array.isArray(set.keys) || set.keys.length === 0)
-    throw new AnswerInvalid('the keys are no key set');
+    throw new InvalidResponse('the keys are no key set');
 }
 
 /** @returns what `make` made, for `ttlMs`. A failure is not remembered: the next person tries again. */
-function remembered<T>(ttlMs: number, clock: Clock, make: () => Promise<T>): () => Promise<T> {
+function cached<T>(ttlMs: number, clock: Clock, make: () => Promise<T>): () => Promise<T> {
   let held: { readonly promise: Promise<T>; readonly since: number } | undefined;
   return () => {
     if (held !== undefined && isRecent(held.since, clock.now(), ttlMs)) return held.promise;
@@ -110,35 +110,35 @@ function remembered<T>(ttlMs: number, clock: Clock, make: () => Promise<T>): () 
 
 async function discover(
   options: DiscoveryOptions,
-  place: OutboundOptions,
-  { outbound, client }: Asking,
+  outboundOptions: OutboundOptions,
+  { outbound, client }: ClientContext,
 ): Promise<oidc.ServerMetadata> {
   try {
-    const config = await oidc.discovery(place.issuer, options.clientId, undefined, oidc.None(), {
+    const config = await oidc.discovery(outboundOptions.issuer, options.clientId, undefined, oidc.None(), {
       [oidc.customFetch]: outbound,
-      execute: isPlain(place.issuer) ? [oidc.allowInsecureRequests] : [],
+      execute: isPlain(outboundOptions.issuer) ? [oidc.allowInsecureRequests] : [],
     });
     const metadata = client.at(config.serverMetadata());
     // Threat: openid-client lets Microsoft's hosts name another issuer, which would be another tenant (Discovery §4.3 has them the same).
-    if (URL.parse(metadata.issuer)?.href !== place.issuer.href)
-      throw new AnswerInvalid('discovery names another issuer');
+    if (URL.parse(metadata.issuer)?.href !== outboundOptions.issuer.href)
+      throw new InvalidResponse('discovery names another issuer');
     const { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint } = metadata;
     if (authorization_endpoint === undefined || token_endpoint === undefined || jwks_uri === undefined) {
-      throw new AnswerInvalid('discovery lacks authorization_endpoint, token_endpoint or jwks_uri');
+      throw new InvalidResponse('discovery lacks authorization_endpoint, token_endpoint or jwks_uri');
     }
     for (const endpoint of [authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint]) {
-      if (endpoint !== undefined) assertProviderUrl(endpoint, place);
+      if (endpoint !== undefined) assertProviderUrl(endpoint, outboundOptions);
     }
     return metadata;
   } catch (error) {
-    throw requestFault(options.name, await readAnswer(error, []));
+    throw requestError(options.name, await readErrorResponse(error, []));
   }
 }
 
 function clientOf(
   { clientId, issuer, clockSkew = DEFAULT_CLOCK_SKEW_SECONDS }: DiscoveryOptions,
   metadata: oidc.ServerMetadata,
-  { outbound, client }: Asking,
+  { outbound, client }: ClientContext,
 ): oidc.Configuration {
   const tolerance = { [oidc.clockTolerance]: clockSkew };
   const config = new oidc.Configuration(metadata, clientId, tolerance, client.method);

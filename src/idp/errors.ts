@@ -4,12 +4,12 @@
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
-import type { FreshAsk } from './types.ts';
-import { ProviderAnswer } from './provider-response.ts';
-import { clockOff, skewShownBy } from './provider-clock.ts';
+import type { FreshSignInMethod } from './types.ts';
+import { ProviderErrorResponse } from './provider-response.ts';
+import { clockSkewError, clockSkewShownBy } from './provider-clock.ts';
 
 /** RFC 6749 §4.1.2.1 and OpenID Connect Core §3.1.2.6: answers that mean "not this person, not now". */
-const PERSON_REFUSED = new Set([
+const USER_REJECTED = new Set([
   'access_denied',
   'account_selection_required',
   'consent_required',
@@ -24,24 +24,25 @@ const PERSON_REFUSED = new Set([
  * @see https://learn.microsoft.com/en-us/javascript/api/@azure/msal-node/interactionrequiredautherrorcodes
  * @see https://auth0.com/docs/secure/tokens/refresh-tokens/use-refresh-tokens
  */
-const PERSON_WANTED = new Set(['interaction_required', 'consent_required', 'login_required', 'mfa_required']);
+const USER_REQUIRED = new Set(['interaction_required', 'consent_required', 'login_required', 'mfa_required']);
 
 /** Neither waiting nor asking again helps: the provider wants the person at its page. */
-const wantsPerson = ({ status, error = '' }: ProviderAnswer): boolean =>
-  status !== undefined && PERSON_WANTED.has(error);
+const requiresUser = ({ status, error = '' }: ProviderErrorResponse): boolean =>
+  status !== undefined && USER_REQUIRED.has(error);
 
 /** RFC 6749 §5.2: the client is at fault, for every user alike. */
-const CLIENT_REFUSED = new Set(['invalid_client', 'unauthorized_client']);
+const CLIENT_REJECTED = new Set(['invalid_client', 'unauthorized_client']);
 
 /** 401 at the token endpoint is for a client that has not proven who it is, with or without a challenge, and for nothing else. */
-const refusesClient = ({ status, error = '' }: ProviderAnswer): boolean => status === 401 || CLIENT_REFUSED.has(error);
+const rejectsClient = ({ status, error = '' }: ProviderErrorResponse): boolean =>
+  status === 401 || CLIENT_REJECTED.has(error);
 
 /**
  * Codes that say nothing of the token that was presented. `access_denied` is said of a client too (Auth0), and a wrong secret
  * of ours must not sign everybody out; the others are about the provider, and each user would get them.
  */
-const NOT_OF_TOKEN = new Set([
-  ...CLIENT_REFUSED,
+const NOT_ABOUT_TOKEN = new Set([
+  ...CLIENT_REJECTED,
   'access_denied',
   'unsupported_grant_type',
   'server_error',
@@ -50,13 +51,13 @@ const NOT_OF_TOKEN = new Set([
 ]);
 
 /** The client (401), a proxy in between (407), the connection (421) or the moment (408, 425, 429) is at fault. */
-const STATUS_NOT_OF_TOKEN = new Set([401, 407, 408, 421, 425, 429]);
+const STATUS_NOT_ABOUT_TOKEN = new Set([401, 407, 408, 421, 425, 429]);
 /** There is no such endpoint, unless an OAuth error code shows that there is. */
-const STATUS_OF_ADDRESS = new Set([404, 405]);
+const STATUS_NO_ENDPOINT = new Set([404, 405]);
 
 /** The provider says, in the standard's words or in those of the large providers, that the token is over or that it wants the user. */
-export const saysRefused = (error: unknown): boolean =>
-  error instanceof ProviderAnswer && (error.error === 'invalid_grant' || wantsPerson(error));
+export const isExplicitRejection = (error: unknown): boolean =>
+  error instanceof ProviderErrorResponse && (error.error === 'invalid_grant' || requiresUser(error));
 
 /**
  * Whether an answer to a refresh may be a provider's own way to say that the token is no longer good: some answer
@@ -66,15 +67,15 @@ export const saysRefused = (error: unknown): boolean =>
  * A page for people is never one: a firewall or a captive portal that answers everybody with 403 would sign everybody out.
  */
 export function mayBeRejection(error: unknown): boolean {
-  if (!(error instanceof ProviderAnswer) || error.isPage) return false;
-  if (saysRefused(error)) return true;
+  if (!(error instanceof ProviderErrorResponse) || error.isPage) return false;
+  if (isExplicitRejection(error)) return true;
   const { status = 0, error: code } = error;
-  if (status < 400 || status >= 500 || STATUS_NOT_OF_TOKEN.has(status)) return false;
-  return code === undefined ? !STATUS_OF_ADDRESS.has(status) : !NOT_OF_TOKEN.has(code);
+  if (status < 400 || status >= 500 || STATUS_NOT_ABOUT_TOKEN.has(status)) return false;
+  return code === undefined ? !STATUS_NO_ENDPOINT.has(status) : !NOT_ABOUT_TOKEN.has(code);
 }
 
 /** The provider said no to the refresh token. */
-export const noLongerVouches = (provider: string, cause: unknown): AppError =>
+export const refreshRejected = (provider: string, cause: unknown): AppError =>
   new AppError('sign_in_refused', `Your identity provider no longer vouches for you (${provider}). Sign in again.`, {
     reason: 'provider_refresh_refused',
     cause,
@@ -88,13 +89,13 @@ const unavailable = (provider: string, reason: string, cause: unknown): AppError
   );
 
 /** What a provider publishes is not what it has to be. */
-export class AnswerInvalid extends Error {}
+export class InvalidResponse extends Error {}
 
 /**
  * What is wrong with the proof in an ID token that was to show when the user authenticated: `auth_time` is `stale`, or `missing` although it
  * was asked for (OpenID Connect Core §3.1.2.1). Both errors of openid-client carry the claims that they are about.
  */
-function proofFault(error: unknown): 'stale' | 'missing' | undefined {
+function authTimeDefect(error: unknown): 'stale' | 'missing' | undefined {
   if (!(error instanceof oidc.ClientError) || !(error.cause instanceof Error)) return undefined;
   const facts: unknown = error.cause.cause;
   if (typeof facts !== 'object' || facts === null || !('claims' in facts)) return undefined;
@@ -105,15 +106,15 @@ function proofFault(error: unknown): 'stale' | 'missing' | undefined {
 }
 
 /** RFC 6749 §4.1.2.1: the authorization request is not to the provider's liking, whoever the user is. */
-const REQUEST_REFUSED = new Set([
+const REQUEST_REJECTED = new Set([
   'invalid_request',
   'invalid_scope',
   'unauthorized_client',
   'unsupported_response_type',
 ]);
 
-const codeAtPage = (error: unknown): string | undefined =>
-  error instanceof ProviderAnswer && error.status === undefined ? (error.error ?? '') : undefined;
+const callbackCode = (error: unknown): string | undefined =>
+  error instanceof ProviderErrorResponse && error.status === undefined ? (error.error ?? '') : undefined;
 
 /**
  * Whether another way to ask for a fresh sign-in may bring what this one did not.
@@ -122,15 +123,15 @@ const codeAtPage = (error: unknown): string | undefined =>
  * again at each further step.
  * @param error as `readAnswer` returns it
  */
-export function canBeAskedOtherwise(error: unknown, ask: FreshAsk | undefined): boolean {
-  if (codeAtPage(error) === 'invalid_request') return true;
-  if (skewShownBy(error) !== undefined) return false;
-  const proof = proofFault(error);
-  return proof === 'stale' || (proof === 'missing' && ask === 'login');
+export function canTryAnotherMethod(error: unknown, method: FreshSignInMethod | undefined): boolean {
+  if (callbackCode(error) === 'invalid_request') return true;
+  if (clockSkewShownBy(error) !== undefined) return false;
+  const proof = authTimeDefect(error);
+  return proof === 'stale' || (proof === 'missing' && method === 'login');
 }
 
 /** What the user reads whose provider shows no proof, and what they can do about it. */
-export function unproven(provider: string, proof: 'stale' | 'missing', cause?: unknown): AppError {
+export function freshSignInUnproven(provider: string, proof: 'stale' | 'missing', cause?: unknown): AppError {
   const message =
     proof === 'stale'
       ? `${provider} let you in without asking again who you are. Sign out there, wait a minute, then start again. ` +
@@ -142,7 +143,7 @@ export function unproven(provider: string, proof: 'stale' | 'missing', cause?: u
 }
 
 /** How the log's reader finds the setting that ends it. */
-const ASKED: Record<FreshAsk, string> = {
+const REQUESTED_BY: Record<FreshSignInMethod, string> = {
   login_and_max_age: ' It was asked for prompt=login and max_age.',
   login: ' It was asked for prompt=login.',
   max_age: ' It was asked for max_age.',
@@ -153,22 +154,22 @@ const ASKED: Record<FreshAsk, string> = {
  * @param error as `readAnswer` returns it
  * @param ask the user was to authenticate again, and the provider was asked for it so
  */
-export function callbackFault(provider: string, error: unknown, ask: FreshAsk | undefined): AppError {
+export function callbackError(provider: string, error: unknown, method: FreshSignInMethod | undefined): AppError {
   if (error instanceof AppError) return error;
-  if (error instanceof ProviderAnswer) {
-    const atPage = codeAtPage(error);
-    if (wantsPerson(error) || PERSON_REFUSED.has(atPage ?? '')) {
+  if (error instanceof ProviderErrorResponse) {
+    const code = callbackCode(error);
+    if (requiresUser(error) || USER_REJECTED.has(code ?? '')) {
       return new AppError('sign_in_refused', `${provider} did not sign you in. Ask its administrator, or try again.`, {
         reason: 'provider_refused',
         cause: error,
       });
     }
-    if (atPage !== undefined && REQUEST_REFUSED.has(atPage)) {
+    if (code !== undefined && REQUEST_REJECTED.has(code)) {
       // The code is one of four; the provider's description is input from outside, and stands in the log alone.
-      const message = `${provider} refused the request for this sign-in, and not you (${atPage}).${ask === undefined ? '' : ASKED[ask]} Tell your platform team: the log has what the provider said.`;
+      const message = `${provider} refused the request for this sign-in, and not you (${code}).${method === undefined ? '' : REQUESTED_BY[method]} Tell your platform team: the log has what the provider said.`;
       return new AppError('provider_unavailable', message, { reason: 'provider_request_refused', cause: error });
     }
-    if (atPage !== undefined) return unavailable(provider, 'provider_error', error);
+    if (code !== undefined) return unavailable(provider, 'provider_error', error);
     if (error.error === 'invalid_grant') {
       return new AppError('sign_in_expired', 'This sign-in is too old or was already used. Start again.', {
         reason: 'provider_code_refused',
@@ -177,31 +178,31 @@ export function callbackFault(provider: string, error: unknown, ask: FreshAsk | 
     }
   }
   // A proof that only looks old: to sign in there again would not help.
-  const proof = ask === undefined || skewShownBy(error) !== undefined ? undefined : proofFault(error);
-  return proof === undefined ? tokenFault(provider, error) : unproven(provider, proof, error);
+  const proof = method === undefined || clockSkewShownBy(error) !== undefined ? undefined : authTimeDefect(error);
+  return proof === undefined ? tokenEndpointError(provider, error) : freshSignInUnproven(provider, proof, error);
 }
 
 /** The connection broke while an answer was awaited: what was asked for may have been done. */
-export function isLostAnswer(error: unknown): boolean {
-  for (let fault = error; fault instanceof Error; fault = fault.cause) {
-    if ('code' in fault && LOST.has(String(fault.code))) return true;
+export function isLostResponse(error: unknown): boolean {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    if ('code' in each && CONNECTION_LOST.has(String(each.code))) return true;
   }
   return false;
 }
 
 /** Not a timeout: to wait as long again would outlast the claim under which a session is re-checked. */
-const LOST = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+const CONNECTION_LOST = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
 /**
  * A fault of a request to the token endpoint.
  * @param error as `readAnswer` returns it
  */
-export function tokenFault(provider: string, error: unknown): AppError {
-  if (error instanceof ProviderAnswer) {
-    if (saysRefused(error)) return noLongerVouches(provider, error);
-    if (refusesClient(error)) return unavailable(provider, 'provider_client_refused', error);
+export function tokenEndpointError(provider: string, error: unknown): AppError {
+  if (error instanceof ProviderErrorResponse) {
+    if (isExplicitRejection(error)) return refreshRejected(provider, error);
+    if (rejectsClient(error)) return unavailable(provider, 'provider_client_refused', error);
   }
-  return requestFault(provider, error);
+  return requestError(provider, error);
 }
 
 /**
@@ -209,17 +210,17 @@ export function tokenFault(provider: string, error: unknown): AppError {
  * and not the client.
  * @param error as `readAnswer` returns it
  */
-export function requestFault(provider: string, error: unknown): AppError {
+export function requestError(provider: string, error: unknown): AppError {
   if (error instanceof AppError) return error;
-  const skew = skewShownBy(error);
-  if (skew !== undefined) return clockOff(provider, skew);
-  if (error instanceof ProviderAnswer && error.error !== undefined)
+  const skew = clockSkewShownBy(error);
+  if (skew !== undefined) return clockSkewError(provider, skew);
+  if (error instanceof ProviderErrorResponse && error.error !== undefined)
     return unavailable(provider, 'provider_error', error);
-  const isAnswer =
-    error instanceof ProviderAnswer ||
-    error instanceof AnswerInvalid ||
+  const isResponse =
+    error instanceof ProviderErrorResponse ||
+    error instanceof InvalidResponse ||
     (error instanceof oidc.ClientError && !TIMED_OUT.has(error.code ?? ''));
-  return unavailable(provider, isAnswer ? 'provider_answer_invalid' : 'provider_unreachable', error);
+  return unavailable(provider, isResponse ? 'provider_answer_invalid' : 'provider_unreachable', error);
 }
 
 /** openid-client's own codes for a request that took too long. */

@@ -13,7 +13,7 @@ import { assertProviderUrl, createOutbound, type Outbound, type OutboundOptions 
 /** How long the place of the keys is believed before discovery is read again. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
 const COOLDOWN_MS = 30_000;
-const LEFT_ALONE_MS = 10_000;
+const BACKOFF_MS = 10_000;
 
 export interface IssuerKeysOptions {
   /** Exactly as tokens and the discovery document say it. */
@@ -39,7 +39,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
   };
   const outbound = createOutbound(outboundOptions);
   let known: { readonly keys: Promise<JWTVerifyGetKey>; readonly since: number } | undefined;
-  let alone: { readonly since: number; readonly cause: unknown } | undefined;
+  let failure: { readonly since: number; readonly cause: unknown } | undefined;
 
   const isWithin = (ttlMs: number, since: number): boolean => isRecent(since, options.clock.now(), ttlMs);
 
@@ -52,7 +52,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
     return keys;
   };
   return async (header, token) => {
-    if (alone !== undefined && isWithin(LEFT_ALONE_MS, alone.since)) throw unavailable(options.issuer, alone.cause);
+    if (failure !== undefined && isWithin(BACKOFF_MS, failure.since)) throw unavailable(options.issuer, failure.cause);
     try {
       return await (
         await keySet()
@@ -60,7 +60,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
     } catch (error) {
       if (isAboutToken(error)) throw error;
       known = undefined;
-      alone = { since: options.clock.now(), cause: error };
+      failure = { since: options.clock.now(), cause: error };
       throw unavailable(options.issuer, error);
     }
   };
@@ -68,12 +68,12 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
 
 async function discover(issuer: string, outbound: Outbound): Promise<string> {
   // OpenID Connect Discovery §4: the path is appended, so an issuer's own path stays.
-  const answer = await outbound(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
+  const response = await outbound(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
     method: 'GET',
     headers: { accept: 'application/json' },
   });
-  if (answer.status !== 200) throw new Error(`discovery answered ${answer.status}`);
-  const document: unknown = await answer.json();
+  if (response.status !== 200) throw new Error(`discovery answered ${response.status}`);
+  const document: unknown = await response.json();
   if (typeof document !== 'object' || document === null) throw new Error('discovery is no object');
   if (!('issuer' in document) || document.issuer !== issuer) throw new Error('discovery names another issuer');
   if (!('jwks_uri' in document) || typeof document.jwks_uri !== 'string') throw new Error('discovery has no jwks_uri');

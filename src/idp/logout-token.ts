@@ -93,9 +93,9 @@ export async function verifyLogoutToken(
   keys: JWTVerifyGetKey,
   expected: ExpectedLogout,
 ): Promise<Result<LogoutNotice, LogoutRejection>> {
-  const unproven = unprovenClaims(token);
-  const looked = unproven.ok ? readClaims(unproven.value, expected) : unproven;
-  if (!looked.ok) return no({ reason: looked.reason });
+  const unverified = unverifiedClaims(token);
+  const checked = unverified.ok ? readClaims(unverified.value, expected) : unverified;
+  if (!checked.ok) return no({ reason: checked.reason });
   try {
     const { payload } = await jwtVerify(token, keys, {
       issuer: expected.issuer,
@@ -106,16 +106,19 @@ export async function verifyLogoutToken(
     });
     const { iat } = payload;
     // `exp` is optional: the drafts that many providers were built to had none. `iat` is what bounds a token's use.
-    if (typeof iat === 'number' && isIssuedRecently(iat, expected)) return looked;
-    return no({ reason: 'logout_token_issued_at', ...lateOrEarly(payload, looked.value, expected) });
+    if (typeof iat === 'number' && isIssuedRecently(iat, expected)) return checked;
+    return no({ reason: 'logout_token_issued_at', ...clockFacts(payload, checked.value, expected) });
   } catch (error) {
     // jose judges the times behind the signature.
-    const timed = error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed;
-    return no({ reason: rejectionOf(error), ...(timed ? lateOrEarly(error.payload, looked.value, expected) : {}) });
+    const isAboutTime = error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed;
+    return no({
+      reason: rejectionOf(error),
+      ...(isAboutTime ? clockFacts(error.payload, checked.value, expected) : {}),
+    });
   }
 }
 
-function lateOrEarly(
+function clockFacts(
   { iat }: JWTPayload,
   { subject }: LogoutNotice,
   { nowMs }: ExpectedLogout,
@@ -124,7 +127,7 @@ function lateOrEarly(
   return { clockSkew: Math.round(iat - nowMs / 1000), ...(subject === undefined ? {} : { subject }) };
 }
 
-function unprovenClaims(token: string): Result<JWTPayload, LogoutTokenRejection> {
+function unverifiedClaims(token: string): Result<JWTPayload, LogoutTokenRejection> {
   if (token.length > MAX_TOKEN_LENGTH) return no('logout_token_too_large');
   try {
     const { alg, typ } = decodeProtectedHeader(token);
@@ -141,25 +144,26 @@ function readClaims(payload: JWTPayload, expected: ExpectedLogout): Result<Logou
   if (iss !== expected.issuer) return no('logout_token_issuer');
   if (![aud].flat().includes(expected.clientId)) return no('logout_token_audience');
   if ('nonce' in payload) return no('logout_token_nonce');
-  if (!saysLogout(payload['events'])) return no('logout_token_events');
+  if (!hasLogoutEvent(payload['events'])) return no('logout_token_events');
   if (typeof jti !== 'string' || textProblem(jti, MAX_CLAIM_BYTES) !== undefined) return no('logout_token_id');
-  const whose = readWhose(payload);
-  return whose === undefined ? no('logout_token_subject') : ok({ tokenId: jti, ...whose });
+  const notice = readSubject(payload);
+  return notice === undefined ? no('logout_token_subject') : ok({ tokenId: jti, ...notice });
 }
 
 const isIssuedRecently = (iat: number, { nowMs, clockSkew }: ExpectedLogout): boolean =>
   isRecent(iat * 1000, nowMs, LOGOUT_TOKEN_SECONDS * 1000, clockSkew * 1000);
 
-function saysLogout(events: unknown): boolean {
+function hasLogoutEvent(events: unknown): boolean {
   if (typeof events !== 'object' || events === null) return false;
-  const said: unknown = Object.getOwnPropertyDescriptor(events, LOGOUT_EVENT)?.value;
-  return typeof said === 'object' && said !== null && !Array.isArray(said);
+  const event: unknown = Object.getOwnPropertyDescriptor(events, LOGOUT_EVENT)?.value;
+  return typeof event === 'object' && event !== null && !Array.isArray(event);
 }
 
 /** One that is there and no text makes the token worthless: what it was meant to say cannot be known. */
-function readWhose({ sub, sid }: JWTPayload): Pick<LogoutNotice, 'subject' | 'sid'> | undefined {
-  const named = [sub, sid].filter((value) => value !== undefined);
-  if (named.length === 0 || named.some((value) => textProblem(value, MAX_CLAIM_BYTES) !== undefined)) return undefined;
+function readSubject({ sub, sid }: JWTPayload): Pick<LogoutNotice, 'subject' | 'sid'> | undefined {
+  const present = [sub, sid].filter((value) => value !== undefined);
+  if (present.length === 0 || present.some((value) => textProblem(value, MAX_CLAIM_BYTES) !== undefined))
+    return undefined;
   return {
     ...(typeof sub === 'string' ? { subject: sub } : {}),
     ...(typeof sid === 'string' ? { sid } : {}),

@@ -14,7 +14,7 @@ import { assertProviderUrl } from './outbound.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 
 /** One with many groups makes a URL that servers refuse. Without it the provider asks the person whether they mean it. */
-const LONGEST_HINT = 4096;
+const MAX_HINT_LENGTH = 4096;
 const MAX_SID_BYTES = 512;
 
 /** What of an ID token will be needed when the person's session at the provider ends, there or here. */
@@ -25,7 +25,7 @@ export function sessionThere(
   const { sid } = claims;
   return {
     ...(typeof sid === 'string' && textProblem(sid, MAX_SID_BYTES) === undefined ? { providerSid: sid } : {}),
-    ...(idToken === undefined || idToken.length > LONGEST_HINT ? {} : { idToken }),
+    ...(idToken === undefined || idToken.length > MAX_HINT_LENGTH ? {} : { idToken }),
   };
 }
 
@@ -44,19 +44,19 @@ export interface ProviderLogoutOptions {
 export function createProviderLogout(options: ProviderLogoutOptions): ProviderLogout {
   const { name, issuer, clientId, hosts, ca, reach, clock, configuration } = options;
   const { clockSkew = DEFAULT_CLOCK_SKEW_SECONDS } = options;
-  const authority = ca === undefined ? {} : { ca };
+  const trust = ca === undefined ? {} : { ca };
   const jwksUri = async (): Promise<string> => {
     const { jwks_uri } = (await configuration()).serverMetadata();
     if (jwks_uri === undefined) throw new AppError('provider_unavailable', `${name} publishes no keys.`);
     return jwks_uri;
   };
-  const keys = createIssuerKeys({ issuer, hosts, ...authority, clock, jwksUri });
+  const keys = createIssuerKeys({ issuer, hosts, ...trust, clock, jwksUri });
   return {
     reach,
     async readToken(token) {
       // The issuer as the provider spells it: a slash at the end makes another one in its tokens.
-      const said = (await configuration()).serverMetadata().issuer;
-      return verifyLogoutToken(token, keys, { issuer: said, clientId, nowMs: clock.now(), clockSkew });
+      const named = (await configuration()).serverMetadata().issuer;
+      return verifyLogoutToken(token, keys, { issuer: named, clientId, nowMs: clock.now(), clockSkew });
     },
     async endSession({ idToken, returnTo, state }) {
       const config = await configuration();

@@ -12,16 +12,21 @@ import { type Claims, type ClaimsMapping } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf } from '../core/identity/identity.ts';
 import { cachedDiscovery, type DiscoveryOptions } from './discovery.ts';
-import { callbackFault, canBeAskedOtherwise, requestFault, unproven } from './errors.ts';
-import { createFreshAsking, doubtOfProof, FreshProofMissing, type FreshnessSetting } from './fresh-proof.ts';
-import { FRESH_ASKS } from './types.ts';
+import { callbackError, canTryAnotherMethod, requestError, freshSignInUnproven } from './errors.ts';
+import {
+  createFreshSignInMethods,
+  freshSignInDoubt,
+  FreshProofMissing,
+  type FreshnessSetting,
+} from './fresh-sign-in.ts';
+import { FRESH_SIGN_IN_METHODS } from './types.ts';
 import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './types.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
-import { newestTokens } from './newest-token.ts';
-import { readAnswer } from './provider-response.ts';
+import { createUnstoredTokens } from './unstored-tokens.ts';
+import { readErrorResponse } from './provider-response.ts';
 import { assertNotFromFuture } from './provider-clock.ts';
-import { refreshAnswers } from './refresh-results.ts';
-import { refreshed, rejectionStreak } from './refresh.ts';
+import { createRefreshObserver } from './refresh-observer.ts';
+import { refreshTokens, rejectionStreak } from './refresh.ts';
 import { inOneStep } from './step-limit.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';
 
@@ -43,34 +48,34 @@ export interface OidcProviderOptions extends DiscoveryOptions {
 export function createOidcProvider(options: OidcProviderOptions): IdentityProvider {
   const { name, vendor = OIDC } = options;
   const { assertionAudience = 'issuer' as const } = vendor;
-  const place = { ...options, hosts: [...options.hosts, ...vendor.hosts], assertionAudience };
-  const newest = newestTokens();
-  const answers = refreshAnswers();
+  const connection = { ...options, hosts: [...options.hosts, ...vendor.hosts], assertionAudience };
+  const unstored = createUnstoredTokens();
+  const observer = createRefreshObserver();
   const streak = rejectionStreak();
-  const { configuration, assertItself } = cachedDiscovery(place, (outbound) => answers.overheard(outbound));
+  const { configuration, assertItself } = cachedDiscovery(connection, (outbound) => observer.observed(outbound));
 
-  const asking = createFreshAsking(vendor.provesFreshness ? (options.freshness ?? 'auto') : 'none');
+  const freshSignIn = createFreshSignInMethods(vendor.provesFreshness ? (options.freshness ?? 'auto') : 'none');
 
   const begin: IdentityProvider['begin'] = async ({ fresh = false, after } = {}) => {
     const config = await configuration();
-    const way = fresh ? asking.next(after?.asked ?? []) : undefined;
+    const method = fresh ? freshSignIn.next(after?.asked ?? []) : undefined;
     // The setting differs between the replicas of the two trips.
-    if (fresh && asking.proves && way === undefined) throw unproven(name, 'stale');
+    if (fresh && freshSignIn.proves && method === undefined) throw freshSignInUnproven(name, 'stale');
     const challenge: SignInChallenge = {
       state: oidc.randomState(),
       nonce: oidc.randomNonce(),
       codeVerifier: oidc.randomPKCECodeVerifier(),
-      ...(way === undefined
+      ...(method === undefined
         ? {}
         : {
             freshSince: Math.floor(options.clock.now() / 1000),
-            asked: [...(after?.asked ?? []), way],
+            asked: [...(after?.asked ?? []), method],
           }),
     };
     const scopes = options.scopes ?? vendor.scopes(config.serverMetadata().scopes_supported ?? []);
     // Threat: all of this passes through the person's browser, which may strip it; what counts is what the ID token says.
     const url = oidc.buildAuthorizationUrl(config, {
-      ...vendor.parameters({ fresh, ask: way ?? asking.ordinary, scopes }),
+      ...vendor.parameters({ fresh, authTime: method ?? freshSignIn.ordinary, scopes }),
       redirect_uri: options.redirectUri,
       scope: scopes.join(' '),
       state: challenge.state,
@@ -82,8 +87,8 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   };
 
   const prepare = async (): Promise<void> => {
-    const doubt = doubtOfProof((await configuration()).serverMetadata());
-    if (!asking.proves || doubt === undefined) return;
+    const doubt = freshSignInDoubt((await configuration()).serverMetadata());
+    if (!freshSignIn.proves || doubt === undefined) return;
     const facts = { provider: name, doubt, setting: 'providers[].freshness' };
     options.log?.warn(facts, 'the identity provider may not prove a fresh sign-in, which is needed after a revocation');
   };
@@ -96,18 +101,18 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
         expectedNonce: challenge.nonce,
         pkceCodeVerifier: challenge.codeVerifier,
         idTokenExpected: true,
-        ...oldestProof(challenge, options.clock.now()),
+        ...maxProofAge(challenge, options.clock.now()),
       })
       .catch(async (thrown: unknown) => {
         const { state, nonce, codeVerifier } = challenge;
-        const asked = askedOf(challenge);
+        const tried = methodsTried(challenge);
         const sent = ['code', 'state'].flatMap((parameter) => callback.searchParams.getAll(parameter));
-        const error = await readAnswer(thrown, [...sent, state, nonce, codeVerifier, options.clientSecret?.()]);
-        const fault = callbackFault(name, error, asked?.at(-1));
-        const isLast = asked === undefined || asking.next(asked) === undefined;
-        throw isLast || !canBeAskedOtherwise(error, asked.at(-1))
-          ? fault
-          : new FreshProofMissing(fault, { ...challenge, asked });
+        const error = await readErrorResponse(thrown, [...sent, state, nonce, codeVerifier, options.clientSecret?.()]);
+        const rejection = callbackError(name, error, tried?.at(-1));
+        const isLast = tried === undefined || freshSignIn.next(tried) === undefined;
+        throw isLast || !canTryAnotherMethod(error, tried.at(-1))
+          ? rejection
+          : new FreshProofMissing(rejection, { ...challenge, asked: tried });
       });
     streak.tokenGiven();
     const idToken = tokens.claims();
@@ -120,23 +125,23 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const recheck: IdentityProvider['recheck'] = async (subject, refreshToken, keep) => {
     const config = await configuration();
     const ask = async (): Promise<Tokens> => {
-      const token = newest.of(refreshToken);
-      const hears = (came: string): void => newest.remember(refreshToken, came);
-      return answers
-        .during(token, hears, () => oidc.refreshTokenGrant(config, token))
+      const token = unstored.of(refreshToken);
+      const onNewToken = (came: string): void => unstored.remember(refreshToken, came);
+      return observer
+        .observe(token, onNewToken, () => oidc.refreshTokenGrant(config, token))
         .catch(async (thrown: unknown) => {
-          throw await readAnswer(thrown, [token, options.clientSecret?.()]);
+          throw await readErrorResponse(thrown, [token, options.clientSecret?.()]);
         });
     };
-    const tokens = await refreshed({ provider: name, ask, assertItself, streak }).catch(async (error: AppError) => {
+    const tokens = await refreshTokens({ provider: name, ask, assertItself, streak }).catch(async (error: AppError) => {
       // A new one may have come all the same, with an ID token that cannot be verified now.
-      if (error.code !== 'sign_in_refused') await newest.stored(refreshToken, keep);
+      if (error.code !== 'sign_in_refused') await unstored.stored(refreshToken, keep);
       throw error;
     });
     const idToken = tokens.claims();
     // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is somebody else's.
-    if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw otherPerson(name);
-    const stored = await newest.stored(refreshToken, keep);
+    if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw subjectChanged(name);
+    const stored = await unstored.stored(refreshToken, keep);
     if (idToken !== undefined)
       assertNotFromFuture(name, idToken, { nowMs: options.clock.now(), clockSkew: options.clockSkew });
     return { ...(await signInOf(options, config, { tokens, idToken, subject })), refreshToken: stored };
@@ -144,8 +149,8 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
 
   return {
     name,
-    provesFreshness: asking.proves,
-    logout: createProviderLogout({ ...place, reach: options.backchannelLogout ?? 'off', configuration }),
+    provesFreshness: freshSignIn.proves,
+    logout: createProviderLogout({ ...connection, reach: options.backchannelLogout ?? 'off', configuration }),
     prepare: () => inOneStep(prepare),
     begin: (wanted) => inOneStep(() => begin(wanted)),
     finish: (callback, challenge) => inOneStep(() => finish(callback, challenge)),
@@ -155,7 +160,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
 
 type Tokens = oidc.TokenEndpointResponse & oidc.TokenEndpointResponseHelpers;
 
-interface Answered {
+interface TokenResult {
   readonly tokens: Tokens;
   readonly idToken: (Claims & { readonly sub: string }) | undefined;
   readonly subject: string;
@@ -165,13 +170,13 @@ interface Answered {
 async function signInOf(
   options: OidcProviderOptions,
   config: oidc.Configuration,
-  { tokens, idToken, subject }: Answered,
+  { tokens, idToken, subject }: TokenResult,
 ): Promise<ProviderSignIn> {
   const { name, vendor = OIDC } = options;
   const more = vendor.userInfo ? await userInfo(name, config, tokens.access_token, idToken?.sub ?? subject) : {};
-  const said: Claims = { ...more, ...idToken };
-  if (Object.keys(said).length === 0) throw incomplete(name);
-  const claims = (await vendor.complete?.(said, tokens.access_token)) ?? said;
+  const verified: Claims = { ...more, ...idToken };
+  if (Object.keys(verified).length === 0) throw incomplete(name);
+  const claims = (await vendor.complete?.(verified, tokens.access_token)) ?? verified;
   const mapped = mapClaims(options.mapping, claims, accountOf(name, subject));
   if (!mapped.ok) throw new AppError('sign_in_refused', mapped.reason.message, { reason: mapped.reason.reason });
   return {
@@ -186,8 +191,8 @@ async function signInOf(
  * A person may take minutes from their password to the last page, so the proof must be younger than this trip, not than this moment.
  * @param now epoch milliseconds
  */
-function oldestProof({ freshSince }: SignInChallenge, now: number): { readonly maxAge?: number } {
-  return freshSince === undefined ? {} : { maxAge: Math.max(0, Math.floor(now / 1000) - freshSince) };
+function maxProofAge({ freshSince }: SignInChallenge, nowMs: number): { readonly maxAge?: number } {
+  return freshSince === undefined ? {} : { maxAge: Math.max(0, Math.floor(nowMs / 1000) - freshSince) };
 }
 
 /**
@@ -202,20 +207,20 @@ async function userInfo(
 ): Promise<Claims> {
   if (config.serverMetadata().userinfo_endpoint === undefined) return {};
   return oidc.fetchUserInfo(config, accessToken, subject).catch(async (thrown: unknown) => {
-    throw requestFault(name, await readAnswer(thrown, [accessToken]));
+    throw requestError(name, await readErrorResponse(thrown, [accessToken]));
   });
 }
 
 /** A trip that was begun by a version before the steps was asked in the first way. */
-const askedOf = ({ asked, freshSince }: SignInChallenge): SignInChallenge['asked'] =>
-  asked ?? (freshSince === undefined ? undefined : FRESH_ASKS.slice(0, 1));
+const methodsTried = ({ asked, freshSince }: SignInChallenge): SignInChallenge['asked'] =>
+  asked ?? (freshSince === undefined ? undefined : FRESH_SIGN_IN_METHODS.slice(0, 1));
 
 const incomplete = (name: string): AppError =>
   new AppError('provider_unavailable', `${name} did not say who signed in. Try again, or tell your platform team.`, {
     reason: 'provider_answer_incomplete',
   });
 
-const otherPerson = (name: string): AppError =>
+const subjectChanged = (name: string): AppError =>
   new AppError('sign_in_refused', `${name} now answers for another person. Sign in again.`, {
     reason: 'subject_changed',
   });

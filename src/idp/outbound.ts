@@ -37,7 +37,7 @@ export interface OutboundOptions {
   /** Who we are, for a server that asks in the handshake; called as `ca` is. Absent: nobody is told. */
   readonly certificate?: () => CertificatePair;
   /** Is told of each response. `config probe` alone listens: a request holds what proves who we are. */
-  readonly heard?: (url: string, request: OutboundRequest, response: Response) => void;
+  readonly onResponse?: (url: string, request: OutboundRequest, response: Response) => void;
 }
 
 /** PEM. */
@@ -55,32 +55,32 @@ export interface OutboundRequest {
 
 export type Outbound = (url: string, request: OutboundRequest) => Promise<Response>;
 
-const never = new BlockList();
-never.addSubnet('0.0.0.0', 8);
-never.addSubnet('169.254.0.0', 16); // link-local, the metadata services of most clouds among them
-never.addAddress('100.100.100.200'); // Alibaba Cloud's metadata service
-never.addSubnet('224.0.0.0', 3); // multicast, reserved, broadcast
-never.addSubnet('fe80::', 10, 'ipv6');
-never.addAddress('fd00:ec2::254', 'ipv6'); // AWS's metadata service
-never.addSubnet('ff00::', 8, 'ipv6');
-never.addAddress('::', 'ipv6');
+const forbidden = new BlockList();
+forbidden.addSubnet('0.0.0.0', 8);
+forbidden.addSubnet('169.254.0.0', 16); // link-local, the metadata services of most clouds among them
+forbidden.addAddress('100.100.100.200'); // Alibaba Cloud's metadata service
+forbidden.addSubnet('224.0.0.0', 3); // multicast, reserved, broadcast
+forbidden.addSubnet('fe80::', 10, 'ipv6');
+forbidden.addAddress('fd00:ec2::254', 'ipv6'); // AWS's metadata service
+forbidden.addSubnet('ff00::', 8, 'ipv6');
+forbidden.addAddress('::', 'ipv6');
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8);
 loopback.addAddress('::1', 'ipv6');
 
-const listed = (list: BlockList, address: string): boolean => {
+const isListed = (list: BlockList, address: string): boolean => {
   const plain = plainAddress(address);
   return list.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4');
 };
 
 export const isLoopbackHost = (host: string): boolean => {
   const bare = host.replace(/^\[|\]$/g, '');
-  return bare === 'localhost' || (isIP(bare) !== 0 && listed(loopback, bare));
+  return bare === 'localhost' || (isIP(bare) !== 0 && isListed(loopback, bare));
 };
 
 /** Our own refusal: nothing was dialled, and no network or provider is at fault. */
-class AddressRefused extends Error {
+class AddressRejected extends Error {
   /** False: one of those that are never dialled, whatever is configured. */
   readonly loopback: boolean;
 
@@ -94,10 +94,10 @@ class AddressRefused extends Error {
  * What an operator must know who looks for a fault of the network: there is none.
  * @returns without the address, which DNS has said; undefined where it was not the guard that refused
  */
-export function guardWords(thrown: unknown): string | undefined {
-  for (let fault = thrown; fault instanceof Error; fault = fault.cause) {
-    if (!(fault instanceof AddressRefused)) continue;
-    return fault.loopback
+export function guardMessage(thrown: unknown): string | undefined {
+  for (let each = thrown; each instanceof Error; each = each.cause) {
+    if (!(each instanceof AddressRejected)) continue;
+    return each.loopback
       ? 'The gate’s own guard refused: its name leads to this machine’s loopback address. That is dialled only where providers[].issuer itself names a loopback host, such as localhost. Check DNS, and providers[].issuer.'
       : 'The gate’s own guard refused: its name leads to an address that no provider has (link-local, a cloud’s metadata service, multicast or unspecified). No setting allows it. Check DNS, and providers[].issuer.';
   }
@@ -106,8 +106,8 @@ export function guardWords(thrown: unknown): string | undefined {
 
 /** @throws AddressRefused where an address must not be dialled for this issuer */
 function assertDialable(address: string, issuerIsLoopback: boolean): void {
-  if (listed(never, address)) throw new AddressRefused(address, false);
-  if (listed(loopback, address) && !issuerIsLoopback) throw new AddressRefused(address, true);
+  if (isListed(forbidden, address)) throw new AddressRejected(address, false);
+  if (isListed(loopback, address) && !issuerIsLoopback) throw new AddressRejected(address, true);
 }
 
 function guardedLookup(issuerIsLoopback: boolean): LookupFunction {
@@ -173,7 +173,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       statusText: response.statusText,
       headers: Object.fromEntries(response.headers),
     });
-    options.heard?.(value, request, whole.clone());
+    options.onResponse?.(value, request, whole.clone());
     return whole;
   };
 }

@@ -31,7 +31,7 @@ export const clockSkewOf = (error: unknown): { readonly 'clock-skew'?: string } 
     ? { 'clock-skew': String(error.cause.clockSkewSeconds) }
     : {};
 
-export function clockOff(provider: string, clockSkewSeconds: number): AppError {
+export function clockSkewError(provider: string, clockSkewSeconds: number): AppError {
   const seconds = Math.abs(clockSkewSeconds);
   const words = `The clock of ${provider} and the clock of this server differ by ${seconds} seconds, so nothing that it says can be trusted. Tell your platform team.`;
   return new AppError('provider_unavailable', words, {
@@ -55,7 +55,7 @@ export function assertNotFromFuture(
   }: { readonly nowMs: number; readonly clockSkew?: number | undefined },
 ): void {
   const ahead = typeof iat === 'number' ? Math.round(iat - nowMs / 1000) : 0;
-  if (ahead > clockSkew) throw clockOff(provider, ahead);
+  if (ahead > clockSkew) throw clockSkewError(provider, ahead);
 }
 
 /**
@@ -63,7 +63,7 @@ export function assertNotFromFuture(
  * @returns seconds by which the provider's clock is ahead (behind: negative), where an ID token was refused for one of its times and its own `iat`
  *   shows the reason. One that was made in time and has expired has nothing to do with clocks
  */
-export function skewShownBy(error: unknown): number | undefined {
+export function clockSkewShownBy(error: unknown): number | undefined {
   if (!(error instanceof oidc.ClientError) || error.code !== 'OAUTH_JWT_TIMESTAMP_CHECK_FAILED') return undefined;
   const facts: unknown = error.cause instanceof Error ? error.cause.cause : undefined;
   if (typeof facts !== 'object' || facts === null || !('claims' in facts) || !('now' in facts)) return undefined;

@@ -10,13 +10,13 @@ import * as oidc from 'openid-client';
 import { formEncoded } from './form-encoding.ts';
 
 /** A reader of the log needs a sentence, not a page. */
-const MOST_DESCRIPTION = 200;
-const MOST_CODE = 64;
+const MAX_DESCRIPTION_LENGTH = 200;
+const MAX_CODE_LENGTH = 64;
 
 /** Values of the request that no log may show: the provider may repeat them in its description. */
 export type Secrets = readonly (string | undefined)[];
 
-interface AnswerFacts {
+interface ErrorResponseFields {
   /** HTTP status; undefined for an error that came with the browser. */
   readonly status?: number;
   /** OAuth error code (RFC 6749 §4.1.2.1, §5.2). */
@@ -27,14 +27,14 @@ interface AnswerFacts {
 }
 
 /** An error that the provider answered with, in text that may be logged. */
-export class ProviderAnswer extends Error {
+export class ProviderErrorResponse extends Error {
   readonly status: number | undefined;
   readonly error: string | undefined;
   /** Bounded, on one line, without values of the request. Named as on the wire, because operators search for that name. */
   readonly error_description: string | undefined;
   readonly isPage: boolean;
 
-  constructor({ status, error, error_description, isPage = false }: AnswerFacts) {
+  constructor({ status, error, error_description, isPage = false }: ErrorResponseFields) {
     const from = status === undefined ? 'the browser came back' : `the provider answered ${status}`;
     const code = error ?? (isPage ? 'a page in place of an OAuth error' : 'no OAuth error code');
     super(`${from} with ${code}${error_description === undefined ? '' : `: ${error_description}`}`);
@@ -51,10 +51,10 @@ export class ProviderAnswer extends Error {
  * @param secrets of the request: token, code, state, client secret
  * @returns a `ProviderAnswer` for an HTTP error and for an error at the callback; anything else as it came
  */
-export async function readAnswer(thrown: unknown, secrets: Secrets): Promise<Error> {
-  if (thrown instanceof oidc.AuthorizationResponseError) return answerOf({}, thrown, secrets);
+export async function readErrorResponse(thrown: unknown, secrets: Secrets): Promise<Error> {
+  if (thrown instanceof oidc.AuthorizationResponseError) return errorResponseOf({}, thrown, secrets);
   // Its body has been read: it was JSON with an error code.
-  if (thrown instanceof oidc.ResponseBodyError) return answerOf({ status: thrown.status }, thrown, secrets);
+  if (thrown instanceof oidc.ResponseBodyError) return errorResponseOf({ status: thrown.status }, thrown, secrets);
   const response = responseIn(thrown);
   if (response === undefined || response.status < 400)
     return thrown instanceof Error ? thrown : new Error('not an error', { cause: thrown });
@@ -62,7 +62,7 @@ export async function readAnswer(thrown: unknown, secrets: Secrets): Promise<Err
   const text = response.bodyUsed ? '' : await response.text().catch(() => '');
   const body = jsonObject(text);
   const isPage = body === undefined && isHtml(text, response.headers.get('content-type') ?? '');
-  return answerOf({ status: response.status, isPage }, body ?? {}, secrets);
+  return errorResponseOf({ status: response.status, isPage }, body ?? {}, secrets);
 }
 
 function responseIn(thrown: unknown): Response | undefined {
@@ -70,14 +70,14 @@ function responseIn(thrown: unknown): Response | undefined {
   return thrown instanceof oidc.ClientError && thrown.cause instanceof Response ? thrown.cause : undefined;
 }
 
-function answerOf(
-  facts: Pick<AnswerFacts, 'status' | 'isPage'>,
-  said: { readonly error?: unknown; readonly error_description?: unknown },
+function errorResponseOf(
+  facts: Pick<ErrorResponseFields, 'status' | 'isPage'>,
+  fields: { readonly error?: unknown; readonly error_description?: unknown },
   secrets: Secrets,
-): ProviderAnswer {
-  const error = cleaned(said.error, MOST_CODE, secrets);
-  const error_description = cleaned(said.error_description, MOST_DESCRIPTION, secrets);
-  return new ProviderAnswer({ ...facts, error, error_description });
+): ProviderErrorResponse {
+  const error = cleaned(fields.error, MAX_CODE_LENGTH, secrets);
+  const error_description = cleaned(fields.error_description, MAX_DESCRIPTION_LENGTH, secrets);
+  return new ProviderErrorResponse({ ...facts, error, error_description });
 }
 
 function jsonObject(text: string): object | undefined {
@@ -108,7 +108,7 @@ export function sentForms(text: string): readonly string[] {
 }
 
 /** A provider can repeat the token, code or state that it was sent, so these are taken out before the text is cut to its length. */
-function cleaned(value: unknown, most: number, secrets: Secrets): string | undefined {
+function cleaned(value: unknown, maxLength: number, secrets: Secrets): string | undefined {
   if (typeof value !== 'string') return undefined;
   const text = secrets
     .flatMap((secret) => (secret === undefined || secret === '' ? [] : sentForms(secret)))
@@ -116,5 +116,5 @@ function cleaned(value: unknown, most: number, secrets: Secrets): string | undef
     .replace(UNSAFE, ' ')
     .trim();
   if (text === '') return undefined;
-  return text.length > most ? `${text.slice(0, most)}…` : text;
+  return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
 }

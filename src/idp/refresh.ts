@@ -9,14 +9,14 @@
  * keys are read again.
  */
 import { AppError } from '../core/errors.ts';
-import { isLostAnswer, mayBeRejection, noLongerVouches, saysRefused, tokenFault } from './errors.ts';
+import { isLostResponse, mayBeRejection, refreshRejected, isExplicitRejection, tokenEndpointError } from './errors.ts';
 
 /**
  * How many users in a row may lose their session by an answer that is no `invalid_grant`, without one token having been given
  * in between. Beyond it the answer is not about users: a provider that answers a wrong client secret with a bare 400 would
  * sign out everybody, one by one.
  */
-const MOST_IN_A_ROW = 5;
+const MAX_IN_A_ROW = 5;
 
 /** What one provider's token endpoint has answered lately; one for each provider and replica. */
 export interface RejectionStreak {
@@ -32,7 +32,7 @@ export function rejectionStreak(): RejectionStreak {
   return {
     tokenGiven: () => void (inARow = 0),
     get mayGrow() {
-      return inARow < MOST_IN_A_ROW;
+      return inARow < MAX_IN_A_ROW;
     },
     grow: () => void (inARow += 1),
   };
@@ -48,11 +48,11 @@ export interface RefreshDeps<T> {
 }
 
 /** @throws AppError `sign_in_refused` where the provider no longer vouches for the user, `provider_unavailable` where it cannot say */
-export async function refreshed<T>(deps: RefreshDeps<T>): Promise<T> {
+export async function refreshTokens<T>(deps: RefreshDeps<T>): Promise<T> {
   const { provider, streak } = deps;
-  const tokens = await askedTwiceIfLost(deps).catch((error: unknown) => {
-    if (mayBeRejection(error)) return confirmed(deps, error);
-    throw tokenFault(provider, error);
+  const tokens = await retryIfLost(deps).catch((error: unknown) => {
+    if (mayBeRejection(error)) return confirmRejection(deps, error);
+    throw tokenEndpointError(provider, error);
   });
   streak.tokenGiven();
   return tokens;
@@ -62,9 +62,9 @@ export async function refreshed<T>(deps: RefreshDeps<T>): Promise<T> {
  * Where the answer was lost on the way, the provider may have rotated the token, and what we hold is the old one. Those that rotate take it
  * again for a short while (Okta's grace period, Keycloak's reuse count), so it is tried once more at once; later would be too late.
  */
-function askedTwiceIfLost<T>({ ask }: RefreshDeps<T>): Promise<T> {
+function retryIfLost<T>({ ask }: RefreshDeps<T>): Promise<T> {
   return ask().catch((error: unknown) => {
-    if (isLostAnswer(error)) return ask();
+    if (isLostResponse(error)) return ask();
     throw error;
   });
 }
@@ -73,15 +73,18 @@ function askedTwiceIfLost<T>({ ask }: RefreshDeps<T>): Promise<T> {
  * The second try of a token that was refused. The provider has not taken the token, so it does not see a second use of it.
  * Whatever else happens in between (network, 5xx, another provider than before) leaves the question open.
  */
-async function confirmed<T>({ provider, ask, assertItself, streak }: RefreshDeps<T>, first: unknown): Promise<T> {
-  const isPlain = saysRefused(first);
-  if (!isPlain && !streak.mayGrow) throw tokenFault(provider, first);
-  if (!isPlain) await assertItself();
+async function confirmRejection<T>(
+  { provider, ask, assertItself, streak }: RefreshDeps<T>,
+  first: unknown,
+): Promise<T> {
+  const isExplicit = isExplicitRejection(first);
+  if (!isExplicit && !streak.mayGrow) throw tokenEndpointError(provider, first);
+  if (!isExplicit) await assertItself();
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof AppError || !mayBeRejection(error)) throw tokenFault(provider, error);
-    if (!isPlain && !saysRefused(error)) streak.grow();
-    throw noLongerVouches(provider, error);
+    if (error instanceof AppError || !mayBeRejection(error)) throw tokenEndpointError(provider, error);
+    if (!isExplicit && !isExplicitRejection(error)) streak.grow();
+    throw refreshRejected(provider, error);
   }
 }

@@ -4,9 +4,9 @@ import type { Result } from '../core/result.ts';
 import type { LogoutNotice, LogoutRejection } from './logout-token.ts';
 
 /** Each is one way to ask; the first names all that the standard has. */
-export const FRESH_ASKS = ['login_and_max_age', 'login', 'max_age'] as const;
+export const FRESH_SIGN_IN_METHODS = ['login_and_max_age', 'login', 'max_age'] as const;
 
-export type FreshAsk = (typeof FRESH_ASKS)[number];
+export type FreshSignInMethod = (typeof FRESH_SIGN_IN_METHODS)[number];
 
 /** What must survive the person's trip to the provider; each value is used once. */
 export interface SignInChallenge {
@@ -16,7 +16,7 @@ export interface SignInChallenge {
   /** Epoch seconds before which the person's proof does not count: the provider was asked to have them prove who they are anew. */
   readonly freshSince?: number | undefined;
   /** The ways in which the provider was asked for that proof, the last one on this trip. */
-  readonly asked?: readonly FreshAsk[] | undefined;
+  readonly asked?: readonly FreshSignInMethod[] | undefined;
 }
 
 export interface ProviderSignIn {

@@ -19,13 +19,13 @@ export interface ArtefactAdapterOptions {
   /** The site of whoever has something saved now, where that is known. */
   readonly from?: () => string | undefined;
   /** False: `claim-minter.ts` spends them, once it has decided. */
-  readonly spendsCodes?: boolean;
+  readonly consumesCodes?: boolean;
 }
 
 const isCode = (kind: ArtefactKind): boolean => kind === 'AuthorizationCode' || kind === 'DeviceCode';
 
 export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory {
-  const { artefacts, endSession, from, spendsCodes = true } = options;
+  const { artefacts, endSession, from, consumesCodes = true } = options;
   return (name): Adapter => {
     const kind = name as ArtefactKind;
     return {
@@ -51,7 +51,7 @@ export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory
       findByUserCode: async (code) => await artefacts.findByUserCode(kind, code),
       async consume(id) {
         // A refresh token's turn is spent once the refresh has been decided, see `refresh-rotation.ts`.
-        if (kind === 'RefreshToken' || (isCode(kind) && !spendsCodes)) return;
+        if (kind === 'RefreshToken' || (isCode(kind) && !consumesCodes)) return;
         if (await artefacts.consume(kind, id)) return;
         const lost = await artefacts.find(kind, id);
         if (typeof lost?.['grantId'] === 'string') await endSession(lost['grantId']);

@@ -10,13 +10,13 @@ import { DEVICE_CODE_GRANT, isExchange, type TokenFacts } from './token-facts.ts
 
 export interface TokenAudit {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
-  refused(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string, details?: AuditFacts): void;
+  rejected(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string, details?: AuditFacts): void;
   /** An authorization request that did not come as far as a sign-in, or a revocation request that made no sense. */
-  requestRefused(ctx: KoaContextWithOIDC, error: string): void;
+  requestRejected(ctx: KoaContextWithOIDC, error: string): void;
   /** A device may not begin a sign-in yet, as its address has begun too many. Audited where it is the first for a while. */
   tooManySignIns(ctx: KoaContextWithOIDC): void;
   identityChanged(ctx: KoaContextWithOIDC, record: SessionRecord): void;
-  sessionEnded(session: string, record: SessionRecord | undefined, why: SessionEnding): void;
+  sessionEnded(session: string, record: SessionRecord | undefined, reason: SessionEnding): void;
 }
 
 /** Why a session ended at one of our endpoints: its own client said so, or something that is good once came twice. */
@@ -50,26 +50,26 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
         details: { grant: grantOf(ctx), audience: facts.audience ?? '', ...clientOf(ctx) },
       });
     },
-    refused(ctx, facts, error, details = {}) {
+    rejected(ctx, facts, error, details = {}) {
       if (isRefresh(ctx)) deps.countRefresh(ctx.status === 503 ? 'unavailable' : 'refused');
       write({
         event: isExchange(ctx) ? 'workload-refused' : 'refresh-refused',
         ...from(ctx),
         ...(facts.rule === undefined ? {} : { provider: facts.rule }),
-        ...facts.who,
+        ...facts.owner,
         ...about(facts.record),
         code: ctx.status,
         reason: facts.rejection ?? error,
         details: { ...clientOf(ctx), ...details },
       });
     },
-    requestRefused(ctx, error) {
+    requestRejected(ctx, error) {
       write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: error, details: clientOf(ctx) });
     },
     tooManySignIns(ctx) {
-      const refused = deps.tooManySignIns(clientAddress(ctx.req));
-      if (refused === undefined) return;
-      const details = { count: String(refused) };
+      const count = deps.tooManySignIns(clientAddress(ctx.req));
+      if (count === undefined) return;
+      const details = { count: String(count) };
       write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: 'too_many_sign_ins', details });
     },
     identityChanged(ctx, record) {
@@ -81,12 +81,12 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
         details: { version: String(record.version) },
       });
     },
-    sessionEnded(session, record, why) {
-      const event = why === 'sign-out' ? 'logout' : 'revocation';
-      const who = record === undefined ? { session } : about(record);
-      const requestUri = why === 'sign-out' ? '/oauth/revoke' : '/oauth/token';
+    sessionEnded(session, record, reason) {
+      const event = reason === 'sign-out' ? 'logout' : 'revocation';
+      const subject = record === undefined ? { session } : about(record);
+      const requestUri = reason === 'sign-out' ? '/oauth/revoke' : '/oauth/token';
       const details = record === undefined ? {} : { client: record.client };
-      write({ event, requestUri, sourceIps: [], ...who, code: 200, reason: why.replaceAll('-', '_'), details });
+      write({ event, requestUri, sourceIps: [], ...subject, code: 200, reason: reason.replaceAll('-', '_'), details });
     },
   };
 }

@@ -12,7 +12,7 @@ export interface AuthorizationsDeps {
   readonly store: Store;
   readonly audiences: Audiences;
   readonly publicClients: PublicClients;
-  readonly pin: (req: IncomingMessage) => void;
+  readonly pinOrigin: (req: IncomingMessage) => void;
 }
 
 export function createAuthorizations({
@@ -20,13 +20,13 @@ export function createAuthorizations({
   store,
   audiences,
   publicClients,
-  pin,
+  pinOrigin,
 }: AuthorizationsDeps): Authorizations {
   const details = async (
     req: IncomingMessage,
     res: ServerResponse,
   ): Promise<Awaited<ReturnType<typeof provider.interactionDetails>>> => {
-    pin(req);
+    pinOrigin(req);
     try {
       return await provider.interactionDetails(req, res);
     } catch (error) {

@@ -12,7 +12,7 @@ import type { PublicClients } from './public-clients.ts';
 import type { RefreshRotation } from './refresh-rotation.ts';
 import type { SessionEnding } from './audit-events.ts';
 import { isExchange, type TokenFacts } from './token-facts.ts';
-import { sessionOverWords } from './workload/messages.ts';
+import { sessionOverMessage } from './workload/messages.ts';
 
 export interface ClaimMinterDeps {
   readonly sessions: Pick<SessionStore, 'mint'>;
@@ -24,11 +24,11 @@ export interface ClaimMinterDeps {
   readonly rotation: RefreshRotation;
   readonly codes: Pick<ArtefactStore, 'find' | 'consume'>;
   /** Ends a session of which a spent code or refresh token came back. Resolves when that is written. */
-  readonly endReplayed: (session: string, why: Exclude<SessionEnding, 'sign-out'>) => Promise<void>;
+  readonly endReplayed: (session: string, reason: Exclude<SessionEnding, 'sign-out'>) => Promise<void>;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
 }
 
-interface Wanted {
+interface TokenPayload {
   readonly kind?: string;
   readonly grantId?: string;
   readonly clientId?: string;
@@ -39,7 +39,7 @@ interface Wanted {
 
 export function claimMinter(deps: ClaimMinterDeps) {
   return async (ctx: KoaContextWithOIDC, token: object) => {
-    const { kind, grantId, clientId = '', aud, 'x5t#S256': thumbprint }: Wanted = token;
+    const { kind, grantId, clientId = '', aud, 'x5t#S256': thumbprint }: TokenPayload = token;
     if (kind !== 'AccessToken') return undefined;
     // The session is bound to exactly what the token will say: a binding that one has and the other not would open, or shut, too much.
     const mayBeUnbound = deps.unboundClients.has(clientId);
@@ -55,9 +55,9 @@ export function claimMinter(deps: ClaimMinterDeps) {
       ...(thumbprint === undefined ? {} : { thumbprint }),
     });
     const facts = deps.factsOf(ctx);
-    await spendCode(deps, ctx, grantId);
+    await consumeCode(deps, ctx, grantId);
     if (!decision.ok) throw rejection(ctx, facts, decision);
-    await spendTurn(deps, ctx, grantId);
+    await consumeRotation(deps, ctx, grantId);
     facts.record = decision.record;
     facts.audience = audience;
     return { ...decision.claims, ...adminClaims(deps, audience, decision.record) };
@@ -74,49 +74,57 @@ function adminClaims({ audiences }: ClaimMinterDeps, audience: string, record: S
  * A code is spent here, whatever was decided, and not before: where the store is away or this replica is fenced, nothing is decided, and who comes
  * again with the code must not be taken for a thief.
  */
-async function spendCode(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session: string): Promise<void> {
+async function consumeCode(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session: string): Promise<void> {
   const { AuthorizationCode, DeviceCode } = ctx.oidc.entities;
   const code = AuthorizationCode ?? DeviceCode;
   if (code === undefined) return;
   const kind = code === AuthorizationCode ? 'AuthorizationCode' : 'DeviceCode';
   const facts = deps.factsOf(ctx);
   if (await deps.codes.consume(kind, code.jti)) {
-    facts.codeSpent = true;
+    facts.codeConsumed = true;
     return;
   }
   // It went with its session, which another request has just ended.
-  if ((await deps.codes.find(kind, code.jti)) === undefined) throw sessionGone(facts);
+  if ((await deps.codes.find(kind, code.jti)) === undefined) throw sessionEnded(facts);
   facts.rejection = 'code_replayed';
-  throw await replayed(deps, facts, { session, why: 'code-replayed', what: 'the code of its sign-in' });
+  throw await endReplayedSession(deps, facts, { session, reason: 'code-replayed', what: 'the code of its sign-in' });
 }
 
 /** A refresh token that rotates is spent here, after everything that may refuse the refresh, so that a refusal costs nobody their session. */
-async function spendTurn(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session: string): Promise<void> {
+async function consumeRotation(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session: string): Promise<void> {
   const rotated = ctx.oidc.entities.RotatedRefreshToken;
   if (rotated === undefined) return;
-  const turn = await deps.rotation.spend(session, rotated.rotations ?? 0);
+  const turn = await deps.rotation.consume(session, rotated.rotations ?? 0);
   if (turn === 'first' || turn === 'again') return;
   const facts = deps.factsOf(ctx);
-  if (turn === 'over') throw sessionGone(facts);
+  if (turn === 'over') throw sessionEnded(facts);
   facts.rejection = 'refresh_token_replayed';
-  throw await replayed(deps, facts, { session, why: 'refresh-token-replayed', what: 'a refresh token of it' });
+  throw await endReplayedSession(deps, facts, {
+    session,
+    reason: 'refresh-token-replayed',
+    what: 'a refresh token of it',
+  });
 }
 
-function sessionGone(facts: TokenFacts): Error {
+function sessionEnded(facts: TokenFacts): Error {
   facts.rejection = 'session_unknown';
   return new errors.InvalidGrant('the session has ended');
 }
 
 interface Replay {
   readonly session: string;
-  readonly why: Parameters<ClaimMinterDeps['endReplayed']>[1];
+  readonly reason: Parameters<ClaimMinterDeps['endReplayed']>[1];
   readonly what: string;
 }
 
 /** What is good for one use came twice: one of the two who had it has stolen it, and nobody can say which. So its session ends. */
-async function replayed(deps: ClaimMinterDeps, facts: TokenFacts, { session, why, what }: Replay): Promise<Error> {
-  facts.words = `This session was ended, because ${what} came back that had been used before: somebody may have copied it. Sign in again.`;
-  await deps.endReplayed(session, why);
+async function endReplayedSession(
+  deps: ClaimMinterDeps,
+  facts: TokenFacts,
+  { session, reason, what }: Replay,
+): Promise<Error> {
+  facts.message = `This session was ended, because ${what} came back that had been used before: somebody may have copied it. Sign in again.`;
+  await deps.endReplayed(session, reason);
   return new errors.InvalidGrant(`${what} has been used before`);
 }
 
@@ -126,16 +134,16 @@ function rejection(
   decision: Extract<MintDecision, { readonly ok: false }>,
 ): Error {
   facts.rejection = decision.detail;
-  if (isExchange(ctx)) return exchangeRefused(facts, decision);
+  if (isExchange(ctx)) return exchangeRejection(facts, decision);
   return decision.reason === 'session_over' ? new errors.InvalidGrant(decision.detail) : new errors.InvalidTarget();
 }
 
 /** RFC 8693 §2.2.2. */
-function exchangeRefused(facts: TokenFacts, decision: Extract<MintDecision, { readonly ok: false }>): Error {
+function exchangeRejection(facts: TokenFacts, decision: Extract<MintDecision, { readonly ok: false }>): Error {
   if (decision.reason === 'session_over') {
-    facts.words = sessionOverWords(decision.detail);
-    return new errors.InvalidRequest(facts.words);
+    facts.message = sessionOverMessage(decision.detail);
+    return new errors.InvalidRequest(facts.message);
   }
-  facts.words = 'This workload may not use that cluster. Ask your platform team.';
+  facts.message = 'This workload may not use that cluster. Ask your platform team.';
   return new errors.InvalidTarget();
 }

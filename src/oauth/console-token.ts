@@ -23,8 +23,8 @@ import { mint } from './mint.ts';
  * Seconds (docs/architecture.md#invariant-12). Shorter where `sessions.accessToken` is: an entry of the log must outlive every token that
  * it covers.
  */
-const LIFE_SECONDS = 300;
-const MOST_TOKENS = 20_000;
+const LIFETIME_SECONDS = 300;
+const MAX_TOKENS = 20_000;
 
 export interface ConsoleToken {
   /** Compact JWS. Never logged. */
@@ -59,7 +59,7 @@ export interface ConsoleTokenDeps {
 
 /** One for the process. A page of a console is a hundred requests; they share a token, so that each does not cost a mint. */
 export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
-  const tokens = new LRUCache<string, ConsoleToken>({ max: MOST_TOKENS });
+  const tokens = new LRUCache<string, ConsoleToken>({ max: MAX_TOKENS });
   const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRejection>>>();
   const isFresh = ({ credential }: ConsoleToken): boolean => {
     const half = (credential.issuedAt + credential.expiresAt) / 2;
@@ -83,7 +83,7 @@ const mintConsoleToken = (deps: ConsoleTokenDeps, { session, console }: ConsoleT
     session,
     cluster: console.cluster,
     client: consoleClient(console.name),
-    lifeSeconds: LIFE_SECONDS,
+    lifeSeconds: LIFETIME_SECONDS,
   });
 
 /**
@@ -106,10 +106,10 @@ export async function mintUnboundToken(
   const { claims, record } = decision;
   const issuedAt = Math.floor(deps.clock.now() / 1000);
   const life = Math.min(lifeSeconds, deps.config.sessions.accessToken);
-  const whose = { session: record.id, account: record.account, provider: record.provider };
+  const owner = { session: record.id, account: record.account, provider: record.provider };
   const credential: Credential = {
-    ...whose,
-    keys: coveringKeys(whose),
+    ...owner,
+    keys: coveringKeys(owner),
     tokenId: randomUUID(),
     audience,
     client,

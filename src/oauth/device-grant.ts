@@ -74,9 +74,9 @@ export const isWaiting = (error: string | undefined): boolean =>
 type Body = Record<string, unknown> & { error?: string; error_description?: string };
 
 /** Middleware around the library's endpoints. */
-export function deviceAnswer(
+export function deviceResponse(
   config: Pick<Config, 'listen' | 'publicUrl'>,
-  { limits, record }: { readonly limits: DeviceLimits; readonly record: Pick<TokenAudit, 'tooManySignIns'> },
+  { limits, tokenAudit }: { readonly limits: DeviceLimits; readonly tokenAudit: Pick<TokenAudit, 'tooManySignIns'> },
 ): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
   return async (ctx, next) => {
     // Before the library, so by the path: the door of the api listener knows one spelling.
@@ -86,7 +86,7 @@ export function deviceAnswer(
       ctx.set('retry-after', String(wait));
       const error_description = `Too many sign-ins were started from your address. Try again in ${wait} seconds.`;
       ctx.body = { error: 'temporarily_unavailable', error_description };
-      record.tooManySignIns(ctx);
+      tokenAudit.tooManySignIns(ctx);
       return;
     }
     await next();

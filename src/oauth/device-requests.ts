@@ -23,7 +23,7 @@ type DeviceCode = InstanceType<Provider['DeviceCode']>;
 const normalized = (typed: string): string => typed.toUpperCase().replace(/[^A-Z0-9]/g, '');
 
 /** One sentence for all of them: it must not tell somebody who guesses which codes there were. */
-const noSuchCode = (reason: 'device_code_unknown' | 'device_code_expired' | 'device_code_used'): AppError =>
+const codeRejected = (reason: 'device_code_unknown' | 'device_code_expired' | 'device_code_used'): AppError =>
   new AppError(
     'sign_in_expired',
     'This code is not known here, has been used, or has expired. Compare it with your terminal, or run the command there again.',
@@ -48,9 +48,9 @@ export function createDeviceRequests({
     const userCode = normalized(typed);
     const code =
       userCode === '' ? undefined : await provider.DeviceCode.findByUserCode(userCode, { ignoreExpiration: true });
-    if (code === undefined) throw noSuchCode('device_code_unknown');
-    if (code.isExpired) throw noSuchCode('device_code_expired');
-    if (code.error !== undefined || code.accountId !== undefined) throw noSuchCode('device_code_used');
+    if (code === undefined) throw codeRejected('device_code_unknown');
+    if (code.isExpired) throw codeRejected('device_code_expired');
+    if (code.error !== undefined || code.accountId !== undefined) throw codeRejected('device_code_used');
     return code;
   }
 
@@ -61,10 +61,10 @@ export function createDeviceRequests({
   async function decide(code: DeviceCode): Promise<void> {
     const ttlSeconds = Math.max(1, code.remainingTTL) + DEVICE_CODE_KEPT_SECONDS;
     await artefacts.save('DeviceDecision', code.jti, {}, { ttlSeconds });
-    if (!(await artefacts.consume('DeviceDecision', code.jti))) throw noSuchCode('device_code_used');
+    if (!(await artefacts.consume('DeviceDecision', code.jti))) throw codeRejected('device_code_used');
   }
 
-  const asked = (code: DeviceCode): readonly string[] => {
+  const requestedAudiences = (code: DeviceCode): readonly string[] => {
     const resource = code.params?.['resource'];
     const named = (Array.isArray(resource) ? resource : [resource]).filter((one) => typeof one === 'string');
     const sole = publicClients.soleAudience(code.clientId);
@@ -76,14 +76,16 @@ export function createDeviceRequests({
     async find(typed): Promise<DeviceRequest> {
       const code = await pending(typed);
       const client = await provider.Client.find(code.clientId ?? '');
-      const wanted = asked(code);
-      const everything = audiences.all.every((audience) => wanted.includes(audience));
+      const requested = requestedAudiences(code);
+      const everything = audiences.all.every((audience) => requested.includes(audience));
       return {
         clientId: code.clientId ?? '',
         clientName: client?.clientName ?? code.clientId ?? '',
         address: textOf(code.deviceInfo, 'address'),
         userAgent: textOf(code.deviceInfo, 'userAgent'),
-        ...(everything ? {} : { audiences: wanted.map((audience) => audiences.clusterOf(audience)?.name ?? audience) }),
+        ...(everything
+          ? {}
+          : { audiences: requested.map((audience) => audiences.clusterOf(audience)?.name ?? audience) }),
       };
     },
 
@@ -91,15 +93,15 @@ export function createDeviceRequests({
       const code = await pending(typed);
       const record = await sessions.read(session.id);
       if (record === undefined) {
-        const words = 'This session was ended while you signed in. Run the command on the device again.';
-        throw new AppError('sign_in_expired', words, { reason: 'session_unknown' });
+        const message = 'This session was ended while you signed in. Run the command on the device again.';
+        throw new AppError('sign_in_expired', message, { reason: 'session_unknown' });
       }
       await decide(code);
-      const wanted = asked(code);
+      const requested = requestedAudiences(code);
       const grant = new provider.Grant({ accountId: session.account, clientId: code.clientId ?? '' });
       // One grant a sign-in, under the session's own id: ending the session ends the code and every token that descends from it.
       grant.jti = session.id;
-      for (const audience of wanted) if (audiences.allows(audience, record)) grant.addResourceScope(audience, SCOPE);
+      for (const audience of requested) if (audiences.allows(audience, record)) grant.addResourceScope(audience, SCOPE);
       const thirdParty = publicClients.soleAudience(code.clientId) !== undefined;
       if (thirdParty) grant.addOIDCScope('openid');
       await grant.save();
@@ -107,7 +109,7 @@ export function createDeviceRequests({
         accountId: session.account,
         grantId: session.id,
         scope: thirdParty ? `openid ${SCOPE}` : SCOPE,
-        resource: wanted.length === 1 ? wanted[0] : [...wanted],
+        resource: requested.length === 1 ? requested[0] : [...requested],
       });
       await code.save();
     },

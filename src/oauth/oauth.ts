@@ -7,15 +7,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authorizations, DeviceRequests } from '../contracts/authorization.ts';
 
-/** What a person's browser is to be shown instead of an answer. */
-export interface AuthorizationFault {
-  readonly requestId: string;
-  /** What the request did wrong, in words of ours or of oidc-provider, which may quote it; or what went wrong here. */
-  readonly cause: { readonly detail: string } | { readonly thrown: unknown };
-  /** Path and query of the same request, where it may be made once more. */
-  readonly again?: string;
-}
-
 export interface AuthorizationServer {
   readonly authorizations: Authorizations;
   readonly devices: DeviceRequests;

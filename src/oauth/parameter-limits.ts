@@ -7,9 +7,9 @@
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 
-const MOST_OF_ONE = 2048;
+const MAX_PARAMETER_LENGTH = 2048;
 /** Enough for a `resource` for each of a hundred clusters. */
-const MOST_OF_ALL = 8192;
+const MAX_TOTAL_LENGTH = 8192;
 
 /** @throws InvalidRequest that names the parameter and repeats nothing of it */
 export function assertShortParameters({ oidc }: KoaContextWithOIDC): void {
@@ -17,10 +17,12 @@ export function assertShortParameters({ oidc }: KoaContextWithOIDC): void {
     name,
     values: [value].flat().map(lengthOf),
   }));
-  const long = named.find(({ values }) => values.some((length) => length > MOST_OF_ONE));
-  if (long !== undefined) throw new errors.InvalidRequest(`${long.name} is longer than ${MOST_OF_ONE} characters`);
+  const long = named.find(({ values }) => values.some((length) => length > MAX_PARAMETER_LENGTH));
+  if (long !== undefined)
+    throw new errors.InvalidRequest(`${long.name} is longer than ${MAX_PARAMETER_LENGTH} characters`);
   const all = named.flatMap(({ values }) => values).reduce((sum, length) => sum + length, 0);
-  if (all > MOST_OF_ALL) throw new errors.InvalidRequest(`the parameters are longer than ${MOST_OF_ALL} characters`);
+  if (all > MAX_TOTAL_LENGTH)
+    throw new errors.InvalidRequest(`the parameters are longer than ${MAX_TOTAL_LENGTH} characters`);
 }
 
 const lengthOf = (value: unknown): number => (typeof value === 'string' ? value.length : 0);

@@ -4,11 +4,11 @@
  */
 import { isRecent } from '../core/time.ts';
 
-const MOST_AT_ONCE = 8;
+const MAX_CONCURRENT = 8;
 /** After a failure nobody asks for so long. */
 const PAUSE_MS = 5_000;
 
-export class Lane {
+export class ProviderCircuitBreaker {
   #running = 0;
   #failing = false;
   /** Epoch milliseconds of the last failure, until a request ends well. */
@@ -21,28 +21,28 @@ export class Lane {
   }
 
   /** It failed a moment ago. */
-  isClosed(now: number): boolean {
+  isOpen(now: number): boolean {
     return this.#failedAt !== undefined && isRecent(this.#failedAt, now, PAUSE_MS);
   }
 
   /** @returns true where it is news */
-  failed(now: number): boolean {
-    const isNews = !this.#failing;
+  recordFailure(now: number): boolean {
+    const isChange = !this.#failing;
     this.#failing = true;
     this.#failedAt = now;
-    return isNews;
+    return isChange;
   }
 
   /** @returns true where it is news */
-  recovered(): boolean {
-    const isNews = this.#failing;
+  recordSuccess(): boolean {
+    const isChange = this.#failing;
     this.#failing = false;
     this.#failedAt = undefined;
-    return isNews;
+    return isChange;
   }
 
   async run<T>(request: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#most) {
+    if (this.#running >= this.#limit) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#waiting.push(resolve);
       await promise;
@@ -51,17 +51,17 @@ export class Lane {
       return await request();
     } finally {
       this.#running -= 1;
-      this.#next();
+      this.#startWaiting();
     }
   }
 
-  get #most(): number {
-    return this.#failing ? 1 : MOST_AT_ONCE;
+  get #limit(): number {
+    return this.#failing ? 1 : MAX_CONCURRENT;
   }
 
   /** Hands the free places to those who wait longest. */
-  #next(): void {
-    while (this.#running < this.#most) {
+  #startWaiting(): void {
+    while (this.#running < this.#limit) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
       this.#running += 1;

@@ -88,7 +88,7 @@ async function recheckOnce(
   if (before === undefined) return { kind: 'gone' };
   const last = checkedAt.get(session);
   if (last !== undefined && isRecent(last, deps.clock.now(), FRESH_MS)) return { kind: 'same', record: before };
-  const outcome = await inTurn(deps.sessions, session, () => ask(deps, before));
+  const outcome = await withClaim(deps.sessions, session, () => askProvider(deps, before));
   // Before the caller ends the session: whoever comes back in between is told already.
   if (outcome.kind === 'refused') await deps.endings?.keep(outcome.record, outcome.message);
   if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.clock.now());
@@ -99,7 +99,7 @@ async function recheckOnce(
  * Threat: a claim that lapses while its holder still waits for the provider lets another replica present the same refresh token, which the
  * provider takes for theft. So it is held until the answer has come and is stored, however long that takes.
  */
-async function inTurn<T>(sessions: SessionStore, session: string, asking: () => Promise<T>): Promise<T> {
+async function withClaim<T>(sessions: SessionStore, session: string, request: () => Promise<T>): Promise<T> {
   const holder = randomUUID();
   await claim(sessions, session, holder);
   let renewed: Promise<unknown> = Promise.resolve();
@@ -108,7 +108,7 @@ async function inTurn<T>(sessions: SessionStore, session: string, asking: () => 
     renewed = sessions.claimRecheck(session, holder, CLAIM_SECONDS).catch(() => undefined);
   }, RENEWAL_MS);
   try {
-    return await asking();
+    return await request();
   } finally {
     clearInterval(renewal);
     // One that is still on its way would take the claim again.
@@ -131,7 +131,7 @@ async function claim(sessions: SessionStore, session: string, holder: string): P
   );
 }
 
-async function ask(deps: RecheckDeps, before: SessionRecord): Promise<RecheckOutcome> {
+async function askProvider(deps: RecheckDeps, before: SessionRecord): Promise<RecheckOutcome> {
   const session = before.id;
   // Read after the claim: another replica may just have stored a newer refresh token.
   const [record, secret] = await Promise.all([deps.sessions.read(session), deps.sessions.readSecret(session)]);

@@ -20,14 +20,14 @@ export const GRACE_SECONDS = 10;
 const ROTATIONS_PER_MINUTE = 120;
 
 /** first: spent now. again: a moment ago, and answered once more. replayed: before that. over: the session ended meanwhile. */
-export type Turn = 'first' | 'again' | 'replayed' | 'over';
+export type RotationUse = 'first' | 'again' | 'replayed' | 'over';
 
 export interface RefreshRotation {
   /**
    * Spends a turn, in one step of the store: of racing callers one is first.
    * @param rotation how often the token's line had been rotated when it was made, from 0
    */
-  spend(session: string, rotation: number): Promise<Turn>;
+  consume(session: string, rotation: number): Promise<RotationUse>;
 }
 
 export function createRefreshRotation(deps: {
@@ -37,7 +37,7 @@ export function createRefreshRotation(deps: {
   readonly sessionSeconds: number;
 }): RefreshRotation {
   return {
-    async spend(session, rotation) {
+    async consume(session, rotation) {
       const turn = `refresh:${session}:${rotation}`;
       // What has been used once stays used, however often it is saved again.
       await deps.artefacts.save('ReplayDetection', turn, {}, { ttlSeconds: deps.sessionSeconds, session });

@@ -34,7 +34,7 @@ export function perKeys<T>(
 /**
  * The JWK Set says more than the library knows: a key that was taken away stands in it for as long as a token that it signed may live.
  */
-export const publicKeysAnswer =
+export const publicKeysResponse =
   ({ signingKeys }: Pick<RotatingKeys, 'signingKeys'>) =>
   async (ctx: KoaContextWithOIDC, next: () => Promise<void>): Promise<void> => {
     await next();

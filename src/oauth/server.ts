@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { errors, Provider, type KoaContextWithOIDC } from 'oidc-provider';
 import type { Clock } from '../contracts/clock.ts';
+import type { AuthorizationError } from '../contracts/authorization.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
 import { siteOf } from '../core/http/address.ts';
@@ -19,15 +20,15 @@ import { audiences } from './audiences.ts';
 import { createAuthorizations } from './authorizations.ts';
 import { claimMinter } from './claim-minter.ts';
 import { clientAddress, keepAddress } from './client-address.ts';
-import { createDeviceLimits, deviceAnswer } from './device-grant.ts';
+import { createDeviceLimits, deviceResponse } from './device-grant.ts';
 import { createDeviceRequests } from './device-requests.ts';
 import { discoveryDocument } from './discovery.ts';
-import type { AuthorizationFault, AuthorizationServer } from './oauth.ts';
+import type { AuthorizationServer } from './oauth.ts';
 import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
 import { createTokenAudit, type SessionEnding } from './audit-events.ts';
 import { createRefreshRotation, createRotationLimit } from './refresh-rotation.ts';
-import { perKeys, publicKeysAnswer, type RotatingKeys } from './rotating-keys.ts';
+import { perKeys, publicKeysResponse, type RotatingKeys } from './rotating-keys.ts';
 import {
   certificateOf,
   certificateThumbprint,
@@ -35,7 +36,7 @@ import {
   resourceServer,
   type SettingsDeps,
 } from './settings.ts';
-import { tokenAnswer } from './token-response.ts';
+import { tokenResponse } from './token-response.ts';
 import type { TokenFacts } from './token-facts.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
 import { registerWorkloadGrant } from './workload/grant.ts';
@@ -63,7 +64,7 @@ export interface AuthorizationServerDeps extends RotatingKeys {
   /** A workload's exchange has ended; `rule` is a configured name, or `unknown`. */
   readonly countExchange: (rule: string, outcome: 'ok' | 'refused' | 'unavailable') => void;
   /** A page for a fault that happens in a browser. */
-  readonly renderErrorPage: (fault: AuthorizationFault) => string;
+  readonly renderErrorPage: (error: AuthorizationError) => string;
 }
 
 export function createAuthorizationServer(deps: AuthorizationServerDeps): AuthorizationServer {
@@ -75,23 +76,23 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     facts.set(ctx.req, fresh);
     return fresh;
   };
-  const allowed = audiences(deps.config, deps.mayUse);
+  const allowedAudiences = audiences(deps.config, deps.mayUse);
   const thirdParties = publicClients(deps.config.sessions);
-  const record = createTokenAudit(deps);
-  const endSession = async (session: string, why: SessionEnding): Promise<void> => {
+  const tokenAudit = createTokenAudit(deps);
+  const endSession = async (session: string, reason: SessionEnding): Promise<void> => {
     const before = await deps.store.sessions.read(session);
     // A code or a refresh token that comes a second time was stolen; who signs out has only gone home.
-    await deps.guard.revoke({ target: { kind: 'session', session }, ended: why === 'sign-out' });
-    record.sessionEnded(session, before, why);
+    await deps.guard.revoke({ target: { kind: 'session', session }, ended: reason === 'sign-out' });
+    tokenAudit.sessionEnded(session, before, reason);
   };
   const settings: Omit<SettingsDeps, 'jwks' | 'cookieKeys'> = {
     config: deps.config,
-    audiences: allowed,
+    audiences: allowedAudiences,
     publicClients: thirdParties,
     adapter: artefactAdapter({
       artefacts: deps.store.artefacts,
       endSession: (session) => endSession(session, 'sign-out'),
-      spendsCodes: false,
+      consumesCodes: false,
       // Of a save that belongs to a request of a client: the pages save on behalf of whoever is there already.
       from: () => (Provider.ctx === undefined ? undefined : siteOf(clientAddress(Provider.ctx.req))),
     }),
@@ -99,7 +100,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     extraTokenClaims: claimMinter({
       sessions: deps.store.sessions,
       guard: deps.guard,
-      audiences: allowed,
+      audiences: allowedAudiences,
       publicClients: thirdParties,
       unboundClients: new Set(unboundClientIds(deps.config.sessions)),
       rotation: createRefreshRotation({
@@ -114,18 +115,19 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     pickAudience: async (ctx, granted) => {
       const session = grantOf(ctx);
       const found = session === undefined ? undefined : await deps.store.sessions.read(session);
-      const first = found === undefined ? undefined : granted.find((audience) => allowed.allows(audience, found));
+      const first =
+        found === undefined ? undefined : granted.find((audience) => allowedAudiences.allows(audience, found));
       return first ?? granted[0] ?? '';
     },
     discovery: discoveryDocument(deps.config, deps.apiCa),
     renderError: (ctx, out, thrown) => {
-      const ours = out.error === 'server_error';
+      const isServerError = out.error === 'server_error';
       ctx.type = 'html';
       ctx.body = deps.renderErrorPage({
         requestId: String(ctx.res.getHeader('x-request-id') ?? ''),
-        cause: ours ? { thrown } : { detail: out.error_description ?? out.error },
+        cause: isServerError ? { thrown } : { detail: out.error_description ?? out.error },
         // Not the request's target as it came: that may name another host.
-        ...(ours && ctx.method === 'GET' ? { again: ctx.path + ctx.search } : {}),
+        ...(isServerError && ctx.method === 'GET' ? { again: ctx.path + ctx.search } : {}),
       });
     },
   };
@@ -136,7 +138,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   };
   const issuer = new URL(deps.config.publicUrl);
   // Of this very connection's key: a refresh token says nothing of its session once that is gone.
-  const whyEnded = async (ctx: KoaContextWithOIDC): Promise<string | undefined> => {
+  const endingMessage = async (ctx: KoaContextWithOIDC): Promise<string | undefined> => {
     const thumbprint = certificateThumbprint(certificateOf(ctx));
     return thumbprint === undefined ? undefined : deps.endings?.ofKey(thumbprint);
   };
@@ -144,7 +146,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     const provider = new Provider(deps.config.publicUrl, providerSettings({ ...settings, ...keys }));
     if (deps.config.workload.length > 0) {
       registerWorkloadGrant(provider, {
-        audiences: allowed,
+        audiences: allowedAudiences,
         exchange: deps.exchange,
         factsOf,
         resourceServer: (audience) => resourceServer(audience, deps.config.sessions.accessToken),
@@ -155,35 +157,35 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     // Our own headers say what the origin is, see `pinOrigin`; nothing from outside reaches these.
     provider.proxy = true;
     provider.on('server_error', (ctx, error) => {
-      factsOf(ctx).serverFault = error;
-      if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server fault');
+      factsOf(ctx).serverError = error;
+      if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server error');
     });
     provider.on('authorization.error', (ctx, error) => {
       // What the pages have decided they have put on the record themselves.
-      if (ctx.oidc.entities.Interaction?.result?.error === undefined) record.requestRefused(ctx, error.error);
+      if (ctx.oidc.entities.Interaction?.result?.error === undefined) tokenAudit.requestRejected(ctx, error.error);
     });
-    provider.on('device_authorization.error', (ctx, error) => record.requestRefused(ctx, error.error));
-    provider.on('revocation.error', (ctx, error) => record.requestRefused(ctx, error.error));
+    provider.on('device_authorization.error', (ctx, error) => tokenAudit.requestRejected(ctx, error.error));
+    provider.on('revocation.error', (ctx, error) => tokenAudit.requestRejected(ctx, error.error));
     const { apiCa } = deps;
-    const answer = { audiences: allowed, factsOf, record, whyEnded };
-    provider.use(tokenAnswer({ ...answer, ...(apiCa === undefined ? {} : { apiCa }) }));
-    provider.use(deviceAnswer(deps.config, { limits: limits.device, record }));
-    provider.use(publicKeysAnswer(deps));
-    const shared = { provider, store: deps.store, audiences: allowed, publicClients: thirdParties };
+    const shared = { audiences: allowedAudiences, factsOf, tokenAudit, endingMessage };
+    provider.use(tokenResponse({ ...shared, ...(apiCa === undefined ? {} : { apiCa }) }));
+    provider.use(deviceResponse(deps.config, { limits: limits.device, tokenAudit }));
+    provider.use(publicKeysResponse(deps));
+    const seams = { provider, store: deps.store, audiences: allowedAudiences, publicClients: thirdParties };
     return {
       handle: provider.callback(),
-      authorizations: createAuthorizations({ ...shared, pin: (req) => pinOrigin(req, issuer) }),
-      devices: createDeviceRequests(shared),
+      authorizations: createAuthorizations({ ...seams, pinOrigin: (req) => pinOrigin(req, issuer) }),
+      devices: createDeviceRequests(seams),
     };
   });
 
-  const byDevice = deps.config.sessions.deviceCode !== 'off';
-  const machines = new Set(['/-/oauth/token', '/-/oauth/revoke', ...(byDevice ? ['/-/oauth/device'] : [])]);
+  const deviceFlow = deps.config.sessions.deviceCode !== 'off';
+  const apiPaths = new Set(['/-/oauth/token', '/-/oauth/revoke', ...(deviceFlow ? ['/-/oauth/device'] : [])]);
 
   const serve = (req: IncomingMessage, res: ServerResponse): void => {
     if (!res.hasHeader('x-request-id')) res.setHeader('x-request-id', randomUUID());
     // A sign-in or a refresh that cannot be put on the record must not happen.
-    if (deps.audit.blocked) return recordAway(res);
+    if (deps.audit.blocked) return auditUnavailable(res);
     pinOrigin(req, issuer);
     // Threat: a machine that says it likes pages would get its refusal as one, past the record and the pace, which read JSON.
     if (!pathOf(req).startsWith('/oauth/authorize')) req.headers.accept = 'application/json';
@@ -202,14 +204,14 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     },
     handleWeb(req, res, address) {
       // Threat: the library takes other spellings for the same (`/oauth/Device/`), and what stands around it would not know them.
-      if (!AT_WEB.test(pathOf(req))) return nothingHere(res);
+      if (!WEB_PATHS.test(pathOf(req))) return notFound(res);
       withoutServerSession(req);
       keepAddress(req, address);
       serve(req, res);
     },
     handleApi(req, res) {
       // Only the endpoints of machines live here; a browser's authorization request belongs to the web listener.
-      if (!machines.has(pathOf(req))) return nothingHere(res);
+      if (!apiPaths.has(pathOf(req))) return notFound(res);
       req.url = (req.url ?? '').slice('/-'.length);
       delete req.headers.cookie;
       serve(req, res);
@@ -221,17 +223,17 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
  * The endpoints on the web listener. A device asks at the api listener: behind an ingress every device and every browser would have one address
  * here (`sameNetwork`).
  */
-const AT_WEB =
+const WEB_PATHS =
   /^\/(?:\.well-known\/(?:openid-configuration|oauth-authorization-server)|oauth\/(?:authorize(?:\/[\w-]+)?|token|revoke|jwks))$/;
 
 const pathOf = (req: IncomingMessage): string => (req.url ?? '').split('?', 1)[0] ?? '';
 
-function nothingHere(res: ServerResponse): void {
+function notFound(res: ServerResponse): void {
   res.writeHead(404, { 'content-type': 'application/json' });
   res.end(JSON.stringify({ error: 'not_found', error_description: 'There is no such endpoint here.' }));
 }
 
-function recordAway(res: ServerResponse): void {
+function auditUnavailable(res: ServerResponse): void {
   res.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1', 'cache-control': 'no-store' });
   const error_description = 'The audit record cannot be written, so nothing is served. Tell your platform team.';
   res.end(JSON.stringify({ error: 'temporarily_unavailable', error_description }));
@@ -267,7 +269,7 @@ const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
 
 /** The account behind a token; at a refresh, after asking its provider. */
 function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextWithOIDC) => TokenFacts) {
-  const record = createTokenAudit(deps);
+  const tokenAudit = createTokenAudit(deps);
   const mayRotate = createRotationLimit(deps.clock);
   return async (ctx: KoaContextWithOIDC, accountId: string, token?: unknown) => {
     const account = { accountId, claims: () => ({ sub: accountId }) };
@@ -277,7 +279,7 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
     }
     if (ctx.oidc.entities.RefreshToken?.isSenderConstrained() === false && !mayRotate(session)) {
       factsOf(ctx).rejection = 'too_many_refreshes';
-      factsOf(ctx).words = 'This session asks for tokens too often. Try again in a minute.';
+      factsOf(ctx).message = 'This session asks for tokens too often. Try again in a minute.';
       ctx.set('retry-after', '60');
       throw new errors.OIDCProviderError(429, 'temporarily_unavailable');
     }
@@ -292,14 +294,14 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
       case 'same':
         return account;
       case 'changed':
-        record.identityChanged(ctx, outcome.record);
+        tokenAudit.identityChanged(ctx, outcome.record);
         return account;
       case 'gone':
         factsOf(ctx).rejection = 'session_unknown';
         return undefined;
       case 'refused':
         factsOf(ctx).rejection = outcome.reason;
-        factsOf(ctx).words = outcome.message;
+        factsOf(ctx).message = outcome.message;
         factsOf(ctx).record = outcome.record;
         await deps.guard.revoke({ target: { kind: 'session', session }, asksFreshSignIn: outcome.asksFreshSignIn });
         return undefined;

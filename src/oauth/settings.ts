@@ -22,7 +22,7 @@ import type { PublicClients } from './public-clients.ts';
 import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
 
 /** Seconds. Each no longer than the step it bridges. */
-const LIFE = {
+const LIFETIME = {
   /** Between the redirect to the plugin and its token request, both by machines. */
   authorizationCode: 60,
   /** A person at the provider's pages, perhaps looking for a second factor. */
@@ -59,7 +59,7 @@ export interface SettingsDeps {
 export function providerSettings(deps: SettingsDeps): Configuration {
   const secure = deps.config.publicUrl.startsWith('https:');
   const prefix = secure ? '__Secure-' : '';
-  const byDevice = deps.config.sessions.deviceCode !== 'off';
+  const deviceFlow = deps.config.sessions.deviceCode !== 'off';
   const cookie = { httpOnly: true, sameSite: 'lax', secure, signed: true } as const;
   return {
     adapter: deps.adapter,
@@ -91,20 +91,20 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     },
     ttl: {
       AccessToken: deps.config.sessions.accessToken,
-      AuthorizationCode: LIFE.authorizationCode,
+      AuthorizationCode: LIFETIME.authorizationCode,
       DeviceCode: DEVICE_CODE_SECONDS,
       Grant: deps.config.sessions.absolute,
       // Verified once, in the moment in which it comes; nothing here takes it for a credential.
       IdToken: deps.config.sessions.accessToken,
-      Interaction: LIFE.interaction,
+      Interaction: LIFETIME.interaction,
       RefreshToken: deps.config.sessions.absolute,
-      Session: LIFE.serverSession,
+      Session: LIFETIME.serverSession,
     },
     features: {
       claimsParameter: { enabled: false },
       devInteractions: { enabled: false },
       // 20^8 codes, without vowels and without letters that look alike.
-      deviceFlow: { enabled: byDevice, charset: 'base-20', mask: '****-****', deviceInfo },
+      deviceFlow: { enabled: deviceFlow, charset: 'base-20', mask: '****-****', deviceInfo },
       dPoP: { enabled: false },
       introspection: { enabled: false },
       pushedAuthorizationRequests: { enabled: false },

@@ -13,17 +13,17 @@ import { portcullisEvent, type PortcullisEvent } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { CutReason, RevocationGuard } from '../revocation/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
-import { Lane } from './provider-circuit-breaker.ts';
+import { ProviderCircuitBreaker } from './provider-circuit-breaker.ts';
 import type { Recheck, RecheckOutcome } from './recheck.ts';
 
 /** How many sessions are read from the store at once. */
-const MOST_READS = 16;
+const MAX_CONCURRENT_READS = 16;
 /** Checks begin up to this share of the interval early, so that sessions that began together do not all ask at once. */
 const SPREAD = 0.1;
 const LONGEST_ROUND_MS = 15_000;
 const SHORTEST_ROUND_MS = 500;
 /** A check that came to nothing is tried again after this share of the interval. */
-const AGAIN = 0.2;
+const RETRY_SHARE = 0.2;
 /** Rounds in one interval: how exactly the interval is kept. */
 const ROUNDS = 20;
 /** The identity under which a stream was opened is no longer the person's. */
@@ -46,7 +46,7 @@ export interface StreamRecheckDeps {
 export interface StreamRecheck {
   start(): void;
   /** One look at what is in flight here. Resolves once every check that it began has ended. */
-  look(): Promise<void>;
+  checkOnce(): Promise<void>;
   stop(): void;
 }
 
@@ -58,14 +58,14 @@ interface Watched {
 }
 
 export function createStreamRecheck(deps: StreamRecheckDeps): StreamRecheck {
-  return new Rechecking(deps);
+  return new StreamRechecker(deps);
 }
 
-class Rechecking implements StreamRecheck {
+class StreamRechecker implements StreamRecheck {
   readonly #deps: StreamRecheckDeps;
   readonly #watched = new Map<string, Watched>();
   /** One for each provider: one that hangs delays nobody else's. */
-  readonly #lanes = new Map<string, Lane>();
+  readonly #breakers = new Map<string, ProviderCircuitBreaker>();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -82,7 +82,7 @@ class Rechecking implements StreamRecheck {
   start(): void {
     const roundMs = Math.min(LONGEST_ROUND_MS, Math.max(SHORTEST_ROUND_MS, Math.floor(this.#everyMs / ROUNDS)));
     const round = (): void => {
-      this.look().catch((error: unknown) =>
+      this.checkOnce().catch((error: unknown) =>
         this.#deps.log.error({ err: error }, 'open streams could not be looked at'),
       );
       if (!this.#stopped) this.#timer = setTimeout(round, roundMs).unref();
@@ -95,7 +95,7 @@ class Rechecking implements StreamRecheck {
     clearTimeout(this.#timer);
   }
 
-  async look(): Promise<void> {
+  async checkOnce(): Promise<void> {
     // A fenced replica has cut everything, and can write nothing.
     if (this.#deps.guard.fenced) return;
     const now = this.#deps.clock.now();
@@ -110,15 +110,15 @@ class Rechecking implements StreamRecheck {
     }
     const queue = due.values();
     await Promise.all(
-      Array.from({ length: MOST_READS }, async () => {
-        for (const session of queue) await this.#judge(session);
+      Array.from({ length: MAX_CONCURRENT_READS }, async () => {
+        for (const session of queue) await this.#checkIfDue(session);
       }),
     );
     await Promise.all([...this.#watched.values()].flatMap(({ checking }) => checking ?? []));
   }
 
   /** How long ago was the last check, by whichever replica? The store knows. */
-  async #judge(session: string): Promise<void> {
+  async #checkIfDue(session: string): Promise<void> {
     const [record, secret] = await Promise.all([
       this.#deps.sessions.read(session),
       this.#deps.sessions.readSecret(session),
@@ -138,22 +138,22 @@ class Rechecking implements StreamRecheck {
       watched.dueAt = now + dueMs - ageMs;
       return;
     }
-    const lane = this.#lane(record.provider);
-    if (lane.failing && ageMs >= this.#graceMs) this.#cutOverdue(record);
+    const breaker = this.#breakerOf(record.provider);
+    if (breaker.failing && ageMs >= this.#graceMs) this.#cutOverdue(record);
     // Until a check has ended well this holds.
-    watched.dueAt = this.#soon(record);
-    watched.checking ??= lane
-      .run(() => this.#check(record, watched, lane))
+    watched.dueAt = this.#retryAt(record);
+    watched.checking ??= breaker
+      .run(() => this.#check(record, watched, breaker))
       .finally(() => (watched.checking = undefined));
   }
 
   /** Never rejects. */
-  async #check(record: SessionRecord, watched: Watched, lane: Lane): Promise<void> {
+  async #check(record: SessionRecord, watched: Watched, breaker: ProviderCircuitBreaker): Promise<void> {
     const { log, clock } = this.#deps;
-    if (lane.isClosed(clock.now())) return;
+    if (breaker.isOpen(clock.now())) return;
     try {
-      await this.#act(record, await this.#deps.recheck(record.id));
-      if (lane.recovered()) log.info({ provider: record.provider }, 'the identity provider answers again');
+      await this.#apply(record, await this.#deps.recheck(record.id));
+      if (breaker.recordSuccess()) log.info({ provider: record.provider }, 'the identity provider answers again');
       watched.dueAt = clock.now() + this.#everyMs * (1 - SPREAD * this.#deps.random());
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'provider_unavailable') {
@@ -162,21 +162,21 @@ class Rechecking implements StreamRecheck {
       }
       // Another replica is asking.
       if (error.reason === 'recheck_busy') return;
-      if (lane.failed(clock.now()))
+      if (breaker.recordFailure(clock.now()))
         log.error({ err: error, provider: record.provider }, 'the identity provider cannot be asked');
       if (clock.now() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);
     }
   }
 
   /** In a while, and not after the end of the grace. */
-  #soon(record: SessionRecord): number {
+  #retryAt(record: SessionRecord): number {
     const now = this.#deps.clock.now();
     const graceEndsAt = record.checkedAt * 1000 + this.#graceMs;
-    const again = now + this.#everyMs * AGAIN * (1 - SPREAD * this.#deps.random());
+    const again = now + this.#everyMs * RETRY_SHARE * (1 - SPREAD * this.#deps.random());
     return graceEndsAt > now ? Math.min(again, graceEndsAt) : again;
   }
 
-  async #act(record: SessionRecord, outcome: RecheckOutcome): Promise<void> {
+  async #apply(record: SessionRecord, outcome: RecheckOutcome): Promise<void> {
     switch (outcome.kind) {
       case 'same':
       case 'gone':
@@ -222,10 +222,10 @@ class Rechecking implements StreamRecheck {
     );
   }
 
-  #lane(provider: string): Lane {
-    const lane = this.#lanes.get(provider) ?? new Lane();
-    this.#lanes.set(provider, lane);
-    return lane;
+  #breakerOf(provider: string): ProviderCircuitBreaker {
+    const breaker = this.#breakers.get(provider) ?? new ProviderCircuitBreaker();
+    this.#breakers.set(provider, breaker);
+    return breaker;
   }
 
   get #everyMs(): number {

@@ -12,15 +12,15 @@ export interface TokenFacts {
   /** Precise reason why nothing was minted, snake_case. */
   rejection?: string;
   /** The same for whoever asked. */
-  words?: string;
+  message?: string;
   /** The workload rule that a subject token fell under. */
   rule?: string;
   /** Whose subject token it was, once that was verified. */
-  who?: { readonly account: Account; readonly identity: Identity };
+  owner?: { readonly account: Account; readonly identity: Identity };
   /** The code that was redeemed is good for nothing any more. */
-  codeSpent?: true;
+  codeConsumed?: true;
   /** What kept the server from deciding, or from finishing its answer. */
-  serverFault?: unknown;
+  serverError?: unknown;
 }
 
 /** Whether a token request brings a workload's token. */

@@ -10,13 +10,13 @@ import { isWaiting } from './device-grant.ts';
 import type { TokenAudit } from './audit-events.ts';
 import type { TokenFacts } from './token-facts.ts';
 
-export interface TokenAnswerDeps {
+export interface TokenResponseDeps {
   readonly audiences: Audiences;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
-  readonly record: TokenAudit;
+  readonly tokenAudit: TokenAudit;
   readonly apiCa?: string;
   /** What the user is told whose session a refusal of their provider has ended, by the key that it was bound to. */
-  readonly whyEnded: (ctx: KoaContextWithOIDC) => Promise<string | undefined>;
+  readonly endingMessage: (ctx: KoaContextWithOIDC) => Promise<string | undefined>;
 }
 
 /** Our member of a token answer (RFC 6749 §5.1 lets a server add members). */
@@ -32,30 +32,31 @@ interface PortcullisMember {
 
 type Body = Record<string, unknown> & { error?: string; error_description?: string };
 
-export function tokenAnswer(
-  deps: TokenAnswerDeps,
+export function tokenResponse(
+  deps: TokenResponseDeps,
 ): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
   return async (ctx, next) => {
     await next();
     const facts = deps.factsOf(ctx);
-    if (facts.serverFault instanceof AppError) return unavailable(ctx, facts.serverFault, deps);
+    if (facts.serverError instanceof AppError) return unavailable(ctx, facts.serverError, deps);
     if (ctx.oidc?.route !== 'token' || typeof ctx.body !== 'object' || ctx.body === null) return;
     const body = ctx.body as Body;
     if (isWaiting(body.error)) return;
-    const ended = body.error === 'invalid_grant' && facts.words === undefined ? await deps.whyEnded(ctx) : undefined;
-    const words = facts.words ?? ended ?? rejectionWords(body.error, facts);
-    if (words !== undefined) body.error_description = words;
+    const ended =
+      body.error === 'invalid_grant' && facts.message === undefined ? await deps.endingMessage(ctx) : undefined;
+    const message = facts.message ?? ended ?? rejectionMessage(body.error, facts);
+    if (message !== undefined) body.error_description = message;
     if (ctx.status === 200 && facts.record !== undefined) {
       body['portcullis'] = member(deps, facts);
-      deps.record.minted(ctx, facts);
+      deps.tokenAudit.minted(ctx, facts);
     } else if (body.error !== undefined) {
-      deps.record.refused(ctx, facts, body.error);
+      deps.tokenAudit.rejected(ctx, facts, body.error);
     }
   };
 }
 
 /** oidc-provider's own words are for programmers; these are for the person at the terminal. The plugin adds the command to type. */
-function rejectionWords(error: string | undefined, facts: TokenFacts): string | undefined {
+function rejectionMessage(error: string | undefined, facts: TokenFacts): string | undefined {
   if (error === 'invalid_grant') {
     return 'This session is over: it was signed out, ended by an administrator, or has expired. Sign in again.';
   }
@@ -68,7 +69,7 @@ function rejectionWords(error: string | undefined, facts: TokenFacts): string | 
   return undefined;
 }
 
-function member(deps: TokenAnswerDeps, facts: TokenFacts): PortcullisMember | undefined {
+function member(deps: TokenResponseDeps, facts: TokenFacts): PortcullisMember | undefined {
   const { record, audience } = facts;
   if (record === undefined) return undefined;
   const cluster = audience === undefined ? undefined : deps.audiences.clusterOf(audience);
@@ -87,18 +88,18 @@ function member(deps: TokenAnswerDeps, facts: TokenFacts): PortcullisMember | un
 }
 
 /** Store, gate or provider away: nothing was decided and nothing spent, so the client may come again. But for the last step of a sign-in. */
-function unavailable(ctx: KoaContextWithOIDC, fault: AppError, deps: TokenAnswerDeps): void {
+function unavailable(ctx: KoaContextWithOIDC, error: AppError, deps: TokenResponseDeps): void {
   const facts = deps.factsOf(ctx);
-  if (facts.codeSpent === true) {
+  if (facts.codeConsumed === true) {
     // Who is told to come again would come with a spent code, and be taken for a thief.
     ctx.status = 400;
     const error_description = 'Your sign-in could not be finished, and its code cannot be used again. Sign in again.';
     ctx.body = { error: 'invalid_grant', error_description };
-    return deps.record.refused(ctx, { ...facts, rejection: fault.reason }, 'invalid_grant');
+    return deps.tokenAudit.rejected(ctx, { ...facts, rejection: error.reason }, 'invalid_grant');
   }
   ctx.status = 503;
   ctx.set('retry-after', '1');
   if (ctx.accepts('json', 'html') === 'html' && ctx.method === 'GET') return;
-  ctx.body = { error: 'temporarily_unavailable', error_description: fault.message };
-  if (ctx.oidc?.route === 'token') deps.record.refused(ctx, facts, fault.reason, clockSkewOf(fault));
+  ctx.body = { error: 'temporarily_unavailable', error_description: error.message };
+  if (ctx.oidc?.route === 'token') deps.tokenAudit.rejected(ctx, facts, error.reason, clockSkewOf(error));
 }

@@ -1,7 +1,7 @@
 /** How admins learn whether clusters and identity providers answer: each is looked at by the room that speaks to it. */
 import type { Clock } from '../contracts/clock.ts';
 import type { Config } from '../config/config.ts';
-import { providerLook } from '../idp/provider-health.ts';
+import { createProviderProbe } from '../idp/provider-health.ts';
 import { clusterLook, type UpstreamCluster } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
 import type { Health } from '../contracts/health.ts';
@@ -21,7 +21,7 @@ export function componentHealth(
 ): Health {
   const providerLooks = providers.map(({ caFile, ...provider }): [string, Look] => {
     const ca = caFile === undefined ? {} : { ca: reloading.authorities(caFile) };
-    return [provider.name, providerLook({ ...provider, ...ca })];
+    return [provider.name, createProviderProbe({ ...provider, ...ca })];
   });
   return createHealth({
     clusters: new Map(clusters.map((cluster) => [cluster.name, clusterLook(cluster)])),

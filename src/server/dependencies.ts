@@ -13,7 +13,7 @@ import type { IdentityProviders } from '../idp/idp.ts';
 import { createIssuerKeys } from '../idp/issuer-keys.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
 import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
-import { readyRules, type ReadyRule } from '../oauth/workload/rules.ts';
+import { compileRules, type CompiledRule } from '../oauth/workload/rules.ts';
 import type { UpstreamCluster } from '../proxy/proxy.ts';
 import type { CertificatePair, Reloading } from './reload.ts';
 import { createMemoryStore } from '../store/memory/memory.ts';
@@ -246,8 +246,8 @@ function githubOptions(
 }
 
 /** Each workload rule with the keys of its issuer. */
-export function workloadRules(config: Config, { authorities }: Following): readonly ReadyRule[] {
-  return readyRules(config.workload, config.limits.groups, ({ issuer, hosts, caFile }) =>
+export function workloadRules(config: Config, { authorities }: Following): readonly CompiledRule[] {
+  return compileRules(config.workload, config.limits.groups, ({ issuer, hosts, caFile }) =>
     createIssuerKeys({
       issuer,
       hosts,

@@ -49,7 +49,7 @@ export async function followServerKeys({ keys, sessions }: Config, deps: ServerK
       metrics.keysChanged(kind, 'restored', directories[kind]);
       logger.info({ directory: directories[kind] }, `the ${kind} keys are again those that are in use`);
     },
-    onFault: (kind, error) => {
+    onError: (kind, error) => {
       metrics.keysChanged(kind, 'refused', directories[kind]);
       logger.error({ err: error, directory: directories[kind] }, `new ${kind} keys cannot be used; the old ones stay`);
     },

@@ -66,7 +66,7 @@ export function createReloading({ logger, metrics, reloaded = () => undefined }:
         logger.info({ files: paths }, `new ${WORDS[kind]} are in use`);
         reloaded(paths);
       },
-      onFault: (error) => {
+      onError: (error) => {
         metrics.keysChanged(kind, 'refused', files);
         logger.error({ err: error, files: paths }, `new ${WORDS[kind]} cannot be used; the old ones stay in use`);
       },

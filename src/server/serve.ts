@@ -274,7 +274,7 @@ async function signInBudgets(
     countRefresh: (outcome) => metrics.refresh(outcome),
     countExchange: (rule, outcome) => metrics.signIn(rule, outcome),
     tooManySignIns,
-    renderErrorPage: (fault) => errorDocument(fault, config.contact),
+    renderErrorPage: (error) => errorDocument(error, config.contact),
   });
   const mintToken = createConsoleTokens({
     config,

@@ -3,7 +3,7 @@ import type { Clock } from '../contracts/clock.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import type { MonitoredAuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
-import { withContact } from '../idp/contact.ts';
+import { withAvailabilityReports } from '../idp/availability.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import { bucketOf } from '../core/http/address.ts';
 import { createTally } from '../core/rate-limit.ts';
@@ -34,7 +34,7 @@ export function observedProviders(
   return new Map(
     [...providers].map(([name, provider]) => [
       name,
-      withContact(provider, (answered, err) => {
+      withAvailabilityReports(provider, (answered, err) => {
         metrics.providerAnswered(name, answered);
         const times = err === undefined ? undefined : tally.add(`${name} ${err.reason}`);
         if (err === undefined || times === undefined) return;

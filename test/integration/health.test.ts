@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer } from 'node:net';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
-import { providerLook } from '../../src/idp/provider-health.ts';
+import { createProviderProbe } from '../../src/idp/provider-health.ts';
 import { clusterLook, type UpstreamCluster } from '../../src/proxy/proxy.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
@@ -156,7 +156,8 @@ describe('an identity provider', () => {
     onTestFinished(() => server.closeAllConnections());
     return origin;
   }
-  const look = (at: string, timeoutSeconds = 3) => providerLook({ type: 'oidc', issuer: at }, { timeoutSeconds })();
+  const look = (at: string, timeoutSeconds = 3) =>
+    createProviderProbe({ type: 'oidc', issuer: at }, { timeoutSeconds })();
 
   it('at an address that is never dialled was refused by the gate’s own guard, which says so', async () => {
     const problem = await look('https://169.254.169.254');
@@ -209,7 +210,7 @@ describe('an identity provider', () => {
   it('is down where its certificate is not trusted', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => void res.end('{}'));
     const at = `https://localhost:${await port(server)}`;
-    const other = providerLook({ type: 'oidc', issuer: at, ca: () => otherName.ca });
+    const other = createProviderProbe({ type: 'oidc', issuer: at, ca: () => otherName.ca });
     expect(await other()).toBe('Its certificate is not trusted. Check caFile.');
   });
 });
@@ -223,7 +224,7 @@ describe('GitHub', () => {
     });
     const host = `localhost:${await port(server)}`;
     const ca = () => trusted.ca;
-    return { asked, look: providerLook({ type: 'github', issuer: 'https://github.com', host, ca }) };
+    return { asked, look: createProviderProbe({ type: 'github', issuer: 'https://github.com', host, ca }) };
   };
 
   it.each([200, 302, 404])('is up when it answers at all, and is shown nothing (%i)', async (status) => {

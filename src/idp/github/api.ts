@@ -10,13 +10,13 @@ import * as z from 'zod';
 import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
-import { answerFault, limitedUntil, rateLimited, unavailable, type GithubAnswer } from './errors.ts';
+import { responseError, limitedUntil, rateLimited, unavailable, type GithubResponse } from './errors.ts';
 
 const PAGE_SIZE = 100;
 /** `limits.groups` is at most 10 000. */
-const MOST_PAGES = 100;
-const MOST_REMEMBERED_BYTES = 16 * 1024 * 1024;
-const MOST_LIMITED = 10_000;
+const MAX_PAGES = 100;
+const MAX_CACHED_BYTES = 16 * 1024 * 1024;
+const MAX_LIMITED_TOKENS = 10_000;
 
 export interface GithubApiOptions {
   readonly provider: string;
@@ -27,7 +27,7 @@ export interface GithubApiOptions {
 }
 
 /** Who asks, and for how long. */
-export interface Asking {
+export interface GithubRequest {
   readonly token: string;
   readonly signal: AbortSignal;
 }
@@ -41,31 +41,35 @@ export interface Page<T> {
   readonly next?: string | undefined;
 }
 
-interface Remembered extends Page<unknown> {
+interface CachedPage extends Page<unknown> {
   readonly etag: string;
 }
 
 export interface GithubApi {
   /** @throws AppError `sign_in_refused` (401, suspended, single sign-on), `provider_unavailable` (everything else; limits say until when) */
-  get<T>(path: string, shape: z.ZodType<T>, asking: Asking): Promise<Page<T>>;
+  get<T>(path: string, shape: z.ZodType<T>, request: GithubRequest): Promise<Page<T>>;
   /** All pages of a list. @throws AppError as `get` */
-  list<T>(path: string, item: z.ZodType<T>, asking: Asking): Promise<Pick<Page<readonly T[]>, 'value' | 'hidden'>>;
+  list<T>(
+    path: string,
+    item: z.ZodType<T>,
+    request: GithubRequest,
+  ): Promise<Pick<Page<readonly T[]>, 'value' | 'hidden'>>;
 }
 
 export function createGithubApi(options: GithubApiOptions): GithubApi {
   const client = new Client(options);
   return {
-    get: (path, shape, asking) => client.page(`${options.base}${path}`, shape, asking),
-    async list(path, item, asking) {
+    get: (path, shape, request) => client.page(`${options.base}${path}`, shape, request),
+    async list(path, item, request) {
       const shape = z.array(item);
       const value: z.output<typeof item>[] = [];
       const hidden = new Set<number>();
       const seen = new Set<string>();
       let url: string | undefined = `${options.base}${path}${path.includes('?') ? '&' : '?'}per_page=${PAGE_SIZE}`;
       while (url !== undefined) {
-        if (seen.has(url) || seen.size === MOST_PAGES) throw unavailable(options.provider, 'provider_answer_invalid');
+        if (seen.has(url) || seen.size === MAX_PAGES) throw unavailable(options.provider, 'provider_answer_invalid');
         seen.add(url);
-        const page: Page<z.output<typeof item>[]> = await client.page(url, shape, asking);
+        const page: Page<z.output<typeof item>[]> = await client.page(url, shape, request);
         value.push(...page.value);
         for (const id of page.hidden) hidden.add(id);
         url = page.next;
@@ -78,43 +82,43 @@ export function createGithubApi(options: GithubApiOptions): GithubApi {
 class Client {
   readonly #options: GithubApiOptions;
   /** By token and URL, so that nobody is ever shown another person's answer. */
-  readonly #remembered = new LRUCache<string, Remembered>({
-    maxSize: MOST_REMEMBERED_BYTES,
+  readonly #cache = new LRUCache<string, CachedPage>({
+    maxSize: MAX_CACHED_BYTES,
     sizeCalculation: (page) => JSON.stringify(page).length,
   });
   /** Whom GitHub limits, until when: it takes asking on for abuse. */
-  readonly #limited = new LRUCache<string, number>({ max: MOST_LIMITED });
+  readonly #limited = new LRUCache<string, number>({ max: MAX_LIMITED_TOKENS });
 
   constructor(options: GithubApiOptions) {
     this.#options = options;
   }
 
-  async page<T>(url: string, shape: z.ZodType<T>, asking: Asking): Promise<Page<T>> {
+  async page<T>(url: string, shape: z.ZodType<T>, request: GithubRequest): Promise<Page<T>> {
     const { provider, clock } = this.#options;
-    const who = digest(asking.token);
-    const limit = this.#limited.get(who);
+    const tokenDigest = digest(request.token);
+    const limit = this.#limited.get(tokenDigest);
     if (limit !== undefined && limit > clock.now()) throw rateLimited(provider, limit);
-    const key = `${who} ${url}`;
-    const remembered = this.#remembered.get(key);
-    const answer = await this.#ask(url, asking, remembered?.etag);
-    const until = limitedUntil(answer, clock.now());
+    const key = `${tokenDigest} ${url}`;
+    const cached = this.#cache.get(key);
+    const response = await this.#ask(url, request, cached?.etag);
+    const until = limitedUntil(response, clock.now());
     if (until !== undefined) {
-      this.#limited.set(who, until);
-      throw rateLimited(provider, until, answerFault(provider, pathOf(url), answer));
+      this.#limited.set(tokenDigest, until);
+      throw rateLimited(provider, until, responseError(provider, pathOf(url), response));
     }
     // Shapes belong to URLs, so what is remembered under this one has this one's shape.
-    if (answer.status === 304 && remembered !== undefined) {
-      return { ...(remembered as Page<T>), ...this.#facts(answer.headers) };
+    if (response.status === 304 && cached !== undefined) {
+      return { ...(cached as Page<T>), ...this.#facts(response.headers) };
     }
-    if (answer.status !== 200) throw answerFault(provider, pathOf(url), answer);
-    const page = this.#read(answer, shape);
-    const etag = answer.headers.get('etag');
-    if (etag === null || isFullEnd(page)) this.#remembered.delete(key);
-    else this.#remembered.set(key, { ...page, etag });
+    if (response.status !== 200) throw responseError(provider, pathOf(url), response);
+    const page = this.#read(response, shape);
+    const etag = response.headers.get('etag');
+    if (etag === null || isFullLastPage(page)) this.#cache.delete(key);
+    else this.#cache.set(key, { ...page, etag });
     return page;
   }
 
-  async #ask(url: string, { token, signal }: Asking, etag: string | undefined): Promise<GithubAnswer> {
+  async #ask(url: string, { token, signal }: GithubRequest, etag: string | undefined): Promise<GithubResponse> {
     try {
       const response = await this.#options.outbound(url, {
         method: 'GET',
@@ -134,9 +138,9 @@ class Client {
     }
   }
 
-  #read<T>(answer: GithubAnswer, shape: z.ZodType<T>): Page<T> {
+  #read<T>(response: GithubResponse, shape: z.ZodType<T>): Page<T> {
     try {
-      return { value: shape.parse(JSON.parse(answer.text)), hidden: [], ...this.#facts(answer.headers) };
+      return { value: shape.parse(JSON.parse(response.text)), hidden: [], ...this.#facts(response.headers) };
     } catch (cause) {
       throw cause instanceof AppError ? cause : unavailable(this.#options.provider, 'provider_answer_invalid', cause);
     }
@@ -158,7 +162,7 @@ class Client {
 /**
  * The last page, and full: whether another has come after it since does not show in its own content, so it is never asked for by ETag.
  */
-const isFullEnd = ({ value, next }: Page<unknown>): boolean =>
+const isFullLastPage = ({ value, next }: Page<unknown>): boolean =>
   Array.isArray(value) && next === undefined && value.length >= PAGE_SIZE;
 
 /** RFC 8288, as GitHub writes it. @throws AppError `provider_unavailable` where the next page is somewhere else */

@@ -2,14 +2,14 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import type { SignInChallenge } from '../types.ts';
-import { refused, unavailable } from './errors.ts';
+import { rejected, unavailable } from './errors.ts';
 
 /** 256 bits; as a PKCE verifier 43 characters, the least that RFC 7636 §4.1 allows. */
 const random = (): string => randomBytes(32).toString('base64url');
 
 export const newChallenge = (): SignInChallenge => ({ state: random(), nonce: random(), codeVerifier: random() });
 
-export interface Departure {
+export interface AuthorizationParameters {
   readonly authorize: string;
   readonly clientId: string;
   readonly redirectUri: string;
@@ -19,17 +19,17 @@ export interface Departure {
 }
 
 /** @see https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps#1-request-a-users-github-identity */
-export function authorizationUrl({ state, codeVerifier }: SignInChallenge, departure: Departure): URL {
-  const url = new URL(departure.authorize);
+export function authorizationUrl({ state, codeVerifier }: SignInChallenge, parameters: AuthorizationParameters): URL {
+  const url = new URL(parameters.authorize);
   url.search = new URLSearchParams({
-    client_id: departure.clientId,
-    redirect_uri: departure.redirectUri,
-    scope: departure.scopes.join(' '),
+    client_id: parameters.clientId,
+    redirect_uri: parameters.redirectUri,
+    scope: parameters.scopes.join(' '),
     state,
     code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
     code_challenge_method: 'S256',
     allow_signup: 'false',
-    ...(departure.fresh ? { prompt: 'select_account' } : {}),
+    ...(parameters.fresh ? { prompt: 'select_account' } : {}),
   }).toString();
   return url;
 }
@@ -44,20 +44,23 @@ export function codeOf(
   { state }: SignInChallenge,
   { provider, redirectUri, origin }: { readonly provider: string; readonly redirectUri: string; readonly origin: URL },
 ): string {
-  const foreign = (reason: string): AppError =>
+  const mismatch = (reason: string): AppError =>
     new AppError('sign_in_expired', 'This sign-in does not belong to the page that you started from. Start again.', {
       reason,
     });
   // Mix-up (RFC 9700 §4.4): each provider has a callback of its own, and only what came there is for it.
-  if (callback.origin + callback.pathname !== redirectUri) throw foreign('callback_foreign');
-  if (!equal(only(callback, 'state'), state)) throw foreign('state_mismatch');
+  if (callback.origin + callback.pathname !== redirectUri) throw mismatch('callback_foreign');
+  if (!equal(only(callback, 'state'), state)) throw mismatch('state_mismatch');
   const issuers = callback.searchParams.getAll('iss');
   // RFC 9207: not every GitHub says it; one that does must be the one that was asked.
   if (issuers.some((iss) => !URL.canParse(iss) || new URL(iss).origin !== origin.origin))
-    throw foreign('issuer_foreign');
+    throw mismatch('issuer_foreign');
   const error = callback.searchParams.get('error');
   if (error === 'access_denied') {
-    throw refused('provider_refused', `${provider} did not sign you in. Start again and agree to what is asked there.`);
+    throw rejected(
+      'provider_refused',
+      `${provider} did not sign you in. Start again and agree to what is asked there.`,
+    );
   }
   if (error !== null)
     throw unavailable(provider, 'provider_error', new Error(`the callback says ${error.slice(0, 60)}`));

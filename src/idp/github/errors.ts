@@ -5,13 +5,13 @@
 import { AppError } from '../../core/errors.ts';
 
 /** GitHub asks for at least a minute where it limits somebody and does not say for how long. */
-const LEAST_WAIT_MS = 60_000;
+const MIN_WAIT_MS = 60_000;
 /** Limits are reset hourly; a header that says more is not believed, else one answer could shut a person out for good. */
-const MOST_WAIT_MS = 60 * 60 * 1000;
-const MOST_WORDS = 200;
+const MAX_WAIT_MS = 60 * 60 * 1000;
+const MAX_MESSAGE_LENGTH = 200;
 
 /** What is told of an answer: never its body whole. */
-export interface GithubAnswer {
+export interface GithubResponse {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
@@ -24,11 +24,11 @@ export const unavailable = (provider: string, reason: string, cause?: unknown): 
     { reason, cause },
   );
 
-export const refused = (reason: string, message: string, cause?: unknown): AppError =>
+export const rejected = (reason: string, message: string, cause?: unknown): AppError =>
   new AppError('sign_in_refused', message, { reason, cause });
 
-export const noLongerVouches = (provider: string, cause?: unknown): AppError =>
-  refused(
+export const refreshRejected = (provider: string, cause?: unknown): AppError =>
+  rejected(
     'provider_refresh_refused',
     `Your identity provider no longer vouches for you (${provider}). Sign in again.`,
     cause,
@@ -37,8 +37,8 @@ export const noLongerVouches = (provider: string, cause?: unknown): AppError =>
 /** @param until epoch milliseconds */
 export function rateLimited(provider: string, until: number, cause?: unknown): AppError {
   const time = new Date(until).toISOString().slice(11, 16);
-  const words = `${provider} limits how often it may be asked about you, until ${time} UTC. Try again then.`;
-  return new AppError('provider_unavailable', words, { reason: 'provider_rate_limited', cause });
+  const message = `${provider} limits how often it may be asked about you, until ${time} UTC. Try again then.`;
+  return new AppError('provider_unavailable', message, { reason: 'provider_rate_limited', cause });
 }
 
 /**
@@ -47,43 +47,44 @@ export function rateLimited(provider: string, until: number, cause?: unknown): A
  * @returns epoch milliseconds; undefined where the answer is about something else
  * @see https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
  */
-export function limitedUntil(answer: GithubAnswer, now: number): number | undefined {
-  if (answer.status !== 403 && answer.status !== 429) return undefined;
-  const retryAfter = wholeNumber(answer.headers.get('retry-after'));
-  const reset = wholeNumber(answer.headers.get('x-ratelimit-reset'));
-  const exhausted = answer.headers.get('x-ratelimit-remaining') === '0';
+export function limitedUntil(response: GithubResponse, nowMs: number): number | undefined {
+  if (response.status !== 403 && response.status !== 429) return undefined;
+  const retryAfter = wholeNumber(response.headers.get('retry-after'));
+  const reset = wholeNumber(response.headers.get('x-ratelimit-reset'));
+  const exhausted = response.headers.get('x-ratelimit-remaining') === '0';
   let until: number | undefined;
-  if (retryAfter !== undefined) until = now + retryAfter * 1000;
+  if (retryAfter !== undefined) until = nowMs + retryAfter * 1000;
   else if (exhausted && reset !== undefined) until = reset * 1000;
   // A secondary limit may come without either; only its words tell it from "forbidden".
-  else if (exhausted || answer.status === 429 || /\brate limit\b/i.test(wordsOf(answer))) until = now + LEAST_WAIT_MS;
-  return until === undefined ? undefined : Math.min(Math.max(until, now + 1000), now + MOST_WAIT_MS);
+  else if (exhausted || response.status === 429 || /\brate limit\b/i.test(messageOf(response)))
+    until = nowMs + MIN_WAIT_MS;
+  return until === undefined ? undefined : Math.min(Math.max(until, nowMs + 1000), nowMs + MAX_WAIT_MS);
 }
 
 /** GitHub's word that a token is not authorised for the single sign-on of the organisation that was asked about. */
-const needsSso = (answer: GithubAnswer): boolean => answer.status === 403 && answer.headers.has('x-github-sso');
+const needsSso = (response: GithubResponse): boolean => response.status === 403 && response.headers.has('x-github-sso');
 
 /** An answer that is neither what was asked for nor a limit. */
-export function answerFault(provider: string, path: string, answer: GithubAnswer): AppError {
-  const cause = new Error(`${path} was answered ${answer.status}: ${wordsOf(answer)}`);
-  if (answer.status === 401) return noLongerVouches(provider, cause);
-  if (needsSso(answer)) return refused('organization_sso_required', ssoWords('an organisation of yours'), cause);
+export function responseError(provider: string, path: string, response: GithubResponse): AppError {
+  const cause = new Error(`${path} was answered ${response.status}: ${messageOf(response)}`);
+  if (response.status === 401) return refreshRejected(provider, cause);
+  if (needsSso(response)) return rejected('organization_sso_required', ssoMessage('an organisation of yours'), cause);
   // There is no code for it. Threat: taken for an outage, it would leave the streams of a suspended person open for the whole grace.
-  if (answer.status === 403 && /\bsuspended\b/i.test(wordsOf(answer))) {
-    return refused('provider_account_suspended', `Your account at ${provider} is suspended.`, cause);
+  if (response.status === 403 && /\bsuspended\b/i.test(messageOf(response))) {
+    return rejected('provider_account_suspended', `Your account at ${provider} is suspended.`, cause);
   }
-  return unavailable(provider, answer.status === 404 ? 'provider_not_found' : 'provider_error', cause);
+  return unavailable(provider, response.status === 404 ? 'provider_not_found' : 'provider_error', cause);
 }
 
-export const ssoWords = (organization: string, where?: string): string =>
+export const ssoMessage = (organization: string, where?: string): string =>
   `This sign-in is not authorised for the single sign-on of ${organization}. ` +
   `${where === undefined ? 'Sign in to its single sign-on' : `Open ${where}`}, then sign in here again.`;
 
-function wordsOf({ text }: GithubAnswer): string {
+function messageOf({ text }: GithubResponse): string {
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body === 'object' && body !== null && 'message' in body)
-      return String(body.message).slice(0, MOST_WORDS);
+      return String(body.message).slice(0, MAX_MESSAGE_LENGTH);
   } catch {
     return 'not JSON';
   }

@@ -13,14 +13,14 @@ import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf } from '../../core/identity/identity.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import type { IdentityProvider, ProviderSignIn } from '../types.ts';
-import { newestTokens } from '../newest-token.ts';
+import { createUnstoredTokens } from '../unstored-tokens.ts';
 import { createOutbound } from '../outbound.ts';
 import { createGithubApi } from './api.ts';
 import { authorizationUrl, codeOf, newChallenge } from './callback.ts';
 import { githubEndpoints } from './endpoints.ts';
-import { noLongerVouches, refused } from './errors.ts';
+import { refreshRejected, rejected } from './errors.ts';
 import type { OrganizationName } from './organizations.ts';
-import { createPersonReader, type Person } from './user.ts';
+import { createUserReader, type GithubUser } from './user.ts';
 import { createTokenEndpoint, isExpiring, packTokens, unpackTokens, type GithubTokens } from './tokens.ts';
 
 /** Of everything that one sign-in or re-check asks; shorter than a re-check's claim on its session (30 s). */
@@ -53,13 +53,13 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
   });
   const api = createGithubApi({ provider: name, base: endpoints.api, outbound, clock: options.clock });
   const { mapping, organizations } = options;
-  const reader = createPersonReader({ provider: name, origin: endpoints.origin, mapping, organizations, api });
+  const reader = createUserReader({ provider: name, origin: endpoints.origin, mapping, organizations, api });
   const tokenEndpoint = createTokenEndpoint({ ...options, provider: name, url: endpoints.token, outbound });
-  const newest = newestTokens();
+  const newest = createUnstoredTokens();
 
-  const signIn = ({ subject, claims }: Person, tokens: GithubTokens): ProviderSignIn => {
+  const signIn = ({ subject, claims }: GithubUser, tokens: GithubTokens): ProviderSignIn => {
     const mapped = mapClaims(mapping, claims, accountOf(name, subject));
-    if (!mapped.ok) throw refused(mapped.reason.reason, mapped.reason.message);
+    if (!mapped.ok) throw rejected(mapped.reason.reason, mapped.reason.message);
     return { subject, identity: mapped.value, refreshToken: packTokens(tokens) };
   };
 
@@ -67,7 +67,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
   const current = async (packed: string, signal: AbortSignal, keep?: (packed: string) => Promise<void>) => {
     const tokens = unpackTokens(name, newest.of(packed));
     if (!isExpiring(tokens, options.clock.now())) return tokens;
-    if (tokens.refreshToken === undefined) throw noLongerVouches(name);
+    if (tokens.refreshToken === undefined) throw refreshRejected(name);
     const renewed = await tokenEndpoint.refresh(tokens.refreshToken, signal);
     newest.remember(packed, packTokens(renewed));
     await newest.stored(packed, keep);
@@ -82,30 +82,30 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
     async begin({ fresh = false } = {}) {
       const challenge = newChallenge();
       const { clientId } = options;
-      const departure = { authorize: endpoints.authorize, clientId, redirectUri, scopes: reader.scopes, fresh };
-      return { challenge, url: authorizationUrl(challenge, departure) };
+      const parameters = { authorize: endpoints.authorize, clientId, redirectUri, scopes: reader.scopes, fresh };
+      return { challenge, url: authorizationUrl(challenge, parameters) };
     },
 
     async finish(callback, challenge) {
       const code = codeOf(callback, challenge, { provider: name, redirectUri, origin: endpoints.origin });
       const signal = deadline();
       const tokens = await tokenEndpoint.redeem(code, challenge.codeVerifier, signal);
-      const person = await reader.read({ token: tokens.accessToken, signal });
-      if (person.leftOut.length > 0) {
-        const words = 'organisations with single sign-on were left out: this sign-in is not authorised for them';
-        options.log?.info({ provider: name, subject: person.subject, organizations: person.leftOut }, words);
+      const user = await reader.read({ token: tokens.accessToken, signal });
+      if (user.leftOut.length > 0) {
+        const message = 'organisations with single sign-on were left out: this sign-in is not authorised for them';
+        options.log?.info({ provider: name, subject: user.subject, organizations: user.leftOut }, message);
       }
-      return signIn(person, tokens);
+      return signIn(user, tokens);
     },
 
     async recheck(subject, packed, keep) {
       const signal = deadline();
       const tokens = await current(packed, signal, keep);
-      const person = await reader.read({ token: tokens.accessToken, signal });
-      if (person.subject !== subject) {
-        throw refused('subject_changed', `${name} now answers for another person. Sign in again.`);
+      const user = await reader.read({ token: tokens.accessToken, signal });
+      if (user.subject !== subject) {
+        throw rejected('subject_changed', `${name} now answers for another person. Sign in again.`);
       }
-      return signIn(person, tokens);
+      return signIn(user, tokens);
     },
   };
 }

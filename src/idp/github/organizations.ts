@@ -11,8 +11,8 @@
  */
 import * as z from 'zod';
 import { AppError } from '../../core/errors.ts';
-import type { Asking, GithubApi } from './api.ts';
-import { refused, ssoWords } from './errors.ts';
+import type { GithubRequest, GithubApi } from './api.ts';
+import { rejected, ssoMessage } from './errors.ts';
 
 /** An organisation by its login, which can be renamed and then taken by somebody else, or by its id, which cannot. */
 export type OrganizationName = string | number;
@@ -32,14 +32,14 @@ export interface Team {
   readonly organization_id: number;
 }
 
-export interface Belonging {
+export interface Memberships {
   readonly organizations: readonly Organization[];
   readonly teams: readonly Team[];
   /** Ids of organisations that were left out because of their single sign-on. */
   readonly leftOut: readonly number[];
 }
 
-export interface BelongingOptions {
+export interface MembershipOptions {
   readonly provider: string;
   readonly origin: URL;
   /** Absent: all of them count. */
@@ -47,10 +47,14 @@ export interface BelongingOptions {
 }
 
 /** @throws AppError `sign_in_refused` (`organization_missing`, `organization_sso_required`), and as the API's `list` */
-export async function readBelonging(api: GithubApi, asking: Asking, options: BelongingOptions): Promise<Belonging> {
+export async function readMemberships(
+  api: GithubApi,
+  request: GithubRequest,
+  options: MembershipOptions,
+): Promise<Memberships> {
   const [memberships, teams] = await Promise.all([
-    api.list('/user/memberships/orgs?state=active', membership, asking),
-    api.list('/user/teams', team, asking),
+    api.list('/user/memberships/orgs?state=active', membership, request),
+    api.list('/user/teams', team, request),
   ]);
   const hidden = new Set([...memberships.hidden, ...teams.hidden]);
   const active = memberships.value
@@ -59,7 +63,7 @@ export async function readBelonging(api: GithubApi, asking: Asking, options: Bel
     .map((each) => each.organization)
     .filter((each) => options.organizations?.some((name) => isNamed(each, name)) ?? true);
   if (options.organizations !== undefined) {
-    await assertNoneHidden(api, asking, { ...options, organizations: options.organizations, active, hidden });
+    await assertNoneHidden(api, request, { ...options, organizations: options.organizations, active, hidden });
     if (active.length === 0) throw notAMember(options);
   }
   const organizations = active.filter((each) => !hidden.has(each.id));
@@ -83,13 +87,13 @@ export async function readBelonging(api: GithubApi, asking: Asking, options: Bel
 const isNamed = ({ id: own, login }: Organization, name: OrganizationName): boolean =>
   typeof name === 'number' ? own === name : login.toLowerCase() === name.toLowerCase();
 
-interface Counted extends BelongingOptions {
+interface Counted extends MembershipOptions {
   readonly organizations: readonly OrganizationName[];
   readonly active: readonly Organization[];
   readonly hidden: ReadonlySet<number>;
 }
 
-async function assertNoneHidden(api: GithubApi, asking: Asking, counted: Counted): Promise<void> {
+async function assertNoneHidden(api: GithubApi, request: GithubRequest, counted: Counted): Promise<void> {
   const { active, hidden, organizations } = counted;
   if (hidden.size === 0) return;
   const half = active.find((each) => hidden.has(each.id));
@@ -97,14 +101,14 @@ async function assertNoneHidden(api: GithubApi, asking: Asking, counted: Counted
   for (const name of organizations) {
     if (active.some((each) => isNamed(each, name))) continue;
     // The header has ids only, and no name of what the person cannot see: each configured one is asked for by name.
-    if (typeof name === 'number' ? hidden.has(name) : await isBehindSso(api, asking, name))
+    if (typeof name === 'number' ? hidden.has(name) : await isBehindSso(api, request, name))
       throw ssoRequired(counted, name);
   }
 }
 
-async function isBehindSso(api: GithubApi, asking: Asking, login: string): Promise<boolean> {
+async function isBehindSso(api: GithubApi, request: GithubRequest, login: string): Promise<boolean> {
   try {
-    await api.get(`/user/memberships/orgs/${encodeURIComponent(login)}`, membership, asking);
+    await api.get(`/user/memberships/orgs/${encodeURIComponent(login)}`, membership, request);
     return false;
   } catch (error) {
     if (error instanceof AppError && error.reason === 'organization_sso_required') return true;
@@ -113,16 +117,16 @@ async function isBehindSso(api: GithubApi, asking: Asking, login: string): Promi
   }
 }
 
-function ssoRequired({ origin }: BelongingOptions, name: OrganizationName): AppError {
+function ssoRequired({ origin }: MembershipOptions, name: OrganizationName): AppError {
   const page = typeof name === 'string' ? `${origin.origin}/orgs/${encodeURIComponent(name)}/sso` : undefined;
-  return refused(
+  return rejected(
     'organization_sso_required',
-    ssoWords(typeof name === 'string' ? name : `the organisation with the id ${name}`, page),
+    ssoMessage(typeof name === 'string' ? name : `the organisation with the id ${name}`, page),
   );
 }
 
-const notAMember = ({ provider }: BelongingOptions): AppError =>
-  refused(
+const notAMember = ({ provider }: MembershipOptions): AppError =>
+  rejected(
     'organization_missing',
     `${provider} does not show you as an active member of an organisation that may sign in here. Accept your invitation there; ` +
       'if you are a member, ask an owner of the organisation to approve this OAuth app, then sign in again.',

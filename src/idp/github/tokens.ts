@@ -10,7 +10,7 @@ import * as z from 'zod';
 import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
-import { noLongerVouches, refused, unavailable } from './errors.ts';
+import { refreshRejected, rejected, unavailable } from './errors.ts';
 
 /** A token that expires within this is refreshed before it is used. */
 const SPARE_SECONDS = 60;
@@ -33,13 +33,13 @@ export function unpackTokens(provider: string, packed: string): GithubTokens {
     return stored.parse(JSON.parse(packed));
   } catch {
     // Without the cause: it may quote what it could not read.
-    throw noLongerVouches(provider);
+    throw refreshRejected(provider);
   }
 }
 
 /** @param now epoch milliseconds */
-export const isExpiring = ({ expiresAt }: GithubTokens, now: number): boolean =>
-  expiresAt !== undefined && expiresAt - SPARE_SECONDS <= now / 1000;
+export const isExpiring = ({ expiresAt }: GithubTokens, nowMs: number): boolean =>
+  expiresAt !== undefined && expiresAt - SPARE_SECONDS <= nowMs / 1000;
 
 const granted = z.object({
   access_token: z.string().min(1),
@@ -47,7 +47,7 @@ const granted = z.object({
   expires_in: z.int().positive().optional(),
   refresh_token: z.string().min(1).optional(),
 });
-const fault = z.object({ error: z.string() });
+const errorBody = z.object({ error: z.string() });
 
 export interface TokenEndpoint {
   /** @throws AppError `sign_in_expired` for a code that is not good, `provider_unavailable` */
@@ -68,9 +68,9 @@ export interface TokenEndpointOptions {
 
 export function createTokenEndpoint(options: TokenEndpointOptions): TokenEndpoint {
   const ask = async (form: Record<string, string>, signal: AbortSignal): Promise<GithubTokens> => {
-    const answer = await post(options, form, signal);
-    const grant = granted.safeParse(answer.body);
-    if (answer.status !== 200 || !grant.success) throw tokenFault(options.provider, answer);
+    const response = await post(options, form, signal);
+    const grant = granted.safeParse(response.body);
+    if (response.status !== 200 || !grant.success) throw tokenError(options.provider, response);
     const { access_token: accessToken, refresh_token: refreshToken, expires_in: life } = grant.data;
     return {
       accessToken,
@@ -85,7 +85,7 @@ export function createTokenEndpoint(options: TokenEndpointOptions): TokenEndpoin
   };
 }
 
-interface TokenAnswer {
+interface TokenResponse {
   readonly status: number;
   readonly body: unknown;
 }
@@ -94,7 +94,7 @@ async function post(
   { provider, url, clientId, clientSecret, outbound }: TokenEndpointOptions,
   form: Record<string, string>,
   signal: AbortSignal,
-): Promise<TokenAnswer> {
+): Promise<TokenResponse> {
   try {
     const response = await outbound(url, {
       method: 'POST',
@@ -122,9 +122,9 @@ function json(text: string): unknown {
 }
 
 /** @see https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors */
-function tokenFault(provider: string, { status, body }: TokenAnswer): AppError {
-  const said = fault.safeParse(body);
-  const error = said.success && /^[a-z_]{1,60}$/.test(said.data.error) ? said.data.error : undefined;
+function tokenError(provider: string, { status, body }: TokenResponse): AppError {
+  const parsed = errorBody.safeParse(body);
+  const error = parsed.success && /^[a-z_]{1,60}$/.test(parsed.data.error) ? parsed.data.error : undefined;
   const cause = new Error(`the token endpoint answered ${status}, ${error ?? 'without an error code'}`);
   switch (error) {
     case 'bad_verification_code':
@@ -133,9 +133,9 @@ function tokenFault(provider: string, { status, body }: TokenAnswer): AppError {
         cause,
       });
     case 'bad_refresh_token':
-      return noLongerVouches(provider, cause);
+      return refreshRejected(provider, cause);
     case 'unverified_user_email':
-      return refused(
+      return rejected(
         'email_unverified',
         `Verify your primary e-mail address at ${provider}, then sign in again.`,
         cause,

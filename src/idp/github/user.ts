@@ -1,9 +1,9 @@
 /** From GitHub's API to the claims of a person: who they are, their verified address, their organisations and teams. */
 import * as z from 'zod';
 import type { Claims, ClaimsMapping } from '../../core/identity/types.ts';
-import type { Asking, GithubApi } from './api.ts';
-import { refused } from './errors.ts';
-import { readBelonging, type OrganizationName } from './organizations.ts';
+import type { GithubRequest, GithubApi } from './api.ts';
+import { rejected } from './errors.ts';
+import { readMemberships, type OrganizationName } from './organizations.ts';
 
 const READ_ORGANIZATIONS = 'read:org';
 const READ_EMAIL = 'user:email';
@@ -16,13 +16,13 @@ const HOLDERS: Readonly<Record<string, readonly string[]>> = {
 const user = z.object({ id: z.int().positive(), login: z.string().min(1) });
 const address = z.object({ email: z.string(), primary: z.boolean(), verified: z.boolean() });
 
-export interface Person {
+export interface GithubUser {
   readonly subject: string;
   readonly claims: Claims;
   readonly leftOut: readonly number[];
 }
 
-export interface PersonReaderOptions {
+export interface UserReaderOptions {
   readonly provider: string;
   readonly origin: URL;
   readonly mapping: ClaimsMapping;
@@ -31,14 +31,14 @@ export interface PersonReaderOptions {
   readonly api: GithubApi;
 }
 
-export interface PersonReader {
+export interface UserReader {
   /** What the mapping needs, and no more. */
   readonly scopes: readonly string[];
   /** @throws AppError `sign_in_refused` or `provider_unavailable`; nothing is left out that was asked for and not given */
-  read(asking: Asking): Promise<Person>;
+  read(request: GithubRequest): Promise<GithubUser>;
 }
 
-export function createPersonReader(options: PersonReaderOptions): PersonReader {
+export function createUserReader(options: UserReaderOptions): UserReader {
   const { provider, api, mapping } = options;
   const { username, groups, uid, extra, rules } = mapping;
   const expressions = [username, groups, uid, ...extra.values(), ...rules.map(({ expression }) => expression)];
@@ -46,23 +46,23 @@ export function createPersonReader(options: PersonReaderOptions): PersonReader {
   const scopes = readsEmail ? [READ_ORGANIZATIONS, READ_EMAIL] : [READ_ORGANIZATIONS];
   return {
     scopes,
-    async read(asking) {
-      const { value: who, scopes: granted } = await api.get('/user', user, asking);
-      assertScopes(provider, { asked: scopes, granted, token: asking.token });
-      const [belonging, email] = await Promise.all([
-        readBelonging(api, asking, options),
-        readsEmail ? verifiedEmail(options, asking) : undefined,
+    async read(request) {
+      const { value: account, scopes: granted } = await api.get('/user', user, request);
+      assertScopes(provider, { asked: scopes, granted, token: request.token });
+      const [memberships, email] = await Promise.all([
+        readMemberships(api, request, options),
+        readsEmail ? verifiedEmail(options, request) : undefined,
       ]);
       return {
-        subject: String(who.id),
+        subject: String(account.id),
         claims: {
-          id: who.id,
-          login: who.login,
-          organizations: belonging.organizations,
-          teams: belonging.teams,
+          id: account.id,
+          login: account.login,
+          organizations: memberships.organizations,
+          teams: memberships.teams,
           ...(email === undefined ? {} : { email, email_verified: true }),
         },
-        leftOut: belonging.leftOut,
+        leftOut: memberships.leftOut,
       };
     },
   };
@@ -72,12 +72,12 @@ export function createPersonReader(options: PersonReaderOptions): PersonReader {
  * The primary address, where GitHub has verified it; there is no other `claims.email`, whatever the configuration trusts, so that no rule is
  * ever judged on an address that anybody may have typed in.
  */
-async function verifiedEmail({ provider, mapping, api }: PersonReaderOptions, asking: Asking) {
-  const { value } = await api.list('/user/emails', address, asking);
+async function verifiedEmail({ provider, mapping, api }: UserReaderOptions, request: GithubRequest) {
+  const { value } = await api.list('/user/emails', address, request);
   const email = value.find(({ primary, verified }) => primary && verified)?.email;
   if (email === undefined && mapping.username.reads('email')) {
-    const words = `${provider} has not verified your primary e-mail address. Verify it there, then sign in again.`;
-    throw refused('email_unverified', words);
+    const message = `${provider} has not verified your primary e-mail address. Verify it there, then sign in again.`;
+    throw rejected('email_unverified', message);
   }
   return email;
 }
@@ -91,6 +91,6 @@ function assertScopes(
   if (granted === undefined || token.startsWith('ghu_')) return;
   const missing = asked.find((scope) => !(HOLDERS[scope] ?? [scope]).some((holder) => granted.includes(holder)));
   if (missing === undefined) return;
-  const words = `${provider} did not let us read what is needed (${missing}). Sign in again and agree to what is asked there.`;
-  throw refused('provider_scope_missing', words);
+  const message = `${provider} did not let us read what is needed (${missing}). Sign in again and agree to what is asked there.`;
+  throw rejected('provider_scope_missing', message);
 }

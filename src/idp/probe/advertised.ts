@@ -3,31 +3,31 @@ import { assertProviderUrl, type OutboundOptions } from '../outbound.ts';
 import { flagIn, listIn, shown, textIn, type Metadata } from './metadata.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
 
-type Place = Pick<OutboundOptions, 'issuer' | 'hosts'>;
+type AllowedHosts = Pick<OutboundOptions, 'issuer' | 'hosts'>;
 
 /** OpenID Connect Discovery 1.0 §4.3: the same, or it is another provider's. */
 export function issuerRow(metadata: Metadata, configured: string): ProbeRow {
   const named = textIn(metadata, 'issuer') ?? '';
   if (URL.parse(named)?.href === new URL(configured).href) return needed.works('issuer', short(named));
-  const said = named === '' ? 'its discovery document names none' : `its discovery document names ${short(named)}`;
+  const seen = named === '' ? 'its discovery document names none' : `its discovery document names ${short(named)}`;
   return needed.fails(
     'issuer',
-    `${said}; providers[].issuer is ${configured}`,
+    `${seen}; providers[].issuer is ${configured}`,
     'Set providers[].issuer to the issuer that your provider names, if that is your provider: a slash at the end counts.',
   );
 }
 
 const ENDPOINTS = ['authorization_endpoint', 'token_endpoint', 'jwks_uri', 'userinfo_endpoint'];
 /** A sign-in needs no UserInfo endpoint. */
-const INDISPENSABLE = ENDPOINTS.slice(0, 3);
+const REQUIRED = ENDPOINTS.slice(0, 3);
 
 /** @param hostsFixed the type has its own hosts, and `hosts` cannot be set */
 export function endpointsRow(
   metadata: Metadata,
-  place: Place,
+  allowed: AllowedHosts,
   { mutualTls, hostsFixed }: { readonly mutualTls: boolean; readonly hostsFixed: boolean },
 ): ProbeRow {
-  const missing = INDISPENSABLE.filter((key) => textIn(metadata, key) === undefined);
+  const missing = REQUIRED.filter((key) => textIn(metadata, key) === undefined);
   if (missing.length > 0) {
     return needed.fails(
       'endpoints',
@@ -39,36 +39,36 @@ export function endpointsRow(
   // RFC 8705 §5.
   const aliases = mutualTls ? metadata['mtls_endpoint_aliases'] : undefined;
   if (typeof aliases === 'object' && aliases !== null) found.push(textIn({ ...aliases }, 'token_endpoint') ?? '');
-  const faults = found.flatMap((url) => (url === '' ? [] : hostFault(url, place)));
-  if (faults.length === 0) {
+  const errors = found.flatMap((url) => (url === '' ? [] : hostErrors(url, allowed)));
+  if (errors.length === 0) {
     const hosts = [...new Set(found.flatMap((url) => URL.parse(url)?.hostname ?? []))];
     return needed.works('endpoints', `on ${shown(hosts)}`);
   }
-  const hosts = [...new Set(faults.flatMap(({ host }) => host ?? []))];
+  const hosts = [...new Set(errors.flatMap(({ host }) => host ?? []))];
   return needed.fails(
     'endpoints',
-    shown([...new Set(faults.map(({ message }) => message))]),
+    shown([...new Set(errors.map(({ message }) => message))]),
     hosts.length === 0 || hostsFixed
       ? 'Portcullis asks https addresses of this provider only. Check whose discovery document this is.'
       : `If these hosts are your provider’s, list them: hosts: [${shown(hosts)}].`,
   );
 }
 
-interface HostFault {
+interface HostError {
   readonly message: string;
   /** Absent: another host name would not help. */
   readonly host?: string;
 }
 
 /** As a sign-in judges it, since the text is that of the same guard. */
-function hostFault(value: string, place: Place): readonly HostFault[] {
+function hostErrors(value: string, allowed: AllowedHosts): readonly HostError[] {
   try {
-    assertProviderUrl(value, place);
+    assertProviderUrl(value, allowed);
     return [];
   } catch (error) {
     const host = URL.parse(value)?.hostname;
     const message = short(host === undefined || !(error instanceof Error) ? `${value} is no address` : error.message);
-    return [host === undefined || place.hosts.includes(host) ? { message } : { message, host }];
+    return [host === undefined || allowed.hosts.includes(host) ? { message } : { message, host }];
   }
 }
 
@@ -121,17 +121,17 @@ export function backchannelLogoutRow(metadata: Metadata, reach: 'session' | 'acc
   return optional.works(check, `it is listed; ends the ${reach}, once the address below is registered`);
 }
 
-export function signOutRow(metadata: Metadata, place: Place): ProbeRow {
+export function signOutRow(metadata: Metadata, allowed: AllowedHosts): ProbeRow {
   const check = 'sign-out there';
   const endpoint = textIn(metadata, 'end_session_endpoint');
   if (endpoint === undefined) {
     return optional.fails(check, 'it lists no end_session_endpoint', 'Whoever signs out here stays signed in there.');
   }
-  const [fault] = hostFault(endpoint, place);
-  if (fault === undefined) return optional.works(check, 'end_session_endpoint is listed');
+  const [error] = hostErrors(endpoint, allowed);
+  if (error === undefined) return optional.works(check, 'end_session_endpoint is listed');
   return optional.fails(
     check,
-    `end_session_endpoint is not used: ${fault.message}`,
+    `end_session_endpoint is not used: ${error.message}`,
     'If that host is your provider’s, list it in hosts.',
   );
 }

@@ -6,7 +6,7 @@
  * look at the address only after the sign-in, so the same request with an address that nobody can have registered is made as well: only
  * where that one is refused does it mean anything that ours is not.
  */
-import type { FreshAsk } from '../types.ts';
+import type { FreshSignInMethod } from '../types.ts';
 import type { IdentityProvider, SignInChallenge } from '../types.ts';
 import type { Outbound } from '../outbound.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
@@ -24,7 +24,7 @@ type Reaction =
   | { readonly kind: 'returned'; readonly error: string }
   | { readonly kind: 'none'; readonly seen: string };
 
-interface Asking {
+interface RequestContext {
   readonly outbound: Outbound;
   readonly redirectUri: string;
   readonly redacted: (text: string) => string;
@@ -33,47 +33,50 @@ interface Asking {
 export async function authorizationRows(
   provider: IdentityProvider,
   url: URL,
-  { advertised, ...asking }: Asking & { /** `auth_time` is among its claims. */ readonly advertised: boolean },
+  { advertised, ...context }: RequestContext & { /** `auth_time` is among its claims. */ readonly advertised: boolean },
 ): Promise<readonly ProbeRow[]> {
   const elsewhere = new URL(url);
   elsewhere.searchParams.set('redirect_uri', REGISTERED_NOWHERE);
-  const [ours, unregistered, tried] = await Promise.all([
-    reaction(url, asking),
-    reaction(elsewhere, asking),
-    freshTries(provider, asking),
+  const [ours, unregistered, attempts] = await Promise.all([
+    reaction(url, context),
+    reaction(elsewhere, context),
+    freshSignInAttempts(provider, context),
   ]);
-  return [redirectRow(ours, unregistered, asking.redirectUri), freshRow(ours, tried, advertised)];
+  return [redirectRow(ours, unregistered, context.redirectUri), freshRow(ours, attempts, advertised)];
 }
 
-interface FreshTry {
-  readonly ask: FreshAsk;
+interface FreshSignInAttempt {
+  readonly method: FreshSignInMethod;
   readonly reaction: Reaction;
 }
 
 /** Asks for a fresh sign-in in the ways in which a sign-in would, up to the first that is not refused. */
-async function freshTries(provider: IdentityProvider, asking: Asking): Promise<readonly FreshTry[]> {
-  const tries: FreshTry[] = [];
+async function freshSignInAttempts(
+  provider: IdentityProvider,
+  context: RequestContext,
+): Promise<readonly FreshSignInAttempt[]> {
+  const attempts: FreshSignInAttempt[] = [];
   let after: SignInChallenge | undefined;
   while (provider.provesFreshness) {
-    const begun = await provider.begin({ fresh: true, after }).catch(() => undefined);
-    const ask = begun?.challenge.asked?.at(-1);
-    if (begun === undefined || ask === undefined) break;
-    const tried = { ask, reaction: await reaction(begun.url, asking) };
-    tries.push(tried);
-    if (rejectionOf(tried) === undefined) break;
-    after = begun.challenge;
+    const started = await provider.begin({ fresh: true, after }).catch(() => undefined);
+    const method = started?.challenge.asked?.at(-1);
+    if (started === undefined || method === undefined) break;
+    const attempt = { method, reaction: await reaction(started.url, context) };
+    attempts.push(attempt);
+    if (rejectionOf(attempt) === undefined) break;
+    after = started.challenge;
   }
-  return tries;
+  return attempts;
 }
 
 /** @returns what was said against a way to ask; undefined where it was taken, or it cannot be told */
-function rejectionOf({ reaction: { kind, ...said } }: FreshTry): string | undefined {
+function rejectionOf({ reaction: { kind, ...rest } }: FreshSignInAttempt): string | undefined {
   if (kind === 'refused') return 'an error page';
-  const error = 'error' in said ? said.error : '';
-  return kind === 'returned' && !WOULD_ASK.has(error) ? error : undefined;
+  const error = 'error' in rest ? rest.error : '';
+  return kind === 'returned' && !USER_REQUIRED.has(error) ? error : undefined;
 }
 
-async function reaction(url: URL, { outbound, redirectUri, redacted }: Asking): Promise<Reaction> {
+async function reaction(url: URL, { outbound, redirectUri, redacted }: RequestContext): Promise<Reaction> {
   let response: Response;
   try {
     response = await outbound(url.href, { method: 'GET', headers: { accept: 'text/html' } });
@@ -94,14 +97,14 @@ async function reaction(url: URL, { outbound, redirectUri, redacted }: Asking): 
     return { kind: 'returned', error: short(redacted(target.searchParams.get('error') ?? ''), 64) };
   }
   // Not all of it: the query repeats what was asked, and the path may name what has begun there.
-  const place = short(redacted(target.origin), 100);
+  const origin = short(redacted(target.origin), 100);
   // Google answers 302 here as well, and leads to a page of that name.
   const isError = target.pathname.split('/').includes('error');
-  return { kind: isError ? 'refused' : 'page', seen: `it leads to a page of ${place}` };
+  return { kind: isError ? 'refused' : 'page', seen: `it leads to a page of ${origin}` };
 }
 
 /** Codes with which a provider says that it would have to ask the user. */
-const WOULD_ASK = new Set([
+const USER_REQUIRED = new Set([
   '',
   'login_required',
   'interaction_required',
@@ -128,7 +131,7 @@ function redirectRow(ours: Reaction, unregistered: Reaction, redirectUri: string
         `Register ${redirectUri} at the provider, exactly so, and check clientId.`,
       );
     case 'returned':
-      if (WOULD_ASK.has(ours.error)) return needed.works(check, 'it leads back to our callback: registered');
+      if (USER_REQUIRED.has(ours.error)) return needed.works(check, 'it leads back to our callback: registered');
       return needed.fails(
         check,
         `registered, but the authorization request was refused: ${ours.error}`,
@@ -147,16 +150,16 @@ function redirectRow(ours: Reaction, unregistered: Reaction, redirectUri: string
   }
 }
 
-const FRESH_WORDS: Record<FreshAsk, string> = {
+const METHOD_TEXT: Record<FreshSignInMethod, string> = {
   login_and_max_age: 'prompt=login with max_age',
   login: 'prompt=login alone',
   max_age: 'max_age alone',
 };
 
 /** @param ours the reaction to an ordinary sign-in: where that is refused too, the refusals say nothing of a fresh one */
-function freshRow(ours: Reaction, tries: readonly FreshTry[], advertised: boolean): ProbeRow {
+function freshRow(ours: Reaction, attempts: readonly FreshSignInAttempt[], advertised: boolean): ProbeRow {
   const check = 'fresh sign-in';
-  const last = tries.at(-1);
+  const last = attempts.at(-1);
   if (last === undefined) {
     return optional.fails(
       check,
@@ -167,21 +170,21 @@ function freshRow(ours: Reaction, tries: readonly FreshTry[], advertised: boolea
   if (ours.kind !== 'page' || last.reaction.kind === 'none') {
     return optional.unknown(check, 'the request could not be tried');
   }
-  const refused = tries.flatMap((tried) => {
-    const rejection = rejectionOf(tried);
-    return rejection === undefined ? [] : [`${FRESH_WORDS[tried.ask]} was refused (${rejection})`];
+  const refused = attempts.flatMap((attempt) => {
+    const rejection = rejectionOf(attempt);
+    return rejection === undefined ? [] : [`${METHOD_TEXT[attempt.method]} was refused (${rejection})`];
   });
-  if (refused.length === tries.length) {
+  if (refused.length === attempts.length) {
     return optional.fails(
       check,
       refused.join('; '),
       'Without it nobody can sign in again after a revocation, and admins who have to prove it cannot change anything. Set freshness: none, or have the provider take prompt=login or max_age.',
     );
   }
-  const taken = [...refused, `${FRESH_WORDS[last.ask]} is taken`].join('; ');
+  const taken = [...refused, `${METHOD_TEXT[last.method]} is taken`].join('; ');
   // A user who stands before an error page does not come back, so there is no second way for them.
-  if (tries.some(({ reaction: { kind } }) => kind === 'refused')) {
-    return optional.fails(check, taken, `Set freshness: ${last.ask}, because nobody comes back from an error page.`);
+  if (attempts.some(({ reaction: { kind } }) => kind === 'refused')) {
+    return optional.fails(check, taken, `Set freshness: ${last.method}, because nobody comes back from an error page.`);
   }
   if (advertised) return optional.works(check, `${taken}, and auth_time is among claims_supported`);
   return optional.unknown(

@@ -12,7 +12,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
-import { saysRefused } from '../errors.ts';
+import { isExplicitRejection } from '../errors.ts';
 import type { IdentityProvider, SignInChallenge } from '../types.ts';
 import type { Listener } from './listener.ts';
 import { listIn, metadataOf, shown, textIn, type Metadata } from './metadata.ts';
@@ -35,13 +35,13 @@ export interface ClientProbe {
 
 /** @returns rows of the client, of re-checks, and of how a refused refresh is told */
 export async function clientRows(probe: ClientProbe): Promise<readonly ProbeRow[]> {
-  const madeUp = randomBytes(32).toString('base64url');
-  const refresh = await outcomeOf(probe, probe.provider.recheck('nobody', madeUp));
-  const isOpen = isAboutGrant(refresh) || (refresh.kind === 'accepted' && !saysRefused(refresh.fault?.cause));
+  const randomToken = randomBytes(32).toString('base64url');
+  const refresh = await outcomeOf(probe, probe.provider.recheck('nobody', randomToken));
+  const isOpen = isAboutGrant(refresh) || (refresh.kind === 'accepted' && !isExplicitRejection(refresh.error?.cause));
   if (!isOpen) return [clientRow(probe, refresh), ...refreshRows(probe, refresh)];
   const callback = new URL(probe.redirectUri);
   const iss = textIn(probe.metadata, 'issuer') ?? '';
-  callback.search = new URLSearchParams({ code: madeUp, state: probe.challenge.state, iss }).toString();
+  callback.search = new URLSearchParams({ code: randomToken, state: probe.challenge.state, iss }).toString();
   const code = await outcomeOf(probe, probe.provider.finish(callback, probe.challenge));
   return [clientRow(probe, code), ...refreshRows(probe, refresh)];
 }
@@ -49,26 +49,26 @@ export async function clientRows(probe: ClientProbe): Promise<readonly ProbeRow[
 interface Outcome {
   readonly kind: 'token' | 'accepted' | 'refused' | 'silent' | 'other';
   /** Why the error was one, as a sign-in or a re-check sees it. */
-  readonly fault?: AppError;
+  readonly error?: AppError;
   readonly code?: string | undefined;
   readonly seen: string;
 }
 
-async function outcomeOf({ listener, tokenEndpoint }: ClientProbe, asking: Promise<unknown>): Promise<Outcome> {
+async function outcomeOf({ listener, tokenEndpoint }: ClientProbe, request: Promise<unknown>): Promise<Outcome> {
   const before = listener.all.length;
-  const fault = await asking.then(
+  const error = await request.then(
     () => undefined,
     (error: unknown) => error as AppError,
   );
-  const heard = listener.all.slice(before).findLast(({ url }) => url === tokenEndpoint);
-  if (heard === undefined) return { kind: 'silent', ...(fault && { fault }), seen: connectionMessage(fault) };
-  const said = metadataOf(await heard.response.clone().text(), (text) => listener.redacted(text)) ?? {};
-  const code = textIn(said, 'error');
-  const parts = [code ?? 'no OAuth error code', textIn(said, 'error_description')].filter((each) => each !== undefined);
-  const seen = `it answered ${heard.status}, ${short(parts.join(': '))}`;
-  const rest = { ...(fault && { fault }), code, seen };
-  if (heard.status < 300) return { kind: 'token', ...rest, seen: `it answered ${heard.status}` };
-  const { reason = '' } = fault instanceof AppError ? fault : {};
+  const last = listener.all.slice(before).findLast(({ url }) => url === tokenEndpoint);
+  if (last === undefined) return { kind: 'silent', ...(error && { error }), seen: connectionMessage(error) };
+  const body = metadataOf(await last.response.clone().text(), (text) => listener.redacted(text)) ?? {};
+  const code = textIn(body, 'error');
+  const parts = [code ?? 'no OAuth error code', textIn(body, 'error_description')].filter((each) => each !== undefined);
+  const seen = `it answered ${last.status}, ${short(parts.join(': '))}`;
+  const rest = { ...(error && { error }), code, seen };
+  if (last.status < 300) return { kind: 'token', ...rest, seen: `it answered ${last.status}` };
+  const { reason = '' } = error instanceof AppError ? error : {};
   if (ACCEPTED.has(reason)) return { kind: 'accepted', ...rest };
   return { kind: reason === 'provider_client_refused' ? 'refused' : 'other', ...rest };
 }
@@ -141,10 +141,10 @@ function refreshRows({ metadata, asked }: ClientProbe, refresh: Outcome): readon
 }
 
 /** How the provider says that a refresh token is not good. */
-function rejectionRow({ kind, fault, seen }: Outcome): ProbeRow {
+function rejectionRow({ kind, error, seen }: Outcome): ProbeRow {
   const check = 'a refused refresh';
   if (kind === 'accepted') {
-    return saysRefused(fault?.cause)
+    return isExplicitRejection(error?.cause)
       ? optional.works(check, `ends the session: ${seen}`)
       : optional.works(check, `ends the session, though not by the error code of the standard: ${seen}`);
   }

@@ -63,8 +63,8 @@ async function clientRow(options: GithubProviderOptions): Promise<ProbeRow> {
   const callback = new URL(options.redirectUri);
   const code = randomBytes(10).toString('hex');
   callback.search = new URLSearchParams({ code, state: challenge.state }).toString();
-  const fault: unknown = await provider.finish(callback, challenge).catch((error: unknown) => error);
-  const reason = fault instanceof AppError ? fault.reason : '';
+  const error: unknown = await provider.finish(callback, challenge).catch((error: unknown) => error);
+  const reason = error instanceof AppError ? error.reason : '';
   switch (reason) {
     case 'provider_code_refused':
       return needed.works(check, 'by the client secret');
@@ -75,7 +75,7 @@ async function clientRow(options: GithubProviderOptions): Promise<ProbeRow> {
         'Check clientId and clientSecretFile.',
       );
     case 'provider_unreachable':
-      return needed.fails(check, connectionMessage(fault), 'Check host, caFile and the network from here.');
+      return needed.fails(check, connectionMessage(error), 'Check host, caFile and the network from here.');
     default:
       return needed.unknown(
         check,

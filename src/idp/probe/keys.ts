@@ -62,14 +62,14 @@ export async function keysRow(
 }
 
 /** Bytes of a modulus of 2048 bits, which openid-client wants. */
-const LEAST_MODULUS = 256;
+const MIN_MODULUS_BYTES = 256;
 
 /** RFC 7517 §4. */
 function algorithmsOf(key: unknown): readonly string[] {
   if (typeof key !== 'object' || key === null) return [];
   const { kty, crv, use, alg, n } = key as Readonly<Record<string, unknown>>;
   if (use !== undefined && use !== 'sig') return [];
-  if (kty === 'RSA' && Buffer.from(typeof n === 'string' ? n : '', 'base64url').length < LEAST_MODULUS) return [];
+  if (kty === 'RSA' && Buffer.from(typeof n === 'string' ? n : '', 'base64url').length < MIN_MODULUS_BYTES) return [];
   const kind = kty === 'EC' || kty === 'OKP' ? crv : kty;
   const algorithms = typeof kind === 'string' && Object.hasOwn(ALGORITHMS, kind) ? ALGORITHMS[kind] : undefined;
   return (algorithms ?? []).filter((each) => alg === undefined || alg === each);

@@ -2,7 +2,7 @@
 import type { OutboundRequest } from '../outbound.ts';
 import { sentForms } from '../provider-response.ts';
 
-interface Heard {
+interface RecordedResponse {
   readonly url: string;
   readonly status: number;
   /** How the client was proven, by the request itself. */
@@ -13,11 +13,11 @@ interface Heard {
 }
 
 export interface Listener {
-  readonly heard: (url: string, request: OutboundRequest, response: Response) => void;
+  readonly onResponse: (url: string, request: OutboundRequest, response: Response) => void;
   /** The latest response to a request whose address ends so. */
-  last(end: string): Heard | undefined;
+  last(end: string): RecordedResponse | undefined;
   /** All of them, oldest first. */
-  readonly all: readonly Heard[];
+  readonly all: readonly RecordedResponse[];
   /** The text without anything that proved who we are. */
   readonly redacted: (text: string) => string;
 }
@@ -25,20 +25,20 @@ export interface Listener {
 /** Parts of a form that no report may show. */
 const SECRET_FIELDS = ['client_secret', 'client_assertion', 'refresh_token', 'code', 'code_verifier'];
 /** A secret of fewer characters would take ordinary text with it. */
-const LEAST_SECRET = 4;
+const MIN_SECRET_LENGTH = 4;
 
 /** @param known secrets that no request need have held yet */
 export function createListener(known: readonly string[]): Listener {
-  const all: Heard[] = [];
+  const all: RecordedResponse[] = [];
   const secrets = new Set<string>();
   const hide = (secret: string): void => {
-    if (secret.length < LEAST_SECRET) return;
+    if (secret.length < MIN_SECRET_LENGTH) return;
     for (const form of sentForms(secret)) secrets.add(form);
   };
   for (const secret of known) hide(secret);
   return {
     all,
-    heard(url, request, response) {
+    onResponse(url, request, response) {
       const form = formOf(request);
       const authorization = request.headers['authorization'] ?? '';
       // Threat: a hostile provider repeats what it was sent, in whatever a report shows of it.
@@ -57,7 +57,7 @@ export function createListener(known: readonly string[]): Listener {
 const formOf = ({ body }: OutboundRequest): URLSearchParams =>
   new URLSearchParams(body instanceof URLSearchParams || typeof body === 'string' ? body : '');
 
-function proofOf(authorization: string, form: URLSearchParams): Heard['proof'] {
+function proofOf(authorization: string, form: URLSearchParams): RecordedResponse['proof'] {
   if (authorization.startsWith('Basic ')) return 'client_secret_basic';
   if (form.has('client_secret')) return 'client_secret_post';
   return form.has('client_assertion') ? 'private_key_jwt' : undefined;

@@ -4,8 +4,8 @@ import { short } from './row.ts';
 export type Metadata = Readonly<Record<string, unknown>>;
 
 /** A hostile provider lists ten thousand of anything. */
-const MOST_ENTRIES = 200;
-const MOST_SHOWN = 12;
+const MAX_ENTRIES = 200;
+const MAX_SHOWN = 12;
 
 export function textIn(metadata: Metadata, key: string): string | undefined {
   const value = metadata[key];
@@ -16,7 +16,7 @@ export function textIn(metadata: Metadata, key: string): string | undefined {
 export function listIn(metadata: Metadata, key: string): readonly string[] | undefined {
   const value = metadata[key];
   if (!Array.isArray(value)) return undefined;
-  return value.slice(0, MOST_ENTRIES).filter((entry): entry is string => typeof entry === 'string');
+  return value.slice(0, MAX_ENTRIES).filter((entry): entry is string => typeof entry === 'string');
 }
 
 export const flagIn = (metadata: Metadata, key: string): boolean => metadata[key] === true;
@@ -24,8 +24,8 @@ export const flagIn = (metadata: Metadata, key: string): boolean => metadata[key
 /** For people. */
 export function shown(entries: readonly string[]): string {
   if (entries.length === 0) return 'nothing';
-  const rest = entries.length - MOST_SHOWN;
-  const listed = entries.slice(0, MOST_SHOWN).map((entry) => short(entry, 60));
+  const rest = entries.length - MAX_SHOWN;
+  const listed = entries.slice(0, MAX_SHOWN).map((entry) => short(entry, 60));
   return rest > 0 ? `${listed.join(', ')} and ${rest} more` : listed.join(', ');
 }
 

@@ -41,43 +41,43 @@ export async function probeProvider(
 ): Promise<readonly ProbeRow[]> {
   const { clientSecret } = options;
   const listener = createListener(clientSecret === undefined ? [] : [clientSecret()]);
-  const provider = createVendorProvider({ ...options, heard: listener.heard });
-  const begun = await provider.begin().catch((error: unknown) => error as Error);
+  const provider = createVendorProvider({ ...options, onResponse: listener.onResponse });
+  const started = await provider.begin().catch((error: unknown) => error as Error);
   const metadata = metadataOf((await listener.last(WELL_KNOWN)?.response.clone().text()) ?? '', listener.redacted);
-  const fault = begun instanceof Error ? begun : undefined;
+  const error = started instanceof Error ? started : undefined;
   if (metadata === undefined)
-    return [unread(listener, fault, options.issuer), ...clockRows(listener, options.clockSkew)];
+    return [unread(listener, error, options.issuer), ...clockRows(listener, options.clockSkew)];
 
-  const place: OutboundOptions = {
+  const allowed: OutboundOptions = {
     issuer: new URL(options.issuer),
     hosts: providerHosts(options),
     ...(options.ca === undefined ? {} : { ca: options.ca }),
-    heard: listener.heard,
+    onResponse: listener.onResponse,
   };
   const mutualTls = config.clientAuth === 'tls_client_auth';
   const hostsFixed = config.type === 'google' || config.type === 'entra';
-  const first = [issuerRow(metadata, options.issuer), endpointsRow(metadata, place, { mutualTls, hostsFixed })];
+  const first = [issuerRow(metadata, options.issuer), endpointsRow(metadata, allowed, { mutualTls, hostsFixed })];
   const explained = first.some(({ outcome }) => outcome === 'fails');
   const rows: ProbeRow[] = [
-    fault === undefined || explained ? needed.works('discovery', 'read') : unread(listener, fault, options.issuer),
+    error === undefined || explained ? needed.works('discovery', 'read') : unread(listener, error, options.issuer),
     ...first,
     signatureRow(metadata),
     codeRow(metadata),
     pkceRow(metadata),
   ];
-  if (begun instanceof Error) {
+  if (started instanceof Error) {
     rows.push(...NOT_ASKED.map((check) => needed.unknown(check, 'not asked: a sign-in ends at discovery')));
   } else {
-    const outbound = limitedToStep(createOutbound(place));
+    const outbound = limitedToStep(createOutbound(allowed));
     const { redacted } = listener;
     const { redirectUri } = options;
-    const asked = begun.url.searchParams;
+    const asked = started.url.searchParams;
     const advertised = listIn(metadata, 'claims_supported')?.includes('auth_time') === true;
     const tokenEndpoint = tokenEndpointOf(metadata, mutualTls);
     const method = config.clientAuth ?? (clientSecret === undefined ? 'none' : 'its secret');
     const client = {
       provider,
-      challenge: begun.challenge,
+      challenge: started.challenge,
       metadata,
       listener,
       redirectUri,
@@ -88,7 +88,7 @@ export async function probeProvider(
     const [keys, known, pages] = await Promise.all([
       inOneStep(() => keysRow(metadata, outbound, redacted)),
       clientRows(client),
-      inOneStep(() => authorizationRows(provider, begun.url, { outbound, redirectUri, redacted, advertised })),
+      inOneStep(() => authorizationRows(provider, started.url, { outbound, redirectUri, redacted, advertised })),
     ]);
     rows.push(keys, ...pages, ...known, scopesRow(metadata, asked.get('scope')?.split(' ') ?? []));
   }
@@ -97,7 +97,7 @@ export async function probeProvider(
   if (config.type !== 'entra') rows.push(userInfoRow(metadata));
   // The vendors of the other types are known to refuse.
   if (config.type === 'oidc') rows.push(disabledUsersRow(config));
-  rows.push(backchannelLogoutRow(metadata, config.backchannelLogout), signOutRow(metadata, place), issRow(metadata));
+  rows.push(backchannelLogoutRow(metadata, config.backchannelLogout), signOutRow(metadata, allowed), issRow(metadata));
   return [...rows, ...clockRows(listener, options.clockSkew)];
 }
 
@@ -111,32 +111,32 @@ function tokenEndpointOf(metadata: Metadata, mutualTls: boolean): string {
 }
 
 /** There is no discovery document that a sign-in could go by. */
-function unread(listener: Listener, fault: Error | undefined, issuer: string): ProbeRow {
+function unread(listener: Listener, error: Error | undefined, issuer: string): ProbeRow {
   const check = 'discovery';
-  const heard = listener.last(WELL_KNOWN);
-  if (heard === undefined) {
+  const last = listener.last(WELL_KNOWN);
+  if (last === undefined) {
     return needed.fails(
       check,
-      connectionMessage(fault),
+      connectionMessage(error),
       'Check providers[].issuer, its caFile and the network from here.',
     );
   }
   const action = `Check providers[].issuer: discovery is at ${issuer.replace(/\/$/, '')}${WELL_KNOWN}.`;
-  if (heard.status === 200) return needed.fails(check, 'what it answered is no discovery document', action);
-  const target = URL.parse(heard.response.headers.get('location') ?? '', heard.url);
-  const leads = heard.status < 400 && target !== null ? `, and leads to ${target.origin}${target.pathname}` : '';
-  return needed.fails(check, short(listener.redacted(`it answered ${heard.status}${leads}`), 300), action);
+  if (last.status === 200) return needed.fails(check, 'what it answered is no discovery document', action);
+  const target = URL.parse(last.response.headers.get('location') ?? '', last.url);
+  const leads = last.status < 400 && target !== null ? `, and leads to ${target.origin}${target.pathname}` : '';
+  return needed.fails(check, short(listener.redacted(`it answered ${last.status}${leads}`), 300), action);
 }
 
 /** RFC 9110 §6.6.1. A response that a cache has kept says an old time, and its age beside it. */
 function clockRows(listener: Listener, allowed = DEFAULT_CLOCK_SKEW_SECONDS): readonly ProbeRow[] {
   const check = 'clock';
-  const heard = listener.all.findLast(({ response: { headers } }) => headers.has('date') && !headers.has('age'));
-  if (heard === undefined) return listener.all.length === 0 ? [] : [needed.unknown(check, 'it sends no Date')];
-  const theirs = Date.parse(heard.response.headers.get('date') ?? '');
+  const last = listener.all.findLast(({ response: { headers } }) => headers.has('date') && !headers.has('age'));
+  if (last === undefined) return listener.all.length === 0 ? [] : [needed.unknown(check, 'it sends no Date')];
+  const theirs = Date.parse(last.response.headers.get('date') ?? '');
   if (!Number.isFinite(theirs)) return [needed.unknown(check, 'its Date cannot be read')];
   // Whole seconds there.
-  const skew = Math.round((theirs - Math.floor(heard.at / 1000) * 1000) / 1000);
+  const skew = Math.round((theirs - Math.floor(last.at / 1000) * 1000) / 1000);
   const off = `${Math.abs(skew)} s ${skew < 0 ? 'behind' : 'ahead of'} ours`;
   // Its Date is whole seconds, and the response was on its way.
   if (Math.abs(skew) <= allowed + 1) return [needed.works(check, skew === 0 ? 'as ours' : off)];

@@ -59,20 +59,20 @@ export async function allPages<T>(request: PagesRequest<T>): Promise<readonly T[
 async function onePage<T>(request: PagesRequest<T>, url: URL, signal: AbortSignal): Promise<Page<T>> {
   const { outbound, accessToken } = request;
   const headers = { accept: 'application/json', authorization: `Bearer ${accessToken}` };
-  let answer: Response;
+  let response: Response;
   try {
-    answer = await outbound(url.href, { method: 'GET', headers, signal });
+    response = await outbound(url.href, { method: 'GET', headers, signal });
   } catch (error) {
     throw unavailable(request, error);
   }
-  const { status } = answer;
+  const { status } = response;
   if (status >= 400 && status < 500 && !TRANSIENT.has(status)) {
     const cause = new Error(`${url.pathname} answered ${status}`);
     throw new AppError('sign_in_refused', request.rejection, { reason: request.reason, cause });
   }
   if (status !== 200) throw unavailable(request, new Error(`${url.pathname} answered ${status}`));
   try {
-    return request.read(await answer.json(), url);
+    return request.read(await response.json(), url);
   } catch (error) {
     throw unavailable(request, error);
   }

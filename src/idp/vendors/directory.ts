@@ -37,8 +37,8 @@ const keyFile = z.object({
   private_key: z.string().min(1),
   private_key_id: z.string().optional(),
 });
-const tokenAnswer = z.object({ access_token: z.string().min(1), expires_in: z.number().positive() });
-const groupsAnswer = z.object({
+const tokenResponse = z.object({ access_token: z.string().min(1), expires_in: z.number().positive() });
+const groupsResponse = z.object({
   groups: z.array(z.object({ email: z.string().min(1) })).optional(),
   nextPageToken: z.string().optional(),
 });
@@ -73,7 +73,7 @@ export function createDirectory(options: DirectoryOptions): (subject: string) =>
 }
 
 function groupsPage(body: unknown, url: URL): Page<string> {
-  const { groups = [], nextPageToken } = groupsAnswer.parse(body);
+  const { groups = [], nextPageToken } = groupsResponse.parse(body);
   const next = new URL(url);
   if (nextPageToken !== undefined) next.searchParams.set('pageToken', nextPageToken);
   return { items: groups.map(({ email }) => email), next: nextPageToken === undefined ? undefined : next.href };
@@ -131,16 +131,16 @@ async function redeem(options: DirectoryOptions, outbound: Outbound, key: string
       .setIssuedAt(issuedAt)
       .setExpirationTime(issuedAt + ASSERTION_SECONDS)
       .sign(await importPKCS8(private_key, 'RS256'));
-    const answer = await outbound(tokenEndpoint, {
+    const response = await outbound(tokenEndpoint, {
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
       body: new URLSearchParams({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion }).toString(),
     });
-    if (answer.status !== 200) throw new Error(`the service account’s assertion was answered ${answer.status}`);
-    const { access_token, expires_in } = tokenAnswer.parse(await answer.json());
+    if (response.status !== 200) throw new Error(`the service account’s assertion was answered ${response.status}`);
+    const { access_token, expires_in } = tokenResponse.parse(await response.json());
     return { text: access_token, since: options.clock.now(), ttlMs: (expires_in - 60) * 1000 };
   } catch (error) {
-    const words = `${name} could not say which groups you are in. Try again in a minute; if it stays, tell your platform team.`;
-    throw new AppError('provider_unavailable', words, { reason: 'groups_unresolved', cause: error });
+    const message = `${name} could not say which groups you are in. Try again in a minute; if it stays, tell your platform team.`;
+    throw new AppError('provider_unavailable', message, { reason: 'groups_unresolved', cause: error });
   }
 }

@@ -67,9 +67,9 @@ export function createEntra(options: EntraOptions): Vendor {
 
 /** `oid` is the person throughout the tenant; `sub` differs from application to application, and an e-mail address may change hands. */
 function subjectOf(name: string, tenant: string, { tid, oid }: Claims): string {
-  const person = typeof oid === 'string' && /^[0-9a-f-]{36}$/.test(oid);
+  const isUserId = typeof oid === 'string' && /^[0-9a-f-]{36}$/.test(oid);
   // Threat: whoever may make a tenant of their own may make people of any name in it.
-  if (tid === tenant && person) return `${tid}.${oid}`;
+  if (tid === tenant && isUserId) return `${tid}.${oid}`;
   throw new AppError(
     'sign_in_refused',
     `You did not sign in with an account of ${name}’s own tenant. Choose that one.`,

@@ -3,7 +3,7 @@
  * here: for what, from whom, and who it is that came back.
  */
 import type { Claims } from '../../core/identity/types.ts';
-import { authTimeParameters, type AuthTimeAsk } from '../fresh-proof.ts';
+import { authTimeParameters, type AuthTimeRequest } from '../fresh-sign-in.ts';
 
 export interface Vendor {
   /** Hosts beside the issuer's that its discovery may name. */
@@ -21,7 +21,7 @@ export interface Vendor {
     /** The user has to authenticate again. */
     readonly fresh: boolean;
     /** How the provider is to show it; of no use to one that proves nothing. */
-    readonly ask: AuthTimeAsk;
+    readonly authTime: AuthTimeRequest;
     readonly scopes: readonly string[];
   }): Readonly<Record<string, string>>;
   /**
@@ -53,7 +53,8 @@ export const OIDC: Vendor = {
   provesFreshness: true,
   userInfo: true,
   // OpenID Connect Core §11: a refresh token is given for offline_access only together with consent.
-  parameters: ({ ask, scopes }) => authTimeParameters(ask, scopes.includes('offline_access') ? ['consent'] : []),
+  parameters: ({ authTime, scopes }) =>
+    authTimeParameters(authTime, scopes.includes('offline_access') ? ['consent'] : []),
   subjectOf,
 };
 
@@ -61,7 +62,7 @@ export const OIDC: Vendor = {
  * Entra ID, Okta and Keycloak: a refresh token comes with the scope alone. A prompt for consent would show a page that these people have never seen,
  * or, where the client is a trusted one, an error.
  */
-export const WITHOUT_CONSENT: Vendor = { ...OIDC, parameters: ({ ask }) => authTimeParameters(ask, []) };
+export const WITHOUT_CONSENT: Vendor = { ...OIDC, parameters: ({ authTime }) => authTimeParameters(authTime, []) };
 
 /** Its own authorization server has a scope for groups; one that a company made has only what the company put there. */
 export const OKTA: Vendor = {

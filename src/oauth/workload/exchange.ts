@@ -13,14 +13,14 @@ import { no, ok, type Result } from '../../core/result.ts';
 import type { RevocationGuard } from '../../revocation/revocation.ts';
 import type { ArtefactStore, MintOutcome, MintRejection, NewSession, SessionStore } from '../../store/store.ts';
 import { WORKLOAD_CLIENT } from './grant-type.ts';
-import { identifyWorkload, type ReadyRule, type Workload, type WorkloadRejection } from './rules.ts';
-import { sessionOverWords } from './messages.ts';
+import { identifyWorkload, type CompiledRule, type Workload, type WorkloadRejection } from './rules.ts';
+import { sessionOverMessage } from './messages.ts';
 
 /** A used token is remembered for this much longer than it may be used (seconds). */
 const REMEMBERED_LONGER_SECONDS = 60;
 
 export interface WorkloadExchangeDeps {
-  readonly rules: readonly ReadyRule[];
+  readonly rules: readonly CompiledRule[];
   /** What a subject token's audience must be. */
   readonly publicUrl: string;
   readonly store: {
@@ -49,7 +49,7 @@ export interface WorkloadSession {
 }
 
 export type ExchangeRejection = WorkloadRejection & {
-  readonly who?: { readonly account: Account; readonly identity: Identity };
+  readonly owner?: { readonly account: Account; readonly identity: Identity };
 };
 
 /** @throws AppError `provider_unavailable`, `store_unavailable` or `fenced`: nothing was decided, and the same token may come again */
@@ -58,7 +58,7 @@ export type ExchangeWorkloadToken = (request: ExchangeRequest) => Promise<Result
 export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWorkloadToken {
   return async (request) => {
     // Before anything is awaited: what is revoked from here on is not opened.
-    const startedAt = place(deps.guard);
+    const startedAt = currentPosition(deps.guard);
     const found = await identifyWorkload(deps.rules, request.subjectToken, {
       audience: deps.publicUrl,
       nowMs: deps.clock.now(),
@@ -69,12 +69,12 @@ export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWork
   };
 }
 
-function place({ position, fenced }: Pick<RevocationGuard, 'position' | 'fenced'>): LogPosition {
+function currentPosition({ position, fenced }: Pick<RevocationGuard, 'position' | 'fenced'>): LogPosition {
   if (position !== undefined && !fenced) return position;
   throw new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
 }
 
-interface Circumstances {
+interface ExchangeContext {
   readonly request: ExchangeRequest;
   readonly startedAt: LogPosition;
 }
@@ -82,25 +82,25 @@ interface Circumstances {
 async function joinOrOpen(
   deps: WorkloadExchangeDeps,
   workload: Workload,
-  circumstances: Circumstances,
+  context: ExchangeContext,
 ): Promise<Result<WorkloadSession, ExchangeRejection>> {
   const { account, identity, rule } = workload;
-  const use = useOf(workload, circumstances.startedAt);
-  const standing: WorkloadSession = { id: use.slice(0, SESSION_ID_LENGTH), account, provider: rule.name, identity };
+  const use = tokenUseId(workload, context.startedAt);
+  const existing: WorkloadSession = { id: use.slice(0, SESSION_ID_LENGTH), account, provider: rule.name, identity };
   // Used before: the session is there, or it is over and the mint says so.
-  if ((await deps.store.artefacts.find('ReplayDetection', use)) !== undefined) return ok(standing);
+  if ((await deps.store.artefacts.find('ReplayDetection', use)) !== undefined) return ok(existing);
   const refused = (reason: MintRejection | 'subject_token_used'): Result<never, ExchangeRejection> =>
-    no({ reason, words: sessionOverWords(reason), rule: rule.name, who: { account, identity } });
-  const opened = await open(deps, newSession(deps, workload, standing.id, circumstances));
+    no({ reason, message: sessionOverMessage(reason), rule: rule.name, owner: { account, identity } });
+  const opened = await open(deps, newSession(deps, workload, existing.id, context));
   if (opened === 'there') {
     // Whoever opened it may have failed before it could mark the token. Marked, not consumed: that tells the opener that it was the first.
-    await mark(deps, workload, use);
-    return ok(standing);
+    await markUsed(deps, workload, use);
+    return ok(existing);
   }
   if (!opened.ok) return refused(opened.reason);
-  if (await firstUse(deps, workload, use)) return ok(standing);
+  if (await markFirstUse(deps, workload, use)) return ok(existing);
   // Another request opened it with this token and it was ended again, all within this one. What is over stays over.
-  await deps.guard.revoke({ target: { kind: 'session', session: standing.id }, ended: true });
+  await deps.guard.revoke({ target: { kind: 'session', session: existing.id }, ended: true });
   return refused('subject_token_used');
 }
 
@@ -108,7 +108,7 @@ async function joinOrOpen(
 const SESSION_ID_LENGTH = 22;
 
 /** One name per issuer, subject and token id, within one life of the store: after it everybody begins anew. */
-const useOf = ({ rule, token }: Workload, { epoch }: LogPosition): string =>
+const tokenUseId = ({ rule, token }: Workload, { epoch }: LogPosition): string =>
   createHash('sha256')
     .update(JSON.stringify(['workload', epoch, rule.name, token.issuer, token.subject, token.tokenId]))
     .digest('base64url');
@@ -124,14 +124,14 @@ async function open(deps: WorkloadExchangeDeps, session: NewSession): Promise<Mi
 }
 
 /** Marks the token as used. */
-async function mark(deps: WorkloadExchangeDeps, { token }: Workload, use: string): Promise<void> {
+async function markUsed(deps: WorkloadExchangeDeps, { token }: Workload, use: string): Promise<void> {
   const left = token.expiresAt - Math.floor(deps.clock.now() / 1000) + deps.clockSkew;
   await deps.store.artefacts.save('ReplayDetection', use, {}, { ttlSeconds: left + REMEMBERED_LONGER_SECONDS });
 }
 
 /** Marks it for who has opened its session. @returns false where another had done so before, which is decided in one step */
-async function firstUse(deps: WorkloadExchangeDeps, workload: Workload, use: string): Promise<boolean> {
-  await mark(deps, workload, use);
+async function markFirstUse(deps: WorkloadExchangeDeps, workload: Workload, use: string): Promise<boolean> {
+  await markUsed(deps, workload, use);
   return deps.store.artefacts.consume('ReplayDetection', use);
 }
 
@@ -139,7 +139,7 @@ function newSession(
   deps: WorkloadExchangeDeps,
   { rule, token, account, identity }: Workload,
   id: string,
-  { request, startedAt }: Circumstances,
+  { request, startedAt }: ExchangeContext,
 ): NewSession {
   const createdAt = Math.floor(deps.clock.now() / 1000);
   return {

@@ -47,17 +47,17 @@ type Context = TokenEndpointGrantContext<Parameters>;
 /** Teaches the provider this grant. Before its first request. */
 export function registerWorkloadGrant(provider: Provider, deps: WorkloadGrantDeps): void {
   // No parameter may come twice: which of two audiences was meant cannot be told.
-  provider.registerGrantType<Parameters>(TOKEN_EXCHANGE, (ctx) => paced(provider, deps, ctx), PARAMETERS);
+  provider.registerGrantType<Parameters>(TOKEN_EXCHANGE, (ctx) => exchangeWithLimit(provider, deps, ctx), PARAMETERS);
 }
 
 /**
  * Threat: all jobs of a company may come from one address, and one of them that brings rubbish would keep the others out for as long as it likes.
  * So the limit is behind the decision: only what is refused anyway is told to wait.
  */
-async function paced(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
+async function exchangeWithLimit(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
   const facts = deps.factsOf(ctx);
   try {
-    await answer(provider, deps, ctx);
+    await exchange(provider, deps, ctx);
     deps.countExchange(facts.rule ?? 'unknown', 'ok');
   } catch (error) {
     const decided = error instanceof errors.OIDCProviderError;
@@ -70,32 +70,32 @@ async function paced(provider: Provider, deps: WorkloadGrantDeps, ctx: Context):
 
 function tooMany(ctx: Context, facts: TokenFacts, wait: number): void {
   facts.rejection = 'too_many_exchanges';
-  facts.words = `Too many exchanges from your address were refused. Try again in ${wait} seconds.`;
+  facts.message = `Too many exchanges from your address were refused. Try again in ${wait} seconds.`;
   ctx.status = 429;
   ctx.set('retry-after', String(wait));
-  ctx.body = { error: 'temporarily_unavailable', error_description: facts.words };
+  ctx.body = { error: 'temporarily_unavailable', error_description: facts.message };
 }
 
-async function answer(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
+async function exchange(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
   const facts = deps.factsOf(ctx);
-  const { subjectToken, wanted } = readRequest(ctx, facts);
+  const { subjectToken, requested } = readRequest(ctx, facts);
   const certificate = certificateOf(ctx);
   if (certificate === undefined) {
     throw rejection(facts, 'certificate_missing', 'Connect with a client certificate: the answer is bound to its key.');
   }
   const outcome = await deps.exchange({ subjectToken, ...callerOf(ctx) });
   if (!outcome.ok) {
-    const { reason, words, rule, who } = outcome.reason;
+    const { reason, message, rule, owner } = outcome.reason;
     if (rule !== undefined) facts.rule = rule;
-    if (who !== undefined) facts.who = who;
-    throw rejection(facts, reason, words);
+    if (owner !== undefined) facts.owner = owner;
+    throw rejection(facts, reason, message);
   }
   const session = outcome.value;
   facts.rule = session.provider;
-  facts.who = { account: session.account, identity: session.identity };
-  const audience = audienceFor(deps.audiences, session, wanted);
+  facts.owner = { account: session.account, identity: session.identity };
+  const audience = audienceFor(deps.audiences, session, requested);
   if (audience === undefined) {
-    facts.words = 'No rule lets this workload use that cluster. Ask your platform team.';
+    facts.message = 'No rule lets this workload use that cluster. Ask your platform team.';
     facts.rejection = 'audience_unknown';
     throw new errors.InvalidTarget();
   }
@@ -121,9 +121,9 @@ async function answer(provider: Provider, deps: WorkloadGrantDeps, ctx: Context)
 function readRequest(
   ctx: Context,
   facts: TokenFacts,
-): { readonly subjectToken: string; readonly wanted: string | undefined } {
+): { readonly subjectToken: string; readonly requested: string | undefined } {
   const { subject_token, subject_token_type, requested_token_type, actor_token, audience, resource } = ctx.oidc.params;
-  const invalid = (words: string): Error => rejection(facts, 'invalid_request', words);
+  const invalid = (message: string): Error => rejection(facts, 'invalid_request', message);
   if (typeof subject_token !== 'string' || subject_token === '') throw invalid('subject_token is missing.');
   if (!SUBJECT_TOKEN_TYPES.includes(subject_token_type)) {
     throw invalid(`subject_token_type must be ${String(SUBJECT_TOKEN_TYPES[0])}.`);
@@ -136,26 +136,26 @@ function readRequest(
   if (audience !== undefined && resource !== undefined && audience !== resource) {
     throw invalid('audience and resource name two places; name one.');
   }
-  const wanted = resource ?? audience;
-  return { subjectToken: subject_token, wanted: typeof wanted === 'string' ? wanted : undefined };
+  const requested = resource ?? audience;
+  return { subjectToken: subject_token, requested: typeof requested === 'string' ? requested : undefined };
 }
 
 /** The audience asked for, where there is such a one; without a wish the first that the workload may have. */
 function audienceFor(
   audiences: Audiences,
   holder: Pick<SessionRecord, 'provider' | 'identity'>,
-  wanted: string | undefined,
+  requested: string | undefined,
 ): string | undefined {
   return audiences.all.find((audience) =>
-    wanted === undefined ? audiences.allows(audience, holder) : audience === wanted,
+    requested === undefined ? audiences.allows(audience, holder) : audience === requested,
   );
 }
 
 /** RFC 8693 §2.2.2: `invalid_request`, for a subject token too that is not accepted. */
-function rejection(facts: TokenFacts, reason: string, words: string): Error {
+function rejection(facts: TokenFacts, reason: string, message: string): Error {
   facts.rejection = reason;
-  facts.words = words;
-  return new errors.InvalidRequest(words);
+  facts.message = message;
+  return new errors.InvalidRequest(message);
 }
 
 const USER_AGENT_LENGTH = 256;

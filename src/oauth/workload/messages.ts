@@ -2,7 +2,7 @@
 import type { GuardRejection } from '../../revocation/revocation.ts';
 import type { MintRejection } from '../../store/store.ts';
 
-export function sessionOverWords(reason: MintRejection | GuardRejection | 'subject_token_used'): string {
+export function sessionOverMessage(reason: MintRejection | GuardRejection | 'subject_token_used'): string {
   switch (reason) {
     case 'account_locked':
       return 'This workload is locked here. Ask your platform team to unlock it.';

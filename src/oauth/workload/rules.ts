@@ -8,7 +8,7 @@ import { no, ok, type Result } from '../../core/result.ts';
 import { claimedIssuer, verifySubjectToken, type SubjectToken, type SubjectTokenRejection } from './subject-token.ts';
 
 /** A rule with what it needs to decide. */
-export interface ReadyRule {
+export interface CompiledRule {
   readonly config: WorkloadRule;
   readonly mapping: ClaimsMapping;
   readonly keys: JWTVerifyGetKey;
@@ -26,7 +26,7 @@ export interface WorkloadRejection {
   /** Precise, for the record, in snake_case. */
   readonly reason: string;
   /** For whoever reads the job's log; holds nothing of the token. */
-  readonly words: string;
+  readonly message: string;
   /** Name of the rule, once one was found. */
   readonly rule?: string;
 }
@@ -35,11 +35,11 @@ export interface WorkloadRejection {
  * @param keysOf the keys of a rule's issuer
  * @throws Error when a rule does not compile; the configuration has checked that before
  */
-export function readyRules(
+export function compileRules(
   rules: readonly WorkloadRule[],
   maxGroups: number,
   keysOf: (rule: WorkloadRule) => JWTVerifyGetKey,
-): readonly ReadyRule[] {
+): readonly CompiledRule[] {
   return rules.map((config) => {
     const mapping = compileMapping({
       name: config.name,
@@ -66,17 +66,17 @@ const NO_RULE = 'No rule here lets this workload in. Ask your platform team for 
  * @throws AppError `provider_unavailable` where the issuer's keys cannot be read
  */
 export async function identifyWorkload(
-  rules: readonly ReadyRule[],
+  rules: readonly CompiledRule[],
   subjectToken: string,
   expected: { readonly audience: string; readonly nowMs: number; readonly clockSkew: number },
 ): Promise<Result<Workload, WorkloadRejection>> {
   const issuer = claimedIssuer(subjectToken);
-  if (!issuer.ok) return no({ reason: issuer.reason, words: tokenWords(issuer.reason) });
-  let rejection: WorkloadRejection = { reason: 'issuer_unknown', words: NO_RULE };
+  if (!issuer.ok) return no({ reason: issuer.reason, message: tokenMessage(issuer.reason) });
+  let rejection: WorkloadRejection = { reason: 'issuer_unknown', message: NO_RULE };
   for (const { config, mapping, keys } of rules) {
     if (config.issuer !== issuer.value) continue;
     const token = await verifySubjectToken(subjectToken, keys, { ...expected, issuer: config.issuer });
-    if (!token.ok) return no({ reason: token.reason, words: tokenWords(token.reason), rule: config.name });
+    if (!token.ok) return no({ reason: token.reason, message: tokenMessage(token.reason), rule: config.name });
     const account = accountOf(config.name, token.value.subject);
     const identity = mapClaims(mapping, token.value.claims, account);
     if (identity.ok) return ok({ rule: config, token: token.value, account, identity: identity.value });
@@ -86,7 +86,7 @@ export async function identifyWorkload(
     const unmatched = place === 'rules[0]' && reason !== 'expression_too_costly';
     rejection = {
       reason: unmatched ? 'no_rule_matches' : reason,
-      words: unmatched ? NO_RULE : message,
+      message: unmatched ? NO_RULE : message,
       rule: config.name,
     };
     if (!unmatched) break;
@@ -94,9 +94,9 @@ export async function identifyWorkload(
   return no(rejection);
 }
 
-const tokenWords = (reason: SubjectTokenRejection): string => `The subject token ${whatIsWrong(reason)}.`;
+const tokenMessage = (reason: SubjectTokenRejection): string => `The subject token ${describeRejection(reason)}.`;
 
-function whatIsWrong(reason: SubjectTokenRejection): string {
+function describeRejection(reason: SubjectTokenRejection): string {
   switch (reason) {
     case 'subject_token_too_large':
       return 'is too large';

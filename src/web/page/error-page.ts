@@ -1,6 +1,7 @@
 /**
  * From an error to the page a person sees: what happened, what to do next, and the request id to give to the platform team.
  */
+import type { AuthorizationError } from '../../contracts/authorization.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Response } from 'express';
 import { sendPage } from './response.ts';
@@ -102,19 +103,11 @@ export function sendErrorPage(res: Response, context: RequestContext, thrown: un
   sendPage(res, status, { title, narrow: true, body });
 }
 
-export interface AuthorizationFault {
-  readonly requestId: string;
-  /** What the request did wrong, in words that may quote it; or what went wrong here. */
-  readonly cause: { readonly detail: string } | { readonly thrown: unknown };
-  /** Where to ask the same once more. */
-  readonly again?: string;
-}
-
 /**
  * The page for a fault of the authorization server, whose own pages are not ours to draw.
  * @param contact whom to ask
  */
-export function errorDocument({ cause, requestId, again }: AuthorizationFault, contact: string): string {
+export function errorDocument({ cause, requestId, again }: AuthorizationError, contact: string): string {
   const { code, message } =
     'thrown' in cause ? appErrorOf(cause.thrown).error : { code: 'sign_in_expired' as const, message: cause.detail };
   const { title, next } = errorWords[code];

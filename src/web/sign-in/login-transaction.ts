@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { siteOf } from '../../core/http/address.ts';
 import { AppError } from '../../core/errors.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
-import { FRESH_ASKS } from '../../idp/types.ts';
+import { FRESH_SIGN_IN_METHODS } from '../../idp/types.ts';
 import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { RequestContext } from '../../http/request-context.ts';
@@ -22,7 +22,7 @@ const challengeSchema = z.object({
   nonce: z.string(),
   codeVerifier: z.string(),
   freshSince: z.number().optional(),
-  asked: z.array(z.enum(FRESH_ASKS)).readonly().optional(),
+  asked: z.array(z.enum(FRESH_SIGN_IN_METHODS)).readonly().optional(),
 });
 
 /** Where a browser goes after its sign-in. An attacker could make an open redirect of a URL, so only these names are taken. */

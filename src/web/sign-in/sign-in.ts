@@ -8,7 +8,7 @@ import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
 import { isPlausible } from '../../core/identity/freshness.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
-import { FreshProofMissing } from '../../idp/fresh-proof.ts';
+import { FreshProofMissing } from '../../idp/fresh-sign-in.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../idp/idp.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRejection, NewSession } from '../../store/store.ts';

@@ -154,8 +154,8 @@ describe('the policy', () => {
   });
 
   test('says what has to be another', async () => {
-    const faults = await faultsOf(withAudit({ policy: [{ level: 'RequestResponse' }, { ...quiet, verbs: [] }] }));
-    expect(faults.map(({ expected }) => expected)).toEqual([
+    const errors = await faultsOf(withAudit({ policy: [{ level: 'RequestResponse' }, { ...quiet, verbs: [] }] }));
+    expect(errors.map(({ expected }) => expected)).toEqual([
       expect.stringContaining('bodies are never recorded'),
       expect.stringContaining('[get, head]'),
     ]);

@@ -99,9 +99,9 @@ test.each([
 
 test('quotes no key', async () => {
   const content = withProvider({ clientAuth: 'private_key_jwt', clientKeyFile: 'half.json' });
-  const faults = await faultsOf(content, {}, { 'half.json': '{"kty":"EC","d":"very-secret' });
-  expect(faults).toMatchObject([{ path: 'providers[0].clientKeyFile' }]);
-  expect(JSON.stringify(faults)).not.toContain('very-secret');
+  const errors = await faultsOf(content, {}, { 'half.json': '{"kty":"EC","d":"very-secret' });
+  expect(errors).toMatchObject([{ path: 'providers[0].clientKeyFile' }]);
+  expect(JSON.stringify(errors)).not.toContain('very-secret');
 });
 
 describe('a key signs by', () => {

@@ -23,8 +23,8 @@ describe('consoles', () => {
     ['a path', { server: 'https://headlamp.svc/headlamp' }, 'server'],
     ['a CA file that is not there', { caFile: 'nowhere.crt' }, 'caFile'],
   ])('refuse %s', async (_what, change, place) => {
-    const [fault, ...others] = await faultsOf(withConsoles({ ...headlamp, ...change }));
-    expect(fault?.path).toBe(`consoles[0].${place}`);
+    const [error, ...others] = await faultsOf(withConsoles({ ...headlamp, ...change }));
+    expect(error?.path).toBe(`consoles[0].${place}`);
     expect(others).toEqual([]);
   });
 

@@ -23,7 +23,7 @@ async function load(env: Record<string, string | undefined>) {
   return { directory: workingDirectory, outcome: await loadConfig({ env, workingDirectory }) };
 }
 
-const faults = async (env: Record<string, string | undefined>) => {
+const errors = async (env: Record<string, string | undefined>) => {
   const { outcome } = await load(env);
   return outcome.ok ? [] : outcome.reason;
 };
@@ -51,7 +51,7 @@ test('keeps sessions in memory where that is said', async () => {
 });
 
 test('names every variable that is missing or wrong, once', async () => {
-  const found = await faults({
+  const found = await errors({
     PORTCULLIS_PUBLIC_URL: 'portcullis.example.com',
     PORTCULLIS_KUBE_TOKEN_FILE: 'nowhere',
   });
@@ -77,17 +77,17 @@ test('a file and variables together are a fault, never a silent override', async
 
 test('PORTCULLIS_CONFIG names the file, and two files are a fault', async () => {
   const none = join(temporaryDirectory(), 'none.yaml');
-  expect(await faults({ PORTCULLIS_CONFIG: none })).toMatchObject([{ path: none }]);
+  expect(await errors({ PORTCULLIS_CONFIG: none })).toMatchObject([{ path: none }]);
   expect(await faultsOf(settings(), { PORTCULLIS_CONFIG: none })).toMatchObject([{ path: 'PORTCULLIS_CONFIG' }]);
 });
 
 test('an empty variable is not set', async () => {
   expect((await load({ ...ENV, PORTCULLIS_CONFIG: '', PORTCULLIS_OIDC_CLIENT_SECRET_FILE: '' })).outcome.ok).toBe(true);
-  expect((await faults({ PORTCULLIS_PUBLIC_URL: '' }))[0]?.expected).toContain('a configuration');
+  expect((await errors({ PORTCULLIS_PUBLIC_URL: '' }))[0]?.expected).toContain('a configuration');
 });
 
 test('a slip of the pen is a fault, and what Kubernetes sets is none', async () => {
-  expect(await faults({ ...ENV, PORTCULLIS_OIDC_ISUER: 'x' })).toEqual([
+  expect(await errors({ ...ENV, PORTCULLIS_OIDC_ISUER: 'x' })).toEqual([
     { path: 'PORTCULLIS_OIDC_ISUER', expected: 'no such variable; did you mean PORTCULLIS_OIDC_ISSUER?' },
   ]);
   const injected = {

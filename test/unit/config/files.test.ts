@@ -24,8 +24,8 @@ test.each([
   ['', 'is empty'],
   ['\n', 'is empty'],
   ['x'.repeat(64 * 1024 + 1), 'larger than 64 KiB'],
-])('refuses a file that is empty or too large', (content, words) => {
-  expect(() => readSecretFile(secret(content))).toThrow(words);
+])('refuses a file that is empty or too large', (content, message) => {
+  expect(() => readSecretFile(secret(content))).toThrow(message);
 });
 
 test('refuses a file that is not there, by name', () => {

@@ -7,7 +7,7 @@ import { temporaryDirectory } from './sandbox.ts';
 const stops: (() => void)[] = [];
 afterEach(() => stops.splice(0).forEach((stop) => stop()));
 
-function follow(names: readonly string[], refuse: (contents: readonly string[]) => boolean = () => false) {
+function follow(names: readonly string[], reject: (contents: readonly string[]) => boolean = () => false) {
   const directory = temporaryDirectory();
   const paths = names.map((name) => join(directory, name));
   for (const path of paths) {
@@ -15,17 +15,17 @@ function follow(names: readonly string[], refuse: (contents: readonly string[]) 
     writeFileSync(path, 'old');
   }
   const applied: (readonly string[])[] = [];
-  const faults: string[] = [];
+  const errors: string[] = [];
   const apply = (contents: readonly string[]): void => {
-    if (refuse(contents)) throw new Error('no good');
+    if (reject(contents)) throw new Error('no good');
     applied.push(contents);
   };
-  stops.push(followFiles({ paths, apply, onFault: ({ message }) => void faults.push(message) }, 5));
+  stops.push(followFiles({ paths, apply, onError: ({ message }) => void errors.push(message) }, 5));
   return {
     directory,
     paths,
     applied,
-    faults,
+    errors,
     write: (index: number, text: string) => writeFileSync(paths[index] ?? '', text),
   };
 }
@@ -44,34 +44,34 @@ test('what the files hold is applied when one changes, and not before', async ()
 });
 
 test('what is no good is told once, and the next good state is applied', async () => {
-  const { applied, faults, write } = follow(['a', 'b'], ([a, b]) => a !== b);
+  const { applied, errors, write } = follow(['a', 'b'], ([a, b]) => a !== b);
   write(0, 'fresh');
-  await vi.waitFor(() => expect(faults).toEqual(['no good']));
+  await vi.waitFor(() => expect(errors).toEqual(['no good']));
   write(1, 'fresh');
   await vi.waitFor(() => expect(applied).toEqual([['fresh', 'fresh']]));
-  expect(faults).toEqual(['no good']);
+  expect(errors).toEqual(['no good']);
 });
 
 test('a file that is away for a while is a fault and no end', async () => {
-  const { applied, faults, paths, write } = follow(['a']);
+  const { applied, errors, paths, write } = follow(['a']);
   rmSync(paths[0] ?? '');
-  await vi.waitFor(() => expect(faults).toHaveLength(1));
-  expect(faults[0]).toContain('ENOENT');
+  await vi.waitFor(() => expect(errors).toHaveLength(1));
+  expect(errors[0]).toContain('ENOENT');
   write(0, 'back');
   await vi.waitFor(() => expect(applied).toEqual([['back']]));
 });
 
 test('a file whose folder is another thing for a while is a fault and no end', async () => {
-  const { applied, faults, directory, write } = follow(['in/a']);
+  const { applied, errors, directory, write } = follow(['in/a']);
   const folder = join(directory, 'in');
   renameSync(folder, join(directory, 'aside'));
   writeFileSync(folder, 'no folder');
-  await vi.waitFor(() => expect(faults).toHaveLength(1));
-  expect(faults[0]).toContain('ENOTDIR');
+  await vi.waitFor(() => expect(errors).toHaveLength(1));
+  expect(errors[0]).toContain('ENOTDIR');
   rmSync(folder);
   symlinkSync('in', folder);
-  await vi.waitFor(() => expect(faults).toHaveLength(2));
-  expect(faults[1]).toContain('ELOOP');
+  await vi.waitFor(() => expect(errors).toHaveLength(2));
+  expect(errors[1]).toContain('ELOOP');
   rmSync(folder);
   mkdirSync(folder);
   write(0, 'back');

@@ -31,19 +31,19 @@ function bench(files: Record<string, string>) {
   writeFiles(directory, files);
   let seconds = NOW;
   const changes: (readonly string[])[] = [];
-  const faults: string[] = [];
+  const errors: string[] = [];
   const options: FollowKeysOptions = {
     keptSeconds: KEPT,
     clock: { now: () => seconds * 1000 },
     onChange: (_kind, kids) => void changes.push(kids),
-    onFault: (_kind, { message }) => void faults.push(message),
+    onError: (_kind, { message }) => void errors.push(message),
     everyMs: 5,
   };
   return {
     directory,
     options,
     changes,
-    faults,
+    errors,
     at: (name: string) => join(directory, name),
     advance: (by: number) => void (seconds += by),
   };
@@ -95,7 +95,7 @@ describe('a new signing key', () => {
     renameSync(stage.at('..data_tmp'), stage.at('..data'));
     symlinkSync('..data/b.json', stage.at('b.json'));
     await vi.waitFor(() => expect(keys.current.kid).toBe('b'));
-    expect(stage.faults).toEqual([]);
+    expect(stage.errors).toEqual([]);
   });
 });
 
@@ -134,25 +134,25 @@ describe('a set that is no good', () => {
     ['a good key beside one that is none', { 'b.json': signingJwk('b', 2), 'c.json': 'canary' }],
     ['two keys of one name', { 'c.json': signingJwk('a', 3) }],
   ])('is refused whole and told once: %s', async (_, files) => {
-    const { directory, faults, changes, at, publicKids } = await signing({ 'a.json': signingJwk('a', 1) });
+    const { directory, errors, changes, at, publicKids } = await signing({ 'a.json': signingJwk('a', 1) });
     mkdirSync(at('..next'));
     writeFiles(at('..next'), files);
     for (const name of Object.keys(files)) renameSync(join(at('..next'), name), join(directory, name));
-    await vi.waitFor(() => expect(faults.at(-1)).toContain('c.json'));
-    expect(faults.join()).not.toContain('canary');
-    const told = faults.length;
+    await vi.waitFor(() => expect(errors.at(-1)).toContain('c.json'));
+    expect(errors.join()).not.toContain('canary');
+    const told = errors.length;
     writeFileSync(at('c.json'), signingJwk('c', 3));
     await vi.waitFor(() => expect(publicKids()).toContain('c'));
-    expect(faults).toHaveLength(told);
+    expect(errors).toHaveLength(told);
     expect(changes.at(-1)).toContain('c');
   });
 
   test('an empty directory, or none, leaves what was in use', async () => {
-    const { directory, faults, at, keys } = await signing({ 'a.json': signingJwk('a', 1) });
+    const { directory, errors, at, keys } = await signing({ 'a.json': signingJwk('a', 1) });
     rmSync(at('a.json'));
-    await vi.waitFor(() => expect(faults).toHaveLength(1));
+    await vi.waitFor(() => expect(errors).toHaveLength(1));
     rmSync(directory, { recursive: true });
-    await vi.waitFor(() => expect(faults).toHaveLength(2));
+    await vi.waitFor(() => expect(errors).toHaveLength(2));
     expect(keys.current.kid).toBe('a');
   });
 
@@ -164,7 +164,7 @@ describe('a set that is no good', () => {
     const { stop } = await followSigningKeys(stage.directory, options);
     stops.push(stop);
     writeFileSync(stage.at('b.json'), 'canary');
-    await vi.waitFor(() => expect(stage.faults).toHaveLength(1));
+    await vi.waitFor(() => expect(stage.errors).toHaveLength(1));
     expect(restored).toBe(0);
     rmSync(stage.at('b.json'));
     await vi.waitFor(() => expect(restored).toBe(1));

@@ -46,8 +46,8 @@ describe('admin.freshness', () => {
   });
 
   test.each(['59s', '25h', '0s', 'on', '15', 900, true, ''])('is no %j', async (freshness) => {
-    const [fault] = await faultsOf(withAdmins({ freshness }));
-    expect(fault).toMatchObject({ path: 'admin.freshness', expected: expect.stringContaining('1m to 24h') });
+    const [error] = await faultsOf(withAdmins({ freshness }));
+    expect(error).toMatchObject({ path: 'admin.freshness', expected: expect.stringContaining('1m to 24h') });
   });
 });
 
@@ -106,9 +106,9 @@ describe('an admin group of a provider that does not say when somebody signed in
   });
 
   test('is told with the group, the provider, and what to do', async () => {
-    const [fault] = await faultsOf(withAdmins({ groups: ['hub:example/platform'] }, hub));
+    const [error] = await faultsOf(withAdmins({ groups: ['hub:example/platform'] }, hub));
     for (const word of ['"hub:example/platform"', 'hub', 'github', 'another provider', 'admin.freshness: off']) {
-      expect(fault?.expected).toContain(word);
+      expect(error?.expected).toContain(word);
     }
   });
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { formatFaults, loadConfig } from '../../../src/config/load.ts';
+import { formatErrors, loadConfig } from '../../../src/config/load.ts';
 import { faultsOf, loaded, placesOf, settings, temporaryDirectory } from './sandbox.ts';
 
 test('fills every default and makes paths absolute from the file’s directory', async () => {
@@ -122,7 +122,7 @@ describe('a cluster’s public URL', () => {
 });
 
 test('reports all faults at once, each with its place, line, words and what stands there', async () => {
-  const faults = await faultsOf(`
+  const errors = await faultsOf(`
 publicUrl: https://portcullis.example.com/
 pubicUrl: x
 listen:
@@ -151,7 +151,7 @@ sessions: { accessToken: 1h, idle: 2h, absolute: 1h }
 audit: { sinks: [{ type: webhook }] }
 workload: {}
 `);
-  expect(faults.map(({ path, line }) => `${path} ${line ?? '-'}`).toSorted()).toEqual([
+  expect(errors.map(({ path, line }) => `${path} ${line ?? '-'}`).toSorted()).toEqual([
     'audit.sinks[0].url 27',
     'clusters[0].allow 24',
     'clusters[0].impersonate.groups 25',
@@ -172,7 +172,7 @@ workload: {}
     'store 10',
     'workload 28',
   ]);
-  const text = formatFaults(faults);
+  const text = formatErrors(errors);
   expect(text).toContain('did you mean address?');
   expect(text).toContain('did you mean publicUrl?');
   expect(text).toContain('did you mean clientSecretFile?');
@@ -323,7 +323,7 @@ test('never shows a secret that stands where a file’s name belongs', async () 
   Object.assign(base.clusters[0] ?? {}, { tokenFile: 'eyJ-canary' });
   Object.assign(base.providers[0] ?? {}, { clientSecretFile: 'hunter2-canary', clientSecret: 'canary' });
   base.store = { redis: { url: 'rediss://user:canary@redis.example.com', passwordFile: 'canary' } };
-  expect(formatFaults(await faultsOf(base))).not.toContain('canary');
+  expect(formatErrors(await faultsOf(base))).not.toContain('canary');
 });
 
 describe('YAML', () => {
@@ -337,9 +337,9 @@ describe('YAML', () => {
     ['just text', 'a mapping of settings', undefined],
     ['a: !!js/function "x"\n', 'valid YAML', 1],
   ])('%j is a fault', async (text, expected, line) => {
-    const [fault] = await faultsOf(text);
-    expect(fault?.expected).toContain(expected);
-    expect(fault?.line).toBe(line);
+    const [error] = await faultsOf(text);
+    expect(error?.expected).toContain(expected);
+    expect(error?.line).toBe(line);
   });
 
   test('with aliases that grow without end is a fault', async () => {
@@ -347,12 +347,12 @@ describe('YAML', () => {
       { length: 12 },
       (_, index) => `l${index + 1}: &l${index + 1} [${Array(9).fill(`*l${index}`).join(', ')}]`,
     );
-    const [fault] = await faultsOf(['l0: &l0 [x]', ...levels, ''].join('\n'));
-    expect(fault?.expected).toContain('valid YAML');
+    const [error] = await faultsOf(['l0: &l0 [x]', ...levels, ''].join('\n'));
+    expect(error?.expected).toContain('valid YAML');
   });
 
   test('does not quote the source of a syntax fault', async () => {
-    expect(formatFaults(await faultsOf('clientSecret: "canary\nx: [\n'))).not.toContain('canary');
+    expect(formatErrors(await faultsOf('clientSecret: "canary\nx: [\n'))).not.toContain('canary');
   });
 
   test('a file that is not there is a fault', async () => {

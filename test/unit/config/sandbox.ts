@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
-import { loadConfig, type ConfigFault, type LoadedConfig } from '../../../src/config/load.ts';
+import { loadConfig, type ValidationError, type LoadedConfig } from '../../../src/config/load.ts';
 
 /** A directory that goes when the test is over. */
 export function temporaryDirectory(): string {
@@ -74,7 +74,7 @@ export async function faultsOf(
   content: string | object,
   env: Record<string, string> = {},
   files: Record<string, string> = {},
-): Promise<readonly ConfigFault[]> {
+): Promise<readonly ValidationError[]> {
   const { outcome } = await load(content, env, files);
   if (outcome.ok) throw new Error('was accepted');
   return outcome.reason;

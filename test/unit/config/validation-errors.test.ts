@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { formatFaults } from '../../../src/config/load.ts';
+import { formatErrors } from '../../../src/config/load.ts';
 
 test('faults read one a line, in the order of the file', async () => {
-  const text = formatFaults([
+  const text = formatErrors([
     { path: 'b', expected: 'x', line: 9 },
     { path: 'a', expected: 'y', got: '"z"', line: 2 },
     { path: '', expected: 'a configuration' },

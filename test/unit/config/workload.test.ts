@@ -46,8 +46,8 @@ describe('workload rules', () => {
     ['a CA file that is not there', { caFile: 'nowhere.crt' }, 'caFile'],
     ['a secret', { clientSecret: 'x' }, 'clientSecret'],
   ])('refuse %s', async (_what, change, place) => {
-    const [fault, ...others] = await faultsOf(withRules({ ...github, ...change }));
-    expect(fault?.path).toBe(`workload[0].${place}`);
+    const [error, ...others] = await faultsOf(withRules({ ...github, ...change }));
+    expect(error?.path).toBe(`workload[0].${place}`);
     expect(others).toEqual([]);
   });
 

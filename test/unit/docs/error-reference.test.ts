@@ -57,10 +57,10 @@ describe('the reference of error codes', () => {
   });
 
   test('has every reason that stands where sign-ins, renewals and logouts are refused', () => {
-    const rooms = 'src/{idp,oauth,web/sign-in,web/browser,web/device}/**/*.ts';
+    const modules = 'src/{idp,oauth,web/sign-in,web/browser,web/device}/**/*.ts';
     const reasons = [
-      ...literals(rooms, /reason: '([a-z_]+)'/g),
-      ...literals(rooms, /(?:unavailable|refused)\((?:\w+, )?\s*'([a-z_]+)'/g),
+      ...literals(modules, /reason: '([a-z_]+)'/g),
+      ...literals(modules, /(?:unavailable|rejected|refused)\((?:\w+, )?\s*'([a-z_]+)'/g),
     ];
     expect(reasons).toEqual(
       expect.arrayContaining(['provider_mismatch', 'provider_unreachable', 'organization_missing']),

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assertProviderUrl, createOutbound, guardWords, VENDOR_HOSTS } from '../../../src/idp/outbound.ts';
+import { assertProviderUrl, createOutbound, guardMessage, VENDOR_HOSTS } from '../../../src/idp/outbound.ts';
 
 const CORP = { issuer: new URL('https://login.example.com/tenant'), hosts: ['keys.example.com'] };
 
@@ -96,7 +96,7 @@ describe('a request to a provider', () => {
     const answer = createOutbound({ issuer, hosts: ['localhost'] })(`https://localhost:${port}/rebound`, get);
     await expect(answer).rejects.toMatchObject({ cause: { message: expect.stringContaining('refusing to connect') } });
     expect(reached).not.toContain('/rebound');
-    const words = guardWords(await answer.catch((error: unknown) => error));
+    const words = guardMessage(await answer.catch((error: unknown) => error));
     expect(words).toContain('The gate’s own guard refused');
     expect(words).toContain('only where providers[].issuer itself names a loopback host');
     expect(words).not.toMatch(/127\.0|::1/);
@@ -106,6 +106,6 @@ describe('a request to a provider', () => {
     const gone = new URL('http://localhost:9');
     const fault: unknown = await createOutbound({ issuer: gone, hosts: [] })(gone.href, get).catch((error) => error);
     expect(fault).toBeInstanceOf(Error);
-    expect(guardWords(fault)).toBeUndefined();
+    expect(guardMessage(fault)).toBeUndefined();
   });
 });

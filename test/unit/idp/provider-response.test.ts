@@ -1,6 +1,6 @@
 import * as oidc from 'openid-client';
 import { expect, test } from 'vitest';
-import { readAnswer } from '../../../src/idp/provider-response.ts';
+import { readErrorResponse } from '../../../src/idp/provider-response.ts';
 
 const SECRET = "a~b c!d'(zz)%9+8";
 
@@ -16,5 +16,8 @@ test.each([
   const callback = new URL('https://gate.example/callback');
   callback.search = new URLSearchParams({ error: 'access_denied', error_description: `bad: ${sent}.` }).toString();
   const thrown = new oidc.AuthorizationResponseError('refused', { cause: callback.searchParams });
-  expect(await readAnswer(thrown, [SECRET])).toMatchObject({ error: 'access_denied', error_description: 'bad: ….' });
+  expect(await readErrorResponse(thrown, [SECRET])).toMatchObject({
+    error: 'access_denied',
+    error_description: 'bad: ….',
+  });
 });

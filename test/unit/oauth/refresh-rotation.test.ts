@@ -23,7 +23,7 @@ describe('the rotation of refresh tokens', () => {
   it('lets one of many be the first, over all replicas, and answers the others', async () => {
     const { rotation, other } = stage();
     const turns = await Promise.all(
-      Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? rotation : other).spend('s', 0)),
+      Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? rotation : other).consume('s', 0)),
     );
     expect(turns.filter((turn) => turn === 'first')).toHaveLength(1);
     expect(turns.filter((turn) => turn === 'again')).toHaveLength(19);
@@ -31,30 +31,30 @@ describe('the rotation of refresh tokens', () => {
 
   it('answers a lost response again within the grace, counted from the first use, and not a second longer', async () => {
     const { rotation, other, advance } = stage();
-    expect(await rotation.spend('s', 0)).toBe('first');
+    expect(await rotation.consume('s', 0)).toBe('first');
     advance(GRACE_SECONDS);
-    expect(await other.spend('s', 0)).toBe('again');
+    expect(await other.consume('s', 0)).toBe('again');
     advance(1);
-    expect(await rotation.spend('s', 0)).toBe('replayed');
+    expect(await rotation.consume('s', 0)).toBe('replayed');
   });
 
   it('tells a thief from an owner by the next turn, also where the grace gave each of them a token', async () => {
     const { rotation, advance } = stage();
-    await rotation.spend('s', 0);
-    expect(await rotation.spend('s', 0)).toBe('again');
+    await rotation.consume('s', 0);
+    expect(await rotation.consume('s', 0)).toBe('again');
     advance(300);
-    expect(await rotation.spend('s', 1)).toBe('first');
+    expect(await rotation.consume('s', 1)).toBe('first');
     advance(300);
-    expect(await rotation.spend('s', 1)).toBe('replayed');
+    expect(await rotation.consume('s', 1)).toBe('replayed');
   });
 
   it('knows a token that was spent a day ago, and takes no turn of one session for that of another', async () => {
     const { rotation, advance } = stage();
-    await rotation.spend('s', 0);
+    await rotation.consume('s', 0);
     advance(86_399);
-    expect(await rotation.spend('s', 0)).toBe('replayed');
-    expect(await rotation.spend('t', 0)).toBe('first');
-    expect(await rotation.spend('s', 1)).toBe('first');
+    expect(await rotation.consume('s', 0)).toBe('replayed');
+    expect(await rotation.consume('t', 0)).toBe('first');
+    expect(await rotation.consume('s', 1)).toBe('first');
   });
 
   it('says that the session is over where it ended between two steps', async () => {
@@ -66,7 +66,7 @@ describe('the rotation of refresh tokens', () => {
       find: (kind, id) => artefacts.find(kind, id),
     };
     const rotation = createRefreshRotation({ artefacts: ended, clock: { now: () => 0 }, sessionSeconds: 60 });
-    expect(await rotation.spend('s', 0)).toBe('over');
+    expect(await rotation.consume('s', 0)).toBe('over');
   });
 });
 

@@ -150,7 +150,7 @@ describe('people with open streams', () => {
 
   const pass = async (seconds: number): Promise<void> => {
     now += seconds * 1000;
-    await streams.look();
+    await streams.checkOnce();
   };
   const named = (name: string): readonly AuditEvent[] =>
     audited.filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
@@ -223,7 +223,7 @@ describe('people with open streams', () => {
       identity: { username: 'corp:bob', uid: 'bob', groups: [], extra: {} },
       secret: { refreshToken: 'rt' },
     });
-    await streams.look();
+    await streams.checkOnce();
     await expect.poll(cut).toBe('identity_changed');
     expect(other()).toBeUndefined();
     expect((await store.sessions.read('alice'))?.identity.groups).toEqual(['corp:auditors']);
@@ -302,7 +302,7 @@ describe('people with open streams', () => {
     for (let index = 0; index < 50; index += 1) await stream(`c${index}`, 'corp', 'rt');
     await stream('bob', 'lab', 'rt');
     now += EVERY * 1000;
-    const round = streams.look();
+    const round = streams.checkOnce();
     await expect.poll(() => lab.asked).toEqual(['bob']);
     expect(corp.asked.length).toBeLessThanOrEqual(8);
     hang.resolve();

@@ -3,7 +3,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WorkloadRule } from '../../../../src/config/config.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { createWorkloadExchange, type ExchangeWorkloadToken } from '../../../../src/oauth/workload/exchange.ts';
-import { readyRules } from '../../../../src/oauth/workload/rules.ts';
+import { compileRules } from '../../../../src/oauth/workload/rules.ts';
 import { createRevocationGuard, type RevocationGuard } from '../../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
 import type { Store } from '../../../../src/store/store.ts';
@@ -52,7 +52,7 @@ describe('a workload token at the exchange', () => {
 
   const exchange = (parts: Pick<Parts, 'artefacts'> = store, clockSkew = 60): ExchangeWorkloadToken =>
     createWorkloadExchange({
-      rules: readyRules([RULE], 100, () => async () => keys.publicKey),
+      rules: compileRules([RULE], 100, () => async () => keys.publicKey),
       publicUrl: PUBLIC_URL,
       store: { sessions: store.sessions, artefacts: parts.artefacts },
       guard,

@@ -11,13 +11,13 @@
 import type { ServerMetadata } from 'openid-client';
 import type { ProviderConfig } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
-import { FRESH_ASKS, type FreshAsk, type SignInChallenge } from './types.ts';
+import { FRESH_SIGN_IN_METHODS, type FreshSignInMethod, type SignInChallenge } from './types.ts';
 
 /** `providers[].freshness`: the ways that are tried. `none`: the provider proves nothing, and is not asked. */
 export type FreshnessSetting = ProviderConfig['freshness'];
 
 /** What an authorization request asks for: one of those, an `auth_time` of any age, or nothing of the kind. */
-export type AuthTimeAsk = FreshAsk | 'any_age' | 'nothing';
+export type AuthTimeRequest = FreshSignInMethod | 'any_age' | 'nothing';
 
 /** A year in seconds: longer than anybody stays signed in at a provider. */
 const ANY_AGE = '31536000';
@@ -32,9 +32,12 @@ const FRESH_AGE = '10';
  * ordinary sign-in has one too, and an admin who has just signed in is not sent away again to prove it.
  * @param prompts values of `prompt` that the provider needs besides; left out where `login` has to stand alone
  */
-export function authTimeParameters(ask: AuthTimeAsk, prompts: readonly string[]): Readonly<Record<string, string>> {
+export function authTimeParameters(
+  request: AuthTimeRequest,
+  prompts: readonly string[],
+): Readonly<Record<string, string>> {
   const prompt = (values: readonly string[]) => (values.length === 0 ? {} : { prompt: values.join(' ') });
-  switch (ask) {
+  switch (request) {
     case 'nothing':
       return prompt(prompts);
     case 'any_age':
@@ -48,25 +51,25 @@ export function authTimeParameters(ask: AuthTimeAsk, prompts: readonly string[])
   }
 }
 
-export interface FreshAsking {
+export interface FreshSignInMethods {
   /** What an ordinary sign-in asks for. */
-  readonly ordinary: AuthTimeAsk;
+  readonly ordinary: AuthTimeRequest;
   /** Whether the provider is asked at all. */
   readonly proves: boolean;
   /** @returns the next way for a user who was sent in these ways already; undefined after the last */
-  next(asked: readonly FreshAsk[]): FreshAsk | undefined;
+  next(tried: readonly FreshSignInMethod[]): FreshSignInMethod | undefined;
 }
 
 /**
  * Threat: a user answers in the provider's place that it refuses a way, so that all others are asked in a weaker one, without a refresh token.
  * So nothing is remembered from one user to the next; what a provider never takes is set.
  */
-export function createFreshAsking(setting: FreshnessSetting): FreshAsking {
-  const ways = setting === 'auto' ? FRESH_ASKS : setting === 'none' ? [] : [setting];
+export function createFreshSignInMethods(setting: FreshnessSetting): FreshSignInMethods {
+  const methods = setting === 'auto' ? FRESH_SIGN_IN_METHODS : setting === 'none' ? [] : [setting];
   return {
     ordinary: setting === 'auto' || setting === 'max_age' ? 'any_age' : 'nothing',
-    proves: ways.length > 0,
-    next: (asked) => ways.find((way) => !asked.includes(way)),
+    proves: methods.length > 0,
+    next: (tried) => methods.find((method) => !tried.includes(method)),
   };
 }
 
@@ -74,7 +77,7 @@ export function createFreshAsking(setting: FreshnessSetting): FreshAsking {
  * What a provider's discovery document says against a fresh sign-in, in a sentence for the log. It need not list all that it knows
  * (OpenID Connect Discovery §3), so this is a doubt and no verdict.
  */
-export function doubtOfProof({
+export function freshSignInDoubt({
   claims_supported,
   prompt_values_supported: prompts,
 }: ServerMetadata): string | undefined {

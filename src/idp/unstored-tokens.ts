@@ -5,9 +5,9 @@
 import { LRUCache } from 'lru-cache';
 
 /** Longer than a store may be away before everybody signs in again. */
-const UNSTORED_MS = 60 * 60 * 1000;
+const KEPT_MS = 60 * 60 * 1000;
 
-export interface NewestTokens {
+export interface UnstoredTokens {
   /** @param held what the store holds */
   of(held: string): string;
   /** Remembers what took the place of `held`, until it is stored. */
@@ -20,9 +20,9 @@ export interface NewestTokens {
   stored(held: string, store: ((newest: string) => Promise<void>) | undefined): Promise<string>;
 }
 
-export function newestTokens(): NewestTokens {
+export function createUnstoredTokens(): UnstoredTokens {
   // Until it is stored somewhere, this is the only place that knows it.
-  const unstored = new LRUCache<string, string>({ max: 1000, ttl: UNSTORED_MS });
+  const unstored = new LRUCache<string, string>({ max: 1000, ttl: KEPT_MS });
   const of = (held: string): string => unstored.get(held) ?? held;
   return {
     of,

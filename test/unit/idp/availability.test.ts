@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { AppError, type ErrorCode } from '../../../src/core/errors.ts';
-import { withContact } from '../../../src/idp/contact.ts';
+import { withAvailabilityReports } from '../../../src/idp/availability.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
-import { ProviderAnswer } from '../../../src/idp/provider-response.ts';
+import { ProviderErrorResponse } from '../../../src/idp/provider-response.ts';
 
 const PERSON: ProviderSignIn = {
   subject: 's',
@@ -27,7 +27,7 @@ function provider(code?: ErrorCode): IdentityProvider {
 
 async function noted(code: ErrorCode | undefined, ask: (of: IdentityProvider) => Promise<unknown>): Promise<boolean[]> {
   const notes: boolean[] = [];
-  const outcome = await ask(withContact(provider(code), (answered) => notes.push(answered))).then(
+  const outcome = await ask(withAvailabilityReports(provider(code), (answered) => notes.push(answered))).then(
     () => undefined,
     (error: unknown) => (error instanceof AppError ? error.code : 'another error'),
   );
@@ -50,13 +50,13 @@ it.each<[string, ErrorCode | undefined, boolean[], boolean[], boolean[]]>([
 });
 
 it('notes nothing of an error that a browser brings to the callback, which the provider need not have sent', async () => {
-  const cause = new ProviderAnswer({ error: 'server_error' });
+  const cause = new ProviderErrorResponse({ error: 'server_error' });
   const forged: IdentityProvider = {
     ...provider(),
     finish: () => Promise.reject(new AppError('provider_unavailable', 'no', { reason: 'provider_error', cause })),
   };
   const notes: boolean[] = [];
-  const asked = withContact(forged, (answered) => notes.push(answered)).finish(callback, CHALLENGE);
+  const asked = withAvailabilityReports(forged, (answered) => notes.push(answered)).finish(callback, CHALLENGE);
   await expect(asked).rejects.toMatchObject({ reason: 'provider_error' });
   expect(notes).toEqual([]);
 });
