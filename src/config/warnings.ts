@@ -41,7 +41,7 @@ function providerWarnings(provider: ProviderConfig, index: number): readonly str
   }
   if (provider.organizations === '*') {
     warnings.push(
-      `${place}.organizations is "*": anybody with an account at ${provider.host ?? 'github.com'} can sign in.`,
+      `${place}.organizations is "*": anyone with an account at ${provider.host ?? 'github.com'} can sign in.`,
     );
   }
   return warnings;

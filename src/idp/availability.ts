@@ -1,13 +1,19 @@
-/** Notes of each provider whether it answered when it was last asked. */
+/** Reports for each provider whether it responded when it was last asked. */
 import { AppError } from '../core/errors.ts';
 import type { IdentityProvider } from './types.ts';
 import { ProviderErrorResponse } from './provider-response.ts';
 
-/** Anybody can come back with an error in the query, without the provider having been asked: it would be said to be down. */
+/**
+ * Any client can come back with an error in the query without the provider having been asked: the provider would
+ * be reported as down.
+ */
 const cameWithBrowser = ({ cause }: AppError): boolean =>
   cause instanceof ProviderErrorResponse && cause.status === undefined;
 
-/** @param note called after each question that tells something; a provider that refuses one user at a re-check has answered, and is well */
+/**
+ * @param report called after each request that shows something; a provider that rejects one user at a re-check has
+ *   responded, and is available
+ */
 export function withAvailabilityReports(
   provider: IdentityProvider,
   report: (answered: boolean, error?: AppError) => void,
@@ -26,7 +32,8 @@ export function withAvailabilityReports(
   };
   return {
     ...provider,
-    // Nothing is asked here but discovery, which may be remembered: only a fault says something of the provider now.
+    // Only discovery is asked here, and its response may be cached: only an error says something of the provider
+    // now.
     begin: (options) =>
       provider.begin(options).catch((error: unknown) => {
         if (error instanceof AppError && error.code === 'provider_unavailable') report(false, error);

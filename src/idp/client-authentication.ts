@@ -1,8 +1,9 @@
 /**
- * How the token endpoint knows that it is us (RFC 6749 §2.3): by a secret, a signed assertion (RFC 7523), a client certificate (RFC
- * 8705), or not at all, since PKCE holds for every client.
+ * How we authenticate at the token endpoint (RFC 6749 §2.3): by a secret, a signed assertion (RFC 7523), a client
+ * certificate (RFC 8705), or not at all, since every client uses PKCE.
  *
- * Owns: what proves the client, on requests to the token endpoint and to no other place. Must not know where secrets and keys are kept.
+ * Owns: the client's credentials on requests to the token endpoint, and on no others. Must not know where secrets
+ * and keys are kept.
  */
 import * as oidc from 'openid-client';
 import type { AssertionAlg, ClientKey } from '../config/config.ts';
@@ -10,7 +11,7 @@ import { formEncoded } from './form-encoding.ts';
 import { createOutbound, type CertificatePair, type Outbound, type OutboundOptions } from './outbound.ts';
 import { limitedToStep } from './step-limit.ts';
 
-/** A method that the configuration names. It is kept to: what is weaker is never tried in its place. */
+/** A method that the configuration names. No weaker one is ever tried in its place. */
 export type ChosenMethod =
   | { readonly method: 'basic' | 'post' | 'none' }
   | { readonly method: 'private_key_jwt'; readonly key: () => ClientKey }
@@ -19,25 +20,28 @@ export type ChosenMethod =
 export interface ClientAuthenticationOptions {
   readonly name: string;
   readonly clientId: string;
-  /** Called at each use, so that a rotated secret needs no restart; undefined: none is there. */
+  /** Called at each use, so that a rotated secret needs no restart. Absent: there is none. */
   readonly clientSecret?: () => string;
-  /** Absent: by the secret, in the way in which the provider takes it; a public client where there is none. */
+  /** Absent: by the secret, in the way that the provider accepts; a public client where there is none. */
   readonly clientAuth?: ChosenMethod;
-  /** Whom client assertions are for. Absent: the issuer. */
+  /** The audience of client assertions. Absent: the issuer. */
   readonly assertionAudience?: 'issuer' | 'token_endpoint';
   readonly log?: { info(fields: object, message: string): void };
 }
 
 export interface ClientAuthentication {
-  /** What openid-client puts into the form. A secret is not in it: that is added at the token endpoint alone. */
+  /**
+   * The parameters that openid-client puts into the form. A secret is not among them: it is added at the token
+   * endpoint alone.
+   */
   readonly method: oidc.ClientAuth;
-  /** The metadata with the token endpoint at which this client is known (RFC 8705 §5). */
+  /** Returns the metadata with the token endpoint at which this client is known (RFC 8705 §5). */
   at(metadata: oidc.ServerMetadata): oidc.ServerMetadata;
-  /** Requests to this provider, of which those to its token endpoint prove who we are. */
+  /** Returns requests to this provider, of which those to its token endpoint authenticate the client. */
   proving(outbound: Outbound, metadata: oidc.ServerMetadata): Outbound;
 }
 
-/** @param place where requests may go; those with a client certificate are bound to the same */
+/** @param outboundOptions where requests may go; the same limits apply to those with a client certificate */
 export function createClientAuthentication(
   options: ClientAuthenticationOptions,
   outboundOptions: OutboundOptions,
@@ -67,7 +71,8 @@ export function createClientAuthentication(
           const token_endpoint = metadata.mtls_endpoint_aliases?.token_endpoint ?? metadata.token_endpoint;
           return { ...metadata, ...(token_endpoint === undefined ? {} : { token_endpoint }) };
         },
-        // The certificate says who is asking. UserInfo and the keys do not need to know that, and are asked without it.
+        // The certificate identifies the client. UserInfo and the keys do not need it, so they are requested
+        // without it.
         proving: (outbound, metadata) => atTokenEndpoint(metadata, outbound, withNormalizedErrors(presenting)),
       };
     }
@@ -84,7 +89,10 @@ const withNormalizedErrors =
   async (url, request) =>
     (await normalized(await outbound(url, request))).response;
 
-/** A provider that names UserInfo's or its keys' address like the token endpoint's gets no proof by that: those are not posted to. */
+/**
+ * A provider that gives UserInfo or its keys the address of the token endpoint gets no credential by that: only
+ * POST requests have one.
+ */
 function atTokenEndpoint(metadata: oidc.ServerMetadata, elsewhere: Outbound, there: Outbound): Outbound {
   const endpoint = URL.parse(metadata.token_endpoint ?? '')?.href;
   return (url, request) => (request.method === 'POST' && url === endpoint ? there : elsewhere)(url, request);
@@ -100,12 +108,14 @@ function listedBy(metadata: oidc.ServerMetadata): readonly SecretMethod[] {
 }
 
 /**
- * By the secret, in one way and, where the provider does not know us by it, in the other that it lists.
+ * Authenticates by the secret, in one way and, if the provider does not know us by it, in the other one that it
+ * lists.
  *
- * Many list `client_secret_basic` and compare its text as it came, without the decoding of RFC 6749 §2.3.1; others list it for the
- * server, and take only the one that the client is registered with. Neither can be seen before. Both show the secret itself to the same
- * address, so that neither is weaker. The second try is within the same call, since a code and a refresh token are good once: a provider
- * that does not know the client has not looked at them. There is never a third, which some would count as theft.
+ * Many list `client_secret_basic` and compare the text without the decoding of RFC 6749 §2.3.1; others list it for
+ * the server, and accept only the method that the client is registered with. Neither is visible beforehand. Both
+ * show the secret itself to the same address, so neither is weaker. The second try is within the same call, since
+ * a code and a refresh token may be used once: a provider that does not know the client has not looked at them.
+ * There is never a third, which some would count as theft.
  */
 function bySecret(
   { name, clientId, log }: ClientAuthenticationOptions,
@@ -122,7 +132,8 @@ function bySecret(
         normalized(await outbound(url, { ...request, ...proofOf(method, { clientId, secret: secret() }, request) }));
       const { response, rejected } = await ask(first);
       if (!rejected || second === undefined) return response;
-      // Before it is asked: where its response is lost on the way, the next request must not begin with the one that was rejected.
+      // Set before the request: if its response is lost, the next request must not begin with the method that was
+      // rejected.
       worked = second;
       const again = await ask(second);
       if (again.rejected) worked = undefined;
@@ -136,7 +147,7 @@ function bySecret(
 
 type Request = Parameters<Outbound>[1];
 
-/** The form and the headers of a request with the secret in one place. */
+/** Returns the form and the headers of a request with the secret in one of the two. */
 function proofOf(
   method: SecretMethod,
   { clientId, secret }: { readonly clientId: string; readonly secret: string },
@@ -148,18 +159,20 @@ function proofOf(
     form.set('client_secret', secret);
     return { body: form, headers };
   }
-  // RFC 6749 §2.3: one method in a request. Some take a client_id in the form for a second one.
+  // RFC 6749 §2.3: one method in a request. Some providers take a client_id in the form for a second one.
   form.delete('client_id');
   const credentials = btoa(`${formEncoded(clientId)}:${formEncoded(secret)}`);
   return { body: form, headers: { ...headers, authorization: `Basic ${credentials}` } };
 }
 
 /**
- * `private_key_jwt` (OpenID Connect Core §9): signed anew for each request, with an id of its own (`jti`), and good for a minute.
+ * `private_key_jwt` (OpenID Connect Core §9): a new signature for each request, with a unique id (`jti`), valid
+ * for a minute.
  *
- * An attacker who runs one of our providers names another's token endpoint as its own, and uses there what we sign. So an assertion is
- * for the issuer, which discovery must say exactly as it is configured (draft-ietf-oauth-rfc7523bis). Okta and Entra still ask for the
- * token endpoint, which is on a host of that provider, or nothing is sent at all.
+ * An attacker who runs one of our providers names another's token endpoint as its own, and uses our assertion
+ * there. So an assertion is for the issuer, which discovery must name exactly as it is configured
+ * (draft-ietf-oauth-rfc7523bis). Okta and Entra still require the token endpoint, which is on a host of that
+ * provider, or nothing is sent at all.
  */
 function byAssertion(key: () => ClientKey, audience: 'issuer' | 'token_endpoint' = 'issuer'): oidc.ClientAuth {
   return (as, client, body, headers) => {
@@ -172,7 +185,7 @@ function byAssertion(key: () => ClientKey, audience: 'issuer' | 'token_endpoint'
     };
     const proof = oidc.PrivateKeyJwt(signs, {
       [oidc.modifyAssertion]: (header, payload) => {
-        // openid-client has the name of RFC 9864 for EdDSA, which fewer providers know.
+        // openid-client uses the name of RFC 9864 for EdDSA, which fewer providers know.
         header['alg'] = alg;
         if (thumbprint !== undefined) header['x5t#S256'] = thumbprint;
         if (audience === 'token_endpoint' && as.token_endpoint !== undefined) payload['aud'] = as.token_endpoint;
@@ -191,17 +204,20 @@ const ALGORITHMS = {
 
 interface Normalized {
   readonly response: Response;
-  /** The provider does not know us by what we have shown. */
+  /** The provider does not accept our credentials. */
   readonly rejected: boolean;
 }
 
-/** What Keycloak and Auth0 say for `invalid_client` (RFC 6749 §5.2) is among them. With another status these are about something else. */
+/**
+ * Keycloak and Auth0 send some of these for `invalid_client` (RFC 6749 §5.2). With another status these are about
+ * something else.
+ */
 const REJECTED_AT_401: readonly unknown[] = ['invalid_client', 'unauthorized_client', 'access_denied', undefined];
 
 /**
- * Whether a response says that the client is not known: 400 or 401, with a challenge or without, with words or without. Then it is put in
- * one form, since openid-client looks at nothing but the challenge where there is one, and would report a provider that cannot be
- * reached.
+ * Detects a response that says that the client is not known: 400 or 401, with or without a challenge, with or
+ * without a description. It is put into one form, since openid-client reads nothing but the challenge where there
+ * is one, and would report an unreachable provider.
  */
 async function normalized(response: Response): Promise<Normalized> {
   const { status } = response;

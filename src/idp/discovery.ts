@@ -1,4 +1,4 @@
-/** What a provider says of itself (OpenID Connect Discovery), read again every hour, and the client that follows it. */
+/** A provider's metadata (OpenID Connect Discovery), read again every hour, and the client that follows it. */
 import * as oidc from 'openid-client';
 import type { Clock } from '../contracts/clock.ts';
 import { isRecent } from '../core/time.ts';
@@ -13,11 +13,11 @@ import { readErrorResponse } from './provider-response.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 import { limitedToStep } from './step-limit.ts';
 
-/** How long a provider's metadata is believed before it is read again. */
+/** How long a provider's metadata is used before it is read again. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
 /**
- * How long a provider's keys are believed. Within it a key that was taken away still counts, and one that is new does not; and whoever sends
- * tokens with key ids of their own making costs the provider no more than one request.
+ * How long a provider's keys are used. Within it a removed key still counts, and a new one does not. An attacker
+ * who sends tokens with invented key ids causes no more than one request to the provider in that time.
  */
 const KEYS_TTL_MS = 30_000;
 
@@ -29,24 +29,21 @@ export interface DiscoveryOptions extends ClientAuthenticationOptions {
   readonly clock: Clock;
   /** `clockSkew`, seconds. Absent: a minute. */
   readonly clockSkew?: number;
-  /** Is told of each response, those of the token endpoint included. */
+  /** Called with each response, including those of the token endpoint. */
   readonly onResponse?: OutboundOptions['onResponse'];
 }
 
 export interface Discovery {
-  /**
-   * The client that follows the provider's metadata.
-   * @throws AppError `provider_unavailable` where there is no metadata that can be trusted
-   */
+  /** Returns the client that follows the provider's metadata. */
   readonly configuration: () => Promise<oidc.Configuration>;
   /**
-   * Reads discovery and the keys anew, whatever is remembered of them.
-   * @throws AppError `provider_unavailable` where either is not there, or the token endpoint is not where we ask
+   * Reads discovery and the keys again, whatever is cached of them.
+   * @throws AppError `provider_unavailable` where either cannot be read, or the token endpoint is not where we ask
    */
   readonly assertItself: () => Promise<void>;
 }
 
-/** @param overheard what the client asks goes through this */
+/** @param observed wraps the client's requests */
 export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: Outbound) => Outbound): Discovery {
   const outboundOptions: OutboundOptions = {
     issuer: new URL(options.issuer),
@@ -55,12 +52,12 @@ export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: 
     ...(options.onResponse === undefined ? {} : { onResponse: options.onResponse }),
   };
   const outbound = limitedToStep(createOutbound(outboundOptions));
-  // One for as long as the provider is ours: it remembers how the provider takes the secret.
+  // One for the lifetime of the provider: it remembers how the provider takes the secret.
   const client = createClientAuthentication(options, outboundOptions);
   const read = (): Promise<oidc.ServerMetadata> => discover(options, outboundOptions, { outbound, client });
   const metadata = cached(DISCOVERY_TTL_MS, options.clock, read);
   return {
-    // openid-client keeps keys for five minutes with the client that read them, so the client is what is made anew.
+    // openid-client keeps keys for five minutes with the client that read them, so the client is created again.
     configuration: cached(KEYS_TTL_MS, options.clock, async () => {
       const known = await metadata();
       return clientOf(options, known, { outbound: observed(client.proving(outbound, known)), client });
@@ -68,7 +65,7 @@ export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: 
     async assertItself() {
       const [known, current] = [await metadata(), await read()];
       try {
-        // Discovery is remembered for an hour: what answered may be the address at which the endpoint was before.
+        // Discovery is cached for an hour: the response may have come from the endpoint's old address.
         if (current.token_endpoint !== known.token_endpoint)
           throw new InvalidResponse('discovery names another token endpoint');
         await assertKeys(current.jwks_uri ?? '', outbound);
@@ -84,16 +81,16 @@ interface ClientContext {
   readonly client: ClientAuthentication;
 }
 
-/** RFC 7517 §5. @throws where the answer is no key set */
+/** Checks that the provider's keys can be read (RFC 7517 §5). @throws where the response is no key set */
 async function assertKeys(jwksUri: string, outbound: Outbound): Promise<void> {
   const response = await outbound(jwksUri, { method: 'GET', headers: { accept: 'application/json' } });
   if (response.status !== 200) throw new InvalidResponse(`the keys were answered with ${response.status}`);
   const set: unknown = await response.json();
   if (typeof set !== 'object' || set === null || !('keys' in set) || !Array.isArray(set.keys) || set.keys.length === 0)
-    throw new InvalidResponse('the keys are no key set');
+    throw new InvalidResponse('the keys are not a key set');
 }
 
-/** @returns what `make` made, for `ttlMs`. A failure is not remembered: the next person tries again. */
+/** @returns the result of `make`, for `ttlMs`. A failure is not cached: the next user tries again. */
 function cached<T>(ttlMs: number, clock: Clock, make: () => Promise<T>): () => Promise<T> {
   let held: { readonly promise: Promise<T>; readonly since: number } | undefined;
   return () => {
@@ -119,7 +116,8 @@ async function discover(
       execute: isPlain(outboundOptions.issuer) ? [oidc.allowInsecureRequests] : [],
     });
     const metadata = client.at(config.serverMetadata());
-    // Threat: openid-client lets Microsoft's hosts name another issuer, which would be another tenant (Discovery §4.3 has them the same).
+    // openid-client lets Microsoft's hosts name another issuer. An attacker with another tenant could use that, so
+    // both must be the same (Discovery §4.3).
     if (URL.parse(metadata.issuer)?.href !== outboundOptions.issuer.href)
       throw new InvalidResponse('discovery names another issuer');
     const { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint } = metadata;

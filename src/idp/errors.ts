@@ -1,6 +1,7 @@
 /**
- * From a failed exchange with a provider to one of two outcomes: the person was refused, or the provider is not to be had.
- * The provider's own words go into `cause` for the log; the person sees ours, since theirs are input from outside.
+ * Turns a failed request to a provider into one of two outcomes: the user was rejected, or the provider is
+ * unavailable. The provider's own text goes into `cause` for the log; the user sees our message, since the
+ * provider's text is untrusted input.
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
@@ -8,7 +9,7 @@ import type { FreshSignInMethod } from './types.ts';
 import { ProviderErrorResponse } from './provider-response.ts';
 import { clockSkewError, clockSkewShownBy } from './provider-clock.ts';
 
-/** RFC 6749 §4.1.2.1 and OpenID Connect Core §3.1.2.6: answers that mean "not this person, not now". */
+/** Error codes at the callback that mean "not this user, not now" (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6). */
 const USER_REJECTED = new Set([
   'access_denied',
   'account_selection_required',
@@ -18,28 +19,34 @@ const USER_REJECTED = new Set([
 ]);
 
 /**
- * The same at the token endpoint, for which no standard has them: Entra documents the first two there and its libraries know the third, Auth0 has
- * the fourth. Not `access_denied`, which is said there of a client too: a wrong secret of ours would sign everybody out.
- * @see https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
+ * The same at the token endpoint, where no standard defines them: Entra documents the first two there and its
+ * libraries know the third, Auth0 has the fourth. Not `access_denied`, which is used there for a client too: a
+ * wrong secret of ours would sign every user out.
+ * @see
+ *   https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
  * @see https://learn.microsoft.com/en-us/javascript/api/@azure/msal-node/interactionrequiredautherrorcodes
  * @see https://auth0.com/docs/secure/tokens/refresh-tokens/use-refresh-tokens
  */
 const USER_REQUIRED = new Set(['interaction_required', 'consent_required', 'login_required', 'mfa_required']);
 
-/** Neither waiting nor asking again helps: the provider wants the person at its page. */
+/** Neither waiting nor asking again helps: the provider requires the user at its page. */
 const requiresUser = ({ status, error = '' }: ProviderErrorResponse): boolean =>
   status !== undefined && USER_REQUIRED.has(error);
 
-/** RFC 6749 §5.2: the client is at fault, for every user alike. */
+/** The client is rejected, for every user alike (RFC 6749 §5.2). */
 const CLIENT_REJECTED = new Set(['invalid_client', 'unauthorized_client']);
 
-/** 401 at the token endpoint is for a client that has not proven who it is, with or without a challenge, and for nothing else. */
+/**
+ * 401 at the token endpoint means that the client has not authenticated, with or without a challenge, and nothing
+ * else.
+ */
 const rejectsClient = ({ status, error = '' }: ProviderErrorResponse): boolean =>
   status === 401 || CLIENT_REJECTED.has(error);
 
 /**
- * Codes that say nothing of the token that was presented. `access_denied` is said of a client too (Auth0), and a wrong secret
- * of ours must not sign everybody out; the others are about the provider, and each user would get them.
+ * Codes that are not about the token that was presented. `access_denied` is also used for a client (Auth0), and a
+ * wrong secret of ours must not sign every user out; the others are about the provider, and each user would get
+ * them.
  */
 const NOT_ABOUT_TOKEN = new Set([
   ...CLIENT_REJECTED,
@@ -50,21 +57,25 @@ const NOT_ABOUT_TOKEN = new Set([
   'slow_down',
 ]);
 
-/** The client (401), a proxy in between (407), the connection (421) or the moment (408, 425, 429) is at fault. */
+/** The cause is the client (401), a proxy in between (407), the connection (421) or the moment (408, 425, 429). */
 const STATUS_NOT_ABOUT_TOKEN = new Set([401, 407, 408, 421, 425, 429]);
 /** There is no such endpoint, unless an OAuth error code shows that there is. */
 const STATUS_NO_ENDPOINT = new Set([404, 405]);
 
-/** The provider says, in the standard's words or in those of the large providers, that the token is over or that it wants the user. */
+/**
+ * The provider says, by the standard's code or by those of the large providers, that the token is no longer valid
+ * or that it requires the user.
+ */
 export const isExplicitRejection = (error: unknown): boolean =>
   error instanceof ProviderErrorResponse && (error.error === 'invalid_grant' || requiresUser(error));
 
 /**
- * Whether an answer to a refresh may be a provider's own way to say that the token is no longer good: some answer
- * `invalid_request`, or a bare 400. It is not yet a refusal. The caller has to make sure that the provider is itself at that
- * moment, and to ask a second time.
+ * Returns whether a response to a refresh may be a provider's own way to say that the token is no longer valid:
+ * some send `invalid_request`, or a bare 400. It is not yet a rejection. The caller has to make sure that the
+ * provider works at that moment, and to ask a second time.
  *
- * A page for people is never one: a firewall or a captive portal that answers everybody with 403 would sign everybody out.
+ * An HTML page is never one: a firewall or a captive portal that sends 403 to every request would sign every user
+ * out.
  */
 export function mayBeRejection(error: unknown): boolean {
   if (!(error instanceof ProviderErrorResponse) || error.isPage) return false;
@@ -74,26 +85,31 @@ export function mayBeRejection(error: unknown): boolean {
   return code === undefined ? !STATUS_NO_ENDPOINT.has(status) : !NOT_ABOUT_TOKEN.has(code);
 }
 
-/** The provider said no to the refresh token. */
+/** The provider rejected the refresh token. */
 export const refreshRejected = (provider: string, cause: unknown): AppError =>
-  new AppError('sign_in_refused', `Your identity provider no longer vouches for you (${provider}). Sign in again.`, {
-    reason: 'provider_refresh_refused',
-    cause,
-  });
+  new AppError(
+    'sign_in_refused',
+    `Your identity provider no longer confirms your sign-in (${provider}). Sign in again.`,
+    {
+      reason: 'provider_refresh_refused',
+      cause,
+    },
+  );
 
 const unavailable = (provider: string, reason: string, cause: unknown): AppError =>
   new AppError(
     'provider_unavailable',
-    `${provider} cannot be reached or gave an answer that cannot be trusted. Try again in a minute; if it stays, tell your platform team.`,
+    `${provider} cannot be reached, or its response cannot be trusted. Try again in a minute. If that does not help, tell your platform team.`,
     { reason, cause },
   );
 
-/** What a provider publishes is not what it has to be. */
+/** The metadata or the keys that a provider publishes are invalid. */
 export class InvalidResponse extends Error {}
 
 /**
- * What is wrong with the proof in an ID token that was to show when the user authenticated: `auth_time` is `stale`, or `missing` although it
- * was asked for (OpenID Connect Core §3.1.2.1). Both errors of openid-client carry the claims that they are about.
+ * Returns what is wrong with the proof in an ID token that was to show when the user authenticated: `auth_time` is
+ * `stale`, or `missing` although it was requested (OpenID Connect Core §3.1.2.1). Both errors of openid-client
+ * carry the claims that they are about.
  */
 function authTimeDefect(error: unknown): 'stale' | 'missing' | undefined {
   if (!(error instanceof oidc.ClientError) || !(error.cause instanceof Error)) return undefined;
@@ -105,7 +121,7 @@ function authTimeDefect(error: unknown): 'stale' | 'missing' | undefined {
   return isMissing ? 'missing' : undefined;
 }
 
-/** RFC 6749 §4.1.2.1: the authorization request is not to the provider's liking, whoever the user is. */
+/** The provider rejects the authorization request, whoever the user is (RFC 6749 §4.1.2.1). */
 const REQUEST_REJECTED = new Set([
   'invalid_request',
   'invalid_scope',
@@ -117,11 +133,11 @@ const callbackCode = (error: unknown): string | undefined =>
   error instanceof ProviderErrorResponse && error.status === undefined ? (error.error ?? '') : undefined;
 
 /**
- * Whether another way to ask for a fresh sign-in may bring what this one did not.
+ * Returns whether another method of asking for a fresh sign-in may succeed where this one did not.
  *
- * Not where the ID token has no `auth_time` although `max_age` asked for it: the user has typed their password for nothing already, and would
- * again at each further step.
- * @param error as `readAnswer` returns it
+ * Not where the ID token has no `auth_time` although `max_age` asked for it: the user has typed their password for
+ * nothing already, and would again at each further step.
+ * @param error as `readErrorResponse` returns it
  */
 export function canTryAnotherMethod(error: unknown, method: FreshSignInMethod | undefined): boolean {
   if (callbackCode(error) === 'invalid_request') return true;
@@ -130,11 +146,11 @@ export function canTryAnotherMethod(error: unknown, method: FreshSignInMethod | 
   return proof === 'stale' || (proof === 'missing' && method === 'login');
 }
 
-/** What the user reads whose provider shows no proof, and what they can do about it. */
+/** The error for a user whose provider shows no proof, with what they can do about it. */
 export function freshSignInUnproven(provider: string, proof: 'stale' | 'missing', cause?: unknown): AppError {
   const message =
     proof === 'stale'
-      ? `${provider} let you in without asking again who you are. Sign out there, wait a minute, then start again. ` +
+      ? `${provider} signed you in without asking you to authenticate again. Sign out there, wait a minute, then start again. ` +
         'If that does not help, an admin here can lift it (portcullis unlock --fresh).'
       : `You have to sign in freshly, and ${provider} does not say when you signed in. Tell your platform team: ` +
         'an admin here can lift it (portcullis unlock --fresh), and providers[].freshness ends it for all.';
@@ -142,7 +158,7 @@ export function freshSignInUnproven(provider: string, proof: 'stale' | 'missing'
   return new AppError('sign_in_refused', message, { reason, cause });
 }
 
-/** How the log's reader finds the setting that ends it. */
+/** Tells a reader of the log how to find the setting that helps. */
 const REQUESTED_BY: Record<FreshSignInMethod, string> = {
   login_and_max_age: ' It was asked for prompt=login and max_age.',
   login: ' It was asked for prompt=login.',
@@ -150,9 +166,9 @@ const REQUESTED_BY: Record<FreshSignInMethod, string> = {
 };
 
 /**
- * A fault of the redirect back to us, or of redeeming its code.
- * @param error as `readAnswer` returns it
- * @param ask the user was to authenticate again, and the provider was asked for it so
+ * The error of a callback, or of redeeming its code.
+ * @param error as `readErrorResponse` returns it
+ * @param method the user had to authenticate again, and the provider was asked for it in this way
  */
 export function callbackError(provider: string, error: unknown, method: FreshSignInMethod | undefined): AppError {
   if (error instanceof AppError) return error;
@@ -165,8 +181,8 @@ export function callbackError(provider: string, error: unknown, method: FreshSig
       });
     }
     if (code !== undefined && REQUEST_REJECTED.has(code)) {
-      // The code is one of four; the provider's description is input from outside, and stands in the log alone.
-      const message = `${provider} refused the request for this sign-in, and not you (${code}).${method === undefined ? '' : REQUESTED_BY[method]} Tell your platform team: the log has what the provider said.`;
+      // The code is one of four; the provider's description is untrusted input, and is in the log alone.
+      const message = `${provider} rejected the request for this sign-in, not your user (${code}).${method === undefined ? '' : REQUESTED_BY[method]} Tell your platform team: the log has what the provider said.`;
       return new AppError('provider_unavailable', message, { reason: 'provider_request_refused', cause: error });
     }
     if (code !== undefined) return unavailable(provider, 'provider_error', error);
@@ -177,12 +193,12 @@ export function callbackError(provider: string, error: unknown, method: FreshSig
       });
     }
   }
-  // A proof that only looks old: to sign in there again would not help.
+  // A proof that only looks old because of a clock: another sign-in there would not help.
   const proof = method === undefined || clockSkewShownBy(error) !== undefined ? undefined : authTimeDefect(error);
   return proof === undefined ? tokenEndpointError(provider, error) : freshSignInUnproven(provider, proof, error);
 }
 
-/** The connection broke while an answer was awaited: what was asked for may have been done. */
+/** Returns whether the connection broke before a response came: the provider may have done what it was asked. */
 export function isLostResponse(error: unknown): boolean {
   for (let each = error; each instanceof Error; each = each.cause) {
     if ('code' in each && CONNECTION_LOST.has(String(each.code))) return true;
@@ -190,12 +206,12 @@ export function isLostResponse(error: unknown): boolean {
   return false;
 }
 
-/** Not a timeout: to wait as long again would outlast the claim under which a session is re-checked. */
+/** Not a timeout: waiting as long again would outlast the claim under which a session is re-checked. */
 const CONNECTION_LOST = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
 /**
- * A fault of a request to the token endpoint.
- * @param error as `readAnswer` returns it
+ * The error of a request to the token endpoint.
+ * @param error as `readErrorResponse` returns it
  */
 export function tokenEndpointError(provider: string, error: unknown): AppError {
   if (error instanceof ProviderErrorResponse) {
@@ -206,9 +222,9 @@ export function tokenEndpointError(provider: string, error: unknown): AppError {
 }
 
 /**
- * A fault of any other request to the provider: discovery, or UserInfo, where 401 is about the access token (RFC 6750 §3.1)
- * and not the client.
- * @param error as `readAnswer` returns it
+ * The error of any other request to the provider: discovery, or UserInfo, where 401 is about the access token (RFC
+ * 6750 §3.1) and not the client.
+ * @param error as `readErrorResponse` returns it
  */
 export function requestError(provider: string, error: unknown): AppError {
   if (error instanceof AppError) return error;

@@ -1,36 +1,40 @@
 /**
  * How a provider is asked to have the user authenticate again (OpenID Connect Core §3.1.2.1), in steps.
  *
- * Not every provider takes what the standard has. Some refuse `max_age`, or `login` beside another `prompt`, with `invalid_request`; some
- * ignore one of the two. Without a second way to ask, one revocation would keep their users out for thirty days and their admins from
- * revoking for good. So the user is sent again, with less in the request.
+ * Not every provider accepts what the standard has. Some reject `max_age`, or `login` beside another `prompt`,
+ * with `invalid_request`; some ignore one of the two. Without a second method, one revocation would keep their
+ * users out for thirty days and their admins from revoking at all. So the user is sent again, with less in the
+ * request.
  *
- * Threat: the requests pass through the user's browser, where anyone who holds the device can change them or answer for the provider. How the
- * provider was asked therefore proves nothing: `auth_time` in the ID token does, after each step alike.
+ * The requests pass through the user's browser, where an attacker who holds the device can change them or respond
+ * for the provider. How the provider was asked therefore proves nothing: `auth_time` in the ID token does, after
+ * each step alike.
  */
 import type { ServerMetadata } from 'openid-client';
 import type { ProviderConfig } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
 import { FRESH_SIGN_IN_METHODS, type FreshSignInMethod, type SignInChallenge } from './types.ts';
 
-/** `providers[].freshness`: the ways that are tried. `none`: the provider proves nothing, and is not asked. */
+/** `providers[].freshness`: the methods that are tried. `none`: the provider proves nothing, and is not asked. */
 export type FreshnessSetting = ProviderConfig['freshness'];
 
-/** What an authorization request asks for: one of those, an `auth_time` of any age, or nothing of the kind. */
+/** What an authorization request asks for: one of those methods, an `auth_time` of any age, or neither. */
 export type AuthTimeRequest = FreshSignInMethod | 'any_age' | 'nothing';
 
-/** A year in seconds: longer than anybody stays signed in at a provider. */
+/** A year in seconds: longer than any session at a provider. */
 const ANY_AGE = '31536000';
 /**
- * Seconds. Not 0, which some providers refuse and others take for "no limit". And not 1: a provider that judges it again after its own
- * pages would ask for ever. It is below what clocks may differ by, so nothing passes here that would not pass with 0.
+ * Seconds. Not 0, which some providers reject and others take for "no limit". And not 1: a provider that checks it
+ * again after its own pages would ask for ever. It is below what clocks may differ by, so nothing passes here that
+ * would not pass with 0.
  */
 const FRESH_AGE = '10';
 
 /**
- * The parameters for it. `login` asks who it is although single sign-on knows, and with `max_age` the ID token must say when that was: so an
- * ordinary sign-in has one too, and an admin who has just signed in is not sent away again to prove it.
- * @param prompts values of `prompt` that the provider needs besides; left out where `login` has to stand alone
+ * Returns the request's parameters. `login` asks the user although single sign-on knows them, and with `max_age`
+ * the ID token must say when that was: so an ordinary sign-in has it too, and an admin who has just signed in need
+ * not go there again to prove it.
+ * @param prompts values of `prompt` that the provider needs as well; left out where `login` has to be alone
  */
 export function authTimeParameters(
   request: AuthTimeRequest,
@@ -56,13 +60,13 @@ export interface FreshSignInMethods {
   readonly ordinary: AuthTimeRequest;
   /** Whether the provider is asked at all. */
   readonly proves: boolean;
-  /** @returns the next way for a user who was sent in these ways already; undefined after the last */
+  /** @returns the next method for a user with whom these were tried already; undefined after the last */
   next(tried: readonly FreshSignInMethod[]): FreshSignInMethod | undefined;
 }
 
 /**
- * Threat: a user answers in the provider's place that it refuses a way, so that all others are asked in a weaker one, without a refresh token.
- * So nothing is remembered from one user to the next; what a provider never takes is set.
+ * An attacker responds in the provider's place that it rejects a method, so that all other users are asked by a
+ * weaker one. So nothing is remembered from one user to the next; what a provider never accepts is configured.
  */
 export function createFreshSignInMethods(setting: FreshnessSetting): FreshSignInMethods {
   const methods = setting === 'auto' ? FRESH_SIGN_IN_METHODS : setting === 'none' ? [] : [setting];
@@ -74,8 +78,8 @@ export function createFreshSignInMethods(setting: FreshnessSetting): FreshSignIn
 }
 
 /**
- * What a provider's discovery document says against a fresh sign-in, in a sentence for the log. It need not list all that it knows
- * (OpenID Connect Discovery §3), so this is a doubt and no verdict.
+ * Returns, as a sentence for the log, what in a provider's discovery document makes a fresh sign-in doubtful. The
+ * document need not list everything (OpenID Connect Discovery §3), so this is a doubt and no verdict.
  */
 export function freshSignInDoubt({
   claims_supported,
@@ -87,8 +91,8 @@ export function freshSignInDoubt({
 }
 
 /**
- * The provider showed no proof, or refused the request, and can be asked in another way: the caller begins again with `after`. A
- * caller that does not treats it as any other rejection.
+ * The provider showed no proof, or rejected the request, and can be asked by another method: the caller begins
+ * again with `after`. A caller that does not treats it as any other rejection.
  */
 export class FreshProofMissing extends AppError {
   readonly after: SignInChallenge;

@@ -1,8 +1,10 @@
 /**
- * The public keys of an issuer whose tokens we verify without being its client: of workloads, which nobody signs in for.
+ * The public keys of an issuer whose tokens we verify without being its client: of workloads, which no user signs
+ * in for.
  *
- * Threat: whoever reaches the token endpoint can name such an issuer and a key id, and each would cost a request of ours. So keys are asked
- * for again at most every half minute, and an issuer that fails is left alone for a while.
+ * An attacker who reaches the token endpoint can send tokens of such an issuer with invented key ids, and each
+ * would cost a request of ours. So keys are read again at most every half minute, and an issuer that fails is not
+ * asked for a while.
  */
 import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'jose';
 import type { Clock } from '../contracts/clock.ts';
@@ -10,26 +12,27 @@ import { AppError } from '../core/errors.ts';
 import { isRecent } from '../core/time.ts';
 import { assertProviderUrl, createOutbound, type Outbound, type OutboundOptions } from './outbound.ts';
 
-/** How long the place of the keys is believed before discovery is read again. */
+/** How long the address of the keys is used before discovery is read again. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
 const COOLDOWN_MS = 30_000;
 const BACKOFF_MS = 10_000;
 
 export interface IssuerKeysOptions {
-  /** Exactly as tokens and the discovery document say it. */
+  /** Exactly as tokens and the discovery document have it. */
   readonly issuer: string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
   /** PEM; called at each request. The system's roots when absent. */
   readonly ca?: () => string;
   readonly clock: Clock;
-  /** Where the keys are, where somebody else reads the discovery document. */
+  /** Returns where the keys are, where another part reads the discovery document. */
   readonly jwksUri?: () => Promise<string>;
 }
 
 /**
  * Finds the key of a token's header (RFC 7517), by OpenID Connect Discovery.
- * @returns a function that throws `AppError` `provider_unavailable` where the issuer cannot be asked, and jose's error where it has no such key
+ * @returns a function that throws `AppError` `provider_unavailable` where the issuer cannot be asked, and jose's
+ *   error where it has no such key
  */
 export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
   const outboundOptions: OutboundOptions = {
@@ -87,7 +90,7 @@ const keysAt = (jwksUri: string, outbound: Outbound, options: OutboundOptions): 
       outbound(url, { method, headers: Object.fromEntries(headers), signal }),
   });
 
-/** The issuer answered well and the token is at fault. */
+/** The issuer works, and the token is the cause. */
 const isAboutToken = (error: unknown): boolean =>
   error instanceof errors.JWKSNoMatchingKey ||
   error instanceof errors.JWKSMultipleMatchingKeys ||
@@ -96,6 +99,6 @@ const isAboutToken = (error: unknown): boolean =>
 const unavailable = (issuer: string, cause: unknown): AppError =>
   new AppError(
     'provider_unavailable',
-    `The keys of ${issuer} cannot be read. Try again in a minute; if it stays, tell your platform team.`,
+    `The keys of ${issuer} cannot be read. Try again in a minute. If that does not help, tell your platform team.`,
     { reason: 'issuer_keys_unavailable', cause },
   );

@@ -1,26 +1,31 @@
 /**
- * A logout token (OpenID Connect Back-Channel Logout 1.0 §2.4) before anything in it is believed.
+ * A logout token (OpenID Connect Back-Channel Logout 1.0 §2.4) before anything in it is trusted.
  *
- * Threats: anybody can post one. One that is forged, of another provider, for another client, old, or no logout token at all (an ID token that
- * was caught, §2.7 "cross-JWT confusion") would sign people out, or, were the check too lax in the other direction, a real one would be
- * turned away and somebody stay signed in. Nothing of a token is ever repeated in words or in the record.
+ * An attacker posts a token that is forged, of another provider, for another client, old, or no logout token at
+ * all (an ID token that was intercepted, §2.7 "cross-JWT confusion"), to sign users out; all of these are
+ * rejected. A check that is too strict would reject a real one, and a user would stay signed in. Nothing of a
+ * token is ever repeated in a message or in the audit log.
  */
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
 import { textProblem } from '../core/identity/names.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { isRecent } from '../core/time.ts';
 
-/** They have a few hundred bytes; a provider that puts more than this in is not one. */
+/** Logout tokens have a few hundred bytes; a larger token is not one. */
 const MAX_TOKEN_LENGTH = 8192;
 const MAX_CLAIM_BYTES = 512;
-/** How old one may be, beside what the clocks may differ by (seconds). */
+/** How old a token may be, in addition to what the clocks may differ by (seconds). */
 const LOGOUT_TOKEN_SECONDS = 300;
 /**
- * For how long a `jti` is remembered (seconds): from the first moment in which its token may be used, by a clock of the provider that is ahead, to the
- * last one, by a clock that is behind; and a second more, because the last moment counts.
+ * How long a `jti` is remembered (seconds): from the first moment in which its token may be used, by a clock of
+ * the provider that is ahead, to the last one, by a clock that is behind; and a second more, because the last
+ * moment counts.
  */
 export const logoutTokenSeconds = (clockSkew: number): number => LOGOUT_TOKEN_SECONDS + 2 * clockSkew + 1;
-/** Signatures with a private key only: `none` proves nothing, and a secret that several know can be used by any of them. */
+/**
+ * Signatures with a private key only: `none` proves nothing, and a secret that several parties know can be used by
+ * any of them.
+ */
 const ALGORITHMS = [
   'RS256',
   'RS384',
@@ -34,7 +39,7 @@ const ALGORITHMS = [
   'EdDSA',
   'Ed25519',
 ];
-/** §2.4 asks for `logout+jwt` only lately: many providers write `JWT` or nothing. */
+/** §2.4 requires `logout+jwt` only lately: many providers write `JWT` or nothing. */
 const TYPES = new Set(['logout+jwt', 'application/logout+jwt', 'jwt']);
 const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
@@ -45,8 +50,10 @@ export type LogoutTokenRejection =
   | 'logout_token_algorithm'
   | 'logout_token_issuer'
   | 'logout_token_audience'
-  | 'logout_token_issued_at' // older than five minutes, from the future, or without a time: said of a token that the provider has signed, and of no other
-  | 'logout_token_expired' // or not valid yet (`nbf`), or with a time that is no number: of a token that the provider has signed
+  // Older than five minutes, from the future, or without a time; only of a token that the provider has signed.
+  | 'logout_token_issued_at'
+  // Or not valid yet (`nbf`), or with a time that is no number; only of a token that the provider has signed.
+  | 'logout_token_expired'
   | 'logout_token_events'
   | 'logout_token_nonce' // an ID token
   | 'logout_token_subject' // neither `sub` nor `sid`, or not text
@@ -57,24 +64,25 @@ export type LogoutTokenRejection =
 export interface LogoutRejection {
   readonly reason: LogoutTokenRejection;
   /**
-   * Seconds by which the provider's clock seems to be ahead of ours (behind: negative, or the token came late), where a token was refused for its times.
-   * Threat: a stranger posts forged tokens to make operators look for a wrong clock, so only a token that the provider has signed says it.
+   * Seconds by which the provider's clock seems to be ahead of ours (behind: negative, or the token came late),
+   * where a token was rejected for its times. An attacker posts forged tokens to make operators look for a wrong
+   * clock, so only a token that the provider has signed has it.
    */
   readonly clockSkew?: number;
-  /** Who signed out there and stays signed in here, where `clockSkew` is there and the token names them. */
+  /** The user who signed out there and stays signed in here, where `clockSkew` is there and the token names them. */
   readonly subject?: string;
 }
 
-/** What the provider says is over. At least one of `subject` and `sid` is there. */
+/** What has ended at the provider. At least one of `subject` and `sid` is there. */
 export interface LogoutNotice {
-  /** `jti`: whoever acts on the notice makes sure that it comes once. */
+  /** `jti`: the caller makes sure that it is used once. */
   readonly tokenId: string;
   readonly subject?: string;
   readonly sid?: string;
 }
 
 export interface ExpectedLogout {
-  /** As the provider's discovery says it. */
+  /** As in the provider's discovery document. */
   readonly issuer: string;
   readonly clientId: string;
   /** Epoch milliseconds. */
@@ -84,8 +92,9 @@ export interface ExpectedLogout {
 }
 
 /**
- * §2.6, but for `jti`. What can be seen without a key is looked at first, so that rubbish costs no request to the provider; the times come last,
- * since nobody but the provider is to be believed when they say that its clock is wrong.
+ * Verifies a logout token (§2.6), except that its `jti` is new. Checks that need no key come first, so that an
+ * invalid token costs no request to the provider; the times come last, since only the provider may be believed
+ * about its clock.
  * @throws what `keys` throws where the provider's keys cannot be read
  */
 export async function verifyLogoutToken(
@@ -105,11 +114,11 @@ export async function verifyLogoutToken(
       currentDate: new Date(expected.nowMs),
     });
     const { iat } = payload;
-    // `exp` is optional: the drafts that many providers were built to had none. `iat` is what bounds a token's use.
+    // `exp` is optional: the drafts that many providers implement had none. `iat` bounds a token's use.
     if (typeof iat === 'number' && isIssuedRecently(iat, expected)) return checked;
     return no({ reason: 'logout_token_issued_at', ...clockFacts(payload, checked.value, expected) });
   } catch (error) {
-    // jose judges the times behind the signature.
+    // jose checks the times after the signature.
     const isAboutTime = error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed;
     return no({
       reason: rejectionOf(error),
@@ -159,7 +168,7 @@ function hasLogoutEvent(events: unknown): boolean {
   return typeof event === 'object' && event !== null && !Array.isArray(event);
 }
 
-/** One that is there and no text makes the token worthless: what it was meant to say cannot be known. */
+/** Returns `sub` and `sid`. One that is there and no text makes the token worthless: its meaning is unknown. */
 function readSubject({ sub, sid }: JWTPayload): Pick<LogoutNotice, 'subject' | 'sid'> | undefined {
   const present = [sub, sid].filter((value) => value !== undefined);
   if (present.length === 0 || present.some((value) => textProblem(value, MAX_CLAIM_BYTES) !== undefined))

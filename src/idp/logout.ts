@@ -1,6 +1,6 @@
 /**
- * The end of a session at an OpenID provider, in both directions: it tells us (Back-Channel Logout 1.0), and we send somebody there who signs
- * out here (RP-Initiated Logout 1.0).
+ * The end of a session at an OpenID provider, in both directions: it notifies us (Back-Channel Logout 1.0), and we
+ * send a user there who signs out here (RP-Initiated Logout 1.0).
  */
 import * as oidc from 'openid-client';
 import type { Clock } from '../contracts/clock.ts';
@@ -13,11 +13,11 @@ import { verifyLogoutToken } from './logout-token.ts';
 import { assertProviderUrl } from './outbound.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 
-/** One with many groups makes a URL that servers refuse. Without it the provider asks the person whether they mean it. */
+/** A token with many groups makes a URL that servers reject. Without it the provider asks the user to confirm. */
 const MAX_HINT_LENGTH = 4096;
 const MAX_SID_BYTES = 512;
 
-/** What of an ID token will be needed when the person's session at the provider ends, there or here. */
+/** Returns the parts of an ID token that are needed when the user's session ends, there or here. */
 export function sessionThere(
   claims: Claims,
   idToken: string | undefined,
@@ -54,14 +54,15 @@ export function createProviderLogout(options: ProviderLogoutOptions): ProviderLo
   return {
     reach,
     async readToken(token) {
-      // The issuer as the provider spells it: a slash at the end makes another one in its tokens.
+      // The issuer as the provider spells it: its tokens have it exactly so, a slash at the end included.
       const named = (await configuration()).serverMetadata().issuer;
       return verifyLogoutToken(token, keys, { issuer: named, clientId, nowMs: clock.now(), clockSkew });
     },
     async endSession({ idToken, returnTo, state }) {
       const config = await configuration();
       const endpoint = config.serverMetadata().end_session_endpoint;
-      // Threat: discovery comes from outside, and here it would choose where a browser is sent with somebody's ID token.
+      // Discovery is untrusted, and here it chooses where a browser is sent with a user's ID token. An attacker
+      // who changes it would receive that token, so the endpoint must be on a host of this provider.
       if (endpoint === undefined || !isOwn(endpoint, { issuer: new URL(issuer), hosts })) return undefined;
       return oidc.buildEndSessionUrl(config, {
         post_logout_redirect_uri: returnTo,

@@ -1,10 +1,10 @@
 /**
- * An OpenID Connect provider of any type, by openid-client; what one vendor does differently is in `vendors/`.
+ * An OpenID Connect provider of any type, by openid-client; `vendors/` has the differences of each vendor.
  *
- * What is checked here, with where it is asked for: PKCE S256 (RFC 7636), `state` (RFC 6749 §10.12), `nonce` and the ID token's
- * `iss`, `aud`, `exp`, `iat` and signature (OpenID Connect Core §3.1.3.7), `iss` of the callback (RFC 9207), `auth_time` where a fresh sign-in
- * was asked for. The signature is verified although TLS would do for the code flow: a token signed by a key that the provider does not
- * publish is nonsense.
+ * The checks here, with their standards: PKCE S256 (RFC 7636), `state` (RFC 6749 §10.12), `nonce` and the ID
+ * token's `iss`, `aud`, `exp`, `iat` and signature (OpenID Connect Core §3.1.3.7), `iss` of the callback (RFC
+ * 9207), `auth_time` where a fresh sign-in was requested. The signature is verified although TLS would do for the
+ * code flow: a token that is signed by a key that the provider does not publish is invalid.
  */
 import * as oidc from 'openid-client';
 import { mapClaims } from '../core/identity/claims.ts';
@@ -31,17 +31,17 @@ import { inOneStep } from './step-limit.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';
 
 export interface OidcProviderOptions extends DiscoveryOptions {
-  /** As configured; absent: what the vendor is asked for. */
+  /** As configured; absent: the vendor's. */
   readonly scopes?: readonly string[];
   /** Our public callback URL for this provider; one each, against mix-up (RFC 9700 §4.4). */
   readonly redirectUri: string;
   readonly mapping: ClaimsMapping;
-  /** Absent: one that keeps to the standard. */
+  /** Absent: a provider that keeps to the standard. */
   readonly vendor?: Vendor;
-  /** How it is asked to have a user authenticate again. Absent: in every way, one after the other. */
+  /** How the provider is asked to have a user authenticate again. Absent: by every method, one after the other. */
   readonly freshness?: FreshnessSetting;
   readonly log?: { info(facts: object, message: string): void; warn(facts: object, message: string): void };
-  /** What ends here when somebody signs out there. Absent: nothing. */
+  /** What ends here when a user signs out there. Absent: nothing. */
   readonly backchannelLogout?: ProviderLogout['reach'];
 }
 
@@ -59,7 +59,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const begin: IdentityProvider['begin'] = async ({ fresh = false, after } = {}) => {
     const config = await configuration();
     const method = fresh ? freshSignIn.next(after?.asked ?? []) : undefined;
-    // The setting differs between the replicas of the two trips.
+    // The setting differs between the replicas of the two requests.
     if (fresh && freshSignIn.proves && method === undefined) throw freshSignInUnproven(name, 'stale');
     const challenge: SignInChallenge = {
       state: oidc.randomState(),
@@ -73,7 +73,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
           }),
     };
     const scopes = options.scopes ?? vendor.scopes(config.serverMetadata().scopes_supported ?? []);
-    // Threat: all of this passes through the person's browser, which may strip it; what counts is what the ID token says.
+    // All of this passes through the user's browser, where an attacker may remove it; only the ID token counts.
     const url = oidc.buildAuthorizationUrl(config, {
       ...vendor.parameters({ fresh, authTime: method ?? freshSignIn.ordinary, scopes }),
       redirect_uri: options.redirectUri,
@@ -90,7 +90,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     const doubt = freshSignInDoubt((await configuration()).serverMetadata());
     if (!freshSignIn.proves || doubt === undefined) return;
     const facts = { provider: name, doubt, setting: 'providers[].freshness' };
-    options.log?.warn(facts, 'the identity provider may not prove a fresh sign-in, which is needed after a revocation');
+    options.log?.warn(facts, 'identity provider may not prove a fresh sign-in, which is needed after a revocation');
   };
 
   const finish: IdentityProvider['finish'] = async (callback, challenge) => {
@@ -134,12 +134,12 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
         });
     };
     const tokens = await refreshTokens({ provider: name, ask, assertItself, streak }).catch(async (error: AppError) => {
-      // A new one may have come all the same, with an ID token that cannot be verified now.
+      // A new refresh token may have come all the same, with an ID token that cannot be verified now.
       if (error.code !== 'sign_in_refused') await unstored.stored(refreshToken, keep);
       throw error;
     });
     const idToken = tokens.claims();
-    // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is somebody else's.
+    // OpenID Connect Core §12.2: a refreshed ID token is about the same subject, or it is another user's.
     if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw subjectChanged(name);
     const stored = await unstored.stored(refreshToken, keep);
     if (idToken !== undefined)
@@ -166,7 +166,10 @@ interface TokenResult {
   readonly subject: string;
 }
 
-/** From tokens to who it is. A refresh may come without an ID token (OpenID Connect Core §12.2): then UserInfo has to say. */
+/**
+ * Maps tokens to an identity. A refresh may come without an ID token (OpenID Connect Core §12.2): then UserInfo
+ * has to have the claims.
+ */
 async function signInOf(
   options: OidcProviderOptions,
   config: oidc.Configuration,
@@ -188,16 +191,17 @@ async function signInOf(
 }
 
 /**
- * A person may take minutes from their password to the last page, so the proof must be younger than this trip, not than this moment.
- * @param now epoch milliseconds
+ * Returns the age limit of the proof. A user may take minutes from the password to the last page, so the proof
+ * must be younger than this login transaction, not than this moment.
+ * @param nowMs epoch milliseconds
  */
 function maxProofAge({ freshSince }: SignInChallenge, nowMs: number): { readonly maxAge?: number } {
   return freshSince === undefined ? {} : { maxAge: Math.max(0, Math.floor(nowMs / 1000) - freshSince) };
 }
 
 /**
- * Claims that the provider gives at its UserInfo endpoint only (groups, at several). The subject must be the ID token's
- * (OpenID Connect Core §5.3.2), else another person's claims could be substituted.
+ * Reads claims that the provider returns at its UserInfo endpoint only (groups, at several). The subject must be
+ * the ID token's (OpenID Connect Core §5.3.2), else an attacker could substitute another user's claims.
  */
 async function userInfo(
   name: string,
@@ -211,7 +215,7 @@ async function userInfo(
   });
 }
 
-/** A trip that was begun by a version before the steps was asked in the first way. */
+/** Returns the methods that were tried. A login transaction from a version without steps was asked by the first one. */
 const methodsTried = ({ asked, freshSince }: SignInChallenge): SignInChallenge['asked'] =>
   asked ?? (freshSince === undefined ? undefined : FRESH_SIGN_IN_METHODS.slice(0, 1));
 
@@ -221,6 +225,6 @@ const incomplete = (name: string): AppError =>
   });
 
 const subjectChanged = (name: string): AppError =>
-  new AppError('sign_in_refused', `${name} now answers for another person. Sign in again.`, {
+  new AppError('sign_in_refused', `${name} now returns another user. Sign in again.`, {
     reason: 'subject_changed',
   });

@@ -1,10 +1,11 @@
 /**
- * Requests to an identity provider, and to nowhere else.
+ * Requests to an identity provider, and to no other host.
  *
- * Threat: discovery is an answer from outside that names further URLs. A provider that was taken over, or a tenant that may edit its
- * own metadata, must not be able to make the gate call the cloud's metadata service or something inside the network (SSRF).
- * So: https only (loopback http where the issuer itself is loopback http: the demo), only the issuer's host and those that the
- * configuration lists, no redirects, and an address check at connect time, which DNS rebinding cannot slip past.
+ * Discovery is untrusted, and names further URLs. An attacker who controls a provider, or a tenant that may edit
+ * its metadata, makes the server call the cloud's metadata service or a service in the internal network (SSRF).
+ * So: https only (loopback http where the issuer itself is loopback http: the demo), only the issuer's host and
+ * those that the configuration lists, no redirects, and an address check at connect time, which DNS rebinding
+ * cannot get around.
  */
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
@@ -12,9 +13,9 @@ import { Agent, fetch, type buildConnector } from 'undici';
 import { plainAddress } from '../core/http/address.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 
-/** Hosts of vendors that are the same for all their customers. They stand here, and in no configuration. */
+/** Hosts of vendors that are the same for all their customers. They are here, and in no configuration. */
 export const VENDOR_HOSTS = {
-  /** Where Google's discovery leads, beside accounts.google.com. */
+  /** The hosts in Google's discovery document, in addition to accounts.google.com. */
   google: ['oauth2.googleapis.com', 'www.googleapis.com', 'openidconnect.googleapis.com'],
   googleApi: 'admin.googleapis.com',
   googleToken: 'oauth2.googleapis.com',
@@ -23,20 +24,20 @@ export const VENDOR_HOSTS = {
   graph: 'graph.microsoft.com',
 } as const;
 
-/** Of one request. A provider that has said nothing for so long hangs. */
+/** Of one request. A provider that has sent nothing for so long hangs. */
 const TIMEOUT_MS = 5_000;
-/** Discovery, JWKS and token answers are a few kB; a page of this size is not one of them. */
+/** Discovery, JWKS and token responses are a few kB; a page of this size is none of them. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
 export interface OutboundOptions {
   readonly issuer: URL;
   /** Host names beside the issuer's. */
   readonly hosts: readonly string[];
-  /** PEM; called at each request, so that other authorities need no restart. The system's roots when absent. */
+  /** PEM; called at each request, so that other CAs need no restart. The system's CAs when absent. */
   readonly ca?: () => string;
-  /** Who we are, for a server that asks in the handshake; called as `ca` is. Absent: nobody is told. */
+  /** Our client certificate, for a server that asks for one; called as `ca` is. Absent: none is sent. */
   readonly certificate?: () => CertificatePair;
-  /** Is told of each response. `config probe` alone listens: a request holds what proves who we are. */
+  /** Called with each response. Only `config probe` uses it: a request contains our credentials. */
   readonly onResponse?: (url: string, request: OutboundRequest, response: Response) => void;
 }
 
@@ -79,9 +80,9 @@ export const isLoopbackHost = (host: string): boolean => {
   return bare === 'localhost' || (isIP(bare) !== 0 && isListed(loopback, bare));
 };
 
-/** Our own refusal: nothing was dialled, and no network or provider is at fault. */
+/** A rejection by this guard: nothing was dialled, and neither network nor provider has failed. */
 class AddressRejected extends Error {
-  /** False: one of those that are never dialled, whatever is configured. */
+  /** False: an address that is never dialled, whatever is configured. */
   readonly loopback: boolean;
 
   constructor(address: string, loopbackAddress: boolean) {
@@ -91,20 +92,20 @@ class AddressRejected extends Error {
 }
 
 /**
- * What an operator must know who looks for a fault of the network: there is none.
- * @returns without the address, which DNS has said; undefined where it was not the guard that refused
+ * Returns a message for an operator, who would otherwise look for an error of the network.
+ * @returns without the address, which comes from DNS; undefined where it was not the guard that rejected
  */
 export function guardMessage(thrown: unknown): string | undefined {
   for (let each = thrown; each instanceof Error; each = each.cause) {
     if (!(each instanceof AddressRejected)) continue;
     return each.loopback
-      ? 'The gate’s own guard refused: its name leads to this machine’s loopback address. That is dialled only where providers[].issuer itself names a loopback host, such as localhost. Check DNS, and providers[].issuer.'
-      : 'The gate’s own guard refused: its name leads to an address that no provider has (link-local, a cloud’s metadata service, multicast or unspecified). No setting allows it. Check DNS, and providers[].issuer.';
+      ? 'Portcullis did not connect: its name leads to this machine’s loopback address. That is dialled only where providers[].issuer itself names a loopback host, such as localhost. Check DNS, and providers[].issuer.'
+      : 'Portcullis did not connect: its name leads to an address that no provider has (link-local, a cloud’s metadata service, multicast or unspecified). No setting allows it. Check DNS, and providers[].issuer.';
   }
   return undefined;
 }
 
-/** @throws AddressRefused where an address must not be dialled for this issuer */
+/** @throws AddressRejected where an address must not be dialled for this issuer */
 function assertDialable(address: string, issuerIsLoopback: boolean): void {
   if (isListed(forbidden, address)) throw new AddressRejected(address, false);
   if (isListed(loopback, address) && !issuerIsLoopback) throw new AddressRejected(address, true);
@@ -128,7 +129,7 @@ function guardedLookup(issuerIsLoopback: boolean): LookupFunction {
   };
 }
 
-/** Throws where a URL that discovery names leads away from this provider. */
+/** Checks a URL that discovery names. @throws where it leads away from this provider */
 export function assertProviderUrl(value: string, options: OutboundOptions): URL {
   const url = new URL(value);
   const plainAllowed = options.issuer.protocol === 'http:' && isLoopbackHost(options.issuer.hostname);
@@ -142,7 +143,7 @@ export function assertProviderUrl(value: string, options: OutboundOptions): URL 
 }
 
 /**
- * A fetch that can reach one provider only.
+ * Creates a fetch that can reach one provider only.
  * @returns a function that rejects on a foreign URL, a redirect, an oversized body, or after 5 seconds
  */
 export function createOutbound(options: OutboundOptions): Outbound {
@@ -178,13 +179,13 @@ export function createOutbound(options: OutboundOptions): Outbound {
   };
 }
 
-/** In PEM: who may vouch for the provider, and who we are to it. */
+/** In PEM: the CAs that verify the provider, and our client certificate. */
 type Identities = { readonly ca: string | undefined } & Partial<CertificatePair>;
 
 /**
- * Connections that were verified by the authorities, and made under our certificate, as they stand. Under others everything is made anew,
- * what TLS remembers of the server included: a resumed handshake verifies no certificate. What is being asked over the old connections is
- * still answered there.
+ * Keeps connections that were verified by these CAs and made under this certificate. With others everything is
+ * made again, including what TLS remembers of the server: a resumed handshake verifies no certificate. Requests on
+ * the old connections still get their responses there.
  */
 function connectionsUnder(
   connect: (identities: Identities) => buildConnector.BuildOptions,

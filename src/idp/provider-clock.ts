@@ -1,18 +1,19 @@
 /**
- * Whether a provider's clock agrees with ours, seen from what it has made just now: an ID token says in `iat` when that was.
+ * Checks whether a provider's clock agrees with ours: an ID token that it has just issued has the time in `iat`.
  *
- * Threat: a provider whose clock is ahead makes a proof of yesterday look like one of now. With ten minutes, whoever sits down at a laptop that was
- * signed in ten minutes ago passes for a user who has just proven who they are. So an ID token from the future is refused. A clock that is
- * behind makes everything look older than it is, which lets nobody in; it is named where it is the reason why something was refused.
+ * A provider whose clock is ahead makes yesterday's proof look like today's. With ten minutes, an attacker at a
+ * machine whose user signed in ten minutes ago passes for a user who has just authenticated. So an ID token from
+ * the future is rejected. A clock that is behind makes everything look older than it is, which admits no one; it
+ * is named where it is the reason for a rejection.
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
 import type { Claims } from '../core/identity/types.ts';
 
-/** By how much a provider's clock may be off ours where the configuration says nothing (seconds). */
+/** How far a provider's clock may be off ours where the configuration does not say (seconds). */
 export const DEFAULT_CLOCK_SKEW_SECONDS = 60;
 
-/** The reason, for the log and the audit log. Which of the two clocks is wrong cannot be seen from here. */
+/** The reason, for the log and the audit log. Which of the two clocks is wrong is unknown here. */
 class ClockOff extends Error {
   /** Seconds by which the provider's clock is ahead of ours; negative where it is behind. */
   readonly clockSkewSeconds: number;
@@ -25,7 +26,7 @@ class ClockOff extends Error {
   }
 }
 
-/** @returns what the audit event of an error says, where the error is about clocks */
+/** @returns the annotation of an error's audit event, where the error is about clocks */
 export const clockSkewOf = (error: unknown): { readonly 'clock-skew'?: string } =>
   error instanceof AppError && error.cause instanceof ClockOff
     ? { 'clock-skew': String(error.cause.clockSkewSeconds) }
@@ -33,16 +34,16 @@ export const clockSkewOf = (error: unknown): { readonly 'clock-skew'?: string } 
 
 export function clockSkewError(provider: string, clockSkewSeconds: number): AppError {
   const seconds = Math.abs(clockSkewSeconds);
-  const words = `The clock of ${provider} and the clock of this server differ by ${seconds} seconds, so nothing that it says can be trusted. Tell your platform team.`;
-  return new AppError('provider_unavailable', words, {
+  const message = `The clock of ${provider} and the clock of this server differ by ${seconds} seconds, so its tokens cannot be trusted. Tell your platform team.`;
+  return new AppError('provider_unavailable', message, {
     reason: 'provider_clock_off',
     cause: new ClockOff(clockSkewSeconds),
   });
 }
 
 /**
- * Judges an ID token that was made just now, and whose signature was verified.
- * @param at.now epoch milliseconds
+ * Checks an ID token that was issued just now, and whose signature was verified.
+ * @param at.nowMs epoch milliseconds
  * @param at.clockSkew seconds
  * @throws AppError `provider_unavailable` (`provider_clock_off`)
  */
@@ -59,9 +60,10 @@ export function assertNotFromFuture(
 }
 
 /**
- * @param error of openid-client
- * @returns seconds by which the provider's clock is ahead (behind: negative), where an ID token was refused for one of its times and its own `iat`
- *   shows the reason. One that was made in time and has expired has nothing to do with clocks
+ * Returns the skew that an error of openid-client shows.
+ * @returns seconds by which the provider's clock is ahead (behind: negative), where an ID token was rejected for
+ *   one of its times and its own `iat` shows the reason. A token that was issued in time and has expired has
+ *   nothing to do with clocks
  */
 export function clockSkewShownBy(error: unknown): number | undefined {
   if (!(error instanceof oidc.ClientError) || error.code !== 'OAUTH_JWT_TIMESTAMP_CHECK_FAILED') return undefined;

@@ -1,4 +1,7 @@
-/** Whether an identity provider answers us: its discovery document is read again, or GitHub is asked for a page that needs no token. */
+/**
+ * Probes an identity provider: its discovery document is read again, or GitHub is asked for a page that needs no
+ * token.
+ */
 import { connectionFault, noAnswerWithin } from '../core/http/connection-error.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 import { githubEndpoints } from './github/endpoints.ts';
@@ -12,20 +15,22 @@ export interface ProviderProbeOptions {
   readonly issuer: string;
   /** GitHub's; absent: github.com. */
   readonly host?: string;
-  /** PEM; called at each look. The system's authorities when absent. */
+  /** PEM; called at each probe. The system's CAs when absent. */
   readonly ca?: () => string;
 }
 
 /**
+ * Creates a probe.
  * @param limits only tests have others
- * @returns looks once: undefined where it answers as it should, else what is wrong, in words for an admin. Never rejects
+ * @returns probes once: undefined where the response is as it should be, else the error as a message for an admin.
+ *   Never rejects
  */
 export function createProviderProbe(
   { type, issuer, host = 'github.com', ca }: ProviderProbeOptions,
   { timeoutSeconds = TIMEOUT_SECONDS }: { readonly timeoutSeconds?: number } = {},
 ): () => Promise<string | undefined> {
   const origin = type === 'github' ? githubEndpoints(host).origin : new URL(issuer);
-  // Neither document leads anywhere else, so no other host is allowed.
+  // Neither document leads to another host, so none is allowed.
   const outbound = createOutbound({ issuer: origin, hosts: [], ...(ca === undefined ? {} : { ca }) });
   const probe = type === 'github' ? probeGithub : probeDiscovery;
   return async () => {
@@ -40,19 +45,19 @@ export function createProviderProbe(
 }
 
 async function probeDiscovery(issuer: URL, outbound: Outbound, signal: AbortSignal): Promise<string | undefined> {
-  // OpenID Connect Discovery 1.0 §4.1: a trailing slash goes first.
+  // OpenID Connect Discovery 1.0 §4.1: a trailing slash is removed first.
   const url = `${issuer.href.replace(/\/$/, '')}${WELL_KNOWN}`;
   const response = await outbound(url, { method: 'GET', headers: { accept: 'application/json' }, signal });
   if (response.status !== 200) return `It answered ${response.status} when asked for its discovery document.`;
   const issuerNamed = issuerIn(await response.text());
-  if (issuerNamed === undefined) return 'Its discovery document is none.';
-  // §4.3: the same, or it is somebody else's.
+  if (issuerNamed === undefined) return 'It returned no valid discovery document.';
+  // §4.3: both are the same, or it is another issuer's document.
   if (URL.parse(issuerNamed)?.href !== issuer.href)
     return 'Its discovery document names another issuer. Check providers[].issuer.';
   return undefined;
 }
 
-/** Not its API: that counts questions without a token by the hour and address, and would say no to who asks often. */
+/** Not its API: that limits requests without a token by the hour and address, and would reject frequent probes. */
 async function probeGithub(origin: URL, outbound: Outbound, signal: AbortSignal): Promise<string | undefined> {
   const { status } = await outbound(`${origin.origin}/robots.txt`, { method: 'GET', headers: {}, signal });
   return status >= 500 ? `It answered ${status}.` : undefined;

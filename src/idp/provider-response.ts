@@ -1,10 +1,10 @@
 /**
- * What a provider answered in place of what it was asked for, taken out of openid-client's errors: the status, the OAuth error code and the
+ * The error response of a provider, taken out of openid-client's errors: the status, the OAuth error code and the
  * description, and nothing else of the response.
  *
- * The library keeps the facts in different places for each kind of error. It throws before it reads the body where there is a
- * `WWW-Authenticate` header or where the body is not called JSON, and keeps a callback's parameters in a `URLSearchParams`,
- * which a log shows as `{}`.
+ * The library keeps these in different places for each kind of error. It throws before it reads the body where
+ * there is a `WWW-Authenticate` header or where the body is not declared as JSON, and keeps a callback's
+ * parameters in a `URLSearchParams`, which a log shows as `{}`.
  */
 import * as oidc from 'openid-client';
 import { formEncoded } from './form-encoding.ts';
@@ -22,15 +22,18 @@ interface ErrorResponseFields {
   /** OAuth error code (RFC 6749 §4.1.2.1, §5.2). */
   readonly error?: string | undefined;
   readonly error_description?: string | undefined;
-  /** The body is a page for people: of a reverse proxy, a firewall or a captive portal, and not of a token endpoint. */
+  /** The body is an HTML page: of a reverse proxy, a firewall or a captive portal, and not of a token endpoint. */
   readonly isPage?: boolean;
 }
 
-/** An error that the provider answered with, in text that may be logged. */
+/** An error response of the provider, in text that may be logged. */
 export class ProviderErrorResponse extends Error {
   readonly status: number | undefined;
   readonly error: string | undefined;
-  /** Bounded, on one line, without values of the request. Named as on the wire, because operators search for that name. */
+  /**
+   * Bounded, on one line, without values of the request. Named as on the wire, because operators search for that
+   * name.
+   */
   readonly error_description: string | undefined;
   readonly isPage: boolean;
 
@@ -47,9 +50,9 @@ export class ProviderErrorResponse extends Error {
 }
 
 /**
- * Reads the provider's answer out of what openid-client threw.
+ * Reads the provider's error response from an error of openid-client.
  * @param secrets of the request: token, code, state, client secret
- * @returns a `ProviderAnswer` for an HTTP error and for an error at the callback; anything else as it came
+ * @returns a `ProviderErrorResponse` for an HTTP error and for an error at the callback; any other error as it is
  */
 export async function readErrorResponse(thrown: unknown, secrets: Secrets): Promise<Error> {
   if (thrown instanceof oidc.AuthorizationResponseError) return errorResponseOf({}, thrown, secrets);
@@ -89,16 +92,19 @@ function jsonObject(text: string): object | undefined {
   }
 }
 
-/** By the type or by the first character: a captive portal calls its page what it likes. */
+/** By the type or by the first character: a captive portal may declare any type. */
 const isHtml = (text: string, type: string): boolean =>
   /^(?:text\/html|application\/xhtml\+xml)\b/i.test(type) || text.trimStart().startsWith('<');
 
-/** Control characters, line ends and what turns the direction of text. */
+/** Control characters, line ends and characters that change the direction of text. */
 const UNSAFE = /[\p{C}\p{Zl}\p{Zp}]+/gu;
 
 const lowerHex = (text: string): string => text.replace(/%[0-9A-F]{2}/g, (byte) => byte.toLowerCase());
 
-/** Every form in which a text can have been sent: as it is, as in a URL, as in a form (WHATWG), and in Base64. The longest is first. */
+/**
+ * Returns every form in which a text can have been sent: as it is, as in a URL, as in a form (WHATWG), and in
+ * Base64. The longest is first.
+ */
 export function sentForms(text: string): readonly string[] {
   const inForm = formEncoded(text);
   const encoded = [encodeURIComponent(text), inForm, inForm.replaceAll('+', '%20'), text.replaceAll(' ', '+')];
@@ -107,7 +113,10 @@ export function sentForms(text: string): readonly string[] {
   return [...forms].toSorted((left, right) => right.length - left.length);
 }
 
-/** A provider can repeat the token, code or state that it was sent, so these are taken out before the text is cut to its length. */
+/**
+ * A provider can repeat the token, code or state that it received, so these are removed before the text is cut to
+ * its length.
+ */
 function cleaned(value: unknown, maxLength: number, secrets: Secrets): string | undefined {
   if (typeof value !== 'string') return undefined;
   const text = secrets

@@ -1,15 +1,19 @@
 /**
- * New refresh tokens, heard as they come.
+ * Observes refresh responses, for new refresh tokens.
  *
- * openid-client gives the answer to a refresh away only after it has verified the ID token in it, for which the provider's keys may have to be
- * read. Whatever fails there takes the new refresh token with it, and the old one is spent: a provider takes its second use for theft.
+ * openid-client returns the response to a refresh only after it has verified the ID token in it, for which the
+ * provider's keys may have to be read. If that fails, the new refresh token is lost, and the old one is used: a
+ * provider takes its second use for theft.
  */
 import type { Outbound, OutboundRequest } from './outbound.ts';
 
 export interface RefreshObserver {
-  /** The same requests, overheard. */
+  /** Returns the same requests, observed. */
   observed(outbound: Outbound): Outbound;
-  /** @param hears called with the new refresh token that comes for `presented`, if one does, before anybody judges what came with it */
+  /**
+   * @param onNewToken called with the new refresh token that comes for `presented`, if one does, before anything
+   *   else in the response is checked
+   */
   observe<T>(presented: string, onNewToken: (newest: string) => void, ask: () => Promise<T>): Promise<T>;
 }
 

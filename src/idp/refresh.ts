@@ -1,28 +1,28 @@
 /**
- * A refresh, and when its failure means that the provider no longer vouches for the user.
+ * A refresh, and when its failure means that the provider rejects the user.
  *
- * No single answer ends a session: a provider whose servers lag behind each other refuses a token that it has just given.
- * `invalid_grant` says so by the standard (RFC 6749 §5.2), and is believed at the second time. Some providers answer an
- * unknown refresh token with `invalid_request`, or with a bare 400. Taken for an outage, that would leave the session of a
- * disabled user alive for the rest of the day. Taken for a refusal whatever the reason, a wrong client secret or a portal in
- * the network would sign everybody out. So it counts only where the provider is itself at that moment as well: discovery and
- * keys are read again.
+ * No single response ends a session: a provider whose servers lag behind each other rejects a token that it has
+ * just issued. `invalid_grant` is the standard's rejection (RFC 6749 §5.2), and is believed at the second time.
+ * Some providers respond to an unknown refresh token with `invalid_request`, or with a bare 400. If that were
+ * taken for an outage, the session of a disabled user would stay alive for the rest of the day. If it were taken
+ * for a rejection whatever the reason, a wrong client secret or a captive portal would sign every user out. So it
+ * counts only where the provider itself works at that moment as well: discovery and keys are read again.
  */
 import { AppError } from '../core/errors.ts';
 import { isLostResponse, mayBeRejection, refreshRejected, isExplicitRejection, tokenEndpointError } from './errors.ts';
 
 /**
- * How many users in a row may lose their session by an answer that is no `invalid_grant`, without one token having been given
- * in between. Beyond it the answer is not about users: a provider that answers a wrong client secret with a bare 400 would
- * sign out everybody, one by one.
+ * How many users in a row may lose their session by a response that is no `invalid_grant`, without one token
+ * having been issued in between. Beyond it the response is not about users: a provider that responds to a wrong
+ * client secret with a bare 400 would sign out every user, one by one.
  */
 const MAX_IN_A_ROW = 5;
 
-/** What one provider's token endpoint has answered lately; one for each provider and replica. */
+/** The latest results of one provider's token endpoint; one for each provider and replica. */
 export interface RejectionStreak {
-  /** A token was given: our client is known there, and the endpoint works. */
+  /** A token was issued: our client is known there, and the endpoint works. */
   tokenGiven(): void;
-  /** @returns whether one more user may be taken for refused */
+  /** @returns whether one more user may be considered rejected */
   readonly mayGrow: boolean;
   grow(): void;
 }
@@ -40,14 +40,17 @@ export function rejectionStreak(): RejectionStreak {
 
 export interface RefreshDeps<T> {
   readonly provider: string;
-  /** Asks once, with the newest refresh token there is. Rejects with what `readAnswer` returns. */
+  /** Asks once, with the newest refresh token there is. Rejects with the result of `readErrorResponse`. */
   readonly ask: () => Promise<T>;
-  /** @throws AppError `provider_unavailable` where the provider's discovery or keys are not as they should be now */
+  /** @throws AppError `provider_unavailable` where the provider's discovery or keys are invalid now */
   readonly assertItself: () => Promise<void>;
   readonly streak: RejectionStreak;
 }
 
-/** @throws AppError `sign_in_refused` where the provider no longer vouches for the user, `provider_unavailable` where it cannot say */
+/**
+ * Refreshes a user's tokens. @throws AppError `sign_in_refused` where the provider rejects the user,
+ * `provider_unavailable` where it gives no result
+ */
 export async function refreshTokens<T>(deps: RefreshDeps<T>): Promise<T> {
   const { provider, streak } = deps;
   const tokens = await retryIfLost(deps).catch((error: unknown) => {
@@ -59,8 +62,9 @@ export async function refreshTokens<T>(deps: RefreshDeps<T>): Promise<T> {
 }
 
 /**
- * Where the answer was lost on the way, the provider may have rotated the token, and what we hold is the old one. Those that rotate take it
- * again for a short while (Okta's grace period, Keycloak's reuse count), so it is tried once more at once; later would be too late.
+ * Tries once more where the response was lost. The provider may have rotated the token, and we hold the old one.
+ * Providers that rotate accept it again for a short while (Okta's grace period, Keycloak's reuse count), so the
+ * second try is immediate; later would be too late.
  */
 function retryIfLost<T>({ ask }: RefreshDeps<T>): Promise<T> {
   return ask().catch((error: unknown) => {
@@ -70,8 +74,8 @@ function retryIfLost<T>({ ask }: RefreshDeps<T>): Promise<T> {
 }
 
 /**
- * The second try of a token that was refused. The provider has not taken the token, so it does not see a second use of it.
- * Whatever else happens in between (network, 5xx, another provider than before) leaves the question open.
+ * Tries a rejected token a second time. The provider has not accepted the token, so it does not see a second use
+ * of it. Any other result in between (network, 5xx, another provider than before) leaves the question open.
  */
 async function confirmRejection<T>(
   { provider, ask, assertItself, streak }: RefreshDeps<T>,

@@ -1,9 +1,9 @@
 /**
- * How long one step with a provider may take in all: the beginning of a sign-in, its end, or one re-check.
+ * The time limit of one step with a provider as a whole: the start of a sign-in, its end, or one re-check.
  *
- * A step asks up to five times (discovery, token, keys, UserInfo, and again where an answer was lost). A limit for each
- * request alone would let a provider that hangs hold a user, and a session's turn to be re-checked, for as long as all of them
- * together.
+ * A step makes up to five requests (discovery, token, keys, UserInfo, and again where a response was lost). With a
+ * limit for each request alone, a provider that hangs would hold a user, and a session's turn to be re-checked,
+ * for as long as all of them together.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { timeoutSignal } from '../timing/timing.ts';
@@ -17,7 +17,7 @@ const limits = new AsyncLocalStorage<AbortSignal>();
 /** Runs one step: every request that it makes through `limitedToStep` ends when the step's time is over. */
 export const inOneStep = <T>(step: () => Promise<T>): Promise<T> => limits.run(timeoutSignal(STEP_MS), step);
 
-/** The same requests, within the limit of the step that they belong to, where they belong to one. */
+/** Returns the same requests, within the limit of the step that they belong to, where they belong to one. */
 export const limitedToStep =
   (outbound: Outbound): Outbound =>
   (url, request) => {

@@ -1,19 +1,19 @@
 /**
- * The newest refresh token of each session whose provider rotates them, while the store does not have it: a provider takes a second use of the
- * old one for theft, so one that is lost signs the person out.
+ * The newest refresh token of each session whose provider rotates them, while the store does not have it: a
+ * provider takes a second use of the old one for theft, so a lost one signs the user out.
  */
 import { LRUCache } from 'lru-cache';
 
-/** Longer than a store may be away before everybody signs in again. */
+/** Longer than a store may be unavailable before every user signs in again. */
 const KEPT_MS = 60 * 60 * 1000;
 
 export interface UnstoredTokens {
-  /** @param held what the store holds */
+  /** @param held the token in the store */
   of(held: string): string;
-  /** Remembers what took the place of `held`, until it is stored. */
+  /** Remembers the token that replaced `held`, until it is stored. */
   remember(held: string, newest: string): void;
   /**
-   * Has what took the place of `held` stored, if anything did.
+   * Stores the token that replaced `held`, if there is one.
    * @returns the newest one
    * @throws what `store` throws
    */
@@ -21,7 +21,7 @@ export interface UnstoredTokens {
 }
 
 export function createUnstoredTokens(): UnstoredTokens {
-  // Until it is stored somewhere, this is the only place that knows it.
+  // Until it is stored, it is known only here.
   const unstored = new LRUCache<string, string>({ max: 1000, ttl: KEPT_MS });
   const of = (held: string): string => unstored.get(held) ?? held;
   return {

@@ -1,24 +1,28 @@
 /**
- * oidc-provider's storage, on our store.
+ * The storage of oidc-provider, on our store.
  *
- * A code is spent in one step of the store, and whoever comes second, in a race or an hour later, holds a replayed one, so the whole session is ended
- * (RFC 6749 §4.1.2, §10.5). The library reads `consumed` and then writes it, so of twenty parallel redemptions all twenty won, and ends the
- * session of one that it finds spent as if its owner had signed out. So it is never shown one.
+ * The store consumes a code in one step. A client that presents the same code later, in a race or after an hour,
+ * replays it, so the whole session ends (RFC 6749 §4.1.2, §10.5). The library reads `consumed` and then writes it:
+ * of twenty parallel redemptions all twenty would succeed. It also ends the session of a consumed code as if its
+ * user had signed out. So `find` never shows it a consumed code.
  */
 import { errors, type Adapter, type AdapterFactory } from 'oidc-provider';
 import type { ArtefactKind, ArtefactStore } from '../store/store.ts';
 import { DEVICE_CODE_KEPT_SECONDS } from './device-grant.ts';
 
-/** For kinds that the library saves without an end, none of which we use; a bound all the same. */
+/** The TTL of kinds that the library saves without an expiry. We use none of them; the bound is a precaution. */
 const NEVER_SECONDS = 24 * 60 * 60;
 
 export interface ArtefactAdapterOptions {
   readonly artefacts: ArtefactStore;
-  /** Ends the session whose grant is destroyed or whose code was replayed, and with it its artefacts. Resolves when that is written. */
+  /**
+   * Ends the session whose grant is destroyed or whose code was replayed, and with it its artefacts. Resolves when
+   * that is written.
+   */
   readonly endSession: (session: string) => Promise<void>;
-  /** The site of whoever has something saved now, where that is known. */
+  /** Returns the site of the client that has something saved now, where it is known. */
   readonly from?: () => string | undefined;
-  /** False: `claim-minter.ts` spends them, once it has decided. */
+  /** False: `claim-minter.ts` consumes codes, once it has decided. */
   readonly consumesCodes?: boolean;
 }
 
@@ -50,7 +54,7 @@ export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory
       findByUid: async (uid) => await artefacts.findByUid(kind, uid),
       findByUserCode: async (code) => await artefacts.findByUserCode(kind, code),
       async consume(id) {
-        // A refresh token's turn is spent once the refresh has been decided, see `refresh-rotation.ts`.
+        // A rotation is consumed once the refresh has been decided, see `refresh-rotation.ts`.
         if (kind === 'RefreshToken' || (isCode(kind) && !consumesCodes)) return;
         if (await artefacts.consume(kind, id)) return;
         const lost = await artefacts.find(kind, id);
@@ -58,12 +62,13 @@ export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory
         throw new errors.InvalidGrant('already consumed');
       },
       async destroy(id) {
-        // It goes with its session. Gone before, a sign-out that could not be written would find nothing to end when it is asked for again.
+        // It is deleted with its session. If it were deleted earlier, a sign-out that could not be written would
+        // find nothing to end when the client asks for it again.
         if (kind === 'RefreshToken') return;
         if (kind === 'Grant') await endSession(id);
         await artefacts.destroy(kind, id);
       },
-      // The library destroys the grant beside it, which ends the session.
+      // The library destroys the grant as well, which ends the session.
       revokeByGrantId: async () => {},
     };
   };

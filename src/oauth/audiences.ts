@@ -1,23 +1,23 @@
-/** Which audiences there are, and which of them a person may have tokens for. */
+/** The audiences that exist, and which of them a user may have tokens for. */
 import { ADMIN_AUDIENCE, clusterAudience } from '../core/core.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import type { SessionRecord } from '../store/store.ts';
 
-/** The one scope of our access tokens. What a person may do is the cluster's RBAC's to say, so there is nothing to divide. */
+/** The one scope of our access tokens. The cluster's RBAC decides what a user may do, so there is nothing to divide. */
 export const SCOPE = 'kubernetes';
 
-/** Whose token it would be. */
+/** The user or workload that a token would belong to. */
 export type Holder = Pick<SessionRecord, 'provider' | 'identity'>;
 
 export interface Audiences {
   /** Every configured audience, clusters first in the order of the configuration. */
   readonly all: readonly string[];
-  /** Whether this person or workload may have a token for this audience now; judged at each mint. */
+  /** Returns whether this user or workload may have a token for this audience now; evaluated at each mint. */
   allows(audience: string, holder: Holder): boolean;
-  /** Whether this is an admin now: no auditor, and no workload whatever its groups. */
+  /** Returns whether this is an admin now: never an auditor, and never a workload, whatever its groups. */
   isAdmin(holder: Holder): boolean;
-  /** The clusters that this person or workload may use. */
+  /** Returns the clusters that this user or workload may use. */
   clustersOf(holder: Holder): readonly ClusterConfig[];
   clusterOf(audience: string): ClusterConfig | undefined;
 }
@@ -39,7 +39,8 @@ export function audiences(
     allows(audience, holder) {
       if (audience === ADMIN_AUDIENCE) {
         const rule = rules.get(holder.provider);
-        // Threat: a workload whose issuer lets it name its own groups would be an admin by them. Only its rule's role counts.
+        // An attacker with a workload whose issuer lets it choose its groups names an admin group. So only the
+        // role of its rule counts.
         if (rule !== undefined) return rule.role === 'drill';
         return holder.identity.groups.some((group) => staff.has(group));
       }

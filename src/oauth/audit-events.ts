@@ -1,4 +1,4 @@
-/** Entries of the record for what happens at the token and revocation endpoints. */
+/** Audit events of the token and revocation endpoints. */
 import { randomUUID } from 'node:crypto';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Clock } from '../contracts/clock.ts';
@@ -11,22 +11,28 @@ import { DEVICE_CODE_GRANT, isExchange, type TokenFacts } from './token-facts.ts
 export interface TokenAudit {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
   rejected(ctx: KoaContextWithOIDC, facts: TokenFacts, error: string, details?: AuditFacts): void;
-  /** An authorization request that did not come as far as a sign-in, or a revocation request that made no sense. */
+  /** Audits an authorization request that failed before a sign-in, or a malformed revocation request. */
   requestRejected(ctx: KoaContextWithOIDC, error: string): void;
-  /** A device may not begin a sign-in yet, as its address has begun too many. Audited where it is the first for a while. */
+  /**
+   * Audits that a device may not start a sign-in yet, because its address has started too many. Only the first in
+   * a while gets an event.
+   */
   tooManySignIns(ctx: KoaContextWithOIDC): void;
   identityChanged(ctx: KoaContextWithOIDC, record: SessionRecord): void;
   sessionEnded(session: string, record: SessionRecord | undefined, reason: SessionEnding): void;
 }
 
-/** Why a session ended at one of our endpoints: its own client said so, or something that is good once came twice. */
+/**
+ * The reason why one of our endpoints ended a session: its own client asked for it, or something that may be used
+ * once was used twice.
+ */
 export type SessionEnding = 'sign-out' | 'code-replayed' | 'refresh-token-replayed';
 
 export interface TokenAuditDeps {
   readonly audit: AuditTrail;
   readonly clock: Clock;
   readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
-  /** Counts one. @returns how many of that address to audit now; undefined: none */
+  /** Counts one rejected sign-in of an address. @returns how many to audit now; undefined: none */
   readonly tooManySignIns: (address: string) => number | undefined;
 }
 
@@ -91,13 +97,19 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
   };
 }
 
-/** The client, where it is one of ours: what a stranger calls itself is no fact for the record. */
+/**
+ * Returns the client, where it is one of ours: the audit log does not take a name that an unauthenticated client
+ * gives itself.
+ */
 const clientOf = (ctx: KoaContextWithOIDC): Readonly<Record<string, string>> => {
   const client = ctx.oidc.entities.Client;
   return client === undefined ? {} : { client: client.clientId };
 };
 
-/** The audit id is the request id that the answer carries, so that what a person reads out to the platform team finds the line. */
+/**
+ * The audit id is the request id of the response, so that the platform team finds the event by the id that a user
+ * reports.
+ */
 const from = ({
   req,
   res,

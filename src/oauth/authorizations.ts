@@ -1,4 +1,4 @@
-/** The seam to the sign-in pages: an authorization request waits here for its person. */
+/** The interface to the sign-in pages: an authorization request waits here for its user. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errors, type Provider } from 'oidc-provider';
 import { AppError } from '../core/errors.ts';
@@ -33,7 +33,7 @@ export function createAuthorizations({
       if (!(error instanceof errors.SessionNotFound)) throw error;
       throw new AppError(
         'sign_in_expired',
-        'This sign-in has expired or was begun in another browser. Run your command again.',
+        'This sign-in has expired or was started in another browser. Run your command again.',
         {
           reason: 'interaction_unknown',
           cause: error,
@@ -47,7 +47,8 @@ export function createAuthorizations({
       const clientId = String(params['client_id']);
       const client = await provider.Client.find(clientId);
       const hint = params['provider'];
-      // The library has made `max_age=0` the prompt by now, and takes the prompt for answered when the interaction ends with a sign-in.
+      // The library has turned `max_age=0` into the prompt by now, and considers the prompt answered when the
+      // interaction ends with a sign-in.
       const prompts = typeof params['prompt'] === 'string' ? params['prompt'].split(' ') : [];
       return {
         uid,

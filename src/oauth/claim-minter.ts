@@ -1,6 +1,6 @@
 /**
- * What oidc-provider asks before it signs an access token, whatever the grant: is there to be one, and what does it say of ours? Nothing else in
- * the library may let one through.
+ * The check that oidc-provider runs before it signs an access token, whatever the grant: whether there may be one,
+ * and which of our claims it has. Nothing else in the library may allow one.
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { ADMIN_AUDIENCE, ADMIN_ROLE } from '../core/core.ts';
@@ -23,7 +23,7 @@ export interface ClaimMinterDeps {
   readonly unboundClients: ReadonlySet<string>;
   readonly rotation: RefreshRotation;
   readonly codes: Pick<ArtefactStore, 'find' | 'consume'>;
-  /** Ends a session of which a spent code or refresh token came back. Resolves when that is written. */
+  /** Ends a session whose consumed code or refresh token came back. Resolves when that is written. */
   readonly endReplayed: (session: string, reason: Exclude<SessionEnding, 'sign-out'>) => Promise<void>;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
 }
@@ -33,7 +33,7 @@ interface TokenPayload {
   readonly grantId?: string;
   readonly clientId?: string;
   readonly aud?: string | readonly string[];
-  /** Of the certificate that the token will be bound to (RFC 8705 §3.1). */
+  /** Thumbprint of the certificate that the token will be bound to (RFC 8705 §3.1). */
   readonly 'x5t#S256'?: string;
 }
 
@@ -41,7 +41,8 @@ export function claimMinter(deps: ClaimMinterDeps) {
   return async (ctx: KoaContextWithOIDC, token: object) => {
     const { kind, grantId, clientId = '', aud, 'x5t#S256': thumbprint }: TokenPayload = token;
     if (kind !== 'AccessToken') return undefined;
-    // The session is bound to exactly what the token will say: a binding that one has and the other not would open, or shut, too much.
+    // The session is bound to exactly what the token will contain: a binding that only one of the two has would
+    // allow, or deny, too much.
     const mayBeUnbound = deps.unboundClients.has(clientId);
     if (grantId === undefined || (thumbprint === undefined && !mayBeUnbound)) {
       throw new errors.InvalidGrant('nothing to bind to');
@@ -64,15 +65,18 @@ export function claimMinter(deps: ClaimMinterDeps) {
   };
 }
 
-/** What an admin's token for the admin API says besides, for the moment in which no replica can read the session (decision 0028). */
+/**
+ * Further claims of an admin's token for the admin API, for the time in which no replica can read the session
+ * (decision 0028).
+ */
 function adminClaims({ audiences }: ClaimMinterDeps, audience: string, record: SessionRecord): object {
   if (audience !== ADMIN_AUDIENCE || !audiences.isAdmin(record)) return {};
   return { roles: [ADMIN_ROLE], ...(record.authTime === undefined ? {} : { auth_time: record.authTime }) };
 }
 
 /**
- * A code is spent here, whatever was decided, and not before: where the store is away or this replica is fenced, nothing is decided, and who comes
- * again with the code must not be taken for a thief.
+ * Consumes the code, whatever was decided, and not before. Where the store is unavailable or this replica is
+ * fenced, nothing is decided, and a client that sends the code again must not be taken for an attacker.
  */
 async function consumeCode(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session: string): Promise<void> {
   const { AuthorizationCode, DeviceCode } = ctx.oidc.entities;
@@ -84,13 +88,16 @@ async function consumeCode(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, sessi
     facts.codeConsumed = true;
     return;
   }
-  // It went with its session, which another request has just ended.
+  // It was deleted with its session, which another request has just ended.
   if ((await deps.codes.find(kind, code.jti)) === undefined) throw sessionEnded(facts);
   facts.rejection = 'code_replayed';
   throw await endReplayedSession(deps, facts, { session, reason: 'code-replayed', what: 'the code of its sign-in' });
 }
 
-/** A refresh token that rotates is spent here, after everything that may refuse the refresh, so that a refusal costs nobody their session. */
+/**
+ * Consumes the rotation of a refresh token, after every check that may reject the refresh, so that a rejection
+ * costs no user their session.
+ */
 async function consumeRotation(deps: ClaimMinterDeps, ctx: KoaContextWithOIDC, session: string): Promise<void> {
   const rotated = ctx.oidc.entities.RotatedRefreshToken;
   if (rotated === undefined) return;
@@ -117,13 +124,16 @@ interface Replay {
   readonly what: string;
 }
 
-/** What is good for one use came twice: one of the two who had it has stolen it, and nobody can say which. So its session ends. */
+/**
+ * Ends a session whose one-time value was used twice: one of its two holders has stolen it, and it is unknown
+ * which.
+ */
 async function endReplayedSession(
   deps: ClaimMinterDeps,
   facts: TokenFacts,
   { session, reason, what }: Replay,
 ): Promise<Error> {
-  facts.message = `This session was ended, because ${what} came back that had been used before: somebody may have copied it. Sign in again.`;
+  facts.message = `This session was ended, because ${what} was used a second time: it may have been copied. Sign in again.`;
   await deps.endReplayed(session, reason);
   return new errors.InvalidGrant(`${what} has been used before`);
 }

@@ -1,4 +1,7 @@
-/** Where the client of a request is: as the listener says that took it, else the peer of its socket. Forwarded headers are not read here. */
+/**
+ * The address of a request's client: as the listener that accepted it reports, else the peer of its socket.
+ * Forwarded headers are not read here.
+ */
 import type { IncomingMessage } from 'node:http';
 import { plainAddress } from '../core/http/address.ts';
 

@@ -1,9 +1,10 @@
 /**
- * Tokens for web consoles: of ours, unbound, for one cluster, minutes long. Minted through the same script as every other, and never seen
- * by a browser: only the console gets them, with each request that a signed-in person makes to it.
+ * Tokens for web consoles: unbound, for one cluster, minutes long. They are minted through the same script as
+ * every other token and never reach a browser: only the console gets them, with each request that a signed-in user
+ * makes to it.
  *
- * Threat: whoever runs the console holds its visitors' tokens while they live. So one is good for one cluster, for five minutes, under a
- * `client_id` that the api listener lets in unbound, and dies with the session.
+ * An attacker who controls the console holds its visitors' tokens while they live. So a token is good for one
+ * cluster, for five minutes, under a `client_id` that the api listener accepts unbound, and ends with the session.
  */
 import { randomUUID } from 'node:crypto';
 import { importJWK, SignJWT } from 'jose';
@@ -20,8 +21,8 @@ import { SCOPE, type Audiences } from './audiences.ts';
 import { mint } from './mint.ts';
 
 /**
- * Seconds (docs/architecture.md#invariant-12). Shorter where `sessions.accessToken` is: an entry of the log must outlive every token that
- * it covers.
+ * Seconds (docs/architecture.md#invariant-12). Shorter where `sessions.accessToken` is: an entry of the revocation
+ * log must outlive every token that it covers.
  */
 const LIFETIME_SECONDS = 300;
 const MAX_TOKENS = 20_000;
@@ -29,7 +30,7 @@ const MAX_TOKENS = 20_000;
 export interface ConsoleToken {
   /** Compact JWS. Never logged. */
   readonly token: string;
-  /** What it says, for the gate. */
+  /** Its content, for the revocation guard. */
   readonly credential: Credential;
   readonly session: SessionEnds;
 }
@@ -41,10 +42,7 @@ export interface ConsoleTokenRequest {
 
 export type ConsoleTokenRejection = 'session_over' | 'audience_refused';
 
-/**
- * @returns a token with at least half of its life before it
- * @throws AppError `store_unavailable` or `fenced`
- */
+/** Mints a token, or returns a cached one with at least half of its lifetime left. */
 export type MintConsoleToken = (request: ConsoleTokenRequest) => Promise<Result<ConsoleToken, ConsoleTokenRejection>>;
 
 export interface ConsoleTokenDeps {
@@ -57,7 +55,10 @@ export interface ConsoleTokenDeps {
   readonly clock: Clock;
 }
 
-/** One for the process. A page of a console is a hundred requests; they share a token, so that each does not cost a mint. */
+/**
+ * Creates the cache of console tokens, one for each process. A page of a console makes a hundred requests; they
+ * share a token, so that each does not cost a mint.
+ */
 export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
   const tokens = new LRUCache<string, ConsoleToken>({ max: MAX_TOKENS });
   const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRejection>>>();
@@ -87,8 +88,8 @@ const mintConsoleToken = (deps: ConsoleTokenDeps, { session, console }: ConsoleT
   });
 
 /**
- * A token that needs no key. Only for who keeps it inside the gate or is trusted with it: the api listener lets it in by its client's name.
- * @throws AppError `store_unavailable` or `fenced`
+ * Mints a token that needs no key. Only for callers that keep it inside the server or are trusted with it: the api
+ * listener accepts it by its client's name.
  */
 export async function mintUnboundToken(
   deps: ConsoleTokenDeps,
@@ -101,7 +102,8 @@ export async function mintUnboundToken(
 ): Promise<Result<ConsoleToken, ConsoleTokenRejection>> {
   const audience = clusterAudience(cluster);
   const decision = await mint(deps, { session, audience });
-  // A bound session has refused in the script already: nobody turns a token that needs a key into one that needs none.
+  // The script has rejected a bound session already: a token that needs a key cannot be turned into one that needs
+  // none.
   if (!decision.ok) return no(decision.reason);
   const { claims, record } = decision;
   const issuedAt = Math.floor(deps.clock.now() / 1000);
@@ -122,7 +124,7 @@ export async function mintUnboundToken(
   return ok({ token, credential, session: ends });
 }
 
-/** RFC 9068 §2, with our own claims. No `cnf`: the console cannot hold the person's key. */
+/** Signs an access token (RFC 9068 §2) with our claims. No `cnf`: the console cannot hold the user's key. */
 async function sign(deps: ConsoleTokenDeps, credential: Credential, claims: object): Promise<string> {
   const { kid, alg, privateJwk } = deps.signingKey();
   return new SignJWT({ ...claims, client_id: credential.client, scope: SCOPE })

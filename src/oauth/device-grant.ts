@@ -1,6 +1,6 @@
 /**
- * What oidc-provider leaves to its host at the device's side of RFC 8628: how often a device may ask, answers without a link that carries the
- * code, and endpoints on the api listener only.
+ * The part of RFC 8628 that oidc-provider leaves to its host: how often a device may poll, responses without a
+ * link that contains the code, and endpoints on the api listener only.
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { LRUCache } from 'lru-cache';
@@ -11,9 +11,12 @@ import { clientAddress } from './client-address.ts';
 import { isRecent } from '../core/time.ts';
 import type { TokenAudit } from './audit-events.ts';
 
-/** Time to walk to another machine and to sign in there, and no more: whoever is talked into typing a stranger's code has as long. */
+/**
+ * Enough time to walk to another machine and to sign in there, and no more: a user whom an attacker talks into
+ * typing a code has the same time.
+ */
 export const DEVICE_CODE_SECONDS = 600;
-/** How long after its end a code is still known, so that the device hears `expired_token` and not that there was none. */
+/** How long after its expiry a code is still known, so that the device gets `expired_token` and not an unknown code. */
 export const DEVICE_CODE_KEPT_SECONDS = 300;
 
 /** RFC 8628 §3.2, §3.5. */
@@ -24,7 +27,10 @@ const TOLERANCE_MS = 500;
 const USER_AGENT_LENGTH = 256;
 const REMEMBERED = 10_000;
 
-/** Who asks, as the page will show it: by the socket, since anybody can write a header. */
+/**
+ * Returns what the page shows of the device. The address is that of the socket, since any client can write a
+ * header.
+ */
 export function deviceInfo({ req }: Pick<KoaContextWithOIDC, 'req'>): Record<string, string> {
   const userAgent = (req.headers['user-agent'] ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, USER_AGENT_LENGTH);
   return { address: clientAddress(req), userAgent };
@@ -34,13 +40,13 @@ export const deviceAuthorizationEndpoint = (config: Pick<Config, 'listen'>): str
   `${config.listen.api.publicUrl}/-/oauth/device`;
 
 /**
- * Both limits are of each replica by itself: a device code has 256 random bits, so nothing is won by asking at several, and a refusal costs no
- * trip to the store.
+ * The limits of devices. Each replica limits by itself: a device code has 256 random bits, so an attacker gains
+ * nothing by asking at several, and a rejection costs no request to the store.
  */
 export interface DeviceLimits {
-  /** @returns 0 where this address may begin a sign-in, else whole seconds until it may */
+  /** @returns 0 where this address may start a sign-in, else whole seconds until it may */
   start(address: string): number;
-  /** False: this device asks faster than it was told to; from now on it has to wait 5 seconds longer. */
+  /** @returns false where this device polls faster than it was told to; from now on it has to wait 5 seconds longer */
   poll(deviceCode: string): boolean;
 }
 
@@ -52,7 +58,8 @@ export function createDeviceLimits({
   readonly clock: Clock;
 }): DeviceLimits {
   const starts = createRateLimiter(signInsPerMinute, clock);
-  // No rate limit, but the interval that RFC 8628 §3.5 gives each device: a poll that comes too early makes it longer.
+  // This is no rate limit but the interval that RFC 8628 §3.5 gives each device: a poll that comes too early makes
+  // it longer.
   const polls = new LRUCache<string, { at: number; intervalMs: number }>({ max: REMEMBERED });
   return {
     start: (address) => starts.take(address),
@@ -67,7 +74,7 @@ export function createDeviceLimits({
   };
 }
 
-/** Errors of a device that only has to go on waiting: not worth a line in the record every five seconds. */
+/** Errors of a device that only has to wait: they are not audited every five seconds. */
 export const isWaiting = (error: string | undefined): boolean =>
   error === 'authorization_pending' || error === 'slow_down';
 
@@ -79,7 +86,7 @@ export function deviceResponse(
   { limits, tokenAudit }: { readonly limits: DeviceLimits; readonly tokenAudit: Pick<TokenAudit, 'tooManySignIns'> },
 ): (ctx: KoaContextWithOIDC, next: () => Promise<void>) => Promise<void> {
   return async (ctx, next) => {
-    // Before the library, so by the path: the door of the api listener knows one spelling.
+    // By the path, since the library has not run yet: the api listener accepts one spelling.
     const wait = ctx.path === '/oauth/device' ? limits.start(clientAddress(ctx.req)) : 0;
     if (wait > 0) {
       ctx.status = 429;
@@ -94,16 +101,18 @@ export function deviceResponse(
     const body = ctx.body as Body;
     const route = ctx.oidc?.route;
     if (route === 'device_authorization' && ctx.status === 200) {
-      // Threat: a link with the code in it needs one click of somebody who has never seen the device.
+      // An attacker sends a user a link with the code in it, so that one click of a user who has never seen the
+      // device would do. So no link has the code.
       delete body['verification_uri_complete'];
       body['interval'] = INTERVAL_SECONDS;
-      // The library takes the scheme from this connection, which is not the one that the page is served over.
+      // The library takes the scheme from this connection, but the page may be served over another one.
       body['verification_uri'] = `${config.publicUrl}/device`;
     } else if (route === 'token' && body.error === 'authorization_pending') {
       const deviceCode = ctx.oidc.params?.['device_code'];
       if (typeof deviceCode === 'string' && !limits.poll(deviceCode)) body.error = 'slow_down';
     } else if (body['device_authorization_endpoint'] !== undefined) {
-      // The library names the issuer's host, where no client certificate is seen and, behind an ingress, no device's address.
+      // The library names the issuer's host, where no client certificate and, behind an ingress, no address of a
+      // device is visible.
       body['device_authorization_endpoint'] = deviceAuthorizationEndpoint(config);
     }
   };

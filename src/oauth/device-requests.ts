@@ -1,6 +1,7 @@
 /**
- * Devices that wait for a code to be typed into a browser (RFC 8628): the seam to the pages that decide about them. The library's own pages
- * are never reached: they would take the code from a link, and remember who signed in last.
+ * Devices that wait for a user to type a code into a browser (RFC 8628): the interface to the pages that decide
+ * about them. The library's own pages are never reached: they would take the code from a link, and remember the
+ * last user.
  */
 import type { Provider } from 'oidc-provider';
 import { AppError } from '../core/errors.ts';
@@ -19,10 +20,10 @@ export interface DeviceRequestsDeps {
 
 type DeviceCode = InstanceType<Provider['DeviceCode']>;
 
-/** Upper case and without what people put between the letters, as the library keeps it. */
+/** Returns the code in upper case and without separators, as the library keeps it. */
 const normalized = (typed: string): string => typed.toUpperCase().replace(/[^A-Z0-9]/g, '');
 
-/** One sentence for all of them: it must not tell somebody who guesses which codes there were. */
+/** One message for all of them: an attacker who guesses codes must not learn which ones exist. */
 const codeRejected = (reason: 'device_code_unknown' | 'device_code_expired' | 'device_code_used'): AppError =>
   new AppError(
     'sign_in_expired',
@@ -43,7 +44,7 @@ export function createDeviceRequests({
 }: DeviceRequestsDeps): DeviceRequests {
   const { artefacts, sessions } = store;
 
-  /** The code as long as nobody has decided about it. */
+  /** Returns the code while no user has decided about it. */
   async function pending(typed: string): Promise<DeviceCode> {
     const userCode = normalized(typed);
     const code =
@@ -55,8 +56,8 @@ export function createDeviceRequests({
   }
 
   /**
-   * Takes the one decision there is about a code. The library reads and then writes, so two browsers could both have allowed it; what has
-   * been used once stays used in the store, however often it is saved again.
+   * Records the one decision about a code. The library reads and then writes, so two browsers could both allow it.
+   * A value that was consumed once stays consumed in the store, however often it is saved again.
    */
   async function decide(code: DeviceCode): Promise<void> {
     const ttlSeconds = Math.max(1, code.remainingTTL) + DEVICE_CODE_KEPT_SECONDS;

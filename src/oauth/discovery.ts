@@ -1,8 +1,8 @@
-/** What our discovery document says beside oidc-provider's own metadata (RFC 8414 §2 allows further members). */
+/** Our members of the discovery document, in addition to oidc-provider's metadata (RFC 8414 §2 allows them). */
 import type { Config } from '../config/config.ts';
 import { deviceAuthorizationEndpoint } from './device-grant.ts';
 
-/** The oldest plugin that this server still works with; an older one tells its person how to upgrade. */
+/** The oldest plugin that this server still works with; an older one tells its user how to upgrade. */
 const MINIMUM_CLI = '0.1.0';
 
 /**

@@ -1,8 +1,9 @@
 /**
- * The mint: the one place that decides whether an access token comes into being, whatever grant asked for it.
+ * The mint: the only place that decides whether an access token is issued, whatever grant asked for it.
  *
- * Order: the store's script (session there and active, no watermark above it, binding) says where the log stood; then the gate of
- * this replica, which may have been shut a moment ago for this very session; then whether the person may have this audience.
+ * Order: first the store's script (the session is there and active, no watermark covers it, the binding matches),
+ * which returns the position of the log; then the revocation guard of this replica, which may have received a
+ * revocation of this session a moment ago; then whether the user may have this audience.
  */
 import { AppError } from '../core/errors.ts';
 import { coveringKeys } from '../core/credential/revocation.ts';
@@ -10,7 +11,7 @@ import type { RevocationGuard, GuardRejection } from '../revocation/revocation.t
 import type { MintRejection, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Audiences } from './audiences.ts';
 
-/** Claims of ours in the access token, beside those of RFC 9068. */
+/** Our claims in the access token, in addition to those of RFC 9068. */
 export interface MintedClaims {
   readonly sid: string;
   /** The store's epoch and the log's number when this token was minted. */
@@ -26,7 +27,10 @@ export type MintDecision =
 export interface MintRequest {
   readonly session: string;
   readonly audience: string;
-  /** SHA-256 of the client certificate, base64url (RFC 8705 §3.1). Absent for an unbound token; a bound session then refuses. */
+  /**
+   * SHA-256 of the client certificate, base64url (RFC 8705 §3.1). Absent for an unbound token, which a bound
+   * session rejects.
+   */
   readonly thumbprint?: string;
 }
 

@@ -1,8 +1,18 @@
 /**
- * OAuth: inward, our own authorization server for the plugin (and later devices and CI), on oidc-provider.
+ * OAuth: our own authorization server, for the plugin, devices and CI, on oidc-provider.
  *
- * Owns: authorize, token, revocation and discovery endpoints; what an access token says; the re-check of a person at each refresh.
- * Must not know: pages (room `web` shows them), how people sign in at their provider, Kubernetes, or Redis.
+ * Owns: authorize, token, revocation and discovery endpoints; the claims of an access token; the re-check of a
+ * user at each refresh. Must not know: pages (the module `web` shows them), how users sign in at their provider,
+ * Kubernetes, or Redis.
+ *
+ * - Server: `server.ts` (put together), `settings.ts` (of oidc-provider), `discovery.ts`, `rotating-keys.ts`,
+ *   `parameter-limits.ts`, `artefact-adapter.ts` (storage), `client-address.ts`.
+ * - Interfaces to the pages: `authorizations.ts`, `device-requests.ts`.
+ * - Minting: `mint.ts` (the decision), `claim-minter.ts` (its place in oidc-provider), `audiences.ts`,
+ *   `console-token.ts`, `public-clients.ts`, `refresh-rotation.ts`, `device-grant.ts`, `workload/` (token
+ *   exchange).
+ * - Responses and audit: `token-response.ts`, `token-facts.ts`, `audit-events.ts`.
+ * - Re-checks: `recheck.ts`, `stream-recheck.ts` (open streams), `provider-circuit-breaker.ts`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authorizations, DeviceRequests } from '../contracts/authorization.ts';
@@ -10,8 +20,11 @@ import type { Authorizations, DeviceRequests } from '../contracts/authorization.
 export interface AuthorizationServer {
   readonly authorizations: Authorizations;
   readonly devices: DeviceRequests;
-  /** `/oauth/…` and `/.well-known/…` on the web listener. @param address where the client is, as that listener knows it */
+  /**
+   * Handles `/oauth/…` and `/.well-known/…` on the web listener. @param address the client's, as that listener
+   * knows it
+   */
   handleWeb(req: IncomingMessage, res: ServerResponse, address: string): void;
-  /** `/-/oauth/…` on the api listener, where the client certificate is seen. */
+  /** Handles `/-/oauth/…` on the api listener, where the client certificate is visible. */
   handleApi(req: IncomingMessage, res: ServerResponse): void;
 }

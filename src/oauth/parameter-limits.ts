@@ -1,9 +1,9 @@
 /**
- * How long the parameters of a request may be that is kept until someone has signed in.
+ * Limits on the length of the parameters of a request that is kept until the user has signed in.
  *
- * An attacker sends a state or a scope of fifty kilobytes, each of which is stored for ten minutes, so each parameter has a limit, and so have
- * all of them together. No RFC gives one (RFC 6749 §4.1.1 leaves `state` to the client); browsers and the providers that people know take about
- * two thousand characters for a whole URL.
+ * An attacker sends a state or a scope of fifty kilobytes, each of which is stored for ten minutes, so each
+ * parameter has a limit, and so have all of them together. No RFC gives one (RFC 6749 §4.1.1 leaves `state` to the
+ * client); browsers and common providers accept about two thousand characters for a whole URL.
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
 

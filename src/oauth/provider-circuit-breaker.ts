@@ -1,17 +1,17 @@
 /**
- * Requests to one provider: a few at a time, and one at a time while it fails, so that a provider that comes back is not met by everybody
- * at once.
+ * The circuit breaker and the queue of one provider: a few requests at a time, and one at a time while it fails,
+ * so that a provider that recovers does not get the requests of all sessions at once.
  */
 import { isRecent } from '../core/time.ts';
 
 const MAX_CONCURRENT = 8;
-/** After a failure nobody asks for so long. */
+/** How long after a failure no request is sent. */
 const PAUSE_MS = 5_000;
 
 export class ProviderCircuitBreaker {
   #running = 0;
   #failing = false;
-  /** Epoch milliseconds of the last failure, until a request ends well. */
+  /** Epoch milliseconds of the last failure, until a request succeeds. */
   #failedAt: number | undefined;
   readonly #waiting: (() => void)[] = [];
 
@@ -20,12 +20,12 @@ export class ProviderCircuitBreaker {
     return this.#failing;
   }
 
-  /** It failed a moment ago. */
+  /** Returns whether no request may be sent now, because one has failed a moment ago. */
   isOpen(now: number): boolean {
     return this.#failedAt !== undefined && isRecent(this.#failedAt, now, PAUSE_MS);
   }
 
-  /** @returns true where it is news */
+  /** @returns true where the request before had succeeded */
   recordFailure(now: number): boolean {
     const isChange = !this.#failing;
     this.#failing = true;
@@ -33,7 +33,7 @@ export class ProviderCircuitBreaker {
     return isChange;
   }
 
-  /** @returns true where it is news */
+  /** @returns true where the request before had failed */
   recordSuccess(): boolean {
     const isChange = this.#failing;
     this.#failing = false;
@@ -59,7 +59,7 @@ export class ProviderCircuitBreaker {
     return this.#failing ? 1 : MAX_CONCURRENT;
   }
 
-  /** Hands the free places to those who wait longest. */
+  /** Gives free slots to the requests that have waited longest. */
   #startWaiting(): void {
     while (this.#running < this.#limit) {
       const next = this.#waiting.shift();

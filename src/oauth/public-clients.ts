@@ -1,9 +1,9 @@
 /**
- * Clients whose tokens need no key: third-party ones such as kubelogin (`sessions.publicClients`), each for one cluster, and the plugin itself
- * where `sessions.binding` is off.
+ * Clients whose tokens need no key: third-party ones such as kubelogin (`sessions.publicClients`), each for one
+ * cluster, and the plugin itself where `sessions.binding` is off.
  *
- * Threat: such a token is worth as much to whoever copies it. So a third-party client reaches one cluster and never the admin API, its refresh
- * tokens rotate, and a session that has a binding gives it nothing (the store's mint refuses).
+ * An attacker who copies such a token can use it. So a third-party client reaches one cluster and never the admin
+ * API, its refresh tokens rotate, and a session with a binding gives it nothing (the store's mint rejects it).
  */
 import type { ClientMetadata } from 'oidc-provider';
 import { clusterAudience, PLUGIN_CLIENT_ID } from '../core/core.ts';
@@ -13,9 +13,9 @@ import { DEVICE_CODE_GRANT } from './token-facts.ts';
 type Sessions = Pick<Config['sessions'], 'binding' | 'deviceCode' | 'publicClients'>;
 
 export interface PublicClients {
-  /** As oidc-provider is told about them. */
+  /** Client metadata for oidc-provider. */
   readonly metadata: readonly ClientMetadata[];
-  /** The one audience that this client's tokens may be for; undefined for a client that is no third party. */
+  /** Returns the one audience that this client's tokens may be for; undefined for a client that is no third party. */
   soleAudience(clientId: string | undefined): string | undefined;
 }
 
@@ -45,7 +45,7 @@ export function publicClients(sessions: Sessions): PublicClients {
 export const thirdPartyNames = ({ publicClients: clients }: Pick<Sessions, 'publicClients'>): Map<string, string> =>
   new Map(clients.map(({ id, name }) => [id, name]));
 
-/** `client_id`s whose access tokens carry no binding; every other client's must. */
+/** `client_id`s whose access tokens carry no binding; the tokens of every other client must. */
 export function unboundClientIds(sessions: Pick<Sessions, 'binding' | 'publicClients'>): readonly string[] {
   const thirdParties = sessions.publicClients.map(({ id }) => id);
   return sessions.binding === 'off' ? [...thirdParties, PLUGIN_CLIENT_ID] : thirdParties;

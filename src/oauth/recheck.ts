@@ -1,9 +1,10 @@
 /**
- * The re-check: at every refresh, and while a stream is open (`stream-recheck.ts`), the provider is asked whether the person is still who
- * they were.
+ * The re-check: at every refresh, and while a stream is open (`stream-recheck.ts`), the provider is asked whether
+ * the user is still active and has the same identity.
  *
- * One at a time per session, over all replicas: providers rotate refresh tokens and take a second use of an old one for theft, so two
- * parallel re-checks could sign the person out. Within `FRESH_MS` an answer is not asked for again (thirty kubectls at once).
+ * One re-check runs at a time for each session, over all replicas. Providers rotate refresh tokens and take a
+ * second use of an old one for theft, so two parallel re-checks could sign the user out. A result counts for
+ * `FRESH_MS` (thirty kubectls at once).
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -17,25 +18,29 @@ import { isRecent } from '../core/time.ts';
 
 const FRESH_MS = 10_000;
 /**
- * The provider no longer stands for who the user is. A rule's rejection is about what they may do, and needs no other proof: where the
- * provider shows none, a user who had lost a group for an hour would be kept out for thirty days.
+ * Reasons for which the provider is no longer certain who the user is. The rejection of a rule is about
+ * permissions and needs no new proof: where the provider shows none, a user who had lost a group for an hour would
+ * be kept out for thirty days.
  */
 const NO_LONGER_CERTAIN = new Set(['provider_refresh_refused', 'subject_changed']);
 const REMOVED = 'The identity provider that you signed in with is no longer used here. Sign in again.';
-/** A holder that died gives its claim back after this long. */
+/** A claim whose holder has died lapses after this time. */
 const CLAIM_SECONDS = 30;
-/** One that lives renews it: several requests to a provider, each with a limit of its own, may take longer. */
+/**
+ * A live holder renews its claim at this interval: several requests to a provider, each with its own time limit,
+ * may take longer.
+ */
 const RENEWAL_MS = (CLAIM_SECONDS * 1000) / 3;
 const CLAIM_ATTEMPTS = 100;
 const CLAIM_PAUSE_MS = 100;
 
 export type RecheckOutcome =
   | { readonly kind: 'same'; readonly record: SessionRecord }
-  /** Said to one caller for each change. */
+  /** Each change is reported to one caller. */
   | { readonly kind: 'changed'; readonly record: SessionRecord }
-  /** The session ended meanwhile. */
+  /** The session has ended meanwhile. */
   | { readonly kind: 'gone' }
-  /** The provider or a rule says no: the session must end. */
+  /** The provider or a rule rejects the user: the session must end. */
   | {
       readonly kind: 'refused';
       readonly reason: string;
@@ -49,17 +54,17 @@ export type RecheckOutcome =
 export interface RecheckDeps {
   readonly sessions: SessionStore;
   readonly providers: IdentityProviders;
-  /** Names of the workload rules: nobody stands behind such a session who could be asked about. */
+  /** Names of the workload rules: no user is behind such a session, so no provider can be asked. */
   readonly workloads: ReadonlySet<string>;
   readonly clock: Clock;
-  /** Keeps what a refused user is told who comes back after the session has ended. Absent: nothing is kept. */
+  /** Keeps the message for a rejected user who comes back after the session has ended. Absent: nothing is kept. */
   readonly endings?: Pick<EndingReasons, 'keep'>;
 }
 
 /**
- * @param session its id
- * @throws AppError `provider_unavailable` when the provider cannot say (`recheck_busy`: another request is asking): the session is left as it
- *   is, and so is its end
+ * Re-checks one session, by its id.
+ * @throws AppError `provider_unavailable` when the provider gives no result (`recheck_busy`: another request is
+ *   asking); the caller decides what becomes of the session
  */
 export type Recheck = (session: string) => Promise<RecheckOutcome>;
 
@@ -68,7 +73,7 @@ export function createRecheck(deps: RecheckDeps): Recheck {
   const checkedAt = new LRUCache<string, number>({ max: 10_000 });
   return (session) => {
     const already = running.get(session);
-    // Who asked first puts a change on the record: one change is one line.
+    // The first caller audits a change: each change has one audit event.
     if (already !== undefined) return already.then(unchanged);
     const run = recheckOnce(deps, session, checkedAt).finally(() => running.delete(session));
     running.set(session, run);
@@ -89,29 +94,30 @@ async function recheckOnce(
   const last = checkedAt.get(session);
   if (last !== undefined && isRecent(last, deps.clock.now(), FRESH_MS)) return { kind: 'same', record: before };
   const outcome = await withClaim(deps.sessions, session, () => askProvider(deps, before));
-  // Before the caller ends the session: whoever comes back in between is told already.
+  // Before the caller ends the session, so that a user who comes back in between gets the message already.
   if (outcome.kind === 'refused') await deps.endings?.keep(outcome.record, outcome.message);
   if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.clock.now());
   return outcome;
 }
 
 /**
- * Threat: a claim that lapses while its holder still waits for the provider lets another replica present the same refresh token, which the
- * provider takes for theft. So it is held until the answer has come and is stored, however long that takes.
+ * Runs a request under the session's claim. If a claim lapsed while its holder still waits for the provider,
+ * another replica would present the same refresh token, which the provider takes for theft. So the claim is held
+ * until the response has come and is stored, however long that takes.
  */
 async function withClaim<T>(sessions: SessionStore, session: string, request: () => Promise<T>): Promise<T> {
   const holder = randomUUID();
   await claim(sessions, session, holder);
   let renewed: Promise<unknown> = Promise.resolve();
   const renewal = setInterval(() => {
-    // One that fails costs nothing: there is another before the claim lapses.
+    // A failed renewal does no harm: there is another one before the claim lapses.
     renewed = sessions.claimRecheck(session, holder, CLAIM_SECONDS).catch(() => undefined);
   }, RENEWAL_MS);
   try {
     return await request();
   } finally {
     clearInterval(renewal);
-    // One that is still on its way would take the claim again.
+    // A renewal that is still under way would take the claim again.
     await renewed;
     await sessions.releaseRecheck(session, holder);
   }
@@ -136,14 +142,15 @@ async function askProvider(deps: RecheckDeps, before: SessionRecord): Promise<Re
   // Read after the claim: another replica may just have stored a newer refresh token.
   const [record, secret] = await Promise.all([deps.sessions.read(session), deps.sessions.readSecret(session)]);
   if (record === undefined || secret === undefined) return { kind: 'gone' };
-  // Whoever held the claim has just asked, and has put on the record what had changed.
+  // The previous holder of the claim has just asked, and has audited what had changed.
   if (record.checkedAt > before.checkedAt) return { kind: 'same', record };
   if (deps.workloads.has(record.provider)) return { kind: 'same', record };
   const provider = deps.providers.get(record.provider);
   if (provider === undefined) {
     return { kind: 'refused', reason: 'provider_removed', message: REMOVED, asksFreshSignIn: true, record };
   }
-  // A provider that gave no refresh token cannot be asked; such a session was opened with a short absolute life.
+  // A provider that gave no refresh token cannot be asked; such a session was opened with a short absolute
+  // lifetime.
   if (secret.refreshToken === undefined) return { kind: 'same', record };
   try {
     const signIn = await provider.recheck(record.subject, secret.refreshToken, async (refreshToken) => {

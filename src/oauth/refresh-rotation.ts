@@ -1,31 +1,39 @@
 /**
- * Rotation of refresh tokens that no key protects (RFC 9700 §4.14.2): each is good for one refresh, and one that comes back later ends the
- * session, because two hold it and one of them is a thief.
+ * Rotation of refresh tokens that no key protects (RFC 9700 §4.14.2): each may be used for one refresh. If one is
+ * used again later, the session ends, because two clients hold it and one of them is an attacker.
  *
- * An answer can be lost on the way, and parallel kubectls ask at once. So within `GRACE_SECONDS` of its first use a token is answered again, with a
- * sibling of the token that it was answered with before. What is spent is therefore not a token but a turn, which siblings share: a thief and an owner who
- * hold two siblings are told apart by the next rotation as surely as if they held one token.
+ * A response can be lost, and parallel kubectls refresh at once. So within `GRACE_SECONDS` of its first use a
+ * token may be used again, and gets a sibling of the token that it got before. Therefore not a token but a
+ * rotation is consumed, which siblings share: an attacker and a user who hold two siblings are detected at the
+ * next rotation, as if they held one token.
  *
- * The library's own way (read `consumed`, then write it, then decide) is neither atomic nor able to wait for the decision: a refresh that is
- * refused, because this cluster is not for this person or because a replica is fenced, would have cost the token. Here a turn is spent after all is decided.
+ * The library reads `consumed`, then writes it, then decides. That is neither atomic nor able to wait for the
+ * decision: a refresh that is rejected, because the user may not use this cluster or because a replica is fenced,
+ * would have cost the token. Here a rotation is consumed after everything is decided.
  */
 import type { Clock } from '../contracts/clock.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import type { ArtefactStore } from '../store/store.ts';
 
-/** How long a rotated refresh token still works, for a client that has lost the response (docs/architecture.md#invariant-8). */
+/**
+ * How long a rotated refresh token still works, for a client that has lost the response
+ * (docs/architecture.md#invariant-8).
+ */
 export const GRACE_SECONDS = 10;
 
 /** Thirty kubectls, four times a minute. */
 const ROTATIONS_PER_MINUTE = 120;
 
-/** first: spent now. again: a moment ago, and answered once more. replayed: before that. over: the session ended meanwhile. */
+/**
+ * `first`: consumed now. `again`: consumed a moment ago, and allowed once more. `replayed`: consumed before that.
+ * `over`: the session has ended meanwhile.
+ */
 export type RotationUse = 'first' | 'again' | 'replayed' | 'over';
 
 export interface RefreshRotation {
   /**
-   * Spends a turn, in one step of the store: of racing callers one is first.
-   * @param rotation how often the token's line had been rotated when it was made, from 0
+   * Consumes a rotation, in one step of the store: of racing callers one is first.
+   * @param rotation how often the token had been rotated when it was issued, from 0
    */
   consume(session: string, rotation: number): Promise<RotationUse>;
 }
@@ -33,13 +41,13 @@ export interface RefreshRotation {
 export function createRefreshRotation(deps: {
   readonly artefacts: Pick<ArtefactStore, 'save' | 'consume' | 'find'>;
   readonly clock: Clock;
-  /** Longest life of a session, seconds. */
+  /** Longest lifetime of a session, seconds. */
   readonly sessionSeconds: number;
 }): RefreshRotation {
   return {
     async consume(session, rotation) {
       const turn = `refresh:${session}:${rotation}`;
-      // What has been used once stays used, however often it is saved again.
+      // A value that was consumed once stays consumed, however often it is saved again.
       await deps.artefacts.save('ReplayDetection', turn, {}, { ttlSeconds: deps.sessionSeconds, session });
       if (await deps.artefacts.consume('ReplayDetection', turn)) return 'first';
       const spentAt = (await deps.artefacts.find('ReplayDetection', turn))?.['consumed'];

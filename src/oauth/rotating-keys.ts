@@ -3,17 +3,18 @@ import type { JWKS, KoaContextWithOIDC } from 'oidc-provider';
 import type { SigningKeys } from '../config/config.ts';
 
 export interface RotatingKeys {
-  /** Read at each request: keys are rotated. */
+  /** To be read at each request: keys are rotated. */
   readonly signingKeys: Pick<SigningKeys, 'privateJwks' | 'publicJwks'>;
-  /** The one that signs first. The same array for as long as they are the same. */
+  /** The key that signs comes first. Returns the same array until the keys change. */
   readonly cookieKeys: () => readonly string[];
 }
 
 /**
- * oidc-provider takes its keys once, when it is made. So for other keys another one is made, behind the same handler: it keeps no state of
- * its own, and a request that the one before has begun to answer is answered by it to the end.
- * @param build is called at once, so that keys that cannot be used are found at the start
- * @returns what was built with the keys as they stand now
+ * Builds for the current keys, and again when they have changed. oidc-provider takes its keys once, when it is
+ * created, so another one is created for other keys, behind the same handler. It keeps no state, and a request
+ * that an earlier one has begun to handle is handled by it to the end.
+ * @param build is called immediately, so that unusable keys are found at the start
+ * @returns what was built with the current keys
  */
 export function perKeys<T>(
   { signingKeys, cookieKeys }: RotatingKeys,
@@ -32,7 +33,8 @@ export function perKeys<T>(
 }
 
 /**
- * The JWK Set says more than the library knows: a key that was taken away stands in it for as long as a token that it signed may live.
+ * Publishes more keys than the library knows: the JWK Set contains a removed key for as long as a token that it
+ * signed may live.
  */
 export const publicKeysResponse =
   ({ signingKeys }: Pick<RotatingKeys, 'signingKeys'>) =>

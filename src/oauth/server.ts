@@ -1,6 +1,7 @@
 /**
- * The authorization server: oidc-provider with our settings, and around it what the library leaves to its host: one fixed
- * origin whatever the Host header says, words for each refusal, the record, and 503 where the store or a provider is away.
+ * The authorization server: oidc-provider with our settings, and the parts that the library leaves to its host:
+ * one fixed origin whatever the Host header says, a message for each rejection, the audit log, and 503 where the
+ * store or a provider is unavailable.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomUUID } from 'node:crypto';
@@ -44,26 +45,28 @@ import { registerWorkloadGrant } from './workload/grant.ts';
 export interface AuthorizationServerDeps extends RotatingKeys {
   readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits'>;
   readonly store: Store;
-  /** One for the process: it is what keeps two re-checks of one session apart. */
+  /** One for the process: it keeps two re-checks of one session apart. */
   readonly recheck: Recheck;
-  /** Absent: a user whose session a refusal has ended is told no more than that it is over. */
+  /** Absent: a user whose session a rejection has ended only learns that it is over. */
   readonly endings?: Pick<EndingReasons, 'ofKey'>;
-  /** Asked only where the configuration has workload rules. */
+  /** Used only where the configuration has workload rules. */
   readonly exchange: ExchangeWorkloadToken;
   readonly guard: RevocationGuard;
   readonly audit: AuditTrail;
   readonly mayUse: (cluster: string, identity: Identity) => boolean;
   /** PEM that a client should trust at the api listener; undefined: the system's roots. */
   readonly apiCa?: string;
-  /** PEM by cluster name, for kubeconfigs. */
   readonly clock: Clock;
   readonly log: { error(fields: object, message: string): void };
   readonly countRefresh: (outcome: 'ok' | 'refused' | 'unavailable') => void;
-  /** Counts a sign-in that is refused because its address has begun too many. @returns how many of them to audit now; undefined: none */
+  /**
+   * Counts a sign-in that is rejected because its address has started too many. @returns how many of them to audit
+   * now; undefined: none
+   */
   readonly tooManySignIns: (address: string) => number | undefined;
-  /** A workload's exchange has ended; `rule` is a configured name, or `unknown`. */
+  /** Counts a workload's exchange; `rule` is a configured name, or `unknown`. */
   readonly countExchange: (rule: string, outcome: 'ok' | 'refused' | 'unavailable') => void;
-  /** A page for a fault that happens in a browser. */
+  /** Renders a page for an error that happens in a browser. */
   readonly renderErrorPage: (error: AuthorizationError) => string;
 }
 
@@ -81,7 +84,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   const tokenAudit = createTokenAudit(deps);
   const endSession = async (session: string, reason: SessionEnding): Promise<void> => {
     const before = await deps.store.sessions.read(session);
-    // A code or a refresh token that comes a second time was stolen; who signs out has only gone home.
+    // A code or a refresh token that is used a second time was stolen; a sign-out is the user's own decision.
     await deps.guard.revoke({ target: { kind: 'session', session }, ended: reason === 'sign-out' });
     tokenAudit.sessionEnded(session, before, reason);
   };
@@ -93,7 +96,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       artefacts: deps.store.artefacts,
       endSession: (session) => endSession(session, 'sign-out'),
       consumesCodes: false,
-      // Of a save that belongs to a request of a client: the pages save on behalf of whoever is there already.
+      // Only for a save that belongs to a request of a client: the pages save on behalf of a user who is known
+      // already.
       from: () => (Provider.ctx === undefined ? undefined : siteOf(clientAddress(Provider.ctx.req))),
     }),
     findAccount: accountFinder(deps, factsOf),
@@ -126,7 +130,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       ctx.body = deps.renderErrorPage({
         requestId: String(ctx.res.getHeader('x-request-id') ?? ''),
         cause: isServerError ? { thrown } : { detail: out.error_description ?? out.error },
-        // Not the request's target as it came: that may name another host.
+        // Not the request target as received: an attacker could name another host in it.
         ...(isServerError && ctx.method === 'GET' ? { again: ctx.path + ctx.search } : {}),
       });
     },
@@ -137,7 +141,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     device: createDeviceLimits({ signInsPerMinute, clock: deps.clock }),
   };
   const issuer = new URL(deps.config.publicUrl);
-  // Of this very connection's key: a refresh token says nothing of its session once that is gone.
+  // By the key of this connection: a refresh token does not name its session once that is gone.
   const endingMessage = async (ctx: KoaContextWithOIDC): Promise<string | undefined> => {
     const thumbprint = certificateThumbprint(certificateOf(ctx));
     return thumbprint === undefined ? undefined : deps.endings?.ofKey(thumbprint);
@@ -154,14 +158,14 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
         countExchange: deps.countExchange,
       });
     }
-    // Our own headers say what the origin is, see `pinOrigin`; nothing from outside reaches these.
+    // Our own headers contain the origin, see `pinOrigin`; headers of clients never get here.
     provider.proxy = true;
     provider.on('server_error', (ctx, error) => {
       factsOf(ctx).serverError = error;
       if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server error');
     });
     provider.on('authorization.error', (ctx, error) => {
-      // What the pages have decided they have put on the record themselves.
+      // The pages audit their own decisions.
       if (ctx.oidc.entities.Interaction?.result?.error === undefined) tokenAudit.requestRejected(ctx, error.error);
     });
     provider.on('device_authorization.error', (ctx, error) => tokenAudit.requestRejected(ctx, error.error));
@@ -184,10 +188,11 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
 
   const serve = (req: IncomingMessage, res: ServerResponse): void => {
     if (!res.hasHeader('x-request-id')) res.setHeader('x-request-id', randomUUID());
-    // A sign-in or a refresh that cannot be put on the record must not happen.
+    // A sign-in or a refresh that cannot be audited must not happen.
     if (deps.audit.blocked) return auditUnavailable(res);
     pinOrigin(req, issuer);
-    // Threat: a machine that says it likes pages would get its refusal as one, past the record and the pace, which read JSON.
+    // An attacker's program asks for HTML, so that its rejection bypasses the audit log and the limits, which read
+    // JSON. So every program gets JSON.
     if (!pathOf(req).startsWith('/oauth/authorize')) req.headers.accept = 'application/json';
     void current().handle(req, res);
   };
@@ -203,14 +208,15 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       refuse: (...about) => current().devices.refuse(...about),
     },
     handleWeb(req, res, address) {
-      // Threat: the library takes other spellings for the same (`/oauth/Device/`), and what stands around it would not know them.
+      // The library accepts other spellings of a path (`/oauth/Device/`), which an attacker uses to bypass the
+      // checks here. So only these paths pass.
       if (!WEB_PATHS.test(pathOf(req))) return notFound(res);
       withoutServerSession(req);
       keepAddress(req, address);
       serve(req, res);
     },
     handleApi(req, res) {
-      // Only the endpoints of machines live here; a browser's authorization request belongs to the web listener.
+      // Only the endpoints of programs are here; a browser's authorization request belongs to the web listener.
       if (!apiPaths.has(pathOf(req))) return notFound(res);
       req.url = (req.url ?? '').slice('/-'.length);
       delete req.headers.cookie;
@@ -220,8 +226,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
 }
 
 /**
- * The endpoints on the web listener. A device asks at the api listener: behind an ingress every device and every browser would have one address
- * here (`sameNetwork`).
+ * The endpoints on the web listener. A device uses the api listener: behind an ingress, every device and every
+ * browser would have the same address here (`sameNetwork`).
  */
 const WEB_PATHS =
   /^\/(?:\.well-known\/(?:openid-configuration|oauth-authorization-server)|oauth\/(?:authorize(?:\/[\w-]+)?|token|revoke|jwks))$/;
@@ -235,13 +241,13 @@ function notFound(res: ServerResponse): void {
 
 function auditUnavailable(res: ServerResponse): void {
   res.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1', 'cache-control': 'no-store' });
-  const error_description = 'The audit record cannot be written, so nothing is served. Tell your platform team.';
+  const error_description = 'The audit log cannot be written, so nothing is served. Tell your platform team.';
   res.end(JSON.stringify({ error: 'temporarily_unavailable', error_description }));
 }
 
 /**
- * URLs in answers follow the Host and X-Forwarded headers in oidc-provider; an attacker who sets them would have links to
- * a host of theirs. So they always say our issuer's origin.
+ * Sets the headers that oidc-provider builds URLs from. An attacker who sets Host or X-Forwarded headers would get
+ * links to their own host into responses, so they always contain our issuer's origin.
  */
 function pinOrigin(req: IncomingMessage, issuer: URL): void {
   req.headers.host = issuer.host;
@@ -251,8 +257,9 @@ function pinOrigin(req: IncomingMessage, issuer: URL): void {
 }
 
 /**
- * oidc-provider remembers who signed in last, and would ask to sign out when somebody else signs in from the same browser. Each of our
- * sign-ins stands for itself, so its memory is never read back.
+ * Removes the cookies of oidc-provider's own session. It remembers the last user, and would ask to sign out when
+ * another user signs in from the same browser. Each of our sign-ins is independent, so that memory is never read
+ * back.
  */
 function withoutServerSession(req: IncomingMessage): void {
   const cookies = req.headers.cookie;
@@ -267,7 +274,7 @@ const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
   return (RefreshToken ?? AuthorizationCode ?? DeviceCode)?.grantId;
 };
 
-/** The account behind a token; at a refresh, after asking its provider. */
+/** Returns the account of a token; at a refresh, after a re-check at its provider. */
 function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextWithOIDC) => TokenFacts) {
   const tokenAudit = createTokenAudit(deps);
   const mayRotate = createRotationLimit(deps.clock);
@@ -284,7 +291,8 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
       throw new errors.OIDCProviderError(429, 'temporarily_unavailable');
     }
     const outcome = await deps.recheck(session).catch(async (error: unknown) => {
-      // The provider was asked about a session that is known, so the audit event can name it, its user and the provider.
+      // The provider was asked about a session that is known, so the audit event can name it, its user and the
+      // provider.
       const known = error instanceof AppError && error.code === 'provider_unavailable';
       const read = known ? await deps.store.sessions.read(session).catch(() => undefined) : undefined;
       if (read !== undefined) factsOf(ctx).record = read;

@@ -1,6 +1,4 @@
-/**
- * oidc-provider as this gate needs it. Each setting that is not the library's own stands beside its reason.
- */
+/** The settings of oidc-provider. Each one that is not the library's default has its reason beside it. */
 import { X509Certificate } from 'node:crypto';
 import {
   errors,
@@ -21,11 +19,11 @@ import { assertShortParameters } from './parameter-limits.ts';
 import type { PublicClients } from './public-clients.ts';
 import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
 
-/** Seconds. Each no longer than the step it bridges. */
+/** Seconds. Each is no longer than the step that it covers. */
 const LIFETIME = {
-  /** Between the redirect to the plugin and its token request, both by machines. */
+  /** Between the redirect to the plugin and its token request, both by programs. */
   authorizationCode: 60,
-  /** A person at the provider's pages, perhaps looking for a second factor. */
+  /** A user at the provider's pages, perhaps looking for a second factor. */
   interaction: 600,
   /** oidc-provider's own browser session, which we do not use (see `withoutServerSession`). */
   serverSession: 60,
@@ -51,7 +49,7 @@ export interface SettingsDeps {
   readonly findAccount: NonNullable<Configuration['findAccount']>;
   readonly extraTokenClaims: NonNullable<Configuration['extraTokenClaims']>;
   readonly renderError: NonNullable<Configuration['renderError']>;
-  /** Of several granted audiences, the one that a token request without `resource` gets. */
+  /** Chooses the audience of a token request without `resource`, of several granted ones. */
   readonly pickAudience: (ctx: KoaContextWithOIDC, granted: readonly string[]) => Promise<string>;
   readonly discovery: Record<string, unknown>;
 }
@@ -76,7 +74,8 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     responseTypes: ['code'],
     scopes: [],
     claims: {},
-    // The library calls this for each authorization request, a device's too, whether it has the parameter or not.
+    // The library calls this for each authorization request, including a device's, whether it has the parameter or
+    // not.
     extraParams: { provider: assertShortParameters },
     clientBasedCORS: () => false,
     cookies: {
@@ -94,7 +93,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
       AuthorizationCode: LIFETIME.authorizationCode,
       DeviceCode: DEVICE_CODE_SECONDS,
       Grant: deps.config.sessions.absolute,
-      // Verified once, in the moment in which it comes; nothing here takes it for a credential.
+      // Verified once, when it is received; nothing here accepts it as a credential.
       IdToken: deps.config.sessions.accessToken,
       Interaction: LIFETIME.interaction,
       RefreshToken: deps.config.sessions.absolute,
@@ -119,10 +118,11 @@ export function providerSettings(deps: SettingsDeps): Configuration {
       const grantId = ctx.oidc.result?.consent?.grantId;
       return grantId === undefined ? undefined : ctx.oidc.provider.Grant.find(grantId);
     },
-    // A session of ours ends by our own rules, never because a browser forgot a cookie.
+    // Our sessions end by our own rules, never because a browser has lost a cookie.
     expiresWithSession: () => false,
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
-    // The default rotates bound tokens too; a refresh token that is worth nothing without its key need not rotate (docs/architecture.md#invariant-8).
+    // The default rotates bound tokens too; a refresh token that is worth nothing without its key need not rotate
+    // (docs/architecture.md#invariant-8).
     rotateRefreshToken: (ctx) => ctx.oidc.entities.RefreshToken?.isSenderConstrained() !== true,
     revokeGrantPolicy: () => true,
     findAccount: deps.findAccount,
@@ -155,7 +155,10 @@ const workloadClient = {
   tls_client_certificate_bound_access_tokens: true,
 } as const satisfies NonNullable<Configuration['clients']>[number] | Record<string, unknown>;
 
-/** Every authorization request means a sign-in at the provider: no memory of the last one, and no consent page for our own client. */
+/**
+ * Makes every authorization request require a sign-in at the provider: no memory of the last one, and no consent
+ * page for our own client.
+ */
 function alwaysSignIn(): interactionPolicy.DefaultPolicy {
   const policy = interactionPolicy.base();
   policy
@@ -176,7 +179,8 @@ function resourceIndicators(deps: SettingsDeps): NonNullable<Configuration['feat
   const known = new Set(deps.audiences.all);
   return {
     enabled: true,
-    // Without `resource` an authorization request asks for everything that its client may ask for; each mint then judges the one audience it is for.
+    // Without `resource` an authorization request asks for everything that its client may ask for; each mint then
+    // checks the one audience that it is for.
     defaultResource: async (ctx, client, granted) =>
       granted === undefined
         ? (deps.publicClients.soleAudience(client.clientId) ?? [...deps.audiences.all])
@@ -190,7 +194,7 @@ function resourceIndicators(deps: SettingsDeps): NonNullable<Configuration['feat
   };
 }
 
-/** What an access token for one audience looks like (RFC 9068). @param life seconds */
+/** The format of an access token for one audience (RFC 9068). @param life seconds */
 export const resourceServer = (audience: string, life: number): ResourceServer => ({
   scope: SCOPE,
   audience,
@@ -199,13 +203,16 @@ export const resourceServer = (audience: string, life: number): ResourceServer =
   jwt: { sign: { alg: 'ES256' } },
 });
 
-/** The certificate of this very connection. Headers that claim one are ignored: whoever can reach the listener could set them. */
+/**
+ * Returns the certificate of this connection. Headers that contain one are ignored: an attacker who can reach the
+ * listener could set them.
+ */
 export function certificateOf(ctx: Pick<KoaContextWithOIDC, 'req'>): X509Certificate | undefined {
   const der = peerCertificate(ctx.req.socket as TlsPeer);
   return der === undefined ? undefined : new X509Certificate(der);
 }
 
-/** RFC 7009 §2.1: only by the client it was issued to, and a bound token only with its key. */
+/** A client may revoke only its own tokens (RFC 7009 §2.1), and a bound token only with its key. */
 const mayRevoke: NonNullable<NonNullable<NonNullable<Configuration['features']>['revocation']>['allowedPolicy']> = (
   ctx,
   client,

@@ -1,10 +1,12 @@
 /**
- * The re-check of people with open streams (docs/architecture.md#invariant-10). A kubectl that watches does not refresh, so nobody would ask its
- * provider about it for as long as the session lives; the replica that holds the stream does.
+ * The re-check of users with open streams (docs/architecture.md#invariant-10). A kubectl that watches does not
+ * refresh, so its provider would not be asked for as long as the session lives. The replica that holds the stream
+ * asks instead.
  *
- * Refused: the session is revoked, by the same road as by an admin. Changed: what runs under the old identity is cut, on every replica that
- * hears of the change through the log. Provider away for longer than the grace: the session's streams here are cut and it may open no lasting
- * new one, but it is not revoked, and goes on once the provider is back.
+ * Rejected: the session is revoked, in the same way as by an admin. Changed: streams under the old identity are
+ * cut, on every replica that receives the change through the log. Provider unavailable for longer than the grace:
+ * the session's streams here are cut and it may open no long-lived ones, but it is not revoked, and goes on once
+ * the provider is back.
  */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../contracts/clock.ts';
@@ -18,15 +20,18 @@ import type { Recheck, RecheckOutcome } from './recheck.ts';
 
 /** How many sessions are read from the store at once. */
 const MAX_CONCURRENT_READS = 16;
-/** Checks begin up to this share of the interval early, so that sessions that began together do not all ask at once. */
+/**
+ * Checks begin up to this share of the interval early, so that sessions that began together are not all checked at
+ * once.
+ */
 const SPREAD = 0.1;
 const LONGEST_ROUND_MS = 15_000;
 const SHORTEST_ROUND_MS = 500;
-/** A check that came to nothing is tried again after this share of the interval. */
+/** A check without a result is tried again after this share of the interval. */
 const RETRY_SHARE = 0.2;
 /** Rounds in one interval: how exactly the interval is kept. */
 const ROUNDS = 20;
-/** The identity under which a stream was opened is no longer the person's. */
+/** The identity under which a stream was opened is no longer the user's. */
 const CHANGED: CutReason = 'identity_changed';
 
 export interface StreamRecheckDeps {
@@ -45,15 +50,15 @@ export interface StreamRecheckDeps {
 
 export interface StreamRecheck {
   start(): void;
-  /** One look at what is in flight here. Resolves once every check that it began has ended. */
+  /** Checks the sessions that are in flight here once. Resolves when every check that it began has ended. */
   checkOnce(): Promise<void>;
   stop(): void;
 }
 
 interface Watched {
-  /** Epoch milliseconds at which the store is asked how long ago the last check was. */
+  /** Epoch milliseconds at which the store is asked for the time of the last check. */
   dueAt: number;
-  /** Of a check that waits or runs. */
+  /** The check that waits or runs. */
   checking: Promise<void> | undefined;
 }
 
@@ -64,7 +69,7 @@ export function createStreamRecheck(deps: StreamRecheckDeps): StreamRecheck {
 class StreamRechecker implements StreamRecheck {
   readonly #deps: StreamRecheckDeps;
   readonly #watched = new Map<string, Watched>();
-  /** One for each provider: one that hangs delays nobody else's. */
+  /** One for each provider: one that hangs does not delay the others. */
   readonly #breakers = new Map<string, ProviderCircuitBreaker>();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -83,7 +88,7 @@ class StreamRechecker implements StreamRecheck {
     const roundMs = Math.min(LONGEST_ROUND_MS, Math.max(SHORTEST_ROUND_MS, Math.floor(this.#everyMs / ROUNDS)));
     const round = (): void => {
       this.checkOnce().catch((error: unknown) =>
-        this.#deps.log.error({ err: error }, 'open streams could not be looked at'),
+        this.#deps.log.error({ err: error }, 'open streams could not be checked'),
       );
       if (!this.#stopped) this.#timer = setTimeout(round, roundMs).unref();
     };
@@ -105,7 +110,7 @@ class StreamRechecker implements StreamRecheck {
     for (const session of here) {
       const watched = this.#watched.get(session) ?? { dueAt: now, checking: undefined };
       this.#watched.set(session, watched);
-      // Due later than any check is: the clock was set back.
+      // Later than any check can be due: the clock was set back.
       if (watched.dueAt <= now || watched.dueAt > now + this.#everyMs) due.push(session);
     }
     const queue = due.values();
@@ -117,7 +122,7 @@ class StreamRechecker implements StreamRecheck {
     await Promise.all([...this.#watched.values()].flatMap(({ checking }) => checking ?? []));
   }
 
-  /** How long ago was the last check, by whichever replica? The store knows. */
+  /** Asks the store how long ago the last check was, on any replica, and checks if one is due. */
   async #checkIfDue(session: string): Promise<void> {
     const [record, secret] = await Promise.all([
       this.#deps.sessions.read(session),
@@ -126,21 +131,22 @@ class StreamRechecker implements StreamRecheck {
     const watched = this.#watched.get(session);
     if (record === undefined || watched === undefined) return;
     const now = this.#deps.clock.now();
-    // A workload, or a person whose provider gave no refresh token: nobody can be asked, and their sessions are short.
+    // A workload, or a user whose provider gave no refresh token: no provider can be asked, and their sessions are
+    // short.
     if (secret?.refreshToken === undefined) {
       watched.dueAt = now + this.#everyMs;
       return;
     }
     const ageMs = now - record.checkedAt * 1000;
     const dueMs = this.#everyMs * (1 - SPREAD * this.#deps.random());
-    // A check that seems to be still to come says nothing of how long ago it was.
+    // A time of the last check in the future means nothing: the clock was set back.
     if (ageMs >= 0 && ageMs < dueMs) {
       watched.dueAt = now + dueMs - ageMs;
       return;
     }
     const breaker = this.#breakerOf(record.provider);
     if (breaker.failing && ageMs >= this.#graceMs) this.#cutOverdue(record);
-    // Until a check has ended well this holds.
+    // This applies until a check has succeeded.
     watched.dueAt = this.#retryAt(record);
     watched.checking ??= breaker
       .run(() => this.#check(record, watched, breaker))
@@ -153,22 +159,22 @@ class StreamRechecker implements StreamRecheck {
     if (breaker.isOpen(clock.now())) return;
     try {
       await this.#apply(record, await this.#deps.recheck(record.id));
-      if (breaker.recordSuccess()) log.info({ provider: record.provider }, 'the identity provider answers again');
+      if (breaker.recordSuccess()) log.info({ provider: record.provider }, 'identity provider available again');
       watched.dueAt = clock.now() + this.#everyMs * (1 - SPREAD * this.#deps.random());
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'provider_unavailable') {
-        log.error({ err: error, session: record.id }, 'a person with an open stream could not be re-checked');
+        log.error({ err: error, session: record.id }, 're-check of an open stream failed');
         return;
       }
       // Another replica is asking.
       if (error.reason === 'recheck_busy') return;
       if (breaker.recordFailure(clock.now()))
-        log.error({ err: error, provider: record.provider }, 'the identity provider cannot be asked');
+        log.error({ err: error, provider: record.provider }, 'identity provider unavailable');
       if (clock.now() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);
     }
   }
 
-  /** In a while, and not after the end of the grace. */
+  /** Returns a time soon, but not after the end of the grace. */
   #retryAt(record: SessionRecord): number {
     const now = this.#deps.clock.now();
     const graceEndsAt = record.checkedAt * 1000 + this.#graceMs;
@@ -182,7 +188,7 @@ class StreamRechecker implements StreamRecheck {
       case 'gone':
         return;
       case 'changed':
-        // The cut comes with the entry that the store has written, here as on every other replica.
+        // The cut comes with the log entry that the store has written, here as on every other replica.
         this.#record(outcome.record, {
           event: 'identity-changed',
           details: { version: String(outcome.record.version) },
@@ -198,11 +204,11 @@ class StreamRechecker implements StreamRecheck {
   }
 
   #cutOverdue(record: SessionRecord): void {
-    // Its token may live for minutes yet: what it opens anew is looked at in the next round.
+    // Its token may live for minutes yet: streams that it opens are checked in the next round.
     this.#watched.delete(record.id);
     if (this.#deps.guard.cutSession(record.id, 'recheck_overdue') === 0) return;
     const { id: session, provider } = record;
-    this.#deps.log.info({ session, provider }, 'streams ended: their person could not be re-checked for too long');
+    this.#deps.log.info({ session, provider }, 'streams ended: no re-check for too long');
   }
 
   #record(record: SessionRecord, event: Pick<PortcullisEvent, 'event' | 'reason' | 'details'>): void {

@@ -3,7 +3,7 @@ import type { Account, Identity } from '../core/identity/identity.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { TOKEN_EXCHANGE } from './workload/grant-type.ts';
 
-/** What deciding about a token request found out, for its answer and its line in the record. */
+/** What is found out while a token request is decided, for its response and its audit event. */
 export interface TokenFacts {
   /** The session, once it has been read. */
   record?: SessionRecord;
@@ -11,19 +11,19 @@ export interface TokenFacts {
   audience?: string;
   /** Precise reason why nothing was minted, snake_case. */
   rejection?: string;
-  /** The same for whoever asked. */
+  /** The message for the client. */
   message?: string;
-  /** The workload rule that a subject token fell under. */
+  /** The workload rule that applies to a subject token. */
   rule?: string;
-  /** Whose subject token it was, once that was verified. */
+  /** The owner of the subject token, once it was verified. */
   owner?: { readonly account: Account; readonly identity: Identity };
-  /** The code that was redeemed is good for nothing any more. */
+  /** The code that was redeemed is consumed. */
   codeConsumed?: true;
-  /** What kept the server from deciding, or from finishing its answer. */
+  /** The error that kept the server from deciding, or from finishing its response. */
   serverError?: unknown;
 }
 
-/** Whether a token request brings a workload's token. */
+/** Returns whether a token request presents a workload's token. */
 export const isExchange = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === TOKEN_EXCHANGE;
 
 export const DEVICE_CODE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';

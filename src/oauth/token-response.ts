@@ -1,6 +1,7 @@
 /**
- * What the token endpoint says beside RFC 6749: to a person who was let in, who they are here and which clusters are theirs; to
- * one who was not, why in words that a terminal can show; and 503 where something that must be asked is away.
+ * Our additions to the token endpoint's responses (RFC 6749): for an accepted user, their identity here and their
+ * clusters; for a rejected one, the reason in a message that a terminal can show; and 503 where a dependency is
+ * unavailable.
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { AppError } from '../core/errors.ts';
@@ -15,11 +16,14 @@ export interface TokenResponseDeps {
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
   readonly tokenAudit: TokenAudit;
   readonly apiCa?: string;
-  /** What the user is told whose session a refusal of their provider has ended, by the key that it was bound to. */
+  /**
+   * Returns the message for a user whose session a rejection by their provider has ended, by the key that it was
+   * bound to.
+   */
   readonly endingMessage: (ctx: KoaContextWithOIDC) => Promise<string | undefined>;
 }
 
-/** Our member of a token answer (RFC 6749 §5.1 lets a server add members). */
+/** Our member of a token response (RFC 6749 §5.1 allows a server to add members). */
 interface PortcullisMember {
   readonly session: { readonly id: string; readonly expiresAt: string };
   readonly account: string;
@@ -55,12 +59,15 @@ export function tokenResponse(
   };
 }
 
-/** oidc-provider's own words are for programmers; these are for the person at the terminal. The plugin adds the command to type. */
+/**
+ * Returns the message for the user at the terminal, in place of oidc-provider's, which are for programmers. The
+ * plugin adds the command to type.
+ */
 function rejectionMessage(error: string | undefined, facts: TokenFacts): string | undefined {
   if (error === 'invalid_grant') {
     return 'This session is over: it was signed out, ended by an administrator, or has expired. Sign in again.';
   }
-  if (error === 'expired_token') return 'Nobody typed the code in time. Sign in again for a new one.';
+  if (error === 'expired_token') return 'The code was not entered in time. Sign in again for a new one.';
   if (error === 'invalid_target') {
     return facts.rejection === undefined
       ? 'There is no such cluster here, or it is newer than your sign-in. Sign in again.'
@@ -87,11 +94,14 @@ function member(deps: TokenResponseDeps, facts: TokenFacts): PortcullisMember | 
   };
 }
 
-/** Store, gate or provider away: nothing was decided and nothing spent, so the client may come again. But for the last step of a sign-in. */
+/**
+ * Store, revocation guard or provider unavailable: nothing was decided and nothing consumed, so the client may try
+ * again. The exception is the last step of a sign-in.
+ */
 function unavailable(ctx: KoaContextWithOIDC, error: AppError, deps: TokenResponseDeps): void {
   const facts = deps.factsOf(ctx);
   if (facts.codeConsumed === true) {
-    // Who is told to come again would come with a spent code, and be taken for a thief.
+    // A client that is told to try again would send a consumed code, and be taken for an attacker.
     ctx.status = 400;
     const error_description = 'Your sign-in could not be finished, and its code cannot be used again. Sign in again.';
     ctx.body = { error: 'invalid_grant', error_description };

@@ -9,7 +9,7 @@ import { CliContext } from '../support/kubectl.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
 
 const LEFT = 'People who have left may not use the clusters.';
-const VOUCHES = 'Your identity provider no longer vouches for you (demo).';
+const VOUCHES = 'Your identity provider no longer confirms your sign-in (demo).';
 const OLD_WORDS = /ended by an administrator/;
 
 const developer: NonNullable<Lies['idToken']> = (honest) => ({ ...honest, groups: ['developers'] });
@@ -20,7 +20,7 @@ const WAYS: readonly (readonly [string, Lies, string, boolean])[] = [
   [
     'an answer for another user',
     { idToken: (honest) => developer({ ...honest, sub: '43' }) },
-    'now answers for another person',
+    'now returns another user',
     true,
   ],
   ['a rule', { idToken: (honest) => ({ ...honest, groups: ['left'] }) }, LEFT, false],

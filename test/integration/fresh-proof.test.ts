@@ -192,7 +192,7 @@ test('a request that the provider refuses is named as such, to the user and in t
   stage.sso.manners = { refuses: () => true };
   const page = await again(new Visitor({ name: 'alice', password: '' }));
   expect(page.status).toBe(502);
-  expect(page.html).toContain('refused the request for this sign-in, and not you (invalid_request)');
+  expect(page.html).toContain('rejected the request for this sign-in, not your user (invalid_request)');
   expect(page.html).not.toContain(DESCRIPTION);
   expect(await reasonOf()).toBe('provider_request_refused');
 });

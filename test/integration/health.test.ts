@@ -161,7 +161,7 @@ describe('an identity provider', () => {
 
   it('at an address that is never dialled was refused by the gate’s own guard, which says so', async () => {
     const problem = await look('https://169.254.169.254');
-    expect(problem).toContain('The gate’s own guard refused');
+    expect(problem).toContain('Portcullis did not connect');
     expect(problem).toContain('No setting allows it.');
     expect(problem).not.toContain('169.254');
   });
@@ -191,7 +191,11 @@ describe('an identity provider', () => {
       () => (_req, res) => void res.end('{"issuer":"https://canary.example.com"}'),
       'Its discovery document names another issuer.',
     ],
-    ['says something else', () => (_req, res) => void res.end('<html>canary'), 'Its discovery document is none.'],
+    [
+      'says something else',
+      () => (_req, res) => void res.end('<html>canary'),
+      'It returned no valid discovery document.',
+    ],
     ['cuts the connection', () => (req) => void req.socket.destroy(), 'It cut the connection before it answered.'],
   ])('that %s is down', async (_what, answer, words) => {
     const problem = await look(await issuer(answer));

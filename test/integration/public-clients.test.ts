@@ -206,7 +206,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
       const answer = await stage.pods('demo', accessToken);
       expect(answer.status).toBe(401);
       expect(answer.body['message']).toMatch(
-        /^Your identity provider no longer vouches.*\. Sign in again with kubelogin:/,
+        /^Your identity provider no longer confirms your sign-in.*\. Sign in again with kubelogin:/,
       );
     } finally {
       stage.identityProvider.change('bob', { disabled: false });

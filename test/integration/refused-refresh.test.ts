@@ -86,7 +86,7 @@ describe('a provider that answers a refresh with an error', () => {
     server.lie({ token: () => reply });
     expect(await recheck()).toMatchObject({
       ...REFUSED,
-      message: 'Your identity provider no longer vouches for you (corp). Sign in again.',
+      message: 'Your identity provider no longer confirms your sign-in (corp). Sign in again.',
     });
     expect(server.presented).toEqual(['rt-1', 'rt-1']);
     expect(server.asked).toEqual(['/token', '/.well-known/openid-configuration', '/jwks', '/token']);

@@ -19,7 +19,7 @@ export interface GithubOrganization {
   readonly login: string;
 }
 
-export interface GithubPerson {
+export interface GithubAccount {
   readonly id: number;
   login: string;
   emails: { email: string; primary: boolean; verified: boolean }[];
@@ -31,7 +31,7 @@ export interface GithubPerson {
 }
 
 interface Token {
-  readonly person: GithubPerson;
+  readonly person: GithubAccount;
   readonly scopes: readonly string[];
   readonly expiresAt: number;
 }
@@ -50,7 +50,7 @@ export class Github {
   /** PEM that its certificate is signed by. */
   ca = '';
   /** Who is signed in at the browser. */
-  visitor: GithubPerson | undefined;
+  visitor: GithubAccount | undefined;
   /** Of the tokens that it gives out; absent: what is asked for. */
   grantedScopes: readonly string[] | undefined;
   /** Seconds; set: tokens expire, as a GitHub App's do. */
@@ -64,11 +64,11 @@ export class Github {
   readonly tokens = new Map<string, Token>();
   readonly refreshTokens = new Map<
     string,
-    { readonly token: string; readonly scopes: readonly string[]; readonly person: GithubPerson }
+    { readonly token: string; readonly scopes: readonly string[]; readonly person: GithubAccount }
   >();
   /** Epoch milliseconds, for the lives of tokens. */
   now = Date.now;
-  readonly #codes = new Map<string, URLSearchParams & { person?: GithubPerson }>();
+  readonly #codes = new Map<string, URLSearchParams & { person?: GithubAccount }>();
   readonly #server: ReturnType<typeof createServer>;
 
   constructor(server: ReturnType<typeof createServer>) {
@@ -155,7 +155,7 @@ export class Github {
     return { status: 200, body: this.issue(asked.person, this.grantedScopes ?? scopes) };
   }
 
-  issue(person: GithubPerson, scopes: readonly string[]): Record<string, unknown> {
+  issue(person: GithubAccount, scopes: readonly string[]): Record<string, unknown> {
     const life = this.tokenLife;
     const token = `${life === undefined ? 'gho' : 'ghu'}_${randomBytes(18).toString('hex')}`;
     const expiresAt = life === undefined ? Number.POSITIVE_INFINITY : this.now() + life * 1000;

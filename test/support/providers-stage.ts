@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Config } from '../../src/config/config.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedInstance } from './changed-instance.ts';
-import { startGithub, type Github, type GithubPerson } from './github-api.ts';
+import { startGithub, type Github, type GithubAccount } from './github-api.ts';
 import { CliContext } from './kubectl.ts';
 import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from './vendor-idp.ts';
 
@@ -27,7 +27,7 @@ export interface ProvidersStage {
   readonly instance: RunningDemo;
   readonly vendors: Readonly<Record<VendorName, VendorIdp>>;
   readonly github: Github;
-  readonly githubPerson: GithubPerson;
+  readonly githubPerson: GithubAccount;
   /** Administers gate and cluster; signed in at the demo's own provider. */
   readonly root: CliContext;
   /** Somebody with a browser. @param name of their laptop */
@@ -65,7 +65,7 @@ const TRAITS: Readonly<Record<VendorName, Omit<VendorTraits, 'callback'>>> = {
   },
 };
 
-const newGithubPerson = (): GithubPerson => ({
+const newGithubPerson = (): GithubAccount => ({
   id: 583_231,
   login: 'alice',
   emails: [{ email: 'alice@example.com', primary: true, verified: true }],

@@ -1,8 +1,10 @@
 /**
- * GitHub's REST API, as far as it says who somebody is: one GET at a time, all pages, and again for nothing where nothing changed.
+ * The part of GitHub's REST API that identifies a user: one GET at a time, all pages, and conditional requests
+ * where nothing has changed.
  *
- * Threat: the token goes with every request, and the address of the next page is GitHub's word. It is followed only below the API's own
- * base, a bounded number of times, and never in a circle.
+ * The token goes with every request, and GitHub's response names the address of the next page. An attacker who
+ * controls a response could lead the token away, so a page is followed only below the API's own base, a bounded
+ * number of times, and never in a circle.
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -26,7 +28,7 @@ export interface GithubApiOptions {
   readonly clock: Clock;
 }
 
-/** Who asks, and for how long. */
+/** The user's token, and the time limit. */
 export interface GithubRequest {
   readonly token: string;
   readonly signal: AbortSignal;
@@ -36,7 +38,10 @@ export interface Page<T> {
   readonly value: T;
   /** Scopes of the token (`X-OAuth-Scopes`), where GitHub says. */
   readonly scopes?: readonly string[] | undefined;
-  /** Ids of organisations that are left out because the token is not authorised for their single sign-on (`X-GitHub-SSO`). */
+  /**
+   * Ids of organisations that are left out because the token is not authorised for their single sign-on
+   * (`X-GitHub-SSO`).
+   */
   readonly hidden: readonly number[];
   readonly next?: string | undefined;
 }
@@ -81,12 +86,12 @@ export function createGithubApi(options: GithubApiOptions): GithubApi {
 
 class Client {
   readonly #options: GithubApiOptions;
-  /** By token and URL, so that nobody is ever shown another person's answer. */
+  /** By token and URL, so that no user ever gets another user's response. */
   readonly #cache = new LRUCache<string, CachedPage>({
     maxSize: MAX_CACHED_BYTES,
     sizeCalculation: (page) => JSON.stringify(page).length,
   });
-  /** Whom GitHub limits, until when: it takes asking on for abuse. */
+  /** Tokens that GitHub limits, and until when: it takes further requests for abuse. */
   readonly #limited = new LRUCache<string, number>({ max: MAX_LIMITED_TOKENS });
 
   constructor(options: GithubApiOptions) {
@@ -106,7 +111,7 @@ class Client {
       this.#limited.set(tokenDigest, until);
       throw rateLimited(provider, until, responseError(provider, pathOf(url), response));
     }
-    // Shapes belong to URLs, so what is remembered under this one has this one's shape.
+    // Shapes belong to URLs, so what is cached under this one has this one's shape.
     if (response.status === 304 && cached !== undefined) {
       return { ...(cached as Page<T>), ...this.#facts(response.headers) };
     }
@@ -126,7 +131,7 @@ class Client {
           authorization: `Bearer ${token}`,
           accept: 'application/vnd.github+json',
           'x-github-api-version': '2022-11-28',
-          // GitHub refuses requests without one.
+          // GitHub rejects requests without one.
           'user-agent': 'portcullis',
           ...(etag === undefined ? {} : { 'if-none-match': etag }),
         },
@@ -146,7 +151,7 @@ class Client {
     }
   }
 
-  /** What the headers say; a 304 repeats some of them, and what it repeats is newer. */
+  /** Reads the headers; a 304 repeats some of them, and what it repeats is newer. */
   #facts(headers: Headers): Partial<Pick<Page<unknown>, 'scopes' | 'hidden' | 'next'>> {
     const [scopes, sso, link] = ['x-oauth-scopes', 'x-github-sso', 'link'].map(
       (name) => headers.get(name) ?? undefined,
@@ -160,12 +165,16 @@ class Client {
 }
 
 /**
- * The last page, and full: whether another has come after it since does not show in its own content, so it is never asked for by ETag.
+ * The last page, and full: whether another has been added since does not show in its own content, so it is never
+ * requested by ETag.
  */
 const isFullLastPage = ({ value, next }: Page<unknown>): boolean =>
   Array.isArray(value) && next === undefined && value.length >= PAGE_SIZE;
 
-/** RFC 8288, as GitHub writes it. @throws AppError `provider_unavailable` where the next page is somewhere else */
+/**
+ * Returns the next page (RFC 8288, as GitHub writes it). @throws AppError `provider_unavailable` where it is
+ * elsewhere
+ */
 function nextPage(link: string, base: string, provider: string): string | undefined {
   const target = /<([^<>]*)>\s*;\s*rel="next"/.exec(link)?.[1];
   if (target === undefined) return undefined;
@@ -175,7 +184,10 @@ function nextPage(link: string, base: string, provider: string): string | undefi
   return href;
 }
 
-/** `partial-results; organizations=21955855,20582480`. @throws AppError `provider_unavailable` for anything else: nothing may be hidden unseen */
+/**
+ * Parses `partial-results; organizations=21955855,20582480`. @throws AppError `provider_unavailable` for anything
+ * else: no organisation may be left out unnoticed
+ */
 function hiddenOrganizations(header: string, provider: string): readonly number[] {
   const ids = /^partial-results;\s*organizations=(\d+(?:\s*,\s*\d+)*)\s*$/.exec(header)?.[1];
   if (ids === undefined) {

@@ -1,4 +1,4 @@
-/** The person's way to GitHub and back: what the browser is sent with, and what of its return is believed. */
+/** The redirect to GitHub and the callback: the parameters for the browser, and the checks of its return. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import type { SignInChallenge } from '../types.ts';
@@ -14,7 +14,7 @@ export interface AuthorizationParameters {
   readonly clientId: string;
   readonly redirectUri: string;
   readonly scopes: readonly string[];
-  /** Let the person choose the account anew. GitHub cannot be made to ask for the password. */
+  /** Lets the user choose the account again. GitHub cannot be made to ask for the password. */
   readonly fresh: boolean;
 }
 
@@ -35,9 +35,9 @@ export function authorizationUrl({ state, codeVerifier }: SignInChallenge, param
 }
 
 /**
- * The code of a callback that belongs to this trip.
- * @throws AppError `sign_in_expired` where it belongs to another trip or another provider, `sign_in_refused` where the person said no there,
- *   `provider_unavailable` where GitHub would not do it
+ * Returns the code of a callback that belongs to this sign-in.
+ * @throws AppError `sign_in_expired` where it belongs to another sign-in or another provider, `sign_in_refused`
+ *   where the user declined there, `provider_unavailable` where GitHub would not do it
  */
 export function codeOf(
   callback: URL,
@@ -48,11 +48,11 @@ export function codeOf(
     new AppError('sign_in_expired', 'This sign-in does not belong to the page that you started from. Start again.', {
       reason,
     });
-  // Mix-up (RFC 9700 §4.4): each provider has a callback of its own, and only what came there is for it.
+  // Mix-up (RFC 9700 §4.4): each provider has its own callback, and accepts only what was sent there.
   if (callback.origin + callback.pathname !== redirectUri) throw mismatch('callback_foreign');
   if (!equal(only(callback, 'state'), state)) throw mismatch('state_mismatch');
   const issuers = callback.searchParams.getAll('iss');
-  // RFC 9207: not every GitHub says it; one that does must be the one that was asked.
+  // RFC 9207: not every GitHub sends it; if one does, it must be the one that was asked.
   if (issuers.some((iss) => !URL.canParse(iss) || new URL(iss).origin !== origin.origin))
     throw mismatch('issuer_foreign');
   const error = callback.searchParams.get('error');
@@ -69,7 +69,7 @@ export function codeOf(
   return code;
 }
 
-/** A parameter that stands there exactly once (RFC 6749 §3.1). */
+/** Returns a parameter that occurs exactly once (RFC 6749 §3.1). */
 function only(url: URL, name: string): string | undefined {
   const values = url.searchParams.getAll(name);
   return values.length === 1 ? values[0] : undefined;

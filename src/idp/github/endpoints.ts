@@ -1,4 +1,4 @@
-/** Where a GitHub is: fixed by the host that the configuration names, never by an answer. */
+/** The endpoints of GitHub: fixed by the configured host, never by a response. */
 
 export interface GithubEndpoints {
   /** `https://` and the host: where browsers go. */

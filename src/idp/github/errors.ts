@@ -1,16 +1,16 @@
 /**
- * From GitHub's answers to the two outcomes of this room: the person was refused, or GitHub is not to be had. GitHub's own words go into
- * `cause`, for the log.
+ * Turns GitHub's responses into the two outcomes of this module: the user was rejected, or GitHub is unavailable.
+ * GitHub's own text goes into `cause`, for the log.
  */
 import { AppError } from '../../core/errors.ts';
 
-/** GitHub asks for at least a minute where it limits somebody and does not say for how long. */
+/** GitHub asks for at least a minute where it limits a user and does not say for how long. */
 const MIN_WAIT_MS = 60_000;
-/** Limits are reset hourly; a header that says more is not believed, else one answer could shut a person out for good. */
+/** Limits are reset hourly. A header with more is not trusted, else one response could lock a user out permanently. */
 const MAX_WAIT_MS = 60 * 60 * 1000;
 const MAX_MESSAGE_LENGTH = 200;
 
-/** What is told of an answer: never its body whole. */
+/** The parts of a response that are used. An error never has the whole body. */
 export interface GithubResponse {
   readonly status: number;
   readonly headers: Headers;
@@ -20,7 +20,7 @@ export interface GithubResponse {
 export const unavailable = (provider: string, reason: string, cause?: unknown): AppError =>
   new AppError(
     'provider_unavailable',
-    `${provider} cannot be reached or gave an answer that cannot be trusted. Try again in a minute; if it stays, tell your platform team.`,
+    `${provider} cannot be reached, or its response cannot be trusted. Try again in a minute. If that does not help, tell your platform team.`,
     { reason, cause },
   );
 
@@ -30,21 +30,21 @@ export const rejected = (reason: string, message: string, cause?: unknown): AppE
 export const refreshRejected = (provider: string, cause?: unknown): AppError =>
   rejected(
     'provider_refresh_refused',
-    `Your identity provider no longer vouches for you (${provider}). Sign in again.`,
+    `Your identity provider no longer confirms your sign-in (${provider}). Sign in again.`,
     cause,
   );
 
 /** @param until epoch milliseconds */
 export function rateLimited(provider: string, until: number, cause?: unknown): AppError {
   const time = new Date(until).toISOString().slice(11, 16);
-  const message = `${provider} limits how often it may be asked about you, until ${time} UTC. Try again then.`;
+  const message = `${provider} has reached a rate limit for you, until ${time} UTC. Try again then.`;
   return new AppError('provider_unavailable', message, { reason: 'provider_rate_limited', cause });
 }
 
 /**
- * Until when GitHub does not want to be asked again.
- * @param now epoch milliseconds
- * @returns epoch milliseconds; undefined where the answer is about something else
+ * Returns until when GitHub does not accept another request.
+ * @param nowMs epoch milliseconds
+ * @returns epoch milliseconds; undefined where the response is about something else
  * @see https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
  */
 export function limitedUntil(response: GithubResponse, nowMs: number): number | undefined {
@@ -55,21 +55,22 @@ export function limitedUntil(response: GithubResponse, nowMs: number): number | 
   let until: number | undefined;
   if (retryAfter !== undefined) until = nowMs + retryAfter * 1000;
   else if (exhausted && reset !== undefined) until = reset * 1000;
-  // A secondary limit may come without either; only its words tell it from "forbidden".
+  // A secondary limit may come without either; only its text distinguishes it from "forbidden".
   else if (exhausted || response.status === 429 || /\brate limit\b/i.test(messageOf(response)))
     until = nowMs + MIN_WAIT_MS;
   return until === undefined ? undefined : Math.min(Math.max(until, nowMs + 1000), nowMs + MAX_WAIT_MS);
 }
 
-/** GitHub's word that a token is not authorised for the single sign-on of the organisation that was asked about. */
+/** The token is not authorised for the single sign-on of the organisation that was asked about. */
 const needsSso = (response: GithubResponse): boolean => response.status === 403 && response.headers.has('x-github-sso');
 
-/** An answer that is neither what was asked for nor a limit. */
+/** The error of a response that is neither the requested one nor a limit. */
 export function responseError(provider: string, path: string, response: GithubResponse): AppError {
   const cause = new Error(`${path} was answered ${response.status}: ${messageOf(response)}`);
   if (response.status === 401) return refreshRejected(provider, cause);
   if (needsSso(response)) return rejected('organization_sso_required', ssoMessage('an organisation of yours'), cause);
-  // There is no code for it. Threat: taken for an outage, it would leave the streams of a suspended person open for the whole grace.
+  // There is no code for it. If it were taken for an outage, the streams of a suspended user would stay open for
+  // the whole grace.
   if (response.status === 403 && /\bsuspended\b/i.test(messageOf(response))) {
     return rejected('provider_account_suspended', `Your account at ${provider} is suspended.`, cause);
   }
@@ -88,7 +89,7 @@ function messageOf({ text }: GithubResponse): string {
   } catch {
     return 'not JSON';
   }
-  return 'without words';
+  return 'without a message';
 }
 
 const wholeNumber = (value: string | null): number | undefined =>

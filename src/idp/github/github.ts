@@ -1,11 +1,12 @@
 /**
  * GitHub, at github.com or an Enterprise host: OAuth without OpenID Connect.
  *
- * Owns: the trip there and back (code, PKCE, state), and from GitHub's API to claims. Must not know: our own tokens, pages, sessions or
- * Kubernetes.
+ * Owns: the redirect and the callback (code, PKCE, state), and from GitHub's API to claims. Must not know: our own
+ * tokens, pages, sessions or Kubernetes.
  *
- * There is no ID token: who somebody is, is what the API says over TLS to a token that was given for our client and our code verifier.
- * The subject is the numeric id: a login can be changed, and then be taken by somebody else.
+ * There is no ID token: the user's identity is what the API returns over TLS for a token that was issued for our
+ * client and our code verifier. The subject is the numeric id: a login can be changed, and then be taken by
+ * another user.
  */
 import type { Clock } from '../../contracts/clock.ts';
 import { mapClaims } from '../../core/identity/claims.ts';
@@ -23,7 +24,7 @@ import type { OrganizationName } from './organizations.ts';
 import { createUserReader, type GithubUser } from './user.ts';
 import { createTokenEndpoint, isExpiring, packTokens, unpackTokens, type GithubTokens } from './tokens.ts';
 
-/** Of everything that one sign-in or re-check asks; shorter than a re-check's claim on its session (30 s). */
+/** For all requests of one sign-in or re-check; shorter than a re-check's claim on its session (30 s). */
 const DEADLINE_MS = 25_000;
 
 export interface GithubProviderOptions {
@@ -34,7 +35,7 @@ export interface GithubProviderOptions {
   /** Called at each use, so that a rotated secret needs no restart. */
   readonly clientSecret: () => string;
   readonly ca?: () => string;
-  /** Whose members may sign in, and whose teams count. Absent: anybody who has an account there. */
+  /** Organisations whose members may sign in, and whose teams count. Absent: any account there. */
   readonly organizations?: readonly OrganizationName[];
   /** Our public callback URL for this provider; one each, against mix-up (RFC 9700 §4.4). */
   readonly redirectUri: string;
@@ -63,7 +64,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
     return { subject, identity: mapped.value, refreshToken: packTokens(tokens) };
   };
 
-  /** @param keep given what a refresh brought, before anything else can fail: a refresh token is worth one use */
+  /** @param keep called with the result of a refresh before anything else can fail: a refresh token may be used once */
   const current = async (packed: string, signal: AbortSignal, keep?: (packed: string) => Promise<void>) => {
     const tokens = unpackTokens(name, newest.of(packed));
     if (!isExpiring(tokens, options.clock.now())) return tokens;
@@ -103,7 +104,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
       const tokens = await current(packed, signal, keep);
       const user = await reader.read({ token: tokens.accessToken, signal });
       if (user.subject !== subject) {
-        throw rejected('subject_changed', `${name} now answers for another person. Sign in again.`);
+        throw rejected('subject_changed', `${name} now returns another user. Sign in again.`);
       }
       return signIn(user, tokens);
     },

@@ -1,20 +1,20 @@
 /**
- * Which organisations and teams of a person count.
+ * The organisations and teams of a user that count.
  *
- * Only those of the configured organisations. Threat: anybody can make an organisation on GitHub and a team of any name in it; a mapping
- * that reads the team's name alone would make them whoever that team is elsewhere.
+ * Only those of the configured organisations. An attacker makes an organisation on GitHub and a team of any name
+ * in it; a mapping that reads the team's name alone would give them the rights of a team of that name elsewhere.
  *
- * An organisation with single sign-on that this token is not authorised for is missing from GitHub's answers. Where it counts, the person
- * is refused and told its name: with it missing their groups would be wrong, and a rule that looks for a team would be judged on half the
- * truth. Where nobody configured which ones count, it is left out and said in the log: it may have nothing to do with this gate, and
- * could lock its members out.
+ * An organisation with single sign-on that this token is not authorised for is missing from GitHub's responses.
+ * Where it counts, the user is rejected and its name is in the message: without it their groups would be wrong,
+ * and a rule that looks for a team would be evaluated on incomplete data. Where no organisations are configured,
+ * it is left out and logged: it may have nothing to do with Portcullis, and could lock its members out.
  */
 import * as z from 'zod';
 import { AppError } from '../../core/errors.ts';
 import type { GithubRequest, GithubApi } from './api.ts';
 import { rejected, ssoMessage } from './errors.ts';
 
-/** An organisation by its login, which can be renamed and then taken by somebody else, or by its id, which cannot. */
+/** An organisation by its login, which can be renamed and then taken by another one, or by its id, which cannot. */
 export type OrganizationName = string | number;
 
 const id = z.int().positive();
@@ -78,7 +78,7 @@ export async function readMemberships(
         organization: each.organization.login,
         organization_id: each.organization.id,
       })),
-    // Of others than the configured ones nothing was wanted.
+    // Organisations other than the configured ones are not needed.
     leftOut: options.organizations === undefined ? [...hidden] : [],
   };
 }
@@ -100,7 +100,7 @@ async function assertNoneHidden(api: GithubApi, request: GithubRequest, counted:
   if (half !== undefined) throw ssoRequired(counted, half.login);
   for (const name of organizations) {
     if (active.some((each) => isNamed(each, name))) continue;
-    // The header has ids only, and no name of what the person cannot see: each configured one is asked for by name.
+    // The header has ids only, and no name of what the user cannot see: each configured one is requested by name.
     if (typeof name === 'number' ? hidden.has(name) : await isBehindSso(api, request, name))
       throw ssoRequired(counted, name);
   }

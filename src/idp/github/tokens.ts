@@ -1,10 +1,12 @@
 /**
- * GitHub's tokens: redeemed for a code, refreshed where they expire, and in the form in which a session keeps them.
+ * GitHub's tokens: redeemed for a code, refreshed where they expire, and in the form in which a session keeps
+ * them.
  *
- * A token of an OAuth app lives until somebody revokes it; one of a GitHub App for eight hours, with a refresh token that is worth one use.
- * GitHub answers faults of this endpoint with 200 and an `error`.
+ * A token of an OAuth app lives until it is revoked; one of a GitHub App for eight hours, with a refresh token
+ * that may be used once. GitHub reports errors of this endpoint with 200 and an `error`.
  * @see https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
- * @see https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens
+ * @see
+ *   https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/refreshing-user-access-tokens
  */
 import * as z from 'zod';
 import type { Clock } from '../../contracts/clock.ts';
@@ -22,12 +24,12 @@ const stored = z.object({
   expiresAt: z.int().optional(),
 });
 
-/** What a session keeps of GitHub: in the place of a refresh token, sealed as one. */
+/** The tokens that a session keeps in the place of a refresh token, sealed as one. */
 export type GithubTokens = Readonly<z.output<typeof stored>>;
 
 export const packTokens = (tokens: GithubTokens): string => JSON.stringify(tokens);
 
-/** @throws AppError `sign_in_refused` where it is nothing that we packed: nobody can be asked with it */
+/** @throws AppError `sign_in_refused` where it is nothing that we packed: no provider can be asked with it */
 export function unpackTokens(provider: string, packed: string): GithubTokens {
   try {
     return stored.parse(JSON.parse(packed));
@@ -37,7 +39,7 @@ export function unpackTokens(provider: string, packed: string): GithubTokens {
   }
 }
 
-/** @param now epoch milliseconds */
+/** @param nowMs epoch milliseconds */
 export const isExpiring = ({ expiresAt }: GithubTokens, nowMs: number): boolean =>
   expiresAt !== undefined && expiresAt - SPARE_SECONDS <= nowMs / 1000;
 
@@ -50,9 +52,9 @@ const granted = z.object({
 const errorBody = z.object({ error: z.string() });
 
 export interface TokenEndpoint {
-  /** @throws AppError `sign_in_expired` for a code that is not good, `provider_unavailable` */
+  /** @throws AppError `sign_in_expired` for a code that is not valid, `provider_unavailable` */
   redeem(code: string, codeVerifier: string, signal: AbortSignal): Promise<GithubTokens>;
-  /** @throws AppError `sign_in_refused` for a token that is no longer good, `provider_unavailable` */
+  /** @throws AppError `sign_in_refused` for a token that is no longer valid, `provider_unavailable` */
   refresh(refreshToken: string, signal: AbortSignal): Promise<GithubTokens>;
 }
 

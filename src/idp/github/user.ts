@@ -1,4 +1,4 @@
-/** From GitHub's API to the claims of a person: who they are, their verified address, their organisations and teams. */
+/** From GitHub's API to the claims of a user: identity, verified address, organisations and teams. */
 import * as z from 'zod';
 import type { Claims, ClaimsMapping } from '../../core/identity/types.ts';
 import type { GithubRequest, GithubApi } from './api.ts';
@@ -7,7 +7,7 @@ import { readMemberships, type OrganizationName } from './organizations.ts';
 
 const READ_ORGANIZATIONS = 'read:org';
 const READ_EMAIL = 'user:email';
-/** A wider scope is granted in the place of one that it holds. */
+/** A wider scope is granted in the place of one that it contains. */
 const HOLDERS: Readonly<Record<string, readonly string[]>> = {
   [READ_ORGANIZATIONS]: [READ_ORGANIZATIONS, 'write:org', 'admin:org'],
   [READ_EMAIL]: [READ_EMAIL, 'user'],
@@ -34,7 +34,10 @@ export interface UserReaderOptions {
 export interface UserReader {
   /** What the mapping needs, and no more. */
   readonly scopes: readonly string[];
-  /** @throws AppError `sign_in_refused` or `provider_unavailable`; nothing is left out that was asked for and not given */
+  /**
+   * @throws AppError `sign_in_refused` or `provider_unavailable`; nothing that was requested and not granted is
+   *   left out silently
+   */
   read(request: GithubRequest): Promise<GithubUser>;
 }
 
@@ -69,8 +72,8 @@ export function createUserReader(options: UserReaderOptions): UserReader {
 }
 
 /**
- * The primary address, where GitHub has verified it; there is no other `claims.email`, whatever the configuration trusts, so that no rule is
- * ever judged on an address that anybody may have typed in.
+ * Returns the primary address, where GitHub has verified it. There is no other `claims.email`, whatever the
+ * configuration trusts, so that no rule is ever evaluated on an address that anyone could have entered.
  */
 async function verifiedEmail({ provider, mapping, api }: UserReaderOptions, request: GithubRequest) {
   const { value } = await api.list('/user/emails', address, request);
@@ -82,7 +85,10 @@ async function verifiedEmail({ provider, mapping, api }: UserReaderOptions, requ
   return email;
 }
 
-/** Threat: with less than was asked for, the API answers with less, and somebody in ten teams would look like a person in none. */
+/**
+ * With fewer scopes than requested, the API returns less, and a user in ten teams would look like one in none. A
+ * user could use that to get around a rule, so all scopes are required.
+ */
 function assertScopes(
   provider: string,
   { asked, granted, token }: { asked: readonly string[]; granted: readonly string[] | undefined; token: string },

@@ -1,11 +1,14 @@
-/** What a provider's discovery document says of itself, against what Portcullis will need of it. */
+/** Compares a provider's discovery document with what Portcullis needs of it. */
 import { assertProviderUrl, type OutboundOptions } from '../outbound.ts';
 import { flagIn, listIn, shown, textIn, type Metadata } from './metadata.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
 
 type AllowedHosts = Pick<OutboundOptions, 'issuer' | 'hosts'>;
 
-/** OpenID Connect Discovery 1.0 §4.3: the same, or it is another provider's. */
+/**
+ * Checks the issuer: it has to be the same, or the document is another provider's (OpenID Connect Discovery 1.0
+ * §4.3).
+ */
 export function issuerRow(metadata: Metadata, configured: string): ProbeRow {
   const named = textIn(metadata, 'issuer') ?? '';
   if (URL.parse(named)?.href === new URL(configured).href) return needed.works('issuer', short(named));
@@ -60,7 +63,7 @@ interface HostError {
   readonly host?: string;
 }
 
-/** As a sign-in judges it, since the text is that of the same guard. */
+/** By the guard that a sign-in uses, so the text is the same. */
 function hostErrors(value: string, allowed: AllowedHosts): readonly HostError[] {
   try {
     assertProviderUrl(value, allowed);
@@ -83,7 +86,10 @@ export function codeRow(metadata: Metadata): ProbeRow {
   );
 }
 
-/** RFC 7636. Some take S256 and do not list it (Entra), and one that does not know PKCE ignores it (RFC 6749 §3.1). */
+/**
+ * RFC 7636. Some accept S256 and do not list it (Entra), and a provider that does not know PKCE ignores it (RFC
+ * 6749 §3.1).
+ */
 export function pkceRow(metadata: Metadata): ProbeRow {
   const methods = listIn(metadata, 'code_challenge_methods_supported');
   if (methods === undefined) {
@@ -125,7 +131,11 @@ export function signOutRow(metadata: Metadata, allowed: AllowedHosts): ProbeRow 
   const check = 'sign-out there';
   const endpoint = textIn(metadata, 'end_session_endpoint');
   if (endpoint === undefined) {
-    return optional.fails(check, 'it lists no end_session_endpoint', 'Whoever signs out here stays signed in there.');
+    return optional.fails(
+      check,
+      'it lists no end_session_endpoint',
+      'A user who signs out here stays signed in there.',
+    );
   }
   const [error] = hostErrors(endpoint, allowed);
   if (error === undefined) return optional.works(check, 'end_session_endpoint is listed');
@@ -151,7 +161,7 @@ export function userInfoRow(metadata: Metadata): ProbeRow {
   return optional.fails(
     'UserInfo',
     'there is no userinfo_endpoint',
-    'Have the ID token carry every claim that is read, at each refresh too: without both nobody can be re-checked.',
+    'Have the ID token contain every claim that is read, at each refresh too: without both, no user can be re-checked.',
   );
 }
 

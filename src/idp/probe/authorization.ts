@@ -1,10 +1,11 @@
 /**
- * What the authorization endpoint says of our request before anybody signs in: the very URL that a browser would be sent to, asked for by
- * us, without a cookie. Nobody is signed in by it, and what it begins at the provider expires there.
+ * Checks the response of the authorization endpoint before a user signs in: the very URL that a browser would be
+ * sent to, requested by us, without a cookie. No user is signed in by it, and what it begins at the provider
+ * expires there.
  *
- * A provider must not send a browser to an address that it does not know (RFC 6749 §4.1.2.1), so it shows an error page for that. Some
- * look at the address only after the sign-in, so the same request with an address that nobody can have registered is made as well: only
- * where that one is refused does it mean anything that ours is not.
+ * A provider must not send a browser to an address that it does not know (RFC 6749 §4.1.2.1), so it shows an error
+ * page for that. Some check the address only after the sign-in, so the same request with an address that no client
+ * can have registered is made as well: only where that one is rejected does a rejection of ours mean anything.
  */
 import type { FreshSignInMethod } from '../types.ts';
 import type { IdentityProvider, SignInChallenge } from '../types.ts';
@@ -12,13 +13,13 @@ import type { Outbound } from '../outbound.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
 import { connectionMessage } from './connection.ts';
 
-/** RFC 2606 §2: nobody can have that name. */
+/** RFC 2606 §2: no host can have that name. */
 const REGISTERED_NOWHERE = 'https://portcullis-probe.invalid/callback';
 
 type Reaction =
-  /** On to a page: of the sign-in, or one that says what is wrong. */
+  /** On to a page: of the sign-in, or with an error. */
   | { readonly kind: 'page'; readonly seen: string }
-  /** `blocked`: by a status that is no answer to the parameters of a request. */
+  /** `blocked`: by a status that says nothing of the parameters of a request. */
   | { readonly kind: 'refused'; readonly seen: string; readonly blocked?: boolean }
   /** Back to our own callback, which is therefore registered, with an error code. */
   | { readonly kind: 'returned'; readonly error: string }
@@ -50,7 +51,7 @@ interface FreshSignInAttempt {
   readonly reaction: Reaction;
 }
 
-/** Asks for a fresh sign-in in the ways in which a sign-in would, up to the first that is not refused. */
+/** Asks for a fresh sign-in by the methods that a sign-in would use, up to the first that is not rejected. */
 async function freshSignInAttempts(
   provider: IdentityProvider,
   context: RequestContext,
@@ -69,7 +70,7 @@ async function freshSignInAttempts(
   return attempts;
 }
 
-/** @returns what was said against a way to ask; undefined where it was taken, or it cannot be told */
+/** @returns the rejection of a method; undefined where it was accepted, or it is unknown */
 function rejectionOf({ reaction: { kind, ...rest } }: FreshSignInAttempt): string | undefined {
   if (kind === 'refused') return 'an error page';
   const error = 'error' in rest ? rest.error : '';
@@ -96,9 +97,9 @@ async function reaction(url: URL, { outbound, redirectUri, redacted }: RequestCo
   if (target.href.startsWith(`${redirectUri}?`)) {
     return { kind: 'returned', error: short(redacted(target.searchParams.get('error') ?? ''), 64) };
   }
-  // Not all of it: the query repeats what was asked, and the path may name what has begun there.
+  // Not all of it: the query repeats the request, and the path may name the new login transaction.
   const origin = short(redacted(target.origin), 100);
-  // Google answers 302 here as well, and leads to a page of that name.
+  // Google responds with 302 here as well, and leads to a page of that name.
   const isError = target.pathname.split('/').includes('error');
   return { kind: isError ? 'refused' : 'page', seen: `it leads to a page of ${origin}` };
 }
@@ -121,20 +122,20 @@ function redirectRow(ours: Reaction, unregistered: Reaction, redirectUri: string
       if (ours.blocked === true && unregistered.kind === 'refused' && unregistered.seen === ours.seen) {
         return needed.unknown(
           check,
-          `${ours.seen}, and so it does for an address that nobody has registered`,
-          `Make sure that ${redirectUri} is registered there, exactly so, that clientId is right, and that nothing in between refuses requests.`,
+          `${ours.seen}, as for an address that is not registered`,
+          `Make sure that ${redirectUri} is registered there, exactly so, that clientId is right, and that nothing in between rejects requests.`,
         );
       }
       return needed.fails(
         check,
-        `the authorization request was refused: ${ours.seen}`,
+        `the authorization request was rejected: ${ours.seen}`,
         `Register ${redirectUri} at the provider, exactly so, and check clientId.`,
       );
     case 'returned':
       if (USER_REQUIRED.has(ours.error)) return needed.works(check, 'it leads back to our callback: registered');
       return needed.fails(
         check,
-        `registered, but the authorization request was refused: ${ours.error}`,
+        `registered, but the authorization request was rejected: ${ours.error}`,
         ours.error === 'invalid_scope'
           ? 'Set scopes to those that the client may ask for.'
           : 'See what the provider’s log says of this request: the client may lack the authorization code flow.',
@@ -144,7 +145,7 @@ function redirectRow(ours: Reaction, unregistered: Reaction, redirectUri: string
         ? needed.works(check, `looks registered: ${ours.seen}, and one that is not was refused`)
         : needed.unknown(
             check,
-            `${ours.seen}, and it does so for an address that nobody has registered`,
+            `${ours.seen}, as for an address that is not registered`,
             `Make sure that ${redirectUri} is registered there, exactly so.`,
           );
   }
@@ -156,7 +157,10 @@ const METHOD_TEXT: Record<FreshSignInMethod, string> = {
   max_age: 'max_age alone',
 };
 
-/** @param ours the reaction to an ordinary sign-in: where that is refused too, the refusals say nothing of a fresh one */
+/**
+ * @param ours the reaction to an ordinary sign-in: where that is rejected too, the rejections say nothing of a
+ *   fresh one
+ */
 function freshRow(ours: Reaction, attempts: readonly FreshSignInAttempt[], advertised: boolean): ProbeRow {
   const check = 'fresh sign-in';
   const last = attempts.at(-1);
@@ -178,13 +182,17 @@ function freshRow(ours: Reaction, attempts: readonly FreshSignInAttempt[], adver
     return optional.fails(
       check,
       refused.join('; '),
-      'Without it nobody can sign in again after a revocation, and admins who have to prove it cannot change anything. Set freshness: none, or have the provider take prompt=login or max_age.',
+      'Without it no user can sign in again after a revocation, and admins who have to prove it cannot change anything. Set freshness: none, or have the provider take prompt=login or max_age.',
     );
   }
   const taken = [...refused, `${METHOD_TEXT[last.method]} is taken`].join('; ');
-  // A user who stands before an error page does not come back, so there is no second way for them.
+  // A user at an error page does not come back, so there is no second method for them.
   if (attempts.some(({ reaction: { kind } }) => kind === 'refused')) {
-    return optional.fails(check, taken, `Set freshness: ${last.method}, because nobody comes back from an error page.`);
+    return optional.fails(
+      check,
+      taken,
+      `Set freshness: ${last.method}, because no user comes back from an error page.`,
+    );
   }
   if (advertised) return optional.works(check, `${taken}, and auth_time is among claims_supported`);
   return optional.unknown(

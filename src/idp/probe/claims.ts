@@ -1,4 +1,4 @@
-/** Which claims the configuration reads, and whether a provider says that it has them. */
+/** The claims that the configuration reads, and whether a provider lists them. */
 import type { ProviderConfig } from '../../config/config.ts';
 import { listIn, shown, type Metadata } from './metadata.ts';
 import { needed, optional, type ProbeRow } from './row.ts';
@@ -39,8 +39,8 @@ export function claimsRow(metadata: Metadata, provider: Expressions): ProbeRow {
 }
 
 /**
- * Whether anything that is asked at a re-check would change when an account is disabled there. A provider that refreshes for disabled
- * users is not found out before a user is disabled.
+ * Checks whether anything that is evaluated at a re-check would change when an account is disabled there. A
+ * provider that refreshes for disabled users is not detected before a user is disabled.
  */
 export function disabledUsersRow({ rules, userRules }: Pick<ProviderConfig, 'rules' | 'userRules'>): ProbeRow {
   const read = [...new Set(rules.flatMap(({ expression }) => readBy(expression)))];
@@ -54,6 +54,6 @@ export function disabledUsersRow({ rules, userRules }: Pick<ProviderConfig, 'rul
   );
 }
 
-/** Said by `config check --claims` as well. */
+/** Used by `config check --claims` as well. */
 export const DISABLE_ONE =
   'Some providers go on refreshing for users who are disabled there. Disable a test user who is signed in, and run `portcullis whoami` as them a minute later, which refreshes each time: if it still works, and the audit log has a further `refresh` event for them, set a rule on a claim that changes then, such as claims.active == true.';

@@ -1,14 +1,17 @@
 /**
- * Whether the token endpoint knows our client, by what a re-check does: a refresh, with a refresh token that we have just made up.
+ * Checks whether the token endpoint knows our client, by the request of a re-check: a refresh, with a random
+ * refresh token.
  *
- * Of all requests that prove a client it is the most harmless. The token is 256 random bits that no provider has given out, so that no
- * user is asked about, none is locked for failed sign-ins, and no grant is found that the attempt could revoke; a password grant would
- * count against a user, `client_credentials` would make a token, and a made-up code is what code injection looks like. A provider looks at the
- * client first (RFC 6749 §3.2.1), so `invalid_grant` means that the client was accepted. And it shows how this provider refuses a refresh,
- * which is what ends the session of a disabled user.
+ * Of all requests that authenticate a client it is the most harmless. The token is 256 random bits that no
+ * provider has issued, so no user is asked about, none is locked for failed sign-ins, and no grant is found that
+ * the attempt could revoke. A password grant would count against a user, `client_credentials` would make a token,
+ * and an invented code looks like code injection. A provider checks the client first (RFC 6749 §3.2.1), so
+ * `invalid_grant` means that the client was accepted. And it shows how this provider rejects a refresh, which is
+ * what ends the session of a disabled user.
  *
- * A code is tried only where that leaves it open: where this client may not refresh at all, or where the refusal has another error code than
- * the standard's, which may be about the form of the token, before anybody has looked at the client.
+ * A code is tried only where the refresh shows nothing of the client: where this client may not refresh at all, or
+ * where the rejection has another error code than the standard's, which may be about the form of the token, before
+ * the client was checked.
  */
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
@@ -25,7 +28,7 @@ export interface ClientProbe {
   readonly metadata: Metadata;
   readonly listener: Listener;
   readonly redirectUri: string;
-  /** Where token requests go. */
+  /** The address of token requests. */
   readonly tokenEndpoint: string;
   /** The method where requests do not show it. */
   readonly method: string;
@@ -33,10 +36,10 @@ export interface ClientProbe {
   readonly asked: URLSearchParams;
 }
 
-/** @returns rows of the client, of re-checks, and of how a refused refresh is told */
+/** @returns rows of the client, of re-checks, and of how a rejected refresh is recognised */
 export async function clientRows(probe: ClientProbe): Promise<readonly ProbeRow[]> {
   const randomToken = randomBytes(32).toString('base64url');
-  const refresh = await outcomeOf(probe, probe.provider.recheck('nobody', randomToken));
+  const refresh = await outcomeOf(probe, probe.provider.recheck('no-user', randomToken));
   const isOpen = isAboutGrant(refresh) || (refresh.kind === 'accepted' && !isExplicitRejection(refresh.error?.cause));
   if (!isOpen) return [clientRow(probe, refresh), ...refreshRows(probe, refresh)];
   const callback = new URL(probe.redirectUri);
@@ -48,7 +51,7 @@ export async function clientRows(probe: ClientProbe): Promise<readonly ProbeRow[
 
 interface Outcome {
   readonly kind: 'token' | 'accepted' | 'refused' | 'silent' | 'other';
-  /** Why the error was one, as a sign-in or a re-check sees it. */
+  /** The error that a sign-in or a re-check would see. */
   readonly error?: AppError;
   readonly code?: string | undefined;
   readonly seen: string;
@@ -73,7 +76,7 @@ async function outcomeOf({ listener, tokenEndpoint }: ClientProbe, request: Prom
   return { kind: reason === 'provider_client_refused' ? 'refused' : 'other', ...rest };
 }
 
-/** What a re-check or a sign-in ends with where the client was known and the token or code was not. */
+/** The result of a re-check or a sign-in where the client was known and the token or code was not. */
 const ACCEPTED = new Set(['provider_refresh_refused', 'provider_code_refused']);
 
 /** RFC 6749 §5.2: the client is known, or may be, and may not use this grant. */
@@ -93,7 +96,7 @@ function clientRow({ listener, tokenEndpoint, method, metadata }: ClientProbe, o
     case 'token':
       return needed.fails(
         check,
-        `${outcome.seen} to a token that we have made up`,
+        `${outcome.seen} to a random token`,
         'Do not use this provider: it gives tokens to anyone.',
       );
     case 'silent':
@@ -108,7 +111,7 @@ function clientRow({ listener, tokenEndpoint, method, metadata }: ClientProbe, o
 }
 
 const SECRET =
-  'Check clientId and the file of the secret, and that the client is registered with this method. Characters other than letters, digits and -._* are not taken by all.';
+  'Check clientId and the file of the secret, and that the client is registered with this method. Some providers do not accept characters other than letters, digits and -._*.';
 const CORRECT: Readonly<Record<string, string>> = {
   client_secret_basic: SECRET,
   client_secret_post: SECRET,
@@ -140,7 +143,7 @@ function refreshRows({ metadata, asked }: ClientProbe, refresh: Outcome): readon
   return [...rows, rejectionRow(refresh)];
 }
 
-/** How the provider says that a refresh token is not good. */
+/** Shows how the provider says that a refresh token is not valid. */
 function rejectionRow({ kind, error, seen }: Outcome): ProbeRow {
   const check = 'a refused refresh';
   if (kind === 'accepted') {

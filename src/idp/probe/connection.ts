@@ -2,7 +2,7 @@
 import { connectionFault, noAnswerWithin } from '../../core/http/connection-error.ts';
 import { guardMessage } from '../outbound.ts';
 
-/** As long as a step of a sign-in waits. */
+/** The time limit of a step of a sign-in. */
 const STEP_SECONDS = 5;
 const TIMED_OUT = new Set(['TimeoutError', 'AbortError', 'OAUTH_TIMEOUT', 'OAUTH_ABORT']);
 

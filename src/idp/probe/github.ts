@@ -1,4 +1,4 @@
-/** What can be told of GitHub before anybody signs in: it has no discovery, and looks at a callback address after the sign-in. */
+/** Checks of GitHub before a user signs in: it has no discovery, and checks a callback address after the sign-in. */
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { githubEndpoints } from '../github/endpoints.ts';
@@ -32,7 +32,7 @@ export async function probeGithub(options: GithubProviderOptions): Promise<reado
 }
 
 /**
- * Of all paths this one alone does not count against the quota of an address without a token.
+ * Only this path does not count against the quota of an address without a token.
  * @see https://docs.github.com/en/rest/rate-limit/rate-limit
  */
 async function apiRow({ host, ca }: GithubProviderOptions): Promise<ProbeRow> {
@@ -42,7 +42,7 @@ async function apiRow({ host, ca }: GithubProviderOptions): Promise<ProbeRow> {
   const headers = { accept: 'application/vnd.github+json', 'user-agent': 'portcullis' };
   try {
     const { status } = await inOneStep(() => outbound(`${api}/rate_limit`, { method: 'GET', headers }));
-    // An Enterprise Server answers 401 or 404 here: it is there.
+    // An Enterprise Server responds with 401 or 404 here: it is there.
     return status < 500
       ? needed.works('API', `${api} answers`)
       : needed.fails('API', `${api} answered ${status}`, 'Ask again later.');
@@ -52,9 +52,10 @@ async function apiRow({ host, ca }: GithubProviderOptions): Promise<ProbeRow> {
 }
 
 /**
- * Redeems a code that we have made up, as a sign-in would. GitHub documents `bad_verification_code` for it, and
+ * Redeems an invented code, as a sign-in would. GitHub documents `bad_verification_code` for it, and
  * `incorrect_client_credentials` for a wrong client.
- * @see https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors
+ * @see
+ *   https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors
  */
 async function clientRow(options: GithubProviderOptions): Promise<ProbeRow> {
   const check = 'client authentication';

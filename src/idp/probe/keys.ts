@@ -4,7 +4,10 @@ import { listIn, metadataOf, shown, textIn, type Metadata } from './metadata.ts'
 import { needed, type ProbeRow } from './row.ts';
 import { connectionMessage } from './connection.ts';
 
-/** Those that openid-client verifies, by the kind of key. A secret is no key that others can verify by: none of HS256 is among them. */
+/**
+ * The algorithms that openid-client verifies, by the kind of key. Others cannot verify by a secret: HS256 is not
+ * among them.
+ */
 const ALGORITHMS: Readonly<Record<string, readonly string[]>> = {
   RSA: ['RS256', 'PS256', 'RS384', 'PS384', 'RS512', 'PS512'],
   'P-256': ['ES256'],
@@ -15,7 +18,7 @@ const ALGORITHMS: Readonly<Record<string, readonly string[]>> = {
 };
 const VERIFIED = new Set(Object.values(ALGORITHMS).flat());
 
-/** OpenID Connect Core §15.1: what a provider that lists nothing has. */
+/** OpenID Connect Core §15.1: the default of a provider that lists nothing. */
 const DEFAULT = ['RS256'];
 
 const USABLE = 'Have the provider sign this client’s ID tokens with RS256 or ES256, by a key that it publishes.';
@@ -61,7 +64,7 @@ export async function keysRow(
     : needed.works(check, `${usable.length} of ${keys.length} key(s) can verify ID tokens`);
 }
 
-/** Bytes of a modulus of 2048 bits, which openid-client wants. */
+/** Bytes of a modulus of 2048 bits, which openid-client requires. */
 const MIN_MODULUS_BYTES = 256;
 
 /** RFC 7517 §4. */

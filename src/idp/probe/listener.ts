@@ -1,11 +1,11 @@
-/** What passes between us and a provider while it is probed, as far as a report needs it. */
+/** Records the requests and responses of a probe, as far as a report needs them. */
 import type { OutboundRequest } from '../outbound.ts';
 import { sentForms } from '../provider-response.ts';
 
 interface RecordedResponse {
   readonly url: string;
   readonly status: number;
-  /** How the client was proven, by the request itself. */
+  /** How the request authenticated the client. */
   readonly proof: 'client_secret_basic' | 'client_secret_post' | 'private_key_jwt' | undefined;
   readonly response: Response;
   /** Epoch milliseconds. */
@@ -14,20 +14,20 @@ interface RecordedResponse {
 
 export interface Listener {
   readonly onResponse: (url: string, request: OutboundRequest, response: Response) => void;
-  /** The latest response to a request whose address ends so. */
+  /** Returns the latest response to a request whose address ends so. */
   last(end: string): RecordedResponse | undefined;
   /** All of them, oldest first. */
   readonly all: readonly RecordedResponse[];
-  /** The text without anything that proved who we are. */
+  /** Returns the text without any of our credentials. */
   readonly redacted: (text: string) => string;
 }
 
 /** Parts of a form that no report may show. */
 const SECRET_FIELDS = ['client_secret', 'client_assertion', 'refresh_token', 'code', 'code_verifier'];
-/** A secret of fewer characters would take ordinary text with it. */
+/** A shorter secret would remove ordinary text as well. */
 const MIN_SECRET_LENGTH = 4;
 
-/** @param known secrets that no request need have held yet */
+/** @param known secrets that may not be in any request yet */
 export function createListener(known: readonly string[]): Listener {
   const all: RecordedResponse[] = [];
   const secrets = new Set<string>();
@@ -41,7 +41,8 @@ export function createListener(known: readonly string[]): Listener {
     onResponse(url, request, response) {
       const form = formOf(request);
       const authorization = request.headers['authorization'] ?? '';
-      // Threat: a hostile provider repeats what it was sent, in whatever a report shows of it.
+      // A hostile provider repeats in its response what it received, so that a report shows it. So every
+      // credential is removed.
       hide(authorization.replace(/^Basic /, ''));
       for (const field of SECRET_FIELDS) hide(form.get(field) ?? '');
       all.push({ url, status: response.status, proof: proofOf(authorization, form), response, at: Date.now() });

@@ -1,9 +1,9 @@
-/** A discovery document as it came, before anything in it is believed: each value may be of any type and any length. */
+/** A discovery document as received, before anything in it is trusted: each value may be of any type and any length. */
 import { short } from './row.ts';
 
 export type Metadata = Readonly<Record<string, unknown>>;
 
-/** A hostile provider lists ten thousand of anything. */
+/** A hostile provider lists ten thousand of anything, so lists are cut. */
 const MAX_ENTRIES = 200;
 const MAX_SHOWN = 12;
 
@@ -12,7 +12,7 @@ export function textIn(metadata: Metadata, key: string): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-/** @returns undefined where there is no list; what is no text in it is left out */
+/** @returns undefined where there is no list; items that are no text are left out */
 export function listIn(metadata: Metadata, key: string): readonly string[] | undefined {
   const value = metadata[key];
   if (!Array.isArray(value)) return undefined;
@@ -21,7 +21,7 @@ export function listIn(metadata: Metadata, key: string): readonly string[] | und
 
 export const flagIn = (metadata: Metadata, key: string): boolean => metadata[key] === true;
 
-/** For people. */
+/** Returns a list for display. */
 export function shown(entries: readonly string[]): string {
   if (entries.length === 0) return 'nothing';
   const rest = entries.length - MAX_SHOWN;
@@ -30,7 +30,8 @@ export function shown(entries: readonly string[]): string {
 }
 
 /**
- * @param redacted takes out secrets, before anything is cut to its length
+ * Parses a discovery document.
+ * @param redacted removes secrets, before anything is cut to its length
  * @returns undefined where the text is no JSON object
  */
 export function metadataOf(text: string, redacted: (text: string) => string): Metadata | undefined {
@@ -40,7 +41,7 @@ export function metadataOf(text: string, redacted: (text: string) => string): Me
     );
     if (typeof document === 'object' && document !== null && !Array.isArray(document)) return document as Metadata;
   } catch {
-    // The parser quotes what it could not read.
+    // The parser's message quotes the text, so it is dropped.
   }
   return undefined;
 }

@@ -1,8 +1,9 @@
 /**
- * Asks a live provider what will work with it, before anybody signs in.
+ * Checks a live provider, before a user signs in.
  *
- * There is no second client here: the provider is the one that serves sign-ins (`createVendorProvider`), its `begin`, `recheck` and `finish`
- * are called, and what passes is listened to. So what the probe sees is what a sign-in will see. Nobody is signed in, and nothing is kept.
+ * There is no second client here: the provider is the one that serves sign-ins (`createVendorProvider`), its
+ * `begin`, `recheck` and `finish` are called, and their requests are recorded. So the probe sees what a sign-in
+ * will see. No user is signed in, and nothing is kept.
  */
 import type { ProviderConfig } from '../../config/config.ts';
 import { createOutbound, type OutboundOptions } from '../outbound.ts';
@@ -32,8 +33,8 @@ import { connectionMessage } from './connection.ts';
 const WELL_KNOWN = '/.well-known/openid-configuration';
 
 /**
- * @param options of the provider, as a sign-in has them
- * @returns rows in the order in which a sign-in comes to what they are about. Never rejects for anything that the provider does
+ * @param options of the provider, as for a sign-in
+ * @returns rows in the order of a sign-in. Never rejects for anything that the provider does
  */
 export async function probeProvider(
   options: VendorProviderOptions,
@@ -66,7 +67,7 @@ export async function probeProvider(
     pkceRow(metadata),
   ];
   if (started instanceof Error) {
-    rows.push(...NOT_ASKED.map((check) => needed.unknown(check, 'not asked: a sign-in ends at discovery')));
+    rows.push(...NOT_ASKED.map((check) => needed.unknown(check, 'not checked: a sign-in ends at discovery')));
   } else {
     const outbound = limitedToStep(createOutbound(allowed));
     const { redacted } = listener;
@@ -93,9 +94,9 @@ export async function probeProvider(
     rows.push(keys, ...pages, ...known, scopesRow(metadata, asked.get('scope')?.split(' ') ?? []));
   }
   rows.push(claimsRow(metadata, config));
-  // Entra's is not asked: its ID token has more.
+  // Entra's is not used: its ID token has more.
   if (config.type !== 'entra') rows.push(userInfoRow(metadata));
-  // The vendors of the other types are known to refuse.
+  // The vendors of the other types are known to reject.
   if (config.type === 'oidc') rows.push(disabledUsersRow(config));
   rows.push(backchannelLogoutRow(metadata, config.backchannelLogout), signOutRow(metadata, allowed), issRow(metadata));
   return [...rows, ...clockRows(listener, options.clockSkew)];
@@ -103,14 +104,14 @@ export async function probeProvider(
 
 const NOT_ASKED = ['keys', 'redirect URI', 'client authentication'];
 
-/** RFC 8705 §5: as `createClientAuthentication` has it. */
+/** RFC 8705 §5, as in `createClientAuthentication`. */
 function tokenEndpointOf(metadata: Metadata, mutualTls: boolean): string {
   const aliases = mutualTls ? metadata['mtls_endpoint_aliases'] : undefined;
   const alias = typeof aliases === 'object' && aliases !== null ? textIn({ ...aliases }, 'token_endpoint') : undefined;
   return URL.parse(alias ?? textIn(metadata, 'token_endpoint') ?? '')?.href ?? '';
 }
 
-/** There is no discovery document that a sign-in could go by. */
+/** The row where there is no usable discovery document. */
 function unread(listener: Listener, error: Error | undefined, issuer: string): ProbeRow {
   const check = 'discovery';
   const last = listener.last(WELL_KNOWN);
@@ -128,19 +129,19 @@ function unread(listener: Listener, error: Error | undefined, issuer: string): P
   return needed.fails(check, short(listener.redacted(`it answered ${last.status}${leads}`), 300), action);
 }
 
-/** RFC 9110 §6.6.1. A response that a cache has kept says an old time, and its age beside it. */
+/** RFC 9110 §6.6.1. A cached response has an old time, and its age beside it. */
 function clockRows(listener: Listener, allowed = DEFAULT_CLOCK_SKEW_SECONDS): readonly ProbeRow[] {
   const check = 'clock';
   const last = listener.all.findLast(({ response: { headers } }) => headers.has('date') && !headers.has('age'));
   if (last === undefined) return listener.all.length === 0 ? [] : [needed.unknown(check, 'it sends no Date')];
   const theirs = Date.parse(last.response.headers.get('date') ?? '');
   if (!Number.isFinite(theirs)) return [needed.unknown(check, 'its Date cannot be read')];
-  // Whole seconds there.
+  // The Date header has whole seconds.
   const skew = Math.round((theirs - Math.floor(last.at / 1000) * 1000) / 1000);
   const off = `${Math.abs(skew)} s ${skew < 0 ? 'behind' : 'ahead of'} ours`;
-  // Its Date is whole seconds, and the response was on its way.
+  // The Date header has whole seconds, and the response took time.
   if (Math.abs(skew) <= allowed + 1) return [needed.works(check, skew === 0 ? 'as ours' : off)];
-  // One that is behind keeps nobody out while ID tokens last longer than that.
+  // A clock that is behind keeps no user out while ID tokens last longer than that.
   const row = skew > 0 ? needed : optional;
   return [row.fails(check, off, `Set both clocks by NTP: clockSkew allows for ${allowed} s.`)];
 }

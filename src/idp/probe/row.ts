@@ -1,15 +1,15 @@
-/** What `config probe` finds out, one row for each thing that a sign-in, a re-check or a sign-out will need. */
+/** The results of `config probe`, one row for each thing that a sign-in, a re-check or a sign-out needs. */
 import type { ProviderConfig } from '../../config/config.ts';
 
-/** `unknown`: it cannot be told before a user signs in. */
+/** `unknown`: it cannot be determined before a user signs in. */
 export type ProbeOutcome = 'works' | 'fails' | 'unknown';
 
 export interface ProbeRow {
   readonly check: string;
   readonly outcome: ProbeOutcome;
-  /** Without it nobody can sign in, or nothing that a sign-in brings may be trusted. */
+  /** Without it no user can sign in, or nothing of a sign-in may be trusted. */
   readonly needed: boolean;
-  /** May hold text of the provider: bounded, but not yet safe for a terminal. */
+  /** May contain text of the provider: bounded, but not yet safe for a terminal. */
   readonly seen: string;
   /** What to do. */
   readonly action?: string;
@@ -41,19 +41,19 @@ const row =
     ...(action === undefined ? {} : { action }),
   });
 
-/** Rows of what a sign-in cannot do without. */
+/** Rows of what a sign-in needs. */
 export const needed = {
   works: row('works', { needed: true }),
   fails: row('fails', { needed: true }),
   unknown: row('unknown', { needed: true }),
 };
 
-/** Rows of what one can live without, knowingly. */
+/** Rows of what is optional, if its absence is known. */
 export const optional = {
   works: row('works', { needed: false }),
   fails: row('fails', { needed: false }),
   unknown: row('unknown', { needed: false }),
 };
 
-/** A provider's text, cut to what one line of a table can hold. */
+/** Cuts a provider's text to what one line of a table can hold. */
 export const short = (text: string, most = 160): string => (text.length > most ? `${text.slice(0, most)}…` : text);

@@ -1,15 +1,21 @@
-/** A vendor's own API beside OpenID Connect, from which groups are read: one fixed host, JSON, page after page. */
+/**
+ * A vendor's own API in addition to OpenID Connect, from which groups are read: one fixed host, JSON, page after
+ * page.
+ */
 import { AppError } from '../../core/errors.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import type { Outbound } from '../outbound.ts';
 
-/** For all pages together: the person waits, and a session's claim to be re-checked does not last for ever (milliseconds). */
+/**
+ * For all pages together: the user waits, and a session's claim to be re-checked does not last for ever
+ * (milliseconds).
+ */
 const ALL_PAGES_MS = 12_000;
 const MAX_PAGES = 60;
 
 export interface Page<T> {
   readonly items: readonly T[];
-  /** Absent: this was the last. */
+  /** Absent on the last page. */
   readonly next?: string | undefined;
 }
 
@@ -21,15 +27,16 @@ export interface PagesRequest<T> {
   /** @throws where the body is not what the API's documentation says */
   readonly read: (body: unknown, url: URL) => Page<T>;
   readonly maxGroups: number;
-  /** For the record: what could not be worked out. */
+  /** For the audit log: what could not be resolved. */
   readonly reason: string;
-  /** What the person is told where the API says that it will not tell. */
+  /** The user's message where the API refuses to say. */
   readonly rejection: string;
 }
 
 /**
- * Reads all pages or fails: some of a person's groups are not their groups.
- * @throws AppError `sign_in_refused` where the API refuses or there are too many, `provider_unavailable` where it is down or answers nonsense
+ * Reads all pages or fails: a part of a user's groups is not their groups.
+ * @throws AppError `sign_in_refused` where the API rejects the request or there are too many,
+ *   `provider_unavailable` where it is down or its response is invalid
  */
 export async function allPages<T>(request: PagesRequest<T>): Promise<readonly T[]> {
   const { provider, maxGroups } = request;
@@ -39,7 +46,8 @@ export async function allPages<T>(request: PagesRequest<T>): Promise<readonly T[
   let next: string | undefined = request.first;
   for (let page = 0; next !== undefined; page += 1) {
     if (page >= MAX_PAGES) throw unavailable(request, new Error(`more than ${MAX_PAGES} pages`));
-    // Threat: a next page elsewhere would take the person's token there.
+    // An attacker who controls a response could send the user's token to another host, so every page is at this
+    // origin.
     const url = URL.parse(next);
     if (url?.origin !== origin) throw unavailable(request, new Error('the next page is at another place'));
     const { items, next: following } = await onePage(request, url, deadline);
@@ -47,7 +55,7 @@ export async function allPages<T>(request: PagesRequest<T>): Promise<readonly T[
     if (found.length > maxGroups) {
       throw new AppError(
         'sign_in_refused',
-        `You have more than ${maxGroups} groups, which is the most that can be used. Ask your platform team to limit the groups that ${provider} sends.`,
+        `You have more than ${maxGroups} groups, which is the limit. Ask your platform team to limit the groups that ${provider} sends.`,
         { reason: 'groups_too_many' },
       );
     }
@@ -78,7 +86,7 @@ async function onePage<T>(request: PagesRequest<T>, url: URL, signal: AbortSigna
   }
 }
 
-/** Request timeout and too many requests: not about this person. */
+/** Request timeout and too many requests: not about this user. */
 const TRANSIENT = new Set([408, 429]);
 
 const unavailable = (
@@ -87,6 +95,6 @@ const unavailable = (
 ): AppError =>
   new AppError(
     'provider_unavailable',
-    `${provider} could not say which groups you are in. Try again in a minute; if it stays, tell your platform team.`,
+    `${provider} could not return your groups. Try again in a minute. If that does not help, tell your platform team.`,
     { reason, cause },
   );

@@ -1,5 +1,6 @@
 /**
- * Google's Directory API, which alone knows of groups: asked by a service account in the name of an administrator.
+ * Google's Directory API, the only one that knows groups: read by a service account in the name of an
+ * administrator.
  *
  * @see https://developers.google.com/identity/protocols/oauth2/service-account
  * @see https://developers.google.com/workspace/admin/directory/reference/rest/v1/groups/list
@@ -14,9 +15,9 @@ import { allPages, type Page } from './api.ts';
 
 export interface DirectoryOptions {
   readonly name: string;
-  /** The key's JSON as Google gives it out; called at each use, so that a new key needs no restart. */
+  /** The key's JSON as Google issues it; called at each use, so that a new key needs no restart. */
   readonly serviceAccount: () => string;
-  /** E-mail address of the administrator in whose name the API is asked. */
+  /** E-mail address of the administrator in whose name the API is used. */
   readonly admin: string;
   readonly maxGroups: number;
   readonly ca?: () => string;
@@ -44,8 +45,8 @@ const groupsResponse = z.object({
 });
 
 /**
- * @returns a function from a person's `sub` to the addresses of the groups that they are a direct member of
- * @throws Error at once where the key is none, so that it is found out at the start
+ * @returns a function from a user's `sub` to the addresses of the groups that they are a direct member of
+ * @throws Error immediately where the key is invalid, so that it is found at the start
  */
 export function createDirectory(options: DirectoryOptions): (subject: string) => Promise<readonly string[]> {
   const { name, api, maxGroups } = options;
@@ -83,7 +84,7 @@ function readKey(text: string): z.output<typeof keyFile> {
   try {
     return keyFile.parse(JSON.parse(text));
   } catch {
-    // Without a cause: the parser's words may hold a part of the key.
+    // Without a cause: the parser's message may contain a part of the key.
     throw new Error('serviceAccountFile does not hold the JSON key of a service account');
   }
 }
@@ -95,7 +96,7 @@ interface ServiceToken {
   readonly ttlMs: number;
 }
 
-/** One token for everybody, renewed a minute before its end; another key or a failure begins anew. */
+/** Caches one token for all users, renewed a minute before its expiry, and again after another key or a failure. */
 function cachedToken(options: DirectoryOptions, outbound: Outbound): () => Promise<string> {
   let held: { readonly key: string; readonly token: Promise<ServiceToken> } | undefined;
   return async () => {
@@ -140,7 +141,7 @@ async function redeem(options: DirectoryOptions, outbound: Outbound, key: string
     const { access_token, expires_in } = tokenResponse.parse(await response.json());
     return { text: access_token, since: options.clock.now(), ttlMs: (expires_in - 60) * 1000 };
   } catch (error) {
-    const message = `${name} could not say which groups you are in. Try again in a minute; if it stays, tell your platform team.`;
+    const message = `${name} could not return your groups. Try again in a minute. If that does not help, tell your platform team.`;
     throw new AppError('provider_unavailable', message, { reason: 'groups_unresolved', cause: error });
   }
 }

@@ -13,7 +13,7 @@ import { WITHOUT_CONSENT, type Vendor } from './vendor.ts';
 
 export interface EntraOptions {
   readonly name: string;
-  /** The tenant's id; nobody of another one is let in. */
+  /** The tenant's id; no user of another one is admitted. */
   readonly tenant: string;
   /** What `claims.groups` holds: object ids as in the token, or display names from Graph. */
   readonly groupsAs: 'id' | 'name';
@@ -25,7 +25,7 @@ export interface EntraOptions {
   readonly graph: string;
 }
 
-/** `User.Read` shows a person's own memberships, but of each group nothing save its id. */
+/** `User.Read` shows a user's own memberships, but of each group only its id. */
 const GRAPH_SCOPE = { id: 'User.Read', name: 'GroupMember.Read.All' } as const;
 const PAGE_SIZE = 999;
 
@@ -52,7 +52,7 @@ export function createEntra(options: EntraOptions): Vendor {
       const groups = await allPages({
         provider: name,
         outbound,
-        // Not the address in `_claim_sources`: it comes from outside, and has long pointed to an API that is gone.
+        // Not the address in `_claim_sources`: it is untrusted, and has long pointed to an API that is gone.
         first: `${options.graph}/v1.0/me/transitiveMemberOf?$select=id,displayName&$top=${PAGE_SIZE}`,
         accessToken,
         read: groupsPage(groupsAs),
@@ -65,10 +65,13 @@ export function createEntra(options: EntraOptions): Vendor {
   };
 }
 
-/** `oid` is the person throughout the tenant; `sub` differs from application to application, and an e-mail address may change hands. */
+/**
+ * Returns the account. `oid` is the user throughout the tenant; `sub` differs from application to application, and
+ * an e-mail address may change hands.
+ */
 function subjectOf(name: string, tenant: string, { tid, oid }: Claims): string {
   const isUserId = typeof oid === 'string' && /^[0-9a-f-]{36}$/.test(oid);
-  // Threat: whoever may make a tenant of their own may make people of any name in it.
+  // An attacker makes a tenant, and users of any name in it. So only this tenant's users count.
   if (tid === tenant && isUserId) return `${tid}.${oid}`;
   throw new AppError(
     'sign_in_refused',
@@ -106,7 +109,7 @@ const groupsPage =
   };
 
 function nameOf(displayName: string | null | undefined): string {
-  // Graph leaves out what the application may not read, without a word.
+  // Graph silently leaves out what the application may not read.
   if (typeof displayName === 'string') return displayName;
   throw new Error(`a group without displayName: ${GRAPH_SCOPE.name} is not granted`);
 }

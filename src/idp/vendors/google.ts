@@ -1,5 +1,6 @@
 /**
- * Google: one issuer for the whole world, so a rule over `hd` says whose people may come; no groups in its tokens.
+ * Google: one issuer for the whole world, so a rule over `hd` decides whose users are admitted; no groups in its
+ * tokens.
  *
  * @see https://developers.google.com/identity/openid-connect/openid-connect
  */
@@ -7,14 +8,14 @@ import { VENDOR_HOSTS } from '../outbound.ts';
 import { createDirectory, type DirectoryOptions } from './directory.ts';
 import { OIDC, type Vendor } from './vendor.ts';
 
-/** @param directory absent: nobody has groups */
+/** @param directory absent: no user has groups */
 export function createGoogle(directory: DirectoryOptions | undefined): Vendor {
   const groupsOf = directory === undefined ? undefined : createDirectory(directory);
   return {
     ...OIDC,
     hosts: VENDOR_HOSTS.google,
     scopes: () => ['openid', 'profile', 'email'],
-    // It says nothing of when somebody typed their password, unless Google has reviewed the application.
+    // Google does not say when a user authenticated, unless it has reviewed the application.
     provesFreshness: false,
     parameters: ({ fresh }) => ({
       // Google has no offline_access, and after the first time gives a refresh token only with consent.

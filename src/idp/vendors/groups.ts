@@ -1,4 +1,4 @@
-/** Whether a provider's groups are worth a request of their own. */
+/** Whether a provider's groups need a request. */
 
 interface Expressions {
   readonly username: string;
@@ -9,9 +9,8 @@ interface Expressions {
 }
 
 /**
- * True where an expression reads `claims.groups`, or `claims` in a way that cannot be told.
- *
- * Threat: a rule that keeps somebody out by a group would let them in where their groups are not there.
+ * Returns true where an expression reads `claims.groups`, or `claims` in a way that cannot be analysed. A rule
+ * that keeps a user out by a group would admit them where their groups are missing, so in doubt they are read.
  */
 export const readsGroups = ({ username, groups = '', uid = '', extra, rules }: Expressions): boolean =>
   [username, groups, uid, ...Object.values(extra), ...rules.map(({ expression }) => expression)].some((source) =>

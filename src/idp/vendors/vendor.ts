@@ -1,22 +1,22 @@
 /**
- * What one type of identity provider does differently from the next. All of them are one OpenID Connect client (`../oidc.ts`), which asks
- * here: for what, from whom, and who it is that came back.
+ * The differences between the types of identity providers. All of them share one OpenID Connect client
+ * (`../oidc.ts`), which asks here for scopes, parameters, hosts and the subject.
  */
 import type { Claims } from '../../core/identity/types.ts';
 import { authTimeParameters, type AuthTimeRequest } from '../fresh-sign-in.ts';
 
 export interface Vendor {
-  /** Hosts beside the issuer's that its discovery may name. */
+  /** Hosts that its discovery may name, in addition to the issuer's. */
   readonly hosts: readonly string[];
   /** @param offered `scopes_supported`, which need not be complete (RFC 8414 §2) */
   scopes(offered: readonly string[]): readonly string[];
-  /** False where no `auth_time` can be had: silent single sign-on cannot be told from a fresh one. */
+  /** False where no `auth_time` can be had: silent single sign-on cannot be told from a fresh sign-in. */
   readonly provesFreshness: boolean;
   /** False where the ID token has all there is, so that a request is saved. */
   readonly userInfo: boolean;
-  /** Whom a client assertion is for, where it is not the issuer. */
+  /** The audience of a client assertion, where it is not the issuer. */
   readonly assertionAudience?: 'token_endpoint';
-  /** Authorization parameters beside those of every sign-in. */
+  /** Returns authorization parameters in addition to those of every sign-in. */
   parameters(request: {
     /** The user has to authenticate again. */
     readonly fresh: boolean;
@@ -25,14 +25,15 @@ export interface Vendor {
     readonly scopes: readonly string[];
   }): Readonly<Record<string, string>>;
   /**
-   * The account's immutable subject, from the claims of a verified ID token.
+   * Returns the account's immutable subject, from the claims of a verified ID token.
    * @throws AppError `sign_in_refused`
    */
   subjectOf(claims: Claims): string;
   /**
-   * Claims that take another request.
-   * @returns the claims with what was found, or as they were
-   * @throws AppError `sign_in_refused` (`groups_…`) where they cannot be had for this person, `provider_unavailable` where not now
+   * Adds claims that need another request.
+   * @returns the claims with what was found, or unchanged
+   * @throws AppError `sign_in_refused` (`groups_…`) where they cannot be had for this user, `provider_unavailable`
+   *   where not now
    */
   complete?(claims: Claims, accessToken: string): Promise<Claims>;
 }
@@ -42,7 +43,10 @@ const subjectOf = ({ sub }: Claims): string => String(sub);
 
 const BASIC = ['openid', 'profile', 'email'] as const;
 
-/** Some refuse a sign-in for a scope that they do not know, so what not everybody has is asked for where it is listed. */
+/**
+ * Some providers reject a sign-in for a scope that they do not know, so an uncommon scope is requested only where
+ * it is listed.
+ */
 const listed = (offered: readonly string[], ...wanted: readonly string[]): readonly string[] =>
   wanted.filter((scope) => offered.includes(scope));
 
@@ -59,12 +63,12 @@ export const OIDC: Vendor = {
 };
 
 /**
- * Entra ID, Okta and Keycloak: a refresh token comes with the scope alone. A prompt for consent would show a page that these people have never seen,
- * or, where the client is a trusted one, an error.
+ * Entra ID, Okta and Keycloak: a refresh token comes with the scope alone. A prompt for consent would show a page
+ * that these users have never seen, or, where the client is a trusted one, an error.
  */
 export const WITHOUT_CONSENT: Vendor = { ...OIDC, parameters: ({ authTime }) => authTimeParameters(authTime, []) };
 
-/** Its own authorization server has a scope for groups; one that a company made has only what the company put there. */
+/** Okta's own authorization server has a scope for groups; a custom one has only what the company has added. */
 export const OKTA: Vendor = {
   ...WITHOUT_CONSENT,
   // "The audience claim for client_assertion must be the endpoint invoked for the request."
@@ -72,5 +76,8 @@ export const OKTA: Vendor = {
   scopes: (offered) => [...BASIC, 'offline_access', ...listed(offered, 'groups')],
 };
 
-/** Groups and roles come by mappers of the client. What is listed is the realm's, and one that the client lacks is an error. */
+/**
+ * Groups and roles come by mappers of the client. The list is the realm's, and a scope that the client lacks is an
+ * error.
+ */
 export const KEYCLOAK: Vendor = { ...WITHOUT_CONSENT, scopes: () => [...BASIC, 'offline_access'] };

@@ -1,4 +1,4 @@
-/** From a provider's type to a provider: what is particular to it, over the one OpenID Connect client. */
+/** From a provider's type to a provider: the vendor's differences, over the one OpenID Connect client. */
 import type { IdentityProvider } from '../types.ts';
 import { createOidcProvider, type OidcProviderOptions } from '../oidc.ts';
 import { VENDOR_HOSTS } from '../outbound.ts';
@@ -22,7 +22,10 @@ export type VendorProviderOptions = Common &
       }
   );
 
-/** Where the vendors' own APIs are. No configuration changes it: it would be a place to send people's tokens to. */
+/**
+ * The addresses of the vendors' own APIs. No configuration changes them: users' tokens would go to the configured
+ * address.
+ */
 export interface VendorEndpoints {
   readonly graph: string;
   readonly googleApi: string;
@@ -35,7 +38,7 @@ const ENDPOINTS: VendorEndpoints = {
   googleToken: `https://${VENDOR_HOSTS.googleToken}/token`,
 };
 
-/** @throws Error where what a provider is given cannot be used at all */
+/** @throws Error where an option cannot be used at all */
 export function createVendorProvider(options: VendorProviderOptions, endpoints = ENDPOINTS): IdentityProvider {
   return createOidcProvider({ ...options, vendor: vendorOf(options, endpoints) });
 }

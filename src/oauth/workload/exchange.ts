@@ -1,8 +1,10 @@
 /**
- * From a workload's own token to a session (docs/architecture.md#invariant-9): one per issuer, subject and token id, for one client certificate.
+ * From a workload's own token to a session (docs/architecture.md#invariant-9): one for each issuer, subject and
+ * token id, for one client certificate.
  *
- * Threat: whoever reads a job's log may find its token. It opens one session in its life, bound to the key that came with it first; brought by
- * another key it is refused, and once that session is over, by its end or by a revocation, it opens no other.
+ * An attacker who reads a job's log may find its token. So a token opens one session only, bound to the key that
+ * came with it first; with another key it is rejected, and once that session is over, by its end or by a
+ * revocation, it opens no other.
  */
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../contracts/clock.ts';
@@ -16,12 +18,12 @@ import { WORKLOAD_CLIENT } from './grant-type.ts';
 import { identifyWorkload, type CompiledRule, type Workload, type WorkloadRejection } from './rules.ts';
 import { sessionOverMessage } from './messages.ts';
 
-/** A used token is remembered for this much longer than it may be used (seconds). */
+/** How much longer a used token is remembered than it may be used (seconds). */
 const REMEMBERED_LONGER_SECONDS = 60;
 
 export interface WorkloadExchangeDeps {
   readonly rules: readonly CompiledRule[];
-  /** What a subject token's audience must be. */
+  /** The required audience of a subject token. */
   readonly publicUrl: string;
   readonly store: {
     readonly sessions: Pick<SessionStore, 'open'>;
@@ -40,7 +42,7 @@ export interface ExchangeRequest {
   readonly userAgent: string;
 }
 
-/** A session that stands; what may be minted from it, and for whose key, the mint decides. */
+/** A session that exists; the mint decides what may be minted from it, and for which key. */
 export interface WorkloadSession {
   readonly id: string;
   readonly account: Account;
@@ -52,7 +54,10 @@ export type ExchangeRejection = WorkloadRejection & {
   readonly owner?: { readonly account: Account; readonly identity: Identity };
 };
 
-/** @throws AppError `provider_unavailable`, `store_unavailable` or `fenced`: nothing was decided, and the same token may come again */
+/**
+ * @throws AppError `provider_unavailable`, `store_unavailable` or `fenced`: nothing was decided, and the same
+ *   token may be sent again
+ */
 export type ExchangeWorkloadToken = (request: ExchangeRequest) => Promise<Result<WorkloadSession, ExchangeRejection>>;
 
 export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWorkloadToken {
@@ -87,19 +92,21 @@ async function joinOrOpen(
   const { account, identity, rule } = workload;
   const use = tokenUseId(workload, context.startedAt);
   const existing: WorkloadSession = { id: use.slice(0, SESSION_ID_LENGTH), account, provider: rule.name, identity };
-  // Used before: the session is there, or it is over and the mint says so.
+  // Used before: the session exists, or it is over and the mint says so.
   if ((await deps.store.artefacts.find('ReplayDetection', use)) !== undefined) return ok(existing);
   const refused = (reason: MintRejection | 'subject_token_used'): Result<never, ExchangeRejection> =>
     no({ reason, message: sessionOverMessage(reason), rule: rule.name, owner: { account, identity } });
   const opened = await open(deps, newSession(deps, workload, existing.id, context));
   if (opened === 'there') {
-    // Whoever opened it may have failed before it could mark the token. Marked, not consumed: that tells the opener that it was the first.
+    // The request that opened it may have failed before it could mark the token. Marked, not consumed: consuming
+    // tells the request that opened it that it was the first.
     await markUsed(deps, workload, use);
     return ok(existing);
   }
   if (!opened.ok) return refused(opened.reason);
   if (await markFirstUse(deps, workload, use)) return ok(existing);
-  // Another request opened it with this token and it was ended again, all within this one. What is over stays over.
+  // Another request opened it with this token and it ended again, all within this one. A session that is over
+  // stays over.
   await deps.guard.revoke({ target: { kind: 'session', session: existing.id }, ended: true });
   return refused('subject_token_used');
 }
@@ -107,7 +114,10 @@ async function joinOrOpen(
 /** 128 bits, as every session's id; never a credential by itself. */
 const SESSION_ID_LENGTH = 22;
 
-/** One name per issuer, subject and token id, within one life of the store: after it everybody begins anew. */
+/**
+ * Returns one name for each issuer, subject and token id, within one epoch of the store: after it all workloads
+ * begin again.
+ */
 const tokenUseId = ({ rule, token }: Workload, { epoch }: LogPosition): string =>
   createHash('sha256')
     .update(JSON.stringify(['workload', epoch, rule.name, token.issuer, token.subject, token.tokenId]))
@@ -117,7 +127,7 @@ async function open(deps: WorkloadExchangeDeps, session: NewSession): Promise<Mi
   try {
     return await deps.store.sessions.open(session, {});
   } catch (error) {
-    // Two requests with one token at once: one of them has opened it, and the binding decides who gets it.
+    // Two requests with one token at once: one of them has opened it, and the binding decides which one gets it.
     if (error instanceof AppError && error.code === 'conflict') return 'there';
     throw error;
   }
@@ -129,7 +139,10 @@ async function markUsed(deps: WorkloadExchangeDeps, { token }: Workload, use: st
   await deps.store.artefacts.save('ReplayDetection', use, {}, { ttlSeconds: left + REMEMBERED_LONGER_SECONDS });
 }
 
-/** Marks it for who has opened its session. @returns false where another had done so before, which is decided in one step */
+/**
+ * Marks the token for the request that has opened its session. @returns false where another one had done so
+ * before, which is decided in one step
+ */
 async function markFirstUse(deps: WorkloadExchangeDeps, workload: Workload, use: string): Promise<boolean> {
   await markUsed(deps, workload, use);
   return deps.store.artefacts.consume('ReplayDetection', use);
@@ -151,12 +164,12 @@ function newSession(
     identity,
     createdAt,
     expiresAt: Math.min(token.expiresAt, createdAt + rule.life),
-    // A job that waits for an hour is not away from its keyboard; its end is the two above.
+    // A job that waits for an hour is not idle; the two limits above end it.
     idleSeconds: rule.life,
     address: request.address,
     userAgent: request.userAgent,
     startedAt,
-    // The token is the proof, so one that was issued before the account was revoked opens nothing any more.
+    // The token is the proof, so a token that was issued before the account was revoked opens nothing any more.
     authTime: token.issuedAt,
   };
 }

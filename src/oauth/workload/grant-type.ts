@@ -1,4 +1,4 @@
-/** Names of RFC 8693 and of ours that the token endpoint and the record both need. */
+/** Names of RFC 8693 and our own ones that the token endpoint and the audit log both need. */
 
 /** RFC 8693 §2.1. */
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';

@@ -1,6 +1,7 @@
 /**
- * Token exchange (RFC 8693) at our token endpoint: what the request may say, and what is answered. Whose token it is and whether it opens
- * a session `exchange.ts` decides; the access token goes through the same mint as every other.
+ * Token exchange (RFC 8693) at our token endpoint: the form of a request and of its response. `exchange.ts`
+ * decides whose token it is and whether it opens a session; the access token goes through the same mint as every
+ * other.
  */
 import {
   errors,
@@ -44,15 +45,16 @@ export interface WorkloadGrantDeps {
 type Parameters = { readonly [K in (typeof PARAMETERS)[number]]?: string | undefined };
 type Context = TokenEndpointGrantContext<Parameters>;
 
-/** Teaches the provider this grant. Before its first request. */
+/** Registers this grant at the provider. To be called before its first request. */
 export function registerWorkloadGrant(provider: Provider, deps: WorkloadGrantDeps): void {
-  // No parameter may come twice: which of two audiences was meant cannot be told.
+  // No parameter may be repeated: which of two audiences was meant would be unknown.
   provider.registerGrantType<Parameters>(TOKEN_EXCHANGE, (ctx) => exchangeWithLimit(provider, deps, ctx), PARAMETERS);
 }
 
 /**
- * Threat: all jobs of a company may come from one address, and one of them that brings rubbish would keep the others out for as long as it likes.
- * So the limit is behind the decision: only what is refused anyway is told to wait.
+ * Exchanges, and limits the rejections of an address. All jobs of a company may come from one address, and an
+ * attacker in one of them who sends invalid tokens would keep the others out. So the limit comes after the
+ * decision: only requests that are rejected anyway are told to wait.
  */
 async function exchangeWithLimit(provider: Provider, deps: WorkloadGrantDeps, ctx: Context): Promise<void> {
   const facts = deps.factsOf(ctx);
@@ -70,7 +72,7 @@ async function exchangeWithLimit(provider: Provider, deps: WorkloadGrantDeps, ct
 
 function tooMany(ctx: Context, facts: TokenFacts, wait: number): void {
   facts.rejection = 'too_many_exchanges';
-  facts.message = `Too many exchanges from your address were refused. Try again in ${wait} seconds.`;
+  facts.message = `Too many exchanges from your address were rejected. Try again in ${wait} seconds.`;
   ctx.status = 429;
   ctx.set('retry-after', String(wait));
   ctx.body = { error: 'temporarily_unavailable', error_description: facts.message };
@@ -81,7 +83,7 @@ async function exchange(provider: Provider, deps: WorkloadGrantDeps, ctx: Contex
   const { subjectToken, requested } = readRequest(ctx, facts);
   const certificate = certificateOf(ctx);
   if (certificate === undefined) {
-    throw rejection(facts, 'certificate_missing', 'Connect with a client certificate: the answer is bound to its key.');
+    throw rejection(facts, 'certificate_missing', 'Connect with a client certificate: the token is bound to its key.');
   }
   const outcome = await deps.exchange({ subjectToken, ...callerOf(ctx) });
   if (!outcome.ok) {
@@ -131,16 +133,16 @@ function readRequest(
   if (requested_token_type !== undefined && requested_token_type !== ACCESS_TOKEN_TYPE) {
     throw invalid(`requested_token_type must be ${ACCESS_TOKEN_TYPE}, or left out.`);
   }
-  if (actor_token !== undefined) throw invalid('Nobody acts for a workload here: leave actor_token out.');
+  if (actor_token !== undefined) throw invalid('actor_token is not supported: leave it out.');
   // RFC 8693 §2.1 has both names; ours are the same under either.
   if (audience !== undefined && resource !== undefined && audience !== resource) {
-    throw invalid('audience and resource name two places; name one.');
+    throw invalid('audience and resource differ; send one of them.');
   }
   const requested = resource ?? audience;
   return { subjectToken: subject_token, requested: typeof requested === 'string' ? requested : undefined };
 }
 
-/** The audience asked for, where there is such a one; without a wish the first that the workload may have. */
+/** Returns the requested audience, where it exists; without a request the first that the workload may have. */
 function audienceFor(
   audiences: Audiences,
   holder: Pick<SessionRecord, 'provider' | 'identity'>,
@@ -151,7 +153,7 @@ function audienceFor(
   );
 }
 
-/** RFC 8693 §2.2.2: `invalid_request`, for a subject token too that is not accepted. */
+/** RFC 8693 §2.2.2: `invalid_request`, also for a subject token that is not accepted. */
 function rejection(facts: TokenFacts, reason: string, message: string): Error {
   facts.rejection = reason;
   facts.message = message;
@@ -160,7 +162,7 @@ function rejection(facts: TokenFacts, reason: string, message: string): Error {
 
 const USER_AGENT_LENGTH = 256;
 
-/** Where the caller is, and what it calls itself, fit for showing. */
+/** Returns the caller's address and its name for itself, fit for display. */
 const callerOf = ({ req }: KoaContextWithOIDC): { readonly address: string; readonly userAgent: string } => ({
   address: clientAddress(req),
   userAgent: (req.headers['user-agent'] ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, USER_AGENT_LENGTH),

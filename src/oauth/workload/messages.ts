@@ -1,4 +1,4 @@
-/** What a job's log says where its token was good and there is no session all the same. */
+/** Messages for a job's log where its token was good but there is no session. */
 import type { GuardRejection } from '../../revocation/revocation.ts';
 import type { MintRejection } from '../../store/store.ts';
 

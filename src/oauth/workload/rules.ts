@@ -1,4 +1,4 @@
-/** Which of the configured rules a workload's token is for, and who the workload is by it. */
+/** Finds the configured rule that applies to a workload's token, and the workload's identity by it. */
 import type { JWTVerifyGetKey } from 'jose';
 import type { WorkloadRule } from '../../config/config.ts';
 import { compileMapping, mapClaims } from '../../core/identity/claims.ts';
@@ -7,14 +7,14 @@ import { accountOf, type Account, type Identity } from '../../core/identity/iden
 import { no, ok, type Result } from '../../core/result.ts';
 import { claimedIssuer, verifySubjectToken, type SubjectToken, type SubjectTokenRejection } from './subject-token.ts';
 
-/** A rule with what it needs to decide. */
+/** A rule with everything that it needs to decide. */
 export interface CompiledRule {
   readonly config: WorkloadRule;
   readonly mapping: ClaimsMapping;
   readonly keys: JWTVerifyGetKey;
 }
 
-/** A workload that has shown who it is. */
+/** A workload whose identity is verified. */
 export interface Workload {
   readonly rule: WorkloadRule;
   readonly token: SubjectToken;
@@ -23,9 +23,9 @@ export interface Workload {
 }
 
 export interface WorkloadRejection {
-  /** Precise, for the record, in snake_case. */
+  /** Precise, for the audit log, in snake_case. */
   readonly reason: string;
-  /** For whoever reads the job's log; holds nothing of the token. */
+  /** For a reader of the job's log; contains nothing of the token. */
   readonly message: string;
   /** Name of the rule, once one was found. */
   readonly rule?: string;
@@ -81,8 +81,9 @@ export async function identifyWorkload(
     const identity = mapClaims(mapping, token.value.claims, account);
     if (identity.ok) return ok({ rule: config, token: token.value, account, identity: identity.value });
     const { reason, place, message } = identity.reason;
-    // A rule that does not match, or cannot tell, leaves the token to the next one. A name that it makes and may not be is a refusal, and so is one
-    // that would cost too much, or each rule would be tried at that cost.
+    // A rule that does not match, or cannot be evaluated, leaves the token to the next one. A name that the rule
+    // makes and that is not allowed is a rejection, and so is an expression that would cost too much, or each rule
+    // would be tried at that cost.
     const unmatched = place === 'rules[0]' && reason !== 'expression_too_costly';
     rejection = {
       reason: unmatched ? 'no_rule_matches' : reason,

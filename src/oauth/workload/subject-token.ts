@@ -1,19 +1,23 @@
 /**
- * A workload's own token (RFC 8693 §2.1, `subject_token`) before anything in it is believed.
+ * A workload's own token (RFC 8693 §2.1, `subject_token`) before anything in it is trusted.
  *
- * Threats: a token of another issuer, for another audience, signed with `none` or a shared secret, without an end; one that was meant for us
- * and for somebody else, who could bring it here. All that is refused. Nothing of a token is ever repeated in words or in the record.
+ * An attacker sends a token of another issuer, for another audience, signed with `none` or a shared secret,
+ * without an expiry; or one that was meant for us and for another recipient, who could present it here. All of
+ * these are rejected. Nothing of a token is ever repeated in a message or in the audit log.
  */
 import { decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
 import { textProblem } from '../../core/identity/names.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 
-/** Those of GitHub, GitLab and Kubernetes have one or two kB; Kubernetes' own limit for a request's headers is far below this. */
+/**
+ * Tokens of GitHub, GitLab and Kubernetes have one or two kB; Kubernetes' own limit for a request's headers is far
+ * above that.
+ */
 const MAX_TOKEN_LENGTH = 16_384;
 /** Of the 512 bytes that an account may have, less the longest name of a rule. */
 const MAX_SUBJECT_BYTES = 400;
 const MAX_TOKEN_ID_BYTES = 256;
-/** Signatures with a private key only: with a shared secret whoever can verify can also forge. */
+/** Signatures with a private key only: with a shared secret anyone who can verify can also forge. */
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 
 export type SubjectTokenRejection =
@@ -40,7 +44,7 @@ export interface SubjectToken {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
-/** Who it says that it is from. Not yet verified: only good for choosing whose keys to try. */
+/** Returns the issuer that the token names. It is not yet verified: only good for choosing whose keys to try. */
 export function claimedIssuer(token: string): Result<string, SubjectTokenRejection> {
   if (token.length > MAX_TOKEN_LENGTH) return no('subject_token_too_large');
   try {
@@ -52,9 +56,9 @@ export function claimedIssuer(token: string): Result<string, SubjectTokenRejecti
 }
 
 interface Expected {
-  /** The one that the rule pins. */
+  /** The issuer that the rule pins. */
   readonly issuer: string;
-  /** Our public URL, and nothing beside it. */
+  /** Our public URL, and no other. */
   readonly audience: string;
   /** Epoch milliseconds. */
   readonly nowMs: number;
@@ -92,7 +96,7 @@ function readClaims(
   { issuer, nowMs, clockSkew }: Expected,
 ): Result<SubjectToken, SubjectTokenRejection> {
   const { sub, jti, iat, exp, aud } = payload;
-  // Threat: a token for two places can be carried from the one to the other.
+  // A recipient of a token with two audiences is an attacker at the other one, so a token has one audience.
   if (Array.isArray(aud) && aud.length !== 1) return no('subject_token_audience');
   if (typeof iat !== 'number' || typeof exp !== 'number') return no('subject_token_claims');
   if (iat > nowMs / 1000 + clockSkew) return no('subject_token_not_yet_valid');

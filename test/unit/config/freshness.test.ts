@@ -149,7 +149,7 @@ test.each(PROVIDER_TYPES)(
       clientId: 'x',
       clientSecret: () => 'x',
       hosts: [],
-      redirectUri: 'https://gate.example/callback/corp',
+      redirectUri: 'https://portcullis.example/callback/corp',
       mapping: mapping.value,
       clock: { now: Date.now },
     };

@@ -4,7 +4,7 @@ import { withAvailabilityReports } from '../../../src/idp/availability.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
 import { ProviderErrorResponse } from '../../../src/idp/provider-response.ts';
 
-const PERSON: ProviderSignIn = {
+const USER: ProviderSignIn = {
   subject: 's',
   identity: { username: 'alice', uid: 'corp/s', groups: [], extra: {} },
 };
@@ -20,8 +20,8 @@ function provider(code?: ErrorCode): IdentityProvider {
     name: 'corp',
     provesFreshness: true,
     begin: () => answer({ challenge: CHALLENGE, url: new URL('https://idp.example.com') }),
-    finish: () => answer(PERSON),
-    recheck: () => answer(PERSON),
+    finish: () => answer(USER),
+    recheck: () => answer(USER),
   };
 }
 
@@ -39,8 +39,8 @@ const callback = new URL('https://portcullis.example.com/callback/corp?error=acc
 
 it.each<[string, ErrorCode | undefined, boolean[], boolean[], boolean[]]>([
   ['answers', undefined, [], [true], [true]],
-  ['is away', 'provider_unavailable', [false], [false], [false]],
-  // Anybody can bring an error to the callback; a refused re-check is the provider's own word.
+  ['is unavailable', 'provider_unavailable', [false], [false], [false]],
+  // Any client can bring an error to the callback; a rejected re-check is a response of the provider.
   ['refuses', 'sign_in_refused', [], [], [true]],
   ['is not to blame', 'internal', [], [], []],
 ])('notes of a provider that %s', async (_name, code, begin, finish, recheck) => {

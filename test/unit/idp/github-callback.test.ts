@@ -43,7 +43,7 @@ describe('a callback', () => {
     ],
     ['without a code', (url: URL) => url.searchParams.delete('code'), 'provider_answer_invalid'],
     ['with two codes', (url: URL) => url.searchParams.append('code', 'x'), 'provider_answer_invalid'],
-    ['of a person who said no', (url: URL) => url.searchParams.set('error', 'access_denied'), 'provider_refused'],
+    ['of a user who declined', (url: URL) => url.searchParams.set('error', 'access_denied'), 'provider_refused'],
     ['of a suspended app', (url: URL) => url.searchParams.set('error', 'application_suspended'), 'provider_error'],
   ])('%s is refused, and nothing is redeemed', async (_name, spoil, reason) => {
     const gh = on.provider();
@@ -53,7 +53,7 @@ describe('a callback', () => {
     expect(on.github.news()).toEqual([]);
   });
 
-  it('is an outage, not the person’s fault, where our secret is wrong', async () => {
+  it('is an outage, and no rejection of the user, where our secret is wrong', async () => {
     const error = await rejection(on.signIn(on.provider({ clientSecret: () => 'stale' })));
     expect(error).toMatchObject({ code: 'provider_unavailable', reason: 'provider_client_refused' });
   });

@@ -7,7 +7,7 @@ describe('a limit', () => {
   it.each([
     ['the hour’s quota', 403, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': 'RESET' }, 600],
     ['too many at once, with a time', 429, { 'retry-after': '90' }, 90],
-    ['too many at once, in words alone', 403, {}, 60],
+    ['too many at once, in message alone', 403, {}, 60],
     ['a time beyond belief', 429, { 'retry-after': '999999999' }, 3600],
   ])(
     'is an outage until a time that is said, and GitHub is left alone until then: %s',
@@ -62,7 +62,7 @@ describe('nonsense', () => {
       'provider_answer_invalid',
     ],
     ['a 403 without a word on why', '/user/teams', { status: 403, body: {} }, 'provider_error'],
-    ['a 304 that nobody asked for', '/user', { status: 304 }, 'provider_error'],
+    ['a 304 without a condition', '/user', { status: 304 }, 'provider_error'],
     ['a redirect', '/user', { status: 302, headers: { location: 'https://169.254.169.254/' } }, 'provider_error'],
     ['a server error', '/user', { status: 500, body: 'x' }, 'provider_error'],
     ['an answer without end', '/user', { status: 200, body: `"${'x'.repeat(1024 * 1024)}"` }, 'provider_unreachable'],
@@ -98,7 +98,7 @@ describe('nonsense', () => {
     expect(on.github.news().filter((line) => !/user\/?(teams|memberships|$)|access_token/.test(line))).toEqual([]);
   });
 
-  it('is somebody without the right certificate', async () => {
+  it('is a server without the right certificate', async () => {
     const gh = on.provider({ ca: () => '' });
     expect(await rejection(on.signIn(gh))).toMatchObject({
       code: 'provider_unavailable',

@@ -15,7 +15,7 @@ const samples = [...guide.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = ''
   text.replaceAll('/etc/portcullis/github/', ''),
 );
 
-/** What GitHub says of somebody, as the claims are documented. */
+/** GitHub's claims of a user, as they are documented. */
 const CLAIMS = {
   id: 583_231,
   login: 'alice',
@@ -79,7 +79,7 @@ describe('a provider of type github', () => {
   });
 
   it.each([
-    ['nobody named who may sign in at github.com', { organizations: undefined }, ['providers[0].organizations']],
+    ['no organisations at github.com', { organizations: undefined }, ['providers[0].organizations']],
     ['an empty list', { organizations: [] }, ['providers[0].organizations']],
     ['an organisation that is a path', { organizations: ['acme/../x'] }, ['providers[0].organizations[0]']],
     ['an id that is no id', { organizations: [-1] }, ['providers[0].organizations[0]']],
@@ -100,7 +100,7 @@ describe('a provider of type github', () => {
     expect(await placesOf(github(change))).toEqual(places);
   });
 
-  it('sends people to its host, with its client id and the callback of its own name', async () => {
+  it('sends users to its host, with its client id and the callback of its own name', async () => {
     const { config } = await loaded(github({ host: 'github.example.com' }));
     const logger = createLogger({ level: 'error', destination: { write: () => {} } });
     const reloading = createReloading({ logger, metrics: createMetrics() });
@@ -113,11 +113,11 @@ describe('a provider of type github', () => {
     expect(provider?.logout).toBeUndefined();
   });
 
-  it('need not name organisations at an Enterprise host, and is warned about where anybody may come', async () => {
+  it('need not name organisations at an Enterprise host, and is warned about where any account may sign in', async () => {
     const enterprise = await loaded(github({ organizations: undefined, host: 'github.example.com' }));
     expect(enterprise.config.providers[0]).not.toHaveProperty('organizations');
     const open = await loaded(github({ organizations: '*' }));
-    expect(warningsOf(open.config).join()).toContain('anybody with an account at github.com');
+    expect(warningsOf(open.config).join()).toContain('anyone with an account at github.com');
   });
 });
 

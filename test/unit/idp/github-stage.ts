@@ -1,4 +1,4 @@
-/** A GitHub, somebody with an account there, and the gate's provider for it: each test begins with all of them as new. */
+/** A GitHub, a user with an account there, and the provider for it: each test begins with all of them as new. */
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, beforeEach } from 'vitest';
 import { compileMapping } from '../../../src/core/identity/claims.ts';
@@ -6,7 +6,7 @@ import { type ClaimsProvider } from '../../../src/core/identity/types.ts';
 import type { AppError } from '../../../src/core/errors.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../../../src/idp/github/github.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../../src/idp/idp.ts';
-import { startGithub, type Github, type GithubPerson } from '../../support/github-api.ts';
+import { startGithub, type Github, type GithubAccount } from '../../support/github-api.ts';
 
 export const ACME = { id: 501, login: 'Acme' };
 export const OTHER = { id: 502, login: 'other' };
@@ -18,19 +18,19 @@ type Options = Partial<Omit<GithubProviderOptions, 'organizations'>> & {
 
 export interface Stage {
   readonly github: Github;
-  readonly alice: GithubPerson;
+  readonly alice: GithubAccount;
   /** What the provider has logged. */
   readonly logged: object[];
-  /** Epoch milliseconds, for the gate and for GitHub. */
+  /** Epoch milliseconds, for Portcullis and for GitHub. */
   now: number;
   /** For members of Acme, groups by the default expression; with what is given in place of it. */
   provider(options?: Options, mapping?: Partial<ClaimsProvider>): IdentityProvider;
-  /** Up to the redirect back to us, where nobody listens. */
+  /** Up to the redirect back to us, where no server listens. */
   callbackOf(gh: IdentityProvider): Promise<{ callback: URL; challenge: SignInChallenge; url: URL }>;
   /** From GitHub's page back to us, as a browser goes. */
   follow(url: URL): Promise<URL>;
   signIn(gh: IdentityProvider): Promise<ProviderSignIn>;
-  /** A provider, and somebody who has signed in there. */
+  /** A provider, and a user who has signed in there. */
   signedIn(): Promise<SignedIn>;
 }
 
@@ -43,7 +43,7 @@ interface SignedIn {
 export function githubStage(): Stage {
   let github: Github;
   let browser: Agent;
-  const stage = { logged: [] as object[], now: 0 } as unknown as Stage & { github: Github; alice: GithubPerson };
+  const stage = { logged: [] as object[], now: 0 } as unknown as Stage & { github: Github; alice: GithubAccount };
   beforeAll(async () => {
     github = await startGithub();
     github.now = () => stage.now;
@@ -87,7 +87,7 @@ export function githubStage(): Stage {
   return Object.assign(stage, { follow, callbackOf, signIn, signedIn, provider: providerAt(stage) });
 }
 
-const newAlice = (): GithubPerson => ({
+const newAlice = (): GithubAccount => ({
   id: 583_231,
   login: 'alice',
   emails: [
@@ -145,5 +145,5 @@ export const rejection = (promise: Promise<unknown>): Promise<AppError> =>
     (error: AppError) => error,
   );
 
-export const tokenOf = (person: ProviderSignIn): string =>
-  (JSON.parse(person.refreshToken ?? '{}') as { accessToken: string }).accessToken;
+export const tokenOf = (user: ProviderSignIn): string =>
+  (JSON.parse(user.refreshToken ?? '{}') as { accessToken: string }).accessToken;

@@ -96,16 +96,16 @@ describe('a request to a provider', () => {
     const answer = createOutbound({ issuer, hosts: ['localhost'] })(`https://localhost:${port}/rebound`, get);
     await expect(answer).rejects.toMatchObject({ cause: { message: expect.stringContaining('refusing to connect') } });
     expect(reached).not.toContain('/rebound');
-    const words = guardMessage(await answer.catch((error: unknown) => error));
-    expect(words).toContain('The gate’s own guard refused');
-    expect(words).toContain('only where providers[].issuer itself names a loopback host');
-    expect(words).not.toMatch(/127\.0|::1/);
+    const message = guardMessage(await answer.catch((error: unknown) => error));
+    expect(message).toContain('Portcullis did not connect');
+    expect(message).toContain('only where providers[].issuer itself names a loopback host');
+    expect(message).not.toMatch(/127\.0|::1/);
   });
 
-  it('is no refusal of the guard where nobody listens', async () => {
+  it('is no rejection by the guard where no server listens', async () => {
     const gone = new URL('http://localhost:9');
-    const fault: unknown = await createOutbound({ issuer: gone, hosts: [] })(gone.href, get).catch((error) => error);
-    expect(fault).toBeInstanceOf(Error);
-    expect(guardMessage(fault)).toBeUndefined();
+    const error: unknown = await createOutbound({ issuer: gone, hosts: [] })(gone.href, get).catch((error) => error);
+    expect(error).toBeInstanceOf(Error);
+    expect(guardMessage(error)).toBeUndefined();
   });
 });

@@ -13,7 +13,7 @@ test.each([
   ['in Base64', btoa(SECRET)],
   ['half decoded', SECRET.replaceAll(' ', '+')],
 ])('a secret that a provider repeats %s is taken out', async (_name, sent) => {
-  const callback = new URL('https://gate.example/callback');
+  const callback = new URL('https://portcullis.example/callback');
   callback.search = new URLSearchParams({ error: 'access_denied', error_description: `bad: ${sent}.` }).toString();
   const thrown = new oidc.AuthorizationResponseError('refused', { cause: callback.searchParams });
   expect(await readErrorResponse(thrown, [SECRET])).toMatchObject({

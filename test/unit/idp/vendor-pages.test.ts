@@ -36,7 +36,7 @@ describe('the pages of a vendor’s API', () => {
     'http://api.example.com/groups',
     '//evil.example/groups',
     'nonsense',
-  ])('do not lead the person’s token to %s', async (next) => {
+  ])('do not lead the user’s token to %s', async (next) => {
     const { outbound, asked } = api(next);
     await expect(read(outbound)).rejects.toMatchObject({ code: 'provider_unavailable', reason: 'groups_overage' });
     expect(asked).toEqual([API]);

@@ -16,7 +16,7 @@ const holder = (provider: string, groups: readonly string[]): Holder => ({
   provider,
   identity: { username: 'corp:alice', uid: 'corp/1', groups, extra: {} },
 });
-const person = (...groups: string[]): Holder => holder('corp', groups);
+const user = (...groups: string[]): Holder => holder('corp', groups);
 const rule = (name: string, clusters: readonly string[], role: WorkloadRule['role']): WorkloadRule => ({
   name,
   issuer: 'https://issuer.example.com',
@@ -45,14 +45,14 @@ describe('audiences', () => {
   });
 
   it.each([
-    ['urn:portcullis:cluster:lab', person(), true],
-    ['urn:portcullis:cluster:prod', person(), false],
-    ['urn:portcullis:cluster:prod', person('corp:prod'), true],
-    ['urn:portcullis:cluster:other', person('corp:prod'), false],
-    ['urn:portcullis:admin', person('corp:prod'), false],
-    ['urn:portcullis:admin', person('corp:platform'), true],
-    ['urn:portcullis:admin', person('corp:security'), true],
-    ['', person('corp:platform'), false],
+    ['urn:portcullis:cluster:lab', user(), true],
+    ['urn:portcullis:cluster:prod', user(), false],
+    ['urn:portcullis:cluster:prod', user('corp:prod'), true],
+    ['urn:portcullis:cluster:other', user('corp:prod'), false],
+    ['urn:portcullis:admin', user('corp:prod'), false],
+    ['urn:portcullis:admin', user('corp:platform'), true],
+    ['urn:portcullis:admin', user('corp:security'), true],
+    ['', user('corp:platform'), false],
     // A workload: what its rule names, as far as the cluster lets it in; no group makes it an admin.
     ['urn:portcullis:cluster:prod', holder('ci', ['corp:prod']), true],
     ['urn:portcullis:cluster:prod', holder('ci', []), false],
@@ -65,18 +65,18 @@ describe('audiences', () => {
   });
 
   it.each([
-    [person('corp:platform'), true],
-    [person('corp:security', 'corp:platform'), true],
-    [person('corp:security'), false],
-    [person(), false],
+    [user('corp:platform'), true],
+    [user('corp:security', 'corp:platform'), true],
+    [user('corp:security'), false],
+    [user(), false],
     [holder('ci', ['corp:platform']), false],
     [holder('probe', ['corp:platform']), false],
   ])('%o is an admin: %s', (who, admin) => {
     expect(all.isAdmin(who)).toBe(admin);
   });
 
-  it('names the clusters of a person', () => {
-    expect(all.clustersOf(person()).map(({ name }) => name)).toEqual(['lab']);
+  it('names the clusters of a user', () => {
+    expect(all.clustersOf(user()).map(({ name }) => name)).toEqual(['lab']);
     expect(all.clustersOf(holder('ci', ['corp:prod'])).map(({ name }) => name)).toEqual(['prod']);
     expect(all.clusterOf('urn:portcullis:cluster:prod')?.name).toBe('prod');
     expect(all.clusterOf('urn:portcullis:admin')).toBeUndefined();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProviderCircuitBreaker } from '../../../src/oauth/provider-circuit-breaker.ts';
 
-describe('a lane to one provider', () => {
+describe('the circuit breaker of one provider', () => {
   const requests = (breaker: ProviderCircuitBreaker, count: number) => {
     const running: (() => void)[] = [];
     const all = Array.from({ length: count }, () =>

@@ -91,7 +91,7 @@ describe('the re-check', () => {
     expect(await store.sessions.readSecret('s1')).toEqual({ refreshToken: 'rt-3' });
   });
 
-  it('does not ask about somebody whom another replica has asked about while this one waited for its turn', async () => {
+  it('does not ask about a user whom another replica has asked about while this one waited for its turn', async () => {
     now += 5_000;
     const hold = Promise.withResolvers<void>();
     provider.hold = hold.promise;
@@ -102,7 +102,7 @@ describe('the re-check', () => {
     expect(provider.asked).toEqual(['rt-0']);
   });
 
-  it('asks nobody about somebody whose provider gave no refresh token', async () => {
+  it('asks no provider about a user whose provider gave no refresh token', async () => {
     await store.sessions.update('s1', { identity: ALICE, secret: {} });
     now += 60_000;
     expect(await replica()('s1')).toMatchObject({ kind: 'same', record: { id: 's1' } });
@@ -178,7 +178,7 @@ describe('the re-check', () => {
     expect((await store.sessions.read('s1'))?.identity.groups).toEqual([]);
   });
 
-  it('says to one of those who ask at once that it has changed, so that one change is on the record once', async () => {
+  it('reports a change to one of several parallel callers, so that it is audited once', async () => {
     provider.answer = (signIn) => ({ ...signIn, identity: { ...ALICE, groups: [] } });
     const recheck = replica();
     const outcomes = await Promise.all([recheck('s1'), recheck('s1'), recheck('s1')]);
@@ -198,7 +198,7 @@ describe('the re-check', () => {
     expect(await store.sessions.read('s1')).toBeDefined();
   });
 
-  it('refuses nobody and changes nothing while the provider cannot say', async () => {
+  it('rejects no user and changes nothing while the provider gives no result', async () => {
     provider.answer = () => {
       throw new AppError('provider_unavailable', 'later', { reason: 'provider_unreachable' });
     };
@@ -211,7 +211,7 @@ describe('the re-check', () => {
     await expect(recheck('s1')).resolves.toMatchObject({ kind: 'same' });
   });
 
-  it('says gone for a session that was ended, and asks nobody', async () => {
+  it('returns gone for a session that was ended, and asks no provider', async () => {
     await store.log.append({ requestId: 'r', target: { kind: 'session', session: 's1' } });
     expect(await replica()('s1')).toEqual({ kind: 'gone' });
     expect(provider.asked).toEqual([]);

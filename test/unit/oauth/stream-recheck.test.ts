@@ -18,7 +18,7 @@ import type { Store } from '../../../src/store/store.ts';
 const EVERY = 300;
 const GRACE = 900;
 
-/** A provider that says what the test wants of each person. */
+/** A provider that returns for each user what the test sets. */
 class Provider implements IdentityProvider {
   readonly name: string;
   readonly provesFreshness = true;
@@ -31,11 +31,11 @@ class Provider implements IdentityProvider {
   }
 
   begin(): never {
-    throw new Error('nobody signs in here');
+    throw new Error('no user signs in here');
   }
 
   finish(): never {
-    throw new Error('nobody signs in here');
+    throw new Error('no user signs in here');
   }
 
   async recheck(subject: string): Promise<ProviderSignIn> {
@@ -52,7 +52,7 @@ const refused = async (): Promise<never> => {
   throw new AppError('sign_in_refused', 'no', { reason: 'provider_refresh_refused' });
 };
 
-describe('people with open streams', () => {
+describe('users with open streams', () => {
   let now: number;
   let store: Store;
   let guard: RevocationGuard;
@@ -199,7 +199,7 @@ describe('people with open streams', () => {
     expect(corp.asked).toEqual([]);
   });
 
-  it('lose their session when the provider refuses them, with the reason on the record', async () => {
+  it('lose their session when the provider rejects them, with the reason in the audit log', async () => {
     const cut = await stream('alice', 'corp', 'rt');
     corp.answer = refused;
     await pass(EVERY);
@@ -237,7 +237,7 @@ describe('people with open streams', () => {
     await expect.poll(cut).toBe('identity_changed');
   });
 
-  it('keep their streams while the provider is away for less than the grace, then lose them without being revoked', async () => {
+  it('keep their streams while the provider is unavailable for less than the grace, then lose them without being revoked', async () => {
     const cut = await stream('alice', 'corp', 'rt');
     corp.answer = away;
     await pass(EVERY);
@@ -259,14 +259,14 @@ describe('people with open streams', () => {
     expect(cut()).toBe('recheck_overdue');
   });
 
-  it('keep their streams where the provider answers, although nobody has asked it for longer than the grace', async () => {
+  it('keep their streams where the provider answers, although it was not asked for longer than the grace', async () => {
     const cut = await stream('alice', 'corp', 'rt');
     await pass(GRACE + EVERY);
     expect(corp.asked).toEqual(['alice']);
     expect(cut()).toBeUndefined();
   });
 
-  it('lose a stream that they open anew while the provider is still away', async () => {
+  it('lose a stream that they open again while the provider is still unavailable', async () => {
     const cut = await stream('alice', 'corp', 'rt');
     corp.answer = away;
     await pass(EVERY);
@@ -317,7 +317,7 @@ describe('people with open streams', () => {
     expect(corp.asked.length).toBeLessThanOrEqual(8);
   });
 
-  it('are left alone where nobody can be asked: a workload, or a provider without refresh tokens', async () => {
+  it('are not cut where no provider can be asked: a workload, or a provider without refresh tokens', async () => {
     const job = await stream('job', 'ci');
     const eve = await stream('eve', 'corp');
     await pass(EVERY);
