@@ -1,6 +1,4 @@
-/**
- * From parsed sections to the one frozen object that the rooms get.
- */
+/** From parsed sections to the one frozen object that the modules get. */
 import type {
   AuditSinkConfig,
   ClusterConfig,
@@ -82,7 +80,7 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
   return deepFreeze(config);
 }
 
-/** The prefix is there even where nobody wrote it; an empty one must be written out. */
+/** Completes a provider. It has a prefix even where none was written; an empty one must be written out. */
 function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfig {
   const { clientSecretFile, clientKeyFile, clientCertFile, caFile, serviceAccountFile, ...more } = provider;
   const { groups = defaultGroups(provider), ...rest } = more;
@@ -137,7 +135,7 @@ function workloadRule(rule: ParsedWorkload, locate: Locate): WorkloadRule {
   };
 }
 
-/** The first host at the api listener's public port; a cluster without a host is chosen by its prefix. */
+/** Returns the first host at the api listener's public port; a cluster without a host is selected by its prefix. */
 function defaultPublicUrl(cluster: ParsedCluster, apiPublicUrl: string): string {
   const { port } = new URL(apiPublicUrl);
   const [host] = cluster.hosts;

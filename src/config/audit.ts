@@ -1,8 +1,8 @@
-/** What no single setting of the record shows: a policy that would hide something, sinks in each other's way. */
+/** Checks of several audit settings together: a policy that would hide something, sinks that conflict. */
 import { hiddenBeyondQuiet, type AuditRule } from '../core/audit/policy.ts';
 import { isMapping, items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
 
-/** Reads the document itself, so that a fault elsewhere in the section hides none of these. */
+/** Reads the document itself, so that an error elsewhere in the section hides none of these. */
 export function checkAudit(root: unknown, errors: ValidationErrors): void {
   const audit = valueAt(root, ['audit']);
   items(audit, 'policy').forEach((rule, index) => {
@@ -22,7 +22,8 @@ export function checkAudit(root: unknown, errors: ValidationErrors): void {
       errors.add(['audit', 'sinks', index, 'spoolDir'], 'the path of a directory, because spoolMaxMb is set');
     }
   });
-  // Two that wrote one file would each take the other's rotation for a stranger's, and every line would be there twice.
+  // Two sinks that wrote one file would each take the other's rotation for one from outside, and every line would
+  // be there twice.
   const files = sinks.flatMap((sink, index) => filesOf(sink).map((place) => ({ index, ...place })));
   const spools = sinks.flatMap((sink, index) => {
     const path = textAt(sink, 'spoolDir');
@@ -32,13 +33,13 @@ export function checkAudit(root: unknown, errors: ValidationErrors): void {
     places.forEach(({ index, setting, path }, at) => {
       const first = places.findIndex((place) => place.path === path);
       if (first === at) return;
-      const taken = `a place of its own: audit.sinks[${places[first]?.index}] has this one`;
+      const taken = `a path of its own: audit.sinks[${places[first]?.index}] has this one`;
       errors.add(['audit', 'sinks', index, setting], taken);
     });
   }
 }
 
-/** The files that a sink writes, by the setting to change where two are one. */
+/** Returns the files that a sink writes, by the setting to change where two are the same. */
 function filesOf(sink: unknown): readonly { readonly setting: string; readonly path: string }[] {
   const path = textAt(sink, 'path');
   if (path === undefined) return [];
@@ -48,11 +49,14 @@ function filesOf(sink: unknown): readonly { readonly setting: string; readonly p
   return [{ setting: 'path', path }, ...(rejected === undefined ? [] : [{ setting: apart, path: rejected }])];
 }
 
-/** @returns the file beside `path` for rejections, where nobody names one; undefined for a device, beside which there can be none */
+/**
+ * @returns the file beside `path` for rejections, where none is named; undefined for a device, beside which there
+ *   can be none
+ */
 export const rejectedPathOf = (path: string): string | undefined =>
   path.startsWith('/dev/') ? undefined : `${path}.rejected`;
 
-/** As much of a rule as decides what it leaves out. */
+/** Reads as much of a rule as decides what it leaves out. */
 function ruleOf(rule: Readonly<Record<string, unknown>>): AuditRule {
   const list = (key: string): readonly string[] => texts(valueAt(rule, [key]));
   const resources = valueAt(rule, ['resources']);

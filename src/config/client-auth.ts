@@ -1,6 +1,6 @@
 /**
- * `providers[].clientAuth`: how the provider knows that it is us. Which files a method needs, which it has no use for, and whether they
- * hold what it takes.
+ * `providers[].clientAuth`: how we authenticate at the provider. Which files a method needs, which it has no use
+ * for, and whether they contain what it needs.
  */
 import { readFile } from 'node:fs/promises';
 import { assertTlsPair, certifiedSigningKey, clientSigningKey, EXPECTED_KEY, EXPECTED_PAIR } from './client-key.ts';
@@ -19,43 +19,38 @@ interface Files {
   readonly may: readonly FileSetting[];
 }
 
-/** Where nothing is chosen: a secret, or a public client. */
-const UNCHOSEN: Files = { needs: [], may: ['clientSecretFile'] };
+/** Where no method is configured: a secret, or a public client. */
+const DEFAULT_FILES: Files = { needs: [], may: ['clientSecretFile'] };
 
 const METHODS: Record<ClientAuthMethod, Files> = {
   basic: { needs: ['clientSecretFile'], may: [] },
   post: { needs: ['clientSecretFile'], may: [] },
-  // The certificate is for providers that know a key by it.
+  // The certificate is for providers that find a key by it.
   private_key_jwt: { needs: ['clientKeyFile'], may: ['clientCertFile'] },
   tls_client_auth: { needs: ['clientKeyFile', 'clientCertFile'], may: [] },
   none: { needs: [], may: [] },
 };
 
-/** Reads the document itself, so that a fault elsewhere in a provider hides none of these. */
+/** Reads the document itself, so that an error elsewhere in a provider hides none of these. */
 export function checkClientAuth(provider: unknown, base: Path, errors: ValidationErrors): void {
   if (!isMapping(provider)) return;
   const method = methodOf(provider);
   if (provider['type'] === 'github' && provider['clientAuth'] !== undefined && method !== 'post') {
-    errors.add(
-      [...base, 'clientAuth'],
-      'post, or nothing: GitHub takes the client secret in the form and knows no other way',
-    );
+    errors.add([...base, 'clientAuth'], 'post, or nothing: GitHub accepts the client secret in the form only');
     return;
   }
-  // What is no method at all is the schema's to report.
+  // The schema reports an unknown method.
   if (provider['clientAuth'] !== undefined && method === undefined) return;
-  const { needs, may } = method === undefined ? UNCHOSEN : METHODS[method];
+  const { needs, may } = method === undefined ? DEFAULT_FILES : METHODS[method];
   for (const key of FILES) {
     const isSet = provider[key] !== undefined;
     if (needs.includes(key) && !isSet) errors.add([...base, key], `a value, because clientAuth is ${method}`);
-    // Threat: a secret beside a key would be one that nobody uses, renews or misses, and that still opens the client where it leaks.
+    // A secret beside a key is one that is never used, renewed or missed. An attacker who finds it can still
+    // authenticate as our client, so it is not allowed.
     if (isSet && !needs.includes(key) && !may.includes(key)) errors.add([...base, key], withoutUse(key, method));
   }
   if (method === 'tls_client_auth' && textAt(provider, 'issuer')?.startsWith('http:') === true) {
-    errors.add(
-      [...base, 'issuer'],
-      'an https URL, because clientAuth is tls_client_auth: a certificate is shown in TLS alone',
-    );
+    errors.add([...base, 'issuer'], 'an https URL, because clientAuth is tls_client_auth: a certificate needs TLS');
   }
 }
 
@@ -71,7 +66,7 @@ const methodOf = (provider: unknown): ClientAuthMethod | undefined =>
   CLIENT_AUTH_METHODS.find((method) => method === textAt(provider, 'clientAuth'));
 
 /**
- * Looks into the key files: a key of the wrong kind would be found out at the first sign-in only.
+ * Checks the content of the key files: a key of the wrong kind would be found at the first sign-in only.
  * @param locate makes a path absolute
  */
 export async function checkClientKeys(
@@ -83,15 +78,15 @@ export async function checkClientKeys(
     const method = methodOf(provider);
     const read = async (key: FileSetting): Promise<string | undefined> => {
       const file = textAt(provider, key);
-      // One that cannot be read is reported as such.
+      // A file that cannot be read is reported elsewhere.
       return file === undefined ? undefined : readFile(locate(file), 'utf8').catch(() => undefined);
     };
     const [key, cert] = await Promise.all([read('clientKeyFile'), read('clientCertFile')]);
     if (key === undefined) continue;
     const base: Path = ['providers', index];
-    if (method === 'private_key_jwt' && isRefused(() => clientSigningKey(key))) {
+    if (method === 'private_key_jwt' && isRejected(() => clientSigningKey(key))) {
       errors.add([...base, 'clientKeyFile'], EXPECTED_KEY);
-    } else if (cert !== undefined && isRefused(() => PAIRS[method ?? '']?.({ cert, key }))) {
+    } else if (cert !== undefined && isRejected(() => PAIRS[method ?? '']?.({ cert, key }))) {
       errors.add([...base, 'clientCertFile'], EXPECTED_PAIR);
     }
   }
@@ -102,7 +97,7 @@ const PAIRS: Readonly<Record<string, (pair: { readonly cert: string; readonly ke
   tls_client_auth: assertTlsPair,
 };
 
-function isRefused(take: () => unknown): boolean {
+function isRejected(take: () => unknown): boolean {
   try {
     take();
     return false;

@@ -1,4 +1,4 @@
-/** The private key by which a provider knows us: what a file of it may hold, and what it can sign by. */
+/** The private key by which we authenticate at a provider: the allowed content of its file, and its algorithms. */
 import { createPrivateKey, X509Certificate, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 
@@ -17,30 +17,30 @@ export function clientSigningKey(text: string): ClientKey {
   const jwk = jwkIn(text);
   const key = privateKeyIn(jwk ?? text);
   const algs = algsOf(key);
-  const said = algs?.find((alg) => alg === jwk?.['alg']);
-  if (algs === undefined || (jwk?.['alg'] !== undefined && said === undefined)) throw new Error(EXPECTED_KEY);
+  const named = algs?.find((alg) => alg === jwk?.['alg']);
+  if (algs === undefined || (jwk?.['alg'] !== undefined && named === undefined)) throw new Error(EXPECTED_KEY);
   const kid = jwk?.['kid'];
-  return { key, algs: said === undefined ? algs : [said], ...(typeof kid === 'string' ? { kid } : {}) };
+  return { key, algs: named === undefined ? algs : [named], ...(typeof kid === 'string' ? { kid } : {}) };
 }
 
 /**
- * A key whose certificate the provider has.
- * @throws Error that says what was expected; it never quotes the texts
+ * Reads a key whose certificate the provider has.
+ * @throws Error with what was expected; it never quotes the texts
  */
 export function certifiedSigningKey({ cert, key: text }: { readonly cert: string; readonly key: string }): ClientKey {
   const signs = clientSigningKey(text);
   const certificate = certificateIn(cert);
   if (!certificate.checkPrivateKey(signs.key)) throw new Error(EXPECTED_PAIR);
   const thumbprint = Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
-  // Entra, who finds the key by its certificate, wants PS256 where it is an RSA one.
+  // Entra finds the key by its certificate, and requires PS256 for an RSA key.
   const algs: ClientKey['algs'] =
     signs.algs.includes('PS256') && signs.algs.length > 1 ? ['PS256', 'RS256'] : signs.algs;
   return { ...signs, algs, thumbprint };
 }
 
 /**
- * Tries whether a certificate and its key can be shown in a TLS handshake.
- * @throws Error that says what was expected; it never quotes the texts
+ * Checks that a certificate and its key can be used in a TLS handshake.
+ * @throws Error with what was expected; it never quotes the texts
  */
 export function assertTlsPair({ cert, key }: { readonly cert: string; readonly key: string }): void {
   try {
@@ -79,17 +79,17 @@ function jwkIn(text: string): JsonWebKey | undefined {
 function algsOf({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): ClientKey['algs'] | undefined {
   if (type === 'ec') return details?.namedCurve === 'prime256v1' ? ['ES256'] : undefined;
   if (type === 'ed25519') return ['EdDSA'];
-  // RS256 first: OpenID Connect has every provider know it.
+  // RS256 first: every OpenID provider has to know it.
   return type === 'rsa' && (details?.modulusLength ?? 0) >= MIN_RSA_BITS ? ['RS256', 'PS256'] : undefined;
 }
 
-/** What signs client assertions at a provider (`private_key_jwt`), read from `providers[].clientKeyFile`. */
+/** The key that signs client assertions at a provider (`private_key_jwt`), read from `providers[].clientKeyFile`. */
 export interface ClientKey {
   readonly key: KeyObject;
-  /** What it can sign by, the preferred one first. */
+  /** Its algorithms, the preferred one first. */
   readonly algs: readonly [AssertionAlg, ...AssertionAlg[]];
   readonly kid?: string;
-  /** SHA-256 of its certificate, base64url (RFC 7515 §4.1.8): by it Entra finds the certificate that was uploaded there. */
+  /** SHA-256 of its certificate, base64url (RFC 7515 §4.1.8): Entra finds the uploaded certificate by it. */
   readonly thumbprint?: string;
 }
 

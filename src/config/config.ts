@@ -1,8 +1,17 @@
 /**
- * Configuration: file or environment -> one frozen, typed object.
+ * Configuration: file or environment to one frozen, typed object.
  *
- * Owns: the schema with every default, the parser that reports all faults together, and reading secrets from the files that the
- * configuration names. Must not know: what any value is used for. No other room reads the environment.
+ * Owns: the schema with every default, the parser that reports all validation errors together, and reading secrets
+ * from the files that the configuration names. Must not know: what any value is used for. No other module reads
+ * the environment.
+ *
+ * - Reading: `load.ts` (all steps), `yaml-file.ts`, `environment.ts`, `document.ts`.
+ * - Checking: `schema.ts` (form and defaults), `sections.ts`, `values.ts`, `semantics.ts` (several settings
+ *   together), `provider-types.ts`, `github.ts`, `client-auth.ts`, `client-key.ts`, `freshness.ts`, `workload.ts`,
+ *   `public-clients.ts`, `audit.ts`, `named-files.ts`, `validation-errors.ts`.
+ * - Result: `assemble.ts`, `warnings.ts`.
+ * - Keys: `keys.ts`, `key-files.ts`, `followed-keys.ts`, `generate-keys.ts`, `rotate-keys.ts`.
+ * - Files that change: `files.ts` (secrets), `followed-files.ts`.
  */
 
 import type { JWK } from 'jose';
@@ -33,15 +42,24 @@ export interface ProviderConfig {
   readonly tenant?: string;
   /** Entra: whether `claims.groups` holds object ids or display names. */
   readonly groupsAs?: 'id' | 'name';
-  /** Google: the key of a service account, and in whose name it asks the Directory API for groups. */
+  /**
+   * Google: the key of a service account, and the administrator in whose name it reads groups from the Directory
+   * API.
+   */
   readonly serviceAccountFile?: string;
   readonly impersonatedAdmin?: string;
-  /** GitHub: organisations whose members may sign in, by login or by id; `*`: anybody. Absent: anybody whom an Enterprise host knows. */
+  /**
+   * GitHub: organisations whose members may sign in, by login or by id; `*`: any account. Absent: any account of
+   * an Enterprise host.
+   */
   readonly organizations?: '*' | readonly (string | number)[];
   /** GitHub: absent for github.com. */
   readonly host?: string;
   readonly clientId: string;
-  /** How the provider knows that it is us. Absent: by the secret, in the way in which it takes it; without one a public client. */
+  /**
+   * How we authenticate at the provider. Absent: by the secret, in the way that it accepts; without one a public
+   * client.
+   */
   readonly clientAuth?: ClientAuthMethod;
   readonly clientSecretFile?: string;
   /** A private key: for `private_key_jwt` and `tls_client_auth`. */
@@ -51,7 +69,7 @@ export interface ProviderConfig {
   readonly caFile?: string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
-  /** Absent: what the type is asked for. */
+  /** Absent: the scopes of the type. */
   readonly scopes?: readonly string[];
   readonly usernamePrefix: string;
   readonly groupsPrefix: string;
@@ -61,9 +79,12 @@ export interface ProviderConfig {
   readonly uid?: string;
   readonly extra: Readonly<Record<string, string>>;
   readonly emailVerified: 'claim' | 'trusted';
-  /** How the provider is asked to have a user authenticate again, and whether it can show that it has. */
+  /** How the provider is asked to have a user authenticate again, and whether it can prove that. */
   readonly freshness: FreshnessSetting;
-  /** What ends here when somebody signs out there: what was opened in that session, everything of the account, or nothing. */
+  /**
+   * What ends here when a user signs out there: what was opened in that session, everything of the account, or
+   * nothing.
+   */
   readonly backchannelLogout: 'session' | 'account' | 'off';
   /** CEL over `claims`. */
   readonly rules: readonly Rule[];
@@ -102,7 +123,10 @@ export interface ConsoleConfig {
   readonly caFile?: string;
 }
 
-/** Whose workload tokens are exchanged for ours (RFC 8693). Its name stands in accounts, in one name space with the providers. */
+/**
+ * A rule for workload tokens that are exchanged for ours (RFC 8693). Its name is part of accounts, in one name
+ * space with the providers.
+ */
 export interface WorkloadRule {
   readonly name: string;
   readonly issuer: string;
@@ -118,9 +142,9 @@ export interface WorkloadRule {
   readonly groupsPrefix: string;
   /** Names of clusters that its tokens may be for. */
   readonly clusters: readonly string[];
-  /** Longest life of a session. */
+  /** Longest lifetime of a session. */
   readonly life: Seconds;
-  /** drill: it may also start drills, by the admin API, and nothing else there. */
+  /** `drill`: it may also start drills, by the admin API, and nothing else there. */
   readonly role: 'none' | 'drill';
 }
 
@@ -128,7 +152,7 @@ export interface WorkloadRule {
 export interface PublicClientConfig {
   /** `client_id`. */
   readonly id: string;
-  /** As people see it. */
+  /** As users see it. */
   readonly name: string;
   readonly cluster: string;
   /** Of a loopback http URL the port does not count (RFC 8252 §7.3). */
@@ -154,7 +178,7 @@ export interface SentinelConfig {
   readonly addresses: readonly Address[];
   /** The name under which the Sentinels know the master. */
   readonly master: string;
-  /** Of the Sentinels' own users. Absent: they ask for no password. */
+  /** For the Sentinels' own users. Absent: they require no password. */
   readonly usernameFile?: string;
   readonly passwordFile?: string;
 }
@@ -164,14 +188,14 @@ export type AuditSinkConfig =
   | {
       readonly type: 'file';
       readonly path: string;
-      /** A new file is begun when it has this size or, whichever is first, this age. Neither: it is not rotated here. */
+      /** A new file is begun at this size or at this age, whichever is first. Neither: it is not rotated here. */
       readonly maxSizeMb?: number | undefined;
       readonly rotateEvery?: Seconds | undefined;
-      /** Files kept besides the one that is written, or for how long each is kept. */
+      /** Files kept in addition to the one that is written, or how long each is kept. */
       readonly keep?: number | { readonly seconds: Seconds } | undefined;
       readonly gzip?: boolean | undefined;
       readonly fsync?: 'never' | 'interval' | 'always' | undefined;
-      /** Where requests without a good credential go. Absent for a device: with all others. */
+      /** The file for requests without a valid credential. Absent for a device: the same as for all others. */
       readonly rejectedPath?: string | undefined;
       readonly rejectedMaxMb?: number | undefined;
     }
@@ -184,7 +208,7 @@ export type AuditSinkConfig =
       readonly keyFile?: string | undefined;
       /** A bearer token. */
       readonly tokenFile?: string | undefined;
-      /** Where events wait that could not be delivered. Absent: in memory. */
+      /** The spool for events that could not be delivered. Absent: in memory. */
       readonly spoolDir?: string | undefined;
       readonly spoolMaxMb?: number | undefined;
       readonly batchEvents?: number | undefined;
@@ -201,7 +225,7 @@ export interface Config {
       readonly address: Address;
       readonly publicUrl: string;
       readonly publicCaFile?: string;
-      /** required: each connection begins with a PROXY header (version 2) and comes from one of `trustedProxies`. */
+      /** `required`: each connection begins with a PROXY header (version 2) and comes from one of `trustedProxies`. */
       readonly proxyProtocol: 'off' | 'required';
     };
     readonly web: { readonly address: Address; readonly tls?: TlsFiles };
@@ -210,7 +234,7 @@ export interface Config {
     readonly trustedProxies: readonly string[];
   };
   readonly store: StoreConfig;
-  /** Without `auditDir` the record is chained and not signed. */
+  /** Without `auditDir` the audit log is chained and not signed. */
   readonly keys: { readonly signingDir: string; readonly sealingDir: string; readonly auditDir?: string };
   readonly providers: readonly ProviderConfig[];
   readonly clusters: readonly ClusterConfig[];
@@ -219,23 +243,23 @@ export interface Config {
   readonly admin: {
     readonly groups: readonly string[];
     readonly auditors: readonly string[];
-    /** How long after they proved who they are at their provider admins may change anything. */
+    /** How long after they authenticated at their provider admins may change anything. */
     readonly freshness: Seconds | 'off';
-    /** on: revoking a provider or everything, and locking an admin, takes a second admin. */
+    /** `on`: revoking a provider or everything, and locking an admin, requires a second admin. */
     readonly dualControl: 'on' | 'off';
   };
   readonly sessions: {
     readonly accessToken: Seconds;
     readonly idle: Seconds;
     readonly absolute: Seconds;
-    /** How often a person with an open stream is asked about at their provider. */
+    /** How often a user with an open stream is re-checked at their provider. */
     readonly recheck: Seconds;
-    /** Since the last good answer; then their streams end. */
+    /** How long after the last successful re-check streams go on. */
     readonly recheckGrace: Seconds;
-    /** Whether the plugin's tokens are bound to its key. off: none is, and refresh tokens rotate. */
+    /** Whether the plugin's tokens are bound to its key. `off`: none is, and refresh tokens rotate. */
     readonly binding: 'required' | 'off';
     readonly publicClients: readonly PublicClientConfig[];
-    /** Signing in by a code that is typed elsewhere (RFC 8628). sameNetwork: only from the device's own network. */
+    /** Sign-in by a code that is typed elsewhere (RFC 8628). `sameNetwork`: only from the device's own network. */
     readonly deviceCode: 'on' | 'sameNetwork' | 'off';
   };
   readonly revocation: {
@@ -245,7 +269,7 @@ export interface Config {
   };
   readonly audit: {
     readonly sinks: readonly AuditSinkConfig[];
-    /** Rules as in Kubernetes' audit policy; none leaves out more than allowed reads of what probes ask for. */
+    /** Rules as in Kubernetes' audit policy; no rule leaves out more than allowed reads of the paths of probes. */
     readonly policy: readonly AuditRule[];
     readonly onFailure: 'block' | 'count';
     /**
@@ -253,9 +277,12 @@ export interface Config {
      * or by the disk (`sync`).
      */
     readonly writeAhead: 'changes' | 'off' | 'sync';
-    /** Audit events of requests without a good credential, from one address; ten times as many from all together. The rest is counted. */
+    /**
+     * Audit events of requests without a valid credential, from one address; ten times as many from all together.
+     * The rest is counted.
+     */
     readonly rejectionsPerMinute: number;
-    /** Whether the values of exec's `command` stand in the record. */
+    /** Whether the audit log has the values of exec's `command`. */
     readonly execCommands: boolean;
   };
   readonly limits: {
@@ -263,17 +290,17 @@ export interface Config {
     readonly connections: number;
     /** Requests and watches of one account, over all its sessions. */
     readonly inFlightPerPerson: number;
-    /** Of one person. Who has more is refused at sign-in, with the number. */
+    /** Of one user. A user with more is rejected at sign-in, with the number. */
     readonly groups: number;
-    /** After which a connection to the api listener without a request is closed. */
+    /** After how long a connection to the api listener without a request is closed. */
     readonly idle: Seconds;
     readonly signInsPerMinute: number;
   };
   readonly shutdown: { readonly delay: Seconds; readonly grace: Seconds };
   readonly telemetry: { readonly logLevel: 'debug' | 'info' | 'warn' | 'error' };
-  /** By how much the clocks of identity providers and of workloads' issuers may differ from ours. */
+  /** How far the clocks of identity providers and of workloads' issuers may differ from ours. */
   readonly clockSkew: Seconds;
-  /** Whom people ask who are refused or meet an error; one line of plain text. */
+  /** The contact for users who are rejected or meet an error; one line of plain text. */
   readonly contact: string;
 }
 
@@ -295,11 +322,11 @@ export interface SealingKeys {
   readonly current: { readonly kid: string; readonly key: Uint8Array };
   /** Of the current one: epoch seconds at which it was made. */
   readonly issuedAt: number;
-  /** Opens what any of them sealed. */
+  /** Every key that can open a value, by `kid`. */
   readonly all: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Keys that sign the audit record, read from `keys.auditDir` (`loadAuditKeys`). */
+/** Keys that sign the audit log, read from `keys.auditDir` (`loadAuditKeys`). */
 export interface AuditKeys {
   /** Signs now. */
   readonly current: { readonly kid: string; readonly privateJwk: JWK };

@@ -1,6 +1,4 @@
-/**
- * A configuration before it is judged: plain data, and how to name a place in it to people.
- */
+/** A configuration before it is validated: plain data, and how to name a position in it for users. */
 import type { ValidationError } from './validation-errors.ts';
 import { shown } from './validation-errors.ts';
 
@@ -8,13 +6,13 @@ export type Path = readonly (string | number)[];
 
 export interface SourceDocument {
   readonly root: Readonly<Record<string, unknown>>;
-  /** Relative paths of files count from here. */
+  /** Relative paths of files are relative to this. */
   readonly baseDirectory: string;
-  /** The setting as its author wrote it: a path in the file with its line, or an environment variable. */
-  place(path: Path): { readonly path: string; readonly line?: number };
+  /** Returns the setting as its author wrote it: a path in the file with its line, or an environment variable. */
+  locationOf(path: Path): { readonly path: string; readonly line?: number };
 }
 
-/** Collects faults; two about one place of one author's making are one. */
+/** Collects validation errors; two about one setting of the author are one. */
 export class ValidationErrors {
   readonly #errors = new Map<string, ValidationError>();
   readonly #document: SourceDocument;
@@ -23,12 +21,12 @@ export class ValidationErrors {
     this.#document = document;
   }
 
-  /** @param show whether what stands there may be shown as far as `shown` allows */
+  /** @param show whether the value may be shown, as far as `shown` allows */
   add(path: Path, expected: string, { show = true } = {}): void {
-    const place = this.#document.place(path);
-    if (this.#errors.has(place.path)) return;
+    const location = this.#document.locationOf(path);
+    if (this.#errors.has(location.path)) return;
     const got = show ? shown(valueAt(this.#document.root, path), path.join('.')) : undefined;
-    this.#errors.set(place.path, { ...place, expected, ...(got === undefined ? {} : { got }) });
+    this.#errors.set(location.path, { ...location, expected, ...(got === undefined ? {} : { got }) });
   }
 
   get all(): readonly ValidationError[] {
@@ -49,17 +47,17 @@ export function isMapping(value: unknown): value is Readonly<Record<string, unkn
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The strings of a list; none where it is no list. */
+/** Returns the strings of a list; none where it is no list. */
 export const texts = (value: unknown): readonly string[] =>
   Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 
-/** The items of a list; none where it is no list. */
+/** Returns the items of a list; none where it is no list. */
 export const items = (root: unknown, key: string): readonly unknown[] => {
   const list = valueAt(root, [key]);
   return Array.isArray(list) ? list : [];
 };
 
-/** The string at a place; undefined where there is none. */
+/** Returns the string at a path; undefined where there is none. */
 export function textAt(value: unknown, ...path: (string | number)[]): string | undefined {
   const text = valueAt(value, path);
   return typeof text === 'string' ? text : undefined;

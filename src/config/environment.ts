@@ -1,6 +1,6 @@
 /**
- * The environment form: one provider, one cluster and Redis, for those who start without a file. It builds the same document
- * that a file would, so that both are judged by the same rules.
+ * The environment form: one provider, one cluster and Redis, for a start without a file. It builds the same
+ * document that a file would, so that both are validated by the same rules.
  */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -38,13 +38,13 @@ const VARIABLES: Readonly<Record<string, readonly Path[]>> = {
 
 export const ENVIRONMENT_VARIABLES: readonly string[] = Object.keys(VARIABLES);
 
-/** Variables of the environment form that are set; an empty one is not. */
+/** Returns the variables of the environment form that are set; an empty one is not. */
 export const setVariables = (env: Environment): readonly string[] =>
   ENVIRONMENT_VARIABLES.filter((name) => valueOf(env, name) !== undefined);
 
 /**
- * Variables that are nearly ours. Others under `PORTCULLIS_` are left alone: Kubernetes sets `PORTCULLIS_SERVICE_HOST` and the like
- * in every pod beside a Service of that name.
+ * Returns variables with nearly one of our names. Others under `PORTCULLIS_` are ignored: Kubernetes sets
+ * `PORTCULLIS_SERVICE_HOST` and the like in every pod beside a Service of that name.
  */
 export function misspelt(env: Environment): readonly ValidationError[] {
   const known = [...ENVIRONMENT_VARIABLES, FILE_VARIABLE];
@@ -60,17 +60,17 @@ export function misspelt(env: Environment): readonly ValidationError[] {
     });
 }
 
-/** Only slips of the pen: the lengths are nearly the same. */
+/** Only typing errors: the lengths are nearly the same. */
 const isNear = (name: string, known: string): boolean =>
   known.length > 'PORTCULLIS_'.length + 6 && Math.abs(name.length - known.length) <= 2;
 
-/** @param workingDirectory from where relative paths count */
+/** @param workingDirectory relative paths are relative to this */
 export function environmentDocument(env: Environment, workingDirectory: string): SourceDocument {
   const get = (name: string): string | undefined => valueOf(env, name);
   const tls = { certFile: get('PORTCULLIS_TLS_CERT_FILE'), keyFile: get('PORTCULLIS_TLS_KEY_FILE') };
   const apiUrl = get('PORTCULLIS_API_PUBLIC_URL');
   const keysDirectory = get('PORTCULLIS_KEYS_DIR');
-  // Installations that are older than the signed record have none.
+  // Installations that are older than the signed audit log have none.
   const audit = join(keysDirectory ?? '', 'audit');
   const auditDir = existsSync(resolve(workingDirectory, audit)) ? { auditDir: audit } : {};
   const adminGroups = get('PORTCULLIS_ADMIN_GROUPS');
@@ -110,7 +110,7 @@ export function environmentDocument(env: Environment, workingDirectory: string):
       admin: { groups: adminGroups?.split(',').map((group) => group.trim()) },
     },
     baseDirectory: workingDirectory,
-    place: (path) => ({ path: variableOf(path) ?? pathText(path) }),
+    locationOf: (path) => ({ path: variableOf(path) ?? pathText(path) }),
   };
 }
 

@@ -1,13 +1,12 @@
-/**
- * Secrets live in files, never in the configuration or the environment, and a file may be replaced at any time.
- */
+/** Secrets are in files, never in the configuration or the environment, and a file may be replaced at any time. */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 
 const MAX_BYTES = 64 * 1024;
 
 /**
- * Reads a secret. One trailing newline is an editor's and is taken off; anything else is part of the secret.
- * @throws Error with a `code` of the file system, or without one where the file is empty or larger than 64 KiB; never with the content
+ * Reads a secret. One trailing newline comes from an editor and is removed; anything else is part of the secret.
+ * @throws Error with a `code` of the file system, or without one where the file is empty or larger than 64 KiB;
+ *   never with the content
  */
 export function readSecretFile(path: string): string {
   const descriptor = openSync(path, 'r');
@@ -20,7 +19,7 @@ export function readSecretFile(path: string): string {
 }
 
 /**
- * What a secret's file holds, as `readSecretFile` has it.
+ * Returns the secret in a file's text, as `readSecretFile` does.
  * @throws Error where there is none; never with the content
  */
 export function secretIn(path: string, text: string): string {

@@ -1,5 +1,6 @@
 /**
- * Files that are replaced while the gate runs: secrets, certificates with their keys, authorities, and directories of keys.
+ * Files that are replaced while the server runs: secrets, certificates with their keys, CAs, and directories of
+ * keys.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,23 +10,25 @@ const POLL_INTERVAL_MS = 1000;
 export interface FollowedFiles {
   readonly paths: readonly string[];
   /**
-   * Takes what the files hold, in the order of `paths`. It throws where that is no good: then what was in use stays in use. A pair of files
-   * is never replaced at one moment, so half of a new one is seen now and then, and the next look mends it.
+   * Takes the content of the files, in the order of `paths`. Throws where it is invalid: then the content before
+   * stays in use. A pair of files is never replaced at one moment, so half of a new pair is seen now and then, and
+   * the next poll corrects it.
    */
   readonly apply: (contents: readonly string[]) => void;
-  /** Once for each state of the files that is no good. */
+  /** Called once for each invalid state of the files. */
   readonly onError: (error: Error) => void;
 }
 
 /**
- * Looks at the files once a second, by inode, size and time of change; symbolic links, as Kubernetes makes them for a Secret, are followed.
- * @param everyMs milliseconds between two looks
- * @returns ends it
+ * Polls the files once a second, by inode, size and time of change; symbolic links, as Kubernetes makes them for a
+ * Secret, are followed.
+ * @param everyMs milliseconds between two polls
+ * @returns a function that stops it
  */
 export function followFiles({ paths, apply, onError }: FollowedFiles, everyMs = POLL_INTERVAL_MS): () => void {
   let seen = marksOf(paths);
   const poll = (): void => {
-    // The marks are taken first: a change between the two is seen at the next look.
+    // The marks are taken first: a change between the two is seen at the next poll.
     const marks = marksOf(paths);
     if (marks === seen) return;
     seen = marks;
@@ -42,16 +45,16 @@ export function followFiles({ paths, apply, onError }: FollowedFiles, everyMs = 
 
 export interface FollowedDirectory {
   readonly directory: string;
-  /** Reads what is there, and throws where it is no good: then what was in use stays in use. */
+  /** Reads the directory, and throws where its content is invalid: then the content before stays in use. */
   readonly apply: () => Promise<void>;
-  /** Once for each state of the directory that is no good. */
+  /** Called once for each invalid state of the directory. */
   readonly onError: (error: Error) => void;
 }
 
 /**
- * As `followFiles`, for a directory of files that come and go.
- * @param everyMs milliseconds between two looks
- * @returns ends it
+ * Like `followFiles`, for a directory of files that come and go.
+ * @param everyMs milliseconds between two polls
+ * @returns a function that stops it
  */
 export function followDirectory(
   { directory, apply, onError }: FollowedDirectory,
@@ -67,7 +70,7 @@ export function followDirectory(
     try {
       await apply();
     } catch (error) {
-      // It changed while it was read: what was found is half of each, and the next look sees the whole.
+      // It changed while it was read: the result is half of each, and the next poll sees the whole.
       if (marksIn(directory) === marks) {
         onError(error instanceof Error ? error : new Error('the directory cannot be used', { cause: error }));
       }
@@ -80,7 +83,7 @@ export function followDirectory(
   return () => clearInterval(timer);
 }
 
-/** A directory that is away has no marks, and is a change. */
+/** A missing directory has no marks, which is a change. */
 function marksIn(directory: string): string {
   try {
     const names = readdirSync(directory).toSorted();
@@ -92,7 +95,10 @@ function marksIn(directory: string): string {
 
 const marksOf = (paths: readonly string[]): string => paths.map((path) => markOf(path)).join(' ');
 
-/** A file that is away, or behind a folder that cannot be entered, is as much of a change as another one: a look never throws. */
+/**
+ * A missing file, or one behind a folder that cannot be entered, counts as a change like another content: a poll
+ * never throws.
+ */
 function markOf(path: string): string {
   try {
     const { ino, mtimeNs, size } = statSync(path, { bigint: true });

@@ -1,9 +1,9 @@
 /**
- * Keys that come and go while the gate runs.
+ * Keys that are added and removed while the server runs.
  *
- * A new key verifies from the next look on and signs ten minutes after its `iat`, when every replica has it. One that is taken away goes on
- * to verify for as long as something that it signed a moment ago may live. A set with one file that is no good is refused as a whole:
- * half of it might lack the key that signs elsewhere.
+ * A new key verifies from the next poll on and signs ten minutes after its `iat`, when every replica has it. A
+ * removed key goes on to verify for as long as something that it signed a moment ago may live. A set with one
+ * invalid file is rejected as a whole: half of it might lack the key that signs elsewhere.
  */
 import type { Clock } from '../contracts/clock.ts';
 import type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
@@ -12,20 +12,22 @@ import { readKeyFiles, type Key, type KeyKind } from './key-files.ts';
 import { auditKeysOf, readAuditKeys, sealingKeysOf, signingKeysOf, SIGNS_AFTER_SECONDS, type KeySet } from './keys.ts';
 
 export interface FollowKeysOptions {
-  /** Seconds for which a key that was taken away goes on to verify, or to open. */
+  /** Seconds for which a removed key goes on to verify, or to open. */
   readonly keptSeconds: number;
-  /** Epoch milliseconds. */
   readonly clock: Clock;
   readonly onChange: (kind: KeyKind, kids: readonly string[]) => void;
-  /** A new set is no good; the old one stays. Once for each state of the directory. */
+  /** A new set is invalid; the old one stays. Called once for each state of the directory. */
   readonly onError: (kind: KeyKind, error: Error) => void;
-  /** After a fault the directory holds again what was in use all the time. */
+  /** After an error the directory contains again what was in use all the time. */
   readonly onRestored?: (kind: KeyKind) => void;
-  /** Milliseconds between two looks. Default: a second. */
+  /** Milliseconds between two polls. Default: a second. */
   readonly everyMs?: number;
 }
 
-/** Each property is to be read at each use. What it gives stays the same object until the keys, or the one that signs, change. */
+/**
+ * Keys that follow a directory. Each property is to be read at each use; it stays the same object until the keys,
+ * or the one that signs, change.
+ */
 export interface Followed<K extends object> {
   readonly keys: K;
   readonly stop: () => void;
@@ -108,7 +110,7 @@ async function follow<V>(
     refused = true;
     onError(kind, error);
   };
-  // Followed before it is read for the first time, so that no change falls between the two.
+  // Followed before it is read for the first time, so that no change is missed between the two.
   const stop = followDirectory({ directory, apply: take, onError: reject }, everyMs);
   try {
     await take();
@@ -134,7 +136,7 @@ class KeyRing<V> {
     this.#now = now;
   }
 
-  /** @returns every `kid` where this is another set than the one before; the first one is none */
+  /** @returns every `kid` where this set differs from the one before; the first one is no change */
   take(keys: readonly Key[]): readonly string[] | undefined {
     const isNew = (kid: string, among: readonly Key[]): boolean => among.every((each) => each.kid !== kid);
     const before = this.#keys;

@@ -1,12 +1,11 @@
-/**
- * Whether everybody who can be an admin can also prove when they signed in (`admin.freshness`).
- */
+/** Checks that every user who can be an admin can also prove when they signed in (`admin.freshness`). */
 import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
 import { defaultGroups, PROVIDER_TYPES, provesFreshness } from './provider-types.ts';
 
 /**
- * Admins from a provider that says nothing of when they signed in would be refused every change, and hear of it on the night on which it
- * matters; so it is a fault at the start. Reads the document itself, so that a fault elsewhere hides none of these.
+ * Admins from a provider that does not say when they signed in would be rejected for every change, and learn of it
+ * during an incident; so it is an error at the start. Reads the document itself, so that an error elsewhere hides
+ * none of these.
  */
 export function checkFreshness(root: unknown, errors: ValidationErrors): void {
   if (textAt(root, 'admin', 'freshness') === 'off') return;
@@ -16,7 +15,7 @@ export function checkFreshness(root: unknown, errors: ValidationErrors): void {
     if (type === undefined || provesFreshness(type, textAt(provider, 'freshness'))) return [];
     const name = textAt(provider, 'name') ?? '';
     const serviceAccountFile = textAt(provider, 'serviceAccountFile');
-    // Who is in no group at all is nobody's admin.
+    // A user without groups is no admin.
     const groups = textAt(provider, 'groups') ?? defaultGroups({ type, serviceAccountFile });
     const because = provesFreshness(type) ? 'its freshness is none' : `${type} does not say when they signed in`;
     return groups === undefined ? [] : [{ name, because, prefix: textAt(provider, 'groupsPrefix') ?? `${name}:` }];
@@ -28,7 +27,7 @@ export function checkFreshness(root: unknown, errors: ValidationErrors): void {
     const by = prefix === '' ? `${JSON.stringify(group)}, since its groupsPrefix is empty` : JSON.stringify(group);
     errors.add(
       ['admin', 'groups', index],
-      `a group of another provider, or admin.freshness: off, because ${name} can make somebody an admin by ${by}, and ${because}`,
+      `a group of another provider, or admin.freshness: off, because ${name} can make a user an admin by ${by}, and ${because}`,
     );
   });
 }

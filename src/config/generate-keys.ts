@@ -1,6 +1,4 @@
-/**
- * Makes the first keys of an installation.
- */
+/** Generates the first keys of an installation. */
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,14 +9,14 @@ import type { KeyKind } from './key-files.ts';
 export interface GenerateKeysOptions {
   readonly signingDir: string;
   readonly sealingDir: string;
-  /** Absent: no key is made for the record. */
+  /** Absent: no key is generated for the audit log. */
   readonly auditDir?: string;
-  /** Epoch seconds; stands in the keys as `iat`. */
+  /** Epoch seconds; the `iat` of the keys. */
   readonly now?: number;
 }
 
 /**
- * Writes one signing and one sealing key, and one for the record, each 0600 in a directory of 0700.
+ * Writes one signing and one sealing key, and one for the audit log, each 0600 in a directory of 0700.
  * @returns the files
  * @throws AppError `conflict` where keys exist already: they are never replaced, and nothing is written then
  */
@@ -44,7 +42,10 @@ const writeSigningKey = async (directory: string, iat: number): Promise<string> 
 const writeSealingKey = async (directory: string, iat: number): Promise<string> =>
   writeKey(directory, await makeKey('sealing', iat));
 
-/** Makes a first key for the record in a directory that has none: installations that are older than the signed record. */
+/**
+ * Generates a first key for the audit log in a directory that has none: installations that are older than the
+ * signed audit log.
+ */
 export async function ensureAuditKey(directory: string, now = Math.floor(Date.now() / 1000)): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   if (!(await readdir(directory)).some((name) => name.endsWith('.json'))) await writeSigningKey(directory, now);
@@ -69,13 +70,13 @@ const sealingKey = (iat: number): NamedJwk => ({
   iat,
 });
 
-/** The text of its file. */
+/** Returns the text of its file. */
 export const keyText = (jwk: NamedJwk): string => `${JSON.stringify(jwk, undefined, 2)}\n`;
 
 const writeKey = async (directory: string, jwk: NamedJwk): Promise<string> =>
   writeKeyFile(join(directory, `${jwk.kid}.json`), keyText(jwk));
 
-/** Comes into being whole: a gate that follows the directory never reads half of it. @returns the file */
+/** Writes a file as a whole: a server that follows the directory never reads half of it. @returns the file */
 export async function writeKeyFile(file: string, text: string): Promise<string> {
   const unfinished = `${file}.new`;
   const handle = await open(unfinished, 'w', 0o600);

@@ -1,10 +1,10 @@
-/** What only a provider of type github has. */
+/** The settings that only a provider of type github has. */
 import * as z from 'zod';
 import { textAt, type ValidationErrors, type Path } from './document.ts';
 
 export const GITHUB = 'github.com';
 
-/** With the organisation's login, since anybody can name a team of their own as they like. */
+/** With the organisation's login, since anyone can give their own team any name. */
 export const GITHUB_GROUPS = 'claims.teams.map(t, t.organization + "/" + t.slug)';
 
 const LOGIN = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,99})$/;
@@ -27,15 +27,15 @@ export const githubHost = z
     error: 'the lower-case host name of an Enterprise server or a ghe.com tenant, such as github.example.com',
   });
 
-/** Settings that other types have, and that would do nothing here. */
+/** Settings of other types that would have no effect here. */
 const FOREIGN = ['scopes', 'hosts', 'emailVerified', 'clientKeyFile', 'clientCertFile'];
 
-/** Reads the document itself, so that a fault elsewhere in a provider hides none of these. */
+/** Reads the document itself, so that an error elsewhere in a provider hides none of these. */
 export function checkGithub(provider: Readonly<Record<string, unknown>>, base: Path, errors: ValidationErrors): void {
-  // Threat: github.com has an account for anybody in the world who wants one.
+  // An attacker makes an account at github.com, which is open to anyone. So the organisations must be named there.
   if (provider['organizations'] === undefined && (textAt(provider, 'host') ?? GITHUB) === GITHUB) {
-    const message = `the organisations whose members may sign in, or "*" (anybody on ${GITHUB}, said in so many words)`;
-    errors.add([...base, 'organizations'], message);
+    const expected = `the organisations whose members may sign in, or "*" (any account on ${GITHUB}, set explicitly)`;
+    errors.add([...base, 'organizations'], expected);
   }
   for (const key of FOREIGN) {
     if (provider[key] !== undefined) errors.add([...base, key], 'nothing: type github has no use for it');

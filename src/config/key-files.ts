@@ -1,4 +1,4 @@
-/** What makes a file a key: JWKs (RFC 7517) with `kid` and `iat`, one a file, as a Secret is mounted. */
+/** The format of key files: JWKs (RFC 7517) with `kid` and `iat`, one a file, as a Secret is mounted. */
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,8 +24,9 @@ export type KeyKind = 'signing' | 'sealing' | 'audit';
 export const isKeyFileName = (name: string): boolean => name.endsWith('.json') && !name.startsWith('.');
 
 /**
- * @returns at least one key, each with a `kid` of its own
- * @throws AppError `internal` (`keys_unusable`) that names every file that holds none of this kind, and quotes no file
+ * @returns at least one key, each with a unique `kid`
+ * @throws AppError `internal` (`keys_unusable`) that names every file without a key of this kind, and quotes no
+ *   file
  */
 export async function readKeyFiles(directory: string, kind: KeyKind): Promise<readonly Key[]> {
   const errors: ValidationError[] = [];
@@ -114,7 +115,7 @@ function sealingKeyError(jwk: JWK): string | undefined {
   return /^[A-Za-z0-9_-]{43}$/.test(jwk.k) ? undefined : expected;
 }
 
-/** Only the members that are needed: a file may hold more than it should. */
+/** Returns only the members that are needed: a file may contain more than it should. */
 export function publicPart({ kid, x, y }: JWK): JWK {
   return {
     kty: 'EC',

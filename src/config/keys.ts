@@ -1,8 +1,10 @@
 /**
- * Signing and sealing keys, and those of the record, as they stand at one moment (`followKeys` follows them).
+ * Signing and sealing keys, and those of the audit log, as they are at one moment (`followed-keys.ts` follows
+ * them).
  *
- * A key verifies (or opens) at once and signs (or seals) ten minutes after its `iat`: replicas see a new Secret at different times,
- * and none may refuse what another has just signed. Where no key is old enough, the oldest signs.
+ * A key verifies (or opens) immediately and signs (or seals) ten minutes after its `iat`: replicas see a new
+ * Secret at different times, and none may reject what another has just signed. Where no key is old enough, the
+ * oldest signs.
  */
 import { readFile, stat } from 'node:fs/promises';
 import { base64url, type JWK } from 'jose';
@@ -12,14 +14,14 @@ import { isJwk, isPublicKey, publicPart, readKeyFiles, unusable, type Key } from
 export type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
 export { generateKeys } from './generate-keys.ts';
 
-/** Seconds. Kubernetes brings a changed Secret to every node within two minutes by default; ten leave room. */
+/** Seconds. Kubernetes brings a changed Secret to every node within two minutes by default; ten minutes are enough. */
 export const SIGNS_AFTER_SECONDS = 600;
 
-/** What there is of one kind. */
+/** The keys of one kind. */
 export interface KeySet {
   /** In the directory; at least one. */
   readonly keys: readonly Key[];
-  /** Taken away a while ago: they verify and open, and never sign or seal. */
+  /** Removed a while ago: they verify and open, and never sign or seal. */
   readonly leaving: readonly Key[];
 }
 
@@ -70,7 +72,7 @@ export function sealingKeysOf({ keys, leaving }: KeySet, now: number): SealingKe
 export const loadAuditKeys = async (directory: string, now = epochSeconds()): Promise<AuditKeys> =>
   auditKeysOf({ keys: await readAuditKeys(directory), leaving: [] }, now);
 
-/** Those that can sign. @throws AppError `internal` as `loadSigningKeys` */
+/** Reads the keys that can sign. @throws AppError `internal` as `loadSigningKeys` */
 export async function readAuditKeys(directory: string): Promise<readonly Key[]> {
   const keys = (await readKeyFiles(directory, 'audit')).filter(({ jwk }) => jwk.d !== undefined);
   if (keys.length === 0) throw unusable([{ path: directory, expected: 'a private key: make one by: keys rotate' }]);
@@ -84,20 +86,20 @@ export function auditKeysOf({ keys }: KeySet, now: number): AuditKeys {
 }
 
 /**
- * @param place a directory as `keys.auditDir`, a JWK file, or a JWK Set (RFC 7517 §5); private parts are not looked at
+ * @param path a directory as `keys.auditDir`, a JWK file, or a JWK Set (RFC 7517 §5); private parts are ignored
  * @returns public keys by `kid`
  * @throws AppError `internal` as `loadSigningKeys`
  */
-export async function loadAuditPublicKeys(place: string): Promise<ReadonlyMap<string, JWK>> {
-  const isDirectory = await stat(place).then(
+export async function loadAuditPublicKeys(path: string): Promise<ReadonlyMap<string, JWK>> {
+  const isDirectory = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  const keys = isDirectory ? (await readKeyFiles(place, 'audit')).map(publicJwk) : await readPublicFile(place);
+  const keys = isDirectory ? (await readKeyFiles(path, 'audit')).map(publicJwk) : await readPublicFile(path);
   return new Map(keys.map((key) => [String(key.kid), key]));
 }
 
-/** What a verifier of the record needs, and may be given to anybody. */
+/** Returns the keys that a verifier of the audit log needs; they are public. */
 export const auditJwkSet = async (directory: string): Promise<{ readonly keys: readonly JWK[] }> => ({
   keys: [...(await loadAuditPublicKeys(directory)).values()],
 });
@@ -118,7 +120,7 @@ async function readPublicFile(file: string): Promise<readonly JWK[]> {
 
 const epochSeconds = (): number => Math.floor(Date.now() / 1000);
 
-/** The newest that is old enough, else the oldest. `keys` is not empty. */
+/** Returns the newest key that is old enough, else the oldest. `keys` is not empty. */
 export function chooseCurrent<K extends Pick<Key, 'kid' | 'issuedAt'>>(keys: readonly K[], now: number): K {
   const byAge = keys.toSorted((a, b) => b.issuedAt - a.issuedAt || (a.kid < b.kid ? -1 : 1));
   const chosen = byAge.find(({ issuedAt }) => issuedAt + SIGNS_AFTER_SECONDS <= now) ?? byAge.at(-1);
@@ -126,7 +128,7 @@ export function chooseCurrent<K extends Pick<Key, 'kid' | 'issuedAt'>>(keys: rea
   return chosen;
 }
 
-/** Only the members that are needed: a file may hold more than it should. */
+/** Returns only the members that are needed: a file may contain more than it should. */
 const privateJwk = ({ kid, jwk }: Key): JWK => ({
   ...publicPart({ ...jwk, kid }),
   ...(jwk.d === undefined ? {} : { d: jwk.d }),

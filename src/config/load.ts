@@ -27,11 +27,11 @@ export interface LoadOptions {
   /** `--config FILE`. */
   readonly file?: string;
   readonly env: Environment;
-  /** From where relative paths of the environment form count; those of a file count from the file's own directory. */
+  /** Relative paths of the environment form are relative to this; those of a file to the file's own directory. */
   readonly workingDirectory?: string;
 }
 
-/** @returns the configuration, frozen, or every fault that it has */
+/** @returns the configuration, frozen, or all its validation errors */
 export async function loadConfig(options: LoadOptions): Promise<Result<LoadedConfig, readonly ValidationError[]>> {
   const source = await sourceOf(options);
   if (!source.ok) return source;
@@ -60,7 +60,7 @@ async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, re
     if (slips.length > 0) return no(slips);
     return set.length === 0 ? no([NOTHING]) : ok(environmentDocument(env, resolve(workingDirectory)));
   }
-  // A variable that overrode the file, or a file that overrode a variable, would be found out at the worst moment.
+  // A variable that overrode the file, or a file that overrode a variable, would be found at the worst moment.
   const clashes: ValidationError[] = set.map((path) => ({ path, expected: `not to be set, because ${file} is used` }));
   if (options.file !== undefined && named !== undefined && resolve(named) !== resolve(options.file)) {
     clashes.push({ path: FILE_VARIABLE, expected: `not to be set, because --config names ${options.file}` });
@@ -72,5 +72,5 @@ async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, re
 
 const NOTHING: ValidationError = {
   path: '',
-  expected: `a configuration: --config FILE, ${FILE_VARIABLE}, or PORTCULLIS_PUBLIC_URL and what .env.example names beside it`,
+  expected: `a configuration: --config FILE, ${FILE_VARIABLE}, or PORTCULLIS_PUBLIC_URL and the other variables of .env.example`,
 };

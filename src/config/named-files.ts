@@ -1,6 +1,4 @@
-/**
- * Files that a configuration names: they are looked at when it is read, not at the first sign-in at night.
- */
+/** The files that a configuration names: they are checked when it is read, not at the first sign-in. */
 import { constants, existsSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -43,7 +41,7 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
 ];
 
 /**
- * Looks at the document itself, so that a fault elsewhere in a section hides no missing file.
+ * Reads the document itself, so that an error elsewhere in a section hides no missing file.
  * @param locate makes a path absolute
  */
 export async function checkNamedFiles(
@@ -54,7 +52,7 @@ export async function checkNamedFiles(
   for (const [kind, setting] of SETTINGS) {
     for (const path of expand(root, setting)) {
       const file = valueAt(root, path);
-      const error = typeof file === 'string' && file !== '' ? await problemOf(locate(file), kind) : undefined;
+      const error = typeof file === 'string' && file !== '' ? await checkFile(locate(file), kind) : undefined;
       if (error !== undefined) errors.add(path, error);
     }
   }
@@ -68,7 +66,7 @@ function expand(root: unknown, setting: readonly string[]): readonly Path[] {
   return Array.isArray(list) ? list.map((_, index) => [...before, index, ...setting.slice(star + 1)]) : [];
 }
 
-async function problemOf(file: string, kind: Kind): Promise<string | undefined> {
+async function checkFile(file: string, kind: Kind): Promise<string | undefined> {
   try {
     if (kind === 'secret') readSecretFile(file);
     else if (kind === 'written') await access(dirname(file), constants.W_OK | constants.X_OK);

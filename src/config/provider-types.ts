@@ -1,6 +1,6 @@
 /**
- * What each type of identity provider is like before anything is set: its issuer, what it is asked for, which claims say who somebody is;
- * and which settings belong to it alone.
+ * The defaults of each type of identity provider: its issuer, scopes, and the claims that identify a user; and the
+ * settings that belong to it alone.
  */
 import { checkGithub, GITHUB, GITHUB_GROUPS } from './github.ts';
 import { isMapping, items, textAt, valueAt, type ValidationErrors, type Path } from './document.ts';
@@ -14,11 +14,14 @@ interface TypeTraits {
   readonly issuer: ((provider: unknown) => string) | undefined;
   /** Settings that no other type has. */
   readonly own: readonly string[];
-  /** Of `own`, those without which the type is nothing. */
+  /** Of `own`, those that the type requires. */
   readonly needed: readonly string[];
   /** CEL over claims. */
   readonly username: string;
-  /** Its ID tokens say when somebody proved who they are (`auth_time`), so that its people can be admins who are asked for that. */
+  /**
+   * Its ID tokens say when the user authenticated (`auth_time`), so that its users can be admins who need that
+   * proof.
+   */
   readonly provesFreshness: boolean;
 }
 
@@ -36,7 +39,7 @@ const TYPES: Record<ProviderType, TypeTraits> = {
     issuer: (provider) => `https://login.microsoftonline.com/${textAt(provider, 'tenant') ?? ''}/v2.0`,
     own: ['tenant', 'groupsAs'],
     needed: ['tenant'],
-    // Not the e-mail address: there is no email_verified, and a person's own tenant may set any.
+    // Not the e-mail address: there is no email_verified, and a user's own tenant may set any.
     username: 'claims.preferred_username',
     provesFreshness: true,
   },
@@ -52,13 +55,13 @@ const TYPES: Record<ProviderType, TypeTraits> = {
   },
 };
 
-/** Settings in a pair: one without the other does nothing. */
+/** Settings in a pair: one without the other has no effect. */
 const PAIRS: readonly (readonly [string, string])[] = [
   ['serviceAccountFile', 'impersonatedAdmin'],
   ['impersonatedAdmin', 'serviceAccountFile'],
 ];
 
-/** Those that say when somebody has signed out there (OpenID Connect Back-Channel Logout). Of the others nothing of the kind is taken. */
+/** Types that send logout tokens (OpenID Connect Back-Channel Logout). Those of other types are not accepted. */
 const LOGOUT_TOKEN_TYPES: ReadonlySet<ProviderType> = new Set(['oidc', 'okta', 'keycloak']);
 
 export const defaultLogout = (type: ProviderType): 'session' | 'off' =>
@@ -68,7 +71,7 @@ export const FRESHNESS_SETTINGS = ['auto', 'login', 'max_age', 'none'] as const;
 
 export type FreshnessSetting = (typeof FRESHNESS_SETTINGS)[number];
 
-/** @param freshness as set; a type that proves nothing proves nothing whatever is set */
+/** @param freshness as set; a type that proves nothing does so whatever is set */
 export const provesFreshness = (type: ProviderType, freshness?: string): boolean =>
   TYPES[type].provesFreshness && freshness !== 'none';
 
@@ -78,7 +81,7 @@ export const defaultUsername = (type: ProviderType): string => TYPES[type].usern
 export const issuerOf = (provider: { readonly type: ProviderType; readonly issuer?: string | undefined }): string =>
   provider.issuer ?? TYPES[provider.type].issuer?.(provider) ?? '';
 
-/** Google's groups come from the Directory API or not at all. With `oidc` nobody can know what the provider calls them. */
+/** Google's groups come from the Directory API or not at all. With `oidc` it is unknown how the provider calls them. */
 export function defaultGroups(provider: {
   readonly type: ProviderType;
   readonly serviceAccountFile?: string | undefined;
@@ -89,7 +92,7 @@ export function defaultGroups(provider: {
   return 'claims.groups';
 }
 
-/** Reads the document itself, so that a fault elsewhere in a provider hides none of these. */
+/** Reads the document itself, so that an error elsewhere in a provider hides none of these. */
 export function checkProviderType(provider: unknown, base: Path, errors: ValidationErrors): void {
   if (!isMapping(provider)) return;
   const named = provider['type'] ?? 'oidc';
@@ -100,7 +103,8 @@ export function checkProviderType(provider: unknown, base: Path, errors: Validat
   if (traits.issuer === undefined && issuer === undefined) {
     errors.add([...base, 'issuer'], 'the issuer’s https URL, exactly as its discovery document says it');
   }
-  // Threat: an issuer of one's own choosing under a vendor's name would make that vendor's checks worthless.
+  // An attacker who may choose the issuer under a vendor's name would make that vendor's checks worthless, so the
+  // issuer is fixed.
   if (traits.issuer !== undefined && issuer !== undefined) {
     errors.add([...base, 'issuer'], `nothing: type ${type} has its own`);
   }
@@ -115,7 +119,7 @@ export function checkProviderType(provider: unknown, base: Path, errors: Validat
     for (const key of foreign) errors.add([...base, key], `nothing: it is for type ${other}, and this one is ${type}`);
   }
   if (!LOGOUT_TOKEN_TYPES.has(type) && (provider['backchannelLogout'] ?? 'off') !== 'off') {
-    errors.add([...base, 'backchannelLogout'], `off, because type ${type} does not say when somebody signs out there`);
+    errors.add([...base, 'backchannelLogout'], `off, because type ${type} does not say when a user signs out there`);
   }
   if (!traits.provesFreshness && (provider['freshness'] ?? 'none') !== 'none') {
     errors.add([...base, 'freshness'], `none, or nothing: type ${type} does not say when a user signed in`);

@@ -1,8 +1,9 @@
 /**
- * Third-party OAuth clients such as kubelogin: how one is written, and what no single setting of one shows.
+ * Third-party OAuth clients such as kubelogin: the settings of one, and checks of several settings together.
  *
- * They are public (RFC 6749 §2.1): a client id is no secret, so what keeps a code from a stranger is the redirect URI and PKCE. Hence no
- * scheme of an app's own, which any program on a laptop can claim (RFC 8252 §8.1), and nothing that leaves the laptop in the clear.
+ * They are public (RFC 6749 §2.1): a client id is no secret. An attacker who knows it is kept from a code by the
+ * redirect URI and PKCE. So there is no private-use URI scheme, which any program on the same machine can claim
+ * (RFC 8252 §8.1), and nothing that leaves the machine unencrypted.
  */
 import * as z from 'zod';
 import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
@@ -10,12 +11,12 @@ import { isMapping, items, textAt, valueAt, type ValidationErrors } from './docu
 import { label, text } from './values.ts';
 
 /**
- * What kubelogin listens on (https://github.com/int128/kubelogin/blob/master/docs/usage.md); as it is a native client, any other port of
- * `localhost` will do (RFC 8252 §7.3).
+ * The redirect URIs of kubelogin (https://github.com/int128/kubelogin/blob/master/docs/usage.md); as it is a
+ * native client, any other port of `localhost` works too (RFC 8252 §7.3).
  */
 const KUBELOGIN_REDIRECT_URIS: readonly string[] = ['http://localhost:8000', 'http://localhost:18000'];
 
-/** `client_id`s that have a meaning of their own: the last is that of token exchanges. */
+/** Reserved `client_id`s: the last is that of token exchanges. */
 const RESERVED: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
 
 /** The loopback hosts that the authorization server accepts for native clients. */
@@ -30,11 +31,11 @@ function isRedirectUri(value: string): boolean {
   return protocol === (LOOPBACK_HOSTS.has(hostname) ? 'http:' : 'https:');
 }
 
-/** The settings of one, for the section that holds them. */
+/** The settings of one client, for the section that contains it. */
 export const publicClientShape = {
   id: label.refine((id) => !RESERVED.has(id), { error: `a client id other than ${[...RESERVED].join(', ')}` }),
-  name: text('a name for people')
-    .regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u, { error: 'a name for people, of at most 64 characters' })
+  name: text('a display name')
+    .regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u, { error: 'a display name of at most 64 characters' })
     .optional(),
   cluster: label,
   redirectUris: z
@@ -45,7 +46,7 @@ export const publicClientShape = {
     .default([...KUBELOGIN_REDIRECT_URIS]),
 } as const;
 
-/** Reads the document itself, so that a fault elsewhere in a client hides none of these. */
+/** Reads the document itself, so that an error elsewhere in a client hides none of these. */
 export function checkPublicClients(root: unknown, errors: ValidationErrors): void {
   const clusters = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
   const clients = items(valueAt(root, ['sessions']), 'publicClients');

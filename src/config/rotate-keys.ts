@@ -1,4 +1,7 @@
-/** A new key beside the old ones: at once to verify with, ten minutes later to sign with. What no longer matters goes. */
+/**
+ * Adds a key to the old ones: it verifies immediately and signs ten minutes later. Keys that are no longer needed
+ * are removed.
+ */
 import { mkdir, readFile, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { keyText, makeKey, writeKeyFile, type NamedJwk } from './generate-keys.ts';
@@ -6,18 +9,18 @@ import { isKeyFileName, parseKey, unusable, type Key, type KeyKind } from './key
 import { chooseCurrent, SIGNS_AFTER_SECONDS } from './keys.ts';
 
 export interface RotationTimes {
-  /** Epoch seconds; stands in the keys as `iat`. */
+  /** Epoch seconds; the `iat` of the keys. */
   readonly now: number;
-  /** Seconds after which a key that signs or seals no more is taken away. Absent: none is. */
+  /** Seconds after which a key that no longer signs or seals is removed. Absent: none is. */
   readonly retireAfter?: number;
 }
 
-/** What one kind of key is to be, where each file holds one key. */
+/** The new state of one kind of key, where each file contains one key. */
 export interface KeyRotation {
   /** Text by name. */
   readonly files: ReadonlyMap<string, string>;
   readonly made: readonly string[];
-  /** They verify and sign no more. */
+  /** They verify and no longer sign. */
   readonly retired: readonly string[];
   readonly removed: readonly string[];
 }
@@ -27,10 +30,12 @@ interface NamedKey extends Key {
 }
 
 /**
- * One key more. Of the record's keys, those that were replaced before lose their private part: what they signed can be verified for ever, and
- * nobody can sign as of then any more. Keys that sign tokens or seal are taken away once another one has done so for `retireAfter`.
+ * Adds one key. Keys of the audit log that were replaced before lose their private part: what they signed can be
+ * verified for ever, and no attacker can sign as of then any more. Keys that sign tokens or seal are removed once
+ * another one has done so for `retireAfter`.
  * @param files text by name, as they are now
- * @throws AppError `internal` (`keys_unusable`) where one of them is no key of this kind: nothing is made beside what nobody can use
+ * @throws AppError `internal` (`keys_unusable`) where one of them is no key of this kind: nothing is added to
+ *   unusable keys
  */
 export async function rotate(
   kind: KeyKind,
@@ -57,7 +62,7 @@ function readKeys(kind: KeyKind, files: ReadonlyMap<string, string>): readonly N
   });
 }
 
-/** Older than the one that signs now. */
+/** Returns the keys that are older than the one that signs now. */
 function replacedKeys(keys: readonly NamedKey[], now: number): readonly NamedKey[] {
   const signing = keys.filter(({ jwk }) => jwk.d !== undefined);
   if (signing.length === 0) return [];
@@ -65,9 +70,9 @@ function replacedKeys(keys: readonly NamedKey[], now: number): readonly NamedKey
   return keys.filter((key) => key.issuedAt < issuedAt);
 }
 
-/** Those in whose place another one signed already at that time. */
-function idleKeys(keys: readonly NamedKey[], then: number): readonly NamedKey[] {
-  const began = keys.map(({ issuedAt }) => issuedAt).filter((at) => at + SIGNS_AFTER_SECONDS <= then);
+/** Returns the keys that another one had replaced at that time already. */
+function idleKeys(keys: readonly NamedKey[], thenSeconds: number): readonly NamedKey[] {
+  const began = keys.map(({ issuedAt }) => issuedAt).filter((at) => at + SIGNS_AFTER_SECONDS <= thenSeconds);
   return keys.filter(({ issuedAt }) => issuedAt < Math.max(...began, Number.NEGATIVE_INFINITY));
 }
 
@@ -83,7 +88,7 @@ export interface RotateKeysOptions extends Partial<RotationTimes> {
 }
 
 /**
- * Rotates every kind in its directory, which is made where there is none.
+ * Rotates every kind in its directory, which is created where there is none.
  * @returns the files that were made, retired and removed
  * @throws AppError `internal` where a directory of keys cannot be read: then nothing has changed in it
  */

@@ -1,6 +1,6 @@
 /**
- * The file's form, section by section, with every default. Sections are parsed one by one (`load.ts`), so that a fault in one hides
- * none in another.
+ * The form of the file, section by section, with every default. Sections are parsed one by one (`load.ts`), so
+ * that an error in one hides none in another.
  */
 import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
@@ -26,7 +26,7 @@ import {
   webhookUrl,
 } from './values.ts';
 
-/** A mapping that refuses unknown keys, each with its own line of explanation. */
+/** A mapping that rejects unknown keys, each with its own line of explanation. */
 function section<T extends z.core.$ZodLooseShape>(shape: T) {
   const known = Object.keys(shape);
   return z.strictObject(shape, {
@@ -37,7 +37,7 @@ function section<T extends z.core.$ZodLooseShape>(shape: T) {
   });
 }
 
-/** One line for an unknown key. */
+/** Returns one line for an unknown key. */
 export function unknownSettingMessage(key: string, known: readonly string[]): string {
   const guess = nearest(key, known);
   return guess === undefined
@@ -87,7 +87,7 @@ const redis = section({
     // Braces would make a second hash tag, and parts of one script's keys would land on different nodes.
     .regex(/^[A-Za-z0-9_-]{1,40}$/, { error: 'letters, digits, hyphens and underscores, at most 40' })
     .default('portcullis'),
-  // Of 2, the loss of either would shut the gate.
+  // Not 2: the loss of either would stop all requests.
   nodes: z
     .union([z.literal(1), z.literal(3)], { error: '1, or 3 (a master and two followers, of which one must confirm)' })
     .default(1),
@@ -100,7 +100,7 @@ export const store = section({
 
 export const keys = section({ signingDir: directory, sealingDir: directory, auditDir: directory.optional() });
 
-/** Prefixes keep the people of two providers apart, and all of them away from Kubernetes' own names. */
+/** Prefixes keep the users of two providers apart, and all of them away from Kubernetes' own names. */
 const prefix = z
   .string({ error: 'a prefix such as "corp:"' })
   .regex(/^(?!\s)[ -~]{0,64}$/, { error: 'a prefix of printable ASCII such as "corp:", at most 64 characters' })
@@ -110,7 +110,7 @@ const prefix = z
 
 const expression = text('a CEL expression').max(4096, { error: 'a CEL expression of at most 4096 characters' });
 const rules = list(
-  section({ expression, message: text('what the person is told, and what to do next') }),
+  section({ expression, message: text('a message for the user: what is wrong, and what to do next') }),
   'rules',
 ).default([]);
 
@@ -119,7 +119,7 @@ export const provider = section({
   type: z.enum(PROVIDER_TYPES, { error: `one of ${PROVIDER_TYPES.join(', ')}` }).default('oidc'),
   issuer: issuerUrl.optional(),
   tenant: tenantId.optional(),
-  groupsAs: z.enum(['id', 'name'], { error: 'id (object ids, which nobody can choose) or name' }).optional(),
+  groupsAs: z.enum(['id', 'name'], { error: 'id (object ids, which no one can choose) or name' }).optional(),
   serviceAccountFile: file.optional(),
   impersonatedAdmin: text(
     'the e-mail address of an administrator, in whose name the Directory API is asked',
@@ -146,7 +146,7 @@ export const provider = section({
   freshness: z.enum(FRESHNESS_SETTINGS, { error: `one of ${FRESHNESS_SETTINGS.join(', ')}` }).optional(),
   backchannelLogout: z
     .enum(['session', 'account', 'off'], {
-      error: 'session (what was opened in the session that ended there), account (everything of the person) or off',
+      error: 'session (what was opened in the session that ended there), account (everything of the user) or off',
     })
     .optional(),
   rules,
@@ -154,7 +154,7 @@ export const provider = section({
 });
 
 const groupNames = list(text('a group’s name'), 'group names');
-const EVERY_GROUP = '"*" (every group, said in so many words) or a list of group names';
+const EVERY_GROUP = '"*" (every group, set explicitly) or a list of group names';
 
 export const cluster = section({
   name: label,
@@ -198,7 +198,7 @@ export const admin = section({
       error: 'off, or a duration from 1m to 24h, such as 15m: how long after their sign-in admins may act',
     })
     .prefault('15m'),
-  // Off by default: with one admin on call it would stand between them and the revocation that cannot wait.
+  // Off by default: with one admin on call it would prevent the revocation that cannot wait.
   dualControl: z
     .enum(['on', 'off'], {
       error: 'on (a second admin must agree to revoke a provider or everything, or to lock an admin) or off',
@@ -207,7 +207,7 @@ export const admin = section({
 }).prefault({});
 
 export const sessions = section({
-  // Above 15 minutes a revocation's entry would have to stand for longer than the log is meant to be.
+  // Above 15 minutes a revocation's entry would have to stay longer than the log is meant to.
   accessToken: duration('1m', '15m').prefault('5m'),
   idle: duration('1m', '720h').prefault('12h'),
   absolute: duration('1m', '720h').prefault('24h'),
@@ -229,7 +229,9 @@ export const sessions = section({
 export const revocation = section({
   staleness: duration('1s', '30s').prefault('2s'),
   emptyStore: z
-    .enum(['init', 'refuse'], { error: 'init (begin afresh; locks may be lost) or refuse (until an operator says so)' })
+    .enum(['init', 'refuse'], {
+      error: 'init (begin with an empty store; locks may be lost) or refuse (until an operator allows it)',
+    })
     .default('init'),
 }).prefault({});
 
@@ -290,10 +292,11 @@ const auditRule = section({
   ).optional(),
   namespaces: list(z.string({ error: 'a namespace' }), 'namespaces').optional(),
   nonResourceURLs: names('paths'),
-  // Kubernetes has it in nearly every policy. It leaves nothing out: `writeAhead` says which requests have that stage.
+  // Kubernetes has it in nearly every policy. It leaves nothing out: `writeAhead` decides which requests have that
+  // stage.
   omitStages: list(
     z.literal('RequestReceived', {
-      error: 'RequestReceived, which audit.writeAhead decides about; no other stage is left out',
+      error: 'RequestReceived, which audit.writeAhead controls; no other stage is left out',
     }),
     'stages',
   ).optional(),
@@ -313,7 +316,7 @@ export const audit = section({
     .default('changes'),
   rejectionsPerMinute: integer(1, 100_000).default(60),
   execCommands: z
-    .boolean({ error: 'true (exec’s commands stand in the record) or false (they are counted)' })
+    .boolean({ error: 'true (exec’s commands are in the audit log) or false (they are counted)' })
     .default(false),
 }).prefault({});
 
@@ -336,14 +339,15 @@ export const telemetry = section({
 }).prefault({});
 
 /**
- * More than five minutes is no clock that differs, but one that is wrong: what is believed of a time would say nothing any more.
- * Less than ten seconds is less than a proof may be old (`max_age`), than requests take, and than the whole seconds of tokens tell.
+ * More than five minutes is no difference of clocks, but a wrong clock: a time would prove nothing any more. Less
+ * than ten seconds is less than a proof may be old (`max_age`), than requests take, and than the whole seconds of
+ * tokens can express.
  */
 export const clockSkew = duration('10s', '5m').prefault('1m');
 
 const CONTACT = 'one line of plain text, at most 200 characters, such as "#platform-help, or platform@example.com"';
 
-/** Stands on pages that tell somebody no. One line, so that it can pretend to be nothing else there. */
+/** It is on pages that reject a user. One line, so that it cannot imitate anything else there. */
 export const contact = z
   .string({ error: CONTACT })
   .regex(/^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,200}(?<! )$/u, { error: CONTACT })

@@ -1,5 +1,6 @@
 /**
- * From a document to its sections, each parsed by itself: `undefined` where a section has a fault, which is on the list then.
+ * From a document to its sections, each parsed by itself: `undefined` where a section has an error, which is in
+ * the list then.
  */
 import type * as z from 'zod';
 import type { ValidationErrors, Path, SourceDocument } from './document.ts';
@@ -69,7 +70,7 @@ function parse<T extends z.ZodType>(
     const path = [...base, ...issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step))];
     if (issue.code === 'unrecognized_keys') {
       const message = issue.message.split('\n');
-      // The value of a key that does not exist is not shown: it may be a secret written in place of a file's name.
+      // The value of an unknown key is not shown: it may be a secret in place of a file's name.
       issue.keys.forEach((key, index) =>
         errors.add([...path, key], message[index] ?? 'no such setting', { show: false }),
       );

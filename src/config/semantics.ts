@@ -1,8 +1,9 @@
 /**
- * What no single setting shows: settings that contradict each other, names given twice, expressions that do not compile.
+ * Checks of several settings together: settings that contradict each other, names given twice, expressions that do
+ * not compile.
  *
- * Most checks read the document itself and take only what has the right type, so that a fault elsewhere in a section hides none of
- * these; the schema reports wrong types.
+ * Most checks read the document itself and use only what has the right type, so that an error elsewhere in a
+ * section hides none of these; the schema reports wrong types.
  */
 import { compileAllow, compileMapping } from '../core/identity/claims.ts';
 import { type ClaimsProvider } from '../core/identity/types.ts';
@@ -50,14 +51,15 @@ function checkStore(root: unknown, errors: ValidationErrors): void {
   checkSentinel(store['redis'], errors);
 }
 
-/** Sentinels without a master's name can be asked nothing, and a master's name without them nobody. */
+/** Sentinels need the master's name, and a master's name is of no use without Sentinels. */
 function checkSentinel(redis: unknown, errors: ValidationErrors): void {
   const place = ['store', 'redis'];
   const some = items(redis, 'sentinels').length > 0;
   if (some && valueAt(redis, ['master']) === undefined) {
     errors.add([...place, 'master'], 'the name under which store.redis.sentinels know the master');
   }
-  // Threat: a master that was cut off and replaced would go on granting leases to who still talks to it.
+  // A master that was cut off and replaced would go on granting leases to the replicas that still reach it, so one
+  // follower has to confirm.
   if (some && valueAt(redis, ['nodes']) !== 3) {
     errors.add([...place, 'nodes'], '3, because Sentinel may put another server in the master’s place at any time');
   }
@@ -108,7 +110,7 @@ function checkUnique(root: unknown, list: string, errors: ValidationErrors): voi
   });
 }
 
-/** A host that two clusters share would send a request to whichever came last. */
+/** A host that two clusters shared would send a request to the last one. */
 function checkHosts(root: unknown, errors: ValidationErrors): void {
   const owners = new Map<string, string>();
   items(root, 'clusters').forEach((cluster, index) => {
@@ -122,8 +124,9 @@ function checkHosts(root: unknown, errors: ValidationErrors): void {
 }
 
 /**
- * A console is anybody's page. Threat: browsers tell cookies apart by host name alone, whatever the port, so a console that shared a host
- * with these pages or with a listener would share their cookies too.
+ * A console is a foreign page. Browsers separate cookies by host name alone, whatever the port, so an attacker who
+ * controls a console that shares a host with these pages or with a listener would get their cookies. So each
+ * console has its own host.
  */
 function checkConsoles(root: unknown, errors: ValidationErrors): void {
   const clusters = items(root, 'clusters');
@@ -157,7 +160,10 @@ function checkExpressions(provider: unknown, base: Path, errors: ValidationError
   }
 }
 
-/** As much of a provider as is needed to compile its expressions. What is missing or of a wrong type becomes one that compiles. */
+/**
+ * Returns as much of a provider as is needed to compile its expressions. What is missing or of a wrong type
+ * becomes one that compiles.
+ */
 function expressionsOf(provider: unknown): ClaimsProvider {
   const rules = (key: string): ClaimsProvider['rules'] =>
     items(provider, key).map((rule) => ({ expression: textAt(rule, 'expression') ?? 'true', message: '' }));
@@ -182,7 +188,7 @@ function expressionsOf(provider: unknown): ClaimsProvider {
   };
 }
 
-/** `rules[0].expression` as steps; a key of `extra` may hold dots itself. */
+/** Returns `rules[0].expression` as steps; a key of `extra` may contain dots itself. */
 function steps(place: string): Path {
   if (place.startsWith('extra.')) return ['extra', place.slice('extra.'.length)];
   return place.split(/[.[\]]+/).map((step) => (/^\d+$/.test(step) ? Number(step) : step));

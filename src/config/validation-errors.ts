@@ -1,33 +1,31 @@
-/**
- * A fault of the configuration, and how people read it.
- */
+/** A validation error of the configuration, and its text. */
 
 export interface ValidationError {
   /** `providers[0].issuer`, or the environment variable that set it. Empty for the whole document. */
   readonly path: string;
-  /** What is expected there, in words. */
+  /** A description of what is expected there. */
   readonly expected: string;
-  /** What stands there, shortened; absent where nothing does or where it could be a secret. */
+  /** The value there, shortened; absent where there is none or where it could be a secret. */
   readonly got?: string;
   /** Line of the file, from 1. */
   readonly line?: number;
 }
 
-/** One fault a line, in the order of the file. */
+/** Formats one error a line, in the order of the file. */
 export function formatErrors(errors: readonly ValidationError[]): string {
   const ordered = errors.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0));
   const head =
-    errors.length === 1 ? 'The configuration has a fault:' : `The configuration has ${errors.length} faults:`;
-  return [head, ...ordered.map((error) => `  - ${formatFault(error)}`)].join('\n');
+    errors.length === 1 ? 'The configuration has an error:' : `The configuration has ${errors.length} errors:`;
+  return [head, ...ordered.map((error) => `  - ${formatError(error)}`)].join('\n');
 }
 
-function formatFault({ path, expected, got, line }: ValidationError): string {
+function formatError({ path, expected, got, line }: ValidationError): string {
   const place = [path, line === undefined ? '' : `(line ${line})`].filter((part) => part !== '').join(' ');
   const found = got === undefined ? '' : `, got ${got}`;
   return place === '' ? `${expected}${found}` : `${place}: ${expected}${found}`;
 }
 
-/** `['providers', 0, 'issuer']` as `providers[0].issuer`. */
+/** Returns `['providers', 0, 'issuer']` as `providers[0].issuer`. */
 export function pathText(path: readonly PropertyKey[]): string {
   let text = '';
   for (const step of path) {
@@ -38,12 +36,12 @@ export function pathText(path: readonly PropertyKey[]): string {
 }
 
 const MAX_SHOWN = 80;
-/** Settings that name secrets; somebody may have put the secret itself there. */
+/** Settings that name secrets; the secret itself may have been put there. */
 const SECRET_SETTING = /(?:secret|password|token|username|key)File$/i;
 
 /**
- * A value as a fault may show it: never a secret, never long, never more than one line.
- * @param path where the value stands
+ * Returns a value as an error may show it: never a secret, never long, never more than one line.
+ * @param path of the setting
  */
 export function shown(value: unknown, path: string): string | undefined {
   if (value === undefined) return undefined;
@@ -52,7 +50,7 @@ export function shown(value: unknown, path: string): string | undefined {
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (typeof value !== 'string') return 'a mapping';
   const setting = path.split('.').at(-1) ?? '';
-  // A path may be shown, a pasted secret not; nor the user info of a URL.
+  // A path may be shown, a pasted secret must not; nor the user info of a URL.
   const secret =
     (SECRET_SETTING.test(setting) && !value.startsWith('/') && !value.startsWith('.')) || value.includes('@');
   if (secret) return 'a value that is not shown';
@@ -60,7 +58,7 @@ export function shown(value: unknown, path: string): string | undefined {
   return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN)}…`;
 }
 
-/** The known name that is nearest to an unknown one; undefined where none is near. */
+/** Returns the known name that is nearest to an unknown one; undefined where none is near. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   const ranked = known
     .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))

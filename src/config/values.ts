@@ -1,6 +1,4 @@
-/**
- * Single values of the file, each with the words that a fault shows as expected.
- */
+/** Single values of the file, each with the description that an error shows as expected. */
 import { isIP } from 'node:net';
 import * as z from 'zod';
 import type { Address, Seconds } from './config.ts';
@@ -28,7 +26,7 @@ export function parseAddress(text: string): Address | undefined {
   return host === undefined || !(port <= 65_535) ? undefined : { host, port };
 }
 
-/** A string that a function turns into something; `expected` is what a fault says. */
+/** A string that a function parses; `expected` is the description in an error. */
 const parsed = <T>(parse: (text: string) => T | undefined, expected: string) =>
   z.string({ error: expected }).transform((text, context) => {
     const value = parse(text);
@@ -68,7 +66,7 @@ export const size = (min: string, max: string) =>
 
 export const address = parsed(parseAddress, 'an address with a port, such as "0.0.0.0:6443"');
 
-/** @returns whether it is a network with its prefix; one of length 0 is everywhere, and trusts nobody in particular */
+/** @returns whether it is a network with its prefix; one of length 0 would trust every address */
 function isCidr(text: string): boolean {
   const match = /^(?<network>[0-9a-f.:]+)\/(?<prefix>[1-9]\d{0,2})$/i.exec(text);
   const family = isIP(match?.groups?.['network'] ?? '');
@@ -87,7 +85,7 @@ export const integer = (min: number, max: number) => {
 
 export const text = (expected: string) => z.string({ error: expected }).min(1, { error: expected });
 
-/** A name that also stands in URLs, metrics and log lines: a DNS label (RFC 1123 §2.1). */
+/** A name that is also used in URLs, metrics and log lines: a DNS label (RFC 1123 §2.1). */
 export const label = text('a name of lower-case letters, digits and hyphens').regex(
   /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/,
   {
@@ -101,7 +99,7 @@ export const host = z
   .string({ error: 'a host name' })
   .regex(HOST, { error: 'a lower-case host name without scheme, port and trailing dot, such as prod.k8s.example.com' });
 
-/** `localhost` and the loopback addresses: the only places to which plain http may go. */
+/** Returns whether plain http may go there: `localhost` and the loopback addresses only. */
 export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
 }
@@ -119,7 +117,8 @@ export function parseUrl(value: string, rule: UrlRule): URL | undefined {
   const secure =
     url.protocol === 'https:' || (rule.loopbackHttp && url.protocol === 'http:' && isLoopback(url.hostname));
   if (!secure || /[?#]/.test(value)) return undefined;
-  // The origin written another way (upper case, default port, trailing slash, user info) would not equal itself elsewhere.
+  // The origin written in another way (upper case, default port, trailing slash, user info) would not equal itself
+  // elsewhere.
   if (rule.path === 'none') return url.origin === value ? url : undefined;
   return value === url.origin || value.startsWith(`${url.origin}/`) ? url : undefined;
 }
@@ -147,7 +146,7 @@ export const issuerUrl = urlText(
   'the issuer’s https URL, exactly as its discovery document says it (http only for a loopback host)',
 );
 
-/** `common`, `organizations` and a domain are not accepted: only an id pins the tenant, and stands in its tokens. */
+/** `common`, `organizations` and a domain are not accepted: only an id pins the tenant, and is in its tokens. */
 export const tenantId = z.string({ error: 'the tenant’s id' }).regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, {
   error: 'the tenant’s id in lower case, such as 11111111-2222-3333-4444-555555555555 (never common or organizations)',
 });

@@ -1,6 +1,4 @@
-/**
- * Settings that are allowed and deserve a sentence at each start (docs/architecture.md#invariant-6).
- */
+/** Settings that are allowed and get a warning at each start (docs/architecture.md#invariant-6). */
 import { compileMapping } from '../core/identity/claims.ts';
 import type { Config, ProviderConfig } from './config.ts';
 import { isLoopback } from './values.ts';
@@ -15,11 +13,9 @@ export function warningsOf(config: Config): readonly string[] {
     ...storeWarnings(config),
     ...bindingWarnings(config),
     ...auditWarnings(config),
-    ...(config.admin.groups.length === 0
-      ? ['admin.groups is empty: nobody can revoke a session from the outside.']
-      : []),
+    ...(config.admin.groups.length === 0 ? ['admin.groups is empty: no user can revoke the sessions of others.'] : []),
     ...(config.admin.freshness === 'off'
-      ? ['admin.freshness is off: whoever gets hold of an admin’s session can revoke and lock for as long as it lives.']
+      ? ['admin.freshness is off: an attacker with an admin’s session can revoke and lock for as long as it lives.']
       : []),
   ];
 }
@@ -29,10 +25,10 @@ function providerWarnings(provider: ProviderConfig, index: number): readonly str
   const warnings: string[] = [...emptyPrefixWarnings(provider, place)];
   if (provider.groupsAs === 'name') {
     warnings.push(
-      `${place}.groupsAs is name: two groups may have one name, and whoever may make or rename groups at ${provider.name} chooses it.`,
+      `${place}.groupsAs is name: two groups may have the same name, and anyone who may create or rename groups at ${provider.name} chooses it.`,
     );
   }
-  // Compiled with `claim`, so that what the expression reads shows whatever the setting says.
+  // Compiled with `claim`, to see what the expression reads whatever the setting is.
   const mapping = compileMapping({ ...provider, emailVerified: 'claim' });
   if (provider.emailVerified === 'trusted' && mapping.ok && mapping.value.needsVerifiedEmail) {
     warnings.push(
@@ -52,7 +48,7 @@ type Prefixed = Pick<ProviderConfig, 'name' | 'usernamePrefix' | 'groupsPrefix'>
 function emptyPrefixWarnings({ name, usernamePrefix, groupsPrefix }: Prefixed, place: string): readonly string[] {
   const warnings: string[] = [];
   if (usernamePrefix === '') {
-    warnings.push(`${place}.usernamePrefix is empty: whoever ${name} names alice is the cluster's own alice.`);
+    warnings.push(`${place}.usernamePrefix is empty: a user whom ${name} names alice is the cluster's own alice.`);
   }
   if (groupsPrefix === '') {
     warnings.push(`${place}.groupsPrefix is empty: ${name} decides who is in the cluster's own groups.`);
@@ -60,7 +56,7 @@ function emptyPrefixWarnings({ name, usernamePrefix, groupsPrefix }: Prefixed, p
   return warnings;
 }
 
-/** Two providers whose prefixes begin alike can each make the other's names. */
+/** Two providers whose prefixes begin alike can each produce the other's names. */
 function prefixWarnings(providers: readonly Prefixed[]): readonly string[] {
   return providers.flatMap((provider, index) =>
     providers.slice(0, index).flatMap((other) => {
@@ -69,7 +65,7 @@ function prefixWarnings(providers: readonly Prefixed[]): readonly string[] {
         alike(provider.usernamePrefix, other.usernamePrefix) || alike(provider.groupsPrefix, other.groupsPrefix);
       return clash
         ? [
-            `The prefixes of ${other.name} and ${provider.name} begin alike: people of one can have the names of the other.`,
+            `The prefixes of ${other.name} and ${provider.name} begin alike: users of one can have the names of the other.`,
           ]
         : [];
     }),
@@ -89,11 +85,12 @@ function auditWarnings({ audit }: Config): readonly string[] {
   const spoolless = audit.sinks.flatMap((sink, index) =>
     sink.type === 'webhook' && sink.spoolDir === undefined
       ? [
-          `audit.sinks[${index}].spoolDir is not set: what the webhook has not taken waits in memory only, and ${audit.onFailure === 'block' ? 'nothing is served while it takes nothing' : 'is lost when this process ends'}.`,
+          `audit.sinks[${index}].spoolDir is not set: events that the webhook has not accepted wait in memory only, and ${audit.onFailure === 'block' ? 'nothing is served while it accepts none' : 'is lost when this process ends'}.`,
         ]
       : [],
   );
-  const shown = 'audit.execCommands is true: what people type behind kubectl exec, passwords too, is in the record.';
+  const shown =
+    'audit.execCommands is true: the commands of kubectl exec are in the audit log, with any passwords in them.';
   return [...spoolless, ...(audit.execCommands ? [shown] : []), ...writeAheadWarnings(audit)];
 }
 
@@ -110,13 +107,14 @@ function writeAheadWarnings({ writeAhead, sinks }: Config['audit']): readonly st
 
 function bindingWarnings({ sessions }: Config): readonly string[] {
   if (sessions.binding === 'required') return [];
-  return ['sessions.binding is off: tokens are bound to no key, so whoever copies one is that person while it lives.'];
+  return [
+    'sessions.binding is off: tokens are bound to no key, so an attacker who copies one can use it while it lives.',
+  ];
 }
 
 function storeWarnings({ store }: Config): readonly string[] {
-  if (store.kind === 'memory')
-    return ['store.memory is for one replica, and everybody signs in again after a restart.'];
+  if (store.kind === 'memory') return ['store.memory is for one replica, and all users sign in again after a restart.'];
   const url = new URL(store.url);
   const plain = url.protocol === 'redis:' && !isLoopback(url.hostname);
-  return plain ? ['store.redis.url is not rediss: what is sealed and hashed there travels in the clear.'] : [];
+  return plain ? ['store.redis.url is not rediss: sealed and hashed values are sent unencrypted.'] : [];
 }

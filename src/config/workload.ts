@@ -1,11 +1,11 @@
 /**
- * What no single setting of a workload rule shows: expressions that do not compile, names that mean somebody else already, an issuer that is
- * ourselves.
+ * Checks of several settings of a workload rule together: expressions that do not compile, names that are in use
+ * already, an issuer that is ourselves.
  */
 import { compileMapping } from '../core/identity/claims.ts';
 import { isMapping, items, textAt, texts, valueAt, type ValidationErrors, type Path } from './document.ts';
 
-/** Reads the document itself, so that a fault elsewhere in a rule hides none of these. */
+/** Reads the document itself, so that an error elsewhere in a rule hides none of these. */
 export function checkWorkload(root: unknown, errors: ValidationErrors): void {
   const providers = items(root, 'providers').map((provider) => textAt(provider, 'name'));
   const clusters = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
@@ -13,11 +13,13 @@ export function checkWorkload(root: unknown, errors: ValidationErrors): void {
   items(root, 'workload').forEach((rule, index) => {
     const base = ['workload', index];
     if (!isMapping(rule)) return;
-    // Threat: an account is NAME/SUBJECT, so a rule and a provider of one name could each make the other's people.
+    // An account is NAME/SUBJECT. An attacker at a rule that has the name of a provider could produce its users,
+    // so names are unique.
     const name = textAt(rule, 'name');
     const owner = name === undefined ? -1 : providers.indexOf(name);
     if (owner !== -1) errors.add([...base, 'name'], `a name of its own: providers[${owner}] has this one`);
-    // Threat: what we sign ourselves would be exchanged for more of it, without end.
+    // A workload would exchange one of our own tokens for more of them, without end, so our own issuer is not
+    // allowed.
     if (publicUrl !== undefined && textAt(rule, 'issuer') === publicUrl) {
       errors.add([...base, 'issuer'], 'an issuer other than publicUrl');
     }
@@ -31,7 +33,7 @@ export function checkWorkload(root: unknown, errors: ValidationErrors): void {
   });
 }
 
-/** A rule that leads nowhere is a slip of the pen. */
+/** A rule without a cluster or a role is a mistake. */
 function checkReach(rule: unknown, base: Path, errors: ValidationErrors): void {
   const named = valueAt(rule, ['clusters']);
   const none = named === undefined || (Array.isArray(named) && named.length === 0);

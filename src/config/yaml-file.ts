@@ -1,6 +1,4 @@
-/**
- * The configuration's file: YAML 1.2, one document, one mapping.
- */
+/** The configuration file: YAML 1.2, one document, one mapping. */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { LineCounter, isNode, parseDocument, type Document } from 'yaml';
@@ -10,7 +8,7 @@ import { pathText, type ValidationError } from './validation-errors.ts';
 
 const MAX_BYTES = 1024 * 1024;
 
-/** @returns the document, or every fault of its syntax with its line */
+/** @returns the document, or every syntax error with its line */
 export async function readYamlFile(file: string): Promise<Result<SourceDocument, readonly ValidationError[]>> {
   let text: string;
   try {
@@ -22,10 +20,10 @@ export async function readYamlFile(file: string): Promise<Result<SourceDocument,
   return parseYaml(text, resolve(dirname(file)));
 }
 
-/** @param baseDirectory from where relative paths of files count */
+/** @param baseDirectory relative paths of files are relative to this */
 function parseYaml(text: string, baseDirectory: string): Result<SourceDocument, readonly ValidationError[]> {
   const lines = new LineCounter();
-  // Without pretty errors: they quote the source, where somebody may have put a secret.
+  // Without pretty errors: they quote the source, where a secret may be.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false });
   const syntax = [...document.errors, ...document.warnings].map((error) => ({
     path: '',
@@ -42,10 +40,14 @@ function parseYaml(text: string, baseDirectory: string): Result<SourceDocument, 
     ]);
   }
   if (!isMapping(root)) return no([{ path: '', expected: 'a mapping of settings, such as publicUrl: https://…' }]);
-  return ok({ root, baseDirectory, place: (path) => ({ path: pathText(path), ...lineOf(document, lines, path) }) });
+  return ok({
+    root,
+    baseDirectory,
+    locationOf: (path) => ({ path: pathText(path), ...lineOf(document, lines, path) }),
+  });
 }
 
-/** Line of the setting, or of what ought to hold it. */
+/** Returns the line of the setting, or of the mapping that should contain it. */
 function lineOf(
   document: Document.Parsed,
   lines: LineCounter,

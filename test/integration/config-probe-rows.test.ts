@@ -208,7 +208,7 @@ describe('a provider that does as it likes', () => {
   const isBoth = (asks: URLSearchParams): boolean => asks.has('prompt', 'login') && asks.has('max_age', '10');
 
   it.each<readonly [string, string, Lies, ...Expected]>([
-    ['gives tokens to anyone', 'client authentication', {}, 'fails', /token that we have made up/],
+    ['gives tokens to anyone', 'client authentication', {}, 'fails', /to a random token/],
     [
       'says nothing of the client',
       'client authentication',
@@ -242,7 +242,7 @@ describe('a provider that does as it likes', () => {
       'redirect URI',
       { token: unknown, replies: { '/authorize': page } },
       'unknown',
-      /nobody has registered/,
+      /not registered/,
     ],
     ['refuses our scopes', 'redirect URI', { authorize: back('invalid_scope') }, 'fails', /invalid_scope/],
     [
@@ -250,7 +250,7 @@ describe('a provider that does as it likes', () => {
       'redirect URI',
       { token: unknown, replies: { '/authorize': { status: 403, body: '' } } },
       'unknown',
-      /answered 403, and so it does for an address that nobody/,
+      /answered 403, as for an address that is not registered/,
     ],
     ['knows our callback', 'redirect URI', { authorize: back('login_required') }, 'works', /our callback/],
     [

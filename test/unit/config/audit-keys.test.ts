@@ -18,7 +18,7 @@ const directories = () => {
 const parsed = (file: string): Record<string, unknown> =>
   JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
 
-describe('the record’s keys', () => {
+describe('the audit log’s keys', () => {
   test('are made with the others, readable for their owner only', async () => {
     const where = directories();
     const [, , file = ''] = await generateKeys({ ...where, now: NOW });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { faultsOf, loaded, placesOf, settings } from './sandbox.ts';
+import { errorsOf, loaded, placesOf, settings } from './sandbox.ts';
 
 const withAudit = (audit: object): object => ({ ...settings(), audit });
 const file = { type: 'file', path: 'audit.log' };
@@ -77,8 +77,12 @@ describe('sinks', () => {
     ['no file of less than a mebibyte', { ...file, maxSizeMb: 0 }, 'maxSizeMb'],
     ['no file kept', { ...file, keep: 0 }, 'keep'],
     ['files kept for a moment', { ...file, keep: '30m' }, 'keep'],
-    ['rejections where no file can be made', { ...file, rejectedPath: 'nowhere/strangers.log' }, 'rejectedPath'],
-    ['no room for rejections', { ...file, rejectedMaxMb: 1 }, 'rejectedMaxMb'],
+    [
+      'rejections where no file can be made',
+      { ...file, rejectedPath: 'nowhere/rejected-requests.log' },
+      'rejectedPath',
+    ],
+    ['too little space for rejections', { ...file, rejectedMaxMb: 1 }, 'rejectedMaxMb'],
     ['another fsync', { ...file, fsync: true }, 'fsync'],
     ['settings of the other kind', { ...file, url: 'https://siem.example.com' }, 'url'],
   ])('refuse %s', async (_, sink, place) => {
@@ -87,11 +91,11 @@ describe('sinks', () => {
 
   test('keep files by their number or for a time, and rejections beside them but for a device', async () => {
     const sinks = [
-      { ...file, keep: '30d', rejectedPath: 'strangers.log', rejectedMaxMb: 8 },
+      { ...file, keep: '30d', rejectedPath: 'rejected-requests.log', rejectedMaxMb: 8 },
       { ...file, path: '/dev/null', keep: '12h' },
     ];
     const { config, directory } = await loaded(withAudit({ sinks }));
-    const [path, rejectedPath] = ['audit.log', 'strangers.log'].map((name) => join(directory, name));
+    const [path, rejectedPath] = ['audit.log', 'rejected-requests.log'].map((name) => join(directory, name));
     expect(config.audit.sinks).toEqual([
       { type: 'file', path, keep: { seconds: 30 * 86_400 }, rejectedPath, rejectedMaxMb: 8 },
       { type: 'file', path: '/dev/null', keep: { seconds: 43_200 } },
@@ -136,7 +140,7 @@ describe('the policy', () => {
     ['bodies', { level: 'RequestResponse' }, 'level'],
     ['bodies of requests', { level: 'Request' }, 'level'],
     ['everything to be left out', { level: 'None' }, 'nonResourceURLs'],
-    ['a person to be left out', { level: 'None', users: ['corp:alice'] }, 'nonResourceURLs'],
+    ['a user to be left out', { level: 'None', users: ['corp:alice'] }, 'nonResourceURLs'],
     [
       'reads of secrets to be left out',
       { level: 'None', verbs: ['get'], resources: [{ resources: ['secrets'] }] },
@@ -154,7 +158,7 @@ describe('the policy', () => {
   });
 
   test('says what has to be another', async () => {
-    const errors = await faultsOf(withAudit({ policy: [{ level: 'RequestResponse' }, { ...quiet, verbs: [] }] }));
+    const errors = await errorsOf(withAudit({ policy: [{ level: 'RequestResponse' }, { ...quiet, verbs: [] }] }));
     expect(errors.map(({ expected }) => expected)).toEqual([
       expect.stringContaining('bodies are never recorded'),
       expect.stringContaining('[get, head]'),

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { certifiedSigningKey, clientSigningKey } from '../../../src/config/client-key.ts';
 import { newCertificate, newKey } from '../../support/client-keys.ts';
-import { faultsOf, loaded, placesOf, settings } from './sandbox.ts';
+import { errorsOf, loaded, placesOf, settings } from './sandbox.ts';
 
 const OWN = { name: 'corp', issuer: 'https://login.example.com', clientId: 'portcullis' };
 const GITHUB = { name: 'gh', type: 'github', clientId: 'portcullis', organizations: ['example'] };
@@ -13,7 +13,7 @@ const CERT = { clientCertFile: 'tls.crt' };
 /** The files of the sandbox hold neither key nor certificate; here they do. */
 let pair: { readonly cert: string; readonly key: string };
 beforeAll(async () => {
-  pair = await newCertificate('CN=gate');
+  pair = await newCertificate('CN=portcullis');
 });
 
 const withProvider = (provider: object): ReturnType<typeof settings> => ({
@@ -99,7 +99,7 @@ test.each([
 
 test('quotes no key', async () => {
   const content = withProvider({ clientAuth: 'private_key_jwt', clientKeyFile: 'half.json' });
-  const errors = await faultsOf(content, {}, { 'half.json': '{"kty":"EC","d":"very-secret' });
+  const errors = await errorsOf(content, {}, { 'half.json': '{"kty":"EC","d":"very-secret' });
   expect(errors).toMatchObject([{ path: 'providers[0].clientKeyFile' }]);
   expect(JSON.stringify(errors)).not.toContain('very-secret');
 });
@@ -121,7 +121,7 @@ describe('a key signs by', () => {
 
   test('PS256 first, where the provider finds it by its certificate', async () => {
     expect(certifiedSigningKey(pair).algs).toEqual(['ES256']);
-    expect(certifiedSigningKey(await newCertificate('CN=gate', 'rsa')).algs).toEqual(['PS256', 'RS256']);
+    expect(certifiedSigningKey(await newCertificate('CN=portcullis', 'rsa')).algs).toEqual(['PS256', 'RS256']);
   });
 
   const rsa1024 = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { FILES, faultsOf, loaded, placesOf, settings } from './sandbox.ts';
+import { FILES, errorsOf, loaded, placesOf, settings } from './sandbox.ts';
 
 const headlamp = { name: 'headlamp', host: 'headlamp.example.com', cluster: 'prod', server: 'https://headlamp.svc' };
 
@@ -23,7 +23,7 @@ describe('consoles', () => {
     ['a path', { server: 'https://headlamp.svc/headlamp' }, 'server'],
     ['a CA file that is not there', { caFile: 'nowhere.crt' }, 'caFile'],
   ])('refuse %s', async (_what, change, place) => {
-    const [error, ...others] = await faultsOf(withConsoles({ ...headlamp, ...change }));
+    const [error, ...others] = await errorsOf(withConsoles({ ...headlamp, ...change }));
     expect(error?.path).toBe(`consoles[0].${place}`);
     expect(others).toEqual([]);
   });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { loaded, placesOf, settings } from './sandbox.ts';
 
-test.each(['#platform-help, or platform@example.com', 'the people of Büro 12', 'x'.repeat(200)])(
+test.each(['#platform-help, or platform@example.com', 'the platform team of Büro 12', 'x'.repeat(200)])(
   'takes %s for whom to ask',
   async (contact) => {
     const { config } = await loaded({ ...settings(), contact });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
-import { FILES, faultsOf, settings, temporaryDirectory, writeFiles } from './sandbox.ts';
+import { FILES, errorsOf, settings, temporaryDirectory, writeFiles } from './sandbox.ts';
 
 const ENV = {
   PORTCULLIS_PUBLIC_URL: 'https://portcullis.example.com',
@@ -69,16 +69,16 @@ test('names every variable that is missing or wrong, once', async () => {
   ]);
 });
 
-test('a file and variables together are a fault, never a silent override', async () => {
-  expect(await faultsOf(settings(), { PORTCULLIS_PUBLIC_URL: 'https://x.example.com' })).toEqual([
+test('a file and variables together are an error, never a silent override', async () => {
+  expect(await errorsOf(settings(), { PORTCULLIS_PUBLIC_URL: 'https://x.example.com' })).toEqual([
     { path: 'PORTCULLIS_PUBLIC_URL', expected: expect.stringContaining('not to be set') },
   ]);
 });
 
-test('PORTCULLIS_CONFIG names the file, and two files are a fault', async () => {
+test('PORTCULLIS_CONFIG names the file, and two files are an error', async () => {
   const none = join(temporaryDirectory(), 'none.yaml');
   expect(await errors({ PORTCULLIS_CONFIG: none })).toMatchObject([{ path: none }]);
-  expect(await faultsOf(settings(), { PORTCULLIS_CONFIG: none })).toMatchObject([{ path: 'PORTCULLIS_CONFIG' }]);
+  expect(await errorsOf(settings(), { PORTCULLIS_CONFIG: none })).toMatchObject([{ path: 'PORTCULLIS_CONFIG' }]);
 });
 
 test('an empty variable is not set', async () => {
@@ -86,7 +86,7 @@ test('an empty variable is not set', async () => {
   expect((await errors({ PORTCULLIS_PUBLIC_URL: '' }))[0]?.expected).toContain('a configuration');
 });
 
-test('a slip of the pen is a fault, and what Kubernetes sets is none', async () => {
+test('a misspelt variable is an error, and a variable of Kubernetes is none', async () => {
   expect(await errors({ ...ENV, PORTCULLIS_OIDC_ISUER: 'x' })).toEqual([
     { path: 'PORTCULLIS_OIDC_ISUER', expected: 'no such variable; did you mean PORTCULLIS_OIDC_ISSUER?' },
   ]);

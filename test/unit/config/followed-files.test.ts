@@ -52,7 +52,7 @@ test('what is no good is told once, and the next good state is applied', async (
   expect(errors).toEqual(['no good']);
 });
 
-test('a file that is away for a while is a fault and no end', async () => {
+test('a file that is missing for a while is an error and no end', async () => {
   const { applied, errors, paths, write } = follow(['a']);
   rmSync(paths[0] ?? '');
   await vi.waitFor(() => expect(errors).toHaveLength(1));
@@ -61,7 +61,7 @@ test('a file that is away for a while is a fault and no end', async () => {
   await vi.waitFor(() => expect(applied).toEqual([['back']]));
 });
 
-test('a file whose folder is another thing for a while is a fault and no end', async () => {
+test('a file whose folder is another thing for a while is an error and no end', async () => {
   const { applied, errors, directory, write } = follow(['in/a']);
   const folder = join(directory, 'in');
   renameSync(folder, join(directory, 'aside'));

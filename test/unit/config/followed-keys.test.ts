@@ -156,7 +156,7 @@ describe('a set that is no good', () => {
     expect(keys.current.kid).toBe('a');
   });
 
-  test('is said to be mended where what is in use is there again', async () => {
+  test('is reported as restored where the keys in use are there again', async () => {
     const a = signingJwk('a', 1);
     const stage = bench({ 'a.json': a });
     let restored = 0;
@@ -196,7 +196,7 @@ test('a sealing key opens at once, seals after ten minutes, and opens for a whil
   expect([...keys.all.keys()]).toEqual(['b']);
 });
 
-test('the record’s key: the next one signs ten minutes later, and one without its private part never does', async () => {
+test('the audit log’s key: the next one signs ten minutes later, and one without its private part never does', async () => {
   const stage = bench({ 'a.json': signingJwk('a', 1) });
   const { keys, stop } = await followAuditKeys(stage.directory, stage.options);
   stops.push(stop);

@@ -3,7 +3,7 @@ import { PROVIDER_TYPES, provesFreshness } from '../../../src/config/provider-ty
 import { createGithubProvider } from '../../../src/idp/github/github.ts';
 import { createVendorProvider } from '../../../src/idp/vendors/vendors.ts';
 import { compileMapping } from '../../../src/core/identity/claims.ts';
-import { faultsOf, loaded, placesOf, settings } from './sandbox.ts';
+import { errorsOf, loaded, placesOf, settings } from './sandbox.ts';
 
 const TENANT = '11111111-2222-3333-4444-555555555555';
 const OWN = { issuer: 'https://login.example.com' };
@@ -46,7 +46,7 @@ describe('admin.freshness', () => {
   });
 
   test.each(['59s', '25h', '0s', 'on', '15', 900, true, ''])('is no %j', async (freshness) => {
-    const [error] = await faultsOf(withAdmins({ freshness }));
+    const [error] = await errorsOf(withAdmins({ freshness }));
     expect(error).toMatchObject({ path: 'admin.freshness', expected: expect.stringContaining('1m to 24h') });
   });
 });
@@ -66,12 +66,12 @@ describe('providers[].freshness', () => {
   test.each([
     ['a word of its own', { ...corp, name: 'idp', freshness: 'off' }],
     ['a proof of a type that has none', { ...hub, freshness: 'auto' }],
-  ])('is a fault as %s', async (_name, provider) => {
+  ])('is an error as %s', async (_name, provider) => {
     expect(await placesOf(withAdmins({}, provider))).toEqual(['providers[1].freshness']);
   });
 });
 
-describe('an admin group of a provider that does not say when somebody signed in', () => {
+describe('an admin group of a provider that does not say when a user signed in', () => {
   test.each<[string, object, object, readonly string[]]>([
     ['GitHub', hub, { groups: ['corp:platform', 'hub:example/platform'] }, ['admin.groups[1]']],
     ['Google with its directory', google, { groups: ['goo:platform'] }, ['admin.groups[0]']],
@@ -101,18 +101,18 @@ describe('an admin group of a provider that does not say when somebody signed in
     ],
     ['every such group', hub, { groups: ['hub:a', 'hub:b'] }, ['admin.groups[0]', 'admin.groups[1]']],
     ['a freshness of its own', hub, { groups: ['hub:a'], freshness: '1h' }, ['admin.groups[0]']],
-  ])('is a fault: %s', async (_name, provider, admin, places) => {
+  ])('is an error: %s', async (_name, provider, admin, places) => {
     expect(await placesOf(withAdmins(admin, provider))).toEqual(places);
   });
 
   test('is told with the group, the provider, and what to do', async () => {
-    const [error] = await faultsOf(withAdmins({ groups: ['hub:example/platform'] }, hub));
+    const [error] = await errorsOf(withAdmins({ groups: ['hub:example/platform'] }, hub));
     for (const word of ['"hub:example/platform"', 'hub', 'github', 'another provider', 'admin.freshness: off']) {
       expect(error?.expected).toContain(word);
     }
   });
 
-  test('is told beside a fault elsewhere in the same section', async () => {
+  test('is reported beside an error elsewhere in the same section', async () => {
     const admin = { groups: ['hub:a'], freshness: '1s' };
     expect(await placesOf(withAdmins(admin, hub))).toEqual(['admin.freshness', 'admin.groups[0]']);
   });
@@ -121,16 +121,16 @@ describe('an admin group of a provider that does not say when somebody signed in
     ['while it is off', hub, { groups: ['hub:a'], freshness: 'off' }],
     ['where no admin group is theirs', hub, { groups: ['corp:platform'] }],
     ['where they are auditors, who change nothing', hub, { groups: ['corp:platform'], auditors: ['hub:a'] }],
-    ['where nobody is in a group by it', { name: 'goo', type: 'google', clientId: 'x' }, { groups: ['goo:platform'] }],
+    ['where no user is in a group by it', { name: 'goo', type: 'google', clientId: 'x' }, { groups: ['goo:platform'] }],
     ['where the provider says it', { name: 'ms', type: 'entra', clientId: 'x', tenant: TENANT }, { groups: ['ms:a'] }],
   ])('is none %s', async (_name, provider, admin) => {
     await expect(loaded(withAdmins(admin, provider))).resolves.toBeDefined();
   });
 });
 
-/** Two rooms have it, since neither may import the other. */
+/** Two modules have it, since neither may import the other. */
 test.each(PROVIDER_TYPES)(
-  'whether %s says when somebody signed in is the same in the configuration and towards the provider',
+  'whether %s says when a user signed in is the same in the configuration and towards the provider',
   (type) => {
     const mapping = compileMapping({
       name: 'corp',

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { formatErrors, loadConfig } from '../../../src/config/load.ts';
-import { faultsOf, loaded, placesOf, settings, temporaryDirectory } from './sandbox.ts';
+import { errorsOf, loaded, placesOf, settings, temporaryDirectory } from './sandbox.ts';
 
 test('fills every default and makes paths absolute from the file’s directory', async () => {
   const { config, directory } = await loaded(settings());
@@ -121,8 +121,8 @@ describe('a cluster’s public URL', () => {
   });
 });
 
-test('reports all faults at once, each with its place, line, words and what stands there', async () => {
-  const errors = await faultsOf(`
+test('reports all errors together, each with its setting, line, description and value', async () => {
+  const errors = await errorsOf(`
 publicUrl: https://portcullis.example.com/
 pubicUrl: x
 listen:
@@ -185,7 +185,7 @@ describe('what is refused', () => {
   type Spoil = (base: ReturnType<typeof settings>) => void;
   const rows: readonly (readonly [string, Spoil, readonly string[]])[] = [
     ['plain http that is not loopback', (s) => (s.publicUrl = 'http://portcullis.example.com'), ['publicUrl']],
-    ['a public URL with a path', (s) => (s.publicUrl = 'https://portcullis.example.com/gate'), ['publicUrl']],
+    ['a public URL with a path', (s) => (s.publicUrl = 'https://portcullis.example.com/path'), ['publicUrl']],
     ['a public URL in upper case', (s) => (s.publicUrl = 'https://Portcullis.example.com'), ['publicUrl']],
     ['a public URL with user info', (s) => (s.publicUrl = 'https://a:b@portcullis.example.com'), ['publicUrl']],
     ['no store', (s) => (s.store = {}), ['store']],
@@ -245,12 +245,12 @@ describe('what is refused', () => {
     ['TLS files where TLS is off', (s) => (s.listen.web['tls'] = 'off'), ['listen.web.certFile', 'listen.web.keyFile']],
     ['two listeners on one address', (s) => (s.listen.web['address'] = '0.0.0.0:6443'), ['listen.web.address']],
     [
-      'PROXY headers from nobody',
+      'PROXY headers from no address',
       (s) => Object.assign(s.listen.api, { proxyProtocol: 'required' }),
       ['listen.trustedProxies'],
     ],
     [
-      'PROXY headers from everybody',
+      'PROXY headers from every address',
       (s) => Object.assign(s.listen, { trustedProxies: ['10.0.0.0/8', '0.0.0.0/0'] }),
       ['listen.trustedProxies[1]'],
     ],
@@ -267,7 +267,7 @@ describe('what is refused', () => {
     ],
     ['bindings that are on', (s) => Object.assign(s, { sessions: { binding: 'on' } }), ['sessions.binding']],
     ['idle beyond absolute', (s) => Object.assign(s, { sessions: { idle: '25h' } }), ['sessions.idle']],
-    // Such a token would outlive the session of a user who went away.
+    // Such a token would outlive the session of a user who has left.
     [
       'an access token beyond idle',
       (s) => Object.assign(s, { sessions: { accessToken: '11m', idle: '10m' } }),
@@ -323,7 +323,7 @@ test('never shows a secret that stands where a file’s name belongs', async () 
   Object.assign(base.clusters[0] ?? {}, { tokenFile: 'eyJ-canary' });
   Object.assign(base.providers[0] ?? {}, { clientSecretFile: 'hunter2-canary', clientSecret: 'canary' });
   base.store = { redis: { url: 'rediss://user:canary@redis.example.com', passwordFile: 'canary' } };
-  expect(formatErrors(await faultsOf(base))).not.toContain('canary');
+  expect(formatErrors(await errorsOf(base))).not.toContain('canary');
 });
 
 describe('YAML', () => {
@@ -336,26 +336,26 @@ describe('YAML', () => {
     ['', 'a mapping of settings', undefined],
     ['just text', 'a mapping of settings', undefined],
     ['a: !!js/function "x"\n', 'valid YAML', 1],
-  ])('%j is a fault', async (text, expected, line) => {
-    const [error] = await faultsOf(text);
+  ])('%j is an error', async (text, expected, line) => {
+    const [error] = await errorsOf(text);
     expect(error?.expected).toContain(expected);
     expect(error?.line).toBe(line);
   });
 
-  test('with aliases that grow without end is a fault', async () => {
+  test('with aliases that grow without end is an error', async () => {
     const levels = Array.from(
       { length: 12 },
       (_, index) => `l${index + 1}: &l${index + 1} [${Array(9).fill(`*l${index}`).join(', ')}]`,
     );
-    const [error] = await faultsOf(['l0: &l0 [x]', ...levels, ''].join('\n'));
+    const [error] = await errorsOf(['l0: &l0 [x]', ...levels, ''].join('\n'));
     expect(error?.expected).toContain('valid YAML');
   });
 
-  test('does not quote the source of a syntax fault', async () => {
-    expect(formatErrors(await faultsOf('clientSecret: "canary\nx: [\n'))).not.toContain('canary');
+  test('does not quote the source of a syntax error', async () => {
+    expect(formatErrors(await errorsOf('clientSecret: "canary\nx: [\n'))).not.toContain('canary');
   });
 
-  test('a file that is not there is a fault', async () => {
+  test('a file that is not there is an error', async () => {
     const file = join(temporaryDirectory(), 'none.yaml');
     expect(await loadConfig({ file, env: {} })).toMatchObject({
       ok: false,

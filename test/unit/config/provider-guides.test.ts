@@ -47,7 +47,7 @@ test.each([
   ['okta.md', { sub: '1', preferred_username: 'a', groups: ['k8s-dev'] }, ['okta:k8s-dev']],
   ['keycloak.md', { sub: '1', preferred_username: 'a', groups: ['/dev'] }, ['keycloak:/dev']],
   ['oidc.md', { sub: '1', email: 'a@example.com', email_verified: true, groups: 'dev' }, ['corp:dev']],
-])('the first configuration of %s lets such a person in', async (name, claims, groups) => {
+])('the first configuration of %s admits such a user', async (name, claims, groups) => {
   const { config } = await loaded(blocksOf(name)[0] ?? {});
   const [provider] = config.providers;
   if (provider === undefined) throw new Error('there is no provider');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { loaded, placesOf, settings } from './sandbox.ts';
 
-const SENTINELS = { sentinels: ['sentinel-0:26379', '[fd00::1]:26380'], master: 'gate', nodes: 3 };
+const SENTINELS = { sentinels: ['sentinel-0:26379', '[fd00::1]:26380'], master: 'portcullis', nodes: 3 };
 
 const withRedis = (redis: Record<string, unknown>) => {
   const base = settings();
@@ -31,7 +31,7 @@ test('Sentinels come with the name of the master and with credentials of their o
         { host: 'sentinel-0', port: 26_379 },
         { host: 'fd00::1', port: 26_380 },
       ],
-      master: 'gate',
+      master: 'portcullis',
       usernameFile: `${directory}/token`,
       passwordFile: `${directory}/token`,
     },
@@ -40,9 +40,9 @@ test('Sentinels come with the name of the master and with credentials of their o
 
 describe('refuses', () => {
   const rows: readonly (readonly [string, Record<string, unknown>, readonly string[]])[] = [
-    ['two nodes, of which the loss of either would shut the gate', { nodes: 2 }, ['store.redis.nodes']],
+    ['two nodes, of which the loss of either would stop all requests', { nodes: 2 }, ['store.redis.nodes']],
     ['Sentinels without a master', { ...SENTINELS, master: undefined }, ['store.redis.master']],
-    ['a master without Sentinels', { master: 'gate' }, ['store.redis.master']],
+    ['a master without Sentinels', { master: 'portcullis' }, ['store.redis.master']],
     [
       'Sentinel credentials without Sentinels',
       { sentinelUsernameFile: 'token', sentinelPasswordFile: 'token' },

@@ -34,7 +34,7 @@ describe.each(['signing', 'sealing'] as const)('keys for %s', (kind) => {
     expect(last?.removed).toEqual([]);
   });
 
-  test('stay where nobody says when they may go', async () => {
+  test('stay where no retirement is set', async () => {
     const [first] = await rotations(0);
     const next = await rotate(kind, first?.files ?? new Map(), { now: NOW + 1000 * HOUR });
     const last = await rotate(kind, next.files, { now: NOW + 2000 * HOUR });
@@ -48,7 +48,7 @@ describe.each(['signing', 'sealing'] as const)('keys for %s', (kind) => {
   });
 });
 
-test('the record’s keys never go, however long ago they were replaced', async () => {
+test('the audit log’s keys are never removed, however long ago they were replaced', async () => {
   let files: ReadonlyMap<string, string> = new Map();
   for (const at of [0, 100, 200, 300]) {
     const rotation = await rotate('audit', files, { now: NOW + at * HOUR, retireAfter: HOUR });

@@ -70,7 +70,7 @@ export async function loaded(
   return { ...outcome.value, directory };
 }
 
-export async function faultsOf(
+export async function errorsOf(
   content: string | object,
   env: Record<string, string> = {},
   files: Record<string, string> = {},
@@ -80,8 +80,8 @@ export async function faultsOf(
   return outcome.reason;
 }
 
-/** The places of the faults alone, sorted. */
+/** The settings of the errors alone, sorted. */
 export const placesOf = async (
   content: string | object,
   files: Record<string, string> = {},
-): Promise<readonly string[]> => (await faultsOf(content, {}, files)).map(({ path }) => path).toSorted();
+): Promise<readonly string[]> => (await errorsOf(content, {}, files)).map(({ path }) => path).toSorted();

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { faultsOf, loaded, placesOf, settings } from './sandbox.ts';
+import { errorsOf, loaded, placesOf, settings } from './sandbox.ts';
 
 const github = {
   name: 'github',
@@ -46,7 +46,7 @@ describe('workload rules', () => {
     ['a CA file that is not there', { caFile: 'nowhere.crt' }, 'caFile'],
     ['a secret', { clientSecret: 'x' }, 'clientSecret'],
   ])('refuse %s', async (_what, change, place) => {
-    const [error, ...others] = await faultsOf(withRules({ ...github, ...change }));
+    const [error, ...others] = await errorsOf(withRules({ ...github, ...change }));
     expect(error?.path).toBe(`workload[0].${place}`);
     expect(others).toEqual([]);
   });

@@ -40,7 +40,7 @@ function citationsOf(name: string, text: string): readonly Citation[] {
   });
 }
 
-const faultsOf = (citations: readonly Citation[]): readonly string[] =>
+const errorsOf = (citations: readonly Citation[]): readonly string[] =>
   citations.flatMap(({ where, target }) => {
     const fault = faultOf('', target);
     return fault === undefined ? [] : [`${where} cites ${target}: ${fault}`];
@@ -81,7 +81,7 @@ test.each([
 });
 
 test('every page and heading that is cited is there', () => {
-  expect(faultsOf(citations)).toEqual([]);
+  expect(errorsOf(citations)).toEqual([]);
 });
 
 test('nothing cites the original design, which is not in the repository', () => {
@@ -100,7 +100,7 @@ describe('what leads nowhere is found', () => {
       'docs/revocation-protocol.md#head-9: docs/revocation-protocol.md has no heading #head-9',
     ],
   ])('%s', (line, fault) => {
-    expect(faultsOf(citationsOf('a.ts', line))).toEqual([`a.ts:1 cites ${fault}`]);
+    expect(errorsOf(citationsOf('a.ts', line))).toEqual([`a.ts:1 cites ${fault}`]);
   });
 
   test.each([

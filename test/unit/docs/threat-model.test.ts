@@ -52,7 +52,7 @@ const stands = (name: string, text: string): boolean =>
     .map((part) => part.trim())
     .every((part) => plain(text).includes(part));
 
-function faultsOf({ held }: Pick<Threat, 'held'>): readonly string[] {
+function errorsOf({ held }: Pick<Threat, 'held'>): readonly string[] {
   const faults: string[] = [];
   let files: readonly string[] = corpus;
   for (const { groups } of held.matchAll(PARTS)) {
@@ -74,7 +74,7 @@ test('the threats are found, and each has a mitigation and its tests', () => {
 });
 
 test.each(threats)('$threat', (one) => {
-  expect(faultsOf(one)).toEqual([]);
+  expect(errorsOf(one)).toEqual([]);
   const isHeld = /\[`[a-z0-9-]+\/|\b[A-Z]{4,}\b|lint rule/.test(one.held);
   expect(isHeld, 'names no test').toBe(true);
   expect(one.held.replaceAll(PARTS, ''), 'a file of a test is a link').not.toMatch(/`[a-z0-9-]+\//);
@@ -89,6 +89,6 @@ describe('a threat whose test is gone is found', () => {
     ],
     ['[`security/corpus.test.ts`](../test/security/corpus.test.ts) NOTABLE', 'there is no table NOTABLE'],
   ])('%s', (held, fault) => {
-    expect(faultsOf({ held })).toEqual([fault]);
+    expect(errorsOf({ held })).toEqual([fault]);
   });
 });

@@ -27,6 +27,11 @@ const CHECKED = [
   'scripts/posture-reference.ts',
   'docs/posture',
   'docs/reference/cli.md',
+  'src/oauth',
+  'src/config',
+  'test/unit/oauth',
+  'test/unit/idp',
+  'test/unit/config',
   'CONTRIBUTING.md',
   'SECURITY.md',
 ];
