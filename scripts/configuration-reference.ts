@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { TOP_LEVEL } from '../src/config/schema.ts';
 import { sampleWords, sentences } from './configuration-sample.ts';
 import { settings, type Setting } from './configuration-settings.ts';
-import { MORE_DEFAULTS, MORE_WORDS, SECTION_WORDS } from './configuration-words.ts';
+import { MORE_DEFAULTS, MORE_WORDS, SECTION_WORDS } from './configuration-descriptions.ts';
 
 export const CONFIGURATION_REFERENCE = fileURLToPath(new URL('../docs/reference/configuration.md', import.meta.url));
 
@@ -56,7 +56,7 @@ function row(
   const explained = isExplanation(setting, said?.default) ? [said?.default ?? ''] : [];
   const meaning = MORE_WORDS.get(path) ?? sentences([said?.meaning ?? '', ...explained]);
   if (meaning === '')
-    throw new Error(`say in deploy/examples/portcullis.yaml or scripts/configuration-words.ts what ${path} means`);
+    throw new Error(`say in deploy/examples/portcullis.yaml or scripts/configuration-descriptions.ts what ${path} means`);
   return `| \`${path}\` | ${cell(accepts)} | ${cell(defaultOf(setting, said?.default))} | ${cell(meaning)} |`;
 }
 

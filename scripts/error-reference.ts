@@ -1,6 +1,6 @@
 /**
  * Writes docs/reference/error-codes.md from the code: `node scripts/error-reference.ts`. A unit test compares the two. Statuses and
- * messages are what the edges make of each code and reason; the words about causes stand in refusal-words.ts.
+ * messages are what the edges make of each code and reason; the words about causes stand in rejection-reasons.ts.
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -41,8 +41,8 @@ import {
   IMPERSONATION_REJECTIONS,
   PASSTHROUGH_REJECTIONS,
   PATH_REJECTIONS,
-} from './refusal-words.ts';
-import { MALFORMED_REASONS, SIGN_IN_REASONS } from './sign-in-words.ts';
+} from './rejection-reasons.ts';
+import { MALFORMED_REASONS, SIGN_IN_REASONS } from './sign-in-reasons.ts';
 
 export const ERROR_REFERENCE = fileURLToPath(new URL('../docs/reference/error-codes.md', import.meta.url));
 

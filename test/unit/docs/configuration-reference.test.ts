@@ -7,7 +7,7 @@ import {
 } from '../../../scripts/configuration-reference.ts';
 import { sampleWords } from '../../../scripts/configuration-sample.ts';
 import { settings } from '../../../scripts/configuration-settings.ts';
-import { MORE_DEFAULTS, MORE_WORDS } from '../../../scripts/configuration-words.ts';
+import { MORE_DEFAULTS, MORE_WORDS } from '../../../scripts/configuration-descriptions.ts';
 import * as schema from '../../../src/config/schema.ts';
 
 const paths = settings().map(({ path }) => path);

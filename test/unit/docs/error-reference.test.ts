@@ -1,6 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { MALFORMED_REASONS } from '../../../scripts/sign-in-words.ts';
+import { MALFORMED_REASONS } from '../../../scripts/sign-in-reasons.ts';
 import { ERROR_REFERENCE, errorReference, OAUTH_ERRORS, REGENERATE_ERRORS } from '../../../scripts/error-reference.ts';
 
 const text = errorReference();
