@@ -66,7 +66,7 @@ async function stopNodes(): Promise<void> {
 describe('through Sentinel', () => {
   beforeAll(startNodes);
   afterAll(stopNodes);
-  // What followers have to confirm. The rest is the same scripts, which `redis.test.ts` runs.
+  // What followers have to confirm. The rest is the same scripts, which `redis-least.test.ts` runs.
   redisConforms('redis through Sentinel with three nodes', settings, (name, open) => {
     describe(`store: ${name}`, () => {
       revocationsConform(open);
