@@ -12,6 +12,12 @@ import { Router, type RequestHandler } from 'express';
 
 const FOLDER = fileURLToPath(new URL('../assets/', import.meta.url));
 
+/**
+ * The files of `assets/portcullis/`, in the order of the cascade. They are served as one `portcullis.css`: a page needs one request, and a page of
+ * a replica that still runs the version before finds its style sheet here, too.
+ */
+const COMPONENTS = ['tokens', 'base', 'navigation', 'cards', 'notices', 'buttons', 'forms', 'tables'];
+
 const types: Readonly<Record<string, string>> = {
   css: 'text/css; charset=utf-8',
   js: 'text/javascript; charset=utf-8',
@@ -32,12 +38,18 @@ const digestOf = (...parts: readonly (string | Buffer)[]): string => {
   return hash.digest('base64url').slice(0, 16);
 };
 
+const styleSheet = (): Buffer =>
+  Buffer.from(COMPONENTS.map((name) => readFileSync(`${FOLDER}portcullis/${name}.css`, 'utf8')).join('\n'));
+
 function readAssets(): ReadonlyMap<string, Asset> {
+  const bodies: [string, Buffer][] = [['portcullis.css', styleSheet()]];
+  for (const { name } of readdirSync(FOLDER, { withFileTypes: true }).filter((file) => file.isFile())) {
+    bodies.push([name, readFileSync(`${FOLDER}${name}`)]);
+  }
   const assets = new Map<string, Asset>();
-  for (const name of readdirSync(FOLDER).toSorted()) {
+  for (const [name, body] of bodies.toSorted(([left], [right]) => (left < right ? -1 : 1))) {
     const type = types[name.slice(name.lastIndexOf('.') + 1)];
     if (type === undefined) continue;
-    const body = readFileSync(`${FOLDER}${name}`);
     assets.set(name, { type, body, gzipped: gzipSync(body), etag: `W/"${digestOf(body)}"` });
   }
   return assets;

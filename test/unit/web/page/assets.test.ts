@@ -1,4 +1,6 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
+import { assetText } from '../../../../src/web/page/assets.ts';
 import { browserAt, closeStages, openStage, signIn } from '../harness.ts';
 
 afterEach(closeStages);
@@ -25,6 +27,15 @@ test('a page’s style sheet is kept for good, because its URL names its content
     .get(url)
     .set('If-None-Match', headers['etag'] ?? '')
     .expect(304);
+});
+
+test('the style sheet of all pages has every component, and each once', () => {
+  const folder = new URL('../../../../src/web/assets/portcullis/', import.meta.url);
+  const css = assetText('portcullis.css');
+  const names = readdirSync(folder);
+  const components = names.map((name) => readFileSync(new URL(name, folder), 'utf8'));
+  for (const component of components) expect(css.split(component)).toHaveLength(2);
+  expect(css.length).toBe(components.join('\n').length);
 });
 
 test.each(['/assets/AAAAAAAAAAAAAAAA/portcullis.css', '/assets/portcullis.css'])(

@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { assetText } from '../../../../src/web/page/assets.ts';
 
-const css = readFileSync(new URL('../../../../src/web/assets/portcullis.css', import.meta.url), 'utf8');
+const css = assetText('portcullis.css');
 
 /** The colours of a `:root` block. */
 function coloursIn(block: string): Readonly<Record<string, string>> {
