@@ -28,7 +28,7 @@ import { sendErrorPage } from './page/error-page.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { createGuards } from './browser/guards.ts';
 import { createCallLimits, type CallLimits } from '../admin/api/call-limits.ts';
-import { ownPage } from './own-page/own-page.ts';
+import { ownPage } from './my-sessions/my-sessions.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
 import { sendProblem } from '../admin/problem.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';

@@ -11,7 +11,7 @@ import { beginContext } from '../../http/request-context.ts';
 import { ClientSockets } from './client-sockets.ts';
 import { ConsoleHost } from './console-host.ts';
 import type { ConsoleDeps } from './dependencies.ts';
-import { entrance } from './entrance.ts';
+import { entrance } from './entry.ts';
 import { refuseUpgrade, sendPlainPage } from './page.ts';
 import { ConsoleSessions } from './sessions.ts';
 

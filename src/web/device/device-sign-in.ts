@@ -18,7 +18,7 @@ import type { WebDeps } from '../dependencies.ts';
 import type { DeviceRequest, DeviceRequests } from '../../contracts/authorization.ts';
 import { createCodeLimit, type CodeLimit } from './device-code-limit.ts';
 import { sameNetwork } from './device-network.ts';
-import { placeOf } from './device-place.ts';
+import { placeOf } from './device-location.ts';
 import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';

@@ -8,16 +8,16 @@ import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { Guards, PageHandler } from '../browser/guards.ts';
-import { confirmEndOthers, endOne, endOthers } from './ending.ts';
+import { confirmEndOthers, endOne, endOthers } from './end-sessions.ts';
 import { kubeconfigFor } from './kubeconfig.ts';
 import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
 import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { latestRequests, requestsTable } from '../page/recent-requests.ts';
-import { KUBECONFIG_FILE, ownPageBody } from './own-page-body.ts';
+import { KUBECONFIG_FILE, ownPageBody } from './my-sessions-body.ts';
 import { signOut } from '../sign-in/sign-out.ts';
 import { auditFailures } from '../../http/audit-events.ts';
-import { toldCard } from './told-headers.ts';
+import { toldCard } from './impersonation-headers.ts';
 
 interface OwnPage {
   readonly deps: WebDeps;

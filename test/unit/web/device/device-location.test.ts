@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { placeOf } from '../../../../src/web/device/device-place.ts';
+import { placeOf } from '../../../../src/web/device/device-location.ts';
 
 const INTERNET = 'the internet';
 const SAME = 'the internet, from the same address as this browser';
