@@ -10,24 +10,22 @@ import express, { Router, type Request, type RequestHandler, type Response } fro
 import { z } from 'zod';
 import { siteOf } from '../../core/http/address.ts';
 import { AppError } from '../../core/errors.ts';
-import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
+import { parameter, seeOther, sendPage } from '../page/response.ts';
 import { sameSecret, type BrowserSessions } from '../browser/browser-session.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
-import { providerChoices, rememberProvider } from '../browser/provider-choices.ts';
+import { providerChoices } from '../browser/provider-choices.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { DeviceRequest, DeviceRequests } from '../../contracts/authorization.ts';
 import { createCodeLimit, type CodeLimit } from './device-code-limit.ts';
-import { sameNetwork } from './device-network.ts';
-import { placeOf } from './device-location.ts';
+import { placeOf, sameNetwork } from './device-location.ts';
 import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
-import { beginLogin, findLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../sign-in/login-transaction.ts';
+import { beginLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../sign-in/login-transaction.ts';
 import type { Html } from '../page/html.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
-import { toldRejection } from '../sign-in/rejection.ts';
 import { record, auditFailures } from '../../http/audit-events.ts';
-import { openSession, orEnd, auditSignIn, auditTooMany, signInStep } from '../sign-in/sign-in.ts';
+import { auditTooMany, finishSignIn, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
@@ -180,32 +178,27 @@ function start(room: DeviceService): RequestHandler {
 function finish(room: DeviceService): RequestHandler {
   const { deps, devices, cookie, browsers } = room;
   return async (req, res) => {
-    const context = contextOf(req);
-    const state = parameter(req.query['state']);
-    const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
-    await signInStep(deps, context, { path: '/device/finish', provider }, async () => {
-      const value = cookie.read(req);
-      const isOwn = (purpose: LoginPurpose): boolean =>
-        purpose.for === 'device' && value !== undefined && purpose.browser === browserOf(value);
-      const login = await consumeLogin(deps, state, isOwn);
-      const userCode = await codeOf(room, req, login.purpose.for === 'device' ? login.purpose.ticket : undefined);
-      const device = await requestFor(room, context, userCode);
-      const browser = await browsers.current(req);
-      const completed = { login, query: queryOf(req.originalUrl), client: device.clientId, browser, device };
-      const outcome = await openSession(deps, context, completed).catch(async (thrown: unknown) => {
-        // The device is told with its next question, and the person by the page here.
-        await toldRejection(deps, context, { thrown, tell: (description) => devices.refuse(userCode, description) });
-        throw thrown;
-      });
-      if ('again' in outcome) {
-        if (value !== undefined) cookie.set(res, value, LOGIN_SECONDS);
-        return seeOther(res, outcome.again.href);
-      }
-      const { session } = outcome;
-      await orEnd(deps, session, () => devices.allow(userCode, session));
-      rememberProvider(deps, res, session.provider);
-      auditSignIn(deps, context, session, completed);
-      seeOther(res, '/device/done');
+    const value = cookie.read(req);
+    const isOwn = (purpose: LoginPurpose): boolean =>
+      purpose.for === 'device' && value !== undefined && purpose.browser === browserOf(value);
+    await finishSignIn(deps, req, res, {
+      path: '/device/finish',
+      consume: async (state) => {
+        const login = await consumeLogin(deps, state, isOwn);
+        const userCode = await codeOf(room, req, login.purpose.for === 'device' ? login.purpose.ticket : undefined);
+        const device = await requestFor(room, contextOf(req), userCode);
+        return {
+          login,
+          client: device.clientId,
+          browser: await browsers.current(req),
+          device,
+          onAgain: () => value !== undefined && cookie.set(res, value, LOGIN_SECONDS),
+          handOver: (session) => devices.allow(userCode, session),
+          next: '/device/done',
+          // The device learns it at its next poll, and the user from the page here.
+          report: (description) => devices.refuse(userCode, description),
+        };
+      },
     });
   };
 }

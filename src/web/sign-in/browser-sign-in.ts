@@ -6,17 +6,16 @@ import { createHash } from 'node:crypto';
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { BROWSER_CLIENT } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
-import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
+import { parameter, seeOther, sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import { ownAdminPath } from './admin-path.ts';
 import { choosePage } from './choose-page.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
-import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
+import { onlyProvider, providerChoices } from '../browser/provider-choices.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html } from '../page/html.ts';
 import {
   beginLogin,
-  findLogin,
   LOGIN_SECONDS,
   returnTargetOf,
   returnPath,
@@ -25,7 +24,7 @@ import {
   type LoginPurpose,
 } from './login-transaction.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
-import { openSession, orEnd, auditSignIn, signInStep, type OpenedSession } from './sign-in.ts';
+import { finishSignIn, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { SIGNED_OUT } from './sign-out.ts';
 import { record } from '../../http/audit-events.ts';
@@ -140,29 +139,26 @@ async function endBefore(
 function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
     const context = contextOf(req);
-    const state = parameter(req.query['state']);
-    const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
-    await signInStep(deps, context, { path: '/login/finish', provider }, async () => {
-      const value = cookie.read(req);
-      const isOwn = (purpose: LoginPurpose): boolean =>
-        purpose.for === 'browser' && value !== undefined && purpose.browser === hashOf(value);
-      const login = await consumeLogin(deps, state, isOwn);
-      const back = login.purpose.for === 'browser' ? login.purpose.back : undefined;
-      const before = back === undefined ? undefined : await browsers.current(req);
-      const completed = { login, query: queryOf(req.originalUrl), client: BROWSER_CLIENT };
-      const outcome = await openSession(deps, context, completed);
-      if ('again' in outcome) {
-        if (value !== undefined) cookie.set(res, value, LOGIN_SECONDS);
-        return seeOther(res, outcome.again.href);
-      }
-      const { session } = outcome;
-      await orEnd(deps, session, async () => {
-        await endBefore(deps, context, { before, session });
-        await browsers.begin(res, session);
-      });
-      rememberProvider(deps, res, session.provider);
-      auditSignIn(deps, context, session, completed);
-      seeOther(res, back ?? returnPath(login.purpose.for === 'browser' ? login.purpose.to : 'me'));
+    const value = cookie.read(req);
+    const isOwn = (purpose: LoginPurpose): boolean =>
+      purpose.for === 'browser' && value !== undefined && purpose.browser === hashOf(value);
+    await finishSignIn(deps, req, res, {
+      path: '/login/finish',
+      consume: async (state) => {
+        const login = await consumeLogin(deps, state, isOwn);
+        const { back, to } = login.purpose.for === 'browser' ? login.purpose : { to: 'me' as const };
+        const before = back === undefined ? undefined : await browsers.current(req);
+        return {
+          login,
+          client: BROWSER_CLIENT,
+          onAgain: () => value !== undefined && cookie.set(res, value, LOGIN_SECONDS),
+          handOver: async (session) => {
+            await endBefore(deps, context, { before, session });
+            await browsers.begin(res, session);
+          },
+          next: back ?? returnPath(to),
+        };
+      },
     });
   };
 }

@@ -4,17 +4,16 @@
  */
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
-import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
+import { parameter, seeOther, sendPage } from '../page/response.ts';
 import { createBrowserSessions, type BrowserSessions } from '../browser/browser-session.ts';
-import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
+import { onlyProvider, providerChoices } from '../browser/provider-choices.ts';
 import { choosePage, donePage } from './choose-page.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { PendingAuthorization } from '../../contracts/authorization.ts';
 import { html } from '../page/html.ts';
-import { beginLogin, findLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
+import { beginLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
-import { toldRejection } from './rejection.ts';
-import { openSession, orEnd, auditSignIn, signInStep } from './sign-in.ts';
+import { finishSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { contextOf } from '../../http/request-context.ts';
 
@@ -73,31 +72,22 @@ function start(deps: WebDeps): RequestHandler {
 }
 
 function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
-  return async (req, res) => {
-    const context = contextOf(req);
-    const state = parameter(req.query['state']);
-    const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
-    try {
-      await signInStep(deps, context, { path: '/login/finish', provider }, async () => {
+  return (req, res) =>
+    finishSignIn(deps, req, res, {
+      path: '/login/finish',
+      consume: async (state) => {
         const pending = await pendingOf(deps, req, res);
         const isOwn = (purpose: LoginPurpose): boolean => purpose.for === 'client' && purpose.uid === pending.uid;
-        const login = await consumeLogin(deps, state, isOwn);
-        const browser = await browsers.current(req);
-        const completed = { login, query: queryOf(req.originalUrl), client: pending.clientId, browser };
-        const outcome = await openSession(deps, context, completed);
-        if ('again' in outcome) return seeOther(res, outcome.again.href);
-        const { session } = outcome;
-        rememberProvider(deps, res, session.provider);
-        await orEnd(deps, session, () => deps.authorizations.grant(req, res, session));
-        auditSignIn(deps, context, session, completed);
-      });
-    } catch (thrown) {
-      // Client and redirect_uri were judged before there was anything to finish: the authorization server knows where to send the browser.
-      const tell = (description: string): Promise<void> =>
-        deps.authorizations.refuse(req, res, { error: 'access_denied', description });
-      if (!(await toldRejection(deps, context, { thrown, tell }))) throw thrown;
-    }
-  };
+        return {
+          login: await consumeLogin(deps, state, isOwn),
+          client: pending.clientId,
+          browser: await browsers.current(req),
+          handOver: (session) => deps.authorizations.grant(req, res, session),
+          // Client and redirect_uri were checked when the authorization began, so the authorization server knows where to send the browser.
+          report: (description) => deps.authorizations.refuse(req, res, { error: 'access_denied', description }),
+        };
+      },
+    });
 }
 
 /** A link from an error page, so that the program that waits learns that nobody is coming. */

@@ -22,26 +22,26 @@ const ASCII: readonly (readonly [RegExp, string])[] = [
 const ascii = (text: string): string =>
   ASCII.reduce((rest, [pattern, instead]) => rest.replaceAll(pattern, instead), text.normalize('NFKD'));
 
-type Tell = (description: string) => Promise<void>;
+type Report = (description: string) => Promise<void>;
 
 /**
  * Tells the program that waits.
  * @param thrown by a step of a sign-in
  * @returns whether it was told. False where it is not the person who was refused, so that it can be tried again, and where nobody waits any more
  */
-export async function toldRejection(
+export async function reportRejection(
   { config }: Pick<WebDeps, 'config'>,
   { requestId }: RequestContext,
-  { thrown, tell }: { readonly thrown: unknown; readonly tell: Tell },
+  { thrown, report }: { readonly thrown: unknown; readonly report: Report },
 ): Promise<boolean> {
-  const { error } = appErrorOf(thrown);
-  if (error.code !== 'sign_in_refused') return false;
+  const rejection = appErrorOf(thrown).error;
+  if (rejection.code !== 'sign_in_refused') return false;
   try {
     // The command line takes it apart again (`cli/session/rejection.ts`).
-    await tell(ascii(`${error.message} Whom to ask: ${config.contact} Request id: ${requestId}`));
+    await report(ascii(`${rejection.message} Whom to ask: ${config.contact} Request id: ${requestId}`));
     return true;
-  } catch (fault) {
-    if (fault instanceof AppError) return false;
-    throw fault;
+  } catch (error) {
+    if (error instanceof AppError) return false;
+    throw error;
   }
 }

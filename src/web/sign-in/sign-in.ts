@@ -4,6 +4,7 @@
  * they are (docs/architecture.md#invariant-11): after a revocation a stolen laptop would else be back in seconds by silent single sign-on.
  */
 import { randomBytes } from 'node:crypto';
+import type { Request, Response } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
 import { isPlausible } from '../../core/identity/freshness.ts';
@@ -15,9 +16,12 @@ import type { MintRejection, NewSession } from '../../store/store.ts';
 import { type SignInOutcome, type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { appErrorOf } from '../../http/error-status.ts';
-import { beginLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
+import { rememberProvider } from '../browser/provider-choices.ts';
+import { parameter, queryOf, seeOther } from '../page/response.ts';
+import { beginLogin, findLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
+import { reportRejection } from './rejection.ts';
 import { record } from '../../http/audit-events.ts';
-import type { RequestContext } from '../../http/request-context.ts';
+import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
 /** Without a refresh token the provider cannot be asked again whether the person is still welcome, so it ends soon. */
 const UNCHECKED_SESSION_SECONDS = 3600;
@@ -36,10 +40,10 @@ export interface OpenedSession {
 }
 
 /** What a sign-in comes to: a session, or another trip to the provider. */
-export type LoginOutcome = { readonly session: OpenedSession } | { readonly again: URL };
+type LoginOutcome = { readonly session: OpenedSession } | { readonly again: URL };
 
 /** Whose session it will be. */
-export interface CompletedLogin {
+interface CompletedLogin {
   readonly login: LoginTransaction;
   /** The callback's query as it came, with its `?`. */
   readonly query: string;
@@ -132,11 +136,7 @@ function refusedOpening(reason: MintRejection, provider: string): AppError {
  * @throws AppError as the identity provider throws it; `sign_in_expired` where a revocation came between; `sign_in_refused` for a locked
  *   account and where a fresh sign-in was asked for and is not proven; `fenced` or `store_unavailable`
  */
-export async function openSession(
-  deps: WebDeps,
-  context: RequestContext,
-  completed: CompletedLogin,
-): Promise<LoginOutcome> {
+async function openSession(deps: WebDeps, context: RequestContext, completed: CompletedLogin): Promise<LoginOutcome> {
   const { login, query } = completed;
   const provider = providerNamed(deps, login.provider);
   // Rebuilt from our own public URL: what the Host header says must not decide which redirect_uri is redeemed.
@@ -182,7 +182,7 @@ export async function openSession(
 }
 
 /** What comes after the session stands must not fail and leave it behind: on any fault it is ended again. */
-export async function orEnd<T>(deps: WebDeps, session: OpenedSession, rest: () => Promise<T>): Promise<T> {
+async function endSessionOnError<T>(deps: WebDeps, session: OpenedSession, rest: () => Promise<T>): Promise<T> {
   try {
     return await rest();
   } catch (cause) {
@@ -196,12 +196,7 @@ export async function orEnd<T>(deps: WebDeps, session: OpenedSession, rest: () =
 }
 
 /** Puts a finished sign-in on the record. */
-export function auditSignIn(
-  deps: WebDeps,
-  context: RequestContext,
-  session: OpenedSession,
-  completed: CompletedLogin,
-): void {
+function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSession, completed: CompletedLogin): void {
   deps.metrics.signIn(session.provider, 'ok');
   record(deps, context, {
     event: 'sign-in',
@@ -268,4 +263,62 @@ export async function signInStep<T>(
     recordRefusedSignIn(deps, context, { path: step.path, provider: step.provider, thrown });
     throw thrown;
   }
+}
+
+/** A sign-in whose login transaction is consumed: what only its kind knows (a browser's own, an OAuth client's, a device's). */
+export interface ReturnedLogin extends Omit<CompletedLogin, 'query'> {
+  /** Called before the browser is sent to the provider once more. */
+  readonly onAgain?: () => void;
+  /** Gives the session to the browser, the client or the device. Where it fails, the session is ended. */
+  readonly handOver: (session: OpenedSession) => Promise<void>;
+  /** The path to redirect to afterwards; absent where `handOver` sends the response. */
+  readonly next?: string;
+  /** Reports a rejection to the program that waits. It may send the response, too. */
+  readonly report?: (description: string) => Promise<void>;
+}
+
+/**
+ * The end of every sign-in: consumes the login transaction, opens the session, hands it over, audits it, and redirects the browser.
+ * @param end.path of the step, for the audit log
+ * @param end.consume consumes the login transaction of this state for the browser that asks
+ * @throws AppError after it is audited
+ */
+export async function finishSignIn(
+  deps: WebDeps,
+  req: Request,
+  res: Response,
+  end: { readonly path: string; readonly consume: (state: string | undefined) => Promise<ReturnedLogin> },
+): Promise<void> {
+  const context = contextOf(req);
+  const state = parameter(req.query['state']);
+  const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
+  let returned: ReturnedLogin | undefined;
+  try {
+    await signInStep(deps, context, { path: end.path, provider }, async () => {
+      returned = await end.consume(state);
+      await complete(deps, req, res, returned);
+    });
+  } catch (thrown) {
+    const isReported =
+      returned?.report !== undefined && (await reportRejection(deps, context, { thrown, report: returned.report }));
+    if (!isReported || !res.headersSent) throw thrown;
+  }
+}
+
+async function complete(deps: WebDeps, req: Request, res: Response, returned: ReturnedLogin): Promise<void> {
+  const context = contextOf(req);
+  const completed = { ...returned, query: queryOf(req.originalUrl) };
+  const outcome = await openSession(deps, context, completed);
+  if ('again' in outcome) {
+    returned.onAgain?.();
+    return seeOther(res, outcome.again.href);
+  }
+  const { session } = outcome;
+  const { next } = returned;
+  // Where `handOver` sends the response, a cookie could not be set after it.
+  if (next === undefined) rememberProvider(deps, res, session.provider);
+  await endSessionOnError(deps, session, () => returned.handOver(session));
+  if (next !== undefined) rememberProvider(deps, res, session.provider);
+  auditSignIn(deps, context, session, completed);
+  if (next !== undefined) seeOther(res, next);
 }

@@ -6,7 +6,7 @@ import { browserCookie } from '../../../src/web/browser/cookies.ts';
 import { deviceOf } from '../../../src/web/page/client-label.ts';
 import { errorWords } from '../../../src/web/page/error-page.ts';
 import { appErrorOf, statusOfCode } from '../../../src/http/error-status.ts';
-import { kubeconfigFor } from '../../../src/web/my-sessions/kubeconfig.ts';
+import { kubeconfigFor } from '../../../src/web/my-sessions/my-sessions.ts';
 import { AdminError, problemOf } from '../../../src/admin/problem.ts';
 import { createRateLimiter, createTally } from '../../../src/core/rate-limit.ts';
 import { bucketOf } from '../../../src/core/http/address.ts';

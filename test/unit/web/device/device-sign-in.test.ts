@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
 import type { DeviceRequest, DeviceRequests } from '../../../../src/contracts/authorization.ts';
 import { createCodeLimit } from '../../../../src/web/device/device-code-limit.ts';
-import { sameNetwork } from '../../../../src/web/device/device-network.ts';
+import { sameNetwork } from '../../../../src/web/device/device-location.ts';
 import {
   annotation,
   browserAt,
