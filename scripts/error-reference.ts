@@ -31,7 +31,7 @@ import {
   upstreamUnavailable,
   upstreamUntrusted,
 } from '../src/proxy/rejections.ts';
-import { errorWords } from '../src/web/page/error-page.ts';
+import { errorMessages } from '../src/web/page/error-page.ts';
 import { statusOfCode } from '../src/http/error-status.ts';
 import {
   CLUSTER_REJECTIONS,
@@ -226,7 +226,7 @@ function codeRow(code: ErrorCode): readonly string[] {
     String(statusOfCode[code]),
     `${status} \`${reason}\`${again}`,
     exit,
-    errorWords[code].title,
+    errorMessages[code].title,
     ERROR_CODES[code],
   ];
 }

@@ -28,7 +28,7 @@ import { sendErrorPage } from './page/error-page.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { createGuards } from './browser/guards.ts';
 import { createCallLimits, type CallLimits } from '../admin/api/call-limits.ts';
-import { ownPage } from './my-sessions/my-sessions.ts';
+import { mySessions } from './my-sessions/my-sessions.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
 import { sendProblem } from '../admin/problem.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
@@ -66,21 +66,21 @@ function plainExpress(addressOf: ClientAddressOf): Express {
   return app;
 }
 
-const nothingHere: RequestHandler = () => {
+const notFound: RequestHandler = () => {
   throw new AppError('not_found', 'There is no page at this address.');
 };
 
-function logFault(deps: WebDeps, requestId: string, thrown: unknown): void {
+function logServerError(deps: WebDeps, requestId: string, thrown: unknown): void {
   const { error, status } = appErrorOf(thrown);
-  const facts = { requestId, code: error.code, reason: error.reason, err: thrown };
-  if (status >= 500) deps.logger.error(facts, 'a request failed');
+  const fields = { requestId, code: error.code, reason: error.reason, err: thrown };
+  if (status >= 500) deps.logger.error(fields, 'a request failed');
 }
 
 /** Ends a response that has begun by breaking it: whole-looking it would be taken for an answer. */
 function errorPages(deps: WebDeps): ErrorRequestHandler {
   return (thrown: unknown, req, res, _next) => {
     const context = contextOf(req);
-    logFault(deps, context.requestId, thrown);
+    logServerError(deps, context.requestId, thrown);
     if (res.headersSent) res.destroy();
     else sendErrorPage(res, context, thrown, deps.config.contact);
   };
@@ -89,7 +89,7 @@ function errorPages(deps: WebDeps): ErrorRequestHandler {
 function errorProblems(deps: WebDeps): ErrorRequestHandler {
   return (thrown: unknown, req, res, _next) => {
     const { requestId } = contextOf(req);
-    logFault(deps, requestId, thrown);
+    logServerError(deps, requestId, thrown);
     if (res.headersSent) res.destroy();
     else sendProblem(res, thrown, { requestId, bearer: true });
   };
@@ -118,14 +118,14 @@ function webApp(
   app.use(noStore);
   const limited = () => limitSignIns(deps, createRateLimiter(limits.signInsPerMinute, deps.clock), '/oauth/authorize');
   // A limit of its own for each step: a sign-in with kubectl takes one of each, and one where it goes on to the provider.
-  const steps = { begin: limited(), goOn: limited() };
+  const steps = { begin: limited(), resume: limited() };
   app.use((req, res, next) => {
     if (!OAUTH_PATH.test(req.path)) return next();
     const serve = (): void => deps.oauthHandler(req, res, contextOf(req).address);
     if (!req.path.startsWith('/oauth/authorize') || deps.audit.blocked) return serve();
     // An attacker makes authorization requests without end, each of which writes to the store, so an address may make so many a minute. It
     // goes on with one of them many times at once (`/oauth/authorize/…`) before anyone has signed in: the library begins as many anew.
-    const step = req.path === '/oauth/authorize' ? steps.begin : steps.goOn;
+    const step = req.path === '/oauth/authorize' ? steps.begin : steps.resume;
     void step(req, res, serve);
   });
   const identify = browserCaller(deps, browsers);
@@ -136,21 +136,21 @@ function webApp(
   app.use(callback(deps));
   app.use(clientSignIn(deps, limit));
   app.use(deviceSignIn(deps, browsers, limit));
-  app.use(ownPage(deps, browsers, guards));
+  app.use(mySessions(deps, browsers, guards));
   app.use(adminPage({ ...service, runDrill }, guards));
   if (consoles !== undefined) app.use(consoles.entrance(browsers));
-  app.use(nothingHere);
+  app.use(notFound);
   app.use(errorPages(deps));
   return app;
 }
 
-function machineApp({ service, adminApi }: AdminParts): Express {
+function programApp({ service, adminApi }: AdminParts): Express {
   const { deps } = service;
   const app = plainExpress(socketAddress);
   app.use(securityHeaders(deps.config.publicUrl));
   app.use(noStore);
   app.use(adminApi({ prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps) }));
-  app.use(nothingHere);
+  app.use(notFound);
   app.use(errorProblems(deps));
   return app;
 }
@@ -164,7 +164,7 @@ export function createWeb(deps: WebDeps): Web {
   const runDrill = createDrills(service);
   const limits = createCallLimits(deps.clock);
   const admin = { service, runDrill, limits, adminApi: createAdminApi(service, runDrill, limits) };
-  const machine = machineApp(admin);
+  const programs = programApp(admin);
   const { publicUrl } = deps.config;
   const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });
   const app = webApp(admin, consoles);
@@ -179,7 +179,7 @@ export function createWeb(deps: WebDeps): Web {
       else consoles.serve(server, app);
     },
     adminApi: (req, res) => {
-      machine(req, res);
+      programs(req, res);
     },
   };
 }

@@ -21,22 +21,22 @@ function unauthenticated(message: string, reason: string): AppError {
 export function browserCaller(deps: WebDeps, browsers: BrowserSessions): IdentifyCaller {
   return async (req) => {
     if (req.headers.authorization !== undefined) {
-      const words = 'This address takes the browser’s cookie only. Programs use /-/admin/api/v1 on the api listener.';
-      throw unauthenticated(words, 'authorization_header');
+      const text = 'This address takes the browser’s cookie only. Programs use /-/admin/api/v1 on the api listener.';
+      throw unauthenticated(text, 'authorization_header');
     }
-    const person = await browsers.current(req);
-    if (person === undefined) throw unauthenticated('Sign in at /login first.', 'no_session');
-    contextOf(req).actor = person;
-    if (!SAFE_METHODS.has(req.method)) assertOwnPage(deps, req, person);
-    return person;
+    const user = await browsers.current(req);
+    if (user === undefined) throw unauthenticated('Sign in at /login first.', 'no_session');
+    contextOf(req).actor = user;
+    if (!SAFE_METHODS.has(req.method)) assertFromOwnPage(deps, req, user);
+    return user;
   };
 }
 
 /** With a code of its own, because a page mends it by loading itself again. The record keeps the exact reason. */
-function assertOwnPage({ config }: WebDeps, req: Request, person: SignedIn): void {
+function assertFromOwnPage({ config }: WebDeps, req: Request, user: SignedIn): void {
   try {
     assertOwnOrigin(req, config.publicUrl);
-    assertCsrf(person, req.headers['x-csrf-token']);
+    assertCsrf(user, req.headers['x-csrf-token']);
   } catch (cause) {
     if (!(cause instanceof AppError)) throw cause;
     throw new AdminError('csrf_failed', 'forbidden', cause.message, { reason: cause.reason, cause });

@@ -79,10 +79,10 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
 }
 
 /** Undefined where the session is gone or the gate is shut for it; a fenced gate is an error, not a signed-out person. */
-function ifGood(person: SignedIn): SignedIn | undefined {
+function ifGood(user: SignedIn): SignedIn | undefined {
   try {
-    person.assertGood();
-    return person;
+    user.assertGood();
+    return user;
   } catch (error) {
     if (error instanceof AppError && error.code === 'unauthenticated') return undefined;
     throw error;

@@ -11,7 +11,7 @@ import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
 import { contextOf } from '../../http/request-context.ts';
 
-export type PageHandler = (req: Request, res: Response, person: SignedIn) => Promise<void> | void;
+export type PageHandler = (req: Request, res: Response, user: SignedIn) => Promise<void> | void;
 
 export interface Guards {
   /** For GET. Somebody signed out is sent to sign in and comes back to `to`. */
@@ -29,16 +29,16 @@ const FORM_BYTES = '16kb';
  */
 export function assertOwnOrigin(req: Request, publicUrl: string): void {
   if (req.headers.origin !== new URL(publicUrl).origin) {
-    const words = 'This change did not come from a page of ours. Open the page again and repeat it there.';
-    throw new AppError('forbidden', words, { reason: 'foreign_origin' });
+    const message = 'This change did not come from a page of ours. Open the page again and repeat it there.';
+    throw new AppError('forbidden', message, { reason: 'foreign_origin' });
   }
 }
 
 /** @throws AppError `forbidden` */
-export function assertCsrf(person: SignedIn, token: unknown): void {
-  if (typeof token !== 'string' || !sameSecret(token, person.csrf)) {
-    const words = 'The page was from an earlier sign-in. Reload it and repeat the change.';
-    throw new AppError('forbidden', words, { reason: 'csrf_token' });
+export function assertCsrf(user: SignedIn, token: unknown): void {
+  if (typeof token !== 'string' || !sameSecret(token, user.csrf)) {
+    const message = 'The page was from an earlier sign-in. Reload it and repeat the change.';
+    throw new AppError('forbidden', message, { reason: 'csrf_token' });
   }
 }
 
@@ -68,9 +68,9 @@ export function createGuards(
   limits: CallLimits,
 ): Guards {
   async function identify(req: Request): Promise<SignedIn | undefined> {
-    const person = await browsers.current(req);
-    if (person !== undefined) contextOf(req).actor = person;
-    return person;
+    const user = await browsers.current(req);
+    if (user !== undefined) contextOf(req).actor = user;
+    return user;
   }
 
   /** A script with one stolen cookie asks for page after page, each of which has the store list sessions. @returns true where it is answered */
@@ -83,27 +83,27 @@ export function createGuards(
   return {
     page(to, handler) {
       return async (req, res) => {
-        const person = await identify(req);
-        if (person === undefined) return seeOther(res, `/login?to=${to}`);
-        if (isTooMany(req, res, person)) return;
-        await handler(req, res, person);
+        const user = await identify(req);
+        if (user === undefined) return seeOther(res, `/login?to=${to}`);
+        if (isTooMany(req, res, user)) return;
+        await handler(req, res, user);
       };
     },
     action(handler) {
       return async (req, res) => {
         assertOwnOrigin(req, publicUrl);
-        const person = await identify(req);
-        if (person === undefined) {
+        const user = await identify(req);
+        if (user === undefined) {
           throw new AppError('unauthenticated', 'You are signed out, so nothing was changed.', {
             reason: 'no_session',
           });
         }
-        if (isTooMany(req, res, person)) return;
+        if (isTooMany(req, res, user)) return;
         // Who it is comes before the body: nobody unknown makes us read one.
         await readForm(req, res);
-        person.assertGood();
-        assertCsrf(person, field(req, 'csrf'));
-        await handler(req, res, person);
+        user.assertGood();
+        assertCsrf(user, field(req, 'csrf'));
+        await handler(req, res, user);
       };
     },
   };

@@ -14,30 +14,30 @@ export interface ProviderChoice {
   readonly last: boolean;
 }
 
-type Given = Pick<WebDeps, 'config' | 'providers'>;
+type Deps = Pick<WebDeps, 'config' | 'providers'>;
 
 const YEAR_SECONDS = 365 * 86_400;
 /** As the configuration takes a provider's name. */
 const NAME = /^[a-z0-9-]{1,63}$/;
 
-const cookieOf = ({ config }: Given): BrowserCookie => browserCookie(config.publicUrl, 'portcullis-provider', NAME);
+const cookieOf = ({ config }: Deps): BrowserCookie => browserCookie(config.publicUrl, 'portcullis-provider', NAME);
 
 /** Every configured one, the one that was used last first. */
-export function providerChoices(given: Given, req: IncomingMessage): readonly ProviderChoice[] {
-  const last = cookieOf(given).read(req);
-  const types = new Map(given.config.providers.map(({ name, type }) => [name, type]));
-  return [...given.providers.keys()]
+export function providerChoices(deps: Deps, req: IncomingMessage): readonly ProviderChoice[] {
+  const last = cookieOf(deps).read(req);
+  const types = new Map(deps.config.providers.map(({ name, type }) => [name, type]));
+  return [...deps.providers.keys()]
     .map((name) => ({ name, type: types.get(name) ?? 'oidc', last: name === last }))
     .toSorted((left, right) => Number(right.last) - Number(left.last));
 }
 
 /** The only one there is; undefined where there are more. */
-export function onlyProvider({ providers }: Given): string | undefined {
+export function onlyProvider({ providers }: Deps): string | undefined {
   const names = [...providers.keys()];
   return names.length === 1 ? names[0] : undefined;
 }
 
 /** Somebody has signed in with it in this browser. */
-export function rememberProvider(given: Given, res: Response, name: string): void {
-  if (given.providers.has(name)) cookieOf(given).set(res, name, YEAR_SECONDS);
+export function rememberProvider(deps: Deps, res: Response, name: string): void {
+  if (deps.providers.has(name)) cookieOf(deps).set(res, name, YEAR_SECONDS);
 }

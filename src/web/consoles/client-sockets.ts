@@ -34,13 +34,13 @@ export class ClientSockets {
    * an upgrade: from there on Node tells no queued answer that its connection has closed, and each would be held for good.
    * @param onClose called once
    */
-  answerOpened(socket: Duplex, answer: ServerResponse, onClose: () => void = () => undefined): void {
+  responseOpened(socket: Duplex, response: ServerResponse, onClose: () => void = () => undefined): void {
     const open = this.#open.get(socket) ?? this.#follow(socket);
     const close = (): void => {
       if (open.delete(close)) onClose();
     };
-    open.set(close, answer);
-    answer.once('close', close);
+    open.set(close, response);
+    response.once('close', close);
   }
 
   #follow(socket: Duplex): Map<() => void, ServerResponse> {

@@ -18,7 +18,7 @@ import { headersForConsole } from './request-headers.ts';
 import { isNavigation, judgeRequest } from './request-guard.ts';
 import type { ConsoleSessions } from './sessions.ts';
 
-type Sockets = Pick<ClientSockets, 'reset' | 'answerOpened'>;
+type Sockets = Pick<ClientSockets, 'reset' | 'responseOpened'>;
 
 interface Admitted {
   readonly token: ConsoleToken;
@@ -51,7 +51,7 @@ export class ConsoleHost {
   async request(req: IncomingMessage, res: ServerResponse, sockets: Sockets): Promise<void> {
     const context = beginContext(req, res, this.#addressOf);
     const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(req.socket));
-    sockets.answerOpened(req.socket, res, () => exchange.end());
+    sockets.responseOpened(req.socket, res, () => exchange.end());
     res.on('error', () => undefined);
     try {
       this.#assertServable(req);

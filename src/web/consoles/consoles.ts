@@ -35,7 +35,7 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
         const console = hosts.get(hostOf(req) ?? '');
         if (console !== undefined) void console.request(req, res, sockets);
         else {
-          sockets.answerOpened(req.socket, res);
+          sockets.responseOpened(req.socket, res);
           pages(req, res);
         }
       });
@@ -72,7 +72,7 @@ export function mainHostOnly(publicUrl: string, app: RequestListener): RequestLi
       message: 'This server answers under its own host names only.',
       next: 'Check the address, or start at the front page.',
       requestId,
-      link: { href: publicUrl, words: 'Front page' },
+      link: { href: publicUrl, text: 'Front page' },
     });
   };
 }

@@ -35,17 +35,17 @@ function consoleOf({ deps }: EntranceParts, req: Request): Console {
 async function codeFor(parts: Entrance, req: Request, state: string): Promise<string | undefined> {
   const { deps, browsers, sessions } = parts;
   const console = consoleOf(parts, req);
-  const person = await browsers.current(req);
-  if (person === undefined) return undefined;
-  contextOf(req).actor = person;
-  if (!deps.mayUse(console.cluster, person.identity)) throw notAllowed(console);
-  const wait = parts.limit.take(person.session);
+  const user = await browsers.current(req);
+  if (user === undefined) return undefined;
+  contextOf(req).actor = user;
+  if (!deps.mayUse(console.cluster, user.identity)) throw notAllowed(console);
+  const wait = parts.limit.take(user.session);
   if (wait > 0) {
-    const words = `You have opened consoles too often within a minute. Try again in ${wait} seconds.`;
-    throw new AppError('conflict', words, { reason: 'too_many_console_entries' });
+    const message = `You have opened consoles too often within a minute. Try again in ${wait} seconds.`;
+    throw new AppError('conflict', message, { reason: 'too_many_console_entries' });
   }
-  const code = await sessions.issueCode(console, person.session, state);
-  person.assertGood();
+  const code = await sessions.issueCode(console, user.session, state);
+  user.assertGood();
   return code;
 }
 

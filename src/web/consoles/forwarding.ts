@@ -18,7 +18,7 @@ import { refuseUpgrade, sendPlainError } from './page.ts';
 import { headersFromConsole, upgradeHeadersFromConsole } from './response-headers.ts';
 
 /** From one byte to the next until the console's answer begins. */
-const ANSWER_MS = 75_000;
+const RESPONSE_MS = 75_000;
 
 /** Three digits are all that Node's parser asks for, and its `writeHead` throws for some of them. */
 function finalStatus({ statusCode = 0 }: IncomingMessage): number | undefined {
@@ -30,7 +30,7 @@ function finalStatus({ statusCode = 0 }: IncomingMessage): number | undefined {
  * hook has not looked at to its end must not pass.
  * @returns what was thrown, which the request to the console tells by its `error` as well
  */
-function orDestroy(side: ClientRequest | IncomingMessage, hook: () => void): Error | undefined {
+function destroyOnError(side: ClientRequest | IncomingMessage, hook: () => void): Error | undefined {
   try {
     hook();
     return undefined;
@@ -45,7 +45,7 @@ type Handler = RequestHandler;
 type ConsolePlugin = Plugin;
 
 /** One request that has been let in. */
-export interface Passage {
+export interface ForwardContext {
   readonly exchange: ConsoleExchange;
   readonly requestId: string;
 }
@@ -55,7 +55,7 @@ export class ConsoleForwarding {
   readonly #deps: ConsoleDeps;
   readonly #connections: ConsoleConnections;
   readonly #proxy: Handler;
-  readonly #passages = new WeakMap<IncomingMessage, Passage>();
+  readonly #contexts = new WeakMap<IncomingMessage, ForwardContext>();
 
   constructor(console: Console, deps: ConsoleDeps) {
     this.#console = console;
@@ -69,92 +69,92 @@ export class ConsoleForwarding {
       xfwd: false,
       changeOrigin: false,
       selfHandleResponse: true,
-      upgradeTimeout: ANSWER_MS,
+      upgradeTimeout: RESPONSE_MS,
       ejectPlugins: true,
       plugins: [this.#hooks()],
     });
   }
 
   /** `req.headers` are those for the console already. */
-  async request(req: IncomingMessage, res: ServerResponse, passage: Passage): Promise<void> {
-    this.#passages.set(req, passage);
+  async request(req: IncomingMessage, res: ServerResponse, context: ForwardContext): Promise<void> {
+    this.#contexts.set(req, context);
     await this.#proxy(req, res, (error) => {
-      if (error !== undefined) this.#failed(error, req, res);
+      if (error !== undefined) this.#onError(error, req, res);
     });
   }
 
-  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, passage: Passage): void {
-    this.#passages.set(req, passage);
+  upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, context: ForwardContext): void {
+    this.#contexts.set(req, context);
     this.#proxy.upgrade(req, socket as Socket, head);
   }
 
   #hooks(): ConsolePlugin {
     return (server) => {
       server.on('error', (error: Error, req?: IncomingMessage, res?: ServerResponse | Duplex) => {
-        if (req !== undefined && res !== undefined) this.#failed(error, req, res);
+        if (req !== undefined && res !== undefined) this.#onError(error, req, res);
       });
       server.on('proxyReq', (outgoing, req) => {
-        orDestroy(outgoing, () => this.#dialled(outgoing, req));
+        destroyOnError(outgoing, () => this.#onRequest(outgoing, req));
       });
       server.on('proxyReqWs', (outgoing, req, socket) => {
-        orDestroy(outgoing, () => this.#dialledUpgrade(outgoing, req, socket));
+        destroyOnError(outgoing, () => this.#onUpgrade(outgoing, req, socket));
       });
-      server.on('proxyRes', (answer, req, res) => {
-        const failure = orDestroy(answer, () => this.#answered(answer, req, res));
-        if (failure !== undefined) this.#failed(failure, req, res);
+      server.on('proxyRes', (response, req, res) => {
+        const failure = destroyOnError(response, () => this.#onResponse(response, req, res));
+        if (failure !== undefined) this.#onError(failure, req, res);
       });
     };
   }
 
   /** Runs in the tick in which the body begins to be carried; a check stands before each piece of it. */
-  #dialled(outgoing: ClientRequest, req: IncomingMessage): void {
+  #onRequest(outgoing: ClientRequest, req: IncomingMessage): void {
     const exchange = this.#attach(outgoing, req);
     req.on('data', () => exchange.mayPass());
-    outgoing.setTimeout(ANSWER_MS, () => outgoing.destroy(new Error('the console did not answer in time')));
+    outgoing.setTimeout(RESPONSE_MS, () => outgoing.destroy(new Error('the console did not answer in time')));
     outgoing.once('response', () => outgoing.setTimeout(0));
   }
 
-  #answered(answer: IncomingMessage, req: IncomingMessage, res: ServerResponse): void {
-    const { exchange, requestId } = this.#passageOf(req);
+  #onResponse(response: IncomingMessage, req: IncomingMessage, res: ServerResponse): void {
+    const { exchange, requestId } = this.#contextOf(req);
     if (!exchange.mayPass()) return;
     const { publicUrl } = this.#deps;
-    const status = finalStatus(answer);
+    const status = finalStatus(response);
     if (status === undefined) throw new Error('the console answered with no HTTP status');
     const head = headersFromConsole({
       status,
-      raw: answer.rawHeaders,
+      raw: response.rawHeaders,
       server: this.#console.server,
       origin: originOf(publicUrl, this.#console),
     });
     if (!head.ok) {
-      const words = 'The console sent your browser to another place, which is not followed.';
-      const error = new AppError('upstream_unavailable', words, { reason: head.reason });
+      const message = 'The console sent your browser to another place, which is not followed.';
+      const error = new AppError('upstream_unavailable', message, { reason: head.reason });
       sendPlainError(res, error, { publicUrl, requestId });
-      answer.destroy();
+      response.destroy();
       return;
     }
     res.writeHead(status, head.value);
     res.flushHeaders();
-    answer.on('data', (chunk: Buffer) => {
+    response.on('data', (chunk: Buffer) => {
       if (!exchange.mayPass()) return;
       if (res.write(chunk)) return;
-      answer.pause();
-      res.once('drain', () => answer.resume());
+      response.pause();
+      res.once('drain', () => response.resume());
     });
-    answer.on('end', () => {
+    response.on('end', () => {
       exchange.attach(undefined);
       res.end();
     });
-    answer.on('close', () => {
-      if (!answer.complete) exchange.reset();
+    response.on('close', () => {
+      if (!response.complete) exchange.reset();
     });
   }
 
-  #dialledUpgrade(outgoing: ClientRequest, req: IncomingMessage, socket: Duplex): void {
+  #onUpgrade(outgoing: ClientRequest, req: IncomingMessage, socket: Duplex): void {
     const exchange = this.#attach(outgoing, req);
     // These listeners run before http-proxy-middleware's own, which write what stands in `headers` to the browser.
-    outgoing.on('upgrade', (answer: IncomingMessage, upstream: Duplex) => {
-      answer.headers = upgradeHeadersFromConsole(answer.headers);
+    outgoing.on('upgrade', (response: IncomingMessage, upstream: Duplex) => {
+      response.headers = upgradeHeadersFromConsole(response.headers);
       if (!exchange.mayPass()) return;
       upstream.on('data', () => exchange.mayPass());
       socket.on('data', () => exchange.mayPass());
@@ -163,26 +163,26 @@ export class ConsoleForwarding {
         if (!upstream.readableEnded) exchange.reset();
       });
     });
-    outgoing.on('response', (answer: IncomingMessage) => {
-      refuseUpgrade(socket, finalStatus(answer) ?? 502, 'the console refused the WebSocket');
-      answer.destroy();
+    outgoing.on('response', (response: IncomingMessage) => {
+      refuseUpgrade(socket, finalStatus(response) ?? 502, 'the console refused the WebSocket');
+      response.destroy();
     });
   }
 
   /** From here on a cut or the end of the browser's side resets the console's side too. */
   #attach(outgoing: ClientRequest, req: IncomingMessage): ConsoleExchange {
-    const { exchange } = this.#passageOf(req);
+    const { exchange } = this.#contextOf(req);
     exchange.attach(() => this.#connections.reset(outgoing));
     // Connecting took its time, and the session may have ended meanwhile.
     exchange.mayPass();
     return exchange;
   }
 
-  #failed(error: unknown, req: IncomingMessage, res: ServerResponse | Duplex): void {
-    const passage = this.#passages.get(req);
-    if (passage === undefined || passage.exchange.isCut || req.socket.destroyed) return;
+  #onError(error: unknown, req: IncomingMessage, res: ServerResponse | Duplex): void {
+    const context = this.#contexts.get(req);
+    if (context === undefined || context.exchange.isCut || req.socket.destroyed) return;
     const { publicUrl, logger } = this.#deps;
-    const { requestId, exchange } = passage;
+    const { requestId, exchange } = context;
     logger.warn({ err: error, console: this.#console.name, requestId }, 'the console failed');
     if (!('writeHead' in res)) {
       refuseUpgrade(res, 502, 'the console cannot be reached');
@@ -192,14 +192,14 @@ export class ConsoleForwarding {
       exchange.reset();
       return;
     }
-    const words = `The console ${this.#console.name} cannot be reached.`;
-    const fault = new AppError('upstream_unavailable', words, { reason: 'console_unreachable', cause: error });
+    const message = `The console ${this.#console.name} cannot be reached.`;
+    const fault = new AppError('upstream_unavailable', message, { reason: 'console_unreachable', cause: error });
     sendPlainError(res, fault, { publicUrl, requestId });
   }
 
-  #passageOf(req: IncomingMessage): Passage {
-    const passage = this.#passages.get(req);
-    if (passage === undefined) throw new Error('only what was let in is forwarded');
-    return passage;
+  #contextOf(req: IncomingMessage): ForwardContext {
+    const context = this.#contexts.get(req);
+    if (context === undefined) throw new Error('only what was let in is forwarded');
+    return context;
   }
 }

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { assetText } from '../page/assets.ts';
-import { errorWords } from '../page/error-page.ts';
+import { errorMessages } from '../page/error-page.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { html, type Html } from '../page/html.ts';
 import { asBytes } from '../../core/http/header-names.ts';
@@ -16,7 +16,7 @@ interface PlainPage {
   readonly message: string;
   readonly next: string;
   readonly requestId: string;
-  readonly link: { readonly href: string; readonly words: string };
+  readonly link: { readonly href: string; readonly text: string };
 }
 
 /** Without its comments and its indentation, which a browser has no use for. */
@@ -52,7 +52,7 @@ const card = ({ title, message, next, requestId, link }: PlainPage): Html =>
       <dt>Request id</dt>
       <dd><code>${requestId}</code></dd>
     </dl>
-    <div class="row"><a class="button" href="${link.href}">${link.words}</a></div>
+    <div class="row"><a class="button" href="${link.href}">${link.text}</a></div>
   </div>`;
 
 /** Style and icon are our own files, as they stand; everything else is escaped. */
@@ -84,10 +84,10 @@ export function sendPlainError(
   { publicUrl, requestId }: { readonly publicUrl: string; readonly requestId: string },
 ): number {
   const { error, status } = appErrorOf(thrown);
-  const { title, next } = errorWords[error.code];
+  const { title, next } = errorMessages[error.code];
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined && !res.headersSent) res.setHeader('Retry-After', String(wait));
-  const link = { href: publicUrl, words: 'Portcullis' };
+  const link = { href: publicUrl, text: 'Portcullis' };
   sendPlainPage(res, status, { title, message: error.message, next, requestId, link });
   return status;
 }
@@ -101,9 +101,9 @@ const CLOSE_GRACE_MS = 10_000;
  * Nobody reads such a socket, and none of Node's time-outs holds for it. A client that keeps its side open would keep the connection for good, and
  * one byte that it sends before it leaves would hide its end. So what still comes is read and dropped, for a while.
  */
-export function refuseUpgrade(socket: Duplex, status: number, words: string): void {
+export function refuseUpgrade(socket: Duplex, status: number, text: string): void {
   if (!socket.writable) return;
-  const body = `${words}\n`;
+  const body = `${text}\n`;
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`,
     'Content-Type: text/plain; charset=utf-8',

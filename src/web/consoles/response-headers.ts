@@ -43,7 +43,7 @@ const DENIED: ReadonlySet<string> = new Set([
 const isDenied = (canonical: string): boolean =>
   DENIED.has(canonical) || canonical.startsWith('access-control-') || canonical.startsWith('x-forwarded-');
 
-export interface ConsoleAnswer {
+export interface ConsoleResponse {
   readonly status: number;
   readonly raw: RawHeaders;
   /** `http(s)://host[:port]` of the console, where the gate reaches it. */
@@ -53,8 +53,8 @@ export interface ConsoleAnswer {
 }
 
 /** @returns a flat list, or `foreign_redirect` where the console sends the browser to another host */
-export function headersFromConsole(answer: ConsoleAnswer): Result<string[], 'foreign_redirect'> {
-  const { status, raw, origin } = answer;
+export function headersFromConsole(response: ConsoleResponse): Result<string[], 'foreign_redirect'> {
+  const { status, raw, origin } = response;
   const headers: string[] = [];
   const nominated = connectionNominated(raw);
   let cacheable = false;
@@ -62,7 +62,7 @@ export function headersFromConsole(answer: ConsoleAnswer): Result<string[], 'for
     const canonical = canonicalName(name);
     if (!isToken(name) || !isFieldValue(value)) continue;
     if (canonical === 'location' && (status === 201 || (status >= 300 && status < 400))) {
-      const location = ownLocation(value, answer);
+      const location = ownLocation(value, response);
       if (location === undefined) return no('foreign_redirect');
       headers.push('Location', location);
     }
@@ -97,7 +97,7 @@ function ownHeaders(origin: string): string[] {
 }
 
 /** The target on the console's own host; undefined where it leads anywhere else. */
-function ownLocation(location: string, { server, origin }: ConsoleAnswer): string | undefined {
+function ownLocation(location: string, { server, origin }: ConsoleResponse): string | undefined {
   // Parsed as browsers do; a relative one they resolve against a page on this host.
   if (!URL.canParse(location, origin)) return undefined;
   const url = new URL(location, origin);

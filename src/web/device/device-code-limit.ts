@@ -10,26 +10,26 @@ import type { Clock } from '../../contracts/clock.ts';
 import { createRateLimiter } from '../../core/rate-limit.ts';
 
 /** In right ones. */
-const WRONG_COSTS = 10;
+const WRONG_COST = 10;
 /** All addresses together may try as much as so many of them. */
-const ALL_OVER_ONE = 10;
+const OVERALL_FACTOR = 10;
 
 /** Undefined: an address that many users share, so that only the limit of all together counts. */
-type From = string | undefined;
+type Address = string | undefined;
 
 export interface CodeLimit {
   /** Pays for one try. @returns 0 when it may be made, else whole seconds until it may */
-  take(from: From): number;
-  /** The try was right. */
-  right(from: From): void;
+  take(address: Address): number;
+  /** Gives back most of the cost, because the code was right. */
+  refund(address: Address): void;
 }
 
 /** @param perMinute tries of one address, `limits.signInsPerMinute` */
 export function createCodeLimit(perMinute: number, clock: Clock): CodeLimit {
-  const most = Math.max(perMinute, WRONG_COSTS);
-  const limiter = createRateLimiter(most, clock, { cost: WRONG_COSTS, overall: most * ALL_OVER_ONE });
+  const capacity = Math.max(perMinute, WRONG_COST);
+  const limiter = createRateLimiter(capacity, clock, { cost: WRONG_COST, overall: capacity * OVERALL_FACTOR });
   return {
-    take: (from) => limiter.take(from),
-    right: (from) => limiter.giveBack(from, WRONG_COSTS - 1),
+    take: (address) => limiter.take(address),
+    refund: (address) => limiter.giveBack(address, WRONG_COST - 1),
   };
 }

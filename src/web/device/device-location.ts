@@ -27,10 +27,10 @@ const PRIVATE = networks(
 );
 
 /** What is nobody's address: "this network", multicast and reserved (RFC 6890). Of IPv6, all but global unicast (RFC 4291 §2.4). */
-const NOWHERE = networks(['0.0.0.0', 8, 'ipv4'], ['224.0.0.0', 3, 'ipv4']);
+const UNASSIGNED = networks(['0.0.0.0', 8, 'ipv4'], ['224.0.0.0', 3, 'ipv4']);
 const GLOBAL_IPV6 = networks(['2000::', 3, 'ipv6']);
 
-interface Seen {
+interface Addresses {
   /** Of the device, as a listener of ours saw it. */
   readonly device: string;
   /** Of this browser; undefined where all that is seen is what ends its TLS. */
@@ -40,7 +40,7 @@ interface Seen {
 }
 
 /** @returns words that follow the address; undefined where nothing is known */
-export function placeOf({ device, browser, local }: Seen): string | undefined {
+export function describeLocation({ device, browser, local }: Addresses): string | undefined {
   const [address = ''] = device.split('%');
   const family = isIP(address);
   if (family === 0) return undefined;
@@ -48,7 +48,7 @@ export function placeOf({ device, browser, local }: Seen): string | undefined {
   const isIn = (list: BlockList): boolean => list.check(address, type);
   if (isIn(LOOPBACK)) return local ? 'this computer' : undefined;
   if (isIn(PRIVATE)) return 'a private network, or a load balancer in front of Portcullis';
-  if (isIn(NOWHERE) || (family === 6 && !isIn(GLOBAL_IPV6))) return undefined;
+  if (isIn(UNASSIGNED) || (family === 6 && !isIn(GLOBAL_IPV6))) return undefined;
   if (browser === address) return 'the internet, from the same address as this browser';
   const near = family === 6 && browser !== undefined && bucketOf(browser) === bucketOf(address);
   return near ? 'the internet, from the same network as this browser' : 'the internet';

@@ -13,14 +13,14 @@ import { providerLinks } from '../sign-in/choose-page.ts';
 interface CodeContent {
   readonly csrf: string;
   /** What was wrong with the code before. */
-  readonly problem?: string;
+  readonly error?: string;
 }
 
 /** Eight letters, and between them whatever a person puts there; the broker passes over the rest. */
 const CODE_PATTERN = '[^A-Za-z0-9]*([A-Za-z][^A-Za-z0-9]*){8}';
 
-function codeInput(problem: string | undefined): Html {
-  const wrong = problem !== undefined;
+function codeInput(error: string | undefined): Html {
+  const wrong = error !== undefined;
   return html`<div class="field">
     <label for="user-code">Code</label>
     <input
@@ -42,18 +42,18 @@ function codeInput(problem: string | undefined): Html {
       required
       autofocus
     />
-    ${wrong && html`<p class="error" id="code-problem" role="alert">${problem}</p>`}
+    ${wrong && html`<p class="error" id="code-problem" role="alert">${error}</p>`}
     <p class="hint" id="code-help">Eight letters. Small ones, spaces and dashes do not matter.</p>
   </div>`;
 }
 
-export function codePage({ csrf, problem }: CodeContent): Html {
+export function codePage({ csrf, error }: CodeContent): Html {
   return html`<div class="card">
     ${mark()}
     <h1>Sign in a device</h1>
     <p class="lead">Type the code that the terminal of your own device shows you.</p>
     <form class="stack" method="post" action="/device">
-      ${csrfField(csrf)} ${codeInput(problem)}
+      ${csrfField(csrf)} ${codeInput(error)}
       <button class="button wide">Continue</button>
     </form>
     <p class="small muted aside">
@@ -76,7 +76,7 @@ export interface ConfirmContent {
   /** Of this browser. */
   readonly address: string;
   /** Where the device's address is, in words; undefined where nothing is known. */
-  readonly place: string | undefined;
+  readonly location: string | undefined;
   readonly providers: readonly ProviderChoice[];
 }
 
@@ -86,7 +86,7 @@ function shownCode(typed: string): string {
   return letters.length === 8 ? `${letters.slice(0, 4)}-${letters.slice(4)}` : letters;
 }
 
-function facts({ request, userCode, address, place }: ConfirmContent): Html {
+function facts({ request, userCode, address, location }: ConfirmContent): Html {
   const elsewhere = request.address !== address;
   return html`<dl class="facts">
     <dt>Code</dt>
@@ -96,7 +96,7 @@ function facts({ request, userCode, address, place }: ConfirmContent): Html {
     <dt>Address</dt>
     <dd>
       <code>${request.address === '' ? 'unknown' : request.address}</code>
-      ${place !== undefined && html`<br /><span class="muted small">${place}</span>`}
+      ${location !== undefined && html`<br /><span class="muted small">${location}</span>`}
       ${elsewhere && html`<br /><span class="muted small">this browser: <code>${address}</code></span>`}
     </dd>
     <dt>Cluster</dt>

@@ -17,7 +17,7 @@ import { providerChoices } from '../browser/provider-choices.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { DeviceRequest, DeviceRequests } from '../../contracts/authorization.ts';
 import { createCodeLimit, type CodeLimit } from './device-code-limit.ts';
-import { placeOf, sameNetwork } from './device-location.ts';
+import { describeLocation, sameNetwork } from './device-location.ts';
 import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
@@ -67,14 +67,14 @@ async function requestFor(
   if (deps.config.sessions.deviceCode !== 'sameNetwork') return request;
   // Threat: a load balancer in front of both would have the whole world in one network.
   if (context.shared !== true && sameNetwork(request.address, context.address)) return request;
-  const words =
+  const text =
     context.shared === true
       ? 'What stands in front of Portcullis does not say where this browser is, so it may be anywhere. Tell your platform team.'
       : `The device is in another network (${request.address}) than this browser (${context.address}). Use a browser near the device.`;
-  throw new AppError('sign_in_refused', words, { reason: 'device_in_other_network' });
+  throw new AppError('sign_in_refused', text, { reason: 'device_in_other_network' });
 }
 
-const limitedBy = ({ shared, address }: RequestContext): string | undefined => (shared === true ? undefined : address);
+const limitKey = ({ shared, address }: RequestContext): string | undefined => (shared === true ? undefined : address);
 
 async function codeOf({ deps, cookie }: DeviceService, req: Request, ticket: string | undefined): Promise<string> {
   const value = cookie.read(req);
@@ -83,7 +83,7 @@ async function codeOf({ deps, cookie }: DeviceService, req: Request, ticket: str
   return found.data.userCode;
 }
 
-function show({ cookie }: DeviceService): RequestHandler {
+function showCodePage({ cookie }: DeviceService): RequestHandler {
   return (req, res) => {
     const value = cookie.read(req) ?? newCookieValue();
     cookie.set(res, value, LOGIN_SECONDS);
@@ -93,41 +93,46 @@ function show({ cookie }: DeviceService): RequestHandler {
 }
 
 /** @returns the cookie's value */
-function ownForm({ cookie }: DeviceService, req: Request): string {
+function assertOwnForm({ cookie }: DeviceService, req: Request): string {
   const value = cookie.read(req);
   if (value === undefined || !sameSecret(field(req, 'csrf'), csrfOf(value))) throw otherBrowser();
   return value;
 }
 
-function enter(room: DeviceService): RequestHandler {
-  const { deps, limit } = room;
+function enter(service: DeviceService): RequestHandler {
+  const { deps, limit } = service;
   return async (req, res) => {
     const context = contextOf(req);
-    const value = ownForm(room, req);
-    const wait = limit.take(limitedBy(context));
+    const value = assertOwnForm(service, req);
+    const wait = limit.take(limitKey(context));
     if (wait > 0) {
       auditTooMany(deps, context, '/device');
       return sendTooMany(res, context, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
     }
     const userCode = field(req, 'user_code');
     try {
-      const request = await signInStep(deps, context, { path: '/device' }, () => requestFor(room, context, userCode));
-      limit.right(limitedBy(context));
-      await sendConfirmation(room, res, { req, value, userCode, request });
+      const request = await signInStep(deps, context, { path: '/device' }, () =>
+        requestFor(service, context, userCode),
+      );
+      limit.refund(limitKey(context));
+      await sendConfirmPage(service, res, { req, value, userCode, request });
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;
-      send(res, 400, 'Sign in a device', codePage({ csrf: csrfOf(value), problem: error.message }));
+      send(res, 400, 'Sign in a device', codePage({ csrf: csrfOf(value), error: error.message }));
     }
   };
 }
 
-function browserPlace(publicUrl: string, context: RequestContext): Omit<Parameters<typeof placeOf>[0], 'device'> {
+function browserLocation(
+  publicUrl: string,
+  context: RequestContext,
+): Omit<Parameters<typeof describeLocation>[0], 'device'> {
   const { hostname } = new URL(publicUrl);
   const local = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
   return { browser: context.shared === true ? undefined : context.address, local };
 }
 
-async function sendConfirmation(
+async function sendConfirmPage(
   { deps }: DeviceService,
   res: Response,
   given: {
@@ -143,7 +148,7 @@ async function sendConfirmation(
   const context = contextOf(req);
   const kept = { ttlSeconds: LOGIN_SECONDS, from: siteOf(context.address) };
   await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, kept);
-  const place = placeOf({ device: request.address, ...browserPlace(deps.config.publicUrl, context) });
+  const location = describeLocation({ device: request.address, ...browserLocation(deps.config.publicUrl, context) });
   const providers = providerChoices(deps, req);
   const body = confirmPage({
     csrf: csrfOf(value),
@@ -151,21 +156,21 @@ async function sendConfirmation(
     userCode,
     request,
     address: context.address,
-    place,
+    location,
     providers,
   });
   send(res, 200, 'Is this your device?', body);
 }
 
-function start(room: DeviceService): RequestHandler {
-  const { deps, cookie } = room;
+function start(service: DeviceService): RequestHandler {
+  const { deps, cookie } = service;
   return async (req, res) => {
     const context = contextOf(req);
     const provider = parameter(req.query['provider']);
     await signInStep(deps, context, { path: '/device/start', provider }, async () => {
       const ticket = parameter(req.query['ticket']) ?? '';
       const value = cookie.read(req) ?? '';
-      await requestFor(room, context, await codeOf(room, req, ticket));
+      await requestFor(service, context, await codeOf(service, req, ticket));
       const purpose: LoginPurpose = { for: 'device', browser: browserOf(value), ticket };
       // Always fresh: a click must not be enough for somebody who happens to be signed in at the provider.
       const url = await beginLogin(deps, context, { provider, purpose, fresh: true });
@@ -175,8 +180,8 @@ function start(room: DeviceService): RequestHandler {
   };
 }
 
-function finish(room: DeviceService): RequestHandler {
-  const { deps, devices, cookie, browsers } = room;
+function finish(service: DeviceService): RequestHandler {
+  const { deps, devices, cookie, browsers } = service;
   return async (req, res) => {
     const value = cookie.read(req);
     const isOwn = (purpose: LoginPurpose): boolean =>
@@ -185,8 +190,8 @@ function finish(room: DeviceService): RequestHandler {
       path: '/device/finish',
       consume: async (state) => {
         const login = await consumeLogin(deps, state, isOwn);
-        const userCode = await codeOf(room, req, login.purpose.for === 'device' ? login.purpose.ticket : undefined);
-        const device = await requestFor(room, contextOf(req), userCode);
+        const userCode = await codeOf(service, req, login.purpose.for === 'device' ? login.purpose.ticket : undefined);
+        const device = await requestFor(service, contextOf(req), userCode);
         return {
           login,
           client: device.clientId,
@@ -203,12 +208,12 @@ function finish(room: DeviceService): RequestHandler {
   };
 }
 
-function refuse(room: DeviceService): RequestHandler {
-  const { deps, devices } = room;
+function refuse(service: DeviceService): RequestHandler {
+  const { deps, devices } = service;
   return async (req, res) => {
     const context = contextOf(req);
-    ownForm(room, req);
-    const userCode = await codeOf(room, req, field(req, 'ticket'));
+    assertOwnForm(service, req);
+    const userCode = await codeOf(service, req, field(req, 'ticket'));
     const { address, clientId } = await devices.find(userCode);
     await devices.refuse(userCode);
     const details = { client: clientId, device: address };
@@ -224,17 +229,17 @@ export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: 
   const { publicUrl, limits } = deps.config;
   const cookie = browserCookie(publicUrl, 'portcullis-device');
   const limit = createCodeLimit(limits.signInsPerMinute, deps.clock);
-  const room: DeviceService = { deps, devices: deps.devices, cookie, browsers, limit };
+  const service: DeviceService = { deps, devices: deps.devices, cookie, browsers, limit };
   const form = express.urlencoded({ extended: false, limit: '4kb', parameterLimit: 8 });
   const ownOrigin = auditFailures(deps, 'sign-in-refused', (req, _res, next) => {
     assertOwnOrigin(req, publicUrl);
     next();
   });
-  router.get('/device', show(room));
-  router.post('/device', ownOrigin, form, enter(room));
-  router.get('/device/start', limitSignIns(deps, signIns), start(room));
-  router.get('/device/finish', finish(room));
-  router.post('/device/refuse', ownOrigin, form, refuse(room));
+  router.get('/device', showCodePage(service));
+  router.post('/device', ownOrigin, form, enter(service));
+  router.get('/device/start', limitSignIns(deps, signIns), start(service));
+  router.get('/device/finish', finish(service));
+  router.post('/device/refuse', ownOrigin, form, refuse(service));
   router.get('/device/done', (_req, res) => send(res, 200, 'Signed in', allowedPage()));
   return router;
 }

@@ -20,26 +20,26 @@ const PAGE_SIZE = 100;
 /** How many of one person's sessions are ended at the same time. */
 const BATCH = 10;
 /** How many are named before the rest is counted. */
-const NAMED = 10;
+const MAX_NAMED = 10;
 
 const BACK = html`<p><a class="button" href="/me">Back to my sessions</a></p>`;
 
-function show(deps: WebDeps, res: Response, person: SignedIn, page: { readonly title: string; readonly body: Html }) {
-  sendPage(res, 200, { ...page, navigation: navigationFor(deps, person, 'me') });
+function show(deps: WebDeps, res: Response, user: SignedIn, page: { readonly title: string; readonly body: Html }) {
+  sendPage(res, 200, { ...page, navigation: navigationFor(deps, user, 'me') });
 }
 
 /** Ends one session of the person's own, and says so on the record. */
 async function end(deps: WebDeps, req: Request, session: string): Promise<RevocationResult> {
-  const answer = await deps.guard.revoke({ target: { kind: 'session', session } });
-  const details = { target: `session:${session}`, complete: String(answer.complete) };
+  const result = await deps.guard.revoke({ target: { kind: 'session', session } });
+  const details = { target: `session:${session}`, complete: String(result.complete) };
   record(deps, contextOf(req), { event: 'logout', path: req.path, code: 200, reason: 'ended_by_owner', details });
-  return answer;
+  return result;
 }
 
-async function ownSession(deps: WebDeps, person: SignedIn, id: string): Promise<SessionRecord> {
+async function sessionOfUser(deps: WebDeps, user: SignedIn, id: string): Promise<SessionRecord> {
   const session = await deps.store.sessions.read(id);
   // Somebody else's session looks exactly like none.
-  if (session === undefined || session.account !== person.account) {
+  if (session === undefined || session.account !== user.account) {
     throw new AppError('not_found', 'There is no such session of yours. It may have ended already.');
   }
   return session;
@@ -50,47 +50,47 @@ export async function endOne(
   { deps, browsers }: { readonly deps: WebDeps; readonly browsers: BrowserSessions },
   req: Request,
   res: Response,
-  person: SignedIn,
+  user: SignedIn,
 ): Promise<void> {
-  const session = await ownSession(deps, person, String(req.params['id']));
-  person.assertGood();
-  const answer = await end(deps, req, session.id);
-  if (session.id === person.session) {
+  const session = await sessionOfUser(deps, user, String(req.params['id']));
+  user.assertGood();
+  const result = await end(deps, req, session.id);
+  if (session.id === user.session) {
     await browsers.forget(req, res);
     return seeOther(res, '/?signed-out');
   }
   const body = html`<h1>Session ended</h1>
-    ${receipt(answer)} ${BACK}`;
-  show(deps, res, person, { title: 'Session ended', body });
+    ${receipt(result)} ${BACK}`;
+  show(deps, res, user, { title: 'Session ended', body });
 }
 
-async function otherSessions(deps: WebDeps, person: SignedIn): Promise<readonly SessionRecord[]> {
+async function otherSessions(deps: WebDeps, user: SignedIn): Promise<readonly SessionRecord[]> {
   const others: SessionRecord[] = [];
   let cursor: string | undefined;
   do {
-    const query = { account: person.account, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) };
+    const query = { account: user.account, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) };
     const page = await deps.store.sessions.list(query);
-    others.push(...page.sessions.filter(({ id }) => id !== person.session));
+    others.push(...page.sessions.filter(({ id }) => id !== user.session));
     cursor = page.cursor;
   } while (cursor !== undefined);
   return others;
 }
 
-const sessionsIn = (count: number): string => `${count} ${count === 1 ? 'session' : 'sessions'}`;
+const sessionCount = (count: number): string => `${count} ${count === 1 ? 'session' : 'sessions'}`;
 
 /** Asks once more, and says what it will end. */
-export async function confirmEndOthers(deps: WebDeps, res: Response, person: SignedIn): Promise<void> {
-  const others = await otherSessions(deps, person);
-  person.assertGood();
+export async function confirmEndOthers(deps: WebDeps, res: Response, user: SignedIn): Promise<void> {
+  const others = await otherSessions(deps, user);
+  user.assertGood();
   if (others.length === 0) {
     const body = html`<h1>There are no others</h1>
       <p class="lead">You are signed in at this browser only.</p>
       ${BACK}`;
-    return show(deps, res, person, { title: 'End all others', body });
+    return show(deps, res, user, { title: 'End all others', body });
   }
-  const rest = others.length - NAMED;
+  const rest = others.length - MAX_NAMED;
   const named = others
-    .slice(0, NAMED)
+    .slice(0, MAX_NAMED)
     .map(
       ({ client, userAgent, address }) =>
         html`<li>
@@ -101,38 +101,38 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, person: Sig
   const body = html`<h1>End all others</h1>
     <div class="card slim">
       <p>
-        You are about to end <strong>${sessionsIn(others.length)}</strong>: all of yours but the one of this browser.
+        You are about to end <strong>${sessionCount(others.length)}</strong>: all of yours but the one of this browser.
         Whatever they have open is cut at once, and each has to sign in again.
       </p>
       <ul>
         ${named} ${rest > 0 && html`<li>and ${rest} more</li>`}
       </ul>
       <form class="row" method="post" action="/me/end-others">
-        ${csrfField(person.csrf)}
-        <button class="button danger">End ${sessionsIn(others.length)}</button>
+        ${csrfField(user.csrf)}
+        <button class="button danger">End ${sessionCount(others.length)}</button>
         <a class="button quiet" href="/me">Keep them</a>
       </form>
     </div>`;
-  show(deps, res, person, { title: 'End all others', body });
+  show(deps, res, user, { title: 'End all others', body });
 }
 
-export async function endOthers(deps: WebDeps, req: Request, res: Response, person: SignedIn): Promise<void> {
-  const others = await otherSessions(deps, person);
-  person.assertGood();
-  const answers: RevocationResult[] = [];
+export async function endOthers(deps: WebDeps, req: Request, res: Response, user: SignedIn): Promise<void> {
+  const others = await otherSessions(deps, user);
+  user.assertGood();
+  const results: RevocationResult[] = [];
   for (let index = 0; index < others.length; index += BATCH) {
-    answers.push(...(await Promise.all(others.slice(index, index + BATCH).map(({ id }) => end(deps, req, id)))));
+    results.push(...(await Promise.all(others.slice(index, index + BATCH).map(({ id }) => end(deps, req, id)))));
   }
-  const streams = answers.reduce((sum, answer) => sum + answer.streamsClosed, 0);
-  const pending = answers.filter((answer) => !answer.complete).length;
+  const streams = results.reduce((sum, result) => sum + result.streamsClosed, 0);
+  const pending = results.filter((result) => !result.complete).length;
   const proof =
     pending > 0
       ? `${pending} are written and still being confirmed by every replica.`
       : 'No replica accepts them any more.';
   const body = html`<h1>Other sessions ended</h1>
     <div class="notice ${pending > 0 ? 'warn' : 'ok'}">
-      <p role="status">${answers.length} ended, ${streams} streams cut. ${proof}</p>
+      <p role="status">${results.length} ended, ${streams} streams cut. ${proof}</p>
     </div>
     ${BACK}`;
-  show(deps, res, person, { title: 'Other sessions ended', body });
+  show(deps, res, user, { title: 'Other sessions ended', body });
 }

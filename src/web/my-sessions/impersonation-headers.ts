@@ -8,15 +8,15 @@ import type { WebConfig } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 
 /** Lines of one kind, and what they mean. */
-interface Told {
+interface HeaderGroup {
   readonly lines: readonly string[];
   readonly meaning: string;
 }
 
-interface ToldClusters {
+interface ClusterHeaders {
   /** Names of those that are told the same. */
   readonly clusters: readonly string[];
-  readonly told: readonly Told[];
+  readonly told: readonly HeaderGroup[];
 }
 
 const EXTRA = 'Impersonate-Extra-';
@@ -40,7 +40,7 @@ function meaningOf(header: string): string {
 }
 
 /** Values are UTF-8 bytes, one character a byte; a page shows what they say. */
-function toldIn(headers: readonly string[]): readonly Told[] {
+function groupsOf(headers: readonly string[]): readonly HeaderGroup[] {
   const told = new Map<string, string[]>();
   for (let index = 0; index < headers.length; index += 2) {
     const [name = '', value = ''] = headers.slice(index, index + 2);
@@ -54,19 +54,23 @@ function toldIn(headers: readonly string[]): readonly Told[] {
  * By cluster, because a cluster may be told of fewer groups than another (`impersonate`); those that are told the same stand together.
  * @param usable names of the clusters that the person may use
  */
-function toldOf(person: SignedIn, clusters: WebConfig['clusters'], usable: readonly string[]): readonly ToldClusters[] {
-  const alike = new Map<string, { clusters: string[]; told: readonly Told[] }>();
+function headersByCluster(
+  user: SignedIn,
+  clusters: WebConfig['clusters'],
+  usable: readonly string[],
+): readonly ClusterHeaders[] {
+  const byHeaders = new Map<string, { clusters: string[]; told: readonly HeaderGroup[] }>();
   for (const { name, impersonate } of clusters.filter((cluster) => usable.includes(cluster.name))) {
-    const headers = impersonationHeaders(limitIdentity(person.identity, impersonate), person.session);
+    const headers = impersonationHeaders(limitIdentity(user.identity, impersonate), user.session);
     const key = JSON.stringify(headers);
-    const same = alike.get(key) ?? { clusters: [], told: toldIn(headers) };
+    const same = byHeaders.get(key) ?? { clusters: [], told: groupsOf(headers) };
     same.clusters.push(name);
-    alike.set(key, same);
+    byHeaders.set(key, same);
   }
-  return [...alike.values()];
+  return [...byHeaders.values()];
 }
 
-const toldList = (told: readonly Told[]): Html =>
+const headerList = (told: readonly HeaderGroup[]): Html =>
   html`<dl class="headers">
     ${told.map(
       ({ lines, meaning }) =>
@@ -76,15 +80,15 @@ const toldList = (told: readonly Told[]): Html =>
   </dl>`;
 
 /** @param usable names of the clusters that the person may use */
-export function toldCard(person: SignedIn, clusters: WebConfig['clusters'], usable: readonly string[]): Html {
-  const all = toldOf(person, clusters, usable);
+export function impersonationCard(user: SignedIn, clusters: WebConfig['clusters'], usable: readonly string[]): Html {
+  const all = headersByCluster(user, clusters, usable);
   return html`<section class="card" aria-labelledby="told">
     <h2 id="told">What your clusters are told about you</h2>
     <p class="muted">
       Portcullis puts these headers on each of your requests. Nothing else says who you are: what you may do is decided
       by the cluster, from these.
     </p>
-    ${all.map((each) => html`${all.length > 1 && html`<h3>${each.clusters.join(', ')}</h3>`} ${toldList(each.told)}`)}
+    ${all.map((one) => html`${all.length > 1 && html`<h3>${one.clusters.join(', ')}</h3>`} ${headerList(one.told)}`)}
     ${all.length === 0 && html`<p class="empty">No cluster lets you in, so none is told anything.</p>`}
   </section>`;
 }

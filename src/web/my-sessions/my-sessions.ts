@@ -15,19 +15,19 @@ import { navigationFor } from '../page/navigation.ts';
 import { latestRequests, requestsTable } from '../page/recent-requests.ts';
 import { signOut } from '../sign-in/sign-out.ts';
 import { auditFailures } from '../../http/audit-events.ts';
-import { toldCard } from './impersonation-headers.ts';
+import { impersonationCard } from './impersonation-headers.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { sessionsCard, type SessionsContent } from './session-table.ts';
 import { stringify } from 'yaml';
 import { newKubeconfig } from '../../core/kubeconfig.ts';
 
-interface OwnPageContent extends SessionsContent {
+interface PageContent extends SessionsContent {
   readonly clusters: readonly UsableCluster[];
   /** Since when the next sign-in has to be a fresh one, epoch seconds. */
   readonly freshSince: number | undefined;
   /** What clusters are told. */
-  readonly told: Html;
+  readonly headers: Html;
   /** The latest requests. */
   readonly requests: Html;
 }
@@ -84,19 +84,18 @@ const freshSignInNotice = ({ record }: SignedIn, since: number): Html =>
     are. If it cannot, an admin can lift that.
   </p>`;
 
-function ownPageBody(content: OwnPageContent): Html {
+function pageBody(content: PageContent): Html {
   return html`<div class="page-head">
       <h1>My sessions</h1>
       <p class="lead">Ending a session cuts whatever it has open, at once, on every replica.</p>
     </div>
-    ${content.freshSince !== undefined && freshSignInNotice(content.person, content.freshSince)}
-    ${sessionsCard(content)}
-    <div class="grid">${identityCard(content.person)} ${clustersCard(content.clusters)}</div>
+    ${content.freshSince !== undefined && freshSignInNotice(content.user, content.freshSince)} ${sessionsCard(content)}
+    <div class="grid">${identityCard(content.user)} ${clustersCard(content.clusters)}</div>
     <section class="card" aria-labelledby="requests">
       <h2 id="requests">My last 50 requests</h2>
       ${content.requests}
     </section>
-    ${content.told}`;
+    ${content.headers}`;
 }
 
 /**
@@ -114,74 +113,74 @@ export function kubeconfigFor(server: string, clusters: readonly UsableCluster[]
   return stringify(newKubeconfig({ server, clusters: reached, command: 'portcullis' }), { lineWidth: 0 });
 }
 
-interface OwnPage {
+interface MySessionsParts {
   readonly deps: WebDeps;
   readonly browsers: BrowserSessions;
   readonly clusters: Clusters;
 }
 
 /** More would make the page heavier than its budget; ending all others means all of them. */
-const LISTED = 30;
+const MAX_LISTED = 30;
 
-async function show({ deps, clusters }: OwnPage, res: Response, person: SignedIn): Promise<void> {
-  const { sessions, cursor } = await deps.store.sessions.list({ account: person.account, limit: LISTED });
-  const since = await freshSignInNeeded(deps, person.account);
+async function showPage({ deps, clusters }: MySessionsParts, res: Response, user: SignedIn): Promise<void> {
+  const { sessions, cursor } = await deps.store.sessions.list({ account: user.account, limit: MAX_LISTED });
+  const since = await freshSignInNeeded(deps, user.account);
   // Who has authenticated since will not be asked again by it.
-  const freshSince = since !== undefined && (person.record.authTime ?? 0) >= since ? undefined : since;
+  const freshSince = since !== undefined && (user.record.authTime ?? 0) >= since ? undefined : since;
   const requests = requestsTable(deps, await latestRequests(deps, sessions));
-  person.assertGood();
-  const usable = clusters.usableBy(person.identity);
-  const told = toldCard(
-    person,
+  user.assertGood();
+  const usable = clusters.usableBy(user.identity);
+  const headers = impersonationCard(
+    user,
     deps.config.clusters,
     usable.map(({ name }) => name),
   );
   const now = nowSeconds(deps);
   const more = cursor !== undefined;
-  const body = ownPageBody({ person, sessions, more, now, clusters: usable, requests, told, freshSince });
-  sendPage(res, 200, { title: 'My sessions', body, navigation: navigationFor(deps, person, 'me') });
+  const body = pageBody({ user, sessions, more, now, clusters: usable, requests, headers, freshSince });
+  sendPage(res, 200, { title: 'My sessions', body, navigation: navigationFor(deps, user, 'me') });
 }
 
-function download({ deps, clusters }: OwnPage, res: Response, person: SignedIn): void {
-  const usable = clusters.usableBy(person.identity);
+function download({ deps, clusters }: MySessionsParts, res: Response, user: SignedIn): void {
+  const usable = clusters.usableBy(user.identity);
   if (usable.length === 0) {
-    const words = 'No cluster here allows you in, so there is no kubeconfig to download.';
-    throw new AppError('forbidden', words, { reason: 'no_cluster' });
+    const message = 'No cluster here allows you in, so there is no kubeconfig to download.';
+    throw new AppError('forbidden', message, { reason: 'no_cluster' });
   }
   const text = kubeconfigFor(deps.config.publicUrl, usable, deps.apiCa?.());
   res.status(200).type('application/yaml').attachment(KUBECONFIG_FILE).send(text);
 }
 
 /** `/me`, `/me/kubeconfig`, `/me/sessions/:id/end`, `/me/end-others`, `/logout`. */
-export function ownPage(deps: WebDeps, browsers: BrowserSessions, guards: Guards): Router {
-  const room: OwnPage = { deps, browsers, clusters: createClusters(deps.config) };
+export function mySessions(deps: WebDeps, browsers: BrowserSessions, guards: Guards): Router {
+  const parts: MySessionsParts = { deps, browsers, clusters: createClusters(deps.config) };
   const router = Router({ caseSensitive: true, strict: true });
   const { page } = guards;
   const action = (handler: PageHandler): RequestHandler =>
     auditFailures(deps, 'logout-refused', guards.action(handler));
   router.get(
     '/me',
-    page('me', (_req, res, person) => show(room, res, person)),
+    page('me', (_req, res, user) => showPage(parts, res, user)),
   );
   router.get(
     '/me/kubeconfig',
-    page('me', (_req, res, person) => download(room, res, person)),
+    page('me', (_req, res, user) => download(parts, res, user)),
   );
   router.post(
     '/me/sessions/:id/end',
-    action((req, res, person) => endOne(room, req, res, person)),
+    action((req, res, user) => endOne(parts, req, res, user)),
   );
   router.get(
     '/me/end-others',
-    page('me', (_req, res, person) => confirmEndOthers(deps, res, person)),
+    page('me', (_req, res, user) => confirmEndOthers(deps, res, user)),
   );
   router.post(
     '/me/end-others',
-    action((req, res, person) => endOthers(deps, req, res, person)),
+    action((req, res, user) => endOthers(deps, req, res, user)),
   );
   router.post(
     '/logout',
-    action((req, res, person) => signOut(room, req, res, person)),
+    action((req, res, user) => signOut(parts, req, res, user)),
   );
   return router;
 }

@@ -8,7 +8,7 @@ import { html, type Html } from '../page/html.ts';
 import { csrfField, moment, momentAgo, momentsCaption } from '../page/layout.ts';
 
 export interface SessionsContent {
-  readonly person: SignedIn;
+  readonly user: SignedIn;
   readonly sessions: readonly SessionRecord[];
   /** There are more than are shown. */
   readonly more: boolean;
@@ -25,8 +25,8 @@ const keyOf = ({ thumbprint }: SessionRecord): Html =>
     ? html`<span class="muted">no key</span>`
     : html`<code title="${thumbprint}">${thumbprint.slice(0, KEY_SHOWN)}</code>`;
 
-function sessionRow(session: SessionRecord, person: SignedIn, now: number): Html {
-  const here = session.id === person.session;
+function sessionRow(session: SessionRecord, user: SignedIn, now: number): Html {
+  const here = session.id === user.session;
   const device = deviceOf(session.userAgent);
   return html`<tr>
     <td data-label="Device" class="main">
@@ -44,14 +44,14 @@ function sessionRow(session: SessionRecord, person: SignedIn, now: number): Html
     <td data-label="Key">${keyOf(session)}</td>
     <td data-label="" class="action">
       <form method="post" action="/me/sessions/${encodeURIComponent(session.id)}/end">
-        ${csrfField(person.csrf)}
+        ${csrfField(user.csrf)}
         <button class="button danger compact" aria-label="End the session of ${device}">End</button>
       </form>
     </td>
   </tr>`;
 }
 
-export function sessionsCard({ person, sessions, more, now }: SessionsContent): Html {
+export function sessionsCard({ user, sessions, more, now }: SessionsContent): Html {
   return html`<section class="card" aria-labelledby="sessions">
     <div class="card-head">
       <h2 id="sessions">Where you are signed in</h2>
@@ -70,7 +70,7 @@ export function sessionsCard({ person, sessions, more, now }: SessionsContent): 
         </tr>
       </thead>
       <tbody>
-        ${sessions.map((session) => sessionRow(session, person, now))}
+        ${sessions.map((session) => sessionRow(session, user, now))}
       </tbody>
     </table>
     ${more && html`<p class="muted small">Only the newest ${sessions.length} are shown.</p>`}

@@ -10,13 +10,13 @@ import { html, type Html } from './html.ts';
 import { renderPage } from './layout.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
-interface ErrorWords {
+interface ErrorMessage {
   readonly title: string;
   readonly next: string;
 }
 
 /** One row a code; a new code does not compile until it has words here. */
-export const errorWords: Readonly<Record<ErrorCode, ErrorWords>> = {
+export const errorMessages: Readonly<Record<ErrorCode, ErrorMessage>> = {
   bad_request: { title: 'That request made no sense', next: 'Go back and try again.' },
   not_found: { title: 'Nothing here', next: 'Check the address, or start at the front page.' },
   unauthenticated: { title: 'You are signed out', next: 'Sign in and try again.' },
@@ -44,19 +44,19 @@ export const errorWords: Readonly<Record<ErrorCode, ErrorWords>> = {
 
 interface Link {
   readonly href: string;
-  readonly words: string;
+  readonly text: string;
 }
 
 /** Where to go from here. A pending authorization can be tried again or handed back to the program that waits for it. */
-function waysOn(code: ErrorCode, context: RequestContext): readonly Link[] {
+function nextLinks(code: ErrorCode, context: RequestContext): readonly Link[] {
   const uid = context.authorization;
   if (uid === undefined) {
-    return [code === 'unauthenticated' ? { href: '/login', words: 'Sign in' } : { href: '/', words: 'Front page' }];
+    return [code === 'unauthenticated' ? { href: '/login', text: 'Sign in' } : { href: '/', text: 'Front page' }];
   }
   const giveUp = code === 'sign_in_refused' ? 'access_denied' : 'temporarily_unavailable';
   return [
-    { href: `/login/${uid}/choose`, words: 'Try again' },
-    { href: `/login/${uid}/refuse?error=${giveUp}`, words: 'Give up and tell the program' },
+    { href: `/login/${uid}/choose`, text: 'Try again' },
+    { href: `/login/${uid}/refuse?error=${giveUp}`, text: 'Give up and tell the program' },
   ];
 }
 
@@ -83,7 +83,7 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
       <dd><code>${requestId}</code></dd>
     </dl>
     <div class="row">
-      ${links.map((link, index) => html`<a class="button ${index > 0 && 'quiet'}" href="${link.href}">${link.words}</a>`)}
+      ${links.map((link, index) => html`<a class="button ${index > 0 && 'quiet'}" href="${link.href}">${link.text}</a>`)}
     </div>
   </div>`;
 }
@@ -94,11 +94,11 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
  */
 export function sendErrorPage(res: Response, context: RequestContext, thrown: unknown, contact: string): void {
   const { error, status } = appErrorOf(thrown);
-  const { title, next } = errorWords[error.code];
+  const { title, next } = errorMessages[error.code];
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const { requestId } = context;
-  const links = waysOn(error.code, context);
+  const links = nextLinks(error.code, context);
   const body = errorCard({ title, message: error.message, next, contact, requestId, links });
   sendPage(res, status, { title, narrow: true, body });
 }
@@ -110,9 +110,9 @@ export function sendErrorPage(res: Response, context: RequestContext, thrown: un
 export function errorDocument({ cause, requestId, again }: AuthorizationError, contact: string): string {
   const { code, message } =
     'thrown' in cause ? appErrorOf(cause.thrown).error : { code: 'sign_in_expired' as const, message: cause.detail };
-  const { title, next } = errorWords[code];
-  const frontPage = { href: '/', words: 'Front page' };
-  const links = again === undefined ? [frontPage] : [{ href: again, words: 'Try again' }, frontPage];
+  const { title, next } = errorMessages[code];
+  const frontPage = { href: '/', text: 'Front page' };
+  const links = again === undefined ? [frontPage] : [{ href: again, text: 'Try again' }, frontPage];
   const body = errorCard({ title, message, next, contact, requestId, links });
   return renderPage({ title, narrow: true, body });
 }
@@ -132,7 +132,7 @@ export function sendTooMany(
   res.setHeader('Retry-After', String(retrySeconds));
   const { title, message } = TOO_MANY[of];
   const next = `Try again in ${retrySeconds} seconds.`;
-  const links = waysOn('conflict', context);
+  const links = nextLinks('conflict', context);
   const body = errorCard({ title, message, next, contact, requestId: context.requestId, links });
   sendPage(res, 429, { title, narrow: true, body });
 }

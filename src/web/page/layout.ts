@@ -109,9 +109,9 @@ export const momentsCaption = (): Html =>
  * @param seconds epoch seconds
  */
 export function moment(seconds: number): Html {
-  const words = dateFormat.format(new Date(seconds * 1000));
+  const text = dateFormat.format(new Date(seconds * 1000));
   const exact = rfc3339(seconds);
-  return html`<time datetime="${exact}" title="${exact}">${words}</time>`;
+  return html`<time datetime="${exact}" title="${exact}">${text}</time>`;
 }
 
 /** How long ago, in words that `pages.js` goes on with. Both in seconds. */

@@ -6,9 +6,9 @@ import { roleOf } from '../../admin/roles.ts';
 
 export function navigationFor(
   deps: Pick<WebDeps, 'config'>,
-  person: SignedIn,
+  user: SignedIn,
   current: Navigation['current'],
 ): Navigation {
-  const mayAdmin = roleOf(person, deps.config) !== undefined;
-  return { username: person.identity.username, csrf: person.csrf, mayAdmin, current };
+  const mayAdmin = roleOf(user, deps.config) !== undefined;
+  return { username: user.identity.username, csrf: user.csrf, mayAdmin, current };
 }

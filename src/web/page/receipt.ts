@@ -6,8 +6,8 @@ import { html, type Html } from './html.ts';
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
-function verdict(answer: RevocationResult): Html {
-  if (answer.complete) {
+function verdict(result: RevocationResult): Html {
+  if (result.complete) {
     return html`<div class="notice ok">
       <p role="status"><strong>Complete.</strong> No replica accepts what you revoked any more.</p>
     </div>`;
@@ -15,45 +15,45 @@ function verdict(answer: RevocationResult): Html {
   return html`<div class="notice warn">
     <p role="status">
       <strong>Written, and still being proven.</strong> Every replica applies it, but these have not confirmed yet:
-      ${(answer.missing ?? []).join(', ')}.
+      ${(result.missing ?? []).join(', ')}.
     </p>
   </div>`;
 }
 
-const states: Readonly<Record<ReplicaReceipt['state'], { readonly look: string; readonly words: string }>> = {
-  applied: { look: 'ok', words: 'applied' },
-  pending: { look: 'warn', words: 'not confirmed yet' },
-  fenced: { look: 'quiet', words: 'fenced: silent for so long that it refuses everything' },
+const states: Readonly<Record<ReplicaReceipt['state'], { readonly style: string; readonly text: string }>> = {
+  applied: { style: 'ok', text: 'applied' },
+  pending: { style: 'warn', text: 'not confirmed yet' },
+  fenced: { style: 'quiet', text: 'fenced: silent for so long that it refuses everything' },
 };
 
 const replicaRow = (replica: ReplicaReceipt): Html =>
   html`<tr>
     <td data-label="Replica">${replica.id}</td>
-    <td data-label="State"><span class="state ${states[replica.state].look}">${states[replica.state].words}</span></td>
+    <td data-label="State"><span class="state ${states[replica.state].style}">${states[replica.state].text}</span></td>
     <td data-label="Streams cut">${replica.streamsClosed ?? '–'}</td>
     <td data-label="After">${replica.ms === undefined ? '–' : `${Math.round(replica.ms)} ms`}</td>
   </tr>`;
 
-export function receipt(answer: RevocationResult): Html {
-  return html`${verdict(answer)}
+export function receipt(result: RevocationResult): Html {
+  return html`${verdict(result)}
     <div class="card">
       <dl class="facts">
         <dt>Sessions ended</dt>
-        <dd>${answer.sessions}</dd>
+        <dd>${result.sessions}</dd>
         <dt>Streams cut</dt>
-        <dd>${answer.streamsClosed}</dd>
+        <dd>${result.streamsClosed}</dd>
         <dt>Took</dt>
-        <dd>${Math.round(answer.elapsedMs)} ms</dd>
+        <dd>${Math.round(result.elapsedMs)} ms</dd>
         <dt>At</dt>
-        <dd><time datetime="${answer.at}" data-seconds>${answer.at}</time></dd>
+        <dd><time datetime="${result.at}" data-seconds>${result.at}</time></dd>
         <dt>Receipt</dt>
-        <dd><code>${answer.id}</code></dd>
+        <dd><code>${result.id}</code></dd>
       </dl>
     </div>
     <div class="card">
       <table>
         <caption>
-          ${plural(answer.replicas.length, 'replica', 'replicas')}
+          ${plural(result.replicas.length, 'replica', 'replicas')}
         </caption>
         <thead>
           <tr>
@@ -64,7 +64,7 @@ export function receipt(answer: RevocationResult): Html {
           </tr>
         </thead>
         <tbody>
-          ${answer.replicas.map(replicaRow)}
+          ${result.replicas.map(replicaRow)}
         </tbody>
       </table>
     </div>`;

@@ -7,9 +7,9 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import { html, type Html } from './html.ts';
 import { momentAgo, momentsCaption } from './layout.ts';
 
-const MOST = 50;
+const MAX_REQUESTS = 50;
 /** Each is a look into the store. Those beyond have not been used for longer than all of these. */
-const MOST_SESSIONS = 20;
+const MAX_SESSIONS = 20;
 
 /**
  * @param sessions of one person
@@ -19,13 +19,13 @@ export async function latestRequests(
   deps: Pick<WebDeps, 'store' | 'logger'>,
   sessions: readonly SessionRecord[],
 ): Promise<readonly RecentRequest[] | undefined> {
-  const latest = sessions.toSorted((left, right) => right.lastUsedAt - left.lastUsedAt).slice(0, MOST_SESSIONS);
+  const latest = sessions.toSorted((left, right) => right.lastUsedAt - left.lastUsedAt).slice(0, MAX_SESSIONS);
   try {
     const read = await Promise.all(latest.map(({ id }) => deps.store.recent.read(id)));
     return read
       .flat()
       .toSorted((left, right) => right.at - left.at)
-      .slice(0, MOST);
+      .slice(0, MAX_REQUESTS);
   } catch (err) {
     deps.logger.warn({ err }, 'the latest requests of a person could not be read');
     return undefined;
@@ -40,7 +40,7 @@ function objectOf({ resource, namespace, name, uri }: RecentRequest): Html {
 }
 
 /** Whose no it was decides about whom to ask: the gate's has a reason, the cluster's has none. */
-function answerOf({ code, reason }: RecentRequest): Html {
+function responseOf({ code, reason }: RecentRequest): Html {
   if (reason !== undefined) {
     return html`<span class="state bad">${code === 0 ? 'cut' : code}</span>
       <span class="small muted">by Portcullis: ${reason.replaceAll('_', ' ')}</span>`;
@@ -59,7 +59,7 @@ const requestRow = (request: RecentRequest, now: number): Html =>
     <td data-label="What" class="main">
       <span title="${request.uri}"><code class="verb">${request.verb}</code> ${objectOf(request)}</span>
     </td>
-    <td data-label="Answer" class="answer"><span>${answerOf(request)}</span></td>
+    <td data-label="Answer" class="answer"><span>${responseOf(request)}</span></td>
     <td data-label="From">${request.address === '' ? '–' : request.address}</td>
   </tr>`;
 

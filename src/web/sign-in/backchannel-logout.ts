@@ -23,12 +23,12 @@ import { targetName } from '../../admin/revocation-request.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 /** Tokens that are no good, from one address. */
-const REFUSED_PER_MINUTE = 120;
+const REJECTED_PER_MINUTE = 120;
 const PAGE = 100;
 /** How many sessions are ended at the same time. */
 const BATCH = 10;
 
-interface Ending {
+interface Revocation {
   readonly target: RevocationTarget;
   /** Of a session's end. */
   readonly session?: SessionRecord;
@@ -39,18 +39,18 @@ const tokenIdOf = (provider: string, { tokenId }: LogoutNotice): string =>
   `backchannel-logout ${JSON.stringify([provider, tokenId])}`;
 
 /** Exactly one of any number of replicas that are given the same token gets true. */
-async function firstTime({ store, config }: WebDeps, id: string): Promise<boolean> {
+async function isFirstUse({ store, config }: WebDeps, id: string): Promise<boolean> {
   await store.artefacts.save('ReplayDetection', id, {}, { ttlSeconds: logoutTokenSeconds(config.clockSkew) });
   return store.artefacts.consume('ReplayDetection', id);
 }
 
-type Asked = Pick<Parameters<WebDeps['store']['sessions']['list']>[0], 'account' | 'providerSession'>;
+type SessionQuery = Pick<Parameters<WebDeps['store']['sessions']['list']>[0], 'account' | 'providerSession'>;
 
-async function every({ store }: WebDeps, asked: Asked): Promise<readonly SessionRecord[]> {
+async function listAll({ store }: WebDeps, query: SessionQuery): Promise<readonly SessionRecord[]> {
   const found: SessionRecord[] = [];
   let cursor: string | undefined;
   do {
-    const page = await store.sessions.list({ ...asked, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+    const page = await store.sessions.list({ ...query, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
     found.push(...page.sessions);
     cursor = page.cursor;
   } while (cursor !== undefined);
@@ -58,15 +58,15 @@ async function every({ store }: WebDeps, asked: Asked): Promise<readonly Session
 }
 
 /** Of a provider that put no `sid` into the ID token: any of these may be meant, so all of them are. */
-const unnamed = async (deps: WebDeps, account: Account): Promise<readonly SessionRecord[]> =>
-  (await every(deps, { account })).filter(({ providerSid }) => providerSid === undefined);
+const withoutSid = async (deps: WebDeps, account: Account): Promise<readonly SessionRecord[]> =>
+  (await listAll(deps, { account })).filter(({ providerSid }) => providerSid === undefined);
 
 /** What a notice ends. §2.6: with `sid` that session, with `sub` alone everything of the person. */
-async function endingsOf(
+async function revocationsOf(
   deps: WebDeps,
   provider: { readonly name: string; readonly reach: ProviderLogout['reach'] },
   { subject, sid }: LogoutNotice,
-): Promise<readonly Ending[]> {
+): Promise<readonly Revocation[]> {
   const { name, reach } = provider;
   if (subject !== undefined && (sid === undefined || reach === 'account')) {
     return [{ target: { kind: 'account', account: accountOf(name, subject) } }];
@@ -75,8 +75,8 @@ async function endingsOf(
   // First, so that nobody who stands between the provider's page and ours opens one behind our back.
   await deps.store.sessions.closeProviderSession({ provider: name, sid });
   const sessions = [
-    ...(await every(deps, { providerSession: { provider: name, sid } })),
-    ...(subject === undefined ? [] : await unnamed(deps, accountOf(name, subject))),
+    ...(await listAll(deps, { providerSession: { provider: name, sid } })),
+    ...(subject === undefined ? [] : await withoutSid(deps, accountOf(name, subject))),
   ];
   if (reach === 'account') {
     const accounts = new Set(sessions.map(({ account }) => account));
@@ -85,9 +85,14 @@ async function endingsOf(
   return sessions.map((session) => ({ target: { kind: 'session', session: session.id }, session }));
 }
 
-async function end(deps: WebDeps, req: Request, provider: string, { target, session }: Ending): Promise<void> {
+async function revokeOne(
+  deps: WebDeps,
+  req: Request,
+  provider: string,
+  { target, session }: Revocation,
+): Promise<void> {
   // The provider has ended its own session, so the next sign-in there is a fresh one by itself.
-  const answer = await deps.guard.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
+  const result = await deps.guard.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
   record(deps, contextOf(req), {
     event: 'logout',
     path: req.path,
@@ -96,9 +101,9 @@ async function end(deps: WebDeps, req: Request, provider: string, { target, sess
     provider,
     details: {
       target: targetName(target),
-      complete: String(answer.complete),
-      sessions: String(answer.sessions),
-      'streams-closed': String(answer.streamsClosed),
+      complete: String(result.complete),
+      sessions: String(result.sessions),
+      'streams-closed': String(result.streamsClosed),
     },
     ...(session === undefined
       ? {}
@@ -106,26 +111,31 @@ async function end(deps: WebDeps, req: Request, provider: string, { target, sess
   });
 }
 
-async function endAll(deps: WebDeps, req: Request, provider: string, endings: readonly Ending[]): Promise<void> {
+async function revokeAll(
+  deps: WebDeps,
+  req: Request,
+  provider: string,
+  revocations: readonly Revocation[],
+): Promise<void> {
   const outcomes: PromiseSettledResult<void>[] = [];
-  for (let index = 0; index < endings.length; index += BATCH) {
-    const batch = endings.slice(index, index + BATCH);
-    outcomes.push(...(await Promise.allSettled(batch.map((ending) => end(deps, req, provider, ending)))));
+  for (let index = 0; index < revocations.length; index += BATCH) {
+    const batch = revocations.slice(index, index + BATCH);
+    outcomes.push(...(await Promise.allSettled(batch.map((revocation) => revokeOne(deps, req, provider, revocation)))));
   }
   const failure = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
-  if (endings.length > 0) return;
+  if (revocations.length > 0) return;
   const happening = { path: req.path, code: 200, reason: 'signed_out_at_provider', provider };
   record(deps, contextOf(req), { event: 'logout', ...happening, details: { sessions: '0' } });
 }
 
-interface Refused extends Omit<LogoutRejection, 'reason'> {
+interface Rejection extends Omit<LogoutRejection, 'reason'> {
   readonly reason: LogoutRejection['reason'] | 'logout_token_missing' | 'logout_token_replayed';
 }
 
 /** §2.8: 400 where the request is no good and where the logout failed alike; the provider may send another token then. */
-function refuse(deps: WebDeps, req: Request, res: Response, provider: string, refused: Refused): void {
-  const { reason, clockSkew, subject } = refused;
+function sendRejection(deps: WebDeps, req: Request, res: Response, provider: string, rejection: Rejection): void {
+  const { reason, clockSkew, subject } = rejection;
   const details = {
     ...(clockSkew === undefined ? {} : { 'clock-skew': String(clockSkew) }),
     ...(subject === undefined
@@ -136,7 +146,7 @@ function refuse(deps: WebDeps, req: Request, res: Response, provider: string, re
   res.status(400).json({ error: 'invalid_request', error_description: 'The logout token was not accepted.' });
 }
 
-function failed(
+function sendFailure(
   deps: WebDeps,
   req: Request,
   res: Response,
@@ -147,11 +157,11 @@ function failed(
   const { requestId } = contextOf(req);
   deps.logger.error({ requestId, reason, err: cause }, 'a logout at a provider could not be carried out');
   record(deps, contextOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason });
-  const words = 'The logout could not be carried out in full. Send it again in a moment.';
-  res.status(400).json({ error: 'temporarily_unavailable', error_description: words });
+  const message = 'The logout could not be carried out in full. Send it again in a moment.';
+  res.status(400).json({ error: 'temporarily_unavailable', error_description: message });
 }
 
-function turnAway(
+function sendTooManyRequests(
   deps: WebDeps,
   req: Request,
   res: Response,
@@ -175,9 +185,9 @@ async function handleRevocation(
   notice: LogoutNotice,
 ): Promise<boolean> {
   const id = tokenIdOf(provider.name, notice);
-  if (!(await firstTime(deps, id))) return false;
+  if (!(await isFirstUse(deps, id))) return false;
   try {
-    await endAll(deps, req, provider.name, await endingsOf(deps, provider, notice));
+    await revokeAll(deps, req, provider.name, await revocationsOf(deps, provider, notice));
     return true;
   } catch (cause) {
     // Not done, so the same token may come again; where the store is away it may not, and the provider has to make another one.
@@ -196,39 +206,39 @@ async function tokenOf(req: Request, res: Response): Promise<string> {
   return field(req, 'logout_token');
 }
 
-const missing = no({ reason: 'logout_token_missing' } as const);
+const tokenMissing = no({ reason: 'logout_token_missing' } as const);
 
 /** Counts each, and logs those that the provider has signed, once a minute: whoever floods the address from which it comes hides none of them. */
-function countRefused(deps: WebDeps, tally: Tally, provider: string, { reason, clockSkew }: Refused): void {
+function countRejection(deps: WebDeps, tally: Tally, provider: string, { reason, clockSkew }: Rejection): void {
   deps.metrics.logoutRefused(provider, reason);
   const times = clockSkew === undefined ? undefined : tally.add(`${provider} ${reason}`);
   if (times === undefined) return;
-  const facts = { provider, reason, times, clockSkewSeconds: clockSkew };
-  deps.logger.warn(facts, 'a logout token was refused for its time, so a user who signed out there stays signed in');
+  const fields = { provider, reason, times, clockSkewSeconds: clockSkew };
+  deps.logger.warn(fields, 'a logout token was refused for its time, so a user who signed out there stays signed in');
 }
 
 function receive(deps: WebDeps, limit: RateLimiter, tally: Tally) {
   return async (req: Request, res: Response): Promise<void> => {
     const { name, logout } = providerOf(deps, req);
     const { address } = contextOf(req);
-    const turnDown = (refused: Refused): void => {
-      countRefused(deps, tally, name, refused);
+    const reject = (rejection: Rejection): void => {
+      countRejection(deps, tally, name, rejection);
       const wait = limit.take(address);
-      if (wait > 0) return turnAway(deps, req, res, { provider: name, wait });
-      refuse(deps, req, res, name, refused);
+      if (wait > 0) return sendTooManyRequests(deps, req, res, { provider: name, wait });
+      sendRejection(deps, req, res, name, rejection);
     };
     let verified = false;
     try {
       if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
       const token = await tokenOf(req, res);
-      const read = token === '' ? missing : await logout.readToken(token);
-      if (!read.ok) return turnDown(read.reason);
+      const read = token === '' ? tokenMissing : await logout.readToken(token);
+      if (!read.ok) return reject(read.reason);
       verified = true;
       const first = await handleRevocation(deps, req, { name, reach: logout.reach }, read.value);
-      if (!first) return turnDown({ reason: 'logout_token_replayed' });
+      if (!first) return reject({ reason: 'logout_token_replayed' });
       res.status(200).end();
     } catch (cause) {
-      failed(deps, req, res, { provider: name, cause, verified });
+      sendFailure(deps, req, res, { provider: name, cause, verified });
     }
   };
 }
@@ -244,7 +254,7 @@ function providerOf(deps: WebDeps, req: Request): { readonly name: string; reado
 
 /** `POST /backchannel-logout/:name`. `Cache-Control: no-store` comes from the room. */
 export function backchannelLogout(deps: WebDeps): Router {
-  const limit = createRateLimiter(REFUSED_PER_MINUTE, deps.clock);
+  const limit = createRateLimiter(REJECTED_PER_MINUTE, deps.clock);
   const router = Router({ caseSensitive: true, strict: true });
   router.post('/backchannel-logout/:name', receive(deps, limit, createTally(deps.clock)));
   return router;

@@ -37,7 +37,7 @@ const isSignedOut = (req: Request): boolean =>
   req.query['signed-out'] !== undefined || req.query['state'] === SIGNED_OUT;
 
 /** `/` for somebody who is signed out, and `/login`. */
-function welcome(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
+function loginPage(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
     const notice = isSignedOut(req) ? 'You are signed out here.' : await browsers.whyEnded(req);
     const body = choosePage({
@@ -57,7 +57,7 @@ function welcome(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
  * from the front page, and never right after signing out: that click would undo itself. Nor where the provider or a rule has
  * refused this user: they would never read it.
  */
-function straight(deps: WebDeps, browsers: BrowserSessions, choose: RequestHandler): RequestHandler {
+function redirectIfOnlyProvider(deps: WebDeps, browsers: BrowserSessions, choose: RequestHandler): RequestHandler {
   return async (req, res, next) => {
     const provider = onlyProvider(deps);
     const stays = provider === undefined || isSignedOut(req) || (await browsers.whyEnded(req)) !== undefined;
@@ -67,10 +67,10 @@ function straight(deps: WebDeps, browsers: BrowserSessions, choose: RequestHandl
   };
 }
 
-function front(browsers: BrowserSessions, signedOut: RequestHandler): RequestHandler {
+function frontPage(browsers: BrowserSessions, signedOut: RequestHandler): RequestHandler {
   return async (req, res, next) => {
-    const person = await browsers.current(req);
-    if (person !== undefined) return seeOther(res, '/me');
+    const user = await browsers.current(req);
+    if (user !== undefined) return seeOther(res, '/me');
     await signedOut(req, res, next);
   };
 }
@@ -107,16 +107,17 @@ function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
 function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
     const context = contextOf(req);
-    const person = await browsers.current(req);
-    if (person !== undefined) context.actor = person;
-    const provider = person?.record.provider;
+    const user = await browsers.current(req);
+    if (user !== undefined) context.actor = user;
+    const provider = user?.record.provider;
     await signInStep(deps, context, { path: '/login/fresh', provider }, async () => {
       const back = ownAdminPath(req.query['to']);
       if (back === undefined) {
-        const words = 'After this sign-in there would be no admin page to come back to. Go to /admin, and start there.';
-        throw new AppError('bad_request', words, { reason: 'return_path_refused' });
+        const message =
+          'After this sign-in there would be no admin page to come back to. Go to /admin, and start there.';
+        throw new AppError('bad_request', message, { reason: 'return_path_refused' });
       }
-      if (person === undefined) return seeOther(res, '/login?to=admin');
+      if (user === undefined) return seeOther(res, '/login?to=admin');
       await redirectToProvider(deps, cookie, { req, res, provider, to: 'admin', back });
     });
   };
@@ -126,14 +127,20 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
  * Ends the session that this browser had before, in good order: one screen is one session. Not somebody else's, who may want it back.
  * @param sessions.before who was signed in here
  */
-async function endBefore(
+async function endPreviousSession(
   deps: WebDeps,
   context: RequestContext,
-  { before, session }: { readonly before: SignedIn | undefined; readonly session: OpenedSession },
+  { previous, session }: { readonly previous: SignedIn | undefined; readonly session: OpenedSession },
 ): Promise<void> {
-  if (before?.account !== session.account) return;
-  await deps.guard.revoke({ target: { kind: 'session', session: before.session }, ended: true });
-  record(deps, context, { event: 'logout', path: '/login/finish', code: 303, reason: 'signed_in_anew', about: before });
+  if (previous?.account !== session.account) return;
+  await deps.guard.revoke({ target: { kind: 'session', session: previous.session }, ended: true });
+  record(deps, context, {
+    event: 'logout',
+    path: '/login/finish',
+    code: 303,
+    reason: 'signed_in_anew',
+    about: previous,
+  });
 }
 
 function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
@@ -147,13 +154,13 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
       consume: async (state) => {
         const login = await consumeLogin(deps, state, isOwn);
         const { back, to } = login.purpose.for === 'browser' ? login.purpose : { to: 'me' as const };
-        const before = back === undefined ? undefined : await browsers.current(req);
+        const previous = back === undefined ? undefined : await browsers.current(req);
         return {
           login,
           client: BROWSER_CLIENT,
           onAgain: () => value !== undefined && cookie.set(res, value, LOGIN_SECONDS),
           handOver: async (session) => {
-            await endBefore(deps, context, { before, session });
+            await endPreviousSession(deps, context, { previous, session });
             await browsers.begin(res, session);
           },
           next: back ?? returnPath(to),
@@ -167,9 +174,9 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
 export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: RateLimiter): Router {
   const cookie = browserCookie(deps.config.publicUrl, 'portcullis-sign-in');
   const router = Router({ caseSensitive: true, strict: true });
-  const page = welcome(deps, browsers);
-  router.get('/', front(browsers, page));
-  router.get('/login', straight(deps, browsers, page));
+  const page = loginPage(deps, browsers);
+  router.get('/', frontPage(browsers, page));
+  router.get('/login', redirectIfOnlyProvider(deps, browsers, page));
   router.get('/login/start', limitSignIns(deps, limit), start(deps, cookie));
   router.get('/login/fresh', limitSignIns(deps, limit), startFresh(deps, cookie, browsers));
   router.get('/login/finish', finish(deps, cookie, browsers));

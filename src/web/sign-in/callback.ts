@@ -22,15 +22,15 @@ function pageOf(purpose: LoginPurpose): string {
   }
 }
 
-function arrive(deps: WebDeps): RequestHandler<{ provider: string }> {
+function handleCallback(deps: WebDeps): RequestHandler<{ provider: string }> {
   return async (req, res) => {
     const { provider } = req.params;
     await signInStep(deps, contextOf(req), { path: '/callback', provider }, async () => {
       const login = await findLogin(deps, parameter(req.query['state']));
       // Threat: mix-up. A provider that was not asked must not be able to finish another provider's sign-in (RFC 9207 §1).
       if (login.provider !== provider) {
-        const words = 'Another identity provider answered than the one you chose. Start again.';
-        throw new AppError('sign_in_refused', words, { reason: 'provider_mismatch' });
+        const message = 'Another identity provider answered than the one you chose. Start again.';
+        throw new AppError('sign_in_refused', message, { reason: 'provider_mismatch' });
       }
       seeOther(res, `${pageOf(login.purpose)}/finish${queryOf(req.originalUrl)}`);
     });
@@ -40,6 +40,6 @@ function arrive(deps: WebDeps): RequestHandler<{ provider: string }> {
 /** `/callback/:provider`. */
 export function callback(deps: WebDeps): Router {
   const router = Router({ caseSensitive: true, strict: true });
-  router.get('/callback/:provider', arrive(deps));
+  router.get('/callback/:provider', handleCallback(deps));
   return router;
 }

@@ -23,13 +23,13 @@ interface Choice {
  * @param start the link, but for the provider's name
  * @param words before the name
  */
-export function providerLinks(providers: readonly ProviderChoice[], start: string, words: string): Html {
+export function providerLinks(providers: readonly ProviderChoice[], start: string, text: string): Html {
   const several = providers.length > 1;
   const link = ({ name, type, last }: ProviderChoice): Html => {
     const primary = last || !several;
     return html`<li>
       <a class="button wide provider ${!primary && 'quiet'}" href="${start}${encodeURIComponent(name)}"
-        >${providerMark(type)}<span>${words} ${name}</span
+        >${providerMark(type)}<span>${text} ${name}</span
         >${last && several && html`<span class="last">used last</span>`}</a
       >
     </li>`;

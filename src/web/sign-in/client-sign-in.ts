@@ -17,7 +17,7 @@ import { finishSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { contextOf } from '../../http/request-context.ts';
 
-const waysToEnd: ReadonlyMap<string, string> = new Map([
+const ERROR_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['access_denied', 'the sign-in was refused or given up'],
   ['temporarily_unavailable', 'the sign-in could not be completed'],
 ]);
@@ -49,9 +49,9 @@ function entry(deps: WebDeps): RequestHandler {
   return async (req, res) => {
     const pending = await pendingOf(deps, req, res);
     const hint = pending.providerHint !== undefined && deps.providers.has(pending.providerHint) && pending.providerHint;
-    const straight = pending.providerHint === undefined ? onlyProvider(deps) : hint || undefined;
-    if (straight === undefined) return sendChoice(deps, req, res, pending);
-    seeOther(res, `/login/${encodeURIComponent(pending.uid)}/start?provider=${encodeURIComponent(straight)}`);
+    const chosen = pending.providerHint === undefined ? onlyProvider(deps) : hint || undefined;
+    if (chosen === undefined) return sendChoice(deps, req, res, pending);
+    seeOther(res, `/login/${encodeURIComponent(pending.uid)}/start?provider=${encodeURIComponent(chosen)}`);
   };
 }
 
@@ -94,9 +94,9 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
 function refuse(deps: WebDeps): RequestHandler {
   return async (req, res) => {
     await pendingOf(deps, req, res);
-    const asked = parameter(req.query['error']) ?? '';
-    const error = waysToEnd.has(asked) ? asked : 'access_denied';
-    await deps.authorizations.refuse(req, res, { error, description: waysToEnd.get(error) ?? '' });
+    const requested = parameter(req.query['error']) ?? '';
+    const error = ERROR_DESCRIPTIONS.has(requested) ? requested : 'access_denied';
+    await deps.authorizations.refuse(req, res, { error, description: ERROR_DESCRIPTIONS.get(error) ?? '' });
   };
 }
 

@@ -156,8 +156,8 @@ export async function consumeLogin(
 ): Promise<LoginTransaction> {
   const found = await findLogin(deps, state);
   if (!isOwn(found.purpose)) {
-    const words = 'This sign-in was begun in another browser. Start again in this one.';
-    throw new AppError('sign_in_expired', words, { reason: 'other_browser' });
+    const message = 'This sign-in was begun in another browser. Start again in this one.';
+    throw new AppError('sign_in_expired', message, { reason: 'other_browser' });
   }
   // Two requests may have found it; exactly one takes it.
   return parseLogin(await deps.store.artefacts.take('SignIn', state ?? ''));

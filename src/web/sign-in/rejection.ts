@@ -10,7 +10,7 @@ import type { WebDeps } from '../dependencies.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
 /** What `error_description` may not hold (RFC 6749 §4.1.2.1: printable ASCII without `"` and `\`), and what stands for it. */
-const ASCII: readonly (readonly [RegExp, string])[] = [
+const ASCII_REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
   [/[“”„"‘’`]/gu, "'"],
   [/…/gu, '...'],
   [/[–—]/gu, '-'],
@@ -19,8 +19,8 @@ const ASCII: readonly (readonly [RegExp, string])[] = [
   [/[^\x20-\x7e]/gu, '?'],
 ];
 
-const ascii = (text: string): string =>
-  ASCII.reduce((rest, [pattern, instead]) => rest.replaceAll(pattern, instead), text.normalize('NFKD'));
+const toAscii = (text: string): string =>
+  ASCII_REPLACEMENTS.reduce((rest, [pattern, instead]) => rest.replaceAll(pattern, instead), text.normalize('NFKD'));
 
 type Report = (description: string) => Promise<void>;
 
@@ -38,7 +38,7 @@ export async function reportRejection(
   if (rejection.code !== 'sign_in_refused') return false;
   try {
     // The command line takes it apart again (`cli/session/rejection.ts`).
-    await report(ascii(`${rejection.message} Whom to ask: ${config.contact} Request id: ${requestId}`));
+    await report(toAscii(`${rejection.message} Whom to ask: ${config.contact} Request id: ${requestId}`));
     return true;
   } catch (error) {
     if (error instanceof AppError) return false;

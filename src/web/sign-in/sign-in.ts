@@ -61,10 +61,10 @@ const newSessionId = (): string => randomBytes(16).toString('base64url');
  * When the person proved who they are. Only what the provider says in the ID token counts; of a provider that can say nothing the sign-in
  * itself is taken for the proof, which the answer to a revocation admits (`canSignInAgain`).
  */
-function provenAt(
+function authTimeOf(
   { clockSkew }: WebDeps['config'],
   provider: IdentityProvider,
-  { person: { authTime }, now }: { readonly person: ProviderSignIn; readonly now: number },
+  { user: { authTime }, now }: { readonly user: ProviderSignIn; readonly now: number },
 ): number | undefined {
   if (!provider.provesFreshness) return now;
   return authTime !== undefined && isPlausible(authTime, now, clockSkew) ? authTime : undefined;
@@ -73,55 +73,55 @@ function provenAt(
 function newSession(
   deps: WebDeps,
   { login, client, browser, device }: CompletedLogin,
-  person: ProviderSignIn,
+  user: ProviderSignIn,
 ): NewSession {
   const { absolute, idle } = deps.config.sessions;
   const createdAt = nowSeconds(deps);
-  const life = person.refreshToken === undefined ? Math.min(absolute, UNCHECKED_SESSION_SECONDS) : absolute;
-  const account = accountOf(login.provider, person.subject);
-  const authTime = provenAt(deps.config, providerNamed(deps, login.provider), { person, now: createdAt });
+  const lifetime = user.refreshToken === undefined ? Math.min(absolute, UNCHECKED_SESSION_SECONDS) : absolute;
+  const account = accountOf(login.provider, user.subject);
+  const authTime = authTimeOf(deps.config, providerNamed(deps, login.provider), { user, now: createdAt });
   return {
     id: newSessionId(),
     account,
     provider: login.provider,
-    subject: person.subject,
+    subject: user.subject,
     client,
-    identity: person.identity,
+    identity: user.identity,
     createdAt,
-    expiresAt: createdAt + life,
+    expiresAt: createdAt + lifetime,
     idleSeconds: idle,
     address: (device ?? login).address,
     userAgent: (device ?? login).userAgent,
     ...(device === undefined ? {} : { device: true }),
     startedAt: login.startedAt,
     ...(authTime === undefined ? {} : { authTime }),
-    ...(person.providerSid === undefined ? {} : { providerSid: person.providerSid }),
+    ...(user.providerSid === undefined ? {} : { providerSid: user.providerSid }),
     // Somebody else's session at a shared screen is theirs, and stays.
     ...(browser?.account === account ? { via: browser.session } : {}),
   };
 }
 
 /** The words are for somebody who has just proved who they are, so they may say what stands between them and a session. */
-function refusedOpening(reason: MintRejection, provider: string): AppError {
+function openingRejected(reason: MintRejection, provider: string): AppError {
   switch (reason) {
     case 'account_locked':
       return new AppError('sign_in_refused', 'Your account is locked here. Ask your platform team to unlock it.', {
         reason,
       });
     case 'fresh_sign_in_needed': {
-      const words =
+      const text =
         `You have to prove anew who you are, because your sessions were ended or an admin’s change needs it, and ${provider} did not say that you have. ` +
         'Sign out there, wait a minute, then start again. If that does not help, an admin can lift it (portcullis unlock --fresh).';
-      return new AppError('sign_in_refused', words, { reason });
+      return new AppError('sign_in_refused', text, { reason });
     }
     case 'sessions_too_many': {
-      const words =
+      const text =
         'You are signed in more often than anybody may be. End sessions of yours at /me, or ask your platform team to.';
-      return new AppError('sign_in_refused', words, { reason });
+      return new AppError('sign_in_refused', text, { reason });
     }
     case 'session_revoked': {
-      const words = 'Your sessions were ended while you were signing in, by an administrator or at your provider.';
-      return new AppError('sign_in_expired', words, { reason });
+      const text = 'Your sessions were ended while you were signing in, by an administrator or at your provider.';
+      return new AppError('sign_in_expired', text, { reason });
     }
     case 'session_unknown':
     case 'session_expired':
@@ -143,41 +143,41 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
   const callback = new URL(`${deps.config.publicUrl}/callback/${encodeURIComponent(provider.name)}`);
   callback.search = query;
   const again = async (after?: SignInChallenge): Promise<LoginOutcome> => {
-    const trip = {
+    const start = {
       provider: provider.name,
       purpose: login.purpose,
       fresh: true,
       ...(after === undefined ? {} : { after }),
     };
-    return { again: await beginLogin(deps, context, trip) };
+    return { again: await beginLogin(deps, context, start) };
   };
   // Begun where another setting or version counts it as proven without asking: what comes back would be taken for a proof.
   if (login.fresh && provider.provesFreshness && login.challenge.freshSince === undefined) return again();
-  const person = await provider.finish(callback, login.challenge).catch((error: unknown) => {
+  const user = await provider.finish(callback, login.challenge).catch((error: unknown) => {
     if (!(error instanceof FreshProofMissing)) throw error;
     const { reason, cause } = error;
-    const said = cause instanceof Error ? cause.message : undefined;
+    const detail = cause instanceof Error ? cause.message : undefined;
     const asked = error.after.asked?.at(-1);
     deps.logger.info(
-      { requestId: context.requestId, provider: provider.name, asked, reason, said },
+      { requestId: context.requestId, provider: provider.name, asked, reason, detail },
       'no proof of a fresh sign-in: the provider is asked in another way',
     );
     return error;
   });
-  if (person instanceof FreshProofMissing) return again(person.after);
-  const session = newSession(deps, completed, person);
+  if (user instanceof FreshProofMissing) return again(user.after);
+  const session = newSession(deps, completed, user);
   context.person = { identity: session.identity, account: session.account };
   // Whoever was sent to prove who they are must have; a session without it would be sent off again by the page that asked for it.
-  if (login.fresh && session.authTime === undefined) throw refusedOpening('fresh_sign_in_needed', provider.name);
-  const secret = person.refreshToken === undefined ? {} : { refreshToken: person.refreshToken };
+  if (login.fresh && session.authTime === undefined) throw openingRejected('fresh_sign_in_needed', provider.name);
+  const secret = user.refreshToken === undefined ? {} : { refreshToken: user.refreshToken };
   const opened = await deps.store.sessions.open(session, secret);
   if (!opened.ok) {
     // Once: a provider that does not do as it is asked must not send somebody round and round.
-    if (opened.reason !== 'fresh_sign_in_needed' || login.fresh) throw refusedOpening(opened.reason, provider.name);
+    if (opened.reason !== 'fresh_sign_in_needed' || login.fresh) throw openingRejected(opened.reason, provider.name);
     return again();
   }
   const { id, account, identity, expiresAt } = session;
-  const { idToken } = person;
+  const { idToken } = user;
   return { session: { id, account, identity, provider: provider.name, position: opened.position, expiresAt, idToken } };
 }
 
@@ -218,7 +218,7 @@ function outcomeOf(error: AppError): SignInOutcome {
 }
 
 /** Puts a sign-in that came to nothing on the record. The provider's name counts only when it is one of ours. */
-function recordRefusedSignIn(
+function auditRejectedSignIn(
   deps: WebDeps,
   context: RequestContext,
   rejection: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },
@@ -260,7 +260,7 @@ export async function signInStep<T>(
   try {
     return await run();
   } catch (thrown) {
-    recordRefusedSignIn(deps, context, { path: step.path, provider: step.provider, thrown });
+    auditRejectedSignIn(deps, context, { path: step.path, provider: step.provider, thrown });
     throw thrown;
   }
 }

@@ -19,12 +19,12 @@ export async function signOut(
   { deps, browsers }: { readonly deps: WebDeps; readonly browsers: BrowserSessions },
   req: Request,
   res: Response,
-  person: SignedIn,
+  user: SignedIn,
 ): Promise<void> {
   // The browser forgets first: even when the store is away nobody is signed in at this screen any more.
   const [forgotten, ended] = await Promise.allSettled([
     browsers.forget(req, res),
-    deps.guard.revoke({ target: { kind: 'session', session: person.session }, ended: true }),
+    deps.guard.revoke({ target: { kind: 'session', session: user.session }, ended: true }),
   ]);
   const failed = [forgotten, ended].find((outcome) => outcome.status === 'rejected');
   record(deps, contextOf(req), {
@@ -34,13 +34,13 @@ export async function signOut(
     reason: failed === undefined ? 'signed_out' : 'not_written',
   });
   if (failed !== undefined) throw failed.reason;
-  const there = await placeThere(deps, person);
-  if (there === undefined) return seeOther(res, '/?signed-out');
-  leadOn(res, person.record.provider, there);
+  const url = await providerSignOutUrl(deps, user);
+  if (url === undefined) return seeOther(res, '/?signed-out');
+  sendProviderSignOut(res, user.record.provider, url);
 }
 
 /** A provider that is away keeps nobody from signing out here. */
-async function placeThere(deps: WebDeps, { record: session, idToken }: SignedIn): Promise<URL | undefined> {
+async function providerSignOutUrl(deps: WebDeps, { record: session, idToken }: SignedIn): Promise<URL | undefined> {
   const logout = deps.providers.get(session.provider)?.logout;
   try {
     return await logout?.endSession({ idToken, returnTo: `${deps.config.publicUrl}/`, state: SIGNED_OUT });
@@ -57,13 +57,13 @@ async function placeThere(deps: WebDeps, { record: session, idToken }: SignedIn)
  * Not a redirect: this answers a form, and Chromium holds the whole chain of redirects after one to `form-action`, which providers extend by
  * hosts that nobody can list. A refresh begins a navigation of its own.
  */
-function leadOn(res: Response, provider: string, there: URL): void {
-  res.setHeader('Refresh', `0; url=${there.href}`);
+function sendProviderSignOut(res: Response, provider: string, url: URL): void {
+  res.setHeader('Refresh', `0; url=${url.href}`);
   const body = html`<div class="card">
     ${mark()}
     <h1>Signed out here</h1>
     <p role="status">You are signed out of Portcullis. You are being taken to ${provider}, to sign out there too.</p>
-    <p><a class="button wide" href="${there.href}">Go on to ${provider}</a></p>
+    <p><a class="button wide" href="${url.href}">Go on to ${provider}</a></p>
     <p><a href="/">Stay signed in at ${provider}</a></p>
   </div>`;
   sendPage(res, 200, { title: 'Signed out', narrow: true, body });

@@ -4,7 +4,7 @@ import { AppError, type ErrorCode } from '../../../src/core/errors.ts';
 import { queryOf } from '../../../src/web/page/response.ts';
 import { browserCookie } from '../../../src/web/browser/cookies.ts';
 import { deviceOf } from '../../../src/web/page/client-label.ts';
-import { errorWords } from '../../../src/web/page/error-page.ts';
+import { errorMessages } from '../../../src/web/page/error-page.ts';
 import { appErrorOf, statusOfCode } from '../../../src/http/error-status.ts';
 import { kubeconfigFor } from '../../../src/web/my-sessions/my-sessions.ts';
 import { AdminError, problemOf } from '../../../src/admin/problem.ts';
@@ -21,7 +21,7 @@ describe('errors', () => {
     const problem = problemOf(error, 'request-1');
     expect(problem).toMatchObject({ status: statusOfCode[code], code, detail: 'words for the person' });
     expect(JSON.stringify(problem)).not.toContain('canary');
-    expect(errorWords[code].next).toMatch(/\.$/);
+    expect(errorMessages[code].next).toMatch(/\.$/);
   });
 
   test('an error of anybody else is 500 without its words', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { placeOf } from '../../../../src/web/device/device-location.ts';
+import { describeLocation } from '../../../../src/web/device/device-location.ts';
 
 const INTERNET = 'the internet';
 const SAME = 'the internet, from the same address as this browser';
@@ -36,5 +36,5 @@ test.each([
   ['', undefined, false, undefined],
   ['nonsense', 'nonsense', false, undefined],
 ])('of %s, seen from a browser at %s (local: %s), it says: %s', (device, browser, local, words) => {
-  expect(placeOf({ device, browser, local })).toBe(words);
+  expect(describeLocation({ device, browser, local })).toBe(words);
 });

@@ -18,7 +18,7 @@ describe('a browser lets a code through', () => {
 });
 
 test('a wrong code is said beside the field, and the field names the words', () => {
-  const page = codePage({ csrf: 'c', problem: 'This code has <expired>.' }).toString();
+  const page = codePage({ csrf: 'c', error: 'This code has <expired>.' }).toString();
   expect(page).toContain('aria-invalid="true"');
   expect(page).toContain('This code has &lt;expired&gt;.');
   const described = /aria-describedby="([^"]+)"/.exec(page)?.[1]?.split(' ') ?? [];
@@ -32,7 +32,7 @@ const content = {
   userCode: ' bcdf ghjk',
   request: { clientName: 'kubectl', address: '198.51.100.7', userAgent: 'portcullis/1 (linux; x64)' },
   address: '203.0.113.7',
-  place: 'the internet',
+  location: 'the internet',
   providers: [
     { name: 'corp', type: 'okta' as const, last: false },
     { name: 'lab', type: 'github' as const, last: false },
@@ -59,7 +59,7 @@ describe('who decides about a device', () => {
   });
 
   test('reads nothing of a place that is not known', () => {
-    expect(confirmPage({ ...content, place: undefined }).toString()).not.toMatch(/internet|network|computer/);
+    expect(confirmPage({ ...content, location: undefined }).toString()).not.toMatch(/internet|network|computer/);
   });
 
   test('can refuse', () => {

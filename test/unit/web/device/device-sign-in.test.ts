@@ -208,9 +208,9 @@ describe('sameNetwork', () => {
     ['203.0.113.7', '::ffff:203.0.113.7', false],
     ['', '', false],
     ['nonsense', 'nonsense', false],
-  ])('%s and %s: %s', (left, right, same) => {
-    expect(sameNetwork(left, right)).toBe(same);
-    expect(sameNetwork(right, left)).toBe(same);
+  ])('%s and %s: %s', (left, refund, same) => {
+    expect(sameNetwork(left, refund)).toBe(same);
+    expect(sameNetwork(refund, left)).toBe(same);
   });
 });
 
@@ -245,7 +245,7 @@ describe('the limit on codes', () => {
     const { limit } = limited();
     for (let code = 0; code < 20; code += 1) {
       expect(limit.take('203.0.113.7')).toBe(0);
-      limit.right('203.0.113.7');
+      limit.refund('203.0.113.7');
     }
   });
 });
