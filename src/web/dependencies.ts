@@ -23,25 +23,30 @@ interface WebMetrics extends Pick<Metrics, 'logoutRefused'> {
 export interface WebDeps extends AdminDeps {
   readonly config: WebConfig;
   readonly authorizations: Authorizations;
-  /** Absent: nobody signs in by a code. */
+  /** Absent: there are no sign-ins by device code. */
   readonly devices?: DeviceRequests;
   readonly metrics: WebMetrics;
   /**
-   * Serves `/oauth/…` and `/.well-known/…`; sees the request before anything of ours has read its body.
-   * @param address where the client is, as this listener knows it
+   * Serves `/oauth/…` and `/.well-known/…`. It receives the request before any of our handlers has read the body.
+   *
+   * @param address of the client, as this listener determined it
    */
   readonly oauthHandler: (req: IncomingMessage, res: ServerResponse, address: string) => void;
   /**
-   * Counts a sign-in that is refused because its address has begun too many. One for both listeners.
+   * Counts a sign-in that is rejected because its address has begun too many. Both listeners share one count.
+   *
    * @returns how many of that address to audit now; undefined: none
    */
   readonly tooManySignIns: (address: string) => number | undefined;
   /** PEM of the CA that a kubeconfig should trust for the api listener; undefined: the system's. */
   readonly apiCa?: () => string | undefined;
-  /** Why a session has ended that its provider or a rule refused; absent: nobody is told. */
+  /**
+   * Returns why a session was ended because its provider or a rule rejected the user. Absent: no reasons are
+   * shown.
+   */
   readonly endings?: Pick<EndingReasons, 'ofSession'>;
   /** In-cluster web consoles, each on a host name of its own; absent: none. */
   readonly consoles?: ConsoleParts;
-  /** `listen.trustedProxies`: who may say at the web listener where a browser is; absent: nobody. */
+  /** `listen.trustedProxies`: the proxies whose forwarded address the web listener believes. Absent: none. */
   readonly isTrustedProxy?: (address: string) => boolean;
 }

@@ -1,8 +1,15 @@
 /**
- * Web: what people see in a browser, and the admin API.
+ * Web: the pages for browsers and the web consoles; it also mounts the admin API.
  *
- * Owns: sign-in pages, the person's own page, the admin page, the browser cookie with its CSRF token, and `/admin/api/v1` for
- * browsers and programs. Must not know: how tokens are minted (room `oauth`), Kubernetes requests, or Redis.
+ * Owns: the sign-in pages, the user's own page, the admin pages, the browser cookie with its CSRF token, and the
+ * order in which the parts of the web listener see a request. Must not know: how tokens are minted (module
+ * `oauth`), Kubernetes requests, or Redis.
+ *
+ * - `browser`: the signed-in user of a browser: cookies, session, CSRF token, guards.
+ * - `sign-in`, `device`: sign-ins and the sign-out.
+ * - `my-sessions`, `admin`: the pages of a user and of an admin.
+ * - `consoles`: web consoles, each on a host name of its own.
+ * - `page`, `assets`: templates, layout, error pages, response headers; style sheets, scripts and the icon.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
@@ -40,7 +47,7 @@ export { errorDocument } from './page/error-page.ts';
 export type { WebDeps } from './dependencies.ts';
 
 export interface Web {
-  /** The main host's pages. */
+  /** The pages of the main host. */
   readonly app: Express;
   /** Serves a web listener: the pages under our own host name, and each console under its own. */
   readonly serve: (server: Server) => void;
@@ -50,7 +57,7 @@ export interface Web {
 
 const OAUTH_PATH = /^\/(?:oauth|\.well-known)(?:\/|$)/;
 
-/** Express as both handlers want it: nothing that it would trust from forwarded headers, nothing said about itself. */
+/** An Express app that trusts no forwarded header and does not name itself in responses. */
 function plainExpress(addressOf: ClientAddressOf): Express {
   const app = express();
   app.disable('x-powered-by');
@@ -76,7 +83,10 @@ function logServerError(deps: WebDeps, requestId: string, thrown: unknown): void
   if (status >= 500) deps.logger.error(fields, 'a request failed');
 }
 
-/** Ends a response that has begun by breaking it: whole-looking it would be taken for an answer. */
+/**
+ * Sends the error page. A response that has begun is broken off instead, because the client would take it for a
+ * complete one.
+ */
 function errorPages(deps: WebDeps): ErrorRequestHandler {
   return (thrown: unknown, req, res, _next) => {
     const context = contextOf(req);
@@ -95,7 +105,7 @@ function errorProblems(deps: WebDeps): ErrorRequestHandler {
   };
 }
 
-/** The admin API's two doors lead to one service: a drill at one of them is a drill at the other. */
+/** The parts that both mounts of the admin API share, so that a drill at one of them is known at the other. */
 interface AdminParts {
   readonly service: AdminService & { readonly deps: WebDeps };
   readonly runDrill: RunDrill;
@@ -117,14 +127,16 @@ function webApp(
   app.use(assetFiles());
   app.use(noStore);
   const limited = () => limitSignIns(deps, createRateLimiter(limits.signInsPerMinute, deps.clock), '/oauth/authorize');
-  // A limit of its own for each step: a sign-in with kubectl takes one of each, and one where it goes on to the provider.
+  // Each step has a limit of its own: a sign-in with kubectl takes one of each, and one where it continues to the
+  // provider.
   const steps = { begin: limited(), resume: limited() };
   app.use((req, res, next) => {
     if (!OAUTH_PATH.test(req.path)) return next();
     const serve = (): void => deps.oauthHandler(req, res, contextOf(req).address);
     if (!req.path.startsWith('/oauth/authorize') || deps.audit.blocked) return serve();
-    // An attacker makes authorization requests without end, each of which writes to the store, so an address may make so many a minute. It
-    // goes on with one of them many times at once (`/oauth/authorize/…`) before anyone has signed in: the library begins as many anew.
+    // An attacker makes authorization requests without end, each of which writes to the store, so each address may
+    // make a limited number a minute. An attacker resumes one of them many times at once (`/oauth/authorize/…`)
+    // before anyone has signed in, and the library begins as many interactions, so that step is limited, too.
     const step = req.path === '/oauth/authorize' ? steps.begin : steps.resume;
     void step(req, res, serve);
   });
@@ -172,7 +184,8 @@ export function createWeb(deps: WebDeps): Web {
     app,
     serve: (server) => {
       server.on('request', (_req, res) => {
-        // A connection that stays open would bring its browser back here, and not to a replica that stays.
+        // The browser would reuse a connection that stays open, and come back to this replica instead of one that
+        // stays.
         if (deps.leaving?.aborted === true) res.shouldKeepAlive = false;
       });
       if (consoles === undefined) server.on('request', mainHostOnly(publicUrl, app));

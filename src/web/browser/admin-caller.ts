@@ -1,4 +1,4 @@
-/** How a browser proves to the admin API who it is. */
+/** Authenticates a browser at the admin API. */
 import type { Request } from 'express';
 import type { IdentifyCaller } from '../../admin/api/admin-call.ts';
 import { AdminError } from '../../admin/problem.ts';
@@ -15,8 +15,9 @@ function unauthenticated(message: string, reason: string): AppError {
 }
 
 /**
- * By cookie, for pages. An `Authorization` header is refused outright: a stolen token without its key must not become useful
- * by being sent to the listener that asks for no certificate.
+ * Identifies the caller by the cookie of the pages. A request with an `Authorization` header is rejected: an
+ * attacker who has a stolen token without its client certificate could otherwise use it at the listener that asks
+ * for no certificate.
  */
 export function browserCaller(deps: WebDeps, browsers: BrowserSessions): IdentifyCaller {
   return async (req) => {
@@ -32,7 +33,10 @@ export function browserCaller(deps: WebDeps, browsers: BrowserSessions): Identif
   };
 }
 
-/** With a code of its own, because a page mends it by loading itself again. The record keeps the exact reason. */
+/**
+ * Rejects with a code of its own, because a page recovers from this by reloading. The audit event has the exact
+ * reason.
+ */
 function assertFromOwnPage({ config }: WebDeps, req: Request, user: SignedIn): void {
   try {
     assertOwnOrigin(req, config.publicUrl);

@@ -1,6 +1,6 @@
 /**
- * Who is signed in at this browser: cookie -> artefact -> session -> gate. Judged anew at each request; nothing is cached here, so
- * a revocation counts from the next one on.
+ * The signed-in user of a browser: cookie → artefact → session → revocation guard. Nothing is cached here: each
+ * request is checked again, so a revocation takes effect with the next one.
  */
 import { fencedError } from '../../http/error-status.ts';
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
@@ -17,43 +17,49 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import type { OpenedSession } from '../sign-in/sign-in.ts';
 import type { Actor } from '../../http/request-context.ts';
 
-/** Somebody signed in at these pages. */
+/** A user who is signed in at these pages. */
 export interface SignedIn extends Actor {
   readonly record: SessionRecord;
-  /** What each form and each unsafe call must carry. */
+  /** Each form and each unsafe call must carry it. */
   readonly csrf: string;
-  /** The provider's, as it came at the sign-in; sealed in the store, and shown to that provider only, when the person signs out. */
+  /**
+   * The provider's ID token from the sign-in. It is sealed in the store, and sent to that provider only, when the
+   * user signs out.
+   */
   readonly idToken: string | undefined;
 }
 
 export interface BrowserSessions {
-  /** Ties this browser to a session, under a value of its own for each sign-in. */
+  /** Ties this browser to a session, with a new cookie value for each sign-in. */
   begin(res: Response, session: OpenedSession): Promise<void>;
-  /** Undefined: nobody is signed in. @throws AppError `fenced` or `store_unavailable` */
+  /** Returns the signed-in user; undefined if there is none. @throws AppError `fenced` or `store_unavailable` */
   current(req: IncomingMessage): Promise<SignedIn | undefined>;
-  /** What a browser is told whose session was ended because its provider or a rule refused the user. Undefined: it was not. */
+  /**
+   * Returns the message for a browser whose session was ended because its provider or a rule rejected the user;
+   * undefined if it was not.
+   */
   whyEnded(req: IncomingMessage): Promise<string | undefined>;
-  /** Forgets the cookie, here and in the browser. The session itself is ended by a revocation. */
+  /** Deletes the cookie, here and in the browser. A revocation ends the session itself. */
   forget(req: IncomingMessage, res: Response): Promise<void>;
 }
 
 const payloadSchema = z.object({
   session: z.string(),
   csrf: z.string(),
-  /** The log's place when the session was opened: only entries after it can be meant for it. */
+  /** The position in the revocation log when the session was opened: only later entries can cover it. */
   position: z.object({ epoch: z.string(), number: z.number() }),
   idToken: z.string().optional(),
 });
 
 type Payload = z.output<typeof payloadSchema>;
 
-/** How stale "last used" may be; moving it is a write for each click otherwise. */
+/** How old `lastUsedAt` may become before it is moved; otherwise each click would be a write. */
 const TOUCH_SECONDS = 60;
 
 const signedOutError = (reason: GuardRejection): AppError =>
   new AppError('unauthenticated', 'Your session has ended. Sign in again.', { reason });
 
-/** Compares without telling by time how much was right. */
+/** Compares in constant time, so that the duration reveals nothing about how much was right. */
 export function sameSecret(left: string, right: string): boolean {
   const digest = (value: string): Buffer => createHash('sha256').update(value).digest();
   return timingSafeEqual(digest(left), digest(right));
@@ -78,7 +84,10 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
   };
 }
 
-/** Undefined where the session is gone or the gate is shut for it; a fenced gate is an error, not a signed-out person. */
+/**
+ * Returns undefined where the session is over or revoked. A fenced guard is an error and does not sign the user
+ * out.
+ */
 function ifGood(user: SignedIn): SignedIn | undefined {
   try {
     user.assertGood();
@@ -93,7 +102,7 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
   const cookie = browserCookie(deps.config.publicUrl, 'portcullis');
   const { artefacts, sessions } = deps.store;
 
-  /** Moves `lastUsedAt`, so that a browser in use does not run into the idle end. */
+  /** Moves `lastUsedAt`, so that a browser in use does not run into the idle timeout. */
   async function touch(session: SessionRecord): Promise<boolean> {
     if (nowSeconds(deps) - session.lastUsedAt < TOUCH_SECONDS) return true;
     const outcome = await sessions.mint(session.id, {});
@@ -108,7 +117,7 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       const payload = { session: id, csrf, position: { ...position }, ...(idToken === undefined ? {} : { idToken }) };
       const ttlSeconds = Math.max(1, session.expiresAt - nowSeconds(deps));
       await artefacts.save('BrowserCookie', value, payload, { ttlSeconds, session: session.id });
-      // Goes by its own time: the other one is over with the session, and this browser could not be told why.
+      // Expires by its own time: the other artefact ends with the session, and the browser could not be told why.
       await artefacts.save('PastCookie', value, { session: id }, { ttlSeconds });
       cookie.set(res, value, ttlSeconds);
     },
@@ -124,7 +133,7 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
     async whyEnded(req) {
       const value = cookie.read(req);
       if (value === undefined) return undefined;
-      // The page where people sign in stands without it.
+      // The sign-in page works without it.
       const past = await artefacts.find('PastCookie', value).catch(() => undefined);
       return typeof past?.['session'] === 'string' ? deps.endings?.ofSession(past['session']) : undefined;
     },

@@ -1,8 +1,8 @@
 /**
- * The cookies of the web room, and reading one from a request.
+ * The cookies of the web module.
  *
- * `__Host-` (RFC 6265bis §4.1.3.2) with https: no sibling host and no plain http can plant one. On loopback http, where browsers
- * refuse the prefix, the plain name is used.
+ * `__Host-` (RFC 6265bis §4.1.3.2) with https: no sibling host and no plain http response can set one. On loopback
+ * http, where browsers reject the prefix, the plain name is used.
  */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -10,7 +10,7 @@ import type { CookieOptions, Response } from 'express';
 
 export interface BrowserCookie {
   readonly name: string;
-  /** The value, if the request has exactly one of this name and it looks like one of ours. */
+  /** Returns the value, if the request has exactly one cookie of this name and its value has the expected shape. */
   read(req: IncomingMessage): string | undefined;
   set(res: Response, value: string, ttlSeconds: number): void;
   clear(res: Response): void;
@@ -19,7 +19,7 @@ export interface BrowserCookie {
 /** 256 random bits. */
 export const newCookieValue = (): string => randomBytes(32).toString('base64url');
 
-/** As `newCookieValue` makes it. */
+/** The shape of `newCookieValue`. */
 const randomValue = /^[A-Za-z0-9_-]{43}$/;
 
 function valuesOf(header: string, name: string): string[] {
@@ -33,7 +33,7 @@ function valuesOf(header: string, name: string): string[] {
 
 /**
  * @param publicUrl decides prefix and `Secure`
- * @param shape what a value of ours looks like
+ * @param shape of a valid value
  */
 export function browserCookie(publicUrl: string, bareName: string, shape = randomValue): BrowserCookie {
   const secure = publicUrl.startsWith('https:');
@@ -43,7 +43,8 @@ export function browserCookie(publicUrl: string, bareName: string, shape = rando
     name,
     read(req) {
       const [value, ...others] = valuesOf(req.headers.cookie ?? '', name);
-      // Threat: a second cookie of the name was tossed in by somebody else; which one is ours cannot be told.
+      // An attacker adds a second cookie of the same name from a sibling host. Nothing shows which one is ours, so
+      // neither is read.
       return value !== undefined && others.length === 0 && shape.test(value) ? value : undefined;
     },
     set(res, value, ttlSeconds) {

@@ -1,6 +1,6 @@
 /**
- * What stands before the pages: signed in or not, and, for everything that changes something, that the request comes from our own
- * page (CSRF token and our own Origin).
+ * The checks before each page: the user is signed in, and a request that changes something comes from our own page
+ * (CSRF token and `Origin`).
  */
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import type { Config } from '../../config/config.ts';
@@ -14,7 +14,7 @@ import { contextOf } from '../../http/request-context.ts';
 export type PageHandler = (req: Request, res: Response, user: SignedIn) => Promise<void> | void;
 
 export interface Guards {
-  /** For GET. Somebody signed out is sent to sign in and comes back to `to`. */
+  /** For GET. A user who is signed out is sent to the sign-in page, and returns to `to` afterwards. */
   readonly page: (to: 'me' | 'admin', handler: PageHandler) => RequestHandler;
   /** For POST of a form. `req.body` is the parsed form. */
   readonly action: (handler: PageHandler) => RequestHandler;
@@ -23,8 +23,9 @@ export interface Guards {
 const FORM_BYTES = '16kb';
 
 /**
- * Threat: another site makes the browser send its cookie. Browsers put `Origin` on every POST; one that is missing, `null` or
- * foreign is refused, whatever the token says.
+ * Another site makes the browser send its cookie. Browsers put `Origin` on every POST, so one that is missing,
+ * `null` or foreign is rejected, whatever the token is.
+ *
  * @throws AppError `forbidden`
  */
 export function assertOwnOrigin(req: Request, publicUrl: string): void {
@@ -44,7 +45,7 @@ export function assertCsrf(user: SignedIn, token: unknown): void {
 
 const formParser = express.urlencoded({ extended: false, limit: FORM_BYTES, parameterLimit: 32 });
 
-/** Rejects with body-parser's own error when the form is too large or unreadable. */
+/** Parses the form. Rejects with the error of body-parser when the form is too large or unreadable. */
 export function readForm(req: Request, res: Response): Promise<void> {
   return new Promise((resolve, reject) => {
     formParser(req, res, (error?: unknown) => {
@@ -54,7 +55,7 @@ export function readForm(req: Request, res: Response): Promise<void> {
   });
 }
 
-/** A text field of a form, given once; empty when absent. */
+/** Returns a text field that the form has once; empty when absent. */
 export function field(req: Request, name: string): string {
   const body: unknown = req.body;
   if (typeof body !== 'object' || body === null) return '';
@@ -73,7 +74,12 @@ export function createGuards(
     return user;
   }
 
-  /** A script with one stolen cookie asks for page after page, each of which has the store list sessions. @returns true where it is answered */
+  /**
+   * An attacker's script with one stolen cookie asks for page after page, each of which makes the store list
+   * sessions, so an account has a limit.
+   *
+   * @returns true where the request is rejected and the response is sent
+   */
   function isTooMany(req: Request, res: Response, { account }: SignedIn): boolean {
     const retrySeconds = takeCall(limits, req, account);
     if (retrySeconds > 0) sendTooMany(res, contextOf(req), { of: 'pages', retrySeconds, contact });
@@ -99,7 +105,7 @@ export function createGuards(
           });
         }
         if (isTooMany(req, res, user)) return;
-        // Who it is comes before the body: nobody unknown makes us read one.
+        // The user is identified first, so that no unauthenticated client makes us read a body.
         await readForm(req, res);
         user.assertGood();
         assertCsrf(user, field(req, 'csrf'));

@@ -1,6 +1,6 @@
 /**
- * The identity providers as a page offers them: the one that this browser signed in with last comes first. What is kept for that is the
- * provider's name and nothing else, and it decides about nothing but the order.
+ * The identity providers in the order in which a page offers them: the one that this browser used last comes
+ * first. The cookie for it holds the name of the provider and decides nothing but the order.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
@@ -10,19 +10,19 @@ import type { WebConfig, WebDeps } from '../dependencies.ts';
 export interface ProviderChoice {
   readonly name: string;
   readonly type: WebConfig['providers'][number]['type'];
-  /** This browser signed in with it last. */
+  /** This browser used it for its last sign-in. */
   readonly last: boolean;
 }
 
 type Deps = Pick<WebDeps, 'config' | 'providers'>;
 
 const YEAR_SECONDS = 365 * 86_400;
-/** As the configuration takes a provider's name. */
+/** The same pattern as in the configuration. */
 const NAME = /^[a-z0-9-]{1,63}$/;
 
 const cookieOf = ({ config }: Deps): BrowserCookie => browserCookie(config.publicUrl, 'portcullis-provider', NAME);
 
-/** Every configured one, the one that was used last first. */
+/** Returns all configured providers, the one that was used last first. */
 export function providerChoices(deps: Deps, req: IncomingMessage): readonly ProviderChoice[] {
   const last = cookieOf(deps).read(req);
   const types = new Map(deps.config.providers.map(({ name, type }) => [name, type]));
@@ -31,13 +31,13 @@ export function providerChoices(deps: Deps, req: IncomingMessage): readonly Prov
     .toSorted((left, right) => Number(right.last) - Number(left.last));
 }
 
-/** The only one there is; undefined where there are more. */
+/** Returns the name of the only provider; undefined where there are more. */
 export function onlyProvider({ providers }: Deps): string | undefined {
   const names = [...providers.keys()];
   return names.length === 1 ? names[0] : undefined;
 }
 
-/** Somebody has signed in with it in this browser. */
+/** Remembers the provider of a completed sign-in in this browser. */
 export function rememberProvider(deps: Deps, res: Response, name: string): void {
   if (deps.providers.has(name)) cookieOf(deps).set(res, name, YEAR_SECONDS);
 }

@@ -1,8 +1,9 @@
 /**
- * The room's style sheets, scripts and icon: read once, and served under a URL that names their content.
+ * The style sheets, scripts and the icon of the pages: read once, and served under a URL that contains a digest of
+ * their content.
  *
- * One digest stands for all of them together, as a folder (`/assets/DIGEST/admin.js`), so that a module may import its neighbour by
- * a relative URL and gets the one that it was written with.
+ * One digest covers all of them together, as a folder (`/assets/DIGEST/admin.js`), so that a script may import
+ * another one by a relative URL and gets the version that it was written with.
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -27,7 +28,10 @@ const types: Readonly<Record<string, string>> = {
 interface Asset {
   readonly type: string;
   readonly body: Buffer;
-  /** Pages are sent as they are: in them a secret stands beside what a visitor chose, and their length would tell of it (BREACH). */
+  /**
+   * Only assets are compressed. A page contains a secret next to text that a visitor chose, so its compressed
+   * length would reveal the secret (BREACH).
+   */
   readonly gzipped: Buffer;
   readonly etag: string;
 }
@@ -59,16 +63,20 @@ const assets = readAssets();
 const version = digestOf(...[...assets].flatMap(([name, { body }]) => [name, body]));
 
 /**
- * Where a page finds an asset.
+ * Returns the URL of an asset.
+ *
  * @param name a file of the folder, such as `admin.js`
- * @throws Error when there is no such file: the page would be without its style or script
+ * @throws Error when there is no such file: the page would miss its style sheet or script
  */
 export function assetUrl(name: string): string {
   if (!assets.has(name)) throw new Error(`there is no asset named ${name}`);
   return `/assets/${version}/${name}`;
 }
 
-/** An asset's own text, for a page on a host where the assets have no path. @throws Error when there is no such file */
+/**
+ * Returns the text of an asset, for a page on a host where the assets have no path. @throws Error when there is no
+ * such file
+ */
 export function assetText(name: string): string {
   const asset = assets.get(name);
   if (asset === undefined) throw new Error(`there is no asset named ${name}`);
@@ -76,8 +84,8 @@ export function assetText(name: string): string {
 }
 
 /**
- * Another version's URL is answered with what this replica has, and kept by nobody: during an upgrade a page of the one replica finds its
- * assets at the other.
+ * The URL of another version gets the asset of this replica, uncached: during an upgrade a page of one replica
+ * loads its assets from another.
  */
 const sendAsset: RequestHandler<{ name: string; version?: string }> = (req, res, next) => {
   const { name, version: asked } = req.params;
@@ -88,7 +96,7 @@ const sendAsset: RequestHandler<{ name: string; version?: string }> = (req, res,
   res.setHeader('Vary', 'Accept-Encoding');
   res.setHeader('Cache-Control', asked === version ? 'public, max-age=31536000, immutable' : 'no-cache');
   if (req.headers['if-none-match'] === etag) return void res.status(304).end();
-  // An `Accept-Encoding` that names nothing of ours gets what everybody reads.
+  // An `Accept-Encoding` without an encoding of ours gets the plain body.
   const small = req.acceptsEncodings('gzip', 'identity') === 'gzip';
   if (small) res.setHeader('Content-Encoding', 'gzip');
   const sent = small ? gzipped : body;

@@ -1,9 +1,7 @@
-/**
- * What a session's client and user agent say to its owner, in words they know. Presentation only: both are chosen by the client.
- */
+/** Readable names for the client and the user agent of a session. For presentation only: the client chooses both. */
 import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../../core/core.ts';
 
-// Order matters: Edge and Opera also say Chrome, Chrome also says Safari.
+// The order matters: Edge and Opera also contain Chrome, and Chrome also contains Safari.
 const browsers: readonly (readonly [RegExp, string])[] = [
   [/\bEdg(?:e|A|iOS)?\//, 'Edge'],
   [/\bOPR\//, 'Opera'],
@@ -26,7 +24,7 @@ const systems: readonly (readonly [RegExp, string])[] = [
 const nameIn = (table: readonly (readonly [RegExp, string])[], text: string): string | undefined =>
   table.find(([pattern]) => pattern.test(text))?.[1];
 
-/** Such as `Firefox on Linux`; the user agent itself, shortened, where neither is known. */
+/** Returns a name such as `Firefox on Linux`; the shortened user agent where neither part is known. */
 export function deviceOf(userAgent: string): string {
   const browser = nameIn(browsers, userAgent);
   const system = nameIn(systems, userAgent);

@@ -1,6 +1,4 @@
-/**
- * From an error to the page a person sees: what happened, what to do next, and the request id to give to the platform team.
- */
+/** The page for an error: what happened, what to do next, and the request id for the platform team. */
 import type { AuthorizationError } from '../../contracts/authorization.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { Response } from 'express';
@@ -15,7 +13,7 @@ interface ErrorMessage {
   readonly next: string;
 }
 
-/** One row a code; a new code does not compile until it has words here. */
+/** One row for each code; a new code does not compile without one. */
 export const errorMessages: Readonly<Record<ErrorCode, ErrorMessage>> = {
   bad_request: { title: 'That request made no sense', next: 'Go back and try again.' },
   not_found: { title: 'Nothing here', next: 'Check the address, or start at the front page.' },
@@ -47,7 +45,10 @@ interface Link {
   readonly text: string;
 }
 
-/** Where to go from here. A pending authorization can be tried again or handed back to the program that waits for it. */
+/**
+ * Returns the links of the page. A pending authorization can be tried again, or handed back to the program that
+ * waits for it.
+ */
 function nextLinks(code: ErrorCode, context: RequestContext): readonly Link[] {
   const uid = context.authorization;
   if (uid === undefined) {
@@ -62,10 +63,10 @@ function nextLinks(code: ErrorCode, context: RequestContext): readonly Link[] {
 
 interface ErrorContent {
   readonly title: string;
-  /** What happened. A rule's own message, where a rule said no. */
+  /** What happened; the message of the rule where a rule rejected the user. */
   readonly message: string;
   readonly next: string;
-  /** Whom to ask: `contact` of the configuration. */
+  /** `contact` of the configuration. */
   readonly contact: string;
   readonly requestId: string;
   readonly links: readonly Link[];
@@ -89,8 +90,10 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
 }
 
 /**
- * The one mapper from anything thrown to an HTML page. The precise reason stays in the log and the record.
- * @param contact whom to ask
+ * Maps anything thrown to an HTML page; no other function does. The exact reason is only in the log and the audit
+ * log.
+ *
+ * @param contact of the configuration
  */
 export function sendErrorPage(res: Response, context: RequestContext, thrown: unknown, contact: string): void {
   const { error, status } = appErrorOf(thrown);
@@ -104,8 +107,9 @@ export function sendErrorPage(res: Response, context: RequestContext, thrown: un
 }
 
 /**
- * The page for a fault of the authorization server, whose own pages are not ours to draw.
- * @param contact whom to ask
+ * Renders the page for an error of the authorization server, whose library would otherwise send a page of its own.
+ *
+ * @param contact of the configuration
  */
 export function errorDocument({ cause, requestId, again }: AuthorizationError, contact: string): string {
   const { code, message } =
@@ -122,7 +126,10 @@ const TOO_MANY = {
   pages: { title: 'Too many requests', message: 'You, or a program with your sign-in, asked for too many pages.' },
 } as const;
 
-/** 429 (RFC 6585 §4): too many sign-ins from one address, or too many pages for one account. Only this listener counts. */
+/**
+ * Sends 429 (RFC 6585 §4): too many sign-ins from one address, or too many pages for one account. No other
+ * listener counts these.
+ */
 export function sendTooMany(
   res: Response,
   context: RequestContext,

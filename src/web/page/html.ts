@@ -1,14 +1,15 @@
 /**
- * HTML that escapes by default. A value in a template is text unless it is `Html` itself, so a page cannot forget to escape.
+ * HTML that escapes by default. A value in a template is text unless it is `Html`, so no page can forget to escape
+ * it.
  *
- * Threat: names, user agents and providers' messages come from outside; one of them printed raw is script in an admin's page.
- * Two places stay unsafe whatever is escaped, and no template of ours uses them: an attribute without quotes, and a URL scheme
- * that comes from outside.
+ * Names, user agents and messages of providers come from outside. An attacker puts markup into one of them to run
+ * a script in an admin's page, so every value is escaped. Two uses stay unsafe all the same, and no template has
+ * them: an attribute without quotes, and a URL whose scheme comes from outside.
  */
 
 const trusted: unique symbol = Symbol('html');
 
-/** Markup that was built by `html`; nothing else can make one. */
+/** Markup that `html` built; nothing else can create an instance. */
 export class Html {
   readonly #markup: string;
 
@@ -22,7 +23,7 @@ export class Html {
   }
 }
 
-/** What a template takes: text and numbers are escaped; nothing is printed for `undefined` and `false`. */
+/** The values of a template: text and numbers are escaped; `undefined` and `false` print nothing. */
 export type HtmlValue = Html | string | number | undefined | false | readonly HtmlValue[];
 
 const entities: Readonly<Record<string, string>> = {
@@ -34,7 +35,7 @@ const entities: Readonly<Record<string, string>> = {
   '`': '&#96;',
 };
 
-/** Text as it may stand between tags or inside a quoted attribute. */
+/** Escapes text for use between tags or inside a quoted attribute. */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"'`]/g, (character) => entities[character] ?? '');
 }
@@ -48,7 +49,10 @@ function render(value: HtmlValue): string {
 
 const compacted = new WeakMap<TemplateStringsArray, readonly string[]>();
 
-/** Without the source's indentation, which is a third of a page. Literal parts only: what a value looks like is its own. */
+/**
+ * Removes the indentation of the source, which is a third of a page, from the literal parts. Values are not
+ * changed.
+ */
 function compact(literals: TemplateStringsArray): readonly string[] {
   const known = compacted.get(literals);
   if (known !== undefined) return known;
@@ -57,7 +61,7 @@ function compact(literals: TemplateStringsArray): readonly string[] {
   return parts;
 }
 
-/** Tagged template: literal parts are ours, every value is escaped. */
+/** Tagged template: the literal parts are ours, and every value is escaped. */
 export function html(literals: TemplateStringsArray, ...values: readonly HtmlValue[]): Html {
   const parts = compact(literals).map((literal, index) => literal + render(values[index]));
   return new Html(trusted, parts.join(''));

@@ -1,11 +1,19 @@
 /**
- * The frame of every page, and the small pieces that pages share.
+ * The frame of every page, and the small parts that pages share.
+ *
+ * What is where in this folder:
+ * - `html.ts`: the template that escapes. `layout.ts`: the frame, times. `assets.ts`: style sheets and scripts.
+ *   `navigation.ts`: the main navigation.
+ * - `response.ts`, `security-headers.ts`: sending pages and redirects; the headers of every response.
+ *   `error-page.ts`: from an error to its page.
+ * - `client-label.ts`, `provider-mark.ts`: names of devices, marks of identity providers.
+ * - `receipt.ts`, `recent-requests.ts`: the result of a revocation, the latest requests of a user.
  */
 import { rfc3339 } from '../../core/time.ts';
 import { assetUrl } from './assets.ts';
 import { html, type Html } from './html.ts';
 
-/** Where somebody signed in can go; the page that is shown is marked. */
+/** The main navigation of a signed-in user; the current page is marked. */
 export interface Navigation {
   readonly username: string;
   readonly csrf: string;
@@ -16,14 +24,17 @@ export interface Navigation {
 export interface Page {
   readonly title: string;
   readonly body: Html;
-  /** A single card in the middle: sign-in, errors. */
+  /** A single card in the middle, as for sign-ins and errors. */
   readonly narrow?: boolean;
   readonly navigation?: Navigation;
-  /** Modules of `assets/` beside `pages.js`, which all pages of signed-in people have: `admin.js`. Without one of either nothing may run. */
+  /**
+   * Modules of `assets/` in addition to `pages.js`, which every page of a signed-in user loads: `admin.js`. A page
+   * with neither allows no script.
+   */
   readonly scripts?: readonly string[];
-  /** Style sheets of `assets/` beside the one of all pages: `admin.css`. */
+  /** Style sheets of `assets/` in addition to the one of all pages: `admin.css`. */
   readonly styles?: readonly string[];
-  /** Loads the page again after so many seconds where no script does better. */
+  /** Seconds after which the page reloads in a browser without scripts. */
   readonly refreshSeconds?: number;
 }
 
@@ -43,10 +54,10 @@ function navigationBar(navigation: Navigation): Html {
     </form>`;
 }
 
-/** The hidden field that proves that a form came from our own page. */
+/** The hidden field that proves that a form comes from our own page. */
 export const csrfField = (csrf: string): Html => html`<input type="hidden" name="csrf" value="${csrf}" />`;
 
-/** The modules that a page loads. */
+/** Returns the modules that a page loads. */
 export function scriptsOf({ navigation, scripts = [] }: Pick<Page, 'navigation' | 'scripts'>): readonly string[] {
   return navigation === undefined ? scripts : ['pages.js', ...scripts];
 }
@@ -83,7 +94,7 @@ export function renderPage(page: Page): string {
     </html> `.toString();
 }
 
-/** Our mark, at the head of a page that is a single card. */
+/** The product's mark, at the top of a page that is a single card. */
 export const mark = (): Html => html`<img class="mark" src="${assetUrl('icon.svg')}" alt="" width="48" height="48" />`;
 
 const dateFormat = new Intl.DateTimeFormat('en-GB', {
@@ -95,7 +106,7 @@ const dateFormat = new Intl.DateTimeFormat('en-GB', {
   timeZone: 'UTC',
 });
 
-/** Stands in each table that shows moments; `pages.js` says which zone it has put in its place. */
+/** The caption of each table that shows times. `pages.js` replaces the zone by the reader's own. */
 export const momentsCaption = (): Html =>
   html`<caption>
     Times are in
@@ -104,8 +115,9 @@ export const momentsCaption = (): Html =>
   </caption>`;
 
 /**
- * A moment for people: in UTC, because the server does not know where its reader sits; `momentsCaption` says so. `pages.js` puts the
- * reader's own time in its place.
+ * A time in UTC, because the server does not know the reader's zone; `momentsCaption` names the zone. `pages.js`
+ * replaces it by the reader's local time.
+ *
  * @param seconds epoch seconds
  */
 export function moment(seconds: number): Html {
@@ -114,7 +126,7 @@ export function moment(seconds: number): Html {
   return html`<time datetime="${exact}" title="${exact}">${text}</time>`;
 }
 
-/** How long ago, in words that `pages.js` goes on with. Both in seconds. */
+/** Returns how long ago it was, in the same texts as `pages.js`. Both in seconds. */
 function ago(seconds: number, now: number): string {
   const passed = now - seconds;
   if (passed < 60) return 'just now';
@@ -124,7 +136,7 @@ function ago(seconds: number, now: number): string {
   return days === 1 ? '1 day ago' : `${days} days ago`;
 }
 
-/** A moment that matters by its distance; the exact one is in the title. Both in epoch seconds. */
+/** A time as its distance from now; the exact one is in the title. Both in epoch seconds. */
 export function momentAgo(seconds: number, now: number): Html {
   const exact = rfc3339(seconds);
   return html`<time datetime="${exact}" title="${exact}" data-relative>${ago(seconds, now)}</time>`;

@@ -1,4 +1,4 @@
-/** The bar at the top, for one signed-in person. */
+/** The main navigation of one signed-in user. */
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { Navigation } from './layout.ts';

@@ -1,13 +1,14 @@
 /**
- * A small mark for each type of identity provider, so that people find theirs without reading. Our own drawings, which suggest and copy
- * nobody's logo; drawn in the colour of the text around them, and silent for screen readers: the name stands beside it.
+ * A small mark for each type of identity provider, so that users find theirs without reading. The marks are our
+ * own drawings and copy no logo. They have the colour of the surrounding text and are hidden from screen readers,
+ * because the name follows.
  */
 import type { WebConfig } from '../dependencies.ts';
 import { html, type Html } from './html.ts';
 
 type ProviderType = WebConfig['providers'][number]['type'];
 
-/** On a field of 24 by 24. */
+/** In a view box of 24 by 24. */
 const shapes: Readonly<Record<ProviderType, Html>> = {
   // A key.
   oidc: html`<circle cx="8" cy="15.5" r="4.5" /><path d="m11.2 12.3 8.3-8.3M16 7.5l3 3M13 10.5l2 2" />`,

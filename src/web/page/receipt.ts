@@ -1,5 +1,6 @@
 /**
- * What came of a revocation, for people: complete or not, on which replicas, how many streams, in how many milliseconds.
+ * The result of a revocation: complete or not, and for each replica how many streams were cut and in how many
+ * milliseconds.
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import { html, type Html } from './html.ts';

@@ -1,6 +1,4 @@
-/**
- * The latest requests of a person's sessions: what was asked of which cluster, and what came back.
- */
+/** The latest requests of a user's sessions: what was requested of which cluster, and the response. */
 import type { RecentRequest, SessionRecord } from '../../store/store.ts';
 import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
@@ -8,12 +6,14 @@ import { html, type Html } from './html.ts';
 import { momentAgo, momentsCaption } from './layout.ts';
 
 const MAX_REQUESTS = 50;
-/** Each is a look into the store. Those beyond have not been used for longer than all of these. */
+/** Each one is a read in the store. The others have not been used for longer than all of these. */
 const MAX_SESSIONS = 20;
 
 /**
- * @param sessions of one person
- * @returns newest first; undefined where the store cannot say: they are a convenience, and a page stands without them
+ * Returns the latest requests, newest first; undefined where the store cannot be read, because the page is useful
+ * without them.
+ *
+ * @param sessions of one user
  */
 export async function latestRequests(
   deps: Pick<WebDeps, 'store' | 'logger'>,
@@ -32,14 +32,17 @@ export async function latestRequests(
   }
 }
 
-/** In the order in which kubectl says it. */
+/** In the order that kubectl uses. */
 function objectOf({ resource, namespace, name, uri }: RecentRequest): Html {
   if (resource === undefined) return html`<code>${uri}</code>`;
   return html`${resource} ${name !== undefined && html`<strong>${name}</strong>`}
   ${namespace !== undefined && html`<span class="muted">in ${namespace}</span>`}`;
 }
 
-/** Whose no it was decides about whom to ask: the gate's has a reason, the cluster's has none. */
+/**
+ * Shows who rejected a request, because the user asks a different team then: the proxy gives a reason, the cluster
+ * gives none.
+ */
 function responseOf({ code, reason }: RecentRequest): Html {
   if (reason !== undefined) {
     return html`<span class="state bad">${code === 0 ? 'cut' : code}</span>
@@ -63,7 +66,7 @@ const requestRow = (request: RecentRequest, now: number): Html =>
     <td data-label="From">${request.address === '' ? '–' : request.address}</td>
   </tr>`;
 
-/** @param requests undefined: they could not be read */
+/** @param requests undefined where they could not be read */
 export function requestsTable(deps: Pick<WebDeps, 'clock'>, requests: readonly RecentRequest[] | undefined): Html {
   if (requests === undefined) return html`<p class="empty">They cannot be read right now. Try again in a minute.</p>`;
   if (requests.length === 0)

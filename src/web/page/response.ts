@@ -1,6 +1,4 @@
-/**
- * Sending pages and redirects.
- */
+/** Sends pages and redirects. */
 import type { Response } from 'express';
 import { renderPage, scriptsOf, type Page } from './layout.ts';
 import { allowOwnScripts } from './security-headers.ts';
@@ -11,20 +9,25 @@ export function sendPage(res: Response, status: number, page: Page): void {
 }
 
 /**
- * 303. The body stays empty: Express' own would repeat a query that carries a code.
- * Threat: open redirects. Only a path of ours, or a provider's URL as the idp room built it, is ever handed in.
+ * Redirects with 303. The body stays empty, because the one of Express would repeat a query that carries a code.
+ *
+ * An attacker could use an open redirect, so callers pass only a path of ours, or a provider's URL that the `idp`
+ * module built.
  */
 export function seeOther(res: Response, location: string): void {
   res.status(303).location(location).end();
 }
 
-/** The query of a request target as it came, with its `?`; empty when there is none. The Host header takes no part. */
+/**
+ * Returns the query of a request target unchanged, with its `?`; empty when there is none. It does not depend on
+ * the Host header.
+ */
 export function queryOf(target: string): string {
   const start = target.indexOf('?');
   return start === -1 ? '' : target.slice(start);
 }
 
-/** A query parameter given exactly once as text; anything else is undefined. */
+/** Returns a query parameter that is given exactly once; otherwise undefined. */
 export function parameter(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }

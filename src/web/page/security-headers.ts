@@ -1,12 +1,10 @@
-/**
- * Response headers of everything that the web room serves.
- */
+/** The response headers of everything that the web module serves. */
 import type { RequestHandler, Response } from 'express';
 import helmet from 'helmet';
 
 const YEAR_SECONDS = 31_536_000;
 
-/** Nothing loads but our own style sheets and icon; nothing may frame us; forms go to us only. */
+/** Only our own style sheets and icon load; no page may frame us; forms are sent to us only. */
 const PLAIN_POLICY = [
   "default-src 'none'",
   "style-src 'self'",
@@ -17,8 +15,8 @@ const PLAIN_POLICY = [
 ];
 
 /**
- * Scripts are files of ours, talk to us alone, and can make no markup out of text: with `trusted-types 'none'` there is nobody who
- * could vouch for any, so a name from outside stays text even where a script is careless.
+ * Scripts are our own files, connect to us alone, and cannot turn text into markup: with `trusted-types 'none'` no
+ * policy can create trusted markup, so a name from outside stays text even where a script is careless.
  */
 const SCRIPTED_POLICY = [
   ...PLAIN_POLICY,
@@ -28,7 +26,7 @@ const SCRIPTED_POLICY = [
   "trusted-types 'none'",
 ];
 
-/** Whatever of a device or a browser these pages could ask for: they ask for none of it. */
+/** The features of a device or a browser that a page could use. Our pages use none of them. */
 const FEATURES = [
   'accelerometer',
   'autoplay',
@@ -66,9 +64,10 @@ const FEATURES = [
 const NO_FEATURE = FEATURES.map((feature) => `${feature}=()`).join(', ');
 
 /**
- * - `Referrer-Policy: same-origin` and not `no-referrer`: under the latter browsers send `Origin: null` with our own forms
- *   (Fetch, "append a request Origin header"), and a change is taken with our own Origin only. Other sites see no referrer either way.
- * - HSTS only where the public URL is https; subdomains are not ours to decide.
+ * - `Referrer-Policy: same-origin` instead of `no-referrer`: with the latter browsers send `Origin: null` with our
+ *   own forms (Fetch, "append a request Origin header"), and a change is accepted with our own Origin only. Other
+ *   sites see no referrer either way.
+ * - HSTS only where the public URL is https; we do not decide for subdomains.
  */
 export function securityHeaders(publicUrl: string): RequestHandler {
   const common = helmet({
@@ -89,12 +88,12 @@ export function securityHeaders(publicUrl: string): RequestHandler {
   };
 }
 
-/** For a page that has scripts; every other keeps the policy under which none runs. */
+/** Allows our own scripts on this page; every other page keeps the policy under which none runs. */
 export function allowOwnScripts(res: Response): void {
   res.setHeader('Content-Security-Policy', SCRIPTED_POLICY.join('; '));
 }
 
-/** Pages name people, and a shared machine's back button must not show them. */
+/** Pages contain names of users, and the back button of a shared machine must not show them. */
 export const noStore: RequestHandler = (_req, res, next) => {
   res.setHeader('Cache-Control', 'no-store');
   next();
