@@ -1,4 +1,7 @@
-/** What the web module is given. `server` builds the real parts; this module opens no connection and reads only its own assets. */
+/**
+ * The dependencies of the web module. `server` builds the real parts; this module opens no connection and reads
+ * only its own assets.
+ */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AdminConfig, AdminDeps } from '../admin/dependencies.ts';
 import type { Config } from '../config/config.ts';

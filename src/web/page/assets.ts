@@ -14,8 +14,8 @@ import { Router, type RequestHandler } from 'express';
 const FOLDER = fileURLToPath(new URL('../assets/', import.meta.url));
 
 /**
- * The files of `assets/portcullis/`, in the order of the cascade. They are served as one `portcullis.css`: a page needs one request, and a page of
- * a replica that still runs the version before finds its style sheet here, too.
+ * The files of `assets/portcullis/`, in the order of the cascade. They are served as one `portcullis.css`: a page
+ * needs one request, and a page of a replica that still runs the version before finds its style sheet here, too.
  */
 const COMPONENTS = ['tokens', 'base', 'navigation', 'cards', 'notices', 'buttons', 'forms', 'tables'];
 

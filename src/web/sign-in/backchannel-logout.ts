@@ -1,11 +1,14 @@
 /**
- * A provider tells us that somebody has signed out there (OpenID Connect Back-Channel Logout 1.0). What was opened in that session, or all of
- * the account, is revoked as any other: kubectl's sessions and open streams included.
+ * Back-channel logout: a provider reports that a user has signed out there (OpenID Connect Back-Channel Logout
+ * 1.0). The sessions that were opened from the provider's session, or all of the account, are revoked like any
+ * others, with kubectl's sessions and open streams.
  *
- * Threats: the address is open to the world. A token counts once over all replicas (`jti`), else who caught one could keep somebody signed
- * out; and it is verified before it costs anything but the signature's time. Attempts are counted behind that, and only of tokens that are no
- * good: a provider may sign out a whole company, and behind an ingress it has the address of whoever sends rubbish to keep its logouts away.
- * And a stranger may post what it likes without an operator being called: what the alert counts is said of tokens that the provider has signed.
+ * The address is open to everyone:
+ * - An attacker who catches a token could keep a user signed out with it, so a token counts once over all replicas
+ *   (`jti`), and it is verified before it costs more than a check of its signature.
+ * - An attacker floods the address to block the provider's logouts, perhaps behind the same ingress. So only
+ *   invalid tokens count against the limit: a provider may sign out a whole company at a time.
+ * - An attacker posts anything to alert an operator. So the alert counts only tokens that the provider has signed.
  */
 import { Router, type Request, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -22,23 +25,23 @@ import { record } from '../../http/audit-events.ts';
 import { targetName } from '../../admin/revocation-request.ts';
 import { contextOf } from '../../http/request-context.ts';
 
-/** Tokens that are no good, from one address. */
+/** Invalid tokens from one address. */
 const REJECTED_PER_MINUTE = 120;
 const PAGE = 100;
-/** How many sessions are ended at the same time. */
+/** How many sessions are revoked at the same time. */
 const BATCH = 10;
 
 interface Revocation {
   readonly target: RevocationTarget;
-  /** Of a session's end. */
+  /** The record of the session, where one session is revoked. */
   readonly session?: SessionRecord;
 }
 
-/** The artefact under which a token's `jti` is remembered. */
+/** The id of the artefact that remembers the `jti` of a token. */
 const tokenIdOf = (provider: string, { tokenId }: LogoutNotice): string =>
   `backchannel-logout ${JSON.stringify([provider, tokenId])}`;
 
-/** Exactly one of any number of replicas that are given the same token gets true. */
+/** Returns true for exactly one caller, however many replicas receive the same token. */
 async function isFirstUse({ store, config }: WebDeps, id: string): Promise<boolean> {
   await store.artefacts.save('ReplayDetection', id, {}, { ttlSeconds: logoutTokenSeconds(config.clockSkew) });
   return store.artefacts.consume('ReplayDetection', id);
@@ -57,11 +60,11 @@ async function listAll({ store }: WebDeps, query: SessionQuery): Promise<readonl
   return found;
 }
 
-/** Of a provider that put no `sid` into the ID token: any of these may be meant, so all of them are. */
+/** The sessions of a provider that put no `sid` into the ID token: each of them may be meant, so all of them are. */
 const withoutSid = async (deps: WebDeps, account: Account): Promise<readonly SessionRecord[]> =>
   (await listAll(deps, { account })).filter(({ providerSid }) => providerSid === undefined);
 
-/** What a notice ends. §2.6: with `sid` that session, with `sub` alone everything of the person. */
+/** Returns the revocations for a notice. §2.6: with `sid` that session, with `sub` alone everything of the user. */
 async function revocationsOf(
   deps: WebDeps,
   provider: { readonly name: string; readonly reach: ProviderLogout['reach'] },
@@ -72,7 +75,7 @@ async function revocationsOf(
     return [{ target: { kind: 'account', account: accountOf(name, subject) } }];
   }
   if (sid === undefined) return [];
-  // First, so that nobody who stands between the provider's page and ours opens one behind our back.
+  // Closed first, so that a sign-in that is under way opens no session from it afterwards.
   await deps.store.sessions.closeProviderSession({ provider: name, sid });
   const sessions = [
     ...(await listAll(deps, { providerSession: { provider: name, sid } })),
@@ -91,7 +94,7 @@ async function revokeOne(
   provider: string,
   { target, session }: Revocation,
 ): Promise<void> {
-  // The provider has ended its own session, so the next sign-in there is a fresh one by itself.
+  // The provider has ended its own session, so the next sign-in there is a fresh one in any case.
   const result = await deps.guard.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
   record(deps, contextOf(req), {
     event: 'logout',
@@ -133,7 +136,7 @@ interface Rejection extends Omit<LogoutRejection, 'reason'> {
   readonly reason: LogoutRejection['reason'] | 'logout_token_missing' | 'logout_token_replayed';
 }
 
-/** §2.8: 400 where the request is no good and where the logout failed alike; the provider may send another token then. */
+/** §2.8: 400 both for an invalid request and for a failed logout; the provider may send another token then. */
 function sendRejection(deps: WebDeps, req: Request, res: Response, provider: string, rejection: Rejection): void {
   const { reason, clockSkew, subject } = rejection;
   const details = {
@@ -177,7 +180,7 @@ function sendTooManyRequests(
   res.status(429).set('Retry-After', String(wait)).json({ error: 'temporarily_unavailable' });
 }
 
-/** Acts on a notice that was verified. @returns false where it came before */
+/** Carries a verified notice into effect. @returns false where the token was used before */
 async function handleRevocation(
   deps: WebDeps,
   req: Request,
@@ -190,13 +193,14 @@ async function handleRevocation(
     await revokeAll(deps, req, provider.name, await revocationsOf(deps, provider, notice));
     return true;
   } catch (cause) {
-    // Not done, so the same token may come again; where the store is away it may not, and the provider has to make another one.
+    // The logout failed, so the same token may be sent again. Where the store is unavailable this cannot be
+    // recorded, and the provider has to issue another one.
     await deps.store.artefacts.destroy('ReplayDetection', id).catch(() => undefined);
     throw cause;
   }
 }
 
-/** The token of the form. A body that is too large or no form is as good as none. */
+/** Returns the token of the form; empty for a body that is too large or is no form. */
 async function tokenOf(req: Request, res: Response): Promise<string> {
   try {
     await readForm(req, res);
@@ -208,7 +212,10 @@ async function tokenOf(req: Request, res: Response): Promise<string> {
 
 const tokenMissing = no({ reason: 'logout_token_missing' } as const);
 
-/** Counts each, and logs those that the provider has signed, once a minute: whoever floods the address from which it comes hides none of them. */
+/**
+ * Counts each rejection, and logs those of tokens that the provider has signed once a minute, so that a flood from
+ * the same address hides none.
+ */
 function countRejection(deps: WebDeps, tally: Tally, provider: string, { reason, clockSkew }: Rejection): void {
   deps.metrics.logoutRefused(provider, reason);
   const times = clockSkew === undefined ? undefined : tally.add(`${provider} ${reason}`);
@@ -243,7 +250,7 @@ function receive(deps: WebDeps, limit: RateLimiter, tally: Tally) {
   };
 }
 
-/** @throws AppError `not_found` where there is no such provider, or its logouts are not wanted here */
+/** @throws AppError `not_found` where there is no such provider, or it is configured without logouts */
 function providerOf(deps: WebDeps, req: Request): { readonly name: string; readonly logout: ProviderLogout } {
   const provider = deps.providers.get(String(req.params['name']));
   if (provider?.logout === undefined || provider.logout.reach === 'off') {
@@ -252,7 +259,7 @@ function providerOf(deps: WebDeps, req: Request): { readonly name: string; reado
   return { name: provider.name, logout: provider.logout };
 }
 
-/** `POST /backchannel-logout/:name`. `Cache-Control: no-store` comes from the room. */
+/** `POST /backchannel-logout/:name`. The web module sets `Cache-Control: no-store`. */
 export function backchannelLogout(deps: WebDeps): Router {
   const limit = createRateLimiter(REJECTED_PER_MINUTE, deps.clock);
   const router = Router({ caseSensitive: true, strict: true });

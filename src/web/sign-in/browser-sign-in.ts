@@ -1,6 +1,7 @@
 /**
- * Signing in at these pages themselves. Threat: login CSRF, that is, somebody makes your browser finish their sign-in and you work
- * as them; so the browser that finishes must hold the cookie of the browser that began.
+ * The sign-in at the pages themselves. In a login CSRF, an attacker makes a user's browser finish the attacker's
+ * sign-in, and the user works in the attacker's account; so the browser that finishes must hold the cookie of the
+ * browser that began.
  */
 import { createHash } from 'node:crypto';
 import { Router, type Request, type RequestHandler, type Response } from 'express';
@@ -32,11 +33,11 @@ import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
 
-/** A provider that somebody has signed out of as well leads back with the state that it was given. */
+/** A provider where the user has signed out, too, redirects back with the state that it was given. */
 const isSignedOut = (req: Request): boolean =>
   req.query['signed-out'] !== undefined || req.query['state'] === SIGNED_OUT;
 
-/** `/` for somebody who is signed out, and `/login`. */
+/** The page for `/` without a session, and for `/login`. */
 function loginPage(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
     const notice = isSignedOut(req) ? 'You are signed out here.' : await browsers.whyEnded(req);
@@ -53,9 +54,9 @@ function loginPage(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
 }
 
 /**
- * Where there is no choice, none is asked for: the page that somebody wanted to see is one trip to the provider away. Never
- * from the front page, and never right after signing out: that click would undo itself. Nor where the provider or a rule has
- * refused this user: they would never read it.
+ * Redirects to the provider directly where there is only one. Not from the front page, and not right after signing
+ * out, because that would undo the sign-out. Nor where the provider or a rule has rejected this user, who would
+ * never read the reason.
  */
 function redirectIfOnlyProvider(deps: WebDeps, browsers: BrowserSessions, choose: RequestHandler): RequestHandler {
   return async (req, res, next) => {
@@ -80,13 +81,13 @@ interface LoginStart {
   readonly res: Response;
   readonly provider: string | undefined;
   readonly to: ReturnTarget;
-  /** For who has to prove anew who they are: the page of ours that asks for it. */
+  /** The page of ours that asks for a fresh sign-in, where one does. */
   readonly back?: string;
 }
 
 async function redirectToProvider(deps: WebDeps, cookie: BrowserCookie, start: LoginStart): Promise<void> {
   const { req, res, provider, to, back } = start;
-  // Kept where there is one, so that a second tab does not spoil the first one's sign-in.
+  // An existing value is kept, so that a second tab does not break the sign-in of the first.
   const value = cookie.read(req) ?? newCookieValue();
   const purpose: LoginPurpose = { for: 'browser', browser: hashOf(value), to, ...(back === undefined ? {} : { back }) };
   const url = await beginLogin(deps, contextOf(req), { provider, purpose, fresh: back !== undefined });
@@ -103,7 +104,10 @@ function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
   };
 }
 
-/** For an admin whose sign-in is too old for a change (`admin.freshness`): straight to their own provider, and back to where they were. */
+/**
+ * For an admin whose sign-in is too old for a change (`admin.freshness`): redirects to their own provider, and
+ * back to their page afterwards.
+ */
 function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
   return async (req, res) => {
     const context = contextOf(req);
@@ -124,8 +128,10 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
 }
 
 /**
- * Ends the session that this browser had before, in good order: one screen is one session. Not somebody else's, who may want it back.
- * @param sessions.before who was signed in here
+ * Ends the session that this browser had before, so that one browser has one session. The session of another user
+ * stays, because that user may return.
+ *
+ * @param sessions.previous the user who was signed in at this browser
  */
 async function endPreviousSession(
   deps: WebDeps,
@@ -170,7 +176,10 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
   };
 }
 
-/** `/`, `/login`, `/login/start`, `/login/fresh`, `/login/finish`. Mount before the OAuth clients' `/login/:uid`. */
+/**
+ * Routes: `/`, `/login`, `/login/start`, `/login/fresh`, `/login/finish`. Mount it before `/login/:uid` of the
+ * OAuth clients.
+ */
 export function browserSignIn(deps: WebDeps, browsers: BrowserSessions, limit: RateLimiter): Router {
   const cookie = browserCookie(deps.config.publicUrl, 'portcullis-sign-in');
   const router = Router({ caseSensitive: true, strict: true });

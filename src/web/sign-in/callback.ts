@@ -1,6 +1,6 @@
 /**
- * The fixed callback of each identity provider. The cookie that proves which browser began is scoped to the page that waits, so
- * this only looks the state up and sends the browser on with the same query.
+ * The fixed callback of each identity provider. The cookie of the browser that began is scoped to the page that
+ * waits, so this only looks up the state and redirects to that page with the same query.
  */
 import { Router, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -10,7 +10,7 @@ import { findLogin, type LoginPurpose } from './login-transaction.ts';
 import { signInStep } from './sign-in.ts';
 import { contextOf } from '../../http/request-context.ts';
 
-/** The page that waits. */
+/** Returns the path of the page that waits. */
 function pageOf(purpose: LoginPurpose): string {
   switch (purpose.for) {
     case 'client':
@@ -27,7 +27,8 @@ function handleCallback(deps: WebDeps): RequestHandler<{ provider: string }> {
     const { provider } = req.params;
     await signInStep(deps, contextOf(req), { path: '/callback', provider }, async () => {
       const login = await findLogin(deps, parameter(req.query['state']));
-      // Threat: mix-up. A provider that was not asked must not be able to finish another provider's sign-in (RFC 9207 §1).
+      // A malicious provider answers in place of another one (mix-up, RFC 9207 §1). So a sign-in is finished only
+      // by the provider that it began with.
       if (login.provider !== provider) {
         const message = 'Another identity provider answered than the one you chose. Start again.';
         throw new AppError('sign_in_refused', message, { reason: 'provider_mismatch' });

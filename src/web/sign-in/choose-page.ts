@@ -1,6 +1,6 @@
 /**
- * Choosing an identity provider. Links, not forms: Chromium applies `form-action` to the redirects that follow a POST, and the
- * provider's host is not ours.
+ * The page to choose an identity provider. It has links instead of forms, because Chromium applies `form-action`
+ * to the redirects that follow a POST, and the provider's host is not ours.
  */
 import type { ProviderChoice } from '../browser/provider-choices.ts';
 import { html, type Html } from '../page/html.ts';
@@ -11,17 +11,18 @@ interface Choice {
   readonly heading: string;
   readonly lead: Html;
   readonly providers: readonly ProviderChoice[];
-  /** Path that the link leads to; the provider's name is appended. */
+  /** The start of the link's path; the provider's name is appended. */
   readonly start: string;
   readonly notice?: string | undefined;
-  /** A device may be waiting for its code to be typed. */
+  /** Shows the link to the page for device codes. */
   readonly devices?: boolean;
 }
 
 /**
- * A list of links, one for each provider; the one that was used last is the one to press.
- * @param start the link, but for the provider's name
- * @param words before the name
+ * A list of links, one for each provider. The one that was used last is the primary button.
+ *
+ * @param start the link without the provider's name
+ * @param text before the name
  */
 export function providerLinks(providers: readonly ProviderChoice[], start: string, text: string): Html {
   const several = providers.length > 1;
@@ -55,7 +56,7 @@ export function choosePage(choice: Choice): Html {
   </div>`;
 }
 
-/** Where a sign-in for kubectl ends. */
+/** The last page of a sign-in for kubectl. */
 export function donePage(): Html {
   return html`<div class="card">
     ${mark()}

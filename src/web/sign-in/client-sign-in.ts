@@ -1,6 +1,7 @@
 /**
- * Signing in for an OAuth client (the kubectl plugin): from its pending authorization to the identity provider and back.
- * Every step but the callback needs the cookie of the browser that began; `Authorizations.pending` checks it.
+ * The sign-in for an OAuth client (the kubectl plugin): from its pending authorization to the identity provider
+ * and back. Every step except the callback needs the cookie of the browser that began; `Authorizations.pending`
+ * checks it.
  */
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -22,7 +23,7 @@ const ERROR_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['temporarily_unavailable', 'the sign-in could not be completed'],
 ]);
 
-/** The authorization that waits, and that its uid is the one in the path. */
+/** Returns the pending authorization, after a check that its uid is the one in the path. */
 async function pendingOf(deps: WebDeps, req: Request, res: Response): Promise<PendingAuthorization> {
   const pending = await deps.authorizations.pending(req, res);
   if (pending.uid !== req.params['uid']) {
@@ -90,7 +91,7 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
     });
 }
 
-/** A link from an error page, so that the program that waits learns that nobody is coming. */
+/** The link "Give up" of an error page, so that the program that waits learns that no user will sign in. */
 function refuse(deps: WebDeps): RequestHandler {
   return async (req, res) => {
     await pendingOf(deps, req, res);
@@ -100,7 +101,10 @@ function refuse(deps: WebDeps): RequestHandler {
   };
 }
 
-/** `/login/done`, and `/login/:uid…` for OAuth clients. Mount after the browser's own `/login/…` paths. */
+/**
+ * Routes: `/login/done`, and `/login/:uid…` for OAuth clients. Mount it after the `/login/…` routes of the
+ * browser's own sign-in.
+ */
 export function clientSignIn(deps: WebDeps, limit: RateLimiter): Router {
   const router = Router({ caseSensitive: true, strict: true });
   const browsers = createBrowserSessions(deps);

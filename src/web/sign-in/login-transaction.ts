@@ -1,9 +1,10 @@
 /**
- * A login transaction: one sign-in under way, from our page to the identity provider and back. What is kept meanwhile, and how it is
- * consumed exactly once.
+ * A login transaction: one sign-in under way, from our page to the identity provider and back. It is stored
+ * meanwhile, and consumed exactly once.
  *
- * Threats: an attacker guesses or replays a `state`, brings it back in another browser (login CSRF) or by another provider (mix-up,
- * RFC 9207 §1). The `state` is a random value of `idp`; the callback looks it up, and the last step consumes it.
+ * An attacker guesses or replays a `state`, returns it in another browser (login CSRF) or through another provider
+ * (mix-up, RFC 9207 §1). So the `state` is a random value of `idp`, the callback looks it up, and only the last
+ * step consumes it.
  */
 import { z } from 'zod';
 import { siteOf } from '../../core/http/address.ts';
@@ -14,7 +15,10 @@ import type { IdentityProvider, SignInChallenge } from '../../idp/idp.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
-/** Lifetime in seconds. RFC 6749 gives no number; ten minutes is what oidc-provider gives its interactions, and what a second factor takes. */
+/**
+ * Lifetime in seconds. RFC 6749 gives no number; ten minutes is the lifetime of oidc-provider's interactions, and
+ * enough for a second factor.
+ */
 export const LOGIN_SECONDS = 600;
 
 const challengeSchema = z.object({
@@ -37,7 +41,10 @@ export const returnTargetOf = (to: unknown): ReturnTarget => returnTargetSchema.
 
 export const returnPath = (to: ReturnTarget): string => `/${to.replace('console:', 'consoles/')}`;
 
-/** What the sign-in is for: the pending authorization of an OAuth client, this browser itself, or a device that was confirmed in it. */
+/**
+ * The purpose of the sign-in: the pending authorization of an OAuth client, this browser itself, or a device that
+ * was confirmed in it.
+ */
 const purposeSchema = z.discriminatedUnion('for', [
   z.object({ for: z.literal('client'), uid: z.string() }),
   z.object({
@@ -57,7 +64,7 @@ const purposeSchema = z.discriminatedUnion('for', [
   }),
 ]);
 
-/** As stored. `way` is the purpose: the name that the version before reads, while both run side by side. */
+/** The stored form. `way` is the purpose: the name that the version before reads, while both run side by side. */
 const loginSchema = z
   .object({
     way: purposeSchema,
@@ -113,7 +120,7 @@ export async function beginLogin(
 ): Promise<URL> {
   const { purpose, fresh = false, after } = start;
   const provider = providerNamed(deps, start.provider);
-  // Taken before anything is awaited: an account that is revoked from here on cannot finish this sign-in.
+  // Read before anything is awaited: an account that is revoked from here on cannot finish this sign-in.
   const startedAt = logPosition(deps);
   const { challenge, url } = await provider.begin({ fresh, after });
   const { address, userAgent } = context;
@@ -159,6 +166,6 @@ export async function consumeLogin(
     const message = 'This sign-in was begun in another browser. Start again in this one.';
     throw new AppError('sign_in_expired', message, { reason: 'other_browser' });
   }
-  // Two requests may have found it; exactly one takes it.
+  // Two requests may have found it; exactly one consumes it.
   return parseLogin(await deps.store.artefacts.take('SignIn', state ?? ''));
 }

@@ -1,15 +1,19 @@
 /**
- * What a program is told that waits for a sign-in which was refused: the words of the page, whom to ask, and the request id.
+ * Reports a rejected sign-in to the program that waits for it: the message of the page, the contact and the
+ * request id.
  *
- * The program learns it at once and shows it where the person is; else it would wait for minutes for somebody who cannot come. It is told no
- * more than the page says.
+ * The program learns it immediately and shows it to its user; otherwise it would wait for minutes for a user who
+ * cannot sign in. It gets nothing that is not on the page.
  */
 import { AppError } from '../../core/errors.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
-/** What `error_description` may not hold (RFC 6749 §4.1.2.1: printable ASCII without `"` and `\`), and what stands for it. */
+/**
+ * The characters that `error_description` may not contain (RFC 6749 §4.1.2.1: printable ASCII without `"` and
+ * `\`), and their replacements.
+ */
 const ASCII_REPLACEMENTS: readonly (readonly [RegExp, string])[] = [
   [/[“”„"‘’`]/gu, "'"],
   [/…/gu, '...'],
@@ -25,9 +29,11 @@ const toAscii = (text: string): string =>
 type Report = (description: string) => Promise<void>;
 
 /**
- * Tells the program that waits.
+ * Reports a rejection to the program that waits.
+ *
  * @param thrown by a step of a sign-in
- * @returns whether it was told. False where it is not the person who was refused, so that it can be tried again, and where nobody waits any more
+ * @returns whether it was reported. False where it was not the user who was rejected, so that the step can be
+ *   tried again, and where no program waits any more
  */
 export async function reportRejection(
   { config }: Pick<WebDeps, 'config'>,
@@ -37,7 +43,7 @@ export async function reportRejection(
   const rejection = appErrorOf(thrown).error;
   if (rejection.code !== 'sign_in_refused') return false;
   try {
-    // The command line takes it apart again (`cli/session/rejection.ts`).
+    // The command line splits it again (`cli/session/rejection.ts`).
     await report(toAscii(`${rejection.message} Whom to ask: ${config.contact} Request id: ${requestId}`));
     return true;
   } catch (error) {

@@ -1,8 +1,9 @@
 /**
- * How often one address may start a sign-in. In front of every way to start one, so that none can forget it.
+ * The limit on sign-ins from one address, in front of every route that starts one.
  *
- * Threat: who stands in the same place as everybody, behind an ingress that does not say who is behind it, would use up the sign-ins of all,
- * an admin's in an incident included. So an address that is shared is not counted; the ingress sees the real ones, and can.
+ * An attacker behind an ingress that hides its clients shares the address of all other users and could use up
+ * their sign-ins, also an admin's during an incident. So a shared address is not counted; the ingress sees the
+ * real addresses and can limit them.
  */
 import type { RequestHandler } from 'express';
 import type { WebDeps } from '../dependencies.ts';

@@ -1,7 +1,20 @@
 /**
- * The end of a sign-in: redeem the callback, open the session, and put it on the record. Either a session stands and the
- * record says so, or nothing was created and the record says why; or the person is sent to their provider once more, to prove anew who
- * they are (docs/architecture.md#invariant-11): after a revocation a stolen laptop would else be back in seconds by silent single sign-on.
+ * Sign-ins: redeems the provider's callback, opens the session, and audits it. Either there is a session and the
+ * audit log has it, or nothing was created and the audit log has the reason; or the user is sent to the provider
+ * once more for a fresh sign-in (docs/architecture.md#invariant-11): after a revocation, an attacker with a stolen
+ * laptop would otherwise be back in seconds by silent single sign-on.
+ *
+ * What is where in this folder:
+ * - `sign-in.ts`: the common end of all sign-ins (`finishSignIn`), and the audit of each step (`signInStep`).
+ * - `login-transaction.ts`: one sign-in under way: stored, found, consumed. `callback.ts`: the address to which
+ *   providers redirect.
+ * - `browser-sign-in.ts`, `client-sign-in.ts`: the routes for the pages' own sign-in and for OAuth clients.
+ *   `../device` has those for devices.
+ * - `choose-page.ts`: the page to choose a provider. `sign-in-limit.ts`: the rate limit. `rejection.ts`: the
+ *   report to a program that waits.
+ * - `admin-path.ts`: the return path of an admin's fresh sign-in.
+ * - `sign-out.ts`: the sign-out here and at the provider. `backchannel-logout.ts`: sign-outs that a provider
+ *   reports.
  */
 import { randomBytes } from 'node:crypto';
 import type { Request, Response } from 'express';
@@ -23,7 +36,10 @@ import { reportRejection } from './rejection.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
-/** Without a refresh token the provider cannot be asked again whether the person is still welcome, so it ends soon. */
+/**
+ * Without a refresh token the provider cannot be asked again whether the user is still active, so the session ends
+ * soon.
+ */
 const UNCHECKED_SESSION_SECONDS = 3600;
 
 export interface OpenedSession {
@@ -31,35 +47,35 @@ export interface OpenedSession {
   readonly account: Account;
   readonly identity: Identity;
   readonly provider: string;
-  /** The log's place at which it was opened. */
+  /** The position in the revocation log at which it was opened. */
   readonly position: LogPosition;
   /** Epoch seconds. */
   readonly expiresAt: number;
-  /** The provider's, for when the person signs out. */
+  /** The provider's ID token, for the sign-out there. */
   readonly idToken?: string | undefined;
 }
 
-/** What a sign-in comes to: a session, or another trip to the provider. */
+/** The outcome of a sign-in: a session, or another redirect to the provider. */
 type LoginOutcome = { readonly session: OpenedSession } | { readonly again: URL };
 
-/** Whose session it will be. */
+/** The facts of which the session is made. */
 interface CompletedLogin {
   readonly login: LoginTransaction;
-  /** The callback's query as it came, with its `?`. */
+  /** The callback's query, unchanged, with its `?`. */
   readonly query: string;
   readonly client: string;
-  /** Who is signed in at the pages of this very browser: that session ends with this one. */
+  /** The user who is signed in at the pages in this browser. The new session ends with that one. */
   readonly browser?: { readonly account: Account; readonly session: string } | undefined;
-  /** The device that the session is for, where that is not the browser's own. */
+  /** The device that the session is for; absent where it is the browser's. */
   readonly device?: { readonly address: string; readonly userAgent: string };
 }
 
-/** 128 bits: session ids stand in URLs and in tokens, and are never accepted as a credential by themselves. */
+/** 128 bits. Session ids appear in URLs and in tokens, and are never accepted as a credential by themselves. */
 const newSessionId = (): string => randomBytes(16).toString('base64url');
 
 /**
- * When the person proved who they are. Only what the provider says in the ID token counts; of a provider that can say nothing the sign-in
- * itself is taken for the proof, which the answer to a revocation admits (`canSignInAgain`).
+ * Returns when the user authenticated. Only the ID token counts. For a provider that cannot state it, the sign-in
+ * itself counts, and the response to a revocation shows that (`canSignInAgain`).
  */
 function authTimeOf(
   { clockSkew }: WebDeps['config'],
@@ -96,12 +112,15 @@ function newSession(
     startedAt: login.startedAt,
     ...(authTime === undefined ? {} : { authTime }),
     ...(user.providerSid === undefined ? {} : { providerSid: user.providerSid }),
-    // Somebody else's session at a shared screen is theirs, and stays.
+    // The session of another user at a shared browser is not touched.
     ...(browser?.account === account ? { via: browser.session } : {}),
   };
 }
 
-/** The words are for somebody who has just proved who they are, so they may say what stands between them and a session. */
+/**
+ * Returns the error for a session that may not be opened. The user has just authenticated, so the message may give
+ * the reason.
+ */
 function openingRejected(reason: MintRejection, provider: string): AppError {
   switch (reason) {
     case 'account_locked':
@@ -132,14 +151,18 @@ function openingRejected(reason: MintRejection, provider: string): AppError {
 }
 
 /**
- * Redeems the provider's callback and opens a session, or begins another trip where the account's next sign-in has to be a fresh one.
- * @throws AppError as the identity provider throws it; `sign_in_expired` where a revocation came between; `sign_in_refused` for a locked
- *   account and where a fresh sign-in was asked for and is not proven; `fenced` or `store_unavailable`
+ * Redeems the provider's callback and opens a session, or begins another redirect where the account's next sign-in
+ * has to be a fresh one.
+ *
+ * @throws AppError from the identity provider; `sign_in_expired` where a revocation came between;
+ *   `sign_in_refused` for a locked account, and where a fresh sign-in was requested and is not proven; `fenced` or
+ *   `store_unavailable`
  */
 async function openSession(deps: WebDeps, context: RequestContext, completed: CompletedLogin): Promise<LoginOutcome> {
   const { login, query } = completed;
   const provider = providerNamed(deps, login.provider);
-  // Rebuilt from our own public URL: what the Host header says must not decide which redirect_uri is redeemed.
+  // Built from our own public URL: an attacker who controls the Host header must not choose the redirect_uri that
+  // is redeemed.
   const callback = new URL(`${deps.config.publicUrl}/callback/${encodeURIComponent(provider.name)}`);
   callback.search = query;
   const again = async (after?: SignInChallenge): Promise<LoginOutcome> => {
@@ -151,7 +174,8 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
     };
     return { again: await beginLogin(deps, context, start) };
   };
-  // Begun where another setting or version counts it as proven without asking: what comes back would be taken for a proof.
+  // This transaction began under another setting or version, which takes it for proven without asking the
+  // provider. Its callback would wrongly count as a proof.
   if (login.fresh && provider.provesFreshness && login.challenge.freshSince === undefined) return again();
   const user = await provider.finish(callback, login.challenge).catch((error: unknown) => {
     if (!(error instanceof FreshProofMissing)) throw error;
@@ -167,12 +191,13 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
   if (user instanceof FreshProofMissing) return again(user.after);
   const session = newSession(deps, completed, user);
   context.person = { identity: session.identity, account: session.account };
-  // Whoever was sent to prove who they are must have; a session without it would be sent off again by the page that asked for it.
+  // A user who was sent for a fresh sign-in must have proven it; otherwise the page that asked for it would send
+  // this session off again.
   if (login.fresh && session.authTime === undefined) throw openingRejected('fresh_sign_in_needed', provider.name);
   const secret = user.refreshToken === undefined ? {} : { refreshToken: user.refreshToken };
   const opened = await deps.store.sessions.open(session, secret);
   if (!opened.ok) {
-    // Once: a provider that does not do as it is asked must not send somebody round and round.
+    // Only once: a provider that does not do as requested must not cause an endless loop of redirects.
     if (opened.reason !== 'fresh_sign_in_needed' || login.fresh) throw openingRejected(opened.reason, provider.name);
     return again();
   }
@@ -181,7 +206,7 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
   return { session: { id, account, identity, provider: provider.name, position: opened.position, expiresAt, idToken } };
 }
 
-/** What comes after the session stands must not fail and leave it behind: on any fault it is ended again. */
+/** Runs a step after the session was opened. If it fails, the session is ended, so that none is left behind. */
 async function endSessionOnError<T>(deps: WebDeps, session: OpenedSession, rest: () => Promise<T>): Promise<T> {
   try {
     return await rest();
@@ -195,7 +220,7 @@ async function endSessionOnError<T>(deps: WebDeps, session: OpenedSession, rest:
   }
 }
 
-/** Puts a finished sign-in on the record. */
+/** Audits a completed sign-in. */
 function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSession, completed: CompletedLogin): void {
   deps.metrics.signIn(session.provider, 'ok');
   record(deps, context, {
@@ -217,7 +242,7 @@ function outcomeOf(error: AppError): SignInOutcome {
   return unavailable.includes(error.code) ? 'unavailable' : 'refused';
 }
 
-/** Puts a sign-in that came to nothing on the record. The provider's name counts only when it is one of ours. */
+/** Audits a sign-in that failed. The provider's name counts only when it is a configured one. */
 function auditRejectedSignIn(
   deps: WebDeps,
   context: RequestContext,
@@ -227,7 +252,8 @@ function auditRejectedSignIn(
   const known =
     rejection.provider !== undefined && deps.providers.has(rejection.provider) ? rejection.provider : undefined;
   deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
-  // What the provider said, or which setting turns its users away. A fault of 500 and above is logged where it is answered.
+  // The provider's own message, or the setting that rejects its users. Errors of 500 and above are logged where
+  // the response is sent.
   if (status < 500 && (error.cause !== undefined || error.code === 'sign_in_refused')) {
     const facts = { requestId: context.requestId, provider: known, reason: error.reason, err: error };
     deps.logger.info(facts, 'a sign-in was refused');
@@ -250,7 +276,7 @@ export function auditTooMany(deps: WebDeps, context: RequestContext, path: strin
   record(deps, context, { event: 'sign-in-refused', path, code: 429, reason: 'too_many_sign_ins', details });
 }
 
-/** Runs one step of a sign-in; what it throws goes on the record and then to the error page. */
+/** Runs one step of a sign-in. An error is audited and thrown on, to the error page. */
 export async function signInStep<T>(
   deps: WebDeps,
   context: RequestContext,

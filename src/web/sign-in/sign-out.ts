@@ -1,6 +1,7 @@
 /**
- * Signing out at these pages: our session ends, and the browser is led to the provider, to sign out there as well (OpenID Connect RP-Initiated
- * Logout 1.0). Else the next click on "Sign in" would let in whoever sits at the screen by then.
+ * The sign-out: ends our session and redirects the browser to the provider, to sign out there as well (OpenID
+ * Connect RP-Initiated Logout 1.0). Otherwise the next click on "Sign in" would admit whoever uses the browser by
+ * then.
  */
 import type { Request, Response } from 'express';
 import { seeOther, sendPage } from '../page/response.ts';
@@ -11,17 +12,17 @@ import { mark } from '../page/layout.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 
-/** What the provider gives back to our front page, at `/?state=…`. */
+/** The state that the provider returns to our front page, at `/?state=…`. */
 export const SIGNED_OUT = 'signed-out';
 
-/** Ends the session and forgets the browser, and goes on to the provider where it has a place for that. */
+/** Ends the session, deletes the browser's cookie, and redirects to the provider where it supports that. */
 export async function signOut(
   { deps, browsers }: { readonly deps: WebDeps; readonly browsers: BrowserSessions },
   req: Request,
   res: Response,
   user: SignedIn,
 ): Promise<void> {
-  // The browser forgets first: even when the store is away nobody is signed in at this screen any more.
+  // Both at the same time: even when the store is unavailable, no user is signed in at this browser any more.
   const [forgotten, ended] = await Promise.allSettled([
     browsers.forget(req, res),
     deps.guard.revoke({ target: { kind: 'session', session: user.session }, ended: true }),
@@ -39,7 +40,7 @@ export async function signOut(
   sendProviderSignOut(res, user.record.provider, url);
 }
 
-/** A provider that is away keeps nobody from signing out here. */
+/** A provider that is unavailable prevents no sign-out here. */
 async function providerSignOutUrl(deps: WebDeps, { record: session, idToken }: SignedIn): Promise<URL | undefined> {
   const logout = deps.providers.get(session.provider)?.logout;
   try {
@@ -54,8 +55,9 @@ async function providerSignOutUrl(deps: WebDeps, { record: session, idToken }: S
 }
 
 /**
- * Not a redirect: this answers a form, and Chromium holds the whole chain of redirects after one to `form-action`, which providers extend by
- * hosts that nobody can list. A refresh begins a navigation of its own.
+ * Sends a page instead of a redirect: this is the response to a form, and Chromium applies `form-action` to all
+ * redirects after one. Providers redirect to further hosts that nobody can list. A `Refresh` header begins a new
+ * navigation.
  */
 function sendProviderSignOut(res: Response, provider: string, url: URL): void {
   res.setHeader('Refresh', `0; url=${url.href}`);
