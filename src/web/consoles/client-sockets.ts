@@ -1,6 +1,7 @@
 /**
- * The web listener's connections: what is still to be answered on one, and the TCP sockets beneath. A cut must reset, and neither Node's HTTP
- * nor its TLS socket can: after `destroy()` the browser still reads what was queued. Paired by the address that both share.
+ * The connections of the web listener: the open responses on each, and the TCP sockets below. A cut must reset the
+ * connection, but neither the HTTP nor the TLS socket of Node can: after `destroy()` the browser still reads what
+ * was queued. A TLS socket and its TCP socket are paired by their common addresses.
  */
 import type { ServerResponse } from 'node:http';
 import type { Server, Socket } from 'node:net';
@@ -21,8 +22,8 @@ export class ClientSockets {
   }
 
   /**
-   * True where earlier requests on the connection have not been answered. An answer that is written and whose last bytes Node has not reported
-   * yet is one that the browser may have read already.
+   * True where earlier requests on the connection have no complete response yet. A response that is written, but
+   * whose last bytes Node has not reported yet, does not count, because the browser may have read it already.
    */
   isBusy(socket: Duplex): boolean {
     const open = [...(this.#open.get(socket)?.values() ?? [])];
@@ -30,8 +31,10 @@ export class ClientSockets {
   }
 
   /**
-   * Counts an answer as open until it closes or its connection ends, whichever is learnt first. A stranger pipelines requests and then asks for
-   * an upgrade: from there on Node tells no queued answer that its connection has closed, and each would be held for good.
+   * Counts a response as open until it closes or its connection ends, whichever is known first. An attacker
+   * pipelines requests and then asks for an upgrade: from there on Node does not tell the queued responses that
+   * the connection has closed, and each would stay in memory permanently.
+   *
    * @param onClose called once
    */
   responseOpened(socket: Duplex, response: ServerResponse, onClose: () => void = () => undefined): void {
@@ -52,7 +55,7 @@ export class ClientSockets {
     return open;
   }
 
-  /** RST. Nothing that is queued goes out. Synchronous. */
+  /** Sends RST, so that nothing that is queued is delivered. Synchronous. */
   reset(socket: Duplex): void {
     this.#raw.get(addressOf(socket as Socket))?.resetAndDestroy();
     socket.destroy();

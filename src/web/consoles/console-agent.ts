@@ -1,6 +1,6 @@
 /**
- * Connections to a console. One a request: a console is a page and its streams, not a data plane, and a connection that is never used
- * again can be reset without asking who has it now.
+ * Connections to a console, one for each request: a console is a page and its streams, not a data plane, and a
+ * connection that is never reused can be reset without affecting another request.
  */
 import { Agent as HttpAgent, type AgentOptions, type ClientRequest } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
@@ -11,7 +11,7 @@ import type { Console } from './dependencies.ts';
 
 export interface ConsoleConnections {
   readonly agent: HttpAgent;
-  /** RST on the connection that the request has, if it has one. */
+  /** Sends RST on the connection of the request, if it has one. */
   reset(request: ClientRequest): void;
 }
 
@@ -39,7 +39,10 @@ interface Target {
   readonly ca: (() => string) | undefined;
 }
 
-/** TLS over a TCP socket of our own, which alone can send an RST; the certificate is judged by the console's name, not by the Host header. */
+/**
+ * TLS over a TCP socket of our own, because only that one can send an RST. The certificate is verified against the
+ * console's name, not the Host header.
+ */
 class TlsAgent extends HttpsAgent {
   readonly #target: Target;
   readonly #raw: WeakMap<Duplex, Socket>;
@@ -60,15 +63,16 @@ class TlsAgent extends HttpsAgent {
     socket.once('error', failed);
     socket.once('connect', () => {
       socket.off('error', failed);
-      // What happens to it from here on reaches the TLS socket.
+      // Errors from here on reach the TLS socket.
       socket.on('error', () => undefined);
       const tls = connectTls({
         socket,
         host,
-        // An address is no server name (RFC 6066 §3); the certificate is then judged against `host`.
+        // An IP address is no server name (RFC 6066 §3); the certificate is then verified against `host`.
         servername: isIP(host) === 0 ? host : '',
         minVersion: 'TLSv1.2',
-        // Written out: an environment variable of Node's would turn the default off for the whole process.
+        // Set explicitly, because an environment variable of Node could turn the default off for the whole
+        // process.
         rejectUnauthorized: true,
         ...(ca === undefined ? {} : { ca: ca() }),
       });

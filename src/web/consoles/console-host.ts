@@ -1,6 +1,6 @@
 /**
- * Everything on one console's host name. In order, for requests and upgrades alike: register, may anything be served, is it a path of
- * ours, may it come from there, who is it, a token, forward.
+ * Serves everything on one console's host name. The order is the same for requests and upgrades: register, audit
+ * log writable, one of our own paths, origin of the request, signed-in user, token, forward.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -47,7 +47,7 @@ export class ConsoleHost {
     this.#addressOf = clientAddresses(deps);
   }
 
-  /** Never rejects. */
+  /** Serves a request. Never rejects. */
   async request(req: IncomingMessage, res: ServerResponse, sockets: Sockets): Promise<void> {
     const context = beginContext(req, res, this.#addressOf);
     const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(req.socket));
@@ -70,7 +70,7 @@ export class ConsoleHost {
     }
   }
 
-  /** Never rejects. Only WebSockets (RFC 6455) from the console's own page. */
+  /** Serves an upgrade: only WebSockets (RFC 6455) from the console's own page. Never rejects. */
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, sockets: Sockets): Promise<void> {
     const context = plainVisit(req, this.#addressOf);
     const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(socket));
@@ -110,7 +110,7 @@ export class ConsoleHost {
     throw new AppError('forbidden', 'This request did not come from a page of this console.', { reason: rejection });
   }
 
-  /** @returns the person with a token; undefined where nobody is signed in here */
+  /** @returns the user with a token; undefined where no user is signed in here */
   async #admit(req: IncomingMessage): Promise<Admitted | undefined> {
     const visitor = await this.#sessions.current(this.console, req);
     if (visitor === undefined) return undefined;
@@ -120,7 +120,7 @@ export class ConsoleHost {
     throw new AppError('forbidden', 'You may not use the cluster of this console.', { reason: minted.reason });
   }
 
-  /** False: it was cut while the person was established, and there is nobody left to answer. */
+  /** Returns false where the request was cut while the user was identified, so that there is no response to send. */
   #begin(exchange: ConsoleExchange, token: ConsoleToken): boolean {
     exchange.bind(token);
     return exchange.mayPass();
@@ -135,7 +135,7 @@ export class ConsoleHost {
     req.headers = headersForConsole({ raw, headers, origin: this.#origin, token, username, address, upgrade });
   }
 
-  /** A page goes to sign in and comes back; what a script asked for learns that it must reload. */
+  /** Redirects a page load to the sign-in. Any other request gets an error, after which the page must reload. */
   #signedOut(req: IncomingMessage, res: ServerResponse): void {
     if (!isNavigation({ method: req.method ?? '', headers: req.headers })) throw notSignedIn();
     this.#leave(req, res, req.url);
@@ -176,7 +176,9 @@ export class ConsoleHost {
   }
 }
 
-/** Threat: a body before the frames, which one side would read as frames and the other not. */
+/**
+ * An attacker sends a body before the frames, which only one side would read as frames, so an upgrade has no body.
+ */
 const isWebSocket = ({ method, headers }: IncomingMessage): boolean =>
   method === 'GET' &&
   headers.upgrade?.toLowerCase() === 'websocket' &&
@@ -188,7 +190,10 @@ const isOwnPath = (target: string | undefined): boolean => {
   return path === OWN_PATH || path.startsWith(`${OWN_PATH}/`);
 };
 
-/** Threat: open redirects. Only an origin of ours, and a path that `ownPath` has judged, is ever handed in. */
+/**
+ * An attacker could use an open redirect, so callers pass only an origin of ours, and a path that `ownPath` has
+ * checked.
+ */
 function redirect(res: ServerResponse, location: string): void {
   res.writeHead(303, { Location: location, 'Cache-Control': 'no-store', 'Referrer-Policy': 'no-referrer' }).end();
 }

@@ -1,8 +1,20 @@
 /**
  * Consoles: in-cluster web consoles such as Headlamp behind our browser sign-in, each on a host name of its own.
  *
- * Owns: which host name of the web listener serves what, the way into a console, its cookie, and what passes between browser and
- * console. Must not know: how tokens are minted (room `oauth`), how people sign in, or what a console does.
+ * Owns: which host name of the web listener serves what, the sign-in to a console, its cookie, and what passes
+ * between browser and console. Must not know: how tokens are minted (module `oauth`), how users sign in, or what a
+ * console does.
+ *
+ * What is where in this folder:
+ * - `entry.ts` (main host), `sessions.ts` (both hosts): the sign-in to a console by a one-time code, and its
+ *   session. `cookie-jar.ts`: cookies on its host.
+ * - `console-host.ts`: one console's host name, from a request to its forwarding. `exchange.ts`: the request as
+ *   the revocation guard cuts it.
+ * - `request-guard.ts`, `request-headers.ts`, `response-headers.ts`: which requests pass, and which headers either
+ *   way.
+ * - `forwarding.ts`, `console-agent.ts`, `client-sockets.ts`: the proxy, its connections to the console, the
+ *   connections of browsers.
+ * - `page.ts`: error pages on hosts that are not ours alone. `dependencies.ts`: types.
  */
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { Router } from 'express';
@@ -16,7 +28,7 @@ import { refuseUpgrade, sendPlainPage } from './page.ts';
 import { ConsoleSessions } from './sessions.ts';
 
 export interface Consoles {
-  /** For the main host's pages. */
+  /** The routes for the main host. */
   entrance(browsers: BrowserSessions): Router;
   /** Serves a web listener: each request by its Host, and upgrades for consoles. */
   serve(server: Server, app: RequestListener): void;
@@ -42,7 +54,8 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
       if (hosts.size === 0) return;
       server.on('upgrade', (req: IncomingMessage, socket, head: Buffer) => {
         socket.on('error', () => undefined);
-        // Two would write to one socket: answers that are still to come, and what is said to the upgrade.
+        // Otherwise two would write to one socket: the responses that are still open, and the response to the
+        // upgrade.
         if (sockets.isBusy(socket)) {
           sockets.reset(socket);
           return;
@@ -56,8 +69,9 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
 }
 
 /**
- * The pages of the main host, and nothing under any other name. Threat: DNS rebinding, and a console's name that was forgotten in the
- * configuration, would otherwise show our pages under a name of somebody else's (RFC 9110 §15.5.20).
+ * Serves the pages of the main host, and nothing under any other name. With DNS rebinding, or a console's name
+ * that is missing in the configuration, an attacker would otherwise show our pages under the attacker's own name
+ * (RFC 9110 §15.5.20).
  */
 export function mainHostOnly(publicUrl: string, app: RequestListener): RequestListener {
   const { hostname } = new URL(publicUrl);
@@ -77,7 +91,7 @@ export function mainHostOnly(publicUrl: string, app: RequestListener): RequestLi
   };
 }
 
-/** Lower case, without port; undefined where there is not exactly one, or it is no host. */
+/** Returns the host in lower case, without port; undefined where there is not exactly one, or it is invalid. */
 function hostOf(req: IncomingMessage): string | undefined {
   const [authority, ...others] = req.headersDistinct['host'] ?? [];
   if (authority === undefined || others.length > 0) return undefined;

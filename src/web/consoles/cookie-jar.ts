@@ -1,18 +1,21 @@
 /**
- * Cookies on a console's host: two of ours, and everything that the console sets itself.
+ * Cookies on a console's host: two of ours, and all that the console sets itself.
  *
- * Threat: the console's pages and answers share the host with our cookies. Its answers may not set or widen one of ours, and it never
- * gets to see one.
+ * The pages and responses of the console share the host with our cookies. A malicious console could set, widen or
+ * read one of ours, so its responses may not, and it never receives one.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isToken } from '../../core/http/header-names.ts';
 
-/** Case-folded and with every prefix: `__Host-portcullis-console` is ours, and so is anything that looks like it. */
+/**
+ * Matched without case and with every prefix: `__Host-portcullis-console` is ours, and so is everything that looks
+ * like it.
+ */
 const OURS = /^(?:__(?:host|secure|http|host-http)-)?portcullis/i;
 
 export interface HostCookie {
   readonly name: string;
-  /** The value, where there is exactly one of this name; its form is the caller's to check. */
+  /** Returns the value, where there is exactly one cookie of this name; the caller checks its form. */
   read(req: IncomingMessage): string | undefined;
   set(res: ServerResponse, value: string, ttlSeconds: number): void;
   clear(res: ServerResponse): void;
@@ -44,9 +47,10 @@ export function hostCookie(publicUrl: string, bareName: string): HostCookie {
 }
 
 /**
- * The `Cookie` header as the console gets it: without ours, and without what has no name (RFC 6265bis §5.4 writes such a cookie as its value
- * alone, which a reader may take for any name).
- * @returns undefined where nothing is left
+ * Returns the `Cookie` header for the console: without our cookies, and without those that have no name (RFC
+ * 6265bis §5.4 writes such a cookie as its value alone, which a reader may take for any name).
+ *
+ * @returns undefined where none is left
  */
 export function cookiesForConsole(header: string | undefined): string | undefined {
   const kept = pairsOf(header ?? '').filter(([name]) => isToken(name) && !OURS.test(name));
@@ -54,7 +58,8 @@ export function cookiesForConsole(header: string | undefined): string | undefine
 }
 
 /**
- * One `Set-Cookie` of the console as the browser gets it: for this host alone, whatever `Domain` it asks for.
+ * Returns one `Set-Cookie` of the console as the browser gets it: for this host alone, without its `Domain`.
+ *
  * @returns undefined where it may not be set at all
  */
 export function cookieFromConsole(line: string): string | undefined {

@@ -1,4 +1,4 @@
-/** What the consoles are given beside the web room's own dependencies. */
+/** The dependencies of the consoles, in addition to those of the web module. */
 import type { Clock } from '../../contracts/clock.ts';
 import type { Credential } from '../../core/credential/credential.ts';
 import type { Identity } from '../../core/identity/identity.ts';
@@ -15,11 +15,11 @@ export interface Console {
   readonly cluster: string;
   /** `http(s)://host[:port]`, without a path. */
   readonly server: string;
-  /** PEM; called at each connection. Absent: the system's authorities. */
+  /** PEM; called at each connection. Absent: the system's CAs. */
   readonly ca?: () => string;
 }
 
-/** Same shape as room `oauth` spells it; the two rooms never import each other. */
+/** The same shape as in module `oauth`; the two modules never import each other. */
 export interface ConsoleToken {
   readonly token: string;
   readonly credential: Credential;
@@ -29,7 +29,7 @@ export interface ConsoleToken {
 export interface ConsoleParts {
   readonly consoles: readonly Console[];
   readonly guard: Pick<RevocationGuard, 'check' | 'register'>;
-  /** A token for the console's cluster, good for minutes. */
+  /** Mints a token for the console's cluster, valid for minutes. */
   readonly mintToken: (request: {
     readonly session: string;
     readonly console: { readonly name: string; readonly cluster: string };
@@ -48,11 +48,11 @@ export interface ConsoleDeps extends ConsoleParts, InFront {
   readonly clock: Clock;
 }
 
-/** Where browsers see the console: on the web listener, so at its scheme and port. */
+/** Returns the origin of the console for browsers: at the scheme and port of the web listener. */
 export function originOf(publicUrl: string, console: Pick<Console, 'host'>): string {
   const { protocol, port } = new URL(publicUrl);
   return `${protocol}//${console.host}${port === '' ? '' : `:${port}`}`;
 }
 
-/** Below it the console's host is ours: no path of it reaches the console. */
+/** Paths below it are ours on the console's host; they never reach the console. */
 export const OWN_PATH = '/.portcullis';

@@ -1,5 +1,6 @@
 /**
- * The main host's part of the way into a console: who is signed in here gets a one-time code for the console's host.
+ * The part of a console's sign-in on the main host: a user who is signed in here gets a one-time code for the
+ * console's host.
  */
 import { Router, type Request, type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -12,7 +13,7 @@ import { contextOf } from '../../http/request-context.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './dependencies.ts';
 import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
 
-/** Ways into consoles that one session is shown within a minute: twenty tabs that are restored at once are fewer. */
+/** Codes for one session within a minute; twenty tabs that are restored at the same time need fewer. */
 const CODES_PER_MINUTE = 60;
 
 export interface EntranceParts {
@@ -22,7 +23,10 @@ export interface EntranceParts {
 }
 
 interface Entrance extends EntranceParts {
-  /** By session. Threat: each code stands in the store, and a user in a loop would fill it for everybody. */
+  /**
+   * By session. An attacker with a session requests codes in a loop, each of which is stored, and would fill the
+   * store for all users.
+   */
   readonly limit: RateLimiter;
 }
 
@@ -57,7 +61,7 @@ function enter(parts: Entrance): RequestHandler {
     if (!isState(state)) throw new AppError('bad_request', 'Open the console by its own address.');
     try {
       const code = await codeFor(parts, req, state);
-      // After the sign-in the browser goes by the console's host again, where its nonce and its path are kept.
+      // After the sign-in the browser starts again at the console's host, where its nonce and its path are kept.
       if (code === undefined) return seeOther(res, `/login?to=console:${console.name}`);
       seeOther(res, `${originOf(deps.publicUrl, console)}${OWN_PATH}/enter?code=${code}`);
     } catch (error) {
@@ -70,7 +74,7 @@ function enter(parts: Entrance): RequestHandler {
   };
 }
 
-/** `/consoles/:name`, the link to a console, and `/consoles/:name/enter`. */
+/** Routes: `/consoles/:name`, the link to a console, and `/consoles/:name/enter`. */
 export function entrance(parts: EntranceParts): Router {
   const router = Router({ caseSensitive: true, strict: true });
   router.get('/consoles/:name', (req, res) => {

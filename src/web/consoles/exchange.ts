@@ -1,6 +1,7 @@
 /**
- * One request at a console on its way through: the gate's `Flight`. From the tick in which it came until both sides are closed a
- * revocation, a fence or the session's end resets both of them, WebSockets and event streams included.
+ * One request at a console: the `Flight` for the revocation guard. From the tick in which it arrived until both
+ * sides are closed, a revocation, a fence or the end of the session resets both of them, WebSockets and event
+ * streams included.
  */
 import type { CutReason, Flight, Registration } from '../../revocation/revocation.ts';
 import type { ConsoleParts, ConsoleToken } from './dependencies.ts';
@@ -14,25 +15,28 @@ export class ConsoleExchange implements Flight {
   #cut = false;
   #ended = false;
 
-  /** Registers at once, before anything is awaited. */
+  /** Registers immediately, before anything is awaited. */
   constructor(guard: ConsoleParts['guard'], resetClient: () => void) {
     this.#guard = guard;
     this.#resetClient = resetClient;
     this.#registration = guard.register(this);
   }
 
-  /** Says whose it is. */
+  /** Binds the request to the credential and the session of its user. */
   bind(token: ConsoleToken): void {
     this.#token = token;
     this.#registration.bind(token.credential, token.session);
   }
 
-  /** True once nobody is there to be answered. */
+  /** True once it was cut, so that there is no response to send. */
   get isCut(): boolean {
     return this.#cut;
   }
 
-  /** May a byte pass now? Asked in the tick that hands it on; where the gate is shut meanwhile, everything is cut here. */
+  /**
+   * Checks whether a byte may pass now. It is called in the tick that forwards it; where the credential is revoked
+   * meanwhile, everything is cut here.
+   */
   mayPass(): boolean {
     if (this.#cut || this.#token === undefined) return false;
     const rejection = this.#guard.check(this.#token.credential);
@@ -40,7 +44,7 @@ export class ConsoleExchange implements Flight {
     return rejection === undefined;
   }
 
-  /** The console's side, while there is one. */
+  /** Sets the function that resets the console's side; undefined once that side has ended. */
   attach(resetConsole: (() => void) | undefined): void {
     this.#resetConsole = resetConsole;
     if (this.#ended) attempt(resetConsole);
@@ -52,13 +56,13 @@ export class ConsoleExchange implements Flight {
     this.reset();
   }
 
-  /** Both sides, at once. Half an answer must not look like a whole one. */
+  /** Resets both sides immediately, because half a response must not look complete. */
   reset(): void {
     attempt(this.#resetClient);
     attempt(this.#resetConsole);
   }
 
-  /** The browser's side has closed: what the console still has to say is said to nobody. */
+  /** Called when the browser's side has closed: nothing can be delivered any more, so the console's side is reset. */
   end(): void {
     this.#ended = true;
     attempt(this.#resetConsole);

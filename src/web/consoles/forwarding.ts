@@ -1,10 +1,12 @@
 /**
- * From an admitted request to the console and back, by http-proxy-middleware. It dials, and carries bodies and WebSockets; what may pass,
- * which headers go either way and what a failure looks like is decided here, before and around it.
+ * Forwards an admitted request to the console and back, with http-proxy-middleware. The library connects, and
+ * carries bodies and WebSockets; this file decides what may pass, which headers are sent either way, and how a
+ * failure is reported.
  *
- * Its dangers (decision 0001) and why they do not reach here: with `ws: true` it would serve upgrades past us, so it is off and
- * `upgrade` is called after admission; its header hook does not run for `Expect: 100-continue`, so headers are replaced on the request
- * itself; its own plugins log addresses and answer with them, so they are left out.
+ * Its dangers (decision 0001), and why they do not apply here: with `ws: true` it would serve upgrades without our
+ * checks, so that is off and `upgrade` is called after admission; its header hook does not run for `Expect:
+ * 100-continue`, so headers are replaced on the request itself; its own plugins log addresses and send them in
+ * responses, so they are left out.
  */
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -17,18 +19,20 @@ import type { ConsoleExchange } from './exchange.ts';
 import { refuseUpgrade, sendPlainError } from './page.ts';
 import { headersFromConsole, upgradeHeadersFromConsole } from './response-headers.ts';
 
-/** From one byte to the next until the console's answer begins. */
+/** The longest pause between two bytes until the console's response begins. */
 const RESPONSE_MS = 75_000;
 
-/** Three digits are all that Node's parser asks for, and its `writeHead` throws for some of them. */
+/** Node's parser accepts any three digits, but its `writeHead` throws for some of them. */
 function finalStatus({ statusCode = 0 }: IncomingMessage): number | undefined {
   return statusCode < 200 || statusCode > 999 ? undefined : statusCode;
 }
 
 /**
- * Threat: hooks run in a socket's own listener, where what is thrown ends the process, and with it every stream of every cluster. And what a
- * hook has not looked at to its end must not pass.
- * @returns what was thrown, which the request to the console tells by its `error` as well
+ * Hooks run in the listener of a socket, where an error ends the process, with every stream of every cluster: a
+ * malicious console would need only one bad response. So errors are caught, and a response that a hook has not
+ * checked completely does not pass.
+ *
+ * @returns the error, which the request to the console also emits as `error`
  */
 function destroyOnError(side: ClientRequest | IncomingMessage, hook: () => void): Error | undefined {
   try {
@@ -44,7 +48,7 @@ function destroyOnError(side: ClientRequest | IncomingMessage, hook: () => void)
 type Handler = RequestHandler;
 type ConsolePlugin = Plugin;
 
-/** One request that has been let in. */
+/** The context of one admitted request. */
 export interface ForwardContext {
   readonly exchange: ConsoleExchange;
   readonly requestId: string;
@@ -75,7 +79,7 @@ export class ConsoleForwarding {
     });
   }
 
-  /** `req.headers` are those for the console already. */
+  /** Forwards a request whose `req.headers` have been replaced by those for the console. */
   async request(req: IncomingMessage, res: ServerResponse, context: ForwardContext): Promise<void> {
     this.#contexts.set(req, context);
     await this.#proxy(req, res, (error) => {
@@ -106,7 +110,7 @@ export class ConsoleForwarding {
     };
   }
 
-  /** Runs in the tick in which the body begins to be carried; a check stands before each piece of it. */
+  /** Runs in the tick in which the body begins to be forwarded; a check precedes each chunk of it. */
   #onRequest(outgoing: ClientRequest, req: IncomingMessage): void {
     const exchange = this.#attach(outgoing, req);
     req.on('data', () => exchange.mayPass());
@@ -152,7 +156,8 @@ export class ConsoleForwarding {
 
   #onUpgrade(outgoing: ClientRequest, req: IncomingMessage, socket: Duplex): void {
     const exchange = this.#attach(outgoing, req);
-    // These listeners run before http-proxy-middleware's own, which write what stands in `headers` to the browser.
+    // These listeners run before those of http-proxy-middleware, which write the contents of `headers` to the
+    // browser.
     outgoing.on('upgrade', (response: IncomingMessage, upstream: Duplex) => {
       response.headers = upgradeHeadersFromConsole(response.headers);
       if (!exchange.mayPass()) return;
@@ -169,11 +174,11 @@ export class ConsoleForwarding {
     });
   }
 
-  /** From here on a cut or the end of the browser's side resets the console's side too. */
+  /** From here on a cut, or the end of the browser's side, resets the console's side, too. */
   #attach(outgoing: ClientRequest, req: IncomingMessage): ConsoleExchange {
     const { exchange } = this.#contextOf(req);
     exchange.attach(() => this.#connections.reset(outgoing));
-    // Connecting took its time, and the session may have ended meanwhile.
+    // The session may have ended while the connection was made.
     exchange.mayPass();
     return exchange;
   }

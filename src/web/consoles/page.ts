@@ -1,6 +1,7 @@
 /**
- * Pages of ours on hosts that are not ours alone. They stand by themselves: a style sheet's address or a link to `/` would be the console's, so
- * the look of all pages stands in the page, and the policy allows that text and no other.
+ * Our error pages on hosts that are not ours alone. They are self-contained: the URL of a style sheet or a link to
+ * `/` would belong to the console, so the page contains the style sheet, and its policy allows that text and no
+ * other.
  */
 import { createHash } from 'node:crypto';
 import { STATUS_CODES, type ServerResponse } from 'node:http';
@@ -19,7 +20,7 @@ interface PlainPage {
   readonly link: { readonly href: string; readonly text: string };
 }
 
-/** Without its comments and its indentation, which a browser has no use for. */
+/** Without comments and indentation, which a browser does not need. */
 const STYLE = assetText('portcullis.css')
   .replaceAll(/\/\*[^]*?\*\//g, '')
   .replaceAll(/\n\s*/g, '\n');
@@ -55,7 +56,7 @@ const card = ({ title, message, next, requestId, link }: PlainPage): Html =>
     <div class="row"><a class="button" href="${link.href}">${link.text}</a></div>
   </div>`;
 
-/** Style and icon are our own files, as they stand; everything else is escaped. */
+/** Style sheet and icon are our own files and unescaped; everything else is escaped. */
 function render(page: PlainPage): string {
   const brand = html`<a class="brand" href="${page.link.href}">`.toString();
   return [
@@ -65,7 +66,7 @@ function render(page: PlainPage): string {
   ].join('\n');
 }
 
-/** `status` with a page of ours. Nothing happens where an answer has begun. */
+/** Sends a page with a status. Does nothing where a response has begun. */
 export function sendPlainPage(res: ServerResponse, status: number, page: PlainPage): void {
   if (res.headersSent) return;
   const body = Buffer.from(render(page));
@@ -74,8 +75,9 @@ export function sendPlainPage(res: ServerResponse, status: number, page: PlainPa
 }
 
 /**
- * The page for anything thrown.
- * @param publicUrl where the link leads
+ * Sends the page for anything thrown.
+ *
+ * @param publicUrl target of the link
  * @returns the status that was sent
  */
 export function sendPlainError(
@@ -92,14 +94,15 @@ export function sendPlainError(
   return status;
 }
 
-/** For a client to take the refusal and to close its side. */
+/** How long a client has to read the rejection and to close its side. */
 const CLOSE_GRACE_MS = 10_000;
 
 /**
- * An upgrade that is refused: no page, because no browser shows one.
+ * Rejects an upgrade with a plain text, because no browser shows a page here.
  *
- * Nobody reads such a socket, and none of Node's time-outs holds for it. A client that keeps its side open would keep the connection for good, and
- * one byte that it sends before it leaves would hide its end. So what still comes is read and dropped, for a while.
+ * No code reads such a socket, and none of Node's timeouts applies to it. An attacker who keeps the other side
+ * open would keep the connection permanently, and one byte that a client sends before it leaves would hide its
+ * end. So input is read and dropped, for a while.
  */
 export function refuseUpgrade(socket: Duplex, status: number, text: string): void {
   if (!socket.writable) return;

@@ -1,6 +1,7 @@
 /**
- * Headers that the console receives. Built anew and put in place of the browser's before http-proxy-middleware sees the request: it copies
- * what it finds there. Nothing rests on its header hook, which does not run for `Expect: 100-continue` (decision 0001).
+ * The headers that the console receives. They are built from the start and replace the browser's before
+ * http-proxy-middleware sees the request, because it copies them. Nothing depends on its header hook, which does
+ * not run for `Expect: 100-continue` (decision 0001).
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { withoutBearerProtocol } from '../../core/credential/bearer-token.ts';
@@ -16,7 +17,10 @@ import {
 } from '../../core/http/header-names.ts';
 import { cookiesForConsole } from './cookie-jar.ts';
 
-/** What says who somebody is or where they come from is ours to say; what is about this hop ends here. Canonical names. */
+/**
+ * An attacker could claim another identity or address with these headers, so only we set them; others concern this
+ * hop only. Canonical names.
+ */
 const DENIED: ReadonlySet<string> = new Set([
   'authorization',
   'audit-id',
@@ -41,7 +45,7 @@ const isDenied = (canonical: string): boolean =>
 export interface ConsoleRequest {
   readonly raw: RawHeaders;
   readonly headers: IncomingHttpHeaders;
-  /** The console's own, as browsers see it. */
+  /** The console's origin, as browsers see it. */
   readonly origin: string;
   readonly token: string;
   readonly username: string;
@@ -50,7 +54,10 @@ export interface ConsoleRequest {
   readonly upgrade: boolean;
 }
 
-/** Names in lower case. Framing is passed on as Node's parser has found it; it has refused what is ambiguous. */
+/**
+ * Returns the headers with names in lower case. Framing is forwarded as Node's parser found it; the parser has
+ * rejected what is ambiguous.
+ */
 export function headersForConsole(request: ConsoleRequest): IncomingHttpHeaders {
   const { raw, origin, token, username, address, upgrade } = request;
   const { host, protocol } = new URL(origin);
@@ -63,7 +70,8 @@ export function headersForConsole(request: ConsoleRequest): IncomingHttpHeaders 
     'x-forwarded-for': address,
     'x-forwarded-host': host,
     'x-forwarded-proto': protocol.slice(0, -1),
-    // Where Headlamp looks by default once it is told `-proxy-auth`: its WebSocket multiplexer takes the token from there alone.
+    // The default header of Headlamp with `-proxy-auth`: its WebSocket multiplexer reads the token from there
+    // only.
     'x-forwarded-user': asBytes(username),
     'x-forwarded-id-token': token,
   };
@@ -88,7 +96,7 @@ function framing(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   return optional('content-length', headers['content-length']);
 }
 
-/** Without a subprotocol that carries a token: the console gets exactly one, ours. */
+/** Without a subprotocol that contains a token: the console gets exactly one token, ours. */
 function websocket(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   const protocols = withoutBearerProtocol(headers['sec-websocket-protocol'] ?? '');
   return {

@@ -1,8 +1,9 @@
 /**
- * Headers of the console's answer as the browser gets them.
+ * The headers of the console's response as the browser receives them.
  *
- * Threat: the answer is anybody's content under a host name of the gate's. It may not speak for other hosts, widen cookies, open itself to
- * other sites, clear what it does not own, or send the browser elsewhere.
+ * A malicious or compromised console chooses the content of a host name of ours. So its response may not state
+ * anything for other hosts, widen cookies, open itself to other sites, clear data that it does not own, or
+ * redirect the browser to another host.
  */
 import {
   canonicalName,
@@ -19,14 +20,17 @@ import { cookieFromConsole } from './cookie-jar.ts';
 /** Seconds. */
 const YEAR_SECONDS = 31_536_000;
 
-/** Theirs never; several are set by us below. `clear-site-data` would reach the cookies of every sibling host. */
+/**
+ * Never taken from the console; several are set below. `clear-site-data` would affect the cookies of every sibling
+ * host.
+ */
 const DENIED: ReadonlySet<string> = new Set([
   'alt-svc',
   'clear-site-data',
   'cross-origin-opener-policy',
   'cross-origin-resource-policy',
   'location',
-  // Of requests that are none of the console's, the way in with its code among them.
+  // The next ones report requests that are not the console's, among them the one with the one-time code.
   'nel',
   'public-key-pins',
   'refresh',
@@ -46,13 +50,16 @@ const isDenied = (canonical: string): boolean =>
 export interface ConsoleResponse {
   readonly status: number;
   readonly raw: RawHeaders;
-  /** `http(s)://host[:port]` of the console, where the gate reaches it. */
+  /** `http(s)://host[:port]` at which the proxy reaches the console. */
   readonly server: string;
-  /** Where browsers see it. */
+  /** The console's origin for browsers. */
   readonly origin: string;
 }
 
-/** @returns a flat list, or `foreign_redirect` where the console sends the browser to another host */
+/**
+ * @returns a flat list of names and values, or `foreign_redirect` where the console redirects the browser to
+ *   another host
+ */
 export function headersFromConsole(response: ConsoleResponse): Result<string[], 'foreign_redirect'> {
   const { status, raw, origin } = response;
   const headers: string[] = [];
@@ -78,7 +85,7 @@ export function headersFromConsole(response: ConsoleResponse): Result<string[], 
   return ok([...headers, ...ownHeaders(origin)]);
 }
 
-/** A second `Content-Security-Policy` only ever narrows the console's own (CSP Level 3 §8.1). */
+/** A second `Content-Security-Policy` can only narrow the console's own (CSP Level 3 §8.1). */
 function ownHeaders(origin: string): string[] {
   const headers = [
     'Content-Security-Policy',
@@ -96,15 +103,15 @@ function ownHeaders(origin: string): string[] {
   return headers;
 }
 
-/** The target on the console's own host; undefined where it leads anywhere else. */
+/** Returns the target on the console's own host; undefined where it is on any other host. */
 function ownLocation(location: string, { server, origin }: ConsoleResponse): string | undefined {
-  // Parsed as browsers do; a relative one they resolve against a page on this host.
+  // Parsed as in browsers, which resolve a relative one against a page on this host.
   if (!URL.canParse(location, origin)) return undefined;
   const url = new URL(location, origin);
   const own = url.origin === origin || url.origin === new URL(server).origin;
   if (!own || url.username !== '' || url.password !== '') return undefined;
   const relative = !URL.canParse(location) && !/^[/\\]{2}/.test(location);
-  // Whole, because a path of its own may begin with two slashes, and would name another host by itself.
+  // Absolute, because a path may begin with two slashes, and would name another host by itself.
   return relative ? location : `${origin}${url.pathname}${url.search}${url.hash}`;
 }
 
@@ -114,7 +121,10 @@ const UPGRADE_HEADERS: ReadonlySet<string> = new Set([
   'sec-websocket-protocol',
 ]);
 
-/** Of a 101 only what the handshake needs (RFC 6455 §4.2.2): a browser takes cookies from one as from any answer. */
+/**
+ * Keeps of a 101 only what the handshake needs (RFC 6455 §4.2.2), because a browser accepts cookies from it as
+ * from any response.
+ */
 export function upgradeHeadersFromConsole(
   headers: Readonly<Record<string, string | string[] | undefined>>,
 ): Record<string, string> {

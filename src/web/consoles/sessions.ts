@@ -1,10 +1,10 @@
 /**
- * Who is at this console: cookie -> artefact -> session, judged anew at each request; and the one-time code by which a browser that is signed
- * in at the main host gets that cookie.
+ * The signed-in user of a console: cookie → artefact → session, checked again at each request; and the one-time
+ * code by which a browser that is signed in at the main host gets that cookie.
  *
- * Threats: a code that is seen, guessed, replayed, meant for another console, or planted in somebody else's browser (login CSRF). It
- * is 256 random bits, is taken once, lives a minute, names its console, and is good only together with the nonce that this very
- * browser was given on the console's host before it left.
+ * An attacker sees, guesses or replays a code, uses it at another console, or plants it in another user's browser
+ * (login CSRF). So a code is 256 random bits, is consumed once, lives a minute, names its console, and is valid
+ * only together with the nonce that the same browser was given on the console's host before it left.
  */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -16,11 +16,11 @@ import { newCookieValue } from '../browser/cookies.ts';
 import { hostCookie } from './cookie-jar.ts';
 import { OWN_PATH, type Console, type ConsoleDeps } from './dependencies.ts';
 
-/** Between two redirects, both followed by a browser at once. */
+/** The time between two redirects, which a browser follows immediately. */
 const CODE_SECONDS = 60;
-/** A person may have to sign in on the way. */
+/** The user may have to sign in meanwhile. */
 const ENTRY_SECONDS = 900;
-/** Longer ones begin at the console's front page. */
+/** A longer path is replaced by the console's front page. */
 const LONGEST_PATH = 2048;
 
 const VALUE = /^[A-Za-z0-9_-]{43}$/;
@@ -30,20 +30,21 @@ const positionSchema = z.object({ epoch: z.string(), number: z.number() });
 const codeSchema = z.object({ console: z.string(), session: z.string(), state: z.string() });
 const cookieSchema = z.object({ console: z.string(), session: z.string(), position: positionSchema });
 
-/** Somebody whose session is good for this console in this moment. */
+/** A user whose session is valid for this console at this moment. */
 export interface ConsoleVisitor {
   readonly record: SessionRecord;
   readonly position: LogPosition;
 }
 
-/** SHA-256, base64url: what the main host gets to see of the nonce. */
+/** Returns the hash of the nonce for the main host: SHA-256, base64url. */
 const stateOf = (nonce: string): string => createHash('sha256').update(nonce).digest('base64url');
 
 export const isState = (value: unknown): value is string => typeof value === 'string' && VALUE.test(value);
 
 /**
- * A path and query on the console's own host, or its front page. Threat: open redirects. Visible ASCII only, one slash in front, no
- * backslash: browsers read `//host`, `/\host` and `/<tab>/host` as another host.
+ * Returns a path with its query on the console's own host, or its front page. An attacker could use an open
+ * redirect: browsers read `//host`, `/\host` and `/<tab>/host` as another host. So only visible ASCII passes, with
+ * one slash in front and no backslash.
  */
 function ownPath(target: string): string {
   const good = target.length <= LONGEST_PATH && /^\/(?!\/)[!-[\]-~]*$/.test(target) && !target.startsWith(OWN_PATH);
@@ -73,14 +74,15 @@ export class ConsoleSessions {
   }
 
   /**
-   * Marks the browser that leaves for the main host, and keeps where it wanted to go: in its own cookie, so that no address on the main
-   * host carries a place to return to.
-   * @param target undefined: the place that is kept already
+   * Prepares the redirect to the main host: sets a nonce and the requested path in a cookie of the console's host,
+   * so that no URL on the main host contains a return path.
+   *
+   * @param target undefined: the path that the cookie has already
    * @returns the state for the main host
    */
   leave(req: IncomingMessage, res: ServerResponse, target?: string): string {
     const kept = this.#entryOf(req);
-    // The same nonce for a second tab, so that it does not spoil the first one's way in.
+    // The same nonce for a second tab, so that it does not break the sign-in of the first.
     const nonce = kept?.nonce ?? newCookieValue();
     const path = ownPath(target ?? kept?.path ?? '/');
     this.#entry.set(res, `${nonce}.${Buffer.from(path).toString('base64url')}`, ENTRY_SECONDS);
@@ -88,7 +90,8 @@ export class ConsoleSessions {
   }
 
   /**
-   * On the main host: a code for somebody who is signed in there and may use the cluster.
+   * On the main host: issues a code for a user who is signed in there and may use the cluster.
+   *
    * @throws AppError `unauthenticated`, `fenced` or `store_unavailable`
    */
   async issueCode(console: Console, session: string, state: string): Promise<string> {
@@ -100,11 +103,13 @@ export class ConsoleSessions {
   }
 
   /**
-   * On the console's host: the code for a cookie.
+   * On the console's host: redeems a code for a cookie.
    *
-   * A browser comes with another tab's code when that tab was quicker and its nonce is used up, and is in already by then. It is led on; as
-   * nothing is opened by that, a code that was planted there opens nothing either.
-   * @returns the path to go on to, and who was let in by the code; nobody where somebody is in already
+   * A browser returns with the code of another tab when that tab was faster and its nonce is used up; it has a
+   * session by then, and is redirected. That opens nothing, so neither does a code that an attacker planted.
+   *
+   * @returns the path to continue at, and the user whom the code admitted; no user where the browser had a session
+   *   already
    * @throws AppError `sign_in_expired`, `unauthenticated`, `forbidden`, `fenced` or `store_unavailable`
    */
   async enter(
@@ -122,7 +127,7 @@ export class ConsoleSessions {
     }
     const isOwn = (payload: z.infer<typeof codeSchema>): boolean =>
       payload.console === console.name && payload.state === stateOf(entry.nonce);
-    // Looked at before it is taken: somebody else's attempt must not burn it.
+    // Checked before it is consumed: an attacker's attempt in another browser must not use it up.
     const found = codeSchema.safeParse(await this.#deps.store.artefacts.find('ConsoleCode', code));
     if (!found.success) throw expiredEntry('code_unknown');
     if (!isOwn(found.data)) {
@@ -137,12 +142,15 @@ export class ConsoleSessions {
     return { visitor, path: entry.path };
   }
 
-  /** Undefined: nobody is signed in at this console. @throws AppError `forbidden`, `fenced` or `store_unavailable` */
+  /**
+   * Returns the user of this console; undefined where none is signed in. @throws AppError `forbidden`, `fenced` or
+   * `store_unavailable`
+   */
   async current(console: Console, req: IncomingMessage): Promise<ConsoleVisitor | undefined> {
     const value = this.#cookie.read(req);
     if (value === undefined || !VALUE.test(value)) return undefined;
     const payload = cookieSchema.safeParse(await this.#deps.store.artefacts.find('ConsoleCookie', value));
-    // The cookie of one console opens no other, whoever carries it there.
+    // The cookie of one console is invalid at any other.
     if (!payload.success || payload.data.console !== console.name) return undefined;
     const record = await this.#deps.store.sessions.read(payload.data.session);
     if (record === undefined) return undefined;
@@ -161,7 +169,10 @@ export class ConsoleSessions {
     this.#entry.clear(res);
   }
 
-  /** The store's script before everything that opens something, and this replica's gate after it (docs/revocation-protocol.md#mint). */
+  /**
+   * Runs the store's script that precedes everything that opens something, and then this replica's revocation
+   * guard (docs/revocation-protocol.md#mint).
+   */
   async #mint(session: string): Promise<ConsoleVisitor> {
     const outcome = await this.#deps.store.sessions.mint(session, {});
     if (!outcome.ok) throw sessionOver(outcome.reason);

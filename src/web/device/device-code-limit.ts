@@ -1,24 +1,26 @@
 /**
- * How many codes may be tried, by one address and by all together. A try is paid for as a wrong one before it is made, and most of it is given
- * back where it was right: so tries at the same time are no cheaper than tries one after another.
+ * The limit on codes that may be tried, by one address and by all together. A try costs as much as a wrong one
+ * before it is made, and most of that is refunded where it was right: so simultaneous tries are no cheaper than
+ * sequential ones.
  *
- * Of each replica by itself, in memory: with 20^8 codes and thirty wrong ones a minute, an attacker who guesses at ten replicas has, in the ten
- * minutes of a code, one chance in eight million for each code that is out. A count in the store would make that eighty million, for a write to
- * the store at each guess, and one attacker could close the page of every replica with it.
+ * Each replica counts by itself, in memory: with 20^8 codes and thirty wrong ones a minute, an attacker who
+ * guesses at ten replicas has, in the ten minutes of a code, one chance in eight million for each code that is
+ * pending. A count in the store would make that eighty million, at the price of one write for each guess of an
+ * unauthenticated client, and one attacker could block the page of every replica with it.
  */
 import type { Clock } from '../../contracts/clock.ts';
 import { createRateLimiter } from '../../core/rate-limit.ts';
 
-/** In right ones. */
+/** The cost of a wrong try, in right ones. */
 const WRONG_COST = 10;
-/** All addresses together may try as much as so many of them. */
+/** The limit of all addresses together, in limits of one address. */
 const OVERALL_FACTOR = 10;
 
-/** Undefined: an address that many users share, so that only the limit of all together counts. */
+/** Undefined: an address that users share, so that only the limit of all together counts. */
 type Address = string | undefined;
 
 export interface CodeLimit {
-  /** Pays for one try. @returns 0 when it may be made, else whole seconds until it may */
+  /** Takes one try. @returns 0 when it may be made, else whole seconds until it may */
   take(address: Address): number;
   /** Gives back most of the cost, because the code was right. */
   refund(address: Address): void;

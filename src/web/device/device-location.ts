@@ -1,8 +1,9 @@
 /**
- * Where a device is, as far as its address says it, for somebody who is about to allow it.
+ * The location of a device, as far as its address proves it, for a user who is about to allow it.
  *
- * Threat: somebody is talked into a foreign device's sign-in, and the page says that it is near. So nothing is said that an address does not
- * prove: a private one may be a load balancer's, behind which is the whole world.
+ * An attacker talks a user into allowing the attacker's device, and the page says that it is near. So the page
+ * states nothing that an address does not prove: a private one may be that of a load balancer, behind which is the
+ * whole internet.
  */
 import { BlockList, isIP } from 'node:net';
 import { bucketOf } from '../../core/http/address.ts';
@@ -26,20 +27,23 @@ const PRIVATE = networks(
   ['fe80::', 10, 'ipv6'],
 );
 
-/** What is nobody's address: "this network", multicast and reserved (RFC 6890). Of IPv6, all but global unicast (RFC 4291 §2.4). */
+/**
+ * Addresses that no host has: "this network", multicast and reserved (RFC 6890). Of IPv6, all but global unicast
+ * (RFC 4291 §2.4).
+ */
 const UNASSIGNED = networks(['0.0.0.0', 8, 'ipv4'], ['224.0.0.0', 3, 'ipv4']);
 const GLOBAL_IPV6 = networks(['2000::', 3, 'ipv6']);
 
 interface Addresses {
-  /** Of the device, as a listener of ours saw it. */
+  /** Address of the device, as our listener saw it. */
   readonly device: string;
-  /** Of this browser; undefined where all that is seen is what ends its TLS. */
+  /** Address of this browser; undefined where only a proxy's address is seen. */
   readonly browser: string | undefined;
-  /** The gate is reached by a loopback URL: whoever is at this page sits at its computer. */
+  /** Portcullis has a loopback URL, so the user of this page is at the same computer. */
   readonly local: boolean;
 }
 
-/** @returns words that follow the address; undefined where nothing is known */
+/** @returns a text that follows the address; undefined where nothing is known */
 export function describeLocation({ device, browser, local }: Addresses): string | undefined {
   const [address = ''] = device.split('%');
   const family = isIP(address);
@@ -54,7 +58,10 @@ export function describeLocation({ device, browser, local }: Addresses): string 
   return near ? 'the internet, from the same network as this browser' : 'the internet';
 }
 
-/** What one site usually has: an IPv4 /24, an IPv6 /56 (RFC 6177 §2). An address that is none is in no network. */
+/**
+ * Whether two addresses belong to one network, for `sessions.deviceCode: sameNetwork`. A network is what one site
+ * usually has: an IPv4 /24, an IPv6 /56 (RFC 6177 §2). Something that is not an IP address is in no network.
+ */
 export function sameNetwork(left: string, right: string): boolean {
   const [one = ''] = left.split('%');
   const [other = ''] = right.split('%');

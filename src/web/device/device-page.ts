@@ -1,8 +1,8 @@
 /**
- * The pages on which somebody decides about a device that waits (RFC 8628).
+ * The pages on which a user decides about a device that waits (RFC 8628).
  *
- * Threat (RFC 8628 §5.4): somebody sends their own code and a story. So the code is typed and never in a link, and before anything else the
- * page says who asks and from where.
+ * An attacker sends a user the code of the attacker's own device, with a story (RFC 8628 §5.4). So a code is typed
+ * and never in a link, and before anything else the page says which program asks, and from where.
  */
 import type { ProviderChoice } from '../browser/provider-choices.ts';
 import { deviceOf } from '../page/client-label.ts';
@@ -12,11 +12,11 @@ import { providerLinks } from '../sign-in/choose-page.ts';
 
 interface CodeContent {
   readonly csrf: string;
-  /** What was wrong with the code before. */
+  /** What was wrong with the code that was typed before. */
   readonly error?: string;
 }
 
-/** Eight letters, and between them whatever a person puts there; the broker passes over the rest. */
+/** Eight letters with any separators; the server ignores the separators. */
 const CODE_PATTERN = '[^A-Za-z0-9]*([A-Za-z][^A-Za-z0-9]*){8}';
 
 function codeInput(error: string | undefined): Html {
@@ -65,7 +65,7 @@ export function codePage({ csrf, error }: CodeContent): Html {
 export interface ConfirmContent {
   readonly csrf: string;
   readonly ticket: string;
-  /** As it was typed. */
+  /** The code as it was typed. */
   readonly userCode: string;
   readonly request: {
     readonly clientName: string;
@@ -73,14 +73,14 @@ export interface ConfirmContent {
     readonly userAgent: string;
     readonly audiences?: readonly string[];
   };
-  /** Of this browser. */
+  /** The address of this browser. */
   readonly address: string;
-  /** Where the device's address is, in words; undefined where nothing is known. */
+  /** A text about the device's location; undefined where nothing is known. */
   readonly location: string | undefined;
   readonly providers: readonly ProviderChoice[];
 }
 
-/** As the device shows it, so that the two can be compared at a glance. */
+/** Formats the code as the device shows it, so that the user can compare the two. */
 function shownCode(typed: string): string {
   const letters = typed.toUpperCase().replaceAll(/[^A-Z0-9]/g, '');
   return letters.length === 8 ? `${letters.slice(0, 4)}-${letters.slice(4)}` : letters;
@@ -104,7 +104,10 @@ function facts({ request, userCode, address, location }: ConfirmContent): Html {
   </dl>`;
 }
 
-/** Links to allow, because a provider's host is not ours (`form-action`); each carries the ticket of this page and this browser. */
+/**
+ * It has links to allow, because the provider's host is not ours (`form-action`); each contains the ticket of this
+ * page and this browser.
+ */
 export function confirmPage(content: ConfirmContent): Html {
   const start = `/device/start?ticket=${encodeURIComponent(content.ticket)}&provider=`;
   return html`<div class="card">
@@ -136,7 +139,7 @@ export function allowedPage(): Html {
   </div>`;
 }
 
-/** @param contact whom to ask */
+/** @param contact of the configuration */
 export function refusedPage(contact: string): Html {
   return html`<div class="card">
     ${mark()}

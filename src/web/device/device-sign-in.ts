@@ -1,9 +1,11 @@
 /**
- * Signing in a device by its code (RFC 8628): code, confirmation, a fresh sign-in at the provider, and back.
+ * The sign-in of a device by its code (RFC 8628): code, confirmation, a fresh sign-in at the provider, and back.
  *
- * Threats: guessing codes (`device-code-limit.ts`); a page that makes this browser allow somebody's device (our own Origin, a token of this
- * browser's cookie, and a ticket of the confirmation page without which no sign-in begins); and talking somebody into it, against which
- * there are the words of the page, ten minutes, and `sameNetwork`.
+ * - An attacker guesses codes, so tries are limited (`device-code-limit.ts`).
+ * - An attacker's page makes this browser allow the attacker's device. So a form needs our own Origin and a token
+ *   of this browser's cookie, and no sign-in begins without a ticket of the confirmation page.
+ * - An attacker talks a user into it. Against that there are the text of the page, the ten minutes of a code, and
+ *   `sameNetwork`.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import express, { Router, type Request, type RequestHandler, type Response } from 'express';
@@ -39,7 +41,7 @@ interface DeviceService {
 
 const confirmationSchema = z.object({
   userCode: z.string(),
-  /** Hash of the value in the cookie of the browser that typed the code. */
+  /** Hash of the value in the cookie of the browser in which the code was typed. */
   browser: z.string(),
 });
 
@@ -57,7 +59,10 @@ function send(res: Response, status: number, title: string, body: Html): void {
   sendPage(res, status, { title, narrow: true, body });
 }
 
-/** The device behind a code, for a browser that may decide about it. @throws AppError `sign_in_expired` or `sign_in_refused` */
+/**
+ * Returns the device of a code, for a browser that may decide about it. @throws AppError `sign_in_expired` or
+ * `sign_in_refused`
+ */
 async function requestFor(
   { deps, devices }: DeviceService,
   context: RequestContext,
@@ -65,7 +70,7 @@ async function requestFor(
 ): Promise<DeviceRequest> {
   const request = await devices.find(userCode);
   if (deps.config.sessions.deviceCode !== 'sameNetwork') return request;
-  // Threat: a load balancer in front of both would have the whole world in one network.
+  // A load balancer in front of both would put the whole internet into one network, so its address proves nothing.
   if (context.shared !== true && sameNetwork(request.address, context.address)) return request;
   const text =
     context.shared === true
@@ -87,12 +92,15 @@ function showCodePage({ cookie }: DeviceService): RequestHandler {
   return (req, res) => {
     const value = cookie.read(req) ?? newCookieValue();
     cookie.set(res, value, LOGIN_SECONDS);
-    // Whatever the query says: a code in a link is what this page is there to prevent.
+    // Ignores the query: this page exists so that no code comes from a link.
     send(res, 200, 'Sign in a device', codePage({ csrf: csrfOf(value) }));
   };
 }
 
-/** @returns the cookie's value */
+/**
+ * @returns the value of the browser's cookie
+ * @throws AppError `sign_in_expired`
+ */
 function assertOwnForm({ cookie }: DeviceService, req: Request): string {
   const value = cookie.read(req);
   if (value === undefined || !sameSecret(field(req, 'csrf'), csrfOf(value))) throw otherBrowser();
@@ -172,7 +180,7 @@ function start(service: DeviceService): RequestHandler {
       const value = cookie.read(req) ?? '';
       await requestFor(service, context, await codeOf(service, req, ticket));
       const purpose: LoginPurpose = { for: 'device', browser: browserOf(value), ticket };
-      // Always fresh: a click must not be enough for somebody who happens to be signed in at the provider.
+      // Always fresh: otherwise one click would be enough where the user is signed in at the provider already.
       const url = await beginLogin(deps, context, { provider, purpose, fresh: true });
       cookie.set(res, value, LOGIN_SECONDS);
       seeOther(res, url.href);
@@ -222,7 +230,10 @@ function refuse(service: DeviceService): RequestHandler {
   };
 }
 
-/** `/device`, `/device/start`, `/device/finish`, `/device/refuse`, `/device/done`; nothing where device codes are off. */
+/**
+ * Routes: `/device`, `/device/start`, `/device/finish`, `/device/refuse`, `/device/done`; none where device codes
+ * are off.
+ */
 export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: RateLimiter): Router {
   const router = Router({ caseSensitive: true, strict: true });
   if (deps.devices === undefined || deps.config.sessions.deviceCode === 'off') return router;

@@ -1,6 +1,4 @@
-/**
- * Ending sessions of one's own: one, or all but the one of this browser.
- */
+/** Ends sessions of the signed-in user: one, or all except the one of this browser. */
 import type { Request, Response } from 'express';
 import { AppError } from '../../core/errors.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
@@ -17,9 +15,9 @@ import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 const PAGE_SIZE = 100;
-/** How many of one person's sessions are ended at the same time. */
+/** How many of a user's sessions are ended at the same time. */
 const BATCH = 10;
-/** How many are named before the rest is counted. */
+/** How many are listed; of the others the page gives the number. */
 const MAX_NAMED = 10;
 
 const BACK = html`<p><a class="button" href="/me">Back to my sessions</a></p>`;
@@ -28,7 +26,7 @@ function show(deps: WebDeps, res: Response, user: SignedIn, page: { readonly tit
   sendPage(res, 200, { ...page, navigation: navigationFor(deps, user, 'me') });
 }
 
-/** Ends one session of the person's own, and says so on the record. */
+/** Ends one session of the user, and audits it. */
 async function end(deps: WebDeps, req: Request, session: string): Promise<RevocationResult> {
   const result = await deps.guard.revoke({ target: { kind: 'session', session } });
   const details = { target: `session:${session}`, complete: String(result.complete) };
@@ -38,14 +36,14 @@ async function end(deps: WebDeps, req: Request, session: string): Promise<Revoca
 
 async function sessionOfUser(deps: WebDeps, user: SignedIn, id: string): Promise<SessionRecord> {
   const session = await deps.store.sessions.read(id);
-  // Somebody else's session looks exactly like none.
+  // The session of another user is reported as missing, so that an attacker learns nothing from the difference.
   if (session === undefined || session.account !== user.account) {
     throw new AppError('not_found', 'There is no such session of yours. It may have ended already.');
   }
   return session;
 }
 
-/** For a form that names the session in its path. */
+/** Handles the form that has the session id in its path. */
 export async function endOne(
   { deps, browsers }: { readonly deps: WebDeps; readonly browsers: BrowserSessions },
   req: Request,
@@ -78,7 +76,7 @@ async function otherSessions(deps: WebDeps, user: SignedIn): Promise<readonly Se
 
 const sessionCount = (count: number): string => `${count} ${count === 1 ? 'session' : 'sessions'}`;
 
-/** Asks once more, and says what it will end. */
+/** Shows what will be ended, and asks for confirmation. */
 export async function confirmEndOthers(deps: WebDeps, res: Response, user: SignedIn): Promise<void> {
   const others = await otherSessions(deps, user);
   user.assertGood();

@@ -1,20 +1,18 @@
-/**
- * What the gate tells clusters about a person: the impersonation headers, literally as the data plane sends them, and what each is for.
- */
+/** The impersonation headers of a user, exactly as the data plane sends them to clusters, and the meaning of each. */
 import { EXTRA_SESSION } from '../../core/core.ts';
 import { impersonationHeaders, limitIdentity } from '../../core/http/upstream-headers.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebConfig } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 
-/** Lines of one kind, and what they mean. */
+/** Header lines of one name, and their meaning. */
 interface HeaderGroup {
   readonly lines: readonly string[];
   readonly meaning: string;
 }
 
 interface ClusterHeaders {
-  /** Names of those that are told the same. */
+  /** Names of the clusters that receive the same headers. */
   readonly clusters: readonly string[];
   readonly told: readonly HeaderGroup[];
 }
@@ -39,7 +37,7 @@ function meaningOf(header: string): string {
   }
 }
 
-/** Values are UTF-8 bytes, one character a byte; a page shows what they say. */
+/** Values are UTF-8 bytes, one character a byte; the page shows the decoded text. */
 function groupsOf(headers: readonly string[]): readonly HeaderGroup[] {
   const told = new Map<string, string[]>();
   for (let index = 0; index < headers.length; index += 2) {
@@ -51,8 +49,10 @@ function groupsOf(headers: readonly string[]): readonly HeaderGroup[] {
 }
 
 /**
- * By cluster, because a cluster may be told of fewer groups than another (`impersonate`); those that are told the same stand together.
- * @param usable names of the clusters that the person may use
+ * Returns the headers by cluster, because a cluster may receive fewer groups than another (`impersonate`).
+ * Clusters with the same headers are grouped.
+ *
+ * @param usable names of the clusters that the user may use
  */
 function headersByCluster(
   user: SignedIn,
@@ -79,7 +79,7 @@ const headerList = (told: readonly HeaderGroup[]): Html =>
     )}
   </dl>`;
 
-/** @param usable names of the clusters that the person may use */
+/** @param usable names of the clusters that the user may use */
 export function impersonationCard(user: SignedIn, clusters: WebConfig['clusters'], usable: readonly string[]): Html {
   const all = headersByCluster(user, clusters, usable);
   return html`<section class="card" aria-labelledby="told">

@@ -1,5 +1,6 @@
 /**
- * The person's own page: where they are signed in, who they are to the clusters, what they asked of them, and their kubeconfig.
+ * My sessions, the user's own page: where they are signed in, their identity, their latest requests, and their
+ * kubeconfig.
  */
 import { Router, type RequestHandler, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -24,15 +25,15 @@ import { newKubeconfig } from '../../core/kubeconfig.ts';
 
 interface PageContent extends SessionsContent {
   readonly clusters: readonly UsableCluster[];
-  /** Since when the next sign-in has to be a fresh one, epoch seconds. */
+  /** Epoch seconds since when the next sign-in has to be a fresh one. */
   readonly freshSince: number | undefined;
-  /** What clusters are told. */
+  /** The card with the impersonation headers. */
   readonly headers: Html;
-  /** The latest requests. */
+  /** The table of the latest requests. */
   readonly requests: Html;
 }
 
-/** What the download is named, and the commands that come next say. */
+/** The file name of the download, and in the commands below it. */
 const KUBECONFIG_FILE = 'portcullis.kubeconfig.yaml';
 
 function identityCard({ identity, account }: SignedIn): Html {
@@ -99,9 +100,11 @@ function pageBody(content: PageContent): Html {
 }
 
 /**
- * As `portcullis kubeconfig --print` has it.
+ * Builds the same kubeconfig as `portcullis kubeconfig --print`: one context for each cluster, without a
+ * credential.
+ *
  * @param server our public URL, where the plugin signs in
- * @param ca PEM that the clusters' addresses are verified with; undefined: the system's
+ * @param ca PEM to verify the clusters' addresses with; undefined: the system's CAs
  * @returns YAML
  */
 export function kubeconfigFor(server: string, clusters: readonly UsableCluster[], ca: string | undefined): string {
@@ -119,13 +122,13 @@ interface MySessionsParts {
   readonly clusters: Clusters;
 }
 
-/** More would make the page heavier than its budget; ending all others means all of them. */
+/** More would exceed the size budget of the page. The link to end all others includes those that are not listed. */
 const MAX_LISTED = 30;
 
 async function showPage({ deps, clusters }: MySessionsParts, res: Response, user: SignedIn): Promise<void> {
   const { sessions, cursor } = await deps.store.sessions.list({ account: user.account, limit: MAX_LISTED });
   const since = await freshSignInNeeded(deps, user.account);
-  // Who has authenticated since will not be asked again by it.
+  // A user who has authenticated since then is not asked again because of it.
   const freshSince = since !== undefined && (user.record.authTime ?? 0) >= since ? undefined : since;
   const requests = requestsTable(deps, await latestRequests(deps, sessions));
   user.assertGood();

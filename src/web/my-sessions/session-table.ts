@@ -1,6 +1,4 @@
-/**
- * Where somebody is signed in, one row for each session.
- */
+/** The sessions of a user, one row for each. */
 import type { SessionRecord } from '../../store/store.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
@@ -10,16 +8,16 @@ import { csrfField, moment, momentAgo, momentsCaption } from '../page/layout.ts'
 export interface SessionsContent {
   readonly user: SignedIn;
   readonly sessions: readonly SessionRecord[];
-  /** There are more than are shown. */
+  /** There are more than `sessions` contains. */
   readonly more: boolean;
   /** Epoch seconds. */
   readonly now: number;
 }
 
-/** As much of a thumbprint as somebody compares. */
+/** As much of a thumbprint as a user compares. */
 const KEY_SHOWN = 8;
 
-/** The key that the session's tokens are worth nothing without; sessions of these pages have none. */
+/** The certificate that the session's tokens are bound to; sessions of these pages have none. */
 const keyOf = ({ thumbprint }: SessionRecord): Html =>
   thumbprint === undefined
     ? html`<span class="muted">no key</span>`

@@ -84,7 +84,8 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
           client: pending.clientId,
           browser: await browsers.current(req),
           handOver: (session) => deps.authorizations.grant(req, res, session),
-          // Client and redirect_uri were checked when the authorization began, so the authorization server knows where to send the browser.
+          // Client and redirect_uri were checked when the authorization began, so the authorization server knows
+          // where to send the browser.
           report: (description) => deps.authorizations.refuse(req, res, { error: 'access_denied', description }),
         };
       },

@@ -29,7 +29,10 @@ const challengeSchema = z.object({
   asked: z.array(z.enum(FRESH_SIGN_IN_METHODS)).readonly().optional(),
 });
 
-/** Where a browser goes after its sign-in. An attacker could make an open redirect of a URL, so only these names are taken. */
+/**
+ * Where a browser goes after its sign-in. An attacker could make an open redirect of a URL, so only these names
+ * are taken.
+ */
 const returnTargetSchema = z.union([
   z.enum(['me', 'admin']),
   z.templateLiteral(['console:', z.string().regex(/^[a-z0-9-]{1,63}$/)]),
@@ -52,7 +55,10 @@ const purposeSchema = z.discriminatedUnion('for', [
     /** Hash of the value in the cookie of the browser that began. */
     browser: z.string(),
     to: returnTargetSchema,
-    /** A page below `/admin`, as `ownAdminPath` built it, for an admin who has to authenticate again. It goes before `to`. */
+    /**
+     * A page below `/admin`, as `ownAdminPath` built it, for an admin who has to authenticate again. It goes
+     * before `to`.
+     */
     back: z.string().exactOptional(),
   }),
   z.object({
@@ -84,7 +90,10 @@ export type LoginTransaction = z.infer<typeof loginSchema>;
 const expired = (reason: string): AppError =>
   new AppError('sign_in_expired', 'This sign-in was used already, or took longer than ten minutes.', { reason });
 
-/** Returns the current position in the revocation log. Without a valid lease a revocation could be missed, so no sign-in begins. */
+/**
+ * Returns the current position in the revocation log. Without a valid lease a revocation could be missed, so no
+ * sign-in begins.
+ */
 function logPosition(deps: Pick<WebDeps, 'guard'>): LogPosition {
   const { position, fenced } = deps.guard;
   if (position === undefined || fenced) {
@@ -151,8 +160,8 @@ export async function findLogin(deps: Pick<WebDeps, 'store'>, state: string | un
 }
 
 /**
- * Consumes a login transaction. An attacker who got hold of a callback URL in another browser could use it up, so an attempt that is not
- * the owner's leaves it in place.
+ * Consumes a login transaction. An attacker who got hold of a callback URL in another browser could use it up, so
+ * an attempt that is not the owner's leaves it in place.
  * @param isOwn whether the purpose belongs to the browser that asks
  * @throws AppError `sign_in_expired`
  */

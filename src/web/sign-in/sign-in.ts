@@ -291,7 +291,10 @@ export async function signInStep<T>(
   }
 }
 
-/** A sign-in whose login transaction is consumed: what only its kind knows (a browser's own, an OAuth client's, a device's). */
+/**
+ * A sign-in whose login transaction is consumed: what only its kind knows (a browser's own, an OAuth client's, a
+ * device's).
+ */
 export interface ReturnedLogin extends Omit<CompletedLogin, 'query'> {
   /** Called before the browser is sent to the provider once more. */
   readonly onAgain?: () => void;
@@ -304,7 +307,8 @@ export interface ReturnedLogin extends Omit<CompletedLogin, 'query'> {
 }
 
 /**
- * The end of every sign-in: consumes the login transaction, opens the session, hands it over, audits it, and redirects the browser.
+ * The end of every sign-in: consumes the login transaction, opens the session, hands it over, audits it, and
+ * redirects the browser.
  * @param end.path of the step, for the audit log
  * @param end.consume consumes the login transaction of this state for the browser that asks
  * @throws AppError after it is audited

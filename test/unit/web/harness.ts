@@ -1,4 +1,7 @@
-/** The web module with the memory store, the real revocation guard, and an identity provider and authorization server in memory. */
+/**
+ * The web module with the memory store, the real revocation guard, and an identity provider and authorization
+ * server in memory.
+ */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import supertest from 'supertest';
@@ -232,7 +235,10 @@ const opened: RevocationGuard[] = [];
 /** What the admin API has answered in this file. */
 export const seen = emptySeen();
 
-/** To be called after each test: leaves no timer behind, and throws for an answer that is not as the admin API’s description has it. */
+/**
+ * To be called after each test: leaves no timer behind, and throws for an answer that is not as the admin API’s
+ * description has it.
+ */
 export async function closeStages(): Promise<void> {
   await Promise.all(opened.splice(0).map((guard) => guard.stop()));
   const faults = seen.faults.splice(0);
