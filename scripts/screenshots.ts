@@ -57,7 +57,7 @@ async function pictureSignIn(stage: Stage): Promise<void> {
 async function pictureOwnPage(stage: Stage): Promise<void> {
   const page = await stage.signIn(await stage.newBrowser('alice'), 'alice');
   // Requests stand there some seconds after they were made.
-  const refused = page.getByText('refused by the cluster');
+  const refused = page.getByText('denied by the cluster');
   for (let look = 0; look < 30 && (await refused.count()) === 0; look += 1) {
     await page.waitForTimeout(500);
     await page.reload();
@@ -70,7 +70,7 @@ async function pictureRecord(stage: Stage, page: Page, terminals: readonly Termi
   await page.locator('[data-connection]').getByText('live').waitFor();
   await Promise.all(terminals.map(work));
   await page.locator('[data-lines] > li').nth(9).waitFor();
-  await page.getByText(/^\d\d+ lines since/).waitFor();
+  await page.getByText(/^\d\d+ events since/).waitFor();
   await keep(page, 'live-record');
 }
 

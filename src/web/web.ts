@@ -80,7 +80,7 @@ const notFound: RequestHandler = () => {
 function logServerError(deps: WebDeps, requestId: string, thrown: unknown): void {
   const { error, status } = appErrorOf(thrown);
   const fields = { requestId, code: error.code, reason: error.reason, err: thrown };
-  if (status >= 500) deps.logger.error(fields, 'a request failed');
+  if (status >= 500) deps.logger.error(fields, 'request failed');
 }
 
 /**

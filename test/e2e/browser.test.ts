@@ -79,7 +79,7 @@ describe('a person at a real browser', () => {
     expect(await page.textContent('main')).toContain('demo:bob');
     await page
       .getByRole('row', { name: /kubectl/ })
-      .getByRole('button', { name: /end/i })
+      .getByRole('button', { name: /^Sign out portcullis/ })
       .click();
     await page.waitForLoadState();
     const refused = await new CliContext(instance, 'bob', { PORTCULLIS_NO_BROWSER: '1' }).kubectl('get', 'pods');

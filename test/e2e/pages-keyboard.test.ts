@@ -58,7 +58,7 @@ describe('by keyboard', () => {
   it('signs somebody in and ends a session of theirs', async () => {
     const { session } = await alice.signIn('alice');
     await signIn('alice');
-    await tabTo(page, 'button', /^End the session of portcullis-demo-visitor$/);
+    await tabTo(page, 'button', /^Sign out portcullis-demo-visitor$/);
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Session ended' }).waitFor();
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();

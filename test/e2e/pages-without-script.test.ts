@@ -42,7 +42,7 @@ describe('without script', () => {
     expect(await page.textContent('main')).toMatch(/Times are in\s+UTC/);
     await page
       .getByRole('row', { name: /kubectl/ })
-      .getByRole('button', { name: /^End/ })
+      .getByRole('button', { name: /^Sign out/ })
       .click();
     await page.getByRole('heading', { name: 'Session ended' }).waitFor();
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();

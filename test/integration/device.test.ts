@@ -227,7 +227,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     const browser = visitor('alice');
     const page = await stage.enter(browser, waiting.userCode);
     const form = new URLSearchParams({ csrf: fieldIn(page, 'csrf'), ticket: fieldIn(page, 'ticket') });
-    expect((await browser.visit(`${stage.web}/device/refuse`, form)).html).toContain('Refused');
+    expect((await browser.visit(`${stage.web}/device/refuse`, form)).html).toContain('Denied');
     expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'access_denied' } });
     expect(await about('sign-in-refused', 'reason', 'device_refused')).toHaveLength(1);
     expect((await stage.enter(browser, waiting.userCode)).status).toBe(400);

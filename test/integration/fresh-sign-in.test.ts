@@ -71,7 +71,7 @@ describe('the first sign-in after a revocation', () => {
     stage.corp.authTime = authTime(stage);
     const back = await browser.get(`/callback/corp?code=alice&state=${stateAt(again)}`).expect(303);
     const page = await browser.get(locationOf(back)).expect(403);
-    expect(page.text).toContain('prove anew who you are');
+    expect(page.text).toContain('A fresh sign-in is needed');
     expect(stage.corp.begun).toEqual([false, true]);
     const [event] = stage.named('sign-in-refused');
     expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');

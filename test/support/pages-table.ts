@@ -58,7 +58,7 @@ const SIGNED_OUT: readonly PageRow[] = [
 ];
 
 const ERRORS: readonly PageRow[] = [
-  { name: 'not-found', who: ['nobody', 'root'], at: '/nothing-here', status: 404, ...says('Nothing here') },
+  { name: 'not-found', who: ['nobody', 'root'], at: '/nothing-here', status: 404, ...says('Not found') },
   {
     name: 'sign-in-expired',
     who: ['nobody'],
@@ -71,7 +71,7 @@ const ERRORS: readonly PageRow[] = [
     who: ['nobody'],
     at: '/login/start?provider=nobody&to=me',
     status: 404,
-    ...says('Nothing here'),
+    ...says('Not found'),
   },
   {
     // As on a console's host, where no other path is ours.
@@ -90,7 +90,7 @@ const ERRORS: readonly PageRow[] = [
     who: ['nobody'],
     at: '/login/start?provider=by-okta&to=me',
     status: 502,
-    ...says('Your identity provider did not answer as it should'),
+    ...says('The identity provider is not responding correctly'),
   },
   {
     name: 'refused-client',
@@ -101,8 +101,8 @@ const ERRORS: readonly PageRow[] = [
   },
   { name: 'admin-forbidden', who: ['alice'], at: '/admin', status: 403, ...says('Not allowed') },
   { name: 'act-forbidden', who: ['vera'], at: '/admin/revoke?kind=all', status: 403, ...says('Not allowed') },
-  { name: 'session-gone', who: ['root'], at: '/admin/sessions/gone', status: 404, ...says('Nothing here') },
-  { name: 'receipt-gone', who: ['root'], at: '/admin/revocations/gone', status: 404, ...says('Nothing here') },
+  { name: 'session-gone', who: ['root'], at: '/admin/sessions/gone', status: 404, ...says('Not found') },
+  { name: 'receipt-gone', who: ['root'], at: '/admin/revocations/gone', status: 404, ...says('Not found') },
 ];
 
 const DEVICE: readonly PageRow[] = [
@@ -139,7 +139,7 @@ const DEVICE: readonly PageRow[] = [
 
 const OWN: readonly PageRow[] = [
   { name: 'my-sessions', who: everybody, at: '/me', ...says('My sessions') },
-  { name: 'end-others', who: ['alice'], at: '/me/end-others', ...says('End all others') },
+  { name: 'end-others', who: ['alice'], at: '/me/end-others', ...says('Sign out everywhere else') },
 ];
 
 const ADMIN: readonly PageRow[] = [

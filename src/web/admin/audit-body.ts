@@ -92,7 +92,7 @@ const gapTemplate = (): Html =>
     <li class="line gap"><span class="state warn" data-text="why"></span></li>
   </template>`;
 
-/** Known by its place in `data-words`, so that the script has no words for them of its own. */
+/** Known by its place in `data-gap-messages`, so that the script has no words for them of its own. */
 const gapWords = JSON.stringify({
   too_old: 'Lines may be missing here: the live record does not reach back so far.',
   replica_late: 'Lines may be missing here: a replica has not said yet that it shows its own.',
@@ -129,7 +129,7 @@ const stream = ({ shown }: AuditPage): Html =>
     class="card"
     aria-labelledby="lines"
     data-live="/admin/api/v1/audit${queryString(shown)}"
-    data-words="${gapWords}"
+    data-gap-messages="${gapWords}"
   >
     <div class="card-head">
       <h2 id="lines">Lines</h2>

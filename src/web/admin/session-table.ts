@@ -59,7 +59,7 @@ export function sessionTable(table: SessionTable): Html {
     ${momentsCaption()}
     <thead>
       <tr>
-        ${table.ofOne !== true && html`<th scope="col" class="col-person">Person</th>`}
+        ${table.ofOne !== true && html`<th scope="col" class="col-user">Person</th>`}
         <th scope="col">Client</th>
         <th scope="col">From</th>
         <th scope="col">Since</th>

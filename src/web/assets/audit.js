@@ -1,22 +1,22 @@
 /**
- * The live record. Each line is shown once, the newest on top; what comes while it is paused waits, and what is too much for a page is let go
- * of and counted.
+ * The live audit log. Each event is shown once, the newest on top. Events that arrive while it is paused wait; those that are
+ * too many for a page are dropped and counted.
  */
 import { copyOf, fill, follow } from './live.js';
 
-const MOST_LINES = 500;
-/** Lines that come close together are shown together. */
+const MAX_EVENTS = 500;
+/** Events that arrive within this time are shown together. */
 const SHOW_MS = 100;
-/** A screen reader hears a count, and not at each line. */
-const SAY_MS = 4000;
+/** A screen reader announces the count at most once in this time. */
+const ANNOUNCE_MS = 4000;
 
 const element = document.querySelector('[data-live]');
 const list = element.querySelector('[data-lines]');
 const pause = element.querySelector('[data-pause]');
 const counter = element.querySelector('[data-count]');
-const said = element.querySelector('[data-said]');
+const announcement = element.querySelector('[data-said]');
 const empty = element.querySelector('[data-empty]');
-const gapWords = JSON.parse(element.dataset.words);
+const gapMessages = JSON.parse(element.dataset.gapMessages);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 
@@ -25,12 +25,12 @@ let paused = false;
 let seen = 0;
 let dropped = 0;
 let showing;
-let saying;
+let announcing;
 
 const fact = ({ annotations }, name) => annotations?.[`portcullis.dev/${name}`];
 
-/** `get pods/exec web-0 -n default @prod`, or what the gate did and to whom. */
-function whatOf(event) {
+/** `get pods/exec web-0 -n default @prod`, or an event of Portcullis itself with its target. */
+function actionOf(event) {
   const { verb, objectRef: ref, requestURI } = event;
   if (fact(event, 'event') !== undefined) return [verb, fact(event, 'target')].filter(Boolean).join(' ');
   const cluster = fact(event, 'cluster');
@@ -42,8 +42,8 @@ function whatOf(event) {
 function codeOf({ responseStatus, stage }) {
   const code = responseStatus?.code ?? 0;
   return {
-    look: code >= 500 ? 'warn' : code >= 400 ? 'bad' : 'ok',
-    words: stage === 'ResponseStarted' ? `${code} begun` : String(code),
+    style: code >= 500 ? 'warn' : code >= 400 ? 'bad' : 'ok',
+    text: stage === 'ResponseStarted' ? `${code} started` : String(code),
   };
 }
 
@@ -54,38 +54,38 @@ function lineOf(event) {
   time.dateTime = event.stageTimestamp;
   time.textContent = clock.format(at);
   time.title = `${exact.format(at)} (${event.stageTimestamp})`;
-  const { look, words } = codeOf(event);
+  const { style, text } = codeOf(event);
   const reason = fact(event, 'reason');
-  const who = event.user?.username ?? '';
+  const username = event.user?.username ?? '';
   fill(line, {
-    who: who === '' ? 'nobody known' : who,
-    what: reason === undefined ? whatOf(event) : `${whatOf(event)} [${reason}]`,
+    who: username === '' ? 'unknown user' : username,
+    what: reason === undefined ? actionOf(event) : `${actionOf(event)} [${reason}]`,
   });
-  fill(line, { code: words, from: (event.sourceIPs ?? []).join(', ') });
-  line.querySelector('[data-text="code"]').classList.add(look);
+  fill(line, { code: text, from: (event.sourceIPs ?? []).join(', ') });
+  line.querySelector('[data-text="code"]').classList.add(style);
   const details = line.querySelector('details');
-  // Written out only for who asks: hundreds of lines are on the page.
+  // Rendered only when it is opened, because a page has hundreds of events.
   details.addEventListener('toggle', () => fill(line, { json: JSON.stringify(event, undefined, 2) }), { once: true });
   return line;
 }
 
 function gapOf(reason) {
   const line = copyOf(element.querySelector('template[data-gap]'));
-  fill(line, { why: gapWords[reason] ?? gapWords.dropped });
+  fill(line, { why: gapMessages[reason] ?? gapMessages.dropped });
   return line;
 }
 
-/** Seen at once, and said a little later, together with what has come meanwhile. */
-function sayCount() {
-  const lines = `${seen} ${seen === 1 ? 'line' : 'lines'} since you opened this page`;
+/** Shows the count immediately, and announces it a little later, with all that has arrived meanwhile. */
+function showCount() {
+  const events = `${seen} ${seen === 1 ? 'event' : 'events'} since you opened this page`;
   const held = paused ? `; paused, ${waiting.length} waiting` : '';
-  const gone = dropped === 0 ? '' : `; ${dropped} not shown, because a page keeps ${MOST_LINES}`;
-  counter.textContent = `${lines}${held}${gone}.`;
+  const gone = dropped === 0 ? '' : `; ${dropped} not shown, because a page keeps ${MAX_EVENTS}`;
+  counter.textContent = `${events}${held}${gone}.`;
   pause.textContent = paused ? `Resume (${waiting.length})` : 'Pause';
-  saying ??= setTimeout(() => {
-    saying = undefined;
-    said.textContent = counter.textContent;
-  }, SAY_MS);
+  announcing ??= setTimeout(() => {
+    announcing = undefined;
+    announcement.textContent = counter.textContent;
+  }, ANNOUNCE_MS);
 }
 
 function show() {
@@ -93,29 +93,29 @@ function show() {
   if (paused) return;
   list.prepend(...waiting.map((entry) => entry()).toReversed());
   waiting = [];
-  while (list.childElementCount > MOST_LINES) {
+  while (list.childElementCount > MAX_EVENTS) {
     list.lastElementChild.remove();
     dropped += 1;
   }
-  sayCount();
+  showCount();
 }
 
-/** What is kept until it is shown: the way to draw it. */
-function add(draw) {
+/** @param render builds the row, when it is shown */
+function add(render) {
   empty.hidden = true;
-  waiting.push(draw);
-  if (waiting.length > MOST_LINES) {
+  waiting.push(render);
+  if (waiting.length > MAX_EVENTS) {
     waiting.shift();
     dropped += 1;
   }
-  if (paused) sayCount();
+  if (paused) showCount();
   else showing ??= setTimeout(show, SHOW_MS);
 }
 
 pause.addEventListener('click', () => {
   paused = !paused;
   if (!paused) show();
-  sayCount();
+  showCount();
 });
 
 follow(element, {
@@ -136,4 +136,4 @@ follow(element, {
   },
   lost: () => add(() => gapOf('lost')),
 });
-sayCount();
+showCount();

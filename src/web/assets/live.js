@@ -1,26 +1,26 @@
 /**
- * A view that is kept up to date by server-sent events: it says when the connection is lost, comes back by itself, and knows when there is no
- * use in coming back.
+ * A view that is kept up to date by server-sent events: it shows when the connection is lost, reconnects by itself, and stops where
+ * that is pointless.
  */
 
-/** After an answer that was no stream: a crowd of pages must not come back all at once. */
+/** Delays after a response that was no stream, so that many pages do not reconnect at the same time. */
 const RETRY_MS = [2000, 4000, 8000, 15_000];
 
-/** Says how the connection is. A link stands behind the words where there is something to do. */
-function say(element, words, look, link) {
+/** Shows the state of the connection, with a link where the user can do something about it. */
+function showConnection(element, text, style, link) {
   if (element === null) return;
-  element.hidden = words === '';
-  element.className = look === 'live' ? 'live' : `state ${look}`;
-  element.replaceChildren(words);
+  element.hidden = text === '';
+  element.className = style === 'live' ? 'live' : `state ${style}`;
+  element.replaceChildren(text);
   if (link === undefined) return;
   const anchor = document.createElement('a');
   anchor.href = link.href;
-  anchor.textContent = link.words;
+  anchor.textContent = link.text;
   element.append(' ', anchor);
 }
 
-/** What the server says instead of a stream. */
-async function refusalAt(url) {
+/** Fetches the error that the server sends instead of a stream. */
+async function rejectionAt(url) {
   const ended = new AbortController();
   try {
     const response = await fetch(url, { headers: { Accept: 'text/event-stream' }, signal: ended.signal });
@@ -34,15 +34,15 @@ async function refusalAt(url) {
   }
 }
 
-/** Where there is no use in asking again: nobody is signed in, may not, asks for what cannot be asked, or for what is gone. */
-function finalWords({ status, detail }) {
+/** Returns the message where reconnecting is pointless: signed out, forbidden, an invalid request, or not found; else undefined. */
+function finalMessage({ status, detail }) {
   switch (status) {
     case 401:
-      return { words: 'You are signed out.', link: { href: '/login?to=admin', words: 'Sign in again' } };
+      return { text: 'You are signed out.', link: { href: '/login?to=admin', text: 'Sign in again' } };
     case 400:
     case 403:
     case 404:
-      return { words: detail === '' ? 'This cannot be watched.' : detail };
+      return { text: detail === '' ? 'This cannot be watched.' : detail };
     default:
       return undefined;
   }
@@ -53,69 +53,69 @@ function finalWords({ status, detail }) {
  * @param {HTMLElement} element
  * @param {object} view
  * @param {Record<string, (event: MessageEvent) => void>} view.on listeners by the event's name
- * @param {(reason: string) => boolean} [view.ended] whether the stream is over for good, by its own reason; otherwise it comes back
- * @param {() => void} [view.lost] it came back without knowing where it was
+ * @param {(reason: string) => boolean} [view.ended] whether the stream has ended permanently; otherwise it reconnects
+ * @param {() => void} [view.lost] called when it reconnects without its position
  */
 export function follow(element, { on, ended = () => false, lost = () => {} }) {
   const url = element.dataset.live;
   const connection = element.querySelector('[data-connection]');
   let source;
-  let tries = 0;
+  let attempts = 0;
 
   function open() {
     source = new EventSource(url);
     source.addEventListener('open', () => {
-      tries = 0;
-      say(connection, 'live', 'live');
+      attempts = 0;
+      showConnection(connection, 'live', 'live');
     });
     for (const [name, listener] of Object.entries(on)) source.addEventListener(name, listener);
     source.addEventListener('end', (event) => {
       if (!ended(JSON.parse(event.data).reason)) return;
       source.close();
-      say(connection, '', 'quiet');
+      showConnection(connection, '', 'quiet');
     });
     source.addEventListener('error', () => void failed());
   }
 
-  /** A lost connection comes back by itself, with its place. A refusal does not. */
+  /** A lost connection reconnects by itself, with its position. A rejected one does not. */
   async function failed() {
-    say(connection, 'reconnecting…', 'warn');
+    showConnection(connection, 'reconnecting…', 'warn');
     if (source.readyState !== EventSource.CLOSED) return;
-    const refusal = await refusalAt(url);
-    const final = finalWords(refusal);
-    if (final !== undefined) return say(connection, final.words, 'bad', final.link);
-    if (refusal.detail !== '') say(connection, refusal.detail, 'warn');
-    const wait = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
-    tries += 1;
+    const rejection = await rejectionAt(url);
+    const final = finalMessage(rejection);
+    if (final !== undefined) return showConnection(connection, final.text, 'bad', final.link);
+    if (rejection.detail !== '') showConnection(connection, rejection.detail, 'warn');
+    const wait = RETRY_MS[Math.min(attempts, RETRY_MS.length - 1)];
+    attempts += 1;
     setTimeout(() => {
       lost();
       open();
     }, wait);
   }
 
-  say(connection, 'connecting…', 'quiet');
+  showConnection(connection, 'connecting…', 'quiet');
   open();
 }
 
-/** Puts texts where the element has a place of that name. */
+/** Sets the texts of the descendants with these names in `data-text`. */
 export function fill(element, texts) {
   for (const [name, text] of Object.entries(texts)) {
-    const place = element.querySelector(`[data-text="${name}"]`);
-    if (place !== null && place.textContent !== text) place.textContent = text;
+    const target = element.querySelector(`[data-text="${name}"]`);
+    if (target !== null && target.textContent !== text) target.textContent = text;
   }
 }
 
-/** A copy of what stands in a template: the page has the words, scripts have none. */
+/** Copies the content of a template: the texts are in the page, and scripts have none. */
 export function copyOf(template) {
   return template.content.firstElementChild.cloneNode(true);
 }
 
-/** As the server says it. */
+/** The same format as on the server. */
 export function spanOfMs(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** As the server orders them: each replica keeps its place while the others come in. */
+/** The same order as on the server, so that no row moves when others arrive. */
 export function byName(replicas) {
   return replicas.toSorted((left, right) => (left.id < right.id ? -1 : left.id > right.id ? 1 : 0));
 }

@@ -1,14 +1,14 @@
 /**
- * Moments in the reader's own zone. Nothing depends on it: without it they stand there in UTC.
+ * Times in the reader's own zone. Without this script they are in UTC.
  *
- * Of `<time datetime>` the words become local and the title has the exact instant in UTC; with `data-seconds` the words have seconds, with
- * `data-relative` they say how long ago it was. `data-zone` gets the zone's name.
+ * The text of a `<time datetime>` becomes local, and its title is the exact time in UTC. With `data-seconds` the text has seconds;
+ * with `data-relative` it is how long ago that was. `data-zone` gets the name of the zone.
  */
 const toMinutes = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const toSeconds = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const { timeZone } = toMinutes.resolvedOptions();
 
-/** As the server words it, so that nothing jumps when this takes over. */
+/** The same texts as on the server, so that nothing moves when this script replaces them. */
 function ago(seconds) {
   if (seconds < 60) return 'just now';
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
@@ -26,7 +26,7 @@ function showMoment(time) {
   time.textContent = relative === undefined ? local : ago((Date.now() - instant.valueOf()) / 1000);
 }
 
-/** Also for what a script has just put into the page. */
+/** Exported for scripts that add times to the page. */
 export function showMoments(within = document) {
   for (const time of within.querySelectorAll('time[datetime]')) showMoment(time);
 }

@@ -1,5 +1,5 @@
 /**
- * A revocation's receipt as it comes in, replica by replica.
+ * The receipt of a revocation, updated as replicas confirm it.
  */
 import { byName, copyOf, fill, follow, spanOfMs } from './live.js';
 
@@ -15,19 +15,19 @@ function rowOf({ id, state, ms, streamsClosed }) {
   return row;
 }
 
-function show(answer) {
-  for (const words of element.querySelectorAll('[data-complete]')) {
-    words.hidden = words.dataset.complete !== String(answer.complete);
+function show(result) {
+  for (const message of element.querySelectorAll('[data-complete]')) {
+    message.hidden = message.dataset.complete !== String(result.complete);
   }
   fill(element, {
-    sessions: String(answer.sessions),
-    streamsClosed: String(answer.streamsClosed),
-    elapsed: spanOfMs(answer.elapsedMs),
-    missing: (answer.missing ?? []).join(', '),
-    replicas: answer.replicas.length === 1 ? '1 replica' : `${answer.replicas.length} replicas`,
+    sessions: String(result.sessions),
+    streamsClosed: String(result.streamsClosed),
+    elapsed: spanOfMs(result.elapsedMs),
+    missing: (result.missing ?? []).join(', '),
+    replicas: result.replicas.length === 1 ? '1 replica' : `${result.replicas.length} replicas`,
   });
-  element.querySelector('[data-rows]').replaceChildren(...byName(answer.replicas).map(rowOf));
-  if (answer.complete) document.title = document.title.replace('under way', 'complete');
+  element.querySelector('[data-rows]').replaceChildren(...byName(result.replicas).map(rowOf));
+  if (result.complete) document.title = document.title.replace('under way', 'complete');
 }
 
 if (element !== null) {

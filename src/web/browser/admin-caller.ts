@@ -22,7 +22,7 @@ function unauthenticated(message: string, reason: string): AppError {
 export function browserCaller(deps: WebDeps, browsers: BrowserSessions): IdentifyCaller {
   return async (req) => {
     if (req.headers.authorization !== undefined) {
-      const text = 'This address takes the browser’s cookie only. Programs use /-/admin/api/v1 on the api listener.';
+      const text = 'This address accepts the browser’s cookie only. Programs use /-/admin/api/v1 on the api listener.';
       throw unauthenticated(text, 'authorization_header');
     }
     const user = await browsers.current(req);

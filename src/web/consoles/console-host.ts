@@ -89,19 +89,19 @@ export class ConsoleHost {
     } catch (error) {
       if (exchange.isCut) return;
       this.#log(error, context);
-      const fault = appErrorOf(error);
-      refuseUpgrade(socket, fault.status, fault.error.message);
+      const { error: rejection, status } = appErrorOf(error);
+      refuseUpgrade(socket, status, rejection.message);
     }
   }
 
   #assertServable(req: IncomingMessage): void {
     if (this.#deps.audit.blocked) {
-      throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
+      throw new AppError('audit_unavailable', 'The audit log cannot be written right now.');
     }
     const encoding = req.headers['transfer-encoding'];
     const plain = encoding === undefined || encoding.toLowerCase() === 'chunked';
     if (req.url?.startsWith('/') === true && plain && req.method !== 'TRACE') return;
-    throw new AppError('bad_request', 'This request cannot be passed on.', { reason: 'request_form' });
+    throw new AppError('bad_request', 'This request cannot be forwarded.', { reason: 'request_form' });
   }
 
   #assertFrom(req: IncomingMessage, upgrade: boolean): void {
@@ -162,8 +162,8 @@ export class ConsoleHost {
       }
       redirect(res, `${this.#origin}${path}`);
     } catch (error) {
-      const { error: fault, status } = appErrorOf(error);
-      record(this.#deps, context, { event: 'console-refused', code: status, reason: fault.reason, ...entered });
+      const { error: rejection, status } = appErrorOf(error);
+      record(this.#deps, context, { event: 'console-refused', code: status, reason: rejection.reason, ...entered });
       throw error;
     }
   }
@@ -172,7 +172,7 @@ export class ConsoleHost {
     const { error, status } = appErrorOf(thrown);
     if (status < 500) return;
     const facts = { requestId, console: this.console.name, reason: error.reason, err: thrown };
-    this.#deps.logger.error(facts, 'a request at a console failed');
+    this.#deps.logger.error(facts, 'console request failed');
   }
 }
 

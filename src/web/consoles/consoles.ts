@@ -61,7 +61,7 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
           return;
         }
         const console = hosts.get(hostOf(req) ?? '');
-        if (console === undefined) refuseUpgrade(socket, 400, 'there is no upgrade here');
+        if (console === undefined) refuseUpgrade(socket, 400, 'no upgrades are accepted here');
         else void console.upgrade(req, socket, head, sockets);
       });
     },
@@ -93,7 +93,7 @@ export function mainHostOnly(publicUrl: string, app: RequestListener): RequestLi
 
 /** Returns the host in lower case, without port; undefined where there is not exactly one, or it is invalid. */
 function hostOf(req: IncomingMessage): string | undefined {
-  const [authority, ...others] = req.headersDistinct['host'] ?? [];
-  if (authority === undefined || others.length > 0) return undefined;
-  return /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?$/.exec(authority.toLowerCase())?.[1];
+  const [host, ...others] = req.headersDistinct['host'] ?? [];
+  if (host === undefined || others.length > 0) return undefined;
+  return /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?$/.exec(host.toLowerCase())?.[1];
 }

@@ -65,10 +65,10 @@ function enter(parts: Entrance): RequestHandler {
       if (code === undefined) return seeOther(res, `/login?to=console:${console.name}`);
       seeOther(res, `${originOf(deps.publicUrl, console)}${OWN_PATH}/enter?code=${code}`);
     } catch (error) {
-      const { error: fault, status } = appErrorOf(error);
+      const { error: rejection, status } = appErrorOf(error);
       const details = { console: console.name, cluster: console.cluster };
-      const happening = { path: req.path, code: status, reason: fault.reason, details };
-      record(deps, contextOf(req), { event: 'console-refused', ...happening });
+      const event = { path: req.path, code: status, reason: rejection.reason, details };
+      record(deps, contextOf(req), { event: 'console-refused', ...event });
       throw error;
     }
   };

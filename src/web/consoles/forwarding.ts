@@ -114,7 +114,7 @@ export class ConsoleForwarding {
   #onRequest(outgoing: ClientRequest, req: IncomingMessage): void {
     const exchange = this.#attach(outgoing, req);
     req.on('data', () => exchange.mayPass());
-    outgoing.setTimeout(RESPONSE_MS, () => outgoing.destroy(new Error('the console did not answer in time')));
+    outgoing.setTimeout(RESPONSE_MS, () => outgoing.destroy(new Error('the console did not respond in time')));
     outgoing.once('response', () => outgoing.setTimeout(0));
   }
 
@@ -123,7 +123,7 @@ export class ConsoleForwarding {
     if (!exchange.mayPass()) return;
     const { publicUrl } = this.#deps;
     const status = finalStatus(response);
-    if (status === undefined) throw new Error('the console answered with no HTTP status');
+    if (status === undefined) throw new Error('the response of the console has no HTTP status');
     const head = headersFromConsole({
       status,
       raw: response.rawHeaders,
@@ -131,7 +131,7 @@ export class ConsoleForwarding {
       origin: originOf(publicUrl, this.#console),
     });
     if (!head.ok) {
-      const message = 'The console sent your browser to another place, which is not followed.';
+      const message = 'The console redirected your browser to another host, which is not allowed.';
       const error = new AppError('upstream_unavailable', message, { reason: head.reason });
       sendPlainError(res, error, { publicUrl, requestId });
       response.destroy();
@@ -169,7 +169,7 @@ export class ConsoleForwarding {
       });
     });
     outgoing.on('response', (response: IncomingMessage) => {
-      refuseUpgrade(socket, finalStatus(response) ?? 502, 'the console refused the WebSocket');
+      refuseUpgrade(socket, finalStatus(response) ?? 502, 'the console rejected the WebSocket');
       response.destroy();
     });
   }
@@ -188,7 +188,7 @@ export class ConsoleForwarding {
     if (context === undefined || context.exchange.isCut || req.socket.destroyed) return;
     const { publicUrl, logger } = this.#deps;
     const { requestId, exchange } = context;
-    logger.warn({ err: error, console: this.#console.name, requestId }, 'the console failed');
+    logger.warn({ err: error, console: this.#console.name, requestId }, 'console failed');
     if (!('writeHead' in res)) {
       refuseUpgrade(res, 502, 'the console cannot be reached');
       return;
@@ -198,13 +198,13 @@ export class ConsoleForwarding {
       return;
     }
     const message = `The console ${this.#console.name} cannot be reached.`;
-    const fault = new AppError('upstream_unavailable', message, { reason: 'console_unreachable', cause: error });
-    sendPlainError(res, fault, { publicUrl, requestId });
+    const unreachable = new AppError('upstream_unavailable', message, { reason: 'console_unreachable', cause: error });
+    sendPlainError(res, unreachable, { publicUrl, requestId });
   }
 
   #contextOf(req: IncomingMessage): ForwardContext {
     const context = this.#contexts.get(req);
-    if (context === undefined) throw new Error('only what was let in is forwarded');
+    if (context === undefined) throw new Error('only an admitted request is forwarded');
     return context;
   }
 }

@@ -108,7 +108,7 @@ export function refuseUpgrade(socket: Duplex, status: number, text: string): voi
   if (!socket.writable) return;
   const body = `${text}\n`;
   const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Refused'}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Rejected'}`,
     'Content-Type: text/plain; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',

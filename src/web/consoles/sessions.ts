@@ -52,7 +52,11 @@ function ownPath(target: string): string {
 }
 
 const expiredEntry = (reason: string): AppError =>
-  new AppError('sign_in_expired', 'This way into the console was used already, or took too long.', { reason });
+  new AppError(
+    'sign_in_expired',
+    'This sign-in to the console was used already, or took too long. Open the console again.',
+    { reason },
+  );
 
 export const notAllowed = (console: Console): AppError =>
   new AppError('forbidden', `You may not use the cluster ${console.cluster}, which this console is for.`, {
@@ -184,7 +188,7 @@ export class ConsoleSessions {
   #rejection({ record, position }: ConsoleVisitor): string | undefined {
     const rejection = this.#deps.guard.check({ keys: coveringKeys({ ...record, session: record.id }), position });
     if (rejection !== 'fenced') return rejection;
-    throw new AppError('fenced', 'This replica cannot vouch for anybody right now. Try again in a moment.');
+    throw new AppError('fenced', 'This replica cannot verify sessions right now. Try again in a moment.');
   }
 
   #entryOf(req: IncomingMessage): { readonly nonce: string; readonly path: string } | undefined {

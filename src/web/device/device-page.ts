@@ -43,7 +43,7 @@ function codeInput(error: string | undefined): Html {
       autofocus
     />
     ${wrong && html`<p class="error" id="code-problem" role="alert">${error}</p>`}
-    <p class="hint" id="code-help">Eight letters. Small ones, spaces and dashes do not matter.</p>
+    <p class="hint" id="code-help">Eight letters. Case, spaces and dashes are ignored.</p>
   </div>`;
 }
 
@@ -51,13 +51,14 @@ export function codePage({ csrf, error }: CodeContent): Html {
   return html`<div class="card">
     ${mark()}
     <h1>Sign in a device</h1>
-    <p class="lead">Type the code that the terminal of your own device shows you.</p>
+    <p class="lead">Enter the code that the terminal of your own device shows you.</p>
     <form class="stack" method="post" action="/device">
       ${csrfField(csrf)} ${codeInput(error)}
       <button class="button wide">Continue</button>
     </form>
     <p class="small muted aside">
-      <strong>Did somebody send you a code?</strong> Do not type it: whoever began the sign-in would work as you.
+      <strong>Did you receive a code in a message or a call?</strong> Do not enter it: the sender would get access as
+      you.
     </p>
   </div>`;
 }
@@ -117,15 +118,15 @@ export function confirmPage(content: ConfirmContent): Html {
     ${facts(content)}
     <div class="notice warn">
       <p>
-        <strong>Allow this only if you started this yourself</strong>, just now, at this device. Nobody from support
-        will ever send you a code.
+        <strong>Allow this only if you started this yourself</strong>, just now, at this device. Support never sends you
+        a code.
       </p>
     </div>
     ${providerLinks(content.providers, start, 'Allow: sign in with')}
     <form method="post" action="/device/refuse">
       ${csrfField(content.csrf)}
       <input type="hidden" name="ticket" value="${content.ticket}" />
-      <button class="button danger wide">Refuse</button>
+      <button class="button danger wide">Deny</button>
     </form>
   </div>`;
 }
@@ -135,7 +136,7 @@ export function allowedPage(): Html {
     ${mark()}
     <h1>The device is signed in</h1>
     <p class="lead">You may close this tab and go back to the terminal of your device.</p>
-    <p class="muted small aside"><a href="/me">My sessions</a> lists it, and ends it if it was not you.</p>
+    <p class="muted small aside"><a href="/me">My sessions</a> lists it. Sign out there if it was not you.</p>
   </div>`;
 }
 
@@ -143,8 +144,8 @@ export function allowedPage(): Html {
 export function refusedPage(contact: string): Html {
   return html`<div class="card">
     ${mark()}
-    <h1>Refused</h1>
-    <p role="status">The device was told so, and its code is worth nothing any more.</p>
-    <p class="muted">If somebody else sent you the code, tell ${contact}.</p>
+    <h1>Denied</h1>
+    <p role="status">The device is not signed in, and its code is no longer valid.</p>
+    <p class="muted">If you received the code in a message or a call, tell ${contact}.</p>
   </div>`;
 }

@@ -51,7 +51,7 @@ const browserOf = (value: string): string => hashOf('device-browser', value);
 const csrfOf = (value: string): string => hashOf('device-csrf', value);
 
 const otherBrowser = (): AppError =>
-  new AppError('sign_in_expired', 'This page has expired, or was opened in another browser. Type the code again.', {
+  new AppError('sign_in_expired', 'This page has expired, or was opened in another browser. Enter the code again.', {
     reason: 'other_browser',
   });
 
@@ -74,8 +74,9 @@ async function requestFor(
   if (context.shared !== true && sameNetwork(request.address, context.address)) return request;
   const text =
     context.shared === true
-      ? 'What stands in front of Portcullis does not say where this browser is, so it may be anywhere. Tell your platform team.'
-      : `The device is in another network (${request.address}) than this browser (${context.address}). Use a browser near the device.`;
+      ? 'The load balancer in front of Portcullis does not forward the address of this browser. Tell your platform team.'
+      : `The device is in another network (${request.address}) than this browser (${context.address}). ` +
+        'Use a browser near the device.';
   throw new AppError('sign_in_refused', text, { reason: 'device_in_other_network' });
 }
 
@@ -226,7 +227,7 @@ function refuse(service: DeviceService): RequestHandler {
     await devices.refuse(userCode);
     const details = { client: clientId, device: address };
     record(deps, context, { event: 'sign-in-refused', path: req.path, code: 200, reason: 'device_refused', details });
-    send(res, 200, 'Refused', refusedPage(deps.config.contact));
+    send(res, 200, 'Denied', refusedPage(deps.config.contact));
   };
 }
 

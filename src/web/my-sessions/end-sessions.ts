@@ -81,10 +81,10 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, user: Signe
   const others = await otherSessions(deps, user);
   user.assertGood();
   if (others.length === 0) {
-    const body = html`<h1>There are no others</h1>
+    const body = html`<h1>There are no other sessions</h1>
       <p class="lead">You are signed in at this browser only.</p>
       ${BACK}`;
-    return show(deps, res, user, { title: 'End all others', body });
+    return show(deps, res, user, { title: 'Sign out everywhere else', body });
   }
   const rest = others.length - MAX_NAMED;
   const named = others
@@ -96,22 +96,22 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, user: Signe
           ${address !== '' && html`<span class="muted">from ${address}</span>`}
         </li>`,
     );
-  const body = html`<h1>End all others</h1>
+  const body = html`<h1>Sign out everywhere else</h1>
     <div class="card slim">
       <p>
-        You are about to end <strong>${sessionCount(others.length)}</strong>: all of yours but the one of this browser.
-        Whatever they have open is cut at once, and each has to sign in again.
+        This ends <strong>${sessionCount(others.length)}</strong>: all of yours except the one of this browser.
+        Everything they have open is cut immediately, and each has to sign in again.
       </p>
       <ul>
         ${named} ${rest > 0 && html`<li>and ${rest} more</li>`}
       </ul>
       <form class="row" method="post" action="/me/end-others">
         ${csrfField(user.csrf)}
-        <button class="button danger">End ${sessionCount(others.length)}</button>
-        <a class="button quiet" href="/me">Keep them</a>
+        <button class="button danger">Sign out of ${sessionCount(others.length)}</button>
+        <a class="button quiet" href="/me">Cancel</a>
       </form>
     </div>`;
-  show(deps, res, user, { title: 'End all others', body });
+  show(deps, res, user, { title: 'Sign out everywhere else', body });
 }
 
 export async function endOthers(deps: WebDeps, req: Request, res: Response, user: SignedIn): Promise<void> {
@@ -124,9 +124,7 @@ export async function endOthers(deps: WebDeps, req: Request, res: Response, user
   const streams = results.reduce((sum, result) => sum + result.streamsClosed, 0);
   const pending = results.filter((result) => !result.complete).length;
   const proof =
-    pending > 0
-      ? `${pending} are written and still being confirmed by every replica.`
-      : 'No replica accepts them any more.';
+    pending > 0 ? `Not every replica has confirmed ${pending} of them yet.` : 'No replica accepts them any more.';
   const body = html`<h1>Other sessions ended</h1>
     <div class="notice ${pending > 0 ? 'warn' : 'ok'}">
       <p role="status">${results.length} ended, ${streams} streams cut. ${proof}</p>

@@ -22,17 +22,17 @@ const EXTRA = 'Impersonate-Extra-';
 function meaningOf(header: string): string {
   switch (header) {
     case 'Impersonate-User':
-      return 'Your name. Roles are bound to it, and the cluster’s own record knows you by it.';
+      return 'Your name. Roles are bound to it, and the audit log of the cluster has it.';
     case 'Impersonate-Uid':
-      return 'Your account at the identity provider; it stays the same when your name changes.';
+      return 'Your account at the identity provider. It stays the same when your name changes.';
     case 'Impersonate-Group':
-      return 'Your groups, one line each. Roles are bound to them too.';
+      return 'Your groups, one line each. Roles are bound to them, too.';
     default: {
       const key = decodeURIComponent(header.slice(EXTRA.length)).toLowerCase();
       if (key === EXTRA_SESSION) {
-        return 'Which of your sessions asks, so that both records find it. Here it is the one of this browser; each other sends its own.';
+        return 'The session of the request, for the audit logs of Portcullis and of the cluster. Here it is the one of this browser.';
       }
-      return 'Set by your platform team for whoever decides by it in the cluster.';
+      return 'Set by your platform team, for access rules in the cluster.';
     }
   }
 }
@@ -82,13 +82,13 @@ const headerList = (told: readonly HeaderGroup[]): Html =>
 /** @param usable names of the clusters that the user may use */
 export function impersonationCard(user: SignedIn, clusters: WebConfig['clusters'], usable: readonly string[]): Html {
   const all = headersByCluster(user, clusters, usable);
-  return html`<section class="card" aria-labelledby="told">
-    <h2 id="told">What your clusters are told about you</h2>
+  return html`<section class="card" aria-labelledby="impersonation">
+    <h2 id="impersonation">Headers that your clusters receive</h2>
     <p class="muted">
-      Portcullis puts these headers on each of your requests. Nothing else says who you are: what you may do is decided
-      by the cluster, from these.
+      Portcullis adds these headers to each of your requests. Clusters know your identity from them alone, and decide by
+      them what you may do.
     </p>
     ${all.map((one) => html`${all.length > 1 && html`<h3>${one.clusters.join(', ')}</h3>`} ${headerList(one.told)}`)}
-    ${all.length === 0 && html`<p class="empty">No cluster lets you in, so none is told anything.</p>`}
+    ${all.length === 0 && html`<p class="empty">You have access to no cluster, so none receives any.</p>`}
   </section>`;
 }

@@ -41,8 +41,8 @@ function identityCard({ identity, account }: SignedIn): Html {
   const names = html`<ul class="list">
     ${groups.map((group) => html`<li class="badge">${group}</li>`)}
   </ul>`;
-  return html`<section class="card" aria-labelledby="who">
-    <h2 id="who">Who you are here</h2>
+  return html`<section class="card" aria-labelledby="identity">
+    <h2 id="identity">Your identity</h2>
     <dl class="facts">
       <dt>Username</dt>
       <dd><code>${username}</code></dd>
@@ -56,7 +56,7 @@ function identityCard({ identity, account }: SignedIn): Html {
 
 function kubeconfigSteps(): Html {
   return html`<p><a class="button" href="/me/kubeconfig" download="${KUBECONFIG_FILE}">Download kubeconfig</a></p>
-    <p class="small muted">One context for each cluster, and no credential inside. Then, in a terminal:</p>
+    <p class="small muted">It has one context for each cluster, and no credential. Then, in a terminal:</p>
     <pre class="commands">
 export KUBECONFIG=~/Downloads/${KUBECONFIG_FILE}
 kubectl get pods</pre>`;
@@ -73,7 +73,7 @@ function clustersCard(clusters: readonly UsableCluster[]): Html {
     </div>
     ${
       clusters.length === 0
-        ? html`<p class="empty">No cluster allows you in yet. Ask your platform team.</p>`
+        ? html`<p class="empty">You have access to no cluster yet. Ask your platform team.</p>`
         : kubeconfigSteps()
     }
   </section>`;
@@ -81,14 +81,14 @@ function clustersCard(clusters: readonly UsableCluster[]): Html {
 
 const freshSignInNotice = ({ record }: SignedIn, since: number): Html =>
   html`<p class="notice">
-    A session of yours was ended at ${moment(since)}. The next time you sign in, ${record.provider} asks again who you
-    are. If it cannot, an admin can lift that.
+    A session of yours was ended at ${moment(since)}. Your next sign-in at ${record.provider} has to be a fresh one. If
+    it cannot be, an admin can lift that.
   </p>`;
 
 function pageBody(content: PageContent): Html {
   return html`<div class="page-head">
       <h1>My sessions</h1>
-      <p class="lead">Ending a session cuts whatever it has open, at once, on every replica.</p>
+      <p class="lead">When a session ends, everything it has open is cut immediately, on every replica.</p>
     </div>
     ${content.freshSince !== undefined && freshSignInNotice(content.user, content.freshSince)} ${sessionsCard(content)}
     <div class="grid">${identityCard(content.user)} ${clustersCard(content.clusters)}</div>
@@ -147,7 +147,7 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
 function download({ deps, clusters }: MySessionsParts, res: Response, user: SignedIn): void {
   const usable = clusters.usableBy(user.identity);
   if (usable.length === 0) {
-    const message = 'No cluster here allows you in, so there is no kubeconfig to download.';
+    const message = 'You have access to no cluster, so there is no kubeconfig to download.';
     throw new AppError('forbidden', message, { reason: 'no_cluster' });
   }
   const text = kubeconfigFor(deps.config.publicUrl, usable, deps.apiCa?.());

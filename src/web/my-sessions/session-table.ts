@@ -20,7 +20,7 @@ const KEY_SHOWN = 8;
 /** The certificate that the session's tokens are bound to; sessions of these pages have none. */
 const keyOf = ({ thumbprint }: SessionRecord): Html =>
   thumbprint === undefined
-    ? html`<span class="muted">no key</span>`
+    ? html`<span class="muted">none</span>`
     : html`<code title="${thumbprint}">${thumbprint.slice(0, KEY_SHOWN)}</code>`;
 
 function sessionRow(session: SessionRecord, user: SignedIn, now: number): Html {
@@ -36,14 +36,14 @@ function sessionRow(session: SessionRecord, user: SignedIn, now: number): Html {
         ></span
       >
     </td>
-    <td data-label="From">${session.address === '' ? '–' : session.address}</td>
-    <td data-label="Since">${moment(session.createdAt)}</td>
+    <td data-label="Address">${session.address === '' ? '–' : session.address}</td>
+    <td data-label="Signed in">${moment(session.createdAt)}</td>
     <td data-label="Last used">${momentAgo(session.lastUsedAt, now)}</td>
-    <td data-label="Key">${keyOf(session)}</td>
+    <td data-label="Certificate">${keyOf(session)}</td>
     <td data-label="" class="action">
       <form method="post" action="/me/sessions/${encodeURIComponent(session.id)}/end">
         ${csrfField(user.csrf)}
-        <button class="button danger compact" aria-label="End the session of ${device}">End</button>
+        <button class="button danger compact" aria-label="Sign out ${device}">Sign out</button>
       </form>
     </td>
   </tr>`;
@@ -53,18 +53,18 @@ export function sessionsCard({ user, sessions, more, now }: SessionsContent): Ht
   return html`<section class="card" aria-labelledby="sessions">
     <div class="card-head">
       <h2 id="sessions">Where you are signed in</h2>
-      ${sessions.length > 1 && html`<a class="button danger compact" href="/me/end-others">End all others</a>`}
+      ${sessions.length > 1 && html`<a class="button danger compact" href="/me/end-others">Sign out everywhere else</a>`}
     </div>
     <table>
       ${momentsCaption()}
       <thead>
         <tr>
           <th scope="col">Device</th>
-          <th scope="col">From</th>
-          <th scope="col">Since</th>
+          <th scope="col">Address</th>
+          <th scope="col">Signed in</th>
           <th scope="col">Last used</th>
-          <th scope="col">Key</th>
-          <th scope="col"><span class="visually-hidden">End</span></th>
+          <th scope="col">Certificate</th>
+          <th scope="col"><span class="visually-hidden">Sign out</span></th>
         </tr>
       </thead>
       <tbody>

@@ -15,29 +15,29 @@ interface ErrorMessage {
 
 /** One row for each code; a new code does not compile without one. */
 export const errorMessages: Readonly<Record<ErrorCode, ErrorMessage>> = {
-  bad_request: { title: 'That request made no sense', next: 'Go back and try again.' },
-  not_found: { title: 'Nothing here', next: 'Check the address, or start at the front page.' },
+  bad_request: { title: 'Invalid request', next: 'Go back and try again.' },
+  not_found: { title: 'Not found', next: 'Check the address, or start at the front page.' },
   unauthenticated: { title: 'You are signed out', next: 'Sign in and try again.' },
-  forbidden: { title: 'Not allowed', next: 'If you need this, ask for it, and say the request id.' },
-  conflict: { title: 'That does not fit', next: 'Reload the page and try again.' },
+  forbidden: { title: 'Not allowed', next: 'If you need access, ask your platform team and give them the request id.' },
+  conflict: { title: 'Conflict', next: 'Reload the page and try again.' },
   sign_in_refused: {
-    title: 'Sign-in refused',
+    title: 'Sign-in rejected',
     next: 'Use another account, or ask your platform team and give them the request id.',
   },
-  sign_in_expired: { title: 'This sign-in is no longer valid', next: 'Start again from where you came.' },
+  sign_in_expired: { title: 'This sign-in is no longer valid', next: 'Start the sign-in again.' },
   provider_unavailable: {
-    title: 'Your identity provider did not answer as it should',
-    next: 'Try again in a minute. If it stays, tell your platform team.',
+    title: 'The identity provider is not responding correctly',
+    next: 'Try again in a minute. If this continues, tell your platform team.',
   },
   store_unavailable: { title: 'Portcullis cannot reach its store', next: 'Try again in a moment.' },
-  fenced: { title: 'This replica is catching up', next: 'Try again in a moment.' },
+  fenced: { title: 'This replica is not ready', next: 'Try again in a moment.' },
   audit_unavailable: {
-    title: 'The audit record cannot be written',
-    next: 'Until it can, nothing is served. Tell your platform team.',
+    title: 'The audit log cannot be written',
+    next: 'No request is served until then. Tell your platform team.',
   },
   upstream_unavailable: { title: 'The cluster cannot be reached', next: 'Try again in a minute.' },
-  upstream_timeout: { title: 'The cluster took too long', next: 'Try again in a minute.' },
-  internal: { title: 'Something went wrong', next: 'Try again; if it stays, tell your platform team.' },
+  upstream_timeout: { title: 'The cluster did not respond in time', next: 'Try again in a minute.' },
+  internal: { title: 'Something went wrong', next: 'Try again; if this continues, tell your platform team.' },
 };
 
 interface Link {
@@ -57,7 +57,7 @@ function nextLinks(code: ErrorCode, context: RequestContext): readonly Link[] {
   const giveUp = code === 'sign_in_refused' ? 'access_denied' : 'temporarily_unavailable';
   return [
     { href: `/login/${uid}/choose`, text: 'Try again' },
-    { href: `/login/${uid}/refuse?error=${giveUp}`, text: 'Give up and tell the program' },
+    { href: `/login/${uid}/refuse?error=${giveUp}`, text: 'Cancel the sign-in' },
   ];
 }
 
@@ -78,7 +78,7 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
     <div class="notice bad"><p role="alert">${message}</p></div>
     <p>${next}</p>
     <dl class="facts small">
-      <dt>Whom to ask</dt>
+      <dt>Contact</dt>
       <dd>${contact}</dd>
       <dt>Request id</dt>
       <dd><code>${requestId}</code></dd>
@@ -123,7 +123,7 @@ export function errorDocument({ cause, requestId, again }: AuthorizationError, c
 
 const TOO_MANY = {
   'sign-ins': { title: 'Too many sign-ins', message: 'Too many sign-ins were started from your address.' },
-  pages: { title: 'Too many requests', message: 'You, or a program with your sign-in, asked for too many pages.' },
+  pages: { title: 'Too many requests', message: 'You, or a program with your sign-in, requested too many pages.' },
 } as const;
 
 /**

@@ -45,9 +45,9 @@ function navigationBar(navigation: Navigation): Html {
       <a href="/me" ${current(navigation.current === 'me')}>My sessions</a>
       ${navigation.mayAdmin && html`<a href="/admin" ${current(navigation.current === 'admin')}>Admin</a>`}
     </nav>
-    <form class="person" method="post" action="/logout">
+    <form class="signed-in" method="post" action="/logout">
       ${csrfField(navigation.csrf)}
-      <span class="person-name" title="${navigation.username}"
+      <span class="signed-in-name" title="${navigation.username}"
         ><span class="visually-hidden">Signed in as </span>${navigation.username}</span
       >
       <button class="button quiet compact">Sign out</button>

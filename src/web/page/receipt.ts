@@ -15,7 +15,7 @@ function verdict(result: RevocationResult): Html {
   }
   return html`<div class="notice warn">
     <p role="status">
-      <strong>Written, and still being proven.</strong> Every replica applies it, but these have not confirmed yet:
+      <strong>Written, and not yet confirmed by every replica.</strong> Still missing:
       ${(result.missing ?? []).join(', ')}.
     </p>
   </div>`;
@@ -24,7 +24,7 @@ function verdict(result: RevocationResult): Html {
 const states: Readonly<Record<ReplicaReceipt['state'], { readonly style: string; readonly text: string }>> = {
   applied: { style: 'ok', text: 'applied' },
   pending: { style: 'warn', text: 'not confirmed yet' },
-  fenced: { style: 'quiet', text: 'fenced: silent for so long that it refuses everything' },
+  fenced: { style: 'quiet', text: 'fenced: its lease has lapsed, so it rejects everything' },
 };
 
 const replicaRow = (replica: ReplicaReceipt): Html =>

@@ -27,7 +27,7 @@ export async function latestRequests(
       .toSorted((left, right) => right.at - left.at)
       .slice(0, MAX_REQUESTS);
   } catch (err) {
-    deps.logger.warn({ err }, 'the latest requests of a person could not be read');
+    deps.logger.warn({ err }, 'recent requests not readable');
     return undefined;
   }
 }
@@ -48,9 +48,9 @@ function responseOf({ code, reason }: RecentRequest): Html {
     return html`<span class="state bad">${code === 0 ? 'cut' : code}</span>
       <span class="small muted">by Portcullis: ${reason.replaceAll('_', ' ')}</span>`;
   }
-  if (code === 0) return html`<span class="state quiet">not answered</span>`;
+  if (code === 0) return html`<span class="state quiet">no response</span>`;
   if (code === 401 || code === 403) {
-    return html`<span class="state bad">${code}</span> <span class="small muted">refused by the cluster</span>`;
+    return html`<span class="state bad">${code}</span> <span class="small muted">denied by the cluster</span>`;
   }
   return html`<span class="state ${code < 400 ? 'ok' : 'warn'}">${code}</span>`;
 }
@@ -59,18 +59,19 @@ const requestRow = (request: RecentRequest, now: number): Html =>
   html`<tr>
     <td data-label="When">${momentAgo(Math.floor(request.at / 1000), now)}</td>
     <td data-label="Cluster">${request.cluster === '' ? '–' : request.cluster}</td>
-    <td data-label="What" class="main">
+    <td data-label="Request" class="main">
       <span title="${request.uri}"><code class="verb">${request.verb}</code> ${objectOf(request)}</span>
     </td>
-    <td data-label="Answer" class="answer"><span>${responseOf(request)}</span></td>
-    <td data-label="From">${request.address === '' ? '–' : request.address}</td>
+    <td data-label="Response" class="answer"><span>${responseOf(request)}</span></td>
+    <td data-label="Address">${request.address === '' ? '–' : request.address}</td>
   </tr>`;
 
 /** @param requests undefined where they could not be read */
 export function requestsTable(deps: Pick<WebDeps, 'clock'>, requests: readonly RecentRequest[] | undefined): Html {
-  if (requests === undefined) return html`<p class="empty">They cannot be read right now. Try again in a minute.</p>`;
+  if (requests === undefined)
+    return html`<p class="empty">The requests cannot be read right now. Try again in a minute.</p>`;
   if (requests.length === 0)
-    return html`<p class="empty">None yet. They stand here a few seconds after they were made.</p>`;
+    return html`<p class="empty">No requests yet. They appear a few seconds after they are made.</p>`;
   const now = nowSeconds(deps);
   return html`<table class="log">
     ${momentsCaption()}
@@ -78,9 +79,9 @@ export function requestsTable(deps: Pick<WebDeps, 'clock'>, requests: readonly R
       <tr>
         <th scope="col">When</th>
         <th scope="col">Cluster</th>
-        <th scope="col">What</th>
-        <th scope="col">Answer</th>
-        <th scope="col">From</th>
+        <th scope="col">Request</th>
+        <th scope="col">Response</th>
+        <th scope="col">Address</th>
       </tr>
     </thead>
     <tbody>

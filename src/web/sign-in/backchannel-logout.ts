@@ -33,7 +33,7 @@ const BATCH = 10;
 
 interface Revocation {
   readonly target: RevocationTarget;
-  /** The record of the session, where one session is revoked. */
+  /** The session, where one session is revoked. */
   readonly session?: SessionRecord;
 }
 
@@ -158,9 +158,9 @@ function sendFailure(
   deps.metrics.logoutRefused(provider, verified ? 'not_carried_out' : 'not_verified');
   const reason = cause instanceof AppError ? cause.reason : 'internal';
   const { requestId } = contextOf(req);
-  deps.logger.error({ requestId, reason, err: cause }, 'a logout at a provider could not be carried out');
+  deps.logger.error({ requestId, reason, err: cause }, 'back-channel logout failed');
   record(deps, contextOf(req), { event: 'logout-refused', path: req.path, code: 400, provider, reason });
-  const message = 'The logout could not be carried out in full. Send it again in a moment.';
+  const message = 'The logout is not complete. Send it again in a moment.';
   res.status(400).json({ error: 'temporarily_unavailable', error_description: message });
 }
 
@@ -180,7 +180,7 @@ function sendTooManyRequests(
   res.status(429).set('Retry-After', String(wait)).json({ error: 'temporarily_unavailable' });
 }
 
-/** Carries a verified notice into effect. @returns false where the token was used before */
+/** Applies a verified notice. @returns false where the token was used before */
 async function handleRevocation(
   deps: WebDeps,
   req: Request,
@@ -221,7 +221,7 @@ function countRejection(deps: WebDeps, tally: Tally, provider: string, { reason,
   const times = clockSkew === undefined ? undefined : tally.add(`${provider} ${reason}`);
   if (times === undefined) return;
   const fields = { provider, reason, times, clockSkewSeconds: clockSkew };
-  deps.logger.warn(fields, 'a logout token was refused for its time, so a user who signed out there stays signed in');
+  deps.logger.warn(fields, 'logout token rejected for its time, the user stays signed in');
 }
 
 function receive(deps: WebDeps, limit: RateLimiter, tally: Tally) {
@@ -236,7 +236,7 @@ function receive(deps: WebDeps, limit: RateLimiter, tally: Tally) {
     };
     let verified = false;
     try {
-      if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
+      if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit log cannot be written right now.');
       const token = await tokenOf(req, res);
       const read = token === '' ? tokenMissing : await logout.readToken(token);
       if (!read.ok) return reject(read.reason);
@@ -254,7 +254,7 @@ function receive(deps: WebDeps, limit: RateLimiter, tally: Tally) {
 function providerOf(deps: WebDeps, req: Request): { readonly name: string; readonly logout: ProviderLogout } {
   const provider = deps.providers.get(String(req.params['name']));
   if (provider?.logout === undefined || provider.logout.reach === 'off') {
-    throw new AppError('not_found', 'No logouts are taken at this address.', { reason: 'backchannel_logout_off' });
+    throw new AppError('not_found', 'No logouts are accepted at this address.', { reason: 'backchannel_logout_off' });
   }
   return { name: provider.name, logout: provider.logout };
 }

@@ -43,7 +43,7 @@ function loginPage(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
     const notice = isSignedOut(req) ? 'You are signed out here.' : await browsers.whyEnded(req);
     const body = choosePage({
       heading: 'Portcullis',
-      lead: html`The gate in front of your Kubernetes clusters. Sign in to see your sessions and to get a kubeconfig.`,
+      lead: html`Secure access to your Kubernetes clusters. Sign in to see your sessions and to download a kubeconfig.`,
       providers: providerChoices(deps, req),
       start: `/login/start?to=${returnTargetOf(req.query['to'])}&`,
       notice,
@@ -117,8 +117,7 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
     await signInStep(deps, context, { path: '/login/fresh', provider }, async () => {
       const back = ownAdminPath(req.query['to']);
       if (back === undefined) {
-        const message =
-          'After this sign-in there would be no admin page to come back to. Go to /admin, and start there.';
+        const message = 'This sign-in has no admin page to return to. Open /admin, and start there.';
         throw new AppError('bad_request', message, { reason: 'return_path_refused' });
       }
       if (user === undefined) return seeOther(res, '/login?to=admin');

@@ -30,7 +30,7 @@ function handleCallback(deps: WebDeps): RequestHandler<{ provider: string }> {
       // A malicious provider answers in place of another one (mix-up, RFC 9207 §1). So a sign-in is finished only
       // by the provider that it began with.
       if (login.provider !== provider) {
-        const message = 'Another identity provider answered than the one you chose. Start again.';
+        const message = 'The response came from another identity provider than the one you chose. Start again.';
         throw new AppError('sign_in_refused', message, { reason: 'provider_mismatch' });
       }
       seeOther(res, `${pageOf(login.purpose)}/finish${queryOf(req.originalUrl)}`);

@@ -31,7 +31,7 @@ export function providerLinks(providers: readonly ProviderChoice[], start: strin
     return html`<li>
       <a class="button wide provider ${!primary && 'quiet'}" href="${start}${encodeURIComponent(name)}"
         >${providerMark(type)}<span>${text} ${name}</span
-        >${last && several && html`<span class="last">used last</span>`}</a
+        >${last && several && html`<span class="last">last used</span>`}</a
       >
     </li>`;
   };
@@ -49,9 +49,7 @@ export function choosePage(choice: Choice): Html {
     ${providerLinks(choice.providers, `${choice.start}provider=`, 'Sign in with')}
     ${
       choice.devices === true &&
-      html`<p class="muted small aside">
-        Does a device show you a code, and wait for it? <a href="/device">Enter the code</a>
-      </p>`
+      html`<p class="muted small aside">Does a device show you a code? <a href="/device">Enter the code</a></p>`
     }
   </div>`;
 }
@@ -63,7 +61,7 @@ export function donePage(): Html {
     <h1>You are signed in</h1>
     <p class="lead">You may close this tab and go back to your terminal.</p>
     <p class="muted small aside">
-      <a href="/me">My sessions</a> lists where you are signed in, and ends what you do not know.
+      <a href="/me">My sessions</a> lists where you are signed in. Sign out there of what you do not recognize.
     </p>
   </div>`;
 }

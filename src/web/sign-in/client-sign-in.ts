@@ -19,7 +19,7 @@ import { limitSignIns } from './sign-in-limit.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 const ERROR_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
-  ['access_denied', 'the sign-in was refused or given up'],
+  ['access_denied', 'the sign-in was rejected or cancelled'],
   ['temporarily_unavailable', 'the sign-in could not be completed'],
 ]);
 

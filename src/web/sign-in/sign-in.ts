@@ -129,13 +129,13 @@ function openingRejected(reason: MintRejection, provider: string): AppError {
       });
     case 'fresh_sign_in_needed': {
       const text =
-        `You have to prove anew who you are, because your sessions were ended or an admin’s change needs it, and ${provider} did not say that you have. ` +
-        'Sign out there, wait a minute, then start again. If that does not help, an admin can lift it (portcullis unlock --fresh).';
+        `A fresh sign-in is needed, because your sessions were ended or an admin’s change needs it, but ${provider} ` +
+        'did not confirm one. Sign out there, wait a minute, then start again. If that does not help, an admin can ' +
+        'lift this (portcullis unlock --fresh).';
       return new AppError('sign_in_refused', text, { reason });
     }
     case 'sessions_too_many': {
-      const text =
-        'You are signed in more often than anybody may be. End sessions of yours at /me, or ask your platform team to.';
+      const text = 'You have too many sessions. End some of them at /me, or ask your platform team to.';
       return new AppError('sign_in_refused', text, { reason });
     }
     case 'session_revoked': {
@@ -146,7 +146,9 @@ function openingRejected(reason: MintRejection, provider: string): AppError {
     case 'session_expired':
     case 'certificate_mismatch':
     case 'epoch_changed':
-      return new AppError('sign_in_expired', 'Portcullis began anew while you were signing in.', { reason });
+      return new AppError('sign_in_expired', 'The store was restarted while you were signing in. Start again.', {
+        reason,
+      });
   }
 }
 
@@ -184,7 +186,7 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
     const asked = error.after.asked?.at(-1);
     deps.logger.info(
       { requestId: context.requestId, provider: provider.name, asked, reason, detail },
-      'no proof of a fresh sign-in: the provider is asked in another way',
+      'fresh sign-in not proven, asking the provider in another way',
     );
     return error;
   });
@@ -214,7 +216,7 @@ async function endSessionOnError<T>(deps: WebDeps, session: OpenedSession, rest:
     await deps.guard
       .revoke({ target: { kind: 'session', session: session.id }, ended: true })
       .catch((error: unknown) => {
-        deps.logger.error({ err: error, session: session.id }, 'a session of a failed sign-in could not be ended');
+        deps.logger.error({ err: error, session: session.id }, 'session of a failed sign-in not ended');
       });
     throw cause;
   }
@@ -256,7 +258,7 @@ function auditRejectedSignIn(
   // the response is sent.
   if (status < 500 && (error.cause !== undefined || error.code === 'sign_in_refused')) {
     const facts = { requestId: context.requestId, provider: known, reason: error.reason, err: error };
-    deps.logger.info(facts, 'a sign-in was refused');
+    deps.logger.info(facts, 'sign-in rejected');
   }
   record(deps, context, {
     event: 'sign-in-refused',

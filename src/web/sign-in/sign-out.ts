@@ -46,10 +46,7 @@ async function providerSignOutUrl(deps: WebDeps, { record: session, idToken }: S
   try {
     return await logout?.endSession({ idToken, returnTo: `${deps.config.publicUrl}/`, state: SIGNED_OUT });
   } catch (error) {
-    deps.logger.warn(
-      { err: error, provider: session.provider },
-      'nobody could be led to the provider to sign out there',
-    );
+    deps.logger.warn({ err: error, provider: session.provider }, 'no sign-out URL from the provider');
     return undefined;
   }
 }

@@ -6,7 +6,7 @@ afterEach(closeStages);
 /** The names that a page offers, in its order, and the one that it calls the last. */
 const offeredBy = ({ text }: { readonly text: string }) => ({
   names: [...text.matchAll(/provider=([a-z-]+)"/g)].map(([, name]) => name),
-  last: /provider=([a-z-]+)"(?:(?!<\/a>)[\s\S])*used last/.exec(text)?.[1],
+  last: /provider=([a-z-]+)"(?:(?!<\/a>)[\s\S])*last used/.exec(text)?.[1],
 });
 
 describe('the provider that a browser signed in with last', () => {

@@ -63,7 +63,7 @@ describe('who decides about a device', () => {
   });
 
   test('can refuse', () => {
-    expect(confirmPage(content).toString()).toMatch(/action="\/device\/refuse"[\s\S]*value="t"[\s\S]*Refuse/);
+    expect(confirmPage(content).toString()).toMatch(/action="\/device\/refuse"[\s\S]*value="t"[\s\S]*Deny/);
     expect(refusedPage('#help').toString()).toContain('tell #help');
   });
 });

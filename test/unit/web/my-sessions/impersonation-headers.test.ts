@@ -19,7 +19,7 @@ async function toldTo(who: string, options: StageOptions = {}) {
   const browser = browserAt(stage);
   await signIn(browser, who);
   const { text } = await browser.get('/me').expect(200);
-  const card = /<section class="card" aria-labelledby="told">[\s\S]*?<\/section>/.exec(text)?.[0] ?? '';
+  const card = /<section class="card" aria-labelledby="impersonation">[\s\S]*?<\/section>/.exec(text)?.[0] ?? '';
   const [session] = (await stage.store.sessions.list({ account: `corp/sub-${who}`, limit: 1 })).sessions;
   return {
     card,
@@ -98,5 +98,5 @@ test('shows apart what clusters are told that do not want all groups', async () 
 test('tells nothing where no cluster lets somebody in', async () => {
   const { lines, card } = await toldTo('alice', { config: { clusters: [] } });
   expect(lines).toEqual([]);
-  expect(card).toContain('none is told anything');
+  expect(card).toContain('so none receives any');
 });

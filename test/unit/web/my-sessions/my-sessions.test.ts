@@ -71,7 +71,7 @@ describe('the own page', () => {
     const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const asked = await browser.get('/me/end-others').expect(200);
-    expect(asked.text).toContain('End 3 sessions');
+    expect(asked.text).toContain('Sign out of 3 sessions');
     expect(await sessionsOf(stage)).toBe(5);
     const page = await post(browser, '/me/end-others', await csrfOf(browser)).expect(200);
     expect(page.text).toContain('3 ended');
@@ -85,7 +85,7 @@ describe('the own page', () => {
     const browser = browserAt(stage);
     await signIn(browser, 'alice');
     const { text } = await browser.get('/me/end-others').expect(200);
-    expect(text).toContain('There are no others');
+    expect(text).toContain('There are no other sessions');
     expect(text).not.toContain('action="/me/end-others"');
   });
 

@@ -43,7 +43,7 @@ test('shows the latest requests of all my sessions and of nobody else, newest fi
   ]);
   await stage.store.recent.add('of-root', [request(stage, { cluster: 'of-root' })]);
   expect(requestsOn(await browser.get('/me').expect(200))).toEqual([
-    '1 min ago prod list pods 403 refused by the cluster 203.0.113.7',
+    '1 min ago prod list pods 403 denied by the cluster 203.0.113.7',
     '2 min ago prod list pods 429 by Portcullis: too many requests 203.0.113.7',
     '2 h ago prod get pods web-1 in web 200 203.0.113.7',
   ]);
@@ -86,7 +86,7 @@ test('stays a page where the requests cannot be read, and says so', async () => 
   const browser = browserAt(stage);
   await signIn(browser, 'alice');
   const { text } = await browser.get('/me').expect(200);
-  expect(text).toContain('They cannot be read right now.');
+  expect(text).toContain('The requests cannot be read right now.');
   expect(text).toContain('this browser');
   expect(stage.logged).toHaveLength(1);
 });

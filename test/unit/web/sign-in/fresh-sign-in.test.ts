@@ -120,7 +120,7 @@ describe('an admin whose sign-in is too old', () => {
     stage.corp.authTime = authTime(stage);
     const page = await back(browser, state);
     expect(page.status).toBe(403);
-    expect(page.text).toContain('prove anew who you are');
+    expect(page.text).toContain('A fresh sign-in is needed');
     expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
     expect(await sessionsOf(stage)).toBe(1);
     await browser.get('/admin').expect(200);
