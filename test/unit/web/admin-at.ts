@@ -12,14 +12,14 @@ export const post = ({ browser, csrf }: AdminAt, resource: string, body: object)
 export const remove = ({ browser, csrf }: AdminAt, path: string): supertest.Test =>
   browser.delete(`${API}/${path}`).set('Origin', PUBLIC_URL).set('X-CSRF-Token', csrf);
 
-/** Another person at the same house. */
+/** Another user at the same server. */
 export async function alsoAt(stage: Stage, who: string): Promise<AdminAt> {
   const browser = browserAt(stage);
   await signIn(browser, who);
   return { stage, browser, csrf: await csrfOf(browser) };
 }
 
-/** A gate whose proof is late: it answers incomplete, and completes when told to. */
+/** A revocation guard whose proof is late: it returns an incomplete result, and completes it when the test says so. */
 export class LateProof {
   #listeners: ((answer: RevocationResult) => void)[] = [];
   #answers: RevocationResult[] = [];

@@ -1,11 +1,11 @@
-/** What the lines of these pages say besides who and when. */
+/** The details in the audit events of these pages. */
 import { afterEach, expect, test } from 'vitest';
 import { revokedBy } from './admin/admin-pages-at.ts';
 import { annotation, closeStages, openSession, signedInAs } from './harness.ts';
 
 afterEach(closeStages);
 
-test('whose sessions an admin has looked at is on record, beside the admin’s own account', async () => {
+test('an admin who looks at a user’s sessions is audited with the user’s account and their own', async () => {
   const at = await signedInAs('root');
   await at.browser.get('/admin/accounts/corp%2Fsub-alice').expect(200);
   await at.browser.get('/admin/api/v1/sessions?account=corp%2Fsub-alice').expect(200);
@@ -17,7 +17,7 @@ test('whose sessions an admin has looked at is on record, beside the admin’s o
   for (const event of reads) expect(annotation(event, 'account')).toBe('corp/sub-root');
 });
 
-test('a revocation is on record with the receipt of each replica', async () => {
+test('a revocation is audited with the receipt of each replica', async () => {
   const at = await signedInAs('root');
   await openSession(at.stage, 'alice-1', 'alice');
   await revokedBy(at, { kind: 'session', value: 'alice-1' });

@@ -4,7 +4,7 @@ import { browserAt, closeStages, openStage, pendingAt } from './harness.ts';
 
 afterEach(closeStages);
 
-/** Nobody waits. */
+/** No device waits. */
 const devices: DeviceRequests = {
   find: () => Promise.reject(new Error('there is no such code')),
   allow: () => Promise.reject(new Error('there is no such code')),
@@ -29,7 +29,7 @@ test.each([
     const front = await browser.get('/').expect(200);
     expect(front.text.includes('href="/device"')).toBe(there);
     await browser.get('/device').expect(there ? 200 : 404);
-    // Who signs in for a program has something else to do.
+    // A sign-in for a program has no such link.
     const waiting = await pendingAt(stage, 'u1').get('/login/u1');
     expect(waiting.text).not.toContain('href="/device"');
   },

@@ -20,7 +20,7 @@ describe('every response', () => {
         'cross-origin-embedder-policy': 'require-corp',
         'x-frame-options': 'DENY',
       });
-      // Every feature that is named is off for everybody.
+      // Every feature that is named is off for every origin.
       expect(headers['permissions-policy']).toMatch(/^(?:[a-z-]+=\(\), )+[a-z-]+=\(\)$/);
       expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
       expect(headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
@@ -68,7 +68,7 @@ describe('every response', () => {
     },
   );
 
-  test('lets scripts of ours run for who is signed in, which talk to us alone and can make no markup out of text', async () => {
+  test('lets our own scripts run for a signed-in user; they connect to us alone and cannot turn text into markup', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     await signIn(browser, 'alice');
@@ -93,7 +93,7 @@ describe('every response', () => {
     await browser.get('/oauthx').expect(404);
   });
 
-  test('is 503 while the record cannot be written, and nothing is created', async () => {
+  test('is 503 while the audit log cannot be written, and nothing is created', async () => {
     const stage = await openStage();
     stage.audit.blocked = true;
     await browserAt(stage).get('/login/start?provider=corp').expect(503).expect('Retry-After', '1');

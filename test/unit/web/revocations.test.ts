@@ -34,7 +34,7 @@ describe('what may be named', () => {
     ['a lock on a session', { session: 'alice-1', lock: true }],
     ['a lock on a provider', { provider: 'corp', lock: true }],
     ['a request id that is no UUID', { account: 'corp/x', requestId: 'again' }],
-  ])('%s is 400, on the record', async (_what, body) => {
+  ])('%s is 400, and audited', async (_what, body) => {
     const at = await signedInAs('root', { config: WORKLOAD });
     await post(at, 'revocations', { ...body, reason: 'x' }).expect(400);
     expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('request_malformed');
@@ -131,7 +131,7 @@ describe('the same request again', () => {
 describe('two requests with one id, while the first is being written', () => {
   interface Held {
     readonly at: AdminAt;
-    /** How many have reached the gate. */
+    /** How many have reached the revocation guard. */
     readonly asked: () => number;
     readonly write: () => void;
   }
@@ -209,7 +209,7 @@ describe('following an answer', () => {
     await other.browser.get(`${API}/revocations/${id}`).expect(404);
   });
 
-  test('a 202 that is proven later is on the record then, and every replica says complete', async () => {
+  test('a 202 that is proven later is audited then, and every replica says complete', async () => {
     const late = new LateProof();
     const at = await signedInAs('root', { change: late.change });
     const { body } = await post(at, 'revocations', { account: 'corp/sub-alice', reason: 'INC-7' }).expect(202);
@@ -247,7 +247,7 @@ describe('following an answer', () => {
     await expect.poll(async () => (await at.browser.get(path)).body).toMatchObject({ complete: true });
   });
 
-  test('the proof of a revocation that nobody asked for here is on the record too', async () => {
+  test('the proof of a revocation that another replica received is audited, too', async () => {
     const late = new LateProof();
     const at = await signedInAs('alice', { change: late.change });
     await at.browser.post('/logout').type('form').set('Origin', 'http://localhost:7444').send({ csrf: at.csrf });
@@ -257,9 +257,9 @@ describe('following an answer', () => {
 });
 
 describe('with the store away', () => {
-  test('a session is refused at the replica that was asked, although nobody could look it up', async () => {
+  test('a session is rejected at the replica that was asked, although it could not be looked up', async () => {
     let away = false;
-    const gone = new AppError('store_unavailable', 'the store is away');
+    const gone = new AppError('store_unavailable', 'the store is unavailable');
     const at = await signedInAs('root', {
       change: (deps) => {
         const { sessions } = deps.store;

@@ -17,14 +17,14 @@ const codes = Object.keys(statusOfCode) as ErrorCode[];
 
 describe('errors', () => {
   test.each(codes)('%s has a page and a problem that never show the reason or the cause', (code) => {
-    const error = new AppError(code, 'words for the person', { reason: 'canary_reason', cause: new Error('canary') });
+    const error = new AppError(code, 'text for the user', { reason: 'canary_reason', cause: new Error('canary') });
     const problem = problemOf(error, 'request-1');
-    expect(problem).toMatchObject({ status: statusOfCode[code], code, detail: 'words for the person' });
+    expect(problem).toMatchObject({ status: statusOfCode[code], code, detail: 'text for the user' });
     expect(JSON.stringify(problem)).not.toContain('canary');
     expect(errorMessages[code].next).toMatch(/\.$/);
   });
 
-  test('an error of anybody else is 500 without its words', () => {
+  test('an error of another library is 500 without its message', () => {
     const problem = problemOf(new Error('canary: connect ECONNREFUSED 10.0.0.1'), 'request-1');
     expect(problem).toMatchObject({ status: 500, code: 'internal' });
     expect(problem.detail).not.toContain('canary');
@@ -36,8 +36,8 @@ describe('errors', () => {
     [503, 500, 'internal'],
     [200, 500, 'internal'],
   ])('a foreign error with status %i is %i', (status, expected, code) => {
-    const fault = appErrorOf(Object.assign(new Error('canary'), { status }));
-    expect(fault).toMatchObject({ status: expected, error: { code } });
+    const mapped = appErrorOf(Object.assign(new Error('canary'), { status }));
+    expect(mapped).toMatchObject({ status: expected, error: { code } });
   });
 
   test('the admin API’s finer codes win', () => {
@@ -157,10 +157,10 @@ describe('small things', () => {
     [['Platform'], undefined],
     [[], undefined],
   ])('groups %j are %s', (groups, role) => {
-    const person = { account: 'corp/u', identity: { username: 'u', uid: 'u', groups, extra: {} } } as const;
+    const user = { account: 'corp/u', identity: { username: 'u', uid: 'u', groups, extra: {} } } as const;
     const admin = { groups: ['platform'], auditors: ['security'], freshness: 900, dualControl: 'off' } as const;
-    expect(roleOf(person, { admin, workload: [] })).toBe(role);
-    expect(roleOf(person, { admin: { ...admin, groups: [], auditors: [] }, workload: [] })).toBeUndefined();
+    expect(roleOf(user, { admin, workload: [] })).toBe(role);
+    expect(roleOf(user, { admin: { ...admin, groups: [], auditors: [] }, workload: [] })).toBeUndefined();
   });
 
   test.each([

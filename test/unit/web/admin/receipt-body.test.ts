@@ -20,7 +20,7 @@ test('each replica keeps its place in the receipt while the others come in', () 
     { id: 'portcullis-b', state: 'pending' },
   ] as const;
   const text = receiptBody({ ...answer, replicas: early }, '/live', true).toString();
-  const names = [...text.matchAll(/data-text="id">(gate-\w)</g)].map(([, name]) => name);
+  const names = [...text.matchAll(/data-text="id">(portcullis-\w)</g)].map(([, name]) => name);
   expect(names).toEqual(['portcullis-a', 'portcullis-b', 'portcullis-c']);
 });
 

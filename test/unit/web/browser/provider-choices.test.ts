@@ -10,7 +10,7 @@ const offeredBy = ({ text }: { readonly text: string }) => ({
 });
 
 describe('the provider that a browser signed in with last', () => {
-  test('comes first and is said to be that, on the next visit', async () => {
+  test('comes first and is marked as last used, on the next visit', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     expect(offeredBy(await browser.get('/login'))).toEqual({ names: ['corp', 'lab'], last: undefined });
@@ -22,7 +22,7 @@ describe('the provider that a browser signed in with last', () => {
     const stage = await openStage();
     const browser = pendingAt(stage, 'uid1');
     const failed = await beginAt(browser, 'corp');
-    await browser.get(`/login/finish?code=nobody&state=${failed}`).expect(403);
+    await browser.get(`/login/finish?code=unknown&state=${failed}`).expect(403);
     expect(offeredBy(await browser.get('/login/uid1')).last).toBeUndefined();
     const started = await browser.get('/login/uid1/start?provider=lab').expect(303);
     const state = new URL(locationOf(started)).searchParams.get('state') ?? '';
@@ -30,11 +30,14 @@ describe('the provider that a browser signed in with last', () => {
     expect(offeredBy(await browser.get('/login/uid1'))).toEqual({ names: ['lab', 'corp'], last: 'lab' });
   });
 
-  test.each(['nobody', 'LAB', 'lab"><b>', '../lab', ''])('is none of ours and changes nothing: %j', async (value) => {
-    const stage = await openStage();
-    const page = await browserAt(stage).get('/login').set('Cookie', `portcullis-provider=${value}`).expect(200);
-    expect(offeredBy(page)).toEqual({ names: ['corp', 'lab'], last: undefined });
-  });
+  test.each(['unknown', 'LAB', 'lab"><b>', '../lab', ''])(
+    'is not a configured one and changes nothing: %j',
+    async (value) => {
+      const stage = await openStage();
+      const page = await browserAt(stage).get('/login').set('Cookie', `portcullis-provider=${value}`).expect(200);
+      expect(offeredBy(page)).toEqual({ names: ['corp', 'lab'], last: undefined });
+    },
+  );
 
   test('is kept for a year where no script and no other host reaches it', async () => {
     const stage = await openStage({ config: { publicUrl: 'https://portcullis.example.com' } });
@@ -52,7 +55,7 @@ describe('the provider that a browser signed in with last', () => {
 describe('where there is one provider', () => {
   const alone = () => openStage({ providers: [new TestProvider('corp')] });
 
-  test('a page that wants somebody signed in leads straight to it, and back', async () => {
+  test('a page that needs a signed-in user redirects to it directly, and back', async () => {
     const stage = await alone();
     const browser = browserAt(stage);
     const wanted = locationOf(await browser.get('/admin').expect(303));

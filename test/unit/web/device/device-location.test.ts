@@ -6,7 +6,7 @@ const SAME = 'the internet, from the same address as this browser';
 const PRIVATE = 'a private network, or a load balancer in front of Portcullis';
 
 test.each([
-  // Only a gate that is reached by a loopback URL has the person at its own computer.
+  // Only a server with a loopback URL has its user at the same computer.
   ['127.0.0.1', '127.0.0.1', true, 'this computer'],
   ['::1', '127.0.0.1', true, 'this computer'],
   ['127.0.0.1', '127.0.0.1', false, undefined],
@@ -21,9 +21,9 @@ test.each([
   ['fe80::1%eth0', undefined, false, PRIVATE],
   ['198.51.100.7', '203.0.113.7', false, INTERNET],
   ['198.51.100.7', '198.51.100.7', false, SAME],
-  // Neighbours in a public IPv4 range are strangers.
+  // Neighbours in a public IPv4 range are unrelated.
   ['198.51.100.7', '198.51.100.8', false, INTERNET],
-  // Behind what ends TLS for us nobody's address is known.
+  // Behind a proxy that hides its clients, no address is known.
   ['198.51.100.7', undefined, false, INTERNET],
   ['2001:db8:1:2::7', '2001:db8:1:2::8', false, 'the internet, from the same network as this browser'],
   ['2001:db8:1:2::7', '2001:db8:1:3::7', false, INTERNET],
@@ -35,6 +35,6 @@ test.each([
   ['::', undefined, false, undefined],
   ['', undefined, false, undefined],
   ['nonsense', 'nonsense', false, undefined],
-])('of %s, seen from a browser at %s (local: %s), it says: %s', (device, browser, local, words) => {
-  expect(describeLocation({ device, browser, local })).toBe(words);
+])('of %s, seen from a browser at %s (local: %s), it says: %s', (device, browser, local, text) => {
+  expect(describeLocation({ device, browser, local })).toBe(text);
 });

@@ -17,7 +17,7 @@ describe('a browser lets a code through', () => {
   );
 });
 
-test('a wrong code is said beside the field, and the field names the words', () => {
+test('the error of a wrong code is next to the field, and the field refers to it', () => {
   const page = codePage({ csrf: 'c', error: 'This code has <expired>.' }).toString();
   expect(page).toContain('aria-invalid="true"');
   expect(page).toContain('This code has &lt;expired&gt;.');
@@ -42,15 +42,8 @@ const content = {
 describe('who decides about a device', () => {
   test('sees the code as the device shows it, the program, both addresses, where that is, and the cluster', () => {
     const page = confirmPage(content).toString();
-    for (const words of [
-      'BCDF-GHJK',
-      'kubectl',
-      'portcullis on Linux',
-      '198.51.100.7',
-      'the internet',
-      '203.0.113.7',
-    ]) {
-      expect(page).toContain(words);
+    for (const text of ['BCDF-GHJK', 'kubectl', 'portcullis on Linux', '198.51.100.7', 'the internet', '203.0.113.7']) {
+      expect(page).toContain(text);
     }
     expect(page).toContain('every cluster that you may use');
     expect(confirmPage({ ...content, request: { ...content.request, audiences: ['prod'] } }).toString()).toContain(

@@ -79,10 +79,10 @@ const linkIn = ({ text }: { readonly text: string }): string =>
   /href="(\/device\/start[^"]+provider=corp)"/.exec(text)?.[1]?.replaceAll('&amp;', '&') ?? '';
 
 /** From the link of the confirmation page to the provider. @returns the callback's path with its query */
-async function toProvider(browser: Browser, link: string, person = 'alice'): Promise<string> {
+async function toProvider(browser: Browser, link: string, user = 'alice'): Promise<string> {
   const started = await browser.get(link).expect(303);
   const state = new URL(locationOf(started)).searchParams.get('state') ?? '';
-  return locationOf(await browser.get(`/callback/corp?code=${person}&state=${state}`).expect(303));
+  return locationOf(await browser.get(`/callback/corp?code=${user}&state=${state}`).expect(303));
 }
 
 describe('a device is signed in', () => {
@@ -110,7 +110,7 @@ describe('a device is signed in', () => {
     expect(locationOf(await browser.get('/me').expect(303))).toBe('/login?to=me');
   });
 
-  test('with the session of these pages as its way in, where it is of the same person', async () => {
+  test('with the session of these pages as its origin, where it is of the same user', async () => {
     const { stage, devices, browser } = await stageWithDevice();
     await signIn(browser, 'alice');
     await browser.get(await toProvider(browser, linkIn(await enter(browser)))).expect(303);
@@ -128,7 +128,7 @@ describe('nothing is allowed', () => {
     expect((await posted).status).toBe(400);
   });
 
-  test('by a link without the ticket of this browser’s page: nobody is led past the page to the sign-in', async () => {
+  test('by a link without the ticket of this browser’s page: no user is led past the page to the sign-in', async () => {
     const { stage, browser } = await stageWithDevice();
     const link = linkIn(await enter(browser));
     const victim = browserAt(stage);
@@ -158,7 +158,7 @@ describe('nothing is allowed', () => {
     expect(await sessionsOf(stage)).toBe(0);
   });
 
-  test('where the account is revoked while the person stands at the provider', async () => {
+  test('where the account is revoked while the user is at the provider', async () => {
     const { stage, devices, browser } = await stageWithDevice();
     const finish = await toProvider(browser, linkIn(await enter(browser)));
     await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-alice' } });
@@ -166,7 +166,7 @@ describe('nothing is allowed', () => {
     expect(devices.allowed).toEqual([]);
   });
 
-  test('where somebody refuses, which is on the record', async () => {
+  test('where the user denies it, which is audited', async () => {
     const { stage, devices, browser } = await stageWithDevice();
     const page = await enter(browser);
     const ticket = /name="ticket" value="([^"]+)"/.exec(page.text)?.[1] ?? '';
@@ -241,7 +241,7 @@ describe('the limit on codes', () => {
     expect(tries.filter((wait) => wait === 0)).toHaveLength(3);
   });
 
-  test('costs a tenth for who types right ones', () => {
+  test('costs a tenth for a client that types right ones', () => {
     const { limit } = limited();
     for (let code = 0; code < 20; code += 1) {
       expect(limit.take('203.0.113.7')).toBe(0);

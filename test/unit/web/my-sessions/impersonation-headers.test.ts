@@ -14,7 +14,7 @@ const decoded = (text: string): string =>
     .replaceAll('&quot;', '"')
     .replaceAll('&amp;', '&');
 
-async function toldTo(who: string, options: StageOptions = {}) {
+async function headersFor(who: string, options: StageOptions = {}) {
   const stage = await openStage(options);
   const browser = browserAt(stage);
   await signIn(browser, who);
@@ -74,29 +74,32 @@ const cluster = (name: string, groups: '*' | readonly string[], extra: readonly 
 
 test('shows the very headers that the data plane sends, each with what it means', async () => {
   const alice = people['alice'];
-  if (alice === undefined) throw new Error('nobody is called alice');
-  const { lines, session, card } = await toldTo('alice');
+  if (alice === undefined) throw new Error('there is no user alice');
+  const { lines, session, card } = await headersFor('alice');
   expect(lines).toEqual(sentFor(alice.identity, session));
   expect(card.match(/<dd>/g)).toHaveLength(4);
 });
 
 test('shows names of any script and any sign as what they are', async () => {
   const clusters = [cluster('a', '*', ['example.com/cost-centre'])];
-  const { lines, session } = await toldTo('alice', { providers: [new CuriousProvider('corp')], config: { clusters } });
+  const { lines, session } = await headersFor('alice', {
+    providers: [new CuriousProvider('corp')],
+    config: { clusters },
+  });
   expect(lines).toEqual(sentFor(curious, session));
   expect(lines).toContain('Impersonate-Extra-example.com%2Fcost-centre: ä');
 });
 
-test('shows apart what clusters are told that do not want all groups', async () => {
+test('groups clusters by the headers that they receive', async () => {
   const clusters = [cluster('a', '*'), cluster('b', []), cluster('c', '*')];
-  const { lines, headings } = await toldTo('alice', { config: { clusters } });
+  const { lines, headings } = await headersFor('alice', { config: { clusters } });
   expect(headings).toEqual(['a, c', 'b']);
   expect(lines.filter((line) => line === 'Impersonate-Group: corp:developers')).toHaveLength(1);
   expect(lines.filter((line) => line.startsWith('Impersonate-User'))).toHaveLength(2);
 });
 
-test('tells nothing where no cluster lets somebody in', async () => {
-  const { lines, card } = await toldTo('alice', { config: { clusters: [] } });
+test('shows nothing where the user has access to no cluster', async () => {
+  const { lines, card } = await headersFor('alice', { config: { clusters: [] } });
   expect(lines).toEqual([]);
   expect(card).toContain('so none receives any');
 });

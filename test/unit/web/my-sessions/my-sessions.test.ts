@@ -17,15 +17,15 @@ import {
 
 afterEach(closeStages);
 
-describe('the own page', () => {
+describe('My sessions', () => {
   const post = (browser: Browser, path: string, csrf: string, origin = PUBLIC_URL) =>
     browser.post(path).type('form').set('Origin', origin).send({ csrf });
 
-  async function kubectlSession(stage: Stage, uid: string, person: string): Promise<string> {
+  async function kubectlSession(stage: Stage, uid: string, user: string): Promise<string> {
     const browser = pendingAt(stage, uid);
     const started = await browser.get(`/login/${uid}/start?provider=corp`);
     const state = new URL(locationOf(started)).searchParams.get('state') ?? '';
-    await browser.get(`/login/${uid}/finish?code=${person}&state=${state}`).expect(303);
+    await browser.get(`/login/${uid}/finish?code=${user}&state=${state}`).expect(303);
     return stage.authorizations.granted.at(-1)?.id ?? '';
   }
 
@@ -47,7 +47,7 @@ describe('the own page', () => {
     expect(annotation(stage.named('logout')[0], 'target')).toBe(`session:${mine}`);
   });
 
-  test('refuses a change from another site, and says so on the record', async () => {
+  test('rejects a change from another site, and audits it', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     await signIn(browser, 'alice');
@@ -80,7 +80,7 @@ describe('the own page', () => {
     expect(await stage.store.sessions.read(other)).toBeDefined();
   });
 
-  test('says so where there are no others to end', async () => {
+  test('says so where there are no other sessions', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     await signIn(browser, 'alice');
@@ -119,7 +119,7 @@ describe('the own page', () => {
     expect(await sessionsOf(stage)).toBe(1);
   });
 
-  test('refuses one person’s token in another one’s browser', async () => {
+  test('rejects the token of one user in the browser of another', async () => {
     const stage = await openStage();
     const [alice, root] = [browserAt(stage), browserAt(stage)];
     await signIn(alice, 'alice');
@@ -128,7 +128,7 @@ describe('the own page', () => {
     expect(await sessionsOf(stage)).toBe(2);
   });
 
-  test('signs out for good: the old cookie is worth nothing', async () => {
+  test('signs out permanently: the old cookie is invalid', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     await signIn(browser, 'alice');

@@ -26,7 +26,7 @@ const requestsOn = ({ text }: { readonly text: string }): readonly string[] =>
         .trim(),
   );
 
-test('shows the latest requests of all my sessions and of nobody else, newest first', async () => {
+test('shows the latest requests of all my sessions and of no other user, newest first', async () => {
   const stage = await openStage();
   const browser = browserAt(stage);
   await signIn(browser, 'alice');
@@ -79,7 +79,7 @@ test('stays a page where the requests cannot be read, and says so', async () => 
       ...deps,
       store: {
         ...deps.store,
-        recent: { add: async () => {}, read: () => Promise.reject(new Error('the store is away')) },
+        recent: { add: async () => {}, read: () => Promise.reject(new Error('the store is unavailable')) },
       },
     }),
   });

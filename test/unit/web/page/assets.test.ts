@@ -12,7 +12,7 @@ async function styleSheet() {
   return { browser, url };
 }
 
-test('a page’s style sheet is kept for good, because its URL names its content', async () => {
+test('the style sheet of a page is cached permanently, because its URL names its content', async () => {
   const { browser, url } = await styleSheet();
   const { headers, text } = await browser.get(url).expect(200);
   expect(url).toMatch(/^\/assets\/[\w-]{16}\/portcullis\.css$/);
@@ -47,7 +47,7 @@ test.each(['/assets/AAAAAAAAAAAAAAAA/portcullis.css', '/assets/portcullis.css'])
   },
 );
 
-test('is compressed for who takes it, and plain for who does not', async () => {
+test('is compressed for a client that accepts it, and plain for one that does not', async () => {
   const { browser, url } = await styleSheet();
   const plain = await browser.get(url).set('Accept-Encoding', 'identity');
   expect(plain.headers['content-encoding']).toBeUndefined();
@@ -66,7 +66,7 @@ test.each(['/assets/', '/assets/x/', '/assets/nothing.css', '/assets/x/..%2fdeps
   },
 );
 
-test('the pages of one person need less than 50 kB with all that they load, even with fifty requests to show', async () => {
+test('My sessions needs less than 50 kB with all that it loads, even with fifty requests', async () => {
   const stage = await openStage();
   const browser = browserAt(stage);
   await signIn(browser, 'root');

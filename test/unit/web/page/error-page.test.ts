@@ -9,13 +9,13 @@ test('a refused sign-in says which rule, whom to ask, and the request id', async
   const stage = await openStage({ config: { contact: '#help <us>' } });
   const browser = browserAt(stage);
   const state = await beginAt(browser);
-  const { text, headers } = await browser.get(`/login/finish?code=nobody&state=${state}`).expect(403);
+  const { text, headers } = await browser.get(`/login/finish?code=unknown&state=${state}`).expect(403);
   expect(text).toContain('Only &lt;b&gt;example.com&lt;/b&gt; may sign in.');
   expect(text).toContain('#help &lt;us&gt;');
   expect(text).toContain(headers['x-request-id']);
 });
 
-test.each(['/nowhere', '/login/finish?state=long-ago', '/login/start?provider=nobody'])(
+test.each(['/nowhere', '/login/finish?state=long-ago', '/login/start?provider=unknown'])(
   '%s says whom to ask',
   async (path) => {
     const stage = await openStage();
@@ -33,19 +33,19 @@ test('too many sign-ins say whom to ask, and when to go on', async () => {
   expect(text).toContain('#platform-help');
 });
 
-test('a fault of the authorization server says so too, with its words as text', () => {
+test('the page for an error of the authorization server has its message as text', () => {
   const page = errorDocument({ cause: { detail: 'no <client>' }, requestId: 'id-1' }, '#help');
-  for (const words of ['no &lt;client&gt;', 'id-1', '#help']) expect(page).toContain(words);
+  for (const text of ['no &lt;client&gt;', 'id-1', '#help']) expect(page).toContain(text);
   expect(page).not.toContain('Try again');
 });
 
-test('a fault of our own behind the authorization server is told as such, with a link to the same request', () => {
+test('the page for an internal error of the authorization server has a link to the same request', () => {
   const thrown = new AppError('store_unavailable', 'The store does not answer.', { reason: 'redis_timeout' });
   const page = errorDocument({ cause: { thrown }, requestId: 'id-1', again: '/oauth/authorize?a=1&b="2"' }, '#help');
   expect(page).toContain('Portcullis cannot reach its store');
   expect(page).toContain('href="/oauth/authorize?a=1&amp;b=&quot;2&quot;">Try again</a>');
   expect(page).not.toContain('redis_timeout');
-  const foreign = errorDocument({ cause: { thrown: new Error('secret words') }, requestId: 'id-1' }, '#help');
+  const foreign = errorDocument({ cause: { thrown: new Error('secret text') }, requestId: 'id-1' }, '#help');
   expect(foreign).toContain('Something went wrong');
-  expect(foreign).not.toContain('secret words');
+  expect(foreign).not.toContain('secret text');
 });

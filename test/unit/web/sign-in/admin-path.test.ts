@@ -12,10 +12,10 @@ describe('a page to come back to', () => {
     ['/admin/revoke?next=https://evil.example', '/admin/revoke?next=https%3A%2F%2Fevil.example'],
     ['/admin/revoke?value=a%0D%0AX-Evil:1', '/admin/revoke?value=a%0D%0AX-Evil%3A1'],
     ['/admin/drill?a=1?b=2', '/admin/drill?a=1%3Fb%3D2'],
-  ])('%j is built anew as %j', (to, built) => {
+  ])('%j is rebuilt as %j', (to, built) => {
     expect(ownAdminPath(to)).toBe(built);
     // What it leads to is ours wherever it is read.
-    expect(new URL(built, 'https://gate.example').href).toBe(`https://gate.example${built}`);
+    expect(new URL(built, 'https://portcullis.example').href).toBe(`https://portcullis.example${built}`);
   });
 
   test.each([

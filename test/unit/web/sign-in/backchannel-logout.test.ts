@@ -20,7 +20,7 @@ import {
 
 afterEach(closeStages);
 
-/** Tokens here are the notice itself; what makes a real one good is the provider room's. */
+/** A token here is the notice itself; the `idp` module verifies real ones. */
 class LoggingOut extends TestProvider {
   readonly logout: ProviderLogout;
   keysAway = false;
@@ -31,7 +31,8 @@ class LoggingOut extends TestProvider {
     this.logout = {
       reach,
       readToken: async (token) => {
-        if (this.keysAway) throw new AppError('provider_unavailable', 'away', { reason: 'issuer_keys_unavailable' });
+        if (this.keysAway)
+          throw new AppError('provider_unavailable', 'unavailable', { reason: 'issuer_keys_unavailable' });
         if (token === 'late') return no({ reason: 'logout_token_issued_at', clockSkew: -600 });
         return token.startsWith('{') ? ok(JSON.parse(token) as LogoutNotice) : no({ reason: 'logout_token_signature' });
       },
@@ -74,7 +75,7 @@ const reasons = (stage: Stage): readonly (string | undefined)[] =>
   stage.named('logout-refused').map((event) => annotation(event, 'reason'));
 
 describe('a logout at the provider', () => {
-  test('ends many sessions of one session there, each with a line in the record', async () => {
+  test('ends many sessions of one session there, each with an audit event', async () => {
     const { stage } = await stageWith('session');
     for (let index = 0; index < 120; index += 1) await openIn(stage, `in-${index}`, 'sid-1');
     await openIn(stage, 'elsewhere', 'sid-2');
@@ -102,7 +103,7 @@ describe('a logout at the provider', () => {
     expect(annotation(stage.named('logout')[0], 'target')).toBe('account:corp/sub-alice');
   });
 
-  test('ends those of the person’s too that no session there is known of', async () => {
+  test('ends also those of the user whose session there is unknown', async () => {
     const { stage } = await stageWith('session');
     await openIn(stage, 'named', 'sid-2');
     await openSession(stage, 'unnamed', 'alice');
@@ -112,7 +113,7 @@ describe('a logout at the provider', () => {
     expect([await stands(stage, 'named'), await stands(stage, 'roots')]).toEqual([true, true]);
   });
 
-  test('of a session that nothing was opened in is well, and on the record', async () => {
+  test('of a session without sessions here is accepted, and audited', async () => {
     const { stage } = await stageWith('session');
     await post(stage, { tokenId: 't', sid: 'sid-1' }).expect(200);
     expect(annotation(stage.named('logout')[0], 'sessions')).toBe('0');
@@ -153,7 +154,7 @@ describe('a logout at the provider', () => {
     },
   );
 
-  test('that is refused for its time is counted and logged with the skew, whoever floods the same address', async () => {
+  test('that is rejected for its time is counted and logged with the skew, also in a flood from its address', async () => {
     const { stage } = await stageWith('session');
     await post(stage, 'late').expect(400);
     expect(annotation(stage.named('logout-refused')[0], 'clock-skew')).toBe('-600');
@@ -169,13 +170,13 @@ describe('a logout at the provider', () => {
     ]);
   });
 
-  test('that could not be written says so, is on the record, and may come again', async () => {
+  test('that could not be written is reported and audited, and may be sent again', async () => {
     const { stage } = await stageWith('session');
     await openIn(stage, 'one', 'sid-1');
     await openIn(stage, 'two', 'sid-1');
     const append = stage.store.log.append.bind(stage.store.log);
     stage.store.log.append = async () => {
-      throw new AppError('store_unavailable', 'away', { reason: 'redis_timeout' });
+      throw new AppError('store_unavailable', 'unavailable', { reason: 'redis_timeout' });
     };
     const notice = { tokenId: 't', sid: 'sid-1' };
     const answer = await post(stage, notice).expect(400).expect('Cache-Control', 'no-store');
@@ -188,7 +189,7 @@ describe('a logout at the provider', () => {
 
   test.each([
     ['the provider’s keys cannot be read', ({ corp }: Setting) => (corp.keysAway = true), 'issuer_keys_unavailable'],
-    ['the record cannot be written', ({ stage }: Setting) => (stage.audit.blocked = true), 'audit_unavailable'],
+    ['the audit log cannot be written', ({ stage }: Setting) => (stage.audit.blocked = true), 'audit_unavailable'],
   ])('ends nothing while %s, and the token is not used up', async (_name, spoil, reason) => {
     const setting = await stageWith('session');
     await openIn(setting.stage, 'one', 'sid-1');
@@ -202,7 +203,7 @@ describe('a logout at the provider', () => {
     await post(setting.stage, notice).expect(200);
   });
 
-  test('is carried out whatever else has come from its address: behind an ingress everybody has the same one', async () => {
+  test('is accepted whatever else came from its address, which all share behind an ingress', async () => {
     const { stage } = await stageWith('session');
     await openIn(stage, 'one', 'sid-1');
     for (let index = 0; index < 120; index += 1) await post(stage, 'rubbish').expect(400);
@@ -214,7 +215,7 @@ describe('a logout at the provider', () => {
     await post(stage, 'rubbish').expect(400);
   });
 
-  test('may come as often as it likes where it is good', async () => {
+  test('may be sent without limit where it is valid', async () => {
     const { stage } = await stageWith('session');
     for (let index = 0; index < 130; index += 1) await post(stage, { tokenId: `t${index}`, sid: 'sid-1' });
     expect(stage.named('logout')).toHaveLength(130);
@@ -230,7 +231,7 @@ describe('signing out here', () => {
     return browser.post('/logout').set('Origin', 'http://localhost:7444').type('form').send({ csrf });
   }
 
-  test('leads on to the provider’s own place for it, by a page', async () => {
+  test('redirects to the provider’s sign-out, by a page', async () => {
     const setting = await stageWith('session');
     setting.corp.there = new URL('https://idp.example.com/out?a=1');
     const answer = await signOut(setting);
@@ -245,7 +246,7 @@ describe('signing out here', () => {
 
   test.each([
     ['has no such place', () => undefined],
-    ['is away', ({ corp }: Setting) => void (corp.down = true)],
+    ['is unavailable', ({ corp }: Setting) => void (corp.down = true)],
   ])('ends at our front page where the provider %s', async (_name, spoil) => {
     const setting = await stageWith('session');
     const browser = browserAt(setting.stage);

@@ -45,7 +45,7 @@ async function back(browser: Browser, state: string, who = 'root') {
 }
 
 describe('an admin whose sign-in is too old', () => {
-  test('goes from the confirmation to their provider and back to it with all that it was about, and is done', async () => {
+  test('goes from the confirmation to their provider and back to it with all parameters, and can revoke', async () => {
     const { stage, browser } = await staleAdmin();
     expect(locationOf(await browser.get(CONFIRM).expect(303))).toBe(freshTo(CONFIRM));
     const state = await sentOff(browser);
@@ -79,7 +79,7 @@ describe('an admin whose sign-in is too old', () => {
     expect(annotation(stage.named('admin-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
   });
 
-  test('has one session at this browser afterwards, with another cookie and another token, and the old ones are worth nothing', async () => {
+  test('has one session at this browser afterwards, with a new cookie and token; the old ones are invalid', async () => {
     const at = await staleAdmin();
     const { stage, browser } = at;
     const old = cookiesOf(browser);
@@ -95,12 +95,12 @@ describe('an admin whose sign-in is too old', () => {
     expect(annotation(ended, 'session')).toBe(annotation(first, 'session'));
     expect(annotation(ended, 'reason')).toBe('signed_in_anew');
     expect(annotation(second, 'fresh')).toBe('true');
-    // In good order: nobody's next sign-in has to be a fresh one because of it.
+    // An ordinary end: the next sign-in need not be a fresh one because of it.
     stage.corp.authTime = seconds(stage) - 3600;
     await signIn(browserAt(stage), 'root');
   });
 
-  test('who comes back as somebody else is that one, and the session before is left to whose it is', async () => {
+  test('who returns as another user is signed in as that one, and the session before stays', async () => {
     const { stage, browser } = await staleAdmin();
     const state = await sentOff(browser);
     stage.corp.authTime = seconds(stage);
@@ -114,7 +114,7 @@ describe('an admin whose sign-in is too old', () => {
   test.each<[string, (stage: Stage) => number | undefined]>([
     ['says nothing of when', () => undefined],
     ['says that it will be in an hour', (stage) => seconds(stage) + 3600],
-  ])('is refused where the provider %s, goes round no second time, and stays who they were', async (_lie, authTime) => {
+  ])('is rejected where the provider %s, is redirected only once, and keeps their session', async (_lie, authTime) => {
     const { stage, browser } = await staleAdmin();
     const state = await sentOff(browser);
     stage.corp.authTime = authTime(stage);
@@ -162,7 +162,7 @@ describe('/login/fresh', () => {
     expect(stage.corp.begun).toEqual([false]);
   });
 
-  test('of somebody who is signed out is a sign-in like any other', async () => {
+  test('of a user who is signed out is a sign-in like any other', async () => {
     const stage = await openStage();
     expect(locationOf(await browserAt(stage).get(freshTo(CONFIRM)).expect(303))).toBe('/login?to=admin');
     expect(stage.corp.begun).toEqual([]);
@@ -173,7 +173,7 @@ describe('a client that asks for a fresh sign-in', () => {
   test.each([
     [true, [true]],
     [undefined, [false]],
-  ] as const)('has its person sent to the provider for one: %s', async (fresh, begun) => {
+  ] as const)('has its user sent to the provider for one: %s', async (fresh, begun) => {
     const stage = await openStage();
     const browser = pendingAt(stage, 'uid1');
     const pending = stage.authorizations.waiting.get('uid1');
