@@ -18,7 +18,7 @@ import { assetFiles } from './page/assets.ts';
 import { createAdminApi } from '../admin/api/admin-api.ts';
 import { bearerCaller } from '../admin/api/admin-callers.ts';
 import { browserCaller } from './browser/admin-caller.ts';
-import { adminPage } from './admin/admin-page.ts';
+import { adminPage } from './admin/admin-pages.ts';
 import { backchannelLogout } from './sign-in/backchannel-logout.ts';
 import { createRevocationResults } from '../admin/revocation-results.ts';
 import { createBrowserSessions } from './browser/browser-session.ts';

@@ -3,10 +3,10 @@
  */
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
-import { reasonField } from './reason-field.ts';
+import { reasonField } from './form-fields.ts';
 import type { DrillResult } from '../../admin/drills.ts';
 import { receiptHref } from './links.ts';
-import { counted, spanOfMs } from './words.ts';
+import { counted, spanOfMs } from './format.ts';
 
 const intro = (): Html =>
   html`<h1>Drill</h1>

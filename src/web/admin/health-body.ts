@@ -4,7 +4,7 @@
 import type { ComponentHealth } from '../../contracts/health.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo } from '../page/layout.ts';
-import { spanOfMs } from './words.ts';
+import { spanOfMs } from './format.ts';
 
 const STATES = {
   up: { look: 'ok', words: 'answers' },

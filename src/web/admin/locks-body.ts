@@ -5,7 +5,7 @@ import { html, type Html } from '../page/html.ts';
 import { csrfField, moment, momentsCaption } from '../page/layout.ts';
 import type { LockView } from '../../admin/locks.ts';
 import { accountHref } from './links.ts';
-import { counted } from './words.ts';
+import { counted } from './format.ts';
 
 /** Where an unlocking leads back to. */
 export type UnlockFrom = 'locks' | 'person';

@@ -7,7 +7,7 @@
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
 import { rfc3339 } from '../../core/time.ts';
-import { byName, counted, spanOfMs } from './words.ts';
+import { byName, counted, spanOfMs } from './format.ts';
 
 type State = ReplicaReceipt['state'];
 

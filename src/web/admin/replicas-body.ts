@@ -3,7 +3,7 @@
  */
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
-import { byName, spanOfMs } from './words.ts';
+import { byName, spanOfMs } from './format.ts';
 
 type State = ReplicaView['state'];
 

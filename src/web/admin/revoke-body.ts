@@ -3,11 +3,11 @@
  */
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
-import { reasonField } from './reason-field.ts';
+import { reasonField } from './form-fields.ts';
 import type { RevocationFields, RevocationKind } from './revocation-fields.ts';
 import type { RevocationScope } from './revocation-scope.ts';
 import { sessionTable } from './session-table.ts';
-import { counted } from './words.ts';
+import { counted } from './format.ts';
 
 const TARGETS: Readonly<Record<RevocationKind, string>> = {
   session: 'the session',

@@ -6,7 +6,7 @@ import { clientName, deviceOf } from '../page/client-label.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
-import { badges, identityFacts } from './identity-facts.ts';
+import { badges, identityFacts } from './shared-cards.ts';
 import { accountHref, queryString, revokeHref } from './links.ts';
 import { requestsCard } from './recent-requests.ts';
 

@@ -7,7 +7,7 @@ import { cursorPager } from './pager.ts';
 import { selectField } from './select-field.ts';
 import { sessionTable } from './session-table.ts';
 import { listHref, PAGE_SIZE, type Shown } from './sessions-query.ts';
-import { counted } from './words.ts';
+import { counted } from './format.ts';
 
 const IDLE = [
   ['', 'Any time'],

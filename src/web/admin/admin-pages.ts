@@ -13,7 +13,7 @@ import { createBeginnings } from './begin-revocation.ts';
 import { runDrillHere, showDrill } from './drill-page.ts';
 import { showHealth } from './health-page.ts';
 import { showLocks, takeFreshSignInOff, takeLockOff } from './locks-page.ts';
-import { showPerson } from './person-page.ts';
+import { showPerson } from './user-page.ts';
 import { showReceipt } from './receipt-page.ts';
 import { showReplicas } from './replicas-page.ts';
 import { confirm, revokeNow } from './revoke-page.ts';

@@ -7,13 +7,13 @@ import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
-import { identityFacts } from './identity-facts.ts';
+import { identityFacts } from './shared-cards.ts';
 import { accountHref, queryString, revokeHref } from './links.ts';
 import { reasonForm, unlockForm } from './locks-body.ts';
 import { cursorPager } from './pager.ts';
 import { requestsCard } from './recent-requests.ts';
 import { sessionTable } from './session-table.ts';
-import { counted } from './words.ts';
+import { counted } from './format.ts';
 
 interface PersonPage {
   readonly deps: Pick<WebDeps, 'clock'>;

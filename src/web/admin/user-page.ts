@@ -9,7 +9,7 @@ import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
 import type { ListSessions } from '../../admin/session-query.ts';
 import { listQuery } from '../../admin/session-query.ts';
 import { auditRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
-import { personBody } from './person-body.ts';
+import { personBody } from './user-body.ts';
 
 const PAGE_SIZE = 15;
 /** The page of each session has fifty. */
