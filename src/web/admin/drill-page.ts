@@ -1,15 +1,130 @@
 /**
  * `/admin/drill`: the form, and running one.
  */
+import { html, type Html } from '../page/html.ts';
+import { csrfField } from '../page/layout.ts';
+import { reasonField } from './form-fields.ts';
+import type { DrillResult } from '../../admin/drills.ts';
+import { receiptHref, queryString } from './links.ts';
+import { counted, spanOfMs } from './format.ts';
 import { drillSchema } from '../../core/admin-api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';
 import { findings } from '../../admin/session-query.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
-import { drillBody, drillResultBody } from './drill-body.ts';
 import { ifFresh } from './fresh-page.ts';
-import { queryString } from './links.ts';
+
+const intro = (): Html =>
+  html`<h1>Drill</h1>
+    <p class="lead">
+      A drill practises the whole of a revocation on a session that exists only for it: every replica opens a watch for
+      that session, the session is revoked, and each replica has to report that its watch was cut. Nobody else notices.
+    </p>`;
+
+interface DrillForm {
+  /** Those that the admin may use. */
+  readonly clusters: readonly string[];
+  readonly cluster: string;
+  readonly path: string;
+  readonly csrf: string;
+}
+
+const option = (name: string, chosen: string): Html =>
+  name === chosen ? html`<option selected>${name}</option>` : html`<option>${name}</option>`;
+
+function form({ clusters, cluster, path, csrf }: DrillForm): Html {
+  if (clusters.length === 0) {
+    return html`<p class="empty">No cluster lets you in, and a drill acts as you do. Ask an admin who may use one.</p>`;
+  }
+  return html`<form class="stack measure" method="post" action="/admin/drill">
+    ${csrfField(csrf)}
+    <div class="field">
+      <label for="cluster">Cluster</label>
+      <select id="cluster" name="cluster">
+        ${clusters.map((name) => option(name, cluster))}
+      </select>
+    </div>
+    <div class="field">
+      <label for="path">What to watch</label>
+      <input
+        type="text"
+        id="path"
+        name="path"
+        value="${path}"
+        required
+        maxlength="512"
+        autocomplete="off"
+        spellcheck="false"
+        aria-describedby="path-hint"
+      />
+      <p class="hint" id="path-hint">The path of a watch that you may open, with watch=1.</p>
+    </div>
+    ${reasonField('monthly drill')}
+    <div><button class="button">Run the drill</button></div>
+  </form>`;
+}
+
+/** @param drill undefined for an auditor */
+function drillBody(drill: DrillForm | undefined): Html {
+  return html`${intro()}
+    <section class="card" aria-labelledby="run">
+      <h2 id="run">Run one</h2>
+      ${drill === undefined ? html`<p>Admins run drills. Each is in the record, with its verdict.</p>` : form(drill)}
+    </section>`;
+}
+
+const row = ({ id, opened, cut, ms, reason }: DrillResult['replicas'][number]): Html =>
+  html`<tr>
+    <td class="main" data-label="Replica">${id}</td>
+    <td data-label="Watch">${opened ? 'opened' : 'not opened'}</td>
+    <td data-label="Result">
+      <span
+        >${cut ? html`<span class="state ok">cut</span>` : html`<span class="state bad">not cut</span>`}${
+          reason !== undefined && html`<br /><span class="small">${reason}</span>`
+        }</span
+      >
+    </td>
+    <td data-label="After">${ms === undefined ? '–' : spanOfMs(ms)}</td>
+  </tr>`;
+
+function drillResultBody({ verdict, replicas, receipt }: DrillResult): Html {
+  const passed = replicas.filter(({ cut }) => cut).length;
+  const words =
+    verdict === 'passed'
+      ? html`<div class="notice ok" role="status">
+          <p><strong>Passed.</strong> ${counted(passed, 'replica has', 'replicas have')} opened a watch and cut it.</p>
+        </div>`
+      : html`<div class="notice bad" role="alert">
+          <p>
+            <strong>Failed.</strong> ${passed} of ${counted(replicas.length, 'replica')} cut a
+            watch${!receipt.complete && ', and the revocation is not proven yet'}. Look at each below; the record has
+            the same.
+          </p>
+        </div>`;
+  return html`<h1>Drill ${verdict}</h1>
+    ${words}
+    <section class="card" aria-labelledby="parts">
+      <h2 id="parts">By replica</h2>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Replica</th>
+            <th scope="col">Watch</th>
+            <th scope="col">Result</th>
+            <th scope="col">After</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${replicas.map(row)}
+        </tbody>
+      </table>
+    </section>
+    <div class="row">
+      <a class="button" href="/admin/drill">Another drill</a>
+      <a class="button quiet" href="${receiptHref(receipt.id)}">Receipt of its revocation</a>
+    </div>`;
+}
 
 const DEFAULT_PATH = '/api/v1/namespaces?watch=1';
 

@@ -1,10 +1,84 @@
 /**
  * `/admin/health`: whether clusters and identity providers answer.
  */
-import { type ComponentHealth } from '../../contracts/health.ts';
+import type { ComponentHealth } from '../../contracts/health.ts';
+import { html, type Html } from '../page/html.ts';
+import { momentAgo } from '../page/layout.ts';
+import { spanOfMs } from './format.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
-import { healthBody, type Component } from './health-body.ts';
+
+const STATES = {
+  up: { look: 'ok', words: 'answers' },
+  down: { look: 'bad', words: 'does not answer as it should' },
+} as const;
+
+/** A name that is configured, and what is known of it; nothing where nobody has looked. */
+interface Component {
+  readonly name: string;
+  readonly health?: ComponentHealth | undefined;
+}
+
+const stateOf = ({ health }: Component): Html =>
+  health === undefined
+    ? html`<span class="state quiet">not looked at</span>`
+    : html`<span class="state ${STATES[health.state].look}">${STATES[health.state].words}</span>`;
+
+const row = (component: Component, now: number): Html => {
+  const { name, health } = component;
+  return html`<tr>
+    <td class="main" data-label="Name">${name}</td>
+    <td data-label="State">
+      <span
+        >${stateOf(component)}${health?.problem !== undefined && html`<br /><span class="small">${health.problem}</span>`}</span
+      >
+    </td>
+    <td data-label="Answered in">${health?.ms === undefined ? '–' : spanOfMs(health.ms)}</td>
+    <td data-label="Looked">${health === undefined ? '–' : momentAgo(health.checkedAt, now)}</td>
+  </tr>`;
+};
+
+interface Kind {
+  readonly id: string;
+  readonly title: string;
+  readonly none: string;
+}
+
+const card = ({ id, title, none }: Kind, components: readonly Component[], now: number): Html =>
+  html`<section class="card" aria-labelledby="${id}">
+    <h2 id="${id}">${title}</h2>
+    ${
+      components.length === 0
+        ? html`<p class="empty">${none}</p>`
+        : html`<table>
+            <thead>
+              <tr>
+                <th scope="col">Name</th>
+                <th scope="col">State</th>
+                <th scope="col">Answered in</th>
+                <th scope="col">Looked</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${components.map((component) => row(component, now))}
+            </tbody>
+          </table>`
+    }
+  </section>`;
+
+interface HealthPage {
+  readonly clusters: readonly Component[];
+  readonly providers: readonly Component[];
+  /** Epoch seconds. */
+  readonly now: number;
+}
+
+function healthBody({ clusters, providers, now }: HealthPage): Html {
+  return html`<h1>Health</h1>
+    <p class="lead">As the replica that answers you finds them when somebody asks. A look stands for ten seconds.</p>
+    ${card({ id: 'clusters', title: 'Clusters', none: 'No cluster is configured.' }, clusters, now)}
+    ${card({ id: 'providers', title: 'Identity providers', none: 'No identity provider is configured.' }, providers, now)}`;
+}
 
 /** What is configured is shown, whether somebody has looked at it or not. */
 function components(names: readonly string[], known: readonly ComponentHealth[] = []): readonly Component[] {

@@ -1,8 +1,26 @@
 /**
  * What clusters are told about a person, as facts on a page.
  */
-import type { Identity } from '../../core/identity/identity.ts';
+import type { RecentRequest } from '../../store/store.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
+import { requestsTable } from '../page/recent-requests.ts';
+import type { Identity } from '../../core/identity/identity.ts';
+
+/** @param live where the record of them can be followed */
+export function requestsCard(
+  deps: Pick<WebDeps, 'clock'>,
+  requests: readonly RecentRequest[] | undefined,
+  live: string,
+): Html {
+  return html`<section class="card" aria-labelledby="requests">
+    <div class="card-head">
+      <h2 id="requests">Latest requests</h2>
+      <a class="button quiet compact" href="${live}">Follow live</a>
+    </div>
+    ${requestsTable(deps, requests)}
+  </section>`;
+}
 
 /** More than these are counted: a person may be in a thousand groups. */
 const MOST_GROUPS = 40;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { receiptBody } from '../../../../src/web/admin/receipt-body.ts';
+import { receiptBody } from '../../../../src/web/admin/receipt-page.ts';
 
 const answer = {
   id: 'r-1',
