@@ -20,95 +20,132 @@ const HEAD = `# The admin API
 
 <!-- Written by \`${REGENERATE_API}\` from the table of routes. Do not edit. -->
 
-Sessions, revocations, locks, replicas, drills and the live record, for scripts and for our own pages. [admin-api.openapi.json](admin-api.openapi.json) says the same for programs (OpenAPI 3.1); a gate serves its own at \`openapi.json\`.
+Sessions, revocations, locks, replicas, drills and the live audit log, for scripts and for the admin pages.
+[admin-api.openapi.json](admin-api.openapi.json) describes the same for programs (OpenAPI 3.1); a server has its own
+copy at \`openapi.json\`.
 
-## Two doors
+## Two addresses
 
-| | Pages | Programs |
-|---|---|---|
-| Address | \`/admin/api/v1\` on the web listener | \`/-/admin/api/v1\` on the api listener |
-| Who it is | the browser’s cookie | \`Authorization: Bearer TOKEN\`, audience \`urn:portcullis:admin\`, on a connection with the client certificate that the token is bound to (RFC 8705) |
-| A change needs | our own \`Origin\`, and \`X-CSRF-Token\` with the token of any form of ours | nothing else |
-| Refused outright | any \`Authorization\` header | cookies count for nothing |
+Pages use \`/admin/api/v1\` on the web listener:
 
-Where \`sessions.binding\` is \`off\`, unbound tokens are taken too.
+- The caller is identified by the browser’s cookie.
+- A change needs the \`Origin\` of Portcullis, and the header \`X-CSRF-Token\` with the token of any form of its pages.
+- A request with an \`Authorization\` header is rejected.
 
-Admins (\`admin.groups\`) read and act, auditors (\`admin.auditors\`) read, a workload of \`role: drill\` starts drills. A change needs a sign-in that is not older than \`admin.freshness\`.
+Programs use \`/-/admin/api/v1\` on the api listener:
+
+- The caller is identified by \`Authorization: Bearer TOKEN\`. The token’s audience is \`urn:portcullis:admin\`, and the
+  connection has the client certificate that the token is bound to (RFC 8705). With \`sessions.binding: off\`, unbound
+  tokens are accepted too.
+- Cookies are ignored.
+
+Admins (\`admin.groups\`) read and change, auditors (\`admin.auditors\`) read, and a workload of \`role: drill\` starts
+drills. A change needs a sign-in that is not older than \`admin.freshness\`.
 
 ## Rules for every call
 
-- **Unknown is refused.** A query parameter or field that is not named here is 400, so that a slip of the pen is never a request for something wider. Answers may gain fields: ignore those that you do not know.
-- **Bodies** are JSON of 16 KiB at most, as \`application/json\`.
-- **Errors** are \`application/problem+json\` (RFC 9457) with a stable \`code\` to branch on, and a \`detail\` that says what to do next. \`requestId\`, also in \`X-Request-Id\`, is the audit id of the line in the record.
-- **Pages.** Send \`cursor\` as it came, with the same other parameters, until an answer has none. With a filter a page may be short, even empty, and still have a cursor.
-- **Two tries, one revocation.** \`Idempotency-Key\` (a UUID), or \`requestId\` in the body, makes a repeated request the same request: it has the same answer, brought up to date. The same key with another request is 409 \`request_id_reused\`. Keys are known for ten minutes.
-- **Unchanged.** Where there is an \`ETag\`, \`If-None-Match\` with it is 304 while nothing has changed. \`Cache-Control: no-store\` stands all the same: keep it in memory only.
-- **Limits**, for each account and replica: ${CALLS_PER_MINUTE.reads} reads and ${CALLS_PER_MINUTE.changes} changes a minute, all of them at once if need be. Calls without a good credential: ${CALLS_PER_MINUTE.refused} a minute for each address; who has a good one is never kept waiting for them. 429 has \`Retry-After\`.
-- **On the record.** Every call, refused ones too, with its reason: reads say what was read and by which filter, changes carry the admin’s own words.
+- **Unknown names are rejected.** A query parameter or field that is not listed here is 400, so that a mistyped one
+  never makes a request wider. Responses may gain fields: ignore those that you do not know.
+- **Bodies** are JSON of at most 16 KiB, sent as \`application/json\`.
+- **Errors** are \`application/problem+json\` (RFC 9457) with a stable \`code\` for programs, and a \`detail\` that says
+  what happened and what to do next. \`requestId\`, also in the header \`X-Request-Id\`, is the id of the audit event.
+- **Pages.** Send the \`cursor\` of each response back, with the same other parameters, until a response has none.
+  With a filter a page may be short, even empty, and still have a cursor.
+- **Two attempts, one revocation.** \`Idempotency-Key\` (a UUID), or \`requestId\` in the body, makes a repeated request
+  the same request: it has the same result, brought up to date. The same key with another request is 409
+  \`request_id_reused\`. Keys are known for ten minutes.
+- **Unchanged.** Where a response has an \`ETag\`, a request with it in \`If-None-Match\` is 304 while nothing has
+  changed. The responses still have \`Cache-Control: no-store\`: keep them in memory only.
+- **Limits**, for each account and replica: ${CALLS_PER_MINUTE.reads} reads and ${CALLS_PER_MINUTE.changes} changes a minute, which may come all at the same time.
+  For each address: ${CALLS_PER_MINUTE.refused} calls a minute without a valid credential; a caller with a valid one never waits because of
+  them. A 429 has \`Retry-After\`.
+- **Audit.** Every call is audited, a rejected one too, with its reason: a read with the resource and the filter, a
+  change with the reason that the admin gave.
 `;
 
-/** The page. */
+/** Returns the page. */
 export function apiReference(): string {
-  const index = routes.map(
-    ([name, route]) => `| [\`${title(route)}\`](#${name.toLowerCase()}) | ${who(route)} | ${cell(route.summary)} |`,
+  const index = routes.map(([name, route]) =>
+    item(`[\`${title(route)}\`](#${name.toLowerCase()}), for ${CALLERS[route.need]}: ${route.summary}`),
   );
-  const codes = Object.entries(PROBLEMS).map(
-    ([code, { status, when }]) => `| ${status} | \`${code}\` | ${cell(when)} |`,
+  const codes = Object.entries(PROBLEMS).map(([problem, { status, when }]) =>
+    item(`\`${problem}\` (${status}): ${when}`),
   );
   return [
     HEAD,
     '## Resources\n',
-    `| Call | Who | What it does |\n|---|---|---|\n${index.join('\n')}\n`,
+    `${index.join('\n')}\n`,
     ...routes.map(([name, route]) => section(name, route)),
     '## Schemas\n',
     ...Object.entries(componentSchemas()).map(([name, schema]) => schemaSection(name, schema)),
     '## Problem codes\n',
-    `| Status | Code | When |\n|---|---|---|\n${codes.join('\n')}\n`,
+    `Each code with its HTTP status and when it is returned:\n`,
+    `${codes.join('\n')}\n`,
   ].join('\n');
 }
 
+/** The longest line of the page and of the document. */
+const COLUMNS = 120;
+
+/** Breaks a text into lines. Code and links stay on one line. */
+function wrapped(text: string, indent = ''): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.match(/(?:`[^`]*`|\[[^\]]*\]\([^)]*\)|\S)+/g) ?? []) {
+    if (line !== '' && indent.length + line.length + 1 + word.length > COLUMNS) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line].join(`\n${indent}`);
+}
+
+/** Returns an item of a list. */
+const item = (text: string): string => `- ${wrapped(text, '  ')}`;
+
 const title = ({ method, path }: Route): string => `${method} ${path}`;
 
-const WHO: Readonly<Record<Route['need'], string>> = {
+const CALLERS: Readonly<Record<Route['need'], string>> = {
   any: 'admins, auditors and drill workloads',
   read: 'admins and auditors',
   act: 'admins',
   drill: 'admins and drill workloads',
 };
 
-const who = ({ need }: Route): string => WHO[need];
-
 function section(name: RouteName, route: Route): string {
   const { summary, notes, query, body, stream } = route;
+  const callers = `For ${CALLERS[route.need]}.`;
   const parts = [
     `### ${name}`,
-    `\`${title(route)}\`: ${summary} For ${who(route)}.${notes === undefined ? '' : ` ${notes}`}`,
-    ...(query === undefined ? [] : [queryTable(query)]),
+    wrapped(`\`${title(route)}\`: ${summary} ${callers}${notes === undefined ? '' : ` ${notes}`}`),
+    ...(query === undefined ? [] : [queryOf(query)]),
     ...(body === undefined ? [] : [`Body: ${schemaLink(body)}.`]),
-    answersOf(route),
+    responsesOf(route),
     ...(stream === undefined ? [] : [streamOf(stream)]),
-    `Own problems: ${ownProblems(route)}.`,
+    wrapped(problemsText(route)),
   ];
   return `${parts.join('\n\n')}\n`;
 }
 
 const schemaLink = (name: string): string => `[\`${name}\`](#${name.toLowerCase()})`;
 
-function queryTable(query: NonNullable<Route['query']>): string {
+function queryOf(query: NonNullable<Route['query']>): string {
   const parameters = queryParameters(query);
   if (parameters.every(({ description }) => description === undefined)) {
-    return `Query: ${parameters.map(({ name }) => `\`${String(name)}\``).join(', ')}.`;
+    return wrapped(`Query: ${parameters.map(({ name }) => `\`${String(name)}\``).join(', ')}.`);
   }
-  const rows = parameters.map(({ name, required, description, schema }) => {
+  const items = parameters.map(({ name, required, description, schema }) => {
     const facts = [description, ...factsOf(schema as JsonSchema)].filter((fact) => typeof fact === 'string');
-    return `| \`${String(name)}\`${required === true ? ' (**required**)' : ''} | ${cell(facts.join('; '))} |`;
+    return item(`\`${String(name)}\`${required === true ? ' (**required**)' : ''}: ${facts.join('; ')}`);
   });
-  return `| Query | What it says |\n|---|---|\n${rows.join('\n')}`;
+  return `Query:\n\n${items.join('\n')}`;
 }
 
 const code = (value: unknown): string => `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
 
-/** Of a value: what it may be, beside its type. */
+/** Returns the allowed values of a field, in addition to its type. */
 function factsOf({ enum: choices, minimum, maximum, default: preset }: JsonSchema): readonly string[] {
   return [
     ...(Array.isArray(choices) && choices.length < 10 ? [`one of ${choices.map(code).join(', ')}`] : []),
@@ -121,12 +158,13 @@ function factsOf({ enum: choices, minimum, maximum, default: preset }: JsonSchem
 
 function schemaSection(name: string, { description, properties, required }: JsonSchema): string {
   const needed = new Set(Array.isArray(required) ? required : []);
-  const rows = Object.entries(properties as Readonly<Record<string, JsonSchema>>).map(([field, schema]) => {
+  const items = Object.entries(properties as Readonly<Record<string, JsonSchema>>).map(([field, schema]) => {
     const facts = [schema['description'], ...factsOf(schema)].filter((fact) => typeof fact === 'string');
-    return `| \`${field}\`${needed.has(field) ? '' : ' (may be absent)'} | ${typeOf(schema)} | ${cell(facts.join('; '))} |`;
+    const type = `${typeOf(schema)}${needed.has(field) ? '' : ', optional'}`;
+    return item(`\`${field}\` (${type})${facts.length === 0 ? '' : `: ${facts.join('; ')}`}`);
   });
-  const words = typeof description === 'string' ? [`${description}\n`] : [];
-  return [`### ${name}\n`, ...words, `| Field | Type | What it says |\n|---|---|---|\n${rows.join('\n')}\n`].join('\n');
+  const intro = typeof description === 'string' ? [`${wrapped(description)}\n`] : [];
+  return [`### ${name}\n`, ...intro, `${items.join('\n')}\n`].join('\n');
 }
 
 function typeOf({ $ref, type, format, items, const: only }: JsonSchema): string {
@@ -136,42 +174,43 @@ function typeOf({ $ref, type, format, items, const: only }: JsonSchema): string 
   return typeof format === 'string' ? format : String(type);
 }
 
-function answersOf({ answers, conditional, idempotent }: Route): string {
-  const rows = Object.entries(answers).map(
-    ([status, { what, schema }]) => `- ${status}${schema === undefined ? '' : ` ${schemaLink(schema)}`}: ${what}`,
+function responsesOf({ responses, conditional, idempotent }: Route): string {
+  const items = Object.entries(responses).map(([status, { description, schema }]) =>
+    item(`${status}${schema === undefined ? '' : ` ${schemaLink(schema)}`}: ${description}`),
   );
   const headers = [
-    ...(conditional === true ? ['`If-None-Match` (then 304 where nothing has changed)'] : []),
+    ...(conditional === true ? ['`If-None-Match` (the response is 304 while nothing has changed)'] : []),
     ...(idempotent === true ? ['`Idempotency-Key`'] : []),
   ];
-  return [...rows, ...(headers.length === 0 ? [] : [`- Hears ${headers.join(', ')}.`])].join('\n');
+  const optional = headers.length === 0 ? '' : `\n\n${wrapped(`Optional request header: ${headers.join(', ')}.`)}`;
+  return `Responses:\n\n${items.join('\n')}${optional}`;
 }
 
 function streamOf({ events, only }: NonNullable<Route['stream']>): string {
-  const rows = Object.entries(events).map(([event, data]) => `- \`${event}\`: ${data}`);
-  const when = only ? 'Answers server-sent events:' : 'With `Accept: text/event-stream` it answers server-sent events:';
-  return `${when}\n\n${rows.join('\n')}`;
+  const items = Object.entries(events).map(([event, data]) => item(`\`${event}\`: ${data}`));
+  const when = only
+    ? 'The response is a stream of server-sent events:'
+    : 'With `Accept: text/event-stream` the response is a stream of server-sent events:';
+  return `${when}\n\n${items.join('\n')}`;
 }
 
-function ownProblems(route: Route): string {
-  const own = new Set<ProblemCode>(route.problems ?? []);
+function problemsText(route: Route): string {
+  const ofRoute = new Set<ProblemCode>(route.problems ?? []);
   const shared = isChange(route) ? 'those of every change' : 'those of every call';
-  const codes = problemsOf(route).filter((code) => own.has(code));
-  return codes.length === 0 ? shared : `${codes.map((code) => `\`${code}\``).join(', ')}; and ${shared}`;
+  const codes = problemsOf(route).filter((problem) => ofRoute.has(problem));
+  return codes.length === 0
+    ? `Problem codes: ${shared}.`
+    : `Problem codes: ${codes.map((problem) => `\`${problem}\``).join(', ')}, and ${shared}.`;
 }
 
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
-
-const WIDTH = 120;
-
-/** JSON as the formatter has it, so that formatting does not change the file. */
+/** Returns JSON as the formatter writes it, so that formatting does not change the file. */
 function printed(value: unknown, indent: string): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const deeper = `${indent}  `;
   if (Array.isArray(value)) {
     const items = value.map((item) => printed(item, deeper));
     const line = `[${items.join(', ')}]`;
-    if (!line.includes('\n') && indent.length + line.length < WIDTH) return line;
+    if (!line.includes('\n') && indent.length + line.length < COLUMNS) return line;
     return `[\n${items.map((item) => deeper + item).join(',\n')}\n${indent}]`;
   }
   const entries = Object.entries(value).map(
@@ -180,7 +219,7 @@ function printed(value: unknown, indent: string): string {
   return entries.length === 0 ? '{}' : `{\n${entries.join(',\n')}\n${indent}}`;
 }
 
-/** The document as it is committed. */
+/** Returns the document as it is committed. */
 export const apiDocument = (): string => `${printed(openApiDocument(), '')}\n`;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,8 +1,9 @@
 /**
- * Dual control (`admin.dualControl: on`): what could shut many people out takes two admins.
+ * Dual control (`admin.dualControl: on`): a revocation that could shut out many users takes two admins.
  *
- * Threat: one stolen or rogue admin ends every session and locks the other admins out, so that nobody is left to stop them. Revoking one
- * account or session stays in one hand: it must not wait, and it undoes itself with the next sign-in.
+ * Threat: an attacker with one admin's session, or a rogue admin, ends every session and locks the other admins out, so that
+ * no one is left to stop them. So two admins are needed. One admin still revokes one account or session alone, because that
+ * must not wait, and the user undoes it with the next sign-in.
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
@@ -25,20 +26,20 @@ interface FirstAdmin {
   readonly account: string;
 }
 
-/** What two admins agree on. The approval is spent with the revocation's own write, and only there. */
+/** The approval of two admins. It is consumed by the same write as the revocation, and only there. */
 export interface Consent {
   readonly approval: string;
-  /** Absent where this request was written before, and only its answer was lost: its first line in the record names them. */
+  /** Absent where this request was written before and only its response was lost: its first audit event names them. */
   readonly first?: FirstAdmin;
 }
 
-export interface ApprovalAsk {
+export interface ApprovalRequest {
   readonly actor: Actor;
   readonly plan: RevocationPlan;
   readonly reason: string;
-  /** For the record. */
+  /** For the audit log. */
   readonly path: string;
-  /** The id that the first admin was given. */
+  /** The id that the first admin received. */
   readonly approval?: string | undefined;
   readonly requestId?: string | undefined;
 }
@@ -46,16 +47,18 @@ export interface ApprovalAsk {
 const payloadSchema = z.object({
   username: z.string(),
   account: z.string(),
-  /** What was asked for, as `deedOf` says it. */
+  /** The revocation that was asked for, as `describePlan` writes it. */
   deed: z.string(),
 });
 
-const deedOf = ({ target, lock }: RevocationPlan): string => `${targetName(target)}${lock ? ' with a lock' : ''}`;
+const describePlan = ({ target, lock }: RevocationPlan): string => `${targetName(target)}${lock ? ' with a lock' : ''}`;
 
 /**
- * Whether this account counts as an admin's. An account without a live session does: its groups are not known, and a lone admin could
- * otherwise end another's sessions first and lock the account then. A person who is signed in and has no admin group can be locked
- * by one admin at once, and so can a workload, which is never an admin.
+ * Returns whether this account counts as an admin's.
+ *
+ * An account without a live session does, because its groups are not known: one admin could otherwise end another admin's
+ * sessions first and then lock the account. One admin alone can lock a user who is signed in and has no admin group, and a
+ * workload, which is never an admin.
  */
 async function mayBeAdmin(deps: AdminDeps, account: Account): Promise<boolean> {
   if (workloadRule(account, deps.config) !== undefined) return false;
@@ -71,17 +74,17 @@ async function mayBeAdmin(deps: AdminDeps, account: Account): Promise<boolean> {
   return seen === 0;
 }
 
-async function takesTwo(deps: AdminDeps, { target, lock }: RevocationPlan): Promise<boolean> {
+async function needsSecondAdmin(deps: AdminDeps, { target, lock }: RevocationPlan): Promise<boolean> {
   if (deps.config.admin.dualControl === 'off') return false;
   if (target.kind === 'provider' || target.kind === 'all') return true;
   return lock && target.kind === 'account' && mayBeAdmin(deps, target.account);
 }
 
-async function askForSecond(deps: AdminDeps, context: RequestContext, ask: ApprovalAsk): Promise<never> {
+async function requestApproval(deps: AdminDeps, context: RequestContext, ask: ApprovalRequest): Promise<never> {
   const { actor, plan, reason, path } = ask;
   const approval = randomBytes(16).toString('base64url');
   const expiresAt = rfc3339(nowSeconds(deps) + TTL_SECONDS);
-  const deed = deedOf(plan);
+  const deed = describePlan(plan);
   const payload = { username: actor.identity.username, account: actor.account, deed };
   await deps.store.artefacts.save('Approval', approval, payload, { ttlSeconds: TTL_SECONDS });
   const details = { target: targetName(plan.target), lock: String(plan.lock), approval };
@@ -89,53 +92,60 @@ async function askForSecond(deps: AdminDeps, context: RequestContext, ask: Appro
   throw new AdminError(
     'second_admin_needed',
     'conflict',
-    `Nothing was done yet: this takes a second admin. Until ${expiresAt} another admin can do the same with “--approval ${approval}”, or with that id on the admin page: ${deed}.`,
-    { members: { approval, expiresAt }, recorded: true },
+    `Nothing was done yet: this takes a second admin. Until ${expiresAt} another admin can do the same with “--approval ${approval}”, or with that id on the admin pages: ${deed}.`,
+    { members: { approval, expiresAt }, audited: true },
   );
 }
 
-export const approvalNotGood = (cause?: unknown): AdminError =>
+export const approvalError = (cause?: unknown): AdminError =>
   new AdminError(
     'approval_not_good',
     'conflict',
-    'This approval is unknown, used up, older than 15 minutes, or for something else. Ask anew without one.',
+    'This approval is unknown, already used, older than 15 minutes, or for another request. Send the request again without one.',
     { cause },
   );
 
-/** The same request once more, after its answer was lost on the way back from the store: its approval went with what stands now. */
-async function wasWritten({ store }: AdminDeps, { requestId, plan: { target, lock } }: ApprovalAsk): Promise<boolean> {
+/**
+ * Returns whether this same request was written before, and its response was lost on the way back from the store. Its
+ * approval was then consumed by that write.
+ */
+async function wasWritten(
+  { store }: AdminDeps,
+  { requestId, plan: { target, lock } }: ApprovalRequest,
+): Promise<boolean> {
   if (requestId === undefined) return false;
   return store.log.hasWritten({ requestId, target, ...(lock ? { lock: { reason: '', by: '', at: 0 } } : {}) });
 }
 
 /**
- * Judges an approval and leaves it: the gate here is shut before anything is written, so nobody gets so far with one that is no good.
+ * Verifies an approval without consuming it. The local revocation guard rejects the target before anything is written, so an
+ * invalid approval must be rejected before that.
  * @throws AdminError `approval_not_good`, `same_admin`
  */
-async function judgeApproval(deps: AdminDeps, ask: ApprovalAsk, approval: string): Promise<Consent> {
+async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<Consent> {
   const found = await deps.store.artefacts.find('Approval', approval);
   if (found === undefined && (await wasWritten(deps, ask))) return { approval };
   const asked = payloadSchema.safeParse(found);
-  if (!asked.success || asked.data.deed !== deedOf(ask.plan)) throw approvalNotGood();
-  // By account, not by session: who has stolen one session of an admin can open another.
+  if (!asked.success || asked.data.deed !== describePlan(ask.plan)) throw approvalError();
+  // Compared by account, not by session: an attacker who has stolen one session of an admin can open another.
   if (asked.data.account === ask.actor.account) {
-    const words = 'You have asked for this yourself. Another admin must do it, with the same approval.';
-    throw new AdminError('same_admin', 'forbidden', words);
+    const message = 'You have asked for this yourself. Another admin must do it, with the same approval.';
+    throw new AdminError('same_admin', 'forbidden', message);
   }
   return { approval, first: { username: asked.data.username, account: asked.data.account } };
 }
 
 /**
- * To be called before a revocation is carried out.
- * @returns what the second admin brings; undefined where one admin is enough
+ * Checks before a revocation whether it takes a second admin, and who the first one was.
+ * @returns the consent of two admins; undefined where one admin is enough
  * @throws AdminError `second_admin_needed` with `approval` and `expiresAt`, `approval_not_good`, `same_admin`
  */
-export async function secondAdmin(
+export async function requireSecondAdmin(
   deps: AdminDeps,
   context: RequestContext,
-  ask: ApprovalAsk,
+  ask: ApprovalRequest,
 ): Promise<Consent | undefined> {
-  if (!(await takesTwo(deps, ask.plan))) return undefined;
-  if (ask.approval === undefined) return askForSecond(deps, context, ask);
-  return judgeApproval(deps, ask, ask.approval);
+  if (!(await needsSecondAdmin(deps, ask.plan))) return undefined;
+  if (ask.approval === undefined) return requestApproval(deps, context, ask);
+  return verifyApproval(deps, ask, ask.approval);
 }

@@ -1,4 +1,4 @@
-/** What the admin service is given. `server` builds the real parts; this module opens no connection. */
+/** The dependencies of the admin service. The module `server` builds the real ones; this module opens no connection. */
 import type { Actor, RequestContext } from '../http/request-context.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { LiveTails } from '../audit/live/live-tails.ts';
@@ -18,7 +18,7 @@ export type AdminConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'ses
 };
 
 /**
- * Checks an access token as the data plane does. `reason` is for the audit log only.
+ * Verifies an access token as the data plane does. `reason` is for the audit log only.
  * @throws SessionUnread where the store is unavailable
  */
 type Authenticate = (request: {
@@ -56,11 +56,11 @@ export interface AdminDeps {
   readonly tails?: LiveTails;
   /** Absent: nothing is checked. */
   readonly health?: Health;
-  /** Aborts when this replica begins to shut down: event streams then end cleanly, so that their clients connect to another replica. */
+  /** Aborts when this replica begins to shut down: event streams then end cleanly and their clients go to another replica. */
   readonly leaving?: AbortSignal;
 }
 
-/** Who asks, and as what it goes on the record. */
+/** The caller of an operation, with the request that the audit event is about. */
 export interface AdminContext {
   readonly context: RequestContext;
   readonly actor: Actor;

@@ -1,9 +1,9 @@
 /**
- * Lifts what a revocation leaves behind: that the account's next sign-in has to be a fresh one. For a user whose provider shows no proof of
- * it, this is the way back.
+ * The requirement of a fresh sign-in that a revocation leaves behind, and how an admin lifts it. A user whose provider proves
+ * no fresh sign-in cannot get back in without that.
  *
- * Threat: an attacker who has the user's laptop, with its single sign-on session at the provider, gets in by it. So it takes an admin whose
- * own sign-in is fresh, is for one account, and is audited with a reason.
+ * Threat: an attacker with the user's stolen laptop signs in by the laptop's single sign-on session at the provider, once the
+ * requirement is lifted. So only an admin with a fresh sign-in lifts it, for one account, with a reason that is audited.
  */
 import type { Account } from '../core/identity/identity.ts';
 import type { AdminDeps, AdminContext } from './dependencies.ts';
@@ -17,8 +17,10 @@ const OUTCOMES = {
 } as const;
 
 /**
- * @param asked.reason the admin's own words
- * @param asked.upTo epoch seconds, what the admin was shown. Threat: another admin has just revoked, because the device is stolen
+ * Lifts the requirement of a fresh sign-in for an account.
+ * @param lift.reason as the admin gave it
+ * @param lift.upTo epoch seconds: the revocation that the admin was shown. Another admin may have revoked again since then,
+ *   because the device is stolen; that later revocation then stays in force
  * @throws AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer`
  */
 export async function liftFreshSignIn(
@@ -26,24 +28,25 @@ export async function liftFreshSignIn(
   { context, actor, path }: AdminContext,
   { account, reason, upTo }: { readonly account: Account; readonly reason: string; readonly upTo?: number | undefined },
 ): Promise<void> {
-  actor.assertGood();
-  const came = await deps.store.freshSignIns.lift(account, upTo);
-  const { code, outcome } = OUTCOMES[came];
+  actor.assertValid();
+  const result = await deps.store.freshSignIns.lift(account, upTo);
+  const { code, outcome } = OUTCOMES[result];
   const details = { target: `account:${account}`, ...(outcome === undefined ? {} : { outcome }) };
   record(deps, context, { event: 'fresh-sign-in-lifted', path, code, reason, details });
-  if (came === 'lifted') return;
-  if (came === 'newer') {
-    const message = 'Something of this account was revoked after you looked. Look at it again, then decide.';
-    throw new AdminError('fresh_sign_in_newer', 'conflict', message, { recorded: true });
+  if (result === 'lifted') return;
+  if (result === 'newer') {
+    const message =
+      'This account or one of its sessions was revoked after you opened the page. Load it again, then decide.';
+    throw new AdminError('fresh_sign_in_newer', 'conflict', message, { audited: true });
   }
   const message =
     'This account needs no fresh sign-in: nothing of it was revoked in the last thirty days, or an admin has lifted it.';
-  throw new AdminError('fresh_sign_in_not_needed', 'not_found', message, { recorded: true });
+  throw new AdminError('fresh_sign_in_not_needed', 'not_found', message, { audited: true });
 }
 
 /**
- * Finds out whether the next sign-in of an account has to be a fresh one.
- * @returns since when, epoch seconds; undefined where none is needed, or where the provider proves no freshness, so any sign-in counts
+ * Returns since when the next sign-in of an account must be a fresh one.
+ * @returns epoch seconds; undefined where none is needed, or where the provider proves no freshness, so that any sign-in counts
  * @throws AppError `store_unavailable`
  */
 export async function freshSignInNeeded(

@@ -1,9 +1,10 @@
 /**
- * Changes by an admin need a fresh sign-in (`admin.freshness`): core judges, by what the provider said at the sign-in.
+ * Changes by an admin need a fresh sign-in (`admin.freshness`). Core evaluates it, by the provider's claim at the sign-in.
  *
- * That is known as soon as the caller is, and the store is not asked for it again: where Redis hangs, a revocation is tried all the same, because
- * the replica that was asked shuts its own guard before it writes. Whoever holds an old session wins nothing by it. The proof is a fixed moment
- * that is judged against now, and whether the session still stands is the guard's to say, before and after.
+ * The claim is known as soon as the caller is, so the store is not read again. Where Redis does not respond, a revocation is
+ * tried all the same, because the replica that receives it rejects the target at its own guard before it writes. An attacker
+ * with an old session gains nothing from this: the claim is a fixed moment that is compared with now, and the guard checks
+ * before and after whether the session is still valid.
  */
 import { everyWords, freshnessOf } from '../core/identity/freshness.ts';
 import { type AdminDeps } from './dependencies.ts';
@@ -13,18 +14,24 @@ import { AdminError } from './problem.ts';
 import { workloadRule } from './roles.ts';
 
 function staleError(withinSeconds: number): AdminError {
-  const words = `Admins have to prove who they are ${everyWords(withinSeconds)} before they change anything. Sign in again, then repeat it.`;
+  const message = `An admin who changes anything must sign in again ${everyWords(withinSeconds)}. Sign in again, then repeat the change.`;
   const options = { maxAgeSeconds: withinSeconds, members: { maxAge: String(withinSeconds) } };
-  return new AdminError('fresh_sign_in_needed', 'unauthenticated', words, options);
+  return new AdminError('fresh_sign_in_needed', 'unauthenticated', message, options);
 }
 
-/** The configuration is checked for this, so a provider that gets here was changed or taken out since the session began. */
+/**
+ * Returns the error for a provider that proves no freshness. The configuration is validated for this, so such a provider was
+ * changed or removed since the session began.
+ */
 function unprovableError(provider: string): AdminError {
-  const words = `${provider} does not say when you signed in there, so no change can be made by this sign-in. Sign in by another provider, or ask your platform team.`;
-  return new AdminError('freshness_unprovable', 'forbidden', words);
+  const message = `${provider} does not say when you signed in there, so this sign-in allows no change. Sign in with another provider, or ask your platform team.`;
+  return new AdminError('freshness_unprovable', 'forbidden', message);
 }
 
-/** @returns false where it is too old @throws AdminError `freshness_unprovable` */
+/**
+ * Returns whether a sign-in is fresh enough; false where it is too old.
+ * @throws AdminError `freshness_unprovable`
+ */
 export function isFresh(deps: AdminDeps, { provider, authTime }: Actor['proof'], withinSeconds: number): boolean {
   const provesFreshness = deps.providers.get(provider)?.provesFreshness === true;
   const { clockSkew } = deps.config;
@@ -34,13 +41,14 @@ export function isFresh(deps: AdminDeps, { provider, authTime }: Actor['proof'],
 }
 
 /**
- * To be called before an admin changes anything. A workload of `role: drill` is exempt: nobody is there who could sign in.
+ * Checks the sign-in before an admin changes anything. A workload of `role: drill` is exempt, because no user is there to
+ * sign in.
  * @throws AdminError `fresh_sign_in_needed` (with `maxAgeSeconds`), `freshness_unprovable`
  * @throws AppError `unauthenticated` where the session is gone, `fenced`
  */
 export function assertFresh(deps: AdminDeps, actor: Actor): void {
   const { freshness: withinSeconds } = deps.config.admin;
   if (withinSeconds === 'off' || workloadRule(actor.account, deps.config)?.role === 'drill') return;
-  actor.assertGood();
+  actor.assertValid();
   if (!isFresh(deps, actor.proof, withinSeconds)) throw staleError(withinSeconds);
 }

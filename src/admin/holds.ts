@@ -37,13 +37,13 @@ export function holdInstead(
 ): never {
   const { target, reason, cause } = given;
   if (target === undefined || !mayHold(deps, target)) throw cause;
-  actor.assertGood();
+  actor.assertValid();
   const streamsClosed = deps.guard.hold(target, HOLD_SECONDS);
   const heldUntil = rfc3339(nowSeconds(deps) + HOLD_SECONDS);
   const words =
     `The store does not answer, so nothing could be written. This replica refuses the target until ${heldUntil}, ` +
     'and no other does. Send it again as soon as the store is back.';
-  const options = { cause, members: { heldUntil }, recorded: true };
+  const options = { cause, members: { heldUntil }, audited: true };
   const error = new AdminError('revocation_not_written', 'store_unavailable', words, options);
   const details = {
     target: targetName(target),

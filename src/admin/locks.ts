@@ -1,5 +1,5 @@
 /**
- * Locks: who may not sign in until somebody says otherwise, and saying otherwise. A lock is set together with a revocation.
+ * Locks: accounts that cannot sign in until an admin unlocks them, and the unlocking. A revocation sets a lock.
  */
 import type { z } from 'zod';
 import type { lockViewSchema } from '../core/admin-api/responses.ts';
@@ -12,7 +12,7 @@ import { record } from '../http/audit-events.ts';
 
 export type LockView = z.output<typeof lockViewSchema>;
 
-/** Newest first. */
+/** Returns every lock, newest first. */
 export async function lockViews(deps: AdminDeps): Promise<readonly LockView[]> {
   const locks = await deps.store.locks.list();
   const view = ({ account, reason, by, at }: Lock): LockView => ({ account, reason, by, at: rfc3339(at) });
@@ -20,8 +20,8 @@ export async function lockViews(deps: AdminDeps): Promise<readonly LockView[]> {
 }
 
 /**
- * Takes a lock off: one admin is enough, and nobody is signed in by it.
- * @param reason the admin's own words
+ * Unlocks an account. One admin is enough, because it signs no one in.
+ * @param reason as the admin gave it
  * @throws AdminError `lock_not_found`
  */
 export async function unlock(
@@ -29,13 +29,13 @@ export async function unlock(
   { context, actor, path }: AdminContext,
   { account, reason }: { readonly account: Account; readonly reason: string },
 ): Promise<void> {
-  actor.assertGood();
+  actor.assertValid();
   const details = { target: `account:${account}` };
   const removed = await deps.store.locks.remove(account);
   const code = removed ? 200 : 404;
   const outcome = removed ? {} : { outcome: 'lock_not_found' };
   record(deps, context, { event: 'unlock', path, code, reason, details: { ...details, ...outcome } });
   if (removed) return;
-  const words = 'This account is not locked. GET locks lists those that are.';
-  throw new AdminError('lock_not_found', 'not_found', words, { recorded: true });
+  const message = 'This account is not locked. GET locks lists those that are.';
+  throw new AdminError('lock_not_found', 'not_found', message, { audited: true });
 }

@@ -5,7 +5,7 @@ import type { ServerResponse } from 'node:http';
 import { AppError, type ErrorCode } from '../core/errors.ts';
 import { appErrorOf, retryAfterSeconds } from '../http/error-status.ts';
 
-/** Codes that only the admin API has, each finer than the error code it comes with. */
+/** The codes that only the admin API has. Each is more precise than the error code that it comes with. */
 export type AdminProblem =
   | 'session_not_found'
   | 'provider_not_found'
@@ -30,7 +30,7 @@ export type AdminProblem =
   | 'freshness_unprovable'
   | 'csrf_failed';
 
-/** The error codes of all rooms that a call to the admin API can come to as they are. */
+/** The error codes of other modules that the admin API returns as they are. */
 type PlainProblem = Extract<
   ErrorCode,
   | 'bad_request'
@@ -45,95 +45,107 @@ type PlainProblem = Extract<
 
 export type ProblemCode = PlainProblem | AdminProblem;
 
-interface ProblemRow {
-  /** HTTP status that it usually comes with. */
+interface ProblemDescription {
+  /** The HTTP status that it usually has. */
   readonly status: number;
-  /** When it comes, for the reference. */
+  /** When it is returned, for the reference. */
   readonly when: string;
 }
 
-/** Every code that the admin API answers; the reference and the OpenAPI document are made from it. */
-export const PROBLEMS: Readonly<Record<ProblemCode, ProblemRow>> = {
+/** Every code that the admin API returns. The reference and the OpenAPI document are generated from it. */
+export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
   bad_request: {
     status: 400,
-    when: 'a query parameter, path or body is malformed, unknown or missing; `detail` names it. 413 where the body is too large, 415 where its encoding is not read',
+    when: 'a query parameter, path or body is malformed, unknown or missing; `detail` names it. The status is 413 where the body is too large and 415 where its encoding is not supported',
   },
   unauthenticated: {
     status: 401,
-    when: 'there is no credential, or it is not good here: at the cookie’s address any `Authorization` header, at the Bearer address a token of another audience, or one that is not bound to this connection’s certificate',
+    when: 'there is no credential, or it is not valid here. At the address for the cookie, any `Authorization` header is rejected; at the address for Bearer tokens, a token with another audience, or one that is not bound to the client certificate of this connection',
   },
   fresh_sign_in_needed: {
     status: 401,
-    when: 'the last sign-in is longer ago than `admin.freshness`: sign in again, then send the same request',
+    when: 'the last sign-in is older than `admin.freshness`: sign in again, then send the same request',
   },
   forbidden: { status: 403, when: 'the caller’s role does not allow it' },
   freshness_unprovable: {
     status: 403,
-    when: 'the caller’s identity provider does not say when the person signed in, and `admin.freshness` is on',
+    when: 'the caller’s identity provider does not say when the user signed in, and `admin.freshness` is on',
   },
   csrf_failed: {
     status: 403,
-    when: 'a change with the cookie lacks our own `Origin`, or the `X-CSRF-Token` of this sign-in',
+    when: 'a change with the cookie lacks the `Origin` of Portcullis, or the `X-CSRF-Token` of this sign-in',
   },
-  same_admin: { status: 403, when: 'the approval was asked for by the same admin' },
+  same_admin: { status: 403, when: 'the same admin has asked for the approval' },
   not_found: { status: 404, when: 'there is no such resource in this version' },
   session_not_found: { status: 404, when: 'no session of this id is live' },
   revocation_not_found: { status: 404, when: 'no revocation of this id is known from the last ten minutes' },
   fresh_sign_in_not_needed: { status: 404, when: 'the account’s next sign-in need not be a fresh one' },
-  fresh_sign_in_newer: { status: 409, when: 'something of the account was revoked after `since`: look at it again' },
+  fresh_sign_in_newer: {
+    status: 409,
+    when: 'the account or one of its sessions was revoked after `since`: read it again, then decide',
+  },
   lock_not_found: { status: 404, when: 'the account is not locked' },
   provider_not_found: { status: 404, when: 'no identity provider of this name is configured' },
   workload_not_found: { status: 404, when: 'no workload rule of this name is configured' },
   cluster_not_found: { status: 404, when: 'no cluster of this name is among those that the caller may use' },
   method_not_allowed: {
     status: 405,
-    when: 'the resource does not take this method; `Allow` names those that it takes',
+    when: 'the resource does not support this method; `Allow` lists the methods that it supports',
   },
-  username_ambiguous: { status: 409, when: 'nobody, or more than one account, has a live session under this username' },
-  request_id_reused: { status: 409, when: 'the request id or `Idempotency-Key` stands for another request' },
+  username_ambiguous: {
+    status: 409,
+    when: 'no account, or more than one account, has a live session under this username',
+  },
+  request_id_reused: { status: 409, when: 'the request id or `Idempotency-Key` was used for another request' },
   second_admin_needed: {
     status: 409,
-    when: 'nothing was done: it takes a second admin, with the `approval` of this answer, until its `expiresAt`',
+    when: 'nothing was done: a second admin must send it, with the `approval` of this response, before its `expiresAt`',
   },
-  approval_not_good: { status: 409, when: 'the approval is unknown, used up, too old, or for something else' },
+  approval_not_good: { status: 409, when: 'the approval is unknown, already used, too old, or for another request' },
   drill_running: { status: 409, when: 'another drill is running' },
-  drill_refused: { status: 409, when: 'the session that the drill needs was refused' },
+  drill_refused: { status: 409, when: 'the session that the drill needs was rejected' },
   too_many_requests: {
     status: 429,
-    when: 'the account has used up its calls for now, or too many calls without a good credential came from this address; `Retry-After` says for how long',
+    when: 'the account has reached its limit of calls, or too many calls without a valid credential came from this address; `Retry-After` has the seconds to wait',
   },
   too_many_tails: {
     status: 429,
-    when: 'as many live streams are open as this replica serves, or as it serves to one account; `Retry-After` says when to try again',
+    when: 'this replica already serves as many live streams as it may, in all or to one account; `Retry-After` has the seconds to wait',
   },
-  internal: { status: 500, when: 'something went wrong on our side; the `requestId` finds it in the log' },
-  store_unavailable: { status: 503, when: 'the store does not answer; `Retry-After` says when to try again' },
+  internal: { status: 500, when: 'an error on the server; search its log for the `requestId`' },
+  store_unavailable: {
+    status: 503,
+    when: 'the store does not respond; `Retry-After` has the seconds to wait',
+  },
   revocation_not_written: {
     status: 503,
-    when: 'the revocation could not be written and nothing is promised; the replica that was asked refuses the target all the same, until `heldUntil` where the answer has one. Send it again, with the same request id',
+    when: 'the revocation could not be written, so nothing is guaranteed. The replica that received it rejects the target all the same, until `heldUntil` where the response has one. Send it again, with the same request id',
   },
-  fenced: { status: 503, when: 'this replica cannot vouch for anybody right now; try another, or again in a moment' },
-  audit_unavailable: { status: 503, when: 'the audit record cannot be written, so nothing is done' },
+  fenced: {
+    status: 503,
+    when: 'this replica cannot verify that credentials are not revoked; try another replica, or try again in a moment',
+  },
+  audit_unavailable: { status: 503, when: 'the audit log cannot be written, so nothing is done' },
 };
 
 interface AdminErrorOptions {
   readonly cause?: unknown;
   /** Extension members of the problem document (RFC 9457 §3.2). */
   readonly members?: Readonly<Record<string, string>>;
-  /** For the record, where it knows more than the code says. */
+  /** For the audit log, where it is more precise than the code. */
   readonly reason?: string;
   /** With 429: whole seconds. */
   readonly retryAfterSeconds?: number;
   /** With `fresh_sign_in_needed`: how long a sign-in counts as fresh (RFC 9470 §3). */
   readonly maxAgeSeconds?: number;
-  /** True where it stands in the record already, in words of its own. */
-  readonly recorded?: boolean;
+  /** True where an audit event for it was written already. */
+  readonly audited?: boolean;
 }
 
 export class AdminError extends AppError {
   readonly problem: AdminProblem;
   readonly members: Readonly<Record<string, string>>;
-  readonly recorded: boolean;
+  readonly audited: boolean;
   readonly retryAfterSeconds: number | undefined;
   readonly maxAgeSeconds: number | undefined;
 
@@ -142,14 +154,14 @@ export class AdminError extends AppError {
     super(code, message, { reason, ...(cause === undefined ? {} : { cause }) });
     this.problem = problem;
     this.members = options.members ?? {};
-    this.recorded = options.recorded ?? false;
+    this.audited = options.audited ?? false;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.maxAgeSeconds = options.maxAgeSeconds;
   }
 }
 
 export interface Problem {
-  /** `about:blank` (RFC 9457 §4.2.1): the code says more than a URL of ours would. */
+  /** `about:blank` (RFC 9457 §4.2.1): the code says more than a URL would. */
   readonly type: 'about:blank';
   readonly title: string;
   readonly status: number;
@@ -158,49 +170,49 @@ export interface Problem {
   readonly requestId: string;
 }
 
-/** One row a code; a new code does not compile until it has a title here. */
+/** The title of each code. A new code does not compile until it has a title here. */
 const titles: Readonly<Record<ErrorCode, string>> = {
   bad_request: 'Bad request',
   not_found: 'Not found',
   unauthenticated: 'Not signed in',
   forbidden: 'Not allowed',
   conflict: 'Conflict',
-  sign_in_refused: 'Sign-in refused',
+  sign_in_refused: 'Sign-in rejected',
   sign_in_expired: 'Sign-in expired',
   provider_unavailable: 'Identity provider unavailable',
   store_unavailable: 'Store unavailable',
   fenced: 'Replica fenced',
-  audit_unavailable: 'Audit record unavailable',
+  audit_unavailable: 'Audit log unavailable',
   upstream_unavailable: 'Cluster unavailable',
   upstream_timeout: 'Cluster timed out',
   internal: 'Internal error',
 };
 
-/** Where a status says more than the error code. */
-const titlesOfStatus: ReadonlyMap<number, string> = new Map([
+/** The titles of statuses that say more than the error code. */
+const TITLES_BY_STATUS: ReadonlyMap<number, string> = new Map([
   [405, 'Method not allowed'],
   [429, 'Too many requests'],
 ]);
 
-/** The one mapper from anything thrown to a problem document. */
+/** Maps anything thrown to a problem document. It is the only such mapper. */
 export function problemOf(thrown: unknown, requestId: string): Problem {
   const { error, status } = appErrorOf(thrown);
-  const { problem: finer, members } = error instanceof AdminError ? error : {};
-  const seen = finer === undefined ? status : PROBLEMS[finer].status;
+  const { problem: adminCode, members } = error instanceof AdminError ? error : {};
+  const sentStatus = adminCode === undefined ? status : PROBLEMS[adminCode].status;
   return {
     ...members,
     type: 'about:blank',
-    title: titlesOfStatus.get(seen) ?? titles[error.code],
-    status: seen,
+    title: TITLES_BY_STATUS.get(sentStatus) ?? titles[error.code],
+    status: sentStatus,
     detail: error.message,
-    code: finer ?? error.code,
+    code: adminCode ?? error.code,
     requestId,
   };
 }
 
 /**
- * What a 401 asks for (RFC 9110 §11.6.1). A credential that is good and only too old has an error of its own (RFC 9470 §3), so that a
- * program signs its person in again instead of fetching another token for the same sign-in.
+ * Returns the challenge of a 401 (RFC 9110 §11.6.1). A valid credential from a sign-in that is too old has its own error
+ * (RFC 9470 §3), so that a program signs its user in again instead of fetching another token for the same sign-in.
  */
 function challenge(thrown: unknown): string {
   if (!(thrown instanceof AdminError) || thrown.problem !== 'fresh_sign_in_needed') return 'Bearer';
@@ -209,16 +221,16 @@ function challenge(thrown: unknown): string {
   return `Bearer error="insufficient_user_authentication"${age}`;
 }
 
-/** Sends the problem. `WWW-Authenticate` only where a Bearer token would help. */
+/** Sends the problem document. `WWW-Authenticate` is sent only where a Bearer token would help. */
 export function sendProblem(
   res: ServerResponse,
   thrown: unknown,
   options: { readonly requestId: string; readonly bearer: boolean },
 ): Problem {
   const problem = problemOf(thrown, options.requestId);
-  const own = thrown instanceof AdminError ? thrown.retryAfterSeconds : undefined;
-  const wait = own ?? retryAfterSeconds(appErrorOf(thrown).error.code);
-  if (wait !== undefined) res.setHeader('Retry-After', String(wait));
+  const given = thrown instanceof AdminError ? thrown.retryAfterSeconds : undefined;
+  const waitSeconds = given ?? retryAfterSeconds(appErrorOf(thrown).error.code);
+  if (waitSeconds !== undefined) res.setHeader('Retry-After', String(waitSeconds));
   if (problem.status === 401 && options.bearer) res.setHeader('WWW-Authenticate', challenge(thrown));
   const body = Buffer.from(JSON.stringify(problem));
   res.writeHead(problem.status, { 'Content-Type': 'application/problem+json', 'Content-Length': body.length });

@@ -50,7 +50,7 @@ async function accountNamed(deps: AdminDeps, username: string): Promise<Account>
   throw new AdminError('username_ambiguous', 'conflict', words);
 }
 
-export const sessionGone = (): AdminError =>
+export const sessionNotFound = (): AdminError =>
   new AdminError('session_not_found', 'not_found', 'There is no live session of this id. It may have ended already.');
 
 /**
@@ -60,7 +60,7 @@ export const sessionGone = (): AdminError =>
 async function accountOfSession(deps: AdminDeps, id: string): Promise<Account | undefined> {
   try {
     const session = await deps.store.sessions.read(id);
-    if (session === undefined) throw sessionGone();
+    if (session === undefined) throw sessionNotFound();
     return session.account;
   } catch (error) {
     if (error instanceof AppError && error.code === 'store_unavailable') return undefined;
@@ -68,14 +68,14 @@ async function accountOfSession(deps: AdminDeps, id: string): Promise<Account | 
   }
 }
 
-interface Meant {
+interface ResolvedTarget {
   readonly target: RevocationTarget;
   readonly account?: Account;
 }
 
-const accountTarget = (account: Account): Meant => ({ target: { kind: 'account', account }, account });
+const accountTarget = (account: Account): ResolvedTarget => ({ target: { kind: 'account', account }, account });
 
-async function meantBy(deps: AdminDeps, request: RevocationRequest): Promise<Meant> {
+async function resolveTarget(deps: AdminDeps, request: RevocationRequest): Promise<ResolvedTarget> {
   const { session, account, username, provider, workload, subject } = request;
   if (session !== undefined) {
     const owner = await accountOfSession(deps, session);
@@ -108,7 +108,7 @@ export async function targetWithoutStore(
 ): Promise<RevocationTarget | undefined> {
   const { session, username } = request;
   if (username !== undefined) return undefined;
-  return session === undefined ? (await meantBy(deps, request)).target : { kind: 'session', session };
+  return session === undefined ? (await resolveTarget(deps, request)).target : { kind: 'session', session };
 }
 
 /** Whether a lock is known to stand. It only changes the answer's words, so a store that cannot say stops nothing. */
@@ -132,7 +132,7 @@ async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Pr
  * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_ambiguous`
  */
 export async function planOf(deps: AdminDeps, request: RevocationRequest): Promise<RevocationPlan> {
-  const meant = await meantBy(deps, request);
+  const meant = await resolveTarget(deps, request);
   const lock = request.lock === true;
   return { ...meant, lock, canSignInAgain: !lock && (await canSignInAgain(deps, meant.account)) };
 }

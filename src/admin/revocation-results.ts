@@ -1,6 +1,6 @@
 /**
- * What is known of a revocation, for any replica to ask: each answer is kept in the store for as long as the gate keeps its own, and
- * again each time it has become more complete.
+ * The results of revocations, for every replica: each result is saved in the store for as long as the revocation guard keeps
+ * its own, and saved again each time it has become more complete.
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
@@ -12,39 +12,39 @@ import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
 import type { RequestContext } from '../http/request-context.ts';
 
-/** As long as the gate can be asked (`Gate.answer`). */
+/** As long as the revocation guard keeps a result. */
 const TTL_SECONDS = 600;
 
-/** What the record says of a revocation whose proof came later than its answer. */
-export interface AnswerContext {
+/** The request of a revocation, for the audit event of a proof that comes later than its response. */
+export interface ResultContext {
   readonly context: RequestContext;
   readonly path: string;
   readonly reason: string;
   readonly target: string;
-  /** Equal for equal requests of one admin; tells a repeated request from an id that was used for something else. */
+  /** Equal for equal requests of one admin: it tells a repeated request from an id that was used for another request. */
   readonly fingerprint: string;
 }
 
 export interface RevocationResults {
   /**
-   * To be called before the gate is asked: its proof may come in the tick of its answer.
-   * @returns to be called where nothing came of it
-   * @throws AdminError `request_id_reused` where the id stands for another request, also of one that is under way
+   * Registers a revocation before the guard runs it, because its proof may come in the tick of its result.
+   * @returns a function to call where the revocation failed
+   * @throws AdminError `request_id_reused` where the id belongs to another request, also to one that is still running
    */
-  expect(id: string, about: AnswerContext): () => void;
-  /** Keeps the first answer. Never throws: what was revoked stays revoked. */
+  expect(id: string, about: ResultContext): () => void;
+  /** Saves the first result. Never throws, because the revocation stands whether its result can be saved or not. */
   keep(answer: RevocationResult): Promise<void>;
-  /** Undefined: unknown here and in the store, or older than ten minutes. */
+  /** Returns a result; undefined where it is unknown here and in the store, or older than ten minutes. */
   find(id: string): Promise<RevocationResult | undefined>;
   /**
-   * The answer that this very request has had already.
-   * @throws AdminError `request_id_reused` where the id stands for another request
+   * Returns the result of the same request from before; undefined where this is the first one.
+   * @throws AdminError `request_id_reused` where the id belongs to another request
    */
   repeated(id: string, fingerprint: string): Promise<RevocationResult | undefined>;
 }
 
 const payloadSchema = z.object({
-  /** Absent where the revocation was not asked for at the admin API. */
+  /** Absent where the revocation did not come from the admin API. */
   fingerprint: z.string().exactOptional(),
   answer: revocationResultSchema,
 });
@@ -53,22 +53,29 @@ export const reusedError = (cause?: unknown): AdminError =>
   new AdminError(
     'request_id_reused',
     'conflict',
-    'This request id has already been used for something else. Use a new one.',
+    'This request id has already been used for another request. Use a new one.',
     { cause },
   );
 
-/** More replicas than anybody runs; a line of the record stays a line. */
-const MOST_RECEIPTS = 100;
+export const revocationNotFound = (): AdminError =>
+  new AdminError(
+    'revocation_not_found',
+    'not_found',
+    'No revocation of this id is known from the last ten minutes. The audit log has all of them.',
+  );
 
-/** For the record: what each replica has answered so far, as `gate-0=applied gate-1=fenced`. */
+/** More replicas than any installation has. The limit keeps an audit event small. */
+const MAX_RECEIPTS = 100;
+
+/** Returns each replica's state for the audit log, as `portcullis-0=applied portcullis-1=fenced`. */
 export const receiptsOf = ({ replicas }: RevocationResult): string =>
   replicas
-    .slice(0, MOST_RECEIPTS)
+    .slice(0, MAX_RECEIPTS)
     .map(({ id, state }) => `${id}=${state}`)
     .join(' ');
 
-/** `revocation-proven`: the line for the proof that came after a 202. */
-function recordProof(deps: AdminDeps, answer: RevocationResult, about: AnswerContext | undefined): void {
+/** Writes `revocation-proven`, the audit event of a proof that came after a 202. */
+function auditProof(deps: AdminDeps, result: RevocationResult, about: ResultContext | undefined): void {
   const { context, path, reason, target } = about ?? {
     context: { requestId: randomUUID(), address: '', userAgent: '' },
     path: '',
@@ -77,42 +84,42 @@ function recordProof(deps: AdminDeps, answer: RevocationResult, about: AnswerCon
   };
   const details = {
     target,
-    revocation: answer.id,
-    receipts: receiptsOf(answer),
-    'elapsed-ms': String(Math.round(answer.elapsedMs)),
-    'streams-closed': String(answer.streamsClosed),
+    revocation: result.id,
+    receipts: receiptsOf(result),
+    'elapsed-ms': String(Math.round(result.elapsedMs)),
+    'streams-closed': String(result.streamsClosed),
   };
   record(deps, context, { event: 'revocation-proven', path, code: 200, reason, details });
 }
 
-/** Begins to listen to the gate; one for the whole process. */
+/** Subscribes to the results of the revocation guard. Create it once for the process. */
 export function createRevocationResults(deps: AdminDeps): RevocationResults {
   const { artefacts } = deps.store;
-  /** Also of what is proven: whose an answer is must be known for as long as the id can come again. */
-  const expected = new Map<string, AnswerContext & { readonly until: number }>();
+  /** Also holds proven revocations, because a request with the same id may come again for as long as the id is known. */
+  const expected = new Map<string, ResultContext & { readonly untilMs: number }>();
   const saving = new Map<string, Promise<void>>();
 
-  /** One after another for each revocation: of two under way at once the older might arrive last, and would stand. */
-  async function save(answer: RevocationResult): Promise<void> {
-    const { id } = answer;
+  /** Saves the results of one revocation one after another. Otherwise an older one could overwrite a newer one. */
+  async function save(result: RevocationResult): Promise<void> {
+    const { id } = result;
     const fingerprint = expected.get(id)?.fingerprint;
-    const turn = (saving.get(id) ?? Promise.resolve()).then(() => write(answer, fingerprint));
+    const turn = (saving.get(id) ?? Promise.resolve()).then(() => write(result, fingerprint));
     saving.set(id, turn);
     await turn;
     if (saving.get(id) === turn) saving.delete(id);
   }
 
-  async function write(answer: RevocationResult, fingerprint: string | undefined): Promise<void> {
-    const payload = { answer: { ...answer }, ...(fingerprint === undefined ? {} : { fingerprint }) };
+  async function write(result: RevocationResult, fingerprint: string | undefined): Promise<void> {
+    const payload = { answer: { ...result }, ...(fingerprint === undefined ? {} : { fingerprint }) };
     try {
-      await artefacts.save('RevocationAnswer', answer.id, payload, { ttlSeconds: TTL_SECONDS });
+      await artefacts.save('RevocationAnswer', result.id, payload, { ttlSeconds: TTL_SECONDS });
     } catch (err) {
-      deps.logger.warn({ err, revocation: answer.id }, 'an answer could not be kept: only this replica can be asked');
+      deps.logger.warn({ err, revocation: result.id }, 'revocation result not saved, only this replica knows it');
     }
   }
 
-  /** What the store knows of the id. Where it is away nothing can be known, and a revocation must not wait for that. */
-  async function readIfThere(id: string): Promise<z.infer<typeof payloadSchema> | undefined> {
+  /** Reads the stored result of an id; undefined where the store is unavailable, because a revocation must not wait for it. */
+  async function readIfAvailable(id: string): Promise<z.infer<typeof payloadSchema> | undefined> {
     try {
       return await read(id);
     } catch (error) {
@@ -126,26 +133,26 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
     return parsed.success ? parsed.data : undefined;
   }
 
-  function dropOld(): void {
-    const now = deps.clock.now();
-    for (const [id, { until }] of expected) if (until <= now) expected.delete(id);
+  function dropExpired(): void {
+    const nowMs = deps.clock.now();
+    for (const [id, { untilMs }] of expected) if (untilMs <= nowMs) expected.delete(id);
   }
 
   deps.guard.onAnswer((answer) => {
-    if (answer.complete) recordProof(deps, answer, expected.get(answer.id));
+    if (answer.complete) auditProof(deps, answer, expected.get(answer.id));
     void save(answer);
   });
 
   return {
     expect(id, about) {
-      dropOld();
-      // The gate would join the two by id and target, and the store may be away: neither has seen what else was asked for, a lock.
+      dropExpired();
+      // The guard joins two requests by id and target, and the store may be unavailable. Neither knows the rest of the request, a lock.
       const before = expected.get(id);
       if (before !== undefined && before.fingerprint !== about.fingerprint) throw reusedError();
-      const own = { ...about, until: deps.clock.now() + TTL_SECONDS * 1000 };
-      expected.set(id, own);
+      const entry = { ...about, untilMs: deps.clock.now() + TTL_SECONDS * 1000 };
+      expected.set(id, entry);
       return () => {
-        if (expected.get(id) === own) expected.delete(id);
+        if (expected.get(id) === entry) expected.delete(id);
       };
     },
     keep: save,
@@ -153,7 +160,7 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
       return deps.guard.answer(id) ?? (await read(id))?.answer;
     },
     async repeated(id, fingerprint) {
-      const kept = await readIfThere(id);
+      const kept = await readIfAvailable(id);
       if (kept === undefined) return undefined;
       if (kept.fingerprint !== fingerprint) throw reusedError();
       return deps.guard.answer(id) ?? kept.answer;

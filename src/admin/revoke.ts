@@ -7,7 +7,7 @@ import type { AuditFacts } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { RevocationResult, RevocationOrder } from '../revocation/revocation.ts';
 import { receiptsOf, reusedError, type RevocationResults } from './revocation-results.ts';
-import { approvalNotGood, secondAdmin, type Consent } from './approvals.ts';
+import { approvalError, requireSecondAdmin, type Consent } from './approvals.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
 import { appErrorOf } from '../http/error-status.ts';
@@ -41,15 +41,15 @@ export interface RevokeOrder {
 function failureOf(thrown: unknown): AdminError | undefined {
   if (!(thrown instanceof AppError)) return undefined;
   // Another request was quicker with the same approval.
-  if (thrown.reason === 'approval_spent') return approvalNotGood(thrown);
+  if (thrown.reason === 'approval_spent') return approvalError(thrown);
   if (thrown.code === 'conflict') return reusedError(thrown);
   if (thrown.code !== 'store_unavailable') return undefined;
   const words =
     'The revocation could not be written, so nothing is promised. This replica refuses the target all the same. Send it again.';
-  return new AdminError('revocation_not_written', 'store_unavailable', words, { cause: thrown, recorded: true });
+  return new AdminError('revocation_not_written', 'store_unavailable', words, { cause: thrown, audited: true });
 }
 
-function answerDetails(answer: RevocationResult): AuditFacts {
+function resultDetails(answer: RevocationResult): AuditFacts {
   return {
     revocation: answer.id,
     complete: String(answer.complete),
@@ -69,7 +69,7 @@ function guardOrder(deps: AdminDeps, { actor }: AdminContext, order: RevokeOrder
 }
 
 /** What the record says of two admins. The approval leads to the `approval-asked` of the first. */
-const consentFacts = ({ approval, first }: Partial<Consent> = {}): AuditFacts => ({
+const consentDetails = ({ approval, first }: Partial<Consent> = {}): AuditFacts => ({
   ...(approval === undefined ? {} : { approval }),
   ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
 });
@@ -90,11 +90,11 @@ export async function revoke(
   const { plan, reason, consent } = order;
   const id = order.requestId ?? randomUUID();
   const target = targetName(plan.target);
-  const said = { target, ...consentFacts(consent) };
+  const said = { target, ...consentDetails(consent) };
   const forget = results.expect(id, { context, path, reason, target, fingerprint: order.fingerprint ?? id });
   try {
     const answer = await deps.guard.revoke(guardOrder(deps, admin, order, id));
-    const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...answerDetails(answer) } };
+    const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...resultDetails(answer) } };
     record(deps, context, { event: 'revocation', ...happening });
     if (plan.lock) record(deps, context, { event: 'lock', ...happening });
     await results.keep(answer);
@@ -102,7 +102,7 @@ export async function revoke(
   } catch (cause) {
     forget();
     const thrown = failureOf(cause) ?? cause;
-    if (thrown instanceof AdminError && thrown.recorded) {
+    if (thrown instanceof AdminError && thrown.audited) {
       const details = { ...said, outcome: thrown.reason };
       record(deps, context, { event: 'revocation', path, code: appErrorOf(thrown).status, reason, details });
     }
@@ -144,13 +144,13 @@ export async function handleRevocation(
   }
   const plan = await planOf(deps, request);
   const ask = { actor, plan, reason, path: admin.path, approval, requestId };
-  const consent = await secondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
+  const consent = await requireSecondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
     // Nobody can say whether it takes two, so what one may do is done.
     if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
     return holdInstead(deps, admin, { target: plan.target, reason, cause });
   });
   // The caller's own rights, once more after everything was looked up.
-  actor.assertGood();
+  actor.assertValid();
   return revoke(service, admin, {
     plan,
     reason,

@@ -1,5 +1,6 @@
 /**
- * Who may do what at the admin pages and the admin API: admins act, auditors read, a workload of `role: drill` starts drills.
+ * The roles of the admin pages and the admin API: admins change and read, auditors read, a workload of `role: drill` starts
+ * drills.
  */
 import { AppError } from '../core/errors.ts';
 import type { Account } from '../core/identity/identity.ts';
@@ -9,22 +10,22 @@ import type { Actor } from '../http/request-context.ts';
 export type Role = 'admin' | 'auditor' | 'drill';
 export type Need = 'read' | 'act' | 'drill';
 
-type Person = Pick<Actor, 'identity' | 'account'>;
+type Subject = Pick<Actor, 'identity' | 'account'>;
 type RoleConfig = Pick<AdminConfig, 'admin' | 'workload'>;
 
 type WorkloadRule = RoleConfig['workload'][number];
 
-/** The rule whose workloads have this account; undefined for a person's. Rules and providers share one name space. */
+/** Returns the rule whose workloads have this account; undefined for a user's. Rules and providers share one name space. */
 export const workloadRule = (account: Account, { workload }: RoleConfig): WorkloadRule | undefined =>
   workload.find(({ name }) => account.startsWith(`${name}/`));
 
 /**
- * Undefined for everybody else. No group configured means nobody.
+ * Returns the role of a user or workload; undefined where they have none. Without configured groups no user has a role.
  *
- * Threat: whoever can change a pipeline chooses what its token says, so a workload has the role that its rule gives and never one by
- * its groups.
+ * Threat: an attacker who can change a pipeline chooses the claims of its token, so a workload has the role of its rule and
+ * never one by its groups.
  */
-export function roleOf({ identity, account }: Person, config: RoleConfig): Role | undefined {
+export function roleOf({ identity, account }: Subject, config: RoleConfig): Role | undefined {
   const { admin } = config;
   const rule = workloadRule(account, config);
   if (rule !== undefined) return rule.role === 'drill' ? 'drill' : undefined;
@@ -33,19 +34,22 @@ export function roleOf({ identity, account }: Person, config: RoleConfig): Role 
   return isIn(admin.auditors) ? 'auditor' : undefined;
 }
 
-function rejection(words: string, reason: string): AppError {
-  return new AppError('forbidden', words, { reason });
+function rejection(message: string, reason: string): AppError {
+  return new AppError('forbidden', message, { reason });
 }
 
-/** @throws AppError `forbidden` */
-export function assertRole(person: Person, config: RoleConfig, need: Need): Role {
-  const role = roleOf(person, config);
+/**
+ * Checks that a caller may do what they ask for, and returns their role.
+ * @throws AppError `forbidden`
+ */
+export function assertRole(subject: Subject, config: RoleConfig, need: Need): Role {
+  const role = roleOf(subject, config);
   switch (role) {
     case 'admin':
       return role;
     case 'auditor':
       if (need === 'read') return role;
-      throw rejection('Auditors may look, but not change anything. Ask an admin to do it.', 'auditor_may_not_act');
+      throw rejection('Auditors may read, but not change anything. Ask an admin to do it.', 'auditor_may_not_act');
     case 'drill':
       if (need === 'drill') return role;
       throw rejection('This workload may start drills, and nothing else here. Use POST drills.', 'drill_only');

@@ -1,5 +1,5 @@
 /**
- * What may be asked of the list of sessions: the admin API and the admin pages take the same query and find the same sessions.
+ * The query of the list of sessions. The admin API and the admin pages take the same query and find the same sessions.
  */
 import type { z } from 'zod';
 import { sessionsQuerySchema } from '../core/admin-api/requests.ts';
@@ -13,65 +13,71 @@ import { workloadRule } from './roles.ts';
 /** `idle` in seconds. */
 export type SessionQuery = z.output<typeof sessionsQuerySchema>;
 
-/** Zod's findings as one sentence, each with its place. Values are not repeated. */
-export function findings(error: z.ZodError): string {
+/** Returns Zod's issues as one text, each with its path. Values are not repeated. */
+export function issuesText(error: z.ZodError): string {
   return error.issues
     .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.join('.')}: ${issue.message}`))
     .join('; ');
 }
 
-const malformed = (words: string): AppError => new AppError('bad_request', words, { reason: 'query_malformed' });
+const malformed = (message: string): AppError => new AppError('bad_request', message, { reason: 'query_malformed' });
 
-/** @param query of a URL; what is `undefined` is not there. @throws AppError `bad_request` */
+/**
+ * Parses the query of a URL; a parameter that is `undefined` counts as absent.
+ * @throws AppError `bad_request`
+ */
 export function listQuery(query: object): SessionQuery {
   const given = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined));
   const parsed = sessionsQuerySchema.safeParse(given);
-  if (!parsed.success) throw malformed(findings(parsed.error));
+  if (!parsed.success) throw malformed(issuesText(parsed.error));
   return parsed.data;
 }
 
-/** What a session is judged by, beside its query. */
-interface FilterParts {
+/** What the filter of a query needs besides the query. */
+interface FilterContext {
   readonly clusters: Clusters;
   readonly config: Pick<AdminConfig, 'admin' | 'workload'>;
-  /** Epoch seconds. */
-  readonly now: number;
+  readonly nowSeconds: number;
 }
 
-const inAnyCase = (text: string): string => text.toLocaleLowerCase('en');
+const lowerCased = (text: string): string => text.toLocaleLowerCase('en');
 
-/** Every word that an admin may know a session by. */
-const searched = ({ identity, account, address, client, id }: SessionRecord): readonly string[] =>
-  [identity.username, account, address, client, id].map(inAnyCase);
+/** Returns every text by which an admin may search for a session. */
+const searchableTexts = ({ identity, account, address, client, id }: SessionRecord): readonly string[] =>
+  [identity.username, account, address, client, id].map(lowerCased);
 
-function mayUse(session: SessionRecord, cluster: string, { clusters, config }: FilterParts): boolean {
+function mayUse(session: SessionRecord, cluster: string, { clusters, config }: FilterContext): boolean {
   const rule = workloadRule(session.account, config);
   if (rule !== undefined && !rule.clusters.includes(cluster)) return false;
   return clusters.mayUse(session.identity, cluster);
 }
 
 /**
- * The parts of a query that the store has no index for, as `SessionStore.list` takes them in `where`.
+ * Returns a filter for the parts of a query that the store has no index for, as `SessionStore.list` takes it in `where`.
  * @returns undefined where there are none
  */
-function sessionFilter(query: SessionQuery, parts: FilterParts): ((session: SessionRecord) => boolean) | undefined {
+function sessionFilter(query: SessionQuery, parts: FilterContext): ((session: SessionRecord) => boolean) | undefined {
   const { search, account, username, provider, cluster, idle } = query;
   const tests: ((session: SessionRecord) => boolean)[] = [];
   if (provider !== undefined) tests.push((session) => session.provider === provider);
-  // The store finds by one of the two; by account, then.
+  // The store has an index for one of the two at a time, and the account is used.
   if (account !== undefined && username !== undefined) tests.push(({ identity }) => identity.username === username);
-  if (idle !== undefined) tests.push(({ lastUsedAt }) => parts.now - lastUsedAt >= idle);
+  if (idle !== undefined) tests.push(({ lastUsedAt }) => parts.nowSeconds - lastUsedAt >= idle);
   if (search !== undefined) {
-    const wanted = inAnyCase(search);
-    tests.push((session) => searched(session).some((text) => text.includes(wanted)));
+    const wanted = lowerCased(search);
+    tests.push((session) => searchableTexts(session).some((text) => text.includes(wanted)));
   }
-  // Last, because it evaluates an expression for each session.
+  // This test is the last one, because it evaluates an expression for each session.
   if (cluster !== undefined) tests.push((session) => mayUse(session, cluster, parts));
   return tests.length === 0 ? undefined : (session) => tests.every((test) => test(session));
 }
 
-/** Threat: after a mistyped name nothing would be found, and "nobody" would be believed. @throws AppError `bad_request` */
-function assertNames({ config, providers }: AdminDeps, { cluster, provider }: SessionQuery): void {
+/**
+ * Checks that the cluster and the provider exist. With a mistyped name no session would be found, and an admin would believe
+ * that no user is signed in.
+ * @throws AppError `bad_request`
+ */
+function assertKnownNames({ config, providers }: AdminDeps, { cluster, provider }: SessionQuery): void {
   if (cluster !== undefined && !config.clusters.some(({ name }) => name === cluster)) {
     throw malformed('cluster: there is no cluster of this name. GET clusters lists them.');
   }
@@ -81,7 +87,7 @@ function assertNames({ config, providers }: AdminDeps, { cluster, provider }: Se
   }
 }
 
-function storedQuery(query: SessionQuery, parts: FilterParts): StoredQuery {
+function storedQuery(query: SessionQuery, parts: FilterContext): StoredQuery {
   const { account, username, sort, cursor, limit } = query;
   const where = sessionFilter(query, parts);
   return {
@@ -93,17 +99,18 @@ function storedQuery(query: SessionQuery, parts: FilterParts): StoredQuery {
   };
 }
 
-/** Finds one page. With a filter it may be short, even empty, and still have a cursor: then there may be more. */
+/** Finds one page. With a filter the page may be short, even empty, and still have a cursor: then there may be more. */
 export type ListSessions = (query: SessionQuery) => Promise<SessionPage>;
 
 /**
- * Compiles each cluster's rule once.
- * @returns a function that throws AppError `bad_request` for a name that is not configured, or a cursor of another order
+ * Compiles each cluster's rule once, for all lists.
+ * @returns a function that throws AppError `bad_request` for a name that is not configured, or for a cursor of another order
  */
 export function createSessionList(deps: AdminDeps): ListSessions {
   const clusters = createClusters(deps.config);
   return async (query) => {
-    assertNames(deps, query);
-    return deps.store.sessions.list(storedQuery(query, { clusters, config: deps.config, now: nowSeconds(deps) }));
+    assertKnownNames(deps, query);
+    const parts = { clusters, config: deps.config, nowSeconds: nowSeconds(deps) };
+    return deps.store.sessions.list(storedQuery(query, parts));
   };
 }

@@ -1,5 +1,5 @@
 /**
- * From what happened in the web room to a line in the record.
+ * Audit events of HTTP requests to pages and APIs: who acted, from where, and with which result.
  */
 import type { RequestHandler } from 'express';
 import { portcullisEvent, type AuditFacts, type PortcullisEventName } from '../core/audit/event.ts';
@@ -24,21 +24,25 @@ export interface AuditedAct {
   readonly reason?: string;
   readonly provider?: string;
   readonly details?: AuditFacts;
-  /** The user it is about, where that is not the actor of the request. */
+  /** The user that the event is about, where that is not the actor of the request. */
   readonly about?: { readonly identity: Identity; readonly account: Account; readonly session?: string };
 }
 
-/** Nothing may happen that could not be recorded. */
+/** Rejects every request while no audit event can be written: nothing may happen unaudited. */
 export function requireAuditLog(deps: Pick<Audited, 'audit'>): RequestHandler {
   return (_req, _res, next) => {
-    if (deps.audit.blocked) throw new AppError('audit_unavailable', 'The audit record cannot be written right now.');
+    if (deps.audit.blocked)
+      throw new AppError(
+        'audit_unavailable',
+        'The audit log cannot be written right now, so nothing is done. Try again in a moment.',
+      );
     next();
   };
 }
 
 /**
- * What came to nothing has a line too, under the name of what was tried; and then goes on to the error page.
- * @param event for what the handler does
+ * Audits the failure of a handler under the name of what was tried, then passes the error on to the error page.
+ * @param event names what the handler does
  */
 export function auditFailures(deps: Audited, event: PortcullisEventName, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
@@ -53,9 +57,9 @@ export function auditFailures(deps: Audited, event: PortcullisEventName, handler
 }
 
 /** Writes one audit event; the actor comes from the request's context. */
-export function record(deps: Audited, context: RequestContext, happening: AuditedAct): void {
-  const { path, about, ...rest } = happening;
-  const who: AuditedAct['about'] = about ?? context.actor ?? context.person;
+export function record(deps: Audited, context: RequestContext, action: AuditedAct): void {
+  const { path, about, ...rest } = action;
+  const subject: AuditedAct['about'] = about ?? context.actor ?? context.user;
   deps.audit.record(
     portcullisEvent({
       ...rest,
@@ -64,8 +68,8 @@ export function record(deps: Audited, context: RequestContext, happening: Audite
       requestUri: path,
       sourceIps: context.address === '' ? [] : [context.address],
       ...(context.userAgent === '' ? {} : { userAgent: context.userAgent }),
-      ...(who === undefined ? {} : { identity: who.identity, account: who.account }),
-      ...(who?.session === undefined ? {} : { session: who.session }),
+      ...(subject === undefined ? {} : { identity: subject.identity, account: subject.account }),
+      ...(subject?.session === undefined ? {} : { session: subject.session }),
     }),
   );
 }

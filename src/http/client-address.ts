@@ -1,10 +1,11 @@
 /**
- * Where the browser behind a request is. Behind an ingress every connection comes from the ingress, and who is behind it stands in
- * `X-Forwarded-For`.
+ * The client's address. Behind an ingress every connection comes from the ingress, and `X-Forwarded-For` has the address of
+ * the client.
  *
- * Threat: anybody can write that header, and chooses by it under which address the record and every limit know them. So it is read only on a
- * connection from one of `listen.trustedProxies` that came without TLS, since what passes TLS on has written no header; and from its end,
- * where each proxy adds whom it saw, up to the first address that is no proxy's. What stands before that came with the request.
+ * Threat: an attacker writes that header and so chooses the address that the audit log shows and that every limit counts. So
+ * we read it only on a connection from one of `listen.trustedProxies` that came without TLS, because a proxy that passes TLS
+ * on writes no header. And we read it from its end, where each proxy adds the address that it saw, up to the first address
+ * that is not a proxy's. The addresses before that one came with the request and prove nothing.
  */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
@@ -12,24 +13,25 @@ import { plainAddress } from '../core/http/address.ts';
 
 export interface ClientAddress {
   readonly address: string;
-  /** It is that of what stands in front of us: everybody has it, so nothing may be held against it. */
+  /** True for the address of a proxy in front of us: all clients share it, so no limit may count by it. */
   readonly shared?: true;
 }
 
 export type ClientAddressOf = (req: IncomingMessage) => ClientAddress;
 
-export interface InFront {
+export interface ClientAddressOptions {
   readonly publicUrl: string;
-  /** Absent: nobody is believed. */
+  /** Absent: no proxy is trusted. */
   readonly isTrustedProxy?: (address: string) => boolean;
 }
 
 const peerOf = ({ socket }: IncomingMessage): string => plainAddress(socket.remoteAddress ?? '');
 
-/** The peer of the socket, whatever is said. */
+/** The address of the socket's peer, whatever the headers say. */
 export const socketAddress: ClientAddressOf = (req) => ({ address: peerOf(req) });
 
-export function clientAddresses({ publicUrl, isTrustedProxy = () => false }: InFront): ClientAddressOf {
+/** Returns the function that finds the client's address of each request. */
+export function clientAddresses({ publicUrl, isTrustedProxy = () => false }: ClientAddressOptions): ClientAddressOf {
   const isPlainSite = new URL(publicUrl).protocol === 'http:';
   return (req) => {
     const peer = peerOf(req);
@@ -40,7 +42,7 @@ export function clientAddresses({ publicUrl, isTrustedProxy = () => false }: InF
   };
 }
 
-/** The nearest address that is no proxy's; undefined where there is none, or what stands there is no address. */
+/** Returns the nearest address that is not a proxy's; undefined where there is none, or where the text is not an address. */
 function forwardedFor(req: IncomingMessage, isProxy: (address: string) => boolean): string | undefined {
   const hops = (req.headersDistinct['x-forwarded-for'] ?? []).flatMap((line) => line.split(','));
   const nearest = hops

@@ -1,6 +1,6 @@
 /**
- * The web room's one table from error codes to HTTP status, and from anything thrown to an `AppError`. The HTML page and the
- * problem document both read it; nothing else here knows the numbers.
+ * The one table from error codes to HTTP status of pages and the admin API, and the one mapper from anything thrown to an
+ * `AppError`. The HTML page and the problem document both use it; no other file knows the numbers.
  */
 import { AppError, type ErrorCode } from '../core/errors.ts';
 
@@ -21,12 +21,12 @@ export const statusOfCode: Readonly<Record<ErrorCode, number>> = {
   upstream_timeout: 504,
 };
 
-/** Seconds after which asking again makes sense, for the codes that pass by themselves. */
+/** Returns after how many seconds a client should try again, for the codes of errors that pass by themselves. */
 export function retryAfterSeconds(code: ErrorCode): number | undefined {
   return code === 'store_unavailable' || code === 'fenced' || code === 'audit_unavailable' ? 1 : undefined;
 }
 
-/** body-parser and the router throw errors with a `status`; only those below 500 are the caller's doing. */
+/** Returns the `status` that body-parser and the router give their errors; only one below 500 is the caller's error. */
 function clientStatus(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null || !('status' in error)) return undefined;
   const { status } = error;
@@ -34,21 +34,24 @@ function clientStatus(error: unknown): number | undefined {
 }
 
 /**
- * What was thrown, as an `AppError` and the HTTP status to answer with. Words of a foreign error are never passed on: they can
- * quote the request.
+ * Returns anything thrown as an `AppError`, with the HTTP status to respond with. The message of a foreign error is never
+ * passed on, because it can quote the request.
  */
 export function appErrorOf(thrown: unknown): { readonly error: AppError; readonly status: number } {
   if (thrown instanceof AppError) return { error: thrown, status: statusOfCode[thrown.code] };
   const status = clientStatus(thrown);
   if (status === undefined) {
-    const words =
+    const message =
       'Something went wrong on our side. Try again; if it stays, give the request id to your platform team.';
-    return { error: new AppError('internal', words, { cause: thrown }), status: 500 };
+    return { error: new AppError('internal', message, { cause: thrown }), status: 500 };
   }
-  const words = status === 413 ? 'The request is too large.' : 'The request could not be read.';
-  return { error: new AppError('bad_request', words, { reason: 'unreadable_request', cause: thrown }), status };
+  const message = status === 413 ? 'The request is too large.' : 'The request could not be read.';
+  return { error: new AppError('bad_request', message, { reason: 'unreadable_request', cause: thrown }), status };
 }
 
-/** This replica's lease has lapsed, so it cannot tell whether a credential was revoked. */
+/** Returns the error of a replica whose lease has lapsed, so that it cannot know whether a credential was revoked. */
 export const fencedError = (): AppError =>
-  new AppError('fenced', 'This replica cannot vouch for anybody right now. Try again in a moment.');
+  new AppError(
+    'fenced',
+    'This replica cannot verify that credentials are not revoked right now. Try again in a moment.',
+  );

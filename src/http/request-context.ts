@@ -15,12 +15,15 @@ export interface Actor {
   readonly session: string;
   /** Epoch seconds after which the credential is no longer valid, whatever the revocation guard says. */
   readonly expiresAt?: number;
-  /** What the provider said when the session was opened; it never changes. */
+  /** The provider's claim from when the session was opened; it never changes. */
   readonly proof: Pick<SessionRecord, 'provider' | 'authTime'>;
-  /** Why the session cannot be read, where a program's token says that it is an admin's: it may have a target held (holds.ts), and no more. */
+  /**
+   * The error why the session cannot be read, where a program's token says that it is an admin's. Such an actor may have a
+   * target held (src/admin/holds.ts), and nothing else.
+   */
   readonly unread?: AppError;
-  /** Throws when the credential has stopped being good since; to be called after each await, before acting or answering. */
-  assertGood(): void;
+  /** Throws when the credential is no longer valid. Call it after each await, before acting or responding. */
+  assertValid(): void;
 }
 
 export interface RequestContext extends ClientAddress {
@@ -28,8 +31,8 @@ export interface RequestContext extends ClientAddress {
   readonly requestId: string;
   readonly userAgent: string;
   actor?: Actor;
-  /** The user who came back from the provider, while there is no session yet: a rejection is audited with a name. */
-  person?: { readonly identity: Identity; readonly account: Account };
+  /** The user who came back from the provider, while there is no session yet: a rejection is audited with their name. */
+  user?: { readonly identity: Identity; readonly account: Account };
   /** The pending authorization that this browser has shown its cookie for; error pages then offer the way back. */
   authorization?: string;
 }
@@ -37,13 +40,13 @@ export interface RequestContext extends ClientAddress {
 const USER_AGENT_LENGTH = 256;
 const contexts = new WeakMap<IncomingMessage, RequestContext>();
 
-/** Text from a header as it may be stored and shown: without control, invisible and bidirectional characters, and short. */
+/** Returns a header's text without control, invisible and bidirectional characters, shortened, so that it may be stored. */
 export function plainText(value: string | undefined, length: number): string {
   return (value ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, length);
 }
 
 /** Returns the context of a request that has no response object, such as an upgrade. */
-export const plainVisit = (req: IncomingMessage, addressOf: ClientAddressOf): RequestContext => ({
+export const createContext = (req: IncomingMessage, addressOf: ClientAddressOf): RequestContext => ({
   requestId: randomUUID(),
   ...addressOf(req),
   userAgent: plainText(req.headers['user-agent'], USER_AGENT_LENGTH),
@@ -51,13 +54,16 @@ export const plainVisit = (req: IncomingMessage, addressOf: ClientAddressOf): Re
 
 /** Creates the context of a request and sets its id on the response. */
 export function beginContext(req: IncomingMessage, res: ServerResponse, addressOf = socketAddress): RequestContext {
-  const context = plainVisit(req, addressOf);
+  const context = createContext(req, addressOf);
   contexts.set(req, context);
   res.setHeader('X-Request-Id', context.requestId);
   return context;
 }
 
-/** Returns the context that `beginContext` has created. @throws Error where it has not: a programming error */
+/**
+ * Returns the context that `beginContext` has created.
+ * @throws Error where there is none, which is a programming error
+ */
 export function contextOf(req: IncomingMessage): RequestContext {
   const context = contexts.get(req);
   if (context === undefined) throw new Error('the request has no context: beginContext must come first');

@@ -109,7 +109,7 @@ function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Route], s
     report(answer, seen, 'has no ETag');
   }
   if (status === 304 && route.conditional === true) return;
-  const described = route.answers[status];
+  const described = route.responses[status];
   if (described === undefined) return report(answer, seen, 'is a status that is not described');
   if (described.schema === undefined || answer.method === 'HEAD') return;
   const body: unknown = JSON.parse(text);

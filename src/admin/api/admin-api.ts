@@ -1,6 +1,14 @@
 /**
- * The admin API, version 1, made from the table of routes. The same resources twice, told apart only by how the caller proves who they
- * are: a browser by cookie, CSRF header and Origin; a program by a certificate-bound Bearer token.
+ * The admin API, version 1, made from the table of routes. The same resources are served at two prefixes, which differ only in
+ * the caller's credential: a browser's cookie, CSRF header and Origin, or a program's certificate-bound Bearer token.
+ *
+ * The files of this folder:
+ * - admin-api.ts: the router of one prefix
+ * - routes.ts: the table of routes; openapi.ts, schemas.ts: the OpenAPI document made from it
+ * - admin-call.ts: the steps of one call (role, query, response, audit event, error); call-limits.ts: its rate limits
+ * - admin-callers.ts: the caller of a Bearer token
+ * - admin-reads.ts, admin-changes.ts: the handlers of reads and of changes
+ * - admin-audit.ts, live-views.ts, event-stream.ts: handlers that stream, and the stream itself
  */
 import express, { type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -12,15 +20,15 @@ import { createSessionList } from '../session-query.ts';
 import { tailAudit } from './admin-audit.ts';
 import {
   change,
-  identified,
-  knownQuery,
-  liveWhereAsked,
-  mayDo,
-  notAllowed,
+  identifyCaller,
+  rejectUnknownQuery,
+  streamOrJson,
+  requireRole,
+  methodNotAllowed,
   onError,
   read,
   type IdentifyCaller,
-  type Reply,
+  type ReadResult,
 } from './admin-call.ts';
 import { deleteFreshSignIn, deleteLock, deleteSession, postDrill, postLock, postRevocation } from './admin-changes.ts';
 import {
@@ -39,13 +47,13 @@ import { liveReplicas, liveRevocation } from './live-views.ts';
 import { openApiDocument } from './openapi.ts';
 import { ROUTES, routes, type Route, type RouteName } from './routes.ts';
 
-const nothingHere: RequestHandler = () => {
+const notFound: RequestHandler = () => {
   throw new AppError('not_found', 'There is no such resource in version 1 of the admin API.');
 };
 
 type Handlers = Readonly<Record<RouteName, RequestHandler | readonly RequestHandler[]>>;
 
-/** One for each route; a route without one does not compile. */
+/** Returns a handler for each route. A route without a handler does not compile. */
 function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
   const { deps } = service;
   const list = createSessionList(deps);
@@ -58,7 +66,7 @@ function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
     endSession: change(deps, deleteSession(service)),
     listSessionRequests: reading('listSessionRequests', (req) => sessionRequests(deps, req)),
     createRevocation: change(deps, postRevocation(service)),
-    getRevocation: liveWhereAsked(
+    getRevocation: streamOrJson(
       liveRevocation(service),
       reading('getRevocation', (req) => oneRevocation(service, req)),
     ),
@@ -67,19 +75,19 @@ function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
     deleteLock: change(deps, deleteLock(service)),
     getFreshSignIn: reading('getFreshSignIn', (req) => freshSignIn(deps, req)),
     liftFreshSignIn: change(deps, deleteFreshSignIn(service)),
-    listReplicas: liveWhereAsked(
+    listReplicas: streamOrJson(
       liveReplicas(deps),
       reading('listReplicas', () => listReplicas(deps)),
     ),
     listClusters: reading('listClusters', () => listClusters(deps)),
     listProviders: reading('listProviders', () => listProviders(deps)),
     createDrill: change(deps, postDrill(runDrill)),
-    tailAudit: deps.tails === undefined ? nothingHere : tailAudit(deps, deps.tails),
-    getOpenApi: reading('getOpenApi', (): Reply => ({ body: document, reason: 'openapi' })),
+    tailAudit: deps.tails === undefined ? notFound : tailAudit(deps, deps.tails),
+    getOpenApi: reading('getOpenApi', (): ReadResult => ({ body: document, reason: 'openapi' })),
   };
 }
 
-/** As the router spells a path of the table. */
+/** Returns a path of the table in the router's syntax. */
 const expressPath = (path: string): string => path.replace(/\{(\w+)\}/g, ':$1');
 
 function addRoutes(deps: AdminDeps, api: express.Router, handlers: Handlers): void {
@@ -88,13 +96,13 @@ function addRoutes(deps: AdminDeps, api: express.Router, handlers: Handlers): vo
     const here = routes.filter(([, route]) => route.path === path);
     const resource = api.route(expressPath(path));
     for (const [name, route] of here) addRoute(deps, resource, route, [handlers[name]].flat());
-    resource.all(notAllowed(...here.map(([, { method }]) => method)));
+    resource.all(methodNotAllowed(...here.map(([, { method }]) => method)));
   }
 }
 
-/** Order for each call: may they, is that a question at all, what do they say. */
+/** Adds one route. Each call passes the check of the role, then the check of the query, then the handler. */
 function addRoute(deps: AdminDeps, resource: express.IRoute, route: Route, handlers: readonly RequestHandler[]): void {
-  const chain = [mayDo(deps, route), knownQuery(route), ...handlers];
+  const chain = [requireRole(deps, route), rejectUnknownQuery(route), ...handlers];
   switch (route.method) {
     case 'GET':
       resource.get(...chain);
@@ -107,7 +115,7 @@ function addRoute(deps: AdminDeps, resource: express.IRoute, route: Route, handl
   }
 }
 
-interface Door {
+interface ApiMount {
   /** Such as `/admin/api/v1`. */
   readonly prefix: string;
   /** Whether a 401 asks for a Bearer token. */
@@ -116,21 +124,22 @@ interface Door {
 }
 
 /**
- * What both doors share: a call at one of them counts at the other, and so does a live view.
- * @returns makes the resources below one prefix. Before each call: can it be recorded, who calls, how often
+ * Creates what both prefixes share: a call at one of them counts towards the limits at the other, and so does a live view.
+ * @returns a function that creates the router of one prefix. Each call first passes the checks of the audit log, the
+ *   credential and the rate limits
  */
 export function createAdminApi(
   service: AdminService,
   runDrill: RunDrill,
   limits: CallLimits,
-): (door: Door) => express.Router {
+): (mount: ApiMount) => express.Router {
   const { deps } = service;
   const handlers = handlersOf(service, runDrill);
   return ({ prefix, bearer, identify }) => {
     const api = express.Router({ caseSensitive: true, strict: true });
-    api.use(requireAuditLog(deps), identified(identify, limits), limitCalls(limits));
+    api.use(requireAuditLog(deps), identifyCaller(identify, limits), limitCalls(limits));
     addRoutes(deps, api, handlers);
-    api.use(nothingHere);
+    api.use(notFound);
     const router = express.Router({ caseSensitive: true, strict: true });
     router.use(prefix, api);
     router.use(prefix, onError(deps, bearer));

@@ -1,5 +1,6 @@
 /**
- * One call to the admin API: who calls, may they, and how a read, a refusal or a fault is answered and put on the record.
+ * The steps of one call to the admin API: identify the caller, check the role and the query, send the response or the error,
+ * and write the audit event.
  */
 import { createHash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
@@ -11,16 +12,16 @@ import { assertFresh } from '../freshness.ts';
 import { AdminError, sendProblem } from '../problem.ts';
 import { record } from '../../http/audit-events.ts';
 import { assertRole, roleOf } from '../roles.ts';
-import { refusedOrTooMany, type CallLimits } from './call-limits.ts';
+import { rejectionOrTooMany, type CallLimits } from './call-limits.ts';
 import type { Route } from './routes.ts';
 import { contextOf, type Actor } from '../../http/request-context.ts';
 
-/** Proves who calls, or throws `AppError` `unauthenticated`, `forbidden` or `fenced`. */
+/** Verifies the caller's credential. Throws `AppError` `unauthenticated`, `forbidden` or `fenced`. */
 export type IdentifyCaller = (req: Request) => Promise<Actor>;
 
-export interface Reply {
+export interface ReadResult {
   readonly body: object;
-  /** For the record of a read: what was read, and of whom. */
+  /** The kind of resource that was read, for the audit event. */
   readonly reason: string;
   readonly details?: AuditFacts;
 }
@@ -43,12 +44,12 @@ export const adminContextOf = (req: Request): AdminContext => ({
   path: pathOf(req),
 });
 
-/** What stands before everything else that a caller may not all do. */
-export function mayDo(deps: AdminDeps, { need, holds }: Route): RequestHandler {
+/** Rejects a caller whose role does not allow the route. */
+export function requireRole(deps: AdminDeps, { need, holds }: Route): RequestHandler {
   return (req, _res, next) => {
     const actor = actorOf(req);
     if (actor.unread !== undefined) {
-      // Attack: the token of a former admin still says that they are one, so it serves for one thing only.
+      // The token of a former admin may still say that they are one, so such a caller may only have a target held.
       if (holds !== true) throw actor.unread;
       return next();
     }
@@ -58,34 +59,37 @@ export function mayDo(deps: AdminDeps, { need, holds }: Route): RequestHandler {
   };
 }
 
-/** Threat: a mistyped parameter is left out, and the answer is taken for a narrower one. What a known one may say is its handler's business. */
-export function knownQuery({ query }: Route): RequestHandler {
+/**
+ * Rejects unknown query parameters. Without that a mistyped filter would be ignored, and the caller would take the response
+ * for a narrower one. The handler validates the values of known parameters.
+ */
+export function rejectUnknownQuery({ query }: Route): RequestHandler {
   const known = new Set(Object.keys(query?.shape ?? {}));
   return (req, _res, next) => {
     const unknown = Object.keys(req.query).some((name) => !known.has(name));
     if (!unknown) return next();
-    const takes = known.size === 0 ? 'no query' : [...known].join(', ');
-    throw new AppError('bad_request', `The query has an unknown parameter. This takes ${takes}.`, {
+    const allowed = known.size === 0 ? 'none' : [...known].join(', ');
+    throw new AppError('bad_request', `The query has an unknown parameter. Allowed here: ${allowed}.`, {
       reason: 'query_malformed',
     });
   };
 }
 
-/** RFC 9110 §8.8.3: weak, because it stands for what is said and not for its bytes. */
+/** Returns an entity tag (RFC 9110 §8.8.3). It is weak, because it stands for the content and not for its bytes. */
 const entityTag = (text: string): string => `W/"${createHash('sha256').update(text).digest('base64url').slice(0, 27)}"`;
 
-/** Answers a read. The credential is judged once more after everything was fetched, before a byte goes out. */
+/** Sends the response of a read. The credential is checked again after everything was read, before a byte is sent. */
 export function read(
   deps: AdminDeps,
   { conditional }: Route,
-  handler: (req: Request) => Promise<Reply> | Reply,
+  handler: (req: Request) => Promise<ReadResult> | ReadResult,
 ): RequestHandler {
   return async (req, res) => {
     const { body, reason, details = {} } = await handler(req);
     const text = JSON.stringify(body);
     if (conditional === true) res.setHeader('ETag', entityTag(text));
     const unchanged = conditional === true && req.fresh;
-    actorOf(req).assertGood();
+    actorOf(req).assertValid();
     const code = unchanged ? 304 : 200;
     record(deps, contextOf(req), { event: 'admin-read', path: pathOf(req), code, reason, details });
     res.status(code);
@@ -94,8 +98,8 @@ export function read(
   };
 }
 
-/** A stream of events where the caller asks for one, as browsers' EventSource does; else JSON. */
-export function liveWhereAsked(live: RequestHandler, json: RequestHandler): RequestHandler {
+/** Serves a stream of events where the client accepts one, as the EventSource of browsers does; otherwise JSON. */
+export function streamOrJson(live: RequestHandler, json: RequestHandler): RequestHandler {
   return (req, res, next) => {
     res.vary('Accept');
     const handler = req.accepts(['json', 'text/event-stream']) === 'text/event-stream' ? live : json;
@@ -103,7 +107,7 @@ export function liveWhereAsked(live: RequestHandler, json: RequestHandler): Requ
   };
 }
 
-/** What stands before a change: a sign-in that is not too old, then what is said. The handler puts it on the record itself. */
+/** Returns the handlers of a change: the check of a fresh sign-in, the body parser, and the handler, which writes its audit event. */
 export function change(deps: AdminDeps, handler: RequestHandler): RequestHandler[] {
   const fresh: RequestHandler = (req, _res, next) => {
     assertFresh(deps, actorOf(req));
@@ -112,26 +116,26 @@ export function change(deps: AdminDeps, handler: RequestHandler): RequestHandler
   return [fresh, jsonParser, handler];
 }
 
-export function identified(identify: IdentifyCaller, limits: CallLimits): RequestHandler {
+export function identifyCaller(identify: IdentifyCaller, limits: CallLimits): RequestHandler {
   return async (req, _res, next) => {
     try {
       contextOf(req).actor = await identify(req);
     } catch (thrown) {
-      throw refusedOrTooMany(limits, req, thrown);
+      throw rejectionOrTooMany(limits, req, thrown);
     }
     next();
   };
 }
 
-export const notAllowed =
+export const methodNotAllowed =
   (...allowed: readonly string[]): RequestHandler =>
   (_req, res) => {
     res.setHeader('Allow', allowed.join(', '));
     throw new AdminError('method_not_allowed', 'bad_request', `This resource takes ${allowed.join(', ')}.`);
   };
 
-/** The name of what was tried. */
-function triedAt(req: Request): PortcullisEventName {
+/** Returns the name of the audit event of what the caller tried. */
+function attemptedEvent(req: Request): PortcullisEventName {
   if (['GET', 'HEAD'].includes(req.method)) return 'admin-read';
   const [, resource] = req.path.split('/', 2);
   if (resource === 'drills') return 'drill';
@@ -140,7 +144,7 @@ function triedAt(req: Request): PortcullisEventName {
   return 'revocation';
 }
 
-/** What went wrong goes on the record, under the name of what was tried, where it does not stand there already. */
+/** Sends an error and audits it, under the name of what was tried, unless an audit event for it was written already. */
 export function onError(deps: AdminDeps, bearer: boolean): ErrorRequestHandler {
   return (thrown: unknown, req, res, next) => {
     const context = contextOf(req);
@@ -148,12 +152,12 @@ export function onError(deps: AdminDeps, bearer: boolean): ErrorRequestHandler {
     const problem = sendProblem(res, thrown, { requestId: context.requestId, bearer });
     const { reason } = appErrorOf(thrown).error;
     if (problem.status >= 500)
-      deps.logger.error({ err: thrown, requestId: context.requestId, reason }, 'admin API failed');
-    if (thrown instanceof AdminError && thrown.recorded) return;
-    // Too often is a refusal too, where nobody knows whose.
-    const unknown = problem.status === 429 && context.actor === undefined;
-    const refused = problem.status === 401 || problem.status === 403 || unknown;
-    const event = refused ? 'admin-refused' : triedAt(req);
+      deps.logger.error({ err: thrown, requestId: context.requestId, reason }, 'admin API request failed');
+    if (thrown instanceof AdminError && thrown.audited) return;
+    // A 429 counts as a rejection too, where the caller is not known.
+    const isAnonymous = problem.status === 429 && context.actor === undefined;
+    const isRejection = problem.status === 401 || problem.status === 403 || isAnonymous;
+    const event = isRejection ? 'admin-refused' : attemptedEvent(req);
     record(deps, context, { event, path: pathOf(req), code: problem.status, reason });
   };
 }

@@ -1,4 +1,4 @@
-/** How a program proves to the admin API who it is. Browsers do so by their cookie: `web`. */
+/** The callers of the admin API with a Bearer token. Browsers have a cookie, which the module `web` verifies. */
 import { fencedError } from '../../http/error-status.ts';
 import { createHash } from 'node:crypto';
 import type { Request } from 'express';
@@ -15,7 +15,7 @@ function unauthenticated(message: string, reason: string): AppError {
   return new AppError('unauthenticated', message, { reason });
 }
 
-/** The token of exactly one `Authorization: Bearer` header (RFC 6750 §2.1). */
+/** Returns the token of exactly one `Authorization: Bearer` header (RFC 6750 §2.1). */
 function bearerToken(req: Request): string {
   const [header, ...others] = req.headersDistinct.authorization ?? [];
   const match = /^Bearer +([A-Za-z0-9\-._~+/]+=*)$/i.exec(header ?? '');
@@ -25,16 +25,19 @@ function bearerToken(req: Request): string {
   return match[1];
 }
 
-/** `x5t#S256` of the connection's client certificate (RFC 8705 §3.1); undefined without one. */
+/** Returns the `x5t#S256` of the connection's client certificate (RFC 8705 §3.1); undefined without one. */
 function thumbprintOf(req: Pick<Request, 'socket'>): string | undefined {
-  // Over HTTP/2 it is no TLS socket, but shows the certificate of one.
+  // Over HTTP/2 this is not a TLS socket, but it has the certificate of one.
   const certificate = peerCertificate(req.socket as TlsPeer);
   return certificate === undefined ? undefined : createHash('sha256').update(certificate).digest('base64url');
 }
 
 type Program = Pick<Caller, 'credential' | 'identity' | 'authTime'> & Pick<Actor, 'unread'>;
 
-/** An admin whose session cannot be read, as their token has them: without a name but the account. @throws anything else as it came */
+/**
+ * Returns an admin whose session cannot be read, with what their token says: the account, also as the username.
+ * @throws any other error unchanged
+ */
 function unreadAdmin(thrown: unknown): Program {
   if (!(thrown instanceof SessionUnread) || thrown.credential.wasAdmin !== true) throw thrown;
   const { credential } = thrown;
@@ -48,13 +51,13 @@ function actorFrom(deps: AdminDeps, caller: Program): Actor {
   const { provider } = credential;
   return {
     identity,
-    // With the identity, so that an admin who is known here can shut this replica's guard when the store does not answer.
+    // Read together with the identity, so that a known admin can have a target held here while the store does not respond.
     proof: authTime === undefined ? { provider } : { provider, authTime },
     ...(unread === undefined ? {} : { unread }),
     account: credential.account,
     session: credential.session,
     expiresAt: credential.expiresAt,
-    assertGood() {
+    assertValid() {
       const rejection = deps.guard.check(credential);
       if (rejection === 'fenced') throw fencedError();
       if (rejection !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', rejection);
@@ -62,26 +65,30 @@ function actorFrom(deps: AdminDeps, caller: Program): Actor {
   };
 }
 
-/** By Bearer token, for programs. Only a token that is bound, and to this connection's certificate, counts; unless `sessions.binding` is off. */
+/**
+ * Identifies callers by Bearer token. A token must be bound to the client certificate of its connection, unless
+ * `sessions.binding` is off.
+ */
 export function bearerCaller(deps: AdminDeps): IdentifyCaller {
   return async (req) => {
     const token = bearerToken(req);
     const thumbprint = thumbprintOf(req);
-    const words = 'The token is not good for the admin API on this connection. Run “portcullis login”, then try again.';
+    const message =
+      'The token is not valid for the admin API on this connection. Run “portcullis login”, then try again.';
     const { binding } = deps.config.sessions;
-    if (thumbprint === undefined && binding === 'required') throw unauthenticated(words, 'certificate_missing');
+    if (thumbprint === undefined && binding === 'required') throw unauthenticated(message, 'certificate_missing');
     const outcome = await deps
       .authenticate({ token, audience: ADMIN_AUDIENCE, thumbprint })
       .catch((thrown: unknown) => ok(unreadAdmin(thrown)));
     if (!outcome.ok) {
       if (outcome.reason === 'fenced') throw fencedError();
-      throw unauthenticated(words, outcome.reason);
+      throw unauthenticated(message, outcome.reason);
     }
-    // The authenticator has judged both already. Admin rights are worth asking twice.
+    // The authenticator has checked both already. For admin rights they are checked again.
     const { credential } = outcome.value;
-    if (credential.audience !== ADMIN_AUDIENCE) throw unauthenticated(words, 'wrong_audience');
+    if (credential.audience !== ADMIN_AUDIENCE) throw unauthenticated(message, 'wrong_audience');
     const mayBeUnbound = binding === 'off' && credential.thumbprint === undefined;
-    if (credential.thumbprint !== thumbprint && !mayBeUnbound) throw unauthenticated(words, 'certificate_mismatch');
+    if (credential.thumbprint !== thumbprint && !mayBeUnbound) throw unauthenticated(message, 'certificate_mismatch');
     return actorFrom(deps, outcome.value);
   };
 }

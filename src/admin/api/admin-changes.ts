@@ -1,5 +1,5 @@
 /**
- * What the admin API changes: revocations, locks, drills. Each says what it did on the record.
+ * The handlers of changes: revocations, locks, drills. Each writes its own audit event.
  */
 import type { Request, RequestHandler } from 'express';
 import type { z } from 'zod';
@@ -11,64 +11,70 @@ import { adminContextOf } from './admin-call.ts';
 import type { RunDrill } from '../drills.ts';
 import { liftFreshSignIn } from '../fresh-sign-ins.ts';
 import { unlock } from '../locks.ts';
-import { sessionGone, type RevocationRequest } from '../revocation-request.ts';
+import { sessionNotFound, type RevocationRequest } from '../revocation-request.ts';
 import { handleRevocation, revocationStatus, type AdminService } from '../revoke.ts';
-import { findings } from '../session-query.ts';
+import { issuesText } from '../session-query.ts';
 
 /** @throws AppError `bad_request` */
 function bodyOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
   const parsed = schema.safeParse(req.body);
   if (parsed.success) return parsed.data;
-  const words = req.body === undefined ? 'Send JSON as application/json.' : findings(parsed.error);
-  throw new AppError('bad_request', words, { reason: 'request_malformed' });
+  const message = req.body === undefined ? 'Send JSON as application/json.' : issuesText(parsed.error);
+  throw new AppError('bad_request', message, { reason: 'request_malformed' });
 }
 
 function parsed<T extends z.ZodType>(schema: T, value: unknown, name: string): z.output<T> {
   const outcome = schema.safeParse(value);
   if (outcome.success) return outcome.data;
-  throw new AppError('bad_request', `${name}: ${findings(outcome.error)}`, { reason: `${name}_malformed` });
+  throw new AppError('bad_request', `${name}: ${issuesText(outcome.error)}`, { reason: `${name}_malformed` });
 }
 
 /**
- * The id that makes two tries one revocation: `requestId`, or the header `Idempotency-Key`, which may be quoted (it is a structured
- * field in the IETF's draft).
+ * Adds the id that makes two attempts one revocation: `requestId`, or the header `Idempotency-Key`, which may be quoted,
+ * because it is a structured field in the IETF's draft.
  */
 function withRequestId(req: Request, request: RevocationRequest): RevocationRequest {
   const header = req.get('Idempotency-Key');
   if (header === undefined) return request;
   const key = parsed(requestIdSchema, header.replace(/^"(.*)"$/, '$1'), 'idempotency_key');
   if (request.requestId === undefined || request.requestId === key) return { ...request, requestId: key };
-  const words = 'requestId and Idempotency-Key are not the same. Send one of them.';
-  throw new AppError('bad_request', words, { reason: 'request_id_twice' });
+  const message = 'requestId and Idempotency-Key are not the same. Send one of them.';
+  throw new AppError('bad_request', message, { reason: 'request_id_twice' });
 }
 
-function answer(service: AdminService, requestOf: (req: Request) => RevocationRequest): RequestHandler {
+function revocationHandler(service: AdminService, requestOf: (req: Request) => RevocationRequest): RequestHandler {
   return async (req, res) => {
-    const revoked = await handleRevocation(service, adminContextOf(req), withRequestId(req, requestOf(req)));
-    res.status(revocationStatus(revoked)).json(revoked);
+    const result = await handleRevocation(service, adminContextOf(req), withRequestId(req, requestOf(req)));
+    res.status(revocationStatus(result)).json(result);
   };
 }
 
 export const postRevocation = (service: AdminService): RequestHandler =>
-  answer(service, (req) => bodyOf(req, revocationSchema));
+  revocationHandler(service, (req) => bodyOf(req, revocationSchema));
 
 export const postLock = (service: AdminService): RequestHandler =>
-  answer(service, (req) => ({ ...bodyOf(req, lockSchema), lock: true }));
+  revocationHandler(service, (req) => ({ ...bodyOf(req, lockSchema), lock: true }));
 
-/** A path segment that names nothing there could be is no session. */
+/**
+ * Returns the session id of the path.
+ * @throws AdminError `session_not_found` also where it has not the form of an id
+ */
 export function sessionIdOf(req: Request): string {
   const id = sessionIdSchema.safeParse(req.params['id']);
-  if (!id.success) throw sessionGone();
+  if (!id.success) throw sessionNotFound();
   return id.data;
 }
 
 export const deleteSession = (service: AdminService): RequestHandler =>
-  answer(service, (req) => ({
+  revocationHandler(service, (req) => ({
     session: sessionIdOf(req),
     reason: parsed(reasonSchema, req.query['reason'] ?? 'no reason given', 'reason'),
   }));
 
-/** @throws AppError `bad_request` */
+/**
+ * Returns the account of the path.
+ * @throws AppError `bad_request`
+ */
 export const accountOfPath = (req: Request): Account => parsed(accountSchema, req.params['account'], 'account');
 
 export function deleteLock({ deps }: AdminService): RequestHandler {
@@ -93,7 +99,7 @@ export function deleteFreshSignIn({ deps }: AdminService): RequestHandler {
 
 export function postDrill(run: RunDrill): RequestHandler {
   return async (req, res) => {
-    const drilled = await run(adminContextOf(req), bodyOf(req, drillSchema));
-    res.status(200).json(drilled);
+    const result = await run(adminContextOf(req), bodyOf(req, drillSchema));
+    res.status(200).json(result);
   };
 }

@@ -1,5 +1,5 @@
 /**
- * What the admin API tells.
+ * The handlers of reads.
  */
 import type { Request } from 'express';
 import type { z } from 'zod';
@@ -9,39 +9,39 @@ import type { ComponentHealth } from '../../contracts/health.ts';
 import { freshSignInNeeded } from '../fresh-sign-ins.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { lockViews } from '../locks.ts';
-import { AdminError } from '../problem.ts';
-import { sessionGone } from '../revocation-request.ts';
+import { sessionNotFound } from '../revocation-request.ts';
+import { revocationNotFound } from '../revocation-results.ts';
 import type { AdminService } from '../revoke.ts';
 import { listQuery, type ListSessions } from '../session-query.ts';
 import { requestView, sessionView } from '../session-view.ts';
-import type { Reply } from './admin-call.ts';
+import type { ReadResult } from './admin-call.ts';
 import { accountOfPath, sessionIdOf } from './admin-changes.ts';
 
-/** What of a query the record should say: which sessions were looked for, in the caller's words. Pages of one search are one search. */
-function asked({ cursor: _cursor, limit: _limit, ...query }: Request['query']): { readonly filter?: string } {
+/** Returns the filter of a query for the audit event, without the page: all pages of a search have the same filter. */
+function filterDetails({ cursor: _cursor, limit: _limit, ...query }: Request['query']): { readonly filter?: string } {
   return Object.keys(query).length === 0 ? {} : { filter: JSON.stringify(query) };
 }
 
-export async function listSessions(list: ListSessions, req: Request): Promise<Reply> {
+export async function listSessions(list: ListSessions, req: Request): Promise<ReadResult> {
   const query = listQuery(req.query);
   const { sessions, cursor } = await list(query);
   const body = { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) };
   const target = query.account === undefined ? {} : { target: `account:${query.account}` };
-  return { body, reason: 'sessions', details: { ...target, ...asked(req.query) } };
+  return { body, reason: 'sessions', details: { ...target, ...filterDetails(req.query) } };
 }
 
 async function liveSession(deps: AdminDeps, req: Request) {
   const session = await deps.store.sessions.read(sessionIdOf(req));
-  if (session === undefined) throw sessionGone();
+  if (session === undefined) throw sessionNotFound();
   return session;
 }
 
-export async function oneSession(deps: AdminDeps, req: Request): Promise<Reply> {
+export async function oneSession(deps: AdminDeps, req: Request): Promise<ReadResult> {
   const session = await liveSession(deps, req);
   return { body: sessionView(session), reason: 'session', details: { target: `session:${session.id}` } };
 }
 
-export async function sessionRequests(deps: AdminDeps, req: Request): Promise<Reply> {
+export async function sessionRequests(deps: AdminDeps, req: Request): Promise<ReadResult> {
   const { id } = await liveSession(deps, req);
   const requests = await deps.store.recent.read(id);
   return {
@@ -51,49 +51,46 @@ export async function sessionRequests(deps: AdminDeps, req: Request): Promise<Re
   };
 }
 
-export async function oneRevocation({ results }: AdminService, req: Request): Promise<Reply> {
-  const answer = await results.find(String(req.params['id']));
-  if (answer === undefined) {
-    const words = 'No revocation of this id is known from the last ten minutes.';
-    throw new AdminError('revocation_not_found', 'not_found', words);
-  }
-  return { body: answer, reason: 'revocation', details: { revocation: answer.id } };
+export async function oneRevocation({ results }: AdminService, req: Request): Promise<ReadResult> {
+  const result = await results.find(String(req.params['id']));
+  if (result === undefined) throw revocationNotFound();
+  return { body: result, reason: 'revocation', details: { revocation: result.id } };
 }
 
-export async function listLocks(deps: AdminDeps): Promise<Reply> {
+export async function listLocks(deps: AdminDeps): Promise<ReadResult> {
   return { body: { locks: await lockViews(deps) }, reason: 'locks' };
 }
 
-export async function freshSignIn(deps: AdminDeps, req: Request): Promise<Reply> {
+export async function freshSignIn(deps: AdminDeps, req: Request): Promise<ReadResult> {
   const account = accountOfPath(req);
   const since = await freshSignInNeeded(deps, account);
   const body = { account, needed: since !== undefined, ...(since === undefined ? {} : { since: rfc3339(since) }) };
   return { body, reason: 'fresh_sign_in', details: { target: `account:${account}` } };
 }
 
-export function listReplicas(deps: AdminDeps): Reply {
+export function listReplicas(deps: AdminDeps): ReadResult {
   return { body: { replicas: deps.guard.replicas }, reason: 'replicas' };
 }
 
-/** By name, with what is known of each: addresses and rules are the operator's business. */
+/** Returns the components by name with their health. Their addresses and rules are not shown: only operators need them. */
 function components(
   names: readonly string[],
-  found: readonly ComponentHealth[] | undefined,
+  checked: readonly ComponentHealth[] | undefined,
 ): readonly z.output<typeof componentSchema>[] {
-  const known = new Map(found?.map((component) => [component.name, component]));
+  const byName = new Map(checked?.map((component) => [component.name, component]));
   return names.map((name) => {
-    const component = known.get(name);
+    const component = byName.get(name);
     if (component === undefined) return { name, state: 'unknown' };
     const { checkedAt, ...rest } = component;
     return { ...rest, checkedAt: rfc3339(checkedAt) };
   });
 }
 
-export async function listClusters({ config, health }: AdminDeps): Promise<Reply> {
+export async function listClusters({ config, health }: AdminDeps): Promise<ReadResult> {
   const names = config.clusters.map(({ name }) => name);
   return { body: { clusters: components(names, await health?.clusters()) }, reason: 'clusters' };
 }
 
-export async function listProviders({ providers, health }: AdminDeps): Promise<Reply> {
+export async function listProviders({ providers, health }: AdminDeps): Promise<ReadResult> {
   return { body: { providers: components([...providers.keys()], await health?.providers()) }, reason: 'providers' };
 }

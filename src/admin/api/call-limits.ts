@@ -1,8 +1,10 @@
 /**
- * How many calls one account may make, pages and both doors of the admin API of this replica together: a bucket each for reads and for changes.
+ * The rate limits of the admin pages and the admin API: how many calls one account may make on this replica, with one limit
+ * for reads and one for changes.
  *
- * Threat: one script, or one stolen credential, keeps store and record so busy that nobody else gets through. Changes have enough room
- * for an incident: who revokes five hundred sessions one by one must not have to wait for long.
+ * Threat: one script, or an attacker with one stolen credential, keeps the store and the audit log so busy that no other admin
+ * gets through, so each account is limited. The limit for changes is high enough for an incident: an admin who revokes five
+ * hundred sessions one by one must not wait for long.
  */
 import type { Clock } from '../../contracts/clock.ts';
 import { createHash } from 'node:crypto';
@@ -12,13 +14,13 @@ import { createRateLimiter, type RateLimiter } from '../../core/rate-limit.ts';
 import { AdminError } from '../problem.ts';
 import { contextOf } from '../../http/request-context.ts';
 
-/** A minute; as many at once, where none were made before. */
+/** Calls in one minute. All of them may come at once, where there were none before. */
 export const CALLS_PER_MINUTE = { reads: 600, changes: 300, refused: 120 } as const;
 
 export interface CallLimits {
   readonly reads: RateLimiter;
   readonly changes: RateLimiter;
-  /** By address: calls without a good credential. */
+  /** By address: calls without a valid credential. */
   readonly refused: RateLimiter;
 }
 
@@ -29,24 +31,30 @@ export const createCallLimits = (clock: Clock): CallLimits => ({
   refused: createRateLimiter(CALLS_PER_MINUTE.refused, clock),
 });
 
-const tooMany = (seconds: number): AdminError =>
+const tooManyError = (seconds: number): AdminError =>
   new AdminError('too_many_requests', 'conflict', `Too many calls. Try again in ${seconds} s.`, {
     retryAfterSeconds: seconds,
   });
 
-/** The limit takes addresses, and shortens those with colons; an account must count as itself. */
+/** Returns the rate limiter's key of an account. The limiter shortens IPv6 addresses, so an account with colons is hashed. */
 const keyOf = (account: string): string => createHash('sha256').update(account).digest('hex');
 
-/** Counts one call of a caller that is known. @returns 0 where it may be made, else whole seconds until the next one may */
+/**
+ * Counts one call of a known caller.
+ * @returns 0 where the call is allowed, otherwise whole seconds until the next one is
+ */
 export function takeCall({ reads, changes }: CallLimits, req: Request, account: string): number {
   return (isRead(req) ? reads : changes).take(keyOf(account));
 }
 
-/** To be called once the caller is known. @throws AdminError `too_many_requests` */
+/**
+ * Rejects the calls of an account that makes too many. It must run after the caller is identified.
+ * @throws AdminError `too_many_requests`
+ */
 export function limitCalls(limits: CallLimits): RequestHandler {
   return (req, _res, next) => {
     const seconds = takeCall(limits, req, contextOf(req).actor?.account ?? '');
-    if (seconds > 0) throw tooMany(seconds);
+    if (seconds > 0) throw tooManyError(seconds);
     next();
   };
 }
@@ -54,12 +62,12 @@ export function limitCalls(limits: CallLimits): RequestHandler {
 const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
 
 /**
- * What a refused caller is told: that they were refused, or, after too many times, that they come too often. Who has a good credential
- * is never kept waiting for what others do from the same address: behind an ingress everybody has the same one, and an admin must get
- * through in an incident.
+ * Returns the error for a caller whose credential was rejected: that error, or after too many of them `too_many_requests`. A
+ * caller with a valid credential never waits because of others with the same address: behind an ingress all clients have the
+ * same one, and an admin must get through in an incident.
  */
-export function refusedOrTooMany({ refused }: CallLimits, req: Request, thrown: unknown): unknown {
+export function rejectionOrTooMany({ refused }: CallLimits, req: Request, thrown: unknown): unknown {
   if (!(thrown instanceof AppError) || thrown.code !== 'unauthenticated') return thrown;
   const seconds = refused.take(contextOf(req).address);
-  return seconds > 0 ? tooMany(seconds) : thrown;
+  return seconds > 0 ? tooManyError(seconds) : thrown;
 }

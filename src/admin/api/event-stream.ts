@@ -1,9 +1,10 @@
 /**
- * Server-sent events (WHATWG HTML, 9.2) to somebody who may see them for now.
+ * Server-sent events (WHATWG HTML, 9.2) to an admin or auditor.
  *
- * Threat: what is streamed must not outlive the right to see it. It is judged in the tick of each write and whenever the view changes, and a
- * stream ends with the credential's life at the latest; who comes back is judged afresh. A reader that never reads would have us keep
- * everything for it in memory, so one that takes nothing for a while is disconnected.
+ * Threat: a user whose session was revoked keeps a stream open and goes on reading. So the credential is checked in the tick
+ * of each write and at each change of the revocation view, a stream ends at the latest when the credential expires, and a
+ * client that reconnects is authorized again. A client that never reads makes us keep all events for it in memory, so a
+ * client that takes nothing for a while is disconnected.
  */
 import type { Response } from 'express';
 import type { Account } from '../../core/identity/identity.ts';
@@ -13,29 +14,29 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import type { Actor } from '../../http/request-context.ts';
 
 export const STREAM_LIMITS = {
-  /** Proxies close what is silent, and a client learns that the connection is dead. */
-  beatMs: 15_000,
-  /** A reader that takes nothing for so long is disconnected. */
+  /** Time between two heartbeats. Proxies close silent connections, and a client notices by them that a connection is dead. */
+  heartbeatMs: 15_000,
+  /** A client that takes nothing for this long is disconnected. */
   slowMs: 10_000,
-  /** How long the last words to a slow reader may take. */
-  lastWordsMs: 1000,
+  /** How long the last event to a slow client may take. */
+  closeTimeoutMs: 1000,
 };
 
 const RETRY_MS = 1000;
 
 type EndReason = 'credential_over' | 'identity_changed' | 'leaving' | 'complete' | 'too_old';
 
-/** One event. JSON of ours has no line end of any kind in it. */
+/** Returns one event. The JSON that we write has no line ending of any kind in it. */
 export const frame = (event: string, data: object, id?: string): string =>
   `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
 
 export interface StreamOptions {
   readonly limits?: Partial<typeof STREAM_LIMITS>;
-  /** The last that a reader is told who took nothing for too long. */
+  /** The last event to a client that took nothing for too long. */
   readonly tooSlow?: string;
 }
 
-/** The streams of one kind that are open here. Each is told when the log changes or the lease is lost. */
+/** The open streams of one kind on this replica. Each is checked again when the revocation log changes or the lease is lost. */
 export class EventStreams {
   readonly #deps: Pick<AdminDeps, 'config' | 'clock' | 'leaving'>;
   readonly #open = new Set<EventStream>();
@@ -43,7 +44,7 @@ export class EventStreams {
   constructor(deps: Pick<AdminDeps, 'config' | 'clock' | 'guard' | 'leaving'>) {
     this.#deps = deps;
     deps.guard.onChange((change) => {
-      for (const stream of this.#open) stream.judge(change);
+      for (const stream of this.#open) stream.recheck(change);
     });
     deps.leaving?.addEventListener('abort', () => {
       for (const stream of this.#open) stream.end('leaving');
@@ -51,26 +52,26 @@ export class EventStreams {
   }
 
   /**
-   * Whether one more may be opened, of so many. An auditor opens view after view, so that in an incident no admin gets one: the last fifth is for
-   * accounts that have none open.
+   * Returns whether an account may open one more stream, of at most `max`. One auditor could open so many that no admin gets
+   * one in an incident, so the last fifth is for accounts that have none open.
    */
-  hasPlaceFor(account: Account, most: number): boolean {
+  hasCapacityFor(account: Account, max: number): boolean {
     const open = this.#open.size;
-    return open < most * 0.8 || (open < most && ![...this.#open].some((stream) => stream.account === account));
+    return open < max * 0.8 || (open < max && ![...this.#open].some((stream) => stream.account === account));
   }
 
-  /** Judged from here on; nothing is sent before `begin`. To be closed in any case. */
+  /** Opens a stream, whose credential is checked from here on. Nothing is sent before `begin`. Close it in any case. */
   open(res: Response, actor: Actor, options: StreamOptions = {}): EventStream {
-    const stream = new EventStream(res, actor, { ...options, lifeMs: this.#lifeMs(actor) });
+    const stream = new EventStream(res, actor, { ...options, lifetimeMs: this.#lifetimeMs(actor) });
     this.#open.add(stream);
     stream.signal.addEventListener('abort', () => this.#open.delete(stream));
-    // The web listener is open for a while still: who finds the way here is sent on as well.
+    // The web listener stays open for a while during a shutdown: a client that still comes is sent to another replica as well.
     if (this.#deps.leaving?.aborted === true) stream.end('leaving');
     return stream;
   }
 
-  /** A cookie lives long, so a browser's stream ends when an access token would. */
-  #lifeMs({ expiresAt }: Actor): number {
+  /** Returns the longest lifetime of a stream. A cookie lives long, so a browser's stream ends when an access token would. */
+  #lifetimeMs({ expiresAt }: Actor): number {
     const longest = this.#deps.config.sessions.accessToken;
     return Math.max(0, Math.min(longest, (expiresAt ?? Infinity) - nowSeconds(this.#deps)) * 1000);
   }
@@ -81,19 +82,19 @@ export class EventStream {
   readonly #actor: Actor;
   readonly #limits: typeof STREAM_LIMITS;
   readonly #tooSlow: string;
-  readonly #lifeMs: number;
+  readonly #lifetimeMs: number;
   readonly #ending = new AbortController();
   #reason: EndReason = 'leaving';
-  #life: NodeJS.Timeout | undefined;
-  /** The first one comes at once: who loses the connection before the first event knows where to go on. */
-  #saidAt = Number.NEGATIVE_INFINITY;
+  #expiry: NodeJS.Timeout | undefined;
+  /** The first heartbeat comes immediately, so that a client that loses the connection before the first event knows its position. */
+  #sentAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(res: Response, actor: Actor, options: StreamOptions & { readonly lifeMs: number }) {
+  constructor(res: Response, actor: Actor, options: StreamOptions & { readonly lifetimeMs: number }) {
     this.#res = res;
     this.#actor = actor;
     this.#limits = { ...STREAM_LIMITS, ...options.limits };
     this.#tooSlow = options.tooSlow ?? frame('end', { reason: 'too_slow' });
-    this.#lifeMs = options.lifeMs;
+    this.#lifetimeMs = options.lifetimeMs;
     res.on('close', () => this.#ending.abort());
   }
 
@@ -101,7 +102,7 @@ export class EventStream {
     return this.#actor.account;
   }
 
-  /** Aborts when it is over, for whatever reason. */
+  /** Aborts when the stream is over, for any reason. */
   get signal(): AbortSignal {
     return this.#ending.signal;
   }
@@ -109,53 +110,59 @@ export class EventStream {
   begin(): void {
     this.#res.writeHead(200, {
       'Content-Type': 'text/event-stream',
-      // A proxy that gathers answers would hold the lines back.
+      // A proxy that buffers responses would hold the events back.
       'X-Accel-Buffering': 'no',
     });
     this.#res.write(`retry: ${RETRY_MS}\n\n`);
-    this.#life = setTimeout(() => this.end('credential_over'), this.#lifeMs);
-    this.#life.unref();
+    this.#expiry = setTimeout(() => this.end('credential_over'), this.#lifetimeMs);
+    this.#expiry.unref();
   }
 
-  /** The log has changed, or the lease is lost. */
-  judge(change: LogChange | undefined): void {
-    if (!this.#isGood()) return;
-    // What the person may see is judged by groups, which may be others now.
-    const own = sessionKey(this.#actor.session);
-    if (change?.kind === 'identity-changed' && change.key === own) this.end('identity_changed');
+  /** Checks the credential again, after a change of the revocation log or the loss of the lease. */
+  recheck(change: LogChange | undefined): void {
+    if (!this.#isValid()) return;
+    // The role depends on the user's groups, which may have changed.
+    const key = sessionKey(this.#actor.session);
+    if (change?.kind === 'identity-changed' && change.key === key) this.end('identity_changed');
   }
 
-  /** @returns false once it is over */
+  /**
+   * Sends a text.
+   * @returns false once the stream is over
+   */
   async send(text: string): Promise<boolean> {
-    if (this.signal.aborted || !this.#isGood()) return false;
-    this.#saidAt = performance.now();
+    if (this.signal.aborted || !this.#isValid()) return false;
+    this.#sentAtMs = performance.now();
     if (this.#res.write(text)) return true;
     if (await this.#drained()) return true;
     if (!this.signal.aborted) this.#giveUp();
     return false;
   }
 
-  /** Says this much where nothing has been said for a while. @returns false once it is over */
-  async beat(text = ': nothing for now\n\n'): Promise<boolean> {
-    if (performance.now() - this.#saidAt >= this.#limits.beatMs) return this.send(text);
-    return !this.signal.aborted && this.#isGood();
+  /**
+   * Sends a heartbeat where nothing was sent for a while.
+   * @returns false once the stream is over
+   */
+  async heartbeat(text = ': nothing for now\n\n'): Promise<boolean> {
+    if (performance.now() - this.#sentAtMs >= this.#limits.heartbeatMs) return this.send(text);
+    return !this.signal.aborted && this.#isValid();
   }
 
-  /** From here on nothing is sent but `finish`. */
+  /** Ends the stream: only `finish` sends anything afterwards. */
   end(reason: EndReason): void {
     if (this.signal.aborted) return;
     this.#reason = reason;
     this.#ending.abort();
   }
 
-  /** Says why it is over, to whom may still be told anything. */
+  /** Sends the reason why the stream is over, if the client may still read anything. */
   finish(): void {
-    if (this.#res.destroyed || this.#res.writableEnded || !this.#isGood()) return;
+    if (this.#res.destroyed || this.#res.writableEnded || !this.#isValid()) return;
     this.#res.end(frame('end', { reason: this.#reason }));
   }
 
   close(): void {
-    clearTimeout(this.#life);
+    clearTimeout(this.#expiry);
     this.#ending.abort();
   }
 
@@ -174,13 +181,13 @@ export class EventStream {
 
   #giveUp(): void {
     this.#res.end(this.#tooSlow);
-    setTimeout(() => this.#res.destroy(), this.#limits.lastWordsMs).unref();
+    setTimeout(() => this.#res.destroy(), this.#limits.closeTimeoutMs).unref();
   }
 
-  /** No byte more for whom the gate is shut: a reset, which cannot be taken for an end. */
-  #isGood(): boolean {
+  /** Checks the credential. If it is not valid the connection is reset, which no client takes for a normal end. */
+  #isValid(): boolean {
     try {
-      this.#actor.assertGood();
+      this.#actor.assertValid();
       return true;
     } catch {
       this.#ending.abort();

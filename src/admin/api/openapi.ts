@@ -1,15 +1,15 @@
 /**
- * The OpenAPI 3.1 document of the admin API, made from the table of routes and the schemas that judge what is sent.
+ * The OpenAPI 3.1 document of the admin API, generated from the table of routes and from the schemas that validate requests.
  */
 import { PROBLEMS, type ProblemCode } from '../problem.ts';
 import { routes, type Route, type RouteName } from './routes.ts';
 import { componentSchemas, queryParameters, schemaRef, type JsonSchema } from './schemas.ts';
 
-const DESCRIPTION = `Sessions, revocations, locks, replicas, drills and the live record of Portcullis.
+const DESCRIPTION = `Sessions, revocations, locks, replicas, drills and the live audit log of Portcullis.
 
-The same resources stand at two addresses. Pages use \`/admin/api/v1\` on the web listener, by the browser's cookie; a change needs our own \`Origin\` and the header \`X-CSRF-Token\` with the token of any form of ours, and an \`Authorization\` header is refused. Programs use \`/-/admin/api/v1\` on the api listener, by a Bearer token with the audience \`urn:portcullis:admin\` that is bound to their client certificate (RFC 8705). Admins act, auditors read, a workload of \`role: drill\` starts drills. Every call is on the record.`;
+The same resources are served at two addresses. Pages use \`/admin/api/v1\` on the web listener, with the browser's cookie; a change needs the \`Origin\` of Portcullis and the header \`X-CSRF-Token\` with the token of any form of its pages, and an \`Authorization\` header is rejected. Programs use \`/-/admin/api/v1\` on the api listener, with a Bearer token with the audience \`urn:portcullis:admin\` that is bound to their client certificate (RFC 8705). Admins read and change, auditors read, a workload of \`role: drill\` starts drills. Every call is audited.`;
 
-/** What any call can come to. */
+/** The problem codes that any call can return. */
 const COMMON: readonly ProblemCode[] = [
   'bad_request',
   'unauthenticated',
@@ -22,28 +22,28 @@ const COMMON: readonly ProblemCode[] = [
   'audit_unavailable',
 ];
 
-/** What any change can come to besides. */
+/** The problem codes that any change can return in addition. */
 const OF_CHANGES: readonly ProblemCode[] = ['fresh_sign_in_needed', 'freshness_unprovable', 'csrf_failed'];
 
 export const isChange = ({ method }: Route): boolean => method !== 'GET';
 
-/** In the order of the catalogue. */
+/** Returns the problem codes of a route, in the order of the catalogue. */
 export function problemsOf(route: Route): readonly ProblemCode[] {
-  const own = new Set<ProblemCode>([...COMMON, ...(isChange(route) ? OF_CHANGES : []), ...(route.problems ?? [])]);
-  return (Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => own.has(code));
+  const codes = new Set<ProblemCode>([...COMMON, ...(isChange(route) ? OF_CHANGES : []), ...(route.problems ?? [])]);
+  return (Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => codes.has(code));
 }
 
 const text = { type: 'string' };
 
 const HEADERS = {
-  RequestId: { description: 'Also the audit id of the line in the record.', schema: text },
-  ETag: { description: 'Weak; send it back as `If-None-Match`.', schema: text },
+  RequestId: { description: 'The id of the request, which is also the id of its audit event.', schema: text },
+  ETag: { description: 'A weak entity tag; send it back as `If-None-Match`.', schema: text },
   RetryAfter: { description: 'Whole seconds.', schema: { type: 'integer', minimum: 1 } },
   Challenge: {
-    description: 'At the Bearer address. With `fresh_sign_in_needed` as RFC 9470 §3 has it.',
+    description: 'At the address for Bearer tokens. With `fresh_sign_in_needed` as in RFC 9470 §3.',
     schema: text,
   },
-  Allow: { description: 'The methods that the resource takes.', schema: text },
+  Allow: { description: 'The methods that the resource supports.', schema: text },
 } as const;
 
 const header = (name: keyof typeof HEADERS): JsonSchema => ({ $ref: `#/components/headers/${name}` });
@@ -70,26 +70,26 @@ function problemResponses(route: Route): Readonly<Record<string, JsonSchema>> {
   return Object.fromEntries(statuses.map((status) => [String(status), response(status)]));
 }
 
-function answerContent({ stream }: Route, schema: JsonSchema | undefined): JsonSchema {
+function successContent({ stream }: Route, schema: JsonSchema | undefined): JsonSchema {
   const json = stream?.only === true ? {} : { 'application/json': { schema: schema ?? { type: 'object' } } };
   if (stream === undefined) return json;
   const events = Object.entries(stream.events).map(([name, data]) => `- \`${name}\`: ${data}`);
   return { ...json, 'text/event-stream': { schema: { ...text, description: events.join('\n') } } };
 }
 
-function answerResponses(route: Route): Readonly<Record<string, JsonSchema>> {
+function successResponses(route: Route): Readonly<Record<string, JsonSchema>> {
   const headers = route.conditional === true ? { ...always, ETag: header('ETag') } : always;
-  const responses = Object.entries(route.answers).map(([status, { what, schema }]) => [
+  const responses = Object.entries(route.responses).map(([status, { description, schema }]) => [
     status,
     {
-      description: what,
+      description,
       headers,
       ...(status === '204'
         ? {}
-        : { content: answerContent(route, schema === undefined ? undefined : schemaRef(schema)) }),
+        : { content: successContent(route, schema === undefined ? undefined : schemaRef(schema)) }),
     },
   ]);
-  const unchanged = { 304: { description: 'Nothing has changed since that `ETag`.', headers } };
+  const unchanged = { 304: { description: 'Nothing has changed since this `ETag`.', headers } };
   return { ...Object.fromEntries(responses), ...(route.conditional === true ? unchanged : {}) };
 }
 
@@ -98,7 +98,7 @@ const HEADER_PARAMETERS = {
     name: 'Idempotency-Key',
     in: 'header',
     required: false,
-    description: 'A UUID that makes two tries one request; as `requestId` in the body.',
+    description: 'A UUID that makes two attempts one request; the same as `requestId` in the body.',
     schema: { type: 'string', format: 'uuid' },
   },
   IfNoneMatch: { name: 'If-None-Match', in: 'header', required: false, schema: text },
@@ -106,14 +106,14 @@ const HEADER_PARAMETERS = {
     name: 'Last-Event-ID',
     in: 'header',
     required: false,
-    description: 'Of a stream: the last `id` that was seen.',
+    description: 'For a stream: the last `id` that the client received.',
     schema: text,
   },
 } as const;
 
 const parameter = (name: keyof typeof HEADER_PARAMETERS): JsonSchema => ({ $ref: `#/components/parameters/${name}` });
 
-/** The names in braces. */
+/** Returns the names of a path's parameters, which are in braces. */
 export const pathNames = (path: string): readonly string[] =>
   [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? '');
 
@@ -140,7 +140,7 @@ function operation(name: RouteName, route: Route): JsonSchema {
     ...(body === undefined
       ? {}
       : { requestBody: { required: true, content: { 'application/json': { schema: schemaRef(body) } } } }),
-    responses: { ...answerResponses(route), ...problemResponses(route) },
+    responses: { ...successResponses(route), ...problemResponses(route) },
   };
 }
 
@@ -154,7 +154,7 @@ function paths(): JsonSchema {
   return Object.fromEntries(all);
 }
 
-/** The document. It says nothing of this installation. */
+/** Returns the document. It has nothing in it that depends on the installation. */
 export function openApiDocument(): JsonSchema {
   return {
     openapi: '3.1.0',
@@ -165,8 +165,11 @@ export function openApiDocument(): JsonSchema {
       license: { name: 'Apache License 2.0', identifier: 'Apache-2.0' },
     },
     servers: [
-      { url: '/admin/api/v1', description: 'On the web listener: cookie and CSRF token.' },
-      { url: '/-/admin/api/v1', description: 'On the api listener: Bearer token, bound to a client certificate.' },
+      { url: '/admin/api/v1', description: 'On the web listener, with the cookie and the CSRF token.' },
+      {
+        url: '/-/admin/api/v1',
+        description: 'On the api listener, with a Bearer token that is bound to a client certificate.',
+      },
     ],
     paths: paths(),
     components: {
@@ -178,9 +181,14 @@ export function openApiDocument(): JsonSchema {
           type: 'apiKey',
           in: 'cookie',
           name: '__Host-portcullis',
-          description: 'Of a browser that is signed in.',
+          description: 'The cookie of a browser that is signed in.',
         },
-        csrf: { type: 'apiKey', in: 'header', name: 'X-CSRF-Token', description: 'With our own `Origin`.' },
+        csrf: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'X-CSRF-Token',
+          description: 'Together with the `Origin` of Portcullis.',
+        },
         bearer: {
           type: 'http',
           scheme: 'bearer',

@@ -1,6 +1,6 @@
 /**
- * Every route of the admin API, once. The router, the OpenAPI document and the reference are all made from this table, so that none of
- * them can forget one; a handler is found by the route's name (admin-api.ts), and a name without a handler does not compile.
+ * Every route of the admin API, once. The router, the OpenAPI document and the reference are all made from this table, so that
+ * none of them can miss one. A handler is found by the route's name (admin-api.ts), and a name without one does not compile.
  */
 import type { z } from 'zod';
 import {
@@ -14,27 +14,27 @@ import type { Need } from '../roles.ts';
 import { auditQuerySchema } from './admin-audit.ts';
 import type { SchemaName } from './schemas.ts';
 
-export interface RouteAnswer {
-  readonly what: string;
-  /** Absent where there is no JSON. */
+export interface RouteResponse {
+  readonly description: string;
+  /** Absent where the response is not JSON. */
   readonly schema?: SchemaName;
 }
 
 export interface RouteStream {
-  /** The events by name, each with what its `data` is. */
+  /** The description of each event's `data`, by the event's name. */
   readonly events: Readonly<Record<string, string>>;
-  /** True where it is the only form; else it is sent where `Accept` asks for it. */
+  /** True where the stream is the only form; otherwise it is sent where `Accept` asks for it. */
   readonly only: boolean;
 }
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  /** Below the prefix, parameters in braces. */
+  /** The path below the prefix, with parameters in braces. */
   readonly path: string;
-  /** `any`: whoever has a role here. */
+  /** `any`: any role is enough. */
   readonly need: Need | 'any';
   readonly summary: string;
-  /** What else a caller should know. */
+  /** Further sentences for the reference. */
   readonly notes?: string;
   /** Absent: the query must be empty. */
   readonly query?: z.ZodObject;
@@ -43,18 +43,19 @@ export interface Route {
   readonly holds?: true;
   /** True: a repeated `Idempotency-Key` is the same request. */
   readonly idempotent?: true;
-  /** True: answers carry an `ETag`, and `If-None-Match` is heard. */
+  /** True: responses have an `ETag`, and `If-None-Match` is supported. */
   readonly conditional?: true;
   readonly stream?: RouteStream;
-  readonly answers: Readonly<Record<number, RouteAnswer>>;
-  /** Beside those that any call can come to (openapi.ts). */
+  readonly responses: Readonly<Record<number, RouteResponse>>;
+  /** The problem codes in addition to those that any call can return (openapi.ts). */
   readonly problems?: readonly ProblemCode[];
 }
 
 const REVOKED = {
-  200: { what: 'Proven: no replica accepts a covered credential any more.', schema: 'Revocation' },
+  200: { description: 'Proven: no replica accepts a revoked credential any more.', schema: 'Revocation' },
   202: {
-    what: 'Written and being applied; `missing` says what is not proven yet. Follow it with `GET /revocations/{id}`.',
+    description:
+      'Written and being applied; `missing` lists what is not proven yet. Follow it with `GET /revocations/{id}`.',
     schema: 'Revocation',
   },
 } as const;
@@ -74,18 +75,18 @@ export const ROUTES = {
     need: 'read',
     summary: 'List live sessions, page by page.',
     notes:
-      'With `search`, `provider`, `cluster` or `idle` one call looks at no more than 2,000 sessions. A page may therefore be short, even empty, and still have a `cursor`: ask on until there is none.',
+      'With `search`, `provider`, `cluster` or `idle` one call reads at most 2,000 sessions. A page may therefore be short, even empty, and still have a `cursor`: send further calls until there is none.',
     query: sessionsQuerySchema,
     conditional: true,
-    answers: { 200: { what: 'A page of sessions.', schema: 'SessionPage' } },
+    responses: { 200: { description: 'A page of sessions.', schema: 'SessionPage' } },
   },
   getSession: {
     method: 'GET',
     path: '/sessions/{id}',
     need: 'read',
-    summary: 'Look at one session.',
+    summary: 'Read one session.',
     conditional: true,
-    answers: { 200: { what: 'The session.', schema: 'Session' } },
+    responses: { 200: { description: 'The session.', schema: 'Session' } },
     problems: ['session_not_found'],
   },
   endSession: {
@@ -97,16 +98,17 @@ export const ROUTES = {
     notes: 'The same as `POST /revocations` with `session`.',
     query: endQuerySchema,
     idempotent: true,
-    answers: REVOKED,
+    responses: REVOKED,
     problems: ['session_not_found', 'request_id_reused', 'revocation_not_written'],
   },
   listSessionRequests: {
     method: 'GET',
     path: '/sessions/{id}/requests',
     need: 'read',
-    summary: 'The latest requests of a session.',
-    notes: 'They come some seconds late, and may be missing while the store is away. The record has them all.',
-    answers: { 200: { what: 'Newest first, 50 at most.', schema: 'RecentRequests' } },
+    summary: 'List the latest requests of a session.',
+    notes:
+      'They appear some seconds late, and may be missing while the store is unavailable. The audit log has all of them.',
+    responses: { 200: { description: 'The newest first, at most 50.', schema: 'RecentRequests' } },
     problems: ['session_not_found'],
   },
   createRevocation: {
@@ -116,10 +118,10 @@ export const ROUTES = {
     holds: true,
     summary: 'Revoke a session, an account, a username, a provider, a workload or everything.',
     notes:
-      'Exactly one of `session`, `account`, `username`, `provider`, `workload` (with `subject`) and `all`; `lock` goes with what is one account: `account`, `username` and `workload`. `requestId` and `Idempotency-Key` are the same thing: a UUID that makes two tries one revocation.',
+      'Send exactly one of `session`, `account`, `username`, `provider`, `workload` (with `subject`) and `all`. `lock` is allowed with a target that is one account: `account`, `username` and `workload`. `requestId` and `Idempotency-Key` are the same: a UUID that makes two attempts one revocation.',
     body: 'RevocationRequest',
     idempotent: true,
-    answers: REVOKED,
+    responses: REVOKED,
     problems: ['session_not_found', 'provider_not_found', 'workload_not_found', 'username_ambiguous', ...REVOKING],
   },
   getRevocation: {
@@ -127,18 +129,18 @@ export const ROUTES = {
     path: '/revocations/{id}',
     need: 'read',
     summary: 'Follow a revocation.',
-    notes: 'Known for ten minutes, at any replica.',
+    notes: 'Every replica knows it for ten minutes.',
     conditional: true,
     stream: {
       only: false,
       events: {
-        receipt: 'a Revocation: at once, then each time that it has changed',
-        end: '`{"reason":"complete"}`, or why the stream ends before that',
+        receipt: 'a Revocation object: immediately, then after each change',
+        end: '`{"reason":"complete"}`, or the reason why the stream ends before that',
       },
     },
-    answers: {
-      200: { what: 'The answer so far.', schema: 'Revocation' },
-      204: { what: 'To who comes back for a stream that has told them the end.' },
+    responses: {
+      200: { description: 'The result so far.', schema: 'Revocation' },
+      204: { description: 'The client reconnects to a stream whose end it has received.' },
     },
     problems: ['revocation_not_found', 'too_many_tails'],
   },
@@ -148,7 +150,7 @@ export const ROUTES = {
     need: 'read',
     summary: 'List locked accounts.',
     conditional: true,
-    answers: { 200: { what: 'Every lock.', schema: 'Locks' } },
+    responses: { 200: { description: 'Every lock.', schema: 'Locks' } },
   },
   createLock: {
     method: 'POST',
@@ -159,7 +161,7 @@ export const ROUTES = {
     notes: 'The same as `POST /revocations` with `account` and `"lock": true`.',
     body: 'LockRequest',
     idempotent: true,
-    answers: REVOKED,
+    responses: REVOKED,
     problems: REVOKING,
   },
   deleteLock: {
@@ -167,19 +169,19 @@ export const ROUTES = {
     path: '/locks/{account}',
     need: 'act',
     summary: 'Unlock an account.',
-    notes: 'The account’s `/` is written `%2F`.',
+    notes: 'Write the account’s `/` as `%2F`.',
     query: unlockQuerySchema,
-    answers: { 200: { what: 'It can sign in again.', schema: 'Unlocked' } },
+    responses: { 200: { description: 'The account can sign in again.', schema: 'Unlocked' } },
     problems: ['lock_not_found'],
   },
   getFreshSignIn: {
     method: 'GET',
     path: '/fresh-sign-ins/{account}',
     need: 'read',
-    summary: 'Whether the next sign-in of an account has to be a fresh one.',
+    summary: 'Read whether the next sign-in of an account must be a fresh one.',
     notes:
-      'It has to for thirty days after the account or a session of it was revoked. The account’s `/` is written `%2F`.',
-    answers: { 200: { what: 'Whether, and since when.', schema: 'FreshSignIn' } },
+      'It must be for thirty days after the account or a session of it was revoked. Write the account’s `/` as `%2F`.',
+    responses: { 200: { description: 'Whether it is needed, and since when.', schema: 'FreshSignIn' } },
   },
   liftFreshSignIn: {
     method: 'DELETE',
@@ -187,38 +189,47 @@ export const ROUTES = {
     need: 'act',
     summary: 'Let an account sign in without authenticating again.',
     notes:
-      'For a user whose identity provider shows no proof of a fresh sign-in. The next revocation asks for one again. With `since`, as `GET` said it, what was revoked later stays.',
+      'For a user whose identity provider cannot prove a fresh sign-in. The next revocation requires one again. With `since` from the response to `GET`, the call fails where something was revoked later.',
     query: liftQuerySchema,
-    answers: { 200: { what: 'Any sign-in will do.', schema: 'FreshSignIn' } },
+    responses: { 200: { description: 'Any sign-in is enough.', schema: 'FreshSignIn' } },
     problems: ['fresh_sign_in_not_needed', 'fresh_sign_in_newer'],
   },
   listReplicas: {
     method: 'GET',
     path: '/replicas',
     need: 'read',
-    summary: 'List the replicas of the gate.',
+    summary: 'List the replicas.',
     stream: {
       only: false,
-      events: { replicas: 'Replicas: once a second and at each change', end: 'why the stream ends' },
+      events: {
+        replicas: 'a Replicas object: once a second and after each change',
+        end: '`{"reason": …}`: the reason why the stream ends',
+      },
     },
-    answers: { 200: { what: 'As of the last renewal of the replica that answers.', schema: 'Replicas' } },
+    responses: {
+      200: { description: 'As of the last lease renewal of the replica that responds.', schema: 'Replicas' },
+    },
     problems: ['too_many_tails'],
   },
   listClusters: {
     method: 'GET',
     path: '/clusters',
     need: 'read',
-    summary: 'List the clusters, and whether they answer.',
+    summary: 'List the clusters and their health.',
     conditional: true,
-    answers: { 200: { what: 'As this replica found them; a look stands for ten seconds.', schema: 'Clusters' } },
+    responses: {
+      200: { description: 'As this replica checked them. The result is cached for 10 s.', schema: 'Clusters' },
+    },
   },
   listProviders: {
     method: 'GET',
     path: '/providers',
     need: 'read',
-    summary: 'List the identity providers, and whether they answer.',
+    summary: 'List the identity providers and their health.',
     conditional: true,
-    answers: { 200: { what: 'As this replica found them; a look stands for ten seconds.', schema: 'Providers' } },
+    responses: {
+      200: { description: 'As this replica checked them. The result is cached for 10 s.', schema: 'Providers' },
+    },
   },
   createDrill: {
     method: 'POST',
@@ -226,39 +237,39 @@ export const ROUTES = {
     need: 'drill',
     summary: 'Practise a revocation on every replica.',
     body: 'DrillRequest',
-    answers: { 200: { what: 'The verdict, replica by replica.', schema: 'Drill' } },
+    responses: { 200: { description: 'The verdict, and the result of each replica.', schema: 'Drill' } },
     problems: ['cluster_not_found', 'session_not_found', 'drill_running', 'drill_refused', 'revocation_not_written'],
   },
   tailAudit: {
     method: 'GET',
     path: '/audit',
     need: 'read',
-    summary: 'The record as it is written, of all replicas.',
+    summary: 'Watch the audit log of all replicas as it is written.',
     notes:
-      'Each parameter narrows it; docs/audit-tail.md says how. `Last-Event-ID` goes on where an earlier stream ended. A stream ends with the life of an access token at the latest; a client comes back by itself.',
+      'Each parameter is a filter (docs/audit-tail.md). `Last-Event-ID` continues where an earlier stream ended. A stream ends after the lifetime of an access token at the latest; the client then reconnects.',
     query: auditQuerySchema,
     stream: {
       only: true,
       events: {
-        message: 'a line of the record, an `Event` of `audit.k8s.io/v1`',
-        gap: '`{"reason": …}`: lines are missing here',
-        end: '`{"reason": …}`: why the stream ends',
+        message: 'an audit event, an `Event` of `audit.k8s.io/v1`',
+        gap: '`{"reason": …}`: events are missing here',
+        end: '`{"reason": …}`: the reason why the stream ends',
       },
     },
-    answers: { 200: { what: 'The stream.' } },
+    responses: { 200: { description: 'The stream.' } },
     problems: ['not_found', 'too_many_tails'],
   },
   getOpenApi: {
     method: 'GET',
     path: '/openapi.json',
     need: 'any',
-    summary: 'This description, as OpenAPI 3.1.',
+    summary: 'Read this description as an OpenAPI 3.1 document.',
     conditional: true,
-    answers: { 200: { what: 'The document.' } },
+    responses: { 200: { description: 'The document.' } },
   },
 } as const satisfies Readonly<Record<string, Route>>;
 
 export type RouteName = keyof typeof ROUTES;
 
-/** Names and rows, in the order of the table. */
+/** The names and routes, in the order of the table. */
 export const routes = Object.entries(ROUTES) as readonly (readonly [RouteName, Route])[];

@@ -1,5 +1,5 @@
 /**
- * The admin API's schemas by the names that generated clients and the OpenAPI document know them by.
+ * The admin API's schemas, by their names in the OpenAPI document and in generated clients.
  */
 import { z } from 'zod';
 import {
@@ -46,35 +46,38 @@ export const SCHEMAS = {
   DrillRequest: drillSchema,
   Drill: drillResultSchema,
   ReplicaDrill: replicaDrillSchema,
-  Problem: problemSchema.extend({ code: z.enum(Object.keys(PROBLEMS)).describe('stable, to branch on') }),
+  Problem: problemSchema.extend({
+    code: z.enum(Object.keys(PROBLEMS)).describe('stable: programs branch on it'),
+  }),
 } as const;
 
 export type SchemaName = keyof typeof SCHEMAS;
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** Formats say it in fewer letters than the patterns that zod adds to them. */
+/** Removes the patterns that zod adds to formats, because the format says the same and is shorter. */
 const withoutPattern = ({ jsonSchema }: { readonly jsonSchema: z.core.JSONSchema.BaseSchema }): void => {
   if (jsonSchema.format !== undefined) delete jsonSchema.pattern;
 };
 
-/** What a body must have beside its fields' own forms, as JSON Schema says it; the schemas' own refinements judge it. */
-const FORMS: Readonly<Partial<Record<SchemaName, JsonSchema>>> = {
+/** The rules across the fields of a body, in JSON Schema. The refinements of the zod schemas enforce them. */
+const REFINEMENTS: Readonly<Partial<Record<SchemaName, JsonSchema>>> = {
   RevocationRequest: {
-    description: 'Exactly one target, and a reason. `lock` is for one account: `account`, `username` or `workload`.',
+    description:
+      'Exactly one target, and a reason. `lock` needs a target that is one account: `account`, `username` or `workload`.',
     oneOf: REVOCATION_TARGETS.map((target) => ({ required: [target] })),
     dependentRequired: { workload: ['subject'], subject: ['workload'] },
   },
 };
 
-/** Below `components.schemas`. */
+/** Returns a reference to a schema below `components.schemas`. */
 export const schemaRef = (name: SchemaName): { readonly $ref: string } => ({ $ref: `#/components/schemas/${name}` });
 
-/** As JSON Schema 2020-12, which OpenAPI 3.1 takes as it is: what a caller may send, and what it has to expect. */
+/** Returns the schemas of requests and responses as JSON Schema 2020-12, which OpenAPI 3.1 takes unchanged. */
 export function componentSchemas(): Readonly<Record<string, JsonSchema>> {
   const registry = z.registry<{ readonly id: string }>();
   for (const [id, schema] of Object.entries(SCHEMAS)) {
-    registry.add(schema, { id, ...FORMS[id as SchemaName] });
+    registry.add(schema, { id, ...REFINEMENTS[id as SchemaName] });
   }
   const uri = (id: string): string => `#/components/schemas/${id}`;
   const { schemas } = z.toJSONSchema(registry, { io: 'input', uri, override: withoutPattern });
@@ -83,7 +86,7 @@ export function componentSchemas(): Readonly<Record<string, JsonSchema>> {
   );
 }
 
-/** The parameters of a query, each with its schema. */
+/** Returns the parameters of a query, each with its schema. */
 export function queryParameters(query: z.ZodObject): readonly JsonSchema[] {
   const { properties = {}, required = [] } = z.toJSONSchema(query, { io: 'input', override: withoutPattern });
   const needed = new Set(required);

@@ -1,6 +1,6 @@
 /**
- * What may be asked of the admin API: bodies and queries. Unknown fields are refused everywhere, so that a slip of the pen is never a
- * request for something wider.
+ * The request bodies and queries of the admin API. Unknown fields are rejected everywhere, so that a mistyped one never makes
+ * a request wider than it was meant.
  */
 import { z } from 'zod';
 import {
@@ -16,10 +16,10 @@ import {
 import { SESSION_SORTS } from './session-sorts.ts';
 
 export const REVOCATION_TARGETS = ['session', 'account', 'username', 'provider', 'workload', 'all'] as const;
-/** The targets that stand for one account, which a lock can be put on. */
+/** The targets that stand for one account, which can be locked. */
 const LOCKABLE = ['account', 'username', 'workload'] as const;
 
-const givenOf = (body: object, keys: readonly string[]): readonly string[] =>
+const presentKeys = (body: object, keys: readonly string[]): readonly string[] =>
   keys.filter((key) => Object.hasOwn(body, key));
 
 /** `POST revocations`: exactly one target, and a reason. */
@@ -42,17 +42,17 @@ export const revocationSchema = z
     requestId: requestIdSchema.optional(),
     approval: approvalSchema.optional(),
   })
-  .refine((body) => givenOf(body, REVOCATION_TARGETS).length === 1, {
+  .refine((body) => presentKeys(body, REVOCATION_TARGETS).length === 1, {
     message: `name exactly one of ${REVOCATION_TARGETS.join(', ')}`,
   })
   .refine((body) => (body.workload === undefined) === (body.subject === undefined), {
     message: 'workload and subject go together',
   })
-  .refine((body) => body.lock !== true || givenOf(body, LOCKABLE).length === 1, {
+  .refine((body) => body.lock !== true || presentKeys(body, LOCKABLE).length === 1, {
     message: 'a lock is for one account: name it by account, username, or workload and subject',
   });
 
-/** `POST locks`: the same as a revocation of the account with `lock: true`. */
+/** `POST locks`: the same as a revocation of an account with `lock: true`. */
 export const lockSchema = z.strictObject({
   account: accountSchema,
   reason: reasonSchema,
@@ -74,7 +74,7 @@ export const drillSchema = z.strictObject({
 });
 
 const DEFAULT_LIMIT = 50;
-const MOST = 200;
+const MAX_LIMIT = 200;
 
 /** `GET sessions`. */
 export const sessionsQuerySchema = z
@@ -84,34 +84,43 @@ export const sessionsQuerySchema = z
       .trim()
       .min(1)
       .max(200)
-      .describe('text in username, account, address, client or session id, in any case')
+      .describe('text in the username, account, address, client or session id; upper and lower case are the same')
       .exactOptional(),
-    account: accountSchema.describe('of this account only').exactOptional(),
-    username: usernameSchema.describe('of this Kubernetes username only').exactOptional(),
-    provider: nameSchema.describe('of this identity provider or workload rule only').exactOptional(),
-    cluster: nameSchema.describe('of people who may use this cluster now').exactOptional(),
-    idle: durationSchema.describe('not used for so long, such as `2h`').exactOptional(),
-    sort: z.enum(SESSION_SORTS).describe('the order; with `account` or `username` it is `newest`').default('newest'),
+    account: accountSchema.describe('only sessions of this account').exactOptional(),
+    username: usernameSchema.describe('only sessions with this Kubernetes username').exactOptional(),
+    provider: nameSchema.describe('only sessions of this identity provider or workload rule').exactOptional(),
+    cluster: nameSchema.describe('only sessions of users who may use this cluster now').exactOptional(),
+    idle: durationSchema.describe('only sessions that were not used for this long, such as `2h`').exactOptional(),
+    sort: z.enum(SESSION_SORTS).describe('the order; with `account` or `username` only `newest`').default('newest'),
     cursor: z
       .string()
       .regex(/^[\w.~:=+/-]{1,512}$/)
-      .describe('where the page before ended')
+      .describe('the `cursor` of the page before')
       .exactOptional(),
-    limit: z.coerce.number().int().min(1).max(MOST).describe('sessions on a page at most').default(DEFAULT_LIMIT),
+    limit: z.coerce
+      .number()
+      .int()
+      .min(1)
+      .max(MAX_LIMIT)
+      .describe('the largest number of sessions on a page')
+      .default(DEFAULT_LIMIT),
   })
   .refine((query) => query.sort === 'newest' || (query.account === undefined && query.username === undefined), {
     message: 'sort: the sessions of one account or username are listed newest first',
   });
 
 /** `DELETE locks/ACCOUNT`. */
-export const unlockQuerySchema = z.strictObject({ reason: reasonSchema.describe('why, for the record') });
+export const unlockQuerySchema = z.strictObject({ reason: reasonSchema.describe('the reason, for the audit log') });
 
 /** `DELETE fresh-sign-ins/ACCOUNT`. */
 export const liftQuerySchema = unlockQuerySchema.extend({
-  since: z.iso.datetime().describe('what the caller has seen; what was revoked later stays').optional(),
+  since: z.iso
+    .datetime()
+    .describe('the `since` that the caller has read; a later revocation then stays in force')
+    .optional(),
 });
 
 /** `DELETE sessions/ID`. */
 export const endQuerySchema = z.strictObject({
-  reason: reasonSchema.describe('why, for the record').default('no reason given'),
+  reason: reasonSchema.describe('the reason, for the audit log').default('no reason given'),
 });

@@ -1,5 +1,6 @@
 /**
- * What the admin API answers. Open objects on purpose: a later version may say more, and who reads it ignores what it does not know.
+ * The responses of the admin API. The objects are open on purpose: a later version may add fields, and a client ignores the
+ * fields that it does not know.
  */
 import { z } from 'zod';
 import { timeSchema } from './fields.ts';
@@ -17,40 +18,45 @@ export const sessionSchema = z.object({
   createdAt: timeSchema,
   lastUsedAt: timeSchema,
   expiresAt: timeSchema,
-  address: z.string().describe('where the sign-in came from'),
-  userAgent: z.string().describe('the device’s own words'),
-  bound: z.boolean().describe('tied to a client certificate (RFC 8705)'),
-  device: z.boolean().describe('signed in by a code (RFC 8628)'),
+  address: z.string().describe('the IP address that the sign-in came from'),
+  userAgent: z.string().describe('the `User-Agent` header of the sign-in'),
+  bound: z.boolean().describe('bound to a client certificate (RFC 8705)'),
+  device: z.boolean().describe('signed in with a device code (RFC 8628)'),
 });
 
 export const sessionPageSchema = z.object({
   sessions: z.array(sessionSchema).readonly(),
-  cursor: z.string().describe('there may be more: send it as `cursor`, with the same other parameters').exactOptional(),
+  cursor: z
+    .string()
+    .describe('present where there may be more: send it as `cursor`, with the same other parameters')
+    .exactOptional(),
 });
 
 export const recentRequestSchema = z.object({
   at: timeSchema,
-  auditId: z.string().describe('finds the line in the record, here and at the cluster'),
+  auditId: z.string().describe('the id of its audit event, here and in the cluster’s audit log'),
   cluster: z.string(),
   verb: z.string(),
-  uri: z.string().describe('as in the record, without secrets, 512 characters at most'),
+  uri: z.string().describe('as in the audit log: without secrets, at most 512 characters'),
   resource: z.string().describe('such as `pods` or `pods/exec`').exactOptional(),
   namespace: z.string().exactOptional(),
   name: z.string().exactOptional(),
-  code: z.number().int().describe('HTTP status; 0 where the client went away before it was answered'),
-  reason: z.string().describe('why the gate itself refused or cut it, in snake_case').exactOptional(),
+  code: z.number().int().describe('HTTP status; 0 where the client closed the connection before the response'),
+  reason: z.string().describe('why the proxy itself rejected or cut it, in snake_case').exactOptional(),
   address: z.string(),
 });
 
 export const recentRequestsSchema = z.object({
-  requests: z.array(recentRequestSchema).readonly().describe('newest first, 50 at most'),
+  requests: z.array(recentRequestSchema).readonly().describe('newest first, at most 50'),
 });
 
 export const receiptSchema = z.object({
-  id: z.string().describe('the replica'),
-  state: z.enum(['applied', 'pending', 'fenced']),
-  ms: z.number().exactOptional(),
-  streamsClosed: z.number().exactOptional(),
+  id: z.string().describe('the name of the replica'),
+  state: z
+    .enum(['applied', 'pending', 'fenced'])
+    .describe('`fenced`: silent for so long that it rejects every request'),
+  ms: z.number().describe('milliseconds from the request until this replica applied it').exactOptional(),
+  streamsClosed: z.number().describe('how many open streams this replica has cut').exactOptional(),
 });
 
 export const revocationResultSchema = z.object({
@@ -58,17 +64,23 @@ export const revocationResultSchema = z.object({
   at: z.string().describe('RFC 3339'),
   sessions: z.number().describe('how many sessions ended'),
   streamsClosed: z.number().describe('how many open streams were cut, on all replicas together'),
-  complete: z.boolean().describe('proven: no replica accepts a covered credential any more'),
-  elapsedMs: z.number(),
-  canSignInAgain: z.boolean().describe('nothing but the person’s own wish stands between them and the next sign-in'),
+  complete: z.boolean().describe('proven: no replica accepts a revoked credential any more'),
+  elapsedMs: z.number().describe('milliseconds until it was complete, or until now'),
+  canSignInAgain: z
+    .boolean()
+    .describe('whether the user can simply sign in again: false with a lock, or where it must be a fresh sign-in'),
   replicas: z.array(receiptSchema).readonly(),
-  missing: z.array(z.string()).readonly().describe('what is not proven, by name; absent when complete').exactOptional(),
+  missing: z
+    .array(z.string())
+    .readonly()
+    .describe('the parts that are not proven yet, by name; absent when complete')
+    .exactOptional(),
 });
 
 export const lockViewSchema = z.object({
   account: z.string(),
-  reason: z.string().describe('the admin’s own words'),
-  by: z.string().describe('username of the admin, or of both where it took two'),
+  reason: z.string().describe('as the admin gave it'),
+  by: z.string().describe('username of the admin, or of both admins where two were needed'),
   at: timeSchema,
 });
 
@@ -78,8 +90,8 @@ export const unlockedSchema = z.object({ account: z.string(), locked: z.literal(
 
 export const freshSignInSchema = z.object({
   account: z.string(),
-  needed: z.boolean().describe('whether the next sign-in has to show that the user has authenticated since'),
-  since: timeSchema.exactOptional(),
+  needed: z.boolean().describe('whether the next sign-in must prove that the user has authenticated after `since`'),
+  since: timeSchema.describe('when something of the account was last revoked').exactOptional(),
 });
 
 const drillPartSchema = z.object({
@@ -91,11 +103,13 @@ const drillPartSchema = z.object({
 export const replicaSchema = z.object({
   id: z.string().describe('host or pod name'),
   incarnation: z.string().describe('random per process start'),
-  self: z.boolean().describe('the one that answers'),
-  state: z.enum(['live', 'silent', 'fenced']),
-  seenMsAgo: z.number().describe('since it was last seen to move, milliseconds'),
-  number: z.number().describe('the last entry of the log that it has applied'),
-  streamsCut: z.number(),
+  self: z.boolean().describe('true for the replica that sends this response'),
+  state: z
+    .enum(['live', 'silent', 'fenced'])
+    .describe('`silent`: its lease has run out and it has not been heard of; `fenced`: its lease is lost'),
+  seenMsAgo: z.number().describe('milliseconds since its last sign of life'),
+  number: z.number().describe('the last entry of the revocation log that it has applied'),
+  streamsCut: z.number().describe('how many streams it has cut since it started'),
   drill: drillPartSchema.describe('its part in the latest drill').exactOptional(),
 });
 
@@ -103,10 +117,10 @@ export const replicasSchema = z.object({ replicas: z.array(replicaSchema).readon
 
 export const componentSchema = z.object({
   name: z.string(),
-  state: z.enum(['up', 'down', 'unknown']).describe('as this replica found it; `unknown`: nobody has looked'),
-  checkedAt: timeSchema.describe('when it looked').exactOptional(),
-  ms: z.number().describe('how long the answer took').exactOptional(),
-  problem: z.string().describe('of `down`: what went wrong').exactOptional(),
+  state: z.enum(['up', 'down', 'unknown']).describe('as this replica found it; `unknown`: not checked yet'),
+  checkedAt: timeSchema.describe('when it was checked').exactOptional(),
+  ms: z.number().describe('milliseconds until the response to the check').exactOptional(),
+  problem: z.string().describe('with `down`: what went wrong').exactOptional(),
 });
 
 export const clustersSchema = z.object({ clusters: z.array(componentSchema).readonly() });
@@ -114,10 +128,10 @@ export const clustersSchema = z.object({ clusters: z.array(componentSchema).read
 export const providersSchema = z.object({ providers: z.array(componentSchema).readonly() });
 
 export const replicaDrillSchema = z.object({
-  id: z.string().describe('the replica'),
-  opened: z.boolean(),
-  cut: z.boolean(),
-  ms: count.describe('from the order to revoke until its report of the cut was seen').exactOptional(),
+  id: z.string().describe('the name of the replica'),
+  opened: z.boolean().describe('whether its watch was open before the revocation'),
+  cut: z.boolean().describe('whether it reported its watch cut'),
+  ms: count.describe('milliseconds from the revocation until the report of the cut arrived').exactOptional(),
   reason: z.string().describe('why it has not passed').exactOptional(),
 });
 
@@ -133,15 +147,15 @@ export const problemSchema = z.object({
   type: z.literal('about:blank'),
   title: z.string(),
   status: z.number().int(),
-  detail: z.string().describe('for people: what to do next'),
-  code: z.string().describe('stable, to branch on'),
-  requestId: z.string().describe('also the audit id of the line in the record'),
+  detail: z.string().describe('for the user: what happened and what to do next'),
+  code: z.string().describe('stable: programs branch on it'),
+  requestId: z.string().describe('also the id of the audit event'),
   maxAge: z.string().describe('with `fresh_sign_in_needed`: seconds for which a sign-in is fresh').exactOptional(),
-  approval: z.string().describe('with `second_admin_needed`').exactOptional(),
-  expiresAt: timeSchema.describe('with `second_admin_needed`: how long the approval serves').exactOptional(),
+  approval: z.string().describe('with `second_admin_needed`: the id that the second admin sends').exactOptional(),
+  expiresAt: timeSchema.describe('with `second_admin_needed`: when the approval expires').exactOptional(),
   heldUntil: timeSchema
     .describe(
-      'with `revocation_not_written`, where it is held for a time only: until when this replica refuses the target',
+      'with `revocation_not_written`, where the target is held for a time only: until when this replica rejects it',
     )
     .exactOptional(),
 });

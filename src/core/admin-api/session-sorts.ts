@@ -1,2 +1,2 @@
-/** The orders of the list of sessions. A file without the schema library, so that a command line is parsed without it. */
+/** The sort orders of the list of sessions. This file does not import zod, so that the command line can parse without it. */
 export const SESSION_SORTS = ['newest', 'oldest', 'last-used', 'least-used'] as const;

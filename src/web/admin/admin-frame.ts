@@ -53,7 +53,7 @@ export const adminContextAt = ({ req, person }: AdminPageContext): AdminContext 
   path: req.path,
 });
 
-function triedAt(path: string): PortcullisEventName {
+function attemptedEvent(path: string): PortcullisEventName {
   if (path === '/admin/unlock') return 'unlock';
   if (path === '/admin/lift-fresh-sign-in') return 'fresh-sign-in-lifted';
   return path === '/admin/drill' ? 'drill' : 'revocation';
@@ -68,8 +68,8 @@ export function auditRejections(deps: WebDeps, handler: RequestHandler): Request
       const { error, status } = appErrorOf(thrown);
       const refused = status === 401 || status === 403;
       // What was tried and came to nothing has a line of its own, unless it stands there already.
-      const failed = req.method === 'POST' && !(thrown instanceof AdminError && thrown.recorded);
-      const event = refused ? 'admin-refused' : triedAt(req.path);
+      const failed = req.method === 'POST' && !(thrown instanceof AdminError && thrown.audited);
+      const event = refused ? 'admin-refused' : attemptedEvent(req.path);
       if (refused || failed)
         record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
       throw thrown;
@@ -112,7 +112,7 @@ export interface AdminPage {
 export function sendAdminPage(context: AdminPageContext, page: AdminPage): void {
   const { deps, res, person, mayAct } = context;
   const { title, section, body, status = 200, scripts, refreshSeconds } = page;
-  person.assertGood();
+  person.assertValid();
   sendPage(res, status, {
     title,
     body: html`${sectionLinks(section)} ${!mayAct && auditorNote()} ${body}`,

@@ -11,7 +11,7 @@ import { handleRevocation, type AdminService } from '../../admin/revoke.ts';
 import { type AdminContext } from '../../admin/dependencies.ts';
 
 /** Between two looks at whether it is written. */
-const LOOK_MS = 5;
+const POLL_INTERVAL_MS = 5;
 
 interface Running {
   /** What was asked, by whom: the same id for something else is not the same revocation. */
@@ -70,7 +70,7 @@ async function untilWritten(
   for (;;) {
     const early = await Promise.race([
       ended,
-      delay(LOOK_MS, undefined, { signal: over.signal }).catch(() => undefined),
+      delay(POLL_INTERVAL_MS, undefined, { signal: over.signal }).catch(() => undefined),
     ]);
     if (over.signal.aborted) return ended;
     const answer = early ?? deps.guard.answer(id);

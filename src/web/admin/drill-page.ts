@@ -11,7 +11,7 @@ import { drillSchema } from '../../core/admin-api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';
-import { findings } from '../../admin/session-query.ts';
+import { issuesText } from '../../admin/session-query.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { ifFresh } from './fresh-page.ts';
 
@@ -146,7 +146,7 @@ export async function runDrillHere(context: AdminPageContext): Promise<void> {
   const chosen = Object.entries({ cluster, path }).filter(([, value]) => value !== '');
   const parsed = drillSchema.safeParse({ ...Object.fromEntries(chosen), reason });
   if (!parsed.success) {
-    const words = `This drill cannot be run: ${findings(parsed.error)}.`;
+    const words = `This drill cannot be run: ${issuesText(parsed.error)}.`;
     throw new AppError('bad_request', words, { reason: 'request_malformed' });
   }
   await ifFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {

@@ -27,7 +27,7 @@ export async function ifFresh(context: AdminPageContext, back: string, change: (
     if (!(thrown instanceof AdminError && thrown.problem === 'fresh_sign_in_needed')) throw thrown;
     const { error, status } = appErrorOf(thrown);
     const { deps, req } = context;
-    if (!thrown.recorded) {
+    if (!thrown.audited) {
       record(deps, contextOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
     }
     return sendAdminPage(context, {

@@ -257,7 +257,7 @@ export function revokeNow(begin: BeginRevocation): AdminHandler {
 
 function isGood({ person }: AdminPageContext): boolean {
   try {
-    person.assertGood();
+    person.assertValid();
     return true;
   } catch {
     return false;

@@ -11,7 +11,7 @@ import { accountHref, queryString, revokeHref } from './links.ts';
 import { requestsCard } from './shared-cards.ts';
 import { sessionIdSchema } from '../../core/admin-api/fields.ts';
 import { latestRequests } from '../page/recent-requests.ts';
-import { sessionGone } from '../../admin/revocation-request.ts';
+import { sessionNotFound } from '../../admin/revocation-request.ts';
 import { workloadRule } from '../../admin/roles.ts';
 import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
@@ -110,7 +110,7 @@ export async function showSession(context: AdminPageContext): Promise<void> {
   const { service, deps, req, mayAct } = context;
   const id = sessionIdSchema.safeParse(req.params['id']);
   const session = id.success ? await deps.store.sessions.read(id.data) : undefined;
-  if (session === undefined) throw sessionGone();
+  if (session === undefined) throw sessionNotFound();
   const requests = await latestRequests(deps, [session]);
   const rule = workloadRule(session.account, deps.config);
   const clusters = service.clusters

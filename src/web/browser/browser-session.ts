@@ -76,7 +76,7 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
     proof: session,
     csrf,
     idToken,
-    assertGood() {
+    assertValid() {
       const rejection = deps.guard.check(credential);
       if (rejection === 'fenced') throw fencedError();
       if (rejection !== undefined) throw signedOutError(rejection);
@@ -90,7 +90,7 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
  */
 function ifGood(user: SignedIn): SignedIn | undefined {
   try {
-    user.assertGood();
+    user.assertValid();
     return user;
   } catch (error) {
     if (error instanceof AppError && error.code === 'unauthenticated') return undefined;

@@ -107,7 +107,7 @@ export function createGuards(
         if (isTooMany(req, res, user)) return;
         // The user is identified first, so that no unauthenticated client makes us read a body.
         await readForm(req, res);
-        user.assertGood();
+        user.assertValid();
         assertCsrf(user, field(req, 'csrf'));
         await handler(req, res, user);
       };

@@ -8,7 +8,7 @@ import { AppError } from '../../core/errors.ts';
 import { clientAddresses, type ClientAddressOf } from '../../http/client-address.ts';
 import { record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';
-import { beginContext, plainVisit, type RequestContext } from '../../http/request-context.ts';
+import { beginContext, createContext, type RequestContext } from '../../http/request-context.ts';
 import type { ClientSockets } from './client-sockets.ts';
 import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './dependencies.ts';
 import { ConsoleExchange } from './exchange.ts';
@@ -72,7 +72,7 @@ export class ConsoleHost {
 
   /** Serves an upgrade: only WebSockets (RFC 6455) from the console's own page. Never rejects. */
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, sockets: Sockets): Promise<void> {
-    const context = plainVisit(req, this.#addressOf);
+    const context = createContext(req, this.#addressOf);
     const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(socket));
     socket.once('close', () => exchange.end());
     try {

@@ -6,7 +6,7 @@ import type { Result } from '../../core/result.ts';
 import type { RevocationGuard, SessionEnds } from '../../revocation/revocation.ts';
 import type { Store } from '../../store/store.ts';
 import type { AuditTrail } from '../../audit/audit.ts';
-import type { InFront } from '../../http/client-address.ts';
+import type { ClientAddressOptions } from '../../http/client-address.ts';
 
 export interface Console {
   readonly name: string;
@@ -38,7 +38,7 @@ export interface ConsoleParts {
   readonly mayUse: (cluster: string, identity: Identity) => boolean;
 }
 
-export interface ConsoleDeps extends ConsoleParts, InFront {
+export interface ConsoleDeps extends ConsoleParts, ClientAddressOptions {
   readonly store: Pick<Store, 'artefacts' | 'sessions'>;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly logger: {

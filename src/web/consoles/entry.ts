@@ -49,7 +49,7 @@ async function codeFor(parts: Entrance, req: Request, state: string): Promise<st
     throw new AppError('conflict', message, { reason: 'too_many_console_entries' });
   }
   const code = await sessions.issueCode(console, user.session, state);
-  user.assertGood();
+  user.assertValid();
   return code;
 }
 

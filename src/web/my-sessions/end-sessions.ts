@@ -51,7 +51,7 @@ export async function endOne(
   user: SignedIn,
 ): Promise<void> {
   const session = await sessionOfUser(deps, user, String(req.params['id']));
-  user.assertGood();
+  user.assertValid();
   const result = await end(deps, req, session.id);
   if (session.id === user.session) {
     await browsers.forget(req, res);
@@ -79,7 +79,7 @@ const sessionCount = (count: number): string => `${count} ${count === 1 ? 'sessi
 /** Shows what will be ended, and asks for confirmation. */
 export async function confirmEndOthers(deps: WebDeps, res: Response, user: SignedIn): Promise<void> {
   const others = await otherSessions(deps, user);
-  user.assertGood();
+  user.assertValid();
   if (others.length === 0) {
     const body = html`<h1>There are no other sessions</h1>
       <p class="lead">You are signed in at this browser only.</p>
@@ -116,7 +116,7 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, user: Signe
 
 export async function endOthers(deps: WebDeps, req: Request, res: Response, user: SignedIn): Promise<void> {
   const others = await otherSessions(deps, user);
-  user.assertGood();
+  user.assertValid();
   const results: RevocationResult[] = [];
   for (let index = 0; index < others.length; index += BATCH) {
     results.push(...(await Promise.all(others.slice(index, index + BATCH).map(({ id }) => end(deps, req, id)))));

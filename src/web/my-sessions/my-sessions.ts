@@ -131,7 +131,7 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
   // A user who has authenticated since then is not asked again because of it.
   const freshSince = since !== undefined && (user.record.authTime ?? 0) >= since ? undefined : since;
   const requests = requestsTable(deps, await latestRequests(deps, sessions));
-  user.assertGood();
+  user.assertValid();
   const usable = clusters.usableBy(user.identity);
   const headers = impersonationCard(
     user,

@@ -144,7 +144,7 @@ async function bench(options: StageOptions = {}): Promise<Bench> {
     deps,
     actor: (session, account = 'corp/sub-root') => {
       const proof = { provider: 'corp', authTime: seconds(stage) };
-      return { identity, account, session, proof, assertGood: () => undefined };
+      return { identity, account, session, proof, assertValid: () => undefined };
     },
   };
 }
@@ -166,7 +166,7 @@ describe('a program', () => {
     const gone = (): never => {
       throw over;
     };
-    expect(() => assertFresh(deps, { ...actor('root-cli'), assertGood: gone })).toThrow(over);
+    expect(() => assertFresh(deps, { ...actor('root-cli'), assertValid: gone })).toThrow(over);
   });
 
   test('is a workload that may start drills: nobody is there who could sign in', async () => {

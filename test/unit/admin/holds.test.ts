@@ -28,7 +28,7 @@ async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: b
     account: ROOT.account,
     session: ROOT.session,
     proof: { provider: 'corp' },
-    assertGood: () => {
+    assertValid: () => {
       if (stage.guard.check({ keys: coveringKeys(ROOT), position }) !== undefined)
         throw new AppError('unauthenticated', 'gone');
     },

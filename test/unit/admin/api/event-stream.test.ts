@@ -15,12 +15,12 @@ const actor = {
   account: 'corp/root',
   session: 'root-1',
   proof: { provider: 'corp' },
-  assertGood: () => {},
+  assertValid: () => {},
 } as const;
 
 test('a reader that is slow again and again leaves nothing behind', async () => {
   const res = Object.assign(new EventEmitter(), { write: () => false });
-  const stream = new EventStream(res as unknown as Response, actor, { lifeMs: 60_000 });
+  const stream = new EventStream(res as unknown as Response, actor, { lifetimeMs: 60_000 });
   const before = getEventListeners(stream.signal, 'abort').length;
   for (let index = 0; index < 20; index += 1) {
     const sent = stream.send('a line\n');

@@ -144,7 +144,7 @@ describe('the OpenAPI document', () => {
     expect(codes).toEqual(Object.keys(PROBLEMS));
     const reached = new Set(routes.flatMap(([, route]) => problemsOf(route)));
     expect(Object.keys(PROBLEMS).filter((code) => !reached.has(code as keyof typeof PROBLEMS))).toEqual([]);
-    for (const code of Object.keys(PROBLEMS)) expect(apiReference()).toContain(`| \`${code}\` |`);
+    for (const code of Object.keys(PROBLEMS)) expect(apiReference()).toContain(`\n- \`${code}\` (`);
   });
 
   test('says nothing of this installation', () => {
