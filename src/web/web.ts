@@ -18,7 +18,7 @@ import { assetFiles } from './page/assets.ts';
 import { createAdminApi } from '../admin/api/admin-api.ts';
 import { bearerCaller } from '../admin/api/admin-callers.ts';
 import { browserCaller } from './browser/admin-caller.ts';
-import { adminPage } from './admin/admin-pages.ts';
+import { adminPages } from './admin/admin-pages.ts';
 import { backchannelLogout } from './sign-in/backchannel-logout.ts';
 import { createRevocationResults } from '../admin/revocation-results.ts';
 import { createBrowserSessions } from './browser/browser-session.ts';
@@ -149,7 +149,7 @@ function webApp(
   app.use(clientSignIn(deps, limit));
   app.use(deviceSignIn(deps, browsers, limit));
   app.use(mySessions(deps, browsers, guards));
-  app.use(adminPage({ ...service, runDrill }, guards));
+  app.use(adminPages({ ...service, runDrill }, guards));
   if (consoles !== undefined) app.use(consoles.entrance(browsers));
   app.use(notFound);
   app.use(errorPages(deps));

@@ -73,7 +73,7 @@ describe('live', () => {
     // Each once, and nothing is said to be missing but what the third would have to show: it has no live record.
     expect(await lines.filter({ hasText: 'pods second' }).count()).toBe(1);
     expect(await lines.filter({ hasText: 'may be missing' }).allInnerTexts()).toEqual([
-      expect.stringContaining('a replica has not said yet that it shows its own'),
+      expect.stringContaining('a replica has not confirmed yet that it sends its events'),
     ]);
   });
 

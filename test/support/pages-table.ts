@@ -146,9 +146,9 @@ const ADMIN: readonly PageRow[] = [
   { name: 'sessions', who: admins, at: '/admin', ...says('Sessions') },
   { name: 'sessions-filtered', who: admins, at: '/admin?search=alice&sort=oldest&provider=demo', ...says('Sessions') },
   { name: 'sessions-none', who: ['root'], at: '/admin?search=nobody-at-all', ...says('Sessions') },
-  { name: 'person', who: admins, at: '/admin/accounts/demo%2Falice', title: /^Person/, heading: /demo:alice/ },
-  { name: 'person-locked', who: ['root'], at: '/admin/accounts/demo%2Fbob', title: /^Person/, heading: /bob/ },
-  { name: 'person-hard', who: ['root'], at: '/admin/accounts/demo%2Fhard-0', title: /^Person/, heading: /demo:w/ },
+  { name: 'person', who: admins, at: '/admin/accounts/demo%2Falice', title: /^User/, heading: /demo:alice/ },
+  { name: 'person-locked', who: ['root'], at: '/admin/accounts/demo%2Fbob', title: /^User/, heading: /bob/ },
+  { name: 'person-hard', who: ['root'], at: '/admin/accounts/demo%2Fhard-0', title: /^User/, heading: /demo:w/ },
   {
     name: 'session',
     who: admins,
@@ -170,7 +170,7 @@ const ADMIN: readonly PageRow[] = [
     ...says('Revoke'),
   },
   { name: 'revoke-all', who: ['root'], at: '/admin/revoke?kind=all', ...says('Revoke') },
-  { name: 'person-many', who: ['root'], at: '/admin/accounts/demo%2Fmany', title: /^Person/, heading: /demo:many/ },
+  { name: 'person-many', who: ['root'], at: '/admin/accounts/demo%2Fmany', title: /^User/, heading: /demo:many/ },
   {
     name: 'receipt',
     who: admins,
@@ -180,8 +180,8 @@ const ADMIN: readonly PageRow[] = [
   },
   { name: 'locks', who: admins, at: '/admin/locks', ...says('Locks') },
   { name: 'replicas', who: admins, at: '/admin/replicas', ...says('Replicas') },
-  { name: 'audit', who: admins, at: '/admin/audit', ...says('Live record') },
-  { name: 'audit-filtered', who: ['root'], at: '/admin/audit?account=demo%2Falice', ...says('Live record') },
+  { name: 'audit', who: admins, at: '/admin/audit', ...says('Audit log') },
+  { name: 'audit-filtered', who: ['root'], at: '/admin/audit?account=demo%2Falice', ...says('Audit log') },
   { name: 'health', who: admins, at: '/admin/health', ...says('Health') },
   { name: 'drill', who: admins, at: '/admin/drill', ...says('Drill') },
 ];

@@ -1,5 +1,5 @@
 /**
- * What all admin pages have in common: who may open them, the navigation among them, and the line in the record for what was read.
+ * What all admin pages have in common: the check of the role, the navigation, and the audit events of reads and rejections.
  */
 import type { Request, RequestHandler, Response } from 'express';
 import type { AuditFacts, PortcullisEventName } from '../../core/audit/event.ts';
@@ -19,37 +19,40 @@ import type { AdminService } from '../../admin/revoke.ts';
 import type { AdminContext } from '../../admin/dependencies.ts';
 import { assertRole, type Need } from '../../admin/roles.ts';
 
-/** What the admin pages share with the admin API, and what only they need. */
-export interface AdminPages extends AdminService {
+/** The dependencies that the admin pages share with the admin API, and those that only they need. */
+export interface AdminPageService extends AdminService {
   readonly deps: WebDeps;
   readonly runDrill: RunDrill;
   readonly clusters: Clusters;
 }
 
-/** One admin or auditor at one page. */
+/** One request of an admin or auditor for one page. */
 export interface AdminPageContext {
-  readonly service: AdminPages;
+  readonly service: AdminPageService;
   readonly deps: WebDeps;
   readonly req: Request;
   readonly res: Response;
-  readonly person: SignedIn;
-  /** False for an auditor, who looks only. */
+  readonly user: SignedIn;
+  /** False for an auditor, who may only read. */
   readonly mayAct: boolean;
 }
 
 export type AdminHandler = (context: AdminPageContext) => Promise<void> | void;
 
-/** Runs the handler for whom the role allows it. @throws AppError `forbidden` */
-export function forRole(service: AdminPages, need: Need, handler: AdminHandler): PageHandler {
-  return async (req, res, person) => {
-    const mayAct = assertRole(person, service.deps.config, need) === 'admin';
-    await handler({ service, deps: service.deps, req, res, person, mayAct });
+/**
+ * Returns a handler that runs only for users whose role allows it.
+ * @throws AppError `forbidden`
+ */
+export function withRole(service: AdminPageService, need: Need, handler: AdminHandler): PageHandler {
+  return async (req, res, user) => {
+    const mayAct = assertRole(user, service.deps.config, need) === 'admin';
+    await handler({ service, deps: service.deps, req, res, user, mayAct });
   };
 }
 
-export const adminContextAt = ({ req, person }: AdminPageContext): AdminContext => ({
+export const adminContextAt = ({ req, user }: AdminPageContext): AdminContext => ({
   context: contextOf(req),
-  actor: person,
+  actor: user,
   path: req.path,
 });
 
@@ -59,18 +62,21 @@ function attemptedEvent(path: string): PortcullisEventName {
   return path === '/admin/drill' ? 'drill' : 'revocation';
 }
 
-/** Every refusal of an admin page is an audit event: no role, no session, a foreign Origin, a wrong token, an approval of one's own. */
+/**
+ * Audits every rejection by an admin page (no role, no session, a foreign Origin, a wrong CSRF token, the admin's own
+ * approval), and every change that fails.
+ */
 export function auditRejections(deps: WebDeps, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
     try {
       await handler(req, res, next);
     } catch (thrown) {
       const { error, status } = appErrorOf(thrown);
-      const refused = status === 401 || status === 403;
-      // What was tried and came to nothing has a line of its own, unless it stands there already.
-      const failed = req.method === 'POST' && !(thrown instanceof AdminError && thrown.audited);
-      const event = refused ? 'admin-refused' : attemptedEvent(req.path);
-      if (refused || failed)
+      const isRejection = status === 401 || status === 403;
+      // A change that fails has its own audit event, unless one was written already.
+      const isFailure = req.method === 'POST' && !(thrown instanceof AdminError && thrown.audited);
+      const event = isRejection ? 'admin-refused' : attemptedEvent(req.path);
+      if (isRejection || isFailure)
         record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
       throw thrown;
     }
@@ -78,24 +84,24 @@ export function auditRejections(deps: WebDeps, handler: RequestHandler): Request
 }
 
 const SECTIONS = {
-  sessions: { href: '/admin', words: 'Sessions' },
-  locks: { href: '/admin/locks', words: 'Locks' },
-  replicas: { href: '/admin/replicas', words: 'Replicas' },
-  audit: { href: '/admin/audit', words: 'Live record' },
-  health: { href: '/admin/health', words: 'Health' },
-  drill: { href: '/admin/drill', words: 'Drill' },
+  sessions: { href: '/admin', label: 'Sessions' },
+  locks: { href: '/admin/locks', label: 'Locks' },
+  replicas: { href: '/admin/replicas', label: 'Replicas' },
+  audit: { href: '/admin/audit', label: 'Audit log' },
+  health: { href: '/admin/health', label: 'Health' },
+  drill: { href: '/admin/drill', label: 'Drill' },
 } as const;
 
 export type Section = keyof typeof SECTIONS;
 
 function sectionLinks(section: Section): Html {
-  const link = ([name, { href, words }]: readonly [string, (typeof SECTIONS)[Section]]): Html =>
-    name === section ? html`<a href="${href}" aria-current="page">${words}</a>` : html`<a href="${href}">${words}</a>`;
+  const link = ([name, { href, label }]: readonly [string, (typeof SECTIONS)[Section]]): Html =>
+    name === section ? html`<a href="${href}" aria-current="page">${label}</a>` : html`<a href="${href}">${label}</a>`;
   return html`<nav class="tabs" aria-label="Admin">${Object.entries(SECTIONS).map(link)}</nav>`;
 }
 
 const auditorNote = (): Html =>
-  html`<p class="notice">You are here as an auditor: you see everything and change nothing.</p>`;
+  html`<p class="notice">You are signed in as an auditor: you can read everything, but change nothing.</p>`;
 
 export interface AdminPage {
   readonly title: string;
@@ -104,26 +110,26 @@ export interface AdminPage {
   readonly status?: number;
   /** Names of modules below `/assets/`. */
   readonly scripts?: readonly string[];
-  /** For whom has no script: the page is loaded again after so many seconds. */
+  /** Where scripts are off, the page is loaded again after so many seconds. */
   readonly refreshSeconds?: number;
 }
 
-/** Sends a page of this area. The credential is judged once more after everything was fetched, before a byte goes out. */
+/** Sends an admin page. The credential is checked again after everything was read, before a byte is sent. */
 export function sendAdminPage(context: AdminPageContext, page: AdminPage): void {
-  const { deps, res, person, mayAct } = context;
+  const { deps, res, user, mayAct } = context;
   const { title, section, body, status = 200, scripts, refreshSeconds } = page;
-  person.assertValid();
+  user.assertValid();
   sendPage(res, status, {
     title,
     body: html`${sectionLinks(section)} ${!mayAct && auditorNote()} ${body}`,
-    navigation: navigationFor(deps, person, 'admin'),
+    navigation: navigationFor(deps, user, 'admin'),
     styles: ['admin.css'],
     scripts: scripts ?? [],
     ...(refreshSeconds === undefined ? {} : { refreshSeconds }),
   });
 }
 
-/** What was read goes on the record, as with the admin API. */
+/** Audits a read, as the admin API does. */
 export function auditRead({ deps, req }: AdminPageContext, reason: string, details: AuditFacts = {}): void {
   record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: 200, reason, details });
 }

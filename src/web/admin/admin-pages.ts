@@ -1,53 +1,63 @@
 /**
- * The admin pages: who is signed in, and revoking; locks, replicas, the live record, health and drills. Everything seen and done here is on
- * the record. Admins act, auditors look.
+ * The admin pages. Admins read and change, auditors only read, and every read and change is audited.
+ *
+ * The files of this folder:
+ * - admin-pages.ts: the routes; admin-frame.ts: what all pages have in common
+ * - sessions-page.ts, user-page.ts, session-page.ts: the list of sessions, one user, one session
+ * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form), revocation-scope.ts (what it cuts)
+ *   and begin-revocation.ts (starts it); receipt-page.ts: its result
+ * - locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each
+ * - fresh-page.ts: asks an admin whose sign-in is too old to sign in again
+ * - form-fields.ts, shared-cards.ts, session-table.ts, pager.ts, links.ts, format.ts: parts of several pages
+ *
+ * The handler and the markup of a page are in one file. The scripts are in src/web/assets.
  */
 import { Router } from 'express';
 import type { Guards } from '../browser/guards.ts';
 import { createClusters } from '../../core/identity/cluster-access.ts';
 import type { Need } from '../../admin/roles.ts';
 import { createSessionList } from '../../admin/session-query.ts';
-import { forRole, auditRejections, type AdminHandler, type AdminPages } from './admin-frame.ts';
+import { withRole, auditRejections, type AdminHandler, type AdminPageService } from './admin-frame.ts';
 import { showAudit } from './audit-page.ts';
-import { createBeginnings } from './begin-revocation.ts';
-import { runDrillHere, showDrill } from './drill-page.ts';
+import { createRevocationStarter } from './begin-revocation.ts';
+import { handleDrill, showDrill } from './drill-page.ts';
 import { showHealth } from './health-page.ts';
-import { showLocks, takeFreshSignInOff, takeLockOff } from './locks-page.ts';
-import { showPerson } from './user-page.ts';
+import { showLocks, handleLiftFreshSignIn, handleUnlock } from './locks-page.ts';
+import { showUser } from './user-page.ts';
 import { showReceipt } from './receipt-page.ts';
 import { showReplicas } from './replicas-page.ts';
-import { confirm, revokeNow } from './revoke-page.ts';
+import { showConfirmation, handleRevoke } from './revoke-page.ts';
 import { showSession } from './session-page.ts';
 import { showSessions } from './sessions-page.ts';
 
 /**
- * `/admin` and everything below it but the API.
+ * Returns the router of `/admin` and everything below it except the API.
  * @throws Error when a cluster's `allow` does not compile; the configuration has checked that before
  */
-export function adminPage(service: Omit<AdminPages, 'clusters'>, guards: Guards): Router {
+export function adminPages(service: Omit<AdminPageService, 'clusters'>, guards: Guards): Router {
   const { deps } = service;
   const pages = { ...service, clusters: createClusters(deps.config) };
   const list = createSessionList(deps);
   const router = Router({ caseSensitive: true, strict: true });
-  const look = (path: string, handler: AdminHandler, need: Need = 'read'): void => {
-    router.get(path, auditRejections(deps, guards.page('admin', forRole(pages, need, handler))));
+  const get = (path: string, handler: AdminHandler, need: Need = 'read'): void => {
+    router.get(path, auditRejections(deps, guards.page('admin', withRole(pages, need, handler))));
   };
-  const act = (path: string, handler: AdminHandler): void => {
-    router.post(path, auditRejections(deps, guards.action(forRole(pages, 'act', handler))));
+  const post = (path: string, handler: AdminHandler): void => {
+    router.post(path, auditRejections(deps, guards.action(withRole(pages, 'act', handler))));
   };
-  look('/admin', showSessions(list));
-  look('/admin/accounts/:account', showPerson(list));
-  look('/admin/sessions/:id', showSession);
-  look('/admin/revoke', confirm, 'act');
-  act('/admin/revoke', revokeNow(createBeginnings(service)));
-  look('/admin/revocations/:id', showReceipt);
-  look('/admin/locks', showLocks);
-  act('/admin/unlock', takeLockOff);
-  act('/admin/lift-fresh-sign-in', takeFreshSignInOff);
-  look('/admin/replicas', showReplicas);
-  look('/admin/audit', showAudit);
-  look('/admin/health', showHealth);
-  look('/admin/drill', showDrill);
-  act('/admin/drill', runDrillHere);
+  get('/admin', showSessions(list));
+  get('/admin/accounts/:account', showUser(list));
+  get('/admin/sessions/:id', showSession);
+  get('/admin/revoke', showConfirmation, 'act');
+  post('/admin/revoke', handleRevoke(createRevocationStarter(service)));
+  get('/admin/revocations/:id', showReceipt);
+  get('/admin/locks', showLocks);
+  post('/admin/unlock', handleUnlock);
+  post('/admin/lift-fresh-sign-in', handleLiftFreshSignIn);
+  get('/admin/replicas', showReplicas);
+  get('/admin/audit', showAudit);
+  get('/admin/health', showHealth);
+  get('/admin/drill', showDrill);
+  post('/admin/drill', handleDrill);
   return router;
 }

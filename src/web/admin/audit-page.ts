@@ -1,5 +1,6 @@
 /**
- * `/admin/audit`: the frame in which the live record is watched. The stream itself is the admin API's, which judges and records each opening.
+ * `/admin/audit`: the live view of the audit log. `audit.js` reads the stream of the admin API, which authorizes and audits each
+ * connection, and adds the events to this page.
  */
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { html, type Html } from '../page/html.ts';
@@ -20,17 +21,17 @@ const AUDIT_FIELDS = [
   'refused',
 ] as const;
 
-/** What the URL asks for, as it says it; empty ones are not in it. */
-type AuditShown = { readonly [F in (typeof AUDIT_FIELDS)[number]]?: string };
+/** The filters of the URL, unchanged; empty ones are left out. */
+type AuditFilters = { readonly [F in (typeof AUDIT_FIELDS)[number]]?: string };
 
 interface AuditPage {
-  readonly shown: AuditShown;
+  readonly shown: AuditFilters;
   readonly clusters: readonly string[];
-  /** False where this gate has no live view of its record. */
+  /** False where this server has no live view of the audit log. */
   readonly live: boolean;
 }
 
-const textField = (name: keyof AuditShown, label: string, shown: AuditShown, placeholder: string): Html =>
+const textField = (name: keyof AuditFilters, label: string, shown: AuditFilters, placeholder: string): Html =>
   html`<div class="field">
     <label for="${name}">${label}</label>
     <input
@@ -47,33 +48,33 @@ const textField = (name: keyof AuditShown, label: string, shown: AuditShown, pla
 
 const EVENTS = [['', 'Any'], ...Object.keys(PORTCULLIS_EVENTS).map((name) => [name, name] as const)] as const;
 
-function refusedBox({ refused }: AuditShown): Html {
+function refusedBox({ refused }: AuditFilters): Html {
   const box =
     refused === 'true'
       ? html`<input type="checkbox" name="refused" value="true" checked />`
       : html`<input type="checkbox" name="refused" value="true" />`;
   return html`<div class="field tick">
-    <label class="check">${box} <span>Refused only</span></label>
+    <label class="check">${box} <span>Rejected only</span></label>
   </div>`;
 }
 
 function filters({ shown, clusters }: AuditPage): Html {
   const names = [['', 'Any'], ...clusters.map((name) => [name, name] as const)] as const;
-  return html`<form class="filters card" method="get" action="/admin/audit" role="search" aria-label="Live record">
+  return html`<form class="filters card" method="get" action="/admin/audit" role="search" aria-label="Audit log">
     ${textField('user', 'Username', shown, 'corp:alice')} ${textField('account', 'Account', shown, 'corp/alice')}
     ${textField('session', 'Session', shown, 'its id')}
     ${selectField({ name: 'cluster', label: 'Cluster', options: names, chosen: shown.cluster })}
     ${textField('verb', 'Verb', shown, 'delete')} ${textField('resource', 'Resource', shown, 'pods/exec')}
     ${textField('namespace', 'Namespace', shown, 'payments')}
-    ${selectField({ name: 'event', label: 'Event of the gate', options: EVENTS, chosen: shown.event })}
+    ${selectField({ name: 'event', label: 'Portcullis event', options: EVENTS, chosen: shown.event })}
     ${refusedBox(shown)}
-    <button class="button">Show</button>
+    <button class="button">Apply</button>
     ${Object.keys(shown).length > 0 && html`<a class="button quiet" href="/admin/audit">Clear</a>`}
   </form>`;
 }
 
-/** One line of the record. The script clones it; there is none on the page before the first has come. */
-const lineTemplate = (): Html =>
+/** The template of one audit event. The script copies it for each event. */
+const eventTemplate = (): Html =>
   html`<template data-line>
     <li class="line">
       <details>
@@ -94,16 +95,16 @@ const gapTemplate = (): Html =>
     <li class="line gap"><span class="state warn" data-text="why"></span></li>
   </template>`;
 
-/** Known by its place in `data-gap-messages`, so that the script has no words for them of its own. */
-const gapWords = JSON.stringify({
-  too_old: 'Lines may be missing here: the live record does not reach back so far.',
-  replica_late: 'Lines may be missing here: a replica has not said yet that it shows its own.',
-  dropped: 'Lines may be missing here: a replica had more than it could show.',
-  too_slow: 'Lines may be missing here: this page took them too slowly.',
-  lost: 'Lines may be missing here: the connection was away for too long.',
+/** The messages for gaps, which the script reads from `data-messages`, so that all texts are in this file. */
+const gapMessages = JSON.stringify({
+  too_old: 'Events may be missing here: the live view does not reach back so far.',
+  replica_late: 'Events may be missing here: a replica has not confirmed yet that it sends its events.',
+  dropped: 'Events may be missing here: a replica had more events than it could send.',
+  too_slow: 'Events may be missing here: this page read them too slowly.',
+  lost: 'Events may be missing here: the connection was interrupted for too long.',
 });
 
-const COMMAND_OPTIONS: Readonly<Record<keyof AuditShown, string>> = {
+const COMMAND_OPTIONS: Readonly<Record<keyof AuditFilters, string>> = {
   user: '--user',
   account: '--account',
   session: '--session',
@@ -115,13 +116,13 @@ const COMMAND_OPTIONS: Readonly<Record<keyof AuditShown, string>> = {
   refused: '--refused',
 };
 
-/** For a shell: nothing in it is anything but text. */
-const quoted = (value: string): string =>
+/** Returns a value quoted for a shell, so that nothing in it is more than text. */
+const shellQuoted = (value: string): string =>
   /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", String.raw`'\''`)}'`;
 
-function command(shown: AuditShown): string {
+function command(shown: AuditFilters): string {
   const options = AUDIT_FIELDS.filter((name) => shown[name] !== undefined).map((name) =>
-    name === 'refused' ? COMMAND_OPTIONS[name] : `${COMMAND_OPTIONS[name]} ${quoted(shown[name] ?? '')}`,
+    name === 'refused' ? COMMAND_OPTIONS[name] : `${COMMAND_OPTIONS[name]} ${shellQuoted(shown[name] ?? '')}`,
   );
   return ['portcullis audit tail', ...options].join(' ');
 }
@@ -131,52 +132,54 @@ const stream = ({ shown }: AuditPage): Html =>
     class="card"
     aria-labelledby="lines"
     data-live="/admin/api/v1/audit${queryString(shown)}"
-    data-gap-messages="${gapWords}"
+    data-messages="${gapMessages}"
   >
     <div class="card-head">
-      <h2 id="lines">Lines</h2>
+      <h2 id="lines">Events</h2>
       <div class="row">
         <span class="live" data-connection role="status" hidden></span>
         <button class="button quiet compact" type="button" data-pause hidden>Pause</button>
       </div>
     </div>
     <p class="small muted" data-count></p>
-    <p class="visually-hidden" role="status" data-said></p>
+    <p class="visually-hidden" role="status" data-announcement></p>
     <ol class="record" data-lines reversed></ol>
-    <p class="empty" data-empty hidden>Nothing has happened yet that fits. What happened before is not shown.</p>
-    ${lineTemplate()} ${gapTemplate()}
+    <p class="empty" data-empty hidden>No matching event yet. Events from before you opened this page are not shown.</p>
+    ${eventTemplate()} ${gapTemplate()}
     <noscript>
-      <p>Watching the record in the browser takes a script. The command line shows the same:</p>
+      <p>The live view needs JavaScript. The command line shows the same events:</p>
       <pre class="commands">${command(shown)}</pre>
     </noscript>
   </section>`;
 
 function auditBody(content: AuditPage): Html {
-  return html`<h1>Live record</h1>
+  return html`<h1>Audit log</h1>
     <p class="lead">
-      What people do at the clusters and what the gate does, as it is written, on every replica at once. That you look
-      is on the record too.
+      What users do in the clusters and what Portcullis does, from all replicas, as it is written. That you watch it is
+      audited too.
     </p>
     ${filters(content)}
     ${
       content.live
         ? stream(content)
-        : html`<p class="empty">This gate keeps no live view of its record. The sinks in its configuration have it.</p>`
+        : html`<p class="empty">
+            This server has no live view of its audit log. The sinks in its configuration receive the events.
+          </p>`
     }`;
 }
 
-function shownBy(query: Readonly<Record<string, unknown>>): AuditShown {
-  const said = AUDIT_FIELDS.map((name) => [name, parameter(query[name])?.trim() ?? ''] as const);
-  return Object.fromEntries(said.filter(([, value]) => value !== ''));
+function filtersOf(query: Readonly<Record<string, unknown>>): AuditFilters {
+  const fields = AUDIT_FIELDS.map((name) => [name, parameter(query[name])?.trim() ?? ''] as const);
+  return Object.fromEntries(fields.filter(([, value]) => value !== ''));
 }
 
 export function showAudit(context: AdminPageContext): void {
   const { deps, req } = context;
   const live = deps.tails !== undefined;
   sendAdminPage(context, {
-    title: 'Live record',
+    title: 'Audit log',
     section: 'audit',
-    body: auditBody({ shown: shownBy(req.query), clusters: deps.config.clusters.map(({ name }) => name), live }),
+    body: auditBody({ shown: filtersOf(req.query), clusters: deps.config.clusters.map(({ name }) => name), live }),
     scripts: live ? ['audit.js'] : [],
   });
 }

@@ -1,7 +1,6 @@
 /**
- * Begins a revocation and answers as soon as it is written, so that its receipts are seen as they come in.
- *
- * Threat: an admin in a hurry clicks twice. The second click joins the first one, and is told the same.
+ * Starts a revocation and returns as soon as it is written, so that the admin sees the receipts as they come in. The second
+ * click of an admin who clicks twice joins the first one and has the same result.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RevocationResult } from '../../revocation/revocation.ts';
@@ -10,56 +9,59 @@ import type { RevocationRequest } from '../../admin/revocation-request.ts';
 import { handleRevocation, type AdminService } from '../../admin/revoke.ts';
 import { type AdminContext } from '../../admin/dependencies.ts';
 
-/** Between two looks at whether it is written. */
+/** How often to check whether the revocation is written. */
 const POLL_INTERVAL_MS = 5;
 
 interface Running {
-  /** What was asked, by whom: the same id for something else is not the same revocation. */
-  readonly asked: string;
+  /** The request and its admin: the same id with another request is not the same revocation. */
+  readonly key: string;
   readonly written: Promise<RevocationResult>;
   readonly proven: Promise<RevocationResult>;
 }
 
-export interface Begun {
-  /** As it stood when it was written. */
-  readonly answer: RevocationResult;
-  /** As `handleRevocation` answers: proven, or given up waiting for. */
+export interface StartedRevocation {
+  /** The result at the time when the revocation was written. */
+  readonly result: RevocationResult;
+  /** The result of `handleRevocation`: proven, or not proven in time. */
   readonly proven: Promise<RevocationResult>;
 }
 
 type Identified = RevocationRequest & { readonly requestId: string };
 
-/** @throws what `handleRevocation` throws, where nothing was written */
-export type BeginRevocation = (admin: AdminContext, request: Identified) => Promise<Begun>;
+/** Starts a revocation. @throws the errors of `handleRevocation`, where nothing was written */
+export type StartRevocation = (admin: AdminContext, request: Identified) => Promise<StartedRevocation>;
 
-export function createBeginnings(service: AdminService): BeginRevocation {
+export function createRevocationStarter(service: AdminService): StartRevocation {
   const running = new Map<string, Running>();
 
-  function start(admin: AdminContext, request: Identified, asked: string): Running {
+  function start(admin: AdminContext, request: Identified, key: string): Running {
     const { requestId } = request;
-    // What stands under this id already may be something else: that is judged before anything is told of it.
+    // A result under this id may belong to another request. `handleRevocation` checks that before anything is returned.
     const isNew = service.deps.guard.answer(requestId) === undefined;
     const proven = handleRevocation(service, admin, request);
     const written = isNew ? untilWritten(service, requestId, proven) : proven;
-    running.set(requestId, { asked, written, proven });
-    // Whoever has been told that it is written hears of a later fault in the log only.
+    running.set(requestId, { key, written, proven });
+    // The admin already has the response that it is written, so a later failure can only be logged.
     const over = proven.catch((err: unknown) => {
-      service.deps.logger.warn({ err, revocation: requestId }, 'a revocation was not carried out to its end');
+      service.deps.logger.warn({ err, revocation: requestId }, 'revocation failed after it was started');
     });
     void over.finally(() => running.delete(requestId));
-    return { asked, written, proven };
+    return { key, written, proven };
   }
 
   return async (admin, request) => {
-    const asked = JSON.stringify([admin.actor.account, request]);
+    const key = JSON.stringify([admin.actor.account, request]);
     const before = running.get(request.requestId);
-    if (before !== undefined && before.asked !== asked) throw reusedError();
-    const { written, proven } = before ?? start(admin, request, asked);
-    return { answer: await written, proven };
+    if (before !== undefined && before.key !== key) throw reusedError();
+    const { written, proven } = before ?? start(admin, request, key);
+    return { result: await written, proven };
   };
 }
 
-/** @throws where it came to its end before anything was written */
+/**
+ * Waits until the revocation is written, and returns its result at that time.
+ * @throws the revocation's error, where it failed before anything was written
+ */
 async function untilWritten(
   { deps, results }: AdminService,
   id: string,
@@ -73,10 +75,10 @@ async function untilWritten(
       delay(POLL_INTERVAL_MS, undefined, { signal: over.signal }).catch(() => undefined),
     ]);
     if (over.signal.aborted) return ended;
-    const answer = early ?? deps.guard.answer(id);
-    if (answer === undefined) continue;
-    // Another replica may be the one that is asked for the receipt.
-    if (!answer.complete) await results.keep(answer);
-    return answer;
+    const result = early ?? deps.guard.answer(id);
+    if (result === undefined) continue;
+    // The request for the receipt may go to another replica, so the result must be in the store.
+    if (!result.complete) await results.keep(result);
+    return result;
   }
 }

@@ -1,29 +1,29 @@
 /**
- * `/admin/drill`: the form, and running one.
+ * `/admin/drill`: the form, and the result of a drill.
  */
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
 import { reasonField } from './form-fields.ts';
 import type { DrillResult } from '../../admin/drills.ts';
 import { receiptHref, queryString } from './links.ts';
-import { counted, spanOfMs } from './format.ts';
+import { countOf, formatMs } from './format.ts';
 import { drillSchema } from '../../core/admin-api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';
 import { issuesText } from '../../admin/session-query.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
-import { ifFresh } from './fresh-page.ts';
+import { whenFresh } from './fresh-page.ts';
 
 const intro = (): Html =>
   html`<h1>Drill</h1>
     <p class="lead">
-      A drill practises the whole of a revocation on a session that exists only for it: every replica opens a watch for
-      that session, the session is revoked, and each replica has to report that its watch was cut. Nobody else notices.
+      A drill practises a complete revocation on a session that exists only for it: every replica opens a watch for that
+      session, the session is revoked, and each replica must report that its watch was cut. It affects no user.
     </p>`;
 
 interface DrillForm {
-  /** Those that the admin may use. */
+  /** The clusters that the admin may use. */
   readonly clusters: readonly string[];
   readonly cluster: string;
   readonly path: string;
@@ -35,7 +35,9 @@ const option = (name: string, chosen: string): Html =>
 
 function form({ clusters, cluster, path, csrf }: DrillForm): Html {
   if (clusters.length === 0) {
-    return html`<p class="empty">No cluster lets you in, and a drill acts as you do. Ask an admin who may use one.</p>`;
+    return html`<p class="empty">
+      You may use no cluster, and a drill acts with your rights. Ask an admin who may use one.
+    </p>`;
   }
   return html`<form class="stack measure" method="post" action="/admin/drill">
     ${csrfField(csrf)}
@@ -46,7 +48,7 @@ function form({ clusters, cluster, path, csrf }: DrillForm): Html {
       </select>
     </div>
     <div class="field">
-      <label for="path">What to watch</label>
+      <label for="path">Watch path</label>
       <input
         type="text"
         id="path"
@@ -65,12 +67,19 @@ function form({ clusters, cluster, path, csrf }: DrillForm): Html {
   </form>`;
 }
 
-/** @param drill undefined for an auditor */
+/**
+ * Returns the page with the form.
+ * @param drill undefined for an auditor
+ */
 function drillBody(drill: DrillForm | undefined): Html {
   return html`${intro()}
     <section class="card" aria-labelledby="run">
-      <h2 id="run">Run one</h2>
-      ${drill === undefined ? html`<p>Admins run drills. Each is in the record, with its verdict.</p>` : form(drill)}
+      <h2 id="run">Run a drill</h2>
+      ${
+        drill === undefined
+          ? html`<p>Only admins run drills. Each drill is in the audit log, with its verdict.</p>`
+          : form(drill)
+      }
     </section>`;
 }
 
@@ -85,25 +94,25 @@ const row = ({ id, opened, cut, ms, reason }: DrillResult['replicas'][number]): 
         }</span
       >
     </td>
-    <td data-label="After">${ms === undefined ? '–' : spanOfMs(ms)}</td>
+    <td data-label="After">${ms === undefined ? '–' : formatMs(ms)}</td>
   </tr>`;
 
 function drillResultBody({ verdict, replicas, receipt }: DrillResult): Html {
   const passed = replicas.filter(({ cut }) => cut).length;
-  const words =
+  const message =
     verdict === 'passed'
       ? html`<div class="notice ok" role="status">
-          <p><strong>Passed.</strong> ${counted(passed, 'replica has', 'replicas have')} opened a watch and cut it.</p>
+          <p><strong>Passed.</strong> ${countOf(passed, 'replica has', 'replicas have')} opened a watch and cut it.</p>
         </div>`
       : html`<div class="notice bad" role="alert">
           <p>
-            <strong>Failed.</strong> ${passed} of ${counted(replicas.length, 'replica')} cut a
-            watch${!receipt.complete && ', and the revocation is not proven yet'}. Look at each below; the record has
-            the same.
+            <strong>Failed.</strong> ${passed} of ${countOf(replicas.length, 'replica')} cut a
+            watch${!receipt.complete && ', and the revocation is not proven yet'}. The results are below and in the
+            audit log.
           </p>
         </div>`;
   return html`<h1>Drill ${verdict}</h1>
-    ${words}
+    ${message}
     <section class="card" aria-labelledby="parts">
       <h2 id="parts">By replica</h2>
       <table>
@@ -129,28 +138,31 @@ function drillResultBody({ verdict, replicas, receipt }: DrillResult): Html {
 const DEFAULT_PATH = '/api/v1/namespaces?watch=1';
 
 export function showDrill(context: AdminPageContext): void {
-  const { service, req, person, mayAct } = context;
+  const { service, req, user, mayAct } = context;
   const form = {
-    clusters: service.clusters.usableBy(person.identity).map(({ name }) => name),
+    clusters: service.clusters.usableBy(user.identity).map(({ name }) => name),
     cluster: parameter(req.query['cluster']) ?? '',
     path: parameter(req.query['path']) ?? DEFAULT_PATH,
-    csrf: person.csrf,
+    csrf: user.csrf,
   };
   sendAdminPage(context, { title: 'Drill', section: 'drill', body: drillBody(mayAct ? form : undefined) });
 }
 
-/** Runs it and shows what came of it: within seconds. @throws what the drill throws, AppError `bad_request` */
-export async function runDrillHere(context: AdminPageContext): Promise<void> {
+/**
+ * Runs a drill, which takes seconds, and shows its result.
+ * @throws the errors of the drill, AppError `bad_request`
+ */
+export async function handleDrill(context: AdminPageContext): Promise<void> {
   const { service, req } = context;
   const [cluster, path, reason] = [field(req, 'cluster'), field(req, 'path'), field(req, 'reason')];
   const chosen = Object.entries({ cluster, path }).filter(([, value]) => value !== '');
   const parsed = drillSchema.safeParse({ ...Object.fromEntries(chosen), reason });
   if (!parsed.success) {
-    const words = `This drill cannot be run: ${issuesText(parsed.error)}.`;
-    throw new AppError('bad_request', words, { reason: 'request_malformed' });
+    const message = `This drill cannot be run: ${issuesText(parsed.error)}.`;
+    throw new AppError('bad_request', message, { reason: 'request_malformed' });
   }
-  await ifFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {
-    const answer = await service.runDrill(adminContextAt(context), parsed.data);
-    sendAdminPage(context, { title: `Drill ${answer.verdict}`, section: 'drill', body: drillResultBody(answer) });
+  await whenFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {
+    const result = await service.runDrill(adminContextAt(context), parsed.data);
+    sendAdminPage(context, { title: `Drill ${result.verdict}`, section: 'drill', body: drillResultBody(result) });
   });
 }

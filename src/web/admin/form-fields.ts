@@ -1,21 +1,21 @@
-/** The admin's own words, which every change is recorded with. */
+/** Form fields of the admin pages, and the small form that asks for a reason. */
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
 
 interface SelectField {
-  /** Also its id. */
+  /** Also the id of the element. */
   readonly name: string;
   readonly label: string;
-  /** Value and words of each. */
-  readonly options: readonly (readonly [value: string, words: string])[];
-  /** What the URL says, which need not be among them: it is then offered too, so that nothing is lost by sending the form. */
+  /** The value and the label of each option. */
+  readonly options: readonly (readonly [value: string, label: string])[];
+  /** The value in the URL. If it is not among the options it is offered too, so that sending the form does not lose it. */
   readonly chosen: string | undefined;
 }
 
-function option([value, words]: readonly [string, string], chosen: string): Html {
+function option([value, label]: readonly [string, string], chosen: string): Html {
   return value === chosen
-    ? html`<option value="${value}" selected>${words}</option>`
-    : html`<option value="${value}">${words}</option>`;
+    ? html`<option value="${value}" selected>${label}</option>`
+    : html`<option value="${value}">${label}</option>`;
 }
 
 export function selectField({ name, label, options, chosen = '' }: SelectField): Html {
@@ -29,18 +29,21 @@ export function selectField({ name, label, options, chosen = '' }: SelectField):
   </div>`;
 }
 
-/** @param example what such a reason looks like */
+/**
+ * Returns the field for the reason of a change, which is audited.
+ * @param example an example of such a reason
+ */
 export const reasonField = (example: string): Html =>
   html`<div class="field">
-    <label for="reason">Reason, for the record</label>
+    <label for="reason">Reason, for the audit log</label>
     <input type="text" id="reason" name="reason" required maxlength="500" autocomplete="off" placeholder="${example}" />
   </div>`;
 
-/** Where an unlocking leads back to. */
-type UnlockFrom = 'locks' | 'person';
+/** The page that the unlock form is on, and that the response leads back to: the locks page or the user page. */
+type UnlockOrigin = 'locks' | 'person';
 
-/** Asks for the reason and takes the lock off. */
-export const unlockForm = (account: string, csrf: string, from: UnlockFrom): Html =>
+/** Returns the form that asks for a reason and unlocks an account. */
+export const unlockForm = (account: string, csrf: string, from: UnlockOrigin): Html =>
   reasonForm('/admin/unlock', { account, csrf, from, button: 'Unlock', label: 'Reason for unlocking' });
 
 interface ReasonForm {
@@ -48,11 +51,11 @@ interface ReasonForm {
   readonly button: string;
   readonly label: string;
   readonly account: string;
-  /** Other fields of the form. */
+  /** The other fields of the form. */
   readonly [name: string]: string;
 }
 
-/** A button that does something about an account, and asks why. */
+/** Returns a form with a button that changes something of an account, and a field for the reason. */
 export const reasonForm = (action: string, { csrf, button, label, ...fields }: ReasonForm): Html =>
   html`<form class="inline" method="post" action="${action}">
     ${csrfField(csrf)}

@@ -1,5 +1,5 @@
 /**
- * What an admin sees whose sign-in is too old for a change: nothing was done, and the way to prove who they are and come back.
+ * The page for an admin whose sign-in is too old for a change: nothing was changed, and a link leads to a fresh sign-in and back.
  */
 import type { Request, Response } from 'express';
 import { appErrorOf } from '../../http/error-status.ts';
@@ -16,13 +16,13 @@ import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { freshHref } from './links.ts';
 
 /**
- * Changes something where the sign-in is fresh enough for that; where it is not says so.
- * @param back the page of ours from which it can be tried again
- * @throws what `assertFresh` throws otherwise, and what the change throws
+ * Runs a change where the sign-in is fresh enough; otherwise sends the page that asks for a fresh sign-in.
+ * @param back the page from which the admin can try again
+ * @throws the other errors of `assertFresh`, and the errors of the change
  */
-export async function ifFresh(context: AdminPageContext, back: string, change: () => Promise<void>): Promise<void> {
+export async function whenFresh(context: AdminPageContext, back: string, change: () => Promise<void>): Promise<void> {
   try {
-    assertFresh(context.deps, context.person);
+    assertFresh(context.deps, context.user);
   } catch (thrown) {
     if (!(thrown instanceof AdminError && thrown.problem === 'fresh_sign_in_needed')) throw thrown;
     const { error, status } = appErrorOf(thrown);
@@ -31,13 +31,13 @@ export async function ifFresh(context: AdminPageContext, back: string, change: (
       record(deps, contextOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
     }
     return sendAdminPage(context, {
-      title: 'Sign in once more',
+      title: 'Sign in again',
       section: 'sessions',
       status,
-      body: html`<h1>Sign in once more</h1>
+      body: html`<h1>Sign in again</h1>
         <div class="card">
           <p role="alert">${error.message}</p>
-          <p class="muted">Nothing was changed. You come back to the page that you were at.</p>
+          <p class="muted">Nothing was changed. After the sign-in you return to the page that you came from.</p>
           <a class="button" href="${freshHref(back)}">Sign in again</a>
         </div>`,
     });
@@ -45,17 +45,15 @@ export async function ifFresh(context: AdminPageContext, back: string, change: (
   await change();
 }
 
-/** The page that has somebody prove anew who they are, and leads back to `path`. */
-const freshSignIn = (path: string): string => `/login/fresh?${new URLSearchParams({ to: path }).toString()}`;
-
 /**
- * For pages on which somebody is about to change something: who would be refused afterwards is sent to sign in first, and comes back here.
- * @returns false where the browser has been sent away
+ * Redirects an admin whose sign-in is too old to a fresh sign-in, on a page that leads to a change: the change would be
+ * rejected afterwards. The sign-in leads back to this page.
+ * @returns false where the browser was redirected
  * @throws AdminError `freshness_unprovable`
  */
 export function freshOrRedirect(deps: WebDeps, req: Request, res: Response, { record }: SignedIn): boolean {
   const { freshness: withinSeconds } = deps.config.admin;
   if (withinSeconds === 'off' || isFresh(deps, record, withinSeconds)) return true;
-  seeOther(res, freshSignIn(ownAdminPath(req.originalUrl) ?? '/admin'));
+  seeOther(res, freshHref(ownAdminPath(req.originalUrl) ?? '/admin'));
   return false;
 }

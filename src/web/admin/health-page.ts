@@ -1,19 +1,19 @@
 /**
- * `/admin/health`: whether clusters and identity providers answer.
+ * `/admin/health`: the health of clusters and identity providers.
  */
 import type { ComponentHealth } from '../../contracts/health.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo } from '../page/layout.ts';
-import { spanOfMs } from './format.ts';
+import { formatMs } from './format.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 const STATES = {
-  up: { look: 'ok', words: 'answers' },
-  down: { look: 'bad', words: 'does not answer as it should' },
+  up: { style: 'ok', text: 'healthy' },
+  down: { style: 'bad', text: 'unhealthy' },
 } as const;
 
-/** A name that is configured, and what is known of it; nothing where nobody has looked. */
+/** A configured cluster or provider with its health; without it where it was not checked yet. */
 interface Component {
   readonly name: string;
   readonly health?: ComponentHealth | undefined;
@@ -21,8 +21,8 @@ interface Component {
 
 const stateOf = ({ health }: Component): Html =>
   health === undefined
-    ? html`<span class="state quiet">not looked at</span>`
-    : html`<span class="state ${STATES[health.state].look}">${STATES[health.state].words}</span>`;
+    ? html`<span class="state quiet">not checked</span>`
+    : html`<span class="state ${STATES[health.state].style}">${STATES[health.state].text}</span>`;
 
 const row = (component: Component, now: number): Html => {
   const { name, health } = component;
@@ -33,8 +33,8 @@ const row = (component: Component, now: number): Html => {
         >${stateOf(component)}${health?.problem !== undefined && html`<br /><span class="small">${health.problem}</span>`}</span
       >
     </td>
-    <td data-label="Answered in">${health?.ms === undefined ? '–' : spanOfMs(health.ms)}</td>
-    <td data-label="Looked">${health === undefined ? '–' : momentAgo(health.checkedAt, now)}</td>
+    <td data-label="Response time">${health?.ms === undefined ? '–' : formatMs(health.ms)}</td>
+    <td data-label="Checked">${health === undefined ? '–' : momentAgo(health.checkedAt, now)}</td>
   </tr>`;
 };
 
@@ -55,8 +55,8 @@ const card = ({ id, title, none }: Kind, components: readonly Component[], now: 
               <tr>
                 <th scope="col">Name</th>
                 <th scope="col">State</th>
-                <th scope="col">Answered in</th>
-                <th scope="col">Looked</th>
+                <th scope="col">Response time</th>
+                <th scope="col">Checked</th>
               </tr>
             </thead>
             <tbody>
@@ -75,12 +75,12 @@ interface HealthPage {
 
 function healthBody({ clusters, providers, now }: HealthPage): Html {
   return html`<h1>Health</h1>
-    <p class="lead">As the replica that answers you finds them when somebody asks. A look stands for ten seconds.</p>
+    <p class="lead">As this replica finds them. Each check is cached for 10 s.</p>
     ${card({ id: 'clusters', title: 'Clusters', none: 'No cluster is configured.' }, clusters, now)}
     ${card({ id: 'providers', title: 'Identity providers', none: 'No identity provider is configured.' }, providers, now)}`;
 }
 
-/** What is configured is shown, whether somebody has looked at it or not. */
+/** Returns every configured component, whether it was checked or not. */
 function components(names: readonly string[], known: readonly ComponentHealth[] = []): readonly Component[] {
   return names.map((name) => ({ name, health: known.find((one) => one.name === name) }));
 }

@@ -1,12 +1,12 @@
 /**
- * Addresses of the admin pages. Every value that comes from outside is encoded here, once.
+ * The URLs of the admin pages. Every value from outside is encoded here, once.
  */
 
 export const accountHref = (account: string): string => `/admin/accounts/${encodeURIComponent(account)}`;
 export const sessionHref = (id: string): string => `/admin/sessions/${encodeURIComponent(id)}`;
 export const receiptHref = (id: string): string => `/admin/revocations/${encodeURIComponent(id)}`;
 
-/** The parameters that say something, as a query with its `?`; empty for none. */
+/** Returns the parameters that are not empty as a query with its `?`; empty where there is none. */
 export function queryString(parameters: Readonly<Record<string, string | undefined>>): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
@@ -16,19 +16,19 @@ export function queryString(parameters: Readonly<Record<string, string | undefin
   return text === '' ? '' : `?${text}`;
 }
 
-/** The page that asks before it revokes. */
-export const revokeHref = (ask: {
+/** Returns the URL of the page that asks for confirmation before a revocation. */
+export const revokeHref = (fields: {
   readonly kind: string;
   readonly value?: string;
   readonly lock?: boolean;
   readonly approval?: string;
 }): string =>
   `/admin/revoke${queryString({
-    kind: ask.kind,
-    value: ask.value,
-    lock: ask.lock === true ? 'on' : undefined,
-    approval: ask.approval,
+    kind: fields.kind,
+    value: fields.value,
+    lock: fields.lock === true ? 'on' : undefined,
+    approval: fields.approval,
   })}`;
 
-/** Where an admin whose sign-in is too old proves who they are, to come back to a page of ours. */
+/** Returns the URL where an admin whose sign-in is too old signs in again, and which leads back to the page `to`. */
 export const freshHref = (to: string): string => `/login/fresh${queryString({ to })}`;

@@ -1,11 +1,12 @@
 /**
- * `/admin/locks`, `POST /admin/unlock` and `POST /admin/lift-fresh-sign-in`: what keeps accounts from signing in, and taking it off.
+ * `/admin/locks`, `POST /admin/unlock` and `POST /admin/lift-fresh-sign-in`: the locked accounts, and how an admin lets an
+ * account sign in again.
  */
 import { html, type Html } from '../page/html.ts';
 import { moment, momentsCaption } from '../page/layout.ts';
 import { type LockView, lockViews, unlock } from '../../admin/locks.ts';
 import { accountHref } from './links.ts';
-import { counted } from './format.ts';
+import { countOf } from './format.ts';
 import { accountSchema, reasonSchema } from '../../core/admin-api/fields.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
@@ -14,7 +15,7 @@ import { parameter, seeOther } from '../page/response.ts';
 import { liftFreshSignIn } from '../../admin/fresh-sign-ins.ts';
 import { adminContextAt, auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { unlockForm } from './form-fields.ts';
-import { ifFresh } from './fresh-page.ts';
+import { whenFresh } from './fresh-page.ts';
 import { numberedPager, pageNumber } from './pager.ts';
 
 export const secondsOf = (rfc3339: string): number => Math.floor(Date.parse(rfc3339) / 1000);
@@ -22,8 +23,8 @@ export const secondsOf = (rfc3339: string): number => Math.floor(Date.parse(rfc3
 const lockRow = ({ account, reason, by, at }: LockView, csrf: string, mayAct: boolean): Html =>
   html`<tr>
     <td class="main" data-label="Account"><a href="${accountHref(account)}">${account}</a></td>
-    <td data-label="Why">${reason}</td>
-    <td data-label="By">${by}</td>
+    <td data-label="Reason">${reason}</td>
+    <td data-label="Locked by">${by}</td>
     <td data-label="Since">${moment(secondsOf(at))}</td>
     ${mayAct && html`<td data-label="" class="action">${unlockForm(account, csrf, 'locks')}</td>`}
   </tr>`;
@@ -34,8 +35,8 @@ const locksTable = (locks: readonly LockView[], csrf: string, mayAct: boolean): 
     <thead>
       <tr>
         <th scope="col">Account</th>
-        <th scope="col">Why</th>
-        <th scope="col">By</th>
+        <th scope="col">Reason</th>
+        <th scope="col">Locked by</th>
         <th scope="col">Since</th>
         ${mayAct && html`<th scope="col"><span class="visually-hidden">Unlock</span></th>`}
       </tr>
@@ -49,7 +50,7 @@ const lockForm = (): Html =>
   html`<section class="card" aria-labelledby="lock">
     <h2 id="lock">Lock an account</h2>
     <p class="muted">
-      Whatever the person has open is cut, and nobody signs in to the account until an admin unlocks it.
+      Its sessions end, its open connections are cut, and no one can sign in to it until an admin unlocks it.
     </p>
     <form class="filters" method="get" action="/admin/revoke">
       <input type="hidden" name="kind" value="account" />
@@ -63,7 +64,7 @@ const lockForm = (): Html =>
   </section>`;
 
 interface LocksPage {
-  /** Of this page. */
+  /** The locks on this page. */
   readonly locks: readonly LockView[];
   readonly count: number;
   readonly pager: Html;
@@ -74,7 +75,7 @@ interface LocksPage {
 function locksBody({ locks, count, pager, mayAct, csrf }: LocksPage): Html {
   return html`<h1>Locks</h1>
     <p class="lead">
-      ${count === 0 ? 'No account is locked.' : `${counted(count, 'account is', 'accounts are')} locked. Newest first.`}
+      ${count === 0 ? 'No account is locked.' : `${countOf(count, 'account is', 'accounts are')} locked. Newest first.`}
     </p>
     ${count > 0 && html`<section class="card" aria-label="Locked accounts">${locksTable(locks, csrf, mayAct)} ${pager}</section>`}
     ${mayAct && lockForm()}`;
@@ -83,48 +84,54 @@ function locksBody({ locks, count, pager, mayAct, csrf }: LocksPage): Html {
 const PAGE_SIZE = 25;
 
 export async function showLocks(context: AdminPageContext): Promise<void> {
-  const { deps, req, person, mayAct } = context;
+  const { deps, req, user, mayAct } = context;
   const page = pageNumber(parameter(req.query['page']));
   const all = await lockViews(deps);
   const locks = all.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE);
   auditRead(context, 'locks');
   const pager = numberedPager('/admin/locks', page, Math.ceil(all.length / PAGE_SIZE));
-  const body = locksBody({ locks, count: all.length, pager, mayAct, csrf: person.csrf });
+  const body = locksBody({ locks, count: all.length, pager, mayAct, csrf: user.csrf });
   sendAdminPage(context, { title: 'Locks', section: 'locks', body });
 }
 
-/** Takes the lock off and leads back to where it stood. @throws AppError `bad_request`, AdminError `lock_not_found` */
-export async function takeLockOff(context: AdminPageContext): Promise<void> {
+/**
+ * Unlocks an account and leads back to the page of the form.
+ * @throws AppError `bad_request`, AdminError `lock_not_found`
+ */
+export async function handleUnlock(context: AdminPageContext): Promise<void> {
   const { deps, req, res } = context;
-  const asked = askedOf(
+  const asked = formOf(
     context,
-    new AppError('bad_request', 'To unlock an account, say which and why.', { reason: 'unlock_malformed' }),
+    new AppError('bad_request', 'To unlock an account, give the account and a reason.', { reason: 'unlock_malformed' }),
   );
   const back = field(req, 'from') === 'person' ? accountHref(asked.account) : '/admin/locks';
-  await ifFresh(context, back, async () => {
+  await whenFresh(context, back, async () => {
     await unlock(deps, adminContextAt(context), asked);
     seeOther(res, back);
   });
 }
 
-/** Any sign-in of the account will do again. @throws AppError `bad_request`, AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer` */
-export async function takeFreshSignInOff(context: AdminPageContext): Promise<void> {
+/**
+ * Lifts the need for a fresh sign-in, so that any sign-in of the account is enough again.
+ * @throws AppError `bad_request`, AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer`
+ */
+export async function handleLiftFreshSignIn(context: AdminPageContext): Promise<void> {
   const { deps, req, res } = context;
-  const malformed = new AppError('bad_request', 'To lift a fresh sign-in, say of which account and why.', {
+  const malformed = new AppError('bad_request', 'To lift a fresh sign-in, give the account and a reason.', {
     reason: 'fresh_sign_in_malformed',
   });
-  const asked = askedOf(context, malformed);
+  const asked = formOf(context, malformed);
   const since = field(req, 'since');
   if (!/^\d{1,12}$/.test(since)) throw malformed;
   const back = accountHref(asked.account);
-  await ifFresh(context, back, async () => {
+  await whenFresh(context, back, async () => {
     await liftFreshSignIn(deps, adminContextAt(context), { ...asked, upTo: Number(since) });
     seeOther(res, back);
   });
 }
 
-/** The form's account and reason. @throws `malformed` */
-function askedOf(
+/** Returns the form's account and reason. @throws `malformed` */
+function formOf(
   { req }: AdminPageContext,
   malformed: AppError,
 ): { readonly account: Account; readonly reason: string } {

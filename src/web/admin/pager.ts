@@ -1,17 +1,17 @@
 /**
- * Links to the rest of a long list. Where one stands is in the URL, so that a page can be kept and sent to somebody.
+ * Links to the other pages of a long list. The position is in the URL, so that a page can be bookmarked and shared.
  */
 import { html, type Html } from '../page/html.ts';
 import { queryString } from './links.ts';
 
 const NUMBER = /^[1-9]\d{0,5}$/;
 
-/** A page's number as the URL says it; the first one for whatever is no number. */
+/** Returns the page number of the URL; 1 for anything that is not a number. */
 export const pageNumber = (value: string | undefined): number => (NUMBER.test(value ?? '') ? Number(value) : 1);
 
-const link = (href: string, words: string): Html => html`<a class="button quiet compact" href="${href}">${words}</a>`;
+const link = (href: string, label: string): Html => html`<a class="button quiet compact" href="${href}">${label}</a>`;
 
-/** For lists that are read whole. */
+/** Returns the links for a list that is read completely. */
 export function numberedPager(path: string, page: number, pages: number): Html {
   if (pages <= 1) return html``;
   const at = (number: number): string => `${path}${queryString({ page: number === 1 ? '' : String(number) })}`;
@@ -22,11 +22,11 @@ export function numberedPager(path: string, page: number, pages: number): Html {
   </nav>`;
 }
 
-/** For lists that are read by cursor: there is a way to the first page and a way on. */
-export function cursorPager(first: string | undefined, next: string | undefined, nextWords: string): Html {
+/** Returns the links for a list that is read by cursor: to the first page and to the next one. */
+export function cursorPager(first: string | undefined, next: string | undefined, nextLabel: string): Html {
   if (first === undefined && next === undefined) return html``;
   return html`<nav class="pager" aria-label="Pages">
     <span>${first !== undefined && link(first, 'First page')}</span>
-    <span>${next !== undefined && link(next, nextWords)}</span>
+    <span>${next !== undefined && link(next, nextLabel)}</span>
   </nav>`;
 }

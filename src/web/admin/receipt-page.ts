@@ -1,67 +1,71 @@
 /**
- * `/admin/revocations/:id`: a revocation's receipt.
+ * `/admin/revocations/:id`: the receipt of a revocation, as it comes in: which replicas have applied it, how many streams each
+ * has cut, and whether it is proven.
+ *
+ * `receipt.js` keeps it up to date. All texts are on this page: the script copies the row of each state from a template, and
+ * fills the elements that have a name in `data-text`.
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
 import { rfc3339 } from '../../core/time.ts';
-import { byName, counted, spanOfMs } from './format.ts';
-import { AdminError } from '../../admin/problem.ts';
+import { sortedById, countOf, formatMs } from './format.ts';
+import { revocationNotFound } from '../../admin/revocation-results.ts';
 import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 type State = ReplicaReceipt['state'];
 
-const STATES: Readonly<Record<State, { readonly look: string; readonly words: string }>> = {
-  applied: { look: 'ok', words: 'applied' },
-  pending: { look: 'warn', words: 'not confirmed yet' },
-  fenced: { look: 'quiet', words: 'fenced: silent for so long that it refuses everything' },
+const STATES: Readonly<Record<State, { readonly style: string; readonly text: string }>> = {
+  applied: { style: 'ok', text: 'applied' },
+  pending: { style: 'warn', text: 'not confirmed yet' },
+  fenced: { style: 'quiet', text: 'fenced: silent for so long that it rejects every request' },
 };
 
-/** A row with its values; without a receipt the empty one that the script fills. */
+/** Returns the row of a receipt; without a receipt the empty row that the script fills. */
 const row = (state: State, receipt?: ReplicaReceipt): Html =>
   html`<tr>
     <td class="main" data-label="Replica"><span data-text="id">${receipt?.id ?? ''}</span></td>
-    <td data-label="State"><span class="state ${STATES[state].look}">${STATES[state].words}</span></td>
+    <td data-label="State"><span class="state ${STATES[state].style}">${STATES[state].text}</span></td>
     <td data-label="Streams cut"><span data-text="streams">${receipt?.streamsClosed ?? '–'}</span></td>
-    <td data-label="After"><span data-text="after">${receipt?.ms === undefined ? '–' : spanOfMs(receipt.ms)}</span></td>
+    <td data-label="After"><span data-text="after">${receipt?.ms === undefined ? '–' : formatMs(receipt.ms)}</span></td>
   </tr>`;
 
 const template = (state: State): Html => html`<template data-row="${state}">${row(state)}</template>`;
 
-function verdict(answer: RevocationResult): Html {
-  const notice = (complete: boolean, words: Html): Html =>
-    answer.complete === complete
-      ? html`<div data-complete="${String(complete)}">${words}</div>`
-      : html`<div data-complete="${String(complete)}" hidden>${words}</div>`;
+function verdict(result: RevocationResult): Html {
+  const notice = (complete: boolean, text: Html): Html =>
+    result.complete === complete
+      ? html`<div data-complete="${String(complete)}">${text}</div>`
+      : html`<div data-complete="${String(complete)}" hidden>${text}</div>`;
   const proven = html`<div class="notice ok">
     <p><strong>Complete.</strong> No replica accepts what you revoked any more.</p>
   </div>`;
-  const open = html`<div class="notice warn">
+  const pending = html`<div class="notice warn">
     <p>
       <strong>Written, and being proven.</strong> Every replica applies it; these have not confirmed yet:
-      <span data-text="missing">${(answer.missing ?? []).join(', ')}</span>.
+      <span data-text="missing">${(result.missing ?? []).join(', ')}</span>.
     </p>
   </div>`;
-  return html`<div role="status">${notice(true, proven)}${notice(false, open)}</div>`;
+  return html`<div role="status">${notice(true, proven)}${notice(false, pending)}</div>`;
 }
 
-function figures(answer: RevocationResult): Html {
-  const figure = (name: string, value: string | number, words: string): Html =>
+function figures(result: RevocationResult): Html {
+  const figure = (name: string, value: string | number, text: string): Html =>
     html`<div class="figure">
-      <dt>${words}</dt>
+      <dt>${text}</dt>
       <dd data-text="${name}">${value}</dd>
     </div>`;
   return html`<dl class="figures">
-    ${figure('sessions', answer.sessions, 'Sessions ended')}
-    ${figure('streamsClosed', answer.streamsClosed, 'Streams cut')}
-    ${figure('elapsed', spanOfMs(answer.elapsedMs), 'Took')}
+    ${figure('sessions', result.sessions, 'Sessions ended')}
+    ${figure('streamsClosed', result.streamsClosed, 'Streams cut')}
+    ${figure('elapsed', formatMs(result.elapsedMs), 'Duration')}
   </dl>`;
 }
 
-function replicasCard(answer: RevocationResult): Html {
+function replicasCard(result: RevocationResult): Html {
   return html`<section class="card" aria-labelledby="replicas">
     <div class="card-head">
-      <h2 id="replicas">Receipts of <span data-text="replicas">${counted(answer.replicas.length, 'replica')}</span></h2>
-      ${!answer.complete && html`<span class="live" data-connection hidden></span>`}
+      <h2 id="replicas">Receipts of <span data-text="replicas">${countOf(result.replicas.length, 'replica')}</span></h2>
+      ${!result.complete && html`<span class="live" data-connection hidden></span>`}
     </div>
     <table>
       <thead>
@@ -73,21 +77,21 @@ function replicasCard(answer: RevocationResult): Html {
         </tr>
       </thead>
       <tbody data-rows>
-        ${byName(answer.replicas).map((receipt) => row(receipt.state, receipt))}
+        ${sortedById(result.replicas).map((receipt) => row(receipt.state, receipt))}
       </tbody>
     </table>
     ${(['applied', 'pending', 'fenced'] as const).map(template)}
   </section>`;
 }
 
-/** What nobody's proof can say: whether the person is back tomorrow. */
+/** Returns the card about what the proof does not cover: whether the user can sign in again. */
 function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
   const again = html`<p>
     They can sign in again by themselves. To keep them out, lock the account, and disable it at the identity provider.
   </p>`;
-  const not = html`<p>Their next sign-in has to prove anew who they are, or is refused by a lock.</p>`;
+  const not = html`<p>Their next sign-in must be a fresh one, or a lock rejects it.</p>`;
   return html`<section class="card" aria-labelledby="next">
-    <h2 id="next">And now?</h2>
+    <h2 id="next">What next?</h2>
     ${canSignInAgain ? again : not}
     <div class="row">
       <a class="button" href="/admin">Back to all sessions</a>
@@ -97,36 +101,37 @@ function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
 }
 
 /**
- * @param answer as far as it is known now
- * @param live where more of it can be had, as server-sent events; undefined where there is nobody to ask any more
+ * Returns the page of a receipt.
+ * @param result as far as it is known now
+ * @param live the URL of its server-sent events; undefined where the admin's session has ended and cannot read it any more
  */
-export function receiptBody(answer: RevocationResult, live: string | undefined, mayAct: boolean): Html {
-  const at = rfc3339(Math.floor(Date.parse(answer.at) / 1000));
-  const content = html`${verdict(answer)} ${figures(answer)} ${replicasCard(answer)}`;
+export function receiptBody(result: RevocationResult, live: string | undefined, mayAct: boolean): Html {
+  const at = rfc3339(Math.floor(Date.parse(result.at) / 1000));
+  const content = html`${verdict(result)} ${figures(result)} ${replicasCard(result)}`;
   return html`<h1>Revocation</h1>
-    <p class="lead">Begun <time datetime="${at}">${at}</time>, receipt <code>${answer.id}</code>.</p>
-    ${live === undefined || answer.complete ? content : html`<div data-live="${live}">${content}</div>`}
-    ${nextCard(answer, mayAct)}`;
+    <p class="lead">Started <time datetime="${at}">${at}</time>, receipt <code>${result.id}</code>.</p>
+    ${live === undefined || result.complete ? content : html`<div data-live="${live}">${content}</div>`}
+    ${nextCard(result, mayAct)}`;
 }
 
-/** While a proof is on its way it takes seconds at most; what is late then is late by a replica's or a follower's doing. */
-const SOON_MS = 15_000;
+/** A proof takes seconds at most. After this time a replica is late, and the page is loaded again less often. */
+const RECENT_MS = 15_000;
 
-/** Shows what is known of it, on whichever replica. @throws AdminError `revocation_not_found` */
+/**
+ * Shows what is known of a revocation, on any replica.
+ * @throws AdminError `revocation_not_found`
+ */
 export async function showReceipt(context: AdminPageContext): Promise<void> {
   const { service, deps, req } = context;
   const id = String(req.params['id']);
-  const answer = await service.results.find(id);
-  if (answer === undefined) {
-    const words = 'No revocation of this id is known from the last ten minutes. The record has it for good.';
-    throw new AdminError('revocation_not_found', 'not_found', words);
-  }
-  auditRead(context, 'revocation', { revocation: answer.id });
-  const age = deps.clock.now() - Date.parse(answer.at);
+  const result = await service.results.find(id);
+  if (result === undefined) throw revocationNotFound();
+  auditRead(context, 'revocation', { revocation: result.id });
+  const ageMs = deps.clock.now() - Date.parse(result.at);
   sendAdminPage(context, {
-    title: answer.complete ? 'Revocation complete' : 'Revocation under way',
+    title: result.complete ? 'Revocation complete' : 'Revocation in progress',
     section: 'sessions',
-    body: receiptBody(answer, `/admin/api/v1/revocations/${encodeURIComponent(answer.id)}`, context.mayAct),
-    ...(answer.complete ? {} : { scripts: ['receipt.js'], refreshSeconds: age < SOON_MS ? 1 : 5 }),
+    body: receiptBody(result, `/admin/api/v1/revocations/${encodeURIComponent(result.id)}`, context.mayAct),
+    ...(result.complete ? {} : { scripts: ['receipt.js'], refreshSeconds: ageMs < RECENT_MS ? 1 : 5 }),
   });
 }

@@ -1,5 +1,5 @@
 /**
- * What a revocation would cut, as far as it is known before it is done.
+ * The scope of a revocation: what it would cut, as far as this is known before.
  */
 import { targetKey, type RevocationTarget, type TargetKey } from '../../core/credential/revocation.ts';
 import type { SessionInFlight } from '../../revocation/revocation.ts';
@@ -8,21 +8,21 @@ import type { WebDeps } from '../dependencies.ts';
 
 const LISTED = 10;
 const PAGE_SIZE = 200;
-/** Nobody needs to know whether it is five thousand sessions or six, and the page is to be there at once. */
-const MOST_COUNTED = 2000;
+/** No admin needs the exact number of thousands of sessions, and the page must load quickly. */
+const MAX_COUNTED = 2000;
 
 export interface RevocationScope {
-  /** The newest ten. */
+  /** The newest ten sessions. */
   readonly listed: readonly SessionRecord[];
   readonly sessions: number;
-  readonly people: number;
-  /** There are more than were counted. */
+  readonly users: number;
+  /** True where there are more than were counted. */
   readonly more: boolean;
-  /** Requests and streams open on this replica in this moment. */
+  /** The requests and streams that are open on this replica now. */
   readonly openHere: number;
 }
 
-/** Undefined for a single session, which is read by its id. */
+/** Returns the query for a target; undefined for a single session, which is read by its id. */
 function queryFor(target: RevocationTarget): Pick<SessionQuery, 'account' | 'where'> | undefined {
   switch (target.kind) {
     case 'session':
@@ -47,7 +47,7 @@ async function sessionsOf(
   }
   const sessions: SessionRecord[] = [];
   let cursor: string | undefined;
-  for (let pages = 0; pages < MOST_COUNTED / PAGE_SIZE; pages += 1) {
+  for (let pages = 0; pages < MAX_COUNTED / PAGE_SIZE; pages += 1) {
     const page = await store.sessions.list({ ...query, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) });
     sessions.push(...page.sessions);
     cursor = page.cursor;
@@ -59,7 +59,7 @@ async function sessionsOf(
 const covers = (key: TargetKey, { keys }: SessionInFlight): boolean =>
   key === 'all' || [keys.session, keys.account, keys.provider].includes(key);
 
-/** @throws AppError `store_unavailable` */
+/** Returns the scope of a revocation. @throws AppError `store_unavailable` */
 export async function scopeOf(deps: WebDeps, target: RevocationTarget): Promise<RevocationScope> {
   const { sessions, more } = await sessionsOf(deps, target);
   const key = targetKey(target);
@@ -67,6 +67,6 @@ export async function scopeOf(deps: WebDeps, target: RevocationTarget): Promise<
     .sessionsInFlight()
     .filter((session) => covers(key, session))
     .reduce((sum, { flights }) => sum + flights, 0);
-  const people = new Set(sessions.map(({ account }) => account)).size;
-  return { listed: sessions.slice(0, LISTED), sessions: sessions.length, people, more, openHere };
+  const users = new Set(sessions.map(({ account }) => account)).size;
+  return { listed: sessions.slice(0, LISTED), sessions: sessions.length, users, more, openHere };
 }

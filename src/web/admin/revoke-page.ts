@@ -1,5 +1,6 @@
 /**
- * `/admin/revoke`: asks once more, then does it and leads to the receipt.
+ * `/admin/revoke`: asks for confirmation and a reason, then revokes and leads to the receipt. Further pages are for an approval
+ * by a second admin and for a revocation that could not be written.
  */
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
@@ -14,19 +15,19 @@ import {
 } from './revocation-fields.ts';
 import { type RevocationScope, scopeOf } from './revocation-scope.ts';
 import { sessionTable } from './session-table.ts';
-import { counted } from './format.ts';
+import { countOf } from './format.ts';
 import { randomUUID } from 'node:crypto';
 import type { RevocationResult } from '../../revocation/revocation.ts';
 import { field } from '../browser/guards.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { seeOther, sendPage } from '../page/response.ts';
 import { appErrorOf } from '../../http/error-status.ts';
-import { freshOrRedirect, ifFresh } from './fresh-page.ts';
+import { freshOrRedirect, whenFresh } from './fresh-page.ts';
 import { AdminError } from '../../admin/problem.ts';
 import { planOf, targetName } from '../../admin/revocation-request.ts';
 import { revocationStatus } from '../../admin/revoke.ts';
 import { adminContextAt, auditRead, sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
-import type { Begun, BeginRevocation } from './begin-revocation.ts';
+import type { StartedRevocation, StartRevocation } from './begin-revocation.ts';
 import { receiptHref, revokeHref } from './links.ts';
 import { secondsOf } from './locks-page.ts';
 import { receiptBody } from './receipt-page.ts';
@@ -35,17 +36,17 @@ const TARGETS: Readonly<Record<RevocationKind, string>> = {
   session: 'the session',
   account: 'every session of the account',
   username: 'every session of',
-  provider: 'every session of everybody from',
-  all: 'every session of everybody, your own too',
+  provider: 'every session of all users from',
+  all: 'every session of all users, your own too',
 };
 
-/** The targets that a lock goes with: those that are one account. */
+/** The targets that can be locked: those that are one account. */
 const LOCKABLE: ReadonlySet<RevocationKind> = new Set(['account', 'username']);
 
-const targetWords = ({ kind, value, lock }: RevocationFields): Html =>
+const targetText = ({ kind, value, lock }: RevocationFields): Html =>
   html`${TARGETS[kind]} ${kind !== 'all' && html`<code>${value}</code>`}${lock && ', and lock the account'}`;
 
-/** What two steps of the same revocation have in common. */
+/** Returns the fields that a form passes on to the next step of the same revocation. */
 const hiddenFields = (fields: RevocationFields, requestId: string, csrf: string): Html =>
   html`${csrfField(csrf)}
     <input type="hidden" name="requestId" value="${requestId}" />
@@ -58,34 +59,34 @@ interface ConfirmPage {
   readonly canSignInAgain: boolean;
   /** Epoch seconds. */
   readonly now: number;
-  /** Whether some revocations take two admins here. */
+  /** Whether some revocations need two admins here. */
   readonly dualControl: boolean;
   readonly requestId: string;
   readonly csrf: string;
 }
 
-function scopeWords({ sessions, people, more, openHere }: RevocationScope): Html {
-  const many = more ? `more than ${sessions} sessions` : counted(sessions, 'session');
-  const whose = people > 1 ? ` of ${more ? 'more than ' : ''}${people} people` : '';
+function scopeText({ sessions, users, more, openHere }: RevocationScope): Html {
+  const many = more ? `more than ${sessions} sessions` : countOf(sessions, 'session');
+  const whose = users > 1 ? ` of ${more ? 'more than ' : ''}${users} users` : '';
   return html`<p>
-    That is <strong>${many}${whose}</strong>, and
-    <strong>${counted(openHere, 'request or stream', 'requests and streams')}</strong>
-    open on this replica right now. What is open on other replicas is cut as well; each says in its receipt how many
-    that were.
+    It ends <strong>${many}${whose}</strong>, and cuts
+    <strong>${countOf(openHere, 'request or stream', 'requests and streams')}</strong>
+    that ${openHere === 1 ? 'is' : 'are'} open on this replica now. Open requests on other replicas are cut as well; the
+    receipt has their number.
   </p>`;
 }
 
 function scopeCard({ scope, now }: ConfirmPage): Html {
   const { listed, sessions, more } = scope;
   const rest = sessions - listed.length;
-  const tail = more ? `and more than ${rest} others` : `and ${counted(rest, 'other')}`;
+  const tail = more ? `and more than ${rest} others` : `and ${countOf(rest, 'other')}`;
   return html`<section class="card" aria-labelledby="scope">
-    <h2 id="scope">What it cuts</h2>
-    ${scopeWords(scope)}
+    <h2 id="scope">Scope</h2>
+    ${scopeText(scope)}
     ${
       listed.length === 0
         ? html`<p class="empty">
-            Nobody is signed in. The revocation still stands against credentials that are out there.
+            No user is signed in. The revocation still applies to credentials that were issued before.
           </p>`
         : sessionTable({ sessions: listed, now, mayAct: false })
     }
@@ -98,7 +99,9 @@ function lockBox(lock: boolean): Html {
     ? html`<input type="checkbox" name="lock" value="on" checked />`
     : html`<input type="checkbox" name="lock" value="on" />`;
   return html`<div class="field">
-    <label class="check">${box} <span>Lock the account: nobody signs in to it until an admin unlocks it</span></label>
+    <label class="check"
+      >${box} <span>Lock the account: no one can sign in to it until an admin unlocks it</span></label
+    >
   </div>`;
 }
 
@@ -115,24 +118,24 @@ const approvalField = (approval: string): Html =>
       spellcheck="false"
       aria-describedby="approval-hint"
     />
-    <p class="hint" id="approval-hint">The id that the first admin was given, where it takes two.</p>
+    <p class="hint" id="approval-hint">The id that the first admin received, where two admins are needed.</p>
   </div>`;
 
 const afterwards = ({ canSignInAgain, fields }: ConfirmPage): string => {
-  if (fields.kind === 'all' || fields.kind === 'provider') return 'Everybody can sign in again by themselves.';
+  if (fields.kind === 'all' || fields.kind === 'provider') return 'All of them can sign in again by themselves.';
   return canSignInAgain
     ? 'They can sign in again by themselves. A lock keeps them out.'
-    : 'To sign in again they have to prove anew who they are. A lock keeps them out altogether.';
+    : 'Their next sign-in must be a fresh one. A lock keeps them out completely.';
 };
 
-/** Asks for the reason; what is about to happen stands above the button. */
+/** Returns the page that asks for confirmation and a reason. What will happen is above the button. */
 function confirmBody(content: ConfirmPage): Html {
   const { fields, dualControl, requestId, csrf } = content;
   return html`<h1>Revoke</h1>
-    <p class="lead">You are about to end ${targetWords(fields)}. Whatever they have open is cut at once.</p>
+    <p class="lead">You are about to end ${targetText(fields)}. All open connections are cut immediately.</p>
     ${scopeCard(content)}
     <section class="card" aria-labelledby="sure">
-      <h2 id="sure">Revoke it?</h2>
+      <h2 id="sure">Confirm</h2>
       ${!fields.lock && html`<p>${afterwards(content)}</p>`}
       <form class="stack" method="post" action="/admin/revoke">
         ${hiddenFields(fields, requestId, csrf)} ${LOCKABLE.has(fields.kind) && lockBox(fields.lock)}
@@ -151,17 +154,17 @@ interface SecondAdminPage {
   readonly approval: string;
   /** Epoch seconds. */
   readonly expiresAt: number;
-  /** Where another admin does it, with our own host. */
+  /** The URL where another admin approves it. */
   readonly link: string;
 }
 
-/** Nothing was done yet. */
+/** Returns the page for the first of two admins. Nothing was done yet. */
 function secondAdminBody({ fields, reason, approval, expiresAt, link }: SecondAdminPage): Html {
   return html`<h1>A second admin is needed</h1>
     <div class="notice warn" role="status">
       <p>
-        <strong>Nothing was done yet.</strong> This takes two admins: ask another one to do the same, with the approval
-        below.
+        <strong>Nothing was done yet.</strong> This needs two admins: ask another admin to send the same revocation,
+        with the approval below.
       </p>
     </div>
     <section class="card" aria-labelledby="approval">
@@ -170,54 +173,54 @@ function secondAdminBody({ fields, reason, approval, expiresAt, link }: SecondAd
         <dt>Id</dt>
         <dd><code>${approval}</code></dd>
         <dt>For</dt>
-        <dd>Ending ${targetWords(fields)}</dd>
+        <dd>Ending ${targetText(fields)}</dd>
         <dt>Your reason</dt>
         <dd>${reason}</dd>
-        <dt>Until</dt>
+        <dt>Expires</dt>
         <dd>${moment(expiresAt)}</dd>
       </dl>
       <h3>What the other admin does</h3>
-      <p>They open this page, check what it says, and give their own reason:</p>
+      <p>They open this link, check the revocation, and give their own reason:</p>
       <pre class="commands">${link}</pre>
       <p class="small muted">
-        With the command line they add <code>--approval ${approval}</code>. You cannot approve it yourself.
+        On the command line they add <code>--approval ${approval}</code>. You cannot approve it yourself.
       </p>
       <a class="button" href="/admin">Back to all sessions</a>
     </section>`;
 }
 
-interface AgainPage {
+interface RetryPage {
   readonly fields: RevocationFields;
   readonly reason: string;
   readonly requestId: string;
   readonly csrf: string;
-  readonly words: string;
+  readonly message: string;
 }
 
-/** The same request again: with the same id it is the same revocation, should the first one have been written after all. */
-function sendAgainBody({ fields, reason, requestId, csrf, words }: AgainPage): Html {
+/** Returns the page that sends a request again. It has the same id, in case the first one was written after all. */
+function retryBody({ fields, reason, requestId, csrf, message }: RetryPage): Html {
   return html`<h1>Not written</h1>
-    <div class="notice bad" role="alert"><p>${words}</p></div>
+    <div class="notice bad" role="alert"><p>${message}</p></div>
     <section class="card" aria-labelledby="again">
       <h2 id="again">Send it again</h2>
-      <p>It would end ${targetWords(fields)}. It is the same revocation, however often it is sent.</p>
+      <p>It would end ${targetText(fields)}. You can send it several times: it stays one revocation.</p>
       <form class="row" method="post" action="/admin/revoke">
         ${hiddenFields(fields, requestId, csrf)}
         <input type="hidden" name="lock" value="${fields.lock ? 'on' : ''}" />
         <input type="hidden" name="approval" value="${fields.approval}" />
         <input type="hidden" name="reason" value="${reason}" />
         <button class="button danger">Send it again</button>
-        <a class="button quiet" href="/admin">Give up</a>
+        <a class="button quiet" href="/admin">Cancel</a>
       </form>
     </section>`;
 }
 
-/** Asks once more, with the reason; a link leads here from each session's row. */
-export async function confirm(context: AdminPageContext): Promise<void> {
-  const { deps, req, res, person } = context;
+/** Asks for confirmation and a reason. A link in each session's row leads here. */
+export async function showConfirmation(context: AdminPageContext): Promise<void> {
+  const { deps, req, res, user } = context;
   const fields = linkFields(req);
   const request = requestOf(fields, { reason: 'not given yet' });
-  if (!freshOrRedirect(deps, req, res, person)) return;
+  if (!freshOrRedirect(deps, req, res, user)) return;
   const plan = await planOf(deps, request);
   const scope = await scopeOf(deps, plan.target);
   auditRead(context, 'sessions', { target: targetName(plan.target) });
@@ -228,57 +231,57 @@ export async function confirm(context: AdminPageContext): Promise<void> {
     canSignInAgain: plan.canSignInAgain,
     dualControl: deps.config.admin.dualControl === 'on',
     requestId: randomUUID(),
-    csrf: person.csrf,
+    csrf: user.csrf,
   });
   sendAdminPage(context, { title: 'Revoke', section: 'sessions', body });
 }
 
-/** Does it. */
-export function revokeNow(begin: BeginRevocation): AdminHandler {
+/** Runs the revocation and leads to its receipt. */
+export function handleRevoke(begin: StartRevocation): AdminHandler {
   return async (context) => {
     const { req } = context;
     const fields = formFields(req);
     const requestId = requestIdOf(req);
     const reason = field(req, 'reason');
     const request = { ...requestOf(fields, { reason, requestId }), requestId };
-    await ifFresh(context, revokeHref(fields), async () => {
+    await whenFresh(context, revokeHref(fields), async () => {
       try {
-        await leadToReceipt(context, await begin(adminContextAt(context), request));
+        await redirectToReceipt(context, await begin(adminContextAt(context), request));
       } catch (thrown) {
         if (!(thrown instanceof AdminError)) throw thrown;
-        if (thrown.problem === 'second_admin_needed') return askSecond(context, fields, reason, thrown);
-        // This replica refuses the target all the same: who has ended their own session has no page any more.
-        if (thrown.problem !== 'revocation_not_written' || !isGood(context)) throw thrown;
-        offerAgain(context, fields, { reason, requestId }, thrown);
+        if (thrown.problem === 'second_admin_needed') return showApproval(context, fields, reason, thrown);
+        // This replica rejects the target all the same, so an admin who has revoked their own session has no page any more.
+        if (thrown.problem !== 'revocation_not_written' || !isValid(context)) throw thrown;
+        offerRetry(context, fields, { reason, requestId }, thrown);
       }
     });
   };
 }
 
-function isGood({ person }: AdminPageContext): boolean {
+function isValid({ user }: AdminPageContext): boolean {
   try {
-    person.assertValid();
+    user.assertValid();
     return true;
   } catch {
     return false;
   }
 }
 
-/** Whoever has ended their own session, by what they revoked, could not open the receipt any more. */
-async function leadToReceipt(context: AdminPageContext, { answer, proven }: Begun): Promise<void> {
-  if (isGood(context)) seeOther(context.res, receiptHref(answer.id));
+/** Leads to the receipt. An admin who has revoked their own session could not open it, so they get it as the response. */
+async function redirectToReceipt(context: AdminPageContext, { result, proven }: StartedRevocation): Promise<void> {
+  if (isValid(context)) seeOther(context.res, receiptHref(result.id));
   else sendLastReceipt(context, await proven);
 }
 
-function sendLastReceipt({ res }: AdminPageContext, answer: RevocationResult): void {
+function sendLastReceipt({ res }: AdminPageContext, result: RevocationResult): void {
   const body = html`<p class="notice">
-      You have ended your own session with it. <a href="/login?to=admin">Sign in again</a> to go on.
+      You have revoked your own session with it. <a href="/login?to=admin">Sign in again</a> to continue.
     </p>
-    ${receiptBody(answer, undefined, false)}`;
-  sendPage(res, revocationStatus(answer), { title: 'Revocation', body, styles: ['admin.css'] });
+    ${receiptBody(result, undefined, false)}`;
+  sendPage(res, revocationStatus(result), { title: 'Revocation', body, styles: ['admin.css'] });
 }
 
-function askSecond(
+function showApproval(
   { deps, ...context }: AdminPageContext,
   fields: RevocationFields,
   reason: string,
@@ -291,13 +294,13 @@ function askSecond(
   sendAdminPage({ deps, ...context }, { title: 'A second admin is needed', section: 'sessions', status, body });
 }
 
-function offerAgain(
+function offerRetry(
   context: AdminPageContext,
   fields: RevocationFields,
-  said: { readonly reason: string; readonly requestId: string },
+  given: { readonly reason: string; readonly requestId: string },
   error: AdminError,
 ): void {
   const { status } = appErrorOf(error);
-  const body = sendAgainBody({ fields, ...said, csrf: context.person.csrf, words: error.message });
+  const body = retryBody({ fields, ...given, csrf: context.user.csrf, message: error.message });
   sendAdminPage(context, { title: 'Not written', section: 'sessions', status, body });
 }

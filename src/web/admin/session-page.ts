@@ -1,5 +1,5 @@
 /**
- * `/admin/sessions/:id`: one session.
+ * `/admin/sessions/:id`: one session, with its device, its times and its latest requests.
  */
 import type { RecentRequest, SessionRecord } from '../../store/store.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
@@ -18,7 +18,7 @@ import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.t
 interface SessionPageContent {
   readonly deps: Pick<WebDeps, 'clock'>;
   readonly session: SessionRecord;
-  /** Names of those that the person may use now. */
+  /** The names of the clusters that the user may use now. */
   readonly clusters: readonly string[];
   readonly requests: readonly RecentRequest[] | undefined;
   readonly mayAct: boolean;
@@ -33,15 +33,15 @@ function deviceCard({ session }: SessionPageContent): Html {
       <dd>${clientName(client)} <code class="muted">${client}</code></dd>
       <dt>Device</dt>
       <dd>${deviceOf(userAgent)}${userAgent !== '' && html`<br /><span class="small muted">${userAgent}</span>`}</dd>
-      <dt>From</dt>
+      <dt>IP address</dt>
       <dd>${address === '' ? '–' : address}</dd>
       <dt>Signed in</dt>
-      <dd>${device === true ? 'by a code, at another device' : 'in a browser'}</dd>
-      <dt>Bound key</dt>
+      <dd>${device === true ? 'with a code, on another device' : 'in a browser'}</dd>
+      <dt>Client certificate</dt>
       <dd>
         ${
           thumbprint === undefined
-            ? html`<span class="muted">none yet: a program’s first token binds it, pages use a cookie</span>`
+            ? html`<span class="muted">none yet: the first token of a program binds one, browsers use a cookie</span>`
             : html`<code>${thumbprint}</code>`
         }
       </dd>
@@ -58,25 +58,25 @@ function timesCard({ session }: SessionPageContent): Html {
     <dl class="facts">
       <dt>Signed in</dt>
       <dd>${moment(createdAt)}</dd>
-      <dt>Proved who they are</dt>
+      <dt>Authenticated</dt>
       <dd>${authTime === undefined ? html`<span class="muted">the provider does not say</span>` : moment(authTime)}</dd>
       <dt>Last used</dt>
       <dd>${moment(lastUsedAt)}</dd>
-      <dt>Re-checked</dt>
+      <dt>Checked at the provider</dt>
       <dd>${moment(checkedAt)}${version > 1 && `, changed ${version - 1} times`}</dd>
-      <dt>Ends unused</dt>
+      <dt>Idle timeout</dt>
       <dd>${moment(Math.min(lastUsedAt + idleSeconds, expiresAt))}</dd>
-      <dt>Ends in any case</dt>
+      <dt>Expires</dt>
       <dd>${moment(expiresAt)}</dd>
     </dl>
   </section>`;
 }
 
-function personCard({ session, clusters }: SessionPageContent): Html {
+function identityCard({ session, clusters }: SessionPageContent): Html {
   return html`<section class="card" aria-labelledby="who">
     <div class="card-head">
-      <h2 id="who">What clusters are told</h2>
-      <a class="button quiet compact" href="${accountHref(session.account)}">Everything of this person</a>
+      <h2 id="who">Identity in the clusters</h2>
+      <a class="button quiet compact" href="${accountHref(session.account)}">All sessions of this user</a>
     </div>
     <dl class="facts">
       ${identityFacts(session.identity)}
@@ -100,12 +100,12 @@ function sessionBody(content: SessionPageContent): Html {
       </div>
       ${mayAct && revoke}
     </div>
-    ${personCard(content)}
+    ${identityCard(content)}
     <div class="grid">${deviceCard(content)} ${timesCard(content)}</div>
     ${requestsCard(deps, requests, `/admin/audit${queryString({ session: session.id })}`)}`;
 }
 
-/** @throws AdminError `session_not_found` */
+/** Shows one session. @throws AdminError `session_not_found` */
 export async function showSession(context: AdminPageContext): Promise<void> {
   const { service, deps, req, mayAct } = context;
   const id = sessionIdSchema.safeParse(req.params['id']);

@@ -1,5 +1,5 @@
 /**
- * Sessions as a table: on the list, on a person's page, and where a revocation says what it will cut.
+ * The table of sessions: on the list, on a user's page, and on the page that shows the scope of a revocation.
  */
 import type { SessionRecord } from '../../store/store.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
@@ -11,14 +11,14 @@ interface SessionTable {
   readonly sessions: readonly SessionRecord[];
   /** Epoch seconds. */
   readonly now: number;
-  /** With a link to revoke each. */
+  /** True: with a link to revoke each session. */
   readonly mayAct: boolean;
-  /** Without the column of persons, on one person's page. */
-  readonly ofOne?: boolean;
+  /** True: without the column of users, on one user's page. */
+  readonly singleUser?: boolean;
 }
 
-const personCell = ({ account, identity }: SessionRecord): Html =>
-  html`<td class="main" data-label="Person">
+const userCell = ({ account, identity }: SessionRecord): Html =>
+  html`<td class="main" data-label="User">
     <span
       ><a class="strong clip" href="${accountHref(account)}" title="${identity.username}"
         ><bdi>${identity.username}</bdi></a
@@ -36,33 +36,33 @@ const actionCell = ({ id, identity }: SessionRecord): Html =>
     >
   </td>`;
 
-function row(session: SessionRecord, { mayAct, now, ofOne = false }: SessionTable): Html {
+function row(session: SessionRecord, { mayAct, now, singleUser = false }: SessionTable): Html {
   return html`<tr>
-    ${!ofOne && personCell(session)}
+    ${!singleUser && userCell(session)}
     <td data-label="Client">
       <span
         ><a href="${sessionHref(session.id)}">${clientName(session.client)}</a><br /><span class="small muted"
-          >${deviceOf(session.userAgent)}${session.device === true && ', by code'}</span
+          >${deviceOf(session.userAgent)}${session.device === true && ', device code'}</span
         ></span
       >
     </td>
-    <td data-label="From">${session.address === '' ? '–' : session.address}</td>
-    <td data-label="Since">${moment(session.createdAt)}</td>
+    <td data-label="IP address">${session.address === '' ? '–' : session.address}</td>
+    <td data-label="Signed in">${moment(session.createdAt)}</td>
     <td data-label="Last used">${momentAgo(session.lastUsedAt, now)}</td>
     ${mayAct && actionCell(session)}
   </tr>`;
 }
 
-/** The table, whatever number of sessions it is given. */
+/** Returns the table of all the sessions that it is given. */
 export function sessionTable(table: SessionTable): Html {
   return html`<table class="sessions">
     ${momentsCaption()}
     <thead>
       <tr>
-        ${table.ofOne !== true && html`<th scope="col" class="col-user">Person</th>`}
+        ${table.singleUser !== true && html`<th scope="col" class="col-user">User</th>`}
         <th scope="col">Client</th>
-        <th scope="col">From</th>
-        <th scope="col">Since</th>
+        <th scope="col">IP address</th>
+        <th scope="col">Signed in</th>
         <th scope="col" class="col-used">Last used</th>
         ${table.mayAct && html`<th scope="col" class="col-action"><span class="visually-hidden">Revoke</span></th>`}
       </tr>

@@ -1,5 +1,6 @@
 /**
- * `/admin`: the list of sessions.
+ * `/admin`: the list of sessions, with its search, filters, sort order and pages. Its whole state is in the URL, so that it can be
+ * bookmarked, shared and gone back to.
  */
 import type { Request } from 'express';
 import { parameter } from '../page/response.ts';
@@ -10,7 +11,7 @@ import { html, type Html } from '../page/html.ts';
 import { cursorPager } from './pager.ts';
 import { selectField } from './form-fields.ts';
 import { sessionTable } from './session-table.ts';
-import { counted } from './format.ts';
+import { countOf } from './format.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { auditRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
@@ -19,28 +20,28 @@ const NAMES = ['search', 'provider', 'cluster', 'idle', 'sort', 'cursor'] as con
 
 type Name = (typeof NAMES)[number];
 
-/** What the URL says, as it says it; empty and repeated parameters are not in it. */
-type Shown = { readonly [N in Name]?: string };
+/** The parameters of the URL, unchanged; empty and repeated ones are left out. */
+type ListState = { readonly [N in Name]?: string };
 
-/** So that a page stays light, names and all: a row is about a kilobyte. */
+/** Keeps a page small: a row is about a kilobyte. */
 const PAGE_SIZE = 25;
 
-function shownBy(req: Request): Shown {
-  const said = NAMES.map((name) => [name, parameter(req.query[name])?.trim() ?? ''] as const);
-  return Object.fromEntries(said.filter(([, value]) => value !== ''));
+function filtersOf(req: Request): ListState {
+  const parameters = NAMES.map((name) => [name, parameter(req.query[name])?.trim() ?? ''] as const);
+  return Object.fromEntries(parameters.filter(([, value]) => value !== ''));
 }
 
-/** @throws AppError `bad_request` for what the admin API would refuse too */
-const queryFor = (shown: Shown): SessionQuery => listQuery({ ...shown, limit: PAGE_SIZE });
+/** Returns the query. @throws AppError `bad_request` for what the admin API rejects too */
+const queryFor = (shown: ListState): SessionQuery => listQuery({ ...shown, limit: PAGE_SIZE });
 
-/** The same list but for what changes. Whoever asks for other sessions begins at the first page. */
-const listHref = (shown: Shown, change: { readonly [N in Name]?: string }): string =>
+/** Returns the URL of the same list with a change. A change of the filters leads to the first page. */
+const listHref = (shown: ListState, change: { readonly [N in Name]?: string }): string =>
   `/admin${queryString({ ...shown, cursor: '', ...change })}`;
 
 const IDLE = [
   ['', 'Any time'],
   ['15m', '15 minutes'],
-  ['1h', 'an hour'],
+  ['1h', '1 hour'],
   ['4h', '4 hours'],
   ['12h', '12 hours'],
 ] as const;
@@ -49,13 +50,13 @@ const SORTS = [
   ['', 'Newest first'],
   ['oldest', 'Oldest first'],
   ['last-used', 'Last used first'],
-  ['least-used', 'Longest unused first'],
+  ['least-used', 'Longest idle first'],
 ] as const;
 
 interface SessionsPage {
-  readonly shown: Shown;
+  readonly shown: ListState;
   readonly page: SessionPage;
-  /** Of all sessions, whatever is shown. */
+  /** The number of all sessions, whatever the filters are. */
   readonly total: number;
   readonly providers: readonly string[];
   readonly clusters: readonly string[];
@@ -86,9 +87,9 @@ function filters({ shown, providers, clusters }: SessionsPage): Html {
     </div>
     ${selectField({ name: 'provider', label: 'Provider', options: anyOr(providers), chosen: shown.provider })}
     ${selectField({ name: 'cluster', label: 'May use cluster', options: anyOr(clusters), chosen: shown.cluster })}
-    ${selectField({ name: 'idle', label: 'Not used for', options: IDLE, chosen: shown.idle })}
-    ${selectField({ name: 'sort', label: 'Order', options: SORTS, chosen: shown.sort })}
-    <button class="button">Show</button>
+    ${selectField({ name: 'idle', label: 'Idle for', options: IDLE, chosen: shown.idle })}
+    ${selectField({ name: 'sort', label: 'Sort', options: SORTS, chosen: shown.sort })}
+    <button class="button">Apply</button>
   </form>`;
 }
 
@@ -96,11 +97,11 @@ const CHIPS = {
   search: 'Search',
   provider: 'Provider',
   cluster: 'May use',
-  idle: 'Not used for',
+  idle: 'Idle for',
 } as const;
 
-/** What narrows the list, each with a way to take it off. */
-function chips(shown: Shown): Html {
+/** Returns the filters in use, each with a link that removes it. */
+function chips(shown: ListState): Html {
   const names = (['search', 'provider', 'cluster', 'idle'] as const).filter((name) => shown[name] !== undefined);
   if (names.length === 0) return html``;
   const chip = (name: keyof typeof CHIPS): Html =>
@@ -116,22 +117,24 @@ function chips(shown: Shown): Html {
   </ul>`;
 }
 
-function countWords({ shown, page, total }: SessionsPage): string {
+function countText({ shown, page, total }: SessionsPage): string {
   const { sessions, cursor } = page;
   const narrowed = (['search', 'provider', 'cluster', 'idle'] as const).some((name) => shown[name] !== undefined);
-  const whole = `${counted(total, 'session')} in all`;
+  const whole = `${countOf(total, 'session')} in all`;
   if (!narrowed && cursor === undefined && shown.cursor === undefined) return `${whole}.`;
   const here = sessions.length === 0 ? 'None' : String(sessions.length);
   return `${here} on this page; ${whole}.`;
 }
 
-function nothing({ shown, page }: SessionsPage): Html {
+function emptyText({ shown, page }: SessionsPage): Html {
   if (page.cursor !== undefined) {
-    return html`<p class="empty">None of the sessions that were looked at fits. There are more to look at.</p>`;
+    return html`<p class="empty">No match among the sessions that were searched so far. There are more.</p>`;
   }
-  const words =
-    shown.cursor === undefined ? 'No session fits. Take a filter off, or search for less.' : 'No more sessions fit.';
-  return html`<p class="empty">${words}</p>`;
+  const message =
+    shown.cursor === undefined
+      ? 'No session matches. Remove a filter, or change the search.'
+      : 'No more sessions match.';
+  return html`<p class="empty">${message}</p>`;
 }
 
 function list(content: SessionsPage): Html {
@@ -140,26 +143,26 @@ function list(content: SessionsPage): Html {
   const first = shown.cursor === undefined ? undefined : listHref(shown, {});
   const next = cursor === undefined ? undefined : listHref(shown, { cursor });
   const short = cursor !== undefined && sessions.length > 0 && sessions.length < PAGE_SIZE;
-  return html`${sessions.length === 0 ? nothing(content) : sessionTable({ sessions, now, mayAct })}
-  ${short && html`<p class="small muted">This page is short because only so many sessions are looked at in one go. There may be more.</p>`}
-  ${cursorPager(first, next, sessions.length === 0 ? 'Look on' : 'More')}`;
+  return html`${sessions.length === 0 ? emptyText(content) : sessionTable({ sessions, now, mayAct })}
+  ${short && html`<p class="small muted">This page is short because each search reads a limited number of sessions. There may be more.</p>`}
+  ${cursorPager(first, next, sessions.length === 0 ? 'Continue' : 'More')}`;
 }
 
-const BROAD = [
-  ['username', 'A person, by username'],
+const TARGETS = [
+  ['username', 'A user, by username'],
   ['account', 'An account, as PROVIDER/SUBJECT'],
   ['session', 'One session, by id'],
-  ['provider', 'Everybody of one identity provider'],
-  ['all', 'Everybody'],
+  ['provider', 'All users of one identity provider'],
+  ['all', 'All users'],
 ] as const;
 
 const revokeCard = (): Html =>
   html`<section class="card" aria-labelledby="revoke">
-    <h2 id="revoke">Revoke somebody who is not in the list, or many</h2>
+    <h2 id="revoke">Revoke a user who is not in the list, or many users</h2>
     <form class="filters" method="get" action="/admin/revoke">
-      ${selectField({ name: 'kind', label: 'What', options: BROAD, chosen: undefined })}
+      ${selectField({ name: 'kind', label: 'Target', options: TARGETS, chosen: undefined })}
       <div class="field search">
-        <label for="value">Which (nothing for everybody)</label>
+        <label for="value">Name or id (empty for all users)</label>
         <input type="text" id="value" name="value" maxlength="512" autocomplete="off" spellcheck="false" />
       </div>
       <button class="button danger">Continue</button>
@@ -168,28 +171,31 @@ const revokeCard = (): Html =>
 
 function sessionsBody(content: SessionsPage): Html {
   return html`<h1>Sessions</h1>
-    <p class="lead">Who is signed in, on which device. What you look at and what you do is on the record.</p>
+    <p class="lead">The users who are signed in, and their devices. What you read and change here is audited.</p>
     <section class="card" aria-label="Sessions">
       ${filters(content)} ${chips(content.shown)}
-      <p class="small muted">${countWords(content)}</p>
+      <p class="small muted">${countText(content)}</p>
       ${list(content)}
     </section>
     ${content.mayAct && revokeCard()}`;
 }
 
-/** What was looked for, as the record keeps it. */
-function asked({ cursor: _cursor, sort: _sort, ...filters }: Shown): AuditFacts {
+/** Returns the search and filters for the audit event. */
+function filterDetails({ cursor: _cursor, sort: _sort, ...filters }: ListState): AuditFacts {
   return Object.keys(filters).length === 0 ? {} : { filter: JSON.stringify(filters) };
 }
 
-/** @param list the very list that the admin API has */
+/**
+ * Shows the list of sessions.
+ * @param list the same as that of the admin API
+ */
 export function showSessions(list: ListSessions): AdminHandler {
   return async (context) => {
     const { deps, req, mayAct } = context;
-    const shown = shownBy(req);
+    const shown = filtersOf(req);
     const query = queryFor(shown);
     const [page, total] = await Promise.all([list(query), deps.store.sessions.count()]);
-    auditRead(context, 'sessions', asked(shown));
+    auditRead(context, 'sessions', filterDetails(shown));
     const body = sessionsBody({
       shown,
       page,

@@ -1,5 +1,5 @@
 /**
- * What clusters are told about a person, as facts on a page.
+ * Parts of the user's and the session's page: the identity in the clusters, and the latest requests.
  */
 import type { RecentRequest } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -7,7 +7,10 @@ import { html, type Html } from '../page/html.ts';
 import { requestsTable } from '../page/recent-requests.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 
-/** @param live where the record of them can be followed */
+/**
+ * Returns the card of the latest requests.
+ * @param live the URL of the live audit log of these requests
+ */
 export function requestsCard(
   deps: Pick<WebDeps, 'clock'>,
   requests: readonly RecentRequest[] | undefined,
@@ -22,14 +25,14 @@ export function requestsCard(
   </section>`;
 }
 
-/** More than these are counted: a person may be in a thousand groups. */
-const MOST_GROUPS = 40;
+/** Further groups are only counted, because a user may be in a thousand of them. */
+const MAX_GROUPS = 40;
 
 export function badges(names: readonly string[]): Html {
   if (names.length === 0) return html`<span class="muted">none</span>`;
-  const more = names.length - MOST_GROUPS;
+  const more = names.length - MAX_GROUPS;
   return html`<ul class="list">
-    ${names.slice(0, MOST_GROUPS).map((name) => html`<li class="badge">${name}</li>`)}
+    ${names.slice(0, MAX_GROUPS).map((name) => html`<li class="badge">${name}</li>`)}
     ${more > 0 && html`<li class="muted">and ${more} more</li>`}
   </ul>`;
 }
@@ -38,7 +41,7 @@ const extra = ([key, values]: readonly [string, readonly string[]]): Html =>
   html`<dt>${key}</dt>
     <dd>${values.join(', ')}</dd>`;
 
-/** Names and values, to stand in a `dl`. */
+/** Returns the identity as names and values for a `dl`. */
 export function identityFacts(identity: Identity): Html {
   return html`<dt>Username</dt>
     <dd><code>${identity.username}</code></dd>

@@ -1,5 +1,5 @@
 /**
- * `/admin/accounts/:account`: one person, with all that is known of them here.
+ * `/admin/accounts/:account`: one user, with their identity, lock, sessions and latest requests.
  */
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock, RecentRequest, SessionPage } from '../../store/store.ts';
@@ -13,7 +13,7 @@ import { reasonForm, unlockForm } from './form-fields.ts';
 import { cursorPager } from './pager.ts';
 import { requestsCard } from './shared-cards.ts';
 import { sessionTable } from './session-table.ts';
-import { counted } from './format.ts';
+import { countOf } from './format.ts';
 import { accountSchema } from '../../core/admin-api/fields.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter } from '../page/response.ts';
@@ -22,25 +22,25 @@ import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
 import { type ListSessions, listQuery } from '../../admin/session-query.ts';
 import { auditRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
 
-interface PersonPage {
+interface UserPage {
   readonly deps: Pick<WebDeps, 'clock'>;
   readonly account: Account;
   readonly page: SessionPage;
-  /** This is not the first page of their sessions. */
+  /** True where this is not the first page of their sessions. */
   readonly later: boolean;
   readonly lock: Lock | undefined;
-  /** Since when the next sign-in has to be a fresh one, epoch seconds. */
+  /** Since when the next sign-in must be a fresh one, epoch seconds. */
   readonly freshSince: number | undefined;
   readonly requests: readonly RecentRequest[] | undefined;
   readonly mayAct: boolean;
   readonly csrf: string;
 }
 
-function identityCard({ account, page }: PersonPage): Html {
+function identityCard({ account, page }: UserPage): Html {
   const [session] = page.sessions;
   const slash = account.indexOf('/');
   return html`<section class="card" aria-labelledby="who">
-    <h2 id="who">Who they are</h2>
+    <h2 id="who">Identity</h2>
     <dl class="facts">
       ${session !== undefined && identityFacts(session.identity)}
       <dt>Provider</dt>
@@ -48,12 +48,12 @@ function identityCard({ account, page }: PersonPage): Html {
       <dt>Subject</dt>
       <dd><code>${account.slice(slash + 1)}</code></dd>
     </dl>
-    ${session === undefined && html`<p class="muted">They are not signed in, so nothing more is known of them here.</p>`}
+    ${session === undefined && html`<p class="muted">They are not signed in, so nothing more is known here.</p>`}
   </section>`;
 }
 
-/** What a revocation leaves behind, and the way back for a user whose provider can give no proof. */
-function freshSignIn({ account, freshSince, mayAct, csrf }: PersonPage): Html | false {
+/** Returns the notice that a fresh sign-in is needed, with the form that lifts it for a user whose provider can prove none. */
+function freshSignIn({ account, freshSince, mayAct, csrf }: UserPage): Html | false {
   if (freshSince === undefined) return false;
   const lift = {
     account,
@@ -63,27 +63,25 @@ function freshSignIn({ account, freshSince, mayAct, csrf }: PersonPage): Html | 
     label: 'Reason for lifting the fresh sign-in of',
   };
   return html`<p>
-      <span class="state warn">Fresh sign-in needed</span> since ${moment(freshSince)}, when something of theirs was
-      revoked: the next one must show that they authenticated after that.
+      <span class="state warn">Fresh sign-in needed</span> since ${moment(freshSince)}, when one of their sessions or
+      the account was revoked: the next sign-in must prove that they authenticated after that.
     </p>
     ${
       mayAct &&
-      html`<p class="muted">Lift it only where their provider cannot show that, and the device is theirs.</p>
+      html`<p class="muted">Lift it only if their provider cannot prove that, and the device is in their hands.</p>
         ${reasonForm('/admin/lift-fresh-sign-in', lift)}`
     }`;
 }
 
-function lockCard(content: PersonPage): Html {
+function lockCard(content: UserPage): Html {
   const { account, lock, mayAct, csrf } = content;
-  const locked = (stands: Lock): Html =>
-    html`<p><span class="state bad">Locked</span> since ${moment(stands.at)}, by ${stands.by}: ${stands.reason}</p>
+  const locked = ({ at, by, reason }: Lock): Html =>
+    html`<p><span class="state bad">Locked</span> since ${moment(at)}, by ${by}: ${reason}</p>
       ${mayAct && unlockForm(account, csrf, 'person')}`;
-  const open = html`<p><span class="state ok">Not locked</span></p>
+  const unlocked = html`<p><span class="state ok">Not locked</span></p>
     ${
       mayAct &&
-      html`<p class="muted">
-          A lock ends every session and refuses the next sign-in, until an admin unlocks the account.
-        </p>
+      html`<p class="muted">A lock ends every session and rejects every sign-in until an admin unlocks the account.</p>
         <p>
           <a class="button danger" href="${revokeHref({ kind: 'account', value: account, lock: true })}"
             >Lock this account</a
@@ -92,33 +90,33 @@ function lockCard(content: PersonPage): Html {
     }`;
   return html`<section class="card" aria-labelledby="lock">
     <h2 id="lock">Lock</h2>
-    ${lock === undefined ? open : locked(lock)} ${freshSignIn(content)}
+    ${lock === undefined ? unlocked : locked(lock)} ${freshSignIn(content)}
   </section>`;
 }
 
-function sessionsCard({ deps, account, page, later, mayAct }: PersonPage): Html {
+function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
   const { sessions, cursor } = page;
   const at = accountHref(account);
   const next = cursor === undefined ? undefined : `${at}${queryString({ cursor })}`;
-  const words =
+  const label =
     cursor === undefined && !later
-      ? counted(sessions.length, 'session')
-      : `${counted(sessions.length, 'session')} on this page`;
+      ? countOf(sessions.length, 'session')
+      : `${countOf(sessions.length, 'session')} on this page`;
   return html`<section class="card" aria-labelledby="sessions">
     <div class="card-head">
-      <h2 id="sessions">Signed in: ${words}</h2>
+      <h2 id="sessions">Sessions: ${label}</h2>
       ${mayAct && sessions.length > 0 && html`<a class="button danger compact" href="${revokeHref({ kind: 'account', value: account })}">Revoke all</a>`}
     </div>
     ${
       sessions.length === 0
-        ? html`<p class="empty">Nobody with this account is signed in.</p>`
-        : sessionTable({ sessions, now: nowSeconds(deps), mayAct, ofOne: true })
+        ? html`<p class="empty">This account has no live session.</p>`
+        : sessionTable({ sessions, now: nowSeconds(deps), mayAct, singleUser: true })
     }
     ${cursorPager(later ? at : undefined, next, 'Older')}
   </section>`;
 }
 
-function personBody(content: PersonPage): Html {
+function userBody(content: UserPage): Html {
   const { deps, account, page, requests } = content;
   return html`<h1 class="clip"><bdi>${page.sessions[0]?.identity.username ?? account}</bdi></h1>
     <p class="lead">Account <code>${account}</code></p>
@@ -127,13 +125,13 @@ function personBody(content: PersonPage): Html {
 }
 
 const PAGE_SIZE = 15;
-/** The page of each session has fifty. */
-const MOST_REQUESTS = 25;
+/** The page of a session shows fifty. */
+const MAX_REQUESTS = 25;
 
-/** An account that is not known shows as one that is not signed in: it can be locked all the same. */
-export function showPerson(list: ListSessions): AdminHandler {
+/** Shows a user. An unknown account is shown as one that is not signed in, because it can be locked all the same. */
+export function showUser(list: ListSessions): AdminHandler {
   return async (context) => {
-    const { deps, req, person, mayAct } = context;
+    const { deps, req, user, mayAct } = context;
     const account = accountSchema.safeParse(req.params['account']);
     if (!account.success) throw new AppError('not_found', 'There is no such account. An account is PROVIDER/SUBJECT.');
     const cursor = parameter(req.query['cursor']);
@@ -143,11 +141,11 @@ export function showPerson(list: ListSessions): AdminHandler {
       deps.store.locks.find(account.data),
       freshSignInNeeded(deps, account.data),
     ]);
-    const requests = (await latestRequests(deps, page.sessions))?.slice(0, MOST_REQUESTS);
+    const requests = (await latestRequests(deps, page.sessions))?.slice(0, MAX_REQUESTS);
     auditRead(context, 'account', { target: `account:${account.data}` });
     const later = cursor !== undefined;
     const known = { account: account.data, page, later, lock, freshSince, requests };
-    const body = personBody({ deps, ...known, mayAct, csrf: person.csrf });
-    sendAdminPage(context, { title: 'Person', section: 'sessions', body });
+    const body = userBody({ deps, ...known, mayAct, csrf: user.csrf });
+    sendAdminPage(context, { title: 'User', section: 'sessions', body });
   };
 }

@@ -1,22 +1,22 @@
 /**
- * The live audit log. Each event is shown once, the newest on top. Events that arrive while it is paused wait; those that are
+ * The live audit log. Each event is shown once, the newest on top. Events that arrive during a pause wait, and events that are
  * too many for a page are dropped and counted.
  */
 import { copyOf, fill, follow } from './live.js';
 
-const MAX_EVENTS = 500;
+const MAX_LINES = 500;
 /** Events that arrive within this time are shown together. */
 const SHOW_MS = 100;
-/** A screen reader announces the count at most once in this time. */
+/** A screen reader reads only the count, and not at each event. */
 const ANNOUNCE_MS = 4000;
 
 const element = document.querySelector('[data-live]');
 const list = element.querySelector('[data-lines]');
 const pause = element.querySelector('[data-pause]');
 const counter = element.querySelector('[data-count]');
-const announcement = element.querySelector('[data-said]');
+const announcement = element.querySelector('[data-announcement]');
 const empty = element.querySelector('[data-empty]');
-const gapMessages = JSON.parse(element.dataset.gapMessages);
+const gapMessages = JSON.parse(element.dataset.messages);
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 
@@ -29,7 +29,7 @@ let announcing;
 
 const fact = ({ annotations }, name) => annotations?.[`portcullis.dev/${name}`];
 
-/** `get pods/exec web-0 -n default @prod`, or an event of Portcullis itself with its target. */
+/** Returns the action of an event: `get pods/exec web-0 -n default @prod`, or what Portcullis did and its target. */
 function actionOf(event) {
   const { verb, objectRef: ref, requestURI } = event;
   if (fact(event, 'event') !== undefined) return [verb, fact(event, 'target')].filter(Boolean).join(' ');
@@ -56,15 +56,15 @@ function lineOf(event) {
   time.title = `${exact.format(at)} (${event.stageTimestamp})`;
   const { style, text } = codeOf(event);
   const reason = fact(event, 'reason');
-  const username = event.user?.username ?? '';
+  const user = event.user?.username ?? '';
   fill(line, {
-    who: username === '' ? 'unknown user' : username,
+    who: user === '' ? 'unknown user' : user,
     what: reason === undefined ? actionOf(event) : `${actionOf(event)} [${reason}]`,
   });
   fill(line, { code: text, from: (event.sourceIPs ?? []).join(', ') });
   line.querySelector('[data-text="code"]').classList.add(style);
   const details = line.querySelector('details');
-  // Rendered only when it is opened, because a page has hundreds of events.
+  // The JSON is written only when the details are opened, because hundreds of events are on the page.
   details.addEventListener('toggle', () => fill(line, { json: JSON.stringify(event, undefined, 2) }), { once: true });
   return line;
 }
@@ -75,11 +75,11 @@ function gapOf(reason) {
   return line;
 }
 
-/** Shows the count immediately, and announces it a little later, with all that has arrived meanwhile. */
+/** Shows the count immediately, and announces it a little later, together with what has arrived meanwhile. */
 function showCount() {
   const events = `${seen} ${seen === 1 ? 'event' : 'events'} since you opened this page`;
   const held = paused ? `; paused, ${waiting.length} waiting` : '';
-  const gone = dropped === 0 ? '' : `; ${dropped} not shown, because a page keeps ${MAX_EVENTS}`;
+  const gone = dropped === 0 ? '' : `; ${dropped} not shown, because a page keeps ${MAX_LINES}`;
   counter.textContent = `${events}${held}${gone}.`;
   pause.textContent = paused ? `Resume (${waiting.length})` : 'Pause';
   announcing ??= setTimeout(() => {
@@ -93,18 +93,18 @@ function show() {
   if (paused) return;
   list.prepend(...waiting.map((entry) => entry()).toReversed());
   waiting = [];
-  while (list.childElementCount > MAX_EVENTS) {
+  while (list.childElementCount > MOST_LINES) {
     list.lastElementChild.remove();
     dropped += 1;
   }
   showCount();
 }
 
-/** @param render builds the row, when it is shown */
-function add(render) {
+/** Keeps a function that draws an event until it is shown. */
+function add(draw) {
   empty.hidden = true;
-  waiting.push(render);
-  if (waiting.length > MAX_EVENTS) {
+  waiting.push(draw);
+  if (waiting.length > MOST_LINES) {
     waiting.shift();
     dropped += 1;
   }

@@ -1,13 +1,13 @@
 /**
- * A view that is kept up to date by server-sent events: it shows when the connection is lost, reconnects by itself, and stops where
- * that is pointless.
+ * A view that server-sent events keep up to date. It shows when the connection is lost, reconnects by itself, and stops where
+ * reconnecting is useless.
  */
 
-/** Delays after a response that was no stream, so that many pages do not reconnect at the same time. */
+/** The waits after a response that was not a stream. They grow, so that many open pages do not overload the server. */
 const RETRY_MS = [2000, 4000, 8000, 15_000];
 
-/** Shows the state of the connection, with a link where the user can do something about it. */
-function showConnection(element, text, style, link) {
+/** Shows the state of the connection, with a link after the text where the user can do something. */
+function showState(element, text, style, link) {
   if (element === null) return;
   element.hidden = text === '';
   element.className = style === 'live' ? 'live' : `state ${style}`;
@@ -19,8 +19,8 @@ function showConnection(element, text, style, link) {
   element.append(' ', anchor);
 }
 
-/** Fetches the error that the server sends instead of a stream. */
-async function rejectionAt(url) {
+/** Reads the error that the server sends instead of a stream. */
+async function errorAt(url) {
   const ended = new AbortController();
   try {
     const response = await fetch(url, { headers: { Accept: 'text/event-stream' }, signal: ended.signal });
@@ -34,7 +34,7 @@ async function rejectionAt(url) {
   }
 }
 
-/** Returns the message where reconnecting is pointless: signed out, forbidden, an invalid request, or not found; else undefined. */
+/** Returns the message of an error that trying again cannot fix: signed out, not allowed, a malformed request, not found. */
 function finalMessage({ status, detail }) {
   switch (status) {
     case 401:
@@ -42,19 +42,19 @@ function finalMessage({ status, detail }) {
     case 400:
     case 403:
     case 404:
-      return { text: detail === '' ? 'This cannot be watched.' : detail };
+      return { text: detail === '' ? 'There is no live view of this.' : detail };
     default:
       return undefined;
   }
 }
 
 /**
- * Follows the stream that the element names in `data-live`.
+ * Follows the stream whose URL the element has in `data-live`.
  * @param {HTMLElement} element
  * @param {object} view
  * @param {Record<string, (event: MessageEvent) => void>} view.on listeners by the event's name
- * @param {(reason: string) => boolean} [view.ended] whether the stream has ended permanently; otherwise it reconnects
- * @param {() => void} [view.lost] called when it reconnects without its position
+ * @param {(reason: string) => boolean} [view.ended] whether a stream that ends with this reason is over; otherwise it reconnects
+ * @param {() => void} [view.lost] called when it reconnects without its last position
  */
 export function follow(element, { on, ended = () => false, lost = () => {} }) {
   const url = element.dataset.live;
@@ -66,56 +66,56 @@ export function follow(element, { on, ended = () => false, lost = () => {} }) {
     source = new EventSource(url);
     source.addEventListener('open', () => {
       attempts = 0;
-      showConnection(connection, 'live', 'live');
+      showState(connection, 'live', 'live');
     });
     for (const [name, listener] of Object.entries(on)) source.addEventListener(name, listener);
     source.addEventListener('end', (event) => {
       if (!ended(JSON.parse(event.data).reason)) return;
       source.close();
-      showConnection(connection, '', 'quiet');
+      showState(connection, '', 'quiet');
     });
     source.addEventListener('error', () => void failed());
   }
 
-  /** A lost connection reconnects by itself, with its position. A rejected one does not. */
+  /** The browser itself restores a lost connection, with its last position. After an error response it does not. */
   async function failed() {
-    showConnection(connection, 'reconnecting…', 'warn');
+    showState(connection, 'reconnecting…', 'warn');
     if (source.readyState !== EventSource.CLOSED) return;
-    const rejection = await rejectionAt(url);
-    const final = finalMessage(rejection);
-    if (final !== undefined) return showConnection(connection, final.text, 'bad', final.link);
-    if (rejection.detail !== '') showConnection(connection, rejection.detail, 'warn');
-    const wait = RETRY_MS[Math.min(attempts, RETRY_MS.length - 1)];
+    const error = await errorAt(url);
+    const final = finalMessage(error);
+    if (final !== undefined) return showState(connection, final.text, 'bad', final.link);
+    if (error.detail !== '') showState(connection, error.detail, 'warn');
+    const waitMs = RETRY_MS[Math.min(attempts, RETRY_MS.length - 1)];
     attempts += 1;
     setTimeout(() => {
       lost();
       open();
-    }, wait);
+    }, waitMs);
   }
 
-  showConnection(connection, 'connecting…', 'quiet');
+  showState(connection, 'connecting…', 'quiet');
   open();
 }
 
-/** Sets the texts of the descendants with these names in `data-text`. */
+/** Writes texts into the parts of an element that have these names in `data-text`. */
 export function fill(element, texts) {
   for (const [name, text] of Object.entries(texts)) {
-    const target = element.querySelector(`[data-text="${name}"]`);
-    if (target !== null && target.textContent !== text) target.textContent = text;
+    const part = element.querySelector(`[data-text="${name}"]`);
+    if (part !== null && part.textContent !== text) part.textContent = text;
   }
 }
 
-/** Copies the content of a template: the texts are in the page, and scripts have none. */
+/** Returns a copy of a template's content. The texts are on the page, not in the scripts. */
 export function copyOf(template) {
   return template.content.firstElementChild.cloneNode(true);
 }
 
-/** The same format as on the server. */
-export function spanOfMs(ms) {
+/** Formats a duration as the server does (src/web/admin/format.ts). */
+export function formatMs(ms) {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** The same order as on the server, so that no row moves when others arrive. */
-export function byName(replicas) {
+/** Sorts replicas as the server does, so that rows stay in place while others come in. */
+export function sortedById(replicas) {
   return replicas.toSorted((left, right) => (left.id < right.id ? -1 : left.id > right.id ? 1 : 0));
 }

@@ -1,7 +1,7 @@
 /**
- * The receipt of a revocation, updated as replicas confirm it.
+ * The receipt of a revocation, as the replicas confirm it.
  */
-import { byName, copyOf, fill, follow, spanOfMs } from './live.js';
+import { sortedById, copyOf, fill, follow, formatMs } from './live.js';
 
 const element = document.querySelector('[data-live]');
 
@@ -10,24 +10,24 @@ function rowOf({ id, state, ms, streamsClosed }) {
   fill(row, {
     id,
     streams: String(streamsClosed ?? '–'),
-    after: ms === undefined ? '–' : spanOfMs(ms),
+    after: ms === undefined ? '–' : formatMs(ms),
   });
   return row;
 }
 
 function show(result) {
-  for (const message of element.querySelectorAll('[data-complete]')) {
-    message.hidden = message.dataset.complete !== String(result.complete);
+  for (const notice of element.querySelectorAll('[data-complete]')) {
+    notice.hidden = notice.dataset.complete !== String(result.complete);
   }
   fill(element, {
     sessions: String(result.sessions),
     streamsClosed: String(result.streamsClosed),
-    elapsed: spanOfMs(result.elapsedMs),
+    elapsed: formatMs(result.elapsedMs),
     missing: (result.missing ?? []).join(', '),
     replicas: result.replicas.length === 1 ? '1 replica' : `${result.replicas.length} replicas`,
   });
-  element.querySelector('[data-rows]').replaceChildren(...byName(result.replicas).map(rowOf));
-  if (result.complete) document.title = document.title.replace('under way', 'complete');
+  element.querySelector('[data-rows]').replaceChildren(...sortedById(result.replicas).map(rowOf));
+  if (result.complete) document.title = document.title.replace('in progress', 'complete');
 }
 
 if (element !== null) {

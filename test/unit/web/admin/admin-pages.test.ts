@@ -12,9 +12,9 @@ const PAGES = [
   ['/admin/accounts/corp%2Fsub-alice', 'account', '/admin/revoke'],
   ['/admin/sessions/alice-1', 'session', '/admin/revoke'],
   ['/admin/locks', 'locks', '/admin/unlock'],
-  ['/admin/replicas', 'replicas', 'answers you'],
-  ['/admin/audit', undefined, '<h1>Live record</h1>'],
-  ['/admin/health', 'health', 'not looked at'],
+  ['/admin/replicas', 'replicas', 'this replica'],
+  ['/admin/audit', undefined, '<h1>Audit log</h1>'],
+  ['/admin/health', 'health', 'not checked'],
   ['/admin/drill', undefined, 'action="/admin/drill"'],
 ] as const;
 

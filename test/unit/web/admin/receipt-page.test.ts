@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { receiptBody } from '../../../../src/web/admin/receipt-page.ts';
 
-const answer = {
+const result = {
   id: 'r-1',
   at: '2026-11-25T12:00:00.123Z',
   sessions: 1,
@@ -19,12 +19,12 @@ test('each replica keeps its place in the receipt while the others come in', () 
     { id: 'portcullis-a', ...applied },
     { id: 'portcullis-b', state: 'pending' },
   ] as const;
-  const text = receiptBody({ ...answer, replicas: early }, '/live', true).toString();
+  const text = receiptBody({ ...result, replicas: early }, '/live', true).toString();
   const names = [...text.matchAll(/data-text="id">(portcullis-\w)</g)].map(([, name]) => name);
   expect(names).toEqual(['portcullis-a', 'portcullis-b', 'portcullis-c']);
 });
 
 test('a receipt that nobody can be asked about any more watches nothing', () => {
   const replicas = [{ id: 'portcullis-a', state: 'applied', ms: 1 }] as const;
-  expect(receiptBody({ ...answer, replicas }, undefined, true).toString()).not.toContain('data-live');
+  expect(receiptBody({ ...result, replicas }, undefined, true).toString()).not.toContain('data-live');
 });

@@ -48,7 +48,7 @@ describe('the page that asks', () => {
     const at = await signedInAs('root');
     for (let number = 0; number < 12; number += 1) await openSession(at.stage, `a-${number}`, 'alice');
     const { text } = await at.browser.get('/admin/revoke?kind=all').expect(200);
-    expect(text).toContain('<strong>13 sessions of 2 people</strong>');
+    expect(text).toContain('<strong>13 sessions of 2 users</strong>');
     expect(text.match(/href="\/admin\/sessions\//g)).toHaveLength(10);
     expect(text).toContain('and 3 others');
   });
@@ -111,7 +111,7 @@ describe('sending it', () => {
     const at = await signedInAs('root');
     const { text } = await sendRevocation(at, { kind: 'all', value: '' }).expect(200);
     expect(text).toContain('Complete.');
-    expect(text).toContain('You have ended your own session');
+    expect(text).toContain('You have revoked your own session');
     expect(text).not.toContain('name="csrf"');
     await at.browser.get('/admin').expect(303);
   });

@@ -74,8 +74,8 @@ describe('the list of sessions', () => {
       },
     });
     const text = await textAt(at, '/admin?search=rare');
-    expect(text).toContain('There are more to look at');
-    expect(linkNamed(text, 'Look on')).toBe('/admin?search=rare&cursor=further');
+    expect(text).toContain('There are more.');
+    expect(linkNamed(text, 'Continue')).toBe('/admin?search=rare&cursor=further');
   });
 
   test('ignores empty fields, as a form sends them', async () => {
