@@ -6,7 +6,7 @@
  * with an old session gains nothing from this: the claim is a fixed moment that is compared with now, and the guard checks
  * before and after whether the session is still valid.
  */
-import { everyWords, freshnessOf } from '../core/identity/freshness.ts';
+import { frequencyText, freshnessOf } from '../core/identity/freshness.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
 import type { Actor } from '../http/request-context.ts';
@@ -14,7 +14,7 @@ import { AdminError } from './problem.ts';
 import { workloadRule } from './roles.ts';
 
 function staleError(withinSeconds: number): AdminError {
-  const message = `An admin who changes anything must sign in again ${everyWords(withinSeconds)}. Sign in again, then repeat the change.`;
+  const message = `An admin who changes anything must sign in again ${frequencyText(withinSeconds)}. Sign in again, then repeat the change.`;
   const options = { maxAgeSeconds: withinSeconds, members: { maxAge: String(withinSeconds) } };
   return new AdminError('fresh_sign_in_needed', 'unauthenticated', message, options);
 }

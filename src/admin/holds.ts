@@ -1,10 +1,12 @@
 /**
- * A revocation that cannot be tried, because the store does not answer: this replica has not met the admin before and cannot read their
- * session, or nobody can say whether it takes two admins. It refuses the target all the same, for a while, and nothing is written.
+ * Holds: a revocation that cannot be written, because the store does not respond. This replica has not seen the admin before and
+ * cannot read their session, or it cannot know whether two admins are needed. It rejects the target all the same, for a
+ * while, and nothing is written.
  *
- * Attack: a former admin's token is good for its last minutes, and its holder waits for the store to hang. All that they get is that users
- * are refused at the replicas that were asked, until a quarter of an hour after the last such request. A sign-in that is too old is refused
- * as ever, where two admins are needed one alone holds nothing, and every hold is audited with its end.
+ * Threat: an attacker with a former admin's token, which is valid for some minutes, waits until the store does not respond. So
+ * a hold only rejects users at the replicas that received the request, until 15 minutes after the last such request. A sign-in
+ * that is too old is rejected as always, one admin alone holds nothing where two are needed, and every hold is audited with
+ * its end.
  */
 import type { AppError } from '../core/errors.ts';
 import type { RevocationTarget } from '../core/credential/revocation.ts';
@@ -16,17 +18,17 @@ import { record } from '../http/audit-events.ts';
 import { AdminError } from './problem.ts';
 import { targetName } from './revocation-request.ts';
 
-/** Long enough to bring the store back and to send it again, which takes the hold's place. */
+/** Long enough to repair the store and to send the revocation again, which replaces the hold. */
 const HOLD_SECONDS = 900;
 
-/** What one admin alone may revoke, a lock left out (`admin.dualControl`). */
+/** Returns whether one admin alone may revoke the target, without a lock (`admin.dualControl`). */
 const mayHold = ({ config }: AdminDeps, { kind }: RevocationTarget): boolean =>
   config.admin.dualControl === 'off' || kind === 'session' || kind === 'account';
 
 /**
- * Holds the target here instead of revoking it.
- * @param given.target undefined where only the store knows it
- * @param given.cause why the store could not be asked
+ * Holds the target on this replica instead of revoking it.
+ * @param given.target undefined where only the store can resolve it
+ * @param given.cause the error of the store
  * @throws AdminError `revocation_not_written` with `heldUntil`; `cause` where the target is not known, or not one admin's to revoke
  * @throws AppError `unauthenticated` or `fenced` where the caller's credential is not good any more
  */
@@ -40,11 +42,11 @@ export function holdInstead(
   actor.assertValid();
   const streamsClosed = deps.guard.hold(target, HOLD_SECONDS);
   const heldUntil = rfc3339(nowSeconds(deps) + HOLD_SECONDS);
-  const words =
-    `The store does not answer, so nothing could be written. This replica refuses the target until ${heldUntil}, ` +
-    'and no other does. Send it again as soon as the store is back.';
+  const message =
+    `The store does not respond, so nothing could be written. This replica rejects the target until ${heldUntil}, ` +
+    'and no other replica does. Send it again as soon as the store is back.';
   const options = { cause, members: { heldUntil }, audited: true };
-  const error = new AdminError('revocation_not_written', 'store_unavailable', words, options);
+  const error = new AdminError('revocation_not_written', 'store_unavailable', message, options);
   const details = {
     target: targetName(target),
     outcome: error.reason,

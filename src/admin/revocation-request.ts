@@ -1,5 +1,5 @@
 /**
- * What may be asked to be revoked, as the admin page and the admin API both take it, and whom it means.
+ * The request for a revocation, which the admin pages and the admin API both take, and the target that it means.
  */
 import type { z } from 'zod';
 import type { revocationSchema } from '../core/admin-api/requests.ts';
@@ -16,17 +16,17 @@ export { revocationSchema } from '../core/admin-api/requests.ts';
 
 export type RevocationRequest = z.infer<typeof revocationSchema>;
 
-/** A request whose words have been looked up. */
+/** A request whose target has been resolved. */
 export interface RevocationPlan {
   readonly target: RevocationTarget;
-  /** The account that is meant, also where the target is one of its sessions. */
+  /** The account, also where the target is one of its sessions. */
   readonly account?: Account;
   readonly lock: boolean;
-  /** Nothing but the person's own wish stands between them and the next sign-in. */
+  /** Whether the user can simply sign in again: without a lock and without a fresh sign-in. */
   readonly canSignInAgain: boolean;
 }
 
-/** The accounts that have a live session under this username. */
+/** Returns the accounts that have a live session under this username. */
 async function accountsNamed(deps: AdminDeps, username: string): Promise<readonly Account[]> {
   const accounts = new Set<Account>();
   let cursor: string | undefined;
@@ -43,19 +43,20 @@ async function accountNamed(deps: AdminDeps, username: string): Promise<Account>
   const accounts = await accountsNamed(deps, username);
   const [account] = accounts;
   if (account !== undefined && accounts.length === 1) return account;
-  const words =
+  const message =
     account === undefined
-      ? 'Nobody with this username has a live session. Revoke by account, as PROVIDER/SUBJECT, to be sure.'
+      ? 'No user with this username has a live session. Revoke by account, as PROVIDER/SUBJECT, to be sure.'
       : `${accounts.length} accounts have this username. Revoke by account: ${accounts.slice(0, 5).join(', ')}.`;
-  throw new AdminError('username_ambiguous', 'conflict', words);
+  throw new AdminError('username_ambiguous', 'conflict', message);
 }
 
 export const sessionNotFound = (): AdminError =>
   new AdminError('session_not_found', 'not_found', 'There is no live session of this id. It may have ended already.');
 
 /**
- * A session that is there to be revoked. Where the store is away nobody can say: then it is revoked unseen, because the gate here is shut
- * for it before anything is written.
+ * Returns the account of a session. While the store is unavailable the session is revoked without being read, because the local
+ * revocation guard rejects it before anything is written.
+ * @throws AdminError `session_not_found`
  */
 async function accountOfSession(deps: AdminDeps, id: string): Promise<Account | undefined> {
   try {
@@ -84,21 +85,21 @@ async function resolveTarget(deps: AdminDeps, request: RevocationRequest): Promi
   if (account !== undefined) return accountTarget(account);
   if (username !== undefined) return accountTarget(await accountNamed(deps, username));
   if (provider !== undefined) {
-    // Threat: a mistyped name would be answered "complete", and the admin would believe it.
+    // Without this check the revocation of a mistyped name would be "complete", and the admin would believe it.
     if (deps.providers.has(provider)) return { target: { kind: 'provider', provider } };
-    const words = 'There is no identity provider of this name. GET providers lists them.';
-    throw new AdminError('provider_not_found', 'not_found', words);
+    const message = 'There is no identity provider of this name. GET providers lists them.';
+    throw new AdminError('provider_not_found', 'not_found', message);
   }
   if (workload !== undefined && subject !== undefined) {
     if (deps.config.workload.some(({ name }) => name === workload)) return accountTarget(accountOf(workload, subject));
-    const words = 'There is no workload rule of this name. The configuration lists them under workload.';
-    throw new AdminError('workload_not_found', 'not_found', words);
+    const message = 'There is no workload rule of this name. The configuration lists them under workload.';
+    throw new AdminError('workload_not_found', 'not_found', message);
   }
   return { target: { kind: 'all' } };
 }
 
 /**
- * Whom a request means, as far as that can be said without the store.
+ * Returns the target of a request, as far as it can be resolved without the store.
  * @returns undefined for a username, which only the store can resolve
  * @throws AdminError `provider_not_found`, `workload_not_found`
  */
@@ -111,7 +112,7 @@ export async function targetWithoutStore(
   return session === undefined ? (await resolveTarget(deps, request)).target : { kind: 'session', session };
 }
 
-/** Whether a lock is known to stand. It only changes the answer's words, so a store that cannot say stops nothing. */
+/** Returns whether the account is locked. It only changes a text of the result, so an unavailable store is no error here. */
 async function isLocked(deps: AdminDeps, account: Account): Promise<boolean> {
   try {
     return (await deps.store.locks.find(account)) !== undefined;
@@ -120,7 +121,7 @@ async function isLocked(deps: AdminDeps, account: Account): Promise<boolean> {
   }
 }
 
-/** False where the next sign-in is sure to ask the person to prove who they are, or is refused. When in doubt true. */
+/** Returns false where the next sign-in certainly must be a fresh one or is rejected, and true in case of doubt. */
 async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Promise<boolean> {
   if (account === undefined) return true;
   const provider = deps.providers.get(account.slice(0, account.indexOf('/')));
@@ -128,7 +129,7 @@ async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Pr
 }
 
 /**
- * Whom a request means.
+ * Resolves the target of a request.
  * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_ambiguous`
  */
 export async function planOf(deps: AdminDeps, request: RevocationRequest): Promise<RevocationPlan> {
@@ -137,7 +138,7 @@ export async function planOf(deps: AdminDeps, request: RevocationRequest): Promi
   return { ...meant, lock, canSignInAgain: !lock && (await canSignInAgain(deps, meant.account)) };
 }
 
-/** A target as one word for the record. */
+/** Returns a target as one text for the audit log, such as `account:corp/alice`. */
 export function targetName(target: RevocationTarget): string {
   switch (target.kind) {
     case 'session':

@@ -1,5 +1,16 @@
 /**
- * Revoking, as the admin page and the admin API both do it: one admin or two, the order to the gate, and the lines in the record.
+ * The revocation of the admin pages and the admin API: the approval of a second admin, the order to the revocation guard, and
+ * the audit events.
+ *
+ * The files of this folder:
+ * - revoke.ts: runs a revocation; revocation-request.ts: finds its target; revocation-results.ts: keeps its result
+ * - approvals.ts: the second admin; holds.ts: a revocation while the store is unavailable
+ * - locks.ts, fresh-sign-ins.ts: unlock an account, lift the need for a fresh sign-in
+ * - drills.ts, drill-results.ts: drills
+ * - session-query.ts, session-view.ts: the list of sessions and its JSON
+ * - roles.ts, freshness.ts: who may do it, and after how recent a sign-in
+ * - problem.ts: the errors of the admin API; dependencies.ts: the dependencies of all these
+ * - api/: the admin API over HTTP
  */
 import type { AdminContext } from './dependencies.ts';
 import { createHash, randomUUID } from 'node:crypto';
@@ -22,7 +33,7 @@ import {
   type RevocationRequest,
 } from './revocation-request.ts';
 
-/** What the admin page and the admin API share. */
+/** The service that the admin pages and the admin API share. */
 export interface AdminService {
   readonly deps: AdminDeps;
   readonly results: RevocationResults;
@@ -30,32 +41,32 @@ export interface AdminService {
 
 export interface RevokeOrder {
   readonly plan: Pick<RevocationPlan, 'target' | 'lock' | 'canSignInAgain'>;
-  /** The admin's own words. */
+  /** As the admin gave it. */
   readonly reason: string;
   readonly requestId?: string;
   readonly fingerprint?: string;
-  /** Where it took two. */
+  /** Present where two admins were needed. */
   readonly consent?: Consent | undefined;
 }
 
 function failureOf(thrown: unknown): AdminError | undefined {
   if (!(thrown instanceof AppError)) return undefined;
-  // Another request was quicker with the same approval.
+  // Another request with the same approval was faster.
   if (thrown.reason === 'approval_spent') return approvalError(thrown);
   if (thrown.code === 'conflict') return reusedError(thrown);
   if (thrown.code !== 'store_unavailable') return undefined;
-  const words =
-    'The revocation could not be written, so nothing is promised. This replica refuses the target all the same. Send it again.';
-  return new AdminError('revocation_not_written', 'store_unavailable', words, { cause: thrown, audited: true });
+  const message =
+    'The revocation could not be written, so nothing is guaranteed. This replica rejects the target all the same. Send it again.';
+  return new AdminError('revocation_not_written', 'store_unavailable', message, { cause: thrown, audited: true });
 }
 
-function resultDetails(answer: RevocationResult): AuditFacts {
+function resultDetails(result: RevocationResult): AuditFacts {
   return {
-    revocation: answer.id,
-    complete: String(answer.complete),
-    receipts: receiptsOf(answer),
-    sessions: String(answer.sessions),
-    'streams-closed': String(answer.streamsClosed),
+    revocation: result.id,
+    complete: String(result.complete),
+    receipts: receiptsOf(result),
+    sessions: String(result.sessions),
+    'streams-closed': String(result.streamsClosed),
   };
 }
 
@@ -68,17 +79,17 @@ function guardOrder(deps: AdminDeps, { actor }: AdminContext, order: RevokeOrder
   return { target, requestId, canSignInAgain, ...approval, ...(plan.lock ? { lock } : {}) };
 }
 
-/** What the record says of two admins. The approval leads to the `approval-asked` of the first. */
+/** Returns the facts of two admins for the audit event. The approval id leads to the event `approval-asked` of the first. */
 const consentDetails = ({ approval, first }: Partial<Consent> = {}): AuditFacts => ({
   ...(approval === undefined ? {} : { approval }),
   ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
 });
 
-/** 200 when proven, 202 when written and still being proven. */
-export const revocationStatus = (answer: RevocationResult): 200 | 202 => (answer.complete ? 200 : 202);
+/** Returns 200 for a proven revocation, and 202 for one that is written and still being proven. */
+export const revocationStatus = (result: RevocationResult): 200 | 202 => (result.complete ? 200 : 202);
 
 /**
- * Revokes, and puts the outcome on the record either way: a `revocation`, and a `lock` besides where there is one.
+ * Revokes, and audits success and failure: with `revocation`, and also with `lock` where the account is locked.
  * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
@@ -90,38 +101,39 @@ export async function revoke(
   const { plan, reason, consent } = order;
   const id = order.requestId ?? randomUUID();
   const target = targetName(plan.target);
-  const said = { target, ...consentDetails(consent) };
+  const facts = { target, ...consentDetails(consent) };
   const forget = results.expect(id, { context, path, reason, target, fingerprint: order.fingerprint ?? id });
   try {
-    const answer = await deps.guard.revoke(guardOrder(deps, admin, order, id));
-    const happening = { path, code: revocationStatus(answer), reason, details: { ...said, ...resultDetails(answer) } };
-    record(deps, context, { event: 'revocation', ...happening });
-    if (plan.lock) record(deps, context, { event: 'lock', ...happening });
-    await results.keep(answer);
-    return answer;
+    const result = await deps.guard.revoke(guardOrder(deps, admin, order, id));
+    const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
+    record(deps, context, { event: 'revocation', ...action });
+    if (plan.lock) record(deps, context, { event: 'lock', ...action });
+    await results.keep(result);
+    return result;
   } catch (cause) {
     forget();
     const thrown = failureOf(cause) ?? cause;
     if (thrown instanceof AdminError && thrown.audited) {
-      const details = { ...said, outcome: thrown.reason };
+      const details = { ...facts, outcome: thrown.reason };
       record(deps, context, { event: 'revocation', path, code: appErrorOf(thrown).status, reason, details });
     }
     throw thrown;
   }
 }
 
-/** The request without what may differ between two tries of it, and whose it is. */
+/** Returns a hash of the request and its admin, without the fields that may differ between two attempts. */
 function fingerprintOf(
   { actor }: AdminContext,
-  { approval: _approval, requestId: _requestId, ...said }: RevocationRequest,
+  { approval: _approval, requestId: _requestId, ...fields }: RevocationRequest,
 ): string {
-  const parts = Object.entries({ ...said, by: actor.account }).toSorted(([left], [right]) => (left < right ? -1 : 1));
+  const parts = Object.entries({ ...fields, by: actor.account }).toSorted(([left], [right]) => (left < right ? -1 : 1));
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 }
 
 /**
- * From what an admin asks to the answer. The same request id again is the same revocation: its answer comes again, brought up to date.
- * @throws AdminError what `planOf`, `secondAdmin` and `revoke` throw
+ * Handles an admin's request for a revocation. A request with the same id again is the same revocation and returns its result,
+ * brought up to date.
+ * @throws AdminError the errors of `planOf`, `requireSecondAdmin` and `revoke`
  */
 export async function handleRevocation(
   service: AdminService,
@@ -145,11 +157,11 @@ export async function handleRevocation(
   const plan = await planOf(deps, request);
   const ask = { actor, plan, reason, path: admin.path, approval, requestId };
   const consent = await requireSecondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
-    // Nobody can say whether it takes two, so what one may do is done.
+    // While the store is unavailable we cannot know whether two admins are needed, so we do what one admin may do alone.
     if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
     return holdInstead(deps, admin, { target: plan.target, reason, cause });
   });
-  // The caller's own rights, once more after everything was looked up.
+  // The admin's own credential is checked again, after everything was read.
   actor.assertValid();
   return revoke(service, admin, {
     plan,

@@ -2,7 +2,7 @@
  * A fresh sign-in, where an admin's change requires one (`admin.freshness` at the server): the same user, by the
  * same method, in place of the session that is too old.
  */
-import { everyWords } from '../../core/identity/freshness.ts';
+import { frequencyText } from '../../core/identity/freshness.ts';
 import { readSession, type CacheEntry } from './cache.ts';
 import { cliError } from '../errors.ts';
 import { stringAt, type JsonRecord } from '../http/json-shape.ts';
@@ -52,5 +52,5 @@ function providerOf(account: string): { readonly provider?: string } {
 /** @param maxAge seconds, as the server wrote them */
 function howOften(maxAge: string | undefined): string {
   if (maxAge === undefined || !/^[1-9]\d{0,5}$/.test(maxAge)) return 'from time to time';
-  return everyWords(Number(maxAge));
+  return frequencyText(Number(maxAge));
 }

@@ -60,7 +60,7 @@ const UNITS = [
 /**
  * Returns a period as text, in the largest unit that divides it: `every 15 minutes`, `every hour`, `every 90 seconds`.
  */
-export function everyWords(seconds: number): string {
+export function frequencyText(seconds: number): string {
   const [size, unit] = UNITS.find(([of]) => seconds % of === 0) ?? [1, 'second'];
   const count = seconds / size;
   return count === 1 ? `every ${unit}` : `every ${count} ${unit}s`;

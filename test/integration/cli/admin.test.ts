@@ -186,7 +186,7 @@ describe('what a revocation names', () => {
 
   test('until when a target is held that could not be revoked is said', async () => {
     await at.login();
-    const detail = 'This replica refuses the target until 2026-11-25T12:15:00Z, and no other does.';
+    const detail = 'This replica rejects the target until 2026-11-25T12:15:00Z, and no other does.';
     at.fakeServer.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written', detail } });
     const held = await at.machine.run('revoke', '--account', 'corp/bob', '--reason', 'x');
     expect(held.code).not.toBe(0);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
-  everyWords,
+  frequencyText,
   FRESH_TOLERANCE_SECONDS,
   freshnessOf,
   type Freshness,
@@ -43,5 +43,5 @@ test.each([
   [86_400, 'every 24 hours'],
   [1, 'every second'],
 ])('again after %i seconds is %s', (seconds, words) => {
-  expect(everyWords(seconds)).toBe(words);
+  expect(frequencyText(seconds)).toBe(words);
 });
