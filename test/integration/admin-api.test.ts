@@ -6,7 +6,7 @@ import {
   closeStages,
   openStage,
   openSession,
-  people,
+  users,
   PUBLIC_URL,
   signedInAs,
   type AdminAt,
@@ -33,7 +33,7 @@ describe('who may do what', () => {
     const events = at.stage.named(status === 200 ? 'admin-read' : 'admin-refused');
     expect(events).toHaveLength(paths.length);
     expect(events[0]).toMatchObject({
-      user: { username: people[who]?.identity.username },
+      user: { username: users[who]?.identity.username },
       responseStatus: { code: status },
     });
     expect(annotation(events[0], 'reason')).toBe(status === 200 ? 'sessions' : 'no_role');

@@ -132,15 +132,15 @@ describe('the admin pages of two replicas', () => {
     const back = await send(root, '/admin/unlock', { csrf, account: 'demo/bob', reason: 'closed', from: 'person' });
     expect(new URL(back.url).pathname).toBe('/admin/accounts/demo%2Fbob');
     expect(back.html).toContain('Not locked');
-    // The revocation that went with the lock.
-    expect(back.html).toContain('Lift it only where');
+    // The notice of the revocation that set the lock.
+    expect(back.html).toContain('Lift it only if');
     const since = /name="since" value="(\d+)"/.exec(back.html)?.[1] ?? '';
     const ask = { csrf, account: 'demo/bob', reason: 'closed' };
-    // Another admin has revoked since the page was looked at.
+    // Another admin has revoked since the page was opened.
     const late = await send(root, '/admin/lift-fresh-sign-in', { ...ask, since: String(Number(since) - 1) });
-    expect(late.html).toContain('was revoked after you looked');
+    expect(late.html).toContain('was revoked after you opened the page');
     const lifted = await send(root, '/admin/lift-fresh-sign-in', { ...ask, since });
     expect(new URL(lifted.url).pathname).toBe('/admin/accounts/demo%2Fbob');
-    expect(lifted.html).not.toContain('Lift it only where');
+    expect(lifted.html).not.toContain('Lift it only if');
   });
 });

@@ -11,7 +11,7 @@ import type { Caller } from '../../src/core/credential/credential.ts';
 import type { Account } from '../../src/core/identity/identity.ts';
 import { coveringKeys } from '../../src/core/credential/revocation.ts';
 import { alsoAt } from '../unit/web/admin-at.ts';
-import { openSession, people, PUBLIC_URL, type Stage } from '../unit/web/harness.ts';
+import { openSession, users, PUBLIC_URL, type Stage } from '../unit/web/harness.ts';
 import { makeCertificate } from './upstream.ts';
 
 export type Method = 'get' | 'post' | 'delete' | 'put' | 'patch';
@@ -118,7 +118,7 @@ async function listening(stage: Stage, { key, cert }: Client): Promise<Server> {
 }
 
 async function callerOf(stage: Stage, who: string, change: Partial<Caller['credential']>): Promise<Caller> {
-  const person = people[who === 'probe' ? 'root' : who];
+  const person = users[who === 'probe' ? 'root' : who];
   const { position } = stage.guard;
   if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
   const account: Account = change.account ?? `corp/${person.subject}`;

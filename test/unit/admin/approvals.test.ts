@@ -33,15 +33,15 @@ interface Asked {
 
 const asked = ({ body }: { readonly body: unknown }): Asked => body as Asked;
 
-const everybody = { all: true, reason: 'break-in' };
+const everyone = { all: true, reason: 'break-in' };
 
 describe('dual control', () => {
   test.each([
     ['everything', { all: true }, 'all'],
     ['a provider', { provider: 'lab' }, 'provider:lab'],
     ['a lock on an admin', { account: 'corp/sub-ann', lock: true }, 'account:corp/sub-ann'],
-    ['a lock on an account nobody is signed in to', { account: 'corp/nobody', lock: true }, 'account:corp/nobody'],
-  ])('%s waits for a second admin, and then stands under both names', async (_what, target, name) => {
+    ['a lock on an account without a session', { account: 'corp/unknown', lock: true }, 'account:corp/unknown'],
+  ])('%s waits for a second admin, and then has both names', async (_what, target, name) => {
     const at = await signedInAs('root', DUAL);
     const second = await alsoAt(at.stage, 'ann');
     const body = { ...target, reason: 'INC-1' };
@@ -54,8 +54,8 @@ describe('dual control', () => {
     expect([annotation(ask, 'target'), annotation(ask, 'reason')]).toEqual([name, 'INC-1']);
     expect(at.stage.named('revocation')).toEqual([]);
 
-    const { body: answer } = await post(second, 'revocations', { ...body, approval: first.approval }).expect(200);
-    expect(answer).toMatchObject({ complete: true });
+    const { body: response } = await post(second, 'revocations', { ...body, approval: first.approval }).expect(200);
+    expect(response).toMatchObject({ complete: true });
     const [done] = at.stage.named('revocation');
     expect(done).toMatchObject({ user: { username: 'corp:ann@example.com' } });
     expect(annotation(done, 'asked-by')).toBe('corp:root@example.com');
@@ -68,7 +68,7 @@ describe('dual control', () => {
     ['a session', { session: 'alice-1' }],
     ['an account, an admin’s too', { account: 'corp/sub-ann' }],
     ['a lock on a workload', { workload: 'ci', subject: 'repo:a/b', lock: true }],
-    ['a lock on somebody who is signed in and no admin', { account: 'corp/sub-alice', lock: true }],
+    ['a lock on a signed-in user who is not an admin', { account: 'corp/sub-alice', lock: true }],
   ])('%s takes one admin', async (_what, target) => {
     const at = await signedInAs('root', DUAL);
     await openSession(at.stage, 'alice-1', 'alice');
@@ -76,7 +76,7 @@ describe('dual control', () => {
     expect(at.stage.named('approval-asked')).toEqual([]);
   });
 
-  test('an admin whose sessions were ended first counts as an admin still', async () => {
+  test('an admin whose sessions were revoked before still counts as an admin', async () => {
     const at = await signedInAs('root', DUAL);
     await alsoAt(at.stage, 'ann');
     await post(at, 'revocations', { account: 'corp/sub-ann', reason: 'x' }).expect(200);
@@ -84,11 +84,11 @@ describe('dual control', () => {
     expect(await at.stage.store.locks.list()).toEqual([]);
   });
 
-  test('the same admin cannot be the second, from another session either', async () => {
+  test('the same admin cannot be the second one, not even from another session', async () => {
     const at = await signedInAs('root', DUAL);
-    const { approval } = asked(await post(at, 'revocations', everybody).expect(409));
+    const { approval } = asked(await post(at, 'revocations', everyone).expect(409));
     for (const self of [at, await alsoAt(at.stage, 'root')]) {
-      const { body } = await post(self, 'revocations', { ...everybody, approval }).expect(403);
+      const { body } = await post(self, 'revocations', { ...everyone, approval }).expect(403);
       expect(body).toMatchObject({ code: 'same_admin' });
     }
     expect(at.stage.named('admin-refused').map((event) => annotation(event, 'reason'))).toEqual([
@@ -96,24 +96,24 @@ describe('dual control', () => {
       'same_admin',
     ]);
     expect(await at.stage.store.sessions.count()).toBe(2);
-    // The wrong tries have spent nothing.
-    await post(await alsoAt(at.stage, 'ann'), 'revocations', { ...everybody, approval }).expect(200);
+    // The wrong attempts have not consumed the approval.
+    await post(await alsoAt(at.stage, 'ann'), 'revocations', { ...everyone, approval }).expect(200);
   });
 
   test.each([
     ['for something else', () => ({ provider: 'lab', reason: 'x' })],
-    ['that nobody gave', () => ({ ...everybody, approval: 'made-up' })],
+    ['that no admin received', () => ({ ...everyone, approval: 'made-up' })],
   ])('an approval %s is 409', async (_what, change) => {
     const at = await signedInAs('root', DUAL);
     const second = await alsoAt(at.stage, 'ann');
-    const { approval } = asked(await post(at, 'revocations', everybody).expect(409));
+    const { approval } = asked(await post(at, 'revocations', everyone).expect(409));
     const { body } = await post(second, 'revocations', { approval, ...change() }).expect(409);
     expect(body).toMatchObject({ code: 'approval_not_good' });
     expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('approval_not_good');
     expect(await at.stage.store.sessions.count()).toBe(2);
   });
 
-  test('an approval serves once, and for a quarter of an hour', async () => {
+  test('an approval can be used once, and for 15 minutes', async () => {
     const at = await signedInAs('root', DUAL);
     const second = await alsoAt(at.stage, 'ann');
     const target = { provider: 'lab', reason: 'x' };
@@ -126,10 +126,10 @@ describe('dual control', () => {
     await post(second, 'revocations', { ...target, approval: late.approval }).expect(409);
   });
 
-  describe('where the store does not take the write', () => {
+  describe('when the store fails to write', () => {
     const lab = { provider: 'lab', reason: 'x' };
 
-    /** The next write gets no answer, before or after it has been done. */
+    /** Makes the next write fail, before or after it is done. */
     function loseNext({ store: { log } }: Stage, written: boolean): void {
       const append = log.append.bind(log);
       log.append = async (request) => {
@@ -139,7 +139,7 @@ describe('dual control', () => {
       };
     }
 
-    test('the approval is left, and the same admin sends it again', async () => {
+    test('the approval is not consumed, and the same admin sends it again', async () => {
       const at = await signedInAs('root', DUAL);
       const second = await alsoAt(at.stage, 'ann');
       const { approval } = asked(await post(at, 'revocations', lab).expect(409));
@@ -157,7 +157,7 @@ describe('dual control', () => {
       expect(annotation(at.stage.named('approval-asked')[0], 'approval')).toBe(approval);
     });
 
-    test('the same request is answered where it was written all the same, and another by that approval is not', async () => {
+    test('the same request succeeds where it was written after all, and another one with that approval does not', async () => {
       const at = await signedInAs('root', DUAL);
       const second = await alsoAt(at.stage, 'ann');
       const { approval } = asked(await post(at, 'revocations', lab).expect(409));
@@ -171,7 +171,7 @@ describe('dual control', () => {
       expect((await at.stage.store.log.position()).number).toBe(number);
     });
 
-    test('an approval that is spent shuts nothing here, not for a moment', async () => {
+    test('a used approval does not reject the target here, not even for a moment', async () => {
       const at = await signedInAs('root', DUAL);
       const second = await alsoAt(at.stage, 'ann');
       const { approval } = asked(await post(at, 'revocations', lab).expect(409));
@@ -188,7 +188,7 @@ describe('dual control', () => {
     });
   });
 
-  test('works by the page: the first admin is told the id, the second gives it', async () => {
+  test('works on the pages: the first admin receives the id, and the second enters it', async () => {
     const at = await signedInAs('root', DUAL);
     const send = (browser: typeof at.browser, csrf: string, approval: string) =>
       browser
@@ -206,9 +206,9 @@ describe('dual control', () => {
     expect((await ann.get(locationOf(sent)).expect(200)).text).toContain('Complete.');
   });
 
-  test('off, one admin is enough for everything', async () => {
+  test('one admin is enough for everything when dual control is off', async () => {
     const at = await signedInAs('root');
-    await post(at, 'revocations', everybody).expect(200);
+    await post(at, 'revocations', everyone).expect(200);
     expect(await at.stage.store.sessions.count()).toBe(0);
   });
 });

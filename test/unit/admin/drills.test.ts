@@ -9,13 +9,16 @@ afterEach(closeStages);
 interface Part {
   readonly opens: 'open' | 'failed' | 'never';
   readonly cuts: 'cut' | 'failed' | 'never';
-  /** Nothing is reported before. */
+  /** Reports nothing before this resolves. */
   readonly until?: Promise<void>;
 }
 
 const GOOD: Part = { opens: 'open', cuts: 'cut' };
 
-/** A replica's own half of a drill, without the stream: reports as one whose watch goes this way. @returns what it was asked */
+/**
+ * Plays a replica's part of a drill, without the stream: reports the states of its watch.
+ * @returns the requests for a drill that it received
+ */
 function takePart({ guard, store }: Stage, { opens, cuts, until }: Part = GOOD): object[] {
   const asked: object[] = [];
   let id = '';
@@ -38,19 +41,19 @@ function takePart({ guard, store }: Stage, { opens, cuts, until }: Part = GOOD):
   return asked;
 }
 
-const answerOf = ({ body }: { readonly body: unknown }): DrillResult => body as DrillResult;
+const resultOf = ({ body }: { readonly body: unknown }): DrillResult => body as DrillResult;
 
 describe('a drill', () => {
-  test('passes when every replica opened its watch and had it cut', async () => {
+  test('passes when every replica has opened its watch and reported it cut', async () => {
     const at = await signedInAs('root');
     const beside = await openStage({ beside: at.stage });
     await beside.guard.refresh();
     const asked = takePart(at.stage);
     takePart(beside);
-    const answer = answerOf(await post(at, 'drills', { reason: 'monthly' }).expect(200));
-    expect(answer.verdict).toBe('passed');
-    expect(answer.receipt).toMatchObject({ complete: true, sessions: 1 });
-    expect(answer.replicas.toSorted((a, b) => a.id.localeCompare(b.id))).toEqual([
+    const result = resultOf(await post(at, 'drills', { reason: 'monthly' }).expect(200));
+    expect(result.verdict).toBe('passed');
+    expect(result.receipt).toMatchObject({ complete: true, sessions: 1 });
+    expect(result.replicas.toSorted((a, b) => a.id.localeCompare(b.id))).toEqual([
       { id: 'portcullis-0', opened: true, cut: true, ms: expect.any(Number) },
       { id: 'portcullis-1', opened: true, cut: true, ms: expect.any(Number) },
     ]);
@@ -59,10 +62,10 @@ describe('a drill', () => {
     const [event] = at.stage.named('drill');
     expect([annotation(event, 'verdict'), annotation(event, 'reason')]).toEqual(['passed', 'monthly']);
     expect(annotation(event, 'replicas-passed')).toBe('2');
-    expect(annotation(at.stage.named('revocation')[0], 'revocation')).toBe(answer.receipt.id);
+    expect(annotation(at.stage.named('revocation')[0], 'revocation')).toBe(result.receipt.id);
   });
 
-  test('acts as the caller on a session that has an account of its own, so that the caller is left alone', async () => {
+  test('acts as the caller, with a session of a separate account, so that the caller is not affected', async () => {
     const at = await signedInAs('root');
     const seen: object[] = [];
     const open = at.stage.store.sessions.open.bind(at.stage.store.sessions);
@@ -72,7 +75,7 @@ describe('a drill', () => {
     };
     takePart(at.stage);
     for (const reason of ['first', 'second']) {
-      expect(answerOf(await post(at, 'drills', { reason }).expect(200)).verdict).toBe('passed');
+      expect(resultOf(await post(at, 'drills', { reason }).expect(200)).verdict).toBe('passed');
     }
     expect(seen).toMatchObject([
       { account: 'corp/portcullis:drill', client: 'drill:watch', identity: { username: 'corp:root@example.com' } },
@@ -80,7 +83,7 @@ describe('a drill', () => {
       { provider: 'corp' },
       {},
     ]);
-    // A revocation of one of root's own sessions would have asked for a fresh sign-in here.
+    // A revocation of one of root's own sessions would require a fresh sign-in here.
     await alsoAt(at.stage, 'root');
     await at.browser.get(`${API}/sessions`).expect(200);
   });
@@ -91,33 +94,33 @@ describe('a drill', () => {
   ] as const)('fails where a replica %s, and says why', async (_what, part, opened, reason) => {
     const at = await signedInAs('root');
     takePart(at.stage, part);
-    const answer = answerOf(await post(at, 'drills', { reason: 'x' }).expect(200));
-    expect(answer).toMatchObject({ verdict: 'failed', receipt: { complete: true } });
-    expect(answer.replicas).toEqual([{ id: 'portcullis-0', opened, cut: false, reason }]);
+    const result = resultOf(await post(at, 'drills', { reason: 'x' }).expect(200));
+    expect(result).toMatchObject({ verdict: 'failed', receipt: { complete: true } });
+    expect(result.replicas).toEqual([{ id: 'portcullis-0', opened, cut: false, reason }]);
     expect(annotation(at.stage.named('drill')[0], 'verdict')).toBe('failed');
   });
 
-  test('fails where the watch was cut and the revocation is not proven', async () => {
+  test('fails when the watch was cut but the revocation is not proven', async () => {
     const at = await signedInAs('root', { change: new LateProof().change });
     takePart(at.stage);
-    const answer = answerOf(await post(at, 'drills', { reason: 'x' }).expect(200));
-    expect(answer).toMatchObject({ verdict: 'failed', receipt: { complete: false } });
+    const result = resultOf(await post(at, 'drills', { reason: 'x' }).expect(200));
+    expect(result).toMatchObject({ verdict: 'failed', receipt: { complete: false } });
   });
 
-  test('is one at a time', async () => {
+  test('runs only once at a time', async () => {
     const at = await signedInAs('root');
     const hold = Promise.withResolvers<void>();
     const asked = takePart(at.stage, { ...GOOD, until: hold.promise });
-    const first = post(at, 'drills', { reason: 'x' }).then(answerOf);
+    const first = post(at, 'drills', { reason: 'x' }).then(resultOf);
     await expect.poll(() => asked).toHaveLength(1);
     expect((await post(at, 'drills', { reason: 'y' }).expect(409)).body).toMatchObject({ code: 'drill_running' });
     expect(annotation(at.stage.named('drill')[0], 'reason')).toBe('drill_running');
     hold.resolve();
     expect((await first).verdict).toBe('passed');
-    expect(answerOf(await post(at, 'drills', { reason: 'z' }).expect(200)).verdict).toBe('passed');
+    expect(resultOf(await post(at, 'drills', { reason: 'z' }).expect(200)).verdict).toBe('passed');
   });
 
-  test('is refused while another replica’s runs', async () => {
+  test('is rejected while one of another replica runs', async () => {
     const at = await signedInAs('root');
     const beside = await openStage({ beside: at.stage });
     beside.guard.reportDrill({ id: 'another', state: 'open' });
@@ -133,7 +136,7 @@ describe('a drill', () => {
     ['a path that is no watch', { path: '/api/v1/pods', reason: 'x' }, 400, 'bad_request'],
     ['a path outside the API', { path: '/-/admin?watch=1', reason: 'x' }, 400, 'bad_request'],
     ['a path that breaks a line', { path: '/api/v1/pods?watch=1\r\nX: y', reason: 'x' }, 400, 'bad_request'],
-  ])('with %s is refused, on the record', async (_what, body, status, code) => {
+  ])('with %s is rejected and audited', async (_what, body, status, code) => {
     const at = await signedInAs('root');
     const refused = await post(at, 'drills', body).expect(status);
     expect(refused.body).toMatchObject({ code });
@@ -141,7 +144,7 @@ describe('a drill', () => {
     expect(await at.stage.store.sessions.count()).toBe(1);
   });
 
-  test('that cannot be announced ends its session all the same', async () => {
+  test('ends its session also when it cannot be announced', async () => {
     const at = await signedInAs('root');
     at.stage.store.log.announceDrill = () => Promise.reject(new AppError('store_unavailable', 'away'));
     await post(at, 'drills', { reason: 'x' }).expect(503);
@@ -149,7 +152,7 @@ describe('a drill', () => {
     expect(at.stage.named('drill')[0]?.responseStatus?.code).toBe(503);
   });
 
-  test('whose revocation cannot be written has failed, on the record', async () => {
+  test('fails and is audited when its revocation cannot be written', async () => {
     const at = await signedInAs('root');
     takePart(at.stage);
     at.stage.store.log.append = () => Promise.reject(new AppError('store_unavailable', 'away'));
@@ -161,14 +164,14 @@ describe('a drill', () => {
   test.each([
     ['auditor', 'auditor_may_not_act'],
     ['alice', 'no_role'],
-  ])('is not for %s', async (who, reason) => {
+  ])('is rejected for %s', async (who, reason) => {
     const at = await signedInAs(who);
     await post(at, 'drills', { reason: 'x' }).expect(403);
     expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe(reason);
   });
 });
 
-test('replicas are shown to admins and auditors', async () => {
+test('admins and auditors see the replicas', async () => {
   const at = await signedInAs('auditor');
   const { body } = await at.browser.get(`${API}/replicas`).expect(200);
   expect(body).toMatchObject({ replicas: [{ id: 'portcullis-0', self: true, state: 'live' }] });

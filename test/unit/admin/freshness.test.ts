@@ -10,7 +10,7 @@ import {
   closeStages,
   openStage,
   openSession,
-  people,
+  users,
   PUBLIC_URL,
   sessionsOf,
   signedInAs,
@@ -26,7 +26,7 @@ const seconds = (stage: Stage): number => Math.floor(stage.clock.now() / 1000);
 const ADMIN = { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' } as const;
 const ALICE = { account: 'corp/sub-alice', reason: 'INC-4711' };
 
-/** An admin whose sign-in has become too old for a change. */
+/** Returns an admin whose sign-in has become too old for a change. */
 async function staleAdmin(options: StageOptions = {}): Promise<AdminAt> {
   const at = await signedInAs('root', options);
   at.stage.clock.advance(16 * 60 + 1);
@@ -41,12 +41,12 @@ describe('a change by an admin', () => {
     ['lifting a fresh sign-in', (at) => remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE.account)}?reason=x`)],
     ['ending a session', (at) => remove(at, 'sessions/alice-1?reason=x')],
     ['a drill', (at) => post(at, 'drills', { reason: 'x' })],
-  ])('needs a fresh sign-in, and without one nothing happens: %s', async (_what, change) => {
+  ])('needs a fresh sign-in, and changes nothing without one: %s', async (_what, change) => {
     const at = await staleAdmin();
     await openSession(at.stage, 'alice-1', 'alice');
-    const answer = await change(at).expect(401);
-    expect(answer.body).toMatchObject({ code: 'fresh_sign_in_needed', maxAge: '900' });
-    expect(answer.body.detail).toContain('every 15 minutes');
+    const response = await change(at).expect(401);
+    expect(response.body).toMatchObject({ code: 'fresh_sign_in_needed', maxAge: '900' });
+    expect(response.body.detail).toContain('every 15 minutes');
     const [event] = at.stage.named('admin-refused');
     expect(event?.user.username).toBe('corp:root@example.com');
     expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');
@@ -56,7 +56,7 @@ describe('a change by an admin', () => {
     expect(await at.stage.store.locks.list()).toEqual([]);
   });
 
-  test('is done until the time is over, and as far beyond it as clocks may differ', async () => {
+  test('is allowed until the time is over, plus the tolerated difference of the clocks', async () => {
     const at = await signedInAs('root');
     at.stage.clock.advance(16 * 60);
     await post(at, 'revocations', ALICE).expect(200);
@@ -78,7 +78,7 @@ describe('a change by an admin', () => {
     },
   );
 
-  test('is done at any age where freshness is off', async () => {
+  test('is allowed at any age of the sign-in when freshness is off', async () => {
     const at = await staleAdmin({ config: { admin: { ...ADMIN, freshness: 'off' } } });
     await post(at, 'revocations', ALICE).expect(200);
     expect(at.stage.named('revocation')).toHaveLength(1);
@@ -88,7 +88,7 @@ describe('a change by an admin', () => {
     ['nothing', () => undefined],
     ['an hour ago', (stage) => seconds(stage) - 3600],
     ['in an hour', (stage) => seconds(stage) + 3600],
-  ])('counts what the provider says, never our own clock of the sign-in: %s', async (_said, authTime) => {
+  ])('counts from the provider’s claim, never from our clock at the sign-in: %s', async (_said, authTime) => {
     const stage = await openStage();
     stage.corp.authTime = authTime(stage);
     const at = await alsoAt(stage, 'root');
@@ -96,7 +96,7 @@ describe('a change by an admin', () => {
     expect(body).toMatchObject({ code: 'fresh_sign_in_needed' });
   });
 
-  test('is refused for good where the provider proves nothing, however fresh the session is', async () => {
+  test('is always rejected when the provider proves nothing, however fresh the session is', async () => {
     const at = await signedInAs('root', { providers: [new TestProvider('corp', { provesFreshness: false })] });
     const { body } = await post(at, 'revocations', ALICE).expect(403);
     expect(body).toMatchObject({ code: 'freshness_unprovable' });
@@ -104,21 +104,21 @@ describe('a change by an admin', () => {
     expect(at.stage.named('revocation')).toEqual([]);
   });
 
-  test('to look at is no change', async () => {
+  test('is not a read', async () => {
     const at = await staleAdmin();
     for (const resource of ['sessions', 'locks', 'replicas']) await at.browser.get(`${API}/${resource}`).expect(200);
     await at.browser.get('/admin').expect(200);
     expect(at.stage.named('admin-refused')).toEqual([]);
   });
 
-  test('to one’s own sessions needs none', async () => {
+  test('to one’s own sessions needs no fresh sign-in', async () => {
     const at = await staleAdmin();
     const form = new URLSearchParams({ csrf: at.csrf }).toString();
     await at.browser.post('/logout').set('Origin', PUBLIC_URL).type('form').send(form);
     expect(await sessionsOf(at.stage)).toBe(0);
   });
 
-  test('is refused first for who may not act, so that nobody is sent to sign in for nothing', async () => {
+  test('is rejected first for a user without the role, so that they are not sent to sign in for nothing', async () => {
     const at = await signedInAs('auditor');
     at.stage.clock.advance(3600);
     const { body } = await post(at, 'revocations', ALICE).expect(403);
@@ -129,7 +129,7 @@ describe('a change by an admin', () => {
 interface Bench {
   readonly stage: Stage;
   readonly deps: WebDeps;
-  /** Somebody with a token, whose session was opened just now. */
+  /** Returns a caller with a token, whose session was opened just now. */
   readonly actor: (session: string, account?: Account) => Actor;
 }
 
@@ -137,8 +137,8 @@ async function bench(options: StageOptions = {}): Promise<Bench> {
   const given: WebDeps[] = [];
   const stage = await openStage({ ...options, change: (deps) => (given.push(deps), deps) });
   const [deps] = given;
-  const { identity } = people['root'] ?? {};
-  if (deps === undefined || identity === undefined) throw new Error('no dependencies, or no such person');
+  const { identity } = users['root'] ?? {};
+  if (deps === undefined || identity === undefined) throw new Error('no dependencies, or no such user');
   return {
     stage,
     deps,
@@ -150,7 +150,7 @@ async function bench(options: StageOptions = {}): Promise<Bench> {
 }
 
 describe('a program', () => {
-  test('is judged by what its provider said when the session was opened', async () => {
+  test('counts from its provider’s claim when the session was opened', async () => {
     const { stage, deps, actor } = await bench();
     const root = actor('root-cli');
     assertFresh(deps, root);
@@ -160,7 +160,7 @@ describe('a program', () => {
     );
   });
 
-  test('whose credential stopped being good meanwhile is refused, however fresh', async () => {
+  test('is rejected, however fresh, when its credential is no longer valid', async () => {
     const { deps, actor } = await bench();
     const over = new AppError('unauthenticated', 'Your session has ended.');
     const gone = (): never => {
@@ -169,7 +169,7 @@ describe('a program', () => {
     expect(() => assertFresh(deps, { ...actor('root-cli'), assertValid: gone })).toThrow(over);
   });
 
-  test('is a workload that may start drills: nobody is there who could sign in', async () => {
+  test('needs no fresh sign-in as a workload that may start drills, because no user is there to sign in', async () => {
     const workload = [{ name: 'probe', role: 'drill', clusters: [] } as const];
     const { stage, deps, actor } = await bench({ config: { workload } });
     const probe = actor('probe-1', 'probe/sa:monitoring');
@@ -177,7 +177,7 @@ describe('a program', () => {
     expect(() => assertFresh(deps, probe)).not.toThrow();
   });
 
-  test('is no workload of another role', async () => {
+  test('needs a fresh sign-in as a workload of another role', async () => {
     const workload = [{ name: 'probe', role: 'none', clusters: [] } as const];
     const { stage, deps, actor } = await bench({ config: { workload } });
     const probe = actor('probe-1', 'probe/sa:monitoring');

@@ -5,21 +5,24 @@ import { createRevocationResults } from '../../../src/admin/revocation-results.t
 import type { RevocationRequest } from '../../../src/admin/revocation-request.ts';
 import { handleRevocation } from '../../../src/admin/revoke.ts';
 import type { WebDeps } from '../../../src/web/dependencies.ts';
-import { annotation, closeStages, openStage, people } from '../web/harness.ts';
+import { annotation, closeStages, openStage, users } from '../web/harness.ts';
 
 afterEach(closeStages);
 
-const unavailable = (): AppError => new AppError('store_unavailable', 'The store does not answer.');
+const unavailable = (): AppError => new AppError('store_unavailable', 'The store does not respond.');
 const ROOT = { session: 'root-1', account: 'corp/sub-root', provider: 'corp' } as const;
 const ALICE = { session: 'alice-1', account: 'corp/sub-alice', provider: 'corp' } as const;
 
-/** An admin's revocations at a replica whose store hangs. @param unread that of one whom it has not met before */
+/**
+ * Returns an admin's revocations at a replica whose store does not respond.
+ * @param unread the error for an admin whom the replica has not seen before
+ */
 async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: boolean }) {
   const given: WebDeps[] = [];
   const admin = { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl } as const;
   const stage = await openStage({ config: { admin }, change: (deps) => (given.push(deps), deps) });
   const [deps] = given;
-  const { identity } = people['root'] ?? {};
+  const { identity } = users['root'] ?? {};
   const { position } = stage.guard;
   if (deps === undefined || identity === undefined || position === undefined) throw new Error('not ready');
   stage.store.sessions.list = () => Promise.reject(unavailable());
@@ -35,9 +38,9 @@ async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: b
     ...(unread ? { unread: unavailable() } : {}),
   };
   const context = { requestId: 'r', address: '203.0.113.7', userAgent: '', actor };
-  const room = { deps, results: createRevocationResults(deps) };
+  const service = { deps, results: createRevocationResults(deps) };
   const revoke = (request: Omit<RevocationRequest, 'reason'>) =>
-    handleRevocation(room, { context, actor, path: '/revocations' }, { reason: 'INC-1', ...request });
+    handleRevocation(service, { context, actor, path: '/revocations' }, { reason: 'INC-1', ...request });
   return { stage, revoke, isShut: () => stage.guard.check({ keys: coveringKeys(ALICE), position }) };
 }
 
@@ -72,19 +75,19 @@ describe('of an admin whose session cannot be read', () => {
     expect(stage.named('revocation')).toEqual([]);
   });
 
-  test('a username is not, which only the store can resolve; it is not asked, in case it is back', async () => {
+  test('a username is not held, because only the store can resolve it, and the store is not read', async () => {
     const { stage, revoke, isShut } = await bench('off', { unread: true });
     stage.store.sessions.list = () => Promise.reject(new Error('asked'));
     await expect(revoke({ username: 'corp:alice@example.com' })).rejects.toMatchObject({ reason: 'store_unavailable' });
     expect(isShut()).toBeUndefined();
   });
 
-  test('a mistyped provider is not taken for held', async () => {
+  test('a mistyped provider is not reported as held', async () => {
     const { revoke } = await bench('off', { unread: true });
     await expect(revoke({ provider: 'crop' })).rejects.toMatchObject({ problem: 'provider_not_found' });
   });
 
-  test('nothing is, once the credential has stopped being good', async () => {
+  test('nothing is held once the credential is no longer valid', async () => {
     const { stage, revoke, isShut } = await bench('off', { unread: true });
     await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
     await expect(revoke({ session: 'alice-1' })).rejects.toMatchObject({ code: 'unauthenticated' });
@@ -92,7 +95,7 @@ describe('of an admin whose session cannot be read', () => {
   });
 });
 
-test('an account is held where nobody can say whether its lock takes two admins', async () => {
+test('an account is held when it cannot be known whether its lock needs two admins', async () => {
   const { stage, revoke, isShut } = await bench('on', { unread: false });
   await expect(revoke({ account: ALICE.account, lock: true })).rejects.toMatchObject({
     problem: 'revocation_not_written',

@@ -9,7 +9,7 @@ const ALICE = 'corp/sub-alice';
 const ENCODED = encodeURIComponent(ALICE);
 
 describe('locks', () => {
-  test('end the account’s sessions and keep it from signing in until it is unlocked', async () => {
+  test('end the account’s sessions and reject its sign-ins until it is unlocked', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const { body } = await post(at, 'locks', { account: ALICE, reason: 'INC-1' }).expect(200);
@@ -31,7 +31,7 @@ describe('locks', () => {
     expect(annotation(unlocked, 'target')).toBe(`account:${ALICE}`);
   });
 
-  test('go with a revocation, by username too', async () => {
+  test('are set by a revocation, also by one of a username', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     await post(at, 'revocations', { username: 'corp:alice@example.com', lock: true, reason: 'x' }).expect(200);
@@ -51,7 +51,7 @@ describe('locks', () => {
     ['an account that is not locked', `locks/${ENCODED}?reason=x`, 404, 'lock_not_found', 'x'],
     ['no reason', `locks/${ENCODED}`, 400, 'bad_request', 'reason_malformed'],
     ['what is no account', 'locks/alice?reason=x', 400, 'bad_request', 'account_malformed'],
-  ])('unlocking %s is refused, on the record', async (_what, path, status, code, reason) => {
+  ])('unlocking %s is rejected and audited', async (_what, path, status, code, reason) => {
     const at = await signedInAs('root');
     const { body } = await remove(at, path).expect(status);
     expect(body).toMatchObject({ code });
@@ -64,14 +64,14 @@ describe('locks', () => {
     ['a session', { session: 'x', reason: 'x' }],
     ['an account without a reason', { account: ALICE }],
     ['an account that has no provider', { account: 'alice', reason: 'x' }],
-  ])('locking %s is 400, on the record as a lock', async (_what, body) => {
+  ])('locking %s is 400 and audited as a lock', async (_what, body) => {
     const at = await signedInAs('root');
     await post(at, 'locks', body).expect(400);
     expect(annotation(at.stage.named('lock')[0], 'reason')).toBe('request_malformed');
     expect(await at.stage.store.locks.list()).toEqual([]);
   });
 
-  test('auditors see them and change none', async () => {
+  test('are shown to auditors, who cannot change them', async () => {
     const at = await signedInAs('auditor');
     const root = await alsoAt(at.stage, 'root');
     await post(root, 'locks', { account: ALICE, reason: 'x' }).expect(200);
@@ -82,7 +82,7 @@ describe('locks', () => {
     expect((await at.browser.get('/admin/locks').expect(200)).text).not.toContain('/admin/unlock');
   });
 
-  test('the page shows them, and unlocks with a reason', async () => {
+  test('are shown on the page, which unlocks with a reason', async () => {
     const at = await signedInAs('root');
     await post(at, 'locks', { account: ALICE, reason: 'INC-<1>' }).expect(200);
     expect((await at.browser.get('/admin/locks').expect(200)).text).toContain('INC-&lt;1&gt;');
@@ -100,7 +100,7 @@ describe('locks', () => {
     expect(at.stage.named('unlock').map((event) => event.responseStatus?.code)).toEqual([400, 200]);
   });
 
-  test('the page locks with a revocation where the box is ticked', async () => {
+  test('are set by the page of a revocation when the box is ticked', async () => {
     const at = await signedInAs('root');
     const ask = await at.browser.get(`/admin/revoke?kind=account&value=${ENCODED}`).expect(200);
     expect(ask.text).toContain('name="lock"');
@@ -110,7 +110,7 @@ describe('locks', () => {
   });
 });
 
-test('a locked person who stands at the provider’s page is not let in', async () => {
+test('a user who is locked while at the provider’s page cannot sign in', async () => {
   const at = await signedInAs('root');
   const browser = browserAt(at.stage);
   const state = await beginAt(browser);

@@ -13,14 +13,14 @@ afterEach(closeStages);
 const SITE = 'https://portcullis.example.com';
 const isTrustedProxy = addressSet(['127.0.0.0/8', '10.0.0.0/8', 'fd00::/8']);
 
-/** As Node has a request that came on a connection without TLS. */
+/** Returns a request as Node has it, on a connection without TLS. */
 const plainRequest = (peer: string, forwarded: readonly string[] = []): IncomingMessage =>
   ({
     socket: { remoteAddress: peer },
     headersDistinct: { 'x-forwarded-for': forwarded },
   }) as unknown as IncomingMessage;
 
-describe('the address of a browser behind an ingress that is named', () => {
+describe('the address of a browser behind a trusted proxy', () => {
   const addressOf = clientAddresses({ publicUrl: SITE, isTrustedProxy });
 
   test.each([
@@ -41,22 +41,22 @@ describe('the address of a browser behind an ingress that is named', () => {
     ['no address', ['198.51.100.1, unknown']],
     ['an address with a port', ['198.51.100.1, 203.0.113.7:4711']],
     ['an empty place', ['198.51.100.1,']],
-  ])('is not known where it says %s', (_what, forwarded) => {
+  ])('is not known where the header has %s', (_what, forwarded) => {
     expect(addressOf(plainRequest('10.0.0.1', forwarded))).toEqual({ address: '10.0.0.1', shared: true });
   });
 
-  test('is not what anybody else says', () => {
+  test('is not read from the header of any other peer', () => {
     expect(addressOf(plainRequest('203.0.113.9', ['203.0.113.7']))).toEqual({ address: '203.0.113.9', shared: true });
   });
 });
 
-test('where nobody is named nobody is believed, and an address in front of a site of TLS is nobody’s own', () => {
+test('without trusted proxies no header is read, and a plain connection to an HTTPS site has a shared address', () => {
   const forged = plainRequest('203.0.113.9', ['203.0.113.7']);
   expect(clientAddresses({ publicUrl: SITE })(forged)).toEqual({ address: '203.0.113.9', shared: true });
   expect(clientAddresses({ publicUrl: 'http://localhost' })(forged)).toEqual({ address: '203.0.113.9' });
 });
 
-test('who passes TLS on cannot have written a header, so what stands in one is the browser’s own', async () => {
+test('a proxy that passes TLS on writes no header, so a header on such a connection is ignored', async () => {
   const server = createServer(await makeCertificate('localhost'));
   const seen: object[] = [];
   server.on('request', (req, res) => {
@@ -69,8 +69,8 @@ test('who passes TLS on cannot have written a header, so what stands in one is t
   const { port } = server.address() as AddressInfo;
   const asked = request({ port, host: '127.0.0.1', rejectUnauthorized: false, agent: false });
   asked.setHeader('x-forwarded-for', '203.0.113.7');
-  const [answer] = (await once(asked.end(), 'response')) as [IncomingMessage];
-  answer.resume();
+  const [response] = (await once(asked.end(), 'response')) as [IncomingMessage];
+  response.resume();
   await once(server.close(), 'close');
   expect(seen).toEqual([{ address: '127.0.0.1' }, { address: '127.0.0.1', shared: true }]);
 });
@@ -83,7 +83,7 @@ describe('sign-ins behind an ingress', () => {
       change: (deps) => ({ ...deps, ...(named ? { isTrustedProxy } : {}) }),
     });
 
-  test('are counted by the person’s own address where the ingress is named, which the record has too', async () => {
+  test('are counted by the user’s own address when the ingress is trusted, and the audit log has it too', async () => {
     const stage = await behind(true);
     const browser = browserAt(stage);
     const start = (from: string) => browser.get('/login/start?provider=corp').set('X-Forwarded-For', from);
@@ -94,7 +94,7 @@ describe('sign-ins behind an ingress', () => {
     expect(refused?.sourceIPs).toEqual(['203.0.113.7']);
   });
 
-  test('are counted against nobody where it is not: a stranger would shut everybody out', async () => {
+  test('are not counted by address when it is not: one attacker would shut all users out', async () => {
     const stage = await behind(false);
     const browser = browserAt(stage);
     for (let index = 0; index < 10; index += 1) await beginAt(browser);

@@ -38,7 +38,7 @@ function testClock(): TestClock {
   };
 }
 
-export const people: Readonly<Record<string, ProviderSignIn>> = {
+export const users: Readonly<Record<string, ProviderSignIn>> = {
   alice: {
     subject: 'sub-alice',
     identity: { username: 'corp:alice@example.com', uid: 'corp/sub-alice', groups: ['corp:developers'], extra: {} },
@@ -113,7 +113,7 @@ export class TestProvider implements IdentityProvider {
     if (error !== null) {
       throw new AppError('sign_in_refused', 'You said no at the identity provider.', { reason: error });
     }
-    const person = people[callback.searchParams.get('code') ?? ''];
+    const person = users[callback.searchParams.get('code') ?? ''];
     if (person === undefined) {
       throw new AppError('sign_in_refused', 'Only <b>example.com</b> may sign in.', { reason: 'rule_refused' });
     }
@@ -356,9 +356,9 @@ export function pendingAt(stage: Stage, uid: string, hint?: string): Browser {
   return browser;
 }
 
-/** Opens a kubectl session for one of the harness' people, or for another account under the same username. */
+/** Opens a kubectl session for one of the harness' users, or for another account under the same username. */
 export async function openSession(stage: Stage, id: string, who: string, account?: Account): Promise<void> {
-  const person = people[who];
+  const person = users[who];
   const { position } = stage.guard;
   if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
   const now = Math.floor(stage.clock.now() / 1000);

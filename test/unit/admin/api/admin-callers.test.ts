@@ -17,7 +17,7 @@ import {
   cookiesOf,
   openStage,
   openSession,
-  people,
+  users,
   signIn,
   type Stage,
 } from '../../web/harness.ts';
@@ -98,13 +98,13 @@ describe('the admin API for programs', () => {
     });
   }
 
-  /** A caller as the data plane's authenticator would answer, for a session that stands in the store. */
+  /** Returns a caller as the data plane's authenticator does, for a session in the store. */
   async function callerFor(who: string, change: Partial<Caller['credential']> = {}): Promise<void> {
-    const person = people[who];
+    const user = users[who];
     const { position } = stage.guard;
-    if (person === undefined || position === undefined || mine === undefined) throw new Error('not ready');
+    if (user === undefined || position === undefined || mine === undefined) throw new Error('not ready');
     await openSession(stage, `${who}-cli`, who, change.account);
-    const owner = { session: `${who}-cli`, account: `corp/${person.subject}` as Account, provider: 'corp' };
+    const owner = { session: `${who}-cli`, account: `corp/${user.subject}` as Account, provider: 'corp' };
     const credential = {
       ...owner,
       keys: coveringKeys(owner),
@@ -119,7 +119,7 @@ describe('the admin API for programs', () => {
     };
     stage.callers.set(`token-of-${who}`, {
       credential,
-      identity: person.identity,
+      identity: user.identity,
       sessionExpiresAt: 0,
       sessionIdleAt: 0,
       authTime: Math.floor(stage.clock.now() / 1000),
@@ -135,8 +135,8 @@ describe('the admin API for programs', () => {
     expect((await call({ headers: bearer('root'), client: mine })).status).toBe(200);
     const path = '/-/admin/api/v1/revocations';
     const body = { session: 'alice-1', reason: 'INC-4711' };
-    const answer = await call({ path, method: 'POST', headers: bearer('root'), client: mine, body });
-    expect(answer).toMatchObject({ status: 200, body: { complete: true, sessions: 1 } });
+    const response = await call({ path, method: 'POST', headers: bearer('root'), client: mine, body });
+    expect(response).toMatchObject({ status: 200, body: { complete: true, sessions: 1 } });
     const [event] = stage.named('revocation');
     expect(event).toMatchObject({ requestURI: path, user: { username: 'corp:root@example.com' } });
     expect(annotation(event, 'reason')).toBe('INC-4711');
@@ -152,14 +152,14 @@ describe('the admin API for programs', () => {
   ])('a call %s is 401', async (_what, headers, reason, client) => {
     stage = await openStage();
     await callerFor('root');
-    const answer = await call({ headers, client: client() });
-    expect(answer).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
-    expect(answer.headers['www-authenticate']).toBe('Bearer');
+    const response = await call({ headers, client: client() });
+    expect(response).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
+    expect(response.headers['www-authenticate']).toBe('Bearer');
     expect(annotation(stage.named('admin-refused')[0], 'reason')).toBe(reason);
-    expect(JSON.stringify([stage.events, answer.body])).not.toContain('token-of-root');
+    expect(JSON.stringify([stage.events, response.body])).not.toContain('token-of-root');
   });
 
-  test('a token for a cluster is 401 here, and an unbound one too', async () => {
+  test('a token for a cluster is 401, and so is an unbound token', async () => {
     stage = await openStage();
     await callerFor('root', { audience: 'urn:portcullis:cluster:prod' });
     expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
@@ -172,7 +172,7 @@ describe('the admin API for programs', () => {
     expect((await call({ headers: bearer('root'), client: mine })).status).toBe(401);
   });
 
-  test('roles count as they do for browsers', async () => {
+  test('the roles are the same as for browsers', async () => {
     stage = await openStage();
     for (const who of ['alice', 'auditor']) await callerFor(who);
     expect((await call({ headers: bearer('alice'), client: mine })).status).toBe(403);
@@ -181,7 +181,7 @@ describe('the admin API for programs', () => {
     expect((await call({ ...remove, headers: bearer('auditor') })).status).toBe(403);
   });
 
-  test('a workload of role drill starts drills and nothing else, an admin group or not', async () => {
+  test('a workload of role drill starts drills and nothing else, with an admin group or without', async () => {
     stage = await openStage({ config: { workload: [{ name: 'probe', role: 'drill', clusters: [] }] } });
     await callerFor('root', { account: 'probe/sa:monitoring' });
     const as = { headers: bearer('root'), client: mine };
@@ -205,7 +205,7 @@ describe('the admin API for programs', () => {
     expect((await call({ ...drills, body: { reason: 'x' } })).status).toBe(403);
   });
 
-  test('a revoked admin is out although the authenticator still knew them', async () => {
+  test('a revoked admin is rejected although the authenticator still accepts them', async () => {
     stage = await openStage();
     await callerFor('root');
     await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
@@ -217,12 +217,12 @@ describe('the admin API for programs', () => {
   });
 
   describe('while no session can be read', () => {
-    /** By the clock of the house. */
+    /** By the clock of the stage. */
     const NOW = Date.parse('2026-11-25T12:00:00Z') / 1000;
 
-    /** A house whose authenticator finds each token good, and its session nowhere. */
+    /** Opens a stage whose authenticator finds each token valid, but cannot read its session. */
     async function unreadStage(): Promise<void> {
-      const unavailable = new AppError('store_unavailable', 'The store does not answer.');
+      const unavailable = new AppError('store_unavailable', 'The store does not respond.');
       stage = await openStage({
         change: (deps) => ({
           ...deps,
@@ -251,7 +251,7 @@ describe('the admin API for programs', () => {
       return stage.guard.check({ keys: coveringKeys(owner), position }) !== undefined;
     };
 
-    test('an admin may have a target held, and is audited as what the token says', async () => {
+    test('an admin may have a target held, and is audited with the account of the token', async () => {
       await unreadStage();
       await callerFor('root', { wasAdmin: true, authTime: NOW });
       expect(await revoke()).toMatchObject({
@@ -298,7 +298,7 @@ describe('the admin API for programs', () => {
     });
   });
 
-  test('a cookie counts for nothing here', async () => {
+  test('a cookie is ignored', async () => {
     stage = await openStage();
     const browser = browserAt(stage);
     await signIn(browser, 'root');
@@ -306,7 +306,7 @@ describe('the admin API for programs', () => {
     expect((await call({ headers: { Cookie: cookie }, client: mine })).status).toBe(401);
   });
 
-  test('other paths are 404 as a problem', async () => {
+  test('other paths are 404 with a problem document', async () => {
     stage = await openStage();
     expect(await call({ path: '/-/admin/api/v2/sessions', client: mine })).toMatchObject({
       status: 404,

@@ -18,7 +18,7 @@ const actor = {
   assertValid: () => {},
 } as const;
 
-test('a reader that is slow again and again leaves nothing behind', async () => {
+test('a client that is slow repeatedly leaves no listeners behind', async () => {
   const res = Object.assign(new EventEmitter(), { write: () => false });
   const stream = new EventStream(res as unknown as Response, actor, { lifetimeMs: 60_000 });
   const before = getEventListeners(stream.signal, 'abort').length;
@@ -32,7 +32,7 @@ test('a reader that is slow again and again leaves nothing behind', async () => 
   stream.close();
 });
 
-/** A replica that leaves already, while somebody still finds the way to it. */
+/** Opens a replica that shuts down already, while a client still connects to it. */
 async function leavingAt(): Promise<{ readonly at: AdminAt; readonly get: (path: string) => supertest.Test }> {
   const leaving = new AbortController();
   const gone = new AppError('fenced', 'This replica is leaving.');
@@ -46,13 +46,16 @@ async function leavingAt(): Promise<{ readonly at: AdminAt; readonly get: (path:
   return { at, get };
 }
 
-test.each(['replicas', 'audit'])('%s at a replica that leaves ends at once and in good order', async (resource) => {
-  const { get } = await leavingAt();
-  const { text } = await get(`${API}/${resource}`).set('Accept', 'text/event-stream').expect(200);
-  expect(text).toContain('event: end\ndata: {"reason":"leaving"}\n\n');
-});
+test.each(['replicas', 'audit'])(
+  '%s at a replica that shuts down ends immediately with an end event',
+  async (resource) => {
+    const { get } = await leavingAt();
+    const { text } = await get(`${API}/${resource}`).set('Accept', 'text/event-stream').expect(200);
+    expect(text).toContain('event: end\ndata: {"reason":"leaving"}\n\n');
+  },
+);
 
-test('a replica that leaves tells every browser to connect anew', async () => {
+test('a replica that shuts down makes every browser connect again', async () => {
   const { get } = await leavingAt();
   for (const path of ['/me', '/portcullis.css', '/nowhere']) {
     expect((await get(path).set('Connection', 'keep-alive')).headers['connection']).toBe('close');

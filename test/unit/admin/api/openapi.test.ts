@@ -21,7 +21,7 @@ const isObject = (value: unknown): value is Json =>
 
 const at = (value: unknown, key: string): unknown => (isObject(value) ? value[key] : undefined);
 
-/** Every object of the document, with its place. */
+/** Returns every object of the document, with its path. */
 function* objects(value: unknown, place: string): Generator<readonly [string, Json]> {
   if (Array.isArray(value)) {
     for (const [index, item] of value.entries()) yield* objects(item, `${place}/${index}`);
@@ -31,7 +31,7 @@ function* objects(value: unknown, place: string): Generator<readonly [string, Js
   }
 }
 
-/** What a reference of this document points to (RFC 6901). */
+/** Returns what a reference of this document points to (RFC 6901). */
 function resolved(pointer: string): unknown {
   if (!pointer.startsWith('#/')) return undefined;
   const keys = pointer
@@ -54,7 +54,7 @@ const operations = Object.entries(document['paths'] as Readonly<Record<string, J
   Object.entries(item).map(([method, operation]) => ({ path, method, operation: operation as Operation })),
 );
 
-/** As a parameter stands, or as its reference has it. */
+/** Returns a parameter, or what its reference points to. */
 const parameterOf = (parameter: Json): Json => {
   const found = typeof parameter['$ref'] === 'string' ? resolved(parameter['$ref']) : parameter;
   if (!isObject(found)) throw new Error('no such parameter');
@@ -62,14 +62,14 @@ const parameterOf = (parameter: Json): Json => {
 };
 
 describe('the OpenAPI document', () => {
-  test('is the one that is committed, and so is the reference', () => {
-    const words = `docs/reference/admin-api is out of date: ${REGENERATE_API}`;
-    expect(readFileSync(API_DOCUMENT, 'utf8') === apiDocument(), words).toBe(true);
-    expect(readFileSync(API_REFERENCE, 'utf8') === apiReference(), words).toBe(true);
+  test('is the same as the committed file, and so is the reference', () => {
+    const message = `docs/reference/admin-api is out of date: ${REGENERATE_API}`;
+    expect(readFileSync(API_DOCUMENT, 'utf8') === apiDocument(), message).toBe(true);
+    expect(readFileSync(API_REFERENCE, 'utf8') === apiReference(), message).toBe(true);
     expect(JSON.parse(apiDocument())).toEqual(document);
   });
 
-  test('has what OpenAPI 3.1 asks of a document', () => {
+  test('has the fields that OpenAPI 3.1 requires', () => {
     expect(document['openapi']).toMatch(/^3\.1\.\d$/);
     expect(document['info']).toMatchObject({ title: expect.any(String), version: expect.any(String) });
     expect(document['servers']).toMatchObject([{ url: '/admin/api/v1' }, { url: '/-/admin/api/v1' }]);
@@ -77,7 +77,7 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(document).toSorted()).toEqual(known.toSorted());
   });
 
-  test('refers to nothing that is not there', () => {
+  test('has no broken reference', () => {
     const refs = [...objects(document, '')].filter(([, object]) => typeof object['$ref'] === 'string');
     expect(refs.length).toBeGreaterThan(50);
     const broken = refs.filter(([, object]) => !isObject(resolved(String(object['$ref']))));
@@ -108,7 +108,7 @@ describe('the OpenAPI document', () => {
     expect(parameters.every(({ schema }) => isObject(schema))).toBe(true);
   });
 
-  test.each(operations)('$operation.operationId says what it answers', ({ operation }) => {
+  test.each(operations)('$operation.operationId describes its responses', ({ operation }) => {
     for (const [status, response] of Object.entries(operation.responses)) {
       expect(status).toMatch(/^[1-5]\d\d$/);
       expect(at(response, 'description')).toEqual(expect.any(String));
@@ -119,7 +119,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  test('every change needs the CSRF token with the cookie, and each door its own proof', () => {
+  test('every change needs the CSRF token with the cookie, and each address its own credential', () => {
     const schemes = Object.keys(at(document['components'], 'securitySchemes') as Json);
     for (const { method, operation } of operations) {
       const [cookie, bearer] = operation.security.map((one) => Object.keys(one));
@@ -129,17 +129,17 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  test('has every schema under a name of its own, and only JSON Schema’s keywords in it', () => {
+  test('has every schema under its name, with only keywords of JSON Schema', () => {
     const schemas = at(document['components'], 'schemas') as Json;
     expect(Object.keys(schemas).toSorted()).toEqual(Object.keys(SCHEMAS).toSorted());
-    // The registry's own marks would make each a document of its own.
+    // The marks of zod's registry would make each schema a separate document.
     const marked = [...objects(schemas, '')].filter(([, object]) => '$schema' in object || '$id' in object);
     expect(marked).toEqual([]);
     expect(at(schemas, 'RevocationRequest')).toMatchObject({ additionalProperties: false, required: ['reason'] });
     expect(at(schemas, 'Session')).not.toHaveProperty('additionalProperties');
   });
 
-  test('names every problem code, each at a route that can come to it', () => {
+  test('names every problem code, each at a route that can return it', () => {
     const codes = resolved('#/components/schemas/Problem/properties/code/enum');
     expect(codes).toEqual(Object.keys(PROBLEMS));
     const reached = new Set(routes.flatMap(([, route]) => problemsOf(route)));
@@ -147,7 +147,7 @@ describe('the OpenAPI document', () => {
     for (const code of Object.keys(PROBLEMS)) expect(apiReference()).toContain(`\n- \`${code}\` (`);
   });
 
-  test('says nothing of this installation', () => {
+  test('has nothing in it that depends on the installation', () => {
     expect(JSON.stringify(document)).not.toMatch(/localhost|127\.0\.0\.1|example\.com/);
   });
 });

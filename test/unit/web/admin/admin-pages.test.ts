@@ -1,4 +1,4 @@
-/** Who sees which admin page, and what each says of names that were chosen to hurt. */
+/** Which user sees which admin page, and that hostile names stay text. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { alsoAt, post } from '../admin-at.ts';
 import { annotation, browserAt, closeStages, openStage, openSession, signedInAs, signIn } from '../harness.ts';
@@ -6,7 +6,7 @@ import { postForm, sendRevocation } from './admin-pages-at.ts';
 
 afterEach(closeStages);
 
-/** Of each page: its path, what it is read as on the record (nothing where it shows nothing of anybody), and what an admin finds there. */
+/** Each page's path, the reason of its audit event (none where it shows no user), and a text that an admin finds on it. */
 const PAGES = [
   ['/admin', 'sessions', '/admin/revoke'],
   ['/admin/accounts/corp%2Fsub-alice', 'account', '/admin/revoke'],
@@ -19,20 +19,20 @@ const PAGES = [
 ] as const;
 
 describe.each(PAGES)('%s', (path, reason, found) => {
-  test('sends nobody known to sign in', async () => {
+  test('sends an unknown user to sign in', async () => {
     const stage = await openStage();
     const { status, headers } = await browserAt(stage).get(path);
     expect([status, headers['location']]).toEqual([303, '/login?to=admin']);
   });
 
-  test('is refused to everybody without a role, on the record', async () => {
+  test('is rejected and audited for a user without a role', async () => {
     const at = await signedInAs('alice');
     const page = await at.browser.get(path).expect(403);
     expect(page.text).not.toContain('corp/sub-');
     expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('no_role');
   });
 
-  test('shows an auditor no way to change anything, and says so', async () => {
+  test('has nothing on it that an auditor could change, and says so', async () => {
     const at = await signedInAs('auditor');
     await openSession(at.stage, 'alice-1', 'alice');
     await post(await alsoAt(at.stage, 'root'), 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
@@ -44,7 +44,7 @@ describe.each(PAGES)('%s', (path, reason, found) => {
     expect(text).not.toContain('/admin/revoke');
   });
 
-  test('is whole for an admin, and what was read is on the record', async () => {
+  test('is complete for an admin, and the read is audited', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     await post(at, 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
@@ -65,7 +65,7 @@ describe('what changes something', () => {
     ['/admin/drill', { cluster: 'staging' }],
   ] as const;
 
-  test.each(changes)('%s is refused to an auditor, on the record', async (path, fields) => {
+  test.each(changes)('%s is rejected and audited for an auditor', async (path, fields) => {
     const at = await signedInAs('auditor');
     await openSession(at.stage, 'alice-1', 'alice');
     await postForm(at, path, { reason: 'x', ...fields }).expect(403);
@@ -73,17 +73,20 @@ describe('what changes something', () => {
     expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
   });
 
-  test.each(changes)('%s is refused from an earlier sign-in’s page, and from another site', async (path, fields) => {
-    const at = await signedInAs('root');
-    await openSession(at.stage, 'alice-1', 'alice');
-    await postForm({ ...at, csrf: 'of-an-earlier-sign-in' }, path, { reason: 'x', ...fields }).expect(403);
-    await postForm(at, path, { reason: 'x', ...fields })
-      .set('Origin', 'https://evil.example')
-      .expect(403);
-    const reasons = at.stage.named('admin-refused').map((event) => annotation(event, 'reason'));
-    expect(reasons).toEqual(['csrf_token', 'foreign_origin']);
-    expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
-  });
+  test.each(changes)(
+    '%s is rejected from a page of an earlier sign-in, and from another site',
+    async (path, fields) => {
+      const at = await signedInAs('root');
+      await openSession(at.stage, 'alice-1', 'alice');
+      await postForm({ ...at, csrf: 'of-an-earlier-sign-in' }, path, { reason: 'x', ...fields }).expect(403);
+      await postForm(at, path, { reason: 'x', ...fields })
+        .set('Origin', 'https://evil.example')
+        .expect(403);
+      const reasons = at.stage.named('admin-refused').map((event) => annotation(event, 'reason'));
+      expect(reasons).toEqual(['csrf_token', 'foreign_origin']);
+      expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
+    },
+  );
 
   test.each(changes)(
     '%s asks who has signed in too long ago to sign in again, and changes nothing',
@@ -98,7 +101,7 @@ describe('what changes something', () => {
     },
   );
 
-  test('the page that asks sends such an admin to sign in first, and has them back with everything that was chosen', async () => {
+  test('the confirmation page sends such an admin to sign in first, and keeps everything that was chosen', async () => {
     const at = await signedInAs('root');
     at.stage.clock.advance(1000);
     const asked = '/admin/revoke?kind=account&value=corp%2Fsub-alice&lock=on';
@@ -112,7 +115,7 @@ describe('what changes something', () => {
 const SCRIPT = '<script>alert(1)</script>';
 
 describe('names from outside', () => {
-  test('a user agent that is script stays text', async () => {
+  test('a user agent with a script stays text', async () => {
     const at = await signedInAs('root');
     await signIn(browserAt(at.stage).set('User-Agent', SCRIPT), 'brief');
     const [session] = (await at.stage.store.sessions.list({ account: 'corp/sub-brief', limit: 1 })).sessions;
@@ -128,14 +131,14 @@ describe('names from outside', () => {
     ['/admin/audit?user=', 'record'],
     ['/admin/accounts/corp%2F', 'account'],
     ['/admin/drill?path=', 'drill'],
-  ])('%s repeats what it was asked as text', async (path) => {
+  ])('%s shows the parameter as text', async (path) => {
     const at = await signedInAs('root');
     const { text } = await at.browser.get(path + encodeURIComponent(`"'><b>x</b>`)).expect(200);
     expect(text).not.toContain('<b>x');
     expect(text).toContain('&lt;b&gt;');
   });
 
-  test('a username that is written from right to left turns nothing around it', async () => {
+  test('a username that is written from right to left does not reverse the text around it', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const session = await at.stage.store.sessions.read('alice-1');
@@ -148,7 +151,7 @@ describe('names from outside', () => {
   });
 
   test.each([
-    ['/admin/sessions/nobody', 404],
+    ['/admin/sessions/unknown', 404],
     ['/admin/sessions/..%2F..%2Fetc', 404],
     ['/admin/accounts/no-provider', 404],
     ['/admin/accounts/corp%2Fnever-seen', 200],
@@ -164,7 +167,7 @@ describe('names from outside', () => {
     expect((await at.browser.get(path)).status).toBe(status);
   });
 
-  test('a value that cannot be revoked is named by its fault, and not repeated', async () => {
+  test('the error for a value that cannot be revoked says what is wrong, without repeating it', async () => {
     const at = await signedInAs('root');
     const { text } = await sendRevocation(at, { kind: 'session', value: SCRIPT }).expect(400);
     expect(text).not.toContain('alert(1)');

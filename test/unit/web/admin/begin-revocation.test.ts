@@ -1,4 +1,4 @@
-/** One revocation, however often its form is sent, and whatever is slow meanwhile. */
+/** A revocation stays one, however often its form is sent and whatever is slow. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
@@ -10,7 +10,7 @@ afterEach(closeStages);
 
 const ALICE = { kind: 'account', value: 'corp/sub-alice' } as const;
 
-/** A gate that writes nothing before it is told to. */
+/** A revocation guard that writes only when the test says so. */
 function heldInstance(): {
   readonly change: (deps: WebDeps) => WebDeps;
   readonly asked: Promise<void>;
@@ -45,7 +45,7 @@ test('a second click joins the first one, which is not written yet', async () =>
   expect(await at.stage.store.locks.list()).toEqual([]);
 });
 
-test('an id that stands for something else already is not answered with that, however slow the store is', async () => {
+test('an id of another request does not return its result, however slow the store is', async () => {
   const at = await signedInAs('root', {
     change: (deps) => {
       const find = deps.store.artefacts.find.bind(deps.store.artefacts);

@@ -12,7 +12,7 @@ const result = {
   missing: ['replica portcullis-b (within 700 ms)'],
 };
 
-test('each replica keeps its place in the receipt while the others come in', () => {
+test('each replica keeps its row in the receipt while the others come in', () => {
   const applied = { state: 'applied', ms: 3, streamsClosed: 1 } as const;
   const early = [
     { id: 'portcullis-c', ...applied },
@@ -24,7 +24,7 @@ test('each replica keeps its place in the receipt while the others come in', () 
   expect(names).toEqual(['portcullis-a', 'portcullis-b', 'portcullis-c']);
 });
 
-test('a receipt that nobody can be asked about any more watches nothing', () => {
+test('a receipt whose admin has no session any more has no live view', () => {
   const replicas = [{ id: 'portcullis-a', state: 'applied', ms: 1 }] as const;
   expect(receiptBody({ ...result, replicas }, undefined, true).toString()).not.toContain('data-live');
 });

@@ -1,4 +1,4 @@
-/** Revoking by the pages: what it will cut, one revocation however often it is sent, and the receipt. */
+/** A revocation on the pages: its scope, one revocation however often it is sent, and the receipt. */
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
@@ -22,8 +22,8 @@ afterEach(closeStages);
 
 const ALICE = { kind: 'account', value: 'corp/sub-alice' } as const;
 
-describe('the page that asks', () => {
-  test('says which sessions of whom it cuts, and what is open here', async () => {
+describe('the confirmation page', () => {
+  test('shows the sessions and their users, and what is open on this replica', async () => {
     const at = await signedInAs('root');
     const { guard } = at.stage;
     for (const id of ['alice-1', 'alice-2']) await openSession(at.stage, id, 'alice');
@@ -44,7 +44,7 @@ describe('the page that asks', () => {
     expect(annotation(at.stage.named('admin-read')[0], 'target')).toBe('account:corp/sub-alice');
   });
 
-  test('lists ten at most, and counts the rest', async () => {
+  test('lists at most ten sessions, and counts the rest', async () => {
     const at = await signedInAs('root');
     for (let number = 0; number < 12; number += 1) await openSession(at.stage, `a-${number}`, 'alice');
     const { text } = await at.browser.get('/admin/revoke?kind=all').expect(200);
@@ -53,7 +53,7 @@ describe('the page that asks', () => {
     expect(text).toContain('and 3 others');
   });
 
-  test.each(['kind=session&value=nobody', 'kind=username&value=nobody', 'kind=provider&value=nowhere'])(
+  test.each(['kind=session&value=unknown', 'kind=username&value=unknown', 'kind=provider&value=unknown'])(
     'does not offer what is not there: %s',
     async (query) => {
       const at = await signedInAs('root');
@@ -64,7 +64,7 @@ describe('the page that asks', () => {
   );
 });
 
-describe('sending it', () => {
+describe('sending a revocation', () => {
   test('revokes with the reason, and leads to the receipt', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
@@ -76,7 +76,7 @@ describe('sending it', () => {
     expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('INC-4711');
   });
 
-  test('twice, at once and later, is one revocation', async () => {
+  test('twice, at the same time or later, makes one revocation', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const fields = { kind: 'session', value: 'alice-1', requestId: randomUUID() };
@@ -87,7 +87,7 @@ describe('sending it', () => {
     expect(at.stage.named('revocation')).toHaveLength(1);
   });
 
-  test('the same page with another wish is not taken for the first one', async () => {
+  test('with the same id and another target is not taken for the first one', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const fields = { ...ALICE, requestId: randomUUID() };
@@ -98,16 +98,16 @@ describe('sending it', () => {
     expect((await at.stage.store.locks.find('corp/sub-alice')) !== undefined).toBe(locked);
   });
 
-  test('without a reason, or by a form of somebody else’s making, is 400', async () => {
+  test('without a reason, or by a form without a request id, is 400', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     await sendRevocation(at, { ...ALICE, reason: ' ' }).expect(400);
     await sendRevocation(at, { ...ALICE, requestId: 'again' }).expect(400);
-    await sendRevocation(at, { ...ALICE, kind: 'everybody' }).expect(400);
+    await sendRevocation(at, { ...ALICE, kind: 'unknown' }).expect(400);
     expect(await at.stage.store.sessions.read('alice-1')).toBeDefined();
   });
 
-  test('who ends their own session with it still sees the receipt', async () => {
+  test('shows the receipt to an admin who revokes their own session', async () => {
     const at = await signedInAs('root');
     const { text } = await sendRevocation(at, { kind: 'all', value: '' }).expect(200);
     expect(text).toContain('Complete.');
@@ -116,7 +116,7 @@ describe('sending it', () => {
     await at.browser.get('/admin').expect(303);
   });
 
-  test('what was not written can be sent again as the same revocation', async () => {
+  test('can be repeated as the same revocation when it was not written', async () => {
     let away = true;
     const at = await signedInAs('root', {
       change: (deps) => {
@@ -138,7 +138,7 @@ describe('sending it', () => {
     expect(locationOf(again)).toBe(`/admin/revocations/${requestId}`);
   });
 
-  test('tells the first of two admins what the second one needs', async () => {
+  test('shows the first of two admins what the second one needs', async () => {
     const dual = { groups: ['corp:platform'], auditors: [], freshness: 900, dualControl: 'on' } as const;
     const at = await signedInAs('root', { config: { admin: dual } });
     const { text } = await sendRevocation(at, { kind: 'provider', value: 'lab', reason: 'INC-1' }).expect(409);
@@ -150,7 +150,7 @@ describe('sending it', () => {
 });
 
 describe('the receipt', () => {
-  test('comes in: without script the page is loaded again until it is complete', async () => {
+  test('is loaded again without JavaScript until it is complete', async () => {
     const proof = new LateProof();
     const at = await signedInAs('root', { change: proof.change });
     await openSession(at.stage, 'alice-1', 'alice');
@@ -167,7 +167,7 @@ describe('the receipt', () => {
     expect(await page()).toContain('<div data-complete="true">');
   });
 
-  test('is shown as soon as the revocation is written, and by the other replica too', async () => {
+  test('is shown as soon as the revocation is written, also by another replica', async () => {
     const release = Promise.withResolvers<void>();
     const slow = (deps: WebDeps): WebDeps => {
       const { revoke, answer } = deps.guard;

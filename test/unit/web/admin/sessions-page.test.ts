@@ -1,4 +1,4 @@
-/** The list of sessions: all that it shows is in its URL. */
+/** The list of sessions, whose whole state is in its URL. */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { SessionRecord } from '../../../../src/store/store.ts';
 import { annotation, closeStages, openSession, signedInAs, type AdminAt } from '../harness.ts';
@@ -9,12 +9,12 @@ async function textAt(at: AdminAt, path: string): Promise<string> {
   return (await at.browser.get(path).expect(200)).text;
 }
 
-/** Ids of the sessions that are listed, in their order. */
+/** Returns the ids of the listed sessions, in their order. */
 const listed = (text: string): readonly string[] =>
   [...text.matchAll(/href="\/admin\/sessions\/([\w-]+)"/g)].map(([, id]) => id ?? '');
 
-const linkNamed = (text: string, words: string): string => {
-  const link = new RegExp(`href="([^"]+)"[^>]*>${words}<`).exec(text)?.[1] ?? '';
+const linkNamed = (text: string, label: string): string => {
+  const link = new RegExp(`href="([^"]+)"[^>]*>${label}<`).exec(text)?.[1] ?? '';
   return link.replaceAll('&amp;', '&');
 };
 
@@ -26,7 +26,7 @@ async function openMany(at: AdminAt, count: number): Promise<void> {
 }
 
 describe('the list of sessions', () => {
-  test('finds what is searched for, in any case, and says how to see the rest again', async () => {
+  test('finds a text in upper or lower case, and has a link that removes the search', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     await openSession(at.stage, 'brief-1', 'brief');
@@ -37,7 +37,7 @@ describe('the list of sessions', () => {
     expect(annotation(at.stage.named('admin-read')[0], 'filter')).toBe('{"search":"ALICE"}');
   });
 
-  test('narrows by provider, cluster and idleness, and each filter can be taken off by itself', async () => {
+  test('filters by provider, cluster and idle time, and each filter can be removed by itself', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     expect(listed(await textAt(at, '/admin?cluster=prod'))).not.toContain('alice-1');
@@ -51,7 +51,7 @@ describe('the list of sessions', () => {
     expect(linkNamed(text, 'Clear all')).toBe('/admin?sort=oldest');
   });
 
-  test('shows a page at a time, and turns pages without losing what was asked', async () => {
+  test('shows one page at a time, and keeps the filters on the next page', async () => {
     const at = await signedInAs('root');
     await openMany(at, 30);
     const first = await textAt(at, '/admin?search=many&sort=oldest');
@@ -66,7 +66,7 @@ describe('the list of sessions', () => {
     await at.browser.get(next.replace('oldest', 'newest')).expect(400);
   });
 
-  test('says so where a page is empty and there is more to look at', async () => {
+  test('says that there is more where a page is empty', async () => {
     const at = await signedInAs('root', {
       change: (deps) => {
         deps.store.sessions.list = async () => ({ sessions: [] as readonly SessionRecord[], cursor: 'further' });
@@ -84,8 +84,8 @@ describe('the list of sessions', () => {
   });
 });
 
-describe('a person’s page', () => {
-  test('has all their sessions, the lock, and unlocks to itself', async () => {
+describe('a user’s page', () => {
+  test('has all their sessions and the lock, and an unlock leads back to it', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     await openSession(at.stage, 'alice-2', 'alice');
@@ -96,7 +96,7 @@ describe('a person’s page', () => {
     expect(annotation(at.stage.named('admin-read')[0], 'target')).toBe('account:corp/sub-alice');
   });
 
-  test('stands where the latest requests cannot be read', async () => {
+  test('is shown when the latest requests cannot be read', async () => {
     const at = await signedInAs('root', {
       change: (deps) => {
         deps.store.recent.read = () => Promise.reject(new Error('away'));

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
 import { buildUpstreamHeaders } from '../../../../src/core/http/upstream-headers.ts';
 import type { ProviderSignIn, SignInChallenge } from '../../../../src/idp/idp.ts';
-import { browserAt, closeStages, openStage, people, signIn, TestProvider, type StageOptions } from '../harness.ts';
+import { browserAt, closeStages, openStage, users, signIn, TestProvider, type StageOptions } from '../harness.ts';
 
 afterEach(closeStages);
 
@@ -73,7 +73,7 @@ const cluster = (name: string, groups: '*' | readonly string[], extra: readonly 
 });
 
 test('shows the very headers that the data plane sends, each with what it means', async () => {
-  const alice = people['alice'];
+  const alice = users['alice'];
   if (alice === undefined) throw new Error('there is no user alice');
   const { lines, session, card } = await headersFor('alice');
   expect(lines).toEqual(sentFor(alice.identity, session));
