@@ -48,7 +48,7 @@ import { followServerKeys } from './keys.ts';
 import { fenceRecord, say, sayConfiguration, sayEnded, type Said } from './server-events.ts';
 import { createReadiness } from './readiness.ts';
 import { createReloading, type Reloading } from './reload.ts';
-import { startResealing } from './resealing.ts';
+import { startResealing } from './reencryption.ts';
 import { createRevocationGuard, type RevocationGuard } from '../revocation/revocation.ts';
 import {
   costlyRules,

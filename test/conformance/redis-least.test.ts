@@ -11,7 +11,7 @@ import * as live from '../../src/store/redis/scripts/live.ts';
 import * as locks from '../../src/store/redis/scripts/locks.ts';
 import * as log from '../../src/store/redis/scripts/log.ts';
 import * as recent from '../../src/store/redis/scripts/recent.ts';
-import * as reseal from '../../src/store/redis/scripts/reseal.ts';
+import * as reseal from '../../src/store/redis/scripts/reencrypt.ts';
 import * as sessions from '../../src/store/redis/scripts/sessions.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { openNow, replica } from './fixtures.ts';

@@ -14,8 +14,8 @@ import { list, number, text } from './reply.ts';
 import { readLogRow, readReplica } from './rows.ts';
 import { settle } from './scripts/epoch.ts';
 import * as scripts from './scripts/log.ts';
-import type { Settling } from './settling.ts';
-import type { Survivor } from './survivor.ts';
+import type { Settling } from './settlement.ts';
+import type { Survivor } from './known-locks.ts';
 import { unavailable } from './unavailable.ts';
 
 /** Sessions that one run of the sweep ends: a millisecond or two of Redis' time. */

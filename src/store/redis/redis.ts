@@ -22,14 +22,14 @@ import { RedisLog } from './log.ts';
 import { News } from './news.ts';
 import type { RedisParts } from './parts.ts';
 import { RedisRecent } from './recent.ts';
-import { RedisSealed } from './reseal.ts';
+import { RedisSealed } from './reencrypt.ts';
 import { Runner, type EpochEvent } from './runner.ts';
 import { createSealer, type SealingKeys } from './sealer.ts';
 import { RedisSessions } from './sessions.ts';
 import { fullnessOf } from './server-check.ts';
 import type { RedisSettings } from './settings.ts';
-import { Settling } from './settling.ts';
-import { Survivor } from './survivor.ts';
+import { Settling } from './settlement.ts';
+import { Survivor } from './known-locks.ts';
 
 export type { EpochEvent } from './runner.ts';
 export type { RedisSettings } from './settings.ts';

@@ -2,8 +2,8 @@ import type { ResealOutcome, SealedValues } from '../store.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, pairs, text } from './reply.ts';
 import { readLocks } from './scripts/locks.ts';
-import * as scripts from './scripts/reseal.ts';
-import type { Survivor } from './survivor.ts';
+import * as scripts from './scripts/reencrypt.ts';
+import type { Survivor } from './known-locks.ts';
 
 /** Sessions of one page: a script of about a millisecond. */
 const PAGE = 20;

@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { startResealing } from '../../../src/server/resealing.ts';
+import { startResealing } from '../../../src/server/reencryption.ts';
 import type { ResealOutcome } from '../../../src/store/store.ts';
 import { createMetrics } from '../../../src/telemetry/telemetry.ts';
 
