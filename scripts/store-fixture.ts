@@ -175,7 +175,7 @@ await store.artefacts.save(
 const order = { session: ofProvider.id, cluster: 'demo', path: `${PODS}?watch=1`, until: now() + 60 };
 await store.artefacts.save('Drill', 'drill', order, ofSession);
 await store.log.announceDrill('drill');
-await store.live.want('a'.repeat(22), { user: 'demo:alice' }, { ttlMs: 60_000, most: 50 });
+await store.live.subscribe('a'.repeat(22), { user: 'demo:alice' }, { ttlMs: 60_000, most: 50 });
 
 const older = createRedisStore({
   config: { url: redis.url, prefix: 'portcullis-demo' },
@@ -189,7 +189,7 @@ await until(() =>
   ),
 );
 const olderKey = await session({ subject: 'dave' });
-await store.sealed.reseal('gate-0', async () => {});
+await store.sealed.reencrypt('gate-0', async () => {});
 await older.sessions.open(olderKey, { refreshToken: 'sealed by the key before' });
 await older.close();
 

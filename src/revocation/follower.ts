@@ -54,7 +54,7 @@ type Round = 'idle' | 'news' | 'rejoin';
 /** What our renewals since the last break were granted under. */
 interface Standing {
   readonly epoch: string;
-  readonly regime: string;
+  readonly generation: string;
   readonly sinceMs: number;
   /** W of the longest lease that anybody may hold, as the last of them said. */
   readonly waitMs: number;
@@ -221,8 +221,8 @@ export class LogFollower {
 
   #isSameLife(reply: Renewal, position: LogPosition): boolean {
     // An epoch never outlives its server process; one that seems to is not the one that we know.
-    const regime = this.#standing?.epoch === position.epoch ? this.#standing.regime : reply.regime;
-    return reply.epoch === position.epoch && reply.regime === regime;
+    const generation = this.#standing?.epoch === position.epoch ? this.#standing.generation : reply.generation;
+    return reply.epoch === position.epoch && reply.generation === generation;
   }
 
   #grant(
@@ -241,7 +241,7 @@ export class LogFollower {
     this.lease.grant(sentAt);
     const waitMs = waitFor(Math.max(this.#options.lengthMs, reply.longestLeaseMs));
     const sinceMs = outcome === 'extended' ? (this.#standing?.sinceMs ?? now) : now;
-    this.#standing = { epoch: reply.epoch, regime: reply.regime, sinceMs, waitMs };
+    this.#standing = { epoch: reply.epoch, generation: reply.generation, sinceMs, waitMs };
     this.#clockOff = false;
     if (this.#trouble.size > 0) logger.info({}, 'there is a lease again');
     this.#trouble.clear();

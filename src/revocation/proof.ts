@@ -15,7 +15,7 @@ import type { LogPosition } from '../core/credential/revocation.ts';
 /** How this replica stands in the store's life. Undefined while it has no lease. */
 export interface UnbrokenLease {
   readonly epoch: string;
-  readonly regime: string;
+  readonly generation: string;
   /** Monotonic milliseconds since which every lease followed on the one before, all in this life. */
   readonly sinceMs: number;
   /** When the last renewal that was granted had been sent. */
@@ -26,7 +26,7 @@ export interface UnbrokenLease {
 
 export interface Written {
   readonly position: LogPosition;
-  readonly regime: string;
+  readonly generation: string;
   /** The store had it confirmed by enough followers when it answered. */
   readonly acknowledged: boolean;
   /** Monotonic milliseconds at which that answer arrived. */
@@ -90,7 +90,7 @@ export function judgeProof({ written, isBack, isCutting, others, footing, now }:
 }
 
 export const isSameLife = (footing: UnbrokenLease, written: Written): boolean =>
-  footing.epoch === written.position.epoch && footing.regime === written.regime;
+  footing.epoch === written.position.epoch && footing.generation === written.generation;
 
 /**
  * The life in which the entry was written has ended. Not by another epoch alone: an entry may be the first thing that this replica hears of

@@ -155,8 +155,8 @@ export class Revocations {
       throw this.#notWritten(record, cause);
     }
     const arrivedAt = monotonic();
-    const { position, regime, acknowledged, sessions } = appended;
-    record.written = { position, regime, acknowledged, sessions, arrivedAt };
+    const { position, generation, acknowledged, sessions } = appended;
+    record.written = { position, generation, acknowledged, sessions, arrivedAt };
     this.localGuard.written(position);
     this.#noteRegistry(record, record.written, appended.replicas);
     this.#open.add(record);

@@ -30,7 +30,7 @@ export function startResealing(
     return found;
   });
   const look = async (): Promise<void> => {
-    const outcome = await store.sealed.reseal(holder, () => delay(pauseMs, undefined, { signal }));
+    const outcome = await store.sealed.reencrypt(holder, () => delay(pauseMs, undefined, { signal }));
     if (outcome.kind === 'elsewhere') return;
     if (outcome.found > 0) logger.info({ values: outcome.found }, 'values of an older sealing key were sealed anew');
     else if (found !== 0 && sealing.all.size > 1) logger.info('nothing needs the older sealing keys any more');

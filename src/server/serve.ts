@@ -175,7 +175,7 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   opening.defer(() => reloading.stop());
   const store = openStore(config, keys.sealing, logger, {
     reloading,
-    onEpoch: ({ why, survivor }) => audited('epoch-began', { reason: why, survivor: String(survivor) }),
+    onEpoch: ({ why, knowsLocks }) => audited('epoch-began', { reason: why, survivor: String(knowsLocks) }),
     onDisplaced: displacedSignIns(metrics, clock, (facts) => audited('sign-ins-displaced', facts)),
   });
   opening.defer(() => store.close());

@@ -1,9 +1,9 @@
 /**
- * What a user is told whose session was ended because their provider or a rule refused them.
+ * Ending reasons: the message for a user whose session was ended because their provider or a rule rejected them.
  *
- * The session and everything that belongs to it are gone by then, the refresh token included. So the message is kept beside
- * them, under what the user can still show: the session's id in a signed token, the key that it was bound to, or the cookie of
- * a browser. Whoever shows none of these is told nothing.
+ * The session and everything that belongs to it are deleted by then, the refresh token included. So the message is
+ * stored separately, under what the user can still present: the session's id in a signed token, the certificate
+ * that it was bound to, or a browser's cookie. A client that presents none of these gets no message.
  */
 import { LRUCache } from 'lru-cache';
 import { timeLimit } from '../timing/timing.ts';
@@ -11,19 +11,22 @@ import type { ArtefactStore } from './artefacts.ts';
 import type { EndingReasons } from './store.ts';
 
 const KIND = 'EndingReason';
-/** A rule's message is the operator's text, of any length. */
-const MOST_CHARACTERS = 1000;
-const MOST_REMEMBERED = 1000;
-const SECONDS_AT_LEAST = 60;
-/** A refusal is not kept waiting for its words: a store that hangs has nothing to say. */
+/** The message of a rule is the operator's text, of any length. */
+const MAX_CHARACTERS = 1000;
+const MAX_KEPT = 1000;
+const MIN_SECONDS = 60;
+/** A rejection does not wait longer than this for its message: a store that hangs must not delay it. */
 const READ_MS = 250;
 
-/** For so long (ms) what the store said of a session is believed. */
-const BELIEVED_MS = 10_000;
+/** How long a message that was read from the store is cached, in milliseconds. */
+const CACHE_MS = 10_000;
 
-/** @param now epoch milliseconds */
-export function createEndingReasons(artefacts: Pick<ArtefactStore, 'save' | 'find'>, now: () => number): EndingReasons {
-  const kept = new LRUCache<string, string>({ max: MOST_REMEMBERED });
+/** @param nowMs returns epoch milliseconds */
+export function createEndingReasons(
+  artefacts: Pick<ArtefactStore, 'save' | 'find'>,
+  nowMs: () => number,
+): EndingReasons {
+  const kept = new LRUCache<string, string>({ max: MAX_KEPT });
   const read = async (id: string): Promise<string | undefined> => {
     const late = Promise.withResolvers<undefined>();
     const stop = timeLimit(READ_MS, () => late.resolve(undefined));
@@ -36,26 +39,27 @@ export function createEndingReasons(artefacts: Pick<ArtefactStore, 'save' | 'fin
       stop();
     }
   };
-  // Attack: whoever holds a token of a revoked session sends request after request, each of which would have the store asked.
+  // An attacker with a token of a revoked session sends request after request, and each would read from the store,
+  // so results are cached.
   const found = new LRUCache<string, { readonly message: string | undefined }>({
-    max: MOST_REMEMBERED,
-    ttl: BELIEVED_MS,
+    max: MAX_KEPT,
+    ttl: CACHE_MS,
     ttlResolution: 0,
-    perf: { now },
+    perf: { now: nowMs },
     fetchMethod: async (session) => ({ message: await read(sessionId(session)) }),
   });
   return {
     async keep({ id, via, thumbprint, expiresAt }, text) {
-      const message = text.slice(0, MOST_CHARACTERS);
+      const message = text.slice(0, MAX_CHARACTERS);
       kept.set(id, message);
-      const ttlSeconds = Math.max(SECONDS_AT_LEAST, expiresAt - Math.floor(now() / 1000));
+      const ttlSeconds = Math.max(MIN_SECONDS, expiresAt - Math.floor(nowMs() / 1000));
       const ids = [
         sessionId(id),
-        // The browser session through which it was opened ends with it.
+        // The browser session through which the session was opened ends with it.
         ...(via === undefined ? [] : [sessionId(via)]),
         ...(thumbprint === undefined ? [] : [keyId(thumbprint)]),
       ];
-      // Without `session`: it outlives the session.
+      // Saved without `session`, because the message outlives the session.
       await Promise.allSettled(ids.map((one) => artefacts.save(KIND, one, { message }, { ttlSeconds })));
     },
     here: (session) => kept.get(session),

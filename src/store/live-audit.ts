@@ -1,89 +1,110 @@
-/** What replicas share of the audit record: none of it is the record itself. */
+/**
+ * What replicas share of the audit log: live views, anchors and recent requests. None of it is the audit log
+ * itself.
+ */
 import type { RecentRequest } from '../core/audit/recent-request.ts';
 
-// --- Live record ---------------------------------------------------------------------------------------------------
+// --- Live audit log
+// ------------------------------------------------------------------------------------------------
 
-/** What somebody who tails wants to see. Room `audit` knows the fields; `{}` is everything. */
+/** The filter of a tail. The `audit` module knows the fields; `{}` matches everything. */
 export type LiveFilter = Readonly<Record<string, string>>;
 
 export interface LiveLimits {
-  /** How long a wish stands without being repeated. Judged by the store's own time, because it is a matter of seconds. */
+  /**
+   * How long a subscription is valid without being renewed. The store's own clock decides, because this is a
+   * matter of seconds.
+   */
   readonly ttlMs: number;
-  /** Tails of all replicas together. */
+  /** Most tails of all replicas together. */
   readonly most: number;
 }
 
 export type SubscriptionState =
-  /** It has stood without a break since it was first told: nothing that it matches was left out. */
+  /** The subscription has been valid without a break since it was first made: no event that it matches was left out. */
   | { readonly kind: 'stands' }
-  /** It stands from now on; what comes after `place` is seen. */
-  | { readonly kind: 'new'; readonly place: string }
+  /** The subscription is valid from now on; entries after `position` are seen. */
+  | { readonly kind: 'new'; readonly position: string }
   | { readonly kind: 'full' };
 
-/** A wish as a replica finds it. */
+/** A subscription as a replica reads it. */
 export interface Subscription {
-  /** Names the wish, and another once its filter has changed. Opaque. */
-  readonly wish: string;
+  /** Identifies the subscription, and changes with its filter. Opaque. */
+  readonly id: string;
   readonly filter: LiveFilter;
-  /** This replica has said that it sees to it. */
-  readonly taken: boolean;
+  /** This replica has confirmed that it publishes matching events. */
+  readonly accepted: boolean;
 }
 
 export interface LiveEntry {
-  readonly place: string;
-  /** As it was published; absent where only the place counts. */
+  readonly position: string;
+  /** The text as it was published; absent where only the position matters. */
   readonly text?: string;
 }
 
 /**
- * What replicas show each other of the audit record while somebody tails: the latest thousand or so, kept for a minute after the last one
- * has gone. A view and never the record itself: it may lack lines, and then says so.
+ * Lets replicas show each other their audit events while a tail is open: the latest thousand or so, kept for a
+ * minute after the last tail has closed. This is a view of the audit log and never the log itself: events may be
+ * missing, and then it reports a gap.
  */
 export interface LiveAuditLog {
-  /** Says, or repeats, that the tail of this id wants to see what `filter` matches. */
-  want(tail: string, filter: LiveFilter, limits: LiveLimits): Promise<SubscriptionState>;
-  /** Takes a wish back. */
-  leave(tail: string): Promise<void>;
-  /** What the tails of all replicas want to see now. @param replica incarnation of the one that asks */
-  wanted(replica: string): Promise<readonly Subscription[]>;
-  /** The replica shows from now on what these wishes are about. One that stands no more is passed over. */
-  takeUp(replica: string, wishes: readonly string[]): Promise<void>;
-  /** Whether every replica of the registry (`RevocationLog.renew`) has taken this tail's wish up. False where it has none. */
-  isTakenUp(tail: string): Promise<boolean>;
-  /** Resolves when there may be a new wish, or when `signal` aborts. Only for speed: a wish may come unheard. */
-  waitForWish(signal: AbortSignal): Promise<void>;
-  /** Adds in order. Nothing is kept where nobody tails. Sealed at rest. */
+  /** Makes or renews the subscription of this tail to the events that `filter` matches. */
+  subscribe(tail: string, filter: LiveFilter, limits: LiveLimits): Promise<SubscriptionState>;
+  /** Ends a subscription. */
+  unsubscribe(tail: string): Promise<void>;
+  /**
+   * Returns the subscriptions of the tails of all replicas.
+   * @param replica incarnation of the calling replica
+   */
+  subscriptions(replica: string): Promise<readonly Subscription[]>;
+  /**
+   * Confirms that the replica publishes events for these subscriptions from now on. One that has expired is
+   * skipped.
+   */
+  accept(replica: string, subscriptions: readonly string[]): Promise<void>;
+  /**
+   * Returns whether every registered replica (`RevocationLog.renew`) has accepted this tail's subscription; false
+   * if it has none.
+   */
+  isAcceptedByAll(tail: string): Promise<boolean>;
+  /**
+   * Resolves when there may be a new subscription, or when `signal` aborts. Only for speed: a notification may be
+   * lost.
+   */
+  waitForSubscription(signal: AbortSignal): Promise<void>;
+  /** Appends texts in order, sealed. Nothing is kept if there is no tail. */
   publish(texts: readonly string[]): Promise<void>;
   /**
-   * What came after a place.
-   * @param place `MILLISECONDS-COUNT`, as it was told
-   * @returns `gap` where the place is not there any more, so that entries behind it may be gone
+   * Returns the entries after a position.
+   * @param position `MILLISECONDS-COUNT`, as it was returned before
+   * @returns `gap` if the position is no longer there, so that later entries may have been removed as well
    */
-  read(place: string, limit: number): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }>;
+  read(position: string, limit: number): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }>;
 }
 
-// --- Anchors of the record -----------------------------------------------------------------------------------------
+// --- Anchors of the audit log
+// --------------------------------------------------------------------------------------
 
 /**
- * Where the chains of the audit record stand, outside the files that hold them. The texts are signed by room `audit`; here they are only
- * kept, in every epoch: the latest thousand chains, one anchor each.
+ * Stores how far each chain of the audit log has got, outside the files that hold it. The `audit` module signs the
+ * texts; this store keeps them in every epoch: the latest thousand chains, one anchor each.
  */
 export interface AnchorStore {
   /** Replaces the chain's anchor. */
   put(chain: string, anchor: string): Promise<void>;
-  /** Every one that is kept, in no particular order. */
+  /** Returns every anchor, in no particular order. */
   list(): Promise<readonly string[]>;
 }
 
 // --- Recent requests -----------------------------------------------------------------------------------------------
 
-/** What is shown of a session's latest requests: a convenience beside the record, which holds them all. */
+/** The latest requests of each session: a convenience. The audit log has them all. */
 export interface RecentStore {
   /**
-   * Adds to what is kept of a session: its newest 50, sealed, gone with the session. The last added of one audit id counts. Nothing is written
-   * for a session that is not there or has ended.
+   * Adds to the newest 50 requests of a session, which are sealed and deleted with it. Of several with the same
+   * audit id, the last one counts. Nothing is written for a session that does not exist or has ended.
    */
   add(session: string, requests: readonly RecentRequest[]): Promise<void>;
-  /** Newest first, at most 50; empty for an unknown session. */
+  /** Returns at most 50, newest first; empty for an unknown session. */
   read(session: string): Promise<readonly RecentRequest[]>;
 }

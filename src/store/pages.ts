@@ -1,42 +1,42 @@
-import { decodeCursor, encodeCursor } from './cursor.ts';
+import { AppError } from '../core/errors.ts';
 import type { SessionOrder, SessionPage, SessionQuery, SessionRecord } from './store.ts';
 
-/** More than this on one page helps nobody and would hold the store. */
+/** A larger page is of no use and would occupy the store. */
 const LARGEST_PAGE = 500;
-/** Sessions that one call unseals to find those that a filter wants: some tenths of a second. */
-const MOST_LOOKED_AT = 2000;
-/** A filter is asked about so many, and then others have their turn. */
-const AT_ONCE = 100;
+/** Most sessions that one call unseals to find those that match a filter: some tenths of a second. */
+const MOST_EXAMINED = 2000;
+/** So many are filtered in one go, then other requests have their turn. */
+const FILTER_BATCH = 100;
 
-/** Sessions opened that have places of their own within one second of last use. */
-export const PLACES_A_SECOND = 2 ** 20;
+/** Sessions opened that have distinct scores within one second of last use. */
+export const SCORES_PER_SECOND = 2 ** 20;
 
 /**
- * Place in the order of last use: no two that are minted in one second stand in the same place, so that a page which ends between them
- * loses neither.
+ * Returns the score of a session in the order of last use. No two sessions minted in one second share it, so a
+ * page that ends between them loses neither.
  * @param lastUsedAt epoch seconds
- * @param opened counts sessions opened
+ * @param opened number of sessions opened so far
  * @returns a safe integer until the year 2242
  */
-export const placeOfUse = (lastUsedAt: number, opened: number): number =>
-  lastUsedAt * PLACES_A_SECOND + (opened % PLACES_A_SECOND);
+export const lastUseScore = (lastUsedAt: number, opened: number): number =>
+  lastUsedAt * SCORES_PER_SECOND + (opened % SCORES_PER_SECOND);
 
-/** Of an account, a username or a provider's session there are few: they are listed newest first alone. */
+/** An account, a username or a provider's session has few sessions, so these are listed newest first only. */
 const orderOf = ({ account, username, providerSession, order = 'newest' }: SessionQuery): SessionOrder =>
   account === undefined && username === undefined && providerSession === undefined ? order : 'newest';
 
-/** From the lowest place up. */
-export const goesUp = (order: SessionOrder): boolean => order === 'oldest' || order === 'least-used';
+/** Whether the lowest position comes first. */
+export const isAscending = (order: SessionOrder): boolean => order === 'oldest' || order === 'least-used';
 
-/** Puts a page together from sessions that come in their order. */
+/** Builds a page from sessions that arrive in their order. */
 export class Page {
   readonly order: SessionOrder;
-  /** Place after which it begins; undefined: at the front. */
+  /** The position after which the page begins; undefined: at the front. */
   readonly after: number | undefined;
   readonly #size: number;
   readonly #where: SessionQuery['where'];
-  readonly #found: { readonly record: SessionRecord; readonly place: number }[] = [];
-  #looked = 0;
+  readonly #found: { readonly record: SessionRecord; readonly position: number }[] = [];
+  #examined = 0;
   #last: number | undefined;
 
   /** @throws AppError `bad_request` (`bad_cursor`) */
@@ -47,29 +47,56 @@ export class Page {
     this.#where = query.where;
   }
 
-  /** How many more sessions it should be shown next; 0 once it has seen enough. One more than the page says whether there is another. */
-  get wants(): number {
+  /**
+   * How many more sessions should be passed to `add`; 0 once there are enough. One more than the page shows
+   * whether there is another page.
+   */
+  get remaining(): number {
     const missing = this.#size + 1 - this.#found.length;
     if (this.#where === undefined || missing === 0) return missing;
-    return Math.min(AT_ONCE, MOST_LOOKED_AT - this.#looked);
+    return Math.min(FILTER_BATCH, MOST_EXAMINED - this.#examined);
   }
 
-  /** @param record undefined for one that cannot be read */
-  look(record: SessionRecord | undefined, place: number): void {
-    if (this.wants === 0) return;
-    this.#looked += 1;
-    this.#last = place;
-    if (record !== undefined && this.#where?.(record) !== false) this.#found.push({ record, place });
+  /** @param record undefined for a session that cannot be read */
+  add(record: SessionRecord | undefined, position: number): void {
+    if (this.remaining === 0) return;
+    this.#examined += 1;
+    this.#last = position;
+    if (record !== undefined && this.#where?.(record) !== false) this.#found.push({ record, position });
   }
 
-  /** @param more whether there are sessions that it has not seen */
+  /** @param more whether there are sessions that were not passed to `add` */
   end(more: boolean): SessionPage {
     const shown = this.#found.slice(0, this.#size);
     const full = this.#found.length > this.#size;
-    const last = full ? shown.at(-1)?.place : this.#last;
+    const last = full ? shown.at(-1)?.position : this.#last;
     return {
       sessions: shown.map(({ record }) => record),
       ...((full || more) && last !== undefined ? { cursor: encodeCursor(this.order, last) } : {}),
     };
   }
+}
+
+/**
+ * Encodes the end of a page, opaque to callers: the order of the list, and the position of the last session
+ * examined. A position is meaningless in another order.
+ */
+export const encodeCursor = (order: SessionOrder, position: number): string =>
+  Buffer.from(`${order}:${position}`).toString('base64url');
+
+/**
+ * @returns the position after which the next page begins
+ * @throws AppError `bad_request` (`bad_cursor`) for anything that `encodeCursor` did not make for this order,
+ * because a cursor comes from outside
+ */
+export function decodeCursor(order: SessionOrder, cursor: string): number {
+  const [, named, digits] =
+    /^([a-z-]{1,16}):([1-9][0-9]{0,15})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
+  const position = Number(digits);
+  if (named !== order || !Number.isSafeInteger(position)) {
+    throw new AppError('bad_request', 'This page of the list does not exist. Start again without a cursor.', {
+      reason: 'bad_cursor',
+    });
+  }
+  return position;
 }

@@ -1,16 +1,17 @@
 import type { RecentRequest } from './store.ts';
 
-/** What is kept of a session. */
+/** Most requests kept of a session. */
 export const MOST_RECENT = 50;
 
 /**
- * What is shown of them: a stream's beginning goes once its end is there, and what several replicas added in turns is put in order.
+ * Merges requests as they are shown: the beginning of a stream is dropped once its end is there, and requests of
+ * several replicas are put in order.
  * @param added in the order in which they were added
  * @returns newest first
  */
 export function newestOf(added: readonly RecentRequest[]): readonly RecentRequest[] {
   const byAuditId = new Map<string, RecentRequest>();
-  // From the last one: it counts, and of two that came in one millisecond it is the newer.
+  // From the last one: it counts, and of two within one millisecond it is the newer.
   for (const request of added.toReversed()) {
     if (!byAuditId.has(request.auditId)) byAuditId.set(request.auditId, request);
   }

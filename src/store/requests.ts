@@ -1,18 +1,24 @@
 import { targetKey, type TargetKey } from '../core/credential/revocation.ts';
 import type { AppendRequest } from './store.ts';
 
-/** As the log's rows hold it, where a key stands between blanks: one that did not fit would fence every replica that reads it. */
+/**
+ * A target key as the log's rows hold it, between blanks. A key that does not fit would fence every replica that
+ * reads it.
+ */
 const KEY = /^(?:all|provider:\S{1,256}|(?:session|account):[A-Za-z0-9_-]{22})$/;
 const DRILL_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 export const isTargetKey = (text: string): text is TargetKey => KEY.test(text);
 export const isDrillId = (text: string): boolean => DRILL_ID.test(text);
 
-/** What the same request id must stand for when it comes again. When and by whom a lock was set is not part of it. */
+/**
+ * Returns what the same request id must stand for when it is sent again. The author and the time of a lock are not
+ * part of it.
+ */
 export const meaningOf = ({ target, lock }: Pick<AppendRequest, 'target' | 'lock'>): string =>
   JSON.stringify([target, lock !== undefined]);
 
-/** @throws RangeError for what cannot be written: a programming fault, found before anything is */
+/** @throws RangeError for a request that cannot be written: a programming error, found before anything is written */
 export function checkedKey({ target, lock }: AppendRequest): TargetKey {
   const key = targetKey(target);
   if (!isTargetKey(key)) throw new RangeError('a provider’s name has no blanks and at most 256 characters');

@@ -7,20 +7,20 @@ import { replica, type OpenStore } from './fixtures.ts';
 const LONG = { ttlMs: 60_000, most: 50 };
 
 async function following(live: LiveAuditLog, tail = 'tail-1', filter: Record<string, string> = {}): Promise<string> {
-  const wish = await live.want(tail, filter, LONG);
-  if (wish.kind !== 'new') throw new Error(`the wish was not new: ${wish.kind}`);
-  return wish.place;
+  const id = await live.subscribe(tail, filter, LONG);
+  if (id.kind !== 'new') throw new Error(`the wish was not new: ${id.kind}`);
+  return id.position;
 }
 
 const wantedOf = async (live: LiveAuditLog): Promise<readonly LiveFilter[]> =>
-  (await live.wanted('replica-a')).map(({ filter }) => filter);
+  (await live.subscriptions('replica-a')).map(({ filter }) => filter);
 
 /** The replica looks, and says that it sees to all that it has found. */
 async function takeAllUp(live: LiveAuditLog, incarnation: string): Promise<void> {
-  const wishes = await live.wanted(incarnation);
-  await live.takeUp(
+  const subscriptions = await live.subscriptions(incarnation);
+  await live.accept(
     incarnation,
-    wishes.map(({ wish }) => wish),
+    subscriptions.map(({ id }) => id),
   );
 }
 
@@ -28,28 +28,28 @@ async function register({ log }: Store, incarnation: string): Promise<void> {
   expect(await log.renew(replica({ incarnation }), await log.position())).toMatchObject({ ok: true });
 }
 
-const textsAfter = async ({ live }: Store, place: string, limit = 100): Promise<readonly (string | undefined)[]> =>
-  (await live.read(place, limit)).entries.map(({ text }) => text).filter((text) => text !== undefined);
+const textsAfter = async ({ live }: Store, position: string, limit = 100): Promise<readonly (string | undefined)[]> =>
+  (await live.read(position, limit)).entries.map(({ text }) => text).filter((text) => text !== undefined);
 
 /** What replicas show each other of the audit record while somebody tails. */
 export function liveRecordConforms(open: OpenStore): void {
   it('gives what was published after a place, in order, and from there on what came since', async () => {
     const { store } = await open();
-    const place = await following(store.live);
+    const position = await following(store.live);
     await store.live.publish(['one', 'two']);
     await store.live.publish(['three']);
-    const first = await store.live.read(place, 2);
+    const first = await store.live.read(position, 2);
     expect(first).toMatchObject({ gap: false, entries: [{ text: 'one' }, { text: 'two' }] });
-    expect(await textsAfter(store, first.entries.at(-1)?.place ?? '')).toEqual(['three']);
+    expect(await textsAfter(store, first.entries.at(-1)?.position ?? '')).toEqual(['three']);
   });
 
   it('keeps nothing while nobody tails', async () => {
     const { store } = await open();
     await store.live.publish(['unseen']);
-    const place = await following(store.live);
+    const position = await following(store.live);
     await store.live.publish(['seen']);
     expect(await textsAfter(store, '0-0')).toEqual(['seen']);
-    expect(await textsAfter(store, place)).toEqual(['seen']);
+    expect(await textsAfter(store, position)).toEqual(['seen']);
   });
 
   it('says what everybody wants to see, until they leave', async () => {
@@ -58,34 +58,34 @@ export function liveRecordConforms(open: OpenStore): void {
     await following(store.live, 'a', { user: 'alice' });
     await following(store.live, 'b', { verb: 'delete' });
     expect(await wantedOf(store.live)).toHaveLength(2);
-    await store.live.leave('a');
+    await store.live.unsubscribe('a');
     expect(await wantedOf(store.live)).toEqual([{ verb: 'delete' }]);
   });
 
   it('tells a wish that has stood from one that is new, or that has changed', async () => {
     const { store } = await open();
     await following(store.live, 'a', { user: 'alice', verb: 'get' });
-    expect(await store.live.want('a', { verb: 'get', user: 'alice' }, LONG)).toEqual({ kind: 'stands' });
-    expect(await store.live.want('a', { user: 'bob' }, LONG)).toMatchObject({ kind: 'new' });
+    expect(await store.live.subscribe('a', { verb: 'get', user: 'alice' }, LONG)).toEqual({ kind: 'stands' });
+    expect(await store.live.subscribe('a', { user: 'bob' }, LONG)).toMatchObject({ kind: 'new' });
     expect(await wantedOf(store.live)).toEqual([{ user: 'bob' }]);
   });
 
   it('forgets a wish that is not repeated, and says that it is new when it comes back', async () => {
     const { store, clock } = await open();
-    await store.live.want('a', {}, { ttlMs: 50, most: 50 });
+    await store.live.subscribe('a', {}, { ttlMs: 50, most: 50 });
     clock.advance(1);
     await vi.waitFor(async () => expect(await wantedOf(store.live)).toEqual([]), { interval: 20 });
-    expect(await store.live.want('a', {}, LONG)).toMatchObject({ kind: 'new' });
+    expect(await store.live.subscribe('a', {}, LONG)).toMatchObject({ kind: 'new' });
   });
 
   it('takes no more tails than it may, and lets those go on that it has', async () => {
     const { store } = await open();
     const two = { ttlMs: 60_000, most: 2 };
-    for (const tail of ['a', 'b']) expect(await store.live.want(tail, {}, two)).toMatchObject({ kind: 'new' });
-    expect(await store.live.want('c', {}, two)).toEqual({ kind: 'full' });
-    expect(await store.live.want('a', {}, two)).toEqual({ kind: 'stands' });
-    await store.live.leave('b');
-    expect(await store.live.want('c', {}, two)).toMatchObject({ kind: 'new' });
+    for (const tail of ['a', 'b']) expect(await store.live.subscribe(tail, {}, two)).toMatchObject({ kind: 'new' });
+    expect(await store.live.subscribe('c', {}, two)).toEqual({ kind: 'full' });
+    expect(await store.live.subscribe('a', {}, two)).toEqual({ kind: 'stands' });
+    await store.live.unsubscribe('b');
+    expect(await store.live.subscribe('c', {}, two)).toMatchObject({ kind: 'new' });
   });
 
   it('says that a wish is taken up once every replica of the registry has said so, and not before', async () => {
@@ -93,21 +93,21 @@ export function liveRecordConforms(open: OpenStore): void {
     const { live, log } = store;
     await register(store, 'replica-a');
     await register(store, 'replica-b');
-    expect(await live.isTakenUp('tail-1')).toBe(false);
+    expect(await live.isAcceptedByAll('tail-1')).toBe(false);
     await following(live);
-    expect(await live.wanted('replica-a')).toMatchObject([{ filter: {}, taken: false }]);
+    expect(await live.subscriptions('replica-a')).toMatchObject([{ filter: {}, accepted: false }]);
     await takeAllUp(live, 'replica-a');
-    expect(await live.wanted('replica-a')).toMatchObject([{ taken: true }]);
-    expect(await live.wanted('replica-b')).toMatchObject([{ taken: false }]);
-    expect(await live.isTakenUp('tail-1')).toBe(false);
+    expect(await live.subscriptions('replica-a')).toMatchObject([{ accepted: true }]);
+    expect(await live.subscriptions('replica-b')).toMatchObject([{ accepted: false }]);
+    expect(await live.isAcceptedByAll('tail-1')).toBe(false);
     await takeAllUp(live, 'replica-b');
-    expect(await live.isTakenUp('tail-1')).toBe(true);
-    expect(await live.want('tail-1', {}, LONG)).toEqual({ kind: 'stands' });
-    expect(await live.isTakenUp('tail-1')).toBe(true);
+    expect(await live.isAcceptedByAll('tail-1')).toBe(true);
+    expect(await live.subscribe('tail-1', {}, LONG)).toEqual({ kind: 'stands' });
+    expect(await live.isAcceptedByAll('tail-1')).toBe(true);
     await register(store, 'replica-c');
-    expect(await live.isTakenUp('tail-1')).toBe(false);
+    expect(await live.isAcceptedByAll('tail-1')).toBe(false);
     await log.leave('replica-c');
-    expect(await live.isTakenUp('tail-1')).toBe(true);
+    expect(await live.isAcceptedByAll('tail-1')).toBe(true);
   });
 
   it('takes nobody’s word for a wish that has changed, lapsed or gone', async () => {
@@ -115,25 +115,25 @@ export function liveRecordConforms(open: OpenStore): void {
     const { live } = store;
     await register(store, 'replica-a');
     await following(live, 'a', { user: 'alice' });
-    const [before] = await live.wanted('replica-a');
+    const [before] = await live.subscriptions('replica-a');
     await following(live, 'a', { user: 'bob' });
-    await live.takeUp('replica-a', [before?.wish ?? '']);
-    expect(await live.isTakenUp('a')).toBe(false);
+    await live.accept('replica-a', [before?.id ?? '']);
+    expect(await live.isAcceptedByAll('a')).toBe(false);
     await takeAllUp(live, 'replica-a');
-    expect(await live.isTakenUp('a')).toBe(true);
-    await live.leave('a');
-    expect(await live.isTakenUp('a')).toBe(false);
+    expect(await live.isAcceptedByAll('a')).toBe(true);
+    await live.unsubscribe('a');
+    expect(await live.isAcceptedByAll('a')).toBe(false);
     await following(live, 'a', { user: 'bob' });
-    expect(await live.isTakenUp('a')).toBe(false);
+    expect(await live.isAcceptedByAll('a')).toBe(false);
   });
 
   it('wakes who waits for a wish when there is a new one', async () => {
     const { store } = await open();
     const { live } = store;
-    const heard = async (): Promise<void> => {
+    const notified = async (): Promise<void> => {
       const stop = new AbortController();
-      const told = live.waitForWish(stop.signal).then(() => 'told');
-      await live.leave('a');
+      const told = live.waitForSubscription(stop.signal).then(() => 'told');
+      await live.unsubscribe('a');
       await following(live, 'a');
       const late = delay(200, 'late', { signal: stop.signal }).catch(() => 'late');
       const first = await Promise.race([told, late]);
@@ -141,26 +141,26 @@ export function liveRecordConforms(open: OpenStore): void {
       expect(first).toBe('told');
     };
     // Twice: a listener wakes everybody when it begins to listen.
-    await vi.waitFor(heard);
-    await vi.waitFor(heard);
+    await vi.waitFor(notified);
+    await vi.waitFor(notified);
   });
 
   it('stops waiting for a wish when told to', async () => {
     const { live } = (await open()).store;
     const abort = new AbortController();
-    const wait = live.waitForWish(abort.signal);
+    const wait = live.waitForSubscription(abort.signal);
     abort.abort();
     await expect(wait).resolves.toBeUndefined();
-    await expect(live.waitForWish(abort.signal)).resolves.toBeUndefined();
+    await expect(live.waitForSubscription(abort.signal)).resolves.toBeUndefined();
   });
 
   it('keeps about a thousand entries, and says that there is a gap where the place is gone', async () => {
     const { store } = await open();
-    const place = await following(store.live);
+    const position = await following(store.live);
     for (let batch = 0; batch < 12; batch += 1) {
       await store.live.publish(Array.from({ length: 100 }, (_, index) => `${batch}-${index}`));
     }
-    const { entries, gap } = await store.live.read(place, 5000);
+    const { entries, gap } = await store.live.read(position, 5000);
     expect(gap).toBe(true);
     expect(entries.length).toBeGreaterThan(900);
     expect(entries.length).toBeLessThan(1200);

@@ -265,9 +265,9 @@ function noticesConform(open: OpenStore): void {
     const { store } = subject;
     const { position } = await store.log.join(TOKEN_SECONDS);
     const renewed = await store.log.renew(replica(), position);
-    const { regime, acknowledged } = await revoke(subject, 'r');
-    expect(renewed).toMatchObject({ ok: true, epoch: position.epoch, regime });
-    expect(regime.length).toBeGreaterThan(8);
+    const { generation, acknowledged } = await revoke(subject, 'r');
+    expect(renewed).toMatchObject({ ok: true, epoch: position.epoch, generation });
+    expect(generation.length).toBeGreaterThan(8);
     expect(acknowledged).toBe(true);
   });
 }

@@ -15,16 +15,16 @@ it('looks at no more than 2,000 sessions for one page, and goes on from there fo
   const subject = { store: createMemoryStore({ clock }), clock };
   const { sessions } = subject.store;
   for (let index = 0; index < 2003; index += 1) await openNow(subject, of(index));
-  let looked = 0;
+  let examined = 0;
   const where = ({ id }: SessionRecord): boolean => {
-    looked += 1;
+    examined += 1;
     return id === 's1' || id === 's2000';
   };
   const first = await sessions.list({ where, limit: 5 });
   expect(first.sessions.map(({ id }) => id)).toEqual(['s2000']);
-  expect(looked).toBe(2000);
+  expect(examined).toBe(2000);
   const second = await sessions.list({ where, limit: 5, cursor: first.cursor ?? '' });
   expect(second.sessions.map(({ id }) => id)).toEqual(['s1']);
   expect(second.cursor).toBeUndefined();
-  expect(looked).toBe(2003);
+  expect(examined).toBe(2003);
 });

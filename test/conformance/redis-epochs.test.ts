@@ -274,7 +274,7 @@ it('notices by a mint, and by the chain, that entries were forgotten which it ha
   const names = ['{gate}:epoch', '{gate}:log'];
   for (const replaced of [false, true]) {
     const id = `session-${String(replaced)}`;
-    await settle(store, bench.monotonic);
+    await settle(store, bench.monotonicMs);
     await openNow({ store, clock: bench.clock }, { id });
     await revoke(other, 'kept');
     const { position } = await store.log.join(300);

@@ -41,7 +41,7 @@ it('writes back, into a store that was emptied, the locks it knew when it joined
   await bench.bare.flushall();
   await round(survivor);
   expect(await lockedAccounts(survivor)).toEqual(['corp/1', 'corp/2']);
-  await settle(survivor, bench.monotonic);
+  await settle(survivor, bench.monotonicMs);
   const session = newSession(bench.clock, await survivor.log.position(), { authTime: bench.clock.seconds() });
   expect(await survivor.sessions.open(session, {})).toEqual({ ok: false, reason: 'account_locked' });
 });
@@ -128,7 +128,7 @@ it('puts out who got in before a late survivor wrote the lock back, and lets the
   await round(late, 'late');
   await bench.bare.flushall();
   // It never knew of the lock, and nobody who did has come back for W.
-  await settle(other, bench.monotonic);
+  await settle(other, bench.monotonicMs);
   await openNow({ store: other, clock: bench.clock });
   const { position } = await other.log.join(300);
   await round(late, 'late');
@@ -199,7 +199,7 @@ it('says why an epoch began and whether by a survivor, in the one replica that b
   await using bench = await workbench();
   const [first, second] = [await bench.fresh(), await bench.fresh()];
   await Promise.all([first.log.position(), second.log.position()]);
-  expect(bench.epochs).toEqual([{ why: 'empty', survivor: false }]);
+  expect(bench.epochs).toEqual([{ why: 'empty', knowsLocks: false }]);
   await round(first);
   await bench.bare.flushall();
   await first.log.position();
@@ -210,8 +210,8 @@ it('says why an epoch began and whether by a survivor, in the one replica that b
   await bench.bare.del('{gate}:log');
   await first.log.renew(replica(), { ...position, number: 7 });
   expect(bench.epochs.slice(1)).toEqual([
-    { why: 'empty', survivor: true },
-    { why: 'regime', survivor: false },
-    { why: 'rollback', survivor: true },
+    { why: 'empty', knowsLocks: true },
+    { why: 'regime', knowsLocks: false },
+    { why: 'rollback', knowsLocks: true },
   ]);
 });

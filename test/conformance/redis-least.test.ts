@@ -11,7 +11,7 @@ import * as live from '../../src/store/redis/scripts/live.ts';
 import * as locks from '../../src/store/redis/scripts/locks.ts';
 import * as log from '../../src/store/redis/scripts/log.ts';
 import * as recent from '../../src/store/redis/scripts/recent.ts';
-import * as reseal from '../../src/store/redis/scripts/reencrypt.ts';
+import * as reencrypt from '../../src/store/redis/scripts/reencrypt.ts';
 import * as sessions from '../../src/store/redis/scripts/sessions.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { openNow, replica } from './fixtures.ts';
@@ -67,7 +67,7 @@ describe('over TLS, as a user with the documented rights', () => {
 });
 
 it('documents no right that nothing uses', async () => {
-  const scripts = [artefacts, epoch, live, locks, log, recent, reseal, sessions].flatMap((module) =>
+  const scripts = [artefacts, epoch, live, locks, log, recent, reencrypt, sessions].flatMap((module) =>
     Object.values(module),
   );
   const called = scripts.flatMap(({ lua }) => [...lua.matchAll(/redis\.call\('(\w+)'/g)].map(([, name = '']) => name));

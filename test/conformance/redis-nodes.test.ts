@@ -114,13 +114,13 @@ it('does not let a renewal that was not confirmed settle an epoch', async () => 
   const { position } = await store.log.join(300);
   for (const follower of nodes.followers) follower.pause();
   expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('redis_unacknowledged');
-  nodes.monotonic.advance(W_MS);
+  nodes.monotonicMs.advance(W_MS);
   for (const follower of nodes.followers) follower.resume();
   await inStep(nodes.bare, 2);
   expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true });
   const session = newSession(nodes.clock, position);
   expect(await store.sessions.open(session, {}).catch(reasonOf)).toBe('epoch_unsettled');
-  await settle(store, nodes.monotonic);
+  await settle(store, nodes.monotonicMs);
   expect(await store.sessions.open(session, {})).toMatchObject({ ok: true });
 });
 

@@ -151,7 +151,7 @@ it('shows of a later epoch nothing that was opened or asked in an earlier one', 
   await store.recent.add('session-1', requests(1, 1));
   // As a server that was restarted on its own data: another regime wrote the epoch.
   await bench.bare.hset('{gate}:epoch', 'rid', 'another');
-  await settle(store, bench.monotonic);
+  await settle(store, bench.monotonicMs);
   expect(await bench.bare.exists('{gate}:used')).toBe(0);
   expect(await store.recent.read('session-1')).toEqual([]);
   expect(await idsBy(store, 'last-used')).toEqual([]);

@@ -62,8 +62,8 @@ it('after it a store that has the new key alone opens everything that lasts', as
   rotate();
   const before = await bench.bare.ttl((await bench.bare.keys('{gate}:recent:*'))[0] ?? '');
   // Three sessions of a record, a secret, two artefacts and two recent entries, and one lock.
-  expect(await store.sealed.reseal('a', nothing)).toEqual({ kind: 'looked', found: 19 });
-  expect(await store.sealed.reseal('a', nothing)).toEqual({ kind: 'looked', found: 0 });
+  expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 19 });
+  expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 0 });
   await expectWhole(await bench.fresh({ keys: keysOf(NEW) }));
   expect(bench.errors).toEqual([]);
   for (const name of await bench.bare.keys('{gate}:recent:*')) {
@@ -80,11 +80,11 @@ it('leaves what the current key sealed, and does nothing where there is no other
     return Promise.all(names.map((name) => bench.bare.hgetall(name)));
   };
   const before = await all();
-  expect(await store.sealed.reseal('a', nothing)).toEqual({ kind: 'looked', found: 0 });
+  expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 0 });
   expect(await all()).toEqual(before);
   const alone = await bench.fresh({ keys: keysOf(NEW) });
   await bench.bare.del('{gate}:reseal');
-  expect(await alone.sealed.reseal('a', nothing)).toEqual({ kind: 'looked', found: 0 });
+  expect(await alone.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 0 });
   expect(await bench.bare.exists('{gate}:reseal')).toBe(0);
 });
 
@@ -123,7 +123,7 @@ it('never undoes what was written between its look and its own write', async () 
     void bench.bare.hset(grant, 'p', second.grant ?? '');
     void bench.bare.xadd(stream, '9-0', ...entry);
   };
-  await store.sealed.reseal('a', nothing);
+  await store.sealed.reencrypt('a', nothing);
   expect(await old.sessions.readSecret(session)).toEqual({ refreshToken: 'second' });
   expect(await old.artefacts.find('Grant', session)).toEqual({ is: 'second' });
   expect(await bench.bare.xlen(stream)).toBe(2);
@@ -145,7 +145,7 @@ it('brings back no recent request in whose place a newer one has come between it
     void bench.bare.xadd(stream, '9-0', ...entry);
     void bench.bare.xdel(stream, id);
   };
-  await store.sealed.reseal('a', nothing);
+  await store.sealed.reencrypt('a', nothing);
   expect((await bench.bare.xrange(stream, '-', '+')).map(([kept]) => kept)).toEqual(['9-0']);
 });
 
@@ -162,7 +162,7 @@ it('brings nothing back that ended between its look and its own write', async ()
     all.told = () => {};
     void bench.bare.del(...names);
   };
-  await store.sealed.reseal('a', nothing);
+  await store.sealed.reencrypt('a', nothing);
   expect(names).toHaveLength(4);
   expect(await bench.bare.exists(...names)).toBe(0);
 });
@@ -176,17 +176,17 @@ it('is done by one replica at a time, and taken over from one that stopped half-
   rotate();
   const reached = Promise.withResolvers<void>();
   const go = Promise.withResolvers<void>();
-  const first = store.sealed.reseal('a', async () => {
+  const first = store.sealed.reencrypt('a', async () => {
     reached.resolve();
     await go.promise;
   });
   await reached.promise;
-  expect(await store.sealed.reseal('b', nothing)).toEqual({ kind: 'elsewhere' });
+  expect(await store.sealed.reencrypt('b', nothing)).toEqual({ kind: 'elsewhere' });
   bench.clock.advance(61);
   // The rest: the first page of twenty is done.
-  expect(await store.sealed.reseal('b', nothing)).toEqual({ kind: 'looked', found: 10 });
+  expect(await store.sealed.reencrypt('b', nothing)).toEqual({ kind: 'done', found: 10 });
   go.resolve();
-  expect(await store.sealed.reseal('c', nothing)).toEqual({ kind: 'looked', found: 0 });
+  expect(await store.sealed.reencrypt('c', nothing)).toEqual({ kind: 'done', found: 0 });
   expect((await first).kind).toBe('elsewhere');
 });
 
@@ -194,16 +194,16 @@ it('once nothing was found nobody looks again for an hour, but for another key',
   await using bench = await workbench();
   const { store, rotate } = await rotating(bench);
   const looked = async (): Promise<string | null> => bench.bare.hget('{gate}:reseal', 'at');
-  await store.sealed.reseal('a', nothing);
+  await store.sealed.reencrypt('a', nothing);
   const at = await looked();
   bench.clock.advance(3599);
-  await store.sealed.reseal('b', nothing);
+  await store.sealed.reencrypt('b', nothing);
   expect(await looked()).toBe(at);
   bench.clock.advance(2);
-  await store.sealed.reseal('b', nothing);
+  await store.sealed.reencrypt('b', nothing);
   expect(await looked()).not.toBe(at);
   rotate();
-  await store.sealed.reseal('b', nothing);
+  await store.sealed.reencrypt('b', nothing);
   expect(await bench.bare.hget('{gate}:reseal', 'kid')).toBe('new');
 });
 
@@ -215,7 +215,7 @@ it('a lock that a survivor writes back after it is sealed by the new key', async
   const { position } = await store.log.join(300);
   expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true });
   rotate();
-  await store.sealed.reseal('a', nothing);
+  await store.sealed.reencrypt('a', nothing);
   expect(await store.log.renew(replica({ count: 2 }), position)).toMatchObject({ ok: true });
   await bench.bare.flushall();
   const { position: anew } = await store.log.join(300);

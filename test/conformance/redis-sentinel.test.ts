@@ -77,7 +77,7 @@ describe('through Sentinel', () => {
 
 describe('when the master changes', () => {
   const clock = testClock();
-  const monotonic = testMonotonic();
+  const monotonicMs = testMonotonic();
   const epochs: EpochEvent[] = [];
   let stores: Store[];
 
@@ -99,7 +99,7 @@ describe('when the master changes', () => {
       sealingKeys: keys,
       clock,
       clockSkewSeconds: ANY_SKEW,
-      monotonic: monotonic.now,
+      monotonicMs: monotonicMs.now,
       onEpoch: (event) => epochs.push(event),
     });
     stores.push(store);
@@ -115,7 +115,7 @@ describe('when the master changes', () => {
 
   /** A survivor: in a settled epoch, with a lease, and with a lock that it knows. */
   async function survivor(): Promise<Store> {
-    const store = await settle(await open(), monotonic);
+    const store = await settle(await open(), monotonicMs);
     await lock(store);
     const { position } = await store.log.join(300);
     expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true });
@@ -133,7 +133,7 @@ describe('when the master changes', () => {
 
   /** Of somebody who is locked, and of somebody who is not; and whether a revocation is confirmed. */
   async function service(store: Store): Promise<Record<string, unknown>> {
-    await settle(store, monotonic);
+    await settle(store, monotonicMs);
     const at = await store.log.position();
     const somebody = newSession(clock, at, { account: 'corp/2', subject: '2', authTime: clock.seconds() });
     const opened = await store.sessions.open(somebody, {});
@@ -151,7 +151,7 @@ describe('when the master changes', () => {
     const { epoch } = await store.log.position();
     await master.kill();
     await follow(store, epoch);
-    expect(epochs.at(-1)).toEqual({ why: 'regime', survivor: true });
+    expect(epochs.at(-1)).toEqual({ why: 'regime', knowsLocks: true });
     expect(await service(store)).toEqual(GOES_ON);
   });
 
@@ -188,7 +188,7 @@ describe('when the master changes', () => {
 
   it('grants no renewal at a master that its followers and Sentinels cannot reach, and goes on with the next one', async () => {
     const store = await survivor();
-    const direct = await settle(await open({ url: master.url, nodes: 3 }), monotonic);
+    const direct = await settle(await open({ url: master.url, nodes: 3 }), monotonicMs);
     const before = await direct.log.join(300);
     link.isolate();
     // Both still talk to the old master; neither may trust it.
@@ -213,7 +213,7 @@ describe('when the master changes', () => {
 
   it('goes on when one Sentinel is lost', async () => {
     await sentinels.processes[0]?.kill();
-    const store = await settle(await open(), monotonic);
+    const store = await settle(await open(), monotonicMs);
     await expect(store.log.position()).resolves.toMatchObject({ number: 0 });
   });
 });

@@ -26,10 +26,10 @@ it('opens nothing in a new store until its epoch has been seen for W', async () 
   const store = await bench.fresh();
   expect(await signIn(store, bench)).toBe('epoch_unsettled');
   await renew(store);
-  bench.monotonic.advance(W_MS - 1);
+  bench.monotonicMs.advance(W_MS - 1);
   await renew(store);
   expect(await signIn(store, bench)).toBe('epoch_unsettled');
-  bench.monotonic.advance(1);
+  bench.monotonicMs.advance(1);
   // Time alone settles nothing: only a renewal that counts does.
   expect(await signIn(store, bench)).toBe('epoch_unsettled');
   await renew(store);
@@ -67,7 +67,7 @@ it('lets a replica settle an epoch only by what it has seen of that one itself',
   // The one before was seen for long; this one only now.
   expect(await signIn(store, bench)).toBe('epoch_unsettled');
   const other = await bench.fresh();
-  bench.monotonic.advance(W_MS);
+  bench.monotonicMs.advance(W_MS);
   await renew(other);
   expect(await signIn(store, bench)).toBe('epoch_unsettled');
   await renew(store);
@@ -82,7 +82,7 @@ it('has to see an epoch afresh after each restart of the server, also on its own
   await answering(store);
   expect(await bench.bare.hget('{gate}:epoch', 'settled')).toBe('1');
   expect(await signIn(store, bench)).toBe('epoch_unsettled');
-  await settle(store, bench.monotonic);
+  await settle(store, bench.monotonicMs);
   expect(await signIn(store, bench)).toBe('opened');
 });
 
@@ -93,10 +93,10 @@ const UNREGISTERED_W_MS = 30_130;
 /** Sees the store's epoch for `waitMs`. @returns what becomes of sign-ins a millisecond before, and then */
 async function outcomes(store: Store, bench: Workbench, waitMs: number): Promise<readonly (string | undefined)[]> {
   await renew(store);
-  bench.monotonic.advance(waitMs - 1);
+  bench.monotonicMs.advance(waitMs - 1);
   await renew(store);
   const before = await signIn(store, bench, 'before');
-  bench.monotonic.advance(1);
+  bench.monotonicMs.advance(1);
   await renew(store);
   return [before, await signIn(store, bench, 'after')];
 }

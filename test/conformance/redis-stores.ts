@@ -48,13 +48,13 @@ export async function answering(store: Store): Promise<Store> {
 }
 
 /** Lets the store see its epoch for W, as a replica's renewals do, so that it may mint. */
-export async function settle(store: Store, monotonic: Monotonic): Promise<Store> {
+export async function settle(store: Store, monotonicMs: Monotonic): Promise<Store> {
   const { position } = await store.log.join(300);
   const settler = replica({ incarnation: 'settler' });
   for (const wait of [W_MS, 0]) {
     const renewed = await store.log.renew(settler, position);
     if (!renewed.ok) throw new Error(`the epoch could not be settled: ${renewed.reason}`);
-    monotonic.advance(wait);
+    monotonicMs.advance(wait);
   }
   await store.log.leave('settler');
   return store;
@@ -80,17 +80,17 @@ export function redisConforms(
   });
   suite(name, async (options = {}) => {
     const clock = testClock();
-    const monotonic = testMonotonic();
+    const monotonicMs = testMonotonic();
     const store = createRedisStore({
       config: { ...settings(), prefix: `test-${randomBytes(6).toString('hex')}` },
       sealingKeys: sealingKeys(),
       clock,
       clockSkewSeconds: ANY_SKEW,
-      monotonic: monotonic.now,
+      monotonicMs: monotonicMs.now,
       ...options,
     });
     opened.push(store);
-    return { store: await settle(await answering(store), monotonic), clock };
+    return { store: await settle(await answering(store), monotonicMs), clock };
   });
 }
 
@@ -102,7 +102,7 @@ export interface Workbench extends AsyncDisposable {
   readonly errors: AppError[];
   readonly epochs: EpochEvent[];
   readonly clock: StoreUnderTest['clock'];
-  readonly monotonic: Monotonic;
+  readonly monotonicMs: Monotonic;
   /** A store that has connected, in an epoch that is settled. */
   store(change?: StoreChange): Promise<Store>;
   /** One that has connected and asked nothing yet. */
@@ -120,7 +120,7 @@ export async function workbench(args: readonly string[] = [], options: StartRedi
   const errors: AppError[] = [];
   const epochs: EpochEvent[] = [];
   const clock = testClock();
-  const monotonic = testMonotonic();
+  const monotonicMs = testMonotonic();
   const common = sealingKeys();
   const unconnected: Workbench['unconnected'] = ({ settings = {}, keys = common, ...change } = {}) => {
     const store = createRedisStore({
@@ -128,7 +128,7 @@ export async function workbench(args: readonly string[] = [], options: StartRedi
       sealingKeys: keys,
       clock,
       clockSkewSeconds: ANY_SKEW,
-      monotonic: monotonic.now,
+      monotonicMs: monotonicMs.now,
       onError: (error) => errors.push(error),
       onEpoch: (event) => epochs.push(event),
       ...change,
@@ -143,10 +143,10 @@ export async function workbench(args: readonly string[] = [], options: StartRedi
     errors,
     epochs,
     clock,
-    monotonic,
+    monotonicMs,
     unconnected,
     fresh,
-    store: async (change = {}) => settle(await fresh(change), monotonic),
+    store: async (change = {}) => settle(await fresh(change), monotonicMs),
     async [Symbol.asyncDispose]() {
       await Promise.all(stores.map((store) => store.close()));
       bare.disconnect();

@@ -59,7 +59,7 @@ const provided = (username: string) => ({
 let redis: RedisServer;
 let bare: Redis;
 let store: Store;
-const monotonic = testMonotonic();
+const monotonicMs = testMonotonic();
 
 beforeAll(async () => {
   redis = await startRedis();
@@ -70,9 +70,9 @@ beforeAll(async () => {
     sealingKeys: { current: { kid: 'k1', key }, all: new Map([['k1', key]]) },
     clock: { now: () => NOW_MS },
     clockSkewSeconds: ANY_SKEW,
-    monotonic: monotonic.now,
+    monotonicMs: monotonicMs.now,
   });
-  await settle(await answering(store), monotonic);
+  await settle(await answering(store), monotonicMs);
 });
 afterAll(async () => {
   await store.close();
@@ -158,9 +158,9 @@ async function useLog(): Promise<void> {
 
 async function useLive(): Promise<void> {
   const { live } = store;
-  await live.want('tail', { user: canaries.username }, { ttlMs: 60_000, most: 1 });
+  await live.subscribe('tail', { user: canaries.username }, { ttlMs: 60_000, most: 1 });
   await live.publish([JSON.stringify({ user: canaries.username, userAgent: canaries.userAgent })]);
-  expect(await live.wanted('here')).toMatchObject([{ filter: { user: canaries.username } }]);
+  expect(await live.subscriptions('here')).toMatchObject([{ filter: { user: canaries.username } }]);
 }
 
 it('keeps no secret and no person readable in Redis, whatever was done with it', async () => {

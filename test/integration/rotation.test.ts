@@ -176,8 +176,8 @@ it('what an older sealing key sealed is sealed anew, and a replica without that 
   // Once a minute by itself; here at once.
   const rounds: number[] = [];
   const look = async (): Promise<number | undefined> => {
-    const outcome = await instance.server.store.sealed.reseal('test', async () => {});
-    if (outcome.kind === 'looked') rounds.push(outcome.found);
+    const outcome = await instance.server.store.sealed.reencrypt('test', async () => {});
+    if (outcome.kind === 'done') rounds.push(outcome.found);
     return rounds.at(-1);
   };
   await expect.poll(look, PATIENCE).toBe(0);

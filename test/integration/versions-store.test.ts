@@ -248,7 +248,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     const [, ...rest] = wish.split(' ');
     const [seconds] = await stage.bare.time();
     await stage.bare.hset(`${PREFIX}tails`, tail, [(Number(seconds) + 3600) * 1000, ...rest].join(' '));
-    expect(JSON.stringify(await stage.store.live.wanted('test'))).toContain('"user":"demo:alice"');
+    expect(JSON.stringify(await stage.store.live.subscriptions('test'))).toContain('"user":"demo:alice"');
   });
 
   it('what the key before the present one sealed is read, and sealed anew', async () => {
@@ -257,8 +257,8 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     const secret = { refreshToken: 'sealed by the key before' };
     expect(await sessions.readSecret(id('olderKey'))).toMatchObject(secret);
     await stage.bare.del(`${PREFIX}reseal`);
-    expect(await sealed.reseal('test', async () => {})).toMatchObject({ kind: 'looked', found: 2 });
-    expect(await sealed.reseal('test', async () => {})).toEqual({ kind: 'looked', found: 0 });
+    expect(await sealed.reencrypt('test', async () => {})).toMatchObject({ kind: 'done', found: 2 });
+    expect(await sealed.reencrypt('test', async () => {})).toEqual({ kind: 'done', found: 0 });
     expect(await sessions.readSecret(id('olderKey'))).toMatchObject(secret);
   });
 

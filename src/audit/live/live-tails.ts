@@ -8,18 +8,18 @@ import type { AuditEvent } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
 import { matches, type LiveFilter } from './live-filter.ts';
 
-type Wish = { readonly kind: 'stands' } | { readonly kind: 'new'; readonly place: string } | { readonly kind: 'full' };
+type SubscriptionResult = { readonly kind: 'stands' } | { readonly kind: 'new'; readonly position: string } | { readonly kind: 'full' };
 
 /** Where the record is read; room `store` has it. */
 export interface LiveSource {
-  want(tail: string, filter: TailFilter, limits: { readonly ttlMs: number; readonly most: number }): Promise<Wish>;
-  leave(tail: string): Promise<void>;
-  isTakenUp(tail: string): Promise<boolean>;
+  subscribe(tail: string, filter: TailFilter, limits: { readonly ttlMs: number; readonly most: number }): Promise<SubscriptionResult>;
+  unsubscribe(tail: string): Promise<void>;
+  isAcceptedByAll(tail: string): Promise<boolean>;
   read(
-    place: string,
+    position: string,
     limit: number,
   ): Promise<{
-    readonly entries: readonly { readonly place: string; readonly text?: string }[];
+    readonly entries: readonly { readonly position: string; readonly text?: string }[];
     readonly gap: boolean;
   }>;
 }
@@ -122,7 +122,7 @@ class Tail {
   readonly #source: LiveSource;
   readonly #options: TailOptions;
   #name = randomBytes(16).toString('base64url');
-  #place = '';
+  #position = '';
   #wantedAt = 0;
 
   constructor(source: LiveSource, options: TailOptions) {
@@ -132,17 +132,17 @@ class Tail {
 
   async begin(after: string | undefined): Promise<Begun> {
     if (after === undefined) {
-      this.#place = (await this.#want()) ?? '';
+      this.#position = (await this.#subscribe()) ?? '';
       return { gap: (await this.#takenUp()) ? undefined : 'replica_late' };
     }
     // A place and the tail that stood there. Whose tail that was does not matter: the wish counts only with the same filter.
-    const [, place = '', name = ''] = /^(\d{1,16}-\d{1,10})\.([\w-]{22})$/.exec(after) ?? [];
-    if (place === '') {
+    const [, position = '', name = ''] = /^(\d{1,16}-\d{1,10})\.([\w-]{22})$/.exec(after) ?? [];
+    if (position === '') {
       throw new AppError('bad_request', 'Last-Event-ID: not an id of this record', { reason: 'event_id_malformed' });
     }
     this.#name = name;
-    this.#place = place;
-    if ((await this.#want()) === undefined) return { gap: undefined };
+    this.#position = position;
+    if ((await this.#subscribe()) === undefined) return { gap: undefined };
     await this.#takenUp();
     return { gap: 'too_old' };
   }
@@ -152,7 +152,7 @@ class Tail {
     const { takeUpMs, takeUpPollMs, signal } = this.#options;
     const end = performance.now() + takeUpMs;
     while (!signal.aborted) {
-      if (await this.#isTakenUp()) return true;
+      if (await this.#isAcceptedByAll()) return true;
       if (performance.now() >= end) return false;
       await delay(takeUpPollMs, undefined, { signal }).catch(() => undefined);
     }
@@ -165,7 +165,7 @@ class Tail {
     while (!this.#options.signal.aborted) {
       try {
         if (await this.#lapsed()) yield this.#gap('too_old');
-        const { entries, gap: missing } = await this.#source.read(this.#place, this.#options.batch);
+        const { entries, gap: missing } = await this.#source.read(this.#position, this.#options.batch);
         if (missing && !told) yield this.#gap('too_old');
         told = false;
         yield* this.#seen(entries);
@@ -180,9 +180,9 @@ class Tail {
     }
   }
 
-  *#seen(entries: readonly { readonly place: string; readonly text?: string }[]): Generator<TailItem> {
-    for (const { place, text } of entries) {
-      this.#place = place;
+  *#seen(entries: readonly { readonly position: string; readonly text?: string }[]): Generator<TailItem> {
+    for (const { position, text } of entries) {
+      this.#position = position;
       const event = text === undefined ? undefined : (JSON.parse(text) as AuditEvent | { readonly dropped: number });
       if (text === undefined || event === undefined) continue;
       if ('dropped' in event) yield this.#gap('dropped');
@@ -193,19 +193,19 @@ class Tail {
   /** Repeats the wish when it is time. @returns whether it had been forgotten meanwhile, so that events went unseen */
   async #lapsed(): Promise<boolean> {
     if (performance.now() - this.#wantedAt < this.#options.repeatMs) return false;
-    return (await this.#want()) !== undefined;
+    return (await this.#subscribe()) !== undefined;
   }
 
   /** The record itself is gone: a place in it is needed, or every look would find the same gap. */
   async #beginAnew(): Promise<void> {
-    await this.#source.leave(this.#name);
-    this.#place = (await this.#want()) ?? this.#place;
+    await this.#source.unsubscribe(this.#name);
+    this.#position = (await this.#subscribe()) ?? this.#position;
   }
 
   /** A store that hesitates has not said so. */
-  async #isTakenUp(): Promise<boolean> {
+  async #isAcceptedByAll(): Promise<boolean> {
     try {
-      return await this.#source.isTakenUp(this.#name);
+      return await this.#source.isAcceptedByAll(this.#name);
     } catch (error) {
       if (error instanceof AppError && error.code === 'store_unavailable') return false;
       throw error;
@@ -213,12 +213,12 @@ class Tail {
   }
 
   /** @returns the place from which on it is seen to; undefined where it was before */
-  async #want(): Promise<string | undefined> {
+  async #subscribe(): Promise<string | undefined> {
     const { filter, ttlMs, most } = this.#options;
-    const wish = await this.#source.want(this.#name, filter, { ttlMs, most });
-    if (wish.kind === 'full') throw tooManyTails();
+    const id = await this.#source.subscribe(this.#name, filter, { ttlMs, most });
+    if (id.kind === 'full') throw tooManyTails();
     this.#wantedAt = performance.now();
-    return wish.kind === 'new' ? wish.place : undefined;
+    return id.kind === 'new' ? id.position : undefined;
   }
 
   #gap(reason: GapReason): TailItem {
@@ -226,6 +226,6 @@ class Tail {
   }
 
   get #id(): string {
-    return `${this.#place}.${this.#name}`;
+    return `${this.#position}.${this.#name}`;
   }
 }

@@ -12,13 +12,13 @@ import { matches, type LiveFilter } from './live-filter.ts';
 /** Where replicas meet; room `store` has it. */
 export interface LiveChannel {
   /** What the tails of all replicas want to see now. @param replica this one's incarnation */
-  wanted(
+  subscriptions(
     replica: string,
-  ): Promise<readonly { readonly wish: string; readonly filter: LiveFilter; readonly taken: boolean }[]>;
+  ): Promise<readonly { readonly id: string; readonly filter: LiveFilter; readonly accepted: boolean }[]>;
   /** This replica shows from now on what these wishes are about. */
-  takeUp(replica: string, wishes: readonly string[]): Promise<void>;
+  accept(replica: string, subscriptions: readonly string[]): Promise<void>;
   /** Resolves when there may be a new wish, or when `signal` aborts. */
-  waitForWish(signal: AbortSignal): Promise<void>;
+  waitForSubscription(signal: AbortSignal): Promise<void>;
   /** In order. Rejects where it could not be. */
   publish(texts: readonly string[]): Promise<void>;
 }
@@ -111,7 +111,7 @@ class Publisher implements LiveAuditLog {
       const looked = new AbortController();
       const signal = AbortSignal.any([this.#stopping.signal, looked.signal]);
       // Listen first, then look: a wish that comes in between is heard.
-      const told = channel.waitForWish(signal);
+      const told = channel.waitForSubscription(signal);
       await this.#look(channel, replica);
       const pause = delay(this.#options.lookMs ?? LOOK_MS, undefined, { signal, ref: false });
       await Promise.race([told, pause]).catch(() => undefined);
@@ -124,16 +124,16 @@ class Publisher implements LiveAuditLog {
   /** A store that is away changes nothing: who tailed may be there again in a moment. */
   async #look(channel: LiveChannel, replica: string): Promise<void> {
     try {
-      const wanted = await channel.wanted(replica);
+      const subscriptions = await channel.subscriptions(replica);
       if (this.#channel === undefined) return;
-      this.#filters = wanted.map(({ filter }) => filter);
+      this.#filters = subscriptions.map(({ filter }) => filter);
       this.#wanted = this.#filters.length > 0;
       // Only now: who tails is told that everything is seen once all replicas have said so.
-      const anew = wanted.filter(({ taken }) => !taken);
+      const anew = subscriptions.filter(({ accepted }) => !accepted);
       if (anew.length > 0)
-        await channel.takeUp(
+        await channel.accept(
           replica,
-          anew.map(({ wish }) => wish),
+          anew.map(({ id }) => id),
         );
     } catch {
       // Said by the store itself, and by whatever else needs it.
@@ -186,15 +186,15 @@ class Publisher implements LiveAuditLog {
 
   /** Takes from the front of what waits. */
   #nextBatch(): readonly AuditEvent[] {
-    const wanted: AuditEvent[] = [];
+    const subscriptions: AuditEvent[] = [];
     let looked = 0;
     for (const event of this.#waiting) {
-      if (wanted.length === BATCH) break;
-      if (this.#filters.some((filter) => matches(filter, event))) wanted.push(event);
+      if (subscriptions.length === BATCH) break;
+      if (this.#filters.some((filter) => matches(filter, event))) subscriptions.push(event);
       looked += 1;
     }
     this.#waiting.splice(0, looked);
-    return wanted;
+    return subscriptions;
   }
 
   #drop(events: number): void {

@@ -3,7 +3,7 @@ import type { AnchorStore } from '../store.ts';
 const MOST_CHAINS = 1000;
 
 export class MemoryAnchors implements AnchorStore {
-  /** In the order in which they were last put. */
+  /** In the order of their last `put`. */
   readonly #anchors = new Map<string, string>();
 
   async put(chain: string, anchor: string): Promise<void> {

@@ -6,19 +6,19 @@ import { createJanitor } from './janitor.ts';
 import { PendingBudget } from './pending-budget.ts';
 
 interface Artefact {
-  /** JSON, so that no caller shares an object with the store and both stores give back the same. */
+  /** JSON, so that no caller shares an object with the store and both stores return the same. */
   readonly payload: string;
   readonly expiresAtMs: number;
   readonly session: string | undefined;
   readonly names: readonly string[];
-  /** The budget that it counts against. */
+  /** The budget that the artefact counts against. */
   readonly budget: PendingBudget | undefined;
   consumed: number | undefined;
 }
 
 export interface MemoryArtefactsOptions {
   readonly onDisplaced?: (displaced: Displaced) => void;
-  /** Bytes of the budget of sign-ins under way. Default: `PENDING_BYTES`. */
+  /** Bytes of the budget of login transactions. Default: `PENDING_BYTES`. */
   readonly pendingBytes?: number;
 }
 
@@ -47,7 +47,7 @@ export class MemoryArtefacts implements ArtefactStore {
     const expires = expiresAtMs(this.#clock.now(), options.ttlSeconds);
     this.#tidy();
     const key = nameOf(kind, id);
-    // What has been used once stays used, however often it is saved again.
+    // An artefact that was consumed once stays consumed, even if it is saved again.
     const consumed = this.#live(key)?.consumed;
     const before = this.#artefacts.get(key)?.budget?.siteOf(key);
     this.#drop(key);
@@ -63,7 +63,7 @@ export class MemoryArtefacts implements ArtefactStore {
     if (session !== undefined) {
       this.#bySession.set(session, (this.#bySession.get(session) ?? new Set<string>()).add(key));
     }
-    const displaced = budget?.enter(key, { bytes: bytesOf(json.length), site: options.from ?? before ?? '' });
+    const displaced = budget?.add(key, { bytes: bytesOf(json.length), site: options.from ?? before ?? '' });
     for (const one of displaced ?? []) this.#drop(one);
     if (displaced !== undefined && displaced.length > 0) this.#options.onDisplaced?.({ kind, count: displaced.length });
   }
@@ -99,7 +99,7 @@ export class MemoryArtefacts implements ArtefactStore {
     return this.takeNow(kind, id);
   }
 
-  /** `take` within the caller's tick, for what is written with it. */
+  /** `take` within the caller's tick, for a write that must be atomic with it. */
   takeNow(kind: ArtefactKind, id: string): ArtefactPayload | undefined {
     const key = nameOf(kind, id);
     const payload = this.#payload(key);
@@ -136,7 +136,7 @@ export class MemoryArtefacts implements ArtefactStore {
     const artefact = this.#artefacts.get(key);
     if (artefact === undefined) return;
     this.#artefacts.delete(key);
-    artefact.budget?.leave(key);
+    artefact.budget?.remove(key);
     for (const name of artefact.names) if (this.#byName.get(name) === key) this.#byName.delete(name);
     if (artefact.session === undefined) return;
     const siblings = this.#bySession.get(artefact.session);

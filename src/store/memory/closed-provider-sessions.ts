@@ -5,7 +5,7 @@ import { createJanitor } from './janitor.ts';
 
 const nameOf = (provider: string, sid: string): string => JSON.stringify([provider, sid]);
 
-/** Sessions at providers that are over, until when that is remembered (epoch milliseconds). */
+/** Sessions at providers that are closed, each with the end of its retention (epoch milliseconds). */
 export class ClosedProviderSessions {
   readonly #clock: Clock;
   readonly #until = new Map<string, number>();
@@ -25,7 +25,7 @@ export class ClosedProviderSessions {
     this.#until.set(nameOf(provider, sid), this.#clock.now() + PROVIDER_SESSION_CLOSED_SECONDS * 1000);
   }
 
-  /** Whether the session was opened in one of them. */
+  /** Returns whether the session was opened in a closed provider session. */
   has({ provider, providerSid }: Pick<SessionRecord, 'provider' | 'providerSid'>): boolean {
     if (providerSid === undefined) return false;
     return this.#clock.now() < (this.#until.get(nameOf(provider, providerSid)) ?? 0);

@@ -1,6 +1,7 @@
 /**
- * Clears expired things from a map a few at a time: each call looks at `step` entries and goes on where the last one ended, so that
- * a write never pays for the whole map and nothing expired stays for ever.
+ * Returns a function that removes expired entries from a map a few at a time. Each call examines `step` entries
+ * and continues where the last one stopped, so that a write never pays for the whole map and no expired entry
+ * stays forever.
  */
 export function createJanitor<K, V>(
   map: ReadonlyMap<K, V>,

@@ -3,70 +3,70 @@ import type { LiveEntry, LiveFilter, LiveLimits, LiveAuditLog, Subscription, Sub
 
 const MOST_ENTRIES = 1000;
 
-interface Wish {
+interface HeldSubscription {
   readonly filter: LiveFilter;
-  /** Milliseconds. */
+  /** Epoch milliseconds. */
   readonly until: number;
   /** Incarnations. */
-  readonly takenBy: Set<string>;
+  readonly acceptedBy: Set<string>;
 }
 
-/** The same text for the same filter. */
-const spelled = (filter: LiveFilter): string => JSON.stringify(filter, Object.keys(filter).toSorted());
-const wishName = (tail: string, filter: LiveFilter): string => `${tail} ${spelled(filter)}`;
+/** Returns the same text for equal filters. */
+const canonicalFilter = (filter: LiveFilter): string => JSON.stringify(filter, Object.keys(filter).toSorted());
+const subscriptionId = (tail: string, filter: LiveFilter): string => `${tail} ${canonicalFilter(filter)}`;
 
 export class MemoryLive implements LiveAuditLog {
   readonly #clock: Clock;
   readonly #replicas: () => Iterable<string>;
-  readonly #wishes = new Map<string, Wish>();
+  readonly #subscriptions = new Map<string, HeldSubscription>();
   readonly #waiters = new Set<() => void>();
   #entries: LiveEntry[] = [];
   #count = 0;
 
-  /** @param replicas incarnations of the registry */
+  /** @param replicas returns the incarnations of the registry */
   constructor(clock: Clock, replicas: () => Iterable<string>) {
     this.#clock = clock;
     this.#replicas = replicas;
   }
 
-  async want(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<SubscriptionState> {
+  async subscribe(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<SubscriptionState> {
     this.#forget();
-    const before = this.#wishes.get(tail);
-    if (this.#wishes.size - (before === undefined ? 0 : 1) >= most) return { kind: 'full' };
-    const stands = before !== undefined && spelled(before.filter) === spelled(filter);
-    const takenBy = stands ? before.takenBy : new Set<string>();
-    this.#wishes.set(tail, { filter: { ...filter }, until: this.#clock.now() + ttlMs, takenBy });
-    if (stands) return { kind: 'stands' };
+    const before = this.#subscriptions.get(tail);
+    if (this.#subscriptions.size - (before === undefined ? 0 : 1) >= most) return { kind: 'full' };
+    const isUnchanged = before !== undefined && canonicalFilter(before.filter) === canonicalFilter(filter);
+    const acceptedBy = isUnchanged ? before.acceptedBy : new Set<string>();
+    this.#subscriptions.set(tail, { filter: { ...filter }, until: this.#clock.now() + ttlMs, acceptedBy });
+    if (isUnchanged) return { kind: 'stands' };
     for (const waiter of this.#waiters) waiter();
-    return { kind: 'new', place: this.#add() };
+    return { kind: 'new', position: this.#add() };
   }
 
-  async leave(tail: string): Promise<void> {
-    this.#wishes.delete(tail);
+  async unsubscribe(tail: string): Promise<void> {
+    this.#subscriptions.delete(tail);
   }
 
-  async wanted(replica: string): Promise<readonly Subscription[]> {
+  async subscriptions(replica: string): Promise<readonly Subscription[]> {
     this.#forget();
-    return [...this.#wishes].map(([tail, wish]) => ({
-      wish: wishName(tail, wish.filter),
-      filter: wish.filter,
-      taken: wish.takenBy.has(replica),
+    return [...this.#subscriptions].map(([tail, subscription]) => ({
+      id: subscriptionId(tail, subscription.filter),
+      filter: subscription.filter,
+      accepted: subscription.acceptedBy.has(replica),
     }));
   }
 
-  async takeUp(replica: string, wishes: readonly string[]): Promise<void> {
-    for (const [tail, { filter, takenBy }] of this.#wishes) {
-      if (wishes.includes(wishName(tail, filter))) takenBy.add(replica);
+  async accept(replica: string, subscriptions: readonly string[]): Promise<void> {
+    for (const [tail, { filter, acceptedBy }] of this.#subscriptions) {
+      if (subscriptions.includes(subscriptionId(tail, filter))) acceptedBy.add(replica);
     }
   }
 
-  async isTakenUp(tail: string): Promise<boolean> {
+  async isAcceptedByAll(tail: string): Promise<boolean> {
     this.#forget();
-    const wish = this.#wishes.get(tail);
-    return wish !== undefined && [...this.#replicas()].every((replica) => wish.takenBy.has(replica));
+    const subscription = this.#subscriptions.get(tail);
+    return subscription !== undefined && [...this.#replicas()].every((replica) => subscription.acceptedBy.has(replica));
   }
 
-  async waitForWish(signal: AbortSignal): Promise<void> {
+  async waitForSubscription(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiter = (): void => resolve();
@@ -79,29 +79,32 @@ export class MemoryLive implements LiveAuditLog {
 
   async publish(texts: readonly string[]): Promise<void> {
     this.#forget();
-    if (this.#wishes.size === 0) this.#entries = [];
+    if (this.#subscriptions.size === 0) this.#entries = [];
     else for (const text of texts) this.#add(text);
   }
 
-  async read(place: string, limit: number): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }> {
-    const after = numberOf(place);
-    const gap = !this.#entries.some((entry) => entry.place === place);
-    const entries = this.#entries.filter((entry) => numberOf(entry.place) > after).slice(0, limit);
+  async read(
+    position: string,
+    limit: number,
+  ): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }> {
+    const after = numberOf(position);
+    const gap = !this.#entries.some((entry) => entry.position === position);
+    const entries = this.#entries.filter((entry) => numberOf(entry.position) > after).slice(0, limit);
     return { entries, gap };
   }
 
   #add(text?: string): string {
     this.#count += 1;
-    const place = `${this.#count}-0`;
-    this.#entries.push(text === undefined ? { place } : { place, text });
+    const position = `${this.#count}-0`;
+    this.#entries.push(text === undefined ? { position } : { position, text });
     if (this.#entries.length > MOST_ENTRIES) this.#entries.shift();
-    return place;
+    return position;
   }
 
   #forget(): void {
     const now = this.#clock.now();
-    for (const [tail, { until }] of this.#wishes) if (until <= now) this.#wishes.delete(tail);
+    for (const [tail, { until }] of this.#subscriptions) if (until <= now) this.#subscriptions.delete(tail);
   }
 }
 
-const numberOf = (place: string): number => Number(place.split('-', 1)[0]);
+const numberOf = (position: string): number => Number(position.split('-', 1)[0]);

@@ -32,7 +32,7 @@ import { createJanitor } from './janitor.ts';
 import type { MemoryLocks } from './locks.ts';
 import { Watermarks } from './watermarks.ts';
 
-interface Answer {
+interface StoredResult {
   readonly position: LogPosition;
   readonly sessions: number;
   readonly meaning: string;
@@ -43,7 +43,7 @@ interface LogParts {
   readonly clock: Clock;
   readonly sessions: {
     recordOf(id: string): SessionRecord | undefined;
-    /** Ends what the target covers and says how many of them were alive. */
+    /** Ends the covered sessions and returns how many of them were alive. */
     endCovered(target: RevocationTarget): number;
   };
   readonly locks: MemoryLocks;
@@ -52,20 +52,20 @@ interface LogParts {
   takeApproval(id: string): boolean;
 }
 
-/** The log of one process; its epoch is the process's life, and its regime the same. */
+/** The log of one process. Its epoch and its primary generation are the process itself. */
 export class MemoryLog implements RevocationLog {
-  /** Nobody but this process has ever been in this epoch. */
+  /** No other process has ever been in this epoch. */
   readonly settled = true;
   readonly watermarks: Watermarks;
   readonly #parts: LogParts;
   readonly #epoch = randomBytes(16).toString('base64url');
   readonly #entries: LogEntry[] = [];
-  /** Entries that may still cover a credential, by number; apart from the log, which may be cut shorter. */
+  /** Entries that may still cover a credential, by number. Separate from the log, which may be trimmed earlier. */
   readonly #live = new Map<number, LogEntry>();
   readonly #replicas = new Map<string, ReplicaState>();
-  readonly #answers = new Map<string, Answer>();
+  readonly #results = new Map<string, StoredResult>();
   readonly #waiters = new Set<() => void>();
-  readonly #tidyAnswers: () => void;
+  readonly #tidyResults: () => void;
   readonly #tidyLive: () => void;
   #number = 0;
   #longestTokenSeconds = 0;
@@ -73,10 +73,10 @@ export class MemoryLog implements RevocationLog {
   constructor(parts: LogParts) {
     this.#parts = parts;
     this.watermarks = new Watermarks(parts.clock);
-    this.#tidyAnswers = createJanitor(
-      this.#answers,
-      (answer) => parts.clock.now() >= answer.keptUntilMs,
-      (id) => this.#answers.delete(id),
+    this.#tidyResults = createJanitor(
+      this.#results,
+      (result) => parts.clock.now() >= result.keptUntilMs,
+      (id) => this.#results.delete(id),
     );
     this.#tidyLive = createJanitor(
       this.#live,
@@ -86,7 +86,7 @@ export class MemoryLog implements RevocationLog {
   }
 
   /** `position` within the caller's tick. */
-  get place(): LogPosition {
+  get current(): LogPosition {
     return { epoch: this.#epoch, number: this.#number };
   }
 
@@ -96,13 +96,13 @@ export class MemoryLog implements RevocationLog {
   }
 
   async position(): Promise<LogPosition> {
-    return this.place;
+    return this.current;
   }
 
   async join(longestTokenSeconds: number): Promise<Joined> {
     this.#longestTokenSeconds = Math.max(this.#longestTokenSeconds, checkedTokenSeconds(longestTokenSeconds));
     const live = [...this.#live.values()].filter((entry) => entry.until > this.#seconds());
-    return { position: this.place, live: structuredClone(live) };
+    return { position: this.current, live: structuredClone(live) };
   }
 
   async renew(state: ReplicaState, position: LogPosition): Promise<RenewOutcome> {
@@ -117,7 +117,7 @@ export class MemoryLog implements RevocationLog {
     return {
       ok: true,
       epoch: this.#epoch,
-      regime: this.#epoch,
+      generation: this.#epoch,
       entries: structuredClone(entries),
       replicas,
       longestLeaseMs: Math.max(...replicas.map(leaseOf)),
@@ -133,7 +133,7 @@ export class MemoryLog implements RevocationLog {
     const meaning = meaningOf(request);
     const { requestId, target, lock } = request;
     const { sessions, locks, fresh, clock } = this.#parts;
-    this.#tidyAnswers();
+    this.#tidyResults();
     const known = this.#known(requestId);
     if (known !== undefined) {
       if (known.meaning !== meaning) throw requestIdReused();
@@ -149,9 +149,9 @@ export class MemoryLog implements RevocationLog {
     this.watermarks.raise(target, this.#number);
     const ended = through + sessions.endCovered(target);
     const keptUntilMs = clock.now() + REQUEST_KEPT_SECONDS * 1000;
-    const answer = { position: this.place, sessions: ended, meaning, keptUntilMs };
-    this.#answers.set(requestId, answer);
-    return this.#appended(answer);
+    const result = { position: this.current, sessions: ended, meaning, keptUntilMs };
+    this.#results.set(requestId, result);
+    return this.#appended(result);
   }
 
   async hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock'>): Promise<boolean> {
@@ -160,7 +160,7 @@ export class MemoryLog implements RevocationLog {
 
   async announceDrill(id: string): Promise<LogPosition> {
     this.notify({ kind: 'drill', id: checkedDrillId(id) });
-    return this.place;
+    return this.current;
   }
 
   async waitForEntry(number: number, signal: AbortSignal): Promise<void> {
@@ -174,7 +174,7 @@ export class MemoryLog implements RevocationLog {
     signal.removeEventListener('abort', waiter);
   }
 
-  /** Adds an entry that revokes nobody, within the caller's tick. */
+  /** Adds an entry that revokes nothing, within the caller's tick. */
   notify(change: LogChange): void {
     this.#write(change, this.#seconds() + NOTICE_KEPT_SECONDS);
   }
@@ -194,29 +194,33 @@ export class MemoryLog implements RevocationLog {
     for (const waiter of this.#waiters) waiter();
   }
 
-  /** The browser session through which the revoked one was opened ends with it, by an entry of its own. @returns how many were alive */
+  /**
+   * Ends the browser session through which the revoked one was opened, by an entry of its own.
+   * @returns how many were alive
+   */
   #endThrough(via: string | undefined): number {
     if (via === undefined || this.#parts.sessions.recordOf(via) === undefined) return 0;
     this.#write({ kind: 'revoked', key: sessionKey(via) }, this.#standsUntil());
     return this.#parts.sessions.endCovered({ kind: 'session', session: via });
   }
 
-  #known(requestId: string): Answer | undefined {
-    const answer = this.#answers.get(requestId);
-    return answer !== undefined && this.#parts.clock.now() < answer.keptUntilMs ? answer : undefined;
+  #known(requestId: string): StoredResult | undefined {
+    const result = this.#results.get(requestId);
+    return result !== undefined && this.#parts.clock.now() < result.keptUntilMs ? result : undefined;
   }
 
   #standsUntil(): number {
     return this.#seconds() + (this.#longestTokenSeconds || LONGEST_TOKEN_SECONDS) + ENTRY_SKEW_SECONDS;
   }
 
-  #appended({ position, sessions }: Answer): Appended {
-    return { position, regime: this.#epoch, acknowledged: true, sessions, replicas: this.#registry() };
+  #appended({ position, sessions }: StoredResult): Appended {
+    return { position, generation: this.#epoch, acknowledged: true, sessions, replicas: this.#registry() };
   }
 
   /**
-   * An entry waits until the next one is over too: whoever renewed before that one was written still has its place here, and is
-   * not sent away by the first revocation after a quiet time. The last entry always stays.
+   * An entry is kept until the next one has expired too. A replica that renewed before the next one was written
+   * still finds its position, and need not join again because of the first revocation after a quiet time. The last
+   * entry always stays.
    */
   #firstIsOver(): boolean {
     const [first, second] = this.#entries;

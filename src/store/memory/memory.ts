@@ -1,6 +1,10 @@
 /**
- * The store for one process, for the demo and for trying things out: nothing is shared and nothing survives. The same rules as in
- * Redis; each method runs within one tick, which is what makes it atomic here.
+ * The store for one process, for the demo and for trying things out: nothing is shared and nothing survives. It
+ * has the same rules as the Redis store. Each method runs within one tick, which makes it atomic.
+ *
+ * - `sessions.ts`, with `fresh-marks.ts` and `closed-provider-sessions.ts`; `log.ts`, with `watermarks.ts`; `locks.ts`;
+ *   `artefacts.ts`, with `pending-budget.ts`; `live.ts`, `recent.ts`, `anchors.ts`: one part of the interface each
+ * - `janitor.ts`: removes expired entries of a map
  */
 import { accountKey } from '../../core/credential/revocation.ts';
 import type { Clock } from '../../contracts/clock.ts';
@@ -14,7 +18,10 @@ import { MemoryLog } from './log.ts';
 import { MemoryRecent } from './recent.ts';
 import { MemorySessions } from './sessions.ts';
 
-/** @returns an empty store that begins a new epoch, settled at once: there is nobody who could know more than it does */
+/**
+ * @returns an empty store in a new epoch, which is settled immediately because no other process can know more than
+ * this one
+ */
 export function createMemoryStore({
   clock,
   providerClockSkew,
@@ -50,8 +57,8 @@ export function createMemoryStore({
     live: new MemoryLive(clock, () => log.replicas),
     anchors: new MemoryAnchors(),
     recent,
-    // Nothing is sealed here.
-    sealed: { reseal: async () => ({ kind: 'looked', found: 0 }) },
+    // Nothing is sealed in memory.
+    sealed: { reencrypt: async () => ({ kind: 'done', found: 0 }) },
     ping: async () => {},
     fullness: async () => undefined,
     close: async () => log.wake(),

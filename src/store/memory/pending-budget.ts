@@ -1,18 +1,18 @@
-/** The budget of one kind of artefact (`pending.ts`): how many bytes each site has of it. */
-interface Place {
+/** Bytes of the budget (`pending.ts`) that one artefact takes, and the site that caused it. */
+interface Usage {
   readonly bytes: number;
   readonly site: string;
 }
 
 interface Site {
   bytes: number;
-  /** Oldest first: all of a kind live equally long. */
+  /** Oldest first: all artefacts of a kind live equally long. */
   readonly keys: Set<string>;
 }
 
 export class PendingBudget {
   readonly #most: number;
-  readonly #places = new Map<string, Place>();
+  readonly #usages = new Map<string, Usage>();
   readonly #sites = new Map<string, Site>();
   #bytes = 0;
 
@@ -21,38 +21,38 @@ export class PendingBudget {
     this.#most = most;
   }
 
-  /** @returns what has to go for it: of the site that has the most, the oldest, until all that is left has room */
-  enter(key: string, place: Place): readonly string[] {
-    this.leave(key);
-    const site = this.#sites.get(place.site) ?? { bytes: 0, keys: new Set<string>() };
-    this.#sites.set(place.site, site);
-    this.#places.set(key, place);
+  /** @returns the keys to delete for it: the oldest of the site that uses most, until the rest fits */
+  add(key: string, usage: Usage): readonly string[] {
+    this.remove(key);
+    const site = this.#sites.get(usage.site) ?? { bytes: 0, keys: new Set<string>() };
+    this.#sites.set(usage.site, site);
+    this.#usages.set(key, usage);
     site.keys.add(key);
-    site.bytes += place.bytes;
-    this.#bytes += place.bytes;
+    site.bytes += usage.bytes;
+    this.#bytes += usage.bytes;
     const displaced: string[] = [];
     while (this.#bytes > this.#most) {
       const oldest = this.#largest()?.keys.values().next().value;
       if (oldest === undefined) break;
       displaced.push(oldest);
-      this.leave(oldest);
+      this.remove(oldest);
     }
     return displaced;
   }
 
-  leave(key: string): void {
-    const place = this.#places.get(key);
-    const site = place && this.#sites.get(place.site);
-    if (place === undefined || site === undefined) return;
-    this.#places.delete(key);
+  remove(key: string): void {
+    const usage = this.#usages.get(key);
+    const site = usage && this.#sites.get(usage.site);
+    if (usage === undefined || site === undefined) return;
+    this.#usages.delete(key);
     site.keys.delete(key);
-    site.bytes -= place.bytes;
-    this.#bytes -= place.bytes;
-    if (site.keys.size === 0) this.#sites.delete(place.site);
+    site.bytes -= usage.bytes;
+    this.#bytes -= usage.bytes;
+    if (site.keys.size === 0) this.#sites.delete(usage.site);
   }
 
   siteOf(key: string): string | undefined {
-    return this.#places.get(key)?.site;
+    return this.#usages.get(key)?.site;
   }
 
   #largest(): Site | undefined {

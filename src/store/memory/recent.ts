@@ -11,7 +11,7 @@ export class MemoryRecent implements RecentStore {
 
   async add(session: string, requests: readonly RecentRequest[]): Promise<void> {
     if (!this.#isAlive(session)) return;
-    // As many again as are shown: a stream may be there twice, by its beginning and its end.
+    // Twice as many as are shown, because a stream may be there twice, by its beginning and its end.
     const before = this.#added.get(session) ?? [];
     this.#added.set(session, [...before, ...structuredClone(requests)].slice(-2 * MOST_RECENT));
   }

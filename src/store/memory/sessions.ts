@@ -3,7 +3,7 @@ import { sessionKey, targets, type RevocationTarget } from '../../core/credentia
 import type { Clock } from '../../contracts/clock.ts';
 import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
-import { goesUp, Page, placeOfUse } from '../pages.ts';
+import { isAscending, Page, lastUseScore } from '../pages.ts';
 import type {
   MintOutcome,
   MintRejection,
@@ -25,7 +25,7 @@ import type { MemoryLog } from './log.ts';
 interface Session {
   record: SessionRecord;
   secret: SessionSecret;
-  /** Counts up with each session opened; pages go by it. */
+  /** Increases with each session opened; pages are sorted by it. */
   readonly order: number;
 }
 
@@ -36,24 +36,26 @@ interface Claim {
 
 interface Parts {
   readonly clock: Clock;
-  /** Asked late, because the log ends sessions and sessions ask the log. */
+  /** A function, because the log and the sessions refer to each other. */
   readonly log: () => MemoryLog;
   readonly locks: MemoryLocks;
   readonly fresh: FreshMarks;
-  /** Drops what lives only as long as the session. */
+  /** Deletes whatever lives only as long as the session. */
   readonly dropBelongings: (session: string) => void;
 }
 
-const asked = ({ account, username, providerSession }: SessionQuery, record: SessionRecord): boolean =>
+const isAskedFor = ({ account, username, providerSession }: SessionQuery, record: SessionRecord): boolean =>
   (account ?? record.account) === record.account &&
   (username ?? record.identity.username) === record.identity.username &&
-  (providerSession === undefined || within(providerSession, record));
+  (providerSession === undefined || isOfProviderSession(providerSession, record));
 
-const placeIn = (order: SessionOrder, { record, order: opened }: Session): number =>
-  order === 'newest' || order === 'oldest' ? opened : placeOfUse(record.lastUsedAt, opened);
+const positionIn = (order: SessionOrder, { record, order: opened }: Session): number =>
+  order === 'newest' || order === 'oldest' ? opened : lastUseScore(record.lastUsedAt, opened);
 
-const within = ({ provider, sid }: ProviderSession, record: Pick<SessionRecord, 'provider' | 'providerSid'>): boolean =>
-  record.provider === provider && record.providerSid === sid;
+const isOfProviderSession = (
+  { provider, sid }: ProviderSession,
+  record: Pick<SessionRecord, 'provider' | 'providerSid'>,
+): boolean => record.provider === provider && record.providerSid === sid;
 
 export class MemorySessions implements SessionStore {
   readonly #parts: Parts;
@@ -97,7 +99,7 @@ export class MemorySessions implements SessionStore {
     const reason = this.#rejection(session.record);
     if (reason !== undefined) return { ok: false, reason };
     const bound = session.record.thumbprint;
-    // Bound once, bound for good: who comes without the certificate is refused as who comes with another one.
+    // A binding is permanent: a client without the certificate is rejected like one with another certificate.
     if (bound !== undefined && bound !== thumbprint) return { ok: false, reason: 'certificate_mismatch' };
     if (this.#parts.locks.has(session.record.account)) return { ok: false, reason: 'account_locked' };
     const binding = thumbprint === undefined ? {} : { thumbprint };
@@ -131,20 +133,20 @@ export class MemorySessions implements SessionStore {
 
   async list(query: SessionQuery): Promise<SessionPage> {
     const page = new Page(query);
-    const [front, direction] = goesUp(page.order) ? [-Infinity, 1] : [Infinity, -1];
-    const begin = page.after ?? front;
-    const places = [...this.#sessions.values()]
-      .filter(({ record }) => asked(query, record) && this.#rejection(record) === undefined)
-      .map((session) => ({ record: session.record, place: placeIn(page.order, session) }))
-      .filter(({ place }) => (place - begin) * direction > 0)
-      .toSorted((left, right) => (left.place - right.place) * direction);
-    let looked = 0;
-    for (const { record, place } of places) {
-      if (page.wants === 0) break;
-      page.look(structuredClone(record), place);
-      looked += 1;
+    const [front, direction] = isAscending(page.order) ? [-Infinity, 1] : [Infinity, -1];
+    const start = page.after ?? front;
+    const matches = [...this.#sessions.values()]
+      .filter(({ record }) => isAskedFor(query, record) && this.#rejection(record) === undefined)
+      .map((session) => ({ record: session.record, current: positionIn(page.order, session) }))
+      .filter(({ current }) => (current - start) * direction > 0)
+      .toSorted((left, right) => (left.current - right.current) * direction);
+    let examined = 0;
+    for (const { record, current } of matches) {
+      if (page.remaining === 0) break;
+      page.add(structuredClone(record), current);
+      examined += 1;
     }
-    return page.end(looked < places.length);
+    return page.end(examined < matches.length);
   }
 
   async closeProviderSession(session: ProviderSession): Promise<void> {
@@ -168,7 +170,7 @@ export class MemorySessions implements SessionStore {
     if (this.#claims.get(id)?.holder === holder) this.#claims.delete(id);
   }
 
-  /** What is there under this id, ended by itself or not, within the caller's tick. */
+  /** Returns the session under this id, whether it has expired or not, within the caller's tick. */
   recordOf(id: string): SessionRecord | undefined {
     return this.#sessions.get(id)?.record;
   }
@@ -178,7 +180,10 @@ export class MemorySessions implements SessionStore {
     return this.#live(id) !== undefined;
   }
 
-  /** Ends what the target covers, within the caller's tick. @returns how many of them were alive */
+  /**
+   * Ends the covered sessions, within the caller's tick.
+   * @returns how many of them were alive
+   */
   endCovered(target: RevocationTarget): number {
     let ended = 0;
     for (const { record } of this.#sessions.values()) {
@@ -186,20 +191,20 @@ export class MemorySessions implements SessionStore {
       if (!this.#pastAnEnd(record)) ended += 1;
       this.#end(record.id);
     }
-    // Artefacts may have been saved although the session's record never came.
+    // Artefacts may have been saved although the session itself never was.
     if (target.kind === 'session') this.#end(target.session);
     return ended;
   }
 
   #openRejection(record: SessionRecord): MintRejection | undefined {
     const { log, locks, fresh } = this.#parts;
-    const { epoch, number } = log().place;
+    const { epoch, number } = log().current;
     if (record.startedAt.epoch !== epoch || record.startedAt.number > number) return 'epoch_changed';
     if (locks.has(record.account)) return 'account_locked';
     const reason = this.#rejection(record);
     if (reason !== undefined) return reason;
     if (this.#closed.has(record)) return 'session_revoked';
-    if (fresh.refuses(record.account, record.authTime)) return 'fresh_sign_in_needed';
+    if (fresh.rejects(record.account, record.authTime)) return 'fresh_sign_in_needed';
     return this.#liveOf(record.account) >= MOST_SESSIONS_OF_AN_ACCOUNT ? 'sessions_too_many' : undefined;
   }
 
@@ -213,7 +218,7 @@ export class MemorySessions implements SessionStore {
 
   #rejection(record: SessionRecord): MintRejection | undefined {
     const log = this.#parts.log();
-    if (record.startedAt.epoch !== log.place.epoch) return 'epoch_changed';
+    if (record.startedAt.epoch !== log.current.epoch) return 'epoch_changed';
     if (log.watermarks.covers(record.account, record.provider, record.startedAt.number)) return 'session_revoked';
     return this.#pastAnEnd(record) ? 'session_expired' : undefined;
   }
@@ -228,7 +233,7 @@ export class MemorySessions implements SessionStore {
   }
 
   #granted(record: SessionRecord): MintOutcome {
-    return { ok: true, position: this.#parts.log().place, record: structuredClone(record) };
+    return { ok: true, position: this.#parts.log().current, record: structuredClone(record) };
   }
 
   #end(id: string): void {

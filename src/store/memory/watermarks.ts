@@ -4,7 +4,10 @@ import type { Clock } from '../../contracts/clock.ts';
 import { ACCOUNT_WATERMARK_SECONDS } from '../lifetimes.ts';
 import { createJanitor } from './janitor.ts';
 
-/** Numbers of the last revocation of each account, of each provider and of all: what began at or before one of them is over. */
+/**
+ * Numbers of the last revocation of each account, of each provider and of all. Sessions that began at or before
+ * that number have ended.
+ */
 export class Watermarks {
   readonly #clock: Clock;
   readonly #marks = new Map<string, { readonly number: number; readonly keptUntilMs: number }>();
@@ -38,7 +41,7 @@ export class Watermarks {
     }
   }
 
-  /** True when a revocation of the account, its provider or of all came after `started`. */
+  /** Returns whether the account, its provider or all were revoked after `started`. */
   covers(account: Account, provider: string, started: number): boolean {
     return [`account:${account}`, `provider:${provider}`, 'all'].some((name) => {
       const mark = this.#marks.get(name);

@@ -36,7 +36,7 @@ export class RedisArtefacts implements ArtefactStore {
     if (count > 0) this.#parts.reportDisplaced({ kind, count });
   }
 
-  /** What `save-artefact` has to know of the budget. */
+  /** Returns the arguments of `save-artefact` that concern the budget. */
   #budget(kind: ArtefactKind, options: SaveArtefact, length: number): readonly (string | number)[] {
     const share = pendingShare(kind, options);
     if (share === undefined) return ['', '', 0, 0, 0, 0];
@@ -85,7 +85,8 @@ export class RedisArtefacts implements ArtefactStore {
     if (reply[0] === 'NONE') return undefined;
     const [key, sealed, consumed] = reply.slice(1).map(text);
     if (key === undefined || sealed === undefined) return undefined;
-    // Threat: a name led elsewhere by who can write to Redis must not turn one kind of artefact into another.
+    // An attacker who can write to Redis points a name at another key, so the kind is checked: one kind of
+    // artefact must never pass for another.
     const right = key.startsWith(`${this.#parts.keys.base}artefact:${kind}:`);
     const payload = right ? await this.#parts.sealer.open(sealed, key) : undefined;
     if (payload === undefined) {

@@ -1,16 +1,16 @@
 import type { LogPosition } from '../../core/credential/revocation.ts';
-import type { ChainPlace } from './runner.ts';
+import type { ChainPosition } from './runner.ts';
 
-/** A replica renews from its last place, so a few are plenty. */
+/** A replica renews from its last position, so a few are plenty. */
 const REMEMBERED = 1024;
 
-/** The chain hashes that this replica has seen, by which it notices a log that was rolled back. */
+/** The chain hashes that this replica has seen. They show when a log was rolled back. */
 export class Chain {
   readonly #hashes = new Map<number, string>();
   #epoch = '';
 
-  /** Forgets what was before. */
-  begin(position: LogPosition, hash: string): ChainPlace {
+  /** Starts with this position and forgets everything before it. */
+  begin(position: LogPosition, hash: string): ChainPosition {
     this.#epoch = position.epoch;
     this.#hashes.clear();
     this.extend(position.number, hash);
@@ -23,7 +23,7 @@ export class Chain {
     if (this.#hashes.size > REMEMBERED && oldest !== undefined) this.#hashes.delete(oldest);
   }
 
-  at(position: LogPosition): ChainPlace {
+  at(position: LogPosition): ChainPosition {
     const hash = position.epoch === this.#epoch ? this.#hashes.get(position.number) : undefined;
     return { epoch: position.epoch, number: position.number, hash: hash ?? '' };
   }

@@ -4,24 +4,27 @@ import type { AppError } from '../../core/errors.ts';
 import { timeLimit } from '../../timing/timing.ts';
 import { Batches, type Command, type Confirmed } from './batches.ts';
 import { RedisClient } from './client.ts';
-import { judgeServer, judgeUpkeep } from './server-check.ts';
+import { checkServer, checkEviction } from './server-check.ts';
 import { followCredentials, UNCONFIRMED, type Limits, type RedisSettings } from './settings.ts';
 import { TIMED_OUT, toUnavailable, unavailable } from './unavailable.ts';
 
-/** A server that was found unfit may be mended while the connection stands: after so long it is looked at again, by a fresh one. */
-const LOOK_AGAIN_MS = 5_000;
+/**
+ * A server that was found unsuitable may be repaired while the connection is open: after this time it is checked
+ * again, over a new one.
+ */
+const RECHECK_MS = 5_000;
 
 export type Report = (error: AppError) => void;
 
-/** The time that a piece of work has. */
+/** The time limit of one piece of work. */
 interface WorkLimit {
-  /** It is over: the caller has been told that it failed, so no further command may be sent. */
+  /** Returns whether the time is over: the caller has been told that it failed, so no further command may be sent. */
   readonly expired: () => boolean;
-  /** An answer has come, and a further command takes its own time. */
-  readonly beginAgain: () => void;
+  /** Starts the time again for a further command, once a reply has arrived. */
+  readonly restart: () => void;
 }
 
-/** One connection, which reconnects for ever. Nothing waits for it to come up but `run`, and that not for long. */
+/** One connection, which reconnects forever. Only `run` waits for it to come up, and not for long. */
 export class Connection {
   readonly #limits: Limits;
   readonly #batches: Batches;
@@ -33,7 +36,7 @@ export class Connection {
   #rejection: AppError | undefined;
   #reported: string | undefined;
 
-  /** @param name seen by operators in CLIENT LIST */
+  /** @param name shown to operators by CLIENT LIST */
   constructor(settings: RedisSettings, name: string, report: Report, limits: Limits = UNCONFIRMED) {
     this.#report = report;
     this.#limits = limits;
@@ -43,13 +46,14 @@ export class Connection {
     this.#redis.on('close', () => {
       if (this.#state !== 'closed') this.#state = 'down';
     });
-    // Those that stand stay: Redis asks who somebody is when they come, and not again when a password is taken away.
+    // Open connections stay: Redis authenticates a connection once, and not again when a password is withdrawn.
     followCredentials(this.#redis.options, settings);
-    this.#redis.on('error', (error: unknown) => this.#tell(toUnavailable(error)));
+    this.#redis.on('error', (error: unknown) => this.#reportOnce(toUnavailable(error)));
   }
 
   /**
-   * Runs commands once the connection is up and its server has been found fit, or fails within `limits.timeoutMs` in all.
+   * Runs commands once the connection is up and its server was found suitable, or fails within `limits.timeoutMs`
+   * in all.
    * @throws AppError `store_unavailable`
    */
   async run<T>(work: (redis: Redis, limit: WorkLimit) => Promise<T>): Promise<T> {
@@ -65,12 +69,12 @@ export class Connection {
     let stop = begin();
     const limit: WorkLimit = {
       expired: () => expired,
-      beginAgain: () => {
+      restart: () => {
         stop();
         stop = begin();
       },
     };
-    const answer = async (): Promise<T> => {
+    const attempt = async (): Promise<T> => {
       if (this.#state === 'down') {
         this.#waiting.add(up.resolve);
         await up.promise;
@@ -81,7 +85,7 @@ export class Connection {
       return await work(this.#redis, limit);
     };
     try {
-      return await Promise.race([answer(), late.promise]);
+      return await Promise.race([attempt(), late.promise]);
     } catch (cause) {
       throw toUnavailable(cause);
     } finally {
@@ -89,26 +93,26 @@ export class Connection {
     }
   }
 
-  /** Whether `confirm` asks followers. */
+  /** Whether `confirm` waits for followers. */
   get confirms(): boolean {
     return this.#limits.acknowledgements > 0;
   }
 
   /**
-   * Runs one command, and says whether as many followers have confirmed what it wrote as this connection asks for.
-   * @throws AppError `store_unavailable` where the command itself brought no answer
+   * Runs one command, and reports whether enough followers have confirmed what it wrote.
+   * @throws AppError `store_unavailable` if the command itself got no reply
    */
   async confirm(command: Command): Promise<Confirmed> {
     return await this.run((redis, { expired }) => this.#batches.send(redis, command, expired));
   }
 
-  /** Each time the connection has come up, the first one included. */
+  /** Calls the listener each time the connection has come up, including the first time. */
   onUp(listener: (redis: Redis) => void): void {
     this.#listeners.add(listener);
     if (this.#state === 'up') listener(this.#redis);
   }
 
-  /** Looks again who the primary is. */
+  /** Reconnects, to find out which server is the primary now. */
   reconnect(): void {
     if (this.#state === 'up' || this.#state === 'refused') this.#redis.disconnect(true);
   }
@@ -119,35 +123,35 @@ export class Connection {
     this.#wakeAll();
   }
 
-  /** Looks at the server before anything is asked of it, at each connect, because another one may answer by now. */
+  /** Checks the server before any command is sent, at each connect, because it may be another one now. */
   async #admit(): Promise<void> {
     try {
       const info = await this.#redis.info();
       if (this.#state === 'closed' || this.#redis.status !== 'ready') return;
-      this.#rejection = judgeServer(info);
+      this.#rejection = checkServer(info);
       this.#state = this.#rejection === undefined ? 'up' : 'refused';
-      const fault = this.#rejection ?? judgeUpkeep(info);
-      if (fault === undefined) this.#reported = undefined;
-      else this.#tell(fault);
+      const error = this.#rejection ?? checkEviction(info);
+      if (error === undefined) this.#reported = undefined;
+      else this.#reportOnce(error);
       if (this.#state === 'up') for (const listener of this.#listeners) listener(this.#redis);
       this.#wakeAll();
-      if (this.#state === 'refused') this.#lookAgain();
+      if (this.#state === 'refused') this.#scheduleRecheck();
     } catch (error) {
-      this.#tell(toUnavailable(error));
+      this.#reportOnce(toUnavailable(error));
       if (this.#redis.status !== 'end') this.#redis.disconnect(true);
     }
   }
 
-  /** Nothing is sent to a server that is refused, so nothing else would ever end that connection. */
-  #lookAgain(): void {
+  /** Nothing is sent to a rejected server, so nothing else would ever end that connection. */
+  #scheduleRecheck(): void {
     const timer = setTimeout(() => {
       if (this.#state === 'refused') this.reconnect();
-    }, LOOK_AGAIN_MS);
+    }, RECHECK_MS);
     timer.unref();
   }
 
-  /** Once per kind of trouble, not once per attempt to reconnect. */
-  #tell(error: AppError): void {
+  /** Reports once per kind of failure, not once per attempt to reconnect. */
+  #reportOnce(error: AppError): void {
     if (this.#state === 'closed' || error.reason === this.#reported) return;
     this.#reported = error.reason;
     this.#report(error);

@@ -1,17 +1,20 @@
 import { Connection, type Report } from './connection.ts';
 import { confirmed, type RedisSettings } from './settings.ts';
 
-/** The connections of one replica. WAIT holds up whatever stands behind it on its connection, so who waits stands alone. */
+/**
+ * The connections of one replica. WAIT blocks whatever is behind it on its connection, so commands that use it
+ * have a connection of their own.
+ */
 export interface Connections {
-  /** Requests. */
+  /** For requests. */
   readonly main: Connection;
-  /** Joins and renewals: nothing else may stand before them. */
+  /** For joins and renewals: nothing else may delay them. */
   readonly lease: Connection;
-  /** Revocations, and what else followers must confirm. */
+  /** For revocations, and whatever else followers must confirm. */
   readonly writes: Connection;
-  /** Listens for entries. */
+  /** Receives notifications about entries. */
   readonly news: Connection;
-  /** Asks the Sentinels again who the primary is; without Sentinels there is nobody to ask, and nothing happens. */
+  /** Asks the Sentinels again which server is the primary. Does nothing without Sentinels. */
   reconsider(): void;
   close(): void;
 }
@@ -19,7 +22,8 @@ export interface Connections {
 /** @throws RangeError for settings that cannot work */
 export function connect(settings: RedisSettings, report: Report): Connections {
   const nodes = settings.nodes ?? 1;
-  // Threat: a master that was cut off and replaced would go on granting leases to who still talks to it.
+  // A primary that was cut off and replaced would go on granting leases to replicas that still reach it, so
+  // followers must confirm.
   if (settings.sentinel !== undefined && nodes === 1) throw new RangeError('Sentinel needs store.redis.nodes: 3');
   const limits = confirmed(nodes);
   const quietly: Report = () => {};
@@ -27,7 +31,8 @@ export function connect(settings: RedisSettings, report: Report): Connections {
   const lease = new Connection(settings, 'lease', quietly, limits);
   const writes = new Connection(settings, 'writes', quietly, limits);
   const news = new Connection(settings, 'news', quietly);
-  // Nothing is ever sent to `news`, so it would listen for ever to a server that vanished: it follows the lease, which notices.
+  // Nothing is ever sent on `news`, so it would listen forever to a server that has vanished. It follows the lease
+  // connection, which notices that.
   let again = false;
   lease.onUp(() => {
     if (again) news.reconnect();

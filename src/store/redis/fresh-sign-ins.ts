@@ -5,7 +5,7 @@ import type { RedisParts } from './parts.ts';
 import { text } from './reply.ts';
 import { findFreshSignIn, liftFreshSignIn } from './scripts/fresh-sign-ins.ts';
 
-/** The sorted set `fresh`; a revocation writes it, and the script that opens a session reads it. */
+/** The sorted set `fresh`. A revocation writes it, and the script that opens a session reads it. */
 export class RedisFreshSignIns implements FreshSignIns {
   readonly #parts: RedisParts;
 
@@ -21,7 +21,7 @@ export class RedisFreshSignIns implements FreshSignIns {
 
   async lift(account: Account, upTo?: number): Promise<'lifted' | 'none' | 'newer'> {
     const { runner, main } = this.#parts;
-    const came = text((await runner.run(main, liftFreshSignIn, [accountDigest(account), upTo ?? '']))[1]);
-    return came === 'lifted' || came === 'newer' ? came : 'none';
+    const outcome = text((await runner.run(main, liftFreshSignIn, [accountDigest(account), upTo ?? '']))[1]);
+    return outcome === 'lifted' || outcome === 'newer' ? outcome : 'none';
   }
 }

@@ -5,28 +5,35 @@ import { accountKey, sessionKey } from '../../core/credential/revocation.ts';
 import type { ArtefactKind } from '../store.ts';
 
 /**
- * What stands for a secret or a name in a key: SHA-256, base64url. Who reads Redis learns no code, token or username from it.
+ * Returns what stands for a secret or a name in a key: SHA-256, base64url. An attacker who can read Redis learns
+ * no code, token or username from it.
  */
 export const digest = (value: string): string => createHash('sha256').update(value).digest('base64url');
 
-/** Sessions and accounts are known by the digests that the log's keys have, so that a script makes one from the other. */
+/**
+ * Sessions and accounts are identified by the digests in the log's keys, so that a script can derive one from the
+ * other.
+ */
 export const sessionDigest = (session: string): string => sessionKey(session).slice('session:'.length);
 export const accountDigest = (account: Account): string => accountKey(account).slice('account:'.length);
 
-/** Of a session at a provider; '' where the provider says none. */
+/** Digest of a session at a provider; '' if the provider gives none. */
 export const providerSessionDigest = (provider: string, sid: string | undefined): string =>
   sid === undefined ? '' : digest(JSON.stringify([provider, sid]));
 
-/** Every key begins with one hash tag, so that all of them live on one node and one script may touch them together. */
+/**
+ * Every key begins with the same hash tag, so that all of them are on one node and one script may access them
+ * together.
+ */
 export interface Keys {
-  /** `{prefix}:`, the one key that scripts are given; they derive the rest. */
+  /** `{prefix}:`, the only key that scripts are given; they derive the rest. */
   readonly base: string;
   artefact(kind: ArtefactKind, id: string): string;
   uid(kind: ArtefactKind, uid: string): string;
   userCode(kind: ArtefactKind, userCode: string): string;
   /** The set of a session's artefacts. */
   artefactsOf(session: string): string;
-  /** Places that sealed values are bound to. */
+  /** Contexts that sealed values are bound to. */
   sealedLock(accountDigest: string): string;
   sealedRecord(sessionDigest: string): string;
   sealedSecret(sessionDigest: string): string;

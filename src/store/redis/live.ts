@@ -3,14 +3,14 @@ import { digest } from './keys.ts';
 import type { News } from './news.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, pairs, text } from './reply.ts';
-import type { ChainPlace } from './runner.ts';
+import type { ChainPosition } from './runner.ts';
 import type { Script } from './scripts/head.ts';
 import * as scripts from './scripts/live.ts';
 
-/** Entries kept: about. A line and its seal are some two kilobytes. */
+/** Approximate number of entries kept. A sealed entry takes some two kilobytes. */
 const MOST_ENTRIES = 1000;
 
-const ANYWHERE: ChainPlace = { epoch: '', number: 0, hash: '' };
+const NO_POSITION: ChainPosition = { epoch: '', number: 0, hash: '' };
 
 interface LiveParts extends RedisParts {
   readonly news: News;
@@ -18,54 +18,62 @@ interface LiveParts extends RedisParts {
 
 export class RedisLive implements LiveAuditLog {
   readonly #parts: LiveParts;
-  /** By their sealed text, because they are looked at every second; undefined for one that does not open. */
+  /** By their sealed text, because they are read every second; undefined for one that cannot be opened. */
   #opened = new Map<string, LiveFilter | undefined>();
 
   constructor(parts: LiveParts) {
     this.#parts = parts;
   }
 
-  async want(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<SubscriptionState> {
+  async subscribe(tail: string, filter: LiveFilter, { ttlMs, most }: LiveLimits): Promise<SubscriptionState> {
     const { keys, sealer } = this.#parts;
     const same = digest(JSON.stringify(filter, Object.keys(filter).toSorted()));
     const sealed = await sealer.seal(filter, keys.sealedTail(tail));
     const ttl = cleanUpAfter(ttlMs / 1000);
-    const [tag, place] = await this.#run(scripts.wantLive, [tail, same, sealed, ttlMs, most, MOST_ENTRIES, ttl]);
+    const [tag, position] = await this.#run(scripts.subscribeLive, [
+      tail,
+      same,
+      sealed,
+      ttlMs,
+      most,
+      MOST_ENTRIES,
+      ttl,
+    ]);
     if (tag === 'FULL') return { kind: 'full' };
-    return place === '' ? { kind: 'stands' } : { kind: 'new', place: text(place) };
+    return position === '' ? { kind: 'stands' } : { kind: 'new', position: text(position) };
   }
 
-  async leave(tail: string): Promise<void> {
-    await this.#run(scripts.leaveLive, [tail]);
+  async unsubscribe(tail: string): Promise<void> {
+    await this.#run(scripts.unsubscribeLive, [tail]);
   }
 
-  async wanted(replica: string): Promise<readonly Subscription[]> {
-    const [, ...rows] = await this.#run(scripts.wantedLive, [replica]);
+  async subscriptions(replica: string): Promise<readonly Subscription[]> {
+    const [, ...rows] = await this.#run(scripts.subscriptionsLive, [replica]);
     const opened = new Map<string, LiveFilter | undefined>();
-    const wanted: Subscription[] = [];
+    const subscriptions: Subscription[] = [];
     for (const row of rows) {
-      const [tail = '', same = '', sealed = '', taken] = list(row).map(text);
+      const [tail = '', same = '', sealed = '', accepted] = list(row).map(text);
       const filter = this.#opened.has(sealed) ? this.#opened.get(sealed) : await this.#open(tail, sealed);
       opened.set(sealed, filter);
-      if (filter !== undefined) wanted.push({ wish: `${tail} ${same}`, filter, taken: taken === '1' });
+      if (filter !== undefined) subscriptions.push({ id: `${tail} ${same}`, filter, accepted: accepted === '1' });
     }
     this.#opened = opened;
-    return wanted;
+    return subscriptions;
   }
 
-  async takeUp(replica: string, wishes: readonly string[]): Promise<void> {
-    await this.#run(scripts.takeUpLive, [replica, ...wishes]);
+  async accept(replica: string, subscriptions: readonly string[]): Promise<void> {
+    await this.#run(scripts.acceptLive, [replica, ...subscriptions]);
   }
 
-  async isTakenUp(tail: string): Promise<boolean> {
-    return number((await this.#run(scripts.isTakenUpLive, [tail]))[1]) === 1;
+  async isAcceptedByAll(tail: string): Promise<boolean> {
+    return number((await this.#run(scripts.isAcceptedLive, [tail]))[1]) === 1;
   }
 
-  async waitForWish(signal: AbortSignal): Promise<void> {
+  async waitForSubscription(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    const wait = this.#parts.news.wait('wishes');
+    const wait = this.#parts.news.wait('subscriptions');
     signal.addEventListener('abort', wait.stop, { once: true });
-    await wait.heard;
+    await wait.notified;
     signal.removeEventListener('abort', wait.stop);
     wait.stop();
   }
@@ -76,11 +84,14 @@ export class RedisLive implements LiveAuditLog {
     await this.#run(scripts.publishLive, [MOST_ENTRIES, cleanUpAfter(0), ...sealed]);
   }
 
-  async read(place: string, limit: number): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }> {
-    const [, found, ...flat] = await this.#run(scripts.readLive, [place, limit]);
+  async read(
+    position: string,
+    limit: number,
+  ): Promise<{ readonly entries: readonly LiveEntry[]; readonly gap: boolean }> {
+    const [, found, ...flat] = await this.#run(scripts.readLive, [position, limit]);
     const entries = pairs(flat).map(async ([at, sealed]): Promise<LiveEntry> => {
       const opened = sealed === '' ? undefined : await this.#text(sealed);
-      return opened === undefined ? { place: at } : { place: at, text: opened };
+      return opened === undefined ? { position: at } : { position: at, text: opened };
     });
     return { entries: await Promise.all(entries), gap: number(found) === 0 };
   }
@@ -89,7 +100,7 @@ export class RedisLive implements LiveAuditLog {
     const { keys, sealer, reportTampered } = this.#parts;
     const opened = await sealer.open(sealed, keys.sealedLive);
     if (typeof opened === 'string') return opened;
-    reportTampered('live record');
+    reportTampered('live audit log');
     return undefined;
   }
 
@@ -102,6 +113,6 @@ export class RedisLive implements LiveAuditLog {
   }
 
   #run(script: Script, args: readonly (string | number)[]): Promise<readonly unknown[]> {
-    return this.#parts.runner.runOnce(this.#parts.main, script, args, ANYWHERE);
+    return this.#parts.runner.runOnce(this.#parts.main, script, args, NO_POSITION);
   }
 }

@@ -5,7 +5,10 @@ import type { RedisParts } from './parts.ts';
 import { number, pairs, text } from './reply.ts';
 import { findLock, readLocks, removeLock } from './scripts/locks.ts';
 
-/** The hash `lock` holds one sealed lock an account. Scripts ask only whether there is one: a lock that nobody can read still locks. */
+/**
+ * The hash `lock` holds one sealed lock per account. Scripts only check whether there is one: an unreadable lock
+ * still locks.
+ */
 export class RedisLocks implements LockStore {
   readonly #parts: RedisParts;
 
@@ -25,7 +28,8 @@ export class RedisLocks implements LockStore {
     const { runner, main } = this.#parts;
     const sealed = pairs((await runner.run(main, readLocks, []))[2]);
     const locks = sealed.map(([hash, lock]) => this.#open(hash, lock));
-    // One that does not open names no account, so it cannot be shown; it locks all the same, and has been reported.
+    // A lock that cannot be opened names no account, so it cannot be shown. It locks all the same, and has been
+    // reported.
     return (await Promise.all(locks)).filter((lock) => lock !== undefined);
   }
 
@@ -42,11 +46,11 @@ export class RedisLocks implements LockStore {
   }
 }
 
-/** Fail closed: who could write to Redis could else unlock an account by spoiling its lock. */
+/** Fail closed: otherwise an attacker who can write to Redis could unlock an account by damaging its lock. */
 const unreadable = (account: Account): Lock => ({
   account,
   reason:
-    'This lock cannot be read: it was changed in Redis, or sealed by a key that is gone. It stands until it is removed.',
+    'This lock cannot be read: it was changed in Redis, or sealed by a key that no longer exists. It stays in force until it is removed.',
   by: 'unknown',
   at: 0,
 });

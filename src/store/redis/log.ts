@@ -14,8 +14,8 @@ import { list, number, text } from './reply.ts';
 import { readLogRow, readReplica } from './rows.ts';
 import { settle } from './scripts/epoch.ts';
 import * as scripts from './scripts/log.ts';
-import type { Settling } from './settlement.ts';
-import type { Survivor } from './known-locks.ts';
+import type { Settlement } from './settlement.ts';
+import type { KnownLocks } from './known-locks.ts';
 import { unavailable } from './unavailable.ts';
 
 /** Sessions that one run of the sweep ends: a millisecond or two of Redis' time. */
@@ -24,13 +24,13 @@ const SWEEP_BATCH = 100;
 interface LogParts extends RedisParts {
   readonly connections: Connections;
   readonly news: News;
-  readonly survivor: Survivor;
-  readonly settling: Settling;
+  readonly knownLocks: KnownLocks;
+  readonly settlement: Settlement;
 }
 
 interface Adopted {
   readonly renewal: RenewOutcome;
-  /** The epoch has been seen for W, and the store has not been told so. */
+  /** The epoch has been seen for W, and the store has not been told yet. */
   readonly unsettled: boolean;
 }
 
@@ -38,9 +38,9 @@ export class RedisLog implements RevocationLog {
   readonly #parts: LogParts;
   readonly #chain = new Chain();
   #settled = false;
-  /** As this replica said when it joined. */
+  /** As this replica reported it when it joined. */
   #longestTokenSeconds: number | undefined;
-  /** Renewals in a row that too few followers have confirmed. */
+  /** Consecutive renewals that too few followers have confirmed. */
   #unacknowledged = 0;
 
   constructor(parts: LogParts) {
@@ -57,26 +57,26 @@ export class RedisLog implements RevocationLog {
   }
 
   async join(longestTokenSeconds: number): Promise<Joined> {
-    const { runner, connections, clock, survivor } = this.#parts;
+    const { runner, connections, clock, knownLocks } = this.#parts;
     this.#longestTokenSeconds = checkedTokenSeconds(longestTokenSeconds);
-    const { place, live } = await readLog(runner, connections.lease, {
+    const { place: chainPosition, live } = await readLog(runner, connections.lease, {
       longestTokenSeconds: this.#longestTokenSeconds,
       seconds: Math.floor(clock.now() / 1000),
     });
-    survivor.joined();
-    runner.know(this.#chain.begin(place, place.hash));
-    // An earlier run may have died between a revocation and its sweep.
+    knownLocks.invalidate();
+    runner.setPosition(this.#chain.begin(chainPosition, chainPosition.hash));
+    // An earlier run may have crashed between a revocation and its sweep.
     void this.#sweep();
-    return { position: positionOf(place), live };
+    return { position: positionOf(chainPosition), live };
   }
 
   async renew(state: ReplicaState, position: LogPosition): Promise<RenewOutcome> {
-    const { runner, connections, survivor, settling } = this.#parts;
-    const place = this.#chain.at(position);
-    const entered = await survivor.enter(place, this.#longestTokenSeconds);
-    const leases = [settling.toTell(place.epoch, state), UNREGISTERED_LEASE_MS];
+    const { runner, connections, knownLocks, settlement } = this.#parts;
+    const chainPosition = this.#chain.at(position);
+    const synchronized = await knownLocks.synchronize(chainPosition, this.#longestTokenSeconds);
+    const leases = [settlement.leaseToReport(chainPosition.epoch, state), UNREGISTERED_LEASE_MS];
     const args = [state.incarnation, JSON.stringify(state), ...leases];
-    const { reply, acknowledged } = await runner.writeOnce(connections.lease, scripts.renew, args, place);
+    const { reply, acknowledged } = await runner.writeOnce(connections.lease, scripts.renew, args, chainPosition);
     switch (reply[0]) {
       case 'EPOCH':
         return { ok: false, reason: 'epoch' };
@@ -90,14 +90,15 @@ export class RedisLog implements RevocationLog {
     }
     // safeguard: ACKNOWLEDGED
     if (!acknowledged) {
-      // Nothing may be built on this round. A primary that its followers have left, and are not merely slow, may have been replaced.
+      // This round must not be used. If followers have left a primary, and are not merely slow, it may have been
+      // replaced.
       this.#unacknowledged += 1;
       if (this.#unacknowledged > 1) connections.reconsider();
       throw unavailable('redis_unacknowledged');
     }
     this.#unacknowledged = 0;
     // Two connections lead to two servers: this one may lack locks that were written back to the other.
-    if (!entered) throw unavailable('epoch_unsettled');
+    if (!synchronized) throw unavailable('epoch_unsettled');
     const { renewal, unsettled } = this.#adopt(position, reply);
     if (unsettled) await this.#settle(position);
     return renewal;
@@ -108,7 +109,7 @@ export class RedisLog implements RevocationLog {
   }
 
   async append(request: AppendRequest): Promise<Appended> {
-    const { runner, clock, survivor, keys } = this.#parts;
+    const { runner, clock, knownLocks, keys } = this.#parts;
     const { requestId, target, approval } = request;
     checkedKey(request);
     const lock = await this.#sealedLock(request);
@@ -128,12 +129,13 @@ export class RedisLog implements RevocationLog {
     ]);
     if (reply[0] === 'REUSED') throw requestIdReused();
     if (reply[0] === 'SPENT') throw approvalSpent();
-    // Before the entry has come back: the store may be emptied in this very moment, and nobody else may know of the lock.
-    if (lock !== '') survivor.learn([nameOf(target), lock]);
+    // Before the entry has come back: the store may lose its data in this very moment, and no other replica may
+    // know of the lock.
+    if (lock !== '') knownLocks.update([nameOf(target), lock]);
     if (target.kind === 'provider' || target.kind === 'all') void this.#sweep();
     return {
       position: { epoch: text(reply[1]), number: number(reply[2]) },
-      regime: text(reply[5]),
+      generation: text(reply[5]),
       acknowledged,
       sessions: number(reply[3]),
       replicas: list(reply[4]).map(readReplica),
@@ -152,33 +154,36 @@ export class RedisLog implements RevocationLog {
 
   async waitForEntry(after: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    // Listen first, then look: an entry that comes in between is heard.
+    // Listens first, then reads, so that an entry in between is not missed.
     const wait = this.#parts.news.wait('entries');
     signal.addEventListener('abort', wait.stop);
     try {
-      if ((await this.position()).number === after) await wait.heard;
+      if ((await this.position()).number === after) await wait.notified;
     } finally {
       signal.removeEventListener('abort', wait.stop);
       wait.stop();
     }
   }
 
-  /** Takes a renewal's reply in, once it is known to count. Read as a whole first: a round that cannot be read changes nothing here. */
+  /**
+   * Adopts a renewal's reply, once it is known to count. It is parsed as a whole first: a round that cannot be
+   * read changes nothing here.
+   */
   #adopt(position: LogPosition, reply: readonly unknown[]): Adopted {
-    const { runner, survivor, settling } = this.#parts;
+    const { runner, knownLocks, settlement } = this.#parts;
     const rows = list(reply[1]).map(readLogRow);
     const replicas = list(reply[2]).map(readReplica);
-    const regime = text(reply[3]);
+    const generation = text(reply[3]);
     const longestLeaseMs = Math.max(number(reply[6]), ...replicas.map(leaseOf));
     this.#settled = number(reply[4]) === 1;
-    survivor.learn(reply[5]);
+    knownLocks.update(reply[5]);
     for (const { entry, hash } of rows) this.#chain.extend(entry.number, hash);
     const last = rows.at(-1)?.entry.number ?? position.number;
-    runner.know(this.#chain.at({ epoch: position.epoch, number: last }));
-    runner.survive();
+    runner.setPosition(this.#chain.at({ epoch: position.epoch, number: last }));
+    runner.setKnowsLocks();
     const entries = rows.map(({ entry }) => entry);
-    const renewal = { epoch: position.epoch, regime, entries, replicas, longestLeaseMs };
-    return { renewal: { ok: true, ...renewal }, unsettled: settling.seen(renewal) && !this.#settled };
+    const renewal = { epoch: position.epoch, generation, entries, replicas, longestLeaseMs };
+    return { renewal: { ok: true, ...renewal }, unsettled: settlement.seen(renewal) && !this.#settled };
   }
 
   async #settle(position: LogPosition): Promise<void> {
@@ -196,19 +201,20 @@ export class RedisLog implements RevocationLog {
     return await sealer.seal({ ...lock, account: target.account }, keys.sealedLock(accountDigest(target.account)));
   }
 
-  /** Deletes what a revocation covers already; if it fails, the next one goes on. */
+  /** Deletes sessions that a revocation already covers. If it fails, the next one continues. */
   async #sweep(): Promise<void> {
     const { runner, main } = this.#parts;
     try {
       let more = true;
       while (more) more = number((await runner.run(main, scripts.sweep, [SWEEP_BATCH]))[1]) === 1;
     } catch {
-      // The watermark refuses these sessions; only their memory is kept longer. The connection has told what is wrong.
+      // The watermark rejects these sessions; only their memory is freed later. The connection has reported the
+      // failure.
     }
   }
 }
 
-/** The name under which scripts know what is targeted. */
+/** Returns the name by which scripts identify the target. */
 const nameOf = (target: RevocationTarget): string => {
   switch (target.kind) {
     case 'session':

@@ -2,17 +2,18 @@ import type { Redis } from 'ioredis';
 
 import type { Connection } from './connection.ts';
 
-/** What is published where a tail has a new wish; anything else is about an entry. */
-export const WISH_NEWS = 'tails';
+/** The message that announces a new subscription of a tail; any other message announces an entry. */
+export const SUBSCRIPTION_NEWS = 'tails';
 
-type Topic = 'entries' | 'wishes';
+type Topic = 'entries' | 'subscriptions';
 
 /**
- * Wakes those who wait for an entry, or for a wish of who tails the record. Every script that writes the log publishes on one channel; this
- * connection listens. It only makes things fast: a message that is lost costs one renewal's time, or one look's.
+ * Wakes callers that wait for an entry, or for a subscription to the live audit log. Every script that writes the
+ * log publishes on one channel, on which this connection listens. It only makes things faster: a lost message
+ * costs the time until the next renewal or poll.
  */
 export class News {
-  readonly #waiters = { entries: new Set<() => void>(), wishes: new Set<() => void>() };
+  readonly #waiters = { entries: new Set<() => void>(), subscriptions: new Set<() => void>() };
   readonly #channel: string;
   readonly #listening = new WeakSet<Redis>();
 
@@ -21,13 +22,13 @@ export class News {
     connection.onUp((redis) => this.#listen(redis));
   }
 
-  /** @returns a wait that began now; call `stop` when done with it */
-  wait(topic: Topic): { readonly heard: Promise<void>; readonly stop: () => void } {
+  /** @returns a wait that has begun; call `stop` when done with it */
+  wait(topic: Topic): { readonly notified: Promise<void>; readonly stop: () => void } {
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiter = (): void => resolve();
     this.#waiters[topic].add(waiter);
     return {
-      heard: promise,
+      notified: promise,
       stop: () => {
         this.#waiters[topic].delete(waiter);
         resolve();
@@ -35,10 +36,10 @@ export class News {
     };
   }
 
-  /** All of them. */
+  /** Wakes all of them. */
   wake(): void {
     this.#wake('entries');
-    this.#wake('wishes');
+    this.#wake('subscriptions');
   }
 
   #wake(topic: Topic): void {
@@ -48,10 +49,12 @@ export class News {
   #listen(redis: Redis): void {
     if (!this.#listening.has(redis)) {
       this.#listening.add(redis);
-      redis.on('message', (_channel, said: string) => this.#wake(said === WISH_NEWS ? 'wishes' : 'entries'));
+      redis.on('message', (_channel, message: string) =>
+        this.#wake(message === SUBSCRIPTION_NEWS ? 'subscriptions' : 'entries'),
+      );
     }
     redis.subscribe(this.#channel).then(
-      // What was published while nobody listened was missed: whoever waits looks for itself.
+      // Messages published before the subscription were missed, so every waiting caller checks for itself.
       () => this.wake(),
       () => redis.disconnect(true),
     );

@@ -5,23 +5,26 @@ import type { Keys } from './keys.ts';
 import type { Runner } from './runner.ts';
 import type { Sealer } from './sealer.ts';
 
-/** What the parts of the Redis store share. */
+/** Dependencies that the parts of the Redis store share. */
 export interface RedisParts {
   readonly clock: Clock;
   readonly keys: Keys;
   readonly sealer: Sealer;
   readonly runner: Runner;
   readonly main: Connection;
-  /** A sealed value that did not open in its place: told to the operator. */
+  /** Reports to the operator a sealed value that could not be opened where it is stored. */
   readonly reportTampered: (what: string) => void;
-  /** Bytes of the budget of what anyone can have written, where the server has no limit of its own or a large one. */
+  /**
+   * Bytes of the budget of artefacts that unauthenticated clients can create, if the server has no limit of its
+   * own or a large one.
+   */
   readonly pendingBytes: number;
-  /** As `RedisStoreOptions` has it. */
+  /** As in `RedisStoreOptions`. */
   readonly providerClockSkew: number;
   readonly reportDisplaced: (displaced: Displaced) => void;
 }
 
-/** Redis' own TTL comes this much later than the judged expiry; it only cleans up. */
+/** Redis' own TTL is this much longer than the expiry that counts; it only cleans up. */
 const SLACK_SECONDS = 60;
 
 /** @returns whole seconds, at least the slack */

@@ -1,8 +1,20 @@
 /**
- * The store on Redis: what replicas share. docs/reference/store-schema.md lists every key.
+ * The store on Redis, which replicas share. docs/reference/store-schema.md lists every key.
  *
- * Four connections: `main` for requests, `lease` for renewals (nothing may stand before them), `writes` for what followers must confirm,
- * `news` that listens for entries. None of them queues or resends: a command acts now or fails.
+ * Four connections: `main` for requests, `lease` for renewals (nothing may delay them), `writes` for whatever
+ * followers must confirm, `news` for notifications about entries. None of them queues or resends: a command is
+ * sent immediately or fails.
+ *
+ * - `sessions.ts`, `session-fields.ts`, `artefacts.ts`, `locks.ts`, `fresh-sign-ins.ts`, `recent.ts`, `live.ts`, `anchors.ts`:
+ *   one part of the interface each
+ * - `log.ts`: the revocation log, with `join.ts` (joining), `rows.ts` (its rows), `chain.ts` (their hashes),
+ *   `known-locks.ts` (locks that survive a store that loses them), `settlement.ts` (when a new epoch is settled), `news.ts`
+ *   (notifications)
+ * - `reencrypt.ts`: re-encrypts with the current key; `sealer.ts`: seals and opens values
+ * - `runner.ts`: runs the scripts in `scripts/` (index in `scripts/head.ts`) and begins epochs; `reply.ts`: parses replies
+ * - `connections.ts`, `connection.ts`, `client.ts`, `batches.ts`, `settings.ts`: connections, time limits and WAIT;
+ *   `server-check.ts`: whether a server is suitable; `unavailable.ts`: the error of all of them
+ * - `keys.ts`: names of keys; `parts.ts`: dependencies that the parts share
  */
 import { performance } from 'node:perf_hooks';
 
@@ -22,14 +34,14 @@ import { RedisLog } from './log.ts';
 import { News } from './news.ts';
 import type { RedisParts } from './parts.ts';
 import { RedisRecent } from './recent.ts';
-import { RedisSealed } from './reencrypt.ts';
+import { RedisSealedValues } from './reencrypt.ts';
 import { Runner, type EpochEvent } from './runner.ts';
 import { createSealer, type SealingKeys } from './sealer.ts';
 import { RedisSessions } from './sessions.ts';
 import { fullnessOf } from './server-check.ts';
 import type { RedisSettings } from './settings.ts';
-import { Settling } from './settlement.ts';
-import { Survivor } from './known-locks.ts';
+import { Settlement } from './settlement.ts';
+import { KnownLocks } from './known-locks.ts';
 
 export type { EpochEvent } from './runner.ts';
 export type { RedisSettings } from './settings.ts';
@@ -37,31 +49,41 @@ export type { SealingKeys } from './sealer.ts';
 
 export interface RedisStoreOptions {
   readonly config: RedisSettings;
-  /** Read at each use: keys are rotated. */
+  /** Read at each use, because keys are rotated. */
   readonly sealingKeys: SealingKeys;
   readonly clock: Clock;
   /** Milliseconds of a clock that is never set back. Default: the process' own. */
-  readonly monotonic?: () => number;
-  /** By how much the clock may be off the store's before no script serves this replica. Default: a minute. */
+  readonly monotonicMs?: () => number;
+  /**
+   * Largest difference between this clock and the store's; with a larger one, no script serves this replica.
+   * Default: a minute.
+   */
   readonly clockSkewSeconds?: number;
-  /** By how much a provider's clock may be off, where `auth_time` is compared with a revocation (seconds). Default: a minute. */
+  /**
+   * Largest error of a provider's clock when `auth_time` is compared with a revocation (seconds). Default: a
+   * minute.
+   */
   readonly providerClockSkew?: number;
   /** Whether a process that has never been in an epoch may begin one in a store that has none. Default: init. */
   readonly emptyStore?: 'init' | 'refuse';
-  /** What an operator should know: a connection lost, a server that evicts, a sealed value that was tampered with. Never a secret. */
+  /**
+   * Receives what an operator should know: a connection lost, a server that evicts, a sealed value that was
+   * tampered with. Never a secret.
+   */
   readonly onError?: (error: AppError) => void;
-  /** In the one replica that began a new epoch: everybody signs in again, and it belongs on the record. */
+  /** Called in the one replica that began a new epoch: all users sign in again, and it must be audited. */
   readonly onEpoch?: (event: EpochEvent) => void;
-  /** Sign-ins under way had to make room for others. */
+  /** Called when login transactions were displaced by others. */
   readonly onDisplaced?: (displaced: Displaced) => void;
-  /** Bytes of the budget of sign-ins under way. Default: `PENDING_BYTES`. */
+  /** Bytes of the budget of login transactions. Default: `PENDING_BYTES`. */
   readonly pendingBytes?: number;
 }
 
 /**
- * Begins to connect and returns at once. While Redis is unavailable, each method throws AppError `store_unavailable` within 250 ms (500 ms
- * where followers must confirm), or later by as long as this process was busy (timing.ts); a server that is unfit (Redis Cluster, older than 7)
- * refuses until it has been changed, and `ping` says why in `cause`.
+ * Begins to connect and returns immediately. While Redis is unavailable, each method throws AppError
+ * `store_unavailable` within 250 ms (500 ms where followers must confirm), or later by as long as this process was
+ * busy (timing.ts). An unsuitable server (Redis Cluster, older than 7) is rejected until it has been changed, and
+ * `ping` gives the cause in `cause`.
  *
  * @throws RangeError for a URL, prefix or sealing key that cannot work
  */
@@ -85,21 +107,21 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   const { providerClockSkew = FRESH_TOLERANCE_SECONDS } = options;
   const shared = { clock, keys, sealer, runner, main };
   const parts: RedisParts = { ...shared, reportTampered, pendingBytes, reportDisplaced, providerClockSkew };
-  const survivor = new Survivor({ runner, main, writes, clock });
-  const settling = new Settling(options.monotonic ?? (() => performance.now()));
+  const knownLocks = new KnownLocks({ runner, main, writes, clock });
+  const settlement = new Settlement(options.monotonicMs ?? (() => performance.now()));
 
   return {
     artefacts: new RedisArtefacts(parts),
     sessions: new RedisSessions(parts),
-    log: new RedisLog({ ...parts, connections, news, survivor, settling }),
+    log: new RedisLog({ ...parts, connections, news, knownLocks, settlement }),
     locks: new RedisLocks(parts),
     freshSignIns: new RedisFreshSignIns(parts),
     live: new RedisLive({ ...parts, news }),
     anchors: new RedisAnchors(parts),
     recent: new RedisRecent(parts),
-    sealed: new RedisSealed(parts, survivor),
+    sealed: new RedisSealedValues(parts, knownLocks),
     async ping() {
-      // All: a store whose leases cannot be renewed, or in which nothing can be revoked, is no store.
+      // All three: a store whose leases cannot be renewed, or in which nothing can be revoked, is of no use.
       await Promise.all([main, connections.lease, writes].map((connection) => connection.run((redis) => redis.ping())));
     },
     fullness: () => main.run(async (redis) => fullnessOf(await redis.info('memory'))),
@@ -113,6 +135,6 @@ export function createRedisStore(options: RedisStoreOptions): Store {
 const tampered = (what: string): AppError =>
   new AppError(
     'internal',
-    `A value in Redis (${what}) cannot be read. It was changed, moved, or sealed by a key that is gone.`,
+    `A value in Redis (${what}) cannot be read. It was changed, moved, or sealed by a key that no longer exists.`,
     { reason: 'sealed_value_unreadable' },
   );

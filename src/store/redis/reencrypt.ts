@@ -1,48 +1,49 @@
-import type { ResealOutcome, SealedValues } from '../store.ts';
+import type { ReencryptOutcome, SealedValues } from '../store.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, pairs, text } from './reply.ts';
 import { readLocks } from './scripts/locks.ts';
 import * as scripts from './scripts/reencrypt.ts';
-import type { Survivor } from './known-locks.ts';
+import type { KnownLocks } from './known-locks.ts';
 
 /** Sessions of one page: a script of about a millisecond. */
 const PAGE = 20;
-/** A page and the pause behind it are far shorter. */
+/** A page and the pause after it are far shorter. */
 const CLAIM_SECONDS = 60;
-/** Somebody looked and found nothing: good enough for the others for so long. */
-const LOOK_EVERY_SECONDS = 3600;
+/** How long one replica's check that found nothing is good enough for the others. */
+const CHECK_EVERY_SECONDS = 3600;
 
-/** A sealed value where it stands. */
-interface Found {
+/** A sealed value and where it is stored. */
+interface SealedValue {
   readonly key: string;
-  /** A hash's field, or a stream's entry. */
+  /** The field of a hash, or the id of a stream's entry. */
   readonly at: string;
   readonly value: string;
 }
 
 /**
- * Seals anew what an older key sealed: locks, sessions, what belongs to a session. All else lives for minutes.
+ * Re-encrypts values that an older key sealed: locks, sessions, and what belongs to a session. All else lives for
+ * minutes.
  *
- * Threat: a value that was read, opened and sealed anew might undo a newer one, as a re-check has just written it. Each is put in the place of
- * what was read and of nothing else.
+ * A value that was read, opened and sealed again could overwrite a newer one that a re-check has just written. So
+ * each replaces only the exact value that was read.
  */
-export class RedisSealed implements SealedValues {
+export class RedisSealedValues implements SealedValues {
   readonly #parts: RedisParts;
-  readonly #survivor: Pick<Survivor, 'joined'>;
+  readonly #knownLocks: Pick<KnownLocks, 'invalidate'>;
 
-  constructor(parts: RedisParts, survivor: Pick<Survivor, 'joined'>) {
+  constructor(parts: RedisParts, knownLocks: Pick<KnownLocks, 'invalidate'>) {
     this.#parts = parts;
-    this.#survivor = survivor;
+    this.#knownLocks = knownLocks;
   }
 
-  async reseal(holder: string, pause: () => Promise<void>): Promise<ResealOutcome> {
-    // What it knows of locks it would write back as it was sealed: it reads them again.
-    this.#survivor.joined();
+  async reencrypt(holder: string, pause: () => Promise<void>): Promise<ReencryptOutcome> {
+    // This replica would write the locks that it knows back as they were sealed before, so it reads them again.
+    this.#knownLocks.invalidate();
     const { sealer } = this.#parts;
-    if (!sealer.hasOlder) return { kind: 'looked', found: 0 };
+    if (!sealer.hasOlder) return { kind: 'done', found: 0 };
     const kid = sealer.currentKid;
     const claimed = await this.#claim(holder, kid);
-    if (claimed === 'DONE') return { kind: 'looked', found: 0 };
+    if (claimed === 'DONE') return { kind: 'done', found: 0 };
     if (claimed !== 'OK') return { kind: 'elsewhere' };
     let found = await this.#locks(kid);
     for (let after: string | undefined = ''; after !== undefined;) {
@@ -51,20 +52,20 @@ export class RedisSealed implements SealedValues {
       after = page.last === '' ? undefined : page.last;
       if (after === undefined) break;
       await pause();
-      // Another has taken it over, or the key that seals is another one: the next round begins anew.
+      // Another replica has taken over, or the current key has changed: the next round starts again.
       if ((await this.#claim(holder, kid)) !== 'OK' || sealer.currentKid !== kid) return { kind: 'elsewhere' };
     }
-    const ended = [holder, found === 0 ? kid : '', cleanUpAfter(2 * LOOK_EVERY_SECONDS)];
-    await this.#parts.runner.run(this.#parts.main, scripts.endReseal, ended);
-    return { kind: 'looked', found };
+    const ended = [holder, found === 0 ? kid : '', cleanUpAfter(2 * CHECK_EVERY_SECONDS)];
+    await this.#parts.runner.run(this.#parts.main, scripts.endReencryption, ended);
+    return { kind: 'done', found };
   }
 
   async #claim(holder: string, kid: string): Promise<string> {
     const { runner, main, clock } = this.#parts;
     const now = clock.now();
-    const [until, since] = [now + CLAIM_SECONDS * 1000, now - LOOK_EVERY_SECONDS * 1000];
-    const ttl = cleanUpAfter(2 * LOOK_EVERY_SECONDS);
-    return text((await runner.run(main, scripts.claimReseal, [holder, until, kid, since, ttl]))[0]);
+    const [until, since] = [now + CLAIM_SECONDS * 1000, now - CHECK_EVERY_SECONDS * 1000];
+    const ttl = cleanUpAfter(2 * CHECK_EVERY_SECONDS);
+    return text((await runner.run(main, scripts.claimReencryption, [holder, until, kid, since, ttl]))[0]);
   }
 
   async #locks(kid: string): Promise<number> {
@@ -79,48 +80,50 @@ export class RedisSealed implements SealedValues {
     const { runner, main } = this.#parts;
     const reply = await runner.run(main, scripts.findSealed, [after, PAGE, this.#mark(kid)]);
     const [, last, values, entries] = reply;
-    const found = (await this.#values(places(values))) + (await this.#streams(places(entries)));
+    const found = (await this.#values(foundValues(values))) + (await this.#streams(foundValues(entries)));
     return { found, last: text(last) };
   }
 
-  /** @returns how many opened: what does not is sealed by no key that there is */
-  async #values(found: readonly Found[]): Promise<number> {
+  /** @returns how many could be opened; the others were sealed by a key that no longer exists */
+  async #values(found: readonly SealedValue[]): Promise<number> {
     const { runner, main } = this.#parts;
-    const opened = await this.#anew(found);
+    const opened = await this.#reencrypted(found);
     if (opened.length === 0) return 0;
     await runner.run(
       main,
-      scripts.resealValues,
-      opened.flatMap(({ key, at, value, anew }) => [key, at, value, anew]),
+      scripts.replaceValues,
+      opened.flatMap(({ key, at, value, reencrypted }) => [key, at, value, reencrypted]),
     );
     return opened.length;
   }
 
-  async #streams(found: readonly Found[]): Promise<number> {
+  async #streams(found: readonly SealedValue[]): Promise<number> {
     const { runner, main } = this.#parts;
     let count = 0;
     for (const [key, entries] of Map.groupBy(found, (entry) => entry.key)) {
-      const opened = await this.#anew(entries);
-      // As a whole or not at all: one that does not open would be taken for one that came meanwhile.
+      const opened = await this.#reencrypted(entries);
+      // As a whole or not at all: one that cannot be opened would look like one that arrived meanwhile.
       if (opened.length < entries.length) continue;
-      const flat = opened.flatMap(({ at, value, anew }) => [at, value, anew]);
-      await runner.run(main, scripts.resealStream, [key, ...flat]);
+      const flat = opened.flatMap(({ at, value, reencrypted }) => [at, value, reencrypted]);
+      await runner.run(main, scripts.replaceStream, [key, ...flat]);
       count += opened.length;
     }
     return count;
   }
 
-  async #anew(found: readonly Found[]): Promise<readonly (Found & { readonly anew: string })[]> {
+  async #reencrypted(
+    found: readonly SealedValue[],
+  ): Promise<readonly (SealedValue & { readonly reencrypted: string })[]> {
     const { sealer } = this.#parts;
     const all = found.map(async (one) => {
       const context = this.#contextOf(one);
       const opened = await sealer.open(one.value, context);
-      return opened === undefined ? [] : [{ ...one, anew: await sealer.seal(opened, context) }];
+      return opened === undefined ? [] : [{ ...one, reencrypted: await sealer.seal(opened, context) }];
     });
     return (await Promise.all(all)).flat();
   }
 
-  #contextOf({ key, at }: Found): string {
+  #contextOf({ key, at }: SealedValue): string {
     const { keys } = this.#parts;
     if (key === `${keys.base}lock`) return keys.sealedLock(at);
     if (at === 'r') return `${key}#record`;
@@ -133,7 +136,7 @@ export class RedisSealed implements SealedValues {
   }
 }
 
-function places(reply: unknown): readonly Found[] {
+function foundValues(reply: unknown): readonly SealedValue[] {
   const flat = list(reply).map(text);
   return flat.flatMap((key, index) =>
     index % 3 === 0 ? [{ key, at: flat[index + 1] ?? '', value: flat[index + 2] ?? '' }] : [],

@@ -1,6 +1,9 @@
 import { unavailable } from './unavailable.ts';
 
-/** Readers of a script's answer. @throws AppError `store_unavailable` (`redis_bad_reply`) for another shape than the script makes */
+/**
+ * Parsers for a script's reply.
+ * @throws AppError `store_unavailable` (`redis_bad_reply`) for another shape than the script returns
+ */
 export function list(reply: unknown): readonly unknown[] {
   if (!Array.isArray(reply)) throw unavailable('redis_bad_reply');
   return reply as readonly unknown[];
@@ -17,7 +20,7 @@ export function number(reply: unknown): number {
   return value;
 }
 
-/** A flat list of names and values, as Lua returns a hash. */
+/** Returns the pairs of a flat list of names and values, as Lua returns a hash. */
 export function pairs(reply: unknown): [name: string, value: string][] {
   const flat = list(reply).map(text);
   return flat.flatMap((name, index) => (index % 2 === 0 ? [[name, text(flat[index + 1])] as [string, string]] : []));

@@ -1,6 +1,6 @@
 /**
- * The log's rows as Redis holds them, in the clear: numbers, times and digests. Hostile until read: who can write to Redis can write
- * anything here.
+ * Parses the log's rows as Redis holds them, in the clear: numbers, times and digests. They are hostile input,
+ * because an attacker who can write to Redis can write anything here.
  */
 import type { LogChange, LogEntry } from '../../core/credential/revocation.ts';
 import { isDrillId, isTargetKey } from '../requests.ts';
@@ -15,7 +15,8 @@ export interface LogRow {
 }
 
 /**
- * Fail closed: what cannot be read may revoke anybody. Without a view there is no lease, so this replica is fenced.
+ * Fail closed: an unreadable entry may revoke anything. Without a view there is no lease, so this replica is
+ * fenced.
  */
 const unreadable = (): Error => unavailable('log_entry_unreadable');
 
@@ -32,13 +33,13 @@ export function readLogRow(reply: unknown): LogRow {
 }
 
 /**
- * For who joins, and takes no entry from here.
+ * Checks a row for a replica that joins and takes no entries from here.
  * @param line `ID FIELD VALUE …`
  * @param seconds now, epoch seconds
- * @returns the number of a row that is one, or that can cover nobody any more, whatever it says
+ * @returns the number of a row that is well-formed, or that has expired, whatever it contains
  * @throws AppError `store_unavailable` (`log_entry_unreadable`)
  */
-export function passRow(line: string, seconds: number): number {
+export function checkRow(line: string, seconds: number): number {
   const [id = '', ...fields] = line.split(' ');
   const [, digits] = /^([1-9]\d{0,15})-0$/.exec(id) ?? [];
   if (digits === undefined) throw unreadable();
@@ -63,8 +64,9 @@ export function readLiveRow(line: string): LogEntry {
 }
 
 /**
- * A replica's state as it wrote it itself.
- * @throws AppError `store_unavailable` (`redis_bad_reply`): a replica that is left out would not be waited for
+ * Parses a replica's state as it wrote it itself.
+ * @throws AppError `store_unavailable` (`redis_bad_reply`), because a replica that is left out would not be waited
+ * for
  */
 export function readReplica(reply: unknown): ReplicaState {
   const state = parsed(text(reply));
@@ -94,10 +96,16 @@ function isReplica(value: unknown): value is ReplicaState {
   );
 }
 
-/** More than any version will ever allow: whoever writes an hour is broken, and would keep every revocation from its end. */
+/**
+ * More than any version will ever allow. A replica that writes an hour is broken, and would keep every revocation
+ * from completing.
+ */
 const MOST_LEASE_MS = 3_600_000;
 
-/** Attacker registers a lease of no length, so that nobody waits for the one that it has: then nobody has a view. */
+/**
+ * An attacker registers a lease of no length, so that no replica waits for the real one: then parsing fails, and
+ * no replica has a view.
+ */
 const isLease = (value: unknown): boolean =>
   Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= MOST_LEASE_MS;
 

@@ -10,17 +10,17 @@ import { unavailable } from './unavailable.ts';
 
 export type Argument = string | number;
 
-/** A place in the log with its chain hash; '' where the hash is not known (only numbers are compared then). */
-export interface ChainPlace extends LogPosition {
+/** A position in the log with its chain hash; '' if the hash is not known (then only numbers are compared). */
+export interface ChainPosition extends LogPosition {
   readonly hash: string;
 }
 
-const NOWHERE: ChainPlace = { epoch: '', number: 0, hash: '' };
+const NO_POSITION: ChainPosition = { epoch: '', number: 0, hash: '' };
 
-/** Epochs that begin faster than this are a fault. */
+/** Epochs that begin faster than this are an error. */
 const ATTEMPTS = 3;
 
-/** A script's answer, and whether enough followers hold what it wrote. */
+/** A script's reply, and whether enough followers have confirmed what it wrote. */
 export interface Written {
   readonly reply: readonly unknown[];
   readonly acknowledged: boolean;
@@ -28,48 +28,54 @@ export interface Written {
 
 /** An epoch that this replica began. */
 export interface EpochEvent {
-  /** No epoch was there; another server process had written it; or the log was behind what this replica had seen. */
+  /** There was no epoch; another server process had written it; or the log was behind what this replica had seen. */
   readonly why: 'empty' | 'regime' | 'rollback';
-  /** Whether this replica had been in an epoch before, so that it knew the locks of that one. */
-  readonly survivor: boolean;
+  /** Whether this replica had been in an epoch before, so that it knew that epoch's locks. */
+  readonly knowsLocks: boolean;
 }
 
 export interface RunnerOptions {
   readonly base: string;
   readonly clock: Clock;
-  /** By how many milliseconds the clock may be off the store's. */
+  /** Largest difference between this clock and the store's, in milliseconds. */
   readonly clockSkewMs: number;
-  /** Where epochs are begun: followers must confirm them. */
+  /** The connection on which epochs are begun, because followers must confirm them. */
   readonly writes: Connection;
   readonly emptyStore: 'init' | 'refuse';
   readonly onEpoch: (event: EpochEvent) => void;
 }
 
-/** Runs scripts with their head's arguments, and begins a new epoch where the head asks for one. */
+/** Runs scripts with the arguments of their head, and begins a new epoch if the head asks for one. */
 export class Runner {
   readonly #options: RunnerOptions;
-  /** Where this replica knows the log to be: every script checks it, so that a rolled-back log is seen by whoever comes first. */
-  #known: ChainPlace = NOWHERE;
-  #survivor = false;
-  /** By what was seen, so that of many calls that see the same end one acts. */
+  /**
+   * Where this replica knows the log to be. Every script checks it, so that the first call of any replica finds a
+   * rolled-back log.
+   */
+  #known: ChainPosition = NO_POSITION;
+  #knowsLocks = false;
+  /** By what was seen, so that of many calls that see the same end only one acts. */
   readonly #beginning = new Map<string, Promise<void>>();
 
   constructor(options: RunnerOptions) {
     this.#options = options;
   }
 
-  know(place: ChainPlace): void {
-    this.#known = place;
-  }
-
-  /** This replica has a lease in an epoch, and knows its locks: it may begin the next one whatever `emptyStore` says. */
-  survive(): void {
-    this.#survivor = true;
+  setPosition(position: ChainPosition): void {
+    this.#known = position;
   }
 
   /**
-   * @returns the script's answer, whose first element is its own tag. An epoch that was over has been replaced meanwhile, and the
-   *   script ran in the new one.
+   * Records that this replica has a lease in an epoch, and knows its locks: it may begin the next one whatever
+   * `emptyStore` says.
+   */
+  setKnowsLocks(): void {
+    this.#knowsLocks = true;
+  }
+
+  /**
+   * @returns the script's reply, whose first element is its tag. If the epoch was over, a new one has been begun,
+   * and the script ran in the new one.
    * @throws AppError `store_unavailable`
    */
   async run(connection: Connection, script: Script, args: readonly Argument[]): Promise<readonly unknown[]> {
@@ -80,34 +86,35 @@ export class Runner {
     return (await this.#inEpoch(attempt)).reply;
   }
 
-  /** As `run`, on the connection for writes, and says whether enough followers have confirmed it. */
+  /** Does the same as `run` on the connection for writes, and reports whether enough followers have confirmed it. */
   async write(script: Script, args: readonly Argument[]): Promise<Written> {
     return await this.#inEpoch(() => this.writeOnce(this.#options.writes, script, args, this.#known));
   }
 
-  /** Once, from a given place, without looking at what the head says. */
+  /** Runs a script once, from a given position, and leaves the head's reply to the caller. */
   async runOnce(
     connection: Connection,
     script: Script,
     args: readonly Argument[],
-    place: ChainPlace,
+    position: ChainPosition,
   ): Promise<readonly unknown[]> {
-    return await this.#evaluate(connection, script, this.#from(place, args));
+    return await this.#evaluate(connection, script, this.#from(position, args));
   }
 
-  /** As `runOnce`, and says whether as many followers have confirmed it as the connection asks for. */
+  /** Does the same as `runOnce`, and reports whether enough followers for this connection have confirmed it. */
   async writeOnce(
     connection: Connection,
     script: Script,
     args: readonly Argument[],
-    place: ChainPlace,
+    position: ChainPosition,
   ): Promise<Written> {
-    return await this.#confirm(connection, script, this.#from(place, args));
+    return await this.#confirm(connection, script, this.#from(position, args));
   }
 
   /**
-   * @param seen the head's answer, REGIME or ROLLBACK, with the epoch that was seen and where
-   * @throws AppError `store_unavailable`, also where too few followers confirmed the new epoch: nothing may be built on it
+   * @param seen the head's reply, REGIME or ROLLBACK, with the epoch that was seen and where
+   * @throws AppError `store_unavailable`, also if too few followers confirmed the new epoch, which then must not
+   * be used
    */
   async beginEpoch(seen: readonly unknown[]): Promise<void> {
     const [tag, ...end] = seen.map(text);
@@ -116,7 +123,7 @@ export class Runner {
     this.#beginning.set(key, running);
     try {
       await running;
-      if (this.#known.epoch === end[0]) this.#known = NOWHERE;
+      if (this.#known.epoch === end[0]) this.#known = NO_POSITION;
     } finally {
       this.#beginning.delete(key);
     }
@@ -124,14 +131,15 @@ export class Runner {
 
   async #begin(tag: 'regime' | 'rollback', end: readonly string[]): Promise<void> {
     const { writes, emptyStore, onEpoch } = this.#options;
-    const survivor = this.#survivor;
+    const knowsLocks = this.#knowsLocks;
     const empty = end[0] === '';
-    // Threat: a store that was emptied has forgotten its locks, and nobody here can write them back.
-    if (empty && !survivor && emptyStore === 'refuse') throw unavailable('store_empty');
+    // A store that lost its data has lost its locks, and this process cannot write them back: an attacker whose
+    // account was locked could sign in. So the operator decides.
+    if (empty && !knowsLocks && emptyStore === 'refuse') throw unavailable('store_empty');
     const id = randomBytes(16).toString('base64url');
     const { reply, acknowledged } = await this.#confirm(writes, newEpoch, [...end, id]);
     if (reply[0] !== 'BEGAN') return;
-    onEpoch({ why: empty ? 'empty' : tag, survivor });
+    onEpoch({ why: empty ? 'empty' : tag, knowsLocks });
     if (!acknowledged) throw unavailable('redis_unacknowledged');
   }
 
@@ -145,37 +153,37 @@ export class Runner {
     throw unavailable('epoch_unsettled');
   }
 
-  #from(place: ChainPlace, args: readonly Argument[]): readonly Argument[] {
+  #from(position: ChainPosition, args: readonly Argument[]): readonly Argument[] {
     const { clock, clockSkewMs } = this.#options;
-    return [clock.now(), place.epoch, place.number, place.hash, clockSkewMs, ...args];
+    return [clock.now(), position.epoch, position.number, position.hash, clockSkewMs, ...args];
   }
 
   async #evaluate(connection: Connection, script: Script, args: readonly Argument[]): Promise<readonly unknown[]> {
     const { base } = this.#options;
-    const reply = await connection.run(async (redis, { expired, beginAgain }) => {
+    const reply = await connection.run(async (redis, { expired, restart }) => {
       try {
         return await redis.evalsha(script.sha, 1, base, ...args);
       } catch (error) {
-        // A server that was restarted, or whose scripts were flushed, takes the text again.
+        // A server that was restarted, or whose scripts were flushed, needs the text again.
         if (expired() || !(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-        beginAgain();
+        restart();
         return await redis.eval(script.lua, 1, base, ...args);
       }
     });
-    return answer(reply);
+    return checkedReply(reply);
   }
 
-  /** With its text: behind a script that the server does not know, WAIT would hold up the second attempt. */
+  /** Sends the text and not the hash: if the server did not know the script, WAIT would block the second attempt. */
   async #confirm(connection: Connection, script: Script, args: readonly Argument[]): Promise<Written> {
     const { base } = this.#options;
     if (!connection.confirms) return { reply: await this.#evaluate(connection, script, args), acknowledged: true };
     const { reply, acknowledged } = await connection.confirm((redis) => redis.eval(script.lua, 1, base, ...args));
-    return { reply: answer(reply), acknowledged };
+    return { reply: checkedReply(reply), acknowledged };
   }
 }
 
-/** @throws AppError `store_unavailable`, `clock_off` where the script served us nothing for that */
-function answer(reply: unknown): readonly unknown[] {
+/** @throws AppError `store_unavailable`, `clock_off` if the script rejected this replica's clock */
+function checkedReply(reply: unknown): readonly unknown[] {
   const parts = list(reply);
   if (parts[0] === 'CLOCK') throw unavailable('clock_off');
   return parts;

@@ -1,6 +1,9 @@
 import { CompactEncrypt, compactDecrypt } from 'jose';
 
-/** Keys that payloads are sealed with. `all` holds `current` too, and those that may still have sealed something. Read at each use. */
+/**
+ * Keys that seal payloads. `all` includes `current`, and those that may have sealed existing values. Read at each
+ * use.
+ */
 export interface SealingKeys {
   readonly current: { readonly kid: string; readonly key: Uint8Array };
   /** By `kid`; 32 bytes each (A256GCM). */
@@ -8,18 +11,19 @@ export interface SealingKeys {
 }
 
 export interface Sealer {
-  /** @param context where the value will stand; it opens nowhere else */
+  /** @param context where the value will be stored; it cannot be opened elsewhere */
   seal(value: unknown, context: string): Promise<string>;
-  /** The value, or undefined when it was not sealed by us for this place. Never throws. */
+  /** Returns the value, or undefined if we did not seal it for this context. Never throws. */
   open(sealed: string, context: string): Promise<unknown>;
   /**
-   * What every value begins with that `kid` has sealed: scripts tell by it what another key sealed, and cannot be told more.
+   * Returns the beginning of every value that `kid` has sealed. Scripts detect values of other keys by it, and
+   * must not learn more.
    * @param contexts how each context begins
    */
   mark(kid: string, contexts: string): string;
-  /** Seals now. */
+  /** The id of the key that seals now. */
   readonly currentKid: string;
-  /** Whether there is a key besides the current one. */
+  /** Whether there is another key than the current one. */
   readonly hasOlder: boolean;
 }
 
@@ -27,8 +31,9 @@ const KEY_BYTES = 32;
 const HEADER = { alg: 'dir', enc: 'A256GCM' } as const;
 
 /**
- * Compact JWE (RFC 7516), `dir` with `A256GCM`. The place is in the protected header, which GCM authenticates: a blob that
- * somebody moved from one key to another in Redis does not open there.
+ * Seals as compact JWE (RFC 7516), `dir` with `A256GCM`. An attacker who can write to Redis moves a sealed value
+ * from one key to another, so the context is in the protected header, which GCM authenticates: a moved value
+ * cannot be opened.
  *
  * @throws RangeError for a key that is not 32 bytes long
  */
@@ -48,7 +53,7 @@ export function createSealer(keys: SealingKeys): Sealer {
     mark(kid, contexts) {
       const text = JSON.stringify({ ...HEADER, kid, ctx: contexts }).slice(0, -2);
       const bytes = Buffer.from(text);
-      // Three bytes are four letters; what is left over depends on what follows.
+      // Three bytes become four letters; the last incomplete group depends on what follows.
       return bytes.subarray(0, bytes.length - (bytes.length % 3)).toString('base64url');
     },
     get currentKid() {
@@ -72,7 +77,7 @@ export function createSealer(keys: SealingKeys): Sealer {
           ? (JSON.parse(new TextDecoder().decode(plaintext)) as unknown)
           : undefined;
       } catch {
-        // Whatever is wrong with it, it is not ours: the caller treats it as absent and reports it.
+        // Whatever is wrong with it, we did not seal it: the caller treats it as absent and reports it.
         return undefined;
       }
     },

@@ -2,7 +2,7 @@ import type { SessionRecord } from '../store.ts';
 import { accountDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
 import { list, number, text } from './reply.ts';
 
-/** What of a session is sealed; the rest are plain fields that scripts move. */
+/** The sealed part of a session; the rest are plain fields that scripts update. */
 export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'checkedAt' | 'thumbprint'>;
 
 export function sealedPart(record: SessionRecord): SealedRecord {
@@ -10,7 +10,7 @@ export function sealedPart(record: SessionRecord): SealedRecord {
   return sealed;
 }
 
-/** Of the session through which another one was opened; '' where it was opened by itself. */
+/** Digest of the session through which another one was opened; '' if there is none. */
 export const viaDigest = (via: string | undefined): string => (via === undefined ? '' : sessionDigest(via));
 
 /** The fields of a session's hash, in the order in which scripts return them. */
@@ -57,10 +57,11 @@ export function readFields(reply: unknown): SessionFields {
 }
 
 /**
- * The record, or undefined when nothing opened or when a plain field says something else than the sealed one.
+ * Returns the session, or undefined if nothing could be opened or if a plain field differs from the sealed one.
  *
- * Threat: who can write to Redis cannot read or forge what is sealed, but could move a session's end, or free it from a watermark,
- * in the plain fields that scripts judge by.
+ * An attacker who can write to Redis cannot read or forge sealed values, but could move a session's end, or remove
+ * it from a watermark, in the plain fields that scripts use. So the plain fields are compared with the sealed
+ * ones.
  */
 export function openRecord(sealed: SealedRecord | undefined, fields: SessionFields): SessionRecord | undefined {
   if (sealed === undefined) return undefined;

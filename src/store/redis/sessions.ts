@@ -1,7 +1,7 @@
 import { sameIdentity, type Identity } from '../../core/identity/identity.ts';
 import { sessionExists } from '../errors.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
-import { goesUp, Page } from '../pages.ts';
+import { isAscending, Page } from '../pages.ts';
 import type {
   MintOutcome,
   MintRejection,
@@ -29,10 +29,10 @@ import {
 } from './session-fields.ts';
 import { unavailable } from './unavailable.ts';
 
-/** Two re-checks of one session at once are rare (there is a claim); more than this many in a row are a fault. */
+/** Two concurrent re-checks of one session are rare (there is a claim); more than this many in a row are an error. */
 const UPDATE_ATTEMPTS = 5;
 
-/** The name of the index that holds what is asked for. */
+/** Returns the name of the index for a query. */
 function indexOf({ account, username, providerSession }: SessionQuery, order: SessionOrder): string {
   if (account !== undefined) return `account:${accountDigest(account)}`;
   if (providerSession !== undefined) {
@@ -118,13 +118,13 @@ export class RedisSessions implements SessionStore {
   async list(query: SessionQuery): Promise<SessionPage> {
     const page = new Page(query);
     const index = indexOf(query, page.order);
-    const direction = goesUp(page.order) ? 'up' : 'down';
+    const direction = isAscending(page.order) ? 'up' : 'down';
     let from: number | string = page.after ?? '';
     let more = true;
-    while (more && page.wants > 0) {
-      const reply = await this.#run(scripts.listSessions, [index, from, page.wants, direction]);
+    while (more && page.remaining > 0) {
+      const reply = await this.#run(scripts.listSessions, [index, from, page.remaining, direction]);
       const found = list(reply[2]).map((item) => this.#listed(item));
-      for (const { record, place } of await Promise.all(found)) page.look(record, place);
+      for (const { record, position } of await Promise.all(found)) page.add(record, position);
       more = reply[0] === 'MORE';
       from = text(reply[1]);
     }
@@ -165,9 +165,9 @@ export class RedisSessions implements SessionStore {
     return { ok: true, position: { epoch: text(reply[1]), number: mintedAt }, record };
   }
 
-  async #listed(item: unknown): Promise<{ readonly record: SessionRecord | undefined; readonly place: number }> {
-    const [hash, fields, place] = list(item);
-    return { record: await this.#open(text(hash), readFields(fields)), place: number(place) };
+  async #listed(item: unknown): Promise<{ readonly record: SessionRecord | undefined; readonly position: number }> {
+    const [hash, fields, position] = list(item);
+    return { record: await this.#open(text(hash), readFields(fields)), position: number(position) };
   }
 
   async #open(hash: string, fields: SessionFields): Promise<SessionRecord | undefined> {
@@ -177,7 +177,7 @@ export class RedisSessions implements SessionStore {
     return record;
   }
 
-  /** The arguments of an update that say what changes besides the secret. */
+  /** Returns the arguments of an update that depend on whether the identity has changed. */
   async #identityChange(hash: string, record: SessionRecord, identity: Identity): Promise<(string | number)[]> {
     if (sameIdentity(record.identity, identity)) return ['', '', 0];
     return [

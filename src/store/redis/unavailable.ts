@@ -1,32 +1,32 @@
 import { AppError } from '../../core/errors.ts';
 
-const WORDS =
-  'Portcullis cannot reach its store, so nothing can be checked and nothing is allowed. Try again in a moment; if it lasts, tell your administrator.';
+const DEFAULT_MESSAGE =
+  'Portcullis cannot reach its store, so it cannot check anything and allows nothing. Try again in a moment; if this persists, tell your administrator.';
 
-/** Reasons that ask for other words: what helps is to wait, or an operator. */
-const OTHER_WORDS: { readonly [R in UnavailableReason]?: string } = {
+/** Messages for reasons that need another one, because the user must wait or an operator must act. */
+const MESSAGES: { readonly [R in UnavailableReason]?: string } = {
   epoch_unsettled:
-    'The store has just begun anew, and Portcullis makes sure first that nobody is forgotten who may not come in. Try again in a few seconds.',
+    'The store has just begun a new epoch, and Portcullis first makes sure that no lock on an account is lost. Try again in a few seconds.',
   clock_off:
-    "This replica's clock is off its store's by more than a minute, so it may serve nobody. For the operator: mend time synchronisation on its node.",
+    "This replica's clock differs from its store's by more than a minute, so it must not serve requests. For the operator: repair time synchronisation on its node.",
   redis_cluster_mode:
     'Redis Cluster is not supported. For the operator: use one server, or three nodes behind Sentinel.',
   redis_too_old: 'This Redis is too old. For the operator: version 7 or newer is needed.',
   redis_evicts:
     'This Redis evicts any key when its memory is full, revocations included. For the operator: set maxmemory-policy to noeviction.',
   log_entry_unreadable:
-    "A row of the store's log cannot be read by this version, and it may revoke anybody. For the operator: finish the upgrade, or see who else writes to Redis.",
+    "This version cannot read an entry of the store's revocation log, and that entry may revoke any session. For the operator: finish the upgrade, or find out what else writes to Redis.",
   redis_full:
-    'The store is full, so nobody can sign in. What is signed in goes on. For the operator: give Redis more memory (maxmemory).',
+    'The store is full, so no user can sign in. Existing sessions continue. For the operator: give Redis more memory (maxmemory).',
   redis_bad_reply:
-    'The store answered with something that this version cannot read. For the operator: finish the upgrade, or see who else writes to Redis.',
+    "This version cannot read the store's reply. For the operator: finish the upgrade, or find out what else writes to Redis.",
   redis_unacknowledged:
-    'Too few of the Redis nodes confirm what is written, so nothing may be built on it. For the operator: bring the followers back.',
+    'Too few Redis nodes confirm writes, so they cannot be relied on. For the operator: bring the followers back.',
   store_empty:
-    'The store is empty: it may have lost its data, and every lock on an account with it. For the operator: restore Redis from its data, or, where it is new or the locks do not matter, start one replica with revocation.emptyStore set to init; the others follow.',
+    'The store is empty: it may have lost its data, including every lock on an account. For the operator: restore Redis from its data, or, if it is new or the locks do not matter, start one replica with revocation.emptyStore set to init; the others follow.',
 };
 
-/** Why the store gave no answer, for the log and the audit record. */
+/** Why the store did not respond, for the log and the audit log. */
 export type UnavailableReason =
   | 'redis_timeout'
   | 'redis_unreachable'
@@ -45,26 +45,27 @@ export type UnavailableReason =
   | 'store_closed';
 
 export const unavailable = (reason: UnavailableReason, cause?: unknown): AppError =>
-  new AppError('store_unavailable', OTHER_WORDS[reason] ?? WORDS, {
+  new AppError('store_unavailable', MESSAGES[reason] ?? DEFAULT_MESSAGE, {
     reason,
     ...(cause === undefined ? {} : { cause: scrubbed(cause) }),
   });
 
 /**
- * Threat: ioredis hangs the command with its arguments on its errors (the password of AUTH among them) and Redis repeats the
- * arguments of a command that it does not know. Only the words before them are kept.
+ * ioredis attaches the command with its arguments to its errors (the password of AUTH among them), and Redis
+ * repeats the arguments of an unknown command. An attacker who reads logs must not find a secret there, so only
+ * the text before them is kept.
  */
 function scrubbed(cause: unknown): Error {
   if (!(cause instanceof Error)) return new Error('unknown failure');
-  const words = cause.message.split(/,? with args beginning/i)[0] ?? '';
-  const clean = new Error(words.slice(0, 300));
+  const text = cause.message.split(/,? with args beginning/i)[0] ?? '';
+  const clean = new Error(text.slice(0, 300));
   clean.name = cause.name;
   return clean;
 }
 
 export const TIMED_OUT = 'Command timed out';
 
-/** From whatever ioredis threw to the one error of this room. */
+/** Converts whatever ioredis threw into the one error of this module. */
 export function toUnavailable(cause: unknown): AppError {
   if (cause instanceof AppError) return cause;
   const { name, message } = cause instanceof Error ? cause : { name: '', message: '' };

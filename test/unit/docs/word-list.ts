@@ -81,6 +81,9 @@ const STABLE = [
   'refusal: rejection',
   'verdict.refusal',
   'fault: error',
+  "'regime'",
+  'REGIME',
+  'regime.pml',
 ];
 
 const PATTERNS = UNWANTED.map((entry) => ({

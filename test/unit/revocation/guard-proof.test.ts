@@ -264,7 +264,7 @@ describe('a revocation among replicas', () => {
     await pass(600);
     const credential = await made.now(a.guard);
     const position = { epoch: 'of a primary that was promoted elsewhere', number: 1 };
-    a.log.append = async () => ({ position, regime: 'other', acknowledged: false, sessions: 1, replicas: [] });
+    a.log.append = async () => ({ position, generation: 'other', acknowledged: false, sessions: 1, replicas: [] });
     const asking = asked(a.guard);
     await pass(1_200);
     expect(asking.answer).toMatchObject({ complete: false, missing: [expect.stringContaining('new life')] });
@@ -283,7 +283,7 @@ describe('a revocation among replicas', () => {
     asked(a.guard);
     await pass(600);
     const position = { epoch: 'of a primary that was promoted elsewhere', number: 1 };
-    a.log.append = async () => ({ position, regime: 'other', acknowledged: false, sessions: 1, replicas: [] });
+    a.log.append = async () => ({ position, generation: 'other', acknowledged: false, sessions: 1, replicas: [] });
     asked(a.guard, 'r2');
     await pass(10);
     expect(b.guard.check(credential)).toBeUndefined();

@@ -58,7 +58,7 @@ describe('what the gate watches', () => {
 
   it.each([
     ['epoch', { epoch: 'another' }],
-    ['server process', { regime: 'another' }],
+    ['server process', { generation: 'another' }],
   ])('whose word a renewal is: another %s alone is another life of the store', async (_what, change) => {
     const { guard, log } = await made.started();
     const cuts = fly(guard, (await made.now(guard)).position);

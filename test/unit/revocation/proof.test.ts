@@ -6,13 +6,13 @@ const W = 2102;
 const ARRIVED = 10_000;
 const written: Written = {
   position: { epoch: 'e', number: 5 },
-  regime: 'r',
+  generation: 'r',
   acknowledged: true,
   arrivedAt: ARRIVED,
   sessions: 1,
 };
 /** It has followed this life for long, and has renewed since. */
-const footing: UnbrokenLease = { epoch: 'e', regime: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1, waitMs: W };
+const footing: UnbrokenLease = { epoch: 'e', generation: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1, waitMs: W };
 const other = (state: OtherReplica['state'], name = 'b'): OtherReplica => ({ name, state, withinMs: 2050 });
 const judge = (change: Partial<ProofQuestion>) =>
   judgeProof({ written, isBack: true, isCutting: false, others: [], footing, now: ARRIVED + 5, ...change });
@@ -23,8 +23,8 @@ describe('the life of the store in which an entry was written', () => {
     ['another epoch, seen since', 'f', 'r', ARRIVED + 1, true],
     ['another server process, seen since', 'e', 's', ARRIVED + 1, true],
     ['another epoch, seen before and perhaps the older one', 'f', 'r', ARRIVED, false],
-  ])('is over: %s', (_which, epoch, regime, renewedAtMs, over) => {
-    expect(isOver({ ...footing, epoch, regime, renewedAtMs }, written)).toBe(over);
+  ])('is over: %s', (_which, epoch, generation, renewedAtMs, over) => {
+    expect(isOver({ ...footing, epoch, generation, renewedAtMs }, written)).toBe(over);
   });
 });
 
@@ -91,13 +91,13 @@ describe('the proof', () => {
     expect(judge({ footing: undefined, now: ARRIVED + 60_000 })).toMatchObject({ outcome: 'open' });
   });
 
-  it.each([{ epoch: 'other' }, { regime: 'other' }])('is void when the store has begun a new life: %j', (change) => {
+  it.each([{ epoch: 'other' }, { generation: 'other' }])('is void when the store has begun a new life: %j', (change) => {
     const verdict = judge({ footing: { ...footing, ...change }, now: ARRIVED + 60_000 });
     expect(verdict).toEqual({ outcome: 'void', missing: [expect.stringContaining('send it again to be sure')] });
   });
 
   it('is open, not void, where the entry is the first that this replica hears of a new life', () => {
-    const old = { ...footing, epoch: 'old', regime: 'old', renewedAtMs: ARRIVED - 100 };
+    const old = { ...footing, epoch: 'old', generation: 'old', renewedAtMs: ARRIVED - 100 };
     expect(judge({ footing: old })).toMatchObject({ outcome: 'open' });
   });
 });

@@ -116,7 +116,7 @@ export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsyn
 /** From here on everything that this replica hears is of another life of the store than `old`. */
 export function begin(log: TestLog, old: string): void {
   const join = log.join;
-  log.lie = (outcome) => (outcome.ok ? { ...outcome, epoch: 'new', regime: 'new', entries: [] } : outcome);
+  log.lie = (outcome) => (outcome.ok ? { ...outcome, epoch: 'new', generation: 'new', entries: [] } : outcome);
   log.join = async (seconds) => ({ ...(await join(seconds)), position: { epoch: 'new', number: 0 } });
   log.renewsAs = old;
 }

@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { startResealing } from '../../../src/server/reencryption.ts';
-import type { ResealOutcome } from '../../../src/store/store.ts';
+import type { ReencryptOutcome } from '../../../src/store/store.ts';
 import { createMetrics } from '../../../src/telemetry/telemetry.ts';
 
 const stops: (() => Promise<void>)[] = [];
@@ -9,12 +9,12 @@ afterEach(async () => {
 });
 
 /** A store that answers so, one round after the other; the last answer for ever. */
-function bench(...outcomes: readonly (ResealOutcome | Error)[]) {
+function bench(...outcomes: readonly (ReencryptOutcome | Error)[]) {
   const metrics = createMetrics();
   const said: string[] = [];
   const holders = new Set<string>();
   let round = 0;
-  const reseal = async (holder: string): Promise<ResealOutcome> => {
+  const reencrypt = async (holder: string): Promise<ReencryptOutcome> => {
     holders.add(holder);
     const outcome = outcomes[Math.min(round, outcomes.length - 1)];
     round += 1;
@@ -23,7 +23,7 @@ function bench(...outcomes: readonly (ResealOutcome | Error)[]) {
   };
   const stop = startResealing(
     {
-      store: { sealed: { reseal } },
+      store: { sealed: { reencrypt } },
       sealing: {
         all: new Map([
           ['a', new Uint8Array()],
@@ -42,7 +42,7 @@ function bench(...outcomes: readonly (ResealOutcome | Error)[]) {
 }
 
 it('says how many there were, and once that the older keys may go', async () => {
-  const { gauge, said, rounds, holders } = bench({ kind: 'looked', found: 7 }, { kind: 'looked', found: 0 });
+  const { gauge, said, rounds, holders } = bench({ kind: 'done', found: 7 }, { kind: 'done', found: 0 });
   await vi.waitFor(() => expect(rounds()).toBeGreaterThan(5));
   expect(await gauge()).toBe('0');
   expect(said).toEqual([
@@ -59,7 +59,7 @@ it('says nothing of what another replica is at, and goes on after a fault', asyn
 });
 
 it('ends when it is told to', async () => {
-  const { stop, rounds } = bench({ kind: 'looked', found: 0 });
+  const { stop, rounds } = bench({ kind: 'done', found: 0 });
   await vi.waitFor(() => expect(rounds()).toBeGreaterThan(1));
   await stop();
   const before = rounds();

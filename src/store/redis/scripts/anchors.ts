@@ -1,10 +1,11 @@
 import { headless } from './head.ts';
 
 /**
- * Anchors of the audit record have nothing to do with epochs: what is fenced, or in a store that was restarted, is on the record too. ARGV 1
- * to 5 are the head's and not looked at.
+ * Stores an anchor of the audit log. Anchors are independent of epochs: events of a fenced replica, or from before
+ * a restart of the store, are audited too. ARGV 1 to 5 are the head's and ignored.
  *
- * ARGV 6: chain, 7: its anchor, 8: the most chains. Whose anchor is the oldest goes first, by the store's own time.
+ * ARGV 6: chain, 7: its anchor, 8: the most chains. The chain with the oldest anchor is removed first, by the
+ * store's own time.
  */
 export const putAnchor = headless(
   'put-anchor',
@@ -20,7 +21,7 @@ return {'OK'}
   { stores: true },
 );
 
-/** Chain, anchor, and so on. */
+/** Returns chain, anchor, and so on. */
 export const listAnchors = headless(
   'list-anchors',
   `local listed = {'OK'}

@@ -2,9 +2,10 @@ import { script } from './head.ts';
 import { ARTEFACTS, PENDING } from './parts.ts';
 
 /**
- * ARGV from 6: key, expiry (ms), TTL for cleaning up (s), sealed payload, then set of the session, uid name, code name or ''. Of what anyone can
- * have written: its kind or '', digest of the site or '', bytes, the share of its kind, bytes of the whole budget, and the part of the server's
- * own limit that the budget is at most. Answers how many others were displaced.
+ * Saves an artefact. ARGV from 6: key, expiry (ms), TTL for cleaning up (s), sealed payload, then set of the
+ * session, uid name, code name or ''. For kinds that unauthenticated clients can create: the kind or '', digest of
+ * the site or '', bytes, the share of its kind, bytes of the whole budget, and the largest part of the server's
+ * own limit that the budget may take. Returns how many others were displaced.
  */
 export const saveArtefact = script(
   'save-artefact',
@@ -15,12 +16,12 @@ local place = redis.call('HGET', key, 'pd')
 drop_artefact(key)
 -- test seam: ARTEFACT_FIELDS
 redis.call('HSET', key, 'ep', id, 'exp', exp, 'p', payload)
--- What has been used once stays used, however often it is saved again.
+-- An artefact that was consumed once stays consumed, even if it is saved again.
 if before and before[4] then redis.call('HSET', key, 'c', before[4]) end
 redis.call('EXPIRE', key, ttl)
 if of ~= '' then
-  -- A few from anywhere, of which those go that are over. A user makes one after the other in a loop, and what is left when the session ends is
-  -- dropped in one step, in which Redis does nothing else: leases lapse meanwhile.
+  -- Takes a few at random and removes those that have expired. A user creates one after the other in a loop, and
+  -- the rest is dropped in one step when the session ends, during which Redis does nothing else and leases lapse.
   for _, one in ipairs(redis.call('SRANDMEMBER', of, 4)) do
     if not live_artefact(one) then
       drop_artefact(one)
@@ -59,7 +60,7 @@ return {'OK', ARGV[6], f[3], f[4] or ''}
   { with: [ARTEFACTS] },
 );
 
-/** ARGV 6: a name (uid or user code), 7: the field in which the artefact says that name itself. */
+/** ARGV 6: a name (uid or user code), 7: the field in which the artefact itself holds that name. */
 export const findArtefactByName = script(
   'find-artefact-by-name',
   `
@@ -71,7 +72,7 @@ return {'OK', key, f[3], f[4] or ''}
   { with: [ARTEFACTS] },
 );
 
-/** Exactly one of any number of racing callers gets 1. ARGV 6: key. */
+/** Exactly one of any number of concurrent callers gets 1. ARGV 6: key. */
 export const consumeArtefact = script(
   'consume-artefact',
   `
@@ -81,7 +82,7 @@ return {'OK', redis.call('HSETNX', ARGV[6], 'c', seconds)}
   { with: [ARTEFACTS] },
 );
 
-/** Reads and deletes in one. ARGV 6: key. */
+/** Reads and deletes atomically. ARGV 6: key. */
 export const takeArtefact = script(
   'take-artefact',
   `

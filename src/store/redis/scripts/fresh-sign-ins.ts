@@ -1,7 +1,7 @@
 import { FRESH_KEPT_SECONDS } from '../../lifetimes.ts';
 import { script } from './head.ts';
 
-/** Since when the account's next sign-in has to be a fresh one (s), or ''. ARGV 6: account digest. */
+/** Returns since when the account's next sign-in must be a fresh one (s), or ''. ARGV 6: account digest. */
 export const findFreshSignIn = script(
   'find-fresh-sign-in',
   `
@@ -11,7 +11,7 @@ return {'OK', mark}
 `,
 );
 
-/** What came of it. ARGV 6: account digest, 7: what was revoked later stays (s), or ''. */
+/** Lifts the mark and returns the outcome. ARGV 6: account digest, 7: later revocations stay in force (s), or ''. */
 export const liftFreshSignIn = script(
   'lift-fresh-sign-in',
   `

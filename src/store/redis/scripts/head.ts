@@ -1,6 +1,24 @@
+/**
+ * The Lua scripts of the Redis store, one file per part of the store's interface:
+ *
+ * - `head.ts`: the head that every script begins with (epoch, rollback and clock checks), and the functions that build a script
+ * - `parts.ts`: Lua that several scripts share: artefacts, their memory budget, sessions, leases, the log, revocation
+ * - `epoch.ts`: `new-epoch`, `settle`
+ * - `log.ts`: `position`, `join`, `live-page`, `log-page`, `renew`, `leave`, `announce-drill`, `append`, `has-written`, `sweep`
+ * - `locks.ts`: `find-lock`, `read-locks`, `remove-lock`, `restore-locks`
+ * - `sessions.ts`: `open-session`, `mint-session`, `read-session`, `update-session`, `list-sessions`, `count-sessions`,
+ *   `close-provider-session`, `claim-recheck`, `release-recheck`
+ * - `fresh-sign-ins.ts`: `find-fresh-sign-in`, `lift-fresh-sign-in`
+ * - `artefacts.ts`: `save-artefact`, `find-artefact`, `find-artefact-by-name`, `consume-artefact`, `take-artefact`,
+ *   `destroy-artefact`, `destroy-artefacts-of`
+ * - `reencrypt.ts`: `claim-reseal`, `end-reseal`, `find-sealed`, `reseal-values`, `reseal-stream`
+ * - `recent.ts`: `add-recent`, `read-recent`
+ * - `live.ts`: `want-live`, `leave-live`, `wanted-live`, `take-up-live`, `is-taken-up-live`, `publish-live`, `read-live`
+ * - `anchors.ts`: `put-anchor`, `list-anchors`
+ */
 import { createHash } from 'node:crypto';
 
-/** A Lua script with the hash by which Redis remembers it. */
+/** A Lua script with the hash by which Redis identifies it. */
 export interface Script {
   readonly name: string;
   readonly lua: string;
@@ -8,38 +26,44 @@ export interface Script {
 }
 
 /**
- * What tells one regime from another: the server process, and the history of writes that it stands in, which is another one after each
- * promotion. Also when the first follower attaches (`redis-cli --rdb` is one), and when all have been gone for `repl-backlog-ttl`: a new epoch
- * too many, and never one too few. Threat: a primary that was demoted and promoted again before anybody looked is the same process, and may have taken over a
- * history that forgot a revocation (test/model/regime.pml, REPROMOTION).
+ * Lua that sets `rid` to the primary generation: the server process and its replication history, which changes
+ * with each promotion. It also changes when the first follower attaches (`redis-cli --rdb` is one), and when all
+ * have been gone for `repl-backlog-ttl`: one epoch too many, and never one too few.
+ *
+ * A primary that was demoted and promoted again unnoticed is the same process, and may have adopted a history that
+ * forgot a revocation (test/model/regime.pml, REPROMOTION), so the history is part of it.
  */
-export const REGIME = `local about = redis.call('INFO', 'server', 'replication')
+export const PRIMARY_GENERATION = `local about = redis.call('INFO', 'server', 'replication')
 local rid = string.match(about, 'run_id:(%x+)') .. '.' .. string.match(about, 'master_replid:(%x+)')`;
 
 /**
- * Head of every script (docs/revocation-protocol.md#head-1 and #head-2). A script that gets past it may trust `id`, `n` and `h`; `rid` names the
- * regime.
+ * The head of every script (docs/revocation-protocol.md#head-1 and #head-2). A script that gets past it may trust
+ * `id`, `n` and `h`; `rid` is the primary generation.
  *
- * KEYS[1] is the hash tag with a colon; all other keys are derived from it. ARGV: 1 now (ms), 2–4 the caller's epoch, number and
- * chain hash, 5 by how much its clock may be off (ms), from 6 on the script's own. Every answer is an array whose first element says how it went.
+ * KEYS[1] is the hash tag with a colon; all other keys are derived from it. ARGV: 1 now (ms), 2–4 the caller's
+ * epoch, number and chain hash, 5 the largest allowed clock difference (ms), from 6 on the script's own. Every
+ * reply is an array whose first element is its tag.
  *
- * The shebang makes Redis refuse the script on a follower as a whole, reads included (nothing is ever read from a follower).
+ * The shebang makes Redis reject the script on a follower as a whole, reads included (nothing is ever read from a
+ * follower).
  */
 const HEAD = `
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
 local seconds = math.floor(now / 1000)
 
--- A replica whose clock is off is served by no script. No clock decides about order; but what is over is cleaned up by the caller's time, and
--- an hour ahead is early enough for an entry to go while a token that it covers lives.
+-- No script serves a replica whose clock is off. No clock decides about order, but expired entries are removed by
+-- the caller's time, and a clock that is an hour fast would remove an entry while a token that it covers is still
+-- valid.
 local at = redis.call('TIME')
 -- safeguard: CLOCK
 if math.abs(now - tonumber(at[1]) * 1000) > tonumber(ARGV[5]) then return {'CLOCK'} end
 
--- docs/revocation-protocol.md#head-1: an epoch that is missing, or that another server process wrote, is over. REGIME, and nothing is written.
--- A node that was restarted, restored, emptied or promoted may have forgotten a revocation.
+-- docs/revocation-protocol.md#head-1: an epoch that is missing, or that another server process wrote, is over. The
+-- reply is REGIME, and nothing is written. A node that was restarted, restored, emptied or promoted may have lost
+-- a revocation.
 local E = redis.call('HMGET', P .. 'epoch', 'id', 'rid', 'n', 'h', 'settled')
-${REGIME}
+${PRIMARY_GENERATION}
 -- safeguard: RUN_ID
 local of_another_process = E[2] ~= rid
 if not E[1] or not E[3] or of_another_process then return {'REGIME', E[1] or '', E[2] or '', rid} end
@@ -47,7 +71,8 @@ local id, n, h = E[1], tonumber(E[3]), E[4]
 -- safeguard: SETTLED
 local settled = E[5] == '1'
 
--- docs/revocation-protocol.md#head-2: ROLLBACK, the log is behind the caller or tells another story; gap, entries after the caller's were trimmed.
+-- docs/revocation-protocol.md#head-2: ROLLBACK means that the log is behind the caller or contradicts it; gap
+-- means that entries after the caller's were trimmed.
 local mine = tonumber(ARGV[3])
 local gap = false
 if ARGV[2] == id then
@@ -70,11 +95,11 @@ end
 `;
 
 interface ScriptParts {
-  /** What stands between head and body. */
+  /** Lua between head and body. */
   readonly with?: readonly string[];
   /**
-   * True where it stores something new. Such a script is refused as a whole when Redis is full, while a revocation, a renewal or
-   * a deletion must pass even then.
+   * True if the script stores something new. Redis rejects such a script as a whole when it is full, while a
+   * revocation, a renewal or a deletion must pass even then.
    */
   readonly stores?: boolean;
 }
@@ -90,6 +115,6 @@ export function script(name: string, body: string, parts: ScriptParts = {}): Scr
   return finish(name, [shebang, HEAD, ...(parts.with ?? []), body].join('\n'));
 }
 
-/** A script without the head: it makes what the head asks for, or has nothing to do with it. */
+/** Builds a script without the head: it creates what the head requires, or does not depend on it. */
 export const headless = (name: string, body: string, { stores = false }: ScriptParts = {}): Script =>
   finish(name, `${stores ? '#!lua' : '#!lua flags=allow-oom'}\n${body}`);

@@ -1,19 +1,20 @@
-import { WISH_NEWS } from '../news.ts';
+import { SUBSCRIPTION_NEWS } from '../news.ts';
 import { headless } from './head.ts';
 
 /**
- * The live record has nothing to do with epochs: a replica that is fenced shows what it refuses too. ARGV 1 to 5 are the head's and not
- * looked at.
+ * The live audit log is independent of epochs: a fenced replica also shows what it rejects. ARGV 1 to 5 are the
+ * head's and ignored.
  */
 const NOW = `local P = KEYS[1]
 local at = redis.call('TIME')
 local now = tonumber(at[1]) * 1000 + math.floor(tonumber(at[2]) / 1000)`;
 
 /**
- * ARGV 6: tail, 7: digest of its filter, 8: sealed filter, 9: for how long it stands (ms), 10: the most tails, 11: the most entries, 12: TTL of
- * both keys (s). Answers FULL, or OK with the place from which it sees, '' where it stood already.
+ * Subscribes. ARGV 6: tail, 7: digest of its filter, 8: sealed filter, 9: for how long it is valid (ms), 10: the
+ * most tails, 11: the most entries, 12: TTL of both keys (s). Returns FULL, or OK with the position from which
+ * events are shown, '' if it was valid already.
  */
-export const wantLive = headless(
+export const subscribeLive = headless(
   'want-live',
   `${NOW}
 local others, stands = 0, false
@@ -33,7 +34,7 @@ local place = ''
 if not stands then
   place = redis.call('XADD', P .. 'record', 'MAXLEN', '~', ARGV[11], '*', 'm', '1')
   redis.call('DEL', P .. 'taken:' .. ARGV[6])
-  redis.call('PUBLISH', P .. 'news', '${WISH_NEWS}')
+  redis.call('PUBLISH', P .. 'news', '${SUBSCRIPTION_NEWS}')
 end
 redis.call('EXPIRE', P .. 'record', ARGV[12])
 return {'OK', place}
@@ -42,14 +43,17 @@ return {'OK', place}
 );
 
 /** ARGV 6: tail. */
-export const leaveLive = headless(
+export const unsubscribeLive = headless(
   'leave-live',
   `redis.call('DEL', KEYS[1] .. 'taken:' .. ARGV[6])
 return {'OK', redis.call('HDEL', KEYS[1] .. 'tails', ARGV[6])}`,
 );
 
-/** ARGV 6: incarnation. Of each wish the tail, the digest of its filter, the sealed filter, and '1' where this replica has taken it up. */
-export const wantedLive = headless(
+/**
+ * ARGV 6: incarnation. Returns of each subscription the tail, the digest of its filter, the sealed filter, and '1'
+ * if this replica has accepted it.
+ */
+export const subscriptionsLive = headless(
   'wanted-live',
   `${NOW}
 local wanted = {'OK'}
@@ -65,8 +69,8 @@ return wanted
 `,
 );
 
-/** ARGV 6: incarnation, then of each wish the tail and the digest of its filter, with a blank between them. */
-export const takeUpLive = headless(
+/** ARGV 6: incarnation, then of each subscription the tail and the digest of its filter, with a blank between them. */
+export const acceptLive = headless(
   'take-up-live',
   `local P = KEYS[1]
 for i = 7, #ARGV do
@@ -82,14 +86,14 @@ return {'OK'}
   { stores: true },
 );
 
-/** ARGV 6: tail. 1: every replica of the registry has taken its wish up. */
-export const isTakenUpLive = headless(
+/** ARGV 6: tail. Returns 1 if every registered replica has accepted its subscription. */
+export const isAcceptedLive = headless(
   'is-taken-up-live',
   `local P = KEYS[1]
 local stands = redis.call('HGET', P .. 'tails', ARGV[6])
 local filter = stands and string.match(stands, '^%d+ (%S+)')
 if not filter then return {'OK', 0} end
--- Not HKEYS: the rights that an operator has granted stay as they are.
+-- Not HKEYS, so that the permissions that operators have granted suffice.
 local replicas = redis.call('HGETALL', P .. 'live')
 for i = 1, #replicas, 2 do
   if redis.call('SISMEMBER', P .. 'taken:' .. ARGV[6], replicas[i] .. ' ' .. filter) == 0 then return {'OK', 0} end
@@ -98,7 +102,10 @@ return {'OK', 1}
 `,
 );
 
-/** ARGV 6: the most entries, 7: TTL (s), then each sealed text. Full memory refuses it as a whole: this is the first thing to go. */
+/**
+ * ARGV 6: the most entries, 7: TTL (s), then each sealed text. Full memory rejects it as a whole: this is the
+ * first thing to give up.
+ */
 export const publishLive = headless(
   'publish-live',
   `local P = KEYS[1]
@@ -110,7 +117,10 @@ return {'OK'}
   { stores: true },
 );
 
-/** ARGV 6: place, 7: limit. Whether the place is there; then each place and sealed text, '' for a mark. */
+/**
+ * ARGV 6: position, 7: limit. Returns whether the position exists; then each position and sealed text, '' for a
+ * mark.
+ */
 export const readLive = headless(
   'read-live',
   `local P = KEYS[1]

@@ -4,13 +4,15 @@ import { ARTEFACTS, LOG, REVOKE, SESSIONS } from './parts.ts';
 /** ARGV 6: account digest. */
 export const findLock = script('find-lock', `return {'OK', redis.call('HGET', P .. 'lock', ARGV[6]) or ''}`);
 
-/** All locks: digest, sealed lock, and so on. With the epoch in which they stand. */
+/** Returns the epoch and all its locks: digest, sealed lock, and so on. */
 export const readLocks = script('read-locks', `return {'OK', id, redis.call('HGETALL', P .. 'lock')}`);
 
 /**
- * `unlocked` remembers what this epoch has unlocked, so that no survivor of an earlier one locks it again. It goes with the epoch. Threat: a
- * server with older data may remember an unlocking and not the lock that came after it, and would refuse the survivor who knows that one.
- * So who comes back in the epoch after next, having missed the unlocking, locks again. ARGV 6: account digest.
+ * Removes a lock. `unlocked` remembers the accounts that this epoch has unlocked, so that no replica locks them
+ * again with what it knows of an earlier epoch. It ends with the epoch: a server with older data may remember an
+ * unlocking and not the lock that followed it, and would ignore a replica that knows that lock. The cost is that a
+ * replica that missed the unlocking and comes back two epochs later locks the account again. ARGV 6: account
+ * digest.
  */
 export const removeLock = script(
   'remove-lock',
@@ -24,11 +26,12 @@ return {'OK', 1}
 );
 
 /**
- * Locks survive (docs/revocation-protocol.md#head-3): writes back those that this epoch does not know, each with the revocation that goes
- * with a lock, so that whoever got in meanwhile is out, and so that the other replicas learn of it.
+ * Writes back the locks that this epoch does not know (docs/revocation-protocol.md#head-3), each with the
+ * revocation that belongs to a lock, so that sessions opened meanwhile end, and so that the other replicas learn
+ * of the lock.
  *
- * ARGV 6: longest life of a token that the caller knows (s), 7: until when an account's watermark is kept (ms), then account digest and
- * sealed lock of each. EPOCH: the caller has another one in mind.
+ * ARGV 6: longest token lifetime that the caller knows (s), 7: until when an account's watermark is kept (ms),
+ * then account digest and sealed lock of each. Returns EPOCH if the caller is in another epoch.
  */
 export const restoreLocks = script(
   'restore-locks',
@@ -41,7 +44,8 @@ for i = 8, #ARGV, 2 do
     revoke_account(acc, till, ARGV[7])
   end
 end
--- A write in any case: WAIT counts from the last one of its connection, and all that was written before must be confirmed with it.
+-- Always writes: WAIT covers everything up to the last write of its connection, and whatever was written before
+-- must be confirmed with it.
 redis.call('HINCRBY', P .. 'epoch', 'restored', 1)
 return {'OK'}
 `,

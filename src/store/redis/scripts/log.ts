@@ -4,8 +4,8 @@ import { ARTEFACTS, LEASES, LOG, REVOKE, SESSIONS } from './parts.ts';
 export const position = script('position', `return {'OK', id, n, h}`);
 
 /**
- * Join: the number first; the live entries follow page by page. ARGV 6: the longest life that the caller gives a token (s), of which the
- * longest ever told is kept. It never grows less, and outlives epochs.
+ * Join: the number first; the live entries follow page by page. ARGV 6: the longest lifetime that the caller gives
+ * a token (s). The longest one ever reported is kept. It never shrinks, and outlives epochs.
  */
 export const join = script(
   'join',
@@ -17,8 +17,9 @@ return {'OK', id, n, h}
 );
 
 /**
- * A page of live entries, as lines `NUMBER UNTIL KEY`; the next begins after the last number. ARGV 6: number after which to begin,
- * 7: how many at most. EPOCH: what the caller has read so far is of another life.
+ * Returns a page of live entries, as lines `NUMBER UNTIL KEY`; the next begins after the last number. ARGV 6:
+ * number after which to begin, 7: how many at most. EPOCH: the pages that the caller has read so far are of
+ * another epoch.
  */
 export const livePage = script(
   'live-page',
@@ -30,8 +31,8 @@ return {'OK', #rows, table.concat(rows, '\\n')}
 );
 
 /**
- * A page of the log's own rows, as lines `ID FIELD VALUE …`, because thousands of lists take a reader long. ARGV 6: number after which to begin,
- * 7: the last one, 8: how many at most. EPOCH as above.
+ * Returns a page of the log's own rows, as lines `ID FIELD VALUE …`, because thousands of lists take long to
+ * parse. ARGV 6: number after which to begin, 7: the last one, 8: how many at most. EPOCH as above.
  */
 export const logPage = script(
   'log-page',
@@ -44,21 +45,22 @@ return {'OK', #rows, table.concat(rows, '\\n')}
 );
 
 /**
- * Renew: head; my state into `live`; all entries after my number, the epoch, the registry. One script, so that a fresh lease
- * means a fresh view. With the entries comes what the store says of the locks of the accounts that they name (digest, sealed lock or ''), and
- * with all that the longest lease that may be out there.
- * ARGV 6: incarnation, 7: state (JSON), 8: the longest lease that the caller knows of, its own included (ms), 9: what is taken for the lease of
- * a version that registers none (ms).
+ * Renew: head; the caller's state into `live`; all entries after the caller's number, the epoch, the registry. One
+ * script, so that a fresh lease means a fresh view. The reply also has the locks of the accounts in the entries
+ * (digest, sealed lock or ''), and the longest lease that any replica may hold. ARGV 6: incarnation, 7: state
+ * (JSON), 8: the longest lease that the caller knows of, including its own (ms), 9: the assumed lease of a version
+ * that registers none (ms).
  */
 export const renew = script(
   'renew',
   `
--- docs/revocation-protocol.md#head-2, EPOCH and GAP: nothing of mine is written there.
+-- docs/revocation-protocol.md#head-2, EPOCH and GAP: nothing of the caller is written.
 if ARGV[2] ~= id then return {'EPOCH'} end
 -- safeguard: GAP
 if gap then return {'GAP'} end
 redis.call('HSET', P .. 'live', ARGV[6], ARGV[7])
--- Without this mark some replica of an earlier life registered no lease, or a version that registers none began this one: it took note of nothing.
+-- Without this mark, some replica of an earlier epoch registered no lease, or a version that registers none began
+-- this one: leases are incomplete.
 if redis.call('HSETNX', P .. 'epoch', 'leases', 1) == 1 then remember_lease(ARGV[9]) end
 remember_lease(ARGV[8])
 local entries = redis.call('XRANGE', P .. 'log', (mine + 1) .. '-0', '+')
@@ -76,8 +78,9 @@ return {'OK', entries, registry(), rid, settled and 1 or 0, locks, longest_lease
 );
 
 /**
- * Compare-and-delete. Threat: one that was silent for long comes back in this very moment, and would hold a lease without being in the
- * registry, so that no revocation waits for it. ARGV 6: incarnation, 7: the count with which it was last seen, or '' for one's own.
+ * Compare-and-delete. A replica that was silent for long comes back in this very moment, and would hold a lease
+ * without being in the registry, so that no revocation waits for it. So its count is compared. ARGV 6:
+ * incarnation, 7: the count with which it was last seen, or '' for the caller itself.
  */
 export const leave = script(
   'leave',
@@ -96,12 +99,13 @@ export const announceDrill = script('announce-drill', `append_notice('drill', AR
 });
 
 /**
- * docs/revocation-protocol.md#revoke-2: idempotent by request id; n+1; log, idx, watermark, lock; what the target covers is deleted here
- * when it is a session or an account, and handed to the sweep (below) when it may be many.
+ * docs/revocation-protocol.md#revoke-2: idempotent by request id; n+1; log, idx, watermark, lock. The covered
+ * sessions are deleted here for a session or an account, and by the sweep (below) if there may be many.
  *
- * ARGV from 6: request digest, digest of what is asked, kind, its name (session or account digest, provider, or ''), sealed lock or '', how a session is
- * revoked (`revoke_session`), longest life of a token that the caller knows (s), until when the answer is kept (ms), its TTL (s), until when an account's watermark
- * is kept (ms), batch of the sweep, key of an approval that must be there and goes with the write, or ''.
+ * ARGV from 6: request digest, digest of the request's meaning, kind, its name (session or account digest,
+ * provider, or ''), sealed lock or '', how a session is revoked (`revoke_session`), longest token lifetime that
+ * the caller knows (s), until when the result is kept (ms), its TTL (s), until when an account's watermark is kept
+ * (ms), batch of the sweep, key of an approval that must exist and is consumed with the write, or ''.
  */
 export const append = script(
   'append',
@@ -111,13 +115,14 @@ local answer = P .. 'request:' .. request
 local known = redis.call('HMGET', answer, 'ep', 'until', 'asked', 'n', 'sessions')
 if known[1] == id and tonumber(known[2]) > now then
   if known[3] ~= asked then return {'REUSED'} end
-  -- A write, because WAIT counts from the last one of its connection: without one it would confirm what it never looked at.
+  -- A write, because WAIT covers everything up to the last write of its connection: without one it would confirm
+  -- nothing.
   redis.call('HINCRBY', answer, 'again', 1)
   return {'OK', id, tonumber(known[4]), tonumber(known[5]), registry(), rid}
 end
 
 if approval ~= '' then
-  -- In the same script as the entry: neither two revocations by one approval, nor one that is spent for nothing.
+  -- In the same script as the entry: one approval never allows two revocations, and is never consumed for nothing.
   if not live_artefact(approval) then return {'SPENT'} end
   drop_artefact(approval)
 end
@@ -144,7 +149,7 @@ return {'OK', id, n, ended, registry(), rid}
   { with: [ARTEFACTS, SESSIONS, LOG, REVOKE] },
 );
 
-/** Whether this very request stands already. ARGV 6: request digest, 7: digest of what is asked. */
+/** Returns whether this very request was written already. ARGV 6: request digest, 7: digest of its meaning. */
 export const hasWritten = script(
   'has-written',
   `
@@ -154,7 +159,7 @@ return {'OK', stands and 1 or 0}
 `,
 );
 
-/** Goes on with a sweep. ARGV 6: batch. 1: there is more. */
+/** Continues a sweep. ARGV 6: batch. Returns 1 if there is more. */
 export const sweep = script(
   'sweep',
   `

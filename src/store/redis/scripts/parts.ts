@@ -1,14 +1,18 @@
-/** Lua that several scripts share; each part stands between a script's head and its body. */
+/** Lua that several scripts share; each part is placed between a script's head and its body. */
 import { ENTRY_SKEW_SECONDS, FRESH_KEPT_SECONDS, LONGEST_LOG, NOTICE_KEPT_SECONDS } from '../../lifetimes.ts';
 import { PENDING_KEPT_SECONDS } from '../../pending.ts';
-import { PLACES_A_SECOND } from '../../pages.ts';
+import { SCORES_PER_SECOND } from '../../pages.ts';
 
-/** Of a session that ends; an account may have a thousand of them, all of which a revocation ends in one step. */
+/**
+ * How many artefacts of a session are deleted immediately. An account may have a thousand sessions, which a
+ * revocation ends in one step.
+ */
 const ARTEFACTS_DROPPED_AT_ONCE = 16;
 
-/** Drops an artefact together with the names that lead to it. */
+/** Deletes an artefact together with the names that lead to it. */
 export const ARTEFACTS = `
--- Gives back what an artefact has of the budget of its kind. Its place there says how many bytes, and the site that had it written.
+-- Returns an artefact's bytes to the budget of its kind. Its value pd has the bytes, and the site that caused the
+-- artefact.
 local function leave_pending(key, place)
   local kind, bytes, site = string.match(place, '^(%S+) (%d+) (%S+)$')
   local pending = P .. 'pending:' .. kind
@@ -29,7 +33,8 @@ local function drop_artefact(key)
   redis.call('DEL', key)
 end
 
--- Written in an earlier epoch, past its time, or of a session that has ended: as if it were not there. The server's own TTL only cleans up.
+-- Returns nil for an artefact of an earlier epoch, an expired one, or one of an ended session. The server's own
+-- TTL only cleans up.
 local function live_artefact(key)
   local f = redis.call('HMGET', key, 'ep', 'exp', 'p', 'c', 'of')
   if f[1] ~= id or tonumber(f[2]) <= now then return nil end
@@ -37,24 +42,26 @@ local function live_artefact(key)
   return f
 end
 
--- With the set that names them, all of them are over. An attacker refreshes in a loop and has their session end: to delete a hundred thousand
--- here would keep Redis from everything else until leases lapse. So some go now, as many as people have, and the rest by its own TTL.
+-- Without the set that names them, all of them are invalid. An attacker refreshes in a loop and then has the
+-- session end: to delete a hundred thousand artefacts here would block Redis until leases lapse. So a few are
+-- deleted now, as many as users have, and TTLs remove the rest.
 local function drop_artefacts_of(set)
   for _, key in ipairs(redis.call('SRANDMEMBER', set, ${ARTEFACTS_DROPPED_AT_ONCE})) do drop_artefact(key) end
   redis.call('UNLINK', set)
 end
 `;
 
-/** The memory budget of what anyone can have written (`pending.ts`); needs ARTEFACTS before it. */
+/** The memory budget of artefacts that unauthenticated clients can create (`pending.ts`); needs ARTEFACTS before it. */
 export const PENDING = `
--- One of a budget goes: the artefact, and what it had of the budget where it is gone by itself.
+-- Removes one artefact from a budget, also if Redis has already dropped the artefact itself.
 local function displace(member)
   local place, key = string.match(member, '^(%S+ %d+ %S+) (.*)$')
   drop_artefact(key)
   leave_pending(key, place)
 end
 
--- Takes room for a new artefact. Those over time go first, a few at each write; then the oldest of the site that has the most.
+-- Makes space for a new artefact. Expired ones are removed first, a few at each write; then the oldest of the site
+-- that uses most.
 local function enter_pending(key, exp, kind, bytes, site, most)
   local pending = P .. 'pending:' .. kind
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', pending, '-inf', now, 'LIMIT', 0, 20)) do displace(member) end
@@ -64,7 +71,7 @@ local function enter_pending(key, exp, kind, bytes, site, most)
   redis.call('ZADD', pending .. ':' .. site, exp, place .. ' ' .. key)
   redis.call('ZADD', pending .. ':sites', 'INCR', bytes, site)
   local all, displaced = redis.call('HINCRBY', pending .. ':all', 'bytes', bytes), 0
-  -- One time for all of them: the sum never outlives what it is the sum of.
+  -- The same TTL for all of them: the sum never outlives its parts.
   for _, name in ipairs({'', ':' .. site, ':sites', ':all'}) do redis.call('EXPIRE', pending .. name, ${PENDING_KEPT_SECONDS}) end
   -- Bounded: a limit that was made much smaller is reached within some writes.
   while all > most and displaced < 100 do
@@ -80,7 +87,7 @@ local function enter_pending(key, exp, kind, bytes, site, most)
 end
 `;
 
-/** Judges and ends sessions. `hash` is a session id's digest. */
+/** Evaluates and ends sessions. `hash` is a session id's digest. */
 export const SESSIONS = `
 local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck', 'ps'}
 
@@ -98,7 +105,7 @@ local function locked(acc)
   return redis.call('HEXISTS', P .. 'lock', acc) == 1
 end
 
--- The fields of a good session, or nil and why not.
+-- Returns the fields of a valid session, or nil and the reason.
 local function session(hash)
   local f = redis.call('HMGET', P .. 'session:' .. hash, unpack(FIELDS))
   if not f[1] then return nil, 'session_unknown' end
@@ -109,12 +116,13 @@ local function session(hash)
   return f
 end
 
--- Place in the order of last use: no two that are minted in one second share it. A whole number below 2^53, written as one.
+-- The score in the order of last use: no two sessions minted in one second share it. A whole number below 2^53,
+-- written as one.
 local function place_of_use(at, seq)
-  return string.format('%.0f', tonumber(at) * ${PLACES_A_SECOND} + tonumber(seq) % ${PLACES_A_SECOND})
+  return string.format('%.0f', tonumber(at) * ${SCORES_PER_SECOND} + tonumber(seq) % ${SCORES_PER_SECOND})
 end
 
--- A session goes with its artefacts, its recent requests and its places in every index.
+-- Deletes a session with its artefacts, its recent requests and its entries in every index.
 local function end_session(hash)
   local key = P .. 'session:' .. hash
   local f = redis.call('HMGET', key, 'acc', 'prov', 'un', 'ps')
@@ -129,9 +137,10 @@ local function end_session(hash)
   if f[4] and f[4] ~= '' then redis.call('ZREM', P .. 'provider-session:' .. f[4], hash) end
 end
 
--- The index of a person, or of a session at a provider, lives as long as its longest session.
+-- The index of a user, or of a session at a provider, lives as long as its longest session.
 local function index_session(name, seq, hash, ttl)
-  -- Redis drops a record by its own time, and nobody knows any more in which indexes it was: for each one that comes two may go.
+  -- When Redis drops a record by its TTL, its indexes are no longer known: for each session added, up to two stale
+  -- ones are removed.
   for _, old in ipairs(redis.call('ZRANGE', P .. name, 0, 1)) do
     if redis.call('EXISTS', P .. 'session:' .. old) == 0 then redis.call('ZREM', P .. name, old) end
   end
@@ -139,7 +148,8 @@ local function index_session(name, seq, hash, ttl)
   if redis.call('TTL', P .. name) < tonumber(ttl) then redis.call('EXPIRE', P .. name, ttl) end
 end
 
--- docs/revocation-protocol.md#revoke-2, "swept later": ends a bounded batch of what the revocation of a provider or of all has covered.
+-- docs/revocation-protocol.md#revoke-2, "swept later": ends a bounded batch of the sessions that the revocation of
+-- a provider or of all has covered.
 local function sweep_batch(key, size)
   local batch = redis.call('ZPOPMIN', key, size)
   for i = 1, #batch, 2 do end_session(batch[i]) end
@@ -148,9 +158,12 @@ end
 `;
 
 /**
- * How long leases last that may be out there, beyond the registry of this epoch: `leases` holds each length and until when it counts, and
- * outlives epochs. Attacker waits for a failover while `revocation.staleness` is being lowered, and goes on at a replica that is cut off from
- * the store with its longer lease: the new epoch has never heard of that replica, so the store remembers how long it may last.
+ * The durations of leases that any replica may hold, beyond the registry of this epoch: `leases` holds each
+ * duration and until when it counts, and outlives epochs.
+ *
+ * An attacker waits for a failover while `revocation.staleness` is being lowered, and continues at a replica that
+ * is cut off from the store and has a longer lease. The new epoch does not know that replica, so the store
+ * remembers how long its lease may last.
  */
 export const LEASES = `
 -- Counts until such a lease, granted in this moment, has run out, and ${ENTRY_SKEW_SECONDS} s more: these clocks may be set, and only clean up.
@@ -170,8 +183,9 @@ end
 
 /** Writes the log and reads the registry. */
 export const LOG = `
--- Entries over go from the index: a few from its front, where the oldest are, and a few from anywhere (a script's own chance is the same each
--- time, the chain's is not), so that some with a wrong time at the front keep nothing behind them for ever.
+-- Removes expired entries from the index: a few from its front, where the oldest are, and a few from elsewhere, so
+-- that entries with a wrong time at the front never block those behind them. (A script's own random numbers
+-- repeat; the chain's hash does not.)
 local function tidy_index(from)
   for _, row in ipairs(redis.call('ZRANGE', P .. 'idx', from, from + 19)) do
     local till = tonumber(string.match(row, '^%d+ (%d+) '))
@@ -179,8 +193,9 @@ local function tidy_index(from)
   end
 end
 
--- Numbers have no gaps and every entry's hash covers all before it, so that a log that forgot or changed one is seen (ROLLBACK).
--- SHA-1 is what Lua has here; it finds accidents, and nobody who can write to Redis would need to forge it.
+-- Numbers have no gaps and every entry's hash covers all before it, so that a log that lost or changed an entry is
+-- detected (ROLLBACK). SHA-1 is what Lua offers here. It detects accidents; an attacker who can write to Redis
+-- would not need to forge it.
 local function append_entry(till, kind, key)
   n = n + 1
   h = redis.sha1hex(h .. ' ' .. n .. ' ' .. till .. ' ' .. kind .. ' ' .. key)
@@ -192,8 +207,9 @@ local function append_entry(till, kind, key)
     tidy_index(0)
     tidy_index(tonumber(string.sub(h, 1, 8), 16) % redis.call('ZCARD', P .. 'idx'))
   end
-  -- Cut from the front what is over. An entry waits until the next one is over too: whoever renewed before that one was written
-  -- still has its place here, and is not sent away by the first revocation after a quiet time. The last entry always stays.
+  -- Trims expired entries from the front. An entry is kept until the next one has expired too: a replica that
+  -- renewed before the next one was written still finds its position, and need not join again because of the first
+  -- revocation after a quiet time. The last entry always stays.
   local front = redis.call('XRANGE', P .. 'log', '-', '+', 'COUNT', 20)
   for i = 1, #front - 1 do
     local over = tonumber(front[i][2][4]) <= seconds and tonumber(front[i + 1][2][4]) <= seconds
@@ -203,12 +219,13 @@ local function append_entry(till, kind, key)
   redis.call('PUBLISH', P .. 'news', n)
 end
 
--- One that revokes nobody.
+-- Appends an entry that revokes nothing.
 local function append_notice(kind, key)
   append_entry(seconds + ${NOTICE_KEPT_SECONDS}, kind, key)
 end
 
--- How long an entry must stand: the longest life of a token that this store was ever told, or that the caller knows, and skew.
+-- How long an entry must be kept: the longest token lifetime that this store was ever told, or that the caller
+-- knows, and skew.
 local function stands_until(known)
   local kept = redis.call('GET', P .. 'longest')
   return seconds + math.max(tonumber(known), kept and tonumber(kept) or 0) + ${ENTRY_SKEW_SECONDS}
@@ -224,7 +241,7 @@ end
 
 /** Revokes; needs ARTEFACTS, SESSIONS and LOG before it. */
 export const REVOKE = `
--- Ends a session and says whether it was alive: 1 or 0.
+-- Ends a session and returns whether it was alive: 1 or 0.
 local function finish(hash)
   local f = redis.call('HMGET', P .. 'session:' .. hash, 'ep', 'exp', 'idle', 'lu')
   local alive = f[1] == id and seconds < tonumber(f[2]) and seconds < tonumber(f[4]) + tonumber(f[3])
@@ -238,7 +255,8 @@ local function demand_fresh(acc)
   redis.call('ZREMRANGEBYSCORE', P .. 'fresh', '-inf', seconds - ${FRESH_KEPT_SECONDS})
 end
 
--- docs/revocation-protocol.md#mint: a session or sign-in that started below the watermark of its account, its provider or of all is refused.
+-- docs/revocation-protocol.md#mint: a session or sign-in that started below the watermark of its account, its
+-- provider or of all is rejected.
 local function raise_watermark(key, kept)
   redis.call('HSET', P .. 'wm', key, n)
   if kept then redis.call('ZADD', P .. 'wm:until', kept, key) end
@@ -248,12 +266,13 @@ local function raise_watermark(key, kept)
   end
 end
 
--- How: 'ended' in good order; 'certain' who the user is; or ''.
+-- how: 'ended' regularly; 'certain' of the user's identity; or ''.
 local function revoke_session(hash, till, how)
   local f = how == 'ended' and {} or redis.call('HMGET', P .. 'session:' .. hash, 'acc', 'via')
   if f[1] and how ~= 'certain' then demand_fresh(f[1]) end
   local ended = 0
-  -- The browser session through which it was opened would open the next one in silence: it goes too, by an entry of its own.
+  -- The browser session through which it was opened would silently open the next one, so it is revoked too, by an
+  -- entry of its own.
   if f[2] and f[2] ~= '' and redis.call('HGET', P .. 'session:' .. f[2], 'ep') == id then
     append_entry(till, 'revoked', 'session:' .. f[2])
     ended = finish(f[2])
@@ -272,7 +291,7 @@ local function revoke_account(acc, till, mark_kept)
   return ended
 end
 
--- A provider or all: there may be many, so they are handed to the sweep.
+-- A provider or all: there may be many sessions, so the sweep ends them.
 local function revoke_many(key, ends, till, batch)
   append_entry(till, 'revoked', key)
   raise_watermark(key)

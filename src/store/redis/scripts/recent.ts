@@ -1,13 +1,15 @@
 import { script } from './head.ts';
 import { ARTEFACTS, SESSIONS } from './parts.ts';
 
-const JUDGE = [ARTEFACTS, SESSIONS];
+const CHECKS = [ARTEFACTS, SESSIONS];
 
 /**
- * ARGV from 6: session digest, sealed requests, how many they are, how many are kept, by how much the key outlives the session (s).
+ * Adds recent requests. ARGV from 6: session digest, sealed requests, how many they are, how many are kept, by how
+ * much the key outlives the session (s).
  *
- * An entry's id counts the session's requests up to its last one, so that Redis itself drops what is behind the newest: each entry holds at
- * least one request, and no more are kept than twice as many as are shown. Full memory refuses it as a whole.
+ * An entry's id counts the session's requests up to its last one, so that Redis itself drops entries behind the
+ * newest. Each entry holds at least one request, and at most twice as many are kept as are shown. Full memory
+ * rejects it as a whole.
  */
 export const addRecent = script(
   'add-recent',
@@ -23,10 +25,10 @@ redis.call('XADD', key, 'MINID', oldest, string.format('%.0f-0', total), 'e', se
 redis.call('EXPIRE', key, tonumber(f[5]) - seconds + tonumber(slack))
 return {'OK'}
 `,
-  { with: JUDGE, stores: true },
+  { with: CHECKS, stores: true },
 );
 
-/** ARGV 6: session digest. Sealed entries, oldest first. */
+/** ARGV 6: session digest. Returns sealed entries, oldest first. */
 export const readRecent = script(
   'read-recent',
   `
@@ -35,5 +37,5 @@ local found = {}
 for _, entry in ipairs(redis.call('XRANGE', P .. 'recent:' .. ARGV[6], '-', '+', 'COUNT', 100)) do found[#found + 1] = entry[2][2] end
 return {'OK', found}
 `,
-  { with: JUDGE },
+  { with: CHECKS },
 );

@@ -1,10 +1,11 @@
 import { script } from './head.ts';
 
 /**
- * One replica at a time looks for what an older key sealed. ARGV from 6: holder, until when it holds (ms), the key that seals now, the
- * oldest look that is good enough (ms), TTL for cleaning up (s). DONE: somebody has looked and found nothing, by the same key.
+ * Claims the re-encryption: one replica at a time looks for values that an older key sealed. ARGV from 6: holder,
+ * until when it holds (ms), the current key, the oldest check that is recent enough (ms), TTL for cleaning up (s).
+ * DONE: a replica with the same key has checked and found nothing.
  */
-export const claimReseal = script(
+export const claimReencryption = script(
   'claim-reseal',
   `
 local holder, till, kid, since, ttl = unpack(ARGV, 6)
@@ -19,8 +20,11 @@ return {'OK'}
   { stores: true },
 );
 
-/** ARGV from 6: holder, the key by which nothing was left to seal anew or '', TTL for cleaning up (s). Only who holds it lets go. */
-export const endReseal = script(
+/**
+ * Ends a claim, if the caller holds it. ARGV from 6: holder, the key for which nothing was left to re-encrypt or
+ * '', TTL for cleaning up (s).
+ */
+export const endReencryption = script(
   'end-reseal',
   `
 local holder, kid, ttl = unpack(ARGV, 6)
@@ -35,11 +39,12 @@ return {'OK'}
 );
 
 /**
- * What another key than the current one sealed for some sessions: their records and secrets, their artefacts, their recent requests. ARGV
- * from 6: place of the session after which to begin or '', how many sessions, what values begin with that the current key sealed.
+ * Finds values of some sessions that another key than the current one sealed: their records and secrets, their
+ * artefacts, their recent requests. ARGV from 6: score of the session after which to begin or '', how many
+ * sessions, the beginning of values that the current key sealed.
  *
- * Answers the place of the last session or '', then key, field and value of each; then the stream, id and value of each entry, all of them
- * where one is to be sealed anew.
+ * Returns the score of the last session or '', then key, field and value of each; then the stream, id and value of
+ * each entry, all of them if one must be re-encrypted.
  */
 export const findSealed = script(
   'find-sealed',
@@ -80,10 +85,10 @@ return {'OK', last, values, entries}
 );
 
 /**
- * Puts each value in the place of the one that was read, and of no newer one. ARGV from 6: key, field, the value that was read, the same
- * sealed anew, and so on. Answers how many were put.
+ * Replaces each value if it is still the one that was read. ARGV from 6: key, field, the value that was read, the
+ * re-encrypted one, and so on. Returns how many were replaced.
  */
-export const resealValues = script(
+export const replaceValues = script(
   'reseal-values',
   `
 local put = 0
@@ -98,8 +103,11 @@ return {'OK', put}
   { stores: true },
 );
 
-/** The same for a whole stream, whose entries cannot be changed. ARGV from 6: stream, then id, the value that was read, the new one, and so on. */
-export const resealStream = script(
+/**
+ * Does the same for a whole stream, whose entries cannot be changed. ARGV from 6: stream, then id, the value that
+ * was read, the new one, and so on.
+ */
+export const replaceStream = script(
   'reseal-stream',
   `
 local key = ARGV[6]

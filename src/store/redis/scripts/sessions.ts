@@ -2,26 +2,26 @@ import { FRESH_KEPT_SECONDS, MOST_SESSIONS_OF_AN_ACCOUNT } from '../../lifetimes
 import { script } from './head.ts';
 import { ARTEFACTS, LOG, SESSIONS } from './parts.ts';
 
-const JUDGE = [ARTEFACTS, SESSIONS];
+const CHECKS = [ARTEFACTS, SESSIONS];
 
 /**
- * ARGV from 6: session digest, account digest, provider, epoch and number where the sign-in started, absolute end (s), idle
- * seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret, username digest, digest of the session it was opened
- * through or '', when the person proved who they are (s) or '', digest of the provider's session or '', by how much
- * the provider's clock may be off (s). UNSETTLED: locks of an earlier epoch may
- * still be on their way.
+ * Opens a session. ARGV from 6: session digest, account digest, provider, epoch and number where the sign-in
+ * started, absolute end (s), idle seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret,
+ * username digest, digest of the session it was opened through or '', when the user authenticated (s) or '',
+ * digest of the provider's session or '', largest error of the provider's clock (s). UNSETTLED: locks of an
+ * earlier epoch may not have been written back yet.
  */
 export const openSession = script(
   'open-session',
   `
 local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved, ps, skew = unpack(ARGV, 6)
 local key = P .. 'session:' .. hash
--- A place of an earlier life, or one that this life has not reached: the sign-in began elsewhere.
+-- A position in an earlier epoch, or one that this epoch has not reached: the sign-in began elsewhere.
 if epoch ~= id or tonumber(started) > n then return {'NO', 'epoch_changed'} end
 if locked(acc) then return {'NO', 'account_locked'} end
--- Somebody may stand at the provider's page while the account is revoked.
+-- The account may be revoked while the user is at the provider's page.
 if covered(acc, prov, tonumber(started)) then return {'NO', 'session_revoked'} end
--- Somebody may stand between the provider's page and ours while the provider ends its session.
+-- The provider may end its session while the user is between its page and ours.
 local closed = ps ~= '' and redis.call('GET', P .. 'closed:' .. ps)
 if closed and tonumber(closed) > now then return {'NO', 'session_revoked'} end
 local last = math.min(tonumber(exp), tonumber(created) + tonumber(idle))
@@ -32,12 +32,12 @@ local proven = proof and proof >= mark - tonumber(skew)
 if seconds < mark + ${FRESH_KEPT_SECONDS} and not proven then return {'NO', 'fresh_sign_in_needed'} end
 if redis.call('HGET', key, 'ep') == id then return {'EXISTS'} end
 if not settled then return {'UNSETTLED'} end
--- What has ended and not been cleared yet does not count.
+-- Sessions that have ended and have not been removed yet do not count.
 if redis.call('ZCARD', P .. 'account:' .. acc) >= ${MOST_SESSIONS_OF_AN_ACCOUNT} then
   for _, old in ipairs(redis.call('ZRANGE', P .. 'account:' .. acc, 0, 99)) do
     if not session(old) then
       end_session(old)
-      -- Redis may have dropped its record by its own time, and with it what says in which indexes it is.
+      -- Redis may have dropped its record by its TTL, and with it the list of its indexes.
       redis.call('ZREM', P .. 'account:' .. acc, old)
     end
   end
@@ -59,12 +59,13 @@ index_session('account:' .. acc, seq, hash, ttl)
 index_session('user:' .. user, seq, hash, ttl)
 if ps ~= '' then index_session('provider-session:' .. ps, seq, hash, ttl) end
 
--- Each session opened clears up to ten that have ended, so that the indexes stay as small as what is alive.
+-- Each session opened removes up to ten that have ended, so that the indexes stay as small as the number of live
+-- sessions.
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', P .. 'ends', '-inf', seconds, 'LIMIT', 0, 10)) do end_session(old) end
 redis.call('ZREMRANGEBYSCORE', P .. 'ends:' .. prov, '-inf', seconds)
 return {'OK', id, n, session(hash)}
 `,
-  { with: JUDGE, stores: true },
+  { with: CHECKS, stores: true },
 );
 
 /** ARGV 6: session digest, 7: thumbprint or ''. UNSETTLED as above. */
@@ -74,7 +75,7 @@ export const mintSession = script(
 local hash, thumbprint = ARGV[6], ARGV[7]
 local f, why = session(hash)
 if not f then return {'NO', why} end
--- Bound once, bound for good: who comes without the certificate is refused as who comes with another one.
+-- A binding is permanent: a client without the certificate is rejected like one with another certificate.
 if f[9] ~= '' and f[9] ~= thumbprint then return {'NO', 'certificate_mismatch'} end
 if locked(f[2]) then return {'NO', 'account_locked'} end
 if not settled then return {'UNSETTLED'} end
@@ -84,11 +85,11 @@ if thumbprint ~= '' then redis.call('HSET', key, 'tp', thumbprint) end
 local last = math.min(tonumber(f[5]), seconds + tonumber(f[6]))
 redis.call('ZADD', P .. 'ends', 'XX', last, hash)
 redis.call('ZADD', P .. 'ends:' .. f[3], 'XX', last, hash)
--- Not XX: a session that an earlier version opened comes in here.
+-- Not XX, so that a session that an earlier version opened is added.
 redis.call('ZADD', P .. 'used', place_of_use(seconds, f[12]), hash)
 return {'OK', id, n, session(hash)}
 `,
-  { with: JUDGE },
+  { with: CHECKS },
 );
 
 /** ARGV 6: session digest. */
@@ -99,12 +100,13 @@ local f, why = session(ARGV[6])
 if not f then return {'NO', why} end
 return {'OK', id, n, f}
 `,
-  { with: JUDGE },
+  { with: CHECKS },
 );
 
 /**
- * ARGV from 6: session digest, the version that the caller read, sealed secret, then sealed record or '' where the identity is the
- * same, digest of the username in it, TTL of the username's index (s), `yes` where the provider has just been asked.
+ * ARGV from 6: session digest, the version that the caller read, sealed secret, then sealed record or '' if the
+ * identity is the same, digest of the username in it, TTL of the username's index (s), `yes` if the provider has
+ * just been asked.
  */
 export const updateSession = script(
   'update-session',
@@ -112,7 +114,7 @@ export const updateSession = script(
 local hash, version, secret, record, user, ttl, checked = unpack(ARGV, 6)
 local f, why = session(hash)
 if not f then return {'NO', why} end
--- Somebody else's re-check came between: the caller reads again.
+-- Another re-check came between: the caller reads again.
 if f[8] ~= version then return {'STALE'} end
 local key = P .. 'session:' .. hash
 redis.call('HSET', key, 'x', secret)
@@ -127,13 +129,14 @@ if record ~= '' then
 end
 return {'OK', id, n, session(hash)}
 `,
-  { with: [...JUDGE, LOG] },
+  { with: [...CHECKS, LOG] },
 );
 
 /**
- * ARGV 6: the index (`sessions`, `used`, or that of an account, a username or a provider's session), 7: place after which to begin or '', 8: how
- * many, 9: `up` or `down`. Looks at a bounded number of index entries in one go and removes what has ended on the way; 'MORE' says that the
- * caller may go on from the place given. Each session comes with its place.
+ * Lists sessions. ARGV 6: the index (`sessions`, `used`, or that of an account, a username or a provider's
+ * session), 7: score after which to begin or '', 8: how many, 9: `up` or `down`. Examines a bounded number of
+ * index entries and removes those of ended sessions. MORE: the caller may continue from the returned score. Each
+ * session comes with its score.
  */
 export const listSessions = script(
   'list-sessions',
@@ -160,10 +163,13 @@ for i = 1, #batch, 2 do
 end
 return {more and 'MORE' or 'OK', last, found}
 `,
-  { with: JUDGE },
+  { with: CHECKS },
 );
 
-/** ARGV from 6: digest of the provider's session, until (ms), TTL for cleaning up (s). It must pass even when Redis is full: it revokes. */
+/**
+ * ARGV from 6: digest of the provider's session, until (ms), TTL for cleaning up (s). It revokes, so it must pass
+ * even when Redis is full.
+ */
 export const closeProviderSession = script(
   'close-provider-session',
   `
@@ -174,15 +180,15 @@ return {'OK'}
 `,
 );
 
-/** Every session has one place in `ends`, scored by the second in which it ends. */
+/** Every session has one entry in `ends`, scored by the second in which it ends. */
 export const countSessions = script(
   'count-sessions',
   `return {'OK', redis.call('ZCOUNT', P .. 'ends', '(' .. seconds, '+inf')}`,
 );
 
 /**
- * ARGV from 6: session digest, holder, until (ms), TTL for cleaning up (s). It passes when Redis is full: without it no token is renewed, and there
- * is one small key at most for each session.
+ * ARGV from 6: session digest, holder, until (ms), TTL for cleaning up (s). It passes when Redis is full: without
+ * it no token is renewed, and there is at most one small key for each session.
  */
 export const claimRecheck = script(
   'claim-recheck',
@@ -197,7 +203,7 @@ return {'OK', 1}
 `,
 );
 
-/** ARGV 6: session digest, 7: holder. Only who holds it lets go. */
+/** Releases a claim, if the caller holds it. ARGV 6: session digest, 7: holder. */
 export const releaseRecheck = script(
   'release-recheck',
   `

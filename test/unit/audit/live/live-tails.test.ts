@@ -118,10 +118,10 @@ describe('a tail', () => {
     expect(late.items[0]).toMatchObject({ kind: 'gap', reason: 'replica_late' });
     late.stop();
     const take = async (): Promise<void> => {
-      const wishes = await store.live.wanted('here');
-      await store.live.takeUp(
+      const subscriptions = await store.live.subscriptions('here');
+      await store.live.accept(
         'here',
-        wishes.map(({ wish }) => wish),
+        subscriptions.map(({ id }) => id),
       );
     };
     const taking = setInterval(() => void take(), 20);
@@ -137,9 +137,9 @@ describe('a tail', () => {
     let failures = 2;
     const tails = createLiveTails(
       {
-        want: (...asked) => store.live.want(...asked),
-        leave: (tail) => store.live.leave(tail),
-        isTakenUp: (tail) => store.live.isTakenUp(tail),
+        subscribe: (...asked) => store.live.subscribe(...asked),
+        unsubscribe: (tail) => store.live.unsubscribe(tail),
+        isAcceptedByAll: (tail) => store.live.isAcceptedByAll(tail),
         read: async (...asked) => {
           failures -= 1;
           if (failures >= 0) throw new AppError('store_unavailable', 'away');

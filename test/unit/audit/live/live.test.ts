@@ -15,23 +15,23 @@ class Channel implements LiveChannel {
   readonly published: string[] = [];
 
   /** Of `filters` by their place, with the incarnation. */
-  readonly taken: string[] = [];
+  readonly accepted: string[] = [];
   readonly #waiters = new Set<() => void>();
 
-  async wanted(replica: string): ReturnType<LiveChannel['wanted']> {
+  async subscriptions(replica: string): ReturnType<LiveChannel['subscriptions']> {
     this.looks += 1;
     return this.filters.map((filter, index) => ({
-      wish: String(index),
+      id: String(index),
       filter,
-      taken: this.taken.includes(`${replica} ${index}`),
+      accepted: this.accepted.includes(`${replica} ${index}`),
     }));
   }
 
-  async takeUp(replica: string, wishes: readonly string[]): Promise<void> {
-    this.taken.push(...wishes.map((wish) => `${replica} ${wish}`));
+  async accept(replica: string, subscriptions: readonly string[]): Promise<void> {
+    this.accepted.push(...subscriptions.map((id) => `${replica} ${id}`));
   }
 
-  async waitForWish(signal: AbortSignal): Promise<void> {
+  async waitForSubscription(signal: AbortSignal): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#waiters.add(resolve);
       signal.addEventListener('abort', () => resolve());
@@ -96,14 +96,14 @@ describe('a replica', () => {
   test('looks as soon as there is word of a wish, and says once that it has taken it up', async () => {
     const at = await stageThatLooks(3_600_000, 1);
     at.channel.tell({});
-    await vi.waitFor(() => expect(at.channel.taken).toEqual(['replica-1 0']));
+    await vi.waitFor(() => expect(at.channel.accepted).toEqual(['replica-1 0']));
     at.trail.record(numbered(1));
     await publishedBy(at, 1);
     await vi.waitFor(() => {
       at.channel.tell({});
       expect(at.channel.looks).toBeGreaterThan(2);
     });
-    expect(at.channel.taken).toEqual(['replica-1 0']);
+    expect(at.channel.accepted).toEqual(['replica-1 0']);
   });
 
   test('publishes what somebody wants to see, in order, as it stands in the record', async () => {
