@@ -1,11 +1,11 @@
 /** Sinks, and the chain of the lines that go to all of them. */
 import type { AuditEvent } from '../core/audit/event.ts';
 import type { AuditLog, AuditSinkSettings, SinkGap } from './types.ts';
-import { chainBefore } from './chain/chain-before.ts';
+import { chainBefore } from './chain/previous-chain.ts';
 import type { ChainHead } from './chain/chain-facts.ts';
-import { ChainKeeper, type ChainSettings } from './chain/chain-keeper.ts';
+import { ChainKeeper, type ChainSettings } from './chain/chain-writer.ts';
 import type { ChainedLine } from './chain/chain.ts';
-import { encodeLine } from './line.ts';
+import { encodeLine } from './encode-line.ts';
 import type { LineSink } from './sinks/sink.ts';
 
 export interface ChainedSinksOptions {

@@ -10,7 +10,7 @@ import type {
   MonitoredAuditTrail,
   SinkGap,
 } from './types.ts';
-import type { ChainSettings } from './chain/chain-keeper.ts';
+import type { ChainSettings } from './chain/chain-writer.ts';
 import { ChainedSinks } from './chained-sinks.ts';
 import type { SinkLimits } from './sinks/sink.ts';
 import { openSinks } from './sinks/sinks.ts';

@@ -1,7 +1,7 @@
 /** Hostile text in every place that a client can fill: each request is one line of the record, and reads back to one event. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeLine } from '../../src/audit/line.ts';
+import { encodeLine } from '../../src/audit/encode-line.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import {

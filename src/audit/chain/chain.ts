@@ -9,7 +9,7 @@ import type { JWK } from 'jose';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import type { LinePlace } from '../types.ts';
 import { CHAIN_SEED, hashOf, linked, withSignature, type ChainHead } from './chain-facts.ts';
-import { encodeLine } from '../line.ts';
+import { encodeLine } from '../encode-line.ts';
 
 /** Signs checkpoints and anchors. `SigningKeys.current` of room `config` has this shape. */
 export interface AuditKey {

@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import type { AuditLog, AuditTrail } from '../types.ts';
-import { encodeLine } from '../line.ts';
+import { encodeLine } from '../encode-line.ts';
 import { matches, type LiveFilter } from './live-filter.ts';
 
 /** Where replicas meet; room `store` has it. */

@@ -1,5 +1,5 @@
 /** Requests that were written ahead stand in the audit log twice: when they were begun, and with their outcome. */
-import type { Hit } from './judge.ts';
+import type { Hit } from './matcher.ts';
 
 /** Requests whose outcome is waited for at one time. What one replica has under way is far below it. */
 const MOST_WAITING = 10_000;

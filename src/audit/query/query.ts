@@ -5,10 +5,10 @@
  * in time, as those of several replicas do, their lines are merged by their time. A line that stands twice (a file and its gzipped copy,
  * a write that was repeated) comes once.
  */
-import { createJudge, type Hit, type Judge, type Question } from './judge.ts';
-import { readLines } from './lines.ts';
+import { createJudge, type Hit, type Judge, type Question } from './matcher.ts';
+import { readLines } from './read-lines.ts';
 
-export type { Hit, Question } from './judge.ts';
+export type { Hit, Question } from './matcher.ts';
 
 /** All are read side by side, a chunk of each in memory. */
 export const MOST_FILES = 256;

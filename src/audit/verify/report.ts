@@ -1,5 +1,5 @@
 /** A verdict in words, for a terminal. */
-import { plain } from './judge.ts';
+import { plain } from './chain-verifier.ts';
 import type { ChainVerdict, Finding, Note, Verdict } from './verdict.ts';
 
 /** Of each kind; the rest is counted. */

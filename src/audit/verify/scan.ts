@@ -3,7 +3,7 @@ import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { chainFacts, hashOf, withoutSignature, type ChainFacts } from '../chain/chain-facts.ts';
-import { eachLine } from './lines.ts';
+import { eachLine } from './read-lines.ts';
 import { SegmentLines, type OddLine, type OwnEvent, type Scan, type ScannedChain, type Segment } from './model.ts';
 
 /** Odd lines that are named one by one: a file that is no record at all would fill the memory with them. */

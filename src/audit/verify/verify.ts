@@ -8,7 +8,7 @@ import type { JWK } from 'jose';
 import { UNFINISHED } from '../sinks/gzip.ts';
 import { readAnchors, type ReadAnchor } from './anchors.ts';
 import { assemble, type Assembled } from './assemble.ts';
-import { judgeChain, plain, type KnownHead } from './judge.ts';
+import { judgeChain, plain, type KnownHead } from './chain-verifier.ts';
 import type { OwnEvent, Scan } from './model.ts';
 import { scanFiles } from './scan.ts';
 import type { ChainVerdict, Finding, Note, Verdict } from './verdict.ts';

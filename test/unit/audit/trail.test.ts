@@ -6,7 +6,7 @@ import { createAuditTrail } from '../../../src/audit/audit.ts';
 import { verifyAuditLog } from '../../../src/audit/verify/verify.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { aFolder, anEvent, auditIds, Counts, LogLines, numbered, range } from './fixtures.ts';
-import { aKey, publicKeys } from './verify/verify-record.ts';
+import { aKey, publicKeys } from './verify/audit-fixture.ts';
 
 const key = aKey();
 

@@ -4,10 +4,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAuditTrail } from '../../../../src/audit/audit.ts';
 import type { ChainedLine } from '../../../../src/audit/chain/chain.ts';
 import { CHAIN_SEED, CHECKPOINT_LINES, chainFacts, hashOf } from '../../../../src/audit/chain/chain-facts.ts';
-import { ChainKeeper, type ChainSettings } from '../../../../src/audit/chain/chain-keeper.ts';
+import { ChainKeeper, type ChainSettings } from '../../../../src/audit/chain/chain-writer.ts';
 import { verifyAuditLog } from '../../../../src/audit/verify/verify.ts';
 import { aFolder, anEvent, numbered, range } from '../fixtures.ts';
-import { aKey, publicKeys } from '../verify/verify-record.ts';
+import { aKey, publicKeys } from '../verify/audit-fixture.ts';
 
 const key = aKey();
 

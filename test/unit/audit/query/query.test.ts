@@ -7,7 +7,7 @@ import { gzipSync } from 'node:zlib';
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { auditQuery, type QueryOptions } from '../../../../src/commands/audit-query.ts';
-import { encodeLine } from '../../../../src/audit/line.ts';
+import { encodeLine } from '../../../../src/audit/encode-line.ts';
 import {
   portcullisEvent,
   requestEvent,

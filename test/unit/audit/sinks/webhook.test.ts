@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { ppid } from 'node:process';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { SinkGap, WebhookSinkSettings } from '../../../../src/audit/audit.ts';
-import { encodeLine } from '../../../../src/audit/line.ts';
+import { encodeLine } from '../../../../src/audit/encode-line.ts';
 import { openSinks } from '../../../../src/audit/sinks/sinks.ts';
 import type { LineSink, SinkLimits } from '../../../../src/audit/sinks/sink.ts';
 import { Collector } from '../../../support/audit-collector.ts';

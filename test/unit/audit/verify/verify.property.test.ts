@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { verifyAuditLog } from '../../../../src/audit/verify/verify.ts';
 import type { Finding, Note, Verdict } from '../../../../src/audit/verify/verdict.ts';
 import { anEvent } from '../fixtures.ts';
-import { aKey, aRecord, filesIn, publicKeys, type RecordLine, type TestRecord } from './verify-record.ts';
+import { aKey, aRecord, filesIn, publicKeys, type RecordLine, type TestRecord } from './audit-fixture.ts';
 
 const RUNS = 60;
 

@@ -7,7 +7,7 @@ import { CHECKPOINT_LINES, hashOf } from '../../../../src/audit/chain/chain-fact
 import { formatVerdict } from '../../../../src/audit/verify/report.ts';
 import { verifyAuditLog, type VerifyOptions } from '../../../../src/audit/verify/verify.ts';
 import { aFolder, anEvent, LogLines, range } from '../fixtures.ts';
-import { aKey, Instance, publicKeys, type RecordLine } from './verify-record.ts';
+import { aKey, Instance, publicKeys, type RecordLine } from './audit-fixture.ts';
 import { cpuClock } from '../../../support/cpu-time.ts';
 
 const key = aKey();

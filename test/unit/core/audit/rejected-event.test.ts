@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { encodeLine } from '../../../../src/audit/line.ts';
+import { encodeLine } from '../../../../src/audit/encode-line.ts';
 import {
   portcullisEvent,
   requestEvent,

@@ -1,6 +1,6 @@
 import { assert, constantFrom, dictionary, oneof, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeLine } from '../../../src/audit/line.ts';
+import { encodeLine } from '../../../src/audit/encode-line.ts';
 import { anEvent } from './fixtures.ts';
 import { cpuMs } from '../../support/cpu-time.ts';
 
