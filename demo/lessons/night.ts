@@ -62,7 +62,7 @@ export async function plantNight(files: Pick<DemoFiles, 'directory'>, now = Date
   const trail = createAuditTrail({
     sinks: [{ type: 'file', path }],
     onFailure: 'count',
-    chain: { replica: 'portcullis-0', key, now: () => clock },
+    chain: { replica: 'portcullis-0', key, nowMs: () => clock },
   });
   for (const event of night) {
     clock = Date.parse(event.stageTimestamp);

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { byOutcome } from '../audit/query/outcomes.ts';
-import { MOST_FILES, queryAuditLog, type FileFault, type Hit, type Question } from '../audit/query/query.ts';
+import { MOST_FILES, queryAuditLog, type FileError, type Hit, type AuditQuery } from '../audit/query/query.ts';
 import { eventCells } from '../cli/terminal/audit-event-line.ts';
 import { escapeUnsafe, plainText } from '../cli/terminal/plain-text.ts';
 import { table } from '../cli/terminal/table.ts';
@@ -13,7 +13,7 @@ const FAILED = 1;
 const WRONG_USE = 2;
 
 /** The options as they were typed. */
-export interface QueryOptions extends Omit<Question, 'refused' | 'since' | 'until'> {
+export interface QueryOptions extends Omit<AuditQuery, 'refused' | 'since' | 'until'> {
   readonly since?: string;
   readonly until?: string;
   readonly refused?: true;
@@ -57,7 +57,7 @@ export async function auditQuery(
 }
 
 /** Every validation error is reported before a file is opened. */
-function questionOf(files: readonly string[], options: QueryOptions, now: number): Result<Question, string> {
+function questionOf(files: readonly string[], options: QueryOptions, now: number): Result<AuditQuery, string> {
   if (files.length > MOST_FILES)
     return no(`at most ${MOST_FILES} files at once: give fewer files, or narrow the pattern`);
   const { since, until, refused, output: _output, ...rest } = options;
@@ -119,7 +119,7 @@ function asTable(columns: number | undefined): (hits: readonly Hit[]) => string 
   };
 }
 
-function failureMessage({ file, unreadable, firstUnreadable, error }: FileFault): string {
+function failureMessage({ file, unreadable, firstUnreadable, error }: FileError): string {
   const name = plainText(file, 200);
   const lines =
     unreadable === 0

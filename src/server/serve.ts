@@ -187,10 +187,10 @@ async function layGround(config: Config, replica: string, opening: AsyncDisposab
   observeAuditLog(metrics, trail);
   const recent = createRecentRequests({ logger });
   // Outermost, so that live views are no more flooded than files are.
-  const audit = limitRejections(recent.over(live.over(trail)), {
+  const audit = limitRejections(recent.wrap(live.wrap(trail)), {
     perMinute: rejectionsPerMinute,
     metrics,
-    now: clock.now,
+    nowMs: clock.now,
   });
   // Behind the end of the record, so that the last anchor holds the whole of it.
   opening.defer(startAnchors(keys.signingRecord({ trail, replica, store: store.anchors, logger })));

@@ -9,7 +9,7 @@ export type Handlers<T> = { [K in keyof T]: (argument: never) => Promise<unknown
 type Argument<F> = F extends (argument: infer A) => unknown ? A : never;
 type Answer<F> = F extends (argument: never) => Promise<infer R> ? R : never;
 
-interface Question {
+interface AuditQuery {
   readonly id: number;
   readonly name: string;
   readonly argument: unknown;
@@ -20,7 +20,7 @@ type Reply = { readonly id: number; readonly value: unknown } | { readonly id: n
 /** Answers the parent until it closes the channel. */
 export function serve<T extends Handlers<T>>(handlers: T): void {
   process.on('message', (message) => {
-    const { id, name, argument } = message as Question;
+    const { id, name, argument } = message as AuditQuery;
     const handler = handlers[name as keyof T];
     handler(argument as never).then(
       (value) => process.send?.({ id, value }),

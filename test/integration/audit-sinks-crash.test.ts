@@ -132,7 +132,7 @@ const LIMITED = `
 import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks/sinks.ts', import.meta.url).href)};
 const [settings, limits] = JSON.parse(process.argv[1]);
 const log = { info: () => {}, error: ({ err }) => process.stdout.write(err.code + '\\n') };
-const [sink] = openSinks([settings], { limits, log });
+const [sink] = openSinks([settings], { limits, logger: log });
 for (let n = 0; n < 100; n += 1) sink.push(Buffer.from(JSON.stringify({ auditID: 'event-' + n, pad: 'x'.repeat(20_000) }) + '\\n'));
 await sink.flush();
 process.stdout.write(sink.failing + ' written\\n');

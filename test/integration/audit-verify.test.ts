@@ -132,7 +132,7 @@ describe('portcullis audit verify', () => {
       '--anchors',
       file('anchors'),
     );
-    expect(out).toMatch(/TAMPERED missing-chain: .*of gate-again stood at line/);
+    expect(out).toMatch(/TAMPERED missing-chain: .*of gate-again was at line/);
     expect(code).toBe(1);
   });
 

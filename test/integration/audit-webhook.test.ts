@@ -25,6 +25,7 @@ async function aStage(collector: Collector): Promise<Stage> {
   const faults: string[] = [];
   const log = {
     info: () => undefined,
+    warn: () => undefined,
     error: (fields: Readonly<Record<string, unknown>>) => void faults.push(String(fields['err'])),
   };
   return {
@@ -32,7 +33,7 @@ async function aStage(collector: Collector): Promise<Stage> {
     faults,
     open: (settings) => {
       const webhook = { type: 'webhook', url: collector.url, batchWait: 0, ...settings } as const;
-      const [sink] = openSinks([webhook], { limits: LIMITS, log });
+      const [sink] = openSinks([webhook], { limits: LIMITS, logger: log });
       if (sink === undefined) throw new Error('no sink');
       onTestFinished(() => sink.close());
       return sink;

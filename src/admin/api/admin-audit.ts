@@ -5,7 +5,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import {
-  MOST_TAILS_HERE,
+  MOST_TAILS_OF_REPLICA,
   tooManyTails,
   type LiveTails,
   type TailItem,
@@ -87,7 +87,7 @@ export function tailAudit(
     const { actor } = contextOf(req);
     if (actor === undefined) throw new Error('the caller must be identified first');
     const filter = filterOf(deps, req.query);
-    if (!streams.hasCapacityFor(actor.account, MOST_TAILS_HERE)) throw tooManyError(res, tooManyTails());
+    if (!streams.hasCapacityFor(actor.account, MOST_TAILS_OF_REPLICA)) throw tooManyError(res, tooManyTails());
     const stream = streams.open(res, actor, { limits, tooSlow: frame('gap', { reason: 'too_slow' }) });
     try {
       const after = req.get('Last-Event-ID');

@@ -1,18 +1,19 @@
 /**
- * Anchors: where each chain stands, kept outside the files. Who edits a file, or cuts its end, cannot edit these.
+ * Anchors: the position of each chain, kept outside the files. An attacker who edits a file, or cuts off its end,
+ * cannot edit these.
  *
- * Signed as well, because whoever may write to where they are kept is not trusted with the record either: they can take an anchor away, and
- * never make one.
+ * They are signed as well, because a user who can write to their store is not trusted with the audit log either:
+ * such a user can remove an anchor, but never forge one.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { CompactSign, importJWK } from 'jose';
-import type { AuditLog } from '../types.ts';
+import type { Logger } from '../../contracts/logger.ts';
 import type { AuditKey } from './chain.ts';
 import type { ChainHead } from './chain-facts.ts';
 
-/** Keeps one anchor a chain; room `store` has it. */
+/** Keeps one anchor per chain; the `store` module implements it. */
 export interface AnchorStore {
-  /** In place of the chain's last one. */
+  /** Replaces the chain's last anchor. */
   put(chain: string, anchor: string): Promise<void>;
 }
 
@@ -22,29 +23,30 @@ export interface Anchor extends ChainHead {
   readonly at: number;
 }
 
-/** `typ` of the JWS: no other thing that a key may sign is taken for an anchor. */
+/** `typ` of the JWS, so that nothing else that the key signs passes for an anchor. */
 export const ANCHOR_TYPE = 'portcullis-anchor';
 
 const EVERY_MS = 5000;
-/** A sink that cannot write must not keep the others' lines from being anchored. */
+/** A sink that cannot write must not keep the lines of the others from being anchored. */
 const FLUSH_MS = 2000;
 
 export interface AnchorOptions {
   readonly trail: { readonly head: ChainHead | undefined; flush(): Promise<void> };
-  /** Read at each anchor: keys are rotated. Absent: nothing is anchored. */
+  /** Read at each anchor, because keys are rotated. Absent: nothing is anchored. */
   readonly key?: AuditKey | undefined;
   readonly replica: string;
   readonly store: AnchorStore;
-  readonly logger: Pick<AuditLog, 'info'>;
+  readonly logger: Pick<Logger, 'info'>;
   /** Milliseconds since the epoch. */
-  readonly now?: () => number;
-  /** Milliseconds between two. Default: five seconds. */
+  readonly nowMs?: () => number;
+  /** Milliseconds between two anchors. Default: five seconds. */
   readonly everyMs?: number;
 }
 
 /**
- * Anchors the head of the chain now and then while it moves. Never in the way of a request.
- * @returns anchors once more and ends it; never rejects. To be called when the trail is closed, so that the closing line is anchored too
+ * Anchors the head of the chain periodically while it moves. Never delays a request.
+ * @returns a function that anchors once more and ends it; never rejects. Call it when the trail is closed, so that
+ * the closing line is anchored too
  */
 export function startAnchors(options: AnchorOptions): () => Promise<void> {
   const anchors = new Anchors(options);
@@ -80,18 +82,18 @@ class Anchors {
   }
 
   async #anchor(): Promise<void> {
-    const { trail, key, replica, store, logger, now = Date.now } = this.#options;
+    const { trail, key, replica, store, logger, nowMs = Date.now } = this.#options;
     const { head } = trail;
     if (key === undefined || head === undefined || head.seq === this.#anchored) return;
     try {
-      // What a crash takes with it from memory must not be missed afterwards as if somebody had cut it off.
+      // Lines that a crash loses from memory must not look like lines that an attacker cut off.
       await Promise.race([trail.flush(), delay(FLUSH_MS, undefined, { ref: false })]);
-      await store.put(head.chain, await signAnchor({ ...head, replica, at: now() }, key));
+      await store.put(head.chain, await signAnchor({ ...head, replica, at: nowMs() }, key));
       this.#anchored = head.seq;
       this.#failed = false;
     } catch (error) {
       if (!this.#failed)
-        logger.info({ err: error }, 'the audit chain could not be anchored; tried again every few seconds');
+        logger.info({ err: error }, 'the audit chain could not be anchored; this is retried every few seconds');
       this.#failed = true;
     }
   }

@@ -1,11 +1,14 @@
-/** What a line of the record says of its place in a chain, and how that is written. Writer and verifier have it from here. */
+/** A line's position in a chain, and how it is written. Writer and verifier share this. */
 import { hash } from 'node:crypto';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 
-/** What the first line of a chain has as `prev`. */
+/** The `prev` of the first line of a chain. */
 export const CHAIN_SEED = '0'.repeat(64);
 
-/** Lines after which a chain is signed again, however busy the gate is: more than this in a row without a signature were never written by it. */
+/**
+ * Lines after which a chain is signed again, however busy the server is. More unsigned lines in a row were never
+ * written by it.
+ */
 export const CHECKPOINT_LINES = 1000;
 
 export interface ChainHead {
@@ -21,7 +24,7 @@ export interface ChainFacts {
   readonly chain: string;
   readonly seq: number;
   readonly prev: string;
-  /** Of the record's own events (`audit-opened` and the like): its name. */
+  /** The name of an event about the audit log itself (`audit-opened` and others). */
   readonly event?: string;
   /** ES256, base64url. */
   readonly signature?: string;
@@ -33,8 +36,9 @@ const PREV = `${EXTRA_DOMAIN}/prev`;
 const SIGNATURE = `${EXTRA_DOMAIN}/signature`;
 
 /**
- * They stand at the very end of a line, in this order, so that a verifier need not parse the rest; an event's name directly before them is
- * its own (`gateEvent` puts it last). Within a value a quotation mark is escaped, so no value can look like this.
+ * They are at the very end of a line, in this order, so that a verifier need not parse the rest. An event's name
+ * directly before them is that of the audit log's own event (`portcullisEvent` puts it last). Inside a value
+ * quotation marks are escaped, so no value can look like this.
  */
 const TAIL =
   /(?:"portcullis\.dev\/event":"(audit-[a-z]{1,20})",)?"portcullis\.dev\/chain":"([0-9a-f]{32})","portcullis\.dev\/seq":"([1-9]\d{0,14})","portcullis\.dev\/prev":"([0-9a-f]{64})"(?:,"portcullis\.dev\/signature":"([\w-]{86})")?\}\}$/;
@@ -46,7 +50,7 @@ export const hashOf = (line: Uint8Array): string => hash('sha256', line, 'hex');
 
 /**
  * @param line without its newline
- * @returns undefined where it is no line of a chain, as the gate writes them
+ * @returns undefined if it is not a line of a chain, as the server writes them
  */
 export function chainFacts(line: Buffer): ChainFacts | undefined {
   const found = TAIL.exec(line.toString('latin1', Math.max(0, line.length - TAIL_BYTES)));
@@ -61,14 +65,17 @@ export function chainFacts(line: Buffer): ChainFacts | undefined {
   };
 }
 
-/** The annotations that put an event into its place, as members of a JSON object, in the order that `chainFacts` reads. */
-export const linked = ({ chain, seq, hash: prev }: ChainHead): string =>
+/**
+ * Returns the annotations with an event's position, as members of a JSON object, in the order that `chainFacts`
+ * reads.
+ */
+export const chainAnnotations = ({ chain, seq, hash: prev }: ChainHead): string =>
   `"${CHAIN}":"${chain}","${SEQ}":"${seq + 1}","${PREV}":"${prev}"`;
 
 /** @param unsigned a line without its newline */
 export const withSignature = (unsigned: Buffer, signature: string): Buffer =>
   Buffer.concat([unsigned.subarray(0, -2), Buffer.from(`,"${SIGNATURE}":"${signature}"}}`)]);
 
-/** What was signed: the line as it was before the signature was put into it. */
+/** Returns the signed text: the line as it was before the signature was inserted. */
 export const withoutSignature = (line: Buffer): Buffer =>
   Buffer.concat([line.subarray(0, -2 - SIGNATURE_BYTES), Buffer.from('}}')]);

@@ -1,4 +1,4 @@
-/** The life of a chain: opened, signed now and then, its gaps declared, closed. */
+/** Writes a chain: opens it, signs it periodically, declares its gaps, closes it. */
 import { randomUUID } from 'node:crypto';
 import { portcullisEvent, type AuditEvent, type AuditFacts, type PortcullisEventName } from '../../core/audit/event.ts';
 import type { SinkGap } from '../types.ts';
@@ -6,25 +6,28 @@ import { Chain, type AuditKey, type ChainedLine } from './chain.ts';
 import { CHECKPOINT_LINES, type ChainHead } from './chain-facts.ts';
 
 export interface ChainSettings {
-  /** Who writes it, for people: a pod's name. */
+  /** Name of the writing replica, for display: a pod's name. */
   readonly replica: string;
-  /** Absent: nothing is signed, and who may write to the files can rewrite them whole. Read at each signature: keys are rotated. */
+  /**
+   * Absent: nothing is signed, and an attacker who can write to the files can rewrite them completely. Read at
+   * each signature, because keys are rotated.
+   */
   readonly key?: AuditKey | undefined;
   /** Milliseconds since the epoch. */
-  readonly now?: () => number;
-  /** Milliseconds after which lines are signed that are not. Default: ten seconds. */
+  readonly nowMs?: () => number;
+  /** Milliseconds after which unsigned lines are signed. Default: ten seconds. */
   readonly checkpointMs?: number;
 }
 
 const CHECKPOINT_MS = 10_000;
 
-/** A gap that was declared, and the line that declares it. */
+/** A declared gap, and the line that declares it. */
 interface Declared {
   readonly gap: SinkGap;
   readonly seq: number;
 }
 
-export class ChainKeeper {
+export class ChainWriter {
   readonly #settings: ChainSettings;
   readonly #chain: Chain;
   readonly #write: (line: ChainedLine) => void;
@@ -36,8 +39,8 @@ export class ChainKeeper {
   #closed = false;
 
   /**
-   * Writes the first line at once.
-   * @param before where the file's last chain ended
+   * Writes the first line immediately.
+   * @param before end of the file's previous chain
    */
   constructor(settings: ChainSettings, write: (line: ChainedLine) => void, before?: ChainHead) {
     this.#settings = settings;
@@ -59,24 +62,25 @@ export class ChainKeeper {
     this.#write(this.#chain.append(event));
     if (this.#closed || this.#settings.key === undefined) return;
     this.#unsigned += 1;
-    // Some 60 µs once in a thousand lines, so that it can be relied on however the event loop fares.
+    // Some 60 µs once in a thousand lines, so that it happens reliably even if the event loop is slow.
     if (this.#unsigned >= CHECKPOINT_LINES) return this.#checkpoint();
     this.#soon ??= setTimeout(() => this.#checkpoint(), this.#settings.checkpointMs ?? CHECKPOINT_MS).unref();
   }
 
   /**
-   * A sink works again: what it lacks stands in the record, so that a verifier can tell it from what somebody took out. Signed at once: a
-   * declaration that nothing vouches for is what whoever took lines out would write.
+   * Declares the lines that a recovered sink lacks, so that a verifier can distinguish them from lines that an
+   * attacker removed. It is signed immediately, because an attacker who removes lines would write an unsigned
+   * declaration.
    */
   declare(gap: SinkGap): void {
     if (this.#closed) return;
-    const whole = joined(this.#gaps.get(gap.sink), gap);
+    const whole = merged(this.#gaps.get(gap.sink), gap);
     this.#gaps.set(gap.sink, { gap: whole, seq: this.head.seq + 1 });
     const { sink, first, last, count } = whole;
     this.#sign('audit-gap', { sink, first: String(first), last: String(last), count: String(count) });
   }
 
-  /** The last line. What comes after it is in no sink any more. */
+  /** Writes the last line. Later events go to no sink. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -96,12 +100,12 @@ export class ChainKeeper {
   }
 
   #event(event: PortcullisEventName, facts: AuditFacts): AuditEvent {
-    const { replica, now = Date.now } = this.#settings;
+    const { replica, nowMs = Date.now } = this.#settings;
     const details = { replica, ...facts };
     return portcullisEvent({
       event,
       auditId: randomUUID(),
-      at: now(),
+      at: nowMs(),
       requestUri: '',
       sourceIps: [],
       code: 200,
@@ -110,8 +114,8 @@ export class ChainKeeper {
   }
 }
 
-/** The sink lost the line that declared its gap before as well: then this one stands for both. */
-function joined(before: Declared | undefined, gap: SinkGap): SinkGap {
+/** If the sink also lost the line that declared its previous gap, this declaration covers both. */
+function merged(before: Declared | undefined, gap: SinkGap): SinkGap {
   if (before === undefined || before.seq < gap.first || before.seq > gap.last) return gap;
   return { ...gap, first: before.gap.first, count: before.gap.count + gap.count };
 }

@@ -1,24 +1,25 @@
 /**
- * The chain: every line carries the hash of the one before, so that none can be changed, taken out or moved without the next one showing it.
+ * The chain: every line carries the hash of the one before, so that the next line shows if one was changed,
+ * removed or moved.
  *
- * Threat: whoever may write to the files could rewrite all that follows as well. What is signed, by a key that is not with the files, and what
- * is kept elsewhere (anchors.ts) they cannot rewrite.
+ * An attacker who can write to the files rewrites all later lines as well. So lines are signed, with a key that is
+ * not stored with the files, and their position is kept elsewhere (anchors.ts): the attacker cannot rewrite these.
  */
 import { createPrivateKey, randomBytes, sign, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { AuditEvent } from '../../core/audit/event.ts';
-import type { LinePlace } from '../types.ts';
-import { CHAIN_SEED, hashOf, linked, withSignature, type ChainHead } from './chain-facts.ts';
+import type { LinePosition } from '../types.ts';
+import { CHAIN_SEED, hashOf, chainAnnotations, withSignature, type ChainHead } from './chain-facts.ts';
 import { encodeLine } from '../encode-line.ts';
 
-/** Signs checkpoints and anchors. `SigningKeys.current` of room `config` has this shape. */
+/** Signs checkpoints and anchors. `SigningKeys.current` of the `config` module has this shape. */
 export interface AuditKey {
   readonly kid: string;
   /** EC P-256. */
   readonly privateJwk: JWK;
 }
 
-export interface ChainedLine extends LinePlace {
+export interface ChainedLine extends LinePosition {
   /** Ends in a newline. */
   readonly line: Buffer;
 }
@@ -40,17 +41,19 @@ export class Chain {
   }
 
   /**
-   * Gives an event its place.
-   * @throws TypeError when the event is no JSON value: then nothing has happened, and the next event takes the place
+   * Gives an event its position.
+   * @throws TypeError when the event is no JSON value: then nothing has happened, and the next event takes the
+   * position
    */
   append(event: AuditEvent): ChainedLine {
     return this.#take(this.#encode(event));
   }
 
   /**
-   * As `append`, signed where there is a key: ES256 over the line as it is without the signature. Only the signature is written. A whole
-   * JWS would look like a credential to everything that hunts for leaked tokens, this record's own encoder included.
-   * @param key absent: the one that the chain was begun with
+   * Does the same as `append`, signed if there is a key: ES256 over the line without the signature. Only the
+   * signature is written. A whole JWS would look like a credential to everything that searches for leaked tokens,
+   * including the encoder of this module.
+   * @param key absent: the key with which the chain was begun
    */
   appendSigned(event: AuditEvent, key = this.#key): ChainedLine {
     const line = this.#encode(event);
@@ -68,7 +71,7 @@ export class Chain {
   }
 
   #encode(event: AuditEvent): Buffer {
-    return encodeLine(event, linked(this.#head));
+    return encodeLine(event, chainAnnotations(this.#head));
   }
 
   #take(line: Buffer): ChainedLine {

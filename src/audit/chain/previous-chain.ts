@@ -1,18 +1,22 @@
-/** The end of the chain before: what a new one names in its first line, so that nobody can cut the old one unseen. */
+/**
+ * The end of the previous chain. A new chain names it in its first line, so that an attacker cannot remove the old
+ * one unnoticed.
+ */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { chainFacts, hashOf, type ChainHead } from './chain-facts.ts';
 
-/** `O_NONBLOCK`: a named pipe at the path must not hold up the start. */
+/** `O_NONBLOCK`: a named pipe at the path must not block the start. */
 const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-/** The longest lines are some hundred kilobytes. */
+/** The longest lines have some hundred kilobytes. */
 const BYTES = 512 * 1024;
 const NEWLINE = 0x0a;
 
 /**
- * Reads the end of a file once, at the start, before anything is served.
- * @returns its last whole line that stands in a chain; undefined where there is no such file or line. A line torn by a crash is not whole
+ * Reads the end of a file once, at the start, before any request is served.
+ * @returns its last complete line that is part of a chain; undefined if there is no such file or line. A line torn
+ * by a crash is not complete
  */
-export function chainBefore(path: string): ChainHead | undefined {
+export function previousChainHead(path: string): ChainHead | undefined {
   try {
     const end = endOf(path);
     for (let to = end.lastIndexOf(NEWLINE); to > 0;) {
@@ -23,7 +27,7 @@ export function chainBefore(path: string): ChainHead | undefined {
       to = from - 1;
     }
   } catch {
-    // The sink opens the file too, and says what is wrong with it.
+    // The sink opens the file too, and reports what is wrong with it.
   }
   return undefined;
 }

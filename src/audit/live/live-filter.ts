@@ -1,10 +1,10 @@
-/** What a tail wants to see of the record. */
+/** The filter of a tail. */
 import type { AuditEvent } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 
-/** Every field that is there must match; values are compared as they stand in the record. */
+/** Every given field must match; values are compared as they are in the audit log. */
 export interface LiveFilter {
-  /** Username of the person. */
+  /** Username. */
   readonly user?: string;
   readonly account?: string;
   readonly session?: string;
@@ -15,13 +15,13 @@ export interface LiveFilter {
   readonly namespace?: string;
   /** HTTP status. */
   readonly code?: string;
-  /** `true`: only what was refused, by the gate or by the cluster. */
+  /** `true`: only requests rejected by the proxy or by the cluster. */
   readonly refused?: string;
-  /** Of our own events: its name. */
+  /** The name of one of Portcullis' own events. */
   readonly event?: string;
 }
 
-/** @returns whether a tail with this filter is shown the event */
+/** @returns whether a tail with this filter shows the event */
 export function matches(filter: LiveFilter, event: AuditEvent): boolean {
   const fact = (name: string): string | undefined => event.annotations[`${EXTRA_DOMAIN}/${name}`];
   const { user, account, session, cluster, verb, resource, namespace, code, refused, event: name } = filter;
@@ -47,7 +47,10 @@ function isOf(resource: string, { objectRef }: AuditEvent): boolean {
   return resource === objectRef.resource || resource === whole;
 }
 
-/** By its status where that says it; a request that the gate itself refused has a reason, whatever its status. */
+/**
+ * Decides by the status if that is enough; a request that the proxy itself rejected has a reason, whatever its
+ * status.
+ */
 function wasRefused(event: AuditEvent, name: string | undefined, reason: string | undefined): boolean {
   const code = event.responseStatus?.code ?? 0;
   if (code === 401 || code === 403) return true;

@@ -1,56 +1,64 @@
 /**
- * The live record: while somebody tails, each replica shows the others what they want to see of its events.
+ * The live audit log: while a tail is open, each replica shows the others the events that match.
  *
- * It is a view, beside the sinks and never in their way: what cannot be shown is dropped and counted, and who tails is told of the gap.
+ * It is a view next to the sinks and never delays them: an event that cannot be shown is dropped and counted, and
+ * the tail reports the gap.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuditEvent } from '../../core/audit/event.ts';
-import type { AuditLog, AuditTrail } from '../types.ts';
+import type { Logger } from '../../contracts/logger.ts';
+import type { AuditTrail } from '../types.ts';
 import { encodeLine } from '../encode-line.ts';
 import { matches, type LiveFilter } from './live-filter.ts';
 
-/** Where replicas meet; room `store` has it. */
+/** How replicas exchange events; the `store` module implements it. */
 export interface LiveChannel {
-  /** What the tails of all replicas want to see now. @param replica this one's incarnation */
+  /**
+   * Returns the subscriptions of the tails of all replicas.
+   * @param replica incarnation of this replica
+   */
   subscriptions(
     replica: string,
   ): Promise<readonly { readonly id: string; readonly filter: LiveFilter; readonly accepted: boolean }[]>;
-  /** This replica shows from now on what these wishes are about. */
+  /** Confirms that this replica publishes events for these subscriptions from now on. */
   accept(replica: string, subscriptions: readonly string[]): Promise<void>;
-  /** Resolves when there may be a new wish, or when `signal` aborts. */
+  /** Resolves when there may be a new subscription, or when `signal` aborts. */
   waitForSubscription(signal: AbortSignal): Promise<void>;
-  /** In order. Rejects where it could not be. */
+  /** Publishes in order. Rejects if that failed. */
   publish(texts: readonly string[]): Promise<void>;
 }
 
 export interface LiveAuditLogOptions {
   readonly metrics: { auditEvent(sink: 'live', outcome: 'written' | 'dropped', events: number): void };
-  readonly logger: Pick<AuditLog, 'info'>;
-  /** How often it is asked whether somebody tails, where no word of it comes before. Default: a second. */
-  readonly lookMs?: number;
+  readonly logger: Pick<Logger, 'info'>;
+  /** Interval of polls for subscriptions, if no notification arrives. Default: a second. */
+  readonly pollMs?: number;
 }
 
 export interface LiveAuditLog {
-  /** The same trail, whose events are shown besides. */
-  over(trail: AuditTrail): AuditTrail;
-  /** Looks from now on whether somebody tails. @param replica the incarnation by which the others know this one */
+  /** Wraps a trail so that its events are shown as well. */
+  wrap(trail: AuditTrail): AuditTrail;
+  /**
+   * Polls for subscriptions from now on.
+   * @param replica the incarnation by which the others know this replica
+   */
   start(channel: LiveChannel, replica: string): void;
-  /** Shows what is queued, once, and stops. Never rejects. */
+  /** Publishes what is queued, once, and stops. Never rejects. */
   stop(): Promise<void>;
 }
 
-const LOOK_MS = 1000;
-/** Shortest time between two looks. */
-const SOON_MS = 10;
-/** Events that may wait. A second's worth at the busiest replica; beyond it they are dropped. */
+const POLL_MS = 1000;
+/** Shortest time between two polls. */
+const MIN_POLL_MS = 10;
+/** Events that may wait. A second's worth at the busiest replica; more are dropped. */
 const MOST_WAITING = 1000;
-/** Few enough for the store to be done with them at once: requests stand behind them. */
+/** Few enough for the store to finish them immediately: requests wait behind them. */
 const BATCH = 25;
-/** Between two batches: sealing a thousand lines a second is a tenth of a core, and nobody reads more. */
-const PACE_MS = 20;
-/** Characters. Longer than what the header limit lets a line of the record become. */
+/** Between two batches: sealing a thousand lines per second takes a tenth of a core, and no user reads more. */
+const PAUSE_MS = 20;
+/** Characters. Longer than any line that the header limit allows. */
 const LONGEST_LINE = 128 * 1024;
-/** What comes within it goes together. */
+/** Events within this time are published together. */
 const GATHER_MS = 50;
 
 export function createLiveAuditLog(options: LiveAuditLogOptions): LiveAuditLog {
@@ -61,8 +69,8 @@ class Publisher implements LiveAuditLog {
   readonly #options: LiveAuditLogOptions;
   #channel: LiveChannel | undefined;
   #filters: readonly LiveFilter[] = [];
-  /** What each event's way is asked, and all that it costs while nobody tails. */
-  #wanted = false;
+  /** Checked for each event, and the only cost while no tail is open. */
+  #hasSubscribers = false;
   #waiting: AuditEvent[] = [];
   #dropped = 0;
   readonly #stopping = new AbortController();
@@ -73,14 +81,14 @@ class Publisher implements LiveAuditLog {
     this.#options = options;
   }
 
-  over(trail: AuditTrail): AuditTrail {
+  wrap(trail: AuditTrail): AuditTrail {
     const offer = (event: AuditEvent): void => {
       trail.record(event);
-      if (this.#wanted) this.#offer(event);
+      if (this.#hasSubscribers) this.#offer(event);
     };
     return {
       record: offer,
-      // Not shown: a moment later the same request comes with its outcome, and would stand there twice.
+      // Not shown: a moment later the same request is recorded with its outcome, and would appear twice.
       recordAhead: (event) => trail.recordAhead(event),
       get blocked() {
         return trail.blocked;
@@ -92,13 +100,13 @@ class Publisher implements LiveAuditLog {
 
   start(channel: LiveChannel, replica: string): void {
     this.#channel = channel;
-    void this.#lookOn(channel, replica);
+    void this.#poll(channel, replica);
   }
 
   async stop(): Promise<void> {
     const channel = this.#channel;
     this.#channel = undefined;
-    this.#wanted = false;
+    this.#hasSubscribers = false;
     this.#stopping.abort();
     clearTimeout(this.#gathering);
     await this.#publishing;
@@ -106,41 +114,41 @@ class Publisher implements LiveAuditLog {
     this.#waiting = [];
   }
 
-  async #lookOn(channel: LiveChannel, replica: string): Promise<void> {
+  async #poll(channel: LiveChannel, replica: string): Promise<void> {
     while (!this.#stopping.signal.aborted) {
-      const looked = new AbortController();
-      const signal = AbortSignal.any([this.#stopping.signal, looked.signal]);
-      // Listen first, then look: a wish that comes in between is heard.
-      const told = channel.waitForSubscription(signal);
-      await this.#look(channel, replica);
-      const pause = delay(this.#options.lookMs ?? LOOK_MS, undefined, { signal, ref: false });
-      await Promise.race([told, pause]).catch(() => undefined);
-      looked.abort();
-      // Wishes that come together are found together.
-      await delay(SOON_MS, undefined, { ref: false });
+      const examined = new AbortController();
+      const signal = AbortSignal.any([this.#stopping.signal, examined.signal]);
+      // Listens first, then reads, so that a subscription in between is not missed.
+      const notified = channel.waitForSubscription(signal);
+      await this.#refresh(channel, replica);
+      const pause = delay(this.#options.pollMs ?? POLL_MS, undefined, { signal, ref: false });
+      await Promise.race([notified, pause]).catch(() => undefined);
+      examined.abort();
+      // Subscriptions that arrive together are found together.
+      await delay(MIN_POLL_MS, undefined, { ref: false });
     }
   }
 
-  /** A store that is away changes nothing: who tailed may be there again in a moment. */
-  async #look(channel: LiveChannel, replica: string): Promise<void> {
+  /** An unavailable store changes nothing: the tails may be there again in a moment. */
+  async #refresh(channel: LiveChannel, replica: string): Promise<void> {
     try {
       const subscriptions = await channel.subscriptions(replica);
       if (this.#channel === undefined) return;
       this.#filters = subscriptions.map(({ filter }) => filter);
-      this.#wanted = this.#filters.length > 0;
-      // Only now: who tails is told that everything is seen once all replicas have said so.
-      const anew = subscriptions.filter(({ accepted }) => !accepted);
-      if (anew.length > 0)
+      this.#hasSubscribers = this.#filters.length > 0;
+      // Only now: a tail reports that it is complete once all replicas have accepted it.
+      const added = subscriptions.filter(({ accepted }) => !accepted);
+      if (added.length > 0)
         await channel.accept(
           replica,
-          anew.map(({ id }) => id),
+          added.map(({ id }) => id),
         );
     } catch {
-      // Said by the store itself, and by whatever else needs it.
+      // The store itself reports this, and so does every other module that needs it.
     }
   }
 
-  /** Nothing is judged or encoded here: this is still the way of a request. */
+  /** Only queues the event: filtering and encoding happen later, off the path of a request. */
   #offer(event: AuditEvent): void {
     if (this.#waiting.length >= MOST_WAITING) return this.#drop(1);
     this.#waiting.push(event);
@@ -155,7 +163,7 @@ class Publisher implements LiveAuditLog {
   async #publishAll(): Promise<void> {
     while (this.#waiting.length > 0 && this.#channel !== undefined) {
       await this.#publishOnce(this.#channel);
-      await delay(PACE_MS);
+      await delay(PAUSE_MS);
     }
     this.#publishing = undefined;
   }
@@ -164,7 +172,7 @@ class Publisher implements LiveAuditLog {
     while (this.#waiting.length > 0) if (!(await this.#publishOnce(channel))) return;
   }
 
-  /** @returns false where the channel did not take it */
+  /** @returns false if the channel did not accept it */
   async #publishOnce(channel: LiveChannel): Promise<boolean> {
     const events = this.#nextBatch();
     const missing = this.#dropped;
@@ -178,22 +186,22 @@ class Publisher implements LiveAuditLog {
       if (encoded.length > lines.length) this.#drop(encoded.length - lines.length);
       return true;
     } catch (error) {
-      if (missing === 0) this.#options.logger.info({ err: error }, 'events could not be shown to who tails the record');
+      if (missing === 0) this.#options.logger.info({ err: error }, 'audit events could not be shown in live views');
       this.#drop(events.length);
       return false;
     }
   }
 
-  /** Takes from the front of what waits. */
+  /** Takes the next events from the front of the queue. */
   #nextBatch(): readonly AuditEvent[] {
     const subscriptions: AuditEvent[] = [];
-    let looked = 0;
+    let examined = 0;
     for (const event of this.#waiting) {
       if (subscriptions.length === BATCH) break;
       if (this.#filters.some((filter) => matches(filter, event))) subscriptions.push(event);
-      looked += 1;
+      examined += 1;
     }
-    this.#waiting.splice(0, looked);
+    this.#waiting.splice(0, examined);
     return subscriptions;
   }
 

@@ -1,34 +1,32 @@
-/** Which lines of the record a question is about. */
+/** Decides which lines of the audit log match a query. */
 import type { AuditEvent } from '../../core/audit/event.ts';
 import { matches, type LiveFilter } from '../live/live-filter.ts';
 
-export interface Question extends LiveFilter {
-  /** RFC 3339 in UTC with microseconds, as it stands in the record: not before, and before. */
+export interface AuditQuery extends LiveFilter {
+  /** RFC 3339 in UTC with microseconds, as in the audit log: not before, and before. */
   readonly since?: string;
   readonly until?: string;
 }
 
 export interface Hit {
-  /** As it stands in the record. */
+  /** As in the audit log. */
   readonly time: string;
   readonly event: AuditEvent;
-  /** The line itself, without its end. */
+  /** The line itself, without its newline. */
   readonly text: string;
 }
 
-export type Judge = (line: Buffer) => Hit | 'other' | 'unreadable';
+export type LineMatcher = (line: Buffer) => Hit | 'other' | 'unreadable';
 
-/** Text that stands in JSON as it is, whoever wrote it: Go's encoder escapes `<`, `>` and `&` as well. */
+/** Text that JSON writes as it is, whatever the encoder: Go's encoder escapes `<`, `>` and `&` as well. */
 const PLAIN = /^[\w ./:@,+=-]+$/;
 
 const TIME = Buffer.from('"stageTimestamp":"');
 const TIME_LENGTH = '2031-01-01T00:00:00.000000Z'.length;
 
-/**
- * @returns judges a line by its bytes where these rule it out already, and by its JSON otherwise
- */
-export function createJudge(question: Question): Judge {
-  const { since = '', until, refused: _refused, code: _code, ...texts } = question;
+/** @returns a function that decides by a line's bytes if they rule it out already, and by its JSON otherwise */
+export function createMatcher(query: AuditQuery): LineMatcher {
+  const { since = '', until, refused: _refused, code: _code, ...texts } = query;
   const needles = Object.values({ ...texts, resource: texts.resource?.split('/', 1)[0] })
     .filter((value) => value !== undefined && PLAIN.test(value))
     .map((value) => Buffer.from(String(value)));
@@ -38,13 +36,14 @@ export function createJudge(question: Question): Judge {
     if (time !== undefined && (time < since || (until !== undefined && time >= until))) return 'other';
     const event = time === undefined ? undefined : parsed(line);
     if (time === undefined || event === undefined) return 'unreadable';
-    return matches(question, event) ? { time, event, text: line.toString() } : 'other';
+    return matches(query, event) ? { time, event, text: line.toString() } : 'other';
   };
 }
 
 /**
- * In JSON a quote within a value is escaped, so that these bytes are a key and never somebody's words. The last one: an API server writes the
- * objects that a client sent before its own time, and they may have such a key; behind the time stand annotations, whose values are texts.
+ * JSON escapes quotes inside a value, so these bytes are a key and never a client's text. The last occurrence
+ * counts: an API server writes the objects that a client sent before its own time, and they may have such a key;
+ * behind the time are annotations, whose values are strings.
  */
 function timeOf(line: Buffer): string | undefined {
   const at = line.lastIndexOf(TIME);
@@ -54,7 +53,10 @@ function timeOf(line: Buffer): string | undefined {
   return time.endsWith('Z') ? time : undefined;
 }
 
-/** An event as far as it is looked at; an API server's own record leaves out what is empty, and others write null for it. */
+/**
+ * Parses an event as far as it is needed; an API server's own audit log omits empty fields, and others write null
+ * for them.
+ */
 function parsed(line: Buffer): AuditEvent | undefined {
   let value: unknown;
   try {

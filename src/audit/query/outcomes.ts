@@ -1,12 +1,13 @@
-/** Requests that were written ahead stand in the audit log twice: when they were begun, and with their outcome. */
+/** Requests that were written ahead are in the audit log twice: when they began, and with their outcome. */
 import type { Hit } from './matcher.ts';
 
-/** Requests whose outcome is waited for at one time. What one replica has under way is far below it. */
+/** Most requests whose outcome is awaited at a time. One replica has far fewer in flight. */
 const MOST_WAITING = 10_000;
 
 /**
- * Leaves a beginning out where an outcome of the same audit id follows. Where none does (the process was killed, the request is still under
- * way, or its outcome is in another file) the beginning comes at the end, behind everything else.
+ * Omits a beginning if an outcome with the same audit id follows. If none does (the process was killed, the
+ * request is still in flight, or its outcome is in another file) the beginning comes at the end, after everything
+ * else.
  * @param batches in the order of time
  */
 export async function* byOutcome(batches: AsyncIterable<readonly Hit[]>): AsyncGenerator<readonly Hit[]> {
@@ -21,7 +22,7 @@ export async function* byOutcome(batches: AsyncIterable<readonly Hit[]>): AsyncG
         shown.push(hit);
       }
     }
-    // An attacker who can write to a file could fill the memory of who reads it with beginnings.
+    // An attacker who can write to a file fills the reader's memory with beginnings, so their number is bounded.
     for (const [auditID, hit] of begun) {
       if (begun.size <= MOST_WAITING) break;
       begun.delete(auditID);

@@ -1,47 +1,47 @@
 /**
- * `audit query`: what the record's files say to a question, oldest first.
+ * `audit query`: the events in the files of the audit log that match a query, oldest first.
  *
- * Owns: reading, judging and merging. Must not know: how an answer is shown. Each file keeps the order of its lines; where files overlap
- * in time, as those of several replicas do, their lines are merged by their time. A line that stands twice (a file and its gzipped copy,
- * a write that was repeated) comes once.
+ * Owns reading, matching and merging. Must not know how the result is shown. Each file keeps the order of its
+ * lines. If files overlap in time, as those of several replicas do, their lines are merged by time. A repeated
+ * line (a file and its gzipped copy, a repeated write) appears once.
  */
-import { createJudge, type Hit, type Judge, type Question } from './matcher.ts';
+import { createMatcher, type Hit, type LineMatcher, type AuditQuery } from './matcher.ts';
 import { readLines } from './read-lines.ts';
 
-export type { Hit, Question } from './matcher.ts';
+export type { Hit, AuditQuery } from './matcher.ts';
 
-/** All are read side by side, a chunk of each in memory. */
+/** All files are read concurrently, with a chunk of each in memory. */
 export const MOST_FILES = 256;
 
-export interface FileFault {
+export interface FileError {
   readonly file: string;
-  /** Lines that are no event, such as the one that a crash tore. */
+  /** Lines that are no event, such as one that a crash tore. */
   readonly unreadable: number;
   /** The first of them, from 1. */
   readonly firstUnreadable?: number;
-  /** Why it could not be read to its end. */
+  /** Why the file could not be read to its end. */
   readonly error?: string;
 }
 
 /**
  * @param files paths, `-` for standard input; at most `MOST_FILES`
- * @param faults is given each file that could not be read in full, when it is through
- * @returns what matches, in batches
+ * @param onError receives each file that could not be read completely, at its end
+ * @returns matching events, in batches
  */
 export async function* queryAuditLog(
   files: readonly string[],
-  question: Question,
-  faults: (fault: FileFault) => void,
+  query: AuditQuery,
+  onError: (error: FileError) => void,
 ): AsyncGenerator<readonly Hit[]> {
-  const judge = createJudge(question);
-  yield* merged(files.map((file) => new Source(file, judge, faults)));
+  const match = createMatcher(query);
+  yield* merged(files.map((file) => new Source(file, match, onError)));
 }
 
-/** One file, and what of it waits to be merged. */
+/** One file, and its matching events that wait to be merged. */
 class Source {
   readonly #chunks: AsyncGenerator<void>;
   readonly #file: string;
-  readonly #faults: (fault: FileFault) => void;
+  readonly #onError: (error: FileError) => void;
   #hits: Hit[] = [];
   #at = 0;
   #lines = 0;
@@ -49,13 +49,13 @@ class Source {
   #firstUnreadable: number | undefined;
   #finished = false;
 
-  constructor(file: string, judge: Judge, faults: (fault: FileFault) => void) {
+  constructor(file: string, match: LineMatcher, onError: (error: FileError) => void) {
     this.#file = file;
-    this.#faults = faults;
+    this.#onError = onError;
     this.#chunks = readLines(file, {
       line: (line) => {
         this.#lines += 1;
-        const verdict = judge(line);
+        const verdict = match(line);
         if (verdict === 'unreadable') this.#countUnreadable();
         else if (verdict !== 'other') this.#hits.push(verdict);
       },
@@ -74,7 +74,10 @@ class Source {
     this.#at += 1;
   }
 
-  /** Reads on until there is a hit. @returns false at the end of the file */
+  /**
+   * Reads on until there is a match.
+   * @returns false at the end of the file
+   */
   async fill(): Promise<boolean> {
     if (this.head !== undefined) return true;
     this.#hits = [];
@@ -104,7 +107,7 @@ class Source {
     if (this.#unreadable === 0 && error === undefined) return;
     const first = this.#firstUnreadable === undefined ? {} : { firstUnreadable: this.#firstUnreadable };
     const why = error === undefined ? {} : { error };
-    this.#faults({ file: this.#file, unreadable: this.#unreadable, ...first, ...why });
+    this.#onError({ file: this.#file, unreadable: this.#unreadable, ...first, ...why });
   }
 }
 
@@ -127,7 +130,7 @@ async function* merged(sources: readonly Source[]): AsyncGenerator<readonly Hit[
   if (batch.length > 0) yield batch;
 }
 
-/** Behind those of the same time, so that the order of the files decides. */
+/** Inserts behind those of the same time, so that the order of the files decides. */
 function insert(open: Source[], source: Source): void {
   const time = source.head?.time ?? '';
   let [low, high] = [0, open.length];
@@ -139,7 +142,7 @@ function insert(open: Source[], source: Source): void {
   open.splice(low, 0, source);
 }
 
-/** @returns tells whether a hit is not one of the same time that came before */
+/** @returns a function that returns whether a hit differs from all earlier ones of the same time */
 function withoutRepetition(): (hit: Hit) => boolean {
   let time = '';
   let seen = new Set<string>();

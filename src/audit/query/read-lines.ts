@@ -1,25 +1,28 @@
-/** One file of the record, read as it comes: gzipped or not, of any size, never more than a chunk of it in memory. */
+/**
+ * Reads one file of the audit log as a stream: gzipped or not, of any size, never more than a chunk of it in
+ * memory.
+ */
 import { createReadStream } from 'node:fs';
 import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 
 const CHUNK_BYTES = 256 * 1024;
-/** Longer than any line that the gate or an API server writes. */
+/** Longer than any line that Portcullis or an API server writes. */
 const LONGEST_LINE = 1024 * 1024;
 const NEWLINE = 0x0a;
 const GZIP = Buffer.from([0x1f, 0x8b]);
 
 export interface LineReader {
-  /** Called with each line, without its end, in order. The buffer is good during the call only. */
+  /** Called with each line, without its newline, in order. The buffer is valid during the call only. */
   line(line: Buffer): void;
-  /** A line was too long to be looked at. */
+  /** Called for a line that is too long to be examined. */
   tooLong(): void;
 }
 
 /**
- * Hands over every line of a file; yields once a chunk, so that whoever takes the lines can be waited for.
- * @param file a path, `-` for standard input; gzipped by its first bytes, whatever it is called
- * @throws the system's error, and zlib's where a gzipped file breaks off
+ * Passes every line of a file to the reader; yields once per chunk, so that the caller can apply back pressure.
+ * @param file a path, `-` for standard input; gzip is detected by its first bytes, not by its name
+ * @throws the system's error, and zlib's if a gzipped file breaks off
  */
 export async function* readLines(file: string, reader: LineReader): AsyncGenerator<void> {
   let rest = Buffer.alloc(0);
@@ -53,7 +56,7 @@ async function unpacked(file: string): Promise<AsyncIterable<Buffer>> {
   if (first.done === true || !first.value.subarray(0, 2).equals(GZIP)) return whole;
   const packed = new PassThrough();
   const unzipped = createGunzip({ chunkSize: CHUNK_BYTES });
-  // Errors of any of the three come out where the lines are read.
+  // Errors of any of the three surface where the lines are read.
   pipeline(whole, packed, unzipped, () => undefined);
   return unzipped;
 }

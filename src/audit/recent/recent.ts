@@ -1,70 +1,72 @@
 /**
- * Recent requests: the last few of each session, for its person and for admins to look at.
+ * Recent requests: the last few of each session, for its user and for admins.
  *
- * A convenience beside the sinks and never in their way: what cannot be kept is forgotten in silence, because the record itself has it.
+ * A convenience next to the sinks, which never delays them. A request that cannot be kept is dropped silently,
+ * because the audit log itself has it.
  */
 import type { AuditEvent } from '../../core/audit/event.ts';
 import { recentOf, sessionOf, type RecentRequest } from '../../core/audit/recent-request.ts';
-import type { AuditLog, AuditTrail } from '../types.ts';
+import type { Logger } from '../../contracts/logger.ts';
+import type { AuditTrail } from '../types.ts';
 
-/** Where they are kept; room `store` has it. */
+/** Where they are kept; the `store` module implements it. */
 export interface RecentChannel {
-  /** Rejects where they could not be kept. */
+  /** Rejects if they could not be kept. */
   add(session: string, requests: readonly RecentRequest[]): Promise<void>;
 }
 
 export interface RecentRequestsOptions {
-  readonly logger: Pick<AuditLog, 'info'>;
-  /** How long a request waits to be written. Default: 5 seconds. */
+  readonly logger: Pick<Logger, 'info'>;
+  /** How long a request waits before it is written. Default: 5 seconds. */
   readonly everyMs?: number;
   /** How long `stop` may write. Default: 2 seconds. */
   readonly stopMs?: number;
 }
 
 export interface RecentRequests {
-  /** The same trail, whose requests are kept besides. */
-  over(trail: AuditTrail): AuditTrail;
+  /** Wraps a trail so that its requests are kept as well. */
+  wrap(trail: AuditTrail): AuditTrail;
   /** Keeps them from now on. */
   start(channel: RecentChannel): void;
-  /** Writes what waits, once, and stops. Never rejects. */
+  /** Writes what is queued, once, and stops. Never rejects. */
   stop(): Promise<void>;
 }
 
 const EVERY_MS = 5000;
 const STOP_MS = 2000;
-/** Sessions whose requests may wait. Those of any other are forgotten until the next round. */
+/** Sessions whose requests may be queued. Those of any other are dropped until the next round. */
 const MOST_SESSIONS = 2000;
-/** Of a session: what the store keeps. */
+/** Most requests of a session: as many as the store keeps. */
 const MOST_REQUESTS = 50;
-/** Writes at a time: requests stand behind them in the store. */
-const AT_ONCE = 4;
+/** Concurrent writes. Requests wait behind them in the store. */
+const CONCURRENCY = 4;
 
 export function createRecentRequests(options: RecentRequestsOptions): RecentRequests {
-  return new Keeper(options);
+  return new RecentRecorder(options);
 }
 
-class Keeper implements RecentRequests {
+class RecentRecorder implements RecentRequests {
   readonly #options: RecentRequestsOptions;
   #channel: RecentChannel | undefined;
-  /** By session, in the order in which they came. */
+  /** By session, in the order of arrival. */
   #waiting = new Map<string, AuditEvent[]>();
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> | undefined;
   #failing = false;
-  /** On the clock of `performance`: nothing is written after it. */
+  /** On the clock of `performance`: nothing is written afterwards. */
   #until = Infinity;
 
   constructor(options: RecentRequestsOptions) {
     this.#options = options;
   }
 
-  over(trail: AuditTrail): AuditTrail {
+  wrap(trail: AuditTrail): AuditTrail {
     return {
       record: (event) => {
         trail.record(event);
-        if (this.#channel !== undefined) this.#note(event);
+        if (this.#channel !== undefined) this.#add(event);
       },
-      // Nothing has been answered, so there is nothing to show yet.
+      // There is no response yet, so there is nothing to show.
       recordAhead: (event) => trail.recordAhead(event),
       get blocked() {
         return trail.blocked;
@@ -87,14 +89,14 @@ class Keeper implements RecentRequests {
     if (channel !== undefined) await this.#write(channel);
   }
 
-  /** This is still the way of a request: nothing is made of the event here, and a session costs a look-up and a push. */
-  #note(event: AuditEvent): void {
+  /** Only queues the event, because this is on the path of a request: a session costs a look-up and a push. */
+  #add(event: AuditEvent): void {
     const session = sessionOf(event);
     if (session === undefined) return;
-    const noted = this.#waiting.get(session);
-    if (noted !== undefined) {
-      noted.push(event);
-      if (noted.length >= 2 * MOST_REQUESTS) noted.splice(0, MOST_REQUESTS);
+    const waiting = this.#waiting.get(session);
+    if (waiting !== undefined) {
+      waiting.push(event);
+      if (waiting.length >= 2 * MOST_REQUESTS) waiting.splice(0, MOST_REQUESTS);
     } else if (this.#waiting.size < MOST_SESSIONS) {
       this.#waiting.set(session, [event]);
     }
@@ -104,42 +106,45 @@ class Keeper implements RecentRequests {
   #wait(): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#round = this.#goRound();
+      this.#round = this.#flushRound();
     }, this.#options.everyMs ?? EVERY_MS);
     this.#timer.unref();
   }
 
-  async #goRound(): Promise<void> {
+  async #flushRound(): Promise<void> {
     if (this.#channel !== undefined) await this.#write(this.#channel);
     this.#round = undefined;
     if (this.#channel !== undefined && this.#waiting.size > 0) this.#wait();
   }
 
-  /** Never rejects. Ends with the first failure: a store that is away would let thousands wait for it in turn. */
+  /**
+   * Never rejects. Stops at the first failure: otherwise thousands would wait for an unavailable store one after
+   * the other.
+   */
   async #write(channel: RecentChannel): Promise<void> {
     const sessions = this.#waiting.entries();
     this.#waiting = new Map();
-    let fault: unknown;
-    // Several share one iterator, so that each session is written by one of them.
-    const inTurn = async (): Promise<void> => {
+    let failure: unknown;
+    // Several workers share one iterator, so that each session is written by one of them.
+    const worker = async (): Promise<void> => {
       for (const [session, events] of sessions) {
-        if (fault !== undefined || performance.now() > this.#until) return;
+        if (failure !== undefined || performance.now() > this.#until) return;
         try {
           await channel.add(session, shown(events));
         } catch (error) {
-          fault = error;
+          failure = error;
         }
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, inTurn));
-    if (fault !== undefined && !this.#failing) this.#options.logger.info({ err: fault }, NOT_KEPT);
-    this.#failing = fault !== undefined;
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+    if (failure !== undefined && !this.#failing) this.#options.logger.info({ err: failure }, NOT_KEPT);
+    this.#failing = failure !== undefined;
   }
 }
 
-const NOT_KEPT = 'recent requests of sessions could not be kept; the record itself has them';
+const NOT_KEPT = 'recent requests of sessions could not be kept; the audit log has them';
 
-/** The newest of them, a stream by its end where that has come. */
+/** Returns the newest requests; a stream appears by its end, if that has been recorded. */
 function shown(events: readonly AuditEvent[]): readonly RecentRequest[] {
   const ended = new Set<string>();
   const last: RecentRequest[] = [];

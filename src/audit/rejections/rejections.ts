@@ -1,14 +1,15 @@
 /**
- * How many events strangers can cause: so many a minute from one address, ten times as many from all addresses together. The rest is counted,
- * and the counts are events too.
+ * Limits the audit events that unauthenticated clients can cause: a number per minute from one address, ten times
+ * as many from all addresses together. Further ones are counted, and the counts are audited too.
  *
- * An attacker without a credential sends requests as fast as they are answered, so that the audit log is full of them, or the disk is. So they
- * get short events, and only some of them. An attacker with many addresses (an IPv6 /64 is one) meets the bound on all of them. What they
- * could still do is to use up the minute's events of everybody: who tried what else in that minute is then a number and not an event.
+ * An attacker without a credential sends requests as fast as they are rejected, until the audit log or the disk is
+ * full. So rejections get short events, and only some of them. An attacker with many addresses (an IPv6 /64 counts
+ * as one) meets the total limit. Such an attacker can still use up the minute's events for all clients: other
+ * rejections in that minute are then a number and not an event.
  *
- * Each replica limits by itself, in memory, by windows of a minute that a timer ends. `core/rate-limit.ts` does not fit: here the windows of all
- * sources end together, because each then gets an event with its count, and a source beyond the bound is omitted, where a rate limiter would
- * forget another one.
+ * Each replica limits separately, in memory, by windows of a minute that a timer ends. `core/rate-limit.ts` does not
+ * fit: here the windows of all sources end together, because each then gets an event with its count, and a source
+ * beyond the bound is omitted, where a rate limiter would forget another one.
  */
 import { randomUUID } from 'node:crypto';
 import { bucketOf } from '../../core/http/address.ts';
@@ -22,20 +23,23 @@ export interface RejectionsOptions {
   readonly perMinute: number;
   readonly metrics: { rejectionOmitted(): void };
   /** Milliseconds since the epoch. */
-  readonly now: () => number;
-  /** Of a window. Default: a minute. */
+  readonly nowMs: () => number;
+  /** Duration of a window. Default: a minute. */
   readonly windowMs?: number;
 }
 
 const WINDOW_MS = 60_000;
-/** All addresses together may cause as many events as so many of them. */
-const ALL_OVER_ONE = 10;
-/** Beyond it an address only counts with all the others: this is what an attacker can make a replica remember. */
+/** All addresses together may cause this many times the events of one. */
+const ALL_ADDRESSES_FACTOR = 10;
+/** Further addresses only count in the total. This bounds the memory that an attacker can make a replica use. */
 const MOST_SOURCES = 10_000;
 /** Sources whose counts get an event of their own at the end of a window. */
 const MOST_NAMED = 50;
 
-/** Whoever rejections come from: an address, or a session of ours that is not good any more, so that neither hides behind the other. */
+/**
+ * The source of rejections: an address, or one of our sessions that is no longer valid, so that neither hides
+ * behind the other.
+ */
 interface Source {
   readonly address: string;
   readonly session: string | undefined;
@@ -44,7 +48,7 @@ interface Source {
   omitted: number;
 }
 
-/** @returns the same trail, for which rejections are shortened and limited; its `close` writes the counts that are left */
+/** @returns the wrapped trail, which shortens and limits rejections; its `close` writes the remaining counts */
 export function limitRejections(trail: AuditTrail, options: RejectionsOptions): AuditTrail {
   const limiter = new Limiter(trail, options);
   return {
@@ -66,7 +70,7 @@ class Limiter {
   readonly #options: RejectionsOptions;
   readonly #sources = new Map<string, Source>();
   #written = 0;
-  /** From addresses that are not remembered. */
+  /** From addresses that are not tracked. */
   #unnamed = 0;
   #window: NodeJS.Timeout | undefined;
 
@@ -79,7 +83,7 @@ class Limiter {
     const { perMinute, metrics, windowMs = WINDOW_MS } = this.#options;
     this.#window ??= setTimeout(() => this.#endWindow(), windowMs).unref();
     const source = this.#sourceOf(event);
-    const isTooMuch = (source?.written ?? Infinity) >= perMinute || this.#written >= perMinute * ALL_OVER_ONE;
+    const isTooMuch = (source?.written ?? Infinity) >= perMinute || this.#written >= perMinute * ALL_ADDRESSES_FACTOR;
     if (isTooMuch) {
       metrics.rejectionOmitted();
       if (source === undefined) this.#unnamed += 1;
@@ -107,29 +111,29 @@ class Limiter {
     return source;
   }
 
-  /** The sources with most of them by name, all others in one number. */
+  /** Records the sources with the most omitted events by name, and all others as one number. */
   #endWindow(): void {
     const over = [...this.#sources.values()]
       .filter(({ omitted }) => omitted > 0)
       .toSorted((one, other) => other.omitted - one.omitted);
     for (const source of over.slice(0, MOST_NAMED)) {
-      this.#tell(source, { omitted: String(source.omitted) });
+      this.#recordOmitted(source, { omitted: String(source.omitted) });
     }
     const others = over.slice(MOST_NAMED);
     const omitted = others.reduce((sum, source) => sum + source.omitted, this.#unnamed);
-    if (omitted > 0) this.#tell({}, { omitted: String(omitted), addresses: String(others.length) });
+    if (omitted > 0) this.#recordOmitted({}, { omitted: String(omitted), addresses: String(others.length) });
     this.#window = undefined;
     this.#sources.clear();
     this.#written = 0;
     this.#unnamed = 0;
   }
 
-  #tell({ address, session, account }: Partial<Source>, details: AuditFacts): void {
+  #recordOmitted({ address, session, account }: Partial<Source>, details: AuditFacts): void {
     this.#trail.record(
       portcullisEvent({
         event: 'rejections-omitted',
         auditId: randomUUID(),
-        at: this.#options.now(),
+        at: this.#options.nowMs(),
         requestUri: '',
         sourceIps: address === undefined || address === '' ? [] : [address],
         code: 200,

@@ -1,15 +1,15 @@
-/** Lines on their way to a target, and how far they have come. */
+/** Lines on their way to a target, and how many of them are written. */
 
-/** Large enough to make one system call of a busy tick, small enough to be done with soon. */
+/** Large enough for one system call per busy tick, small enough to be written quickly. */
 const BATCH_BYTES = 256 * 1024;
 
-/** A run of whole lines, written as one piece. A write may end anywhere in it, inside a line too. */
+/** A run of whole lines, written as one buffer. A write may end anywhere in it, also inside a line. */
 export class Batch {
   readonly #bytes: Buffer;
   /** Offsets just behind each line. */
   readonly #ends: readonly number[];
   #offset = 0;
-  /** Lines that have been written to their last byte. */
+  /** Lines that have been written completely. */
   #complete = 0;
 
   constructor(lines: readonly Buffer[]) {
@@ -18,7 +18,7 @@ export class Batch {
     this.#ends = lines.map((line) => (end += line.length));
   }
 
-  /** Takes from the front of `queue` what fits, at least one line; undefined when it is empty. */
+  /** Takes as many lines as fit from the front of `queue`, at least one; undefined when it is empty. */
   static takeFrom(queue: Buffer[]): Batch | undefined {
     let bytes = 0;
     const over = queue.findIndex((line, index) => (bytes += line.length) > BATCH_BYTES && index > 0);
@@ -51,7 +51,7 @@ export class Batch {
     return this.#complete - before;
   }
 
-  /** Goes back to the start of the line that was written in part. */
+  /** Goes back to the start of a partly written line. */
   rewindToLineStart(): void {
     this.#offset = this.#complete === 0 ? 0 : (this.#ends[this.#complete - 1] ?? 0);
   }

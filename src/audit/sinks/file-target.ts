@@ -1,39 +1,42 @@
-/** A file as a target: append only, rotated, found again when it was moved away, never through a symbolic link. */
+/** A file as a target: append only, rotated, reopened when it was moved, never through a symbolic link. */
 import { constants, type BigIntStats } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { AuditLog, FileSinkSettings } from '../types.ts';
-import { refuseForeignFolder, syncFile } from './folder.ts';
+import type { Logger } from '../../contracts/logger.ts';
+import type { FileSinkSettings } from '../types.ts';
+import { requireOwnFolder, syncFile } from './folder.ts';
 import { Rotation } from './rotation.ts';
 import { codeOf, type LineTarget } from './target.ts';
 
 /**
- * `O_NOFOLLOW`: whoever may write to the directory must not be able to point the record at another file. `O_RDWR` because the
- * last byte is looked at; it also opens a named pipe without waiting for a reader, so that it can be refused.
+ * `O_NOFOLLOW`: an attacker who can write to the directory must not be able to point the audit log at another
+ * file. `O_RDWR` because the last byte is read; it also opens a named pipe without waiting for a reader, so that
+ * it can be rejected.
  */
 const FLAGS = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
-/** The record names people and what they did: for its owner only. */
+/** The audit log names users and their actions: readable by its owner only. */
 const MODE = 0o600;
 const NEWLINE = 0x0a;
 
-/** Faults of the room on the disk: the open file is still the right one, and the rest of a line can follow later. */
-const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EAGAIN', 'EINTR']);
+/** Errors about space on the disk: the open file is still the right one, and the rest of a line can follow later. */
+const OUT_OF_SPACE = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EAGAIN', 'EINTR']);
 
 /**
- * A write of its own for each turn of the event loop would cost a line more than all the rest; what came since is lost with the process. What
- * is recorded ahead (`LineSink.written`) does not wait for it, and takes with it what was gathered.
+ * A separate write for each turn of the event loop would cost a line more than all the rest; lines gathered since
+ * are lost with the process. Events recorded ahead (`LineSink.written`) do not wait for it, and are written with
+ * everything gathered.
  */
 const GATHER_MS = 5;
 const SYNC_EVERY_MS = 1000;
-/** A folder in which nothing may be renamed will not be another one at the next line. */
+/** A folder in which nothing may be renamed will not have changed at the next line. */
 const ROTATE_AGAIN_MS = 60_000;
 
-export const lacksSpace = (error: unknown): boolean => NO_ROOM.has(codeOf(error));
+export const isOutOfSpace = (error: unknown): boolean => OUT_OF_SPACE.has(codeOf(error));
 
 export interface FileTargetParts {
-  readonly log?: AuditLog | undefined;
+  readonly logger?: Logger | undefined;
   /** Milliseconds since the epoch. */
-  readonly now?: (() => number) | undefined;
+  readonly nowMs?: (() => number) | undefined;
 }
 
 interface OpenFile {
@@ -46,51 +49,52 @@ interface OpenFile {
 }
 
 /**
- * Appends to the file at `path`, made with mode 0600. Before each write the path is compared with what is open, so a file that was moved,
- * deleted or replaced (logrotate) is opened anew; one that was truncated in place goes on by `O_APPEND`.
+ * Appends to the file at `path`, created with mode 0600. Before each write the path is compared with the open
+ * file, so a file that was moved, deleted or replaced (logrotate) is opened again; one that was truncated in place
+ * continues because of `O_APPEND`.
  */
 export class FileTarget implements LineTarget {
   readonly type = 'file';
-  readonly readyAtOnce = false;
+  readonly readyImmediately = false;
   readonly gatherMs = GATHER_MS;
   readonly #settings: FileSinkSettings;
   readonly #parts: FileTargetParts;
   readonly #rotation: Rotation;
-  readonly #now: () => number;
+  readonly #nowMs: () => number;
   #file: OpenFile | undefined;
-  /** Only whole lines are parted by a rotation. */
+  /** A rotation happens only between whole lines. */
   #atLineStart = true;
   #rotateNotBefore = -Infinity;
   #syncSoon: NodeJS.Timeout | undefined;
-  #syncFault: Error | undefined;
+  #syncError: Error | undefined;
 
   constructor(settings: FileSinkSettings, parts: FileTargetParts = {}) {
     this.#settings = settings;
     this.#parts = parts;
     this.#rotation = new Rotation(settings, parts);
-    this.#now = parts.now ?? Date.now;
+    this.#nowMs = parts.nowMs ?? Date.now;
   }
 
-  get place(): string {
+  get location(): string {
     return this.#settings.path;
   }
 
   async prepare(): Promise<'same' | 'fresh'> {
     const file = this.#file;
-    const fault = this.#syncFault;
-    this.#syncFault = undefined;
-    if (fault !== undefined) {
+    const failure = this.#syncError;
+    this.#syncError = undefined;
+    if (failure !== undefined) {
       await this.#discard();
-      throw fault;
+      throw failure;
     }
-    const size = file && (await sizeIfStillAt(this.place, file.identity));
+    const size = file && (await sizeIfStillAt(this.location, file.identity));
     if (file && size !== undefined) {
       this.#rotation.tidyNowAndThen();
       if (!this.#atLineStart || !this.#rotation.isDue({ size, begunAt: file.begunAt })) return 'same';
       if (!(await this.#moveAway())) return 'same';
     }
     await this.#discard();
-    await refuseForeignFolder(dirname(this.place));
+    await requireOwnFolder(dirname(this.location));
     this.#file = await this.#open();
     this.#atLineStart = true;
     this.#rotation.tidy();
@@ -102,12 +106,12 @@ export class FileTarget implements LineTarget {
     if (!file) throw new Error('the audit file is not open');
     try {
       const { bytesWritten } = await file.handle.write(bytes);
-      if (bytesWritten === 0) throw new Error('the audit file takes no bytes');
+      if (bytesWritten === 0) throw new Error('the audit file accepts no bytes');
       this.#atLineStart = bytes[bytesWritten - 1] === NEWLINE;
       await this.#afterWrite(file, sync);
       return bytesWritten;
     } catch (error) {
-      if (!lacksSpace(error)) await this.#discard();
+      if (!isOutOfSpace(error)) await this.#discard();
       throw error;
     }
   }
@@ -117,15 +121,16 @@ export class FileTarget implements LineTarget {
     await this.#discard();
   }
 
-  /** A device has no disk behind it that could be asked. */
+  /** A device has no disk that could be synced. */
   #syncs(file: OpenFile): boolean {
     return this.#settings.fsync !== 'never' && file.identity.isFile();
   }
 
   async #afterWrite(file: OpenFile, sync: boolean): Promise<void> {
-    // After a failed sync nobody knows what the disk has (the kernel forgets): the lines are written once more, into a file newly opened.
+    // After a failed sync it is unknown what the disk has (the kernel forgets): the lines are written once more,
+    // into a newly opened file.
     if (file.identity.isFile() && (sync || this.#settings.fsync === 'always')) {
-      await syncFile(file.handle, dirname(this.place), !file.isNamed);
+      await syncFile(file.handle, dirname(this.location), !file.isNamed);
       file.isNamed = true;
       return;
     }
@@ -133,23 +138,26 @@ export class FileTarget implements LineTarget {
     this.#syncSoon = setTimeout(() => {
       this.#syncSoon = undefined;
       file.handle.datasync().catch((error: unknown) => {
-        if (this.#file === file) this.#syncFault = error instanceof Error ? error : new Error(String(error));
+        if (this.#file === file) this.#syncError = error instanceof Error ? error : new Error(String(error));
       });
     }, SYNC_EVERY_MS);
     this.#syncSoon.unref();
   }
 
-  /** @returns false where it could not be moved: the record goes on in it, rather too large than not at all */
+  /**
+   * @returns false if it could not be moved: the audit log continues in it, because a file that is too large is
+   * better than none
+   */
   async #moveAway(): Promise<boolean> {
-    if (this.#now() < this.#rotateNotBefore) return false;
+    if (this.#nowMs() < this.#rotateNotBefore) return false;
     try {
       await this.#rotation.moveAway();
       return true;
     } catch (error) {
-      this.#rotateNotBefore = this.#now() + ROTATE_AGAIN_MS;
+      this.#rotateNotBefore = this.#nowMs() + ROTATE_AGAIN_MS;
       const message =
-        'the audit file could not be rotated: its folder must let this process rename; it grows meanwhile';
-      this.#parts.log?.error({ sink: this.place, err: error }, message);
+        'the audit file could not be rotated and keeps growing: its folder must allow this process to rename files';
+      this.#parts.logger?.error({ sink: this.location, err: error }, message);
       return false;
     }
   }
@@ -160,22 +168,22 @@ export class FileTarget implements LineTarget {
     clearTimeout(this.#syncSoon);
     this.#syncSoon = undefined;
     if (old === undefined) return;
-    // What was written has been handed over already; a close that fails changes nothing about it.
+    // The written bytes are with the kernel already; a close that fails changes nothing about them.
     if (this.#syncs(old)) await old.handle.datasync().catch(() => {});
     await old.handle.close().catch(() => {});
   }
 
   async #open(): Promise<OpenFile> {
-    const handle = await openPath(this.place);
+    const handle = await openPath(this.location);
     try {
       const identity = await handle.stat({ bigint: true });
       if (!identity.isFile() && !identity.isCharacterDevice()) {
         throw new Error('the audit file is a pipe, a socket or a folder');
       }
       if (identity.isFile() && identity.size > 0n) await endTornLine(handle, identity.size);
-      // Some file systems do not know when a file was made.
+      // Some file systems do not know when a file was created.
       const born = Number(identity.birthtimeMs);
-      const begunAt = identity.size > 0n && born > 0 ? Math.min(born, this.#now()) : this.#now();
+      const begunAt = identity.size > 0n && born > 0 ? Math.min(born, this.#nowMs()) : this.#nowMs();
       return { handle, identity, begunAt, isNamed: false };
     } catch (error) {
       await handle.close().catch(() => {});
@@ -184,7 +192,7 @@ export class FileTarget implements LineTarget {
   }
 }
 
-/** @returns bytes; undefined where another file, or none, is at the path by now */
+/** @returns bytes; undefined if another file, or none, is at the path now */
 async function sizeIfStillAt(path: string, opened: BigIntStats): Promise<number | undefined> {
   try {
     const found = await lstat(path, { bigint: true });
@@ -206,7 +214,10 @@ async function openPath(path: string): Promise<FileHandle> {
   }
 }
 
-/** A process that died within a write left a part of a line: without this the next event would be glued to it and lost with it. */
+/**
+ * A process that died within a write left part of a line: without this the next event would be appended to it and
+ * lost with it.
+ */
 async function endTornLine(handle: FileHandle, size: bigint): Promise<void> {
   const last = Buffer.alloc(1);
   await handle.read(last, 0, 1, size - 1n);

@@ -1,17 +1,18 @@
-/** The folder of a file that holds the record, and what it takes for both to be on the disk. */
+/** Checks and syncs the folder of a file of the audit log. */
 import { constants } from 'node:fs';
 import { lstat, open, stat, type FileHandle } from 'node:fs/promises';
 import { geteuid } from 'node:process';
 
 /**
- * Threat: whoever owns the folder, or a link that stands in its place, can put another file where ours was, at any time. That it can be
- * written by all is no reason to refuse it: Kubernetes makes its emptyDir so, with root as the owner.
- * @param ownUid this process's user; absent where the system has no such thing
+ * Requires that the folder belongs to this process or to root. An attacker who owns the folder, or a link in its
+ * place, can replace our file at any time. A folder that all may write to is no reason to reject it: Kubernetes
+ * creates its emptyDir like that, owned by root.
+ * @param ownUid this process's user; absent if the system has no such thing
  * @throws Error that says whose it must be
  */
-export async function refuseForeignFolder(folder: string, ownUid: number | undefined = geteuid?.()): Promise<void> {
+export async function requireOwnFolder(folder: string, ownUid: number | undefined = geteuid?.()): Promise<void> {
   if (ownUid === undefined) return;
-  // A link is looked at as well as what it leads to: both decide.
+  // Both a link and its target are checked.
   for (const { uid } of [await lstat(folder), await stat(folder)]) {
     if (uid === 0 || uid === ownUid) continue;
     throw new Error(
@@ -20,7 +21,7 @@ export async function refuseForeignFolder(folder: string, ownUid: number | undef
   }
 }
 
-/** Without it a new name may be lost with the power although the file itself is on the disk. */
+/** Without this a new name may be lost in a power cut although the file itself is on the disk. */
 export async function syncFolder(folder: string): Promise<void> {
   await using handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
   await handle.sync();
@@ -29,8 +30,8 @@ export async function syncFolder(folder: string): Promise<void> {
 /**
  * Resolves when the disk has what was written to a file.
  * @param isNew the file may be missing in its folder after a power cut
- * @throws Error without the system's code: after a failed sync nobody knows what the disk has, so it is never one of `lacksRoom`, behind which
- *   the same file is written on
+ * @throws Error without the system's code: after a failed sync it is unknown what the disk has, so it must never
+ * count as `isOutOfSpace`, after which the same file is used further
  */
 export async function syncFile(file: FileHandle, folder: string, isNew: boolean): Promise<void> {
   try {

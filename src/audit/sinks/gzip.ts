@@ -1,4 +1,4 @@
-/** A file becomes its compressed self, at no moment of which a crash loses a byte. */
+/** Compresses a file so that a crash at any moment loses no byte. */
 import { constants } from 'node:fs';
 import { open, rename, rm, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -10,16 +10,17 @@ import { syncFolder } from './folder.ts';
 export const UNFINISHED = '.gz.tmp';
 
 const READ = constants.O_RDONLY | constants.O_NOFOLLOW;
-/** `O_EXCL`: whoever may write to the folder must not have us write into what they have put there. */
+/** `O_EXCL`: an attacker who can write to the folder must not make us write into a file that they put there. */
 const WRITE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-/** Bytes between two turns of the event loop. The work itself is done on zlib's threads. */
+/** Bytes between two turns of the event loop. zlib's threads do the work itself. */
 const CHUNK = 128 * 1024;
 
 /**
- * Writes `path.gz` and removes `path`: first whole and on the disk under another name, then in its place, and only then is the original
- * removed. A `path.gz` that is there already is of an earlier try at the same file, and is replaced.
- * @param signal ends it early, with nothing changed
- * @throws where the file cannot be read, is none, or was still written to
+ * Writes `path.gz` and removes `path`: it is first written and synced under another name, then renamed, and only
+ * then is the original removed. An existing `path.gz` comes from an earlier attempt at the same file, and is
+ * replaced.
+ * @param signal aborts it, with nothing changed
+ * @throws if the file cannot be read, is not a regular file, or was still written to
  */
 export async function gzipFile(path: string, signal?: AbortSignal): Promise<void> {
   const unfinished = path + UNFINISHED;
@@ -47,7 +48,7 @@ async function compress(path: string, into: string, signal: AbortSignal | undefi
     signal === undefined ? {} : { signal },
   );
   await target.sync();
-  // Another process may have had it open a moment longer: what it wrote since is in the file, and not in what was read.
+  // Another process may have had it open a moment longer: later bytes are in the file, but were not read.
   if ((await source.stat()).size !== before.size) throw new Error(`${path} is still written to`);
 }
 

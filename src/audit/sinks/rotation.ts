@@ -1,84 +1,89 @@
-/** When a file of the record ends and the next begins, and what becomes of those that have ended. */
+/** Rotation: when a file of the audit log ends and the next begins, and what happens to ended files. */
 import { lstat, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { AuditLog, FileSinkSettings } from '../types.ts';
+import type { Logger } from '../../contracts/logger.ts';
+import type { FileSinkSettings } from '../types.ts';
 import { gzipFile, UNFINISHED } from './gzip.ts';
 
 export interface RotationParts {
-  readonly log?: AuditLog | undefined;
+  readonly logger?: Logger | undefined;
   /** Milliseconds since the epoch. */
-  readonly now?: (() => number) | undefined;
+  readonly nowMs?: (() => number) | undefined;
 }
 
 const MEBIBYTE = 1024 * 1024;
 const KEEP = 10;
-/** Behind the file's own name, so that a folder's listing has them in order: `audit.log.2026-01-31T23-59-59.999Z`, perhaps `-1`. */
+/**
+ * Appended to the file's own name, so that a listing shows them in order: `audit.log.2026-01-31T23-59-59.999Z`,
+ * perhaps `-1`.
+ */
 const STAMP = /^\.\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}\.\d{3}Z(?:-\d{1,3})?$/;
 const MOST_IN_ONE_MOMENT = 999;
-/** Where files are kept for a time, some are too old also while none has ended. */
+/** If files are kept for a time, some expire even while none ends. */
 const TIDY_EVERY_MS = 3_600_000;
 
 export class Rotation {
   readonly #settings: FileSinkSettings;
-  readonly #log: AuditLog | undefined;
-  readonly #now: () => number;
+  readonly #logger: Logger | undefined;
+  readonly #nowMs: () => number;
   readonly #closing = new AbortController();
   #tidying: Promise<void> | undefined;
   #again = false;
   /** Milliseconds since the epoch. */
   #tidiedAt = -Infinity;
 
-  constructor(settings: FileSinkSettings, { log, now = Date.now }: RotationParts) {
+  constructor(settings: FileSinkSettings, { logger, nowMs = Date.now }: RotationParts) {
     this.#settings = settings;
-    this.#log = log;
-    this.#now = now;
+    this.#logger = logger;
+    this.#nowMs = nowMs;
   }
 
-  /** Whether it was asked for at all: elsewhere logrotate has the files, and what it does with old ones is its own. */
+  /** Whether rotation is configured. Otherwise logrotate owns the files, including the old ones. */
   get wanted(): boolean {
     return this.#settings.maxSizeMb !== undefined || this.#settings.rotateEvery !== undefined;
   }
 
-  /**
-   * @param file its size in bytes, and when it was begun, in milliseconds since the epoch
-   */
+  /** @param file its size in bytes, and when it was begun, in milliseconds since the epoch */
   isDue(file: { readonly size: number; readonly begunAt: number }): boolean {
     const { maxSizeMb = Infinity, rotateEvery = Infinity } = this.#settings;
     if (file.size === 0) return false;
-    return file.size >= maxSizeMb * MEBIBYTE || this.#now() - file.begunAt >= rotateEvery * 1000;
+    return file.size >= maxSizeMb * MEBIBYTE || this.#nowMs() - file.begunAt >= rotateEvery * 1000;
   }
 
-  /** Gives the file its lasting name. A crash behind it leaves no file at the path, and the next start makes one. */
+  /**
+   * Renames the file to its final name. If a crash follows, there is no file at the path, and the next start
+   * creates one.
+   */
   async moveAway(): Promise<void> {
     const { path } = this.#settings;
     await rename(path, await this.#freeName());
   }
 
-  /** Compresses and removes in the background, one thing at a time; also heals what a crash left half done. */
+  /** Compresses and removes files in the background, one at a time; also completes what a crash interrupted. */
   tidy(): void {
     if (!this.wanted || this.#closing.signal.aborted) return;
-    this.#tidiedAt = this.#now();
+    this.#tidiedAt = this.#nowMs();
     this.#again = true;
     this.#tidying ??= this.#tidyAll().finally(() => {
       this.#tidying = undefined;
     });
   }
 
-  /** As `tidy`, where an hour of keeping for a time has passed since the last. */
+  /** Calls `tidy` if files are kept for a time and an hour has passed since the last call. */
   tidyNowAndThen(): void {
     if (typeof this.#settings.keep !== 'object') return;
-    // Also where the clock was set back.
-    if (Math.abs(this.#now() - this.#tidiedAt) >= TIDY_EVERY_MS) this.tidy();
+    // Also if the clock was set back.
+    if (Math.abs(this.#nowMs() - this.#tidiedAt) >= TIDY_EVERY_MS) this.tidy();
   }
 
-  /** Resolves when nothing is at work any more; what was half done is begun anew at the next start. */
+  /** Resolves when no work is in progress; interrupted work is repeated at the next start. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#tidying;
   }
 
   async #freeName(): Promise<string> {
-    const stamp = new Date(this.#now()).toISOString().replaceAll(':', '-');
+    const stamp = new Date(this.#nowMs()).toISOString().replaceAll(':', '-');
     const name = `${this.#settings.path}.${stamp}`;
     if (await isFree(name)) return name;
     for (let n = 1; n <= MOST_IN_ONE_MOMENT; n += 1) if (await isFree(`${name}-${n}`)) return `${name}-${n}`;
@@ -92,16 +97,16 @@ export class Rotation {
         await this.#tidyOnce();
       } catch (error) {
         if (this.#closing.signal.aborted) return;
-        const message = 'old files of the audit record could not be compressed or removed; tried again at the next one';
-        this.#log?.error({ sink: this.#settings.path, err: error }, message);
+        const message = 'old audit files could not be compressed or removed; this is retried at the next rotation';
+        this.#logger?.error({ sink: this.#settings.path, err: error }, message);
       }
     }
   }
 
-  /** @returns how many from the front are not to be kept */
+  /** @returns how many files from the front have expired */
   #tooMany(ended: readonly string[], keep: number | { readonly seconds: number }): number {
     if (typeof keep === 'number') return Math.max(0, ended.length - keep);
-    const from = this.#now() - keep.seconds * 1000;
+    const from = this.#nowMs() - keep.seconds * 1000;
     return ended.filter((name) => endedAt(name) < from).length;
   }
 
@@ -120,10 +125,7 @@ export class Rotation {
     const ended = [...new Set([...plain, ...packed.map((name) => name.slice(0, -'.gz'.length))])].toSorted(inOrder);
     for (const name of ended.splice(0, this.#tooMany(ended, keep))) {
       for (const old of [name, `${name}.gz`]) await rm(join(folder, old), { force: true });
-      this.#log?.info(
-        { sink: path, file: name, keep },
-        'the oldest file of the audit record was removed, as audit.sinks keep says',
-      );
+      this.#logger?.info({ sink: path, file: name, keep }, 'the oldest audit file was removed');
     }
     if (!gzip) return;
     for (const name of ended.filter((one) => plain.includes(one)))
@@ -131,7 +133,7 @@ export class Rotation {
   }
 }
 
-/** By time, and within one moment by number. */
+/** By time, and within one millisecond by number. */
 function inOrder(a: string, b: string): number {
   const [one, other] = [a, b].map((name) => ({
     stamp: name.slice(0, name.lastIndexOf('Z')),

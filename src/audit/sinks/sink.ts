@@ -1,38 +1,45 @@
-/** One sink: a bounded queue in front of a target, which keeps order, survives failure and says when it cannot keep the record. */
+/**
+ * One sink: a bounded queue in front of a target, which keeps order, survives failures and reports when it cannot
+ * write the audit log.
+ */
 import { performance } from 'node:perf_hooks';
-import type { AuditLog, AuditMetrics, LinePlace, SinkGap, SinkStatus } from '../types.ts';
+import type { Logger } from '../../contracts/logger.ts';
+import type { AuditMetrics, LinePosition, SinkGap, SinkStatus } from '../types.ts';
 import { Batch } from './batch.ts';
 import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
 
 export interface SinkLimits extends RetryLimits {
-  /** What waits for the disk may take this much memory. Beyond it events are dropped and counted. */
+  /** Memory that lines waiting for the target may take. Further events are dropped and counted. */
   readonly queueBytes: number;
-  /** A target that has not answered for so long hangs. */
+  /** A target that has not responded for this long hangs. */
   readonly stallMs: number;
-  /** How long `close` waits for what is queued. */
+  /** How long `close` waits for the queue. */
   readonly closeTimeoutMs: number;
 }
 
 export interface SinkParts {
   readonly limits: SinkLimits;
   readonly metrics?: AuditMetrics | undefined;
-  readonly log?: AuditLog | undefined;
-  /** Told when a sink that had to drop events works again; never from within `push`. */
+  readonly logger?: Logger | undefined;
+  /** Called when a sink that had to drop events works again; never from within `push`. */
   readonly onGap?: ((gap: SinkGap) => void) | undefined;
 }
 
 /**
- * `failing` turns true before the queue is full: requests that run at that moment still end in events, and
- * these need the rest of the room.
+ * `failing` becomes true before the queue is full: requests in flight at that moment still end in events, which
+ * need the rest of the space.
  */
 const FAILING_FROM = 0.75;
-/** Bytes that wait for no others to go with them. */
-const ENOUGH = 256 * 1024;
+/** Bytes that wait for no others to be written with them. */
+const GATHER_BYTES = 256 * 1024;
 
-/** Somebody who waits for every line up to a number. */
+/** A caller that waits for every line up to a number. */
 interface Flush {
   readonly upTo: number;
-  /** Milliseconds on the clock of `performance` at which the wait ends. Infinity: with the recovery of the sink, or its end. */
+  /**
+   * Milliseconds on the clock of `performance` at which the wait ends. Infinity: when the sink recovers, or is
+   * closed.
+   */
   readonly until: number;
   /** The disk must have them too. */
   readonly sync: boolean;
@@ -50,20 +57,20 @@ export class LineSink {
   #accepted = 0;
   #settled = 0;
   #flushes: Flush[] = [];
-  /** Runs while somebody waits who must not wait for longer than `stallMs`. */
-  #impatience: NodeJS.Timeout | undefined;
+  /** Runs while a caller waits that must not wait for longer than `stallMs`. */
+  #flushTimer: NodeJS.Timeout | undefined;
   #opened: boolean;
   #failure: Error | undefined;
   #failures = 0;
-  /** Dropped since it was last said in the log. */
+  /** Events dropped since the last log message about it. */
   #dropped = 0;
-  /** Those of them whose numbers are known, by their chain. */
+  /** Dropped events with known numbers, by their chain. */
   readonly #gaps = new Map<string, { readonly first: number; last: number; count: number }>();
   #retry: NodeJS.Timeout | undefined;
   #gathering: NodeJS.Timeout | undefined;
   #scheduled = false;
   #draining = false;
-  /** When the target was last asked for something, while it has not answered. */
+  /** When the target was last called, while it has not responded. */
   #askedAt: number | undefined;
   #closing = false;
   #abandoned = false;
@@ -71,7 +78,7 @@ export class LineSink {
   constructor(target: LineTarget, parts: SinkParts) {
     this.#target = target;
     this.#parts = parts;
-    this.#opened = target.readyAtOnce;
+    this.#opened = target.readyImmediately;
     if (!this.#opened) this.#schedule(true);
   }
 
@@ -87,10 +94,10 @@ export class LineSink {
     return { sink: type, failing: behind || this.failing, queuedBytes: this.#queuedBytes + heldBytes };
   }
 
-  /** @param place where the line stands, where it is of a chain */
-  push(line: Buffer, place?: LinePlace): void {
+  /** @param position of the line, if it is part of a chain */
+  push(line: Buffer, position?: LinePosition): void {
     if (this.#closing || this.#queuedBytes + line.length > this.#parts.limits.queueBytes) {
-      this.drop(1, place);
+      this.drop(1, position);
       return;
     }
     this.#waiting.push(line);
@@ -100,12 +107,12 @@ export class LineSink {
   }
 
   /**
-   * Counts events that this sink will never have, and says so: once per outage, with the total at its end.
-   * @param place of the last of them, where they are of a chain
+   * Counts events that this sink will never have, and logs it: once per outage, with the total at its end.
+   * @param position of the last of them, if they are part of a chain
    */
-  drop(events: number, place?: LinePlace): void {
-    if (place !== undefined) {
-      const { chain, seq } = place;
+  drop(events: number, position?: LinePosition): void {
+    if (position !== undefined) {
+      const { chain, seq } = position;
       const gap = this.#gaps.get(chain) ?? { first: seq - events + 1, last: seq, count: 0 };
       gap.last = seq;
       gap.count += events;
@@ -113,9 +120,9 @@ export class LineSink {
     }
     this.#parts.metrics?.auditEvent(this.#target.type, 'dropped', events);
     if (this.#dropped === 0) {
-      this.#parts.log?.error(
-        { sink: this.#target.place },
-        'audit events are being dropped: the record has a gap from here on',
+      this.#parts.logger?.error(
+        { sink: this.#target.location },
+        'audit events are being dropped: the audit log has a gap from here on',
       );
     }
     this.#dropped += events;
@@ -131,10 +138,11 @@ export class LineSink {
   }
 
   /**
-   * As `flush`, for who must not wait for a recovery. Callers that come while a write is under way share the next one. Where the target writes
-   * to another machine, memory is all that a line can be in by now, so there is nothing to wait for.
-   * @returns true once the operating system (with `sync`, the disk) has every line that was pushed so far; false as soon as the sink fails, has
-   *   dropped lines, hangs for `stallMs` or is closed
+   * Does the same as `flush`, for a caller that must not wait for a recovery. Callers that arrive during a write
+   * share the next one. If the target writes to another machine, a line can only be in memory by now, so there is
+   * nothing to wait for.
+   * @returns true once the operating system (with `sync`, the disk) has every line pushed so far; false as soon as
+   * the sink fails, has dropped lines, hangs for `stallMs` or is closed
    */
   written({ sync }: { readonly sync: boolean }): Promise<boolean> {
     if (this.failing || this.#dropped > 0 || this.#closing) return Promise.resolve(false);
@@ -143,7 +151,7 @@ export class LineSink {
     const upTo = this.#accepted;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#flushes.push({ upTo, until: performance.now() + stallMs, sync, resolve });
-    this.#impatience ??= setTimeout(() => this.#judgeImpatient(), stallMs).unref();
+    this.#flushTimer ??= setTimeout(() => this.#expireFlushes(), stallMs).unref();
     this.#schedule(true);
     return promise;
   }
@@ -165,14 +173,14 @@ export class LineSink {
     clearTimeout(limit);
     this.#abandon();
     const closed = this.#target.close().catch(() => {});
-    // A target that hangs would hold up the end of the process.
+    // A target that hangs would delay the end of the process.
     if (!late) await closed;
   }
 
-  /** Many lines of one tick become one write; more of them where the target asks for it. */
-  #schedule(atOnce = this.#closing): void {
+  /** Many lines of one tick become one write; more of them if the target asks for it. */
+  #schedule(immediately = this.#closing): void {
     if (this.#scheduled || this.#draining || this.#retry) return;
-    if (!atOnce && this.#gathers) {
+    if (!immediately && this.#gathers) {
       this.#gathering ??= setTimeout(() => this.#schedule(true), this.#target.gatherMs);
       return;
     }
@@ -185,9 +193,9 @@ export class LineSink {
     });
   }
 
-  /** What waits may wait a moment longer, for others to go with it. */
+  /** Whether queued lines may wait a moment longer for others. */
   get #gathers(): boolean {
-    return this.#target.gatherMs !== undefined && this.#queuedBytes < ENOUGH && this.#flushes.length === 0;
+    return this.#target.gatherMs !== undefined && this.#queuedBytes < GATHER_BYTES && this.#flushes.length === 0;
   }
 
   async #drain(): Promise<void> {
@@ -208,15 +216,15 @@ export class LineSink {
   async #step(): Promise<void> {
     if (this.#abandoned) return;
     this.#askedAt = performance.now();
-    const place = await this.#target.prepare();
+    const state = await this.#target.prepare();
     if (this.#abandoned) return this.#target.close();
-    if (place === 'fresh') this.#batch?.rewindToLineStart();
+    if (state === 'fresh') this.#batch?.rewindToLineStart();
     this.#batch ??= Batch.takeFrom(this.#waiting);
     if (this.#batch) {
       this.#askedAt = performance.now();
       const sync = this.#flushes.some((flush) => flush.sync);
       const bytes = await this.#target.write(this.#batch.rest, sync);
-      // `close` has counted these lines as dropped by now; they are not counted twice.
+      // `close` has counted these lines as dropped by now; they must not be counted twice.
       if (this.#abandoned) return;
       this.#wrote(this.#batch, bytes);
     }
@@ -226,7 +234,8 @@ export class LineSink {
 
   #wrote(batch: Batch, bytes: number): void {
     const lines = batch.advance(bytes);
-    if (lines > 0 && !this.#target.tellsOutcomes) this.#parts.metrics?.auditEvent(this.#target.type, 'written', lines);
+    if (lines > 0 && !this.#target.reportsOutcomes)
+      this.#parts.metrics?.auditEvent(this.#target.type, 'written', lines);
     this.#settled += lines;
     if (!batch.done) return;
     this.#queuedBytes -= batch.length;
@@ -237,14 +246,17 @@ export class LineSink {
     this.#opened = true;
     this.#failures = 0;
     if (!this.#failure && this.#dropped === 0) return;
-    // Not yet: what is dropped while the queue is still full belongs to the same outage.
+    // Not yet: events dropped while the queue is still full belong to the same outage.
     if (this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM) return;
-    this.#parts.log?.info({ sink: this.#target.place, droppedEvents: this.#dropped }, 'the audit sink works again');
+    this.#parts.logger?.info(
+      { sink: this.#target.location, droppedEvents: this.#dropped },
+      'the audit sink works again',
+    );
     this.#failure = undefined;
     this.#dropped = 0;
     const gaps = [...this.#gaps];
     this.#gaps.clear();
-    for (const [chain, gap] of gaps) this.#parts.onGap?.({ sink: this.#target.place, chain, ...gap });
+    for (const [chain, gap] of gaps) this.#parts.onGap?.({ sink: this.#target.location, chain, ...gap });
   }
 
   #fail(error: Error): void {
@@ -261,19 +273,19 @@ export class LineSink {
     );
     this.#failures += 1;
     if (first) {
-      this.#parts.log?.error(
-        { sink: this.#target.place, err: error },
-        'the audit sink cannot be written: the error says why; it is tried again until it works',
+      this.#parts.logger?.error(
+        { sink: this.#target.location, err: error },
+        'the audit sink cannot be written; writing is retried until it works',
       );
     }
   }
 
-  /** Gives up what is left. */
+  /** Gives up the rest of the queue. */
   #abandon(): void {
     this.#abandoned = true;
     clearTimeout(this.#retry);
     clearTimeout(this.#gathering);
-    clearTimeout(this.#impatience);
+    clearTimeout(this.#flushTimer);
     const left = this.#waiting.length + (this.#batch?.linesLeft ?? 0);
     this.#waiting.length = 0;
     this.#batch = undefined;
@@ -281,22 +293,25 @@ export class LineSink {
     this.#settled += left;
     if (left > 0) this.drop(left);
     if (this.#dropped > 0) {
-      this.#parts.log?.error(
-        { sink: this.#target.place, droppedEvents: this.#dropped },
+      this.#parts.logger?.error(
+        { sink: this.#target.location, droppedEvents: this.#dropped },
         'the audit sink was closed with events lost',
       );
     }
     this.#endFlushes(() => true, false);
   }
 
-  /** A blocked event loop runs this before it hears from a disk that has answered long ago: what waits to be heard is heard first. */
-  #judgeImpatient(): void {
+  /**
+   * A blocked event loop runs this before it learns of a disk that has responded long ago, so pending completions
+   * are processed first.
+   */
+  #expireFlushes(): void {
     setImmediate(() => {
-      this.#impatience = undefined;
-      const now = performance.now();
-      this.#endFlushes(({ until }) => until <= now, false);
+      this.#flushTimer = undefined;
+      const nowMs = performance.now();
+      this.#endFlushes(({ until }) => until <= nowMs, false);
       const next = Math.min(...this.#flushes.map(({ until }) => until));
-      if (next !== Infinity) this.#impatience = setTimeout(() => this.#judgeImpatient(), next - now).unref();
+      if (next !== Infinity) this.#flushTimer = setTimeout(() => this.#expireFlushes(), next - nowMs).unref();
     });
   }
 

@@ -1,4 +1,4 @@
-/** From what the configuration says to sinks that run. */
+/** Creates running sinks from their settings. */
 import process from 'node:process';
 import type { Writable } from 'node:stream';
 import type { AuditSinkSettings } from '../types.ts';
@@ -10,13 +10,13 @@ import { timeoutMs } from './webhook-connection.ts';
 import { webhookTarget } from './webhook.ts';
 
 export interface SinksParts extends SinkParts {
-  /** Where the stdout sink writes; the process's own by default. */
+  /** Where the stdout sink writes; the process's own stdout by default. */
   readonly stdout?: Writable | undefined;
   /** Milliseconds since the epoch. */
-  readonly now?: (() => number) | undefined;
+  readonly nowMs?: (() => number) | undefined;
 }
 
-/** One sink for each setting, in their order. Files, spools and connections are opened in the background. */
+/** Opens one sink for each setting, in their order. Files, spools and connections are opened in the background. */
 export function openSinks(settings: readonly AuditSinkSettings[], parts: SinksParts): readonly LineSink[] {
   return settings.map((one) => new LineSink(targetOf(one, parts), { ...parts, limits: limitsOf(one, parts) }));
 }
@@ -35,7 +35,7 @@ function targetOf(settings: AuditSinkSettings, parts: SinksParts): LineTarget {
   }
 }
 
-/** A server far away may take as long as its own limit says without being one that hangs. */
+/** A distant server may take as long as its own time limit without counting as hanging. */
 function limitsOf(settings: AuditSinkSettings, { limits }: SinksParts): SinkParts['limits'] {
   if (settings.type !== 'webhook' || settings.spoolDir !== undefined) return limits;
   return { ...limits, stallMs: Math.max(limits.stallMs, timeoutMs(settings)) };

@@ -1,15 +1,18 @@
-/** Lines on disk between the record and a server that does not take them now: bounded, in order, kept over a restart. */
+/**
+ * Lines on disk between the audit log and a server that does not accept them now: bounded, in order, kept over a
+ * restart.
+ */
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AuditLog } from '../types.ts';
-import { lacksSpace } from './file-target.ts';
-import { refuseForeignFolder, syncFile } from './folder.ts';
+import type { Logger } from '../../contracts/logger.ts';
+import { isOutOfSpace } from './file-target.ts';
+import { requireOwnFolder, syncFile } from './folder.ts';
 import { SpoolOwner } from './spool-owner.ts';
 import { codeOf } from './target.ts';
 
 const MEBIBYTE = 1024 * 1024;
-/** Small: after a crash the oldest one is delivered again from its start. */
+/** Small, because after a crash the oldest one is delivered again from its start. */
 const SEGMENT_BYTES = MEBIBYTE;
 const NAME = /^\d{12}\.jsonl$/;
 const NEWLINE = 0x0a;
@@ -24,27 +27,27 @@ interface Segment {
 }
 
 /**
- * A folder of numbered files. One is written, the oldest is read, and each is removed when all of it has been delivered. What an earlier
- * process left is read first and never written to.
+ * A folder of numbered files. One is written, the oldest is read, and each is removed when all of it has been
+ * delivered. Files of an earlier process are read first and never written to.
  */
 export class Spool {
   readonly #folder: string;
   readonly #maxBytes: number;
-  readonly #log: AuditLog | undefined;
+  readonly #logger: Logger | undefined;
   readonly #owner: SpoolOwner;
   readonly #segments: Segment[] = [];
   #next = 0;
   #found = false;
-  /** Of the oldest: bytes delivered. */
+  /** Bytes of the oldest file that have been delivered. */
   #delivered = 0;
   #bytes = 0;
   #writing = false;
   #atLineStart = true;
 
-  constructor(folder: string, maxMb: number, log?: AuditLog) {
+  constructor(folder: string, maxMb: number, logger?: Logger) {
     this.#folder = folder;
     this.#maxBytes = maxMb * MEBIBYTE;
-    this.#log = log;
+    this.#logger = logger;
     this.#owner = new SpoolOwner(folder);
   }
 
@@ -53,7 +56,10 @@ export class Spool {
     return this.#bytes;
   }
 
-  /** Finds what is there, and makes a file to write to. @returns `fresh` where the next byte begins a line */
+  /**
+   * Finds existing files, and creates one to write to.
+   * @returns `fresh` if the next byte begins a line
+   */
   async prepare(): Promise<'same' | 'fresh'> {
     if (!this.#found) await this.#find();
     this.#owner.check();
@@ -70,8 +76,8 @@ export class Spool {
 
   /**
    * @param sync the disk must have them
-   * @returns bytes taken, at least one
-   * @throws where the spool is full, or its disk is
+   * @returns bytes accepted, at least one
+   * @throws if the spool or its disk is full
    */
   async append(bytes: Uint8Array, sync: boolean): Promise<number> {
     const newest = this.#segments.at(-1);
@@ -80,21 +86,21 @@ export class Spool {
       await this.prepare();
       return this.append(bytes, sync);
     }
-    // A line that has begun is ended whatever the bound says.
+    // A line that has begun is completed even beyond the limit.
     if (this.#atLineStart && this.#bytes + bytes.length > this.#maxBytes) {
-      throw new Error('the audit spool is full: the webhook has not taken its events for too long');
+      throw new Error('the audit spool is full: the webhook has not accepted events for too long');
     }
     this.#writing = true;
     try {
       const { bytesWritten } = await newest.handle.write(bytes);
-      if (bytesWritten === 0) throw new Error('the audit spool takes no bytes');
+      if (bytesWritten === 0) throw new Error('the audit spool accepts no bytes');
       if (sync) await syncFile(newest.handle, this.#folder, newest.size === 0);
       newest.size += bytesWritten;
       this.#bytes += bytesWritten;
       this.#atLineStart = bytes[bytesWritten - 1] === NEWLINE;
       return bytesWritten;
     } catch (error) {
-      if (!lacksSpace(error)) {
+      if (!isOutOfSpace(error)) {
         const { handle } = newest;
         newest.handle = undefined;
         await handle?.close().catch(() => {});
@@ -105,7 +111,7 @@ export class Spool {
     }
   }
 
-  /** @returns whole lines from the front: about `most` bytes, or one longer line; undefined where none waits */
+  /** @returns whole lines from the front: about `most` bytes, or one longer line; undefined if none waits */
   async front(most: number): Promise<Buffer | undefined> {
     this.#owner.check();
     let wanted = most;
@@ -114,8 +120,8 @@ export class Spool {
       const bytes = await read(oldest.path, this.#delivered, Math.min(left, wanted));
       if (bytes === undefined) {
         const message =
-          'a file of the audit spool is gone, and the events in it were not delivered: nobody but the gate may remove it';
-        this.#log?.error({ folder: this.#folder, bytes: left }, message);
+          'a file of the audit spool was removed, and its events were not delivered; only Portcullis may remove it';
+        this.#logger?.error({ folder: this.#folder, bytes: left }, message);
         await this.#drop(oldest);
         continue;
       }
@@ -128,7 +134,7 @@ export class Spool {
     return undefined;
   }
 
-  /** These bytes from the front have been delivered. */
+  /** Removes delivered bytes from the front. */
   async remove(bytes: number): Promise<void> {
     const oldest = this.#segments[0];
     if (oldest === undefined) return;
@@ -149,8 +155,8 @@ export class Spool {
 
   async #find(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    await refuseForeignFolder(this.#folder);
-    await this.#owner.take();
+    await requireOwnFolder(this.#folder);
+    await this.#owner.acquire();
     const names = (await readdir(this.#folder)).filter((name) => NAME.test(name)).toSorted();
     const found: Segment[] = [];
     for (const name of names)
@@ -160,13 +166,13 @@ export class Spool {
     this.#next = Number(names.at(-1)?.slice(0, 12) ?? -1) + 1;
     this.#found = true;
     if (this.#bytes > 0)
-      this.#log?.info(
+      this.#logger?.info(
         { folder: this.#folder, bytes: this.#bytes },
         'audit events of an earlier process wait to be delivered',
       );
   }
 
-  /** Done with: all of it is delivered, but for half a line at the end of which a process died. */
+  /** Drops a segment that has been delivered, except for half a line during which a process died. */
   async #drop(segment: Segment): Promise<void> {
     const index = this.#segments.indexOf(segment);
     this.#segments.splice(index, 1);
@@ -177,7 +183,7 @@ export class Spool {
     await segment.handle?.close().catch(() => {});
     await unlink(segment.path).catch((error: unknown) => {
       if (codeOf(error) === 'ENOENT') return;
-      this.#log?.error(
+      this.#logger?.error(
         { folder: this.#folder, err: error },
         'a delivered file of the audit spool could not be removed',
       );
@@ -185,7 +191,7 @@ export class Spool {
   }
 }
 
-/** @returns undefined where there is no such file */
+/** @returns undefined if there is no such file */
 async function read(path: string, from: number, length: number): Promise<Buffer | undefined> {
   if (length === 0) return Buffer.alloc(0);
   try {

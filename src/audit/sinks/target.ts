@@ -1,42 +1,43 @@
-/** Where lines go: the seam between the queue that keeps their order and what takes their bytes. */
+/** Targets: the seam between the queue that keeps the order of lines and what accepts their bytes. */
 import type { Writable } from 'node:stream';
 import type { AuditSinkSettings } from '../types.ts';
 
 export interface LineTarget {
   readonly type: AuditSinkSettings['type'];
-  /** For the operator's log: which one it is. */
-  readonly place: string;
-  /** False where nothing can be said before the first `prepare` has succeeded; the sink counts as failing until then. */
-  readonly readyAtOnce: boolean;
-  /** Milliseconds that a line may wait for others, where it costs much to take one. Absent: none. */
+  /** Identifies the target in the operator's log. */
+  readonly location: string;
+  /** False if its state is unknown before the first `prepare` has succeeded; the sink counts as failing until then. */
+  readonly readyImmediately: boolean;
+  /** Milliseconds that a line may wait for others, if accepting one is expensive. Absent: none. */
   readonly gatherMs?: number;
-  /** Bytes that it has taken and not yet delivered. Absent: none. */
+  /** Bytes that it has accepted and not yet delivered. Absent: none. */
   readonly heldBytes?: number;
-  /** It takes lines still, and cannot deliver them now. Absent: no such thing. */
+  /** True if it still accepts lines, but cannot deliver them now. Absent: it delivers immediately. */
   readonly behind?: boolean;
-  /** It writes to another machine, so that nothing but memory keeps a line here until that has answered. */
+  /** It writes to another machine, so that a line is only in memory until that has responded. */
   readonly remote?: boolean;
-  /** The target itself tells what became of each line, because taking a line is not yet writing it. */
-  readonly tellsOutcomes?: boolean;
+  /** The target itself reports the outcome of each line, because accepting a line is not yet writing it. */
+  readonly reportsOutcomes?: boolean;
   /**
-   * Called before every write. `fresh` says that the next byte begins a line of its own (a file newly opened), so that a line
-   * which had been written in part is written again from its start.
+   * Called before every write. `fresh` means that the next byte begins a new line (a newly opened file), so that a
+   * partly written line is written again from its start.
    */
   prepare(): Promise<'same' | 'fresh'>;
   /**
-   * Resolves with how many bytes the operating system has taken, at least one; rejects when it took none.
-   * @param sync the disk must have them as well, where there is one
+   * Resolves with the number of bytes that the operating system has accepted, at least one; rejects if it accepted
+   * none.
+   * @param sync the disk must have them as well, if there is one
    */
   write(bytes: Uint8Array, sync?: boolean): Promise<number>;
   close(): Promise<void>;
 }
 
-/** @returns the `code` of an error of the system, or of undici; empty where it has none */
+/** @returns the `code` of an error of the system, or of undici; empty if it has none */
 export const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
-/** A failure that says itself when to try again. */
-export class TryLater extends Error {
+/** A failure that says when to retry. */
+export class RetryLater extends Error {
   readonly afterMs: number;
 
   constructor(message: string, afterMs: number) {
@@ -46,36 +47,37 @@ export class TryLater extends Error {
 }
 
 export interface RetryLimits {
-  /** First and longest wait between two tries; doubles in between. */
+  /** First and longest wait between two attempts; doubles in between. */
   readonly retryMs: number;
   readonly retryMaxMs: number;
 }
 
 /**
- * How long to wait after a failure. It varies by a quarter both ways, so that replicas that failed together do not come back together.
- * @param failures how many came before this one without a success
+ * Returns how long to wait after a failure. It varies by a quarter both ways, so that replicas that failed
+ * together do not retry together.
+ * @param failures number of consecutive failures before this one
  * @returns milliseconds
  */
 export function retryDelay({ retryMs, retryMaxMs }: RetryLimits, failures: number, error: Error): number {
   const wait = Math.min(retryMs * 2 ** failures, retryMaxMs) * (0.75 + Math.random() / 2);
-  return error instanceof TryLater ? Math.max(wait, error.afterMs) : wait;
+  return error instanceof RetryLater ? Math.max(wait, error.afterMs) : wait;
 }
 
 /**
- * A stream as a target; the process's own stdout in practice, so it is never ended here. After an error it is unknown how much
- * the reader got, so the batch is written again: a line twice rather than none.
+ * A stream as a target; in practice the process's own stdout, so it is never ended here. After an error it is
+ * unknown how much the reader got, so the batch is written again: a line twice is better than none.
  */
 export function streamTarget(stream: Writable): LineTarget {
-  // Without a listener an EPIPE of a log reader that went away would end the process.
+  // Without a listener the EPIPE of a log reader that has exited would end the process.
   stream.on('error', () => {});
   return {
     type: 'stdout',
-    place: 'stdout',
-    readyAtOnce: true,
+    location: 'stdout',
+    readyImmediately: true,
     prepare: async () => 'same',
     write: (bytes) =>
       new Promise((resolve, reject) => {
-        // The callback comes when the bytes have left the process, not when the stream has put them into its buffer.
+        // The callback is called when the bytes have left the process, not when the stream has buffered them.
         stream.write(bytes, (error) => (error ? reject(error) : resolve(bytes.length)));
       }),
     close: async () => {},

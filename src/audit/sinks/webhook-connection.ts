@@ -1,4 +1,4 @@
-/** How a webhook's server is reached, and as whom. */
+/** The connection to a webhook's server, and its credentials. */
 import { readFile } from 'node:fs/promises';
 import { Agent } from 'undici';
 import type { WebhookSinkSettings } from '../types.ts';
@@ -11,7 +11,10 @@ const LONGEST_TOKEN = 64 * 1024;
 /** Milliseconds after which a request has failed. */
 export const timeoutMs = ({ timeout = TIMEOUT }: WebhookSinkSettings): number => timeout * 1000;
 
-/** The files are read anew for each batch, so that whoever replaces one need tell nobody; connections are made anew where one has changed. */
+/**
+ * The files are read again for each batch, so that an operator can replace one without a restart; connections are
+ * made again if one has changed.
+ */
 export class Connection {
   readonly #settings: WebhookSinkSettings;
   #agent: Agent | undefined;
@@ -56,7 +59,7 @@ export class Connection {
 const contentOf = async (path: string | undefined): Promise<string | undefined> =>
   path === undefined ? undefined : readFile(path, 'utf8');
 
-/** @throws without the content: an error is logged */
+/** @throws without the content, because errors are logged */
 function bearer(content: string): string {
   const token = content.trim();
   if (token.length <= LONGEST_TOKEN && /^[!-~]+$/.test(token)) return token;

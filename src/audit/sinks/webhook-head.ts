@@ -1,23 +1,27 @@
-/** Where a chain stands, as a line of it says: what a webhook's server can keep, and a verifier holds against the file. */
+/**
+ * The head of a chain, as a line states it. A webhook's server can keep it, and a verifier compares it with the
+ * file.
+ */
 import { hash } from 'node:crypto';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
-import type { LinePlace } from '../types.ts';
+import type { LinePosition } from '../types.ts';
 
 /**
  * @param line with or without its newline
- * @returns `chain=…; seq=…; hash=…`, the hash over the line without its newline; undefined where it stands in no chain
+ * @returns `chain=…; seq=…; hash=…`, the hash over the line without its newline; undefined if it is not part of a
+ * chain
  */
 export function headOf(line: Buffer): string | undefined {
   const annotations = annotationsOf(line);
   const chain = annotations[`${EXTRA_DOMAIN}/chain`];
   const seq = annotations[`${EXTRA_DOMAIN}/seq`];
-  // They become a header: what is no plain word never does.
+  // They become a header, so anything but a plain word is rejected.
   if (!isWord(chain) || !isWord(seq)) return undefined;
   return `chain=${chain}; seq=${seq}; hash=${hash('sha256', withoutNewline(line), 'hex')}`;
 }
 
-/** @returns where the line stands; undefined where that is in no chain */
-export function placeOf(line: Buffer): LinePlace | undefined {
+/** @returns the line's position; undefined if it is not part of a chain */
+export function positionOf(line: Buffer): LinePosition | undefined {
   const annotations = annotationsOf(line);
   const chain = annotations[`${EXTRA_DOMAIN}/chain`];
   const seq = annotations[`${EXTRA_DOMAIN}/seq`];

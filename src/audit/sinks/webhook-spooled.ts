@@ -1,4 +1,4 @@
-/** A webhook behind a spool: an event is safe once it is on the disk, and goes out from there in the background. */
+/** A webhook behind a spool: an event is safe once it is on the disk, and is delivered from there in the background. */
 import type { WebhookSinkSettings } from '../types.ts';
 import { Spool } from './spool.ts';
 import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
@@ -6,20 +6,20 @@ import { BATCH_BYTES, BATCH_WAIT, Delivery, originOf, type DeliveryParts } from 
 
 export interface SpooledParts extends DeliveryParts {
   readonly limits: RetryLimits;
-  /** How long `close` goes on delivering. What is left then is delivered after the next start. */
+  /** How long `close` continues to deliver. The rest is delivered after the next start. */
   readonly closeTimeoutMs: number;
 }
 
 const SPOOL_MB = 256;
-/** An hour of a server that is down is no reason to ask it twice a second. */
+/** After an hour of a server that is down, it need not be called twice a second. */
 const RETRY_MAX_MS = 30_000;
 const SOON_MS = 100;
 
 export class SpooledWebhook implements LineTarget {
   readonly type = 'webhook';
-  readonly readyAtOnce = false;
-  readonly tellsOutcomes = true;
-  readonly place: string;
+  readonly readyImmediately = false;
+  readonly reportsOutcomes = true;
+  readonly location: string;
   readonly #settings: WebhookSinkSettings;
   readonly #parts: SpooledParts;
   readonly #spool: Spool;
@@ -27,15 +27,15 @@ export class SpooledWebhook implements LineTarget {
   #sending: Promise<void> | undefined;
   #failures = 0;
   #closing = false;
-  /** Waits for lines, and not for a server that is away. */
+  /** Waits for lines, and not for an unavailable server. */
   #idle = false;
   #wake: (() => void) | undefined;
 
   constructor(settings: WebhookSinkSettings & { readonly spoolDir: string }, parts: SpooledParts) {
-    this.place = originOf(settings);
+    this.location = originOf(settings);
     this.#settings = settings;
     this.#parts = parts;
-    this.#spool = new Spool(settings.spoolDir, settings.spoolMaxMb ?? SPOOL_MB, parts.log);
+    this.#spool = new Spool(settings.spoolDir, settings.spoolMaxMb ?? SPOOL_MB, parts.logger);
     this.#delivery = new Delivery(settings, parts);
   }
 
@@ -48,9 +48,9 @@ export class SpooledWebhook implements LineTarget {
   }
 
   async prepare(): Promise<'same' | 'fresh'> {
-    const place = await this.#spool.prepare();
+    const location = await this.#spool.prepare();
     this.#sending ??= this.#send();
-    return place;
+    return location;
   }
 
   async write(bytes: Uint8Array, sync = false): Promise<number> {
@@ -68,8 +68,8 @@ export class SpooledWebhook implements LineTarget {
     await this.#delivery.close();
     await this.#spool.close();
     if (this.#spool.bytes > 0) {
-      this.#parts.log?.info(
-        { sink: this.place, bytes: this.#spool.bytes },
+      this.#parts.logger?.info(
+        { sink: this.location, bytes: this.#spool.bytes },
         'audit events wait in the spool for the next start',
       );
     }
@@ -89,7 +89,7 @@ export class SpooledWebhook implements LineTarget {
         await this.#spool.remove(await this.#delivery.deliver(lines));
         this.#delivered();
       } catch (error) {
-        // What is not delivered is on the disk: the end of the process need not wait for the server.
+        // Undelivered lines are on the disk: the end of the process need not wait for the server.
         if (this.#closing) return;
         await this.#failed(error instanceof Error ? error : new Error(String(error)));
       }
@@ -98,7 +98,7 @@ export class SpooledWebhook implements LineTarget {
 
   /** Waits for a line, and then a moment for others. */
   async #more(): Promise<void> {
-    // What came while it was looked at has woken nobody; and half a line may wait for room on the disk.
+    // Lines that arrived during the check have woken no one; and half a line may wait for space on the disk.
     await this.#pause(this.#spool.bytes === 0 ? undefined : SOON_MS);
     const enough = this.#settings.batchBytes ?? BATCH_BYTES;
     const until = performance.now() + (this.#settings.batchWait ?? BATCH_WAIT) * 1000;
@@ -109,15 +109,18 @@ export class SpooledWebhook implements LineTarget {
 
   #delivered(): void {
     if (this.#failures > 0)
-      this.#parts.log?.info({ sink: this.place, bytes: this.#spool.bytes }, 'the audit webhook takes events again');
+      this.#parts.logger?.info(
+        { sink: this.location, bytes: this.#spool.bytes },
+        'the audit webhook accepts events again',
+      );
     this.#failures = 0;
   }
 
   async #failed(error: Error): Promise<void> {
     if (this.#failures === 0) {
       const message =
-        'the audit webhook does not take events: they wait in the spool, and it is tried again until it works';
-      this.#parts.log?.error({ sink: this.place, err: error }, message);
+        'the audit webhook does not accept events; they wait in the spool, and delivery is retried until it works';
+      this.#parts.logger?.error({ sink: this.location, err: error }, message);
     }
     const limits = { ...this.#parts.limits, retryMaxMs: Math.max(this.#parts.limits.retryMaxMs, RETRY_MAX_MS) };
     const wait = retryDelay(limits, this.#failures, error);
@@ -125,7 +128,7 @@ export class SpooledWebhook implements LineTarget {
     await this.#pause(wait);
   }
 
-  /** @param ms as long as it lasts, unless it is woken; absent: until it is woken */
+  /** @param ms how long to wait unless it is woken; absent: until it is woken */
   #pause(ms?: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = ms === undefined ? undefined : setTimeout(resolve, ms);

@@ -1,19 +1,20 @@
 /**
- * Batches to a server that collects audit events, as kube-apiserver's own webhook backend sends them: one `EventList` of
- * `audit.k8s.io/v1` per request, in order, at least once.
+ * Delivers batches to a server that collects audit events, as kube-apiserver's own webhook backend sends them: one
+ * `EventList` of `audit.k8s.io/v1` per request, in order, at least once.
  *
  * @see https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/#webhook-backend
  */
 import { request } from 'undici';
-import type { AuditLog, AuditMetrics, SinkGap, WebhookSinkSettings } from '../types.ts';
+import type { Logger } from '../../contracts/logger.ts';
+import type { AuditMetrics, SinkGap, WebhookSinkSettings } from '../types.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import { Connection, timeoutMs } from './webhook-connection.ts';
-import { headOf, placeOf } from './webhook-head.ts';
-import { codeOf, TryLater, type LineTarget } from './target.ts';
+import { headOf, positionOf } from './webhook-head.ts';
+import { codeOf, RetryLater, type LineTarget } from './target.ts';
 
 export interface DeliveryParts {
   readonly metrics?: AuditMetrics | undefined;
-  readonly log?: AuditLog | undefined;
+  readonly logger?: Logger | undefined;
   readonly onGap?: ((gap: SinkGap) => void) | undefined;
 }
 
@@ -22,12 +23,12 @@ const BATCH_EVENTS = 400;
 export const BATCH_BYTES = 1024 * 1024;
 /** Seconds. */
 export const BATCH_WAIT = 1;
-/** A server that asks for more patience than this is asked again all the same. */
+/** A server that asks for a longer wait than this is called again all the same. */
 const LONGEST_WAIT_MS = 5 * 60 * 1000;
-/** Of an answer nothing is read but its head; so much is let through for the connection's sake. */
+/** Only the head of a response is read; this much of the body is accepted to keep the connection. */
 const MOST_OF_ANSWER = 16 * 1024;
 
-/** Of undici and of the system: the connection ended before an answer came. */
+/** Codes of undici and of the system: the connection ended before a response came. */
 const STALE = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 const NEWLINE = 0x0a;
@@ -42,7 +43,7 @@ interface Post {
   readonly ends: readonly number[];
 }
 
-/** The place of a webhook: its path and its query may hold a secret, and are never said. */
+/** Returns the location of a webhook. Its path and its query may hold a secret, and are never logged. */
 export const originOf = ({ url }: WebhookSinkSettings): string => new URL(url).origin;
 
 export class Delivery {
@@ -50,7 +51,7 @@ export class Delivery {
   readonly #parts: DeliveryParts;
   readonly #closing = new AbortController();
   readonly #connection: Connection;
-  /** Events that the server lets one request have: less after each 413, more again after each success. */
+  /** Events that the server accepts in one request: fewer after each 413, more again after each success. */
   #most: number;
 
   constructor(settings: WebhookSinkSettings, parts: DeliveryParts) {
@@ -61,17 +62,18 @@ export class Delivery {
   }
 
   /**
-   * Delivers as many lines from the front as one request may hold. A single event that is too large for the server is dropped, counted and
-   * said: all others would wait behind it for ever.
+   * Delivers as many lines from the front as one request may hold. A single event that is too large for the server
+   * is dropped, counted and logged, because all others would wait behind it forever.
    * @param lines whole lines
-   * @returns bytes that are done with
-   * @throws where the server did not take them; `TryLater` where it says until when
+   * @returns bytes that need not be sent again
+   * @throws if the server did not accept them; `RetryLater` if it says when to retry
    */
   async deliver(lines: Uint8Array): Promise<number> {
     for (;;) {
       const post = frontOf(lines, { events: this.#most, bytes: this.#settings.batchBytes ?? BATCH_BYTES });
       const code = await this.#sendOnce(post).catch((error: unknown) => {
-        // The server had closed an idle connection just then: nothing is wrong with it, so a new one is tried before it counts as down.
+        // The server closed an idle connection just then. That is no failure of the server, so a new connection is
+        // tried before it counts as down.
         if (this.#closing.signal.aborted || !STALE.has(codeOf(error))) throw error;
         return this.#sendOnce(post);
       });
@@ -85,7 +87,7 @@ export class Delivery {
     }
   }
 
-  /** Ends a request that is under way: whether the server took it nobody knows then. */
+  /** Aborts a request in flight: it is unknown then whether the server accepted it. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#connection.close();
@@ -99,15 +101,16 @@ export class Delivery {
   #tooLarge(line: Buffer): void {
     const sink = originOf(this.#settings);
     this.#parts.metrics?.auditEvent('webhook', 'dropped', 1);
-    const message = 'the webhook takes no event of this size: it was dropped; let the server accept larger bodies';
-    this.#parts.log?.error({ sink, bytes: line.length }, message);
-    const place = placeOf(line);
-    if (place === undefined) return;
-    const { chain, seq } = place;
+    const message =
+      'the audit webhook rejected an event as too large; it was dropped: let the server accept larger bodies';
+    this.#parts.logger?.error({ sink, bytes: line.length }, message);
+    const position = positionOf(line);
+    if (position === undefined) return;
+    const { chain, seq } = position;
     this.#parts.onGap?.({ sink, chain, first: seq, last: seq, count: 1 });
   }
 
-  /** @returns 413, or a status that says that the server has it */
+  /** @returns 413, or a status of success */
   async #sendOnce(post: Post): Promise<number> {
     const { dispatcher, headers } = await this.#connection.ready();
     const limit = timeoutSignal(timeoutMs(this.#settings));
@@ -134,15 +137,15 @@ export class Delivery {
   }
 }
 
-/** Without a spool: events wait in memory, and the sink fails with the webhook. */
+/** A webhook without a spool: events wait in memory, and the sink fails with the webhook. */
 export function webhookTarget(settings: WebhookSinkSettings, parts: DeliveryParts): LineTarget {
   const delivery = new Delivery(settings, parts);
   return {
     type: 'webhook',
-    place: originOf(settings),
-    readyAtOnce: true,
+    location: originOf(settings),
+    readyImmediately: true,
     remote: true,
-    tellsOutcomes: true,
+    reportsOutcomes: true,
     gatherMs: (settings.batchWait ?? BATCH_WAIT) * 1000,
     prepare: async () => 'same',
     write: (bytes) => delivery.deliver(bytes),
@@ -161,7 +164,7 @@ function frontOf(lines: Uint8Array, most: { readonly events: number; readonly by
   return { bytes: all.subarray(0, ends.at(-1) ?? 0), ends };
 }
 
-/** Lines become items byte for byte, so that what the server keeps can be held against the chain. */
+/** Lines become items byte for byte, so that the server's copy can be compared with the chain. */
 function eventList({ bytes, ends }: Post): Buffer {
   const items = Buffer.from(bytes.subarray(0, -1));
   for (const end of ends.slice(0, -1)) items[end - 1] = COMMA;
@@ -171,10 +174,13 @@ function eventList({ bytes, ends }: Post): Buffer {
 function rejection(code: number, retryAfter: string | string[] | undefined): Error {
   const message = `the webhook answered ${code}${code >= 300 && code < 400 ? ': redirects are not followed, name the final URL' : ''}`;
   const wait = typeof retryAfter === 'string' ? waitOf(retryAfter) : undefined;
-  return wait === undefined ? new Error(message) : new TryLater(message, Math.min(wait, LONGEST_WAIT_MS));
+  return wait === undefined ? new Error(message) : new RetryLater(message, Math.min(wait, LONGEST_WAIT_MS));
 }
 
-/** RFC 9110 §10.2.3: seconds, or a date. @returns milliseconds */
+/**
+ * Parses Retry-After (RFC 9110 §10.2.3): seconds, or a date.
+ * @returns milliseconds
+ */
 function waitOf(retryAfter: string): number | undefined {
   const wait = /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now();
   return wait >= 0 ? wait : undefined;

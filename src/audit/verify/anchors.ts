@@ -1,4 +1,4 @@
-/** Anchors as a verifier is given them: signed ones, or what a webhook's server has kept of each request's head. */
+/** Anchors as a verifier receives them: signed ones, or the heads of requests that a webhook's server has kept. */
 import { compactVerify, importJWK, type CryptoKey, type JWK } from 'jose';
 import * as z from 'zod';
 import { ANCHOR_TYPE } from '../chain/anchors.ts';
@@ -20,23 +20,24 @@ export interface ReadAnchor extends ChainHead {
 
 export interface ReadAnchors {
   readonly anchors: readonly ReadAnchor[];
-  /** Texts that are none, by their place from 1. */
-  readonly faults: readonly number[];
+  /** Texts that are no valid anchor, by their position from 1. */
+  readonly invalid: readonly number[];
 }
 
 /**
- * @param texts each a compact JWS, or `chain=…; seq=…; hash=…` (the header `Portcullis-Audit-Head`), which is believed as it stands
+ * @param texts each a compact JWS, or `chain=…; seq=…; hash=…` (the header `Portcullis-Audit-Head`), which is
+ * trusted as it is
  * @param keys public keys by `kid`
  */
 export async function readAnchors(texts: readonly string[], keys: ReadonlyMap<string, JWK>): Promise<ReadAnchors> {
   const anchors: ReadAnchor[] = [];
-  const faults: number[] = [];
+  const invalid: number[] = [];
   for (const [index, text] of texts.entries()) {
     const anchor = headOf(text) ?? (await signedAnchor(text, keys));
-    if (anchor === undefined) faults.push(index + 1);
+    if (anchor === undefined) invalid.push(index + 1);
     else anchors.push(anchor);
   }
-  return { anchors, faults };
+  return { anchors, invalid };
 }
 
 function headOf(text: string): ReadAnchor | undefined {

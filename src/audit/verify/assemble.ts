@@ -1,13 +1,13 @@
-/** Puts the pieces of one chain together, from whichever files they are in, and finds what does not fit. */
+/** Assembles the segments of one chain, from whichever files they are in, and finds those that do not fit. */
 import { CHAIN_SEED } from '../chain/chain-facts.ts';
 import type { ScannedChain, ScannedFile, Segment } from './model.ts';
-import type { Finding, FindingKind, Note, Place } from './verdict.ts';
+import type { Finding, FindingKind, Note, FileLine } from './verdict.ts';
 
 /** Numbers that no line has. */
 export interface Hole {
   readonly from: number;
   readonly to: number;
-  /** What stands behind it. */
+  /** The segment that follows. */
   readonly before: Segment;
 }
 
@@ -31,10 +31,10 @@ class Assembly {
   readonly #holes: Hole[] = [];
   readonly #findings: Finding[] = [];
   readonly #notes: Note[] = [];
-  /** What stands before each in its file. */
+  /** The preceding segment in the same file. */
   readonly #before = new Map<Segment, Segment | undefined>();
   readonly #lastOfFile = new Map<number, Segment>();
-  /** A line that was named already: what follows from it is not said again. */
+  /** A line that was reported already, so that consequences are not reported again. */
   #named: Segment | undefined;
 
   constructor(chain: ScannedChain, files: readonly ScannedFile[]) {
@@ -48,7 +48,7 @@ class Assembly {
 
   run(): Assembled {
     const sorted = this.#chain.segments.toSorted((a, b) => a.first - b.first || b.last - a.last);
-    sorted.forEach((segment, index) => this.#place(segment, sorted[index + 1]));
+    sorted.forEach((segment, index) => this.#add(segment, sorted[index + 1]));
     this.#checkOrder();
     return {
       chain: this.#chain.chain,
@@ -59,7 +59,7 @@ class Assembly {
     };
   }
 
-  #place(segment: Segment, next: Segment | undefined): void {
+  #add(segment: Segment, next: Segment | undefined): void {
     const last = this.#accepted.at(-1);
     if (last !== undefined && segment.first <= last.last) return this.#overlap(segment, last);
     if (last === undefined) this.#first(segment);
@@ -71,7 +71,7 @@ class Assembly {
 
   #first(segment: Segment): void {
     if (segment.first === 1 && segment.prev !== CHAIN_SEED) {
-      this.#find('edited', segment, 1, 'line 1 says that there was one before it: it was changed');
+      this.#find('edited', segment, 1, 'line 1 claims a line before it: it was changed');
     }
   }
 
@@ -97,7 +97,7 @@ class Assembly {
     );
   }
 
-  /** Numbers that are there already: the same lines once more, or others in their name. */
+  /** Numbers that exist already: the same lines again, or others with the same numbers. */
   #overlap(segment: Segment, last: Segment): void {
     const to = Math.min(segment.last, last.last);
     let differs = segment.first;
@@ -113,31 +113,29 @@ class Assembly {
       'inserted',
       odd,
       differs,
-      `there is another line ${differs}, which the chain goes on from: this one was put in, or changed`,
+      `there is another line ${differs}, from which the chain continues: this one was inserted, or changed`,
     );
     if (goesOn) this.#accepted.push(segment);
   }
 
   #repeated(segment: Segment, last: Segment): void {
-    const words =
-      segment.first === segment.last
-        ? `line ${segment.first} stands`
-        : `lines ${segment.first} to ${segment.last} stand`;
-    const { file } = this.#placeOf(last, last.first);
+    const text =
+      segment.first === segment.last ? `line ${segment.first} is` : `lines ${segment.first} to ${segment.last} are`;
+    const { file } = this.#fileLineOf(last, last.first);
     if (this.#isRewrite(segment, last) || this.#isTwin(segment, last)) {
-      const message = `${words} in ${file} as well, byte for byte: written again after a failure, or copied`;
+      const message = `${text} in ${file} as well, byte for byte: written again after a failure, or copied`;
       this.#notes.push({
         kind: 'repeated',
         chain: this.#chain.chain,
-        ...this.#placeOf(segment, segment.first),
+        ...this.#fileLineOf(segment, segment.first),
         message,
       });
-    } else this.#find('duplicated', segment, segment.first, `${words} in their own place as well`);
+    } else this.#find('duplicated', segment, segment.first, `${text} in their own position as well`);
   }
 
-  /** A sink that does not know how far it came begins again where it knows, and goes on from there. */
+  /** A sink that does not know how far it got starts again at a known position, and continues from there. */
   #isRewrite(segment: Segment, last: Segment): boolean {
-    // Of two that begin alike the longer one was taken first, whichever was written first.
+    // Of two segments that begin alike the longer one was added first, whichever was written first.
     return this.#goesOn(segment, last) || (segment.first === last.first && this.#goesOn(last, segment));
   }
 
@@ -150,18 +148,18 @@ class Assembly {
     return segment.file !== last.file && endsItsFile && segment.last >= last.last;
   }
 
-  /** A file and its compressed self, between which a crash came; or one file that was named twice. */
+  /** A file and its compressed copy, between which a crash happened; or one file that was named twice. */
   #isTwin(segment: Segment, last: Segment): boolean {
     const bare = (file: number): string => (this.#files[file]?.path ?? '').replace(/\.gz$/, '');
     return segment.file !== last.file && bare(segment.file) === bare(last.file);
   }
 
-  /** Lines that are all there, but not where they were written. */
+  /** Lines that all exist, but not where they were written. */
   #checkOrder(): void {
     const kept = new Set(this.#accepted);
     for (const [segment, last] of this.#before) {
       if (last !== undefined && segment.last < last.first && kept.has(segment)) {
-        this.#find('reordered', segment, segment.first, `line ${segment.first} stands behind line ${last.last}`);
+        this.#find('reordered', segment, segment.first, `line ${segment.first} comes after line ${last.last}`);
       }
     }
     const left = new Set<number>();
@@ -173,18 +171,18 @@ class Assembly {
           'reordered',
           last,
           last.first,
-          `lines ${last.first} to ${last.last} belong into ${this.#files[segment.file]?.path}`,
+          `lines ${last.first} to ${last.last} belong in ${this.#files[segment.file]?.path}`,
         );
       }
       left.add(last.file);
     });
   }
 
-  #placeOf(segment: Segment, seq: number): Place {
+  #fileLineOf(segment: Segment, seq: number): FileLine {
     return { file: this.#files[segment.file]?.path ?? '', line: segment.lines.line(seq) };
   }
 
   #find(kind: FindingKind, segment: Segment, seq: number, message: string): void {
-    this.#findings.push({ kind, ...this.#placeOf(segment, seq), chain: this.#chain.chain, seq, message });
+    this.#findings.push({ kind, ...this.#fileLineOf(segment, seq), chain: this.#chain.chain, seq, message });
   }
 }

@@ -1,71 +1,77 @@
-/** Judges one chain: its holes, its signatures, its end, and what anchors and the next chain say of it. */
+/**
+ * Verifies one chain: its holes, its signatures, its end, and whether it agrees with anchors and with the next
+ * chain.
+ */
 import { basename } from 'node:path';
 import { CHECKPOINT_LINES, type ChainHead } from '../chain/chain-facts.ts';
 import type { Assembled, Hole } from './assemble.ts';
 import { declaredGaps, type DeclaredGap } from './gaps.ts';
 import { Holes } from './holes.ts';
-import type { OwnEvent, ScannedChain, ScannedFile, Segment } from './model.ts';
+import type { ChainEvent, ScannedChain, ScannedFile, Segment } from './model.ts';
 import type { ChainVerdict, FindingKind } from './verdict.ts';
 
-/** Where a chain stood, by what is not in its own lines. */
-export interface KnownHead extends ChainHead {
-  /** In words, for a message. */
+/** The position of a chain, from a source other than its own lines. */
+export interface ExternalHead extends ChainHead {
+  /** The source, as text for a message. */
   readonly by: string;
-  /** Nothing came after it. */
+  /** The chain ended there. */
   readonly ends?: boolean;
 }
 
-export interface JudgeOptions {
+export interface ChainVerifierOptions {
   readonly files: readonly ScannedFile[];
-  /** The sink whose files these are, where its name cannot be told from theirs. */
+  /** The sink of these files, if its name cannot be derived from theirs. */
   readonly sink?: string | undefined;
-  readonly heads: readonly KnownHead[];
+  readonly heads: readonly ExternalHead[];
 }
 
-/** The record signs these, and `audit-gap`; one of those without a signature may yet be linked to one that has it. */
+/** These events are always signed, as is `audit-gap`; an unsigned one of those may still be linked to a signed line. */
 const SIGNED: ReadonlySet<string> = new Set(['audit-opened', 'audit-checkpoint', 'audit-closed']);
 
 /** Adds to the findings and notes of `assembled`. */
-export function judgeChain(scanned: ScannedChain, assembled: Assembled, options: JudgeOptions): ChainVerdict {
-  return new Judge(scanned, assembled, options).run();
+export function verifyChain(scanned: ScannedChain, assembled: Assembled, options: ChainVerifierOptions): ChainVerdict {
+  return new ChainVerifier(scanned, assembled, options).run();
 }
 
-class Judge {
+class ChainVerifier {
   readonly #assembled: Assembled;
-  readonly #options: JudgeOptions;
-  /** One for each number. */
-  readonly #own: readonly OwnEvent[];
+  readonly #options: ChainVerifierOptions;
+  /** One event per number. */
+  readonly #events: readonly ChainEvent[];
   #gaps: readonly DeclaredGap[] = [];
   readonly #holes: Holes;
   readonly #first: number;
   readonly #last: number;
-  /** Numbers of lines that the gate itself vouches for, in order: signed, or anchored. Not what the next chain names: that it read in the file. */
-  #vouched: readonly number[] = [];
+  /**
+   * Numbers of signed or anchored lines, in order. A position that the next chain names does not count, because
+   * that was read from the file.
+   */
+  #verified: readonly number[] = [];
   #proven = 0;
   #ended = false;
 
-  constructor(scanned: ScannedChain, assembled: Assembled, options: JudgeOptions) {
+  constructor(scanned: ScannedChain, assembled: Assembled, options: ChainVerifierOptions) {
     this.#assembled = assembled;
     this.#options = options;
-    const own = new Map(scanned.own.toReversed().map((event) => [event.seq, event] as const));
-    this.#own = [...own.values()].toSorted((a, b) => a.seq - b.seq);
+    const events = new Map(scanned.events.toReversed().map((event) => [event.seq, event] as const));
+    this.#events = [...events.values()].toSorted((a, b) => a.seq - b.seq);
     this.#holes = new Holes(assembled.holes);
     this.#first = assembled.segments[0]?.first ?? 0;
     this.#last = assembled.segments.at(-1)?.last ?? 0;
   }
 
   run(): ChainVerdict {
-    const signed = this.#judgeSignatures();
-    this.#judgeEnd();
-    const anchored = this.#options.heads.filter((head) => this.#judgeHead(head) && head.ends !== true);
-    this.#vouched = [...signed, ...anchored.map(({ seq }) => seq)].toSorted((a, b) => a - b);
-    this.#gaps = declaredGaps(this.#own, this.#vouched, this.#holes);
-    for (const hole of this.#assembled.holes) this.#judgeHole(hole);
-    this.#judgeAnyProof();
-    this.#sayLimits();
+    const signed = this.#checkSignatures();
+    this.#checkEnd();
+    const anchored = this.#options.heads.filter((head) => this.#checkHead(head) && head.ends !== true);
+    this.#verified = [...signed, ...anchored.map(({ seq }) => seq)].toSorted((a, b) => a - b);
+    this.#gaps = declaredGaps(this.#events, this.#verified, this.#holes);
+    for (const hole of this.#assembled.holes) this.#checkHole(hole);
+    this.#checkAnyProof();
+    this.#noteLimits();
     return {
       chain: this.#assembled.chain,
-      replica: this.#own.find(({ facts }) => facts['replica'] !== undefined)?.facts['replica'] ?? '',
+      replica: this.#events.find(({ facts }) => facts['replica'] !== undefined)?.facts['replica'] ?? '',
       first: this.#first,
       last: this.#last,
       provenTo: this.#proven,
@@ -73,27 +79,27 @@ class Judge {
     };
   }
 
-  /** A sink that lost lines says so when it works again. Of another sink's loss nothing may be missing here. */
-  #judgeHole({ from, to, before }: Hole): void {
+  /** A sink that lost lines declares it when it works again. Lines that another sink lost must not be missing here. */
+  #checkHole({ from, to, before }: Hole): void {
     const gaps = this.#gaps.filter(({ first, last }) => first <= to && last >= from);
     const mine = gaps.filter(({ sink }) => this.#isSink(sink, before));
     const fitting = mine.filter(
       ({ first, last, count }) => first <= from && last >= to && this.#holes.missing(first, last) <= count,
     );
     const lines = from === to ? `line ${from} is` : `lines ${from} to ${to} are`;
-    if (fitting.some(({ vouched }) => vouched))
+    if (fitting.some(({ verified }) => verified))
       return this.#note(
         'gap',
-        `${lines} missing, and the record says so: this sink had to drop ${from === to ? 'it' : 'them'}`,
+        `${lines} missing, and the audit log declares it: this sink had to drop ${from === to ? 'it' : 'them'}`,
       );
-    const [own] = fitting;
+    const [declared] = fitting;
     const other = gaps.find((gap) => !mine.includes(gap));
     const hint =
-      own !== undefined
-        ? `; line ${own.seq} says that this sink had lost them, and no signature vouches for that line`
+      declared !== undefined
+        ? `; line ${declared.seq} declares that this sink lost them, and no signature or anchor covers that line`
         : other === undefined
           ? ''
-          : `; ${plain(other.sink)} had lost such lines: where these are its files, say --sink ${plain(other.sink)}`;
+          : `; ${plain(other.sink)} lost such lines: if these are its files, add --sink ${plain(other.sink)}`;
     this.#find('removed', before, before.first, `${lines} missing before this one${hint}`);
   }
 
@@ -102,9 +108,9 @@ class Judge {
     return sink.includes('/') && basename(this.#options.files[file]?.path ?? '').startsWith(basename(sink));
   }
 
-  /** @returns numbers of the lines whose signature is good, and stands before any that is not */
-  #judgeSignatures(): readonly number[] {
-    const events = this.#own.filter(
+  /** @returns numbers of the lines with a valid signature before the first invalid one */
+  #checkSignatures(): readonly number[] {
+    const events = this.#events.filter(
       ({ name, signature }) => SIGNED.has(name) || (name === 'audit-gap' && signature !== 'none'),
     );
     const wrong = events.find(({ signature }) => signature !== 'good');
@@ -118,12 +124,12 @@ class Judge {
     const good = events.filter(({ signature }) => signature === 'good').map(({ seq }) => seq);
     const until = wrong === undefined ? good : good.filter((seq) => seq < wrong.seq);
     this.#proven = until.at(-1) ?? 0;
-    if (wrong === undefined) this.#judgeStretches(good);
+    if (wrong === undefined) this.#checkStretches(good);
     return until;
   }
 
-  /** Since a gate signs every so many lines, more of them in a row without a signature are none of its. */
-  #judgeStretches(good: readonly number[]): void {
+  /** Portcullis signs after a fixed number of lines, so it did not write a longer unsigned run. */
+  #checkStretches(good: readonly number[]): void {
     let from = this.#first - 1;
     for (const to of [...good, this.#last + 1]) {
       if (to - from - 1 - this.#holes.missing(from + 1, to - 1) > CHECKPOINT_LINES) {
@@ -133,7 +139,7 @@ class Judge {
             'unsigned',
             segment,
             from + 1,
-            `from line ${from + 1} to ${to - 1} no line is signed: no gate writes so many`,
+            `from line ${from + 1} to ${to - 1} no line is signed: Portcullis never writes so many`,
           );
         return;
       }
@@ -146,13 +152,13 @@ class Judge {
           'unsigned',
           segment,
           1,
-          'the chain does not begin with a signed line: no gate with this key has begun it',
+          'the chain does not begin with a signed line: no replica with this key began it',
         );
     }
   }
 
-  #judgeEnd(): void {
-    const closed = this.#own.find(({ name, signature }) => name === 'audit-closed' && signature === 'good');
+  #checkEnd(): void {
+    const closed = this.#events.find(({ name, signature }) => name === 'audit-closed' && signature === 'good');
     if (closed === undefined) return;
     if (closed.seq === this.#last) this.#ended = true;
     const after = this.#segmentOf(closed.seq + 1);
@@ -161,27 +167,32 @@ class Judge {
         'inserted',
         after,
         closed.seq + 1,
-        `the chain was closed by line ${closed.seq}: what comes after it was put in`,
+        `the chain was closed by line ${closed.seq}: later lines were inserted`,
       );
   }
 
-  /** @returns whether the line is there, and is what it was */
-  #judgeHead({ seq, hash, by, ends = false }: KnownHead): boolean {
+  /** @returns whether the line exists, unchanged */
+  #checkHead({ seq, hash, by, ends = false }: ExternalHead): boolean {
     const last = this.#assembled.segments.at(-1);
     if (last === undefined || seq < this.#first) return false;
     if (seq > this.#last) {
-      this.#find('cut', last, this.#last, `the chain went on to line ${seq} at least, by ${by}: its end was cut off`);
+      this.#find(
+        'cut',
+        last,
+        this.#last,
+        `the chain continued to line ${seq} at least, according to ${by}: its end was cut off`,
+      );
       return false;
     }
     const segment = this.#segmentOf(seq);
-    // A hole is judged as one.
+    // Holes are checked separately.
     if (segment === undefined) return false;
     if (!segment.lines.has(seq, hash)) {
       this.#find(
         'edited',
         segment,
         seq,
-        `line ${seq} is not what it was, by ${by}: it was changed, or lines before it`,
+        `line ${seq} is not what it was, according to ${by}: it was changed, or lines before it`,
       );
       return false;
     }
@@ -190,8 +201,11 @@ class Judge {
     return true;
   }
 
-  /** Threat: who has no key can still make up a whole chain, in which every hash fits, and plant it as evidence. */
-  #judgeAnyProof(): void {
+  /**
+   * An attacker without a key makes up a whole chain, in which every hash fits, and plants it as evidence. So a
+   * chain needs at least one signature or anchor.
+   */
+  #checkAnyProof(): void {
     if (this.#proven > 0 || this.#assembled.findings.length > 0) return;
     const [segment] = this.#assembled.segments;
     if (segment !== undefined)
@@ -199,15 +213,15 @@ class Judge {
         'unsigned',
         segment,
         this.#first,
-        'no line of this chain is signed, and no anchor knows it: anybody may have written it',
+        'no line of this chain is signed, and no anchor knows it: anyone may have written it',
       );
   }
 
-  #sayLimits(): void {
+  #noteLimits(): void {
     if (this.#first > 1)
-      this.#note('limit', `begins with line ${this.#first}: what was before it is in older files, or was taken away`);
+      this.#note('limit', `begins with line ${this.#first}: earlier lines are in older files, or were removed`);
     if (this.#assembled.findings.length > 0) return;
-    this.#sayUnlinked();
+    this.#noteUnlinked();
     if (this.#proven < this.#last) {
       this.#note(
         'limit',
@@ -217,18 +231,21 @@ class Judge {
     if (!this.#ended)
       this.#note(
         'limit',
-        `has no closing line: the gate still runs, or it crashed, or the end was cut off after line ${this.#last}`,
+        `has no closing line: the replica still runs, or it crashed, or the end was cut off after line ${this.#last}`,
       );
   }
 
-  /** Before a hole, though it was declared, only what a line that is there vouches for is proven: the link to later ones was lost. */
-  #sayUnlinked(): void {
+  /**
+   * Lines before a hole, even a declared one, are proven only by a signature or anchor before it: the link to
+   * later ones was lost.
+   */
+  #noteUnlinked(): void {
     let next = 0;
     let begin = this.#first;
     for (const { from, to } of this.#assembled.holes) {
       if (from > this.#proven) return;
-      for (; (this.#vouched[next] ?? Infinity) < from; next += 1)
-        begin = Math.max(begin, (this.#vouched[next] ?? 0) + 1);
+      for (; (this.#verified[next] ?? Infinity) < from; next += 1)
+        begin = Math.max(begin, (this.#verified[next] ?? 0) + 1);
       const [lines, them] = begin === from - 1 ? [`line ${begin}`, 'it'] : [`lines ${begin} to ${from - 1}`, 'them'];
       if (begin < from)
         this.#note(
@@ -239,7 +256,7 @@ class Judge {
     }
   }
 
-  /** The last one: an earlier one may hold what was put in its place. */
+  /** The last segment: an earlier one may hold a replacement. */
   #segmentOf(seq: number): Segment | undefined {
     return this.#assembled.segments.findLast(({ first, last }) => first <= seq && seq <= last);
   }
@@ -248,7 +265,7 @@ class Judge {
     this.#findAt({ file: segment.file, line: segment.lines.line(seq), seq }, kind, message);
   }
 
-  #findAt({ file, line, seq }: Pick<OwnEvent, 'file' | 'line' | 'seq'>, kind: FindingKind, message: string): void {
+  #findAt({ file, line, seq }: Pick<ChainEvent, 'file' | 'line' | 'seq'>, kind: FindingKind, message: string): void {
     const path = this.#options.files[file]?.path ?? '';
     this.#assembled.findings.push({ kind, file: path, line, chain: this.#assembled.chain, seq, message });
   }
@@ -258,13 +275,13 @@ class Judge {
   }
 }
 
-const WRONG: Readonly<Record<OwnEvent['signature'], (kid: string) => string>> = {
+const WRONG: Readonly<Record<ChainEvent['signature'], (kid: string) => string>> = {
   good: () => '',
-  bad: () => 'the signature does not fit: this line was changed, or lines before it',
+  bad: () => 'the signature does not match: this line was changed, or lines before it',
   foreign: (kid: string) =>
-    `signed by a key that was not given (${kid}): give its public half as well, or this is another gate's record`,
-  none: () => 'is not signed: the gate that wrote it had no key, or somebody else wrote it',
+    `signed by a key that was not given (${kid}): give its public half as well, or these are another server's files`,
+  none: () => 'is not signed: the replica that wrote it had no key, or an attacker wrote it',
 };
 
-/** What a file says is shown, and no more than that done with it. */
+/** Makes text from a file safe to show. */
 export const plain = (text: string): string => text.replace(/[^ -~]/g, '?').slice(0, 200);

@@ -1,6 +1,6 @@
-/** Lines that the record itself says a sink has lost, and whether that can be believed. */
+/** Lines that a sink has lost, as the audit log itself declares, and whether that can be trusted. */
 import type { Holes } from './holes.ts';
-import type { OwnEvent } from './model.ts';
+import type { ChainEvent } from './model.ts';
 
 export interface DeclaredGap {
   /** Number of the line that declares it. */
@@ -9,34 +9,34 @@ export interface DeclaredGap {
   readonly first: number;
   readonly last: number;
   readonly count: number;
-  /** The gate itself vouches for the line. */
-  readonly vouched: boolean;
+  /** The declaring line is linked to a signature or an anchor. */
+  readonly verified: boolean;
 }
 
 /**
- * Threat: whoever takes lines out can declare them lost in a line behind the last signature, or in one that hangs between two holes. So a
- * declaration counts only where hashes link it, without a hole, to a line that the gate vouches for.
- * @param own in the order of their numbers
- * @param vouched numbers of lines that the gate vouches for, in order
+ * An attacker who removes lines declares them lost in a line after the last signature, or in one between two
+ * holes. So a declaration counts only if hashes link it, without a hole, to a line that is signed or anchored.
+ * @param events in the order of their numbers
+ * @param verified numbers of signed or anchored lines, in order
  */
 export function declaredGaps(
-  own: readonly OwnEvent[],
-  vouched: readonly number[],
+  events: readonly ChainEvent[],
+  verified: readonly number[],
   holes: Holes,
 ): readonly DeclaredGap[] {
   let next = 0;
-  return own
+  return events
     .filter(({ name }) => name === 'audit-gap')
     .map(({ seq, facts }) => {
-      while ((vouched[next] ?? Infinity) < seq) next += 1;
-      const by = vouched[next];
+      while ((verified[next] ?? Infinity) < seq) next += 1;
+      const by = verified[next];
       return {
         seq,
         sink: facts['sink'] ?? '',
         first: Number(facts['first']),
         last: Number(facts['last']),
         count: Number(facts['count']),
-        vouched: by !== undefined && holes.missing(seq, by) === 0,
+        verified: by !== undefined && holes.missing(seq, by) === 0,
       };
     });
 }

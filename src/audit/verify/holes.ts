@@ -1,4 +1,7 @@
-/** Numbers that no line has, counted between any two of them without looking at each: a hostile file may have a hole after every line. */
+/**
+ * Numbers that no line has, counted between any two lines without iterating over them: a hostile file may have a
+ * hole after every line.
+ */
 import type { Hole } from './assemble.ts';
 
 export class Holes {
@@ -13,7 +16,7 @@ export class Holes {
     this.#sums = holes.map(({ from, to }) => (sum += to - from + 1));
   }
 
-  /** How many are missing from `first` to `last`, both included; these two do not stand within a hole. */
+  /** Returns how many are missing from `first` to `last`, both included; neither is inside a hole. */
   missing(first: number, last: number): number {
     return this.#upTo(last) - this.#upTo(first - 1);
   }

@@ -1,24 +1,24 @@
-/** What was seen in the files, before anything is judged. */
+/** What was read from the files, before anything is evaluated. */
 
-/** Lines of one chain that follow each other without a break: each has the next number, and the hash of the one before. */
+/** Consecutive lines of one chain: each has the next number, and the hash of the one before. */
 export interface Segment {
   /** Index among the files that were read. */
   readonly file: number;
   /** Numbers in the chain. */
   readonly first: number;
   last: number;
-  /** What the first line says of the one before it. */
+  /** The hash of the previous line, as the first line states it. */
   readonly prev: string;
-  /** Of the last line. */
+  /** Hash of the last line. */
   hash: string;
   readonly lines: SegmentLines;
 }
 
-/** `good`: by one of the keys that were given. `foreign`: by a key that was not. `bad`: by none. */
+/** `good`: by one of the given keys. `foreign`: by another key. `bad`: by none. */
 type SignatureState = 'good' | 'foreign' | 'bad' | 'none';
 
-/** A line that the record writes about itself. */
-export interface OwnEvent {
+/** An event of the audit log about itself. */
+export interface ChainEvent {
   readonly name: string;
   readonly seq: number;
   readonly file: number;
@@ -32,16 +32,19 @@ export interface ScannedChain {
   readonly chain: string;
   /** In the order in which they were read. */
   readonly segments: Segment[];
-  readonly own: OwnEvent[];
+  readonly events: ChainEvent[];
 }
 
-/** `torn`: begun and not ended, by a crash. `unchained`: an event, in no chain. `unreadable`: neither. `broken-file`: it could not be read further. */
-type OddKind = 'torn' | 'unchained' | 'unreadable' | 'broken-file';
+/**
+ * `torn`: a line cut off by a crash. `unchained`: an event outside any chain. `unreadable`: neither.
+ * `broken-file`: the rest of the file could not be read.
+ */
+type UnexpectedLineKind = 'torn' | 'unchained' | 'unreadable' | 'broken-file';
 
-export interface OddLine {
+export interface UnexpectedLine {
   readonly file: number;
   readonly line: number;
-  readonly kind: OddKind;
+  readonly kind: UnexpectedLineKind;
 }
 
 export interface ScannedFile {
@@ -54,15 +57,18 @@ export interface ScannedFile {
 export interface Scan {
   readonly files: ScannedFile[];
   readonly chains: Map<string, ScannedChain>;
-  readonly odd: OddLine[];
-  /** Odd lines beyond those that are named. */
-  oddMore: number;
+  readonly unexpected: UnexpectedLine[];
+  /** Number of unexpected lines beyond those that are listed. */
+  unexpectedMore: number;
 }
 
 const DIGEST_BYTES = 16;
 const ENTRY_BYTES = DIGEST_BYTES + 4;
 
-/** Of each line the first 128 bits of its hash, and where it stands. Twenty bytes each: a gigabyte of record is some twenty megabytes here. */
+/**
+ * The first 128 bits of each line's hash, and its line number. Twenty bytes per line: a gigabyte of audit log
+ * takes some twenty megabytes here.
+ */
 export class SegmentLines {
   readonly #first: number;
   #bytes = Buffer.allocUnsafe(8 * ENTRY_BYTES);
@@ -80,7 +86,7 @@ export class SegmentLines {
     this.#count += 1;
   }
 
-  /** @param hash as much of it as is kept is compared */
+  /** @param hash compared as far as it is kept */
   has(seq: number, hash: string): boolean {
     return this.digest(seq) === hash.slice(0, 2 * DIGEST_BYTES);
   }

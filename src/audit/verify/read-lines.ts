@@ -1,4 +1,4 @@
-/** Files of the record as lines, gzipped or not. */
+/** Reads files of the audit log as lines, gzipped or not. */
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -6,13 +6,17 @@ import { createGunzip } from 'node:zlib';
 
 const CHUNK = 1024 * 1024;
 const NEWLINE = 0x0a;
-/** Longer than any line that the header limit lets the gate write. What is beyond it is not kept, so that a hostile file costs no memory. */
+/**
+ * Longer than any line that the header limit allows. Bytes beyond it are not kept, so that a hostile file costs no
+ * memory.
+ */
 const LONGEST = 8 * 1024 * 1024;
 
 /**
- * @param take called for each line in order, without its newline, with its number from 1; `whole` is false for a last line without one
+ * @param take called for each line in order, without its newline, with its number from 1; `whole` is false for a
+ * last line without one
  * @returns number of lines
- * @throws where the file cannot be read, or its compressed data is damaged
+ * @throws if the file cannot be read, or its compressed data is damaged
  */
 export async function eachLine(
   path: string,
@@ -46,7 +50,7 @@ export async function eachLine(
   return number;
 }
 
-/** By its first bytes, because names change on the way to an archive. */
+/** Detects gzip by its first bytes, because names change on the way to an archive. */
 async function contentOf(path: string): Promise<Readable> {
   const magic = Buffer.alloc(2);
   await using file = await open(path, 'r');

@@ -1,4 +1,4 @@
-/** A verdict in words, for a terminal. */
+/** Formats a verdict for a terminal. */
 import { plain } from './chain-verifier.ts';
 import type { ChainVerdict, Finding, Note, Verdict } from './verdict.ts';
 
@@ -14,7 +14,7 @@ export function formatVerdict(verdict: Verdict): string {
     ...shown(notes.map(ofNote), 'notes'),
     ...shown(findings.map(ofFinding), 'findings'),
     verdict.proven
-      ? `PROVEN: ${counted}${notes.some(({ kind }) => kind === 'limit') ? '; what could not be proven is said above' : ''}`
+      ? `PROVEN: ${counted}${notes.some(({ kind }) => kind === 'limit') ? '; see above for what could not be proven' : ''}`
       : chains.length === 0 && findings.length === 0
         ? `NOTHING PROVEN: ${counted}`
         : `TAMPERED: ${count(findings.length, 'finding')}; ${counted}`,
@@ -44,6 +44,6 @@ function where({
   readonly line?: number;
   readonly chain?: string;
 }): string {
-  const place = file === undefined ? '' : `${file}:${line ?? 1}: `;
-  return chain === undefined ? place : `${place}chain ${chain.slice(0, 8)}: `;
+  const fileLine = file === undefined ? '' : `${file}:${line ?? 1}: `;
+  return chain === undefined ? fileLine : `${fileLine}chain ${chain.slice(0, 8)}: `;
 }

@@ -1,22 +1,29 @@
-/** Reads files once, line by line, and keeps of them what is needed to judge. */
+/** Reads files once, line by line, and keeps what is needed for verification. */
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import type { JWK } from 'jose';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { chainFacts, hashOf, withoutSignature, type ChainFacts } from '../chain/chain-facts.ts';
 import { eachLine } from './read-lines.ts';
-import { SegmentLines, type OddLine, type OwnEvent, type Scan, type ScannedChain, type Segment } from './model.ts';
+import {
+  SegmentLines,
+  type UnexpectedLine,
+  type ChainEvent,
+  type Scan,
+  type ScannedChain,
+  type Segment,
+} from './model.ts';
 
-/** Odd lines that are named one by one: a file that is no record at all would fill the memory with them. */
-const MOST_ODD = 1000;
-/** A gate that starts every minute makes so many in two months. */
+/** Unexpected lines that are listed one by one: a file that is no audit log at all would fill the memory with them. */
+const MOST_UNEXPECTED = 1000;
+/** A server that starts every minute creates this many in two months. */
 const MOST_CHAINS = 100_000;
 
-/** How every line of the record begins. */
+/** How every line of the audit log begins. */
 const BEGINNING = '{"kind":"Event"';
 
 /**
  * @param keys public keys by `kid`
- * @throws where a file cannot be opened, or is no record of a gate
+ * @throws if a file cannot be opened, or is not an audit log of Portcullis
  */
 export async function scanFiles(paths: readonly string[], keys: ReadonlyMap<string, JWK>): Promise<Scan> {
   const scanner = new Scanner(keys);
@@ -25,11 +32,11 @@ export async function scanFiles(paths: readonly string[], keys: ReadonlyMap<stri
 }
 
 class Scanner {
-  readonly scan: Scan = { files: [], chains: new Map(), odd: [], oddMore: 0 };
+  readonly scan: Scan = { files: [], chains: new Map(), unexpected: [], unexpectedMore: 0 };
   readonly #keys: ReadonlyMap<string, KeyObject>;
-  /** By chain, of the file that is read. */
+  /** By chain, of the current file. */
   #open = new Map<string, Segment>();
-  /** A line that may have been torn: the next one tells. */
+  /** A line that may have been torn: the next one decides. */
   #torn: { readonly bytes: Buffer; readonly line: number } | undefined;
 
   constructor(keys: ReadonlyMap<string, JWK>) {
@@ -49,16 +56,16 @@ class Scanner {
       });
     } catch (error) {
       if (!isDamage(error)) throw error;
-      this.#addOdd(file.lines + 1, 'broken-file');
+      this.#addUnexpected(file.lines + 1, 'broken-file');
     }
-    if (this.#torn !== undefined) this.#addOdd(this.#torn.line, 'torn');
+    if (this.#torn !== undefined) this.#addUnexpected(this.#torn.line, 'torn');
     this.#torn = undefined;
   }
 
   #take(bytes: Buffer, line: number): void {
     const facts = chainFacts(bytes);
-    this.#judgeTorn(bytes, facts);
-    if (facts === undefined) return this.#takeOdd(bytes, line);
+    this.#checkTorn(bytes, facts);
+    if (facts === undefined) return this.#takeUnexpected(bytes, line);
     const hash = hashOf(bytes);
     const { chain, seq, prev } = facts;
     const file = this.scan.files.length - 1;
@@ -75,59 +82,63 @@ class Scanner {
       this.#open.set(chain, begun);
       this.#chain(chain).segments.push(begun);
     }
-    if (facts.event !== undefined) this.#chain(chain).own.push(this.#ownEvent(bytes, facts, { file, line }));
+    if (facts.event !== undefined) this.#chain(chain).events.push(this.#chainEvent(bytes, facts, { file, line }));
   }
 
   #chain(chain: string): ScannedChain {
     const known = this.scan.chains.get(chain);
     if (known !== undefined) return known;
-    if (this.scan.chains.size >= MOST_CHAINS) throw new Error('there are more chains than any gate writes');
-    const found = { chain, segments: [], own: [] };
+    if (this.scan.chains.size >= MOST_CHAINS) throw new Error('there are more chains than Portcullis ever writes');
+    const found = { chain, segments: [], events: [] };
     this.scan.chains.set(chain, found);
     return found;
   }
 
-  #ownEvent(
+  #chainEvent(
     bytes: Buffer,
     { event = '', seq, signature }: ChainFacts,
-    place: { file: number; line: number },
-  ): OwnEvent {
+    fileLine: { file: number; line: number },
+  ): ChainEvent {
     const facts = annotationsOf(bytes);
-    const own = { name: event, seq, ...place, facts };
-    if (signature === undefined) return { ...own, signature: 'none' };
+    const chainEvent = { name: event, seq, ...fileLine, facts };
+    if (signature === undefined) return { ...chainEvent, signature: 'none' };
     const key = this.#keys.get(facts['key-id'] ?? '');
-    if (key === undefined) return { ...own, signature: 'foreign' };
+    if (key === undefined) return { ...chainEvent, signature: 'foreign' };
     const given = Buffer.from(signature, 'base64url');
     const good = verify('sha256', withoutSignature(bytes), { key, dsaEncoding: 'ieee-p1363' }, given);
-    return { ...own, signature: good ? 'good' : 'bad' };
+    return { ...chainEvent, signature: good ? 'good' : 'bad' };
   }
 
-  #takeOdd(bytes: Buffer, line: number): void {
+  #takeUnexpected(bytes: Buffer, line: number): void {
     const text = bytes.toString();
-    if (isJson(text)) this.#addOdd(line, 'unchained');
+    if (isJson(text)) this.#addUnexpected(line, 'unchained');
     else if (text !== '' && BEGINNING.startsWith(text.slice(0, BEGINNING.length))) this.#torn = { bytes, line };
-    else this.#addOdd(line, 'unreadable');
+    else this.#addUnexpected(line, 'unreadable');
   }
 
   /**
-   * A crash tears the last line that a process writes: behind it the next chain begins, or the same line stands once more, whole. Anything
-   * else in the middle of a file was put there, or cut short there.
+   * A crash tears the last line that a process writes: after it the next chain begins, or the same line is
+   * repeated completely. Any other partial line in the middle of a file was inserted, or cut there.
    */
-  #judgeTorn(next: Buffer, facts: ChainFacts | undefined): void {
+  #checkTorn(next: Buffer, facts: ChainFacts | undefined): void {
     const torn = this.#torn;
     if (torn === undefined) return;
     this.#torn = undefined;
     const whole = next.subarray(0, torn.bytes.length).equals(torn.bytes);
-    this.#addOdd(torn.line, facts !== undefined && (facts.event === 'audit-opened' || whole) ? 'torn' : 'unreadable');
+    this.#addUnexpected(
+      torn.line,
+      facts !== undefined && (facts.event === 'audit-opened' || whole) ? 'torn' : 'unreadable',
+    );
   }
 
-  #addOdd(line: number, kind: OddLine['kind']): void {
-    if (this.scan.odd.length < MOST_ODD) this.scan.odd.push({ file: this.scan.files.length - 1, line, kind });
-    else this.scan.oddMore += 1;
+  #addUnexpected(line: number, kind: UnexpectedLine['kind']): void {
+    if (this.scan.unexpected.length < MOST_UNEXPECTED)
+      this.scan.unexpected.push({ file: this.scan.files.length - 1, line, kind });
+    else this.scan.unexpectedMore += 1;
   }
 }
 
-/** Of compressed data; what cannot be opened at all is the caller's mistake. */
+/** Errors of compressed data; a file that cannot be opened at all is the caller's mistake. */
 const isDamage = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('Z_');
 
@@ -149,7 +160,7 @@ function annotationsOf(bytes: Buffer): Readonly<Record<string, string>> {
         facts[name.slice(EXTRA_DOMAIN.length + 1)] = value;
     }
   } catch {
-    // A line that was changed until it is no JSON any more: its hash tells.
+    // The line was changed so that it is no JSON any more: its hash shows that.
   }
   return facts;
 }

@@ -1,16 +1,16 @@
-/** What is said in the end. */
+/** The result of a verification. */
 
 /**
- * - `edited`: a line is not what the lines beside it, a signature or an anchor say it was
+ * - `edited`: a line differs from what neighbouring lines, a signature or an anchor state
  * - `removed`: lines are missing between others
- * - `reordered`: lines stand where they were not written
+ * - `reordered`: lines are not where they were written
  * - `inserted`: a line that the chain does not know
- * - `duplicated`: lines that stand in another place as well
- * - `cut`: a chain went on after the last line that is there
- * - `missing-chain`: a whole chain is not there
- * - `unsigned`: no key that was given has signed it, so that anybody may have written it
- * - `unreadable`: bytes that no gate writes
- * - `anchor`: an anchor that is none
+ * - `duplicated`: lines that are in another place as well
+ * - `cut`: a chain continued after its last line here
+ * - `missing-chain`: a whole chain is missing
+ * - `unsigned`: none of the given keys has signed it, so that anyone may have written it
+ * - `unreadable`: bytes that Portcullis does not write
+ * - `anchor`: an invalid anchor
  */
 export type FindingKind =
   | 'edited'
@@ -24,12 +24,12 @@ export type FindingKind =
   | 'unreadable'
   | 'anchor';
 
-export interface Place {
+export interface FileLine {
   readonly file: string;
   readonly line: number;
 }
 
-export interface Finding extends Partial<Place> {
+export interface Finding extends Partial<FileLine> {
   readonly kind: FindingKind;
   readonly chain?: string;
   /** Number in the chain. */
@@ -37,9 +37,9 @@ export interface Finding extends Partial<Place> {
   readonly message: string;
 }
 
-/** Something that an officer should know and that is no tampering. */
-export interface Note extends Partial<Place> {
-  /** `limit`: cannot be proven by what was given. `gap`: lines that a sink lost, and said so. */
+/** Information for an auditor that is no sign of tampering. */
+export interface Note extends Partial<FileLine> {
+  /** `limit`: cannot be proven with the given keys and anchors. `gap`: lines that a sink lost, as it declared. */
   readonly kind: 'limit' | 'gap' | 'torn' | 'repeated';
   readonly chain?: string;
   readonly message: string;
@@ -52,7 +52,7 @@ export interface ChainVerdict {
   readonly last: number;
   /** Last line that is proven; 0: none. */
   readonly provenTo: number;
-  /** Nothing came after its last line. */
+  /** Nothing followed its last line. */
   readonly ended: boolean;
 }
 

@@ -57,12 +57,12 @@ async function tokenOf(cluster: UpstreamCluster): Promise<string | undefined> {
   }
 }
 
-interface Question {
+interface AuditQuery {
   readonly token: string;
   readonly timeout: AbortSignal;
 }
 
-async function statusAt(cluster: UpstreamCluster, path: CheckedPath, question: Question): Promise<number> {
+async function statusAt(cluster: UpstreamCluster, path: CheckedPath, question: AuditQuery): Promise<number> {
   const link = await connected(cluster, question.timeout);
   try {
     return await ask(link, { ...question, path, authority: new URL(cluster.server).host });
@@ -87,7 +87,7 @@ function connected({ server, ca }: UpstreamCluster, timeout: AbortSignal): Promi
 
 function ask(
   { tls }: UpstreamLink,
-  { token, timeout, path, authority }: Question & { readonly path: CheckedPath; readonly authority: string },
+  { token, timeout, path, authority }: AuditQuery & { readonly path: CheckedPath; readonly authority: string },
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     const asked = request({

@@ -192,7 +192,7 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
   });
   if (user instanceof FreshProofMissing) return again(user.after);
   const session = newSession(deps, completed, user);
-  context.person = { identity: session.identity, account: session.account };
+  context.user = { identity: session.identity, account: session.account };
   // A user who was sent for a fresh sign-in must have proven it; otherwise the page that asked for it would send
   // this session off again.
   if (login.fresh && session.authTime === undefined) throw openingRejected('fresh_sign_in_needed', provider.name);

@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { AuditLog, AuditMetrics, AuditTrail } from '../../../src/audit/audit.ts';
+import type { AuditMetrics, AuditTrail } from '../../../src/audit/audit.ts';
+import type { Logger } from '../../../src/contracts/logger.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 
 export function anEvent(change: Partial<AuditEvent> = {}): AuditEvent {
@@ -58,7 +59,7 @@ export class Counts implements AuditMetrics {
 }
 
 /** Keeps what an operator would read. */
-export class LogLines implements AuditLog {
+export class LogLines implements Logger {
   readonly lines: {
     readonly level: string;
     readonly fields: Readonly<Record<string, unknown>>;
@@ -67,6 +68,10 @@ export class LogLines implements AuditLog {
 
   info(fields: Readonly<Record<string, unknown>>, message: string): void {
     this.lines.push({ level: 'info', fields, message });
+  }
+
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void {
+    this.lines.push({ level: 'warn', fields, message });
   }
 
   error(fields: Readonly<Record<string, unknown>>, message: string): void {

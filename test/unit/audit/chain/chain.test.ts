@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAuditTrail } from '../../../../src/audit/audit.ts';
 import type { ChainedLine } from '../../../../src/audit/chain/chain.ts';
 import { CHAIN_SEED, CHECKPOINT_LINES, chainFacts, hashOf } from '../../../../src/audit/chain/chain-facts.ts';
-import { ChainKeeper, type ChainSettings } from '../../../../src/audit/chain/chain-writer.ts';
+import { ChainWriter, type ChainSettings } from '../../../../src/audit/chain/chain-writer.ts';
 import { verifyAuditLog } from '../../../../src/audit/verify/verify.ts';
 import { aFolder, anEvent, numbered, range } from '../fixtures.ts';
 import { aKey, publicKeys } from '../verify/audit-fixture.ts';
@@ -13,7 +13,7 @@ const key = aKey();
 
 function keeper(change: Partial<ChainSettings> = {}) {
   const lines: ChainedLine[] = [];
-  const kept = new ChainKeeper({ replica: 'gate-0', key, ...change }, (line) => lines.push(line));
+  const kept = new ChainWriter({ replica: 'gate-0', key, ...change }, (line) => lines.push(line));
   const texts = () => lines.map(({ line }) => line.toString().trimEnd());
   const events = () => texts().map((text) => chainFacts(Buffer.from(text))?.event ?? 'request');
   return { kept, lines, texts, events };

@@ -6,7 +6,7 @@ import type { Store } from '../../../../src/store/store.ts';
 import { replica } from '../../../conformance/fixtures.ts';
 import { anEvent } from '../fixtures.ts';
 
-const FAST = { pollMs: 5, repeatMs: 20, mostHere: 2 };
+const FAST = { pollMs: 5, repeatMs: 20, mostOfReplica: 2 };
 
 interface Tailed {
   readonly items: readonly TailItem[];
@@ -110,7 +110,7 @@ describe('a tail', () => {
 
   test('begins once the last replica has taken it up, and with a gap where one stays away', async () => {
     const { store } = stage();
-    const tails = createLiveTails(store.live, { ...FAST, takeUpMs: 100, takeUpPollMs: 5 });
+    const tails = createLiveTails(store.live, { ...FAST, acceptMs: 100, acceptPollMs: 5 });
     stores.push(tails);
     await store.log.renew(replica({ incarnation: 'here' }), await store.log.position());
     const late = await follow(tails);

@@ -69,13 +69,13 @@ afterEach(async () => {
 
 const stage = (...filters: readonly LiveFilter[]): Promise<Stage> => stageThatLooks(5, 2, ...filters);
 
-async function stageThatLooks(lookMs: number, looks: number, ...filters: readonly LiveFilter[]): Promise<Stage> {
+async function stageThatLooks(pollMs: number, looks: number, ...filters: readonly LiveFilter[]): Promise<Stage> {
   const [channel, counts, log] = [new Channel(), new Counts(), new LogLines()];
   channel.filters = filters;
-  const live = createLiveAuditLog({ metrics: counts, logger: log, lookMs });
+  const live = createLiveAuditLog({ metrics: counts, logger: log, pollMs });
   running.push(live);
   const recorded: AuditEvent[] = [];
-  const trail = live.over(trailInto(recorded));
+  const trail = live.wrap(trailInto(recorded));
   live.start(channel, 'replica-1');
   await vi.waitFor(() => expect(channel.looks).toBeGreaterThanOrEqual(looks));
   return { channel, counts, log, recorded, trail, live };

@@ -55,7 +55,7 @@ function stage({ everyMs = 3_600_000, stopMs = 60_000 } = {}): Stage {
   const recent = createRecentRequests({ logger: log, everyMs, stopMs });
   running.push(recent);
   const recorded: AuditEvent[] = [];
-  const trail = recent.over(trailInto(recorded));
+  const trail = recent.wrap(trailInto(recorded));
   recent.start(channel);
   return { channel, log, recorded, trail, recent };
 }
@@ -163,7 +163,7 @@ describe('a store that keeps nothing', () => {
     };
     await until(20);
     expect(log.lines.map(({ level, message }) => [level, message])).toEqual([
-      ['info', 'recent requests of sessions could not be kept; the record itself has them'],
+      ['info', 'recent requests of sessions could not be kept; the audit log has them'],
     ]);
     channel.away = false;
     await vi.waitFor(async () => {
@@ -216,7 +216,7 @@ describe('when it is stopped', () => {
 test('keeps nothing, and records all, before it has somewhere to keep it', async () => {
   const recent = createRecentRequests({ logger: new LogLines() });
   const recorded: AuditEvent[] = [];
-  const trail = recent.over(trailInto(recorded, true));
+  const trail = recent.wrap(trailInto(recorded, true));
   trail.record(requestOf('a', '1'));
   const channel = new Channel();
   recent.start(channel);

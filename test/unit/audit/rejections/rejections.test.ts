@@ -10,7 +10,7 @@ function aTrail(perMinute: number) {
   const recorded: AuditEvent[] = [];
   let omitted = 0;
   const metrics = { rejectionOmitted: () => void (omitted += 1) };
-  const trail = limitRejections(trailInto(recorded), { perMinute, metrics, now: () => 0 });
+  const trail = limitRejections(trailInto(recorded), { perMinute, metrics, nowMs: () => 0 });
   const from = (address: string, session?: string): void => {
     const annotations = session === undefined ? {} : { 'portcullis.dev/session': session };
     const user = session === undefined ? {} : { username: 'corp:alice' };

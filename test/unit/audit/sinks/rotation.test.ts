@@ -5,7 +5,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { FileSinkSettings } from '../../../../src/audit/audit.ts';
 import { FileTarget } from '../../../../src/audit/sinks/file-target.ts';
-import { refuseForeignFolder } from '../../../../src/audit/sinks/folder.ts';
+import { requireOwnFolder } from '../../../../src/audit/sinks/folder.ts';
 import { openSinks } from '../../../../src/audit/sinks/sinks.ts';
 import type { LineSink } from '../../../../src/audit/sinks/sink.ts';
 import { aFolder, Counts, LogLines, range } from '../fixtures.ts';
@@ -34,8 +34,8 @@ class Stage {
     const [sink] = openSinks([file], {
       limits: LIMITS,
       metrics: this.metrics,
-      log: this.log,
-      now: () => (this.time += 1),
+      logger: this.log,
+      nowMs: () => (this.time += 1),
     });
     if (sink === undefined) throw new Error('no sink');
     onTestFinished(() => sink.close());
@@ -264,12 +264,12 @@ describe('the folder', () => {
     // Only root may give something away; root itself is refused nowhere.
     if (geteuid?.() === 0) await chown(folder, 12_345, 12_345);
     const { uid } = await stat(folder);
-    await expect(refuseForeignFolder(folder, uid)).resolves.toBeUndefined();
-    await expect(refuseForeignFolder(folder, uid + 1)).rejects.toThrow(`belongs to user ${uid}`);
+    await expect(requireOwnFolder(folder, uid)).resolves.toBeUndefined();
+    await expect(requireOwnFolder(folder, uid + 1)).rejects.toThrow(`belongs to user ${uid}`);
     const through = join(await aFolder(), 'link');
     await symlink('/', through);
     if (geteuid?.() === 0) await lchown(through, 12_345, 12_345);
-    await expect(refuseForeignFolder(through, uid + 1)).rejects.toThrow('belongs to user');
+    await expect(requireOwnFolder(through, uid + 1)).rejects.toThrow('belongs to user');
   });
 
   // Only root can give a folder away and have it back.

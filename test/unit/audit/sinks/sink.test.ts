@@ -9,8 +9,8 @@ const LIMITS: SinkLimits = { queueBytes: 10_000, retryMs: 1, retryMaxMs: 4, stal
 /** A target in memory whose every write can be scripted. */
 class MemoryTarget implements LineTarget {
   readonly type = 'file';
-  readonly place = 'memory';
-  readonly readyAtOnce: boolean = true;
+  readonly location = 'memory';
+  readonly readyImmediately: boolean = true;
   text = '';
   writes = 0;
   /** How many of the writes were to be on the disk. */
@@ -19,9 +19,9 @@ class MemoryTarget implements LineTarget {
   fresh = false;
 
   async prepare(): Promise<'same' | 'fresh'> {
-    const place = this.fresh ? 'fresh' : 'same';
+    const state = this.fresh ? 'fresh' : 'same';
     this.fresh = false;
-    return place;
+    return state;
   }
 
   async write(bytes: Uint8Array, sync = false): Promise<number> {
@@ -50,7 +50,12 @@ function aSink(limits: Partial<SinkLimits> = {}): {
   const target = new MemoryTarget();
   const metrics = new Counts();
   const log = new LogLines();
-  return { sink: new LineSink(target, { limits: { ...LIMITS, ...limits }, metrics, log }), target, metrics, log };
+  return {
+    sink: new LineSink(target, { limits: { ...LIMITS, ...limits }, metrics, logger: log }),
+    target,
+    metrics,
+    log,
+  };
 }
 
 describe('LineSink', () => {
@@ -231,7 +236,7 @@ describe('LineSink before a target that gathers', () => {
   });
 
   it('is opened at once, since nothing is served before it is', async () => {
-    const target = Object.assign(new MemoryTarget(), { gatherMs: 5, readyAtOnce: false });
+    const target = Object.assign(new MemoryTarget(), { gatherMs: 5, readyImmediately: false });
     const sink = new LineSink(target, { limits: LIMITS });
     expect(sink.failing).toBe(true);
     await severalTurns();

@@ -28,7 +28,7 @@ describe('a spool', () => {
     ['one of another machine', { host: 'elsewhere', pid: NOBODY }, new Date()],
   ])('is not taken from %s', async (_, claim, touched) => {
     const { folder, owner } = await claimed(claim, touched);
-    await expect(owner.take()).rejects.toThrow('in use by process');
+    await expect(owner.acquire()).rejects.toThrow('in use by process');
     expect(await readFile(join(folder, 'owner'), 'utf8')).toContain('"id":"x"');
   });
 
@@ -39,7 +39,7 @@ describe('a spool', () => {
     ['nobody that could be read', { id: 7 }, new Date()],
   ])('is taken from %s', async (_, claim, touched) => {
     const { folder, owner } = await claimed(claim, touched);
-    await owner.take();
+    await owner.acquire();
     expect(() => owner.check()).not.toThrow();
     expect(JSON.parse(await readFile(join(folder, 'owner'), 'utf8'))).toMatchObject({ host: hostname(), pid });
     await owner.release();
@@ -48,7 +48,7 @@ describe('a spool', () => {
 
   it('that another process has taken all the same is written no more, and is left to it', async () => {
     const { folder, owner } = await claimed({ pid: NOBODY });
-    await owner.take();
+    await owner.acquire();
     await writeFile(join(folder, 'owner'), JSON.stringify({ id: 'other', host: 'elsewhere', pid: 1 }));
     await vi.waitFor(() => expect(() => owner.check()).toThrow('another process has taken'), { timeout: 15_000 });
     await owner.release();

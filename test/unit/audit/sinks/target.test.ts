@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { retryDelay, TryLater } from '../../../../src/audit/sinks/target.ts';
+import { retryDelay, RetryLater } from '../../../../src/audit/sinks/target.ts';
 import { range } from '../fixtures.ts';
 
 const LIMITS = { retryMs: 100, retryMaxMs: 5000 };
@@ -19,6 +19,6 @@ it.each([
 });
 
 it('waits as long as a failure itself says, and never shorter than without it', () => {
-  expect(retryDelay(LIMITS, 0, new TryLater('later', 60_000))).toBe(60_000);
-  expect(retryDelay(LIMITS, 6, new TryLater('at once', 0))).toBeGreaterThanOrEqual(3750);
+  expect(retryDelay(LIMITS, 0, new RetryLater('later', 60_000))).toBe(60_000);
+  expect(retryDelay(LIMITS, 6, new RetryLater('at once', 0))).toBeGreaterThanOrEqual(3750);
 });

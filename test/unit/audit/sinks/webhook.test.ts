@@ -38,7 +38,7 @@ class Stage {
   ) {
     const webhook = { type: 'webhook', url: collector.url, batchWait: 0.02, ...settings } as const;
     const { metrics, log, gaps } = this;
-    const parts = { limits: { ...LIMITS, ...limits }, metrics, log, onGap: (gap: SinkGap) => gaps.push(gap) };
+    const parts = { limits: { ...LIMITS, ...limits }, metrics, logger: log, onGap: (gap: SinkGap) => gaps.push(gap) };
     const [sink] = openSinks([webhook], parts);
     if (sink === undefined) throw new Error('no sink');
     this.sink = sink;
@@ -292,7 +292,7 @@ describe('a spool', () => {
     await vi.waitFor(() => expect(stage.log.messages).toHaveLength(1), PATIENT);
     for (const name of await readdir(spoolDir)) if (name.endsWith('.jsonl')) await rm(join(spoolDir, name));
     collector.otherwise = 200;
-    await vi.waitFor(() => expect(stage.said()).toContain('is gone'), PATIENT);
+    await vi.waitFor(() => expect(stage.said()).toContain('was removed'), PATIENT);
     stage.push([5]);
     await vi.waitFor(() => expect(collector.taken).toEqual(['event-5']), PATIENT);
     expect(stage.sink.status.queuedBytes).toBe(0);

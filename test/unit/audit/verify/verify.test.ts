@@ -131,7 +131,7 @@ describe('verifyRecord', () => {
     for (const file of [forged, vouching]) {
       const verdict = await verified({ 'audit.log': file }, { anchors });
       expect(kinds(verdict)).toEqual([{ kind: 'removed', seq: 9 }]);
-      expect(formatVerdict(verdict)).toContain('line 13 says that this sink had lost them');
+      expect(formatVerdict(verdict)).toContain('line 13 declares that this sink lost them');
     }
     // In a hole of its own it is linked to nothing that is signed.
     const lone = new Instance(aKey(), 'gate-0');
@@ -270,7 +270,7 @@ describe('verifyRecord', () => {
     });
     expect(halved.findings.filter(({ kind }) => kind === 'removed')).toHaveLength(10_000);
     expect(halved.notes).toContainEqual(
-      expect.objectContaining({ kind: 'torn', message: expect.stringContaining('left out') }),
+      expect.objectContaining({ kind: 'torn', message: expect.stringContaining('ignored') }),
     );
     const doubled = await verified({ 'audit.log': lines.flatMap((line) => [line, line]) });
     expect(doubled.notes.filter(({ kind }) => kind === 'repeated')).toHaveLength(20_001);
