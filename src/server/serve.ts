@@ -60,7 +60,7 @@ import {
   prepare,
   refusedSignIns,
   serverMetrics,
-} from './signals.ts';
+} from './server-metrics.ts';
 import { createEndingReasons } from '../store/ending-reasons.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger, createOpsListener } from '../telemetry/telemetry.ts';
