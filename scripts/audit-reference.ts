@@ -3,6 +3,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { entry, wrapped } from './markdown-text.ts';
 import {
   AUDIT_FACTS,
   CHAIN_FACTS,
@@ -16,39 +17,45 @@ export const AUDIT_REFERENCE = fileURLToPath(new URL('../docs/reference/audit-ev
 
 export const REGENERATE_AUDIT = 'node scripts/audit-reference.ts';
 
-const HEAD = `# Events of the record
+const HEAD = `# Audit events
 
 <!-- Written by \`${REGENERATE_AUDIT}\` from the catalogue in src/core/audit/catalogue.ts. Do not edit. -->
 
-Every line of the record is one \`Event\` of \`audit.k8s.io/v1\` at level \`Metadata\`, in the form and order in which a Kubernetes API server writes it, so that existing tools read it.
+Every line of the audit log is one \`Event\` of \`audit.k8s.io/v1\` at level \`Metadata\`, in the form and order in which a
+Kubernetes API server writes it, so that existing tools read it.
 
-- A **request** to a cluster has the verb, \`objectRef\` and \`requestURI\` that the API server records for it, and the same \`auditID\`: both records join on it.
-- An **event of the gate itself** has its name as \`verb\` and in the annotation \`portcullis.dev/event\`.
-- \`user\` is the person. \`impersonatedUser\` is whom they act as with \`--as\`. The API server's own record has our service account as \`user\` and the person as \`impersonatedUser\`.
+- A **request** to a cluster has the verb, \`objectRef\` and \`requestURI\` that the API server records for it, and the same
+  \`auditID\`, so that both audit logs can be joined on it.
+- An **event of Portcullis itself** has its name as \`verb\` and in the annotation \`portcullis.dev/event\`.
+- \`user\` is the user. \`impersonatedUser\` is the user that they act as with \`--as\`. The API server's own audit log has our
+  service account as \`user\` and the user as \`impersonatedUser\`.
 
 ## Requests
 
-One line at the end (\`ResponseComplete\`), and one more when the answer begins (\`ResponseStarted\`) of what is long-running: a watch, exec, attach, port-forward, proxy, and logs that are followed.
-What may change something has one before either (\`RequestReceived\`), written [before the API server gets it](../audit.md#before-a-change-is-made), without \`responseStatus\`. Nothing after it under the same \`auditID\`: begun, and no outcome known.
+Each request has one event at its end (\`ResponseComplete\`). A long-running request (a watch, exec, attach, port-forward,
+proxy, and logs that are followed) has another one when its response begins (\`ResponseStarted\`). A request that may change
+something has one before that (\`RequestReceived\`), written
+[before the API server gets it](../audit.md#before-a-change-is-made), without \`responseStatus\`. If no event with the same
+\`auditID\` follows it, the request was begun and its outcome is unknown.
 
-Where it differs from the API server's own line of the same request:
+Differences from the API server's own event of the same request:
 
-| Field | Here | There |
-|---|---|---|
-| \`user\`, \`impersonatedUser\` | the person; whom they act as | our service account; the person |
-| \`user.groups\` | as they are mapped | \`system:authenticated\` besides |
-| \`objectRef.name\` of what is created, \`uid\`, \`resourceVersion\` | absent: they stand in the body, which is not read | from the body |
-| \`responseStatus\` of what the cluster refused | \`code\` | the whole Status |
-| \`responseStatus\` of what the gate refused | \`code\`, \`reason\`, \`message\`, \`status\` | no line: the request did not get there |
-| \`requestURI\` | values that can be secrets are \`REDACTED\`, exec's \`command\` is counted | as it came |
-| \`sourceIPs\` | the client, as the gate saw it | the client, as the gate says |
-| stage \`RequestReceived\` | of what may change something | by its own policy |
-| stages of \`pods/log\` without \`follow\` | \`ResponseComplete\` | \`ResponseStarted\` besides |
-| \`/livez\`, \`/readyz\`, \`/version\`, \`/openapi\`, read and allowed | no line | by its own policy |
-| \`annotations\` | those below | \`authorization.k8s.io/…\` and others of its own |
+- \`user\`, \`impersonatedUser\`: here the user, and the user that they act as; there our service account, and the user.
+- \`user.groups\`: here as they are mapped; there also \`system:authenticated\`.
+- \`objectRef.name\` of a created object, \`uid\`, \`resourceVersion\`: absent here, because they are in the body, which is not
+  read; there from the body.
+- \`responseStatus\` of a request that the cluster rejected: here \`code\`; there the whole Status.
+- \`responseStatus\` of a request that Portcullis rejected: here \`code\`, \`reason\`, \`message\`, \`status\`; there no event,
+  because the request did not get there.
+- \`requestURI\`: here values that can be secrets are \`REDACTED\` and exec's \`command\` is counted; there as received.
+- \`sourceIPs\`: here the client, as Portcullis saw it; there the client, as Portcullis reports it.
+- Stage \`RequestReceived\`: here for requests that may change something; there by its own policy.
+- Stages of \`pods/log\` without \`follow\`: here \`ResponseComplete\`; there also \`ResponseStarted\`.
+- Allowed reads of \`/livez\`, \`/readyz\`, \`/version\`, \`/openapi\`: here no event; there by its own policy.
+- \`annotations\`: here those below; there \`authorization.k8s.io/…\` and others of its own.
 `;
 
-/** The page. */
+/** Returns the page. */
 export function auditReference(): string {
   const entries = Object.entries(PORTCULLIS_EVENTS) as [string, CatalogueEntry][];
   const chapters = [...new Set(entries.map(([, { chapter }]) => chapter))];
@@ -56,13 +63,13 @@ export function auditReference(): string {
     HEAD,
     '## Annotations of a request',
     '',
-    factTable(REQUEST_FACTS),
+    factList(REQUEST_FACTS),
     '',
-    '## Annotations of every line',
+    '## Annotations of every event',
     '',
-    factTable(CHAIN_FACTS),
+    factList(CHAIN_FACTS),
     '',
-    '# Events of the gate itself',
+    '# Events of Portcullis itself',
     '',
     ...chapters.flatMap((chapter) => [
       `## ${chapter}`,
@@ -71,9 +78,9 @@ export function auditReference(): string {
     ]),
     '# Annotations',
     '',
-    'Each stands under `portcullis.dev/`, and only where it has a value.',
+    'Each begins with `portcullis.dev/`, and is only present if it has a value.',
     '',
-    factTable(Object.keys(AUDIT_FACTS) as AuditFact[]),
+    factList(Object.keys(AUDIT_FACTS) as AuditFact[]),
     '',
   ].join('\n');
 }
@@ -81,16 +88,16 @@ export function auditReference(): string {
 const section = (name: string, { when, code, facts }: CatalogueEntry): readonly string[] => [
   `### ${name}`,
   '',
-  `When ${when}.`,
+  wrapped(`When ${when}.`),
   '',
-  `Code: ${code}. Annotations: ${facts.map((fact) => `\`${fact}\``).join(', ')}.`,
+  wrapped(`Code: ${code}.`),
+  '',
+  wrapped(`Annotations: ${facts.map((fact) => `\`${fact}\``).join(', ')}.`),
   '',
 ];
 
-const factTable = (facts: readonly AuditFact[]): string =>
-  ['| Annotation | What it says |', '|---|---|', ...facts.map((fact) => `| \`${fact}\` | ${AUDIT_FACTS[fact]} |`)].join(
-    '\n',
-  );
+const factList = (facts: readonly AuditFact[]): string =>
+  facts.map((fact) => entry(fact, `${AUDIT_FACTS[fact]}.`)).join('\n');
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const text = auditReference();

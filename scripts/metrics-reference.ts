@@ -3,28 +3,29 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { entry } from './markdown-text.ts';
 import { createMetrics, type MetricDescription } from '../src/telemetry/telemetry.ts';
 
 export const METRICS_FILE = fileURLToPath(new URL('../docs/reference/metrics.md', import.meta.url));
 
 export const REGENERATE_METRICS = 'node scripts/metrics-reference.ts';
 
-/** What a label may say, by its name. */
+/** The values of a label, by its name. */
 const LABELS: ReadonlyMap<string, string> = new Map([
-  ['cluster', 'a configured cluster; `none` where no cluster was found'],
-  ['verb', 'as Kubernetes has it: `get`, `list`, `watch`, `create` …; the method in small letters for other paths'],
-  ['code', 'HTTP status; `other` where the client went away before it had one'],
+  ['cluster', 'a configured cluster; `none` if no cluster was found'],
+  ['verb', 'as in Kubernetes: `get`, `list`, `watch`, `create` …; the method in lower case for other paths'],
+  ['code', 'HTTP status; `other` if the client disconnected before the request had one'],
   ['kind', 'see the metric'],
-  ['provider', 'a configured provider or workload rule; `unknown` where none was found'],
+  ['provider', 'a configured provider or workload rule; `unknown` if none was found'],
   [
     'outcome',
     'sign-ins and refreshes: `ok`, `refused`, `unavailable`; audit events: `written`, `dropped`; keys: `taken`, `refused`, `restored`',
   ],
-  ['reason', 'why, as in the audit record'],
+  ['reason', 'the reason, as in the audit log'],
   ['target', '`session`, `account`, `provider`, `all`'],
-  ['sink', 'type of the audit sink; `live` is the live tail'],
-  ['version', 'of this program'],
-  ['node', 'of Node.js'],
+  ['sink', 'type of the audit sink; `live` is the live view'],
+  ['version', 'version of this program'],
+  ['node', 'version of Node.js'],
   ['name', 'a configured cluster or provider'],
 ]);
 
@@ -32,15 +33,18 @@ const HEAD = `# Metrics
 
 <!-- Written by \`${REGENERATE_METRICS}\` from the registry itself. Do not edit. -->
 
-\`GET /metrics\` on the ops listener, in OpenMetrics 1.0 where the scraper's \`Accept\` asks for it, else in the Prometheus text format 0.0.4. OpenMetrics carries exemplars: each bucket of
-\`portcullis_request_duration_seconds\` names the \`audit_id\` of a request that fell into it, which leads to its line in the audit record, and its \`trace_id\` where the client sent a \`traceparent\`.
+\`GET /metrics\` on the ops listener returns OpenMetrics 1.0 if the scraper's \`Accept\` asks for it, and otherwise the
+Prometheus text format 0.0.4. OpenMetrics has exemplars: each bucket of \`portcullis_request_duration_seconds\` names the
+\`audit_id\` of a request in it, which leads to its event in the audit log, and its \`trace_id\` if the client sent a
+\`traceparent\`.
 
-Labels are bounded: never a person, a path or the name of a resource. What is not in the configuration, or not a word that we know, is \`other\`. Node's own metrics (\`nodejs_…\`, \`process_…\`) are there too.
-What to watch, and which alerts there are: [monitoring](../monitoring.md).
+Labels are bounded: they never contain a user, a path or the name of a resource. A value that is neither configured nor a
+known word is \`other\`. Node's own metrics (\`nodejs_…\`, \`process_…\`) are included. What to monitor, and which alerts
+exist: [monitoring](../monitoring.md).
 
 `;
 
-/** Everything registers: what is only observed in a server is observed here too. */
+/** Returns the page. Metrics that only a server observes are registered here too. */
 export function metricsReference(): string {
   const metrics = createMetrics();
   metrics.observeSessions(() => 0);
@@ -49,24 +53,25 @@ export function metricsReference(): string {
   metrics.observeSealed(() => 0);
   const known = metrics.describe().toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const labels = new Set(known.flatMap((metric) => metric.labels));
-  const rows = known.map(rowOf);
-  const meanings = [...labels].toSorted().map((label) => `| \`${label}\` | ${meaningOf(label)} |`);
-  return `${HEAD}| Metric | Type | Labels | What it says |
-|---|---|---|---|
-${rows.join('\n')}
+  const meanings = [...labels].toSorted().map((label) => entry(label, `${meaningOf(label)}.`));
+  return `${HEAD}## Metrics by name
 
-| Label | Values |
-|---|---|
+${known.map(entryOf).join('\n')}
+
+## Labels
+
 ${meanings.join('\n')}
 `;
 }
 
-const rowOf = ({ name, type, labels, help }: MetricDescription): string =>
-  `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`;
+const entryOf = ({ name, type, labels, help }: MetricDescription): string => {
+  const by = labels.length === 0 ? '' : `; labels ${labels.map((label) => `\`${label}\``).join(', ')}`;
+  return entry(name, `(${type}${by}) ${help}`);
+};
 
 function meaningOf(label: string): string {
   const meaning = LABELS.get(label);
-  if (meaning === undefined) throw new Error(`say in scripts/metrics-reference.ts what the label ${label} may be`);
+  if (meaning === undefined) throw new Error(`describe the label ${label} in scripts/metrics-reference.ts`);
   return meaning;
 }
 

@@ -1,4 +1,4 @@
-/** From the configuration to the real things that rooms are given: the store, the providers, the clusters, the consoles. */
+/** Builds the real dependencies from the configuration: the store, the providers, the clusters, the consoles. */
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Config, ProviderConfig, StoreConfig } from '../config/config.ts';
@@ -23,16 +23,16 @@ import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/telemetry.ts';
 import type { Console } from '../web/consoles/dependencies.ts';
 
-type Following = Pick<Reloading, 'authorities' | 'secret'>;
-type ProvidersFollowing = Pick<Reloading, 'authorities' | 'certificate' | 'secret'>;
+type Following = Pick<Reloading, 'caBundle' | 'secret'>;
+type ProvidersFollowing = Pick<Reloading, 'caBundle' | 'certificate' | 'secret'>;
 
-/** For a command that is over before anybody replaces a file. */
+/** For a command that ends before any file can be replaced. */
 const ONCE: ProvidersFollowing = {
   secret: (file) => {
     const secret = readSecretFile(file);
     return () => secret;
   },
-  authorities: (caFile) => {
+  caBundle: (caFile) => {
     const pem = readFileSync(caFile, 'utf8');
     return () => pem;
   },
@@ -42,32 +42,33 @@ const ONCE: ProvidersFollowing = {
   },
 };
 
-export interface LastingStore {
-  /** Follows the authorities of Redis, and its password. */
+export interface StoreHooks {
+  /** Watches the CA bundle of Redis, and its password. */
   readonly reloading: Following;
-  /** Puts it on the record that this replica began a new epoch, so that everybody signs in again. */
+  /** Audits that this replica began a new epoch, so that all users sign in again. */
   readonly onEpoch: (event: EpochEvent) => void;
-  /** Sign-ins under way had to make room for others. */
+  /** Called when login transactions were displaced by others. */
   readonly onDisplaced: (displaced: Displaced) => void;
 }
 
-/** @param lasting of a server; without it authorities are read once */
-export function openStore(config: Config, sealing: SealingKeys, logger: Logger, lasting?: LastingStore): Store {
+/** @param hooks of a server; without them CA bundles are read once */
+export function openStore(config: Config, sealing: SealingKeys, logger: Logger, hooks?: StoreHooks): Store {
   const clock = { now: Date.now };
-  const onDisplaced = (displaced: Displaced): void => lasting?.onDisplaced(displaced);
+  const onDisplaced = (displaced: Displaced): void => hooks?.onDisplaced(displaced);
   if (config.store.kind === 'memory')
     return createMemoryStore({ clock, onDisplaced, providerClockSkew: config.clockSkew });
   return createRedisStore({
-    config: redisSettings(config.store, lasting?.reloading ?? ONCE),
+    config: redisSettings(config.store, hooks?.reloading ?? ONCE),
     sealingKeys: sealing,
     clock,
     providerClockSkew: config.clockSkew,
     // test seam: STORE_OPTIONS
     emptyStore: config.revocation.emptyStore,
-    onError: (error) => logger.warn({ err: error }, 'store'),
+    onError: (error) => logger.warn({ err: error }, 'the store reported an error'),
     onEpoch: (event) => {
-      logger.warn(event, 'the store began a new epoch: everybody signs in again');
-      lasting?.onEpoch(event);
+      const { why, knowsLocks } = event;
+      logger.warn({ why, survivor: knowsLocks }, 'the store began a new epoch; all users must sign in again');
+      hooks?.onEpoch(event);
     },
     onDisplaced,
   });
@@ -79,7 +80,7 @@ function redisSettings(store: Extract<StoreConfig, { readonly kind: 'redis' }>, 
     url,
     prefix,
     nodes,
-    ...(caFile === undefined ? {} : { ca: following.authorities(caFile) }),
+    ...(caFile === undefined ? {} : { ca: following.caBundle(caFile) }),
     ...(sentinel === undefined
       ? {}
       : { sentinel: withCredentials(following, sentinel, { addresses: sentinel.addresses, master: sentinel.master }) }),
@@ -87,8 +88,8 @@ function redisSettings(store: Extract<StoreConfig, { readonly kind: 'redis' }>, 
 }
 
 /**
- * With names and passwords as they stand at each look: the files are followed.
- * @throws where one of them cannot be read now
+ * Adds names and passwords that are read at each use, because their files are watched.
+ * @throws if one of them cannot be read now
  */
 function withCredentials<T extends object>(
   { secret }: Following,
@@ -108,14 +109,22 @@ function withCredentials<T extends object>(
   };
 }
 
-/** What the record is signed by. Without it lines are chained, and who may write to the files can write them all anew. */
+/**
+ * Returns the key that signs the audit log. Without it lines are chained, but an attacker who can write to the
+ * files can write all of them again.
+ */
 export async function auditKeysOf({ keys }: Config, logger: Logger): Promise<AuditKeys | undefined> {
   if (keys.auditDir !== undefined) return loadAuditKeys(keys.auditDir);
-  logger.warn('keys.auditDir is not set: the record is not signed. Make a key by: portcullis keys rotate');
+  logger.warn(
+    'the audit log is not signed, because keys.auditDir is not set; create a key with: portcullis keys rotate',
+  );
   return undefined;
 }
 
-/** `clusters[].allow` by cluster name; `tooCostly` is told of one that says no because it would take too many steps. The configuration has compiled each before, so a fault here is a fault of ours. */
+/**
+ * Returns `clusters[].allow` as a function of the cluster's name; `tooCostly` is called if a rule denies because
+ * it would take too many steps. The configuration has compiled each rule before, so an error here is a bug.
+ */
 export function allowed(
   config: Config,
   tooCostly: (cluster: string) => void = () => {},
@@ -133,7 +142,7 @@ export function allowed(
   };
 }
 
-/** What a provider is made of, before it is made. */
+/** The options of a provider, before it is created. */
 export type ProviderParts =
   | { readonly kind: 'github'; readonly options: GithubProviderOptions }
   | { readonly kind: 'oidc'; readonly options: VendorProviderOptions };
@@ -148,15 +157,15 @@ export function identityProviders(config: Config, following: ProvidersFollowing,
 }
 
 /**
- * @param using.following absent: of a command that is over before anybody replaces a file
- * @throws Error where a key or a certificate cannot be used now
+ * @param using.following absent: of a command that ends before any file can be replaced
+ * @throws Error if a key or a certificate cannot be used now
  */
 export function providerParts(
   config: Config,
   provider: ProviderConfig,
   { following = ONCE, logger }: { readonly following?: ProvidersFollowing; readonly logger: Logger },
 ): ProviderParts {
-  const { authorities, secret } = following;
+  const { caBundle, secret } = following;
   const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
   if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
   const { clientSecretFile } = provider;
@@ -167,7 +176,7 @@ export function providerParts(
     issuer: provider.issuer,
     clientId: provider.clientId,
     ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
-    ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
+    ...(caFile === undefined ? {} : { ca: caBundle(caFile) }),
     hosts: provider.hosts,
     ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
     redirectUri: `${config.publicUrl}/callback/${provider.name}`,
@@ -183,34 +192,37 @@ export function providerParts(
   return { kind: 'oidc', options: { ...common, ...proof, freshness, backchannelLogout, ...more } };
 }
 
-/** How the provider knows that it is us, where the configuration says so. @throws Error where a key cannot be used now */
+/**
+ * Returns how we authenticate to the provider, if the configuration says so.
+ * @throws Error if a key cannot be used now
+ */
 function chosenMethod(
   { name, clientAuth: method, clientKeyFile: keyFile, clientCertFile: certFile }: ProviderConfig,
   following: ProvidersFollowing,
 ): { readonly clientAuth?: ChosenMethod } {
   if (method === undefined) return {};
   if (method !== 'private_key_jwt' && method !== 'tls_client_auth') return { clientAuth: { method } };
-  // The configuration has seen to it.
+  // The configuration has checked this.
   if (keyFile === undefined) throw new Error(`providers ${name}: ${method} needs a key`);
   if (certFile === undefined) {
     if (method === 'tls_client_auth') throw new Error(`providers ${name}: ${method} needs a certificate`);
-    // Judged before it is taken into use, so that a key that is half written signs nobody out.
+    // Checked before it is taken into use, so that a half-written key does not break sign-in.
     const text = following.secret(keyFile, clientSigningKey);
-    return { clientAuth: { method, key: readAnew(text, clientSigningKey) } };
+    return { clientAuth: { method, key: cachedBySource(text, clientSigningKey) } };
   }
   const pair = following.certificate({ certFile, keyFile });
   const current = (): CertificatePair => pair.current();
-  const judge = method === 'tls_client_auth' ? assertTlsPair : certifiedSigningKey;
-  judge(current());
-  // A new pair is taken into use only where both belong together: they are never replaced at one moment.
-  pair.onChange(judge);
+  const check = method === 'tls_client_auth' ? assertTlsPair : certifiedSigningKey;
+  check(current());
+  // A new pair is taken into use only if both belong together: they are never replaced at the same moment.
+  pair.onChange(check);
   return method === 'tls_client_auth'
     ? { clientAuth: { method, certificate: current } }
-    : { clientAuth: { method, key: readAnew(current, certifiedSigningKey) } };
+    : { clientAuth: { method, key: cachedBySource(current, certifiedSigningKey) } };
 }
 
-/** What is read from a source that changes now and then, read again only when it has changed. */
-function readAnew<S, T>(source: () => S, read: (from: S) => T): () => T {
+/** Returns a value derived from a source that changes rarely, derived again only when the source has changed. */
+function cachedBySource<S, T>(source: () => S, read: (from: S) => T): () => T {
   let held: { readonly from: S; readonly value: T } | undefined;
   return () => {
     const from = source();
@@ -219,7 +231,7 @@ function readAnew<S, T>(source: () => S, read: (from: S) => T): () => T {
   };
 }
 
-/** What only some types of provider have. */
+/** Returns the options that only some types of providers have. */
 function vendorOptions(
   provider: ProviderConfig & { readonly type: VendorProviderOptions['type'] },
   maxGroups: number,
@@ -239,19 +251,19 @@ function githubOptions(
   log: Logger,
 ): GithubProviderOptions {
   const { clientSecret } = common;
-  // The configuration has seen to it.
+  // The configuration has checked this.
   if (clientSecret === undefined) throw new Error(`providers ${name}: GitHub needs a client secret`);
   const members = organizations === '*' ? {} : { organizations };
   return { ...common, ...members, host, clientSecret, log };
 }
 
-/** Each workload rule with the keys of its issuer. */
-export function workloadRules(config: Config, { authorities }: Following): readonly CompiledRule[] {
+/** Returns each workload rule with the keys of its issuer. */
+export function workloadRules(config: Config, { caBundle }: Following): readonly CompiledRule[] {
   return compileRules(config.workload, config.limits.groups, ({ issuer, hosts, caFile }) =>
     createIssuerKeys({
       issuer,
       hosts,
-      ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
+      ...(caFile === undefined ? {} : { ca: caBundle(caFile) }),
       clock: { now: Date.now },
     }),
   );
@@ -261,23 +273,23 @@ export function upstreamClusters(config: Config, reloading: Following): readonly
   return config.clusters.map(({ caFile, tokenFile, name, hosts, impersonate, server, serviceAccountPassthrough }) => {
     const rest = { name, hosts, impersonate, server, serviceAccountPassthrough, token: reloading.secret(tokenFile) };
     if (caFile === undefined) return rest;
-    const authorities = reloading.authorities(caFile);
+    const caBundle = reloading.caBundle(caFile);
     return {
       ...rest,
       get ca() {
-        return authorities();
+        return caBundle();
       },
     };
   });
 }
 
-export function consolesOf(config: Config, { authorities }: Following): readonly Console[] {
+export function consolesOf(config: Config, { caBundle }: Following): readonly Console[] {
   return config.consoles.map(({ caFile, ...console }) => ({
     ...console,
-    ...(caFile === undefined ? {} : { ca: authorities(caFile) }),
+    ...(caFile === undefined ? {} : { ca: caBundle(caFile) }),
   }));
 }
 
-/** A PEM file that need not be configured. */
+/** Reads a PEM file that need not be configured. */
 export const optional = async (path: string | undefined): Promise<string | undefined> =>
   path === undefined ? undefined : readFile(path, 'utf8');

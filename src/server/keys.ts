@@ -1,4 +1,4 @@
-/** The gate's keys, followed: what is given here is read at each use, and changes when their directories do. */
+/** The server's keys, watched: they are read at each use, and change when their directories do. */
 import type { Clock } from '../contracts/clock.ts';
 import { createSecretKey, hkdfSync } from 'node:crypto';
 import type { AuditKeys, Config, SealingKeys, SigningKeys } from '../config/config.ts';
@@ -15,11 +15,14 @@ import type { Logger, Metrics } from '../telemetry/telemetry.ts';
 export interface ServerKeys {
   readonly signing: SigningKeys;
   readonly sealing: SealingKeys;
-  /** The public halves of all that may have signed a token; `keys` is to be read at each token. */
+  /** The public halves of all keys that may have signed a token; `keys` must be read at each token. */
   readonly verifying: SigningKeys['publicJwks'];
-  /** The same, with the key that signs the record as it stands at each look; none where the record is not signed. */
-  signingRecord<T extends object>(about: T): T & { readonly key: AuditKeys['current'] | undefined };
-  /** Of cookies: the one that signs first. The same array until they change. */
+  /**
+   * Returns the same object with the current key that signs the audit log; undefined if the audit log is not
+   * signed.
+   */
+  withAuditKey<T extends object>(about: T): T & { readonly key: AuditKeys['current'] | undefined };
+  /** Keys of cookies, the signing one first. The same array until they change. */
   readonly cookieKeys: () => readonly string[];
   stop(): void;
 }
@@ -28,37 +31,42 @@ export interface ServerKeysDeps {
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly metrics: Pick<Metrics, 'keysChanged' | 'observeKey'>;
-  /** Is told the directory of which the new content is in use. */
+  /** Called with the directory whose new content is in use. */
   readonly changed: (directory: string) => void;
 }
 
-/** @throws AppError `internal` (`keys_unusable`) where a directory holds no keys that can be used now */
+/** @throws AppError `internal` (`keys_unusable`) if a directory holds no keys that can be used now */
 export async function followServerKeys({ keys, sessions }: Config, deps: ServerKeysDeps): Promise<ServerKeys> {
   const { clock, logger, metrics, changed } = deps;
   const directories = { signing: keys.signingDir, sealing: keys.sealingDir, audit: keys.auditDir ?? '' };
   const options: FollowKeysOptions = {
-    // What it signed in its last moment lives so long, by the slowest clock there is.
+    // The lifetime of what it signed in its last moment, by the slowest allowed clock.
     keptSeconds: sessions.accessToken + CLOCK_SKEW_SECONDS,
     clock,
     onChange: (kind, kids) => {
       metrics.keysChanged(kind, 'taken', directories[kind]);
-      logger.info({ directory: directories[kind], keys: kids }, `new ${kind} keys are in use`);
+      logger.info({ kind, directory: directories[kind], keys: kids }, 'new keys are in use');
       changed(directories[kind]);
     },
     onRestored: (kind) => {
       metrics.keysChanged(kind, 'restored', directories[kind]);
-      logger.info({ directory: directories[kind] }, `the ${kind} keys are again those that are in use`);
+      logger.info({ kind, directory: directories[kind] }, 'the keys on disk are again those in use');
     },
     onError: (kind, error) => {
       metrics.keysChanged(kind, 'refused', directories[kind]);
-      logger.error({ err: error, directory: directories[kind] }, `new ${kind} keys cannot be used; the old ones stay`);
+      logger.error(
+        { err: error, kind, directory: directories[kind] },
+        'new keys cannot be used; the old ones stay in use',
+      );
     },
   };
   const signing = await followSigningKeys(keys.signingDir, options);
   const sealing = await followSealingKeys(keys.sealingDir, options);
   const audit = keys.auditDir === undefined ? undefined : await followAuditKeys(keys.auditDir, options);
   if (audit === undefined) {
-    logger.warn('keys.auditDir is not set: the record is not signed. Make a key by: portcullis keys rotate');
+    logger.warn(
+      'the audit log is not signed, because keys.auditDir is not set; create a key with: portcullis keys rotate',
+    );
   }
   const followed: Record<string, Followed<{ readonly issuedAt: number }> | undefined> = { signing, sealing, audit };
   for (const [kind, one] of Object.entries(followed)) {
@@ -72,7 +80,7 @@ export async function followServerKeys({ keys, sessions }: Config, deps: ServerK
         return signing.keys.publicJwks.keys;
       },
     },
-    signingRecord: (about) => ({
+    withAuditKey: (about) => ({
       ...about,
       get key() {
         return audit?.keys.current;
@@ -83,7 +91,10 @@ export async function followServerKeys({ keys, sessions }: Config, deps: ServerK
   };
 }
 
-/** Cookies must verify on every replica and after a restart, so their keys are derived from the sealing keys that all of them have. */
+/**
+ * Cookies must verify on every replica and after a restart, so their keys are derived from the sealing keys, which
+ * all replicas have.
+ */
 function cookieKeysOf(sealing: SealingKeys): () => readonly string[] {
   let known: { readonly of: SealingKeys['all']; readonly keys: readonly string[] } | undefined;
   return () => {

@@ -1,50 +1,52 @@
-/** Whether this replica is ready to serve: what is asked, and how long a fault is borne before readiness falls. */
+/** Whether this replica is ready to serve: the checks, and how long a failure is tolerated before readiness fails. */
 import type { AuditTrail } from '../audit/audit.ts';
 import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { Store } from '../store/store.ts';
 import { createHealth, type Health, type HealthCheck } from '../telemetry/telemetry.ts';
 
 /**
- * A store that hesitates fences every replica at once. Their 503 asks clients to try again; endpoints that all disappear leave them nothing
- * to try (docs/architecture.md#invariant-13).
+ * A store that hesitates fences every replica immediately. Their 503 asks clients to try again; if all endpoints
+ * disappeared, clients would have nothing to try again (docs/architecture.md#invariant-13).
  */
-const PATIENCE_MS = 5_000;
+const TOLERANCE_MS = 5_000;
 
-const NO_LEASE = 'no fresh lease: this replica refuses everything';
+const NO_LEASE = 'no fresh lease: this replica rejects all requests';
 
 export interface ReadinessDeps {
   readonly store: Pick<Store, 'ping' | 'log'>;
   readonly guard: Pick<RevocationGuard, 'fenced' | 'clockOff' | 'stalenessSeconds'>;
   readonly audit: Pick<AuditTrail, 'blocked'>;
   /** Milliseconds of a clock that is never set back. */
-  readonly monotonic: () => number;
+  readonly monotonicMs: () => number;
 }
 
 /** @returns the checks of `/readyz`, by name: store, lease, clock, epoch, audit */
-export function createReadiness({ store, guard, audit, monotonic }: ReadinessDeps): Health {
+export function createReadiness({ store, guard, audit, monotonicMs }: ReadinessDeps): Health {
   const health = createHealth();
-  const patiently = (check: HealthCheck): HealthCheck => afterPatience(check, monotonic);
+  const tolerantly = (check: HealthCheck): HealthCheck => withTolerance(check, monotonicMs);
   health.add(
     'store',
-    patiently(() =>
+    tolerantly(() =>
       store.ping().then(
         () => undefined,
-        () => 'the store does not answer',
+        () => 'the store does not respond',
       ),
     ),
   );
-  const lease = patiently(() => (guard.fenced ? NO_LEASE : undefined));
+  const lease = tolerantly(() => (guard.fenced ? NO_LEASE : undefined));
   health.add('lease', () => (guard.stalenessSeconds === Number.POSITIVE_INFINITY ? NO_LEASE : lease()));
   health.add(
     'clock',
-    patiently(() => (guard.clockOff ? "this machine's clock is off the store's by more than a minute" : undefined)),
+    tolerantly(() =>
+      guard.clockOff ? "this machine's clock differs from the store's by more than a minute" : undefined,
+    ),
   );
   health.add('epoch', onceSettled(store));
-  health.add('audit', () => (audit.blocked ? 'the audit record cannot be written' : undefined));
+  health.add('audit', () => (audit.blocked ? 'the audit log cannot be written' : undefined));
   return health;
 }
 
-function afterPatience(check: HealthCheck, monotonic: () => number): HealthCheck {
+function withTolerance(check: HealthCheck, monotonicMs: () => number): HealthCheck {
   let failingSince: number | undefined;
   return async () => {
     const problem = await check();
@@ -52,16 +54,19 @@ function afterPatience(check: HealthCheck, monotonic: () => number): HealthCheck
       failingSince = undefined;
       return undefined;
     }
-    failingSince ??= monotonic();
-    return monotonic() - failingSince >= PATIENCE_MS ? problem : undefined;
+    failingSince ??= monotonicMs();
+    return monotonicMs() - failingSince >= TOLERANCE_MS ? problem : undefined;
   };
 }
 
-/** At the start only: when a later life of the store begins, a replica that is taken out of its Service for two seconds helps nobody. */
+/**
+ * Only at the start: when the store begins a later epoch, taking a replica out of its Service for two seconds
+ * would not help.
+ */
 function onceSettled({ log }: Pick<Store, 'log'>): HealthCheck {
   let settled = false;
   return () => {
     settled ||= log.settled;
-    return settled ? undefined : 'the store has just begun anew: for a moment nobody can sign in';
+    return settled ? undefined : 'the store has just begun a new epoch: no user can sign in for a moment';
   };
 }

@@ -1,4 +1,4 @@
-/** What the process puts on the record about itself: its life, what it was configured with, and sessions that end by themselves. */
+/** Audit events of the process itself: start and stop, its configuration, and sessions that end by themselves. */
 import type { Clock } from '../contracts/clock.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import manifest from '../../package.json' with { type: 'json' };
@@ -12,7 +12,7 @@ import {
 } from '../core/audit/event.ts';
 import type { EndedSession } from '../revocation/revocation.ts';
 
-export interface Speaker {
+export interface EventContext {
   readonly audit: Pick<AuditTrail, 'record'>;
   readonly clock: Clock;
   readonly replica: string;
@@ -20,61 +20,77 @@ export interface Speaker {
 
 type About = Pick<PortcullisEvent, 'session' | 'account' | 'provider' | 'reason'>;
 
-/** An event of this process itself, and what is to be said of it. */
-export type Said = readonly [event: PortcullisEventName, facts?: AuditFacts & { readonly reason?: string }];
+/** An event of this process, and its facts. */
+export type ServerEvent = readonly [event: PortcullisEventName, facts?: AuditFacts & { readonly reason?: string }];
 
-/** A line of the record about this process itself. */
-export function say(speaker: Speaker, ...[event, { reason, ...details } = {}]: Said): void {
-  tell(speaker, event, reason === undefined ? {} : { reason }, details);
+/** Records an audit event about this process itself. */
+export function recordServerEvent(context: EventContext, ...[event, { reason, ...details } = {}]: ServerEvent): void {
+  record(context, event, reason === undefined ? {} : { reason }, details);
 }
 
-/** A session that came to its end by itself while something of it was open here. */
-export function sayEnded(speaker: Speaker, { session, account, provider, how, streamsCut }: EndedSession): void {
-  tell(speaker, 'session-ended', { session, account, provider, reason: how }, { 'streams-cut': String(streamsCut) });
+/** Records a session that ended by itself while something of it was open here. */
+export function recordSessionEnded(
+  context: EventContext,
+  { session, account, provider, how, streamsCut }: EndedSession,
+): void {
+  record(context, 'session-ended', { session, account, provider, reason: how }, { 'streams-cut': String(streamsCut) });
 }
 
-export interface FenceRecord {
-  /** It serves for the first time. */
-  begun(): void;
-  /** Something has changed about the view. @param fenced whether everything is refused now */
-  looked(fenced: boolean): void;
+export interface FenceAudit {
+  /** This replica serves for the first time. */
+  started(): void;
+  /**
+   * The view has changed.
+   * @param fenced whether all requests are rejected now
+   */
+  observed(fenced: boolean): void;
   /** It was fenced and serves again. */
-  serves(fence: { readonly cause: string; readonly seconds: number }): void;
+  servingAgain(fence: { readonly cause: string; readonly seconds: number }): void;
 }
 
-/** One line when this replica is fenced, and one when it serves again: who dies between the two has left the first. */
-export function fenceRecord(speaker: Speaker): FenceRecord {
+/**
+ * Records one event when this replica is fenced, and one when it serves again. A process that dies between the two
+ * has left the first.
+ */
+export function createFenceAudit(context: EventContext): FenceAudit {
   let serving = false;
   return {
-    begun: () => (serving = true),
-    looked(fenced) {
+    started: () => (serving = true),
+    observed(fenced) {
       if (!fenced || !serving) return;
       serving = false;
-      say(speaker, 'replica-fenced');
+      recordServerEvent(context, 'replica-fenced');
     },
-    serves({ cause, seconds }) {
+    servingAgain({ cause, seconds }) {
       serving = true;
-      say(speaker, 'replica-serving', { reason: cause, seconds: seconds.toFixed(1) });
+      recordServerEvent(context, 'replica-serving', { reason: cause, seconds: seconds.toFixed(1) });
     },
   };
 }
 
-/** With what this process began: so that a change of the configuration or of a key stands in the record, and a file put back does too. */
-export function sayConfiguration(
-  speaker: Speaker,
+/**
+ * Records the configuration and keys of this process, so that a change of either is in the audit log, also if a
+ * file was put back.
+ * @returns the same facts, for the log
+ */
+export function recordConfiguration(
+  context: EventContext,
   config: Config,
   { signing, sealing }: { readonly signing: SigningKeys; readonly sealing: SealingKeys },
-): void {
-  say(speaker, 'configuration-loaded', {
+): Readonly<Record<string, string>> {
+  const facts = {
     digest: configurationDigest(config),
     version: manifest.version,
     'signing-key': signing.current.kid,
     'sealing-key': sealing.current.kid,
-  });
+  };
+  recordServerEvent(context, 'configuration-loaded', facts);
+  return facts;
 }
 
 /**
- * The same for the same settings, in whatever order they were written. A configuration holds the names of secret files and no secret.
+ * Returns the same digest for the same settings, in any order. A configuration holds the names of secret files and
+ * no secret.
  * @returns SHA-256 in lower-case hexadecimal
  */
 export const configurationDigest = (config: Config): string =>
@@ -85,7 +101,12 @@ const sorted = (_key: string, value: unknown): unknown =>
     ? Object.fromEntries(Object.entries(value).toSorted(([left], [right]) => (left < right ? -1 : 1)))
     : value;
 
-function tell({ audit, clock, replica }: Speaker, event: PortcullisEventName, about: About, details: AuditFacts): void {
+function record(
+  { audit, clock, replica }: EventContext,
+  event: PortcullisEventName,
+  about: About,
+  details: AuditFacts,
+): void {
   audit.record(
     portcullisEvent({
       event,

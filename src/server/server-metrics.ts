@@ -1,4 +1,7 @@
-/** What this process tells of itself in the metrics: who is known by name, what it stands on, and how long that lasts. */
+/**
+ * Metrics of this process: the configured names, the state of its dependencies, and the expiry of certificates and
+ * keys.
+ */
 import type { Clock } from '../contracts/clock.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import type { MonitoredAuditTrail } from '../audit/audit.ts';
@@ -15,7 +18,7 @@ import { createMetrics, type Logger, type Metrics } from '../telemetry/telemetry
 export function serverMetrics({ clusters, providers, workload, audit }: Config): Metrics {
   return createMetrics({
     clusters: clusters.map(({ name }) => name),
-    // An exchange of a workload's token is a sign-in too, under the name of its rule.
+    // An exchange of a workload's token counts as a sign-in under the name of its rule.
     providers: [...providers, ...workload].map(({ name }) => name),
     sinks: audit.sinks.map(({ type }) => type),
     version: manifest.version,
@@ -23,8 +26,8 @@ export function serverMetrics({ clusters, providers, workload, audit }: Config):
 }
 
 /**
- * The same providers; the metrics learn whether each answers, and the log why it does not, or why it refused somebody: each reason of each
- * provider once a minute, since in an outage every renewal of everybody meets it.
+ * Wraps the providers. Metrics record whether each responds, and the log why it does not, or why it rejected a
+ * user: each reason of each provider once a minute, because in an outage every renewal of every user fails.
  */
 export function observedProviders(
   providers: IdentityProviders,
@@ -39,40 +42,46 @@ export function observedProviders(
         const times = err === undefined ? undefined : tally.add(`${name} ${err.reason}`);
         if (err === undefined || times === undefined) return;
         const facts = { provider: name, reason: err.reason, times, err };
-        if (answered) logger.info(facts, 'the identity provider refused a user at a re-check');
-        else logger.error(facts, 'the identity provider gave no usable answer');
+        if (answered) logger.info(facts, 'the identity provider rejected a user at a re-check');
+        else logger.error(facts, 'the identity provider gave no usable response');
       }),
     ]),
   );
 }
 
-/** Reads what the providers publish. Nothing waits for it: one that is unavailable keeps no replica from starting, and counts for nothing yet. */
+/**
+ * Reads the providers' metadata. Nothing waits for it: an unavailable provider does not keep a replica from
+ * starting.
+ */
 export function prepare(providers: IdentityProviders, logger: Pick<Logger, 'warn'>): void {
   for (const provider of providers.values()) {
     provider.prepare?.().catch((err: unknown) => {
-      logger.warn({ provider: provider.name, err }, 'the identity provider could not be read at the start');
+      logger.warn({ provider: provider.name, err }, 'metadata of the identity provider could not be read at the start');
     });
   }
 }
 
-/** Whose certificates the API servers are verified by; without a file the system's authorities are, which are not ours to watch. */
-export function observeAuthorities(metrics: Metrics, clusters: readonly UpstreamCluster[]): void {
+/**
+ * Observes the CA certificates with which API servers are verified. Without a file these are the system's CAs,
+ * which we do not monitor.
+ */
+export function observeCaBundles(metrics: Metrics, clusters: readonly UpstreamCluster[]): void {
   for (const cluster of clusters) {
     if (cluster.ca !== undefined) metrics.observeCertificate('upstream_ca', () => cluster.ca ?? '');
   }
 }
 
-/** How many sessions the store holds, and how full it is. */
+/** Observes the number of sessions, and how full the store is. */
 export function observeStore(metrics: Metrics, store: Pick<Store, 'sessions' | 'fullness'>): void {
   metrics.observeSessions(() => store.sessions.count());
   metrics.observeStore(async () => {
     const fullness = await store.fullness();
-    if (fullness === undefined) throw new Error('the store has no limit of its own');
+    if (fullness === undefined) throw new Error('the store has no memory limit');
     return fullness;
   });
 }
 
-/** How the record stands, by the type of its sinks: two files are one here, as bad as the worse of them. */
+/** Observes the audit log by the type of its sinks. Two files count as one, in the worse state of the two. */
 export function observeAuditLog(metrics: Metrics, trail: MonitoredAuditTrail): void {
   metrics.observeAudit(() => {
     const queuedBytes = new Map<string, number>();
@@ -85,7 +94,10 @@ export function observeAuditLog(metrics: Metrics, trail: MonitoredAuditTrail): v
   });
 }
 
-/** Counts sign-ins that are refused because their address has begun too many, and says for each how many are to be audited now. */
+/**
+ * Counts sign-ins that are rejected because their address has begun too many, and returns how many are to be
+ * audited now.
+ */
 export function refusedSignIns(
   metrics: Pick<Metrics, 'signIn' | 'rejection'>,
   clock: Clock,
@@ -99,7 +111,8 @@ export function refusedSignIns(
 }
 
 /**
- * Counts sign-ins under way that had to make room for others, and audits them: of each kind once a minute, with how many.
+ * Counts login transactions that were displaced by others, and audits them: each kind once a minute, with their
+ * number.
  * @param audit writes the event
  */
 export function displacedSignIns(
@@ -115,12 +128,12 @@ export function displacedSignIns(
   };
 }
 
-/** Logs clusters whose rule would have cost too much for a user: each once a minute, with how often. */
+/** Logs clusters whose rule would have cost too many steps for a user: each once a minute, with the number. */
 export function costlyRules(logger: Pick<Logger, 'warn'>, clock: Clock): (cluster: string) => void {
   const tally = createTally(clock);
   return (cluster) => {
     const times = tally.add(cluster);
     if (times !== undefined)
-      logger.warn({ cluster, times }, 'clusters[].allow takes too many steps for a user, who is refused');
+      logger.warn({ cluster, times }, 'clusters[].allow takes too many steps for a user; access was denied');
   };
 }

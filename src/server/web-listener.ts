@@ -1,4 +1,4 @@
-/** The web listener: plain or with TLS, and what it bears from who connects. */
+/** The web listener: plain or with TLS, and its limits for clients. */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -9,17 +9,21 @@ import type { Metrics } from '../telemetry/telemetry.ts';
 import { renewContext, type CertificatePair, type Reloading } from './reload.ts';
 
 /**
- * Longer than proxies in front keep a connection that nobody uses (nginx: 60 s): one that ends here first may just have been chosen for
- * somebody's POST, which is then answered 502.
+ * Longer than a proxy in front keeps an idle connection (nginx: 60 s). If a connection ended here first, the proxy
+ * might just have chosen it for a POST, which would fail with 502.
  */
 const WEB_IDLE_MS = 75_000;
-/** A person's network is slow at most; who needs longer for the head of a request is holding a place. */
+/**
+ * A user's network is slow at most; a client that needs longer for the head of a request only occupies a
+ * connection.
+ */
 const WEB_HEAD_MS = 10_000;
 const WEB_TIMES = { keepAliveTimeout: WEB_IDLE_MS, headersTimeout: WEB_HEAD_MS, connectionsCheckingInterval: 5_000 };
 
 export function webListener(config: Config, reloading: Reloading, metrics: Metrics): Server {
   const server = webServerOf(config, reloading, metrics);
-  // Threat: descriptors are one pool, and connections that do nothing here would take those of kubectl.
+  // An attacker opens connections that do nothing. File descriptors are one pool, and kubectl's connections need
+  // them too, so their number is limited.
   server.maxConnections = config.limits.connections;
   return server;
 }
@@ -36,18 +40,18 @@ function webServerOf(config: Config, reloading: Reloading, metrics: Metrics): Se
   return server;
 }
 
-/** @returns the port, which the system has chosen where it was 0 */
+/** @returns the port, chosen by the system if it was 0 */
 export async function listen(server: Server, { host, port }: Address): Promise<number> {
   server.listen(port, host);
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;
 }
 
-/** Of the web listener and of the ops listener. */
+/** Closes the web listener or the ops listener. */
 export async function close(server: Server): Promise<void> {
   server.close();
   server.closeIdleConnections();
-  // Pages are answered in milliseconds; what still hangs here hangs on a client.
+  // Pages take milliseconds; a connection still open now waits for its client.
   const timer = setTimeout(() => server.closeAllConnections(), 1_000);
   await once(server, 'close');
   clearTimeout(timer);

@@ -1,4 +1,4 @@
-/** Clusters and identity providers as this replica found them when somebody last wanted to know. */
+/** State of clusters and identity providers, as this replica found them at an admin's last check. */
 import { gauge, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel } from './labels.ts';
 import type { KnownNames, Metrics } from './types.ts';
@@ -6,12 +6,12 @@ import type { KnownNames, Metrics } from './types.ts';
 export function componentMetrics(
   registry: MetricsRegistry,
   { clusters, providers }: KnownNames,
-): Pick<Metrics, 'componentLooked'> {
+): Pick<Metrics, 'componentChecked'> {
   const help =
-    '1 where the cluster or the identity provider answered as it should when an admin last had it looked at, 0 where it did not; absent until then. `kind`: `cluster`, `provider`.';
+    '1 if the cluster or the identity provider responded correctly when an admin last had it checked, 0 if it did not; absent until then. `kind`: `cluster`, `provider`.';
   const up = gauge(registry, 'component_up', help, ['kind', 'name']);
   const names = { cluster: boundedLabel(clusters), provider: boundedLabel(providers) };
   return {
-    componentLooked: (kind, name, isUp) => up.set({ kind, name: names[kind](name) }, isUp ? 1 : 0),
+    componentChecked: (kind, name, isUp) => up.set({ kind, name: names[kind](name) }, isUp ? 1 : 0),
   };
 }

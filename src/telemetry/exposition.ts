@@ -1,17 +1,17 @@
-/** The two formats that a scrape may ask for, from one registry. */
+/** Renders one registry in the two formats that a scrape may ask for. */
 import { Registry } from 'prom-client';
 import type { MetricsRegistry } from './instruments.ts';
 
-/** One answer to a scrape. */
+/** One response to a scrape. */
 export interface Exposition {
   readonly contentType: string;
   readonly body: string;
 }
 
 /**
- * Writes the registry as the scraper wants it: OpenMetrics, which alone carries exemplars, where its `Accept` names that; the older text
- * format for everybody else.
- * @param accept the header as it came
+ * Renders the registry as the scraper wants it: OpenMetrics, the only format with exemplars, if its `Accept` names
+ * it; otherwise the older text format.
+ * @param accept the header as received
  */
 export async function expose(registry: MetricsRegistry, accept = ''): Promise<Exposition> {
   const openMetrics = await registry.metrics();
@@ -19,7 +19,7 @@ export async function expose(registry: MetricsRegistry, accept = ''): Promise<Ex
   return { contentType: Registry.PROMETHEUS_CONTENT_TYPE, body: textFormat(openMetrics) };
 }
 
-/** RFC 9110 §12.5.1, as far as it is needed: a quality of 0 says no. */
+/** RFC 9110 §12.5.1, as far as it is needed: a quality of 0 excludes a type. */
 function wantsOpenMetrics(accept: string): boolean {
   return accept
     .toLowerCase()
@@ -30,12 +30,13 @@ function wantsOpenMetrics(accept: string): boolean {
 
 const isNone = (parameter: string): boolean => /^q=0(\.0*)?$/.test(parameter);
 
-/** Only buckets have exemplars here, and no label of a bucket holds a brace. */
+/** Only buckets have exemplars here, and no label of a bucket contains a brace. */
 const EXEMPLAR = /^(\S+_bucket\{[^}]*\} \S+) # \{.*$/;
 
 /**
- * From OpenMetrics to the text format, because the way back is closed: prom-client renames each counter for good when it writes OpenMetrics.
- * The differences are the counters' names in `HELP` and `TYPE`, the exemplars and the end mark.
+ * Converts OpenMetrics to the text format. The opposite is impossible: prom-client renames each counter
+ * permanently when it writes OpenMetrics. The formats differ in the counters' names in `HELP` and `TYPE`, the
+ * exemplars and the end mark.
  */
 function textFormat(openMetrics: string): string {
   const counters = new Set(

@@ -1,7 +1,10 @@
-/** Health: named checks, and whether this process lives and is ready to serve. */
+/** Health: named checks, and whether this process is alive and ready to serve. */
 import { timeLimit } from '../timing/timing.ts';
 
-/** What is wrong, in words for an operator and without secrets; undefined when all is well. Throwing counts as wrong. */
+/**
+ * Returns what is wrong, as text for an operator and without secrets; undefined when all is well. A check that
+ * throws has failed.
+ */
 export type HealthCheck = () => string | undefined | Promise<string | undefined>;
 
 interface CheckResult {
@@ -16,28 +19,31 @@ export interface HealthReport {
 
 export interface Health {
   /**
-   * Adds a check to readiness, and to liveness too where `live` says so. Only what a restart would mend belongs to liveness: a store
-   * that is away must not have every replica killed.
+   * Adds a check to readiness, and to liveness too if `live` is set. Liveness only includes failures that a
+   * restart would repair: an unavailable store must not get every replica killed.
    */
   add(name: string, check: HealthCheck, options?: { readonly live?: boolean }): void;
-  /** Readiness fails from now on, so that no new traffic comes; liveness is untouched. There is no way back. */
+  /**
+   * Makes readiness fail from now on, so that no new traffic arrives; liveness is not affected. This cannot be
+   * undone.
+   */
   drain(): void;
   ready(): Promise<HealthReport>;
   live(): Promise<HealthReport>;
 }
 
-/** A probe waits about as long; a check that hangs is a check that fails. */
+/** About as long as a probe waits; a check that hangs has failed. */
 const CHECK_TIMEOUT_MS = 1000;
 
 interface NamedCheck {
   readonly name: string;
   readonly live: boolean;
-  /** Resolves with the problem; never rejects. */
+  /** Resolves with the failure; never rejects. */
   readonly run: () => Promise<string | undefined>;
 }
 
 /**
- * Makes an empty registry; `ping` is always in it and always well.
+ * Creates a registry that contains only `ping`, which always succeeds.
  * @param options.timeoutMs milliseconds after which a check counts as failed
  */
 export function createHealth(options: { readonly timeoutMs?: number } = {}): Health {
@@ -72,7 +78,7 @@ export function createHealth(options: { readonly timeoutMs?: number } = {}): Hea
   };
 }
 
-/** Probes that come while a check still runs share its outcome, so that a hanging store is not asked ever more often. */
+/** Probes that arrive while a check runs share its outcome, so that a hanging store is not called ever more often. */
 function shared(run: () => Promise<string | undefined>): () => Promise<string | undefined> {
   let running: Promise<string | undefined> | undefined;
   return () => {
@@ -89,7 +95,7 @@ async function withLimit(check: HealthCheck, timeoutMs: number): Promise<string 
   try {
     return await Promise.race([Promise.resolve().then(check), late.promise]);
   } catch {
-    // An error's text may quote an address or a secret; the room that failed has logged it.
+    // An error's text may quote an address or a secret; the module that failed has logged it.
     return 'reason withheld';
   } finally {
     stop();

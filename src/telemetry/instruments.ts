@@ -1,4 +1,4 @@
-/** The kinds of instrument that the metrics are made of, each under the prefix that all names have. */
+/** The kinds of instruments, each with the prefix of all metric names. */
 import { Counter, Gauge, type OpenMetricsContentType, type Registry } from 'prom-client';
 
 export type MetricsRegistry = Registry<OpenMetricsContentType>;
@@ -22,7 +22,10 @@ export function gauge<L extends string>(
   return new Gauge({ name: `portcullis_${name}`, help, labelNames, registers: [registry] });
 }
 
-/** A gauge that is read when it is asked for. What cannot be read is absent: neither stale nor zero, and it fails no scrape. */
+/**
+ * A gauge that is read at each scrape. A value that cannot be read is absent: neither stale nor zero, and the
+ * scrape succeeds.
+ */
 export function observed(
   registry: MetricsRegistry,
   name: string,
@@ -43,7 +46,7 @@ export function observed(
   });
 }
 
-/** As `observed`, with a value for each name of its label. What `read` leaves out is absent. */
+/** Like `observed`, with a value for each value of its label. Those that `read` omits are absent. */
 export function observedByLabel(
   registry: MetricsRegistry,
   name: string,

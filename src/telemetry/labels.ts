@@ -1,4 +1,4 @@
-/** Bounded labels: what an outsider can influence must not become a time series without end. */
+/** Bounded labels: values that a client can influence must not create an unlimited number of time series. */
 import { STATUS_CODES } from 'node:http';
 
 const OTHER = 'other';
@@ -24,14 +24,15 @@ export const verbLabel = (verb: string): string => (VERBS.has(verb) ? verb : OTH
 /** A registered HTTP status code; `other` for anything else, such as a request that was cut before it had one. */
 export const codeLabel = (code: number): string => (STATUS_CODES[code] === undefined ? OTHER : String(code));
 
-/** What a value of our own making looks like: a configured name or a reason in snake_case or kebab-case. */
+/** The form of our own values: a configured name or a reason in snake_case or kebab-case. */
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/i;
 
-/** More than any installation has clusters or any list of ours has reasons. */
+/** More than any installation has clusters or any of our lists has reasons. */
 const MOST_VALUES = 100;
 
 /**
- * Folds to `other` whatever is not in `known`; without a list, what does not look like a name, and every name after the first hundred.
+ * Maps whatever is not in `known` to `other`; without a list, whatever does not look like a name, and every name
+ * after the first hundred.
  */
 export function boundedLabel(known?: readonly string[]): (value: string) => string {
   const seen = new Set(known);

@@ -1,26 +1,32 @@
-/** The operator's log: one JSON line each on stderr. The audit record is another thing, and has stdout for itself. */
+/**
+ * The operator's log: one JSON line per message on stderr. The audit log is separate, and is the only thing on
+ * stdout.
+ */
 import process from 'node:process';
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 import { redact } from './redaction.ts';
 
 /**
- * - `error`: something does not work and somebody must act; the line says what to do.
- * - `warn`: it works, but not as it should: a retry, a configuration that is risky, a dependency that was away.
- * - `info`: what an operator wants to read after the fact: start, stop, configuration in force, recovery. Nothing per request.
- * - `debug`: each request and each decision, for the hunt for a fault; not for a busy day.
+ * - `error`: something does not work and an operator must act; the message says what to do.
+ * - `warn`: it works, but not as it should: a retry, a risky configuration, a dependency that was unavailable.
+ * - `info`: what an operator wants to read afterwards: start, stop, configuration in force, recovery. Nothing per
+ *   request.
+ * - `debug`: each request and each decision, for debugging; too much for a busy day.
  */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 export type Logger = PinoLogger;
 
-/** What a log reader that hangs may cost in memory; beyond it lines are lost. The audit record has its own rule. */
+/** Memory that a hanging log reader may cost; beyond it lines are lost. The audit log has its own rule. */
 const BUFFER_BYTES = 4 * 1024 * 1024;
-/** How deep the chain of `cause` is told. */
-const MOST_CAUSES = 5;
+/** How many levels of `cause` are logged. */
+const MAX_CAUSES = 5;
 
 /**
- * Makes the log. Every line passes `redact`, so no way of logging a value goes around it: fields, child fields, errors and text.
- * @param options.destination takes whole lines, each with its newline; stderr by default, which never waits for its reader
+ * Creates the logger. Every line passes `redact`, so no way of logging a value bypasses it: fields, child fields,
+ * errors and text.
+ * @param options.destination receives whole lines, each with its newline; stderr by default, which never waits for
+ * its reader
  */
 export function createLogger(options: { readonly level: LogLevel; readonly destination?: DestinationStream }): Logger {
   return pino(
@@ -37,11 +43,12 @@ export function createLogger(options: { readonly level: LogLevel; readonly desti
 }
 
 /**
- * Node's own stderr rather than pino's writer: that one retries for ever at exit when the reader has gone (seen with sonic-boom 4.2
- * and a closed pipe: the process never ended), and a synchronous one would stop the whole gate with a reader that hangs.
+ * Uses Node's own stderr instead of pino's writer. The latter retries forever at exit when the reader has gone
+ * (seen with sonic-boom 4.2 and a closed pipe: the process never ended), and a synchronous one would block the
+ * whole server with a hanging reader.
  */
 function stderrDestination(): DestinationStream {
-  // Without a listener the EPIPE of a reader that went away would end the process.
+  // Without a listener the EPIPE of a reader that has exited would end the process.
   process.stderr.on('error', () => {});
   let lost = 0;
   return {
@@ -65,39 +72,41 @@ function stderrDestination(): DestinationStream {
   };
 }
 
-/** What an identity provider says of an error (RFC 6749 §5.2) is outside input: it is bounded, and keeps to one line. */
-const MOST_SAID = 256;
+/** An identity provider's text about an error (RFC 6749 §5.2) is outside input: it is bounded, and kept on one line. */
+const MAX_ERROR_TEXT = 256;
 const CONTROLS = /\p{C}+/gu;
 
 /**
- * What is told about an error: its name, text, codes, stack and causes. Never its other properties: libraries hang requests, responses and
- * bodies there, with tokens in them.
+ * Returns what is logged about an error: its name, text, codes, stack and causes. Never its other properties:
+ * libraries attach requests, responses and bodies there, with tokens in them.
  */
 function describeError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return depth === 0 ? error : describeCause(error);
   const { code, reason, status } = error as { code?: unknown; reason?: unknown; status?: unknown };
-  const said = error as { error?: unknown; error_description?: unknown };
+  const oauthError = error as { error?: unknown; error_description?: unknown };
   return {
     type: error.name,
     message: error.message,
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
     ...(typeof reason === 'string' ? { reason } : {}),
     ...(typeof status === 'number' ? { status } : {}),
-    ...(typeof said.error === 'string' ? { error: bounded(said.error) } : {}),
-    ...(typeof said.error_description === 'string' ? { error_description: bounded(said.error_description) } : {}),
+    ...(typeof oauthError.error === 'string' ? { error: bounded(oauthError.error) } : {}),
+    ...(typeof oauthError.error_description === 'string'
+      ? { error_description: bounded(oauthError.error_description) }
+      : {}),
     stack: error.stack,
-    ...(error.cause === undefined || depth >= MOST_CAUSES ? {} : { cause: describeError(error.cause, depth + 1) }),
-    ...(error instanceof AggregateError && depth < MOST_CAUSES
-      ? { errors: error.errors.slice(0, MOST_CAUSES).map((inner) => describeError(inner, depth + 1)) }
+    ...(error.cause === undefined || depth >= MAX_CAUSES ? {} : { cause: describeError(error.cause, depth + 1) }),
+    ...(error instanceof AggregateError && depth < MAX_CAUSES
+      ? { errors: error.errors.slice(0, MAX_CAUSES).map((inner) => describeError(inner, depth + 1)) }
       : {}),
   };
 }
 
-const bounded = (text: string): string => text.replaceAll(CONTROLS, ' ').slice(0, MOST_SAID);
+const bounded = (text: string): string => text.replaceAll(CONTROLS, ' ').slice(0, MAX_ERROR_TEXT);
 
 /**
- * A cause that is no error: a body, a response, the parameters of a callback. Written out it would be either `{}` or
- * everything that came from outside, so its kind is all that is told.
+ * A cause that is no error: a body, a response, the parameters of a callback. Serialized it would be either `{}`
+ * or all of the outside input, so only its type is logged.
  */
 function describeCause(cause: unknown): unknown {
   if (typeof cause === 'string') return bounded(cause);
@@ -112,7 +121,7 @@ function redactLine(line: string): string {
   try {
     clean = redact(JSON.parse(line));
   } catch {
-    // Fail closed: a line that cannot be read cannot be cleaned.
+    // Fail closed: a line that cannot be parsed cannot be redacted.
     clean = { level: 'error', msg: 'a log line was dropped because it could not be redacted' };
   }
   const json = JSON.stringify(clean);

@@ -1,4 +1,4 @@
-/** Every metric that this program has, by name, as typed functions. */
+/** Every metric of this program, by name, as typed functions. */
 import type { KnownNames, MetricDescription, Metrics } from './types.ts';
 import { collectDefaultMetrics, Registry, type OpenMetricsContentType } from 'prom-client';
 import { auditMetrics } from './audit-metrics.ts';
@@ -10,12 +10,12 @@ import { revocationMetrics } from './revocation-metrics.ts';
 import { sessionMetrics } from './session-metrics.ts';
 import { validityMetrics } from './validity-metrics.ts';
 
-/** Makes the metrics on a registry of their own, Node's included, so that several can live in one process. */
+/** Creates the metrics on a separate registry, including Node's own, so that several can exist in one process. */
 export function createMetrics(known: KnownNames = {}): Metrics {
   const registry: MetricsRegistry = new Registry<OpenMetricsContentType>();
   registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   collectDefaultMetrics({ register: registry });
-  const build = gauge(registry, 'build_info', 'Always 1; its labels say what runs.', ['version', 'node']);
+  const build = gauge(registry, 'build_info', 'Always 1; its labels show the versions.', ['version', 'node']);
   build.set({ version: known.version ?? 'unknown', node: process.versions.node }, 1);
   return {
     ...requestMetrics(registry, known.clusters),
@@ -29,7 +29,7 @@ export function createMetrics(known: KnownNames = {}): Metrics {
   };
 }
 
-/** What prom-client keeps of a metric and does not declare. */
+/** Fields of a metric that prom-client keeps and does not declare. */
 interface Registered {
   readonly name: string;
   readonly help: string;
@@ -42,6 +42,6 @@ const described = (registry: MetricsRegistry): readonly MetricDescription[] =>
     .filter(({ name }) => name.startsWith('portcullis_'))
     .map(({ name, help, type, labelNames }) => ({ name: fullName(name, type), help, type, labels: labelNames }));
 
-/** prom-client takes the ending off a counter's name when it writes OpenMetrics. */
+/** prom-client removes the ending from a counter's name when it writes OpenMetrics. */
 const fullName = (name: string, type: string): string =>
   type === 'counter' && !name.endsWith('_total') ? `${name}_total` : name;

@@ -1,4 +1,7 @@
-/** The ops listener: `/metrics`, `/livez`, `/readyz` for the platform, on a port of its own that outsiders do not reach. */
+/**
+ * The ops listener: `/metrics`, `/livez`, `/readyz` for the platform, on a separate port that outside clients
+ * cannot reach.
+ */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Health, HealthReport } from './health.ts';
 import type { Logger } from './logger.ts';
@@ -10,28 +13,29 @@ export interface OpsParts {
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
 
-interface Answer {
+interface OpsResponse {
   readonly status: number;
   readonly body: string;
   readonly contentType?: string;
 }
 
-const NOT_FOUND: Answer = { status: 404, body: 'not found: this listener has /metrics, /livez and /readyz\n' };
+const NOT_FOUND: OpsResponse = { status: 404, body: 'not found: this listener has /metrics, /livez and /readyz\n' };
 
 /**
- * Makes the server; the caller listens and closes. GET and HEAD only, else 405; other paths 404. Health answers 200 or 503, in words
- * as Kubernetes' own `/readyz` has them: `ok`, or each check by name with `?verbose` and whenever one fails; `?exclude=NAME` leaves one out.
+ * Creates the server; the caller listens and closes. GET and HEAD only, else 405; other paths 404. Health checks
+ * return 200 or 503, in the format of Kubernetes' own `/readyz`: `ok`, or each check by name with `?verbose` and
+ * whenever one fails; `?exclude=NAME` omits one.
  */
 export function createOpsListener(parts: OpsParts): Server {
-  const answerFor = routes(parts);
+  const respond = routes(parts);
   const server = createServer(
-    // Nothing here needs long requests or many of them, and anybody in the cluster's network may try.
+    // No request here is long or frequent, and any client in the cluster's network can send one.
     { headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 15_000, maxHeaderSize: 8192 },
     (request, response) => {
-      answerFor(request).then(
-        (answer) => send(response, answer),
+      respond(request).then(
+        (result) => send(response, result),
         (error: unknown) => {
-          parts.logger.error({ err: error }, 'the ops listener could not answer');
+          parts.logger.error({ err: error }, 'the ops listener could not respond');
           send(response, { status: 500, body: 'internal error: see the log\n' });
         },
       );
@@ -41,22 +45,22 @@ export function createOpsListener(parts: OpsParts): Server {
   return server;
 }
 
-function routes({ metrics, health, logger }: OpsParts): (request: IncomingMessage) => Promise<Answer> {
-  const noticeReadiness = logTransitions(logger);
+function routes({ metrics, health, logger }: OpsParts): (request: IncomingMessage) => Promise<OpsResponse> {
+  const logReadiness = logTransitions(logger);
   return async (request) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return { status: 405, body: 'only GET and HEAD\n' };
     const [path = '', query] = (request.url ?? '').split('?', 2);
-    const wanted = new URLSearchParams(query);
-    const verbose = wanted.has('verbose');
+    const parameters = new URLSearchParams(query);
+    const verbose = parameters.has('verbose');
     switch (path) {
       case '/metrics':
         return { status: 200, ...(await metrics.render(request.headers.accept)) };
       case '/livez':
-        return healthAnswer('livez', await health.live(), verbose);
+        return healthResponse('livez', await health.live(), verbose);
       case '/readyz': {
         const report = await health.ready();
-        noticeReadiness(report);
-        return healthAnswer('readyz', without(report, wanted.getAll('exclude')), verbose);
+        logReadiness(report);
+        return healthResponse('readyz', without(report, parameters.getAll('exclude')), verbose);
       }
       default:
         return NOT_FOUND;
@@ -69,7 +73,7 @@ function without({ checks }: HealthReport, names: readonly string[]): HealthRepo
   return { ok: rest.every(({ problem }) => problem === undefined), checks: rest };
 }
 
-function healthAnswer(name: string, report: HealthReport, verbose: boolean): Answer {
+function healthResponse(name: string, report: HealthReport, verbose: boolean): OpsResponse {
   if (report.ok && !verbose) return { status: 200, body: 'ok\n' };
   const lines = report.checks.map(({ name: check, problem }) =>
     problem === undefined ? `[+]${check} ok` : `[-]${check} failed: ${problem}`,
@@ -78,7 +82,7 @@ function healthAnswer(name: string, report: HealthReport, verbose: boolean): Ans
   return { status: report.ok ? 200 : 503, body: `${lines.join('\n')}\n` };
 }
 
-/** Probes come every few seconds: only a change is worth a line. */
+/** Probes come every few seconds, so only a change is logged. */
 function logTransitions(logger: Pick<Logger, 'info' | 'warn'>): (report: HealthReport) => void {
   let wasReady: boolean | undefined;
   return ({ ok, checks }) => {
@@ -89,15 +93,15 @@ function logTransitions(logger: Pick<Logger, 'info' | 'warn'>): (report: HealthR
   };
 }
 
-/** For HEAD, node:http leaves out the body and keeps the headers. */
-function send(response: ServerResponse, answer: Answer): void {
+/** For HEAD, node:http omits the body and keeps the headers. */
+function send(response: ServerResponse, result: OpsResponse): void {
   if (response.destroyed || response.headersSent) return;
-  response.writeHead(answer.status, {
-    'content-type': answer.contentType ?? 'text/plain; charset=utf-8',
-    'content-length': Buffer.byteLength(answer.body),
+  response.writeHead(result.status, {
+    'content-type': result.contentType ?? 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(result.body),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
-    ...(answer.status === 405 ? { allow: 'GET, HEAD', connection: 'close' } : {}),
+    ...(result.status === 405 ? { allow: 'GET, HEAD', connection: 'close' } : {}),
   });
-  response.end(answer.body);
+  response.end(result.body);
 }

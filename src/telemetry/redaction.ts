@@ -1,14 +1,15 @@
 /**
- * Redaction: what a line of the operator's log may say.
+ * Redaction: removes secrets from a line of the operator's log.
  *
- * Threat: a log is copied to places where credentials must never be, and any object may come to be logged one day: a request with
- * its headers, an error that carries a provider's answer. So this works on the finished line, whatever way a value
- * took into it, by the names of keys and by the looks of values.
+ * Logs are copied to places where credentials must never be, and any object may be logged one day: a request with
+ * its headers, an error with a provider's response. An attacker who reads logs could use such a credential. So
+ * redaction works on the finished line, however a value got into it, by the names of keys and by the form of
+ * values.
  */
 
 const REDACTED = '[redacted]';
 
-/** Compared without case, `-` and `_`, so that `refresh_token`, `refreshToken` and `Refresh-Token` are one. */
+/** Compared without case, `-` and `_`, so that `refresh_token`, `refreshToken` and `Refresh-Token` are the same. */
 const SECRET_KEYS: ReadonlySet<string> = new Set([
   'authorization',
   'proxyauthorization',
@@ -30,13 +31,18 @@ const SECRET_KEYS: ReadonlySet<string> = new Set([
   'secwebsocketprotocol',
 ]);
 const SECRET_PARTS = /token|secret|password|passwd|passphrase|privatekey|apikey|credential|sealingkey|signingkey/;
-/** Names that only tell about a secret: where it is kept, which one it is. */
+/** Names that only describe a secret: where it is stored, which one it is. */
 const HARMLESS = /(?:file|dir|type|id|endpoint)$/;
 
-/** `code` is an OAuth code unless it looks like an error's: `ECONNREFUSED`, `ERR_…`, `CERT_HAS_EXPIRED`. */
+/** `code` is an OAuth code unless it has the form of an error code: `ECONNREFUSED`, `ERR_…`, `CERT_HAS_EXPIRED`. */
 const ERROR_CODE = /^(?:E[A-Z0-9]{2,31}|[A-Z]+(?:_[A-Z0-9]+){1,8})$/;
-/** The codes of this project's own errors; believed only beside a stack. */
-const OWN_ERROR_CODE = /^[a-z]{1,20}(?:_[a-z]{1,20}){0,4}$/;
+/**
+ * Codes of errors: `store_unavailable`, `NOAUTH`, `InvalidArgument`. Accepted only next to a stack, so in an
+ * error. An attacker who reads logs could redeem an authorization code, so values with the entropy of one (mixed
+ * case or digits) are never accepted.
+ */
+const ERROR_CODE_WITH_STACK =
+  /^(?:[a-z]{1,20}(?:[_-][a-z]{1,20}){0,4}|[A-Z]{2,20}(?:[_-][A-Z0-9]{1,20}){0,8}|[A-Z][a-z]{2,20}(?:[A-Z][a-z]{2,20}){0,4})$/;
 /** `state` is OAuth's (random) or a plain word such as `applied`. */
 const PLAIN_WORD = /^[a-z]{1,15}(?:-[a-z]{1,15})?$/;
 
@@ -55,21 +61,22 @@ const URL_KEYS: ReadonlySet<string> = new Set([
   'target',
 ]);
 
-// The text can be hostile and long, so each pattern below is linear: bounded, or unable to begin within its own match.
+// The text can be hostile and long, so each pattern below is linear: bounded, or unable to begin within its own
+// match.
 
-/** Dotted text of three or more parts; a token when one of them begins as a JSON object does (RFC 7515 §3.1). */
+/** Dotted text of three or more parts; a token if one of them begins as a JSON object does (RFC 7515 §3.1). */
 const DOTTED = /(?<![\w-])[\w-]+(?:\.[\w-]*){2,}/g;
 /** A token after its scheme, or in the subprotocol of Kubernetes' WebSocket clients. */
 const AFTER_SCHEME = /\b(bearer|basic|dpop)(\s+|%20)[\w.~+/=-]{8,}/gi;
 const SUBPROTOCOL = /(base64url\.bearer\.authorization\.k8s\.io\.)[\w-]+/gi;
 const PRIVATE_KEY = /-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|$)/g;
-/** `scheme://name:password@host/path?query#fragment`, wherever it stands. */
+/** `scheme://name:password@host/path?query#fragment`, anywhere in the text. */
 const ABSOLUTE_URL = /\b([a-z][a-z0-9+.-]{0,20}:\/\/)([^\s?#"'<>]*@)?([^\s?#"'<>]*)(?:[?#][^\s"'<>]*)?/gi;
 /** `code=…` as in a query or a form; `code=1` is an exit code. */
 const SECRET_PARAMETER =
-  /\b([\w-]{0,32}(?:token|secret|password|assertion|verifier)|(?:user_|device_)?code(?!=\d{1,3}\b)|state|nonce)=[^\s&"'<>]+/gi;
+  /\b([\w-]{0,32}(?:token|secret|password|assertion|verifier)|(?:user_|device_)?code(?!=\d{1,3}(?:[\s&"'<>,;:)\]]|\.?(?:\s|$)))|state|nonce)=[^\s&"'<>]+/gi;
 
-/** The path of a URL reference: query and fragment carry codes and tokens. */
+/** Returns the path of a URL reference: query and fragment carry codes and tokens. */
 const withoutQuery = (url: string): string => url.replace(/[?#].*$/s, '');
 
 function redactText(text: string): string {
@@ -89,15 +96,15 @@ function isSecret(name: string, value: unknown, besideStack: boolean): boolean {
   if (value === null || typeof value === 'boolean') return false;
   if (name === 'code') {
     if (typeof value === 'number') return false;
-    return typeof value !== 'string' || !(ERROR_CODE.test(value) || (besideStack && OWN_ERROR_CODE.test(value)));
+    return typeof value !== 'string' || !(ERROR_CODE.test(value) || (besideStack && ERROR_CODE_WITH_STACK.test(value)));
   }
   if (name === 'state') return typeof value !== 'string' || !PLAIN_WORD.test(value);
   return SECRET_KEYS.has(name) || (SECRET_PARTS.test(name) && !HARMLESS.test(name));
 }
 
 /**
- * A copy of a JSON value without secrets: values of secret-like keys are replaced at any depth, URLs lose their query, and
- * text loses what looks like a token.
+ * Returns a copy of a JSON value without secrets: values of secret-like keys are replaced at any depth, URLs lose
+ * their query, and text loses whatever looks like a token.
  */
 export function redact(value: unknown, key = '', besideStack = false): unknown {
   const name = key.toLowerCase().replaceAll(/[-_]/g, '');
@@ -111,7 +118,7 @@ export function redact(value: unknown, key = '', besideStack = false): unknown {
   );
 }
 
-/** Raw headers are a flat list of names and values (`rawHeaders` of node:http): there the name stands before the value. */
+/** Raw headers are a flat list of names and values (`rawHeaders` of node:http): there the name precedes the value. */
 function redactArray(values: readonly unknown[], key: string): unknown[] {
   return values.map((value, index) => {
     const before = values[index - 1];

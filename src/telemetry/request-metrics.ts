@@ -1,14 +1,20 @@
-/** What passes the gate, and what does not. */
+/** Metrics of requests and streams. */
 import { Histogram } from 'prom-client';
 import { counter, gauge, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel, codeLabel, verbLabel } from './labels.ts';
 import { SENSITIVE_KINDS, type EndedRequest, type Metrics } from './types.ts';
 
-/** Seconds. The gate's own share is below a millisecond, an API server's answer between milliseconds and its timeout of a minute. */
+/**
+ * Seconds. The proxy's own share is below a millisecond; an API server responds within milliseconds to its timeout
+ * of a minute.
+ */
 const REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-/** What is cut by a revocation must be seen to fall, so known kinds stand at 0 from the start. */
+/** Streams cut by a revocation must show as a decrease, so known kinds exist with 0 from the start. */
 const STREAM_KINDS = ['watch', 'log', 'exec', 'attach', 'portforward', 'proxy', 'other'] as const;
-/** Those that an alert counts. A series that begins at 1 has never increased for Prometheus, so the first would be missed. */
+/**
+ * Reasons that an alert counts. For Prometheus a series that begins at 1 has never increased, so the first
+ * rejection would be missed.
+ */
 const ALERTED_REASONS = [
   'session_revoked',
   'session_unknown',
@@ -41,7 +47,7 @@ export function requestMetrics(registry: MetricsRegistry, clusters: readonly str
   ]);
   const durations = new Histogram({
     name: 'portcullis_request_duration_seconds',
-    help: 'Time from the first byte of a request to the last byte of its answer, without long-running requests.',
+    help: 'Time from the first byte of a request to the last byte of its response, without long-running requests.',
     buckets: REQUEST_BUCKETS,
     enableExemplars: true,
     registers: [registry],
@@ -63,7 +69,7 @@ export function requestMetrics(registry: MetricsRegistry, clusters: readonly str
   };
 }
 
-/** The caller writes `traceparent`, so its id is let in by its form only. */
+/** The caller chooses `traceparent`, so its id is only accepted in the right form. */
 const TRACE_ID = /^[0-9a-f]{32}$/;
 
 const exemplarOf = ({ auditId, traceId }: EndedRequest): Record<string, string> => ({
@@ -88,7 +94,7 @@ function streamMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'streamO
   for (const kind of STREAM_KINDS) streams.set({ kind }, 0);
   const streamKind = boundedLabel(STREAM_KINDS);
   const help =
-    'Requests and streams that were ended while they ran: by a revocation, a fence, the end of their session.';
+    'Requests and streams that were cut while they ran: by a revocation, because the replica was fenced, or at the end of their session.';
   const cuts = counter(registry, 'cuts_total', help, ['reason']);
   for (const reason of CUT_REASONS) cuts.inc({ reason }, 0);
   const cutReason = boundedLabel();
@@ -114,11 +120,11 @@ function failureMetrics(
   const errors = counter(
     registry,
     'upstream_errors_total',
-    'Requests that an API server could not be given, or whose answer was not for the client: `connect`, `timeout`, `reset`, `tls`, `own_token_refused`, `own_account_refused` …',
+    'Requests that could not be passed to an API server, or whose response could not be passed to the client: `connect`, `timeout`, `reset`, `tls`, `own_token_refused`, `own_account_refused` …',
     ['cluster', 'kind'],
   );
   for (const name of clusters) errors.inc({ cluster: name, kind: 'connect' }, 0);
-  const rejections = counter(registry, 'refusals_total', 'Requests, sign-ins and refreshes refused.', ['reason']);
+  const rejections = counter(registry, 'refusals_total', 'Rejected requests, sign-ins and refreshes.', ['reason']);
   for (const reason of ALERTED_REASONS) rejections.inc({ reason }, 0);
   const errorKind = boundedLabel();
   const reason = boundedLabel();

@@ -1,11 +1,11 @@
-/** Sign-ins, sessions and the providers behind them. */
+/** Metrics of sign-ins, sessions and identity providers. */
 import { counter, gauge, observed, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel } from './labels.ts';
 import { LOGOUT_REFUSED, type Metrics } from './types.ts';
 
 const ANSWERS = ['answered', 'unavailable'] as const;
 const OUTCOMES = ['ok', 'refused', 'unavailable'] as const;
-/** Of the store's artefacts those that have a budget. */
+/** The kinds of artefacts that have a budget in the store. */
 const DISPLACED_KINDS = ['Interaction', 'SignIn', 'DeviceCode', 'DeviceConfirmation'] as const;
 
 type SessionMetrics = Pick<
@@ -28,13 +28,13 @@ export function sessionMetrics(registry: MetricsRegistry, providers: readonly st
   const exceeded = counter(
     registry,
     'session_addresses_exceeded_total',
-    "Sessions used from more networks within an hour than one person's devices explain.",
+    "Sessions used from more networks within an hour than one user's devices explain.",
     [],
   );
   const displaced = counter(
     registry,
     'sign_ins_displaced_total',
-    'Sign-ins under way that were dropped, because sign-ins have used up their part of the store. `kind` is the artefact: `Interaction` and `SignIn` in a browser, `DeviceCode` and `DeviceConfirmation` by a code.',
+    'Login transactions that were dropped, because login transactions have used up their part of the store. `kind` is the artefact: `Interaction` and `SignIn` in a browser, `DeviceCode` and `DeviceConfirmation` by a code.',
     ['kind'],
   );
   for (const kind of DISPLACED_KINDS) displaced.inc({ kind }, 0);
@@ -49,8 +49,7 @@ export function sessionMetrics(registry: MetricsRegistry, providers: readonly st
       observed(registry, 'sessions_active', 'Sessions that have not ended.', read);
     },
     observeStore(read) {
-      const help =
-        'Used part of the memory that Redis may use (`maxmemory`), from 0 to 1; absent where it has no limit.';
+      const help = 'Used part of the memory that Redis may use (`maxmemory`), from 0 to 1; absent if it has no limit.';
       observed(registry, 'store_memory_ratio', help, read);
     },
   };
@@ -62,7 +61,7 @@ function logoutMetrics(
   providers: readonly string[] = [],
 ): Pick<SessionMetrics, 'logoutRefused'> {
   const help =
-    'Logouts at a provider (OpenID Connect Back-Channel Logout) that were not acted on. `logout_token_issued_at` and `logout_token_expired` are said of tokens that the provider has signed, `not_carried_out` of those that were good; anyone can cause the others.';
+    'Logouts at a provider (OpenID Connect Back-Channel Logout) that were rejected or failed. `logout_token_issued_at` and `logout_token_expired` count tokens that the provider has signed, `not_carried_out` counts valid ones; anyone can cause the others.';
   const refused = counter(registry, 'logouts_refused_total', help, ['provider', 'reason']);
   // From 0, so that the first one is an increase.
   for (const name of providers) for (const reason of LOGOUT_REFUSED) refused.inc({ provider: name, reason }, 0);
@@ -80,9 +79,9 @@ function signInMetrics(
   ]);
   for (const name of providers) for (const outcome of OUTCOMES) signIns.inc({ provider: name, outcome }, 0);
   const outcomeLabel = boundedLabel();
-  const help = '1 where the provider answered when it was last asked, 0 where it did not; absent until it is asked.';
+  const help = '1 if the provider responded to the last request, 0 if it did not; absent before the first request.';
   const reachable = gauge(registry, 'provider_reachable', help, ['provider']);
-  const asked = counter(registry, 'provider_requests_total', 'Questions to a provider, and whether it answered.', [
+  const asked = counter(registry, 'provider_requests_total', 'Requests to a provider, and whether it responded.', [
     'provider',
     'outcome',
   ]);

@@ -1,4 +1,4 @@
-/** The shapes of this module: every metric as a typed function, and what it is given. */
+/** The shapes of this module: every metric as a typed function, and its parameters. */
 import type { Exposition } from './exposition.ts';
 
 /** `exec`: a command, an attachment or a tunnel into a pod. `secrets`: a read of Secrets. */
@@ -6,7 +6,7 @@ export type SensitiveKind = (typeof SENSITIVE_KINDS)[number];
 
 export const SENSITIVE_KINDS = ['exec', 'secrets'] as const;
 
-/** The first two are said of tokens that the provider has signed, the third of those that were found good; anyone can cause the others. */
+/** The first two count tokens that the provider has signed, the third valid ones; anyone can cause the others. */
 export const LOGOUT_REFUSED = [
   'logout_token_issued_at',
   'logout_token_expired',
@@ -28,7 +28,10 @@ export const LOGOUT_REFUSED = [
   'not_verified',
 ] as const;
 
-/** As in the audit log; and `not_carried_out` for a good token that could not be acted on, `not_verified` where that could not be found out. */
+/**
+ * As in the audit log; and `not_carried_out` for a valid token that could not be acted on, `not_verified` if
+ * verification was impossible.
+ */
 export type LogoutRefused = (typeof LOGOUT_REFUSED)[number];
 
 export interface Metrics {
@@ -39,60 +42,70 @@ export interface Metrics {
   /** The API server could not be used. `kind` such as `connect`, `timeout`, `reset`, `tls`. */
   upstreamError(cluster: string, kind: string): void;
   /**
-   * A stream is open now. `kind` by Kubernetes' words: `watch`, `log`, `exec`, `attach`, `portforward`, `proxy`.
-   * @returns to be called when it has closed; calling it again does nothing
+   * A stream is open now. `kind` in Kubernetes' terms: `watch`, `log`, `exec`, `attach`, `portforward`, `proxy`.
+   * @returns a function to call when it has closed; further calls do nothing
    */
   streamOpened(kind: string): () => void;
-  /** A sign-in or a workload's exchange has ended. `provider` is the configured name of a provider or a rule, `unknown` where none was found. */
+  /**
+   * A sign-in or a workload's exchange has ended. `provider` is the configured name of a provider or a rule,
+   * `unknown` if there is none.
+   */
   signIn(provider: string, outcome: string): void;
-  /** Sign-ins under way were dropped, because others needed their room in the store. @param kind of artefact, as the store names it */
+  /**
+   * Login transactions were dropped, because others needed their space in the store.
+   * @param kind of artefact, as the store names it
+   */
   signInsDisplaced(kind: string, count: number): void;
-  /** A provider has just been asked for something: whether it answered at all, a no included. */
+  /** A provider has just been called: whether it responded at all, including a rejection. */
   providerAnswered(provider: string, answered: boolean): void;
-  /** An admin wanted to know how a cluster or a provider is. */
-  componentLooked(kind: 'cluster' | 'provider', name: string, up: boolean): void;
-  /** A logout that a provider told of, or a stranger in its name, was not acted on. */
+  /** An admin had a cluster or a provider checked. */
+  componentChecked(kind: 'cluster' | 'provider', name: string, up: boolean): void;
+  /** A logout that a provider reported, or an attacker in its name, was not acted on. */
   logoutRefused(provider: string, reason: LogoutRefused): void;
   refresh(outcome: string): void;
-  /** A session has been used from more networks than one person's devices explain. */
+  /** A session was used from more networks than one user's devices explain. */
   sessionAddressesExceeded(): void;
-  /** A request or a stream was ended while it ran; `reason` as in the audit record. */
+  /** A request or a stream was cut while it ran; `reason` as in the audit log. */
   cut(reason: string): void;
-  /** Something was refused; `reason` in snake_case, as in the audit record. */
+  /** Something was rejected; `reason` in snake_case, as in the audit log. */
   rejection(reason: string): void;
-  /** A revocation was answered. `target` is its kind: `session`, `account`, `provider`, `all`. */
+  /** A revocation was run. `target` is its kind: `session`, `account`, `provider`, `all`. */
   revocation(target: string, seconds: number): void;
   auditEvent(sink: string, outcome: string, events?: number): void;
-  /** A request without a good credential has no audit event of its own, because too many came. */
+  /** A request without a valid credential has no separate audit event, because too many came. */
   rejectionOmitted(): void;
-  /** Asked at each scrape; when it throws, the gauge is left out of that scrape. */
+  /** Read at each scrape; when it throws, the gauge is absent from that scrape. */
   observeSessions(read: () => number | Promise<number>): void;
-  /** As above, for how much of the store's memory is used, from 0 to 1. */
+  /** As above, for the used part of the store's memory, from 0 to 1. */
   observeStore(read: () => number | Promise<number>): void;
-  /** Asked at each scrape. */
+  /** Read at each scrape. */
   observeView(read: () => ViewState): void;
-  /** Asked at each scrape. */
+  /** Read at each scrape. */
   observeAudit(read: () => AuditState): void;
   /**
-   * Asked at each scrape for the certificate that is in use.
-   * @param kind `api`, `web` or `upstream_ca`; several of one kind are told by the one that ends first
-   * @param read PEM; of the chain of a listener the certificate that ends first counts, because the chain ends with it; of a bundle of
-   *   authorities the one that lasts longest, because an old one left in it harms nobody
+   * Reads the certificate in use at each scrape.
+   * @param kind `api`, `web` or `upstream_ca`; of several with one kind the first to expire counts
+   * @param read PEM; of a listener's chain the first certificate to expire counts, because the chain expires with
+   * it; of a CA bundle the one that lasts longest, because an old one left in it does no harm
    */
   observeCertificate(kind: string, read: () => string): void;
   /** @param kind `signing`, `sealing` or `audit`; `madeAt` in epoch seconds */
   observeKey(kind: string, madeAt: () => number): void;
   /**
-   * Files have changed: their new content is in use, or is no good and the old one stays, or is again what it was before it was no good.
+   * Files have changed: their new content is in use, or is invalid so that the old one stays in use, or is again
+   * the content in use.
    * @param kind as above, or `certificate` or `authorities`
-   * @param files which they are; no label
+   * @param files names them; no label
    */
   keysChanged(kind: string, outcome: KeyChange, files: string): void;
-  /** Asked at each scrape for how many values an older sealing key had sealed when last looked; it throws where nobody has looked. */
+  /**
+   * Read at each scrape: how many values an older sealing key had sealed at the last check; it throws before the
+   * first check.
+   */
   observeSealed(read: () => number): void;
-  /** Everything in the format that this `Accept` header asks for. */
+  /** Renders everything in the format that this `Accept` header asks for. */
   render(accept?: string): Promise<Exposition>;
-  /** Each metric of ours that is registered now, for the reference. */
+  /** Returns each of our registered metrics, for the reference. */
   describe(): readonly MetricDescription[];
 }
 
@@ -105,35 +118,36 @@ export interface MetricDescription {
   readonly labels: readonly string[];
 }
 
-/** What is configured: any other cluster or provider is counted as `other`. Known ones stand at 0 from the start. */
+/** Configured names: any other cluster or provider is counted as `other`. Known ones exist with 0 from the start. */
 export interface KnownNames {
   readonly clusters?: readonly string[];
   readonly providers?: readonly string[];
   /** Types of audit sinks. */
   readonly sinks?: readonly string[];
-  /** Of this program. */
+  /** Version of this program. */
   readonly version?: string;
 }
 
 export interface AuditState {
-  /** Nothing is served because the record cannot be written. */
+  /** No request is served because the audit log cannot be written. */
   readonly blocked: boolean;
-  /** Bytes that wait to be written, in memory or in a spool, by the sink's type. Absent: not told. */
+  /** Bytes that wait to be written, in memory or in a spool, by the sink's type. Absent: unknown. */
   readonly queuedBytes?: ReadonlyMap<string, number>;
-  /** 1 for a sink, by its type, that cannot be written or cannot deliver, 0 for one that can. Absent: not told. */
+  /** 1 for a sink, by its type, that cannot be written or cannot deliver, 0 for one that can. Absent: unknown. */
   readonly failing?: ReadonlyMap<string, number>;
 }
 
 export interface EndedRequest {
-  /** A configured name, `none` where no cluster was found. */
+  /** A configured name, `none` if no cluster was found. */
   readonly cluster: string;
   readonly verb: string;
   readonly code: number;
   /**
-   * From the first byte to the last; absent for what is long-running by nature (watch, logs, exec), which would drown the others.
+   * From the first byte to the last; absent for long-running requests (watch, logs, exec), which would hide the
+   * others.
    */
   readonly seconds?: number;
-  /** Of this request in the record: the exemplar that leads from a slow bucket to the line. */
+  /** Id of the audit event: the exemplar that leads from a slow bucket to the event. */
   readonly auditId?: string;
   /** Of the caller's `traceparent`: 32 lower-case hexadecimal digits. */
   readonly traceId?: string;

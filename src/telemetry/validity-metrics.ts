@@ -1,4 +1,4 @@
-/** How long certificates last, and how old keys are. */
+/** Metrics of certificates and keys: expiry and age. */
 import { X509Certificate } from 'node:crypto';
 import { counter, gauge, observed, observedByLabel, type MetricsRegistry } from './instruments.ts';
 import type { KeyChange, Metrics } from './types.ts';
@@ -14,7 +14,7 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
     registry,
     'certificate_expiry_seconds',
     {
-      help: 'Seconds until the certificate in use ends; below 0 it has ended. Of the chains of `api` and `web` the first certificate to end, and of all clusters the first `upstream_ca`.',
+      help: 'Seconds until the certificate in use expires; below 0 it has expired. For `api` and `web` the first certificate of the chain to expire, for `upstream_ca` the first of all clusters.',
       label: 'kind',
     },
     () => readable(certificates),
@@ -22,27 +22,27 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
   observedByLabel(
     registry,
     'key_age_seconds',
-    { help: 'Age of the key that is in use now: `signing`, `sealing`, `audit`.', label: 'kind' },
+    { help: 'Age of the key in use: `signing`, `sealing`, `audit`.', label: 'kind' },
     () => readable(keys),
   );
   const changes = counter(
     registry,
     'key_changes_total',
-    'Changes of files that are followed: `taken` into use; `refused` because a file is no good, and what was in use stays; `restored` to that. `signing`, `sealing`, `audit`; of TLS `certificate` and `authorities`; `secret` is a password, a client secret or a token.',
+    'Changes of watched files: `taken` into use; `refused` because a file is invalid, so that the old content stays in use; `restored` to the content in use. `signing`, `sealing`, `audit`; of TLS `certificate` and `authorities`; `secret` is a password, a client secret or a token.',
     ['kind', 'outcome'],
   );
   const refused = gauge(
     registry,
     'key_files_refused',
-    'Directories and files whose content is refused now, so that what they held before is in use. Kinds as of `portcullis_key_changes_total`.',
+    'Directories and files whose content is invalid now, so that their old content is in use. Kinds as in `portcullis_key_changes_total`.',
     ['kind'],
   );
-  const standing = new Map<string, Set<string>>();
+  const rejectedFiles = new Map<string, Set<string>>();
   return {
     keysChanged(kind: string, outcome: KeyChange, files: string) {
       changes.inc({ kind, outcome });
-      const ofKind = standing.get(kind) ?? new Set();
-      standing.set(kind, ofKind);
+      const ofKind = rejectedFiles.get(kind) ?? new Set();
+      rejectedFiles.set(kind, ofKind);
       if (outcome === 'refused') ofKind.add(files);
       else ofKind.delete(files);
       refused.set({ kind }, ofKind.size);
@@ -51,7 +51,7 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
       observed(
         registry,
         'sealed_with_old_key',
-        'Values in the store that an older sealing key had sealed when this replica last looked; it sealed them anew. At 0 the older keys may go.',
+        'Values in the store that an older sealing key had sealed at the last check of this replica, which re-encrypted them. At 0 the older keys can be removed.',
         read,
       ),
     observeCertificate(kind, read) {
@@ -66,7 +66,7 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
   };
 }
 
-/** What cannot be read is left out: an alert on absence is clearer than a number that is made up. */
+/** A value that cannot be read is omitted: an alert on absence is clearer than an invented number. */
 function readable(reads: ReadonlyMap<string, () => number>): ReadonlyMap<string, number> {
   const values = new Map<string, number>();
   for (const [name, read] of reads) {
@@ -79,7 +79,10 @@ function readable(reads: ReadonlyMap<string, () => number>): ReadonlyMap<string,
   return values;
 }
 
-/** Epoch seconds. A certificate is parsed once for as long as it is the same. @param of which of several counts */
+/**
+ * Returns epoch seconds. A certificate is parsed once for as long as it is the same.
+ * @param of selects one of several ends
+ */
 function endOf(read: () => string, of: (...ends: readonly number[]) => number): () => number {
   let known: { readonly pem: string; readonly end: number } | undefined;
   return () => {

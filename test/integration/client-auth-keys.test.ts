@@ -117,7 +117,7 @@ describe('private_key_jwt', () => {
     stage.replace('client.key', JSON.stringify({ ...next.privateJwk, kid: 'next' }).slice(0, 40));
     await expect
       .poll(() => stage.log.map(({ msg }) => msg), PATIENCE)
-      .toContain('new secrets cannot be used; the old ones stay in use');
+      .toContain('new files cannot be used; the old ones stay in use');
     expect(await kid()).toBe('old');
     stage.replace('client.key', JSON.stringify({ ...next.privateJwk, kid: 'next' }));
     await expect.poll(kid, PATIENCE).toBe('next');
@@ -178,7 +178,7 @@ describe('tls_client_auth', () => {
     stage.replace('client.crt', next?.cert ?? '');
     await expect
       .poll(() => stage.log.map(({ msg }) => msg), PATIENCE)
-      .toContain('new certificates cannot be used; the old ones stay in use');
+      .toContain('new files cannot be used; the old ones stay in use');
     expect(await shown()).toBe(new X509Certificate(old?.cert ?? '').fingerprint256);
     stage.replace('client.key', next?.key ?? '');
     await expect.poll(shown, PATIENCE).toBe(fingerprint256);

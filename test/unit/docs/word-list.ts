@@ -84,6 +84,8 @@ const STABLE = [
   "'regime'",
   'REGIME',
   'regime.pml',
+  "'authorities'",
+  '`authorities`',
 ];
 
 const PATTERNS = UNWANTED.map((entry) => ({

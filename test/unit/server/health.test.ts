@@ -1,31 +1,34 @@
 import { describe, expect, it } from 'vitest';
-import { createHealth, type Look } from '../../../src/server/health.ts';
+import { createHealth, type HealthProbe } from '../../../src/server/health.ts';
 import type { Health } from '../../../src/contracts/health.ts';
 
 const NOW = Date.parse('2026-11-25T12:00:00Z');
 
 class Stage {
   elapsedMs = 0;
-  readonly looked: string[] = [];
+  readonly onProbed: string[] = [];
   readonly health: Health;
 
-  constructor(looks: { readonly clusters?: Record<string, Look>; readonly providers?: Record<string, Look> }) {
+  constructor(probes: {
+    readonly clusters?: Record<string, HealthProbe>;
+    readonly providers?: Record<string, HealthProbe>;
+  }) {
     this.health = createHealth({
-      clusters: new Map(Object.entries(looks.clusters ?? {})),
-      providers: new Map(Object.entries(looks.providers ?? {})),
+      clusters: new Map(Object.entries(probes.clusters ?? {})),
+      providers: new Map(Object.entries(probes.providers ?? {})),
       clock: { now: () => NOW + this.elapsedMs },
-      monotonic: () => this.elapsedMs,
-      looked: (kind, name, up) => void this.looked.push(`${kind} ${name} ${up ? 'up' : 'down'}`),
+      monotonicMs: () => this.elapsedMs,
+      onProbed: (kind, name, up) => void this.onProbed.push(`${kind} ${name} ${up ? 'up' : 'down'}`),
     });
   }
 }
 
-const well: Look = async () => undefined;
-const ill: Look = async () => 'It answered 500.';
+const well: HealthProbe = async () => undefined;
+const ill: HealthProbe = async () => 'It answered 500.';
 
 describe('health', () => {
   it('asks nobody before somebody wants to know', () => {
-    expect(new Stage({ clusters: { prod: well } }).looked).toEqual([]);
+    expect(new Stage({ clusters: { prod: well } }).onProbed).toEqual([]);
   });
 
   it('says of each component how it is, in the order of the configuration', async () => {
@@ -36,7 +39,7 @@ describe('health', () => {
       { name: 'dev', state: 'up', checkedAt, ms: 0 },
     ]);
     expect(await stage.health.providers()).toEqual([{ name: 'corp', state: 'up', checkedAt, ms: 0 }]);
-    expect(stage.looked.toSorted()).toEqual(['cluster dev up', 'cluster prod down', 'provider corp up']);
+    expect(stage.onProbed.toSorted()).toEqual(['cluster dev up', 'cluster prod down', 'provider corp up']);
   });
 
   it('lets a look stand for ten seconds from its end', async () => {
@@ -66,16 +69,16 @@ describe('health', () => {
     resolve(undefined);
     const [first, second] = await Promise.all(asked);
     expect(second).toBe(first);
-    expect(stage.looked).toEqual(['cluster prod up']);
+    expect(stage.onProbed).toEqual(['cluster prod up']);
   });
 
   it('never rejects, and quotes no fault', async () => {
     const stage = new Stage({ providers: { corp: () => Promise.reject(new Error('secret at 10.0.0.1')), lab: well } });
-    const found = await stage.health.providers();
-    expect(found).toMatchObject([
+    const results = await stage.health.providers();
+    expect(results).toMatchObject([
       { name: 'corp', state: 'down' },
       { name: 'lab', state: 'up' },
     ]);
-    expect(JSON.stringify(found)).not.toMatch(/secret|10\.0/);
+    expect(JSON.stringify(results)).not.toMatch(/secret|10\.0/);
   });
 });

@@ -22,7 +22,7 @@ function stage() {
     },
     guard: state,
     audit: state,
-    monotonic: () => state.now,
+    monotonicMs: () => state.now,
   });
   const failing = async (): Promise<readonly string[]> =>
     (await health.ready()).checks.filter(({ problem }) => problem !== undefined).map(({ name }) => name);

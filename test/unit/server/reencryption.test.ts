@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { startResealing } from '../../../src/server/reencryption.ts';
+import { startReencryption } from '../../../src/server/reencryption.ts';
 import type { ReencryptOutcome } from '../../../src/store/store.ts';
 import { createMetrics } from '../../../src/telemetry/telemetry.ts';
 
@@ -21,7 +21,7 @@ function bench(...outcomes: readonly (ReencryptOutcome | Error)[]) {
     if (outcome === undefined || outcome instanceof Error) throw outcome ?? new Error('nothing to say');
     return outcome;
   };
-  const stop = startResealing(
+  const stop = startReencryption(
     {
       store: { sealed: { reencrypt } },
       sealing: {
@@ -46,8 +46,8 @@ it('says how many there were, and once that the older keys may go', async () => 
   await vi.waitFor(() => expect(rounds()).toBeGreaterThan(5));
   expect(await gauge()).toBe('0');
   expect(said).toEqual([
-    'values of an older sealing key were sealed anew',
-    'nothing needs the older sealing keys any more',
+    'values were re-encrypted with the current sealing key',
+    'the older sealing keys are no longer needed',
   ]);
   expect(holders.size).toBe(1);
 });

@@ -38,7 +38,7 @@ beforeAll(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval']
 afterAll(() => void vi.useRealTimers());
 
 const waitFor = (check: () => void): Promise<void> =>
-  vi.waitFor(() => {
+  waitFor(() => {
     vi.advanceTimersByTime(1000);
     check();
   });
@@ -83,22 +83,22 @@ describe('a server’s certificate', () => {
 
 test('authorities are replaced, and a file without a certificate keeps the old ones', async () => {
   write('ca.crt', first.cert);
-  const authorities = reloading.authorities(at('ca.crt'));
-  expect(authorities()).toBe(first.cert);
+  const caBundle = reloading.caBundle(at('ca.crt'));
+  expect(caBundle()).toBe(first.cert);
   write('ca.crt', 'nothing');
   await waitFor(() => expect(faults).toBe(1));
-  expect(authorities()).toBe(first.cert);
+  expect(caBundle()).toBe(first.cert);
   const both = `${first.cert}\n${second.cert}\n`;
   write('ca.crt', both);
-  await waitFor(() => expect(authorities()).toBe(both));
+  await waitFor(() => expect(caBundle()).toBe(both));
   expect(counted).toEqual(['authorities refused ca.crt', 'authorities taken ca.crt']);
 });
 
 test('authorities of two are followed once', async () => {
   write('ca.crt', first.cert);
-  const both = [reloading.authorities(at('ca.crt')), reloading.authorities(at('ca.crt'))];
+  const both = [reloading.caBundle(at('ca.crt')), reloading.caBundle(at('ca.crt'))];
   write('ca.crt', second.cert);
-  await waitFor(() => expect(both.map((authorities) => authorities())).toEqual([second.cert, second.cert]));
+  await waitFor(() => expect(both.map((caBundle) => caBundle())).toEqual([second.cert, second.cert]));
   expect(counted).toEqual(['authorities taken ca.crt']);
 });
 
@@ -109,23 +109,23 @@ test.each([
   ['have two on one line', (pem: string) => `${pem}\n`],
 ])('authorities that %s keep the old ones', async (_what, addition) => {
   write('ca.crt', first.cert);
-  const authorities = reloading.authorities(at('ca.crt'));
+  const caBundle = reloading.caBundle(at('ca.crt'));
   write('ca.crt', first.cert + addition(second.cert));
   await waitFor(() => expect(faults).toBe(1));
-  expect(authorities()).toBe(first.cert);
+  expect(caBundle()).toBe(first.cert);
 });
 
 test('authorities with words between them are taken', () => {
   const bundle = `The first\n---------\n${first.cert}\n# The second: --\n${second.cert}\n`;
   write('ca.crt', bundle);
-  expect(reloading.authorities(at('ca.crt'))()).toBe(bundle);
+  expect(reloading.caBundle(at('ca.crt'))()).toBe(bundle);
 });
 
 test('authorities without any certificate do not start', () => {
   write('ca.crt', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
-  expect(() => reloading.authorities(at('ca.crt'))).toThrow(/asn1|PEM/i);
+  expect(() => reloading.caBundle(at('ca.crt'))).toThrow(/asn1|PEM/i);
   write('ca.crt', '');
-  expect(() => reloading.authorities(at('ca.crt'))).toThrow('no certificate');
+  expect(() => reloading.caBundle(at('ca.crt'))).toThrow('no certificate');
 });
 
 describe('a secret', () => {

@@ -3,16 +3,16 @@ import type { Config, SealingKeys, SigningKeys } from '../../../src/config/confi
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import {
   configurationDigest,
-  fenceRecord,
-  say,
-  sayConfiguration,
-  sayEnded,
+  createFenceAudit,
+  recordServerEvent,
+  recordConfiguration,
+  recordSessionEnded,
 } from '../../../src/server/server-events.ts';
 import { loaded, settings } from '../config/sandbox.ts';
 
 const AT = Date.UTC(2031, 0, 1);
 
-function speaker() {
+function context() {
   const events: AuditEvent[] = [];
   const audit = { record: (event: AuditEvent) => void events.push(event) };
   return { events, audit, clock: { now: () => AT }, replica: 'gate-0' };
@@ -25,8 +25,8 @@ const keys = {
 
 test('says with which configuration and keys a replica began, and nothing secret of either', async () => {
   const { config } = await loaded(settings());
-  const { events, ...who } = speaker();
-  sayConfiguration(who, config, keys);
+  const { events, ...who } = context();
+  recordConfiguration(who, config, keys);
   expect(events[0]).toMatchObject({
     verb: 'configuration-loaded',
     annotations: {
@@ -53,14 +53,14 @@ test('gives a configuration one digest, in whatever order it was written, and an
 });
 
 test('says once that a replica is fenced, and once that it serves again', () => {
-  const { events, ...who } = speaker();
-  const fences = fenceRecord(who);
-  fences.looked(true);
+  const { events, ...who } = context();
+  const fences = createFenceAudit(who);
+  fences.observed(true);
   expect(events).toEqual([]);
-  fences.begun();
-  for (const fenced of [false, true, true]) fences.looked(fenced);
-  fences.serves({ cause: 'log_gap', seconds: 2.04 });
-  fences.looked(false);
+  fences.started();
+  for (const fenced of [false, true, true]) fences.observed(fenced);
+  fences.servingAgain({ cause: 'log_gap', seconds: 2.04 });
+  fences.observed(false);
   expect(events.map(({ verb }) => verb)).toEqual(['replica-fenced', 'replica-serving']);
   expect(events[1]?.annotations).toMatchObject({
     'portcullis.dev/reason': 'log_gap',
@@ -70,9 +70,9 @@ test('says once that a replica is fenced, and once that it serves again', () => 
 });
 
 test('names the replica on each line of its own, and how many streams the end of a session cut', () => {
-  const { events, ...who } = speaker();
-  say(who, 'replica-fenced', { reason: 'log_gap', seconds: '2.0' });
-  sayEnded(who, { session: 's1', account: 'corp/1', provider: 'corp', how: 'idle', streamsCut: 3 });
+  const { events, ...who } = context();
+  recordServerEvent(who, 'replica-fenced', { reason: 'log_gap', seconds: '2.0' });
+  recordSessionEnded(who, { session: 's1', account: 'corp/1', provider: 'corp', how: 'idle', streamsCut: 3 });
   expect(events.map(({ verb, annotations }) => [verb, annotations['portcullis.dev/replica']])).toEqual([
     ['replica-fenced', 'gate-0'],
     ['session-ended', 'gate-0'],

@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { limitUntakenAnswers } from '../../../src/server/unread-responses.ts';
+import { limitUnreadResponses } from '../../../src/server/unread-responses.ts';
 
 /** More than the kernel takes for a client that reads nothing. */
 const LARGE = Buffer.alloc(32 * 1024 * 1024);
 
-async function serverOf(listener: RequestListener, untakenMs?: number): Promise<Server> {
+async function serverOf(listener: RequestListener, unreadMs?: number): Promise<Server> {
   const server = createServer(listener);
-  limitUntakenAnswers(server, untakenMs);
+  limitUnreadResponses(server, unreadMs);
   await once(server.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => {
     server.closeAllConnections();

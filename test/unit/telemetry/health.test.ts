@@ -10,7 +10,7 @@ describe('createHealth', () => {
 
   it('is not ready while a check names a problem, and lives all the same', async () => {
     const health = createHealth();
-    let problem: string | undefined = 'the store does not answer';
+    let problem: string | undefined = 'the store does not respond';
     health.add('store', async () => problem);
     expect(await health.ready()).toMatchObject({ ok: false, checks: [{}, { name: 'store', problem }, {}] });
     expect((await health.live()).ok).toBe(true);

@@ -145,6 +145,34 @@ describe('redaction', () => {
     expect(text()).not.toContain('canary');
   });
 
+  it.each(['NOAUTH', 'WRONGPASS', 'store_unavailable', 'InvalidArgument', 'ERR_HTTP2_STREAM_ERROR', 'ECONNRESET'])(
+    'keeps the code of an error: %s',
+    (code) => {
+      const { logger, lines } = aLogger();
+      const cause = Object.assign(new Error('inner'), { code });
+      logger.error({ err: Object.assign(new Error('outer', { cause }), { code }) }, 'failed');
+      expect(lines()[0]?.['err']).toMatchObject({ code, cause: { code } });
+    },
+  );
+
+  // An attacker who reads logs could redeem an authorization code. These are codes as providers and oidc-provider issue them.
+  it.each([
+    'SplxlOBeZQQYbYS6WxSbIA',
+    'n0esc3NRze7LTCu7iYzS6a5acc3f0ogp4',
+    'dC6fM3vA9xQw-Z1kLr8sT_0uYb2nHe5jGp7iOqXcVt4',
+    '4/0AX4XfWh-a1B2c3',
+    '8d2f0c9b7a6e5d4c3b2a',
+  ])('never shows an authorization code: %s', (code) => {
+    const { logger, text } = aLogger();
+    logger.info(`GET /callback/corp?code=${code}&state=x failed`);
+    logger.info({ url: `https://portcullis.example.com/callback/corp?code=${code}` }, 'callback');
+    logger.info({ body: `grant_type=authorization_code&code=${code}&client_id=portcullis` }, 'form');
+    logger.info({ code, grant_type: 'authorization_code' }, 'token request');
+    logger.info({ params: { code }, query: { code: [code] } }, 'token request');
+    logger.error({ err: Object.assign(new Error(`code=${code}`), { code }) }, 'failed');
+    expect(text()).not.toContain(code);
+  });
+
   it('hides the secrets of a request that somebody logs whole', () => {
     const { logger, text } = aLogger();
     const outgoing = request({

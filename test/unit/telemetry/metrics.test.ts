@@ -281,10 +281,10 @@ describe('createMetrics', () => {
   it('tells how clusters and providers were when an admin last had them looked at, by configured names only', async () => {
     const metrics = createMetrics({ clusters: ['prod'], providers: ['corp'] });
     expect(await seriesOf(metrics, 'portcullis_component_up')).toEqual([]);
-    metrics.componentLooked('cluster', 'prod', true);
-    metrics.componentLooked('provider', 'corp', true);
-    metrics.componentLooked('provider', 'corp', false);
-    metrics.componentLooked('provider', 'evil.example.com', true);
+    metrics.componentChecked('cluster', 'prod', true);
+    metrics.componentChecked('provider', 'corp', true);
+    metrics.componentChecked('provider', 'corp', false);
+    metrics.componentChecked('provider', 'evil.example.com', true);
     expect((await seriesOf(metrics, 'portcullis_component_up')).toSorted()).toEqual([
       'portcullis_component_up{kind="cluster",name="prod"} 1',
       'portcullis_component_up{kind="provider",name="corp"} 0',

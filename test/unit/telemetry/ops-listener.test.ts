@@ -65,11 +65,11 @@ describe('the ops listener', () => {
 
   it('answers 503 and names what failed, asked for or not', async () => {
     const { url, health } = await ops();
-    health.add('store', () => 'the store does not answer');
+    health.add('store', () => 'the store does not respond');
     const response = await fetch(`${url}/readyz`);
     expect(response.status).toBe(503);
     expect(await response.text()).toBe(
-      '[+]ping ok\n[-]store failed: the store does not answer\n[+]shutdown ok\nreadyz check failed\n',
+      '[+]ping ok\n[-]store failed: the store does not respond\n[+]shutdown ok\nreadyz check failed\n',
     );
     expect((await fetch(`${url}/livez`)).status).toBe(200);
   });
@@ -84,11 +84,11 @@ describe('the ops listener', () => {
     const { url, health } = await ops();
     health.drain();
     expect((await fetch(`${url}/readyz?exclude=shutdown`)).status).toBe(200);
-    health.add('store', () => 'the store does not answer');
+    health.add('store', () => 'the store does not respond');
     const response = await fetch(`${url}/readyz?exclude=shutdown`);
     expect([response.status, await response.text()]).toEqual([
       503,
-      '[+]ping ok\n[-]store failed: the store does not answer\nreadyz check failed\n',
+      '[+]ping ok\n[-]store failed: the store does not respond\nreadyz check failed\n',
     ]);
     expect((await fetch(`${url}/readyz?exclude=store&exclude=shutdown`)).status).toBe(200);
     expect((await fetch(`${url}/readyz`)).status).toBe(503);

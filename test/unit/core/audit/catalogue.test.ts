@@ -17,13 +17,16 @@ const root = fileURLToPath(new URL('../../../../src/', import.meta.url));
 /** What can write to the record. The laptop writes none. */
 const sources = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/'))
-  .filter((name) => name !== 'core/audit-catalogue.ts')
+  .filter((name) => name !== 'core/audit/catalogue.ts')
   .map((name) => ({ name, text: readFileSync(`${root}${name}`, 'utf8') }));
 
-const writing = sources.filter(({ text }) => /gateEvent\(|\brecord\(|GateEventName|#?write\(|\bsay\(/.test(text));
+const writing = sources.filter(({ text }) =>
+  /portcullisEvent\(|\brecord\(|PortcullisEventName|#?write\(|\brecordServerEvent\(/.test(text),
+);
 
 /** Names of events as the sources spell them where they record one. */
-const RECORDED = /\bevent(?::| =)[^;,\n]*|\b(?:say|audited)\([^)]*|triedAt[^]*?\n}|#(?:sign|event)\([^)]*/g;
+const RECORDED =
+  /\bevent(?::| =)[^;,\n]*|\b(?:recordServerEvent|audited)\([^)]*|triedAt[^]*?\n}|#(?:sign|event)\([^)]*/g;
 const recorded = new Set(
   writing.flatMap(({ text }) =>
     [...text.matchAll(RECORDED)].flatMap(([piece]) => [...piece.matchAll(/'([a-z][a-z-]+)'/g)].map(([, word]) => word)),

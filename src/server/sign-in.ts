@@ -1,0 +1,121 @@
+/** How users, programs and workloads sign in: the authorization server, the pages, the admin API and re-checks. */
+import type { RequestListener } from 'node:http';
+import type { Config } from '../config/config.ts';
+import { componentHealth } from './component-health.ts';
+import { allowed, consolesOf, identityProviders, optional, workloadRules } from './dependencies.ts';
+import { audiences } from '../oauth/audiences.ts';
+import { createConsoleTokens } from '../oauth/console-token.ts';
+import { createRecheck, type Recheck } from '../oauth/recheck.ts';
+import { createAuthorizationServer } from '../oauth/server.ts';
+import { createStreamRecheck, type StreamRecheck } from '../oauth/stream-recheck.ts';
+import { createWorkloadExchange } from '../oauth/workload/exchange.ts';
+import type { Authenticate, UpstreamCluster } from '../proxy/proxy.ts';
+import { addressSet } from '../proxy/listener/proxy-protocol.ts';
+import { costlyRules, observedProviders, prepare, refusedSignIns } from './server-metrics.ts';
+import { createWeb, errorDocument, type Web } from '../web/web.ts';
+import { listen } from './web-listener.ts';
+import type { ServerContext } from './server-context.ts';
+
+/**
+ * Creates our authorization server, the pages and the admin API, and the route from `/-/` on the api listener to
+ * both.
+ */
+export async function createSignIn(
+  config: Config,
+  context: ServerContext,
+  {
+    authenticate,
+    clusters,
+    leaving,
+  }: {
+    readonly authenticate: Authenticate;
+    readonly clusters: readonly UpstreamCluster[];
+    readonly leaving: AbortSignal;
+  },
+): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
+  const { clock, logger, metrics, keys, reloading, store, guard, audit, endings } = context;
+  const apiCa = await optional(config.listen.api.publicCaFile);
+  const allows = allowed(config, costlyRules(logger, clock));
+  const providers = observedProviders(identityProviders(config, reloading, logger), { metrics, logger, clock });
+  prepare(providers, logger);
+  const workloads = new Set(config.workload.map(({ name }) => name));
+  const recheck = createRecheck({ sessions: store.sessions, providers, workloads, clock, endings });
+  const rules = workloadRules(config, reloading);
+  const tooManySignIns = refusedSignIns(metrics, clock);
+  const { publicUrl, clockSkew } = config;
+  const exchange = createWorkloadExchange({ rules, publicUrl, store, guard, clock, clockSkew });
+  const authorizationServer = createAuthorizationServer({
+    config,
+    store,
+    recheck,
+    endings,
+    exchange,
+    guard,
+    audit,
+    signingKeys: keys.signing,
+    cookieKeys: keys.cookieKeys,
+    mayUse: allows,
+    ...(apiCa === undefined ? {} : { apiCa }),
+    clock,
+    log: logger,
+    countRefresh: (outcome) => metrics.refresh(outcome),
+    countExchange: (rule, outcome) => metrics.signIn(rule, outcome),
+    tooManySignIns,
+    renderErrorPage: (error) => errorDocument(error, config.contact),
+  });
+  const mintToken = createConsoleTokens({
+    config,
+    sessions: store.sessions,
+    guard,
+    audiences: audiences(config, allows),
+    signingKey: () => keys.signing.current,
+    clock,
+  });
+  const web = createWeb({
+    config,
+    store,
+    providers,
+    authorizations: authorizationServer.authorizations,
+    devices: authorizationServer.devices,
+    guard,
+    audit,
+    logger,
+    metrics,
+    clock,
+    authenticate,
+    oauthHandler: (...request) => authorizationServer.handleWeb(...request),
+    tooManySignIns,
+    apiCa: () => apiCa,
+    consoles: { consoles: consolesOf(config, reloading), guard, mayUse: allows, mintToken },
+    tails: context.tails,
+    endings,
+    health: componentHealth(config, clusters, context),
+    isTrustedProxy: addressSet(config.listen.trustedProxies),
+    leaving,
+  });
+  const machineHandler: RequestListener = (req, res) => {
+    if ((req.url ?? '').startsWith('/-/oauth/')) authorizationServer.handleApi(req, res);
+    else if (req.url === '/-/ca.crt' && apiCa !== undefined)
+      res.writeHead(200, { 'content-type': 'application/x-pem-file' }).end(apiCa);
+    else web.adminApi(req, res);
+  };
+  return { web, machineHandler, streams: streamRecheck(config, context, recheck) };
+}
+
+/** Checks users with open streams at their providers again. */
+const streamRecheck = (
+  { sessions }: Config,
+  { guard, store, audit, logger, clock }: ServerContext,
+  recheck: Recheck,
+): StreamRecheck =>
+  createStreamRecheck({
+    guard,
+    sessions: store.sessions,
+    recheck,
+    audit,
+    log: logger,
+    everySeconds: sessions.recheck,
+    graceSeconds: sessions.recheckGrace,
+    clock,
+    random: Math.random,
+  });
