@@ -1,5 +1,6 @@
 /**
- * Writes docs/reference/audit-events.md from the catalogue: `node scripts/audit-reference.ts`. A unit test compares the two.
+ * Writes docs/reference/audit-events.md from the catalogue: `node scripts/audit-reference.ts`. A unit test
+ * compares the two.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -27,23 +28,23 @@ Kubernetes API server writes it, so that existing tools read it.
 - A **request** to a cluster has the verb, \`objectRef\` and \`requestURI\` that the API server records for it, and the same
   \`auditID\`, so that both audit logs can be joined on it.
 - An **event of Portcullis itself** has its name as \`verb\` and in the annotation \`portcullis.dev/event\`.
-- \`user\` is the user. \`impersonatedUser\` is the user that they act as with \`--as\`. The API server's own audit log has our
-  service account as \`user\` and the user as \`impersonatedUser\`.
+- \`user\` is the user. \`impersonatedUser\` is the user that they act as with \`--as\`. The API server's own audit log has
+  our service account as \`user\` and the user as \`impersonatedUser\`.
 
 ## Requests
 
 Each request has one event at its end (\`ResponseComplete\`). A long-running request (a watch, exec, attach, port-forward,
-proxy, and logs that are followed) has another one when its response begins (\`ResponseStarted\`). A request that may change
-something has one before that (\`RequestReceived\`), written
-[before the API server gets it](../audit.md#before-a-change-is-made), without \`responseStatus\`. If no event with the same
-\`auditID\` follows it, the request was begun and its outcome is unknown.
+proxy, and logs that are followed) has another one when its response begins (\`ResponseStarted\`). A request that may
+change something has one before that (\`RequestReceived\`), written
+[before the API server gets it](../audit.md#before-a-change-is-made), without \`responseStatus\`. If no event with the
+same \`auditID\` follows it, the request was begun and its outcome is unknown.
 
 Differences from the API server's own event of the same request:
 
 - \`user\`, \`impersonatedUser\`: here the user, and the user that they act as; there our service account, and the user.
 - \`user.groups\`: here as they are mapped; there also \`system:authenticated\`.
-- \`objectRef.name\` of a created object, \`uid\`, \`resourceVersion\`: absent here, because they are in the body, which is not
-  read; there from the body.
+- \`objectRef.name\` of a created object, \`uid\`, \`resourceVersion\`: absent here, because they are in the body, which is
+  not read; there from the body.
 - \`responseStatus\` of a request that the cluster rejected: here \`code\`; there the whole Status.
 - \`responseStatus\` of a request that Portcullis rejected: here \`code\`, \`reason\`, \`message\`, \`status\`; there no event,
   because the request did not get there.

@@ -2,7 +2,10 @@
 
 const COLUMNS = 120;
 
-/** Wraps a paragraph. Text in back-ticks and links stay on one line. @param first what the first line begins with, such as `- ` */
+/**
+ * Wraps a paragraph. Text in back-ticks and links stay on one line.
+ * @param first what the first line begins with, such as `- `
+ */
 export function wrapped(text: string, first = ''): string {
   const indent = ' '.repeat(first.length);
   const lines: string[] = [];

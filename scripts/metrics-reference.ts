@@ -1,5 +1,6 @@
 /**
- * Writes docs/reference/metrics.md from the registry itself: `node scripts/metrics-reference.ts`. A unit test compares the two.
+ * Writes docs/reference/metrics.md from the registry itself: `node scripts/metrics-reference.ts`. A unit test
+ * compares the two.
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -38,8 +39,8 @@ Prometheus text format 0.0.4. OpenMetrics has exemplars: each bucket of \`portcu
 \`audit_id\` of a request in it, which leads to its event in the audit log, and its \`trace_id\` if the client sent a
 \`traceparent\`.
 
-Labels are bounded: they never contain a user, a path or the name of a resource. A value that is neither configured nor a
-known word is \`other\`. Node's own metrics (\`nodejs_…\`, \`process_…\`) are included. What to monitor, and which alerts
+Labels are bounded: they never contain a user, a path or the name of a resource. A value that is neither configured nor
+a known word is \`other\`. Node's own metrics (\`nodejs_…\`, \`process_…\`) are included. What to monitor, and which alerts
 exist: [monitoring](../monitoring.md).
 
 `;

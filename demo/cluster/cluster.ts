@@ -8,7 +8,7 @@
 import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
-import { OWN_EXTRA_KEYS } from '../../src/core/core.ts';
+import { PORTCULLIS_EXTRA_KEYS } from '../../src/core/core.ts';
 import { createAuthenticator } from './authentication/authentication.ts';
 import type { TokenUser } from './authentication/authentication.ts';
 import type { ClusterParts } from './handlers/call.ts';
@@ -49,7 +49,7 @@ function createParts(options: ClusterOptions): ClusterParts {
     authorizer: createAuthorizer(storage),
     now,
   };
-  seed(parts, options.impersonatedExtraKeys ?? OWN_EXTRA_KEYS, options.seed ?? true);
+  seed(parts, options.impersonatedExtraKeys ?? PORTCULLIS_EXTRA_KEYS, options.seed ?? true);
   return parts;
 }
 

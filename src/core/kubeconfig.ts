@@ -1,27 +1,30 @@
 /**
- * What a kubeconfig of ours says, as plain data: the plugin's `kubeconfig` command and the web page's download write the same, so
- * that either may replace what the other wrote.
+ * The content of our kubeconfig, as plain data. The plugin's `kubeconfig` command and the web page's download
+ * write the same, so that either may replace what the other wrote.
  */
 
 export interface KubeconfigCluster {
   readonly name: string;
-  /** https URL that kubectl speaks to. */
+  /** https URL that kubectl connects to. */
   readonly server: string;
-  /** PEM of the authority that vouches for it; absent: the system's. */
+  /** PEM of the CA that issued the server's certificate; absent: the system's CAs. */
   readonly caData?: string;
 }
 
 export interface KubeconfigRequest {
-  /** Public URL of the gate, where the plugin signs in. */
+  /** Public URL of Portcullis, where the plugin signs in. */
   readonly server: string;
   readonly clusters: readonly KubeconfigCluster[];
-  /** What kubectl runs; a wrapper must `exec`, because the plugin tells its callers apart by its parent process. */
+  /**
+   * The command that kubectl runs; a wrapper must `exec`, because the plugin identifies its callers by its parent
+   * process.
+   */
   readonly command: string;
   /** Further arguments of the plugin, after server and cluster. */
   readonly args?: readonly string[];
 }
 
-/** One cluster's part: the same name for its context, its cluster and its user. */
+/** One cluster's entry: the same name for its context, its cluster and its user. */
 export interface KubeconfigEntry {
   readonly name: string;
   readonly cluster: Readonly<Record<string, string>>;
@@ -34,7 +37,7 @@ const INSTALL_HINT =
 /** Two servers may both have a cluster `prod`. */
 export const contextName = (server: string, cluster: string): string => `${cluster}@${new URL(server).host}`;
 
-/** How the plugin's arguments begin: by them an entry is known as ours. */
+/** Returns how the plugin's arguments begin. An entry is recognized as ours by them. */
 export const pluginArguments = (server: string, cluster: string): readonly string[] => [
   'get-token',
   '--server',
@@ -43,7 +46,7 @@ export const pluginArguments = (server: string, cluster: string): readonly strin
   cluster,
 ];
 
-/** In the order of the clusters. */
+/** Returns one entry per cluster, in the order of the clusters. */
 export function kubeconfigEntries(request: KubeconfigRequest): readonly KubeconfigEntry[] {
   const { server, command, args = [] } = request;
   return request.clusters.map((cluster) => ({
@@ -59,14 +62,15 @@ export function kubeconfigEntries(request: KubeconfigRequest): readonly Kubeconf
       command,
       args: [...pluginArguments(server, cluster.name), ...args],
       installHint: INSTALL_HINT,
-      // It is about stdin, which the plugin never reads: `kubectl apply -f -` must still be able to open a browser.
+      // This is about stdin, which the plugin never reads: `kubectl apply -f -` must still be able to open a
+      // browser.
       interactiveMode: 'Never',
       provideClusterInfo: false,
     },
   }));
 }
 
-/** A whole new kubeconfig, whose current context is the first cluster's. */
+/** Returns a complete new kubeconfig, whose current context is the first cluster's. */
 export function newKubeconfig(request: KubeconfigRequest): Readonly<Record<string, unknown>> {
   const entries = kubeconfigEntries(request);
   const [first] = entries;

@@ -1,9 +1,11 @@
 /**
- * Rate limiting: how often one address (or session, or account) may do what costs us something. Each replica limits by itself, in memory.
+ * Limits how often one address (or session, or account) may do what is expensive for us: a token bucket for each,
+ * separately on each replica, in memory.
  *
- * An attacker begins sign-ins without end: each start makes a call to the identity provider and writes to the store, so each address has a
- * limit. The attacker uses many addresses: the number of buckets is bounded, so that they cannot use up memory; an address that pushes another
- * one's bucket out only gives it a full one. Where every attempt brings an attacker nearer, `overall` limits all addresses together as well.
+ * An attacker begins sign-ins without end, each of which calls the identity provider and writes to the store, so each
+ * address has a limit. An attacker uses many addresses, so the number of buckets is bounded and they cannot exhaust
+ * the memory; an address that evicts another one's bucket only makes it full again. If every attempt brings an
+ * attacker nearer, `overall` limits all addresses together as well.
  */
 import type { Clock } from '../contracts/clock.ts';
 import { LRUCache } from 'lru-cache';
@@ -19,9 +21,9 @@ interface Bucket {
 
 export interface RateLimiter {
   /**
-   * Takes the cost of one action.
+   * Takes the tokens of one action.
    * @param key an address (of an IPv6 address, its /64 counts), or anything else without a colon; undefined: only `overall` counts
-   * @returns 0 where it was taken, else whole seconds until it can be
+   * @returns 0 when taken, else whole seconds until it can be
    */
   take(key: string | undefined): number;
   /** Gives so many tokens back, for an action that turned out to be harmless. */
@@ -92,21 +94,23 @@ export function createRateLimiter(perMinute: number, clock: Clock, options: Rate
 
 export interface Tally {
   /**
-   * Counts one more, or so many.
-   * @returns how many there were under this key since the last one that was audited, this one included; undefined where this one is not to be
-   *   audited
+   * Counts one more, or several.
+   * @returns how many there were under this key since the last audited one, including this one; undefined if this
+   * one must not be audited
    */
   add(key: string, count?: number): number | undefined;
 }
 
-/** Over all keys. */
+/** Of all keys together. */
 const EVENTS_A_MINUTE = 100;
 
 /**
- * Of what happens again and again, says what is audited: for each key one event a minute, which carries how often it happened.
+ * Decides which repeated incidents are audited: for each key one event per minute, which carries the number of
+ * incidents.
  *
- * An attacker has itself refused without end, from as many addresses as it likes, so that the audit log loses what matters: so there are at
- * most a hundred such events a minute in all. What they leave out is in the next one of the same key, and in the metrics.
+ * An attacker causes rejections without end, from many addresses, so that the audit log loses what matters. So
+ * there are at most a hundred such events per minute in all. Omitted ones are counted in the next event of the
+ * same key, and in the metrics.
  * @param clock milliseconds
  */
 export function createTally(clock: Clock): Tally {

@@ -1,4 +1,7 @@
-/** A decision's outcome: the value, or the tagged reason why not. Core returns these; it throws for programming faults only. */
+/**
+ * The outcome of a decision: the value, or the tagged reason of a rejection. Core returns these; it throws only
+ * for programming errors.
+ */
 export type Result<T, R> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: R };
 
 export const ok = <T>(value: T): { readonly ok: true; readonly value: T } => ({ ok: true, value });

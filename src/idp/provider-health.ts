@@ -2,7 +2,7 @@
  * Probes an identity provider: its discovery document is read again, or GitHub is asked for a page that needs no
  * token.
  */
-import { connectionFault, noAnswerWithin } from '../core/http/connection-error.ts';
+import { connectionError, noResponseWithin } from '../core/http/connection-error.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 import { githubEndpoints } from './github/endpoints.ts';
 import { createOutbound, guardMessage, type Outbound } from './outbound.ts';
@@ -38,8 +38,8 @@ export function createProviderProbe(
     try {
       return await probe(origin, outbound, timeout);
     } catch (error) {
-      if (timeout.aborted) return noAnswerWithin(timeoutSeconds);
-      return guardMessage(error) ?? connectionFault(error);
+      if (timeout.aborted) return noResponseWithin(timeoutSeconds);
+      return guardMessage(error) ?? connectionError(error);
     }
   };
 }

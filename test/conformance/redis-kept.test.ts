@@ -39,7 +39,10 @@ it('keeps everything for at least as long as it counts, and no index for less th
   }
 });
 
-/** Digests of sessions whose records went by Redis' own time while nobody signed in or looked, with places before all others. */
+/**
+ * Digests of sessions whose records went by Redis' own time while nobody signed in or looked, with places before
+ * all others.
+ */
 const gone = (count: number): string[] =>
   Array.from({ length: count }, (_, place) => [`-${place + 1}`, `gone-${place}`]).flat();
 

@@ -1,4 +1,7 @@
-/** Three nodes without a Sentinel: what a master and its followers must confirm, and what is not built on it when they do not. */
+/**
+ * Three nodes without a Sentinel: what a master and its followers must confirm, and what is not built on it when
+ * they do not.
+ */
 import { Redis } from 'ioredis';
 import { expect, it, vi } from 'vitest';
 

@@ -155,7 +155,8 @@ it('shows of a later epoch nothing that was opened or asked in an earlier one', 
   expect(await bench.bare.exists('{gate}:used')).toBe(0);
   expect(await store.recent.read('session-1')).toEqual([]);
   expect(await idsBy(store, 'last-used')).toEqual([]);
-  // Ids are random. Where one came again all the same, nothing of the earlier session would be shown, or stand in the way.
+  // Ids are random. Where one came again all the same, nothing of the earlier session would be shown, or stand in
+  // the way.
   const session = newSession(bench.clock, await store.log.position());
   expect(await store.sessions.open(session, {})).toMatchObject({ ok: true });
   expect(await store.recent.read('session-1')).toEqual([]);

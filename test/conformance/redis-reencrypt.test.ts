@@ -1,4 +1,7 @@
-/** Sealing keys are rotated while the store is used: what an older key sealed is sealed anew, and nothing is undone by that. */
+/**
+ * Sealing keys are rotated while the store is used: what an older key sealed is sealed anew, and nothing is undone
+ * by that.
+ */
 import { randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
 

@@ -10,8 +10,8 @@ import { allSent, busyFor } from '../support/busy.ts';
 import { answering, sealingKeys, workbench, type Workbench } from './redis-stores.ts';
 
 /**
- * The 250 ms of a command and a little, by the same rule (src/timing/timing.ts) and after as much sealing as a method does: a busy machine delays
- * both alike.
+ * The 250 ms of a command and a little, by the same rule (src/timing/timing.ts) and after as much sealing as a method
+ * does: a busy machine delays both alike.
  */
 const SOON_MS = 300;
 const sealer = createSealer(sealingKeys());

@@ -15,7 +15,8 @@ import { sessionOrdersConform } from './session-orders.ts';
 import { sessionsConform } from './sessions.ts';
 
 /**
- * The suite that every store passes. Only the interface is used, so that what a test shows is what a caller may rely on.
+ * The suite that every store passes. Only the interface is used, so that what a test shows is what a caller may
+ * rely on.
  * @param open gives a fresh, empty store for each test; whoever opens it closes it
  */
 export function storeConforms(name: string, open: OpenStore): void {

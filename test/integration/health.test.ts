@@ -94,7 +94,7 @@ describe('a cluster', () => {
 
   it('is down where its certificate is made out to another name', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 }, otherName);
-    expect(await clusterLook({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is made out to another name.');
+    expect(await clusterLook({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is for another name.');
     expect(heard).toEqual([]);
   });
 
@@ -118,14 +118,14 @@ describe('a cluster', () => {
     });
     const cluster = clusterAt(await port(server));
     onTestFinished(() => server.closeAllConnections());
-    expect(await clusterLook(cluster)()).toBe('It answered with more than belongs there.');
+    expect(await clusterLook(cluster)()).toBe('Its response is too long.');
   });
 
   it('is down where it cuts the connection in the middle of its answer', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => {
       res.writeHead(200, { 'content-length': 10 }).write('half', () => res.destroy());
     });
-    expect(await clusterLook(clusterAt(await port(server)))()).toBe('It cut the connection before it answered.');
+    expect(await clusterLook(clusterAt(await port(server)))()).toBe('It closed the connection before it responded.');
   });
 
   it('is down where it switches to a protocol that nobody asked for', async () => {
@@ -196,7 +196,7 @@ describe('an identity provider', () => {
       () => (_req, res) => void res.end('<html>canary'),
       'It returned no valid discovery document.',
     ],
-    ['cuts the connection', () => (req) => void req.socket.destroy(), 'It cut the connection before it answered.'],
+    ['cuts the connection', () => (req) => void req.socket.destroy(), 'It closed the connection before it responded.'],
   ])('that %s is down', async (_what, answer, words) => {
     const problem = await look(await issuer(answer));
     expect(problem).toContain(words);

@@ -1,102 +1,101 @@
 /**
- * The catalogue of the record: every event of the gate itself, and every annotation of ours on any line. What records and what reads
- * (the live tail, `audit query`, the reference page, the alerts) take their names from here, so that none of them can drift.
+ * The catalogue of the audit log: every event of Portcullis itself, and every annotation of ours on any event.
+ * Writers and readers (the live view, `audit query`, the reference page, the alerts) take the names from here, so
+ * that they cannot diverge.
  */
 
-/** Under what an event or an annotation stands in the reference. */
+/** The chapter of an event or an annotation in the reference. */
 export type AuditChapter =
   | 'Signing in'
   | 'Sessions and credentials'
   | 'Revocation'
   | 'Administration'
   | 'Consoles'
-  | 'The gate itself'
-  | 'The record itself';
+  | 'Portcullis itself'
+  | 'The audit log itself';
 
 export interface CatalogueEntry {
   readonly chapter: AuditChapter;
-  /** When it is written, in words for a security officer. */
+  /** When it is written, as text for a security officer. */
   readonly when: string;
-  /** What `responseStatus.code` says. */
+  /** The value of `responseStatus.code`. */
   readonly code: string;
-  /** Annotations beside `event`; each may be absent where it would be empty. */
+  /** Annotations besides `event`; each may be absent if it would be empty. */
   readonly facts: readonly AuditFact[];
 }
 
 /** Annotations, each under `portcullis.dev/`. */
 export const AUDIT_FACTS = {
-  event: 'name of an event of the gate itself; a line without it is a request to a cluster',
+  event: 'name of an event of Portcullis itself; an event without it is a request to a cluster',
   cluster: 'the cluster, by its configured name',
   session: 'the session',
   account: 'the account, `PROVIDER/SUBJECT`',
   provider: 'the identity provider, or the workload rule, by its configured name',
-  reason: 'why it was refused, cut or ended, in snake_case; of what an admin did, the admin’s own words',
+  reason: 'why it was rejected, cut or ended, in snake_case; for an admin’s action, the admin’s own text',
   trace: 'trace id of the client’s `traceparent` (W3C Trace Context), 32 hexadecimal digits',
-  passthrough: '`true`: a service account that passed with a token of its own',
-  'bytes-in': 'bytes from the client, at the end of what is long-running',
-  'bytes-out': 'bytes to the client, at the end of what is long-running',
-  'duration-ms': 'milliseconds from the request to its end, at the end of what is long-running',
+  passthrough: '`true`: a service account that used its own token',
+  'bytes-in': 'bytes from the client, at the end of a long-running request',
+  'bytes-out': 'bytes to the client, at the end of a long-running request',
+  'duration-ms': 'milliseconds from the request to its end, at the end of a long-running request',
   client: 'the OAuth client',
   grant: 'the OAuth grant: `authorization_code`, `refresh_token`, `device_code` or `token_exchange`',
-  audience: 'for which cluster, or for the admin API, a token was made',
-  fresh: '`true`: the person had to authenticate anew at the provider',
+  audience: 'the cluster, or the admin API, for which a token was issued',
+  fresh: '`true`: the user had to authenticate again at the provider',
   device: 'address of the machine that asked for a device code',
   version: 'counts the changes of a session’s identity; of `configuration-loaded`, the version of the program',
-  target: 'what a change was about, such as `session:ID`, `account:PROVIDER/SUBJECT`, `provider:NAME` or `all`',
+  target: 'the target of a change, such as `session:ID`, `account:PROVIDER/SUBJECT`, `provider:NAME` or `all`',
   revocation: 'id of the revocation',
   complete: '`true`: every replica that can still accept a credential has confirmed',
-  receipts: 'what each replica answered, such as `gate-0=applied gate-1=fenced`',
-  sessions: 'how many sessions were ended',
-  'streams-closed': 'how many open streams were cut, on all replicas together',
-  'streams-cut': 'how many open streams were cut on this replica',
+  receipts: 'the receipt of each replica, such as `gate-0=applied gate-1=fenced`',
+  sessions: 'number of sessions that were ended',
+  'streams-closed': 'number of open streams that were cut, on all replicas together',
+  'streams-cut': 'number of open streams that were cut on this replica',
   'elapsed-ms': 'milliseconds until it was proven',
   'clock-skew':
-    'seconds by which the provider’s clock is ahead of this server’s, negative where it is behind; of a logout token also by how much it came late, and only of one that the provider has signed',
-  'asked-by': 'username of the admin who asked first, where it took two',
+    'seconds by which the provider’s clock is ahead of this server’s, negative if it is behind; for a logout token this includes its delay, and is only given for one that the provider has signed',
+  'asked-by': 'username of the admin who asked first, if two were needed',
   'asked-by-account': 'account of that admin',
   lock: '`true`: the account was to be locked as well',
   approval: 'id by which a second admin approves',
-  outcome: 'what became of it, where it failed',
-  'held-until': 'until when this replica refuses the target of a revocation that could not be tried (RFC 3339)',
+  outcome: 'the outcome, if it failed',
+  'held-until': 'until when this replica rejects the target of a revocation that could not be written (RFC 3339)',
   drill: 'id of the drill',
   verdict: 'of a drill: `passed` or `failed`',
-  replicas: 'how many replicas took part',
-  'replicas-passed': 'on how many of them the stream was cut',
+  replicas: 'number of replicas that took part',
+  'replicas-passed': 'number of replicas on which the stream was cut',
   console: 'the in-cluster console, by its configured name',
-  filter: 'what a tail of the record, or a list of sessions, was asked to show',
-  by: 'who was at the shell of the server',
+  filter: 'the filter of a live view of the audit log, or of a list of sessions',
+  by: 'the user at the shell of the server',
   replica: 'the replica that wrote it',
-  seconds: 'for how long the replica could not trust its view',
+  seconds: 'how long the replica could not trust its view',
   survivor: '`true`: a replica that knew the locks wrote them back',
-  digest:
-    'SHA-256 of the configuration as it was read, defaults filled in; it holds no secret, only the names of their files',
+  digest: 'SHA-256 of the configuration with its defaults; it contains no secret, only the names of secret files',
   'signing-key': 'id of the key that signs access tokens now',
   'sealing-key': 'id of the key that seals what is stored now',
-  files: 'names of the files that were read anew',
-  chain: 'the chain that the line belongs to: one for each life of a replica',
+  files: 'names of the files that were read again',
+  chain: 'the chain of the event: one for each process of a replica',
   seq: 'number of the line in its chain, from 1, without a gap',
-  prev: 'SHA-256 of the line before it in the chain',
+  prev: 'SHA-256 of the previous line in the chain',
   hash: 'SHA-256 of the last line before it',
   signature: 'ES256 (base64url) over the line without this annotation, by the key of `keys.auditDir`',
   'key-id': 'id of the key that signed',
-  'previous-chain': 'the chain before, where the file has one',
+  'previous-chain': 'the previous chain, if the file has one',
   'previous-seq': 'number of its last line',
   'previous-hash': 'SHA-256 of its last line',
   sink: 'the sink that lost lines',
-  first: 'number of the first line that it lost',
-  last: 'number of the last line that it lost',
+  first: 'number of the first lost line',
+  last: 'number of the last lost line',
   count:
-    'of a gap: how many lines the sink lost; of what is audited once a minute: how many there were since the last one',
-  artefact:
-    'what the store keeps of a sign-in under way: `Interaction`, `SignIn`, `DeviceCode` or `DeviceConfirmation`',
-  omitted: 'how many rejected requests have no event of their own',
-  addresses: 'from how many addresses they came, as far as those were counted',
-  cut: 'what was shortened or left out because the request was rejected for its credential, with the length that it had',
+    'of a gap: number of lines that the sink lost; of an event that is audited once a minute: number of incidents since the last one',
+  artefact: 'the artefact of a login transaction: `Interaction`, `SignIn`, `DeviceCode` or `DeviceConfirmation`',
+  omitted: 'number of rejected requests without a separate event',
+  addresses: 'number of addresses that they came from, as far as those were counted',
+  cut: 'fields that were shortened or omitted because the request was rejected for its credential, with their original length',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type AuditFact = keyof typeof AUDIT_FACTS;
 
-/** On lines that are requests to a cluster. */
+/** Annotations of events that are requests to a cluster. */
 export const REQUEST_FACTS: readonly AuditFact[] = [
   'cluster',
   'session',
@@ -110,28 +109,28 @@ export const REQUEST_FACTS: readonly AuditFact[] = [
   'duration-ms',
 ];
 
-/** On every line that a replica writes; `cut` only where something was. */
+/** Annotations of every event that a replica writes; `cut` only if something was cut. */
 export const CHAIN_FACTS: readonly AuditFact[] = ['chain', 'seq', 'prev', 'cut'];
 
-const seen = 'HTTP status that the caller saw';
+const received = 'HTTP status that the caller received';
 const always = '200';
 
 export const PORTCULLIS_EVENTS = {
   'sign-in': {
     chapter: 'Signing in',
-    when: 'somebody has signed in, and a session stands',
+    when: 'a user has signed in, and a session was opened',
     code: '303',
     facts: ['account', 'session', 'provider', 'client', 'fresh', 'device'],
   },
   'sign-in-refused': {
     chapter: 'Signing in',
-    when: 'a sign-in came to nothing: by a rule, a lock, the provider, a limit, or a request that made no sense',
-    code: seen,
+    when: 'a sign-in failed: because of a rule, a lock, the provider, a limit, or an invalid request',
+    code: received,
     facts: ['account', 'provider', 'reason', 'client', 'device', 'count', 'clock-skew'],
   },
   'sign-ins-displaced': {
     chapter: 'Signing in',
-    when: 'sign-ins have used up their part of the store, and some under way had to make room for new ones; at most once a minute for each kind',
+    when: 'login transactions have used up their part of the store, and new ones displaced older ones; at most once a minute for each kind',
     code: always,
     facts: ['replica', 'artefact', 'count'],
   },
@@ -144,49 +143,49 @@ export const PORTCULLIS_EVENTS = {
   'workload-refused': {
     chapter: 'Signing in',
     when: 'a workload’s token was not exchanged',
-    code: seen,
+    code: received,
     facts: ['account', 'session', 'provider', 'reason', 'client'],
   },
   refresh: {
     chapter: 'Sessions and credentials',
-    when: 'an access token was made, the first one of a session too',
+    when: 'an access token was issued, including the first one of a session',
     code: always,
     facts: ['account', 'session', 'provider', 'grant', 'audience', 'client'],
   },
   'refresh-refused': {
     chapter: 'Sessions and credentials',
-    when: 'an access token was asked for and not made',
-    code: seen,
+    when: 'an access token was requested and not issued',
+    code: received,
     facts: ['account', 'session', 'provider', 'reason', 'client', 'clock-skew'],
   },
   'identity-changed': {
     chapter: 'Sessions and credentials',
-    when: 'the provider says other groups or another name for somebody with a session; earlier tokens are refused from here on',
+    when: 'the provider returned other groups or another name for a user with a session; earlier tokens are rejected from now on',
     code: always,
     facts: ['account', 'session', 'provider', 'version'],
   },
   logout: {
     chapter: 'Sessions and credentials',
-    when: 'somebody signed out: here, with the plugin, on their own page or at the provider',
-    code: seen,
+    when: 'a user signed out: here, with the plugin, on their own page or at the provider',
+    code: received,
     facts: ['account', 'session', 'provider', 'reason', 'client', 'target', 'complete', 'sessions', 'streams-closed'],
   },
   'logout-refused': {
     chapter: 'Sessions and credentials',
-    when: 'a provider’s logout token was not accepted, or could not be acted on; or ending a session at one’s own page was: it came from another site, with a wrong token, or from nobody',
-    code: seen,
+    when: 'a provider’s logout token was rejected, or could not be acted on; or a request to end a session on the user’s own page was rejected: it came from another site, with a wrong token, or without a session',
+    code: received,
     facts: ['account', 'session', 'provider', 'reason', 'target', 'clock-skew'],
   },
   'session-ended': {
     chapter: 'Sessions and credentials',
-    when: 'a session came to its end by itself while something of it was open: its time was over, it was idle, or its provider refused',
+    when: 'a session ended by itself while something of it was open: it expired, it was idle, or its provider rejected the user',
     code: always,
     facts: ['account', 'session', 'provider', 'reason', 'replica', 'streams-cut'],
   },
   revocation: {
     chapter: 'Revocation',
-    when: 'somebody revoked, with the receipt; also where it failed, and where a code or refresh token came twice',
-    code: '200 proven, 202 written and being proven; else what the caller saw',
+    when: 'a session, account or provider was revoked, with the receipt; also if it failed, and if a code or refresh token was used twice',
+    code: '200 proven, 202 written and not proven yet; otherwise the status that the caller received',
     facts: [
       'account',
       'session',
@@ -208,20 +207,20 @@ export const PORTCULLIS_EVENTS = {
   },
   'revocation-proven': {
     chapter: 'Revocation',
-    when: 'the proof has come for a revocation that was answered before it',
+    when: 'a revocation was proven after its response had been sent',
     code: always,
     facts: ['account', 'session', 'reason', 'target', 'revocation', 'receipts', 'elapsed-ms', 'streams-closed'],
   },
   'approval-asked': {
     chapter: 'Revocation',
-    when: 'an admin asked for what takes a second one; nothing is done yet',
+    when: 'an admin asked for a revocation that needs a second admin; nothing was revoked yet',
     code: '409',
     facts: ['account', 'session', 'reason', 'target', 'lock', 'approval'],
   },
   lock: {
     chapter: 'Revocation',
-    when: 'an account was locked, beside the `revocation` that goes with it',
-    code: seen,
+    when: 'an account was locked, in addition to the `revocation` that belongs to it',
+    code: received,
     facts: [
       'account',
       'session',
@@ -239,32 +238,32 @@ export const PORTCULLIS_EVENTS = {
   },
   unlock: {
     chapter: 'Revocation',
-    when: 'a lock was taken off, or there was none; from the server’s own shell too',
-    code: '200, 404 where there was none; else what the caller saw',
+    when: 'a lock was removed, or there was none; also from the server’s own shell',
+    code: '200, 404 if there was none; otherwise the status that the caller received',
     facts: ['account', 'session', 'reason', 'target', 'outcome', 'by'],
   },
   'fresh-sign-in-lifted': {
     chapter: 'Revocation',
-    when: 'an account that was revoked need not authenticate at its provider before it signs in again, or needed not to; from the server’s own shell too',
-    code: '200, 404 where it needed not to; else what the caller saw',
+    when: 'the requirement of a fresh sign-in was lifted for a revoked account, or there was none; also from the server’s own shell',
+    code: '200, 404 if there was none; otherwise the status that the caller received',
     facts: ['account', 'session', 'reason', 'target', 'outcome', 'by'],
   },
   'admin-read': {
     chapter: 'Administration',
-    when: 'an admin or auditor has read sessions, revocations, locks, replicas, settings or the record',
-    code: seen,
+    when: 'an admin or auditor has read sessions, revocations, locks, replicas, settings or the audit log',
+    code: received,
     facts: ['account', 'session', 'reason', 'target', 'revocation', 'filter'],
   },
   'admin-refused': {
     chapter: 'Administration',
-    when: 'somebody tried what is for admins and auditors, and may not',
+    when: 'a user without the role tried an action for admins and auditors',
     code: '401, 403 or 429',
     facts: ['account', 'session', 'reason'],
   },
   drill: {
     chapter: 'Administration',
     when: 'a drill has ended: a session was opened, revoked, and watched on every replica',
-    code: seen,
+    code: received,
     facts: [
       'account',
       'session',
@@ -280,91 +279,91 @@ export const PORTCULLIS_EVENTS = {
   },
   'console-entered': {
     chapter: 'Consoles',
-    when: 'somebody opened an in-cluster console in the browser',
+    when: 'a user opened an in-cluster console in the browser',
     code: '303',
     facts: ['account', 'session', 'console', 'cluster'],
   },
   'console-refused': {
     chapter: 'Consoles',
-    when: 'somebody was not let into a console',
-    code: seen,
+    when: 'a user was denied access to a console',
+    code: received,
     facts: ['account', 'session', 'reason', 'console', 'cluster'],
   },
   'malformed-request': {
-    chapter: 'The gate itself',
-    when: 'what came on the api listener is not HTTP as the gate reads it',
-    code: seen,
+    chapter: 'Portcullis itself',
+    when: 'bytes on the api listener are not valid HTTP for Portcullis',
+    code: received,
     facts: ['reason'],
   },
   'rejections-omitted': {
-    chapter: 'The gate itself',
-    when: 'requests without a good credential came from one address faster than they are audited (`audit.rejectionsPerMinute`), within the last minute; or, without an address, from many',
+    chapter: 'Portcullis itself',
+    when: 'requests without a valid credential came from one address faster than they are audited (`audit.rejectionsPerMinute`), within the last minute; or, without an address, from many',
     code: always,
     facts: ['account', 'session', 'omitted', 'addresses'],
   },
   'server-started': {
-    chapter: 'The gate itself',
+    chapter: 'Portcullis itself',
     when: 'a replica listens; it serves with its first lease',
     code: always,
     facts: ['replica'],
   },
   'server-stopped': {
-    chapter: 'The gate itself',
-    when: 'a replica has come to an orderly stop',
+    chapter: 'Portcullis itself',
+    when: 'a replica has stopped cleanly',
     code: always,
     facts: ['replica'],
   },
   'configuration-loaded': {
-    chapter: 'The gate itself',
+    chapter: 'Portcullis itself',
     when: 'a replica started with this configuration and these keys; another digest is another configuration',
     code: always,
     facts: ['replica', 'digest', 'version', 'signing-key', 'sealing-key'],
   },
   'files-reloaded': {
-    chapter: 'The gate itself',
-    when: 'a replica took up a new certificate or new authorities while it ran',
+    chapter: 'Portcullis itself',
+    when: 'a replica has loaded a new certificate, CA bundle, secret or key while it ran',
     code: always,
     facts: ['replica', 'files'],
   },
   'replica-fenced': {
-    chapter: 'The gate itself',
-    when: 'a replica cannot trust its view any more: it cut everything and refuses everything until it can',
+    chapter: 'Portcullis itself',
+    when: 'a replica can no longer trust its view: it cut everything and rejects all requests until it can',
     code: always,
     facts: ['replica'],
   },
   'replica-serving': {
-    chapter: 'The gate itself',
-    when: 'a replica that had been fenced serves again: for so long, and for this reason, it could not trust its view',
+    chapter: 'Portcullis itself',
+    when: 'a fenced replica serves again: how long, and why, it could not trust its view',
     code: always,
     facts: ['replica', 'reason', 'seconds'],
   },
   'epoch-began': {
-    chapter: 'The gate itself',
-    when: 'the store began a new epoch (restart, failover, emptied or rolled back): everybody signs in again',
+    chapter: 'Portcullis itself',
+    when: 'the store began a new epoch (restart, failover, emptied or rolled back): all users must sign in again',
     code: always,
     facts: ['replica', 'reason', 'survivor'],
   },
   'audit-opened': {
-    chapter: 'The record itself',
+    chapter: 'The audit log itself',
     when: 'a replica begins its chain; the first line of it',
     code: always,
     facts: ['replica', 'previous-chain', 'previous-seq', 'previous-hash', 'key-id', 'signature'],
   },
   'audit-checkpoint': {
-    chapter: 'The record itself',
-    when: 'now and then while there are lines: the head of the chain, signed',
+    chapter: 'The audit log itself',
+    when: 'periodically while there are lines: the head of the chain, signed',
     code: always,
     facts: ['replica', 'hash', 'key-id', 'signature'],
   },
   'audit-gap': {
-    chapter: 'The record itself',
+    chapter: 'The audit log itself',
     when: 'a sink that had lost lines works again: which lines it lacks',
     code: always,
     facts: ['replica', 'sink', 'first', 'last', 'count', 'key-id', 'signature'],
   },
   'audit-closed': {
-    chapter: 'The record itself',
-    when: 'an orderly stop; the last line of the chain',
+    chapter: 'The audit log itself',
+    when: 'a replica stops cleanly; the last line of the chain',
     code: always,
     facts: ['replica', 'hash', 'key-id', 'signature'],
   },
@@ -372,6 +371,6 @@ export const PORTCULLIS_EVENTS = {
 
 export type PortcullisEventName = keyof typeof PORTCULLIS_EVENTS;
 
-/** @returns whether the record has an event of this name */
+/** @returns whether the audit log has an event of this name */
 export const isPortcullisEventName = (name: string): name is PortcullisEventName =>
   Object.hasOwn(PORTCULLIS_EVENTS, name);

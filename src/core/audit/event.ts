@@ -1,10 +1,10 @@
 /**
- * The shape of a line in the record: Kubernetes' own `audit.k8s.io/v1` Event at level Metadata, so that existing tools read it.
- * What the gate itself does (sign-in, refresh, refusal, revocation) stands in the same envelope, told apart by the annotation
- * `portcullis.dev/event`.
+ * The shape of an audit event: Kubernetes' own `audit.k8s.io/v1` Event at level Metadata, so that existing tools
+ * read it. Actions of Portcullis itself (sign-in, refresh, rejection, revocation) have the same envelope and are
+ * marked by the annotation `portcullis.dev/event`.
  *
- * Threat: the record is read by more people than may hold credentials. No token, cookie, code or body ever enters an event;
- * query values that can carry a secret are dropped by `auditUri`.
+ * More users read the audit log than may hold credentials, and an attacker may be among them. So no token, cookie,
+ * code or body ever enters an event; `auditUri` removes query values that can carry a secret.
  *
  * @see https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
  */
@@ -28,14 +28,14 @@ export interface ObjectReference {
   readonly subresource?: string;
 }
 
-/** Of a Kubernetes Status what the API server puts on record, but for `details`. */
+/** The parts of a Kubernetes Status that the API server audits, except `details`. */
 export interface ResponseStatus {
   /** Always empty; Kubernetes writes it all the same. */
   readonly metadata?: Readonly<Record<string, never>>;
-  /** Only where the gate itself answered with a Status: what the API server says in its body is not read here. */
+  /** Only if Portcullis itself responded with a Status: the body of the API server's response is not read here. */
   readonly status?: 'Failure';
   readonly message?: string;
-  /** Kubernetes' word, such as `Forbidden`. */
+  /** Kubernetes' term, such as `Forbidden`. */
   readonly reason?: string;
   readonly code: number;
 }
@@ -48,9 +48,9 @@ export interface AuditEvent {
   readonly stage: AuditStage;
   readonly requestURI: string;
   readonly verb: string;
-  /** The person. Empty username where nobody could be established. */
+  /** The user. Empty username if the client was not identified. */
   readonly user: Partial<Identity>;
-  /** Whom the person acts as, or wanted to act as where the request was refused. */
+  /** The user that `user` acts as, or wanted to act as if the request was rejected. */
   readonly impersonatedUser?: Partial<Identity>;
   readonly sourceIPs: readonly string[];
   readonly userAgent?: string;
@@ -62,7 +62,7 @@ export interface AuditEvent {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** What stands in an event by itself, so that no detail can say something else. */
+/** Facts that an event has by itself, so that no detail can contradict them. */
 type OwnFact = 'account' | 'session' | 'provider' | 'reason' | 'event';
 
 /** Further facts of an event, by their names in the catalogue. */
@@ -82,7 +82,7 @@ export interface PortcullisEvent {
   readonly account?: string;
   readonly session?: string;
   readonly provider?: string;
-  /** Rule or refusal in snake_case, or the admin's own reason for a revocation. */
+  /** Rule or rejection in snake_case, or the admin's own reason for a revocation. */
   readonly reason?: string;
   /** Further facts, each under `portcullis.dev/`. */
   readonly details?: AuditFacts;
@@ -91,27 +91,27 @@ export interface PortcullisEvent {
 export interface RequestEventInput {
   readonly auditId: string;
   readonly stage: Exclude<AuditStage, 'Panic'>;
-  /** Request target as the client sent it; what must not be recorded is removed here. */
+  /** Request target as the client sent it; parts that must not be audited are removed here. */
   readonly requestUri: string;
   readonly info: RequestInfo;
-  /** Absent where nobody could be established. */
+  /** Absent if the client was not identified. */
   readonly identity?: Identity;
-  /** The values of exec's `command` are shown; they are counted otherwise. */
+  /** The values of exec's `command` are shown; otherwise they are counted. */
   readonly execCommands?: boolean;
-  /** Whom `identity` acts as, by `kubectl --as`. */
+  /** The user that `identity` acts as, by `kubectl --as`. */
   readonly impersonated?: Identity;
   readonly sourceIps: readonly string[];
   readonly userAgent?: string;
   /** Milliseconds since the epoch; fractions are kept to the microsecond. */
   readonly receivedAt: number;
   readonly at: number;
-  /** What the client was answered; `reason` is Kubernetes' word, such as `Forbidden`. */
+  /** The response to the client; `reason` is Kubernetes' term, such as `Forbidden`. */
   readonly status?: { readonly code: number; readonly reason?: string; readonly message?: string };
-  /** Facts of ours, each under `portcullis.dev/`: cluster, session, account, refusal, … Empty ones are left out. */
+  /** Our facts, each under `portcullis.dev/`: cluster, session, account, reason, … Empty ones are omitted. */
   readonly details?: { readonly [K in AuditFact]?: string | undefined };
 }
 
-/** One line for a request. */
+/** Returns the event of a request. */
 export function requestEvent(input: RequestEventInput): AuditEvent {
   return envelope(input, {
     verb: input.info.verb,
@@ -122,7 +122,7 @@ export function requestEvent(input: RequestEventInput): AuditEvent {
   });
 }
 
-/** One line for what the gate itself did; its verb is the event's name. */
+/** Returns the event of an action of Portcullis itself; its verb is the event's name. */
 export function portcullisEvent(event: PortcullisEvent): AuditEvent {
   const { auditId, requestUri, identity, sourceIps, userAgent, account, session, provider, reason } = event;
   const at = microTime(event.at);
@@ -134,42 +134,44 @@ export function portcullisEvent(event: PortcullisEvent): AuditEvent {
       objectRef: undefined,
       receivedAt: at,
       at,
-      // The event's own facts come last: no detail may stand for another event.
+      // The event's own facts come last, so that no detail can pass for another event.
       annotations: annotations({ ...event.details, account, session, provider, reason, event: event.event }),
     },
   );
 }
 
-type Given = 'auditId' | 'stage' | 'requestUri' | 'sourceIps';
-type MayBeGiven = 'execCommands' | 'identity' | 'impersonated' | 'userAgent' | 'status';
-type Told = Pick<RequestEventInput, Given> & { readonly [K in MayBeGiven]?: RequestEventInput[K] | undefined };
+type Required = 'auditId' | 'stage' | 'requestUri' | 'sourceIps';
+type Optional = 'execCommands' | 'identity' | 'impersonated' | 'userAgent' | 'status';
+type EnvelopeInput = Pick<RequestEventInput, Required> & {
+  readonly [K in Optional]?: RequestEventInput[K] | undefined;
+};
 
-interface Made {
+interface Computed {
   readonly verb: string;
   readonly objectRef: ObjectReference | undefined;
-  /** As the record writes time. */
+  /** In the audit log's time format. */
   readonly receivedAt: string;
   readonly at: string;
   readonly annotations: AuditEvent['annotations'];
 }
 
 /**
- * The members in the order in which Kubernetes writes them; those that would be empty are absent. It is one literal, as this is on the way of
- * every request: one that is put together of other objects costs half as much again.
+ * Returns the members in the order in which Kubernetes writes them, without empty ones. It is one literal, because
+ * this is on the path of every request: an object composed of others costs half as much again.
  */
-function envelope(told: Told, { verb, objectRef, receivedAt, at, annotations: facts }: Made): AuditEvent {
-  const { identity, impersonated, userAgent = '', status } = told;
+function envelope(input: EnvelopeInput, { verb, objectRef, receivedAt, at, annotations: facts }: Computed): AuditEvent {
+  const { identity, impersonated, userAgent = '', status } = input;
   return {
     kind: 'Event',
     apiVersion: 'audit.k8s.io/v1',
     level: 'Metadata',
-    auditID: told.auditId,
-    stage: told.stage,
-    requestURI: auditUri(told.requestUri, { commands: told.execCommands === true }),
+    auditID: input.auditId,
+    stage: input.stage,
+    requestURI: auditUri(input.requestUri, { commands: input.execCommands === true }),
     verb,
     user: identity === undefined ? {} : userInfo(identity),
     ...(impersonated === undefined ? {} : { impersonatedUser: userInfo(impersonated) }),
-    sourceIPs: told.sourceIps,
+    sourceIPs: input.sourceIps,
     ...(userAgent === '' ? {} : { userAgent: asText(shortened(userAgent)) }),
     ...(objectRef === undefined ? {} : { objectRef }),
     ...(status === undefined ? {} : { responseStatus: responseStatus(status) }),
@@ -179,7 +181,7 @@ function envelope(told: Told, { verb, objectRef, receivedAt, at, annotations: fa
   };
 }
 
-/** Kubernetes sets `status` where it answers with a Status of its own; so does this. */
+/** Kubernetes sets `status` if it responds with a Status of its own; so does this. */
 const responseStatus = ({ code, reason, message }: NonNullable<RequestEventInput['status']>): ResponseStatus => ({
   metadata: {},
   ...(reason === undefined ? {} : { status: 'Failure' }),
@@ -209,7 +211,7 @@ function objectReference(info: RequestInfo): ObjectReference | undefined {
   };
 }
 
-/** Every name whole: to put one together for each line costs as much as the rest of the event. */
+/** Complete names, because composing a name for each event costs as much as the rest of the event. */
 const ANNOTATIONS: ReadonlyMap<string, string> = new Map(
   Object.keys(AUDIT_FACTS).map((fact) => [fact, `${EXTRA_DOMAIN}/${fact}`]),
 );
@@ -223,27 +225,36 @@ function annotations(details: Readonly<Record<string, string | undefined>>): Rea
   return named;
 }
 
-/** Characters; Kubernetes cuts there as well. The header is the client's own and may be as long as the header limit. */
+/** Characters; Kubernetes cuts there as well. The client chooses the header, up to the header limit. */
 const MAX_USER_AGENT = 1024;
 
 const shortened = (userAgent: string): string =>
   userAgent.length <= MAX_USER_AGENT ? userAgent : `${userAgent.slice(0, MAX_USER_AGENT)}...TRUNCATED`;
 
-/** As Kubernetes reads a header: UTF-8, and U+FFFD for what is none. Node hands it over with one character a byte. */
+/**
+ * Decodes a header as Kubernetes does: UTF-8, and U+FFFD for anything else. Node passes it with one character per
+ * byte.
+ */
 function asText(header: string): string {
   const bytes = /[\u0080-\u00ff]/.test(header) && !/[^\0-\u00ff]/.test(header);
   return bytes ? Buffer.from(header, 'latin1').toString() : header;
 }
 
-/** The second of the last time and how it is written: events come many to a second, and a Date costs as much as the rest of an event. */
-let written = { second: Number.NaN, words: '' };
+/**
+ * The second of the last time and its text: there are many events per second, and a Date costs as much as the rest
+ * of an event.
+ */
+let written = { second: Number.NaN, text: '' };
 
-/** Kubernetes' MicroTime: RFC 3339 in UTC with six digits. @param milliseconds since the epoch */
+/**
+ * Returns Kubernetes' MicroTime: RFC 3339 in UTC with six digits.
+ * @param milliseconds since the epoch
+ */
 function microTime(milliseconds: number): string {
   const micros = Math.round(milliseconds * 1000);
   const second = Math.floor(micros / 1_000_000);
   if (second !== written.second) {
-    written = { second, words: new Date(second * 1000).toISOString().slice(0, -'000Z'.length) };
+    written = { second, text: new Date(second * 1000).toISOString().slice(0, -'000Z'.length) };
   }
-  return `${written.words}${String(micros - second * 1_000_000).padStart(6, '0')}Z`;
+  return `${written.text}${String(micros - second * 1_000_000).padStart(6, '0')}Z`;
 }

@@ -1,8 +1,9 @@
 /**
- * Which requests are recorded: rules as in Kubernetes' audit policy, of which the first that matches decides.
+ * Decides which requests are audited: rules as in Kubernetes' audit policy, of which the first match decides.
  *
- * Threat: a policy is where a record is emptied without anybody editing a file. So nothing but allowed reads of a few paths that probes and
- * every kubectl ask for all day can be left out, whatever a rule says, and a rule that claims more is a fault of the configuration.
+ * An attacker who can change the policy could empty the audit log without editing a file. So only allowed reads of
+ * a few paths that probes and every kubectl use all day can be omitted, whatever a rule says, and a rule that
+ * claims more is a validation error of the configuration.
  *
  * @see https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/#audit-k8s-io-v1-Policy
  */
@@ -10,7 +11,7 @@ import type { Identity } from '../identity/identity.ts';
 import type { RequestInfo } from '../request/request-info.ts';
 
 export interface AuditRule {
-  /** Levels above Metadata hold bodies, which are never recorded. */
+  /** Levels above Metadata include bodies, which are never audited. */
   readonly level: 'None' | 'Metadata';
   /** Empty or absent, here and below: any. */
   readonly users?: readonly string[] | undefined;
@@ -28,33 +29,34 @@ interface AuditedResources {
   readonly resourceNames?: readonly string[] | undefined;
 }
 
-/** A read of theirs that was allowed says nothing about anybody. */
+/** An allowed read of these says nothing about any user. */
 const QUIET = /^\/(?:livez|readyz|version|openapi)(?:\/|$)/;
 const READS: ReadonlySet<string> = new Set(['get', 'head']);
 
-export interface JudgedRequest {
+export interface AuditCandidate {
   readonly info: RequestInfo;
   /** HTTP status that the client saw. */
   readonly code: number;
-  /** Absent where nobody could be established. */
+  /** Absent if the client was not identified. */
   readonly identity?: Pick<Identity, 'username' | 'groups'> | undefined;
 }
 
 /**
- * Allowed reads of `/livez`, `/readyz`, `/version` and `/openapi` are left out unless a rule wants them; everything else is recorded.
- * @param rules in their order; none matches: as without rules
+ * Returns whether a request is audited. Allowed reads of `/livez`, `/readyz`, `/version` and `/openapi` are
+ * omitted unless a rule includes them; everything else is audited.
+ * @param rules in their order; if none matches, as without rules
  */
-export function auditedByPolicy(request: JudgedRequest, rules: readonly AuditRule[] = []): boolean {
+export function auditedByPolicy(request: AuditCandidate, rules: readonly AuditRule[] = []): boolean {
   if (!isQuiet(request)) return true;
   return rules.find((rule) => matches(rule, request))?.level === 'Metadata';
 }
 
-function isQuiet({ info, code }: JudgedRequest): boolean {
+function isQuiet({ info, code }: AuditCandidate): boolean {
   return !info.isResourceRequest && READS.has(info.verb) && code >= 200 && code < 400 && QUIET.test(info.path);
 }
 
-/** For a request that is about no resource; a rule about resources or namespaces is never one for it. */
-function matches(rule: AuditRule, { info, identity }: JudgedRequest): boolean {
+/** For a request that is about no resource; a rule about resources or namespaces never matches it. */
+function matches(rule: AuditRule, { info, identity }: AuditCandidate): boolean {
   if (some(rule.resources) || some(rule.namespaces)) return false;
   if (some(rule.users) && !rule.users.includes(identity?.username ?? '')) return false;
   if (some(rule.userGroups) && !rule.userGroups.some((group) => identity?.groups.includes(group))) return false;
@@ -68,15 +70,15 @@ const covers = (pattern: string, path: string): boolean =>
   pattern.endsWith('*') ? path.startsWith(pattern.slice(0, -1)) : path === pattern;
 
 /**
- * What a rule would leave out of the record and must not.
- * @returns the setting that has to be another, and what it has to be; undefined where the rule is in order
+ * Returns what a rule would omit from the audit log although it must not.
+ * @returns the setting that must change, and what it must be; undefined if the rule is valid
  */
 export function hiddenBeyondQuiet(
   rule: AuditRule,
 ): { readonly setting: string; readonly expected: string } | undefined {
   if (rule.level !== 'None') return undefined;
   for (const [setting, list] of Object.entries({ resources: rule.resources, namespaces: rule.namespaces })) {
-    if (some<unknown>(list)) return { setting, expected: 'nothing: what is done to a resource is always recorded' };
+    if (some<unknown>(list)) return { setting, expected: 'nothing: actions on resources are always audited' };
   }
   if (!some(rule.nonResourceURLs) || !rule.nonResourceURLs.every(isQuietPattern)) {
     const expected =
@@ -89,6 +91,6 @@ export function hiddenBeyondQuiet(
   return undefined;
 }
 
-/** `/livez*` would also be `/livezilla`. */
+/** `/livez*` would also match `/livezilla`. */
 const isQuietPattern = (pattern: string): boolean =>
   QUIET.test(pattern) && !/[?*]/.test(pattern.endsWith('/*') ? pattern.slice(0, -1) : pattern);

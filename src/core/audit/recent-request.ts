@@ -1,27 +1,27 @@
 /**
- * What a person, or who looks after the gate, is shown of the latest requests of a session: a few words from the record, which holds the
- * rest under the same audit id.
+ * The latest requests of a session, as a user or an admin sees them: a short extract of the audit log, which has
+ * the rest under the same audit id.
  */
 import type { AuditEvent } from './event.ts';
 import { EXTRA_DOMAIN } from '../core.ts';
 
 export interface RecentRequest {
-  /** When it came: milliseconds since the epoch. */
+  /** When it arrived: milliseconds since the epoch. */
   readonly at: number;
   readonly auditId: string;
   readonly cluster: string;
   readonly verb: string;
-  /** As in the record, so without secrets, and no longer than 512 characters. */
+  /** As in the audit log, so without secrets, and no longer than 512 characters. */
   readonly uri: string;
-  /** `pods`, or `pods/exec`. Absent where the request is about no resource. */
+  /** `pods`, or `pods/exec`. Absent if the request is about no resource. */
   readonly resource?: string;
   readonly namespace?: string;
   readonly name?: string;
-  /** HTTP status; 0 where the client went away before it was answered. */
+  /** HTTP status; 0 if the client disconnected before a response. */
   readonly code: number;
-  /** Why the gate itself refused or cut it, in snake_case. */
+  /** Why Portcullis itself rejected or cut it, in snake_case. */
   readonly reason?: string;
-  /** Where it came from. */
+  /** The client's address. */
   readonly address: string;
 }
 
@@ -32,21 +32,19 @@ const REASON = `${EXTRA_DOMAIN}/reason`;
 
 /** Characters. The client chooses how long its target is. */
 const MOST_URI = 512;
-/** Kubernetes' own names have no more than 253; a path may have anything. */
+/** Kubernetes' own names have at most 253; a path may contain anything. */
 const MOST_NAME = 256;
 
 /**
- * @returns the session whose request this line of the record is about; undefined for what the gate itself did, for whoever came without a
- *   session of ours, and for stages at which nothing was answered
+ * @returns the session whose request this event is about; undefined for actions of Portcullis itself, for clients
+ * without a session of ours, and for stages before a response
  */
 export function sessionOf({ annotations, stage }: AuditEvent): string | undefined {
   if (stage !== 'ResponseComplete' && stage !== 'ResponseStarted') return undefined;
   return annotations[PORTCULLIS_EVENT] === undefined ? annotations[SESSION] : undefined;
 }
 
-/**
- * @returns what is shown of the request; undefined where `sessionOf` says that it is none of a session
- */
+/** @returns the extract of the request; undefined if `sessionOf` returns no session */
 export function recentOf(event: AuditEvent): RecentRequest | undefined {
   if (sessionOf(event) === undefined) return undefined;
   const { annotations, objectRef, responseStatus } = event;

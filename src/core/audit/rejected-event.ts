@@ -1,15 +1,18 @@
 /**
- * Audit events that a stranger can cause: requests and sign-ins that came with no good credential.
+ * Audit events that an unauthenticated client can cause: requests and sign-ins without a valid credential.
  *
- * Anybody who reaches the server can cause as many of them as they like, and chooses much of what stands in them. So they are kept apart from
- * what users did, and short.
+ * An attacker who reaches the server can cause any number of them, and chooses much of their content. So they are
+ * kept apart from users' events, and short.
  */
 import type { PortcullisEventName } from './catalogue.ts';
 import type { AuditEvent } from './event.ts';
 import { EXTRA_DOMAIN } from '../core.ts';
 import type { Identity } from '../identity/identity.ts';
 
-/** Of the server's own events those that say that a credential, or what should become one, was not good; and what counts the rest of them. */
+/**
+ * Events of Portcullis itself about an invalid credential, or one that was not issued; and the event that counts
+ * omitted ones.
+ */
 const EVENTS: ReadonlySet<string> = new Set<PortcullisEventName>([
   'sign-in-refused',
   'workload-refused',
@@ -24,8 +27,9 @@ const ACCOUNT = `${EXTRA_DOMAIN}/account`;
 const CUT = `${EXTRA_DOMAIN}/cut`;
 
 /**
- * @returns whether the event is of a request that was rejected for its credential (401, whoever it named), or of nobody who is known. What
- *   the server does by itself is of no request, and is none; a request may well have no address, where a proxy in front is not trusted
+ * @returns whether the event is of a request that was rejected for its credential (401, whomever it named), or of
+ * an unidentified client. Actions that the server takes by itself belong to no request, and are no rejections; a
+ * request may well have no address, if a proxy in front is not trusted
  */
 export function isRejection({ annotations, requestURI, responseStatus, user }: AuditEvent): boolean {
   if (EVENTS.has(annotations[EVENT] ?? '')) return true;
@@ -36,13 +40,13 @@ export function isRejection({ annotations, requestURI, responseStatus, user }: A
   return !isKnown && (code === undefined || code >= 400);
 }
 
-/** Characters. Enough to tell what was tried, and by which program. */
+/** Characters. Enough to see what was attempted, and by which program. */
 const MOST = { requestURI: 256, userAgent: 128, name: 64, username: 256 } as const;
 const MARK = '...TRUNCATED';
 
 /**
- * The event with what its sender chose cut to a few hundred characters, and groups left out. What was cut stands in the annotation `cut`, with
- * its length.
+ * Returns the event with client-chosen text cut to a few hundred characters, and without groups. The annotation
+ * `cut` names what was cut, with its length.
  */
 export function shortened(event: AuditEvent): AuditEvent {
   const cut: string[] = [];
@@ -51,7 +55,7 @@ export function shortened(event: AuditEvent): AuditEvent {
     cut.push(`${name}=${text.length}`);
     return `${text.slice(0, most)}${MARK}`;
   };
-  const person = (name: string, { username, uid, groups = [], extra = {} }: Partial<Identity>): Partial<Identity> => {
+  const user = (name: string, { username, uid, groups = [], extra = {} }: Partial<Identity>): Partial<Identity> => {
     const left = groups.length + Object.keys(extra).length;
     if (left > 0) cut.push(`${name}.groups=${left}`);
     return {
@@ -63,8 +67,8 @@ export function shortened(event: AuditEvent): AuditEvent {
   const changed = {
     requestURI: short('requestURI', event.requestURI, MOST.requestURI),
     verb: short('verb', event.verb, MOST.name),
-    user: person('user', event.user),
-    ...(impersonatedUser === undefined ? {} : { impersonatedUser: person('impersonatedUser', impersonatedUser) }),
+    user: user('user', event.user),
+    ...(impersonatedUser === undefined ? {} : { impersonatedUser: user('impersonatedUser', impersonatedUser) }),
     ...(userAgent === undefined ? {} : { userAgent: short('userAgent', userAgent, MOST.userAgent) }),
     ...(objectRef === undefined
       ? {}

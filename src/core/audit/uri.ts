@@ -1,28 +1,35 @@
 /**
- * A request target as it may stand in the record.
+ * Returns a request target as it may be audited.
  *
- * Threat: queries carry secrets (tokens, codes, what somebody typed into a shell), and the record is read by more people than may have
- * them. Refused requests are recorded as well, so this takes any text at all.
+ * Queries carry secrets (tokens, codes, text that a user typed into a shell), and an attacker may be among the
+ * readers of the audit log, so they are removed. Rejected requests are audited as well, so this accepts any text.
  */
 
-/** Characters; a longer target says nothing more to a reader, and is the client's to choose. */
+/** Characters; the rest of a longer target is of no use to a reader, and the client chooses it. */
 const MAX_LENGTH = 8192;
 
-/** Parameters whose value is never recorded. `continue` is not among them: it is a place in a list. */
+/** Parameters whose value is never audited. `continue` is not among them: it is a position in a list. */
 const SECRET =
   /token|secret|passw|assertion|credential|authorization|signature|verifier|session|cookie|jwt|api[-_]?key|^key$|(^|[-_])code$|^sig$|^state$|^nonce$/i;
 
-/** What nearly every target is, and holds nothing to hide: a path of plain segments, in which nothing is encoded or nested … */
+/**
+ * The form of nearly every target, which has nothing to hide: a path of plain segments, without encoding or
+ * nesting …
+ */
 const PLAIN = /^[\w/.~-]*$/;
 
-/** … and with plain values of what kubectl and client-go ask for all day, under names that hide nothing either. */
+/**
+ * … and with plain values of the parameters that kubectl and client-go use all day, whose names have nothing to
+ * hide either.
+ */
 const PLAIN_QUERY =
   /^[\w/.~-]*\?(?:(?:limit|watch|resourceVersion|resourceVersionMatch|timeoutSeconds|timeout|allowWatchBookmarks|sendInitialEvents|fieldManager|fieldValidation|dryRun|force|pretty|container|follow|tailLines|stdin|stdout|stderr|tty)=[\w.~-]*(?:&|$))+$/;
 
 /**
- * @param target request target as it came, refused forms included
- * @param shown `commands`: exec's `command` values are shown instead
- * @returns printable ASCII, which comes out of here unchanged when it is put in again: secret values as `REDACTED`, exec's `command` values counted, the fragment and any user info removed
+ * @param target request target as received, including rejected forms
+ * @param shown `commands`: exec's `command` values are shown
+ * @returns printable ASCII, which this function leaves unchanged: secret values as `REDACTED`, exec's `command`
+ * values counted, the fragment and any user info removed
  */
 export function auditUri(target: string, shown: { readonly commands?: boolean } = {}): string {
   if (target.length <= MAX_LENGTH && !target.includes('eyJ') && (PLAIN.test(target) || PLAIN_QUERY.test(target)))
@@ -38,8 +45,9 @@ export function auditUri(target: string, shown: { readonly commands?: boolean } 
 }
 
 /**
- * A JWT under any name, or under none: its head is JSON, and `{"` is `eyJ` in base64url (RFC 7515 §3.1). A list's `continue` begins so as
- * well, and has no dots. Every run of such characters is matched, dots or not, so that no text makes this slow.
+ * Removes a JWT under any name, or none: its head is JSON, and `{"` is `eyJ` in base64url (RFC 7515 §3.1). A
+ * list's `continue` begins like that as well, and has no dots. Every run of such characters is matched, dots or
+ * not, so that no text makes this slow.
  */
 const withoutTokens = (text: string): string =>
   text.replaceAll(/[\w-]+(?:(?:\.|%(?:25)*2[eE])[\w-]*)*/g, (run) => {
@@ -49,17 +57,17 @@ const withoutTokens = (text: string): string =>
 
 const ending = (target: string): string => (target.length > MAX_LENGTH ? '...TRUNCATED' : '');
 
-/** A fragment never belongs in a request; OAuth's implicit answers keep their token there. */
+/** A fragment never belongs in a request; OAuth's implicit responses have their token there. */
 function withoutFragment(target: string): string {
   const hash = target.indexOf('#');
   return hash === -1 ? target : target.slice(0, hash);
 }
 
-/** A hidden value ends at the next `&` and no sooner: a shell command may well hold a `;`. */
+/** A hidden value ends only at the next `&`, because a shell command may contain a `;`. */
 function safeQuery(query: string, showsCommands: boolean): string {
   const pairs = query.split('&').map((pair) => ({ pair, name: nameOf(pair) }));
   const [hidden, ...others] = pairs.filter(({ name }) => name === 'command');
-  // A target that has been through here already keeps its count.
+  // A target that was processed before keeps its count.
   const commands =
     others.length === 0 ? (/^command=\[(\d{1,5})\]$/.exec(hidden?.pair ?? '')?.[1] ?? 1) : others.length + 1;
   const safe: string[] = [];
@@ -84,13 +92,17 @@ function nameOf(pair: string): string {
     .toLowerCase();
 }
 
-/** Longer names are not looked for: a bound on the work that a hostile target can make. */
+/** Longer names are not examined, which bounds the work for a hostile target. */
 const MAX_NESTED_NAME = 120;
 
-/** A query inside a value or a path, plain or percent-encoded (`redirect=…%3Ftoken%3D…`): cut from the first secret on. */
+/**
+ * Cuts a query inside a value or a path, plain or percent-encoded (`redirect=…%3Ftoken%3D…`), from the first
+ * secret on.
+ */
 function withoutNested(text: string): string {
   const sign = /=|%(?:25)*3d/gi;
-  // Found once for all separators before it: a target of nothing but separators would be searched for each of them.
+  // Searched once for all separators before it: otherwise a target of separators only would be searched for each
+  // of them.
   let equals = -1;
   for (const match of text.matchAll(/[?&;]|%(?:25)*(?:3f|26|3b|23)/gi)) {
     const from = match.index + match[0].length;
@@ -116,8 +128,8 @@ function decodeName(name: string): string {
 }
 
 /**
- * Percent-encodes what is not printable ASCII: controls could forge a line, U+2028 and U+2029 end one for JavaScript. A character
- * up to U+00FF is one byte, as Node's http hands a target over.
+ * Percent-encodes everything but printable ASCII: controls could forge a line, U+2028 and U+2029 end one for
+ * JavaScript. A character up to U+00FF is one byte, as Node's http passes a target.
  */
 const escapeUnsafe = (text: string): string =>
   text.replaceAll(/[^!-~]/gu, (character) => {

@@ -1,6 +1,6 @@
 /**
- * Where a request carries its token: `Authorization: Bearer` (RFC 6750 §2.1), or, from browsers, a WebSocket subprotocol as
- * Kubernetes has it. Never both: two tokens could be two people.
+ * Reads a request's token: `Authorization: Bearer` (RFC 6750 §2.1), or, from browsers, a WebSocket subprotocol as
+ * in Kubernetes. Never both: two tokens could belong to two users.
  */
 import { valuesOf, type RawHeaders } from '../http/header-names.ts';
 import { no, ok, type Result } from '../result.ts';
@@ -13,13 +13,13 @@ export type BearerRejection =
   | 'token_malformed'
   | 'token_in_two_places'
   | 'subprotocol_repeated'
-  | 'subprotocol_alone'; // nothing would be left to answer with (RFC 6455 §4.2.2)
+  | 'subprotocol_alone'; // no subprotocol would be left for the response (RFC 6455 §4.2.2)
 
 /** RFC 6750 §2.1 b64token. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 const BEARER = /^bearer(?: +|$)/i;
 
-/** @returns the token, undefined where there is none, or why there is not exactly one. Never log it. */
+/** @returns the token, undefined if there is none, or why there is not exactly one. Never log it. */
 export function bearerToken(raw: RawHeaders): Result<string | undefined, BearerRejection> {
   const authorization = valuesOf(raw, 'authorization');
   const protocols = valuesOf(raw, 'sec-websocket-protocol').flatMap(splitProtocols);
@@ -43,12 +43,15 @@ function fromAuthorization(value: string): Result<string, BearerRejection> {
 function fromProtocol(protocol: string): Result<string, BearerRejection> {
   const encoded = protocol.slice(PROTOCOL_PREFIX.length);
   const token = Buffer.from(encoded, 'base64url').toString('latin1');
-  // Only the one canonical spelling: Node's decoder skips what it does not know.
+  // Only the canonical encoding: Node's decoder skips unknown characters.
   const canonical = Buffer.from(token, 'latin1').toString('base64url') === encoded;
   return canonical && TOKEN.test(token) ? ok(token) : no('token_malformed');
 }
 
-/** The subprotocols of one header line without the one that carries a token; an empty string where none is left. */
+/**
+ * Returns the subprotocols of one header line without the one that carries a token; an empty string if none is
+ * left.
+ */
 export const withoutBearerProtocol = (value: string): string =>
   splitProtocols(value)
     .filter((protocol) => !isBearerProtocol(protocol))
@@ -60,5 +63,5 @@ const splitProtocols = (value: string): string[] =>
     .map((protocol) => protocol.trim())
     .filter((protocol) => protocol !== '');
 
-/** Case folded, so that a misspelt one is stripped as well and never reaches the cluster's logs. */
+/** Case folded, so that a misspelt one is removed as well and never reaches the cluster's logs. */
 const isBearerProtocol = (protocol: string): boolean => protocol.toLowerCase().startsWith(PROTOCOL_PREFIX);

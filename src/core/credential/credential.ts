@@ -1,16 +1,14 @@
-/**
- * The access token as a credential: its claims (RFC 9068), and whether it is still good.
- */
+/** The access token as a credential: its claims (RFC 9068), and whether it is still valid. */
 import { ADMIN_ROLE } from '../core.ts';
 import { AppError } from '../errors.ts';
 import type { Account, Identity } from '../identity/identity.ts';
 import { no, ok, type Result } from '../result.ts';
 import { coveringKeys, type Coverable, type CoveringKeys, type LogPosition } from './revocation.ts';
 
-/** Claims of our access token after its signature, issuer, type, audience and times have been verified. */
+/** Claims of our access token after its signature, issuer, type, audience and times were verified. */
 export interface Credential extends Coverable {
   readonly account: Account;
-  /** Under which the view is asked, so that no digest is made on the way of a request. */
+  /** Keys for look-ups in the view, so that no digest is computed on the path of a request. */
   readonly keys: CoveringKeys;
   /** `jti`. */
   readonly tokenId: string;
@@ -20,20 +18,20 @@ export interface Credential extends Coverable {
   readonly issuedAt: number;
   /** Epoch seconds. */
   readonly expiresAt: number;
-  /** `ep` and `ln`: the log's place when it was minted. */
+  /** `ep` and `ln`: the log's position when it was minted. */
   readonly position: LogPosition;
   /** `cnf.x5t#S256` (RFC 8705 §3.1): SHA-256 of the client certificate, base64url. Absent in an unbound token. */
   readonly thumbprint?: string;
   /**
-   * `roles` of a token for the admin API: its user was an admin when it was minted. Groups change meanwhile, so this gives one right
-   * only: to have a target held (`Gate.hold`) while the session cannot be read.
+   * `roles` of a token for the admin API: its user was an admin when it was minted. Groups may have changed since,
+   * so this allows only one action: to hold a target (`RevocationGuard.hold`) while the session cannot be read.
    */
   readonly wasAdmin?: true;
-  /** `auth_time` (RFC 9068 §2.2.1) beside it, as in the session. */
+  /** `auth_time` (RFC 9068 §2.2.1) of such a token, as in the session. */
   readonly authTime?: number;
 }
 
-/** The credential is good, and its session cannot be read, so nobody is let in. */
+/** The credential is valid, but its session cannot be read, so access is denied. */
 export class SessionUnread extends AppError {
   readonly credential: Credential;
 
@@ -43,19 +41,22 @@ export class SessionUnread extends AppError {
   }
 }
 
-/** Who is calling, once everything about the credential has been found good. */
+/** The caller, once everything about the credential was found valid. */
 export interface Caller {
   readonly credential: Credential;
   readonly identity: Identity;
-  /** Epoch seconds at which the session ends whatever happens; for the `Warning` header. */
+  /** Epoch seconds at which the session ends in any case; for the `Warning` header. */
   readonly sessionExpiresAt: number;
-  /** Epoch seconds at which it ends where nothing is minted for it any more; moves with each mint. */
+  /** Epoch seconds at which it ends if no further token is minted for it; moves with each mint. */
   readonly sessionIdleAt: number;
-  /** `auth_time` of the sign-in that opened the session, epoch seconds, where its provider said one. It never changes. */
+  /**
+   * `auth_time` of the sign-in that opened the session, epoch seconds, if its provider reported one. It never
+   * changes.
+   */
   readonly authTime?: number;
 }
 
-/** Why a credential is refused. Precise for the audit record; the wire sees vaguer words. */
+/** Why a credential is rejected. Precise for the audit log; the response is vaguer. */
 export type CredentialRejection =
   | 'no_token'
   | 'malformed_token'
@@ -68,16 +69,18 @@ export type CredentialRejection =
   | 'session_unknown'
   | 'session_expired'
   | 'session_revoked'
-  | 'epoch_changed'; // minted in an earlier life of the store
+  | 'epoch_changed'; // minted in an earlier epoch of the store
 
 /** SHA-256 as base64url (RFC 8705 §3.1): 43 characters, without padding. */
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
 /**
- * Reads our own access token's claims (RFC 9068 §2.2, RFC 8705 §3.1). The caller has verified signature, `typ`, issuer and times.
+ * Reads our own access token's claims (RFC 9068 §2.2, RFC 8705 §3.1). The caller has verified signature, `typ`,
+ * issuer and times.
  *
- * Threat: other tokens signed by the same keys (ID tokens above all). One that lacks anything an access token of ours has is foreign.
- * @param expectedAudience the one audience it must have; a token for two places is refused at both
+ * An attacker presents other tokens signed by the same keys, above all ID tokens, so a token that lacks anything
+ * an access token of ours has is foreign.
+ * @param expectedAudience the one audience it must have; a token for two audiences is rejected by both
  */
 export function readCredential(
   payload: Readonly<Record<string, unknown>>,
@@ -119,14 +122,15 @@ export function readCredential(
 }
 
 /**
- * Is the token in the hands it was given to? On every request, cache hit or not (docs/architecture.md#invariant-8).
+ * Checks that the client holds the certificate to which the token is bound. On every request, cache hit or not
+ * (docs/architecture.md#invariant-8).
  * @param presented thumbprint of the connection's client certificate
  * @param sessionThumbprint the binding in the session's record
- * @param mayBeUnbound the token's client is one of the few whose tokens carry no binding. Threat: a session that is bound must never be
- * reached by a token that is not, so this counts only where the session has no binding either
- * @returns undefined where it is
+ * @param mayBeUnbound the token's client is one of the few whose tokens have no binding. An unbound token must
+ * never reach a bound session, so this counts only if the session has no binding either
+ * @returns undefined if it does
  */
-export function judgeBinding(
+export function checkBinding(
   credential: Pick<Credential, 'thumbprint'>,
   presented: string | undefined,
   sessionThumbprint: string | undefined,
@@ -150,7 +154,7 @@ function soleAudience(aud: unknown): string | undefined {
   return aud.length === 1 ? text(aud[0]) : undefined;
 }
 
-/** The account with its provider: what stands before the first slash, which no provider's name has. */
+/** Returns the account with its provider: the part before the first slash, which no provider's name contains. */
 function readAccount(sub: unknown): { readonly account: Account; readonly provider: string } | undefined {
   const account = text(sub);
   const slash = account?.indexOf('/') ?? -1;
@@ -165,7 +169,7 @@ function readAdmin({ roles, auth_time }: Readonly<Record<string, unknown>>): Pic
   return { wasAdmin: true, ...(authTime === undefined ? {} : { authTime }) };
 }
 
-/** A confirmation of another kind (a DPoP key, say) cannot be checked here, and must not pass for none. */
+/** A confirmation of another kind (a DPoP key, for example) cannot be checked here, and must not count as none. */
 function readConfirmation(cnf: unknown): Result<string | undefined, 'malformed_token'> {
   if (cnf === undefined) return ok(undefined);
   if (typeof cnf !== 'object' || cnf === null || Object.keys(cnf).length !== 1) return no('malformed_token');

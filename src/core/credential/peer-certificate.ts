@@ -1,14 +1,15 @@
-/** The part of a TLS socket that shows what its other side has presented; a plain socket has none of it. */
+/** The part of a TLS socket that returns the peer's certificate; a plain socket has none of it. */
 export interface TlsPeer {
   getPeerCertificate?(): { readonly raw?: Uint8Array } | null;
 }
 
 /**
- * The certificate that the other side of a connection has presented.
+ * Returns the peer's certificate of a connection.
  *
- * Threat: on Node 24 `getPeerX509Certificate` keeps the native memory of each client's certificate for good, several kilobytes of it, more
- * if the client likes. Whoever connects often enough fills the memory, good token or not. `getPeerCertificate` gives it back.
- * @returns DER form; undefined where there is none
+ * On Node 24 `getPeerX509Certificate` never frees the native memory of each client's certificate: several
+ * kilobytes, or more if the client chooses. An attacker who connects often would fill the memory, with or without
+ * a valid token. `getPeerCertificate` frees it, so we use that.
+ * @returns DER form; undefined if there is none
  */
 export function peerCertificate(socket: TlsPeer): Uint8Array | undefined {
   return socket.getPeerCertificate?.()?.raw;

@@ -1,18 +1,18 @@
 /**
- * Revocation as data: what an entry of the log targets, and whether it covers a credential.
+ * Revocation as data: the target of a log entry, and whether it covers a credential.
  *
- * Order is by the log's numbers and the store's epoch, both carried in the token; no wall clock and no `iat` takes part,
- * because clocks differ between replicas and seconds are coarse.
+ * Order is given by the log's numbers and the store's epoch, both carried in the token; no wall clock and no `iat`
+ * is used, because clocks differ between replicas and seconds are coarse.
  *
- * In the log, in the view and in Redis a target is known by its key, in which a digest stands for a session or an account: short, equal
- * for equal targets, and of no use to who reads a dump.
+ * In the log, in the view and in Redis a target is identified by its key, in which a digest stands for a session
+ * or an account: short, equal for equal targets, and useless to an attacker who reads a dump.
  */
 import { createHash } from 'node:crypto';
 import type { Account } from '../identity/identity.ts';
 
-/** A place in the log: an entry's number within one epoch of the store. */
+/** A position in the log: an entry's number within one epoch of the store. */
 export interface LogPosition {
-  /** 128 random bits that name one unbroken life of the store. */
+  /** 128 random bits that identify one unbroken primary generation of the store. */
   readonly epoch: string;
   /** Number of the last entry; 0 before the first. Numbers have no gaps. */
   readonly number: number;
@@ -28,7 +28,7 @@ export type RevocationTarget =
 /** `session:DIGEST`, `account:DIGEST`, `provider:NAME`, `all`. */
 export type TargetKey = `session:${string}` | `account:${string}` | `provider:${string}` | 'all';
 
-/** Of SHA-256, kept in keys: 128 bits, so that nobody finds two accounts that share one. */
+/** Bytes of SHA-256 in keys: 128 bits, so that no attacker can find two accounts with the same digest. */
 const DIGEST_BYTES = 16;
 
 const digest = (value: string): string =>
@@ -51,14 +51,14 @@ export function targetKey(target: RevocationTarget): TargetKey {
   }
 }
 
-/** What an entry says. Only `revoked` refuses anybody. */
+/** The content of an entry. Only `revoked` rejects credentials. */
 export type LogChange =
   | { readonly kind: 'revoked'; readonly key: TargetKey }
   /** The cached identity of this session is out of date. */
   | { readonly kind: 'identity-changed'; readonly key: TargetKey }
-  /** The lock on this account is gone. */
+  /** The lock on this account was removed. */
   | { readonly kind: 'unlocked'; readonly key: TargetKey }
-  /** Every replica is asked to take part in the drill of this id. */
+  /** Every replica is asked to take part in this drill. */
   | { readonly kind: 'drill'; readonly id: string };
 
 export interface LogEntry {
@@ -88,7 +88,7 @@ export function targets(target: RevocationTarget, credential: Coverable): boolea
   }
 }
 
-/** The keys under which an entry may cover a credential (`all` besides). Made once per credential: two digests. */
+/** The keys of entries that may cover a credential (besides `all`). Computed once per credential: two digests. */
 export interface CoveringKeys {
   readonly session: TargetKey;
   readonly account: TargetKey;

@@ -1,15 +1,20 @@
 /**
- * An IP address as people and rules write it: an IPv4 peer of a dual-stack listener without its IPv6 dress (RFC 4291 §2.5.5.2), so that
- * the record, rate limits and refusals see one address for one peer.
+ * Returns an IP address as users and rules write it: an IPv4 peer of a dual-stack listener without its IPv6 prefix
+ * (RFC 4291 §2.5.5.2), so that the audit log, rate limits and rejections see one address for one peer.
  */
 export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
 
-/** One household or host usually holds a whole IPv6 /64, so limits by address count it as one (RFC 6177 §2). @param address as sockets say it */
+/**
+ * Returns the network that limits count as one address: one household or host usually has a whole IPv6 /64 (RFC
+ * 6177 §2).
+ * @param address as sockets report it
+ */
 export const bucketOf = (address: string): string => prefixOf(address, 64);
 
 /**
- * The network of a whole site: an IPv6 /48, which is the largest that anyone is given for the asking (RFC 6177 §2); an IPv4 address by itself.
- * @param address as sockets say it
+ * Returns the network of a whole site: an IPv6 /48, the largest that anyone is given on request (RFC 6177 §2); an
+ * IPv4 address by itself.
+ * @param address as sockets report it
  */
 export const siteOf = (address: string): string => prefixOf(address, 48);
 

@@ -1,21 +1,22 @@
 /**
- * Classes of header names (docs/architecture.md#invariant-4), and what a header may hold.
+ * Classes of header names (docs/architecture.md#invariant-4), and valid header values.
  *
- * `raw` is everywhere a flat list name, value, name, value, … as Node gives and takes it, one character a byte.
+ * `raw` is always a flat list name, value, name, value, … as Node uses it, one character per byte.
  */
 export type RawHeaders = readonly string[];
 
 /**
- * A name as a careless reader downstream may take it: case folded, and `_` for `-` as CGI and several proxies have it.
- * Threat: `Impersonate_User` passes a filter that knows `Impersonate-User` only, and is joined with it later.
+ * Returns a name as a careless reader downstream may read it: case folded, and `_` as `-`, as CGI and several
+ * proxies do. An attacker sends `Impersonate_User`, which passes a filter that knows only `Impersonate-User` and
+ * is merged with it later, so names are compared in this form.
  */
 export function canonicalName(name: string): string {
   const lower = name.toLowerCase();
-  // Hardly any name has one, and looking is cheaper than replacing.
+  // Hardly any name contains one, and searching is cheaper than replacing.
   return lower.includes('_') ? lower.replaceAll('_', '-') : lower;
 }
 
-/** RFC 9110 §7.6.1 and the obsolete ones that some still honour. `upgrade` is put back where an upgrade is made. */
+/** RFC 9110 §7.6.1 and obsolete ones that some still honour. `upgrade` is added again for an upgrade. */
 const HOP_BY_HOP = new Set([
   'connection',
   'keep-alive',
@@ -32,7 +33,7 @@ const HOP_BY_HOP = new Set([
 
 export const isHopByHop = (canonical: string): boolean => HOP_BY_HOP.has(canonical);
 
-/** Names that `Connection` lists, canonical: they were meant for the last hop only (RFC 9110 §7.6.1). */
+/** Returns the canonical names that `Connection` lists: they were meant for the last hop only (RFC 9110 §7.6.1). */
 export function connectionNominated(raw: RawHeaders): ReadonlySet<string> {
   const lists = valuesOf(raw, 'connection');
   if (lists.length === 0) return NONE;
@@ -41,7 +42,7 @@ export function connectionNominated(raw: RawHeaders): ReadonlySet<string> {
 
 const NONE: ReadonlySet<string> = new Set();
 
-/** A list and no generator: this is walked several times for every request. */
+/** Returns a list and not a generator, because it is iterated several times for every request. */
 export function pairs(raw: RawHeaders): readonly (readonly [name: string, value: string])[] {
   const list: (readonly [string, string])[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
@@ -52,13 +53,16 @@ export function pairs(raw: RawHeaders): readonly (readonly [name: string, value:
   return list;
 }
 
-/** Every value of a header, in order. @param lower name in lower case */
+/**
+ * Returns every value of a header, in order.
+ * @param lower name in lower case
+ */
 export function valuesOf(raw: RawHeaders, lower: string): readonly string[] {
   const values: string[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = raw[index];
     const value = raw[index + 1];
-    // Most names are of another length, and need no folding to be told apart.
+    // Most names have another length, so no case folding is needed.
     if (name?.length === lower.length && value !== undefined && name.toLowerCase() === lower) values.push(value);
   }
   return values;
@@ -70,5 +74,5 @@ export const isToken = (name: string): boolean => /^[!#$%&'*+\-.^_`|~0-9a-z]+$/i
 /** RFC 9110 §5.5: visible characters, space, tab and the upper half. No CR, LF or NUL: those would end the header. */
 export const isFieldValue = (value: string): boolean => /^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value);
 
-/** A string as UTF-8 bytes, one character a byte: what Node's http writes unchanged. */
+/** Returns a string as UTF-8 bytes, one character per byte, which Node's http writes unchanged. */
 export const asBytes = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');

@@ -1,10 +1,11 @@
 /**
- * User impersonation (docs/architecture.md#invariant-5): whom a client wants to act as, from its own `Impersonate-*`
- * headers, and what the person must be allowed for that.
+ * User impersonation (docs/architecture.md#invariant-5): the user that a client wants to act as, from its own
+ * `Impersonate-*` headers, and the permissions that this requires.
  *
- * Threat: the gate itself may impersonate anybody, so at the API server every one of these headers would be granted. They are read here into
- * an identity and a list of questions, or the request is refused; a header that is not understood is never passed over in silence, because
- * `kubectl --as=limited` must not run with the person's full rights.
+ * The proxy itself may impersonate any user, so the API server would grant every one of these headers to an
+ * attacker. So they are parsed here into an identity and a list of access reviews, or the request is rejected. A
+ * header that is not understood is never ignored, because `kubectl --as=limited` must not run with the user's full
+ * permissions.
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
  */
@@ -19,10 +20,13 @@ export type ImpersonationRejection =
   | 'impersonation_header_unknown'
   | 'impersonation_without_user'
   | 'impersonation_repeated' // two users or two uids
-  | 'impersonation_malformed' // a value or a key that is empty, no UTF-8, or that HTTP would change on its way
+  | 'impersonation_malformed' // a value or a key that is empty, not UTF-8, or that HTTP would change
   | 'impersonation_reserved_extra';
 
-/** `resourceAttributes` of a SubjectAccessReview; empty strings stand for what is not set. The verb is always `impersonate`. */
+/**
+ * `resourceAttributes` of a SubjectAccessReview; empty strings stand for unset ones. The verb is always
+ * `impersonate`.
+ */
 export interface ImpersonateAttributes {
   readonly group: string;
   readonly resource: 'users' | 'serviceaccounts' | 'groups' | 'uids' | 'userextras';
@@ -31,7 +35,7 @@ export interface ImpersonateAttributes {
   readonly name: string;
 }
 
-/** More would let one request of a client be many times as many at the API server. */
+/** A higher number would let one request of a client cause many times as many at the API server. */
 export const MOST_REVIEWS = 32;
 
 const AUTHENTICATION = 'authentication.k8s.io';
@@ -39,10 +43,11 @@ const EXTRA_PREFIX = 'impersonate-extra-';
 const MAX_KEY_BYTES = 253;
 
 /**
- * @param raw the client's headers: name, value, …; values one character a byte, as UTF-8
- * @returns whom it wants to act as, with an empty uid where it names none; undefined where it wants nothing of the kind
+ * @param raw the client's headers: name, value, …; values one character per byte, as UTF-8
+ * @returns the user to act as, with an empty uid if the client names none; undefined if the client does not
+ * impersonate
  */
-export function wantedIdentity(raw: RawHeaders): Result<Identity | undefined, ImpersonationRejection> {
+export function requestedIdentity(raw: RawHeaders): Result<Identity | undefined, ImpersonationRejection> {
   const users: string[] = [];
   const uids: string[] = [];
   const groups: string[] = [];
@@ -56,7 +61,7 @@ export function wantedIdentity(raw: RawHeaders): Result<Identity | undefined, Im
     else if (canonical === 'impersonate-uid') uids.push(text);
     else if (canonical === 'impersonate-group') groups.push(text);
     else if (canonical.startsWith(EXTRA_PREFIX)) {
-      // An underscore of the key is its own; only in the prefix it stands for a hyphen.
+      // An underscore in the key is part of it; only in the prefix it stands for a hyphen.
       const key = extraKey(name.slice(EXTRA_PREFIX.length));
       extra.set(key, [...(extra.get(key) ?? []), text]);
     } else return no('impersonation_header_unknown');
@@ -64,12 +69,12 @@ export function wantedIdentity(raw: RawHeaders): Result<Identity | undefined, Im
   const [username] = users;
   if (username === undefined) return no('impersonation_without_user');
   if (users.length > 1 || uids.length > 1) return no('impersonation_repeated');
-  const wanted: Identity = { username, uid: uids[0] ?? '', groups, extra: Object.fromEntries(extra) };
+  const requested: Identity = { username, uid: uids[0] ?? '', groups, extra: Object.fromEntries(extra) };
   const usable = areUsable([username, ...uids], groups, extra);
   if (!usable) return no('impersonation_malformed');
-  // Both audit logs find the session and the real person under these keys.
+  // Both audit logs have the session and the real user under these keys.
   if ([...extra.keys()].some(isOwnExtraKey)) return no('impersonation_reserved_extra');
-  return ok(wanted);
+  return ok(requested);
 }
 
 function areUsable(
@@ -81,23 +86,23 @@ function areUsable(
   return (
     names.every(fits(MAX_USERNAME_BYTES)) &&
     groups.every(fits(MAX_GROUP_BYTES)) &&
-    // Kubernetes lower-cases what arrives in a header: another key than the one that was asked about.
+    // Kubernetes lower-cases the key in a header, so it would be another key than the reviewed one.
     [...extra.keys()].every((key) => fits(MAX_KEY_BYTES)(key) && key === key.toLowerCase()) &&
     [...extra.values()].flat().every(fits(MAX_EXTRA_VALUE_BYTES))
   );
 }
 
-/** As the API server reads it: lower case first, then percent-decoded; where that cannot be done, as it stands. */
+/** Parses the key as the API server does: lower case first, then percent-decoded; unchanged if that is impossible. */
 function extraKey(escaped: string): string {
   const lower = escaped.toLowerCase();
   if (/%(?![0-9a-f]{2})/.test(lower)) return fromUtf8(lower);
   return fromUtf8(lower.replaceAll(/%([0-9a-f]{2})/g, (_all, hex: string) => String.fromCharCode(parseInt(hex, 16))));
 }
 
-/** Bytes that are no UTF-8 become U+FFFD, which no name may have. */
+/** Bytes that are not UTF-8 become U+FFFD, which no name may contain. */
 const fromUtf8 = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
 
-const asked = (resource: ImpersonateAttributes['resource'], name: string): ImpersonateAttributes => ({
+const review = (resource: ImpersonateAttributes['resource'], name: string): ImpersonateAttributes => ({
   group: resource === 'uids' || resource === 'userextras' ? AUTHENTICATION : '',
   resource,
   subresource: '',
@@ -105,17 +110,20 @@ const asked = (resource: ImpersonateAttributes['resource'], name: string): Imper
   name,
 });
 
-/** What the person must be allowed, in the order in which the API server asks: user, uid, groups, extra. All of it, or nothing. */
-export function impersonateAttributes(wanted: Identity): readonly ImpersonateAttributes[] {
-  const account = serviceAccountOf(wanted.username);
+/**
+ * Returns the permissions that the user needs, in the order in which the API server checks them: user, uid,
+ * groups, extra. All are required.
+ */
+export function impersonateAttributes(requested: Identity): readonly ImpersonateAttributes[] {
+  const account = serviceAccountOf(requested.username);
   return [
     account === undefined
-      ? asked('users', wanted.username)
-      : { ...asked('serviceaccounts', account.name), namespace: account.namespace },
-    ...(wanted.uid === '' ? [] : [asked('uids', wanted.uid)]),
-    ...wanted.groups.map((group) => asked('groups', group)),
-    ...Object.entries(wanted.extra).flatMap(([key, values]) =>
-      values.map((value) => ({ ...asked('userextras', value), subresource: key })),
+      ? review('users', requested.username)
+      : { ...review('serviceaccounts', account.name), namespace: account.namespace },
+    ...(requested.uid === '' ? [] : [review('uids', requested.uid)]),
+    ...requested.groups.map((group) => review('groups', group)),
+    ...Object.entries(requested.extra).flatMap(([key, values]) =>
+      values.map((value) => ({ ...review('userextras', value), subresource: key })),
     ),
   ];
 }
@@ -125,8 +133,8 @@ const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 const SUBDOMAIN = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
 
 /**
- * Namespace and name of `system:serviceaccount:NAMESPACE:NAME`, by exactly the rule of the API server: what it takes for an ordinary user
- * must be asked about as one.
+ * Returns namespace and name of `system:serviceaccount:NAMESPACE:NAME`, by exactly the rule of the API server: a
+ * name that it takes for an ordinary user must be reviewed as one.
  */
 export function serviceAccountOf(username: string): { readonly namespace: string; readonly name: string } | undefined {
   const [system, kind, namespace = '', name = '', ...rest] = username.split(':');
@@ -135,23 +143,24 @@ export function serviceAccountOf(username: string): { readonly namespace: string
 }
 
 /**
- * What a cluster's `impersonate` setting does not allow to anybody. Refused and not trimmed: whoever asks for a group must not act without it.
- * @returns the first group or extra key that is beyond it
+ * Returns what a cluster's `impersonate` setting allows to no user. Rejected and not removed: a user who asks for
+ * a group must not act without it.
+ * @returns the first group or extra key beyond the limits
  */
 export function beyondLimits(
-  wanted: Identity,
+  requested: Identity,
   impersonate: { readonly groups: '*' | readonly string[]; readonly extra: readonly string[] },
 ): { readonly kind: 'group' | 'extra'; readonly name: string } | undefined {
   const { groups, extra } = impersonate;
-  const group = groups === '*' ? undefined : wanted.groups.find((each) => !groups.includes(each));
+  const group = groups === '*' ? undefined : requested.groups.find((each) => !groups.includes(each));
   if (group !== undefined) return { kind: 'group', name: group };
-  const key = Object.keys(wanted.extra).find((each) => !extra.includes(each));
+  const key = Object.keys(requested.extra).find((each) => !extra.includes(each));
   return key === undefined ? undefined : { kind: 'extra', name: key };
 }
 
 /**
- * The API server's own words where somebody may not impersonate.
- * @param username of the person who asked
+ * Returns the API server's own message for a user who may not impersonate.
+ * @param username of the user who asked
  */
 export function impersonateDenial(username: string, attributes: ImpersonateAttributes): string {
   const { group, resource, subresource, namespace, name } = attributes;

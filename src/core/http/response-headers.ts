@@ -1,8 +1,8 @@
 /**
- * Headers from the API server back to the client.
+ * Filters headers from the API server back to the client.
  *
- * Threat: what a pod or service answers below `…/proxy` is anybody's content under the gate's own origin. It may set no cookie there and
- * run no script.
+ * An attacker controls a pod or service below `…/proxy`, and its responses appear under the proxy's own origin. So
+ * they may set no cookie there and run no script.
  */
 import {
   canonicalName,
@@ -20,8 +20,9 @@ export interface ResponseHeadersOptions {
 }
 
 /**
- * Would speak for the server's origin: cookies, other places to find it, and where a browser reports to about every request there (Network Error
- * Logging, Reporting API): an attacker's pod would learn of them for as long as it says.
+ * Headers that would act for the server's origin: cookies, alternative services, and reporting endpoints (Network
+ * Error Logging, Reporting API), through which an attacker's pod would learn of every request there for as long as
+ * it chooses.
  */
 const DENIED = new Set([
   'set-cookie',

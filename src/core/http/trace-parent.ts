@@ -1,17 +1,18 @@
 /**
- * The trace that a client says its request belongs to (W3C Trace Context, `traceparent`), so that a trace and the record join.
+ * Reads the trace that a request belongs to according to the client (W3C Trace Context, `traceparent`), so that
+ * traces and the audit log can be joined.
  *
- * Threat: it is the client's own word, so it joins and proves nothing. Only what has the form of one is taken over.
+ * A client can send any id, so it joins and proves nothing. Only a well-formed one is accepted.
  */
 import { valuesOf, type RawHeaders } from './header-names.ts';
 
-/** Of version 00 nothing may follow the flags; of a later one more may. `ff` is no version. */
+/** In version 00 nothing may follow the flags; in a later one more may. `ff` is no version. */
 const TRACEPARENT = /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?$/;
 
 const isZero = (hex: string): boolean => /^0+$/.test(hex);
 
 /**
- * @returns the trace id, 32 hexadecimal digits in lower case; undefined where there is none, or two that could differ
+ * @returns the trace id, 32 hexadecimal digits in lower case; undefined if there is none, or two that could differ
  * @see https://www.w3.org/TR/trace-context/#traceparent-header
  */
 export function traceId(raw: RawHeaders): string | undefined {

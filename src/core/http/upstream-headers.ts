@@ -1,9 +1,11 @@
 /**
- * Headers towards the API server, built from an allow-list and never copied and patched (docs/architecture.md#invariant-4).
+ * Headers for the API server, built from an allow-list and never copied and patched
+ * (docs/architecture.md#invariant-4).
  *
- * Threats: impersonation fails open at the API server: without `Impersonate-User` a request runs as the gate itself, so an
- * identity without a name is a fault here and never a request. A client's own `Impersonate-*` would be obeyed under the gate's token.
- * Joined `Impersonate-Group` lines are one group whose name has a comma.
+ * Impersonation fails open at the API server: without `Impersonate-User` a request runs as the proxy itself, so an
+ * identity without a name is an error here and never a request. The API server would obey an attacker's own
+ * `Impersonate-*` under the proxy's token, so these are never copied. Joined `Impersonate-Group` lines would be
+ * one group with a comma in its name, so each group has a separate line.
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
  */
@@ -31,15 +33,15 @@ export interface UpstreamHeadersInput {
   readonly belowProxy: boolean;
   /** WebSocket or SPDY. */
   readonly upgrade: boolean;
-  /** The gate's own token at this cluster. */
+  /** The proxy's own token at this cluster. */
   readonly upstreamToken: string;
-  /** The person. */
+  /** The user. */
   readonly identity: Identity;
-  /** Whom the person acts as, after every review has allowed it. */
+  /** The user that `identity` acts as, after every review has allowed it. */
   readonly actingAs?: Identity;
   readonly sessionId: string;
   readonly auditId: string;
-  /** The client's address as this gate saw it. */
+  /** The client's address as the proxy saw it. */
   readonly forwardedFor: string;
 }
 
@@ -54,16 +56,16 @@ const DENIED = new Set([
   'forwarded',
   'x-real-ip',
   'audit-id',
-  // Ours, or made by the connection to the cluster.
+  // Set by us, or by the connection to the cluster.
   'host',
   'content-length',
 ]);
-/** `impersonate` and `x-remote-` are how Kubernetes is told who somebody is. */
+/** `impersonate` and `x-remote-` tell Kubernetes who a user is. */
 const DENIED_PREFIXES = ['impersonate', 'x-remote-', 'x-forwarded-'];
 
 /**
- * @returns a flat list for the upstream request; values are UTF-8 bytes, one character a byte
- * @throws AppError `internal` where the identity has no usable name: such a request must never be dialled
+ * @returns a flat list for the upstream request; values are UTF-8 bytes, one character per byte
+ * @throws AppError `internal` if the identity has no usable name: such a request must never be sent
  */
 export function buildUpstreamHeaders(input: UpstreamHeadersInput): string[] {
   return [
@@ -72,21 +74,27 @@ export function buildUpstreamHeaders(input: UpstreamHeadersInput): string[] {
     `Bearer ${ownValue(input.upstreamToken, 'upstream token')}`,
     ...(input.actingAs === undefined
       ? impersonationHeaders(input.identity, input.sessionId)
-      : delegationHeaders(input.actingAs, input.identity.username, input.sessionId)),
+      : userImpersonationHeaders(input.actingAs, input.identity.username, input.sessionId)),
     ...traceHeaders(input),
   ];
 }
 
-/** What of the client's request may pass, whoever it is. */
+/** The parts of the client's request that may pass, whatever the user. */
 type ClientHeadersInput = Pick<UpstreamHeadersInput, 'raw' | 'belowProxy' | 'upgrade'>;
 
 export interface PassthroughHeadersInput
   extends ClientHeadersInput, Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFor'> {
-  /** The client's own. The gate's would run the request as the gate: there is no `Impersonate-User` here. */
+  /**
+   * The client's own token. With the proxy's, the request would run as the proxy, because there is no
+   * `Impersonate-User` here.
+   */
   readonly clientToken: string;
 }
 
-/** For a service account that passes with its own token: nothing is said about who it is, the token says it. */
+/**
+ * Builds the headers for a service account that uses its own token: nothing states its identity, because the token
+ * does.
+ */
 export function buildPassthroughHeaders(input: PassthroughHeadersInput): string[] {
   const token = ownValue(input.clientToken, 'client token');
   return [...clientHeaders(input), 'Authorization', `Bearer ${token}`, ...traceHeaders(input)];
@@ -121,7 +129,7 @@ function passes(name: string, input: ClientHeadersInput, nominated: ReadonlySet<
   const canonical = canonicalName(name);
   if (!isToken(name) || isHopByHop(canonical) || nominated.has(canonical)) return false;
   if (DENIED.has(canonical) || DENIED_PREFIXES.some((prefix) => canonical.startsWith(prefix))) return false;
-  // An underscore passes for nothing on the list; below …/proxy a header may have one.
+  // A name with an underscore never matches the list; below …/proxy a header may have one.
   const lower = name.toLowerCase();
   if (lower.startsWith('sec-websocket-')) return input.upgrade;
   if (input.belowProxy) return true;
@@ -130,12 +138,15 @@ function passes(name: string, input: ClientHeadersInput, nominated: ReadonlySet<
 
 function upgradeHeaders(raw: RawHeaders): string[] {
   const [protocol, ...others] = valuesOf(raw, 'upgrade').map((value) => value.trim());
-  // Two protocols offered could be read as one here and the other there.
+  // If two protocols are offered, the proxy and the API server could choose differently.
   if (protocol === undefined || others.length > 0 || !/^(?:websocket|spdy\/3\.1)$/i.test(protocol)) return [];
   return ['Connection', 'Upgrade', 'Upgrade', protocol];
 }
 
-/** One length, or none where the body is chunked: a second reading of where a request ends is request smuggling (RFC 9112 §6.3). */
+/**
+ * Returns the only length, or none if the body is chunked: two interpretations of where a request ends are request
+ * smuggling (RFC 9112 §6.3).
+ */
 function contentLength(raw: RawHeaders): string | undefined {
   const [length, ...others] = valuesOf(raw, 'content-length').map((value) => value.trim());
   if (length === undefined || others.length > 0 || !/^\d{1,15}$/.test(length)) return undefined;
@@ -143,8 +154,8 @@ function contentLength(raw: RawHeaders): string | undefined {
 }
 
 /**
- * `Impersonate-*` for an identity, the session's id among `extra`.
- * @throws AppError `internal` where a name is empty, or HTTP would change it on its way
+ * Returns `Impersonate-*` for an identity, including the session's id in `extra`.
+ * @throws AppError `internal` if a name is empty, or HTTP would change it
  */
 export function impersonationHeaders(identity: Identity, sessionId: string): string[] {
   const headers = ['Impersonate-User', ownValue(identity.username, 'username')];
@@ -153,11 +164,11 @@ export function impersonationHeaders(identity: Identity, sessionId: string): str
   return headers;
 }
 
-/** Without a uid where none was asked for. Keys of Kubernetes' own may be among `extra`: RBAC has allowed them by name. */
-function delegationHeaders(wanted: Identity, originalUser: string, sessionId: string): string[] {
-  const headers = ['Impersonate-User', ownValue(wanted.username, 'username')];
-  if (wanted.uid !== '') headers.push('Impersonate-Uid', ownValue(wanted.uid, 'uid'));
-  headers.push(...groupsAndExtra(wanted, isOwnExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));
+/** Without a uid if none was requested. `extra` may include Kubernetes' own keys: RBAC has allowed them by name. */
+function userImpersonationHeaders(requested: Identity, originalUser: string, sessionId: string): string[] {
+  const headers = ['Impersonate-User', ownValue(requested.username, 'username')];
+  if (requested.uid !== '') headers.push('Impersonate-Uid', ownValue(requested.uid, 'uid'));
+  headers.push(...groupsAndExtra(requested, isOwnExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));
   headers.push(ORIGINAL_USER_HEADER, ownValue(originalUser, 'username'));
   return headers;
 }
@@ -172,7 +183,7 @@ function groupsAndExtra(identity: Identity, isForbidden: (key: string) => boolea
   return headers;
 }
 
-/** Percent-encoded where a byte is no header character, and the percent sign itself, as client-go does it. */
+/** Percent-encodes bytes that a header name cannot contain, and the percent sign itself, as client-go does. */
 const escapeKey = (key: string): string =>
   Array.from(asBytes(key), (byte) =>
     isToken(byte) && byte !== '%' ? byte : `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
@@ -181,13 +192,13 @@ const escapeKey = (key: string): string =>
 const SESSION_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_SESSION)}`;
 const ORIGINAL_USER_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_ORIGINAL_USER)}`;
 
-/** What nearly every name is, and needs no second look: printable ASCII without edge spaces. */
+/** The form of nearly every name, which needs no further check: printable ASCII without spaces at either end. */
 const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;
 
 function ownValue(text: string, what: string): string {
   if (PLAIN.test(text)) return text;
   const bytes = asBytes(text);
-  // Edge white space is trimmed by HTTP: the API server would see somebody else.
+  // HTTP trims white space at either end: the API server would see another user.
   if (text === '' || text !== text.trim() || !text.isWellFormed() || !isFieldValue(bytes) || bytes.includes('\t')) {
     throw unusable(what);
   }
@@ -197,20 +208,23 @@ function ownValue(text: string, what: string): string {
 const unusable = (what: string): AppError =>
   new AppError(
     'internal',
-    'The gate could not say who you are to the cluster, so nothing was sent. Tell your platform team.',
+    'Portcullis could not pass your identity to the cluster, so nothing was sent. Tell your platform team.',
     {
       reason: `unusable_${what.replaceAll(' ', '_')}`,
     },
   );
 
-/** Names of the client's own `Impersonate-*` headers, as it wrote them; any case, `_` for `-`. None of them is ever passed on. */
+/**
+ * Returns the names of the client's own `Impersonate-*` headers, as it wrote them; any case, `_` for `-`. None of
+ * them is ever forwarded.
+ */
 export function findImpersonation(raw: RawHeaders): string[] {
   return raw.filter((name, index) => index % 2 === 0 && canonicalName(name).startsWith('impersonate'));
 }
 
 /**
- * The identity as far as a cluster's `impersonate` setting goes: groups and extra keys that it does not list are left out, which
- * only takes rights away.
+ * Returns the identity limited by a cluster's `impersonate` setting: groups and extra keys that it does not list
+ * are omitted, which can only remove permissions.
  */
 export function limitIdentity(
   identity: Identity,

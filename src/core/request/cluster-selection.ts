@@ -1,8 +1,9 @@
 /**
- * Which cluster a request is for (docs/architecture.md#invariant-2): by host name, else by the prefix `/clusters/NAME/`.
+ * Chooses the cluster of a request (docs/architecture.md#invariant-2): by host name, else by the prefix
+ * `/clusters/NAME/`.
  *
- * Threat: a request that one part of the gate takes for cluster A and another for cluster B. There is one answer here, and the token's
- * audience is checked against it.
+ * An attacker sends a request that one part of Portcullis takes for cluster A and another for cluster B. So it is
+ * chosen here only, and the token's audience is checked against it.
  */
 import { no, ok, type Result } from '../result.ts';
 
@@ -21,12 +22,12 @@ export function clusterDirectory(
   };
 }
 
-export interface ClusterQuestion {
+export interface ClusterSelectionInput {
   /** Every `Host` value of the request, and HTTP/2's `:authority`. */
   readonly hosts: readonly string[];
   /** SNI of the connection (RFC 6066 §3). */
   readonly serverName?: string;
-  /** Request target as it came. */
+  /** Request target as received. */
   readonly target: string;
 }
 
@@ -37,22 +38,22 @@ export type ClusterRejection =
 
 export interface SelectedCluster {
   readonly cluster: string;
-  /** The request target for the cluster: without the prefix, where that chose. */
+  /** The request target for the cluster, without the prefix if that chose it. */
   readonly target: string;
-  /** What was cut off the front of the client's target, such as `/clusters/prod`; empty where the host chose. */
+  /** The removed prefix of the client's target, such as `/clusters/prod`; empty if the host chose the cluster. */
   readonly prefix: string;
 }
 
-/** Chooses the cluster; a prefix counts only where neither Host nor SNI names one. */
+/** Chooses the cluster; a prefix counts only if neither Host nor SNI names one. */
 export function selectCluster(
   directory: ClusterDirectory,
-  question: ClusterQuestion,
+  input: ClusterSelectionInput,
 ): Result<SelectedCluster, ClusterRejection> {
-  const host = soleHost(question.hosts);
+  const host = soleHost(input.hosts);
   if (!host.ok) return host;
-  const named = nameByHost(directory, host.value, question.serverName);
-  if (named !== undefined) return ok({ cluster: named, target: question.target, prefix: '' });
-  return byPrefix(directory, question.target);
+  const named = nameByHost(directory, host.value, input.serverName);
+  if (named !== undefined) return ok({ cluster: named, target: input.target, prefix: '' });
+  return byPrefix(directory, input.target);
 }
 
 function soleHost(hosts: readonly string[]): Result<string | undefined, ClusterRejection> {
@@ -85,12 +86,12 @@ function byPrefix(directory: ClusterDirectory, target: string): Result<SelectedC
 }
 
 /**
- * Lower case, without port and trailing dot; an IPv6 address keeps its brackets.
- * @returns undefined where it can be no host
+ * Returns the host in lower case, without port and trailing dot; an IPv6 address keeps its brackets.
+ * @returns undefined if it is no valid host
  */
-export function normaliseHost(authority: string): string | undefined {
+export function normaliseHost(hostAndPort: string): string | undefined {
   const match = /^(?<host>\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?)(?::\d{1,5})?$/.exec(
-    authority.toLowerCase(),
+    hostAndPort.toLowerCase(),
   );
   const host = match?.groups?.['host'];
   if (host === undefined || host.length > 254 || host.includes('..')) return undefined;

@@ -1,17 +1,18 @@
 /**
- * The one thing that a field selector decides: whether it asks for exactly one object by name.
+ * Decides whether a field selector asks for exactly one object by name.
  *
- * Grammar as Kubernetes has it: terms `field=value`, `field==value`, `field!=value`, joined by commas; `\\`, `\,` and `\=` are escapes.
+ * Grammar as in Kubernetes: terms `field=value`, `field==value`, `field!=value`, joined by commas; `\\`, `\,` and
+ * `\=` are escapes.
  */
 const TERM = /^(?<field>[^=!,\\]+)(?<operator>==|!=|=)(?<value>(?:\\[\\,=]|[^\\,=])*)$/;
 
-/** @returns X where the selector has a term `metadata.name=X` and X can be a name; undefined otherwise */
+/** @returns X if the selector has a term `metadata.name=X` and X can be a name; undefined otherwise */
 export function exactName(selector: string): string | undefined {
   let name: string | undefined;
   for (const term of splitTerms(selector)) {
     if (term === '') continue;
     const groups = TERM.exec(term)?.groups;
-    // One bad term makes the API server refuse the whole selector.
+    // One invalid term makes the API server reject the whole selector.
     if (groups === undefined) return undefined;
     const { field, operator, value = '' } = groups;
     if (field === 'metadata.name' && operator !== '!=') name ??= value.replaceAll(/\\([\\,=])/g, '$1');

@@ -1,10 +1,10 @@
 /**
- * Query parameters as Go's `url.ParseQuery` reads them, because the API server does: the gate must not see another `watch` than
- * it does. A pair with a `;` or a broken escape is dropped there, so it is dropped here.
+ * Parses query parameters as Go's `url.ParseQuery` does, because the API server uses it: the proxy must not see
+ * another `watch`. A pair with a `;` or a broken escape is dropped there, so it is dropped here.
  */
 export type Query = ReadonlyMap<string, readonly string[]>;
 
-/** @param query without the question mark, as it came */
+/** @param query without the question mark, as received */
 export function parseQuery(query: string): Query {
   const parameters = new Map<string, string[]>();
   for (const pair of query.split('&')) {
@@ -20,12 +20,12 @@ export function parseQuery(query: string): Query {
   return parameters;
 }
 
-/** The first value, as Kubernetes' own conversions take it. */
+/** Returns the first value, as Kubernetes' own conversions do. */
 export const first = (query: Query, name: string): string | undefined => query.get(name)?.[0];
 
 /**
- * A boolean option as Kubernetes converts it: absent, `0` and `false` in any case are false; everything else, the empty value
- * included, is true.
+ * Returns a boolean option as Kubernetes converts it: absent, `0` and `false` in any case are false; everything
+ * else, including the empty value, is true.
  */
 export function flag(query: Query, name: string): boolean {
   const value = first(query, name);
@@ -39,7 +39,7 @@ function unescapeQuery(text: string): string | undefined {
   try {
     return decodeURIComponent(spaced);
   } catch {
-    // Bytes that are no UTF-8: Go keeps them. One character a byte is enough to compare with.
+    // Bytes that are not UTF-8: Go keeps them. One character per byte is enough for comparison.
     return spaced.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   }
 }

@@ -1,7 +1,8 @@
 /**
- * What a request is about, in Kubernetes' words: verb, resource, namespace, name.
+ * Parses what a request is about, in Kubernetes' terms: verb, resource, namespace, name.
  *
- * Modelled on the semantics of Kubernetes' own request info, because RBAC, the audit record and this gate must agree. Accepted paths:
+ * Follows the semantics of Kubernetes' own request info, because RBAC, the audit log and the proxy must agree. Accepted
+ * paths:
  *
  * ```
  * /api/VERSION/[watch/|proxy/][namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE[/…]]]
@@ -30,10 +31,10 @@ export interface RequestInfo {
   readonly name: string;
   /** The path from the resource on. */
   readonly parts: readonly string[];
-  /** As the client wrote them; only for list, watch and deletecollection, where the API server honours them. */
+  /** As the client wrote them; only for list, watch and deletecollection, for which the API server uses them. */
   readonly fieldSelector: string;
   readonly labelSelector: string;
-  /** It may last as long as the person likes: the record gets a line when the response starts. */
+  /** It may last as long as the user likes: an event is also audited when the response starts. */
   readonly longRunning: boolean;
 }
 
@@ -65,7 +66,7 @@ const VERB_OF_METHOD: ReadonlyMap<string, string> = new Map([
 
 /**
  * @param method HTTP method
- * @param target path and query as `requestPath` let them pass
+ * @param target path and query as accepted by `requestPath`
  */
 export function requestInfo(method: string, target: string): RequestInfo {
   const question = target.indexOf('?');
@@ -84,7 +85,7 @@ export function requestInfo(method: string, target: string): RequestInfo {
   return { ...info, longRunning: isLongRunning(info, query) };
 }
 
-/** What the path alone says; `name` is the one in the path. */
+/** Returns the request info that the path alone determines; `name` is the one in the path. */
 export function pathInfo(encodedPath: string): PathInfo {
   const path = decode(encodedPath);
   const trimmed = withoutEdgeSlashes(path);
@@ -96,7 +97,7 @@ export function pathInfo(encodedPath: string): PathInfo {
   const [apiGroup = '', apiVersion = '', ...rest] = grouped ? segments.slice(1) : ['', ...segments.slice(1)];
   const base = { ...NOTHING, path, isResourceRequest: true, apiPrefix: prefix ?? '', apiGroup, apiVersion };
   const special = rest[0] === 'watch' || rest[0] === 'proxy' ? rest[0] : '';
-  // A special verb with nothing behind it: the API server answers 500. There is no resource to speak of.
+  // A special verb with nothing after it: the API server returns 500. There is no resource.
   if (special !== '' && rest.length < 2) return { ...base, verbInPath: special };
 
   const { namespace, parts } = namespaced(special === '' ? rest : rest.slice(1));
@@ -145,9 +146,9 @@ function verbAndName(method: string, about: PathInfo, query: Query): { readonly 
   return { verb: flag(query, 'watch') ? 'watch' : 'list', name: selectedName(query) };
 }
 
-/** `fieldSelector=metadata.name=X` asks for one object, and RBAC's `resourceNames` treats it so. */
+/** `fieldSelector=metadata.name=X` asks for one object, and RBAC's `resourceNames` applies to it. */
 function selectedName(query: Query): string {
-  // Options that do not decode make the API server forget all of them but `watch`.
+  // If options cannot be decoded, the API server ignores all of them but `watch`.
   const whole = (name: string): boolean => /^[-+]?\d{1,19}$/.test(first(query, name) ?? '0');
   if (!whole('limit') || !whole('timeoutSeconds')) return '';
   return exactName(first(query, 'fieldSelector') ?? '') ?? '';
@@ -160,8 +161,9 @@ function isLongRunning(info: Omit<RequestInfo, 'longRunning'>, query: Query): bo
 }
 
 /**
- * Threat: this is asked of paths as they came, before anybody is authenticated. A regular expression for the slashes at the end begins anew at
- * each slash of a run that is not there, and a few kilobytes of them would stop the whole gate for a tenth of a second.
+ * Removes slashes at both ends. An attacker sends paths before authentication, and a regular expression for
+ * trailing slashes would start again at each slash of a long run: a few kilobytes would block the whole server for
+ * a tenth of a second.
  */
 function withoutEdgeSlashes(path: string): string {
   let start = 0;
@@ -176,7 +178,7 @@ function decode(path: string): string {
   try {
     return decodeURIComponent(path);
   } catch {
-    // `requestPath` refuses such a path; the record of the refusal still wants to say something.
+    // `requestPath` rejects such a path; the audit event of the rejection still needs a path.
     return path;
   }
 }

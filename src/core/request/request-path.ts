@@ -1,18 +1,19 @@
 /**
- * Which request targets may pass at all (docs/architecture.md#invariant-3).
+ * Decides which request targets may pass at all (docs/architecture.md#invariant-3).
  *
- * Threat: two readers of one path. Whatever the gate and the API server (or a load balancer between them) could read differently is
- * refused, never cleaned up, so that the bytes that were decided on are the bytes that are logged and forwarded.
+ * An attacker sends a path that two readers interpret differently. So whatever Portcullis and the API server (or a
+ * load balancer between them) could read differently is rejected, never normalised: the bytes that were evaluated
+ * are the bytes that are logged and forwarded.
  */
 import { pathInfo } from './request-info.ts';
 import { no, ok, type Result } from '../result.ts';
 
 export interface RequestPath {
-  /** Exactly as it came, and exactly what is forwarded. */
+  /** Exactly as received, and exactly as forwarded. */
   readonly target: string;
   /** `target` up to the question mark; still percent-encoded. */
   readonly path: string;
-  /** `target` after the question mark, without it; empty where there is none. */
+  /** `target` after the question mark, without it; empty if there is none. */
   readonly query: string;
 }
 
@@ -35,19 +36,20 @@ export type PathRejection =
   | 'dot_segment'
   | 'empty_segment';
 
-/** Characters. More than any header limit lets through by default; here it bounds the work below. */
+/** Characters. More than any header limit allows by default; here it bounds the work below. */
 export const MAX_TARGET_LENGTH = 32_768;
 
 /**
- * What Kubernetes has a verb for, and OPTIONS for what stands behind `…/proxy`.
- * Threat: TRACE asks for the request as it arrived, and upstream that holds the gate's own token (RFC 9110 §9.3.8).
+ * The methods with a Kubernetes verb, and OPTIONS for pods and services behind `…/proxy`. An attacker sends TRACE,
+ * which returns the request as it arrived, and upstream that contains the proxy's own token (RFC 9110 §9.3.8), so
+ * it is rejected.
  */
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 /**
- * Judges a request target.
- * @param target as it stood in the request line, one character a byte
- * @returns its parts, or why it is refused (RFC 3986 §3.3 and §5.2.4, RFC 9112 §3.2)
+ * Evaluates a request target.
+ * @param target as in the request line, one character per byte
+ * @returns its parts, or why it is rejected (RFC 3986 §3.3 and §5.2.4, RFC 9112 §3.2)
  */
 export function requestPath(method: string, target: string): Result<RequestPath, PathRejection> {
   if (method.toUpperCase() === 'CONNECT') return no('connect_method');
@@ -75,7 +77,7 @@ function characterRejection(target: string): PathRejection | undefined {
   return /%(?![0-9a-f]{2})/i.test(target) ? 'bad_percent_encoding' : undefined;
 }
 
-/** Only in the path: a query is data, where exec's `command=%2Fbin%2Fsh` is as it should be. */
+/** Only in the path: a query is data, in which exec's `command=%2Fbin%2Fsh` is valid. */
 function encodingRejection(path: string): PathRejection | undefined {
   if (!path.includes('%')) return undefined;
   if (/%2e/i.test(path)) return 'encoded_dot';
@@ -94,6 +96,6 @@ function segmentRejection(path: string): PathRejection | undefined {
   if (/\/\.{1,2}(?:\/|$)/.test(path)) return 'dot_segment';
   const empty = path.indexOf('//');
   if (empty === -1) return undefined;
-  // Below …/proxy/ the rest belongs to the pod or service, where an empty segment can have a meaning.
+  // Below …/proxy/ the rest belongs to the pod or service, for which an empty segment can have a meaning.
   return pathInfo(path.slice(0, empty)).subresource === 'proxy' ? undefined : 'empty_segment';
 }

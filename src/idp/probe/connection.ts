@@ -1,5 +1,5 @@
 /** Why a request of a probe got no response, for an operator. */
-import { connectionFault, noAnswerWithin } from '../../core/http/connection-error.ts';
+import { connectionError, noResponseWithin } from '../../core/http/connection-error.ts';
 import { guardMessage } from '../outbound.ts';
 
 /** The time limit of a step of a sign-in. */
@@ -9,8 +9,8 @@ const TIMED_OUT = new Set(['TimeoutError', 'AbortError', 'OAUTH_TIMEOUT', 'OAUTH
 export function connectionMessage(thrown: unknown): string {
   for (let error = thrown; error instanceof Error; error = error.cause) {
     if (TIMED_OUT.has(error.name) || ('code' in error && TIMED_OUT.has(String(error.code)))) {
-      return noAnswerWithin(STEP_SECONDS);
+      return noResponseWithin(STEP_SECONDS);
     }
   }
-  return guardMessage(thrown) ?? connectionFault(thrown);
+  return guardMessage(thrown) ?? connectionError(thrown);
 }

@@ -7,7 +7,7 @@ import { clusterDirectory, selectCluster } from '../../core/request/cluster-sele
 import type { ClusterDirectory } from '../../core/request/cluster-selection.ts';
 import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
-import { wantedIdentity } from '../../core/http/impersonation.ts';
+import { requestedIdentity } from '../../core/http/impersonation.ts';
 import { requestInfo } from '../../core/request/request-info.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
 import { requestPath } from '../../core/request/request-path.ts';
@@ -188,7 +188,7 @@ export class Admission {
 
     const identity = limitIdentity(caller.value.identity, cluster.impersonate);
     // Never dropped in silence: `kubectl --as=limited` must not run with the person's full rights.
-    const wanted = wantedIdentity(raw);
+    const wanted = requestedIdentity(raw);
     if (!wanted.ok) return no(impersonationRejection(wanted.reason));
     if (wanted.value !== undefined) {
       exchange.record.impersonated = wanted.value;

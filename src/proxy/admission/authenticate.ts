@@ -5,7 +5,7 @@
  * again after each await, because a revocation may have been applied meanwhile.
  */
 import type { AuthenticationRejection, Authenticate } from '../dependencies.ts';
-import { judgeBinding, SessionUnread } from '../../core/credential/credential.ts';
+import { checkBinding, SessionUnread } from '../../core/credential/credential.ts';
 import type { Caller, Credential, CredentialRejection } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
 import { no, ok } from '../../core/result.ts';
@@ -29,7 +29,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
   ): Promise<Result<Caller, AuthenticationRejection>> => {
     // Before the session is asked for: who holds a stolen token without its key learns nothing about the session behind it.
     const mayBeUnbound = deps.unboundClients?.has(credential.client) === true;
-    const unbound = judgeBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);
+    const unbound = checkBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);
     if (unbound !== undefined) return no(unbound);
     const shut = guard.check(credential);
     if (shut !== undefined) return refused(deps, credential, shut);
@@ -80,7 +80,7 @@ function judgeSession(
 ): Result<Caller, CredentialRejection> {
   // A signed token for a session of somebody else can only be a fault of ours; it opens nothing.
   if (record === undefined || record.account !== credential.account) return no('session_unknown');
-  const unbound = judgeBinding(credential, thumbprint, record.thumbprint, mayBeUnbound);
+  const unbound = checkBinding(credential, thumbprint, record.thumbprint, mayBeUnbound);
   if (unbound !== undefined) return no(unbound);
   if (record.expiresAt <= now) return no('session_expired');
   const sessionIdleAt = record.lastUsedAt + record.idleSeconds;

@@ -3,7 +3,7 @@
  * its own, so that the whole way is tried: name, network, certificate, token.
  */
 import { request, type IncomingMessage } from 'node:http';
-import { connectionFault, noAnswerWithin } from '../../core/http/connection-error.ts';
+import { connectionError, noResponseWithin } from '../../core/http/connection-error.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import type { UpstreamCluster } from '../dependencies.ts';
 import { connectUpstream, parseServer, UpstreamConnectError, type UpstreamLink } from './connect.ts';
@@ -27,7 +27,7 @@ export function clusterLook(
     try {
       return await look(cluster, timeout);
     } catch (error) {
-      return timeout.aborted ? noAnswerWithin(timeoutSeconds) : connectionFault(error);
+      return timeout.aborted ? noResponseWithin(timeoutSeconds) : connectionError(error);
     }
   };
 }

@@ -20,7 +20,10 @@ export interface LogRow {
  */
 const unreadable = (): Error => unavailable('log_entry_unreadable');
 
-/** @param reply `[id, [h, hash, u, until, k, kind, t, key]]`. @throws AppError `store_unavailable` (`log_entry_unreadable`) */
+/**
+ * @param reply `[id, [h, hash, u, until, k, kind, t, key]]`.
+ * @throws AppError `store_unavailable` (`log_entry_unreadable`)
+ */
 export function readLogRow(reply: unknown): LogRow {
   const [id, fields] = list(reply);
   const [h, hash, u, until, k, kind, t, key, ...more] = list(fields);

@@ -59,6 +59,7 @@ export const UNWANTED: readonly Unwanted[] = [
 /** Names outside keep their spelling, because scripts depend on them. */
 const STABLE = [
   'gateAccount',
+  ':authority',
   'inFlightPerPerson',
   'Readiness Gates',
   'readiness gates',

@@ -38,7 +38,7 @@ beforeAll(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval']
 afterAll(() => void vi.useRealTimers());
 
 const waitFor = (check: () => void): Promise<void> =>
-  waitFor(() => {
+  vi.waitFor(() => {
     vi.advanceTimersByTime(1000);
     check();
   });

@@ -155,7 +155,8 @@ describe('redaction', () => {
     },
   );
 
-  // An attacker who reads logs could redeem an authorization code. These are codes as providers and oidc-provider issue them.
+  // An attacker who reads logs could redeem an authorization code. These are codes as providers and oidc-provider
+  // issue them.
   it.each([
     'SplxlOBeZQQYbYS6WxSbIA',
     'n0esc3NRze7LTCu7iYzS6a5acc3f0ogp4',

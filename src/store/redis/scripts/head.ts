@@ -1,19 +1,25 @@
 /**
  * The Lua scripts of the Redis store, one file per part of the store's interface:
  *
- * - `head.ts`: the head that every script begins with (epoch, rollback and clock checks), and the functions that build a script
- * - `parts.ts`: Lua that several scripts share: artefacts, their memory budget, sessions, leases, the log, revocation
+ * - `head.ts`: the head that every script begins with (epoch, rollback and clock checks), and the functions that
+ *   build a script
+ * - `parts.ts`: Lua that several scripts share: artefacts, their memory budget, sessions, leases, the log,
+ *   revocation
  * - `epoch.ts`: `new-epoch`, `settle`
- * - `log.ts`: `position`, `join`, `live-page`, `log-page`, `renew`, `leave`, `announce-drill`, `append`, `has-written`, `sweep`
+ * - `log.ts`: `position`, `join`, `live-page`, `log-page`, `renew`, `leave`, `announce-drill`, `append`,
+ *   `has-written`, `sweep`
  * - `locks.ts`: `find-lock`, `read-locks`, `remove-lock`, `restore-locks`
- * - `sessions.ts`: `open-session`, `mint-session`, `read-session`, `update-session`, `list-sessions`, `count-sessions`,
+ * - `sessions.ts`: `open-session`, `mint-session`, `read-session`, `update-session`, `list-sessions`,
+ *   `count-sessions`,
  *   `close-provider-session`, `claim-recheck`, `release-recheck`
  * - `fresh-sign-ins.ts`: `find-fresh-sign-in`, `lift-fresh-sign-in`
- * - `artefacts.ts`: `save-artefact`, `find-artefact`, `find-artefact-by-name`, `consume-artefact`, `take-artefact`,
+ * - `artefacts.ts`: `save-artefact`, `find-artefact`, `find-artefact-by-name`, `consume-artefact`,
+ *   `take-artefact`,
  *   `destroy-artefact`, `destroy-artefacts-of`
  * - `reencrypt.ts`: `claim-reseal`, `end-reseal`, `find-sealed`, `reseal-values`, `reseal-stream`
  * - `recent.ts`: `add-recent`, `read-recent`
- * - `live.ts`: `want-live`, `leave-live`, `wanted-live`, `take-up-live`, `is-taken-up-live`, `publish-live`, `read-live`
+ * - `live.ts`: `want-live`, `leave-live`, `wanted-live`, `take-up-live`, `is-taken-up-live`, `publish-live`,
+ *   `read-live`
  * - `anchors.ts`: `put-anchor`, `list-anchors`
  */
 import { createHash } from 'node:crypto';

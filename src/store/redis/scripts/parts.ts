@@ -166,7 +166,7 @@ end
  * remembers how long its lease may last.
  */
 export const LEASES = `
--- Counts until such a lease, granted in this moment, has run out, and ${ENTRY_SKEW_SECONDS} s more: these clocks may be set, and only clean up.
+-- Counts until a lease granted now has run out, and ${ENTRY_SKEW_SECONDS} s more: these clocks may be set, and only clean up.
 local function remember_lease(ms)
   local seconds_left = math.ceil(tonumber(ms) * 1.001 / 1000) + 1 + ${ENTRY_SKEW_SECONDS}
   redis.call('ZADD', P .. 'leases', 'GT', tonumber(at[1]) + seconds_left, ms)

@@ -140,7 +140,10 @@ describe('the file sink', () => {
 });
 
 describe('a full disk', () => {
-  /** `disk/full` is the kernel's full device until `mend`, then a file with room. The last part of the path is no link. */
+  /**
+   * `disk/full` is the kernel's full device until `mend`, then a file with room. The last part of the path is no
+   * link.
+   */
   async function aFullDisk(): Promise<{ path: string; mend: () => Promise<string> }> {
     const folder = await aFolder();
     const disk = join(folder, 'disk');

@@ -1,4 +1,7 @@
-/** A record as several gates write it, in files as a sink leaves them, and the ways in which somebody might lay hands on it. */
+/**
+ * A record as several gates write it, in files as a sink leaves them, and the ways in which somebody might lay
+ * hands on it.
+ */
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { clusterAudience } from '../../../../src/core/core.ts';
-import { judgeBinding, readCredential } from '../../../../src/core/credential/credential.ts';
+import { checkBinding, readCredential } from '../../../../src/core/credential/credential.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 
 const AUDIENCE = clusterAudience('prod');
@@ -107,7 +107,7 @@ describe('binding', () => {
     [undefined, THUMBPRINT, THUMBPRINT, 'token_unbound'],
     [undefined, undefined, undefined, 'token_unbound'],
   ])('token %s, connection %s, session %s: %s', (token, presented, session, expected) => {
-    expect(judgeBinding(token === undefined ? {} : { thumbprint: token }, presented, session)).toBe(expected);
+    expect(checkBinding(token === undefined ? {} : { thumbprint: token }, presented, session)).toBe(expected);
   });
 
   test.each([
@@ -121,7 +121,7 @@ describe('binding', () => {
   ])(
     'of a client whose tokens may be unbound: token %s, connection %s, session %s: %s',
     (token, presented, session, expected) => {
-      expect(judgeBinding(token === undefined ? {} : { thumbprint: token }, presented, session, true)).toBe(expected);
+      expect(checkBinding(token === undefined ? {} : { thumbprint: token }, presented, session, true)).toBe(expected);
     },
   );
 });

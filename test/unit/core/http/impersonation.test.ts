@@ -6,7 +6,7 @@ import {
   impersonateAttributes,
   impersonateDenial,
   serviceAccountOf,
-  wantedIdentity,
+  requestedIdentity,
 } from '../../../../src/core/http/impersonation.ts';
 import { buildPassthroughHeaders, buildUpstreamHeaders } from '../../../../src/core/http/upstream-headers.ts';
 
@@ -15,7 +15,7 @@ const USER = ['Impersonate-User', 'demo:limited'];
 
 describe('whom a client wants to act as', () => {
   it('is nobody without a header that says so', () => {
-    expect(wantedIdentity(['Accept', '*/*', 'X-Impersonate-User', 'root'])).toEqual({ ok: true, value: undefined });
+    expect(requestedIdentity(['Accept', '*/*', 'X-Impersonate-User', 'root'])).toEqual({ ok: true, value: undefined });
   });
 
   it('is a user, with groups, uid and extra kept line by line', () => {
@@ -32,7 +32,7 @@ describe('whom a client wants to act as', () => {
       'impersonate_extra_example.com%2fteam_x',
       bytes('grün'),
     ];
-    expect(wantedIdentity(raw)).toEqual({
+    expect(requestedIdentity(raw)).toEqual({
       ok: true,
       value: {
         username: 'demo:limited',
@@ -44,7 +44,7 @@ describe('whom a client wants to act as', () => {
   });
 
   it('keeps an escape that is none as it stands, as Kubernetes does', () => {
-    const wanted = wantedIdentity([...USER, 'Impersonate-Extra-50%', '1']);
+    const wanted = requestedIdentity([...USER, 'Impersonate-Extra-50%', '1']);
     expect(wanted).toMatchObject({ value: { extra: { '50%': ['1'] } } });
   });
 
@@ -76,7 +76,7 @@ describe('whom a client wants to act as', () => {
     ],
     ['a key below ours', [...USER, 'Impersonate-Extra-a.portcullis.dev/b', '1'], 'impersonation_reserved_extra'],
   ])('is refused for %s', (_what, raw, reason) => {
-    expect(wantedIdentity(raw)).toEqual({ ok: false, reason });
+    expect(requestedIdentity(raw)).toEqual({ ok: false, reason });
   });
 });
 
@@ -160,11 +160,11 @@ describe('the headers of somebody who acts as somebody else', () => {
   it('are never made for nobody', () => {
     const nobody = { ...actingAs, username: '' };
     expect(() => buildUpstreamHeaders({ ...INPUT, identity, actingAs: nobody, forwardedFor: '192.0.2.1' })).toThrow(
-      'could not say who you are',
+      'could not pass your identity',
     );
     const ours = { ...actingAs, extra: { 'portcullis.dev/session': ['x'] } };
     expect(() => buildUpstreamHeaders({ ...INPUT, identity, actingAs: ours, forwardedFor: '192.0.2.1' })).toThrow(
-      'could not say who you are',
+      'could not pass your identity',
     );
   });
 
@@ -210,7 +210,7 @@ describe('any impersonation headers', () => {
   it('become exactly what is asked about and sent, or are refused', () => {
     fc.assert(
       fc.property(raw, (lines) => {
-        const wanted = wantedIdentity(lines);
+        const wanted = requestedIdentity(lines);
         if (!wanted.ok) return;
         expect(wanted.value === undefined).toBe(lines.length === 0);
         if (wanted.value === undefined) return;
@@ -231,7 +231,7 @@ describe('any impersonation headers', () => {
             ? [name, sent[index + 1] ?? '']
             : [],
         );
-        expect(wantedIdentity(own)).toEqual(wanted);
+        expect(requestedIdentity(own)).toEqual(wanted);
         expect(sent.filter((name) => name === 'Impersonate-User')).toHaveLength(1);
       }),
       { numRuns: 500 },

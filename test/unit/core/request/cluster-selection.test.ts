@@ -3,7 +3,7 @@ import {
   clusterDirectory,
   normaliseHost,
   selectCluster,
-  type ClusterQuestion,
+  type ClusterSelectionInput,
 } from '../../../../src/core/request/cluster-selection.ts';
 
 const DIRECTORY = clusterDirectory([
@@ -11,7 +11,7 @@ const DIRECTORY = clusterDirectory([
   { name: 'test', hosts: ['test.example.com', '[::1]'] },
 ]);
 
-const select = (question: Partial<ClusterQuestion>) =>
+const select = (question: Partial<ClusterSelectionInput>) =>
   selectCluster(DIRECTORY, { hosts: [], target: '/api?x=1', ...question });
 
 test.each([
