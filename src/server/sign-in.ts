@@ -13,7 +13,6 @@ import type { Authenticate, UpstreamCluster } from '../proxy/proxy.ts';
 import { addressSet } from '../proxy/listener/proxy-protocol.ts';
 import { costlyRules, observedProviders, prepare, refusedSignIns } from './server-metrics.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
-import { listen } from './web-listener.ts';
 import type { ServerContext } from './server-context.ts';
 
 /**

@@ -81,7 +81,7 @@ export class Page {
  * Encodes the end of a page, opaque to callers: the order of the list, and the position of the last session
  * examined. A position is meaningless in another order.
  */
-export const encodeCursor = (order: SessionOrder, position: number): string =>
+const encodeCursor = (order: SessionOrder, position: number): string =>
   Buffer.from(`${order}:${position}`).toString('base64url');
 
 /**
@@ -89,7 +89,7 @@ export const encodeCursor = (order: SessionOrder, position: number): string =>
  * @throws AppError `bad_request` (`bad_cursor`) for anything that `encodeCursor` did not make for this order,
  * because a cursor comes from outside
  */
-export function decodeCursor(order: SessionOrder, cursor: string): number {
+function decodeCursor(order: SessionOrder, cursor: string): number {
   const [, named, digits] =
     /^([a-z-]{1,16}):([1-9][0-9]{0,15})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
   const position = Number(digits);

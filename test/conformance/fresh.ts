@@ -7,7 +7,7 @@ const DAY = 86_400;
 
 const revoke = ({ store }: StoreUnderTest, target: RevocationTarget) => store.log.append({ requestId: 'r', target });
 
-/** A sign-in that begins now, of somebody who proved who they are at that time. */
+/** A sign-in that begins now, of someone who proved who they are at that time. */
 async function signIn({ store, clock }: StoreUnderTest, authTime: number | undefined) {
   const proof = authTime === undefined ? {} : { authTime };
   const outcome = await store.sessions.open(
@@ -24,7 +24,7 @@ export function freshSignInsConform(open: OpenStore): void {
     ['its provider', { kind: 'provider', provider: 'corp' }, 'opened'],
     ['all', { kind: 'all' }, 'opened'],
     ['another account', { kind: 'account', account: 'corp/2' }, 'opened'],
-    ['a session that was never there', { kind: 'session', session: 'nobody' }, 'opened'],
+    ['a session that was never there', { kind: 'session', session: 'unknown' }, 'opened'],
   ];
   it.each(table)('judges a silent single sign-on after a revocation of %s', async (_name, target, outcome) => {
     const subject = await open();

@@ -8,7 +8,7 @@ const LONG = { ttlMs: 60_000, most: 50 };
 
 async function following(live: LiveAuditLog, tail = 'tail-1', filter: Record<string, string> = {}): Promise<string> {
   const id = await live.subscribe(tail, filter, LONG);
-  if (id.kind !== 'new') throw new Error(`the wish was not new: ${id.kind}`);
+  if (id.kind !== 'new') throw new Error(`the subscription was not new: ${id.kind}`);
   return id.position;
 }
 
@@ -31,7 +31,7 @@ async function register({ log }: Store, incarnation: string): Promise<void> {
 const textsAfter = async ({ live }: Store, position: string, limit = 100): Promise<readonly (string | undefined)[]> =>
   (await live.read(position, limit)).entries.map(({ text }) => text).filter((text) => text !== undefined);
 
-/** What replicas show each other of the audit record while somebody tails. */
+/** What replicas show each other of the audit record while someone tails. */
 export function liveRecordConforms(open: OpenStore): void {
   it('gives what was published after a place, in order, and from there on what came since', async () => {
     const { store } = await open();
@@ -43,7 +43,7 @@ export function liveRecordConforms(open: OpenStore): void {
     expect(await textsAfter(store, first.entries.at(-1)?.position ?? '')).toEqual(['three']);
   });
 
-  it('keeps nothing while nobody tails', async () => {
+  it('keeps nothing while no one tails', async () => {
     const { store } = await open();
     await store.live.publish(['unseen']);
     const position = await following(store.live);
@@ -52,7 +52,7 @@ export function liveRecordConforms(open: OpenStore): void {
     expect(await textsAfter(store, position)).toEqual(['seen']);
   });
 
-  it('says what everybody wants to see, until they leave', async () => {
+  it('says what everyone wants to see, until they leave', async () => {
     const { store } = await open();
     expect(await wantedOf(store.live)).toEqual([]);
     await following(store.live, 'a', { user: 'alice' });
@@ -62,7 +62,7 @@ export function liveRecordConforms(open: OpenStore): void {
     expect(await wantedOf(store.live)).toEqual([{ verb: 'delete' }]);
   });
 
-  it('tells a wish that has stood from one that is new, or that has changed', async () => {
+  it('tells a subscription that has stood from one that is new, or that has changed', async () => {
     const { store } = await open();
     await following(store.live, 'a', { user: 'alice', verb: 'get' });
     expect(await store.live.subscribe('a', { verb: 'get', user: 'alice' }, LONG)).toEqual({ kind: 'stands' });
@@ -70,7 +70,7 @@ export function liveRecordConforms(open: OpenStore): void {
     expect(await wantedOf(store.live)).toEqual([{ user: 'bob' }]);
   });
 
-  it('forgets a wish that is not repeated, and says that it is new when it comes back', async () => {
+  it('forgets a subscription that is not repeated, and says that it is new when it comes back', async () => {
     const { store, clock } = await open();
     await store.live.subscribe('a', {}, { ttlMs: 50, most: 50 });
     clock.advance(1);
@@ -88,7 +88,7 @@ export function liveRecordConforms(open: OpenStore): void {
     expect(await store.live.subscribe('c', {}, two)).toMatchObject({ kind: 'new' });
   });
 
-  it('says that a wish is taken up once every replica of the registry has said so, and not before', async () => {
+  it('says that a subscription is taken up once every replica of the registry has said so, and not before', async () => {
     const { store } = await open();
     const { live, log } = store;
     await register(store, 'replica-a');
@@ -110,7 +110,7 @@ export function liveRecordConforms(open: OpenStore): void {
     expect(await live.isAcceptedByAll('tail-1')).toBe(true);
   });
 
-  it('takes nobody’s word for a wish that has changed, lapsed or gone', async () => {
+  it('takes no one’s word for a subscription that has changed, lapsed or gone', async () => {
     const { store } = await open();
     const { live } = store;
     await register(store, 'replica-a');
@@ -127,7 +127,7 @@ export function liveRecordConforms(open: OpenStore): void {
     expect(await live.isAcceptedByAll('a')).toBe(false);
   });
 
-  it('wakes who waits for a wish when there is a new one', async () => {
+  it('wakes who waits for a subscription when there is a new one', async () => {
     const { store } = await open();
     const { live } = store;
     const notified = async (): Promise<void> => {
@@ -140,12 +140,12 @@ export function liveRecordConforms(open: OpenStore): void {
       stop.abort();
       expect(first).toBe('told');
     };
-    // Twice: a listener wakes everybody when it begins to listen.
+    // Twice: a listener wakes everyone when it begins to listen.
     await vi.waitFor(notified);
     await vi.waitFor(notified);
   });
 
-  it('stops waiting for a wish when told to', async () => {
+  it('stops waiting for a subscription when told to', async () => {
     const { live } = (await open()).store;
     const abort = new AbortController();
     const wait = live.waitForSubscription(abort.signal);

@@ -5,10 +5,10 @@ import { newSession, openNow, replica, type OpenStore, type StoreUnderTest } fro
 
 const alice = { kind: 'account', account: 'corp/1' } as const;
 
-const words = ({ clock }: StoreUnderTest, reason = 'INC-4711') => ({ reason, by: 'corp:root', at: clock.seconds() });
+const text = ({ clock }: StoreUnderTest, reason = 'INC-4711') => ({ reason, by: 'corp:root', at: clock.seconds() });
 
 const lockAlice = (subject: StoreUnderTest, requestId = 'lock') =>
-  subject.store.log.append({ requestId, target: alice, lock: words(subject) });
+  subject.store.log.append({ requestId, target: alice, lock: text(subject) });
 
 /** A sign-in that nothing but a lock stands against. */
 const signIn = async ({ store, clock }: StoreUnderTest, id: string) =>
@@ -20,7 +20,7 @@ export function locksConform(open: OpenStore): void {
     const { store } = subject;
     await openNow(subject);
     expect(await lockAlice(subject)).toMatchObject({ sessions: 1 });
-    const lock = { account: 'corp/1', ...words(subject) };
+    const lock = { account: 'corp/1', ...text(subject) };
     expect(await store.locks.find('corp/1')).toEqual(lock);
     expect(await store.locks.list()).toEqual([lock]);
     expect(await store.sessions.mint('session-1', {})).toMatchObject({ ok: false });
@@ -28,7 +28,7 @@ export function locksConform(open: OpenStore): void {
     expect(await store.sessions.count()).toBe(0);
   });
 
-  it('locks nobody else', async () => {
+  it('locks no one else', async () => {
     const subject = await open();
     await lockAlice(subject);
     await openNow(subject, { account: 'corp/2', subject: '2' });
@@ -36,7 +36,7 @@ export function locksConform(open: OpenStore): void {
     expect(await subject.store.sessions.mint('session-1', {})).toMatchObject({ ok: true });
   });
 
-  it('lets somebody in again who was unlocked, and writes that into the log', async () => {
+  it('lets someone in again who was unlocked, and writes that into the log', async () => {
     const subject = await open();
     const { store } = subject;
     await lockAlice(subject);
@@ -57,10 +57,10 @@ export function locksConform(open: OpenStore): void {
     expect((await store.log.position()).number).toBe(0);
   });
 
-  it('keeps the words of the last lock', async () => {
+  it('keeps the text of the last lock', async () => {
     const subject = await open();
     await lockAlice(subject);
-    await subject.store.log.append({ requestId: 'again', target: alice, lock: words(subject, 'INC-9') });
+    await subject.store.log.append({ requestId: 'again', target: alice, lock: text(subject, 'INC-9') });
     expect(await subject.store.locks.list()).toMatchObject([{ reason: 'INC-9' }]);
   });
 
@@ -82,7 +82,7 @@ export function locksConform(open: OpenStore): void {
 
   it('refuses to lock anything but an account', async () => {
     const subject = await open();
-    const request = { requestId: 'r', target: { kind: 'all' }, lock: words(subject) } as const;
+    const request = { requestId: 'r', target: { kind: 'all' }, lock: text(subject) } as const;
     await expect(subject.store.log.append(request)).rejects.toThrow(RangeError);
     expect((await subject.store.log.position()).number).toBe(0);
   });

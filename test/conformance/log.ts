@@ -75,7 +75,7 @@ function numbersConform(open: OpenStore): void {
 }
 
 function renewalConforms(open: OpenStore): void {
-  it('joins with the entries that may still cover somebody', async () => {
+  it('joins with the entries that may still cover someone', async () => {
     const subject = await open();
     const { store, clock } = subject;
     await store.log.join(TOKEN_SECONDS);
@@ -234,7 +234,7 @@ function noticesConform(open: OpenStore): void {
 
   it('refuses a drill whose id would not fit a row', async () => {
     const { store } = await open();
-    for (const id of ['', 'two words', 'x'.repeat(65), 'a\nb']) {
+    for (const id of ['', 'two parts', 'x'.repeat(65), 'a\nb']) {
       await expect(store.log.announceDrill(id)).rejects.toThrow(RangeError);
     }
     expect((await store.log.position()).number).toBe(0);
@@ -242,7 +242,7 @@ function noticesConform(open: OpenStore): void {
 
   it('refuses a provider whose name would not fit a row', async () => {
     const { store } = await open();
-    const target = { kind: 'provider', provider: 'two words' } as const;
+    const target = { kind: 'provider', provider: 'two parts' } as const;
     await expect(store.log.append({ requestId: 'r', target })).rejects.toThrow(RangeError);
     expect((await store.log.position()).number).toBe(0);
   });
@@ -260,7 +260,7 @@ function noticesConform(open: OpenStore): void {
     await expect(store.log.join(Number.NaN)).rejects.toThrow(RangeError);
   });
 
-  it('says the same regime to renewals and revocations', async () => {
+  it('says the same primary generation to renewals and revocations', async () => {
     const subject = await open();
     const { store } = subject;
     const { position } = await store.log.join(TOKEN_SECONDS);
@@ -273,7 +273,7 @@ function noticesConform(open: OpenStore): void {
 }
 
 function waitingConforms(open: OpenStore): void {
-  it('wakes everybody who waits when an entry is written', async () => {
+  it('wakes everyone who waits when an entry is written', async () => {
     const subject = await open();
     const { signal } = new AbortController();
     const waits = [subject.store.log.waitForEntry(0, signal), subject.store.log.waitForEntry(0, signal)];

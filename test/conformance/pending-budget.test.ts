@@ -52,7 +52,7 @@ async function standing(store: Store, ids: readonly string[]): Promise<readonly 
 }
 
 describe.each(stores)('sign-ins under way in %s', (_name, open) => {
-  it('make room for new ones, the oldest first, of the site that has the most', async () => {
+  it('make space for new ones, the oldest first, of the site that has the most', async () => {
     await using subject = await open();
     const { store, displaced } = subject;
     const few = await begin(subject, 'few', 3);
@@ -68,7 +68,7 @@ describe.each(stores)('sign-ins under way in %s', (_name, open) => {
     expect(displaced.reduce((sum, { kind, count }) => sum + (kind === 'Interaction' ? count : 0), 0)).toBe(gone);
   });
 
-  it('give their room back when they are used, destroyed, over, or belong to a session', async () => {
+  it('give their space back when they are used, destroyed, over, or belong to a session', async () => {
     await using subject = await open();
     const { store, clock, displaced } = subject;
     for (const id of await begin(subject, 'taken', 15)) await store.artefacts.take('Interaction', id);
@@ -94,7 +94,7 @@ describe.each(stores)('sign-ins under way in %s', (_name, open) => {
   it('never touch another kind, or what belongs to a session', async () => {
     await using subject = await open();
     const { store, displaced } = subject;
-    const from = 'stranger';
+    const from = 'outsider';
     await store.artefacts.save('SignIn', 'state', {}, { ...LIFE, from });
     await store.artefacts.save('ReplayDetection', 'token', {}, LIFE);
     await store.artefacts.save('RefreshToken', 'refresh', {}, { ...LIFE, session: 'one' });

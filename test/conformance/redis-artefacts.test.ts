@@ -30,7 +30,7 @@ it('leaves what is deleted later to the server, which deletes it by its time to 
     await store.artefacts.save('RefreshToken', `token-${index}`, {}, { ttlSeconds: 600, session });
   }
   await store.log.append({ requestId: 'r', target: { kind: 'session', session } });
-  const left = await bench.bare.keys('{gate}:artefact:*');
+  const left = await bench.bare.keys('{portcullis}:artefact:*');
   expect(left).toHaveLength(200 - 16);
   const lives = await Promise.all(left.map((key) => bench.bare.ttl(key)));
   expect(Math.min(...lives)).toBeGreaterThan(0);
@@ -47,7 +47,7 @@ it('forgets what is over of a session while new artefacts of it come, and keeps 
     }
     bench.clock.advance(61);
   }
-  const [set = ''] = await bench.bare.keys('{gate}:of:*');
+  const [set = ''] = await bench.bare.keys('{portcullis}:of:*');
   expect(await bench.bare.scard(set)).toBeLessThan(120);
   expect(await store.artefacts.find('BrowserCookie', 'lasting')).toEqual({});
 });

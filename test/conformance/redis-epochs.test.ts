@@ -56,22 +56,22 @@ it('lets a replica that is late to see the end of an epoch change nothing about 
   const store = await bench.store();
   await fill(store, bench);
   const before = await store.log.position();
-  const writes = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'late', () => {});
+  const writes = new Connection({ url: bench.redis.url, prefix: 'portcullis' }, 'late', () => {});
   const onEpoch = vi.fn<() => void>();
   const late = new Runner({
-    base: '{gate}:',
+    base: '{portcullis}:',
     clock: bench.clock,
     clockSkewMs: ANY_SKEW * 1000,
     writes,
     emptyStore: 'init',
     onEpoch,
   });
-  const regime = (await bench.bare.hget('{gate}:epoch', 'rid')) ?? '';
+  const generation = (await bench.bare.hget('{portcullis}:epoch', 'rid')) ?? '';
   // What it saw when Redis was still empty, and what it sees on a server that is no longer the one it asks.
-  await vi.waitFor(() => late.beginEpoch(['REGIME', '', '', regime]), 10_000);
-  await late.beginEpoch(['REGIME', before.epoch, regime, 'the regime of another server']);
+  await vi.waitFor(() => late.beginEpoch(['REGIME', '', '', generation]), 10_000);
+  await late.beginEpoch(['REGIME', before.epoch, generation, 'the primary generation of another server']);
   // And a log that was set back, as others saw it who have begun this epoch since.
-  await late.beginEpoch(['ROLLBACK', 'the epoch before', regime, regime]);
+  await late.beginEpoch(['ROLLBACK', 'the epoch before', generation, generation]);
   writes.close();
   expect(onEpoch).not.toHaveBeenCalled();
   expect(await store.log.position()).toEqual(before);
@@ -103,18 +103,18 @@ it('begins a new epoch when Redis came back with all its data, because it may ha
   await bench.bare.save();
   await bench.redis.restart();
   await answering(store);
-  expect(await bench.bare.hget('{gate}:epoch', 'id')).toBe(before.epoch);
+  expect(await bench.bare.hget('{portcullis}:epoch', 'id')).toBe(before.epoch);
   expect(await store.sessions.mint('session-1', {})).toEqual({ ok: false, reason: 'epoch_changed' });
   await expectNewEpoch(store, before, 'epoch');
 });
 
-it('revokes in the new epoch from the first number on, and counts nobody of the one before', async () => {
+it('revokes in the new epoch from the first number on, and counts no one of the one before', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   const before = await fill(store, bench);
   await revoke(store, 'of the epoch before');
-  // As a server that was restarted on its own data: another regime wrote the epoch.
-  await bench.bare.hset('{gate}:epoch', 'rid', 'another');
+  // As a server that was restarted on its own data: another primary generation wrote the epoch.
+  await bench.bare.hset('{portcullis}:epoch', 'rid', 'another');
   const { position } = await store.log.join(300);
   expect(position.epoch).not.toBe(before.epoch);
   const target = { kind: 'provider', provider: 'corp' } as const;
@@ -128,9 +128,9 @@ it('lets a replica that has another epoch in mind neither settle this one nor wr
   await using bench = await workbench();
   const store = await bench.fresh();
   const { number } = await store.log.position();
-  const main = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'late', () => {});
+  const main = new Connection({ url: bench.redis.url, prefix: 'portcullis' }, 'late', () => {});
   const late = new Runner({
-    base: '{gate}:',
+    base: '{portcullis}:',
     clock: bench.clock,
     clockSkewMs: ANY_SKEW * 1000,
     writes: main,
@@ -139,13 +139,13 @@ it('lets a replica that has another epoch in mind neither settle this one nor wr
   });
   const elsewhere = { epoch: 'the epoch before', number, hash: '' };
   await vi.waitFor(() => late.runOnce(main, settleScript, [], elsewhere), 10_000);
-  expect(await bench.bare.hget('{gate}:epoch', 'settled')).toBeNull();
+  expect(await bench.bare.hget('{portcullis}:epoch', 'settled')).toBeNull();
   expect(await late.runOnce(main, restoreLocks, [300, 0, 'account', 'a lock'], elsewhere)).toEqual(['EPOCH']);
   main.close();
-  expect(await bench.bare.exists('{gate}:lock')).toBe(0);
+  expect(await bench.bare.exists('{portcullis}:lock')).toBe(0);
 });
 
-it('begins a new epoch when a primary was demoted and promoted again before anybody looked', async () => {
+it('begins a new epoch when a primary was demoted and promoted again before anyone looked', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   const before = await fill(store, bench);
@@ -190,12 +190,12 @@ it('begins a new epoch when the log was set back under the same run id', async (
   await using bench = await workbench();
   const store = await bench.store();
   await fill(store, bench);
-  const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => bench.bare.dumpBuffer(key)));
+  const saved = await Promise.all(['{portcullis}:epoch', '{portcullis}:log'].map((key) => bench.bare.dumpBuffer(key)));
   const after = await revoke(store, 'forgotten');
   const { position } = await store.log.join(300);
   expect(position).toEqual(after);
-  await bench.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
-  await bench.bare.restore('{gate}:log', 0, saved[1] ?? '', 'REPLACE');
+  await bench.bare.restore('{portcullis}:epoch', 0, saved[0] ?? '', 'REPLACE');
+  await bench.bare.restore('{portcullis}:log', 0, saved[1] ?? '', 'REPLACE');
   await expectNewEpoch(store, after, 'rollback');
 });
 
@@ -203,11 +203,11 @@ it('notices by the chain that the log tells another story with the same numbers'
   await using bench = await workbench();
   const [store, other] = [await bench.store(), await bench.store()];
   await fill(store, bench);
-  const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => bench.bare.dumpBuffer(key)));
+  const saved = await Promise.all(['{portcullis}:epoch', '{portcullis}:log'].map((key) => bench.bare.dumpBuffer(key)));
   const after = await revoke(store, 'forgotten');
   await store.log.join(300);
-  await bench.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
-  await bench.bare.restore('{gate}:log', 0, saved[1] ?? '', 'REPLACE');
+  await bench.bare.restore('{portcullis}:epoch', 0, saved[0] ?? '', 'REPLACE');
+  await bench.bare.restore('{portcullis}:log', 0, saved[1] ?? '', 'REPLACE');
   expect(await revoke(other, 'another')).toEqual(after);
   await revoke(other, 'and-one-more');
   await expectNewEpoch(store, after, 'rollback');
@@ -219,12 +219,14 @@ it.each([0, 1])(
     await using bench = await workbench();
     const [store, other] = [await bench.store(), await bench.store()];
     for (let index = 0; index < same; index += 1) await revoke(store, `r-${index}`);
-    const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => bench.bare.dumpBuffer(key)));
+    const saved = await Promise.all(
+      ['{portcullis}:epoch', '{portcullis}:log'].map((key) => bench.bare.dumpBuffer(key)),
+    );
     const after = await revoke(store, 'forgotten');
     await store.log.join(300);
-    await bench.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
-    await bench.bare.del('{gate}:log');
-    if (same > 0) await bench.bare.restore('{gate}:log', 0, saved[1] ?? '');
+    await bench.bare.restore('{portcullis}:epoch', 0, saved[0] ?? '', 'REPLACE');
+    await bench.bare.del('{portcullis}:log');
+    if (same > 0) await bench.bare.restore('{portcullis}:log', 0, saved[1] ?? '');
     expect(await revoke(other, 'another')).toEqual(after);
     await expectNewEpoch(store, after, 'rollback');
   },
@@ -233,19 +235,19 @@ it.each([0, 1])(
 it('notices another story from the first entry on', async () => {
   await using bench = await workbench();
   const [store, other] = [await bench.store(), await bench.store()];
-  const saved = await bench.bare.dumpBuffer('{gate}:epoch');
+  const saved = await bench.bare.dumpBuffer('{portcullis}:epoch');
   const after = await revoke(store, 'forgotten');
   await store.log.join(300);
-  await bench.bare.restore('{gate}:epoch', 0, saved, 'REPLACE');
-  await bench.bare.del('{gate}:log');
+  await bench.bare.restore('{portcullis}:epoch', 0, saved, 'REPLACE');
+  await bench.bare.del('{portcullis}:log');
   expect(await revoke(other, 'another')).toEqual(after);
   await revoke(other, 'and-one-more');
   await expectNewEpoch(store, after, 'rollback');
 });
 
 it.each([
-  ['all of its entries', (bare: Redis) => bare.del('{gate}:log')],
-  ['the one where a replica stands', (bare: Redis) => bare.xdel('{gate}:log', '2-0')],
+  ['all of its entries', (bare: Redis) => bare.del('{portcullis}:log')],
+  ['the one where a replica stands', (bare: Redis) => bare.xdel('{portcullis}:log', '2-0')],
 ] as const)('begins a new epoch when the log has lost %s', async (_name, lose) => {
   await using bench = await workbench();
   const store = await bench.store();
@@ -261,17 +263,17 @@ it('a mint notices a log that was set back, without waiting for the renewal', as
   await using bench = await workbench();
   const store = await bench.store();
   await fill(store, bench);
-  const saved = await bench.bare.dumpBuffer('{gate}:epoch');
+  const saved = await bench.bare.dumpBuffer('{portcullis}:epoch');
   await revoke(store, 'forgotten');
   await store.log.join(300);
-  await bench.bare.restore('{gate}:epoch', 0, saved, 'REPLACE');
+  await bench.bare.restore('{portcullis}:epoch', 0, saved, 'REPLACE');
   expect((await store.sessions.mint('session-1', {})).ok).toBe(false);
 });
 
 it('notices by a mint, and by the chain, that entries were forgotten which it had learned of by renewing', async () => {
   await using bench = await workbench();
   const [store, other] = [await bench.store(), await bench.store()];
-  const names = ['{gate}:epoch', '{gate}:log'];
+  const names = ['{portcullis}:epoch', '{portcullis}:log'];
   for (const replaced of [false, true]) {
     const id = `session-${String(replaced)}`;
     await settle(store, bench.monotonicMs);

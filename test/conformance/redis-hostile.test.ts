@@ -11,7 +11,7 @@ it('treats artefacts whose payloads were swapped as absent, and says so', async 
   const store = await bench.store();
   await store.artefacts.save('RefreshToken', 'mine', { account: 'corp/1' }, { ttlSeconds: 60 });
   await store.artefacts.save('RefreshToken', 'theirs', { account: 'corp/2' }, { ttlSeconds: 60 });
-  const [first = '', second = ''] = await bench.bare.keys('{gate}:artefact:RefreshToken:*');
+  const [first = '', second = ''] = await bench.bare.keys('{portcullis}:artefact:RefreshToken:*');
   const [a, b] = await Promise.all([bench.bare.hget(first, 'p'), bench.bare.hget(second, 'p')]);
   await bench.bare.hset(first, 'p', b ?? '');
   await bench.bare.hset(second, 'p', a ?? '');
@@ -25,8 +25,8 @@ it('treats an artefact as absent whose name was led to one of another kind', asy
   const store = await bench.store();
   await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60, uid: 'uid' });
   await store.artefacts.save('Interaction', 'b', {}, { ttlSeconds: 60, uid: 'uid' });
-  const [session = ''] = await bench.bare.keys('{gate}:artefact:Session:*');
-  const [name = ''] = await bench.bare.keys('{gate}:uid:Interaction:*');
+  const [session = ''] = await bench.bare.keys('{portcullis}:artefact:Session:*');
+  const [name = ''] = await bench.bare.keys('{portcullis}:uid:Interaction:*');
   await bench.bare.set(name, session);
   await bench.bare.hset(session, 'uid', name);
   expect(await store.artefacts.findByUid('Interaction', 'uid')).toBeUndefined();
@@ -36,10 +36,10 @@ it('treats an artefact as absent whose name was led to another one of its kind',
   await using bench = await workbench();
   const store = await bench.store();
   await store.artefacts.save('DeviceCode', 'mine', {}, { ttlSeconds: 60, userCode: 'BCDF-GHJK' });
-  const [name = ''] = await bench.bare.keys('{gate}:code:DeviceCode:*');
-  const [mine = ''] = await bench.bare.keys('{gate}:artefact:DeviceCode:*');
+  const [name = ''] = await bench.bare.keys('{portcullis}:code:DeviceCode:*');
+  const [mine = ''] = await bench.bare.keys('{portcullis}:artefact:DeviceCode:*');
   await store.artefacts.save('DeviceCode', 'theirs', {}, { ttlSeconds: 60, userCode: 'LMNP-QRST' });
-  const theirs = (await bench.bare.keys('{gate}:artefact:DeviceCode:*')).find((key) => key !== mine) ?? '';
+  const theirs = (await bench.bare.keys('{portcullis}:artefact:DeviceCode:*')).find((key) => key !== mine) ?? '';
   await bench.bare.set(name, theirs);
   expect(await store.artefacts.findByUserCode('DeviceCode', 'BCDF-GHJK')).toBeUndefined();
   expect(await store.artefacts.findByUserCode('DeviceCode', 'LMNP-QRST')).toEqual({});
@@ -49,7 +49,7 @@ it.each(['', 'rubbish', 'a.b.c.d.e'])('survives a payload that is %o', async (pa
   await using bench = await workbench();
   const store = await bench.store();
   await store.artefacts.save('Session', 'a', {}, { ttlSeconds: 60 });
-  const [key = ''] = await bench.bare.keys('{gate}:artefact:*');
+  const [key = ''] = await bench.bare.keys('{portcullis}:artefact:*');
   await bench.bare.hset(key, 'p', payload);
   expect(await store.artefacts.find('Session', 'a')).toBeUndefined();
 });
@@ -58,9 +58,9 @@ it('does not open a session’s secret in the place of its record, or another se
   await using bench = await workbench();
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });
-  const [key = ''] = await bench.bare.keys('{gate}:session:*');
+  const [key = ''] = await bench.bare.keys('{portcullis}:session:*');
   await openNow({ store, clock: bench.clock }, { id: 'session-2' });
-  const other = (await bench.bare.keys('{gate}:session:*')).find((name) => name !== key) ?? '';
+  const other = (await bench.bare.keys('{portcullis}:session:*')).find((name) => name !== key) ?? '';
   await bench.bare.hset(key, 'x', (await bench.bare.hget(key, 'r')) ?? '');
   await bench.bare.hset(other, 'r', (await bench.bare.hget(key, 'r')) ?? '');
   expect(await store.sessions.readSecret('session-1')).toBeUndefined();
@@ -72,17 +72,17 @@ it.each([
   ['exp', '99999999999'],
   ['idle', '99999999'],
   ['sn', '5'],
-  ['acc', 'somebody'],
+  ['acc', 'another'],
   ['prov', 'elsewhere'],
   ['v', '9'],
   ['via', 'another'],
-  ['un', 'somebody'],
+  ['un', 'another'],
   ['ps', 'another'],
 ])('refuses a session whose plain field %s was changed', async (field, value) => {
   await using bench = await workbench();
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });
-  const [key = ''] = await bench.bare.keys('{gate}:session:*');
+  const [key = ''] = await bench.bare.keys('{portcullis}:session:*');
   await bench.bare.hset(key, field, value);
   expect(await store.sessions.read('session-1')).toBeUndefined();
   expect((await store.sessions.mint('session-1', {})).ok).toBe(false);
@@ -100,18 +100,18 @@ it.each([
   '1 soon all',
   '1 9999999999 all\n',
   '1 9999999999 all all',
-])('gives no view at all where a row of the live entries is %j, because it may revoke anybody', async (row) => {
+])('gives no view at all where a row of the live entries is %j, because it may revoke anyone', async (row) => {
   await using bench = await workbench();
   const store = await bench.store();
   await store.log.append({ requestId: 'r', target: { kind: 'all' } });
   const other = await bench.fresh();
-  await bench.bare.del('{gate}:idx');
-  await bench.bare.zadd('{gate}:idx', 1, row);
+  await bench.bare.del('{portcullis}:idx');
+  await bench.bare.zadd('{portcullis}:idx', 1, row);
   expect(await other.log.join(300).catch(reasonOf)).toBe('log_entry_unreadable');
 });
 
 it.each([
-  [['h', 'x', 'u', '9999999999', 'k', 'revoked', 't', 'nobody']],
+  [['h', 'x', 'u', '9999999999', 'k', 'revoked', 't', 'unknown']],
   [['h', 'x', 'u', '9999999999', 'k', 'revoked', 't', 'provider:a b']],
   [['h', 'x', 'u', '9999999999', 'k', 'pardoned', 't', 'all']],
   [['h', 'x', 'u', '9999999999', 'k', 'drill', 't', 'a drill']],
@@ -122,8 +122,8 @@ it.each([
   const store = await bench.store();
   const { position } = await store.log.join(300);
   await store.log.append({ requestId: 'r', target: { kind: 'all' } });
-  await bench.bare.del('{gate}:log');
-  await bench.bare.xadd('{gate}:log', '1-0', ...fields);
+  await bench.bare.del('{portcullis}:log');
+  await bench.bare.xadd('{portcullis}:log', '1-0', ...fields);
   expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('log_entry_unreadable');
 });
 
@@ -133,7 +133,7 @@ it.each(['', 'rubbish', '[]', '{"incarnation":"x"}', 'null'])(
     await using bench = await workbench();
     const store = await bench.store();
     const { position } = await store.log.join(300);
-    await bench.bare.hset('{gate}:live', 'x', state);
+    await bench.bare.hset('{portcullis}:live', 'x', state);
     expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('redis_bad_reply');
   },
 );
@@ -142,8 +142,8 @@ it('mints nothing for an account that has a lock, readable or not, although its 
   await using bench = await workbench();
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });
-  const [key = ''] = await bench.bare.keys('{gate}:session:*');
-  await bench.bare.hset('{gate}:lock', (await bench.bare.hget(key, 'acc')) ?? '', 'rubbish');
+  const [key = ''] = await bench.bare.keys('{portcullis}:session:*');
+  await bench.bare.hset('{portcullis}:lock', (await bench.bare.hget(key, 'acc')) ?? '', 'rubbish');
   expect(await store.sessions.mint('session-1', {})).toEqual({ ok: false, reason: 'account_locked' });
 });
 
@@ -153,10 +153,10 @@ it('treats a lock that does not open as a lock, and says so', async () => {
   const lock = { reason: 'INC-1', by: 'corp:root', at: bench.clock.seconds() };
   await store.log.append({ requestId: 'r', target: { kind: 'account', account: 'corp/1' }, lock });
   await store.log.append({ requestId: 's', target: { kind: 'account', account: 'corp/2' }, lock });
-  const [first = '', second = ''] = await bench.bare.hkeys('{gate}:lock');
+  const [first = '', second = ''] = await bench.bare.hkeys('{portcullis}:lock');
   // Each the other's, so that both are sealed by us and stand in the wrong place.
-  const [a, b] = await bench.bare.hmget('{gate}:lock', first, second);
-  await bench.bare.hset('{gate}:lock', { [first]: b ?? '', [second]: a ?? '' });
+  const [a, b] = await bench.bare.hmget('{portcullis}:lock', first, second);
+  await bench.bare.hset('{portcullis}:lock', { [first]: b ?? '', [second]: a ?? '' });
   const session = newSession(bench.clock, await store.log.position(), { authTime: bench.clock.seconds() });
   expect(await store.sessions.open(session, {})).toEqual({ ok: false, reason: 'account_locked' });
   expect(await store.locks.find('corp/1')).toMatchObject({ account: 'corp/1', by: 'unknown' });
@@ -192,7 +192,7 @@ it('refuses a Redis that may evict a revocation', async () => {
   await expect(store.log.position()).rejects.toMatchObject({ reason: 'redis_evicts' });
 });
 
-it('takes a Redis that it refused once that has been mended, without a restart of either', async () => {
+it('takes a Redis that it refused once that has been repaired, without a restart of either', async () => {
   await using bench = await workbench(['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']);
   const store = bench.unconnected();
   await vi.waitFor(() => expect(store.ping()).rejects.toMatchObject({ reason: 'redis_evicts' }), 10_000);
@@ -249,5 +249,5 @@ it('leaves nothing in Redis for ever but what is bounded', async () => {
   const lasting: string[] = [];
   for (const key of await bench.bare.keys('*')) if ((await bench.bare.ttl(key)) < 0) lasting.push(key);
   const bounded = ['ends', 'ends:corp', 'epoch', 'idx', 'log', 'longest', 'providers', 'seq', 'sessions', 'used', 'wm'];
-  expect(lasting.toSorted()).toEqual(bounded.map((name) => `{gate}:${name}`));
+  expect(lasting.toSorted()).toEqual(bounded.map((name) => `{portcullis}:${name}`));
 });

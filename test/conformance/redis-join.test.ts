@@ -18,14 +18,14 @@ const ROWS = 12_000;
 async function fill(bare: Redis, until: number): Promise<void> {
   const pipeline = bare.pipeline();
   for (let number = 1; number <= ROWS; number += 1) {
-    pipeline.zadd('{gate}:idx', number, `${number} ${until} ${sessionKey(`session-${number}`)}`);
+    pipeline.zadd('{portcullis}:idx', number, `${number} ${until} ${sessionKey(`session-${number}`)}`);
   }
-  pipeline.hset('{gate}:epoch', 'n', ROWS);
+  pipeline.hset('{portcullis}:epoch', 'n', ROWS);
   pipeline.xadd(
-    '{gate}:log',
+    '{portcullis}:log',
     `${ROWS}-0`,
     'h',
-    (await bare.hget('{gate}:epoch', 'h')) ?? '',
+    (await bare.hget('{portcullis}:epoch', 'h')) ?? '',
     'u',
     until,
     'k',
@@ -56,9 +56,9 @@ class InterruptedRunner extends Runner {
 }
 
 async function joinInterrupted(bench: Workbench, between: (page: number) => Promise<void>) {
-  const writes = new Connection({ url: bench.redis.url, prefix: 'gate' }, 'join', () => {});
+  const writes = new Connection({ url: bench.redis.url, prefix: 'portcullis' }, 'join', () => {});
   const options = {
-    base: '{gate}:',
+    base: '{portcullis}:',
     clock: bench.clock,
     clockSkewMs: ANY_SKEW * 1000,
     writes,
@@ -116,7 +116,7 @@ it('gives up where epochs end faster than it can read', async () => {
   await bench.store();
   const rename = async (): Promise<void> => {
     await fill(bench.bare, bench.clock.seconds() + 600);
-    await bench.bare.hset('{gate}:epoch', 'id', randomBytes(16).toString('base64url'));
+    await bench.bare.hset('{portcullis}:epoch', 'id', randomBytes(16).toString('base64url'));
   };
   await rename();
   await expect(joinInterrupted(bench, rename)).rejects.toMatchObject({ reason: 'epoch_unsettled' });
@@ -126,7 +126,7 @@ it('is not misled for ever by a row that stands in a wrong place', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   await fill(bench.bare, bench.clock.seconds() + 600);
-  await bench.bare.zadd('{gate}:idx', 5000, `1 ${bench.clock.seconds() + 600} all`);
+  await bench.bare.zadd('{portcullis}:idx', 5000, `1 ${bench.clock.seconds() + 600} all`);
   await expect(store.log.join(300)).rejects.toMatchObject({ reason: 'log_entry_unreadable' });
 });
 
@@ -135,18 +135,18 @@ it('keeps the index as small as what is alive, also behind entries of a clock th
   const store = await bench.store();
   const { bare, clock } = bench;
   await store.log.append({ requestId: 'first', target: { kind: 'all' } });
-  await bare.del('{gate}:idx');
+  await bare.del('{portcullis}:idx');
   // Of a replica that believed itself in another century, and 100 that have been over for long.
   for (let number = 1; number <= 150; number += 1) {
     const until = number <= 50 ? clock.seconds() + 4e9 : clock.seconds() - 1;
-    await bare.zadd('{gate}:idx', number, `${number} ${until} all`);
+    await bare.zadd('{portcullis}:idx', number, `${number} ${until} all`);
   }
-  await bare.hset('{gate}:epoch', 'n', 150);
-  await bare.del('{gate}:log');
+  await bare.hset('{portcullis}:epoch', 'n', 150);
+  await bare.del('{portcullis}:log');
   const other = await bench.fresh();
   for (let count = 0; count < 500; count += 1) {
     await other.log.append({ requestId: `r-${count}`, target: { kind: 'all' } });
-    if ((await bare.zcount('{gate}:idx', 51, 150)) === 0) break;
+    if ((await bare.zcount('{portcullis}:idx', 51, 150)) === 0) break;
   }
-  expect(await bare.zcount('{gate}:idx', 51, 150)).toBe(0);
+  expect(await bare.zcount('{portcullis}:idx', 51, 150)).toBe(0);
 });

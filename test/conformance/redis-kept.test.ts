@@ -33,14 +33,14 @@ it('keeps everything for at least as long as it counts, and no index for less th
     ['request', 600],
   ];
   for (const [kind, seconds] of least) {
-    const names = await bare.keys(`{gate}:${kind}:*`);
+    const names = await bare.keys(`{portcullis}:${kind}:*`);
     expect(names, kind).not.toEqual([]);
     for (const name of names) expect(await bare.ttl(name), name).toBeGreaterThan(seconds);
   }
 });
 
 /**
- * Digests of sessions whose records went by Redis' own time while nobody signed in or looked, with places before
+ * Digests of sessions whose records went by Redis' own time while no one signed in or looked, with places before
  * all others.
  */
 const gone = (count: number): string[] =>
@@ -51,14 +51,14 @@ it('counts no session of an account that Redis has dropped by itself, however ma
   const { bare, clock } = bench;
   const store = await bench.store();
   await openNow({ store, clock }, { id: 'alive' });
-  const index = `{gate}:account:${accountDigest('corp/1')}`;
+  const index = `{portcullis}:account:${accountDigest('corp/1')}`;
   await bare.zadd(index, ...gone(999));
   expect(await store.sessions.open(newSession(clock, await store.log.position()), {})).toMatchObject({ ok: true });
   expect(await bare.zcard(index)).toBeLessThan(1000);
   expect(await store.sessions.read('alive')).toBeDefined();
 });
 
-it('keeps no place for good of what Redis has dropped by itself', async () => {
+it('keeps no place permanently of what Redis has dropped by itself', async () => {
   await using bench = await workbench();
   const { bare, clock } = bench;
   const store = await bench.store();
@@ -78,7 +78,7 @@ it('takes a session for revoked that a watermark covers, before the sweep has co
   for (const mark of [`account:${accountDigest('corp/1')}`, 'provider:corp', 'all']) {
     const store = await bench.store();
     await openNow({ store, clock });
-    await bare.hset('{gate}:wm', mark, 1);
+    await bare.hset('{portcullis}:wm', mark, 1);
     expect(await store.sessions.mint('session-1', {}), mark).toEqual({ ok: false, reason: 'session_revoked' });
     expect(await store.sessions.read('session-1')).toBeUndefined();
     expect(await store.sessions.readSecret('session-1')).toBeUndefined();
@@ -95,6 +95,6 @@ it('ends the sweep when nothing is left to sweep', async () => {
     await openNow({ store, clock }, { id: `session-${index}`, account: `corp/${index}` });
   }
   await store.log.append({ requestId: 'r', target: { kind: 'all' } });
-  await expect.poll(() => bare.keys('{gate}:sweep*')).toEqual([]);
-  expect(await bare.keys('{gate}:session:*')).toEqual([]);
+  await expect.poll(() => bare.keys('{portcullis}:sweep*')).toEqual([]);
+  expect(await bare.keys('{portcullis}:session:*')).toEqual([]);
 });

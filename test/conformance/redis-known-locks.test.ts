@@ -12,11 +12,11 @@ let requests = 0;
 
 async function lock(store: Store, { clock }: Workbench, account: Account): Promise<void> {
   requests += 1;
-  const words = { reason: 'INC-4711', by: 'corp:root', at: clock.seconds() };
-  await store.log.append({ requestId: `lock-${requests}`, target: { kind: 'account', account }, lock: words });
+  const text = { reason: 'INC-4711', by: 'corp:root', at: clock.seconds() };
+  await store.log.append({ requestId: `lock-${requests}`, target: { kind: 'account', account }, lock: text });
 }
 
-/** A round of a replica that follows the log: joins afresh where it has to. */
+/** A round of a replica that follows the log: joins again where it has to. */
 async function round(store: Store, incarnation = 'a'): Promise<void> {
   const joined = await store.log.join(300);
   const renewed = await store.log.renew(replica({ incarnation }), joined.position);
@@ -53,9 +53,9 @@ it('has written them back before its first renewal in the new epoch is answered'
   await round(store);
   await bench.bare.flushall();
   const { position } = await store.log.join(300);
-  expect(await bench.bare.hlen('{gate}:lock')).toBe(0);
+  expect(await bench.bare.hlen('{portcullis}:lock')).toBe(0);
   await store.log.renew(replica(), position);
-  expect(await bench.bare.hlen('{gate}:lock')).toBe(1);
+  expect(await bench.bare.hlen('{portcullis}:lock')).toBe(1);
 });
 
 it('grants no round in which a lock could not be written back, and tries again in the next', async () => {
@@ -65,15 +65,15 @@ it('grants no round in which a lock could not be written back, and tries again i
   await round(store);
   await bench.bare.flushall();
   const { position } = await store.log.join(300);
-  await bench.bare.set('{gate}:lock', 'of a wrong type');
+  await bench.bare.set('{portcullis}:lock', 'of a wrong type');
   expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('redis_error');
-  expect(await bench.bare.hlen('{gate}:live')).toBe(0);
-  await bench.bare.del('{gate}:lock');
+  expect(await bench.bare.hlen('{portcullis}:live')).toBe(0);
+  await bench.bare.del('{portcullis}:lock');
   await round(store);
   expect(await lockedAccounts(store)).toEqual(['corp/1']);
 });
 
-it('locks nobody again who was unlocked in the new epoch before a late survivor came', async () => {
+it('locks no one again who was unlocked in the new epoch before a late survivor came', async () => {
   await using bench = await workbench();
   const [early, late] = [await bench.store(), await bench.store()];
   await lock(early, bench, 'corp/1');
@@ -127,7 +127,7 @@ it('puts out who got in before a late survivor wrote the lock back, and lets the
   await lock(late, bench, 'corp/1');
   await round(late, 'late');
   await bench.bare.flushall();
-  // It never knew of the lock, and nobody who did has come back for W.
+  // It never knew of the lock, and no one who did has come back for W.
   await settle(other, bench.monotonicMs);
   await openNow({ store: other, clock: bench.clock });
   const { position } = await other.log.join(300);
@@ -143,7 +143,7 @@ it('puts out who got in before a late survivor wrote the lock back, and lets the
   expect(await lockedAccounts(other)).toEqual(['corp/1']);
 });
 
-it('keeps locks and fresh sign-ins over a restart on its own data, without anybody who knew them', async () => {
+it('keeps locks and fresh sign-ins over a restart on its own data, without anyone who knew them', async () => {
   await using bench = await workbench();
   const first = await bench.store();
   await lock(first, bench, 'corp/1');
@@ -180,19 +180,19 @@ it('stays shut on an empty store where that is asked for, and tells the operator
   await round(store, 'follows');
 });
 
-it('lets a survivor begin afresh in a store that was emptied, whatever is asked for', async () => {
+it('lets a survivor begin again in a store that was emptied, whatever is asked for', async () => {
   await using bench = await workbench();
   await (await bench.fresh()).log.position();
   const survivor = await bench.store({ emptyStore: 'refuse' });
   await lock(survivor, bench, 'corp/1');
   await round(survivor);
-  const stranger = await bench.fresh({ emptyStore: 'refuse' });
+  const outsider = await bench.fresh({ emptyStore: 'refuse' });
   // It has looked at the epoch, but knows nothing of its locks.
-  await stranger.log.position();
+  await outsider.log.position();
   await bench.bare.flushall();
-  expect(await stranger.log.position().catch(reasonOf)).toBe('store_empty');
+  expect(await outsider.log.position().catch(reasonOf)).toBe('store_empty');
   await round(survivor);
-  expect(await lockedAccounts(stranger)).toEqual(['corp/1']);
+  expect(await lockedAccounts(outsider)).toEqual(['corp/1']);
 });
 
 it('says why an epoch began and whether by a survivor, in the one replica that began it', async () => {
@@ -204,10 +204,10 @@ it('says why an epoch began and whether by a survivor, in the one replica that b
   await bench.bare.flushall();
   await first.log.position();
   await second.log.position();
-  await bench.bare.hset('{gate}:epoch', 'rid', 'another');
+  await bench.bare.hset('{portcullis}:epoch', 'rid', 'another');
   await second.log.position();
   const { position } = await first.log.join(300);
-  await bench.bare.del('{gate}:log');
+  await bench.bare.del('{portcullis}:log');
   await first.log.renew(replica(), { ...position, number: 7 });
   expect(bench.epochs.slice(1)).toEqual([
     { why: 'empty', knowsLocks: true },

@@ -46,7 +46,7 @@ describe('over TLS, as a user with the documented rights', () => {
       password: 'operator',
       tls: { ca: certificates.ca, servername: 'localhost' },
     });
-    await admin.acl('SETUSER', 'gate', ...(await documentedRules('test-*', 'secret')));
+    await admin.acl('SETUSER', 'portcullis', ...(await documentedRules('test-*', 'secret')));
   });
 
   afterAll(async () => {
@@ -56,7 +56,7 @@ describe('over TLS, as a user with the documented rights', () => {
 
   redisConforms('redis over TLS with the least rights', () => ({
     url: `rediss://localhost:${redis.port}`,
-    username: 'gate',
+    username: 'portcullis',
     password: 'secret',
     ca: () => certificates.ca,
   }));
@@ -84,18 +84,18 @@ it('documents no right that nothing uses', async () => {
     'evalsha',
     'wait',
   ];
-  const granted = (await documentedRules('gate', 'secret')).filter((rule) => rule.startsWith('+'));
+  const granted = (await documentedRules('portcullis', 'secret')).filter((rule) => rule.startsWith('+'));
   const used = new Set([...called.map((name) => name.toLowerCase()), ...sent]);
   expect(granted.map((rule) => rule.slice(1)).toSorted()).toEqual([...used].toSorted());
 });
 
-it('refuses a server whose certificate nobody vouches for', async () => {
+it('refuses a server whose certificate no one has verified', async () => {
   const certificates = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
-  const stranger = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
+  const outsider = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
   await using bench = await workbench();
   const secure = await startRedis({ tls: certificates });
   const url = `rediss://localhost:${secure.port}`;
-  const distrusting = bench.unconnected({ settings: { url, ca: () => stranger.ca } });
+  const distrusting = bench.unconnected({ settings: { url, ca: () => outsider.ca } });
   expect(await distrusting.ping().catch(reasonOf)).toMatch(/redis_(unreachable|timeout)/);
   await bench.fresh({ settings: { url, ca: () => certificates.ca } });
   expect(await distrusting.ping().catch(reasonOf)).toMatch(/redis_(unreachable|timeout)/);
@@ -123,8 +123,8 @@ it('keeps the environments of one Redis apart', async () => {
 
 it('lets the documented user into no other environment', async () => {
   await using bench = await workbench();
-  await bench.bare.acl('SETUSER', 'gate', ...(await documentedRules('gate', 'secret')));
-  const settings = { username: 'gate', password: 'secret' };
+  await bench.bare.acl('SETUSER', 'portcullis', ...(await documentedRules('portcullis', 'secret')));
+  const settings = { username: 'portcullis', password: 'secret' };
   await bench.store({ settings });
   const intruder = await bench.fresh({ settings: { ...settings, prefix: 'gate-2' } });
   expect(await intruder.log.position().catch(reasonOf)).toBe('redis_error');

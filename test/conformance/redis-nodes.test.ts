@@ -49,7 +49,7 @@ it('counts a revocation as acknowledged once one of two followers has it', async
   expect(await revoke(store, 'r')).toMatchObject({ acknowledged: true });
   const copies = nodes.followers.map(async ({ port }) => {
     const follower = new Redis({ port });
-    const length = await follower.xlen('{gate}:log');
+    const length = await follower.xlen('{portcullis}:log');
     follower.disconnect();
     return length;
   });
@@ -98,13 +98,13 @@ it('adopts nothing of a renewal that was not confirmed', async () => {
   await revoke(store, 'known');
   await store.log.renew(replica(), position);
   const known = { ...position, number: 1 };
-  const saved = await Promise.all(['{gate}:epoch', '{gate}:log'].map((key) => nodes.bare.dumpBuffer(key)));
+  const saved = await Promise.all(['{portcullis}:epoch', '{portcullis}:log'].map((key) => nodes.bare.dumpBuffer(key)));
   for (const follower of nodes.followers) follower.pause();
   await revoke(store, 'forgotten');
   expect(await store.log.renew(replica(), known).catch(reasonOf)).toBe('redis_unacknowledged');
   // The log is set back to what this replica has adopted: had it adopted more, it would see a rollback.
-  await nodes.bare.restore('{gate}:epoch', 0, saved[0] ?? '', 'REPLACE');
-  await nodes.bare.restore('{gate}:log', 0, saved[1] ?? '', 'REPLACE');
+  await nodes.bare.restore('{portcullis}:epoch', 0, saved[0] ?? '', 'REPLACE');
+  await nodes.bare.restore('{portcullis}:log', 0, saved[1] ?? '', 'REPLACE');
   for (const follower of nodes.followers) follower.resume();
   await inStep(nodes.bare, 2);
   expect(await store.log.renew(replica(), known)).toMatchObject({ ok: true, entries: [] });
@@ -150,15 +150,15 @@ it('does not hold up requests, nor a renewal, while a revocation waits for follo
 it('restores no lock without a follower’s confirmation', async () => {
   await using nodes = await threeNodes();
   const store = await nodes.store();
-  const words = { reason: 'INC-1', by: 'corp:root', at: nodes.clock.seconds() };
-  await store.log.append({ requestId: 'lock', target: { kind: 'account', account: 'corp/1' }, lock: words });
+  const text = { reason: 'INC-1', by: 'corp:root', at: nodes.clock.seconds() };
+  await store.log.append({ requestId: 'lock', target: { kind: 'account', account: 'corp/1' }, lock: text });
   const before = await store.log.join(300);
   await store.log.renew(replica(), before.position);
   await nodes.bare.flushall();
   const { position } = await store.log.join(300);
   for (const follower of nodes.followers) follower.pause();
   expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('redis_unacknowledged');
-  expect(await nodes.bare.hlen('{gate}:live')).toBe(0);
+  expect(await nodes.bare.hlen('{portcullis}:live')).toBe(0);
 });
 
 it('has many revocations that come at once confirmed together', async () => {

@@ -11,7 +11,7 @@ import { settle, workbench, type Workbench } from './redis-stores.ts';
 
 const reasonOf = (error: unknown): string | undefined => (error as { reason?: string }).reason;
 
-const recentKeys = (bench: Workbench): Promise<string[]> => bench.bare.keys('{gate}:recent:*');
+const recentKeys = (bench: Workbench): Promise<string[]> => bench.bare.keys('{portcullis}:recent:*');
 
 const idsBy = async (store: Store, order: 'newest' | 'last-used'): Promise<readonly string[]> =>
   (await store.sessions.list({ order, limit: 10 })).sessions.map(({ id }) => id);
@@ -35,7 +35,7 @@ it('shows nothing of a request to who reads Redis', async () => {
   await store.recent.add('session-1', [request]);
   expect(await store.recent.read('session-1')).toEqual([request]);
   const { keys, bytes } = await dumpRedis(bench.bare);
-  expect(keys.some((key) => key.startsWith('{gate}:recent:'))).toBe(true);
+  expect(keys.some((key) => key.startsWith('{portcullis}:recent:'))).toBe(true);
   const secrets = Object.values(request).filter((value) => typeof value === 'string' && value.startsWith('CANARY'));
   expect(secrets).toHaveLength(9);
   expect(secrets.filter((secret) => spellings(String(secret)).some((text) => bytes.includes(text)))).toEqual([]);
@@ -107,7 +107,7 @@ it('leaves Redis with its session, however that ends', async () => {
   clock.advance(10);
   await openNow({ store, clock }, { id: 'next', authTime: clock.seconds() });
   expect(await recentKeys(bench)).toEqual([]);
-  expect(await bench.bare.zcard('{gate}:used')).toBe(1);
+  expect(await bench.bare.zcard('{portcullis}:used')).toBe(1);
 });
 
 it('writes nothing for a session that is not there, or that has ended', async () => {
@@ -116,12 +116,12 @@ it('writes nothing for a session that is not there, or that has ended', async ()
   await openNow({ store, clock: bench.clock }, { idleSeconds: 10 });
   bench.clock.advance(10);
   const before = await dumpRedis(bench.bare);
-  for (const session of ['nobody', 'session-1']) await store.recent.add(session, requests(1, 1));
+  for (const session of ['unknown', 'session-1']) await store.recent.add(session, requests(1, 1));
   const after = await dumpRedis(bench.bare);
   expect(after.keys.toSorted()).toEqual(before.keys.toSorted());
 });
 
-it('is the first thing to go when Redis is full, and keeps nobody from working', async () => {
+it('is the first thing to go when Redis is full, and keeps no one from working', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });
@@ -135,8 +135,8 @@ it('takes a session that an earlier version opened into the order of last use wh
   await using bench = await workbench();
   const store = await bench.store();
   for (const id of ['old', 'new']) await openNow({ store, clock: bench.clock }, { id });
-  const [hash = ''] = await bench.bare.zrange('{gate}:sessions', 0, '0');
-  await bench.bare.zrem('{gate}:used', hash);
+  const [hash = ''] = await bench.bare.zrange('{portcullis}:sessions', 0, '0');
+  await bench.bare.zrem('{portcullis}:used', hash);
   expect(await idsBy(store, 'last-used')).toEqual(['new']);
   expect(await idsBy(store, 'newest')).toEqual(['new', 'old']);
   bench.clock.advance(1);
@@ -149,10 +149,10 @@ it('shows of a later epoch nothing that was opened or asked in an earlier one', 
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });
   await store.recent.add('session-1', requests(1, 1));
-  // As a server that was restarted on its own data: another regime wrote the epoch.
-  await bench.bare.hset('{gate}:epoch', 'rid', 'another');
+  // As a server that was restarted on its own data: another primary generation wrote the epoch.
+  await bench.bare.hset('{portcullis}:epoch', 'rid', 'another');
   await settle(store, bench.monotonicMs);
-  expect(await bench.bare.exists('{gate}:used')).toBe(0);
+  expect(await bench.bare.exists('{portcullis}:used')).toBe(0);
   expect(await store.recent.read('session-1')).toEqual([]);
   expect(await idsBy(store, 'last-used')).toEqual([]);
   // Ids are random. Where one came again all the same, nothing of the earlier session would be shown, or stand in

@@ -1,5 +1,5 @@
 /**
- * Sealing keys are rotated while the store is used: what an older key sealed is sealed anew, and nothing is undone
+ * Sealing keys are rotated while the store is used: what an older key sealed is sealed again, and nothing is undone
  * by that.
  */
 import { randomBytes } from 'node:crypto';
@@ -21,7 +21,7 @@ const keysOf = (current: ReturnType<typeof key>, ...others: readonly ReturnType<
 
 const nothing = async (): Promise<void> => {};
 
-/** A store whose keys change as those of a gate do. */
+/** A store whose keys change as those of a replica do. */
 async function rotating(bench: Workbench): Promise<{ store: Store; rotate: () => void }> {
   let keys = keysOf(OLD, NEW);
   const live: SealingKeys = {
@@ -63,13 +63,13 @@ it('after it a store that has the new key alone opens everything that lasts', as
   const { store, rotate } = await rotating(bench);
   await fill(bench, store);
   rotate();
-  const before = await bench.bare.ttl((await bench.bare.keys('{gate}:recent:*'))[0] ?? '');
+  const before = await bench.bare.ttl((await bench.bare.keys('{portcullis}:recent:*'))[0] ?? '');
   // Three sessions of a record, a secret, two artefacts and two recent entries, and one lock.
   expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 19 });
   expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 0 });
   await expectWhole(await bench.fresh({ keys: keysOf(NEW) }));
   expect(bench.errors).toEqual([]);
-  for (const name of await bench.bare.keys('{gate}:recent:*')) {
+  for (const name of await bench.bare.keys('{portcullis}:recent:*')) {
     expect(Math.abs((await bench.bare.ttl(name)) - before)).toBeLessThan(5);
   }
 });
@@ -79,16 +79,16 @@ it('leaves what the current key sealed, and does nothing where there is no other
   const store = await bench.store({ keys: keysOf(NEW, OLD) });
   await fill(bench, store);
   const all = async (): Promise<unknown> => {
-    const names = (await bench.bare.keys('{gate}:session:*')).toSorted();
+    const names = (await bench.bare.keys('{portcullis}:session:*')).toSorted();
     return Promise.all(names.map((name) => bench.bare.hgetall(name)));
   };
   const before = await all();
   expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 0 });
   expect(await all()).toEqual(before);
   const alone = await bench.fresh({ keys: keysOf(NEW) });
-  await bench.bare.del('{gate}:reseal');
+  await bench.bare.del('{portcullis}:reseal');
   expect(await alone.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 0 });
-  expect(await bench.bare.exists('{gate}:reseal')).toBe(0);
+  expect(await bench.bare.exists('{portcullis}:reseal')).toBe(0);
 });
 
 /** Tells when a value is opened by a key that is not the current one. */
@@ -104,11 +104,11 @@ it('never undoes what was written between its look and its own write', async () 
   await using bench = await workbench();
   const old = await bench.store({ keys: keysOf(OLD, NEW) });
   const session = await openNow({ store: old, clock: bench.clock });
-  const [name = ''] = await bench.bare.keys('{gate}:session:*');
+  const [name = ''] = await bench.bare.keys('{portcullis}:session:*');
   await old.artefacts.save('Grant', session, { is: 'first' }, { ttlSeconds: 3600, session });
-  const [grant = ''] = await bench.bare.keys('{gate}:artefact:Grant:*');
+  const [grant = ''] = await bench.bare.keys('{portcullis}:artefact:Grant:*');
   await old.recent.add(session, [aRequest()]);
-  const [stream = ''] = await bench.bare.keys('{gate}:recent:*');
+  const [stream = ''] = await bench.bare.keys('{portcullis}:recent:*');
   const first = { secret: await bench.bare.hget(name, 'x'), grant: await bench.bare.hget(grant, 'p') };
   // What a replica writes that does not know of the new key yet looks as old as what was there.
   await old.sessions.update(session, { identity: alice, secret: { refreshToken: 'second' } });
@@ -130,7 +130,7 @@ it('never undoes what was written between its look and its own write', async () 
   expect(await old.sessions.readSecret(session)).toEqual({ refreshToken: 'second' });
   expect(await old.artefacts.find('Grant', session)).toEqual({ is: 'second' });
   expect(await bench.bare.xlen(stream)).toBe(2);
-  // And what nobody had touched is sealed anew.
+  // And what no one had touched is sealed again.
   expect(await (await bench.fresh({ keys: keysOf(NEW) })).sessions.read(session)).toMatchObject({ id: session });
 });
 
@@ -139,7 +139,7 @@ it('brings back no recent request in whose place a newer one has come between it
   const old = await bench.store({ keys: keysOf(OLD, NEW) });
   const session = await openNow({ store: old, clock: bench.clock });
   await old.recent.add(session, [aRequest()]);
-  const [stream = ''] = await bench.bare.keys('{gate}:recent:*');
+  const [stream = ''] = await bench.bare.keys('{portcullis}:recent:*');
   const [[id, entry] = ['', []]] = await bench.bare.xrange(stream, '-', '+');
   const all = new ToldKeys([OLD, NEW].map((one) => [one.kid, one.key]));
   const store = await bench.fresh({ keys: { current: NEW, all } });
@@ -193,10 +193,10 @@ it('is done by one replica at a time, and taken over from one that stopped half-
   expect((await first).kind).toBe('elsewhere');
 });
 
-it('once nothing was found nobody looks again for an hour, but for another key', async () => {
+it('once nothing was found no one looks again for an hour, but for another key', async () => {
   await using bench = await workbench();
   const { store, rotate } = await rotating(bench);
-  const looked = async (): Promise<string | null> => bench.bare.hget('{gate}:reseal', 'at');
+  const looked = async (): Promise<string | null> => bench.bare.hget('{portcullis}:reseal', 'at');
   await store.sealed.reencrypt('a', nothing);
   const at = await looked();
   bench.clock.advance(3599);
@@ -207,7 +207,7 @@ it('once nothing was found nobody looks again for an hour, but for another key',
   expect(await looked()).not.toBe(at);
   rotate();
   await store.sealed.reencrypt('b', nothing);
-  expect(await bench.bare.hget('{gate}:reseal', 'kid')).toBe('new');
+  expect(await bench.bare.hget('{portcullis}:reseal', 'kid')).toBe('new');
 });
 
 it('a lock that a survivor writes back after it is sealed by the new key', async () => {
@@ -221,7 +221,7 @@ it('a lock that a survivor writes back after it is sealed by the new key', async
   await store.sealed.reencrypt('a', nothing);
   expect(await store.log.renew(replica({ count: 2 }), position)).toMatchObject({ ok: true });
   await bench.bare.flushall();
-  const { position: anew } = await store.log.join(300);
-  expect(await store.log.renew(replica({ count: 3 }), anew)).toMatchObject({ ok: true });
+  const { position: resealed } = await store.log.join(300);
+  expect(await store.log.renew(replica({ count: 3 }), resealed)).toMatchObject({ ok: true });
   expect(await (await bench.fresh({ keys: keysOf(NEW) })).locks.list()).toMatchObject([{ reason: 'INC-1' }]);
 });

@@ -1,4 +1,4 @@
-/** Three nodes behind three Sentinels: the suite, and what becomes of the gate when the master changes. */
+/** Three nodes behind three Sentinels: the suite, and what becomes of Portcullis when the master changes. */
 import { randomBytes } from 'node:crypto';
 
 import { Redis } from 'ioredis';
@@ -43,7 +43,7 @@ async function startNodes(): Promise<void> {
   await Promise.all(sentinels.addresses.map((address) => sees(address, 2)));
 }
 
-/** Waits until a Sentinel knows the others and the followers, without which it puts nobody in the master's place. */
+/** Waits until a Sentinel knows the others and the followers, without which it puts no one in the master's place. */
 async function sees(address: { readonly host: string; readonly port: number }, others: number): Promise<void> {
   const bare = new Redis({ ...address });
   await vi.waitFor(async () => {
@@ -95,7 +95,7 @@ describe('when the master changes', () => {
 
   async function open(where: Omit<RedisSettings, 'prefix'> = settings()): Promise<Store> {
     const store = createRedisStore({
-      config: { ...where, prefix: 'gate' },
+      config: { ...where, prefix: 'portcullis' },
       sealingKeys: keys,
       clock,
       clockSkewSeconds: ANY_SKEW,
@@ -107,10 +107,10 @@ describe('when the master changes', () => {
   }
 
   async function lock(store: Store): Promise<void> {
-    const words = { reason: 'INC-1', by: 'corp:root', at: clock.seconds() };
+    const text = { reason: 'INC-1', by: 'corp:root', at: clock.seconds() };
     const requestId = randomBytes(8).toString('hex');
     const target = { kind: 'account', account: 'corp/1' } as const;
-    expect(await store.log.append({ requestId, target, lock: words })).toMatchObject({ acknowledged: true });
+    expect(await store.log.append({ requestId, target, lock: text })).toMatchObject({ acknowledged: true });
   }
 
   /** A survivor: in a settled epoch, with a lease, and with a lock that it knows. */
@@ -131,12 +131,12 @@ describe('when the master changes', () => {
     }, FAILOVER);
   }
 
-  /** Of somebody who is locked, and of somebody who is not; and whether a revocation is confirmed. */
+  /** Of someone who is locked, and of someone who is not; and whether a revocation is confirmed. */
   async function service(store: Store): Promise<Record<string, unknown>> {
     await settle(store, monotonicMs);
     const at = await store.log.position();
-    const somebody = newSession(clock, at, { account: 'corp/2', subject: '2', authTime: clock.seconds() });
-    const opened = await store.sessions.open(somebody, {});
+    const another = newSession(clock, at, { account: 'corp/2', subject: '2', authTime: clock.seconds() });
+    const opened = await store.sessions.open(another, {});
     const locked = newSession(clock, at, { id: 'locked', authTime: clock.seconds() });
     const refused = await store.sessions.open(locked, {});
     const { acknowledged } = await store.log.append({ requestId: 'after', target: { kind: 'all' } });
@@ -155,7 +155,7 @@ describe('when the master changes', () => {
     expect(await service(store)).toEqual(GOES_ON);
   });
 
-  it('begins a new epoch when Sentinel is told to change the master, and the old one serves nobody', async () => {
+  it('begins a new epoch when Sentinel is told to change the master, and the old one serves no one', async () => {
     const store = await survivor();
     const { epoch } = await store.log.position();
     const sentinel = new Redis({ ...sentinels.addresses[0] });
@@ -174,11 +174,11 @@ describe('when the master changes', () => {
   it('restores the lock although the new master had never heard of it', async () => {
     const store = await survivor();
     const { epoch } = await store.log.position();
-    // As if it had been set a moment before the end, and copied to nobody.
+    // As if it had been set a moment before the end, and copied to no one.
     for (const { port } of followers) {
       const bare = new Redis({ port });
       await bare.config('SET', 'replica-read-only', 'no');
-      await bare.del('{gate}:lock');
+      await bare.del('{portcullis}:lock');
       bare.disconnect();
     }
     await master.kill();

@@ -50,9 +50,9 @@ it('mints nothing in an epoch that is not settled, whatever is in the store', as
   await using bench = await workbench();
   const store = await bench.store();
   expect(await signIn(store, bench)).toBe('opened');
-  await bench.bare.hdel('{gate}:epoch', 'settled');
+  await bench.bare.hdel('{portcullis}:epoch', 'settled');
   expect(await store.sessions.mint('session-1', {}).catch(reasonOf)).toBe('epoch_unsettled');
-  await bench.bare.hset('{gate}:epoch', 'settled', 'yes');
+  await bench.bare.hset('{portcullis}:epoch', 'settled', 'yes');
   expect(await store.sessions.mint('session-1', {}).catch(reasonOf)).toBe('epoch_unsettled');
   // Reading mints nothing.
   expect(await store.sessions.read('session-1')).toMatchObject({ id: 'session-1' });
@@ -74,13 +74,13 @@ it('lets a replica settle an epoch only by what it has seen of that one itself',
   expect(await signIn(other, bench)).toBe('opened');
 });
 
-it('has to see an epoch afresh after each restart of the server, also on its own data', async () => {
+it('has to see an epoch again after each restart of the server, also on its own data', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   await bench.bare.save();
   await bench.redis.restart();
   await answering(store);
-  expect(await bench.bare.hget('{gate}:epoch', 'settled')).toBe('1');
+  expect(await bench.bare.hget('{portcullis}:epoch', 'settled')).toBe('1');
   expect(await signIn(store, bench)).toBe('epoch_unsettled');
   await settle(store, bench.monotonicMs);
   expect(await signIn(store, bench)).toBe('opened');
@@ -101,7 +101,7 @@ async function outcomes(store: Store, bench: Workbench, waitMs: number): Promise
   return [before, await signIn(store, bench, 'after')];
 }
 
-it('waits for the longest lease of the life before, although nobody who was there then is left', async () => {
+it('waits for the longest lease of the life before, although no one who was there then is left', async () => {
   await using bench = await workbench();
   const first = await bench.store();
   await renew(first, { incarnation: 'longer', leaseMs: 10_000 });
@@ -120,7 +120,7 @@ it('is told of the longest lease of the life before by whoever remembers it, whe
   expect(await renew(other, { incarnation: 'other' })).toBe(2000);
   expect(await renew(survivor)).toBe(10_000);
   // Only what was known of the life before: what is over is not kept alive by being told.
-  await bench.bare.del('{gate}:leases');
+  await bench.bare.del('{portcullis}:leases');
   expect(await renew(survivor)).toBe(2000);
 });
 
@@ -128,7 +128,7 @@ it('waits for the longest lease that there may be where the life before was of a
   await using bench = await workbench();
   const first = await bench.store();
   // As 0.1.0 leaves an epoch: without the mark, and with states that say nothing of leases.
-  await bench.bare.hdel('{gate}:epoch', 'leases');
+  await bench.bare.hdel('{portcullis}:epoch', 'leases');
   await first.close();
   await bench.bare.save();
   await bench.redis.restart();
@@ -139,10 +139,10 @@ it('remembers beyond an epoch that one was there of a version that registers non
   await using bench = await workbench();
   const store = await bench.store();
   const { leaseMs: _none, ...unregistered } = replica({ incarnation: '0.1.0' });
-  await bench.bare.hset('{gate}:live', '0.1.0', JSON.stringify(unregistered));
+  await bench.bare.hset('{portcullis}:live', '0.1.0', JSON.stringify(unregistered));
   expect(await renew(store)).toBe(30_000);
   await store.close();
-  await bench.bare.hset('{gate}:epoch', 'rid', 'another');
+  await bench.bare.hset('{portcullis}:epoch', 'rid', 'another');
   expect(await renew(await bench.fresh())).toBe(30_000);
 });
 
@@ -151,10 +151,10 @@ it('forgets a lease two minutes after it has run out', async () => {
   const store = await bench.store();
   await renew(store, { incarnation: 'longer', leaseMs: 10_000 });
   await store.log.leave('longer');
-  const until = Number(await bench.bare.zscore('{gate}:leases', '10000'));
+  const until = Number(await bench.bare.zscore('{portcullis}:leases', '10000'));
   expect(Math.abs(until - Date.now() / 1000 - 132)).toBeLessThan(30);
-  expect(await bench.bare.ttl('{gate}:leases')).toBeGreaterThan(120);
-  await bench.bare.zadd('{gate}:leases', 1, '10000');
+  expect(await bench.bare.ttl('{portcullis}:leases')).toBeGreaterThan(120);
+  await bench.bare.zadd('{portcullis}:leases', 1, '10000');
   expect(await renew(store)).toBe(2000);
-  expect(await bench.bare.zrange('{gate}:leases', '0', '-1')).toEqual(['2000']);
+  expect(await bench.bare.zrange('{portcullis}:leases', '0', '-1')).toEqual(['2000']);
 });

@@ -97,7 +97,7 @@ export function redisConforms(
 /** Redis, the stores on it and a bare client beside them, all put away together. */
 export interface Workbench extends AsyncDisposable {
   readonly redis: RedisServer;
-  /** Sees and changes what is in Redis, as somebody with access to it would. */
+  /** Sees and changes what is in Redis, as someone with access to it would. */
   readonly bare: Redis;
   readonly errors: AppError[];
   readonly epochs: EpochEvent[];
@@ -124,7 +124,7 @@ export async function workbench(args: readonly string[] = [], options: StartRedi
   const common = sealingKeys();
   const unconnected: Workbench['unconnected'] = ({ settings = {}, keys = common, ...change } = {}) => {
     const store = createRedisStore({
-      config: { url: redis.url, prefix: 'gate', ...settings },
+      config: { url: redis.url, prefix: 'portcullis', ...settings },
       sealingKeys: keys,
       clock,
       clockSkewSeconds: ANY_SKEW,

@@ -90,7 +90,7 @@ it('answers nothing while Redis hangs, and goes on by itself when it comes back'
   const id = await openNow({ store, clock: bench.clock });
   bench.redis.pause();
   await expectAllUnavailable(store, bench);
-  // Long enough for the sockets to be given up: the connections are made anew meanwhile.
+  // Long enough for the sockets to be given up: the connections are made again meanwhile.
   await expectAllUnavailable(store, bench);
   bench.redis.resume();
   await expect.poll(() => store.sessions.read(id).catch(() => 'away')).toMatchObject({ id });
@@ -143,7 +143,7 @@ it('answers nothing after it was closed', async () => {
   await expect(store.ping()).rejects.toMatchObject({ reason: 'store_closed' });
 });
 
-it('wakes who waits for an entry also after Redis was away', async () => {
+it('wakes who waits for an entry also after Redis was unavailable', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   const { number } = await store.log.position();

@@ -10,7 +10,7 @@ async function revoke({ store }: StoreUnderTest, target: RevocationTarget): Prom
   return (await store.log.append({ requestId: `request-${requests}`, target })).sessions;
 }
 
-/** Three people at two providers, two sessions of the first one. */
+/** Three users at two providers, two sessions of the first one. */
 async function fourSessions(subject: StoreUnderTest): Promise<void> {
   await openNow(subject, { id: 'alice-1' });
   await openNow(subject, { id: 'alice-2' });
@@ -174,7 +174,7 @@ function watermarksConform(open: OpenStore): void {
     expect(await store.sessions.count()).toBe(opened ? 1 : 0);
   });
 
-  it('lets somebody sign in again who began after the revocation', async () => {
+  it('lets someone sign in again who began after the revocation', async () => {
     const subject = await open();
     await openNow(subject, { id: 'before' });
     await revoke(subject, { kind: 'account', account: 'corp/1' });

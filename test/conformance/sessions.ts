@@ -41,7 +41,7 @@ function openingConforms(open: OpenStore): void {
     expect(await openOne('one-more')).toBe('sessions_too_many');
     expect(await store.sessions.read('one-more')).toBeUndefined();
     expect(await openOne('of-another', { account: 'corp/2' })).toBe('opened');
-    // What has ended does not count, whether or not somebody has cleared it away.
+    // What has ended does not count, whether or not someone has cleared it away.
     clock.advance(61);
     expect(await openOne('one-more')).toBe('opened');
     expect(await openOne('yet-one-more')).toBe('sessions_too_many');
@@ -97,9 +97,9 @@ function openingConforms(open: OpenStore): void {
 
   it('knows nothing of a session that was never there', async () => {
     const { store } = await open();
-    expect(await store.sessions.mint('nobody', {})).toEqual({ ok: false, reason: 'session_unknown' });
-    expect(await store.sessions.read('nobody')).toBeUndefined();
-    expect(await store.sessions.readSecret('nobody')).toBeUndefined();
+    expect(await store.sessions.mint('unknown', {})).toEqual({ ok: false, reason: 'session_unknown' });
+    expect(await store.sessions.read('unknown')).toBeUndefined();
+    expect(await store.sessions.readSecret('unknown')).toBeUndefined();
   });
 }
 
@@ -288,7 +288,7 @@ function listingConforms(open: OpenStore): void {
     expect(idsOf(await store.sessions.list({ username: 'corp:alice.new@example.com', limit: 10 }))).toEqual(['mine']);
     await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'mine' } });
     expect(idsOf(await store.sessions.list({ username: 'corp:alice.new@example.com', limit: 10 }))).toEqual([]);
-    expect(idsOf(await store.sessions.list({ username: 'nobody', limit: 10 }))).toEqual([]);
+    expect(idsOf(await store.sessions.list({ username: 'unknown', limit: 10 }))).toEqual([]);
   });
 
   it('passes over many sessions that have ended', async () => {

@@ -54,7 +54,7 @@ export function storeConforms(name: string, open: OpenStore): void {
     describe('live record', () => {
       liveRecordConforms(open);
     });
-    describe('anchors of the record', () => {
+    describe('anchors of the audit log', () => {
       anchorsConform(open);
     });
   });

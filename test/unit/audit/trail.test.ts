@@ -14,13 +14,13 @@ const key = aKey();
 class Output extends Writable {
   text = '';
   stalled = false;
-  fault: Error | undefined;
+  failure: Error | undefined;
   #waiting: (() => void) | undefined;
 
   override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
     const take = (): void => {
-      if (!this.fault) this.text += chunk.toString();
-      callback(this.fault);
+      if (!this.failure) this.text += chunk.toString();
+      callback(this.failure);
     };
     if (this.stalled) this.#waiting = take;
     else take();
@@ -71,7 +71,7 @@ describe('createAuditTrail', () => {
     );
   });
 
-  it('is a fault without a sink', () => {
+  it('is a failure without a sink', () => {
     expect(() => createAuditTrail({ sinks: [], onFailure: 'count' })).toThrow('audit.sinks');
   });
 
@@ -105,9 +105,9 @@ describe('createAuditTrail', () => {
     expect(trail.blocked).toBe(false);
   });
 
-  it('survives a reader of stdout that went away, and is blocked from then on', async () => {
+  it('survives a reader of stdout that has gone, and is blocked from then on', async () => {
     const stdout = new Output();
-    stdout.fault = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+    stdout.failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
     const limits = { retryMs: 1, closeTimeoutMs: 20 };
     const trail = createAuditTrail({ sinks: [{ type: 'stdout' }], onFailure: 'block', stdout, limits });
     trail.record(numbered(1));
@@ -159,16 +159,16 @@ describe('createAuditTrail', () => {
 
   it('has rejections in a file of their own, in a chain of their own, and both chains where there is no file', async () => {
     const folder = await aFolder();
-    const [path, rejectedPath] = [join(folder, 'audit.log'), join(folder, 'strangers.log')];
+    const [path, rejectedPath] = [join(folder, 'audit.log'), join(folder, 'unauthenticated.log')];
     const stdout = new Output();
     const sinks = [{ type: 'stdout' }, { type: 'file', path, rejectedPath }] as const;
     const trail = createAuditTrail({ sinks, onFailure: 'block', stdout, chain: { replica: 'a', key } });
-    const stranger = (n: number): AuditEvent => ({ ...numbered(n), user: {}, responseStatus: { code: 401 } });
+    const outsider = (n: number): AuditEvent => ({ ...numbered(n), user: {}, responseStatus: { code: 401 } });
     trail.record(numbered(1));
     await trail.flush();
-    // Nobody was rejected yet, so nothing was begun.
+    // No one was rejected yet, so nothing was begun.
     expect(await readFile(rejectedPath, 'utf8')).toBe('');
-    for (const n of [3, 5]) trail.record(stranger(n));
+    for (const n of [3, 5]) trail.record(outsider(n));
     trail.record(numbered(2));
     expect(trail.head).toMatchObject({ seq: 3 });
     await trail.close();

@@ -86,6 +86,9 @@ const STABLE = [
   'REGIME',
   'regime.pml',
   "'authorities'",
+  'kind="authorities"',
+  "'authorities taken",
+  "'authorities refused",
   '`authorities`',
 ];
 

@@ -91,10 +91,13 @@ describe('the proof', () => {
     expect(judge({ footing: undefined, now: ARRIVED + 60_000 })).toMatchObject({ outcome: 'open' });
   });
 
-  it.each([{ epoch: 'other' }, { generation: 'other' }])('is void when the store has begun a new life: %j', (change) => {
-    const verdict = judge({ footing: { ...footing, ...change }, now: ARRIVED + 60_000 });
-    expect(verdict).toEqual({ outcome: 'void', missing: [expect.stringContaining('send it again to be sure')] });
-  });
+  it.each([{ epoch: 'other' }, { generation: 'other' }])(
+    'is void when the store has begun a new life: %j',
+    (change) => {
+      const verdict = judge({ footing: { ...footing, ...change }, now: ARRIVED + 60_000 });
+      expect(verdict).toEqual({ outcome: 'void', missing: [expect.stringContaining('send it again to be sure')] });
+    },
+  );
 
   it('is open, not void, where the entry is the first that this replica hears of a new life', () => {
     const old = { ...footing, epoch: 'old', generation: 'old', renewedAtMs: ARRIVED - 100 };

@@ -27,7 +27,7 @@ const well: HealthProbe = async () => undefined;
 const ill: HealthProbe = async () => 'It answered 500.';
 
 describe('health', () => {
-  it('asks nobody before somebody wants to know', () => {
+  it('asks no one before someone wants to know', () => {
     expect(new Stage({ clusters: { prod: well } }).onProbed).toEqual([]);
   });
 
@@ -72,7 +72,7 @@ describe('health', () => {
     expect(stage.onProbed).toEqual(['cluster prod up']);
   });
 
-  it('never rejects, and quotes no fault', async () => {
+  it('never rejects, and quotes no error', async () => {
     const stage = new Stage({ providers: { corp: () => Promise.reject(new Error('secret at 10.0.0.1')), lab: well } });
     const results = await stage.health.providers();
     expect(results).toMatchObject([

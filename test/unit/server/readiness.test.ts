@@ -31,15 +31,15 @@ function stage() {
 
 describe('readiness', () => {
   it.each([
-    { check: 'lease', fault: { fenced: true } },
-    { check: 'store', fault: { away: true } },
-    { check: 'clock', fault: { clockOff: true } },
+    { check: 'lease', failure: { fenced: true } },
+    { check: 'store', failure: { away: true } },
+    { check: 'clock', failure: { clockOff: true } },
   ])(
-    'bears a fault of $check for five seconds: endpoints that all disappear leave a client nothing to try',
+    'bears a failure of $check for five seconds: endpoints that all disappear leave a client nothing to try',
     async (row) => {
       const { state, failing } = stage();
       expect(await failing()).toEqual([]);
-      Object.assign(state, row.fault);
+      Object.assign(state, row.failure);
       expect(await failing()).toEqual([]);
       state.now = 4_999;
       expect(await failing()).toEqual([]);
@@ -47,7 +47,7 @@ describe('readiness', () => {
       expect(await failing()).toEqual([row.check]);
       Object.assign(state, { fenced: false, away: false, clockOff: false });
       expect(await failing()).toEqual([]);
-      Object.assign(state, row.fault);
+      Object.assign(state, row.failure);
       expect(await failing()).toEqual([]);
     },
   );
@@ -58,7 +58,7 @@ describe('readiness', () => {
     expect(await failing()).toEqual(['lease']);
   });
 
-  it('waits until people can sign in, once: a later life of the store takes no replica out of its Service', async () => {
+  it('waits until users can sign in, once: a later epoch of the store takes no replica out of its Service', async () => {
     const { state, failing } = stage();
     state.settled = false;
     expect(await failing()).toEqual(['epoch']);
@@ -68,7 +68,7 @@ describe('readiness', () => {
     expect(await failing()).toEqual([]);
   });
 
-  it('falls at once where the record cannot be written, as every request is refused then', async () => {
+  it('falls at once where the audit log cannot be written, as every request is refused then', async () => {
     const { state, failing } = stage();
     expect(await failing()).toEqual([]);
     state.blocked = true;

@@ -30,7 +30,7 @@ function bench(...outcomes: readonly (ReencryptOutcome | Error)[]) {
           ['b', new Uint8Array()],
         ]),
       },
-      logger: { info: (...words: unknown[]) => void said.push(String(words.at(-1))) },
+      logger: { info: (...text: unknown[]) => void said.push(String(text.at(-1))) },
       metrics,
     },
     { everyMs: 1, pauseMs: 0 },
@@ -52,7 +52,7 @@ it('says how many there were, and once that the older keys may go', async () => 
   expect(holders.size).toBe(1);
 });
 
-it('says nothing of what another replica is at, and goes on after a fault', async () => {
+it('says nothing of what another replica is at, and goes on after a failure', async () => {
   const { gauge, rounds } = bench(new Error('away'), { kind: 'elsewhere' });
   await vi.waitFor(() => expect(rounds()).toBeGreaterThan(3));
   expect(await gauge()).toBeUndefined();

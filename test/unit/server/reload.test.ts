@@ -14,7 +14,7 @@ import { temporaryDirectory } from '../config/sandbox.ts';
 
 let directory: string;
 let reloading: Reloading;
-let faults: number;
+let failures: number;
 let renewed: number;
 /** What was counted, with the names of the files. */
 let counted: readonly string[];
@@ -22,10 +22,10 @@ let first: TestCertificate;
 let second: TestCertificate;
 beforeEach(async () => {
   directory = temporaryDirectory();
-  [faults, renewed, counted] = [0, 0, []];
+  [failures, renewed, counted] = [0, 0, []];
   [first, second] = [await makeCertificate('first.test'), await makeCertificate('second.test')];
   reloading = createReloading({
-    logger: { info: () => void (renewed += 1), error: () => void (faults += 1) },
+    logger: { info: () => void (renewed += 1), error: () => void (failures += 1) },
     metrics: {
       keysChanged: (...change) => void (counted = [...counted, change.join(' ').replaceAll(`${directory}/`, '')]),
     },
@@ -69,24 +69,24 @@ describe('a server’s certificate', () => {
     certificate.onChange((pair) => renewContext(server, pair));
     const before = await serialNumber();
     write('tls.crt', second.cert);
-    await waitFor(() => expect(faults).toBe(1));
+    await waitFor(() => expect(failures).toBe(1));
     expect(await serialNumber()).toBe(before);
     expect(certificate.current()).toEqual(first);
     write('tls.key', second.key);
     await waitFor(() => expect(renewed).toBe(1));
     expect(await serialNumber()).not.toBe(before);
     expect(certificate.current()).toEqual(second);
-    expect(faults).toBe(1);
+    expect(failures).toBe(1);
     expect(counted).toEqual(['certificate refused tls.crt tls.key', 'certificate taken tls.crt tls.key']);
   });
 });
 
-test('authorities are replaced, and a file without a certificate keeps the old ones', async () => {
+test('CA certificates are replaced, and a file without a certificate keeps the old ones', async () => {
   write('ca.crt', first.cert);
   const caBundle = reloading.caBundle(at('ca.crt'));
   expect(caBundle()).toBe(first.cert);
   write('ca.crt', 'nothing');
-  await waitFor(() => expect(faults).toBe(1));
+  await waitFor(() => expect(failures).toBe(1));
   expect(caBundle()).toBe(first.cert);
   const both = `${first.cert}\n${second.cert}\n`;
   write('ca.crt', both);
@@ -94,7 +94,7 @@ test('authorities are replaced, and a file without a certificate keeps the old o
   expect(counted).toEqual(['authorities refused ca.crt', 'authorities taken ca.crt']);
 });
 
-test('authorities of two are followed once', async () => {
+test('a CA file that two use is followed once', async () => {
   write('ca.crt', first.cert);
   const both = [reloading.caBundle(at('ca.crt')), reloading.caBundle(at('ca.crt'))];
   write('ca.crt', second.cert);
@@ -107,21 +107,21 @@ test.each([
   ['end within its first line', (pem: string) => `\n${pem.slice(0, 7)}`],
   ['end within its last line', (pem: string) => `\n${pem.slice(0, -10)}`],
   ['have two on one line', (pem: string) => `${pem}\n`],
-])('authorities that %s keep the old ones', async (_what, addition) => {
+])('CA files that %s keep the old certificates', async (_what, addition) => {
   write('ca.crt', first.cert);
   const caBundle = reloading.caBundle(at('ca.crt'));
   write('ca.crt', first.cert + addition(second.cert));
-  await waitFor(() => expect(faults).toBe(1));
+  await waitFor(() => expect(failures).toBe(1));
   expect(caBundle()).toBe(first.cert);
 });
 
-test('authorities with words between them are taken', () => {
+test('CA certificates with text between them are taken', () => {
   const bundle = `The first\n---------\n${first.cert}\n# The second: --\n${second.cert}\n`;
   write('ca.crt', bundle);
   expect(reloading.caBundle(at('ca.crt'))()).toBe(bundle);
 });
 
-test('authorities without any certificate do not start', () => {
+test('a CA file without any certificate does not start', () => {
   write('ca.crt', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
   expect(() => reloading.caBundle(at('ca.crt'))).toThrow(/asn1|PEM/i);
   write('ca.crt', '');
@@ -141,14 +141,14 @@ describe('a secret', () => {
     expect(counted).toEqual(['secret taken password', 'secret taken password']);
   });
 
-  test('stays as it was while its file is away or empty, which is told once each', async () => {
+  test('stays as it was while its file is unavailable or empty, which is told once each', async () => {
     write('password', 'one');
     const secret = reloading.secret(at('password'));
     rmSync(at('password'));
-    await waitFor(() => expect(faults).toBe(1));
+    await waitFor(() => expect(failures).toBe(1));
     expect(secret()).toBe('one');
     write('password', '\n');
-    await waitFor(() => expect(faults).toBe(2));
+    await waitFor(() => expect(failures).toBe(2));
     expect(secret()).toBe('one');
     write('password', 'two');
     await waitFor(() => expect(secret()).toBe('two'));
@@ -159,8 +159,8 @@ describe('a secret', () => {
     ['is not there', undefined, 'ENOENT'],
     ['is empty', '\n', 'is empty'],
     ['is larger than any secret', 'x'.repeat(64 * 1024 + 1), 'larger than 64 KiB'],
-  ])('that %s does not start', (_what, content, words) => {
+  ])('that %s does not start', (_what, content, message) => {
     if (content !== undefined) write('password', content);
-    expect(() => reloading.secret(at('password'))).toThrow(words);
+    expect(() => reloading.secret(at('password'))).toThrow(message);
   });
 });

@@ -27,11 +27,11 @@ function connectTo(server: Server): Socket {
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
 
-describe('answers that nobody takes', () => {
+describe('answers that no one takes', () => {
   it.each([
     ['requests', GET],
     ['expectations that cannot be met', 'GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n'],
-  ])('are few: %s beyond them reach nobody, and end the connection', async (_what, request) => {
+  ])('are few: %s beyond them reach no one, and end the connection', async (_what, request) => {
     let asked = 0;
     const server = await serverOf(() => void (asked += 1));
     const socket = connectTo(server).resume();

@@ -33,7 +33,7 @@ describe('why a session has ended', () => {
     expect(finds).toBe(2);
   });
 
-  it('keeps no session alive where it cannot be kept, and refuses nobody where it cannot be read', async () => {
+  it('keeps no session alive where it cannot be kept, and refuses no one where it cannot be read', async () => {
     const away = () => Promise.reject(new Error('away'));
     const reasons = createEndingReasons({ save: away, find: away }, () => 0);
     await expect(reasons.keep(RECORD, 'x'.repeat(5000))).resolves.toBeUndefined();

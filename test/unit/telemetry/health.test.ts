@@ -33,7 +33,7 @@ describe('createHealth', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('canary-password'))],
-  ])('takes a check that %s for a problem and does not repeat its words', async (_name, check) => {
+  ])('takes a check that %s for a problem and does not repeat its text', async (_name, check) => {
     const health = createHealth();
     health.add('store', check);
     const report = await health.ready();
@@ -54,7 +54,7 @@ describe('createHealth', () => {
     expect(asked).toBe(1);
   });
 
-  it('is unready for good once it drains, and says so', async () => {
+  it('is unready permanently once it drains, and says so', async () => {
     const health = createHealth();
     health.drain();
     expect(await health.ready()).toMatchObject({

@@ -174,7 +174,7 @@ describe('redaction', () => {
     expect(text()).not.toContain(code);
   });
 
-  it('hides the secrets of a request that somebody logs whole', () => {
+  it('hides the secrets of a request that someone logs whole', () => {
     const { logger, text } = aLogger();
     const outgoing = request({
       port: 9,

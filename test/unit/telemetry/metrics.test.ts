@@ -95,7 +95,7 @@ describe('createMetrics', () => {
     expect(Object.fromEntries(actual)).toEqual(expected);
   });
 
-  it('folds what nobody configured and what Kubernetes does not know to other', async () => {
+  it('folds what no one configured and what Kubernetes does not know to other', async () => {
     const metrics = createMetrics({ clusters: ['prod'], providers: ['corp'] });
     metrics.request({ cluster: 'evil.example.com', verb: 'BREW', code: 799 });
     metrics.request({ cluster: 'prod', verb: 'constructor', code: Number.NaN });
@@ -153,7 +153,7 @@ describe('createMetrics', () => {
     const metrics = createMetrics();
     let away = false;
     metrics.observeSessions(async () => {
-      if (away) throw new Error('the store is away');
+      if (away) throw new Error('the store is unavailable');
       return 3;
     });
     expect(await valueOf(metrics, 'portcullis_sessions_active')).toBe('3');
@@ -292,7 +292,7 @@ describe('createMetrics', () => {
     ]);
   });
 
-  it('tells what the record has waiting, where that is known', async () => {
+  it('tells what the audit log has waiting, where that is known', async () => {
     const metrics = createMetrics();
     const state = { blocked: false, queuedBytes: new Map([['file', 17]]) };
     metrics.observeAudit(() => state);

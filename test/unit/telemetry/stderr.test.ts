@@ -25,13 +25,13 @@ describe('the log on stderr', () => {
     expect(JSON.parse(stderr)).toMatchObject({ msg: 'hello' });
   });
 
-  it('has the last words of a process that dies', async () => {
-    const child = logging(`log.error('last words'); process.exit(3);`);
+  it('has the last message of a process that dies', async () => {
+    const child = logging(`log.error('last message'); process.exit(3);`);
     const [stderr] = await Promise.all([text(child.stderr!), once(child, 'exit')]);
-    expect(stderr).toContain('last words');
+    expect(stderr).toContain('last message');
   });
 
-  it('neither stops nor keeps alive a process whose log nobody reads', async () => {
+  it('neither stops nor keeps alive a process whose log no one reads', async () => {
     const child = logging(`many(10_000); process.stdout.write('went on'); process.exit(0);`);
     const [stdout, [code]] = await Promise.all([text(child.stdout!), once(child, 'exit')]);
     expect([stdout, code]).toEqual(['went on', 0]);

@@ -49,10 +49,10 @@ describe('refused is', () => {
   test.each<[string, Partial<AuditEvent>, boolean]>([
     ['what the cluster refused', { responseStatus: { code: 403 } }, true],
     ['what had no good credential', { responseStatus: { code: 401 } }, true],
-    ['what the gate refused', { responseStatus: { code: 503 }, annotations: facts({ reason: 'fenced' }) }, true],
+    ['what Portcullis refused', { responseStatus: { code: 503 }, annotations: facts({ reason: 'fenced' }) }, true],
     ['a sign-in', { responseStatus: { code: 200 }, annotations: facts({ event: 'sign-in-refused' }) }, true],
     ['not what was not found', { responseStatus: { code: 404 } }, false],
-    ['not a fault of the cluster', { responseStatus: { code: 503 } }, false],
+    ['not a failure of the cluster', { responseStatus: { code: 503 } }, false],
     [
       'not a stream that was cut',
       { responseStatus: { code: 200 }, annotations: facts({ reason: 'session_revoked' }) },

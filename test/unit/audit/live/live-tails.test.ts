@@ -55,7 +55,7 @@ describe('a tail', () => {
     ]);
   });
 
-  test('goes on from an id, and is told of a gap where its wish was forgotten meanwhile', async () => {
+  test('goes on from an id, and is told of a gap where its subscription was forgotten meanwhile', async () => {
     const { store, tails } = stage();
     const first = await follow(tails);
     await store.live.publish([line('1')]);
@@ -75,7 +75,7 @@ describe('a tail', () => {
     expect(kinds(third)).toEqual(['gap', 'event']);
   });
 
-  test('with another filter gets no credit for a wish that stood for the first', async () => {
+  test('with another filter gets no credit for a subscription that stood for the first', async () => {
     const { store, tails } = stage();
     const first = await follow(tails, { verb: 'get' });
     await store.live.publish([line('1')]);
@@ -108,7 +108,7 @@ describe('a tail', () => {
     expect((await items.next()).value).toMatchObject({ kind: 'event' });
   });
 
-  test('begins once the last replica has taken it up, and with a gap where one stays away', async () => {
+  test('begins once the last replica has taken it up, and with a gap where one stays unavailable', async () => {
     const { store } = stage();
     const tails = createLiveTails(store.live, { ...FAST, acceptMs: 100, acceptPollMs: 5 });
     stores.push(tails);
@@ -132,7 +132,7 @@ describe('a tail', () => {
     expect(whole.items[0]?.kind).not.toBe('gap');
   });
 
-  test('outlives a store that is away', async () => {
+  test('outlives a store that is unavailable', async () => {
     const { store } = stage();
     let failures = 2;
     const tails = createLiveTails(

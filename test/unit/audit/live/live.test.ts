@@ -38,7 +38,7 @@ class Channel implements LiveChannel {
     });
   }
 
-  /** There is a wish, and word of it. */
+  /** There is a subscription, and word of it. */
   tell(...filters: readonly LiveFilter[]): void {
     this.filters = filters;
     for (const waiter of this.#waiters) waiter();
@@ -85,7 +85,7 @@ const publishedBy = ({ channel }: Stage, count: number): Promise<void> =>
   vi.waitFor(() => expect(channel.published).toHaveLength(count));
 
 describe('a replica', () => {
-  test('publishes nothing while nobody tails, and records all the same', async () => {
+  test('publishes nothing while no one tails, and records all the same', async () => {
     const at = await stage();
     at.trail.record(numbered(1));
     await at.live.stop();
@@ -93,7 +93,7 @@ describe('a replica', () => {
     expect(at.channel.calls).toBe(0);
   });
 
-  test('looks as soon as there is word of a wish, and says once that it has taken it up', async () => {
+  test('looks as soon as there is word of a subscription, and says once that it has taken it up', async () => {
     const at = await stageThatLooks(3_600_000, 1);
     at.channel.tell({});
     await vi.waitFor(() => expect(at.channel.accepted).toEqual(['replica-1 0']));
@@ -106,7 +106,7 @@ describe('a replica', () => {
     expect(at.channel.accepted).toEqual(['replica-1 0']);
   });
 
-  test('publishes what somebody wants to see, in order, as it stands in the record', async () => {
+  test('publishes what someone wants to see, in order, as it stands in the audit log', async () => {
     const at = await stage({ user: 'corp:alice' }, { verb: 'delete' });
     at.trail.record(anEvent({ user: { username: 'corp:bob' } }));
     // Written ahead: it is in the audit log, and would be shown twice.
@@ -122,7 +122,7 @@ describe('a replica', () => {
     expect(at.counts.of('live written')).toBe(2);
   });
 
-  test('keeps hostile text on its line and takes tokens out of it, as in the record', async () => {
+  test('keeps hostile text on its line and takes tokens out of it, as in the audit log', async () => {
     const at = await stage({});
     const token = `eyJhbGciOiJFUzI1NiJ9.${'e'.repeat(20)}.${'s'.repeat(20)}`;
     at.trail.record(anEvent({ userAgent: `a\n\u2028\u009bdata: evil ${token}` }));
@@ -156,7 +156,7 @@ describe('a replica', () => {
     expect(JSON.parse(at.channel.published[0] ?? '')).toEqual({ dropped: 60 });
   });
 
-  test('stops publishing when nobody tails any more', async () => {
+  test('stops publishing when no one tails any more', async () => {
     const at = await stage({});
     at.channel.filters = [];
     const { looks } = at.channel;
@@ -166,7 +166,7 @@ describe('a replica', () => {
     expect(at.channel.calls).toBe(0);
   });
 
-  test('shows its last words when it stops', async () => {
+  test('shows its last message when it stops', async () => {
     const at = await stage({});
     for (let index = 0; index < 70; index += 1) at.trail.record(numbered(index));
     await at.live.stop();

@@ -92,13 +92,13 @@ describe('what is asked for', () => {
       target: '/api/v1/namespaces/ops/pods/a/exec?command=x',
     }),
     asked({ auditId: 'secrets', user: 'corp:a<b>&c', target: '/api/v1/namespaces/shop/secrets' }),
-    asked({ auditId: 'nobody', status: { code: 401 }, details: { reason: 'no_token' } }),
+    asked({ auditId: 'unknown', status: { code: 401 }, details: { reason: 'no_token' } }),
     signedIn(NOW),
   ];
   const log = file(bytesOf(events));
 
   it.each<[QueryOptions, readonly string[]]>([
-    [{}, ['alice-get', 'bob-delete', 'exec', 'secrets', 'nobody', 'b']],
+    [{}, ['alice-get', 'bob-delete', 'exec', 'secrets', 'unknown', 'b']],
     [{ user: 'corp:alice' }, ['alice-get', 'exec']],
     [{ user: 'corp:a<b>&c' }, ['secrets']],
     [{ user: 'corp' }, []],
@@ -108,11 +108,11 @@ describe('what is asked for', () => {
     [{ cluster: 'prod' }, ['alice-get']],
     [{ verb: 'delete' }, ['bob-delete']],
     [{ resource: 'secrets' }, ['secrets']],
-    [{ resource: 'pods' }, ['alice-get', 'bob-delete', 'exec', 'nobody']],
+    [{ resource: 'pods' }, ['alice-get', 'bob-delete', 'exec', 'unknown']],
     [{ resource: 'pods/exec' }, ['exec']],
     [{ namespace: 'ops' }, ['exec']],
     [{ code: '403' }, ['bob-delete']],
-    [{ refused: true }, ['bob-delete', 'nobody']],
+    [{ refused: true }, ['bob-delete', 'unknown']],
     [{ event: 'sign-in' }, ['b']],
     [{ user: 'corp:alice', resource: 'pods', namespace: 'ops' }, ['exec']],
   ])('%j', async (options, expected) => {
@@ -182,7 +182,7 @@ describe('the time', () => {
   });
 });
 
-it('refuses an event that the record does not have', async () => {
+it('refuses an event that the audit log does not have', async () => {
   const { code, said } = await query([file('')], { event: 'login' });
   expect(code).toBe(2);
   expect(said).toContain('no event of this name');
@@ -349,7 +349,7 @@ it('reads an API server’s own record as well', async () => {
   expect(await idsOf([file(theirs)], { user: 'u' })).toEqual(['k']);
 });
 
-it('stops when nobody reads any more', async () => {
+it('stops when no one reads any more', async () => {
   const many = file(bytesOf(Array.from({ length: 5000 }, (_, index) => asked({ at: NOW + index }))));
   let writes = 0;
   const stdout = new Writable({

@@ -64,7 +64,7 @@ const requestOf = (session: string, auditID: string, change: Partial<AuditEvent>
   anEvent({ auditID, annotations: { 'portcullis.dev/session': session, 'portcullis.dev/cluster': 'prod' }, ...change });
 
 describe('recent requests', () => {
-  test('are written in their order, session by session, beside the record', async () => {
+  test('are written in their order, session by session, beside the audit log', async () => {
     const { trail, recent, channel, recorded } = stage();
     for (const [session, id] of [
       ['a', '1'],
@@ -100,7 +100,7 @@ describe('recent requests', () => {
     await vi.waitFor(() => expect(channel.idsOf('a')).toEqual(['1', '2']));
   });
 
-  test('are those of a session of ours, and nothing that the gate itself did', async () => {
+  test('are those of a session of ours, and nothing that Portcullis itself did', async () => {
     const { trail, recent, channel, recorded } = stage();
     trail.record(anEvent());
     await trail.recordAhead(requestOf('a', '1', { stage: 'RequestReceived' }));
@@ -152,7 +152,7 @@ describe('recent requests', () => {
 });
 
 describe('a store that keeps nothing', () => {
-  test('is said once for each time that it goes away, and disturbs nobody', async () => {
+  test('is said once for each time that it goes away, and disturbs no one', async () => {
     const { trail, channel, log, recorded } = stage({ everyMs: 5 });
     channel.away = true;
     const until = async (calls: number) => {

@@ -41,7 +41,7 @@ describe('rejections', () => {
     expect(written()).toBe(5);
     vi.advanceTimersByTime(60_000);
     expect(counts()).toEqual(['192.0.2.1: 3', '192.0.2.1: 1']);
-    // Nothing runs while nobody is rejected.
+    // Nothing runs while no one is rejected.
     expect(vi.getTimerCount()).toBe(0);
   });
 

@@ -141,26 +141,26 @@ describe('the file sink', () => {
 
 describe('a full disk', () => {
   /**
-   * `disk/full` is the kernel's full device until `mend`, then a file with room. The last part of the path is no
+   * `disk/full` is the kernel's full device until `repair`, then a file with space. The last part of the path is no
    * link.
    */
-  async function aFullDisk(): Promise<{ path: string; mend: () => Promise<string> }> {
+  async function aFullDisk(): Promise<{ path: string; repair: () => Promise<string> }> {
     const folder = await aFolder();
     const disk = join(folder, 'disk');
     await symlink('/dev', disk);
     return {
       path: join(disk, 'full'),
-      async mend() {
-        const room = join(folder, 'room');
-        await mkdir(room);
-        await symlink(room, join(folder, 'new'));
+      async repair() {
+        const roomy = join(folder, 'roomy');
+        await mkdir(roomy);
+        await symlink(roomy, join(folder, 'new'));
         await rename(join(folder, 'new'), disk);
-        return join(room, 'full');
+        return join(roomy, 'full');
       },
     };
   }
 
-  it('blocks, and everything is written once there is room', async () => {
+  it('blocks, and everything is written once there is space', async () => {
     const disk = await aFullDisk();
     const metrics = new Counts();
     const trail = fileTrail(disk.path, { metrics });
@@ -169,9 +169,9 @@ describe('a full disk', () => {
     recordAll(trail, range(10));
     await vi.waitFor(() => expect(trail.blocked).toBe(true));
     expect(metrics.by.size).toBe(0);
-    const room = await disk.mend();
+    const roomy = await disk.repair();
     await trail.flush();
-    expect(await idsOf(room)).toEqual(ids(range(10)));
+    expect(await idsOf(roomy)).toEqual(ids(range(10)));
     expect(trail.blocked).toBe(false);
     expect(metrics.by).toEqual(new Map([['file written', 10]]));
   });
@@ -188,9 +188,9 @@ describe('a full disk', () => {
     expect(trail.blocked).toBe(false);
     expect(logger.messages.filter((message) => message.includes('dropped'))).toHaveLength(1);
 
-    const room = await disk.mend();
+    const roomy = await disk.repair();
     await trail.flush();
-    expect(await idsOf(room)).toEqual(ids(range(100 - dropped)));
+    expect(await idsOf(roomy)).toEqual(ids(range(100 - dropped)));
     expect(metrics.of('file written')).toBe(100 - dropped);
     await vi.waitFor(() => expect(logger.lines.at(-1)?.fields).toMatchObject({ droppedEvents: dropped }));
   });

@@ -18,7 +18,7 @@ it('puts the compressed file in the place of the plain one', async () => {
   expect(gunzipSync(await readFile(join(folder, 'a.gz')))).toEqual(content);
 });
 
-it('leaves a file that somebody still writes to as it is', async () => {
+it('leaves a file that someone still writes to as it is', async () => {
   const folder = await aFolder();
   const path = join(folder, 'a');
   await writeFile(path, randomBytes(16_000_000));

@@ -150,19 +150,19 @@ describe('a file that is rotated', () => {
     expect(await stage.lines()).toEqual([...texts(41).slice(40), 'young', 'late']);
   });
 
-  it('leaves strangers in its folder alone', async () => {
+  it('leaves unknown files in its folder alone', async () => {
     const stage = await aStage();
-    const strangers = [
+    const unknownFiles = [
       'audit.log.1',
       'audit.log.gz',
       'audit.log.bak.gz.tmp',
       'audit.logs',
       'other.2026-01-01T00-00-00.000Z',
     ];
-    for (const name of strangers) await writeFile(join(dirname(stage.path), name), 'mine');
+    for (const name of unknownFiles) await writeFile(join(dirname(stage.path), name), 'mine');
     await stage.write(stage.open({ keep: 1 }), texts(7));
     await stage.settled((names) => expect(packed(names)).toHaveLength(2));
-    for (const name of strangers) expect(await readFile(join(dirname(stage.path), name), 'utf8')).toBe('mine');
+    for (const name of unknownFiles) expect(await readFile(join(dirname(stage.path), name), 'utf8')).toBe('mine');
   });
 
   it('leaves everything to logrotate where it is not asked for', async () => {
@@ -223,7 +223,7 @@ describe('a crash', () => {
     expect(await stage.lines()).toEqual(['old', 'new']);
   });
 
-  it('within a gzip loses nothing: it is done anew', async () => {
+  it('within a gzip loses nothing: it is done again', async () => {
     const stage = await aStage();
     await writeFile(rotated(stage), line('old'));
     await writeFile(`${rotated(stage)}.gz.tmp`, gzipSync(line('old')).subarray(0, 20));
@@ -241,7 +241,7 @@ describe('a crash', () => {
     expect(await stage.lines()).toEqual(['old', 'new']);
   });
 
-  it('never has it compress into, or read from, what somebody else put there', async () => {
+  it('never has it compress into, or read from, what someone else put there', async () => {
     const stage = await aStage();
     const victim = join(dirname(stage.path), 'victim');
     await writeFile(victim, 'untouched');
@@ -273,7 +273,7 @@ describe('the folder', () => {
   });
 
   // Only root can give a folder away and have it back.
-  it.runIf(geteuid?.() === 0)('of another user holds the record shut until it is given back', async () => {
+  it.runIf(geteuid?.() === 0)('of another user holds the audit log shut until it is given back', async () => {
     const stage = await aStage();
     await chown(dirname(stage.path), 12_345, 12_345);
     const sink = stage.open();

@@ -216,7 +216,7 @@ describe('LineSink before a target that gathers', () => {
     expect(target.text).toBe('first\nsecond\n');
   });
 
-  it('waits for nothing when somebody waits for it, when it is closed, and when there is enough for a write', async () => {
+  it('waits for nothing when someone waits for it, when it is closed, and when there is enough for a write', async () => {
     const { sink, target } = aGatheringSink();
     target.script.push((bytes) => {
       sink.push(line('second'));
@@ -276,7 +276,7 @@ describe('who waits until a line is written', () => {
     disk.resolve(6);
     expect(await Promise.all([first, ...others])).toEqual([true, true, true, true]);
     expect(target.text).toBe('first\nsecond\nthird\nlast\n');
-    // The disk is asked for the write in which somebody wants that, and for no other.
+    // The disk is asked for the write in which someone wants that, and for no other.
     expect([target.writes, target.synced]).toEqual([2, 1]);
   });
 

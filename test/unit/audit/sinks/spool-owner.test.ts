@@ -10,7 +10,7 @@ import { aFolder } from '../fixtures.ts';
 vi.setConfig({ testTimeout: 30_000 });
 
 /** More than any process has. */
-const NOBODY = 2 ** 30;
+const NO_PROCESS = 2 ** 30;
 const AN_HOUR_AGO = new Date(Date.now() - 3_600_000);
 
 async function claimed(claim: object, touched = new Date()): Promise<{ folder: string; owner: SpoolOwner }> {
@@ -25,7 +25,7 @@ async function claimed(claim: object, touched = new Date()): Promise<{ folder: s
 describe('a spool', () => {
   it.each<[string, object, Date]>([
     ['a process of this machine that lives', {}, new Date()],
-    ['one of another machine', { host: 'elsewhere', pid: NOBODY }, new Date()],
+    ['one of another machine', { host: 'elsewhere', pid: NO_PROCESS }, new Date()],
   ])('is not taken from %s', async (_, claim, touched) => {
     const { folder, owner } = await claimed(claim, touched);
     await expect(owner.acquire()).rejects.toThrow('in use by process');
@@ -33,10 +33,10 @@ describe('a spool', () => {
   });
 
   it.each<[string, object, Date]>([
-    ['a process of this machine that has died', { pid: NOBODY }, new Date()],
+    ['a process of this machine that has died', { pid: NO_PROCESS }, new Date()],
     ['the container that this one was started in place of', { pid }, new Date()],
     ['one of another machine that has long been silent', { host: 'elsewhere' }, AN_HOUR_AGO],
-    ['nobody that could be read', { id: 7 }, new Date()],
+    ['no one that could be read', { id: 7 }, new Date()],
   ])('is taken from %s', async (_, claim, touched) => {
     const { folder, owner } = await claimed(claim, touched);
     await owner.acquire();
@@ -47,7 +47,7 @@ describe('a spool', () => {
   });
 
   it('that another process has taken all the same is written no more, and is left to it', async () => {
-    const { folder, owner } = await claimed({ pid: NOBODY });
+    const { folder, owner } = await claimed({ pid: NO_PROCESS });
     await owner.acquire();
     await writeFile(join(folder, 'owner'), JSON.stringify({ id: 'other', host: 'elsewhere', pid: 1 }));
     await vi.waitFor(() => expect(() => owner.check()).toThrow('another process has taken'), { timeout: 15_000 });

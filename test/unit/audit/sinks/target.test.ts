@@ -3,7 +3,7 @@ import { retryDelay, RetryLater } from '../../../../src/audit/sinks/target.ts';
 import { range } from '../fixtures.ts';
 
 const LIMITS = { retryMs: 100, retryMaxMs: 5000 };
-const FAULT = new Error('down');
+const FAILURE = new Error('down');
 
 it.each([
   [0, 75, 125],
@@ -12,7 +12,7 @@ it.each([
   [6, 3750, 6250],
   [2000, 3750, 6250],
 ])('after %i failures it waits from %i to %i ms', (failures, least, most) => {
-  const waits = range(200).map(() => retryDelay(LIMITS, failures, FAULT));
+  const waits = range(200).map(() => retryDelay(LIMITS, failures, FAILURE));
   expect(Math.min(...waits)).toBeGreaterThanOrEqual(least);
   expect(Math.max(...waits)).toBeLessThanOrEqual(most);
   expect(new Set(waits).size).toBeGreaterThan(100);

@@ -152,7 +152,7 @@ describe.each([
     expect(stage.said()).toContain('larger bodies');
   });
 
-  it('does not follow a redirect: who answers for the server does not choose who reads the record', async () => {
+  it('does not follow a redirect: who answers for the server does not choose who reads the audit log', async () => {
     const collector = await Collector.start();
     const elsewhere = await Collector.start();
     collector.script.push({ code: 307, headers: { location: elsewhere.url } });
@@ -163,7 +163,7 @@ describe.each([
     expect(stage.said()).toContain('redirects are not followed');
   });
 
-  it('asks anew at once where the server has closed the connection, and makes no failure of it', async () => {
+  it('asks again at once where the server has closed the connection, and makes no failure of it', async () => {
     const collector = await Collector.start();
     collector.script.push(200, 'reset');
     const stage = new Stage(collector, await aPlace());
@@ -219,7 +219,7 @@ describe('a webhook in memory', () => {
     await vi.waitFor(() => expect(stage.sink.failing).toBe(false), PATIENT);
   });
 
-  it('declares what did not fit while the server was away', async () => {
+  it('declares what did not fit while the server was unavailable', async () => {
     const collector = await Collector.start();
     collector.otherwise = 500;
     const size = encodeLine(chained(10)).length;
@@ -282,7 +282,7 @@ describe('a spool', () => {
     await vi.waitFor(() => expect(stage.sink.status.queuedBytes).toBe(0), PATIENT);
   });
 
-  it('goes on where somebody has removed its files, and says that events are gone', async () => {
+  it('goes on where someone has removed its files, and says that events are gone', async () => {
     const spoolDir = await aFolder();
     const collector = await Collector.start();
     // Nothing is under way while the files go.

@@ -1,5 +1,5 @@
 /**
- * A record as several gates write it, in files as a sink leaves them, and the ways in which somebody might lay
+ * An audit log as several replicas write it, in files as a sink leaves them, and the ways in which someone might lay
  * hands on it.
  */
 import { generateKeyPairSync } from 'node:crypto';
@@ -39,7 +39,7 @@ export interface RecordLine {
 
 const AT = Date.parse('2026-01-02T00:00:00Z');
 
-/** One process of a gate, whose lines are written one at a time. */
+/** One process of a replica, whose lines are written one at a time. */
 export class Instance {
   readonly #chain: Chain;
   readonly #key: AuditKey;

@@ -103,7 +103,7 @@ const cutTail: Tampering = (record, choose) => {
 };
 
 const swapFile: Tampering = async (record, choose) => {
-  // Of the same gate, at another time, and whole: every line of it is good.
+  // Of the same replica, at another time, and whole: every line of it is good.
   const other = await aRecord(choose, record.key);
   const at = choose(record.files.length);
   const taken = record.files[at] ?? [];
@@ -141,8 +141,8 @@ const insert: Tampering = (record, choose) => {
   return [line];
 };
 
-describe('verifyRecord, whatever the record', () => {
-  it('proves one that nobody has touched', { timeout: 60_000 }, async () => {
+describe('verifyRecord, whatever the audit log', () => {
+  it('proves one that no one has touched', { timeout: 60_000 }, async () => {
     await withEveryRecord(
       () => [],
       ({ proven, findings, chains }) => {
@@ -191,7 +191,7 @@ describe('verifyRecord, whatever the record', () => {
     });
   });
 
-  it('takes no record of somebody else’s for its own', { timeout: 60_000 }, async () => {
+  it('takes no record of someone else’s for its own', { timeout: 60_000 }, async () => {
     await withEveryRecord(
       async (record, choose) => {
         const other = await aRecord(choose, aKey());

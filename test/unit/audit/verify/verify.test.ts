@@ -42,7 +42,7 @@ describe('verifyRecord', () => {
     });
   });
 
-  it('does not believe lines that were written anew without the key, hashes and all', async () => {
+  it('does not believe lines that were written again without the key, hashes and all', async () => {
     const mallory = aKey(key.kid);
     const verdict = await verified({ 'audit.log': whole(5, new Instance(mallory, 'gate-0')) });
     expect(kinds(verdict)).toContainEqual({ kind: 'edited', seq: 1 });
@@ -70,7 +70,7 @@ describe('verifyRecord', () => {
     ]);
   });
 
-  it('finds more lines without a signature than any gate writes', async () => {
+  it('finds more lines without a signature than any replica writes', async () => {
     const instance = new Instance(key, 'gate-0');
     const few = [instance.open(), ...range(CHECKPOINT_LINES).map((n) => instance.request(n))];
     expect((await verified({ 'audit.log': few })).proven).toBe(true);
@@ -118,17 +118,17 @@ describe('verifyRecord', () => {
     expect(kinds(await verified({ 'audit.log': kept.filter(({ seq }) => seq !== 5) }))).toHaveLength(1);
   });
 
-  it('believes a gap only where the gate itself vouches for the line that declares it', async () => {
+  it('believes a gap only where Portcullis itself has verified the line that declares it', async () => {
     const sink = { sink: '/var/log/audit.log', first: '4', last: '8', count: '5' };
     const taken = ({ seq }: RecordLine): boolean => seq >= 4 && seq <= 8;
     const instance = new Instance(key, 'gate-0');
     const lines = [instance.open(), ...range(10).map((n) => instance.request(n)), instance.signed('audit-checkpoint')];
     const anchors = [await instance.anchor()];
-    // Behind the last signature and the last anchor anybody can write on.
+    // Behind the last signature and the last anchor anyone can write on.
     const forged = [...lines, instance.plain('audit-gap', sink)].filter((line) => !taken(line));
     const next = new Instance(key, 'gate-0');
-    const vouching = [...forged, next.open(instance.head), next.signed('audit-closed')];
-    for (const file of [forged, vouching]) {
+    const extended = [...forged, next.open(instance.head), next.signed('audit-closed')];
+    for (const file of [forged, extended]) {
       const verdict = await verified({ 'audit.log': file }, { anchors });
       expect(kinds(verdict)).toEqual([{ kind: 'removed', seq: 9 }]);
       expect(formatVerdict(verdict)).toContain('line 13 declares that this sink lost them');
@@ -231,8 +231,8 @@ describe('verifyRecord', () => {
     const rest = [second.open(first.head), second.signed('audit-closed')];
     expect((await verified({ 'audit.log': [...old, ...rest] })).notes).toEqual([]);
     expect(kinds(await verified({ 'audit.log': [...old.slice(0, 2), ...rest] }))).toEqual([{ kind: 'cut', seq: 2 }]);
-    const stranger = whole(1);
-    const swapped = await verified({ 'audit.log': [...stranger, ...rest] });
+    const outsider = whole(1);
+    const swapped = await verified({ 'audit.log': [...outsider, ...rest] });
     expect(kinds(swapped)).toEqual([{ kind: 'missing-chain', seq: undefined }]);
     expect((await verified({ 'audit.log': rest })).notes).toMatchObject([{ kind: 'limit', line: 1 }]);
   });
@@ -290,7 +290,7 @@ describe('verifyRecord', () => {
   });
 
   it('says what a file says as plain characters', async () => {
-    const instance = new Instance(key, 'gate\u001b[31m');
+    const instance = new Instance(key, 'portcullis\u001b[31m');
     const told = formatVerdict(await verified({ 'audit.log': whole(1, instance) }));
     expect(told).not.toContain('\u001b');
     expect(told).toMatch(/PROVEN/);

@@ -1,4 +1,4 @@
-/** The catalogue of the record against the sources that write it, and against the page that is made from it. */
+/** The catalogue of the audit log against the sources that write it, and against the page that is made from it. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -14,7 +14,7 @@ import {
 
 const root = fileURLToPath(new URL('../../../../src/', import.meta.url));
 
-/** What can write to the record. The laptop writes none. */
+/** What can write to the audit log. The laptop writes none. */
 const sources = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts') && !name.startsWith('cli/'))
   .filter((name) => name !== 'core/audit/catalogue.ts')
@@ -35,7 +35,7 @@ const recorded = new Set(
 
 const entries = Object.entries(PORTCULLIS_EVENTS) as [string, CatalogueEntry][];
 
-describe('the catalogue of the record', () => {
+describe('the catalogue of the audit log', () => {
   test('has no event that nothing records', () => {
     expect(entries.map(([name]) => name).filter((name) => !recorded.has(name))).toEqual([]);
   });
@@ -50,15 +50,15 @@ describe('the catalogue of the record', () => {
     expect(Object.keys(AUDIT_FACTS).filter((fact) => !carried.has(fact))).toEqual([]);
   });
 
-  test('says each thing in words, and each fact of an event once', () => {
+  test('says each thing as text, and each fact of an event once', () => {
     for (const [name, { when, facts }] of entries) {
       expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
       expect(when.length, name).toBeGreaterThan(20);
       expect(new Set(facts).size, name).toBe(facts.length);
     }
-    for (const [fact, words] of Object.entries(AUDIT_FACTS)) {
+    for (const [fact, text] of Object.entries(AUDIT_FACTS)) {
       expect(fact).toMatch(/^[a-z]+(-[a-z]+)*$/);
-      expect(words).not.toMatch(/[|\n]/);
+      expect(text).not.toMatch(/[|\n]/);
     }
   });
 
@@ -68,6 +68,6 @@ describe('the catalogue of the record', () => {
 });
 
 test('the reference page is what the catalogue says', () => {
-  const words = `docs/reference/audit-events.md is out of date: ${REGENERATE_AUDIT}`;
-  expect(readFileSync(AUDIT_REFERENCE, 'utf8') === auditReference(), words).toBe(true);
+  const text = `docs/reference/audit-events.md is out of date: ${REGENERATE_AUDIT}`;
+  expect(readFileSync(AUDIT_REFERENCE, 'utf8') === auditReference(), text).toBe(true);
 });

@@ -109,7 +109,7 @@ test('cuts an endless user agent', () => {
   expect(event.userAgent).toHaveLength(1024 + '...TRUNCATED'.length);
 });
 
-test('writes what the gate did in the same envelope, and no detail stands for another event', () => {
+test('writes what Portcullis did in the same envelope, and no detail stands for another event', () => {
   // The compiler refuses these where it sees them.
   const others: object = { event: 'logout', account: 'other/2' };
   const event = portcullisEvent({
@@ -140,7 +140,7 @@ test('writes what the gate did in the same envelope, and no detail stands for an
   });
 });
 
-describe('the request target in the record', () => {
+describe('the request target in the audit log', () => {
   test.each([
     ['/api/v1/pods?limit=500&continue=abc', '/api/v1/pods?limit=500&continue=abc'],
     ['/x/exec?command=rm&command=-rf&command=%2F&container=c', '/x/exec?command=[3]&container=c'],

@@ -42,8 +42,8 @@ describe('the first rule that matches a quiet read decides', () => {
     ['its path', [version({})], true],
     ['another path', [version({ nonResourceURLs: ['/livez', '/versions'] })], false],
     ['a path with a star', [version({ nonResourceURLs: ['/ver*'] })], true],
-    ['the person', [version({ users: ['corp:bob', 'corp:alice'] })], true],
-    ['another person', [version({ users: ['corp:bob'] })], false],
+    ['the user', [version({ users: ['corp:bob', 'corp:alice'] })], true],
+    ['another user', [version({ users: ['corp:bob'] })], false],
     ['a group', [version({ userGroups: ['corp:dev'] })], true],
     ['another group', [version({ userGroups: ['corp:ops'] })], false],
     ['the verb', [version({ verbs: ['get'] })], true],
@@ -56,10 +56,10 @@ describe('the first rule that matches a quiet read decides', () => {
     expect(auditedByPolicy(asked('GET', '/version'), rules)).toBe(expected);
   });
 
-  test('somebody who could not be established is in no list of users', () => {
-    const nobody = { info: requestInfo('GET', '/version'), code: 200 };
-    expect(auditedByPolicy(nobody, [version({ users: ['corp:alice'] })])).toBe(false);
-    expect(auditedByPolicy(nobody, [version({ userGroups: ['corp:dev'] })])).toBe(false);
+  test('someone who could not be established is in no list of users', () => {
+    const unidentified = { info: requestInfo('GET', '/version'), code: 200 };
+    expect(auditedByPolicy(unidentified, [version({ users: ['corp:alice'] })])).toBe(false);
+    expect(auditedByPolicy(unidentified, [version({ userGroups: ['corp:dev'] })])).toBe(false);
   });
 });
 
@@ -77,7 +77,7 @@ test('no rule, however it came about, leaves out anything else', () => {
   }
 });
 
-describe('a rule of level None that claims more than quiet reads is a fault', () => {
+describe('a rule of level None that claims more than quiet reads is a failure', () => {
   const none = (rest: Partial<AuditRule>): AuditRule => ({
     level: 'None',
     verbs: ['get', 'head'],

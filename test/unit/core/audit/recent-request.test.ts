@@ -36,7 +36,7 @@ test('says of a request when it came, what it was about, and how it ended', () =
   expect(sessionOf(event)).toBe('session-1');
 });
 
-test('says why the gate refused, and that nobody was answered', () => {
+test('says why Portcullis refused, and that no one was answered', () => {
   const details = { session: 'session-1', reason: 'client_gone' };
   const { responseStatus: _none, ...event } = eventOf('/api?token=CANARY', { details });
   expect(recentOf(event)).toMatchObject({ uri: '/api?token=REDACTED', code: 0, reason: 'client_gone', cluster: '' });
@@ -50,7 +50,7 @@ test('is short, whatever the client asked for', () => {
   for (const part of [request?.resource, request?.namespace, request?.name]) expect(part).toHaveLength(256);
 });
 
-test('is nothing for who came without a session, or for what the gate itself did', () => {
+test('is nothing for who came without a session, or for what Portcullis itself did', () => {
   const without = eventOf('/api', { details: { cluster: 'prod' } });
   const own = eventOf('/api', { details: { session: 'session-1', event: 'signed-in' } });
   for (const event of [without, own, { ...eventOf('/api'), stage: 'RequestReceived' as const }]) {

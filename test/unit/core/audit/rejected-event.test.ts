@@ -27,8 +27,8 @@ const said = (change: Partial<PortcullisEvent> & Pick<PortcullisEvent, 'event'>)
   portcullisEvent({ auditId: 'b', at: 0, requestUri: '/x', sourceIps: ['203.0.113.7'], code: 200, ...change });
 
 test.each<[string, AuditEvent, boolean]>([
-  ['a request of nobody that was refused', asked({ status: { code: 404 } }), true],
-  ['a request of nobody that ended before it was answered', asked(), true],
+  ['a request of no one that was refused', asked({ status: { code: 404 } }), true],
+  ['a request of no one that ended before it was answered', asked(), true],
   ['a request with a token that was revoked', asked({ identity: ALICE, status: { code: 401 } }), true],
   ['a request of a user that the cluster refused', asked({ identity: ALICE, status: { code: 403 } }), false],
   ['a request of a user', asked({ identity: ALICE, status: { code: 200 } }), false],

@@ -1,4 +1,4 @@
-/** No token in the record: not under a name that says so, and not under one that does not. */
+/** No token in the audit log: not under a name that says so, and not under one that does not. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { auditUri } from '../../../../src/core/audit/uri.ts';

@@ -43,7 +43,7 @@ const token = fc.stringMatching(/^[A-Za-z0-9._~+/-]{20,60}={0,2}$/);
 const asProtocol = (text: string): string => PREFIX + Buffer.from(text, 'latin1').toString('base64url');
 
 describe('headers back to a client', () => {
-  test('are some of the API server’s, in their order, and never one that ends another or speaks for the gate', () => {
+  test('are some of the API server’s, in their order, and never one that ends another or speaks for Portcullis', () => {
     fc.assert(
       fc.property(rawHeaders, fc.boolean(), (raw, proxySubresource) => {
         const filtered = filterResponseHeaders(raw, { proxySubresource });

@@ -14,7 +14,7 @@ const bytes = (text: string): string => Buffer.from(text, 'utf8').toString('lati
 const USER = ['Impersonate-User', 'demo:limited'];
 
 describe('whom a client wants to act as', () => {
-  it('is nobody without a header that says so', () => {
+  it('is no one without a header that says so', () => {
     expect(requestedIdentity(['Accept', '*/*', 'X-Impersonate-User', 'root'])).toEqual({ ok: true, value: undefined });
   });
 
@@ -80,7 +80,7 @@ describe('whom a client wants to act as', () => {
   });
 });
 
-describe('what the person must be allowed', () => {
+describe('what the user must be allowed', () => {
   const wanted = (change: Partial<Identity>): Identity => ({
     username: 'demo:limited',
     uid: '',
@@ -120,7 +120,7 @@ describe('what the person must be allowed', () => {
     ]);
   });
 
-  it('is denied in the words of Kubernetes', () => {
+  it('is denied in the text of Kubernetes', () => {
     const [first] = impersonateAttributes(wanted({ username: 'demo:root' }));
     const [account] = impersonateAttributes(wanted({ username: 'system:serviceaccount:default:builder' }));
     const extra = impersonateAttributes(wanted({ extra: { scopes: ['all'] } }))[1];
@@ -131,7 +131,7 @@ describe('what the person must be allowed', () => {
     ]);
   });
 
-  it('ends at what the cluster lets anybody impersonate', () => {
+  it('ends at what the cluster lets anyone impersonate', () => {
     const few = { groups: ['a'], extra: ['k'] };
     expect(beyondLimits(wanted({ groups: ['a'], extra: { k: ['1'] } }), few)).toBeUndefined();
     expect(beyondLimits(wanted({ groups: ['a', 'b'] }), few)).toEqual({ kind: 'group', name: 'b' });
@@ -140,12 +140,19 @@ describe('what the person must be allowed', () => {
   });
 });
 
-describe('the headers of somebody who acts as somebody else', () => {
-  const INPUT = { belowProxy: false, upgrade: false, upstreamToken: 'gate', sessionId: 's1', auditId: 'a', raw: USER };
+describe('the headers of someone who acts as someone else', () => {
+  const INPUT = {
+    belowProxy: false,
+    upgrade: false,
+    upstreamToken: 'upstream',
+    sessionId: 's1',
+    auditId: 'a',
+    raw: USER,
+  };
   const identity: Identity = { username: 'demo:alice', uid: 'u1', groups: ['demo:developers'], extra: { k: ['v'] } };
   const actingAs: Identity = { username: 'demo:limited', uid: '', groups: [], extra: {} };
 
-  it('name the wanted one alone, and the person only as the original user', () => {
+  it('name the wanted one alone, and the user only as the original user', () => {
     const headers = buildUpstreamHeaders({ ...INPUT, identity, actingAs, forwardedFor: '192.0.2.1' });
     expect(headers.filter((_each, index) => /^impersonate/i.test(headers[index - (index % 2)] ?? ''))).toEqual([
       'Impersonate-User',
@@ -157,11 +164,11 @@ describe('the headers of somebody who acts as somebody else', () => {
     ]);
   });
 
-  it('are never made for nobody', () => {
-    const nobody = { ...actingAs, username: '' };
-    expect(() => buildUpstreamHeaders({ ...INPUT, identity, actingAs: nobody, forwardedFor: '192.0.2.1' })).toThrow(
-      'could not pass your identity',
-    );
+  it('are never made for no one', () => {
+    const unidentified = { ...actingAs, username: '' };
+    expect(() =>
+      buildUpstreamHeaders({ ...INPUT, identity, actingAs: unidentified, forwardedFor: '192.0.2.1' }),
+    ).toThrow('could not pass your identity');
     const ours = { ...actingAs, extra: { 'portcullis.dev/session': ['x'] } };
     expect(() => buildUpstreamHeaders({ ...INPUT, identity, actingAs: ours, forwardedFor: '192.0.2.1' })).toThrow(
       'could not pass your identity',
