@@ -56,7 +56,9 @@ function row(
   const explained = isExplanation(setting, said?.default) ? [said?.default ?? ''] : [];
   const meaning = MORE_WORDS.get(path) ?? sentences([said?.meaning ?? '', ...explained]);
   if (meaning === '')
-    throw new Error(`say in deploy/examples/portcullis.yaml or scripts/configuration-descriptions.ts what ${path} means`);
+    throw new Error(
+      `say in deploy/examples/portcullis.yaml or scripts/configuration-descriptions.ts what ${path} means`,
+    );
   return `| \`${path}\` | ${cell(accepts)} | ${cell(defaultOf(setting, said?.default))} | ${cell(meaning)} |`;
 }
 
