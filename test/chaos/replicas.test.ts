@@ -221,18 +221,18 @@ describe('many at once', () => {
       const others = await Promise.all(
         Array.from({ length: 999 }, (_, index) => stage.signIn(a, `corp/person-${index + 1}`)),
       );
-      const people = [first, ...others];
-      const watched = people.filter((_, index) => index % 50 === 0);
-      for (const person of watched) await stage.carry(person, [a, b]);
+      const users = [first, ...others];
+      const watched = users.filter((_, index) => index % 50 === 0);
+      for (const user of watched) await stage.carry(user, [a, b]);
       const told = await Promise.all(
-        people.map((person) => written(a, { target: { kind: 'session', session: person.session } })),
+        users.map((user) => written(a, { target: { kind: 'session', session: user.session } })),
       );
       const ends = await Promise.all(
         told.map(async (one) => (one.answer.complete ? one : await complete(a, one.answer.id))),
       );
       await delay(A_WHILE_MS);
-      const accepted = people.flatMap((person, index) => stage.acceptedAfter(ends[index]?.at ?? 0, person));
-      return { accepted, holds: { 'all were written': told.length === people.length } };
+      const accepted = users.flatMap((user, index) => stage.acceptedAfter(ends[index]?.at ?? 0, user));
+      return { accepted, holds: { 'all were written': told.length === users.length } };
     },
   });
 });

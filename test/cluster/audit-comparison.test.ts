@@ -22,8 +22,8 @@ const ids: string[] = [];
 let ours: readonly AuditEvent[];
 let theirs: readonly ApiServerEvent[];
 
-async function clientOf(person: string): Promise<Client> {
-  const laptop = new CliContext(real.instance, person);
+async function clientOf(user: string): Promise<Client> {
+  const laptop = new CliContext(real.instance, user);
   const printed = await laptop.portcullis('get-token', '--server', real.instance.urls.web, '--cluster', 'demo');
   const { status } = JSON.parse(printed.stdout) as {
     status: { token: string; clientCertificateData: string; clientKeyData: string };
@@ -34,8 +34,8 @@ async function clientOf(person: string): Promise<Client> {
 }
 
 async function send(one: AuditCase): Promise<string> {
-  const client = clients.get(one.person);
-  if (client === undefined) throw new Error(`nobody is signed in as ${one.person}`);
+  const client = clients.get(one.user);
+  if (client === undefined) throw new Error(`nobody is signed in as ${one.user}`);
   const answer = await request(`${real.instance.urls.api}${one.path}`, {
     method: one.method as 'GET',
     dispatcher: client.dispatcher,
@@ -51,7 +51,7 @@ const ofId = <E extends { readonly auditID: string }>(events: readonly E[], id: 
 
 beforeAll(async () => {
   real = await startRealInstance();
-  for (const person of ['root', 'alice', 'bob']) clients.set(person, await clientOf(person));
+  for (const user of ['root', 'alice', 'bob']) clients.set(user, await clientOf(user));
   for (const one of AUDIT_CASES) ids.push(await send(one));
   // A line is written when both sides are closed, which may be after the client has its answer.
   const whole = (events: readonly { auditID: string; stage: string }[]): boolean =>

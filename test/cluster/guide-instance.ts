@@ -50,7 +50,7 @@ export async function startGuideMachine(folder: string): Promise<GuideMachine> {
   const idp = await startIdentityProvider({
     port: ports.idp,
     // In the groups that the guides give rights to.
-    users: USERS.map((person) => (person.name === 'root' ? { ...person, groups: ['platform'] } : person)),
+    users: USERS.map((user) => (user.name === 'root' ? { ...user, groups: ['platform'] } : user)),
     client: { clientId: 'portcullis', clientSecret, redirectUris: [`${urls.web}/callback/corp`] },
   });
   const certificate = await makeCertificates(['localhost', '127.0.0.1'], Date.now());

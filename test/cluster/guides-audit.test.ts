@@ -29,8 +29,8 @@ describe('what the documents tell to do with the records', () => {
     instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
     admin = new PageShell(folder, { KUBECONFIG: kubeconfig });
     [root, alice] = await Promise.all([laptopIn(folder, 'root'), laptopIn(folder, 'alice')]);
-    for (const person of [root, alice])
-      await person.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
+    for (const user of [root, alice])
+      await user.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     await root.run('kubectl get secrets --all-namespaces\nkubectl get pods');
     await root.try('kubectl exec web-1 -- true');
     await alice.try('kubectl get secrets');

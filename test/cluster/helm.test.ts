@@ -100,11 +100,11 @@ describe('Helm 4 before a real API server', () => {
 
   it('is refused where the person may not keep releases', async () => {
     const alice = new CliContext(real.instance, 'alice', root.environment);
-    const person = {
+    const user = {
       PORTCULLIS_CACHE_DIR: join(real.instance.files.directory, 'cache-of-alice'),
       PORTCULLIS_DEMO_USER: 'alice',
     };
-    Object.assign(alice.environment, person);
+    Object.assign(alice.environment, user);
     const { code, stderr } = await alice.open(program, ['list']).finished;
     expect(code).toBe(1);
     expect(stderr).toContain('secrets is forbidden: User "demo:alice" cannot list resource "secrets"');

@@ -142,8 +142,8 @@ describe('docs/revocation.md', () => {
     return made;
   }
 
-  async function signedIn(person: string): Promise<PageShell> {
-    const laptop = await laptopIn(folder, person);
+  async function signedIn(user: string): Promise<PageShell> {
+    const laptop = await laptopIn(folder, user);
     shells.push(laptop);
     await laptop.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     return laptop;

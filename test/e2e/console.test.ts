@@ -183,10 +183,10 @@ describe('consoles at a real browser', () => {
   });
   afterEach(() => context.close());
 
-  async function signIn(person: string, address: string): Promise<void> {
+  async function signIn(user: string, address: string): Promise<void> {
     await page.goto(address);
-    await page.getByLabel('Name').fill(person);
-    await page.getByLabel('Password').fill(`${person}-demo`);
+    await page.getByLabel('Name').fill(user);
+    await page.getByLabel('Password').fill(`${user}-demo`);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('button', { name: 'Share and go on' }).click();
     await page.waitForURL(`${new URL(address).origin}/**`);

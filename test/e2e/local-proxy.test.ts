@@ -90,8 +90,8 @@ describe('portcullis proxy', () => {
   const python = (client: CliContext, script: string): Open => client.open(PYTHON, ['-c', script]);
 
   async function revoke(name: string): Promise<void> {
-    const { person } = await cachedSession(cacheOf(name));
-    const done = await root.portcullis('revoke', '--session', person.sessionId, '--reason', 'laptop lost');
+    const { user } = await cachedSession(cacheOf(name));
+    const done = await root.portcullis('revoke', '--session', user.sessionId, '--reason', 'laptop lost');
     expect(done.code, done.all).toBe(0);
   }
 

@@ -69,8 +69,8 @@ describe('a client that lives longer than its tokens', () => {
   }
 
   async function revoke(name: string): Promise<void> {
-    const { person } = await cachedSession(cacheOf(name));
-    const done = await root.portcullis('revoke', '--session', person.sessionId, '--reason', 'test');
+    const { user } = await cachedSession(cacheOf(name));
+    const done = await root.portcullis('revoke', '--session', user.sessionId, '--reason', 'test');
     expect(done.code, done.all).toBe(0);
   }
 
@@ -126,7 +126,7 @@ describe('a client that lives longer than its tokens', () => {
     expect((await since(seen)).count('sign-in')).toBe(1);
     expect(await browser.tabs()).toHaveLength(2);
     const after = await cachedSession(cacheOf('revoked'));
-    expect(after.person.sessionId).not.toBe(before.person.sessionId);
+    expect(after.user.sessionId).not.toBe(before.user.sessionId);
     expect(after.binding.certificate).not.toBe(before.binding.certificate);
   });
 

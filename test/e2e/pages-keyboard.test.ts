@@ -30,15 +30,15 @@ describe('by keyboard', () => {
   });
   afterEach(() => page.context().close());
 
-  async function signIn(person: string): Promise<void> {
+  async function signIn(user: string): Promise<void> {
     await page.goto(instance.urls.web);
     await tabTo(page, 'a', /^Sign in with demo$/);
     await page.keyboard.press('Enter');
     await page.waitForURL(`${instance.urls.issuer}/**`);
     await expect.poll(() => focusOf(page)).toMatchObject({ name: 'Name' });
-    await page.keyboard.type(person);
+    await page.keyboard.type(user);
     await page.keyboard.press('Tab');
-    await page.keyboard.type(`${person}-demo`);
+    await page.keyboard.type(`${user}-demo`);
     await page.keyboard.press('Enter');
     await expect.poll(() => focusOf(page)).toMatchObject({ name: 'Share and go on' });
     await page.keyboard.press('Enter');

@@ -29,10 +29,10 @@ describe('without script', () => {
   });
   afterEach(() => page.context().close());
 
-  async function signIn(person: string): Promise<void> {
+  async function signIn(user: string): Promise<void> {
     await page.goto(instance.urls.web);
     await page.getByRole('link', { name: 'Sign in with demo' }).click();
-    await signInAtProvider(page, person);
+    await signInAtProvider(page, user);
     await page.waitForURL(`${instance.urls.web}/me`);
   }
 
@@ -65,23 +65,23 @@ describe('without script', () => {
   });
 
   it('an administrator searches and sorts, and the address says how', async () => {
-    for (const person of ['alice', 'vera']) await terminal.signIn(person);
+    for (const user of ['alice', 'vera']) await terminal.signIn(user);
     await signIn('root');
     await page.goto(`${instance.urls.web}/admin`);
-    const people = (): Promise<string[]> => page.locator('tbody tr .main').allInnerTexts();
+    const users = (): Promise<string[]> => page.locator('tbody tr .main').allInnerTexts();
     await page.getByLabel('Search', { exact: true }).fill('demo:v');
     await page.getByRole('button', { name: 'Apply' }).click();
     await page.waitForURL(/search=demo%3Av/);
-    expect(await people()).toEqual([expect.stringContaining('demo:vera')]);
+    expect(await users()).toEqual([expect.stringContaining('demo:vera')]);
     await page.getByLabel('Search', { exact: true }).fill('');
     await page.getByLabel('Sort').selectOption({ label: 'Oldest first' });
     await page.getByRole('button', { name: 'Apply' }).click();
     await page.waitForURL(/sort=oldest/);
-    const oldest = await people();
+    const oldest = await users();
     await page.getByLabel('Sort').selectOption({ label: 'Newest first' });
     await page.getByRole('button', { name: 'Apply' }).click();
     await page.waitForURL((url) => !url.search.includes('oldest'));
-    expect(await people()).toEqual(oldest.toReversed());
+    expect(await users()).toEqual(oldest.toReversed());
   });
 
   it('the live pages say what to do instead, or show what is so now', async () => {

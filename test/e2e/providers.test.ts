@@ -2,7 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import type { Finished } from '../support/kubectl.ts';
-import { startProvidersStage, type Person, type ProvidersStage, type VendorName } from '../support/providers-stage.ts';
+import {
+  startProvidersStage,
+  type TestUser,
+  type ProvidersStage,
+  type VendorName,
+} from '../support/providers-stage.ts';
 
 /** For what comes with the end of a token, or of the time for which a provider's answer is taken for fresh. */
 const TOKEN_LIFE = { timeout: 90_000, interval: 1_000 };
@@ -18,9 +23,9 @@ beforeAll(async () => {
 });
 afterAll(() => stage.stop());
 
-const getPods = ({ unattended }: Person): Promise<Finished> => unattended.kubectl('get', 'pods', '--output', 'name');
+const getPods = ({ unattended }: TestUser): Promise<Finished> => unattended.kubectl('get', 'pods', '--output', 'name');
 
-async function whoami({ unattended }: Person): Promise<Who> {
+async function whoami({ unattended }: TestUser): Promise<Who> {
   const said = await unattended.portcullis('whoami', '--output', 'json');
   if (said.code !== 0) throw new Error(said.all);
   return JSON.parse(said.stdout) as Who;
@@ -33,8 +38,8 @@ interface Who {
   readonly session: { readonly id: string };
 }
 
-async function signedIn(name: string, provider: string): Promise<Person> {
-  const person = stage.person(name);
+async function signedIn(name: string, provider: string): Promise<TestUser> {
+  const person = stage.user(name);
   await person.login(provider);
   return person;
 }
@@ -60,7 +65,7 @@ describe.each([
   ['google', `google/${SUBJECT}`, 'google:alice@example.com'],
   ['github', 'github/583231', 'github:alice'],
 ] as const)('a person of type %s, one of seven providers of one gate', (provider, account, username) => {
-  let person: Person;
+  let person: TestUser;
   let session: string;
   let askedAtSignIn = 0;
 

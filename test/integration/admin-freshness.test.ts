@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 
 beforeEach(() => {
-  sso.person = 'root';
+  sso.user = 'root';
   sso.provenIn = 0;
   sso.prompts.length = 0;
 });
@@ -116,7 +116,7 @@ describe('a command', () => {
   });
 
   test('does not go on as somebody else', async () => {
-    sso.person = 'ann';
+    sso.user = 'ann';
     const ended = await machine.run('lock', ALICE, '--reason', 'x');
     expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('You signed in as demo/ann') });
     expect(await lockOn()).toBeUndefined();

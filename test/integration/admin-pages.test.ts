@@ -36,9 +36,9 @@ describe('the admin pages of two replicas', () => {
   });
 
   async function signedIn(name: string): Promise<Visitor> {
-    const person = USERS.find((one) => one.name === name);
-    if (person === undefined) throw new Error(`nobody is called ${name}`);
-    const visitor = new Visitor(person);
+    const user = USERS.find((one) => one.name === name);
+    if (user === undefined) throw new Error(`nobody is called ${name}`);
+    const visitor = new Visitor(user);
     const page = await visitor.visit(`${instance.urls.web}/login/start?provider=demo&to=me`);
     expect(new URL(page.url).pathname).toBe('/me');
     return visitor;

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import { AUDIT_CASES, headersOf, type AuditCase } from '../support/audit-cases.ts';
 import { expectSameLine, stagesHere, type ApiServerEvent } from '../support/audit-comparison.ts';
-import { call, signIn, startPlane, until, type Person, type TestPlane } from '../support/data-plane.ts';
+import { call, signIn, startPlane, until, type TestUser, type TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 
 const sample = readFileSync(fileURLToPath(new URL('audit-comparison.sample.log', import.meta.url)), 'utf8')
@@ -23,7 +23,7 @@ const identityOf = (name: string, groups: readonly string[]): Identity => ({
 });
 
 /** As the demo's identity provider has them. */
-const USERS: Readonly<Record<AuditCase['person'], Identity>> = {
+const USERS: Readonly<Record<AuditCase['user'], Identity>> = {
   root: identityOf('root', ['demo:admins']),
   alice: identityOf('alice', ['demo:developers']),
   bob: identityOf('bob', []),
@@ -36,11 +36,11 @@ const sampleOf = (index: number, session: string): readonly ApiServerEvent[] =>
     .map((line) => JSON.parse(line.replaceAll('"SESSION"', JSON.stringify(session))) as ApiServerEvent);
 
 let plane: TestPlane;
-const people = new Map<string, Person>();
+const users = new Map<string, TestUser>();
 beforeAll(async () => {
   plane = await startPlane();
   for (const [name, identity] of Object.entries(USERS)) {
-    people.set(name, await signIn(plane, { subject: name, identity }));
+    users.set(name, await signIn(plane, { subject: name, identity }));
   }
 });
 afterAll(() => plane.close());
@@ -59,7 +59,7 @@ describe('the line of each request, beside the one that a kube-apiserver wrote o
   const cases = AUDIT_CASES.map((one, index) => ({
     one,
     index,
-    what: `${index}: ${one.person} ${one.method} ${one.path}`,
+    what: `${index}: ${one.user} ${one.method} ${one.path}`,
   }));
 
   it('has a sample for each case', () => {
@@ -68,13 +68,13 @@ describe('the line of each request, beside the one that a kube-apiserver wrote o
   });
 
   it.each(cases)('says the same in every field: $what', async ({ one, index }) => {
-    const person = people.get(one.person);
-    if (person === undefined) throw new Error('nobody of that name');
-    const theirs = stagesHere(sampleOf(index, person.session.id));
+    const user = users.get(one.user);
+    if (user === undefined) throw new Error('nobody of that name');
+    const theirs = stagesHere(sampleOf(index, user.session.id));
     answerWith(theirs.at(-1)?.responseStatus?.code ?? 0);
     plane.audited.length = 0;
     const { method, path, body } = one;
-    await call(plane, person, path, { method, headers: headersOf(one), ...(body === undefined ? {} : { body }) });
+    await call(plane, user, path, { method, headers: headersOf(one), ...(body === undefined ? {} : { body }) });
     await until(() => plane.audited.at(-1)?.stage === 'ResponseComplete', 'the line at the end');
     expect(plane.audited.map(({ stage }) => stage)).toEqual(theirs.map(({ stage }) => stage));
     plane.audited.forEach((event, at) => expectSameLine(event, theirs[at] as ApiServerEvent));

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, PlaneOptions, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, PlaneOptions, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 
 const POD = '/api/v1/namespaces/default/pods/web-1';
@@ -13,7 +13,7 @@ const WEBSOCKET = [
 ];
 const SPDY = ['Connection: Upgrade', 'Upgrade: SPDY/3.1', 'Content-Length: 0'];
 
-async function aPlane(auditPolicy?: PlaneOptions['auditPolicy']): Promise<{ plane: TestPlane; alice: Person }> {
+async function aPlane(auditPolicy?: PlaneOptions['auditPolicy']): Promise<{ plane: TestPlane; alice: TestUser }> {
   const plane = await startPlane(auditPolicy === undefined ? {} : { auditPolicy });
   onTestFinished(() => plane.close());
   plane.upstream.answer = answerJson(200, {});
@@ -25,8 +25,8 @@ async function aPlane(auditPolicy?: PlaneOptions['auditPolicy']): Promise<{ plan
   return { plane, alice: await signIn(plane) };
 }
 
-const head = (line: string, person: Person, more: readonly string[]): string =>
-  [line, `Host: ${HOST}`, `Authorization: Bearer ${person.token}`, ...more, '', ''].join('\r\n');
+const head = (line: string, user: TestUser, more: readonly string[]): string =>
+  [line, `Host: ${HOST}`, `Authorization: Bearer ${user.token}`, ...more, '', ''].join('\r\n');
 
 describe('the policy of the record', () => {
   it('leaves out allowed reads of /version and records everything else, without a rule', async () => {

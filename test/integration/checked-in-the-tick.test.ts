@@ -9,7 +9,7 @@ import type { AddressInfo, Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, RawConnection, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, RawConnection, TestPlane } from '../support/data-plane.ts';
 import { answerReviews, forwarded } from '../support/reviews.ts';
 import { answerJson } from '../support/upstream.ts';
 
@@ -24,7 +24,7 @@ const WEBSOCKET = [
 const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n';
 
 let plane: TestPlane;
-let alice: Person;
+let alice: TestUser;
 /** Between the proxy and the API server, to let connections wait. */
 let relay: Server;
 let dialled = 0;

@@ -88,17 +88,17 @@ describe('a person is let in, and asked about again, where the provider', () => 
 describe('a secret that is refused in both ways', () => {
   it.each(Object.entries(REJECTIONS))('is the client’s fault and nobody else’s: %s', async (_name, each) => {
     const stage = await start({ lists: BOTH, secret: PLAIN });
-    const person = await signIn(stage.idp, stage.provider);
+    const user = await signIn(stage.idp, stage.provider);
     stage.idp.tokenRequests.length = 0;
     stage.idp.client = { refusesBasic: each, refusesPost: each };
     const unknown = { code: 'provider_unavailable', reason: 'provider_client_refused' };
     expect(await rejection(signIn(stage.idp, stage.provider))).toMatchObject(unknown);
-    expect(await rejection(stage.provider.recheck(person.subject, person.refreshToken ?? ''))).toMatchObject(unknown);
+    expect(await rejection(stage.provider.recheck(user.subject, user.refreshToken ?? ''))).toMatchObject(unknown);
     // Each code and each refresh token twice, never a third time.
     expect(ways(stage)).toEqual(['basic', 'post', 'basic', 'post']);
     // Nothing was lost by that: the same refresh token is good for the next question.
     stage.idp.client = {};
-    await expect(stage.provider.recheck(person.subject, person.refreshToken ?? '')).resolves.toBeDefined();
+    await expect(stage.provider.recheck(user.subject, user.refreshToken ?? '')).resolves.toBeDefined();
   });
 });
 
@@ -125,11 +125,11 @@ describe('the way that worked', () => {
 
   it('is the one to begin with where its first answer was lost', async () => {
     const stage = await start({ lists: BOTH, secret: PLAIN });
-    const person = await signIn(stage.idp, stage.provider);
+    const user = await signIn(stage.idp, stage.provider);
     stage.idp.tokenRequests.length = 0;
     stage.idp.client = { refusesBasic: REJECTIONS['401 with a challenge'] };
     stage.idp.losing = 1;
-    await expect(stage.provider.recheck(person.subject, person.refreshToken ?? '')).resolves.toBeDefined();
+    await expect(stage.provider.recheck(user.subject, user.refreshToken ?? '')).resolves.toBeDefined();
     expect(ways(stage)).toEqual(['basic', 'post', 'post']);
   });
 });

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { clusterAudience } from '../../src/core/core.ts';
 import type { UpstreamCluster } from '../../src/proxy/proxy.ts';
 import { call, claimsOf, HOST, open, pairsOf, sign, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Called, CallOptions, Person, PlaneOptions, TestPlane } from '../support/data-plane.ts';
+import type { Called, CallOptions, TestUser, PlaneOptions, TestPlane } from '../support/data-plane.ts';
 import { answerJson, startUpstream } from '../support/upstream.ts';
 import type { RecordingUpstream } from '../support/upstream.ts';
 
@@ -21,15 +21,15 @@ const dev = (of: Pick<UpstreamCluster, 'server'> & Partial<UpstreamCluster>): Up
 });
 
 /** A token of the same session for the other cluster, as the token endpoint gives it out. */
-async function tokenForDev(plane: TestPlane, person: Person): Promise<string> {
-  const claims = claimsOf(person.session, person.thumbprint, await plane.store.log.position());
+async function tokenForDev(plane: TestPlane, user: TestUser): Promise<string> {
+  const claims = claimsOf(user.session, user.thumbprint, await plane.store.log.position());
   return sign(plane.signingKey, { ...claims, aud: clusterAudience('dev') });
 }
 
 describe('two clusters behind one gate', () => {
   let plane: TestPlane;
   let other: RecordingUpstream;
-  let alice: Person;
+  let alice: TestUser;
   let devToken: string;
   beforeAll(async () => {
     other = await startUpstream();

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { http2Connection } from '../support/http2-client.ts';
 import type { Http2Connection } from '../support/http2-client.ts';
 import { ACCESS_REVIEWS, answerReviews, forwarded } from '../support/reviews.ts';
@@ -25,17 +25,17 @@ interface Asking {
 /** @param options.upload bytes of the body of a POST; absent: a GET */
 type Ask = (
   plane: TestPlane,
-  person: Person,
+  user: TestUser,
   options?: { readonly headers?: Record<string, string>; readonly upload?: number },
 ) => Promise<Asking>;
 
-const byHttp1: Ask = async (plane, person, { headers = {}, upload } = {}) => {
-  const connection = await rawConnection(plane, person.certificate);
+const byHttp1: Ask = async (plane, user, { headers = {}, upload } = {}) => {
+  const connection = await rawConnection(plane, user.certificate);
   const { socket, ended } = connection;
   const lines = [
     `${upload === undefined ? 'GET' : 'POST'} ${PODS} HTTP/1.1`,
     `Host: ${HOST}`,
-    `Authorization: Bearer ${person.token}`,
+    `Authorization: Bearer ${user.token}`,
     ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     ...(upload === undefined ? [] : [`Content-Length: ${upload}`]),
   ];
@@ -50,11 +50,11 @@ const byHttp1: Ask = async (plane, person, { headers = {}, upload } = {}) => {
 };
 
 let opened: Http2Connection[] = [];
-const byHttp2: Ask = async (plane, person, { headers = {}, upload } = {}) => {
-  const connection = await http2Connection(plane, person.certificate);
+const byHttp2: Ask = async (plane, user, { headers = {}, upload } = {}) => {
+  const connection = await http2Connection(plane, user.certificate);
   opened.push(connection);
   const options = upload === undefined ? {} : { method: 'POST', body: null };
-  const answer = connection.open(person, PODS, { headers, ...options });
+  const answer = connection.open(user, PODS, { headers, ...options });
   const { stream, ended } = answer;
   return {
     received: () => answer.received(),
@@ -70,8 +70,8 @@ describe.each([
   ['HTTP/2', byHttp2, 'INTERNAL_ERROR'],
 ] as const)('revoked over %s while it waits', (_version, ask, reset) => {
   let plane: TestPlane;
-  let alice: Person;
-  let bob: Person;
+  let alice: TestUser;
+  let bob: TestUser;
   /** Lets reads of sessions through. */
   let reads = Promise.withResolvers<void>();
   let waiting = 0;
@@ -107,7 +107,7 @@ describe.each([
   });
   afterAll(() => plane.close());
 
-  const end = (person: Person) => plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
+  const end = (user: TestUser) => plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
 
   it('for its session to be read: refused, and nothing reaches the API server', async () => {
     reads = Promise.withResolvers();
@@ -157,10 +157,10 @@ describe.each([
     plane.upstream.answer = (req, res) => void held.push(() => answerJson({ kind: 'PodList' })(req, res));
     const others = [bob, await signIn(plane, { subject: 'carol' })];
     const halves = await Promise.all(
-      others.map(async (person) => {
-        const two = await Promise.all([person, person].map(({ certificate }) => http2Connection(plane, certificate)));
+      others.map(async (user) => {
+        const two = await Promise.all([user, user].map(({ certificate }) => http2Connection(plane, certificate)));
         opened.push(...two);
-        return Array.from({ length: CONNECTIONS / 2 }, (_each, index) => two[index % 2]?.open(person, PODS));
+        return Array.from({ length: CONNECTIONS / 2 }, (_each, index) => two[index % 2]?.open(user, PODS));
       }),
     );
     const before = halves.flat();

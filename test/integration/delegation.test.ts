@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ALICE, call, pairsOf, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Called, Person, TestPlane } from '../support/data-plane.ts';
+import type { Called, TestUser, TestPlane } from '../support/data-plane.ts';
 import { ACCESS_REVIEWS, answerReviews, forwarded } from '../support/reviews.ts';
 import type { AskedReview } from '../support/reviews.ts';
 
@@ -11,7 +11,7 @@ const allowed = (): unknown => ({ allowed: true });
 
 describe('kubectl --as', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   let asked: AskedReview[];
   beforeAll(async () => {
     plane = await startPlane();

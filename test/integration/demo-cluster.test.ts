@@ -19,7 +19,7 @@ const TOKENS = {
   bob: { username: 'demo:bob' },
   root: { username: 'demo:root', groups: ['demo:admins'] },
 };
-type Person = keyof typeof TOKENS;
+type TestUser = keyof typeof TOKENS;
 
 let directory: string;
 let cluster: EmbeddedCluster;
@@ -52,7 +52,7 @@ const kubeconfig = (token: string, ca: string): string =>
   });
 
 /** A kubectl that runs, and what it has said. */
-function start(person: Person, args: readonly string[], environment: Record<string, string> = {}) {
+function start(person: TestUser, args: readonly string[], environment: Record<string, string> = {}) {
   const child = spawn('kubectl', args, {
     env: {
       ...process.env,
@@ -69,7 +69,12 @@ function start(person: Person, args: readonly string[], environment: Record<stri
   return { child, said, ended };
 }
 
-async function kubectl(person: Person, args: readonly string[], input = '', environment: Record<string, string> = {}) {
+async function kubectl(
+  person: TestUser,
+  args: readonly string[],
+  input = '',
+  environment: Record<string, string> = {},
+) {
   const { child, ended } = start(person, args, environment);
   child.stdin.end(input);
   return ended;
@@ -301,7 +306,7 @@ describe('requests as a gate sends them', () => {
   it('cannot review a token for who is not the gate, and never get it back', async () => {
     const body = JSON.stringify({ spec: { token: 'alice' } });
     const path = '/apis/authentication.k8s.io/v1/tokenreviews';
-    const post = (person: Person) => raw(path, [...bearer(person), 'content-type', 'application/json'], 'POST', body);
+    const post = (person: TestUser) => raw(path, [...bearer(person), 'content-type', 'application/json'], 'POST', body);
     expect((await post('alice')).statusCode).toBe(403);
     const answer = await text(await post('instance'));
     expect(JSON.parse(answer)).toMatchObject({ status: { authenticated: true, user: { username: 'demo:alice' } } });

@@ -28,7 +28,7 @@ describe('the people of the demo', () => {
     ['root', 200, true],
     ['vera', 200, false],
   ])('%s at the admin pages: %i', async (name, status, mayAct) => {
-    const who = USERS.find((person) => person.name === name);
+    const who = USERS.find((user) => user.name === name);
     if (who === undefined) throw new Error(`nobody is called ${name}`);
     const browser = new Visitor(who);
     await browser.visit(`${demo.urls.web}/login/start?provider=demo&to=me`);

@@ -162,8 +162,8 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     letGo();
     expect(new Set(ended.map(({ status }) => status))).toEqual(new Set([200, 400]));
     expect((await stage.enter(visitor('root'), waiting.userCode)).html).toContain('is not known here, has been used');
-    const people = ['demo/alice', 'demo/bob'] as const;
-    const [winner, loser] = ended[0].status === 200 ? people : ([people[1], people[0]] as const);
+    const users = ['demo/alice', 'demo/bob'] as const;
+    const [winner, loser] = ended[0].status === 200 ? users : ([users[1], users[0]] as const);
     const { sessions } = await stage.server.store.sessions.list({ account: loser, limit: 100 });
     expect(sessions.filter((session) => session.device === true && session.thumbprint === undefined)).toEqual([]);
     expect((await stage.poll(waiting)).body['portcullis']).toMatchObject({ account: winner });

@@ -23,14 +23,14 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
     [root, alice] = await Promise.all([laptopIn(folder, 'root'), laptopIn(folder, 'alice')]);
-    for (const person of [root, alice])
-      await person.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
+    for (const user of [root, alice])
+      await user.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     await alice.try('kubectl get secrets');
     await instance.server.audit.flush();
     log = { '/var/log/portcullis/audit.log': instance.files.auditLog };
   });
   afterAll(async () => {
-    for (const person of [root, alice]) person.close();
+    for (const user of [root, alice]) user.close();
     await instance.stop();
     await redis.stop();
     await rm(folder, { recursive: true, force: true });

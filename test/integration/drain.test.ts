@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { rawConnection, signIn, startPlane, until, HOST } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { http2Connection } from '../support/http2-client.ts';
 import { newClientKey, OAuthClient, type ClientKey } from '../support/oauth-client.ts';
@@ -102,7 +102,7 @@ describe('a rolling restart of two replicas under a steady load', () => {
 
 describe('a drain', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   let drained: Promise<void>;
   afterEach(async () => {
     await drained;

@@ -72,7 +72,7 @@ describe('memory, measured at a gate in a process of its own', () => {
     pump();
   };
   const asked = async (): Promise<IncomingMessage> => {
-    const req = open(plane, instance.person, LOG);
+    const req = open(plane, instance.user, LOG);
     req.end();
     const [res] = (await once(req, 'response')) as [IncomingMessage];
     opened.push(res);
@@ -119,7 +119,7 @@ describe('memory, measured at a gate in a process of its own', () => {
         void drained(req).then((bytes) => answerJson({ bytes })(req, res));
       };
     };
-    const req = open(plane, instance.person, '/api/v1/namespaces/default/pods', {
+    const req = open(plane, instance.user, '/api/v1/namespaces/default/pods', {
       method: 'POST',
       headers: { 'transfer-encoding': 'chunked' },
     });

@@ -20,9 +20,9 @@ afterAll(async () => {
 });
 
 /** A browser at which somebody is signed in at the provider, by a password of an hour ago. */
-async function signedIn(person: string): Promise<Visitor> {
-  stage.sso.person = person;
-  const visitor = new Visitor({ name: person, password: '' });
+async function signedIn(user: string): Promise<Visitor> {
+  stage.sso.user = user;
+  const visitor = new Visitor({ name: user, password: '' });
   expect(await visitor.visit(`${stage.web}/login/start?provider=demo`)).toMatchObject({ url: `${stage.web}/me` });
   stage.sso.asked.length = 0;
   return visitor;
@@ -38,7 +38,7 @@ async function afterRevocation(): Promise<Visit> {
 }
 
 const afterDeviceCode = (): Promise<Visit> => {
-  stage.sso.person = 'alice';
+  stage.sso.user = 'alice';
   return deviceAt(new Visitor({ name: 'alice', password: '' }));
 };
 
@@ -120,7 +120,7 @@ test('a thief who answers in the place of the provider, and strips what it is as
   stage.sso.manners = { alwaysSaysWhen: true };
   const atProvider = `${stage.sso.issuer}/auth?`;
   const thief = new Visitor({ name: 'alice', password: '' }, { stopAt: atProvider });
-  stage.sso.person = 'alice';
+  stage.sso.user = 'alice';
   // Signed in there by a password of an hour ago.
   const first = await thief.visit(`${stage.web}/login/start?provider=demo`);
   expect((await thief.visit(first.url)).url).toBe(`${stage.web}/me`);

@@ -19,16 +19,16 @@ describe('a sign-in', () => {
       allow_signup: 'false',
     });
     expect(url.searchParams.get('code_challenge')).toMatch(/^[\w-]{43}$/);
-    const person = await gh.finish(callback, challenge);
-    expect(person.subject).toBe('583231');
-    expect(person.identity).toEqual({
+    const user = await gh.finish(callback, challenge);
+    expect(user.subject).toBe('583231');
+    expect(user.identity).toEqual({
       username: 'gh:alice',
       uid: 'gh/583231',
       groups: ['gh:Acme/platform'],
       extra: {},
     });
     expect(gh.provesFreshness).toBe(false);
-    expect(person.authTime).toBeUndefined();
+    expect(user.authTime).toBeUndefined();
   });
 
   it('takes new values for each trip, and lets the person choose the account where it has to be a fresh one', async () => {
@@ -161,7 +161,7 @@ describe('a re-check', () => {
   it.each([
     [
       'whose token was revoked',
-      (person: ProviderSignIn) => on.github.tokens.delete(tokenOf(person)),
+      (user: ProviderSignIn) => on.github.tokens.delete(tokenOf(user)),
       'provider_refresh_refused',
     ],
     ['who left the organisation', () => (on.alice.memberships = []), 'organization_missing'],

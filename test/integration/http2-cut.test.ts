@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { http2Connection } from '../support/http2-client.ts';
 import type { Http2Connection } from '../support/http2-client.ts';
 import { answerJson } from '../support/upstream.ts';
@@ -18,9 +18,9 @@ const watch = stream('application/json', EVENT);
 
 describe('a cut over HTTP/2', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   /** Another session of the same person at the same laptop. */
-  let again: Person;
+  let again: TestUser;
   let h2: Http2Connection;
   beforeAll(async () => {
     plane = await startPlane();
@@ -76,23 +76,23 @@ describe('a cut over HTTP/2', () => {
     ['a watch in the middle of an event', `${PODS}?watch=1`, 'application/json', Buffer.from(`${EVENT}{"type":`)],
     ['a list half-way', PODS, 'application/json', Buffer.from('{"items":[')],
   ])('writes nothing of its own into %s', async (_what, path, type, bytes) => {
-    const person = await signIn(plane, { at: alice });
+    const user = await signIn(plane, { at: alice });
     plane.upstream.answer = stream(type, bytes);
-    const answer = h2.open(person, path);
+    const answer = h2.open(user, path);
     await until(() => answer.received().length === bytes.length, 'the first bytes');
-    await plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
     expect(await answer.ended).toBe('INTERNAL_ERROR');
     expect(answer.received()).toBe(bytes.toString('latin1'));
   });
 
   it('ends an upload half-way on both sides', async () => {
-    const person = await signIn(plane, { at: alice });
+    const user = await signIn(plane, { at: alice });
     plane.upstream.clear();
     plane.upstream.answer = (req) => void req.resume();
-    const upload = h2.open(person, PODS, { method: 'POST', body: null });
+    const upload = h2.open(user, PODS, { method: 'POST', body: null });
     upload.stream.write('x'.repeat(1000));
     await until(() => plane.upstream.requests.length === 1, 'the request');
-    await plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
+    await plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
     expect(await upload.ended).toBe('INTERNAL_ERROR');
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
   });

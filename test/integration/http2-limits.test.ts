@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { busyFor } from '../support/busy.ts';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, PlaneOptions, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, PlaneOptions, TestPlane } from '../support/data-plane.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
 import {
   CONTINUATION,
@@ -26,7 +26,7 @@ const PODS = '/api/v1/namespaces/default/pods';
 const EVENT = '{"type":"ADDED","object":{}}\n';
 
 let plane: TestPlane;
-let alice: Person;
+let alice: TestUser;
 afterEach(() => plane.close());
 
 async function start(options: PlaneOptions = {}): Promise<void> {
@@ -38,12 +38,12 @@ const quietWatch = (): void => {
   plane.upstream.answer = (_req, res) => void res.writeHead(200, { 'content-type': 'application/json' }).write(EVENT);
 };
 
-const get = (person: Person, path = PODS): Record<string, string> => ({
+const get = (user: TestUser, path = PODS): Record<string, string> => ({
   ':method': 'GET',
   ':path': path,
   ':scheme': 'https',
   ':authority': HOST,
-  authorization: `Bearer ${person.token}`,
+  authorization: `Bearer ${user.token}`,
 });
 
 /** How a hand-written connection ended: an RST, or an orderly end. */

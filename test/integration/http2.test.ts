@@ -4,7 +4,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ALICE, HOST, call, pairsOf, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
 import type { Http2Connection } from '../support/http2-client.ts';
 import { DATA, PREFACE, RST_STREAM, frame, headersFrame } from '../support/http2-frames.ts';
@@ -47,7 +47,7 @@ const describeTo = async (req: IncomingMessage, res: ServerResponse): Promise<vo
 
 describe('a request over HTTP/2', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   let h2: Http2Connection;
   beforeAll(async () => {
     plane = await startPlane({ timing: { answerMs: 1_000, connectMs: 2_000 }, machineHandler });

@@ -66,10 +66,10 @@ describe('a real provider', () => {
   afterAll(() => idp.close());
 
   /** Signs in up to the redirect back to us, where nobody listens. */
-  async function callbackOf(person: string): Promise<{ callback: URL; challenge: SignInChallenge }> {
+  async function callbackOf(user: string): Promise<{ callback: URL; challenge: SignInChallenge }> {
     const { url, challenge } = await corp.begin();
-    const who = USERS.find(({ name }) => name === person);
-    if (who === undefined) throw new Error(`nobody is called ${person}`);
+    const who = USERS.find(({ name }) => name === user);
+    if (who === undefined) throw new Error(`nobody is called ${user}`);
     const visitor = new Visitor(who, { stopAt: CALLBACK });
     const page = await visitor.visit(url.href);
     return { callback: new URL(page.url), challenge };

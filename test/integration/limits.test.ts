@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { compileMapping, mapClaims } from '../../src/core/identity/claims.ts';
 import { ALICE, call, open, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
 describe('what one person may have in flight', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   beforeAll(async () => {
     plane = await startPlane({ limits: { inFlightPerPerson: 3 } });
     alice = await signIn(plane);
@@ -25,7 +25,7 @@ describe('what one person may have in flight', () => {
     };
   });
 
-  async function watches(person: Person, count: number): Promise<ReturnType<typeof open>[]> {
+  async function watches(person: TestUser, count: number): Promise<ReturnType<typeof open>[]> {
     const { streams } = plane.counted;
     const opened = Array.from({ length: count }, () => open(plane, person, `${PODS}?watch=1`));
     for (const each of opened) each.end();

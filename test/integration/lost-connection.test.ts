@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { call, open, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const LIST = { kind: 'PodList', apiVersion: 'v1', items: [] };
 
 let plane: TestPlane;
-let alice: Person;
+let alice: TestUser;
 beforeAll(async () => {
   plane = await startPlane();
   alice = await signIn(plane);

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { ALICE, call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { CallOptions, Called, Person, TestPlane } from '../support/data-plane.ts';
+import type { CallOptions, Called, TestUser, TestPlane } from '../support/data-plane.ts';
 import { answerReviews } from '../support/reviews.ts';
 import { answerJson } from '../support/upstream.ts';
 import type { Answer } from '../support/upstream.ts';
@@ -11,7 +11,7 @@ const PODS = '/api/v1/namespaces/default/pods';
 const ACCOUNT = 'system:serviceaccount:portcullis:portcullis';
 
 let plane: TestPlane;
-let alice: Person;
+let alice: TestUser;
 beforeAll(async () => {
   plane = await startPlane();
   alice = await signIn(plane);

@@ -2,7 +2,7 @@ import { generateKeyPair, SignJWT } from 'jose';
 import type { JWTPayload } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { call, claimsOf, open, pairsOf, sign, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Called, Person, TestPlane } from '../support/data-plane.ts';
+import type { Called, TestUser, TestPlane } from '../support/data-plane.ts';
 import { answerReviews, forwarded, TOKEN_REVIEWS } from '../support/reviews.ts';
 import type { AskedReview } from '../support/reviews.ts';
 
@@ -24,7 +24,7 @@ const inSeconds = (seconds: number): number => Math.floor(Date.now() / 1000) + s
 
 describe('a service account with its own token', () => {
   let plane: TestPlane;
-  let nobody: Person;
+  let nobody: TestUser;
   let asked: AskedReview[];
   /** Who holds which token at the cluster. */
   let holders: Map<string, string>;

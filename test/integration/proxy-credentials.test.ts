@@ -4,7 +4,7 @@ import type { JWTPayload } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import { call, claimsOf, sign, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { CallOptions, Person, TestPlane } from '../support/data-plane.ts';
+import type { CallOptions, TestUser, TestPlane } from '../support/data-plane.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const LOGIN = 'run `portcullis login --server https://portcullis.test`';
@@ -14,8 +14,8 @@ const GENERIC = `no valid credential for this cluster: ${LOGIN}`;
 
 describe('a credential that is not good', () => {
   let plane: TestPlane;
-  let alice: Person;
-  let mallory: Person;
+  let alice: TestUser;
+  let mallory: TestUser;
   let claims: JWTPayload;
   beforeAll(async () => {
     plane = await startPlane();

@@ -5,7 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { END_HEADERS, END_STREAM, PREFACE, headersFrame } from '../support/http2-frames.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -27,7 +27,7 @@ const EXTENSION = Buffer.concat([V4, Buffer.from([0x04, 0x00, 0x03, 1, 2, 3])]);
 
 describe('behind a load balancer that speaks the PROXY protocol', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   const sockets: Socket[] = [];
   beforeAll(async () => {
     plane = await startPlane({ proxiesFrom: ['127.0.0.0/8'] });

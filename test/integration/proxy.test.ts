@@ -15,7 +15,7 @@ import {
   startPlane,
   until,
 } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -23,7 +23,7 @@ const LIST = { kind: 'PodList', apiVersion: 'v1', items: [] };
 
 describe('a request through the gate', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   beforeAll(async () => {
     plane = await startPlane({ timing: { answerMs: 1_000, connectMs: 2_000 } });
     alice = await signIn(plane);

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { AppError } from '../../src/core/errors.ts';
 import type { RevocationLog } from '../../src/store/store.ts';
 import { call, HOST, open, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, RawConnection, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, RawConnection, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -18,7 +18,7 @@ const quietWatch = (_req: IncomingMessage, res: ServerResponse): void => {
   res.write(EVENT);
 };
 
-const head = (line: string, person: Person, ...more: string[]): string =>
+const head = (line: string, person: TestUser, ...more: string[]): string =>
   [line, `Host: ${HOST}`, `Authorization: Bearer ${person.token}`, ...more, '', ''].join('\r\n');
 
 const WEBSOCKET = [
@@ -32,8 +32,8 @@ const WEBSOCKET = [
 describe('what is in flight', () => {
   let plane: TestPlane;
   let beside: TestPlane;
-  let alice: Person;
-  let bob: Person;
+  let alice: TestUser;
+  let bob: TestUser;
   beforeAll(async () => {
     plane = await startPlane();
     beside = await startPlane({ beside: plane });
@@ -58,19 +58,19 @@ describe('what is in flight', () => {
     await plane.close();
   });
 
-  const watch = async (at: TestPlane, person: Person): Promise<RawConnection> => {
+  const watch = async (at: TestPlane, person: TestUser): Promise<RawConnection> => {
     const connection = await rawConnection(at, person.certificate);
     connection.socket.write(head(`GET ${PODS}?watch=1 HTTP/1.1`, person));
     await until(() => connection.received().includes('ADDED'), 'the first event');
     return connection;
   };
-  const exec = async (person: Person, ...headers: string[]): Promise<RawConnection> => {
+  const exec = async (person: TestUser, ...headers: string[]): Promise<RawConnection> => {
     const connection = await rawConnection(plane, person.certificate);
     connection.socket.write(head(`GET ${EXEC} HTTP/1.1`, person, ...headers));
     await until(() => connection.received().includes('101 Switching Protocols'), 'the upgrade');
     return connection;
   };
-  const end = (person: Person): Promise<unknown> =>
+  const end = (person: TestUser): Promise<unknown> =>
     plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
   const lastReason = (): string | undefined => plane.audited.at(-1)?.annotations['portcullis.dev/reason'];
 

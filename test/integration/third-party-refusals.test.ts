@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { generateKeyPair, type JWTPayload } from 'jose';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { clusterAudience, PLUGIN_CLIENT_ID } from '../../src/core/core.ts';
-import { call, claimsOf, sign, signIn, startPlane, type Person, type TestPlane } from '../support/data-plane.ts';
+import { call, claimsOf, sign, signIn, startPlane, type TestUser, type TestPlane } from '../support/data-plane.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const PLUGIN = 'run `portcullis login --server https://portcullis.test`';
@@ -14,7 +14,7 @@ const OVER = 'your session was ended by an administrator or by signing out';
 const NO_CREDENTIAL = 'no valid credential for this cluster';
 
 let plane: TestPlane;
-let alice: Person;
+let alice: TestUser;
 let claims: JWTPayload;
 beforeAll(async () => {
   plane = await startPlane({ thirdParties: new Map([['kubelogin-prod', 'kubelogin']]) });

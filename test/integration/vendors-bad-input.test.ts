@@ -92,7 +92,7 @@ describe('what a provider may send and nobody is let in by', () => {
 
   it('but somebody by a clock that is less than a minute off', async () => {
     const nbf = Math.floor(Date.now() / 1000) + 45;
-    const person = await finish(provider(), { idToken: (honest) => ({ ...honest, nbf }) });
-    expect(person.subject).toBe('42');
+    const user = await finish(provider(), { idToken: (honest) => ({ ...honest, nbf }) });
+    expect(user.subject).toBe('42');
   });
 });

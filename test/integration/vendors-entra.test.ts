@@ -72,12 +72,12 @@ describe('a provider of type entra', () => {
   };
 
   it('knows an account by tenant and object id, and needs no verified e-mail address for its name', async () => {
-    const person = await signIn(idp, entra());
-    expect(person).toMatchObject({
+    const user = await signIn(idp, entra());
+    expect(user).toMatchObject({
       subject: `${TENANT}.${ALICE}`,
       identity: { username: 'corp:alice@example.com', groups: ['corp:group-1', 'corp:group-2'] },
     });
-    expect(person.refreshToken).toBeTypeOf('string');
+    expect(user.refreshToken).toBeTypeOf('string');
     expect(graph.asked).toEqual([]);
     expect(idp.asked).not.toContain('/me');
   });
@@ -106,8 +106,8 @@ describe('a provider of type entra', () => {
   });
 
   it('takes app roles for groups, and then asks Graph nothing whatever the token says of groups', async () => {
-    const person = await withOverage(entra({}, { groups: 'claims.roles' }));
-    expect(person.identity.groups).toEqual(['corp:Operator']);
+    const user = await withOverage(entra({}, { groups: 'claims.roles' }));
+    expect(user.identity.groups).toEqual(['corp:Operator']);
     expect(graph.asked).toEqual([]);
   });
 

@@ -64,13 +64,13 @@ describe('a provider of type google', () => {
 
   it('signs a person in by sub and verified address, with a refresh token and without groups', async () => {
     const provider = google({ groups: false });
-    const person = await signIn(idp, provider);
-    expect(person).toMatchObject({
+    const user = await signIn(idp, provider);
+    expect(user).toMatchObject({
       subject: 'subject-of-alice',
       identity: { username: 'corp:alice@example.com', groups: [] },
     });
-    const again = await provider.recheck(person.subject, person.refreshToken ?? '');
-    expect(again.identity).toEqual(person.identity);
+    const again = await provider.recheck(user.subject, user.refreshToken ?? '');
+    expect(again.identity).toEqual(user.identity);
     expect(directory.asked).toEqual([]);
   });
 

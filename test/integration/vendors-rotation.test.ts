@@ -21,29 +21,29 @@ describe('a provider that takes a second use of a refresh token for theft', () =
   ] as const)(
     'is asked by the newest one after its keys %s, so that the ID token beside it counts for nothing',
     async (_name, keys) => {
-      const person = await signIn(idp, corp);
-      let held = person.refreshToken ?? '';
+      const user = await signIn(idp, corp);
+      let held = user.refreshToken ?? '';
       const keep = async (newest: string): Promise<void> => void (held = newest);
       now += 60_000;
       idp.keys = keys;
       for (let count = 0; count < 2; count += 1) {
-        expect(await rejection(corp.recheck(person.subject, held, keep))).toMatchObject({
+        expect(await rejection(corp.recheck(user.subject, held, keep))).toMatchObject({
           code: 'provider_unavailable',
         });
       }
-      expect(held).not.toBe(person.refreshToken);
+      expect(held).not.toBe(user.refreshToken);
       idp.keys = 'there';
-      await expect(corp.recheck(person.subject, held, keep)).resolves.toMatchObject({ subject: person.subject });
+      await expect(corp.recheck(user.subject, held, keep)).resolves.toMatchObject({ subject: user.subject });
     },
   );
 
   it('is asked by the newest one where that came with such an ID token and could not be stored either', async () => {
-    const person = await signIn(idp, corp);
-    const held = person.refreshToken ?? '';
+    const user = await signIn(idp, corp);
+    const held = user.refreshToken ?? '';
     now += 60_000;
     idp.keys = 'down';
-    await rejection(corp.recheck(person.subject, held, () => Promise.reject(new Error('the store is away'))));
+    await rejection(corp.recheck(user.subject, held, () => Promise.reject(new Error('the store is away'))));
     idp.keys = 'there';
-    await expect(corp.recheck(person.subject, held)).resolves.toMatchObject({ subject: person.subject });
+    await expect(corp.recheck(user.subject, held)).resolves.toMatchObject({ subject: user.subject });
   });
 });

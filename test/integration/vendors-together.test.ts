@@ -21,11 +21,11 @@ describe('two providers of one configuration', () => {
   let providers: ReadonlyMap<string, IdentityProvider>;
 
   beforeAll(async () => {
-    const person = { preferred_username: 'alice', groups: ['dev'] };
-    okta = await startVendorIdp({ scopes: SCOPES, claims: person, callback: 'https://gate.example.com/callback/corp' });
+    const user = { preferred_username: 'alice', groups: ['dev'] };
+    okta = await startVendorIdp({ scopes: SCOPES, claims: user, callback: 'https://gate.example.com/callback/corp' });
     keycloak = await startVendorIdp({
       scopes: SCOPES,
-      claims: person,
+      claims: user,
       callback: 'https://gate.example.com/callback/partners',
     });
     for (const file of FILES) {
@@ -73,10 +73,10 @@ describe('two providers of one configuration', () => {
       ['corp', okta],
       ['partners', keycloak],
     ] as const) {
-      const person = await signIn(idp, named(name));
+      const user = await signIn(idp, named(name));
       const identity = { username: `${name}:alice`, groups: [`${name}:dev`], uid: `${name}/subject-of-alice` };
-      expect(person.identity).toMatchObject(identity);
-      const again = await named(name).recheck(person.subject, person.refreshToken ?? '');
+      expect(user.identity).toMatchObject(identity);
+      const again = await named(name).recheck(user.subject, user.refreshToken ?? '');
       expect(again.identity).toMatchObject(identity);
     }
   });
@@ -88,8 +88,8 @@ describe('two providers of one configuration', () => {
     expect(await rejection(named('partners').finish(answer, begun.challenge))).toMatchObject({
       code: 'provider_unavailable',
     });
-    const person = await signIn(okta, named('corp'));
-    expect(await rejection(named('partners').recheck(person.subject, person.refreshToken ?? ''))).toMatchObject({
+    const user = await signIn(okta, named('corp'));
+    expect(await rejection(named('partners').recheck(user.subject, user.refreshToken ?? ''))).toMatchObject({
       code: 'sign_in_refused',
     });
   });

@@ -48,16 +48,16 @@ describe.each([
   });
   afterEach(() => idp.close());
 
-  const session = async (person: ProviderSignIn): Promise<void> => {
+  const session = async (user: ProviderSignIn): Promise<void> => {
     const seconds = Math.floor(now / 1000);
     const opened = await store.sessions.open(
       {
         id: 's1',
-        account: `corp/${person.subject}`,
+        account: `corp/${user.subject}`,
         provider: 'corp',
-        subject: person.subject,
+        subject: user.subject,
         client: 'portcullis-cli',
-        identity: person.identity,
+        identity: user.identity,
         createdAt: seconds,
         expiresAt: seconds + 3600,
         idleSeconds: 3600,
@@ -65,7 +65,7 @@ describe.each([
         userAgent: 'test',
         startedAt: await store.log.position(),
       },
-      { refreshToken: person.refreshToken ?? '' },
+      { refreshToken: user.refreshToken ?? '' },
     );
     if (!opened.ok) throw new Error(opened.reason);
   };
@@ -81,12 +81,12 @@ describe.each([
     const { url } = await corp.begin();
     expect(url.searchParams.get('scope')).toBe('openid profile email offline_access');
     expect(url.searchParams.get('prompt')).toBeNull();
-    const person = await signIn(idp, corp);
-    expect(person).toMatchObject({
+    const user = await signIn(idp, corp);
+    expect(user).toMatchObject({
       subject: 'subject-of-alice',
       identity: { username: `corp:${claims.preferred_username}`, groups: [`corp:${claims.groups[0]}`] },
     });
-    expect(person.refreshToken).toBeTypeOf('string');
+    expect(user.refreshToken).toBeTypeOf('string');
   });
 
   it('is re-checked again and again by the newest token, and sees a group lost and a person disabled', async () => {
@@ -113,15 +113,15 @@ describe.each([
   });
 
   it('does not lose the newest token where it could not be stored', async () => {
-    const person = await signIn(idp, corp);
-    const held = person.refreshToken ?? '';
+    const user = await signIn(idp, corp);
+    const held = user.refreshToken ?? '';
     const full = (): Promise<void> => Promise.reject(new Error('the store is away'));
     for (let count = 0; count < 3; count += 1) {
-      await expect(corp.recheck(person.subject, held, full)).rejects.toThrow('the store is away');
+      await expect(corp.recheck(user.subject, held, full)).rejects.toThrow('the store is away');
     }
     const kept: string[] = [];
-    await corp.recheck(person.subject, held, async (newest) => void kept.push(newest));
-    await expect(corp.recheck(person.subject, kept[0] ?? '')).resolves.toMatchObject({ subject: person.subject });
+    await corp.recheck(user.subject, held, async (newest) => void kept.push(newest));
+    await expect(corp.recheck(user.subject, kept[0] ?? '')).resolves.toMatchObject({ subject: user.subject });
   });
 
   it('is asked again at once where its answer was lost, while it still takes the old token', async () => {
@@ -154,8 +154,8 @@ describe('what vendors’ claims can be made of', () => {
   ])('%s', async (_name, groups, expected) => {
     const idp = await startVendorIdp({ scopes: SCOPES, claims: KEYCLOAK });
     try {
-      const person = await signIn(idp, vendor(idp.issuer, { type: 'keycloak' }, { mapping: { groups } }));
-      expect(person.identity.groups).toEqual(expected);
+      const user = await signIn(idp, vendor(idp.issuer, { type: 'keycloak' }, { mapping: { groups } }));
+      expect(user.identity.groups).toEqual(expected);
     } finally {
       await idp.close();
     }
@@ -228,11 +228,11 @@ describe('a server that is not like the others', () => {
   // @see https://auth0.com/docs/get-started/applications/configure-applications-with-oidc-discovery
   it('may have an issuer that ends in a slash', async () => {
     const issuer = `${server.issuer}/`;
-    const person = await finish(
+    const user = await finish(
       { discovery: (honest) => ({ ...honest, issuer }), idToken: claims({ iss: issuer }) },
       issuer,
     );
-    expect(person.identity.username).toBe('corp:mallory');
+    expect(user.identity.username).toBe('corp:mallory');
     expect(server.asked).toContain('/.well-known/openid-configuration');
   });
 
@@ -273,8 +273,8 @@ describe('a server that is not like the others', () => {
     const token: Lies['token'] = ({ id_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) });
     const told = { sub: '42', preferred_username: 'alice', groups: ['dev'] };
     server.lie({ token, userinfo: () => told });
-    const person = await corp.recheck('42', 'rt-1');
-    expect(person.identity).toMatchObject({ username: 'corp:alice', groups: ['corp:dev'] });
+    const user = await corp.recheck('42', 'rt-1');
+    expect(user.identity).toMatchObject({ username: 'corp:alice', groups: ['corp:dev'] });
     server.lie({ token, userinfo: () => ({ ...told, sub: '43' }) });
     expect(await rejection(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
     // Nobody says who it is.
@@ -299,9 +299,9 @@ describe('a server that is not like the others', () => {
     );
     server.lie({ token: ({ refresh_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) });
     const kept: string[] = [];
-    const person = await corp.recheck('42', 'rt-1', async (newest) => void kept.push(newest));
+    const user = await corp.recheck('42', 'rt-1', async (newest) => void kept.push(newest));
     expect(kept).toEqual(['rt-2']);
-    expect(person.refreshToken).toBe('rt-2');
+    expect(user.refreshToken).toBe('rt-2');
   });
 
   // @see https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors

@@ -155,18 +155,18 @@ afterAll(async () => {
 });
 
 async function signInAtPages(): Promise<CookieBrowser> {
-  const person = new CookieBrowser();
-  const form = await person.follow(`${instance.urls.web}/login/start?provider=demo`);
+  const user = new CookieBrowser();
+  const form = await user.follow(`${instance.urls.web}/login/start?provider=demo`);
   let action = /action="([^"]+)"/.exec(form.html)?.[1];
   let at = form.url;
   while (action !== undefined && !at.startsWith(instance.urls.web)) {
-    const sent = await person.post(new URL(action, at).href, { login: 'vera', password: 'vera-demo' });
-    const page = await person.follow(new URL(sent.location, at).href);
+    const sent = await user.post(new URL(action, at).href, { login: 'vera', password: 'vera-demo' });
+    const page = await user.follow(new URL(sent.location, at).href);
     action = /action="([^"]+)"/.exec(page.html)?.[1];
     at = page.url;
   }
   if (!at.endsWith('/me')) throw new Error(`nobody is signed in at ${at}`);
-  return person;
+  return user;
 }
 
 /** Everybody has been served since, nobody was refused, and nobody was signed out. */
@@ -198,8 +198,8 @@ interface Other extends SignedIn {
 const others: Other[] = [];
 
 /** All share a machine that is busy with other things: a Redis that took longer than a quarter of a second is asked again, as people do. */
-const signInPatiently = (client: OAuthClient, person: string, extra: Record<string, string> = {}): Promise<SignedIn> =>
-  vi.waitFor(() => client.signIn(person, extra), PATIENCE);
+const signInPatiently = (client: OAuthClient, user: string, extra: Record<string, string> = {}): Promise<SignedIn> =>
+  vi.waitFor(() => client.signIn(user, extra), PATIENCE);
 
 async function refreshPatiently(client: OAuthClient, refreshToken: string): Promise<Answer> {
   const answer = await client.refresh(refreshToken);
@@ -210,9 +210,9 @@ async function refreshPatiently(client: OAuthClient, refreshToken: string): Prom
 async function signInAtBoth(): Promise<void> {
   for (let count = 0; count < 20; count += 1) {
     const client = new OAuthClient(alice.endpoints, await newClientKey());
-    const person = await signInPatiently(client, 'alice');
+    const user = await signInPatiently(client, 'alice');
     const [newest = ''] = await bare.zrevrange(`${PREFIX}sessions`, 0, 0);
-    others.push({ ...person, client, byNext: (await bare.hget(`${PREFIX}session:${newest}`, NEXT)) !== null });
+    others.push({ ...user, client, byNext: (await bare.hget(`${PREFIX}session:${newest}`, NEXT)) !== null });
     if (new Set(others.map(({ byNext }) => byNext)).size === 2) return;
   }
   throw new Error('all of them were signed in by one version');

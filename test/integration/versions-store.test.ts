@@ -105,7 +105,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(body['locks']).toEqual([
       { account: 'demo/bob', reason: 'left the company', by: 'demo:root', at: expect.any(String) },
     ]);
-    const person = await stage.store.sessions.open(
+    const user = await stage.store.sessions.open(
       {
         id: 'bob-again',
         account: 'demo/bob',
@@ -122,7 +122,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
       },
       {},
     );
-    expect(person).toEqual({ ok: false, reason: 'account_locked' });
+    expect(user).toEqual({ ok: false, reason: 'account_locked' });
     expect(await ask('DELETE', 'locks/demo%2Fbob?reason=came+back')).toMatchObject({ status: 200 });
     expect((await stage.laptop.signIn('bob')).session).not.toBe(id('locked'));
   });
@@ -172,14 +172,14 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
       stage.laptop.token({ grant_type: DEVICE_GRANT, device_code: stage.known.devices[which].deviceCode });
     expect(await servedWith(await poll('allowed'))).toBe(200);
     expect(await poll('waiting')).toMatchObject({ body: { error: 'authorization_pending' } });
-    const person = visitor('alice');
+    const user = visitor('alice');
     const type = async (userCode: string): Promise<string | undefined> => {
-      const csrf = fieldIn(await person.visit(`${web}/device`), 'csrf');
-      return allowLinkIn(await person.visit(`${web}/device`, new URLSearchParams({ csrf, user_code: userCode })));
+      const csrf = fieldIn(await user.visit(`${web}/device`), 'csrf');
+      return allowLinkIn(await user.visit(`${web}/device`, new URLSearchParams({ csrf, user_code: userCode })));
     };
     expect(await type(stage.known.devices.allowed.userCode)).toBeUndefined();
     const link = await type(stage.known.devices.waiting.userCode);
-    expect((await person.visit(`${web}${link ?? ''}`)).url).toBe(`${web}/device/done`);
+    expect((await user.visit(`${web}${link ?? ''}`)).url).toBe(`${web}/device/done`);
     await expect.poll(async () => (await poll('waiting')).status, { interval: 1000 }).toBe(200);
   });
 

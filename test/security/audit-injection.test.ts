@@ -12,7 +12,7 @@ import {
   signIn,
   startPlane,
   until,
-  type Person,
+  type TestUser,
   type TestPlane,
 } from '../support/data-plane.ts';
 
@@ -62,7 +62,7 @@ const faultsIn = (events: readonly AuditEvent[]): readonly string[] =>
   });
 
 let plane: TestPlane;
-let alice: Person;
+let alice: TestUser;
 beforeAll(async () => {
   plane = await startPlane();
   alice = await signIn(plane);

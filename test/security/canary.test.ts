@@ -61,9 +61,9 @@ afterAll(async () => {
   await stage.stop();
 });
 
-async function signIn(person: string) {
+async function signIn(user: string) {
   const { secrets } = stage;
-  const { callback, verifier, state } = await client.authorize(person);
+  const { callback, verifier, state } = await client.authorize(user);
   secrets.add('verifier', verifier);
   secrets.add('state', state);
   const code = secrets.add('authorization code', callback.searchParams.get('code') ?? '');
@@ -78,8 +78,8 @@ async function signIn(person: string) {
 }
 
 /** Everything that a laptop keeps. */
-async function learnLaptop(person: string): Promise<void> {
-  const directory = join(stage.instance.files.directory, `cache-of-${person}`);
+async function learnLaptop(user: string): Promise<void> {
+  const directory = join(stage.instance.files.directory, `cache-of-${user}`);
   for (const name of await readdir(directory, { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('session.json')) continue;
     const session = JSON.parse(await readFile(join(directory, name), 'utf8')) as Record<string, unknown>;

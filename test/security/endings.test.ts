@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { HOST, open, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, PlaneOptions, RawConnection, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, PlaneOptions, RawConnection, TestPlane } from '../support/data-plane.ts';
 import { http2Socket } from '../support/http2-client.ts';
 import { END_HEADERS, END_STREAM, PREFACE, SETTINGS, frame, headersFrame } from '../support/http2-frames.ts';
 import type { RecordingUpstream } from '../support/upstream.ts';
@@ -14,7 +14,7 @@ const STATUS = '{"kind":"Status","apiVersion":"v1"}';
 const PATIENCE = 20_000;
 
 let plane: TestPlane;
-let alice: Person;
+let alice: TestUser;
 afterEach(() => plane.close());
 
 async function start(options: PlaneOptions = {}): Promise<void> {

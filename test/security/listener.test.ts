@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HOST, pairsOf, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { Person, RawConnection, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, RawConnection, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 import { statusesOf } from './wire.ts';
 
@@ -10,7 +10,7 @@ const WEBSOCKET = 'Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Key: k
 
 describe('the api listener', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   beforeAll(async () => {
     plane = await startPlane();
     alice = await signIn(plane);
@@ -157,7 +157,7 @@ describe('the api listener', () => {
  */
 describe('the two dangers of a middleware in front of a proxy', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   beforeAll(async () => {
     plane = await startPlane();
     alice = await signIn(plane);

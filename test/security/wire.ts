@@ -4,7 +4,7 @@ import { connect } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { ALICE, HOST, until } from '../support/data-plane.ts';
-import type { Person, TestPlane } from '../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import type { RecordedConnection } from '../support/upstream.ts';
 import type { Attack, Reached } from './attack.ts';
 
@@ -35,11 +35,11 @@ interface Review {
 
 export class Wire {
   readonly plane: TestPlane;
-  readonly person: Person;
+  readonly person: TestUser;
   /** Bytes of each connection at the API server that earlier rows account for. */
   readonly #seen = new Map<RecordedConnection, number>();
 
-  constructor(plane: TestPlane, person: Person) {
+  constructor(plane: TestPlane, person: TestUser) {
     this.plane = plane;
     this.person = person;
   }

@@ -118,17 +118,17 @@ async function listening(stage: Stage, { key, cert }: Client): Promise<Server> {
 }
 
 async function callerOf(stage: Stage, who: string, change: Partial<Caller['credential']>): Promise<Caller> {
-  const person = users[who === 'probe' ? 'root' : who];
+  const user = users[who === 'probe' ? 'root' : who];
   const { position } = stage.guard;
-  if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
-  const account: Account = change.account ?? `corp/${person.subject}`;
+  if (user === undefined || position === undefined) throw new Error('no such person, or no lease');
+  const account: Account = change.account ?? `corp/${user.subject}`;
   const session = `${who}-cli`;
   if ((await stage.store.sessions.read(session)) === undefined) {
     await openSession(stage, session, who === 'probe' ? 'root' : who, account);
   }
   const owner = { session, account, provider: account.slice(0, account.indexOf('/')) };
   return {
-    identity: person.identity,
+    identity: user.identity,
     sessionExpiresAt: 0,
     sessionIdleAt: 0,
     authTime: Math.floor(stage.clock.now() / 1000),

@@ -2,7 +2,7 @@
 
 export interface AuditCase {
   /** Who asks: a person of the demo. */
-  readonly person: 'root' | 'alice' | 'bob';
+  readonly user: 'root' | 'alice' | 'bob';
   readonly method: string;
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -22,7 +22,7 @@ const configMap = (name: string, value = 'b'): string =>
   JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { a: value } });
 
 const root = (method: string, path: string, headers = {}, body?: string): AuditCase => ({
-  person: 'root',
+  user: 'root',
   method,
   path,
   headers,
@@ -91,10 +91,10 @@ export const AUDIT_CASES: readonly AuditCase[] = [
   get(`${DEFAULT}/pods/a%20b`),
   get(`${DEFAULT}/pods/%C3%BC`),
   // Who may not, and who acts as somebody else.
-  { person: 'alice', method: 'GET', path: `${DEFAULT}/secrets` },
-  { person: 'alice', method: 'GET', path: `${DEFAULT}/secrets/s` },
-  { person: 'bob', method: 'GET', path: `${DEFAULT}/pods` },
-  { person: 'bob', method: 'GET', path: '/nothing' },
+  { user: 'alice', method: 'GET', path: `${DEFAULT}/secrets` },
+  { user: 'alice', method: 'GET', path: `${DEFAULT}/secrets/s` },
+  { user: 'bob', method: 'GET', path: `${DEFAULT}/pods` },
+  { user: 'bob', method: 'GET', path: '/nothing' },
   get(`${DEFAULT}/pods`, { 'impersonate-user': 'demo:alice', 'impersonate-group': 'demo:developers' }),
   get(`${DEFAULT}/pods`, { 'impersonate-user': 'demo:z', 'impersonate-uid': 'z/1', 'impersonate-group': 'x, y' }),
   // What clients call themselves.

@@ -122,14 +122,10 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
 }
 
 /** From a console's address over the provider into the console. */
-export async function signInAt(
-  browser: TestBrowser,
-  person: string,
-  address: string,
-): ReturnType<TestBrowser['visit']> {
+export async function signInAt(browser: TestBrowser, user: string, address: string): ReturnType<TestBrowser['visit']> {
   const chosen = await browser.visit(address);
   const start = /href="(\/login\/start\?[^"]*provider=corp)"/.exec(chosen.text)?.[1]?.replaceAll('&amp;', '&') ?? '';
   const atProvider = await browser.visit(`${MAIN}${start}`);
   const state = new URL(atProvider.url).searchParams.get('state') ?? '';
-  return browser.visit(`${MAIN}/callback/corp?code=${person}&state=${state}`);
+  return browser.visit(`${MAIN}/callback/corp?code=${user}&state=${state}`);
 }

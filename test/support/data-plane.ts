@@ -187,7 +187,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
 }
 
 /** One person at one laptop. */
-export interface Person {
+export interface TestUser {
   readonly session: SessionRecord;
   readonly certificate: TestCertificate;
   readonly thumbprint: string;
@@ -203,11 +203,11 @@ export interface SignInOptions {
   /** Seconds from now. */
   readonly sessionLife?: number;
   /** Whose laptop it is, where it is not one of its own. */
-  readonly at?: Person;
+  readonly at?: TestUser;
 }
 
 /** Opens a session and mints its first token, as sign-in and the token endpoint do. */
-export async function signIn(plane: TestPlane, options: SignInOptions = {}): Promise<Person> {
+export async function signIn(plane: TestPlane, options: SignInOptions = {}): Promise<TestUser> {
   const certificate = options.at?.certificate ?? (await makeCertificate('laptop.test'));
   const thumbprint = thumbprintOf(certificate.cert);
   const subject = options.subject ?? 'alice';
@@ -243,7 +243,7 @@ export async function mint(
     certificate,
     thumbprint,
   }: { readonly id: string; readonly certificate: TestCertificate; readonly thumbprint: string },
-): Promise<Person> {
+): Promise<TestUser> {
   const minted = await plane.store.sessions.mint(id, { thumbprint });
   if (!minted.ok) throw new Error(minted.reason);
   const claims = claimsOf(minted.record, thumbprint, minted.position);
@@ -296,8 +296,8 @@ export interface Called {
 }
 
 /** One request on a connection of its own, as kubectl would send it. */
-export async function call(plane: TestPlane, person: Person, path: string, options: CallOptions = {}): Promise<Called> {
-  const req = open(plane, person, path, options);
+export async function call(plane: TestPlane, user: TestUser, path: string, options: CallOptions = {}): Promise<Called> {
+  const req = open(plane, user, path, options);
   req.end(options.body);
   const [res] = (await once(req, 'response')) as [IncomingMessage];
   const text = await textOf(res);
@@ -312,12 +312,12 @@ export async function call(plane: TestPlane, person: Person, path: string, optio
 /** The same, not yet ended. */
 export function open(
   plane: TestPlane,
-  person: Person,
+  user: TestUser,
   path: string,
   options: CallOptions = {},
 ): ReturnType<typeof request> {
-  const certificate = options.certificate === undefined ? person.certificate : options.certificate;
-  const token = options.token === undefined ? person.token : options.token;
+  const certificate = options.certificate === undefined ? user.certificate : options.certificate;
+  const token = options.token === undefined ? user.token : options.token;
   const req = request({
     host: '127.0.0.1',
     port: plane.port,

@@ -116,12 +116,12 @@ export class DeviceBroker {
       token_type: 'Bearer',
       expires_in: 300,
       ...(form.get('grant_type') === 'refresh_token' ? {} : { refresh_token: this.#secret() }),
-      portcullis: this.person,
+      portcullis: this.user,
       ...this.grant,
     };
   }
 
-  readonly person: Json = {
+  readonly user: Json = {
     session: { id: 's-1', expiresAt: '2030-01-01T00:00:00Z' },
     account: 'corp/alice',
     username: 'corp:alice',

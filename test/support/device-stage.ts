@@ -30,7 +30,7 @@ export interface DeviceStage {
   /** Types a code, as far as the page that asks whether it is one's own device. */
   enter(browser: Visitor, userCode: string): Promise<Visit>;
   /** From typing the code to the end of the sign-in. */
-  allow(person: string, waiting: WaitingDevice, browser?: Visitor): Promise<Visit>;
+  allow(user: string, waiting: WaitingDevice, browser?: Visitor): Promise<Visit>;
   /** Events of one name, oldest first. */
   events(name: string): Promise<readonly AuditEvent[]>;
   stop(): Promise<void>;
@@ -43,9 +43,9 @@ export interface DeviceStageOptions {
   readonly signInsPerMinute?: number;
 }
 
-export function visitor(person: string, options?: ConstructorParameters<typeof Visitor>[1]): Visitor {
-  const who = USERS.find(({ name }) => name === person);
-  if (who === undefined) throw new Error(`nobody is called ${person}`);
+export function visitor(user: string, options?: ConstructorParameters<typeof Visitor>[1]): Visitor {
+  const who = USERS.find(({ name }) => name === user);
+  if (who === undefined) throw new Error(`nobody is called ${user}`);
   return new Visitor(who, options);
 }
 
@@ -85,7 +85,7 @@ export async function startDeviceStage(options: DeviceStageOptions = {}): Promis
       return { deviceCode: String(body['device_code']), userCode: String(body['user_code']) };
     },
     poll: ({ deviceCode }, who = device) => who.token({ grant_type: GRANT, device_code: deviceCode }),
-    async allow(person, { userCode }, browser = visitor(person)) {
+    async allow(user, { userCode }, browser = visitor(user)) {
       const page = await enter(browser, userCode);
       const link = allowLinkIn(page);
       if (link === undefined) throw new Error(`no link to allow: ${page.status} ${page.html}`);

@@ -53,16 +53,16 @@ export async function readEvents({ port, path, headers, tls }: Read): Promise<Ev
 }
 
 /** Signs in with a browser at the demo. @returns it, signed in */
-export async function browserOf(web: string, person: string): Promise<CookieBrowser> {
+export async function browserOf(web: string, user: string): Promise<CookieBrowser> {
   const browser = new CookieBrowser();
-  const password = USERS.find(({ name }) => name === person)?.password ?? '';
+  const password = USERS.find(({ name }) => name === user)?.password ?? '';
   let { url, html } = await browser.follow(`${web}/login/start?provider=demo&to=me`);
-  for (const form of [{ login: person, password }, {}]) {
+  for (const form of [{ login: user, password }, {}]) {
     const action = /<form method="post" action="(\/interaction\/[^"]+)"/.exec(html)?.[1];
     if (action === undefined) break;
     const { location } = await browser.post(new URL(action, url).href, form);
     ({ url, html } = await browser.follow(new URL(location, url).href));
   }
-  if (url !== `${web}/me`) throw new Error(`${person} was not let in: ${html}`);
+  if (url !== `${web}/me`) throw new Error(`${user} was not let in: ${html}`);
   return browser;
 }

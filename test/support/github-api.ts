@@ -31,7 +31,7 @@ export interface GithubAccount {
 }
 
 interface Token {
-  readonly person: GithubAccount;
+  readonly user: GithubAccount;
   readonly scopes: readonly string[];
   readonly expiresAt: number;
 }
@@ -64,11 +64,11 @@ export class Github {
   readonly tokens = new Map<string, Token>();
   readonly refreshTokens = new Map<
     string,
-    { readonly token: string; readonly scopes: readonly string[]; readonly person: GithubAccount }
+    { readonly token: string; readonly scopes: readonly string[]; readonly user: GithubAccount }
   >();
   /** Epoch milliseconds, for the lives of tokens. */
   now = Date.now;
-  readonly #codes = new Map<string, URLSearchParams & { person?: GithubAccount }>();
+  readonly #codes = new Map<string, URLSearchParams & { user?: GithubAccount }>();
   readonly #server: ReturnType<typeof createServer>;
 
   constructor(server: ReturnType<typeof createServer>) {
@@ -110,7 +110,7 @@ export class Github {
     const known = this.tokens.get(token);
     if (known === undefined || known.expiresAt <= this.now())
       return { status: 401, body: { message: 'Bad credentials' } };
-    if (known.person.suspended) return { status: 403, body: { message: 'Sorry. Your account was suspended.' } };
+    if (known.user.suspended) return { status: 403, body: { message: 'Sorry. Your account was suspended.' } };
     const found = this.#resource(path, known);
     const headers = { 'x-oauth-scopes': known.scopes.join(', '), ...LIMITS, ...found.headers };
     if (found.status !== 200) return { ...found, headers };
@@ -124,7 +124,7 @@ export class Github {
   #authorize(query: URLSearchParams): Answer {
     if (query.get('client_id') !== this.clientId || this.visitor === undefined) return { status: 404 };
     const code = randomBytes(10).toString('hex');
-    this.#codes.set(code, Object.assign(new URLSearchParams(query), { person: this.visitor }));
+    this.#codes.set(code, Object.assign(new URLSearchParams(query), { user: this.visitor }));
     const callback = new URL(query.get('redirect_uri') ?? '');
     callback.search = new URLSearchParams({ code, state: query.get('state') ?? '' }).toString();
     return { status: 302, headers: { location: callback.href } };
@@ -141,7 +141,7 @@ export class Github {
       if (old === undefined) return fault('bad_refresh_token');
       this.refreshTokens.delete(form.get('refresh_token') ?? '');
       this.tokens.delete(old.token);
-      return { status: 200, body: this.issue(old.person, old.scopes) };
+      return { status: 200, body: this.issue(old.user, old.scopes) };
     }
     const code = form.get('code') ?? '';
     const asked = this.#codes.get(code);
@@ -149,49 +149,49 @@ export class Github {
     const challenge = createHash('sha256')
       .update(form.get('code_verifier') ?? '')
       .digest('base64url');
-    if (asked?.person === undefined || asked.get('code_challenge') !== challenge) return fault('bad_verification_code');
+    if (asked?.user === undefined || asked.get('code_challenge') !== challenge) return fault('bad_verification_code');
     if (asked.get('redirect_uri') !== form.get('redirect_uri')) return fault('redirect_uri_mismatch');
     const scopes = (asked.get('scope') ?? '').split(' ');
-    return { status: 200, body: this.issue(asked.person, this.grantedScopes ?? scopes) };
+    return { status: 200, body: this.issue(asked.user, this.grantedScopes ?? scopes) };
   }
 
-  issue(person: GithubAccount, scopes: readonly string[]): Record<string, unknown> {
+  issue(user: GithubAccount, scopes: readonly string[]): Record<string, unknown> {
     const life = this.tokenLife;
     const token = `${life === undefined ? 'gho' : 'ghu'}_${randomBytes(18).toString('hex')}`;
     const expiresAt = life === undefined ? Number.POSITIVE_INFINITY : this.now() + life * 1000;
-    this.tokens.set(token, { person, scopes: life === undefined ? scopes : [], expiresAt });
+    this.tokens.set(token, { user, scopes: life === undefined ? scopes : [], expiresAt });
     const granted = { access_token: token, token_type: 'bearer', scope: scopes.join(',') };
     if (life === undefined) return granted;
     const refreshToken = `ghr_${randomBytes(36).toString('hex')}`;
-    this.refreshTokens.set(refreshToken, { token, scopes, person });
+    this.refreshTokens.set(refreshToken, { token, scopes, user });
     return { ...granted, expires_in: life, refresh_token: refreshToken, refresh_token_expires_in: 15_897_600 };
   }
 
-  #resource(path: string, { person, scopes }: Token): Answer {
-    const hidden = person.unauthorized;
+  #resource(path: string, { user, scopes }: Token): Answer {
+    const hidden = user.unauthorized;
     const seen = (id: number): boolean => !hidden.some((each) => each.id === id);
     const partial = { 'x-github-sso': `partial-results; organizations=${hidden.map(({ id }) => id).join(',')}` };
     const headers = hidden.length === 0 ? {} : partial;
     if (path === '/user') {
-      return { status: 200, body: { login: person.login, id: person.id, type: 'User', email: null, name: 'Somebody' } };
+      return { status: 200, body: { login: user.login, id: user.id, type: 'User', email: null, name: 'Somebody' } };
     }
     // A GitHub App's tokens have no scopes.
     const may = (scope: string): boolean =>
       this.tokenLife !== undefined || scopes.includes(scope) || scopes.includes('admin:org');
     if (path === '/user/emails') {
-      return may('user:email') ? { status: 200, body: person.emails } : { status: 404, body: { message: 'Not Found' } };
+      return may('user:email') ? { status: 200, body: user.emails } : { status: 404, body: { message: 'Not Found' } };
     }
     if (!may('read:org')) return { status: 403, body: { message: 'You need at least read:org scope.' } };
     if (path === '/user/memberships/orgs') {
-      const body = person.memberships.filter(({ organization }) => this.showsAllMemberships || seen(organization.id));
+      const body = user.memberships.filter(({ organization }) => this.showsAllMemberships || seen(organization.id));
       return { status: 200, body: body.map((each) => ({ ...each, role: 'member' })), headers };
     }
     if (path === '/user/teams') {
-      const body = person.teams.filter(({ organization }) => seen(organization.id));
+      const body = user.teams.filter(({ organization }) => seen(organization.id));
       return { status: 200, body: body.map((each) => ({ ...each, name: each.slug, permission: 'pull' })), headers };
     }
     const login = /^\/user\/memberships\/orgs\/([^/]+)$/.exec(path)?.[1]?.toLowerCase();
-    const body = person.memberships.find(({ organization }) => organization.login.toLowerCase() === login);
+    const body = user.memberships.find(({ organization }) => organization.login.toLowerCase() === login);
     if (body === undefined) return { status: 404, body: { message: 'Not Found' } };
     if (seen(body.organization.id)) return { status: 200, body };
     return {

@@ -5,7 +5,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { HOST } from './data-plane.ts';
-import type { Person, TestPlane } from './data-plane.ts';
+import type { TestUser, TestPlane } from './data-plane.ts';
 
 export interface Http2Options {
   readonly method?: string;
@@ -31,9 +31,9 @@ export interface Http2Connection {
   /** Codes of the GOAWAY frames so far. */
   readonly goaways: readonly number[];
   readonly closed: Promise<void>;
-  open(person: Pick<Person, 'token'>, path: string, options?: Http2Options): Http2Answer;
+  open(user: Pick<TestUser, 'token'>, path: string, options?: Http2Options): Http2Answer;
   call(
-    person: Pick<Person, 'token'>,
+    user: Pick<TestUser, 'token'>,
     path: string,
     options?: Http2Options,
   ): Promise<{
@@ -48,7 +48,7 @@ export interface Http2Connection {
 /** @param certificate null: none is presented */
 export async function http2Connection(
   plane: Pick<TestPlane, 'port' | 'ca'>,
-  certificate: Person['certificate'] | null,
+  certificate: TestUser['certificate'] | null,
 ): Promise<Http2Connection> {
   const socket = await http2Socket(plane, certificate);
   const session = connectHttp2(`https://${HOST}`, { createConnection: () => socket });
@@ -59,15 +59,15 @@ export async function http2Connection(
     session.once('close', resolve);
   });
   await once(session, 'remoteSettings');
-  const open: Http2Connection['open'] = (person, path, options = {}) => openStream(session, person, path, options);
+  const open: Http2Connection['open'] = (user, path, options = {}) => openStream(session, user, path, options);
   return {
     session,
     socket,
     goaways,
     closed,
     open,
-    call: async (person, path, options) => {
-      const answer = open(person, path, options);
+    call: async (user, path, options) => {
+      const answer = open(user, path, options);
       const head = await answer.head;
       return { ...head, ended: await answer.ended, text: answer.received() };
     },
@@ -78,7 +78,7 @@ export async function http2Connection(
 /** A TLS connection on which HTTP/2 was agreed, for frames that no client library would send. */
 export async function http2Socket(
   plane: Pick<TestPlane, 'port' | 'ca'>,
-  certificate: Person['certificate'] | null,
+  certificate: TestUser['certificate'] | null,
 ): Promise<TLSSocket> {
   const socket = connectTls({
     host: '127.0.0.1',
@@ -96,9 +96,9 @@ export async function http2Socket(
 
 function openStream(
   session: ClientHttp2Session,
-  person: Pick<Person, 'token'>,
+  user: Pick<TestUser, 'token'>,
   path: string,
-  { method = 'GET', headers = {}, token = person.token, authority = HOST, body }: Http2Options,
+  { method = 'GET', headers = {}, token = user.token, authority = HOST, body }: Http2Options,
 ): Http2Answer {
   const stream = session.request(
     {

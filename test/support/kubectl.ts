@@ -35,15 +35,15 @@ export class CliContext {
    * @param extra environment beside the usual, such as another `BROWSER`
    * @param kubectl which one; that of the system otherwise
    */
-  constructor(instance: RunningDemo, person: string, extra: NodeJS.ProcessEnv = {}, kubectl = 'kubectl') {
+  constructor(instance: RunningDemo, user: string, extra: NodeJS.ProcessEnv = {}, kubectl = 'kubectl') {
     this.#command = instance.files.command;
     this.#kubectl = kubectl;
     this.environment = {
       ...process.env,
       KUBECONFIG: instance.files.kubeconfig,
       KUBECACHEDIR: join(instance.files.directory, 'discovery'),
-      PORTCULLIS_CACHE_DIR: join(instance.files.directory, `cache-of-${person}`),
-      PORTCULLIS_DEMO_USER: person,
+      PORTCULLIS_CACHE_DIR: join(instance.files.directory, `cache-of-${user}`),
+      PORTCULLIS_DEMO_USER: user,
       BROWSER: HEADLESS_BROWSER,
       ...extra,
     };

@@ -74,7 +74,7 @@ export class Kubelogin {
   }
 
   /** The browser, from the authorization request as far as the redirect to kubelogin's own listener. */
-  async authorize(person: string): Promise<Authorization> {
+  async authorize(user: string): Promise<Authorization> {
     const verifier = randomBytes(32).toString('base64url');
     const state = randomBytes(32).toString('base64url');
     const nonce = randomBytes(32).toString('base64url');
@@ -93,8 +93,8 @@ export class Kubelogin {
       ...this.flags.extraParams,
     });
     for (const [name, value] of query) if (value === '') query.delete(name);
-    const who = USERS.find(({ name }) => name === person);
-    if (who === undefined) throw new Error(`nobody is called ${person}`);
+    const who = USERS.find(({ name }) => name === user);
+    if (who === undefined) throw new Error(`nobody is called ${user}`);
     const page = await new Visitor(who, { stopAt: this.redirectUri }).visit(
       `${this.#provider.authorization_endpoint}?${query.toString()}`,
     );
@@ -142,8 +142,8 @@ export class Kubelogin {
     return this.token({ grant_type: 'refresh_token', refresh_token: refreshToken });
   }
 
-  async login(person: string): Promise<TokenSet> {
-    const authorization = await this.authorize(person);
+  async login(user: string): Promise<TokenSet> {
+    const authorization = await this.authorize(user);
     const { callback, state, nonce } = authorization;
     if (callback.searchParams.get('state') !== state) throw new Error(`state does not match: ${callback.href}`);
     return this.verify(await this.redeem(authorization), nonce);

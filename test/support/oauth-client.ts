@@ -68,10 +68,7 @@ export class OAuthClient {
   }
 
   /** From nothing to an authorization code, as far as the redirect to the client. */
-  async authorize(
-    person: string,
-    options: { readonly visitor?: Visitor; readonly extra?: Record<string, string> } = {},
-  ) {
+  async authorize(user: string, options: { readonly visitor?: Visitor; readonly extra?: Record<string, string> } = {}) {
     const verifier = randomBytes(32).toString('base64url');
     const state = randomBytes(16).toString('base64url');
     const url = new URL(`${this.endpoints.web}/oauth/authorize`);
@@ -85,8 +82,8 @@ export class OAuthClient {
       code_challenge_method: 'S256',
       ...options.extra,
     }).toString();
-    const who = USERS.find(({ name }) => name === person);
-    if (who === undefined) throw new Error(`nobody is called ${person}`);
+    const who = USERS.find(({ name }) => name === user);
+    if (who === undefined) throw new Error(`nobody is called ${user}`);
     const visitor = options.visitor ?? new Visitor(who, { stopAt: REDIRECT_URI });
     const page = await visitor.visit(url.href);
     return { page, state, verifier, callback: new URL(page.url) };
@@ -141,8 +138,8 @@ export class OAuthClient {
   }
 
   /** The whole sign-in; throws where any step of it fails. */
-  async signIn(person: string, extra: Record<string, string> = {}): Promise<SignedIn> {
-    const { callback, verifier } = await this.authorize(person);
+  async signIn(user: string, extra: Record<string, string> = {}): Promise<SignedIn> {
+    const { callback, verifier } = await this.authorize(user);
     const code = callback.searchParams.get('code');
     if (code === null) throw new Error(`no code came back: ${callback.href}`);
     const answer = await this.redeem(code, verifier, extra);

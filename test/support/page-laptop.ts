@@ -9,8 +9,8 @@ import { PageShell } from './page-shell.ts';
 const BROWSER = fileURLToPath(new URL('../../demo/headless-browser.ts', import.meta.url));
 
 /** @param person of the demo's identity provider, who signs in when a browser opens */
-export async function laptopIn(folder: string, person: string): Promise<PageShell> {
-  const home = join(folder, `laptop-of-${person}`);
+export async function laptopIn(folder: string, user: string): Promise<PageShell> {
+  const home = join(folder, `laptop-of-${user}`);
   await mkdir(home, { recursive: true });
   const bin = await programsIn(home, { portcullis: `exec '${process.execPath}' '${ROOT}src/main.ts' "$@"` });
   return new PageShell(home, {
@@ -18,7 +18,7 @@ export async function laptopIn(folder: string, person: string): Promise<PageShel
     KUBECONFIG: join(home, '.kube', 'config'),
     PATH: `${bin}:${process.env['PATH']}`,
     PORTCULLIS_CACHE_DIR: join(home, 'cache'),
-    PORTCULLIS_DEMO_USER: person,
+    PORTCULLIS_DEMO_USER: user,
     BROWSER,
   });
 }

@@ -82,9 +82,9 @@ export function watch(page: Page, origin: string): Watched {
 }
 
 /** Types name and password at the demo's provider, and agrees to what it asks. */
-export async function signInAtProvider(page: Page, person: string): Promise<void> {
-  const who = USERS.find(({ name }) => name === person);
-  if (who === undefined) throw new Error(`nobody is called ${person}`);
+export async function signInAtProvider(page: Page, user: string): Promise<void> {
+  const who = USERS.find(({ name }) => name === user);
+  if (who === undefined) throw new Error(`nobody is called ${user}`);
   await page.getByLabel('Name').fill(who.name);
   await page.getByLabel('Password').fill(who.password);
   await page.getByRole('button', { name: 'Sign in' }).click();
@@ -92,11 +92,11 @@ export async function signInAtProvider(page: Page, person: string): Promise<void
 }
 
 /** Signs somebody in at the gate's pages, in a context of their own. @param web the gate's address */
-export async function signedInContext(browser: Browser, web: string, person: string): Promise<BrowserContext> {
+export async function signedInContext(browser: Browser, web: string, user: string): Promise<BrowserContext> {
   const context = await browser.newContext();
   const page = await context.newPage();
   await page.goto(`${web}/login/start?provider=demo&to=me`);
-  await signInAtProvider(page, person);
+  await signInAtProvider(page, user);
   await page.waitForURL(`${web}/me`);
   await page.close();
   return context;

@@ -10,9 +10,9 @@ import { startChangedInstance } from './changed-instance.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
 import { openChromium, signedInContext } from './pages-browser.ts';
 
-export type Person = 'alice' | 'root' | 'vera';
+export type TestUser = 'alice' | 'root' | 'vera';
 /** Who looks at a page. */
-export type Who = Person | 'nobody';
+export type Who = TestUser | 'nobody';
 
 type Cookies = Awaited<ReturnType<BrowserContext['cookies']>>;
 
@@ -98,8 +98,8 @@ const oneOfMany = (_: unknown, index: number): Opened => ({
 });
 
 /** Where there are several providers the program has to name one, or the person chooses. */
-async function signIn(client: OAuthClient, person: string, resource: Readonly<Record<string, string>> = {}) {
-  const { callback, verifier } = await client.authorize(person, { extra: { provider: 'demo' } });
+async function signIn(client: OAuthClient, user: string, resource: Readonly<Record<string, string>> = {}) {
+  const { callback, verifier } = await client.authorize(user, { extra: { provider: 'demo' } });
   const { body } = await client.redeem(callback.searchParams.get('code') ?? '', verifier, resource);
   const { session } = body['portcullis'] as { readonly session: { readonly id: string } };
   return { accessToken: String(body['access_token']), session: session.id };
@@ -141,9 +141,9 @@ export async function startPagesStage(): Promise<PagesStage> {
   for (const one of [...Array.from({ length: 55 }, oneOfMany), ...HARD_NAMES.map(hardSession)])
     await open(instance.server, one);
   const cookies = new Map<Who, Cookies>();
-  for (const person of ['alice', 'root', 'vera'] as const) {
-    const context = await signedInContext(browser, instance.urls.web, person);
-    cookies.set(person, await context.cookies());
+  for (const user of ['alice', 'root', 'vera'] as const) {
+    const context = await signedInContext(browser, instance.urls.web, user);
+    cookies.set(user, await context.cookies());
     await context.close();
   }
   return {

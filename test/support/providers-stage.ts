@@ -31,12 +31,12 @@ export interface ProvidersStage {
   /** Administers gate and cluster; signed in at the demo's own provider. */
   readonly root: CliContext;
   /** Somebody with a browser. @param name of their laptop */
-  person(name: string): Person;
+  user(name: string): TestUser;
   stop(): Promise<void>;
 }
 
 /** A person's laptop, in two moods. */
-export interface Person {
+export interface TestUser {
   /** Signs in at a provider as the person would, by a browser. Throws where that fails. */
   login(provider: string): Promise<void>;
   /** Nobody looks at the screen: no browser is opened. */
@@ -101,7 +101,7 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
     github,
     githubPerson,
     root,
-    person: (name) => newPerson(instance, name, open),
+    user: (name) => newPerson(instance, name, open),
     async stop() {
       for (const laptop of open) laptop.close();
       await instance.stop();
@@ -174,11 +174,11 @@ function compressed(config: Config, vendors: ProvidersStage['vendors'] | undefin
   return { ...config, providers, sessions, limits: { ...config.limits, signInsPerMinute: 1000 } };
 }
 
-function newPerson(instance: RunningDemo, name: string, open: CliContext[]): Person {
+function newPerson(instance: RunningDemo, name: string, open: CliContext[]): TestUser {
   // The browser goes to the local GitHub too, and Chromium would be told of its authority in another way.
-  const person = { PORTCULLIS_DEMO_USER: 'alice', NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'github.crt') };
-  const attended = new CliContext(instance, name, person);
-  const unattended = new CliContext(instance, name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
+  const user = { PORTCULLIS_DEMO_USER: 'alice', NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'github.crt') };
+  const attended = new CliContext(instance, name, user);
+  const unattended = new CliContext(instance, name, { ...user, PORTCULLIS_NO_BROWSER: '1' });
   open.push(attended, unattended);
   return {
     unattended,

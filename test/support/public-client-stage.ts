@@ -24,7 +24,7 @@ export interface PublicClientStage {
   readonly bare: OAuthClient;
   kubelogin(flags?: Partial<KubeloginFlags>): Promise<Kubelogin>;
   /** The real kubectl and the real command of one person; closed with the stage. */
-  laptop(person: string): CliContext;
+  laptop(user: string): CliContext;
   /** Lists pods of one of the clusters, without a client certificate. */
   pods(cluster: 'demo' | 'other', token: string): Promise<Answer>;
   events(name: string): Promise<readonly AuditEvent[]>;
@@ -72,8 +72,8 @@ export async function startPublicClientStage(
     plugin,
     bare,
     kubelogin: (flags = {}) => Kubelogin.start({ issuerUrl: web, clientId: CLIENT.id, ...flags }),
-    laptop(person) {
-      const laptop = new CliContext(instance, person);
+    laptop(user) {
+      const laptop = new CliContext(instance, user);
       laptops.push(laptop);
       return laptop;
     },

@@ -16,7 +16,7 @@ export const SSO_CLIENT = 'gate';
 export interface SsoProvider {
   readonly issuer: string;
   /** Who is at the screen. */
-  person: string;
+  user: string;
   /** When whoever has to prove anew who they are is said to have done so, in seconds from now. */
   provenIn: number;
   /** One for each sign-in: the `prompt` that it came with. */
@@ -60,7 +60,7 @@ export async function startSsoProvider(instance: {
   const provider = new Provider(issuer, settings(`${instance.web}/callback/${instance.name}`, key));
   const sso: SsoProvider = {
     issuer,
-    person: 'root',
+    user: 'root',
     provenIn: 0,
     prompts: [],
     asked: [],
@@ -155,7 +155,7 @@ async function letIn(provider: Provider, sso: SsoProvider, req: IncomingMessage,
     // By then what the manners ignore is gone.
     const isAsked = asked?.split(' ').includes('login') === true || Number(params['max_age'] ?? 3600) < 3600;
     const ts = isAsked ? now() + sso.provenIn : now() - 3600;
-    return provider.interactionFinished(req, res, { login: { accountId: sso.person, ts } });
+    return provider.interactionFinished(req, res, { login: { accountId: sso.user, ts } });
   }
   const grant = new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });
   grant.addOIDCScope(String(params['scope']));

@@ -40,7 +40,7 @@ export async function startSsoStage(): Promise<SsoStage> {
     },
     async restart(freshness = 'auto') {
       await server.stop();
-      Object.assign(sso, { person: 'root', provenIn: 0, manners: {} });
+      Object.assign(sso, { user: 'root', provenIn: 0, manners: {} });
       server = await serverOf(instance, sso, freshness);
       sso.prompts.length = 0;
       sso.asked.length = 0;

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { call, HOST, open, rawConnection, signIn, startPlane, until } from '../../support/data-plane.ts';
-import type { Person, RawConnection, TestPlane } from '../../support/data-plane.ts';
+import type { TestUser, RawConnection, TestPlane } from '../../support/data-plane.ts';
 import { answerJson } from '../../support/upstream.ts';
 import type { Answer } from '../../support/upstream.ts';
 
@@ -12,7 +12,7 @@ const HALF = `{"items":[${'"x",'.repeat(2000)}`;
 
 describe('how it ends', () => {
   let plane: TestPlane;
-  let alice: Person;
+  let alice: TestUser;
   beforeAll(async () => {
     plane = await startPlane({ timing: { connectMs: 2_000, answerMs: 60, bodyMs: 60, upgradeMs: 1_000 } });
     alice = await signIn(plane);
@@ -25,9 +25,9 @@ describe('how it ends', () => {
   });
   afterAll(() => plane.close());
 
-  const asked = async (person: Person, target: string, more = ''): Promise<RawConnection> => {
-    const connection = await rawConnection(plane, person.certificate);
-    const head = `GET ${target} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${person.token}\r\n${more}\r\n`;
+  const asked = async (user: TestUser, target: string, more = ''): Promise<RawConnection> => {
+    const connection = await rawConnection(plane, user.certificate);
+    const head = `GET ${target} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${user.token}\r\n${more}\r\n`;
     connection.socket.write(head);
     return connection;
   };

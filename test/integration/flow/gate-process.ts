@@ -8,11 +8,11 @@ const collect = runInNewContext('gc') as () => void;
 
 const [server = '', ca = ''] = process.argv.slice(2);
 const plane = await startPlane({ cluster: { server, ca } });
-const person = await signIn(plane);
+const user = await signIn(plane);
 
 process.on('message', () => {
   // What is garbage already is not held: the question is what the gate cannot let go of.
   collect();
   process.send?.({ rss: process.memoryUsage.rss(), inFlight: plane.guard.inFlight });
 });
-process.send?.({ port: plane.port, ca: plane.ca, person });
+process.send?.({ port: plane.port, ca: plane.ca, user });

@@ -2,7 +2,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Person, TestPlane } from '../../support/data-plane.ts';
+import type { TestUser, TestPlane } from '../../support/data-plane.ts';
 import type { RecordingUpstream } from '../../support/upstream.ts';
 
 /** As much of it as a client needs. */
@@ -16,7 +16,7 @@ export interface InstanceState {
 
 export interface RemoteInstance {
   readonly plane: Reachable;
-  readonly person: Person;
+  readonly user: TestUser;
   state(): Promise<InstanceState>;
   stop(): Promise<void>;
 }
@@ -25,10 +25,10 @@ const PROGRAM = fileURLToPath(new URL('./gate-process.ts', import.meta.url));
 
 export async function startRemoteInstance(upstream: RecordingUpstream): Promise<RemoteInstance> {
   const child = fork(PROGRAM, [upstream.server, upstream.ca], { execArgv: [] });
-  const [started] = (await once(child, 'message')) as [Reachable & { readonly person: Person }];
+  const [started] = (await once(child, 'message')) as [Reachable & { readonly user: TestUser }];
   return {
     plane: started,
-    person: started.person,
+    user: started.user,
     state: async () => {
       const answer = once(child, 'message');
       child.send('state');
