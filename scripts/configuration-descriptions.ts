@@ -1,7 +1,7 @@
-/** What the commented sample does not say beside a setting, because it says it once for two, or because the setting speaks for itself there. */
+/** Descriptions of settings that the commented sample has once for two, or not at all. */
 
 /** The schema leaves these out, because they are filled in where they are used. */
-export const MORE_DEFAULTS: ReadonlyMap<string, string> = new Map([
+export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks[].keep', '`10`'],
   ['audit.sinks[].rejectedPath', '`path` with `.rejected` behind it'],
   ['audit.sinks[].rejectedMaxMb', '`64`'],
@@ -30,20 +30,20 @@ export const MORE_DEFAULTS: ReadonlyMap<string, string> = new Map([
   ],
 ]);
 
-/** Before a chapter’s table, where the sample has nothing to say there. */
-export const SECTION_WORDS: ReadonlyMap<string, string> = new Map([
+/** At the start of a section, where the sample has none. */
+export const SECTION_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['listen', 'Three listeners.'],
-  ['sessions', 'How long people stay signed in, and how.'],
+  ['sessions', 'How long users stay signed in, and how.'],
   ['revocation', 'How a replica knows that its view is fresh.'],
-  ['audit', 'The record.'],
-  ['limits', 'What is too much.'],
+  ['audit', 'The audit log.'],
+  ['limits', 'Limits of requests, connections and sign-ins.'],
   ['shutdown', 'What happens after SIGTERM.'],
   ['telemetry', 'The log.'],
   ['admin', 'Who may revoke.'],
 ]);
 
-/** In place of the sample’s own words. */
-export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
+/** In place of the sample’s own descriptions. */
+export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['listen.api.address', 'Where kubectl connects; always TLS.'],
   [
     'listen.api.certFile',
@@ -52,9 +52,9 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['listen.api.keyFile', 'Its private key, in PEM. Both are read again when they change.'],
   [
     'listen.api.publicCaFile',
-    'What a kubeconfig should trust; without it, the system’s authorities. Read at the start only: for another one restart the replicas.',
+    'The CA certificates that a kubeconfig should trust; without it, the system’s CAs. Read at the start only: after a change restart the replicas.',
   ],
-  ['listen.api.publicUrl', 'The api listener as laptops reach it.'],
+  ['listen.api.publicUrl', 'The api listener as clients reach it.'],
   ['listen.web.address', 'Where browsers connect.'],
   ['listen.web.tls', 'Behind an ingress that does TLS: `off`, in place of the two files.'],
   [
@@ -65,7 +65,7 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['listen.ops.address', 'Where metrics and health are served, in plain http: keep it inside the cluster.'],
   [
     'listen.trustedProxies',
-    'Addresses of load balancers and ingresses that are believed when they say who a client is: at the api listener by the PROXY protocol, at the web listener, where `tls` is off, by `X-Forwarded-For`. Name none that people connect from.',
+    'Addresses of load balancers and ingresses that are trusted for the address of a client: at the api listener by the PROXY protocol, at the web listener, where `tls` is off, by `X-Forwarded-For`. Name no address that users connect from.',
   ],
   ['store.memory', 'Everything in the one process: for one replica, and forgotten at a restart. In place of `redis`.'],
   [
@@ -83,26 +83,26 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['store.redis.passwordFile', 'Its password. Both are read again when they change, for the next connection.'],
   [
     'store.redis.caFile',
-    'The authorities that may vouch for the nodes and the Sentinels, in PEM; without it the system’s. Read again when it changes.',
+    'The CAs that verify the nodes and the Sentinels, in PEM; without it the system’s CAs. Read again when it changes.',
   ],
-  ['store.redis.prefix', 'Stands before each key in Redis, so that two gates can share one.'],
+  ['store.redis.prefix', 'The prefix of each key in Redis, so that two installations can share one Redis.'],
   ['keys.signingDir', 'JWK files of the keys that sign tokens. Made by `portcullis keys generate`.'],
-  ['keys.sealingDir', 'JWK files of the keys that seal what lies in Redis. Made by the same command.'],
+  ['keys.sealingDir', 'JWK files of the keys that seal values in Redis. Made by the same command.'],
   [
     'keys.auditDir',
-    'JWK files of the keys that sign the record. Without it nobody can prove that the record was not rewritten whole.',
+    'JWK files of the keys that sign the audit log. Without it there is no proof that the audit log was not rewritten as a whole.',
   ],
-  ['providers[].type', 'What each type is asked for and takes for a name by itself is in [providers](../providers).'],
+  ['providers[].type', '[Providers](../providers) lists the scopes and the default username of each type.'],
   ['providers[].issuer', 'Needed, except that `google`, `entra` and `github` have their own.'],
   [
     'providers[].groupsAs',
-    'Of type entra alone. `id`: object ids. `name`: display names, which whoever may make groups can choose.',
+    'Of type entra alone. `id`: object ids. `name`: display names, which anyone who may create groups can choose.',
   ],
   ['providers[].host', 'Of type github alone: an Enterprise server, or a tenant of ghe.com.'],
   ['providers[].clientId', 'The application’s client id at the provider.'],
   [
     'providers[].clientAuth',
-    'How the provider knows that it is Portcullis. `basic` and `post`: by the secret, in the header or in the form. `private_key_jwt`: by an assertion that `clientKeyFile` signs. `tls_client_auth`: by a client certificate. `none`: a public client, with PKCE. A method that is set is kept to. Without it the secret is sent in the header and, where the provider refuses that and lists `client_secret_post`, in the form. [More](../providers/oidc.md#how-the-provider-knows-portcullis).',
+    'How Portcullis authenticates at the provider. `basic` and `post`: by the secret, in the header or in the form. `private_key_jwt`: by an assertion that `clientKeyFile` signs. `tls_client_auth`: by a client certificate. `none`: a public client, with PKCE. No other method is tried than the one that is set. Without it the secret is sent in the header and, where the provider rejects that and lists `client_secret_post`, in the form. [More](../providers/oidc.md#how-the-provider-knows-portcullis).',
   ],
   [
     'providers[].clientKeyFile',
@@ -110,87 +110,87 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ],
   [
     'providers[].clientCertFile',
-    'The client certificate for `tls_client_auth`, with its chain, in PEM. With `private_key_jwt` optional: the assertion then names it (`x5t#S256`), which Entra wants. Read again when it changes.',
+    'The client certificate for `tls_client_auth`, with its chain, in PEM. With `private_key_jwt` optional: the assertion then names it (`x5t#S256`), which Entra requires. Read again when it changes.',
   ],
   [
     'providers[].caFile',
-    'The authorities that may vouch for the provider, in PEM; without it the system’s. Read again when it changes.',
+    'The CAs that verify the provider, in PEM; without it the system’s CAs. Read again when it changes.',
   ],
   ['providers[].hosts', 'Hosts beside the issuer’s that its discovery document may name.'],
   [
     'providers[].scopes',
-    'What is asked for. Without it: `openid`, `profile`, `email`, and of `groups` and `offline_access` what the provider’s discovery lists. Without a refresh token, which is what `offline_access` asks for, nobody can be re-checked and a session lasts an hour.',
+    'The scopes of the authorization request. Without it: `openid`, `profile`, `email`, and of `groups` and `offline_access` what the provider’s discovery lists. Without a refresh token, which `offline_access` asks for, no user can be re-checked and a session lasts an hour.',
   ],
   [
     'providers[].usernamePrefix',
-    'Stands before each username. Empty only where it is written out; then there is a warning.',
+    'The prefix of each username. Empty only where an empty text is set; then there is a warning.',
   ],
   [
     'providers[].groupsPrefix',
-    'Stands before each group. Empty only where it is written out; then there is a warning.',
+    'The prefix of each group. Empty only where an empty text is set; then there is a warning.',
   ],
   ['providers[].username', 'Over claims: the username without its prefix ([claims](../claims.md)).'],
   ['providers[].groups', 'Over claims: the groups without their prefix.'],
   ['providers[].uid', 'Over claims: the uid in the cluster.'],
   [
     'providers[].emailVerified',
-    '`claim`: a name that is an e-mail address needs `email_verified: true`. `trusted`: the provider verifies each and does not say so.',
+    '`claim`: a name that is an e-mail address needs `email_verified: true`. `trusted`: the provider verifies each address but has no such claim.',
   ],
   [
     'providers[].freshness',
-    'How the provider is asked to have a user authenticate again, which is judged by `auth_time` in the ID token. `auto`: with `prompt=login` and `max_age`, then `prompt=login` alone, then `max_age` alone. `login` and `max_age`: in that way only. `none`: it proves nothing, as types google and github. [More](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for).',
+    'How the provider is asked to have a user authenticate again, which is checked by `auth_time` in the ID token. `auto`: with `prompt=login` and `max_age`, then `prompt=login` alone, then `max_age` alone. `login` and `max_age`: by that method only. `none`: it proves nothing, as types google and github. [More](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for).',
   ],
   [
     'providers[].backchannelLogout',
-    'What ends here when somebody signs out at the provider, which posts its logout tokens to `/backchannel-logout/NAME`. `session`: what was opened in that session there. `account`: everything of the person.',
+    'What ends here when a user signs out at the provider, which posts its logout tokens to `/backchannel-logout/NAME`. `session`: what was opened in that session there. `account`: everything of the user.',
   ],
-  ['providers[].rules', 'Over claims. Each must be true; the first that is not refuses the sign-in with its message.'],
+  ['providers[].rules', 'Over claims. Each must be true; the first that is not rejects the sign-in with its message.'],
   ['providers[].rules[].expression', 'Over `claims`; must yield `true`.'],
-  ['providers[].rules[].message', 'Stands on the page that refuses the sign-in.'],
+  ['providers[].rules[].message', 'The message on the page that rejects the sign-in.'],
   ['providers[].userRules', 'The same over the mapped user: `user.username`, `user.uid`, `user.groups`, `user.extra`.'],
   ['providers[].userRules[].expression', 'Over `user`; must yield `true`.'],
-  ['providers[].userRules[].message', 'Stands on the page that refuses the sign-in.'],
+  ['providers[].userRules[].message', 'The message on the page that rejects the sign-in.'],
   [
     'clusters[].name',
-    'Stands in URLs, kubeconfigs, metrics and the record; never change it once people have signed in.',
+    'Used in URLs, kubeconfigs, metrics and the audit log; never change it once users have signed in.',
   ],
-  ['clusters[].publicUrl', 'The cluster as laptops reach it.'],
-  ['clusters[].server', 'The API server, as the gate reaches it.'],
+  ['clusters[].publicUrl', 'The cluster as clients reach it.'],
+  ['clusters[].server', 'The API server, as Portcullis reaches it.'],
   [
     'clusters[].caFile',
-    'The authorities that may vouch for the API server, in PEM; without it the system’s. Read again when it changes.',
+    'The CAs that verify the API server, in PEM; without it the system’s CAs. Read again when it changes.',
   ],
-  ['clusters[].tokenFile', 'The token of the gate’s own service account there. Read again when it changes.'],
+  ['clusters[].tokenFile', 'The token of the proxy’s service account there. Read again when it changes.'],
   ['clusters[].impersonate.groups', 'Groups that are passed on to the cluster: a list, or `"*"` for every group.'],
-  ['consoles[].name', 'Stands in the record.'],
-  ['consoles[].server', 'The console itself, as the gate reaches it.'],
+  ['consoles[].name', 'Used in the audit log.'],
+  ['consoles[].server', 'The console itself, as Portcullis reaches it.'],
   [
     'consoles[].caFile',
-    'The authorities that may vouch for the console, in PEM; without it the system’s. Read again when it changes.',
+    'The CAs that verify the console, in PEM; without it the system’s CAs. Read again when it changes.',
   ],
-  ['workload[].issuer', 'Who signs the tokens that are exchanged.'],
+  ['workload[].issuer', 'The issuer of the tokens that are exchanged.'],
   [
     'workload[].caFile',
-    'The authorities that may vouch for the issuer, in PEM; without it the system’s. Read again when it changes.',
+    'The CAs that verify the issuer, in PEM; without it the system’s CAs. Read again when it changes.',
   ],
   ['workload[].hosts', 'Hosts beside the issuer’s that its discovery document may name.'],
   ['workload[].username', 'Over claims: the username without its prefix.'],
   ['workload[].groups', 'Over claims: the groups without their prefix.'],
-  ['workload[].usernamePrefix', 'Stands before each username.'],
+  ['workload[].usernamePrefix', 'The prefix of each username.'],
   ['workload[].groupsPrefix', 'Stands before each group.'],
-  ['workload[].clusters', 'Where its tokens are good.'],
+  ['workload[].clusters', 'The clusters that its tokens are valid for.'],
   ['workload[].role', '`drill`: may also start drills, and nothing else of the admin API.'],
   ['admin.groups', 'Groups, with their prefix, whose members are admins: they read and act.'],
   ['admin.auditors', 'Groups, with their prefix, whose members read.'],
   [
     'admin.freshness',
-    'How long after proving who they are at their provider admins may revoke, lock, unlock and drill; then they sign in again. Their provider has to say when that was, so groups of type `google` and `github` cannot be admins while it is on.',
+    'How long after authenticating at their provider admins may revoke, lock, unlock and drill; then they sign in again. Their provider has to say when that was, so groups of type `google` and `github` cannot be admins while it is on.',
   ],
   ['admin.dualControl', '`on`: revoking a provider or everything, and locking an admin, waits for a second admin.'],
   ['sessions.accessToken', 'How long an access token lives.'],
-  ['sessions.idle', 'A session ends when no token was made for it for so long.'],
+  ['sessions.idle', 'A session ends when no token was issued for it for this time.'],
   ['sessions.absolute', 'A session ends after this, whatever happens.'],
-  ['sessions.recheck', 'How often a person with an open stream is asked about at their identity provider.'],
+  ['sessions.recheck', 'How often a user with an open stream is re-checked at their identity provider.'],
   ['sessions.recheckGrace', 'How long their streams go on while the provider cannot be reached; at least `recheck`.'],
   [
     'sessions.deviceCode',
@@ -198,11 +198,11 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ],
   [
     'sessions.binding',
-    'Whether the plugin’s tokens are bound to its key. `off`: they are not, and refresh tokens rotate; only behind a load balancer that must end TLS. [Third-party clients](../third-party-clients.md) says what is weaker then.',
+    'Whether the plugin’s tokens are bound to its key. `off`: they are not, and refresh tokens rotate; only behind a load balancer that must end TLS. [Third-party clients](../third-party-clients.md) describes the risks.',
   ],
-  ['sessions.publicClients', 'OAuth clients that know nothing of keys, such as kubelogin. Each is for one cluster.'],
+  ['sessions.publicClients', 'OAuth clients without client certificates, such as kubelogin. Each is for one cluster.'],
   ['sessions.publicClients[].id', 'Its `client_id`.'],
-  ['sessions.publicClients[].name', 'What people see on the page that asks them.'],
+  ['sessions.publicClients[].name', 'The name that users see on the page that asks them.'],
   ['sessions.publicClients[].cluster', 'The one cluster that its tokens are for.'],
   [
     'sessions.publicClients[].redirectUris',
@@ -210,13 +210,13 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ],
   [
     'revocation.staleness',
-    'How old the view of the log may be before a replica refuses everything. Replicas may differ in it while it is changed.',
+    'How old the view of the revocation log may be before a replica rejects all requests. Replicas may differ in it while it is changed.',
   ],
   [
     'revocation.emptyStore',
-    'What a replica that has just started makes of an empty Redis. `init`: begin afresh; locks on accounts may have been lost with the data. `refuse`: stay shut until an operator has looked, and has started one replica with `init`.',
+    'What a replica that has just started does with an empty Redis. `init`: begins with an empty store; locks on accounts may have been lost with the data. `refuse`: serves nothing until an operator has checked it, and has started one replica with `init`.',
   ],
-  ['audit.sinks', 'Where the record goes. [The record](../audit.md) has more.'],
+  ['audit.sinks', 'Where the audit log is written. [The audit log](../audit.md) has more.'],
   [
     'audit.sinks[].type',
     '`stdout`, `file` or `webhook`. The settings below are for `file` down to `rejectedMaxMb`, then for `webhook`.',
@@ -229,52 +229,52 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks[].rotateEvery', 'A new file begins at this age.'],
   [
     'audit.sinks[].keep',
-    'How many old files are kept besides the one that is written, or for how long each is kept (`30d`), however much room they take. Older ones are removed.',
+    'How many old files are kept besides the one that is written, or for how long each is kept (`30d`), whatever their size. Older ones are removed.',
   ],
   [
     'audit.sinks[].rejectedPath',
-    'Where events of requests without a good credential go instead, in a chain of their own. [Requests without a good credential](../audit.md#requests-without-a-good-credential).',
+    'The file for events of requests without a valid credential, in a chain of their own. [Requests without a good credential](../audit.md#requests-without-a-good-credential).',
   ],
-  ['audit.sinks[].rejectedMaxMb', 'How much room that file may take with its old ones, in MiB.'],
+  ['audit.sinks[].rejectedMaxMb', 'The size limit of that file with its old ones, in MiB.'],
   ['audit.sinks[].gzip', 'Whether old files are compressed.'],
-  ['audit.sinks[].fsync', 'When the disk itself is asked to have it.'],
+  ['audit.sinks[].fsync', 'When the file is synced to the disk.'],
   [
     'audit.sinks[].url',
     'Gets an `EventList` of `audit.k8s.io/v1` by POST, as kube-apiserver sends it. Redirects are not followed.',
   ],
   [
     'audit.sinks[].caFile',
-    'The authorities that may vouch for the collector, in PEM. Read for each delivery, as are the three below.',
+    'The CAs that verify the collector, in PEM. Read for each delivery, as are the three below.',
   ],
   ['audit.sinks[].certFile', 'A client certificate, in PEM; with `keyFile`.'],
   ['audit.sinks[].keyFile', 'Its private key, in PEM.'],
   ['audit.sinks[].tokenFile', 'A bearer token for the collector.'],
   [
     'audit.sinks[].spoolDir',
-    'Where events wait that could not be delivered, over a restart too: a folder of this process’s own. Without it they wait in memory only.',
+    'Where events wait that could not be delivered, over a restart too: a folder that no other process uses. Without it they wait in memory only.',
   ],
   ['audit.sinks[].spoolMaxMb', 'How large that folder may become. When it is full, `audit.onFailure` decides.'],
   [
     'providers[].organizations',
-    'Of type github alone, and needed at github.com: whose members may sign in. `"*"` is anybody.',
+    'Of type github alone, and required at github.com: whose members may sign in. `"*"` is any account.',
   ],
   [
     'providers[].serviceAccountFile',
-    'Of type google alone: the key of a service account that may ask the Directory API for groups. With `impersonatedAdmin`, or neither; without them nobody has groups.',
+    'Of type google alone: the key of a service account that may ask the Directory API for groups. With `impersonatedAdmin`, or neither; without them no user has groups.',
   ],
   [
     'providers[].impersonatedAdmin',
-    'Of type google alone: in whose name it asks. With `serviceAccountFile`, or neither.',
+    'Of type google alone: the administrator in whose name it reads groups. With `serviceAccountFile`, or neither.',
   ],
   ['audit.sinks[].batchEvents', 'At most so many events in one POST.'],
   ['audit.sinks[].batchBytes', 'At most so many bytes in one POST.'],
   ['audit.sinks[].batchWait', 'How long an event may wait for others.'],
-  ['audit.sinks[].timeout', 'How long the collector may take to answer.'],
+  ['audit.sinks[].timeout', 'How long the collector may take to respond.'],
   [
     'audit.policy',
-    'Rules as in Kubernetes’ audit policy; the first that matches decides. Nothing but allowed reads of `/livez`, `/readyz`, `/version` and `/openapi` can be left out, and those are unless a rule of level `Metadata` wants them.',
+    'Rules as in Kubernetes’ audit policy; the first that matches decides. Nothing but allowed reads of `/livez`, `/readyz`, `/version` and `/openapi` can be left out, and those are unless a rule of level `Metadata` matches them.',
   ],
-  ['audit.policy[].level', '`None`: no line. `Metadata`: a line.'],
+  ['audit.policy[].level', '`None`: no event. `Metadata`: an event.'],
   ['audit.policy[].users', 'Usernames, with their prefix. Here and below: a rule without it matches all.'],
   ['audit.policy[].userGroups', 'Groups, with their prefix.'],
   ['audit.policy[].verbs', 'Verbs, such as `get`.'],
@@ -284,10 +284,13 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ['audit.policy[].resources[].resourceNames', 'Names of single objects.'],
   ['audit.policy[].namespaces', 'Namespaces; empty for what is in none.'],
   ['audit.policy[].nonResourceURLs', 'Paths, with `*` at their end for all below.'],
-  ['audit.policy[].omitStages', 'Taken because most policies have it, and without effect: `audit.writeAhead` decides.'],
+  [
+    'audit.policy[].omitStages',
+    'Accepted because most policies have it, but without effect: `audit.writeAhead` decides.',
+  ],
   [
     'audit.onFailure',
-    'What happens while the record cannot be written. `block`: nothing is served. `count`: events are dropped and counted.',
+    'What happens while the audit log cannot be written. `block`: nothing is served. `count`: events are dropped and counted.',
   ],
   [
     'audit.writeAhead',
@@ -295,18 +298,18 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ],
   [
     'audit.rejectionsPerMinute',
-    'How many requests without a good credential have an event of their own: from one address; ten times as many from all addresses together. The rest is counted, in events too.',
+    'How many requests without a valid credential have their own event: from one address; ten times as many from all addresses together. The rest is counted, in events too.',
   ],
-  ['audit.execCommands', 'Whether `exec`’s command values stand in the record. They hold passwords now and then.'],
+  ['audit.execCommands', 'Whether the audit log has the command values of `exec`. They sometimes contain passwords.'],
   ['limits.headerBytes', 'How large the headers of a request may be.'],
   [
     'limits.connections',
-    'Connections to the api listener at once, and as many to the web listener. Requests at one cluster may be four fifths of it, so that one that hangs leaves room for the others.',
+    'Connections to the api listener at once, and as many to the web listener. Requests at one cluster may be four fifths of it, so that one that hangs leaves capacity for the others.',
   ],
-  ['limits.inFlightPerPerson', 'Requests and watches of one person at once, over all their sessions; beyond it 429.'],
+  ['limits.inFlightPerPerson', 'Requests and watches of one user at once, over all their sessions; beyond it 429.'],
   [
     'limits.groups',
-    'Who has more groups is refused at sign-in. What the provider sends counts, before `groups` filters it and before any expression is evaluated.',
+    'A user with more groups is rejected at sign-in. The groups that the provider sends count, before `groups` filters it and before any expression is evaluated.',
   ],
   [
     'limits.idle',
@@ -314,14 +317,14 @@ export const MORE_WORDS: ReadonlyMap<string, string> = new Map([
   ],
   [
     'limits.signInsPerMinute',
-    'Sign-ins that one address may begin in a minute, at each replica: authorization requests (and as many that go on with one), trips to a provider and device codes, each by itself; beyond it 429. Behind an ingress that `listen.trustedProxies` does not name, the web listener counts none.',
+    'Sign-ins that one address may start in a minute, at each replica: authorization requests (and as many that continue one), redirects to a provider and device codes, each by itself; beyond it 429. Behind an ingress that `listen.trustedProxies` does not name, the web listener counts none.',
   ],
   ['shutdown.delay', 'After SIGTERM: still accepting, no longer ready.'],
   ['shutdown.grace', 'After that: for what is in flight.'],
-  ['telemetry.logLevel', 'How much the log says. The record is not part of it.'],
+  ['telemetry.logLevel', 'The level of the log. The audit log is not part of it.'],
   [
     'clockSkew',
-    'By how much the clocks of identity providers, and of workloads’ issuers, may differ from this server’s, in either direction. An ID token that is further in the future is refused (`provider_clock_off`), and a logout token that is further off or older than five minutes beyond it. How fresh an admin’s proof is (`admin.freshness`) is judged with it too, and the first sign-in after a revocation: whoever typed their password within this time before it passes for somebody who has signed in since.',
+    'By how much the clocks of identity providers, and of workloads’ issuers, may differ from this server’s, in either direction. An ID token that is further in the future is rejected (`provider_clock_off`), and a logout token that is further off or older than five minutes beyond it. How fresh an admin’s proof is (`admin.freshness`) is checked with it too, and the first sign-in after a revocation: a user who authenticated within this time before it passes for one who has authenticated since.',
   ],
-  ['contact', 'Whom people are told to ask, on pages that say no.'],
+  ['contact', 'The contact that pages name when they reject a user.'],
 ]);

@@ -1,13 +1,13 @@
-/** What the commented sample says of each setting: the words before its line and behind it, and the default that it names. */
+/** The commented sample's description of each setting: the comments before and behind its line, and the default that it names. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const SAMPLE = fileURLToPath(new URL('../deploy/examples/portcullis.yaml', import.meta.url));
 
-export interface SampleWords {
+export interface SampleDescription {
   /** What it means; empty where the sample says nothing. */
   readonly meaning: string;
-  /** In its words: a value, or how it comes about, or what it is for. Undefined where the sample names none. */
+  /** As written: a value, or how it comes about, or what it is for. Undefined where the sample names none. */
   readonly default: string | undefined;
   /** The value that stands there. */
   readonly shown: string;
@@ -26,11 +26,11 @@ const SETTING = /^(?<indent> *)(?<item>- )?(?<key>[A-Za-z]+):(?<value>(?: (?!#)\
 const SHOWN = /^ *#\s{3}(?<key>[A-Za-z]+):(?<value> .*?)(?:\s+# (?<behind>.*))?$/;
 
 /** @returns each setting by its path, such as `providers[].usernamePrefix` */
-export function sampleWords(): ReadonlyMap<string, SampleWords> {
-  const words = new Map<string, SampleWords>();
-  const note = (path: string, said: SampleWords): void => {
-    const before = words.get(path);
-    if (before === undefined || (before.meaning === '' && before.default === undefined)) words.set(path, said);
+export function sampleDescriptions(): ReadonlyMap<string, SampleDescription> {
+  const descriptions = new Map<string, SampleDescription>();
+  const note = (path: string, said: SampleDescription): void => {
+    const before = descriptions.get(path);
+    if (before === undefined || (before.meaning === '' && before.default === undefined)) descriptions.set(path, said);
   };
   let steps: readonly Step[] = [];
   let before: string[] = [];
@@ -55,7 +55,7 @@ export function sampleWords(): ReadonlyMap<string, SampleWords> {
     before = [];
     heading = undefined;
   }
-  return words;
+  return descriptions;
 }
 
 function stepTo(steps: readonly Step[], setting: Readonly<Record<string, string | undefined>>): readonly Step[] {
@@ -73,7 +73,7 @@ const pathOf = (steps: readonly Step[]): string =>
     .replaceAll('.[]', '[]');
 
 /** `# default` says that the value shown is the default, `# default: none; …` names it or explains it, `# optional` that there is none. */
-function saidOf(setting: Readonly<Record<string, string | undefined>>, before: readonly string[]): SampleWords {
+function saidOf(setting: Readonly<Record<string, string | undefined>>, before: readonly string[]): SampleDescription {
   const { value = '', behind = '' } = setting;
   const parts = /^(?<word>default|optional)(?:: (?<named>[^;.]*(?:\.\w[^;.]*)*))?(?:[;.] ?(?<rest>.*))?$/.exec(
     behind,

@@ -6,7 +6,7 @@ import { origin } from '../src/config/values.ts';
 export interface Setting {
   /** Such as `providers[].usernamePrefix`. */
   readonly path: string;
-  /** What a fault would say is expected. */
+  /** The description that a validation error gives. */
   readonly accepts: string;
   readonly needed: boolean;
   /** As it is written in a file; `none` for an empty list. Undefined where the schema has none. */
@@ -39,8 +39,8 @@ export function settings(): readonly Setting[] {
   const all = new Map<string, Setting>();
   for (const setting of schema.TOP_LEVEL.flatMap((key) => below(SECTIONS[key], key))) {
     const other = all.get(setting.path);
-    const words = new Set([...(other === undefined ? [] : [other.accepts]), setting.accepts]);
-    all.set(setting.path, { ...setting, accepts: [...words].join(', ') });
+    const accepts = new Set([...(other === undefined ? [] : [other.accepts]), setting.accepts]);
+    all.set(setting.path, { ...setting, accepts: [...accepts].join(', ') });
   }
   return [...all.values()];
 }
@@ -55,7 +55,7 @@ function below(type: z.core.$ZodType, path: string): readonly Setting[] {
   const item = inner.element;
   const shapes: readonly z.core.$ZodType[] = item instanceof z.ZodDiscriminatedUnion ? item.options : [item];
   const isSection = shapes.every((shape) => shape instanceof z.ZodObject);
-  // A list of sections at the top has its chapter; one further down has a row of its own, for its words and its default.
+  // A list of sections at the top has its section; one further down has its own entry, for its description and its default.
   const self = isSection && schema.TOP_LEVEL.some((key) => key === path) ? [] : [own];
   return isSection ? [...self, ...shapes.flatMap((shape) => below(shape, `${path}[]`))] : self;
 }
@@ -83,17 +83,17 @@ function written(value: unknown): string {
   return 'none';
 }
 
-/** No setting takes these: the words of the refusal say what it does take. */
+/** No setting accepts these: the validation error says what it does accept. */
 const WRONG = ['\u0000 \n', Symbol('nothing')];
 
 function accepted(type: z.core.$ZodType): string {
   if (type instanceof z.ZodLiteral) return [...type.values].map((value) => `\`${String(value)}\``).join(', ');
   const items = type instanceof z.ZodArray ? unwrapped(type.element).inner : undefined;
-  const words = WRONG.map((wrong) => z.safeParse(type, wrong).error?.issues[0]?.message).find(
+  const expected = WRONG.map((wrong) => z.safeParse(type, wrong).error?.issues[0]?.message).find(
     (one) => one !== undefined,
   );
-  if (words === undefined) throw new Error('a setting that takes anything');
+  if (expected === undefined) throw new Error('a setting that takes anything');
   return items === undefined || items instanceof z.ZodObject || items instanceof z.ZodDiscriminatedUnion
-    ? words
-    : `${words}; each: ${accepted(items)}`;
+    ? expected
+    : `${expected}; each: ${accepted(items)}`;
 }

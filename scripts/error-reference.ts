@@ -1,6 +1,6 @@
 /**
  * Writes docs/reference/error-codes.md from the code: `node scripts/error-reference.ts`. A unit test compares the two. Statuses and
- * messages are what the edges make of each code and reason; the words about causes stand in rejection-reasons.ts.
+ * messages are those that the modules return for each code and reason; the causes are in rejection-reasons.ts.
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -42,6 +42,7 @@ import {
   PASSTHROUGH_REJECTIONS,
   PATH_REJECTIONS,
 } from './rejection-reasons.ts';
+import { entry, wrapped } from './reference-layout.ts';
 import { MALFORMED_REASONS, SIGN_IN_REASONS } from './sign-in-reasons.ts';
 
 export const ERROR_REFERENCE = fileURLToPath(new URL('../docs/reference/error-codes.md', import.meta.url));
@@ -52,13 +53,15 @@ const HEAD = `# Error codes
 
 <!-- Written by \`${REGENERATE_ERRORS}\` from the code. Do not edit. -->
 
-A page, an answer to kubectl and a message of the command line say little and what to do next. The record has the precise reason, in the annotation \`portcullis.dev/reason\`:
-\`portcullis audit query --refused FILE\` shows what was refused. Give the request id or the audit id of the answer to who runs the gate.
+A page, a response to kubectl and a message of the command line say little and what to do next. The audit log has the
+precise reason, in the annotation \`portcullis.dev/reason\`: \`portcullis audit query --refused FILE\` shows what was
+rejected. Give the request id or the audit id of the response to the operators of Portcullis.
 
-Messages of the command line, one by one: [When the command line says no](../troubleshooting.md). Problem codes of the admin API: [The admin API](admin-api.md).
+Messages of the command line, one by one: [When the command line says no](../troubleshooting.md). Problem codes of the
+admin API: [The admin API](admin-api.md).
 `;
 
-/** What the token endpoint and the authorization endpoint answer (RFC 6749, 8628, 8693, 8707), and when that is so here. */
+/** The errors of the token endpoint and the authorization endpoint (RFC 6749, 8628, 8693, 8707), and their causes here. */
 export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, when: string])[] = [
   [
     'invalid_request',
@@ -72,42 +75,42 @@ export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, whe
     'the code, refresh token or session is over: used, expired, signed out or revoked, or of another key. Sign in again',
   ],
   ['unauthorized_client', '400', 'the client may not use this grant or this way of authentication'],
-  ['unsupported_grant_type', '400', 'the grant is none of this gate'],
+  ['unsupported_grant_type', '400', 'Portcullis does not have this grant'],
   ['invalid_scope', '400', 'a scope that is not offered'],
   [
     'invalid_target',
     '400',
-    '`resource` is no cluster, one that was added after the sign-in, or one that the person may not use. Sign in again, or ask for access',
+    '`resource` is no cluster, one that was added after the sign-in, or one that the user may not use. Sign in again, or ask for access',
   ],
-  ['access_denied', '400', 'the person, the provider or a rule said no'],
-  ['authorization_pending', '400', 'device code: nobody has typed the code yet. Ask again after the interval'],
-  ['slow_down', '400', 'device code: asked too often. Wait five seconds longer'],
-  ['expired_token', '400', 'device code: nobody typed it in time. Begin again'],
+  ['access_denied', '400', 'the user declined, or the provider or a rule rejected the user'],
+  ['authorization_pending', '400', 'device code: the code was not entered yet. Poll again after the interval'],
+  ['slow_down', '400', 'device code: polled too often. Wait five seconds longer'],
+  ['expired_token', '400', 'device code: it was not entered in time. Start again'],
   [
     'temporarily_unavailable',
     '503',
-    'store, gate or provider away: nothing was decided and nothing used up; `Retry-After` says when to try again. 429 where too much was asked for',
+    'store or provider unavailable, or the replica fenced: nothing was decided and nothing consumed; `Retry-After` says when to try again. 429 where a rate limit is reached',
   ],
-  ['server_error', '500', 'a fault of the gate'],
+  ['server_error', '500', 'an error of Portcullis'],
 ];
 
-/** Refusals with a reason of their own, each with what it is because of. */
+/** Rejections with a reason of their own, each with its cause. */
 const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [
     delegationDenied('NAME', { group: '', resource: 'users', subresource: '', namespace: '', name: 'OTHER' }),
-    'the cluster does not let this person act as that one',
+    'the cluster does not let this user act as that one',
   ],
   [
     delegationOverLimit({ kind: 'group', name: 'NAME' }),
     '`clusters[].impersonate` does not have the group or the extra key',
   ],
   [delegationTooLarge(40, 32), 'more than 32 reviews would be needed for one request with `--as`'],
-  [tooManyReviews(), 'too many requests of one person with `--as` are being reviewed at once'],
+  [tooManyReviews(), 'too many requests of one user with `--as` are being reviewed at once'],
   [tooManyOfPerson(400), '`limits.inFlightPerPerson`'],
   [tooManyAtCluster(8000), 'four fifths of `limits.connections` are open at one cluster'],
-  [auditBlocked(), 'the record cannot be written, and `audit.onFailure` is `block`'],
-  [redirectRejection(), 'the API server sent the client elsewhere'],
-  [ownTokenRejection(), 'the API server answered 401 to the gate’s own token'],
+  [auditBlocked(), 'the audit log cannot be written, and `audit.onFailure` is `block`'],
+  [redirectRejection(), 'the API server redirected the client'],
+  [ownTokenRejection(), 'the API server responded with 401 to the proxy’s own token'],
   [
     ownAccountRejection('users'),
     'the API server does not let the proxy’s own account impersonate users: its role is gone, or the API server has just started; client-go tries again',
@@ -119,12 +122,12 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [upstreamUnavailable(), 'nothing was sent, or what was sent changes nothing: client-go tries again'],
   [upstreamUntrusted(), 'the certificate is not signed by `clusters[].caFile`, or names another host'],
   [upstreamLost(false), 'the connection ended after a request that changes something was sent'],
-  [upstreamInvalid(), 'what came back is no HTTP'],
-  [upstreamTimeout(), 'the request was sent, and no answer came in time'],
-  [internalError(), 'a fault of the gate'],
+  [upstreamInvalid(), 'the response is no HTTP'],
+  [upstreamTimeout(), 'the request was sent, and no response came in time'],
+  [internalError(), 'an error of Portcullis'],
 ];
 
-const WORDS = { publicUrl: 'https://…' };
+const SERVER = { publicUrl: 'https://…' };
 
 /** The page. */
 export const errorReference = (): string => [HEAD, ...codes(), ...requests(), ...signIns()].join('\n');
@@ -134,125 +137,89 @@ function codes(): readonly string[] {
   return [
     '## Codes',
     '',
-    'One list for all rooms. Where it says *again*, nothing was done and the request may be sent again.',
+    'One list for all modules. Where it says *again*, nothing was done and the request may be sent again.',
     '',
-    table(
-      [
-        'Code',
-        'Page and admin API',
-        'Kubernetes `Status`',
-        'Exit status',
-        'Title of the page',
-        'What it means, and what to do',
-      ],
-      all.map(codeRow),
-    ),
+    list(all.map(codeEntry)),
     '## Codes of OAuth',
     '',
-    '`error` of an answer at `/oauth/…` of the web listener and `/-/oauth/…` of the api listener; `error_description` is for the person.',
-    '',
-    table(
-      ['Code', 'Status', 'When'],
-      OAUTH_ERRORS.map(([code, status, when]) => [`\`${code}\``, status, when]),
+    wrapped(
+      '`error` of a response at `/oauth/…` of the web listener and `/-/oauth/…` of the api listener; `error_description` is for the user.',
     ),
+    '',
+    list(OAUTH_ERRORS.map(([code, status, when]) => entry(code, `${status}: ${when}`))),
   ];
 }
 
 const requests = (): readonly string[] => [
-  '## Why a request to a cluster is refused',
+  '## Why a request to a cluster is rejected',
   '',
-  'A token that is not a good one of this gate gets the same answer whatever the reason; only who has proved to hold a session hears what became of it. What the API server itself refuses is passed on as it is.',
+  wrapped(
+    'A token that is not a valid one of Portcullis gets the same response whatever the reason; only a client that has proved to hold a session learns what became of it. What the API server itself rejects is passed on as it is.',
+  ),
   '',
   '### The credential',
   '',
-  rejections(CREDENTIAL_REJECTIONS, (reason) => credentialRejection(reason, WORDS)),
+  rejections(CREDENTIAL_REJECTIONS, (reason) => credentialRejection(reason, SERVER)),
   '### The cluster',
   '',
   rejections(CLUSTER_REJECTIONS, clusterRejection),
   '### The request target',
   '',
-  'Refused and never cleaned up, because the API server might read it in another way.',
+  'Rejected and never cleaned up, because the API server might read it in another way.',
   '',
   rejections(PATH_REJECTIONS, pathRejection),
   '### The form of the request',
   '',
-  table(
-    ['Reason', 'Because of', 'Status'],
-    [...MALFORMED_REASONS].map(([reason, [status, because]]) => [`\`${reason}\``, because, status]),
-  ),
-  '### Acting as somebody else',
+  list([...MALFORMED_REASONS].map(([reason, [status, because]]) => entry(reason, `${status}: ${because}`))),
+  '### User impersonation',
   '',
   rejections(IMPERSONATION_REJECTIONS, impersonationRejection),
   '### A service account’s own token',
   '',
   'Where `clusters[].serviceAccountPassthrough` is on.',
   '',
-  rejections(PASSTHROUGH_REJECTIONS, (reason) => passthroughRejection(reason, WORDS)),
+  rejections(PASSTHROUGH_REJECTIONS, (reason) => passthroughRejection(reason, SERVER)),
   '### Other reasons',
   '',
-  table(
-    ['Reason', 'Because of', 'Answer', 'Message'],
-    OTHERS.map(([rejection, because]) => rejectionRow(rejection, because)),
-  ),
+  list(OTHERS.map(([rejection, because]) => rejectionEntry(rejection, because))),
 ];
 
 const signIns = (): readonly string[] => [
-  '## Why a sign-in is refused',
+  '## Why a sign-in is rejected',
   '',
   'Events: `sign-in-refused`, `refresh-refused`, `logout-refused`.',
   '',
-  '### Claims that nobody is made of',
+  '### Claims without an identity',
   '',
-  'The provider vouches for the person, and the configuration makes nobody of the claims. The page says 403.',
+  'The provider confirms the user, but the configuration makes no identity of the claims. The page has status 403.',
   '',
-  table(
-    ['Reason', 'What is wrong'],
-    Object.entries(IDENTITY_REJECTIONS).map(([reason, words]) => [`\`${reason}\``, words]),
-  ),
+  list(Object.entries(IDENTITY_REJECTIONS).map(([reason, cause]) => entry(reason, cause))),
   '### The provider, the browser, the code',
   '',
-  table(
-    ['Reason', 'What is wrong'],
-    [...SIGN_IN_REASONS].map(([reason, words]) => [`\`${reason}\``, words]),
-  ),
+  list([...SIGN_IN_REASONS].map(([reason, cause]) => entry(reason, cause))),
 ];
 
-function codeRow(code: ErrorCode): readonly string[] {
+function codeEntry(code: ErrorCode): string {
   const { code: status, reason, retry } = errorRejection(new AppError(code, ''));
   const again = retry === 'no' ? '' : ', *again*';
-  const exit = String(exitCodeOf(new AppError(code, '')));
-  return [
-    `\`${code}\``,
-    String(statusOfCode[code]),
-    `${status} \`${reason}\`${again}`,
-    exit,
-    errorMessages[code].title,
-    ERROR_CODES[code],
-  ];
+  return entry(code, ERROR_CODES[code], [
+    ['Page and admin API', `${statusOfCode[code]}, *${errorMessages[code].title}*`],
+    ['Kubernetes `Status`', `${status} \`${reason}\`${again}`],
+    ['Exit status', String(exitCodeOf(new AppError(code, '')))],
+  ]);
 }
 
 function rejections<T extends string>(
-  words: Readonly<Record<T, string>>,
+  causes: Readonly<Record<T, string>>,
   rejectionOf: (reason: T) => Rejection,
 ): string {
-  const reasons = Object.keys(words) as T[];
-  const rows = reasons.map((reason) => rejectionRow(rejectionOf(reason), words[reason]));
-  return table(['Reason', 'Because of', 'Answer', 'Message'], rows);
+  const reasons = Object.keys(causes) as T[];
+  return list(reasons.map((reason) => rejectionEntry(rejectionOf(reason), causes[reason])));
 }
 
-const rejectionRow = ({ auditReason, code, reason, message }: Rejection, because: string): readonly string[] => [
-  `\`${auditReason}\``,
-  because,
-  `${code} \`${reason}\``,
-  message,
-];
+const rejectionEntry = ({ auditReason, code, reason, message }: Rejection, because: string): string =>
+  entry(auditReason, because, [['Response', `${code} \`${reason}\`, “${message}”`]]);
 
-const table = (headings: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [
-    `| ${headings.join(' | ')} |`,
-    `|${'---|'.repeat(headings.length)}`,
-    ...rows.map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`),
-    '',
-  ].join('\n');
+const list = (entries: readonly string[]): string => [...entries, ''].join('\n');
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(ERROR_REFERENCE, errorReference());

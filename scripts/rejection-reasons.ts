@@ -1,4 +1,4 @@
-/** Why something is refused, reason by reason, in words for who runs the gate. A new reason does not compile until it has words here. */
+/** The cause of each rejection, for operators. A new reason does not compile until it has a cause here. */
 import type { BearerRejection } from '../src/core/credential/bearer-token.ts';
 import type { IdentityRejection } from '../src/core/identity/types.ts';
 import type { ClusterRejection } from '../src/core/request/cluster-selection.ts';
@@ -9,34 +9,34 @@ import type { PathRejection } from '../src/core/request/request-path.ts';
 import type { PassthroughRejection } from '../src/proxy/rejections.ts';
 import type { CutReason } from '../src/revocation/revocation.ts';
 
-type Words<T extends string> = Readonly<Record<T, string>>;
+type Causes<T extends string> = Readonly<Record<T, string>>;
 
-export const ERROR_CODES: Words<ErrorCode> = {
-  bad_request: 'Malformed beyond doubt. Correct it; the message says what.',
-  not_found: 'There is no such thing, or not for you.',
-  unauthenticated: 'No credential, or one that is not good. Sign in.',
+export const ERROR_CODES: Causes<ErrorCode> = {
+  bad_request: 'The request is malformed. Correct it; the message says what.',
+  not_found: 'It does not exist, or you may not see it.',
+  unauthenticated: 'No credential, or an invalid one. Sign in.',
   forbidden: 'You may not do this. Ask for it, with the request id.',
-  conflict: 'Somebody was first, or it does not fit what is there. Look again, then try again.',
-  sign_in_refused: 'The provider or a rule said no to this person. Use another account, or ask your platform team.',
+  conflict: 'Another request was first, or it does not fit the current state. Look again, then try again.',
+  sign_in_refused: 'The provider or a rule rejected this user. Use another account, or ask your platform team.',
   sign_in_expired: 'A sign-in, or a code of one, that is unknown, used or too old. Start again.',
   provider_unavailable:
-    'The identity provider cannot be reached, or its answer cannot be trusted. Try again; then see [the runbook](../runbooks/provider-down.md).',
+    'The identity provider cannot be reached, or its response cannot be trusted. Try again; then see [the runbook](../runbooks/provider-down.md).',
   store_unavailable:
-    'Redis is away or too slow; nothing is allowed meanwhile. Try again; then see [the runbook](../runbooks/redis-lost.md).',
+    'Redis is unavailable or too slow; nothing is allowed meanwhile. Try again; then see [the runbook](../runbooks/redis-lost.md).',
   fenced:
-    'This replica cannot vouch for anybody right now. Try again, another replica answers; then see [the runbook](../runbooks/replica-fenced.md).',
+    'This replica cannot verify any session right now. Try again, another replica responds; then see [the runbook](../runbooks/replica-fenced.md).',
   audit_unavailable:
-    'The record cannot be written, and `audit.onFailure` is `block`. See [the runbook](../runbooks/audit-failing.md).',
+    'The audit log cannot be written, and `audit.onFailure` is `block`. See [the runbook](../runbooks/audit-failing.md).',
   upstream_unavailable:
-    'The API server, or for the command line the gate, cannot be reached, and nothing was sent. See [the runbook](../runbooks/upstream-errors.md).',
+    'The API server, or for the command line the server, cannot be reached, and nothing was sent. See [the runbook](../runbooks/upstream-errors.md).',
   upstream_timeout: 'It took too long. Try again.',
-  internal: 'A fault of the gate. Find it in the log by the request id or the audit id.',
+  internal: 'An error of Portcullis. Find it in the log by the request id or the audit id.',
 };
 
-export const CREDENTIAL_REJECTIONS: Words<CredentialRejection | BearerRejection | CutReason> = {
-  no_token: 'no token came',
-  malformed_token: 'what came is no token of three parts that can be read',
-  foreign_token: 'not signed by this gate, or not an access token of it',
+export const CREDENTIAL_REJECTIONS: Causes<CredentialRejection | BearerRejection | CutReason> = {
+  no_token: 'no token',
+  malformed_token: 'not a readable token of three parts',
+  foreign_token: 'not signed by Portcullis, or not an access token of it',
   token_expired: 'older than `sessions.accessToken`; clients renew it by themselves',
   wrong_audience: 'made for another cluster, or for the admin API',
   certificate_missing:
@@ -59,7 +59,7 @@ export const CREDENTIAL_REJECTIONS: Words<CredentialRejection | BearerRejection 
   shutdown: 'the replica stops',
 };
 
-export const PATH_REJECTIONS: Words<PathRejection> = {
+export const PATH_REJECTIONS: Causes<PathRejection> = {
   connect_method: 'CONNECT',
   method_unknown: 'a method that Kubernetes has no verb for',
   empty_target: 'nothing',
@@ -79,13 +79,13 @@ export const PATH_REJECTIONS: Words<PathRejection> = {
   empty_segment: '`//`, other than below `…/proxy/`',
 };
 
-export const CLUSTER_REJECTIONS: Words<ClusterRejection> = {
+export const CLUSTER_REJECTIONS: Causes<ClusterRejection> = {
   host_conflict: 'two hosts that differ',
   host_invalid: 'a `Host` that is no host name',
   cluster_unknown: 'no cluster has this host or prefix',
 };
 
-export const IMPERSONATION_REJECTIONS: Words<ImpersonationRejection> = {
+export const IMPERSONATION_REJECTIONS: Causes<ImpersonationRejection> = {
   impersonation_header_unknown: 'an `Impersonate-` header that Kubernetes does not have',
   impersonation_without_user: 'groups, uid or extra without `--as`',
   impersonation_repeated: 'two users or two uids',
@@ -93,19 +93,19 @@ export const IMPERSONATION_REJECTIONS: Words<ImpersonationRejection> = {
   impersonation_reserved_extra: 'an extra key below `portcullis.dev/`',
 };
 
-export const PASSTHROUGH_REJECTIONS: Words<PassthroughRejection | 'passthrough_impersonation'> = {
+export const PASSTHROUGH_REJECTIONS: Causes<PassthroughRejection | 'passthrough_impersonation'> = {
   passthrough_not_accepted: 'the cluster does not know the token',
-  passthrough_not_service_account: 'the token is nobody’s who is a service account',
-  passthrough_own_account: 'the token is the gate’s own',
+  passthrough_not_service_account: 'the token does not belong to a service account',
+  passthrough_own_account: 'the token is the proxy’s own',
   passthrough_bound_token: 'the token is tied to a key that the cluster would not see',
   passthrough_busy: 'too many tokens are being reviewed at the cluster at once',
   passthrough_impersonation: 'a service account’s own token with `--as`',
 };
 
 /** Of a name that a claim yields: the reason is the place, `_`, and one of these. */
-type NameFault = 'not_string' | 'empty' | 'white_space' | 'characters' | 'reserved' | 'too_long';
+type NameError = 'not_string' | 'empty' | 'white_space' | 'characters' | 'reserved' | 'too_long';
 
-const NAME_FAULTS: Words<NameFault> = {
+const NAME_ERRORS: Causes<NameError> = {
   not_string: 'is no text',
   empty: 'is empty',
   white_space: 'begins or ends with white space',
@@ -114,14 +114,14 @@ const NAME_FAULTS: Words<NameFault> = {
   too_long: 'is too long',
 };
 
-const nameFaults = <P extends string>(place: P, what: string): Words<`${P}_${NameFault}`> =>
+const nameErrors = <P extends string>(place: P, what: string): Causes<`${P}_${NameError}`> =>
   Object.fromEntries(
-    Object.entries(NAME_FAULTS).map(([fault, words]) => [`${place}_${fault}`, `${what} ${words}`]),
-  ) as Words<`${P}_${NameFault}`>;
+    Object.entries(NAME_ERRORS).map(([error, cause]) => [`${place}_${error}`, `${what} ${cause}`]),
+  ) as Causes<`${P}_${NameError}`>;
 
-/** Someone whom the provider vouches for, and whom the configuration makes nobody of. */
-export const IDENTITY_REJECTIONS: Words<IdentityRejection['reason']> = {
-  rule_refused: 'a rule of `rules` or `userRules` is false; its message is what the person sees',
+/** The provider confirms the user, but the configuration makes no identity of the claims. */
+export const IDENTITY_REJECTIONS: Causes<IdentityRejection['reason']> = {
+  rule_refused: 'a rule of `rules` or `userRules` is false; its message is what the user sees',
   rule_error: 'a rule could not be evaluated: try `portcullis config check --claims`',
   expression_too_costly:
     'a rule, `username`, `groups`, `uid` or `extra` would have taken too many steps over so many groups, or such long texts: see [claims](../claims.md#what-an-expression-may-cost)',
@@ -135,9 +135,9 @@ export const IDENTITY_REJECTIONS: Words<IdentityRejection['reason']> = {
   groups_too_many: 'more than `limits.groups` in what the provider sends: let it send fewer, or raise the limit',
   groups_overage: 'Entra ID left the groups out because there are too many: see [Entra ID](../providers/entra.md)',
   extra_not_strings: 'a value of `extra` is neither text nor a list of it',
-  ...nameFaults('username', 'the username'),
-  ...nameFaults('group', 'a group'),
-  ...nameFaults('uid', 'the uid'),
-  ...nameFaults('extra', 'a value of `extra`'),
-  ...nameFaults('subject', 'the subject at the provider (`sub`)'),
+  ...nameErrors('username', 'the username'),
+  ...nameErrors('group', 'a group'),
+  ...nameErrors('uid', 'the uid'),
+  ...nameErrors('extra', 'a value of `extra`'),
+  ...nameErrors('subject', 'the subject at the provider (`sub`)'),
 };

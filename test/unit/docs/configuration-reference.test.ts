@@ -5,9 +5,9 @@ import {
   configurationReference,
   REGENERATE_CONFIGURATION,
 } from '../../../scripts/configuration-reference.ts';
-import { sampleWords } from '../../../scripts/configuration-sample.ts';
+import { sampleDescriptions } from '../../../scripts/configuration-sample.ts';
 import { settings } from '../../../scripts/configuration-settings.ts';
-import { MORE_DEFAULTS, MORE_WORDS } from '../../../scripts/configuration-descriptions.ts';
+import { DEFAULTS, DESCRIPTIONS } from '../../../scripts/configuration-descriptions.ts';
 import * as schema from '../../../src/config/schema.ts';
 
 const paths = settings().map(({ path }) => path);
@@ -39,26 +39,26 @@ describe('the reference of the configuration', () => {
   test.each([
     ['sessions.accessToken', 'a duration from 1m to 15m', '`5m`'],
     ['listen.api.address', 'an address with a port', '`0.0.0.0:6443`'],
-    ['audit.sinks[].type', '`stdout`, `file`, `webhook`', '**needed**'],
+    ['audit.sinks[].type', '`stdout`, `file`, `webhook`', '**required**'],
     ['providers[].usernamePrefix', 'at most 64 characters', 'the name and a colon'],
-    ['clusters[].tokenFile', 'the path of a file', '**needed**'],
+    ['clusters[].tokenFile', 'the path of a file', '**required**'],
     ['audit.execCommands', 'true', '`false`'],
   ])('says of %s what it takes and its default', (path, accepts, value) => {
-    const line = configurationReference()
-      .split('\n')
-      .find((one) => one.startsWith(`| \`${path}\` |`));
-    expect(line).toContain(accepts);
-    expect(line).toContain(`| ${value} |`);
+    const [, item = ''] = configurationReference().split(`\n- \`${path}\`: `);
+    const [entry = ''] = item.split('\n- ');
+    const facts = entry.replaceAll(/\n +(?![ -])/g, ' ').split('\n');
+    expect(facts.find((fact) => fact.startsWith('  - Value: '))).toContain(accepts);
+    expect(facts.find((fact) => fact.startsWith('  - Default: '))).toContain(value);
   });
 
-  test('has no words left over for a setting that is gone', () => {
-    const gone = [...MORE_DEFAULTS.keys(), ...MORE_WORDS.keys()].filter((path) => !paths.includes(path));
+  test('has no description left over for a setting that is gone', () => {
+    const gone = [...DEFAULTS.keys(), ...DESCRIPTIONS.keys()].filter((path) => !paths.includes(path));
     expect(gone).toEqual([]);
   });
 });
 
 test('the sample and the schema name the same defaults', () => {
-  const said = sampleWords();
+  const said = sampleDescriptions();
   const differ = settings().flatMap(({ path, default: value }) => {
     const words = said.get(path);
     // Behind `default:` may stand what the default does; then the value beside it is the default.
