@@ -32,7 +32,7 @@ describe('portcullis config check --claims', () => {
   it('shows who somebody would be, and exits 0', async () => {
     const { code, stdout } = await check(['--claims', 'alice.json']);
     expect(code).toBe(0);
-    expect(stdout).toContain('corp (oidc): let in');
+    expect(stdout).toContain('corp (oidc): allowed');
     expect(stdout).toContain('corp:alice@example.com');
   });
 
