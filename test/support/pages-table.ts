@@ -128,12 +128,12 @@ const DEVICE: readonly PageRow[] = [
     at: {
       async steps(page, stage) {
         await typeCode(page, await stage.userCode(), stage);
-        await page.getByRole('button', { name: 'Refuse' }).click();
+        await page.getByRole('button', { name: 'Deny' }).click();
         await page.waitForURL('**/device/refuse');
       },
     },
-    title: /refused/i,
-    heading: /refused/i,
+    title: /denied/i,
+    heading: /denied/i,
   },
 ];
 

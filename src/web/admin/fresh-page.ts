@@ -10,7 +10,7 @@ import { assertFresh, isFresh } from '../../admin/freshness.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { seeOther } from '../page/response.ts';
-import { ownAdminPath } from '../sign-in/admin-path.ts';
+import { adminReturnPath } from '../sign-in/admin-path.ts';
 import { AdminError } from '../../admin/problem.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { freshHref } from './links.ts';
@@ -54,6 +54,6 @@ export async function whenFresh(context: AdminPageContext, back: string, change:
 export function freshOrRedirect(deps: WebDeps, req: Request, res: Response, { record }: SignedIn): boolean {
   const { freshness: withinSeconds } = deps.config.admin;
   if (withinSeconds === 'off' || isFresh(deps, record, withinSeconds)) return true;
-  seeOther(res, freshHref(ownAdminPath(req.originalUrl) ?? '/admin'));
+  seeOther(res, freshHref(adminReturnPath(req.originalUrl) ?? '/admin'));
   return false;
 }

@@ -10,7 +10,7 @@ import { record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { beginContext, createContext, type RequestContext } from '../../http/request-context.ts';
 import type { ClientSockets } from './client-sockets.ts';
-import { OWN_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './dependencies.ts';
+import { RESERVED_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './dependencies.ts';
 import { ConsoleExchange } from './exchange.ts';
 import { ConsoleForwarding } from './forwarding.ts';
 import { refuseUpgrade, sendPlainError } from './page.ts';
@@ -55,7 +55,7 @@ export class ConsoleHost {
     res.on('error', () => undefined);
     try {
       this.#assertServable(req);
-      if (isOwnPath(req.url)) return await this.#ownPath(req, res, context);
+      if (isReservedPath(req.url)) return await this.#serveReservedPath(req, res, context);
       this.#assertFrom(req, false);
       const admitted = await this.#admit(req);
       if (admitted === undefined) return this.#signedOut(req, res);
@@ -77,7 +77,7 @@ export class ConsoleHost {
     socket.once('close', () => exchange.end());
     try {
       this.#assertServable(req);
-      if (!isWebSocket(req) || isOwnPath(req.url)) {
+      if (!isWebSocket(req) || isReservedPath(req.url)) {
         throw new AppError('bad_request', 'Only WebSockets are upgraded here.', { reason: 'upgrade_unsupported' });
       }
       this.#assertFrom(req, true);
@@ -146,11 +146,11 @@ export class ConsoleHost {
     redirect(res, `${this.#deps.publicUrl}/consoles/${this.console.name}/enter?state=${state}`);
   }
 
-  async #ownPath(req: IncomingMessage, res: ServerResponse, context: RequestContext): Promise<void> {
+  async #serveReservedPath(req: IncomingMessage, res: ServerResponse, context: RequestContext): Promise<void> {
     const { pathname, searchParams } = new URL(req.url ?? '/', this.#origin);
     if (req.method !== 'GET') throw new AppError('not_found', 'There is nothing at this address.');
-    if (pathname === `${OWN_PATH}/begin`) return this.#leave(req, res);
-    if (pathname !== `${OWN_PATH}/enter`) throw new AppError('not_found', 'There is nothing at this address.');
+    if (pathname === `${RESERVED_PATH}/begin`) return this.#leave(req, res);
+    if (pathname !== `${RESERVED_PATH}/enter`) throw new AppError('not_found', 'There is nothing at this address.');
     const entered = { path: pathname, details: { console: this.console.name, cluster: this.console.cluster } };
     try {
       const code = searchParams.get('code') ?? undefined;
@@ -185,13 +185,13 @@ const isWebSocket = ({ method, headers }: IncomingMessage): boolean =>
   headers['transfer-encoding'] === undefined &&
   (headers['content-length'] ?? '0') === '0';
 
-const isOwnPath = (target: string | undefined): boolean => {
+const isReservedPath = (target: string | undefined): boolean => {
   const path = target?.split('?', 1)[0] ?? '';
-  return path === OWN_PATH || path.startsWith(`${OWN_PATH}/`);
+  return path === RESERVED_PATH || path.startsWith(`${RESERVED_PATH}/`);
 };
 
 /**
- * An attacker could use an open redirect, so callers pass only an origin of ours, and a path that `ownPath` has
+ * An attacker could use an open redirect, so callers pass only an origin of ours, and a path that `safePath` has
  * checked.
  */
 function redirect(res: ServerResponse, location: string): void {

@@ -55,4 +55,4 @@ export function originOf(publicUrl: string, console: Pick<Console, 'host'>): str
 }
 
 /** Paths below it are ours on the console's host; they never reach the console. */
-export const OWN_PATH = '/.portcullis';
+export const RESERVED_PATH = '/.portcullis';

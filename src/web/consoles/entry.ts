@@ -10,7 +10,7 @@ import { appErrorOf } from '../../http/error-status.ts';
 import { createRateLimiter, type RateLimiter } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
-import { OWN_PATH, originOf, type Console, type ConsoleDeps } from './dependencies.ts';
+import { RESERVED_PATH, originOf, type Console, type ConsoleDeps } from './dependencies.ts';
 import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
 
 /** Codes for one session within a minute; twenty tabs that are restored at the same time need fewer. */
@@ -63,7 +63,7 @@ function enter(parts: Entrance): RequestHandler {
       const code = await codeFor(parts, req, state);
       // After the sign-in the browser starts again at the console's host, where its nonce and its path are kept.
       if (code === undefined) return seeOther(res, `/login?to=console:${console.name}`);
-      seeOther(res, `${originOf(deps.publicUrl, console)}${OWN_PATH}/enter?code=${code}`);
+      seeOther(res, `${originOf(deps.publicUrl, console)}${RESERVED_PATH}/enter?code=${code}`);
     } catch (error) {
       const { error: rejection, status } = appErrorOf(error);
       const details = { console: console.name, cluster: console.cluster };
@@ -78,7 +78,7 @@ function enter(parts: Entrance): RequestHandler {
 export function entrance(parts: EntranceParts): Router {
   const router = Router({ caseSensitive: true, strict: true });
   router.get('/consoles/:name', (req, res) => {
-    seeOther(res, `${originOf(parts.deps.publicUrl, consoleOf(parts, req))}${OWN_PATH}/begin`);
+    seeOther(res, `${originOf(parts.deps.publicUrl, consoleOf(parts, req))}${RESERVED_PATH}/begin`);
   });
   const limit = createRateLimiter(CODES_PER_MINUTE, parts.deps.clock);
   router.get('/consoles/:name/enter', enter({ ...parts, limit }));

@@ -69,7 +69,7 @@ export function headersFromConsole(response: ConsoleResponse): Result<string[], 
     const canonical = canonicalName(name);
     if (!isToken(name) || !isFieldValue(value)) continue;
     if (canonical === 'location' && (status === 201 || (status >= 300 && status < 400))) {
-      const location = ownLocation(value, response);
+      const location = locationForBrowser(value, response);
       if (location === undefined) return no('foreign_redirect');
       headers.push('Location', location);
     }
@@ -82,11 +82,11 @@ export function headersFromConsole(response: ConsoleResponse): Result<string[], 
     headers.push(name, value);
   }
   if (!cacheable) headers.push('Cache-Control', 'no-store');
-  return ok([...headers, ...ownHeaders(origin)]);
+  return ok([...headers, ...addedHeaders(origin)]);
 }
 
 /** A second `Content-Security-Policy` can only narrow the console's own (CSP Level 3 §8.1). */
-function ownHeaders(origin: string): string[] {
+function addedHeaders(origin: string): string[] {
   const headers = [
     'Content-Security-Policy',
     "frame-ancestors 'self'",
@@ -104,7 +104,7 @@ function ownHeaders(origin: string): string[] {
 }
 
 /** Returns the target on the console's own host; undefined where it is on any other host. */
-function ownLocation(location: string, { server, origin }: ConsoleResponse): string | undefined {
+function locationForBrowser(location: string, { server, origin }: ConsoleResponse): string | undefined {
   // Parsed as in browsers, which resolve a relative one against a page on this host.
   if (!URL.canParse(location, origin)) return undefined;
   const url = new URL(location, origin);

@@ -14,7 +14,7 @@ import { coveringKeys, type LogPosition } from '../../core/credential/revocation
 import type { SessionRecord } from '../../store/store.ts';
 import { newCookieValue } from '../browser/cookies.ts';
 import { hostCookie } from './cookie-jar.ts';
-import { OWN_PATH, type Console, type ConsoleDeps } from './dependencies.ts';
+import { RESERVED_PATH, type Console, type ConsoleDeps } from './dependencies.ts';
 
 /** The time between two redirects, which a browser follows immediately. */
 const CODE_SECONDS = 60;
@@ -46,8 +46,9 @@ export const isState = (value: unknown): value is string => typeof value === 'st
  * redirect: browsers read `//host`, `/\host` and `/<tab>/host` as another host. So only visible ASCII passes, with
  * one slash in front and no backslash.
  */
-function ownPath(target: string): string {
-  const good = target.length <= LONGEST_PATH && /^\/(?!\/)[!-[\]-~]*$/.test(target) && !target.startsWith(OWN_PATH);
+function safePath(target: string): string {
+  const good =
+    target.length <= LONGEST_PATH && /^\/(?!\/)[!-[\]-~]*$/.test(target) && !target.startsWith(RESERVED_PATH);
   return good ? target : '/';
 }
 
@@ -88,7 +89,7 @@ export class ConsoleSessions {
     const kept = this.#entryOf(req);
     // The same nonce for a second tab, so that it does not break the sign-in of the first.
     const nonce = kept?.nonce ?? newCookieValue();
-    const path = ownPath(target ?? kept?.path ?? '/');
+    const path = safePath(target ?? kept?.path ?? '/');
     this.#entry.set(res, `${nonce}.${Buffer.from(path).toString('base64url')}`, ENTRY_SECONDS);
     return stateOf(nonce);
   }
@@ -194,6 +195,6 @@ export class ConsoleSessions {
   #entryOf(req: IncomingMessage): { readonly nonce: string; readonly path: string } | undefined {
     const [, nonce, path] = ENTRY.exec(this.#entry.read(req) ?? '') ?? [];
     if (nonce === undefined || path === undefined) return undefined;
-    return { nonce, path: ownPath(Buffer.from(path, 'base64url').toString('latin1')) };
+    return { nonce, path: safePath(Buffer.from(path, 'base64url').toString('latin1')) };
   }
 }

@@ -138,9 +138,17 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
     deps.config.clusters,
     usable.map(({ name }) => name),
   );
-  const now = nowSeconds(deps);
   const more = cursor !== undefined;
-  const body = pageBody({ user, sessions, more, now, clusters: usable, requests, headers, freshSince });
+  const body = pageBody({
+    user,
+    sessions,
+    more,
+    nowSeconds: nowSeconds(deps),
+    clusters: usable,
+    requests,
+    headers,
+    freshSince,
+  });
   sendPage(res, 200, { title: 'My sessions', body, navigation: navigationFor(deps, user, 'me') });
 }
 

@@ -10,8 +10,7 @@ export interface SessionsContent {
   readonly sessions: readonly SessionRecord[];
   /** There are more than `sessions` contains. */
   readonly more: boolean;
-  /** Epoch seconds. */
-  readonly now: number;
+  readonly nowSeconds: number;
 }
 
 /** As much of a thumbprint as a user compares. */
@@ -23,7 +22,7 @@ const keyOf = ({ thumbprint }: SessionRecord): Html =>
     ? html`<span class="muted">none</span>`
     : html`<code title="${thumbprint}">${thumbprint.slice(0, KEY_SHOWN)}</code>`;
 
-function sessionRow(session: SessionRecord, user: SignedIn, now: number): Html {
+function sessionRow(session: SessionRecord, user: SignedIn, nowSeconds: number): Html {
   const here = session.id === user.session;
   const device = deviceOf(session.userAgent);
   return html`<tr>
@@ -38,7 +37,7 @@ function sessionRow(session: SessionRecord, user: SignedIn, now: number): Html {
     </td>
     <td data-label="Address">${session.address === '' ? '–' : session.address}</td>
     <td data-label="Signed in">${moment(session.createdAt)}</td>
-    <td data-label="Last used">${momentAgo(session.lastUsedAt, now)}</td>
+    <td data-label="Last used">${momentAgo(session.lastUsedAt, nowSeconds)}</td>
     <td data-label="Certificate">${keyOf(session)}</td>
     <td data-label="" class="action">
       <form method="post" action="/me/sessions/${encodeURIComponent(session.id)}/end">
@@ -49,7 +48,7 @@ function sessionRow(session: SessionRecord, user: SignedIn, now: number): Html {
   </tr>`;
 }
 
-export function sessionsCard({ user, sessions, more, now }: SessionsContent): Html {
+export function sessionsCard({ user, sessions, more, nowSeconds }: SessionsContent): Html {
   return html`<section class="card" aria-labelledby="sessions">
     <div class="card-head">
       <h2 id="sessions">Where you are signed in</h2>
@@ -68,7 +67,7 @@ export function sessionsCard({ user, sessions, more, now }: SessionsContent): Ht
         </tr>
       </thead>
       <tbody>
-        ${sessions.map((session) => sessionRow(session, user, now))}
+        ${sessions.map((session) => sessionRow(session, user, nowSeconds))}
       </tbody>
     </table>
     ${more && html`<p class="muted small">Only the newest ${sessions.length} are shown.</p>`}

@@ -127,8 +127,8 @@ export function moment(seconds: number): Html {
 }
 
 /** Returns how long ago it was, in the same texts as `pages.js`. Both in seconds. */
-function ago(seconds: number, now: number): string {
-  const passed = now - seconds;
+function ago(seconds: number, nowSeconds: number): string {
+  const passed = nowSeconds - seconds;
   if (passed < 60) return 'just now';
   if (passed < 3600) return `${Math.floor(passed / 60)} min ago`;
   if (passed < 86_400) return `${Math.floor(passed / 3600)} h ago`;
@@ -137,7 +137,7 @@ function ago(seconds: number, now: number): string {
 }
 
 /** A time as its distance from now; the exact one is in the title. Both in epoch seconds. */
-export function momentAgo(seconds: number, now: number): Html {
+export function momentAgo(seconds: number, nowSeconds: number): Html {
   const exact = rfc3339(seconds);
-  return html`<time datetime="${exact}" title="${exact}" data-relative>${ago(seconds, now)}</time>`;
+  return html`<time datetime="${exact}" title="${exact}" data-relative>${ago(seconds, nowSeconds)}</time>`;
 }

@@ -55,9 +55,9 @@ function responseOf({ code, reason }: RecentRequest): Html {
   return html`<span class="state ${code < 400 ? 'ok' : 'warn'}">${code}</span>`;
 }
 
-const requestRow = (request: RecentRequest, now: number): Html =>
+const requestRow = (request: RecentRequest, epochSeconds: number): Html =>
   html`<tr>
-    <td data-label="When">${momentAgo(Math.floor(request.at / 1000), now)}</td>
+    <td data-label="When">${momentAgo(Math.floor(request.at / 1000), epochSeconds)}</td>
     <td data-label="Cluster">${request.cluster === '' ? '–' : request.cluster}</td>
     <td data-label="Request" class="main">
       <span title="${request.uri}"><code class="verb">${request.verb}</code> ${objectOf(request)}</span>
@@ -72,7 +72,7 @@ export function requestsTable(deps: Pick<WebDeps, 'clock'>, requests: readonly R
     return html`<p class="empty">The requests cannot be read right now. Try again in a minute.</p>`;
   if (requests.length === 0)
     return html`<p class="empty">No requests yet. They appear a few seconds after they are made.</p>`;
-  const now = nowSeconds(deps);
+  const epochSeconds = nowSeconds(deps);
   return html`<table class="log">
     ${momentsCaption()}
     <thead>
@@ -85,7 +85,7 @@ export function requestsTable(deps: Pick<WebDeps, 'clock'>, requests: readonly R
       </tr>
     </thead>
     <tbody>
-      ${requests.map((request) => requestRow(request, now))}
+      ${requests.map((request) => requestRow(request, epochSeconds))}
     </tbody>
   </table>`;
 }

@@ -32,7 +32,7 @@ function segment(encoded: string): string | undefined {
  * @returns the path with its query, built from checked parts; undefined for everything that is not a page of ours
  *   below `/admin`
  */
-export function ownAdminPath(to: unknown): string | undefined {
+export function adminReturnPath(to: unknown): string | undefined {
   if (typeof to !== 'string' || to.length > MAX_LENGTH) return undefined;
   // Visible ASCII except `\` and `#`: browsers read a backslash as a slash, and drop tabs and line ends within an
   // address (WHATWG URL §4.4).

@@ -9,7 +9,7 @@ import { BROWSER_CLIENT } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter, seeOther, sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
-import { ownAdminPath } from './admin-path.ts';
+import { adminReturnPath } from './admin-path.ts';
 import { choosePage } from './choose-page.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
 import { onlyProvider, providerChoices } from '../browser/provider-choices.ts';
@@ -115,7 +115,7 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
     if (user !== undefined) context.actor = user;
     const provider = user?.record.provider;
     await signInStep(deps, context, { path: '/login/fresh', provider }, async () => {
-      const back = ownAdminPath(req.query['to']);
+      const back = adminReturnPath(req.query['to']);
       if (back === undefined) {
         const message = 'This sign-in has no admin page to return to. Open /admin, and start there.';
         throw new AppError('bad_request', message, { reason: 'return_path_refused' });

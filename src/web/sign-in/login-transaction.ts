@@ -39,7 +39,7 @@ const returnTargetSchema = z.union([
 ]);
 export type ReturnTarget = z.infer<typeof returnTargetSchema>;
 
-/** Returns the own page for anything else. */
+/** Returns `me` (My sessions) for anything else. */
 export const returnTargetOf = (to: unknown): ReturnTarget => returnTargetSchema.safeParse(to).data ?? 'me';
 
 export const returnPath = (to: ReturnTarget): string => `/${to.replace('console:', 'consoles/')}`;
@@ -56,7 +56,7 @@ const purposeSchema = z.discriminatedUnion('for', [
     browser: z.string(),
     to: returnTargetSchema,
     /**
-     * A page below `/admin`, as `ownAdminPath` built it, for an admin who has to authenticate again. It goes
+     * A page below `/admin`, as `adminReturnPath` built it, for an admin who has to authenticate again. It goes
      * before `to`.
      */
     back: z.string().exactOptional(),

@@ -80,10 +80,10 @@ const newSessionId = (): string => randomBytes(16).toString('base64url');
 function authTimeOf(
   { clockSkew }: WebDeps['config'],
   provider: IdentityProvider,
-  { user: { authTime }, now }: { readonly user: ProviderSignIn; readonly now: number },
+  { user: { authTime }, epochSeconds }: { readonly user: ProviderSignIn; readonly epochSeconds: number },
 ): number | undefined {
-  if (!provider.provesFreshness) return now;
-  return authTime !== undefined && isPlausible(authTime, now, clockSkew) ? authTime : undefined;
+  if (!provider.provesFreshness) return epochSeconds;
+  return authTime !== undefined && isPlausible(authTime, epochSeconds, clockSkew) ? authTime : undefined;
 }
 
 function newSession(
@@ -95,7 +95,7 @@ function newSession(
   const createdAt = nowSeconds(deps);
   const lifetime = user.refreshToken === undefined ? Math.min(absolute, UNCHECKED_SESSION_SECONDS) : absolute;
   const account = accountOf(login.provider, user.subject);
-  const authTime = authTimeOf(deps.config, providerNamed(deps, login.provider), { user, now: createdAt });
+  const authTime = authTimeOf(deps.config, providerNamed(deps, login.provider), { user, epochSeconds: createdAt });
   return {
     id: newSessionId(),
     account,
@@ -185,7 +185,7 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
     const detail = cause instanceof Error ? cause.message : undefined;
     const asked = error.after.asked?.at(-1);
     deps.logger.info(
-      { requestId: context.requestId, provider: provider.name, asked, reason, detail },
+      { requestId: context.requestId, provider: provider.name, asked, reason, said: detail },
       'fresh sign-in not proven, asking the provider in another way',
     );
     return error;

@@ -53,7 +53,7 @@ async function providerSignOutUrl(deps: WebDeps, { record: session, idToken }: S
 
 /**
  * Sends a page instead of a redirect: this is the response to a form, and Chromium applies `form-action` to all
- * redirects after one. Providers redirect to further hosts that nobody can list. A `Refresh` header begins a new
+ * redirects after one. Providers redirect to further hosts that we cannot list. A `Refresh` header begins a new
  * navigation.
  */
 function sendProviderSignOut(res: Response, provider: string, url: URL): void {

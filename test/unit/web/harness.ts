@@ -1,7 +1,4 @@
-/**
- * The web module with the memory store, the real revocation guard, and an identity provider and authorization
- * server in memory.
- */
+/** The web module on the memory store and the real revocation guard; provider and authorization server are in memory. */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import supertest from 'supertest';
@@ -65,14 +62,14 @@ export const users: Readonly<Record<string, ProviderSignIn>> = {
   },
 };
 
-/** Answers a callback by its `code`, which is a person's name; refuses and fails as the real one does. */
+/** Responds to a callback by its `code`, which is a user's name; rejects and fails like a real provider. */
 export class TestProvider implements IdentityProvider {
   readonly name: string;
   provesFreshness: boolean;
-  /** What the provider says of when the person proved who they are. */
+  /** When the user authenticated, as the provider states it. */
   authTime: number | undefined;
   down = false;
-  /** One for each person who was sent here: whether they had to prove anew who they are. */
+  /** One for each user who was sent here: whether they had to authenticate again. */
   readonly begun: boolean[] = [];
   readonly finished: { readonly callback: URL; readonly challenge: SignInChallenge }[] = [];
   #beforeAnswer: () => Promise<void> = async () => {};
@@ -82,7 +79,7 @@ export class TestProvider implements IdentityProvider {
     this.provesFreshness = options.provesFreshness ?? true;
   }
 
-  /** Something that happens while the person stands at the provider's page. */
+  /** Runs while the user is at the provider's page. */
   meanwhile(happening: () => Promise<void>): void {
     this.#beforeAnswer = happening;
   }
@@ -211,10 +208,10 @@ export interface Stage {
   readonly events: AuditEvent[];
   readonly logged: object[];
   readonly counted: string[];
-  /** Tokens that the Bearer path takes, and whose they are. */
+  /** Tokens that the Bearer path accepts, and their callers. */
   readonly callers: Map<string, Caller>;
   readonly audit: { blocked: boolean };
-  /** The store does not answer renewals any more, and the lease runs out. */
+  /** The store does not respond to renewals any more, and the lease runs out. */
   lapse(): void;
   /** The events of one name, in order. */
   named(event: string): readonly AuditEvent[];
@@ -223,22 +220,19 @@ export interface Stage {
 export interface StageOptions {
   readonly config?: Partial<WebConfig>;
   readonly providers?: readonly TestProvider[];
-  /** False: the gate has not started, so this replica is fenced. */
+  /** False: the revocation guard has not started, so this replica is fenced. */
   readonly leased?: boolean;
   readonly change?: (deps: WebDeps) => WebDeps;
-  /** Another replica of this house, on the same store. */
+  /** Another replica of this server, on the same store. */
   readonly beside?: Stage;
 }
 
 const opened: RevocationGuard[] = [];
 
-/** What the admin API has answered in this file. */
+/** The responses of the admin API in this file. */
 export const seen = emptySeen();
 
-/**
- * To be called after each test: leaves no timer behind, and throws for an answer that is not as the admin API’s
- * description has it.
- */
+/** Call it after each test: leaves no timer, and throws for responses that differ from the admin API's description. */
 export async function closeStages(): Promise<void> {
   await Promise.all(opened.splice(0).map((guard) => guard.stop()));
   const faults = seen.faults.splice(0);
@@ -277,7 +271,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const name = options.beside === undefined ? 'portcullis-0' : 'portcullis-1';
   const guard = await startInstance({ store, clock, stall, name }, options.leased ?? true);
   const [corp, lab] = [new TestProvider('corp'), new TestProvider('lab', { provesFreshness: false })];
-  // Who signs in has just proved who they are, until a test says otherwise.
+  // Users have just authenticated, until a test says otherwise.
   corp.authTime = Math.floor(clock.now() / 1000);
   const authorizations = new TestAuthorizations();
   const events: AuditEvent[] = [];
@@ -330,7 +324,7 @@ export async function beginAt(browser: Browser, provider = 'corp', to = 'me'): P
   return new URL(locationOf(started)).searchParams.get('state') ?? '';
 }
 
-/** A whole browser sign-in, to the own page. */
+/** A complete browser sign-in, to My sessions. */
 export async function signIn(browser: Browser, person: string, provider = 'corp'): Promise<void> {
   const state = await beginAt(browser, provider);
   const back = await browser.get(`/callback/${provider}?code=${person}&state=${state}`).expect(303);
@@ -356,11 +350,11 @@ export function pendingAt(stage: Stage, uid: string, hint?: string): Browser {
   return browser;
 }
 
-/** Opens a kubectl session for one of the harness' users, or for another account under the same username. */
+/** Opens a kubectl session for one of the harness' users, or for another account with the same username. */
 export async function openSession(stage: Stage, id: string, who: string, account?: Account): Promise<void> {
   const person = users[who];
   const { position } = stage.guard;
-  if (person === undefined || position === undefined) throw new Error('no such person, or no lease');
+  if (person === undefined || position === undefined) throw new Error('no such user, or no lease');
   const now = Math.floor(stage.clock.now() / 1000);
   const opened = await stage.store.sessions.open(
     {
@@ -383,7 +377,7 @@ export async function openSession(stage: Stage, id: string, who: string, account
   if (!opened.ok) throw new Error(`the session was refused: ${opened.reason}`);
 }
 
-/** Somebody signed in, with what a change needs. */
+/** A signed-in user, with the CSRF token for changes. */
 export interface AdminAt {
   readonly stage: Stage;
   readonly browser: Browser;

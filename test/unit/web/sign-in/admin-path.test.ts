@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ownAdminPath } from '../../../../src/web/sign-in/admin-path.ts';
+import { adminReturnPath } from '../../../../src/web/sign-in/admin-path.ts';
 
 describe('a page to come back to', () => {
   test.each([
@@ -13,7 +13,7 @@ describe('a page to come back to', () => {
     ['/admin/revoke?value=a%0D%0AX-Evil:1', '/admin/revoke?value=a%0D%0AX-Evil%3A1'],
     ['/admin/drill?a=1?b=2', '/admin/drill?a=1%3Fb%3D2'],
   ])('%j is rebuilt as %j', (to, built) => {
-    expect(ownAdminPath(to)).toBe(built);
+    expect(adminReturnPath(to)).toBe(built);
     // What it leads to is ours wherever it is read.
     expect(new URL(built, 'https://portcullis.example').href).toBe(`https://portcullis.example${built}`);
   });
@@ -74,6 +74,6 @@ describe('a page to come back to', () => {
     null,
     7,
   ])('%j is none', (to) => {
-    expect(ownAdminPath(to)).toBeUndefined();
+    expect(adminReturnPath(to)).toBeUndefined();
   });
 });
