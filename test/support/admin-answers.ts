@@ -14,7 +14,7 @@ import type { Web } from '../../src/web/web.ts';
 /** What the admin API has answered in this process. */
 export interface SeenAnswers {
   /** `METHOD /path status`, and what was not as described. */
-  readonly faults: string[];
+  readonly errors: string[];
   readonly problems: Set<string>;
   /** `listSessions 200`. */
   readonly answers: Set<string>;
@@ -31,7 +31,7 @@ interface Answer {
 
 const DOORS = { web: /^\/admin\/api\/v1(\/[^?]*)/, api: /^\/-\/admin\/api\/v1(\/[^?]*)/ };
 
-export const emptySeen = (): SeenAnswers => ({ faults: [], problems: new Set(), answers: new Set() });
+export const emptySeen = (): SeenAnswers => ({ errors: [], problems: new Set(), answers: new Set() });
 
 /** The same web room, with each answer looked at. */
 export function watched(web: Web, seen: SeenAnswers): Web {
@@ -96,7 +96,7 @@ function look(answer: Answer, seen: SeenAnswers): void {
 }
 
 const report = ({ method, path, status }: Answer, seen: SeenAnswers, words: string): void =>
-  void seen.faults.push(`${method} ${path} ${status}: ${words}`);
+  void seen.errors.push(`${method} ${path} ${status}: ${words}`);
 
 function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Route], seen: SeenAnswers): void {
   const { status, headers, text } = answer;

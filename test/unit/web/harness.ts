@@ -110,11 +110,11 @@ export class TestProvider implements IdentityProvider {
     if (error !== null) {
       throw new AppError('sign_in_refused', 'You said no at the identity provider.', { reason: error });
     }
-    const person = users[callback.searchParams.get('code') ?? ''];
-    if (person === undefined) {
+    const user = users[callback.searchParams.get('code') ?? ''];
+    if (user === undefined) {
       throw new AppError('sign_in_refused', 'Only <b>example.com</b> may sign in.', { reason: 'rule_refused' });
     }
-    return { ...person, ...(this.authTime === undefined ? {} : { authTime: this.authTime }) };
+    return { ...user, ...(this.authTime === undefined ? {} : { authTime: this.authTime }) };
   }
 
   async recheck(): Promise<ProviderSignIn> {
@@ -235,8 +235,8 @@ export const seen = emptySeen();
 /** Call it after each test: leaves no timer, and throws for responses that differ from the admin API's description. */
 export async function closeStages(): Promise<void> {
   await Promise.all(opened.splice(0).map((guard) => guard.stop()));
-  const faults = seen.faults.splice(0);
-  if (faults.length > 0) throw new Error(`answers of the admin API that are not as described:\n${faults.join('\n')}`);
+  const errors = seen.errors.splice(0);
+  if (errors.length > 0) throw new Error(`answers of the admin API that are not as described:\n${errors.join('\n')}`);
 }
 
 export const annotation = (event: AuditEvent | undefined, name: string): string | undefined =>
@@ -325,9 +325,9 @@ export async function beginAt(browser: Browser, provider = 'corp', to = 'me'): P
 }
 
 /** A complete browser sign-in, to My sessions. */
-export async function signIn(browser: Browser, person: string, provider = 'corp'): Promise<void> {
+export async function signIn(browser: Browser, user: string, provider = 'corp'): Promise<void> {
   const state = await beginAt(browser, provider);
-  const back = await browser.get(`/callback/${provider}?code=${person}&state=${state}`).expect(303);
+  const back = await browser.get(`/callback/${provider}?code=${user}&state=${state}`).expect(303);
   await browser.get(locationOf(back)).expect(303).expect('Location', '/me');
 }
 
@@ -352,18 +352,18 @@ export function pendingAt(stage: Stage, uid: string, hint?: string): Browser {
 
 /** Opens a kubectl session for one of the harness' users, or for another account with the same username. */
 export async function openSession(stage: Stage, id: string, who: string, account?: Account): Promise<void> {
-  const person = users[who];
+  const user = users[who];
   const { position } = stage.guard;
-  if (person === undefined || position === undefined) throw new Error('no such user, or no lease');
+  if (user === undefined || position === undefined) throw new Error('no such user, or no lease');
   const now = Math.floor(stage.clock.now() / 1000);
   const opened = await stage.store.sessions.open(
     {
       id,
-      account: account ?? `corp/${person.subject}`,
+      account: account ?? `corp/${user.subject}`,
       provider: 'corp',
-      subject: person.subject,
+      subject: user.subject,
       client: 'portcullis-cli',
-      identity: person.identity,
+      identity: user.identity,
       createdAt: now,
       expiresAt: now + 3600,
       idleSeconds: 3600,
