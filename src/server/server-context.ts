@@ -19,7 +19,6 @@ import { displacedSignIns, observeAuditLog, observeStore, serverMetrics } from '
 import { createEndingReasons } from '../store/ending-reasons.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger } from '../telemetry/telemetry.ts';
-import { close } from './web-listener.ts';
 
 const UNSUITABLE: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);
 

@@ -39,6 +39,7 @@ const CHECKED = [
   'src/store',
   'src/audit',
   'src/telemetry',
+  'src/server',
   'src/core/audit',
   'src/core/credential',
   'src/core/http',
