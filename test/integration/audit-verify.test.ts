@@ -106,7 +106,7 @@ describe('portcullis audit verify', () => {
     const anchored = await portcullis('audit', 'verify', cut, '--config', instance.files.config);
     expect(anchored).toMatchObject({
       code: 1,
-      out: expect.stringMatching(/TAMPERED cut: .*cut\.log:\d+: .*by its anchor/),
+      out: expect.stringMatching(/TAMPERED cut: .*cut\.log:\d+: .*according to its anchor/),
     });
     const alone = await portcullis('audit', 'verify', cut, '--keys', file('keys/audit'));
     expect(alone).toMatchObject({ code: 0, out: expect.stringMatching(/limit: .*cannot be proven/) });

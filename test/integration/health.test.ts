@@ -102,13 +102,13 @@ describe('a cluster', () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, () => undefined);
     const cluster = clusterAt(await port(server));
     onTestFinished(() => server.closeAllConnections());
-    expect(await clusterLook(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not answer within 0.3 seconds.');
+    expect(await clusterLook(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
   });
 
   it('is down where there is no TLS to speak of for as long', async () => {
     const silent = createTcpServer((socket) => void socket.on('error', () => undefined));
     const cluster = clusterAt(await port(silent));
-    expect(await clusterLook(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not answer within 0.3 seconds.');
+    expect(await clusterLook(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
   });
 
   it('is down where it answers without end', async () => {
@@ -204,7 +204,7 @@ describe('an identity provider', () => {
   });
 
   it('is down where it does not answer in time', async () => {
-    expect(await look(await issuer(() => () => undefined), 0.3)).toBe('It did not answer within 0.3 seconds.');
+    expect(await look(await issuer(() => () => undefined), 0.3)).toBe('It did not respond within 0.3 seconds.');
   });
 
   it('is down where nothing listens', async () => {
