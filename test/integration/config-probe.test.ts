@@ -69,7 +69,7 @@ describe('config probe, as it is typed', () => {
     const begun = performance.now();
     const { code, stdout } = await typed({ issuer: hostile.issuer, clientId: CLIENT_ID });
     expect(code).toBe(1);
-    expect(stdout).toMatch(/^discovery +will not work +It did not answer within 5 seconds\.$/m);
+    expect(stdout).toMatch(/^discovery +will not work +It did not respond within 5 seconds\.$/m);
     expect(performance.now() - begun).toBeLessThan(10_000);
   });
 
