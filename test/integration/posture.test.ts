@@ -64,7 +64,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     const { code, stderr, report } = await posture(root, '--output', 'json');
     expect(foundIn(report())).toEqual([...BEFORE, ...PLANTED].toSorted());
     expect(code).toBe(1);
-    expect(stderr).toContain('Something of severity high was found.');
+    expect(stderr).toContain('There are findings of severity high.');
     expect(stderr).toContain('--waivers FILE');
   });
 

@@ -73,7 +73,7 @@ describe('looking', () => {
     at.fakeServer.adminAnswer = () => ({ status: 200, body });
     const ended = await at.machine.run(command);
     expect(ended).toMatchObject({ code: 1, stdout: '' });
-    expect(ended.stderr).toContain(`not one that this version of portcullis knows (${place})`);
+    expect(ended.stderr).toContain(`format of the server’s response (${place})`);
     expect(ended.stderr).not.toContain('canary');
   });
 
@@ -112,7 +112,7 @@ describe('revoking', () => {
     expect(ended.stdout).toBe(
       'complete: 1 session ended, 4 streams cut, 7 ms\nREPLICA   STATE     MS   STREAMS CUT\na         applied   3    4\n',
     );
-    expect(ended.stderr).toContain('to keep them out: portcullis lock corp/alice');
+    expect(ended.stderr).toContain('to prevent that: portcullis lock corp/alice');
     const [asked] = at.fakeServer.adminRequests;
     expect(asked).toMatchObject({ method: 'POST', path: 'revocations' });
     expect(JSON.parse(asked?.body ?? '')).toEqual({
@@ -194,7 +194,7 @@ describe('what a revocation names', () => {
     expect(held.stderr).toContain('run the same command again');
   });
 
-  test('a name that nobody was signed in under is pointed out', async () => {
+  test('a name without any session is pointed out', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 200, body: { ...done, sessions: 0 } });
     const ended = await at.machine.run('revoke', '--account', 'crop/bob', '--reason', 'x');
@@ -202,7 +202,7 @@ describe('what a revocation names', () => {
     expect(ended.stderr).toContain('check the spelling');
   });
 
-  test('a second admin is asked for in the server’s words, exit 1, and the same admin again is refused, exit 3', async () => {
+  test('a second admin is asked for in the server’s text, exit 1, and the same admin again is refused, exit 3', async () => {
     await at.login();
     const detail = 'Nothing was done yet: another admin can do the same with “--approval abc”';
     at.fakeServer.adminAnswer = () => ({

@@ -1,4 +1,4 @@
-/** A cache that is not as this program leaves it: refused in words or not believed, whoever changed it. */
+/** A cache that is not as this program leaves it: refused in messages or not believed, whoever changed it. */
 import { chmodSync, chownSync, cpSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -20,22 +20,22 @@ const everyFile = (): string[] =>
 describe('a cache that others may have read or written is refused, exit 2', () => {
   test.each<{ name: string; spoil: () => void; says: RegExp }>([
     {
-      name: 'readable by everybody',
+      name: 'readable by every user',
       spoil: () => everyFile().forEach((file) => chmodSync(file, 0o644)),
       says: /is open to other users \(mode 644\)[^]*Next: chmod 600 /,
     },
     {
-      name: 'in a folder that everybody may enter',
+      name: 'in a folder that every user may enter',
       spoil: () => chmodSync(entryDir(), 0o755),
       says: /is open to other users \(mode 755\)[^]*Next: chmod 700 /,
     },
     {
-      name: 'in a cache folder that everybody may write to',
+      name: 'in a cache folder that every user may write to',
       spoil: () => chmodSync(at.machine.cacheDir, 0o777),
       says: /is open to other users \(mode 777\)/,
     },
     {
-      name: 'a link to a file of the same person',
+      name: 'a link to a file of the same user',
       spoil: () => {
         for (const file of everyFile()) {
           renameSync(file, `${file}.moved`);
@@ -73,7 +73,7 @@ describe('a cache that others may have read or written is refused, exit 2', () =
   });
 });
 
-describe('a cache that says something else is not believed: one signs in anew', () => {
+describe('a cache that says something else is not believed: one signs in again', () => {
   test.each<{ name: string; text: (good: string) => string }>([
     { name: 'cut in the middle', text: (good) => good.slice(0, good.length / 2) },
     { name: 'empty', text: () => '' },
@@ -90,7 +90,7 @@ describe('a cache that says something else is not believed: one signs in anew', 
   });
 });
 
-test('a cache that cannot be made is said in words, with nothing opened', async () => {
+test('a cache that cannot be made is reported, with nothing opened', async () => {
   writeFileSync(join(at.machine.home, 'file'), '');
   at.machine.env = { PORTCULLIS_CACHE_DIR: join(at.machine.home, 'file', 'cache') };
   const ended = await at.getToken();

@@ -1,4 +1,4 @@
-/** A throw-away authority and a server certificate for 127.0.0.1. */
+/** A throw-away CA and a server certificate for 127.0.0.1. */
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import { BasicConstraintsExtension, SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509';

@@ -15,7 +15,7 @@ const namesIn = (file: string, list = 'contexts'): string[] =>
   parse(readFileSync(file, 'utf8'))[list].map(({ name }: { name: string }) => name);
 
 describe('kubeconfig', () => {
-  test('asks the server which clusters are the person’s now, and takes out what is not any more', async () => {
+  test('asks the server which clusters are the user’s now, and takes out what is not any more', async () => {
     await at.login();
     const file = inHome('.kube', 'config');
     expect((await at.machine.run('kubeconfig')).code).toBe(0);
@@ -79,7 +79,7 @@ describe('kubeconfig', () => {
     // One after the other: kubectl reads the file, takes the lock, and removes what it had not read, of another kubectl's too.
     const kubectls = async (): Promise<void> => {
       for (let index = 0; index < 8; index += 1) {
-        // kubectl gives up at once where the lock is taken; a person would type it again.
+        // kubectl gives up at once where the lock is taken; a user would type it again.
         await untilDone(['--kubeconfig', file, 'config', 'set-context', `other-${index}`, '--namespace', 'x']);
       }
     };
@@ -93,7 +93,7 @@ describe('kubeconfig', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 
-  test('what somebody holds the lock of is left as it is, and the words say what to remove', async () => {
+  test('what another process holds the lock of is left as it is, and the message says what to remove', async () => {
     await at.login();
     mkdirSync(inHome('.kube'), { mode: 0o700 });
     writeFileSync(inHome('.kube', 'config.lock'), '');

@@ -57,7 +57,7 @@ describe('discovery that is not believed', () => {
     expect(ended.stderr).toContain('99.0.0');
   });
 
-  test('an api host whose certificate nobody vouches for is not spoken to', async () => {
+  test('an api host whose certificate no CA has signed is not spoken to', async () => {
     at.fakeServer.discovery = {
       portcullis: { api: at.fakeServer.api, adminApi: `${at.fakeServer.api}/-/admin/api/v1` },
     };

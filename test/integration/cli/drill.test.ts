@@ -15,7 +15,7 @@ workload:
   - { name: ci, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "ci"', clusters: [demo] }
 `;
 
-describe('drill --token-file, as a probe from cron at a real gate', () => {
+describe('drill --token-file, as a probe from cron at a real server', () => {
   const machine = new Machine();
   let instance: RunningDemo;
   let server: RunningServer;
@@ -24,7 +24,7 @@ describe('drill --token-file, as a probe from cron at a real gate', () => {
   beforeAll(async () => {
     instance = await startTestInstance();
     issuer = await startWorkloadIssuer(instance.urls.web);
-    // The same gate once more, with workload rules in its file.
+    // The same server once more, with workload rules in its file.
     await instance.server.stop();
     const ca = join(instance.files.directory, 'issuer.crt');
     await writeFile(ca, issuer.ca);

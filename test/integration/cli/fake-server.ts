@@ -9,7 +9,7 @@ export interface FakeSession {
   readonly id: string;
   readonly refreshToken: string;
   readonly thumbprint: string;
-  /** Words of a revocation; then every refresh is `invalid_grant`. */
+  /** Messages of a revocation; then every refresh is `invalid_grant`. */
   over?: string;
 }
 
@@ -37,7 +37,7 @@ interface AdminAnswer {
 
 export class FakeServer {
   readonly sessions: FakeSession[] = [];
-  /** Every secret that was given out; none may ever appear in words for people. */
+  /** Every secret that was given out; none may ever appear in messages for users. */
   readonly secrets: string[] = [];
   readonly counts = { authorizations: 0, redemptions: 0, refreshes: 0, revocations: 0 };
   readonly userAgents = new Set<string>();
@@ -63,7 +63,7 @@ export class FakeServer {
   clusters = ['prod', 'staging'];
   /** Address of every cluster. */
   clusterServer = 'https://cluster.example.com:6443';
-  /** PEM of every cluster's authority; absent: of `api`. */
+  /** PEM of every cluster's CA; absent: of `api`. */
   clusterCa: string | undefined;
   account = 'corp/alice';
   web = '';

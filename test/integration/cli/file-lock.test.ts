@@ -36,7 +36,7 @@ async function holder(): Promise<ChildProcess> {
   return child;
 }
 
-/** Takes the turn; `staleMs` is a day, so that time alone gives it to nobody. */
+/** Takes the turn; `staleMs` is a day, so that time alone gives it to no one. */
 const take = (timeoutMs: number): Promise<string> =>
   withFileLock({
     path,
@@ -54,7 +54,7 @@ describe('a lock', () => {
     expect(await waiting).toBe('taken');
   });
 
-  test('that somebody takes away in the moment it is made is made again', async () => {
+  test('that another process takes away in the moment it is made is made again', async () => {
     const program = `const { rmdirSync } = require('fs'); console.log('at work');
       for (let left = 50; left > 0;) try { rmdirSync(process.argv[1]); left -= 1; } catch {}`;
     const thief = spawn(process.execPath, ['--eval', program, path], { stdio: ['ignore', 'pipe', 'inherit'] });

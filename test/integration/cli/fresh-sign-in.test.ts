@@ -63,7 +63,7 @@ describe('a change for which an admin has to prove who they are', () => {
     expect(at.fakeServer.adminRequests).toHaveLength(2);
   });
 
-  test('ends with the words of a sign-in that was refused', async () => {
+  test('ends with the message of a sign-in that was refused', async () => {
     await at.login();
     needs(1);
     at.fakeServer.signInError = { error: 'access_denied', error_description: 'the sign-in was refused or given up' };

@@ -1,4 +1,4 @@
-/** A disk that is full: in words, with nothing broken, and with what is valid still in use. On a small file system of its own. */
+/** A disk that is full: in messages, with nothing broken, and with what is valid still in use. On a small file system of its own. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ describe.skipIf(!mayMount)('a full disk', () => {
   beforeEach(() => {
     mount = join(at.machine.home, 'small');
     mkdirSync(mount);
-    // Room for some files; each takes a page, each folder an inode.
+    // Space for some files; each takes a page, each folder an inode.
     execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=256k,nr_inodes=200', 'portcullis-test', mount]);
     at.machine.env = { PORTCULLIS_CACHE_DIR: join(mount, 'cache') };
   });
@@ -47,7 +47,7 @@ describe.skipIf(!mayMount)('a full disk', () => {
     return join(cache, readdirSync(cache).find((name) => /^[0-9a-f]{32}$/.test(name)) ?? 'none');
   }
   const sessionText = (): string => readFileSync(join(entryDir(), 'session.json'), 'utf8');
-  /** They go before a session is written, which would leave room for it. */
+  /** They go before a session is written, which would leave space for it. */
   const dropReady = (): void => dropReadyFiles({ dir: entryDir() });
 
   test.each([
@@ -64,7 +64,7 @@ describe.skipIf(!mayMount)('a full disk', () => {
   test.each([
     { name: 'no page', inodes: false },
     { name: 'no inode', inodes: true },
-  ])('with $name left: a new token serves its command, the cache stays whole, and the words say so', async (row) => {
+  ])('with $name left: a new token serves its command, the cache stays whole, and the message says so', async (row) => {
     at.fakeServer.expiresIn = 1;
     await at.login();
     at.fakeServer.expiresIn = 300;
@@ -85,7 +85,7 @@ describe.skipIf(!mayMount)('a full disk', () => {
     expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 
-  test('nobody is sent to a browser when there is no room to keep the session', async () => {
+  test('no user is sent to a browser when there is no space to keep the session', async () => {
     fill(false);
     const ended = await at.getToken();
     expect(ended).toMatchObject({ code: 1, stdout: '' });

@@ -1,4 +1,4 @@
-/** What a broker says, taken for what it is: hostile until checked, and no reason to lose what is still good. */
+/** What a fake server says, taken for what it is: hostile until checked, and no reason to lose what is still good. */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -37,7 +37,7 @@ const signedIn = (): boolean =>
 const NASTY =
   '\u001b[31mred\u001b]8;;https://evil.example\u0007click\u001b]8;;\u0007\u009b2J\u202egnol\r\nportcullis: fake';
 
-describe('a broker that is away', () => {
+describe('a server that is unavailable', () => {
   const page = '<html>bad gateway</html>';
   test.each<{ name: string; leave: () => Promise<void> | void; message: RegExp }>([
     {
@@ -54,27 +54,30 @@ describe('a broker that is away', () => {
       leave: () => fakeServer.stop(),
       message: /cannot be reached: no server listens there \(ECONNREFUSED\)/,
     },
-  ])('$name: the present token is used to its end, and words say what is not valid', async ({ leave, message }) => {
-    expect(await login()).toMatchObject({ code: 0 });
-    await leave();
-    // Past what kubectl was told (270 s at the latest), and before the end (281 s at the earliest).
-    machine.age(270);
-    const whileWaiting = await getToken();
-    expect(whileWaiting.code).toBe(0);
-    expect(JSON.parse(whileWaiting.stdout)).toMatchObject({ kind: 'ExecCredential' });
-    expect(whileWaiting.stderr).toMatch(message);
-    expect(whileWaiting.stderr).toContain('Continuing with the present token');
+  ])(
+    '$name: the present token is used to its end, and a message says what is not valid',
+    async ({ leave, message }) => {
+      expect(await login()).toMatchObject({ code: 0 });
+      await leave();
+      // Past what kubectl was told (270 s at the latest), and before the end (281 s at the earliest).
+      machine.age(270);
+      const whileWaiting = await getToken();
+      expect(whileWaiting.code).toBe(0);
+      expect(JSON.parse(whileWaiting.stdout)).toMatchObject({ kind: 'ExecCredential' });
+      expect(whileWaiting.stderr).toMatch(message);
+      expect(whileWaiting.stderr).toContain('Continuing with the present token');
 
-    machine.age(60);
-    const after = await getToken();
-    expect(after).toMatchObject({ code: 1, stdout: '' });
-    expect(after.stderr).toMatch(message);
-    expect(after.stderr).toMatch(/\n {2}Next: .*stay signed in/);
-    expect(signedIn()).toBe(true);
-  });
+      machine.age(60);
+      const after = await getToken();
+      expect(after).toMatchObject({ code: 1, stdout: '' });
+      expect(after.stderr).toMatch(message);
+      expect(after.stderr).toMatch(/\n {2}Next: .*stay signed in/);
+      expect(signedIn()).toBe(true);
+    },
+  );
 });
 
-describe('words of a broker', () => {
+describe('text of a server', () => {
   const refuse = (status: number, body: Record<string, unknown>, headers: Record<string, string> = {}): void => {
     fakeServer.answers.set(TOKEN_PATH, (_, response) => {
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
@@ -170,7 +173,7 @@ describe('words of a broker', () => {
     { name: 'an option', verification_uri: '-x' },
     { name: 'another host', verification_uri: 'https://evil.example.com/device' },
     { name: 'http', verification_uri: 'http://127.0.0.1/device' },
-  ])('do not send anybody to $name to type the code', async ({ verification_uri }) => {
+  ])('do not send a user to $name to type the code', async ({ verification_uri }) => {
     const code = { device_code: 'd', user_code: NASTY, verification_uri, expires_in: 600, interval: 1 };
     fakeServer.answers.set(DEVICE_PATH, (_, response) => sendJson(response, 200, code));
     const ended = await login();
@@ -222,7 +225,7 @@ test('with --verbose every step names its request id, and no token is in anythin
   for (const secret of fakeServer.secrets) expect(everything).not.toContain(secret);
 });
 
-test('with --verbose no credential is in what get-token says to people: from the cache, renewed, or renewed once it was refused', async () => {
+test('with --verbose no credential is in what get-token writes for users: from the cache, renewed, or renewed once it was refused', async () => {
   await login();
   const asked = [
     '--server',

@@ -1,4 +1,4 @@
-/** Servers that answer wrongly, by accident or on purpose: each is refused in words that say what to do. */
+/** Servers that answer wrongly, by accident or on purpose: each is refused in messages that say what to do. */
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -173,7 +173,7 @@ describe('a server that cannot be had', () => {
       message: /name.*\((?:ENOTFOUND|EAI_AGAIN)\)\.\n {2}Next: /,
     },
     {
-      name: 'is vouched for by nobody',
+      name: 'is signed by no CA',
       sendRequest: async () => {
         const { ca: _, ...open } = await question({});
         return open;
@@ -182,7 +182,7 @@ describe('a server that cannot be had', () => {
       message: /is not trusted here .*\n {2}Next: .*--ca-file.*SSL_CERT_FILE/,
     },
     {
-      name: 'is vouched for by another authority than the one at sign-in',
+      name: 'is signed by another CA than the one at sign-in',
       sendRequest: async () => {
         const other = new DeviceBroker();
         await other.start();

@@ -44,7 +44,7 @@ describe('the end', () => {
     expect((await ended).code).toBe(1);
   });
 
-  test('of the session cuts what the gate has left open', async () => {
+  test('of the session cuts what the server has left open', async () => {
     const { local, ended } = await stage.onPort();
     stage.instance.answer = openWatch;
     const answer = await answerOf(openLocal(local, WATCH).end());
@@ -125,7 +125,7 @@ test('a run whose port another program has taken since is trusted with nothing',
 });
 
 describe('the start', () => {
-  test('opens a browser where nobody is signed in, and none where that is forbidden', async () => {
+  test('opens a browser where no user is signed in, and none where that is forbidden', async () => {
     await stage.at.machine.run('logout');
     const tabs = stage.at.machine.tabs.length;
     const refused = await stage.refused('--no-browser');

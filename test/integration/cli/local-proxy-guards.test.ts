@@ -114,7 +114,7 @@ const REFUSED: readonly (readonly [name: string, status: number, of: (local: Loc
 ];
 
 describe('a request', () => {
-  test('with the secret, for the address that is listened on, reaches the gate', async () => {
+  test('with the secret, for the address that is listened on, reaches the server', async () => {
     const { local } = await stage.onPort();
     expect(await sendRaw(local, head(local))).toMatch(/^HTTP\/1\.1 200 /);
     expect(await sendRaw(local, head(local, { host: `localhost:${local.port}` }))).toMatch(/^HTTP\/1\.1 200 /);

@@ -1,4 +1,4 @@
-/** A broker, a gate that keeps every byte, and a laptop on which `portcullis proxy` runs. */
+/** A broker, a server that keeps every byte, and a laptop on which `portcullis proxy` runs. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
@@ -25,7 +25,7 @@ export interface ProxyStage {
   onPort(...more: readonly string[]): Promise<ProxyRun & { readonly local: LocalKubeconfig }>;
   /** To its end, for where it does not start. */
   refused(...more: readonly string[]): Promise<Ended>;
-  /** Thumbprint of the certificate that the gate was shown last. */
+  /** Thumbprint of the certificate that the server was shown last. */
   presented(): string;
 }
 
@@ -35,7 +35,7 @@ export const openWatch: Answer = (_req, res) => {
   res.write('{"type":"ADDED"}\n');
 };
 
-/** Sets up anew before each test of the file. */
+/** Sets up again before each test of the file. */
 export function proxyStage(): ProxyStage {
   const at = stage();
   let instance: RecordingUpstream | undefined;

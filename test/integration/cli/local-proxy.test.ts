@@ -60,7 +60,7 @@ describe('a request', () => {
     expect(connection?.received()).not.toContain(local.secret);
   });
 
-  test('keeps its connection to the gate for the next one', async () => {
+  test('keeps its connection to the server for the next one', async () => {
     const { local } = await stage.onPort();
     for (const path of ['/a', '/b', '/c']) await callLocal(local, path);
     expect(stage.instance.requests).toHaveLength(3);
@@ -94,7 +94,7 @@ describe('a request', () => {
     await company.stop();
   });
 
-  test('to a gate that is not there is answered as a Status, and the run goes on', async () => {
+  test('to a server that is not there is answered as a Status, and the run goes on', async () => {
     stage.at.fakeServer.clusterServer = 'https://127.0.0.1:1';
     await stage.at.login();
     const { local, child } = await stage.onPort();
@@ -152,7 +152,7 @@ describe('an answer', () => {
     await expect(once(answer, 'end')).rejects.toThrow('aborted');
   });
 
-  test('that nobody waits for any more is given up at the gate', async () => {
+  test('that no client waits for any more is abandoned at the server', async () => {
     const { local } = await stage.onPort();
     stage.instance.answer = openWatch;
     const request = openLocal(local, WATCH).end();
@@ -210,7 +210,7 @@ describe('an upgrade', () => {
     await stage.instance.connections[0]?.ended;
   });
 
-  test('whose gate has ended it ends for the client, with all that was sent, and keeps no run from its end', async () => {
+  test('whose server has ended it ends for the client, with all that was sent, and keeps no run from its end', async () => {
     const { local, child, ended } = await stage.onPort();
     stage.instance.answerUpgrade = (_req, instance) => {
       instance.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nlast');
@@ -221,7 +221,7 @@ describe('an upgrade', () => {
     socket.write(HEAD(local.port, local.secret));
     await once(socket, 'close');
     expect(heard).toMatch(/\r\n\r\nlast$/);
-    // That was the usual end of a stream: nobody was asked about it.
+    // That was the usual end of a stream: no one was asked about it.
     expect(stage.at.fakeServer.counts.refreshes).toBe(0);
     const began = Date.now();
     child.kill('SIGTERM');
@@ -239,7 +239,7 @@ describe('an upgrade', () => {
       instance.end(Buffer.concat([Buffer.from(head), ...frames]));
     };
     const socket = localConnection(local);
-    // Node hands out what is read of one record at a time.
+    // Node returns what is read of one record at a time.
     const records: Buffer[] = [];
     socket.on('data', (chunk: Buffer) => void records.push(chunk));
     socket.write(HEAD(local.port, local.secret));
@@ -247,7 +247,7 @@ describe('an upgrade', () => {
     expect(records.slice(1)).toEqual(frames);
   });
 
-  test('that the gate refuses is answered as it says, once more with another token where that was refused', async () => {
+  test('that the server rejects is answered as it says, once more with another token where that was refused', async () => {
     const { local } = await stage.onPort();
     const tokens: string[] = [];
     stage.instance.answerUpgrade = ({ rawHeaders }, socket) => {
@@ -286,7 +286,7 @@ describe('a token', () => {
     expect(stage.instance.requests).toHaveLength(2);
   });
 
-  test('is not renewed for each 401 of something behind the gate', async () => {
+  test('is not renewed for each 401 of something behind the server', async () => {
     const { local } = await stage.onPort();
     stage.instance.answer = answerJson({}, {}, 401);
     const answers = await Promise.all(Array.from({ length: 20 }, () => callLocal(local, PODS)));
@@ -295,7 +295,7 @@ describe('a token', () => {
     expect(stage.at.fakeServer.counts.refreshes).toBe(1);
   });
 
-  test('is renewed before it ends, and not while nobody uses it', async () => {
+  test('is renewed before it ends, and not while it is unused', async () => {
     stage.at.fakeServer.expiresIn = 5;
     await stage.at.login();
     const { local } = await stage.onPort();
@@ -312,7 +312,7 @@ describe('a token', () => {
     expect(tokenOf(stage.instance.requests.at(-1)?.rawHeaders ?? [])).not.toBe(unused);
   });
 
-  test('of the broker that is away is used to its end', async () => {
+  test('of a server that is unavailable is used to its end', async () => {
     const { local } = await stage.onPort();
     stage.at.fakeServer.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
     const before = currentToken();

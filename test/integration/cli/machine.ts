@@ -24,7 +24,7 @@ interface Tab {
 export class Machine {
   readonly home = mkdtempSync(join(tmpdir(), 'portcullis-cli-'));
   readonly cacheDir = join(this.home, 'cache');
-  /** Words of every run, for the search for secrets. */
+  /** Messages of every run, for the search for secrets. */
   private readonly message: string[] = [];
   env: Record<string, string> = {};
 
@@ -135,11 +135,11 @@ export class Machine {
     writeFileSync(this.sessionFile, JSON.stringify(session), { mode: 0o600 });
   }
 
-  /** Throws when anything that was said to people holds one of the secrets, or a control character. */
+  /** Throws when anything that was said to users holds one of the secrets, or a control character. */
   checkOutput(secrets: readonly string[]): void {
     const all = this.message.join('\n');
-    if (secrets.some((secret) => all.includes(secret))) throw new Error('words for people hold a secret');
-    if (/\p{Cc}/u.test(all.replaceAll('\n', ''))) throw new Error('words for people hold a control character');
+    if (secrets.some((secret) => all.includes(secret))) throw new Error('messages for users hold a secret');
+    if (/\p{Cc}/u.test(all.replaceAll('\n', ''))) throw new Error('messages for users hold a control character');
   }
 
   remove(): void {

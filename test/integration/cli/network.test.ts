@@ -1,4 +1,4 @@
-/** The way to the server: proxies, authorities, IPv6. Whole runs of the program, as a person makes them. */
+/** The way to the server: proxies, CAs, IPv6. Whole runs of the program, as a user makes them. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -9,7 +9,7 @@ import { DEVICE_PATH, DeviceBroker, sendJson, type BrokerPlace } from '../../sup
 import { Machine, type Ended } from './machine.ts';
 import { thumbprintOfPem } from './fake-server.ts';
 
-/** A name that nobody but the proxy knows. */
+/** A name that no one but the proxy knows. */
 const ORIGIN = 'https://gate.portcullis.test';
 const NAMES = ['gate.portcullis.test', '127.0.0.1', '::1'];
 
@@ -61,12 +61,12 @@ const login = (...more: readonly string[]): Promise<Ended> =>
   );
 
 describe('behind a proxy', () => {
-  test('TLS runs end to end: the certificate reaches the server, and the words hold no credential of anybody', async () => {
+  test('TLS runs end to end: the certificate reaches the server, and the messages hold no credential', async () => {
     await startBroker();
     fakeServer.origin = ORIGIN;
     const { proxy, port } = await startProxy();
     proxy.credentials = 'anna:p%w-canary';
-    // Node's own support for proxies, where somebody has switched it on, must not get in the way.
+    // Node's own support for proxies, where another user has switched it on, must not get in the way.
     machine.env = { HTTPS_PROXY: `http://anna:p%25w-canary@127.0.0.1:${port}`, NODE_USE_ENV_PROXY: '1' };
     const signedIn = await login('--verbose');
     expect(signedIn).toMatchObject({ code: 0, stdout: '' });
@@ -95,7 +95,7 @@ describe('behind a proxy', () => {
     expect(proxy.asked).toEqual([]);
   });
 
-  test('that is reached by https is verified by the authorities of SSL_CERT_FILE', async () => {
+  test('that is reached by https is verified by the CAs of SSL_CERT_FILE', async () => {
     await startBroker();
     const own = await makeCertificates(['localhost'], Date.now());
     const { proxy, port } = await startProxy(own);
@@ -143,7 +143,7 @@ describe('behind a proxy', () => {
     await expect(asked).rejects.toThrow(message);
   });
 
-  test('that opens TLS with an authority of its own is not let in, and the words name it', async () => {
+  test('that opens TLS with a CA of its own is not accepted, and the message names it', async () => {
     await startBroker();
     const opening = new DeviceBroker();
     await opening.start({ names: NAMES });
@@ -159,7 +159,7 @@ describe('behind a proxy', () => {
     expect(opening.requestIds).toEqual([]);
   });
 
-  test('that is away, or of a kind that is not spoken here, is named without its password', async () => {
+  test('that is unavailable, or has a protocol that is not supported, is named without its password', async () => {
     fakeServer.origin = ORIGIN;
     for (const [address, code, message] of [
       ['http://anna:canary@127.0.0.1:1', 1, 'The proxy 127.0.0.1:1 of HTTPS_PROXY cannot be reached (ECONNREFUSED)'],
@@ -174,8 +174,8 @@ describe('behind a proxy', () => {
   });
 });
 
-describe('an authority of the company', () => {
-  // The api host is vouched for in the same way as the web host.
+describe('a CA of the company', () => {
+  // The api host is verified in the same way as the web host.
   beforeEach(async () => {
     await startBroker();
     fakeServer.discovery = { portcullis: { api: fakeServer.origin, adminApi: `${fakeServer.origin}/-/admin/api/v1` } };

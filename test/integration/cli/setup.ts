@@ -1,4 +1,4 @@
-/** What every test of the command line stands on: a broker, a laptop, and the rule that words for people hold no secret. */
+/** What every test of the command line stands on: a fake server, a laptop, and the rule that messages for users hold no secret. */
 import { afterEach, beforeEach } from 'vitest';
 import { FakeServer } from './fake-server.ts';
 import { Machine, type Ended } from './machine.ts';
@@ -11,7 +11,7 @@ export interface Stage {
   login(): Promise<void>;
 }
 
-/** Sets up anew before each test of the file; the result's members are of the test that runs. */
+/** Sets up again before each test of the file; the result's members are of the test that runs. */
 export function stage(): Stage {
   let fakeServer = new FakeServer();
   let machine = new Machine();

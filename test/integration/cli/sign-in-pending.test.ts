@@ -6,7 +6,7 @@ import { stage } from './setup.ts';
 
 const at = stage();
 const FAST_TIMERS = new URL('../../support/fast-timers.ts', import.meta.url).href;
-/** Opens nothing and says nothing: the person has closed the tab. */
+/** Opens nothing and says nothing: the user has closed the tab. */
 const NO_BROWSER_USER = { BROWSER: '/bin/true' };
 
 const running: ChildProcess[] = [];
@@ -27,8 +27,8 @@ async function heard(child: ChildProcess, stream: 'stdout' | 'stderr', pattern: 
   return text;
 }
 
-describe('a sign-in that nobody finishes', () => {
-  test('ends after five minutes in words, for who opened the browser and for who waited', async () => {
+describe('a sign-in that no user finishes', () => {
+  test('ends after five minutes with a message, for the process that opened the browser and for the one that waited', async () => {
     at.machine.env = { ...NO_BROWSER_USER, NODE_OPTIONS: `--import=${FAST_TIMERS}` };
     const ended = await Promise.all(Array.from({ length: 4 }, () => at.getToken()));
     for (const one of ended) {
@@ -62,7 +62,7 @@ describe('what is shown while the browser is open', () => {
 
   test.each([
     { name: 'on a terminal that cannot rewrite a line', env: { TERM: 'dumb' } },
-    { name: 'on a terminal of somebody who wants no colour', env: { TERM: 'xterm-256color', NO_COLOR: '1' } },
+    { name: 'on a terminal of a user who wants no colour', env: { TERM: 'xterm-256color', NO_COLOR: '1' } },
   ])('plain lines $name', async ({ env }) => {
     at.machine.env = { ...NO_BROWSER_USER, ...env, NODE_OPTIONS: `--import=${FAST_TIMERS}` };
     const ended = await at.machine.ended(at.machine.startAtTerminal(...plugin()));

@@ -57,7 +57,7 @@ describe('unlock --config, on the server’s own shell', () => {
     return lines.map((line) => JSON.parse(line) as AuditEvent).filter(({ verb }) => verb === 'unlock');
   }
 
-  test('takes the lock off and puts it on the record, with no admin and no token', async () => {
+  test('takes the lock off and audits it, with no admin and no token', async () => {
     await lock('demo/one');
     await lock('demo/two');
     const ended = await unlock('demo/one', '--reason', 'INC-4711');
@@ -110,7 +110,7 @@ describe('unlock --config, on the server’s own shell', () => {
     return path;
   }
 
-  test('says that the record is on this terminal alone, where there is no sink but stdout', async () => {
+  test('says that the audit event is on this terminal alone, where there is no sink but stdout', async () => {
     await lock('demo/five');
     const config = await configWith([{ type: 'stdout' }]);
     const ended = await portcullis('unlock', '--config', config, 'demo/five');
@@ -119,7 +119,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(events.map((line) => (JSON.parse(line) as AuditEvent).verb)).toContain('unlock');
   });
 
-  test('delivers to a webhook whose spool the running gate has', async () => {
+  test('delivers to a webhook whose spool the running server has', async () => {
     const collector = await Collector.start();
     const spoolDir = join(instance.files.directory, 'spool');
     await mkdir(spoolDir, { mode: 0o700 });
@@ -137,7 +137,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(await unlock(...args)).toMatchObject({ code: 2, stdout: '' });
   });
 
-  test('a configuration that is not good is exit 2, and a store that is away exit 1 with nothing on the record', async () => {
+  test('a configuration that is not good is exit 2, and a store that is unavailable exit 1 with nothing in the audit log', async () => {
     expect((await portcullis('unlock', '--config', '/nonexistent.yaml', 'demo/one')).code).toBe(2);
     const before = (await unlocksOnRecord()).length;
     redis.pause();

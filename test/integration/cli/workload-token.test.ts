@@ -15,7 +15,7 @@ beforeEach(() => {
   at.fakeServer.secrets.push(SUBJECT_TOKEN);
 });
 
-/** What the issuer leaves in the file, and what the broker takes. */
+/** What the issuer leaves in the file, and what the server takes. */
 function project(token: string): void {
   writeFileSync(tokenFile, `${token}\n`);
   at.fakeServer.workloadToken = token;
@@ -45,7 +45,7 @@ function age(seconds: number): void {
 }
 
 describe('get-token with a workload’s token', () => {
-  test('is answered from the cache, without asking anybody, while the credential is good', async () => {
+  test('is answered from the cache, without a request, while the credential is good', async () => {
     const first = await getToken();
     expect(first, first.stderr).toMatchObject({ code: 0, stderr: '' });
     expect(thumbprintOfPem(credentialIn(first).clientCertificateData)).toBe(at.fakeServer.exchanges[0]);
@@ -66,7 +66,7 @@ describe('get-token with a workload’s token', () => {
     expect(three).not.toBe(one);
   });
 
-  test('asks anew for a program that comes back with a credential: it was refused', async () => {
+  test('asks again for a program that comes back with a credential: it was refused', async () => {
     const ended = await at.machine.runUnderOneParent(
       2,
       'get-token',
@@ -82,7 +82,7 @@ describe('get-token with a workload’s token', () => {
     expect(at.fakeServer.exchanges).toHaveLength(2);
   });
 
-  test('goes on with the present credential for its last minute where the server is away, then says to try again', async () => {
+  test('goes on with the present credential for its last minute where the server is unavailable, then says to try again', async () => {
     const first = credentialIn(await getToken());
     await at.fakeServer.stop();
     age(270);
@@ -101,11 +101,11 @@ describe('get-token with a workload’s token', () => {
     const ended = await getToken();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toContain('not taken');
-    expect(ended.stderr).toContain(`see that ${tokenFile} holds a fresh token for ${at.fakeServer.web} alone`);
+    expect(ended.stderr).toContain(`check that ${tokenFile} holds a fresh token for ${at.fakeServer.web} alone`);
     expect(ended.stderr).not.toContain('portcullis login');
   });
 
-  test('takes no part in a person’s session on the same machine', async () => {
+  test('takes no part in a user’s session on the same machine', async () => {
     await at.login();
     const before = at.machine.session;
     const workload = credentialIn(await getToken());

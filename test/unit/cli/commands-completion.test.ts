@@ -56,7 +56,7 @@ describe('completion', () => {
     expect(alsoOffer('login', '')).toBe('nothing');
   });
 
-  test('every option with a value of its own is answered for: nothing of a server or a person is guessed', () => {
+  test('every option with a value of its own is answered for: nothing of a server or a user is guessed', () => {
     const kinds = new Set(
       program.commands.flatMap(({ options }) => options.filter(({ required }) => required).map(({ flags }) => flags)),
     );

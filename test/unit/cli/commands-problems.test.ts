@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { nextStepFor } from '../../../src/cli/http/admin-problems.ts';
 
-/** Problems of which the server's own words say all there is: nobody who uses a command can bring them about, or mend them. */
+/** Problems of which the server's own messages say all there is: no one who uses a command can bring them about, or mend them. */
 const WITHOUT = [
   'revocation_not_found',
   'drill_refused',
@@ -13,7 +13,7 @@ const WITHOUT = [
   'too_many_requests',
 ];
 
-test('every problem of the admin API that somebody can mend has a next command', () => {
+test('every problem of the admin API that a user can fix has a next command', () => {
   const source = readFileSync(fileURLToPath(new URL('../../../src/admin/problem.ts', import.meta.url)), 'utf8');
   const union = /export type AdminProblem =([^;]*);/.exec(source)?.[1] ?? '';
   const codes = [...union.matchAll(/'([a-z_]+)'/g)].map(([, code]) => code ?? '');

@@ -56,7 +56,7 @@ describe('the browser', () => {
     );
   });
 
-  test('is the next of the list where one is not there, and none of them is said in words', async () => {
+  test('is the next of the list where one is not there, and none of them is reported', async () => {
     const why = new Promise((resolve) => {
       openBrowser(
         [
@@ -181,7 +181,7 @@ describe('the environment', () => {
     ['over SSH with a Wayland display', { SSH_CONNECTION: '1 2 3 4', WAYLAND_DISPLAY: 'wayland-0' }, false],
     ['over SSH with a browser named', { SSH_CONNECTION: '1 2 3 4', BROWSER: 'my-browser' }, false],
     ['over SSH with empty variables', { SSH_CONNECTION: '1 2 3 4', DISPLAY: '', BROWSER: ' ' }, true],
-  ])('a browser that opened here would be seen by nobody, %s: %s', (_where, env, remote) => {
+  ])('a browser that opened here would be seen by no user, %s: %s', (_where, env, remote) => {
     expect(readEnvironment(env, 'linux', '/home/a').remote).toBe(remote);
   });
 
@@ -206,7 +206,7 @@ describe('the parent process', () => {
   });
 });
 
-describe('words from a server', () => {
+describe('text from a server', () => {
   test.each([
     ['a\u001b[31mb', 'a [31mb'],
     ['a\r\nb\tc', 'a b c'],
@@ -245,7 +245,7 @@ test.each([
   expect(exitCodeOf(cliError(code, 'x'))).toBe(exit);
 });
 
-test('a fault says what happened and the next command; one that nobody foresaw says one line of its own', () => {
+test('an error says what happened and the next command; one that was not foreseen says one line of its own', () => {
   expect(errorMessage(cliError('forbidden', 'No.', 'ask'))).toBe('No.\n  Next: ask');
   expect(errorMessage(new Error('a\nb'))).toMatch(/^a b\n {2}Next: [^\n]+$/);
   expect(errorMessage(cliError('forbidden', 'a\u001b[2Jb', 'c'))).toBe('a [2Jb\n  Next: c');

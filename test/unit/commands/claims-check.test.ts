@@ -72,7 +72,7 @@ async function tried(name: string | undefined, claims: Claims, changes: object =
 
 const ALICE = { sub: '4711', email: 'alice@example.com', email_verified: true, hd: 'example.com' };
 
-describe('who somebody would be by their claims', () => {
+describe('the user that claims would make', () => {
   test('with names, uid, extra, clusters and role', async () => {
     const verdict = await judged('corp', { ...ALICE, groups: ['dev', 'platform'], desk: '7' });
     expect(verdict).toMatchObject({
@@ -197,7 +197,7 @@ describe('whose claims they are', () => {
   });
 });
 
-describe('for people', () => {
+describe('as text', () => {
   test('all of it, one value a line', async () => {
     const text = formatVerdict(await judged('corp', { ...ALICE, groups: ['dev', 'platform'], desk: '7' }));
     expect(text.split('\n')).toEqual([

@@ -43,7 +43,7 @@ describe('a namespace without a default deny', () => {
       false,
     ],
     [
-      'one that lets everybody in to a port',
+      'one that allows everyone to a port',
       [policy({ ...all, ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ port: 80 }] }] })],
       false,
     ],
@@ -158,7 +158,7 @@ describe('a Secret in an environment', () => {
   const places = (cluster: Parameters<typeof find>[0]) =>
     find(cluster, 'secret-in-environment').map((one) => one.object);
 
-  test('is found at what a person would change, once', () => {
+  test('is found at what a user would change, once', () => {
     const pod = (name: string, rest: JsonRecord = {}) =>
       object('shop', name, { spec: withEnv({ env: [variable] }), ...rest });
     expect(
@@ -198,7 +198,7 @@ describe('a Secret in an environment', () => {
     ]);
   });
 
-  test('is mended by a patch that mounts the Secret and takes out the variable alone', () => {
+  test('is fixed by a patch that mounts the Secret and takes out the variable alone', () => {
     const deployments = [object('shop', 'web', template({ env: [variable, { name: 'MODE', value: 'x' }] }))];
     const command = find({ deployments }, 'secret-in-environment')[0]?.fix.at(-1) ?? '';
     expect(command).toMatch(
@@ -333,7 +333,7 @@ describe('a client certificate', () => {
   const SIGNER = 'kubernetes.io/kube-apiserver-client';
   const settings = (now: number) => ({ prefixes: ['corp:'], gateAccount: { namespace: 'a', name: 'b' }, now });
 
-  test('that was signed for a person is found until it ends', () => {
+  test('that was signed for a user is found until it ends', () => {
     const given = { certificatesigningrequests: [request(SIGNER, { certificate })] };
     const [finding] = find(given, 'client-certificate', settings(Date.now()));
     expect(finding?.evidence).toContain('CN=jane');
@@ -349,7 +349,7 @@ describe('a client certificate', () => {
   });
 });
 
-describe('what mends', () => {
+describe('the fix', () => {
   test('is one line each, whatever the names hold', () => {
     const harmful = 'x\nid\u2028id\r';
     const pods = [

@@ -178,7 +178,7 @@ describe('a list of a cluster', () => {
   });
 });
 
-describe('what the names of the gate’s people begin with', () => {
+describe('the prefix of the names of Portcullis’ users', () => {
   test.each([
     ['corp:jane', ['corp:platform', 'ci:deploy'], ['corp:', 'ci:']],
     ['https://idp.example#jane', [], []],

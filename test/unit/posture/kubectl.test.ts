@@ -13,7 +13,7 @@ import {
 
 const CONTEXT = 'prod@gate.example.com';
 
-/** Each takes its commands from stdin, as a person types them; those that a machine has not are left out. */
+/** Each takes its commands from stdin, as a user types them; those that a machine has not are left out. */
 const SHELLS = (
   [
     ['sh', []],
@@ -25,7 +25,7 @@ const SHELLS = (
   ] as const
 ).filter(([shell]) => spawnSync(shell, ['-c', 'true']).status === 0);
 
-/** The words of each run of kubectl, and what else the lines did. */
+/** The messages of each run of kubectl, and what else the lines did. */
 function typed(shell: string, args: readonly string[], lines: readonly string[]) {
   const kubectlHere =
     shell === 'fish'
@@ -65,13 +65,13 @@ const HARMFUL = [
 ];
 
 describe('a printed command', () => {
-  /** What a shell makes of its words; `kubectl` is a function that shows them. */
+  /** What a shell makes of its messages; `kubectl` is a function that shows them. */
   const message = (line: string): readonly string[] =>
     execFileSync('sh', ['-c', `kubectl() { printf '%s\\0' "$@"; }\n${line}`], { encoding: 'utf8' })
       .split('\0')
       .slice(0, -1);
 
-  test('has, for a shell, the words that it was made of, and the context; or is none', () => {
+  test('has, for a shell, the arguments that it was made of, and the context; or is none', () => {
     const text = fc.string({ unit: 'grapheme', maxLength: 20 });
     fc.assert(
       fc.property(fc.array(text, { minLength: 1, maxLength: 4 }), (given) => {

@@ -57,7 +57,7 @@ describe('a ConfigMap that kubectl applied', () => {
     expect(patchOf(finding?.fix.at(-1))).toEqual([annotation]);
   });
 
-  test('that cannot be changed, or has very many keys, gets words instead of a command', () => {
+  test('that cannot be changed, or has very many keys, gets a comment instead of a command', () => {
     const many = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`${index}-password`, 'correct-horse']));
     for (const rest of [{ data: many }, { ...applied({ password: 'correct-horse' }), immutable: true }]) {
       const fix = found(rest)[0]?.fix ?? [];

@@ -30,7 +30,7 @@ const reportWith = (facts: Partial<Report>): Report => ({
   ...facts,
 });
 
-describe('a report for people', () => {
+describe('a report as text', () => {
   test('of nothing is one line', () => {
     expect(reportText(reportWith({}), ASKED)).toBe(
       'prod: 0 high, 0 medium, 0 low; 0 waived; 16 of 16 rules evaluated\n',

@@ -95,7 +95,7 @@ describe('the verdict', () => {
     expect(verdictOf(given, failOn)).toBe(expected);
   });
 
-  test('of what the cluster shows to nobody is no refusal', () => {
+  test('of what the cluster shows to no one is no rejection', () => {
     expect(clean.unjudged.map(({ rule: id, state }) => `${id} ${state}`)).toContain('api-server-audit not_visible');
   });
 });

@@ -115,7 +115,7 @@ describe('a role in a namespace', () => {
   });
 });
 
-describe('who bypasses the gate', () => {
+describe('who bypasses Portcullis', () => {
   const foundFor = (subject: JsonRecord, roleName = 'reader', name = 'some-binding') => {
     const given = cluster([], [binding({ name, role: roleName }, subject)]);
     return [...find(given, 'admin-past-gate'), ...find(given, 'person-past-gate')].map((one) => one.rule);
@@ -135,7 +135,7 @@ describe('who bypasses the gate', () => {
     [group('system:bootstrappers:kubeadm:default-node-token'), []],
     [group('system:authenticated'), []],
     [group('system:masters'), ['admin-past-gate']],
-    // Kinds are not to be mixed up: the group of this name is nobody's.
+    // Kinds are not to be mixed up: the group of this name is no one's.
     [group('system:kube-scheduler'), ['person-past-gate']],
   ])('%j reads', (subject, expected) => {
     expect(foundFor(subject)).toEqual(expected);
@@ -201,7 +201,7 @@ describe('who bypasses the gate', () => {
   });
 });
 
-describe('anybody', () => {
+describe('anonymous clients', () => {
   const open = (paths: readonly string[], verbs = ['get']) => role('r', [{ verbs, nonResourceURLs: paths }]);
 
   test.each([
@@ -233,7 +233,7 @@ describe('anybody', () => {
   });
 });
 
-describe('the gate’s own account', () => {
+describe('the account of Portcullis', () => {
   const documents = parseAllDocuments(
     readFileSync(fileURLToPath(new URL('../../../deploy/examples/service-account.yaml', import.meta.url)), 'utf8'),
   ).map((document) => document.toJS() as JsonRecord);
@@ -277,7 +277,7 @@ describe('the gate’s own account', () => {
     expect(through(group('system:serviceaccounts:shop'))).toEqual([]);
   });
 
-  describe('is mended without taking from it what it works by', () => {
+  describe('is fixed without taking from it what it works by', () => {
     const instance = account('portcullis', 'portcullis');
     const wide = [...(example['rules'] as readonly JsonRecord[]), rule('get', 'core', 'secrets')];
     const fixOf = (roleName: string, rules: readonly JsonRecord[], bound: JsonRecord) =>

@@ -151,7 +151,7 @@ describe('an entry of ours that is there already', () => {
     ]);
   });
 
-  test('keeps the namespace, the proxy and the variables that somebody gave it', () => {
+  test('keeps the namespace, the proxy and the variables that a user gave it', () => {
     const edited = parse(once);
     edited.contexts[1].context.namespace = 'team-a';
     edited.clusters[1].cluster['proxy-url'] = 'http://proxy:3128';
@@ -161,7 +161,7 @@ describe('an entry of ours that is there already', () => {
     expect(parse(mergeKubeconfig(text, request).text)).toEqual(edited);
   });
 
-  test('loses what would lead past the plugin or past the authority', () => {
+  test('loses what would lead past the plugin or past the CA', () => {
     const edited = parse(once);
     edited.users[1].user.token = 'abc';
     edited.clusters[1].cluster['insecure-skip-tls-verify'] = true;
@@ -171,7 +171,7 @@ describe('an entry of ours that is there already', () => {
     expect(after.users[0].user).toEqual({ token: 'abc' });
   });
 
-  test('of a cluster that is no longer for the person is taken out whole, and nothing else', () => {
+  test('of a cluster that is no longer for the user is taken out whole, and nothing else', () => {
     expect(parse(mergeKubeconfig(once, none).text)).toEqual(parse(EXISTING));
   });
 
@@ -307,7 +307,7 @@ describe('the file', () => {
     expect(statSync(file)).toMatchObject({ uid: 12_345, gid: 12_345 });
   });
 
-  test('that cannot be read is said in words, with what else to do', () => {
+  test('that cannot be read is reported, with what else to do', () => {
     expect(() => readKubeconfig(dir)).toThrow(expect.objectContaining({ message: expect.stringContaining('--file') }));
   });
 });

@@ -69,7 +69,7 @@ describe('a ready file', () => {
     }
   });
 
-  test('has another name where the host has an authority of its own, which lies beside it', () => {
+  test('has another name where the host has a CA of its own, which lies beside it', () => {
     writeFileSync(join(dir, 'ca.crt'), 'PEM\n');
     const withCa = locateEntry(dir, { url: session.server, caFile: join(dir, 'ca.crt') });
     writeSession(withCa, session);

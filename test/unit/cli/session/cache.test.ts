@@ -115,7 +115,7 @@ describe('the memory of failures', () => {
     expect(failureOfParent(entry, '10-2', now + after)).toBeUndefined();
   });
 
-  test('keeps code and words', () => {
+  test('keeps code and message', () => {
     rememberForParent(entry, '10-1', failure, 5);
     expect(failureOfParent(entry, '10-1', 6)).toMatchObject({ code: 'sign_in_refused', message: 'no' });
   });
@@ -128,7 +128,7 @@ describe('the memory of failures', () => {
     expect(() => statSync(old)).toThrow('ENOENT');
   });
 
-  test('tells who waited of what came after they began, and nobody of what came before', () => {
+  test('tells who waited of what came after they began, and none of what came before', () => {
     shareFailure(entry, 'sign-in', failure, 100);
     expect(failureSince(entry, 'sign-in', 100, 200)).toMatchObject({ message: 'no' });
     expect(failureSince(entry, 'sign-in', 101, 200)).toBeUndefined();

@@ -56,7 +56,7 @@ describe('is rejected', () => {
     );
   });
 
-  test('an api host that is not the pinned one, with the way out in words', () => {
+  test('an api host that is not the pinned one, with the next step', () => {
     const before = { ...pins, api: 'https://old.example.com:6443' };
     expect(() => checkDiscovery(good, server, before)).toThrow(/old\.example\.com.*\n.*logout --server/s);
   });

@@ -95,7 +95,7 @@ describe('a disk that takes no more', () => {
   const attempt = (call: string): string =>
     `try { ${call} } catch (error) { console.log(error.reason, error.message) }`;
 
-  test('leaves the old file whole and no draft, and says so in words', () => {
+  test('leaves the old file whole and no draft, and reports it', () => {
     writePrivateFile(join(dir, 'f'), 'old');
     const said = limited(attempt(`files.writePrivateFile(process.argv[1] + '/f', 'x'.repeat(9000))`));
     expect(said).toMatch(

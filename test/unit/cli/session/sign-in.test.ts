@@ -151,7 +151,7 @@ test('giving up ends the waiting with the reason', async () => {
   await loopback.close();
 });
 
-test('each session has a P-256 key and a certificate of its own that names nobody', async () => {
+test('each session has a P-256 key and a certificate of its own that names no user', async () => {
   const now = Date.now();
   const [one, two] = await Promise.all([createBinding(now), createBinding(now)]);
   const certificate = new X509Certificate(one.certificate);

@@ -31,7 +31,7 @@ describe('a line', () => {
   test.each<[string, JsonRecord, string]>([
     ['a stream that begins', exec, 'corp:alice  create pods/web-0/exec -n default @prod  101 begun  203.0.113.7'],
     [
-      'somebody who acts as another',
+      'a user who acts as another',
       { ...exec, stage: 'ResponseComplete', impersonatedUser: { username: 'limited' } },
       'corp:alice as limited  create pods/web-0/exec -n default @prod  101  203.0.113.7',
     ],
@@ -41,7 +41,7 @@ describe('a line', () => {
       'corp:alice  get /version @prod  101  203.0.113.7',
     ],
     [
-      'an event of the gate’s own',
+      'an event of Portcullis itself',
       portcullisEvent({ event: 'revocation', target: 'account:corp/1', reason: 'INC-4711' }),
       'corp:alice  revocation account:corp/1 [INC-4711]  200  203.0.113.7',
     ],
@@ -59,7 +59,7 @@ describe('a line', () => {
     expect(eventLine({ user: 7, annotations: [], sourceIPs: 'x', stageTimestamp: 'soon' }, false)).not.toContain('\n');
   });
 
-  test('has no control character of anybody’s, and an end', () => {
+  test('has no control character of anyone’s, and an end', () => {
     const evil = 'a\r\nb\u001b[31m\u009b\u2028\u202e\u0000'.repeat(100);
     const line = eventLine(
       {

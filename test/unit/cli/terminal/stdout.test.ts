@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 
 const MODULE = fileURLToPath(new URL('../../../../src/cli/terminal/stdout.ts', import.meta.url));
 
-test('a reader that goes away is no fault: no stack, and the exit status is the command’s own', async () => {
+test('a reader that closes it is no error: no stack, and the exit status is the command’s own', async () => {
   const script = `import { writeStdout } from ${JSON.stringify(MODULE)};
 for (let count = 0; count < 3; count += 1) writeStdout('x'.repeat(1_000_000));
 process.exitCode = 3;`;
