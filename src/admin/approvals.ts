@@ -1,9 +1,9 @@
 /**
  * Dual control (`admin.dualControl: on`): a revocation that could shut out many users takes two admins.
  *
- * Threat: an attacker with one admin's session, or a rogue admin, ends every session and locks the other admins out, so that
- * no one is left to stop them. So two admins are needed. One admin still revokes one account or session alone, because that
- * must not wait, and the user undoes it with the next sign-in.
+ * Threat: an attacker with one admin's session, or a rogue admin, ends every session and locks the other admins
+ * out, so that no one is left to stop them. So two admins are needed. One admin still revokes one account or
+ * session alone, because that must not wait, and the user undoes it with the next sign-in.
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
@@ -56,9 +56,9 @@ const describePlan = ({ target, lock }: RevocationPlan): string => `${targetName
 /**
  * Returns whether this account counts as an admin's.
  *
- * An account without a live session does, because its groups are not known: one admin could otherwise end another admin's
- * sessions first and then lock the account. One admin alone can lock a user who is signed in and has no admin group, and a
- * workload, which is never an admin.
+ * An account without a live session does, because its groups are not known: one admin could otherwise end another
+ * admin's sessions first and then lock the account. One admin alone can lock a user who is signed in and has no
+ * admin group, and a workload, which is never an admin.
  */
 async function mayBeAdmin(deps: AdminDeps, account: Account): Promise<boolean> {
   if (workloadRule(account, deps.config) !== undefined) return false;
@@ -118,8 +118,8 @@ async function wasWritten(
 }
 
 /**
- * Verifies an approval without consuming it. The local revocation guard rejects the target before anything is written, so an
- * invalid approval must be rejected before that.
+ * Verifies an approval without consuming it. The local revocation guard rejects the target before anything is
+ * written, so an invalid approval must be rejected before that.
  * @throws AdminError `approval_not_good`, `same_admin`
  */
 async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<Consent> {

@@ -1,4 +1,6 @@
-/** The dependencies of the admin service. The module `server` builds the real ones; this module opens no connection. */
+/**
+ * The dependencies of the admin service. The module `server` builds the real ones; this module opens no connection.
+ */
 import type { Actor, RequestContext } from '../http/request-context.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { LiveTails } from '../audit/live/live-tails.ts';
@@ -56,7 +58,10 @@ export interface AdminDeps {
   readonly tails?: LiveTails;
   /** Absent: nothing is checked. */
   readonly health?: Health;
-  /** Aborts when this replica begins to shut down: event streams then end cleanly and their clients go to another replica. */
+  /**
+   * Aborts when this replica begins to shut down: event streams then end cleanly and their clients go to another
+   * replica.
+   */
   readonly leaving?: AbortSignal;
 }
 

@@ -1,6 +1,7 @@
 /**
- * Drills: a complete revocation, practised on a session that exists only for it. Every replica opens a watch to itself for
- * that session (src/proxy/drill); then the session is revoked, and each replica must report that its watch was cut.
+ * Drills: a complete revocation, practised on a session that exists only for it. Every replica opens a watch to
+ * itself for that session (src/proxy/drill); then the session is revoked, and each replica must report that its
+ * watch was cut.
  */
 import { randomUUID } from 'node:crypto';
 import type { z } from 'zod';
@@ -57,7 +58,10 @@ const live = ({ guard }: AdminDeps): readonly ReplicaView[] => guard.replicas.fi
 
 const runsElsewhere = (deps: AdminDeps): boolean => live(deps).some((replica) => replica.drill?.state === 'open');
 
-/** Returns the cluster of the watch. The caller must be able to use it, because the drill's session acts as the caller. */
+/**
+ * Returns the cluster of the watch. The caller must be able to use it, because the drill's session acts as the
+ * caller.
+ */
 function clusterOf(
   { deps, clusters }: DrillService,
   { actor }: AdminContext,
@@ -77,8 +81,9 @@ function clusterOf(
 }
 
 /**
- * Opens the temporary session of a drill and returns its id. It has the caller's identity and provider, but its own account:
- * the revocation of a session makes the account's next sign-in a fresh one, and a drill must not do that to the caller.
+ * Opens the temporary session of a drill and returns its id. It has the caller's identity and provider, but its own
+ * account: the revocation of a session makes the account's next sign-in a fresh one, and a drill must not do that
+ * to the caller.
  */
 async function openSession(
   deps: AdminDeps,

@@ -1,9 +1,10 @@
 /**
- * The requirement of a fresh sign-in that a revocation leaves behind, and how an admin lifts it. A user whose provider proves
- * no fresh sign-in cannot get back in without that.
+ * The requirement of a fresh sign-in that a revocation leaves behind, and how an admin lifts it. A user whose
+ * provider proves no fresh sign-in cannot get back in without that.
  *
- * Threat: an attacker with the user's stolen laptop signs in by the laptop's single sign-on session at the provider, once the
- * requirement is lifted. So only an admin with a fresh sign-in lifts it, for one account, with a reason that is audited.
+ * Threat: an attacker with the user's stolen laptop signs in by the laptop's single sign-on session at the
+ * provider, once the requirement is lifted. So only an admin with a fresh sign-in lifts it, for one account, with a
+ * reason that is audited.
  */
 import type { Account } from '../core/identity/identity.ts';
 import type { AdminDeps, AdminContext } from './dependencies.ts';
@@ -19,8 +20,8 @@ const OUTCOMES = {
 /**
  * Lifts the requirement of a fresh sign-in for an account.
  * @param lift.reason as the admin gave it
- * @param lift.upTo epoch seconds: the revocation that the admin was shown. Another admin may have revoked again since then,
- *   because the device is stolen; that later revocation then stays in force
+ * @param lift.upTo epoch seconds: the revocation that the admin was shown. Another admin may have revoked again
+ *   since then, because the device is stolen; that later revocation then stays in force
  * @throws AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer`
  */
 export async function liftFreshSignIn(
@@ -46,7 +47,8 @@ export async function liftFreshSignIn(
 
 /**
  * Returns since when the next sign-in of an account must be a fresh one.
- * @returns epoch seconds; undefined where none is needed, or where the provider proves no freshness, so that any sign-in counts
+ * @returns epoch seconds; undefined where none is needed, or where the provider proves no freshness, so that any
+ *   sign-in counts
  * @throws AppError `store_unavailable`
  */
 export async function freshSignInNeeded(

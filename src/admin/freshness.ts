@@ -1,10 +1,11 @@
 /**
- * Changes by an admin need a fresh sign-in (`admin.freshness`). Core evaluates it, by the provider's claim at the sign-in.
+ * Changes by an admin need a fresh sign-in (`admin.freshness`). Core evaluates it, by the provider's claim at the
+ * sign-in.
  *
- * The claim is known as soon as the caller is, so the store is not read again. Where Redis does not respond, a revocation is
- * tried all the same, because the replica that receives it rejects the target at its own guard before it writes. An attacker
- * with an old session gains nothing from this: the claim is a fixed moment that is compared with now, and the guard checks
- * before and after whether the session is still valid.
+ * The claim is known as soon as the caller is, so the store is not read again. Where Redis does not respond, a
+ * revocation is tried all the same, because the replica that receives it rejects the target at its own guard before
+ * it writes. An attacker with an old session gains nothing from this: the claim is a fixed moment that is compared
+ * with now, and the guard checks before and after whether the session is still valid.
  */
 import { frequencyText, freshnessOf } from '../core/identity/freshness.ts';
 import { type AdminDeps } from './dependencies.ts';
@@ -20,8 +21,8 @@ function staleError(withinSeconds: number): AdminError {
 }
 
 /**
- * Returns the error for a provider that proves no freshness. The configuration is validated for this, so such a provider was
- * changed or removed since the session began.
+ * Returns the error for a provider that proves no freshness. The configuration is validated for this, so such a
+ * provider was changed or removed since the session began.
  */
 function unprovableError(provider: string): AdminError {
   const message = `${provider} does not say when you signed in there, so this sign-in allows no change. Sign in with another provider, or ask your platform team.`;
@@ -41,8 +42,8 @@ export function isFresh(deps: AdminDeps, { provider, authTime }: Actor['proof'],
 }
 
 /**
- * Checks the sign-in before an admin changes anything. A workload of `role: drill` is exempt, because no user is there to
- * sign in.
+ * Checks the sign-in before an admin changes anything. A workload of `role: drill` is exempt, because no user is
+ * there to sign in.
  * @throws AdminError `fresh_sign_in_needed` (with `maxAgeSeconds`), `freshness_unprovable`
  * @throws AppError `unauthenticated` where the session is gone, `fenced`
  */

@@ -1,12 +1,12 @@
 /**
- * Holds: a revocation that cannot be written, because the store does not respond. This replica has not seen the admin before and
- * cannot read their session, or it cannot know whether two admins are needed. It rejects the target all the same, for a
- * while, and nothing is written.
+ * Holds: a revocation that cannot be written, because the store does not respond. This replica has not seen the
+ * admin before and cannot read their session, or it cannot know whether two admins are needed. It rejects the
+ * target all the same, for a while, and nothing is written.
  *
- * Threat: an attacker with a former admin's token, which is valid for some minutes, waits until the store does not respond. So
- * a hold only rejects users at the replicas that received the request, until 15 minutes after the last such request. A sign-in
- * that is too old is rejected as always, one admin alone holds nothing where two are needed, and every hold is audited with
- * its end.
+ * Threat: an attacker with a former admin's token, which is valid for some minutes, waits until the store does not
+ * respond. So a hold only rejects users at the replicas that received the request, until 15 minutes after the last
+ * such request. A sign-in that is too old is rejected as always, one admin alone holds nothing where two are
+ * needed, and every hold is audited with its end.
  */
 import type { AppError } from '../core/errors.ts';
 import type { RevocationTarget } from '../core/credential/revocation.ts';
@@ -29,7 +29,8 @@ const mayHold = ({ config }: AdminDeps, { kind }: RevocationTarget): boolean =>
  * Holds the target on this replica instead of revoking it.
  * @param given.target undefined where only the store can resolve it
  * @param given.cause the error of the store
- * @throws AdminError `revocation_not_written` with `heldUntil`; `cause` where the target is not known, or not one admin's to revoke
+ * @throws AdminError `revocation_not_written` with `heldUntil`; `cause` where the target is not known, or not one
+ *   admin's to revoke
  * @throws AppError `unauthenticated` or `fenced` where the caller's credential is not good any more
  */
 export function holdInstead(

@@ -211,8 +211,9 @@ export function problemOf(thrown: unknown, requestId: string): Problem {
 }
 
 /**
- * Returns the challenge of a 401 (RFC 9110 §11.6.1). A valid credential from a sign-in that is too old has its own error
- * (RFC 9470 §3), so that a program signs its user in again instead of fetching another token for the same sign-in.
+ * Returns the challenge of a 401 (RFC 9110 §11.6.1). A valid credential from a sign-in that is too old has its own
+ * error (RFC 9470 §3), so that a program signs its user in again instead of fetching another token for the same
+ * sign-in.
  */
 function challenge(thrown: unknown): string {
   if (!(thrown instanceof AdminError) || thrown.problem !== 'fresh_sign_in_needed') return 'Bearer';

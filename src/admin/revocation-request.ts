@@ -54,8 +54,8 @@ export const sessionNotFound = (): AdminError =>
   new AdminError('session_not_found', 'not_found', 'There is no live session of this id. It may have ended already.');
 
 /**
- * Returns the account of a session. While the store is unavailable the session is revoked without being read, because the local
- * revocation guard rejects it before anything is written.
+ * Returns the account of a session. While the store is unavailable the session is revoked without being read,
+ * because the local revocation guard rejects it before anything is written.
  * @throws AdminError `session_not_found`
  */
 async function accountOfSession(deps: AdminDeps, id: string): Promise<Account | undefined> {
@@ -112,7 +112,10 @@ export async function targetWithoutStore(
   return session === undefined ? (await resolveTarget(deps, request)).target : { kind: 'session', session };
 }
 
-/** Returns whether the account is locked. It only changes a text of the result, so an unavailable store is no error here. */
+/**
+ * Returns whether the account is locked. It only changes a text of the result, so an unavailable store is no error
+ * here.
+ */
 async function isLocked(deps: AdminDeps, account: Account): Promise<boolean> {
   try {
     return (await deps.store.locks.find(account)) !== undefined;

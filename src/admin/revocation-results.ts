@@ -1,6 +1,6 @@
 /**
- * The results of revocations, for every replica: each result is saved in the store for as long as the revocation guard keeps
- * its own, and saved again each time it has become more complete.
+ * The results of revocations, for every replica: each result is saved in the store for as long as the revocation
+ * guard keeps its own, and saved again each time it has become more complete.
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
@@ -21,7 +21,10 @@ export interface ResultContext {
   readonly path: string;
   readonly reason: string;
   readonly target: string;
-  /** Equal for equal requests of one admin: it tells a repeated request from an id that was used for another request. */
+  /**
+   * Equal for equal requests of one admin: it tells a repeated request from an id that was used for another
+   * request.
+   */
   readonly fingerprint: string;
 }
 
@@ -95,7 +98,10 @@ function auditProof(deps: AdminDeps, result: RevocationResult, about: ResultCont
 /** Subscribes to the results of the revocation guard. Create it once for the process. */
 export function createRevocationResults(deps: AdminDeps): RevocationResults {
   const { artefacts } = deps.store;
-  /** Also holds proven revocations, because a request with the same id may come again for as long as the id is known. */
+  /**
+   * Also holds proven revocations, because a request with the same id may come again for as long as the id is
+   * known.
+   */
   const expected = new Map<string, ResultContext & { readonly untilMs: number }>();
   const saving = new Map<string, Promise<void>>();
 
@@ -118,7 +124,10 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
     }
   }
 
-  /** Reads the stored result of an id; undefined where the store is unavailable, because a revocation must not wait for it. */
+  /**
+   * Reads the stored result of an id; undefined where the store is unavailable, because a revocation must not wait
+   * for it.
+   */
   async function readIfAvailable(id: string): Promise<z.infer<typeof payloadSchema> | undefined> {
     try {
       return await read(id);
@@ -146,7 +155,8 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
   return {
     expect(id, about) {
       dropExpired();
-      // The guard joins two requests by id and target, and the store may be unavailable. Neither knows the rest of the request, a lock.
+      // The guard joins two requests by id and target, and the store may be unavailable. Neither knows the rest of
+      // the request, a lock.
       const before = expected.get(id);
       if (before !== undefined && before.fingerprint !== about.fingerprint) throw reusedError();
       const entry = { ...about, untilMs: deps.clock.now() + TTL_SECONDS * 1000 };

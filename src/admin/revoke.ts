@@ -1,6 +1,6 @@
 /**
- * The revocation of the admin pages and the admin API: the approval of a second admin, the order to the revocation guard, and
- * the audit events.
+ * The revocation of the admin pages and the admin API: the approval of a second admin, the order to the revocation
+ * guard, and the audit events.
  *
  * The files of this folder:
  * - revoke.ts: runs a revocation; revocation-request.ts: finds its target; revocation-results.ts: keeps its result
@@ -79,7 +79,10 @@ function guardOrder(deps: AdminDeps, { actor }: AdminContext, order: RevokeOrder
   return { target, requestId, canSignInAgain, ...approval, ...(plan.lock ? { lock } : {}) };
 }
 
-/** Returns the facts of two admins for the audit event. The approval id leads to the event `approval-asked` of the first. */
+/**
+ * Returns the facts of two admins for the audit event. The approval id leads to the event `approval-asked` of the
+ * first.
+ */
 const consentDetails = ({ approval, first }: Partial<Consent> = {}): AuditFacts => ({
   ...(approval === undefined ? {} : { approval }),
   ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
@@ -131,8 +134,8 @@ function fingerprintOf(
 }
 
 /**
- * Handles an admin's request for a revocation. A request with the same id again is the same revocation and returns its result,
- * brought up to date.
+ * Handles an admin's request for a revocation. A request with the same id again is the same revocation and returns
+ * its result, brought up to date.
  * @throws AdminError the errors of `planOf`, `requireSecondAdmin` and `revoke`
  */
 export async function handleRevocation(
@@ -157,7 +160,8 @@ export async function handleRevocation(
   const plan = await planOf(deps, request);
   const ask = { actor, plan, reason, path: admin.path, approval, requestId };
   const consent = await requireSecondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
-    // While the store is unavailable we cannot know whether two admins are needed, so we do what one admin may do alone.
+    // While the store is unavailable we cannot know whether two admins are needed, so we do what one admin may do
+    // alone.
     if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
     return holdInstead(deps, admin, { target: plan.target, reason, cause });
   });

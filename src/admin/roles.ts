@@ -1,6 +1,6 @@
 /**
- * The roles of the admin pages and the admin API: admins change and read, auditors read, a workload of `role: drill` starts
- * drills.
+ * The roles of the admin pages and the admin API: admins change and read, auditors read, a workload of
+ * `role: drill` starts drills.
  */
 import { AppError } from '../core/errors.ts';
 import type { Account } from '../core/identity/identity.ts';
@@ -15,15 +15,19 @@ type RoleConfig = Pick<AdminConfig, 'admin' | 'workload'>;
 
 type WorkloadRule = RoleConfig['workload'][number];
 
-/** Returns the rule whose workloads have this account; undefined for a user's. Rules and providers share one name space. */
+/**
+ * Returns the rule whose workloads have this account; undefined for a user's. Rules and providers share one name
+ * space.
+ */
 export const workloadRule = (account: Account, { workload }: RoleConfig): WorkloadRule | undefined =>
   workload.find(({ name }) => account.startsWith(`${name}/`));
 
 /**
- * Returns the role of a user or workload; undefined where they have none. Without configured groups no user has a role.
+ * Returns the role of a user or workload; undefined where they have none. Without configured groups no user has a
+ * role.
  *
- * Threat: an attacker who can change a pipeline chooses the claims of its token, so a workload has the role of its rule and
- * never one by its groups.
+ * Threat: an attacker who can change a pipeline chooses the claims of its token, so a workload has the role of its
+ * rule and never one by its groups.
  */
 export function roleOf({ identity, account }: Subject, config: RoleConfig): Role | undefined {
   const { admin } = config;

@@ -53,7 +53,8 @@ function mayUse(session: SessionRecord, cluster: string, { clusters, config }: F
 }
 
 /**
- * Returns a filter for the parts of a query that the store has no index for, as `SessionStore.list` takes it in `where`.
+ * Returns a filter for the parts of a query that the store has no index for, as `SessionStore.list` takes it in
+ * `where`.
  * @returns undefined where there are none
  */
 function sessionFilter(query: SessionQuery, parts: FilterContext): ((session: SessionRecord) => boolean) | undefined {
@@ -73,8 +74,8 @@ function sessionFilter(query: SessionQuery, parts: FilterContext): ((session: Se
 }
 
 /**
- * Checks that the cluster and the provider exist. With a mistyped name no session would be found, and an admin would believe
- * that no user is signed in.
+ * Checks that the cluster and the provider exist. With a mistyped name no session would be found, and an admin
+ * would believe that no user is signed in.
  * @throws AppError `bad_request`
  */
 function assertKnownNames({ config, providers }: AdminDeps, { cluster, provider }: SessionQuery): void {
@@ -99,12 +100,15 @@ function storedQuery(query: SessionQuery, parts: FilterContext): StoredQuery {
   };
 }
 
-/** Finds one page. With a filter the page may be short, even empty, and still have a cursor: then there may be more. */
+/**
+ * Finds one page. With a filter the page may be short, even empty, and still have a cursor: then there may be more.
+ */
 export type ListSessions = (query: SessionQuery) => Promise<SessionPage>;
 
 /**
  * Compiles each cluster's rule once, for all lists.
- * @returns a function that throws AppError `bad_request` for a name that is not configured, or for a cursor of another order
+ * @returns a function that throws AppError `bad_request` for a name that is not configured, or for a cursor of
+ *   another order
  */
 export function createSessionList(deps: AdminDeps): ListSessions {
   const clusters = createClusters(deps.config);

@@ -1,6 +1,6 @@
 /**
- * The JSON form of sessions and their requests. The provider's refresh token is not part of a session record, so it cannot
- * leak here.
+ * The JSON form of sessions and their requests. The provider's refresh token is not part of a session record, so it
+ * cannot leak here.
  */
 import type { z } from 'zod';
 import type { recentRequestSchema, sessionSchema } from '../core/admin-api/responses.ts';
@@ -28,7 +28,10 @@ export function sessionView(session: SessionRecord): SessionView {
   };
 }
 
-/** Returns one of a session's latest requests. Its time keeps the milliseconds, because many requests come within a second. */
+/**
+ * Returns one of a session's latest requests. Its time keeps the milliseconds, because many requests come within a
+ * second.
+ */
 export const requestView = ({ at, ...request }: RecentRequest): z.output<typeof recentRequestSchema> => ({
   ...request,
   at: new Date(at).toISOString(),

@@ -1,11 +1,12 @@
 /**
- * The client's address. Behind an ingress every connection comes from the ingress, and `X-Forwarded-For` has the address of
- * the client.
+ * The client's address. Behind an ingress every connection comes from the ingress, and `X-Forwarded-For` has the
+ * address of the client.
  *
- * Threat: an attacker writes that header and so chooses the address that the audit log shows and that every limit counts. So
- * we read it only on a connection from one of `listen.trustedProxies` that came without TLS, because a proxy that passes TLS
- * on writes no header. And we read it from its end, where each proxy adds the address that it saw, up to the first address
- * that is not a proxy's. The addresses before that one came with the request and prove nothing.
+ * Threat: an attacker writes that header and so chooses the address that the audit log shows and that every limit
+ * counts. So we read it only on a connection from one of `listen.trustedProxies` that came without TLS, because a
+ * proxy that passes TLS on writes no header. And we read it from its end, where each proxy adds the address that it
+ * saw, up to the first address that is not a proxy's. The addresses before that one came with the request and prove
+ * nothing.
  */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
@@ -42,7 +43,10 @@ export function clientAddresses({ publicUrl, isTrustedProxy = () => false }: Cli
   };
 }
 
-/** Returns the nearest address that is not a proxy's; undefined where there is none, or where the text is not an address. */
+/**
+ * Returns the nearest address that is not a proxy's; undefined where there is none, or where the text is not an
+ * address.
+ */
 function forwardedFor(req: IncomingMessage, isProxy: (address: string) => boolean): string | undefined {
   const hops = (req.headersDistinct['x-forwarded-for'] ?? []).flatMap((line) => line.split(','));
   const nearest = hops

@@ -1,6 +1,6 @@
 /**
- * The one table from error codes to HTTP status of pages and the admin API, and the one mapper from anything thrown to an
- * `AppError`. The HTML page and the problem document both use it; no other file knows the numbers.
+ * The one table from error codes to HTTP status of pages and the admin API, and the one mapper from anything thrown
+ * to an `AppError`. The HTML page and the problem document both use it; no other file knows the numbers.
  */
 import { AppError, type ErrorCode } from '../core/errors.ts';
 
@@ -26,7 +26,9 @@ export function retryAfterSeconds(code: ErrorCode): number | undefined {
   return code === 'store_unavailable' || code === 'fenced' || code === 'audit_unavailable' ? 1 : undefined;
 }
 
-/** Returns the `status` that body-parser and the router give their errors; only one below 500 is the caller's error. */
+/**
+ * Returns the `status` that body-parser and the router give their errors; only one below 500 is the caller's error.
+ */
 function clientStatus(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null || !('status' in error)) return undefined;
   const { status } = error;
@@ -34,8 +36,8 @@ function clientStatus(error: unknown): number | undefined {
 }
 
 /**
- * Returns anything thrown as an `AppError`, with the HTTP status to respond with. The message of a foreign error is never
- * passed on, because it can quote the request.
+ * Returns anything thrown as an `AppError`, with the HTTP status to respond with. The message of a foreign error is
+ * never passed on, because it can quote the request.
  */
 export function appErrorOf(thrown: unknown): { readonly error: AppError; readonly status: number } {
   if (thrown instanceof AppError) return { error: thrown, status: statusOfCode[thrown.code] };

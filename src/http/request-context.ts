@@ -18,8 +18,8 @@ export interface Actor {
   /** The provider's claim from when the session was opened; it never changes. */
   readonly proof: Pick<SessionRecord, 'provider' | 'authTime'>;
   /**
-   * The error why the session cannot be read, where a program's token says that it is an admin's. Such an actor may have a
-   * target held (src/admin/holds.ts), and nothing else.
+   * The error why the session cannot be read, where a program's token says that it is an admin's. Such an actor may
+   * have a target held (src/admin/holds.ts), and nothing else.
    */
   readonly unread?: AppError;
   /** Throws when the credential is no longer valid. Call it after each await, before acting or responding. */
@@ -31,7 +31,10 @@ export interface RequestContext extends ClientAddress {
   readonly requestId: string;
   readonly userAgent: string;
   actor?: Actor;
-  /** The user who came back from the provider, while there is no session yet: a rejection is audited with their name. */
+  /**
+   * The user who came back from the provider, while there is no session yet: a rejection is audited with their
+   * name.
+   */
   user?: { readonly identity: Identity; readonly account: Account };
   /** The pending authorization that this browser has shown its cookie for; error pages then offer the way back. */
   authorization?: string;
@@ -40,7 +43,10 @@ export interface RequestContext extends ClientAddress {
 const USER_AGENT_LENGTH = 256;
 const contexts = new WeakMap<IncomingMessage, RequestContext>();
 
-/** Returns a header's text without control, invisible and bidirectional characters, shortened, so that it may be stored. */
+/**
+ * Returns a header's text without control, invisible and bidirectional characters, shortened, so that it may be
+ * stored.
+ */
 export function plainText(value: string | undefined, length: number): string {
   return (value ?? '').replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, length);
 }

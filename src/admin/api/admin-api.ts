@@ -1,11 +1,13 @@
 /**
- * The admin API, version 1, made from the table of routes. The same resources are served at two prefixes, which differ only in
- * the caller's credential: a browser's cookie, CSRF header and Origin, or a program's certificate-bound Bearer token.
+ * The admin API, version 1, made from the table of routes. The same resources are served at two prefixes, which
+ * differ only in the caller's credential: a browser's cookie, CSRF header and Origin, or a program's
+ * certificate-bound Bearer token.
  *
  * The files of this folder:
  * - admin-api.ts: the router of one prefix
  * - routes.ts: the table of routes; openapi.ts, schemas.ts: the OpenAPI document made from it
- * - admin-call.ts: the steps of one call (role, query, response, audit event, error); call-limits.ts: its rate limits
+ * - admin-call.ts: the steps of one call (role, query, response, audit event, error); call-limits.ts: its rate
+ *   limits
  * - admin-callers.ts: the caller of a Bearer token
  * - admin-reads.ts, admin-changes.ts: the handlers of reads and of changes
  * - admin-audit.ts, live-views.ts, event-stream.ts: handlers that stream, and the stream itself
@@ -124,9 +126,10 @@ interface ApiMount {
 }
 
 /**
- * Creates what both prefixes share: a call at one of them counts towards the limits at the other, and so does a live view.
- * @returns a function that creates the router of one prefix. Each call first passes the checks of the audit log, the
- *   credential and the rate limits
+ * Creates what both prefixes share: a call at one of them counts towards the limits at the other, and so does a
+ * live view.
+ * @returns a function that creates the router of one prefix. Each call first passes the checks of the audit log,
+ *   the credential and the rate limits
  */
 export function createAdminApi(
   service: AdminService,

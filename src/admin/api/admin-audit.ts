@@ -1,6 +1,6 @@
 /**
- * `GET audit`: the live view of the audit log as server-sent events, for admins and auditors. It shows what every user does, so a
- * client that reconnects with `Last-Event-ID` is authorized again.
+ * `GET audit`: the live view of the audit log as server-sent events, for admins and auditors. It shows what every
+ * user does, so a client that reconnects with `Last-Event-ID` is authorized again.
  */
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
@@ -93,7 +93,8 @@ export function tailAudit(
       const after = req.get('Last-Event-ID');
       const { signal } = stream;
       if (signal.aborted) {
-        // The stream ends instead of being rejected, because a client that reconnects after an end keeps its position in the log.
+        // The stream ends instead of being rejected, because a client that reconnects after an end keeps its
+        // position in the log.
         stream.begin();
         return stream.finish();
       }

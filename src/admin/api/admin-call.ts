@@ -1,6 +1,6 @@
 /**
- * The steps of one call to the admin API: identify the caller, check the role and the query, send the response or the error,
- * and write the audit event.
+ * The steps of one call to the admin API: identify the caller, check the role and the query, send the response or
+ * the error, and write the audit event.
  */
 import { createHash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
@@ -29,7 +29,10 @@ export interface ReadResult {
 const BODY_BYTES = '16kb';
 const jsonParser = express.json({ limit: BODY_BYTES, strict: true, type: 'application/json' });
 
-/** The API's own path (docs/reference/admin-api.md), which the audit event names whichever listener the call came through. */
+/**
+ * The API's own path (docs/reference/admin-api.md), which the audit event names whichever listener the call came
+ * through.
+ */
 const pathOf = (req: Request): string => req.originalUrl.split('?', 1)[0] ?? '';
 
 function actorOf(req: Request): Actor {
@@ -60,8 +63,8 @@ export function requireRole(deps: AdminDeps, { need, holds }: Route): RequestHan
 }
 
 /**
- * Rejects unknown query parameters. Without that a mistyped filter would be ignored, and the caller would take the response
- * for a narrower one. The handler validates the values of known parameters.
+ * Rejects unknown query parameters. Without that a mistyped filter would be ignored, and the caller would take the
+ * response for a narrower one. The handler validates the values of known parameters.
  */
 export function rejectUnknownQuery({ query }: Route): RequestHandler {
   const known = new Set(Object.keys(query?.shape ?? {}));
@@ -107,7 +110,10 @@ export function streamOrJson(live: RequestHandler, json: RequestHandler): Reques
   };
 }
 
-/** Returns the handlers of a change: the check of a fresh sign-in, the body parser, and the handler, which writes its audit event. */
+/**
+ * Returns the handlers of a change: the check of a fresh sign-in, the body parser, and the handler, which writes
+ * its audit event.
+ */
 export function change(deps: AdminDeps, handler: RequestHandler): RequestHandler[] {
   const fresh: RequestHandler = (req, _res, next) => {
     assertFresh(deps, actorOf(req));
@@ -144,7 +150,9 @@ function attemptedEvent(req: Request): PortcullisEventName {
   return 'revocation';
 }
 
-/** Sends an error and audits it, under the name of what was tried, unless an audit event for it was written already. */
+/**
+ * Sends an error and audits it, under the name of what was tried, unless an audit event for it was written already.
+ */
 export function onError(deps: AdminDeps, bearer: boolean): ErrorRequestHandler {
   return (thrown: unknown, req, res, next) => {
     const context = contextOf(req);

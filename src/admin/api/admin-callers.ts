@@ -51,7 +51,8 @@ function actorFrom(deps: AdminDeps, caller: Program): Actor {
   const { provider } = credential;
   return {
     identity,
-    // Read together with the identity, so that a known admin can have a target held here while the store does not respond.
+    // Read together with the identity, so that a known admin can have a target held here while the store does not
+    // respond.
     proof: authTime === undefined ? { provider } : { provider, authTime },
     ...(unread === undefined ? {} : { unread }),
     account: credential.account,

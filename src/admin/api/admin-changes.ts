@@ -30,8 +30,8 @@ function parsed<T extends z.ZodType>(schema: T, value: unknown, name: string): z
 }
 
 /**
- * Adds the id that makes two attempts one revocation: `requestId`, or the header `Idempotency-Key`, which may be quoted,
- * because it is a structured field in the IETF's draft.
+ * Adds the id that makes two attempts one revocation: `requestId`, or the header `Idempotency-Key`, which may be
+ * quoted, because it is a structured field in the IETF's draft.
  */
 function withRequestId(req: Request, request: RevocationRequest): RevocationRequest {
   const header = req.get('Idempotency-Key');

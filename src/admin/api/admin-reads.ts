@@ -72,7 +72,10 @@ export function listReplicas(deps: AdminDeps): ReadResult {
   return { body: { replicas: deps.guard.replicas }, reason: 'replicas' };
 }
 
-/** Returns the components by name with their health. Their addresses and rules are not shown: only operators need them. */
+/**
+ * Returns the components by name with their health. Their addresses and rules are not shown: only operators need
+ * them.
+ */
 function components(
   names: readonly string[],
   checked: readonly ComponentHealth[] | undefined,

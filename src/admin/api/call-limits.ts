@@ -1,10 +1,10 @@
 /**
- * The rate limits of the admin pages and the admin API: how many calls one account may make on this replica, with one limit
- * for reads and one for changes.
+ * The rate limits of the admin pages and the admin API: how many calls one account may make on this replica, with
+ * one limit for reads and one for changes.
  *
- * Threat: one script, or an attacker with one stolen credential, keeps the store and the audit log so busy that no other admin
- * gets through, so each account is limited. The limit for changes is high enough for an incident: an admin who revokes five
- * hundred sessions one by one must not wait for long.
+ * Threat: one script, or an attacker with one stolen credential, keeps the store and the audit log so busy that no
+ * other admin gets through, so each account is limited. The limit for changes is high enough for an incident: an
+ * admin who revokes five hundred sessions one by one must not wait for long.
  */
 import type { Clock } from '../../contracts/clock.ts';
 import { createHash } from 'node:crypto';
@@ -36,7 +36,10 @@ const tooManyError = (seconds: number): AdminError =>
     retryAfterSeconds: seconds,
   });
 
-/** Returns the rate limiter's key of an account. The limiter shortens IPv6 addresses, so an account with colons is hashed. */
+/**
+ * Returns the rate limiter's key of an account. The limiter shortens IPv6 addresses, so an account with colons is
+ * hashed.
+ */
 const keyOf = (account: string): string => createHash('sha256').update(account).digest('hex');
 
 /**
@@ -62,9 +65,9 @@ export function limitCalls(limits: CallLimits): RequestHandler {
 const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
 
 /**
- * Returns the error for a caller whose credential was rejected: that error, or after too many of them `too_many_requests`. A
- * caller with a valid credential never waits because of others with the same address: behind an ingress all clients have the
- * same one, and an admin must get through in an incident.
+ * Returns the error for a caller whose credential was rejected: that error, or after too many of them
+ * `too_many_requests`. A caller with a valid credential never waits because of others with the same address: behind
+ * an ingress all clients have the same one, and an admin must get through in an incident.
  */
 export function rejectionOrTooMany({ refused }: CallLimits, req: Request, thrown: unknown): unknown {
   if (!(thrown instanceof AppError) || thrown.code !== 'unauthenticated') return thrown;

@@ -1,10 +1,10 @@
 /**
  * Server-sent events (WHATWG HTML, 9.2) to an admin or auditor.
  *
- * Threat: a user whose session was revoked keeps a stream open and goes on reading. So the credential is checked in the tick
- * of each write and at each change of the revocation view, a stream ends at the latest when the credential expires, and a
- * client that reconnects is authorized again. A client that never reads makes us keep all events for it in memory, so a
- * client that takes nothing for a while is disconnected.
+ * Threat: a user whose session was revoked keeps a stream open and goes on reading. So the credential is checked in
+ * the tick of each write and at each change of the revocation view, a stream ends at the latest when the credential
+ * expires, and a client that reconnects is authorized again. A client that never reads makes us keep all events for
+ * it in memory, so a client that takes nothing for a while is disconnected.
  */
 import type { Response } from 'express';
 import type { Account } from '../../core/identity/identity.ts';
@@ -14,7 +14,10 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import type { Actor } from '../../http/request-context.ts';
 
 export const STREAM_LIMITS = {
-  /** Time between two heartbeats. Proxies close silent connections, and a client notices by them that a connection is dead. */
+  /**
+   * Time between two heartbeats. Proxies close silent connections, and a client notices by them that a connection
+   * is dead.
+   */
   heartbeatMs: 15_000,
   /** A client that takes nothing for this long is disconnected. */
   slowMs: 10_000,
@@ -36,7 +39,10 @@ export interface StreamOptions {
   readonly tooSlow?: string;
 }
 
-/** The open streams of one kind on this replica. Each is checked again when the revocation log changes or the lease is lost. */
+/**
+ * The open streams of one kind on this replica. Each is checked again when the revocation log changes or the lease
+ * is lost.
+ */
 export class EventStreams {
   readonly #deps: Pick<AdminDeps, 'config' | 'clock' | 'leaving'>;
   readonly #open = new Set<EventStream>();
@@ -52,25 +58,31 @@ export class EventStreams {
   }
 
   /**
-   * Returns whether an account may open one more stream, of at most `max`. One auditor could open so many that no admin gets
-   * one in an incident, so the last fifth is for accounts that have none open.
+   * Returns whether an account may open one more stream, of at most `max`. One auditor could open so many that no
+   * admin gets one in an incident, so the last fifth is for accounts that have none open.
    */
   hasCapacityFor(account: Account, max: number): boolean {
     const open = this.#open.size;
     return open < max * 0.8 || (open < max && ![...this.#open].some((stream) => stream.account === account));
   }
 
-  /** Opens a stream, whose credential is checked from here on. Nothing is sent before `begin`. Close it in any case. */
+  /**
+   * Opens a stream, whose credential is checked from here on. Nothing is sent before `begin`. Close it in any case.
+   */
   open(res: Response, actor: Actor, options: StreamOptions = {}): EventStream {
     const stream = new EventStream(res, actor, { ...options, lifetimeMs: this.#lifetimeMs(actor) });
     this.#open.add(stream);
     stream.signal.addEventListener('abort', () => this.#open.delete(stream));
-    // The web listener stays open for a while during a shutdown: a client that still comes is sent to another replica as well.
+    // The web listener stays open for a while during a shutdown: a client that still comes is sent to another
+    // replica as well.
     if (this.#deps.leaving?.aborted === true) stream.end('leaving');
     return stream;
   }
 
-  /** Returns the longest lifetime of a stream. A cookie lives long, so a browser's stream ends when an access token would. */
+  /**
+   * Returns the longest lifetime of a stream. A cookie lives long, so a browser's stream ends when an access token
+   * would.
+   */
   #lifetimeMs({ expiresAt }: Actor): number {
     const longest = this.#deps.config.sessions.accessToken;
     return Math.max(0, Math.min(longest, (expiresAt ?? Infinity) - nowSeconds(this.#deps)) * 1000);
@@ -86,7 +98,10 @@ export class EventStream {
   readonly #ending = new AbortController();
   #reason: EndReason = 'leaving';
   #expiry: NodeJS.Timeout | undefined;
-  /** The first heartbeat comes immediately, so that a client that loses the connection before the first event knows its position. */
+  /**
+   * The first heartbeat comes immediately, so that a client that loses the connection before the first event knows
+   * its position.
+   */
   #sentAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(res: Response, actor: Actor, options: StreamOptions & { readonly lifetimeMs: number }) {

@@ -1,6 +1,7 @@
 /**
  * The live views of the receipts of one revocation and of the replicas, as server-sent events for clients with
- * `Accept: text/event-stream`. Each stream begins with the current state, so a client that was disconnected misses nothing.
+ * `Accept: text/event-stream`. Each stream begins with the current state, so a client that was disconnected misses
+ * nothing.
  */
 import type { Request, RequestHandler, Response } from 'express';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,14 +16,19 @@ import type { AdminService } from '../revoke.ts';
 import { revocationNotFound } from '../revocation-results.ts';
 import { EventStreams, frame, type EventStream } from './event-stream.ts';
 
-/** Streams of both kinds at both prefixes. Each costs timers and a connection; twenty admins with two tabs have fewer. */
+/**
+ * Streams of both kinds at both prefixes. Each costs timers and a connection; twenty admins with two tabs have
+ * fewer.
+ */
 const MAX_STREAMS = 50;
 const RETRY_AFTER_SECONDS = 5;
 
 /** How often a revocation is polled while its receipts come in, and how long that is. */
 const FAST_POLL_MS = 50;
 const FAST_POLL_FOR_MS = 5000;
-/** How often it is polled afterwards, or in the store; and how often the replicas are sent when nothing has changed. */
+/**
+ * How often it is polled afterwards, or in the store; and how often the replicas are sent when nothing has changed.
+ */
 const SLOW_POLL_MS = 1000;
 /** How often the replicas are polled. They renew their leases every half second. */
 const REPLICAS_POLL_MS = 100;
@@ -47,8 +53,8 @@ function streamsOf(deps: AdminDeps): EventStreams {
 }
 
 /**
- * Handles `GET revocations/ID`: sends `receipt` with the current result and again after each change, and `end` when the
- * result is complete or ten minutes old.
+ * Handles `GET revocations/ID`: sends `receipt` with the current result and again after each change, and `end` when
+ * the result is complete or ten minutes old.
  */
 export function liveRevocation({ deps, results }: AdminService): RequestHandler {
   return async (req, res) => {
@@ -140,7 +146,10 @@ async function sendReceipts(
   stream.end('too_old');
 }
 
-/** Reads a result again. The store may be unavailable for a moment; if it stays so, the lease ends and the stream with it. */
+/**
+ * Reads a result again. The store may be unavailable for a moment; if it stays so, the lease ends and the stream
+ * with it.
+ */
 async function findAgain(results: AdminService['results'], id: string): Promise<RevocationResult | undefined> {
   try {
     return await results.find(id);

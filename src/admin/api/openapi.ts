@@ -1,5 +1,6 @@
 /**
- * The OpenAPI 3.1 document of the admin API, generated from the table of routes and from the schemas that validate requests.
+ * The OpenAPI 3.1 document of the admin API, generated from the table of routes and from the schemas that validate
+ * requests.
  */
 import { PROBLEMS, type ProblemCode } from '../problem.ts';
 import { routes, type Route, type RouteName } from './routes.ts';

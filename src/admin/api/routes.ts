@@ -1,6 +1,7 @@
 /**
- * Every route of the admin API, once. The router, the OpenAPI document and the reference are all made from this table, so that
- * none of them can miss one. A handler is found by the route's name (admin-api.ts), and a name without one does not compile.
+ * Every route of the admin API, once. The router, the OpenAPI document and the reference are all made from this
+ * table, so that none of them can miss one. A handler is found by the route's name (admin-api.ts), and a name
+ * without one does not compile.
  */
 import type { z } from 'zod';
 import {

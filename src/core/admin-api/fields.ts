@@ -1,6 +1,6 @@
 /**
- * The value formats of the admin API, for the server that validates them, the document that describes them and the commands
- * that send them. Imports no other module and does no I/O; it needs zod only.
+ * The value formats of the admin API, for the server that validates them, the document that describes them and the
+ * commands that send them. Imports no other module and does no I/O; it needs zod only.
  */
 import { z } from 'zod';
 import type { Account } from '../identity/identity.ts';

@@ -1,6 +1,6 @@
 /**
- * The request bodies and queries of the admin API. Unknown fields are rejected everywhere, so that a mistyped one never makes
- * a request wider than it was meant.
+ * The request bodies and queries of the admin API. Unknown fields are rejected everywhere, so that a mistyped one
+ * never makes a request wider than it was meant.
  */
 import { z } from 'zod';
 import {

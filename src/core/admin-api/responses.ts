@@ -1,6 +1,6 @@
 /**
- * The responses of the admin API. The objects are open on purpose: a later version may add fields, and a client ignores the
- * fields that it does not know.
+ * The responses of the admin API. The objects are open on purpose: a later version may add fields, and a client
+ * ignores the fields that it does not know.
  */
 import { z } from 'zod';
 import { timeSchema } from './fields.ts';

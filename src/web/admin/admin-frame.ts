@@ -1,5 +1,6 @@
 /**
- * What all admin pages have in common: the check of the role, the navigation, and the audit events of reads and rejections.
+ * What all admin pages have in common: the check of the role, the navigation, and the audit events of reads and
+ * rejections.
  */
 import type { Request, RequestHandler, Response } from 'express';
 import type { AuditFacts, PortcullisEventName } from '../../core/audit/event.ts';

@@ -1,6 +1,6 @@
 /**
- * `/admin/audit`: the live view of the audit log. `audit.js` reads the stream of the admin API, which authorizes and audits each
- * connection, and adds the events to this page.
+ * `/admin/audit`: the live view of the audit log. `audit.js` reads the stream of the admin API, which authorizes
+ * and audits each connection, and adds the events to this page.
  */
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { html, type Html } from '../page/html.ts';

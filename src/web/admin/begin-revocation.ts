@@ -1,6 +1,6 @@
 /**
- * Starts a revocation and returns as soon as it is written, so that the admin sees the receipts as they come in. The second
- * click of an admin who clicks twice joins the first one and has the same result.
+ * Starts a revocation and returns as soon as it is written, so that the admin sees the receipts as they come in.
+ * The second click of an admin who clicks twice joins the first one and has the same result.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RevocationResult } from '../../revocation/revocation.ts';
@@ -36,7 +36,8 @@ export function createRevocationStarter(service: AdminService): StartRevocation 
 
   function start(admin: AdminContext, request: Identified, key: string): Running {
     const { requestId } = request;
-    // A result under this id may belong to another request. `handleRevocation` checks that before anything is returned.
+    // A result under this id may belong to another request. `handleRevocation` checks that before anything is
+    // returned.
     const isNew = service.deps.guard.answer(requestId) === undefined;
     const proven = handleRevocation(service, admin, request);
     const written = isNew ? untilWritten(service, requestId, proven) : proven;

@@ -8,7 +8,10 @@ interface SelectField {
   readonly label: string;
   /** The value and the label of each option. */
   readonly options: readonly (readonly [value: string, label: string])[];
-  /** The value in the URL. If it is not among the options it is offered too, so that sending the form does not lose it. */
+  /**
+   * The value in the URL. If it is not among the options it is offered too, so that sending the form does not lose
+   * it.
+   */
   readonly chosen: string | undefined;
 }
 

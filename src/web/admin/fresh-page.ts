@@ -1,5 +1,6 @@
 /**
- * The page for an admin whose sign-in is too old for a change: nothing was changed, and a link leads to a fresh sign-in and back.
+ * The page for an admin whose sign-in is too old for a change: nothing was changed, and a link leads to a fresh
+ * sign-in and back.
  */
 import type { Request, Response } from 'express';
 import { appErrorOf } from '../../http/error-status.ts';
@@ -46,8 +47,8 @@ export async function whenFresh(context: AdminPageContext, back: string, change:
 }
 
 /**
- * Redirects an admin whose sign-in is too old to a fresh sign-in, on a page that leads to a change: the change would be
- * rejected afterwards. The sign-in leads back to this page.
+ * Redirects an admin whose sign-in is too old to a fresh sign-in, on a page that leads to a change: the change
+ * would be rejected afterwards. The sign-in leads back to this page.
  * @returns false where the browser was redirected
  * @throws AdminError `freshness_unprovable`
  */

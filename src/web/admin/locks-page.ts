@@ -1,6 +1,6 @@
 /**
- * `/admin/locks`, `POST /admin/unlock` and `POST /admin/lift-fresh-sign-in`: the locked accounts, and how an admin lets an
- * account sign in again.
+ * `/admin/locks`, `POST /admin/unlock` and `POST /admin/lift-fresh-sign-in`: the locked accounts, and how an admin
+ * lets an account sign in again.
  */
 import { html, type Html } from '../page/html.ts';
 import { moment, momentsCaption } from '../page/layout.ts';

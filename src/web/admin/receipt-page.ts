@@ -1,9 +1,9 @@
 /**
- * `/admin/revocations/:id`: the receipt of a revocation, as it comes in: which replicas have applied it, how many streams each
- * has cut, and whether it is proven.
+ * `/admin/revocations/:id`: the receipt of a revocation, as it comes in: which replicas have applied it, how many
+ * streams each has cut, and whether it is proven.
  *
- * `receipt.js` keeps it up to date. All texts are on this page: the script copies the row of each state from a template, and
- * fills the elements that have a name in `data-text`.
+ * `receipt.js` keeps it up to date. All texts are on this page: the script copies the row of each state from a
+ * template, and fills the elements that have a name in `data-text`.
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
@@ -103,7 +103,8 @@ function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
 /**
  * Returns the page of a receipt.
  * @param result as far as it is known now
- * @param live the URL of its server-sent events; undefined where the admin's session has ended and cannot read it any more
+ * @param live the URL of its server-sent events; undefined where the admin's session has ended and cannot read it
+ *   any more
  */
 export function receiptBody(result: RevocationResult, live: string | undefined, mayAct: boolean): Html {
   const at = rfc3339(Math.floor(Date.parse(result.at) / 1000));

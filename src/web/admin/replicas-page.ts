@@ -1,5 +1,6 @@
 /**
- * `/admin/replicas`: the replicas and their leases. `replicas.js` keeps the rows up to date; all texts are on this page.
+ * `/admin/replicas`: the replicas and their leases. `replicas.js` keeps the rows up to date; all texts are on this
+ * page.
  */
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';

@@ -1,6 +1,6 @@
 /**
- * `/admin/revoke`: asks for confirmation and a reason, then revokes and leads to the receipt. Further pages are for an approval
- * by a second admin and for a revocation that could not be written.
+ * `/admin/revoke`: asks for confirmation and a reason, then revokes and leads to the receipt. Further pages are for
+ * an approval by a second admin and for a revocation that could not be written.
  */
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
@@ -250,7 +250,8 @@ export function handleRevoke(begin: StartRevocation): AdminHandler {
       } catch (thrown) {
         if (!(thrown instanceof AdminError)) throw thrown;
         if (thrown.problem === 'second_admin_needed') return showApproval(context, fields, reason, thrown);
-        // This replica rejects the target all the same, so an admin who has revoked their own session has no page any more.
+        // This replica rejects the target all the same, so an admin who has revoked their own session has no page
+        // any more.
         if (thrown.problem !== 'revocation_not_written' || !isValid(context)) throw thrown;
         offerRetry(context, fields, { reason, requestId }, thrown);
       }
@@ -267,7 +268,10 @@ function isValid({ user }: AdminPageContext): boolean {
   }
 }
 
-/** Leads to the receipt. An admin who has revoked their own session could not open it, so they get it as the response. */
+/**
+ * Leads to the receipt. An admin who has revoked their own session could not open it, so they get it as the
+ * response.
+ */
 async function redirectToReceipt(context: AdminPageContext, { result, proven }: StartedRevocation): Promise<void> {
   if (isValid(context)) seeOther(context.res, receiptHref(result.id));
   else sendLastReceipt(context, await proven);

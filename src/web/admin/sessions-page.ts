@@ -1,6 +1,6 @@
 /**
- * `/admin`: the list of sessions, with its search, filters, sort order and pages. Its whole state is in the URL, so that it can be
- * bookmarked, shared and gone back to.
+ * `/admin`: the list of sessions, with its search, filters, sort order and pages. Its whole state is in the URL, so
+ * that it can be bookmarked, shared and gone back to.
  */
 import type { Request } from 'express';
 import { parameter } from '../page/response.ts';

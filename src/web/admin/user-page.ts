@@ -52,7 +52,10 @@ function identityCard({ account, page }: UserPage): Html {
   </section>`;
 }
 
-/** Returns the notice that a fresh sign-in is needed, with the form that lifts it for a user whose provider can prove none. */
+/**
+ * Returns the notice that a fresh sign-in is needed, with the form that lifts it for a user whose provider can
+ * prove none.
+ */
 function freshSignIn({ account, freshSince, mayAct, csrf }: UserPage): Html | false {
   if (freshSince === undefined) return false;
   const lift = {

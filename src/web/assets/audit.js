@@ -1,6 +1,6 @@
 /**
- * The live audit log. Each event is shown once, the newest on top. Events that arrive during a pause wait, and events that are
- * too many for a page are dropped and counted.
+ * The live audit log. Each event is shown once, the newest on top. Events that arrive during a pause wait, and
+ * events that are too many for a page are dropped and counted.
  */
 import { copyOf, fill, follow } from './live.js';
 

@@ -1,6 +1,6 @@
 /**
- * A view that server-sent events keep up to date. It shows when the connection is lost, reconnects by itself, and stops where
- * reconnecting is useless.
+ * A view that server-sent events keep up to date. It shows when the connection is lost, reconnects by itself, and
+ * stops where reconnecting is useless.
  */
 
 /** The waits after a response that was not a stream. They grow, so that many open pages do not overload the server. */
@@ -34,7 +34,10 @@ async function errorAt(url) {
   }
 }
 
-/** Returns the message of an error that trying again cannot fix: signed out, not allowed, a malformed request, not found. */
+/**
+ * Returns the message of an error that trying again cannot fix: signed out, not allowed, a malformed request, not
+ * found.
+ */
 function finalMessage({ status, detail }) {
   switch (status) {
     case 401:
@@ -53,7 +56,8 @@ function finalMessage({ status, detail }) {
  * @param {HTMLElement} element
  * @param {object} view
  * @param {Record<string, (event: MessageEvent) => void>} view.on listeners by the event's name
- * @param {(reason: string) => boolean} [view.ended] whether a stream that ends with this reason is over; otherwise it reconnects
+ * @param {(reason: string) => boolean} [view.ended] whether a stream that ends with this reason is over; otherwise
+ *   it reconnects
  * @param {() => void} [view.lost] called when it reconnects without its last position
  */
 export function follow(element, { on, ended = () => false, lost = () => {} }) {

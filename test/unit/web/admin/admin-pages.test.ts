@@ -6,7 +6,10 @@ import { postForm, sendRevocation } from './admin-pages-at.ts';
 
 afterEach(closeStages);
 
-/** Each page's path, the reason of its audit event (none where it shows no user), and a text that an admin finds on it. */
+/**
+ * Each page's path, the reason of its audit event (none where it shows no user), and a text that an admin finds on
+ * it.
+ */
 const PAGES = [
   ['/admin', 'sessions', '/admin/revoke'],
   ['/admin/accounts/corp%2Fsub-alice', 'account', '/admin/revoke'],
