@@ -57,7 +57,7 @@ drills. A change needs a sign-in that is not older than \`admin.freshness\`.
 - **Unchanged.** Where a response has an \`ETag\`, a request with it in \`If-None-Match\` is 304 while nothing has
   changed. The responses still have \`Cache-Control: no-store\`: keep them in memory only.
 - **Limits**, for each account and replica: ${CALLS_PER_MINUTE.reads} reads and ${CALLS_PER_MINUTE.changes} changes a minute, which may come all at the same time.
-  For each address: ${CALLS_PER_MINUTE.refused} calls a minute without a valid credential; a caller with a valid one never waits because of
+  For each address: ${CALLS_PER_MINUTE.rejected} calls a minute without a valid credential; a caller with a valid one never waits because of
   them. A 429 has \`Retry-After\`.
 - **Audit.** Every call is audited, a rejected one too, with its reason: a read with the resource and the filter, a
   change with the reason that the admin gave.

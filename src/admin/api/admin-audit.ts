@@ -39,7 +39,7 @@ export const auditQuerySchema = z
     event: z.string().refine(isPortcullisEventName, 'there is no event of this name').optional(),
   })
   .refine(({ code, refused }) => code === undefined || refused === undefined, {
-    message: 'code and refused do not go together',
+    message: 'send code or refused, not both',
   });
 
 /**

@@ -14,21 +14,21 @@ import { createRateLimiter, type RateLimiter } from '../../core/rate-limit.ts';
 import { AdminError } from '../problem.ts';
 import { contextOf } from '../../http/request-context.ts';
 
-/** Calls in one minute. All of them may come at once, where there were none before. */
-export const CALLS_PER_MINUTE = { reads: 600, changes: 300, refused: 120 } as const;
+/** Calls in one minute. All of them may come at the same time, where there were none before. */
+export const CALLS_PER_MINUTE = { reads: 600, changes: 300, rejected: 120 } as const;
 
 export interface CallLimits {
   readonly reads: RateLimiter;
   readonly changes: RateLimiter;
   /** By address: calls without a valid credential. */
-  readonly refused: RateLimiter;
+  readonly rejected: RateLimiter;
 }
 
 /** @param clock milliseconds */
 export const createCallLimits = (clock: Clock): CallLimits => ({
   reads: createRateLimiter(CALLS_PER_MINUTE.reads, clock),
   changes: createRateLimiter(CALLS_PER_MINUTE.changes, clock),
-  refused: createRateLimiter(CALLS_PER_MINUTE.refused, clock),
+  rejected: createRateLimiter(CALLS_PER_MINUTE.rejected, clock),
 });
 
 const tooManyError = (seconds: number): AdminError =>
@@ -69,8 +69,8 @@ const isRead = ({ method }: Request): boolean => method === 'GET' || method === 
  * `too_many_requests`. A caller with a valid credential never waits because of others with the same address: behind
  * an ingress all clients have the same one, and an admin must get through in an incident.
  */
-export function rejectionOrTooMany({ refused }: CallLimits, req: Request, thrown: unknown): unknown {
+export function rejectionOrTooMany({ rejected }: CallLimits, req: Request, thrown: unknown): unknown {
   if (!(thrown instanceof AppError) || thrown.code !== 'unauthenticated') return thrown;
-  const seconds = refused.take(contextOf(req).address);
+  const seconds = rejected.take(contextOf(req).address);
   return seconds > 0 ? tooManyError(seconds) : thrown;
 }

@@ -48,7 +48,7 @@ const textField = (name: keyof AuditFilters, label: string, shown: AuditFilters,
 
 const EVENTS = [['', 'Any'], ...Object.keys(PORTCULLIS_EVENTS).map((name) => [name, name] as const)] as const;
 
-function refusedBox({ refused }: AuditFilters): Html {
+function rejectedBox({ refused }: AuditFilters): Html {
   const box =
     refused === 'true'
       ? html`<input type="checkbox" name="refused" value="true" checked />`
@@ -67,7 +67,7 @@ function filters({ shown, clusters }: AuditPage): Html {
     ${textField('verb', 'Verb', shown, 'delete')} ${textField('resource', 'Resource', shown, 'pods/exec')}
     ${textField('namespace', 'Namespace', shown, 'payments')}
     ${selectField({ name: 'event', label: 'Portcullis event', options: EVENTS, chosen: shown.event })}
-    ${refusedBox(shown)}
+    ${rejectedBox(shown)}
     <button class="button">Apply</button>
     ${Object.keys(shown).length > 0 && html`<a class="button quiet" href="/admin/audit">Clear</a>`}
   </form>`;
