@@ -93,7 +93,7 @@ function show() {
   if (paused) return;
   list.prepend(...waiting.map((entry) => entry()).toReversed());
   waiting = [];
-  while (list.childElementCount > MOST_LINES) {
+  while (list.childElementCount > MAX_LINES) {
     list.lastElementChild.remove();
     dropped += 1;
   }
@@ -104,7 +104,7 @@ function show() {
 function add(draw) {
   empty.hidden = true;
   waiting.push(draw);
-  if (waiting.length > MOST_LINES) {
+  if (waiting.length > MAX_LINES) {
     waiting.shift();
     dropped += 1;
   }
