@@ -1,8 +1,8 @@
 /**
  * Times in the reader's own zone. Without this script they are in UTC.
  *
- * The text of a `<time datetime>` becomes local, and its title is the exact time in UTC. With `data-seconds` the text has seconds;
- * with `data-relative` it is how long ago that was. `data-zone` gets the name of the zone.
+ * The text of a `<time datetime>` becomes local, and its title is the exact time in UTC. With `data-seconds` the
+ * text has seconds; with `data-relative` it is how long ago that was. `data-zone` gets the name of the zone.
  */
 const toMinutes = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const toSeconds = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
