@@ -4,7 +4,7 @@
  *
  * Owns: the api listener, authentication of a request, the connection pools to the clusters, upgrades, and the words of Kubernetes
  * Status errors. Must not know: Express, cookies, sign-in, OAuth, Redis, or how a revocation is proven. It parses no
- * Kubernetes body but the Status of a 403, which may be about the proxy's own account (own-account.ts).
+ * Kubernetes body but the Status of a 403, which may be about the proxy's own account (proxy-account.ts).
  */
 export { createAuthenticator } from './admission/authenticate.ts';
 export type { Authenticate } from './dependencies.ts';

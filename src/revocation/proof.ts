@@ -81,7 +81,7 @@ export function judgeProof({ written, isBack, isCutting, others, footing, now }:
     missing.push('redis: not enough followers have acknowledged');
   }
   // From an answer that no follower confirmed nothing is counted: a primary that has been replaced gives it too, while its successor grants
-  // leases. Found by test/model/regime.pml.
+  // leases. Found by test/model/primary-generation.pml.
   const settled = Math.max(now - footing.sinceMs, written.acknowledged ? now - written.arrivedAt : 0);
   if (settled < footing.waitMs) {
     missing.push(`replicas from before the store's present life: within ${seconds(footing.waitMs - settled)}`);

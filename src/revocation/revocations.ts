@@ -15,7 +15,7 @@ import { LocalGuard } from './local-guard.ts';
 import type { Peers } from './peers.ts';
 import { isOver, isSameLife, judgeProof, type UnbrokenLease, type Written } from './proof.ts';
 import type { FlightRegistry } from './registry.ts';
-import { answerOf, newRecord, noteOthers, noteReceipts, othersOf, type RevocationRecord } from './revocation-record.ts';
+import { answerOf, newRecord, noteOthers, noteReceipts, othersOf, type RevocationRecord } from './revocation-progress.ts';
 import type { RevocationResult, RevocationOrder } from './types.ts';
 
 /** How long an answer can be asked for again. */

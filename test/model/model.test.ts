@@ -41,7 +41,7 @@ const MODELS: readonly Model[] = [
   },
   { name: 'join', holds: [[]], safeguards: ['NUMBER_FIRST', 'PRIMARY_ONLY', 'RENEWED_REGISTRY'] },
   {
-    name: 'regime',
+    name: 'primary-generation',
     holds: [
       ['NODES=1', 'FAULTS=3'],
       ['NODES=3', 'FAULTS=2'],
@@ -58,7 +58,7 @@ const MODELS: readonly Model[] = [
     ],
   },
   {
-    name: 'regime',
+    name: 'primary-generation',
     holds: [UNEQUAL_REGIME],
     twinsIn: UNEQUAL_REGIME,
     safeguards: ['LONGEST_LEASE', 'LEASES_KEPT', 'LEASE_TOLD'],
@@ -111,14 +111,14 @@ describe.concurrent.each(MODELS)('the model $name', ({ name, holds, twinsIn = []
 
 describe.concurrent('what the run id alone cannot tell', () => {
   it('is a primary that was demoted, copied a follower that had missed the entry, and was promoted again', async () => {
-    const found = await search('regime', [...THREE_NODES, 'REPROMOTION'], { order: 'breadth-first' });
-    figures.push(`regime with a second promotion: broken in ${found.steps} steps`);
+    const found = await search('primary-generation', [...THREE_NODES, 'REPROMOTION'], { order: 'breadth-first' });
+    figures.push(`primary-generation with a second promotion: broken in ${found.steps} steps`);
     expect(found).toMatchObject({ errors: 1, violated: expect.any(String) });
   });
 
   it('is told by the replication id, which changes with each promotion', async () => {
     const environment = [...THREE_NODES, 'REPROMOTION', 'REPLICATION_ID'];
-    const found = await search('regime', environment, { order: 'depth-first' });
+    const found = await search('primary-generation', environment, { order: 'depth-first' });
     expect(found).toMatchObject({ errors: 0, violated: undefined, complete: true, unreached: [] });
   });
 });
@@ -133,7 +133,7 @@ describe.concurrent('the search itself', () => {
     ['depth', { depth: 100 }],
     ['memory', { memoryMiB: 30 }],
   ])('is not called complete where it ran out of %s', async (_what, limit) => {
-    const found = await search('regime', ['NODES=1', 'FAULTS=3'], { order: 'depth-first', ...limit });
+    const found = await search('primary-generation', ['NODES=1', 'FAULTS=3'], { order: 'depth-first', ...limit });
     expect(found).toMatchObject({ errors: 0, complete: false });
   });
 

@@ -11,7 +11,7 @@ import { timeLimit } from '../../timing/timing.ts';
 import type { Admitted } from '../admission/admission.ts';
 import type { ApiListenerDeps, ProxyTiming } from '../dependencies.ts';
 import type { ClientSide, Exchange, UpstreamSide } from '../exchange.ts';
-import { HeldForbidden } from '../upstream/own-account.ts';
+import { HeldForbidden } from '../upstream/proxy-account.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { endHandedOver, endWithStatus, rawHead } from '../listener/raw-response.ts';
 import { responseHead } from '../upstream/response-head.ts';

@@ -4,7 +4,7 @@ import type { RevocationGuardOptions } from '../../../src/revocation/types.ts';
 import type { RevocationGuard, RevocationResult } from '../../../src/revocation/revocation.ts';
 import type { Renewal, RenewOutcome } from '../../../src/store/store.ts';
 import { openNow, type TestClock } from '../../conformance/fixtures.ts';
-import { ALICE, begin, fly, pass, replicas } from './replicas-of-a-test.ts';
+import { ALICE, begin, fly, pass, replicas } from './replica-harness.ts';
 
 const SESSION = { kind: 'session', session: 's1' } as const;
 

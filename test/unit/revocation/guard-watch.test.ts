@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { LogChange } from '../../../src/core/credential/revocation.ts';
-import { ALICE, fly, pass, replicas } from './replicas-of-a-test.ts';
+import { ALICE, fly, pass, replicas } from './replica-harness.ts';
 
 describe('what the gate watches', () => {
   let made: ReturnType<typeof replicas>;

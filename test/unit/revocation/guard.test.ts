@@ -4,7 +4,7 @@ import { sessionKey } from '../../../src/core/credential/revocation.ts';
 import type { LogChange, LogEntry } from '../../../src/core/credential/revocation.ts';
 import type { CutReason, RevocationGuard } from '../../../src/revocation/revocation.ts';
 import type { RevocationLog } from '../../../src/store/store.ts';
-import { ALICE, begin, fly, pass, replicas } from './replicas-of-a-test.ts';
+import { ALICE, begin, fly, pass, replicas } from './replica-harness.ts';
 
 describe('the gate', () => {
   let made: ReturnType<typeof replicas>;

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { RevocationGuard } from '../../../src/revocation/revocation.ts';
 import type { RevocationLog } from '../../../src/store/store.ts';
-import { ALICE, fly, pass, replicas } from './replicas-of-a-test.ts';
+import { ALICE, fly, pass, replicas } from './replica-harness.ts';
 
 describe('a hold', () => {
   let made: ReturnType<typeof replicas>;

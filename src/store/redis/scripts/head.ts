@@ -37,7 +37,7 @@ export interface Script {
  * have been gone for `repl-backlog-ttl`: one epoch too many, and never one too few.
  *
  * A primary that was demoted and promoted again unnoticed is the same process, and may have adopted a history that
- * forgot a revocation (test/model/regime.pml, REPROMOTION), so the history is part of it.
+ * forgot a revocation (test/model/primary-generation.pml, REPROMOTION), so the history is part of it.
  */
 export const PRIMARY_GENERATION = `local about = redis.call('INFO', 'server', 'replication')
 local rid = string.match(about, 'run_id:(%x+)') .. '.' .. string.match(about, 'master_replid:(%x+)')`;
