@@ -127,7 +127,9 @@ async function drill(service: DrillService, admin: AdminContext, request: DrillR
   const session = await openSession(deps, admin, callerSession);
   const revokeIt = () =>
     revoke(service, admin, {
-      plan: { target: { kind: 'session', session }, lock: false, canSignInAgain: false },
+      target: { kind: 'session', session },
+      lock: false,
+      canSignInAgain: false,
       reason: request.reason,
     });
   let opened: { readonly replicas: readonly ReplicaView[]; readonly parts: Parts };

@@ -24,6 +24,9 @@ export interface RevocationPlan {
   readonly lock: boolean;
   /** Whether the user can simply sign in again: without a lock and without a fresh sign-in. */
   readonly canSignInAgain: boolean;
+  readonly reason: string;
+  /** Absent: the revocation gets a random id. */
+  readonly requestId?: string | undefined;
 }
 
 /** Returns the accounts that have a live session under this username. */
@@ -137,8 +140,9 @@ async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Pr
  */
 export async function planOf(deps: AdminDeps, request: RevocationRequest): Promise<RevocationPlan> {
   const meant = await resolveTarget(deps, request);
-  const lock = request.lock === true;
-  return { ...meant, lock, canSignInAgain: !lock && (await canSignInAgain(deps, meant.account)) };
+  const { reason, requestId, lock = false } = request;
+  const mayReturn = !lock && (await canSignInAgain(deps, meant.account));
+  return { ...meant, lock, canSignInAgain: mayReturn, reason, requestId };
 }
 
 /** Returns a target as one text for the audit log, such as `account:corp/alice`. */

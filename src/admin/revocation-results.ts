@@ -147,7 +147,7 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
     for (const [id, { untilMs }] of expected) if (untilMs <= nowMs) expected.delete(id);
   }
 
-  deps.guard.onAnswer((answer) => {
+  deps.guard.onResult((answer) => {
     if (answer.complete) auditProof(deps, answer, expected.get(answer.id));
     void save(answer);
   });
@@ -167,13 +167,13 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
     },
     keep: save,
     async find(id) {
-      return deps.guard.answer(id) ?? (await read(id))?.answer;
+      return deps.guard.result(id) ?? (await read(id))?.answer;
     },
     async repeated(id, fingerprint) {
       const kept = await readIfAvailable(id);
       if (kept === undefined) return undefined;
       if (kept.fingerprint !== fingerprint) throw reusedError();
-      return deps.guard.answer(id) ?? kept.answer;
+      return deps.guard.result(id) ?? kept.answer;
     },
   };
 }

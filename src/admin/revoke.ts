@@ -2,6 +2,9 @@
  * The revocation of the admin pages and the admin API: the approval of a second admin, the order to the revocation
  * guard, and the audit events.
  *
+ * A revocation has three shapes on its way: `RevocationRequest` (as the admin sent it), `RevocationPlan` (the same,
+ * resolved), and the guard's `RevocationOrder`, which is the store's `AppendRequest` with two optional fields.
+ *
  * The files of this folder:
  * - revoke.ts: runs a revocation; revocation-request.ts: finds its target; revocation-results.ts: keeps its result
  * - approvals.ts: the second admin; holds.ts: a revocation while the store is unavailable
@@ -39,16 +42,6 @@ export interface AdminService {
   readonly results: RevocationResults;
 }
 
-export interface RevokeOrder {
-  readonly plan: Pick<RevocationPlan, 'target' | 'lock' | 'canSignInAgain'>;
-  /** As the admin gave it. */
-  readonly reason: string;
-  readonly requestId?: string;
-  readonly fingerprint?: string;
-  /** Present where two admins were needed. */
-  readonly consent?: Consent | undefined;
-}
-
 function failureOf(thrown: unknown): AdminError | undefined {
   if (!(thrown instanceof AppError)) return undefined;
   // Another request with the same approval was faster.
@@ -70,13 +63,16 @@ function resultDetails(result: RevocationResult): AuditFacts {
   };
 }
 
-function guardOrder(deps: AdminDeps, { actor }: AdminContext, order: RevokeOrder, requestId: string): RevocationOrder {
-  const { plan, reason, consent } = order;
+function guardOrder(
+  deps: AdminDeps,
+  { actor }: AdminContext,
+  { target, canSignInAgain, lock, reason }: RevocationPlan,
+  { requestId, consent }: { readonly requestId: string; readonly consent: Consent | undefined },
+): RevocationOrder {
+  const order = { target, requestId, canSignInAgain, ...(consent === undefined ? {} : { approval: consent.approval }) };
+  if (!lock) return order;
   const admins = [consent?.first?.username, actor.identity.username].filter((name) => name !== undefined);
-  const lock = { reason, by: admins.join(', '), at: nowSeconds(deps) };
-  const { target, canSignInAgain } = plan;
-  const approval = consent === undefined ? {} : { approval: consent.approval };
-  return { target, requestId, canSignInAgain, ...approval, ...(plan.lock ? { lock } : {}) };
+  return { ...order, lock: { reason, by: admins.join(', '), at: nowSeconds(deps) } };
 }
 
 /**
@@ -93,21 +89,23 @@ export const revocationStatus = (result: RevocationResult): 200 | 202 => (result
 
 /**
  * Revokes, and audits success and failure: with `revocation`, and also with `lock` where the account is locked.
+ * @param options.fingerprint of the request; absent if it cannot be repeated
+ * @param options.consent of the two admins, if two were needed
  * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
   { deps, results }: AdminService,
   admin: AdminContext,
-  order: RevokeOrder,
+  plan: RevocationPlan,
+  { fingerprint, consent }: { readonly fingerprint?: string; readonly consent?: Consent | undefined } = {},
 ): Promise<RevocationResult> {
   const { context, path } = admin;
-  const { plan, reason, consent } = order;
-  const id = order.requestId ?? randomUUID();
+  const { reason, requestId = randomUUID() } = plan;
   const target = targetName(plan.target);
   const facts = { target, ...consentDetails(consent) };
-  const forget = results.expect(id, { context, path, reason, target, fingerprint: order.fingerprint ?? id });
+  const forget = results.expect(requestId, { context, path, reason, target, fingerprint: fingerprint ?? requestId });
   try {
-    const result = await deps.guard.revoke(guardOrder(deps, admin, order, id));
+    const result = await deps.guard.revoke(guardOrder(deps, admin, plan, { requestId, consent }));
     const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
     record(deps, context, { event: 'revocation', ...action });
     if (plan.lock) record(deps, context, { event: 'lock', ...action });
@@ -167,11 +165,5 @@ export async function handleRevocation(
   });
   // The admin's own credential is checked again, after everything was read.
   actor.assertValid();
-  return revoke(service, admin, {
-    plan,
-    reason,
-    fingerprint,
-    consent,
-    ...(requestId === undefined ? {} : { requestId }),
-  });
+  return revoke(service, admin, plan, { fingerprint, consent });
 }

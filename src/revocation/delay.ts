@@ -1,5 +1,5 @@
 /**
- * Waits, or returns at once when `signal` aborts. Never rejects and never keeps the process alive.
+ * Waits, or returns immediately when `signal` aborts. Never rejects and never keeps the process alive.
  * @param ms milliseconds
  */
 export function delay(ms: number, signal?: AbortSignal): Promise<void> {

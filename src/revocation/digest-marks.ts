@@ -1,15 +1,16 @@
 /**
  * A million targets in tens of megabytes: marks by digest, in flat arrays instead of objects.
  *
- * Each mark has a slot, and slots are handed out in the order of the log, round a ring. Entries run out in about that order as well, so
- * forgetting looks at the oldest slots and stops at the first that must stay: no renewal ever walks through everything. The way from a
- * digest to its latest slot is a hash table with open addressing; a digest is uniform already, so its first word is the hash.
+ * Each mark has a slot, and slots are assigned in the order of the log, around a ring. Entries expire in about that
+ * order as well, so pruning checks the oldest slots and stops at the first that must stay: no renewal ever walks
+ * through everything. A hash table with open addressing leads from a digest to its latest slot. A digest is uniform
+ * already, so its first 32 bits are the hash.
  */
 
-const LEAST_CAPACITY = 1024;
+const MIN_CAPACITY = 1024;
 /** 128 bits (core/credential/revocation.ts) in base64url. */
 const DIGEST_CHARACTERS = 22;
-const WORDS = 4;
+const DIGEST_LENGTH = 4;
 const INVALID = 64;
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
@@ -17,16 +18,19 @@ const SEXTETS = new Uint8Array(128).fill(INVALID);
 for (let value = 0; value < ALPHABET.length; value += 1) SEXTETS[ALPHABET.charCodeAt(value)] = value;
 
 export class DigestMarks {
-  #capacity = LEAST_CAPACITY;
-  #words = new Uint32Array(LEAST_CAPACITY * WORDS);
-  #numbers = new Float64Array(LEAST_CAPACITY);
+  #capacity = MIN_CAPACITY;
+  #digests = new Uint32Array(MIN_CAPACITY * DIGEST_LENGTH);
+  #numbers = new Float64Array(MIN_CAPACITY);
   /** Epoch seconds. */
-  #until = new Uint32Array(LEAST_CAPACITY);
-  /** Slot + 1, or 0 for an empty place; twice as many places as slots, so that a free one is always near. */
-  #places = new Int32Array(LEAST_CAPACITY * 2);
+  #until = new Uint32Array(MIN_CAPACITY);
+  /**
+   * Slot + 1, or 0 for an empty bucket. There are twice as many buckets as slots, so that a free one is always
+   * near.
+   */
+  #buckets = new Int32Array(MIN_CAPACITY * 2);
   #head = 0;
   #count = 0;
-  readonly #asked = new Uint32Array(WORDS);
+  readonly #query = new Uint32Array(DIGEST_LENGTH);
 
   /** Slots in use: at most as many as there are entries. */
   get size(): number {
@@ -34,119 +38,127 @@ export class DigestMarks {
   }
 
   /**
-   * Per digest the highest number and the longest life hold.
-   * @param key whose last 22 characters are the digest
-   * @throws TypeError where they are not: what cannot be read may be the revocation that matters
+   * Adds a mark. For each digest the highest number and the longest lifetime count.
+   * @param key its last 22 characters are the digest
+   * @throws TypeError if they are not: a key that cannot be read may be the revocation that matters
    */
   set(key: string, number: number, until: number): void {
     this.#read(key);
     if (this.#count === this.#capacity) this.#resize(this.#capacity * 2);
-    const place = this.#find(this.#asked, 0);
-    const before = (this.#places[place] ?? 0) - 1;
+    const bucket = this.#find(this.#query, 0);
+    const before = (this.#buckets[bucket] ?? 0) - 1;
     const slot = (this.#head + this.#count) & (this.#capacity - 1);
     this.#count += 1;
-    this.#words.set(this.#asked, slot * WORDS);
+    this.#digests.set(this.#query, slot * DIGEST_LENGTH);
     this.#numbers[slot] = Math.max(number, before < 0 ? 0 : (this.#numbers[before] ?? 0));
     this.#until[slot] = Math.max(Math.ceil(until), before < 0 ? 0 : (this.#until[before] ?? 0));
-    this.#places[place] = slot + 1;
+    this.#buckets[bucket] = slot + 1;
   }
 
-  /** The highest number known for the digest; 0 for none. */
+  /** Returns the highest number known for the digest; 0 for none. */
   number(key: string): number {
     if (this.#count === 0) return 0;
     this.#read(key);
-    const slot = (this.#places[this.#find(this.#asked, 0)] ?? 0) - 1;
+    const slot = (this.#buckets[this.#find(this.#query, 0)] ?? 0) - 1;
     return slot < 0 ? 0 : (this.#numbers[slot] ?? 0);
   }
 
-  /** Forgets what ended before `now`, oldest first, up to the first mark that must stay. @param now epoch seconds */
-  prune(now: number): void {
-    while (this.#count > 0 && (this.#until[this.#head] ?? 0) < now) {
-      const place = this.#find(this.#words, this.#head * WORDS);
+  /**
+   * Forgets what ended before `nowSeconds`, oldest first, up to the first mark that must stay. @param nowSeconds
+   * epoch seconds
+   */
+  prune(nowSeconds: number): void {
+    while (this.#count > 0 && (this.#until[this.#head] ?? 0) < nowSeconds) {
+      const bucket = this.#find(this.#digests, this.#head * DIGEST_LENGTH);
       // A later entry for the same target has a slot of its own by now.
-      if (this.#places[place] === this.#head + 1) this.#vacate(place);
+      if (this.#buckets[bucket] === this.#head + 1) this.#vacate(bucket);
       this.#head = (this.#head + 1) & (this.#capacity - 1);
       this.#count -= 1;
     }
-    if (this.#capacity > LEAST_CAPACITY && this.#count < this.#capacity / 8) this.#resize(this.#capacity / 2);
+    if (this.#capacity > MIN_CAPACITY && this.#count < this.#capacity / 8) this.#resize(this.#capacity / 2);
   }
 
   clear(): void {
     this.#count = 0;
-    this.#resize(LEAST_CAPACITY);
+    this.#resize(MIN_CAPACITY);
   }
 
   #resize(capacity: number): void {
-    const [words, numbers, until] = [this.#words, this.#numbers, this.#until];
+    const [digests, numbers, until] = [this.#digests, this.#numbers, this.#until];
     const [head, mask] = [this.#head, this.#capacity - 1];
-    this.#words = new Uint32Array(capacity * WORDS);
+    this.#digests = new Uint32Array(capacity * DIGEST_LENGTH);
     this.#numbers = new Float64Array(capacity);
     this.#until = new Uint32Array(capacity);
-    this.#places = new Int32Array(capacity * 2);
+    this.#buckets = new Int32Array(capacity * 2);
     this.#capacity = capacity;
     this.#head = 0;
     for (let slot = 0; slot < this.#count; slot += 1) {
       const old = (head + slot) & mask;
-      for (let word = 0; word < WORDS; word += 1) {
-        this.#words[slot * WORDS + word] = words[old * WORDS + word] ?? 0;
+      for (let element = 0; element < DIGEST_LENGTH; element += 1) {
+        this.#digests[slot * DIGEST_LENGTH + element] = digests[old * DIGEST_LENGTH + element] ?? 0;
       }
       this.#numbers[slot] = numbers[old] ?? 0;
       this.#until[slot] = until[old] ?? 0;
-      this.#places[this.#find(this.#words, slot * WORDS)] = slot + 1;
+      this.#buckets[this.#find(this.#digests, slot * DIGEST_LENGTH)] = slot + 1;
     }
   }
 
-  /** The place of the digest that stands in `words` from `at` on, or the empty one where it would stand. */
-  #find(words: Uint32Array, at: number): number {
-    const mask = this.#places.length - 1;
-    let place = (words[at] ?? 0) & mask;
+  /** Returns the bucket of the digest that is in `digests` from `at` on, or the empty one that it would get. */
+  #find(digests: Uint32Array, at: number): number {
+    const mask = this.#buckets.length - 1;
+    let bucket = (digests[at] ?? 0) & mask;
     for (;;) {
-      const slot = (this.#places[place] ?? 0) - 1;
-      if (slot < 0 || this.#isAt(slot * WORDS, words, at)) return place;
-      place = (place + 1) & mask;
+      const slot = (this.#buckets[bucket] ?? 0) - 1;
+      if (slot < 0 || this.#isAt(slot * DIGEST_LENGTH, digests, at)) return bucket;
+      bucket = (bucket + 1) & mask;
     }
   }
 
-  #isAt(own: number, words: Uint32Array, at: number): boolean {
+  #isAt(slotAt: number, digests: Uint32Array, at: number): boolean {
     return (
-      this.#words[own] === words[at] &&
-      this.#words[own + 1] === words[at + 1] &&
-      this.#words[own + 2] === words[at + 2] &&
-      this.#words[own + 3] === words[at + 3]
+      this.#digests[slotAt] === digests[at] &&
+      this.#digests[slotAt + 1] === digests[at + 1] &&
+      this.#digests[slotAt + 2] === digests[at + 2] &&
+      this.#digests[slotAt + 3] === digests[at + 3]
     );
   }
 
-  /** Empties a place and moves up what would no longer be found behind the gap (Knuth, TAOCP 3, 6.4, algorithm R). */
-  #vacate(place: number): void {
-    const mask = this.#places.length - 1;
-    let gap = place;
-    for (let next = (gap + 1) & mask; this.#places[next] !== 0; next = (next + 1) & mask) {
-      const home = (this.#words[((this.#places[next] ?? 0) - 1) * WORDS] ?? 0) & mask;
-      // Whoever is at home between the gap and its place is found all the same.
+  /**
+   * Empties a bucket and moves up what would no longer be found behind the gap (Knuth, TAOCP 3, 6.4, algorithm R).
+   */
+  #vacate(bucket: number): void {
+    const mask = this.#buckets.length - 1;
+    let gap = bucket;
+    for (let next = (gap + 1) & mask; this.#buckets[next] !== 0; next = (next + 1) & mask) {
+      const home = (this.#digests[((this.#buckets[next] ?? 0) - 1) * DIGEST_LENGTH] ?? 0) & mask;
+      // An entry whose home is between the gap and its bucket is found all the same.
       if (((next - home) & mask) < ((next - gap) & mask)) continue;
-      this.#places[gap] = this.#places[next] ?? 0;
+      this.#buckets[gap] = this.#buckets[next] ?? 0;
       gap = next;
     }
-    this.#places[gap] = 0;
+    this.#buckets[gap] = 0;
   }
 
-  /** Decodes the digest at the end of `key` into `#asked`, without an allocation: this stands in the way of every request. */
+  /**
+   * Decodes the digest at the end of `key` into `#query`, without an allocation, because every request waits for
+   * it.
+   */
   #read(key: string): void {
     const from = key.length - DIGEST_CHARACTERS;
-    const words = this.#asked;
-    words.fill(0);
+    const digests = this.#query;
+    digests.fill(0);
     let wrong = from < 0 || key.charCodeAt(from - 1) !== 0x3a;
     for (let index = 0; index < DIGEST_CHARACTERS; index += 1) {
       const sextet = SEXTETS[key.charCodeAt(from + index)] ?? INVALID;
       wrong ||= sextet === INVALID;
-      const word = (index * 6) >> 5;
-      const room = 32 - ((index * 6) & 31);
-      if (room >= 6) {
-        words[word] = (words[word] ?? 0) | (sextet << (room - 6));
+      const element = (index * 6) >> 5;
+      const bitsLeft = 32 - ((index * 6) & 31);
+      if (bitsLeft >= 6) {
+        digests[element] = (digests[element] ?? 0) | (sextet << (bitsLeft - 6));
         continue;
       }
-      words[word] = (words[word] ?? 0) | (sextet >>> (6 - room));
-      if (word + 1 < WORDS) words[word + 1] = sextet << (26 + room);
+      digests[element] = (digests[element] ?? 0) | (sextet >>> (6 - bitsLeft));
+      if (element + 1 < DIGEST_LENGTH) digests[element + 1] = sextet << (26 + bitsLeft);
     }
     if (wrong) throw new TypeError('not the key of a session or an account');
   }

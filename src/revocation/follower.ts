@@ -1,8 +1,9 @@
 /**
- * Follows the log: joins it, renews the lease, and takes each new entry in, in order.
+ * Follows the log: joins it, renews the lease, and applies each new entry in order.
  *
- * Two loops. The renewal is the only one that decides anything. The tail merely waits for a hint that there is news and wakes the
- * renewal, so that a revocation is seen in milliseconds instead of a quarter of the lease; it grants nothing.
+ * There are two loops. Only the renewal decides anything. The tail waits for a hint that there is a new entry and
+ * wakes the renewal, so that a revocation is seen in milliseconds instead of a quarter of the lease. The tail
+ * grants nothing.
  */
 import type { Logger } from '../contracts/logger.ts';
 import type { Clock } from '../contracts/clock.ts';
@@ -10,7 +11,7 @@ import { AppError } from '../core/errors.ts';
 import { waitFor } from '../core/credential/lease.ts';
 import type { LogEntry, LogPosition } from '../core/credential/revocation.ts';
 import type { DrillPart, Joined, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
-import { ClockWitness } from './clocks.ts';
+import { ClockComparison } from './clocks.ts';
 import { delay } from './delay.ts';
 import type { Fence, FenceCause } from './types.ts';
 import { Lease } from './lease.ts';
@@ -18,19 +19,19 @@ import type { UnbrokenLease } from './proof.ts';
 import type { CutReason } from './types.ts';
 
 export interface FollowerHooks {
-  /** A join has read the live entries: the view begins afresh. */
+  /** A join has read the live entries: the view starts again from them. */
   joined(joined: Joined): void;
-  /** Cuts everything in flight and empties caches. May come again while nothing is in flight. */
+  /** Cuts everything in flight and empties caches. May be called again while nothing is in flight. */
   fence(reason: CutReason): void;
-  /** One new entry, in order. */
+  /** Applies one new entry. Entries come in order. */
   apply(entry: LogEntry): void;
-  /** A renewal has been granted: entries are applied, the lease stands, and the registry is as of now. */
-  renewed(replicas: readonly ReplicaState[], now: number): void;
-  /** Number of flights that this replica has cut so far. */
+  /** A renewal has been granted: entries are applied, the lease holds, and the registry is as of now. */
+  renewed(replicas: readonly ReplicaState[], nowMs: number): void;
+  /** Returns the number of flights that this replica has cut so far. */
   streamsCut(): number;
-  /** @returns the last entry, `number` at most, of which everything has been cut here that it covers */
+  /** @returns the last entry, `number` at most, for which everything that it covers has been cut here */
   cutThrough(number: number): number;
-  /** Its part in the latest drill. */
+  /** Returns this replica's part in the latest drill. */
   drill(): DrillPart | undefined;
   /** There is a lease again after a fence. */
   served(fence: Fence): void;
@@ -42,25 +43,16 @@ export interface FollowerOptions {
   readonly name: string;
   readonly lengthMs: number;
   readonly longestTokenSeconds: number;
-  readonly monotonic: () => number;
+  readonly monotonicMs: () => number;
   readonly clock: Clock;
-  readonly uptime: (() => number) | undefined;
+  readonly uptimeMs: (() => number) | undefined;
   readonly hooks: FollowerHooks;
   readonly logger: Pick<Logger, 'info' | 'warn'>;
 }
 
 type Round = 'idle' | 'news' | 'rejoin';
 
-/** What our renewals since the last break were granted under. */
-interface Standing {
-  readonly epoch: string;
-  readonly generation: string;
-  readonly sinceMs: number;
-  /** W of the longest lease that anybody may hold, as the last of them said. */
-  readonly waitMs: number;
-}
-
-const CUT_FOR: Readonly<Record<FenceCause, CutReason>> = {
+const CUT_REASON_OF: Readonly<Record<FenceCause, CutReason>> = {
   lease_lapsed: 'fenced',
   epoch_changed: 'epoch_changed',
   log_gap: 'fenced',
@@ -68,29 +60,32 @@ const CUT_FOR: Readonly<Record<FenceCause, CutReason>> = {
   clock_jumped: 'fenced',
 };
 
-const CAUSES = { epoch: 'epoch_changed', gap: 'log_gap', rollback: 'log_rollback' } as const;
+const CAUSE_OF = { epoch: 'epoch_changed', gap: 'log_gap', rollback: 'log_rollback' } as const;
 
 /**
- * Between two renewals, however long a lease lasts: whoever settles a new epoch waits for W of its own lease, 1.1 s at least, and by then every
- * replica that can reach the store has to have come there with the locks and the leases that it knows of.
+ * Longest pause between two renewals, however long a lease lasts. A replica that settles a new epoch waits for W of
+ * its own lease, 1.1 s at least. By then every replica that can reach the store must have renewed there, with the
+ * locks and the leases that it knows of.
  */
-const LONGEST_PERIOD_MS = 500;
+const MAX_PERIOD_MS = 500;
 
 export class LogFollower {
   readonly lease: Lease;
   readonly #options: FollowerOptions;
   readonly #stopping = new AbortController();
-  readonly #first = Promise.withResolvers<void>();
-  readonly #clocks: ClockWitness;
+  readonly #firstLease = Promise.withResolvers<void>();
+  readonly #clocks: ClockComparison;
   readonly #periodMs: number;
   #position: LogPosition | undefined;
-  #standing: Standing | undefined;
-  /** Why there is no lease, from a fence until the next one. */
+  #granted: Omit<UnbrokenLease, 'renewedAtMs'> | undefined;
+  /** Why there is no lease, from a fence until the next lease. */
   #fencedFor: FenceCause | undefined;
   #clockOff = false;
-  #count = 0;
-  /** What was wrong with the rounds since the last lease, each kind once: the log must stay readable while it lasts. */
-  readonly #trouble = new Set<string>();
+  #renewalCount = 0;
+  /**
+   * The failures of the rounds since the last lease, each kind once: the logs must stay readable while they last.
+   */
+  readonly #failures = new Set<string>();
   #deadlineTimer: NodeJS.Timeout | undefined;
   #waiting: (() => void)[] = [];
   #endPause: (() => void) | undefined;
@@ -99,30 +94,33 @@ export class LogFollower {
   constructor(options: FollowerOptions) {
     this.#options = options;
     this.lease = new Lease(options.lengthMs);
-    this.#clocks = new ClockWitness(options, options.lengthMs);
-    this.#periodMs = Math.min(options.lengthMs / 4, LONGEST_PERIOD_MS);
+    this.#clocks = new ClockComparison(options, options.lengthMs);
+    this.#periodMs = Math.min(options.lengthMs / 4, MAX_PERIOD_MS);
   }
 
-  /** Undefined until the first lease, and again from the moment at which another epoch or a gap was seen until the next lease. */
+  /**
+   * Undefined until the first lease, and again from the moment at which another epoch or a gap was seen until the
+   * next lease.
+   */
   get position(): LogPosition | undefined {
-    return this.lease.deadline === undefined ? undefined : this.#position;
+    return this.lease.deadlineMs === undefined ? undefined : this.#position;
   }
 
-  /** Undefined without a lease: whoever has none sees nobody. */
-  get footing(): UnbrokenLease | undefined {
-    const { freshAt } = this.lease;
-    if (this.#standing === undefined || freshAt === undefined) return undefined;
-    return this.lease.holds(this.#options.monotonic()) ? { ...this.#standing, renewedAtMs: freshAt } : undefined;
+  /** Undefined without a lease: a replica without one cannot see the others. */
+  get unbrokenLease(): UnbrokenLease | undefined {
+    const { freshAtMs } = this.lease;
+    if (this.#granted === undefined || freshAtMs === undefined) return undefined;
+    return this.lease.holds(this.#options.monotonicMs()) ? { ...this.#granted, renewedAtMs: freshAtMs } : undefined;
   }
 
   get clockOff(): boolean {
     return this.#clockOff;
   }
 
-  /** Resolves with the first lease. Where the store is away it goes on trying. */
+  /** Resolves with the first lease. While the store is unavailable it keeps trying. */
   start(): Promise<void> {
     this.#loops ??= Promise.all([this.#renewals(), this.#tail()]);
-    return this.#first.promise;
+    return this.#firstLease.promise;
   }
 
   async stop(): Promise<void> {
@@ -133,7 +131,7 @@ export class LogFollower {
     await this.#loops;
   }
 
-  /** Renews now. Resolves when a round that began after this call has ended, whatever its outcome. */
+  /** Renews now. Resolves when a round that started after this call has ended, whatever its outcome. */
   wake(): Promise<void> {
     if (this.#stopping.signal.aborted) return Promise.resolve();
     const round = new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -147,7 +145,8 @@ export class LogFollower {
       const waiting = this.#waiting.splice(0);
       const round = await this.#round();
       for (const resolve of waiting) resolve();
-      // News goes with another round at once: it carries our number, which is the receipt that the entries have been applied here.
+      // After new entries another round follows immediately: it carries our number, which is the receipt that the
+      // entries have been applied here.
       if (round === 'idle' && this.#waiting.length === 0 && !signal.aborted) await this.#pause();
     }
     for (const resolve of this.#waiting.splice(0)) resolve();
@@ -161,13 +160,10 @@ export class LogFollower {
     } catch (error) {
       const reason = error instanceof AppError ? error.reason : undefined;
       const kind = reason ?? String(error);
-      if (!this.#trouble.has(kind)) {
-        this.#options.logger.warn(
-          { err: error, reason },
-          'no lease came of this round; the one before runs on until its end and no further',
-        );
+      if (!this.#failures.has(kind)) {
+        this.#options.logger.warn({ err: error, reason }, 'lease not renewed');
       }
-      this.#trouble.add(kind);
+      this.#failures.add(kind);
       this.#clockOff = reason === 'clock_off';
       return 'idle';
     }
@@ -184,84 +180,85 @@ export class LogFollower {
     return this.#renew(this.#position);
   }
 
-  /** Everything after the reply happens in one tick, so that no request can be checked between the entries and the lease. */
+  /**
+   * Renews once. Everything after the reply happens in one tick, so that no request can be checked between the
+   * entries and the lease.
+   */
   async #renew(position: LogPosition): Promise<Round> {
-    const { log, monotonic, logger } = this.#options;
-    const sentAt = monotonic();
-    // Throws where not enough followers have confirmed the round: nothing is granted then, and nothing taken in.
+    const { log, monotonicMs, logger } = this.#options;
+    const sentAtMs = monotonicMs();
+    // Throws if not enough followers have confirmed the round: then nothing is granted, and nothing is applied.
     const reply = await log.renew(this.#state(position), position);
-    const now = monotonic();
+    const nowMs = monotonicMs();
     if (this.#stopping.signal.aborted) return 'idle';
     const jump = this.#clocks.jump();
     if (jump !== undefined) {
-      logger.warn({ ms: Math.round(jump) }, 'a clock of this machine stood still or was set');
-      return this.#loseFootage('clock_jumped');
+      logger.warn({ ms: Math.round(jump) }, 'clock jumped');
+      return this.#dropLease('clock_jumped');
     }
-    if (!reply.ok) return this.#loseFootage(CAUSES[reply.reason]);
-    if (!this.#isSameLife(reply, position)) return this.#loseFootage('epoch_changed');
-    if (this.lease.judge(sentAt, now) === 'late') {
-      logger.warn({ ms: now - sentAt }, 'the answer to a renewal came too late and grants nothing');
+    if (!reply.ok) return this.#dropLease(CAUSE_OF[reply.reason]);
+    if (!this.#isSameGeneration(reply, position)) return this.#dropLease('epoch_changed');
+    if (this.lease.judge(sentAtMs, nowMs) === 'late') {
+      logger.warn({ ms: nowMs - sentAtMs }, 'renewal reply too late');
       return 'idle';
     }
-    if (!follows(reply.entries, position.number)) return this.#loseFootage('log_gap');
-    this.#grant(reply, position, { sentAt, now });
+    if (!follows(reply.entries, position.number)) return this.#dropLease('log_gap');
+    this.#grant(reply, position, { sentAtMs, nowMs });
     return reply.entries.length > 0 ? 'news' : 'idle';
   }
 
   #state(position: LogPosition): ReplicaState {
     const { hooks, incarnation, name, lengthMs } = this.#options;
-    this.#count += 1;
+    this.#renewalCount += 1;
     const drill = hooks.drill();
-    const own = { incarnation, name, leaseMs: Math.ceil(lengthMs), count: this.#count };
+    const identity = { incarnation, name, leaseMs: Math.ceil(lengthMs), count: this.#renewalCount };
     const number = hooks.cutThrough(position.number);
     // test seam: REPLICA_STATE
-    const state = { ...own, number, streamsCut: hooks.streamsCut() };
+    const state = { ...identity, number, streamsCut: hooks.streamsCut() };
     return drill === undefined ? state : { ...state, drill };
   }
 
-  #isSameLife(reply: Renewal, position: LogPosition): boolean {
-    // An epoch never outlives its server process; one that seems to is not the one that we know.
-    const generation = this.#standing?.epoch === position.epoch ? this.#standing.generation : reply.generation;
+  #isSameGeneration(reply: Renewal, position: LogPosition): boolean {
+    // An epoch never outlives its server process. An epoch that seems to is not the one that we know.
+    const generation = this.#granted?.epoch === position.epoch ? this.#granted.generation : reply.generation;
     return reply.epoch === position.epoch && reply.generation === generation;
   }
 
   #grant(
     reply: Renewal,
     position: LogPosition,
-    { sentAt, now }: { readonly sentAt: number; readonly now: number },
+    { sentAtMs, nowMs }: { readonly sentAtMs: number; readonly nowMs: number },
   ): void {
     const { hooks, logger } = this.#options;
-    const outcome = this.lease.judge(sentAt, now);
-    const { freshAt } = this.lease;
-    // A lapsed lease is never merely extended: for a while nobody knows what was let through here, so all of it ends first.
+    const outcome = this.lease.judge(sentAtMs, nowMs);
+    const { freshAtMs } = this.lease;
+    // A lapsed lease is never merely extended: no one knows what was let through here for a while, so all of it
+    // ends first.
     if (outcome === 'lapsed') this.#fence('lease_lapsed');
     // safeguard: EVERY_ENTRY
     for (const entry of reply.entries) hooks.apply(entry);
     this.#position = { epoch: position.epoch, number: reply.entries.at(-1)?.number ?? position.number };
-    this.lease.grant(sentAt);
+    this.lease.grant(sentAtMs);
     const waitMs = waitFor(Math.max(this.#options.lengthMs, reply.longestLeaseMs));
-    const sinceMs = outcome === 'extended' ? (this.#standing?.sinceMs ?? now) : now;
-    this.#standing = { epoch: reply.epoch, generation: reply.generation, sinceMs, waitMs };
+    const sinceMs = outcome === 'extended' ? (this.#granted?.sinceMs ?? nowMs) : nowMs;
+    this.#granted = { epoch: reply.epoch, generation: reply.generation, sinceMs, waitMs };
     this.#clockOff = false;
-    if (this.#trouble.size > 0) logger.info({}, 'there is a lease again');
-    this.#trouble.clear();
+    if (this.#failures.size > 0) logger.info({}, 'lease re-acquired');
+    this.#failures.clear();
     this.#watchDeadline();
-    hooks.renewed(reply.replicas, now);
+    hooks.renewed(reply.replicas, nowMs);
     const cause = this.#fencedFor;
     this.#fencedFor = undefined;
-    if (cause !== undefined && freshAt !== undefined) hooks.served({ cause, seconds: (now - freshAt) / 1000 });
-    this.#first.resolve();
+    if (cause !== undefined && freshAtMs !== undefined) hooks.served({ cause, seconds: (nowMs - freshAtMs) / 1000 });
+    this.#firstLease.resolve();
   }
 
-  /** The log is not the one that the view was built from: nothing that was let in on its word may go on. */
-  #loseFootage(cause: FenceCause): Round {
-    this.#options.logger.warn(
-      { reason: cause },
-      'the view cannot be trusted any more; everything is cut and the log joined afresh',
-    );
+  /** The log is not the one that the view was built from, so nothing that was admitted because of it may go on. */
+  #dropLease(cause: FenceCause): Round {
+    this.#options.logger.warn({ reason: cause }, 'view dropped, joining the log again');
     this.lease.drop();
     this.#position = undefined;
-    this.#standing = undefined;
+    this.#granted = undefined;
     clearTimeout(this.#deadlineTimer);
     this.#fence(cause);
     return 'rejoin';
@@ -269,17 +266,20 @@ export class LogFollower {
 
   #fence(cause: FenceCause): void {
     this.#fencedFor ??= cause;
-    this.#options.hooks.fence(CUT_FOR[cause]);
+    this.#options.hooks.fence(CUT_REASON_OF[cause]);
   }
 
-  /** `check` refuses from the deadline on; this timer ends what is already flowing, also where no byte asks for a check. */
+  /**
+   * Cuts at the deadline. `check` rejects from then on by itself; this timer ends what is already flowing, also
+   * where no byte asks for a check.
+   */
   #watchDeadline(): void {
     clearTimeout(this.#deadlineTimer);
-    const { deadline } = this.lease;
-    if (deadline === undefined) return;
-    const wait = Math.max(Math.ceil(deadline - this.#options.monotonic()), 0);
+    const { deadlineMs } = this.lease;
+    if (deadlineMs === undefined) return;
+    const wait = Math.max(Math.ceil(deadlineMs - this.#options.monotonicMs()), 0);
     this.#deadlineTimer = setTimeout(() => {
-      if (this.lease.holds(this.#options.monotonic())) this.#watchDeadline();
+      if (this.lease.holds(this.#options.monotonicMs())) this.#watchDeadline();
       else this.#fence('lease_lapsed');
     }, wait);
     this.#deadlineTimer.unref();
@@ -298,19 +298,22 @@ export class LogFollower {
   async #tail(): Promise<void> {
     const { signal } = this.#stopping;
     const { log } = this.#options;
-    await Promise.race([this.#first.promise, aborted(signal)]);
+    await Promise.race([this.#firstLease.promise, aborted(signal)]);
     while (!signal.aborted) {
       const before = this.position?.number;
       const woken = before === undefined ? false : await hinted(log.waitForEntry(before, signal));
-      // Whoever renewed meanwhile has it already, as who wrote it has; what came after it is seen by the next wait.
+      // A replica that has renewed meanwhile has the entry already, and so has the one that wrote it. The next wait
+      // sees what came after it.
       if (woken && !signal.aborted && this.position?.number === before) await this.wake();
-      // A hint without an entry behind it, or a store that is away, must not turn this into a busy loop.
+      // A hint without an entry behind it, or an unavailable store, must not turn this into a busy loop.
       if (!signal.aborted && this.position?.number === before) await delay(this.#periodMs, signal);
     }
   }
 }
 
-/** True when the entries continue at `number` + 1 without a gap: a missing number may be the revocation that matters. */
+/**
+ * True if the entries continue at `number` + 1 without a gap: a missing number may be the revocation that matters.
+ */
 function follows(entries: readonly LogEntry[], number: number): boolean {
   // safeguard: GAP_IN_REPLY
   return entries.every((entry, index) => entry.number === number + 1 + index);
@@ -321,7 +324,7 @@ async function hinted(wait: Promise<void>): Promise<boolean> {
     await wait;
     return true;
   } catch {
-    // Only speed is lost: the renewal goes on by its own period and reports what is wrong with the store.
+    // Only speed is lost: the renewal goes on in its own period and reports what is wrong with the store.
     return false;
   }
 }

@@ -1,4 +1,4 @@
-/** Puts the parts of the room together behind the `Gate` interface. */
+/** Assembles the parts of the module behind the `RevocationGuard` interface. */
 import { randomBytes } from 'node:crypto';
 import type { Logger } from '../contracts/logger.ts';
 import { waitFor } from '../core/credential/lease.ts';
@@ -25,13 +25,13 @@ import { View } from './view.ts';
 const SILENT_LOGGER: Pick<Logger, 'info' | 'warn'> = { info: () => undefined, warn: () => undefined };
 
 /** A registry entry that has not moved for so long belongs to a process that is gone. */
-const GONE_AFTER_MS = 60_000;
+const REMOVED_AFTER_MS = 60_000;
 
 /**
- * Makes this replica's gate. It refuses everything until `start` has resolved.
+ * Creates the guard of this replica. It rejects everything until `start` has resolved.
  *
- * @returns the gate; `revoke` throws `AppError` `store_unavailable` where nothing could be written
- * @see docs/revocation-protocol.md, whose words (lease, fence, receipt, join) are used throughout
+ * @returns the guard; `revoke` throws `AppError` `store_unavailable` if nothing could be written
+ * @see docs/revocation-protocol.md, whose terms (lease, fence, receipt, join) are used throughout
  */
 export function createRevocationGuard(options: RevocationGuardOptions): RevocationGuard {
   return new LeasedGuard(options);
@@ -41,29 +41,29 @@ class LeasedGuard implements RevocationGuard {
   readonly #options: RevocationGuardOptions;
   readonly #view = new View();
   readonly #registry: FlightRegistry;
-  readonly #endings: SessionEndings;
+  readonly #sessionEndings: SessionEndings;
   readonly #peers: Peers;
   readonly #follower: LogFollower;
   readonly #revocations: Revocations;
   readonly #listeners: ((change: LogChange | undefined) => void)[] = [];
-  /** A pod's name comes back after a restart; this does not. */
+  /** The name of a pod comes back after a restart; this id does not. */
   // safeguard: INCARNATION
   readonly incarnation = randomBytes(16).toString('hex');
   #drill: DrillPart | undefined;
-  #receipt = 0;
+  #cutThroughNumber = 0;
 
   constructor(options: RevocationGuardOptions) {
     this.#options = options;
-    this.#endings = new SessionEndings({
+    this.#sessionEndings = new SessionEndings({
       clock: options.clock,
       sessions: options.sessions,
       cut: (session) => this.#registry.cut(session, 'session_expired'),
       ended: (session) => void this.#sessionEnded(session),
     });
     this.#registry = new FlightRegistry({
-      monotonic: options.monotonic,
-      bound: (credential, ends) => this.#endings.watch(credential, ends),
-      empty: (session) => this.#endings.forget(session),
+      monotonicMs: options.monotonicMs,
+      bound: (credential, ends) => this.#sessionEndings.watch(credential, ends),
+      empty: (session) => this.#sessionEndings.forget(session),
       allCut: () => this.#allCut(),
     });
     this.#peers = new Peers(this.incarnation);
@@ -74,7 +74,7 @@ class LeasedGuard implements RevocationGuard {
       registry: this.#registry,
       peers: this.#peers,
       position: () => this.#follower.position,
-      footing: () => this.#footing(),
+      unbrokenLease: () => this.#unbrokenLease(),
       wake: () => this.#follower.wake(),
       metrics: options.metrics,
     });
@@ -86,12 +86,12 @@ class LeasedGuard implements RevocationGuard {
 
   get fenced(): boolean {
     // safeguard: LEASE
-    return !this.#follower.lease.holds(this.#options.monotonic());
+    return !this.#follower.lease.holds(this.#options.monotonicMs());
   }
 
   get stalenessSeconds(): number {
-    const { freshAt } = this.#follower.lease;
-    return freshAt === undefined ? Number.POSITIVE_INFINITY : (this.#options.monotonic() - freshAt) / 1000;
+    const { freshAtMs } = this.#follower.lease;
+    return freshAtMs === undefined ? Number.POSITIVE_INFINITY : (this.#options.monotonicMs() - freshAtMs) / 1000;
   }
 
   get inFlight(): number {
@@ -103,17 +103,17 @@ class LeasedGuard implements RevocationGuard {
   }
 
   get replicas(): readonly ReplicaView[] {
-    const { monotonic, replicaName } = this.#options;
-    const own = {
+    const { monotonicMs, replicaName } = this.#options;
+    const local = {
       id: replicaName,
       incarnation: this.incarnation,
       fenced: this.fenced,
-      freshAtMs: this.#follower.lease.freshAt,
+      freshAtMs: this.#follower.lease.freshAtMs,
       number: this.position?.number ?? 0,
       streamsCut: this.#registry.cutTotal,
       drill: this.#drill,
     };
-    return replicaViews(own, this.#peers.all(), monotonic());
+    return replicaViews(local, this.#peers.all(), monotonicMs());
   }
 
   check({
@@ -127,7 +127,7 @@ class LeasedGuard implements RevocationGuard {
     if (position === undefined || this.fenced) return 'fenced';
     // safeguard: EPOCH
     if (at.epoch !== position.epoch) return 'epoch_changed';
-    if (this.#revocations.localGuard.shutFor(keys)) return 'session_revoked';
+    if (this.#revocations.localGuard.rejects(keys)) return 'session_revoked';
     // safeguard: DENY_LIST
     return this.#view.covers(keys, at.number) ? 'session_revoked' : undefined;
   }
@@ -148,12 +148,12 @@ class LeasedGuard implements RevocationGuard {
     return this.#revocations.hold(target, seconds);
   }
 
-  answer(id: string): ReturnType<RevocationGuard['answer']> {
-    return this.#revocations.answer(id);
+  result(id: string): ReturnType<RevocationGuard['result']> {
+    return this.#revocations.result(id);
   }
 
-  onAnswer(listener: Parameters<RevocationGuard['onAnswer']>[0]): void {
-    this.#revocations.onAnswer(listener);
+  onResult(listener: Parameters<RevocationGuard['onResult']>[0]): void {
+    this.#revocations.onResult(listener);
   }
 
   sessionsInFlight(): readonly SessionInFlight[] {
@@ -179,18 +179,19 @@ class LeasedGuard implements RevocationGuard {
 
   async stop(): Promise<void> {
     this.#registry.cutAll('shutdown');
-    this.#endings.stop();
+    this.#sessionEndings.stop();
     await this.#follower.stop();
     await this.#leave([{ incarnation: this.incarnation }]);
   }
 
   #makeFollower(): LogFollower {
-    const { log, monotonic, clock, uptime, replicaName, longestTokenSeconds, stalenessSeconds, logger } = this.#options;
+    const { log, monotonicMs, clock, uptimeMs, replicaName, longestTokenSeconds, stalenessSeconds, logger } =
+      this.#options;
     return new LogFollower({
       log,
-      monotonic,
+      monotonicMs,
       clock,
-      uptime,
+      uptimeMs,
       longestTokenSeconds,
       lengthMs: stalenessSeconds * 1000,
       incarnation: this.incarnation,
@@ -200,7 +201,7 @@ class LeasedGuard implements RevocationGuard {
         joined: (joined) => this.#joined(joined),
         fence: (reason) => this.#fence(reason),
         apply: (entry) => this.#apply(entry),
-        renewed: (replicas, now) => this.#renewed(replicas, now),
+        renewed: (replicas, nowMs) => this.#renewed(replicas, nowMs),
         streamsCut: () => this.#registry.cutTotal,
         drill: () => this.#drill,
         cutThrough: (number) => this.#cutThrough(number),
@@ -209,39 +210,39 @@ class LeasedGuard implements RevocationGuard {
     });
   }
 
-  #footing(): UnbrokenLease | undefined {
-    const { footing } = this.#follower;
-    // There is no life before the first, so nobody can hold a lease of it.
-    if (footing === undefined || this.#options.firstLife !== true) return footing;
-    return { ...footing, sinceMs: Number.NEGATIVE_INFINITY };
+  #unbrokenLease(): UnbrokenLease | undefined {
+    const { unbrokenLease } = this.#follower;
+    // There is no generation before the first, so no replica can hold a lease of it.
+    if (unbrokenLease === undefined || this.#options.isFirstGeneration !== true) return unbrokenLease;
+    return { ...unbrokenLease, sinceMs: Number.NEGATIVE_INFINITY };
   }
 
   #joined({ position, live }: Joined): void {
     const { localGuard } = this.#revocations;
     // safeguard: IDX
     this.#view.reset(live);
-    localGuard.began(position);
+    localGuard.joined(position);
     for (const entry of live) localGuard.applied(entry);
     this.#peers.clear();
-    this.#tell(undefined);
+    this.#notify(undefined);
   }
 
   #fence(reason: CutReason): void {
     this.#registry.cutAll(reason);
-    this.#tell(undefined);
+    this.#notify(undefined);
   }
 
   #apply(entry: LogEntry): void {
     this.#view.apply(entry);
     this.#revocations.localGuard.applied(entry);
     if (entry.change.kind === 'revoked') this.#registry.cut(entry.change.key, 'session_revoked', entry.number);
-    this.#tell(entry.change);
+    this.#notify(entry.change);
   }
 
-  /** The last entry that is applied here with all its cuts: the receipt that other replicas wait for. */
+  /** Returns the last entry that is applied here with all its cuts: the receipt that other replicas wait for. */
   #cutThrough(number: number): number {
-    if (!this.#registry.isCutting) this.#receipt = number;
-    return Math.min(this.#receipt, number);
+    if (!this.#registry.isCutting) this.#cutThroughNumber = number;
+    return Math.min(this.#cutThroughNumber, number);
   }
 
   #allCut(): void {
@@ -249,14 +250,17 @@ class LeasedGuard implements RevocationGuard {
     void this.#follower.wake();
   }
 
-  #renewed(replicas: Parameters<Peers['observe']>[0], now: number): void {
-    this.#peers.observe(replicas, now);
+  #renewed(replicas: Parameters<Peers['observe']>[0], nowMs: number): void {
+    this.#peers.observe(replicas, nowMs);
     this.#revocations.renewed();
     this.#view.prune(this.#options.clock.now() / 1000);
-    void this.#leave(this.#peers.gone(now, GONE_AFTER_MS));
+    void this.#leave(this.#peers.gone(nowMs, REMOVED_AFTER_MS));
   }
 
-  /** What other replicas have cached of it goes by the log, as with every other end. The same id on each replica: one entry for all. */
+  /**
+   * Writes the end of a session, so that other replicas drop what they have cached of it, as with every other end.
+   * The id is the same on each replica: one entry for all.
+   */
   async #sessionEnded(ended: EndedSession): Promise<void> {
     this.#options.onSessionEnded?.(ended);
     const { session } = ended;
@@ -264,11 +268,11 @@ class LeasedGuard implements RevocationGuard {
     try {
       await this.#options.log.append({ requestId: `ended ${key}`, target: { kind: 'session', session }, ended: true });
     } catch (error) {
-      (this.#options.logger ?? SILENT_LOGGER).info({ err: error }, 'the end of a session could not be written');
+      (this.#options.logger ?? SILENT_LOGGER).info({ err: error }, 'session end not written');
     }
   }
 
-  #tell(change: LogChange | undefined): void {
+  #notify(change: LogChange | undefined): void {
     for (const listener of this.#listeners) listener(change);
   }
 
@@ -279,11 +283,8 @@ class LeasedGuard implements RevocationGuard {
       try {
         await this.#options.log.leave(incarnation, count);
       } catch (error) {
-        // The entry stays in the registry and the next one to see it silent takes it out.
-        (this.#options.logger ?? SILENT_LOGGER).info(
-          { err: error },
-          'a replica could not be taken out of the registry',
-        );
+        // The entry stays in the registry, and the next replica that sees it silent removes it.
+        (this.#options.logger ?? SILENT_LOGGER).info({ err: error }, 'replica not removed from the registry');
       }
     }
   }

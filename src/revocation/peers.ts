@@ -1,59 +1,71 @@
 /**
- * The other replicas, as this one sees them move.
+ * The other replicas, as this one sees their renewal counts move.
  *
- * A replica is alive while its renewal counter moves, by our own monotonic clock: its wall clock, and what it says of itself, prove
- * nothing. One seen for the first time counts as alive, until it has been silent for W. Time in which we did not look proves nothing either:
- * silence is measured from look to look. W is that of its own lease, whose length it has registered: ours may be shorter.
+ * A replica is alive while its renewal count moves, by our monotonic clock. Its wall clock and its own statements
+ * prove nothing. A replica that is seen for the first time counts as alive until it has been silent for W. Time in
+ * which this replica read no registry proves nothing either, so silence is measured from one reading to another. W
+ * is that of the silent replica's own lease, whose length it has registered: ours may be shorter.
  */
 import { leaseOf, waitFor } from '../core/credential/lease.ts';
 import type { ReplicaState } from '../store/store.ts';
 
 export interface Peer {
   readonly state: ReplicaState;
-  /** Monotonic milliseconds at which its count was last seen to move, or it was first seen. */
-  readonly movedAt: number;
-  /** W, in milliseconds, of the longest lease that it has registered: one that was granted before it said less may still run. */
+  /** Monotonic milliseconds at which its count was last seen to move, or at which it was first seen. */
+  readonly movedAtMs: number;
+  /**
+   * W, in milliseconds, of the longest lease that it has registered: a lease that was granted before it registered
+   * a shorter one may still run.
+   */
   readonly waitMs: number;
-  /** W without a move: its last lease has run out, and the next one will bring it all entries. */
+  /**
+   * True if its count has not moved for W: its last lease has lapsed, and its next one will bring it all entries.
+   */
   readonly silent: boolean;
 }
 
 export class Peers {
-  readonly #own: string;
+  readonly #self: string;
   #peers = new Map<string, Peer>();
-  #observedAt = Number.NEGATIVE_INFINITY;
+  #observedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** @param own this process' incarnation, which is no peer */
-  constructor(own: string) {
-    this.#own = own;
+  /** @param self the incarnation of this process, which is no peer */
+  constructor(self: string) {
+    this.#self = self;
   }
 
-  /** Takes the registry in as it was just read. Who is no longer in it has left. @param now monotonic milliseconds */
-  observe(replicas: readonly ReplicaState[], now: number): void {
-    this.#observedAt = now;
+  /**
+   * Takes the registry in as it was just read. A replica that is no longer in it has left. @param nowMs monotonic
+   * milliseconds
+   */
+  observe(replicas: readonly ReplicaState[], nowMs: number): void {
+    this.#observedAtMs = nowMs;
     const peers = new Map<string, Peer>();
     for (const state of this.others(replicas)) {
       const before = this.#peers.get(state.incarnation);
       const moved = before === undefined || before.state.count !== state.count;
-      const movedAt = moved ? now : before.movedAt;
+      const movedAtMs = moved ? nowMs : before.movedAtMs;
       // safeguard: LEASE_OF_THE_SILENT
       const waitMs = Math.max(waitFor(leaseOf(state)), before?.waitMs ?? 0);
-      peers.set(state.incarnation, { state, movedAt, waitMs, silent: now - movedAt >= waitMs });
+      peers.set(state.incarnation, { state, movedAtMs, waitMs, silent: nowMs - movedAtMs >= waitMs });
     }
     this.#peers = peers;
   }
 
-  /** Monotonic milliseconds of the last look. */
-  get observedAt(): number {
-    return this.#observedAt;
+  /** Monotonic milliseconds at which the registry was last read. */
+  get observedAtMs(): number {
+    return this.#observedAtMs;
   }
 
-  /** A registry without this process. */
+  /** Returns a registry without this process. */
   others(replicas: readonly ReplicaState[]): readonly ReplicaState[] {
-    return replicas.filter((state) => state.incarnation !== this.#own);
+    return replicas.filter((state) => state.incarnation !== this.#self);
   }
 
-  /** The store may have begun a new life: what was seen in the one before says nothing about it. */
+  /**
+   * Forgets all. There may be a new primary generation, and what was seen in the one before proves nothing about
+   * it.
+   */
   clear(): void {
     this.#peers.clear();
   }
@@ -62,10 +74,10 @@ export class Peers {
     return [...this.#peers.values()];
   }
 
-  /** Those that have not moved for `forMs`, nor for their W, as they were last seen. */
-  gone(now: number, forMs: number): readonly ReplicaState[] {
+  /** Returns the replicas that have not moved for `forMs`, nor for their W, as they were last seen. */
+  gone(nowMs: number, forMs: number): readonly ReplicaState[] {
     return this.all()
-      .filter((peer) => now - peer.movedAt >= Math.max(forMs, peer.waitMs))
+      .filter((peer) => nowMs - peer.movedAtMs >= Math.max(forMs, peer.waitMs))
       .map((peer) => peer.state);
   }
 

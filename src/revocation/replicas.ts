@@ -1,9 +1,9 @@
-/** The replicas as `GET replicas` shows them: this one by what it knows of itself, the others by what it sees of them. */
+/** The replicas as `GET replicas` shows them: this one from its own state, the others from what it sees of them. */
 import type { DrillPart } from '../store/store.ts';
 import type { Peer } from './peers.ts';
 import type { ReplicaView } from './types.ts';
 
-export interface OwnReplica {
+export interface LocalReplica {
   readonly id: string;
   readonly incarnation: string;
   readonly fenced: boolean;
@@ -14,30 +14,30 @@ export interface OwnReplica {
   readonly drill: DrillPart | undefined;
 }
 
-/** @param now monotonic milliseconds */
-export function replicaViews(own: OwnReplica, peers: readonly Peer[], now: number): readonly ReplicaView[] {
-  const { id, incarnation, fenced, freshAtMs, number, streamsCut, drill } = own;
+/** @param nowMs monotonic milliseconds */
+export function replicaViews(local: LocalReplica, peers: readonly Peer[], nowMs: number): readonly ReplicaView[] {
+  const { id, incarnation, fenced, freshAtMs, number, streamsCut, drill } = local;
   const self: ReplicaView = {
     id,
     incarnation,
     self: true,
     state: fenced ? 'fenced' : 'live',
-    seenMsAgo: Math.round(now - (freshAtMs ?? 0)),
+    seenMsAgo: Math.round(nowMs - (freshAtMs ?? 0)),
     number,
     streamsCut,
     ...(drill === undefined ? {} : { drill }),
   };
-  return [self, ...peers.map((peer) => viewOf(peer, now))];
+  return [self, ...peers.map((peer) => viewOf(peer, nowMs))];
 }
 
-function viewOf({ state, movedAt, silent }: Peer, now: number): ReplicaView {
+function viewOf({ state, movedAtMs, silent }: Peer, nowMs: number): ReplicaView {
   const { name, incarnation, number, streamsCut, drill } = state;
   return {
     id: name,
     incarnation,
     self: false,
     state: silent ? 'silent' : 'live',
-    seenMsAgo: Math.round(now - movedAt),
+    seenMsAgo: Math.round(nowMs - movedAtMs),
     number,
     streamsCut,
     ...(drill === undefined ? {} : { drill }),

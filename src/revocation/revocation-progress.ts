@@ -1,4 +1,7 @@
-/** What this replica knows of one revocation that it was asked for, and the response that is made of it (docs/reference/admin-api.md#revocation). */
+/**
+ * The progress of one revocation that this replica was asked for, and the result that is made of it
+ * (docs/reference/admin-api.md#revocation).
+ */
 import { leaseOf, waitFor } from '../core/credential/lease.ts';
 import type { RevocationTarget, TargetKey } from '../core/credential/revocation.ts';
 import type { ReplicaState } from '../store/store.ts';
@@ -11,15 +14,15 @@ interface Other {
   /** Flights that it had cut before the entry was written. */
   readonly cutBefore: number;
   receipt: { readonly ms: number; readonly streamsClosed: number } | undefined;
-  /** The highest renewal of its that we know of, and since when (monotonic milliseconds). */
+  /** Its highest renewal count that we know of, and since when (monotonic milliseconds). */
   count: number;
-  movedAt: number;
+  movedAtMs: number;
   /** W of its lease, in milliseconds. */
   waitMs: number;
   silent: boolean;
 }
 
-export interface RevocationRecord {
+export interface RevocationProgress {
   readonly id: string;
   readonly target: RevocationTarget;
   readonly key: TargetKey;
@@ -27,7 +30,7 @@ export interface RevocationRecord {
   /** RFC 3339. */
   readonly at: string;
   /** Monotonic milliseconds. */
-  readonly begunAt: number;
+  readonly begunAtMs: number;
   readonly streamsClosed: number;
   /** Undefined until it has been written. */
   written: Written | undefined;
@@ -35,80 +38,92 @@ export interface RevocationRecord {
   readonly others: Map<string, Other>;
   /** Everything that it covers has been reset here. */
   isCut: boolean;
-  /** Its entry has not come back, and still may: the own gate is shut for it until then. */
+  /** Its entry has not come back and still may: the local guard holds its target until then. */
   held: boolean;
   /** Never `open` again once it is something else. */
   proof: Proof;
-  /** Monotonic milliseconds at which the proof came to its end. */
-  endedAt: number | undefined;
-  /** Resolves with the end of the proof, whichever. */
+  /** Monotonic milliseconds at which the proof ended. */
+  endedAtMs: number | undefined;
+  /** Resolves when the proof ends, with either outcome. */
   readonly ended: PromiseWithResolvers<void>;
 }
 
-export function newRecord(
+export function newProgress(
   { target, lock, canSignInAgain }: RevocationOrder,
-  begun: Pick<RevocationRecord, 'id' | 'key' | 'at' | 'begunAt' | 'streamsClosed'>,
-): RevocationRecord {
+  begun: Pick<RevocationProgress, 'id' | 'key' | 'at' | 'begunAtMs' | 'streamsClosed'>,
+): RevocationProgress {
   return {
     ...begun,
     target,
-    // Whoever is locked out cannot, whatever else is true of their provider.
+    // A locked user cannot, whatever else is true of their provider.
     canSignInAgain: lock === undefined && (canSignInAgain ?? true),
     written: undefined,
     others: new Map(),
     isCut: false,
     held: true,
     proof: { outcome: 'open', missing: [] },
-    endedAt: undefined,
+    endedAtMs: undefined,
     ended: Promise.withResolvers(),
   };
 }
 
 /**
- * Takes the registry in that came with the entry: who is not in it joins later, and with the entry.
- * @param peers what is known of them in the entry's life of the store; absent where this replica does not stand in it
+ * Adds the registry that came with the entry. A replica that is not in it joins later, and reads the entry then.
+ * @param peers what is known of them in the primary generation of the entry; absent if this replica does not follow
+ *   that generation
  */
 export function noteOthers(
-  record: RevocationRecord,
+  progress: RevocationProgress,
   others: readonly ReplicaState[],
   peers: Peers | undefined,
-  arrivedAt: number,
+  arrivedAtMs: number,
 ): void {
   for (const state of others) {
     const { incarnation, name, count, streamsCut } = state;
-    const unseen = { silent: false, movedAt: arrivedAt, waitMs: waitFor(leaseOf(state)) };
-    const { silent, movedAt, waitMs } = peers?.get(incarnation) ?? unseen;
-    record.others.set(incarnation, { name, cutBefore: streamsCut, receipt: undefined, count, movedAt, waitMs, silent });
+    const unseen = { silent: false, movedAtMs: arrivedAtMs, waitMs: waitFor(leaseOf(state)) };
+    const { silent, movedAtMs, waitMs } = peers?.get(incarnation) ?? unseen;
+    progress.others.set(incarnation, {
+      name,
+      cutBefore: streamsCut,
+      receipt: undefined,
+      count,
+      movedAtMs,
+      waitMs,
+      silent,
+    });
   }
 }
 
 /**
- * Takes in what the others have shown since. To be called only while this replica stands in the entry's life of the store.
- * @param options.isFresh the registry was read after the entry was written. An answer that was under way meanwhile may be older, and whoever is
- *   missing in it may only have come later.
+ * Adds what the others have shown since. Must only be called while this replica follows the primary generation of
+ * the entry.
+ * @param options.isFresh the registry was read after the entry was written. A reply that was under way meanwhile
+ *   may be older, and a replica that is missing in it may only have come later.
  */
 export function noteReceipts(
-  record: RevocationRecord,
+  progress: RevocationProgress,
   peers: Peers,
-  { now, isFresh }: { readonly now: number; readonly isFresh: boolean },
+  { nowMs, isFresh }: { readonly nowMs: number; readonly isFresh: boolean },
 ): void {
-  const { written, others, begunAt } = record;
+  const { written, others, begunAtMs } = progress;
   if (written === undefined) return;
   for (const [incarnation, other] of others) {
     const peer = peers.get(incarnation);
     if (peer === undefined) {
-      // Who has left the registry has cut everything before it went, or had not moved for a minute until the moment it was taken out.
+      // A replica that has left the registry has cut everything before it left, or had not moved for a minute when
+      // it was removed.
       if (isFresh) others.delete(incarnation);
       continue;
     }
     const { state } = peer;
-    if (state.count > other.count) [other.count, other.movedAt] = [state.count, now];
-    // Attacker has a replica whose lease is longer than ours cut off from the store, and goes on there: so its own W counts, not ours.
+    if (state.count > other.count) [other.count, other.movedAtMs] = [state.count, nowMs];
+    // An attacker cuts off a replica whose lease is longer than ours from the store, and goes on there, so its own
+    // W counts, not ours.
     other.waitMs = Math.max(other.waitMs, peer.waitMs);
     // safeguard: WAIT_FOR_SILENT
-    other.silent = peers.observedAt - other.movedAt >= other.waitMs;
+    other.silent = peers.observedAtMs - other.movedAtMs >= other.waitMs;
     if (other.receipt === undefined && state.number >= written.position.number) {
-      other.receipt = { ms: now - begunAt, streamsClosed: state.streamsCut - other.cutBefore };
+      other.receipt = { ms: nowMs - begunAtMs, streamsClosed: state.streamsCut - other.cutBefore };
     }
   }
 }
@@ -116,35 +131,35 @@ export function noteReceipts(
 const stateOf = (other: Other): OtherReplica['state'] =>
   other.receipt === undefined ? (other.silent ? 'fenced' : 'pending') : 'applied';
 
-/** @param now monotonic milliseconds */
-export const othersOf = (record: RevocationRecord, now: number): readonly OtherReplica[] =>
-  [...record.others.values()].map((other) => ({
+/** @param nowMs monotonic milliseconds */
+export const othersOf = (progress: RevocationProgress, nowMs: number): readonly OtherReplica[] =>
+  [...progress.others.values()].map((other) => ({
     name: other.name,
     state: stateOf(other),
-    withinMs: other.waitMs - (now - other.movedAt),
+    withinMs: other.waitMs - (nowMs - other.movedAtMs),
   }));
 
-/** @param now monotonic milliseconds */
-export function answerOf(record: RevocationRecord, replicaName: string, now: number): RevocationResult {
-  const { id, at, written, others, proof, begunAt, endedAt, canSignInAgain } = record;
-  const own: ReplicaReceipt = {
+/** @param nowMs monotonic milliseconds */
+export function resultOf(progress: RevocationProgress, replicaName: string, nowMs: number): RevocationResult {
+  const { id, at, written, others, proof, begunAtMs, endedAtMs, canSignInAgain } = progress;
+  const local: ReplicaReceipt = {
     id: replicaName,
-    state: record.isCut ? 'applied' : 'pending',
-    ms: rounded((written?.arrivedAt ?? now) - begunAt),
-    streamsClosed: record.streamsClosed,
+    state: progress.isCut ? 'applied' : 'pending',
+    ms: rounded((written?.arrivedAtMs ?? nowMs) - begunAtMs),
+    streamsClosed: progress.streamsClosed,
   };
-  const replicas = [own, ...[...others.values()].map(receiptOf)];
-  const answer = {
+  const replicas = [local, ...[...others.values()].map(receiptOf)];
+  const result = {
     id,
     at,
     sessions: written?.sessions ?? 0,
     streamsClosed: replicas.reduce((total, receipt) => total + (receipt.streamsClosed ?? 0), 0),
     complete: proof.outcome === 'proven',
-    elapsedMs: rounded((endedAt ?? now) - begunAt),
+    elapsedMs: rounded((endedAtMs ?? nowMs) - begunAtMs),
     canSignInAgain,
     replicas,
   };
-  return proof.outcome === 'proven' ? answer : { ...answer, missing: proof.missing };
+  return proof.outcome === 'proven' ? result : { ...result, missing: proof.missing };
 }
 
 function receiptOf(other: Other): ReplicaReceipt {

@@ -1,8 +1,9 @@
 /**
- * The revocation itself: shut the own gate and cut, write, then wait for the proof.
+ * The revocation itself: hold the target in the local guard and cut, write, then wait for the proof.
  *
- * The order is the promise. Whoever asks this replica finds the target refused here before anything else has been tried, and still
- * refused where the write failed. Who asked waits for the proof for about W, ten seconds at most; after that it goes on without them.
+ * The order is the promise. From the start of the call this replica rejects the target, before anything else has
+ * been tried, and it still does if the write fails. The caller waits for the proof for about W, ten seconds at
+ * most. After that the proof goes on without the caller.
  */
 import type { Clock } from '../contracts/clock.ts';
 import { randomUUID } from 'node:crypto';
@@ -13,70 +14,78 @@ import { delay } from './delay.ts';
 import type { RevocationMetrics } from './types.ts';
 import { LocalGuard } from './local-guard.ts';
 import type { Peers } from './peers.ts';
-import { isOver, isSameLife, judgeProof, type UnbrokenLease, type Written } from './proof.ts';
+import { isGenerationOver, isSameGeneration, judgeProof, type UnbrokenLease, type Written } from './proof.ts';
 import type { FlightRegistry } from './registry.ts';
-import { answerOf, newRecord, noteOthers, noteReceipts, othersOf, type RevocationRecord } from './revocation-progress.ts';
+import {
+  resultOf,
+  newProgress,
+  noteOthers,
+  noteReceipts,
+  othersOf,
+  type RevocationProgress,
+} from './revocation-progress.ts';
 import type { RevocationResult, RevocationOrder } from './types.ts';
 
-/** How long an answer can be asked for again. */
-const ANSWER_LIFE_MS = 600_000;
-/** Beyond W, for the look that comes after it. */
-const PATIENCE_MS = 500;
+/** How long a result can be asked for again. */
+const RESULT_KEPT_MS = 600_000;
+/** Beyond W, for the poll that comes after it. */
+const WAIT_MARGIN_MS = 500;
 /**
- * Whoever asks is answered by then, proven or not: the command line gives up on a request after 15 s, and an admin who is told of a timeout does not
- * know that the revocation stands. Its proof goes on.
+ * Callers get a response by then, proven or not: the command line gives up on a request after 15 s, and an admin
+ * who sees a timeout does not know that the revocation is in force. Its proof goes on.
  */
-const LONGEST_ANSWER_MS = 10_000;
+const MAX_RESPONSE_MS = 10_000;
 /**
- * Shortest and longest pause between two looks at the receipts of the others. Between them it is a part of the time that has gone by: a
- * receipt is seen late by a quarter of its age at most, and one that does not come costs few looks.
+ * Shortest and longest pause between two polls for the receipts of the others. Between them the pause is a share of
+ * the time that has passed: a receipt is seen late by a quarter of its age at most, and one that does not come
+ * costs few polls.
  */
-const SHORTEST_LOOK_MS = 2;
-const LONGEST_LOOK_MS = 50;
-const LOOK_SHARE = 1 / 4;
+const MIN_POLL_MS = 2;
+const MAX_POLL_MS = 50;
+const POLL_SHARE = 1 / 4;
 
 export interface RevocationsOptions {
   readonly log: Pick<RevocationLog, 'append'>;
   readonly replicaName: string;
-  readonly monotonic: () => number;
+  readonly monotonicMs: () => number;
   readonly clock: Clock;
   /** W of this replica's own lease. */
   readonly waitMs: number;
   readonly registry: FlightRegistry;
   readonly peers: Peers;
-  /** The log's place as this replica has applied it. */
+  /** The position of the log that this replica has applied. */
   readonly position: () => LogPosition | undefined;
-  readonly footing: () => UnbrokenLease | undefined;
+  readonly unbrokenLease: () => UnbrokenLease | undefined;
   readonly wake: () => Promise<void>;
   readonly metrics: RevocationMetrics | undefined;
 }
 
-interface Known {
-  readonly record: RevocationRecord;
+interface KnownRevocation {
+  readonly progress: RevocationProgress;
   readonly locks: boolean;
-  readonly answer: Promise<RevocationResult>;
+  readonly result: Promise<RevocationResult>;
 }
 
 export class Revocations {
   readonly localGuard = new LocalGuard();
   readonly #options: RevocationsOptions;
-  readonly #known = new Map<string, Known>();
-  /** Held, or not yet proven: what a renewal may change. */
-  readonly #open = new Set<RevocationRecord>();
-  /** Answered as incomplete: how many things were missing when that was last told. */
-  readonly #told = new Map<RevocationRecord, number>();
-  /** What ends each hold, by target. */
+  readonly #known = new Map<string, KnownRevocation>();
+  /** Held, or not yet proven: a renewal may change them. */
+  readonly #open = new Set<RevocationProgress>();
+  /** Returned as incomplete, with how many parts were missing when that was last reported. */
+  readonly #reported = new Map<RevocationProgress, number>();
+  /** The timer that ends each hold, by target. */
   readonly #holds = new Map<TargetKey, NodeJS.Timeout>();
-  readonly #listeners: ((answer: RevocationResult) => void)[] = [];
-  #lookFrom = 0;
-  #lookUntil = 0;
-  #looking = false;
+  readonly #listeners: ((result: RevocationResult) => void)[] = [];
+  #pollFromMs = 0;
+  #pollUntilMs = 0;
+  #isPolling = false;
 
   constructor(options: RevocationsOptions) {
     this.#options = options;
   }
 
-  onAnswer(listener: (answer: RevocationResult) => void): void {
+  onResult(listener: (result: RevocationResult) => void): void {
     this.#listeners.push(listener);
   }
 
@@ -84,17 +93,20 @@ export class Revocations {
     this.#forgetOld();
     const id = order.requestId ?? randomUUID();
     const known = this.#known.get(id);
-    if (known !== undefined) return this.#again(known, order);
-    const { record, writing } = this.#begin(id, order);
-    const answer = this.#carryOut(record, writing);
-    this.#known.set(id, { record, locks: order.lock !== undefined, answer });
-    return answer;
+    if (known !== undefined) return this.#repeat(known, order);
+    const { progress, writing } = this.#begin(id, order);
+    const result = this.#waitForProof(progress, writing);
+    this.#known.set(id, { progress, locks: order.lock !== undefined, result });
+    return result;
   }
 
-  /** As `Gate.hold` has it. What replaces a hold whose write has failed replaces this one, of which nothing is written. */
+  /**
+   * Holds as `RevocationGuard.hold` says. It counts as a hold whose write has failed, because nothing is written,
+   * so the same events replace it.
+   */
   hold(target: RevocationTarget, seconds: number): number {
     const key = targetKey(target);
-    // No request has it as its id, which is a UUID.
+    // No request has this id, because request ids are UUIDs.
     const id = 'hold';
     clearTimeout(this.#holds.get(key));
     this.localGuard.hold(key, id);
@@ -108,202 +120,204 @@ export class Revocations {
     return this.#options.registry.cut(key, 'session_revoked');
   }
 
-  answer(id: string): RevocationResult | undefined {
+  result(id: string): RevocationResult | undefined {
     this.#forgetOld();
-    const record = this.#known.get(id)?.record;
-    return record?.written === undefined ? undefined : this.#describe(record);
+    const progress = this.#known.get(id)?.progress;
+    return progress?.written === undefined ? undefined : this.#describe(progress);
   }
 
-  /** To be called after each renewal: lets go of holds whose entries have come back, and takes in receipts. */
+  /** Releases holds whose entries have come back, and takes in receipts. Must be called after each renewal. */
   renewed(): void {
-    for (const record of this.#open) this.#bringUpToDate(record);
+    for (const progress of this.#open) this.#bringUpToDate(progress);
   }
 
   /**
-   * Shuts the own gate before anything else. The write is begun next and the streams are cut in the same tick, so nothing passes before
-   * the one or the other; this way Redis and the other replicas need not wait for the sockets here.
+   * Holds the target in the local guard before anything else. Then the write starts, and the streams are cut in the
+   * same tick, so nothing passes before either of them. In this order Redis and the other replicas need not wait
+   * for the sockets here.
    */
   #begin(
     id: string,
     order: RevocationOrder,
-  ): { readonly record: RevocationRecord; readonly writing: Promise<Appended> } {
-    const { registry, monotonic, clock } = this.#options;
-    const begunAt = monotonic();
+  ): { readonly progress: RevocationProgress; readonly writing: Promise<Appended> } {
+    const { registry, monotonicMs, clock } = this.#options;
+    const begunAtMs = monotonicMs();
     const key = targetKey(order.target);
     this.localGuard.hold(key, id);
     const writing = this.#write(id, order);
     const streamsClosed = registry.cut(key, 'session_revoked');
     const at = new Date(clock.now()).toISOString();
-    return { writing, record: newRecord(order, { id, key, at, begunAt, streamsClosed }) };
+    return { writing, progress: newProgress(order, { id, key, at, begunAtMs, streamsClosed }) };
   }
 
   /** Rejects and never throws, so that the cut is made in any case. */
-  async #write(
-    requestId: string,
-    { target, lock, ended = false, asksFreshSignIn = true, approval }: RevocationOrder,
-  ): Promise<Appended> {
-    const given = { ...(lock === undefined ? {} : { lock }), ...(approval === undefined ? {} : { approval }) };
-    return this.#options.log.append({ requestId, target, ended, asksFreshSignIn, ...given });
+  async #write(requestId: string, { canSignInAgain: _canSignInAgain, ...order }: RevocationOrder): Promise<Appended> {
+    return this.#options.log.append({ ...order, requestId });
   }
 
-  async #carryOut(record: RevocationRecord, writing: Promise<Appended>): Promise<RevocationResult> {
-    const { monotonic, metrics } = this.#options;
+  async #waitForProof(progress: RevocationProgress, writing: Promise<Appended>): Promise<RevocationResult> {
+    const { monotonicMs, metrics } = this.#options;
     let appended: Appended;
     try {
       appended = await writing;
     } catch (cause) {
-      throw this.#notWritten(record, cause);
+      throw this.#notWritten(progress, cause);
     }
-    const arrivedAt = monotonic();
+    const arrivedAtMs = monotonicMs();
     const { position, generation, acknowledged, sessions } = appended;
-    record.written = { position, generation, acknowledged, sessions, arrivedAt };
+    progress.written = { position, generation, acknowledged, sessions, arrivedAtMs };
     this.localGuard.written(position);
-    this.#noteRegistry(record, record.written, appended.replicas);
-    this.#open.add(record);
-    this.#bringUpToDate(record);
-    if (record.endedAt === undefined) {
-      const patienceMs = Math.min(this.#longestWait(record) + PATIENCE_MS, LONGEST_ANSWER_MS);
-      this.#look(arrivedAt, arrivedAt + patienceMs);
-      await Promise.race([record.ended.promise, delay(patienceMs)]);
+    this.#noteRegistry(progress, progress.written, appended.replicas);
+    this.#open.add(progress);
+    this.#bringUpToDate(progress);
+    if (progress.endedAtMs === undefined) {
+      const waitMs = Math.min(this.#longestWait(progress) + WAIT_MARGIN_MS, MAX_RESPONSE_MS);
+      this.#poll(arrivedAtMs, arrivedAtMs + waitMs);
+      await Promise.race([progress.ended.promise, delay(waitMs)]);
     }
-    metrics?.revocation(record.target.kind, (monotonic() - record.begunAt) / 1000);
-    // Described first, which may change what is missing: that is the answer itself, and no progress beyond it.
-    const answer = this.#describe(record);
-    if (record.proof.outcome === 'open') this.#told.set(record, record.proof.missing.length);
-    return answer;
+    metrics?.revocation(progress.target.kind, (monotonicMs() - progress.begunAtMs) / 1000);
+    // Described first, which may change what is missing: that belongs to this result and is no progress beyond it.
+    const result = this.#describe(progress);
+    if (progress.proof.outcome === 'open') this.#reported.set(progress, progress.proof.missing.length);
+    return result;
   }
 
   /** W of the longest lease that this revocation may have to wait for, as it is known now. */
-  #longestWait({ others }: RevocationRecord): number {
-    const { footing, waitMs } = this.#options;
-    return Math.max(waitMs, footing()?.waitMs ?? 0, ...[...others.values()].map((other) => other.waitMs));
+  #longestWait({ others }: RevocationProgress): number {
+    const { unbrokenLease, waitMs } = this.#options;
+    return Math.max(waitMs, unbrokenLease()?.waitMs ?? 0, ...[...others.values()].map((other) => other.waitMs));
   }
 
-  #noteRegistry(record: RevocationRecord, written: Written, replicas: Appended['replicas']): void {
-    const { peers, footing } = this.#options;
-    const { arrivedAt } = written;
-    const standing = footing();
-    const known = standing !== undefined && isSameLife(standing, written) ? peers : undefined;
-    // The registry of another life would make replicas of ours look as if they had left.
-    known?.observe(replicas, arrivedAt);
-    noteOthers(record, peers.others(replicas), known, arrivedAt);
+  #noteRegistry(progress: RevocationProgress, written: Written, replicas: Appended['replicas']): void {
+    const { peers, unbrokenLease } = this.#options;
+    const { arrivedAtMs } = written;
+    const lease = unbrokenLease();
+    const known = lease !== undefined && isSameGeneration(lease, written) ? peers : undefined;
+    // With the registry of another generation, replicas of ours would look as if they had left.
+    known?.observe(replicas, arrivedAtMs);
+    noteOthers(progress, peers.others(replicas), known, arrivedAtMs);
   }
 
-  /** @returns what to throw */
-  #notWritten(record: RevocationRecord, cause: unknown): AppError {
-    this.#known.delete(record.id);
+  /** @returns the error to throw */
+  #notWritten(progress: RevocationProgress, cause: unknown): AppError {
+    this.#known.delete(progress.id);
     if (cause instanceof AppError && cause.code === 'conflict') {
-      // The id stands for another revocation in the store, or the approval has served another: this one may not be, so nothing is held.
-      this.localGuard.release(record.key, record.id);
+      // The id belongs to another revocation in the store, or the approval has been used for another. This one must
+      // not take effect, so nothing is held.
+      this.localGuard.release(progress.key, progress.id);
       return cause;
     }
-    this.localGuard.failed(record.key, record.id);
+    this.localGuard.failed(progress.key, progress.id);
     return new AppError(
       'store_unavailable',
-      'The revocation could not be written, so other replicas do not know of it. This replica refuses the target all the same. Try again.',
+      'The revocation could not be written, so other replicas do not know of it. This replica rejects the target all the same. Try again.',
       { reason: 'revocation_not_written', cause },
     );
   }
 
-  /** The same request id again: the same revocation, with what is known by now. */
-  async #again({ record, locks, answer }: Known, { target, lock }: RevocationOrder): Promise<RevocationResult> {
-    // With a lock it is another one: the first answer would hide that nothing was locked.
-    if (record.key !== targetKey(target) || locks !== (lock !== undefined)) {
+  /** Handles a repeated request id: the same revocation, with what is known by now. */
+  async #repeat(
+    { progress, locks, result }: KnownRevocation,
+    { target, lock }: RevocationOrder,
+  ): Promise<RevocationResult> {
+    // With a lock it is another revocation: the first result would hide that nothing was locked.
+    if (progress.key !== targetKey(target) || locks !== (lock !== undefined)) {
       throw new AppError('conflict', 'This request id has already revoked something else. Use a new one.', {
         reason: 'request_id_reused',
       });
     }
-    await answer;
-    return this.#describe(record);
+    await result;
+    return this.#describe(progress);
   }
 
-  #bringUpToDate(record: RevocationRecord): void {
-    this.#letGo(record);
-    if (record.endedAt === undefined) this.#prove(record);
-    if (!record.held && record.endedAt !== undefined) this.#open.delete(record);
+  #bringUpToDate(progress: RevocationProgress): void {
+    this.#release(progress);
+    if (progress.endedAtMs === undefined) this.#prove(progress);
+    if (!progress.held && progress.endedAtMs !== undefined) this.#open.delete(progress);
   }
 
-  #letGo(record: RevocationRecord): void {
-    const { written } = record;
-    const { position, footing } = this.#options;
-    const [at, standing] = [position(), footing()];
-    // Without a lease everything is refused here anyway.
-    if (!record.held || written === undefined || at === undefined || standing === undefined) return;
+  #release(progress: RevocationProgress): void {
+    const { written } = progress;
+    const { position, unbrokenLease } = this.#options;
+    const [at, lease] = [position(), unbrokenLease()];
+    // Without a lease everything is rejected here anyway.
+    if (!progress.held || written === undefined || at === undefined || lease === undefined) return;
     const isBack = at.epoch === written.position.epoch && at.number >= written.position.number;
-    if (!isBack && !isOver(standing, written)) return;
-    record.held = false;
-    if (isBack) this.localGuard.release(record.key, record.id);
-    // It will never come back. Where this replica has moved to another life since, every credential of the old one is refused. Threat: where
-    // it has not, the entry went to a primary that was promoted elsewhere, and what it covers is good here.
-    else this.localGuard.failed(record.key, record.id);
+    if (!isBack && !isGenerationOver(lease, written)) return;
+    progress.held = false;
+    if (isBack) this.localGuard.release(progress.key, progress.id);
+    // The entry will never come back. If this replica has moved to another generation since, every credential of
+    // the old one is rejected. If it has not, the entry went to a primary that an attacker or a partition had
+    // promoted elsewhere, and the credentials that it covers are good here, so the hold stays.
+    else this.localGuard.failed(progress.key, progress.id);
   }
 
-  #prove(record: RevocationRecord): void {
-    const { monotonic, peers, footing, registry } = this.#options;
-    const { written } = record;
+  #prove(progress: RevocationProgress): void {
+    const { monotonicMs, peers, unbrokenLease, registry } = this.#options;
+    const { written } = progress;
     if (written === undefined) return;
-    record.isCut = !registry.isCutting;
-    const isCutting = !record.isCut;
-    const now = monotonic();
-    const standing = footing();
-    if (standing !== undefined && isSameLife(standing, written)) {
-      noteReceipts(record, peers, { now, isFresh: standing.renewedAtMs > written.arrivedAt });
+    progress.isCut = !registry.isCutting;
+    const isCutting = !progress.isCut;
+    const nowMs = monotonicMs();
+    const lease = unbrokenLease();
+    if (lease !== undefined && isSameGeneration(lease, written)) {
+      noteReceipts(progress, peers, { nowMs, isFresh: lease.renewedAtMs > written.arrivedAtMs });
     }
-    const others = othersOf(record, now);
-    record.proof = judgeProof({ written, isBack: !record.held, isCutting, others, footing: standing, now });
-    if (record.proof.outcome !== 'open') {
-      record.endedAt = now;
-      record.ended.resolve();
+    const others = othersOf(progress, nowMs);
+    progress.proof = judgeProof({ written, isBack: !progress.held, isCutting, others, unbrokenLease: lease, nowMs });
+    if (progress.proof.outcome !== 'open') {
+      progress.endedAtMs = nowMs;
+      progress.ended.resolve();
     }
-    this.#tellProgress(record);
+    this.#notifyProgress(progress);
   }
 
-  /** Only of what was answered as incomplete: whoever still waits gets the answer itself. */
-  #tellProgress(record: RevocationRecord): void {
-    const before = this.#told.get(record);
+  /** Reports only what was returned as incomplete: a caller that still waits gets the result itself. */
+  #notifyProgress(progress: RevocationProgress): void {
+    const before = this.#reported.get(progress);
     if (before === undefined) return;
-    const over = record.proof.outcome !== 'open';
-    const missing = record.proof.outcome === 'proven' ? 0 : record.proof.missing.length;
-    if (over) this.#told.delete(record);
-    else this.#told.set(record, missing);
+    const over = progress.proof.outcome !== 'open';
+    const missing = progress.proof.outcome === 'proven' ? 0 : progress.proof.missing.length;
+    if (over) this.#reported.delete(progress);
+    else this.#reported.set(progress, missing);
     if (!over && missing >= before) return;
-    const answer = answerOf(record, this.#options.replicaName, this.#options.monotonic());
-    for (const listener of this.#listeners) listener(answer);
+    const result = resultOf(progress, this.#options.replicaName, this.#options.monotonicMs());
+    for (const listener of this.#listeners) listener(result);
   }
 
-  /** One series of looks for all who wait; it begins anew, with the shortest pause, when somebody new waits. */
-  #look(from: number, until: number): void {
-    this.#lookFrom = from;
-    this.#lookUntil = Math.max(this.#lookUntil, until);
-    if (!this.#looking) void this.#lookOn();
+  /** Polls once for all callers that wait. A new caller starts the series again with the shortest pause. */
+  #poll(from: number, until: number): void {
+    this.#pollFromMs = from;
+    this.#pollUntilMs = Math.max(this.#pollUntilMs, until);
+    if (!this.#isPolling) void this.#pollInTurns();
   }
 
-  async #lookOn(): Promise<void> {
-    const { wake, monotonic } = this.#options;
-    this.#looking = true;
-    while (this.#open.size > 0 && monotonic() < this.#lookUntil) {
+  async #pollInTurns(): Promise<void> {
+    const { wake, monotonicMs } = this.#options;
+    this.#isPolling = true;
+    while (this.#open.size > 0 && monotonicMs() < this.#pollUntilMs) {
       await wake();
-      const share = (monotonic() - this.#lookFrom) * LOOK_SHARE;
-      await delay(Math.min(Math.max(share, SHORTEST_LOOK_MS), LONGEST_LOOK_MS));
+      const share = (monotonicMs() - this.#pollFromMs) * POLL_SHARE;
+      await delay(Math.min(Math.max(share, MIN_POLL_MS), MAX_POLL_MS));
     }
-    this.#looking = false;
+    this.#isPolling = false;
   }
 
-  #describe(record: RevocationRecord): RevocationResult {
-    // Time alone changes what is missing.
-    if (record.endedAt === undefined) this.#prove(record);
-    return answerOf(record, this.#options.replicaName, this.#options.monotonic());
+  #describe(progress: RevocationProgress): RevocationResult {
+    // The passing of time alone changes what is missing.
+    if (progress.endedAtMs === undefined) this.#prove(progress);
+    return resultOf(progress, this.#options.replicaName, this.#options.monotonicMs());
   }
 
   #forgetOld(): void {
-    const now = this.#options.monotonic();
-    // In the order in which they were asked for.
-    for (const [id, { record }] of this.#known) {
-      if (now - record.begunAt <= ANSWER_LIFE_MS) return;
-      if (record.held && record.written !== undefined) continue;
+    const nowMs = this.#options.monotonicMs();
+    // They are in the order in which they were asked for.
+    for (const [id, { progress }] of this.#known) {
+      if (nowMs - progress.begunAtMs <= RESULT_KEPT_MS) return;
+      if (progress.held && progress.written !== undefined) continue;
       this.#known.delete(id);
-      this.#open.delete(record);
-      this.#told.delete(record);
+      this.#open.delete(progress);
+      this.#reported.delete(progress);
     }
   }
 }

@@ -1,8 +1,9 @@
 /**
- * Ends of sessions that have something in flight here: nobody asks for a check when a session of eight hours ends under a quiet watch.
+ * Ends the sessions that have something in flight here: no one asks for a check when a session of eight hours ends
+ * under a quiet watch.
  *
- * The absolute end stands. The idle end moves with each mint, on whatever replica, so the store is asked before anything is cut for it; where
- * the store does not say that the session lives, it is cut.
+ * The absolute end is fixed. The idle end moves with each token that any replica mints, so the store is asked
+ * before anything is cut for it. Unless the store says that the session lives, it is cut.
  */
 import type { Clock } from '../contracts/clock.ts';
 import type { Credential } from '../core/credential/credential.ts';
@@ -11,15 +12,17 @@ import type { SessionRecord, SessionStore } from '../store/store.ts';
 import type { EndedSession } from './types.ts';
 import type { SessionEnds } from './types.ts';
 
-/** Longest wait that one timer may have (setTimeout overflows at 24.8 days); waking up early costs one look at the list. */
-const LONGEST_TIMER_MS = 3_600_000;
+/**
+ * Longest wait of one timer (setTimeout overflows at 24.8 days). Waking up early costs one pass through the list.
+ */
+const MAX_TIMER_MS = 3_600_000;
 
 interface Watched {
   readonly credential: Pick<Credential, 'session' | 'account' | 'provider' | 'keys'>;
   /** Epoch seconds. */
   expiresAt: number;
   idleAt: number;
-  asking: boolean;
+  isReading: boolean;
 }
 
 export interface SessionEndingsOptions {
@@ -28,7 +31,7 @@ export interface SessionEndingsOptions {
   readonly sessions: Pick<SessionStore, 'read'>;
   /** Cuts the session's flights. @returns how many */
   readonly cut: (session: TargetKey) => number;
-  /** The session is over by itself, and has been cut. */
+  /** The session has ended by itself, and has been cut. */
   readonly ended: (session: EndedSession) => void;
 }
 
@@ -36,7 +39,7 @@ export class SessionEndings {
   readonly #options: SessionEndingsOptions;
   readonly #watched = new Map<TargetKey, Watched>();
   #timer: NodeJS.Timeout | undefined;
-  /** Epoch seconds at which the timer will look for ends. */
+  /** Epoch seconds at which the timer goes off. */
   #timerAt = Number.POSITIVE_INFINITY;
 
   constructor(options: SessionEndingsOptions) {
@@ -45,11 +48,11 @@ export class SessionEndings {
 
   watch(credential: Credential, { expiresAt, idleAt }: SessionEnds): void {
     const key = credential.keys.session;
-    const known = this.#watched.get(key) ?? { credential, expiresAt, idleAt, asking: false };
+    const known = this.#watched.get(key) ?? { credential, expiresAt, idleAt, isReading: false };
     known.expiresAt = Math.min(known.expiresAt, expiresAt);
     known.idleAt = Math.max(known.idleAt, idleAt);
     this.#watched.set(key, known);
-    this.#lookAt(nextEnd(known));
+    this.#checkAt(nextEnd(known));
   }
 
   forget(key: TargetKey): void {
@@ -62,49 +65,49 @@ export class SessionEndings {
     this.#watched.clear();
   }
 
-  /** One timer serves all: it stands at the earliest end there is, and looks through the list when it goes off. */
-  #lookAt(end: number): void {
+  /** Sets the one timer that serves all sessions: to the earliest end. When it goes off, the list is checked. */
+  #checkAt(end: number): void {
     if (end >= this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timerAt = end;
-    const wait = Math.min(Math.max(end * 1000 - this.#options.clock.now(), 0), LONGEST_TIMER_MS);
-    this.#timer = setTimeout(() => this.#look(), wait);
+    const wait = Math.min(Math.max(end * 1000 - this.#options.clock.now(), 0), MAX_TIMER_MS);
+    this.#timer = setTimeout(() => this.#check(), wait);
     this.#timer.unref();
   }
 
-  #look(): void {
+  #check(): void {
     this.#timerAt = Number.POSITIVE_INFINITY;
-    const now = this.#now();
+    const nowSeconds = this.#nowSeconds();
     let next = Number.POSITIVE_INFINITY;
     for (const watched of this.#watched.values()) {
-      if (watched.expiresAt <= now) {
+      if (watched.expiresAt <= nowSeconds) {
         this.#end(watched, 'expired');
         continue;
       }
-      if (watched.idleAt <= now && !watched.asking) void this.#ask(watched);
-      next = Math.min(next, watched.asking ? watched.expiresAt : nextEnd(watched));
+      if (watched.idleAt <= nowSeconds && !watched.isReading) void this.#checkIdle(watched);
+      next = Math.min(next, watched.isReading ? watched.expiresAt : nextEnd(watched));
     }
-    if (next !== Number.POSITIVE_INFINITY) this.#lookAt(next);
+    if (next !== Number.POSITIVE_INFINITY) this.#checkAt(next);
   }
 
-  async #ask(watched: Watched): Promise<void> {
+  async #checkIdle(watched: Watched): Promise<void> {
     const { session, keys } = watched.credential;
-    watched.asking = true;
+    watched.isReading = true;
     let record: SessionRecord | undefined;
     try {
       record = await this.#options.sessions.read(session);
     } catch {
-      // Fail closed. Whether it is over nobody knows, so the log is left alone.
+      // Fail closed. No one knows whether the session has ended, so nothing is written to the log.
       if (this.#watched.get(keys.session) === watched) this.#options.cut(keys.session);
       return;
     } finally {
-      watched.asking = false;
+      watched.isReading = false;
     }
     if (this.#watched.get(keys.session) !== watched) return;
     const idleAt = record === undefined ? 0 : record.lastUsedAt + record.idleSeconds;
-    if (idleAt <= this.#now()) return this.#end(watched, 'idle');
+    if (idleAt <= this.#nowSeconds()) return this.#end(watched, 'idle');
     watched.idleAt = idleAt;
-    this.#lookAt(nextEnd(watched));
+    this.#checkAt(nextEnd(watched));
   }
 
   #end({ credential }: Watched, how: EndedSession['how']): void {
@@ -114,7 +117,7 @@ export class SessionEndings {
     this.#options.ended({ session, account, provider, how, streamsCut });
   }
 
-  #now(): number {
+  #nowSeconds(): number {
     return this.#options.clock.now() / 1000;
   }
 }

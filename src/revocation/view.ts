@@ -1,8 +1,8 @@
 /**
- * The view: the log's live entries, indexed so that one question costs four look-ups whatever the log's length.
+ * The view: the log's live entries, indexed so that one check costs four look-ups, however long the log is.
  *
- * Per target only the highest number is kept. A credential is covered by any entry with a number above its own place, so the
- * highest answers for all the lower ones.
+ * Only the highest number is kept for each target. A credential is covered by any entry with a number above its own
+ * position, so the highest entry stands for all lower ones.
  */
 import type { CoveringKeys, LogEntry, TargetKey } from '../core/credential/revocation.ts';
 import { DigestMarks } from './digest-marks.ts';
@@ -18,7 +18,7 @@ const EVERYTHING: TargetKey = 'all';
 export class View {
   readonly #sessions = new DigestMarks();
   readonly #accounts = new DigestMarks();
-  /** Providers, of which a configuration has a handful, and everything. */
+  /** Marks of providers, of which a configuration has a handful, and of `all`. */
   readonly #wide = new Map<TargetKey, Mark>();
 
   /** Number of marks held. */
@@ -26,7 +26,7 @@ export class View {
     return this.#sessions.size + this.#accounts.size + this.#wide.size;
   }
 
-  /** Takes an entry in. An entry that revokes nobody leaves the view as it is. */
+  /** Adds an entry. An entry that revokes nothing leaves the view as it is. */
   apply({ change, number, until }: LogEntry): void {
     if (change.kind !== 'revoked') return;
     const { key } = change;
@@ -35,7 +35,7 @@ export class View {
     else this.#mark(key, number, until);
   }
 
-  /** True when an entry above `number` covers the credential. */
+  /** True if an entry above `number` covers the credential. */
   covers(keys: CoveringKeys, number: number): boolean {
     return (
       this.#sessions.number(keys.session) > number ||
@@ -45,14 +45,14 @@ export class View {
     );
   }
 
-  /** Forgets what can cover nobody any more. @param now epoch seconds */
-  prune(now: number): void {
-    this.#sessions.prune(now);
-    this.#accounts.prune(now);
-    for (const [key, mark] of this.#wide) if (mark.until < now) this.#wide.delete(key);
+  /** Removes the marks that can cover no credential any more. @param nowSeconds epoch seconds */
+  prune(nowSeconds: number): void {
+    this.#sessions.prune(nowSeconds);
+    this.#accounts.prune(nowSeconds);
+    for (const [key, mark] of this.#wide) if (mark.until < nowSeconds) this.#wide.delete(key);
   }
 
-  /** Begins afresh with what a join has read. */
+  /** Replaces everything by the entries that a join has read. */
   reset(entries: readonly LogEntry[]): void {
     this.#sessions.clear();
     this.#accounts.clear();

@@ -1,23 +1,25 @@
 /**
- * Timing: time limits for answers that come over a socket or from a disk.
+ * Timing: time limits for replies that come over a socket or from a disk, and work that is shared out over turns of
+ * the event loop.
  *
- * Owns the one rule that they share: an answer that has arrived in time is never judged late because this process was busy. Node runs the timers
- * that are due before it reads its sockets. After a turn that took longer than the limit, such as one that resets thousands of streams, the
- * timer would be first, although the answer has been waiting to be read. So a limit that has passed counts only after one poll of the sockets.
- * Must not know what is waited for.
+ * Owns the one rule of all limits: a reply that has arrived in time is never late because this process was busy.
+ * Node runs the timers that are due before it reads its sockets. After a turn that took longer than the limit, such
+ * as one that resets thousands of streams, the timer would be first, although the reply has been waiting to be
+ * read. So a limit that has passed counts only after one poll of the sockets. Must not know what is waited for.
  *
- * A limit may therefore be exceeded, by as long as this process was busy. Nothing that is a promise about time may rest on one: a lease counts
- * from the moment at which its renewal was sent, and an answer that is read after that lease has ended grants nothing (revocation/lease.ts).
+ * A limit may therefore be exceeded, by as long as this process was busy. No promise about time may depend on one:
+ * a lease counts from the moment at which its renewal was sent, and a reply that is read after that lease has ended
+ * grants nothing (revocation/lease.ts).
  */
 
 /**
  * Calls `late` once `ms` have passed and everything that had arrived by then has been read.
- * @returns stops it; to be called when the answer is there
+ * @returns a function that cancels the limit; to be called when the reply is there
  */
 export function timeLimit(ms: number, late: () => void): () => void {
   let afterPoll: NodeJS.Immediate | undefined;
   const timer = setTimeout(() => {
-    // Immediates run behind the next poll of the sockets.
+    // Immediates run after the next poll of the sockets.
     afterPoll = setImmediate(late);
   }, ms);
   return () => {
@@ -27,8 +29,8 @@ export function timeLimit(ms: number, late: () => void): () => void {
 }
 
 /**
- * As `AbortSignal.timeout`, by the rule above.
- * @returns aborts with a `TimeoutError`; does not keep the process alive
+ * Works as `AbortSignal.timeout`, by the rule above.
+ * @returns a signal that aborts with a `TimeoutError`; it does not keep the process alive
  */
 export function timeoutSignal(ms: number): AbortSignal {
   const controller = new AbortController();
@@ -38,14 +40,16 @@ export function timeoutSignal(ms: number): AbortSignal {
   return controller.signal;
 }
 
-/** Work of which one piece is short, and thousands at once must not keep the process from its clocks and sockets. */
+/** Work in short steps, of which thousands together must not keep the process from its clocks and sockets. */
 export interface Turns {
   /**
-   * Does `step` in this turn of the event loop, or in one of the next where as many have been done in it as may be.
-   * @returns gives it up where it has not been done yet
+   * Runs `step` in this turn of the event loop, or in a later one if this turn has had as many steps as it may.
+   * @returns a function that cancels the step if it has not run yet
    */
   do(step: () => void): () => void;
-  /** As `do` for what comes behind it. @returns undefined where that may be done now, without waiting for anything */
+  /**
+   * Reserves a step for the caller's own code. @returns undefined if it may go on now, without waiting for anything
+   */
   mine(): Promise<void> | undefined;
 }
 
@@ -78,7 +82,7 @@ export function createTurns(most: number): Turns {
         step();
         return () => undefined;
       }
-      // One of its own for each call: a function may be given twice.
+      // A new function for each call, because the same step may be given twice.
       const own = (): void => step();
       waiting.add(own);
       return () => void waiting.delete(own);

@@ -30,7 +30,7 @@ const guard = createRevocationGuard({
   sessions: store.sessions,
   stalenessSeconds: setup.stalenessSeconds,
   replicaName: setup.name,
-  monotonic: () => performance.now(),
+  monotonicMs: () => performance.now(),
   clock,
   longestTokenSeconds: TOKEN_SECONDS,
 });
@@ -148,7 +148,7 @@ const handlers: Handlers = {
     }
   },
   async answer({ id }) {
-    const answer = guard.answer(id);
+    const answer = guard.result(id);
     return answer === undefined ? null : { answer, at: now() };
   },
   status: async () => ({

@@ -7,16 +7,16 @@
  * A is one thread: a tick is one atomic step, but for the one place where the promise has its exception. Between a check and the
  * write behind it the process may be stopped (`checked`); nothing else happens in A until the write has been made.
  * A piece of an upload goes from its check to its write through a generator, which takes some steps of the same turn (`pieces`). Between them other
- * steps of that turn may come, such as an answer that is taken in and a cut; but nothing is sent before the turn is over, and the next
+ * steps of that turn may come, such as a response that is read and a cut; but nothing is sent before the turn is over, and the next
  * piece is pulled, and checked, only after the write of the one before. Where a cut came between, the piece may be written or be lost.
  *
  * The promise, twice: after `complete` no byte passes, except one write whose check came before `complete` and only where A had to
  * be waited for as fenced; and where A's receipt was the proof, nothing covered is left that has been let in and not cut.
  *
  *   WITHOUT_CHECK_OF_EVERY_CHUNK  only the start of a stream is checked
- *   WITHOUT_CHECK_AFTER_AWAIT     a request that has waited (session, review, pool) is dispatched on the word of its first check
+ *   WITHOUT_CHECK_AFTER_AWAIT     a request that has waited (session, review, pool) is dispatched because of its first check alone
  *   WITHOUT_REGISTERING_FIRST     a request is registered after its first await, not in the tick of its first check
- *   WITHOUT_FENCE_FIRST           a lapsed lease is granted anew without a fence, be it by the next renewal or, where the log has
+ *   WITHOUT_FENCE_FIRST           a lapsed lease is granted again without a fence, be it by the next renewal or, where the log has
  *                                 moved on (GAP), by a join
  *   WITHOUT_CUT_BEFORE_RECEIPT    `live` takes the number that is being sent, not the one that has been applied
  *

@@ -93,7 +93,7 @@ proctype replica_that_was_asked()
   :: atomic { (revocation == waiting && PROVEN(0) && PROVEN(1)) ->
        if
        :: asked[1] -> skip               /* the second incarnation gave its receipt */
-       :: !asked[0] && !asked[1] -> skip /* nobody had been there */
+       :: !asked[0] && !asked[1] -> skip /* no replica had been there */
        :: else -> skip
        fi;
        revocation = complete

@@ -1,22 +1,22 @@
 /*
- * The lease and the proof: one node of Redis, one regime, nothing forgotten.
+ * The lease and the proof: one node of Redis, one primary generation, nothing forgotten.
  *
  * docs/revocation-protocol.md#wait, #incarnation, #renew, #check, #revoke-1, #revoke-2, #revoke-3.
- * Two replicas renew and check; R, the replica that was asked, writes entry number 1 and answers once it is proven. A covered
- * credential (ln = 0) is shown to everybody all the time.
+ * Two replicas renew and check; R, the replica that was asked, writes entry number 1 and responds once it is proven. A covered
+ * credential (ln = 0) is presented to every replica all the time.
  *
  *   WITHOUT_T0_BEFORE_SENDING    the lease is counted from the arrival of the reply
  *   WITHOUT_ENTRIES_WITH_LEASE   the lease comes alone, and the entries by the tail
  *   WITHOUT_RANDOM_INCARNATION   both replicas sign `live` with one name: a pod that came back, the old process being cut off
  *   WITHOUT_WAIT_FROM_ARRIVAL    R counts W from when it sent the revocation
- *   WITHOUT_SILENCE_FOR_W        a count that has not moved since R last looked counts as fenced, however short ago that was
- *   WITHOUT_LOCAL_GUARD             R does not shut its own gate
+ *   WITHOUT_SILENCE_FOR_W        a count that has not moved since R last read it counts as fenced, however short ago that was
+ *   WITHOUT_LOCAL_GUARD          R does not reject the target itself
  *
  *   UNEQUAL     replica 0 has a longer lease than all others, R included: the setting is being changed. It has registered it; or it is of a
  *               version that does not, and R takes it for as long as there may be one
- *   WITHOUT_LEASE_OF_THE_SILENT        R takes a silent replica for fenced after W of R's own lease
+ *   WITHOUT_LEASE_OF_THE_SILENT        R counts a silent replica as fenced after W of R's own lease
  *   WITHOUT_LONGEST_LEASE              R counts W from the arrival by its own lease, not by the longest of the registry
- *   WITHOUT_LONGEST_FOR_UNREGISTERED   R takes a lease that is not registered for one like its own
+ *   WITHOUT_LONGEST_FOR_UNREGISTERED   R counts a lease that is not registered as one like its own
  */
 #define HOLDERS 2
 #ifdef UNEQUAL
@@ -32,7 +32,7 @@
 #define KEY(i) (i)
 #endif
 
-/* What R takes the lease of replica i for. */
+/* The length that R assumes for the lease of replica i. */
 #ifdef WITHOUT_LONGEST_FOR_UNREGISTERED
 #define KNOWN_LEASE(i) SHORT
 #else
@@ -54,7 +54,7 @@ bool entry;               /* entry number 1 is in the log */
 bool listed[HOLDERS];     /* `live` has this incarnation */
 bool receipt[HOLDERS];    /* `live` shows n = 1 */
 
-/* What R knows of the others' counts. */
+/* R's knowledge of the others' counts. */
 mtype:watch = { unseen, seen, unmoved };
 mtype:watch count[HOLDERS];
 
@@ -117,7 +117,7 @@ proctype replica(byte me)
 
 proctype replica_that_was_asked()
 {
-  bool shut;              /* own gate */
+  bool shut;              /* local guard */
   bool view;
   byte i;
 
@@ -142,7 +142,7 @@ proctype replica_that_was_asked()
 #endif
      }
 
-  /* 1. Shut the own gate and cut, first. 2. The script. */
+  /* 1. Hold in the local guard and cut, first. 2. The script. */
   :: atomic { revocation == idle -> revocation = sent; shut = 1;
 #ifdef WITHOUT_WAIT_FROM_ARRIVAL
        begin_wait(PROOF)
@@ -171,10 +171,10 @@ proctype replica_that_was_asked()
        revocation = complete
      }
 
-  /* The entry comes back through the log, and the own gate may open. */
+  /* The entry comes back through the log, and the local guard releases it. */
   :: atomic { entry && !view -> view = 1; shut = 0 }
 
-  /* R's own check; its lease is taken to be fresh for ever. */
+  /* R's own check; its lease is assumed to be always fresh. */
 #ifdef WITHOUT_LOCAL_GUARD
   :: atomic { !view -> assert(revocation != complete) }
 #else

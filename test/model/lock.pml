@@ -1,16 +1,16 @@
 /*
- * Locks across regimes: "locks stay, and each survivor writes back those it knows before its first lease there; no mint for W".
+ * Locks across primary generations: "locks stay, and each survivor writes back those it knows before its first lease there; no mint for W".
  *
  * docs/revocation-protocol.md#head-3, #settle, #mint. Modelled as the code does it: not each replica holds mints back, but
  * the epoch itself carries a mark `settled`. NEW-EPOCH leaves it unset; the script `settle` sets it, sent by a replica that has seen this epoch under this run id
  * for W; open and mint are refused until then.
  *
- * An account is locked, and A knows it. B has just started and knows no lock. CHANGES times the store's regime ends (a failover,
+ * An account is locked, and A knows it. B has just started and knows no lock. CHANGES times the primary generation ends (a failover,
  * a restart, an emptied store) and the lock is lost or kept. The promise: the account does not mint while a survivor that can
  * reach the store lives. "Can reach the store" is read as: comes to a lease in the new epoch within any W for which another
  * replica has been watching that epoch (a replica tries every half second, however long its lease is). A survivor that did not is `absent` for
- * this epoch; locks that nobody brings back are outside the promise. And nobody mints while A still serves in an earlier epoch: its lease
- * may be longer than B's, so B goes by what the store knows of leases. Where that was emptied, and nobody has told it, the second half of the promise
+ * this epoch; locks that no replica brings back are outside the promise. And nothing is minted while A still serves in an earlier epoch: its lease
+ * may be longer than B's, so B goes by what the store knows of leases. If that was emptied, and no replica has registered again, the second half of the promise
  * is void.
  *
  *   WITHOUT_SETTLING           mints do not ask for the mark
@@ -24,7 +24,7 @@
 
 /* The store. */
 byte epoch = 1;
-bool regimeOver;          /* the run id is not the epoch's, or the epoch is missing: REGIME to whoever comes */
+bool generationOver;          /* the run id is not the epoch's, or the epoch is missing: every script returns GENERATION */
 bool settled = 1;
 bool lock = 1;
 bool remembered = 1;      /* it knows how long a lease of A's lasts */
@@ -53,7 +53,7 @@ mtype:wait wait = begun;
 /* Head 3: a new id; locks stay. */
 inline new_epoch()
 {
-  epoch++; regimeOver = 0; absent = 0;
+  epoch++; generationOver = 0; absent = 0;
 #ifndef WITHOUT_UNSETTLED_EPOCH
   settled = 0
 #endif
@@ -67,7 +67,7 @@ inline lease_granted()
 proctype environment()
 {
   do
-  :: atomic { changes < CHANGES -> changes++; regimeOver = 1;
+  :: atomic { changes < CHANGES -> changes++; generationOver = 1;
        if
        :: skip
        :: lock = 0
@@ -80,13 +80,13 @@ proctype environment()
 proctype survivor()
 {
   do
-  :: atomic { alive && regimeOver -> new_epoch() }
-  :: atomic { alive && !regimeOver && seenA != epoch -> seenA = epoch; wroteBack = 0 }
-  :: atomic { alive && !regimeOver && seenA == epoch && !wroteBack -> lock = 1; wroteBack = 1 }
+  :: atomic { alive && generationOver -> new_epoch() }
+  :: atomic { alive && !generationOver && seenA != epoch -> seenA = epoch; wroteBack = 0 }
+  :: atomic { alive && !generationOver && seenA == epoch && !wroteBack -> lock = 1; wroteBack = 1 }
 #ifdef WITHOUT_WRITE_BACK_FIRST
-  :: atomic { alive && !regimeOver && seenA == epoch && leaseA != epoch -> lease_granted() }
+  :: atomic { alive && !generationOver && seenA == epoch && leaseA != epoch -> lease_granted() }
 #else
-  :: atomic { alive && !regimeOver && seenA == epoch && leaseA != epoch && wroteBack -> lease_granted() }
+  :: atomic { alive && !generationOver && seenA == epoch && leaseA != epoch && wroteBack -> lease_granted() }
 #endif
   :: atomic { serves -> serves = 0 }  /* it lapses */
   :: atomic { alive -> alive = 0; serves = 0 }
@@ -96,8 +96,8 @@ proctype survivor()
 proctype newcomer()
 {
   do
-  :: atomic { regimeOver -> new_epoch() }
-  :: atomic { !regimeOver && seenB != epoch -> seenB = epoch; wait = begun }
+  :: atomic { generationOver -> new_epoch() }
+  :: atomic { !generationOver && seenB != epoch -> seenB = epoch; wait = begun }
   /* W has passed on B's clock since it first saw this epoch. */
   :: atomic { seenB != 0 && wait == begun -> wait = over;
 #ifndef WITHOUT_PERIOD
@@ -114,7 +114,7 @@ proctype newcomer()
 #ifdef WITHOUT_HEAD_ON_SETTLE
        :: settled = 1
 #else
-       :: !regimeOver && seenB == epoch -> settled = 1
+       :: !generationOver && seenB == epoch -> settled = 1
 #endif
        :: skip
        fi
@@ -125,15 +125,15 @@ proctype newcomer()
 proctype mint()
 {
   do
-  :: atomic { !regimeOver && SETTLED && !lock ->
+  :: atomic { !generationOver && SETTLED && !lock ->
        assert(!alive || absent);
        assert(!serves || leaseA == epoch || forgotten);
        if
-       :: !alive -> skip           /* the lock is gone with those who knew it */
-       :: alive -> skip            /* ... or who did not come back in time */
+       :: !alive -> skip           /* the lock is gone with the replicas that knew it */
+       :: alive -> skip            /* ... or that did not come back in time */
        fi
      }
-  :: atomic { !regimeOver && epoch > 1 && SETTLED && lock && leaseA == epoch -> skip } /* written back in time */
+  :: atomic { !generationOver && epoch > 1 && SETTLED && lock && leaseA == epoch -> skip } /* written back in time */
   od
 }
 

@@ -2,13 +2,13 @@
  * The mint: a sign-in held half-way and a refresh held half-way while the account is revoked.
  *
  * docs/revocation-protocol.md#mint, #check (`ln`), #revoke-2 (watermark, lock, which sessions are deleted at once and which later).
- * One regime; that entry 1 is applied wherever it counts is the other models' matter, so here every check sees it from
+ * One primary generation. The other models show that entry 1 is applied wherever it counts, so here every check sees it from
  * `complete` on. The account's revocation covers what started before its script; with a lock it covers all that comes as well.
  *
- *   WITHOUT_MINT_IN_ONE_SCRIPT  what a mint depends on is read first, and written upon by a second script
+ *   WITHOUT_MINT_IN_ONE_SCRIPT  the state that a mint depends on is read first, and a second script writes
  *   WITHOUT_NUMBER_AT_START     the watermark is held against the log's number now, not that at which the sign-in or session started
- *   WITHOUT_WATERMARK           no watermark: whoever stands at the provider's page has no session yet that could be deleted
- *   WITHOUT_LOCK                the mint does not look at the lock
+ *   WITHOUT_WATERMARK           no watermark: a user at the provider's page has no session yet that could be deleted
+ *   WITHOUT_LOCK                the mint does not check the lock
  */
 #define REFRESH 0               /* of a session that is there from the beginning */
 #define SIGN_IN 1

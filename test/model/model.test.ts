@@ -1,5 +1,5 @@
 /**
- * The models of docs/revocation-protocol.md, searched exhaustively. Each holds as it stands; each of its safeguards has a twin, the same model
+ * The models of docs/revocation-protocol.md, searched exhaustively. Each holds as it is; each of its safeguards has a twin, the same model
  * without it, in which the promise falls. A model that cannot fall, or never answers `complete`, would prove nothing.
  */
 import { afterAll, describe, expect, it } from 'vitest';
@@ -15,10 +15,10 @@ interface Model {
   readonly safeguards: readonly string[];
 }
 
-const THREE_NODES = ['NODES=3', 'FAULTS=1'];
+const THREE_NODES = ['NODES=3', 'FAILURES=1'];
 /** Replicas with leases of different lengths. */
 const UNEQUAL = ['UNEQUAL'];
-const UNEQUAL_REGIME = ['NODES=1', 'FAULTS=2', ...UNEQUAL];
+const UNEQUAL_GENERATION = ['NODES=1', 'FAILURES=2', ...UNEQUAL];
 
 const MODELS: readonly Model[] = [
   {
@@ -43,13 +43,13 @@ const MODELS: readonly Model[] = [
   {
     name: 'primary-generation',
     holds: [
-      ['NODES=1', 'FAULTS=3'],
-      ['NODES=3', 'FAULTS=2'],
+      ['NODES=1', 'FAILURES=3'],
+      ['NODES=3', 'FAILURES=2'],
     ],
     twinsIn: THREE_NODES,
     safeguards: [
       'RUN_ID',
-      'REGIME_FOR_W',
+      'GENERATION_FOR_W',
       'RENEWAL_ACKNOWLEDGED',
       'REVOCATION_ACKNOWLEDGED',
       'WAIT_FROM_ACKNOWLEDGEMENT',
@@ -59,8 +59,8 @@ const MODELS: readonly Model[] = [
   },
   {
     name: 'primary-generation',
-    holds: [UNEQUAL_REGIME],
-    twinsIn: UNEQUAL_REGIME,
+    holds: [UNEQUAL_GENERATION],
+    twinsIn: UNEQUAL_GENERATION,
     safeguards: ['LONGEST_LEASE', 'LEASES_KEPT', 'LEASE_TOLD'],
   },
   { name: 'mint', holds: [[]], safeguards: ['MINT_IN_ONE_SCRIPT', 'NUMBER_AT_START', 'WATERMARK', 'LOCK'] },
@@ -93,11 +93,11 @@ const figures: string[] = [];
 afterAll(() => console.log(figures.join('\n')));
 
 describe.concurrent.each(MODELS)('the model $name', ({ name, holds, twinsIn = [], safeguards }) => {
-  it.each(holds.map((environment) => ({ environment, words: environment.join(' ') })))(
-    'keeps the promise in every state, and reaches every statement $words',
-    async ({ environment, words }) => {
+  it.each(holds.map((environment) => ({ environment, definitions: environment.join(' ') })))(
+    'keeps the promise in every state, and reaches every statement $definitions',
+    async ({ environment, definitions }) => {
       const found = await search(name, environment, { order: 'depth-first' });
-      figures.push(`${name}${words === '' ? '' : ` ${words}`}: ${found.states} states`);
+      figures.push(`${name}${definitions === '' ? '' : ` ${definitions}`}: ${found.states} states`);
       expect(found).toMatchObject({ errors: 0, violated: undefined, complete: true, unreached: [] });
     },
   );
@@ -109,14 +109,14 @@ describe.concurrent.each(MODELS)('the model $name', ({ name, holds, twinsIn = []
   });
 });
 
-describe.concurrent('what the run id alone cannot tell', () => {
+describe.concurrent('a case that the run id alone cannot distinguish', () => {
   it('is a primary that was demoted, copied a follower that had missed the entry, and was promoted again', async () => {
     const found = await search('primary-generation', [...THREE_NODES, 'REPROMOTION'], { order: 'breadth-first' });
     figures.push(`primary-generation with a second promotion: broken in ${found.steps} steps`);
     expect(found).toMatchObject({ errors: 1, violated: expect.any(String) });
   });
 
-  it('is told by the replication id, which changes with each promotion', async () => {
+  it('is distinguished by the replication id, which changes with each promotion', async () => {
     const environment = [...THREE_NODES, 'REPROMOTION', 'REPLICATION_ID'];
     const found = await search('primary-generation', environment, { order: 'depth-first' });
     expect(found).toMatchObject({ errors: 0, violated: undefined, complete: true, unreached: [] });
@@ -124,7 +124,7 @@ describe.concurrent('what the run id alone cannot tell', () => {
 });
 
 describe.concurrent('the search itself', () => {
-  it('finds nothing where a lapsed lease is renewed without a fence: the entries that come with it cut what is covered', async () => {
+  it('finds nothing if a lapsed lease is renewed without a fence: the entries that come with it cut what is covered', async () => {
     const found = await search('cut', ['WITHOUT_FENCE_ON_RENEWAL'], { order: 'depth-first' });
     expect(found).toMatchObject({ errors: 0, violated: undefined, complete: true });
   });
@@ -132,12 +132,12 @@ describe.concurrent('the search itself', () => {
   it.each([
     ['depth', { depth: 100 }],
     ['memory', { memoryMiB: 30 }],
-  ])('is not called complete where it ran out of %s', async (_what, limit) => {
-    const found = await search('primary-generation', ['NODES=1', 'FAULTS=3'], { order: 'depth-first', ...limit });
+  ])('is not complete if it ran out of %s', async (_what, limit) => {
+    const found = await search('primary-generation', ['NODES=1', 'FAILURES=3'], { order: 'depth-first', ...limit });
     expect(found).toMatchObject({ errors: 0, complete: false });
   });
 
-  it('refuses a model that spin cannot read', async () => {
+  it('rejects a model that spin cannot read', async () => {
     await expect(search('lease', ['HOLDERS=)'], { order: 'depth-first' })).rejects.toThrow('spin');
   });
 });

@@ -1,42 +1,42 @@
 /*
- * The regime: one node, or a primary that another node takes over from, with the third node as the majority's other half.
+ * The primary generation: one node, or a primary that another node replaces, with the third node as the other half of the majority.
  *
  * docs/revocation-protocol.md#settings (acknowledgements), #wait, #head-1, #head-3, #settle, #renew, #revoke-2, #revoke-3, #mint.
- * Environment, FAULTS of them in any order: the node restarts on its own data, on older data (entry 1 forgotten) or empty; is
+ * Environment, FAILURES of them in any order: the node restarts on its own data, on older data (entry 1 forgotten) or empty; is
  * emptied under the same run id; node 1 is promoted, with or without entry 1, while node 0 still believes itself to be primary and
  * both replicas may still talk to it. The third node follows either; it moves once, as Sentinel reconfigures it, and node 0 may be
- * demoted. A acts as any replica; R, who was asked, also writes the revocation. Both may go on talking to either primary.
+ * demoted. A acts as any replica; R, the replica that was asked, also writes the revocation. Both may go on talking to either primary.
  *
- * R's renewals are one step each. That is sound, as R's lease is no matter here (its own gate is shut): what counts is when its waits
+ * R's renewals are one step each. That is sound, as R's lease does not matter here (its local guard rejects): only the moments count at which its waits
  * begin, and a later arrival would only begin them later. A promoted node's data is what node 0 has at that moment, or the same
  * without entry 1; all else that a follower may have missed vanishes with the old epoch.
  *
- * Covered: whoever signed in, in any epoch, before the revocation was asked for.
+ * Covered: every sign-in, in any epoch, before the revocation was asked for.
  *
- *   WITHOUT_RUN_ID                  a script asks only whether there is an epoch, not who wrote it
- *   WITHOUT_REGIME_FOR_W            receipts prove at once, also where R has only just come to this regime
+ *   WITHOUT_RUN_ID                  a script checks only whether there is an epoch, not which process wrote it
+ *   WITHOUT_GENERATION_FOR_W        receipts prove immediately, also if R has only just come to this generation
  * and with three nodes:
  *   WITHOUT_RENEWAL_ACKNOWLEDGED    a renewal needs no acknowledgement of a follower
  *   WITHOUT_REVOCATION_ACKNOWLEDGED a revocation needs none
  *   WITHOUT_WAIT_FROM_ACKNOWLEDGEMENT  the acknowledgement may come later, and W counts from the reply that came without it
- *   WITHOUT_ACKNOWLEDGED_SIGHT      who saw the epoch in a reply that no follower acknowledged may settle it
- *   WITHOUT_SETTLING                sign-ins begin in a new epoch at once
+ *   WITHOUT_ACKNOWLEDGED_SIGHT      a replica that saw the epoch in a reply that no follower acknowledged may settle it
+ *   WITHOUT_SETTLING                sign-ins start in a new epoch immediately
  *
- *   UNEQUAL         A has a longer lease than R: the setting is being changed. R was there with it in the life before, or has just started, and then no
- *                   store is emptied: what nobody remembers, nobody can wait for
+ *   UNEQUAL         A has a longer lease than R: the setting is being changed. R was there with it in the generation before, or has just started, and then no
+ *                   store is emptied: a lease that nothing remembers cannot be waited for
  * and with it:
- *   WITHOUT_LONGEST_LEASE   R waits for W of its own lease, as if nobody had a longer one
+ *   WITHOUT_LONGEST_LEASE   R waits for W of its own lease, as if no replica had a longer one
  *   WITHOUT_LEASES_KEPT     a new epoch drops what the store knows of leases
- *   WITHOUT_LEASE_TOLD      a replica that comes to a new epoch goes by what the store says of leases, and tells it nothing
+ *   WITHOUT_LEASE_TOLD      a replica that comes to a new epoch goes by what the store knows of leases, and registers nothing
  *
- *   REPROMOTION     adds what run ids cannot tell: node 0, demoted, copies node 1 and is promoted again, the same process
+ *   REPROMOTION     adds a case that run ids cannot distinguish: node 0, demoted, copies node 1 and is promoted again, the same process
  *   REPLICATION_ID  the head compares the replication id as well, which changes with each promotion
  */
 #ifndef NODES
 #define NODES 1
 #endif
-#ifndef FAULTS
-#define FAULTS 2
+#ifndef FAILURES
+#define FAILURES 2
 #endif
 #define HOLDERS 1 /* A */
 #ifdef UNEQUAL
@@ -44,17 +44,17 @@
 #endif
 #include "time.h"
 #define PROOF 1    /* R: since the revocation was acknowledged */
-#define REGIME 2   /* R: since its first acknowledged reply in this epoch */
+#define GENERATION 2   /* R: since its first acknowledged reply in this epoch */
 #define SIGHT 4    /* A: since its first acknowledged reply in this epoch */
 
-#define NOBODY 2
+#define NO_NODE 2
 #define EPOCHS 7   /* ids 1 to 6, one more than may be in use at a time; 0 is no epoch */
 
 /* The nodes, and what stands on each. */
 bool primary[2];
-byte thirdFollows = NOBODY;
+byte thirdFollows = NO_NODE;
 byte epoch[2];
-byte writer[2];    /* the epoch's run id is the one that this node has now; NOBODY: that of a process which is gone */
+byte writer[2];    /* the epoch's run id is the one that this node has now; NO_NODE: that of a process which is gone */
 bool entry[2];     /* entry 1 is in this epoch's log */
 bool listed[2];    /* A is in `live` */
 bool receipt[2];   /* ... and shows n = 1 */
@@ -67,10 +67,10 @@ bool newcomer;      /* R has just started */
 #else
 #define MAY_BE_EMPTIED true
 #endif
-byte faults;
+byte failures;
 bool moved;        /* the third node has changed sides */
 
-bool covered[EPOCHS]; /* by epoch: somebody signed in before the revocation was asked for */
+bool covered[EPOCHS]; /* by epoch: there was a sign-in before the revocation was asked for */
 
 /* A. */
 byte epochA;
@@ -84,7 +84,7 @@ bool brought, acknowledged, view;
 
 /* R. */
 byte epochR;
-mtype:wait regime = not_begun;
+mtype:wait generation = not_begun;
 mtype:revocation = { idle, asked, written, waiting, complete };
 mtype:revocation revocation = idle;
 byte at;           /* the node that took the revocation */
@@ -94,9 +94,9 @@ bool registry;     /* A was in the registry that came back with n */
 byte id;           /* 0 outside new_epoch */
 
 #ifdef WITHOUT_RUN_ID
-#define REGIME_HOLDS(k) (epoch[k] != 0)
+#define GENERATION_HOLDS(k) (epoch[k] != 0)
 #else
-#define REGIME_HOLDS(k) (epoch[k] != 0 && writer[k] == k)
+#define GENERATION_HOLDS(k) (epoch[k] != 0 && writer[k] == k)
 #endif
 /* A follower's acknowledgement: the third node's, or the other node's where that follows. */
 #if NODES == 1
@@ -114,17 +114,17 @@ byte id;           /* 0 outside new_epoch */
 #else
 #define REVOCATION_COUNTS(k) FOLLOWED(k)
 #endif
-/* The entry still stands in the life of the store in which it was written. */
-#define STANDS(k) (primary[k] && REGIME_HOLDS(k) && entry[k])
+/* The entry still exists in the primary generation in which it was written. */
+#define STANDS(k) (primary[k] && GENERATION_HOLDS(k) && entry[k])
 #ifdef WITHOUT_SETTLING
 #define MAY_SIGN_IN(k) true
 #else
 #define MAY_SIGN_IN(k) settled[k]
 #endif
-#ifdef WITHOUT_REGIME_FOR_W
-#define REGIME_FOR_W true
+#ifdef WITHOUT_GENERATION_FOR_W
+#define GENERATION_FOR_W true
 #else
-#define REGIME_FOR_W (regime == over)
+#define GENERATION_FOR_W (generation == over)
 #endif
 
 #ifdef UNEQUAL
@@ -141,7 +141,7 @@ byte id;           /* 0 outside new_epoch */
 
 inline drop(k)
 {
-  d_step { epoch[k] = 0; writer[k] = NOBODY; entry[k] = 0; listed[k] = 0; receipt[k] = 0; settled[k] = 0 }
+  d_step { epoch[k] = 0; writer[k] = NO_NODE; entry[k] = 0; listed[k] = 0; receipt[k] = 0; settled[k] = 0 }
 }
 
 inline copy(to, from)
@@ -155,7 +155,7 @@ inline copy(to, from)
   }
 }
 
-/* What a renewal of R's says of leases, and is told of them. A has registered its own with its first renewal in whatever life. */
+/* The leases that a renewal of R's registers and reads. A has registered its own with its first renewal in each generation. */
 inline leases(k)
 {
 #ifdef UNEQUAL
@@ -177,7 +177,7 @@ inline emptied(k)
 #endif
 }
 
-/* Head 3: compare-and-set on what was seen; everything is dropped, but for what is known of leases. An id that nobody knows any more stands for a new one. */
+/* Head 3: compare-and-set on what was seen; everything is dropped, except the known leases. An id that nothing knows any more stands for a new one. */
 inline new_epoch(k)
 {
   d_step {
@@ -195,7 +195,7 @@ inline new_epoch(k)
   }
 }
 
-/* A node that restarts, or stops being primary, breaks its connections: what was on its way there comes to nothing. */
+/* A node that restarts, or stops being primary, breaks its connections: messages on their way there are lost. */
 inline connections_break(k)
 {
   d_step {
@@ -205,20 +205,20 @@ inline connections_break(k)
   }
 }
 
-/* Another process, or a promotion: whatever was written under the run id of before has no writer. */
+/* Another process, or a promotion: everything written under the earlier run id has no writer. */
 inline new_run(k)
 {
   d_step {
-    writer[0] = (writer[0] == k -> NOBODY : writer[0]);
-    writer[1] = (writer[1] == k -> NOBODY : writer[1]);
+    writer[0] = (writer[0] == k -> NO_NODE : writer[0]);
+    writer[1] = (writer[1] == k -> NO_NODE : writer[1]);
 #ifndef WITHOUT_RUN_ID
-    /* No head lets anybody read these again, so they are forgotten here: fewer states to search. */
+    /* No head lets a script read these again, so they are forgotten here: fewer states to search. */
     if
-    :: writer[0] == NOBODY -> drop(0)
+    :: writer[0] == NO_NODE -> drop(0)
     :: else -> skip
     fi;
     if
-    :: writer[1] == NOBODY -> drop(1)
+    :: writer[1] == NO_NODE -> drop(1)
     :: else -> skip
     fi
 #endif
@@ -228,7 +228,7 @@ inline new_run(k)
 proctype environment(byte k)
 {
   do
-  :: atomic { primary[k] && faults < FAULTS -> faults++; connections_break(k);
+  :: atomic { primary[k] && failures < FAILURES -> failures++; connections_break(k);
        if
        :: skip                                      /* a restart on its own data */
        :: entry[k] -> entry[k] = 0; receipt[k] = 0  /* ... on older data */
@@ -236,7 +236,7 @@ proctype environment(byte k)
        fi;
        new_run(k)
      }
-  :: atomic { MAY_BE_EMPTIED && primary[k] && faults < FAULTS -> faults++; emptied(k) } /* FLUSHALL: the run id stays */
+  :: atomic { MAY_BE_EMPTIED && primary[k] && failures < FAILURES -> failures++; emptied(k) } /* FLUSHALL: the run id stays */
   od
 }
 
@@ -244,7 +244,7 @@ proctype environment(byte k)
 proctype failover()
 {
   /* Node 1 takes over with what it has; node 0 does not know yet. */
-  atomic { faults < FAULTS -> faults++;
+  atomic { failures < FAILURES -> failures++;
     primary[1] = 1; copy(1, 0);
     if
     :: skip
@@ -288,9 +288,9 @@ proctype replica()
 #endif
        fi;
        if
-       :: !REGIME_HOLDS(node) -> new_epoch(node); round_over(0); node = 0
-       :: REGIME_HOLDS(node) && epoch[node] != epochA -> script = other_epoch; replyEpoch = epoch[node]; brought = entry[node]
-       :: REGIME_HOLDS(node) && epoch[node] == epochA -> script = ok; replyEpoch = epochA; brought = entry[node];
+       :: !GENERATION_HOLDS(node) -> new_epoch(node); round_over(0); node = 0
+       :: GENERATION_HOLDS(node) && epoch[node] != epochA -> script = other_epoch; replyEpoch = epoch[node]; brought = entry[node]
+       :: GENERATION_HOLDS(node) && epoch[node] == epochA -> script = ok; replyEpoch = epochA; brought = entry[node];
             listed[node] = 1; receipt[node] = view;
 #ifdef UNEQUAL
             remembered[node] = 1
@@ -305,7 +305,7 @@ proctype replica()
        if
        :: late[0] -> skip
        :: !late[0] && script == other_epoch ->
-            /* Fence and join afresh; the order within a join is join.pml's matter. No lease, and no sight of the epoch, comes of it. */
+            /* Fence and join again; join.pml has the order within a join. It yields no lease, and no sight of the epoch. */
             lapse(0); epochA = replyEpoch; view = brought; sight = not_begun
 #ifdef WITHOUT_ACKNOWLEDGED_SIGHT
             ; sight = begun; begin_wait(SIGHT)
@@ -331,13 +331,13 @@ proctype replica()
   od
 }
 
-/* Settling, and signing in. A sign-in's start is what counts: from there on the credential is taken to be out. */
+/* Settling, and signing in. The start of a sign-in counts: from there on the credential is assumed to be issued. */
 proctype mint(byte k)
 {
   do
-  :: atomic { revocation == idle && primary[k] && REGIME_HOLDS(k) && !settled[k] && sight == over && epochA == epoch[k] -> settled[k] = 1 }
-  :: atomic { revocation == idle && primary[k] && REGIME_HOLDS(k) && !settled[k] && regime == over && epochR == epoch[k] -> settled[k] = 1 }
-  :: atomic { primary[k] && REGIME_HOLDS(k) && MAY_SIGN_IN(k) && revocation == idle && !covered[epoch[k]] -> covered[epoch[k]] = 1 }
+  :: atomic { revocation == idle && primary[k] && GENERATION_HOLDS(k) && !settled[k] && sight == over && epochA == epoch[k] -> settled[k] = 1 }
+  :: atomic { revocation == idle && primary[k] && GENERATION_HOLDS(k) && !settled[k] && generation == over && epochR == epoch[k] -> settled[k] = 1 }
+  :: atomic { primary[k] && GENERATION_HOLDS(k) && MAY_SIGN_IN(k) && revocation == idle && !covered[epoch[k]] -> covered[epoch[k]] = 1 }
   od
 }
 
@@ -345,18 +345,18 @@ proctype replica_that_was_asked(byte k)
 {
   do
   /* Renewals. */
-  :: atomic { primary[k] && !REGIME_HOLDS(k) -> new_epoch(k) }
-  :: atomic { primary[k] && REGIME_HOLDS(k) && epoch[k] != epochR && RENEWAL_COUNTS(k) ->
-       epochR = epoch[k]; leases(k); regime = begun; begin_wait(REGIME)
+  :: atomic { primary[k] && !GENERATION_HOLDS(k) -> new_epoch(k) }
+  :: atomic { primary[k] && GENERATION_HOLDS(k) && epoch[k] != epochR && RENEWAL_COUNTS(k) ->
+       epochR = epoch[k]; leases(k); generation = begun; begin_wait(GENERATION)
      }
-  :: atomic { k == 0 && regime == begun -> regime = over; end_wait_for(REGIME, LONGEST_LEASE) }
+  :: atomic { k == 0 && generation == begun -> generation = over; end_wait_for(GENERATION, LONGEST_LEASE) }
 
   /* Revoke. */
   :: atomic { k == 0 && revocation == idle -> revocation = asked }
-  :: atomic { revocation == asked && primary[k] && REGIME_HOLDS(k) ->
+  :: atomic { revocation == asked && primary[k] && GENERATION_HOLDS(k) ->
        revocation = written; at = k; entry[k] = 1; registry = listed[k]
      }
-  /* A follower's acknowledgement, with the reply or with a later write in the same regime; W is counted from there. */
+  /* A follower's acknowledgement, with the reply or with a later write in the same generation; W is counted from there. */
 #ifdef WITHOUT_WAIT_FROM_ACKNOWLEDGEMENT
   :: atomic { revocation == written && at == k && proof == not_begun -> proof = begun; begin_wait(PROOF) }
   :: atomic { revocation == written && at == k && STANDS(k) && REVOCATION_COUNTS(k) && proof != not_begun -> revocation = waiting }
@@ -365,13 +365,13 @@ proctype replica_that_was_asked(byte k)
        proof = begun; begin_wait(PROOF)
      }
 #endif
-  /* Nothing is proven before R has renewed itself: it knows of nobody. */
+  /* Nothing is proven before R has renewed itself: it knows of no replica. */
   :: atomic { k == 0 && proof == begun && epochR != 0 -> proof = over; end_wait_for(PROOF, LONGEST_LEASE) }
   :: atomic { k == 0 && revocation == waiting && proof == over -> revocation = complete }
-  :: atomic { (revocation == waiting && at == k && STANDS(k) && epoch[k] == epochR && REGIME_FOR_W && (!registry || receipt[k])) ->
+  :: atomic { (revocation == waiting && at == k && STANDS(k) && epoch[k] == epochR && GENERATION_FOR_W && (!registry || receipt[k])) ->
        if
        :: registry -> skip       /* A's receipt */
-       :: else -> skip           /* nobody else had come to this regime yet */
+       :: else -> skip           /* no other replica had come to this generation yet */
        fi;
        revocation = complete
      }
@@ -380,13 +380,13 @@ proctype replica_that_was_asked(byte k)
 
 init {
   atomic {
-    primary[0] = 1; epoch[0] = 1; settled[0] = 1; covered[1] = 1; writer[1] = NOBODY;
-    epochA = 1; sight = over; epochR = 1; regime = over;
+    primary[0] = 1; epoch[0] = 1; settled[0] = 1; covered[1] = 1; writer[1] = NO_NODE;
+    epochA = 1; sight = over; epochR = 1; generation = over;
 #ifdef UNEQUAL
     remembered[0] = 1;
     if
     :: known = 1
-    :: newcomer = 1; epochR = 0; regime = not_begun
+    :: newcomer = 1; epochR = 0; generation = not_begun
     fi;
 #endif
 #if NODES == 3

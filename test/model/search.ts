@@ -11,10 +11,10 @@ import { promisify } from 'node:util';
 const execute = promisify(execFile);
 const MODELS = fileURLToPath(new URL('.', import.meta.url));
 
-/** Nothing here is in a hurry, and nothing waits for time: it takes what the tests beside it leave, which have deadlines. */
+/** The lowest priority: a search has no deadline and waits for no time, and the tests that run with it have deadlines. */
 const LAST = ['-n', '19'];
 
-/** Words with which the search says that it did not see everything, or did not keep each state whole. */
+/** Phrases of the search's report if it did not see everything, or did not keep each state whole. */
 const CUT_SHORT = /max search depth too small|Search not completed|-DMEMLIM bound|out of memory|hash table full/i;
 
 export interface Finding {
@@ -36,14 +36,14 @@ export interface SearchOptions {
   readonly order: 'depth-first' | 'breadth-first';
   /** Longest run that is followed. */
   readonly depth?: number;
-  /** Room for the hash table, the stack and the states. */
+  /** Memory for the hash table, the stack and the states. */
   readonly memoryMiB?: number;
 }
 
 /**
  * Searches `test/model/NAME.pml`.
  * @param definitions preprocessor definitions, such as `NODES=3` or `WITHOUT_RUN_ID`
- * @throws where spin or the compiler refuses the model, or the search does not report at all
+ * @throws if spin or the compiler rejects the model, or the search does not report at all
  */
 export async function search(name: string, definitions: readonly string[], options: SearchOptions): Promise<Finding> {
   const { order, depth = 200_000, memoryMiB = 1024 } = options;
@@ -58,7 +58,7 @@ export async function search(name: string, definitions: readonly string[], optio
     // -DNOREDUCE: no partial-order reduction, so that a statement which is called unreached is.
     const flags = ['-DSAFETY', '-DNOREDUCE', `-DMEMLIM=${memoryMiB}`, ...breadth, optimised, '-w'];
     await execute('nice', [...LAST, 'gcc', ...flags, '-o', 'pan', 'pan.c'], { cwd: folder });
-    // -E: that nobody has anything left to do is no fault here; only assertions are.
+    // -E: a process with nothing left to do is no error here; only assertions are.
     const { stdout, stderr } = await execute('nice', [...LAST, join(folder, 'pan'), '-E', '-w20', `-m${depth}`], {
       cwd: folder,
     });
@@ -80,7 +80,7 @@ function read(report: string): Finding {
     violated: fallen?.[1],
     steps: fallen?.[2] === undefined ? undefined : Number(fallen[2]),
     unreached: [...report.matchAll(/^\t(\S+:\d+), state \d+, (".*")$/gm)]
-      .map(([, place, statement]) => `${place}, ${statement}`)
+      .map(([, location, statement]) => `${location}, ${statement}`)
       .filter((each) => !each.endsWith('"-end-"')),
   };
 }

@@ -2,7 +2,7 @@
  * Time, as all these models see it.
  *
  * No clock is modelled, only the one fact that the protocol takes from clocks. W = L x 1.001 + 100 ms on the waiter's clock is
- * longer than L on anybody's, where L is that of the holder, so:
+ * longer than L on any other clock, where L is that of the holder, so:
  *
  *     when a wait of W ends, every lease whose t0 lies before the wait began is over on its holder's own clock,
  *     and the reply to a renewal sent before the wait began is later than t0 + L, so it grants nothing.
@@ -18,7 +18,7 @@
  * delayed because sending, executing and receiving are separate steps, and are lost where a round "comes to nothing".
  */
 #ifndef LEASE
-#define LEASE(i) SHORT    /* the same for everybody, where a model does not say */
+#define LEASE(i) SHORT    /* the same for all, if a model does not say otherwise */
 #endif
 #define SHORT 0
 #define LONG 1

@@ -94,11 +94,11 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     log: options.log?.(store.log) ?? store.log,
     stalenessSeconds: options.stalenessSeconds ?? 2,
     replicaName: beside === undefined ? 'replica-a' : 'replica-b',
-    monotonic: () => performance.now(),
+    monotonicMs: () => performance.now(),
     // Not the one that tests move: a jump of it is a fence.
     clock: { now: Date.now },
     sessions: store.sessions,
-    firstLife: true,
+    isFirstGeneration: true,
     longestTokenSeconds: 600,
   });
   if (options.check !== undefined) guard.check = options.check(guard.check.bind(guard));

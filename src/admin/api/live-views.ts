@@ -138,7 +138,7 @@ async function sendReceipts(
       sent = { facts, missing, atMs: nowMs };
     }
     if (result.complete) return stream.end('complete');
-    const isHere = deps.guard.answer(result.id) !== undefined;
+    const isHere = deps.guard.result(result.id) !== undefined;
     await pause(isHere && nowMs - startedAtMs < FAST_POLL_FOR_MS ? FAST_POLL_MS : SLOW_POLL_MS, stream);
     if (!(await stream.heartbeat())) return;
     result = (await findAgain(results, result.id)) ?? result;

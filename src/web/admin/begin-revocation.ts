@@ -36,9 +36,8 @@ export function createRevocationStarter(service: AdminService): StartRevocation 
 
   function start(admin: AdminContext, request: Identified, key: string): Running {
     const { requestId } = request;
-    // A result under this id may belong to another request. `handleRevocation` checks that before anything is
-    // returned.
-    const isNew = service.deps.guard.answer(requestId) === undefined;
+    // A result under this id may belong to another request. `handleRevocation` checks that before anything is returned.
+    const isNew = service.deps.guard.result(requestId) === undefined;
     const proven = handleRevocation(service, admin, request);
     const written = isNew ? untilWritten(service, requestId, proven) : proven;
     running.set(requestId, { key, written, proven });
@@ -76,7 +75,7 @@ async function untilWritten(
       delay(POLL_INTERVAL_MS, undefined, { signal: over.signal }).catch(() => undefined),
     ]);
     if (over.signal.aborted) return ended;
-    const result = early ?? deps.guard.answer(id);
+    const result = early ?? deps.guard.result(id);
     if (result === undefined) continue;
     // The request for the receipt may go to another replica, so the result must be in the store.
     if (!result.complete) await results.keep(result);

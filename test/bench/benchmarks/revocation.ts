@@ -181,7 +181,7 @@ async function measureView(url: string): Promise<BenchResult[]> {
     stalenessSeconds: 2,
     longestTokenSeconds: 300,
     replicaName: 'bench',
-    monotonic: () => performance.now(),
+    monotonicMs: () => performance.now(),
     clock: { now: Date.now },
   });
   const begun = performance.now();

@@ -71,9 +71,9 @@ describe('users with open streams', () => {
       stalenessSeconds: 2,
       longestTokenSeconds: 300,
       replicaName: 'a',
-      monotonic: () => performance.now(),
+      monotonicMs: () => performance.now(),
       clock: { now: Date.now },
-      firstLife: true,
+      isFirstGeneration: true,
     });
     await guard.start();
     [corp, lab] = [new Provider('corp'), new Provider('lab')];

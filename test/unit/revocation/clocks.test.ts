@@ -1,23 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { ClockWitness } from '../../../src/revocation/clocks.ts';
+import { ClockComparison } from '../../../src/revocation/clocks.ts';
 
-describe('the witness of the clocks', () => {
+describe('the comparison of the clocks', () => {
   const setUp = () => {
-    const at = { monotonic: 5_000, wall: 1_000_000, uptime: 90_000 };
-    const witness = new ClockWitness(
-      { monotonic: () => at.monotonic, clock: { now: () => at.wall }, uptime: () => at.uptime },
+    const at = { monotonicMs: 5_000, wall: 1_000_000, uptimeMs: 90_000 };
+    const witness = new ClockComparison(
+      { monotonicMs: () => at.monotonicMs, clock: { now: () => at.wall }, uptimeMs: () => at.uptimeMs },
       2000,
     );
-    const pass = (monotonic: number, wall: number, uptime: number): number | undefined => {
-      at.monotonic += monotonic;
+    const pass = (monotonicMs: number, wall: number, uptimeMs: number): number | undefined => {
+      at.monotonicMs += monotonicMs;
       at.wall += wall;
-      at.uptime += uptime;
+      at.uptimeMs += uptimeMs;
       return witness.jump();
     };
     return { pass };
   };
 
-  it('lets clocks drift apart by a lease between two looks, and begins anew with each', () => {
+  it('lets clocks drift apart by a lease between two readings, and starts again with each', () => {
     const { pass } = setUp();
     for (let look = 0; look < 10; look += 1) expect(pass(500, 2500, 500)).toBeUndefined();
   });
@@ -27,9 +27,9 @@ describe('the witness of the clocks', () => {
     ['monotonic clock and uptime stood still, as in a snapshot that is resumed', 500, 3_600_500, 500],
     ['the wall clock was set back', 500, -3_599_500, 500],
     ['the machine slept, which only its uptime counts', 500, 500, 9_000],
-  ])('notices that %s, once', (_what, monotonic, wall, uptime) => {
+  ])('notices that %s, once', (_what, monotonicMs, wall, uptimeMs) => {
     const { pass } = setUp();
-    expect(pass(monotonic, wall, uptime)).toBeGreaterThan(2000);
+    expect(pass(monotonicMs, wall, uptimeMs)).toBeGreaterThan(2000);
     expect(pass(500, 500, 500)).toBeUndefined();
   });
 });

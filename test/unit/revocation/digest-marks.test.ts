@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { sessionKey } from '../../../src/core/credential/revocation.ts';
 import { DigestMarks } from '../../../src/revocation/digest-marks.ts';
 
-/** What it is to be: every mark in a list, and forgotten from the front. */
+/** The expected behaviour: every mark in a list, and forgotten from the front. */
 class Plain {
   marks: { key: string; number: number; until: number }[] = [];
   set(key: string, number: number, until: number): void {
@@ -22,7 +22,7 @@ class Plain {
   }
 }
 
-/** Digests whose first words are close together, so that they stand in each other's way. */
+/** Digests whose first 32 bits are close together, so that their buckets collide. */
 const crowded = (value: number): string => {
   const bytes = Buffer.alloc(16);
   bytes.writeUInt32BE(value % 7, 0);
@@ -31,7 +31,7 @@ const crowded = (value: number): string => {
 };
 
 describe('marks by digest', () => {
-  it('answer as a plain list would, whatever is set, overwritten and forgotten', () => {
+  it('return the same as a plain list, whatever is set, overwritten and forgotten', () => {
     const step = fc.oneof(
       { weight: 6, arbitrary: fc.record({ set: fc.nat(40), life: fc.nat(20) }) },
       { weight: 1, arbitrary: fc.record({ pass: fc.integer({ min: 1, max: 12 }) }) },

@@ -3,7 +3,7 @@ import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { LogChange } from '../../../src/core/credential/revocation.ts';
 import { ALICE, fly, pass, replicas } from './replica-harness.ts';
 
-describe('what the gate watches', () => {
+describe('the guard watches', () => {
   let made: ReturnType<typeof replicas>;
   beforeEach(() => {
     vi.useFakeTimers();
@@ -38,9 +38,9 @@ describe('what the gate watches', () => {
     expect(opened.ok).toBe(true);
   };
 
-  it('a clock that stood still while the lease seemed to run: everything is cut and the log joined afresh', async () => {
+  it('a clock that stood still while the lease seemed to run: everything is cut and the log is joined again', async () => {
     let asleep = 0;
-    const { guard, fences } = await made.started('a', { monotonic: () => performance.now() - asleep });
+    const { guard, fences } = await made.started('a', { monotonicMs: () => performance.now() - asleep });
     await pass(1_000);
     const credential = await made.now(guard);
     const cuts = fly(guard, credential.position);
@@ -59,7 +59,7 @@ describe('what the gate watches', () => {
   it.each([
     ['epoch', { epoch: 'another' }],
     ['server process', { generation: 'another' }],
-  ])('whose word a renewal is: another %s alone is another life of the store', async (_what, change) => {
+  ])('the source of a renewal: another %s alone is another primary generation', async (_what, change) => {
     const { guard, log } = await made.started();
     const cuts = fly(guard, (await made.now(guard)).position);
     log.lie = (outcome) => {
@@ -70,16 +70,16 @@ describe('what the gate watches', () => {
     expect(cuts).toEqual(['epoch_changed']);
   });
 
-  it('that its view can be trusted: it is fenced from the moment at which it cannot, also where it cannot join afresh', async () => {
+  it('that its view can be trusted: it is fenced as soon as it cannot, also if it cannot join again', async () => {
     const { guard, log } = await made.started();
     log.lie = () => ({ ok: false, reason: 'gap' });
     log.join = () => Promise.reject(new Error('away'));
     await pass(600);
-    // What passes with a token of its own asks for nothing else.
+    // A service account that passes with its own token checks nothing else.
     expect(guard.fenced).toBe(true);
   });
 
-  it('that it has stopped: an answer that was under way then grants nothing, and nobody waits for it', async () => {
+  it('that it has stopped: a reply that was under way then grants nothing, and nothing waits for it', async () => {
     const { guard, log } = await made.started();
     log.slow = 300;
     const refreshed = [guard.refresh(), guard.refresh()];
@@ -102,7 +102,7 @@ describe('what the gate watches', () => {
     expect(vi.getTimerCount()).toBe(before);
   });
 
-  it('its fences: each is told once, when it serves again, and renewals are not', async () => {
+  it('its fences: each is reported once, when it serves again, and renewals are not', async () => {
     const { guard, log, fences } = await made.started();
     await pass(5_000);
     expect(fences).toEqual([]);
@@ -122,7 +122,7 @@ describe('what the gate watches', () => {
     expect(fences).toMatchObject([{ cause: 'lease_lapsed' }, { cause: 'log_gap' }]);
   });
 
-  it('a session that goes idle: its streams are cut, and the log tells every other replica', async () => {
+  it('a session that goes idle: its streams are cut, and every other replica learns it from the log', async () => {
     const [a, b] = [await made.started('a'), await made.started('b')];
     await open(60);
     const credential = await made.now(a.guard);
@@ -133,7 +133,7 @@ describe('what the gate watches', () => {
     await pass(40_000);
     expect(cuts).toEqual([[], []]);
     await pass(25_000);
-    // Whoever notices first writes it down, and the other is told by the log.
+    // The replica that notices it first writes the entry, and the other learns it from the log.
     expect(cuts).toEqual([['session_expired'], ['session_revoked']]);
     expect(a.ended).toMatchObject([{ session: 's1', how: 'idle', streamsCut: 1 }]);
     expect([a.guard.check(credential), b.guard.check(credential)]).toEqual(['session_revoked', 'session_revoked']);
@@ -152,7 +152,7 @@ describe('what the gate watches', () => {
     expect(guard.check(credential)).toBeUndefined();
   });
 
-  it('the others, and what they say of a drill', async () => {
+  it('the other replicas, and their parts in a drill', async () => {
     const [a, b] = [await made.started('a'), await made.started('b')];
     b.guard.reportDrill({ id: 'd', state: 'open' });
     await a.guard.refresh();

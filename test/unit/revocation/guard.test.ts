@@ -6,7 +6,7 @@ import type { CutReason, RevocationGuard } from '../../../src/revocation/revocat
 import type { RevocationLog } from '../../../src/store/store.ts';
 import { ALICE, begin, fly, pass, replicas } from './replica-harness.ts';
 
-describe('the gate', () => {
+describe('the revocation guard', () => {
   let made: ReturnType<typeof replicas>;
   let shared: RevocationLog;
   beforeEach(() => {
@@ -22,14 +22,14 @@ describe('the gate', () => {
   const started = () => made.started();
   const now = (guard: RevocationGuard) => made.now(guard);
 
-  it('refuses everything before its first lease', async () => {
+  it('rejects everything before its first lease', async () => {
     const { guard } = replica();
     expect(guard.check({ ...ALICE, position: { epoch: 'e', number: 0 } })).toBe('fenced');
     expect(guard.position).toBeUndefined();
     expect(guard.stalenessSeconds).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it('lets a credential of its epoch pass while the lease is renewed', async () => {
+  it('accepts a credential of its epoch while the lease is renewed', async () => {
     const { guard } = await started();
     await pass(60_000);
     expect(guard.check(await now(guard))).toBeUndefined();
@@ -43,12 +43,12 @@ describe('the gate', () => {
     expect(guard.check({ ...ALICE, position: before })).toBe('session_revoked');
   });
 
-  it('refuses a credential of another epoch', async () => {
+  it('rejects a credential of another epoch', async () => {
     const { guard } = await started();
     expect(guard.check({ ...ALICE, position: { epoch: 'other', number: 99 } })).toBe('epoch_changed');
   });
 
-  it('is fenced and cuts, L after the last renewal was sent, when the store is away', async () => {
+  it('is fenced and cuts, L after the last renewal was sent, when the store is unavailable', async () => {
     const { guard, log } = await started();
     const credential = await now(guard);
     const cuts = fly(guard, credential.position);
@@ -77,7 +77,7 @@ describe('the gate', () => {
     expect(guard.check(await now(guard))).toBeUndefined();
   });
 
-  it('is granted nothing by an answer that comes too late', async () => {
+  it('is granted nothing by a reply that comes too late', async () => {
     const { guard, log } = await started();
     log.slow = 2_000;
     await pass(10_000);
@@ -87,7 +87,7 @@ describe('the gate', () => {
     expect(guard.fenced).toBe(false);
   });
 
-  it('has no first lease from an answer that comes too late', async () => {
+  it('has no first lease from a reply that comes too late', async () => {
     const { guard, log } = replica();
     log.slow = 2_000;
     let leased = false;
@@ -99,10 +99,10 @@ describe('the gate', () => {
     expect([leased, guard.fenced]).toEqual([true, false]);
   });
 
-  it('counts its lease from the sending of the renewal, however long the answer took', async () => {
+  it('counts its lease from the sending of the renewal, however long the reply took', async () => {
     const { guard, log } = await started();
     log.slow = 800;
-    await pass(600); // sent at 500, answered at 1300
+    await pass(600); // sent at 500, replied at 1300
     log.away = true;
     await pass(1_890);
     expect(guard.fenced).toBe(false);
@@ -110,7 +110,7 @@ describe('the gate', () => {
     expect(guard.fenced).toBe(true);
   });
 
-  it('joins afresh, and lets nothing of the old view pass, when the store says that its log is another', async () => {
+  it('joins again, and accepts nothing of the old view, when the store reports another log', async () => {
     const { guard, log } = await started();
     const credential = await now(guard);
     const cuts = fly(guard, credential.position);
@@ -148,29 +148,29 @@ describe('the gate', () => {
     expect(guard.position?.number).toBe(0);
   });
 
-  it('refuses and cuts in the very tick in which it is asked to revoke', async () => {
+  it('rejects and cuts in the very tick in which it is asked to revoke', async () => {
     const { guard } = await started();
     const credential = await now(guard);
     const cuts = fly(guard, credential.position);
-    const answer = guard.revoke({ target: { kind: 'session', session: 's1' } });
+    const result = guard.revoke({ target: { kind: 'session', session: 's1' } });
     expect(guard.check(credential)).toBe('session_revoked');
     expect(cuts).toEqual(['session_revoked']);
     await pass(50);
-    expect(await answer).toMatchObject({ complete: true, streamsClosed: 1, canSignInAgain: true });
-    expect((await answer).missing).toBeUndefined();
+    expect(await result).toMatchObject({ complete: true, streamsClosed: 1, canSignInAgain: true });
+    expect((await result).missing).toBeUndefined();
   });
 
-  it('lets a credential pass that was minted after the revocation, once the entry has come back', async () => {
+  it('accepts a credential that was minted after the revocation, once the entry has come back', async () => {
     const { guard } = await started();
-    const answer = guard.revoke({ target: { kind: 'account', account: 'corp/alice' } });
+    const result = guard.revoke({ target: { kind: 'account', account: 'corp/alice' } });
     await pass(50);
-    await answer;
+    await result;
     const later = { ...ALICE, position: await shared.position() };
     expect(guard.check(later)).toBeUndefined();
     expect(guard.check({ ...ALICE, position: { ...later.position, number: 0 } })).toBe('session_revoked');
   });
 
-  it('keeps refusing where the write failed, and lets go when a later one is written', async () => {
+  it('keeps rejecting if the write failed, and releases when a later one is written', async () => {
     const { guard, log } = await started();
     const target = { kind: 'account', account: 'corp/alice' } as const;
     log.away = true;
@@ -185,7 +185,7 @@ describe('the gate', () => {
     expect(guard.check({ ...ALICE, position: await shared.position() })).toBeUndefined();
   });
 
-  it('cuts nothing for an entry that revokes nobody', async () => {
+  it('cuts nothing for an entry that revokes nothing', async () => {
     const { guard, log } = await started();
     const credential = await now(guard);
     const cuts = fly(guard, credential.position);
@@ -200,7 +200,7 @@ describe('the gate', () => {
     expect(seen[0]).toEqual(['identity-changed', undefined, []]);
   });
 
-  it('lets go of a write that failed where another replica’s entry comes with a join', async () => {
+  it('releases a write that failed when another replica’s entry comes with a join', async () => {
     const [{ guard, log }, other] = [await started(), await started()];
     const target = { kind: 'account', account: 'corp/alice' } as const;
     log.away = true;
@@ -224,9 +224,9 @@ describe('the gate', () => {
     const join = log.join;
     let isJoined = false;
     log.join = async (seconds) => {
-      const answer = await join(seconds);
+      const result = await join(seconds);
       isJoined = true;
-      return answer;
+      return result;
     };
     guard.onChange((change) => void (change === undefined && joined.push(isJoined)));
     log.lie = () => {
@@ -237,7 +237,7 @@ describe('the gate', () => {
     expect(joined).toEqual([false, true]);
   });
 
-  it('lets go of a write that failed once another replica has written the same target', async () => {
+  it('releases a write that failed once another replica has written the same target', async () => {
     const [{ guard, log }, other] = [await started(), await started()];
     const target = { kind: 'account', account: 'corp/alice' } as const;
     log.append = () => Promise.reject(new Error('away'));
@@ -268,7 +268,7 @@ describe('the gate', () => {
     },
   );
 
-  it('does not take an entry that was written before for one that failed, although it comes back later', async () => {
+  it('does not take an earlier entry for the one that failed, although it comes back later', async () => {
     const { guard, log } = await started();
     const target = { kind: 'account', account: 'corp/alice' } as const;
     const append = log.append;
@@ -287,7 +287,7 @@ describe('the gate', () => {
     expect(guard.check(await now(guard))).toBeUndefined();
   });
 
-  it('lets go of a write that failed when the store begins a new life, in which nothing of the old one is let in', async () => {
+  it('releases a write that failed with a new primary generation, in which nothing of the old one is accepted', async () => {
     const { guard, log } = await started();
     const before = await now(guard);
     log.append = () => Promise.reject(new Error('away'));
@@ -298,7 +298,7 @@ describe('the gate', () => {
     expect(guard.check(await now(guard))).toBeUndefined();
   });
 
-  it('answers the same request id with the same revocation, and refuses it for another target', async () => {
+  it('returns the same revocation for the same request id, and rejects it for another target', async () => {
     const { guard } = await started();
     const request = { target: { kind: 'session', session: 's1' }, requestId: 'r1' } as const;
     const answers = [guard.revoke(request), guard.revoke(request)];
@@ -309,7 +309,7 @@ describe('the gate', () => {
     await expect(guard.revoke({ ...request, target: { kind: 'all' } })).rejects.toMatchObject({ code: 'conflict' });
   });
 
-  it('refuses the same request id with a lock, which the first one had not', async () => {
+  it('rejects the same request id with a lock, which the first request had not', async () => {
     const { guard } = await started();
     const request = { target: { kind: 'account', account: 'corp/alice' }, requestId: 'r1' } as const;
     const first = guard.revoke(request);
@@ -320,7 +320,7 @@ describe('the gate', () => {
     expect(await made.store.locks.find('corp/alice')).toBeUndefined();
   });
 
-  it('tells each change once, after it has been applied', async () => {
+  it('reports each change once, after it has been applied', async () => {
     const { guard } = await started();
     const seen: unknown[] = [];
     const before = await now(guard);
@@ -330,7 +330,7 @@ describe('the gate', () => {
     expect(seen).toEqual([[{ kind: 'revoked', key: sessionKey('s1') }, 'session_revoked']]);
   });
 
-  it('takes itself out of the registry, and cuts, when it stops', async () => {
+  it('removes itself from the registry, and cuts, when it stops', async () => {
     const { guard, log } = await started();
     const cuts = fly(guard, (await now(guard)).position);
     const stopped = guard.stop();
@@ -341,7 +341,7 @@ describe('the gate', () => {
     expect(guard.fenced).toBe(true);
   });
 
-  it('does not cut what was minted after the entry, where the entry itself comes late', async () => {
+  it('does not cut a credential minted after the entry, if the entry itself comes late', async () => {
     const { guard, log } = await started();
     const before = await shared.position();
     log.away = true;

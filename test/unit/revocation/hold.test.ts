@@ -18,7 +18,7 @@ describe('a hold', () => {
   const started = () => made.started();
   const now = (guard: RevocationGuard) => made.now(guard);
 
-  it('lasts for as long as it is told, each time anew, and writes nothing', async () => {
+  it('lasts for the given time, from the start again with each call, and writes nothing', async () => {
     const { guard } = await started();
     const alice = await now(guard);
     const cuts = fly(guard, alice.position);
@@ -33,21 +33,21 @@ describe('a hold', () => {
     expect((await shared.position()).number).toBe(0);
   });
 
-  it('ends when a revocation of its target comes through the log, which spares who signs in behind that', async () => {
+  it('ends when a revocation of its target comes through the log, and then accepts users who sign in after that', async () => {
     const { guard } = await started();
     const alice = await now(guard);
     guard.hold({ kind: 'account', account: ALICE.account }, 20);
     await shared.append({ requestId: 'r', target: { kind: 'account', account: ALICE.account } });
     await pass(600);
     expect([guard.check(alice), guard.check(await now(guard))]).toEqual(['session_revoked', undefined]);
-    // The end of a hold that is over lets go of no later one.
+    // The end of a hold that is over releases no later one.
     await pass(18_000);
     guard.hold({ kind: 'account', account: ALICE.account }, 20);
     await pass(2_000);
     expect(guard.check(await now(guard))).toBe('session_revoked');
   });
 
-  it('leaves shut what a revocation that could not be written keeps shut', async () => {
+  it('does not release a target that a revocation which could not be written holds', async () => {
     const { guard, log } = await started();
     const alice = await now(guard);
     const target = { kind: 'account', account: ALICE.account } as const;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Lease } from '../../../src/revocation/lease.ts';
 
 describe('the lease', () => {
-  it('holds from the sending of the renewal, not from its answer', () => {
+  it('holds from the sending of the renewal, not from its reply', () => {
     const lease = new Lease(2000);
     expect(lease.judge(1000, 1900)).toBe('first');
     lease.grant(1000);
@@ -11,12 +11,12 @@ describe('the lease', () => {
     expect(lease.holds(3000)).toBe(false);
   });
 
-  it('is granted nothing by an answer that came after the lease it could have given', () => {
+  it('is granted nothing by a reply that came after the lease it could have granted', () => {
     expect(new Lease(2000).judge(1000, 3000)).toBe('late');
     expect(new Lease(2000).judge(1000, 2999)).toBe('first');
   });
 
-  it('is told apart as lapsed when the answer comes after the old deadline', () => {
+  it('counts as lapsed when the reply comes after the old deadline', () => {
     const lease = new Lease(2000);
     lease.grant(1000);
     expect(lease.judge(2500, 2999)).toBe('extended');
@@ -27,7 +27,7 @@ describe('the lease', () => {
     const lease = new Lease(2000);
     lease.grant(1000);
     lease.grant(500);
-    expect(lease.deadline).toBe(3000);
+    expect(lease.deadlineMs).toBe(3000);
   });
 
   it('holds at no moment that is L or more after the last renewal was sent', () => {
@@ -45,6 +45,6 @@ describe('the lease', () => {
     lease.grant(1000);
     lease.drop();
     expect(lease.holds(1001)).toBe(false);
-    expect(lease.freshAt).toBe(1000);
+    expect(lease.freshAtMs).toBe(1000);
   });
 });

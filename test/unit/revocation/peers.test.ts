@@ -17,7 +17,7 @@ const silent = (peers: Peers): string[] =>
     .map((peer) => peer.state.incarnation);
 
 describe('the other replicas', () => {
-  it('are silent once their count has not moved for W, from one look to another', () => {
+  it('are silent once their count has not moved for W, from one reading to another', () => {
     const peers = new Peers('me');
     peers.observe([state('me', 1), state('b', 1)], 0);
     peers.observe([state('b', 1)], 2101);
@@ -28,7 +28,7 @@ describe('the other replicas', () => {
     expect(silent(peers)).toEqual([]);
   });
 
-  it('are silent by the lease that each has registered: none is taken for the longest, and one that says less later was longer', () => {
+  it('are silent by the lease that each has registered: none counts as the longest, and a shorter one later does not count', () => {
     const peers = new Peers('me');
     const { leaseMs: _none, ...unregistered } = state('0.1.0', 1);
     peers.observe([{ ...state('long', 1), leaseMs: 10_000 }, unregistered], 0);
@@ -42,7 +42,7 @@ describe('the other replicas', () => {
     expect(silent(peers)).toEqual(['0.1.0']);
   });
 
-  it('are not called silent for time in which nobody looked', () => {
+  it('are not silent for time in which the registry was not read', () => {
     const peers = new Peers('me');
     peers.observe([state('b', 1)], 0);
     expect(peers.get('b')?.silent).toBe(false);
@@ -57,14 +57,14 @@ describe('the other replicas', () => {
     expect(peers.get('b')).toBeUndefined();
   });
 
-  it('are named as gone after the time that is asked for', () => {
+  it('are named as gone after the given time', () => {
     const peers = new Peers('me');
     peers.observe([state('b', 1), state('c', 1)], 0);
     peers.observe([state('b', 1), state('c', 2)], 50_000);
     expect(peers.gone(60_000, 60_000)).toEqual([state('b', 1)]);
   });
 
-  it('are shown beside this one, with what each is known by', () => {
+  it('are shown with this one, each with its name and incarnation', () => {
     const peers = new Peers('me');
     peers.observe([state('b', 1), { ...state('c', 1), drill: { id: 'd', state: 'open' } }], 0);
     peers.observe([state('b', 1), { ...state('c', 2), drill: { id: 'd', state: 'open' } }], 3000);

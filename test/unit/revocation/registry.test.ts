@@ -29,7 +29,7 @@ describe('the registry of what is in flight', () => {
     const bound: [string, number][] = [];
     let done = 0;
     const registry = new FlightRegistry({
-      monotonic: () => now,
+      monotonicMs: () => now,
       bound: ({ session }, { expiresAt }) => void bound.push([session, expiresAt]),
       empty: (session) => void emptied.push(session),
       allCut: () => void (done += 1),
@@ -55,7 +55,7 @@ describe('the registry of what is in flight', () => {
     expect(registry.cutTotal).toBe(3);
   });
 
-  it('leaves alone what was minted after the entry', () => {
+  it('does not cut a credential minted after the entry', () => {
     const { registry, cuts, fly } = setUp();
     fly('before', credential('a1', 4));
     fly('after', credential('a1', 5));
@@ -86,7 +86,7 @@ describe('the registry of what is in flight', () => {
     expect(cuts).toEqual([['b', 'fenced']]);
   });
 
-  it('marks a large revocation at once and makes its resets in some turns, but for what closes by itself', async () => {
+  it('marks a large revocation immediately and makes its resets in some turns, except for what closes by itself', async () => {
     const { registry, cuts, fly, done } = setUp();
     const flights = Array.from({ length: 120 }, (_each, index) => fly(String(index), credential('a1')));
     expect(registry.cut(accountKey('corp/a'), 'session_revoked')).toBe(120);
@@ -101,7 +101,7 @@ describe('the registry of what is in flight', () => {
     expect(cuts.map(([name]) => name)).not.toContain('119');
   });
 
-  it('resets all that is left in the turn of a fence, and whatever else there is but a revocation in its own', async () => {
+  it('resets all that is left in the turn of a fence, and every cut but a revocation in its own turn', async () => {
     const { registry, cuts, fly, done } = setUp();
     const open = () => Array.from({ length: 120 }, () => fly('stream', credential('a1')));
     open();
@@ -143,7 +143,7 @@ describe('the registry of what is in flight', () => {
     expect(() => twice.bind(credential('b1'), { expiresAt: FAR, idleAt: FAR })).toThrow('bound once');
   });
 
-  it('says which sessions have something in flight, since when, and forgets them with the last', () => {
+  it('lists the sessions that have something in flight, and since when, and forgets them with the last flight', () => {
     const { registry, fly, emptied, advance } = setUp();
     const first = fly('a1', credential('a1'));
     advance(100);

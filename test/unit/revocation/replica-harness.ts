@@ -1,4 +1,6 @@
-/** Replicas of a test: real gates on one memory store, each with a network of its own, on clocks that the test moves. */
+/**
+ * Replicas of a test: real guards on one memory store, each with its own network, on clocks that the test moves.
+ */
 import { vi } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
@@ -13,17 +15,17 @@ const OWNER = { session: 's1', account: 'corp/alice', provider: 'corp' } as cons
 export const ALICE = { ...OWNER, keys: coveringKeys(OWNER) };
 const away = (): AppError => new AppError('store_unavailable', 'away');
 
-/** The memory store's log with a network in front of it that can be cut, slowed and lied on. */
+/** The log of the memory store behind a network that can be cut, slowed and falsified. */
 export class TestLog implements RevocationLog {
   readonly settled = true;
   readonly inner: RevocationLog;
   away = false;
-  /** Followers have not confirmed: what was written stands, and renewals grant nothing. */
+  /** Followers have not confirmed: what was written stays, and renewals grant nothing. */
   unconfirmed = false;
-  /** Milliseconds that an answer is under way. */
+  /** Milliseconds that a reply is under way. */
   slow = 0;
   lie: ((outcome: RenewOutcome) => RenewOutcome) | undefined;
-  /** The epoch under which the store beneath is asked, whatever the gate says. */
+  /** The epoch with which the store beneath is asked, whatever epoch the guard has. */
   renewsAs: string | undefined;
   renewals = 0;
   readonly left: { readonly incarnation: string; readonly count: number | undefined }[] = [];
@@ -33,9 +35,9 @@ export class TestLog implements RevocationLog {
   }
   async #pass<T>(call: () => Promise<T>): Promise<T> {
     if (this.away) throw away();
-    const answer = await call();
+    const result = await call();
     if (this.slow > 0) await new Promise((resolve) => setTimeout(resolve, this.slow));
-    return answer;
+    return result;
   }
   position = (): Promise<LogPosition> => this.#pass(() => this.inner.position());
   join: RevocationLog['join'] = (seconds) => this.#pass(() => this.inner.join(seconds));
@@ -70,7 +72,7 @@ export interface Replica {
   readonly ended: EndedSession[];
 }
 
-/** To be made under fake timers. */
+/** Must be created under fake timers. */
 export function replicas() {
   const store = createMemoryStore({ clock: { now: () => Date.now() } });
   const instances: RevocationGuard[] = [];
@@ -82,10 +84,10 @@ export function replicas() {
       sessions: store.sessions,
       stalenessSeconds: 2,
       replicaName: name,
-      monotonic: () => performance.now(),
+      monotonicMs: () => performance.now(),
       clock: { now: () => Date.now() },
       longestTokenSeconds: 300,
-      firstLife: true,
+      isFirstGeneration: true,
       onFenced: (fence) => void fences.push(fence),
       onSessionEnded: (session) => void ended.push(session),
       ...change,
@@ -113,7 +115,7 @@ export function replicas() {
 
 export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 
-/** From here on everything that this replica hears is of another life of the store than `old`. */
+/** From here on every reply that this replica gets is of another primary generation than `old`. */
 export function begin(log: TestLog, old: string): void {
   const join = log.join;
   log.lie = (outcome) => (outcome.ok ? { ...outcome, epoch: 'new', generation: 'new', entries: [] } : outcome);
@@ -121,7 +123,7 @@ export function begin(log: TestLog, old: string): void {
   log.renewsAs = old;
 }
 
-/** Something of alice's in flight. @returns the reasons it was cut for */
+/** A flight of alice. @returns the reasons for which it was cut */
 export function fly(
   guard: RevocationGuard,
   position: LogPosition,

@@ -35,7 +35,7 @@ describe('ends of sessions', () => {
   };
   const record = (lastUsedAt: number): SessionRecord => ({ lastUsedAt, idleSeconds: 60 }) as SessionRecord;
 
-  it('cuts each session at its absolute end, by one timer, and says so', async () => {
+  it('cuts each session at its absolute end, by one timer, and reports it', async () => {
     const { cuts, ended, watch, pass } = setUp();
     watch('late', { expiresIn: 7200 });
     watch('early', { expiresIn: 60 });
@@ -86,14 +86,14 @@ describe('ends of sessions', () => {
     expect(cuts).toEqual([sessionKey('later')]);
   });
 
-  it('cuts at once what is bound to a session that is over', async () => {
+  it('cuts immediately what is bound to a session that has ended', async () => {
     const { cuts, watch, pass } = setUp();
     watch('over', { expiresIn: -1 });
     await pass(1);
     expect(cuts).toEqual([sessionKey('over')]);
   });
 
-  it('lets go on what has been used meanwhile on any replica, and asks again at its new end', async () => {
+  it('keeps a session that has been used meanwhile on any replica, and asks again at its new end', async () => {
     const { cuts, ended, store, watch, pass } = setUp();
     let asked = 0;
     store.read = async () => {
@@ -111,7 +111,7 @@ describe('ends of sessions', () => {
     expect(ended).toMatchObject([{ session: 's', account: 'corp/alice', how: 'idle', streamsCut: 1 }]);
   });
 
-  it('cuts what the store still holds although nobody has used it', async () => {
+  it('cuts a session that the store still holds although it was not used', async () => {
     const { cuts, ended, store, watch, pass } = setUp();
     store.read = async () => record(seconds() - 61);
     watch('s', { idleIn: 60 });
@@ -120,7 +120,7 @@ describe('ends of sessions', () => {
     expect(ended).toHaveLength(1);
   });
 
-  it('cuts where the store is away, and does not call the session ended', async () => {
+  it('cuts if the store is unavailable, and does not report the session as ended', async () => {
     const { cuts, ended, store, watch, pass } = setUp();
     store.read = () => Promise.reject(new AppError('store_unavailable', 'away'));
     watch('s', { idleIn: 60 });
@@ -161,16 +161,16 @@ describe('ends of sessions', () => {
   });
 
   it.each([
-    ['says that it is over', (answer: PromiseWithResolvers<undefined>) => answer.resolve(undefined)],
-    ['is away', (answer: PromiseWithResolvers<undefined>) => answer.reject(new Error('away'))],
+    ['says that it is over', (result: PromiseWithResolvers<undefined>) => result.resolve(undefined)],
+    ['is unavailable', (result: PromiseWithResolvers<undefined>) => result.reject(new Error('away'))],
   ])('does nothing about a session whose streams have closed when the store %s', async (_what, say) => {
     const { endings, cuts, ended, store, watch, pass } = setUp();
-    const answer = Promise.withResolvers<undefined>();
-    store.read = () => answer.promise;
+    const result = Promise.withResolvers<undefined>();
+    store.read = () => result.promise;
     watch('s', { idleIn: 10 });
     await pass(11_000);
     endings.forget(sessionKey('s'));
-    say(answer);
+    say(result);
     await pass(1_000);
     expect([cuts, ended]).toEqual([[], []]);
   });

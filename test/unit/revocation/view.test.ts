@@ -34,7 +34,7 @@ describe('the view', () => {
     expect(view.covers(ALICE, 0)).toBe(false);
   });
 
-  it('lets an entry that revokes nobody cover nobody', () => {
+  it('covers no credential by an entry that revokes nothing', () => {
     const view = new View();
     view.apply({ number: 5, change: { kind: 'identity-changed', key: sessionKey('s1') }, until: 1000 });
     expect(view.covers(ALICE, 0)).toBe(false);
@@ -46,7 +46,7 @@ describe('the view', () => {
     expect(view.covers(ALICE, 6)).toBe(true);
   });
 
-  it.each(ALL_KINDS)('begins afresh with what a join has read, whatever it knew of kind $kind', (target) => {
+  it.each(ALL_KINDS)('is replaced by what a join has read, whatever it knew of kind $kind', (target) => {
     const view = new View();
     view.apply(revoked(5, target));
     view.reset([]);
@@ -71,7 +71,7 @@ describe('the view', () => {
     expect(view.covers(ALICE, 4)).toBe(true);
   });
 
-  it('answers as a look through every entry would', () => {
+  it('gives the same result as a search through every entry', () => {
     const word = fc.constantFrom('a', 'b', 'c');
     const target: fc.Arbitrary<RevocationTarget> = fc.oneof(
       word.map((session) => ({ kind: 'session', session }) as const),

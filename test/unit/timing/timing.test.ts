@@ -41,18 +41,18 @@ describe('a time limit', () => {
     await expect.poll(() => seen).toEqual(['answer', 'late']);
   });
 
-  it.each(KINDS)('by %s ends where nothing comes', async (_kind, limit) => {
+  it.each(KINDS)('by %s ends if nothing comes', async (_kind, limit) => {
     const late = Promise.withResolvers<void>();
     limit(20, () => late.resolve());
     busyFor(60);
     await expect(late.promise).resolves.toBeUndefined();
   });
 
-  it('says nothing once it was stopped, also between its timer and the poll', async () => {
+  it('calls nothing once it was stopped, also between its timer and the poll', async () => {
     let late = false;
     const stop = timeLimit(1, () => (late = true));
     busyFor(5);
-    // Runs right behind the limit's own timer, and before the next poll.
+    // Runs right after the limit's own timer, and before the next poll.
     setTimeout(stop, 1);
     busyFor(5);
     await nextTurn();
@@ -63,7 +63,7 @@ describe('a time limit', () => {
 });
 
 describe('turns', () => {
-  it('does as much in one turn as it may, then lets the others have theirs, in order', async () => {
+  it('runs as many steps in one turn as it may, and the others in later turns, in order', async () => {
     const turns = createTurns(2);
     const done: number[] = [];
     const giveUp = [1, 2, 3, 4, 5, 6].map((step) => turns.do(() => void done.push(step)));
@@ -71,7 +71,7 @@ describe('turns', () => {
     giveUp[3]?.();
     await nextTurn();
     expect(done).toEqual([1, 2, 3, 5]);
-    // Behind those that wait, although there would be room.
+    // After those that wait, although there would be capacity.
     turns.do(() => void done.push(7));
     await nextTurn();
     expect(done).toEqual([1, 2, 3, 5, 6, 7]);

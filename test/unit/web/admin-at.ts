@@ -42,8 +42,8 @@ export class LateProof {
       hold: (target, seconds) => guard.hold(target, seconds),
       sessionsInFlight: () => guard.sessionsInFlight(),
       // As where another replica was asked.
-      answer: () => undefined,
-      onAnswer: (listener) => void this.#listeners.push(listener),
+      result: () => undefined,
+      onResult: (listener) => void this.#listeners.push(listener),
       revoke: async (order) => {
         const answer = await guard.revoke(order);
         const incomplete = { ...answer, complete: false, missing: ['replica portcullis-1'] };

@@ -252,10 +252,10 @@ async function startInstance(
     sessions: store.sessions,
     stalenessSeconds: 20,
     replicaName: name,
-    monotonic: () => performance.now() + stall.ms,
+    monotonicMs: () => performance.now() + stall.ms,
     clock,
     longestTokenSeconds: 300,
-    firstLife: true,
+    isFirstGeneration: true,
   });
   if (leased) {
     await guard.start();

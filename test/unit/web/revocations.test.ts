@@ -202,7 +202,7 @@ describe('following an answer', () => {
     const other = await alsoAt(beside, 'auditor');
     const { body } = await post(at, 'revocations', { account: 'corp/sub-alice', reason: 'x' }).expect(200);
     const { id } = answerOf({ body });
-    expect(beside.guard.answer(id)).toBeUndefined();
+    expect(beside.guard.result(id)).toBeUndefined();
     const found = await other.browser.get(`${API}/revocations/${id}`).expect(200);
     expect(found.body).toEqual(body);
     at.stage.clock.advance(601);

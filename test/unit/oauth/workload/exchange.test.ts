@@ -43,9 +43,9 @@ describe('a workload token at the exchange', () => {
       stalenessSeconds: 2,
       longestTokenSeconds: 300,
       replicaName: 'a',
-      monotonic: () => performance.now(),
+      monotonicMs: () => performance.now(),
       clock: { now: Date.now },
-      firstLife: true,
+      isFirstGeneration: true,
     });
   });
   afterEach(() => guard.stop());

@@ -34,7 +34,7 @@ describe('authentication', () => {
       log: store.log,
       stalenessSeconds: 2,
       replicaName: 'a',
-      monotonic: () => performance.now(),
+      monotonicMs: () => performance.now(),
       clock,
       sessions: store.sessions,
       longestTokenSeconds: 600,

@@ -170,7 +170,7 @@ describe('the receipt', () => {
   test('is shown as soon as the revocation is written, also by another replica', async () => {
     const release = Promise.withResolvers<void>();
     const slow = (deps: WebDeps): WebDeps => {
-      const { revoke, answer } = deps.guard;
+      const { revoke, result } = deps.guard;
       let known: RevocationResult | undefined;
       deps.guard.revoke = async (order) => {
         const proven = await revoke.call(deps.guard, order);
@@ -179,7 +179,7 @@ describe('the receipt', () => {
         known = proven;
         return proven;
       };
-      deps.guard.answer = (id) => (known?.id === id ? known : answer.call(deps.guard, id));
+      deps.guard.result = (id) => (known?.id === id ? known : result.call(deps.guard, id));
       return deps;
     };
     const at = await signedInAs('root', { change: slow });
