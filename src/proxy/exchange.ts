@@ -1,8 +1,9 @@
 /**
- * One request on its way through the gate, upgraded or not: what is known of it, whether bytes may pass, and its end.
+ * One request on its way through the proxy, upgraded or not: what is known of it, whether bytes may pass, and its
+ * end.
  *
- * It is the gate's `Flight`: from the tick of its first check until both sides are closed, a revocation or a fence can end it by a reset of
- * both sides, at any moment.
+ * It is the revocation guard's `Flight`: from the tick of its first check until both sides are closed, a revocation
+ * or a fence can end it by a reset of both sides, at any moment.
  */
 import type { ExchangeCutReason } from './request-audit.ts';
 import { randomUUID } from 'node:crypto';
@@ -15,48 +16,51 @@ import { Progress } from './streams/progress.ts';
 import type { RequestAudit } from './request-audit.ts';
 import type { Rejection } from './status.ts';
 
-/** The client's half. */
+/** The client's side. */
 export interface ClientSide {
-  /** Answers with a Status, if nothing has been answered yet and somebody still listens. */
-  refuse(rejection: Rejection): void;
-  /** Nothing can reach the client any more. */
+  /** Responds with a Status, if there is no response yet and the client is still there. */
+  reject(rejection: Rejection): void;
+  /** True when nothing can reach the client any more. */
   readonly gone: boolean;
-  /** Bytes that have been written and that the client has not taken. */
+  /** Bytes that have been written and that the client has not read. */
   readonly waiting: number;
 }
 
-/** The API server's half, once there is one. */
+/** The API server's side, once there is one. */
 export interface UpstreamSide {
-  /** Resets it. Synchronous; nothing more is taken from it. */
+  /** Resets it. Synchronous; nothing more is read from it. */
   abort(): void;
-  /** The client's side has closed. */
+  /** Notes that the client's side has closed. */
   clientGone(): void;
-  /** Its connection is lost, whether or not that was announced. */
+  /** True when its connection is lost, whether or not an event announced that. */
   readonly gone: boolean;
-  /** Says why to the client, if that can be written in this very tick. */
-  farewell?(reason: CutReason): void;
-  /** Ends what can be ended without loss, such as a watch between two events; for a shutdown. */
+  /** Tells the client the reason for a cut, if that can be written in this very tick. */
+  sendTerminationNotice?(reason: CutReason): void;
+  /** Ends a request that can be ended without loss, such as a watch between two events. For a shutdown. */
   endCleanly?(): void;
 }
 
 export interface ExchangeFacts {
   readonly method: string;
-  /** Request target as it came. */
+  /** Request target as the client sent it. */
   readonly target: string;
   /** Name, value, name, value, … */
   readonly raw: readonly string[];
   readonly connection: ClientConnection;
 }
 
-/** How long a client may take nothing of what waits for it, in milliseconds. */
-export interface UntakenLimits {
-  /** Of a whole answer, and of an ordinary answer that is still under way. */
-  readonly answerMs: number;
-  /** Of what is left of a stream whose API server has ended it. A stream that goes on may be left unread: its user has stopped a pager. */
+/** How long a client may read nothing of what waits for it, in milliseconds. */
+export interface UnreadLimits {
+  /** For a whole response, and for an ordinary response that is still under way. */
+  readonly responseMs: number;
+  /**
+   * For the rest of a stream whose API server has ended it. A stream that goes on may be left unread: its user has
+   * stopped a pager.
+   */
   readonly streamMs: number;
 }
 
-/** Reasons that are about the person, so that they are owed a word. */
+/** Reasons that are about the user, so that the user is told. */
 const EXPLAINED: ReadonlySet<CutReason> = new Set([
   'session_revoked',
   'session_expired',
@@ -65,19 +69,19 @@ const EXPLAINED: ReadonlySet<CutReason> = new Set([
   'epoch_changed',
 ]);
 
-/** An end that an event announces a little later is left to the event. */
-const LOOKS_UNTIL_GONE = 2;
+/** If an event announces the end a little later, that event ends it. */
+const SWEEPS_UNTIL_GONE = 2;
 
 export class Exchange implements Flight {
   readonly auditId = randomUUID();
   readonly facts: ExchangeFacts;
-  readonly record: RequestAudit;
+  readonly audit: RequestAudit;
   readonly #guard: Pick<RevocationGuard, 'check' | 'fenced'>;
   readonly #resetClient: () => void;
   readonly #onEnd: (exchange: Exchange) => void;
   #registration: Registration | undefined;
   #caller: Caller | undefined;
-  /** A service account that passes with its own token. */
+  /** True for a service account that passes with its own token. */
   #withoutSession = false;
   #release: (() => void) | undefined;
   #cutReason: ExchangeCutReason | undefined;
@@ -85,25 +89,25 @@ export class Exchange implements Flight {
   #upstreamOpen = false;
   #client: Pick<ClientSide, 'gone' | 'waiting'> | undefined;
   #clientOpen = true;
-  /** All of the answer has been handed over, whatever the client takes of it. */
-  #answered = false;
-  #recorded = false;
+  /** The whole response has been written, however much of it the client has read. */
+  #responded = false;
+  #isAudited = false;
   #ended = false;
-  readonly #taking = new Progress();
-  #looksGone = 0;
+  readonly #progress = new Progress();
+  #sweepsGone = 0;
 
   constructor(options: {
     readonly facts: ExchangeFacts;
     readonly guard: Pick<RevocationGuard, 'check' | 'fenced'>;
-    /** RST of the client's side: its connection, or its stream where others share the connection. */
+    /** RST of the client's side: its connection, or its stream if others share the connection. */
     readonly resetClient: () => void;
-    readonly record: (exchange: Exchange) => RequestAudit;
+    readonly audit: (exchange: Exchange) => RequestAudit;
     readonly onEnd: (exchange: Exchange) => void;
   }) {
     this.facts = options.facts;
     this.#guard = options.guard;
     this.#resetClient = options.resetClient;
-    this.record = options.record(this);
+    this.audit = options.audit(this);
     this.#onEnd = options.onEnd;
   }
 
@@ -111,68 +115,74 @@ export class Exchange implements Flight {
     return this.#caller;
   }
 
-  /** True while somebody is there to be answered. */
+  /** True while there is a client to respond to. */
   get clientOpen(): boolean {
     return this.#clientOpen && this.#cutReason === undefined;
   }
 
   register(guard: Pick<RevocationGuard, 'register'>): void {
-    // What has ended already would be registered for good.
+    // A request that has ended already would stay registered permanently.
     if (this.#ended) return;
     this.#registration = guard.register(this);
   }
 
-  /** Says whose it is. The gate must be asked once more in the same tick: it may have been shut while the caller was established. */
+  /**
+   * States whose request it is. The guard must be checked once more in the same tick: it may have started to reject
+   * while the caller was established.
+   */
   bind(caller: Caller): void {
     this.#caller = caller;
     this.#registration?.bind(caller.credential, { expiresAt: caller.sessionExpiresAt, idleAt: caller.sessionIdleAt });
-    this.record.caller = caller;
+    this.audit.caller = caller;
   }
 
   /**
-   * For a service account that passes with its own token. There is no session of ours behind it, so no revocation of ours covers it: only
-   * the cluster can take the token back. A fence still ends it, and a shutdown.
+   * Binds a service account that passes with its own token. It has no session of ours, so no revocation of ours
+   * covers it: only the cluster can invalidate the token. A fence still ends it, and so does a shutdown.
    */
   bindServiceAccount(identity: Identity): void {
     this.#withoutSession = true;
-    this.record.serviceAccount = identity;
+    this.audit.serviceAccount = identity;
   }
 
-  /** Keeps a place that is given back with the end; at once where that has come already. */
+  /**
+   * Keeps a connection slot that is released with the end of the request, or immediately if that has come already.
+   */
   hold(release: () => void): void {
     if (this.#ended) release();
     else this.#release = release;
   }
 
   describe(info: RequestInfo, cluster: string | undefined): void {
-    this.record.info = info;
-    this.record.cluster = cluster;
+    this.audit.info = info;
+    this.audit.cluster = cluster;
   }
 
   /**
-   * May a byte pass now? To be asked in the tick that hands it to a socket, in both directions. Where the gate is shut meanwhile (a
-   * process that was stopped and goes on finds its lease lapsed before any timer has run) everything is cut here.
+   * True if a byte may pass now. Must be called in the tick that writes the byte to a socket, in both directions.
+   * If the guard rejects meanwhile (a process that was stopped and goes on finds its lease lapsed before any timer
+   * has run), everything is cut here.
    */
   mayPass(): boolean {
     if (this.#cutReason !== undefined) return false;
     const rejection = this.#judge();
-    if (rejection === 'nobody') return false;
+    if (rejection === 'unbound') return false;
     if (rejection !== undefined) this.cut(rejection);
     return rejection === undefined;
   }
 
-  #judge(): GuardRejection | 'nobody' | undefined {
+  #judge(): GuardRejection | 'unbound' | undefined {
     if (this.#caller !== undefined) return this.#guard.check(this.#caller.credential);
-    if (!this.#withoutSession) return 'nobody';
+    if (!this.#withoutSession) return 'unbound';
     return this.#guard.fenced ? 'fenced' : undefined;
   }
 
-  /** Whom `lookAgain` looks at; what it closes with is told by `clientClosed`. */
+  /** Sets the side that `sweep` checks. `clientClosed` reports when it closes. */
   attachClient(client: Pick<ClientSide, 'gone' | 'waiting'>): void {
     this.#client = client;
   }
 
-  /** From here on a cut resets the API server's side as well. */
+  /** Sets the API server's side, so that a cut resets it as well from here on. */
   attach(upstream: UpstreamSide): void {
     this.#upstream = upstream;
     this.#upstreamOpen = true;
@@ -181,8 +191,8 @@ export class Exchange implements Flight {
   cut(reason: ExchangeCutReason): void {
     if (this.#cutReason !== undefined) return;
     this.#cutReason = reason;
-    this.record.cut(reason);
-    if (isExplained(reason)) attempt(() => this.#upstream?.farewell?.(reason));
+    this.audit.cut(reason);
+    if (isExplained(reason)) attempt(() => this.#upstream?.sendTerminationNotice?.(reason));
     attempt(() => this.#resetClient());
     attempt(() => this.#upstream?.abort());
   }
@@ -192,23 +202,27 @@ export class Exchange implements Flight {
   }
 
   /**
-   * The API server has answered, and all of it has been handed over. It is audited now.
+   * Notes that the API server has responded and the whole response has been written. The request is audited now.
    *
-   * An attacker whose HTTP/2 window is 0 never takes the answer, so a request that was carried out would be audited whenever the attacker likes,
-   * and never where this process is killed before. What is left until the client's side closes is only the delivery, which a cut still ends.
+   * An attacker whose HTTP/2 window is 0 never reads the response, so a request that was executed would be audited
+   * whenever the attacker likes, and never if this process is killed before. Only the delivery is left until the
+   * client's side closes, and a cut still ends it.
    */
-  answered(): void {
-    this.#answered = true;
-    this.#record();
+  responded(): void {
+    this.#responded = true;
+    this.#writeAudit();
   }
 
-  /** The proxy itself has answered. That ends the request: whether the client takes the refusal makes no difference to anything but the connection. */
-  refused(rejection: Rejection): void {
-    this.record.refused(rejection);
+  /**
+   * Notes that the proxy itself has responded. That ends the request: whether the client reads the rejection
+   * matters only to the connection.
+   */
+  rejected(rejection: Rejection): void {
+    this.audit.rejected(rejection);
     this.clientClosed();
   }
 
-  /** The client's side has closed: nobody is left to send to, so the API server need not go on. */
+  /** Notes that the client's side has closed. There is no one left to send to, so the API server need not go on. */
   clientClosed(): void {
     if (!this.#clientOpen) return;
     this.#clientOpen = false;
@@ -222,35 +236,38 @@ export class Exchange implements Flight {
   }
 
   /**
-   * Looks at both sides, about once a second. No single event is trusted to tell that something has ended: Node drops some.
+   * Checks both sides, about once a second. No single event is trusted to report an end, because Node drops some.
    * @param nowMs monotonic
    */
-  lookAgain(nowMs: number, limits: UntakenLimits): void {
+  sweep(nowMs: number, limits: UnreadLimits): void {
     if (this.#client?.gone === true || this.facts.connection.ended) this.clientClosed();
-    this.#looksGone = this.#upstreamOpen && this.#upstream?.gone === true ? this.#looksGone + 1 : 0;
-    if (this.#looksGone >= LOOKS_UNTIL_GONE) {
+    this.#sweepsGone = this.#upstreamOpen && this.#upstream?.gone === true ? this.#sweepsGone + 1 : 0;
+    if (this.#sweepsGone >= SWEEPS_UNTIL_GONE) {
       attempt(() => this.#upstream?.abort());
       this.upstreamClosed();
     }
-    if (this.#clientOpen) this.#judgeTaking(nowMs, limits);
+    if (this.#clientOpen) this.#checkProgress(nowMs, limits);
   }
 
-  /** An attacker holds what is queued, and a connection to the API server, by answers that it never reads. */
-  #judgeTaking(nowMs: number, { answerMs, streamMs }: UntakenLimits): void {
+  /**
+   * An attacker holds queued data, and a connection to the API server, by responses that are never read, so
+   * progress is required.
+   */
+  #checkProgress(nowMs: number, { responseMs, streamMs }: UnreadLimits): void {
     const waiting = this.#client?.waiting ?? 0;
-    const { longRunning } = this.record.info;
-    if (!this.#answered && (waiting === 0 || longRunning)) {
-      this.#taking.reset();
+    const { longRunning } = this.audit.info;
+    if (!this.#responded && (waiting === 0 || longRunning)) {
+      this.#progress.reset();
       return;
     }
-    const stalledMs = this.#taking.stalledMs(this.record.bytesOut - waiting, nowMs);
-    if (stalledMs >= (longRunning ? streamMs : answerMs)) this.cut('answer_not_taken');
+    const stalledMs = this.#progress.stalledMs(this.audit.bytesOut - waiting, nowMs);
+    if (stalledMs >= (longRunning ? streamMs : responseMs)) this.cut('answer_not_taken');
   }
 
-  #record(): void {
-    if (this.#recorded) return;
-    this.#recorded = true;
-    this.record.end();
+  #writeAudit(): void {
+    if (this.#isAudited) return;
+    this.#isAudited = true;
+    this.audit.end();
   }
 
   #endIfDone(): void {
@@ -259,7 +276,7 @@ export class Exchange implements Flight {
     this.#ended = true;
     this.#registration?.close();
     this.#release?.();
-    this.#record();
+    this.#writeAudit();
     this.#onEnd(this);
   }
 }
@@ -268,7 +285,7 @@ function isExplained(reason: ExchangeCutReason): reason is CutReason {
   return (EXPLAINED as ReadonlySet<ExchangeCutReason>).has(reason);
 }
 
-/** A cut goes on to the other side whatever happens on this one. */
+/** Runs a step of a cut. The cut goes on to the other side whatever happens on this one. */
 function attempt(step: () => void): void {
   try {
     step();

@@ -1,9 +1,10 @@
-/** Reading flat header lists: name, value, name, value, … as Node and undici give them, one character a byte. */
+/** Reads flat header lists: name, value, name, value, … as Node and undici give them, one character a byte. */
 export { valuesOf } from '../core/http/header-names.ts';
 
 /**
- * undici's raw headers as strings. Bytes stay bytes: header values are not UTF-8 by any standard (RFC 9110 §5.5).
- * @param raw a flat list of buffers or strings; anything else has no lines that could be told apart, and is refused
+ * Returns undici's raw headers as strings. Bytes stay bytes: header values are not UTF-8 by any standard (RFC 9110
+ * §5.5).
+ * @param raw a flat list of buffers or strings; anything else has no separable lines and throws
  */
 export function flatHeaders(raw: unknown): readonly string[] {
   if (!Array.isArray(raw)) throw new TypeError('raw headers are a flat list');

@@ -9,7 +9,7 @@ import type { PathRejection } from '../core/request/request-path.ts';
 import type { CutReason } from '../revocation/revocation.ts';
 import type { Rejection, Retry, StatusReason } from './status.ts';
 
-const refuse = (
+const rejection = (
   code: number,
   reason: StatusReason,
   message: string,
@@ -23,16 +23,25 @@ const refuse = (
   retry,
 });
 
-export interface Words {
-  /** What `portcullis login --server` takes. */
+export interface MessageContext {
+  /** The address that `portcullis login --server` takes. */
   readonly publicUrl: string;
-  /** What the user of a session is told that was ended because their provider or a rule refused them, where this process knows it. */
+  /**
+   * Returns the message for the user of a session that was ended because their provider or a rule rejected them, if
+   * this process knows it.
+   */
   readonly whyEnded?: ((session: string) => string | undefined) | undefined;
-  /** Names of third-party clients by `client_id`, as the configuration has them. Their users may not have the command at all. */
+  /**
+   * Names of third-party clients by `client_id`, as in the configuration. Their users may not have the command at
+   * all.
+   */
   readonly thirdParties?: ReadonlyMap<string, string> | undefined;
 }
 
-/** What is known of whoever is refused. Each is from a token of ours whose signature was verified, and never from the request itself. */
+/**
+ * Facts about the client that is rejected. Each is from a token of ours whose signature was verified, and never
+ * from the request itself.
+ */
 export interface Holder {
   /** Of a user who has proven to hold it. */
   readonly session?: string;
@@ -40,8 +49,8 @@ export interface Holder {
   readonly client?: string | undefined;
 }
 
-/** What the user does next, in the terms of the client that the token was issued to. */
-function login({ publicUrl, thirdParties }: Words, client?: string): string {
+/** Returns the user's next step, in the terms of the client that the token was issued to. */
+function signInStep({ publicUrl, thirdParties }: MessageContext, client?: string): string {
   const command = `run \`portcullis login --server ${publicUrl}\``;
   if (thirdParties === undefined || thirdParties.size === 0) return command;
   if (client === undefined) return `${command}, or sign in again with the client that you use instead`;
@@ -50,57 +59,62 @@ function login({ publicUrl, thirdParties }: Words, client?: string): string {
   return `sign in again with ${name}: delete the token that it keeps (kubelogin: \`kubectl oidc-login clean\`), then run the command again`;
 }
 
-/** @returns what `portcullis login --server` takes; undefined where the token was issued to a third-party client */
-export const loginAddress = ({ publicUrl, thirdParties }: Words, client: string | undefined): string | undefined =>
-  client !== undefined && thirdParties?.has(client) === true ? undefined : publicUrl;
+/**
+ * @returns the address that `portcullis login --server` takes; undefined if the token was issued to a third-party
+ *   client
+ */
+export const loginAddress = (
+  { publicUrl, thirdParties }: MessageContext,
+  client: string | undefined,
+): string | undefined => (client !== undefined && thirdParties?.has(client) === true ? undefined : publicUrl);
 
-const noValidCredential = (auditReason: string, words: Words, client?: string): Rejection =>
-  refuse(401, 'Unauthorized', `no valid credential for this cluster: ${login(words, client)}`, auditReason);
+const noValidCredential = (auditReason: string, context: MessageContext, client?: string): Rejection =>
+  rejection(401, 'Unauthorized', `no valid credential for this cluster: ${signInStep(context, client)}`, auditReason);
 
-/** As a sentence of its own. */
-const inSentence = (next: string): string =>
+/** Returns the next step as a sentence of its own. */
+const asSentence = (next: string): string =>
   next.startsWith('sign in again') ? `S${next.slice(1)}` : `To sign in again, ${next}`;
 
 /**
- * For a session that was ended because the provider or a rule refused its user.
+ * Returns the message for a session that was ended because the provider or a rule rejected its user.
  * @param why as it was kept: whole sentences, or a rule's message
  */
-export function endedWords(why: string, words: Words, client?: string): string {
+export function sessionEndedMessage(why: string, context: MessageContext, client?: string): string {
   const said = why.replace(/\s*Sign in again\.$/, '');
-  return `${said}${/[.!?]$/.test(said) ? '' : '.'} ${inSentence(login(words, client))}`;
+  return `${said}${/[.!?]$/.test(said) ? '' : '.'} ${asSentence(signInStep(context, client))}`;
 }
 
-/**
- * For a credential that is not good, or a gate that is shut for it.
- */
+/** Returns the rejection for a credential that is not good, or that the guard rejects. */
 export function credentialRejection(
   reason: CredentialRejection | BearerRejection | CutReason,
-  words: Words,
+  context: MessageContext,
   { session, client }: Holder = {},
 ): Rejection {
-  const next = login(words, client);
-  const unauthorized = (message: string): Rejection => refuse(401, 'Unauthorized', message, reason);
+  const next = signInStep(context, client);
+  const unauthorized = (message: string): Rejection => rejection(401, 'Unauthorized', message, reason);
   switch (reason) {
     case 'fenced':
       return fenced();
     case 'shutdown':
       return draining();
     case 'session_revoked': {
-      const why = session === undefined ? undefined : words.whyEnded?.(session);
-      if (why !== undefined) return unauthorized(endedWords(why, words, client));
+      const why = session === undefined ? undefined : context.whyEnded?.(session);
+      if (why !== undefined) return unauthorized(sessionEndedMessage(why, context, client));
       return unauthorized(`your session was ended by an administrator or by signing out: ${next}`);
     }
     case 'session_expired':
       return unauthorized(`your session is over: ${next}`);
     case 'recheck_overdue':
-      return unauthorized(`your identity provider could not confirm for too long that you may go on: ${next}`);
+      return unauthorized(
+        `your identity provider could not confirm for too long that your session may continue: ${next}`,
+      );
     case 'identity_changed':
       return unauthorized('your groups or your name have changed at your identity provider: run the command again');
     case 'session_unknown':
     case 'epoch_changed':
       return unauthorized(`your session has ended: ${next}`);
     case 'certificate_missing':
-      // Not to sign in again, which would help nobody: clients in other languages drop the certificate.
+      // Does not say to sign in again, which would not help: clients in other languages drop the certificate.
       return unauthorized(
         'this client did not present the certificate of its exec plugin; use `portcullis proxy`, or a client that presents it, such as kubectl',
       );
@@ -117,51 +131,56 @@ export function credentialRejection(
     case 'token_in_two_places':
     case 'subprotocol_repeated':
     case 'subprotocol_alone':
-      return noValidCredential(reason, words, client);
+      return noValidCredential(reason, context, client);
   }
 }
 
 export const fenced = (): Rejection =>
-  refuse(
+  rejection(
     503,
     'ServiceUnavailable',
-    'this gate cannot reach its store right now and refuses everything; try again',
+    'this replica cannot reach its store right now and rejects every request; try again',
     'fenced',
     'elsewhere',
   );
 
 export const draining = (): Rejection =>
-  refuse(503, 'ServiceUnavailable', 'this gate is shutting down; try again', 'shutdown', 'elsewhere');
+  rejection(503, 'ServiceUnavailable', 'this replica is shutting down; try again', 'shutdown', 'elsewhere');
 
 export const auditBlocked = (): Rejection =>
-  refuse(
+  rejection(
     503,
     'ServiceUnavailable',
-    'the audit record cannot be written, so nothing is served; try again later',
+    'the audit log cannot be written, so no request is served; try again later',
     'audit_unavailable',
     'elsewhere',
   );
 
 export function pathRejection(reason: PathRejection): Rejection {
-  return refuse(400, 'BadRequest', `the request target is not allowed here (${reason.replaceAll('_', ' ')})`, reason);
+  return rejection(
+    400,
+    'BadRequest',
+    `the request target is not allowed here (${reason.replaceAll('_', ' ')})`,
+    reason,
+  );
 }
 
 export function clusterRejection(reason: ClusterRejection): Rejection {
-  if (reason !== 'cluster_unknown') return refuse(400, 'BadRequest', 'the Host of the request is not valid', reason);
-  const message = 'no cluster of this gate has that name; run `portcullis kubeconfig` to get the right addresses';
-  return refuse(404, 'NotFound', message, reason);
+  if (reason !== 'cluster_unknown') return rejection(400, 'BadRequest', 'the Host of the request is not valid', reason);
+  const message = 'no cluster of this proxy has that name; run `portcullis kubeconfig` to get the right addresses';
+  return rejection(404, 'NotFound', message, reason);
 }
 
 export function malformed(message: string, auditReason: string, code = 400): Rejection {
-  return refuse(code, 'BadRequest', message, auditReason);
+  return rejection(code, 'BadRequest', message, auditReason);
 }
 
-/** For `Impersonate-*` headers that cannot be read as one identity. */
+/** Returns the rejection for `Impersonate-*` headers that cannot be read as one identity. */
 export function impersonationRejection(reason: ImpersonationRejection): Rejection {
-  const bad = (message: string): Rejection => refuse(400, 'BadRequest', message, reason);
+  const bad = (message: string): Rejection => rejection(400, 'BadRequest', message, reason);
   switch (reason) {
     case 'impersonation_header_unknown':
-      return bad('one of the Impersonate- headers is not known; this gate knows -User, -Group, -Uid and -Extra-KEY');
+      return bad('one of the Impersonate- headers is not known; this proxy knows -User, -Group, -Uid and -Extra-KEY');
     case 'impersonation_without_user':
       return bad('groups, uid or extra were requested without impersonating a user: add --as');
     case 'impersonation_repeated':
@@ -171,18 +190,18 @@ export function impersonationRejection(reason: ImpersonationRejection): Rejectio
         'a name to impersonate is empty, too long, not UTF-8, or has characters that no name may have: correct --as, --as-group, --as-uid or --as-user-extra',
       );
     case 'impersonation_reserved_extra': {
-      const message = 'extra keys under portcullis.dev/ are set by this gate and by nobody else: leave them out';
-      return refuse(403, 'Forbidden', message, reason);
+      const message = 'extra keys under portcullis.dev/ are set by the proxy alone: leave them out';
+      return rejection(403, 'Forbidden', message, reason);
     }
   }
 }
 
-/** As the API server words it. @param username of the person who asked */
-export function delegationDenied(username: string, attributes: ImpersonateAttributes): Rejection {
-  return refuse(403, 'Forbidden', impersonateDenial(username, attributes), 'impersonation_denied');
+/** Returns the API server's own message. @param username of the user who asked */
+export function impersonationDenied(username: string, attributes: ImpersonateAttributes): Rejection {
+  return rejection(403, 'Forbidden', impersonateDenial(username, attributes), 'impersonation_denied');
 }
 
-export function delegationOverLimit({
+export function impersonationNotConfigured({
   kind,
   name,
 }: {
@@ -190,130 +209,144 @@ export function delegationOverLimit({
   readonly name: string;
 }): Rejection {
   const what = kind === 'group' ? 'the group' : 'the extra key';
-  const message = `${what} ${JSON.stringify(name)} cannot be impersonated through this gate: leave it out, or ask your platform team to add it to clusters[].impersonate`;
-  return refuse(403, 'Forbidden', message, 'impersonation_not_configured');
+  const message = `${what} ${JSON.stringify(name)} cannot be impersonated through this proxy: leave it out, or ask your platform team to add it to clusters[].impersonate`;
+  return rejection(403, 'Forbidden', message, 'impersonation_not_configured');
 }
 
-export function delegationTooLarge(count: number, most: number): Rejection {
-  const message = `acting as somebody else with ${count} attributes (user, uid, groups and extra values) needs as many reviews; at most ${most} are made: leave out some of --as-group and --as-user-extra`;
-  return refuse(403, 'Forbidden', message, 'impersonation_too_large');
+export function impersonationTooLarge(count: number, most: number): Rejection {
+  const message = `impersonating another user with ${count} attributes (user, uid, groups and extra values) needs as many reviews, and at most ${most} are made: leave out some of --as-group and --as-user-extra`;
+  return rejection(403, 'Forbidden', message, 'impersonation_too_large');
 }
 
 const tooMany = (message: string, auditReason: string): Rejection =>
-  refuse(429, 'TooManyRequests', message, auditReason);
+  rejection(429, 'TooManyRequests', message, auditReason);
 
 export const tooManyReviews = (): Rejection =>
-  tooMany('too many requests of yours with --as are being checked at once; try again', 'reviews_in_flight');
+  tooMany('too many of your requests with --as are being checked at the same time; try again', 'reviews_in_flight');
 
 /** @param most of `limits.inFlightPerPerson` */
-export const tooManyOfPerson = (most: number): Rejection =>
+export const tooManyForUser = (most: number): Rejection =>
   tooMany(
-    `you have ${most} requests and watches open at once, which is the most that one person may have; close some and try again`,
+    `you have ${most} requests and watches open, which is the limit for one user; close some and try again`,
     'person_in_flight',
   );
 
 export const tooManyAtCluster = (most: number): Rejection =>
   tooMany(
-    `${most} requests and watches are open at this cluster through this gate, which is the most there may be; try again`,
+    `${most} requests and watches are open at this cluster through this replica, which is the limit; try again`,
     'cluster_in_flight',
   );
 
-/** For a service account's own token. To whoever has no good one the answer is that of every bad token. */
+/**
+ * Returns the rejection for a service account's own token. A client without a good one gets the response to every
+ * bad token.
+ */
 export function passthroughRejection(
   reason: PassthroughRejection | 'passthrough_impersonation',
-  words: Words,
+  context: MessageContext,
 ): Rejection {
   switch (reason) {
     case 'passthrough_busy':
       return tooMany('too many tokens are being checked at this cluster; try again', reason);
     case 'passthrough_impersonation':
-      return refuse(
+      return rejection(
         403,
         'Forbidden',
-        'a service account that passes with its own token cannot impersonate anybody: leave out --as, --as-group and --as-uid',
+        'a service account that passes with its own token cannot impersonate other users: leave out --as, --as-group and --as-uid',
         reason,
       );
     case 'passthrough_own_account':
     case 'passthrough_not_accepted':
     case 'passthrough_not_service_account':
     case 'passthrough_bound_token':
-      return noValidCredential(reason, words);
+      return noValidCredential(reason, context);
   }
 }
 
 export function redirectRejection(): Rejection {
-  const message = 'the API server redirected to another place, which is not followed; ask your platform team';
-  return refuse(502, 'ServiceUnavailable', message, 'foreign_redirect');
+  const message = 'the API server redirected to another server, which is not followed; ask your platform team';
+  return rejection(502, 'ServiceUnavailable', message, 'foreign_redirect');
 }
 
-export function ownTokenRejection(): Rejection {
-  const message = "the cluster does not accept the gate's own credential; yours is good: ask your platform team";
-  return refuse(502, 'ServiceUnavailable', message, 'own_token_refused');
+export function proxyTokenRejection(): Rejection {
+  const message = "the cluster does not accept the proxy's own credential; yours is good: ask your platform team";
+  return rejection(502, 'ServiceUnavailable', message, 'own_token_refused');
 }
 
 /**
- * For a 403 of the API server about the proxy's own account: its impersonation check, which comes before anything is carried out.
- * @param resource what the account may not impersonate (`users`, `serviceaccounts`, `groups`, …); undefined where that is not said
+ * Returns the rejection for a 403 of the API server about the proxy's own account: its impersonation check, which
+ * comes before anything is executed.
+ * @param resource what the account may not impersonate (`users`, `serviceaccounts`, `groups`, …); undefined if the
+ *   message does not name it
  */
-export function ownAccountRejection(resource: string | undefined): Rejection {
+export function proxyAccountRejection(resource: string | undefined): Rejection {
   const what = resource ?? 'you';
-  const message = `the proxy's own account at this cluster may not impersonate ${what}, so nothing was carried out; your own rights are not the reason: ask your platform team`;
-  // Every request needs to impersonate a user: an API server that denies that may have started just now, and not know its roles yet. One that
-  // denies more than that knows them, so another try would only keep the user waiting.
+  const message = `the proxy's own account at this cluster may not impersonate ${what}, so nothing was done; your own rights are not the reason: ask your platform team`;
+  // Every request needs to impersonate a user: an API server that denies that may have started just now, and not
+  // have its roles yet. An API server that denies only more than that has them, so another attempt would only keep
+  // the user waiting.
   return resource === undefined || resource === 'users'
-    ? refuse(503, 'ServiceUnavailable', message, 'own_account_refused', 'later')
-    : refuse(502, 'ServiceUnavailable', message, 'own_account_refused');
+    ? rejection(503, 'ServiceUnavailable', message, 'own_account_refused', 'later')
+    : rejection(502, 'ServiceUnavailable', message, 'own_account_refused');
 }
 
-/** The API server cannot be reached: not a byte of the request has been sent. */
+/** Returns the rejection for an API server that cannot be reached: not a byte of the request has been sent. */
 export const upstreamUnavailable = (): Rejection =>
-  refuse(
+  rejection(
     503,
     'ServiceUnavailable',
-    "the cluster's API server cannot be reached; try again, and ask your platform team if it stays so",
+    "the cluster's API server cannot be reached; try again, and ask your platform team if this continues",
     'upstream_unavailable',
     'later',
   );
 
-/** What answers at the API server's address does not prove that it is the API server. */
+/** Returns the rejection for a server at the API server's address that does not prove that it is the API server. */
 export const upstreamUntrusted = (): Rejection =>
-  refuse(
+  rejection(
     502,
     'ServiceUnavailable',
-    "what answers at the address of the cluster's API server does not prove that it is the API server; ask your platform team",
+    "the server at the address of the cluster's API server does not prove that it is the API server; ask your platform team",
     'upstream_untrusted',
   );
 
-/** @param repeatable the request changes nothing, whether it was carried out or not */
+/** @param repeatable the request changes nothing, whether it was executed or not */
 export const upstreamLost = (repeatable: boolean): Rejection =>
   repeatable
     ? upstreamUnavailable()
-    : refuse(
+    : rejection(
         502,
         'ServiceUnavailable',
-        "the connection to the cluster's API server was lost before it answered, so the request may have been carried out: look before you repeat it",
+        "the connection to the cluster's API server was lost before it responded, so the request may have been executed: check before you repeat it",
         'upstream_lost',
       );
 
 export const upstreamInvalid = (): Rejection =>
-  refuse(
+  rejection(
     502,
     'ServiceUnavailable',
-    "the cluster's API server gave an answer that is no HTTP; ask your platform team",
+    "the cluster's API server sent a response that is not valid HTTP; ask your platform team",
     'upstream_invalid',
   );
 
 export const upstreamTimeout = (): Rejection =>
-  refuse(504, 'Timeout', "the cluster's API server did not answer in time; try again", 'upstream_timeout');
+  rejection(504, 'Timeout', "the cluster's API server did not respond in time; try again", 'upstream_timeout');
 
-/** The one map from our codes to Kubernetes' numbers. The message of an `AppError` is made for the person; its reason is not. */
+/**
+ * The one map from our codes to Kubernetes' numbers. The message of an `AppError` is made for the user; its reason
+ * is not.
+ */
 export function errorRejection(error: AppError): Rejection {
   const [code, reason, retry] = CODES[error.code];
-  return refuse(code, reason, error.message, error.reason, retry);
+  return rejection(code, reason, error.message, error.reason, retry);
 }
 
 export const internalError = (): Rejection =>
-  refuse(500, 'InternalError', 'the gate failed; tell your platform team the Audit-Id of this answer', 'internal');
+  rejection(
+    500,
+    'InternalError',
+    'the proxy failed; tell your platform team the Audit-Id of this response',
+    'internal',
+  );
 
 const CODES: Readonly<Record<ErrorCode, readonly [code: number, reason: StatusReason, retry: Retry]>> = {
   bad_request: [400, 'BadRequest', 'no'],
@@ -327,7 +360,7 @@ const CODES: Readonly<Record<ErrorCode, readonly [code: number, reason: StatusRe
   store_unavailable: [503, 'ServiceUnavailable', 'elsewhere'],
   fenced: [503, 'ServiceUnavailable', 'elsewhere'],
   audit_unavailable: [503, 'ServiceUnavailable', 'elsewhere'],
-  // Thrown before anything is dialled; what is learnt of a request that was is no AppError.
+  // Thrown before anything is dialled. Failures of a dialled request are no `AppError`.
   upstream_unavailable: [503, 'ServiceUnavailable', 'later'],
   upstream_timeout: [504, 'Timeout', 'no'],
   internal: [500, 'InternalError', 'no'],

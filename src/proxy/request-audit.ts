@@ -1,6 +1,6 @@
 /**
- * What the audit log and the metrics get to know of one request: one event at its end, one more at the start of what is long-running, and one
- * before it goes to the API server where it may change something.
+ * The audit events and metrics of one request: one event at its end, one more at the start of a long-running
+ * request, and one before it goes to the API server if it may change something.
  */
 import type { CutReason } from '../revocation/revocation.ts';
 import { requestEvent } from '../core/audit/event.ts';
@@ -15,7 +15,9 @@ import type { ApiListenerDeps } from './dependencies.ts';
 import { sensitiveKind } from './admission/sensitive.ts';
 import type { Rejection } from './status.ts';
 
-/** For the metrics only: the client went away before it was answered. No HTTP status, so it is counted as `other`. */
+/**
+ * For the metrics only: the client left before there was a response. No HTTP status, so it is counted as `other`.
+ */
 const NOT_ANSWERED = 0;
 
 export interface RequestAuditFacts {
@@ -30,9 +32,9 @@ export interface RequestAuditFacts {
 
 export class RequestAudit {
   caller: Caller | undefined;
-  /** A service account that passes with its own token, where there is no caller of ours. */
+  /** A service account that passes with its own token, if there is no caller of ours. */
   serviceAccount: Identity | undefined;
-  /** Whom the caller acts as or wants to act as. */
+  /** The identity that the caller impersonates or asks to impersonate. */
   impersonated: Identity | undefined;
   cluster: string | undefined;
   /** Bytes of bodies or of a tunnel, from the client and to the client. */
@@ -55,7 +57,7 @@ export class RequestAudit {
   }
 
   get info(): RequestInfo {
-    // By the target as it came, for what is refused before anything better is known.
+    // From the target as the client sent it, for requests that are rejected before anything better is known.
     return (this.#info ??= requestInfo(this.#facts.method, this.#facts.target));
   }
 
@@ -68,17 +70,18 @@ export class RequestAudit {
     return this.#receivedAt;
   }
 
-  /** The gate itself has answered. */
-  refused(rejection: Rejection): void {
+  /** Notes that the proxy itself has responded. */
+  rejected(rejection: Rejection): void {
     this.#status = { code: rejection.code, reason: rejection.reason, message: rejection.message };
     this.#reason = rejection.auditReason;
     this.#deps.metrics.rejection(rejection.auditReason);
   }
 
   /**
-   * To be awaited between admission and the API server. An attacker who can end this process (or a kernel that is out of memory) would
-   * otherwise have a change carried out of which no audit event is left, so the event is written before the change is asked for.
-   * @returns false where it could not be written, and the request must not go on
+   * Writes the event of a change before the API server gets it. Must be awaited between admission and the API
+   * server. An attacker who can end this process (or a kernel that is out of memory) would otherwise have a change
+   * executed of which no audit event is left, so the event is written before the change is sent.
+   * @returns false if it could not be written, and the request must not go on
    */
   async writeAhead({ upgrade }: { readonly upgrade: boolean }): Promise<boolean> {
     const { method } = this.#facts;
@@ -87,7 +90,7 @@ export class RequestAudit {
     return this.#deps.audit.recordAhead(this.#event('RequestReceived'));
   }
 
-  /** The API server's answer has begun. */
+  /** Notes that the API server's response has started. */
   responseStarted(code: number): void {
     this.#status = { code };
     const sensitive = code < 400 ? sensitiveKind(this.info) : undefined;
@@ -103,7 +106,7 @@ export class RequestAudit {
     this.#deps.metrics.cut(reason);
   }
 
-  /** The answer is whole, or both sides are closed. */
+  /** Notes that the response is whole, or that both sides are closed. */
   end(): void {
     this.#streamClosed?.();
     this.#reason ??= this.#cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
@@ -119,7 +122,7 @@ export class RequestAudit {
     });
     const identity = this.caller?.identity ?? this.serviceAccount;
     const judged = { info: this.info, code, identity };
-    // What stands there as begun has an end there too, whatever a rule leaves out.
+    // A request that is audited as received is audited as complete too, whatever a rule leaves out.
     if (this.#writtenAhead || auditedByPolicy(judged, this.#deps.auditPolicy?.policy))
       this.#deps.audit.record(this.#event('ResponseComplete'));
   }
@@ -158,5 +161,5 @@ export class RequestAudit {
   }
 }
 
-/** A client that does not read: no reason of the revocation guard's, and nobody is told. */
+/** A client that does not read: this is no reason of the revocation guard's, and no client is told. */
 export type ExchangeCutReason = CutReason | 'answer_not_taken';

@@ -1,8 +1,10 @@
 /**
- * The words and numbers of a refusal, as Kubernetes spells them: a `Status` object, its `reason` and its HTTP code.
+ * The messages and codes of a rejection, as Kubernetes spells them: a `Status` object, its `reason` and its HTTP
+ * code.
  *
- * Two readers. The user is told what to do next. An attacker is told nothing: every token that we have not signed gets the same answer. One
- * that we have names the client that it was for, also when it has expired, and only a proven session hears what became of it.
+ * There are two readers. The user is told what to do next. An attacker learns nothing: every token that we have not
+ * signed gets the same response. A token that we have signed gets the name of the client that it was for, also when
+ * it has expired, and only a proven session learns why it ended.
  */
 
 /** `reason` of a Kubernetes Status (metav1.StatusReason). */
@@ -22,29 +24,30 @@ export interface Rejection {
   readonly code: number;
   readonly reason: StatusReason;
   readonly message: string;
-  /** Precise, in snake_case, for the record and the metrics only. */
+  /** Precise, in snake_case, for the audit log and the metrics only. */
   readonly auditReason: string;
   readonly retry: Retry;
 }
 
 /**
- * Whether the client may repeat the request, of whatever method: client-go does so ten times for every 5xx and 429 with `Retry-After`, a POST
- * as well. So never for a request that the API server may have carried out.
+ * Whether the client may repeat the request, of whatever method: client-go does so ten times for every 5xx and 429
+ * with `Retry-After`, also a POST. So never for a request that the API server may have executed.
  *
- * `elsewhere`: another replica can serve it. `Retry-After: 1`, and the connection is closed, because client-go would otherwise try ten times
- * on this one. `later`: no replica can serve it now; `Retry-After: 3`, on the same connection.
+ * `elsewhere`: another replica can serve it. `Retry-After: 1`, and the connection is closed, because client-go
+ * would otherwise try ten times on this one. `later`: no replica can serve it now; `Retry-After: 3`, on the same
+ * connection.
  */
 export type Retry = 'no' | 'elsewhere' | 'later';
 
 /** Seconds. client-go waits ten times as long, and the restart of an API server takes fifteen seconds or so. */
 const LATER_SECONDS = 3;
 
-/** Where somebody may have to ask another person what happened. Below these it is the request itself that is wrong. */
+/** Codes where a user may have to ask another what happened. With lower codes the request itself is wrong. */
 const QUOTABLE: ReadonlySet<number> = new Set([401, 403, 429, 500, 502, 503, 504]);
 
 /**
- * The JSON body.
- * @param auditId by which the record is searched; in the message too, because kubectl shows that and no header
+ * Returns the JSON body.
+ * @param auditId by which the audit log is searched; in the message too, because kubectl shows that and no header
  * @see https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
  */
 export function statusBody(
@@ -57,13 +60,13 @@ export function statusBody(
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code };
 }
 
-/** Headers of the answer beside the body's own: flat name, value, … */
+/** Returns the headers of the response, without those of the body: flat name, value, … */
 export function rejectionHeaders(rejection: Rejection): string[] {
   const headers = ['Cache-Control', 'no-cache, private', 'X-Content-Type-Options', 'nosniff'];
   if (rejection.code === 401) headers.push('WWW-Authenticate', 'Bearer');
   if (rejection.retry === 'elsewhere') headers.push('Retry-After', '1', 'Connection', 'close');
   else if (rejection.retry === 'later') headers.push('Retry-After', String(LATER_SECONDS));
-  // Nothing was dialled, and another connection would not help: the count is of the person, or of the cluster.
+  // Nothing was dialled, and another connection would not help: the limit is the user's, or the cluster's.
   else if (rejection.code === 429) headers.push('Retry-After', '1');
   return headers;
 }

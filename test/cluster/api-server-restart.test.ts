@@ -95,7 +95,7 @@ describe('an API server that is not there for a while', () => {
     await Promise.all([...readers, writer]);
     expect(failedReads).toEqual([]);
     // Sent to a server that died before it answered: the one case in which nobody can know, and the user is told so.
-    expect(failedWrites.filter((all) => !all.includes('may have been carried out'))).toEqual([]);
+    expect(failedWrites.filter((all) => !all.includes('may have been executed'))).toEqual([]);
   });
 
   it('that denies impersonation for a moment makes kubectl wait, and no user learns of the account', async () => {

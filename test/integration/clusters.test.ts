@@ -109,7 +109,7 @@ describe('a cluster that is down', () => {
     const { plane, alice, atDev } = await beside(`https://127.0.0.1:${await closedPort()}`);
     const answers = await Promise.all([atDev(), call(plane, alice, PODS), atDev(), call(plane, alice, PODS)]);
     expect(answers.map(({ status }) => status)).toEqual([503, 200, 503, 200]);
-    expect(answers[0]?.json().message).toMatch(/ask your platform team if it stays so \(audit id [0-9a-f-]{36}\)$/);
+    expect(answers[0]?.json().message).toMatch(/ask your platform team if this continues \(audit id [0-9a-f-]{36}\)$/);
     expect(answers[0]?.headers['retry-after']).toBe('3');
   });
 

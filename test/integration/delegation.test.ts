@@ -273,7 +273,7 @@ describe('kubectl --as where the cluster limits who may be impersonated', () => 
 
     const refused = await as({ 'Impersonate-Group': 'corp:admins' });
     expect(refused.json()).toMatchObject({ code: 403 });
-    expect(refused.json().message).toContain('"corp:admins" cannot be impersonated through this gate');
+    expect(refused.json().message).toContain('"corp:admins" cannot be impersonated through this proxy');
     expect((await as({ 'Impersonate-Extra-other': '1' })).status).toBe(403);
     expect(plane.upstream.requests).toEqual([]);
 

@@ -55,7 +55,7 @@ describe('a drill of two replicas', () => {
     expect(status, JSON.stringify(body)).toBe(200);
     expect(body).toMatchObject({
       verdict: 'failed',
-      replicas: [{ opened: false, cut: false, reason: expect.stringContaining('was answered 404') as string }, {}],
+      replicas: [{ opened: false, cut: false, reason: expect.stringContaining('returned 404') as string }, {}],
     });
   });
 });

@@ -7,7 +7,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server as TcpSe
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
 import { createProviderProbe } from '../../src/idp/provider-health.ts';
-import { clusterLook, type UpstreamCluster } from '../../src/proxy/proxy.ts';
+import { createClusterCheck, type UpstreamCluster } from '../../src/proxy/proxy.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { freePort } from '../../demo/ports.ts';
@@ -57,7 +57,7 @@ async function apiServer(statuses: Readonly<Record<string, number>>, pair = trus
 describe('a cluster', () => {
   it('is up when it says that it is ready, and is asked as ourselves', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 });
-    expect(await clusterLook(cluster)()).toBeUndefined();
+    expect(await createClusterCheck(cluster)()).toBeUndefined();
     expect(heard).toHaveLength(1);
     expect(heard[0]).toMatchObject({ url: '/readyz', headers: { authorization: `Bearer ${TOKEN}` } });
     expect(Object.keys(heard[0]?.headers ?? {}).filter((name) => name.startsWith('impersonate'))).toEqual([]);
@@ -65,36 +65,38 @@ describe('a cluster', () => {
 
   it.each([403, 404])('is asked for its version where its readiness is not for us (%i)', async (status) => {
     const { cluster, heard } = await apiServer({ '/readyz': status, '/version': 200 });
-    expect(await clusterLook(cluster)()).toBeUndefined();
+    expect(await createClusterCheck(cluster)()).toBeUndefined();
     expect(heard.map(({ url }) => url)).toEqual(['/readyz', '/version']);
   });
 
   it.each([
     [{ '/readyz': 500 }, 'It answered 500.'],
-    [{ '/readyz': 401 }, 'It refused our token (401). Check clusters[].tokenFile.'],
+    [{ '/readyz': 401 }, 'It rejected our token (401). Check clusters[].tokenFile.'],
     [{ '/readyz': 403, '/version': 403 }, 'It lets our account read neither /readyz nor /version (403).'],
-    [{ '/readyz': 404, '/version': 401 }, 'It refused our token (401).'],
+    [{ '/readyz': 404, '/version': 401 }, 'It rejected our token (401).'],
     [{ '/readyz': 302 }, 'It answered 302.'],
   ])('that answers %o is down: %s', async (statuses, words) => {
     const { cluster } = await apiServer(statuses);
-    const problem = await clusterLook(cluster)();
+    const problem = await createClusterCheck(cluster)();
     expect(problem).toContain(words);
     expect(problem).not.toMatch(/canary|127\.0\.0\.1/);
   });
 
   it('is down where nothing listens', async () => {
-    expect(await clusterLook(clusterAt(await freePort()))()).toContain('refused the connection');
+    expect(await createClusterCheck(clusterAt(await freePort()))()).toContain('refused the connection');
   });
 
   it('is down where another authority vouches for it, and is not shown our token', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 });
-    expect(await clusterLook({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is not trusted. Check caFile.');
+    expect(await createClusterCheck({ ...cluster, ca: otherName.ca })()).toBe(
+      'Its certificate is not trusted. Check caFile.',
+    );
     expect(heard).toEqual([]);
   });
 
   it('is down where its certificate is made out to another name', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 }, otherName);
-    expect(await clusterLook({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is for another name.');
+    expect(await createClusterCheck({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is for another name.');
     expect(heard).toEqual([]);
   });
 
@@ -102,13 +104,13 @@ describe('a cluster', () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, () => undefined);
     const cluster = clusterAt(await port(server));
     onTestFinished(() => server.closeAllConnections());
-    expect(await clusterLook(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
+    expect(await createClusterCheck(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
   });
 
   it('is down where there is no TLS to speak of for as long', async () => {
     const silent = createTcpServer((socket) => void socket.on('error', () => undefined));
     const cluster = clusterAt(await port(silent));
-    expect(await clusterLook(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
+    expect(await createClusterCheck(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
   });
 
   it('is down where it answers without end', async () => {
@@ -118,21 +120,21 @@ describe('a cluster', () => {
     });
     const cluster = clusterAt(await port(server));
     onTestFinished(() => server.closeAllConnections());
-    expect(await clusterLook(cluster)()).toBe('Its response is too long.');
+    expect(await createClusterCheck(cluster)()).toBe('Its response is too long.');
   });
 
   it('is down where it cuts the connection in the middle of its answer', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => {
       res.writeHead(200, { 'content-length': 10 }).write('half', () => res.destroy());
     });
-    expect(await clusterLook(clusterAt(await port(server)))()).toBe('It closed the connection before it responded.');
+    expect(await createClusterCheck(clusterAt(await port(server)))()).toBe('It closed the connection before it responded.');
   });
 
   it('is down where it switches to a protocol that nobody asked for', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (req) => {
       req.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: strange\r\n\r\n');
     });
-    expect(await clusterLook(clusterAt(await port(server)))()).toBe('It answered 101.');
+    expect(await createClusterCheck(clusterAt(await port(server)))()).toBe('It answered 101.');
   });
 
   it('is down where our token cannot be read, and is not asked', async () => {
@@ -140,7 +142,7 @@ describe('a cluster', () => {
     const token = (): string => {
       throw new Error('ENOENT /secret/token');
     };
-    expect(await clusterLook({ ...cluster, token })()).toBe(
+    expect(await createClusterCheck({ ...cluster, token })()).toBe(
       'Our token for it cannot be read. Check clusters[].tokenFile.',
     );
     expect(heard).toEqual([]);

@@ -50,7 +50,7 @@ describe('a request over HTTP/2', () => {
   let alice: TestUser;
   let h2: Http2Connection;
   beforeAll(async () => {
-    plane = await startPlane({ timing: { answerMs: 1_000, connectMs: 2_000 }, machineHandler });
+    plane = await startPlane({ timing: { responseMs: 1_000, connectMs: 2_000 }, machineHandler });
     alice = await signIn(plane);
     h2 = await http2Connection(plane, alice.certificate);
   });

@@ -39,7 +39,7 @@ it('repeats a GET once when the connection was lost before any byte came back', 
   expect(tries).toBe(2);
 });
 
-// It may have been carried out before the connection was lost, so that a second one would be carried out twice.
+// It may have been executed before the connection was lost, so that a second one would be executed twice.
 it.each([
   ['POST', undefined],
   ['POST', '{}'],
@@ -56,7 +56,7 @@ it.each([
   const headers = { 'content-length': String(body?.length ?? 0) };
   const answered = await call(plane, alice, PODS, { method, headers, ...(body === undefined ? {} : { body }) });
   expect([answered.status, answered.headers['retry-after']]).toEqual([502, undefined]);
-  expect(answered.json().message).toMatch(/may have been carried out/);
+  expect(answered.json().message).toMatch(/may have been executed/);
   expect(tries).toBe(1);
 });
 

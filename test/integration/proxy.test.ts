@@ -25,7 +25,7 @@ describe('a request through the gate', () => {
   let plane: TestPlane;
   let alice: TestUser;
   beforeAll(async () => {
-    plane = await startPlane({ timing: { answerMs: 1_000, connectMs: 2_000 } });
+    plane = await startPlane({ timing: { responseMs: 1_000, connectMs: 2_000 } });
     alice = await signIn(plane);
   });
   afterEach(async () => {

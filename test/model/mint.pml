@@ -18,7 +18,7 @@
 bool entry;                     /* the log's number: 0 or 1 */
 bool watermark;                 /* the account's: 0 or 1 */
 bool lock;
-bool session = 1;               /* the record of REFRESH's session */
+bool session = 1;               /* the session record of REFRESH */
 
 /* What stands outside: each mint's progress and the credential that came of it. */
 mtype:step = { idle, started, read, done };

@@ -156,7 +156,7 @@ async function http2ByHand(): Promise<{
 
 describe('an HTTP/2 client that never reads', () => {
   it('is in the audit log when the API server has answered, and its answer is reset after a time', async () => {
-    await start({ timing: { untakenMs: 500 } });
+    await start({ timing: { unreadMs: 500 } });
     plane.upstream.answer = apiServer;
     const client = await http2ByHand();
     client.write(withoutWindow);
@@ -169,7 +169,7 @@ describe('an HTTP/2 client that never reads', () => {
   });
 
   it('holds neither its requests nor, with many refusals, its connection', async () => {
-    await start({ timing: { untakenOwnMs: 60_000 } });
+    await start({ timing: { unreadLocalMs: 60_000 } });
     const client = await http2ByHand();
     client.write(withoutWindow);
     for (let index = 0; index < 100; index += 1) client.write(http2Request(1 + 2 * index, 'GET', '/api', 'bad'));
@@ -195,7 +195,7 @@ describe('an HTTP/2 client that never reads', () => {
 
 describe('an HTTP/1.1 client that never reads', () => {
   it('loses an answer that it does not take, and keeps a stream that it reads late', async () => {
-    await start({ timing: { untakenMs: 500 } });
+    await start({ timing: { unreadMs: 500 } });
     const large = Buffer.alloc(65_536, 'x');
     plane.upstream.answer = (req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' });

@@ -1,6 +1,7 @@
 /**
- * The one way in, for requests and for upgrades alike: find cluster, normalise, register, authenticate, check, take a place, judge a
- * client's own impersonation, build headers. What comes out of here may be dialled; everything else has a refusal.
+ * The one way in, for requests and for upgrades alike: find the cluster, normalise, register, authenticate, check,
+ * acquire a connection slot, authorize user impersonation, build headers. Only an admitted request may be dialled;
+ * everything else gets a rejection.
  */
 import { bearerToken } from '../../core/credential/bearer-token.ts';
 import { clusterDirectory, selectCluster } from '../../core/request/cluster-selection.ts';
@@ -21,11 +22,11 @@ import {
 } from '../../core/http/upstream-headers.ts';
 import { createClusterReviews } from './cluster-reviews.ts';
 import type { ClusterReviews } from './cluster-reviews.ts';
-import { Delegation } from './user-impersonation.ts';
+import { UserImpersonation } from './user-impersonation.ts';
 import { DEFAULT_TIMING } from '../dependencies.ts';
 import type { ApiListenerDeps, UpstreamCluster } from '../dependencies.ts';
 import type { Exchange } from '../exchange.ts';
-import { InFlight } from './concurrency-limit.ts';
+import { ConcurrencyLimit } from './concurrency-limit.ts';
 import { isForeign, Passthrough } from './passthrough.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { SessionAddresses } from './session-addresses.ts';
@@ -41,8 +42,8 @@ import {
   passthroughRejection,
   pathRejection,
   tooManyAtCluster,
-  tooManyOfPerson,
-  type Words,
+  tooManyForUser,
+  type MessageContext,
 } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
 
@@ -50,25 +51,33 @@ import type { Rejection } from '../status.ts';
 export interface Admitted {
   readonly cluster: UpstreamCluster;
   readonly info: RequestInfo;
-  /** Path and query, exactly as to be forwarded. */
+  /** Path and query, exactly as they are to be forwarded. */
   readonly target: string;
-  /** Of the client's target, where that chose the cluster; what leads the client anywhere begins with it. */
+  /**
+   * The part of the client's target that chose the cluster, if any. Every location that is returned to the client
+   * starts with it.
+   */
   readonly prefix: string;
-  /** By whom places are counted: an account, or a service account that passes with its own token. */
-  readonly person: string;
+  /**
+   * The user whose connection slots are counted: an account, or a service account that passes with its own token.
+   */
+  readonly user: string;
   /** Flat list for the API server, without `Host`. */
   readonly headers: string[];
-  /** True where it goes under the gate's own account, by impersonation; false for a service account with its own token. */
+  /**
+   * True if it goes under the proxy's own account, by impersonation; false for a service account with its own
+   * token.
+   */
   readonly impersonates: boolean;
   /** Epoch seconds. */
   readonly sessionExpiresAt: number;
 }
 
-type Place = Pick<Admitted, 'cluster' | 'info' | 'target' | 'prefix'>;
+type Route = Pick<Admitted, 'cluster' | 'info' | 'target' | 'prefix'>;
 
-interface Arrival {
+interface AdmissionRequest {
   readonly exchange: Exchange;
-  readonly place: Place;
+  readonly route: Route;
   readonly upgrade: boolean;
   /** Never logged. */
   readonly token: string;
@@ -78,21 +87,21 @@ export class Admission {
   readonly #deps: ApiListenerDeps;
   readonly #directory: ClusterDirectory;
   readonly #clusters: ReadonlyMap<string, UpstreamCluster>;
-  /** A gate that shuts down lets nothing in that lasts. */
-  readonly #isShutFor: (info: RequestInfo) => boolean;
-  readonly #words: Words;
+  /** A server that shuts down admits no long-running request. */
+  readonly #isClosedFor: (info: RequestInfo) => boolean;
+  readonly #messages: MessageContext;
   readonly #reviews: ReadonlyMap<string, ClusterReviews>;
-  readonly #delegation: Delegation;
+  readonly #impersonation: UserImpersonation;
   readonly #passthrough: Passthrough;
-  readonly #inFlight: InFlight;
+  readonly #concurrency: ConcurrencyLimit;
   readonly #addresses = new SessionAddresses();
 
-  constructor(deps: ApiListenerDeps, isShutFor: (info: RequestInfo) => boolean) {
+  constructor(deps: ApiListenerDeps, isClosedFor: (info: RequestInfo) => boolean) {
     this.#deps = deps;
     this.#directory = clusterDirectory(deps.clusters);
     this.#clusters = new Map(deps.clusters.map((cluster) => [cluster.name, cluster]));
-    this.#isShutFor = isShutFor;
-    this.#words = { publicUrl: deps.publicUrl, whyEnded: deps.whyEnded, thirdParties: deps.thirdParties };
+    this.#isClosedFor = isClosedFor;
+    this.#messages = { publicUrl: deps.publicUrl, whyEnded: deps.whyEnded, thirdParties: deps.thirdParties };
     const { metrics, logger, clock } = deps;
     const timing = { ...DEFAULT_TIMING, ...deps.timing };
     this.#reviews = new Map(
@@ -103,36 +112,39 @@ export class Admission {
       if (reviews === undefined) throw new Error(`no cluster ${cluster}`);
       return reviews;
     };
-    this.#delegation = new Delegation(reviewsOf, clock);
+    this.#impersonation = new UserImpersonation(reviewsOf, clock);
     this.#passthrough = new Passthrough(reviewsOf, clock);
-    this.#inFlight = new InFlight(deps.limits);
-    deps.guard.onChange((change) => this.#delegation.drop(change));
+    this.#concurrency = new ConcurrencyLimit(deps.limits);
+    deps.guard.onChange((change) => this.#impersonation.drop(change));
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#reviews.values()].map((reviews) => reviews.close()));
   }
 
-  /** Never rejects: what goes wrong is a refusal, so that no caller can take a fault for a yes. */
+  /**
+   * Admits a request. Never rejects its promise: every error becomes a rejection of the request, so that no caller
+   * can take an error for an admission.
+   */
   async admit(exchange: Exchange, { upgrade }: { readonly upgrade: boolean }): Promise<Result<Admitted, Rejection>> {
     try {
-      const place = this.#locate(exchange);
-      if (!place.ok) return place;
+      const route = this.#locate(exchange);
+      if (!route.ok) return route;
       // In the tick of the first check and before any await: from here on a revocation or a fence ends it.
       exchange.register(this.#deps.guard);
-      const closed = this.#closed(place.value.info);
+      const closed = this.#closed(route.value.info);
       if (closed !== undefined) return no(closed);
-      const admitted = await this.#letIn(exchange, place.value, upgrade);
-      // The caller asks once more whether it may pass: the disk took its time.
-      return admitted.ok && !(await exchange.record.writeAhead({ upgrade })) ? no(auditBlocked()) : admitted;
+      const admitted = await this.#admitToken(exchange, route.value, upgrade);
+      // The caller checks once more whether it may pass, because the disk took time.
+      return admitted.ok && !(await exchange.audit.writeAhead({ upgrade })) ? no(auditBlocked()) : admitted;
     } catch (error) {
       if (error instanceof AppError) return no(errorRejection(error));
-      this.#deps.logger.error({ err: error, auditId: exchange.auditId }, 'a request could not be admitted');
+      this.#deps.logger.error({ err: error, auditId: exchange.auditId }, 'request not admitted');
       return no(internalError());
     }
   }
 
-  #locate(exchange: Exchange): Result<Place, Rejection> {
+  #locate(exchange: Exchange): Result<Route, Rejection> {
     const { facts } = exchange;
     const { servername } = facts.connection;
     const selected = selectCluster(this.#directory, {
@@ -145,7 +157,7 @@ export class Admission {
       return no(clusterRejection(selected.ok ? 'cluster_unknown' : selected.reason));
     const path = requestPath(facts.method, selected.value.target);
     if (!path.ok) {
-      exchange.describe(exchange.record.info, cluster.name);
+      exchange.describe(exchange.audit.info, cluster.name);
       return no(pathRejection(path.reason));
     }
     const { target } = path.value;
@@ -155,100 +167,111 @@ export class Admission {
   }
 
   #closed(info: RequestInfo): Rejection | undefined {
-    if (this.#isShutFor(info)) return draining();
+    if (this.#isClosedFor(info)) return draining();
     if (this.#deps.audit.blocked) return auditBlocked();
     return this.#deps.guard.fenced ? fenced() : undefined;
   }
 
-  async #letIn(exchange: Exchange, place: Place, upgrade: boolean): Promise<Result<Admitted, Rejection>> {
-    const words = this.#words;
+  async #admitToken(exchange: Exchange, route: Route, upgrade: boolean): Promise<Result<Admitted, Rejection>> {
+    const context = this.#messages;
     const token = bearerToken(exchange.facts.raw);
-    if (!token.ok) return no(credentialRejection(token.reason, words));
-    if (token.value === undefined) return no(credentialRejection('no_token', words));
-    const arrival = { exchange, place, upgrade, token: token.value };
-    // Our publicUrl is our issuer: a token that names it is ours or nobody's.
-    const passes = place.cluster.serviceAccountPassthrough === true && isForeign(token.value, words.publicUrl);
-    return passes ? this.#serviceAccount(arrival) : this.#person(arrival);
+    if (!token.ok) return no(credentialRejection(token.reason, context));
+    if (token.value === undefined) return no(credentialRejection('no_token', context));
+    const request = { exchange, route, upgrade, token: token.value };
+    // Our publicUrl is our issuer: a token that names it is ours or no one's.
+    const passes = route.cluster.serviceAccountPassthrough === true && isForeign(token.value, context.publicUrl);
+    return passes ? this.#admitServiceAccount(request) : this.#admitUser(request);
   }
 
-  async #person({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Rejection>> {
+  async #admitUser({ exchange, route, upgrade, token }: AdmissionRequest): Promise<Result<Admitted, Rejection>> {
     const { authenticate, guard } = this.#deps;
-    const { cluster } = place;
+    const { cluster } = route;
     const { raw, connection } = exchange.facts;
     const audience = clusterAudience(cluster.name);
     const caller = await authenticate({ token, audience, thumbprint: connection.thumbprint });
-    if (!caller.ok) return no(credentialRejection(caller.reason, this.#words, caller));
+    if (!caller.ok) return no(credentialRejection(caller.reason, this.#messages, caller));
     const { credential } = caller.value;
     exchange.bind(caller.value);
     const shut = guard.check(credential);
-    if (shut !== undefined) return no(credentialRejection(shut, this.#words, credential));
+    if (shut !== undefined) return no(credentialRejection(shut, this.#messages, credential));
     this.#noteAddress(credential.session, connection.address);
-    const full = this.#takePlace(exchange, credential.account, cluster.name);
-    if (full !== undefined) return no(full);
+    const limitReached = this.#acquireSlot(exchange, credential.account, cluster.name);
+    if (limitReached !== undefined) return no(limitReached);
 
     const identity = limitIdentity(caller.value.identity, cluster.impersonate);
-    // Never dropped in silence: `kubectl --as=limited` must not run with the person's full rights.
+    // Never dropped silently: `kubectl --as=limited` must not run with the user's full rights.
     const wanted = requestedIdentity(raw);
     if (!wanted.ok) return no(impersonationRejection(wanted.reason));
     if (wanted.value !== undefined) {
-      exchange.record.impersonated = wanted.value;
+      exchange.audit.impersonated = wanted.value;
       const { session, account } = credential;
-      const question = { cluster, person: identity, session, account, wanted: wanted.value };
-      const refused = await this.#delegation.judge(question);
-      if (refused !== undefined) return no(refused);
+      const question = { cluster, user: identity, session, account, wanted: wanted.value };
+      const rejected = await this.#impersonation.judge(question);
+      if (rejected !== undefined) return no(rejected);
     }
     const upstreamToken = await cluster.token();
-    // The reviews and the token took their time.
+    // The reviews and the token took time.
     const shutMeanwhile = guard.check(credential);
-    if (shutMeanwhile !== undefined) return no(credentialRejection(shutMeanwhile, this.#words, credential));
+    if (shutMeanwhile !== undefined) return no(credentialRejection(shutMeanwhile, this.#messages, credential));
     const headers = buildUpstreamHeaders({
-      ...this.#passing(exchange, place, upgrade),
+      ...this.#headerInput(exchange, route, upgrade),
       upstreamToken,
       identity,
       ...(wanted.value === undefined ? {} : { actingAs: wanted.value }),
       sessionId: credential.session,
     });
     const { sessionExpiresAt } = caller.value;
-    return ok({ ...place, person: credential.account, headers, impersonates: true, sessionExpiresAt });
+    return ok({ ...route, user: credential.account, headers, impersonates: true, sessionExpiresAt });
   }
 
-  /** With its own token, unchanged, and no impersonation: the cluster sees and judges the service account itself. */
-  async #serviceAccount({ exchange, place, upgrade, token }: Arrival): Promise<Result<Admitted, Rejection>> {
-    const { cluster } = place;
+  /**
+   * Admits a service account with its own token, unchanged, and no impersonation: the cluster authenticates and
+   * authorizes the service account itself.
+   */
+  async #admitServiceAccount({
+    exchange,
+    route,
+    upgrade,
+    token,
+  }: AdmissionRequest): Promise<Result<Admitted, Rejection>> {
+    const { cluster } = route;
     const judged = await this.#passthrough.judge(cluster, token, exchange.facts.connection.address);
-    if (!judged.ok) return no(passthroughRejection(judged.reason, this.#words));
+    if (!judged.ok) return no(passthroughRejection(judged.reason, this.#messages));
     exchange.bindServiceAccount(judged.value);
-    const person = `${cluster.name} ${judged.value.username}`;
-    const full = this.#takePlace(exchange, person, cluster.name);
-    if (full !== undefined) return no(full);
+    const user = `${cluster.name} ${judged.value.username}`;
+    const limitReached = this.#acquireSlot(exchange, user, cluster.name);
+    if (limitReached !== undefined) return no(limitReached);
     if (findImpersonation(exchange.facts.raw).length > 0) {
-      return no(passthroughRejection('passthrough_impersonation', this.#words));
+      return no(passthroughRejection('passthrough_impersonation', this.#messages));
     }
     if (this.#deps.guard.fenced) return no(fenced());
-    const headers = buildPassthroughHeaders({ ...this.#passing(exchange, place, upgrade), clientToken: token });
-    return ok({ ...place, person, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
+    const headers = buildPassthroughHeaders({ ...this.#headerInput(exchange, route, upgrade), clientToken: token });
+    return ok({ ...route, user, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
   }
 
-  /** Never a reason to refuse: people do travel. Somebody looks at it. */
+  /**
+   * Reports a session that is used from many addresses. Never a reason to reject, because users do travel. An
+   * operator checks it.
+   */
   #noteAddress(session: string, address: string): void {
     const { clock, metrics, logger } = this.#deps;
     if (!this.#addresses.isOneTooMany(session, address, clock.now() / 1000)) return;
     metrics.sessionAddressesExceeded();
-    logger.warn({ session }, 'one session is used from many addresses: ask its person, and revoke it if in doubt');
+    logger.warn({ session }, 'session used from many addresses');
   }
 
-  #takePlace(exchange: Exchange, person: string, cluster: string): Rejection | undefined {
-    const place = this.#inFlight.enter(person, cluster);
-    if (place.ok) {
-      exchange.hold(place.value);
+  #acquireSlot(exchange: Exchange, user: string, cluster: string): Rejection | undefined {
+    const slot = this.#concurrency.acquire(user, cluster);
+    if (slot.ok) {
+      exchange.hold(slot.value);
       return undefined;
     }
-    return place.reason === 'person'
-      ? tooManyOfPerson(this.#inFlight.perPerson)
-      : tooManyAtCluster(this.#inFlight.perCluster);
+    return slot.reason === 'user'
+      ? tooManyForUser(this.#concurrency.perUser)
+      : tooManyAtCluster(this.#concurrency.perCluster);
   }
 
-  #passing(exchange: Exchange, { info }: Place, upgrade: boolean) {
+  #headerInput(exchange: Exchange, { info }: Route, upgrade: boolean) {
     const { raw, connection } = exchange.facts;
     const belowProxy = info.subresource === 'proxy' || info.verb === 'proxy';
     return { raw, belowProxy, upgrade, auditId: exchange.auditId, forwardedFor: connection.address };

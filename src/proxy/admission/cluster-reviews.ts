@@ -1,19 +1,20 @@
 /**
- * Questions of the gate to a cluster, under the gate's own account: SubjectAccessReviews and TokenReviews. On connections of their own, so
- * that neither waits for the other's requests.
+ * SubjectAccessReviews and TokenReviews at a cluster, under the proxy's own account. On their own connections, so
+ * that they and ordinary requests do not wait for each other.
  *
- * Fail closed: whatever is not an answer (a fault, a wait that is too long, another status, no JSON) is thrown, and nobody is let in on it.
+ * Fail closed: everything except a valid response (an error, a timeout, another status, no JSON) is thrown, and no
+ * request is admitted because of it.
  */
 import type { Dispatcher } from 'undici';
 import { AppError } from '../../core/errors.ts';
 import { timeLimit } from '../../timing/timing.ts';
 import type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from '../dependencies.ts';
-import { isConnectionLoss, upstreamFault } from '../upstream/upstream-error.ts';
+import { isConnectionLoss, upstreamFailure } from '../upstream/upstream-error.ts';
 import { createPools } from '../upstream/pool.ts';
 import type { ClusterPools } from '../upstream/pool.ts';
 
-/** Bytes. A review with a thousand groups is a few hundred kilobytes at most. */
-const LONGEST_ANSWER = 1_048_576;
+/** A review with a thousand groups is a few hundred kilobytes at most. */
+const MAX_RESPONSE_BYTES = 1_048_576;
 const REPORT_EVERY_MS = 60_000;
 
 export type ReviewPath =
@@ -25,9 +26,9 @@ export type Members = Readonly<Record<string, unknown>>;
 
 export interface ClusterReviews {
   /**
-   * Asks once, and once more where the connection was lost: a review changes nothing.
-   * @returns `status` of the answer
-   * @throws AppError `upstream_unavailable` where there is no answer to go by
+   * Sends a review, and once more if the connection was lost: a review changes nothing.
+   * @returns `status` of the response
+   * @throws AppError `upstream_unavailable` if there is no valid response
    */
   ask(path: ReviewPath, kind: string, spec: Members): Promise<Members>;
   close(): Promise<void>;
@@ -41,7 +42,7 @@ export function createClusterReviews(
   }: { readonly timing: ProxyTiming } & Readonly<Pick<ApiListenerDeps, 'metrics' | 'logger' | 'clock'>>,
 ): ClusterReviews {
   const pools = createPools(cluster, timing);
-  const report = faultReporter(cluster.name, deps);
+  const report = errorReporter(cluster.name, deps);
   return {
     ask: async (path, kind, spec) => {
       const apiVersion = path.split('/').slice(2, 4).join('/');
@@ -49,16 +50,16 @@ export function createClusterReviews(
       try {
         const token = await cluster.token();
         const send = (): Promise<string> => post(pools, { path, body, token, timeoutMs: timing.reviewMs });
-        const answer = await send().catch((error: unknown) => {
+        const responseBody = await send().catch((error: unknown) => {
           if (error instanceof Error && isConnectionLoss(error)) return send();
           throw error;
         });
-        return statusOf(answer);
+        return statusOf(responseBody);
       } catch (cause) {
         report(cause);
         throw new AppError(
           'upstream_unavailable',
-          "the cluster's API server could not be asked whether this is allowed, so nothing was sent; try again, and tell your platform team if it stays so",
+          "the cluster's API server could not be asked whether this is allowed, so nothing was sent; try again, and tell your platform team if this continues",
           { reason: 'review_unavailable', cause },
         );
       }
@@ -67,8 +68,11 @@ export function createClusterReviews(
   };
 }
 
-/** Counts each, and tells the log why once a minute: whoever has a token to be reviewed could fill it otherwise. */
-function faultReporter(
+/**
+ * Counts each error, and logs the cause once a minute: an attacker with a token to be reviewed could fill the logs
+ * otherwise.
+ */
+function errorReporter(
   cluster: string,
   { metrics, logger, clock }: Pick<ApiListenerDeps, 'metrics' | 'logger' | 'clock'>,
 ): (cause: unknown) => void {
@@ -77,40 +81,40 @@ function faultReporter(
     if (cause instanceof Error) metrics.upstreamError(cluster, kindOf(cause));
     if (clock.now() < silentUntil) return;
     silentUntil = clock.now() + REPORT_EVERY_MS;
-    logger.warn({ err: cause, cluster }, 'the API server did not answer a review');
+    logger.warn({ err: cause, cluster }, 'review failed');
   };
 }
 
-/** A review is asked under the proxy's own account and for nobody else, so a 401 and a 403 are about that account. */
+/** A review is sent under the proxy's own account and for no other, so a 401 and a 403 are about that account. */
 function kindOf(cause: Error): string {
   const status = 'status' in cause ? cause.status : undefined;
   if (status === 401) return 'own_token_refused';
-  return status === 403 ? 'own_account_refused' : upstreamFault(cause).kind;
+  return status === 403 ? 'own_account_refused' : upstreamFailure(cause).kind;
 }
 
 interface Posted {
   readonly path: ReviewPath;
   readonly body: string;
-  /** The gate's own. */
+  /** The proxy's own. */
   readonly token: string;
   readonly timeoutMs: number;
 }
 
 function post(pools: ClusterPools, { path, body, token, timeoutMs }: Posted): Promise<string> {
   return new Promise((resolve, reject) => {
-    const headers = ['Host', pools.authority, 'Authorization', `Bearer ${token}`, 'User-Agent', 'portcullis'];
+    const headers = ['Host', pools.hostHeader, 'Authorization', `Bearer ${token}`, 'User-Agent', 'portcullis'];
     headers.push('Accept', 'application/json', 'Content-Type', 'application/json');
-    const answer = new ReviewAnswer(timeoutMs, resolve, reject);
+    const handler = new ReviewResponse(timeoutMs, resolve, reject);
     pools.dispatch(
       { method: 'POST', path, headers, body, headersTimeout: 0, bodyTimeout: 0, onConnection: () => undefined },
-      answer,
+      handler,
       false,
     );
   });
 }
 
-/** One answer, whole, within its time; the wait for a connection is part of it. */
-class ReviewAnswer implements Dispatcher.DispatchHandler {
+/** One response, whole, within its time limit. The wait for a connection is part of it. */
+class ReviewResponse implements Dispatcher.DispatchHandler {
   readonly #resolve: (body: string) => void;
   readonly #reject: (error: Error) => void;
   readonly #stopTimer: () => void;
@@ -122,7 +126,7 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
   constructor(timeoutMs: number, resolve: (body: string) => void, reject: (error: Error) => void) {
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#stopTimer = timeLimit(timeoutMs, () => this.#giveUp(noAnswer('UPSTREAM_TIMEOUT')));
+    this.#stopTimer = timeLimit(timeoutMs, () => this.#giveUp(noResponse('UPSTREAM_TIMEOUT')));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -131,15 +135,15 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
-    // Never followed where it is a redirect: it would carry the gate's token elsewhere.
+    // Never followed if it is a redirect: that would send the proxy's token elsewhere.
     if (status < 300) return;
-    const error = new Error(`the API server answered a review with ${status}`);
+    const error = new Error(`the API server responded to a review with ${status}`);
     this.#giveUp(Object.assign(error, { code: 'UPSTREAM_STATUS', status }));
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#length += chunk.length;
-    if (this.#length > LONGEST_ANSWER) this.#giveUp(noAnswer('UPSTREAM_PROTOCOL'));
+    if (this.#length > MAX_RESPONSE_BYTES) this.#giveUp(noResponse('UPSTREAM_PROTOCOL'));
     else this.#chunks.push(chunk);
   }
 
@@ -166,20 +170,20 @@ class ReviewAnswer implements Dispatcher.DispatchHandler {
   }
 }
 
-const noAnswer = (code: 'UPSTREAM_TIMEOUT' | 'UPSTREAM_PROTOCOL'): Error =>
-  Object.assign(new Error('the API server did not answer a review'), { code });
+const noResponse = (code: 'UPSTREAM_TIMEOUT' | 'UPSTREAM_PROTOCOL'): Error =>
+  Object.assign(new Error('the API server did not respond to a review'), { code });
 
-function statusOf(answer: string): Members {
-  const body = parsed(answer);
-  const status = isMembers(body) ? body['status'] : undefined;
+function statusOf(body: string): Members {
+  const review = parsed(body);
+  const status = isMembers(review) ? review['status'] : undefined;
   if (isMembers(status)) return status;
-  throw Object.assign(new Error('the answer to a review has no status'), { code: 'UPSTREAM_PROTOCOL' });
+  throw Object.assign(new Error('the response to a review has no status'), { code: 'UPSTREAM_PROTOCOL' });
 }
 
-/** The parser's own error is dropped: it quotes what it met, and the answer to a TokenReview repeats the token. */
-function parsed(answer: string): unknown {
+/** The parser's own error is dropped: it quotes the text, and the response to a TokenReview repeats the token. */
+function parsed(body: string): unknown {
   try {
-    return JSON.parse(answer);
+    return JSON.parse(body);
   } catch {
     return undefined;
   }

@@ -1,8 +1,8 @@
 /**
  * The impersonation credential of each session, so that a request does not cost a round trip to the store.
  *
- * Every entry of the log that touches a session drops it here. A read that was under way when such an entry came may bring what was true
- * before it: it is not kept, and read again.
+ * Every log entry that concerns a session drops it here. A read that was under way when such an entry came may
+ * return the state before it, so its result is not kept, and the session is read again.
  */
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../../core/errors.ts';
@@ -10,26 +10,26 @@ import type { Credential } from '../../core/credential/credential.ts';
 import { coveringKeys, type CoveringKeys, type LogChange, type TargetKey } from '../../core/credential/revocation.ts';
 import type { SessionRecord, SessionStore } from '../../store/store.ts';
 
-const MOST_SESSIONS = 20_000;
+const MAX_SESSIONS = 20_000;
 /** Entries for one session do not come faster than reads end, unless something is wrong. */
-const MOST_READS = 5;
+const MAX_READS = 5;
 
 interface Read {
-  /** An entry that may concern this session came since the read was sent. */
+  /** An entry that may concern this session came after the read was sent. */
   stale: boolean;
   readonly record: Promise<SessionRecord | undefined>;
 }
 
 interface Kept {
   readonly record: SessionRecord;
-  /** Of the record itself: what an entry is matched against does not rest on what a token says. */
+  /** Keys of the session record itself: entries are not matched against what a token contains. */
   readonly keys: CoveringKeys;
 }
 
-/** Everything is known by the session's key, because that is what entries name. */
+/** Everything is indexed by the session's key, because log entries name that. */
 export class IdentityCache {
   readonly #sessions: Pick<SessionStore, 'read'>;
-  readonly #records = new LRUCache<TargetKey, Kept>({ max: MOST_SESSIONS });
+  readonly #records = new LRUCache<TargetKey, Kept>({ max: MAX_SESSIONS });
   readonly #reads = new Map<TargetKey, Read>();
 
   constructor(sessions: Pick<SessionStore, 'read'>) {
@@ -37,12 +37,13 @@ export class IdentityCache {
   }
 
   /**
-   * @returns the session's record; undefined where there is no such session
-   * @throws AppError `store_unavailable` where it cannot be read: nobody is let in because a check could not be made
+   * @returns the session's record; undefined if there is no such session
+   * @throws AppError `store_unavailable` if it cannot be read: no request is admitted because a check could not be
+   *   made
    */
   async get(credential: Pick<Credential, 'session' | 'keys'>): Promise<SessionRecord | undefined> {
     const key = credential.keys.session;
-    for (let attempt = 0; attempt < MOST_READS; attempt += 1) {
+    for (let attempt = 0; attempt < MAX_READS; attempt += 1) {
       const known = this.#records.get(key);
       if (known !== undefined) return known.record;
       const read = this.#reads.get(key) ?? this.#begin(key, credential.session);
@@ -64,7 +65,7 @@ export class IdentityCache {
         return this.#dropTarget(change.key);
       case 'unlocked':
       case 'drill':
-        // Neither takes anything from anybody.
+        // Neither takes a right away.
         return;
     }
   }
@@ -79,12 +80,12 @@ export class IdentityCache {
   async #keep(key: TargetKey, read: Read): Promise<void> {
     try {
       const record = await read.record;
-      // Absence is not remembered: it costs the store one look-up each time, and only for tokens that we did sign.
+      // Absence is not cached: it costs the store one look-up each time, and only for tokens that we did sign.
       if (record !== undefined && !read.stale) {
         this.#records.set(key, { record, keys: coveringKeys({ ...record, session: record.id }) });
       }
     } catch {
-      // Whoever waits for this read gets the error; there is nothing to keep.
+      // Every caller that waits for this read gets the error; there is nothing to keep.
     } finally {
       if (this.#reads.get(key) === read) this.#reads.delete(key);
     }
@@ -101,7 +102,7 @@ export class IdentityCache {
     this.#outdate(key);
   }
 
-  /** Whose session a read under way is about is not known yet, so every one of them is outdated. */
+  /** It is not known yet which account a read under way is about, so every one of them is outdated. */
   #dropWhere(concerns: (keys: CoveringKeys) => boolean): void {
     for (const [key, kept] of this.#records.entries()) if (concerns(kept.keys)) this.#records.delete(key);
     for (const key of this.#reads.keys()) this.#outdate(key);
@@ -111,7 +112,7 @@ export class IdentityCache {
     const read = this.#reads.get(key);
     if (read === undefined) return;
     read.stale = true;
-    // The next to ask begins a read of its own.
+    // The next caller starts its own read.
     this.#reads.delete(key);
   }
 }

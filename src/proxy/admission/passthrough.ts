@@ -1,9 +1,10 @@
 /**
- * Service accounts that pass with their own token, where a cluster allows it (`serviceAccountPassthrough`).
+ * Service accounts that pass with their own token, if a cluster allows it (`serviceAccountPassthrough`).
  *
- * The cluster itself says whose token it is (TokenReview, for its own audience), and gets it unchanged: the gate lends it nothing. Threats: a
- * token of the gate's own account, which may impersonate anybody; a person's token of some other issuer that the cluster trusts, which
- * would go past every rule of the gate; and a flood of made-up tokens, each of which costs the cluster a review.
+ * The cluster itself says whose token it is (TokenReview, for its own audience), and gets it unchanged: the proxy
+ * adds no rights of its own. An attacker could present a token of the proxy's own account, which may impersonate
+ * any user; or a user's token of another issuer that the cluster trusts, which would bypass every rule of the
+ * proxy; or a flood of made-up tokens, each of which costs the cluster a review. All three are rejected here.
  */
 import type { PassthroughRejection } from '../rejections.ts';
 import { createHash } from 'node:crypto';
@@ -20,45 +21,54 @@ import type { ClusterReviews, Members } from './cluster-reviews.ts';
 import type { UpstreamCluster } from '../dependencies.ts';
 import type { Clock } from '../../contracts/clock.ts';
 
-/** Seconds. A token that was taken back at the cluster may be used through the gate for as long; then the cluster is asked again. */
-const GOOD_SECONDS = 60;
-const BAD_SECONDS = 5;
-const MOST_GOOD = 5_000;
-/** Kept apart from the good ones: made-up tokens must not push those out. */
-const MOST_BAD = 1_000;
-/** Of one cluster, at one time. */
-const MOST_WAITING = 32;
-/** Of them from one address: a stranger's flood of made-up tokens must not keep every service account out that has just got its token. */
-const MOST_OF_AN_ADDRESS = 8;
-/** Characters. Kubernetes' own are below two thousand. */
-const LONGEST_TOKEN = 8_192;
+/**
+ * Seconds. A token that was invalidated at the cluster may be used through the proxy for as long; then the cluster
+ * is asked again.
+ */
+const ACCEPTED_SECONDS = 60;
+const REJECTED_SECONDS = 5;
+const MAX_ACCEPTED = 5_000;
+/** Kept apart from the accepted ones: made-up tokens must not evict those. */
+const MAX_REJECTED = 1_000;
+/** For one cluster at a time. */
+const MAX_WAITING = 32;
+/**
+ * Of them from one address: an attacker's flood of made-up tokens must not keep out every service account that has
+ * just got its token.
+ */
+const MAX_PER_ADDRESS = 8;
+/** Those of Kubernetes are below two thousand. */
+const MAX_TOKEN_CHARACTERS = 8_192;
 
-/** The parts of a token that are read before anybody has verified it: only to decide who is asked. */
-interface Peeked {
+/** The claims of a token that are read before it is verified, only to decide which issuer verifies it. */
+interface UnverifiedClaims {
   readonly issuer: string;
   readonly bound: boolean;
   /** Epoch seconds. */
   readonly expiresAt: number | undefined;
 }
 
-function peek(token: string): Peeked | undefined {
-  if (token.length > LONGEST_TOKEN) return undefined;
+function readUnverified(token: string): UnverifiedClaims | undefined {
+  if (token.length > MAX_TOKEN_CHARACTERS) return undefined;
   try {
     const { iss, exp, cnf } = decodeJwt(token);
     return typeof iss === 'string' ? { issuer: iss, bound: cnf !== undefined, expiresAt: exp } : undefined;
   } catch {
-    // No JWT: an opaque token is nothing that a service account has.
+    // Not a JWT. No service account has an opaque token.
     return undefined;
   }
 }
 
-/** True for a JWT of somebody else's. One that names us as its issuer is judged by us alone, and never sent anywhere. */
+/**
+ * True for a JWT of another issuer. A token that names us as its issuer is verified by us alone, and never sent
+ * anywhere.
+ */
 export function isForeign(token: string, ourIssuer: string): boolean {
-  const peeked = peek(token);
-  return peeked !== undefined && peeked.issuer !== ourIssuer;
+  const claims = readUnverified(token);
+  return claims !== undefined && claims.issuer !== ourIssuer;
 }
 
-interface Known {
+interface CachedReview {
   /** Undefined: the cluster does not accept the token. */
   readonly identity: Identity | undefined;
   /** Epoch seconds. */
@@ -68,10 +78,10 @@ interface Known {
 export class Passthrough {
   readonly #reviews: (cluster: string) => Pick<ClusterReviews, 'ask'>;
   readonly #clock: Clock;
-  readonly #good = new LRUCache<string, Known>({ max: MOST_GOOD });
-  readonly #bad = new LRUCache<string, Known>({ max: MOST_BAD });
-  readonly #waiting = new Map<string, Promise<Known>>();
-  /** Questions under way, by cluster, and by cluster and address. */
+  readonly #accepted = new LRUCache<string, CachedReview>({ max: MAX_ACCEPTED });
+  readonly #rejected = new LRUCache<string, CachedReview>({ max: MAX_REJECTED });
+  readonly #waiting = new Map<string, Promise<CachedReview>>();
+  /** Reviews under way, by cluster, and by cluster and address. */
   readonly #load = new Map<string, number>();
 
   constructor(reviews: (cluster: string) => Pick<ClusterReviews, 'ask'>, clock: Clock) {
@@ -81,54 +91,59 @@ export class Passthrough {
 
   /**
    * @param from the client's address
-   * @returns who it is to the cluster
-   * @throws AppError `upstream_unavailable` where the cluster, or who the gate itself is there, could not be asked
+   * @returns the identity that the cluster knows
+   * @throws AppError `upstream_unavailable` if the cluster could not be asked, about the token or about the proxy's
+   *   own account
    */
   async judge(
     cluster: Pick<UpstreamCluster, 'name' | 'token'>,
     token: string,
     from: string,
   ): Promise<Result<Identity, PassthroughRejection>> {
-    // Who holds a stolen token of that kind does not hold its key; here nobody would check.
-    if (peek(token)?.bound !== false) return no('passthrough_bound_token');
-    const remembered = this.#remembered(keyOf(cluster.name, token));
-    const place = `${cluster.name} ${bucketOf(from)}`;
-    const busy = this.#loadOf(cluster.name) >= MOST_WAITING || this.#loadOf(place) >= MOST_OF_AN_ADDRESS;
-    if (remembered === undefined && busy) return no('passthrough_busy');
-    const { identity } = remembered ?? (await this.#review(cluster.name, token, place));
+    // An attacker who holds a stolen bound token does not hold its key, and the cluster would not check the
+    // binding.
+    if (readUnverified(token)?.bound !== false) return no('passthrough_bound_token');
+    const cached = this.#cached(keyOf(cluster.name, token));
+    const source = `${cluster.name} ${bucketOf(from)}`;
+    const busy = this.#loadOf(cluster.name) >= MAX_WAITING || this.#loadOf(source) >= MAX_PER_ADDRESS;
+    if (cached === undefined && busy) return no('passthrough_busy');
+    const { identity } = cached ?? (await this.#review(cluster.name, token, source));
     if (identity === undefined) return no('passthrough_not_accepted');
     if (serviceAccountOf(identity.username) === undefined) return no('passthrough_not_service_account');
-    const own = await this.#ownName(cluster);
+    const own = await this.#proxyAccountName(cluster);
     return identity.username === own ? no('passthrough_own_account') : ok(identity);
   }
 
-  /** Asked in the same way as everybody's, so that no further right is needed for it; and again whenever the token is rotated. */
-  async #ownName({ name, token }: Pick<UpstreamCluster, 'name' | 'token'>): Promise<string> {
+  /**
+   * Returns the name of the proxy's own account. Asked in the same way as for every token, so that it needs no
+   * further right; and asked again whenever the token is rotated.
+   */
+  async #proxyAccountName({ name, token }: Pick<UpstreamCluster, 'name' | 'token'>): Promise<string> {
     const own = await token();
-    const { identity } = this.#remembered(keyOf(name, own)) ?? (await this.#review(name, own));
+    const { identity } = this.#cached(keyOf(name, own)) ?? (await this.#review(name, own));
     if (identity !== undefined) return identity.username;
     throw new AppError(
       'upstream_unavailable',
-      "the gate's own account at this cluster is not known, so no service account is let in; tell your platform team",
+      "the proxy's own account at this cluster is not known, so no service account is admitted; tell your platform team",
       { reason: 'own_account_unknown' },
     );
   }
 
-  #remembered(key: string): Known | undefined {
-    const known = this.#good.get(key) ?? this.#bad.get(key);
+  #cached(key: string): CachedReview | undefined {
+    const known = this.#accepted.get(key) ?? this.#rejected.get(key);
     return known !== undefined && known.until > this.#now() ? known : undefined;
   }
 
-  /** @param place whose questions are counted as well; absent: the server's own */
-  #review(cluster: string, token: string, place?: string): Promise<Known> {
+  /** @param source whose reviews are counted as well; absent: the proxy's own */
+  #review(cluster: string, token: string, source?: string): Promise<CachedReview> {
     const key = keyOf(cluster, token);
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) return waiting;
-    const counted = place === undefined ? [cluster] : [cluster, place];
+    const counted = source === undefined ? [cluster] : [cluster, source];
     for (const each of counted) this.#load.set(each, this.#loadOf(each) + 1);
     const asked = this.#ask(cluster, token).finally(() => {
       this.#waiting.delete(key);
-      for (const each of counted) this.#answered(each);
+      for (const each of counted) this.#responded(each);
     });
     this.#waiting.set(key, asked);
     return asked;
@@ -138,23 +153,24 @@ export class Passthrough {
     return this.#load.get(counted) ?? 0;
   }
 
-  /** A count of nothing is not kept: anybody can come from many addresses. */
-  #answered(counted: string): void {
+  /** A count of 0 is not kept: an attacker can come from many addresses. */
+  #responded(counted: string): void {
     const left = this.#loadOf(counted) - 1;
     if (left > 0) this.#load.set(counted, left);
     else this.#load.delete(counted);
   }
 
-  async #ask(cluster: string, token: string): Promise<Known> {
-    // Without `audiences` it is reviewed for the API server's own: a token made for another service is not accepted.
+  async #ask(cluster: string, token: string): Promise<CachedReview> {
+    // Without `audiences` it is reviewed for the API server's own: a token made for another service is not
+    // accepted.
     const path = '/apis/authentication.k8s.io/v1/tokenreviews';
     const status = await this.#reviews(cluster).ask(path, 'TokenReview', { token });
     const identity = reviewed(status);
     const now = this.#now();
-    const expiresAt = peek(token)?.expiresAt ?? Number.POSITIVE_INFINITY;
-    const until = identity === undefined ? now + BAD_SECONDS : Math.min(now + GOOD_SECONDS, expiresAt);
+    const expiresAt = readUnverified(token)?.expiresAt ?? Number.POSITIVE_INFINITY;
+    const until = identity === undefined ? now + REJECTED_SECONDS : Math.min(now + ACCEPTED_SECONDS, expiresAt);
     const known = { identity, until };
-    (identity === undefined ? this.#bad : this.#good).set(keyOf(cluster, token), known);
+    (identity === undefined ? this.#rejected : this.#accepted).set(keyOf(cluster, token), known);
     return known;
   }
 
@@ -163,11 +179,11 @@ export class Passthrough {
   }
 }
 
-/** Not the token itself: what is remembered must be of no use to whoever reads this process' memory. */
+/** Not the token itself: the cache must be of no use to an attacker who reads the memory of this process. */
 const keyOf = (cluster: string, token: string): string =>
   createHash('sha256').update(`${cluster}\n${token}`).digest('base64url');
 
-/** `status` of a TokenReview. Authenticated by the boolean `true` and by nothing else. */
+/** Reads `status` of a TokenReview. Only the boolean `true` means authenticated. */
 function reviewed(status: Members): Identity | undefined {
   const { user } = status;
   if (status['authenticated'] !== true || !isMembers(user)) return undefined;

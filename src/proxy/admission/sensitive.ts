@@ -1,4 +1,4 @@
-/** Which accepted requests are worth an alert when there are suddenly many of them. */
+/** Accepted requests that are worth an alert when there are suddenly many of them. */
 import type { RequestInfo } from '../../core/request/request-info.ts';
 
 const INTO_PODS: ReadonlySet<string> = new Set(['exec', 'attach', 'portforward']);

@@ -1,8 +1,9 @@
 /**
- * Is this an access token of ours? Signature, issuer, type and times; nothing about whether it is still good.
+ * Verifies that an access token is ours: signature, issuer, type and times. Says nothing about whether it is still
+ * good.
  *
- * A verified token is remembered until it expires, because a signature costs more than everything else the gate does to a request.
- * What can change (binding, audience, revocation) is therefore never part of what is remembered.
+ * A verified token is cached until it expires, because a signature costs more than everything else the proxy does
+ * for a request. Whatever can change (binding, audience, revocation) is therefore never part of the cache.
  */
 import { createLocalJWKSet, errors, jwtVerify } from 'jose';
 import type { JSONWebKeySet, JWK, JWTPayload } from 'jose';
@@ -12,12 +13,12 @@ import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import type { Clock } from '../../contracts/clock.ts';
 
-/** About 40 MB of tokens at most; beyond it the oldest are verified again. */
-const MOST_TOKENS = 20_000;
-/** RFC 9068 tokens of ours are below 1 KiB. Whatever is longer is not worth a signature check. */
-const LONGEST_TOKEN = 4096;
+/** About 40 MB of tokens at most. Beyond that the oldest are verified again. */
+const MAX_TOKENS = 20_000;
+/** Our RFC 9068 tokens are below 1 KiB. A longer one is not worth a signature check. */
+const MAX_TOKEN_CHARACTERS = 4096;
 
-/** A refusal with the token's client, where its signature was verified. */
+/** A rejection with the token's client, if its signature was verified. */
 type Verdict<T> = Result<T, CredentialRejection> & { readonly client?: string };
 
 interface Verified {
@@ -32,9 +33,9 @@ export class TokenVerifier {
   #keys: ReturnType<typeof createLocalJWKSet>;
   readonly #issuer: string;
   readonly #clock: Clock;
-  readonly #verified = new LRUCache<string, Verified>({ max: MOST_TOKENS });
+  readonly #verified = new LRUCache<string, Verified>({ max: MAX_TOKENS });
 
-  /** @param options.keys asked for its keys at each token: they are rotated */
+  /** @param options.keys its keys are read for each token, because they are rotated */
   constructor(options: { readonly keys: JSONWebKeySet; readonly issuer: string; readonly clock: Clock }) {
     this.#jwks = options.keys;
     this.#known = options.keys.keys;
@@ -44,8 +45,8 @@ export class TokenVerifier {
   }
 
   /**
-   * @param audience the one place that it must be for
-   * @returns what an RFC 9068 access token says that we signed and that has not expired
+   * @param audience the one audience that it must have
+   * @returns the credential in an RFC 9068 access token that we signed and that has not expired
    */
   async verify(token: string, audience: string): Promise<Verdict<Credential>> {
     const verified = await this.#claimsOf(token);
@@ -60,7 +61,7 @@ export class TokenVerifier {
   #takeKeys(): void {
     const { keys } = this.#jwks;
     if (keys === this.#known) return;
-    // Threat: who stole a key writes any expiry into a token; once the key is gone it must not live on in what is remembered.
+    // An attacker who steals a signing key can forge any expiry, so nothing stays cached once a key is removed.
     const isGone = this.#known.some(({ kid }) => keys.every((key) => key.kid !== kid));
     if (isGone) this.#verified.clear();
     this.#known = keys;
@@ -75,24 +76,24 @@ export class TokenVerifier {
       this.#verified.delete(token);
       return expired(known.claims);
     }
-    if (token.length > LONGEST_TOKEN) return no('malformed_token');
+    if (token.length > MAX_TOKEN_CHARACTERS) return no('malformed_token');
     const keys = this.#keys;
     try {
       const { payload } = await jwtVerify(token, keys, {
-        // The one algorithm that our keys have: `none` and HMAC with the public key never get as far as a key.
+        // The one algorithm of our keys: `none` and HMAC with the public key never get as far as a key.
         algorithms: ['ES256'],
         issuer: this.#issuer,
-        // Tells an access token from our own ID tokens, which the same keys sign (RFC 9068 §4).
+        // Distinguishes an access token from our ID tokens, which the same keys sign (RFC 9068 §4).
         typ: 'at+jwt',
         requiredClaims: ['exp', 'iat', 'sub', 'aud'],
         currentDate: new Date(this.#clock.now()),
       });
       const verified = { claims: payload, credential: undefined };
-      // Verified by keys that were in use when it began; what goes meanwhile must not be remembered.
+      // Cached only if the keys have not changed since the verification started.
       if (keys === this.#keys) this.#verified.set(token, verified);
       return ok(verified);
     } catch (error) {
-      // The signature comes before the times.
+      // The signature is checked before the times.
       return error instanceof errors.JWTExpired ? expired(error.payload) : no(rejectionOf(error));
     }
   }
@@ -106,6 +107,6 @@ function expired({ client_id }: JWTPayload): Verdict<never> {
 function rejectionOf(error: unknown): CredentialRejection {
   if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid) return 'malformed_token';
   if (error instanceof errors.JOSEError) return 'foreign_token';
-  // Not a judgement but a fault of ours; it must not look like one.
+  // An unexpected error must not look like a rejection.
   throw error;
 }

@@ -1,8 +1,9 @@
 /**
- * May this person act as somebody else (`kubectl --as`)? Asked of the cluster itself, attribute by attribute.
+ * Authorizes user impersonation (`kubectl --as`). The cluster itself is asked, attribute by attribute.
  *
- * Threat: the gate's own account may impersonate anybody, so the API server would grant whatever the gate sends. These reviews, asked about
- * the real person, are the only thing that stands between a person and root. Every one of them must say yes; no answer is a no.
+ * An attacker could impersonate anyone: the proxy's own account may, so the API server would grant whatever the
+ * proxy sends. These reviews about the real user are therefore the only barrier between a user and full rights.
+ * Every one of them must allow; no response is a denial.
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -14,37 +15,45 @@ import { sessionKey, type LogChange, type TargetKey } from '../../core/credentia
 import type { ClusterReviews, Members } from './cluster-reviews.ts';
 import type { UpstreamCluster } from '../dependencies.ts';
 import type { Clock } from '../../contracts/clock.ts';
-import { delegationDenied, delegationOverLimit, delegationTooLarge, tooManyReviews } from '../rejections.ts';
+import {
+  impersonationDenied,
+  impersonationNotConfigured,
+  impersonationTooLarge,
+  tooManyReviews,
+} from '../rejections.ts';
 import type { Rejection } from '../status.ts';
 
-/** Seconds. As long as a right that was taken away in RBAC may still be used through the gate. */
-const ANSWER_SECONDS = 5;
-const MOST_ANSWERS = 10_000;
-/** Of one account, at one time: one person's questions must not take every connection there is for them. */
-const MOST_WAITING = 4 * MOST_REVIEWS;
+/** Seconds. How long a right that was removed in RBAC may still be used through the proxy. */
+const RESULT_SECONDS = 5;
+const MAX_RESULTS = 10_000;
+/** For one account at a time: the reviews of one user must not take every connection there is for them. */
+const MAX_WAITING = 4 * MOST_REVIEWS;
 
-export interface DelegationQuestion {
+export interface ImpersonationRequest {
   readonly cluster: Pick<UpstreamCluster, 'name' | 'impersonate'>;
-  /** The real person, as this cluster knows them: what `impersonate` leaves out gives no rights here either. */
-  readonly person: Identity;
+  /**
+   * The real user, as this cluster knows them: an attribute that `impersonate` leaves out gives no rights here
+   * either.
+   */
+  readonly user: Identity;
   readonly session: string;
   readonly account: string;
   readonly wanted: Identity;
 }
 
-interface Answer {
+interface KnownResult {
   readonly session: TargetKey;
   readonly allowed: boolean;
   /** Epoch seconds. */
   readonly until: number;
 }
 
-export class Delegation {
+export class UserImpersonation {
   readonly #reviews: (cluster: string) => Pick<ClusterReviews, 'ask'>;
   readonly #clock: Clock;
-  readonly #answers = new LRUCache<string, Answer>({ max: MOST_ANSWERS });
+  readonly #results = new LRUCache<string, KnownResult>({ max: MAX_RESULTS });
   readonly #waiting = new Map<string, number>();
-  /** Counts changes: an answer to a question from before one is not kept. */
+  /** Counts changes: the result of a review from before one is not kept. */
   #generation = 0;
 
   constructor(reviews: (cluster: string) => Pick<ClusterReviews, 'ask'>, clock: Clock) {
@@ -53,26 +62,26 @@ export class Delegation {
   }
 
   /**
-   * @returns undefined where everything is allowed
-   * @throws AppError `upstream_unavailable` where one question has no answer
+   * @returns undefined if everything is allowed
+   * @throws AppError `upstream_unavailable` if one review has no response
    */
-  async judge(question: DelegationQuestion): Promise<Rejection | undefined> {
-    const { cluster, person, wanted, account } = question;
+  async judge(question: ImpersonationRequest): Promise<Rejection | undefined> {
+    const { cluster, user, wanted, account } = question;
     const beyond = beyondLimits(wanted, cluster.impersonate);
-    if (beyond !== undefined) return delegationOverLimit(beyond);
+    if (beyond !== undefined) return impersonationNotConfigured(beyond);
     const attributes = impersonateAttributes(wanted);
-    if (attributes.length > MOST_REVIEWS) return delegationTooLarge(attributes.length, MOST_REVIEWS);
+    if (attributes.length > MOST_REVIEWS) return impersonationTooLarge(attributes.length, MOST_REVIEWS);
     const waiting = this.#waiting.get(account) ?? 0;
-    if (waiting + attributes.length > MOST_WAITING) return tooManyReviews();
+    if (waiting + attributes.length > MAX_WAITING) return tooManyReviews();
     this.#waiting.set(account, waiting + attributes.length);
     try {
-      const subject = subjectOf(person, question.session);
-      // Settled, all of them: a question that is still open when another has failed would go on uncounted.
+      const subject = subjectOf(user, question.session);
+      // All are settled: a review that is still open when another has failed would go on uncounted.
       const settled = await Promise.allSettled(attributes.map((each) => this.#allowed(question, subject, each)));
       const failed = settled.find((each) => each.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
       const denied = attributes.find((_each, index) => !isYes(settled[index]));
-      return denied === undefined ? undefined : delegationDenied(person.username, denied);
+      return denied === undefined ? undefined : impersonationDenied(user.username, denied);
     } finally {
       const left = (this.#waiting.get(account) ?? 0) - attributes.length;
       if (left > 0) this.#waiting.set(account, left);
@@ -85,31 +94,32 @@ export class Delegation {
     if (change?.kind === 'unlocked' || change?.kind === 'drill') return;
     this.#generation += 1;
     if (change?.kind !== 'identity-changed') {
-      this.#answers.clear();
+      this.#results.clear();
       return;
     }
-    for (const [key, { session }] of this.#answers.entries()) if (session === change.key) this.#answers.delete(key);
+    for (const [key, { session }] of this.#results.entries()) if (session === change.key) this.#results.delete(key);
   }
 
   async #allowed(
-    { cluster, session }: DelegationQuestion,
+    { cluster, session }: ImpersonationRequest,
     subject: Members,
     attributes: ImpersonateAttributes,
   ): Promise<boolean> {
     const spec = { ...subject, resourceAttributes: resourceAttributes(attributes) };
-    // Holds cluster, session and everything about the person: another version of the identity is another key.
+    // Holds the cluster, the session and every attribute of the user: another version of the identity is another
+    // key.
     const key = createHash('sha256')
       .update(JSON.stringify([cluster.name, session, spec]))
       .digest('base64url');
-    const known = this.#answers.get(key);
+    const known = this.#results.get(key);
     if (known !== undefined && known.until > this.#now()) return known.allowed;
     const generation = this.#generation;
     const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
     const status = await this.#reviews(cluster.name).ask(path, 'SubjectAccessReview', spec);
-    // By the boolean `true` and by nothing else, and not where somebody has said no as well.
+    // Only the boolean `true` means allowed, and not if the response denies as well.
     const allowed = status['allowed'] === true && status['denied'] !== true;
-    const until = this.#now() + ANSWER_SECONDS;
-    if (generation === this.#generation) this.#answers.set(key, { session: sessionKey(session), allowed, until });
+    const until = this.#now() + RESULT_SECONDS;
+    if (generation === this.#generation) this.#results.set(key, { session: sessionKey(session), allowed, until });
     return allowed;
   }
 
@@ -122,8 +132,8 @@ const isYes = (outcome: PromiseSettledResult<boolean> | undefined): boolean =>
   outcome?.status === 'fulfilled' && outcome.value;
 
 /**
- * The person as the API server would see them. It adds `system:authenticated` to whoever is impersonated and to nobody that a review is
- * about.
+ * The user as the API server would see them. It adds `system:authenticated` to an impersonated user, and to no user
+ * that a review is about.
  */
 const subjectOf = ({ username, uid, groups, extra }: Identity, session: string): Members => ({
   user: username,

@@ -1,19 +1,21 @@
 /**
- * This replica's part in a drill: it opens a watch to itself for a throw-away session, through the whole data plane, and reports that it is
- * open and that it was cut. Who orders the drill, revokes the session and judges is elsewhere (room `web`).
+ * This replica's part in a drill: it opens a watch to itself for a throw-away session, through the whole data
+ * plane, and reports that the watch is open and that it was cut. Module `admin` orders the drill, revokes the
+ * session and evaluates the parts.
  *
- * One at a time, and half a minute at most: whoever may write a `drill` entry must not be able to hold connections here.
+ * One at a time, and for half a minute at most: an attacker who can write a `drill` entry must not be able to hold
+ * connections here.
  */
 import type { Credential } from '../../core/credential/credential.ts';
 import type { Result } from '../../core/result.ts';
 import type { CutReason, RevocationGuard } from '../../revocation/revocation.ts';
 import type { ArtefactStore } from '../../store/store.ts';
 import type { ProxyLogger, UpstreamCluster } from '../dependencies.ts';
-import { openWatch, type OwnListener, type WatchRequest } from './watch.ts';
+import { openWatch, type LocalListener, type WatchRequest } from './watch.ts';
 
-const LONGEST_MS = 30_000;
+const MAX_DRILL_MS = 30_000;
 /** Characters of a reason that came from a cluster. */
-const LONGEST_REASON = 300;
+const MAX_REASON = 300;
 /** For a cluster that is reached by its prefix: a name that no cluster can have (RFC 6761 §6.4). */
 const NO_HOST = 'drill.invalid';
 
@@ -21,8 +23,8 @@ export interface DrillDeps {
   readonly guard: Pick<RevocationGuard, 'onChange' | 'reportDrill' | 'check'>;
   readonly artefacts: Pick<ArtefactStore, 'find'>;
   readonly clusters: readonly Pick<UpstreamCluster, 'name' | 'hosts'>[];
-  readonly listener: OwnListener;
-  /** The api listener takes connections from load balancers only, and this process is none. */
+  readonly listener: LocalListener;
+  /** True if the api listener accepts connections from load balancers only, and this process is none. */
   readonly behindProxies: boolean;
   /** The token never leaves this process. */
   readonly mintToken: (request: {
@@ -32,7 +34,7 @@ export interface DrillDeps {
   readonly logger: Pick<ProxyLogger, 'info' | 'warn'>;
 }
 
-/** What the `Drill` artefact says (room `web` writes it). */
+/** The content of the `Drill` artefact, which module `admin` writes. */
 interface DrillOrder {
   readonly session: string;
   readonly cluster: string;
@@ -41,7 +43,7 @@ interface DrillOrder {
 
 /**
  * Takes part in every drill from now on.
- * @returns ends what is running, and takes part in none any more
+ * @returns a function that ends what is running, and takes part in no further drill
  */
 export function takePartInDrills(deps: DrillDeps): () => void {
   const stopped = new AbortController();
@@ -49,15 +51,19 @@ export function takePartInDrills(deps: DrillDeps): () => void {
   deps.guard.onChange((change) => {
     if (change?.kind !== 'drill' || stopped.signal.aborted) return;
     if (running) {
-      deps.logger.info({ drill: change.id }, 'a drill is running here already; this one is left out');
+      deps.logger.info({ drill: change.id }, 'drill skipped: another one is running');
       return;
     }
     running = true;
     const { id } = change;
     void takePart(deps, id, stopped.signal)
       .catch((error: unknown) => {
-        deps.logger.warn({ err: error, drill: id }, 'the part in a drill failed');
-        deps.guard.reportDrill({ id, state: 'failed', reason: 'this replica could not take part; its log says why' });
+        deps.logger.warn({ err: error, drill: id }, 'drill failed');
+        deps.guard.reportDrill({
+          id,
+          state: 'failed',
+          reason: 'this replica could not take part; its logs have the reason',
+        });
       })
       .finally(() => (running = false));
   });
@@ -66,7 +72,7 @@ export function takePartInDrills(deps: DrillDeps): () => void {
 
 async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Promise<void> {
   const fail = (reason: string): void =>
-    deps.guard.reportDrill({ id, state: 'failed', reason: reason.slice(0, LONGEST_REASON) });
+    deps.guard.reportDrill({ id, state: 'failed', reason: reason.slice(0, MAX_REASON) });
   if (deps.behindProxies) {
     return fail('listen.api.proxyProtocol lets only load balancers connect, so a replica cannot watch through itself');
   }
@@ -77,19 +83,19 @@ async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Prom
   const minted = await deps.mintToken(order);
   if (!minted.ok) return fail(`no token for the drill's session: ${minted.reason}`);
   const { token, credential } = minted.value;
-  const signal = AbortSignal.any([stopped, AbortSignal.timeout(LONGEST_MS)]);
+  const signal = AbortSignal.any([stopped, AbortSignal.timeout(MAX_DRILL_MS)]);
   await new Promise<void>((resolve) => {
     openWatch(
       deps.listener,
-      { ...placeOf(cluster, order.path), token, signal },
+      { ...targetOf(cluster, order.path), token, signal },
       {
         opened: () => deps.guard.reportDrill({ id, state: 'open' }),
-        refused: (code, text) => {
-          fail(rejectionWords(code, text, order));
+        rejected: (code, text) => {
+          fail(rejectedMessage(code, text, order));
           resolve();
         },
         ended: (how) => {
-          const reason = endWords(how, { signal, rejection: deps.guard.check(credential) });
+          const reason = endMessage(how, { signal, rejection: deps.guard.check(credential) });
           if (reason === undefined) deps.guard.reportDrill({ id, state: 'cut' });
           else fail(reason);
           resolve();
@@ -99,28 +105,28 @@ async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Prom
   });
 }
 
-function placeOf(
+function targetOf(
   { name, hosts: [host] }: DrillDeps['clusters'][number],
   path: string,
 ): Pick<WatchRequest, 'host' | 'path'> {
   return host === undefined ? { host: NO_HOST, path: `/clusters/${name}${path}` } : { host, path };
 }
 
-function rejectionWords(code: number, text: string, { path, cluster }: DrillOrder): string {
-  if (code === 403) return `the drill's person needs the right to watch ${path} in ${cluster}: ${text}`;
-  return `the watch of ${path} in ${cluster} was answered ${code}: ${text}`;
+function rejectedMessage(code: number, text: string, { path, cluster }: DrillOrder): string {
+  if (code === 403) return `the user of the drill needs the right to watch ${path} in ${cluster}: ${text}`;
+  return `the watch of ${path} in ${cluster} returned ${code}: ${text}`;
 }
 
-/** @returns undefined where it was the revocation, by a reset, that ended the watch */
-function endWords(
+/** @returns undefined if the revocation ended the watch, by a reset */
+function endMessage(
   how: 'reset' | 'end',
   { signal, rejection }: { readonly signal: AbortSignal; readonly rejection: CutReason | undefined },
 ): string | undefined {
-  if (signal.aborted) return 'nobody ended the session while this replica waited';
+  if (signal.aborted) return 'the session was not ended while this replica waited';
   if (rejection === 'session_revoked' && how === 'reset') return undefined;
-  if (rejection === 'session_revoked') return 'the watch ended as if all had been said, not by a reset';
+  if (rejection === 'session_revoked') return 'the watch ended in an orderly way, not by a reset';
   if (rejection !== undefined) return `the watch was cut for another reason: ${rejection}`;
-  return 'the watch was broken off by something else than the revocation, such as the API server';
+  return 'the watch was broken off by another cause than the revocation, such as the API server';
 }
 
 function readOrder(payload: Readonly<Record<string, unknown>> | undefined): DrillOrder | undefined {

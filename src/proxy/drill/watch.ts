@@ -1,17 +1,17 @@
-/** One watch of this replica through its own api listener: over loopback TLS, by the same way as everybody's. */
+/** One watch of this replica through its own api listener: over loopback TLS, in the same way as every client's. */
 import { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 
-export interface OwnListener {
-  /** The address to connect to, and where it is this very process that answers. */
+export interface LocalListener {
+  /** The address to connect to, at which this very process responds. */
   readonly address: { readonly host: string; readonly port: number };
-  /** PEM of its certificate as it stands now, first of its chain. */
+  /** PEM of its certificate as it is now, first of its chain. */
   readonly certificate: () => string;
 }
 
 export interface WatchRequest {
-  /** SNI and `Host`: the cluster's host name, or one of no cluster's. */
+  /** SNI and `Host`: the cluster's host name, or a name of no cluster. */
   readonly host: string;
   readonly path: string;
   /** Never logged. */
@@ -19,26 +19,26 @@ export interface WatchRequest {
   readonly signal: AbortSignal;
 }
 
-/** How it went. `opened` comes first or not at all. */
+/** The events of the watch. `opened` comes first or not at all. */
 export interface WatchEvents {
   opened(): void;
-  /** Another answer than a stream. `text`: the Status' own words. */
-  refused(code: number, text: string): void;
-  /** The connection is gone: `reset` where it was broken off, `end` where the answer looked whole. */
+  /** A response that is not a stream. `text`: the message of the Status. */
+  rejected(code: number, text: string): void;
+  /** The connection is gone: `reset` if it was broken off, `end` if the response looked whole. */
   ended(how: 'reset' | 'end'): void;
 }
 
 /** Bytes. A Status is a few hundred. */
-const LONGEST_STATUS = 8_192;
+const MAX_STATUS_BYTES = 8_192;
 
 /**
- * Opens the watch. Never throws; each call leads to `refused` or `ended` once, also after `signal`.
+ * Opens the watch. Never throws. Each call leads to `rejected` or `ended` once, also after `signal`.
  *
- * The connection is to our own address, so a name proves nothing and an authority need not know it: it must be the very certificate that
- * this process serves.
+ * The connection is to our own address, so a name proves nothing and no CA need know it: the certificate must be
+ * the very one that this process serves.
  */
 export function openWatch(
-  listener: OwnListener,
+  listener: LocalListener,
   { host, path, token, signal }: WatchRequest,
   events: WatchEvents,
 ): void {
@@ -63,10 +63,10 @@ export function openWatch(
   });
   req.on('error', () => once(() => events.ended('reset')));
   req.on('response', (res) => {
-    // Its `error` says that it was broken off, as `aborted` did; `close` follows.
+    // Its `error` reports that it was broken off, as `aborted` did; `close` follows.
     res.on('error', () => undefined);
     if (res.statusCode !== 200) {
-      void textOf(res).then((text) => once(() => events.refused(res.statusCode ?? 0, text)));
+      void textOf(res).then((text) => once(() => events.rejected(res.statusCode ?? 0, text)));
       return;
     }
     events.opened();
@@ -76,13 +76,13 @@ export function openWatch(
   req.end();
 }
 
-/** Whatever could be read of it: words for people, and no more. */
+/** Returns the message of a Status, or nothing: it is only displayed. */
 async function textOf(res: IncomingMessage): Promise<string> {
   let text = '';
   try {
     for await (const chunk of res.setEncoding('utf8') as AsyncIterable<string>) {
       text += chunk;
-      if (text.length > LONGEST_STATUS) break;
+      if (text.length > MAX_STATUS_BYTES) break;
     }
     const status: unknown = JSON.parse(text);
     const message = typeof status === 'object' && status !== null && 'message' in status ? status.message : undefined;

@@ -6,7 +6,7 @@ import { prepareSocket } from './connection.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { handshakesInTurns, takeOver } from './handshakes.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
-import type { ProxyHeaderFault } from './proxy-protocol.ts';
+import type { ProxyHeaderError } from './proxy-protocol.ts';
 
 export interface AcceptOptions {
   readonly connections: ConnectionTable;
@@ -16,13 +16,14 @@ export interface AcceptOptions {
   readonly proxyHeaderMs: number;
   /** How long a client may be silent before its handshake. */
   readonly handshakeMs: number;
-  /** @param peer its own address, not what it says */
-  readonly onDropped: (fault: ProxyHeaderFault, peer: string) => void;
+  /** @param peer its socket's address, not the address in its header */
+  readonly onDropped: (reason: ProxyHeaderError, peer: string) => void;
 }
 
 /**
- * Puts itself before Node's own listeners and hands on to them. The server still listens by itself, because only then does Node enforce the
- * limit for the head of a request on its connections; a server that is only given connections forgets it.
+ * Inserts itself before Node's own listeners and calls them. The server still listens by itself, because only then
+ * does Node enforce the limit for the head of a request on its connections; a server that is only given connections
+ * forgets it.
  */
 export function acceptOn(server: Server, options: AcceptOptions): void {
   const { connections, serveHttp2, proxiesFrom, onDropped } = options;
@@ -48,7 +49,7 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     const connection = connections.pair(socket);
-    // Fail closed: what cannot be reset is not let in.
+    // Fail closed: a connection that cannot be reset is not accepted.
     if (connection === undefined) socket.destroy();
     else if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection);
     else serveHttp1(socket);

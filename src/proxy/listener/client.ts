@@ -1,38 +1,42 @@
 /**
- * The client's half of one request, the same for both versions of HTTP: what came, and the way back.
+ * The client's side of one request, the same for both versions of HTTP: the request, and its response.
  *
- * It is the only seam between the versions. Admission, forwarding, the cut and the record know these two and nothing of Node's classes, so
- * that no rule can hold for one version and be forgotten for the other. Upgrades exist in HTTP/1.1 alone and stay outside.
+ * It is the only seam between the versions. Admission, forwarding, the cut and the audit know these two interfaces
+ * and none of Node's classes, so that no rule can hold for one version and be forgotten for the other. Upgrades
+ * exist in HTTP/1.1 alone and stay outside.
  */
 
 export interface ClientRequest {
   readonly method: string;
-  /** Request target as it came. */
+  /** Request target as the client sent it. */
   readonly target: string;
-  /** Name, value, name, value, … one character a byte; HTTP/2's `:authority` stands there as `host`. */
+  /** Name, value, name, value, … one character a byte. HTTP/2's `:authority` is in it as `host`. */
   readonly raw: readonly string[];
   /** The head announces a body. */
   readonly hasBody: boolean;
   /** All of the body has arrived. */
   readonly complete: boolean;
-  /** What has not arrived of the body would be read as the next request, so the connection must end with the answer. */
+  /** The rest of the body would be read as the next request, so the connection must end with the response. */
   readonly leftover: boolean;
   /** RFC 9110 §10.1.1. */
   readonly expectsContinue: boolean;
-  /** The body, pulled: nothing is read that is not asked for. Throws where it was broken off, so that half of it never looks whole. */
+  /**
+   * The body, pulled: nothing is read before it is asked for. Throws if the body was broken off, so that half of it
+   * never looks whole.
+   */
   pieces(): AsyncIterable<Buffer>;
 }
 
-export interface ClientAnswer {
-  /** The head has been handed over. */
+export interface ClientResponse {
+  /** The head has been written. */
   readonly started: boolean;
-  /** Nobody is there any more. */
+  /** The client is not there any more. */
   readonly gone: boolean;
-  /** The answer has begun, has not ended, and nothing of it is held back: what is written now leaves now. */
+  /** The response has started, has not ended, and nothing of it is held back: a write now leaves now. */
   readonly idle: boolean;
   /** Nothing more is to be written. */
   readonly finished: boolean;
-  /** Bytes that have been written and that the client has not taken. */
+  /** Bytes that have been written and that the client has not read. */
   readonly waiting: number;
   writeContinue(): void;
   /**
@@ -40,15 +44,18 @@ export interface ClientAnswer {
    * @param options early: to be sent before the first piece of the body is there
    */
   start(status: number, headers: readonly string[], options: { readonly early: boolean }): void;
-  /** @returns false where the next piece should wait for `onDrain` */
+  /** @returns false if the next piece should wait for `onDrain` */
   write(chunk: Buffer): boolean;
-  /** A last word before `reset`, which would otherwise overtake it. */
+  /** Writes a termination notice before `reset`, which would otherwise overtake it. */
   writeNow(chunk: Buffer): void;
   /** Once. */
   onDrain(listener: () => void): void;
-  /** The answer is whole. */
+  /** Ends the response: it is whole. */
   end(body?: Buffer): void;
-  /** RST of the connection, or of the stream: nothing that is queued goes out, and what has gone does not look whole. */
+  /**
+   * RST of the connection, or of the stream: nothing that is queued goes out, and the part that has gone does not
+   * look whole.
+   */
   reset(): void;
   /** Once, however it ended. */
   onClose(listener: () => void): void;
@@ -56,5 +63,5 @@ export interface ClientAnswer {
 
 export interface Client {
   readonly request: ClientRequest;
-  readonly answer: ClientAnswer;
+  readonly response: ClientResponse;
 }

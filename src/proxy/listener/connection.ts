@@ -1,9 +1,9 @@
 /**
- * Client connections: what is known of one before any request on it, and the only way to reset it.
+ * Client connections: the facts about one before any request on it, and the only way to reset it.
  *
- * A cut must reset. Measured on Node 24: after `tlsSocket.destroy()` the peer still reads what was queued, and the TLS socket's own
- * `resetAndDestroy()` throws; only the TCP socket beneath it sends an RST. Node hands that socket out in `connection` and the TLS socket
- * in `secureConnection`, so the two are paired here by the address they share.
+ * A cut must reset. Measured on Node 24: after `tlsSocket.destroy()` the peer still reads the queued data, and the
+ * TLS socket's own `resetAndDestroy()` throws; only the TCP socket beneath it sends an RST. Node passes that socket
+ * to `connection` and the TLS socket to `secureConnection`, so the two are paired here by the address they share.
  */
 import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -16,33 +16,34 @@ import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 export const KEEP_ALIVE_MS = 30_000;
 
 export interface ClientConnection {
-  /** IP address of the client: of the peer, or as a trusted proxy says. */
+  /** IP address of the client: of the peer, or as a trusted proxy states it. */
   readonly address: string;
-  /** SNI, lower case; undefined where the client sent none. */
+  /** SNI, lower case; undefined if the client sent none. */
   readonly servername: string | undefined;
-  /** SHA-256 of the client certificate's DER form, base64url (RFC 8705 §3.1); undefined where none was presented. */
+  /** SHA-256 of the client certificate's DER form, base64url (RFC 8705 §3.1); undefined if none was presented. */
   readonly thumbprint: string | undefined;
   /** RST. Nothing that is queued goes out. */
   reset(): void;
   /** True once nothing can reach the client any more. */
   readonly ended: boolean;
-  /** Answers that have not closed, those of pipelined requests included. */
-  readonly openAnswers: number;
+  /** Responses that have not closed, those of pipelined requests included. */
+  readonly openResponses: number;
   /**
-   * True where a request came before an earlier one was answered. An answer that is written and whose last bytes Node has not reported yet is
-   * one that its client may have read already.
+   * True if a request came before an earlier one was responded to. A response that is written, and whose last bytes
+   * Node has not reported yet, does not count: its client may have read it already.
    */
   readonly pipelined: boolean;
   /**
-   * Counts an answer as open until it closes or the connection ends, whichever is learnt first.
+   * Counts a response as open until it closes or the connection ends, whichever is noticed first.
    *
-   * An attacker pipelines writes behind a watch and then asks for an upgrade: Node takes its hands off the socket, and no queued answer is ever
-   * told that its connection has closed. Writes that were carried out would never be audited. So no answer is trusted to announce its own end.
-   * @param answer asked whether all of it has been written
+   * An attacker pipelines writes behind a watch and then asks for an upgrade: Node lets go of the socket, and no
+   * queued response ever gets an event that its connection has closed. Writes that were executed would never be
+   * audited. So no response is trusted to announce its own end.
+   * @param response tells whether all of it has been written
    * @param onClose called once
-   * @returns to be called when the answer closes
+   * @returns a function to be called when the response closes
    */
-  answerOpened(answer: { readonly finished: boolean }, onClose: () => void): () => void;
+  responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void;
 }
 
 interface RawConnection {
@@ -55,8 +56,8 @@ export class ConnectionTable {
   readonly #connections = new WeakMap<Duplex, ClientConnection>();
 
   /**
-   * Takes a connection as it came, before its TLS handshake.
-   * @param source address of the client where a trusted proxy has told it
+   * Remembers a new connection, before its TLS handshake.
+   * @param source address of the client if a trusted proxy has stated it
    */
   remember(socket: Socket, source?: string): void {
     const key = addressOf(socket);
@@ -66,26 +67,29 @@ export class ConnectionTable {
     });
   }
 
-  /** After the handshake. Undefined where the socket beneath is not known: what cannot be reset is not let in. */
+  /**
+   * Pairs the sockets after the handshake. Undefined if the socket beneath is not known: a connection that cannot
+   * be reset is not accepted.
+   */
   pair(socket: TLSSocket): ClientConnection | undefined {
     const raw = this.#raw.get(addressOf(socket));
     if (raw === undefined) return undefined;
     const connection = new TlsConnection(socket, raw);
-    // Our own endpoints read the address off the socket.
+    // Our own endpoints read the address from the socket.
     Object.defineProperty(socket, 'remoteAddress', { value: raw.address });
     this.#connections.set(socket, connection);
     return connection;
   }
 
-  /** Undefined where the socket was not paired: such a connection cannot be cut and must not be served. */
+  /** Undefined if the socket was not paired: such a connection cannot be cut and must not be served. */
   of(socket: Duplex): ClientConnection | undefined {
     return this.#connections.get(socket);
   }
 }
 
-/** What every TCP connection gets, whatever is to come on it. */
+/** Sets the options of every TCP connection, whatever protocol follows. */
 export function prepareSocket(socket: Socket): void {
-  // The TLS socket over it reports what goes wrong; without a listener here an error would end the process.
+  // The TLS socket over it reports errors; without a listener here an error would end the process.
   socket.on('error', () => undefined);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
   socket.setNoDelay(true);
@@ -105,10 +109,11 @@ class TlsConnection implements ClientConnection {
     this.address = raw.address;
     const { servername } = socket as TLSSocket & { readonly servername?: string | false };
     this.servername = servername === undefined || servername === false ? undefined : servername.toLowerCase();
-    // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to change it.
+    // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to
+    // change it.
     const certificate = peerCertificate(socket);
     this.thumbprint = certificate && createHash('sha256').update(certificate).digest('base64url');
-    // Either of the two says that it is over; which one comes first depends on which side ended it.
+    // Either of the two reports the end; which one is first depends on the side that ended it.
     for (const each of [socket, raw.socket]) each.once('close', () => this.#close());
   }
 
@@ -116,7 +121,7 @@ class TlsConnection implements ClientConnection {
     return this.#raw.destroyed || this.#socket.destroyed;
   }
 
-  get openAnswers(): number {
+  get openResponses(): number {
     return this.#open.size;
   }
 
@@ -130,11 +135,11 @@ class TlsConnection implements ClientConnection {
     this.#socket.destroy();
   }
 
-  answerOpened(answer: { readonly finished: boolean }, onClose: () => void): () => void {
+  responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void {
     const close = (): void => {
       if (this.#open.delete(close)) onClose();
     };
-    this.#open.set(close, answer);
+    this.#open.set(close, response);
     return close;
   }
 

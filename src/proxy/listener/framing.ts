@@ -1,12 +1,18 @@
-/** What a parser lets through and another reader could take for something else: refused before anything is decided about it. */
+/**
+ * Rejects requests that a parser accepts and another reader could read differently, before anything is decided
+ * about them.
+ */
 import type { IncomingMessage } from 'node:http';
 import type { ClientRequest } from './client.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { malformed } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
 
-/** More lines than any client sends, however short each is; the limit in bytes does not count what stands between names and values. */
-const MOST_HEADERS = 1000;
+/**
+ * More lines than any client sends, however short each is. The limit in bytes does not count the separators between
+ * names and values.
+ */
+const MAX_HEADERS = 1000;
 
 const hostConflict = (): Rejection => malformed('the Host of the request is not valid', 'host_conflict');
 
@@ -16,22 +22,23 @@ export const headersTooLarge = (): Rejection => malformed('the headers are too l
 export const unknownExpectation = (): Rejection =>
   malformed('this expectation cannot be met', 'expectation_unknown', 417);
 
-/** CONNECT asks for a tunnel to anywhere; it is answered and recorded as any refused request. */
+/** CONNECT asks for a tunnel to anywhere; it is rejected and audited as any other request. */
 export const connectRejection = (): Rejection => malformed('CONNECT is not allowed here', 'connect_method');
 
 /**
- * An upgrade or a CONNECT behind requests that have not been answered. Node hands over the socket although their answers are still to be
- * written to it, so two would write there; no client does this (RFC 9112 §9.3.2 leaves pipelining to those that can repeat).
+ * An upgrade or a CONNECT behind requests without a response. Node passes the socket on although their responses
+ * are still to be written to it, so two would write there. No client does this (RFC 9112 §9.3.2 leaves pipelining
+ * to those that can repeat).
  */
 export const pipelinedUpgrade = (): Rejection =>
   malformed('an upgrade cannot follow a request that is not answered yet', 'upgrade_pipelined');
 
-/** Node's parser has refused what is ambiguous by itself; this is the rest. */
-export function http1Fault(req: IncomingMessage): Rejection | undefined {
-  if (req.rawHeaders.length > 2 * MOST_HEADERS) return headersTooLarge();
+/** Rejects the ambiguous requests that Node's parser accepts. */
+export function http1Rejection(req: IncomingMessage): Rejection | undefined {
+  if (req.rawHeaders.length > 2 * MAX_HEADERS) return headersTooLarge();
   const encodings = valuesOf(req.rawHeaders, 'transfer-encoding');
   const plain = encodings.length === 0 || (encodings.length === 1 && encodings[0]?.toLowerCase() === 'chunked');
-  // HTTP/1.0 knows no transfer coding (RFC 9112 §6.1), and the parser takes 0.9 and 2.0 as well.
+  // HTTP/1.0 has no transfer coding (RFC 9112 §6.1), and the parser accepts 0.9 and 2.0 as well.
   if (!plain || (encodings.length > 0 && req.httpVersion === '1.0')) {
     return malformed('only the transfer coding chunked is understood', 'transfer_coding');
   }
@@ -42,22 +49,28 @@ export function http1Fault(req: IncomingMessage): Rejection | undefined {
 }
 
 /**
- * Two hosts that differ, `:authority` among them (RFC 9113 §8.3.1): for our own endpoints over HTTP/2. Elsewhere the choice of the cluster judges
- * them.
+ * Rejects two hosts that differ, `:authority` among them (RFC 9113 §8.3.1): for our own endpoints over HTTP/2.
+ * Elsewhere the choice of the cluster checks them.
  */
-export function hostFault(raw: readonly string[]): Rejection | undefined {
+export function hostRejection(raw: readonly string[]): Rejection | undefined {
   const hosts = new Set(valuesOf(raw, 'host').map((host) => host.toLowerCase()));
   return hosts.size > 1 ? hostConflict() : undefined;
 }
 
 /**
- * nghttp2 has refused connection-specific headers, repeated and misplaced pseudo-headers, a second Host line, and a body that is not as long as it said.
+ * Rejects the ambiguous requests that nghttp2 accepts. It has rejected connection-specific headers, repeated and
+ * misplaced pseudo-headers, a second Host line, and a body whose length differs from its header.
  * @param raw the head with its pseudo-headers
- * @param headerBytes the limit of names and values together; a client that never acknowledges our SETTINGS is not held to it by the parser
+ * @param headerBytes the limit of names and values together; the parser does not enforce it for a client that never
+ *   acknowledges our SETTINGS
  */
-export function http2Fault(request: ClientRequest, raw: readonly string[], headerBytes: number): Rejection | undefined {
+export function http2Rejection(
+  request: ClientRequest,
+  raw: readonly string[],
+  headerBytes: number,
+): Rejection | undefined {
   const bytes = raw.reduce((sum, part) => sum + part.length, 0);
-  if (bytes > headerBytes || raw.length > 2 * MOST_HEADERS) return headersTooLarge();
+  if (bytes > headerBytes || raw.length > 2 * MAX_HEADERS) return headersTooLarge();
   if (request.method === 'CONNECT') return connectRejection();
   if (valuesOf(raw, ':scheme')[0] !== 'https') return malformed('only https is spoken here', 'scheme');
   return valuesOf(raw, 'expect').length > 0 && !request.expectsContinue ? unknownExpectation() : undefined;

@@ -1,32 +1,35 @@
 /**
- * Handshakes of a server, shared out over turns of the event loop.
+ * TLS handshakes of a server, shared out over turns of the event loop.
  *
- * Attack: a stranger opens thousands of connections and then sends a ClientHello on each in one instant; any bytes of one will do, again and again.
- * Answering all in one turn takes longer than a lease, and the fence that follows cuts the streams of every user. So a few handshakes are begun,
- * and then timers and the other sockets have their turn.
+ * An attacker opens thousands of connections and then sends a ClientHello on each in one instant; any bytes of one
+ * will do, again and again. Handling all in one turn takes longer than a lease, and the fence that follows cuts the
+ * streams of every user. So only a few handshakes start in a turn, and then timers and the other sockets have
+ * theirs.
  */
 import type { Server, Socket } from 'node:net';
 import { createTurns, timeLimit } from '../../timing/timing.ts';
 
-const HANDSHAKES_A_TURN = 16;
+const HANDSHAKES_PER_TURN = 16;
 
 /**
  * @param startTls Node's own listener for new connections of a TLS server
- * @param firstByteMs how long a client may be silent; what comes then is for the server's own limit
- * @returns takes a connection whose bytes nobody has begun to read; the handshake begins in a turn after its first byte
+ * @param firstByteMs how long a client may be silent; after that the server's own limit applies
+ * @returns a function for a connection that nothing has read from yet; the handshake starts in a turn after its
+ *   first byte
  */
 export function handshakesInTurns(startTls: (socket: Socket) => void, firstByteMs: number): (socket: Socket) => void {
-  const turns = createTurns(HANDSHAKES_A_TURN);
+  const turns = createTurns(HANDSHAKES_PER_TURN);
   const begin = (socket: Socket): void => {
     turns.do(() => {
       if (!socket.destroyed) startTls(socket);
     });
   };
   return (socket) => {
-    // Until there is TLS over it nobody else listens, and an RST would end the process.
+    // Until there is TLS over it nothing else listens, and an RST would end the process.
     socket.on('error', () => undefined);
     if (socket.readableLength > 0) return begin(socket);
-    // Waiting in the kernel it would cost its turn all the same, and nobody could tell a silent connection from one whose time it is.
+    // In the kernel's queue it would take a turn all the same, and a silent connection could not be told from one
+    // whose turn it is.
     const stop = timeLimit(firstByteMs, () => socket.destroy());
     socket.once('close', stop);
     socket.once('readable', () => {
@@ -39,12 +42,12 @@ export function handshakesInTurns(startTls: (socket: Socket) => void, firstByteM
   };
 }
 
-/** For a TLS server that has no other listener for its connections than Node's own. */
+/** Shares out the handshakes of a TLS server that has no other listener for its connections than Node's own. */
 export function shareHandshakes(server: Server, firstByteMs: number): void {
   server.on('connection', handshakesInTurns(takeOver(server, 'connection'), firstByteMs));
 }
 
-/** Takes the one listener that Node itself has put there. */
+/** Removes and returns the one listener that Node itself has added. */
 export function takeOver(server: Server, event: 'connection' | 'secureConnection'): (socket: Socket) => void {
   const [own, ...others] = server.listeners(event);
   if (own === undefined || others.length > 0) throw new Error(`Node's server has no single listener for ${event}`);

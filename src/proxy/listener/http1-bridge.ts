@@ -1,7 +1,8 @@
 /**
- * Our own endpoints (`/-/`) over HTTP/2. They are written for Node's HTTP/1.1 classes: Express does not run on the compatibility classes of
- * `node:http2`, and clients that offer h2 (undici, Go, curl) do not all come back by themselves when they are told that HTTP/1.1 is wanted.
- * So a request becomes one of HTTP/1.1 here, within the process, between Node's own client and Node's own server.
+ * Our own endpoints (`/-/`) over HTTP/2. They are written for Node's HTTP/1.1 classes: Express does not run on the
+ * compatibility classes of `node:http2`, and clients that offer h2 (undici, Go, curl) do not all retry by
+ * themselves when the server asks for HTTP/1.1. So a request is converted to HTTP/1.1 here, within the process,
+ * between Node's own client and Node's own server.
  */
 import { createServer, request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestListener } from 'node:http';
@@ -12,44 +13,48 @@ import { pairs } from '../../core/http/header-names.ts';
 import type { Client } from './client.ts';
 import { valuesOf } from '../raw-headers.ts';
 
-/** By the bytes as they came: whatever is spelt differently is a Kubernetes path, and judged as one. */
+/** By the bytes of the target: any other spelling is a Kubernetes path, and judged as one. */
 export const isMachinePath = (target: string | undefined): boolean => target?.startsWith('/-/') === true;
 
 export interface BridgedRequest {
   readonly stream: ServerHttp2Stream;
   readonly client: Client;
-  /** Of the connection: whose certificate the endpoints judge. */
+  /** Of the connection, whose certificate the endpoints check. */
   readonly socket: Pick<TLSSocket, 'getPeerCertificate'>;
   /** Of the client. */
   readonly address: string;
 }
 
-/** @returns answers one request; the method, the target and each header have passed nghttp2, and pass the checks of Node's client as well */
+/**
+ * @returns a function that serves one request; the method, the target and each header have passed nghttp2, and pass
+ *   the checks of Node's client as well
+ */
 export function createMachineBridge(handler: RequestListener, headerBytes: number): (bridged: BridgedRequest) => void {
   const server = createServer({ maxHeaderSize: headerBytes, requireHostHeader: false }, handler);
   return ({ stream, client, socket, address }) => {
-    const { request, answer } = client;
+    const { request, response } = client;
     const [here, there] = duplexPair();
-    // What the endpoints read off a TLS socket. It is the connection's, so a token bound to its certificate is judged as over HTTP/1.1.
+    // The endpoints read these from a TLS socket. They are the connection's, so a token bound to its certificate is
+    // verified as over HTTP/1.1.
     const identity = { remoteAddress: address, getPeerCertificate: () => socket.getPeerCertificate() };
     server.emit('connection', Object.assign(there, identity));
     const ended = (): void => {
       here.destroy();
       there.destroy();
     };
-    answer.onClose(ended);
+    response.onClose(ended);
     for (const side of [here, there]) side.on('error', () => undefined);
     try {
-      if (request.expectsContinue) answer.writeContinue();
+      if (request.expectsContinue) response.writeContinue();
       const asked = httpRequest({ ...headOf(client), createConnection: () => here });
-      asked.on('response', (response) => relay(response, client));
-      asked.on('error', () => answer.reset());
+      asked.on('response', (reply) => relay(reply, client));
+      asked.on('error', () => response.reset());
       if (request.hasBody) stream.pipe(asked);
       else asked.end();
     } catch {
       // A target that Node's client does not write.
-      answer.start(400, [], { early: false });
-      answer.end();
+      response.start(400, [], { early: false });
+      response.end();
     }
   };
 }
@@ -61,15 +66,15 @@ function headOf({ request }: Client): { readonly method: string; readonly path: 
   return { method: request.method, path: request.target, headers: [...headers, 'Connection', 'close'] };
 }
 
-function relay(response: IncomingMessage, { answer }: Client): void {
-  const headers = [...pairs(response.rawHeaders)].filter(([name]) => name.toLowerCase() !== 'connection').flat();
-  answer.start(response.statusCode ?? 500, headers, { early: true });
-  response.on('data', (chunk: Buffer) => {
-    if (answer.write(chunk)) return;
-    response.pause();
-    answer.onDrain(() => response.resume());
+function relay(reply: IncomingMessage, { response }: Client): void {
+  const headers = [...pairs(reply.rawHeaders)].filter(([name]) => name.toLowerCase() !== 'connection').flat();
+  response.start(reply.statusCode ?? 500, headers, { early: true });
+  reply.on('data', (chunk: Buffer) => {
+    if (response.write(chunk)) return;
+    reply.pause();
+    response.onDrain(() => reply.resume());
   });
-  response.on('end', () => answer.end());
-  // Half an answer must not look like a whole one.
-  response.on('error', () => answer.reset());
+  reply.on('end', () => response.end());
+  // Half a response must not look like a whole one.
+  reply.on('error', () => response.reset());
 }

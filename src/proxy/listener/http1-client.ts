@@ -1,11 +1,14 @@
-/** A request over HTTP/1.1 and the way back: Node's `IncomingMessage` and `ServerResponse` behind the seam of client-answer.ts. */
+/**
+ * A request over HTTP/1.1 and its response: Node's `IncomingMessage` and `ServerResponse` behind the interfaces of
+ * client.ts.
+ */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Client, ClientAnswer, ClientRequest } from './client.ts';
+import type { Client, ClientResponse, ClientRequest } from './client.ts';
 import type { ClientConnection } from './connection.ts';
 
-/** @param connection the one that the request came on; a reset is always of the whole of it */
+/** @param connection the connection of the request; a reset always ends all of it */
 export function http1Client(req: IncomingMessage, res: ServerResponse, connection: ClientConnection): Client {
-  return { request: new Http1Request(req), answer: new Http1Answer(req, res, connection) };
+  return { request: new Http1Request(req), response: new Http1Response(req, res, connection) };
 }
 
 class Http1Request implements ClientRequest {
@@ -46,12 +49,13 @@ class Http1Request implements ClientRequest {
   }
 
   pieces(): AsyncIterable<Buffer> {
-    // When the API server ends early, this must not destroy the request: the client's connection still has to carry the answer.
+    // When the API server ends early, this must not destroy the request: the client's connection still has to carry
+    // the answer.
     return this.#req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
   }
 }
 
-class Http1Answer implements ClientAnswer {
+class Http1Response implements ClientResponse {
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #connection: ClientConnection;
@@ -60,7 +64,7 @@ class Http1Answer implements ClientAnswer {
     this.#req = req;
     this.#res = res;
     this.#connection = connection;
-    // Writing to a client that has gone is no fault; `close` follows.
+    // Writing to a client that has gone is no error; `close` follows.
     res.on('error', () => undefined);
   }
 
@@ -108,7 +112,9 @@ class Http1Answer implements ClientAnswer {
     this.#res.once('drain', listener);
   }
 
-  /** Ends the answer. What is left of a body that nobody wants would otherwise be read and thrown away for as long as it lasts. */
+  /**
+   * Ends the response. The unwanted rest of a body would otherwise be read and thrown away for as long as it lasts.
+   */
   end(body?: Buffer): void {
     const { socket } = this.#req;
     if (!this.#req.complete) this.#res.once('finish', () => socket.destroySoon());

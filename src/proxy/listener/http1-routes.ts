@@ -1,4 +1,4 @@
-/** Who gets which event of Node's HTTP/1.1 server. */
+/** Routes the events of Node's HTTP/1.1 server. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
@@ -7,7 +7,7 @@ import { portcullisEvent } from '../../core/audit/event.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 import type { ApiListenerDeps } from '../dependencies.ts';
-import { headersTooLarge, http1Fault, unknownExpectation } from './framing.ts';
+import { headersTooLarge, http1Rejection, unknownExpectation } from './framing.ts';
 import { http1Client } from './http1-client.ts';
 import { isMachinePath } from './http1-bridge.ts';
 import { endWithStatus } from './raw-response.ts';
@@ -18,28 +18,29 @@ export interface Routes {
   readonly deps: ApiListenerDeps;
   readonly plane: DataPlane;
   readonly connections: ConnectionTable;
-  /** A fault of ours must neither end the process nor leave somebody waiting. */
+  /** An unexpected error must neither end the process nor leave a client waiting. */
   readonly guard: (work: Promise<void>, reset: () => void) => void;
 }
 
 export function routeHttp1(server: Server, { deps, plane, connections, guard }: Routes): void {
-  const onRequest = (req: IncomingMessage, res: ServerResponse, fault = http1Fault(req)): void => {
+  const onRequest = (req: IncomingMessage, res: ServerResponse, rejection = http1Rejection(req)): void => {
     const connection = connections.of(req.socket);
     if (connection === undefined) {
       req.socket.destroy();
       return;
     }
     const client = http1Client(req, res, connection);
-    if (fault === undefined && isMachinePath(req.url)) {
+    if (rejection === undefined && isMachinePath(req.url)) {
       plane.machineRequest(client, connection, () => {
         if (plane.leaving) res.shouldKeepAlive = false;
         if (client.request.expectsContinue) res.writeContinue();
         deps.machineHandler(req, res);
       });
-    } else guard(plane.request(client, connection, fault), () => connection.reset());
+    } else guard(plane.request(client, connection, rejection), () => connection.reset());
   };
   server.on('request', (req: IncomingMessage, res: ServerResponse) => onRequest(req, res));
-  // Handled like any other: `100 Continue` is sent when a request to a cluster has been let in, not before.
+  // Handled like any other request: `100 Continue` is sent when a request to a cluster has been admitted, not
+  // before.
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => onRequest(req, res));
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) =>
     onRequest(req, res, unknownExpectation()),
@@ -52,14 +53,14 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     const connection = connections.of(socket);
     if (connection === undefined) socket.destroy();
-    else plane.refuseConnect(req, socket, connection);
+    else plane.rejectConnect(req, socket, connection);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    answerParseError(error, socket, { deps, connection: connections.of(socket) });
+    rejectUnparsable(error, socket, { deps, connection: connections.of(socket) });
   });
 }
 
-function answerParseError(
+function rejectUnparsable(
   error: NodeJS.ErrnoException,
   socket: Duplex,
   { deps, connection }: { readonly deps: ApiListenerDeps; readonly connection: ClientConnection | undefined },
@@ -71,7 +72,8 @@ function answerParseError(
   }
   const auditId = randomUUID();
   deps.metrics.rejection(rejection.auditReason);
-  // There is no request to write a line about, and whoever probes a gate with what is no HTTP should still stand in its record.
+  // There is no request to audit, and an attacker who probes the proxy with anything but HTTP should still be in
+  // the audit log.
   deps.audit.record(
     portcullisEvent({
       event: 'malformed-request',
@@ -83,8 +85,9 @@ function answerParseError(
       reason: rejection.auditReason,
     }),
   );
-  // An answer may be half-way out on this connection; words of ours in the middle of it would be taken for its body.
-  if (connection.openAnswers > 0) connection.reset();
+  // A response may be half-way out on this connection; a response of ours in the middle of it would be read as its
+  // body.
+  if (connection.openResponses > 0) connection.reset();
   else endWithStatus(socket, rejection, { auditId, connection });
 }
 
@@ -93,5 +96,5 @@ function parseRejection(code: string | undefined): Rejection | undefined {
   if (code === 'HPE_HEADER_OVERFLOW') return headersTooLarge();
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return malformed('the request did not come in time', 'request_too_slow', 408);
-  return malformed('the request is not HTTP as this gate reads it', 'malformed_request');
+  return malformed('the request is not valid HTTP', 'malformed_request');
 }

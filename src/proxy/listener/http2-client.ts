@@ -1,18 +1,20 @@
 /**
- * A request over HTTP/2 and the way back: one of Node's core streams behind the seam of client-answer.ts.
+ * A request over HTTP/2 and its response: one of Node's core streams behind the interfaces of client.ts.
  *
- * Two of Node's habits would let half a message pass for a whole one, both measured on Node 24. A stream that ends by `close(code)` or
- * `destroy()` ends its answer in an orderly way: only `destroy(error)` sends RST_STREAM. And a client's RST_STREAM with the
- * code 0 ends the request's body like its real end does.
+ * Two of Node's habits would let half a message look whole, both measured on Node 24. A stream that ends by
+ * `close(code)` or `destroy()` ends its response in an orderly way: only `destroy(error)` sends RST_STREAM. And a
+ * client's RST_STREAM with the code 0 ends the request's body as its real end does.
  */
 import { constants } from 'node:http2';
 import type { ServerHttp2Stream } from 'node:http2';
 import { pairs } from '../../core/http/header-names.ts';
-import type { Client, ClientAnswer, ClientRequest } from './client.ts';
+import type { Client, ClientResponse, ClientRequest } from './client.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { withoutStacks } from './stackless.ts';
 
-/** RFC 9113 §8.2.2: they mean nothing here, and a client that meets one treats the whole answer as malformed. */
+/**
+ * RFC 9113 §8.2.2: they mean nothing here, and a client that receives one treats the whole response as malformed.
+ */
 const CONNECTION_SPECIFIC = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
 
 /**
@@ -20,7 +22,7 @@ const CONNECTION_SPECIFIC = new Set(['connection', 'keep-alive', 'proxy-connecti
  * @param retire makes the connection take no further requests
  */
 export function http2Client(stream: ServerHttp2Stream, raw: readonly string[], retire: () => void): Client {
-  return { request: new Http2Request(stream, raw), answer: new Http2Answer(stream, retire) };
+  return { request: new Http2Request(stream, raw), response: new Http2Response(stream, retire) };
 }
 
 class Http2Request implements ClientRequest {
@@ -52,12 +54,12 @@ class Http2Request implements ClientRequest {
 
   async *pieces(): AsyncGenerator<Buffer, void> {
     yield* this.#stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-    // A body that was broken off must not be closed towards the API server as if it were whole.
+    // A body that was broken off must not be ended towards the API server as if it were whole.
     if (this.#stream.aborted || this.#stream.closed) throw new Error('the client broke the body off');
   }
 }
 
-/** `:authority` in the place of `Host` (RFC 9113 §8.3.1), so that both are judged as two Host lines are. */
+/** Puts `:authority` in the place of `Host` (RFC 9113 §8.3.1), so that both are judged as two Host lines are. */
 function withHost(raw: readonly string[]): readonly string[] {
   const headers: string[] = [];
   for (const [name, value] of pairs(raw)) {
@@ -67,7 +69,7 @@ function withHost(raw: readonly string[]): readonly string[] {
   return headers;
 }
 
-class Http2Answer implements ClientAnswer {
+class Http2Response implements ClientResponse {
   readonly #stream: ServerHttp2Stream;
   readonly #retire: () => void;
 
@@ -113,12 +115,12 @@ class Http2Answer implements ClientAnswer {
   }
 
   write(chunk: Buffer): boolean {
-    // An answer that has no body by its kind (HEAD, 204, 304) has ended with its head.
+    // A response that cannot have a body (HEAD, 204, 304) has ended with its head.
     return this.gone || this.#stream.writableEnded || this.#stream.write(chunk);
   }
 
   writeNow(chunk: Buffer): void {
-    // Leaves with the RST_STREAM that follows, in front of it.
+    // Leaves before the RST_STREAM that follows, in the same write.
     this.write(chunk);
   }
 
@@ -128,14 +130,15 @@ class Http2Answer implements ClientAnswer {
 
   end(body?: Buffer): void {
     if (this.gone) return;
-    // RFC 9113 §8.1: the answer is whole, and the rest of the body is not wanted. Without this the stream stays for as long as the client likes.
+    // RFC 9113 §8.1: the response is whole, and the rest of the body is not wanted. Without this the stream stays
+    // for as long as the client likes.
     if (this.#stream.writableFinished) this.#stopReading();
     else this.#stream.once('finish', () => this.#stopReading());
     if (!this.#stream.writableEnded) this.#stream.end(body);
   }
 
   reset(): void {
-    // One of its own for each: streams that share an error are not closed.
+    // A new error for each: streams that share an error are not closed.
     withoutStacks(() => this.#stream.destroy(new Error('reset')));
   }
 

@@ -1,9 +1,9 @@
 /**
  * HTTP/2 connections: their limits, their PINGs, and their end.
  *
- * A session carries many people's streams in principle and one person's in practice, so nothing here ever cuts a stream: the exchange does,
- * by resetting its own. What ends a whole connection is a peer that is gone, a flood, old age and idleness; the last two by GOAWAY, after
- * which streams in progress go on.
+ * In principle a session carries the streams of many users, and in practice those of one, so nothing here ever cuts
+ * a stream: the exchange does, by resetting its own. A whole connection ends because the peer is gone, because of a
+ * flood, by its age and when idle; the last two by GOAWAY, after which streams in progress go on.
  */
 import { performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream, SecureServerOptions } from 'node:http2';
@@ -12,7 +12,7 @@ import type { TLSSocket } from 'node:tls';
 import { timeLimit } from '../../timing/timing.ts';
 import type { ClientConnection } from './connection.ts';
 
-/** For a client that does not close after a GOAWAY. */
+/** How long a client may take to close after a GOAWAY. */
 const LEAVE_MS = 2_000;
 
 export interface Http2Limits {
@@ -27,7 +27,7 @@ export interface Http2Limits {
   readonly ageMs: number;
 }
 
-export interface Http2Arrival {
+export interface Http2Request {
   readonly stream: ServerHttp2Stream;
   /** The head, flat, with its pseudo-headers. */
   readonly raw: readonly string[];
@@ -37,7 +37,7 @@ export interface Http2Arrival {
   readonly retire: () => void;
 }
 
-export type OnStream = (arrival: Http2Arrival) => void;
+export type OnStream = (request: Http2Request) => void;
 
 export class Http2Sessions {
   readonly #limits: Http2Limits;
@@ -62,13 +62,16 @@ export class Http2Sessions {
     if (this.#retired) served.retire();
   }
 
-  /** GOAWAY on each, and on each that is still to come. */
+  /** Sends GOAWAY on each session, and on each that is still to come. */
   retireAll(): void {
     this.#retired = true;
     for (const session of this.#sessions) session.retire();
   }
 
-  /** After their streams have been reset. The resets still go out, because a client that lost its connection after a GOAWAY may take that for an end. */
+  /**
+   * Ends each session after its streams have been reset. The resets still go out, because a client that lost its
+   * connection after a GOAWAY may take that for an orderly end.
+   */
   endAll(): void {
     for (const session of this.#sessions) session.end();
   }
@@ -79,8 +82,9 @@ export class Http2Sessions {
 }
 
 /**
- * Each bound answers one flood. Streams that a client opens and resets (CVE-2023-44487), control frames that want answers, CONTINUATION
- * without end, and dependency trees are bounded by nghttp2 itself; here is what is set tighter than its defaults or wants saying.
+ * Each bound stops one flood. nghttp2 itself bounds streams that a client opens and resets (CVE-2023-44487),
+ * control frames that ask for responses, CONTINUATION without end, and dependency trees. These are the bounds that
+ * are tighter than its defaults or need to be explicit.
  */
 function sessionOptions({ headerBytes }: Http2Limits): SecureServerOptions {
   return {
@@ -91,18 +95,21 @@ function sessionOptions({ headerBytes }: Http2Limits): SecureServerOptions {
       // Extended CONNECT (RFC 8441) is not offered: upgrades stay on HTTP/1.1.
       enableConnectProtocol: false,
     },
-    // A client-go that ends resets all its watches at once; nobody well-meant resets hundreds and goes on.
+    // A client-go that ends resets all its watches at once. No honest client resets hundreds and goes on.
     streamResetBurst: 500,
     streamResetRate: 33,
     maxSessionInvalidFrames: 100,
     maxSessionRejectedStreams: 100,
-    // Several hundred `Impersonate-Group` lines pass; what is above is refused as a whole, never cut short.
+    // Several hundred `Impersonate-Group` lines pass. A request with more is rejected as a whole, never cut short.
     maxHeaderListPairs: 1024,
-    // Otherwise nghttp2 drops a header with a space at an edge of its value, in silence: `kubectl --as=' limited'` would run with the person's full rights.
+    // Otherwise nghttp2 silently drops a header with a space at an edge of its value: `kubectl --as=' limited'`
+    // would run with the user's full rights.
     strictFieldWhitespaceValidation: false,
-    // An answer that has a header twice is relayed as it came, as over HTTP/1.1; Node would otherwise throw in the middle of it.
+    // A response that has a header twice is relayed unchanged, as over HTTP/1.1; Node would otherwise throw in the
+    // middle of it.
     strictSingleValueFields: false,
-    // Megabytes. Room for 250 slow readers with one piece each; above it new streams are refused and the open ones go on.
+    // Megabytes. Enough for 250 slow readers with one piece each. Above it new streams are rejected and the open
+    // ones go on.
     maxSessionMemory: 32,
   };
 }
@@ -126,13 +133,14 @@ class Http2Connection {
   constructor(options: Http2ConnectionOptions) {
     this.#options = options;
     const { session, socket, limits } = options;
-    // Node's servers for HTTP/1.1 leave half-open what the client has closed, and for HTTP/2 nothing more can come of it.
+    // Node's servers for HTTP/1.1 leave half-open a connection that the client has closed, and over HTTP/2 nothing
+    // more can come of it.
     socket.once('end', () => socket.destroySoon());
-    // Whatever went wrong, the session is over and its streams are closed with it.
+    // Whatever the error, the session is over and its streams are closed with it.
     session.on('error', () => undefined);
     session.on('close', () => this.#stop());
-    // None is unref'd. Node keeps a list of timers for each length of time, and drops an emptied one at once only where its timers were
-    // not: each connection's own age would leave a list behind for minutes.
+    // None is unref'd. Node keeps a list of timers for each length of time, and drops an empty list immediately
+    // only if its timers were not: each connection's own age would leave a list behind for minutes.
     this.#beatOn();
     this.#age = setTimeout(() => this.retire(), randomInt(limits.ageMs, 2 * limits.ageMs));
     this.#idle = setTimeout(() => this.reset(), limits.firstRequestMs);
@@ -141,7 +149,7 @@ class Http2Connection {
   streamOpened(stream: ServerHttp2Stream): void {
     this.#open += 1;
     clearTimeout(this.#idle);
-    // A stream that is reset, by us or by the client, reports so as an error; `close` follows.
+    // A stream that is reset, by us or by the client, reports that as an error; `close` follows.
     stream.on('error', () => undefined);
     stream.once('close', () => {
       this.#open -= 1;
@@ -150,9 +158,10 @@ class Http2Connection {
   }
 
   /**
-   * GOAWAY (RFC 9113 §6.8): names the last request that is served. One that crossed it on its way is above that, so its client knows that
-   * nothing was done with it and sends it again elsewhere. Not in two steps, as the RFC suggests: after any GOAWAY of Node's, nghttp2 ignores
-   * what is new, and a first one that excludes nothing would leave such a request without an answer for ever.
+   * Sends GOAWAY (RFC 9113 §6.8): it names the last request that is served. A request that crossed it on its way is
+   * above that, so its client knows that nothing was done with it and sends it again elsewhere. Not in two steps,
+   * as the RFC suggests: after any GOAWAY of Node's, nghttp2 ignores new streams, and a first one that excludes
+   * nothing would leave such a request without a response forever.
    */
   retire(): void {
     const { session } = this.#options;
@@ -175,13 +184,16 @@ class Http2Connection {
     const { session, limits } = this.#options;
     if (session.destroyed) return;
     clearTimeout(this.#idle);
-    // After a GOAWAY and the last answer it is for the client to close; one that does not is not waited for.
+    // After a GOAWAY and the last response the client should close; one that does not is not waited for.
     this.#idle = session.closed
       ? setTimeout(() => this.reset(), LEAVE_MS)
       : setTimeout(() => this.retire(), limits.idleMs);
   }
 
-  /** No interval: after this process stood still its rounds would follow on each other with no poll between them, in which the PONG is read. */
+  /**
+   * Starts the next interval. Not `setInterval`: after this process stood still its rounds would follow each other
+   * with no poll between them, in which the PONG is read.
+   */
   #beatOn(): void {
     this.#stopPings = timeLimit(this.#options.limits.pingMs, () => {
       this.#beatOn();
@@ -189,7 +201,10 @@ class Http2Connection {
     });
   }
 
-  /** A peer that has answered nothing and sent nothing for a whole interval is gone. One that reads slowly sends window updates. */
+  /**
+   * A peer that has acknowledged nothing and sent nothing for a whole interval is gone. One that reads slowly sends
+   * window updates.
+   */
   #beat(): void {
     const { session, socket } = this.#options;
     const { bytesRead } = socket;

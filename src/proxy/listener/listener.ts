@@ -12,7 +12,7 @@ import { ConnectionTable } from './connection.ts';
 import { DataPlane } from '../data-plane.ts';
 import { DEFAULT_TIMING } from '../dependencies.ts';
 import type { ApiListenerDeps, ServerCertificate } from '../dependencies.ts';
-import { hostFault, http2Fault } from './framing.ts';
+import { hostRejection, http2Rejection } from './framing.ts';
 import { routeHttp1 } from './http1-routes.ts';
 import type { Routes } from './http1-routes.ts';
 import { http2Client } from './http2-client.ts';
@@ -20,50 +20,51 @@ import { Http2Sessions } from './http2-sessions.ts';
 import type { OnStream } from './http2-sessions.ts';
 import { createMachineBridge, isMachinePath } from './http1-bridge.ts';
 
-/** A person's network is slow at most; who needs longer for a handshake is holding a place. */
+/** A user's network is slow at most. An attacker who needs longer for a handshake holds a connection. */
 const HANDSHAKE_MS = 10_000;
 const SWEEP_MS = 5_000;
 const IDLE_SECONDS = 600;
-/** After the last answer: for connections that their clients are told to close. */
+/** After the last response: for connections that their clients are asked to close. */
 const LINGER_MS = 2_000;
 const IDLE_SWEEP_MS = 250;
 /** For the resets of HTTP/2 streams to be read. */
-const LAST_WORD_MS = 200;
+const RESETS_READ_MS = 200;
 const REPORT_EVERY_MS = 60_000;
 
 export interface ApiListener {
   readonly server: Server;
-  /** @returns the port, which the system has chosen where it was 0 */
+  /** @returns the port, which the system has chosen if it was 0 */
   listen(address: Address): Promise<{ readonly port: number }>;
   /**
-   * From the next handshake on.
-   * @throws where the two do not belong together or cannot be read; the old ones then stay
+   * Uses the certificate from the next handshake on.
+   * @throws if the two do not belong together or cannot be read; the old ones then stay
    */
   useCertificate(certificate: ServerCertificate): void;
   /**
-   * Goes on for `delay` seconds, so that load balancers can look away; in the second half of it each answer asks its client to connect anew.
-   * Then accepts nothing, ends watches between two events and closes connections after their answer; cuts what is left `grace` seconds
-   * after the delay.
+   * Goes on for `delay` seconds, so that load balancers can choose other replicas. In the second half of it each
+   * response asks its client to connect again. Then accepts nothing, ends watches between two events and closes
+   * connections after their response. Cuts the rest `grace` seconds after the delay.
    */
   drain(times: Config['shutdown']): Promise<void>;
-  /** At once: cuts everything. */
+  /** Cuts everything immediately. */
   close(): Promise<void>;
 }
 
-/** @see dependencies.ts for what it is given; nothing is served before `listen` */
+/** Creates the listener. Nothing is served before `listen`. */
 export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const timing = { ...DEFAULT_TIMING, ...deps.timing };
   const idleMs = (deps.limits.idle ?? IDLE_SECONDS) * 1000;
   const server = createServer(serverOptions(deps, { headMs: timing.headMs, idleMs }));
   server.maxConnections = deps.limits.connections;
   server.timeout = 0;
-  // Node would drop what comes behind the thousandth in silence, an `Impersonate-User` as well; framing.ts refuses so many.
+  // Node would silently drop every line after the thousandth, an `Impersonate-User` as well; framing.ts rejects so
+  // many.
   server.maxHeadersCount = 0;
   const plane = new DataPlane(deps);
   const connections = new ConnectionTable();
   const guard: Routes['guard'] = (work, reset) => {
     work.catch((error: unknown) => {
-      deps.logger.error({ err: error }, 'a request failed in the gate itself; it is reset');
+      deps.logger.error({ err: error }, 'request failed');
       reset();
     });
   };
@@ -81,19 +82,19 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
     onDropped: dropReporter(deps),
   });
   routeHttp1(server, { deps, plane, connections, guard });
-  return lifeOf({ server, plane, sessions });
+  return apiListenerOf({ server, plane, sessions });
 }
 
-/** Counts each, and tells the log once a minute: whoever can connect could fill it otherwise. */
+/** Counts each drop, and logs one a minute: an attacker who can connect could fill the logs otherwise. */
 function dropReporter({ metrics, logger, clock }: ApiListenerDeps): AcceptOptions['onDropped'] {
   let silentUntil = 0;
-  return (fault, peer) => {
-    metrics.rejection(`proxy_header_${fault}`);
+  return (reason, peer) => {
+    metrics.rejection(`proxy_header_${reason}`);
     if (clock.now() < silentUntil) return;
     silentUntil = clock.now() + REPORT_EVERY_MS;
     logger.warn(
-      { fault, peer },
-      'a connection without a good PROXY header was dropped; compare the load balancer with listen.trustedProxies and its protocol version',
+      { reason, peer },
+      'connection without a valid PROXY header dropped: compare the load balancer with listen.trustedProxies and its protocol version',
     );
   };
 }
@@ -105,29 +106,29 @@ function serverOptions(
   return {
     ...secureContext(tls),
     ALPNProtocols: ['h2', 'http/1.1'],
-    // Any certificate is let in and none is judged by an authority: the token says which one it must be (RFC 8705).
+    // Any certificate is accepted and no CA verifies it: the token names the one that it must be (RFC 8705).
     requestCert: true,
     rejectUnauthorized: false,
     handshakeTimeout: HANDSHAKE_MS,
     maxHeaderSize: limits.headerBytes,
     headersTimeout: headMs,
-    // The whole of a request may take as long as it likes: an upload, or the stdin of an attach.
+    // A whole request may take any time: an upload, or the stdin of an attach.
     requestTimeout: 0,
     keepAliveTimeout: idleMs,
     connectionsCheckingInterval: Math.min(SWEEP_MS, headMs),
-    // A missing Host is answered by the same code as a wrong one.
+    // A missing Host gets the same code as a wrong one.
     requireHostHeader: false,
     insecureHTTPParser: false,
   };
 }
 
-/** The whole of it each time: what a renewed context does not name goes back to Node's default. */
+/** All options each time: an option that a renewed context does not set returns to Node's default. */
 const secureContext = ({ cert, key }: ServerCertificate): SecureContextOptions => ({
   cert,
   key,
   minVersion: 'TLSv1.3',
-  // A resumed session shows the certificate of the first one without a new proof of its key, so there is none: Node keeps no sessions
-  // on the server, and without tickets there is nothing to resume from.
+  // A resumed session presents the certificate of the first one without a new proof of its key, so there is no
+  // resumption: Node keeps no sessions on the server, and without tickets there is nothing to resume from.
   secureOptions: constants.SSL_OP_NO_TICKET,
 });
 
@@ -137,13 +138,14 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
   return ({ stream, raw, connection, socket, retire }) => {
     const client = http2Client(stream, raw, retire);
     const machine = isMachinePath(client.request.target);
-    const fault = http2Fault(client.request, raw, headerBytes) ?? (machine ? hostFault(client.request.raw) : undefined);
-    if (fault === undefined && machine) {
+    const rejection =
+      http2Rejection(client.request, raw, headerBytes) ?? (machine ? hostRejection(client.request.raw) : undefined);
+    if (rejection === undefined && machine) {
       plane.machineRequest(client, connection, () => {
         toMachine({ stream, client, socket, address: connection.address });
         if (plane.leaving) retire();
       });
-    } else guard(plane.request(client, connection, fault), () => client.answer.reset());
+    } else guard(plane.request(client, connection, rejection), () => client.response.reset());
   };
 }
 
@@ -153,13 +155,13 @@ interface Parts {
   readonly sessions: Http2Sessions;
 }
 
-function lifeOf({ server, plane, sessions }: Parts): ApiListener {
+function apiListenerOf({ server, plane, sessions }: Parts): ApiListener {
   const close = async (): Promise<void> => {
     plane.cutAll();
     const closed = stopAccepting(server);
     server.closeAllConnections();
     sessions.endAll();
-    await Promise.race([closed, timer(LAST_WORD_MS).done]);
+    await Promise.race([closed, timer(RESETS_READ_MS).done]);
     sessions.resetAll();
     await closed;
     await plane.close();
@@ -169,7 +171,7 @@ function lifeOf({ server, plane, sessions }: Parts): ApiListener {
     listen: (address) => listen(server, address),
     useCertificate: (certificate) => {
       const context = secureContext(certificate);
-      // Tried out first, so that a broken pair leaves nothing of itself behind.
+      // Tested first, so that a broken pair changes nothing.
       createSecureContext(context);
       server.setSecureContext(context);
     },
@@ -190,11 +192,11 @@ async function drain({ server, plane, sessions }: Parts, { delay, grace }: Confi
   plane.drain();
   const closed = stopAccepting(server);
   sessions.retireAll();
-  // A connection whose answer had begun before all this may be kept alive by it.
+  // A connection whose response had started before all this may be kept alive by it.
   const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
   do {
     await wait(plane.empty());
-    // The last answers are on their way out still, and a request that crossed the notice may come in.
+    // The last responses are still on their way out, and a request that crossed the GOAWAY may come in.
     await wait(closed, timer(LINGER_MS).done);
   } while (!plane.isEmpty && !over.isUp);
   clearInterval(sweep);

@@ -1,8 +1,9 @@
 /**
- * The PROXY protocol, version 2: who is behind a load balancer that passes TCP on.
+ * The PROXY protocol, version 2: the address of the client behind a load balancer that passes TCP on.
  *
- * Threat: whoever can write this header chooses the address under which the record knows them. So it is taken from the configured addresses
- * only; from anywhere else, and where it is missing or wrong, the connection is dropped without a word.
+ * An attacker who can write this header chooses the address that the audit log has for them. So it is accepted from
+ * the configured addresses only. From any other address, and if it is missing or wrong, the connection is dropped
+ * without a response.
  * @see https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt section 2.2
  */
 import { BlockList, isIPv6 } from 'node:net';
@@ -13,29 +14,30 @@ import type { Result } from '../../core/result.ts';
 
 const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 const FIXED_BYTES = 16;
-/** Addresses and every extension that load balancers are known to send are far below. */
-const LONGEST_BYTES = 2048;
+/** The addresses and all extensions that load balancers are known to send are far shorter. */
+const MAX_HEADER_BYTES = 2048;
 const LOCAL = 0x20;
 const PROXY = 0x21;
 const TCP_OVER_IPV4 = 0x11;
 const TCP_OVER_IPV6 = 0x21;
 
-export type ProxyHeaderFault = 'untrusted_peer' | 'malformed' | 'too_long' | 'late' | 'closed';
+export type ProxyHeaderError = 'untrusted_peer' | 'malformed' | 'too_long' | 'late' | 'closed';
 
-/** The first 16 bytes. @returns how many bytes follow */
-function proxyHeaderLength(fixed: Buffer): Result<number, ProxyHeaderFault> {
+/** Reads the first 16 bytes. @returns how many bytes follow */
+function proxyHeaderLength(fixed: Buffer): Result<number, ProxyHeaderError> {
   if (fixed.length !== FIXED_BYTES || !fixed.subarray(0, SIGNATURE.length).equals(SIGNATURE)) return no('malformed');
   const command = fixed.readUInt8(12);
   if (command !== LOCAL && command !== PROXY) return no('malformed');
   const length = fixed.readUInt16BE(14);
-  return length > LONGEST_BYTES ? no('too_long') : ok(length);
+  return length > MAX_HEADER_BYTES ? no('too_long') : ok(length);
 }
 
 /**
- * @param rest the bytes behind the first 16
- * @returns the client's address; undefined for LOCAL, with which a load balancer speaks for itself (a health check)
+ * @param rest the bytes after the first 16
+ * @returns the client's address; undefined for LOCAL, with which a load balancer connects for itself (a health
+ *   check)
  */
-function proxyHeaderSource(fixed: Buffer, rest: Buffer): Result<string | undefined, ProxyHeaderFault> {
+function proxyHeaderSource(fixed: Buffer, rest: Buffer): Result<string | undefined, ProxyHeaderError> {
   if (fixed.readUInt8(12) === LOCAL) return ok(undefined);
   const family = fixed.readUInt8(13);
   if (family === TCP_OVER_IPV4 && rest.length >= 12) return ok([...rest.subarray(0, 4)].join('.'));
@@ -63,19 +65,19 @@ export interface ProxyHeaderOptions {
 }
 
 /**
- * Reads the header off a connection, and not a byte more: what follows is TLS's. `done` is called exactly once.
+ * Reads the header from a connection, and not a byte more: the next bytes are TLS. `done` is called exactly once.
  */
 export function readProxyHeader(
   socket: Socket,
   { isTrusted, timeoutMs }: ProxyHeaderOptions,
-  done: (source: Result<string | undefined, ProxyHeaderFault>) => void,
+  done: (source: Result<string | undefined, ProxyHeaderError>) => void,
 ): void {
   if (!isTrusted(socket.remoteAddress ?? '')) {
     done(no('untrusted_peer'));
     return;
   }
   let fixed: Buffer | undefined;
-  const settle = (source: Result<string | undefined, ProxyHeaderFault>): void => {
+  const settle = (source: Result<string | undefined, ProxyHeaderError>): void => {
     clearTimeout(timer);
     socket.off('readable', look);
     socket.off('end', gone);
@@ -102,7 +104,8 @@ export function readProxyHeader(
 
 function ipv6(bytes: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(index * 2).toString(16));
-  // The URL parser writes an address in its one canonical form (RFC 5952); an IPv4 address in IPv6 dress is taken out of it.
+  // The URL parser writes an address in its one canonical form (RFC 5952). An IPv4 address that is mapped into IPv6
+  // is extracted.
   const mapped = groups.slice(0, 5).every((group) => group === '0') && groups[5] === 'ffff';
   if (mapped) return [...bytes.subarray(12)].join('.');
   return new URL(`http://[${groups.join(':')}]/`).hostname.slice(1, -1);

@@ -1,4 +1,7 @@
-/** Answers on a socket that Node's HTTP server has handed over: refused upgrades, and what it could not parse. */
+/**
+ * Responses on a socket that Node's HTTP server has passed on: rejected upgrades, and requests that it could not
+ * parse.
+ */
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ClientConnection } from './connection.ts';
@@ -6,7 +9,7 @@ import { rejectionHeaders, statusBody } from '../status.ts';
 import type { Rejection } from '../status.ts';
 
 /**
- * The head of an answer as bytes.
+ * Returns the head of a response as bytes.
  * @param headers flat list, one character a byte, already known to hold no CR, LF or NUL
  */
 export function rawHead(code: number, headers: readonly string[]): Buffer {
@@ -15,7 +18,7 @@ export function rawHead(code: number, headers: readonly string[]): Buffer {
   return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
 }
 
-/** For a client to take the last of an answer and to close its side. */
+/** How long a client may take to read the last of a response and to close its side. */
 const CLOSE_GRACE_MS = 10_000;
 
 /** Writes a Status and ends the connection. */
@@ -33,14 +36,15 @@ export function endWithStatus(
 }
 
 /**
- * Ends a socket behind what was written to it.
+ * Ends a socket after the data that was written to it.
  *
- * Threat: nobody reads such a socket, and none of Node's time-outs holds for it. A client that keeps its side open would keep the connection for
- * good, and one byte that it sent before it left would hide its end: without any credential, every connection that there may be.
+ * Nothing reads such a socket, and none of Node's timeouts holds for it. An attacker without a credential keeps its
+ * side open, or sends one byte before it leaves, which hides its end, on every connection there may be; so the rest
+ * is read and dropped, and a timer resets the connection.
  */
 export function endHandedOver(socket: Duplex, connection: Pick<ClientConnection, 'reset'>): void {
   socket.end();
-  // What still comes is thrown away, so that its end is seen.
+  // Whatever still comes is dropped, so that the end is seen.
   socket.resume();
   const timer = setTimeout(() => connection.reset(), CLOSE_GRACE_MS);
   socket.once('close', () => clearTimeout(timer));

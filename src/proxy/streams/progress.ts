@@ -1,15 +1,15 @@
-/** How long a count has stood still. */
+/** Measures how long a count has stood still. */
 export class Progress {
   #last: number | undefined;
   #sinceMs = 0;
 
-  /** Begins anew with the next look. */
+  /** Starts again with the next reading. */
   reset(): void {
     this.#last = undefined;
   }
 
   /**
-   * @param count whatever moves with progress
+   * @param count any number that moves with progress
    * @param nowMs monotonic
    * @returns milliseconds since `count` was first seen with this value
    */

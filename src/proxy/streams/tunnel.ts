@@ -1,27 +1,28 @@
 /**
- * Two sockets joined byte by byte after a 101: back pressure both ways, a check before every piece, and half-closes passed on.
+ * Two sockets joined byte by byte after a 101: back pressure both ways, a check before every piece, and half-closes
+ * passed on.
  */
 import type { Duplex } from 'node:stream';
 
-/** A peer that does not close after the other side has is not waited for longer than this. */
+/** How long a peer that does not close after the other side has is waited for. */
 const CLOSE_GRACE_MS = 30_000;
 
 export interface TunnelOptions {
   readonly client: Duplex;
   readonly upstream: Duplex;
-  /** Bytes that came behind the heads. */
+  /** Bytes that came after the heads. */
   readonly clientHead: Buffer;
   readonly upstreamHead: Buffer;
-  /** Asked in the tick that hands a piece to a socket. False: it was cut, and the piece is dropped. */
+  /** Called in the tick that writes a piece to a socket. False: it was cut, and the piece is dropped. */
   readonly mayPass: () => boolean;
   readonly fromClient: (chunk: Buffer) => void;
   readonly fromUpstream: (chunk: Buffer) => void;
-  /** RST, where the other side broke off: half a stream must not look like a whole one. */
+  /** RST, if the other side broke off: half a stream must not look like a whole one. */
   readonly resetClient: () => void;
   readonly resetUpstream: () => void;
 }
 
-interface Way {
+interface Direction {
   readonly from: Duplex;
   readonly to: Duplex;
   /** Takes note of a piece. False: it may not pass. */
@@ -29,16 +30,16 @@ interface Way {
   readonly resetTo: () => void;
 }
 
-/** Joins the two. Their `error` listeners and what else happens at their `close` are the caller's. */
+/** Joins the two sockets. Their `error` listeners and everything else at their `close` are the caller's. */
 export function joinSockets(options: TunnelOptions): void {
   const { client, upstream, mayPass } = options;
-  const toUpstream = carrier({
+  const toUpstream = carry({
     from: client,
     to: upstream,
     take: (chunk) => mayPass() && (options.fromClient(chunk), true),
     resetTo: options.resetUpstream,
   });
-  const toClient = carrier({
+  const toClient = carry({
     from: upstream,
     to: client,
     take: (chunk) => mayPass() && (options.fromUpstream(chunk), true),
@@ -50,17 +51,17 @@ export function joinSockets(options: TunnelOptions): void {
   upstream.on('data', toClient);
 }
 
-/** @returns takes one piece from `from` to `to` */
-function carrier({ from, to, take, resetTo }: Way): (chunk: Buffer) => void {
+/** @returns a function that passes one piece from `from` to `to` */
+function carry({ from, to, take, resetTo }: Direction): (chunk: Buffer) => void {
   from.on('end', () => to.end());
   from.on('close', () => {
     if (!from.readableEnded) {
       resetTo();
       return;
     }
-    // Whichever closes last waits for nobody: a timer of its own would hold both sockets and what they have buffered.
+    // The side that closes last has nothing to wait for: its own timer would hold both sockets and their buffers.
     if (to.destroyed) return;
-    // It may wait for room that will not come. What it still sends is dropped, so that its own end is seen.
+    // It may wait for buffer space that will not come. Whatever it still sends is dropped, so that its end is seen.
     to.resume();
     const timer = setTimeout(() => to.destroy(), CLOSE_GRACE_MS);
     timer.unref();

@@ -1,5 +1,6 @@
 /**
- * Upgrades: WebSocket (GET) and SPDY/3.1 (GET or POST), tunnelled raw after a 101. Authenticated by the same code as every request.
+ * Upgrades: WebSocket (GET) and SPDY/3.1 (GET or POST), tunnelled raw after a 101. Authenticated by the same code
+ * as every request.
  */
 import { request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
@@ -20,33 +21,37 @@ import type { Rejection } from '../status.ts';
 import { joinSockets } from './tunnel.ts';
 import { connectUpstream } from '../upstream/connect.ts';
 import type { UpstreamLink } from '../upstream/connect.ts';
-import { upstreamFault } from '../upstream/upstream-error.ts';
+import { upstreamFailure } from '../upstream/upstream-error.ts';
 import type { ClusterPools } from '../upstream/pool.ts';
 import { FrameBoundary, policyClose } from './websocket-frames.ts';
 
-/** The protocols that are tunnelled, and by which methods they are asked for. Everything else, h2c above all, is refused. */
+/**
+ * The protocols that are tunnelled, and the methods by which they are requested. Everything else, h2c above all, is
+ * rejected.
+ */
 const METHODS: ReadonlyMap<string, readonly string[]> = new Map([
   ['websocket', ['GET']],
   ['spdy/3.1', ['GET', 'POST']],
 ]);
 
-/** @returns the protocol in lower case, or why this is no upgrade that the gate makes */
+/** @returns the protocol in lower case, or why the proxy does not make this upgrade */
 export function upgradeProtocol(method: string, raw: readonly string[]): Result<string, Rejection> {
   const offered = valuesOf(raw, 'upgrade').join(',').toLowerCase().trim();
   if (METHODS.get(offered)?.includes(method) !== true) {
-    return no(malformed('only WebSocket and SPDY/3.1 upgrades pass this gate', 'upgrade_unsupported'));
+    return no(malformed('only WebSocket and SPDY/3.1 upgrades are allowed', 'upgrade_unsupported'));
   }
-  // What follows the head belongs to the new protocol. A body before it would be read as that by one side only.
+  // The bytes after the head belong to the new protocol. Only one of the two sides would read a body before them as
+  // such.
   const bodied =
     valuesOf(raw, 'transfer-encoding').length > 0 || valuesOf(raw, 'content-length').some((n) => n !== '0');
   return bodied ? no(malformed('an upgrade has no body', 'upgrade_with_body')) : ok(offered);
 }
 
-/** The client's half while nothing has been answered. */
+/** The client's side while there is no response. */
 export class UpgradeSide implements ClientSide {
   readonly #exchange: Exchange;
   readonly #socket: Duplex;
-  #answered = false;
+  #responded = false;
 
   constructor(exchange: Exchange, socket: Duplex) {
     this.#exchange = exchange;
@@ -54,24 +59,27 @@ export class UpgradeSide implements ClientSide {
     exchange.attachClient(this);
     socket.on(
       'close',
-      exchange.facts.connection.answerOpened(this, () => exchange.clientClosed()),
+      exchange.facts.connection.responseOpened(this, () => exchange.clientClosed()),
     );
-    // `close` follows; a client that resets is no fault.
+    // `close` follows; a client that resets is no error.
     socket.on('error', () => undefined);
   }
 
-  refuse(rejection: Rejection): void {
-    if (this.#answered || !this.#exchange.clientOpen) return;
-    this.#answered = true;
+  reject(rejection: Rejection): void {
+    if (this.#responded || !this.#exchange.clientOpen) return;
+    this.#responded = true;
     const { auditId, facts } = this.#exchange;
     endWithStatus(this.#socket, rejection, { auditId, connection: facts.connection });
-    this.#exchange.refused(rejection);
+    this.#exchange.rejected(rejection);
   }
 
-  /** Where nothing can be written, because answers to earlier requests are still to come on the same connection. */
-  refuseAndReset(rejection: Rejection): void {
-    this.#answered = true;
-    this.#exchange.refused(rejection);
+  /**
+   * Rejects where nothing can be written, because responses to earlier requests are still to come on the same
+   * connection.
+   */
+  rejectAndReset(rejection: Rejection): void {
+    this.#responded = true;
+    this.#exchange.rejected(rejection);
     this.#exchange.facts.connection.reset();
   }
 
@@ -87,8 +95,8 @@ export class UpgradeSide implements ClientSide {
     return this.#socket.writableLength;
   }
 
-  answered(): void {
-    this.#answered = true;
+  responded(): void {
+    this.#responded = true;
   }
 }
 
@@ -97,7 +105,7 @@ export interface UpgradeOptions {
   readonly exchange: Exchange;
   readonly admitted: Admitted;
   readonly protocol: string;
-  readonly pools: Pick<ClusterPools, 'origin' | 'authority' | 'address'>;
+  readonly pools: Pick<ClusterPools, 'origin' | 'hostHeader' | 'address'>;
   readonly timing: ProxyTiming;
   readonly client: UpgradeSide;
   readonly socket: Duplex;
@@ -110,8 +118,8 @@ export class UpgradeForwarding implements UpstreamSide {
   #giveUp: (() => void) | undefined;
   #link: UpstreamLink | undefined;
   #stopTimer: (() => void) | undefined;
-  /** The answer's head has gone to the client. */
-  #answered = false;
+  /** The head of the response has gone to the client. */
+  #responded = false;
   #tunnelled = false;
   #aborted = false;
   #closed = false;
@@ -124,9 +132,9 @@ export class UpgradeForwarding implements UpstreamSide {
   start(): void {
     const { exchange, pools, timing } = this.#options;
     exchange.attach(this);
-    this.#stopTimer = timeLimit(timing.upgradeMs, () => this.#fail(fault('UPSTREAM_TIMEOUT')));
+    this.#stopTimer = timeLimit(timing.upgradeMs, () => this.#fail(upgradeError('UPSTREAM_TIMEOUT')));
     this.#giveUp = connectUpstream(pools.address, (error, link) => {
-      if (link === undefined) this.#fail(error ?? fault('ECONNRESET'));
+      if (link === undefined) this.#fail(error ?? upgradeError('ECONNRESET'));
       else this.#ask(link);
     });
   }
@@ -139,7 +147,7 @@ export class UpgradeForwarding implements UpstreamSide {
   }
 
   clientGone(): void {
-    // A tunnel hands on what the client sent before it went, and ends by itself.
+    // A tunnel passes on the last bytes of the client, and ends by itself.
     if (!this.#tunnelled) this.abort();
   }
 
@@ -147,7 +155,7 @@ export class UpgradeForwarding implements UpstreamSide {
     return this.#link?.raw.destroyed === true && this.#link.tls.destroyed;
   }
 
-  farewell(reason: CutReason): void {
+  sendTerminationNotice(reason: CutReason): void {
     const { socket, deps, exchange } = this.#options;
     if (!this.#tunnelled || this.#frames?.open !== true || socket.writableLength > 0 || socket.writableEnded) return;
     socket.write(policyClose(credentialRejection(reason, deps, exchange.caller?.credential).message));
@@ -157,36 +165,37 @@ export class UpgradeForwarding implements UpstreamSide {
     const { exchange, admitted, pools } = this.#options;
     this.#link = link;
     link.tls.on('error', (error) => this.#fail(error));
-    link.tls.on('close', () => this.#fail(fault('ECONNRESET')));
-    // Connecting took its time.
+    link.tls.on('close', () => this.#fail(upgradeError('ECONNRESET')));
+    // Connecting took time.
     if (!exchange.mayPass()) return;
     const { method } = exchange.facts;
-    const headers = ['Host', pools.authority, ...admitted.headers];
-    // Written out, because Node would otherwise send a POST chunked, and the end of that body would be the tunnel's first bytes.
+    const headers = ['Host', pools.hostHeader, ...admitted.headers];
+    // Explicit, because Node would otherwise send a POST chunked, and the end of that body would be the tunnel's
+    // first bytes.
     if (method !== 'GET') headers.push('Content-Length', '0');
     const request = httpRequest({ method, path: admitted.target, headers, createConnection: () => link.tls });
-    request.on('upgrade', (answer, _socket, head) => this.#switch(answer, head));
-    request.on('response', (answer) => this.#judge(answer));
+    request.on('upgrade', (response, _socket, head) => this.#switch(response, head));
+    request.on('response', (response) => this.#judge(response));
     request.on('error', (error) => this.#fail(error));
     request.end();
   }
 
-  #switch(answer: IncomingMessage, upstreamHead: Buffer): void {
+  #switch(response: IncomingMessage, upstreamHead: Buffer): void {
     const { exchange, socket, head, protocol, client } = this.#options;
     this.#stopTimer?.();
     const link = this.#link;
     if (link === undefined || !exchange.mayPass()) return;
-    if (answer.headers.upgrade?.toLowerCase() !== protocol) {
-      this.#fail(fault('UPSTREAM_PROTOCOL'));
+    if (response.headers.upgrade?.toLowerCase() !== protocol) {
+      this.#fail(upgradeError('UPSTREAM_PROTOCOL'));
       return;
     }
-    const headers = this.#head(101, answer);
+    const headers = this.#head(101, response);
     if (headers === undefined) return;
-    client.answered();
-    exchange.record.responseStarted(101);
-    this.#answered = true;
+    client.responded();
+    exchange.audit.responseStarted(101);
+    this.#responded = true;
     this.#tunnelled = true;
-    socket.write(rawHead(101, [...headers, 'Connection', 'Upgrade', 'Upgrade', answer.headers.upgrade]));
+    socket.write(rawHead(101, [...headers, 'Connection', 'Upgrade', 'Upgrade', response.headers.upgrade]));
     joinSockets({
       client: socket,
       upstream: link.tls,
@@ -195,22 +204,22 @@ export class UpgradeForwarding implements UpstreamSide {
       mayPass: () => exchange.mayPass(),
       resetClient: () => exchange.facts.connection.reset(),
       resetUpstream: () => void link.raw.resetAndDestroy(),
-      fromClient: (chunk) => void (exchange.record.bytesIn += chunk.length),
+      fromClient: (chunk) => void (exchange.audit.bytesIn += chunk.length),
       fromUpstream: (chunk) => {
-        exchange.record.bytesOut += chunk.length;
+        exchange.audit.bytesOut += chunk.length;
         this.#frames?.take(chunk);
       },
     });
   }
 
-  /** Anything but a 101 is an ordinary answer, or one about the proxy's own account. */
-  #judge(answer: IncomingMessage): void {
+  /** Handles anything but a 101: an ordinary response, or one about the proxy's own account. */
+  #judge(response: IncomingMessage): void {
     const { deps, exchange, admitted } = this.#options;
-    const held = HeldForbidden.of(answer.statusCode ?? 502, answer.rawHeaders, admitted);
-    if (held === undefined) return this.#relay(answer);
+    const held = HeldForbidden.of(response.statusCode ?? 502, response.rawHeaders, admitted);
+    if (held === undefined) return this.#relay(response);
     const relay = (): void => {
-      answer.off('data', take).off('end', end).off('error', fail);
-      this.#relay(answer, held.chunks);
+      response.off('data', take).off('end', end).off('error', fail);
+      this.#relay(response, held.chunks);
     };
     const take = (chunk: Buffer): void => void (held.take(chunk) || relay());
     const end = (): void => {
@@ -220,76 +229,73 @@ export class UpgradeForwarding implements UpstreamSide {
         { cluster: admitted.cluster.name, auditId: exchange.auditId, said: denial.said },
         'own account denied',
       );
-      this.#refuse(denial.rejection);
+      this.#reject(denial.rejection);
     };
     const fail = (error: Error): void => this.#fail(error);
-    answer.on('data', take).on('end', end).on('error', fail);
+    response.on('data', take).on('end', end).on('error', fail);
   }
 
   /**
-   * Relays an answer, after which the connection ends.
-   * @param begun what of its body has been read already
+   * Relays a response, after which the connection ends.
+   * @param begun the part of its body that has been read already
    */
-  #relay(answer: IncomingMessage, begun: readonly Buffer[] = []): void {
+  #relay(response: IncomingMessage, begun: readonly Buffer[] = []): void {
     const { exchange, socket, client } = this.#options;
     this.#stopTimer?.();
-    const code = answer.statusCode ?? 502;
+    const code = response.statusCode ?? 502;
     if (!exchange.mayPass()) return;
-    const headers = this.#head(code, answer);
+    const headers = this.#head(code, response);
     if (headers === undefined) return;
-    client.answered();
-    exchange.record.responseStarted(code);
-    this.#answered = true;
+    client.responded();
+    exchange.audit.responseStarted(code);
+    this.#responded = true;
     socket.write(rawHead(code, [...headers, 'Connection', 'close']));
     const pass = (chunk: Buffer): void => {
       if (!exchange.mayPass()) return;
-      exchange.record.bytesOut += chunk.length;
-      if (!socket.write(chunk)) answer.pause();
+      exchange.audit.bytesOut += chunk.length;
+      if (!socket.write(chunk)) response.pause();
     };
     const end = (): void => {
       endHandedOver(socket, exchange.facts.connection);
-      exchange.answered();
+      exchange.responded();
     };
     for (const chunk of begun) pass(chunk);
-    if (answer.readableEnded) return end();
-    answer.on('data', pass);
-    socket.on('drain', () => answer.resume());
-    // There is no new protocol for what the client sends, and a client that leaves meanwhile is to be seen.
+    if (response.readableEnded) return end();
+    response.on('data', pass);
+    socket.on('drain', () => response.resume());
+    // There is no new protocol for the client's bytes, and a client that leaves meanwhile must be noticed.
     socket.resume();
-    answer.on('end', end);
-    // Half an answer must not look like a whole one.
-    answer.on('error', () => exchange.facts.connection.reset());
+    response.on('end', end);
+    // Half a response must not look like a whole one.
+    response.on('error', () => exchange.facts.connection.reset());
   }
 
-  #head(code: number, answer: IncomingMessage): string[] | undefined {
+  #head(code: number, response: IncomingMessage): string[] | undefined {
     const { deps, exchange, admitted, pools } = this.#options;
     const publicUrl = loginAddress(deps, exchange.caller?.credential.client);
     const context = { admitted, origin: pools.origin, auditId: exchange.auditId, publicUrl };
-    const head = responseHead(code, answer.rawHeaders, { ...context, now: deps.clock.now() / 1000 });
+    const head = responseHead(code, response.rawHeaders, { ...context, now: deps.clock.now() / 1000 });
     if (head.ok) return head.value;
-    this.#refuse(head.reason);
+    this.#reject(head.reason);
     return undefined;
   }
 
-  /** Answers in the API server's place, and counts it as its error. */
-  #refuse(rejection: Rejection): void {
+  /** Responds in the API server's place, and counts the response as its error. */
+  #reject(rejection: Rejection): void {
     const { deps, admitted, client } = this.#options;
     deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
-    client.refuse(rejection);
+    client.reject(rejection);
     this.abort();
   }
 
   #fail(error: Error): void {
     if (this.#closed) return;
     const { exchange, client, deps, admitted } = this.#options;
-    if (!this.#answered && !this.#aborted && exchange.clientOpen) {
-      const fault = upstreamFault(error);
-      deps.metrics.upstreamError(admitted.cluster.name, fault.kind);
-      deps.logger.warn(
-        { err: error, cluster: admitted.cluster.name, auditId: exchange.auditId },
-        'the API server failed',
-      );
-      client.refuse(fault.rejection);
+    if (!this.#responded && !this.#aborted && exchange.clientOpen) {
+      const failure = upstreamFailure(error);
+      deps.metrics.upstreamError(admitted.cluster.name, failure.kind);
+      deps.logger.warn({ err: error, cluster: admitted.cluster.name, auditId: exchange.auditId }, 'API server failed');
+      client.reject(failure.rejection);
     }
     this.#giveUp?.();
     this.#link?.raw.destroy();
@@ -304,5 +310,5 @@ export class UpgradeForwarding implements UpstreamSide {
   }
 }
 
-const fault = (code: 'ECONNRESET' | 'UPSTREAM_PROTOCOL' | 'UPSTREAM_TIMEOUT'): Error =>
+const upgradeError = (code: 'ECONNRESET' | 'UPSTREAM_PROTOCOL' | 'UPSTREAM_TIMEOUT'): Error =>
   Object.assign(new Error('the API server did not make the upgrade'), { code });

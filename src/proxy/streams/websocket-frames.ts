@@ -1,19 +1,20 @@
 /**
- * Follows the frames of a WebSocket in one direction (RFC 6455 §5.2), only to know whether the last byte that passed was the end of one:
- * a close frame of ours may be put in only there. Payloads are skipped, never looked at.
+ * Follows the frames of a WebSocket in one direction (RFC 6455 §5.2), only to know whether the last byte that
+ * passed was the end of a frame: a close frame of ours may be inserted only there. Payloads are skipped, never
+ * read.
  */
 
 /** Longest header: 2 bytes, 8 of extended length, 4 of masking key. */
-const LONGEST_HEADER = 14;
+const MAX_HEADER_BYTES = 14;
 
 export class FrameBoundary {
-  readonly #header = Buffer.alloc(LONGEST_HEADER);
+  readonly #header = Buffer.alloc(MAX_HEADER_BYTES);
   #headerLength = 0;
   /** Bytes of the current frame's payload that have not passed yet. A double: 2^53 is far beyond any real frame. */
   #payloadLeft = 0;
   #closed = false;
 
-  /** True when a frame may be put in here: the last one has ended, and it was no close frame. */
+  /** True if a frame may be inserted here: the last one has ended, and it was no close frame. */
   get open(): boolean {
     return this.#headerLength === 0 && this.#payloadLeft === 0 && !this.#closed;
   }
@@ -51,12 +52,15 @@ export class FrameBoundary {
   }
 }
 
-/** What a control frame has room for beside the status code (RFC 6455 §5.5). */
-const LONGEST_REASON = 123;
+/** Bytes of a control frame after the status code (RFC 6455 §5.5). */
+const MAX_REASON = 123;
 
-/** A server's close frame with status 1008, policy violation (RFC 6455 §7.4.1). @param reason cut to what fits, between characters */
+/**
+ * Returns a server's close frame with status 1008, policy violation (RFC 6455 §7.4.1). @param reason cut to the
+ * longest part that fits, between characters
+ */
 export function policyClose(reason: string): Buffer {
-  const room = new Uint8Array(LONGEST_REASON);
-  const { written } = new TextEncoder().encodeInto(reason, room);
-  return Buffer.concat([Buffer.from([0x88, 2 + written, 0x03, 0xf0]), room.subarray(0, written)]);
+  const text = new Uint8Array(MAX_REASON);
+  const { written } = new TextEncoder().encodeInto(reason, text);
+  return Buffer.concat([Buffer.from([0x88, 2 + written, 0x03, 0xf0]), text.subarray(0, written)]);
 }

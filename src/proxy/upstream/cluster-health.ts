@@ -1,6 +1,6 @@
 /**
- * Whether a cluster's API server answers us: a question of the gate's own, under its own account and for nobody else, on a connection of
- * its own, so that the whole way is tried: name, network, certificate, token.
+ * Checks whether the API server of a cluster responds: a request of the proxy under its own account, on its own
+ * connection, so that the whole path is tested: name, network, certificate, token.
  */
 import { request, type IncomingMessage } from 'node:http';
 import { connectionError, noResponseWithin } from '../../core/http/connection-error.ts';
@@ -9,16 +9,17 @@ import type { UpstreamCluster } from '../dependencies.ts';
 import { connectUpstream, parseServer, UpstreamConnectError, type UpstreamLink } from './connect.ts';
 
 const TIMEOUT_SECONDS = 2;
-/** An API server says `ok`, or a page of versions. */
-const LONGEST_ANSWER = 65_536;
+/** An API server responds with `ok`, or with a page of versions. */
+const MAX_RESPONSE_BYTES = 65_536;
 
 type CheckedPath = '/readyz' | '/version';
 
 /**
- * @param limits only tests have others
- * @returns looks once: undefined where it is ready, else what is wrong, in words for an admin. Never rejects
+ * @param limits only tests set others
+ * @returns a function that checks once: undefined if the cluster is ready, else the reason, as a message for an
+ *   admin. Never rejects
  */
-export function clusterLook(
+export function createClusterCheck(
   cluster: UpstreamCluster,
   { timeoutSeconds = TIMEOUT_SECONDS }: { readonly timeoutSeconds?: number } = {},
 ): () => Promise<string | undefined> {
@@ -37,14 +38,14 @@ async function look(cluster: UpstreamCluster, timeout: AbortSignal): Promise<str
   if (token === undefined) return 'Our token for it cannot be read. Check clusters[].tokenFile.';
   const ready = await statusAt(cluster, '/readyz', { token, timeout });
   if (ready !== 403 && ready !== 404) return judged(ready);
-  // Some clusters let nobody see the one; the other says as much of whether it answers.
+  // Some clusters let no client read the first path; the second shows as well whether the API server responds.
   return judged(await statusAt(cluster, '/version', { token, timeout }));
 }
 
-/** Never followed where it is a redirect: it would carry our token elsewhere. */
+/** Never followed if it is a redirect: that would send our token elsewhere. */
 function judged(status: number): string | undefined {
   if (status === 200) return undefined;
-  if (status === 401) return 'It refused our token (401). Check clusters[].tokenFile.';
+  if (status === 401) return 'It rejected our token (401). Check clusters[].tokenFile.';
   if (status === 403) return 'It lets our account read neither /readyz nor /version (403). Allow it to read /version.';
   return `It answered ${status}.`;
 }
@@ -65,7 +66,7 @@ interface AuditQuery {
 async function statusAt(cluster: UpstreamCluster, path: CheckedPath, question: AuditQuery): Promise<number> {
   const link = await connected(cluster, question.timeout);
   try {
-    return await ask(link, { ...question, path, authority: new URL(cluster.server).host });
+    return await ask(link, { ...question, path, hostHeader: new URL(cluster.server).host });
   } finally {
     link.raw.destroy();
   }
@@ -74,7 +75,7 @@ async function statusAt(cluster: UpstreamCluster, path: CheckedPath, question: A
 function connected({ server, ca }: UpstreamCluster, timeout: AbortSignal): Promise<UpstreamLink> {
   const { host, port } = parseServer(server);
   return new Promise((resolve, reject) => {
-    // Its own clock starts later than ours, so ours ends first.
+    // Its time limit starts later than ours, so ours ends first.
     const connectMs = TIMEOUT_SECONDS * 1000;
     const giveUp = connectUpstream({ host, port, ca, connectMs }, (error, link) => {
       timeout.removeEventListener('abort', giveUp);
@@ -87,29 +88,30 @@ function connected({ server, ca }: UpstreamCluster, timeout: AbortSignal): Promi
 
 function ask(
   { tls }: UpstreamLink,
-  { token, timeout, path, authority }: AuditQuery & { readonly path: CheckedPath; readonly authority: string },
+  { token, timeout, path, hostHeader }: Question & { readonly path: CheckedPath; readonly hostHeader: string },
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     const asked = request({
       method: 'GET',
       path,
-      headers: { host: authority, authorization: `Bearer ${token}`, 'user-agent': 'portcullis', accept: '*/*' },
+      headers: { host: hostHeader, authorization: `Bearer ${token}`, 'user-agent': 'portcullis', accept: '*/*' },
       createConnection: () => tls,
       signal: timeout,
     });
     asked.on('response', (response) => ended(response, resolve, reject)).on('error', reject);
-    // A switch of protocols, which nobody asked for, closes without an answer or an error.
+    // An unexpected switch of protocols closes without a response or an error.
     asked.on('upgrade', () => resolve(101));
     asked.end();
   });
 }
 
-/** What was said is thrown away: it is an outside word, and the status is enough. */
+/** Reads the body and drops it: it is text from outside, and the status is enough. */
 function ended(response: IncomingMessage, resolve: (status: number) => void, reject: (error: Error) => void): void {
   let length = 0;
   response.on('data', (chunk: Buffer) => {
     length += chunk.length;
-    if (length > LONGEST_ANSWER) response.destroy(Object.assign(new Error('too long'), { code: 'ANSWER_TOO_LONG' }));
+    if (length > MAX_RESPONSE_BYTES)
+      response.destroy(Object.assign(new Error('too long'), { code: 'ANSWER_TOO_LONG' }));
   });
   response.on('end', () => resolve(response.statusCode ?? 0)).on('error', reject);
 }

@@ -1,6 +1,6 @@
 /**
- * A connection to an API server that can be reset: a TCP socket of our own with TLS over it, so that the socket which alone can send an
- * RST is at hand.
+ * A connection to an API server that can be reset: a TCP socket of our own with TLS over it, because only the TCP
+ * socket can send an RST.
  */
 import { connect as connectTcp, isIP } from 'node:net';
 import type { Socket } from 'node:net';
@@ -12,7 +12,7 @@ import { KEEP_ALIVE_MS } from '../listener/connection.ts';
 export interface UpstreamAddress {
   readonly host: string;
   readonly port: number;
-  /** PEM; undefined: the system's authorities. */
+  /** PEM; undefined: the CAs of the system. */
   readonly ca: string | undefined;
   readonly connectMs: number;
 }
@@ -33,10 +33,10 @@ export class UpstreamConnectError extends Error {
   }
 }
 
-/** By address, so that it goes when the cluster goes; made anew when the authorities have changed. */
+/** By address, so that a context goes when its cluster goes; created again when the CAs have changed. */
 const contexts = new WeakMap<UpstreamAddress, { readonly ca: string | undefined; readonly context: SecureContext }>();
 
-/** Reading the authorities costs milliseconds and tens of kilobytes: once for a cluster, not for each connection. */
+/** Reading the CAs costs milliseconds and tens of kilobytes: once for a cluster, not for each connection. */
 function contextOf(address: UpstreamAddress): SecureContext {
   const { ca } = address;
   const known = contexts.get(address);
@@ -49,11 +49,12 @@ function contextOf(address: UpstreamAddress): SecureContext {
 /**
  * A handshake takes a millisecond or two of this process at each of its ends.
  *
- * Attack: a client opens thousands of watches in one instant. If all their handshakes were begun in one turn, no renewal would be sent for longer
- * than a lease, and the fence would cut every other user's streams as well. So some are begun, and then timers and sockets have their turn.
+ * An attacker opens thousands of watches in one instant. If all their handshakes started in one turn, no renewal
+ * would be sent for longer than a lease, and the fence would cut every other user's streams as well. So only some
+ * start in a turn, and then timers and sockets have theirs.
  */
-const HANDSHAKES_A_TURN = 16;
-const handshakes = createTurns(HANDSHAKES_A_TURN);
+const HANDSHAKES_PER_TURN = 16;
+const handshakes = createTurns(HANDSHAKES_PER_TURN);
 
 /**
  * Connects and verifies the server's certificate against its name. `done` is called exactly once.
@@ -82,7 +83,7 @@ export function connectUpstream(
   startTimer();
   raw.on('error', (cause) => settle(new UpstreamConnectError('connect', cause)));
   raw.once('connect', () => {
-    // The wait for a turn is this process' own, and none of the API server's time.
+    // The wait for a turn is this process' own, and does not count against the API server.
     stopTimer?.();
     giveUpTurn = handshakes.do(() => {
       startTimer();
@@ -94,17 +95,17 @@ export function connectUpstream(
 
 type Settle = (error: UpstreamConnectError | null, link?: UpstreamLink) => void;
 
-/** @param settle called again where it has been called: only the first counts */
+/** @param settle may be called again: only the first call counts */
 function handshake(address: UpstreamAddress, raw: Socket, settle: Settle): void {
   const { host } = address;
   const tls = connectTls({
     socket: raw,
     host,
-    // An address is no server name (RFC 6066 §3); the certificate is then judged against `host`.
+    // An address is no server name (RFC 6066 §3). The certificate is then verified against `host`.
     servername: isIP(host) === 0 ? host : '',
     ALPNProtocols: ['http/1.1'],
     secureContext: contextOf(address),
-    // Written out: an environment variable of Node's would turn the default off for the whole process.
+    // Explicit, because an environment variable of Node's would turn the default off for the whole process.
     rejectUnauthorized: true,
   });
   let done = false;
@@ -116,13 +117,17 @@ function handshake(address: UpstreamAddress, raw: Socket, settle: Settle): void 
     if (!done) end(new UpstreamConnectError('tls', cause));
   });
   tls.once('close', () => {
-    // Every connection closes some day. An error for that would cost its stack each time, a thousand times over in a cut.
+    // Every connection closes some day. An error for that would cost its stack each time, a thousand times over in
+    // a cut.
     if (!done) end(new UpstreamConnectError('tls'));
   });
   tls.once('secureConnect', () => end(null));
 }
 
-/** Host and port of a `https:` URL without a path. Throws on anything else: a wrong address must fail at the start. */
+/**
+ * Returns the host and port of a `https:` URL without a path. Throws on anything else: a wrong address must fail at
+ * the start.
+ */
 export function parseServer(server: string): { readonly origin: string; readonly host: string; readonly port: number } {
   const url = new URL(server);
   if (url.protocol !== 'https:' || url.pathname !== '/' || url.search !== '' || url.username !== '') {

@@ -1,5 +1,6 @@
 /**
- * Forwards one request by undici and streams the answer back: back pressure both ways, nothing buffered, a check before every piece.
+ * Forwards one request with undici and streams the response back: back pressure both ways, nothing buffered, a
+ * check before every piece.
  */
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
@@ -9,8 +10,8 @@ import type { Admitted } from '../admission/admission.ts';
 import type { ClientRequest } from '../listener/client.ts';
 import type { ApiListenerDeps, ProxyTiming } from '../dependencies.ts';
 import type { Exchange, UpstreamSide } from '../exchange.ts';
-import { OwnAccountFilter } from './proxy-account.ts';
-import type { OwnAccountDenial } from './proxy-account.ts';
+import { ProxyAccountFilter } from './proxy-account.ts';
+import type { ProxyAccountDenial } from './proxy-account.ts';
 import { flatHeaders, valuesOf } from '../raw-headers.ts';
 import { checkedBody } from './request-body.ts';
 import type { RequestSide } from './request-side.ts';
@@ -18,11 +19,11 @@ import { isJsonLines, responseHead } from './response-head.ts';
 import { withoutStacks } from '../listener/stackless.ts';
 import { statusBody } from '../status.ts';
 import { credentialRejection, loginAddress } from '../rejections.ts';
-import { isConnectionLoss, upstreamFault } from './upstream-error.ts';
+import { isConnectionLoss, upstreamFailure } from './upstream-error.ts';
 import type { ClusterPools } from './pool.ts';
 
 const NEWLINE = 0x0a;
-/** One for all: an error costs its stack, and a cut of thousands would make thousands at once. */
+/** One for all: an error costs its stack, and a cut of thousands would create thousands at once. */
 const ABORTED = new Error('aborted');
 
 export interface ForwardOptions {
@@ -35,20 +36,26 @@ export interface ForwardOptions {
   readonly client: RequestSide;
 }
 
-/** The exchange's API server side. From `start` until `#done` it owns the request at undici. */
+/** The API server's side of an exchange. From `start` until `#done` it owns the request at undici. */
 export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   readonly #options: ForwardOptions;
   readonly #body: boolean;
   #controller: Dispatcher.DispatchController | undefined;
-  /** Gives the connection's TCP socket; only asked in `onRequestStart`. */
+  /** Returns the connection's TCP socket; only called in `onRequestStart`. */
   #connection: (() => Socket | undefined) | undefined;
-  /** The TCP socket that carries the request now. Cleared with its end, because the pool then gives it to somebody else. */
+  /**
+   * The TCP socket that carries the request now. Cleared with its end, because the pool then assigns it to another
+   * request.
+   */
   #raw: Socket | undefined;
   #tries = 0;
   #started = false;
   #aborted = false;
   #done = false;
-  /** The answer is JSON documents line by line: a watch in protobuf may end in the byte of a newline at any place. */
+  /**
+   * True if the response is JSON documents line by line. A watch in protobuf may contain the byte of a newline
+   * anywhere.
+   */
   #lines = false;
   /** The last byte that was sent ended a line. */
   #betweenLines = false;
@@ -73,16 +80,16 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.abort();
   }
 
-  /** What is paused has still to be read, whether or not its connection has gone. */
+  /** A paused response has still to be read, whether or not its connection has gone. */
   get gone(): boolean {
     return this.#raw?.destroyed === true && this.#controller?.paused !== true;
   }
 
-  farewell(reason: CutReason): void {
+  sendTerminationNotice(reason: CutReason): void {
     const { client, deps, admitted, exchange } = this.#options;
-    if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.answer.idle) return;
+    if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.response.idle) return;
     const object = statusBody(credentialRejection(reason, deps, exchange.caller?.credential));
-    client.answer.writeNow(Buffer.from(`${JSON.stringify({ type: 'ERROR', object })}\n`));
+    client.response.writeNow(Buffer.from(`${JSON.stringify({ type: 'ERROR', object })}\n`));
   }
 
   endCleanly(): void {
@@ -94,7 +101,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     this.#raw = this.#connection?.();
-    // It may have waited for a connection, and been cut meanwhile.
+    // The request may have waited for a connection, and have been cut meanwhile.
     if (this.#aborted || !this.#options.exchange.mayPass()) controller.abort(ABORTED);
   }
 
@@ -114,11 +121,11 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     if (!head.ok) {
       this.#finish();
       deps.metrics.upstreamError(admitted.cluster.name, head.reason.auditReason);
-      controller.abort(new Error('an answer that is not relayed'));
-      client.refuse(head.reason);
+      controller.abort(new Error('a response that is not relayed'));
+      client.reject(head.reason);
       return;
     }
-    exchange.record.responseStarted(status);
+    exchange.audit.responseStarted(status);
     this.#lines = admitted.info.verb === 'watch' && isJsonLines(raw);
     this.#betweenLines = this.#lines;
     const early = admitted.info.longRunning || valuesOf(raw, 'content-length').length === 0;
@@ -128,12 +135,12 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#done || !this.#options.exchange.mayPass()) return;
     const { client, exchange, admitted } = this.#options;
-    exchange.record.bytesOut += chunk.length;
-    const room = client.answer.write(chunk);
+    exchange.audit.bytesOut += chunk.length;
+    const hasSpace = client.response.write(chunk);
     if (admitted.info.verb === 'watch') this.#noteLine(chunk);
-    if (room || this.#done) return;
+    if (hasSpace || this.#done) return;
     controller.pause();
-    client.answer.onDrain(() => controller.resume());
+    client.response.onDrain(() => controller.resume());
   }
 
   onResponseEnd(): void {
@@ -141,14 +148,14 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.#endAnswer();
   }
 
-  /** In place of the whole answer, of which nothing has come here. */
-  onOwnAccountDenied({ rejection, said }: OwnAccountDenial): void {
+  /** Called in place of the whole response, of which nothing has come here. */
+  onProxyAccountDenied({ rejection, said }: ProxyAccountDenial): void {
     if (this.#done) return;
     const { deps, admitted, exchange, client } = this.#options;
     this.#finish();
     deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
     deps.logger.warn({ cluster: admitted.cluster.name, auditId: exchange.auditId, said }, 'own account denied');
-    client.refuse(rejection);
+    client.reject(rejection);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -160,17 +167,14 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
       return;
     }
     this.#finish();
-    // A client that broke off its upload fails the request too, and is no fault of the API server's.
-    if (this.#aborted || !exchange.clientOpen || client.answer.gone) return;
-    const fault = upstreamFault(error, { repeatable: this.#repeatable });
-    deps.metrics.upstreamError(admitted.cluster.name, fault.kind);
-    deps.logger.warn(
-      { err: error, cluster: admitted.cluster.name, auditId: exchange.auditId },
-      'the API server failed',
-    );
-    // Half an answer must not look like a whole one.
-    if (this.#started) client.answer.reset();
-    else client.refuse(fault.rejection);
+    // A client that breaks off its upload fails the request too, and that is no error of the API server.
+    if (this.#aborted || !exchange.clientOpen || client.response.gone) return;
+    const failure = upstreamFailure(error, { repeatable: this.#repeatable });
+    deps.metrics.upstreamError(admitted.cluster.name, failure.kind);
+    deps.logger.warn({ err: error, cluster: admitted.cluster.name, auditId: exchange.auditId }, 'API server failed');
+    // Half a response must not look like a whole one.
+    if (this.#started) client.response.reset();
+    else client.reject(failure.rejection);
   }
 
   #dispatch(): void {
@@ -184,26 +188,29 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
       {
         method: exchange.facts.method,
         path: admitted.target,
-        headers: ['Host', pools.authority, ...admitted.headers],
-        // undici takes any async iterable (docs: Dispatcher.dispatch); its types name only streams.
+        headers: ['Host', pools.hostHeader, ...admitted.headers],
+        // undici accepts any async iterable (docs: Dispatcher.dispatch); its types name only streams.
         body: body as unknown as Readable | null,
-        headersTimeout: longRunning ? 0 : timing.answerMs,
+        headersTimeout: longRunning ? 0 : timing.responseMs,
         bodyTimeout: longRunning ? 0 : timing.bodyMs,
         onConnection: (socket) => {
           this.#connection = socket;
         },
       },
-      new OwnAccountFilter(this, admitted),
+      new ProxyAccountFilter(this, admitted),
       longRunning,
     );
   }
 
-  /** Once, where repeating is harmless and nothing came back: a keep-alive connection that the API server had just closed. */
+  /**
+   * True once, if a repetition is harmless and nothing came back: the API server had just closed a keep-alive
+   * connection.
+   */
   #mayRetry(error: Error): boolean {
     return this.#repeatable && !this.#started && this.#tries === 1 && isConnectionLoss(error);
   }
 
-  /** Changes nothing, so that a second time does no harm. */
+  /** True if the request changes nothing, so that a second attempt does no harm. */
   get #repeatable(): boolean {
     const { method } = this.#options.exchange.facts;
     return (method === 'GET' || method === 'HEAD') && !this.#body;
@@ -219,7 +226,10 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     if (this.#endAtNewline && this.#betweenLines) this.#endWatch();
   }
 
-  /** To the client it looks like a watch that has reached its time limit: it opens another one, elsewhere. */
+  /**
+   * Ends a watch. To the client it looks like one that has reached its time limit, so it opens another one,
+   * elsewhere.
+   */
   #endWatch(): void {
     this.#reset();
     this.#endAnswer();
@@ -227,13 +237,14 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
 
   #endAnswer(): void {
     this.#finish();
-    this.#options.client.answer.end();
-    this.#options.exchange.answered();
+    this.#options.client.response.end();
+    this.#options.exchange.responded();
   }
 
   /**
-   * Resets the connection at the end of this turn. Not within it: a check that fails in the middle of an answer is asked by undici's parser,
-   * which does not survive the loss of its socket from within. No byte passes meanwhile, because the exchange is marked already.
+   * Resets the connection at the end of this turn. Not within it: a check that fails in the middle of a response
+   * runs within undici's parser, which does not survive the loss of its socket there. No byte passes meanwhile,
+   * because the exchange is marked already.
    */
   #reset(): void {
     const raw = this.#raw;
@@ -241,7 +252,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     const controller = this.#controller;
     queueMicrotask(() => {
       raw?.resetAndDestroy();
-      // undici makes an error of its own for the TLS socket.
+      // undici creates its own error for the TLS socket.
       withoutStacks(() => controller?.abort(ABORTED));
       // Whatever undici makes of it, nothing more comes.
       if (controller !== undefined && !this.#done) this.#finish();

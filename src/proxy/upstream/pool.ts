@@ -1,37 +1,41 @@
 /**
  * Keep-alive pools towards the API servers: two kinds for each cluster.
  *
- * HTTP/1.1 only. undici's HTTP/2 joins two `Impersonate-Group` lines into one value, which would make up a group that nobody is in; it
- * is turned off in words, whatever its default. What lasts has connections of its own, lest thousands of watches stand between a short
- * request and a free connection.
+ * HTTP/1.1 only. undici's HTTP/2 joins two `Impersonate-Group` lines into one value, which would make up a group
+ * that has no members, so it is turned off explicitly, whatever its default. Long-running requests have their own
+ * connections, so that thousands of watches do not keep a short request from a free connection.
  */
 import type { Socket } from 'node:net';
 import { Client, Pool } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { ProxyTiming, UpstreamCluster } from '../dependencies.ts';
-import { LastingConnections } from './stream-connections.ts';
+import { StreamConnections } from './stream-connections.ts';
 import { connectUpstream, parseServer } from './connect.ts';
 import type { UpstreamAddress } from './connect.ts';
 
 /** More at once would only queue in the API server's own priority and fairness. */
 const SHORT_CONNECTIONS = 256;
 /**
- * Threat: whoever holds all of them, by uploads that never come or answers that are never read, has everybody else's requests wait without
- * end. So there are twice as many as one person may have in flight.
+ * An attacker could hold all of them, by uploads that never come or responses that are never read, and every other
+ * request would wait without end. So there are twice as many as one user may have in flight.
  */
-const shortConnections = (perPerson: number): number => Math.max(SHORT_CONNECTIONS, 2 * perPerson);
-/** API servers close idle connections after minutes; shorter here, so that it is hardly ever they who close first. */
+const shortConnections = (perUser: number): number => Math.max(SHORT_CONNECTIONS, 2 * perUser);
+/** API servers close idle connections after minutes. Ours is shorter, so that they hardly ever close first. */
 const KEEP_ALIVE_MS = 30_000;
 
-/** undici's options, with a place to learn which TCP socket the request goes out on. */
+/** undici's options, with a callback for the TCP socket that the request goes out on. */
 export interface LinkedDispatch extends Dispatcher.DispatchOptions {
-  /** Called when a connection has been chosen. `socket` gives its TCP socket once the request has been started on it. */
+  /**
+   * Called when a connection has been chosen. `socket` returns its TCP socket once the request has been started on
+   * it.
+   */
   readonly onConnection: (socket: () => Socket | undefined) => void;
 }
 
 /**
- * One connection at a time, one request at a time on it. So from `onRequestStart` until its end, the client's TCP socket is the one that
- * carries the request: the sound way to reach it, because undici itself hands out the TLS socket at most.
+ * One connection at a time, one request at a time on it. So from `onRequestStart` until its end, the client's TCP
+ * socket is the one that carries the request. This is the reliable way to reach it, because undici itself exposes
+ * the TLS socket at most.
  */
 class LinkedClient extends Client {
   readonly #link: { raw: Socket | undefined };
@@ -51,19 +55,19 @@ export interface ClusterPools {
   /** `https://host:port`. */
   readonly origin: string;
   /** `Host` towards the API server. */
-  readonly authority: string;
+  readonly hostHeader: string;
   readonly address: UpstreamAddress;
   dispatch(options: LinkedDispatch, handler: Dispatcher.DispatchHandler, longRunning: boolean): void;
   close(): Promise<void>;
 }
 
-/** @param perPerson requests that one person may have in flight; absent where none are people's */
-export function createPools(cluster: UpstreamCluster, timing: ProxyTiming, perPerson = 0): ClusterPools {
+/** @param perUser requests that one user may have in flight; absent if the pool serves no users */
+export function createPools(cluster: UpstreamCluster, timing: ProxyTiming, perUser = 0): ClusterPools {
   const { origin, host, port } = parseServer(cluster.server);
   const address: UpstreamAddress = {
     host,
     port,
-    // Asked for each connection, because the file may have been replaced.
+    // Read for each connection, because the file may have been replaced.
     get ca() {
       return cluster.ca;
     },
@@ -82,15 +86,15 @@ export function createPools(cluster: UpstreamCluster, timing: ProxyTiming, perPe
   };
   const keptAlive = { keepAliveTimeout: KEEP_ALIVE_MS };
   const http1 = { allowH2: false, pipelining: 1 };
-  const short = new Pool(origin, { connections: shortConnections(perPerson), factory, ...http1, ...keptAlive });
-  const lasting = new LastingConnections(() => factory(new URL(origin), keptAlive));
+  const short = new Pool(origin, { connections: shortConnections(perUser), factory, ...http1, ...keptAlive });
+  const streams = new StreamConnections(() => factory(new URL(origin), keptAlive));
   return {
     origin,
-    authority: new URL(origin).host,
+    hostHeader: new URL(origin).host,
     address,
-    dispatch: (options, handler, longRunning) => void (longRunning ? lasting : short).dispatch(options, handler),
+    dispatch: (options, handler, longRunning) => void (longRunning ? streams : short).dispatch(options, handler),
     close: async () => {
-      await Promise.all([short.destroy(), lasting.destroy()]);
+      await Promise.all([short.destroy(), streams.destroy()]);
     },
   };
 }

@@ -1,12 +1,14 @@
 /**
  * Recognises a 403 of the API server that is about the proxy's own account and not about the user.
  *
- * Relayed, it would name the proxy's service account to a user whose own rights are sufficient, and client-go would take for final what an
- * API server says that has just started and does not know its roles yet.
+ * If it were relayed, it would name the proxy's service account to a user whose own rights are sufficient, and
+ * client-go would take as final the response of an API server that has just started and does not have its roles
+ * yet.
  *
- * The API server checks impersonation before everything else that is asked of a request, and asks it about the account whose token came:
- * the verb `impersonate` in its own message can mean no other account than ours, whatever that is called. So no name is learnt in advance,
- * which an API server that does not know its roles yet would not tell. Everything that does not read exactly so is relayed.
+ * The API server checks impersonation before everything else in a request, against the account whose token came:
+ * the verb `impersonate` in its own message can mean no other account than ours, whatever its name is. So no name
+ * is learnt in advance, which an API server without its roles would not give. Everything that does not read exactly
+ * so is relayed.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
@@ -14,30 +16,31 @@ import { parse as parseYaml } from 'yaml';
 import type { Admitted } from '../admission/admission.ts';
 import { isMembers } from '../admission/cluster-reviews.ts';
 import { flatHeaders, valuesOf } from '../raw-headers.ts';
-import { ownAccountRejection } from '../rejections.ts';
+import { proxyAccountRejection } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
 
-/** Bytes. The longest names that the proxy sends make a Status of some kilobytes; longer is something else. */
-const LONGEST_STATUS = 65_536;
+/** Bytes. The longest names that the proxy sends make a Status of some kilobytes. Anything longer is not one. */
+const MAX_STATUS_BYTES = 65_536;
 
-/** What the API server said, for the log. Characters; it quotes names that the client may have chosen. */
+/** Length of the API server's message in the logs. Characters; it quotes names that the client may have chosen. */
 const LOGGED_CHARACTERS = 500;
 
 /**
- * `RESOURCE "NAME" is forbidden: User "ACCOUNT" cannot impersonate resource "users" in API group …`, as the API server words it. Verbs of
- * constrained impersonation (KEP-5284) have a colon: `impersonate:user-info`, `impersonate-on:user-info:list`, also of a path.
+ * `RESOURCE "NAME" is forbidden: User "ACCOUNT" cannot impersonate resource "users" in API group …`, as the API
+ * server writes it. Verbs of constrained impersonation (KEP-5284) have a colon: `impersonate:user-info`,
+ * `impersonate-on:user-info:list`, also for a path.
  */
 const DENIAL =
   /^(?:[^\s"]+ (?:"(?:[^"\\]|\\.)*" )?is )?forbidden: User "(?:[^"\\]|\\.)*" cannot (?:impersonate resource "([a-z]+)[/"]|impersonate(?:-on)?:[a-z:-]+ (?:resource|path) ")/;
 
-export interface OwnAccountDenial {
-  /** What the client is answered. */
+export interface ProxyAccountDenial {
+  /** The response to the client. */
   readonly rejection: Rejection;
-  /** The API server's own message, for the log alone. */
+  /** The API server's own message, for the logs alone. */
   readonly said: string;
 }
 
-/** Holds the body of a 403 back until it is known whom it is about. */
+/** Holds the body of a 403 back until it is known which account it is about. */
 export class HeldForbidden {
   readonly #messageOf: (body: Buffer) => string;
   readonly #chunks: Buffer[] = [];
@@ -49,7 +52,7 @@ export class HeldForbidden {
 
   /**
    * @param raw the API server's headers, flat
-   * @returns undefined for an answer that cannot be about our account: it is to be relayed piece by piece
+   * @returns undefined for a response that cannot be about our account and is to be relayed piece by piece
    */
   static of(
     status: number,
@@ -57,12 +60,15 @@ export class HeldForbidden {
     { info, target, impersonates }: Pick<Admitted, 'info' | 'target' | 'impersonates'>,
   ): HeldForbidden | undefined {
     if (status !== 403 || !impersonates) return undefined;
-    // An attacker who answers in a pod's or a service's place writes any text, so what stands behind a proxy subresource is not read.
+    // An attacker who responds in the place of a pod or a service writes any text, so a response from behind a
+    // proxy subresource is not read.
     if (info.subresource === 'proxy' || info.verb === 'proxy') return undefined;
-    // Priority and fairness come after impersonation: this request has passed it, and an aggregated API may have answered.
+    // Priority and fairness come after impersonation: this request has passed it, and an aggregated API may have
+    // responded.
     if (valuesOf(raw, 'x-kubernetes-pf-flowschema-uid').length > 0) return undefined;
-    // An attacker asks for a resource whose name reads like the API server's message, so that the operator is woken: the one part of the
-    // message that comes from outside and is not quoted.
+    // An attacker asks for a resource whose name reads like the API server's message, so that the operator is
+    // alerted. This is the one part of the message that comes from outside and is not quoted, so such a target is
+    // not read.
     if (decodeURIComponent(target.split('?', 1)[0] ?? '').includes(' impersonate')) return undefined;
     const [type = ''] = valuesOf(raw, 'content-type');
     const messageOf = MESSAGE_OF.get(type.split(';', 1)[0]?.trim().toLowerCase() ?? '');
@@ -73,38 +79,41 @@ export class HeldForbidden {
     return this.#chunks;
   }
 
-  /** @returns false where it is longer than such an answer can be, so that all of it is to be relayed */
+  /** @returns false if it is longer than such a response can be, so that all of it is to be relayed */
   take(chunk: Buffer): boolean {
     this.#chunks.push(chunk);
     this.#length += chunk.length;
-    return this.#length <= LONGEST_STATUS;
+    return this.#length <= MAX_STATUS_BYTES;
   }
 
-  /** Judges the whole body. @returns undefined where it is about the user */
-  denial(): OwnAccountDenial | undefined {
+  /** Judges the whole body. @returns undefined if it is about the user */
+  denial(): ProxyAccountDenial | undefined {
     const message = this.#messageOf(Buffer.concat(this.#chunks));
     const match = DENIAL.exec(message);
     if (match === null) return undefined;
-    return { rejection: ownAccountRejection(match[1]), said: message.slice(0, LOGGED_CHARACTERS) };
+    return { rejection: proxyAccountRejection(match[1]), said: message.slice(0, LOGGED_CHARACTERS) };
   }
 }
 
 type Controller = Dispatcher.DispatchController;
 
-/** What is told of each answer, or of the denial in its place. */
-export interface OwnAccountHandler extends Required<Pick<Dispatcher.DispatchHandler, Told>> {
-  onOwnAccountDenied(denial: OwnAccountDenial): void;
+/** Receives the events of each response, or the denial in its place. */
+export interface ProxyAccountHandler extends Required<Pick<Dispatcher.DispatchHandler, HandledEvent>> {
+  onProxyAccountDenied(denial: ProxyAccountDenial): void;
 }
 
-type Told = 'onRequestStart' | 'onResponseStart' | 'onResponseData' | 'onResponseEnd' | 'onResponseError';
+type HandledEvent = 'onRequestStart' | 'onResponseStart' | 'onResponseData' | 'onResponseEnd' | 'onResponseError';
 
-/** Stands between undici and what relays an answer, which so learns of an answer that is held back when it is judged. */
-export class OwnAccountFilter implements Dispatcher.DispatchHandler {
-  readonly #next: OwnAccountHandler;
+/**
+ * Filters the events between undici and the handler that relays them. The handler learns of a response that is held
+ * back when it has been judged.
+ */
+export class ProxyAccountFilter implements Dispatcher.DispatchHandler {
+  readonly #next: ProxyAccountHandler;
   readonly #admitted: Admitted;
   #held: HeldForbidden | undefined;
 
-  constructor(next: OwnAccountHandler, admitted: Admitted) {
+  constructor(next: ProxyAccountHandler, admitted: Admitted) {
     this.#next = next;
     this.#admitted = admitted;
   }
@@ -126,7 +135,7 @@ export class OwnAccountFilter implements Dispatcher.DispatchHandler {
 
   onResponseEnd(controller: Controller, trailers: IncomingHttpHeaders): void {
     const denial = this.#held?.denial();
-    if (denial !== undefined) return this.#next.onOwnAccountDenied(denial);
+    if (denial !== undefined) return this.#next.onProxyAccountDenied(denial);
     if (this.#held !== undefined) this.#release(controller, this.#held);
     this.#next.onResponseEnd(controller, trailers);
   }
@@ -169,7 +178,9 @@ function protobufMessage(body: Buffer): string {
   return (status === undefined ? undefined : lengthDelimited(status, 3))?.toString('utf8') ?? '';
 }
 
-/** The first length-delimited field of that number. @see https://protobuf.dev/programming-guides/encoding/ */
+/**
+ * Returns the first length-delimited field with that number. @see https://protobuf.dev/programming-guides/encoding/
+ */
 function lengthDelimited(bytes: Buffer, wanted: number): Buffer | undefined {
   let at = 0;
   const varint = (): number => {
@@ -184,7 +195,7 @@ function lengthDelimited(bytes: Buffer, wanted: number): Buffer | undefined {
   while (at < bytes.length) {
     const tag = varint();
     const size = varint();
-    // Neither of the two messages has fields of a fixed width before the one that is wanted.
+    // Neither of the two messages has fields of a fixed width before the wanted one.
     if (tag % 8 !== 0 && tag % 8 !== 2) return undefined;
     if (tag % 8 === 0) continue;
     if (!(at + size <= bytes.length)) return undefined;

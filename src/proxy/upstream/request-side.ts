@@ -1,65 +1,69 @@
-/** The client's half of an ordinary request: how it is refused, answered and ended. */
-import type { Client, ClientAnswer, ClientRequest } from '../listener/client.ts';
+/** The client's side of an ordinary request: how it is rejected, responded to and ended. */
+import type { Client, ClientResponse, ClientRequest } from '../listener/client.ts';
 import type { ClientSide, Exchange } from '../exchange.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { rejectionHeaders, statusBody } from '../status.ts';
 import type { Rejection } from '../status.ts';
-import type { UntakenAnswers } from '../listener/unread-responses.ts';
+import type { UnreadResponses } from '../listener/unread-responses.ts';
 
 export interface RequestSideOptions {
-  /** The server is about to shut down: no answer leaves the connection open for another request. */
+  /** True if the server is about to shut down: then no response leaves the connection open for another request. */
   readonly isLeaving: () => boolean;
-  readonly untaken: UntakenAnswers;
-  /** How long a client may take nothing of a refusal. Milliseconds. */
-  readonly untakenMs: number;
+  readonly unread: UnreadResponses;
+  /** How long a client may read nothing of a rejection. Milliseconds. */
+  readonly unreadMs: number;
 }
 
 export class RequestSide implements ClientSide {
-  readonly answer: ClientAnswer;
+  readonly response: ClientResponse;
   readonly #options: RequestSideOptions;
-  /** Undefined once it is refused: what an attacker does not read must not make us keep the headers it came with. */
+  /**
+   * Undefined once it is rejected: an attacker does not read the rejection, so that we keep the headers of the
+   * request; so they are dropped.
+   */
   #open: { readonly exchange: Exchange; readonly request: ClientRequest } | undefined;
-  #taken: (() => void) | undefined;
+  #unreadClosed: (() => void) | undefined;
 
-  constructor(exchange: Exchange, { request, answer }: Client, options: RequestSideOptions) {
-    this.answer = answer;
+  constructor(exchange: Exchange, { request, response }: Client, options: RequestSideOptions) {
+    this.response = response;
     this.#options = options;
     this.#open = { exchange, request };
     exchange.attachClient(this);
-    answer.onClose(exchange.facts.connection.answerOpened(answer, () => this.#closed()));
+    response.onClose(exchange.facts.connection.responseOpened(response, () => this.#closed()));
   }
 
   get gone(): boolean {
-    return this.answer.gone;
+    return this.response.gone;
   }
 
   get waiting(): number {
-    return this.answer.waiting;
+    return this.response.waiting;
   }
 
-  refuse(rejection: Rejection): void {
+  reject(rejection: Rejection): void {
     if (this.#open === undefined) return;
     const { exchange, request } = this.#open;
-    if (!exchange.clientOpen || this.answer.started) return;
+    if (!exchange.clientOpen || this.response.started) return;
     const body = Buffer.from(`${JSON.stringify(statusBody(rejection, exchange.auditId))}\n`);
     const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length)];
     headers.push('Audit-Id', exchange.auditId, ...rejectionHeaders(rejection));
-    // A body that was announced and never came (`Expect: 100-continue` above all) would be read as the next request.
+    // A body that was announced and never came (`Expect: 100-continue` above all) would be read as the next
+    // request.
     if (request.leftover && rejection.retry !== 'elsewhere') headers.push('Connection', 'close');
     this.start(rejection.code, headers, { early: false });
-    this.answer.end(body);
+    this.response.end(body);
     this.#open = undefined;
-    this.#taken = this.#options.untaken.add(this.answer, exchange.facts.connection, this.#options.untakenMs);
-    exchange.refused(rejection);
+    this.#unreadClosed = this.#options.unread.add(this.response, exchange.facts.connection, this.#options.unreadMs);
+    exchange.rejected(rejection);
   }
 
   start(status: number, headers: readonly string[], options: { readonly early: boolean }): void {
     const closes = this.#options.isLeaving() && valuesOf(headers, 'connection').length === 0;
-    this.answer.start(status, closes ? [...headers, 'Connection', 'close'] : headers, options);
+    this.response.start(status, closes ? [...headers, 'Connection', 'close'] : headers, options);
   }
 
   #closed(): void {
-    this.#taken?.();
+    this.#unreadClosed?.();
     this.#open?.exchange.clientClosed();
   }
 }

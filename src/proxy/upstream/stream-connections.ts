@@ -1,19 +1,21 @@
 /**
- * Connections towards one API server for what lasts: watches, logs, port-forwards of HTTP. As many as there are such requests.
+ * Connections to one API server for long-running requests: watches, logs, port-forwards of HTTP. As many as there
+ * are such requests.
  *
- * undici's own pool looks through its clients one by one, busy ones too, for each request, and keeps the client of every connection that
- * it ever had: thousands of watches would make each further one wait, and eight kilobytes of each would stay for good. Here a free
- * client is found at once, and one whose connection has closed is forgotten.
+ * For each request undici's own pool looks through its clients one by one, busy ones too, and it keeps the client
+ * of every connection that it ever had: thousands of watches would make each further one wait, and eight kilobytes
+ * of each would stay permanently. Here a free client is found immediately, and a client whose connection has closed
+ * is forgotten.
  */
 import type { Client, Dispatcher } from 'undici';
 
-export class LastingConnections {
+export class StreamConnections {
   readonly #connect: () => Client;
   readonly #all = new Set<Client>();
-  /** Without a request; connected, because what has lost its connection leaves. */
+  /** Without a request, and connected: a client that has lost its connection leaves. */
   readonly #free = new Set<Client>();
 
-  /** @param connect makes a client of one connection that carries one request at a time */
+  /** @param connect creates a client with one connection, which carries one request at a time */
   constructor(connect: () => Client) {
     this.#connect = connect;
   }
@@ -50,7 +52,9 @@ export class LastingConnections {
     return client;
   }
 
-  /** By `close`, which lets a request that was given to it in this very tick be made on a new connection. */
+  /**
+   * Uses `close`, which lets a request that was given to the client in this very tick be sent on a new connection.
+   */
   #retire(client: Client): void {
     this.#free.delete(client);
     if (client.closed || client.destroyed) return;

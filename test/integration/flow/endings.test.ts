@@ -14,7 +14,7 @@ describe('how it ends', () => {
   let plane: TestPlane;
   let alice: TestUser;
   beforeAll(async () => {
-    plane = await startPlane({ timing: { connectMs: 2_000, answerMs: 60, bodyMs: 60, upgradeMs: 1_000 } });
+    plane = await startPlane({ timing: { connectMs: 2_000, responseMs: 60, bodyMs: 60, upgradeMs: 1_000 } });
     alice = await signIn(plane);
   });
   afterEach(async () => {

@@ -86,7 +86,7 @@ describe('docs/revocation-protocol.md', () => {
 
   test('has every safeguard of every model beside the rule that it belongs to', () => {
     const named = items('Model').flatMap((item) =>
-      [...item.matchAll(/\X/g)].flatMap(([part, model = '']) =>
+      [...item.matchAll(/\[`([\w-]+\.pml)`\][^[]*/g)].flatMap(([part, model = '']) =>
         namesIn(part.slice(part.indexOf(']') + 1))
           .filter((name) => /^[A-Z][A-Z0-9_]+$/.test(name))
           .map((name) => `${model} ${name}`),

@@ -12,10 +12,10 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     servername: undefined,
     thumbprint: undefined,
     ended: false,
-    openAnswers: 0,
+    openResponses: 0,
     reset: () => undefined,
     pipelined: false,
-    answerOpened: (_answer: object, onClose: () => void) => onClose,
+    responseOpened: (_answer: object, onClose: () => void) => onClose,
   };
   const facts = { method: 'GET', target: '/api/v1/pods', raw: [], connection };
   const record = {
@@ -33,7 +33,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
   };
   const exchange = new Exchange({
     facts,
-    // No session is behind it, so nothing can be asked about one.
+    // It has no session, so the guard cannot check one.
     guard: {
       get fenced() {
         return guard.fenced;
@@ -43,7 +43,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
       },
     },
     resetClient: () => void resets.push('client'),
-    record: ({ auditId }) =>
+    audit: ({ auditId }) =>
       new RequestAudit(record, { ...facts, auditId, address: connection.address, userAgent: undefined }),
     onEnd: () => undefined,
   });
@@ -51,11 +51,11 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
 }
 
 describe('a request of a service account with its own token', () => {
-  it('passes nothing before it is known whose it is', () => {
+  it('passes nothing before its caller is known', () => {
     expect(exchangeAt({ fenced: false }).exchange.mayPass()).toBe(false);
   });
 
-  it('passes while the gate is open, and is cut at the first byte after the lease has lapsed unseen', () => {
+  it('passes while there is a lease, and is cut at the first byte after the lease has lapsed unnoticed', () => {
     const guard = { fenced: false };
     const { exchange, resets } = exchangeAt(guard);
     exchange.bindServiceAccount(BUILDER);
@@ -65,14 +65,14 @@ describe('a request of a service account with its own token', () => {
     expect(resets).toEqual(['client']);
     guard.fenced = false;
     expect(exchange.mayPass()).toBe(false);
-    // Once: the reason that is recorded is the first.
+    // Once: the first reason is audited.
     exchange.cut('shutdown');
     expect(resets).toEqual(['client']);
   });
 });
 
 describe('a request whose client has gone already', () => {
-  it('is not registered, since nothing would end it', () => {
+  it('is not registered, because nothing would end it', () => {
     const { exchange } = exchangeAt({ fenced: false });
     let registered = 0;
     exchange.clientClosed();
@@ -86,8 +86,8 @@ describe('a request whose client has gone already', () => {
   });
 });
 
-describe('a place in flight', () => {
-  it('is given back when both sides are closed, and once', () => {
+describe('a connection slot', () => {
+  it('is released when both sides are closed, and once', () => {
     const { exchange } = exchangeAt({ fenced: false });
     let released = 0;
     exchange.hold(() => void (released += 1));
@@ -99,7 +99,7 @@ describe('a place in flight', () => {
     expect(released).toBe(1);
   });
 
-  it('is given back at once where the client went away before it was taken', () => {
+  it('is released immediately if the client left before it was acquired', () => {
     const { exchange } = exchangeAt({ fenced: false });
     exchange.clientClosed();
     let released = 0;

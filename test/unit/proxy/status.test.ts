@@ -14,14 +14,14 @@ import {
   passthroughRejection,
   pathRejection,
   tooManyAtCluster,
-  tooManyOfPerson,
+  tooManyForUser,
   tooManyReviews,
 } from '../../../src/proxy/rejections.ts';
 import type { Rejection } from '../../../src/proxy/status.ts';
 
-const WORDS = { publicUrl: 'https://p.test' };
+const CONTEXT = { publicUrl: 'https://p.test' };
 
-describe('a refusal in Kubernetes’ words', () => {
+describe('a rejection as a Kubernetes Status', () => {
   it.each<[ErrorCode, number, string, Rejection['retry']]>([
     ['bad_request', 400, 'BadRequest', 'no'],
     ['not_found', 404, 'NotFound', 'no'],
@@ -51,22 +51,22 @@ describe('a refusal in Kubernetes’ words', () => {
       apiVersion: 'v1',
       metadata: {},
       status: 'Failure',
-      message: 'extra keys under portcullis.dev/ are set by this gate and by nobody else: leave them out',
+      message: 'extra keys under portcullis.dev/ are set by the proxy alone: leave them out',
       reason: 'Forbidden',
       code: 403,
     });
   });
 
-  it('says the audit id where somebody may have to ask what happened, since kubectl shows no header', () => {
+  it('has the audit id if a user may have to ask what happened, because kubectl shows no header', () => {
     const bodyOf = (rejection: Rejection): unknown => statusBody(rejection, 'id-1')['message'];
-    expect(bodyOf(credentialRejection('no_token', WORDS))).toMatch(/ \(audit id id-1\)$/);
-    expect(bodyOf(tooManyOfPerson(400))).toMatch(/\b400\b.* \(audit id id-1\)$/);
+    expect(bodyOf(credentialRejection('no_token', CONTEXT))).toMatch(/ \(audit id id-1\)$/);
+    expect(bodyOf(tooManyForUser(400))).toMatch(/\b400\b.* \(audit id id-1\)$/);
     expect(bodyOf(fenced())).toMatch(/ \(audit id id-1\)$/);
     expect(bodyOf(pathRejection('dot_segment'))).not.toContain('id-1');
   });
 
-  it('says when to come again with a 429, and keeps the connection', () => {
-    for (const rejection of [tooManyOfPerson(400), tooManyAtCluster(8000), tooManyReviews()]) {
+  it('has Retry-After with a 429, and keeps the connection', () => {
+    for (const rejection of [tooManyForUser(400), tooManyAtCluster(8000), tooManyReviews()]) {
       expect(statusBody(rejection)).toMatchObject({ code: 429, reason: 'TooManyRequests' });
       expect(rejectionHeaders(rejection).slice(-2)).toEqual(['Retry-After', '1']);
     }
@@ -82,28 +82,30 @@ describe('a refusal in Kubernetes’ words', () => {
     expect(impersonationRejection(reason)).toMatchObject({ code, auditReason: reason, retry: 'no' });
   });
 
-  it('tells a service account no more about its token than anybody else', () => {
-    const said = (['passthrough_own_account', 'passthrough_not_accepted', 'passthrough_bound_token'] as const).map(
-      (reason) => JSON.stringify(statusBody(passthroughRejection(reason, WORDS))),
+  it('tells a service account no more about its token than any other client', () => {
+    const bodies = (['passthrough_own_account', 'passthrough_not_accepted', 'passthrough_bound_token'] as const).map(
+      (reason) => JSON.stringify(statusBody(passthroughRejection(reason, CONTEXT))),
     );
-    expect(new Set([...said, JSON.stringify(statusBody(credentialRejection('foreign_token', WORDS)))]).size).toBe(1);
+    expect(new Set([...bodies, JSON.stringify(statusBody(credentialRejection('foreign_token', CONTEXT)))]).size).toBe(
+      1,
+    );
   });
 
   it('asks for a Bearer token with every 401, and for nothing else', () => {
-    expect(rejectionHeaders(credentialRejection('no_token', WORDS))).toEqual(
+    expect(rejectionHeaders(credentialRejection('no_token', CONTEXT))).toEqual(
       expect.arrayContaining(['WWW-Authenticate', 'Bearer']),
     );
     expect(rejectionHeaders(pathRejection('dot_segment'))).not.toContain('WWW-Authenticate');
   });
 
-  it('sends who can be served elsewhere to another connection', () => {
-    for (const rejection of [fenced(), draining(), auditBlocked(), credentialRejection('fenced', WORDS)]) {
+  it('sends a client that another replica can serve to another connection', () => {
+    for (const rejection of [fenced(), draining(), auditBlocked(), credentialRejection('fenced', CONTEXT)]) {
       expect(rejection.code).toBe(503);
       expect(rejectionHeaders(rejection).slice(-4)).toEqual(['Retry-After', '1', 'Connection', 'close']);
     }
   });
 
-  it('says the same for every token that is not a good one of ours', () => {
+  it('is the same for every token that is not a good one of ours', () => {
     const reasons = [
       'foreign_token',
       'token_expired',
@@ -112,11 +114,11 @@ describe('a refusal in Kubernetes’ words', () => {
       'token_unbound',
       'malformed_token',
     ] as const;
-    const said = new Set(reasons.map((reason) => JSON.stringify(statusBody(credentialRejection(reason, WORDS)))));
-    expect(said.size).toBe(1);
+    const bodies = new Set(reasons.map((reason) => JSON.stringify(statusBody(credentialRejection(reason, CONTEXT)))));
+    expect(bodies.size).toBe(1);
   });
 
-  it('tells an unknown cluster from a host that is none', () => {
+  it('distinguishes an unknown cluster from an invalid host', () => {
     expect(clusterRejection('cluster_unknown').code).toBe(404);
     expect(clusterRejection('host_conflict').code).toBe(400);
     expect(clusterRejection('host_invalid').code).toBe(400);

@@ -22,7 +22,7 @@ describe('authentication', () => {
   let guard: RevocationGuard;
   let authenticate: Authenticate;
   let token: string;
-  /** What happens while a session is being read. */
+  /** Runs while a session is being read. */
   let meanwhile: () => Promise<unknown>;
   let reads = 0;
 
@@ -96,19 +96,19 @@ describe('authentication', () => {
     expect(reads).toBe(1);
   });
 
-  it('refuses when the session is revoked while it is being read', async () => {
+  it('rejects when the session is revoked while it is being read', async () => {
     meanwhile = async () => {
       if (reads === 1) await guard.revoke({ target: SESSION });
     };
     expect(await ask()).toEqual({ ok: false, reason: 'session_revoked' });
   });
 
-  it('refuses when the gate is fenced while the session is being read', async () => {
+  it('rejects when the replica is fenced while the session is being read', async () => {
     meanwhile = () => guard.stop();
     expect(await ask()).toEqual({ ok: false, reason: 'fenced' });
   });
 
-  it('asks nothing about the session for who does not hold the key', async () => {
+  it('does not read the session for a client that does not hold the key', async () => {
     expect(await ask('B'.repeat(43))).toEqual({ ok: false, reason: 'certificate_mismatch' });
     expect(await authenticate({ token, audience: AUDIENCE, thumbprint: undefined })).toEqual({
       ok: false,
@@ -117,19 +117,19 @@ describe('authentication', () => {
     expect(reads).toBe(0);
   });
 
-  it('asks nothing about a session that the gate refuses already', async () => {
+  it('does not read a session that the guard rejects already', async () => {
     await guard.revoke({ target: SESSION });
     expect(await ask()).toEqual({ ok: false, reason: 'session_revoked' });
     expect(reads).toBe(0);
   });
 
-  it('refuses a session that has reached its end although it is remembered', async () => {
+  it('rejects a session that has reached its end although it is cached', async () => {
     expect(await ask()).toMatchObject({ ok: true });
     skew = 61_000;
     expect(await ask()).toEqual({ ok: false, reason: 'session_expired' });
   });
 
-  it('says whose session the store could not be asked for, and of no other failure', async () => {
+  it('names the session that the store could not read, and for no other failure', async () => {
     meanwhile = () => Promise.reject(new AppError('store_unavailable', 'The store does not answer.'));
     const unread = await ask().catch((thrown: unknown) => thrown);
     expect(unread).toBeInstanceOf(SessionUnread);
@@ -139,7 +139,7 @@ describe('authentication', () => {
     await expect(ask('B'.repeat(43))).resolves.toEqual({ ok: false, reason: 'certificate_mismatch' });
   });
 
-  it('checks the audience of a remembered token as well', async () => {
+  it('checks the audience of a cached token as well', async () => {
     await ask();
     expect(await authenticate({ token, audience: clusterAudience('dev'), thumbprint: THUMBPRINT })).toEqual({
       ok: false,

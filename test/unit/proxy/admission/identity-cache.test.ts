@@ -24,13 +24,13 @@ const record = (id: string, username: string): SessionRecord => ({
 
 const S = { session: 's', keys: coveringKeys({ session: 's', account: 'corp/alice', provider: 'corp' }) };
 
-/** A store whose answers come when the test lets them. */
+/** A store whose replies come when the test releases them. */
 function slowStore() {
-  const waiting: ((answer: SessionRecord | undefined) => void)[] = [];
+  const waiting: ((response: SessionRecord | undefined) => void)[] = [];
   const failing: ((error: Error) => void)[] = [];
   return {
     reads: () => waiting.length,
-    answer: (index: number, with_: SessionRecord | undefined) => waiting[index]?.(with_),
+    response: (index: number, with_: SessionRecord | undefined) => waiting[index]?.(with_),
     fail: (index: number, error: Error) => failing[index]?.(error),
     read: (): Promise<SessionRecord | undefined> =>
       new Promise((resolve, reject) => {
@@ -50,11 +50,11 @@ const CHANGES = [
 ] as const;
 
 describe('the cache of impersonation credentials', () => {
-  it('reads a session once, however many ask at the same time and after', async () => {
+  it('reads a session once, however many callers ask at the same time and after', async () => {
     const store = slowStore();
     const cache = new IdentityCache(store);
     const asked = [cache.get(S), cache.get(S)];
-    store.answer(0, record('s', 'a'));
+    store.response(0, record('s', 'a'));
     expect((await Promise.all(asked)).map((one) => one?.identity.username)).toEqual(['a', 'a']);
     expect((await cache.get(S))?.identity.username).toBe('a');
     expect(store.reads()).toBe(1);
@@ -64,23 +64,23 @@ describe('the cache of impersonation credentials', () => {
     const store = slowStore();
     const cache = new IdentityCache(store);
     const asked = cache.get(S);
-    store.answer(0, record('s', 'a'));
+    store.response(0, record('s', 'a'));
     await asked;
     cache.drop(change);
     const again = cache.get(S);
-    store.answer(1, record('s', 'b'));
+    store.response(1, record('s', 'b'));
     expect((await again)?.identity.username).toBe('b');
   });
 
-  it.each(CHANGES)('neither uses nor keeps what a read brings that was under way at %j', async (change) => {
+  it.each(CHANGES)('neither uses nor keeps the result of a read that was under way at %j', async (change) => {
     const store = slowStore();
     const cache = new IdentityCache(store);
     const asked = cache.get(S);
     cache.drop(change);
-    store.answer(0, record('s', 'before'));
+    store.response(0, record('s', 'before'));
     await new Promise((resolve) => setImmediate(resolve));
     expect(store.reads()).toBe(2);
-    store.answer(1, record('s', 'after'));
+    store.response(1, record('s', 'after'));
     expect((await asked)?.identity.username).toBe('after');
     expect((await cache.get(S))?.identity.username).toBe('after');
   });
@@ -89,7 +89,7 @@ describe('the cache of impersonation credentials', () => {
     const store = slowStore();
     const cache = new IdentityCache(store);
     const asked = cache.get(S);
-    store.answer(0, record('s', 'a'));
+    store.response(0, record('s', 'a'));
     await asked;
     cache.drop({ kind: 'identity-changed', key: sessionKey('other') });
     cache.drop({ kind: 'revoked', key: sessionKey('other') });
@@ -101,17 +101,17 @@ describe('the cache of impersonation credentials', () => {
     expect(store.reads()).toBe(1);
   });
 
-  it('remembers neither absence nor failure', async () => {
+  it('caches neither absence nor failure', async () => {
     const store = slowStore();
     const cache = new IdentityCache(store);
     const absent = cache.get(S);
-    store.answer(0, undefined);
+    store.response(0, undefined);
     expect(await absent).toBeUndefined();
     const failed = cache.get(S);
     store.fail(1, new AppError('store_unavailable', 'away'));
     await expect(failed).rejects.toMatchObject({ code: 'store_unavailable' });
     const again = cache.get(S);
-    store.answer(2, record('s', 'a'));
+    store.response(2, record('s', 'a'));
     expect(await again).toBeDefined();
   });
 
@@ -122,7 +122,7 @@ describe('the cache of impersonation credentials', () => {
     const failure = asked.catch((error: unknown) => error);
     for (let read = 0; read < 5; read += 1) {
       cache.drop(undefined);
-      store.answer(read, record('s', 'a'));
+      store.response(read, record('s', 'a'));
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(await failure).toMatchObject({ code: 'store_unavailable' });

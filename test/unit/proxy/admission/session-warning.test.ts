@@ -20,7 +20,7 @@ function warningOf(left: number): string | undefined {
 }
 
 describe('the warning before a session ends', () => {
-  it.each([600, 599.5, 61, 60, 1, 0.5])('is one well-formed value with %d s left, and says what to type', (left) => {
+  it.each([600, 599.5, 61, 60, 1, 0.5])('is one well-formed value with %d s left, and names the command', (left) => {
     const [, code, agent, text] = WARNING.exec(warningOf(left) ?? '') ?? [];
     expect([code, agent]).toEqual(['299', '-']);
     expect(text).toMatch(/^your session ends in ([1-9]|10) min; run `portcullis login --server https:\/\/\S+`$/);

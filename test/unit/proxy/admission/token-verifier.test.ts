@@ -43,7 +43,7 @@ function rotating() {
   return { verify: (token: string) => verifier.verify(token, 'prod'), set: (...next: JWK[]) => void (keys = next) };
 }
 
-it('takes tokens of a key as soon as it is there, and those of the key before', async () => {
+it('accepts tokens of a key as soon as it is there, and those of the key before', async () => {
   const { verify, set } = rotating();
   expect(await verify(await two.token(300))).toEqual({ ok: false, reason: 'foreign_token' });
   set(one.jwk, two.jwk);
@@ -51,7 +51,7 @@ it('takes tokens of a key as soon as it is there, and those of the key before', 
   expect((await verify(await one.token(300))).ok).toBe(true);
 });
 
-it('refuses what a key has signed that is gone, however often it was taken before and whatever end it claims', async () => {
+it('rejects the tokens of a removed key, however often they were accepted before and whatever expiry they claim', async () => {
   const { verify, set } = rotating();
   set(one.jwk, two.jwk);
   const forged = await one.token(1_000_000_000);
@@ -60,13 +60,13 @@ it('refuses what a key has signed that is gone, however often it was taken befor
   expect(await verify(forged)).toEqual({ ok: false, reason: 'foreign_token' });
 });
 
-it('forgets nothing for a key that comes', async () => {
+it('drops no cached token when a key is added', async () => {
   const { verify, set } = rotating();
   const token = await one.token(300);
   const before = await verify(token);
   set(one.jwk, two.jwk);
   const after = await verify(token);
-  // The very object that was remembered.
+  // The very object that was cached.
   expect(before.ok && after.ok && before.value === after.value).toBe(true);
 });
 

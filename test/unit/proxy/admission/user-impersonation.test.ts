@@ -2,56 +2,59 @@ import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
 import { sessionKey } from '../../../../src/core/credential/revocation.ts';
 import type { Members } from '../../../../src/proxy/admission/cluster-reviews.ts';
-import { Delegation } from '../../../../src/proxy/admission/user-impersonation.ts';
+import { UserImpersonation } from '../../../../src/proxy/admission/user-impersonation.ts';
 
-const person: Identity = { username: 'corp:alice', uid: 'u', groups: [], extra: {} };
+const user: Identity = { username: 'corp:alice', uid: 'u', groups: [], extra: {} };
 const wanted = (groups: readonly string[] = []): Identity => ({ username: 'limited', uid: '', groups, extra: {} });
 const question = (session: string, groups?: readonly string[]) => ({
   cluster: { name: 'prod', impersonate: { groups: '*' as const, extra: [] } },
-  person,
+  user,
   session,
   account: 'corp/alice',
   wanted: wanted(groups),
 });
 
-/** A cluster whose answers come when the test lets them. */
+/** A cluster whose responses come when the test releases them. */
 function slowCluster() {
   const waiting: ((status: Members) => void)[] = [];
   let now = 0;
-  const delegation = new Delegation(() => ({ ask: () => new Promise((resolve) => void waiting.push(resolve)) }), {
-    now: () => now,
-  });
+  const delegation = new UserImpersonation(
+    () => ({ ask: () => new Promise((resolve) => void waiting.push(resolve)) }),
+    {
+      now: () => now,
+    },
+  );
   return {
     delegation,
     asked: () => waiting.length,
-    /** @param first how many of those that were asked first; absent: all */
-    answer: (allowed: boolean, first?: number) => {
+    /** @param first how many of the oldest reviews; absent: all */
+    response: (allowed: boolean, first?: number) => {
       for (const resolve of waiting.slice(0, first)) resolve({ allowed });
     },
     advance: (seconds: number) => void (now += seconds * 1000),
   };
 }
 
-describe('what is remembered of reviews', () => {
-  async function remembered(session: string) {
+describe('the cache of reviews', () => {
+  async function cached(session: string) {
     const cluster = slowCluster();
     const judged = cluster.delegation.judge(question(session));
-    cluster.answer(true);
+    cluster.response(true);
     await judged;
     expect(cluster.asked()).toBe(1);
-    /** Whether the same question is asked again. */
+    /** Whether the same review is sent again. */
     const asksAgain = async (): Promise<boolean> => {
       const next = cluster.delegation.judge(question(session));
       const again = cluster.asked() === 2;
-      cluster.answer(true);
+      cluster.response(true);
       expect(await next).toBeUndefined();
       return again;
     };
     return { ...cluster, asksAgain };
   }
 
-  it('is an answer for five seconds', async () => {
-    const { asksAgain, advance } = await remembered('s');
+  it('keeps a result for five seconds', async () => {
+    const { asksAgain, advance } = await cached('s');
     advance(4.9);
     expect(await asksAgain()).toBe(false);
     advance(0.2);
@@ -65,16 +68,16 @@ describe('what is remembered of reviews', () => {
     [{ kind: 'drill', id: 'd' }, false],
     [undefined, true],
   ] as const)('is dropped at %j: %s', async (change, dropped) => {
-    const { delegation, asksAgain } = await remembered('s');
+    const { delegation, asksAgain } = await cached('s');
     delegation.drop(change);
     expect(await asksAgain()).toBe(dropped);
   });
 
-  it('is nothing that was asked before a change', async () => {
-    const { delegation, answer, asked } = slowCluster();
+  it('keeps no result that was asked for before a change', async () => {
+    const { delegation, response, asked } = slowCluster();
     const judged = delegation.judge(question('s'));
     delegation.drop({ kind: 'identity-changed', key: sessionKey('s') });
-    answer(true);
+    response(true);
     await judged;
     void delegation.judge(question('s'));
     expect(asked()).toBe(2);
@@ -84,23 +87,23 @@ describe('what is remembered of reviews', () => {
 describe('reviews of one account', () => {
   const groups = Array.from({ length: 31 }, (_each, index) => `g${index}`);
 
-  it('are at most 128 at a time: beyond that 429, until some have been answered', async () => {
-    const { delegation, answer, asked } = slowCluster();
+  it('are at most 128 at a time: beyond that 429, until some have a result', async () => {
+    const { delegation, response, asked } = slowCluster();
     const first = Array.from({ length: 4 }, (_each, index) => delegation.judge(question(`s${index}`, groups)));
     expect(asked()).toBe(128);
     expect(await delegation.judge(question('s4'))).toMatchObject({ code: 429, auditReason: 'reviews_in_flight' });
     expect(asked()).toBe(128);
-    answer(true);
+    response(true);
     expect(await Promise.all(first)).toEqual([undefined, undefined, undefined, undefined]);
     const next = delegation.judge(question('s4'));
-    answer(false);
+    response(false);
     expect(await next).toMatchObject({ code: 403, auditReason: 'impersonation_denied' });
   });
 
-  it('give back no more places than have been answered', async () => {
-    const { delegation, answer, asked } = slowCluster();
+  it('release no more slots than have a result', async () => {
+    const { delegation, response, asked } = slowCluster();
     const [first] = Array.from({ length: 4 }, (_each, index) => delegation.judge(question(`s${index}`, groups)));
-    answer(true, 32);
+    response(true, 32);
     expect(await first).toBeUndefined();
     void delegation.judge(question('s4', groups));
     expect(asked()).toBe(160);

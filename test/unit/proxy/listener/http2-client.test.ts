@@ -58,7 +58,7 @@ it('gives a body that ended', async () => {
   expect(await body).toBe('one two');
 });
 
-it.each([0, 1, 2, 8])('throws where a body was broken off by a reset with code %i', async (code) => {
+it.each([0, 1, 2, 8])('throws if a body was broken off by a reset with code %i', async (code) => {
   const client = await request();
   const body = bodyOf(client);
   socket.write(frame(DATA, 0, 1, Buffer.from('one ')));
@@ -66,7 +66,7 @@ it.each([0, 1, 2, 8])('throws where a body was broken off by a reset with code %
   await expect(body).rejects.toThrow(BROKEN_OFF);
 });
 
-it.each([0, 1, 2, 8])('throws where the reset with code %i came with the last piece', async (code) => {
+it.each([0, 1, 2, 8])('throws if the reset with code %i came with the last piece', async (code) => {
   const client = await request();
   const body = bodyOf(client);
   const reset = frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code]));
@@ -74,7 +74,7 @@ it.each([0, 1, 2, 8])('throws where the reset with code %i came with the last pi
   await expect(body).rejects.toThrow(BROKEN_OFF);
 });
 
-it.each([0, 1, 2, 8])('throws where it was reset with code %i before anybody read', async (code) => {
+it.each([0, 1, 2, 8])('throws if it was reset with code %i before it was read', async (code) => {
   const client = await request();
   const reset = frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code]));
   const aborted = once(client.stream, 'aborted');
@@ -83,37 +83,37 @@ it.each([0, 1, 2, 8])('throws where it was reset with code %i before anybody rea
   await expect(bodyOf(client)).rejects.toThrow(BROKEN_OFF);
 });
 
-it('throws where the connection was lost in the middle of a body', async () => {
+it('throws if the connection was lost in the middle of a body', async () => {
   const client = await request();
   const body = bodyOf(client);
   socket.write(frame(DATA, 0, 1, Buffer.from('one ')), () => socket.resetAndDestroy());
   await expect(body).rejects.toThrow(BROKEN_OFF);
 });
 
-it('takes `Connection: close` for a wish to retire, and sends nothing that belongs to a connection', async () => {
-  const { answer, stream } = await request();
+it('retires the connection on `Connection: close`, and sends no connection-specific header', async () => {
+  const { response, stream } = await request();
   const flat = ['X-A', '1', 'Connection', 'close', 'Keep-Alive', 'timeout=5', 'Transfer-Encoding', 'chunked'];
-  answer.start(200, flat, { early: false });
+  response.start(200, flat, { early: false });
   expect(retired).toBe(1);
   expect(Object.keys(stream.sentHeaders ?? {}).toSorted()).toEqual([':status', 'date', 'x-a']);
 });
 
-it('ends the reading with a whole answer, and hears of a reset of its own', async () => {
-  const { answer, stream } = await request();
-  answer.start(200, [], { early: false });
-  answer.end(Buffer.from('done'));
+it('ends the reading with a whole response, and reports its own reset', async () => {
+  const { response, stream } = await request();
+  response.start(200, [], { early: false });
+  response.end(Buffer.from('done'));
   await once(stream, 'close');
   expect(stream.rstCode).toBe(0);
-  expect(answer.gone).toBe(true);
+  expect(response.gone).toBe(true);
 });
 
 it('resets with an error code, whatever was sent before', async () => {
-  const { answer, stream } = await request();
-  answer.start(200, [], { early: false });
-  answer.write(Buffer.from('half'));
+  const { response, stream } = await request();
+  response.start(200, [], { early: false });
+  response.write(Buffer.from('half'));
   const closed = Promise.withResolvers<void>();
   stream.once('close', closed.resolve);
-  answer.reset();
+  response.reset();
   await closed.promise;
   expect(stream.rstCode).toBe(2);
 });

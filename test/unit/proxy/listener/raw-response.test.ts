@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endWithStatus } from '../../../../src/proxy/listener/raw-response.ts';
 import { malformed } from '../../../../src/proxy/rejections.ts';
 
-describe('a socket that Node has handed over', () => {
+describe('a socket that Node has passed on', () => {
   let client: Duplex;
   let socket: Duplex;
   beforeEach(() => {
@@ -12,19 +12,19 @@ describe('a socket that Node has handed over', () => {
     client.resume();
   });
   afterEach(() => vi.useRealTimers());
-  const refuse = (): void =>
+  const reject = (): void =>
     endWithStatus(socket, malformed('no', 'no'), { auditId: 'a', connection: { reset: () => void socket.destroy() } });
 
-  it('closes when the client does, also where a byte of it was never read', async () => {
+  it('closes when the client does, also if a byte of it was never read', async () => {
     client.write('x');
-    refuse();
+    reject();
     client.end();
     await expect.poll(() => socket.closed).toBe(true);
   });
 
-  it('is reset where the client keeps its side open', async () => {
+  it('is reset if the client keeps its side open', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    refuse();
+    reject();
     vi.advanceTimersByTime(9_000);
     expect(socket.destroyed).toBe(false);
     vi.advanceTimersByTime(2_000);

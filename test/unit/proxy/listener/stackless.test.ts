@@ -9,7 +9,7 @@ test('errors made within have a message and no frames', () => {
   expect(made?.stack).toBe('Error: reset');
 });
 
-test('errors made afterwards have their stack, also where the work threw', () => {
+test('errors made afterwards have their stack, also if the work threw', () => {
   const limit = Error.stackTraceLimit;
   const work = (): void => {
     throw new Error('reset');

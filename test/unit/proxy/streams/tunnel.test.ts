@@ -5,16 +5,16 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { joinSockets } from '../../../../src/proxy/streams/tunnel.ts';
 
 interface Ends {
-  /** What the tunnel holds. */
+  /** The tunnel's own objects. */
   readonly client: Duplex;
   readonly upstream: Duplex;
-  /** Who speaks through it. */
-  readonly person: Duplex;
+  /** The two peers that use it. */
+  readonly user: Duplex;
   readonly server: Duplex;
 }
 
 function join(): Ends {
-  const [client, person] = duplexPair();
+  const [client, user] = duplexPair();
   const [upstream, server] = duplexPair();
   const none = Buffer.alloc(0);
   joinSockets({
@@ -28,8 +28,8 @@ function join(): Ends {
     resetClient: () => client.destroy(),
     resetUpstream: () => upstream.destroy(),
   });
-  for (const end of [person, server]) end.resume();
-  return { client, upstream, person, server };
+  for (const end of [user, server]) end.resume();
+  return { client, upstream, user, server };
 }
 
 const closed = (...streams: readonly Duplex[]): Promise<unknown> =>
@@ -40,18 +40,18 @@ describe('a tunnel', () => {
   afterEach(() => void vi.useRealTimers());
 
   it('keeps nothing once both sides have closed in turn', async () => {
-    const { client, upstream, person, server } = join();
-    person.end();
+    const { client, upstream, user, server } = join();
+    user.end();
     server.end();
     await closed(client, upstream);
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('sees the end of a side that was sending more than the other took', async () => {
-    const { client, upstream, person, server } = join();
-    person.pause();
+  it('notices the end of a side that was sending more than the other read', async () => {
+    const { client, upstream, user, server } = join();
+    user.pause();
     while (server.write(Buffer.alloc(65_536)));
-    person.end();
+    user.end();
     await once(client, 'end');
     expect(upstream.isPaused()).toBe(true);
     client.destroy();
@@ -61,8 +61,8 @@ describe('a tunnel', () => {
   });
 
   it('closes a side that does not follow the other, after a grace', async () => {
-    const { client, upstream, person } = join();
-    person.end();
+    const { client, upstream, user } = join();
+    user.end();
     upstream.on('end', () => undefined);
     client.end();
     await closed(client);

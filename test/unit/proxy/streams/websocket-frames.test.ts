@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FrameBoundary, policyClose } from '../../../../src/proxy/streams/websocket-frames.ts';
 
-/** A frame as RFC 6455 §5.2 lays it out. */
+/** A frame in the layout of RFC 6455 §5.2. */
 function frame(payload: number, { opcode = 1, masked = false } = {}): Buffer {
   const mask = masked ? 0x80 : 0;
   const head =
@@ -21,7 +21,7 @@ function uint32(value: number): Buffer {
 }
 
 describe('the boundary between WebSocket frames', () => {
-  it.each([0, 1, 125, 126, 65_535, 65_536])('is found behind a payload of %i bytes, and nowhere within', (length) => {
+  it.each([0, 1, 125, 126, 65_535, 65_536])('is found after a payload of %i bytes, and nowhere within', (length) => {
     const bytes = frame(length);
     const frames = new FrameBoundary();
     expect(frames.open).toBe(true);
@@ -56,7 +56,7 @@ describe('the boundary between WebSocket frames', () => {
     );
   });
 
-  it('is no place for a frame once a close frame has passed', () => {
+  it('allows no frame once a close frame has passed', () => {
     const frames = new FrameBoundary();
     frames.take(frame(2, { opcode: 8 }));
     expect(frames.open).toBe(false);
@@ -64,7 +64,7 @@ describe('the boundary between WebSocket frames', () => {
 });
 
 describe('the close frame of a cut', () => {
-  it('says 1008 and why, within the 125 bytes that a control frame has', () => {
+  it('has 1008 and the reason, within the 125 bytes of a control frame', () => {
     const bytes = policyClose('your session was ended');
     expect([...bytes.subarray(0, 2)]).toEqual([0x88, bytes.length - 2]);
     expect(bytes.readUInt16BE(2)).toBe(1008);

@@ -13,8 +13,8 @@ const context = (target = '/api/v1/pods', left = 86_400, prefix = '') => ({
   now: 0,
 });
 
-describe('the head of an answer', () => {
-  it('carries our Audit-Id alone', () => {
+describe('the head of a response', () => {
+  it('has our Audit-Id alone', () => {
     expect(responseHead(200, ['Audit-Id', 'theirs', 'X-A', 'b'], context())).toEqual({
       ok: true,
       value: ['X-A', 'b', 'Audit-Id', 'ours'],
@@ -43,14 +43,14 @@ describe('the head of an answer', () => {
     'data:text/html,x',
     'https://[bad',
     '\\\\evil.test/x',
-    // Two slashes at the front of a path are another host to whoever reads them (RFC 3986 §4.2).
+    // Two slashes at the front of a path are another host to its reader (RFC 3986 §4.2).
     '/.//evil.test/x',
     '/.\\/evil.test/x',
     '/%2e//evil.test/x',
     '/a/..//evil.test/x',
     '../../../..//evil.test/x',
     'https://api.test:6443//evil.test/x',
-    // The gate's own endpoints are none of the cluster's paths, and a 307 takes method and body there.
+    // Our own endpoints are none of the cluster's paths, and a 307 takes method and body there.
     '/-/admin/api/v1/revocations',
     '/api/../-/oauth/token',
   ])('does not relay a redirect to %s', (location) => {
@@ -70,7 +70,7 @@ describe('the head of an answer', () => {
     expect(at('/.//evil.test/x')).toMatchObject({ ok: false, reason: { auditReason: 'foreign_redirect' } });
   });
 
-  it('leaves the Location of a creation alone', () => {
+  it('does not change the Location of a creation', () => {
     expect(responseHead(201, ['Location', 'https://elsewhere.test/'], context())).toMatchObject({
       ok: true,
       value: ['Location', 'https://elsewhere.test/', 'Audit-Id', 'ours'],
@@ -82,14 +82,14 @@ describe('the head of an answer', () => {
     [600, '10 min'],
     [59, '1 min'],
     [0, undefined],
-  ])('with %i s left of the session warns of %s', (left, words) => {
+  ])('with %i s left of the session warns of %s', (left, text) => {
     const head = responseHead(200, [], context('/api/v1/pods', left));
     const warning = head.ok ? head.value[3] : '';
-    expect(words === undefined ? warning === undefined : warning?.includes(words)).toBe(true);
+    expect(text === undefined ? warning === undefined : warning?.includes(text)).toBe(true);
   });
 });
 
-describe('an answer of JSON lines', () => {
+describe('a response of JSON lines', () => {
   it.each([
     [['Content-Type', 'application/json'], true],
     [['content-type', 'application/json;stream=watch'], true],
@@ -107,7 +107,7 @@ describe('raw headers', () => {
     expect(flatHeaders([Buffer.from('X'), Buffer.from([0xc3, 0xa9])])).toEqual(['X', 'Ã©']);
   });
 
-  it.each([undefined, null, { a: 'b' }, [1]])('of another shape are refused: %j', (raw) => {
+  it.each([undefined, null, { a: 'b' }, [1]])('of another shape throw: %j', (raw) => {
     expect(() => flatHeaders(raw)).toThrow(TypeError);
   });
 });

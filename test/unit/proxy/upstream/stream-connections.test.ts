@@ -5,14 +5,14 @@ import type { AddressInfo, Socket } from 'node:net';
 import { Client } from 'undici';
 import type { Dispatcher } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LastingConnections } from '../../../../src/proxy/upstream/stream-connections.ts';
+import { StreamConnections } from '../../../../src/proxy/upstream/stream-connections.ts';
 
 let server: Server;
-/** Requests that the server has not answered, by path. */
+/** Requests without a response yet, by path. */
 let open: Map<string, ServerResponse>;
-/** Connections that were ever made. */
+/** Connections that were ever opened. */
 let sockets: Socket[];
-let lasting: LastingConnections;
+let streams: StreamConnections;
 
 beforeEach(async () => {
   open = new Map();
@@ -22,10 +22,10 @@ beforeEach(async () => {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  lasting = new LastingConnections(() => new Client(origin, { pipelining: 1 }));
+  streams = new StreamConnections(() => new Client(origin, { pipelining: 1 }));
 });
 afterEach(async () => {
-  await lasting.destroy();
+  await streams.destroy();
   server.closeAllConnections();
   server.close();
 });
@@ -41,14 +41,14 @@ function ask(path: string): Promise<number | string | undefined> {
     onResponseEnd: () => resolve(status),
     onResponseError: (_controller, error: NodeJS.ErrnoException) => resolve(error.code),
   };
-  lasting.dispatch({ method: 'GET', path, headersTimeout: 0, bodyTimeout: 0 }, handler);
+  streams.dispatch({ method: 'GET', path, headersTimeout: 0, bodyTimeout: 0 }, handler);
   return promise;
 }
 
 const arrived = (...paths: readonly string[]): Promise<void> =>
   expect.poll(() => paths.every((path) => open.has(path))).toBe(true);
 
-describe('connections for what lasts', () => {
+describe('connections for long-running requests', () => {
   it('are as many as there are requests', async () => {
     const answers = [ask('/a'), ask('/b'), ask('/c')];
     await arrived('/a', '/b', '/c');
@@ -57,13 +57,13 @@ describe('connections for what lasts', () => {
     expect(await Promise.all(answers)).toEqual([200, 200, 200]);
   });
 
-  it('carry the next request when they are free', async () => {
+  it('take the next request when they are free', async () => {
     for (const path of ['/a', '/b', '/c']) {
-      const answer = ask(path);
+      const response = ask(path);
       await arrived(path);
       open.get(path)?.end();
-      expect(await answer).toBe(200);
-      await expect.poll(() => lasting.free).toBe(1);
+      expect(await response).toBe(200);
+      await expect.poll(() => streams.free).toBe(1);
     }
     expect(sockets).toHaveLength(1);
   });
@@ -72,24 +72,24 @@ describe('connections for what lasts', () => {
     const answers = [ask('/a'), ask('/b')];
     await arrived('/a', '/b');
     open.get('/a')?.end();
-    await expect.poll(() => lasting.free).toBe(1);
+    await expect.poll(() => streams.free).toBe(1);
     for (const socket of sockets) socket.destroy();
     expect(await Promise.all(answers)).toEqual([200, 'UND_ERR_SOCKET']);
-    await expect.poll(() => lasting.size).toBe(0);
-    expect(lasting.free).toBe(0);
+    await expect.poll(() => streams.size).toBe(0);
+    expect(streams.free).toBe(0);
   });
 
-  it('are forgotten when they could not be made', async () => {
+  it('are forgotten when they could not be opened', async () => {
     server.close();
     await once(server, 'close');
     expect(await ask('/a')).toBe('ECONNREFUSED');
-    await expect.poll(() => lasting.size).toBe(0);
+    await expect.poll(() => streams.size).toBe(0);
   });
 
-  it('fail what is open when they are destroyed', async () => {
-    const answer = ask('/a');
+  it('fail open requests when they are destroyed', async () => {
+    const response = ask('/a');
     await arrived('/a');
-    await lasting.destroy();
-    expect(await answer).toBe('UND_ERR_DESTROYED');
+    await streams.destroy();
+    expect(await response).toBe('UND_ERR_DESTROYED');
   });
 });
