@@ -82,7 +82,7 @@ export class DataPlane {
       unread: this.#unread,
       unreadMs: this.#timing.unreadLocalMs,
     });
-    const turn = this.#turns.mine();
+    const turn = this.#turns.reserve();
     // A request that need not wait goes on in this very tick, in which what follows on the connection is read.
     if (turn !== undefined) await turn;
     if (!exchange.clientOpen) return;

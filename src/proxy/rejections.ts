@@ -80,8 +80,8 @@ const asSentence = (next: string): string =>
  * @param why as it was kept: whole sentences, or a rule's message
  */
 export function sessionEndedMessage(why: string, context: MessageContext, client?: string): string {
-  const said = why.replace(/\s*Sign in again\.$/, '');
-  return `${said}${/[.!?]$/.test(said) ? '' : '.'} ${asSentence(signInStep(context, client))}`;
+  const sentence = why.replace(/\s*Sign in again\.$/, '');
+  return `${sentence}${/[.!?]$/.test(sentence) ? '' : '.'} ${asSentence(signInStep(context, client))}`;
 }
 
 /** Returns the rejection for a credential that is not good, or that the guard rejects. */
@@ -208,13 +208,13 @@ export function impersonationNotConfigured({
   readonly kind: 'group' | 'extra';
   readonly name: string;
 }): Rejection {
-  const what = kind === 'group' ? 'the group' : 'the extra key';
-  const message = `${what} ${JSON.stringify(name)} cannot be impersonated through this proxy: leave it out, or ask your platform team to add it to clusters[].impersonate`;
+  const attribute = kind === 'group' ? 'the group' : 'the extra key';
+  const message = `${attribute} ${JSON.stringify(name)} cannot be impersonated through this proxy: leave it out, or ask your platform team to add it to clusters[].impersonate`;
   return rejection(403, 'Forbidden', message, 'impersonation_not_configured');
 }
 
-export function impersonationTooLarge(count: number, most: number): Rejection {
-  const message = `impersonating another user with ${count} attributes (user, uid, groups and extra values) needs as many reviews, and at most ${most} are made: leave out some of --as-group and --as-user-extra`;
+export function impersonationTooLarge(count: number, limit: number): Rejection {
+  const message = `impersonating another user with ${count} attributes (user, uid, groups and extra values) needs as many reviews, and at most ${limit} are made: leave out some of --as-group and --as-user-extra`;
   return rejection(403, 'Forbidden', message, 'impersonation_too_large');
 }
 
@@ -224,16 +224,16 @@ const tooMany = (message: string, auditReason: string): Rejection =>
 export const tooManyReviews = (): Rejection =>
   tooMany('too many of your requests with --as are being checked at the same time; try again', 'reviews_in_flight');
 
-/** @param most of `limits.inFlightPerPerson` */
-export const tooManyForUser = (most: number): Rejection =>
+/** @param limit of `limits.inFlightPerPerson` */
+export const tooManyForUser = (limit: number): Rejection =>
   tooMany(
-    `you have ${most} requests and watches open, which is the limit for one user; close some and try again`,
+    `you have ${limit} requests and watches open, which is the limit for one user; close some and try again`,
     'person_in_flight',
   );
 
-export const tooManyAtCluster = (most: number): Rejection =>
+export const tooManyAtCluster = (limit: number): Rejection =>
   tooMany(
-    `${most} requests and watches are open at this cluster through this replica, which is the limit; try again`,
+    `${limit} requests and watches are open at this cluster through this replica, which is the limit; try again`,
     'cluster_in_flight',
   );
 
@@ -280,8 +280,8 @@ export function proxyTokenRejection(): Rejection {
  *   message does not name it
  */
 export function proxyAccountRejection(resource: string | undefined): Rejection {
-  const what = resource ?? 'you';
-  const message = `the proxy's own account at this cluster may not impersonate ${what}, so nothing was done; your own rights are not the reason: ask your platform team`;
+  const attribute = resource ?? 'you';
+  const message = `the proxy's own account at this cluster may not impersonate ${attribute}, so nothing was done; your own rights are not the reason: ask your platform team`;
   // Every request needs to impersonate a user: an API server that denies that may have started just now, and not
   // have its roles yet. An API server that denies only more than that has them, so another attempt would only keep
   // the user waiting.

@@ -232,7 +232,7 @@ export class Revocations {
 
   #bringUpToDate(progress: RevocationProgress): void {
     this.#release(progress);
-    if (progress.endedAtMs === undefined) this.#prove(progress);
+    if (progress.endedAtMs === undefined) this.#updateProof(progress);
     if (!progress.held && progress.endedAtMs !== undefined) this.#open.delete(progress);
   }
 
@@ -252,7 +252,7 @@ export class Revocations {
     else this.localGuard.failed(progress.key, progress.id);
   }
 
-  #prove(progress: RevocationProgress): void {
+  #updateProof(progress: RevocationProgress): void {
     const { monotonicMs, peers, unbrokenLease, registry } = this.#options;
     const { written } = progress;
     if (written === undefined) return;
@@ -305,7 +305,7 @@ export class Revocations {
 
   #describe(progress: RevocationProgress): RevocationResult {
     // The passing of time alone changes what is missing.
-    if (progress.endedAtMs === undefined) this.#prove(progress);
+    if (progress.endedAtMs === undefined) this.#updateProof(progress);
     return resultOf(progress, this.#options.replicaName, this.#options.monotonicMs());
   }
 

@@ -50,17 +50,17 @@ export interface Turns {
   /**
    * Reserves a step for the caller's own code. @returns undefined if it may go on now, without waiting for anything
    */
-  mine(): Promise<void> | undefined;
+  reserve(): Promise<void> | undefined;
 }
 
-/** @param most steps in one turn; between two turns timers run and sockets are read */
-export function createTurns(most: number): Turns {
+/** @param maxSteps steps in one turn; between two turns timers run and sockets are read */
+export function createTurns(maxSteps: number): Turns {
   const waiting = new Set<() => void>();
-  let left = most;
+  let left = maxSteps;
   let counting = false;
   const nextTurn = (): void => {
     counting = false;
-    left = most;
+    left = maxSteps;
     for (const step of waiting) {
       if (left === 0) break;
       waiting.delete(step);
@@ -83,11 +83,11 @@ export function createTurns(most: number): Turns {
         return () => undefined;
       }
       // A new function for each call, because the same step may be given twice.
-      const own = (): void => step();
-      waiting.add(own);
-      return () => void waiting.delete(own);
+      const waitingStep = (): void => step();
+      waiting.add(waitingStep);
+      return () => void waiting.delete(waitingStep);
     },
-    mine() {
+    reserve() {
       if (!hasSpace()) return new Promise((resolve) => void waiting.add(resolve));
       count();
       return undefined;

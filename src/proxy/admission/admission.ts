@@ -2,6 +2,11 @@
  * The one way in, for requests and for upgrades alike: find the cluster, normalise, register, authenticate, check,
  * acquire a connection slot, authorize user impersonation, build headers. Only an admitted request may be dialled;
  * everything else gets a rejection.
+ *
+ * In this folder:
+ * - `authenticate.ts`, `token-verifier.ts`, `identity-cache.ts`: from a token to its caller.
+ * - `user-impersonation.ts`, `passthrough.ts`, `cluster-reviews.ts`: the decisions that the cluster takes by a review.
+ * - `concurrency-limit.ts`, `session-addresses.ts`, `sensitive.ts`: limits, and requests that are worth an alert.
  */
 import { bearerToken } from '../../core/credential/bearer-token.ts';
 import { clusterDirectory, selectCluster } from '../../core/request/cluster-selection.ts';
@@ -192,32 +197,32 @@ export class Admission {
     if (!caller.ok) return no(credentialRejection(caller.reason, this.#messages, caller));
     const { credential } = caller.value;
     exchange.bind(caller.value);
-    const shut = guard.check(credential);
-    if (shut !== undefined) return no(credentialRejection(shut, this.#messages, credential));
+    const rejection = guard.check(credential);
+    if (rejection !== undefined) return no(credentialRejection(rejection, this.#messages, credential));
     this.#noteAddress(credential.session, connection.address);
     const limitReached = this.#acquireSlot(exchange, credential.account, cluster.name);
     if (limitReached !== undefined) return no(limitReached);
 
     const identity = limitIdentity(caller.value.identity, cluster.impersonate);
     // Never dropped silently: `kubectl --as=limited` must not run with the user's full rights.
-    const wanted = requestedIdentity(raw);
-    if (!wanted.ok) return no(impersonationRejection(wanted.reason));
-    if (wanted.value !== undefined) {
-      exchange.audit.impersonated = wanted.value;
+    const impersonated = requestedIdentity(raw);
+    if (!impersonated.ok) return no(impersonationRejection(impersonated.reason));
+    if (impersonated.value !== undefined) {
+      exchange.audit.impersonated = impersonated.value;
       const { session, account } = credential;
-      const question = { cluster, user: identity, session, account, wanted: wanted.value };
+      const question = { cluster, user: identity, session, account, impersonated: impersonated.value };
       const rejected = await this.#impersonation.judge(question);
       if (rejected !== undefined) return no(rejected);
     }
     const upstreamToken = await cluster.token();
     // The reviews and the token took time.
-    const shutMeanwhile = guard.check(credential);
-    if (shutMeanwhile !== undefined) return no(credentialRejection(shutMeanwhile, this.#messages, credential));
+    const laterRejection = guard.check(credential);
+    if (laterRejection !== undefined) return no(credentialRejection(laterRejection, this.#messages, credential));
     const headers = buildUpstreamHeaders({
       ...this.#headerInput(exchange, route, upgrade),
       upstreamToken,
       identity,
-      ...(wanted.value === undefined ? {} : { actingAs: wanted.value }),
+      ...(impersonated.value === undefined ? {} : { actingAs: impersonated.value }),
       sessionId: credential.session,
     });
     const { sessionExpiresAt } = caller.value;

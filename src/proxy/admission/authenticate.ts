@@ -33,8 +33,8 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const mayBeUnbound = deps.unboundClients?.has(credential.client) === true;
     const unbound = checkBinding(credential, thumbprint, credential.thumbprint, mayBeUnbound);
     if (unbound !== undefined) return no(unbound);
-    const shut = guard.check(credential);
-    if (shut !== undefined) return rejectionFor(deps, credential, shut);
+    const rejection = guard.check(credential);
+    if (rejection !== undefined) return rejectionFor(deps, credential, rejection);
 
     let record: SessionRecord | undefined;
     try {
@@ -44,11 +44,11 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
         ? new SessionUnread(credential, error)
         : error;
     }
-    const shutMeanwhile = guard.check(credential);
-    if (shutMeanwhile !== undefined) return rejectionFor(deps, credential, shutMeanwhile);
+    const laterRejection = guard.check(credential);
+    if (laterRejection !== undefined) return rejectionFor(deps, credential, laterRejection);
     // Its end may be older than the entries that this replica's view still holds.
     if (record === undefined) return rejectionFor(deps, credential, 'session_unknown');
-    return judgeSession(credential, record, { thumbprint, mayBeUnbound, now: clock.now() / 1000 });
+    return judgeSession(credential, record, { thumbprint, mayBeUnbound, nowSeconds: clock.now() / 1000 });
   };
   return async ({ token, audience, thumbprint }) => {
     const verified = await tokens.verify(token, audience);
@@ -79,14 +79,14 @@ function judgeSession(
   {
     thumbprint,
     mayBeUnbound,
-    now,
-  }: { readonly thumbprint: string | undefined; readonly mayBeUnbound: boolean; readonly now: number },
+    nowSeconds,
+  }: { readonly thumbprint: string | undefined; readonly mayBeUnbound: boolean; readonly nowSeconds: number },
 ): Result<Caller, CredentialRejection> {
   // A signed token for a session of another account can only be an error of ours, and opens nothing.
   if (record === undefined || record.account !== credential.account) return no('session_unknown');
   const unbound = checkBinding(credential, thumbprint, record.thumbprint, mayBeUnbound);
   if (unbound !== undefined) return no(unbound);
-  if (record.expiresAt <= now) return no('session_expired');
+  if (record.expiresAt <= nowSeconds) return no('session_expired');
   const sessionIdleAt = record.lastUsedAt + record.idleSeconds;
   const { identity, authTime } = record;
   const caller = { credential, identity, sessionExpiresAt: record.expiresAt, sessionIdleAt };

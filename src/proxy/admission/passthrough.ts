@@ -110,8 +110,8 @@ export class Passthrough {
     const { identity } = cached ?? (await this.#review(cluster.name, token, source));
     if (identity === undefined) return no('passthrough_not_accepted');
     if (serviceAccountOf(identity.username) === undefined) return no('passthrough_not_service_account');
-    const own = await this.#proxyAccountName(cluster);
-    return identity.username === own ? no('passthrough_own_account') : ok(identity);
+    const proxyAccount = await this.#proxyAccountName(cluster);
+    return identity.username === proxyAccount ? no('passthrough_own_account') : ok(identity);
   }
 
   /**
@@ -119,8 +119,8 @@ export class Passthrough {
    * further right; and asked again whenever the token is rotated.
    */
   async #proxyAccountName({ name, token }: Pick<UpstreamCluster, 'name' | 'token'>): Promise<string> {
-    const own = await token();
-    const { identity } = this.#cached(keyOf(name, own)) ?? (await this.#review(name, own));
+    const proxyAccount = await token();
+    const { identity } = this.#cached(keyOf(name, proxyAccount)) ?? (await this.#review(name, proxyAccount));
     if (identity !== undefined) return identity.username;
     throw new AppError(
       'upstream_unavailable',
@@ -131,7 +131,7 @@ export class Passthrough {
 
   #cached(key: string): CachedReview | undefined {
     const known = this.#accepted.get(key) ?? this.#rejected.get(key);
-    return known !== undefined && known.until > this.#now() ? known : undefined;
+    return known !== undefined && known.until > this.#nowSeconds() ? known : undefined;
   }
 
   /** @param source whose reviews are counted as well; absent: the proxy's own */
@@ -141,12 +141,12 @@ export class Passthrough {
     if (waiting !== undefined) return waiting;
     const counted = source === undefined ? [cluster] : [cluster, source];
     for (const each of counted) this.#load.set(each, this.#loadOf(each) + 1);
-    const asked = this.#ask(cluster, token).finally(() => {
+    const review = this.#sendReview(cluster, token).finally(() => {
       this.#waiting.delete(key);
       for (const each of counted) this.#responded(each);
     });
-    this.#waiting.set(key, asked);
-    return asked;
+    this.#waiting.set(key, review);
+    return review;
   }
 
   #loadOf(counted: string): number {
@@ -160,21 +160,22 @@ export class Passthrough {
     else this.#load.delete(counted);
   }
 
-  async #ask(cluster: string, token: string): Promise<CachedReview> {
+  async #sendReview(cluster: string, token: string): Promise<CachedReview> {
     // Without `audiences` it is reviewed for the API server's own: a token made for another service is not
     // accepted.
     const path = '/apis/authentication.k8s.io/v1/tokenreviews';
     const status = await this.#reviews(cluster).ask(path, 'TokenReview', { token });
     const identity = reviewed(status);
-    const now = this.#now();
+    const nowSeconds = this.#nowSeconds();
     const expiresAt = readUnverified(token)?.expiresAt ?? Number.POSITIVE_INFINITY;
-    const until = identity === undefined ? now + REJECTED_SECONDS : Math.min(now + ACCEPTED_SECONDS, expiresAt);
+    const until =
+      identity === undefined ? nowSeconds + REJECTED_SECONDS : Math.min(nowSeconds + ACCEPTED_SECONDS, expiresAt);
     const known = { identity, until };
     (identity === undefined ? this.#rejected : this.#accepted).set(keyOf(cluster, token), known);
     return known;
   }
 
-  #now(): number {
+  #nowSeconds(): number {
     return this.#clock.now() / 1000;
   }
 }

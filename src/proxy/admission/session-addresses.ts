@@ -22,14 +22,14 @@ export class SessionAddresses {
 
   /**
    * Notes one use. An IPv6 /64 counts as one address.
-   * @param now epoch seconds
+   * @param nowSeconds epoch seconds
    * @returns true once in the window of a session: at the first use from one address too many
    */
-  isOneTooMany(session: string, address: string, now: number): boolean {
+  isOneTooMany(session: string, address: string, nowSeconds: number): boolean {
     const known = this.#sessions.get(session);
     const bucket = bucketOf(address);
-    if (known === undefined || now - known.since >= WINDOW_SECONDS) {
-      this.#sessions.set(session, { since: now, seen: new Set([bucket]) });
+    if (known === undefined || nowSeconds - known.since >= WINDOW_SECONDS) {
+      this.#sessions.set(session, { since: nowSeconds, seen: new Set([bucket]) });
       return false;
     }
     // One address more than the limit is kept, and no more, so that the set stays small whoever fills it.

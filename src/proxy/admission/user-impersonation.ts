@@ -38,7 +38,7 @@ export interface ImpersonationRequest {
   readonly user: Identity;
   readonly session: string;
   readonly account: string;
-  readonly wanted: Identity;
+  readonly impersonated: Identity;
 }
 
 interface KnownResult {
@@ -66,10 +66,10 @@ export class UserImpersonation {
    * @throws AppError `upstream_unavailable` if one review has no response
    */
   async judge(question: ImpersonationRequest): Promise<Rejection | undefined> {
-    const { cluster, user, wanted, account } = question;
-    const beyond = beyondLimits(wanted, cluster.impersonate);
+    const { cluster, user, impersonated, account } = question;
+    const beyond = beyondLimits(impersonated, cluster.impersonate);
     if (beyond !== undefined) return impersonationNotConfigured(beyond);
-    const attributes = impersonateAttributes(wanted);
+    const attributes = impersonateAttributes(impersonated);
     if (attributes.length > MOST_REVIEWS) return impersonationTooLarge(attributes.length, MOST_REVIEWS);
     const waiting = this.#waiting.get(account) ?? 0;
     if (waiting + attributes.length > MAX_WAITING) return tooManyReviews();
@@ -112,18 +112,18 @@ export class UserImpersonation {
       .update(JSON.stringify([cluster.name, session, spec]))
       .digest('base64url');
     const known = this.#results.get(key);
-    if (known !== undefined && known.until > this.#now()) return known.allowed;
+    if (known !== undefined && known.until > this.#nowSeconds()) return known.allowed;
     const generation = this.#generation;
     const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
     const status = await this.#reviews(cluster.name).ask(path, 'SubjectAccessReview', spec);
     // Only the boolean `true` means allowed, and not if the response denies as well.
     const allowed = status['allowed'] === true && status['denied'] !== true;
-    const until = this.#now() + RESULT_SECONDS;
+    const until = this.#nowSeconds() + RESULT_SECONDS;
     if (generation === this.#generation) this.#results.set(key, { session: sessionKey(session), allowed, until });
     return allowed;
   }
 
-  #now(): number {
+  #nowSeconds(): number {
     return this.#clock.now() / 1000;
   }
 }

@@ -42,21 +42,21 @@ export function openWatch(
   { host, path, token, signal }: WatchRequest,
   events: WatchEvents,
 ): void {
-  const own = new X509Certificate(listener.certificate());
+  const certificate = new X509Certificate(listener.certificate());
   let over = false;
-  const once = (tell: () => void): void => {
+  const once = (report: () => void): void => {
     if (over) return;
     over = true;
-    tell();
+    report();
   };
   const req = request({
     ...listener.address,
     servername: host,
     agent: false,
-    ca: own.toString(),
+    ca: certificate.toString(),
     allowPartialTrustChain: true,
     checkServerIdentity: (_name, { fingerprint256 }) =>
-      fingerprint256 === own.fingerprint256 ? undefined : new Error('not the certificate of this process'),
+      fingerprint256 === certificate.fingerprint256 ? undefined : new Error('not the certificate of this process'),
     path,
     headers: { host, authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': 'portcullis-drill' },
     signal,

@@ -49,8 +49,8 @@ export function shareHandshakes(server: Server, firstByteMs: number): void {
 
 /** Removes and returns the one listener that Node itself has added. */
 export function takeOver(server: Server, event: 'connection' | 'secureConnection'): (socket: Socket) => void {
-  const [own, ...others] = server.listeners(event);
-  if (own === undefined || others.length > 0) throw new Error(`Node's server has no single listener for ${event}`);
+  const [listener, ...more] = server.listeners(event);
+  if (listener === undefined || more.length > 0) throw new Error(`Node's server has no single listener for ${event}`);
   server.removeAllListeners(event);
-  return (socket) => void own.call(server, socket);
+  return (socket) => void listener.call(server, socket);
 }

@@ -46,11 +46,11 @@ export function createMachineBridge(handler: RequestListener, headerBytes: numbe
     for (const side of [here, there]) side.on('error', () => undefined);
     try {
       if (request.expectsContinue) response.writeContinue();
-      const asked = httpRequest({ ...headOf(client), createConnection: () => here });
-      asked.on('response', (reply) => relay(reply, client));
-      asked.on('error', () => response.reset());
-      if (request.hasBody) stream.pipe(asked);
-      else asked.end();
+      const outgoing = httpRequest({ ...headOf(client), createConnection: () => here });
+      outgoing.on('response', (reply) => relay(reply, client));
+      outgoing.on('error', () => response.reset());
+      if (request.hasBody) stream.pipe(outgoing);
+      else outgoing.end();
     } catch {
       // A target that Node's client does not write.
       response.start(400, [], { early: false });

@@ -141,7 +141,7 @@ class Http2Connection {
     session.on('close', () => this.#stop());
     // None is unref'd. Node keeps a list of timers for each length of time, and drops an empty list immediately
     // only if its timers were not: each connection's own age would leave a list behind for minutes.
-    this.#beatOn();
+    this.#schedulePing();
     this.#age = setTimeout(() => this.retire(), randomInt(limits.ageMs, 2 * limits.ageMs));
     this.#idle = setTimeout(() => this.reset(), limits.firstRequestMs);
   }
@@ -194,10 +194,10 @@ class Http2Connection {
    * Starts the next interval. Not `setInterval`: after this process stood still its rounds would follow each other
    * with no poll between them, in which the PONG is read.
    */
-  #beatOn(): void {
+  #schedulePing(): void {
     this.#stopPings = timeLimit(this.#options.limits.pingMs, () => {
-      this.#beatOn();
-      this.#beat();
+      this.#schedulePing();
+      this.#ping();
     });
   }
 
@@ -205,7 +205,7 @@ class Http2Connection {
    * A peer that has acknowledged nothing and sent nothing for a whole interval is gone. One that reads slowly sends
    * window updates.
    */
-  #beat(): void {
+  #ping(): void {
     const { session, socket } = this.#options;
     const { bytesRead } = socket;
     if (this.#awaitingPong && bytesRead === this.#bytesAtPing) {

@@ -79,13 +79,13 @@ export function readProxyHeader(
   let fixed: Buffer | undefined;
   const settle = (source: Result<string | undefined, ProxyHeaderError>): void => {
     clearTimeout(timer);
-    socket.off('readable', look);
+    socket.off('readable', readHeader);
     socket.off('end', gone);
     socket.off('close', gone);
     done(source);
   };
   const gone = (): void => settle(no('closed'));
-  const look = (): void => {
+  const readHeader = (): void => {
     fixed ??= (socket.read(FIXED_BYTES) as Buffer | null) ?? undefined;
     if (fixed === undefined) return;
     const length = proxyHeaderLength(fixed);
@@ -97,7 +97,7 @@ export function readProxyHeader(
     if (rest !== null) settle(rest.length === length.value ? proxyHeaderSource(fixed, rest) : no('closed'));
   };
   const timer = setTimeout(() => settle(no('late')), timeoutMs);
-  socket.on('readable', look);
+  socket.on('readable', readHeader);
   socket.on('end', gone);
   socket.on('close', gone);
 }

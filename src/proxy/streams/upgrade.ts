@@ -135,7 +135,7 @@ export class UpgradeForwarding implements UpstreamSide {
     this.#stopTimer = timeLimit(timing.upgradeMs, () => this.#fail(upgradeError('UPSTREAM_TIMEOUT')));
     this.#giveUp = connectUpstream(pools.address, (error, link) => {
       if (link === undefined) this.#fail(error ?? upgradeError('ECONNRESET'));
-      else this.#ask(link);
+      else this.#sendRequest(link);
     });
   }
 
@@ -161,7 +161,7 @@ export class UpgradeForwarding implements UpstreamSide {
     socket.write(policyClose(credentialRejection(reason, deps, exchange.caller?.credential).message));
   }
 
-  #ask(link: UpstreamLink): void {
+  #sendRequest(link: UpstreamLink): void {
     const { exchange, admitted, pools } = this.#options;
     this.#link = link;
     link.tls.on('error', (error) => this.#fail(error));
@@ -226,7 +226,7 @@ export class UpgradeForwarding implements UpstreamSide {
       const denial = held.denial();
       if (denial === undefined) return relay();
       deps.logger.warn(
-        { cluster: admitted.cluster.name, auditId: exchange.auditId, said: denial.said },
+        { cluster: admitted.cluster.name, auditId: exchange.auditId, said: denial.message },
         'own account denied',
       );
       this.#reject(denial.rejection);
@@ -239,7 +239,7 @@ export class UpgradeForwarding implements UpstreamSide {
    * Relays a response, after which the connection ends.
    * @param begun the part of its body that has been read already
    */
-  #relay(response: IncomingMessage, begun: readonly Buffer[] = []): void {
+  #relay(response: IncomingMessage, alreadyRead: readonly Buffer[] = []): void {
     const { exchange, socket, client } = this.#options;
     this.#stopTimer?.();
     const code = response.statusCode ?? 502;
@@ -259,7 +259,7 @@ export class UpgradeForwarding implements UpstreamSide {
       endHandedOver(socket, exchange.facts.connection);
       exchange.responded();
     };
-    for (const chunk of begun) pass(chunk);
+    for (const chunk of alreadyRead) pass(chunk);
     if (response.readableEnded) return end();
     response.on('data', pass);
     socket.on('drain', () => response.resume());
@@ -274,7 +274,7 @@ export class UpgradeForwarding implements UpstreamSide {
     const { deps, exchange, admitted, pools } = this.#options;
     const publicUrl = loginAddress(deps, exchange.caller?.credential.client);
     const context = { admitted, origin: pools.origin, auditId: exchange.auditId, publicUrl };
-    const head = responseHead(code, response.rawHeaders, { ...context, now: deps.clock.now() / 1000 });
+    const head = responseHead(code, response.rawHeaders, { ...context, nowSeconds: deps.clock.now() / 1000 });
     if (head.ok) return head.value;
     this.#reject(head.reason);
     return undefined;

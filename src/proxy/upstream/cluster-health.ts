@@ -26,24 +26,24 @@ export function createClusterCheck(
   return async () => {
     const timeout = timeoutSignal(timeoutSeconds * 1000);
     try {
-      return await look(cluster, timeout);
+      return await check(cluster, timeout);
     } catch (error) {
       return timeout.aborted ? noResponseWithin(timeoutSeconds) : connectionError(error);
     }
   };
 }
 
-async function look(cluster: UpstreamCluster, timeout: AbortSignal): Promise<string | undefined> {
+async function check(cluster: UpstreamCluster, timeout: AbortSignal): Promise<string | undefined> {
   const token = await tokenOf(cluster);
   if (token === undefined) return 'Our token for it cannot be read. Check clusters[].tokenFile.';
   const ready = await statusAt(cluster, '/readyz', { token, timeout });
-  if (ready !== 403 && ready !== 404) return judged(ready);
+  if (ready !== 403 && ready !== 404) return failureOf(ready);
   // Some clusters let no client read the first path; the second shows as well whether the API server responds.
-  return judged(await statusAt(cluster, '/version', { token, timeout }));
+  return failureOf(await statusAt(cluster, '/version', { token, timeout }));
 }
 
 /** Never followed if it is a redirect: that would send our token elsewhere. */
-function judged(status: number): string | undefined {
+function failureOf(status: number): string | undefined {
   if (status === 200) return undefined;
   if (status === 401) return 'It rejected our token (401). Check clusters[].tokenFile.';
   if (status === 403) return 'It lets our account read neither /readyz nor /version (403). Allow it to read /version.';
@@ -58,15 +58,15 @@ async function tokenOf(cluster: UpstreamCluster): Promise<string | undefined> {
   }
 }
 
-interface AuditQuery {
+interface CheckOptions {
   readonly token: string;
   readonly timeout: AbortSignal;
 }
 
-async function statusAt(cluster: UpstreamCluster, path: CheckedPath, question: AuditQuery): Promise<number> {
-  const link = await connected(cluster, question.timeout);
+async function statusAt(cluster: UpstreamCluster, path: CheckedPath, options: CheckOptions): Promise<number> {
+  const link = await connected(cluster, options.timeout);
   try {
-    return await ask(link, { ...question, path, hostHeader: new URL(cluster.server).host });
+    return await send(link, { ...options, path, hostHeader: new URL(cluster.server).host });
   } finally {
     link.raw.destroy();
   }
@@ -86,22 +86,22 @@ function connected({ server, ca }: UpstreamCluster, timeout: AbortSignal): Promi
   });
 }
 
-function ask(
+function send(
   { tls }: UpstreamLink,
-  { token, timeout, path, hostHeader }: Question & { readonly path: CheckedPath; readonly hostHeader: string },
+  { token, timeout, path, hostHeader }: CheckOptions & { readonly path: CheckedPath; readonly hostHeader: string },
 ): Promise<number> {
   return new Promise((resolve, reject) => {
-    const asked = request({
+    const outgoing = request({
       method: 'GET',
       path,
       headers: { host: hostHeader, authorization: `Bearer ${token}`, 'user-agent': 'portcullis', accept: '*/*' },
       createConnection: () => tls,
       signal: timeout,
     });
-    asked.on('response', (response) => ended(response, resolve, reject)).on('error', reject);
+    outgoing.on('response', (response) => ended(response, resolve, reject)).on('error', reject);
     // An unexpected switch of protocols closes without a response or an error.
-    asked.on('upgrade', () => resolve(101));
-    asked.end();
+    outgoing.on('upgrade', () => resolve(101));
+    outgoing.end();
   });
 }
 

@@ -1,6 +1,12 @@
 /**
  * Forwards one request with undici and streams the response back: back pressure both ways, nothing buffered, a
  * check before every piece.
+ *
+ * In this folder:
+ * - `request-side.ts`, `response-head.ts`: the client's side of a request, and the head of its response.
+ * - `proxy-account.ts`: a 403 about the proxy's own account. `upstream-error.ts`: failures of an API server.
+ * - `pool.ts`, `stream-connections.ts`, `connect.ts`: connections for short and for long-running requests.
+ * - `cluster-health.ts`: checks whether an API server responds.
  */
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
@@ -13,7 +19,6 @@ import type { Exchange, UpstreamSide } from '../exchange.ts';
 import { ProxyAccountFilter } from './proxy-account.ts';
 import type { ProxyAccountDenial } from './proxy-account.ts';
 import { flatHeaders, valuesOf } from '../raw-headers.ts';
-import { checkedBody } from './request-body.ts';
 import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
 import { withoutStacks } from '../listener/stackless.ts';
@@ -109,13 +114,13 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     if (status < 200 || !this.#options.exchange.mayPass()) return;
     const { deps, exchange, admitted, pools, client } = this.#options;
     const raw = flatHeaders(controller.rawHeaders);
-    const now = deps.clock.now() / 1000;
+    const nowSeconds = deps.clock.now() / 1000;
     const head = responseHead(status, raw, {
       admitted,
       origin: pools.origin,
       auditId: exchange.auditId,
       publicUrl: loginAddress(deps, exchange.caller?.credential.client),
-      now,
+      nowSeconds,
     });
     this.#started = true;
     if (!head.ok) {
@@ -145,16 +150,19 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
 
   onResponseEnd(): void {
     if (this.#done) return;
-    this.#endAnswer();
+    this.#endResponse();
   }
 
   /** Called in place of the whole response, of which nothing has come here. */
-  onProxyAccountDenied({ rejection, said }: ProxyAccountDenial): void {
+  onProxyAccountDenied({ rejection, message }: ProxyAccountDenial): void {
     if (this.#done) return;
     const { deps, admitted, exchange, client } = this.#options;
     this.#finish();
     deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
-    deps.logger.warn({ cluster: admitted.cluster.name, auditId: exchange.auditId, said }, 'own account denied');
+    deps.logger.warn(
+      { cluster: admitted.cluster.name, auditId: exchange.auditId, said: message },
+      'own account denied',
+    );
     client.reject(rejection);
   }
 
@@ -232,10 +240,10 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
    */
   #endWatch(): void {
     this.#reset();
-    this.#endAnswer();
+    this.#endResponse();
   }
 
-  #endAnswer(): void {
+  #endResponse(): void {
     this.#finish();
     this.#options.client.response.end();
     this.#options.exchange.responded();
@@ -263,5 +271,18 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.#done = true;
     this.#raw = undefined;
     this.#options.exchange.upstreamClosed();
+  }
+}
+
+/**
+ * Passes the client's body on piece by piece, with a check before each. The body is pulled, so nothing is read that the
+ * API server cannot take, and the check is between the buffer and the write: a stream in between would hold pieces
+ * that were checked long before they are sent.
+ */
+async function* checkedBody(request: ClientRequest, exchange: Exchange): AsyncGenerator<Buffer, void> {
+  for await (const chunk of request.pieces()) {
+    if (!exchange.mayPass()) throw new Error('the request was cut');
+    exchange.audit.bytesIn += chunk.length;
+    yield chunk;
   }
 }

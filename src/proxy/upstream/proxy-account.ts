@@ -37,7 +37,7 @@ export interface ProxyAccountDenial {
   /** The response to the client. */
   readonly rejection: Rejection;
   /** The API server's own message, for the logs alone. */
-  readonly said: string;
+  readonly message: string;
 }
 
 /** Holds the body of a 403 back until it is known which account it is about. */
@@ -91,7 +91,7 @@ export class HeldForbidden {
     const message = this.#messageOf(Buffer.concat(this.#chunks));
     const match = DENIAL.exec(message);
     if (match === null) return undefined;
-    return { rejection: proxyAccountRejection(match[1]), said: message.slice(0, LOGGED_CHARACTERS) };
+    return { rejection: proxyAccountRejection(match[1]), message: message.slice(0, LOGGED_CHARACTERS) };
   }
 }
 
@@ -181,7 +181,7 @@ function protobufMessage(body: Buffer): string {
 /**
  * Returns the first length-delimited field with that number. @see https://protobuf.dev/programming-guides/encoding/
  */
-function lengthDelimited(bytes: Buffer, wanted: number): Buffer | undefined {
+function lengthDelimited(bytes: Buffer, fieldNumber: number): Buffer | undefined {
   let at = 0;
   const varint = (): number => {
     let value = 0;
@@ -199,7 +199,7 @@ function lengthDelimited(bytes: Buffer, wanted: number): Buffer | undefined {
     if (tag % 8 !== 0 && tag % 8 !== 2) return undefined;
     if (tag % 8 === 0) continue;
     if (!(at + size <= bytes.length)) return undefined;
-    if (tag === wanted * 8 + 2) return bytes.subarray(at, at + size);
+    if (tag === fieldNumber * 8 + 2) return bytes.subarray(at, at + size);
     at += size;
   }
   return undefined;

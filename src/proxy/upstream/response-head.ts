@@ -19,7 +19,7 @@ export interface HeadContext {
   /** Absent for a third-party client, whose user may not have the command that needs it. */
   readonly publicUrl: string | undefined;
   /** Epoch seconds. */
-  readonly now: number;
+  readonly nowSeconds: number;
 }
 
 /**
@@ -85,8 +85,8 @@ function relayedLocation(location: string, { origin, admitted }: HeadContext): s
  * Returns RFC 9111's `Warning` in the form that Kubernetes uses; kubectl prints its text.
  * @see https://kubernetes.io/blog/2020/09/03/warnings/
  */
-function sessionWarning({ admitted, now, publicUrl }: HeadContext): string | undefined {
-  const left = admitted.sessionExpiresAt - now;
+function sessionWarning({ admitted, nowSeconds, publicUrl }: HeadContext): string | undefined {
+  const left = admitted.sessionExpiresAt - nowSeconds;
   if (left > WARN_SECONDS || left <= 0) return undefined;
   const minutes = Math.max(1, Math.floor(left / 60));
   // Does not contain the client's name, which comes from the configuration and may have characters that no header

@@ -12,7 +12,7 @@ function warningOf(left: number): string | undefined {
     origin: 'https://api.test:6443',
     auditId: 'a',
     publicUrl: 'https://xn--bcher-kva.example:8443',
-    now: 0,
+    nowSeconds: 0,
   });
   if (!head.ok) throw new Error('refused');
   const at = head.value.indexOf('Warning');

@@ -10,7 +10,7 @@ const context = (target = '/api/v1/pods', left = 86_400, prefix = '') => ({
   origin: 'https://api.test:6443',
   auditId: 'ours',
   publicUrl: 'https://p.test',
-  now: 0,
+  nowSeconds: 0,
 });
 
 describe('the head of a response', () => {
