@@ -5,7 +5,12 @@ import type { Members } from '../../../../src/proxy/admission/cluster-reviews.ts
 import { UserImpersonation } from '../../../../src/proxy/admission/user-impersonation.ts';
 
 const user: Identity = { username: 'corp:alice', uid: 'u', groups: [], extra: {} };
-const impersonated = (groups: readonly string[] = []): Identity => ({ username: 'limited', uid: '', groups, extra: {} });
+const impersonated = (groups: readonly string[] = []): Identity => ({
+  username: 'limited',
+  uid: '',
+  groups,
+  extra: {},
+});
 const question = (session: string, groups?: readonly string[]) => ({
   cluster: { name: 'prod', impersonate: { groups: '*' as const, extra: [] } },
   user,
