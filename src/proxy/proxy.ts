@@ -18,7 +18,7 @@
  */
 export { createAuthenticator } from './admission/authenticate.ts';
 export type { Authenticate } from './dependencies.ts';
-export { createClusterCheck } from './upstream/cluster-health.ts';
+export { createClusterProbe } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
 export { shareHandshakes } from './listener/handshakes.ts';

@@ -2,7 +2,7 @@
 import type { Clock } from '../contracts/clock.ts';
 import type { Config } from '../config/config.ts';
 import { createProviderProbe } from '../idp/provider-health.ts';
-import { createClusterCheck, type UpstreamCluster } from '../proxy/proxy.ts';
+import { createClusterProbe, type UpstreamCluster } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
 import type { Health } from '../contracts/health.ts';
 import { createHealth, type HealthProbe } from './health.ts';
@@ -24,8 +24,8 @@ export function componentHealth(
     return [provider.name, createProviderProbe({ ...provider, ...ca })];
   });
   return createHealth({
-    clusters: new Map(clusters.map((cluster) => [cluster.name, createClusterCheck(cluster)])),
-    providers: new Map(providerProbes),
+    clusters: new Map(clusters.map((cluster) => [cluster.name, createClusterProbe(cluster)])),
+    providers: new Map(providerLooks),
     clock,
     monotonicMs: () => performance.now(),
     onProbed: (kind, name, up) => metrics.componentChecked(kind, name, up),

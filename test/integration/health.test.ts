@@ -7,7 +7,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server as TcpSe
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
 import { createProviderProbe } from '../../src/idp/provider-health.ts';
-import { createClusterCheck, type UpstreamCluster } from '../../src/proxy/proxy.ts';
+import { createClusterProbe, type UpstreamCluster } from '../../src/proxy/proxy.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { freePort } from '../../demo/ports.ts';
@@ -57,7 +57,7 @@ async function apiServer(statuses: Readonly<Record<string, number>>, pair = trus
 describe('a cluster', () => {
   it('is up when it says that it is ready, and is asked as ourselves', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 });
-    expect(await createClusterCheck(cluster)()).toBeUndefined();
+    expect(await createClusterProbe(cluster)()).toBeUndefined();
     expect(heard).toHaveLength(1);
     expect(heard[0]).toMatchObject({ url: '/readyz', headers: { authorization: `Bearer ${TOKEN}` } });
     expect(Object.keys(heard[0]?.headers ?? {}).filter((name) => name.startsWith('impersonate'))).toEqual([]);
@@ -65,7 +65,7 @@ describe('a cluster', () => {
 
   it.each([403, 404])('is asked for its version where its readiness is not for us (%i)', async (status) => {
     const { cluster, heard } = await apiServer({ '/readyz': status, '/version': 200 });
-    expect(await createClusterCheck(cluster)()).toBeUndefined();
+    expect(await createClusterProbe(cluster)()).toBeUndefined();
     expect(heard.map(({ url }) => url)).toEqual(['/readyz', '/version']);
   });
 
@@ -77,18 +77,18 @@ describe('a cluster', () => {
     [{ '/readyz': 302 }, 'It answered 302.'],
   ])('that answers %o is down: %s', async (statuses, words) => {
     const { cluster } = await apiServer(statuses);
-    const problem = await createClusterCheck(cluster)();
+    const problem = await createClusterProbe(cluster)();
     expect(problem).toContain(words);
     expect(problem).not.toMatch(/canary|127\.0\.0\.1/);
   });
 
   it('is down where nothing listens', async () => {
-    expect(await createClusterCheck(clusterAt(await freePort()))()).toContain('refused the connection');
+    expect(await createClusterProbe(clusterAt(await freePort()))()).toContain('refused the connection');
   });
 
   it('is down where another authority vouches for it, and is not shown our token', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 });
-    expect(await createClusterCheck({ ...cluster, ca: otherName.ca })()).toBe(
+    expect(await createClusterProbe({ ...cluster, ca: otherName.ca })()).toBe(
       'Its certificate is not trusted. Check caFile.',
     );
     expect(heard).toEqual([]);
@@ -96,7 +96,9 @@ describe('a cluster', () => {
 
   it('is down where its certificate is made out to another name', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 }, otherName);
-    expect(await createClusterCheck({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is for another name.');
+    expect(await createClusterProbe({ ...cluster, ca: otherName.ca })()).toBe(
+      'Its certificate is made out to another name.',
+    );
     expect(heard).toEqual([]);
   });
 
@@ -104,13 +106,13 @@ describe('a cluster', () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, () => undefined);
     const cluster = clusterAt(await port(server));
     onTestFinished(() => server.closeAllConnections());
-    expect(await createClusterCheck(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
+    expect(await createClusterProbe(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
   });
 
   it('is down where there is no TLS to speak of for as long', async () => {
     const silent = createTcpServer((socket) => void socket.on('error', () => undefined));
     const cluster = clusterAt(await port(silent));
-    expect(await createClusterCheck(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
+    expect(await createClusterProbe(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
   });
 
   it('is down where it answers without end', async () => {
@@ -120,21 +122,21 @@ describe('a cluster', () => {
     });
     const cluster = clusterAt(await port(server));
     onTestFinished(() => server.closeAllConnections());
-    expect(await createClusterCheck(cluster)()).toBe('Its response is too long.');
+    expect(await createClusterProbe(cluster)()).toBe('It answered with more than belongs there.');
   });
 
   it('is down where it cuts the connection in the middle of its answer', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => {
       res.writeHead(200, { 'content-length': 10 }).write('half', () => res.destroy());
     });
-    expect(await createClusterCheck(clusterAt(await port(server)))()).toBe('It closed the connection before it responded.');
+    expect(await createClusterProbe(clusterAt(await port(server)))()).toBe('It cut the connection before it answered.');
   });
 
   it('is down where it switches to a protocol that nobody asked for', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (req) => {
       req.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: strange\r\n\r\n');
     });
-    expect(await createClusterCheck(clusterAt(await port(server)))()).toBe('It answered 101.');
+    expect(await createClusterProbe(clusterAt(await port(server)))()).toBe('It answered 101.');
   });
 
   it('is down where our token cannot be read, and is not asked', async () => {
@@ -142,7 +144,7 @@ describe('a cluster', () => {
     const token = (): string => {
       throw new Error('ENOENT /secret/token');
     };
-    expect(await createClusterCheck({ ...cluster, token })()).toBe(
+    expect(await createClusterProbe({ ...cluster, token })()).toBe(
       'Our token for it cannot be read. Check clusters[].tokenFile.',
     );
     expect(heard).toEqual([]);

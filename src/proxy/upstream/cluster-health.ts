@@ -19,7 +19,7 @@ type CheckedPath = '/readyz' | '/version';
  * @returns a function that checks once: undefined if the cluster is ready, else the reason, as a message for an
  *   admin. Never rejects
  */
-export function createClusterCheck(
+export function createClusterProbe(
   cluster: UpstreamCluster,
   { timeoutSeconds = TIMEOUT_SECONDS }: { readonly timeoutSeconds?: number } = {},
 ): () => Promise<string | undefined> {
