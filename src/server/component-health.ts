@@ -25,7 +25,7 @@ export function componentHealth(
   });
   return createHealth({
     clusters: new Map(clusters.map((cluster) => [cluster.name, createClusterProbe(cluster)])),
-    providers: new Map(providerLooks),
+    providers: new Map(providerProbes),
     clock,
     monotonicMs: () => performance.now(),
     onProbed: (kind, name, up) => metrics.componentChecked(kind, name, up),

@@ -27,7 +27,15 @@ describe('a row of the table', () => {
       /keys\.example\.com is neither/,
     ],
     ['says that keys are not there', 'keys', {}, (idp) => (idp.keys = 'down'), {}, 'fails', /answered 503/],
-    ['says that keys are lost on the way', 'keys', {}, (idp) => (idp.keys = 'lost'), {}, 'fails', /closed the connection/],
+    [
+      'says that keys are lost on the way',
+      'keys',
+      {},
+      (idp) => (idp.keys = 'lost'),
+      {},
+      'fails',
+      /closed the connection/,
+    ],
     [
       'finds no key for the algorithms',
       'keys',

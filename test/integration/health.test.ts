@@ -96,9 +96,7 @@ describe('a cluster', () => {
 
   it('is down where its certificate is made out to another name', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 }, otherName);
-    expect(await createClusterProbe({ ...cluster, ca: otherName.ca })()).toBe(
-      'Its certificate is made out to another name.',
-    );
+    expect(await createClusterProbe({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is for another name.');
     expect(heard).toEqual([]);
   });
 
@@ -122,14 +120,16 @@ describe('a cluster', () => {
     });
     const cluster = clusterAt(await port(server));
     onTestFinished(() => server.closeAllConnections());
-    expect(await createClusterProbe(cluster)()).toBe('It answered with more than belongs there.');
+    expect(await createClusterProbe(cluster)()).toBe('Its response is too long.');
   });
 
   it('is down where it cuts the connection in the middle of its answer', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => {
       res.writeHead(200, { 'content-length': 10 }).write('half', () => res.destroy());
     });
-    expect(await createClusterProbe(clusterAt(await port(server)))()).toBe('It cut the connection before it answered.');
+    expect(await createClusterProbe(clusterAt(await port(server)))()).toBe(
+      'It closed the connection before it responded.',
+    );
   });
 
   it('is down where it switches to a protocol that nobody asked for', async () => {

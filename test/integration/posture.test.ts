@@ -87,7 +87,9 @@ describe('posture of the embedded cluster, through the gate', () => {
       severities.toSorted((a, b) => 'high medium low'.indexOf(a ?? '') - 'high medium low'.indexOf(b ?? '')),
     );
     expect(stdout).toContain(`kubectl --context ${context()} delete secret/ci-token -n shop\n`);
-    expect(stdout.trimEnd().split('\n').at(-1)).toBe('demo: 8 high, 9 medium, 4 low; 0 waived; 16 of 16 rules evaluated');
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe(
+      'demo: 8 high, 9 medium, 4 low; 0 waived; 16 of 16 rules evaluated',
+    );
   });
 
   it.each([[[]], [['--output', 'json']], [['--output', 'yaml']], [['--verbose']]])(
