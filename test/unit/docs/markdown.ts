@@ -52,6 +52,8 @@ function partsOf(text: string): Parts {
   return { prose, blocks };
 }
 
+export const proseOf = (text: string): readonly string[] => partsOf(text).prose;
+
 export const fencedBlocks = (text: string): readonly FencedBlock[] => partsOf(text).blocks;
 
 /** Where its links and images lead, as they are written; nothing that stands in code. */
