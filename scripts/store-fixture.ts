@@ -180,7 +180,7 @@ await store.live.subscribe('a'.repeat(22), { user: 'demo:alice' }, { ttlMs: 60_0
 const older = createRedisStore({
   config: { url: redis.url, prefix: 'portcullis-demo' },
   sealingKeys: sealingKeys(OLD_SEALING),
-  clock: Date,
+  clock: { nowMs: Date.now },
 });
 await until(() =>
   older.ping().then(

@@ -67,7 +67,7 @@ async function settings(
   options: DemoIdentityProviderOptions,
   users: ReadonlyMap<string, Entry>,
 ): Promise<Configuration> {
-  const store = createMemoryStore({ clock: { now: Date.now } });
+  const store = createMemoryStore({ clock: { nowMs: Date.now } });
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
   return {
     adapter: artefactAdapter({

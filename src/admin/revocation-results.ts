@@ -143,7 +143,7 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
   }
 
   function dropExpired(): void {
-    const nowMs = deps.clock.now();
+    const nowMs = deps.clock.nowMs();
     for (const [id, { untilMs }] of expected) if (untilMs <= nowMs) expected.delete(id);
   }
 
@@ -159,7 +159,7 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
       // the request, a lock.
       const before = expected.get(id);
       if (before !== undefined && before.fingerprint !== about.fingerprint) throw reusedError();
-      const entry = { ...about, untilMs: deps.clock.now() + TTL_SECONDS * 1000 };
+      const entry = { ...about, untilMs: deps.clock.nowMs() + TTL_SECONDS * 1000 };
       expected.set(id, entry);
       return () => {
         if (expected.get(id) === entry) expected.delete(id);

@@ -17,7 +17,7 @@ export interface CliContext {
   /** Columns of the terminal that stdout is; absent where stdout is no terminal. */
   readonly columns?: number;
   /** Epoch milliseconds. */
-  now(): number;
+  nowMs(): number;
   /** Writes to stdout: the command's result and nothing else. */
   print(text: string): void;
   /** Writes a message for the user to stderr. Never a token. */
@@ -38,7 +38,7 @@ export function createCliContext(options: { readonly verbose?: boolean } = {}): 
     parent: parentProcess(),
     startedAt: performance.timeOrigin,
     ...(process.stdout.isTTY ? { columns: process.stdout.columns || 80 } : {}),
-    now: () => Date.now(),
+    nowMs: () => Date.now(),
     print: writeStdout,
     notify,
     detail: options.verbose === true ? notify : () => undefined,

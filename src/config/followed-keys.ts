@@ -98,7 +98,7 @@ async function follow<V>(
   { kind, directory, read, viewOf }: KindOfKeys<V>,
   { keptSeconds, clock, onChange, onError, onRestored, everyMs }: FollowKeysOptions,
 ): Promise<{ readonly view: () => V; readonly stop: () => void }> {
-  const ring = new KeyRing(viewOf, keptSeconds, () => Math.floor(clock.now() / 1000));
+  const ring = new KeyRing(viewOf, keptSeconds, () => Math.floor(clock.nowMs() / 1000));
   let refused = false;
   const take = async (): Promise<void> => {
     const kids = ring.take(await read());
@@ -125,15 +125,15 @@ class KeyRing<V> {
   readonly #viewOf: (set: KeySet, now: number) => V;
   readonly #keptSeconds: number;
   /** Epoch seconds. */
-  readonly #now: () => number;
+  readonly #nowSeconds: () => number;
   #keys: readonly Key[] = [];
   #leaving: readonly { readonly key: Key; readonly until: number }[] = [];
   #view: { readonly is: V; readonly until: number } | undefined;
 
-  constructor(viewOf: (set: KeySet, now: number) => V, keptSeconds: number, now: () => number) {
+  constructor(viewOf: (set: KeySet, now: number) => V, keptSeconds: number, nowSeconds: () => number) {
     this.#viewOf = viewOf;
     this.#keptSeconds = keptSeconds;
-    this.#now = now;
+    this.#nowSeconds = nowSeconds;
   }
 
   /** @returns every `kid` where this set differs from the one before; the first one is no change */
@@ -142,7 +142,7 @@ class KeyRing<V> {
     const before = this.#keys;
     const gone = before.filter(({ kid }) => isNew(kid, keys));
     const isOther = JSON.stringify(keys) !== JSON.stringify(before);
-    const until = this.#now() + this.#keptSeconds;
+    const until = this.#nowSeconds() + this.#keptSeconds;
     this.#leaving = [
       ...this.#leaving.filter(({ key: { kid } }) => isNew(kid, keys)),
       ...gone.map((key) => ({ key, until })),
@@ -153,7 +153,7 @@ class KeyRing<V> {
   }
 
   view(): V {
-    const now = this.#now();
+    const now = this.#nowSeconds();
     if (this.#view !== undefined && now < this.#view.until) return this.#view.is;
     this.#leaving = this.#leaving.filter(({ until }) => until > now);
     const changes = [

@@ -7,8 +7,8 @@
 /** The wall clock. It is injected, so that a test can move it. */
 export interface Clock {
   /** Epoch milliseconds. */
-  now(): number;
+  nowMs(): number;
 }
 
 /** Returns epoch seconds, the unit of everything that is stored. */
-export const nowSeconds = ({ clock }: { readonly clock: Clock }): number => Math.floor(clock.now() / 1000);
+export const nowSeconds = ({ clock }: { readonly clock: Clock }): number => Math.floor(clock.nowMs() / 1000);

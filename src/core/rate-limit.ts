@@ -46,12 +46,12 @@ const MINUTE_MS = 60_000;
 export function createRateLimiter(perMinute: number, clock: Clock, options: RateLimiterOptions = {}): RateLimiter {
   const { refill = 'continuous', cost = 1 } = options;
   const buckets = new LRUCache<string, Bucket>({ max: MAX_KEYS });
-  const full = (capacity: number): Bucket => ({ tokens: capacity, capacity, filledAt: clock.now() });
+  const full = (capacity: number): Bucket => ({ tokens: capacity, capacity, filledAt: clock.nowMs() });
   // Not in the cache, where an attacker with many addresses could push it out.
   const overall = options.overall === undefined ? undefined : full(options.overall);
 
   function refilled(bucket: Bucket): Bucket {
-    const now = clock.now();
+    const now = clock.nowMs();
     if (refill === 'each-minute') {
       // A clock that is set back begins a new minute: the old one would last until the clock has caught up.
       return isRecent(bucket.filledAt, now, MINUTE_MS) ? bucket : Object.assign(bucket, full(bucket.capacity));
@@ -74,7 +74,7 @@ export function createRateLimiter(perMinute: number, clock: Clock, options: Rate
 
   function waitMs({ tokens, capacity, filledAt }: Bucket): number {
     if (tokens >= cost) return 0;
-    if (refill === 'each-minute') return filledAt + MINUTE_MS - clock.now();
+    if (refill === 'each-minute') return filledAt + MINUTE_MS - clock.nowMs();
     return ((cost - tokens) * MINUTE_MS) / capacity;
   }
 
@@ -116,17 +116,17 @@ const EVENTS_A_MINUTE = 100;
 export function createTally(clock: Clock): Tally {
   const counts = new LRUCache<string, { count: number; auditedAt: number }>({ max: MAX_KEYS });
   let minute = { since: -Infinity, events: 0 };
-  const isOver = (since: number): boolean => Math.abs(clock.now() - since) >= MINUTE_MS;
+  const isOver = (since: number): boolean => Math.abs(clock.nowMs() - since) >= MINUTE_MS;
   return {
     add(key, more = 1) {
       const known = counts.get(key) ?? { count: 0, auditedAt: -Infinity };
       counts.set(key, known);
       known.count += more;
-      if (isOver(minute.since)) minute = { since: clock.now(), events: 0 };
+      if (isOver(minute.since)) minute = { since: clock.nowMs(), events: 0 };
       if (!isOver(known.auditedAt) || minute.events >= EVENTS_A_MINUTE) return undefined;
       const { count } = known;
       known.count = 0;
-      known.auditedAt = clock.now();
+      known.auditedAt = clock.nowMs();
       minute.events += 1;
       return count;
     },

@@ -64,7 +64,7 @@ export function record(deps: Audited, context: RequestContext, action: AuditedAc
     portcullisEvent({
       ...rest,
       auditId: context.requestId,
-      at: deps.clock.now(),
+      at: deps.clock.nowMs(),
       requestUri: path,
       sourceIps: context.address === '' ? [] : [context.address],
       ...(context.userAgent === '' ? {} : { userAgent: context.userAgent }),

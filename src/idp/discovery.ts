@@ -94,9 +94,9 @@ async function assertKeys(jwksUri: string, outbound: Outbound): Promise<void> {
 function cached<T>(ttlMs: number, clock: Clock, make: () => Promise<T>): () => Promise<T> {
   let held: { readonly promise: Promise<T>; readonly since: number } | undefined;
   return () => {
-    if (held !== undefined && isRecent(held.since, clock.now(), ttlMs)) return held.promise;
+    if (held !== undefined && isRecent(held.since, clock.nowMs(), ttlMs)) return held.promise;
     const promise = make();
-    const entry = { promise, since: clock.now() };
+    const entry = { promise, since: clock.nowMs() };
     held = entry;
     promise.catch(() => {
       if (held === entry) held = undefined;

@@ -44,14 +44,14 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
   let known: { readonly keys: Promise<JWTVerifyGetKey>; readonly since: number } | undefined;
   let failure: { readonly since: number; readonly cause: unknown } | undefined;
 
-  const isWithin = (ttlMs: number, since: number): boolean => isRecent(since, options.clock.now(), ttlMs);
+  const isWithin = (ttlMs: number, since: number): boolean => isRecent(since, options.clock.nowMs(), ttlMs);
 
   const keySet = (): Promise<JWTVerifyGetKey> => {
     if (known !== undefined && isWithin(DISCOVERY_TTL_MS, known.since)) return known.keys;
     const keys = (options.jwksUri?.() ?? discover(options.issuer, outbound)).then((jwksUri) =>
       keysAt(jwksUri, outbound, outboundOptions),
     );
-    known = { keys, since: options.clock.now() };
+    known = { keys, since: options.clock.nowMs() };
     return keys;
   };
   return async (header, token) => {
@@ -63,7 +63,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
     } catch (error) {
       if (isAboutToken(error)) throw error;
       known = undefined;
-      failure = { since: options.clock.now(), cause: error };
+      failure = { since: options.clock.nowMs(), cause: error };
       throw unavailable(options.issuer, error);
     }
   };

@@ -56,7 +56,7 @@ export function createProviderLogout(options: ProviderLogoutOptions): ProviderLo
     async readToken(token) {
       // The issuer as the provider spells it: its tokens have it exactly so, a slash at the end included.
       const named = (await configuration()).serverMetadata().issuer;
-      return verifyLogoutToken(token, keys, { issuer: named, clientId, nowMs: clock.now(), clockSkew });
+      return verifyLogoutToken(token, keys, { issuer: named, clientId, nowMs: clock.nowMs(), clockSkew });
     },
     async endSession({ idToken, returnTo, state }) {
       const config = await configuration();

@@ -68,7 +68,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
       ...(method === undefined
         ? {}
         : {
-            freshSince: Math.floor(options.clock.now() / 1000),
+            freshSince: Math.floor(options.clock.nowMs() / 1000),
             asked: [...(after?.asked ?? []), method],
           }),
     };
@@ -101,7 +101,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
         expectedNonce: challenge.nonce,
         pkceCodeVerifier: challenge.codeVerifier,
         idTokenExpected: true,
-        ...maxProofAge(challenge, options.clock.now()),
+        ...maxProofAge(challenge, options.clock.nowMs()),
       })
       .catch(async (thrown: unknown) => {
         const { state, nonce, codeVerifier } = challenge;
@@ -117,7 +117,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     streak.tokenGiven();
     const idToken = tokens.claims();
     if (idToken === undefined) throw incomplete(name);
-    assertNotFromFuture(name, idToken, { nowMs: options.clock.now(), clockSkew: options.clockSkew });
+    assertNotFromFuture(name, idToken, { nowMs: options.clock.nowMs(), clockSkew: options.clockSkew });
     const signIn = await signInOf(options, config, { tokens, idToken, subject: vendor.subjectOf(idToken) });
     return { ...signIn, ...sessionThere(idToken, tokens.id_token) };
   };
@@ -143,7 +143,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     if (idToken !== undefined && vendor.subjectOf(idToken) !== subject) throw subjectChanged(name);
     const stored = await unstored.stored(refreshToken, keep);
     if (idToken !== undefined)
-      assertNotFromFuture(name, idToken, { nowMs: options.clock.now(), clockSkew: options.clockSkew });
+      assertNotFromFuture(name, idToken, { nowMs: options.clock.nowMs(), clockSkew: options.clockSkew });
     return { ...(await signInOf(options, config, { tokens, idToken, subject })), refreshToken: stored };
   };
 

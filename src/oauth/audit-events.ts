@@ -38,7 +38,7 @@ export interface TokenAuditDeps {
 
 export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
   const write = (event: Omit<PortcullisEvent, 'auditId' | 'at'> & { readonly auditId?: string }): void =>
-    deps.audit.record(portcullisEvent({ auditId: randomUUID(), ...event, at: deps.clock.now() }));
+    deps.audit.record(portcullisEvent({ auditId: randomUUID(), ...event, at: deps.clock.nowMs() }));
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
   const grantOf = (ctx: KoaContextWithOIDC): string => {
     if (isExchange(ctx)) return 'token_exchange';

@@ -64,7 +64,7 @@ export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
   const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRejection>>>();
   const isFresh = ({ credential }: ConsoleToken): boolean => {
     const half = (credential.issuedAt + credential.expiresAt) / 2;
-    return deps.clock.now() / 1000 < half && deps.guard.check(credential) === undefined;
+    return deps.clock.nowMs() / 1000 < half && deps.guard.check(credential) === undefined;
   };
   return async (request) => {
     const key = `${request.session} ${request.console.name}`;
@@ -106,7 +106,7 @@ export async function mintUnboundToken(
   // none.
   if (!decision.ok) return no(decision.reason);
   const { claims, record } = decision;
-  const issuedAt = Math.floor(deps.clock.now() / 1000);
+  const issuedAt = Math.floor(deps.clock.nowMs() / 1000);
   const life = Math.min(lifeSeconds, deps.config.sessions.accessToken);
   const owner = { session: record.id, account: record.account, provider: record.provider };
   const credential: Credential = {

@@ -64,7 +64,7 @@ export function createDeviceLimits({
   return {
     start: (address) => starts.take(address),
     poll(deviceCode) {
-      const now = clock.now();
+      const now = clock.nowMs();
       const before = polls.get(deviceCode);
       const intervalMs = before?.intervalMs ?? INTERVAL_SECONDS * 1000;
       const early = before !== undefined && isRecent(before.at, now, intervalMs - TOLERANCE_MS);

@@ -92,11 +92,11 @@ async function recheckOnce(
   const before = await deps.sessions.read(session);
   if (before === undefined) return { kind: 'gone' };
   const last = checkedAt.get(session);
-  if (last !== undefined && isRecent(last, deps.clock.now(), FRESH_MS)) return { kind: 'same', record: before };
+  if (last !== undefined && isRecent(last, deps.clock.nowMs(), FRESH_MS)) return { kind: 'same', record: before };
   const outcome = await withClaim(deps.sessions, session, () => askProvider(deps, before));
   // Before the caller ends the session, so that a user who comes back in between gets the message already.
   if (outcome.kind === 'refused') await deps.endings?.keep(outcome.record, outcome.message);
-  if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.clock.now());
+  if (outcome.kind === 'same' || outcome.kind === 'changed') checkedAt.set(session, deps.clock.nowMs());
   return outcome;
 }
 

@@ -52,7 +52,7 @@ export function createRefreshRotation(deps: {
       if (await deps.artefacts.consume('ReplayDetection', turn)) return 'first';
       const spentAt = (await deps.artefacts.find('ReplayDetection', turn))?.['consumed'];
       if (typeof spentAt !== 'number') return 'over';
-      return Math.floor(deps.clock.now() / 1000) - spentAt <= GRACE_SECONDS ? 'again' : 'replayed';
+      return Math.floor(deps.clock.nowMs() / 1000) - spentAt <= GRACE_SECONDS ? 'again' : 'replayed';
     },
   };
 }

@@ -103,7 +103,7 @@ class StreamRechecker implements StreamRecheck {
   async checkOnce(): Promise<void> {
     // A fenced replica has cut everything, and can write nothing.
     if (this.#deps.guard.fenced) return;
-    const now = this.#deps.clock.now();
+    const now = this.#deps.clock.nowMs();
     const here = new Set(this.#deps.guard.sessionsInFlight().map(({ session }) => session));
     for (const session of this.#watched.keys()) if (!here.has(session)) this.#watched.delete(session);
     const due: string[] = [];
@@ -130,7 +130,7 @@ class StreamRechecker implements StreamRecheck {
     ]);
     const watched = this.#watched.get(session);
     if (record === undefined || watched === undefined) return;
-    const now = this.#deps.clock.now();
+    const now = this.#deps.clock.nowMs();
     // A workload, or a user whose provider gave no refresh token: no provider can be asked, and their sessions are
     // short.
     if (secret?.refreshToken === undefined) {
@@ -156,11 +156,11 @@ class StreamRechecker implements StreamRecheck {
   /** Never rejects. */
   async #check(record: SessionRecord, watched: Watched, breaker: ProviderCircuitBreaker): Promise<void> {
     const { log, clock } = this.#deps;
-    if (breaker.isOpen(clock.now())) return;
+    if (breaker.isOpen(clock.nowMs())) return;
     try {
       await this.#apply(record, await this.#deps.recheck(record.id));
       if (breaker.recordSuccess()) log.info({ provider: record.provider }, 'identity provider available again');
-      watched.dueAt = clock.now() + this.#everyMs * (1 - SPREAD * this.#deps.random());
+      watched.dueAt = clock.nowMs() + this.#everyMs * (1 - SPREAD * this.#deps.random());
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'provider_unavailable') {
         log.error({ err: error, session: record.id }, 're-check of an open stream failed');
@@ -168,15 +168,15 @@ class StreamRechecker implements StreamRecheck {
       }
       // Another replica is asking.
       if (error.reason === 'recheck_busy') return;
-      if (breaker.recordFailure(clock.now()))
+      if (breaker.recordFailure(clock.nowMs()))
         log.error({ err: error, provider: record.provider }, 'identity provider unavailable');
-      if (clock.now() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);
+      if (clock.nowMs() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);
     }
   }
 
   /** Returns a time soon, but not after the end of the grace. */
   #retryAt(record: SessionRecord): number {
-    const now = this.#deps.clock.now();
+    const now = this.#deps.clock.nowMs();
     const graceEndsAt = record.checkedAt * 1000 + this.#graceMs;
     const again = now + this.#everyMs * RETRY_SHARE * (1 - SPREAD * this.#deps.random());
     return graceEndsAt > now ? Math.min(again, graceEndsAt) : again;
@@ -216,7 +216,7 @@ class StreamRechecker implements StreamRecheck {
       portcullisEvent({
         ...event,
         auditId: randomUUID(),
-        at: this.#deps.clock.now(),
+        at: this.#deps.clock.nowMs(),
         requestUri: '',
         sourceIps: [],
         code: 200,

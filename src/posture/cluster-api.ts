@@ -53,7 +53,7 @@ async function getOnce(
 ): Promise<{ readonly response: HttpResponse; readonly used: string }> {
   const { session, token } = await renew(cli, entry, {
     audience: clusterAudience(cluster.name),
-    accept: (cached) => isFresh(cached, cli.now()) && tokenId(cached) !== rejectedTokenId,
+    accept: (cached) => isFresh(cached, cli.nowMs()) && tokenId(cached) !== rejectedTokenId,
   });
   const request = {
     method: 'GET',

@@ -38,7 +38,7 @@ export async function posture(cli: CliContext, options: PostureOptions): Promise
   const waivers = options.waivers === undefined ? [] : await readWaivers(options.waivers);
   const server = whichServer(cli.environment, options);
   const { api, user } = await openCluster(cli, locateEntry(cli.environment.cacheDir, server), cluster);
-  const settings: Settings = { prefixes: given ?? prefixesOf(user), gateAccount, now: cli.now() };
+  const settings: Settings = { prefixes: given ?? prefixesOf(user), gateAccount, now: cli.nowMs() };
   const checks = createChecks(settings);
   const unreadable = await readAll(cli, api, checks);
   const context = contextName(server.url, cluster);

@@ -53,7 +53,7 @@ export class RequestAudit {
   constructor(deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>, facts: RequestAuditFacts) {
     this.#deps = deps;
     this.#facts = facts;
-    this.#receivedAt = deps.clock.now();
+    this.#receivedAt = deps.clock.nowMs();
   }
 
   get info(): RequestInfo {
@@ -112,7 +112,7 @@ export class RequestAudit {
     this.#reason ??= this.#cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
     const code = this.#status?.code ?? NOT_ANSWERED;
     const { verb, longRunning } = this.info;
-    const seconds = (this.#deps.clock.now() - this.#receivedAt) / 1000;
+    const seconds = (this.#deps.clock.nowMs() - this.#receivedAt) / 1000;
     const { auditId, trace: traceId } = this.#facts;
     this.#deps.metrics.request({
       cluster: this.cluster ?? 'none',
@@ -129,7 +129,7 @@ export class RequestAudit {
 
   #event(stage: Exclude<AuditStage, 'Panic'>): AuditEvent {
     const { auditId, target, address, userAgent, trace } = this.#facts;
-    const at = this.#deps.clock.now();
+    const at = this.#deps.clock.nowMs();
     const ended = stage === 'ResponseComplete' && this.info.longRunning;
     const identity = this.caller?.identity ?? this.serviceAccount;
     return requestEvent({

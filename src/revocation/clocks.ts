@@ -22,7 +22,7 @@ export class ClockComparison {
 
   /** @param maxDifferenceMs by how much they may differ from one reading to the next */
   constructor({ monotonicMs, clock, uptimeMs }: Clocks, maxDifferenceMs: number) {
-    this.#read = () => [monotonicMs(), clock.now(), ...(uptimeMs === undefined ? [] : [uptimeMs()])];
+    this.#read = () => [monotonicMs(), clock.nowMs(), ...(uptimeMs === undefined ? [] : [uptimeMs()])];
     this.#maxDifferenceMs = maxDifferenceMs;
     this.#last = this.#read();
   }

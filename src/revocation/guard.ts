@@ -253,7 +253,7 @@ class LeasedGuard implements RevocationGuard {
   #renewed(replicas: Parameters<Peers['observe']>[0], nowMs: number): void {
     this.#peers.observe(replicas, nowMs);
     this.#revocations.renewed();
-    this.#view.prune(this.#options.clock.now() / 1000);
+    this.#view.prune(this.#options.clock.nowMs() / 1000);
     void this.#leave(this.#peers.gone(nowMs, REMOVED_AFTER_MS));
   }
 

@@ -146,7 +146,7 @@ export class Revocations {
     this.localGuard.hold(key, id);
     const writing = this.#write(id, order);
     const streamsClosed = registry.cut(key, 'session_revoked');
-    const at = new Date(clock.now()).toISOString();
+    const at = new Date(clock.nowMs()).toISOString();
     return { writing, progress: newProgress(order, { id, key, at, begunAtMs, streamsClosed }) };
   }
 

@@ -70,7 +70,7 @@ export class SessionEndings {
     if (end >= this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timerAt = end;
-    const wait = Math.min(Math.max(end * 1000 - this.#options.clock.now(), 0), MAX_TIMER_MS);
+    const wait = Math.min(Math.max(end * 1000 - this.#options.clock.nowMs(), 0), MAX_TIMER_MS);
     this.#timer = setTimeout(() => this.#check(), wait);
     this.#timer.unref();
   }
@@ -118,7 +118,7 @@ export class SessionEndings {
   }
 
   #nowSeconds(): number {
-    return this.#options.clock.now() / 1000;
+    return this.#options.clock.nowMs() / 1000;
   }
 }
 

@@ -53,7 +53,7 @@ export interface StoreHooks {
 
 /** @param hooks of a server; without them CA bundles are read once */
 export function openStore(config: Config, sealing: SealingKeys, logger: Logger, hooks?: StoreHooks): Store {
-  const clock = { now: Date.now };
+  const clock = { nowMs: Date.now };
   const onDisplaced = (displaced: Displaced): void => hooks?.onDisplaced(displaced);
   if (config.store.kind === 'memory')
     return createMemoryStore({ clock, onDisplaced, providerClockSkew: config.clockSkew });
@@ -181,7 +181,7 @@ export function providerParts(
     ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
     redirectUri: `${config.publicUrl}/callback/${provider.name}`,
     mapping: mapping.value,
-    clock: { now: Date.now },
+    clock: { nowMs: Date.now },
     clockSkew: config.clockSkew,
   };
   const { type } = provider;
@@ -264,7 +264,7 @@ export function workloadRules(config: Config, { caBundle }: Following): readonly
       issuer,
       hosts,
       ...(caFile === undefined ? {} : { ca: caBundle(caFile) }),
-      clock: { now: Date.now },
+      clock: { nowMs: Date.now },
     }),
   );
 }

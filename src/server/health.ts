@@ -63,7 +63,7 @@ async function probeOnce(
   const begunAt = monotonicMs();
   const problem = await probe().catch(() => 'It could not be checked.');
   const ms = Math.round(monotonicMs() - begunAt);
-  const checkedAt = Math.floor(clock.now() / 1000);
+  const checkedAt = Math.floor(clock.nowMs() / 1000);
   onProbed?.(kind, name, problem === undefined);
   return problem === undefined ? { name, state: 'up', checkedAt, ms } : { name, state: 'down', checkedAt, problem };
 }

@@ -29,7 +29,7 @@ export type ServerContext = Awaited<ReturnType<typeof openContext>>;
  * revocation guard.
  */
 export async function openContext(config: Config, replica: string, opening: AsyncDisposableStack) {
-  const clock = { now: Date.now };
+  const clock = { nowMs: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = serverMetrics(config);
   const audited = (...about: ServerEvent): void => recordServerEvent({ audit, clock, replica }, ...about);
@@ -63,7 +63,7 @@ export async function openContext(config: Config, replica: string, opening: Asyn
   const audit = limitRejections(recent.wrap(live.wrap(trail)), {
     perMinute: rejectionsPerMinute,
     metrics,
-    nowMs: clock.now,
+    nowMs: clock.nowMs,
   });
   // Closed after the audit trail, so that the last anchor covers all of it.
   opening.defer(startAnchors(keys.withAuditKey({ trail, replica, store: store.anchors, logger })));
@@ -92,7 +92,7 @@ export async function openContext(config: Config, replica: string, opening: Asyn
   metrics.observeView(() => ({ stalenessSeconds: guard.stalenessSeconds, fenced: guard.fenced }));
   const tails = createLiveTails(store.live);
   opening.defer(async () => void (await Promise.all([live.stop(), recent.stop()])));
-  const endings = createEndingReasons(store.artefacts, clock.now);
+  const endings = createEndingReasons(store.artefacts, clock.nowMs);
   return { replica, clock, logger, metrics, keys, reloading, audit, tails, store, guard, fences, endings };
 }
 

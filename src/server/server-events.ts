@@ -111,7 +111,7 @@ function record(
     portcullisEvent({
       event,
       auditId: randomUUID(),
-      at: clock.now(),
+      at: clock.nowMs(),
       requestUri: '',
       sourceIps: [],
       code: 200,

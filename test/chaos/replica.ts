@@ -17,7 +17,7 @@ const TOKEN_SECONDS = 300;
 
 const setup = JSON.parse(process.argv[2] ?? '') as ReplicaSetup;
 let clockOffsetMs = 0;
-const clock = { now: () => Date.now() + clockOffsetMs };
+const clock = { nowMs: () => Date.now() + clockOffsetMs };
 const key = { kid: 'chaos', key: Buffer.from(setup.sealingKey, 'hex') };
 
 const store = createRedisStore({
@@ -72,7 +72,7 @@ class Client {
     this.#stream = guard.register(flight);
     if (!letIn('chunk', this.#bearer)) return this.#end();
     const { session, account, provider, position } = this.#bearer;
-    const expiresAt = Math.floor(clock.now() / 1000) + SESSION_SECONDS;
+    const expiresAt = Math.floor(clock.nowMs() / 1000) + SESSION_SECONDS;
     this.#stream.bind(
       {
         session,
@@ -107,7 +107,7 @@ type Handlers = { readonly [N in CommandName]: (input: Commands[N]['in']) => Pro
 const handlers: Handlers = {
   position: () => store.log.position(),
   async signIn({ session, account, startedAt }) {
-    const seconds = Math.floor(clock.now() / 1000);
+    const seconds = Math.floor(clock.nowMs() / 1000);
     const provider = account.split('/')[0] ?? '';
     const opened = await store.sessions.open(
       {
@@ -140,7 +140,7 @@ const handlers: Handlers = {
       const answer = await guard.revoke({
         target,
         ...(requestId === undefined ? {} : { requestId }),
-        ...(lock === undefined ? {} : { lock: { reason: lock, by: 'chaos', at: Math.floor(clock.now() / 1000) } }),
+        ...(lock === undefined ? {} : { lock: { reason: lock, by: 'chaos', at: Math.floor(clock.nowMs() / 1000) } }),
       });
       return { answer, at: now() };
     } catch (error) {

@@ -12,7 +12,7 @@ export interface StoreUnderTest {
 export type OpenStore = (options?: { readonly providerClockSkew?: number }) => Promise<StoreUnderTest>;
 
 export interface TestClock {
-  now(): number;
+  nowMs(): number;
   /** Epoch seconds. */
   seconds(): number;
   advance(seconds: number): void;
@@ -22,7 +22,7 @@ export interface TestClock {
 export function testClock(): TestClock {
   let milliseconds = Date.UTC(2031, 0, 1);
   return {
-    now: () => milliseconds,
+    nowMs: () => milliseconds,
     seconds: () => Math.floor(milliseconds / 1000),
     advance: (seconds) => {
       milliseconds += seconds * 1000;

@@ -182,7 +182,7 @@ it('serves no replica whose clock is off the store’s, and writes nothing for i
   await expect(off.log.join(300)).rejects.toMatchObject(refused);
   await expect(revoke(off, 'r')).rejects.toMatchObject(refused);
   expect(await bench.bare.dbsize()).toBe(0);
-  const right = await bench.fresh({ clockSkewSeconds: 60, clock: { now: () => Date.now() } });
+  const right = await bench.fresh({ clockSkewSeconds: 60, clock: { nowMs: () => Date.now() } });
   expect(await right.log.position()).toMatchObject({ number: 0 });
 });
 

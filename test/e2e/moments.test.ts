@@ -35,7 +35,7 @@ async function ownPage(stage: Stage, cookies: string, javaScriptEnabled: boolean
     cookies.split('; ').map((pair) => ({ name: pair.split('=')[0] ?? '', value: pair.split('=')[1] ?? '', url })),
   );
   const page = await context.newPage();
-  await page.clock.setFixedTime(stage.clock.now());
+  await page.clock.setFixedTime(stage.clock.nowMs());
   await page.goto(`${url}me`);
   return page;
 }

@@ -17,7 +17,7 @@ import {
 } from '../unit/web/harness.ts';
 
 const PATH = '/admin/api/v1/audit';
-const { live } = createMemoryStore({ clock: { now: Date.now } });
+const { live } = createMemoryStore({ clock: { nowMs: Date.now } });
 
 /** @param pollMs what stands between two looks for something new */
 const withTails = (pollMs = 5): StageOptions => ({

@@ -17,7 +17,7 @@ import {
 afterEach(closeStages);
 
 const ALICE = { kind: 'account', account: 'corp/sub-alice' } as const;
-const seconds = (stage: Stage): number => Math.floor(stage.clock.now() / 1000);
+const seconds = (stage: Stage): number => Math.floor(stage.clock.nowMs() / 1000);
 const stateAt = (location: string): string => new URL(location).searchParams.get('state') ?? '';
 
 /** Somebody whose account was revoked an hour after they had last proved who they are, and who comes back by single sign-on. */

@@ -39,7 +39,7 @@ function provider(
     ...rest,
     redirectUri: CALLBACK,
     mapping: mapping.value,
-    clock: { now: Date.now },
+    clock: { nowMs: Date.now },
   });
 }
 

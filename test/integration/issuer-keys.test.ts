@@ -16,7 +16,13 @@ describe('the keys of an issuer that we are no client of', () => {
   afterEach(() => issuer.close());
 
   const keysOf = (options: { readonly issuer?: string; readonly ca?: () => string } = {}) =>
-    createIssuerKeys({ issuer: issuer.issuer, ca: () => issuer.ca, hosts: [], ...options, clock: { now: () => now } });
+    createIssuerKeys({
+      issuer: issuer.issuer,
+      ca: () => issuer.ca,
+      hosts: [],
+      ...options,
+      clock: { nowMs: () => now },
+    });
   const verify = async (keys: ReturnType<typeof keysOf>): Promise<string> =>
     jwtVerify(await issuer.token(), keys).then(
       () => 'verified',
@@ -41,7 +47,7 @@ describe('the keys of an issuer that we are no client of', () => {
   });
 
   it('are not read where its certificate is not to be trusted, or it is somewhere that a provider is not', async () => {
-    const { ca: _left, ...trusting } = { issuer: issuer.issuer, ca: '', hosts: [], clock: { now: () => now } };
+    const { ca: _left, ...trusting } = { issuer: issuer.issuer, ca: '', hosts: [], clock: { nowMs: () => now } };
     expect(await verify(createIssuerKeys(trusting))).toBe('issuer_keys_unavailable');
     expect(await verify(keysOf({ issuer: 'https://169.254.169.254' }))).toBe('issuer_keys_unavailable');
     expect(issuer.asked).toEqual([]);

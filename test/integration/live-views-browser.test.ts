@@ -29,7 +29,7 @@ async function watch({ stage, browser }: AdminAt, resource: string): Promise<Eve
 async function atUnproven(late: LateProof, laterMs = (): number => 0) {
   const change = (deps: WebDeps): WebDeps => {
     const { clock } = deps;
-    return { ...late.change(deps), clock: { now: () => clock.now() + laterMs() } };
+    return { ...late.change(deps), clock: { nowMs: () => clock.nowMs() + laterMs() } };
   };
   const at = await signedInAs('root', { change });
   await openSession(at.stage, 'alice-1', 'alice');

@@ -68,7 +68,7 @@ beforeAll(async () => {
   store = createRedisStore({
     config: { url: redis.url, prefix: 'gate' },
     sealingKeys: { current: { kid: 'k1', key }, all: new Map([['k1', key]]) },
-    clock: { now: () => NOW_MS },
+    clock: { nowMs: () => NOW_MS },
     clockSkewSeconds: ANY_SKEW,
     monotonicMs: monotonicMs.now,
   });

@@ -14,7 +14,7 @@ it('the keys of a workload’s issuer', async () => {
   const issuer = await startWorkloadIssuer('https://portcullis.example.com');
   let now = Date.now();
   let ca = (await makeCertificate('stranger.test')).cert;
-  const keys = createIssuerKeys({ issuer: issuer.issuer, hosts: [], ca: () => ca, clock: { now: () => now } });
+  const keys = createIssuerKeys({ issuer: issuer.issuer, hosts: [], ca: () => ca, clock: { nowMs: () => now } });
   const token = await issuer.token();
   await expect(jwtVerify(token, keys)).rejects.toMatchObject({ reason: 'issuer_keys_unavailable' });
   expect(issuer.asked).toEqual([]);

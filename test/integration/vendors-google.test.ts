@@ -47,9 +47,9 @@ describe('a provider of type google', () => {
   afterEach(() => idp.close());
 
   const google = (
-    options: { groups?: boolean; key?: () => string; clock?: { now(): number } } = {},
+    options: { groups?: boolean; key?: () => string; clock?: { nowMs(): number } } = {},
   ): IdentityProvider => {
-    const { groups = true, key = () => keyFile, clock = { now: Date.now } } = options;
+    const { groups = true, key = () => keyFile, clock = { nowMs: Date.now } } = options;
     return vendor(
       idp.issuer,
       {
@@ -166,7 +166,7 @@ describe('a provider of type google', () => {
 
   it('asks for another token where the clock was set back, by which the old one would never end', async () => {
     let now = Date.now();
-    const provider = google({ clock: { now: () => now } });
+    const provider = google({ clock: { nowMs: () => now } });
     await signIn(idp, provider);
     now -= 60_000;
     await signIn(idp, provider);

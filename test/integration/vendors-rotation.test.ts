@@ -11,7 +11,7 @@ describe('a provider that takes a second use of a refresh token for theft', () =
   beforeEach(async () => {
     idp = await startVendorIdp({ scopes: ['openid', 'offline_access'], claims: { preferred_username: 'alice' } });
     now = Date.now();
-    corp = vendor(idp.issuer, { type: 'keycloak' }, { clock: { now: () => now } });
+    corp = vendor(idp.issuer, { type: 'keycloak' }, { clock: { nowMs: () => now } });
   });
   afterEach(() => idp.close());
 

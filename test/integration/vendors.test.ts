@@ -44,7 +44,7 @@ describe.each([
     });
     corp = vendor(idp.issuer, { type });
     now = Date.now();
-    store = createMemoryStore({ clock: { now: () => now } });
+    store = createMemoryStore({ clock: { nowMs: () => now } });
   });
   afterEach(() => idp.close());
 
@@ -74,7 +74,7 @@ describe.each([
       sessions: store.sessions,
       providers: new Map([['corp', corp]]),
       workloads: new Set(),
-      clock: { now: () => now },
+      clock: { nowMs: () => now },
     });
 
   it('signs a person in with name, groups and a refresh token, and shows no page for consent', async () => {
@@ -189,7 +189,7 @@ describe('a server that is not like the others', () => {
 
   it('has rotated its keys: the new one counts within half a minute, and the old one no longer', async () => {
     let now = Date.now();
-    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED, clock: { now: () => now } });
+    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED, clock: { nowMs: () => now } });
     const finished = async (): Promise<unknown> => {
       const { challenge } = await corp.begin();
       const query = { code: challenge.nonce, state: challenge.state, iss: server.issuer };
@@ -212,7 +212,7 @@ describe('a server that is not like the others', () => {
 
   it('is believed no longer for a clock that is set back: a key that was taken away counts no more', async () => {
     let now = Date.now();
-    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED, clock: { now: () => now } });
+    const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED, clock: { nowMs: () => now } });
     const rechecked = (): Promise<unknown> => corp.recheck('42', 'rt-1');
     await rechecked();
     now -= 3_600_000;

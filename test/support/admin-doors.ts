@@ -131,7 +131,7 @@ async function callerOf(stage: Stage, who: string, change: Partial<Caller['crede
     identity: user.identity,
     sessionExpiresAt: 0,
     sessionIdleAt: 0,
-    authTime: Math.floor(stage.clock.now() / 1000),
+    authTime: Math.floor(stage.clock.nowMs() / 1000),
     credential: {
       ...owner,
       keys: coveringKeys(owner),
@@ -139,7 +139,7 @@ async function callerOf(stage: Stage, who: string, change: Partial<Caller['crede
       audience: ADMIN_AUDIENCE,
       client: 'portcullis-cli',
       issuedAt: 0,
-      expiresAt: Math.floor(stage.clock.now() / 1000) + 300,
+      expiresAt: Math.floor(stage.clock.nowMs() / 1000) + 300,
       position,
       ...change,
     },

@@ -82,7 +82,7 @@ export interface PlaneOptions {
 export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane> {
   const { beside } = options;
   let skew = 0;
-  const clock = { now: () => Date.now() + skew };
+  const clock = { nowMs: () => Date.now() + skew };
   const store = beside?.store ?? createMemoryStore({ clock });
   const upstream = beside?.upstream ?? (await startUpstream());
   const keys = await generateKeyPair('ES256', { extractable: true });
@@ -96,7 +96,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     replicaName: beside === undefined ? 'replica-a' : 'replica-b',
     monotonicMs: () => performance.now(),
     // Not the one that tests move: a jump of it is a fence.
-    clock: { now: Date.now },
+    clock: { nowMs: Date.now },
     sessions: store.sessions,
     isFirstGeneration: true,
     longestTokenSeconds: 600,

@@ -81,7 +81,7 @@ export async function startLogoutProvider(instance: {
 type Key = NonNullable<Configuration['jwks']>['keys'][number];
 
 function settings({ web, name }: { readonly web: string; readonly name: string }, key: Key): Configuration {
-  const { artefacts } = createMemoryStore({ clock: { now: Date.now } });
+  const { artefacts } = createMemoryStore({ clock: { nowMs: Date.now } });
   return {
     adapter: artefactAdapter({ artefacts, endSession: (session) => artefacts.destroyOfSession(session) }),
     jwks: { keys: [key] },

@@ -102,7 +102,7 @@ function mannered({ issuer, asked, manners }: SsoProvider, req: IncomingMessage,
 type Key = NonNullable<Configuration['jwks']>['keys'][number];
 
 function settings(redirectUri: string, key: Key): Configuration {
-  const { artefacts } = createMemoryStore({ clock: { now: Date.now } });
+  const { artefacts } = createMemoryStore({ clock: { nowMs: Date.now } });
   return {
     adapter: artefactAdapter({ artefacts, endSession: (session) => artefacts.destroyOfSession(session) }),
     jwks: { keys: [key] },

@@ -40,7 +40,7 @@ function provider(name: string, issuer: string, mapping: Mapping): IdentityProvi
     hosts: [],
     redirectUri: `${PUBLIC_URL}/callback/${name}`,
     mapping: compiled.value,
-    clock: { now: Date.now },
+    clock: { nowMs: Date.now },
     wantsGroups: true,
     maxGroups: 1000,
   });

@@ -181,7 +181,7 @@ function refuseInOtherWords(res: ServerResponse, by: 'invalid_request' | 'bare')
 
 async function settings(traits: VendorTraits, idp: VendorIdp, alias: string | undefined): Promise<Configuration> {
   const known = traits.client === undefined ? undefined : clientSettings(traits.client);
-  const store = createMemoryStore({ clock: { now: Date.now } });
+  const store = createMemoryStore({ clock: { nowMs: Date.now } });
   const endSession = (session: string): Promise<void> => store.artefacts.destroyOfSession(session);
   const { privateKey } = await generateKeyPair('RS256', { extractable: true });
   const { refreshTokenFor = () => true, userInfoOnly = [] } = traits;

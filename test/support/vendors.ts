@@ -71,7 +71,7 @@ export function vendor(
       hosts: [],
       redirectUri: CALLBACK,
       mapping: mapping.value,
-      clock: options.clock ?? { now: Date.now },
+      clock: options.clock ?? { nowMs: Date.now },
       ...(options.clockSkew === undefined ? {} : { clockSkew: options.clockSkew }),
       wantsGroups: readsGroups(claims),
       maxGroups,

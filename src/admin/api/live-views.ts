@@ -129,7 +129,7 @@ async function sendReceipts(
   const startedAtMs = performance.now();
   let sent: { readonly facts: string; readonly missing: string; readonly atMs: number } | undefined;
   let result: RevocationResult | undefined = first;
-  while (result !== undefined && deps.clock.now() - Date.parse(result.at) < MAX_AGE_MS) {
+  while (result !== undefined && deps.clock.nowMs() - Date.parse(result.at) < MAX_AGE_MS) {
     const nowMs = performance.now();
     const [facts, missing] = [factsOf(result), String(result.missing)];
     // The text of what is missing has a duration in it, which changes all the time.

@@ -34,7 +34,7 @@ function sessionTable(context: CliContext, found: readonly Session[]): string {
     const text = session[key];
     if (key === 'client' && session.device) return `${text} (by code)`;
     const isMoment = key === 'lastUsedAt' || key === 'expiresAt';
-    return isMoment && context.columns !== undefined ? fromNow(text, context.now()) : text;
+    return isMoment && context.columns !== undefined ? fromNow(text, context.nowMs()) : text;
   };
   return table(
     ['SESSION', 'USERNAME', 'LAST USED', 'EXPIRES', 'ACCOUNT', 'CLIENT', 'ADDRESS'],

@@ -96,7 +96,7 @@ async function portAddress(
   context: CliContext,
   port: number,
 ): Promise<Extract<ListenAddress, { readonly secret: string }>> {
-  const certificate = await createLoopbackCertificate(context.now());
+  const certificate = await createLoopbackCertificate(context.nowMs());
   return { port, secret: randomBytes(32).toString('base64url'), certificate };
 }
 
@@ -117,7 +117,7 @@ async function credentialOf(
   { cluster, browser }: { readonly cluster: string; readonly browser: boolean },
 ): Promise<Credential> {
   const renewed = (): Promise<Credential> =>
-    renew(context, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, context.now()) });
+    renew(context, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, context.nowMs()) });
   try {
     return await renewed();
   } catch (error) {

@@ -91,9 +91,9 @@ async function watch(
 export async function pollUntilComplete(tracked: TrackedRevocation, first: Receipt): Promise<Receipt> {
   const { context, report } = tracked;
   context.notify('written; waiting for proof from the other replicas');
-  const until = context.now() + POLL_FOR_MS;
+  const until = context.nowMs() + POLL_FOR_MS;
   let latest = first;
-  while (!latest.complete && context.now() < until) {
+  while (!latest.complete && context.nowMs() < until) {
     await delay(POLL_EVERY_MS);
     const polled = await poll(tracked, first.id);
     if (polled === 'refused' || polled === 'unknown') return latest;

@@ -38,7 +38,7 @@ export async function login(context: CliContext, options: LoginOptions): Promise
     ...(options.provider === undefined ? {} : { provider: options.provider }),
     ...(options.device === undefined ? {} : { device: options.device }),
   });
-  context.notify(`signed in to ${hostOf(server.url)}\n${describe(user, context.now())}`);
+  context.notify(`signed in to ${hostOf(server.url)}\n${describe(user, context.nowMs())}`);
   context.notify(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
 }
 
@@ -101,7 +101,7 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
     options,
     { server: server.url, account, username, groups, session: held, clusters },
     () => {
-      const lines = [`  server    ${server.url}`, describe(session.user, context.now()), `  key       ${key}`];
+      const lines = [`  server    ${server.url}`, describe(session.user, context.nowMs()), `  key       ${key}`];
       return `${lines.join('\n')}\n`;
     },
   );

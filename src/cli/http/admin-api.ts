@@ -112,7 +112,7 @@ async function sendOnce(
 ): Promise<{ response: HttpResponse; used: string }> {
   const { session, token } = await renew(context, entry, {
     audience: ADMIN_AUDIENCE,
-    accept: (cached) => isFresh(cached, context.now()) && tokenId(cached) !== rejectedTokenId,
+    accept: (cached) => isFresh(cached, context.nowMs()) && tokenId(cached) !== rejectedTokenId,
   }).catch((error: unknown) => {
     throw error instanceof AppError && error.code === 'forbidden' ? noAdmin(entry, error) : error;
   });

@@ -78,14 +78,14 @@ export class CredentialKeeper {
   async current(): Promise<HeldCredential> {
     this.#used = true;
     const { token } = this.#held;
-    const now = this.#options.context.now();
+    const now = this.#options.context.nowMs();
     if (isFresh(token, now)) return this.#held;
     if (isAlive(token, now)) {
       // The request need not wait. A timer that is set belongs to a failed try, and is soon enough.
       if (this.#renewTimer === undefined && this.#renewing === undefined) this.#renewLater(0);
       return this.#held;
     }
-    const held = await this.#renewed((found) => isFresh(found, this.#options.context.now()));
+    const held = await this.#renewed((found) => isFresh(found, this.#options.context.nowMs()));
     this.#used = true;
     return held;
   }
@@ -98,9 +98,10 @@ export class CredentialKeeper {
     if (this.#held.token !== token) return this.#held;
     if (this.#rejection?.token === token) return this.#rejection.renewed;
     const { context } = this.#options;
-    if (context.now() < this.#rejectedAt + PAUSE_MS) return undefined;
-    this.#rejectedAt = context.now();
-    const isOther = (found: CachedToken): boolean => isFresh(found, context.now()) && tokenId(found) !== tokenId(token);
+    if (context.nowMs() < this.#rejectedAt + PAUSE_MS) return undefined;
+    this.#rejectedAt = context.nowMs();
+    const isOther = (found: CachedToken): boolean =>
+      isFresh(found, context.nowMs()) && tokenId(found) !== tokenId(token);
     const renewed = this.#renewed(isOther).then(
       (held) => held,
       () => undefined, // Reported by `onEnd`, or temporary; the client gets the 401.
@@ -121,7 +122,7 @@ export class CredentialKeeper {
       return;
     }
     if (this.#verifyTimer !== undefined) return;
-    const wait = Math.max(0, this.#verifiedAt + PAUSE_MS - this.#options.context.now());
+    const wait = Math.max(0, this.#verifiedAt + PAUSE_MS - this.#options.context.nowMs());
     this.#verifyTimer = setTimeout(() => void this.#verifyNow(), wait);
   }
 
@@ -138,7 +139,7 @@ export class CredentialKeeper {
     this.#verifyTimer = undefined;
     this.#verifying = true;
     this.#verifyAgain = false;
-    this.#verifiedAt = this.#options.context.now();
+    this.#verifiedAt = this.#options.context.nowMs();
     // No cached token proves anything now: only the server can decide.
     const error = await this.#renewed(() => false).then(
       () => undefined,
@@ -150,7 +151,7 @@ export class CredentialKeeper {
 
   #checkCache(): void {
     const { context, entry } = this.#options;
-    const now = context.now();
+    const now = context.nowMs();
     // The server's clock decides about the end; this machine's clock only triggers the check.
     if (now >= this.#sessionEndsAt && now >= this.#verifiedAt + 6 * PAUSE_MS) return this.verify();
     let present = true;
@@ -213,7 +214,7 @@ export class CredentialKeeper {
     this.#poolKey = key;
     this.#sessionEndsAt = Date.parse(user.sessionExpiresAt) || Number.POSITIVE_INFINITY;
     this.#used = false;
-    this.#renewLater(freshUntilMs(token) - this.#options.context.now());
+    this.#renewLater(freshUntilMs(token) - this.#options.context.nowMs());
     return { token, pool };
   }
 
@@ -230,8 +231,8 @@ export class CredentialKeeper {
         const { context } = this.#options;
         this.#renewTimer = undefined;
         if (!this.#used || this.#closed) return;
-        this.#renewed((token) => isFresh(token, context.now())).catch((error: unknown) => {
-          if (isPassing(error) && isAlive(this.#held.token, context.now())) this.#renewLater(PAUSE_MS);
+        this.#renewed((token) => isFresh(token, context.nowMs())).catch((error: unknown) => {
+          if (isPassing(error) && isAlive(this.#held.token, context.nowMs())) this.#renewLater(PAUSE_MS);
         });
       },
       Math.min(Math.max(wait, 0), LONGEST_MS),

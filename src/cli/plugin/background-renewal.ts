@@ -24,7 +24,7 @@ const PAUSE_MS = 10_000;
  * @param token of the cache, in its last minute
  */
 export function renewInBackground(context: CliContext, entry: CacheEntry, cluster: string, token: CachedToken): void {
-  if (!isFirst(join(entry.dir, 'served', tokenId(token)), context.now())) return;
+  if (!isFirst(join(entry.dir, 'served', tokenId(token)), context.nowMs())) return;
   const { url, caFile } = entry.server;
   const command = [RENEW_COMMAND, '--server', url, '--cluster', cluster];
   const args = [...thisProgram(), ...command, ...(caFile === undefined ? [] : ['--ca-file', caFile])];
@@ -61,5 +61,8 @@ function isFirst(dir: string, now: number): boolean {
 export async function renewNow(context: CliContext, server: Server, cluster: string): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, server);
   const { renew } = await import('../session/renewal.ts');
-  await renew(context, entry, { audience: clusterAudience(cluster), accept: (token) => isFresh(token, context.now()) });
+  await renew(context, entry, {
+    audience: clusterAudience(cluster),
+    accept: (token) => isFresh(token, context.nowMs()),
+  });
 }

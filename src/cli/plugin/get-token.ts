@@ -50,7 +50,7 @@ export function fromCache(
 ): { readonly credential: string } | { readonly rejectedTokenId: string | undefined } {
   const session = readSession(entry);
   const token = session?.tokens[clusterAudience(cluster)];
-  const now = context.now();
+  const now = context.nowMs();
   if (session === undefined || token === undefined || now < token.receivedAt || now >= reportedExpiryMs(token)) {
     return { rejectedTokenId: undefined };
   }
@@ -67,7 +67,7 @@ interface RenewalRequest extends TokenRequest {
 }
 
 async function fromServer(context: CliContext, entry: CacheEntry, request: RenewalRequest): Promise<string> {
-  const remembered = failureOfParent(entry, context.parent, context.now());
+  const remembered = failureOfParent(entry, context.parent, context.nowMs());
   if (remembered !== undefined) throw remembered;
   try {
     return await renewed(context, entry, request);
@@ -78,8 +78,8 @@ async function fromServer(context: CliContext, entry: CacheEntry, request: Renew
       context.notify(`${error.message}\n  Continuing with the present token, which is valid for a moment.`);
       return old;
     }
-    if (error.code === 'upstream_unavailable' && context.now() - context.startedAt > SLOW_MS) {
-      rememberForParent(entry, context.parent, error, context.now());
+    if (error.code === 'upstream_unavailable' && context.nowMs() - context.startedAt > SLOW_MS) {
+      rememberForParent(entry, context.parent, error, context.nowMs());
     }
     if (error.code !== 'unauthenticated') throw error;
     return afterSignIn(context, entry, request, error);
@@ -89,7 +89,7 @@ async function fromServer(context: CliContext, entry: CacheEntry, request: Renew
 async function renewed(context: CliContext, entry: CacheEntry, request: RenewalRequest): Promise<string> {
   const { renew } = await import('../session/renewal.ts');
   const accept = (token: CachedToken): boolean =>
-    isFresh(token, context.now()) && tokenId(token) !== request.rejectedTokenId;
+    isFresh(token, context.nowMs()) && tokenId(token) !== request.rejectedTokenId;
   const { session, token } = await renew(context, entry, { audience: clusterAudience(request.cluster), accept });
   noteIssued(entry, token, context.parent, context.startedAt);
   return execCredential(token, session.binding, context.environment.execVersion);
@@ -102,7 +102,7 @@ async function renewed(context: CliContext, entry: CacheEntry, request: RenewalR
 function stillGood(context: CliContext, entry: CacheEntry, request: RenewalRequest): string | undefined {
   const session = readSession(entry);
   const token = session?.tokens[clusterAudience(request.cluster)];
-  const now = context.now();
+  const now = context.nowMs();
   if (session === undefined || token === undefined || !isAlive(token, now)) return undefined;
   const first = noteIssued(entry, token, context.parent, context.startedAt);
   return first || now >= reportedExpiryMs(token)
@@ -126,7 +126,7 @@ async function afterSignIn(
   } catch (error) {
     if (error instanceof AppError) {
       ensureEntry(entry);
-      rememberForParent(entry, context.parent, error, context.now());
+      rememberForParent(entry, context.parent, error, context.nowMs());
     }
     throw error;
   }

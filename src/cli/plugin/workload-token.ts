@@ -60,22 +60,23 @@ export async function getWorkloadToken(
   const request = { ...workloadAt(context, source), audience: clusterAudience(source.cluster) };
   const { entry } = request;
   const cached = kept(request);
-  const fresh = cached !== undefined && isFresh(cached.token, context.now());
+  const fresh = cached !== undefined && isFresh(cached.token, context.nowMs());
   if (fresh && noteIssued(entry, cached.token, context.parent, context.startedAt)) return print(context, cached);
   const rejectedTokenId = fresh ? tokenId(cached.token) : undefined;
   // Another token in the file, or another cluster, is a different request.
   const requestHash = createHash('sha256').update(`${request.audience} ${request.subjectToken}`).digest('hex');
   const caller = `${context.parent}-${requestHash.slice(0, 16)}`;
-  const remembered = failureOfParent(entry, caller, context.now());
+  const remembered = failureOfParent(entry, caller, context.nowMs());
   if (remembered !== undefined) throw remembered;
   try {
-    const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && tokenId(token) !== rejectedTokenId;
+    const accept = (token: CachedToken): boolean =>
+      isFresh(token, context.nowMs()) && tokenId(token) !== rejectedTokenId;
     const renewed = await renew(context, request, accept);
     noteIssued(entry, renewed.token, context.parent, context.startedAt);
     return print(context, renewed);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    if (error.code === 'forbidden') rememberForParent(entry, caller, error, context.now());
+    if (error.code === 'forbidden') rememberForParent(entry, caller, error, context.nowMs());
     if (error.code !== 'upstream_unavailable' || cached === undefined || !stillGood(context, entry, cached.token)) {
       throw error;
     }
@@ -96,7 +97,7 @@ export async function adminCredential(
   rejectedToken?: string,
 ): Promise<AdminCredential> {
   const request = { ...workloadAt(context, source), audience: ADMIN_AUDIENCE };
-  const accept = (token: CachedToken): boolean => isFresh(token, context.now()) && token.token !== rejectedToken;
+  const accept = (token: CachedToken): boolean => isFresh(token, context.nowMs()) && token.token !== rejectedToken;
   const cached = kept(request);
   const { token, binding } =
     cached !== undefined && accept(cached.token) ? cached : await renew(context, request, accept);
@@ -143,7 +144,7 @@ const print = (context: CliContext, { token, binding }: Credential): void =>
  * the token was rejected there.
  */
 function stillGood(context: CliContext, entry: CacheEntry, token: CachedToken): boolean {
-  const now = context.now();
+  const now = context.nowMs();
   if (!isAlive(token, now)) return false;
   return noteIssued(entry, token, context.parent, context.startedAt) || now >= reportedExpiryMs(token);
 }
@@ -156,11 +157,11 @@ function renew(
 ): Promise<Credential> {
   const { entry } = request;
   ensureEntry(entry);
-  const since = context.now();
+  const since = context.nowMs();
   const settled = (): Credential | undefined => {
     const found = kept(request);
     if (found !== undefined && accept(found.token)) return found;
-    const failure = failureSince(entry, 'refresh', since, context.now());
+    const failure = failureSince(entry, 'refresh', since, context.nowMs());
     if (failure !== undefined) throw failure;
     return undefined;
   };
@@ -190,7 +191,7 @@ async function exchangeNow(
     context.detail(`exchanging the workload’s token at ${endpoints.token}`);
     const response = await exchange({ server: entry.server.url, endpoints, binding }, subjectToken, audience);
     const { token } = response;
-    const tokens = { ...living(before, context.now()), ...(audience === undefined ? {} : { [audience]: token }) };
+    const tokens = { ...living(before, context.nowMs()), ...(audience === undefined ? {} : { [audience]: token }) };
     if (!lock.lost) {
       writeWorkload(entry, subjectToken, { binding, tokens });
       dropOtherNotes(entry, Object.values(tokens));
@@ -199,7 +200,7 @@ async function exchangeNow(
   } catch (error) {
     const explained = error instanceof AppError ? withWorkloadHint(error, workload) : error;
     if (explained instanceof AppError && explained.code === 'upstream_unavailable' && !lock.lost) {
-      shareFailure(entry, 'refresh', explained, context.now());
+      shareFailure(entry, 'refresh', explained, context.nowMs());
     }
     throw explained;
   }
@@ -207,7 +208,7 @@ async function exchangeNow(
 
 async function newBinding(context: CliContext): Promise<Binding> {
   const { createBinding } = await import('../session/binding.ts');
-  return createBinding(context.now());
+  return createBinding(context.nowMs());
 }
 
 const living = ({ tokens }: CachedWorkload, now: number): CachedWorkload['tokens'] =>

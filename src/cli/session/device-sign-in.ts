@@ -33,7 +33,7 @@ export async function signInByDevice(
       reason: 'device_code_off',
     });
   }
-  const client = { server, endpoints, binding: await createBinding(context.now()) };
+  const client = { server, endpoints, binding: await createBinding(context.nowMs()) };
   const code = await requestDeviceCode(client, url);
   showCode(context, code, discovery);
   const stopSpinner = context.showProgress('waiting until you type the code');
@@ -49,7 +49,7 @@ export async function signInByDevice(
     { ...client, user, refreshToken, tokens: {}, device: true },
     response,
     undefined,
-    context.now(),
+    context.nowMs(),
   );
 }
 
@@ -74,9 +74,9 @@ async function pollForToken(
   sendRequest: () => Promise<TokenResponse | 'authorization_pending' | 'slow_down'>,
   { code, server }: { readonly code: DeviceCode; readonly server: string },
 ): Promise<TokenResponse> {
-  const end = context.now() + code.expiresIn * 1000;
+  const end = context.nowMs() + code.expiresIn * 1000;
   let seconds = code.interval;
-  while (context.now() < end) {
+  while (context.nowMs() < end) {
     await pause(seconds * 1000);
     const response = await sendRequest();
     if (typeof response === 'object') return response;

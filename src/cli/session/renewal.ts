@@ -36,12 +36,12 @@ const LOCK_TIMEOUT_MS = 60_000;
  *   decide: the cache is kept
  */
 export async function renew(context: CliContext, entry: CacheEntry, renewal: Renewal): Promise<Credential> {
-  const since = context.now();
+  const since = context.nowMs();
   const settled = (): Credential | undefined => {
     const session = signedIn(context, entry);
     const token = renewal.audience === undefined ? undefined : session.tokens[renewal.audience];
     if (token !== undefined && renewal.accept(token)) return { session, token };
-    const failure = failureSince(entry, 'refresh', since, context.now());
+    const failure = failureSince(entry, 'refresh', since, context.nowMs());
     if (failure !== undefined) throw failure;
     return undefined;
   };
@@ -77,7 +77,7 @@ function signedIn(context: CliContext, entry: CacheEntry): CachedSession {
   if (session !== undefined) return session;
   const server = entry.server.url;
   throw (
-    failureSince(entry, 'session', 0, context.now()) ??
+    failureSince(entry, 'session', 0, context.nowMs()) ??
     cliError('unauthenticated', `You are not signed in to ${hostOf(server)}.`, `portcullis login --server ${server}`)
   );
 }
@@ -92,7 +92,7 @@ async function refreshNow(
   context.detail(`asking ${hostOf(session.endpoints.token)} for a new token${audience ? ` for ${audience}` : ''}`);
   try {
     const response = await refresh(session, session.refreshToken, audience);
-    const renewed = withTokenResponse(session, response, audience, context.now());
+    const renewed = withTokenResponse(session, response, audience, context.nowMs());
     if (!lock.lost) keepRenewed(context, entry, renewed);
     return { session: renewed, token: response.token };
   } catch (error) {
@@ -106,7 +106,7 @@ function keepRenewed(context: CliContext, entry: CacheEntry, renewed: CachedSess
   try {
     writeSession(entry, renewed);
     dropOtherNotes(entry, Object.values(renewed.tokens));
-    removeOldDrafts(entry.dir, context.now());
+    removeOldDrafts(entry.dir, context.nowMs());
   } catch (error) {
     if (!isUnwritable(error)) throw error;
     sayNotKept(context, error);
@@ -116,9 +116,9 @@ function keepRenewed(context: CliContext, entry: CacheEntry, renewed: CachedSess
 function keepOutcome(context: CliContext, entry: CacheEntry, error: AppError): void {
   if (error.code === 'unauthenticated') {
     dropSession(entry);
-    shareFailure(entry, 'session', error, context.now());
+    shareFailure(entry, 'session', error, context.nowMs());
   }
-  if (error.code === 'upstream_unavailable') shareFailure(entry, 'refresh', error, context.now());
+  if (error.code === 'upstream_unavailable') shareFailure(entry, 'refresh', error, context.nowMs());
 }
 
 /** Returns the session after a token response: adds the new token and drops expired ones. */

@@ -56,12 +56,12 @@ export interface SignIn {
 export async function signIn(context: CliContext, request: SignIn): Promise<CachedSession> {
   const { entry } = request;
   ensureEntry(entry);
-  const since = context.now();
+  const since = context.nowMs();
   let reported = false;
   const settled = (): CachedSession | undefined => {
     const session = readSession(entry);
     if (session !== undefined && session.user.sessionId !== request.previous) return session;
-    const failure = failureSince(entry, 'sign-in', since, context.now());
+    const failure = failureSince(entry, 'sign-in', since, context.nowMs());
     if (failure !== undefined) throw failure;
     return undefined;
   };
@@ -97,7 +97,7 @@ async function signInOnce(context: CliContext, request: SignIn, waited: boolean)
     await saveSession(entry, session, discovery.pins);
     return session;
   } catch (error) {
-    if (error instanceof AppError) shareFailure(entry, 'sign-in', error, context.now());
+    if (error instanceof AppError) shareFailure(entry, 'sign-in', error, context.nowMs());
     throw error;
   }
 }
@@ -183,7 +183,7 @@ async function redeem(
   const callbackReceived = route.loopback.wait(route.signal);
   // The key pair is generated while the user types; its library is the slowest to load.
   const { createBinding } = await import('./binding.ts');
-  const binding = await createBinding(context.now());
+  const binding = await createBinding(context.nowMs());
   const callback = await callbackReceived;
   try {
     const { endpoints } = route.discovery;
@@ -196,7 +196,7 @@ async function redeem(
     }
     const empty = { server, endpoints, user, refreshToken, binding, tokens: {} };
     await callback.respond({ location: `${server}/login/done` });
-    return withTokenResponse(empty, response, undefined, context.now());
+    return withTokenResponse(empty, response, undefined, context.nowMs());
   } catch (error) {
     await callback.respond({ problem: error instanceof AppError ? error.message : 'The sign-in failed.' });
     throw error;

@@ -102,11 +102,11 @@ class Client {
     const { provider, clock } = this.#options;
     const tokenDigest = digest(request.token);
     const limit = this.#limited.get(tokenDigest);
-    if (limit !== undefined && limit > clock.now()) throw rateLimited(provider, limit);
+    if (limit !== undefined && limit > clock.nowMs()) throw rateLimited(provider, limit);
     const key = `${tokenDigest} ${url}`;
     const cached = this.#cache.get(key);
     const response = await this.#ask(url, request, cached?.etag);
-    const until = limitedUntil(response, clock.now());
+    const until = limitedUntil(response, clock.nowMs());
     if (until !== undefined) {
       this.#limited.set(tokenDigest, until);
       throw rateLimited(provider, until, responseError(provider, pathOf(url), response));

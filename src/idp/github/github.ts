@@ -67,7 +67,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
   /** @param keep called with the result of a refresh before anything else can fail: a refresh token may be used once */
   const current = async (packed: string, signal: AbortSignal, keep?: (packed: string) => Promise<void>) => {
     const tokens = unpackTokens(name, newest.of(packed));
-    if (!isExpiring(tokens, options.clock.now())) return tokens;
+    if (!isExpiring(tokens, options.clock.nowMs())) return tokens;
     if (tokens.refreshToken === undefined) throw refreshRejected(name);
     const renewed = await tokenEndpoint.refresh(tokens.refreshToken, signal);
     newest.remember(packed, packTokens(renewed));

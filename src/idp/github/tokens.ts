@@ -77,7 +77,7 @@ export function createTokenEndpoint(options: TokenEndpointOptions): TokenEndpoin
     return {
       accessToken,
       ...(refreshToken === undefined ? {} : { refreshToken }),
-      ...(life === undefined ? {} : { expiresAt: Math.floor(options.clock.now() / 1000) + life }),
+      ...(life === undefined ? {} : { expiresAt: Math.floor(options.clock.nowMs() / 1000) + life }),
     };
   };
   return {

@@ -103,7 +103,7 @@ function cachedToken(options: DirectoryOptions, outbound: Outbound): () => Promi
     const key = options.serviceAccount();
     if (held?.key === key) {
       const { text, since, ttlMs } = await held.token;
-      if (isRecent(since, options.clock.now(), ttlMs)) return text;
+      if (isRecent(since, options.clock.nowMs(), ttlMs)) return text;
     }
     const token = redeem(options, outbound, key);
     const entry = { key, token };
@@ -119,7 +119,7 @@ async function redeem(options: DirectoryOptions, outbound: Outbound, key: string
   const { admin, tokenEndpoint, name } = options;
   try {
     const { client_email, private_key, private_key_id } = readKey(key);
-    const issuedAt = Math.floor(options.clock.now() / 1000);
+    const issuedAt = Math.floor(options.clock.nowMs() / 1000);
     const assertion = await new SignJWT({ scope: SCOPE })
       .setProtectedHeader({
         alg: 'RS256',
@@ -139,7 +139,7 @@ async function redeem(options: DirectoryOptions, outbound: Outbound, key: string
     });
     if (response.status !== 200) throw new Error(`the service account’s assertion was answered ${response.status}`);
     const { access_token, expires_in } = tokenResponse.parse(await response.json());
-    return { text: access_token, since: options.clock.now(), ttlMs: (expires_in - 60) * 1000 };
+    return { text: access_token, since: options.clock.nowMs(), ttlMs: (expires_in - 60) * 1000 };
   } catch (error) {
     const message = `${name} could not return your groups. Try again in a minute. If that does not help, tell your platform team.`;
     throw new AppError('provider_unavailable', message, { reason: 'groups_unresolved', cause: error });

@@ -66,7 +66,7 @@ export function createWorkloadExchange(deps: WorkloadExchangeDeps): ExchangeWork
     const startedAt = currentPosition(deps.guard);
     const found = await identifyWorkload(deps.rules, request.subjectToken, {
       audience: deps.publicUrl,
-      nowMs: deps.clock.now(),
+      nowMs: deps.clock.nowMs(),
       clockSkew: deps.clockSkew,
     });
     if (!found.ok) return found;
@@ -135,7 +135,7 @@ async function open(deps: WorkloadExchangeDeps, session: NewSession): Promise<Mi
 
 /** Marks the token as used. */
 async function markUsed(deps: WorkloadExchangeDeps, { token }: Workload, use: string): Promise<void> {
-  const left = token.expiresAt - Math.floor(deps.clock.now() / 1000) + deps.clockSkew;
+  const left = token.expiresAt - Math.floor(deps.clock.nowMs() / 1000) + deps.clockSkew;
   await deps.store.artefacts.save('ReplayDetection', use, {}, { ttlSeconds: left + REMEMBERED_LONGER_SECONDS });
 }
 
@@ -154,7 +154,7 @@ function newSession(
   id: string,
   { request, startedAt }: ExchangeContext,
 ): NewSession {
-  const createdAt = Math.floor(deps.clock.now() / 1000);
+  const createdAt = Math.floor(deps.clock.nowMs() / 1000);
   return {
     id,
     account,

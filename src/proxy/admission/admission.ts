@@ -260,7 +260,7 @@ export class Admission {
    */
   #noteAddress(session: string, address: string): void {
     const { clock, metrics, logger } = this.#deps;
-    if (!this.#addresses.isOneTooMany(session, address, clock.now() / 1000)) return;
+    if (!this.#addresses.isOneTooMany(session, address, clock.nowMs() / 1000)) return;
     metrics.sessionAddressesExceeded();
     logger.warn({ session }, 'session used from many addresses');
   }

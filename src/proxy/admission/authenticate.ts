@@ -48,7 +48,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     if (laterRejection !== undefined) return rejectionFor(deps, credential, laterRejection);
     // Its end may be older than the entries that this replica's view still holds.
     if (record === undefined) return rejectionFor(deps, credential, 'session_unknown');
-    return judgeSession(credential, record, { thumbprint, mayBeUnbound, nowSeconds: clock.now() / 1000 });
+    return judgeSession(credential, record, { thumbprint, mayBeUnbound, nowSeconds: clock.nowMs() / 1000 });
   };
   return async ({ token, audience, thumbprint }) => {
     const verified = await tokens.verify(token, audience);

@@ -79,8 +79,8 @@ function errorReporter(
   let silentUntil = 0;
   return (cause) => {
     if (cause instanceof Error) metrics.upstreamError(cluster, kindOf(cause));
-    if (clock.now() < silentUntil) return;
-    silentUntil = clock.now() + REPORT_EVERY_MS;
+    if (clock.nowMs() < silentUntil) return;
+    silentUntil = clock.nowMs() + REPORT_EVERY_MS;
     logger.warn({ err: cause, cluster }, 'review failed');
   };
 }

@@ -176,7 +176,7 @@ export class Passthrough {
   }
 
   #nowSeconds(): number {
-    return this.#clock.now() / 1000;
+    return this.#clock.nowMs() / 1000;
   }
 }
 

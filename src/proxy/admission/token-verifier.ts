@@ -72,7 +72,7 @@ export class TokenVerifier {
     this.#takeKeys();
     const known = this.#verified.get(token);
     if (known !== undefined) {
-      if ((known.claims.exp ?? 0) > this.#clock.now() / 1000) return ok(known);
+      if ((known.claims.exp ?? 0) > this.#clock.nowMs() / 1000) return ok(known);
       this.#verified.delete(token);
       return expired(known.claims);
     }
@@ -86,7 +86,7 @@ export class TokenVerifier {
         // Distinguishes an access token from our ID tokens, which the same keys sign (RFC 9068 §4).
         typ: 'at+jwt',
         requiredClaims: ['exp', 'iat', 'sub', 'aud'],
-        currentDate: new Date(this.#clock.now()),
+        currentDate: new Date(this.#clock.nowMs()),
       });
       const verified = { claims: payload, credential: undefined };
       // Cached only if the keys have not changed since the verification started.

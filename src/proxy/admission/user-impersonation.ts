@@ -124,7 +124,7 @@ export class UserImpersonation {
   }
 
   #nowSeconds(): number {
-    return this.#clock.now() / 1000;
+    return this.#clock.nowMs() / 1000;
   }
 }
 

@@ -78,7 +78,7 @@ function rejectUnparsable(
     portcullisEvent({
       event: 'malformed-request',
       auditId,
-      at: deps.clock.now(),
+      at: deps.clock.nowMs(),
       requestUri: '',
       sourceIps: [connection.address],
       code: rejection.code,

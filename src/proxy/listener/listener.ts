@@ -102,8 +102,8 @@ function dropReporter({ metrics, logger, clock }: ApiListenerDeps): AcceptOption
   let silentUntil = 0;
   return (reason, peer) => {
     metrics.rejection(`proxy_header_${reason}`);
-    if (clock.now() < silentUntil) return;
-    silentUntil = clock.now() + REPORT_EVERY_MS;
+    if (clock.nowMs() < silentUntil) return;
+    silentUntil = clock.nowMs() + REPORT_EVERY_MS;
     logger.warn(
       { reason, peer },
       'connection without a valid PROXY header dropped: compare the load balancer with listen.trustedProxies and its protocol version',

@@ -274,7 +274,7 @@ export class UpgradeForwarding implements UpstreamSide {
     const { deps, exchange, admitted, pools } = this.#options;
     const publicUrl = loginAddress(deps, exchange.caller?.credential.client);
     const context = { admitted, origin: pools.origin, auditId: exchange.auditId, publicUrl };
-    const head = responseHead(code, response.rawHeaders, { ...context, nowSeconds: deps.clock.now() / 1000 });
+    const head = responseHead(code, response.rawHeaders, { ...context, nowSeconds: deps.clock.nowMs() / 1000 });
     if (head.ok) return head.value;
     this.#reject(head.reason);
     return undefined;

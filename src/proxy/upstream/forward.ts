@@ -114,7 +114,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     if (status < 200 || !this.#options.exchange.mayPass()) return;
     const { deps, exchange, admitted, pools, client } = this.#options;
     const raw = flatHeaders(controller.rawHeaders);
-    const nowSeconds = deps.clock.now() / 1000;
+    const nowSeconds = deps.clock.nowMs() / 1000;
     const head = responseHead(status, raw, {
       admitted,
       origin: pools.origin,

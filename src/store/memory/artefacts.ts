@@ -38,13 +38,13 @@ export class MemoryArtefacts implements ArtefactStore {
     this.#options = options;
     this.#tidy = createJanitor(
       this.#artefacts,
-      (artefact) => clock.now() >= artefact.expiresAtMs,
+      (artefact) => clock.nowMs() >= artefact.expiresAtMs,
       (key) => this.#drop(key),
     );
   }
 
   async save(kind: ArtefactKind, id: string, payload: ArtefactPayload, options: SaveArtefact): Promise<void> {
-    const expires = expiresAtMs(this.#clock.now(), options.ttlSeconds);
+    const expires = expiresAtMs(this.#clock.nowMs(), options.ttlSeconds);
     this.#tidy();
     const key = nameOf(kind, id);
     // An artefact that was consumed once stays consumed, even if it is saved again.
@@ -91,7 +91,7 @@ export class MemoryArtefacts implements ArtefactStore {
   async consume(kind: ArtefactKind, id: string): Promise<boolean> {
     const artefact = this.#live(nameOf(kind, id));
     if (artefact === undefined || artefact.consumed !== undefined) return false;
-    artefact.consumed = Math.floor(this.#clock.now() / 1000);
+    artefact.consumed = Math.floor(this.#clock.nowMs() / 1000);
     return true;
   }
 
@@ -122,7 +122,7 @@ export class MemoryArtefacts implements ArtefactStore {
 
   #live(key: string | undefined): Artefact | undefined {
     const artefact = key === undefined ? undefined : this.#artefacts.get(key);
-    return artefact !== undefined && this.#clock.now() < artefact.expiresAtMs ? artefact : undefined;
+    return artefact !== undefined && this.#clock.nowMs() < artefact.expiresAtMs ? artefact : undefined;
   }
 
   #payload(key: string | undefined): ArtefactPayload | undefined {

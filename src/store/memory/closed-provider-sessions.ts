@@ -15,19 +15,19 @@ export class ClosedProviderSessions {
     this.#clock = clock;
     this.#tidy = createJanitor(
       this.#until,
-      (until) => clock.now() >= until,
+      (until) => clock.nowMs() >= until,
       (name) => this.#until.delete(name),
     );
   }
 
   close({ provider, sid }: ProviderSession): void {
     this.#tidy();
-    this.#until.set(nameOf(provider, sid), this.#clock.now() + PROVIDER_SESSION_CLOSED_SECONDS * 1000);
+    this.#until.set(nameOf(provider, sid), this.#clock.nowMs() + PROVIDER_SESSION_CLOSED_SECONDS * 1000);
   }
 
   /** Returns whether the session was opened in a closed provider session. */
   has({ provider, providerSid }: Pick<SessionRecord, 'provider' | 'providerSid'>): boolean {
     if (providerSid === undefined) return false;
-    return this.#clock.now() < (this.#until.get(nameOf(provider, providerSid)) ?? 0);
+    return this.#clock.nowMs() < (this.#until.get(nameOf(provider, providerSid)) ?? 0);
   }
 }

@@ -56,6 +56,6 @@ export class FreshMarks implements FreshSignIns {
   }
 
   #seconds(): number {
-    return Math.floor(this.#clock.now() / 1000);
+    return Math.floor(this.#clock.nowMs() / 1000);
   }
 }

@@ -35,7 +35,7 @@ export class MemoryLive implements LiveAuditLog {
     if (this.#subscriptions.size - (before === undefined ? 0 : 1) >= most) return { kind: 'full' };
     const isUnchanged = before !== undefined && canonicalFilter(before.filter) === canonicalFilter(filter);
     const acceptedBy = isUnchanged ? before.acceptedBy : new Set<string>();
-    this.#subscriptions.set(tail, { filter: { ...filter }, until: this.#clock.now() + ttlMs, acceptedBy });
+    this.#subscriptions.set(tail, { filter: { ...filter }, until: this.#clock.nowMs() + ttlMs, acceptedBy });
     if (isUnchanged) return { kind: 'stands' };
     for (const waiter of this.#waiters) waiter();
     return { kind: 'new', position: this.#add() };
@@ -102,7 +102,7 @@ export class MemoryLive implements LiveAuditLog {
   }
 
   #forget(): void {
-    const now = this.#clock.now();
+    const now = this.#clock.nowMs();
     for (const [tail, { until }] of this.#subscriptions) if (until <= now) this.#subscriptions.delete(tail);
   }
 }

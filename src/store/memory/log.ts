@@ -75,7 +75,7 @@ export class MemoryLog implements RevocationLog {
     this.watermarks = new Watermarks(parts.clock);
     this.#tidyResults = createJanitor(
       this.#results,
-      (result) => parts.clock.now() >= result.keptUntilMs,
+      (result) => parts.clock.nowMs() >= result.keptUntilMs,
       (id) => this.#results.delete(id),
     );
     this.#tidyLive = createJanitor(
@@ -148,7 +148,7 @@ export class MemoryLog implements RevocationLog {
     this.#write({ kind: 'revoked', key }, this.#standsUntil());
     this.watermarks.raise(target, this.#number);
     const ended = through + sessions.endCovered(target);
-    const keptUntilMs = clock.now() + REQUEST_KEPT_SECONDS * 1000;
+    const keptUntilMs = clock.nowMs() + REQUEST_KEPT_SECONDS * 1000;
     const result = { position: this.current, sessions: ended, meaning, keptUntilMs };
     this.#results.set(requestId, result);
     return this.#appended(result);
@@ -206,7 +206,7 @@ export class MemoryLog implements RevocationLog {
 
   #known(requestId: string): StoredResult | undefined {
     const result = this.#results.get(requestId);
-    return result !== undefined && this.#parts.clock.now() < result.keptUntilMs ? result : undefined;
+    return result !== undefined && this.#parts.clock.nowMs() < result.keptUntilMs ? result : undefined;
   }
 
   #standsUntil(): number {
@@ -233,6 +233,6 @@ export class MemoryLog implements RevocationLog {
   }
 
   #seconds(): number {
-    return Math.floor(this.#parts.clock.now() / 1000);
+    return Math.floor(this.#parts.clock.nowMs() / 1000);
   }
 }

@@ -76,7 +76,7 @@ export class MemorySessions implements SessionStore {
     );
     this.#tidyClaims = createJanitor(
       this.#claims,
-      (claim) => parts.clock.now() >= claim.expiresAtMs,
+      (claim) => parts.clock.nowMs() >= claim.expiresAtMs,
       (id) => this.#claims.delete(id),
     );
   }
@@ -159,7 +159,7 @@ export class MemorySessions implements SessionStore {
 
   async claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean> {
     this.#tidyClaims();
-    const now = this.#parts.clock.now();
+    const now = this.#parts.clock.nowMs();
     const claim = this.#claims.get(id);
     if (claim !== undefined && claim.holder !== holder && now < claim.expiresAtMs) return false;
     this.#claims.set(id, { holder, expiresAtMs: now + ttlSeconds * 1000 });
@@ -243,6 +243,6 @@ export class MemorySessions implements SessionStore {
   }
 
   #seconds(): number {
-    return Math.floor(this.#parts.clock.now() / 1000);
+    return Math.floor(this.#parts.clock.nowMs() / 1000);
   }
 }

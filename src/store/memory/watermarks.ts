@@ -17,7 +17,7 @@ export class Watermarks {
     this.#clock = clock;
     this.#tidy = createJanitor(
       this.#marks,
-      (mark) => clock.now() >= mark.keptUntilMs,
+      (mark) => clock.nowMs() >= mark.keptUntilMs,
       (name) => this.#marks.delete(name),
     );
   }
@@ -30,7 +30,7 @@ export class Watermarks {
       case 'account':
         this.#marks.set(`account:${target.account}`, {
           number,
-          keptUntilMs: this.#clock.now() + ACCOUNT_WATERMARK_SECONDS * 1000,
+          keptUntilMs: this.#clock.nowMs() + ACCOUNT_WATERMARK_SECONDS * 1000,
         });
         return;
       case 'provider':
@@ -45,7 +45,7 @@ export class Watermarks {
   covers(account: Account, provider: string, started: number): boolean {
     return [`account:${account}`, `provider:${provider}`, 'all'].some((name) => {
       const mark = this.#marks.get(name);
-      return mark !== undefined && mark.number > started && this.#clock.now() < mark.keptUntilMs;
+      return mark !== undefined && mark.number > started && this.#clock.nowMs() < mark.keptUntilMs;
     });
   }
 }

@@ -24,7 +24,7 @@ export class RedisArtefacts implements ArtefactStore {
     const sealed = await sealer.seal(payload, key);
     const reply = await this.#run(scripts.saveArtefact, [
       key,
-      expiresAtMs(this.#clock.now(), options.ttlSeconds),
+      expiresAtMs(this.#clock.nowMs(), options.ttlSeconds),
       cleanUpAfter(options.ttlSeconds),
       sealed,
       options.session === undefined ? '' : keys.artefactsOf(options.session),

@@ -70,7 +70,7 @@ export class KnownLocks {
     for (let from = 0; from < known.length; from += BATCH) {
       const args = [
         longestTokenSeconds,
-        clock.now() + ACCOUNT_WATERMARK_SECONDS * 1000,
+        clock.nowMs() + ACCOUNT_WATERMARK_SECONDS * 1000,
         ...known.slice(from, from + BATCH).flat(),
       ];
       const { reply, acknowledged } = await runner.writeOnce(writes, restoreLocks, args, position);

@@ -61,7 +61,7 @@ export class RedisLog implements RevocationLog {
     this.#longestTokenSeconds = checkedTokenSeconds(longestTokenSeconds);
     const { place: chainPosition, live } = await readLog(runner, connections.lease, {
       longestTokenSeconds: this.#longestTokenSeconds,
-      seconds: Math.floor(clock.now() / 1000),
+      seconds: Math.floor(clock.nowMs() / 1000),
     });
     knownLocks.invalidate();
     runner.setPosition(this.#chain.begin(chainPosition, chainPosition.hash));
@@ -121,9 +121,9 @@ export class RedisLog implements RevocationLog {
       lock,
       request.ended === true ? 'ended' : request.asksFreshSignIn === false ? 'certain' : '',
       this.#longestTokenSeconds ?? LONGEST_TOKEN_SECONDS,
-      clock.now() + REQUEST_KEPT_SECONDS * 1000,
+      clock.nowMs() + REQUEST_KEPT_SECONDS * 1000,
       cleanUpAfter(REQUEST_KEPT_SECONDS),
-      clock.now() + ACCOUNT_WATERMARK_SECONDS * 1000,
+      clock.nowMs() + ACCOUNT_WATERMARK_SECONDS * 1000,
       SWEEP_BATCH,
       approval === undefined ? '' : keys.artefact('Approval', approval),
     ]);

@@ -62,7 +62,7 @@ export class RedisSealedValues implements SealedValues {
 
   async #claim(holder: string, kid: string): Promise<string> {
     const { runner, main, clock } = this.#parts;
-    const now = clock.now();
+    const now = clock.nowMs();
     const [until, since] = [now + CLAIM_SECONDS * 1000, now - CHECK_EVERY_SECONDS * 1000];
     const ttl = cleanUpAfter(2 * CHECK_EVERY_SECONDS);
     return text((await runner.run(main, scripts.claimReencryption, [holder, until, kid, since, ttl]))[0]);

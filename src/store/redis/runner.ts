@@ -155,7 +155,7 @@ export class Runner {
 
   #from(position: ChainPosition, args: readonly Argument[]): readonly Argument[] {
     const { clock, clockSkewMs } = this.#options;
-    return [clock.now(), position.epoch, position.number, position.hash, clockSkewMs, ...args];
+    return [clock.nowMs(), position.epoch, position.number, position.hash, clockSkewMs, ...args];
   }
 
   async #evaluate(connection: Connection, script: Script, args: readonly Argument[]): Promise<readonly unknown[]> {

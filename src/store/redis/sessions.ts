@@ -132,7 +132,7 @@ export class RedisSessions implements SessionStore {
   }
 
   async closeProviderSession({ provider, sid }: ProviderSession): Promise<void> {
-    const until = this.#parts.clock.now() + PROVIDER_SESSION_CLOSED_SECONDS * 1000;
+    const until = this.#parts.clock.nowMs() + PROVIDER_SESSION_CLOSED_SECONDS * 1000;
     const args = [providerSessionDigest(provider, sid), until, cleanUpAfter(PROVIDER_SESSION_CLOSED_SECONDS)];
     await this.#run(scripts.closeProviderSession, args);
   }
@@ -142,7 +142,7 @@ export class RedisSessions implements SessionStore {
   }
 
   async claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean> {
-    const until = this.#parts.clock.now() + Math.round(ttlSeconds * 1000);
+    const until = this.#parts.clock.nowMs() + Math.round(ttlSeconds * 1000);
     const args = [sessionDigest(id), holder, until, cleanUpAfter(ttlSeconds)];
     return number((await this.#run(scripts.claimRecheck, args))[1]) === 1;
   }
@@ -196,6 +196,6 @@ export class RedisSessions implements SessionStore {
   }
 
   #seconds(): number {
-    return Math.floor(this.#parts.clock.now() / 1000);
+    return Math.floor(this.#parts.clock.nowMs() / 1000);
   }
 }

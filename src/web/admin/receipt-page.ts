@@ -128,7 +128,7 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
   const result = await service.results.find(id);
   if (result === undefined) throw revocationNotFound();
   auditRead(context, 'revocation', { revocation: result.id });
-  const ageMs = deps.clock.now() - Date.parse(result.at);
+  const ageMs = deps.clock.nowMs() - Date.parse(result.at);
   sendAdminPage(context, {
     title: result.complete ? 'Revocation complete' : 'Revocation in progress',
     section: 'sessions',

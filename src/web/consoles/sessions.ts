@@ -167,7 +167,7 @@ export class ConsoleSessions {
 
   async #begin(console: Console, res: ServerResponse, { record, position }: ConsoleVisitor): Promise<void> {
     const value = newCookieValue();
-    const ttlSeconds = Math.max(1, record.expiresAt - Math.floor(this.#deps.clock.now() / 1000));
+    const ttlSeconds = Math.max(1, record.expiresAt - Math.floor(this.#deps.clock.nowMs() / 1000));
     const payload = { console: console.name, session: record.id, position: { ...position } };
     await this.#deps.store.artefacts.save('ConsoleCookie', value, payload, { ttlSeconds, session: record.id });
     this.#cookie.set(res, value, ttlSeconds);

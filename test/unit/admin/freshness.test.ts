@@ -22,7 +22,7 @@ import {
 
 afterEach(closeStages);
 
-const seconds = (stage: Stage): number => Math.floor(stage.clock.now() / 1000);
+const seconds = (stage: Stage): number => Math.floor(stage.clock.nowMs() / 1000);
 const ADMIN = { groups: ['corp:platform'], auditors: ['corp:security'], dualControl: 'off' } as const;
 const ALICE = { account: 'corp/sub-alice', reason: 'INC-4711' };
 

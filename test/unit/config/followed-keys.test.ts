@@ -34,7 +34,7 @@ function bench(files: Record<string, string>) {
   const errors: string[] = [];
   const options: FollowKeysOptions = {
     keptSeconds: KEPT,
-    clock: { now: () => seconds * 1000 },
+    clock: { nowMs: () => seconds * 1000 },
     onChange: (_kind, kids) => void changes.push(kids),
     onError: (_kind, { message }) => void errors.push(message),
     everyMs: 5,

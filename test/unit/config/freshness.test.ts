@@ -151,7 +151,7 @@ test.each(PROVIDER_TYPES)(
       hosts: [],
       redirectUri: 'https://portcullis.example/callback/corp',
       mapping: mapping.value,
-      clock: { now: Date.now },
+      clock: { nowMs: Date.now },
     };
     const groups = { wantsGroups: true, maxGroups: 10 };
     const provider =

@@ -3,7 +3,7 @@ import { createRateLimiter } from '../../../src/core/rate-limit.ts';
 
 test('a limit that refills each minute counts by address and minute, and an IPv6 network is one address', () => {
   let now = 1_000_000;
-  const limiter = createRateLimiter(2, { now: () => now }, { refill: 'each-minute' });
+  const limiter = createRateLimiter(2, { nowMs: () => now }, { refill: 'each-minute' });
   expect(limiter.take('192.0.2.1')).toBe(0);
   now += 20_000;
   expect(limiter.take('192.0.2.1')).toBe(0);

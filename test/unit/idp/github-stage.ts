@@ -131,7 +131,7 @@ const providerAt =
       ...(organizations === 'all' ? {} : { organizations }),
       redirectUri: CALLBACK,
       mapping: compiled.value,
-      clock: { now: () => stage.now },
+      clock: { nowMs: () => stage.now },
       log: { info: (fields, message) => void stage.logged.push({ ...fields, message }) },
       ...options,
     });

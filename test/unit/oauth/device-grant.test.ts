@@ -5,7 +5,7 @@ import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 
 function limited() {
   let time = 1_000_000;
-  const limits = createDeviceLimits({ signInsPerMinute: 3, clock: { now: () => time } });
+  const limits = createDeviceLimits({ signInsPerMinute: 3, clock: { nowMs: () => time } });
   return { limits, after: (seconds: number) => void (time += seconds * 1000) };
 }
 
@@ -62,7 +62,7 @@ test('what a device says of itself is shortened and holds no control or bidirect
 
 test('a code is known for five minutes after its end, so that the device hears that it has expired', async () => {
   let time = Date.now();
-  const { artefacts } = createMemoryStore({ clock: { now: () => time } });
+  const { artefacts } = createMemoryStore({ clock: { nowMs: () => time } });
   const codes = artefactAdapter({ artefacts, endSession: () => Promise.resolve() })('DeviceCode');
   if (typeof codes !== 'object') throw new Error('no adapter');
   await codes.upsert('device-code', { kind: 'DeviceCode', userCode: 'BCDFGHJK' }, 600);

@@ -44,7 +44,7 @@ describe('the re-check', () => {
 
   beforeEach(async () => {
     now = Date.UTC(2030, 0, 1);
-    store = createMemoryStore({ clock: { now: () => now } });
+    store = createMemoryStore({ clock: { nowMs: () => now } });
     provider = rotatingProvider();
     const startedAt = await store.log.position();
     const opened = await store.sessions.open(
@@ -74,7 +74,7 @@ describe('the re-check', () => {
       sessions: store.sessions,
       providers: new Map([['corp', provider]]),
       workloads: new Set(),
-      clock: { now: () => now },
+      clock: { nowMs: () => now },
     });
 
   it('asks the provider once for any number of refreshes at once', async () => {
@@ -218,7 +218,7 @@ describe('the re-check', () => {
   });
 
   it('ends a session whose provider is no longer configured', async () => {
-    const none = { sessions: store.sessions, providers: new Map(), clock: { now: () => now } };
+    const none = { sessions: store.sessions, providers: new Map(), clock: { nowMs: () => now } };
     const recheck = createRecheck({ ...none, workloads: new Set() });
     expect(await recheck('s1')).toMatchObject({ kind: 'refused', reason: 'provider_removed', asksFreshSignIn: true });
     // A workload's rule is no provider that could be asked.

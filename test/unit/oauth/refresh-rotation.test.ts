@@ -6,7 +6,7 @@ import type { ArtefactStore } from '../../../src/store/store.ts';
 /** Two replicas on one store. */
 function stage() {
   let now = Date.UTC(2026, 0, 1);
-  const clock = { now: () => now };
+  const clock = { nowMs: () => now };
   const { artefacts } = createMemoryStore({ clock });
   const replica = () => createRefreshRotation({ artefacts, clock, sessionSeconds: 86_400 });
   return {
@@ -65,7 +65,7 @@ describe('the rotation of refresh tokens', () => {
       consume: (kind, id) => artefacts.consume(kind, id),
       find: (kind, id) => artefacts.find(kind, id),
     };
-    const rotation = createRefreshRotation({ artefacts: ended, clock: { now: () => 0 }, sessionSeconds: 60 });
+    const rotation = createRefreshRotation({ artefacts: ended, clock: { nowMs: () => 0 }, sessionSeconds: 60 });
     expect(await rotation.consume('s', 0)).toBe('over');
   });
 });
@@ -73,7 +73,7 @@ describe('the rotation of refresh tokens', () => {
 describe('the limit on rotations', () => {
   it('lets a session rotate 120 times within a minute, whatever others do, and again in the next', () => {
     let now = 0;
-    const mayRotate = createRotationLimit({ now: () => now });
+    const mayRotate = createRotationLimit({ nowMs: () => now });
     for (let count = 0; count < 120; count += 1) expect(mayRotate('s')).toBe(true);
     expect(mayRotate('s')).toBe(false);
     expect(mayRotate('t')).toBe(true);

@@ -63,7 +63,7 @@ describe('users with open streams', () => {
 
   beforeEach(async () => {
     now = Date.UTC(2030, 0, 1);
-    const clock = { now: () => now };
+    const clock = { nowMs: () => now };
     store = createMemoryStore({ clock });
     guard = createRevocationGuard({
       log: store.log,
@@ -72,7 +72,7 @@ describe('users with open streams', () => {
       longestTokenSeconds: 300,
       replicaName: 'a',
       monotonicMs: () => performance.now(),
-      clock: { now: Date.now },
+      clock: { nowMs: Date.now },
       isFirstGeneration: true,
     });
     await guard.start();
@@ -91,13 +91,13 @@ describe('users with open streams', () => {
         sessions: store.sessions,
         providers,
         workloads: new Set(['ci']),
-        clock: { now: () => now },
+        clock: { nowMs: () => now },
       }),
       audit: { record: (event) => void audited.push(event) },
       log: { info: () => undefined, error: () => undefined },
       everySeconds: EVERY,
       graceSeconds: GRACE,
-      clock: { now: () => now },
+      clock: { nowMs: () => now },
       random: () => 0,
     });
   }

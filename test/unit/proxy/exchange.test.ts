@@ -29,7 +29,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
       upstreamError: () => undefined,
       streamOpened: () => () => undefined,
     },
-    clock: { now: () => 0 },
+    clock: { nowMs: () => 0 },
   };
   const exchange = new Exchange({
     facts,

@@ -5,7 +5,7 @@ describe('the comparison of the clocks', () => {
   const setUp = () => {
     const at = { monotonicMs: 5_000, wall: 1_000_000, uptimeMs: 90_000 };
     const witness = new ClockComparison(
-      { monotonicMs: () => at.monotonicMs, clock: { now: () => at.wall }, uptimeMs: () => at.uptimeMs },
+      { monotonicMs: () => at.monotonicMs, clock: { nowMs: () => at.wall }, uptimeMs: () => at.uptimeMs },
       2000,
     );
     const pass = (monotonicMs: number, wall: number, uptimeMs: number): number | undefined => {

@@ -74,7 +74,7 @@ export interface Replica {
 
 /** Must be created under fake timers. */
 export function replicas() {
-  const store = createMemoryStore({ clock: { now: () => Date.now() } });
+  const store = createMemoryStore({ clock: { nowMs: () => Date.now() } });
   const instances: RevocationGuard[] = [];
   const replica = (name = 'a', change: Partial<RevocationGuardOptions> = {}): Replica => {
     const log = new TestLog(store.log);
@@ -85,7 +85,7 @@ export function replicas() {
       stalenessSeconds: 2,
       replicaName: name,
       monotonicMs: () => performance.now(),
-      clock: { now: () => Date.now() },
+      clock: { nowMs: () => Date.now() },
       longestTokenSeconds: 300,
       isFirstGeneration: true,
       onFenced: (fence) => void fences.push(fence),

@@ -23,7 +23,7 @@ describe('ends of sessions', () => {
     const ended: EndedSession[] = [];
     const store = { read: async (_id: string): Promise<SessionRecord | undefined> => undefined };
     const endings = new SessionEndings({
-      clock: { now: () => Date.now() },
+      clock: { nowMs: () => Date.now() },
       sessions: { read: (id) => store.read(id) },
       cut: (key) => cuts.push(key),
       ended: (session) => void ended.push(session),

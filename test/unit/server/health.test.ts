@@ -16,7 +16,7 @@ class Stage {
     this.health = createHealth({
       clusters: new Map(Object.entries(probes.clusters ?? {})),
       providers: new Map(Object.entries(probes.providers ?? {})),
-      clock: { now: () => NOW + this.elapsedMs },
+      clock: { nowMs: () => NOW + this.elapsedMs },
       monotonicMs: () => this.elapsedMs,
       onProbed: (kind, name, up) => void this.onProbed.push(`${kind} ${name} ${up ? 'up' : 'down'}`),
     });

@@ -3,7 +3,7 @@ import { createReadiness } from '../../../src/server/readiness.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 
 function stage() {
-  const store = createMemoryStore({ clock: { now: Date.now } });
+  const store = createMemoryStore({ clock: { nowMs: Date.now } });
   const state = {
     stalenessSeconds: 0,
     fenced: false,

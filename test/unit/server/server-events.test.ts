@@ -15,7 +15,7 @@ const AT = Date.UTC(2031, 0, 1);
 function context() {
   const events: AuditEvent[] = [];
   const audit = { record: (event: AuditEvent) => void events.push(event) };
-  return { events, audit, clock: { now: () => AT }, replica: 'gate-0' };
+  return { events, audit, clock: { nowMs: () => AT }, replica: 'gate-0' };
 }
 
 const keys = {

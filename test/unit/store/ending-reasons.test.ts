@@ -8,7 +8,7 @@ const RECORD = { id: 's1', via: 'b1', thumbprint: 'k1', expiresAt: 1000 + 3600 }
 describe('why a session has ended', () => {
   it('is known to every replica by the session, the browser session behind it and the key, until it would have ended anyway', async () => {
     let now = 1_000_000;
-    const { artefacts } = createMemoryStore({ clock: { now: () => now } });
+    const { artefacts } = createMemoryStore({ clock: { nowMs: () => now } });
     const here = createEndingReasons(artefacts, () => now);
     await here.keep(RECORD, 'Not any more.');
     const there = createEndingReasons(artefacts, () => now);

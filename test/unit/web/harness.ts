@@ -28,7 +28,7 @@ interface TestClock extends Clock {
 function testClock(): TestClock {
   let time = Date.parse('2026-11-25T12:00:00Z');
   return {
-    now: () => time,
+    nowMs: () => time,
     advance(seconds) {
       time += seconds * 1000;
     },
@@ -272,7 +272,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const guard = await startInstance({ store, clock, stall, name }, options.leased ?? true);
   const [corp, lab] = [new TestProvider('corp'), new TestProvider('lab', { provesFreshness: false })];
   // Users have just authenticated, until a test says otherwise.
-  corp.authTime = Math.floor(clock.now() / 1000);
+  corp.authTime = Math.floor(clock.nowMs() / 1000);
   const authorizations = new TestAuthorizations();
   const events: AuditEvent[] = [];
   const tally = createTally(clock);
@@ -355,7 +355,7 @@ export async function openSession(stage: Stage, id: string, who: string, account
   const user = users[who];
   const { position } = stage.guard;
   if (user === undefined || position === undefined) throw new Error('no such user, or no lease');
-  const now = Math.floor(stage.clock.now() / 1000);
+  const now = Math.floor(stage.clock.nowMs() / 1000);
   const opened = await stage.store.sessions.open(
     {
       id,

@@ -61,7 +61,7 @@ describe('the rate limit', () => {
 
   test('refills with time, up to the limit and no further, and is no worse for a clock set back', () => {
     let now = 0;
-    const limit = createRateLimiter(2, { now: () => now });
+    const limit = createRateLimiter(2, { nowMs: () => now });
     expect([limit.take('a'), limit.take('a'), limit.take('a'), limit.take('b')]).toEqual([0, 0, 30, 0]);
     now = 3_600_000;
     expect([limit.take('a'), limit.take('a'), limit.take('a')]).toEqual([0, 0, 30]);
@@ -73,7 +73,7 @@ describe('the rate limit', () => {
 describe('what is refused again and again', () => {
   test('is audited once a minute for each key, with how often it happened since', () => {
     let now = 0;
-    const tally = createTally({ now: () => now });
+    const tally = createTally({ nowMs: () => now });
     expect(['a', 'a', 'b', 'a'].map((key) => tally.add(key))).toEqual([1, undefined, 1, undefined]);
     now = 59_999;
     expect(tally.add('a')).toBeUndefined();
@@ -86,7 +86,7 @@ describe('what is refused again and again', () => {
 
   test('is a hundred events a minute over all keys, whatever comes, and what was left out comes later', () => {
     let now = 0;
-    const tally = createTally({ now: () => now });
+    const tally = createTally({ nowMs: () => now });
     const flood = Array.from({ length: 5000 }, (_, index) => tally.add(String(index)));
     expect(flood.filter((count) => count !== undefined)).toHaveLength(100);
     now = 60_000;

@@ -122,7 +122,7 @@ describe('the admin API for programs', () => {
       identity: user.identity,
       sessionExpiresAt: 0,
       sessionIdleAt: 0,
-      authTime: Math.floor(stage.clock.now() / 1000),
+      authTime: Math.floor(stage.clock.nowMs() / 1000),
     });
   }
 

@@ -21,7 +21,7 @@ afterEach(() => {
 });
 
 function stage(): { readonly store: Store; readonly tails: LiveTails } {
-  const store = createMemoryStore({ clock: { now: () => now } });
+  const store = createMemoryStore({ clock: { nowMs: () => now } });
   const tails = createLiveTails(store.live, FAST);
   stores.push(tails);
   return { store, tails };

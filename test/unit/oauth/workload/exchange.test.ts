@@ -36,7 +36,7 @@ describe('a workload token at the exchange', () => {
   });
   beforeEach(() => {
     now = Date.UTC(2030, 0, 1);
-    store = createMemoryStore({ clock: { now: () => now } });
+    store = createMemoryStore({ clock: { nowMs: () => now } });
     guard = createRevocationGuard({
       log: store.log,
       sessions: store.sessions,
@@ -44,7 +44,7 @@ describe('a workload token at the exchange', () => {
       longestTokenSeconds: 300,
       replicaName: 'a',
       monotonicMs: () => performance.now(),
-      clock: { now: Date.now },
+      clock: { nowMs: Date.now },
       isFirstGeneration: true,
     });
   });
@@ -56,7 +56,7 @@ describe('a workload token at the exchange', () => {
       publicUrl: PUBLIC_URL,
       store: { sessions: store.sessions, artefacts: parts.artefacts },
       guard,
-      clock: { now: () => now },
+      clock: { nowMs: () => now },
       clockSkew,
     });
 

@@ -17,7 +17,7 @@ const SESSION = { kind: 'session', session: 's' } as const;
 
 describe('authentication', () => {
   let skew = 0;
-  const clock = { now: (): number => Date.now() + skew };
+  const clock = { nowMs: (): number => Date.now() + skew };
   let store: Store;
   let guard: RevocationGuard;
   let authenticate: Authenticate;

@@ -39,7 +39,7 @@ function rotating() {
       return keys;
     },
   };
-  const verifier = new TokenVerifier({ keys: live, issuer: ISSUER, clock: { now: () => NOW * 1000 } });
+  const verifier = new TokenVerifier({ keys: live, issuer: ISSUER, clock: { nowMs: () => NOW * 1000 } });
   return { verify: (token: string) => verifier.verify(token, 'prod'), set: (...next: JWK[]) => void (keys = next) };
 }
 

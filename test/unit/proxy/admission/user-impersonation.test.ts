@@ -26,7 +26,7 @@ function slowCluster() {
   const delegation = new UserImpersonation(
     () => ({ ask: () => new Promise((resolve) => void waiting.push(resolve)) }),
     {
-      now: () => now,
+      nowMs: () => now,
     },
   );
   return {

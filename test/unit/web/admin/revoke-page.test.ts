@@ -33,7 +33,7 @@ describe('the confirmation page', () => {
     const registration = guard.register({ cut: () => {} });
     registration.bind(
       { ...parts, keys, session: 'alice-1', position: guard.position ?? { epoch: '', number: 0 } } as never,
-      { expiresAt: at.stage.clock.now(), idleAt: at.stage.clock.now() },
+      { expiresAt: at.stage.clock.nowMs(), idleAt: at.stage.clock.nowMs() },
     );
     const { text } = await at.browser.get('/admin/revoke?kind=account&value=corp%2Fsub-alice').expect(200);
     registration.close();

@@ -111,7 +111,7 @@ describe('a user’s page', () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const request = {
-      at: at.stage.clock.now(),
+      at: at.stage.clock.nowMs(),
       auditId: 'a-1',
       cluster: 'staging',
       verb: 'delete',

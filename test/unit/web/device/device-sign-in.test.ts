@@ -217,7 +217,7 @@ describe('sameNetwork', () => {
 describe('the limit on codes', () => {
   function limited() {
     let time = 0;
-    const limit = createCodeLimit(30, { now: () => time });
+    const limit = createCodeLimit(30, { nowMs: () => time });
     return { limit, after: (seconds: number) => void (time += seconds * 1000) };
   }
 

@@ -5,7 +5,7 @@ import { browserAt, closeStages, openStage, openSession, signIn, type Stage } fr
 afterEach(closeStages);
 
 const request = (stage: Stage, change: Partial<RecentRequest>): RecentRequest => ({
-  at: stage.clock.now(),
+  at: stage.clock.nowMs(),
   auditId: crypto.randomUUID(),
   cluster: 'prod',
   verb: 'list',
@@ -33,7 +33,7 @@ test('shows the latest requests of all my sessions and of no other user, newest 
   await openSession(stage, 'laptop', 'alice');
   await openSession(stage, 'bastion', 'alice');
   await openSession(stage, 'of-root', 'root');
-  const now = stage.clock.now();
+  const now = stage.clock.nowMs();
   await stage.store.recent.add('laptop', [
     request(stage, { at: now - 7_200_000, namespace: 'web', name: 'web-1', verb: 'get' }),
     request(stage, { at: now - 60_000, code: 403 }),
@@ -55,7 +55,7 @@ test('shows fifty at most', async () => {
   await signIn(browser, 'alice');
   for (const id of ['one', 'two']) {
     await openSession(stage, id, 'alice');
-    const many = Array.from({ length: 40 }, (_, index) => request(stage, { at: stage.clock.now() - index }));
+    const many = Array.from({ length: 40 }, (_, index) => request(stage, { at: stage.clock.nowMs() - index }));
     await stage.store.recent.add(id, many);
   }
   expect(requestsOn(await browser.get('/me'))).toHaveLength(50);

@@ -72,7 +72,7 @@ test('My sessions needs less than 50 kB with all that it loads, even with fifty 
   await signIn(browser, 'root');
   const [session] = (await stage.store.sessions.list({ account: 'corp/sub-root', limit: 1 })).sessions;
   const requests = Array.from({ length: 50 }, (_, index) => ({
-    at: stage.clock.now() - index,
+    at: stage.clock.nowMs() - index,
     auditId: `id-${index}`,
     cluster: 'prod',
     verb: 'list',

@@ -20,7 +20,7 @@ import {
 
 afterEach(closeStages);
 
-const seconds = (stage: Stage): number => Math.floor(stage.clock.now() / 1000);
+const seconds = (stage: Stage): number => Math.floor(stage.clock.nowMs() / 1000);
 const stateAt = (location: string): string => new URL(location).searchParams.get('state') ?? '';
 const CONFIRM = '/admin/revoke?kind=account&value=corp%2Fsub-alice&lock=on';
 const freshTo = (to: string): string => `/login/fresh?${new URLSearchParams({ to }).toString()}`;
