@@ -110,7 +110,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
       await passGrace();
       const thief = await refresh(refreshToken);
       expect(thief).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-      expect(thief.body['error_description']).toMatch(/had been used before.*Sign in again/);
+      expect(thief.body['error_description']).toMatch(/was used a second time.*Sign in again/);
       expect(thief.body).not.toHaveProperty('access_token');
       expect((await refresh(refreshTokenIn(owner))).status).toBe(400);
       expect((await stage.pods('demo', accessToken)).status).toBe(401);
