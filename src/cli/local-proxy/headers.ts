@@ -1,12 +1,5 @@
 /** Headers in both directions: flat lists, one character a byte, each line unchanged and in its order. */
-import {
-  canonicalName,
-  connectionNominated,
-  isHopByHop,
-  pairs,
-  valuesOf,
-  type RawHeaders,
-} from '../../core/http/header-names.ts';
+import { headerFilter, pairs, valuesOf, type RawHeaders } from '../../core/http/header-names.ts';
 
 /** Replaced, already checked here (`origin`), or another system's credential. */
 const NOT_SENT_ON: ReadonlySet<string> = new Set([
@@ -59,13 +52,12 @@ export function towardsServer(
 /** Returns the headers for the client. */
 export const towardsClient = (headers: RawHeaders): string[] => endToEnd(headers, new Set());
 
-/** Drops the hop-by-hop headers (RFC 9110 §7.6.1). */
-function endToEnd(headers: RawHeaders, left: ReadonlySet<string>): string[] {
-  const nominated = connectionNominated(headers);
-  return pairs(headers).flatMap(([name, value]) => {
-    const canonical = canonicalName(name);
-    return isHopByHop(canonical) || nominated.has(canonical) || left.has(canonical) ? [] : [name, value];
-  });
+/** Drops the hop-by-hop headers (RFC 9110 §7.6.1) and the given names. */
+function endToEnd(headers: RawHeaders, names: ReadonlySet<string>): string[] {
+  const passes = headerFilter(headers, { names });
+  return pairs(headers)
+    .filter(([name, value]) => passes(name, value))
+    .flat();
 }
 
 /** Returns a response head as bytes, for a connection that no longer belongs to Node's HTTP server. */

@@ -31,7 +31,7 @@ const HOP_BY_HOP = new Set([
   'http2-settings',
 ]);
 
-export const isHopByHop = (canonical: string): boolean => HOP_BY_HOP.has(canonical);
+const isHopByHop = (canonical: string): boolean => HOP_BY_HOP.has(canonical);
 
 /** Returns the canonical names that `Connection` lists: they were meant for the last hop only (RFC 9110 §7.6.1). */
 export function connectionNominated(raw: RawHeaders): ReadonlySet<string> {
@@ -41,6 +41,31 @@ export function connectionNominated(raw: RawHeaders): ReadonlySet<string> {
 }
 
 const NONE: ReadonlySet<string> = new Set();
+
+/** Canonical names that a hop does not pass on. */
+export interface DeniedHeaders {
+  readonly names: ReadonlySet<string>;
+  readonly prefixes?: readonly string[];
+}
+
+/**
+ * Returns the filter of one message's headers, the same for every hop and direction. It drops malformed lines,
+ * hop-by-hop headers, names that `Connection` lists, and denied names. An allow-list is up to the caller.
+ *
+ * @param raw all headers of the message
+ */
+export function headerFilter(
+  raw: RawHeaders,
+  { names, prefixes = [] }: DeniedHeaders,
+): (name: string, value: string) => boolean {
+  const nominated = connectionNominated(raw);
+  return (name, value) => {
+    if (!isToken(name) || !isFieldValue(value)) return false;
+    const canonical = canonicalName(name);
+    if (isHopByHop(canonical) || nominated.has(canonical) || names.has(canonical)) return false;
+    return !prefixes.some((prefix) => canonical.startsWith(prefix));
+  };
+}
 
 /** Returns a list and not a generator, because it is iterated several times for every request. */
 export function pairs(raw: RawHeaders): readonly (readonly [name: string, value: string])[] {

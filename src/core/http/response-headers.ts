@@ -4,15 +4,7 @@
  * An attacker controls a pod or service below `…/proxy`, and its responses appear under the proxy's own origin. So
  * they may set no cookie there and run no script.
  */
-import {
-  canonicalName,
-  connectionNominated,
-  isFieldValue,
-  isHopByHop,
-  isToken,
-  pairs,
-  type RawHeaders,
-} from './header-names.ts';
+import { headerFilter, pairs, type RawHeaders } from './header-names.ts';
 
 export interface ResponseHeadersOptions {
   /** The response belongs to a `…/proxy` subresource. */
@@ -35,6 +27,7 @@ const DENIED = new Set([
   'reporting-endpoints',
 ]);
 const DENIED_BELOW_PROXY = new Set([
+  ...DENIED,
   'content-security-policy',
   'content-security-policy-report-only',
   'clear-site-data',
@@ -45,15 +38,9 @@ const DENIED_BELOW_PROXY = new Set([
 
 /** @returns a flat list for the client's response */
 export function filterResponseHeaders(raw: RawHeaders, { proxySubresource }: ResponseHeadersOptions): string[] {
+  const passes = headerFilter(raw, { names: proxySubresource ? DENIED_BELOW_PROXY : DENIED });
   const headers: string[] = [];
-  const nominated = connectionNominated(raw);
-  for (const [name, value] of pairs(raw)) {
-    const canonical = canonicalName(name);
-    if (!isToken(name) || !isFieldValue(value)) continue;
-    if (isHopByHop(canonical) || nominated.has(canonical) || DENIED.has(canonical)) continue;
-    if (proxySubresource && DENIED_BELOW_PROXY.has(canonical)) continue;
-    headers.push(name, value);
-  }
+  for (const [name, value] of pairs(raw)) if (passes(name, value)) headers.push(name, value);
   if (proxySubresource) headers.push('Content-Security-Policy', 'sandbox');
   return headers;
 }

@@ -15,9 +15,8 @@ import { isOwnExtraKey, isReservedExtraKey } from '../identity/extra-keys.ts';
 import {
   asBytes,
   canonicalName,
-  connectionNominated,
+  headerFilter,
   isFieldValue,
-  isHopByHop,
   isToken,
   pairs,
   valuesOf,
@@ -109,9 +108,9 @@ const traceHeaders = (input: Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFo
 
 function clientHeaders(input: ClientHeadersInput): string[] {
   const headers: string[] = [];
-  const nominated = connectionNominated(input.raw);
+  const passes = headerFilter(input.raw, { names: DENIED, prefixes: DENIED_PREFIXES });
   for (const [name, value] of pairs(input.raw)) {
-    if (!passes(name, input, nominated) || !isFieldValue(value)) continue;
+    if (!passes(name, value) || !isAllowed(name, input)) continue;
     if (canonicalName(name) !== 'sec-websocket-protocol') {
       headers.push(name, value);
       continue;
@@ -125,10 +124,7 @@ function clientHeaders(input: ClientHeadersInput): string[] {
   return headers;
 }
 
-function passes(name: string, input: ClientHeadersInput, nominated: ReadonlySet<string>): boolean {
-  const canonical = canonicalName(name);
-  if (!isToken(name) || isHopByHop(canonical) || nominated.has(canonical)) return false;
-  if (DENIED.has(canonical) || DENIED_PREFIXES.some((prefix) => canonical.startsWith(prefix))) return false;
+function isAllowed(name: string, input: ClientHeadersInput): boolean {
   // A name with an underscore never matches the list; below …/proxy a header may have one.
   const lower = name.toLowerCase();
   if (lower.startsWith('sec-websocket-')) return input.upgrade;

@@ -5,16 +5,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { withoutBearerProtocol } from '../../core/credential/bearer-token.ts';
-import {
-  asBytes,
-  canonicalName,
-  connectionNominated,
-  isFieldValue,
-  isHopByHop,
-  isToken,
-  pairs,
-  type RawHeaders,
-} from '../../core/http/header-names.ts';
+import { asBytes, headerFilter, pairs, type RawHeaders } from '../../core/http/header-names.ts';
 import { cookiesForConsole } from './cookie-jar.ts';
 
 /**
@@ -38,9 +29,6 @@ const DENIED: ReadonlySet<string> = new Set([
   'x-real-ip',
 ]);
 const DENIED_PREFIXES = ['impersonate-', 'x-auth-request-', 'x-forwarded-', 'x-original-', 'x-remote-'];
-
-const isDenied = (canonical: string): boolean =>
-  DENIED.has(canonical) || DENIED_PREFIXES.some((prefix) => canonical.startsWith(prefix));
 
 export interface ConsoleRequest {
   readonly raw: RawHeaders;
@@ -78,12 +66,10 @@ export function headersForConsole(request: ConsoleRequest): IncomingHttpHeaders 
 }
 
 function passedOn(raw: RawHeaders): IncomingHttpHeaders {
-  const nominated = connectionNominated(raw);
+  const passes = headerFilter(raw, { names: DENIED, prefixes: DENIED_PREFIXES });
   const passed = new Map<string, string>();
   for (const [name, value] of pairs(raw)) {
-    const canonical = canonicalName(name);
-    if (!isToken(name) || !isFieldValue(value)) continue;
-    if (isDenied(canonical) || isHopByHop(canonical) || nominated.has(canonical)) continue;
+    if (!passes(name, value)) continue;
     const lower = name.toLowerCase();
     const before = passed.get(lower);
     passed.set(lower, before === undefined ? value : `${before}, ${value}`);

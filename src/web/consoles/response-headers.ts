@@ -5,15 +5,7 @@
  * anything for other hosts, widen cookies, open itself to other sites, clear data that it does not own, or
  * redirect the browser to another host.
  */
-import {
-  canonicalName,
-  connectionNominated,
-  isFieldValue,
-  isHopByHop,
-  isToken,
-  pairs,
-  type RawHeaders,
-} from '../../core/http/header-names.ts';
+import { canonicalName, headerFilter, isFieldValue, pairs, type RawHeaders } from '../../core/http/header-names.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 import { cookieFromConsole } from './cookie-jar.ts';
 
@@ -44,8 +36,7 @@ const DENIED: ReadonlySet<string> = new Set([
   'x-frame-options',
 ]);
 
-const isDenied = (canonical: string): boolean =>
-  DENIED.has(canonical) || canonical.startsWith('access-control-') || canonical.startsWith('x-forwarded-');
+const DENIED_PREFIXES = ['access-control-', 'x-forwarded-'];
 
 export interface ConsoleResponse {
   readonly status: number;
@@ -63,11 +54,11 @@ export interface ConsoleResponse {
 export function headersFromConsole(response: ConsoleResponse): Result<string[], 'foreign_redirect'> {
   const { status, raw, origin } = response;
   const headers: string[] = [];
-  const nominated = connectionNominated(raw);
+  const passes = headerFilter(raw, { names: DENIED, prefixes: DENIED_PREFIXES });
   let cacheable = false;
   for (const [name, value] of pairs(raw)) {
     const canonical = canonicalName(name);
-    if (!isToken(name) || !isFieldValue(value)) continue;
+    if (!isFieldValue(value)) continue;
     if (canonical === 'location' && (status === 201 || (status >= 300 && status < 400))) {
       const location = locationForBrowser(value, response);
       if (location === undefined) return no('foreign_redirect');
@@ -77,7 +68,7 @@ export function headersFromConsole(response: ConsoleResponse): Result<string[], 
       const cookie = cookieFromConsole(value);
       if (cookie !== undefined) headers.push('Set-Cookie', cookie);
     }
-    if (isDenied(canonical) || isHopByHop(canonical) || nominated.has(canonical)) continue;
+    if (!passes(name, value)) continue;
     cacheable ||= canonical === 'cache-control';
     headers.push(name, value);
   }
