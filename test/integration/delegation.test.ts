@@ -18,7 +18,7 @@ describe('kubectl --as', () => {
   });
   afterAll(() => plane.close());
   beforeEach(async () => {
-    // A session of its own for each test: answers are remembered for one.
+    // Each test has its own session, because the results of reviews are cached per session.
     alice = await signIn(plane);
     plane.audited.length = 0;
     plane.upstream.clear();
@@ -41,7 +41,7 @@ describe('kubectl --as', () => {
     return plane.audited.at(-1);
   };
 
-  it('asks about the real person, and then says the wanted one and who it really is', async () => {
+  it('reviews the rights of the real user, then sends the impersonated user and the real identity to the cluster', async () => {
     const answered = await as({
       ...AS,
       'Impersonate-Group': ['demo:readers', 'a, b'],
@@ -89,7 +89,7 @@ describe('kubectl --as', () => {
     });
   });
 
-  it('is answered 403 in the words of Kubernetes where the cluster says no, and sends nothing on', async () => {
+  it('responds with 403 and the message of Kubernetes where the cluster denies it, and forwards nothing', async () => {
     answerWith(() => ({ allowed: false }));
     const answered = await as({ 'Impersonate-User': 'demo:root' });
     expect(answered.json()).toMatchObject({
@@ -107,19 +107,19 @@ describe('kubectl --as', () => {
     });
   });
 
-  it('needs every attribute: one group too many is a no', async () => {
+  it('needs permission for every attribute: one group too many is denied', async () => {
     answerWith(({ spec }) => ({ allowed: spec.resourceAttributes?.['name'] !== 'system:masters' }));
     const answered = await as({ ...AS, 'Impersonate-Group': ['demo:readers', 'system:masters'] });
     expect(answered.json().message).toContain('groups "system:masters" is forbidden');
     expect(forwarded(plane.upstream.requests)).toEqual([]);
   });
 
-  it('asks about a service account as one, in its namespace', async () => {
+  it('reviews a service account as a service account, in its namespace', async () => {
     expect((await as({ 'Impersonate-User': 'system:serviceaccount:default:builder' })).status).toBe(200);
     expect(asked.map(({ spec }) => spec.resourceAttributes)).toEqual([
       { verb: 'impersonate', version: 'v1', resource: 'serviceaccounts', namespace: 'default', name: 'builder' },
     ]);
-    // Its groups are the API server's to add.
+    // The API server adds its groups.
     expect(impersonation().filter((line) => line.startsWith('Group'))).toEqual([]);
   });
 
@@ -129,7 +129,7 @@ describe('kubectl --as', () => {
     ['a second user', { ...AS, Impersonate_User: 'root' }, 400, 'impersonation_repeated'],
     ['an empty user', { 'Impersonate-User': '' }, 400, 'impersonation_malformed'],
     [
-      'a key of ours',
+      'an extra key that Portcullis reserves',
       { ...AS, 'Impersonate-Extra-portcullis.dev%2fsession': 'x' },
       403,
       'impersonation_reserved_extra',
@@ -141,7 +141,7 @@ describe('kubectl --as', () => {
       403,
       'impersonation_too_large',
     ],
-  ])('is refused for %s, and nothing at all reaches the API server', async (_what, headers, code, reason) => {
+  ])('is rejected for %s, and nothing at all reaches the API server', async (_what, headers, code, reason) => {
     const answered = await as(headers);
     expect(answered.status).toBe(code);
     expect(plane.upstream.requests).toEqual([]);
@@ -152,7 +152,7 @@ describe('kubectl --as', () => {
     });
   });
 
-  it('says how many attributes are too many', async () => {
+  it('reports the number of attributes and the limit when there are too many', async () => {
     const answered = await as({
       ...AS,
       'Impersonate-Group': Array.from({ length: 40 }, (_each, index) => `g${index}`),
@@ -160,7 +160,7 @@ describe('kubectl --as', () => {
     expect(answered.json().message).toMatch(/\b41 attributes\b.*\b32\b/);
   });
 
-  it('is made with 32 attributes', async () => {
+  it('is allowed with 32 attributes', async () => {
     const groups = Array.from({ length: 31 }, (_each, index) => `g${index}`);
     expect((await as({ ...AS, 'Impersonate-Group': groups })).status).toBe(200);
     expect(asked).toHaveLength(32);
@@ -172,9 +172,9 @@ describe('kubectl --as', () => {
     ['a redirect', (_review, res) => void res.writeHead(307, { location: '/elsewhere' }).end()],
     ['no JSON', (_review, res) => void res.writeHead(201).end('allowed')],
     ['no status', (_review, res) => void res.writeHead(201).end('{"allowed":true}')],
-    ['half an answer', (_review, res) => void (res.write('{"status":{"allowed":tr'), res.destroy())],
+    ['half a response', (_review, res) => void (res.write('{"status":{"allowed":tr'), res.destroy())],
     ['a reset', (_review, res) => void res.socket?.destroy()],
-  ])('is not allowed by %s: 503, and nothing is sent on', async (_what, status) => {
+  ])('is not allowed by %s: it responds with 503 and forwards nothing', async (_what, status) => {
     answerWith(status);
     const answered = await as();
     expect(answered.json()).toMatchObject({ code: 503, reason: 'ServiceUnavailable' });
@@ -187,7 +187,7 @@ describe('kubectl --as', () => {
 
   it.each<[string, unknown]>([
     ['the word true', { allowed: 'true' }],
-    ['a yes that is also a no', { allowed: true, denied: true }],
+    ['a result that both allows and denies', { allowed: true, denied: true }],
     ['an empty status', {}],
   ])('is not allowed by %s', async (_what, status) => {
     answerWith(() => status);
@@ -196,13 +196,13 @@ describe('kubectl --as', () => {
   });
 
   it.each<[string, (review: AskedReview, res: ServerResponse) => unknown]>([
-    ['nothing in time', () => undefined],
-    ['an answer without end', (_review, res) => void res.writeHead(201).write('{"status":{"allowed":true}')],
+    ['no response in time', () => undefined],
+    ['a response without end', (_review, res) => void res.writeHead(201).write('{"status":{"allowed":true}')],
     [
-      'one answer of two',
+      'one response of two',
       ({ spec }) => (spec.resourceAttributes?.['resource'] === 'users' ? { allowed: true } : undefined),
     ],
-  ])('is not allowed by %s: 503 after the time that a review has', async (_what, status) => {
+  ])('is not allowed by %s: it responds with 503 after the time limit of a review', async (_what, status) => {
     const hasty = await startPlane({ timing: { reviewMs: 200 } });
     hasty.upstream.answer = answerReviews(status).answer;
     const headers = { ...AS, 'Impersonate-Group': 'a' };
@@ -213,7 +213,7 @@ describe('kubectl --as', () => {
     await hasty.close();
   });
 
-  it('remembers an answer for seconds, for this session and this identity only', async () => {
+  it('caches a result for a few seconds, for this session and this identity only', async () => {
     const [first, second] = [await as(), await as()];
     expect([first.status, second.status, asked.length]).toEqual([200, 200, 1]);
     plane.advance(6);
@@ -225,7 +225,7 @@ describe('kubectl --as', () => {
     expect(asked).toHaveLength(3);
   });
 
-  it('asks again when the identity has changed, about the new one', async () => {
+  it('reviews the new identity when the identity has changed', async () => {
     await as();
     const identity = { ...ALICE, groups: ['corp:others'] };
     const changed = await plane.store.sessions.update(alice.session.id, { identity, secret: {} });
@@ -238,7 +238,7 @@ describe('kubectl --as', () => {
       .toEqual(['corp:others', 'system:authenticated']);
   });
 
-  it('is refused when the session is revoked while the cluster is being asked', async () => {
+  it('is rejected when the session is revoked during the review', async () => {
     answerWith(async () => {
       await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
       return { allowed: true };
@@ -249,7 +249,7 @@ describe('kubectl --as', () => {
     expect(await lastLine()).toMatchObject({ annotations: { 'portcullis.dev/reason': 'session_revoked' } });
   });
 
-  it('is judged for an upgrade as for any request', async () => {
+  it('is reviewed for an upgrade as for any request', async () => {
     answerWith(() => ({ allowed: false }));
     const headers = { ...AS, connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' };
     const answered = await call(plane, alice, `${PODS}/web-1/exec?command=sh`, { headers });
@@ -259,7 +259,7 @@ describe('kubectl --as', () => {
 });
 
 describe('kubectl --as where the cluster limits who may be impersonated', () => {
-  it('refuses a group or key that is not listed, gives what is left out no rights, and trims nothing', async () => {
+  it('rejects a group or key that is not listed, grants no rights for what is left out, and trims nothing', async () => {
     const plane = await startPlane({
       cluster: { impersonate: { groups: ['corp:developers'], extra: ['example.com/team'] } },
     });

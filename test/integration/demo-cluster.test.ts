@@ -51,12 +51,12 @@ const kubeconfig = (token: string, ca: string): string =>
     'current-context': 'demo',
   });
 
-/** A kubectl that runs, and what it has said. */
-function start(person: TestUser, args: readonly string[], environment: Record<string, string> = {}) {
+/** Starts kubectl. Returns the process and its output so far. */
+function start(user: TestUser, args: readonly string[], environment: Record<string, string> = {}) {
   const child = spawn('kubectl', args, {
     env: {
       ...process.env,
-      KUBECONFIG: join(directory, person),
+      KUBECONFIG: join(directory, user),
       KUBECACHEDIR: join(directory, 'cache'),
       ...environment,
     },
@@ -69,28 +69,23 @@ function start(person: TestUser, args: readonly string[], environment: Record<st
   return { child, said, ended };
 }
 
-async function kubectl(
-  person: TestUser,
-  args: readonly string[],
-  input = '',
-  environment: Record<string, string> = {},
-) {
-  const { child, ended } = start(person, args, environment);
+async function kubectl(user: TestUser, args: readonly string[], input = '', environment: Record<string, string> = {}) {
+  const { child, ended } = start(user, args, environment);
   child.stdin.end(input);
   return ended;
 }
 
-/** A request whose header lines are sent as they stand here. */
+/** Sends a request with exactly these header lines. */
 async function raw(path: string, headers: readonly string[], method = 'GET', body = ''): Promise<IncomingMessage> {
   const lines = ['host', '127.0.0.1', 'content-length', String(Buffer.byteLength(body)), ...headers];
   const sent = request(`${cluster.url}${path}`, { method, ca: tls.ca, headers: lines, agent: false });
-  // As bytes: with a text Node would write the head in the encoding of the text.
+  // As bytes: Node would write the head in the encoding of a text.
   sent.end(Buffer.from(body));
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   return response;
 }
 
-const bearer = (person: string): string[] => ['authorization', `Bearer ${person}`];
+const bearer = (user: string): string[] => ['authorization', `Bearer ${user}`];
 
 describe('kubectl against the embedded cluster', () => {
   it('lists pods with their columns', async () => {
@@ -99,7 +94,7 @@ describe('kubectl against the embedded cluster', () => {
     expect(out).toMatch(/web-1 +1\/1 +Running +0 +\d+s +198\.51\.100\.\d+ +demo-node/);
   });
 
-  it('says who somebody is and what they may do', async () => {
+  it('shows the identity and the rights of a user', async () => {
     expect((await kubectl('alice', ['auth', 'whoami'])).out).toMatch(
       /Groups +\[demo:developers system:authenticated\]/,
     );
@@ -114,7 +109,7 @@ describe('kubectl against the embedded cluster', () => {
     expect(out).toMatch(/configmaps +cm +v1 +true +ConfigMap/);
   });
 
-  it('refuses in the words of Kubernetes', async () => {
+  it('denies with the messages of Kubernetes', async () => {
     const { code, err } = await kubectl('bob', ['get', 'pods']);
     expect(code).toBe(1);
     expect(err).toBe(
@@ -123,9 +118,9 @@ describe('kubectl against the embedded cluster', () => {
     expect((await kubectl('alice', ['get', 'secrets', '-A'])).err).toContain('at the cluster scope');
   });
 
-  it('decides by the impersonated person, not by the token', async () => {
+  it('decides by the impersonated user, not by the token', async () => {
     expect((await kubectl('instance', ['get', 'pods'])).err).toContain(`User "${INSTANCE}" cannot list`);
-    const developer = ['--as', 'somebody', '--as-group', 'demo:developers'];
+    const developer = ['--as', 'carol', '--as-group', 'demo:developers'];
     expect((await kubectl('instance', ['get', 'pods', ...developer])).out).toContain('web-1');
     expect((await kubectl('instance', ['get', 'pods', '--as', 'demo:bob'])).err).toContain(
       'User "demo:bob" cannot list',
@@ -164,7 +159,7 @@ describe('kubectl against the embedded cluster', () => {
     );
   });
 
-  it('watches', async () => {
+  it('watches pods', async () => {
     const watching = start('alice', ['get', 'configmaps', '-w', '--output-watch-events', '-l', 'seen=yes']);
     await kubectl('alice', ['create', 'configmap', 'w1', '--from-literal=a=b']);
     await kubectl('alice', ['label', 'cm', 'w1', 'seen=yes']);
@@ -199,11 +194,11 @@ describe.each([
   const environment = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: websockets, KUBECTL_PORT_FORWARD_WEBSOCKETS: websockets };
   const exec = (args: string[], input = '') => kubectl('alice', ['exec', ...args], input, environment);
 
-  it('really are', async () => {
+  it('use that protocol', async () => {
     expect((await exec(['-v=8', 'web-1', '--', 'true'])).err).toContain(header);
   });
 
-  it('carry the whole output, stderr apart, and the exit code', async () => {
+  it('carry the whole output, stderr separately, and the exit code', async () => {
     const result = await exec(['web-1', '--', 'sh', '-c', 'seq 3000; echo err >&2; exit 3']);
     expect(result.out.trim().split('\n')).toHaveLength(3000);
     expect(result).toMatchObject({ code: 3, err: 'err\ncommand terminated with exit code 3\n' });
@@ -214,13 +209,13 @@ describe.each([
     expect((await exec(['-i', 'web-1', '--', 'cat'], input)).out).toBe(input);
   });
 
-  it('name a program, container or pod that there is not', async () => {
+  it('name a program, container or pod that does not exist', async () => {
     expect((await exec(['web-1', '--', 'curl'])).err).toContain('executable file not found in $PATH');
     expect((await exec(['web-1', '-c', 'no', '--', 'date'])).err).toContain('container no is not valid for pod web-1');
     expect((await exec(['nope', '--', 'date'])).err).toBe('Error from server (NotFound): pods "nope" not found\n');
   });
 
-  it('are refused to who may not open them', async () => {
+  it('are denied to a user who may not open them', async () => {
     const outsider = ['-n', 'payments', 'ledger', '--', 'date'];
     expect((await exec(outsider)).err).toContain('User "demo:alice" cannot get resource "pods"');
   });
@@ -244,16 +239,16 @@ describe.each([
     const running = start('alice', ['exec', 'brief', '--', 'sh', '-c', 'echo begun; sleep 1000'], environment);
     await expect.poll(() => running.said.out).toBe('begun\n');
     await kubectl('alice', ['delete', 'pod', 'brief']);
-    // kubectl over SPDY takes a stream that breaks off for one that ends: its exit code says nothing.
+    // Over SPDY kubectl treats a broken stream as an ended one, so its exit code proves nothing.
     expect((await running.ended).out).toBe('begun\n');
   });
 });
 
-describe('requests as a gate sends them', () => {
+describe('requests as the proxy sends them', () => {
   const review = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
   const asAlice = ['impersonate-user', 'demo:alice', 'impersonate-group', 'a, b', 'impersonate-group', 'c'];
 
-  it('keep group lines apart and names in UTF-8', async () => {
+  it('keep group lines separate and names in UTF-8', async () => {
     const utf8 = Buffer.from('Ünïté').toString('latin1');
     const extra = ['impersonate-extra-portcullis.dev%2fsession', 's1', 'content-type', 'application/json'];
     const headers = [...bearer('instance'), ...asAlice, 'impersonate-group', utf8, 'impersonate-uid', 'u1', ...extra];
@@ -271,14 +266,14 @@ describe('requests as a gate sends them', () => {
     });
   });
 
-  it('are refused where groups come without a user', async () => {
+  it('are rejected where groups come without a user', async () => {
     const response = await raw('/api/v1/pods', [...bearer('root'), 'impersonate-group', 'x']);
     expect(response.statusCode).toBe(500);
     expect(await text(response)).toContain('without impersonating a user');
   });
 
-  it.each([[[]], [['authorization', 'Bearer stranger']], [['authorization', 'Basic cm9vdDo=']]])(
-    'are 401 without a known token: %j',
+  it.each([[[]], [['authorization', 'Bearer unknown']], [['authorization', 'Basic cm9vdDo=']]])(
+    'get 401 without a known token: %j',
     async (headers) => {
       const response = await raw('/api/v1/namespaces/default/pods', headers);
       expect(response.statusCode).toBe(401);
@@ -291,29 +286,29 @@ describe('requests as a gate sends them', () => {
     },
   );
 
-  it('are answered without a token only on the health and version paths', async () => {
+  it('succeed without a token only on the health and version paths', async () => {
     const codes = await Promise.all(
       ['/livez', '/readyz', '/version', '/api'].map(async (path) => (await raw(path, [])).statusCode),
     );
     expect(codes).toEqual([200, 200, 200, 401]);
   });
 
-  it('carry their audit id back', async () => {
+  it('return their audit id', async () => {
     const response = await raw('/version', ['audit-id', 'b2f1']);
     expect(response.headers['audit-id']).toBe('b2f1');
   });
 
-  it('cannot review a token for who is not the gate, and never get it back', async () => {
+  it('review a token only for Portcullis, and never return the token', async () => {
     const body = JSON.stringify({ spec: { token: 'alice' } });
     const path = '/apis/authentication.k8s.io/v1/tokenreviews';
-    const post = (person: TestUser) => raw(path, [...bearer(person), 'content-type', 'application/json'], 'POST', body);
+    const post = (user: TestUser) => raw(path, [...bearer(user), 'content-type', 'application/json'], 'POST', body);
     expect((await post('alice')).statusCode).toBe(403);
     const answer = await text(await post('instance'));
     expect(JSON.parse(answer)).toMatchObject({ status: { authenticated: true, user: { username: 'demo:alice' } } });
     expect(answer).not.toContain('"token"');
   });
 
-  it('stay alive through bodies that are none, too large, or nested without end', async () => {
+  it('survive bodies that are empty, too large, or nested without end', async () => {
     const post = (body: string) =>
       raw(
         '/api/v1/namespaces/default/configmaps',
@@ -329,7 +324,7 @@ describe('requests as a gate sends them', () => {
 });
 
 describe('closing', () => {
-  it('ends open watches and streams at once', async () => {
+  it('ends open watches and streams immediately', async () => {
     const other = await startCluster({ host: '127.0.0.1', port: 0, tls, tokens: TOKENS });
     const headers = { authorization: 'Bearer root' };
     const sent = request(`${other.url}/api/v1/pods?watch=1`, { ca: tls.ca, headers }).end();

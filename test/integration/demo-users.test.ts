@@ -5,14 +5,14 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { startTestInstance } from '../support/instance.ts';
 
-describe('the people of the demo', () => {
+describe('the users of the demo', () => {
   let demo: RunningDemo;
   beforeAll(async () => {
     demo = await startTestInstance();
   });
   afterAll(() => demo.stop());
 
-  it('all stand in users.txt, with their passwords and groups', async () => {
+  it('are all in users.txt, with their passwords and groups', async () => {
     const lines = (await readFile(`${demo.files.directory}/users.txt`, 'utf8')).trimEnd().split('\n');
     expect(lines.slice(1).map((line) => line.split(/\s{2,}/).slice(0, 3))).toEqual([
       ['alice', 'alice-demo', 'developers'],
@@ -29,7 +29,7 @@ describe('the people of the demo', () => {
     ['vera', 200, false],
   ])('%s at the admin pages: %i', async (name, status, mayAct) => {
     const who = USERS.find((user) => user.name === name);
-    if (who === undefined) throw new Error(`nobody is called ${name}`);
+    if (who === undefined) throw new Error(`there is no user ${name}`);
     const browser = new Visitor(who);
     await browser.visit(`${demo.urls.web}/login/start?provider=demo&to=me`);
     const page = await browser.visit(`${demo.urls.web}/admin`);

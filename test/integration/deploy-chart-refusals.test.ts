@@ -1,18 +1,18 @@
-/** Values that the chart refuses, each with words that say where. */
+/** Values that the chart rejects, each with a message that names the place. */
 import { expect, it } from 'vitest';
 import { template, valuesOf } from '../support/chart.ts';
 
 const CLUSTER = { name: 'prod', impersonate: { groups: ['corp:developers'] } };
 const PROVIDER = { name: 'corp', clientId: 'portcullis' };
 
-const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
+const REJECTED: readonly (readonly [string, string, unknown, RegExp])[] = [
   ['no publicUrl', 'publicUrl', '', /at '\/publicUrl'/],
   ['a publicUrl without TLS', 'publicUrl', 'http://portcullis.example.com', /at '\/publicUrl'/],
   ['a publicUrl with a path', 'publicUrl', 'https://example.com/portcullis', /at '\/publicUrl'/],
   ['no api.publicUrl', 'api.publicUrl', '', /at '\/api\/publicUrl'/],
   ['no provider', 'providers', [], /at '\/providers'/],
   ['a provider without a client id', 'providers', [{ name: 'corp' }], /clientId/],
-  ['a provider of a type that there is not', 'providers', [{ ...PROVIDER, type: 'ldap' }], /at '\/providers\/0\/type'/],
+  ['a provider of an unknown type', 'providers', [{ ...PROVIDER, type: 'ldap' }], /at '\/providers\/0\/type'/],
   [
     'a secret’s file where a Secret is named',
     'providers',
@@ -21,7 +21,7 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
   ],
   ['a key’s file where a Secret is named', 'providers', [{ ...PROVIDER, clientKeyFile: '/x' }], /at '\/providers\/0'/],
   [
-    'a way of knowing the client that there is not',
+    'an unknown client authentication method',
     'providers',
     [{ ...PROVIDER, clientAuth: 'client_secret_jwt' }],
     /at '\/providers\/0\/clientAuth'/,
@@ -33,7 +33,7 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
     /at '\/providers\/0\/clientSecret'/,
   ],
   ['no cluster', 'clusters', [], /at '\/clusters'/],
-  ['a cluster that does not say whom it impersonates', 'clusters', [{ name: 'prod' }], /impersonate/],
+  ['a cluster without impersonation rules', 'clusters', [{ name: 'prod' }], /impersonate/],
   ['a word for groups other than *', 'clusters', [{ name: 'prod', impersonate: { groups: 'all' } }], /groups/],
   ['a remote cluster without a token', 'clusters', [{ ...CLUSTER, server: 'https://203.0.113.7' }], /token/],
   [
@@ -50,7 +50,7 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
     /at '\/redis\/url'/,
   ],
   [
-    'a Redis of one’s own beside the chart’s',
+    'an external Redis as well as the chart’s own',
     'redis.url',
     'rediss://redis.example.com:6379',
     /at '\/redis\/inChart\/enabled'/,
@@ -58,12 +58,12 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
   ['no Redis', 'redis.inChart.enabled', false, /at '\/redis\/(url|inChart\/enabled)'/],
   ['two nodes of Redis', 'redis.nodes', 2, /at '\/redis\/nodes'/],
   ['Sentinels of one node', 'redis.sentinels', ['a.example.com:26379'], /at '\/redis\/(nodes|master)'/],
-  ['a prefix that the gate refuses', 'redis.prefix', 'a{b}', /at '\/redis\/prefix'/],
-  ['the PROXY protocol from nobody', 'api.proxyProtocol', 'required', /at '\/trustedProxies'/],
+  ['a prefix that Portcullis rejects', 'redis.prefix', 'a{b}', /at '\/redis\/prefix'/],
+  ['the PROXY protocol without trusted proxies', 'api.proxyProtocol', 'required', /at '\/trustedProxies'/],
   ['cert-manager without an issuer', 'certManager.enabled', true, /at '\/certManager\/issuerRef\/name'/],
   ['a route without a Gateway', 'gateway.enabled', true, /at '\/gateway\/parentRefs'/],
-  ['a digest that is none', 'image.digest', 'sha256:abc', /at '\/image\/digest'/],
-  ['a setting that there is not', 'replica', 3, /additional properties 'replica'/],
+  ['a digest that is malformed', 'image.digest', 'sha256:abc', /at '\/image\/digest'/],
+  ['an unknown setting', 'replica', 3, /additional properties 'replica'/],
   [
     'a setting twice',
     'config.publicUrl',
@@ -76,8 +76,8 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
     55,
     /terminationGracePeriodSeconds is 55/,
   ],
-  ['a drain in milliseconds, which the gate refuses', 'shutdown.delay', '500ms', /at '\/shutdown\/delay'/],
-  ['keys that are retired at once', 'keys.rotation.retireAfter', '0h', /at '\/keys\/rotation\/retireAfter'/],
+  ['a drain in milliseconds, which Portcullis rejects', 'shutdown.delay', '500ms', /at '\/shutdown\/delay'/],
+  ['keys that are retired immediately', 'keys.rotation.retireAfter', '0h', /at '\/keys\/rotation\/retireAfter'/],
   ['keys that are retired within the hour', 'keys.rotation.retireAfter', '59m', /at '\/keys\/rotation\/retireAfter'/],
   [
     'rotation of Secrets that have other names',
@@ -85,28 +85,28 @@ const REFUSED: readonly (readonly [string, string, unknown, RegExp])[] = [
     { auditSecret: '', rotation: { enabled: true } },
     /keys\.rotation\.enabled: the three Secrets/,
   ],
-  ['metrics for nobody', 'networkPolicy.monitoringFrom', [], /at '\/networkPolicy\/monitoringFrom'/],
-  // A key that is taken away would be a rule without `from`, `to` or `ports`: one for everybody, everywhere.
-  ['metrics for everybody', 'networkPolicy.monitoringFrom', null, /monitoringFrom/],
+  ['metrics for no client', 'networkPolicy.monitoringFrom', [], /at '\/networkPolicy\/monitoringFrom'/],
+  // Removing such a key would leave a rule without `from`, `to` or `ports`, which allows every client and every target.
+  ['metrics for every client', 'networkPolicy.monitoringFrom', null, /monitoringFrom/],
   ['DNS of everywhere', 'networkPolicy.dns.to', null, /dns\.to|'to'/],
   ['API servers at every port', 'networkPolicy.apiServers.ports', null, /ports/],
   ['Redis at every port', 'networkPolicy.redis.ports', null, /ports/],
   ['providers at every port', 'networkPolicy.providers.ports', null, /ports/],
 ];
 
-it.each(REFUSED)('refuses %s', async (_what, path, value, words) => {
+it.each(REJECTED)('rejects %s', async (_what, path, value, message) => {
   const { code, stderr } = await template(
     '--values',
     valuesOf('small'),
     '--set-json',
     `${path}=${JSON.stringify(value)}`,
   );
-  expect(stderr).toMatch(words);
+  expect(stderr).toMatch(message);
   expect(code).not.toBe(0);
   expect(stderr).not.toMatch(/nil pointer|error calling include|YAML parse error/);
 });
 
-it('refuses its own defaults, with every fault at once', async () => {
+it('rejects its own defaults, with every validation error in one message', async () => {
   const { code, stderr } = await template();
   expect(code).not.toBe(0);
   for (const place of ['/publicUrl', '/api/publicUrl', '/providers', '/clusters'])

@@ -1,4 +1,4 @@
-/** What the chart renders for its main shapes: as the golden files have it, sound by itself, and a configuration that our own loader takes. */
+/** The rendered chart in its main shapes: equal to the golden files, valid manifests, and a configuration that our loader accepts. */
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadAsDeployed } from '../support/chart-config.ts';
@@ -15,13 +15,13 @@ import {
   type KubernetesObject,
 } from '../support/chart.ts';
 
-/** PORTCULLIS_UPDATE_GOLDEN=1 writes them anew. */
+/** PORTCULLIS_UPDATE_GOLDEN=1 rewrites them. */
 const UPDATE = process.env['PORTCULLIS_UPDATE_GOLDEN'] === '1';
 
-/** What is random in each rendering: the password and certificates of the chart's own Redis. */
+/** Masks the random values of each rendering: the password and certificates of the chart's own Redis. */
 const steady = (text: string): string => text.replaceAll(/^( {2}(?:password|ca\.crt|tls\.crt|tls\.key): ).+$/gm, '$1…');
 
-/** Each kind there may be, with its version: a typing error would make another. */
+/** Every allowed kind with its version, so that a typing error is found. */
 const KINDS: Readonly<Record<string, string>> = {
   Certificate: 'cert-manager.io/v1',
   ClusterRole: 'rbac.authorization.k8s.io/v1',
@@ -49,7 +49,7 @@ const workloads = (objects: readonly KubernetesObject[]): readonly (readonly [st
     .filter(({ kind }) => ['Deployment', 'StatefulSet', 'CronJob'].includes(kind))
     .map((object) => [object.kind, podTemplateOf(object)]);
 
-/** Those that run one: `remote` is an account and its rights alone. */
+/** The shapes that run a server: `remote` consists of an account and its rights only. */
 const INSTANCES = SHAPES.filter((shape) => shape !== 'remote');
 
 describe.each(SHAPES)('the shape %s', (shape) => {
@@ -58,14 +58,14 @@ describe.each(SHAPES)('the shape %s', (shape) => {
     expect(code, stdout + stderr).toBe(0);
   });
 
-  it('renders as the golden file has it', async () => {
+  it('renders the same as its golden file', async () => {
     const { code, stdout, stderr } = await template('--values', valuesOf(shape));
     expect(code, stderr).toBe(0);
     if (UPDATE) writeFileSync(goldenOf(shape), steady(stdout));
     expect(steady(stdout)).toBe(await readGolden(shape));
   });
 
-  it('has objects of known kinds, each with a name of its own and labels', async () => {
+  it('has objects of known kinds, each with a unique name and labels', async () => {
     const objects = await rendered('--values', valuesOf(shape));
     const names = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
     expect(new Set(names).size).toBe(names.length);
@@ -88,7 +88,7 @@ describe.each(SHAPES)('the shape %s', (shape) => {
 
   it('has pods that a namespace of Pod Security level “restricted” takes, with a read-only root and bounds', async () => {
     for (const [kind, { spec }] of workloads(await rendered('--values', valuesOf(shape)))) {
-      // The job that rotates keys asks the API server as itself; nobody else has a token that was not asked for.
+      // The job that rotates keys calls the API server with its own token; no other pod mounts a token that was not requested.
       expect(spec).toMatchObject({ automountServiceAccountToken: kind === 'CronJob', enableServiceLinks: false });
       expect(spec.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
       expect(spec.securityContext['runAsUser']).toBeGreaterThan(0);
@@ -109,8 +109,8 @@ describe.each(SHAPES)('the shape %s', (shape) => {
   });
 });
 
-describe.each(INSTANCES)('the gate of the shape %s', (shape) => {
-  it('mounts every file that its configuration names, and config check takes it', async () => {
+describe.each(INSTANCES)('the server of the shape %s', (shape) => {
+  it('mounts every file that its configuration names, and config check accepts it', async () => {
     const objects = await rendered('--values', valuesOf(shape));
     const outcome = await loadAsDeployed(objects, { extra: ['/etc/portcullis/extra/siem/token'] });
     expect(outcome.ok || outcome.reason).toBe(true);

@@ -1,4 +1,4 @@
-/** Single promises of the chart, each of which a change of a template could break. */
+/** Single guarantees of the chart, each of which a change of a template could break. */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ describe('a rolling update', () => {
     expect(podTemplateOf(deployment).spec).toMatchObject({ terminationGracePeriodSeconds: 60 });
     const [container] = podTemplateOf(deployment).spec.containers;
     expect(container).toMatchObject({
-      // Kubernetes itself takes a pod that ends out of those that are ready; what it asks here is whether it still serves.
+      // Kubernetes removes a terminating pod from the ready endpoints itself; this probe checks whether the pod still serves.
       readinessProbe: { httpGet: { path: '/readyz?exclude=shutdown', port: 'ops' } },
       livenessProbe: { httpGet: { path: '/livez', port: 'ops' } },
       startupProbe: { httpGet: { path: '/livez', port: 'ops' } },
@@ -42,11 +42,15 @@ describe('a rolling update', () => {
   });
 
   it.each([
-    ['as the values have it', [], 60],
+    ['with the default values', [], 60],
     ['with a longer drain', set('shutdown.grace=45s'), 80],
     ['with minutes', set('shutdown.delay=1m'), 90],
-    ['as 0.1.0 had it', set('terminationGracePeriodSeconds=60', 'shutdown.delay=10s', 'shutdown.grace=45s'), 60],
-    ['as somebody has written it', set('terminationGracePeriodSeconds=120'), 120],
+    [
+      'with the values of 0.1.0',
+      set('terminationGracePeriodSeconds=60', 'shutdown.delay=10s', 'shutdown.grace=45s'),
+      60,
+    ],
+    ['with an explicit value', set('terminationGracePeriodSeconds=120'), 120],
   ] as const)('lets the pod live for longer than its drain: %s', async (_name, settings, seconds) => {
     const { spec } = podTemplateOf(only(await rendered(...SMALL, ...settings), 'Deployment'));
     expect(spec).toMatchObject({ terminationGracePeriodSeconds: seconds });
@@ -64,7 +68,7 @@ describe('a rolling update', () => {
     expect(await checksum(...set('config.telemetry.logLevel=debug'))).not.toEqual(await checksum());
   });
 
-  it('keeps what Kubernetes lets nobody change, for whoever installed 0.1.0', async () => {
+  it('keeps the immutable fields of Kubernetes objects for installations of 0.1.0', async () => {
     const objects = await rendered('--values', join(DEPLOY_TESTS, 'values-0.1.0.yaml'));
     const labels = { 'app.kubernetes.io/name': 'portcullis', 'app.kubernetes.io/instance': 'portcullis' };
     expect(specOf(only(objects, 'Deployment'))['selector']).toEqual({
@@ -120,11 +124,11 @@ describe('the ClusterRole', () => {
     ...(names === undefined ? {} : { resourceNames: names }),
   });
 
-  it('has the groups by name, and nothing that was not asked for', async () => {
+  it('has the groups by name, and nothing that was not requested', async () => {
     expect(await rules()).toEqual([core('users'), core('groups', ['corp:developers', 'corp:platform']), ...rest()]);
   });
 
-  it('has every group where the values say so in words', async () => {
+  it('has every group only where the values say so explicitly', async () => {
     const prod = `clusters=${JSON.stringify([{ name: 'prod', impersonate: { groups: '*' } }])}`;
     expect(await rules(...setJson(prod))).toEqual([core('users'), core('groups'), ...rest()]);
   });
@@ -134,7 +138,7 @@ describe('the ClusterRole', () => {
     expect(await rules(...setJson(prod))).toEqual([core('users'), ...rest('example.com/a')]);
   });
 
-  it('counts only clusters that this account is for', async () => {
+  it('covers only the clusters that use this account', async () => {
     const clusters = [
       { name: 'prod', impersonate: { groups: ['corp:a'] } },
       {
@@ -155,7 +159,7 @@ describe('the ClusterRole', () => {
 describe('the job that rotates keys', () => {
   const ROTATION = set('keys.rotation.enabled=true');
 
-  it('is there only where it is asked for', async () => {
+  it('exists only where it is enabled', async () => {
     expect((await rendered(...SMALL)).filter(({ kind }) => ['CronJob', 'Role', 'RoleBinding'].includes(kind))).toEqual(
       [],
     );
@@ -178,10 +182,10 @@ describe('the job that rotates keys', () => {
     expect(mounted).toEqual(expect.arrayContaining(names));
   });
 
-  it('says a command line that the program takes', async () => {
+  it('has a command line that the program accepts', async () => {
     const [container] = podTemplateOf(only(await rendered(...SMALL, ...ROTATION), 'CronJob')).spec.containers;
     const run = promisify(execFile);
-    // Outside a cluster it ends with these words, which is behind everything that could be wrong with the line.
+    // Outside a cluster the command fails with this message, after everything that could be wrong with the command line.
     const said = await run(process.execPath, [`${ROOT}src/main.ts`, ...(container?.args ?? [])], { env: {} }).catch(
       (error: { readonly code: number; readonly stderr: string }) => error,
     );
@@ -193,13 +197,13 @@ describe('the chart’s own Redis', () => {
   const redis = async (...args: string[]): Promise<ReturnType<typeof podTemplateOf>> =>
     podTemplateOf(only(await rendered(...SMALL, ...args), 'StatefulSet'));
 
-  it('starts anew with a changed configuration, and only then', async () => {
+  it('restarts when its configuration changes, and only then', async () => {
     const before = (await redis()).metadata.annotations;
     expect(before).toEqual((await redis()).metadata.annotations);
     expect(before).not.toEqual((await redis(...set('redis.inChart.maxMemory=200mb'))).metadata.annotations);
   });
 
-  it('is pulled, placed and kept as the gate is, which cannot live without it', async () => {
+  it('is pulled, scheduled and prioritised as the server is, because the server depends on it', async () => {
     const nodes = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchFields: [] }] } };
     const placed = {
       imagePullSecrets: [{ name: 'registry' }],
@@ -210,7 +214,7 @@ describe('the chart’s own Redis', () => {
     const apart = { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [] } };
     const values = { ...placed, affinity: { nodeAffinity: nodes, ...apart } };
     const settings = Object.entries(values).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-    // Rules about the gate's own pods are not Redis' as well: where each node has a gate, no node would be left.
+    // The anti-affinity of the server's pods does not apply to Redis: where each node runs a server, no node would be left.
     const { spec } = await redis(...setJson(...settings));
     expect(spec).toMatchObject({ ...placed, affinity: { nodeAffinity: nodes } });
     expect(spec['affinity']).not.toHaveProperty('podAntiAffinity');
@@ -218,7 +222,7 @@ describe('the chart’s own Redis', () => {
 });
 
 describe('OpenShift', () => {
-  it('gives each pod the user: none is named, and none is root', async () => {
+  it('assigns the user of each pod: the chart names none, and none is root', async () => {
     const objects = await rendered(...SMALL, ...set('openshift=true', 'keys.rotation.enabled=true'));
     for (const kind of ['Deployment', 'StatefulSet', 'CronJob']) {
       const { securityContext } = podTemplateOf(only(objects, kind)).spec;
@@ -243,17 +247,17 @@ describe('the network', () => {
   const portsOf = (rules: readonly EgressRule[]): readonly (readonly number[])[] =>
     rules.map(({ ports = [] }) => ports.map(({ port }) => port));
 
-  it('is not open to providers where no address of theirs is named', async () => {
+  it('is not open to providers where no address of a provider is named', async () => {
     const rules = await egressOf(...setJson('networkPolicy.providers.cidrs=[]'));
     expect(rules).toHaveLength((await egressOf()).length - 1);
     for (const { to } of rules) expect(to?.length, 'a rule without `to` is a rule for everywhere').toBeGreaterThan(0);
   });
 
-  it('lets through to the ports that the other values name', async () => {
+  it('allows egress to the ports that the other values name', async () => {
     const redis = {
       url: 'rediss://cache.example.com:6380',
       nodes: 3,
-      master: 'gate',
+      master: 'portcullis',
       sentinels: ['sentinel-0.example.com:26379', '[2001:db8::1]:26380'],
       inChart: { enabled: false },
     };
@@ -277,17 +281,17 @@ describe('the network', () => {
     });
   });
 
-  it('asks a resolver at the ports that the values name', async () => {
+  it('allows DNS at the ports that the values name', async () => {
     const [dns] = portsOf(await egressOf(...setJson('networkPolicy.dns.ports=[53,5353]')));
     expect(dns).toEqual([53, 53, 5353, 5353]);
   });
 
-  it('is shut for every pod of the release but where a policy opens it, and metadata services stay out of reach', async () => {
+  it('is closed for every pod of the release except where a policy opens it, and metadata services stay unreachable', async () => {
     const objects = await rendered(...SMALL, ...set('keys.rotation.enabled=true'));
     const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy');
     const shut = specOf(only(policies, 'NetworkPolicy', 'portcullis-default-deny'));
     expect(Object.keys(shut).toSorted()).toEqual(['podSelector', 'policyTypes']);
-    // A direction that no policy of a pod names is open.
+    // A direction that no policy of a pod names stays open.
     for (const policy of policies) expect(specOf(policy)['policyTypes']).toEqual(['Ingress', 'Egress']);
     const { matchLabels } = shut['podSelector'] as { readonly matchLabels: Readonly<Record<string, string>> };
     for (const kind of ['Deployment', 'StatefulSet', 'CronJob']) {
@@ -309,17 +313,17 @@ describe('the Service of the web listener', () => {
   const web = async (...args: string[]): Promise<Record<string, unknown>> =>
     specOf(only(await rendered(...SMALL, ...args), 'Service', 'portcullis-web'));
 
-  it('keeps browsers’ addresses where it is a load balancer, unless it is told otherwise', async () => {
+  it('keeps the addresses of browsers where it is a load balancer, unless the values say otherwise', async () => {
     const balancer = set('web.service.type=LoadBalancer');
     expect(await web(...balancer)).toMatchObject({ externalTrafficPolicy: 'Local' });
     const other = set('web.service.externalTrafficPolicy=Cluster');
     expect(await web(...balancer, ...other)).toMatchObject({ externalTrafficPolicy: 'Cluster' });
-    // Where nothing was said it stays as it was: what sends to any node goes on to reach a pod.
+    // The default stays as it was: a client that sends to any node still reaches a pod.
     expect(await web(...set('web.service.type=NodePort'))).not.toHaveProperty('externalTrafficPolicy');
     expect(await web()).not.toHaveProperty('externalTrafficPolicy');
   });
 
-  it('lets in only whom the values name', async () => {
+  it('admits only the source ranges that the values name', async () => {
     const ranges = setJson('web.service.loadBalancerSourceRanges=["198.51.100.0/24"]');
     expect(await web(...set('web.service.type=LoadBalancer'), ...ranges)).toMatchObject({
       loadBalancerSourceRanges: ['198.51.100.0/24'],
@@ -327,21 +331,21 @@ describe('the Service of the web listener', () => {
   });
 });
 
-describe('the way to the web listener', () => {
+describe('the route to the web listener', () => {
   const consoles = [
     { name: 'headlamp', host: 'headlamp.example.com', cluster: 'prod', server: 'https://headlamp.headlamp.svc' },
   ];
   const wanted = ['portcullis.example.com', 'headlamp.example.com'];
   const withConsole = ['--set-json', `config.consoles=${JSON.stringify(consoles)}`];
 
-  it('has each console’s host beside the gate’s: Ingress', async () => {
+  it('has the host of each console as well as the host of Portcullis: Ingress', async () => {
     const objects = await rendered(...SMALL, ...withConsole, ...set('ingress.enabled=true'));
     const spec = specOf(only(objects, 'Ingress')) as { rules: { host: string }[]; tls: { hosts: string[] }[] };
     expect(spec.rules.map(({ host }) => host)).toEqual(wanted);
     expect(spec.tls[0]?.hosts).toEqual(wanted);
   });
 
-  it('has each console’s host beside the gate’s: HTTPRoute and Certificate', async () => {
+  it('has the host of each console as well as the host of Portcullis: HTTPRoute and Certificate', async () => {
     const gateway = ['--set-json', 'gateway={"enabled":true,"parentRefs":[{"name":"edge"}]}'];
     const issuer = set('certManager.enabled=true', 'certManager.issuerRef.name=example');
     const objects = await rendered(...SMALL, ...withConsole, ...gateway, ...issuer);
@@ -355,7 +359,7 @@ describe('the way to the web listener', () => {
 });
 
 describe('monitoring', () => {
-  it('has the rules and dashboards as they are: nothing in them is taken for a template', async () => {
+  it('has the rules and dashboards unchanged: nothing in them is evaluated as a template', async () => {
     const objects = await rendered(
       ...SMALL,
       ...set('prometheusRule.enabled=true', 'grafanaDashboards.enabled=true', 'serviceMonitor.enabled=true'),
@@ -371,7 +375,7 @@ describe('monitoring', () => {
     }
   });
 
-  it('scrapes under the job that the rules of deploy/prometheus expect, each replica by itself', async () => {
+  it('scrapes each replica separately, under the job that the rules of deploy/prometheus expect', async () => {
     const objects = await rendered(...SMALL, ...set('serviceMonitor.enabled=true'));
     const { selector } = specOf(only(objects, 'ServiceMonitor')) as { selector: { matchLabels: object } };
     const ops = only(objects, 'Service', 'portcullis-ops');
@@ -382,7 +386,7 @@ describe('monitoring', () => {
 });
 
 describe('names', () => {
-  it('stay within what Kubernetes takes, however long the release is called', async () => {
+  it('stay within the limits of Kubernetes, however long the name of the release is', async () => {
     const long = 'a'.repeat(53);
     const { code, stdout, stderr } = await helm('template', long, CHART, ...SMALL);
     expect(code, stderr).toBe(0);

@@ -1,4 +1,4 @@
-/** What deploy/examples holds beside the configuration: plain manifests, compose, systemd. */
+/** The files of deploy/examples other than the configuration: plain manifests, compose, systemd. */
 import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ describe('kubernetes.yaml', () => {
     expect(readFileSync(KUBERNETES_EXAMPLE, 'utf8')).toBe(kubernetesExample((await newestClients()).helm));
   });
 
-  it('holds no secret, and a configuration that the gate takes', async () => {
+  it('holds no secret, and a configuration that Portcullis accepts', async () => {
     const objects = objectsIn(example('kubernetes.yaml'));
     expect(objects.map(({ kind }) => kind)).not.toContain('Secret');
     const outcome = await loadAsDeployed(objects);
@@ -48,7 +48,7 @@ describe('compose.yaml', () => {
     networks: Readonly<Record<string, { internal?: boolean }>>;
   };
 
-  it('runs both without rights, with a read-only root, and Redis where nobody else reaches it', () => {
+  it('runs both without privileges and with a read-only root, and no other container reaches Redis', () => {
     for (const service of [services.portcullis, services.redis]) {
       expect(service).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] });
       expect(service.user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
@@ -58,7 +58,7 @@ describe('compose.yaml', () => {
     expect(services.redis).not.toHaveProperty('ports');
   });
 
-  it('mounts every file that its configuration names, and config check takes it', async () => {
+  it('mounts every file that its configuration names, and config check accepts it', async () => {
     const root = temporaryDirectory();
     const inside = (path: string): string => join(root, path.slice('/etc/portcullis/'.length));
     const mounted = services.portcullis.volumes.map((volume) => volume.split(':')[1] ?? '');
@@ -85,25 +85,25 @@ describe('compose.yaml', () => {
 describe('portcullis.service', () => {
   const unit = example('systemd/portcullis.service');
 
-  it('gives the gate no privilege, and longer to end than it takes', () => {
+  it('gives the server no privileges, and more time to stop than its drain takes', () => {
     for (const line of ['User=portcullis', 'NoNewPrivileges=yes', 'ProtectSystem=strict', 'CapabilityBoundingSet=']) {
       expect(unit.split('\n')).toContain(line);
     }
-    // shutdown.delay and shutdown.grace as they are by default.
+    // The sum of the defaults of shutdown.delay and shutdown.grace.
     expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(60);
     expect(unit).toMatch(/^ExecStart=\/usr\/bin\/node \/opt\/portcullis\/src\/main\.ts serve --config /m);
   });
 
-  it('is a unit that systemd takes, where there is a systemd to ask', async () => {
+  it('is a unit that systemd accepts, where systemd is installed', async () => {
     const path = `${EXAMPLES}systemd/portcullis.service`;
     const said = await run('systemd-analyze', ['verify', '--man=no', path]).then(
       ({ stderr }) => stderr,
       (error: { readonly code: unknown; readonly stderr?: string }) => (error.code === 'ENOENT' ? '' : error.stderr),
     );
-    // On a machine without /usr/bin/node it says so, which is no fault of the unit.
-    const faults = (said ?? '')
+    // A machine without /usr/bin/node is reported, which is not an error of the unit.
+    const errors = (said ?? '')
       .split('\n')
       .filter((line) => line !== '' && !/\/usr\/bin\/node is not executable/.test(line));
-    expect(faults.filter((line) => line.includes('portcullis.service'))).toEqual([]);
+    expect(errors.filter((line) => line.includes('portcullis.service'))).toEqual([]);
   });
 });

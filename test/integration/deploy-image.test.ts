@@ -1,4 +1,4 @@
-/** The image, built step by step by scripts/image.ts: what is in it, and a gate that runs from it. */
+/** The image, built step by step by scripts/image.ts: what is in it, and a server that runs from it. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -39,11 +39,11 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Files of the program, from its folder. */
+/** The files of the program, relative to its folder. */
 const sources = (): readonly string[] =>
   readdirSync(join(app, 'src'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
 
-/** What a file imports as it runs (types are gone by then), and the file or the package's folder where that has to be. */
+/** Returns the imports of a file at run time (without types), each with the file or package folder that it needs. */
 const IMPORT = /^(?:import|export) (?!type\b)(?:[^;']* from )?'([^']+)'|\bimport\('([^']+)'\)/gm;
 const importsOf = (file: string) =>
   [...readFileSync(file, 'utf8').matchAll(IMPORT)].flatMap(([, fixed, onDemand]) => {
@@ -62,7 +62,7 @@ describe('the image', () => {
     expect(readdirSync(image.root)).toEqual([image.workingDirectory.slice(1)]);
   });
 
-  it('has no dev dependency, and every package of the lock file that is none', () => {
+  it('has no development dependency, and every other package of the lock file', () => {
     const lock = readJson(new URL('../../package-lock.json', import.meta.url).pathname) as Packages;
     const installed = readJson(join(app, 'node_modules/.package-lock.json')) as Packages;
     expect(Object.values(installed.packages).filter(({ dev }) => dev === true)).toEqual([]);
@@ -84,7 +84,8 @@ describe('the image', () => {
     expect(Object.keys(installed.packages).filter((path) => !wanted.includes(path))).toEqual([]);
   });
 
-  // An attacker starts the demo's identity provider in the gate's container and signs in with a printed password, so it is not there.
+  // An attacker starts the demo's identity provider in the server's container and signs in with a printed password,
+  // so the image does not contain the demo.
   it('has no file of the demo, and none of its passwords', () => {
     expect(sources().filter((path) => /(^|\/)demo(\/|\.ts$)/.test(path))).toEqual([]);
     const known = USERS.map(({ password }) => password);
@@ -94,7 +95,7 @@ describe('the image', () => {
     ).toEqual([]);
   });
 
-  it('has every module and package that its program imports, those that it imports on demand too', () => {
+  it('has every module and package that its program imports, including those that it imports on demand', () => {
     const imports = sources().flatMap((path) => importsOf(join(app, 'src', path)));
     expect(imports.length).toBeGreaterThan(1000);
     expect(
@@ -102,7 +103,7 @@ describe('the image', () => {
     ).toEqual([]);
   });
 
-  it('says in CycloneDX what is in it', () => {
+  it('lists its contents in CycloneDX', () => {
     const sbom = readJson(join(app, 'sbom.cdx.json')) as { bomFormat: string; components: { purl: string }[] };
     const installed = readJson(join(app, 'node_modules/.package-lock.json')) as Packages;
     expect(sbom.bomFormat).toBe('CycloneDX');
@@ -114,7 +115,7 @@ describe('the image', () => {
     expect([...listed].filter((purl) => /\/(vitest|typescript|knip|ws)@/.test(purl))).toEqual([]);
   });
 
-  it('runs as a user by number, starts without a shell, and says which version it is', () => {
+  it('runs as a numeric user, starts without a shell, and reports its version', () => {
     const { version } = readJson(join(app, 'package.json')) as { version: string };
     expect(image.user).toBe(`${USER}:${USER}`);
     expect(image.entrypoint).toEqual(['node', 'src/main.ts']);
@@ -127,7 +128,7 @@ describe('the image', () => {
     });
   });
 
-  it('is not its base with something on top: Node and the libraries that it loads are copied from there', () => {
+  it('is built from scratch: only Node and the libraries that it loads are copied from the base image', () => {
     expect(image.base).toBe('scratch');
     expect(image.left).toEqual([
       expect.stringMatching(/^RUN apt-get .* libjemalloc2$/),
@@ -141,7 +142,7 @@ describe('the image', () => {
     });
   });
 
-  it('can be written to by nobody but root, and read by everybody', () => {
+  it('can be written to by root only, and read by every user', () => {
     const files = readdirSync(app, { recursive: true, encoding: 'utf8' }).map((path) => join(app, path));
     const modes = files.filter((path) => existsSync(path)).map((path) => ({ path, mode: statSync(path).mode }));
     expect(modes.length).toBeGreaterThan(1000);
@@ -150,7 +151,7 @@ describe('the image', () => {
   });
 });
 
-describe('a gate from the image', () => {
+describe('a server from the image', () => {
   let demo: RunningDemo;
   let child: ChildProcess | undefined;
   let stderr = '';
@@ -160,14 +161,14 @@ describe('a gate from the image', () => {
     const ports = demoPorts(await freePortBase());
     ops = ports.ops;
     const config = configurationOf(demo, ports);
-    // What the base image has: Node, where the entry point finds it, and nothing else on the path.
+    // As in the base image: Node, where the entry point finds it, and nothing else on the path.
     const bin = join(image.root, 'usr/local/bin');
     mkdirSync(bin, { recursive: true });
     copyFileSync(process.execPath, join(bin, 'node'));
     const [program = '', ...args] = image.entrypoint;
     child = spawn(join(bin, program), [...args, ...image.command], {
       cwd: app,
-      // As with a read-only root: Node itself refuses each attempt to write, wherever.
+      // As with a read-only root: Node itself rejects each attempt to write anywhere.
       env: {
         PATH: bin,
         NODE_ENV: 'production',
@@ -184,7 +185,7 @@ describe('a gate from the image', () => {
     await demo.stop();
   });
 
-  /** Certificates, keys and secrets of a demo gate, with listeners of its own. */
+  /** Copies the certificates, keys and secrets of a demo server, with other listeners. Returns the configuration file. */
   function configurationOf({ files }: RunningDemo, ports: ReturnType<typeof demoPorts>): string {
     const mounted = join(folder, 'etc');
     cpSync(files.directory, mounted, { recursive: true });
@@ -201,7 +202,7 @@ describe('a gate from the image', () => {
     return config;
   }
 
-  it('becomes healthy as a person without rights who can write nowhere', async () => {
+  it('becomes healthy as an unprivileged user who can write nowhere', async () => {
     const status = (): Promise<number> =>
       fetch(`http://127.0.0.1:${ops}/readyz`).then(
         (answer) => answer.status,
@@ -210,7 +211,7 @@ describe('a gate from the image', () => {
     await expect.poll(status, { timeout: 40_000, message: stderr }).toBe(200);
   });
 
-  it('is healthy to the image’s own health check, which says so too when it is not', async () => {
+  it('is healthy by the health check of the image, which also reports when it is not', async () => {
     const check = async (port: number): Promise<unknown> => {
       const [program = '', ...args] = image.healthcheck.map((word) => word.replace(':9090/', `:${port}/`));
       const [code] = await once(spawn(join(image.root, 'usr/local/bin', program), args, { env: {} }), 'close');
@@ -221,7 +222,7 @@ describe('a gate from the image', () => {
     expect(await check(await freePortBase())).toBe(1);
   });
 
-  it('stops when it is told to', async () => {
+  it('stops on SIGTERM', async () => {
     if (child === undefined) throw new Error('not started');
     const closed = once(child, 'close');
     child.kill('SIGTERM');

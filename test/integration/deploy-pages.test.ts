@@ -1,4 +1,4 @@
-/** The values that the pages about deploying show, as the chart and the gate take them. */
+/** The chart and Portcullis accept the values that the pages about deployment show. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
@@ -19,7 +19,7 @@ function file(text: string): string {
   return path;
 }
 
-it.each(['install', 'network-policies', 'break-glass'])('docs/%s.md shows YAML that is YAML', (page) => {
+it.each(['install', 'network-policies', 'break-glass'])('docs/%s.md shows valid YAML', (page) => {
   const blocks = blocksOf(page);
   expect(blocks.length).toBeGreaterThan(0);
   for (const block of blocks) {
@@ -31,7 +31,7 @@ it.each(['install', 'network-policies', 'break-glass'])('docs/%s.md shows YAML t
 describe('docs/install.md', () => {
   const [first = '', remote = ''] = blocksOf('install');
 
-  it('has values that install, with a configuration that the gate takes', async () => {
+  it('has values that install, with a configuration that Portcullis accepts', async () => {
     expect(first).toMatch(/^# values\.yaml\n/);
     const objects = await rendered('--values', file(first));
     expect(only(objects, 'Ingress')).toBeDefined();
@@ -39,7 +39,7 @@ describe('docs/install.md', () => {
     expect(outcome.ok || outcome.reason).toBe(true);
   });
 
-  it('has values for a further cluster that go with them', async () => {
+  it('has values for another cluster that can be combined with them', async () => {
     const { clusters } = parse(first) as { clusters: object[] };
     const more = parse(remote) as { clusters: object[] };
     const both = JSON.stringify([...clusters, ...more.clusters]);

@@ -1,4 +1,4 @@
-/** The chart's own Redis, started by the pod's own script with the files that the pod is given, on this machine. */
+/** The chart's own Redis, started on this machine by the script of the pod, with the files of the pod. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -51,8 +51,8 @@ describe('the chart’s own Redis', () => {
       readinessProbe: { exec: { command: readonly string[] } };
     };
     probe = readinessProbe.exec.command.map((word) => here(word).replace('-h localhost', `-h localhost -p ${port}`));
-    const [shell = '', ...words] = [...command, ...args].map(here);
-    redis = spawn(shell, words, { stdio: 'ignore' });
+    const [shell = '', ...rest] = [...command, ...args].map(here);
+    redis = spawn(shell, rest, { stdio: 'ignore' });
   });
   afterAll(async () => {
     const gone = once(redis, 'exit');
@@ -61,7 +61,7 @@ describe('the chart’s own Redis', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** The pod's paths, below a folder of the test. */
+  /** Moves the paths of the pod below a folder of the test. */
   const here = (text: string): string => text.replaceAll(/(?<![\w/}])\/(?=(?:auth|tls|run|etc|data)\b)/g, `${folder}/`);
 
   const ask = ([program = '', ...args]: readonly string[], env: Record<string, string> = {}): Promise<Answer> =>
@@ -72,27 +72,27 @@ describe('the chart’s own Redis', () => {
       );
     });
 
-  const cli = async (...words: string[]): Promise<string> => {
+  const cli = async (...command: string[]): Promise<string> => {
     const tls = ['--tls', '--cacert', join(folder, 'tls/ca.crt'), '-h', 'localhost', '-p', `${port}`];
-    const { said } = await ask(['redis-cli', '--user', 'portcullis', ...tls, ...words], { REDISCLI_AUTH: password });
+    const { said } = await ask(['redis-cli', '--user', 'portcullis', ...tls, ...command], { REDISCLI_AUTH: password });
     return said.trim();
   };
 
-  it('is ready by the pod’s own probe', async () => {
+  it('is ready by the probe of the pod', async () => {
     await expect.poll(async () => (await ask(probe)).said || 'ready', { timeout: 20_000 }).toBe('ready');
     expect((await ask(probe)).code).toBe(0);
   });
 
-  it('keeps what it is told on disk, and throws nothing out to make room', async () => {
+  it('persists its data on disk, and evicts nothing when its memory is full', async () => {
     expect(await cli('INFO', 'memory')).toMatch(/^maxmemory_policy:noeviction\r?$/m);
     expect(await cli('INFO', 'persistence')).toMatch(/^aof_enabled:1\r?$/m);
   });
 
-  it('lets the gate touch its own keys alone, and administer nothing', async () => {
+  it('lets Portcullis access only its own keys, and administer nothing', async () => {
     expect(await cli('SET', '{portcullis}:try', '1')).toBe('OK');
     expect(await cli('DEL', '{portcullis}:try')).toBe('1');
     expect(await cli('SET', 'other', '1')).toMatch(/^NOPERM/);
-    for (const words of [
+    for (const command of [
       ['FLUSHALL'],
       ['CONFIG', 'GET', '*'],
       ['KEYS', '*'],
@@ -100,11 +100,11 @@ describe('the chart’s own Redis', () => {
       ['SHUTDOWN'],
       ['REPLICAOF', 'NO', 'ONE'],
     ]) {
-      expect(await cli(...words), words.join(' ')).toMatch(/^NOPERM/);
+      expect(await cli(...command), command.join(' ')).toMatch(/^NOPERM/);
     }
   });
 
-  it('lets nobody else in, and speaks nothing but TLS', async () => {
+  it('rejects every other client, and accepts only TLS', async () => {
     const tls = ['--tls', '--cacert', join(folder, 'tls/ca.crt'), '-h', 'localhost', '-p', `${port}`];
     expect((await ask(['redis-cli', ...tls, 'PING'])).said).toMatch(/NOAUTH/);
     expect((await ask(['redis-cli', ...tls, '--user', 'portcullis', '--pass', 'wrong', 'PING'])).said).toMatch(

@@ -4,7 +4,7 @@ import { fieldIn, startDeviceStage, visitor, type DeviceStage } from '../support
 import { FakeServer } from './cli/fake-server.ts';
 import { Machine } from './cli/machine.ts';
 
-/** Over SSH, without a display. */
+/** The environment of an SSH session without a display. */
 const REMOTE = { SSH_CONNECTION: '203.0.113.7 50000 203.0.113.8 22', BROWSER: '' };
 
 describe('a machine without a browser', () => {
@@ -19,16 +19,16 @@ describe('a machine without a browser', () => {
   afterEach(() => machine.remove());
   afterAll(() => stage.stop());
 
-  /** The code that a running command shows. */
+  /** Resolves to the code that a running command shows. */
   function codeOf(command: ChildProcess): Promise<string> {
     return new Promise((resolve, reject) => {
-      let words = '';
+      let output = '';
       command.stderr?.on('data', (chunk: Buffer) => {
-        words += chunk.toString();
-        const code = /^ {2}([A-Z]{4}-[A-Z]{4})$/m.exec(words)?.[1];
-        if (code !== undefined && words.includes(`${stage.web}/device`)) resolve(code);
+        output += chunk.toString();
+        const code = /^ {2}([A-Z]{4}-[A-Z]{4})$/m.exec(output)?.[1];
+        if (code !== undefined && output.includes(`${stage.web}/device`)) resolve(code);
       });
-      command.once('close', () => reject(new Error(`no code was shown: ${words}`)));
+      command.once('close', () => reject(new Error(`no code was shown: ${output}`)));
     });
   }
 
@@ -44,7 +44,7 @@ describe('a machine without a browser', () => {
     expect(session).toMatchObject({ device: true, userAgent: expect.stringMatching(/^portcullis\//) });
   });
 
-  test('over SSH signs in that way by itself, and hears that it was refused', async () => {
+  test('signs in by a code over SSH by default, and reports that the user denied it', async () => {
     machine.env = REMOTE;
     const command = machine.startPlugin('get-token', '--server', stage.web, '--cluster', 'demo');
     const ended = machine.ended(command);
@@ -55,7 +55,7 @@ describe('a machine without a browser', () => {
     expect(await ended).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('was refused') });
   });
 
-  test('may be told to open no browser, and signs in by a code all the same', async () => {
+  test('signs in by a code when an option says to open no browser', async () => {
     machine.env = { PORTCULLIS_NO_BROWSER: '1' };
     const refused = await machine.run('login', '--server', stage.web);
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('login --device') });
@@ -67,7 +67,7 @@ describe('a machine without a browser', () => {
 });
 
 describe('a server without device codes', () => {
-  test('is said to have none, with the way out', async () => {
+  test('is reported as such, with the next step', async () => {
     const stage = await startDeviceStage({ deviceCode: 'off' });
     const machine = new Machine();
     const ended = await machine.run('login', '--device', '--server', stage.web);
@@ -77,7 +77,7 @@ describe('a server without device codes', () => {
   });
 });
 
-describe('a server that lies', () => {
+describe('a malicious server', () => {
   const good = { device_code: 'canary-device-code', user_code: 'BCDF-GHJK', expires_in: 600, interval: 5 };
 
   test.each([
@@ -85,9 +85,9 @@ describe('a server that lies', () => {
       'wants the code typed into a page on another host',
       { ...good, verification_uri: 'https://evil.example.com/device' },
     ],
-    ['names a page that is none', { ...good, verification_uri: 'javascript:alert(1)' }],
+    ['names an invalid page', { ...good, verification_uri: 'javascript:alert(1)' }],
     ['gives no code', { ...good, user_code: undefined, verification_uri: 'https://evil.example.com/device' }],
-  ])('and %s gets nobody to type anything', async (_name, answer) => {
+  ])('that %s makes no user type anything', async (_name, answer) => {
     const fakeServer = new FakeServer();
     await fakeServer.start();
     const machine = new Machine();

@@ -24,7 +24,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
   const about = async (event: string, key: string, value: string) =>
     (await stage.events(event)).filter(({ annotations }) => annotations[`portcullis.dev/${key}`] === value);
 
-  /** Both have found the code undecided before either decides. */
+  /** Holds each decision until both browsers have read the code as undecided. */
   function holdUntilBothDecide(): () => void {
     const { artefacts } = stage.server.store;
     const save = artefacts.save.bind(artefacts);
@@ -43,7 +43,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     };
   }
 
-  it('is given at the api listener only, with an address to type and no link that carries the code', async () => {
+  it('is issued at the api listener only, with an address to type and no link that contains the code', async () => {
     const { status, body } = await stage.device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
     expect(status).toBe(200);
     expect(body).toEqual({
@@ -63,14 +63,14 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
   });
 
   it.each(['/oauth/device', '/oauth/device/', '/oauth/Device', '/oauth/DEVICE/'])(
-    'is not given at the web listener, where every device would have the ingress’s address: %s',
+    'is not issued at the web listener, where every device would have the address of the ingress: %s',
     async (path) => {
       const body = new URLSearchParams({ client_id: 'portcullis-cli' });
       expect((await fetch(stage.web + path, { method: 'POST', body })).status).toBe(404);
     },
   );
 
-  it('is not given at the web listener for a target that names a host', async () => {
+  it('is not issued at the web listener for a request target that names a host', async () => {
     const { hostname, port, host } = new URL(stage.web);
     const socket = connect(Number(port), hostname);
     await once(socket, 'connect');
@@ -86,7 +86,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect(await text(socket)).toMatch(/^HTTP\/1\.1 404 /);
   });
 
-  it('signs the device in once somebody has typed it and signed in afresh, bound to the device’s key', async () => {
+  it('signs the device in once a user has typed it and completed a fresh sign-in, bound to the key of the device', async () => {
     const { device, thief, server } = stage;
     const waiting = await stage.begin();
     expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'authorization_pending' } });
@@ -107,18 +107,18 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect(await about('refresh', 'grant', 'device_code')).not.toHaveLength(0);
   });
 
-  it('is taken as people type it, and the page says who asks, from where and for what before anybody signs in', async () => {
+  it('is accepted as users type it, and the page shows the client, its address and its request before any sign-in', async () => {
     const waiting = await stage.begin({ resource: DEMO });
     const page = await stage.enter(visitor('alice'), ` ${waiting.userCode.toLowerCase().replace('-', ' ')} `);
     expect(page.status).toBe(200);
-    for (const words of ['kubectl', '127.0.0.1', '<dd>demo</dd>', 'only if you started this yourself']) {
-      expect(page.html).toContain(words);
+    for (const text of ['kubectl', '127.0.0.1', '<dd>demo</dd>', 'only if you started this yourself']) {
+      expect(page.html).toContain(text);
     }
     const everything = await stage.enter(visitor('alice'), (await stage.begin()).userCode);
     expect(everything.html).toContain('every cluster that you may use');
   });
 
-  it('is never taken from a link', async () => {
+  it('is never accepted from a link', async () => {
     const { userCode } = await stage.begin();
     const page = await visitor('alice').visit(`${stage.web}/device?user_code=${userCode}`);
     expect(page.status).toBe(200);
@@ -126,7 +126,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect(allowLinkIn(page)).toBeUndefined();
   });
 
-  it('that was asked for one cluster gives tokens for no other', async () => {
+  it('that was requested for one cluster gives tokens for no other', async () => {
     const waiting = await stage.begin({ resource: DEMO });
     await stage.allow('root', waiting);
     const answer = await stage.poll(waiting);
@@ -138,7 +138,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     });
   });
 
-  it('of somebody who is signed in at these pages belongs to that session, is marked there, and ends it when it is revoked', async () => {
+  it('of a user who is signed in at these pages belongs to that session, is marked there, and ends it when it is revoked', async () => {
     const browser = visitor('alice');
     await browser.visit(`${stage.web}/login/start?provider=demo&to=me`);
     const waiting = await stage.begin();
@@ -152,7 +152,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     await expect.poll(() => sessions.read(via)).toBeUndefined();
   });
 
-  it('is decided about once: of two browsers one wins, and the other’s session ends', async () => {
+  it('is decided once: of two browsers one wins, and the session of the other ends', async () => {
     const waiting = await stage.begin();
     const [first, second] = [visitor('alice'), visitor('bob')];
     const pages = [await stage.enter(first, waiting.userCode), await stage.enter(second, waiting.userCode)];
@@ -169,7 +169,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect((await stage.poll(waiting)).body['portcullis']).toMatchObject({ account: winner });
   });
 
-  it('that comes a second time was stolen: what it gave ends as well (RFC 6749 §4.1.2)', async () => {
+  it('that is redeemed a second time was stolen: the session that it opened ends as well (RFC 6749 §4.1.2)', async () => {
     const waiting = await stage.begin();
     await stage.allow('alice', waiting);
     const answer = await stage.poll(waiting);
@@ -180,12 +180,12 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     const [event] = await about('revocation', 'session', session);
     expect(event).toMatchObject({ requestURI: '/oauth/token' });
     expect(event?.annotations).toMatchObject({ 'portcullis.dev/reason': 'code_replayed' });
-    // Whoever signs out has only gone home; this was somebody else.
+    // A replayed code means theft, so it is not audited as a logout of the user.
     expect(await about('logout', 'session', session)).toEqual([]);
     expect((await about('refresh-refused', 'reason', 'code_replayed')).length).toBeGreaterThan(0);
   });
 
-  it('that could not be redeemed, because the gate could not decide, is good for the next question', async () => {
+  it('that could not be redeemed, because the server could not decide, can be redeemed by the next poll', async () => {
     const waiting = await stage.begin();
     await stage.allow('alice', waiting);
     const { sessions } = stage.server.store;
@@ -196,13 +196,13 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect(await stage.poll(waiting)).toMatchObject({ status: 200, body: { access_token: expect.any(String) } });
   });
 
-  it('that is spent, although its answer could not be finished, says to begin again and not to repeat it', async () => {
+  it('that is consumed, although its response could not be completed, tells the client to begin again and not to retry', async () => {
     const waiting = await stage.begin();
     await stage.allow('alice', waiting);
     const { artefacts } = stage.server.store;
     const save = artefacts.save.bind(artefacts);
     artefacts.save = async (kindOfArtefact, ...rest) => {
-      if (kindOfArtefact === 'RefreshToken') throw new AppError('store_unavailable', 'The store is away.');
+      if (kindOfArtefact === 'RefreshToken') throw new AppError('store_unavailable', 'The store is unavailable.');
       return save(kindOfArtefact, ...rest);
     };
     const answer = await stage.poll(waiting);
@@ -222,7 +222,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect(answers.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(1);
   });
 
-  it('that is refused says so to the device, and is on the record', async () => {
+  it('that the user denies is reported to the device, and the denial is audited', async () => {
     const waiting = await stage.begin();
     const browser = visitor('alice');
     const page = await stage.enter(browser, waiting.userCode);
@@ -233,7 +233,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect((await stage.enter(browser, waiting.userCode)).status).toBe(400);
   });
 
-  it('is told to slow down where it is asked for too often, and waiting is no line in the record', async () => {
+  it('makes a client slow down that polls too often, and polling is not audited', async () => {
     const waiting = await stage.begin();
     const before = (await stage.events('refresh-refused')).length;
     expect((await stage.poll(waiting)).body['error']).toBe('authorization_pending');
@@ -241,7 +241,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect(await stage.events('refresh-refused')).toHaveLength(before);
   });
 
-  it('is told so too where it says that it likes pages', async () => {
+  it('makes a client slow down that asks for pages, with the same response', async () => {
     const { deviceCode } = await stage.begin();
     const form = { grant_type: GRANT, client_id: 'portcullis-cli', device_code: deviceCode };
     const ask = () => stage.device.post('/-/oauth/token', form, { accept: 'text/html' });
@@ -249,7 +249,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect(await ask()).toMatchObject({ status: 400, body: { error: 'slow_down' } });
   });
 
-  it('that nobody typed in time has expired, for the device and for the page', async () => {
+  it('that no user typed in time has expired, for the device and for the page', async () => {
     const waiting = await stage.begin();
     const { artefacts } = stage.server.store;
     const payload = await artefacts.find('DeviceCode', waiting.deviceCode);
@@ -270,7 +270,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
   });
 
   it.each(['account', 'provider', 'all'] as const)(
-    'that is confirmed and not yet redeemed is dead once its %s is revoked',
+    'that is confirmed and not yet redeemed is invalid once its %s is revoked',
     async (target) => {
       const waiting = await stage.begin();
       expect((await stage.allow('bob', waiting)).url).toBe(`${stage.web}/device/done`);
@@ -281,21 +281,21 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
       } as const;
       await stage.server.guard.revoke({ target: targets[target] });
       expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-      // Until the entry has come back to this replica, whoever begins a sign-in begins it before the revocation.
+      // Until this replica has read the entry from the log, a sign-in that begins here counts as begun before the revocation.
       const { number } = await stage.server.store.log.position();
       await expect.poll(() => stage.server.guard.position?.number).toBe(number);
     },
   );
 });
 
-describe('a guesser', () => {
+describe('a client that guesses device codes', () => {
   let stage: DeviceStage;
   beforeAll(async () => {
     stage = await startDeviceStage({ signInsPerMinute: 30 });
   });
   afterAll(() => stage.stop());
 
-  it('has three tries a minute, and who types right codes has many', async () => {
+  it('has three tries a minute, and a user who types right codes has many', async () => {
     const browser = visitor('alice');
     for (let device = 0; device < 8; device += 1) {
       expect((await stage.enter(browser, (await stage.begin()).userCode)).status).toBe(200);
@@ -303,7 +303,7 @@ describe('a guesser', () => {
     const wrong = [];
     for (let attempt = 0; attempt < 4; attempt += 1) wrong.push((await stage.enter(browser, 'BBBB-BBBB')).status);
     expect(wrong).toEqual([400, 400, 429, 429]);
-    // The right code is no way past the limit.
+    // The right code does not bypass the limit.
     expect((await stage.enter(browser, (await stage.begin()).userCode)).status).toBe(429);
     const reasons = (await stage.events('sign-in-refused')).map(
       ({ annotations }) => annotations['portcullis.dev/reason'],
@@ -320,7 +320,7 @@ describe('a guesser', () => {
     expect(asked.some(({ status }) => status === 429)).toBe(true);
   });
 
-  it('is on the record where too many codes are begun from one address', async () => {
+  it('is audited where too many codes are begun from one address', async () => {
     const own = await startDeviceStage({ signInsPerMinute: 3 });
     try {
       let answer = await own.device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
@@ -345,7 +345,7 @@ describe('where device codes are off', () => {
   });
   afterAll(() => stage.stop());
 
-  it('there is neither an endpoint nor a page, and discovery names none', async () => {
+  it('there is neither an endpoint nor a page, and the discovery document names none', async () => {
     const asked = await stage.device.post('/-/oauth/device', { client_id: 'portcullis-cli' });
     expect(asked.status).toBe(404);
     expect((await fetch(`${stage.web}/device`)).status).toBe(404);

@@ -1,6 +1,6 @@
 /**
- * A provider that refreshes for users who are disabled there: nothing that it refuses ends their sessions, so a rule has to. On a whole
- * server, in the middle of what the user does.
+ * A provider that still refreshes the tokens of users who are disabled there: it rejects nothing, so a rule has to end their
+ * sessions. These tests use a whole server, while the user is working.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { CLIENT, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts
 const DISABLED = 'Your account is disabled. Ask the help desk.';
 const RULES = [{ expression: 'claims.active == true', message: DISABLED }];
 
-/** Each is a provider of its own, with what it says in the ID token or at UserInfo alone. */
+/** Each is a separate provider, which reports the state in the ID token only or at UserInfo only. */
 const SAYS = { none: [], idtoken: [], userinfo: ['active'] } as const;
 type Name = keyof typeof SAYS;
 
@@ -63,7 +63,7 @@ const signIn = async (name: Name): Promise<SignedIn> => {
 };
 const idpOf = (name: Name): VendorIdp => idps.get(name) as VendorIdp;
 
-it('goes on as it was without a rule, although the provider was asked', async () => {
+it('a session goes on without a rule, although the provider is asked', async () => {
   const { refreshToken, session } = await signIn('none');
   idpOf('none').gone = true;
   const before = idpOf('none').tokenRequests.length;
@@ -72,19 +72,22 @@ it('goes on as it was without a rule, although the provider was asked', async ()
   expect(await instance.server.store.sessions.read(session)).toMatchObject({ account: 'none/subject-of-alice' });
 });
 
-it.each(['idtoken', 'userinfo'] as const)('ends at the next re-check by a rule over %s, in its words', async (name) => {
-  const { refreshToken, accessToken, session } = await signIn(name);
-  idpOf(name).gone = true;
-  const refused = await client.refresh(refreshToken);
-  expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-  expect(String(refused.body['error_description'])).toContain(DISABLED);
-  expect(await instance.server.store.sessions.read(session)).toBeUndefined();
-  const request = await client.get('/version', accessToken);
-  expect(request.status).toBe(401);
-  expect(String(request.body['message'])).toContain(DISABLED);
-});
+it.each(['idtoken', 'userinfo'] as const)(
+  'a session ends at the next re-check by a rule over %s, with its message',
+  async (name) => {
+    const { refreshToken, accessToken, session } = await signIn(name);
+    idpOf(name).gone = true;
+    const refused = await client.refresh(refreshToken);
+    expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    expect(String(refused.body['error_description'])).toContain(DISABLED);
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
+    const request = await client.get('/version', accessToken);
+    expect(request.status).toBe(401);
+    expect(String(request.body['message'])).toContain(DISABLED);
+  },
+);
 
-it.each(['idtoken', 'userinfo'] as const)('keeps them out at a sign-in by the same rule over %s', async (name) => {
+it.each(['idtoken', 'userinfo'] as const)('a sign-in is denied by the same rule over %s', async (name) => {
   idpOf(name).gone = true;
   const { callback } = await client.authorize('alice', { extra: { provider: name } });
   expect(callback.searchParams.get('error')).toBe('access_denied');

@@ -1,4 +1,4 @@
-/** What the documents show of a terminal, typed at a real gate with Redis: it answers with what the page shows, as far as that is the same everywhere. */
+/** The terminal sessions of the documents, run against a real server with Redis: the output is what the page shows, as far as it is the same everywhere. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -67,7 +67,7 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
     expect((await typed.interrupt()).code).not.toBe(0);
   });
 
-  it('docs/posture.md: for a person, and for a script', async () => {
+  it('docs/posture.md: for a user, and for a script', async () => {
     const report = await root.try(
       withValues(pageBlock('docs/posture.md', 'portcullis posture --cluster prod\n'), { prod: 'demo' }),
     );

@@ -1,4 +1,4 @@
-/** What README.md tells a newcomer to type first, in a checkout. */
+/** The first commands that README.md tells a new user to type, in a checkout. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -17,7 +17,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** As it stands, but for ports that somebody here may have, and a folder that is this test's. */
+/** The command of the page, with free ports and the folder of this test. */
 const DEMO = /^npm run demo +(?:-- )?/;
 async function here(line: string): Promise<string> {
   return line.replace(DEMO, `npm run demo -- --port-base ${await freePortBase()} --dir '${join(folder, 'demo')}' `);

@@ -1,6 +1,6 @@
 /**
- * What the documents tell people to type, by the programs themselves: keys are made, Secrets and bindings are built from them without a
- * cluster, the chart is rendered from the values on the page, and kubectl knows every command and option that it is given.
+ * The commands that the documents tell users to type, run by the programs themselves: keys are generated, Secrets and bindings are
+ * built from them without a cluster, the chart is rendered from the values on the page, and kubectl knows every command and option.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ interface Ended {
 
 let folder = '';
 
-/** With no kubeconfig: a command that would speak to a cluster fails. */
+/** Without a kubeconfig, so that a command that would call a cluster fails. */
 const run = (program: string, args: readonly string[]): Promise<Ended> =>
   new Promise((resolve, reject) => {
     const environment = { PATH: process.env['PATH'] ?? '', HOME: folder, KUBECONFIG: join(folder, 'no-kubeconfig') };
@@ -34,14 +34,14 @@ const commandsIn = (page: string): readonly (readonly string[])[] =>
     .filter(isShell)
     .flatMap((block) => commandsOf(shellTextOf(block)));
 
-/** The lessons of docs/training are done from start to end elsewhere (test/e2e/lessons.test.ts). */
+/** The lessons of docs/training are followed from start to end elsewhere (test/e2e/lessons.test.ts). */
 const pages = markdownPages().filter((page) => !page.startsWith('docs/training/'));
 
 const ofProgram = (name: string) =>
   pages.flatMap((page) =>
     commandsIn(page)
-      .filter((words) => words[0] === name && portcullisWords(words) === undefined)
-      .map((words) => ({ page, words: words.slice(1) })),
+      .filter((args) => args[0] === name && portcullisWords(args) === undefined)
+      .map((args) => ({ page, args: args.slice(1) })),
   );
 
 beforeAll(async () => {
@@ -59,53 +59,53 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('kubectl knows', () => {
+describe('kubectl knows each command', () => {
   const commands = ofProgram('kubectl');
 
-  /** The help of the command that is meant. `--help` stands last, so that every option before it is read first. */
-  const help = (words: readonly string[]): Promise<Ended> => {
-    const end = words.indexOf('--');
-    return run('kubectl', [...(end < 0 ? words : words.slice(0, end)), '--help']);
+  /** Runs the help of a command. `--help` comes last, so that kubectl parses every option before it. */
+  const help = (args: readonly string[]): Promise<Ended> => {
+    const end = args.indexOf('--');
+    return run('kubectl', [...(end < 0 ? args : args.slice(0, end)), '--help']);
   };
 
-  /** What that help is of, such as `create secret generic`; empty where it is of something other than `words` begin with. */
-  function commandOf(words: readonly string[], all: string): string {
-    const plain = words.filter(
-      (word, at) => !word.startsWith('-') && !/^--(?:namespace|context)$/.test(words[at - 1] ?? ''),
+  /** Returns the command that the help describes, such as `create secret generic`; empty where `args` do not begin with it. */
+  function commandOf(args: readonly string[], all: string): string {
+    const plain = args.filter(
+      (word, at) => !word.startsWith('-') && !/^--(?:namespace|context)$/.test(args[at - 1] ?? ''),
     );
     const usage = /^Usage:\n {2}kubectl ((?:[a-z-]+(?= |$) ?)+)/m.exec(all)?.[1]?.trim() ?? '';
     return plain.join(' ').startsWith(usage) ? usage : '';
   }
 
-  test('there are commands to look at', () => {
+  test('there are commands to check', () => {
     expect(commands.length).toBeGreaterThan(15);
   });
 
-  test.each(commands)('$page: kubectl $words', async ({ words }) => {
-    const { code, all } = await help(words);
+  test.each(commands)('$page: kubectl $args', async ({ args }) => {
+    const { code, all } = await help(args);
     expect(code, all).toBe(0);
-    expect(commandOf(words, all), all).not.toBe('');
+    expect(commandOf(args, all), all).not.toBe('');
   });
 
-  test('and says so where it does not know an option or a command', async () => {
+  test('kubectl fails where it does not know an option or a command', async () => {
     expect((await help(['create', 'token', 'portcullis', '--frobnicate'])).code).not.toBe(0);
     const unknown = ['frobnicate', 'pods'];
     expect(commandOf(unknown, (await help(unknown)).all)).toBe('');
   });
 
-  test.each(commands.filter(({ words }) => words.includes('-f') && !words.includes('-')))(
-    '$page: the file of kubectl $words is there',
-    ({ words }) => {
-      expect(existsSync(`${ROOT}${words[words.indexOf('-f') + 1]}`)).toBe(true);
+  test.each(commands.filter(({ args }) => args.includes('-f') && !args.includes('-')))(
+    '$page: the file of kubectl $args exists',
+    ({ args }) => {
+      expect(existsSync(`${ROOT}${args[args.indexOf('-f') + 1]}`)).toBe(true);
     },
   );
 });
 
-test('portcullis keys generate --dir keys makes the directories that the page makes Secrets of', async () => {
+test('portcullis keys generate --dir keys makes the directories from which the page makes Secrets', async () => {
   const generate =
     commandsIn('README.md')
       .map(portcullisWords)
-      .find((words) => words?.[0] === 'keys') ?? [];
+      .find((args) => args?.[0] === 'keys') ?? [];
   expect(commandsIn('docs/install.md').map(portcullisWords)).toContainEqual(generate);
   const { code, all } = await run(process.execPath, [`${ROOT}src/main.ts`, ...generate]);
   expect(code, all).toBe(0);
@@ -113,19 +113,19 @@ test('portcullis keys generate --dir keys makes the directories that the page ma
 
   const creations = ['README.md', 'docs/install.md']
     .flatMap(commandsIn)
-    .filter((words) => words[0] === 'kubectl' && words.includes('create') && !words.includes('token'))
-    .map((words) => words.slice(1));
+    .filter((args) => args[0] === 'kubectl' && args.includes('create') && !args.includes('token'))
+    .map((args) => args.slice(1));
   expect(creations.length).toBeGreaterThan(7);
-  for (const words of creations) {
-    const made = await run('kubectl', [...words, '--dry-run=client', '--output', 'name']);
-    expect(made.code, `kubectl ${words.join(' ')}: ${made.all}`).toBe(0);
-    expect(made.all).toContain(words.at(words.indexOf('create') + 1) === 'namespace' ? 'namespace/' : '/');
+  for (const args of creations) {
+    const made = await run('kubectl', [...args, '--dry-run=client', '--output', 'name']);
+    expect(made.code, `kubectl ${args.join(' ')}: ${made.all}`).toBe(0);
+    expect(made.all).toContain(args.at(args.indexOf('create') + 1) === 'namespace' ? 'namespace/' : '/');
   }
 });
 
-test.each(ofProgram('helm'))('$page: helm $words renders, with the values of docs/install.md', async ({ words }) => {
-  const inFolder = words.map((word) => (word === 'values.yaml' || word === 'deploy/chart' ? join(folder, word) : word));
-  const { code, stderr, stdout } = await helm(...inFolder, ...(words[0] === 'install' ? ['--dry-run=client'] : []));
+test.each(ofProgram('helm'))('$page: helm $args renders, with the values of docs/install.md', async ({ args }) => {
+  const inFolder = args.map((word) => (word === 'values.yaml' || word === 'deploy/chart' ? join(folder, word) : word));
+  const { code, stderr, stdout } = await helm(...inFolder, ...(args[0] === 'install' ? ['--dry-run=client'] : []));
   expect(code, stderr).toBe(0);
   expect(stdout).toContain('kind: ');
 });

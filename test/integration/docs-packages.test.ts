@@ -1,4 +1,4 @@
-/** What the documents tell who hands the command line on, and who gets it: built, checked, installed, signed in, and kubectl runs it. */
+/** The commands of the documents for building and installing the command line: build, check, install, sign in, and kubectl runs it. */
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -37,9 +37,9 @@ describe('the command line', { timeout: 300_000 }, () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('docs/install-cli.md: is built, and each file has its sum', async () => {
+  it('docs/install-cli.md: builds the packages, and each file has its checksum', async () => {
     const block = pageBlock('docs/install-cli.md', 'npm run build:cli');
-    // For this machine's processor alone: the other one's Node would be fetched.
+    // Only for the architecture of this machine: Node for the other one would have to be downloaded.
     const here = { 'npm run build:cli ': `npm run build:cli -- --arch ${process.arch} --out "$PWD/dist/cli" ` };
     expect(await builder.run(withValues(block, here))).toMatch(/portcullis\.cjs: OK/);
   });

@@ -1,4 +1,4 @@
-/** What the documents tell admins and people to type, typed at a real gate with Redis, by people who have signed in. */
+/** The commands that the documents tell admins and users to type, run against a real server with Redis by users who have signed in. */
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
@@ -31,7 +31,7 @@ afterAll(async () => {
 
 const signIn = (who: PageShell): Promise<string> => who.run(`portcullis login --server ${instance.urls.web}`);
 
-/** In the context that `portcullis kubeconfig` made the current one. */
+/** Runs in the context that `portcullis kubeconfig` made the current one. */
 const pods = 'kubectl get pods';
 
 interface Session {
@@ -39,7 +39,7 @@ interface Session {
   readonly account: string;
 }
 
-/** Of alice, as an admin is told. */
+/** Returns the sessions of alice, as an admin sees them. */
 async function sessionsOfAlice(): Promise<readonly Session[]> {
   const all = JSON.parse(await root.run('portcullis sessions --output json')) as { readonly sessions: Session[] };
   return all.sessions.filter(({ account }) => account === 'demo/alice');
@@ -48,7 +48,7 @@ async function sessionsOfAlice(): Promise<readonly Session[]> {
 describe('an admin’s shell', { timeout: 120_000 }, () => {
   beforeEach(bothSignedIn);
 
-  /** Both may have been revoked by what was typed last. */
+  /** Signs both in again: the last command may have revoked either. */
   async function bothSignedIn(): Promise<void> {
     if ((await root.try('portcullis sessions')).code !== 0) await signIn(root);
     if ((await sessionsOfAlice()).length > 0) return;
@@ -57,7 +57,7 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
     await alice.run(pods);
   }
 
-  /** @returns what was said, and the sessions that alice has left */
+  /** @returns the output, and the remaining sessions of alice */
   async function revoke(line: string): Promise<readonly [string, readonly Session[]]> {
     const said = await root.run(line);
     if (line.includes('--provider')) await signIn(root);
@@ -99,7 +99,7 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
     });
   });
 
-  it('locks a person out as docs/runbooks/laptop-stolen.md has it', async () => {
+  it('locks a user out as docs/runbooks/laptop-stolen.md describes', async () => {
     const block = pageBlock('docs/runbooks/laptop-stolen.md', 'portcullis revoke --account');
     const [byAccount = '', byName = '', ...rest] = linesOf(block);
     expect(rest).toEqual([]);
@@ -114,12 +114,12 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
     }
   });
 
-  it('ends everybody of a provider as docs/runbooks/provider-compromised.md has it', async () => {
+  it('ends every session of a provider as docs/runbooks/provider-compromised.md describes', async () => {
     const block = pageBlock('docs/runbooks/provider-compromised.md', 'portcullis revoke --provider');
     expect(await revoke(withValues(block, { corp: 'demo' }))).toEqual(OVER);
   });
 
-  it('ends one session as docs/runbooks/token-leaked.md has it', async () => {
+  it('ends one session as docs/runbooks/token-leaked.md describes', async () => {
     const block = pageBlock('docs/runbooks/token-leaked.md', 'portcullis revoke --session');
     expect(await revoke(withValues(block, { ID: (await sessionsOfAlice())[0]?.id ?? '' }))).toEqual(OVER);
   });

@@ -1,4 +1,4 @@
-/** What the documents tell operators to type before there is a gate: keys, and what a configuration makes of somebody's claims. */
+/** The commands that the documents tell operators to type before a server runs: keys, and how a configuration maps the claims of a user. */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -24,18 +24,18 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const keysOf = (kind: string): Promise<readonly string[]> => readdir(join(checkout, 'keys', kind));
 
-it('README.md, step 3: keys are made, one of each kind', async () => {
+it('README.md, step 3: generates one key of each kind', async () => {
   await shell.run(pageBlock('README.md', 'npx portcullis keys generate'));
   for (const kind of ['signing', 'sealing', 'audit']) expect(await keysOf(kind)).toHaveLength(1);
 });
 
-it('docs/rotation.md: one more of each kind', async () => {
+it('docs/rotation.md: adds one key of each kind', async () => {
   const block = pageBlock('docs/rotation.md', 'portcullis keys rotate --dir');
   await shell.run(withValues(block, { '/etc/portcullis/keys': 'keys' }));
   for (const kind of ['signing', 'sealing', 'audit']) expect(await keysOf(kind)).toHaveLength(2);
 });
 
-/** With the provider that docs/claims.md shows, and the cluster that its answer names. */
+/** Writes a configuration with the provider that docs/claims.md shows, and the cluster that its output names. */
 async function writeConfiguration(): Promise<void> {
   const shown = fencedBlocks(readPage('docs/claims.md')).find(({ language }) => language === 'yaml')?.text ?? '';
   const { providers } = parse(shown) as { readonly providers: readonly object[] };
@@ -64,16 +64,20 @@ const CLAIMS = {
 const saidOf = (verdict: string): string =>
   fencedBlocks(readPage('docs/claims.md')).find(({ text }) => text.startsWith(`corp (oidc): ${verdict}`))?.text ?? '';
 
-it('docs/claims.md: says of claims what the page says, and exits as it says', { timeout: 120_000 }, async () => {
-  await writeConfiguration();
-  const block = pageBlock('docs/claims.md', 'portcullis config check');
-  await writeFile(join(checkout, 'alice.json'), JSON.stringify(CLAIMS));
-  expect(await shell.try(block)).toMatchObject({ code: 0, stdout: `${saidOf('let in')}\n` });
-  await writeFile(join(checkout, 'alice.json'), JSON.stringify({ ...CLAIMS, hd: 'example.org' }));
-  expect(await shell.try(block)).toMatchObject({ code: 3, stdout: `${saidOf('refused')}\n` });
-});
+it(
+  'docs/claims.md: prints for the claims what the page shows, and exits with its code',
+  { timeout: 120_000 },
+  async () => {
+    await writeConfiguration();
+    const block = pageBlock('docs/claims.md', 'portcullis config check');
+    await writeFile(join(checkout, 'alice.json'), JSON.stringify(CLAIMS));
+    expect(await shell.try(block)).toMatchObject({ code: 0, stdout: `${saidOf('let in')}\n` });
+    await writeFile(join(checkout, 'alice.json'), JSON.stringify({ ...CLAIMS, hd: 'example.org' }));
+    expect(await shell.try(block)).toMatchObject({ code: 3, stdout: `${saidOf('refused')}\n` });
+  },
+);
 
-it('docs/providers/oidc.md: asks a provider before anybody signs in, in the rows that the page shows', async () => {
+it('docs/providers/oidc.md: probes a provider before any sign-in, in the rows that the page shows', async () => {
   const idp = await probedIdp();
   await writeConfiguration();
   const provider = { name: 'corp', issuer: idp.issuer, clientId: CLIENT.id, clientSecretFile: 'client-secret' };
@@ -88,15 +92,19 @@ it('docs/providers/oidc.md: asks a provider before anybody signs in, in the rows
   expect(checks(stdout)).toEqual(expect.arrayContaining(checks(shown.trimEnd())));
 });
 
-it('README.md, step 4: all faults at once, and who somebody would be', { timeout: 120_000 }, async () => {
-  const block = pageBlock('README.md', 'npx portcullis config check');
-  const [check = ''] = linesOf(block);
-  await writeConfiguration();
-  await writeFile(join(checkout, 'claims.json'), JSON.stringify(CLAIMS));
-  expect(await shell.run(block)).toMatch(/^good: 1 provider[^]*corp:alice@example\.com/);
-  await writeFile(join(checkout, 'portcullis.yaml'), stringify({ ...settings(), publicUrl: 'nowhere', frob: 1 }));
-  const { code, all } = await shell.try(check);
-  expect(code).toBe(2);
-  expect(all).toMatch(/publicUrl/);
-  expect(all).toMatch(/frob/);
-});
+it(
+  'README.md, step 4: prints all validation errors together, and the identity of a user',
+  { timeout: 120_000 },
+  async () => {
+    const block = pageBlock('README.md', 'npx portcullis config check');
+    const [check = ''] = linesOf(block);
+    await writeConfiguration();
+    await writeFile(join(checkout, 'claims.json'), JSON.stringify(CLAIMS));
+    expect(await shell.run(block)).toMatch(/^good: 1 provider[^]*corp:alice@example\.com/);
+    await writeFile(join(checkout, 'portcullis.yaml'), stringify({ ...settings(), publicUrl: 'nowhere', frob: 1 }));
+    const { code, all } = await shell.try(check);
+    expect(code).toBe(2);
+    expect(all).toMatch(/publicUrl/);
+    expect(all).toMatch(/frob/);
+  },
+);

@@ -15,7 +15,7 @@ import { answerJson } from '../support/upstream.ts';
 const PODS = '/api/v1/namespaces/default/pods';
 const EVENT = '{"type":"ADDED","object":{}}\n';
 
-/** Asks each replica whether it is ready, again and again, as a load balancer does. */
+/** Probes the readiness of each replica repeatedly, as a load balancer does. */
 function startBalancer(replicas: () => readonly RunningServer[]) {
   const stopping = new AbortController();
   let ready: readonly number[] = replicas().map(({ ports: { api } }) => api);
@@ -68,7 +68,7 @@ describe('a rolling restart of two replicas under a steady load', () => {
     await redis.stop();
   });
 
-  it('fails not one short request, over either version of HTTP', async () => {
+  it('fails no short request, over either version of HTTP', async () => {
     const balancer = startBalancer(() => replicas);
     const { ports } = balancer;
     const backends = {
@@ -95,7 +95,7 @@ describe('a rolling restart of two replicas under a steady load', () => {
     await Promise.all(loads.map((load) => load.stop()));
     await balancer.stop();
     expect(loads.flatMap(({ failures }) => failures)).toEqual([]);
-    // Every client has been at more than one replica: none was let off.
+    // Every client has reached more than one replica: none was left out.
     for (const { byPort } of loads) expect(byPort.size).toBeGreaterThan(1);
   });
 });
@@ -148,14 +148,14 @@ describe('a drain', () => {
     expect(await half.ended).toBe('end');
     expect(half.received()).toBe(`${EVENT}{"type":"ADDED"}\n`);
     expect([await short.ended, short.received()]).toEqual(['end', '{}']);
-    await until(() => slow.received().includes('{}'), 'the answer over HTTP/1.1');
+    await until(() => slow.received().includes('{}'), 'the response over HTTP/1.1');
     const began = performance.now();
     await drained;
     expect(performance.now() - began).toBeLessThan(3_000);
     await h2.closed;
   });
 
-  it('asks each client to connect anew in the second half of the delay, and accepts until its end', async () => {
+  it('asks each client to reconnect in the second half of the delay, and accepts connections until its end', async () => {
     await start();
     plane.upstream.answer = answerJson({ kind: 'PodList' });
     const kept = await rawConnection(plane, alice.certificate);
@@ -166,7 +166,7 @@ describe('a drain', () => {
     for (let closing = false; !closing;) {
       const fresh = await rawConnection(plane, alice.certificate);
       fresh.socket.write(ask(PODS));
-      await until(() => fresh.received().includes('PodList'), 'an answer in the delay');
+      await until(() => fresh.received().includes('PodList'), 'a response during the delay');
       closing = /^connection: close/im.test(fresh.received());
       fresh.socket.destroy();
     }
@@ -176,7 +176,7 @@ describe('a drain', () => {
     expect(plane.audited.every(({ responseStatus }) => responseStatus?.code === 200)).toBe(true);
   });
 
-  it('gives what is in flight its grace behind the delay, also where the delay is the longer of the two', async () => {
+  it('gives requests in flight their grace period after the delay, also where the delay is the longer of the two', async () => {
     await start();
     const late = Promise.withResolvers<void>();
     plane.upstream.answer = (_req, res) => void late.promise.then(() => res.end('{}'));
@@ -191,7 +191,7 @@ describe('a drain', () => {
     await until(() => slow.received().includes('{}'), 'the answer');
   });
 
-  it('lets a request to an own endpoint finish, and waits for no stream of events there', async () => {
+  it('lets a request to a Portcullis endpoint finish, and waits for no event stream there', async () => {
     const slow = Promise.withResolvers<void>();
     plane = await startPlane({
       machineHandler: (req, res) => {
@@ -205,14 +205,14 @@ describe('a drain', () => {
     revocation.socket.write(get('/-/revocation'));
     await until(() => events.received().includes('event'), 'the first event');
     drained = plane.listener.drain({ delay: 0, grace: 20 });
-    // Longer than the last connections are waited for.
+    // Longer than the wait for the last connections.
     setTimeout(() => slow.resolve(), 2_500);
     await drained;
     expect(revocation.received()).toContain('revoked');
     expect(events.socket.destroyed || (await events.ended) !== '').toBe(true);
   });
 
-  it('refuses a new watch, to be opened elsewhere, and cuts at the end of its grace what does not end', async () => {
+  it('rejects a new watch, so that the client opens it elsewhere, and cuts remaining streams at the end of the grace period', async () => {
     await start();
     plane.upstream.answer = (_req, res) => void res.writeHead(200, { 'content-type': 'text/plain' }).write('a line\n');
     const h2 = await http2Connection(plane, alice.certificate);

@@ -36,7 +36,7 @@ describe('a drill of two replicas', () => {
       body: JSON.stringify({ reason: 'monthly exercise', ...body }),
     });
 
-  it('passes: each has watched through itself, and each watch was cut', async () => {
+  it('passes: each replica has opened a watch through itself, and each watch was cut', async () => {
     const { status, body } = await drill();
     expect(status, JSON.stringify(body)).toBe(200);
     expect(body).toMatchObject({
@@ -50,7 +50,7 @@ describe('a drill of two replicas', () => {
     expect([instance.server.guard.inFlight, other.guard.inFlight]).toEqual([0, 0]);
   });
 
-  it('fails, and says why, where the watch is refused', async () => {
+  it('fails, and reports why, where the watch is rejected', async () => {
     const { status, body } = await drill({ path: '/api/v1/nothings?watch=1' });
     expect(status, JSON.stringify(body)).toBe(200);
     expect(body).toMatchObject({
