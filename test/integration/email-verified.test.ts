@@ -1,4 +1,4 @@
-/** Users whose name is their e-mail address, at providers that say of it what they like: who is told what, and where. */
+/** Users whose username is their e-mail address, at providers with several values of email_verified: the rejections and their messages. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { comeBack, goThere, landingOf, openPages, outcomeOf, refused, start } from '../support/two-providers.ts';
@@ -30,15 +30,15 @@ it.each([
   [{ email_verified: 1 }, 'email_verification_unknown', UNKNOWN],
   [{ email_verified: false }, 'email_unverified', UNVERIFIED],
   [{ email_verified: 'false' }, 'email_unverified', UNVERIFIED],
-])('%j is refused as %s, on the page, in the audit log and in the log', async (said, reason, words) => {
+])('%j is rejected as %s, on the page, in the audit log and in the log', async (said, reason, message) => {
   const { visit, page } = await comesBack(said);
-  expect(page.text).toContain(words);
-  expect(page.text).not.toContain(words === UNKNOWN ? UNVERIFIED : UNKNOWN);
+  expect(page.text).toContain(message);
+  expect(page.text).not.toContain(message === UNKNOWN ? UNVERIFIED : UNKNOWN);
   expect(await outcomeOf(visit, page)).toEqual(refused(403, reason));
   expect(visit.stage.logged).toContainEqual(expect.objectContaining({ provider: 'corp', reason }));
 });
 
-it.each([true, 'true'])('%j is taken for verified', async (verified) => {
+it.each([true, 'true'])('%j counts as verified', async (verified) => {
   const { visit, page } = await comesBack({ email_verified: verified });
   expect(await landingOf(visit, page)).toContain('corp:a@example.com');
 });

@@ -9,16 +9,16 @@ import { CliContext } from '../support/kubectl.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
 
 const LEFT = 'People who have left may not use the clusters.';
-const VOUCHES = 'Your identity provider no longer confirms your sign-in (demo).';
-const OLD_WORDS = /ended by an administrator/;
+const UNCONFIRMED = 'Your identity provider no longer confirms your sign-in (demo).';
+const ENDED_BY_ADMIN = /ended by an administrator/;
 
 const developer: NonNullable<Lies['idToken']> = (honest) => ({ ...honest, groups: ['developers'] });
-/** How the provider or a rule refuses somebody, what they are to read, and whether they have to authenticate again. */
-const WAYS: readonly (readonly [string, Lies, string, boolean])[] = [
-  ['the provider', { token: () => ({ status: 400, body: '{"error":"invalid_grant"}' }) }, VOUCHES, true],
-  ['the provider in its own words', { token: () => ({ status: 400, body: '' }) }, VOUCHES, true],
+/** How the provider or a rule rejects a user, the expected message, and whether the user has to authenticate again. */
+const REJECTIONS: readonly (readonly [string, Lies, string, boolean])[] = [
+  ['the provider', { token: () => ({ status: 400, body: '{"error":"invalid_grant"}' }) }, UNCONFIRMED, true],
+  ['the provider in its own format', { token: () => ({ status: 400, body: '' }) }, UNCONFIRMED, true],
   [
-    'an answer for another user',
+    'a response for another user',
     { idToken: (honest) => developer({ ...honest, sub: '43' }) },
     'now returns another user',
     true,
@@ -37,7 +37,7 @@ afterAll(() => instance.stop());
 const lie = (lies: Lies): void => instance.provider.lie({ idToken: developer, ...lies });
 const messageOf = (body: Record<string, unknown>): string => String(body['message'] ?? body['error_description']);
 
-/** A watch is open meanwhile, so that the gate asks about its user. @returns what the watch was told at last */
+/** Keeps a watch open, so that the server re-checks its user. @returns everything that the watch received */
 async function refusedWhileWatching({ accessToken, session }: SignedIn, lies: Lies): Promise<string> {
   const { cert, key } = instance.client.key as ClientKey;
   const port = Number(new URL(instance.client.endpoints.api).port);
@@ -56,26 +56,26 @@ async function refusedWhileWatching({ accessToken, session }: SignedIn, lies: Li
   return heard;
 }
 
-describe.each(WAYS)('a user whom %s refuses', (_name, lies, words, isAsked) => {
-  it('at a refresh reads why, at the token endpoint and at the cluster', async () => {
+describe.each(REJECTIONS)('a user whom %s rejects', (_name, lies, message, isAsked) => {
+  it('gets the reason at a refresh, at the token endpoint and at the cluster', async () => {
     const { refreshToken, accessToken } = await instance.client.signIn('alice');
     await instance.server.store.freshSignIns.lift('demo/42');
     lie(lies);
     const first = await instance.client.refresh(refreshToken);
     expect(first).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-    // A second command of the same laptop comes with a refresh token that is gone.
+    // A second command on the same laptop uses a refresh token that no longer exists.
     const second = await instance.client.refresh(refreshToken);
     const request = await instance.client.get('/version', accessToken);
     expect([second.status, request.status]).toEqual([400, 401]);
     for (const { body } of [first, second, request]) {
-      expect(messageOf(body)).toContain(words);
-      expect(messageOf(body)).not.toMatch(OLD_WORDS);
+      expect(messageOf(body)).toContain(message);
+      expect(messageOf(body)).not.toMatch(ENDED_BY_ADMIN);
     }
     expect(messageOf(request.body)).toContain('portcullis login --server');
     expect((await instance.server.store.freshSignIns.find('demo/42')) !== undefined).toBe(isAsked);
   });
 
-  it('while a watch is open reads why in it, at the next request and at the next refresh', async () => {
+  it('gets the reason in an open watch, at the next request and at the next refresh', async () => {
     const signedIn = await instance.client.signIn('alice');
     await instance.server.store.freshSignIns.lift('demo/42');
     const heard = await refusedWhileWatching(signedIn, lies);
@@ -83,15 +83,15 @@ describe.each(WAYS)('a user whom %s refuses', (_name, lies, words, isAsked) => {
     const request = await instance.client.get('/version', signedIn.accessToken);
     const refresh = await instance.client.refresh(signedIn.refreshToken);
     for (const said of [heard, messageOf(request.body), messageOf(refresh.body)]) {
-      expect(said).toContain(words);
-      expect(said).not.toMatch(OLD_WORDS);
+      expect(said).toContain(message);
+      expect(said).not.toMatch(ENDED_BY_ADMIN);
     }
     expect((await instance.server.store.freshSignIns.find('demo/42')) !== undefined).toBe(isAsked);
   });
 
-  it('reads why at /me, in the browser through which the laptop was signed in', async () => {
+  it('gets the reason at /me, in the browser through which the laptop was signed in', async () => {
     const alice = USERS.find(({ name }) => name === 'alice');
-    if (alice === undefined) throw new Error('alice is nobody');
+    if (alice === undefined) throw new Error('there is no user alice');
     const visitor = new Visitor(alice, { stopAt: 'http://127.0.0.1:9/callback' });
     const { web } = instance.client.endpoints;
     expect((await visitor.visit(`${web}/login?to=me`)).url).toBe(`${web}/me`);
@@ -101,21 +101,21 @@ describe.each(WAYS)('a user whom %s refuses', (_name, lies, words, isAsked) => {
     await instance.client.refresh(String(body['refresh_token']));
     const page = await visitor.visit(`${web}/me`);
     expect(page.url).toBe(`${web}/login?to=me`);
-    expect(page.html).toContain(words);
-    // Nobody else reads it.
-    expect((await (await fetch(`${web}/login?to=me`)).text()).includes(words)).toBe(false);
+    expect(page.html).toContain(message);
+    // No other browser shows it.
+    expect((await (await fetch(`${web}/login?to=me`)).text()).includes(message)).toBe(false);
     lie({});
     expect((await visitor.visit(`${web}/login/start?provider=demo&to=me`)).url).toBe(`${web}/me`);
   });
 });
 
 describe('a user whose session an administrator has ended', () => {
-  it('reads that, as before', async () => {
+  it('gets the same message as before', async () => {
     const { session, accessToken } = await instance.client.signIn('alice');
     await instance.server.guard.revoke({ target: { kind: 'session', session } });
     const { status, body } = await instance.client.get('/version', accessToken);
     expect(status).toBe(401);
-    expect(messageOf(body)).toMatch(OLD_WORDS);
+    expect(messageOf(body)).toMatch(ENDED_BY_ADMIN);
   });
 });
 
@@ -126,21 +126,21 @@ describe('kubectl and the command line', () => {
   });
   afterEach(() => laptop.close());
 
-  it.each(WAYS)('say why %s refuses the user, and offer a sign-in', async (_name, lies, words) => {
+  it.each(REJECTIONS)('report why %s rejects the user, and offer a sign-in', async (_name, lies, message) => {
     const signedIn = await laptop.portcullis('login');
     expect(signedIn.code, signedIn.all).toBe(0);
     lie(lies);
     const unattended = new CliContext(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
     try {
       const whoami = await unattended.portcullis('whoami', '--verbose');
-      expect(whoami.stderr).toContain(words);
+      expect(whoami.stderr).toContain(message);
       expect(whoami.stderr).toMatch(/Next: portcullis login --server/);
       expect(whoami.stderr).not.toMatch(/try again|you stay signed in/);
-      // Every later command says it too.
+      // Every later command reports it too.
       const pods = await unattended.kubectl('get', 'pods');
       expect(pods.code).not.toBe(0);
-      expect(pods.stderr).toContain(words);
-      expect(pods.stderr).not.toMatch(OLD_WORDS);
+      expect(pods.stderr).toContain(message);
+      expect(pods.stderr).not.toMatch(ENDED_BY_ADMIN);
     } finally {
       unattended.close();
     }

@@ -5,14 +5,14 @@ import { open, until } from '../support/data-plane.ts';
 import type { TestPlane } from '../support/data-plane.ts';
 import { answerJson, startUpstream } from '../support/upstream.ts';
 import type { RecordingUpstream } from '../support/upstream.ts';
-import { startRemoteInstance } from './flow/remote-gate.ts';
-import type { RemoteInstance } from './flow/remote-gate.ts';
+import { startRemoteInstance } from './flow/remote-server.ts';
+import type { RemoteInstance } from './flow/remote-server.ts';
 
 const MB = 1024 * 1024;
 const LOG = '/api/v1/namespaces/default/pods/web-1/log';
 const PIECE = Buffer.alloc(65_536, 'z');
 
-/** Looks until a number stands still: nothing is on its way any more. */
+/** Polls until a number stops changing: nothing is in transit any more. */
 async function standstill(count: () => number): Promise<void> {
   let before = -1;
   let still = 0;
@@ -33,17 +33,17 @@ async function drained(res: IncomingMessage): Promise<number> {
   return bytes;
 }
 
-describe('memory, measured at a gate in a process of its own', () => {
+describe('memory, measured at a server in its own process', () => {
   let upstream: RecordingUpstream;
   let instance: RemoteInstance;
   let plane: TestPlane;
-  /** Bytes of answers that the API server could hand over. */
+  /** Bytes of responses that the API server was able to send. */
   let sent = 0;
   const opened: IncomingMessage[] = [];
   beforeAll(async () => {
     upstream = await startUpstream();
     instance = await startRemoteInstance(upstream);
-    // `open` takes no more of it than where it is and whom to trust.
+    // `open` uses only its address and its CA.
     plane = instance.plane as TestPlane;
   });
   afterEach(async () => {
@@ -80,7 +80,7 @@ describe('memory, measured at a gate in a process of its own', () => {
   };
 
   it('a slow reader of 100 MB costs less than 40 MB, and gets it all', async () => {
-    // What the allocator keeps of a transfer at full speed is not held by the slow one.
+    // The memory that the allocator keeps after a transfer at full speed does not belong to the slow one.
     upstream.answer = answerWith(100 * MB);
     await drained(await asked());
     const before = (await instance.state()).rss;
@@ -88,7 +88,7 @@ describe('memory, measured at a gate in a process of its own', () => {
     const res = await asked();
     res.pause();
     await standstill(() => sent);
-    // Three kernel buffers lie between, of up to 32 MB each where Linux may tune them; what counts is that it stands still.
+    // There are three kernel buffers between them, of up to 32 MB each where Linux tunes them; the number must only stop changing.
     expect(sent).toBeLessThan(80 * MB);
     const grown = (await instance.state()).rss - before;
     expect(grown).toBeLessThan(40 * MB);
@@ -106,12 +106,12 @@ describe('memory, measured at a gate in a process of its own', () => {
     for (const res of answers) res.pause();
     await standstill(() => sent);
     expect(sent).toBeLessThan(20 * 30 * MB);
-    // Forty TLS connections among it.
+    // This includes forty TLS connections.
     expect((await instance.state()).rss - before).toBeLessThan(80 * MB);
     expect(await Promise.all(answers.map(drained))).toEqual(Array.from({ length: 20 }, () => 30 * MB));
   });
 
-  it('an upload waits for a slow API server instead of in the gate', async () => {
+  it('an upload waits for a slow API server instead of filling the memory of the proxy', async () => {
     const before = (await instance.state()).rss;
     let release: () => void = () => undefined;
     upstream.answer = (req, res) => {

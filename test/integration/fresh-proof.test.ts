@@ -19,7 +19,7 @@ afterAll(async () => {
   await stage.stop();
 });
 
-/** A browser at which somebody is signed in at the provider, by a password of an hour ago. */
+/** A browser in which a user is signed in at the provider, with a password entered an hour ago. */
 async function signedIn(user: string): Promise<Visitor> {
   stage.sso.user = user;
   const visitor = new Visitor({ name: user, password: '' });
@@ -30,7 +30,7 @@ async function signedIn(user: string): Promise<Visitor> {
 
 const again = (visitor: Visitor): Promise<Visit> => visitor.visit(`${stage.web}/login/start?provider=demo`);
 
-/** Their session was revoked; they come back in the same browser. */
+/** Revokes the session of the user, who returns in the same browser. */
 async function afterRevocation(): Promise<Visit> {
   const visitor = await signedIn('alice');
   await stage.server.guard.revoke({ target: ALICE });
@@ -54,25 +54,25 @@ async function deviceAt(visitor: Visitor): Promise<Visit> {
 const hasLogin = (prompt: string): boolean => prompt.split(' ').includes('login');
 const ALL = ['consent/31536000', 'login consent/10'];
 
-/** What a provider does with a request for a fresh sign-in, and how it is asked until it shows a proof. */
+/** How a provider handles a request for a fresh sign-in, and the expected requests until it proves one. */
 const PROVIDERS: readonly (readonly [string, Manners, readonly string[]])[] = [
   ['keeps to the standard', {}, ALL],
-  ['refuses max_age=0', { refuses: ({ max_age }) => max_age === '0' }, ALL],
+  ['rejects max_age=0', { refuses: ({ max_age }) => max_age === '0' }, ALL],
   ['ignores max_age=0', { ignores: ({ max_age }) => (max_age === '0' ? ['max_age', 'prompt'] : []) }, ALL],
   [
-    'refuses prompt=login beside another prompt',
+    'rejects prompt=login together with another prompt',
     { refuses: ({ prompt }) => hasLogin(prompt) && prompt !== 'login', alwaysSaysWhen: true },
     [...ALL, 'login/'],
   ],
   [
-    'refuses a small max_age',
+    'rejects a small max_age',
     { refuses: ({ max_age }) => max_age !== '' && Number(max_age) < 60, alwaysSaysWhen: true },
     [...ALL, 'login/'],
   ],
-  ['refuses prompt=login', { refuses: ({ prompt }) => hasLogin(prompt) }, [...ALL, 'login/', 'consent/10']],
+  ['rejects prompt=login', { refuses: ({ prompt }) => hasLogin(prompt) }, [...ALL, 'login/', 'consent/10']],
   ['ignores prompt=login', { ignores: () => ['prompt'] }, ALL],
   [
-    'says when in answer to max_age only, and refuses it beside prompt=login',
+    'sends auth_time in response to max_age only, and rejects max_age together with prompt=login',
     {
       refuses: ({ prompt, max_age }) => hasLogin(prompt) && max_age !== '',
       ignores: ({ prompt }) => (prompt === 'login' ? ['prompt'] : []),
@@ -80,7 +80,7 @@ const PROVIDERS: readonly (readonly [string, Manners, readonly string[]])[] = [
     [...ALL, 'login/', 'consent/10'],
   ],
   [
-    'ignores max_age and prompt=login beside it',
+    'ignores max_age, and prompt=login together with it',
     { ignores: ({ max_age }) => (max_age === '' ? [] : ['max_age', 'prompt']), alwaysSaysWhen: true },
     [...ALL, 'login/'],
   ],
@@ -92,7 +92,7 @@ describe.each(PROVIDERS)('a provider that %s', (_name, manners, asked) => {
     stage.sso.manners = manners;
   });
 
-  test('lets a user in again who was revoked, once they have authenticated', async () => {
+  test('admits a revoked user again once the user has authenticated', async () => {
     expect(await afterRevocation()).toMatchObject({ status: 200, url: `${stage.web}/me` });
     expect(stage.sso.asked).toEqual(asked);
     expect((await stage.events('sign-in')).at(-1)?.annotations).toMatchObject({
@@ -101,7 +101,7 @@ describe.each(PROVIDERS)('a provider that %s', (_name, manners, asked) => {
     });
   });
 
-  test('shows the proof of an admin who is to change something', async () => {
+  test('proves the fresh sign-in of an admin before a change', async () => {
     const visitor = await signedIn('root');
     expect(await visitor.visit(`${stage.web}${CONFIRM}`)).toMatchObject({ status: 200, url: `${stage.web}${CONFIRM}` });
     expect(stage.sso.asked).toEqual(asked.slice(1));
@@ -115,13 +115,13 @@ describe.each(PROVIDERS)('a provider that %s', (_name, manners, asked) => {
 const reasonOf = async (): Promise<string | undefined> =>
   (await stage.events('sign-in-refused')).at(-1)?.annotations['portcullis.dev/reason'];
 
-test('a thief who answers in the place of the provider, and strips what it is asked, wins nothing and changes nothing for others', async () => {
+test('an attacker who responds in place of the provider, and strips the parameters of the request, gains nothing and changes nothing for others', async () => {
   await stage.restart();
   stage.sso.manners = { alwaysSaysWhen: true };
   const atProvider = `${stage.sso.issuer}/auth?`;
   const thief = new Visitor({ name: 'alice', password: '' }, { stopAt: atProvider });
   stage.sso.user = 'alice';
-  // Signed in there by a password of an hour ago.
+  // Signed in there with a password entered an hour ago.
   const first = await thief.visit(`${stage.web}/login/start?provider=demo`);
   expect((await thief.visit(first.url)).url).toBe(`${stage.web}/me`);
   const asked = await deviceAt(thief);
@@ -145,49 +145,52 @@ function stripped(location: string): string {
   return url.href;
 }
 
-describe('a provider that shows no proof', () => {
+describe('a provider that proves no fresh sign-in', () => {
   const SILENT: readonly (readonly [string, string, Manners, readonly string[]])[] = [
     [
-      'and says when the user signed in',
+      'and sends the time of the sign-in',
       'fresh_sign_in_needed',
       { ignores: () => ['prompt', 'max_age'], alwaysSaysWhen: true },
       [...ALL, 'login/', 'consent/10'],
     ],
-    // The user would type their password once more at each step.
-    ['and never says when', 'auth_time_missing', { ignores: () => ['prompt', 'max_age'] }, ALL],
+    // The user would have to type the password again at each step.
+    ['and never sends auth_time', 'auth_time_missing', { ignores: () => ['prompt', 'max_age'] }, ALL],
     [
-      'and refuses to be asked',
+      'and rejects the request for one',
       'provider_request_refused',
       { refuses: ({ prompt, max_age }) => hasLogin(prompt) || max_age === '10' },
       [...ALL, 'login/', 'consent/10'],
     ],
   ];
-  test.each(SILENT)('keeps a revoked user out until an admin lifts it, %s', async (_name, reason, manners, asked) => {
-    await stage.restart();
-    stage.sso.manners = manners;
-    const visitor = await signedIn('alice');
-    await stage.server.guard.revoke({ target: ALICE });
-    const refused = await again(visitor);
-    expect(refused.status).toBe(reason === 'provider_request_refused' ? 502 : 403);
-    expect(stage.sso.asked).toEqual(asked);
-    expect(await reasonOf()).toBe(reason);
-    expect(await stage.server.store.freshSignIns.lift(ALICE.account)).toBe('lifted');
-    expect(await again(visitor)).toMatchObject({ status: 200, url: `${stage.web}/me` });
-  });
+  test.each(SILENT)(
+    'keeps a revoked user out until an admin lifts the requirement, %s',
+    async (_name, reason, manners, asked) => {
+      await stage.restart();
+      stage.sso.manners = manners;
+      const visitor = await signedIn('alice');
+      await stage.server.guard.revoke({ target: ALICE });
+      const refused = await again(visitor);
+      expect(refused.status).toBe(reason === 'provider_request_refused' ? 502 : 403);
+      expect(stage.sso.asked).toEqual(asked);
+      expect(await reasonOf()).toBe(reason);
+      expect(await stage.server.store.freshSignIns.lift(ALICE.account)).toBe('lifted');
+      expect(await again(visitor)).toMatchObject({ status: 200, url: `${stage.web}/me` });
+    },
+  );
 
-  test('and is said to, is asked for nothing and lets a revoked user in again', async () => {
+  test('and is configured as such, gets no request for one and admits a revoked user again', async () => {
     await stage.restart('none');
     stage.sso.manners = { refuses: ({ prompt, max_age }) => hasLogin(prompt) || max_age !== '' };
     expect(await afterRevocation()).toMatchObject({ status: 200, url: `${stage.web}/me` });
     expect(stage.sso.asked).toEqual(['consent/']);
     expect(await afterDeviceCode()).toMatchObject({ url: `${stage.web}/device/done` });
-    // Nobody can change anything by such a sign-in: type google, by another name.
+    // No user can change anything after such a sign-in: it behaves as type google does.
     const root = await signedIn('root');
     expect((await root.visit(`${stage.web}${CONFIRM}`)).html).toContain('does not say when you signed in');
   });
 });
 
-test('a request that the provider refuses is named as such, to the user and in the audit log, without its own text', async () => {
+test('a request that the provider rejects is reported as such, to the user and in the audit log, without the text of the provider', async () => {
   await stage.restart();
   stage.sso.manners = { refuses: () => true };
   const page = await again(new Visitor({ name: 'alice', password: '' }));
@@ -197,7 +200,7 @@ test('a request that the provider refuses is named as such, to the user and in t
   expect(await reasonOf()).toBe('provider_request_refused');
 });
 
-test('the user sees at their own page that the next sign-in will ask again, and no more once they have authenticated', async () => {
+test('the page of the user shows that the next sign-in asks again, until the user has authenticated', async () => {
   await stage.restart();
   const here = await signedIn('alice');
   await signedIn('alice');

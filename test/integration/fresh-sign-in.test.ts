@@ -20,7 +20,7 @@ const ALICE = { kind: 'account', account: 'corp/sub-alice' } as const;
 const seconds = (stage: Stage): number => Math.floor(stage.clock.nowMs() / 1000);
 const stateAt = (location: string): string => new URL(location).searchParams.get('state') ?? '';
 
-/** Somebody whose account was revoked an hour after they had last proved who they are, and who comes back by single sign-on. */
+/** A user whose account was revoked an hour after the last authentication, and who returns by single sign-on. */
 async function revokedStage(): Promise<Stage> {
   const stage = await openStage();
   stage.corp.authTime = seconds(stage) - 3600;
@@ -28,7 +28,7 @@ async function revokedStage(): Promise<Stage> {
   return stage;
 }
 
-/** To the provider and back. @returns where the browser is sent then */
+/** Goes to the provider and back. @returns the location of the last redirect */
 async function finishAt(browser: Browser, state: string): Promise<string> {
   const back = await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303);
   return locationOf(await browser.get(locationOf(back)).expect(303));
@@ -41,7 +41,7 @@ async function adminBrowser(stage: Stage): Promise<Browser> {
 }
 
 describe('the first sign-in after a revocation', () => {
-  test('is sent to the provider once more, to prove anew who it is, and goes on from there', async () => {
+  test('is sent to the provider once more, to authenticate again, and goes on from there', async () => {
     const stage = await revokedStage();
     const browser = browserAt(stage);
     const state = await beginAt(browser, 'corp', 'admin');
@@ -56,15 +56,15 @@ describe('the first sign-in after a revocation', () => {
     expect(annotation(event, 'fresh')).toBe('true');
     const session = await stage.store.sessions.read(annotation(event, 'session') ?? '');
     expect(session?.authTime).toBe(seconds(stage));
-    // All three values of the trip are new, so that nothing of the first one can finish the second.
+    // All three values of the login transaction are new, so that no value of the first one can finish the second.
     const [first, second] = stage.corp.finished.map(({ challenge }) => challenge);
     for (const key of ['state', 'nonce', 'codeVerifier'] as const) expect(first?.[key]).not.toBe(second?.[key]);
   });
 
   test.each([
-    ['single sign-on again, the parameters having been stripped on the way', (stage: Stage) => seconds(stage) - 3600],
-    ['a provider that says nothing of it', () => undefined],
-  ])('ends with words and a line in the record, and goes round no third time: %s', async (_name, authTime) => {
+    ['single sign-on again, because the parameters were stripped', (stage: Stage) => seconds(stage) - 3600],
+    ['a provider that does not send auth_time', () => undefined],
+  ])('ends with a message and an audit event, and is not repeated a third time: %s', async (_name, authTime) => {
     const stage = await revokedStage();
     const browser = browserAt(stage);
     const again = await finishAt(browser, await beginAt(browser));
@@ -79,7 +79,7 @@ describe('the first sign-in after a revocation', () => {
     expect(await sessionsOf(stage)).toBe(0);
   });
 
-  test('does not pass by a trip that another replica began without asking, because its setting says that nothing is proven', async () => {
+  test('does not pass by a login transaction that another replica began without the request, because its setting says that the provider proves nothing', async () => {
     const stage = await openStage();
     const browser = await adminBrowser(stage);
     stage.corp.provesFreshness = false;
@@ -93,7 +93,7 @@ describe('the first sign-in after a revocation', () => {
     expect(await finishAt(browser, stateAt(again))).toBe('/admin');
   });
 
-  test('of kubectl goes the same way, and ends at kubectl', async () => {
+  test('of kubectl takes the same steps, and ends at kubectl', async () => {
     const stage = await revokedStage();
     const browser = pendingAt(stage, 'uid1');
     const started = await browser.get('/login/uid1/start?provider=corp').expect(303);
@@ -105,7 +105,7 @@ describe('the first sign-in after a revocation', () => {
     expect(stage.authorizations.granted).toHaveLength(1);
   });
 
-  test('cannot be finished by another browser, nor by the first trip’s callback again', async () => {
+  test('cannot be finished by another browser, nor by a repeated callback of the first login transaction', async () => {
     const stage = await revokedStage();
     const browser = browserAt(stage);
     const state = await beginAt(browser);
@@ -119,7 +119,7 @@ describe('the first sign-in after a revocation', () => {
     expect(await finishAt(browser, stateAt(again))).toBe('/me');
   });
 
-  test('passes at once where the provider says that the person has just proved who they are', async () => {
+  test('passes immediately where the provider reports that the user has just authenticated', async () => {
     const stage = await revokedStage();
     stage.clock.advance(5);
     stage.corp.authTime = seconds(stage);
@@ -129,14 +129,14 @@ describe('the first sign-in after a revocation', () => {
     expect(annotation(stage.named('sign-in')[0], 'fresh')).toBe('false');
   });
 
-  test('passes at a provider that cannot prove anything, which is what the answer to the revocation admits', async () => {
+  test('passes at a provider that cannot prove a fresh sign-in, as the result of the revocation states', async () => {
     const stage = await openStage({ providers: [new TestProvider('corp', { provesFreshness: false })] });
     await stage.guard.revoke({ target: ALICE });
     await signIn(browserAt(stage), 'alice');
     expect(await sessionsOf(stage)).toBe(1);
   });
 
-  test('of somebody else is as ever', async () => {
+  test('of another user is unchanged', async () => {
     const stage = await revokedStage();
     await signIn(browserAt(stage), 'root');
     expect(stage.corp.begun).toEqual([false]);
@@ -144,9 +144,9 @@ describe('the first sign-in after a revocation', () => {
 });
 
 describe('a locked account', () => {
-  const lock = { reason: 'INC-4711: canary words', by: 'corp:root@example.com', at: 1 };
+  const lock = { reason: 'INC-4711: canary text', by: 'corp:root@example.com', at: 1 };
 
-  test('is told so once it has proved who it is, without the admin’s words, and is on the record', async () => {
+  test('is reported to the user after authentication, without the message of the admin, and is audited', async () => {
     const stage = await openStage();
     await stage.guard.revoke({ target: ALICE, lock });
     const browser = browserAt(stage);
@@ -162,16 +162,16 @@ describe('a locked account', () => {
     expect(await sessionsOf(stage)).toBe(0);
   });
 
-  test('is not mentioned to whoever has proved nothing', async () => {
+  test('is not mentioned to a client that has not authenticated', async () => {
     const stage = await openStage();
     await stage.guard.revoke({ target: ALICE, lock });
     const browser = browserAt(stage);
     const state = await beginAt(browser);
-    const page = await browser.get(`/login/finish?code=nobody&state=${state}`).expect(403);
+    const page = await browser.get(`/login/finish?code=unknown&state=${state}`).expect(403);
     expect(page.text).not.toContain('locked');
   });
 
-  test('signs in again once it is unlocked, freshly', async () => {
+  test('signs in again with a fresh sign-in once it is unlocked', async () => {
     const stage = await openStage();
     await stage.guard.revoke({ target: ALICE, lock });
     await stage.store.locks.remove('corp/sub-alice');
@@ -183,20 +183,20 @@ describe('a locked account', () => {
   });
 });
 
-describe('what goes with a kubectl session that is revoked', () => {
-  /** A browser that is signed in here, and a kubectl session opened in it. */
+describe('the session that is revoked together with a kubectl session', () => {
+  /** Signs a browser in and opens a kubectl session in it. */
   async function kubectlAt(
     stage: Stage,
-    person: string,
+    user: string,
   ): Promise<{ readonly browser: Browser; readonly kubectl: string }> {
     const browser = pendingAt(stage, 'uid1');
-    await signIn(browser, person);
+    await signIn(browser, user);
     const started = await browser.get('/login/uid1/start?provider=corp').expect(303);
     await finishAt(browser, stateAt(locationOf(started)));
     return { browser, kubectl: stage.authorizations.granted[0]?.id ?? '' };
   }
 
-  test('is the browser session that it was opened beside: a stolen laptop keeps neither', async () => {
+  test('is the browser session in which it was opened: a stolen laptop keeps neither', async () => {
     const stage = await openStage();
     const { browser, kubectl } = await kubectlAt(stage, 'alice');
     await browser.get('/me').expect(200);
@@ -205,7 +205,7 @@ describe('what goes with a kubectl session that is revoked', () => {
     expect(await sessionsOf(stage)).toBe(0);
   });
 
-  test('is not somebody else’s session at the same screen', async () => {
+  test('is not the session of another user in the same browser', async () => {
     const stage = await openStage();
     const { browser, kubectl } = await kubectlAt(stage, 'root');
     expect((await stage.store.sessions.read(kubectl))?.via).toBeUndefined();
@@ -213,7 +213,7 @@ describe('what goes with a kubectl session that is revoked', () => {
     await browser.get('/me').expect(200);
   });
 
-  test('is nothing where nobody is signed in at that browser', async () => {
+  test('is none where no user is signed in in that browser', async () => {
     const stage = await openStage();
     const browser = pendingAt(stage, 'uid1');
     const started = await browser.get('/login/uid1/start?provider=corp').expect(303);

@@ -7,7 +7,7 @@ import { annotation, browserAt, closeStages, locationOf, openStage, PUBLIC_URL }
 const on = githubStage();
 
 describe('a sign-in', () => {
-  it('goes with PKCE and state, asks for what the mapping needs, and gives the numeric id, the login and the teams', async () => {
+  it('uses PKCE and state, requests the scopes that the mapping needs, and returns the numeric id, the login and the teams', async () => {
     const gh = on.provider();
     const { url, challenge, callback } = await on.callbackOf(gh);
     expect(Object.fromEntries(url.searchParams)).toMatchObject({
@@ -31,7 +31,7 @@ describe('a sign-in', () => {
     expect(user.authTime).toBeUndefined();
   });
 
-  it('takes new values for each trip, and lets the person choose the account where it has to be a fresh one', async () => {
+  it('uses new values for each login transaction, and lets the user choose the account where a fresh sign-in is required', async () => {
     const gh = on.provider();
     const [first, second] = [await gh.begin(), await gh.begin({ fresh: true })];
     for (const key of ['state', 'nonce', 'codeVerifier'] as const) {
@@ -41,7 +41,7 @@ describe('a sign-in', () => {
     expect(second.url.searchParams.get('prompt')).toBe('select_account');
   });
 
-  it('has the verified primary address where the mapping reads it', async () => {
+  it('returns the verified primary address where the mapping reads it', async () => {
     const gh = on.provider({}, { username: 'claims.email' });
     const { url, challenge, callback } = await on.callbackOf(gh);
     expect(url.searchParams.get('scope')).toBe('read:org user:email');
@@ -49,7 +49,7 @@ describe('a sign-in', () => {
   });
 
   it.each(['claim', 'trusted'] as const)(
-    'is refused where the address is to be the name and is not verified, whatever is trusted: %s',
+    'is rejected where the address is the username and is not verified, whatever is trusted: %s',
     async (emailVerified) => {
       on.alice.emails = [{ email: 'victim@example.com', primary: true, verified: false }];
       const gh = on.provider({}, { username: 'claims.email', emailVerified });
@@ -57,7 +57,7 @@ describe('a sign-in', () => {
     },
   );
 
-  it('gives every claim by id and by name to the mapping', async () => {
+  it('provides every claim by id and by name to the mapping', async () => {
     const gh = on.provider(
       { organizations: [ACME.id, 'other'] },
       {
@@ -88,7 +88,7 @@ describe('a sign-in', () => {
     ]);
   });
 
-  it('counts teams of the configured organisations only, since anybody can make an organisation with a team of any name', async () => {
+  it('counts teams of the configured organisations only, because any user can create an organisation with a team of any name', async () => {
     const gh = on.provider({}, { groups: 'claims.teams.map(t, t.slug) + claims.organizations.map(o, o.login)' });
     expect((await on.signIn(gh)).identity.groups).toEqual(['gh:platform', 'gh:Acme']);
     const everywhere = on.provider({ organizations: 'all' });
@@ -102,21 +102,21 @@ describe('a sign-in', () => {
       change: () => (on.alice.memberships = [{ state: 'active', organization: OTHER }]),
     },
     {
-      // GitHub's own filter is not relied on: here there is none, and the team is in the list.
+      // The filter of GitHub is not trusted: here it does not filter, and the team is in the list.
       who: 'whose invitation is pending',
       organizations: ['acme'],
       change: () => (on.alice.memberships = [{ state: 'pending', organization: ACME }]),
     },
     { who: 'whose organisation has only the name', organizations: [9999], change: () => undefined },
   ];
-  it.each(NOT_MEMBERS)('is refused to somebody $who', async ({ change, organizations }) => {
+  it.each(NOT_MEMBERS)('is denied to a user $who', async ({ change, organizations }) => {
     change();
     const error = await rejection(on.signIn(on.provider({ organizations })));
     expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'organization_missing' });
     expect(error.message).toContain('Accept your invitation');
   });
 
-  it('is refused where less was granted than was asked for', async () => {
+  it('is rejected where less was granted than requested', async () => {
     on.github.grantedScopes = [];
     const error = await rejection(on.signIn(on.provider()));
     expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'provider_scope_missing' });
@@ -126,7 +126,7 @@ describe('a sign-in', () => {
 });
 
 describe('a re-check', () => {
-  it('of somebody for whom nothing changed costs no quota: every answer is a 304', async () => {
+  it('of a user without changes costs no quota: every response is a 304', async () => {
     const { first, recheck } = await on.signedIn();
     expect((await recheck()).identity).toEqual(first.identity);
     expect(on.github.news().toSorted()).toEqual([
@@ -136,7 +136,7 @@ describe('a re-check', () => {
     ]);
   });
 
-  it('sees a lost team, a new one and a new login', async () => {
+  it('detects a lost team, a new one and a new login', async () => {
     const { recheck } = await on.signedIn();
     on.alice.teams = [];
     expect((await recheck()).identity.groups).toEqual([]);
@@ -145,7 +145,7 @@ describe('a re-check', () => {
     expect((await recheck()).identity).toMatchObject({ username: 'gh:alice-new', groups: ['gh:Acme/oncall'] });
   });
 
-  it('sees a team that begins a new page, although the page before is as it was', async () => {
+  it('detects a team that begins a new page, although the page before is unchanged', async () => {
     on.alice.teams = Array.from({ length: 100 }, (_, index) => ({
       id: index + 1,
       slug: `team-${index}`,
@@ -167,13 +167,13 @@ describe('a re-check', () => {
     ['who left the organisation', () => (on.alice.memberships = []), 'organization_missing'],
     ['who was suspended', () => (on.alice.suspended = true), 'provider_account_suspended'],
     ['whose single sign-on has ended', () => (on.alice.unauthorized = [ACME]), 'organization_sso_required'],
-  ])('refuses a person %s', async (_name, change, reason) => {
+  ])('rejects a user %s', async (_name, change, reason) => {
     const { first, recheck } = await on.signedIn();
     change(first);
     expect(await rejection(recheck())).toMatchObject({ code: 'sign_in_refused', reason });
   });
 
-  it('refuses a token of another person, and one that it never packed, without echoing it', async () => {
+  it('rejects a token of another user, and one that it never packed, without echoing it', async () => {
     const { gh, first } = await on.signedIn();
     expect((await rejection(gh.recheck('1', first.refreshToken ?? ''))).reason).toBe('subject_changed');
     const error = await rejection(gh.recheck('583231', 'gho_canary'));
@@ -181,7 +181,7 @@ describe('a re-check', () => {
     expect(`${error.message} ${String(error.cause)}`).not.toContain('canary');
   });
 
-  it('shows nobody another person’s remembered answers', async () => {
+  it('never uses the cached responses of another user', async () => {
     const { gh, first } = await on.signedIn();
     const bob = { ...on.alice, id: 2, login: 'bob', teams: [] };
     on.github.visitor = bob;
@@ -213,20 +213,20 @@ describe('tokens that expire', () => {
     expect(second.identity).toEqual(first.identity);
   });
 
-  it('are not lost where the store could not take them, each being worth one use', async () => {
+  it('are not lost where the store could not save them, although each can be used only once', async () => {
     on.github.tokenLife = 8 * 3600;
     const { gh, first } = await on.signedIn();
     const held = first.refreshToken ?? '';
     on.now += 8 * 3600 * 1000;
-    const away = (): Promise<void> => Promise.reject(new Error('the store is away'));
-    await expect(gh.recheck('583231', held, away)).rejects.toThrow('the store is away');
+    const unavailable = (): Promise<void> => Promise.reject(new Error('the store is away'));
+    await expect(gh.recheck('583231', held, unavailable)).rejects.toThrow('the store is away');
     const second = await gh.recheck('583231', held);
     expect(second.identity).toEqual(first.identity);
     expect(second.refreshToken).not.toBe(held);
     expect(on.github.news().filter((line) => line.includes('access_token'))).toHaveLength(1);
   });
 
-  it('end the session where the refresh token is used up', async () => {
+  it('end the session where the refresh token has been used', async () => {
     on.github.tokenLife = 8 * 3600;
     const { gh, first } = await on.signedIn();
     on.now += 9 * 3600 * 1000;
@@ -239,7 +239,7 @@ describe('tokens that expire', () => {
 });
 
 describe('an organisation with single sign-on that the token is not authorised for', () => {
-  it('is named where it counts, with what to do', async () => {
+  it('is named where it counts, with the next step', async () => {
     on.alice.unauthorized = [ACME];
     const error = await rejection(on.signIn(on.provider({ organizations: ['Acme', 'other'] })));
     expect(error).toMatchObject({ code: 'sign_in_refused', reason: 'organization_sso_required' });
@@ -254,7 +254,7 @@ describe('an organisation with single sign-on that the token is not authorised f
     expect(error.message).toContain('501');
   });
 
-  it('is named too where only its teams are hidden, and is left out whole where nobody configured it', async () => {
+  it('is named too where only its teams are hidden, and is left out completely where the configuration does not name it', async () => {
     on.github.showsAllMemberships = true;
     on.alice.unauthorized = [ACME];
     const error = await rejection(on.signIn(on.provider()));
@@ -272,7 +272,7 @@ describe('an organisation with single sign-on that the token is not authorised f
     expect(on.logged).toEqual([]);
   });
 
-  it('is left out and said in the log where nobody configured which ones count', async () => {
+  it('is left out and logged where the configuration names no organisations', async () => {
     on.alice.unauthorized = [OTHER];
     const gh = on.provider({ organizations: 'all' }, { groups: 'claims.organizations.map(o, o.login)' });
     expect((await on.signIn(gh)).identity.groups).toEqual(['gh:Acme']);
@@ -280,10 +280,10 @@ describe('an organisation with single sign-on that the token is not authorised f
   });
 });
 
-describe('at the gate’s own pages', () => {
+describe('at the pages of Portcullis', () => {
   afterEach(closeStages);
 
-  /** A gate with this provider and another, and a browser that has been to GitHub and stands before the way back. */
+  /** The pages with this provider and another, and a browser that has signed in at GitHub and has not yet followed the callback. */
   async function visit(options?: Parameters<typeof on.provider>[0]) {
     const gh = on.provider({ ...options, redirectUri: `${PUBLIC_URL}/callback/gh` });
     const providers = new Map([['gh', gh]]);
@@ -296,7 +296,7 @@ describe('at the gate’s own pages', () => {
     return { stage, browser, back, providers };
   }
 
-  it('a session is opened for the numeric id, and the token is kept with it to re-check by', async () => {
+  it('a session is opened for the numeric id, and the token is stored with it for re-checks', async () => {
     const { stage, browser, back } = await visit();
     const there = await browser.get(back.pathname + back.search).expect(303);
     await browser.get(locationOf(there)).expect(303).expect('Location', '/me');
@@ -308,7 +308,7 @@ describe('at the gate’s own pages', () => {
     expect(JSON.stringify([stage.events, stage.logged])).not.toContain('gho_');
   });
 
-  it('a re-check changes the identity on the record where a team is lost, keeps it where GitHub is away, and refuses who left', async () => {
+  it('a re-check changes the identity of the session where a team is lost, keeps it where GitHub is unavailable, and rejects a user who left', async () => {
     on.github.tokenLife = 8 * 3600;
     const { stage, browser, back, providers } = await visit();
     const there = await browser.get(back.pathname + back.search).expect(303);
@@ -321,7 +321,7 @@ describe('at the gate’s own pages', () => {
     stage.clock.advance(60);
     on.alice.teams = [];
     expect(await recheck()).toMatchObject({ kind: 'changed', record: { identity: { groups: [] } } });
-    // The token is refreshed, and then GitHub fails: the new one is with the session all the same.
+    // The token is refreshed, and then GitHub fails: the new token is stored with the session nevertheless.
     on.now += 8 * 3600 * 1000;
     on.github.instead.set('/user', { status: 503 });
     stage.clock.advance(60);
@@ -333,7 +333,7 @@ describe('at the gate’s own pages', () => {
     expect(await recheck()).toMatchObject({ kind: 'refused', reason: 'organization_missing' });
   });
 
-  it('a state that was used is worth nothing again', async () => {
+  it('a state that was used is rejected the second time', async () => {
     const { stage, browser, back } = await visit();
     const there = await browser.get(back.pathname + back.search).expect(303);
     await browser.get(locationOf(there)).expect(303);
@@ -344,7 +344,7 @@ describe('at the gate’s own pages', () => {
     expect(stage.named('sign-in')).toHaveLength(1);
   });
 
-  it('its callback at another provider’s path opens nothing, and no code is redeemed anywhere', async () => {
+  it('its callback at the path of another provider opens no session, and no code is redeemed', async () => {
     const { stage, browser, back } = await visit();
     on.github.news();
     const there = await browser.get(`/callback/corp${back.search}`);
@@ -354,7 +354,7 @@ describe('at the gate’s own pages', () => {
     expect(stage.named('sign-in')).toEqual([]);
   });
 
-  it('a refusal is a page that says what to do, and a line in the record that names the rule', async () => {
+  it('a rejection is a page with the next step, and an audit event that names the rule', async () => {
     on.alice.memberships = [];
     const { stage, browser, back } = await visit();
     const there = await browser.get(back.pathname + back.search).expect(303);

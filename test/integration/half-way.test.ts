@@ -3,7 +3,7 @@ import { ACCOUNT, startHostileInstance, type HostileInstance } from '../support/
 
 const ACCOUNT_TARGET = { kind: 'account', account: ACCOUNT } as const;
 
-describe('a sign-in that is half-way when it is revoked', () => {
+describe('a sign-in that is in progress during a revocation', () => {
   let instance: HostileInstance;
 
   beforeAll(async () => {
@@ -18,7 +18,7 @@ describe('a sign-in that is half-way when it is revoked', () => {
     (await instance.server.store.sessions.list({ account: ACCOUNT, limit: 10 })).sessions.length;
   const asked = (path: string): number => instance.provider.asked.filter((one) => one === path).length;
 
-  /** Holds the provider's token answer, does something meanwhile, and lets it go. */
+  /** Holds the token response of the provider, runs an action meanwhile, and releases the response. */
   async function meanwhile<T>(begin: () => Promise<T>, happening: () => Promise<unknown>): Promise<T> {
     const hold = Promise.withResolvers<void>();
     const before = asked('/token');
@@ -30,7 +30,7 @@ describe('a sign-in that is half-way when it is revoked', () => {
     return pending;
   }
 
-  it('cannot be finished by a callback that was on its way while the account was revoked', async () => {
+  it('cannot be finished by a callback that was in progress while the account was revoked', async () => {
     const { callback } = await meanwhile(
       () => instance.client.authorize('alice'),
       () => instance.server.guard.revoke({ target: ACCOUNT_TARGET }),
@@ -40,7 +40,7 @@ describe('a sign-in that is half-way when it is revoked', () => {
     expect(await sessions()).toBe(0);
   });
 
-  it.each(['provider', 'all'] as const)('cannot be finished either where it was %s that was revoked', async (kind) => {
+  it.each(['provider', 'all'] as const)('cannot be finished either after a revocation of %s', async (kind) => {
     const target = kind === 'all' ? ({ kind } as const) : ({ kind, provider: 'demo' } as const);
     await meanwhile(
       () => instance.client.authorize('alice'),
@@ -49,7 +49,7 @@ describe('a sign-in that is half-way when it is revoked', () => {
     expect(await reasonOf('sign-in-refused')).toBe('session_revoked');
   });
 
-  it('cannot be finished while the account is locked, whoever let it in at the provider', async () => {
+  it('cannot be finished while the account is locked, although the provider admitted the user', async () => {
     const lock = { reason: 'INC-4711', by: 'demo:root', at: Math.floor(Date.now() / 1000) };
     await meanwhile(
       () => instance.client.authorize('alice'),
@@ -74,7 +74,7 @@ describe('a sign-in that is half-way when it is revoked', () => {
   });
 
   it.each(['session', 'account'])(
-    'gets nothing from a refresh that was at the provider while its %s was revoked',
+    'gets no tokens from a refresh that was waiting for the provider while its %s was revoked',
     async (what) => {
       const { refreshToken, session, accessToken } = await instance.client.signIn('alice');
       const answer = await meanwhile(
@@ -90,7 +90,7 @@ describe('a sign-in that is half-way when it is revoked', () => {
     },
   );
 
-  it('loses nothing to a refresh while the provider is down: 503, and the same refresh token serves later', async () => {
+  it('keeps its refresh token when a refresh fails with 503 while the provider is unavailable', async () => {
     const { refreshToken, session } = await instance.client.signIn('alice');
     const before = await instance.server.store.sessions.read(session);
     instance.provider.lie({ token: () => ({ status: 503, body: 'later', type: 'text/plain' }) });

@@ -1,4 +1,4 @@
-/** What the gate says of clusters and identity providers that are well, ill, slow, strange or not there. */
+/** The health that Portcullis reports for clusters and identity providers that are healthy, failing, slow, incompatible or missing. */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:https';
@@ -43,19 +43,19 @@ interface Heard {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
-/** An API server that answers each path with a status; 404 where it has none. */
+/** An API server that responds to each path with a status; 404 where none is given. */
 async function apiServer(statuses: Readonly<Record<string, number>>, pair = trusted) {
   const heard: Heard[] = [];
   const server = createServer({ cert: pair.cert, key: pair.key }, (req, res) => {
     heard.push({ url: req.url ?? '', headers: req.headers });
     const status = statuses[req.url ?? ''] ?? 404;
-    res.writeHead(status, status === 302 ? { location: 'https://elsewhere.example.com/' } : {}).end('canary-words');
+    res.writeHead(status, status === 302 ? { location: 'https://elsewhere.example.com/' } : {}).end('canary-message');
   });
   return { heard, cluster: clusterAt(await port(server)) };
 }
 
 describe('a cluster', () => {
-  it('is up when it says that it is ready, and is asked as ourselves', async () => {
+  it('is up when it reports that it is ready, and is probed with our own token', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 });
     expect(await createClusterProbe(cluster)()).toBeUndefined();
     expect(heard).toHaveLength(1);
@@ -63,7 +63,7 @@ describe('a cluster', () => {
     expect(Object.keys(heard[0]?.headers ?? {}).filter((name) => name.startsWith('impersonate'))).toEqual([]);
   });
 
-  it.each([403, 404])('is asked for its version where its readiness is not for us (%i)', async (status) => {
+  it.each([403, 404])('is probed for its version where we may not read its readiness (%i)', async (status) => {
     const { cluster, heard } = await apiServer({ '/readyz': status, '/version': 200 });
     expect(await createClusterProbe(cluster)()).toBeUndefined();
     expect(heard.map(({ url }) => url)).toEqual(['/readyz', '/version']);
@@ -75,10 +75,10 @@ describe('a cluster', () => {
     [{ '/readyz': 403, '/version': 403 }, 'It lets our account read neither /readyz nor /version (403).'],
     [{ '/readyz': 404, '/version': 401 }, 'It rejected our token (401).'],
     [{ '/readyz': 302 }, 'It answered 302.'],
-  ])('that answers %o is down: %s', async (statuses, words) => {
+  ])('that responds with %o is down: %s', async (statuses, message) => {
     const { cluster } = await apiServer(statuses);
     const problem = await createClusterProbe(cluster)();
-    expect(problem).toContain(words);
+    expect(problem).toContain(message);
     expect(problem).not.toMatch(/canary|127\.0\.0\.1/);
   });
 
@@ -86,7 +86,7 @@ describe('a cluster', () => {
     expect(await createClusterProbe(clusterAt(await freePort()))()).toContain('refused the connection');
   });
 
-  it('is down where another authority vouches for it, and is not shown our token', async () => {
+  it('is down where another CA has issued its certificate, and is not sent our token', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 });
     expect(await createClusterProbe({ ...cluster, ca: otherName.ca })()).toBe(
       'Its certificate is not trusted. Check caFile.',
@@ -94,26 +94,26 @@ describe('a cluster', () => {
     expect(heard).toEqual([]);
   });
 
-  it('is down where its certificate is made out to another name', async () => {
+  it('is down where its certificate is issued for another name', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 }, otherName);
     expect(await createClusterProbe({ ...cluster, ca: otherName.ca })()).toBe('Its certificate is for another name.');
     expect(heard).toEqual([]);
   });
 
-  it('is down where it takes the connection and then says nothing', async () => {
+  it('is down where it accepts the connection and then sends nothing', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, () => undefined);
     const cluster = clusterAt(await port(server));
     onTestFinished(() => server.closeAllConnections());
     expect(await createClusterProbe(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
   });
 
-  it('is down where there is no TLS to speak of for as long', async () => {
+  it('is down where the TLS handshake does not complete in time', async () => {
     const silent = createTcpServer((socket) => void socket.on('error', () => undefined));
     const cluster = clusterAt(await port(silent));
     expect(await createClusterProbe(cluster, { timeoutSeconds: 0.3 })()).toBe('It did not respond within 0.3 seconds.');
   });
 
-  it('is down where it answers without end', async () => {
+  it('is down where its response does not end', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => {
       const more = (): boolean => res.write('x'.repeat(16_384), () => void (res.destroyed || more()));
       more();
@@ -123,7 +123,7 @@ describe('a cluster', () => {
     expect(await createClusterProbe(cluster)()).toBe('Its response is too long.');
   });
 
-  it('is down where it cuts the connection in the middle of its answer', async () => {
+  it('is down where it cuts the connection in the middle of its response', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (_req, res) => {
       res.writeHead(200, { 'content-length': 10 }).write('half', () => res.destroy());
     });
@@ -132,14 +132,14 @@ describe('a cluster', () => {
     );
   });
 
-  it('is down where it switches to a protocol that nobody asked for', async () => {
+  it('is down where it switches to a protocol that was not requested', async () => {
     const server = createServer({ cert: trusted.cert, key: trusted.key }, (req) => {
       req.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: strange\r\n\r\n');
     });
     expect(await createClusterProbe(clusterAt(await port(server)))()).toBe('It answered 101.');
   });
 
-  it('is down where our token cannot be read, and is not asked', async () => {
+  it('is down where our token cannot be read, and is not called', async () => {
     const { cluster, heard } = await apiServer({ '/readyz': 200 });
     const token = (): string => {
       throw new Error('ENOENT /secret/token');
@@ -160,30 +160,30 @@ describe('an identity provider', () => {
     onTestFinished(() => server.closeAllConnections());
     return origin;
   }
-  const look = (at: string, timeoutSeconds = 3) =>
+  const probe = (at: string, timeoutSeconds = 3) =>
     createProviderProbe({ type: 'oidc', issuer: at }, { timeoutSeconds })();
 
-  it('at an address that is never dialled was refused by the gate’s own guard, which says so', async () => {
-    const problem = await look('https://169.254.169.254');
+  it('at an address that is never dialled is reported as blocked by Portcullis', async () => {
+    const problem = await probe('https://169.254.169.254');
     expect(problem).toContain('Portcullis did not connect');
     expect(problem).toContain('No setting allows it.');
     expect(problem).not.toContain('169.254');
   });
 
-  it('is up when its discovery document is there and its own', async () => {
+  it('is up when its discovery document exists and names its issuer', async () => {
     const asked: string[] = [];
     const at = await issuer((origin) => (req, res) => {
       asked.push(req.url ?? '');
       res.end(JSON.stringify({ issuer: `${origin}/realms/corp` }));
     });
-    expect(await look(`${at}/realms/corp`)).toBeUndefined();
+    expect(await probe(`${at}/realms/corp`)).toBeUndefined();
     expect(asked).toEqual(['/realms/corp/.well-known/openid-configuration']);
   });
 
   it.each<[string, (origin: string) => RequestListener, string]>([
-    ['answers 503', () => (_req, res) => void res.writeHead(503).end('canary-words'), 'It answered 503'],
+    ['responds with 503', () => (_req, res) => void res.writeHead(503).end('canary-message'), 'It answered 503'],
     [
-      'leads elsewhere',
+      'redirects elsewhere',
       (origin) => (req, res) =>
         void (req.url === '/there'
           ? res.end(JSON.stringify({ issuer: origin }))
@@ -196,23 +196,23 @@ describe('an identity provider', () => {
       'Its discovery document names another issuer.',
     ],
     [
-      'says something else',
+      'returns another document',
       () => (_req, res) => void res.end('<html>canary'),
       'It returned no valid discovery document.',
     ],
     ['cuts the connection', () => (req) => void req.socket.destroy(), 'It closed the connection before it responded.'],
-  ])('that %s is down', async (_what, answer, words) => {
-    const problem = await look(await issuer(answer));
-    expect(problem).toContain(words);
+  ])('that %s is down', async (_what, answer, message) => {
+    const problem = await probe(await issuer(answer));
+    expect(problem).toContain(message);
     expect(problem).not.toMatch(/canary|127\.0\.0\.1/);
   });
 
-  it('is down where it does not answer in time', async () => {
-    expect(await look(await issuer(() => () => undefined), 0.3)).toBe('It did not respond within 0.3 seconds.');
+  it('is down where it does not respond in time', async () => {
+    expect(await probe(await issuer(() => () => undefined), 0.3)).toBe('It did not respond within 0.3 seconds.');
   });
 
   it('is down where nothing listens', async () => {
-    expect(await look(`http://127.0.0.1:${await freePort()}`)).toContain('refused the connection');
+    expect(await probe(`http://127.0.0.1:${await freePort()}`)).toContain('refused the connection');
   });
 
   it('is down where its certificate is not trusted', async () => {
@@ -232,25 +232,25 @@ describe('GitHub', () => {
     });
     const host = `localhost:${await port(server)}`;
     const ca = () => trusted.ca;
-    return { asked, look: createProviderProbe({ type: 'github', issuer: 'https://github.com', host, ca }) };
+    return { asked, probe: createProviderProbe({ type: 'github', issuer: 'https://github.com', host, ca }) };
   };
 
-  it.each([200, 302, 404])('is up when it answers at all, and is shown nothing (%i)', async (status) => {
-    const { asked, look } = await at(status);
-    expect(await look()).toBeUndefined();
+  it.each([200, 302, 404])('is up when it responds at all, and is sent no credential (%i)', async (status) => {
+    const { asked, probe } = await at(status);
+    expect(await probe()).toBeUndefined();
     expect(asked.map(({ url }) => url)).toEqual(['/robots.txt']);
     expect(asked[0]?.headers).not.toHaveProperty('authorization');
   });
 
-  it('is down when it answers that it is', async () => {
-    expect(await (await at(503)).look()).toBe('It answered 503.');
+  it('is down when it reports that it is', async () => {
+    expect(await (await at(503)).probe()).toBe('It answered 503.');
   });
 });
 
-describe('a whole gate', () => {
+describe('a whole server', () => {
   const ADMIN = 'urn:portcullis:admin';
 
-  it('says to admins and in its metrics how both are', async () => {
+  it('reports the health of both to admins and in its metrics', async () => {
     const instance = await startTestInstance();
     onTestFinished(() => instance.stop());
     const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');

@@ -19,7 +19,7 @@ const watch = stream('application/json', EVENT);
 describe('a cut over HTTP/2', () => {
   let plane: TestPlane;
   let alice: TestUser;
-  /** Another session of the same person at the same laptop. */
+  /** Another session of the same user on the same laptop. */
   let again: TestUser;
   let h2: Http2Connection;
   beforeAll(async () => {
@@ -44,7 +44,7 @@ describe('a cut over HTTP/2', () => {
     const reset = plane.upstream.requests.map(({ connection }) => connection.ended);
     await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
     expect(await Promise.all([mine.ended, half.ended])).toEqual(['INTERNAL_ERROR', 'INTERNAL_ERROR']);
-    // A watch is told why, between two events; half a list is only broken off.
+    // A watch gets the reason between two events; a list that is half sent is only reset.
     const [first, last = ''] = mine.received().trim().split('\n');
     expect(`${first}\n`).toBe(EVENT);
     expect(JSON.parse(last)).toMatchObject({
@@ -75,7 +75,7 @@ describe('a cut over HTTP/2', () => {
     ],
     ['a watch in the middle of an event', `${PODS}?watch=1`, 'application/json', Buffer.from(`${EVENT}{"type":`)],
     ['a list half-way', PODS, 'application/json', Buffer.from('{"items":[')],
-  ])('writes nothing of its own into %s', async (_what, path, type, bytes) => {
+  ])('inserts nothing into %s', async (_what, path, type, bytes) => {
     const user = await signIn(plane, { at: alice });
     plane.upstream.answer = stream(type, bytes);
     const answer = h2.open(user, path);

@@ -46,20 +46,20 @@ const get = (user: TestUser, path = PODS): Record<string, string> => ({
   authorization: `Bearer ${user.token}`,
 });
 
-/** How a hand-written connection ended: an RST, or an orderly end. */
+/** Returns how a hand-written connection ended: an RST, or an orderly end. */
 async function ending(socket: TLSSocket): Promise<string> {
-  let fault = 'end';
-  socket.on('error', (error: NodeJS.ErrnoException) => (fault = error.code ?? 'error'));
+  let outcome = 'end';
+  socket.on('error', (error: NodeJS.ErrnoException) => (outcome = error.code ?? 'error'));
   socket.resume();
   if (!socket.closed) {
     await new Promise((resolve) => {
       socket.once('close', resolve);
     });
   }
-  return fault;
+  return outcome;
 }
 
-/** How many lists of timers Node holds, one for each length of time; counted after a collection. */
+/** Returns the number of timer lists in Node, one for each duration; counted after a garbage collection. */
 function timerLists(): number {
   const alone = setTimeout(() => undefined, 123_456_789);
   const { _idlePrev: list } = alone as unknown as { readonly _idlePrev: object };
@@ -68,7 +68,7 @@ function timerLists(): number {
 }
 
 describe('the age of an HTTP/2 connection', () => {
-  it('leaves nothing behind when the connection has closed before', async () => {
+  it('leaves no timer behind when the connection has closed before', async () => {
     await start();
     quietWatch();
     const before = timerLists();
@@ -82,7 +82,7 @@ describe('the age of an HTTP/2 connection', () => {
     await expect.poll(timerLists).toBeLessThan(before + 10);
   });
 
-  it('ends by GOAWAY, at random between one age and two; streams in progress go on', async () => {
+  it('ends by GOAWAY, at a random time between one age and two; streams in progress go on', async () => {
     await start({ timing: { connectionAgeMs: 100 } });
     quietWatch();
     const h2 = await http2Connection(plane, alice.certificate);
@@ -99,7 +99,7 @@ describe('the age of an HTTP/2 connection', () => {
     await h2.closed;
   });
 
-  it('tells by the number in GOAWAY that a request which crossed it was not served', async () => {
+  it('reports by the number in GOAWAY that a request which crossed it was not served', async () => {
     await start({ timing: { connectionAgeMs: 50 } });
     quietWatch();
     const socket = await http2Socket(plane, alice.certificate);
@@ -111,12 +111,12 @@ describe('the age of an HTTP/2 connection', () => {
     await until(() => Buffer.concat(received).includes(goaway), 'GOAWAY');
     socket.write(headersFrame(3, get(alice), END_HEADERS | END_STREAM));
     socket.write(frame(PING, 0, 0, Buffer.from('answered')));
-    await until(() => Buffer.concat(received).includes('answered'), 'the answer to a PING behind it');
+    await until(() => Buffer.concat(received).includes('answered'), 'the response to a PING behind it');
     expect(plane.upstream.requests).toHaveLength(1);
     socket.destroy();
   });
 
-  it('is followed by an end, also where the client does not close', async () => {
+  it('is followed by the end of the connection, also where the client does not close it', async () => {
     await start({ timing: { connectionAgeMs: 50 } });
     const socket = await http2Socket(plane, alice.certificate);
     socket.write(PREFACE);
@@ -124,7 +124,7 @@ describe('the age of an HTTP/2 connection', () => {
   });
 });
 
-/** A client with a watch in a thread of its own. It says when something comes to it, a PING say, and what it sends is under way for a while. */
+/** A client with a watch, in its own thread. It reports when data such as a PING arrives, and its own data is delayed. */
 const FAR_CLIENT = `
   const { connect, createServer } = require('node:net');
   const http2 = require('node:http2');
@@ -157,7 +157,7 @@ describe('an HTTP/2 connection is ended', () => {
     await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   });
 
-  it('but not while it answers: a quiet watch lives on', async () => {
+  it('but not while it responds: a quiet watch goes on', async () => {
     await start({ timing: { pingMs: 20, headMs: 100 }, limits: { idle: 0.1 } });
     quietWatch();
     const h2 = await http2Connection(plane, alice.certificate);
@@ -204,7 +204,7 @@ describe('an HTTP/2 connection is ended', () => {
     expect(h2.goaways[0]).toBe(0);
   });
 
-  it('when it opens and resets streams without end', async () => {
+  it('when it opens and resets streams endlessly', async () => {
     await start();
     plane.upstream.answer = (_req, res) => void res.on('error', () => undefined);
     const socket = await http2Socket(plane, alice.certificate);
@@ -233,7 +233,7 @@ describe('an HTTP/2 connection is ended', () => {
   it.each([
     ['SETTINGS', frame(SETTINGS, 0, 0, Buffer.from([0, 4, 0, 1, 0, 0]))],
     ['PING', frame(PING, 0, 0, Buffer.alloc(8))],
-  ])('when it floods with %s and reads no answer', async (_name, one) => {
+  ])('when it floods with %s and reads no response', async (_name, one) => {
     await start();
     const socket = await http2Socket(plane, alice.certificate);
     socket.pause();
@@ -253,7 +253,7 @@ describe('an HTTP/2 connection is ended', () => {
     expect(sent).toBeLessThan(2000);
   });
 
-  it('when it sends CONTINUATION without end', async () => {
+  it('when it sends CONTINUATION endlessly', async () => {
     await start();
     const socket = await http2Socket(plane, alice.certificate);
     socket.write(Buffer.concat([PREFACE, headersFrame(1, get(alice), 0)]));
@@ -268,13 +268,13 @@ type Head = [string, string][];
 const without = (head: Head, name: string): Head => head.filter(([each]) => each !== name);
 
 describe('the head of a request over HTTP/2', () => {
-  it('is refused above the limit and above a thousand lines, and nothing reaches the API server', async () => {
+  it('is rejected above the limit and above a thousand lines, and nothing reaches the API server', async () => {
     await start();
     const h2 = await http2Connection(plane, alice.certificate);
     expect(h2.session.remoteSettings.maxHeaderListSize).toBe(16_384);
     const long = h2.open(alice, PODS, { headers: { 'x-long': 'a'.repeat(20_000) } });
     expect(await long.ended).not.toBe('end');
-    // Node's client sends what the peer has said that it does not take; 431 is for those who never heard it.
+    // The client of Node ignores the limit that the peer announced; 431 is for clients that did not receive it.
     const many = Array.from({ length: 1100 }, (_, index) => `${index}`);
     const lines = h2.open(alice, PODS, { headers: { 'impersonate-group': many } });
     expect(await lines.ended).not.toBe('end');
@@ -310,17 +310,17 @@ describe('the head of a request over HTTP/2', () => {
       ]),
     );
     const all = (): Buffer => Buffer.concat(received);
-    // A Status from the gate, RST_STREAM (type 3) for stream 1, or GOAWAY (type 7).
-    const refused = (): boolean =>
+    // A Status from the proxy, RST_STREAM (type 3) for stream 1, or GOAWAY (type 7).
+    const rejected = (): boolean =>
       all().includes('"status":"Failure"') ||
       all().includes(Buffer.from([0, 0, 4, 3, 0, 0, 0, 0, 1])) ||
       all().includes(Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0]));
-    await until(() => refused() || socket.destroyed, 'a refusal');
+    await until(() => rejected() || socket.destroyed, 'a rejection');
     expect(plane.upstream.requests).toEqual([]);
     socket.destroy();
   });
 
-  it('is refused above the limit also where the client has not acknowledged it', async () => {
+  it('is rejected above the limit also where the client has not acknowledged it', async () => {
     await start();
     const socket = await http2Socket(plane, alice.certificate);
     const head = { ...get(alice), 'x-long': 'a'.repeat(12_000), 'x-longer': 'a'.repeat(12_000) };
@@ -334,7 +334,7 @@ describe('the head of a request over HTTP/2', () => {
         frame(CONTINUATION, END_HEADERS, 1, block.subarray(16_000)),
       ]),
     );
-    await until(() => Buffer.concat(received).includes('headers are too large') || socket.destroyed, 'an answer');
+    await until(() => Buffer.concat(received).includes('headers are too large') || socket.destroyed, 'a response');
     expect(Buffer.concat(received).toString()).toContain('the headers are too large');
     expect(plane.upstream.requests).toEqual([]);
     socket.destroy();
@@ -363,7 +363,7 @@ describe('idle connections over HTTP/1.1', () => {
   });
 });
 
-describe('a gate that is fenced', () => {
+describe('a server that is fenced', () => {
   it('sends HTTP/2 clients elsewhere by GOAWAY', async () => {
     await start({ auditBlocked: () => true });
     const h2 = await http2Connection(plane, alice.certificate);

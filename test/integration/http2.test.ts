@@ -25,7 +25,7 @@ const echo: Answer = (req, res) => {
   })().catch(() => undefined);
 };
 
-/** How often the client broke off a machine answer. */
+/** How often the client aborted a response of the machine handler. */
 let broken = 0;
 const machineHandler: RequestListener = (req, res) => {
   if (req.url === '/-/stream') {
@@ -69,7 +69,7 @@ describe('a request over HTTP/2', () => {
   const reasons = (): (string | undefined)[] =>
     plane.audited.map(({ annotations }) => annotations['portcullis.dev/reason']);
 
-  it('arrives over HTTP/1.1 with the headers of the allow-list, the person, and nothing else, group lines apart', async () => {
+  it('arrives over HTTP/1.1 with the headers of the allow-list, the user, and nothing else, group lines separate', async () => {
     plane.upstream.answer = answerJson(LIST, { 'set-cookie': 'a=b', 'keep-alive': 'timeout=5', 'x-own': 'grün' });
     const answered = await h2.call(alice, `${PODS}?limit=5`, {
       headers: {
@@ -106,25 +106,25 @@ describe('a request over HTTP/2', () => {
   });
 
   it.each([
-    ['of a length that was said', { 'content-length': '300000' }],
-    ['of a length that was not', {}],
+    ['of a declared length', { 'content-length': '300000' }],
+    ['of an undeclared length', {}],
   ])('carries a body %s', async (_kind, headers) => {
     plane.upstream.answer = echo;
     const answered = await h2.call(alice, PODS, { method: 'POST', body: 'x'.repeat(300_000), headers });
     expect(answered).toMatchObject({ status: 201, text: '{"bytes":300000}', ended: 'end' });
   });
 
-  it('relays an answer that has a header twice', async () => {
+  it('relays a response that has a header twice', async () => {
     plane.upstream.answer = answerJson(LIST, { 'x-content-type-options': ['nosniff', 'nosniff'] });
     expect(await h2.call(alice, PODS)).toMatchObject({ status: 200, text: JSON.stringify(LIST), ended: 'end' });
   });
 
-  it('is refused at the own endpoints where `:authority` and Host differ', async () => {
+  it('is rejected at the endpoints of Portcullis where `:authority` and Host differ', async () => {
     const answered = await h2.call(alice, '/-/x', { headers: { host: 'other.test' } });
     expect(answered).toMatchObject({ status: 400, text: expect.stringContaining('Host') as string });
   });
 
-  it('answers HEAD, 204 and 304 without a body', async () => {
+  it('gets responses to HEAD, and with 204 and 304, without a body', async () => {
     expect(await h2.call(alice, PODS, { method: 'HEAD' })).toMatchObject({ status: 200, text: '', ended: 'end' });
     for (const status of [204, 304]) {
       plane.upstream.answer = (_req, res) => void res.writeHead(status).end();
@@ -133,7 +133,7 @@ describe('a request over HTTP/2', () => {
     expect(await h2.call(alice, PODS, { method: 'HEAD', token: 'bad' })).toMatchObject({ status: 401, ended: 'end' });
   });
 
-  it('takes `:authority` for the Host, and two that differ for a fault', async () => {
+  it('uses `:authority` as the Host, and rejects two that differ', async () => {
     expect((await h2.call(alice, PODS, { headers: { host: HOST } })).status).toBe(200);
     expect((await h2.call(alice, PODS, { authority: null, headers: { host: HOST } })).status).toBe(200);
     const conflict = await h2.call(alice, PODS, { headers: { host: 'other.test' } });
@@ -153,7 +153,7 @@ describe('a request over HTTP/2', () => {
     other.close();
   });
 
-  it('is refused in words, and the connection goes on', async () => {
+  it('is rejected with a message, and the connection goes on', async () => {
     const refused = await h2.call(alice, '/api/../x');
     expect(JSON.parse(refused.text)).toMatchObject({ kind: 'Status', code: 400 });
     expect(refused.headers['audit-id']).toBe(plane.audited[0]?.auditID);
@@ -163,7 +163,7 @@ describe('a request over HTTP/2', () => {
     expect(h2.goaways).toEqual([]);
   });
 
-  it('gets `100 Continue` when it was let in, and only then', async () => {
+  it('gets `100 Continue` when it is admitted, and only then', async () => {
     plane.upstream.answer = echo;
     const waiting = h2.open(alice, PODS, { method: 'POST', body: null, headers: { expect: '100-continue' } });
     await once(waiting.stream, 'continue');
@@ -204,7 +204,7 @@ describe('a request over HTTP/2', () => {
     expect((await h2.call(alice, '/-x', { token: null })).status).toBe(401);
   });
 
-  it('breaks off at the machine handler when the client does, and the other way round', async () => {
+  it('is aborted at the machine handler when the client aborts it, and the other way round', async () => {
     const asked = h2.open(alice, '/-/stream', { token: null });
     await until(() => asked.received() === 'first', 'the first piece');
     asked.stream.close(8);
@@ -212,7 +212,7 @@ describe('a request over HTTP/2', () => {
     expect(await h2.open(alice, '/-/broken', { token: null }).ended).toBe('INTERNAL_ERROR');
   });
 
-  it('makes no tunnel: neither CONNECT nor extended CONNECT', async () => {
+  it('opens no tunnel: neither CONNECT nor extended CONNECT', async () => {
     expect(h2.session.remoteSettings.enableConnectProtocol).not.toBe(true);
     const tunnel = h2.session.request({
       ':method': 'CONNECT',
@@ -223,44 +223,41 @@ describe('a request over HTTP/2', () => {
     expect(head[':status']).toBe(400);
     tunnel.destroy();
     expect(plane.upstream.requests).toEqual([]);
-    await until(() => plane.audited.length === 1, 'the audit line');
+    await until(() => plane.audited.length === 1, 'the audit event');
     expect(reasons()).toEqual(['connect_method']);
   });
 
-  it('closes the API server’s side when the client breaks off', async () => {
+  it('closes the connection to the API server when the client aborts', async () => {
     plane.upstream.answer = watch;
     const watching = h2.open(alice, `${PODS}?watch=1`);
     await until(() => watching.received() === EVENT, 'the first event');
     watching.stream.close(8);
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
-    await until(() => plane.audited.length === 2, 'both audit lines');
+    await until(() => plane.audited.length === 2, 'both audit events');
     expect(plane.audited[1]?.annotations).toMatchObject({ 'portcullis.dev/bytes-out': String(EVENT.length) });
     plane.upstream.answer = answerJson(LIST);
     expect((await h2.call(alice, PODS)).status).toBe(200);
   });
 
-  it.each([0, 2, 8])(
-    'never shows the API server half an upload as a whole one: broken off with code %i',
-    async (code) => {
-      let whole = false;
-      plane.upstream.answer = (req) => {
-        req.on('end', () => (whole = req.complete));
-        req.on('error', () => undefined);
-        req.resume();
-      };
-      // Node's own client ends the body before it resets the stream.
-      const socket = await http2Socket(plane, alice.certificate);
-      const post = { ':method': 'POST', ':path': PODS, ':scheme': 'https', ':authority': HOST };
-      socket.write(Buffer.concat([PREFACE, headersFrame(1, { ...post, authorization: `Bearer ${alice.token}` })]));
-      socket.write(frame(DATA, 0, 1, Buffer.from('x'.repeat(1000))));
-      await until(() => plane.upstream.requests[0]?.connection.received().includes('xxx') === true, 'its first piece');
-      socket.write(frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code])));
-      await plane.upstream.requests[0]?.connection.ended;
-      expect(whole).toBe(false);
-      expect(plane.upstream.requests[0]?.connection.received()).not.toContain('xxx\r\n0\r\n');
-      socket.destroy();
-    },
-  );
+  it.each([0, 2, 8])('never shows the API server half an upload as a whole one: aborted with code %i', async (code) => {
+    let whole = false;
+    plane.upstream.answer = (req) => {
+      req.on('end', () => (whole = req.complete));
+      req.on('error', () => undefined);
+      req.resume();
+    };
+    // The client of Node ends the body before it resets the stream.
+    const socket = await http2Socket(plane, alice.certificate);
+    const post = { ':method': 'POST', ':path': PODS, ':scheme': 'https', ':authority': HOST };
+    socket.write(Buffer.concat([PREFACE, headersFrame(1, { ...post, authorization: `Bearer ${alice.token}` })]));
+    socket.write(frame(DATA, 0, 1, Buffer.from('x'.repeat(1000))));
+    await until(() => plane.upstream.requests[0]?.connection.received().includes('xxx') === true, 'its first piece');
+    socket.write(frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code])));
+    await plane.upstream.requests[0]?.connection.ended;
+    expect(whole).toBe(false);
+    expect(plane.upstream.requests[0]?.connection.received()).not.toContain('xxx\r\n0\r\n');
+    socket.destroy();
+  });
 
   it('never lets half a list look like a whole one', async () => {
     plane.upstream.answer = (req, res) => {
@@ -274,7 +271,7 @@ describe('a request over HTTP/2', () => {
     expect((await h2.call(alice, PODS)).status).toBe(200);
   });
 
-  it('takes no more from the API server than a slow client takes, and other streams go on meanwhile', async () => {
+  it('reads no more from the API server than a slow client reads, and other streams go on meanwhile', async () => {
     const ALL = 64 * 1024 * 1024;
     let sent = 0;
     plane.upstream.answer = (_req, res) => {
@@ -305,7 +302,7 @@ describe('a request over HTTP/2', () => {
     slow.stream.close(8);
   });
 
-  it('takes no more of an upload than the API server takes', async () => {
+  it('reads no more of an upload than the API server reads', async () => {
     plane.upstream.answer = (req) => void req.pause();
     const upload = h2.open(alice, PODS, { method: 'POST', body: null });
     const ALL = 64 * 1024 * 1024;

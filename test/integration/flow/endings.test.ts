@@ -10,7 +10,7 @@ import type { Answer } from '../../support/upstream.ts';
 const PODS = '/api/v1/namespaces/default/pods';
 const HALF = `{"items":[${'"x",'.repeat(2000)}`;
 
-describe('how it ends', () => {
+describe('the end of a request', () => {
   let plane: TestPlane;
   let alice: TestUser;
   beforeAll(async () => {
@@ -32,7 +32,7 @@ describe('how it ends', () => {
     return connection;
   };
 
-  /** An exec, and what the API server says to it. */
+  /** Opens an exec, and the API server responds to it. */
   const exec = (answer: string, serve: (socket: Duplex) => void = () => undefined): Promise<RawConnection> => {
     plane.upstream.answerUpgrade = (_req, socket) => {
       socket.write(`${answer}\r\n\r\n`);
@@ -50,14 +50,14 @@ describe('how it ends', () => {
   };
 
   const DEATHS: Readonly<Record<string, (socket: Duplex) => void>> = {
-    'closes in good order': (socket) => socket.end(),
+    'closes in an orderly way': (socket) => socket.end(),
     'breaks off': (socket) => socket.destroy(),
     'writes nonsense': (socket) => socket.write('nonsense\r\n'),
     'is silent': () => undefined,
   };
   const FRAMINGS: Readonly<Record<string, Record<string, string>>> = {
     chunked: {},
-    'of a length': { 'content-length': '20000' },
+    'of a declared length': { 'content-length': '20000' },
   };
   const cases = Object.keys(FRAMINGS).flatMap((framing) =>
     Object.keys(DEATHS).map((death) => [framing, death] as const),
@@ -95,7 +95,7 @@ describe('how it ends', () => {
     },
   );
 
-  it('a watch or an exec that is quiet for much longer than every limit is not cut, nor when its token is no longer good', async () => {
+  it('a watch or an exec that is quiet for much longer than every limit is not cut, nor when its token has expired', async () => {
     let watching: ServerResponse | undefined;
     plane.upstream.answer = (req, res) => {
       if (req.url?.includes('watch') !== true) return;
@@ -111,7 +111,7 @@ describe('how it ends', () => {
       socket.write('in');
       finish = () => void socket.write('sum');
     });
-    // Each of these lasts as long as the limits are, so that four of them are a quiet time four times as long.
+    // Each of these lasts as long as the limits, so that four of them are a quiet period four times as long.
     for (let times = 0; times < 4; times += 1) expect((await call(plane, alice, PODS)).status).toBe(504);
     plane.advance(3_600);
     watching?.write('{"type":"BOOKMARK"}\n');
@@ -120,7 +120,7 @@ describe('how it ends', () => {
     echo.socket.write('echo');
     await until(() => echo.received().endsWith('echo'), 'the echo');
     finish();
-    await until(() => instead.received().endsWith('insum'), 'the rest of an answer in place of a tunnel');
+    await until(() => instead.received().endsWith('insum'), 'the rest of a response in place of a tunnel');
     expect((await call(plane, alice, PODS)).status).toBe(401);
     plane.advance(-3_600);
     req.destroy();
@@ -132,7 +132,7 @@ describe('how it ends', () => {
     let served = 0;
     plane.upstream.answer = (req, res) => {
       const id = `${req.method} ${req.url}`;
-      // Every second request finds its connection gone: the API server was closing it as idle just then.
+      // Every second request finds its connection closed: the API server was closing it as idle at that moment.
       served += 1;
       if (served % 2 === 0) {
         seen.push(id);
@@ -165,34 +165,34 @@ describe('how it ends', () => {
     expect(plane.upstream.requests).toHaveLength(1);
   });
 
-  it('a request whose answer had begun is not sent twice', async () => {
+  it('a request whose response had begun is not sent twice', async () => {
     plane.upstream.answer = (req) => void req.socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe');
     const connection = await asked(alice, PODS);
     expect(await connection.ended).toBe('ECONNRESET');
     expect(plane.upstream.requests).toHaveLength(1);
   });
 
-  it('an upgrade to another protocol than was asked for is none', async () => {
+  it('an upgrade to a protocol that was not requested is rejected', async () => {
     const connection = await exec('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c');
     await connection.ended;
     expect(connection.received()).toMatch(/^HTTP\/1\.1 502 [^]*"kind":"Status"/);
   });
 
-  it('half an answer to an upgrade does not look whole', async () => {
+  it('half a response to an upgrade does not look complete', async () => {
     const connection = await exec('HTTP/1.1 200 OK\r\nContent-Length: 5', (socket) => {
       socket.write('in', () => socket.destroy());
     });
     expect(await connection.ended).toBe('ECONNRESET');
   });
 
-  it('an exec whose API server breaks off in the middle of its input is reset', async () => {
+  it('an exec is reset when the API server aborts it in the middle of its input', async () => {
     const connection = await tunnel((socket) => void socket.once('data', () => socket.destroy()));
     connection.socket.write(Buffer.alloc(4_194_304));
     expect(await connection.ended).toMatch(/ECONNRESET|EPIPE/);
   });
 
   describe('a client that vanishes', () => {
-    /** How its connection at the API server ended. */
+    /** How its connection to the API server ended. */
     const endingAfter = async (vanish: () => void): Promise<string | undefined> => {
       await until(() => plane.upstream.requests.length === 1, 'the request');
       vanish();
@@ -201,13 +201,13 @@ describe('how it ends', () => {
       return ending;
     };
 
-    it('while it waits for an answer', async () => {
+    it('while it waits for a response', async () => {
       plane.upstream.answer = () => undefined;
       const connection = await asked(alice, `${PODS}/web/log?follow=true`);
       expect(await endingAfter(() => connection.socket.destroy())).toBe('reset');
     });
 
-    it('in the middle of an answer that it does not read', async () => {
+    it('in the middle of a response that it does not read', async () => {
       plane.upstream.answer = (_req, res) => {
         res.writeHead(200, { 'content-type': 'text/plain' });
         const pump = (): void => {
@@ -233,7 +233,7 @@ describe('how it ends', () => {
       const connection = await tunnel((socket) => void socket.resume());
       connection.socket.write('input');
       await until(() => plane.upstream.requests[0]?.connection.received().endsWith('input') === true, 'the input');
-      // What it had sent is handed on first, as the end of an exec's input is.
+      // Its data is forwarded first, as the end of the input of an exec is.
       expect(await endingAfter(() => connection.socket.destroy())).toBe('end');
       expect(plane.audited.at(-1)?.annotations).toMatchObject({
         'portcullis.dev/bytes-in': '5',
@@ -241,7 +241,7 @@ describe('how it ends', () => {
       });
     });
 
-    it('while an upgrade waits for its answer', async () => {
+    it('while an upgrade waits for its response', async () => {
       plane.upstream.answerUpgrade = () => undefined;
       const connection = await asked(alice, `${PODS}/web/exec`, 'Connection: Upgrade\r\nUpgrade: websocket\r\n');
       expect(await endingAfter(() => connection.socket.destroy())).toBe('reset');

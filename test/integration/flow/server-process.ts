@@ -1,4 +1,4 @@
-/** A gate in a process of its own, so that what it holds in memory is its own alone. Spoken to over IPC. */
+/** A server in its own process, so that its memory can be measured separately. It is controlled over IPC. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { signIn, startPlane } from '../../support/data-plane.ts';
@@ -11,7 +11,7 @@ const plane = await startPlane({ cluster: { server, ca } });
 const user = await signIn(plane);
 
 process.on('message', () => {
-  // What is garbage already is not held: the question is what the gate cannot let go of.
+  // Garbage is collected first: the test measures the memory that the server cannot release.
   collect();
   process.send?.({ rss: process.memoryUsage.rss(), inFlight: plane.guard.inFlight });
 });

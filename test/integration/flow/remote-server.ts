@@ -1,15 +1,15 @@
-/** Starts the gate of gate-process.ts and asks it how it is. */
+/** Starts the server of server-process.ts and reads its state. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { TestUser, TestPlane } from '../../support/data-plane.ts';
 import type { RecordingUpstream } from '../../support/upstream.ts';
 
-/** As much of it as a client needs. */
+/** The part of it that a client needs. */
 export type Reachable = Pick<TestPlane, 'port' | 'ca'>;
 
 export interface InstanceState {
-  /** Resident bytes, garbage collected. */
+  /** Resident bytes, after a garbage collection. */
   readonly rss: number;
   readonly inFlight: number;
 }
@@ -21,7 +21,7 @@ export interface RemoteInstance {
   stop(): Promise<void>;
 }
 
-const PROGRAM = fileURLToPath(new URL('./gate-process.ts', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('./server-process.ts', import.meta.url));
 
 export async function startRemoteInstance(upstream: RecordingUpstream): Promise<RemoteInstance> {
   const child = fork(PROGRAM, [upstream.server, upstream.ca], { execArgv: [] });
