@@ -46,7 +46,7 @@ function provider(
 const rejection = (promise: Promise<unknown>): Promise<AppError> =>
   promise.then(
     () => {
-      throw new Error('nothing was refused');
+      throw new Error('nothing was rejected');
     },
     (error: AppError) => error,
   );
@@ -56,7 +56,7 @@ describe('a real provider', () => {
   let corp: IdentityProvider;
 
   beforeAll(async () => {
-    const client = { clientId: 'gate', clientSecret: 's3cret-of-the-gate', redirectUris: [CALLBACK] };
+    const client = { clientId: CLIENT_ID, clientSecret: 's3cret-of-the-gate', redirectUris: [CALLBACK] };
     idp = await startIdentityProvider({ port: 0, users: USERS, client });
     corp = provider(idp.issuer, {
       secret: client.clientSecret,
@@ -65,17 +65,17 @@ describe('a real provider', () => {
   });
   afterAll(() => idp.close());
 
-  /** Signs in up to the redirect back to us, where nobody listens. */
+  /** Signs in up to the redirect back to us, where no server listens. */
   async function callbackOf(user: string): Promise<{ callback: URL; challenge: SignInChallenge }> {
     const { url, challenge } = await corp.begin();
     const who = USERS.find(({ name }) => name === user);
-    if (who === undefined) throw new Error(`nobody is called ${user}`);
+    if (who === undefined) throw new Error(`there is no user ${user}`);
     const visitor = new Visitor(who, { stopAt: CALLBACK });
     const page = await visitor.visit(url.href);
     return { callback: new URL(page.url), challenge };
   }
 
-  it('signs a person in with their claims, and gives a refresh token to re-check them by', async () => {
+  it('signs a user in with their claims, and returns a refresh token for re-checks', async () => {
     const { callback, challenge } = await callbackOf('alice');
     const signIn = await corp.finish(callback, challenge);
     expect(signIn.subject).toBe('alice');
@@ -88,7 +88,7 @@ describe('a real provider', () => {
     expect(signIn.refreshToken).toBeTypeOf('string');
   });
 
-  it('sees at the re-check that groups have changed, and that a person was disabled', async () => {
+  it('detects at the re-check that groups have changed, and that a user was disabled', async () => {
     const { callback, challenge } = await callbackOf('bob');
     const first = await corp.finish(callback, challenge);
     idp.change('bob', { groups: ['developers'] });
@@ -99,7 +99,7 @@ describe('a real provider', () => {
     expect(gone).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refresh_refused' });
   });
 
-  it('refuses a person whom a rule refuses', async () => {
+  it('rejects a user whom a rule rejects', async () => {
     const { callback, challenge } = await callbackOf('root');
     expect(await rejection(corp.finish(callback, challenge))).toMatchObject({
       code: 'sign_in_refused',
@@ -120,14 +120,18 @@ describe('a real provider', () => {
       'provider_answer_invalid',
     ],
     ['no issuer at all', (url: URL) => url.searchParams.delete('iss'), 'provider_answer_invalid'],
-    ['a code that is not theirs', (url: URL) => url.searchParams.set('code', 'guessed'), 'provider_code_refused'],
-  ])('refuses a callback with %s', async (_name, spoil, reason) => {
+    [
+      'a code that the provider did not issue',
+      (url: URL) => url.searchParams.set('code', 'guessed'),
+      'provider_code_refused',
+    ],
+  ])('rejects a callback with %s', async (_name, spoil, reason) => {
     const { callback, challenge } = await callbackOf('alice');
     spoil(callback);
     expect((await rejection(corp.finish(callback, challenge))).reason).toBe(reason);
   });
 
-  it('says when the person proved who they are, and asks them again where a fresh sign-in is wanted', async () => {
+  it('returns the time of the authentication, and requests another one where a fresh sign-in is required', async () => {
     const alice = { name: 'alice', password: USERS.find(({ name }) => name === 'alice')?.password ?? '' };
     const { password } = alice;
     const visitor = new Visitor(alice, { stopAt: CALLBACK });
@@ -135,7 +139,7 @@ describe('a real provider', () => {
     expect(first.url.searchParams.get('max_age')).toBe('31536000');
     const signIn = await corp.finish(new URL((await visitor.visit(first.url.href)).url), first.challenge);
     expect(signIn.authTime).toBeTypeOf('number');
-    // Single sign-on answers without a word; a fresh one needs the password again.
+    // Single sign-on asks for nothing; a fresh sign-in needs the password again.
     alice.password = 'forgotten';
     expect((await visitor.visit((await corp.begin()).url.href)).url).toContain('code=');
     expect((await visitor.visit((await corp.begin({ fresh: true })).url.href)).status).toBe(401);
@@ -148,13 +152,13 @@ describe('a real provider', () => {
     expect(proven.authTime).toBeGreaterThanOrEqual(fresh.challenge.freshSince ?? Number.POSITIVE_INFINITY);
   });
 
-  it('refuses a code that was redeemed before', async () => {
+  it('rejects a code that was redeemed before', async () => {
     const { callback, challenge } = await callbackOf('alice');
     await corp.finish(callback, challenge);
     expect(await rejection(corp.finish(callback, challenge))).toMatchObject({ code: 'sign_in_expired' });
   });
 
-  it('says no for a person who cancelled at the provider', async () => {
+  it('rejects a user who cancelled at the provider', async () => {
     const { challenge } = await corp.begin();
     const callback = new URL(
       `${CALLBACK}?error=access_denied&state=${challenge.state}&iss=${encodeURIComponent(idp.issuer)}`,
@@ -174,7 +178,7 @@ describe('a provider that cannot be trusted', () => {
     return () => hostile.close();
   });
 
-  /** The provider echoes the code as nonce, so that only what the row is about is wrong. */
+  /** Finishes a sign-in. The provider returns the code as the nonce, so that only the change of the row is wrong. */
   async function finishAgainst(lies: Lies): Promise<unknown> {
     const corp = provider(hostile.issuer);
     const { challenge } = await corp.begin();
@@ -188,21 +192,21 @@ describe('a provider that cannot be trusted', () => {
     return corp.finish(callback, challenge);
   }
 
-  it('is believed where everything is right', async () => {
+  it('is accepted where everything is correct', async () => {
     await expect(finishAgainst({})).resolves.toMatchObject({ subject: '42' });
   });
 
   const rows: readonly [string, Lies][] = [
     ['signs with a key that it does not publish', { unknownKey: true }],
-    ['answers with a nonce that is not ours', { idToken: (honest) => ({ ...honest, nonce: 'other' }) }],
+    ['returns a nonce that is not ours', { idToken: (honest) => ({ ...honest, nonce: 'other' }) }],
     ['names another issuer in the ID token', { idToken: (honest) => ({ ...honest, iss: 'https://evil.example' }) }],
     ['issues the ID token for another client', { idToken: (honest) => ({ ...honest, aud: 'somebody-else' }) }],
-    ['says at UserInfo that it is somebody else', { userinfo: () => ({ sub: '43' }) }],
+    ['returns another user at UserInfo', { userinfo: () => ({ sub: '43' }) }],
     ['gives no ID token', { token: ({ id_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) }],
-    ['answers HTML', { token: () => ({ status: 200, body: '<html>', type: 'text/html' }) }],
-    ['answers half a JSON', { token: () => ({ status: 200, body: '{"access_token":' }) }],
-    ['answers 500', { token: () => ({ status: 500, body: 'oops', type: 'text/plain' }) }],
-    ['answers two megabytes', { token: () => ({ status: 200, body: `{"x":"${'x'.repeat(2 * 1024 * 1024)}"}` }) }],
+    ['responds with HTML', { token: () => ({ status: 200, body: '<html>', type: 'text/html' }) }],
+    ['responds with half a JSON document', { token: () => ({ status: 200, body: '{"access_token":' }) }],
+    ['responds with 500', { token: () => ({ status: 500, body: 'oops', type: 'text/plain' }) }],
+    ['responds with two megabytes', { token: () => ({ status: 200, body: `{"x":"${'x'.repeat(2 * 1024 * 1024)}"}` }) }],
     ['redirects the token request', { redirectTo: 'https://evil.example/' }],
   ];
   it.each(rows)('is unavailable where it %s', async (_name, lies) => {
@@ -210,13 +214,13 @@ describe('a provider that cannot be trusted', () => {
   });
 
   it.each([
-    ['says nothing of it', 'auth_time_missing', ({ auth_time: _left, ...rest }: Record<string, unknown>) => rest],
+    ['does not send auth_time', 'auth_time_missing', ({ auth_time: _left, ...rest }: Record<string, unknown>) => rest],
     [
-      'says that it was an hour ago',
+      'sends an auth_time of an hour ago',
       'fresh_sign_in_needed',
       (honest: Record<string, unknown>) => ({ ...honest, auth_time: HOUR_AGO() }),
     ],
-  ])('does not pass for a fresh sign-in where it %s, and does for any other', async (_name, reason, idToken) => {
+  ])('does not count as a fresh sign-in where it %s, but counts as any other', async (_name, reason, idToken) => {
     const corp = provider(hostile.issuer);
     const finish = async (fresh: boolean): Promise<unknown> => {
       const { challenge } = await corp.begin({ fresh });
@@ -247,7 +251,7 @@ describe('a provider that cannot be trusted', () => {
       [],
     ],
     ['lists neither', ({ claims_supported: _left, ...rest }) => rest, []],
-  ])('is named in the log at the start where its discovery %s', async (_name, discovery, doubts) => {
+  ])('is named in the log at startup where its discovery document %s', async (_name, discovery, doubts) => {
     const said: object[] = [];
     hostile.lie({ discovery });
     const log = { info: () => undefined, warn: (facts: object) => said.push(facts) };
@@ -257,7 +261,7 @@ describe('a provider that cannot be trusted', () => {
     expect(said).toHaveLength(doubts.length);
   });
 
-  it('does not pass for a fresh sign-in where auth_time is no number', async () => {
+  it('does not count as a fresh sign-in where auth_time is not a number', async () => {
     const corp = provider(hostile.issuer);
     const { challenge } = await corp.begin({ fresh: true });
     hostile.lie({ idToken: (honest) => ({ ...honest, auth_time: 'now' }) });
@@ -268,7 +272,7 @@ describe('a provider that cannot be trusted', () => {
   });
 
   const discoveries: readonly [string, NonNullable<Lies['discovery']>][] = [
-    ['is another issuer', (honest) => ({ ...honest, issuer: 'https://evil.example' })],
+    ['names another issuer', (honest) => ({ ...honest, issuer: 'https://evil.example' })],
     [
       'has its token endpoint on a foreign host',
       (honest) => ({ ...honest, token_endpoint: 'https://evil.example/token' }),
@@ -278,13 +282,13 @@ describe('a provider that cannot be trusted', () => {
       (honest) => ({ ...honest, jwks_uri: 'http://169.254.169.254/latest' }),
     ],
     [
-      'sends people to a javascript: address',
+      'sends users to a javascript: address',
       (honest) => ({ ...honest, authorization_endpoint: 'javascript:alert(1)' }),
     ],
     ['is not an object', () => 'nonsense'],
     ['lacks the endpoints', ({ issuer }) => ({ issuer })],
   ];
-  it.each(discoveries)('is not used when its discovery %s', async (_name, discovery) => {
+  it.each(discoveries)('is not used when its discovery document %s', async (_name, discovery) => {
     hostile.lie({ discovery });
     expect(await rejection(provider(hostile.issuer).begin())).toMatchObject({ code: 'provider_unavailable' });
     expect(hostile.asked).toEqual(['/.well-known/openid-configuration']);
@@ -295,7 +299,7 @@ describe('a provider that cannot be trusted', () => {
     ['it lists groups', ['openid', 'groups'], 'openid profile email groups'],
     ['it lists both', ['groups', 'offline_access'], 'openid profile email groups offline_access'],
   ])(
-    'is asked for groups and offline_access only where it lists them: %s',
+    'gets the scopes groups and offline_access only where it lists them: %s',
     async (_name, scopes_supported, expected) => {
       hostile.lie({ discovery: (honest) => ({ ...honest, scopes_supported }) });
       const { url } = await provider(hostile.issuer, {}).begin();
@@ -304,7 +308,7 @@ describe('a provider that cannot be trusted', () => {
     },
   );
 
-  it('is asked again after a failure, and by then may be well', async () => {
+  it('is called again after a failure, and may be healthy by then', async () => {
     const corp = provider(hostile.issuer);
     hostile.lie({ discovery: () => 'nonsense' });
     await rejection(corp.begin());
@@ -312,7 +316,7 @@ describe('a provider that cannot be trusted', () => {
     await expect(corp.begin()).resolves.toBeDefined();
   });
 
-  it('refuses a re-check that answers for another subject', async () => {
+  it('rejects a re-check that returns another subject', async () => {
     hostile.lie({ idToken: ({ nonce: _left, ...rest }) => ({ ...rest, sub: '43' }) });
     expect(await rejection(provider(hostile.issuer).recheck('42', 'rt-1'))).toMatchObject({
       code: 'sign_in_refused',
@@ -320,7 +324,7 @@ describe('a provider that cannot be trusted', () => {
     });
   });
 
-  it('is unavailable, and nobody is refused, when it is down at a re-check', async () => {
+  it('is unavailable when it does not respond at a re-check, and no user is rejected', async () => {
     const corp = provider(hostile.issuer);
     await corp.begin();
     hostile.lie({ token: () => ({ status: 503, body: 'later', type: 'text/plain' }) });

@@ -5,7 +5,7 @@ import { startWorkloadIssuer, type WorkloadIssuer } from '../support/workload-is
 
 const DISCOVERY = '/.well-known/openid-configuration';
 
-describe('the keys of an issuer that we are no client of', () => {
+describe('the keys of an issuer of which we are not a client', () => {
   let issuer: WorkloadIssuer;
   let now: number;
 
@@ -29,7 +29,7 @@ describe('the keys of an issuer that we are no client of', () => {
       (error: { readonly reason?: string; readonly code?: string }) => String(error.reason ?? error.code),
     );
 
-  it('are found by discovery, once for many tokens', async () => {
+  it('are fetched by discovery, once for many tokens', async () => {
     const keys = keysOf();
     expect([await verify(keys), await verify(keys)]).toEqual(['verified', 'verified']);
     expect(issuer.asked).toEqual([DISCOVERY, '/jwks']);
@@ -40,20 +40,20 @@ describe('the keys of an issuer that we are no client of', () => {
     ['has its keys on a host that is not the issuer’s', { jwks_uri: 'https://evil.example/jwks' }],
     ['has its keys at a cloud’s metadata service', { jwks_uri: 'http://169.254.169.254/jwks' }],
     ['has no keys', { jwks_uri: undefined }],
-  ])('are not read where its discovery %s', async (_name, change) => {
+  ])('are not read where its discovery document %s', async (_name, change) => {
     issuer.documents.set(DISCOVERY, { issuer: issuer.issuer, jwks_uri: `${issuer.issuer}/jwks`, ...change });
     expect(await verify(keysOf())).toBe('issuer_keys_unavailable');
     expect(issuer.asked).toEqual([DISCOVERY]);
   });
 
-  it('are not read where its certificate is not to be trusted, or it is somewhere that a provider is not', async () => {
+  it('are not read where its certificate is not trusted, or its address is not allowed for a provider', async () => {
     const { ca: _left, ...trusting } = { issuer: issuer.issuer, ca: '', hosts: [], clock: { nowMs: () => now } };
     expect(await verify(createIssuerKeys(trusting))).toBe('issuer_keys_unavailable');
     expect(await verify(keysOf({ issuer: 'https://169.254.169.254' }))).toBe('issuer_keys_unavailable');
     expect(issuer.asked).toEqual([]);
   });
 
-  it('leave an issuer that fails alone for ten seconds, whoever asks', async () => {
+  it('are not requested from a failing issuer for ten seconds, whichever caller needs them', async () => {
     issuer.down = true;
     const keys = keysOf();
     expect([await verify(keys), await verify(keys)]).toEqual(['issuer_keys_unavailable', 'issuer_keys_unavailable']);
@@ -64,7 +64,7 @@ describe('the keys of an issuer that we are no client of', () => {
     expect(await verify(keys)).toBe('verified');
   });
 
-  it('leave it alone no longer where the clock is set back meanwhile, nor believe its discovery for longer', async () => {
+  it('are not delayed longer where the clock is set back meanwhile, nor is the discovery document cached for longer', async () => {
     issuer.down = true;
     const keys = keysOf();
     expect(await verify(keys)).toBe('issuer_keys_unavailable');

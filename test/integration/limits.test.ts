@@ -6,7 +6,7 @@ import { answerJson } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
-describe('what one person may have in flight', () => {
+describe('the concurrency limit of a user', () => {
   let plane: TestPlane;
   let alice: TestUser;
   beforeAll(async () => {
@@ -25,9 +25,9 @@ describe('what one person may have in flight', () => {
     };
   });
 
-  async function watches(person: TestUser, count: number): Promise<ReturnType<typeof open>[]> {
+  async function watches(user: TestUser, count: number): Promise<ReturnType<typeof open>[]> {
     const { streams } = plane.counted;
-    const opened = Array.from({ length: count }, () => open(plane, person, `${PODS}?watch=1`));
+    const opened = Array.from({ length: count }, () => open(plane, user, `${PODS}?watch=1`));
     for (const each of opened) each.end();
     await until(() => plane.counted.streams === streams + count, 'the watches');
     return opened;
@@ -37,19 +37,19 @@ describe('what one person may have in flight', () => {
     await until(() => plane.counted.streams === 0, 'the end of the watches');
   };
 
-  it('is so many requests and watches, over all their sessions; beyond that 429, and nobody else is hurt', async () => {
+  it('counts requests and watches over all sessions of the user; beyond it 429, and no other user is affected', async () => {
     const again = await signIn(plane);
     const opened = [...(await watches(alice, 2)), ...(await watches(again, 1))];
     plane.upstream.clear();
     plane.audited.length = 0;
-    for (const person of [alice, again]) {
-      const answered = await call(plane, person, PODS);
+    for (const each of [alice, again]) {
+      const answered = await call(plane, each, PODS);
       expect(answered.json()).toMatchObject({ kind: 'Status', code: 429, reason: 'TooManyRequests' });
       expect(answered.json().message).toMatch(/^you have 3 .*try again \(audit id [0-9a-f-]{36}\)$/);
       expect(answered.headers).toMatchObject({ 'retry-after': '1' });
     }
     expect(plane.upstream.requests).toEqual([]);
-    await until(() => plane.audited.length === 2, 'the audit lines');
+    await until(() => plane.audited.length === 2, 'the audit events');
     expect(plane.audited[0]).toMatchObject({
       user: { username: ALICE.username },
       responseStatus: { code: 429, reason: 'TooManyRequests' },
@@ -60,7 +60,7 @@ describe('what one person may have in flight', () => {
     await ended(opened);
   });
 
-  it('is counted down when a watch is closed, by whichever side', async () => {
+  it('is released when a watch is closed, by either side', async () => {
     const opened = await watches(alice, 3);
     expect((await call(plane, alice, PODS)).status).toBe(429);
     opened[0]?.destroy();
@@ -75,14 +75,14 @@ describe('what one person may have in flight', () => {
     await ended(opened);
   });
 
-  it('does not grow by what is refused', async () => {
+  it('does not count rejected requests', async () => {
     for (let index = 0; index < 5; index += 1) {
       expect((await call(plane, alice, PODS, { headers: { 'Impersonate-Group': 'x' } })).status).toBe(400);
     }
     expect((await call(plane, alice, PODS)).status).toBe(200);
   });
 
-  it('is free again after a cut', async () => {
+  it('is released after a cut', async () => {
     const eve = await signIn(plane, { subject: 'eve' });
     await watches(eve, 3);
     await plane.guard.revoke({ target: { kind: 'session', session: eve.session.id } });
@@ -91,8 +91,8 @@ describe('what one person may have in flight', () => {
   });
 });
 
-describe('one person who holds every place that they have', () => {
-  it('leaves connections to the cluster for everybody else', async () => {
+describe('a user who holds every connection slot of the limit', () => {
+  it('leaves connections to the cluster for every other user', async () => {
     const most = 300;
     const plane = await startPlane({ limits: { inFlightPerPerson: most } });
     const [alice, bob] = [await signIn(plane), await signIn(plane, { subject: 'bob' })];
@@ -101,14 +101,14 @@ describe('one person who holds every place that they have', () => {
     };
     const held = Array.from({ length: most }, () => open(plane, alice, `${PODS}/held`));
     for (const each of held) each.end();
-    await until(() => plane.upstream.requests.length === most, 'all that she may have');
+    await until(() => plane.upstream.requests.length === most, 'all requests that her limit allows');
     expect((await call(plane, bob, PODS)).status).toBe(200);
     for (const each of held) each.destroy();
     await plane.close();
   });
 });
 
-describe('a body for an own endpoint that is announced and never comes', () => {
+describe('a body for a Portcullis endpoint that is announced and never sent', () => {
   it('ends its connection', async () => {
     const plane = await startPlane({ timing: { machineBodyMs: 50 }, machineHandler: () => undefined });
     const connection = await rawConnection(plane, null);
@@ -121,19 +121,19 @@ describe('a body for an own endpoint that is announced and never comes', () => {
 describe('groups', () => {
   const groups = Array.from({ length: 500 }, (_each, index) => `corp:team-${index}, ${'x'.repeat(index % 40)}y`);
 
-  it('are 500 lines at the API server, each as it is and none joined', async () => {
+  it('are 500 header lines at the API server, each unchanged and none joined', async () => {
     const plane = await startPlane();
     const alice = await signIn(plane, { identity: { ...ALICE, groups } });
     expect((await call(plane, alice, PODS)).status).toBe(200);
     const raw = plane.upstream.connections[0]?.received() ?? '';
     const lines = raw.split('\r\n').filter((line) => line.startsWith('Impersonate-Group: '));
     expect(lines).toEqual(groups.map((group) => `Impersonate-Group: ${group}`));
-    await until(() => plane.audited.length > 0, 'the audit line');
+    await until(() => plane.audited.length > 0, 'the audit event');
     expect(plane.audited[0]?.user.groups).toEqual(groups);
     await plane.close();
   });
 
-  it('beyond the configured number refuse the sign-in, with the number, and are never cut to it', () => {
+  it('beyond the configured number make the sign-in fail with that number, and are never truncated to it', () => {
     const mapping = compileMapping({
       name: 'corp',
       usernamePrefix: 'corp:',

@@ -1,4 +1,4 @@
-/** Live views as the admin pages' browser gets them, where time, the store and the proof are in the test's hand. */
+/** Live views as the browser of the admin pages receives them; the test controls the time, the store and the proof. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -25,7 +25,7 @@ async function watch({ stage, browser }: AdminAt, resource: string): Promise<Eve
   return reader;
 }
 
-/** Somebody watches a revocation that is written and not proven. @param laterMs what the web room's clock is ahead of the gate's */
+/** Watches a revocation that is written and not yet proven. @param laterMs the lead of the clock of the web module over the clock of the server */
 async function atUnproven(late: LateProof, laterMs = (): number => 0) {
   const change = (deps: WebDeps): WebDeps => {
     const { clock } = deps;
@@ -40,7 +40,7 @@ async function atUnproven(late: LateProof, laterMs = (): number => 0) {
   return { at, id, reader };
 }
 
-test('a receipt that another replica proves is read from the store, when it has changed', async () => {
+test('a receipt that another replica proves is read from the store when it has changed', async () => {
   const late = new LateProof();
   const { at, id, reader } = await atUnproven(late);
   expect(reader.data('receipt')).toMatchObject([{ id, complete: false, missing: ['replica portcullis-1'] }]);
@@ -54,7 +54,7 @@ test('a receipt that another replica proves is read from the store, when it has 
   ]);
 });
 
-test('a store that is away for a moment ends nothing', async () => {
+test('a store that is unavailable for a moment ends no live view', async () => {
   const late = new LateProof();
   const { at, reader } = await atUnproven(late);
   const { artefacts } = at.stage.store;
@@ -62,7 +62,7 @@ test('a store that is away for a moment ends nothing', async () => {
   let asked = 0;
   artefacts.find = async (...args: Parameters<typeof find>) => {
     asked += 1;
-    if (asked === 1) throw new AppError('store_unavailable', 'The store is away.');
+    if (asked === 1) throw new AppError('store_unavailable', 'The store is unavailable.');
     return find(...args);
   };
   await expect.poll(() => asked, SOON).toBeGreaterThan(0);
@@ -72,7 +72,7 @@ test('a store that is away for a moment ends nothing', async () => {
 });
 
 test('a revocation that is never proven is watched for ten minutes', async () => {
-  // A gate's clock that jumps so far shuts the gate.
+  // Only the clock of the web module jumps: a jump of the server's own clock would fence it.
   let laterMs = 0;
   const { reader } = await atUnproven(new LateProof(), () => laterMs);
   laterMs = 599_000;
@@ -82,16 +82,16 @@ test('a revocation that is never proven is watched for ten minutes', async () =>
   expect(reader.data('end')).toEqual([{ reason: 'too_old' }]);
 });
 
-test('it is cut in the moment in which the watcher is revoked', async () => {
+test('it is cut immediately when its user is revoked', async () => {
   const { at, reader } = await atUnproven(new LateProof());
   const { sessions } = await at.stage.store.sessions.list({ limit: 1 });
-  // The next look never ends, so nothing is written that could be judged.
-  const looking = Promise.withResolvers<void>();
+  // The next poll never ends, so no event is written that could be checked.
+  const polled = Promise.withResolvers<void>();
   at.stage.store.artefacts.find = () => {
-    looking.resolve();
+    polled.resolve();
     return new Promise(() => {});
   };
-  await looking.promise;
+  await polled.promise;
   await at.stage.guard.revoke({ target: { kind: 'session', session: sessions[0]?.id ?? '' } });
   expect(await reader.ended).toBe('ECONNRESET');
 });
@@ -104,7 +104,7 @@ test('it is cut when the replica loses its lease', async () => {
   expect(await reader.ended).toBe('ECONNRESET');
 });
 
-test('it ends in good order when the person’s groups change, so that they are judged afresh', async () => {
+test('it ends in an orderly way when the groups of the user change, so that its rights are evaluated again', async () => {
   const at = await signedInAs('auditor');
   const reader = await watch(at, 'replicas');
   await expect.poll(() => reader.told.length, SOON).toBeGreaterThan(0);
@@ -118,7 +118,7 @@ test('it ends in good order when the person’s groups change, so that they are 
   expect((await watch(at, 'replicas')).status).toBe(403);
 });
 
-test('it ends when an access token would', async () => {
+test('it ends when an access token would expire', async () => {
   const at = await signedInAs('root', {
     change: (deps) => ({
       ...deps,
@@ -130,7 +130,7 @@ test('it ends when an access token would', async () => {
   expect(reader.data('end')).toEqual([{ reason: 'credential_over' }]);
 });
 
-test('HEAD gets the head and no stream, and a program that asks for JSON gets that', async () => {
+test('HEAD gets the headers and no stream, and a program that asks for JSON gets JSON', async () => {
   const at = await signedInAs('root');
   const head = await at.browser.head(`${API}/replicas`).set('Accept', 'text/event-stream');
   expect(head.status).toBe(200);

@@ -1,4 +1,4 @@
-/** What an admin watches: the receipt of a revocation as it comes in, and the replicas, of three on one real Redis. */
+/** The live views of an admin: the receipt of a revocation as it is completed, and the replicas; three replicas share one real Redis. */
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -24,7 +24,7 @@ describe('live views of three replicas', () => {
   let link: Link;
   let instance: RunningDemo;
   let second: RunningServer;
-  /** The one whose way to Redis can be held up. */
+  /** The replica whose connection to Redis can be held. */
   let third: RunningServer;
   let here: Endpoints;
   let root: OAuthClient;
@@ -63,7 +63,7 @@ describe('live views of three replicas', () => {
     return reader;
   };
 
-  /** As root's terminal. */
+  /** Opens a live view as the terminal of root. */
   async function byBearer(
     resource: string,
     at = instance.server,
@@ -79,20 +79,20 @@ describe('live views of three replicas', () => {
     return keep(await readEvents({ port: at.ports.web, path: `${COOKIE_API}/${resource}`, headers }));
   }
 
-  /** Begins a revocation, and does not wait for its answer. */
+  /** Begins a revocation, and does not wait for its response. */
   function revoke(what: object): { readonly id: string; readonly answered: Promise<Answer> } {
     const id = randomUUID();
     const headers = { authorization: `Bearer ${rootToken}`, 'content-type': 'application/json' };
     const body = JSON.stringify({ ...what, reason: 'INC-4711', requestId: id });
     const send = async (): Promise<Answer> => {
       const answer = await root.send('POST', `${BEARER_API}/revocations`, { headers, body });
-      // On a busy machine the store may miss its time; the answer says to send it again.
+      // On a busy machine the store may miss its deadline; the response tells the client to send it again.
       return answer.body['code'] === 'revocation_not_written' ? send() : answer;
     };
     return { id, answered: send() };
   }
 
-  /** Until the revocation has been written nobody knows of it. */
+  /** Opens the view until it succeeds: no replica knows the revocation before it has been written. */
   async function known(at: () => Promise<EventReader>): Promise<EventReader> {
     let reader = await at();
     await expect.poll(async () => (reader.status === 200 ? 200 : (reader = await at()).status), SOON).toBe(200);
@@ -104,7 +104,7 @@ describe('live views of three replicas', () => {
     Object.fromEntries((answer?.replicas ?? []).map(({ id, state }) => [id, state]));
   const statesIn = (reader: EventReader) => receipts(reader).map(statesOf);
 
-  it('show receipts as they come in, at both doors: of one that is cut off as pending, then as fenced', async () => {
+  it('show receipts as they are completed, at both listeners: a disconnected replica is pending, then fenced', async () => {
     link.hold();
     const { id, answered } = revoke({ account: 'demo/alice' });
     const terminal = await known(() => byBearer(`revocations/${id}`));
@@ -118,7 +118,7 @@ describe('live views of three replicas', () => {
       await expect.poll(() => statesIn(reader)[0]).toMatchObject({ 'gate-third': 'pending' });
       await expect.poll(() => statesIn(reader).at(-1), SOON).toMatchObject({ 'gate-second': 'applied' });
     }
-    // A connection that is lost in the middle of it.
+    // This connection is lost before the receipt is complete.
     const lost = await byCookie(`revocations/${id}`, vera);
     await expect.poll(() => receipts(lost).length).toBeGreaterThan(0);
     expect(receipts(lost)[0]?.complete).toBe(false);
@@ -131,11 +131,11 @@ describe('live views of three replicas', () => {
       const last = receipts(reader).at(-1);
       expect(statesOf(last)).toMatchObject({ 'gate-second': 'applied', 'gate-third': 'fenced' });
       expect(last).toMatchObject({ id, complete: true, replicas: body['replicas'] });
-      // L is two seconds; who was silent has lost its lease then, and not before.
+      // The lease lasts two seconds: a silent replica has lost it by then, and not before.
       expect(last?.elapsedMs).toBeGreaterThan(1000);
       expect(reader.told.at(-1)).toMatchObject({ event: 'end', data: '{"reason":"complete"}' });
     }
-    // Whoever comes back begins with the state of now.
+    // A client that reconnects begins with the current state.
     const again = await byCookie(`revocations/${id}`, vera);
     expect(await again.ended).toBeUndefined();
     expect(receipts(again)).toMatchObject([{ id, complete: true }]);
@@ -162,7 +162,7 @@ describe('live views of three replicas', () => {
     expect(facts.length).toBeLessThan(10);
   });
 
-  it('are told at a replica that was not asked, from the store', async () => {
+  it('are sent by a replica that did not run the revocation, from the store', async () => {
     await serving(third);
     const { id, answered } = revoke({ account: 'demo/alice' });
     await answered;
@@ -171,7 +171,7 @@ describe('live views of three replicas', () => {
     expect(statesOf(receipts(reader).at(-1))).toMatchObject({ 'gate-second': 'applied', 'gate-third': 'applied' });
   });
 
-  it('tell who has seen the end not to come back', async () => {
+  it('tell a client that has seen the end not to reconnect', async () => {
     const { id, answered } = revoke({ account: 'demo/alice' });
     await answered;
     const seen = await byBearer(`revocations/${id}`);
@@ -181,13 +181,13 @@ describe('live views of three replicas', () => {
     expect(back.status).toBe(204);
   });
 
-  it('know nothing of a revocation that never was: 404', async () => {
+  it('return 404 for an unknown revocation', async () => {
     const unknown = await byBearer(`revocations/${randomUUID()}`);
     expect(unknown.status).toBe(404);
     expect(unknown.response.headers['content-type']).toBe('application/problem+json');
   });
 
-  it('show the replicas once a second, and at once when one is cut off', async () => {
+  it('show the replicas once a second, and immediately when one is disconnected', async () => {
     await serving(third);
     const reader = await byCookie('replicas', vera);
     const views = () => reader.data('replicas') as readonly { readonly replicas: readonly ReplicaView[] }[];
@@ -204,7 +204,7 @@ describe('live views of three replicas', () => {
     await expect.poll(() => stateOf('gate-third'), SOON).toBe('live');
   });
 
-  it('are reset when the one who watches is revoked, and nothing more is said', async () => {
+  it('are reset when their user is revoked, and send nothing more', async () => {
     const key = await newClientKey();
     const mallory = new OAuthClient(here, key);
     const { accessToken, session } = await mallory.signIn('root', { resource: ADMIN });
@@ -225,13 +225,13 @@ describe('live views of three replicas', () => {
     await mallory.close();
   });
 
-  it('are for admins and auditors: 403 for anybody else', async () => {
+  it('are for admins and auditors: 403 for any other user', async () => {
     const alice = await browserOf(here.web, 'alice');
     expect((await byCookie('replicas', alice)).status).toBe(403);
     expect((await byCookie(`revocations/${randomUUID()}`, alice)).status).toBe(403);
   });
 
-  it('are refused to one who has forty: 429, until one is closed; another account still gets one', async () => {
+  it('are rejected with 429 for an account that has forty, until one is closed; another account still gets one', async () => {
     const readers = await Promise.all(Array.from({ length: 40 }, () => byBearer('replicas', second)));
     expect(new Set(readers.map(({ status }) => status))).toEqual(new Set([200]));
     const more = await byBearer('replicas', second);
@@ -243,7 +243,7 @@ describe('live views of three replicas', () => {
     await expect.poll(async () => (await byBearer('replicas', second)).status, SOON).toBe(200);
   });
 
-  it('end in good order when their replica leaves', async () => {
+  it('end in an orderly way when their replica shuts down', async () => {
     const leaving = await startReplicaBeside(instance, 'gate-leaving');
     const readers = await Promise.all([byCookie('replicas', vera, leaving), byBearer('replicas', leaving)]);
     await expect.poll(() => readers.every(({ told }) => told.length > 0), SOON).toBe(true);
@@ -254,7 +254,7 @@ describe('live views of three replicas', () => {
     }
   });
 
-  /** Waits until it holds a lease again. */
+  /** Waits until the replica holds a lease again. */
   async function serving({ guard: itsInstance }: RunningServer): Promise<void> {
     await expect.poll(() => itsInstance.fenced, SOON).toBe(false);
   }

@@ -1,4 +1,4 @@
-/** Logouts from a provider whose clock is off ours: what is taken, and who can make an operator look for a wrong clock. */
+/** Logouts from a provider whose clock differs from ours: the accepted skew, and the tokens that may alert an operator to a wrong clock. */
 import { generateKeyPair } from 'jose';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { startLogoutInstance, type LogoutInstance } from '../support/logout-inst
 import { PERSON, type TokenShape } from '../support/logout-provider.ts';
 import { metric } from '../support/metric.ts';
 
-/** What the alert counts. */
+/** The reasons that the alert counts. */
 const ALERTING = ['logout_token_issued_at', 'logout_token_expired', 'not_carried_out'];
 
 describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
@@ -23,7 +23,7 @@ describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
     await answer.body.dump();
     return answer.statusCode;
   }
-  const tell = async (shape: TokenShape): Promise<number> => post(await stage.provider.logoutToken(shape));
+  const send = async (shape: TokenShape): Promise<number> => post(await stage.provider.logoutToken(shape));
 
   const lastRefused = async () =>
     (await stage.recorded()).findLast(({ annotations }) => annotations['portcullis.dev/event'] === 'logout-refused')
@@ -36,7 +36,7 @@ describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
   }
 
   it.each([clockSkew - 10, -(300 + clockSkew - 10)])(
-    'a logout token of a clock %d seconds ahead is taken, and once',
+    'a logout token of a clock %d seconds ahead is accepted, and only once',
     async (clock) => {
       const token = await stage.provider.logoutToken({ clock });
       expect(await post(token)).toBe(200);
@@ -52,10 +52,10 @@ describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
     [{ clock: -(300 + clockSkew + 10) }, 'logout_token_issued_at'],
     [{ clock: -900, claims: { exp: 1 } }, 'logout_token_expired'],
   ])(
-    'one that the provider has signed and whose time is wrong says the skew and is counted: %j',
+    'a logout token that the provider has signed and whose time is wrong is audited with the skew and counted: %j',
     async (shape, reason) => {
       const before = await counted(ALERTING);
-      expect(await tell(shape)).toBe(400);
+      expect(await send(shape)).toBe(400);
       const { 'portcullis.dev/clock-skew': skew, ...facts } = await lastRefused();
       expect(facts).toMatchObject({
         'portcullis.dev/reason': reason,
@@ -69,31 +69,31 @@ describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
 
   it.each<[string, () => Promise<TokenShape>, string]>([
     [
-      'signed by a stranger',
+      'signed with an unknown key pair',
       async () => ({ clock: -900, key: (await generateKeyPair('ES256')).privateKey }),
       'logout_token_signature',
     ],
-    ['with an unknown key', async () => ({ clock: 900, header: { kid: 'k2' } }), 'logout_token_key_unknown'],
-    // What a user of the provider has in hand: signed by it, and no logout token.
+    ['with an unknown key id', async () => ({ clock: 900, header: { kid: 'k2' } }), 'logout_token_key_unknown'],
+    // Every user of the provider has one: it is signed by the provider, and is not a logout token.
     ['an ID token', async () => ({ clock: -900, claims: { events: undefined, nonce: 'n' } }), 'logout_token_nonce'],
     ['for another client', async () => ({ clock: -900, claims: { aud: 'other' } }), 'logout_token_audience'],
-    ['of nobody', async () => ({ clock: -900, claims: { sub: undefined } }), 'logout_token_subject'],
-  ])('one that is %s says nothing of clocks and calls nobody', async (_name, shape, reason) => {
+    ['without a subject', async () => ({ clock: -900, claims: { sub: undefined } }), 'logout_token_subject'],
+  ])('a logout token that is %s is audited without a skew, and alerts no operator', async (_name, shape, reason) => {
     const before = [await counted(ALERTING), await counted([reason])] as const;
-    expect(await tell(await shape())).toBe(400);
+    expect(await send(await shape())).toBe(400);
     const refused = await lastRefused();
     expect(refused).toMatchObject({ 'portcullis.dev/reason': reason });
     for (const fact of ['clock-skew', 'target']) expect(refused).not.toHaveProperty([`portcullis.dev/${fact}`]);
     expect([await counted(ALERTING), await counted([reason])]).toEqual([before[0], before[1] + 1]);
   });
 
-  it('a good one that cannot be acted on is counted', async () => {
+  it('a valid logout token that cannot be applied is counted', async () => {
     const { sessions } = stage.server.store;
     const list = sessions.list.bind(sessions);
-    sessions.list = () => Promise.reject(new Error('away'));
+    sessions.list = () => Promise.reject(new Error('unavailable'));
     try {
       const before = await counted(['not_carried_out']);
-      expect(await tell({ claims: { sid: `of-${PERSON}` } })).toBe(400);
+      expect(await send({ claims: { sid: `of-${PERSON}` } })).toBe(400);
       expect(await counted(['not_carried_out'])).toBe(before + 1);
     } finally {
       sessions.list = list;

@@ -26,7 +26,7 @@ describe('logout, both ways', () => {
 
   const visitor = (): Visitor => new Visitor({ name: PERSON, password: '' }, { stopAt: 'http://127.0.0.1:9/callback' });
 
-  /** A session of kubectl's, opened in this browser. */
+  /** Opens a kubectl session in this browser. */
   async function signInWith(browser: Visitor): Promise<SignedIn> {
     const { callback, verifier } = await stage.client.authorize(PERSON, { visitor: browser });
     const answer = await stage.client.redeem(callback.searchParams.get('code') ?? '', verifier);
@@ -36,7 +36,7 @@ describe('logout, both ways', () => {
     return { accessToken, refreshToken, session: session.id, answer };
   }
 
-  /** Resolves when the watch that it opens has ended. */
+  /** Opens a watch, and resolves when it has ended. */
   async function watch({
     accessToken,
   }: SignedIn): Promise<{ readonly ended: Promise<unknown>; readonly isOpen: () => boolean }> {
@@ -54,7 +54,7 @@ describe('logout, both ways', () => {
 
   const sidOf = async ({ session }: SignedIn): Promise<string> =>
     (await stage.server.store.sessions.read(session))?.providerSid ?? '';
-  const stands = async ({ session }: SignedIn): Promise<boolean> =>
+  const isActive = async ({ session }: SignedIn): Promise<boolean> =>
     (await stage.server.store.sessions.read(session)) !== undefined;
 
   async function post(form: Record<string, string> | string, name = 'demo') {
@@ -75,7 +75,7 @@ describe('logout, both ways', () => {
     (await events(name)).at(-1)?.annotations['portcullis.dev/reason'];
 
   describe('at the provider', () => {
-    it('ends what was opened in that session there, with its open watch, and nothing else', async () => {
+    it('ends the session that was opened in that session of the provider, with its open watch, and no other', async () => {
       const [browser, other] = [visitor(), visitor()];
       await browser.visit(`${stage.web}/login/start?provider=demo&to=me`);
       const { sessions } = stage.server.store;
@@ -86,13 +86,13 @@ describe('logout, both ways', () => {
       const [cut, stays] = [await watch(here), await watch(there)];
       await browser.visit(stage.provider.endSession);
       await cut.ended;
-      expect(await stands(here)).toBe(false);
+      expect(await isActive(here)).toBe(false);
       expect((await stage.client.refresh(here.refreshToken)).status).toBe(400);
-      // The browser's own session here was opened in the same one.
+      // The session of the browser here was opened in the same session of the provider.
       expect(own).toBeDefined();
       expect(await sessions.read(own?.id ?? '')).toBeUndefined();
       expect(stays.isOpen()).toBe(true);
-      expect(await stands(there)).toBe(true);
+      expect(await isActive(there)).toBe(true);
       const ended = (await events('logout')).filter(
         ({ annotations }) => annotations['portcullis.dev/reason'] === 'signed_out_at_provider',
       );
@@ -100,7 +100,7 @@ describe('logout, both ways', () => {
       expect(ended[0]?.user.username).toBe('demo:alice');
     });
 
-    it('ends kubectl’s own watch', async () => {
+    it('ends a watch of kubectl', async () => {
       const laptop = new CliContext(stage.instance, PERSON);
       onTestFinished(() => laptop.close());
       const open = laptop.openKubectl('get', 'pods', '--watch');
@@ -112,12 +112,12 @@ describe('logout, both ways', () => {
       expect(await stage.server.store.sessions.read(sessions[0]?.id ?? '')).toBeUndefined();
     });
 
-    it('ends everything of the person where it says no session', async () => {
+    it('ends every session of the user where the token names no session', async () => {
       const [one, two] = [await signInWith(visitor()), await signInWith(visitor())];
       const answer = await tell({});
       expect(answer).toMatchObject({ status: 200, text: '' });
       expect(answer.headers['cache-control']).toBe('no-store');
-      expect([await stands(one), await stands(two)]).toEqual([false, false]);
+      expect([await isActive(one), await isActive(two)]).toEqual([false, false]);
       const last = (await events('logout')).at(-1);
       expect(last?.annotations['portcullis.dev/target']).toBe(`account:${ACCOUNT}`);
     });
@@ -125,31 +125,31 @@ describe('logout, both ways', () => {
     it.each<[string, (sid: string) => TokenShape]>([
       ['an audience of several, one of them us', (sid) => ({ claims: { sid, aud: ['other', LOGOUT_CLIENT] } })],
       ['no sub', (sid) => ({ claims: { sid, sub: undefined } })],
-      ['an end of its own', (sid) => ({ claims: { sid, exp: seconds() + 120 } })],
-      ['the type that older providers write', (sid) => ({ claims: { sid }, header: { typ: 'JWT' } })],
+      ['an exp claim', (sid) => ({ claims: { sid, exp: seconds() + 120 } })],
+      ['the type that older providers send', (sid) => ({ claims: { sid }, header: { typ: 'JWT' } })],
       ['no type', (sid) => ({ claims: { sid }, header: { typ: undefined } })],
       ['a clock a little ahead', (sid) => ({ claims: { sid, iat: seconds() + 30 } })],
-    ])('is taken from a token with %s', async (_name, shape) => {
+    ])('is accepted from a token with %s', async (_name, shape) => {
       const signedIn = await signInWith(visitor());
       expect((await tell(shape(await sidOf(signedIn)))).status).toBe(200);
-      expect(await stands(signedIn)).toBe(false);
+      expect(await isActive(signedIn)).toBe(false);
     });
 
-    it('counts once: the same token again is refused, and ends nothing that came since', async () => {
+    it('applies once: the same token is rejected the second time, and ends no newer session', async () => {
       const token = await stage.provider.logoutToken({});
       expect((await post({ logout_token: token })).status).toBe(200);
       const since = await signInWith(visitor());
       expect((await post({ logout_token: token })).status).toBe(400);
       expect(await lastReason('logout-refused')).toBe('logout_token_replayed');
-      expect(await stands(since)).toBe(true);
+      expect(await isActive(since)).toBe(true);
     });
 
-    it('that is over before its sign-in here is finished lets nobody in', async () => {
+    it('that happens before the sign-in here is finished makes the sign-in fail', async () => {
       const browser = visitor();
       const first = await signInWith(browser);
       const sid = await sidOf(first);
       expect((await tell({ claims: { sid } })).status).toBe(200);
-      // The provider's own session goes on: the next sign-in there is in the one that it said was over.
+      // The session of the provider goes on: the next sign-in there uses the session that it reported as ended.
       const { page } = await stage.client.authorize(PERSON, { visitor: browser });
       expect(page).toMatchObject({ status: 400, url: expect.stringContaining('/finish') });
       expect(await lastReason('sign-in-refused')).toBe('session_revoked');
@@ -167,13 +167,13 @@ describe('logout, both ways', () => {
       return { browser, csrf: hidden('csrf', html) };
     }
 
-    it('leads to the provider, to sign out there, and from there back to our front page', async () => {
+    it('sends the browser to the provider, to sign out there, and from there back to our start page', async () => {
       const kubectl = await signInWith(visitor());
       const { browser, csrf } = await signedIn();
       const [newest] = (await stage.server.store.sessions.list({ account: ACCOUNT, limit: 1 })).sessions;
       const answer = await browser.post(`${stage.web}/logout`, { csrf });
       expect(answer.status).toBe(200);
-      // Not a redirect, which Chromium would hold to `form-action`.
+      // This is not a redirect, because Chromium applies `form-action` to redirects.
       expect(answer.headers['content-security-policy']).toContain("form-action 'self'");
       const there = new URL(String(answer.headers['refresh']).replace(/^0; url=/, ''));
       expect(`${there.origin}${there.pathname}`).toBe(stage.provider.endSession);
@@ -189,11 +189,11 @@ describe('logout, both ways', () => {
       const back = await browser.post(action, { xsrf: hidden('xsrf', page.html), logout: 'yes' });
       expect(back.location).toBe(`${stage.web}/?state=signed-out`);
       expect((await browser.get(back.location)).html).toContain('You are signed out here.');
-      // kubectl's was opened in another browser's session there.
-      expect(await stands(kubectl)).toBe(true);
+      // The kubectl session was opened in the provider session of another browser.
+      expect(await isActive(kubectl)).toBe(true);
     });
 
-    it('puts nothing of the ID token on the record', async () => {
+    it('audits nothing of the ID token', async () => {
       const { browser, csrf } = await signedIn();
       const answer = await browser.post(`${stage.web}/logout`, { csrf });
       const hint = new URL(String(answer.headers['refresh']).replace(/^0; url=/, '')).searchParams.get('id_token_hint');
@@ -202,10 +202,10 @@ describe('logout, both ways', () => {
     });
   });
 
-  describe('a token that is no good', () => {
-    let standing: SignedIn;
+  describe('an invalid logout token', () => {
+    let active: SignedIn;
     beforeAll(async () => {
-      standing = await signInWith(visitor());
+      active = await signInWith(visitor());
     });
 
     const secret = new TextEncoder().encode(LOGOUT_CLIENT.padEnd(32, '.'));
@@ -213,8 +213,8 @@ describe('logout, both ways', () => {
       `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`;
 
     it.each<[string, string, () => Promise<string> | string]>([
-      ['nothing', 'logout_token_missing', () => ''],
-      ['no JWT', 'logout_token_malformed', () => 'rubbish'],
+      ['no token', 'logout_token_missing', () => ''],
+      ['a text that is not a JWT', 'logout_token_malformed', () => 'rubbish'],
       ['of 9 kB', 'logout_token_too_large', () => 'a'.repeat(9000)],
       ['larger than any form', 'logout_token_missing', () => 'a'.repeat(100_000)],
       [
@@ -237,7 +237,7 @@ describe('logout, both ways', () => {
           }),
       ],
       [
-        'signed by somebody else',
+        'signed with another key',
         'logout_token_signature',
         async () => stage.provider.logoutToken({ key: (await generateKeyPair('ES256')).privateKey }),
       ],
@@ -265,18 +265,22 @@ describe('logout, both ways', () => {
         'logout_token_events',
         () => stage.provider.logoutToken({ claims: { events: [EVENT] } }),
       ],
-      ['about nobody', 'logout_token_subject', () => stage.provider.logoutToken({ claims: { sub: undefined } })],
+      ['without a subject', 'logout_token_subject', () => stage.provider.logoutToken({ claims: { sub: undefined } })],
       ['whose sid is a number', 'logout_token_subject', () => stage.provider.logoutToken({ claims: { sid: 7 } })],
       ['whose sub is empty', 'logout_token_subject', () => stage.provider.logoutToken({ claims: { sub: '' } })],
       ['without jti', 'logout_token_id', () => stage.provider.logoutToken({ claims: { jti: undefined } })],
       ['without iat', 'logout_token_issued_at', () => stage.provider.logoutToken({ claims: { iat: undefined } })],
       ['ten minutes old', 'logout_token_issued_at', () => stage.provider.logoutToken({ clock: -600 })],
       [
-        'of the future',
+        'issued in the future',
         'logout_token_issued_at',
         () => stage.provider.logoutToken({ claims: { iat: seconds() + 120 } }),
       ],
-      ['past its end', 'logout_token_expired', () => stage.provider.logoutToken({ claims: { exp: seconds() - 90 } })],
+      [
+        'that has expired',
+        'logout_token_expired',
+        () => stage.provider.logoutToken({ claims: { exp: seconds() - 90 } }),
+      ],
       ['for another client', 'logout_token_audience', () => stage.provider.logoutToken({ claims: { aud: 'other' } })],
       [
         'for other clients',
@@ -288,28 +292,28 @@ describe('logout, both ways', () => {
         'logout_token_issuer',
         () => stage.provider.logoutToken({ claims: { iss: 'https://idp.example.com' } }),
       ],
-    ])('is refused, on the record and without effect: %s', async (_name, reason, token) => {
+    ])('is rejected, audited and without effect: %s', async (_name, reason, token) => {
       const answer = await post({ logout_token: await token() });
       expect(answer.status).toBe(400);
       expect(answer.headers['cache-control']).toBe('no-store');
       expect(JSON.parse(answer.text)).toMatchObject({ error: 'invalid_request' });
       expect(await lastReason('logout-refused')).toBe(reason);
-      expect(await stands(standing)).toBe(true);
+      expect(await isActive(active)).toBe(true);
     });
 
-    it('given twice in one form is refused', async () => {
+    it('is rejected where it is sent twice in one form', async () => {
       const token = await stage.provider.logoutToken({});
       expect((await post(`logout_token=${token}&logout_token=${token}`)).status).toBe(400);
-      expect(await stands(standing)).toBe(true);
+      expect(await isActive(active)).toBe(true);
     });
 
-    it('is never on the record', async () => {
+    it('never appears in the audit log', async () => {
       const [header = ''] = (await stage.provider.logoutToken({})).split('.');
       expect(JSON.stringify(await stage.recorded())).not.toContain(header);
     });
   });
 
-  it.each(['nobody', '__proto__'])('is not taken for a provider that is not here: %s', async (name) => {
+  it.each(['unknown', '__proto__'])('is rejected for an unknown provider: %s', async (name) => {
     expect((await post({ logout_token: await stage.provider.logoutToken({}) }, name)).status).toBe(404);
   });
 });
@@ -328,7 +332,7 @@ describe.each(['okta', 'keycloak'] as const)('logout, both ways, at a provider o
     return { browser, page: html };
   }
 
-  it('ends what was opened there when the person signs out there', async () => {
+  it('ends the session that was opened at the provider when the user signs out there', async () => {
     const { browser } = await signIn();
     const there = await browser.follow(stage.provider.endSession);
     const [, xsrf = ''] = /name="xsrf" value="([^"]+)"/.exec(there.html) ?? [];
@@ -337,7 +341,7 @@ describe.each(['okta', 'keycloak'] as const)('logout, both ways, at a provider o
     expect((await browser.get(`${stage.web}/me`)).location).toBe('/login?to=me');
   });
 
-  it('leads there when the person signs out here', async () => {
+  it('sends the browser to the provider when the user signs out here', async () => {
     const { browser, page } = await signIn();
     const [, csrf = ''] = /name="csrf" value="([^"]+)"/.exec(page) ?? [];
     const answer = await browser.post(`${stage.web}/logout`, { csrf });

@@ -39,7 +39,7 @@ it('repeats a GET once when the connection was lost before any byte came back', 
   expect(tries).toBe(2);
 });
 
-// It may have been executed before the connection was lost, so that a second one would be executed twice.
+// The API server may have executed it before the connection was lost, so a repetition would execute it twice.
 it.each([
   ['POST', undefined],
   ['POST', '{}'],
@@ -60,7 +60,7 @@ it.each([
   expect(tries).toBe(1);
 });
 
-it('does not let half an answer look like a whole one, and does not ask for the other half', async () => {
+it('does not let half a response look like a complete one, and does not request the other half', async () => {
   let lose = (): void => undefined;
   plane.upstream.answer = (req, res) => {
     res.writeHead(200, { 'content-type': 'application/json' });
