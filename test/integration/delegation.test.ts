@@ -37,7 +37,7 @@ describe('kubectl --as', () => {
       .filter(([name]) => name.startsWith('Impersonate-'))
       .map(([name, value]) => `${name.slice('Impersonate-'.length)}=${value}`);
   const lastLine = async (): Promise<TestPlane['audited'][number] | undefined> => {
-    await until(() => plane.audited.length > 0, 'the audit line');
+    await until(() => plane.audited.length > 0, 'the audit event');
     return plane.audited.at(-1);
   };
 
@@ -208,7 +208,7 @@ describe('kubectl --as', () => {
     const headers = { ...AS, 'Impersonate-Group': 'a' };
     expect((await call(hasty, await signIn(hasty), PODS, { headers })).status).toBe(503);
     expect(forwarded(hasty.upstream.requests)).toEqual([]);
-    await until(() => hasty.audited.length > 0, 'the audit line');
+    await until(() => hasty.audited.length > 0, 'the audit event');
     expect(hasty.audited[0]?.annotations['portcullis.dev/reason']).toBe('review_unavailable');
     await hasty.close();
   });
@@ -244,7 +244,7 @@ describe('kubectl --as', () => {
       return { allowed: true };
     });
     await expect(as()).rejects.toThrow('ECONNRESET');
-    await until(() => plane.audited.length > 0, 'the audit line');
+    await until(() => plane.audited.length > 0, 'the audit event');
     expect(forwarded(plane.upstream.requests)).toEqual([]);
     expect(await lastLine()).toMatchObject({ annotations: { 'portcullis.dev/reason': 'session_revoked' } });
   });

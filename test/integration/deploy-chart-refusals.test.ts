@@ -34,7 +34,7 @@ const REJECTED: readonly (readonly [string, string, unknown, RegExp])[] = [
   ],
   ['no cluster', 'clusters', [], /at '\/clusters'/],
   ['a cluster without impersonation rules', 'clusters', [{ name: 'prod' }], /impersonate/],
-  ['a word for groups other than *', 'clusters', [{ name: 'prod', impersonate: { groups: 'all' } }], /groups/],
+  ['a text for groups other than *', 'clusters', [{ name: 'prod', impersonate: { groups: 'all' } }], /groups/],
   ['a remote cluster without a token', 'clusters', [{ ...CLUSTER, server: 'https://203.0.113.7' }], /token/],
   [
     'a cluster without TLS',

@@ -1,4 +1,7 @@
-/** The rendered chart in its main shapes: equal to the golden files, valid manifests, and a configuration that our loader accepts. */
+/**
+ * The rendered chart in its main shapes: equal to the golden files, valid manifests, and a configuration that our
+ * loader accepts.
+ */
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { loadAsDeployed } from '../support/chart-config.ts';
@@ -80,15 +83,16 @@ describe.each(SHAPES)('the shape %s', (shape) => {
     }
   });
 
-  it('writes no secret, but those that the chart’s own Redis was asked for', async () => {
+  it('writes no secret except those of the chart’s own Redis', async () => {
     const objects = await rendered('--values', valuesOf(shape));
     const secrets = objects.filter(({ kind }) => kind === 'Secret').map(({ metadata }) => metadata.name);
     expect(secrets).toEqual(shape === 'small' ? ['portcullis-redis-auth', 'portcullis-redis-tls'] : []);
   });
 
-  it('has pods that a namespace of Pod Security level “restricted” takes, with a read-only root and bounds', async () => {
+  it('has pods that the Pod Security level “restricted” admits, with a read-only root and resource limits', async () => {
     for (const [kind, { spec }] of workloads(await rendered('--values', valuesOf(shape)))) {
-      // The job that rotates keys calls the API server with its own token; no other pod mounts a token that was not requested.
+      // The job that rotates keys calls the API server with its own token; no other pod mounts a token that was
+      // not requested.
       expect(spec).toMatchObject({ automountServiceAccountToken: kind === 'CronJob', enableServiceLinks: false });
       expect(spec.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
       expect(spec.securityContext['runAsUser']).toBeGreaterThan(0);

@@ -34,7 +34,8 @@ describe('a rolling update', () => {
     expect(podTemplateOf(deployment).spec).toMatchObject({ terminationGracePeriodSeconds: 60 });
     const [container] = podTemplateOf(deployment).spec.containers;
     expect(container).toMatchObject({
-      // Kubernetes removes a terminating pod from the ready endpoints itself; this probe checks whether the pod still serves.
+      // Kubernetes removes a terminating pod from the ready endpoints itself; this probe checks whether the pod
+      // still serves.
       readinessProbe: { httpGet: { path: '/readyz?exclude=shutdown', port: 'ops' } },
       livenessProbe: { httpGet: { path: '/livez', port: 'ops' } },
       startupProbe: { httpGet: { path: '/livez', port: 'ops' } },
@@ -185,7 +186,8 @@ describe('the job that rotates keys', () => {
   it('has a command line that the program accepts', async () => {
     const [container] = podTemplateOf(only(await rendered(...SMALL, ...ROTATION), 'CronJob')).spec.containers;
     const run = promisify(execFile);
-    // Outside a cluster the command fails with this message, after everything that could be wrong with the command line.
+    // Outside a cluster the command fails with this message, after everything that could be wrong with the command
+    // line.
     const said = await run(process.execPath, [`${ROOT}src/main.ts`, ...(container?.args ?? [])], { env: {} }).catch(
       (error: { readonly code: number; readonly stderr: string }) => error,
     );
@@ -214,7 +216,8 @@ describe('the chart’s own Redis', () => {
     const apart = { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [] } };
     const values = { ...placed, affinity: { nodeAffinity: nodes, ...apart } };
     const settings = Object.entries(values).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-    // The anti-affinity of the server's pods does not apply to Redis: where each node runs a server, no node would be left.
+    // The anti-affinity of the server's pods does not apply to Redis: where each node runs a server, no node would
+    // be left.
     const { spec } = await redis(...setJson(...settings));
     expect(spec).toMatchObject({ ...placed, affinity: { nodeAffinity: nodes } });
     expect(spec['affinity']).not.toHaveProperty('podAntiAffinity');

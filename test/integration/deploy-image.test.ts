@@ -185,7 +185,10 @@ describe('a server from the image', () => {
     await demo.stop();
   });
 
-  /** Copies the certificates, keys and secrets of a demo server, with other listeners. Returns the configuration file. */
+  /**
+   * Copies the certificates, keys and secrets of a demo server, with other listeners. Returns the configuration
+   * file.
+   */
   function configurationOf({ files }: RunningDemo, ports: ReturnType<typeof demoPorts>): string {
     const mounted = join(folder, 'etc');
     cpSync(files.directory, mounted, { recursive: true });

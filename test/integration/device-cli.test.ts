@@ -86,7 +86,7 @@ describe('a malicious server', () => {
       { ...good, verification_uri: 'https://evil.example.com/device' },
     ],
     ['names an invalid page', { ...good, verification_uri: 'javascript:alert(1)' }],
-    ['gives no code', { ...good, user_code: undefined, verification_uri: 'https://evil.example.com/device' }],
+    ['returns no code', { ...good, user_code: undefined, verification_uri: 'https://evil.example.com/device' }],
   ])('that %s makes no user type anything', async (_name, answer) => {
     const fakeServer = new FakeServer();
     await fakeServer.start();

@@ -281,7 +281,8 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
       } as const;
       await stage.server.guard.revoke({ target: targets[target] });
       expect(await stage.poll(waiting)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-      // Until this replica has read the entry from the log, a sign-in that begins here counts as begun before the revocation.
+      // Until this replica has read the entry from the log, a sign-in that begins here counts as begun before the
+      // revocation.
       const { number } = await stage.server.store.log.position();
       await expect.poll(() => stage.server.guard.position?.number).toBe(number);
     },

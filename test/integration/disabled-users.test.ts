@@ -1,6 +1,6 @@
 /**
- * A provider that still refreshes the tokens of users who are disabled there: it rejects nothing, so a rule has to end their
- * sessions. These tests use a whole server, while the user is working.
+ * A provider that still refreshes the tokens of users who are disabled there: it rejects nothing, so a rule has to
+ * end their sessions. These tests use a whole server, while the user is working.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** The terminal sessions of the documents, run against a real server with Redis: the output is what the page shows, as far as it is the same everywhere. */
+/**
+ * The terminal sessions of the documents, run against a real server with Redis: the output is what the page shows,
+ * as far as it is the same everywhere.
+ */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -1,6 +1,7 @@
 /**
- * The commands that the documents tell users to type, run by the programs themselves: keys are generated, Secrets and bindings are
- * built from them without a cluster, the chart is rendered from the values on the page, and kubectl knows every command and option.
+ * The commands that the documents tell users to type, run by the programs themselves: keys are generated, Secrets
+ * and bindings are built from them without a cluster, the chart is rendered from the values on the page, and
+ * kubectl knows every command and option.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -68,7 +69,10 @@ describe('kubectl knows each command', () => {
     return run('kubectl', [...(end < 0 ? args : args.slice(0, end)), '--help']);
   };
 
-  /** Returns the command that the help describes, such as `create secret generic`; empty where `args` do not begin with it. */
+  /**
+   * Returns the command that the help describes, such as `create secret generic`; empty where `args` do not begin
+   * with it.
+   */
   function commandOf(args: readonly string[], all: string): string {
     const plain = args.filter(
       (word, at) => !word.startsWith('-') && !/^--(?:namespace|context)$/.test(args[at - 1] ?? ''),

@@ -1,4 +1,7 @@
-/** The commands of the documents for building and installing the command line: build, check, install, sign in, and kubectl runs it. */
+/**
+ * The commands of the documents for building and installing the command line: build, check, install, sign in, and
+ * kubectl runs it.
+ */
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** The commands that the documents tell admins and users to type, run against a real server with Redis by users who have signed in. */
+/**
+ * The commands that the documents tell admins and users to type, run against a real server with Redis by users who
+ * have signed in.
+ */
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
@@ -80,10 +83,10 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
     });
 
     /** The others are these three. */
-    const [look = '', tail = '', drill = '', ...rest] = lines.filter((line) => !line.startsWith('portcullis revoke '));
+    const [list = '', tail = '', drill = '', ...rest] = lines.filter((line) => !line.startsWith('portcullis revoke '));
 
     it('portcullis sessions', async () => {
-      expect(await root.run(here(look))).toContain('demo/alice');
+      expect(await root.run(here(list))).toContain('demo/alice');
     });
 
     it('portcullis audit tail', async () => {

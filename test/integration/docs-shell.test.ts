@@ -1,4 +1,7 @@
-/** The commands that the documents tell operators to type before a server runs: keys, and how a configuration maps the claims of a user. */
+/**
+ * The commands that the documents tell operators to type before a server runs: keys, and how a configuration maps
+ * the claims of a user.
+ */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';

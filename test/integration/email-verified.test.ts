@@ -1,4 +1,7 @@
-/** Users whose username is their e-mail address, at providers with several values of email_verified: the rejections and their messages. */
+/**
+ * Users whose username is their e-mail address, at providers with several values of email_verified: the rejections
+ * and their messages.
+ */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { comeBack, goThere, landingOf, openPages, outcomeOf, refused, start } from '../support/two-providers.ts';

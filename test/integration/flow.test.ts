@@ -88,7 +88,8 @@ describe('memory, measured at a server in its own process', () => {
     const res = await asked();
     res.pause();
     await standstill(() => sent);
-    // There are three kernel buffers between them, of up to 32 MB each where Linux tunes them; the number must only stop changing.
+    // There are three kernel buffers between them, of up to 32 MB each where Linux tunes them; the number must
+    // only stop changing.
     expect(sent).toBeLessThan(80 * MB);
     const grown = (await instance.state()).rss - before;
     expect(grown).toBeLessThan(40 * MB);

@@ -283,7 +283,10 @@ describe('an organisation with single sign-on that the token is not authorised f
 describe('at the pages of Portcullis', () => {
   afterEach(closeStages);
 
-  /** The pages with this provider and another, and a browser that has signed in at GitHub and has not yet followed the callback. */
+  /**
+   * The pages with this provider and another, and a browser that has signed in at GitHub and has not yet followed
+   * the callback.
+   */
   async function visit(options?: Parameters<typeof on.provider>[0]) {
     const gh = on.provider({ ...options, redirectUri: `${PUBLIC_URL}/callback/gh` });
     const providers = new Map([['gh', gh]]);

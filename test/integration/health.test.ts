@@ -1,4 +1,7 @@
-/** The health that Portcullis reports for clusters and identity providers that are healthy, failing, slow, incompatible or missing. */
+/**
+ * The health that Portcullis reports for clusters and identity providers that are healthy, failing, slow,
+ * incompatible or missing.
+ */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:https';
@@ -49,7 +52,7 @@ async function apiServer(statuses: Readonly<Record<string, number>>, pair = trus
   const server = createServer({ cert: pair.cert, key: pair.key }, (req, res) => {
     heard.push({ url: req.url ?? '', headers: req.headers });
     const status = statuses[req.url ?? ''] ?? 404;
-    res.writeHead(status, status === 302 ? { location: 'https://elsewhere.example.com/' } : {}).end('canary-message');
+    res.writeHead(status, status === 302 ? { location: 'https://elsewhere.example.com/' } : {}).end('canary-words');
   });
   return { heard, cluster: clusterAt(await port(server)) };
 }
@@ -181,7 +184,7 @@ describe('an identity provider', () => {
   });
 
   it.each<[string, (origin: string) => RequestListener, string]>([
-    ['responds with 503', () => (_req, res) => void res.writeHead(503).end('canary-message'), 'It answered 503'],
+    ['responds with 503', () => (_req, res) => void res.writeHead(503).end('canary-words'), 'It answered 503'],
     [
       'redirects elsewhere',
       (origin) => (req, res) =>

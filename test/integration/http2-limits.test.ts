@@ -111,7 +111,7 @@ describe('the age of an HTTP/2 connection', () => {
     await until(() => Buffer.concat(received).includes(goaway), 'GOAWAY');
     socket.write(headersFrame(3, get(alice), END_HEADERS | END_STREAM));
     socket.write(frame(PING, 0, 0, Buffer.from('answered')));
-    await until(() => Buffer.concat(received).includes('answered'), 'the response to a PING behind it');
+    await until(() => Buffer.concat(received).includes('answered'), 'the response to a PING after it');
     expect(plane.upstream.requests).toHaveLength(1);
     socket.destroy();
   });
@@ -124,7 +124,10 @@ describe('the age of an HTTP/2 connection', () => {
   });
 });
 
-/** A client with a watch, in its own thread. It reports when data such as a PING arrives, and its own data is delayed. */
+/**
+ * A client with a watch, in its own thread. It reports when data such as a PING arrives, and its own data is
+ * delayed.
+ */
 const FAR_CLIENT = `
   const { connect, createServer } = require('node:net');
   const http2 = require('node:http2');
@@ -148,7 +151,7 @@ const FAR_CLIENT = `
 `;
 
 describe('an HTTP/2 connection is ended', () => {
-  it('when its peer answers no PING and sends nothing', async () => {
+  it('when its peer acknowledges no PING and sends nothing', async () => {
     await start({ timing: { pingMs: 60 } });
     quietWatch();
     const socket = await http2Socket(plane, alice.certificate);

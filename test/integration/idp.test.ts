@@ -115,7 +115,7 @@ describe('a real provider', () => {
       'provider_answer_invalid',
     ],
     [
-      'an issuer that is not the one we asked (RFC 9207)',
+      'an issuer to which we did not send the user (RFC 9207)',
       (url: URL) => url.searchParams.set('iss', 'https://evil.example'),
       'provider_answer_invalid',
     ],
@@ -202,7 +202,7 @@ describe('a provider that cannot be trusted', () => {
     ['names another issuer in the ID token', { idToken: (honest) => ({ ...honest, iss: 'https://evil.example' }) }],
     ['issues the ID token for another client', { idToken: (honest) => ({ ...honest, aud: 'somebody-else' }) }],
     ['returns another user at UserInfo', { userinfo: () => ({ sub: '43' }) }],
-    ['gives no ID token', { token: ({ id_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) }],
+    ['returns no ID token', { token: ({ id_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) }],
     ['responds with HTML', { token: () => ({ status: 200, body: '<html>', type: 'text/html' }) }],
     ['responds with half a JSON document', { token: () => ({ status: 200, body: '{"access_token":' }) }],
     ['responds with 500', { token: () => ({ status: 500, body: 'oops', type: 'text/plain' }) }],

@@ -25,7 +25,11 @@ async function watch({ stage, browser }: AdminAt, resource: string): Promise<Eve
   return reader;
 }
 
-/** Watches a revocation that is written and not yet proven. @param laterMs the lead of the clock of the web module over the clock of the server */
+/**
+ * Watches a revocation that is written and not yet proven.
+ *
+ * @param laterMs the lead of the clock of the web module over the clock of the server
+ */
 async function atUnproven(late: LateProof, laterMs = (): number => 0) {
   const change = (deps: WebDeps): WebDeps => {
     const { clock } = deps;

@@ -1,4 +1,7 @@
-/** The live views of an admin: the receipt of a revocation as it is completed, and the replicas; three replicas share one real Redis. */
+/**
+ * The live views of an admin: the receipt of a revocation as it is completed, and the replicas; three replicas
+ * share one real Redis.
+ */
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Logouts from a provider whose clock differs from ours: the accepted skew, and the tokens that may alert an operator to a wrong clock. */
+/**
+ * Logouts from a provider whose clock differs from ours: the accepted skew, and the tokens that may alert an
+ * operator to a wrong clock.
+ */
 import { generateKeyPair } from 'jose';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
