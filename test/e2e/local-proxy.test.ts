@@ -90,7 +90,7 @@ describe('portcullis proxy', () => {
   const python = (client: CliContext, script: string): Open => client.open(PYTHON, ['-c', script]);
 
   async function revoke(name: string): Promise<void> {
-    const { user } = await cachedSession(cacheOf(name));
+    const { person: user } = await cachedSession(cacheOf(name));
     const done = await root.portcullis('revoke', '--session', user.sessionId, '--reason', 'laptop lost');
     expect(done.code, done.all).toBe(0);
   }

@@ -69,7 +69,7 @@ describe('a client that lives longer than its tokens', () => {
   }
 
   async function revoke(name: string): Promise<void> {
-    const { user } = await cachedSession(cacheOf(name));
+    const { person: user } = await cachedSession(cacheOf(name));
     const done = await root.portcullis('revoke', '--session', user.sessionId, '--reason', 'test');
     expect(done.code, done.all).toBe(0);
   }
@@ -126,7 +126,7 @@ describe('a client that lives longer than its tokens', () => {
     expect((await since(seen)).count('sign-in')).toBe(1);
     expect(await browser.tabs()).toHaveLength(2);
     const after = await cachedSession(cacheOf('revoked'));
-    expect(after.user.sessionId).not.toBe(before.user.sessionId);
+    expect(after.person.sessionId).not.toBe(before.person.sessionId);
     expect(after.binding.certificate).not.toBe(before.binding.certificate);
   });
 

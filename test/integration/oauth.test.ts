@@ -163,7 +163,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     const { session } = first.body['portcullis'] as { readonly session: { readonly id: string } };
     const second = await plugin.redeem(code, verifier);
     expect(second).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-    expect(second.body['error_description']).toMatch(/had been used before.*Sign in again/);
+    expect(second.body['error_description']).toMatch(/was used a second time.*Sign in again/);
     expect((await plugin.refresh(String(first.body['refresh_token']))).status).toBe(400);
     const about = async (name: string) =>
       (await events(name)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session.id);

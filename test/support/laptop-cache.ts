@@ -3,7 +3,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 interface Cached {
-  readonly user: { readonly sessionId: string };
+  readonly person: { readonly sessionId: string };
   readonly binding: { readonly certificate: string };
   readonly tokens: Record<string, { token: string; receivedAt: number; expiresAt: number }>;
 }
