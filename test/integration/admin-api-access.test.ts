@@ -27,7 +27,7 @@ const REVOCATION = '0f5c7a52-5a0e-4d3b-9a59-6f1f3a1b2c3d';
 interface Example {
   readonly path: string;
   readonly body?: object;
-  /** What somebody who may gets, and how it stands in the record. */
+  /** The response that an allowed caller receives, and the audit event of it. */
   readonly status: number;
   readonly event: string;
   readonly reason: string;
@@ -72,7 +72,7 @@ const EXAMPLES: Readonly<Record<RouteName, Example>> = {
     event: 'admin-read',
     reason: 'fresh_sign_in',
   },
-  // The lock above has revoked the account.
+  // The lock above has already revoked the account.
   liftFreshSignIn: {
     path: '/fresh-sign-ins/corp%2Fsub-brief?reason=INC-3%20over',
     status: 200,
@@ -82,7 +82,7 @@ const EXAMPLES: Readonly<Record<RouteName, Example>> = {
   listReplicas: { path: '/replicas', status: 200, event: 'admin-read', reason: 'replicas' },
   listClusters: { path: '/clusters', status: 200, event: 'admin-read', reason: 'clusters' },
   listProviders: { path: '/providers', status: 200, event: 'admin-read', reason: 'providers' },
-  // One that cannot begin: what a drill does is tested with its own stage.
+  // A drill that cannot begin: its effects are tested elsewhere, on a stage for drills.
   createDrill: {
     path: '/drills',
     body: { cluster: 'none', reason: 'monthly' },
@@ -90,7 +90,7 @@ const EXAMPLES: Readonly<Record<RouteName, Example>> = {
     event: 'drill',
     reason: 'cluster_not_found',
   },
-  // This house shows no live record; who may not see it is refused before that.
+  // This stage has no live audit log; a caller without the role is rejected before that is found.
   tailAudit: { path: '/audit', status: 404, event: 'admin-read', reason: 'not_found' },
   getOpenApi: { path: '/openapi.json', status: 200, event: 'admin-read', reason: 'openapi' },
 };
@@ -104,11 +104,11 @@ const callOf = (route: Route, { path }: Example): Call => ({ method: route.metho
 const open: ApiDoor[] = [];
 
 afterEach(async () => {
-  for (const door of open.splice(0)) door.close();
+  for (const listener of open.splice(0)) listener.close();
   await closeStages();
 });
 
-/** A house with sessions that a call may end, and a revocation that can be asked for. */
+/** Starts a stage with sessions that a call may end, and with a revocation that can be read. */
 async function startStage(): Promise<{ readonly stage: Stage; readonly web: Door; readonly api: ApiDoor }> {
   const stage = await openStage({ config: { workload: [PROBE] } });
   for (const id of ['alice-1', 'alice-2', 'alice-3', 'alice-4']) await openSession(stage, id, 'alice');
@@ -118,7 +118,7 @@ async function startStage(): Promise<{ readonly stage: Stage; readonly web: Door
   return { stage, web: webDoor(stage), api };
 }
 
-/** The lines that a call has written, each as event, code and reason. */
+/** Returns the audit events of a call, each as event, code and reason. */
 async function linesOf(stage: Stage, call: PromiseLike<unknown>): Promise<readonly (readonly unknown[])[]> {
   const before = stage.events.length;
   await call;
@@ -147,19 +147,19 @@ async function assertRole(stage: Stage, ask: Ask, rejection: (route: Route) => s
     const sent = example.body === undefined ? request : request.send(example.body);
     const lines = await linesOf(stage, sent.expect(Number(expected[1])));
     expect(lines, name).toContainEqual(expected);
-    // A lock is a revocation and a lock; everything else is one line.
+    // A lock writes two events, one for the revocation and one for the lock; every other call writes one.
     expect(lines, name).toHaveLength(expected[0] === 'lock' ? 2 : 1);
   }
 }
 
-describe('every route for every role', () => {
-  test.each(ROLES)('%s at the web door', async (who, rejection) => {
+describe('every route allows and rejects every role', () => {
+  test.each(ROLES)('every route allows or rejects %s at the web listener', async (who, rejection) => {
     const { stage, web } = await startStage();
     await assertRole(stage, await web.as(who), rejection);
     expect((await stage.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
   });
 
-  test.each([...ROLES, DRILLER])('%s at the api door', async (who, rejection) => {
+  test.each([...ROLES, DRILLER])('every route allows or rejects %s at the api listener', async (who, rejection) => {
     const { stage, api } = await startStage();
     await assertRole(stage, await api.as(who), rejection);
     expect((await stage.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
@@ -174,22 +174,22 @@ interface Rejection {
 
 type Send = (call: Call, example: Example) => PromiseLike<{ readonly status: number; readonly body: unknown }>;
 
-/** How each of these routes answers, with the lines in the record; and what has happened, which should be nothing. */
+/** Returns the response and the audit events of each of these routes, and the effects, of which there should be none. */
 async function outcomes(stage: Stage, rows: typeof every, send: Send): Promise<readonly unknown[]> {
   const before = await stage.store.sessions.count();
-  const answers: unknown[] = [];
+  const responses: unknown[] = [];
   for (const { name, route, example } of rows) {
-    let answer: { readonly status: number; readonly body: unknown } | undefined;
-    const sent = Promise.resolve(send(callOf(route, example), example)).then((given) => (answer = given));
+    let response: { readonly status: number; readonly body: unknown } | undefined;
+    const sent = Promise.resolve(send(callOf(route, example), example)).then((given) => (response = given));
     const lines = await linesOf(stage, sent);
-    answers.push([name, answer?.status, (answer?.body as { readonly code?: string } | undefined)?.code, lines]);
+    responses.push([name, response?.status, (response?.body as { readonly code?: string } | undefined)?.code, lines]);
   }
   const locks = await stage.store.locks.list();
-  return [...answers, ['sessions ended', before - (await stage.store.sessions.count())], ['locks', locks]];
+  return [...responses, ['sessions ended', before - (await stage.store.sessions.count())], ['locks', locks]];
 }
 
-/** Each is refused in the same way, on one line of the record, and nothing happens. */
-const refused = (rows: typeof every, { status, code, reason }: Rejection): readonly unknown[] => [
+/** Each route rejects the call in the same way, with one audit event, and nothing happens. */
+const rejectedAs = (rows: typeof every, { status, code, reason }: Rejection): readonly unknown[] => [
   ...rows.map(({ name }) => [name, status, code, [['admin-refused', status, reason]]]),
   ['sessions ended', 0],
   ['locks', []],
@@ -198,49 +198,49 @@ const refused = (rows: typeof every, { status, code, reason }: Rejection): reado
 const unknown = (reason: string): Rejection => ({ status: 401, code: 'unauthenticated', reason });
 const forged = (reason: string): Rejection => ({ status: 403, code: 'csrf_failed', reason });
 
-describe('at the web door', () => {
-  test('nobody gets anything', async () => {
+describe('at the web listener', () => {
+  test('a client without a session is rejected on every route', async () => {
     const { stage, web } = await startStage();
-    const answers = await outcomes(stage, every, (call, { body }) => web.nobody(call).send(body));
-    expect(answers).toEqual(refused(every, unknown('no_session')));
+    const responses = await outcomes(stage, every, (call, { body }) => web.nobody(call).send(body));
+    expect(responses).toEqual(rejectedAs(every, unknown('no_session')));
   });
 
-  test('an Authorization header is refused with a good cookie too', async () => {
+  test('an Authorization header is rejected even with a valid cookie', async () => {
     const { stage, web, api } = await startStage();
     const [ask, token] = [await web.as('root'), await api.caller('root')];
-    const answers = await outcomes(stage, every, (call, { body }) =>
+    const responses = await outcomes(stage, every, (call, { body }) =>
       ask(call).set('Authorization', `Bearer ${token}`).send(body),
     );
-    expect(answers).toEqual(refused(every, unknown('authorization_header')));
+    expect(responses).toEqual(rejectedAs(every, unknown('authorization_header')));
   });
 
   test.each([
     ['no CSRF token', 'csrf_token', { Origin: PUBLIC_URL }],
     ['a wrong CSRF token', 'csrf_token', { Origin: PUBLIC_URL, 'X-CSRF-Token': 'x' }],
-    ['another person’s CSRF token', 'csrf_token', { Origin: PUBLIC_URL, 'X-CSRF-Token': 'of ann' }],
+    ['another user’s CSRF token', 'csrf_token', { Origin: PUBLIC_URL, 'X-CSRF-Token': 'of ann' }],
     ['no Origin', 'foreign_origin', { 'X-CSRF-Token': 'own' }],
     ['the Origin null', 'foreign_origin', { Origin: 'null', 'X-CSRF-Token': 'own' }],
     ['a foreign Origin', 'foreign_origin', { Origin: 'https://evil.example', 'X-CSRF-Token': 'own' }],
     ['our host in another scheme', 'foreign_origin', { Origin: 'https://localhost:7444', 'X-CSRF-Token': 'own' }],
-  ])('a change with %s is refused', async (_what, reason, headers) => {
+  ])('a change with %s is rejected', async (_what, reason, headers) => {
     const { stage } = await startStage();
     const [root, ann] = [await alsoAt(stage, 'root'), await alsoAt(stage, 'ann')];
     const tokens: Readonly<Record<string, string>> = { own: root.csrf, 'of ann': ann.csrf };
     const sent = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, tokens[value] ?? value]));
-    const answers = await outcomes(stage, changes, ({ method, path }, { body }) =>
+    const responses = await outcomes(stage, changes, ({ method, path }, { body }) =>
       root.browser[method](`/admin/api/v1${path}`).set(sent).send(body),
     );
-    expect(answers).toEqual(refused(changes, forged(reason)));
+    expect(responses).toEqual(rejectedAs(changes, forged(reason)));
   });
 
-  test('the api door’s prefix is not here', async () => {
+  test('the path prefix of the api listener does not exist', async () => {
     const { stage } = await startStage();
     const { browser } = await alsoAt(stage, 'root');
     expect((await browser.get('/-/admin/api/v1/sessions')).status).toBe(404);
   });
 });
 
-describe('at the api door', () => {
+describe('at the api listener', () => {
   const bearer = (ask: Ask, header: string | undefined) => (call: Call, body: object | undefined) => {
     const sent = ask(call).send(body);
     return header === undefined ? sent : sent.set('Authorization', header);
@@ -249,17 +249,17 @@ describe('at the api door', () => {
   test.each([
     ['without a token', 'no_token', undefined],
     ['with Basic', 'no_token', 'Basic cm9vdDpyb290'],
-    ['with a token that is none', 'no_token', 'Bearer a b'],
+    ['with a malformed token', 'no_token', 'Bearer a b'],
     ['with a foreign token', 'foreign_token', 'Bearer eyJ.eyJ.x'],
-  ])('a call %s is 401', async (_what, reason, header) => {
+  ])('a call %s gets 401', async (_what, reason, header) => {
     const { stage, api } = await startStage();
     await api.caller('root');
-    const answers = await outcomes(stage, every, (call, { body }) => bearer(api.nobody, header)(call, body));
-    expect(answers).toEqual(refused(every, unknown(reason)));
+    const responses = await outcomes(stage, every, (call, { body }) => bearer(api.nobody, header)(call, body));
+    expect(responses).toEqual(rejectedAs(every, unknown(reason)));
     expect(JSON.stringify(stage.events)).not.toContain('eyJ');
   });
 
-  test('a token without the connection’s certificate is 401, and so is one on another connection', async () => {
+  test('a token gets 401 without its client certificate, and on a connection with another one', async () => {
     const { stage, api } = await startStage();
     const header = `Bearer ${await api.caller('root')}`;
     const another = await newClient('another');
@@ -268,41 +268,41 @@ describe('at the api door', () => {
       [another, 'certificate_mismatch'],
     ] as const) {
       const send = bearer(api.with(client), header);
-      const answers = await outcomes(stage, every, (call, { body }) => send(call, body));
-      expect(answers).toEqual(refused(every, unknown(reason)));
+      const responses = await outcomes(stage, every, (call, { body }) => send(call, body));
+      expect(responses).toEqual(rejectedAs(every, unknown(reason)));
     }
   });
 
-  test('a token of another audience, and one that is not bound, are 401', async () => {
+  test('a token for another audience gets 401, and so does a token that is not bound', async () => {
     const { stage, api } = await startStage();
     const send = bearer(api.nobody, `Bearer ${await api.caller('root', { audience: 'urn:portcullis:cluster:prod' })}`);
     const ofAnother = await outcomes(stage, every, (call, { body }) => send(call, body));
-    expect(ofAnother).toEqual(refused(every, unknown('wrong_audience')));
+    expect(ofAnother).toEqual(rejectedAs(every, unknown('wrong_audience')));
     await api.caller('root');
     const caller = stage.callers.get('token-of-root');
     if (caller === undefined) throw new Error('no caller');
     const { thumbprint: _bound, ...credential } = caller.credential;
     stage.callers.set('token-of-root', { ...caller, credential });
     const unbound = await outcomes(stage, every, (call, { body }) => send(call, body));
-    expect(unbound).toEqual(refused(every, unknown('certificate_mismatch')));
+    expect(unbound).toEqual(rejectedAs(every, unknown('certificate_mismatch')));
   });
 
-  test('a 401 asks for a Bearer token, and a cookie counts for nothing', async () => {
+  test('a 401 asks for a Bearer token, and a cookie is ignored', async () => {
     const { stage, api } = await startStage();
     const { browser } = await alsoAt(stage, 'root');
     const call = { method: 'get', path: '/sessions' } as const;
-    const answer = await api.nobody(call).set('Cookie', cookiesOf(browser)).expect(401);
-    expect(answer.headers['www-authenticate']).toBe('Bearer');
+    const response = await api.nobody(call).set('Cookie', cookiesOf(browser)).expect(401);
+    expect(response.headers['www-authenticate']).toBe('Bearer');
   });
 });
 
-describe.each(['web', 'api'] as const)('what makes no sense at the %s door', (name) => {
+describe.each(['web', 'api'] as const)('malformed calls at the %s listener', (name) => {
   const asRoot = async () => {
-    const { stage, ...doors } = await startStage();
-    return { stage, ask: await doors[name].as('root') };
+    const { stage, ...listeners } = await startStage();
+    return { stage, ask: await listeners[name].as('root') };
   };
 
-  test('a method that the resource does not take is 405, with those that it takes', async () => {
+  test('a method that the resource does not allow gets 405 with the allowed methods', async () => {
     const { stage, ask } = await asRoot();
     const paths = new Map<string, string[]>();
     for (const { route } of every) paths.set(route.path, [...(paths.get(route.path) ?? []), route.method]);
@@ -316,7 +316,7 @@ describe.each(['web', 'api'] as const)('what makes no sense at the %s door', (na
     expect(reasons.filter((reason) => reason === 'method_not_allowed')).toHaveLength(paths.size);
   });
 
-  test('an unknown query parameter is 400, never left out', async () => {
+  test('an unknown query parameter gets 400 and is never ignored', async () => {
     const { stage, ask } = await asRoot();
     const count = await stage.store.sessions.count();
     for (const { name: route, route: row, example } of every) {
@@ -338,7 +338,7 @@ describe.each(['web', 'api'] as const)('what makes no sense at the %s door', (na
     ['an unknown charset', '{}', 'application/json; charset=canary', 415, 'unreadable_request'],
     ['an unknown field', '{"reason":"x","all":true,"lokc":true}', 'application/json', 400, 'request_malformed'],
     ['a prototype', '{"reason":"x","__proto__":{"all":true}}', 'application/json', 400, 'request_malformed'],
-  ])('a body of %s is refused without being repeated', async (_what, body, type, status, reason) => {
+  ])('a body of %s is rejected, and the response does not repeat it', async (_what, body, type, status, reason) => {
     const { stage, ask } = await asRoot();
     const count = await stage.store.sessions.count();
     for (const { name: route, route: row, example } of withBody) {

@@ -16,33 +16,36 @@ import {
 const open: ApiDoor[] = [];
 
 afterEach(async () => {
-  for (const door of open.splice(0)) door.close();
+  for (const listener of open.splice(0)) listener.close();
   await closeStages();
 });
 
-async function doors(stage: Stage): Promise<{ readonly web: ReturnType<typeof webDoor>; readonly api: ApiDoor }> {
+async function listeners(stage: Stage): Promise<{ readonly web: ReturnType<typeof webDoor>; readonly api: ApiDoor }> {
   const api = await apiDoor(stage);
   open.push(api);
   return { web: webDoor(stage), api };
 }
 
-describe('the same request twice', () => {
+describe('the same request sent twice', () => {
   const body = { account: 'corp/sub-alice', reason: 'INC-1' };
 
-  test.each(['revocations', 'locks'])('%s: the same key has the same answer, and is done once', async (resource) => {
-    const at = await signedInAs('root');
-    await openSession(at.stage, 'alice-1', 'alice');
-    const key = randomUUID();
-    const first = await post(at, resource, body).set('Idempotency-Key', key).expect(200);
-    expect(first.body).toMatchObject({ id: key, sessions: 1 });
-    const again = await post(at, resource, body).set('Idempotency-Key', `"${key.toUpperCase()}"`).expect(200);
-    expect(again.body).toEqual(first.body);
-    const inBody = await post(at, resource, { ...body, requestId: key }).expect(200);
-    expect(inBody.body).toEqual(first.body);
-    expect(at.stage.named('revocation')).toHaveLength(1);
-  });
+  test.each(['revocations', 'locks'])(
+    '%s: a request with the same key runs once and gets the same response again',
+    async (resource) => {
+      const at = await signedInAs('root');
+      await openSession(at.stage, 'alice-1', 'alice');
+      const key = randomUUID();
+      const first = await post(at, resource, body).set('Idempotency-Key', key).expect(200);
+      expect(first.body).toMatchObject({ id: key, sessions: 1 });
+      const again = await post(at, resource, body).set('Idempotency-Key', `"${key.toUpperCase()}"`).expect(200);
+      expect(again.body).toEqual(first.body);
+      const inBody = await post(at, resource, { ...body, requestId: key }).expect(200);
+      expect(inBody.body).toEqual(first.body);
+      expect(at.stage.named('revocation')).toHaveLength(1);
+    },
+  );
 
-  test('a session that was ended by DELETE has the same answer again', async () => {
+  test('a DELETE of a session gets the same response again', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const key = randomUUID();
@@ -51,9 +54,9 @@ describe('the same request twice', () => {
     expect(again.body).toEqual(first.body);
   });
 
-  test('another request, or another admin’s, with the same key is 409 at both doors', async () => {
+  test('another request, or another admin’s request, with the same key gets 409 at both listeners', async () => {
     const at = await signedInAs('root');
-    const { api } = await doors(at.stage);
+    const { api } = await listeners(at.stage);
     const key = randomUUID();
     await post(at, 'locks', body).set('Idempotency-Key', key).expect(200);
     const other = { ...body, reason: 'another' };
@@ -66,8 +69,8 @@ describe('the same request twice', () => {
 
   test.each([
     ['that is no UUID', 'abc', undefined, 'idempotency_key_malformed'],
-    ['beside another requestId', randomUUID(), randomUUID(), 'request_id_twice'],
-  ])('a key %s is 400', async (_what, key, requestId, reason) => {
+    ['together with another requestId', randomUUID(), randomUUID(), 'request_id_twice'],
+  ])('a key %s gets 400', async (_what, key, requestId, reason) => {
     const at = await signedInAs('root');
     const sent = { ...body, ...(requestId === undefined ? {} : { requestId }) };
     await post(at, 'revocations', sent).set('Idempotency-Key', key).expect(400);
@@ -76,32 +79,32 @@ describe('the same request twice', () => {
 });
 
 describe('too many calls', () => {
-  test('of one account wait, at both doors together, and nobody else does', async () => {
+  test('of one account are limited over both listeners together, and no other account is limited', async () => {
     const at = await signedInAs('root');
-    const { web, api } = await doors(at.stage);
+    const { web, api } = await listeners(at.stage);
     const [byWeb, byApi] = [await web.as('root'), await api.as('root')];
     const call = { method: 'get', path: '/replicas' } as const;
-    // The pages of the sign-in were calls too.
+    // The pages of the sign-in count as calls as well.
     at.stage.clock.advance(1);
     for (let index = 0; index < 300; index += 1) {
       await byWeb(call).expect(200);
       await byApi(call).expect(200);
     }
-    for (const [ask, door] of [[byWeb, 'web'] as const, [byApi, 'api'] as const]) {
+    for (const [ask, listener] of [[byWeb, 'web'] as const, [byApi, 'api'] as const]) {
       const { headers } = await ask(call).expect(429);
-      expect(headers['retry-after'], door).toBe('1');
+      expect(headers['retry-after'], listener).toBe('1');
     }
     const line = at.stage.named('admin-read').at(-1);
     expect([line?.responseStatus?.code, annotation(line, 'reason')]).toEqual([429, 'too_many_requests']);
     expect(line?.user.username).toBe('corp:root@example.com');
     await (await web.as('ann'))(call).expect(200);
-    // Changes have a bucket of their own: who has looked too much can still act.
+    // Changes have their own bucket: an admin who has read too much can still act.
     await post(at, 'locks', { account: 'corp/x', reason: 'x' }).expect(200);
     at.stage.clock.advance(1);
     await byWeb(call).expect(200);
   });
 
-  test('pages are calls: too many are told so, and another account’s are not', async () => {
+  test('pages count as calls: too many requests for pages get 429, and those of another account do not', async () => {
     const at = await signedInAs('root');
     for (let index = 0; index < 600; index += 1) await at.browser.get('/me/kubeconfig');
     for (const page of ['/me', '/admin']) {
@@ -131,7 +134,7 @@ describe('too many calls', () => {
     expect(waited).toBeLessThan(60);
   });
 
-  test('without a credential are told so, and who has one from the same address gets through', async () => {
+  test('without a credential get 429, and a call with a credential from the same address is served', async () => {
     const at = await signedInAs('root');
     for (let index = 0; index < 120; index += 1) await browserAt(at.stage).get(`${API}/sessions`).expect(401);
     const { body, headers } = await browserAt(at.stage).get(`${API}/sessions`).expect(429);
@@ -140,17 +143,17 @@ describe('too many calls', () => {
     const line = at.stage.named('admin-refused').at(-1);
     expect([line?.responseStatus?.code, annotation(line, 'reason')]).toEqual([429, 'too_many_requests']);
     await at.browser.get(`${API}/sessions`).expect(200);
-    // By the other door it is the same address.
-    const { api } = await doors(at.stage);
+    // The other listener sees the same address.
+    const { api } = await listeners(at.stage);
     await api.nobody({ method: 'get', path: '/sessions' }).expect(429);
     await (await api.as('root'))({ method: 'get', path: '/sessions' }).expect(200);
   });
 });
 
-describe('a change by a sign-in that is too old', () => {
-  test('is 401 with the challenge of RFC 9470 at the api door; reads go on', async () => {
+describe('a change after a sign-in that is too old', () => {
+  test('gets 401 with the challenge of RFC 9470 at the api listener, and reads are still allowed', async () => {
     const stage = await openStage();
-    const { api } = await doors(stage);
+    const { api } = await listeners(stage);
     const root = await api.as('root');
     stage.clock.advance(1800);
     const { body, headers } = await root({ method: 'delete', path: '/sessions/root-cli?reason=x' }).expect(401);
@@ -162,7 +165,7 @@ describe('a change by a sign-in that is too old', () => {
   });
 });
 
-test('a live view is chosen by Accept, and JSON where nothing is asked for', async () => {
+test('a live view is chosen by the Accept header, and JSON is the default', async () => {
   const at = await signedInAs('auditor');
   for (const accept of ['*/*', 'application/json', 'application/json, text/event-stream']) {
     const { headers } = await at.browser.get(`${API}/replicas`).set('Accept', accept).expect(200);

@@ -24,8 +24,8 @@ const ALICE = 'corp/sub-alice';
 
 const read = ({ browser }: AdminAt, path: string) => browser.get(`${API}/${path}`);
 
-const away = async (): Promise<never> => {
-  throw new AppError('store_unavailable', 'The store is away.');
+const unavailable = async (): Promise<never> => {
+  throw new AppError('store_unavailable', 'The store is unavailable.');
 };
 
 const dualControl = {
@@ -50,7 +50,7 @@ interface Came {
 
 type Problem = keyof typeof PROBLEMS;
 
-/** How each code comes about, with the reason in the record where that says more. A code without a row does not compile. */
+/** How each code comes about, with the reason of the audit event where it differs. A code without a row does not compile. */
 const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: () => Promise<Came> }>> = {
   bad_request: {
     reason: 'query_malformed',
@@ -168,7 +168,7 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
   username_ambiguous: {
     come: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await post(at, 'revocations', { username: 'nobody', reason: 'x' }) };
+      return { stage: at.stage, answer: await post(at, 'revocations', { username: 'unknown', reason: 'x' }) };
     },
   },
   request_id_reused: {
@@ -212,7 +212,7 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
   too_many_requests: {
     come: async () => {
       const at = await signedInAs('auditor');
-      // The pages of the sign-in were calls too.
+      // The pages of the sign-in count as calls as well.
       at.stage.clock.advance(1);
       for (let call = 0; call < 600; call += 1) await read(at, 'replicas').expect(200);
       return { stage: at.stage, answer: await read(at, 'replicas') };
@@ -238,7 +238,7 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
   store_unavailable: {
     come: async () => {
       const at = await signedInAs('root');
-      at.stage.store.locks.list = away;
+      at.stage.store.locks.list = unavailable;
       return { stage: at.stage, answer: await read(at, 'locks') };
     },
   },
@@ -246,7 +246,7 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
     reason: 'x',
     come: async () => {
       const at = await signedInAs('root');
-      at.stage.store.log.append = away;
+      at.stage.store.log.append = unavailable;
       return { stage: at.stage, answer: await post(at, 'revocations', { account: ALICE, reason: 'x' }) };
     },
   },
@@ -267,7 +267,7 @@ const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: 
 };
 
 describe('every problem code', () => {
-  test.each(Object.keys(PROBLEMS) as Problem[])('%s comes with its status, and is on the record', async (code) => {
+  test.each(Object.keys(PROBLEMS) as Problem[])('%s has its status and is audited', async (code) => {
     const way = WAYS[code];
     const { stage, answer } = await way.come();
     expect(answer.body).toMatchObject({ type: 'about:blank', code, status: PROBLEMS[code].status });
@@ -280,12 +280,12 @@ describe('every problem code', () => {
     expect(Number(answer.headers['retry-after'] ?? 0) > 0).toBe(waits);
   });
 
-  test('has been seen here, and no other', () => {
+  test('is produced by a test of this file, and no other code is', () => {
     expect([...seen.problems].toSorted()).toEqual(Object.keys(PROBLEMS).toSorted());
   });
 });
 
-test('a sign-in that is too old is 401 with how old it may be, and nothing is done', async () => {
+test('a sign-in that is too old gets 401 with the allowed age, and nothing is changed', async () => {
   const at = await signedInAs('root');
   await openSession(at.stage, 'alice-1', 'alice');
   at.stage.clock.advance(1800);

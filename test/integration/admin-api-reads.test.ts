@@ -16,7 +16,7 @@ interface Page {
   readonly cursor?: string;
 }
 
-/** The sessions that a query finds, over all pages, without those of the browsers. */
+/** Returns the sessions that a query finds over all pages, without those of the browsers. */
 async function found(at: AdminAt, query: Readonly<Record<string, string>>): Promise<readonly string[]> {
   const ids: string[] = [];
   let cursor: string | undefined;
@@ -59,7 +59,7 @@ describe('the list of sessions', () => {
     ['part of an address', { search: '203.0.113' }, ['s-4', 's-3', 's-2', 's-1']],
     ['part of an id', { search: 'S-3' }, ['s-3']],
     ['a client', { search: 'portcullis-cli' }, ['s-4', 's-3', 's-2', 's-1']],
-    ['no such words', { search: 'nobody at all' }, []],
+    ['no session by a text that is in none', { search: 'no such text' }, []],
     ['a provider', { provider: 'corp' }, ['s-4', 's-3', 's-2', 's-1']],
     ['another provider', { provider: 'lab' }, []],
     ['a cluster that admins may use', { cluster: 'prod' }, ['s-3']],
@@ -73,15 +73,15 @@ describe('the list of sessions', () => {
     expect(await found(at, { ...query, limit: '1' })).toEqual(ids);
   });
 
-  test('a workload’s session is found by the clusters of its rule only', async () => {
+  test('a workload’s session is found only by the clusters of its rule', async () => {
     const at = await startStage();
-    // By its groups it would be an admin's.
+    // By its groups it would belong to an admin.
     await openSession(at.stage, 's-5', 'root', 'probe/sa:other');
     expect(await found(at, { cluster: 'prod' })).toEqual(['s-3']);
     expect(await found(at, { cluster: 'staging' })).toContain('s-5');
   });
 
-  test('orders by last use, either way', async () => {
+  test('the list is ordered by last use in both directions', async () => {
     const at = await startStage();
     at.stage.clock.advance(60);
     await at.stage.store.sessions.mint('s-1', {});
@@ -94,14 +94,14 @@ describe('the list of sessions', () => {
     ['a provider that is not configured', 'provider=crop'],
     ['an empty search', 'search='],
     ['an endless search', `search=${'x'.repeat(201)}`],
-    ['no duration', 'idle=2'],
-    ['a duration without an end', 'idle=99999999999h'],
-    ['an order that is none', 'sort=name'],
+    ['a malformed duration', 'idle=2'],
+    ['a duration that is too long', 'idle=99999999999h'],
+    ['an unknown order', 'sort=name'],
     ['an order of one account’s sessions', 'sort=oldest&account=corp%2Fx'],
     ['two searches', 'search=a&search=b'],
-    ['a cursor that is none', 'cursor=%00'],
-    ['a cursor that was never given', 'cursor=abc'],
-  ])('refuses %s, on the record', async (_what, query) => {
+    ['a malformed cursor', 'cursor=%00'],
+    ['a cursor that was never issued', 'cursor=abc'],
+  ])('rejects %s, and the rejection is audited', async (_what, query) => {
     const at = await startStage();
     const before = at.stage.events.length;
     const { body } = await read(at, `sessions?${query}`).expect(400);
@@ -111,7 +111,7 @@ describe('the list of sessions', () => {
     expect(annotation(lines[0], 'reason')).toMatch(/^(?:query_malformed|bad_cursor)$/);
   });
 
-  test('what was looked for is on the record', async () => {
+  test('the search of an admin is audited', async () => {
     const at = await startStage();
     await read(at, 'sessions?search=Alice&account=corp%2Fsub-alice&limit=1').expect(200);
     const line = at.stage.named('admin-read').at(-1);
@@ -122,7 +122,7 @@ describe('the list of sessions', () => {
   });
 });
 
-test('the latest requests of a session, newest first, with the exact moment', async () => {
+test('the latest requests of a session are listed newest first, with the exact time', async () => {
   const at = await startStage();
   const request = {
     at: Date.parse('2026-11-25T12:00:00.123Z'),
@@ -146,7 +146,7 @@ test('the latest requests of a session, newest first, with the exact moment', as
   expect((await read(at, 'sessions/s-2/requests').expect(200)).body).toEqual({ requests: [] });
 });
 
-test('clusters and providers say how they are, with what is known', async () => {
+test('clusters and providers report their health as far as it is known', async () => {
   const looked: readonly ComponentHealth[] = [
     { name: 'prod', state: 'up', checkedAt: Date.parse('2026-11-25T12:00:00Z') / 1000, ms: 12 },
     {
@@ -176,11 +176,11 @@ test('clusters and providers say how they are, with what is known', async () => 
 describe('an ETag', () => {
   const conditional = routes.filter(([, { conditional }]) => conditional === true).map(([, { path }]) => path);
 
-  /** The path of a resource that is there. */
+  /** Returns the path of a resource that exists. */
   async function pathAt(at: AdminAt, path: string): Promise<string> {
     if (path === '/sessions/{id}') return 'sessions/alice-1';
     if (path !== '/revocations/{id}') return path.slice(1);
-    const { body } = await post(at, 'revocations', { account: 'corp/nobody', reason: 'x' }).expect(200);
+    const { body } = await post(at, 'revocations', { account: 'corp/unknown', reason: 'x' }).expect(200);
     return `revocations/${(body as { id: string }).id}`;
   }
 
@@ -188,7 +188,7 @@ describe('an ETag', () => {
     await openSession(stage, 'alice-1', 'alice');
   }
 
-  test('stands on what is asked for again and again', () => {
+  test('is sent for every resource that clients poll', () => {
     expect(conditional).toEqual([
       '/sessions',
       '/sessions/{id}',
@@ -200,7 +200,7 @@ describe('an ETag', () => {
     ]);
   });
 
-  test.each(conditional)('of %s answers 304 without a body while nothing has changed, on the record', async (path) => {
+  test.each(conditional)('of %s gets 304 without a body while nothing has changed, and is audited', async (path) => {
     const at = await signedInAs('root');
     await aSession(at.stage);
     const resource = await pathAt(at, path);
@@ -214,7 +214,7 @@ describe('an ETag', () => {
     await read(at, resource).set('If-None-Match', 'W/"other"').expect(200);
   });
 
-  test('changes with what it stands for', async () => {
+  test('changes when the resource changes', async () => {
     const at = await signedInAs('root');
     await aSession(at.stage);
     const { headers } = await read(at, 'sessions').expect(200);
@@ -225,7 +225,7 @@ describe('an ETag', () => {
     expect(later['etag']).not.toBe(headers['etag']);
   });
 
-  test('is no way to learn what one may not read', async () => {
+  test('reveals nothing to a user who may not read the resource', async () => {
     const at = await signedInAs('root');
     await aSession(at.stage);
     const { headers } = await read(at, 'sessions/alice-1').expect(200);
@@ -236,8 +236,8 @@ describe('an ETag', () => {
   });
 });
 
-describe('the description', () => {
-  test.each(['root', 'auditor'])('is served to %s as it is made', async (who) => {
+describe('the OpenAPI description', () => {
+  test.each(['root', 'auditor'])('is served to %s as it is generated', async (who) => {
     const at = await signedInAs(who);
     const { body, headers } = await read(at, 'openapi.json').expect(200);
     expect(headers['content-type']).toBe('application/json; charset=utf-8');

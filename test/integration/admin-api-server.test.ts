@@ -1,4 +1,4 @@
-/** The admin API for programs at a whole gate: real tokens, real certificates, a real store. */
+/** The admin API for programs at a real server: real tokens, real certificates, a real store. */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
@@ -39,7 +39,7 @@ describe.each(['memory', 'redis'] as const)('on the %s store', (kind) => {
 
   const read = (path: string) => root.get(`${PREFIX}/${path}`, admin.accessToken);
 
-  test('a token for a cluster, one on another connection and a person without a role are refused', async () => {
+  test('a token for a cluster, a token on another connection and a user without a role are rejected', async () => {
     const forCluster = await root.signIn('root', { resource: clusterAudience('demo') });
     const another = await newClient();
     const answers = [
@@ -65,20 +65,20 @@ describe.each(['memory', 'redis'] as const)('on the %s store', (kind) => {
     expect(found.every(({ username }) => username.includes('alice'))).toBe(true);
     expect(await read('sessions?idle=1d')).toMatchObject({ status: 200, body: { sessions: [] } });
     expect(await read('sessions?cluster=none')).toMatchObject({ status: 400, body: { code: 'bad_request' } });
-    // They are written off the request path, some seconds later.
+    // They are written some seconds later, outside the request path.
     const requests = async () => recentRequestsSchema.parse((await read(`sessions/${session}/requests`)).body).requests;
     await expect
       .poll(requests, { timeout: 30_000 })
       .toMatchObject([{ verb: 'list', resource: 'pods', cluster: 'demo' }]);
   });
 
-  test('clusters and providers say that they are up', async () => {
+  test('clusters and providers report that they are up', async () => {
     const { clusters } = clustersSchema.parse((await read('clusters')).body);
     expect(clusters).toMatchObject([{ name: 'demo', state: 'up' }]);
     expect(await read('providers')).toMatchObject({ status: 200, body: { providers: [{ state: 'up' }] } });
   });
 
-  test('the description is served, and 304 while it is the same', async () => {
+  test('the OpenAPI description is served, with 304 while it is unchanged', async () => {
     const first = await read('openapi.json');
     expect(first).toMatchObject({ status: 200, body: openApiDocument() });
     const again = await root.send('GET', `${PREFIX}/openapi.json`, {

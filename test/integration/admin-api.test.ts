@@ -19,14 +19,14 @@ const revocations = '/admin/api/v1/revocations';
 const post = ({ browser, csrf }: AdminAt, body: object, path = revocations) =>
   browser.post(path).set('Origin', PUBLIC_URL).set('X-CSRF-Token', csrf).send(body);
 
-describe('who may do what', () => {
+describe('roles', () => {
   const paths = ['sessions', 'sessions/alice-1', 'clusters', 'providers'];
 
   test.each([
     ['root', 200],
     ['auditor', 200],
     ['alice', 403],
-  ])('%s reading gets %i, on the record', async (who, status) => {
+  ])('%s reads and gets %i, and the request is audited', async (who, status) => {
     const at = await signedInAs(who);
     await openSession(at.stage, 'alice-1', 'alice');
     for (const path of paths) await at.browser.get(`/admin/api/v1/${path}`).expect(status);
@@ -43,7 +43,7 @@ describe('who may do what', () => {
     ['root', 200, 'INC-4711'],
     ['auditor', 403, 'auditor_may_not_act'],
     ['alice', 403, 'no_role'],
-  ])('%s revoking gets %i, on the record as %s', async (who, status, reason) => {
+  ])('%s revokes and gets %i, and the request is audited with the reason %s', async (who, status, reason) => {
     const at = await signedInAs(who);
     await openSession(at.stage, 'alice-1', 'alice');
     await post(at, { session: 'alice-1', reason: 'INC-4711' }).expect(status);
@@ -53,7 +53,7 @@ describe('who may do what', () => {
     expect((await at.stage.store.sessions.read('alice-1')) === undefined).toBe(status === 200);
   });
 
-  test('somebody signed out gets 401 and no words about what exists', async () => {
+  test('a client that is not signed in gets 401 and learns nothing about which resources exist', async () => {
     const stage = await openStage();
     for (const path of ['sessions', 'nothing', 'revocations/x']) {
       const { body } = await browserAt(stage).get(`/admin/api/v1/${path}`).expect(401);
@@ -62,7 +62,7 @@ describe('who may do what', () => {
     expect(stage.named('admin-refused')).toHaveLength(3);
   });
 
-  test('an Authorization header is refused here even with a good cookie', async () => {
+  test('an Authorization header is rejected here even with a valid cookie', async () => {
     const at = await signedInAs('root');
     await at.browser.get('/admin/api/v1/sessions').set('Authorization', 'Bearer anything').expect(401);
     expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('authorization_header');
@@ -73,7 +73,7 @@ describe('who may do what', () => {
     ['a wrong CSRF token', { Origin: PUBLIC_URL, 'X-CSRF-Token': 'wrong' }, 'csrf_token'],
     ['a foreign Origin', { Origin: 'https://evil.example', 'X-CSRF-Token': 'own' }, 'foreign_origin'],
     ['no Origin', { 'X-CSRF-Token': 'own' }, 'foreign_origin'],
-  ])('a change with %s is refused', async (_what, headers, reason) => {
+  ])('a change with %s is rejected', async (_what, headers, reason) => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const sent = Object.fromEntries(Object.entries(headers).map(([k, v]) => [k, v === 'own' ? at.csrf : v]));
@@ -85,7 +85,7 @@ describe('who may do what', () => {
 });
 
 describe('reading', () => {
-  test('a session shows who, from where and until when, and no secret', async () => {
+  test('a session shows its user, its address and its end, and no secret', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const { body, text } = await at.browser.get('/admin/api/v1/sessions/alice-1').expect(200);
@@ -126,7 +126,7 @@ describe('reading', () => {
     expect((body as { sessions: unknown[] }).sessions).toHaveLength(3);
   });
 
-  test('clusters and providers say names, and nothing of health where nobody looks', async () => {
+  test('clusters and providers show their names, and an unknown health where no probe runs', async () => {
     const at = await signedInAs('auditor');
     const clusters = await at.browser.get('/admin/api/v1/clusters').expect(200);
     expect(clusters.body).toEqual({
@@ -142,7 +142,7 @@ describe('reading', () => {
     ['sessions?limit=0', 400, 'bad_request'],
     ['sessions?limit=201', 400, 'bad_request'],
     ['sessions?limit=1&limit=2', 400, 'bad_request'],
-    ['sessions?account=nobody', 400, 'bad_request'],
+    ['sessions?account=noslash', 400, 'bad_request'],
     ['sessions?acount=corp/x', 400, 'bad_request'],
     ['sessions/none', 404, 'session_not_found'],
     ['sessions/%2e%2e', 404, 'session_not_found'],
@@ -163,22 +163,25 @@ describe('revoking', () => {
     ['a session', { session: 'alice-1' }, ['root-1', 'other-1']],
     ['an account', { account: 'corp/sub-alice' }, ['root-1', 'other-1']],
     ['a username', { username: 'corp:root@example.com' }, ['alice-1', 'other-1']],
-  ])('%s ends what it names, and answers with the receipt', async (_what, body, left) => {
-    const at = await signedInAs('root');
-    await openSession(at.stage, 'alice-1', 'alice');
-    await openSession(at.stage, 'root-1', 'root');
-    await openSession(at.stage, 'other-1', 'brief');
-    const answer = await post(at, { ...body, reason: 'INC-4711' }).expect(200);
-    expect(answer.body).toMatchObject({ complete: true, replicas: [{ id: 'portcullis-0', state: 'applied' }] });
-    const { sessions } = await at.stage.store.sessions.list({ limit: 200 });
-    const ids = sessions.map(({ id }) => id).filter((id) => id.endsWith('-1'));
-    expect(ids.toSorted()).toEqual(left.toSorted());
-    const [event] = at.stage.named('revocation');
-    expect(annotation(event, 'revocation')).toBe((answer.body as { id: string }).id);
-    expect(annotation(event, 'complete')).toBe('true');
-  });
+  ])(
+    'a revocation of %s ends the sessions that it names, and the response is the receipt',
+    async (_what, body, left) => {
+      const at = await signedInAs('root');
+      await openSession(at.stage, 'alice-1', 'alice');
+      await openSession(at.stage, 'root-1', 'root');
+      await openSession(at.stage, 'other-1', 'brief');
+      const response = await post(at, { ...body, reason: 'INC-4711' }).expect(200);
+      expect(response.body).toMatchObject({ complete: true, replicas: [{ id: 'portcullis-0', state: 'applied' }] });
+      const { sessions } = await at.stage.store.sessions.list({ limit: 200 });
+      const ids = sessions.map(({ id }) => id).filter((id) => id.endsWith('-1'));
+      expect(ids.toSorted()).toEqual(left.toSorted());
+      const [event] = at.stage.named('revocation');
+      expect(annotation(event, 'revocation')).toBe((response.body as { id: string }).id);
+      expect(annotation(event, 'complete')).toBe('true');
+    },
+  );
 
-  test('everything ends everybody, the admin too', async () => {
+  test('a revocation of everything ends every session, that of the admin as well', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const { body } = await post(at, { all: true, reason: 'break-in' }).expect(200);
@@ -186,7 +189,7 @@ describe('revoking', () => {
     expect(await at.stage.store.sessions.count()).toBe(0);
   });
 
-  test('the answer can be asked for again', async () => {
+  test('the receipt can be read again', async () => {
     const at = await signedInAs('root');
     const { body } = await post(at, { account: 'corp/sub-alice', reason: 'INC-1' }).expect(200);
     const { id } = body as { id: string };
@@ -209,9 +212,9 @@ describe('revoking', () => {
   });
 
   test.each([
-    ['nobody', 'corp:nobody@example.com'],
+    ['no account', 'corp:unknown@example.com'],
     ['two accounts', 'corp:alice@example.com'],
-  ])('a username of %s is 409', async (_what, username) => {
+  ])('a username of %s gets 409', async (_what, username) => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     await openSession(at.stage, 'alice-2', 'alice', 'corp/another-alice');
@@ -226,18 +229,18 @@ describe('revoking', () => {
     ['all: false', { all: false, reason: 'x' }],
     ['no reason', { all: true }],
     ['an empty reason', { all: true, reason: '  ' }],
-    ['an endless reason', { all: true, reason: 'x'.repeat(501) }],
+    ['a reason that is too long', { all: true, reason: 'x'.repeat(501) }],
     ['an unknown key', { all: true, reason: 'x', lokc: true }],
     ['a list', [{ all: true, reason: 'x' }]],
-  ])('%s is 400 and revokes nothing', async (_what, body) => {
+  ])('a revocation with %s gets 400 and revokes nothing', async (_what, body) => {
     const at = await signedInAs('root');
-    const answer = await post(at, body).expect(400);
-    expect(answer.body).toMatchObject({ code: 'bad_request' });
+    const response = await post(at, body).expect(400);
+    expect(response.body).toMatchObject({ code: 'bad_request' });
     expect(await at.stage.store.sessions.count()).toBe(1);
     expect(at.stage.named('revocation')[0]?.responseStatus?.code).toBe(400);
   });
 
-  test('a body that is not JSON, too large or malformed is refused without being repeated', async () => {
+  test('a body that is not JSON, too large or malformed is rejected, and the response does not repeat it', async () => {
     const at = await signedInAs('root');
     const send = (type: string, body: string) =>
       at.browser.post(revocations).set('Origin', PUBLIC_URL).set('X-CSRF-Token', at.csrf).type(type).send(body);
@@ -247,16 +250,16 @@ describe('revoking', () => {
     expect(large.text + broken.text).not.toContain('canary');
   });
 
-  test('an unknown provider is 404, so that a slip of the pen is not called complete', async () => {
+  test('an unknown provider gets 404, so that a typing error is not reported as complete', async () => {
     const at = await signedInAs('root');
     const { body } = await post(at, { provider: 'crop', reason: 'x' }).expect(404);
     expect(body).toMatchObject({ code: 'provider_not_found' });
   });
 
-  test('a store that is away is 503 revocation_not_written, on the record', async () => {
+  test('a store that is unavailable gets 503 revocation_not_written, and the request is audited', async () => {
     const at = await signedInAs('root');
     at.stage.store.log.append = async () => {
-      throw new AppError('store_unavailable', 'the store is away');
+      throw new AppError('store_unavailable', 'the store is unavailable');
     };
     const { body } = await post(at, { account: 'corp/sub-alice', reason: 'INC-1' }).expect(503);
     expect(body).toMatchObject({ code: 'revocation_not_written' });

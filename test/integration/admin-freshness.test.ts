@@ -41,7 +41,7 @@ describe('a browser', () => {
     return visitor;
   }
 
-  /** Every field of the confirmation's form, and the reason. */
+  /** Returns every field of the confirmation's form, and the reason. */
   function filled(page: Visit): URLSearchParams {
     const form = new URLSearchParams({ reason: 'INC-4711' });
     const named = [...page.html.matchAll(/<input[^>]* name="(\w+)"[^>]*>/g)].map(([, name]) => name ?? '');
@@ -49,7 +49,7 @@ describe('a browser', () => {
     return form;
   }
 
-  test('is led from the confirmation to its provider and back to it, with all that it was about, and then it is done', async () => {
+  test('is sent from the confirmation to the provider and back with every field, and then the change is made', async () => {
     const visitor = await signedIn();
     expect(sso.prompts).toEqual(['consent']);
     const page = await visitor.visit(`${web}${CONFIRM}`);
@@ -59,24 +59,27 @@ describe('a browser', () => {
     const done = await visitor.visit(`${web}/admin/revoke`, filled(page));
     expect(done.status).toBe(200);
     expect(await lockOn()).toMatchObject({ reason: 'INC-4711' });
-    // The session before has ended in good order, and no other.
+    // The earlier session has ended with a sign-out, and no other session has.
     expect(await stage.events('logout')).toHaveLength(1);
   });
 
   test.each([
     ['an hour ago', -3600],
     ['in an hour', 3600],
-  ])('is refused by a provider that says %s, asked in every way once', async (_when, provenIn) => {
-    const visitor = await signedIn();
-    sso.provenIn = provenIn;
-    const page = await visitor.visit(`${web}${CONFIRM}`);
-    expect(page.status).toBe(403);
-    // Of a time to come nobody can say that the user was not asked.
-    expect(sso.prompts).toEqual(['consent', 'login consent', ...(provenIn < 0 ? ['login', 'consent'] : [])]);
-    expect((await stage.events('sign-in-refused')).at(-1)?.annotations['portcullis.dev/reason']).toBe(
-      'fresh_sign_in_needed',
-    );
-  });
+  ])(
+    'is rejected when the provider reports a sign-in %s, after each way of asking was tried once',
+    async (_when, provenIn) => {
+      const visitor = await signedIn();
+      sso.provenIn = provenIn;
+      const page = await visitor.visit(`${web}${CONFIRM}`);
+      expect(page.status).toBe(403);
+      // A time in the future does not show that the provider did not ask the user.
+      expect(sso.prompts).toEqual(['consent', 'login consent', ...(provenIn < 0 ? ['login', 'consent'] : [])]);
+      expect((await stage.events('sign-in-refused')).at(-1)?.annotations['portcullis.dev/reason']).toBe(
+        'fresh_sign_in_needed',
+      );
+    },
+  );
 });
 
 describe('a command', () => {
@@ -92,11 +95,11 @@ describe('a command', () => {
   });
   afterEach(() => machine.remove());
 
-  const words = /admins must authenticate every 15 minutes: signing in again/;
+  const message = /admins must authenticate every 15 minutes: signing in again/;
 
-  test('signs in again, and goes on with what it was asked for', async () => {
+  test('signs in again, and then makes the change that it was run for', async () => {
     const ended = await machine.run('lock', ALICE, '--reason', 'INC-4712', '--output', 'json');
-    expect(ended).toMatchObject({ code: 0, stderr: expect.stringMatching(words) });
+    expect(ended).toMatchObject({ code: 0, stderr: expect.stringMatching(message) });
     expect(JSON.parse(ended.stdout)).toMatchObject({ complete: true });
     expect(sso.prompts).toEqual(['login consent']);
     expect(await browser.tabs()).toEqual([
@@ -104,25 +107,25 @@ describe('a command', () => {
       expect.stringMatching(/provider=demo.*prompt=login/),
     ]);
     expect(await lockOn()).toMatchObject({ reason: 'INC-4712' });
-    // The new session is the one that is kept, and is fresh for the next command too.
+    // The new session is kept, and is fresh for the next command as well.
     const after = await machine.run('unlock', ALICE, '--reason', 'INC-4712 closed');
-    expect(after).toMatchObject({ code: 0, stderr: expect.not.stringMatching(words) });
+    expect(after).toMatchObject({ code: 0, stderr: expect.not.stringMatching(message) });
     expect(sso.prompts).toHaveLength(1);
   });
 
-  test('that only looks asks nobody', async () => {
+  test('that only reads asks for no fresh sign-in', async () => {
     expect(await machine.run('sessions')).toMatchObject({ code: 0 });
     expect(sso.prompts).toEqual([]);
   });
 
-  test('does not go on as somebody else', async () => {
+  test('does not go on as another user', async () => {
     sso.user = 'ann';
     const ended = await machine.run('lock', ALICE, '--reason', 'x');
     expect(ended).toMatchObject({ code: 3, stderr: expect.stringContaining('You signed in as demo/ann') });
     expect(await lockOn()).toBeUndefined();
   });
 
-  test('that may open no browser shows a code, and goes on once somebody has typed it', async () => {
+  test('that may not open a browser shows a code, and goes on when a user has entered it', async () => {
     machine.env = { ...machine.env, PORTCULLIS_NO_BROWSER: '1' };
     const command = machine.startPlugin('lock', ALICE, '--reason', 'INC-4713');
     const ended = machine.ended(command);
@@ -132,14 +135,14 @@ describe('a command', () => {
     const page = await visitor.visit(`${web}/device`, new URLSearchParams({ csrf, user_code: userCode }));
     const allowed = await visitor.visit(`${web}${allowLinkIn(page) ?? ''}`);
     expect(allowed.url).toBe(`${web}/device/done`);
-    expect(await ended).toMatchObject({ code: 0, stderr: expect.stringMatching(words) });
+    expect(await ended).toMatchObject({ code: 0, stderr: expect.stringMatching(message) });
     expect(await browser.tabs()).toHaveLength(1);
     expect(machine.session).toMatchObject({ device: true });
     expect(await lockOn()).toMatchObject({ reason: 'INC-4713' });
   });
 });
 
-/** The code that a running command shows. */
+/** Returns the code that a running command shows. */
 function codeOf(command: ChildProcess): Promise<string> {
   return new Promise((resolve, reject) => {
     let said = '';

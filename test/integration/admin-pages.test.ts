@@ -1,4 +1,4 @@
-/** The admin pages at two replicas on a real Redis: people who signed in, requests that were made, streams that are cut. */
+/** The admin pages at two replicas on a real Redis: users who signed in, requests that were made, streams that are cut. */
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'undici';
@@ -37,7 +37,7 @@ describe('the admin pages of two replicas', () => {
 
   async function signedIn(name: string): Promise<Visitor> {
     const user = USERS.find((one) => one.name === name);
-    if (user === undefined) throw new Error(`nobody is called ${name}`);
+    if (user === undefined) throw new Error(`no user is called ${name}`);
     const visitor = new Visitor(user);
     const page = await visitor.visit(`${instance.urls.web}/login/start?provider=demo&to=me`);
     expect(new URL(page.url).pathname).toBe('/me');
@@ -54,7 +54,7 @@ describe('the admin pages of two replicas', () => {
   const send = (visitor: Visitor, path: string, fields: Record<string, string>) =>
     visitor.visit(instance.urls.web + path, new URLSearchParams(fields));
 
-  it('show an auditor what an admin sees, and nobody else anything', async () => {
+  it('show an auditor the same pages as an admin, and no page to any other user', async () => {
     const [root, vera, plain] = await Promise.all(['root', 'vera', 'alice'].map(signedIn));
     for (const path of ['/admin', '/admin/locks', '/admin/replicas', '/admin/audit', '/admin/health', '/admin/drill']) {
       for (const [visitor, status] of [
@@ -62,7 +62,7 @@ describe('the admin pages of two replicas', () => {
         [vera, 200],
         [plain, 403],
       ] as const) {
-        if (visitor === undefined) throw new Error('somebody is missing');
+        if (visitor === undefined) throw new Error('a visitor is missing');
         expect((await at(visitor, path)).status, path).toBe(status);
       }
     }
@@ -78,7 +78,7 @@ describe('the admin pages of two replicas', () => {
     expect((await at(root, '/admin/accounts/demo%2Falice')).html).toContain('<strong>web-1</strong>');
   });
 
-  it('say what a revocation cuts, cut it, and show the receipt of each replica', async () => {
+  it('show what a revocation will cut, cut it, and show the receipt of each replica', async () => {
     const { accessToken, session } = await alice.signIn('alice');
     const { key, endpoints } = alice;
     const agent = new Agent({ connect: { ca: endpoints.ca, ...key } });
@@ -111,7 +111,7 @@ describe('the admin pages of two replicas', () => {
     await agent.destroy();
   });
 
-  it('run a drill, and show what came of it', async () => {
+  it('run a drill, and show its result', async () => {
     const root = await signedIn('root');
     const { html } = await send(root, '/admin/drill', {
       csrf: await csrfOf(root),
@@ -123,7 +123,7 @@ describe('the admin pages of two replicas', () => {
     expect(html).toContain('2 replicas have');
   });
 
-  it('lock and unlock', async () => {
+  it('lock and unlock an account', async () => {
     const root = await signedIn('root');
     const csrf = await csrfOf(root);
     const fields = { csrf, kind: 'account', value: 'demo/bob', lock: 'on', reason: 'INC-1', requestId: randomUUID() };
@@ -132,7 +132,7 @@ describe('the admin pages of two replicas', () => {
     const back = await send(root, '/admin/unlock', { csrf, account: 'demo/bob', reason: 'closed', from: 'person' });
     expect(new URL(back.url).pathname).toBe('/admin/accounts/demo%2Fbob');
     expect(back.html).toContain('Not locked');
-    // The notice of the revocation that set the lock.
+    // The notice is of the revocation that set the lock.
     expect(back.html).toContain('Lift it only if');
     const since = /name="since" value="(\d+)"/.exec(back.html)?.[1] ?? '';
     const ask = { csrf, account: 'demo/bob', reason: 'closed' };
