@@ -1,5 +1,5 @@
 /**
- * The gate's record beside what a real kube-apiserver wrote of the same requests, field by field. The sample was recorded by
+ * Compares our audit events with those of a real kube-apiserver for the same requests, field by field. The sample was recorded by
  * test/cluster/audit-comparison.test.ts, which makes the comparison with both running.
  */
 import { readFileSync } from 'node:fs';
@@ -22,14 +22,14 @@ const identityOf = (name: string, groups: readonly string[]): Identity => ({
   extra: {},
 });
 
-/** As the demo's identity provider has them. */
+/** The users, with the groups that the demo's identity provider gives them. */
 const USERS: Readonly<Record<AuditCase['user'], Identity>> = {
   root: identityOf('root', ['demo:admins']),
   alice: identityOf('alice', ['demo:developers']),
   bob: identityOf('bob', []),
 };
 
-/** Their lines of one case, in the session that it had here. */
+/** Returns the events of the kube-apiserver for one case, with the session that the case has here. */
 const sampleOf = (index: number, session: string): readonly ApiServerEvent[] =>
   sample
     .filter((line) => line.includes(`"auditID":"case-${index}"`))
@@ -45,7 +45,7 @@ beforeAll(async () => {
 });
 afterAll(() => plane.close());
 
-/** The API server of the sample: it lets everybody act as everybody, and answers each request with the status of the sample. */
+/** The API server of the sample: it allows every impersonation, and responds to each request with the status of the sample. */
 function answerWith(code: number): void {
   plane.upstream.answer = (req, res) => {
     if (req.url === '/apis/authorization.k8s.io/v1/subjectaccessreviews') {
@@ -55,21 +55,21 @@ function answerWith(code: number): void {
   };
 }
 
-describe('the line of each request, beside the one that a kube-apiserver wrote of it', () => {
+describe('the audit event of a request, compared with the one of a kube-apiserver', () => {
   const cases = AUDIT_CASES.map((one, index) => ({
     one,
     index,
     what: `${index}: ${one.user} ${one.method} ${one.path}`,
   }));
 
-  it('has a sample for each case', () => {
+  it('is compared for each case, and each case has a sample', () => {
     const known = new Set(sample.map((line) => (JSON.parse(line) as ApiServerEvent).auditID));
     expect([...known]).toEqual(cases.map(({ index }) => `case-${index}`));
   });
 
-  it.each(cases)('says the same in every field: $what', async ({ one, index }) => {
+  it.each(cases)('has the same value in every field: $what', async ({ one, index }) => {
     const user = users.get(one.user);
-    if (user === undefined) throw new Error('nobody of that name');
+    if (user === undefined) throw new Error('no user has that name');
     const theirs = stagesHere(sampleOf(index, user.session.id));
     answerWith(theirs.at(-1)?.responseStatus?.code ?? 0);
     plane.audited.length = 0;

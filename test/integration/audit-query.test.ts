@@ -1,4 +1,4 @@
-/** `portcullis audit query` as a security officer types it, over the record of a real gate. */
+/** `portcullis audit query` as a security officer runs it, over the audit log of a real server. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
@@ -51,8 +51,8 @@ const eventsIn = (stdout: string): readonly AuditEvent[] =>
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as AuditEvent);
 
-describe('a question to the record of a gate', () => {
-  it('answers who was refused, in a table', async () => {
+describe('portcullis audit query', () => {
+  it('lists the rejected requests in a table', async () => {
     const { code, stdout } = await query([
       instance.files.auditLog,
       instance.files.rejectedLog,
@@ -67,7 +67,7 @@ describe('a question to the record of a gate', () => {
     expect(stdout.trimEnd().split('\n')).toHaveLength(3);
   });
 
-  it('answers what one session did, from its sign-in on, as the lines themselves', async () => {
+  it('prints the audit events of one session unchanged, from its sign-in on', async () => {
     const { code, stdout } = await query([instance.files.auditLog, '--session', session, '--output', 'json']);
     expect(code).toBe(0);
     expect(eventsIn(stdout).map(({ verb }) => verb)).toEqual(['sign-in', 'refresh', 'list', 'list']);
@@ -75,8 +75,8 @@ describe('a question to the record of a gate', () => {
     for (const line of stdout.trimEnd().split('\n')) expect(record).toContain(line);
   });
 
-  it('reads standard input, gzipped too, and a file beside its gzipped copy once', async () => {
-    // A copy: the server goes on writing.
+  it('reads standard input, plain or gzipped, and reads a file and its gzipped copy only once', async () => {
+    // The test reads a copy, because the server goes on writing.
     const [plain, packed] = ['copy.log', 'copy.gz'].map((name) => join(instance.files.directory, name)) as [
       string,
       string,
@@ -91,7 +91,7 @@ describe('a question to the record of a gate', () => {
     expect(eventsIn((await query([plain, packed, '-o', 'json'])).stdout)).toHaveLength(all.length);
   });
 
-  it('fails with 1 for a file that is not there, and with 2 for a time that is none', async () => {
+  it('exits 1 for a file that does not exist, and 2 for a malformed time', async () => {
     const missing = await query([join(instance.files.directory, 'none.log')]);
     expect([missing.code, missing.stdout]).toEqual([1, '']);
     expect(missing.stderr).toContain('none.log: could not be read to its end');

@@ -16,7 +16,7 @@ import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 const LIMIT = { timeout: 180_000 };
 const CONFIGMAP = '/api/v1/namespaces/default/configmaps/none';
 
-/** Rotates after a megabyte, and keeps two files besides. */
+/** Rotates after a megabyte, and keeps two older files. */
 async function anInstance(audit: object = {}): Promise<{ readonly instance: RunningDemo; readonly ca: string }> {
   const instance = await startChangedInstance({
     file: (settings, { files }) => ({
@@ -28,7 +28,7 @@ async function anInstance(audit: object = {}): Promise<{ readonly instance: Runn
   return { instance, ca: await readFile(join(instance.files.directory, 'ca.crt'), 'utf8') };
 }
 
-/** Every line of the files whose names begin so, oldest first. */
+/** Returns every line of the files whose names begin with this, oldest first. */
 async function linesOf(instance: RunningDemo, begin: string): Promise<readonly string[]> {
   const { directory } = instance.files;
   const names = (await readdir(directory)).filter((name) => name.startsWith(begin) && !name.endsWith('.tmp'));
@@ -41,7 +41,7 @@ async function linesOf(instance: RunningDemo, begin: string): Promise<readonly s
   return texts.flatMap((text) => text.split('\n').filter((line) => line !== ''));
 }
 
-const isStrangers = ({ verb, responseStatus }: AuditEvent): boolean =>
+const isUnauthenticated = ({ verb, responseStatus }: AuditEvent): boolean =>
   responseStatus?.code === 401 || verb === 'rejections-omitted';
 
 const eventsOf = (lines: readonly string[]): readonly AuditEvent[] =>
@@ -49,11 +49,11 @@ const eventsOf = (lines: readonly string[]): readonly AuditEvent[] =>
 
 interface Flood {
   readonly requests: number;
-  /** From how many addresses. */
+  /** The number of addresses that the requests come from. */
   readonly addresses: number;
 }
 
-/** A stranger's requests, each with a target and a user agent as long as they may be. */
+/** Sends requests without a credential, each with a target and a user agent of the greatest allowed length. */
 async function flood(instance: RunningDemo, ca: string, { requests, addresses }: Flood): Promise<void> {
   const url = new URL(`${instance.urls.api}${CONFIGMAP}?${'x'.repeat(9000)}`);
   const from = async (index: number): Promise<void> => {
@@ -72,7 +72,7 @@ async function flood(instance: RunningDemo, ca: string, { requests, addresses }:
   await Promise.all(Array.from({ length: addresses }, (_, index) => from(index)));
 }
 
-/** A user deletes something, and the audit log has it. @returns its audit id */
+/** Deletes a resource as a user, and waits for the audit event. @returns its audit id */
 async function deleted(instance: RunningDemo, ca: string): Promise<string> {
   const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
   const { accessToken } = await client.signIn('alice', { resource: clusterAudience('demo') });
@@ -81,7 +81,7 @@ async function deleted(instance: RunningDemo, ca: string): Promise<string> {
   return String(answer.headers['audit-id']);
 }
 
-describe('requests without a good credential', () => {
+describe('requests without a valid credential', () => {
   it('do not rotate a logged change out of the audit files, however many come', LIMIT, async () => {
     const { instance, ca } = await anInstance();
     const id = await deleted(instance, ca);
@@ -90,16 +90,16 @@ describe('requests without a good credential', () => {
     const omitted = Number(await metric(instance.server, 'portcullis_audit_rejections_omitted_total'));
     await instance.server.stop();
     const events = eventsOf(await linesOf(instance, basename(auditLog)));
-    const kept = events.filter((event) => !isStrangers(event));
+    const kept = events.filter((event) => !isUnauthenticated(event));
     expect(kept.filter(({ auditID }) => auditID === id).map(({ stage }) => stage)).toEqual([
       'RequestReceived',
       'ResponseComplete',
     ]);
 
-    // In a file of their own, short, and no more of them from each address than the limit says; the rest is a number.
+    // They are shortened and stand in their own file, up to the limit for each address; the rest is only counted.
     const lines = await linesOf(instance, basename(rejectedLog));
-    const rejected = eventsOf(lines).filter(isStrangers);
-    expect(rejected).toEqual(events.filter(isStrangers));
+    const rejected = eventsOf(lines).filter(isUnauthenticated);
+    expect(rejected).toEqual(events.filter(isUnauthenticated));
     const written = rejected.filter(({ verb }) => verb === 'delete');
     const counts = rejected.filter(({ verb }) => verb === 'rejections-omitted');
     const left = counts.reduce((sum, { annotations }) => sum + Number(annotations['portcullis.dev/omitted']), 0);
@@ -115,11 +115,11 @@ describe('requests without a good credential', () => {
       requestURI: expect.stringMatching(/^\/api\/.{251}\.\.\.TRUNCATED$/),
       userAgent: `${'y'.repeat(128)}...TRUNCATED`,
       responseStatus: { code: 401 },
-      // As the event would have had them.
+      // The lengths that the event would have had.
       annotations: { 'portcullis.dev/cut': 'requestURI=8204 userAgent=1036', 'portcullis.dev/reason': 'no_token' },
     });
 
-    // Both are proven, together and each by itself.
+    // Both files are verified, together and each alone.
     const keys = await loadAuditPublicKeys(join(directory, 'keys/audit'));
     const files = (await readdir(directory))
       .filter((name) => name.startsWith('audit.log'))
@@ -128,40 +128,40 @@ describe('requests without a good credential', () => {
       const { proven, findings, chains } = await verifyAuditLog({ files: part, keys });
       return { proven, findings, chains: chains.length };
     };
-    // The files have two lives of the server, of which the first met no stranger.
+    // The server was started twice, and had no unauthenticated client after the first start.
     expect(await verified(files)).toEqual({ proven: true, findings: [], chains: 3 });
     const others = files.filter((file) => !file.startsWith(rejectedLog));
     expect(await verified(others)).toEqual({ proven: true, findings: [], chains: 2 });
     expect(await verified([rejectedLog])).toEqual({ proven: true, findings: [], chains: 1 });
   });
 
-  it('from very many addresses are limited all together, and every one of them is counted', LIMIT, async () => {
+  it('from very many addresses are limited in total, and every one of them is counted', LIMIT, async () => {
     const { instance, ca } = await anInstance({ rejectionsPerMinute: 3 });
     await flood(instance, ca, { requests: 240, addresses: 120 });
     await instance.server.stop();
-    const rejected = eventsOf(await linesOf(instance, basename(instance.files.rejectedLog))).filter(isStrangers);
+    const rejected = eventsOf(await linesOf(instance, basename(instance.files.rejectedLog))).filter(isUnauthenticated);
     const written = rejected.filter(({ verb }) => verb === 'delete').length;
     const counts = rejected.filter(({ verb }) => verb === 'rejections-omitted');
     const left = counts.reduce((sum, { annotations }) => sum + Number(annotations['portcullis.dev/omitted']), 0);
     expect(written + left).toBe(240);
     expect(written).toBeLessThanOrEqual(2 * 30);
-    // Fifty by name, the others in one number.
+    // Fifty addresses are counted by name, the others in one number.
     expect(counts.length).toBeLessThanOrEqual(2 * 51);
     expect(counts.filter(({ sourceIPs }) => sourceIPs.length === 0).length).toBeGreaterThan(0);
   });
 
-  it('fill no more of the disk than their file may have', LIMIT, async () => {
+  it('use no more disk space than their file is allowed', LIMIT, async () => {
     const { instance, ca } = await anInstance({
       rejectionsPerMinute: 100_000,
-      sinks: [{ type: 'file', path: 'audit.log', rejectedPath: 'strangers.log', rejectedMaxMb: 4 }],
+      sinks: [{ type: 'file', path: 'audit.log', rejectedPath: 'unauthenticated.log', rejectedMaxMb: 4 }],
     });
     const folder = instance.files.directory;
     await flood(instance, ca, { requests: 6000, addresses: 8 });
     await instance.server.stop();
-    const names = (await readdir(folder)).filter((name) => name.startsWith('strangers.log'));
+    const names = (await readdir(folder)).filter((name) => name.startsWith('unauthenticated.log'));
     const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
     expect(names.length).toBeGreaterThan(1);
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(5 * 1024 * 1024);
-    expect(eventsOf(await linesOf(instance, 'audit.log')).filter(isStrangers)).toEqual([]);
+    expect(eventsOf(await linesOf(instance, 'audit.log')).filter(isUnauthenticated)).toEqual([]);
   });
 });

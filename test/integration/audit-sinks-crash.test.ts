@@ -15,7 +15,7 @@ const LIMITS = { queueBytes: 64 * 1024 * 1024, retryMs: 20, retryMaxMs: 100, sta
 const CRASHES = 6;
 const PATIENT = { timeout: 60_000, interval: 50 };
 
-/** Writes lines of 20 kB without an end, and says on stdout how many of them are safe. */
+/** Writes lines of 20 kB until it is killed, and prints on stdout how many of them are safe. */
 const WRITER = `
 import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks/sinks.ts', import.meta.url).href)};
 const [settings, limits, start] = JSON.parse(process.argv[1]);
@@ -26,10 +26,10 @@ for (let n = start; ; ) {
   process.stdout.write(n + '\\n');
 }`;
 
-/** Of a whole line. */
+/** The number of a whole line. */
 const idOf = (line: string): string | undefined => /^\{"auditID":"([^"]+)","pad":"x+"\}$/.exec(line)?.[1];
 
-/** @returns how many lines were safe when it was killed */
+/** @returns how many lines were safe when the writer was killed */
 async function writeUntilKilled(settings: AuditSinkSettings, start: number): Promise<number> {
   const child = spawn(
     process.execPath,
@@ -49,11 +49,11 @@ async function writeUntilKilled(settings: AuditSinkSettings, start: number): Pro
   return safe();
 }
 
-/** Kills a writer again and again at any moment. @returns ids of the lines that were safe each time */
+/** Kills a writer repeatedly at random moments. @returns ids of the lines that were safe each time */
 async function manyCrashes(settings: AuditSinkSettings): Promise<string[]> {
   const ids: string[] = [];
   for (let round = 0; round < CRASHES; round += 1) {
-    // Numbers that no other round has: what was written and not yet safe may be there or not.
+    // No other round has these numbers: a line that was written and not yet safe may exist or not.
     const start = round * 100_000;
     const end = await writeUntilKilled(settings, start);
     for (let n = start; n < end; n += 1) ids.push(`event-${n}`);
@@ -83,7 +83,7 @@ it(
     const settings = { type: 'file', path: join(folder, 'audit.log'), maxSizeMb: 1, keep: 1000 } as const;
     const safe = await manyCrashes(settings);
     await opened(settings).flush();
-    // The next start heals: what was half done is done.
+    // The next start completes the rotation that the kill interrupted.
     await vi.waitFor(async () => {
       const rest = (await readdir(folder)).filter((name) => name !== 'audit.log' && !name.endsWith('.gz'));
       expect(rest).toEqual([]);
@@ -110,7 +110,7 @@ it(
   { timeout: 180_000 },
   async () => {
     const collector = await Collector.start();
-    // A server that is away every other time.
+    // A server that is unavailable every other time.
     collector.otherwise = () => [200, 200, 500, 'reset' as const][randomInt(4)] ?? 200;
     const spoolDir = join(await aFolder(), 'spool');
     const settings = { type: 'webhook', url: collector.url, spoolDir, batchWait: 0.005 } as const;
@@ -121,13 +121,13 @@ it(
     await vi.waitFor(() => expect(last.status.queuedBytes).toBe(0), PATIENT);
     const first = [...new Set(collector.taken)];
     expect(safe.filter((id) => !first.includes(id))).toEqual([]);
-    // By their first arrival: a line that comes again comes late.
+    // Ordered by first delivery: a line that is delivered again is delivered late.
     const numbers = first.map((id) => Number(id.slice('event-'.length)));
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
   },
 );
 
-/** As WRITER, with 100 lines, and says when the sink fails and when all is written. */
+/** A writer like WRITER of 100 lines, which reports when the sink fails and when everything is written. */
 const LIMITED = `
 import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks/sinks.ts', import.meta.url).href)};
 const [settings, limits] = JSON.parse(process.argv[1]);
@@ -140,12 +140,12 @@ await sink.close();`;
 
 interface Stuck {
   readonly pid: number;
-  /** Resolves with all that it has said once it has ended. */
+  /** Resolves with all of its output when it has ended. */
   readonly ended: () => Promise<string>;
 }
 
 /**
- * A writer whose file at `path` is full within a line: until its limit is raised it may write so much to a file, wherever in a line that is.
+ * Starts a writer whose file at `path` is full in the middle of a line: a limit on the size of a file ends the write there until it is raised.
  */
 async function stuckWriter(settings: AuditSinkSettings, path: string, kibibytes: number): Promise<Stuck> {
   const script = `ulimit -S -f ${kibibytes} && exec "$0" --input-type=module -e "$1" "$2"`;
@@ -171,7 +171,7 @@ const giveSpace = ({ pid }: Stuck): Buffer =>
 
 const HUNDRED = Array.from({ length: 100 }, (_, n) => `event-${n}`);
 
-it('a file that may not grow within a line fails the sink, and every line is whole in the next file', async () => {
+it('the sink fails when its file may not grow in the middle of a line, and every line is whole in the next file', async () => {
   const path = join(await aFolder(), 'audit.log');
   const stuck = await stuckWriter({ type: 'file', path }, path, 1024);
   await rename(path, `${path}.1`);
@@ -182,7 +182,7 @@ it('a file that may not grow within a line fails the sink, and every line is who
   expect(lines.flatMap((line) => idOf(line) ?? [])).toEqual(HUNDRED);
 });
 
-it('goes on within the line when there is room again: none is torn, and none is there twice', async () => {
+it('the sink goes on in the middle of the line when there is space again: no line is torn or written twice', async () => {
   const path = join(await aFolder(), 'audit.log');
   const stuck = await stuckWriter({ type: 'file', path }, path, 1024);
   giveSpace(stuck);
@@ -192,7 +192,7 @@ it('goes on within the line when there is room again: none is torn, and none is 
   expect(lines.map(idOf)).toEqual(HUNDRED);
 });
 
-it('does so in a webhook’s spool, which then delivers every line whole and once', async () => {
+it('the spool of a webhook goes on in the middle of the line as well, and delivers every line whole and once', async () => {
   const collector = await Collector.start();
   collector.otherwise = 500;
   const spoolDir = join(await aFolder(), 'spool');

@@ -28,8 +28,8 @@ async function aPlane(auditPolicy?: PlaneOptions['auditPolicy']): Promise<{ plan
 const head = (line: string, user: TestUser, more: readonly string[]): string =>
   [line, `Host: ${HOST}`, `Authorization: Bearer ${user.token}`, ...more, '', ''].join('\r\n');
 
-describe('the policy of the record', () => {
-  it('leaves out allowed reads of /version and records everything else, without a rule', async () => {
+describe('the policy of the audit log', () => {
+  it('leaves out allowed reads of /version and audits everything else when there is no rule', async () => {
     const { plane, alice } = await aPlane();
     await call(plane, alice, '/version');
     await call(plane, alice, POD);
@@ -41,7 +41,7 @@ describe('the policy of the record', () => {
     ]);
   });
 
-  it('records them too for whom a rule names', async () => {
+  it('audits reads of /version as well for the users that a rule names', async () => {
     const policy = [{ level: 'Metadata', userGroups: ['corp:developers'], nonResourceURLs: ['/version'] }] as const;
     const { plane, alice } = await aPlane({ policy, execCommands: false });
     await call(plane, alice, '/version');
@@ -52,14 +52,14 @@ describe('the policy of the record', () => {
   });
 });
 
-describe('what somebody did in a pod', () => {
+describe('the actions of a user in a pod', () => {
   it.each([
     ['exec over WebSocket', `GET ${POD}/exec?command=cat&command=s3cret-canary&stdin=true`, WEBSOCKET, 'exec'],
     ['exec over SPDY', `POST ${POD}/exec?command=cat&command=s3cret-canary&stdin=true`, SPDY, 'exec'],
     ['attach', `POST ${POD}/attach?stdin=true`, SPDY, 'attach'],
     ['port-forward', `POST ${POD}/portforward`, SPDY, 'portforward'],
   ] as const)(
-    '%s stands in the record when it begins and when it ends, with bytes and duration',
+    '%s is audited when it begins and when it ends, with bytes and duration',
     async (_, line, upgrade, subresource) => {
       const { plane, alice } = await aPlane();
       const connection = await rawConnection(plane, alice.certificate);
@@ -87,7 +87,7 @@ describe('what somebody did in a pod', () => {
     },
   );
 
-  it('is shown by its command where audit.execCommands says so, without tokens all the same', async () => {
+  it('are audited with their command where audit.execCommands is on, without tokens', async () => {
     const { plane, alice } = await aPlane({ policy: [], execCommands: true });
     const target = `${POD}/exec?command=ls&command=-l&command=eyJhbGciOiJub25lIn0.e30.x&access_token=canary`;
     await call(plane, alice, target);

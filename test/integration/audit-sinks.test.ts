@@ -14,7 +14,7 @@ import { makeCertificate } from '../support/upstream.ts';
 const PATIENT = { timeout: 30_000, interval: 50 };
 const LIMIT = 90_000;
 
-/** A gate whose record goes where `audit` says. */
+/** A server whose audit log goes to the sinks of `audit`. */
 async function anInstance(audit: (folder: string) => Promise<object>): Promise<RunningDemo> {
   const instance = await startChangedInstance({
     file: async (settings, { files }) => ({ ...settings, audit: await audit(files.directory) }),
@@ -39,7 +39,7 @@ class Caller {
     return new Caller(instance, agent);
   }
 
-  /** Somebody without a token: 401 while the gate serves. */
+  /** Returns the status for a request without a token: 401 while the proxy serves requests. */
   async code(): Promise<number> {
     const { statusCode, body } = await request(`${this.#instance.urls.api}/api/v1/pods`, { dispatcher: this.#agent });
     await body.dump();
@@ -58,22 +58,22 @@ class Caller {
   }
 }
 
-/** `disk/full` is the kernel's full device until `mend`, then a file with room. */
-async function aFullDisk(folder: string): Promise<{ path: string; mend: () => Promise<string> }> {
+/** `disk/full` is the kernel's full device until `repair`, and then a file with space. */
+async function aFullDisk(folder: string): Promise<{ path: string; repair: () => Promise<string> }> {
   const disk = join(folder, 'disk');
   await symlink('/dev', disk);
   return {
     path: join(disk, 'full'),
-    async mend() {
-      await mkdir(join(folder, 'room'));
-      await symlink(join(folder, 'room'), join(folder, 'new'));
+    async repair() {
+      await mkdir(join(folder, 'space'));
+      await symlink(join(folder, 'space'), join(folder, 'new'));
       await rename(join(folder, 'new'), disk);
-      return join(folder, 'room', 'full');
+      return join(folder, 'space', 'full');
     },
   };
 }
 
-/** Where among all events that were taken those of a name stand. */
+/** Returns the positions of the events of a name among all events that the collector has received. */
 function taken(collector: Collector, name: string): readonly number[] {
   const lists = collector.asked.map(
     ({ body }) => (JSON.parse(body) as { readonly items: readonly AuditEvent[] }).items,
@@ -89,30 +89,39 @@ const uris = (text: string): string[] =>
     .map((line) => (JSON.parse(line) as AuditEvent).requestURI);
 
 describe('a full disk', () => {
-  it('stops traffic under block, visibly, and everything is there once there is room', { timeout: LIMIT }, async () => {
-    let disk: Awaited<ReturnType<typeof aFullDisk>> | undefined;
-    const instance = await anInstance(async (folder) => {
-      disk = await aFullDisk(folder);
-      // Strangers are all that comes here, and their file stops traffic as any other does.
-      return { sinks: [{ type: 'file', path: join(folder, 'main.log'), rejectedPath: disk.path }], onFailure: 'block' };
-    });
-    const caller = await Caller.of(instance);
-    await vi.waitFor(async () => expect(await caller.code()).toBe(503), PATIENT);
-    expect(await caller.ready()).toMatch(/^503 [^]*audit/);
-    expect(await caller.metric('portcullis_audit_blocked')).toBe(1);
-    expect(await caller.metric('portcullis_audit_sink_failing{sink="file"}')).toBe(1);
-    expect(await caller.metric('portcullis_audit_queued_bytes{sink="file"}')).toBeGreaterThan(0);
-    const room = await disk?.mend();
-    await vi.waitFor(async () => expect(await caller.code()).toBe(401), PATIENT);
-    expect(await caller.ready()).toMatch(/^200/);
-    expect(await caller.metric('portcullis_audit_blocked')).toBe(0);
-    expect(await caller.metric('portcullis_audit_events_total{sink="file",outcome="dropped"}')).toBe(0);
-    await instance.server.audit.flush();
-    // What was refused while it was full is on record too.
-    expect(uris(await readFile(room ?? '', 'utf8')).filter((uri) => uri === '/api/v1/pods').length).toBeGreaterThan(1);
-  });
+  it(
+    'stops traffic under block and is reported, and every event is written once there is space',
+    { timeout: LIMIT },
+    async () => {
+      let disk: Awaited<ReturnType<typeof aFullDisk>> | undefined;
+      const instance = await anInstance(async (folder) => {
+        disk = await aFullDisk(folder);
+        // All requests here are unauthenticated, and their file stops traffic like any other file.
+        return {
+          sinks: [{ type: 'file', path: join(folder, 'main.log'), rejectedPath: disk.path }],
+          onFailure: 'block',
+        };
+      });
+      const caller = await Caller.of(instance);
+      await vi.waitFor(async () => expect(await caller.code()).toBe(503), PATIENT);
+      expect(await caller.ready()).toMatch(/^503 [^]*audit/);
+      expect(await caller.metric('portcullis_audit_blocked')).toBe(1);
+      expect(await caller.metric('portcullis_audit_sink_failing{sink="file"}')).toBe(1);
+      expect(await caller.metric('portcullis_audit_queued_bytes{sink="file"}')).toBeGreaterThan(0);
+      const space = await disk?.repair();
+      await vi.waitFor(async () => expect(await caller.code()).toBe(401), PATIENT);
+      expect(await caller.ready()).toMatch(/^200/);
+      expect(await caller.metric('portcullis_audit_blocked')).toBe(0);
+      expect(await caller.metric('portcullis_audit_events_total{sink="file",outcome="dropped"}')).toBe(0);
+      await instance.server.audit.flush();
+      // The requests that were rejected while the disk was full are audited as well.
+      expect(uris(await readFile(space ?? '', 'utf8')).filter((uri) => uri === '/api/v1/pods').length).toBeGreaterThan(
+        1,
+      );
+    },
+  );
 
-  it('stops nothing under count, and is visible all the same', { timeout: LIMIT }, async () => {
+  it('stops no traffic under count, and is reported as well', { timeout: LIMIT }, async () => {
     const instance = await anInstance(async (folder) => ({
       sinks: [{ type: 'file', path: (await aFullDisk(folder)).path, rejectedPath: join(folder, 'rejected.log') }],
       onFailure: 'count',
@@ -133,7 +142,7 @@ describe('a webhook', () => {
     ['block', 503],
     ['count', 401],
   ] as const)(
-    'without a spool that is down: %s answers %i, until it is back',
+    'without a spool that is unavailable: under %s requests get %i until it is available again',
     { timeout: LIMIT },
     async (onFailure, code) => {
       const collector = await Collector.start();
@@ -157,7 +166,7 @@ describe('a webhook', () => {
   );
 
   it(
-    'gets the record over TLS with its own authority and a token, and a restart loses nothing',
+    'receives the audit log over TLS with its own CA and a token, and a restart loses no event',
     { timeout: LIMIT },
     async () => {
       const { cert, key } = await makeCertificate('siem.test');
@@ -171,7 +180,7 @@ describe('a webhook', () => {
         return { sinks: [{ type: 'webhook', url: collector.url, caFile, tokenFile, spoolDir, batchWait: '0s' }] };
       });
       const caller = await Caller.of(instance);
-      // The server takes nothing, and the gate serves: the spool, once it is open, has the record.
+      // The collector accepts nothing, and the proxy serves requests: the spool, once it is open, keeps the events.
       await vi.waitFor(async () => expect(await caller.code()).toBe(401), PATIENT);
       await vi.waitFor(() => expect(collector.asked.length).toBeGreaterThan(0), PATIENT);
       expect(collector.asked[0]?.headers.authorization).toBe('Bearer siem-canary');
@@ -186,7 +195,7 @@ describe('a webhook', () => {
       const second = await startServer(again.value.config);
       onTestFinished(() => second.stop());
       await vi.waitFor(() => expect(taken(collector, 'server-started')).toHaveLength(2), PATIENT);
-      // The first process came to its end before the second began.
+      // The first process ended before the second began.
       const told = [...taken(collector, 'server-started'), ...taken(collector, 'server-stopped')];
       expect(told.toSorted((a, b) => a - b)).toEqual([told[0], told[2], told[1]]);
       expect(new Set(collector.taken).size).toBe(collector.taken.length);

@@ -1,4 +1,4 @@
-/** The live record as the admin page's browser gets it: by cookie. */
+/** The live audit log as the browser of an admin page receives it: by cookie. */
 import { once } from 'node:events';
 import { createServer, get, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -19,7 +19,7 @@ import {
 const PATH = '/admin/api/v1/audit';
 const { live } = createMemoryStore({ clock: { nowMs: Date.now } });
 
-/** @param pollMs what stands between two looks for something new */
+/** @param pollMs the time between two polls for new events */
 const withTails = (pollMs = 5): StageOptions => ({
   change: (deps) => {
     const tails = createLiveTails(live, { pollMs });
@@ -33,7 +33,7 @@ afterEach(closeStages);
 interface Stream {
   readonly response: IncomingMessage;
   readonly text: () => string;
-  /** True where it was broken off. */
+  /** True when the connection was aborted. */
   readonly cut: Promise<boolean>;
 }
 
@@ -55,7 +55,7 @@ async function stream({ stage, browser }: AdminAt): Promise<Stream> {
 
 const line = (auditID: string): string => JSON.stringify({ kind: 'Event', auditID, user: {}, annotations: {} });
 
-test.each(['root', 'auditor'])('%s follows the record, and is on it', async (who) => {
+test.each(['root', 'auditor'])('%s may follow the audit log, and that is audited', async (who) => {
   const at = await signedInAs(who, withTails());
   const tailed = await stream(at);
   expect(tailed.response.statusCode).toBe(200);
@@ -64,7 +64,7 @@ test.each(['root', 'auditor'])('%s follows the record, and is on it', async (who
     'cache-control': 'no-store',
     'x-accel-buffering': 'no',
   });
-  // The first thing told is where to go on from.
+  // The first message has the position to resume from.
   await expect.poll(tailed.text).toMatch(/^retry: 1000\n\n(?:: .*\n)?id: \d+-0\.[\w-]{22}\n\n/);
   await live.publish([line('event-1')]);
   await expect.poll(tailed.text).toMatch(/\nid: \d+-0\.[\w-]{22}\ndata: \{"kind":"Event","auditID":"event-1"/);
@@ -73,20 +73,20 @@ test.each(['root', 'auditor'])('%s follows the record, and is on it', async (who
   expect(annotation(read, 'reason')).toBe('audit');
 });
 
-test('nobody else does: 403, on the record', async () => {
+test('any other user gets 403, and that is audited', async () => {
   const at = await signedInAs('alice', withTails());
   await at.browser.get(PATH).expect(403);
   expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('no_role');
 });
 
-test('HEAD gets the head and no stream, other methods 405', async () => {
+test('HEAD gets the headers and no stream, and other methods get 405', async () => {
   const at = await signedInAs('root', withTails());
   expect((await at.browser.head(PATH)).status).toBe(200);
   const posted = await at.browser.post(PATH).set({ Origin: PUBLIC_URL, 'X-CSRF-Token': at.csrf });
   expect(posted.status).toBe(405);
 });
 
-test('it is cut when the session is revoked, and nothing more is said', async () => {
+test('the stream is cut when the session is revoked, and nothing more is sent', async () => {
   const at = await signedInAs('root', withTails());
   const tailed = await stream(at);
   await expect.poll(tailed.text).toContain('id: ');
@@ -98,16 +98,16 @@ test('it is cut when the session is revoked, and nothing more is said', async ()
   expect(tailed.text()).not.toContain('too-late');
 });
 
-test('it is cut in the moment in which the account is revoked, and not with the next line', async () => {
+test('the stream is cut the moment the account is revoked, without waiting for the next event', async () => {
   const at = await signedInAs('root', withTails(60_000));
   const tailed = await stream(at);
   await expect.poll(tailed.text).toContain('id: ');
   const { sessions } = await at.stage.store.sessions.list({ limit: 1 });
-  await at.stage.guard.revoke({ target: { kind: 'account', account: sessions[0]?.account ?? 'corp/nobody' } });
+  await at.stage.guard.revoke({ target: { kind: 'account', account: sessions[0]?.account ?? 'corp/none' } });
   expect(await tailed.cut).toBe(true);
 });
 
-test('it is cut when the replica loses its lease', async () => {
+test('the stream is cut when the replica loses its lease', async () => {
   const at = await signedInAs('root', withTails());
   const tailed = await stream(at);
   await expect.poll(tailed.text).toContain('id: ');
@@ -115,7 +115,7 @@ test('it is cut when the replica loses its lease', async () => {
   expect(await tailed.cut).toBe(true);
 });
 
-test('it ends in good order when the person’s groups change, so that they are judged afresh', async () => {
+test('the stream ends normally when the groups of the user change, so that access is checked again', async () => {
   const at = await signedInAs('root', withTails());
   await openSession(at.stage, 'alice-1', 'alice');
   const tailed = await stream(at);
@@ -123,7 +123,7 @@ test('it ends in good order when the person’s groups change, so that they are 
   const { sessions } = await at.stage.store.sessions.list({ limit: 10 });
   for (const { id, identity, client } of sessions) {
     const change = { ...identity, groups: ['corp:nothing'] };
-    // Somebody else's change ends nothing.
+    // A change of another user ends nothing.
     if (client === 'portcullis-cli') await at.stage.store.sessions.update(id, { identity: change, secret: {} });
   }
   await live.publish([line('still-here')]);
@@ -137,7 +137,7 @@ test('it ends in good order when the person’s groups change, so that they are 
   await at.browser.get(PATH).expect(403);
 });
 
-test('it ends when an access token would, so that the person is judged afresh', async () => {
+test('the stream ends when an access token would expire, so that access is checked again', async () => {
   const at = await signedInAs('root', {
     ...withTails(),
     change: (deps) => ({

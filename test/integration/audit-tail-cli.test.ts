@@ -40,7 +40,7 @@ describe('portcullis audit tail', () => {
     return open;
   }
 
-  /** Does it until the tail has shown it: the gate looks once a second whether somebody tails. */
+  /** Repeats the request until the tail has shown it: the server checks once a second whether there is a subscriber. */
   async function shown(open: Open, pattern: RegExp, act: () => Promise<unknown>): Promise<void> {
     const seen = async (): Promise<string> => {
       await act();
@@ -57,7 +57,7 @@ describe('portcullis audit tail', () => {
     return open.finished;
   }
 
-  it('shows a line for each event, and Ctrl-C ends it with 0', async () => {
+  it('prints a line for each event, and exits 0 on Ctrl-C', async () => {
     const open = await tail('--user', 'demo:alice', '--verb', 'list', '--namespace', 'default');
     await shown(open, LINE, listPods);
     const { code, stdout, all } = await interrupt(open);
@@ -65,7 +65,7 @@ describe('portcullis audit tail', () => {
     for (const line of stdout.trimEnd().split('\n')) expect(line).toMatch(LINE);
   });
 
-  it('gives scripts a line of JSON for each event', async () => {
+  it('prints a line of JSON for each event with --output json', async () => {
     const open = await tail('--resource', 'pods', '--output', 'json');
     await shown(open, /"Event"/, listPods);
     const { code, stdout } = await interrupt(open);
@@ -77,7 +77,7 @@ describe('portcullis audit tail', () => {
     expect(new Set(events.map(({ objectRef }) => objectRef.resource))).toEqual(new Set(['pods']));
   });
 
-  it('shows who was refused', async () => {
+  it('shows the rejected requests', async () => {
     const open = await tail('--refused');
     await shown(open, /demo:alice {2}get secrets\/x -n kube-system @demo {2}403 /, () =>
       alice.kubectl('get', 'secret', 'x', '-n', 'kube-system'),
@@ -85,7 +85,7 @@ describe('portcullis audit tail', () => {
     expect(await interrupt(open)).toMatchObject({ code: 0 });
   });
 
-  it('exits 3 for who may not look, and 2 for a question that cannot be asked', async () => {
+  it('exits 3 for a user who may not read the audit log, and 2 for a malformed filter', async () => {
     expect(await alice.portcullis('audit', 'tail')).toMatchObject({ code: 3, stdout: '' });
     const wrong = await root.portcullis('audit', 'tail', '--event', 'no-such-event');
     expect(wrong).toMatchObject({ code: 2, stdout: '' });
@@ -93,10 +93,10 @@ describe('portcullis audit tail', () => {
     expect((await root.portcullis('audit', 'tail', '--output', 'yaml')).code).toBe(2);
   });
 
-  it('goes on where it was when the gate is started anew, and says so', async () => {
+  it('resumes where it was when the server is restarted, and reports that', async () => {
     const open = await tail('--code', '200');
     const json = await tail('--user', 'demo:alice');
-    // What nobody has asked for in the seconds before: so the gate has looked, and knows of both.
+    // No one has requested this path in the seconds before, so the server has polled and knows both subscribers.
     await shown(open, /demo:root {2}list pods/, () => root.kubectl('get', 'pods'));
     await shown(json, LINE, listPods);
     await instance.server.stop();

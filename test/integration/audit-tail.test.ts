@@ -14,10 +14,10 @@ import { startSecondReplica } from '../support/second-replica.ts';
 const ADMIN = 'urn:portcullis:admin';
 const PODS = '/api/v1/namespaces/default/pods';
 const TAILS = '{portcullis-demo}:tails';
-const RECORD = '{portcullis-demo}:record';
+const LIVE_LOG = '{portcullis-demo}:record';
 const SOON = { timeout: 10_000, interval: 50 };
 
-describe('the live record of two replicas', () => {
+describe('the live audit log of two replicas', () => {
   let redis: RedisServer;
   let bare: Redis;
   let instance: RunningDemo;
@@ -25,7 +25,7 @@ describe('the live record of two replicas', () => {
   let here: Endpoints;
   let root: OAuthClient;
   let rootToken: string;
-  /** Of alice, at the other replica. */
+  /** The client of alice, at the other replica. */
   let alice: OAuthClient;
   let aliceToken: string;
   const open: OpenTail[] = [];
@@ -51,7 +51,7 @@ describe('the live record of two replicas', () => {
   });
   afterEach(async () => {
     for (const tail of open.splice(0)) tail.close();
-    // As if the time had passed in which who lost a connection may come back.
+    // As if the time had passed in which a client that lost its connection may resume.
     await bare.del(TAILS);
   });
   afterAll(async () => {
@@ -75,7 +75,7 @@ describe('the live record of two replicas', () => {
     return tailed;
   }
 
-  /** Asks at the other replica until the tail has shown it: it takes that one a second to learn that somebody tails. */
+  /** Repeats the request at the other replica until the tail has shown it: that replica learns of a subscriber within a second. */
   async function seenAfter(tailed: OpenTail, path: string): Promise<void> {
     const seen = async (): Promise<boolean> => {
       await alice.get(path, aliceToken);
@@ -84,18 +84,18 @@ describe('the live record of two replicas', () => {
     await expect.poll(seen, { ...SOON, interval: 200 }).toBe(true);
   }
 
-  it('publish nothing while nobody tails', async () => {
+  it('publish nothing while there is no subscriber', async () => {
     await bare.config('RESETSTAT');
     for (let request = 0; request < 20; request += 1) await alice.get(PODS, aliceToken);
     expect(await bare.info('commandstats')).not.toContain('cmdstat_xadd');
-    expect(await bare.exists(TAILS, RECORD)).toBe(0);
-    // They would be found here, had there been any.
+    expect(await bare.exists(TAILS, LIVE_LOG)).toBe(0);
+    // Published events would be found here.
     await seenAfter(await tail(), `${PODS}?limit=1`);
-    expect(await bare.exists(TAILS, RECORD)).toBe(2);
+    expect(await bare.exists(TAILS, LIVE_LOG)).toBe(2);
     expect(await bare.info('commandstats')).toContain('cmdstat_xadd');
   });
 
-  it('show at the one what was done at the other, as the record has it, and put on the record who looks', async () => {
+  it('show at one replica the events of the other as they are in the audit log, and audit the subscriber', async () => {
     const tailed = await tail();
     expect(tailed.status).toBe(200);
     expect(tailed.response.headers).toMatchObject({ 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -103,10 +103,10 @@ describe('the live record of two replicas', () => {
     const before = performance.now();
     await alice.get(`${PODS}?limit=8`, aliceToken);
     await expect.poll(() => tailed.events.some(({ requestURI }) => requestURI.endsWith('limit=8')), SOON).toBe(true);
-    // Twice what it may take, for a busy machine.
+    // Twice the allowed time, because the machine may be busy.
     expect(performance.now() - before).toBeLessThan(4000);
     const shown = tailed.events.find(({ requestURI }) => requestURI.endsWith('limit=8'));
-    // But for its place in the chain, which the record alone has.
+    // Except for the position in the chain, which only the audit log has.
     expect(await auditedBy(instance)).toContainEqual({
       ...shown,
       annotations: expect.objectContaining(shown?.annotations ?? {}),
@@ -115,7 +115,7 @@ describe('the live record of two replicas', () => {
     expect(asked).toMatchObject({ verb: 'admin-read', responseStatus: { code: 200 } });
   });
 
-  it('show what is done at the other from the moment in which the tail is told that it follows', async () => {
+  it('show the events of the other replica from the moment the tail is told that it is subscribed', async () => {
     for (let round = 0; round < 5; round += 1) {
       const path = `${PODS}?limit=${1000 + round}`;
       const tailed = await tail('resource=pods');
@@ -123,20 +123,20 @@ describe('the live record of two replicas', () => {
       await expect.poll(() => tailed.events.map(({ requestURI }) => requestURI), SOON).toContain(path);
       expect(tailed.told.filter(({ event }) => event === 'gap')).toEqual([]);
       tailed.close();
-      // The next one is the first again.
+      // The next request is the first one again.
       await bare.del(TAILS);
     }
   });
 
-  it('keep it sealed in Redis', async () => {
+  it('store the events encrypted in Redis', async () => {
     const tailed = await tail('user=demo%3Aalice');
     await seenAfter(tailed, `${PODS}?limit=11`);
-    const entries = JSON.stringify([await bare.xrange(RECORD, '-', '+'), await bare.hgetall(TAILS)]);
+    const entries = JSON.stringify([await bare.xrange(LIVE_LOG, '-', '+'), await bare.hgetall(TAILS)]);
     expect(entries).toContain('eyJ');
     expect(entries).not.toMatch(/alice|pods/);
   });
 
-  it('show only what was asked for', async () => {
+  it('show only the events that the filter selects', async () => {
     const [pods, refused] = await Promise.all([tail('resource=pods&verb=get'), tail('refused=true')]);
     await seenAfter(pods, `${PODS}/web-0`);
     await alice.get(PODS, aliceToken);
@@ -161,18 +161,18 @@ describe('the live record of two replicas', () => {
     ['user=a%0Ab', 'user'],
     ['refused=maybe', 'refused'],
     ['color=red', 'unknown parameter'],
-  ])('refuse the question %s, and name the field', async (query, field) => {
+  ])('reject the filter %s, and name the field', async (query, field) => {
     const { status, body } = await root.get(`/-/admin/api/v1/audit?${query}`, rootToken);
     expect(status, JSON.stringify(body)).toBe(400);
     expect(String(body['detail'])).toContain(field);
   });
 
-  it('refuse a Last-Event-ID that was never one', async () => {
+  it('reject a malformed Last-Event-ID', async () => {
     const { status } = await tail(undefined, { after: 'x-y.z' });
     expect(status).toBe(400);
   });
 
-  it('refuse who is neither admin nor auditor, on the record', async () => {
+  it('reject a user who is neither admin nor auditor, and audit the rejection', async () => {
     const client = new OAuthClient(here, await newClientKey());
     const { answer, accessToken } = await client.signIn('alice');
     expect(answer.status).toBe(200);
@@ -183,7 +183,7 @@ describe('the live record of two replicas', () => {
     expect(refused.at(-1)).toMatchObject({ requestURI: '/-/admin/api/v1/audit', responseStatus: { code: status } });
   });
 
-  it('go on from a Last-Event-ID at the other replica without missing an event', async () => {
+  it('resume from a Last-Event-ID at the other replica without missing an event', async () => {
     const first = await tail('resource=pods');
     await seenAfter(first, `${PODS}?limit=21`);
     const after = first.lastId;
@@ -195,7 +195,7 @@ describe('the live record of two replicas', () => {
     expect(second.told.filter(({ event }) => event === 'gap')).toEqual([]);
   });
 
-  it('say that there is a gap where nobody has seen to it meanwhile', async () => {
+  it('report a gap when there was no subscriber in the meantime', async () => {
     const first = await tail('resource=pods');
     await seenAfter(first, `${PODS}?limit=31`);
     const after = first.lastId ?? '';
@@ -205,10 +205,10 @@ describe('the live record of two replicas', () => {
     await expect.poll(() => second.told[0]?.event, SOON).toBe('gap');
   });
 
-  it('say that there is a gap where Redis has forgotten the record, and go on', async () => {
+  it('report a gap when Redis has lost the events, and go on', async () => {
     const tailed = await tail('resource=pods');
     await seenAfter(tailed, `${PODS}?limit=41`);
-    await bare.del(RECORD, TAILS);
+    await bare.del(LIVE_LOG, TAILS);
     await expect.poll(() => tailed.told.at(-1)?.event, SOON).toBe('gap');
     await seenAfter(tailed, `${PODS}?limit=42`);
   });
@@ -225,7 +225,7 @@ describe('the live record of two replicas', () => {
     expect(tailed.told.every(({ event }) => event === 'message')).toBe(true);
   });
 
-  it('cut the tail of an admin who is revoked, and say nothing more', async () => {
+  it('cut the tail of an admin who is revoked, and send nothing more', async () => {
     const key = await newClientKey();
     const admin = new OAuthClient(here, key);
     const { accessToken, session } = await admin.signIn('root', { resource: ADMIN });
@@ -242,7 +242,7 @@ describe('the live record of two replicas', () => {
     await admin.close();
   });
 
-  it('show it over HTTP/2 as well, and cut it there', async () => {
+  it('serve the tail over HTTP/2 as well, and cut it there', async () => {
     const key = await newClientKey();
     const admin = new OAuthClient(here, key);
     const { accessToken, session } = await admin.signIn('root', { resource: ADMIN });
@@ -267,7 +267,7 @@ describe('the live record of two replicas', () => {
     await admin.close();
   });
 
-  it('take eight tails of one account each and answer 429 to the next, and take another one when one has gone', async () => {
+  it('accept eight tails of one account each, reject the next with 429, and accept one again when one has ended', async () => {
     const eight = await Promise.all(Array.from({ length: 8 }, () => tail()));
     expect(eight.map(({ status }) => status)).toEqual(Array(8).fill(200));
     const ninth = await root.get('/-/admin/api/v1/audit', rootToken);
@@ -277,7 +277,7 @@ describe('the live record of two replicas', () => {
     await expect.poll(async () => (await tail()).status, SOON).toBe(200);
   });
 
-  it('disconnect who does not read, and keep nothing for them', async () => {
+  it('disconnect a client that does not read, and buffer nothing for it', async () => {
     const tailed = await tail(undefined, { paused: true });
     const line = (index: number): string =>
       JSON.stringify({ kind: 'Event', user: {}, annotations: {}, index, padding: 'x'.repeat(20_000) });
@@ -287,7 +287,7 @@ describe('the live record of two replicas', () => {
     }
     const others = await Promise.all(Array.from({ length: 7 }, () => tail('event=drill')));
     expect(new Set(others.map(({ status }) => status))).toEqual(new Set([200]));
-    // A place becomes free: theirs.
+    // The connection slot of that client becomes free.
     const another = async (): Promise<number> => (await tail('event=drill')).status;
     await expect.poll(another, { timeout: 30_000, interval: 500 }).toBe(200);
     expect(process.memoryUsage().rss - before).toBeLessThan(150 * 1024 * 1024);
@@ -296,7 +296,7 @@ describe('the live record of two replicas', () => {
     expect(tailed.told.length).toBeLessThan(900);
   });
 
-  it('end in good order when their replica stops', async () => {
+  it('end the tails normally when their replica stops', async () => {
     const tailed = await tail(undefined, { port: other.ports.api });
     await seenAfter(tailed, `${PODS}?limit=71`);
     const stopped = other.stop();

@@ -32,7 +32,7 @@ describe('portcullis audit verify', () => {
   let redis: RedisServer;
   let instance: RunningDemo;
   let again: RunningServer;
-  /** The record of a gate that was stopped, and of the one that was started after it with the same files. */
+  /** The audit log of a server that was stopped, and of the one that was started after it with the same files. */
   let lines: readonly string[];
 
   const file = (name: string): string => join(instance.files.directory, name);
@@ -41,7 +41,7 @@ describe('portcullis audit verify', () => {
     return file(name);
   };
 
-  /** What users did. */
+  /** The audit events of users. */
   const record = ({ audit }: Pick<RunningServer, 'audit'>): void => {
     for (const n of range(20)) audit.record(numbered(n));
   };
@@ -51,7 +51,7 @@ describe('portcullis audit verify', () => {
     instance = await startTestInstance({ redis: redis.url });
     record(instance.server);
     await instance.server.stop();
-    // What a crash within a write leaves.
+    // The torn line that a crash in the middle of a write leaves.
     appendFileSync(instance.files.auditLog, '{"kind":"Event","apiVersion":"audit.k8s.io/v1","lev');
     const loaded = await loadConfig({ file: instance.files.config, env: {} });
     if (!loaded.ok) throw new Error('the configuration is no good');
@@ -66,7 +66,7 @@ describe('portcullis audit verify', () => {
     await redis.stop();
   });
 
-  it('proves a record over a restart, and tells of the line that a crash tore', async () => {
+  it('verifies an audit log over a restart, and reports the line that a crash tore', async () => {
     const { code, out } = await portcullis(
       'audit',
       'verify',
@@ -81,7 +81,7 @@ describe('portcullis audit verify', () => {
     expect(code).toBe(0);
   });
 
-  it('proves it by public keys alone, over files in any order, compressed or not', async () => {
+  it('verifies it with public keys alone, over files in any order, compressed or not', async () => {
     const keys = await portcullis('keys', 'public', '--dir', file('keys'));
     expect(keys.out).not.toContain('"d"');
     writeFileSync(file('public.json'), keys.out);
@@ -101,7 +101,7 @@ describe('portcullis audit verify', () => {
     expect(code).toBe(0);
   });
 
-  it('finds a tail that was cut by the anchors in Redis, and says without them that it cannot', async () => {
+  it('finds a truncated end by the anchors in Redis, and reports without them that it cannot', async () => {
     const cut = written('cut.log', lines.slice(0, -3));
     const anchored = await portcullis('audit', 'verify', cut, '--config', instance.files.config);
     expect(anchored).toMatchObject({
@@ -114,7 +114,7 @@ describe('portcullis audit verify', () => {
     expect(strict.code).toBe(1);
   });
 
-  it('finds by anchors that were kept elsewhere that a whole chain is not there', async () => {
+  it('finds a whole missing chain by anchors that were kept elsewhere', async () => {
     const anchors = await portcullis('audit', 'anchors', '--config', instance.files.config);
     expect(anchors.out.trim().split('\n')).toHaveLength(2);
     writeFileSync(file('anchors'), anchors.out);
@@ -136,7 +136,7 @@ describe('portcullis audit verify', () => {
     expect(code).toBe(1);
   });
 
-  it('finds an edit, and names file and line', async () => {
+  it('finds a changed event, and names its file and line', async () => {
     const edited = lines.map((line, index) => (index === 6 ? line.replace('"verb":"', '"verb":"x') : line));
     const { code, out } = await portcullis(
       'audit',
@@ -149,7 +149,7 @@ describe('portcullis audit verify', () => {
     expect(code).toBe(1);
   });
 
-  it('is used wrongly without keys, and with a file that is not there', async () => {
+  it('exits with a usage error without keys, and with a file that does not exist', async () => {
     const keyless = await portcullis('audit', 'verify', instance.files.auditLog);
     expect(keyless).toMatchObject({ code: 2, out: expect.stringContaining('--keys DIR') });
     const nowhere = await portcullis('audit', 'verify', '/nowhere.log', '--keys', file('keys/audit'));

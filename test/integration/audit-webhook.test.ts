@@ -15,22 +15,22 @@ const PATIENT = { timeout: 20_000, interval: 20 };
 
 interface Stage {
   readonly folder: string;
-  readonly faults: string[];
+  readonly errors: string[];
   readonly open: (settings: Partial<WebhookSinkSettings>) => LineSink;
 }
 
 async function aStage(collector: Collector): Promise<Stage> {
   const folder = await mkdtemp(join(tmpdir(), 'portcullis-webhook-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  const faults: string[] = [];
+  const errors: string[] = [];
   const log = {
     info: () => undefined,
     warn: () => undefined,
-    error: (fields: Readonly<Record<string, unknown>>) => void faults.push(String(fields['err'])),
+    error: (fields: Readonly<Record<string, unknown>>) => void errors.push(String(fields['err'])),
   };
   return {
     folder,
-    faults,
+    errors,
     open: (settings) => {
       const webhook = { type: 'webhook', url: collector.url, batchWait: 0, ...settings } as const;
       const [sink] = openSinks([webhook], { limits: LIMITS, logger: log });
@@ -44,10 +44,10 @@ async function aStage(collector: Collector): Promise<Stage> {
 const push = (sink: LineSink, id: string): void => sink.push(Buffer.from(`{"auditID":"${id}"}\n`));
 
 describe('a webhook over TLS', () => {
-  it('is not sent to a server whose certificate is not known, and is once the authority’s file says so', async () => {
+  it('does not deliver to a server with a certificate of an unknown CA, and delivers once the CA file has that CA', async () => {
     const [first, second] = [await makeCertificate('siem.test'), await makeCertificate('siem.test')];
     const collector = await Collector.start((listener) => createServer(first, listener), 'https');
-    const { folder, faults, open } = await aStage(collector);
+    const { folder, errors, open } = await aStage(collector);
     const caFile = join(folder, 'ca.crt');
     await writeFile(caFile, first.cert);
     const sink = open({ caFile });
@@ -57,16 +57,16 @@ describe('a webhook over TLS', () => {
     (collector.server as Server).setSecureContext(second);
     collector.server.closeAllConnections();
     push(sink, 'two');
-    await vi.waitFor(() => expect(faults.join()).toMatch(/certificate/i), PATIENT);
+    await vi.waitFor(() => expect(errors.join()).toMatch(/certificate/i), PATIENT);
     expect(sink.failing).toBe(true);
     expect(collector.taken).toEqual(['one']);
     await writeFile(caFile, second.cert);
     await vi.waitFor(() => expect(collector.taken).toEqual(['one', 'two']), PATIENT);
-    // The collector has the event before its response is read here.
+    // The collector has the event before the sink has read its response.
     await vi.waitFor(() => expect(sink.failing).toBe(false), PATIENT);
   });
 
-  it('shows the client certificate of its files, as they stand now', async () => {
+  it('presents the client certificate that its files have now', async () => {
     const server = await makeCertificate('siem.test');
     const [first, second] = [await makeCertificate('gate-one'), await makeCertificate('gate-two')];
     const seen: string[] = [];
@@ -78,13 +78,13 @@ describe('a webhook over TLS', () => {
         listener(req, res);
       });
     }, 'https');
-    const { folder, faults, open } = await aStage(collector);
+    const { folder, errors, open } = await aStage(collector);
     const files = { caFile: join(folder, 'ca'), certFile: join(folder, 'cert'), keyFile: join(folder, 'key') };
     await writeFile(files.caFile, server.cert);
 
-    const stranger = open({ caFile: files.caFile });
-    push(stranger, 'never');
-    await vi.waitFor(() => expect(faults.length).toBeGreaterThan(0), PATIENT);
+    const unauthenticated = open({ caFile: files.caFile });
+    push(unauthenticated, 'never');
+    await vi.waitFor(() => expect(errors.length).toBeGreaterThan(0), PATIENT);
 
     await writeFile(files.certFile, first.cert);
     await writeFile(files.keyFile, first.key);

@@ -32,7 +32,7 @@ interface Sent {
   readonly method: string;
   readonly path: string;
   readonly upgrade?: string;
-  /** Of a change: as the audit log has it. */
+  /** The verb of a change in the audit log. */
   readonly verb?: string;
   /** A service account with its own token, instead of alice. */
   readonly foreign?: true;
@@ -51,7 +51,7 @@ const CHANGES: readonly Sent[] = [
   { method: 'POST', path: `${POD}/exec?command=id`, upgrade: 'SPDY/3.1', verb: 'create' },
   { method: 'GET', path: `${POD}/attach`, upgrade: 'websocket', verb: 'get' },
   { method: 'GET', path: `${POD}/portforward`, upgrade: 'websocket', verb: 'get' },
-  // What a pod or a kubelet makes of a GET nobody here knows.
+  // The effect of a GET on a pod or a kubelet is not known here.
   { method: 'GET', path: '/api/v1/nodes/one/proxy/run/default/web/main', verb: 'get' },
   { method: 'DELETE', path: `${CONFIGMAPS}/one`, foreign: true, verb: 'delete' },
 ];
@@ -62,15 +62,15 @@ const READS: readonly Sent[] = [
   { method: 'POST', path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews' },
 ];
 
-/** A server process whose API server records, with nothing but what `audit` says of its audit log. */
-class Ground {
+/** A server process whose API server records its requests, with `audit` as the whole configuration of the audit log. */
+class Context {
   readonly instance: RunningDemo;
   readonly upstream: RecordingUpstream;
   readonly endpoints: Endpoints;
   readonly key: ClientKey;
   readonly foreign: string;
 
-  private constructor(given: Pick<Ground, 'instance' | 'upstream' | 'endpoints' | 'key' | 'foreign'>) {
+  private constructor(given: Pick<Context, 'instance' | 'upstream' | 'endpoints' | 'key' | 'foreign'>) {
     this.instance = given.instance;
     this.upstream = given.upstream;
     this.endpoints = given.endpoints;
@@ -78,9 +78,9 @@ class Ground {
     this.foreign = given.foreign;
   }
 
-  static async open(): Promise<Ground> {
+  static async open(): Promise<Context> {
     const [instance, upstream] = [await startTestInstance(), await startUpstream()];
-    // The same addresses, in a process of its own that can be killed.
+    // The same addresses in a separate process that can be killed.
     await instance.server.stop();
     const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
     await writeFile(join(instance.files.directory, 'cluster-ca.crt'), upstream.ca);
@@ -88,14 +88,14 @@ class Ground {
       .setProtectedHeader({ alg: 'HS256' })
       .sign(Buffer.alloc(32));
     const endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
-    return new Ground({ instance, upstream, endpoints, key: await newClientKey(), foreign });
+    return new Context({ instance, upstream, endpoints, key: await newClientKey(), foreign });
   }
 
   get auditLog(): string {
     return this.instance.files.auditLog;
   }
 
-  /** Answers the proxy's own questions, and everything else with an empty list. */
+  /** Responds to the reviews of the proxy, and to every other request with an empty list. */
   get answer(): Answer {
     const own = readFileSync(join(this.instance.files.directory, 'cluster-token'), 'utf8');
     const names = new Map([
@@ -135,15 +135,15 @@ class Ground {
   }
 }
 
-/** @returns the status of the answer; 0 where the connection broke */
-async function send(ground: Ground, token: string, sent: Sent | undefined, agent: Agent): Promise<number> {
+/** @returns the status of the response; 0 when the connection broke */
+async function send(context: Context, token: string, sent: Sent | undefined, agent: Agent): Promise<number> {
   if (sent === undefined) throw new Error('nothing to send');
   const { method, path, upgrade, foreign } = sent;
-  const asked = request(`${ground.endpoints.api}${path}`, {
+  const asked = request(`${context.endpoints.api}${path}`, {
     method,
     agent,
     headers: {
-      authorization: `Bearer ${foreign ? ground.foreign : token}`,
+      authorization: `Bearer ${foreign ? context.foreign : token}`,
       ...(upgrade === undefined
         ? {}
         : { connection: 'Upgrade', upgrade, 'sec-websocket-key': 'k', 'sec-websocket-version': '13' }),
@@ -163,8 +163,8 @@ async function send(ground: Ground, token: string, sent: Sent | undefined, agent
   return answered.promise;
 }
 
-const agentOf = (ground: Ground): Agent => {
-  const agent = new Agent({ keepAlive: true, ca: ground.endpoints.ca, ...ground.key });
+const agentOf = (context: Context): Agent => {
+  const agent = new Agent({ keepAlive: true, ca: context.endpoints.ca, ...context.key });
   onTestFinished(() => agent.destroy());
   return agent;
 };
@@ -172,11 +172,11 @@ const agentOf = (ground: Ground): Agent => {
 const auditIdOf = ({ rawHeaders }: RecordedRequest): string =>
   pairsOf(rawHeaders).find(([name]) => name.toLowerCase() === 'audit-id')?.[1] ?? '';
 
-/** The API server's own log of what was asked in somebody's name. */
-const asked = ({ upstream }: Ground): readonly RecordedRequest[] =>
+/** Returns the requests on behalf of a user in the API server's own log. */
+const asked = ({ upstream }: Context): readonly RecordedRequest[] =>
   upstream.requests.filter((one) => auditIdOf(one) !== '');
 
-/** Whole lines: one that a kill tore is none. */
+/** Returns the events of whole lines, without a line that a kill tore. */
 const linesOf = (path: string): readonly AuditEvent[] =>
   readFileSync(path, 'utf8')
     .split('\n')
@@ -184,65 +184,69 @@ const linesOf = (path: string): readonly AuditEvent[] =>
     .flatMap((line) => (line.endsWith('}}') ? [JSON.parse(line) as AuditEvent] : []));
 
 describe('a change', () => {
-  let ground: Ground;
+  let context: Context;
   beforeAll(async () => {
-    ground = await Ground.open();
+    context = await Context.open();
   });
-  afterAll(() => ground.close());
+  afterAll(() => context.close());
   beforeEach(async () => {
-    ground.upstream.clear();
-    ground.upstream.answerUpgrade = (_req, socket) => socket.destroy();
-    await rm(ground.auditLog, { force: true });
+    context.upstream.clear();
+    context.upstream.answerUpgrade = (_req, socket) => socket.destroy();
+    await rm(context.auditLog, { force: true });
   });
 
-  it('of the API server’s own log is in ours, however often the process is killed under load', LIMIT, async () => {
-    const carriedOut: string[] = [];
-    for (let round = 0; round < ROUNDS; round += 1) {
-      ground.upstream.clear();
-      const { server, token } = await ground.serve();
-      const enough = randomInt(150, 400);
-      let killed = false;
-      const loop = async (first: number): Promise<void> => {
-        const agent = agentOf(ground);
-        for (let n = first; !killed; n += 1) {
-          await send(ground, token, CHANGES[n % CHANGES.length], agent);
-          if (killed || asked(ground).length < enough) continue;
-          killed = true;
-          await server.kill();
-        }
-      };
-      await Promise.all(Array.from({ length: CLIENTS }, (_, n) => loop(n)));
-      carriedOut.push(...asked(ground).map(auditIdOf));
-    }
-    const written = new Set(linesOf(ground.auditLog).map(({ auditID }) => auditID));
-    expect(carriedOut.length).toBeGreaterThan(ROUNDS * 150);
-    expect(carriedOut.filter((id) => !written.has(id))).toEqual([]);
-    const keys = await loadAuditPublicKeys(join(ground.instance.files.directory, 'keys/audit'));
-    expect((await verifyAuditLog({ files: [ground.auditLog], keys })).findings).toEqual([]);
-  });
+  it(
+    'that the API server has in its log is in our audit log, however often the process is killed under load',
+    LIMIT,
+    async () => {
+      const executed: string[] = [];
+      for (let round = 0; round < ROUNDS; round += 1) {
+        context.upstream.clear();
+        const { server, token } = await context.serve();
+        const enough = randomInt(150, 400);
+        let killed = false;
+        const loop = async (first: number): Promise<void> => {
+          const agent = agentOf(context);
+          for (let n = first; !killed; n += 1) {
+            await send(context, token, CHANGES[n % CHANGES.length], agent);
+            if (killed || asked(context).length < enough) continue;
+            killed = true;
+            await server.kill();
+          }
+        };
+        await Promise.all(Array.from({ length: CLIENTS }, (_, n) => loop(n)));
+        executed.push(...asked(context).map(auditIdOf));
+      }
+      const written = new Set(linesOf(context.auditLog).map(({ auditID }) => auditID));
+      expect(executed.length).toBeGreaterThan(ROUNDS * 150);
+      expect(executed.filter((id) => !written.has(id))).toEqual([]);
+      const keys = await loadAuditPublicKeys(join(context.instance.files.directory, 'keys/audit'));
+      expect((await verifyAuditLog({ files: [context.auditLog], keys })).findings).toEqual([]);
+    },
+  );
 
   it.each(['changes', 'sync', 'off'] as const)(
-    'stands there before the API server gets it, and a read does not: %s',
+    'is in the audit log before the API server receives it, and a read is not: %s',
     LIMIT,
     async (writeAhead) => {
-      const { server, token } = await ground.serve({ writeAhead });
-      const agent = agentOf(ground);
+      const { server, token } = await context.serve({ writeAhead });
+      const agent = agentOf(context);
       const early: string[] = [];
-      const look = (req: IncomingMessage): void => {
+      const check = (req: IncomingMessage): void => {
         const id = String(req.headers['audit-id'] ?? '');
-        const lines = linesOf(ground.auditLog).filter(({ auditID }) => auditID === id);
+        const lines = linesOf(context.auditLog).filter(({ auditID }) => auditID === id);
         early.push(lines.map(({ stage, verb, user }) => `${stage} ${verb} ${user.username}`).join() || 'nothing');
       };
-      const { answer } = ground;
-      ground.upstream.answer = (req, res) => {
-        if (req.headers['audit-id'] !== undefined) look(req);
+      const { answer } = context;
+      context.upstream.answer = (req, res) => {
+        if (req.headers['audit-id'] !== undefined) check(req);
         answer(req, res);
       };
-      ground.upstream.answerUpgrade = (req, socket) => {
-        look(req);
+      context.upstream.answerUpgrade = (req, socket) => {
+        check(req);
         socket.destroy();
       };
-      for (const one of [...CHANGES, ...READS]) await send(ground, token, one, agent);
+      for (const one of [...CHANGES, ...READS]) await send(context, token, one, agent);
       const off = writeAhead === 'off';
       expect(early).toEqual([
         ...CHANGES.map(({ foreign, verb }) =>
@@ -251,12 +255,12 @@ describe('a change', () => {
         ...READS.map(() => 'nothing'),
       ]);
       await server.stop();
-      const stages = linesOf(ground.auditLog).filter(
+      const stages = linesOf(context.auditLog).filter(
         ({ annotations }) => annotations['portcullis.dev/cluster'] === 'demo',
       );
       const of = (wanted: string): readonly string[] =>
         stages.filter(({ stage }) => stage === wanted).map(({ auditID }) => auditID);
-      // Whatever has begun has ended as well.
+      // Every request that has begun has ended as well.
       expect(of('ResponseComplete')).toHaveLength(CHANGES.length + READS.length);
       expect(of('RequestReceived')).toEqual(off ? [] : of('ResponseComplete').slice(0, CHANGES.length));
     },
@@ -265,32 +269,36 @@ describe('a change', () => {
   it.each([
     ['block', 503, 0],
     ['count', 200, 1],
-  ] as const)('whose audit event cannot be written: %s answers %i', LIMIT, async (onFailure, code, reached) => {
-    const folder = ground.instance.files.directory;
-    const turnTo = async (target: string): Promise<void> => {
-      await symlink(target, join(folder, 'next'));
-      await rename(join(folder, 'next'), join(folder, 'disk'));
-    };
-    await mkdir(join(folder, `room-${onFailure}`));
-    await turnTo(join(folder, `room-${onFailure}`));
-    const { server, token } = await ground.serve({
-      onFailure,
-      sinks: [{ type: 'file', path: join(folder, 'disk/full'), rejectedPath: join(folder, 'rejected.log') }],
-    });
-    const agent = agentOf(ground);
-    const [change] = CHANGES;
-    expect(await send(ground, token, change, agent)).toBe(200);
-    // From here on the disk is the kernel's full device, and nobody has noticed yet.
-    await turnTo('/dev');
-    expect(await send(ground, token, change, agent)).toBe(code);
-    expect(asked(ground)).toHaveLength(1 + reached);
-    await turnTo(join(folder, `room-${onFailure}`));
-    await vi.waitFor(async () => expect(await send(ground, token, change, agent)).toBe(200), { timeout: 30_000 });
-    await server.stop();
-    // What waited is there, the refusal as well.
-    const codes = linesOf(join(folder, `room-${onFailure}`, 'full'))
-      .filter(({ stage, verb }) => verb === 'create' && stage === 'ResponseComplete')
-      .map(({ responseStatus }) => responseStatus?.code);
-    expect(codes.slice(0, 2)).toEqual([200, code]);
-  });
+  ] as const)(
+    'whose audit event cannot be written gets the status of onFailure: %s is %i',
+    LIMIT,
+    async (onFailure, code, reached) => {
+      const folder = context.instance.files.directory;
+      const turnTo = async (target: string): Promise<void> => {
+        await symlink(target, join(folder, 'next'));
+        await rename(join(folder, 'next'), join(folder, 'disk'));
+      };
+      await mkdir(join(folder, `space-${onFailure}`));
+      await turnTo(join(folder, `space-${onFailure}`));
+      const { server, token } = await context.serve({
+        onFailure,
+        sinks: [{ type: 'file', path: join(folder, 'disk/full'), rejectedPath: join(folder, 'rejected.log') }],
+      });
+      const agent = agentOf(context);
+      const [change] = CHANGES;
+      expect(await send(context, token, change, agent)).toBe(200);
+      // From here on the disk is the kernel's full device, and the server has not noticed it yet.
+      await turnTo('/dev');
+      expect(await send(context, token, change, agent)).toBe(code);
+      expect(asked(context)).toHaveLength(1 + reached);
+      await turnTo(join(folder, `space-${onFailure}`));
+      await vi.waitFor(async () => expect(await send(context, token, change, agent)).toBe(200), { timeout: 30_000 });
+      await server.stop();
+      // The events that waited are written, that of the rejection as well.
+      const codes = linesOf(join(folder, `space-${onFailure}`, 'full'))
+        .filter(({ stage, verb }) => verb === 'create' && stage === 'ResponseComplete')
+        .map(({ responseStatus }) => responseStatus?.code);
+      expect(codes.slice(0, 2)).toEqual([200, code]);
+    },
+  );
 });
