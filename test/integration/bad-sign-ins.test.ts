@@ -1,12 +1,12 @@
 /**
- * What comes back from a provider and lets nobody in, seen from the gate's own pages: each is a page with a request id, and a line of the
- * record under that id that names the rule.
+ * Callbacks and responses of a provider that sign no user in, as our pages show them: each is a page with a request id, and an audit event
+ * with that id that names the rule.
  */
 import { createHmac } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ClaimsProvider } from '../../src/core/identity/types.ts';
 import { startHostileInstance, ACCOUNT, type HostileInstance } from '../support/hostile-instance.ts';
-import { startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
+import { CLIENT_ID, startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 import {
   comeBack,
   landingOf,
@@ -40,11 +40,11 @@ const open = (mapping: Partial<ClaimsProvider> = {}): Promise<Visit> =>
 const redeemed = ({ asked }: HostileProvider): boolean => asked.includes('/token');
 const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-describe('the mix-up attack (RFC 9700 §4.4), by a provider that somebody chose', () => {
-  it('that sends them on to the honest one: its code comes to the honest one’s path and goes to nobody', async () => {
+describe('the mix-up attack (RFC 9700 §4.4) by a malicious provider that the user chose', () => {
+  it('that redirects the user to the honest provider is rejected: the code arrives at the honest path and is not redeemed', async () => {
     const visit = await open();
     const there = await start(visit, 'evil');
-    // What the attacker's page does with what it was asked: the honest one's address, our client there, this trip's state.
+    // The attacker's page redirects to the honest provider, with our client there and the state of this login transaction.
     const honest = new URL(`${corp.issuer}/authorize${there.search}`);
     honest.searchParams.set('redirect_uri', `${PUBLIC_URL}/callback/corp`);
     const page = await comeBack(visit, await goThere(honest));
@@ -52,7 +52,7 @@ describe('the mix-up attack (RFC 9700 §4.4), by a provider that somebody chose'
     expect([redeemed(corp), redeemed(evil)]).toEqual([false, false]);
   });
 
-  it('that brings the honest one’s code to its own path: who answered is not who was asked', async () => {
+  it('that brings the code of the honest provider to its own path is rejected: the issuer is not the one that was asked', async () => {
     const visit = await open();
     const there = await start(visit, 'evil');
     const honest = await goThere(new URL(`${corp.issuer}/authorize${there.search}`));
@@ -62,7 +62,7 @@ describe('the mix-up attack (RFC 9700 §4.4), by a provider that somebody chose'
     expect([redeemed(corp), redeemed(evil)]).toEqual([false, false]);
   });
 
-  it('that answers with the honest one’s ID token for the very nonce that it was asked with', async () => {
+  it('that responds with an ID token of the honest provider for the same nonce is rejected', async () => {
     const visit = await open();
     const back = await goThere(await start(visit, 'evil'));
     const form = new URLSearchParams({ code: back.searchParams.get('code') ?? '' });
@@ -72,7 +72,7 @@ describe('the mix-up attack (RFC 9700 §4.4), by a provider that somebody chose'
     expect(await outcomeOf(visit, page)).toEqual(refused(502, 'provider_answer_invalid'));
   });
 
-  it('that says in its metadata and its tokens that it is the honest one', async () => {
+  it('that claims the issuer of the honest provider in its metadata and its tokens is rejected', async () => {
     evil.lie({
       discovery: (own) => ({ ...own, issuer: corp.issuer }),
       idToken: (own) => ({ ...own, iss: corp.issuer }),
@@ -83,10 +83,10 @@ describe('the mix-up attack (RFC 9700 §4.4), by a provider that somebody chose'
   });
 });
 
-describe('a way back that is not the one that was begun', () => {
-  const ways: readonly (readonly [string, (callback: URL) => void, number, string])[] = [
+describe('a callback that does not belong to the login transaction is rejected', () => {
+  const callbacks: readonly (readonly [string, (callback: URL) => void, number, string])[] = [
     [
-      'with no issuer, where the metadata says that it is sent',
+      'without an issuer, although the metadata announces one',
       (url) => url.searchParams.delete('iss'),
       502,
       'provider_answer_invalid',
@@ -104,30 +104,25 @@ describe('a way back that is not the one that was begun', () => {
       'provider_answer_invalid',
     ],
     [
-      'with the right issuer but for a slash',
+      'with the right issuer and an extra slash',
       (url) => url.searchParams.set('iss', `${corp.issuer}/`),
       502,
       'provider_answer_invalid',
     ],
-    ['with a state of nobody’s', (url) => url.searchParams.set('state', 'guessed'), 400, 'state_unknown'],
+    ['with an unknown state', (url) => url.searchParams.set('state', 'guessed'), 400, 'state_unknown'],
     ['without a state', (url) => url.searchParams.delete('state'), 400, 'state_missing'],
     ['with two states', (url) => url.searchParams.append('state', 'guessed'), 400, 'state_missing'],
     ['without a code', (url) => url.searchParams.delete('code'), 502, 'provider_answer_invalid'],
     ['at another provider’s path', (url) => (url.pathname = '/callback/evil'), 403, 'provider_mismatch'],
     ['at the path of no provider', (url) => (url.pathname = '/callback/other'), 403, 'provider_mismatch'],
-    [
-      'with an error that says the person said no',
-      (url) => errorInstead(url, 'access_denied'),
-      403,
-      'provider_refused',
-    ],
-    ['with an error of the provider’s own', (url) => errorInstead(url, 'server_error'), 502, 'provider_error'],
+    ['with an error because the user declined', (url) => errorInstead(url, 'access_denied'), 403, 'provider_refused'],
+    ['with an error in the provider itself', (url) => errorInstead(url, 'server_error'), 502, 'provider_error'],
   ];
   const errorInstead = (url: URL, error: string): void => {
     url.searchParams.delete('code');
     url.searchParams.set('error', error);
   };
-  it.each(ways)('%s', async (_name, spoil, status, reason) => {
+  it.each(callbacks)('%s', async (_name, spoil, status, reason) => {
     const visit = await open();
     const callback = await goThere(await start(visit));
     spoil(callback);
@@ -135,7 +130,7 @@ describe('a way back that is not the one that was begun', () => {
     expect(redeemed(corp)).toBe(false);
   });
 
-  it('a state that was used', async () => {
+  it('with a state that was used', async () => {
     const visit = await open();
     const callback = await goThere(await start(visit));
     expect(await landingOf(visit, await comeBack(visit, callback))).toContain('corp:mallory');
@@ -144,7 +139,7 @@ describe('a way back that is not the one that was begun', () => {
     expect(redeemed(corp)).toBe(false);
   });
 
-  it('a nonce that was used', async () => {
+  it('with the code of a nonce that was used', async () => {
     const visit = await open();
     const first = await goThere(await start(visit));
     await comeBack(visit, first);
@@ -154,7 +149,7 @@ describe('a way back that is not the one that was begun', () => {
     expect(await outcomeOf(visit, await comeBack(visit, second))).toEqual(refused(502, 'provider_answer_invalid', 1));
   });
 
-  it('a code that was redeemed on an earlier trip, at a real provider', async () => {
+  it('with a code that was redeemed in an earlier login transaction, at a real provider', async () => {
     const callback = `${PUBLIC_URL}/callback/corp`;
     const claims = { preferred_username: 'alice' };
     const idp = await startVendorIdp({ scopes: ['openid', 'profile', 'email'], claims, callback });
@@ -171,7 +166,7 @@ describe('a way back that is not the one that was begun', () => {
   });
 });
 
-describe('an answer that is not to be believed', () => {
+describe('a response that cannot be trusted is rejected', () => {
   const forged =
     (header: object, sign: (input: string) => string): NonNullable<Lies['token']> =>
     (honest) => {
@@ -192,7 +187,7 @@ describe('an answer that is not to be believed', () => {
     ['an ID token for another client', () => ({ idToken: (honest) => ({ ...honest, aud: 'somebody-else' }) })],
     ['an ID token of another issuer', () => ({ idToken: (honest) => ({ ...honest, iss: evil.issuer }) })],
     ['no ID token', () => ({ token: ({ id_token: _none, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) })],
-    ['a UserInfo about somebody else', () => ({ userinfo: () => ({ sub: '43' }) })],
+    ['a UserInfo response about another user', () => ({ userinfo: () => ({ sub: '43' }) })],
     ['a subject that is a number', () => ({ idToken: (honest) => ({ ...honest, sub: 42 as unknown as string }) })],
   ];
   it.each(rows)('%s', async (_name, lies) => {
@@ -213,25 +208,21 @@ describe('an answer that is not to be believed', () => {
     ['an error that is JSON of another kind', { status: 400, body: '{"message":"no"}' }, 'provider_answer_invalid'],
     ['an error that is empty', { status: 500, body: '' }, 'provider_answer_invalid'],
     [
-      'an error that says that we are not its client',
+      'an error that rejects our client',
       { status: 401, body: '{"error":"invalid_client"}' },
       'provider_client_refused',
     ],
-    [
-      'an error that says that the code is no good',
-      { status: 400, body: '{"error":"invalid_grant"}' },
-      'provider_code_refused',
-    ],
-  ])('a token endpoint that answers %s', async (_name, answer, reason) => {
+    ['an error that rejects the code', { status: 400, body: '{"error":"invalid_grant"}' }, 'provider_code_refused'],
+  ])('a token endpoint that returns %s', async (_name, response, reason) => {
     const visit = await open();
     const callback = await goThere(await start(visit));
-    corp.lie({ token: () => answer });
+    corp.lie({ token: () => response });
     const status = reason === 'provider_code_refused' ? 400 : 502;
     expect(await outcomeOf(visit, await comeBack(visit, callback))).toEqual(refused(status, reason));
   });
 });
 
-describe('claims that nobody is made of', () => {
+describe('claims that sign no user in', () => {
   const bare = { usernamePrefix: '', groupsPrefix: '' };
   const groups = (count: number) => ({ groups: Array.from({ length: count }, (_, index) => `group-${index}`) });
   const costly = 'claims.groups.exists(g, claims.groups.exists(h, g == h + "x")) || true';
@@ -244,13 +235,13 @@ describe('claims that nobody is made of', () => {
     ['a name with white space at its end', { preferred_username: 'alice ' }, 'username_white_space'],
     ['a name with a line break', { preferred_username: 'a\r\nImpersonate-Group: b' }, 'username_characters'],
     ['a name that is read from right to left', { preferred_username: 'a\u202Ebob' }, 'username_characters'],
-    ['a name with a letter that is not seen', { preferred_username: 'al\u200Bice' }, 'username_characters'],
-    ['a name of Kubernetes’ own', { preferred_username: 'system:admin' }, 'username_reserved', bare],
+    ['a name with an invisible letter', { preferred_username: 'al\u200Bice' }, 'username_characters'],
+    ['a name that Kubernetes reserves', { preferred_username: 'system:admin' }, 'username_reserved', bare],
     ['a name of 5 kB', { preferred_username: 'a'.repeat(5000) }, 'username_too_long'],
     ['groups that are null', { groups: null }, 'groups_not_strings'],
     ['groups that are numbers', { groups: [1, 2] }, 'groups_not_strings'],
     ['groups within groups', { groups: [['dev']] }, 'groups_not_strings'],
-    ['a group of Kubernetes’ own', { groups: ['system:masters'] }, 'group_reserved', bare],
+    ['a group that Kubernetes reserves', { groups: ['system:masters'] }, 'group_reserved', bare],
     ['a group with white space before it', { groups: [' dev'] }, 'group_white_space'],
     ['a group with a control character', { groups: ['dev\u0007'] }, 'group_characters'],
     ['a group that is read from right to left', { groups: ['dev\u2066x'] }, 'group_characters'],
@@ -259,13 +250,13 @@ describe('claims that nobody is made of', () => {
     ['groups over which a rule would take many seconds', groups(900), 'expression_too_costly', nested],
     ['more groups than there may be, before a rule goes through them', groups(4000), 'groups_too_many', nested],
     [
-      'a claim that a rule cannot be decided by',
+      'a claim of a type that a rule cannot evaluate',
       { level: 'high' },
       'rule_error',
       { rules: [{ expression: 'claims.level > 1', message: 'no' }] },
     ],
     [
-      'a text over which a pattern of the configuration would never end',
+      'a text on which a pattern of the configuration would run forever',
       { preferred_username: `${'a'.repeat(400)}!` },
       'rule_refused',
       { rules: [{ expression: 'claims.preferred_username.matches("^(a+)+$")', message: 'no' }] },
@@ -277,19 +268,19 @@ describe('claims that nobody is made of', () => {
     corp.lie({ idToken: (honest) => ({ ...honest, ...claims }) });
     const page = await comeBack(visit, callback);
     expect(await outcomeOf(visit, page)).toEqual(refused(403, reason));
-    // Nothing of it comes back to the person or goes on the record.
+    // None of the claims is shown to the user or written to the audit log.
     expect(page.text + JSON.stringify(visit.stage.events)).not.toMatch(
       /\u202E|\u200B|\u2066|Impersonate-Group|system:(?:admin|masters)/,
     );
   });
 });
 
-describe('a provider that is only different', () => {
+describe('a provider that is unusual but honest is accepted when it', () => {
   const rows: readonly [string, Lies, string?, Partial<ClaimsProvider>?][] = [
     ['sends groups as one string', { idToken: (honest) => ({ ...honest, groups: 'dev' }) }, 'corp:dev'],
-    ['names its audience in an array', { idToken: (honest) => ({ ...honest, aud: ['gate'] }) }],
+    ['names its audience in an array', { idToken: (honest) => ({ ...honest, aud: [CLIENT_ID] }) }],
     [
-      'says nothing of email_verified, and is trusted in that',
+      'sends no email_verified, and is configured as trusted',
       { idToken: (honest) => ({ ...honest, email: 'm@example.com' }) },
       'corp:m@example.com',
       { username: 'claims.email', emailVerified: 'trusted' },
@@ -297,14 +288,14 @@ describe('a provider that is only different', () => {
     ['lists no scopes', { discovery: ({ scopes_supported: _none, ...honest }) => honest }],
     ['lists some of its scopes', { discovery: (honest) => ({ ...honest, scopes_supported: ['openid'] }) }],
     [
-      'has access tokens that are nothing to read, and no UserInfo',
+      'has opaque access tokens, and no UserInfo',
       {
         discovery: ({ userinfo_endpoint: _none, ...honest }) => honest,
         token: (honest) => ({ status: 200, body: JSON.stringify({ ...honest, access_token: '~opaque~' }) }),
       },
     ],
     [
-      'sends no issuer with its answer, and says so',
+      'sends no issuer with its response, as its metadata announces',
       { discovery: ({ authorization_response_iss_parameter_supported: _none, ...honest }) => honest },
     ],
     [
@@ -329,7 +320,7 @@ describe('a provider that is only different', () => {
     expect(await landingOf(visit, await comeBack(visit, callback))).toContain('corp:mallory');
   });
 
-  it('demands a nonce: there is one, and another at each trip', async () => {
+  it('demands a nonce: each login transaction has its own', async () => {
     const visit = await open();
     const nonces = [await start(visit), await start(visit)].map((url) => url.searchParams.get('nonce') ?? '');
     expect(new Set(nonces).size).toBe(2);
@@ -349,36 +340,36 @@ describe('a refresh', () => {
     return [event?.annotations['portcullis.dev/reason'], event?.auditID];
   };
 
-  it('whose ID token is about somebody else is refused, and ends the session', async () => {
+  it('whose ID token is about another user is rejected, and ends the session', async () => {
     const { refreshToken, session } = await instance.client.signIn('alice');
     instance.provider.lie({ idToken: (honest) => ({ ...honest, sub: '43' }) });
-    const answer = await instance.client.refresh(refreshToken);
-    expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
-    expect(await reasonOf('refresh-refused')).toEqual(['subject_changed', answer.headers['x-request-id']]);
+    const response = await instance.client.refresh(refreshToken);
+    expect(response).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    expect(await reasonOf('refresh-refused')).toEqual(['subject_changed', response.headers['x-request-id']]);
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();
     instance.provider.lie({});
     expect((await instance.client.refresh(refreshToken)).status).toBe(400);
   });
 
-  it('with an error that is no OAuth answer refuses nobody: 503, and the session stands', async () => {
+  it('that gets an error other than an OAuth error returns 503, and the session goes on', async () => {
     const { refreshToken, session } = await instance.client.signIn('alice');
     instance.provider.lie({ token: () => ({ status: 400, body: '<html>invalid_grant</html>', type: 'text/html' }) });
-    const answer = await instance.client.refresh(refreshToken);
-    expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
-    expect(await reasonOf('refresh-refused')).toEqual(['provider_answer_invalid', answer.headers['x-request-id']]);
+    const response = await instance.client.refresh(refreshToken);
+    expect(response).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
+    expect(await reasonOf('refresh-refused')).toEqual(['provider_answer_invalid', response.headers['x-request-id']]);
     instance.provider.lie({});
     expect((await instance.client.refresh(refreshToken)).status).toBe(200);
     expect(await instance.server.store.sessions.read(session)).toMatchObject({ account: ACCOUNT });
   });
 
-  it('without an ID token is answered by UserInfo', async () => {
+  it('without an ID token uses UserInfo', async () => {
     const { refreshToken, session } = await instance.client.signIn('alice');
     instance.provider.lie({
       token: ({ id_token: _none, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }),
       userinfo: () => ({ sub: '42', preferred_username: 'mallory', groups: ['ops'] }),
     });
-    const answer = await instance.client.refresh(refreshToken);
-    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+    const response = await instance.client.refresh(refreshToken);
+    expect(response.status, JSON.stringify(response.body)).toBe(200);
     const record = await instance.server.store.sessions.read(session);
     expect(record?.identity.username).toBe('demo:mallory');
     instance.provider.lie({});

@@ -1,5 +1,5 @@
 /**
- * A replica that is too busy to read in time what it has been told, as one that closes a crowd of streams: its clocks go on while the answers of
+ * A replica that is too busy to read its messages in time, because it closes very many streams: its clocks go on while the replies of
  * Redis wait to be read.
  */
 import { readFile } from 'node:fs/promises';
@@ -47,12 +47,12 @@ describe('two replicas on Redis', () => {
       body: JSON.stringify({ account: ALICE.account, reason: 'INC-4711' }),
     });
 
-  /** Asks until it is over: on a busy machine it may take longer than an admin is kept waiting. */
+  /** Reads the receipt until it is final: on a busy machine that may take longer than an admin waits. */
   async function untilComplete({ body: { id, complete } }: Answer): Promise<void> {
     while (complete !== true) ({ complete } = (await root.get(`${PATH}/${String(id)}`, token)).body);
   }
 
-  it('answer that a revocation is complete, and audit its receipts, where closing one stream takes longer than Redis may take', async () => {
+  it('report a revocation as complete, and audit its receipts, when closing one stream takes longer than the timeout of Redis', async () => {
     openCrowd(instance.server.guard, ALICE, { count: 1, ms: 600 });
     expect(await revokeAlice()).toMatchObject({ status: 200, body: { complete: true, streamsClosed: 1 } });
     const events = (await auditedBy(instance)).filter(({ verb }) => verb === 'revocation');
@@ -68,7 +68,7 @@ describe('two replicas on Redis', () => {
   });
 
   it.each(['the asked replica', 'another replica'])(
-    'say that it is complete only when %s has closed the last stream',
+    'report a revocation as complete only when %s has closed the last stream',
     async (where) => {
       const server = where === 'another replica' ? other : instance.server;
       const { closed } = openCrowd(server.guard, ALICE, { count: 1000, ms: 0.3 });
@@ -77,11 +77,11 @@ describe('two replicas on Redis', () => {
     },
   );
 
-  it('fence one that was busy for longer than its lease, although the answer to its renewal came in time', async () => {
+  it('fence a replica that was busy for longer than its lease, although the reply to its renewal came in time', async () => {
     const cuts: CutReason[] = [];
     instance.server.guard.register({ cut: (reason) => void cuts.push(reason) });
     await instance.server.guard.refresh();
-    // A renewal is under way, whose answer will have come.
+    // A renewal is under way, and its reply will have come.
     void instance.server.guard.refresh();
     busyFor(2300);
     expect(instance.server.guard.fenced).toBe(true);
@@ -90,8 +90,8 @@ describe('two replicas on Redis', () => {
   });
 });
 
-describe('a stream that waits for its turn to be closed', () => {
-  it('passes no byte more, and is closed at once where one comes', async () => {
+describe('a stream that waits to be closed', () => {
+  it('forwards no more bytes, and is closed immediately when a byte arrives', async () => {
     const plane = await startPlane();
     const alice = await signIn(plane);
     const { account, provider, id: session } = alice.session;
@@ -109,7 +109,7 @@ describe('a stream that waits for its turn to be closed', () => {
     const revoked = plane.guard.revoke({ target: { kind: 'account', account } });
     say?.(event('after'));
     expect(await watch.ended).toBe('INTERNAL_ERROR');
-    // It was behind all the others in the queue.
+    // This stream was the last one in the queue.
     expect(crowd.closed()).toBeLessThan(1000);
     expect(watch.received()).not.toContain('after');
     expect(await revoked).toMatchObject({ streamsClosed: 1001 });

@@ -1,6 +1,6 @@
 /**
- * The revocation guard is shut, and nothing has cut what is in flight: a process that was stopped and goes on finds its lease lapsed before any
- * timer has run. So each step that lets something pass asks for itself. One test a step: without that step's question, something passes.
+ * The revocation guard denies, and nothing has cut what is in flight: a process that was stopped and goes on finds its lease lapsed before any
+ * timer has run. So each step that forwards something checks the guard. Each test covers one step: without its check, something is forwarded.
  */
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
@@ -25,11 +25,11 @@ const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConn
 
 let plane: TestPlane;
 let alice: TestUser;
-/** Between the proxy and the API server, to let connections wait. */
+/** Stands between the proxy and the API server, to delay connections. */
 let relay: Server;
 let dialled = 0;
 let connecting = Promise.withResolvers<void>();
-/** What the guard says; `after` is run once it has answered once more. */
+/** The decision of the guard; `after` runs after its next check. */
 let isShut = false;
 let after: (() => void) | undefined;
 
@@ -40,7 +40,7 @@ beforeAll(async () => {
     const join = async (): Promise<void> => {
       await connecting.promise;
       const onwards = connect(Number(new URL(plane.upstream.server).port), '127.0.0.1');
-      // What resets the one side resets the other.
+      // A reset of one side resets the other.
       for (const [one, other] of [[socket, onwards] as const, [onwards, socket] as const]) {
         one.on('error', () => other.resetAndDestroy());
         one.pipe(other);
@@ -69,7 +69,7 @@ beforeEach(async () => {
   plane.audited.length = 0;
 });
 afterEach(async () => {
-  // Nothing is kept alive for the next test, which counts connections.
+  // No connection is kept alive for the next test, which counts them.
   for (const { socket } of plane.upstream.connections) socket.destroy();
   await until(() => plane.guard.inFlight === 0, 'nothing in flight');
 });
@@ -86,7 +86,7 @@ const send = async (line: string, ...headers: string[]): Promise<RawConnection> 
 };
 const upgrade = (...more: string[]) => send(`GET ${EXEC} HTTP/1.1`, ...WEBSOCKET, ...more);
 
-/** A request that the API server has, and has not answered. */
+/** Sends a request that the API server receives and does not respond to. */
 async function unanswered(begin: () => Promise<RawConnection>): Promise<RawConnection> {
   const connection = await begin();
   await until(() => plane.upstream.requests.length === 1, 'the request');
@@ -94,9 +94,9 @@ async function unanswered(begin: () => Promise<RawConnection>): Promise<RawConne
 }
 
 /**
- * Shuts the guard and takes the step, which then has to end the request.
- * @param passed something has got through, which a failing test so sees at once
- * @returns `reset` where nothing has
+ * Makes the guard deny and runs the step, which then has to end the request.
+ * @param passed something was forwarded, so that a failing test ends immediately
+ * @returns `reset` when nothing was forwarded
  */
 async function shutAnd(mine: RawConnection, step: () => void, passed: () => boolean): Promise<'reset' | 'passed'> {
   isShut = true;
@@ -111,7 +111,7 @@ async function shutAnd(mine: RawConnection, step: () => void, passed: () => bool
 
 const resetUpstream = () => expect(plane.upstream.requests[0]?.connection.ended).resolves.toBe('reset');
 
-it('a piece of an upload is not sent', async () => {
+it('a chunk of an upload is not sent', async () => {
   let seen = '';
   plane.upstream.answer = (req) => {
     req.on('data', (chunk: Buffer) => (seen += chunk.toString()));
@@ -135,7 +135,7 @@ it.each([
   ['a request', () => send(`GET ${PODS} HTTP/1.1`)],
   ['a watch', () => send(`GET ${PODS}?watch=1 HTTP/1.1`)],
   ['an upgrade', () => upgrade()],
-])('%s that waited for its connection is not made', async (_what, begin) => {
+])('%s that waited for its connection is not sent', async (_what, begin) => {
   connecting = Promise.withResolvers();
   const mine = await begin();
   await until(() => dialled === 1, 'the attempt to connect');
@@ -153,7 +153,7 @@ it.each([
   ['a request', () => send(`POST ${PODS} HTTP/1.1`, 'Content-Length: 0')],
   ['a watch', () => send(`GET ${PODS}?watch=1 HTTP/1.1`)],
   ['an upgrade', () => upgrade()],
-])('%s whose client left while it waited for its connection is not made', async (_what, begin) => {
+])('%s whose client left while it waited for its connection is not sent', async (_what, begin) => {
   connecting = Promise.withResolvers();
   const mine = await begin();
   await until(() => dialled === 1, 'the attempt to connect');
@@ -165,7 +165,7 @@ it.each([
   }, 'the end of its connection');
   connecting.resolve();
   await until(() => plane.guard.inFlight === 0, 'nothing in flight');
-  // One more, which comes after it.
+  // Another request comes after it.
   plane.upstream.answer = answerJson({ kind: 'PodList' });
   const next = await send(`GET ${PODS}?limit=1 HTTP/1.1`);
   await until(() => next.received().includes('PodList'), 'its answer');
@@ -184,7 +184,7 @@ const reviewed = () => {
 };
 const AS = 'Impersonate-User: limited';
 
-it('a request whose reviews took their time is refused', async () => {
+it('a request whose reviews took long is rejected', async () => {
   const { asked, say } = reviewed();
   const mine = await send(`GET ${PODS} HTTP/1.1`, AS);
   await until(() => asked.length === 1, 'the review');
@@ -203,12 +203,12 @@ it('a request whose reviews took their time is refused', async () => {
 it.each([
   ['a request', () => send(`POST ${PODS} HTTP/1.1`, AS, 'Content-Length: 1', 'Expect: 100-continue')],
   ['an upgrade', () => upgrade(AS)],
-])('%s is not dialled when the guard is shut between its admission and that', async (_what, begin) => {
+])('%s is not connected when the guard denies between its admission and the connection', async (_what, begin) => {
   const { asked, say } = reviewed();
   const mine = await begin();
   await until(() => asked.length === 1, 'the review');
   const before = dialled;
-  // Its last question before it is admitted is still answered with a yes.
+  // The last check before the admission still allows it.
   after = () => (isShut = true);
   say();
   await until(() => mine.socket.destroyed || mine.received() !== '' || dialled > before, 'the end', 20_000);
@@ -220,21 +220,21 @@ it.each([
 it.each([
   ['a request', () => send(`GET ${PODS} HTTP/1.1`, AS)],
   ['an upgrade', () => upgrade(AS)],
-])('%s whose client has left meanwhile is not made', async (_what, begin) => {
+])('%s whose client left during the review is not sent', async (_what, begin) => {
   const { asked, say } = reviewed();
   const mine = await begin();
   await until(() => asked.length === 1, 'the review');
   mine.socket.destroy();
   await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   say();
-  // One more, which waits for the same answer and comes after it.
+  // Another request waits for the same review and comes after it.
   const next = await send(`GET ${PODS}?limit=1 HTTP/1.1`, AS);
   await until(() => next.received().includes('PodList'), 'its answer', 20_000);
   expect(forwarded(plane.upstream.requests).map(({ url }) => url)).toEqual([`${PODS}?limit=1`]);
   next.socket.destroy();
 });
 
-it('a request whose connection was lost is not made again', async () => {
+it('a request whose connection was lost is not sent again', async () => {
   plane.upstream.answer = () => undefined;
   const mine = await unanswered(() => send(`GET ${PODS} HTTP/1.1`));
   const again = () => plane.upstream.requests.length > 1 || dialled > 1;
@@ -242,7 +242,7 @@ it('a request whose connection was lost is not made again', async () => {
   expect(again()).toBe(false);
 });
 
-it('an answer is not begun', async () => {
+it('a response is not begun', async () => {
   let answer = (): void => undefined;
   plane.upstream.answer = (req, res) => (answer = () => answerJson({ secret: 1 })(req, res));
   const mine = await unanswered(() => send(`GET ${PODS} HTTP/1.1`));
@@ -256,7 +256,7 @@ it('an answer is not begun', async () => {
   await resetUpstream();
 });
 
-it('a piece of an answer is not handed out', async () => {
+it('a chunk of a response is not forwarded', async () => {
   let more = (): void => undefined;
   plane.upstream.answer = (_req, res) => {
     res.write('first');
@@ -274,7 +274,7 @@ it('a piece of an answer is not handed out', async () => {
   await resetUpstream();
 });
 
-it('an upgrade is not answered with 101', async () => {
+it('an upgrade does not get a 101', async () => {
   let answer = (): void => undefined;
   plane.upstream.answerUpgrade = (_req, socket) => (answer = () => void socket.write(SWITCHED));
   const mine = await unanswered(() => upgrade());
@@ -288,7 +288,7 @@ it('an upgrade is not answered with 101', async () => {
   await resetUpstream();
 });
 
-it('an upgrade is not answered with anything else', async () => {
+it('an upgrade does not get any other response', async () => {
   let answer = (): void => undefined;
   plane.upstream.answerUpgrade = (_req, socket) =>
     (answer = () => void socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno'));
@@ -303,7 +303,7 @@ it('an upgrade is not answered with anything else', async () => {
   await resetUpstream();
 });
 
-it('a piece of such an answer is not handed out', async () => {
+it('a chunk of the response to a rejected upgrade is not forwarded', async () => {
   let more = (): void => undefined;
   plane.upstream.answerUpgrade = (_req, socket) => {
     socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nfirst');
@@ -339,7 +339,7 @@ describe('in a tunnel', () => {
     return mine;
   };
 
-  it('a piece of the client is not sent', async () => {
+  it('a chunk from the client is not sent', async () => {
     const mine = await joined();
     expect(
       await shutAnd(
@@ -352,7 +352,7 @@ describe('in a tunnel', () => {
     expect(seen).toBe('');
   });
 
-  it('a piece of the API server is not handed out', async () => {
+  it('a chunk from the API server is not forwarded', async () => {
     const mine = await joined();
     expect(
       await shutAnd(

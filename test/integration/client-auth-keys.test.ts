@@ -1,4 +1,4 @@
-/** A client without a secret: a signed assertion, a client certificate, or nothing but PKCE, at a sign-in and at a refresh. */
+/** Clients without a secret: a signed assertion, a client certificate, or only PKCE, at a sign-in and at a refresh. */
 import { createHash, X509Certificate } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -31,7 +31,7 @@ describe('private_key_jwt', () => {
     ['EC as a JWK with an id', 'ec', { kid: 'k1' }, 'ES256'],
     ['RSA as a JWK for PS256', 'rsa', { alg: 'PS256', kid: 'k1' }, 'PS256'],
   ];
-  it.each(rows)('a person is let in, and asked about again: %s', async (_name, kind, form, alg) => {
+  it.each(rows)('signs a user in and refreshes the user: %s', async (_name, kind, form, alg) => {
     const { pem, jwk, privateJwk } = newKey(kind);
     const { kid } = form === 'pem' ? {} : form;
     const file = form === 'pem' ? pem : JSON.stringify({ ...privateJwk, ...form });
@@ -41,7 +41,7 @@ describe('private_key_jwt', () => {
     const [first = '', second = ''] = assertions(stage);
     expect(decodeProtectedHeader(first)).toEqual({ alg, ...(kid === undefined ? {} : { kid }) });
     const claims = decodeJwt(first);
-    // For this provider and no other, for a minute, once.
+    // The assertion is for this provider only, for a minute, and for one use.
     expect(claims).toMatchObject({ iss: 'gate', sub: 'gate' });
     expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBeLessThanOrEqual(60);
     expect(claims.jti).not.toBe(decodeJwt(second).jti);
@@ -54,17 +54,20 @@ describe('private_key_jwt', () => {
     ['keycloak', 'issuer'],
     ['oidc', 'issuer'],
     ['okta', 'token_endpoint'],
-  ])('is for the issuer, save where the vendor wants the token endpoint: %s', async (type, audience) => {
-    const { pem, jwk } = newKey('ec');
-    const client = signing([{ ...jwk, kty: 'EC' }]);
-    const more = { ...settings, type, username: 'claims.preferred_username' };
-    const stage = await startClientAuthStage({ client, settings: more, files: { 'client.key': pem } });
-    await signIn(stage.idp, stage.provider);
-    const { issuer } = stage.idp;
-    expect(decodeJwt(assertions(stage)[0] ?? '').aud).toBe(audience === 'issuer' ? issuer : `${issuer}/token`);
-  });
+  ])(
+    'has the issuer as its audience, except for a vendor that requires the token endpoint: %s',
+    async (type, audience) => {
+      const { pem, jwk } = newKey('ec');
+      const client = signing([{ ...jwk, kty: 'EC' }]);
+      const more = { ...settings, type, username: 'claims.preferred_username' };
+      const stage = await startClientAuthStage({ client, settings: more, files: { 'client.key': pem } });
+      await signIn(stage.idp, stage.provider);
+      const { issuer } = stage.idp;
+      expect(decodeJwt(assertions(stage)[0] ?? '').aud).toBe(audience === 'issuer' ? issuer : `${issuer}/token`);
+    },
+  );
 
-  it('names the certificate that the provider has, where there is one', async () => {
+  it('names the certificate that is registered at the provider, if there is one', async () => {
     const { cert, key } = await newCertificate(SUBJECT);
     const certificate = new X509Certificate(cert);
     const jwk = certificate.publicKey.export({ format: 'jwk' });
@@ -78,7 +81,7 @@ describe('private_key_jwt', () => {
     expect(decodeProtectedHeader(assertions(stage)[0] ?? '')).toEqual({ alg: 'ES256', 'x5t#S256': thumbprint });
   });
 
-  it('is as Entra wants it: PS256, the certificate, the token endpoint', async () => {
+  it('has the form that Entra requires: PS256, the certificate, the token endpoint', async () => {
     const pair = await newCertificate(SUBJECT, 'rsa');
     const { publicKey } = new X509Certificate(pair.cert);
     const tid = '11111111-2222-3333-4444-555555555555';
@@ -101,7 +104,7 @@ describe('private_key_jwt', () => {
     expect(decodeJwt(assertion).aud).toBe(`${idp.issuer}/token`);
   });
 
-  it('follows its file, and signs by no key that is half written', async () => {
+  it('follows its file, and never signs with a key that is half written', async () => {
     const [old, next] = [newKey('ec'), newKey('ec')];
     const client = signing([
       { ...old.jwk, kty: 'EC', kid: 'old' },
@@ -124,7 +127,7 @@ describe('private_key_jwt', () => {
     expect(JSON.stringify(stage.log)).not.toContain(old.privateJwk.d);
   });
 
-  it('falls back to nothing', async () => {
+  it('has no fallback when the provider rejects the assertion', async () => {
     const [ours, theirs] = [newKey('ec'), newKey('ec')];
     const client = signing([{ ...theirs.jwk, kty: 'EC' }]);
     const stage = await startClientAuthStage({ client, settings, files: { 'client.key': ours.pem } });
@@ -140,7 +143,7 @@ describe('tls_client_auth', () => {
   let pairs: readonly { readonly cert: string; readonly key: string }[];
   beforeAll(async () => {
     server = await makeCertificates(['localhost'], Date.now());
-    ({ ca, pairs } = await newClientCertificates([SUBJECT, SUBJECT, 'CN=somebody else']));
+    ({ ca, pairs } = await newClientCertificates([SUBJECT, SUBJECT, 'CN=another client']));
   });
 
   async function start(more: { readonly alias?: true; readonly pair?: number } = {}): Promise<ClientAuthStage> {
@@ -156,17 +159,17 @@ describe('tls_client_auth', () => {
 
   it.each([
     ['at the issuer’s own token endpoint', {}],
-    ['at the one that is for certificates (mtls_endpoint_aliases)', { alias: true } as const],
-  ])('a person is let in, and asked about again, %s', async (_name, more) => {
+    ['at the endpoint for certificates (mtls_endpoint_aliases)', { alias: true } as const],
+  ])('signs a user in and refreshes the user, %s', async (_name, more) => {
     const stage = await start(more);
     expect(await signInAndRefresh(stage)).toMatchObject({ identity: { username: 'corp:alice' } });
     expect(stage.idp.tokenRequests).toMatchObject([{ certificate: 'gate' }, { certificate: 'gate' }]);
-    // UserInfo, keys and discovery are asked by a client that shows nothing.
+    // UserInfo, keys and discovery are requested without a client certificate.
     expect(stage.idp.asked).toEqual(expect.arrayContaining(['/me', '/jwks', '/.well-known/openid-configuration']));
     expect(stage.idp.shownAt).toEqual(['/token', '/token']);
   });
 
-  it('follows its files, and never shows half of a new pair', async () => {
+  it('follows its files, and never presents half of a new pair', async () => {
     const stage = await start();
     const [old, next] = pairs;
     const { fingerprint256 } = new X509Certificate(next?.cert ?? '');
@@ -184,13 +187,13 @@ describe('tls_client_auth', () => {
     await expect.poll(shown, PATIENCE).toBe(fingerprint256);
   });
 
-  it('falls back to nothing, where the certificate is another client’s', async () => {
+  it('has no fallback when the certificate belongs to another client', async () => {
     const stage = await start({ pair: 2 });
     expect(await rejection(signIn(stage.idp, stage.provider))).toMatchObject(CLIENT_REFUSED);
     expect(stage.idp.tokenRequests).toHaveLength(1);
   });
 
-  it('goes to no other host, whatever its discovery names', async () => {
+  it('is never sent to another host, whatever the discovery document names', async () => {
     const stage = await start();
     stage.idp.discovery = { mtls_endpoint_aliases: { token_endpoint: 'https://evil.example/token' } };
     expect(await rejection(stage.provider.begin())).toMatchObject({ code: 'provider_unavailable' });
@@ -199,7 +202,7 @@ describe('tls_client_auth', () => {
 });
 
 describe('none', () => {
-  it('a public client has PKCE, and shows nothing else', async () => {
+  it('a public client sends PKCE and no other credential', async () => {
     const stage = await startClientAuthStage({
       client: { method: 'none', lists: EVERY },
       settings: { clientAuth: 'none' },
@@ -214,7 +217,7 @@ describe('none', () => {
     }
   });
 
-  it('is refused as a client where the provider wants more', async () => {
+  it('a public client is rejected by a provider that requires a credential', async () => {
     const stage = await startClientAuthStage({ client: { lists: EVERY }, settings: { clientAuth: 'none' } });
     expect(await rejection(signIn(stage.idp, stage.provider))).toMatchObject(CLIENT_REFUSED);
     expect(stage.idp.tokenRequests).toHaveLength(1);
