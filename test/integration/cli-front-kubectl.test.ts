@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildProgram, FrontStage, usual } from '../support/cli-front.ts';
 import { createTestCertificates } from './cli/certificates.ts';
 
-/** An API server that lets in or turns away, and what it was shown. */
+/** An API server that accepts or rejects requests, and the credentials that it has received. */
 interface Api {
   readonly server: Server;
   readonly seen: { readonly token: string | undefined; readonly certificate: boolean }[];
@@ -67,20 +67,20 @@ const kubeconfig = (port: number): object => ({
 
 const kubectl = 'exec kubectl --kubeconfig kubeconfig get --raw /version';
 
-test('real kubectl gets token and certificate from the front, time after time, and the full program is not started', async () => {
+test('real kubectl gets token and certificate from the front each time, and the full program is not started', async () => {
   for (const _ of [1, 2, 3]) {
     expect(await stage.askFront([], { script: kubectl })).toMatchObject({ code: 0, fullRuns: 0 });
   }
   expect(api.seen).toEqual(Array.from({ length: 3 }, () => ({ token: 'Bearer canary-token', certificate: true })));
 });
 
-test('a refused kubectl gets the full program and not the same token again', async () => {
+test('a kubectl that was rejected runs the full program and does not get the same token again', async () => {
   api.seen.length = 0;
   api.status = 401;
   const asked = await stage.askFront([], { script: kubectl });
   expect(asked.code).not.toBe(0);
   expect(asked.fullRuns).toBeGreaterThan(0);
-  // Nobody listens at the broker, so there was no other token to be had.
+  // No server listens at that address, so the full program could get no other token.
   expect(asked.stderr).toContain('cannot be reached');
   expect(api.seen).toHaveLength(1);
 });

@@ -27,7 +27,7 @@ const executable = join(out, `portcullis-linux-${process.arch}`);
 const build = (to: string): Promise<unknown> =>
   run(process.execPath, [BUILD, '--out', to, '--arch', process.arch], { maxBuffer: 1e7 });
 
-/** The one whose name matches. */
+/** Returns the file whose name matches. */
 function file(pattern: RegExp): string {
   const name = readdirSync(out).find((found) => pattern.test(found));
   if (name === undefined) throw new Error(`nothing built is called ${pattern}`);
@@ -37,13 +37,13 @@ function file(pattern: RegExp): string {
 beforeAll(() => build(out), 300_000);
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-describe('what build:cli makes', { timeout: 300_000 }, () => {
+describe('the output of build:cli', { timeout: 300_000 }, () => {
   test('is one file that Node runs', async () => {
     const { stdout } = await run(process.execPath, [join(out, 'portcullis.cjs'), 'version']);
     expect(stdout).toMatch(VERSION);
   });
 
-  test('has the commands of the laptop, and none of the server', async () => {
+  test('has the commands for users, and none of the server', async () => {
     const { stdout } = await run(process.execPath, [join(out, 'portcullis.cjs'), '--help']);
     for (const command of ['login', 'get-token', 'kubeconfig', 'revoke', 'completion'])
       expect(stdout).toContain(command);
@@ -61,7 +61,7 @@ describe('what build:cli makes', { timeout: 300_000 }, () => {
     expect(stdout.match(/: OK$/gm)).toHaveLength(files.length - 1);
   });
 
-  test('is the same the second time, byte for byte', async () => {
+  test('is the same in a second build, byte for byte', async () => {
     const again = join(dir, 'again');
     await build(again);
     expect(readFileSync(join(again, 'SHA256SUMS'), 'utf8')).toBe(readFileSync(join(out, 'SHA256SUMS'), 'utf8'));
@@ -76,14 +76,14 @@ describe('what build:cli makes', { timeout: 300_000 }, () => {
 });
 
 describe('the executable', { timeout: 120_000 }, () => {
-  test('runs where there is no Node', async () => {
+  test('runs on a machine without Node', async () => {
     const { stdout } = await run(executable, ['version'], { env: { PATH: '/nonexistent' } });
     expect(stdout).toMatch(VERSION);
   });
 
-  test.runIf(process.getuid?.() === 0)('runs in a root of its own, with nothing but the C libraries', async () => {
+  test.runIf(process.getuid?.() === 0)('runs in an empty root folder with only the C libraries', async () => {
     const root = join(dir, 'root');
-    // This process is the same Node, so what it has loaded is what the executable will load.
+    // This process is the same Node, so the executable loads the same libraries.
     const report = process.report.getReport() as { readonly sharedObjects: readonly string[] };
     const libraries = report.sharedObjects.filter((library) => /^\/(?:usr\/)?lib/.test(library));
     for (const library of libraries) {
@@ -93,7 +93,7 @@ describe('the executable', { timeout: 120_000 }, () => {
     copyFileSync(executable, join(root, 'portcullis'));
     const { stdout } = await run('/usr/sbin/chroot', [root, '/portcullis', 'version'], { env: { HOME: '/' } });
     expect(stdout).toMatch(VERSION);
-    // A fault that nobody foresaw is a few words, not the script.
+    // An unexpected error prints a short message, not the script.
     const homeless = run('/usr/sbin/chroot', [root, '/portcullis', 'whoami'], { env: {} });
     await expect(homeless).rejects.toMatchObject({
       code: 1,
@@ -101,12 +101,12 @@ describe('the executable', { timeout: 120_000 }, () => {
     });
   });
 
-  test('takes no script of another’s from its arguments', async () => {
+  test('runs no script that its arguments contain', async () => {
     const asked = run(executable, ['--eval', 'console.log("ran")'], { env: {} });
     await expect(asked).rejects.toMatchObject({ code: expect.any(Number), stdout: '' });
   });
 
-  test('is in the archive with the front before it, which answers without it', async () => {
+  test('is in the archive with the front, which returns a token without starting it', async () => {
     const prefix = join(dir, 'prefix');
     mkdirSync(prefix);
     await run('tar', ['-xzf', file(/\.tar\.gz$/), '-C', prefix]);
@@ -147,7 +147,7 @@ describe('the npm package', { timeout: 120_000 }, () => {
     expect(completed.stdout).toContain('whoami');
   });
 
-  test('says what is missing where there is no Node', async () => {
+  test('names the missing program on a machine without Node', async () => {
     const bare = join(dir, 'bare');
     mkdirSync(bare);
     symlinkSync('/bin/sh', join(bare, 'sh'));
@@ -155,12 +155,12 @@ describe('the npm package', { timeout: 120_000 }, () => {
     await expect(asked).rejects.toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Node 24') });
   });
 
-  test('says what is missing where Node is too old', async () => {
+  test('names the required version where Node is too old', async () => {
     const old = join(dir, 'old');
     mkdirSync(old);
-    // What an old Node is, seen from a script: its version.
-    const words = 'Object.defineProperty(process.versions, "node", { value: "20.1.0" })';
-    writeFileSync(join(old, 'old.cjs'), words);
+    // A script recognizes an old Node by its version.
+    const script = 'Object.defineProperty(process.versions, "node", { value: "20.1.0" })';
+    writeFileSync(join(old, 'old.cjs'), script);
     const asked = run(join(prefix, 'bin/portcullis'), ['whoami'], {
       env: { ...path(dirname(process.execPath)), NODE_OPTIONS: `--require=${join(old, 'old.cjs')}` },
     });

@@ -24,7 +24,7 @@ import { buildProgram, CLUSTER, FrontStage, SERVER, usual, type AskOptions } fro
 
 const found = (file: string): boolean => existsSync(file);
 
-/** Those of this machine; Debian's /bin/sh is dash, other systems' is bash, BusyBox's ash or zsh. */
+/** The shells of this machine; Debian's /bin/sh is dash, other systems' is bash, BusyBox's ash or zsh. */
 const SHELLS: readonly (readonly string[])[] = [
   ['/bin/dash'],
   ['/bin/bash', '--posix'],
@@ -50,9 +50,9 @@ afterEach(() => {
 
 interface Case extends AskOptions {
   readonly name: string;
-  /** Makes the cache, and what is wrong with it. */
+  /** Creates the cache, with its defect. */
   readonly cache: () => void;
-  /** Whether the front answers by itself. */
+  /** Whether the front returns the token without the full program. */
   readonly front?: true;
   readonly options?: () => AskOptions;
 }
@@ -76,7 +76,7 @@ const edited = (edit: (lines: string[]) => void) =>
     writeFileSync(file, sized(size));
   });
 
-/** Folders named by somebody with ideas. */
+/** Returns a sign-in with its cache in a folder of an unusual name. */
 const inside = (name: string) => (): void => {
   stage.cacheDir = join(stage.home, name);
   signIn();
@@ -109,7 +109,7 @@ const GOOD: readonly Case[] = [
     front: true,
   },
   {
-    name: 'a server with an authority of its own',
+    name: 'a server with its own CA',
     cache: () => stage.signIn({}, { ca: true }),
     options: () => ({ args: [...usual(), '--ca-file', stage.caFile] }),
     front: true,
@@ -201,31 +201,31 @@ const UNUSUAL: readonly Case[] = [
     },
   },
   {
-    name: 'a second folder with an answer for this cluster',
+    name: 'a second folder with a token for this cluster',
     cache: ready((_file, { dir }) => cpSync(dir, join(stage.cacheDir, 'f'.repeat(32)), { recursive: true })),
   },
   { name: 'no folder for the note', cache: () => rmSync(join(signIn().dir, 'served'), { recursive: true }) },
   {
-    name: 'an authority that has changed',
+    name: 'a CA file that has changed',
     cache: () => (stage.signIn({}, { ca: true }), appendFileSync(stage.caFile, '\n')),
     options: () => ({ args: [...usual(), '--ca-file', stage.caFile] }),
   },
   {
-    name: 'an authority that is gone',
+    name: 'a CA file that does not exist any more',
     cache: () => (stage.signIn({}, { ca: true }), rmSync(stage.caFile)),
     options: () => ({ args: [...usual(), '--ca-file', stage.caFile] }),
   },
   {
-    name: 'an authority named from here',
+    name: 'a CA file with a relative path',
     cache: () => stage.signIn({}, { ca: true }),
     args: [...usual(), '--ca-file', 'ca.crt'],
   },
   {
-    name: 'another option where the authority would be named',
+    name: 'another option in the place of the CA file',
     cache: () => stage.signIn({}, { ca: true }),
     options: () => ({ args: [...usual(), '--token-file', stage.caFile] }),
   },
-  { name: 'a session under an authority, asked for without', cache: () => stage.signIn({}, { ca: true }) },
+  { name: 'a session with a CA file, and a command without one', cache: () => stage.signIn({}, { ca: true }) },
   {
     name: 'a relative cache folder',
     cache: signIn,
@@ -240,7 +240,7 @@ const UNUSUAL: readonly Case[] = [
   { name: 'a workload’s token file', cache: signIn, env: { PORTCULLIS_TOKEN_FILE: '/nonexistent' } },
 ];
 
-/** A second user is needed to be somebody else's. */
+/** These files belong to another user, so only root can create them. */
 const FOREIGN: readonly Case[] = [
   { name: 'a session of another user', cache: session((file) => chownSync(file, 65534, 65534)) },
   { name: 'a ready file of another user', cache: ready((file) => chownSync(file, 65534, 65534)) },
@@ -248,7 +248,7 @@ const FOREIGN: readonly Case[] = [
   { name: 'a cache of another user', cache: () => (signIn(), chownSync(stage.cacheDir, 65534, 65534)) },
 ];
 
-const WORDS = [
+const HOSTILE = [
   '$(touch canary)',
   '`touch canary`',
   '-n',
@@ -264,12 +264,12 @@ const WORDS = [
   '(',
 ];
 const ARGUMENTS: readonly Case[] = [
-  ...WORDS.map((word): Case => ({
+  ...HOSTILE.map((word): Case => ({
     name: `a server that reads ${JSON.stringify(word)}`,
     cache: signIn,
     args: usual(word),
   })),
-  ...WORDS.map((word): Case => ({
+  ...HOSTILE.map((word): Case => ({
     name: `a cluster that reads ${JSON.stringify(word)}`,
     cache: signIn,
     args: usual(SERVER, word),
@@ -289,7 +289,7 @@ const ARGUMENTS: readonly Case[] = [
   { name: 'a command that does not exist', cache: signIn, args: ['$(touch canary)'] },
 ];
 
-/** What an environment may hold, to no effect. */
+/** Environment variables that must have no effect. */
 const VARIABLES = (
   [
     { IFS: '/:,-' },
@@ -311,7 +311,7 @@ const TOOLS = ['ls', 'date', 'cat', 'cmp', 'readlink', 'test', 'true', '['];
 const ENVIRONMENTS: readonly Case[] = [
   ...VARIABLES,
   {
-    name: 'a PATH with somebody’s own tools at its beginning',
+    name: 'a PATH that begins with tools of another author',
     cache: () => {
       stage.signIn({}, { ca: true });
       mkdirSync(join(stage.home, 'tools'));
@@ -329,7 +329,7 @@ const ENVIRONMENTS: readonly Case[] = [
 
 const CASES = [...GOOD, ...UNUSUAL, ...ARGUMENTS, ...ENVIRONMENTS, ...(process.getuid?.() === 0 ? FOREIGN : [])];
 
-/** Each way anew: the first would leave its note. */
+/** Restores the cache before each run, because a run leaves its note. */
 async function askBoth({ cache, args, env, script, options }: Case): Promise<Map<string, number>> {
   cache();
   const asked = { ...(args && { args }), ...(env && { env }), ...(script && { script }), ...options?.() };
@@ -349,7 +349,7 @@ async function askBoth({ cache, args, env, script, options }: Case): Promise<Map
   return fullRuns;
 }
 
-describe('the front and the full program say the same', () => {
+describe('the front and the full program have the same output', () => {
   test.each(CASES)('for $name', { timeout: 120_000 }, async (row) => {
     if (Object.keys(row.env ?? {}).some((name) => name.endsWith('ENV'))) {
       writeFileSync(join(stage.home, 'evil.sh'), 'touch canary\n');
@@ -359,7 +359,7 @@ describe('the front and the full program say the same', () => {
   });
 });
 
-/** The note that this parent was handed the token, as the parent itself would name it. */
+/** The note that this parent has received the token, under the name that the parent itself would use. */
 const OWN_NOTE =
   'set -- "$@"; stat=$(cat /proc/$$/stat); note=$(echo "$PORTCULLIS_CACHE_DIR"/*/served/*)/$$-$(echo "$stat" | cut -d" " -f22)';
 
@@ -374,7 +374,7 @@ describe('a token that the same parent asks for again', () => {
     expect([...fullRuns.values()]).toEqual(SHELLS.map(() => runs));
   });
 
-  test('was noted by the full program, and the front knows it', async () => {
+  test('was noted by the full program, and the front reads the note', async () => {
     signIn();
     const script = `'${process.execPath}' '${program}' ${usual().join(' ')}; "$@"`;
     const asked = await stage.askFront(['/bin/sh'], { script });
@@ -383,13 +383,13 @@ describe('a token that the same parent asks for again', () => {
   });
 });
 
-test('the front leaves no trace of its checks to the full program: folder, standard input and file mode are the caller’s', async () => {
+test('the checks of the front do not affect the full program: folder, standard input and file mode are those of the caller', async () => {
   signIn();
   const lib = join(stage.home, 'lib/portcullis/portcullis');
   writeFileSync(lib, '#!/bin/sh\npwd; cat; umask; echo "$PPID $*"\n');
   chmodSync(lib, 0o755);
   for (const shell of SHELLS) {
-    // Twice: the second goes through every check before the full program.
+    // It runs twice: the second run goes through every check before the full program.
     const { stdout } = await stage.askFront(shell, {
       script: 'umask 027; "$@" >/dev/null </dev/null; echo "$$"; "$@"',
     });

@@ -22,7 +22,7 @@ interface ExecCredential {
 const credentialIn = (ended: Ended): ExecCredential => JSON.parse(ended.stdout);
 
 describe('signing in', () => {
-  test('login signs in by the browser and says who you are, without the control characters that a server sent', async () => {
+  test('login signs in by the browser and prints the user, without the control characters that a server sent', async () => {
     const ended = await at.machine.run('login', '--verbose', '--server', at.fakeServer.web);
     expect(ended).toMatchObject({ code: 0, stdout: '' });
     expect(ended.stderr).toContain('corp:alice');
@@ -31,7 +31,7 @@ describe('signing in', () => {
     expect([...at.fakeServer.userAgents]).toEqual([expect.stringMatching(/^portcullis\/\d+\.\d+\.\d+ \(\w+; \w+\)$/)]);
   });
 
-  test('get-token opens the browser when nobody is signed in and prints only an ExecCredential', async () => {
+  test('get-token opens the browser when no user is signed in and prints only an ExecCredential', async () => {
     const before = Date.now();
     const ended = await at.getToken();
     expect(ended.code).toBe(0);
@@ -45,7 +45,7 @@ describe('signing in', () => {
     expect(at.fakeServer.counts).toMatchObject({ authorizations: 1, redemptions: 1, refreshes: 0 });
   });
 
-  test('a second command is answered from the cache without asking anybody', async () => {
+  test('a second command uses the cache without any request', async () => {
     await at.login();
     const before = { ...at.fakeServer.counts };
     await at.fakeServer.stop();
@@ -69,7 +69,7 @@ describe('signing in', () => {
     for (const file of at.machine.cachedFiles) expect(statSync(file).mode & 0o077).toBe(0);
   });
 
-  test('ten programs at once cause one browser tab', async () => {
+  test('ten programs at the same time open one browser tab', async () => {
     const ended = await Promise.all(Array.from({ length: 10 }, () => at.getToken()));
     expect(ended.map((one) => one.code)).toEqual(Array(10).fill(0));
     expect(at.fakeServer.counts.authorizations).toBe(1);
@@ -88,14 +88,14 @@ describe('signing in', () => {
     expect(at.fakeServer.counts.authorizations).toBe(0);
   });
 
-  test('fails at once with words when no browser can be started', async () => {
+  test('get-token fails immediately with a message when no browser can be started', async () => {
     at.machine.env = { BROWSER: '/nonexistent/browser' };
     const ended = await at.getToken();
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toContain('No browser could be opened');
   });
 
-  test('a refused sign-in exits 3 with the server’s words, and its parent is told the same without a second tab', async () => {
+  test('a rejected sign-in exits 3 with the message of the server, and its parent gets the same message without a second tab', async () => {
     at.fakeServer.signInError = { error: 'access_denied', error_description: 'only example.com \u001b]0;gotcha\u0007' };
     const ended = await at.machine.runUnderOneParent(
       3,
@@ -113,7 +113,7 @@ describe('signing in', () => {
       .toMatchObject([{ status: 400, text: expect.stringContaining('only example.com') }]);
   });
 
-  test('who waits for a sign-in that is refused fails with the same words, and opens no tab', async () => {
+  test('a command that waits for a sign-in that is rejected fails with the same message, and opens no tab', async () => {
     at.fakeServer.signInError = { error: 'access_denied', error_description: 'not today' };
     const ended = await Promise.all(Array.from({ length: 5 }, () => at.getToken()));
     expect(ended.map((one) => one.code)).toEqual(Array(5).fill(3));
@@ -121,7 +121,7 @@ describe('signing in', () => {
     expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 
-  test('an answer of another issuer is not redeemed (RFC 9207)', async () => {
+  test('a response of another issuer is not redeemed (RFC 9207)', async () => {
     at.fakeServer.iss = 'https://evil.example.com';
     expect(await at.getToken()).toMatchObject({ code: 3, stdout: '' });
     expect(at.fakeServer.counts.redemptions).toBe(0);
@@ -138,7 +138,7 @@ describe('refreshing', () => {
     expect(new Set(ended.map((one) => credentialIn(one).status.token)).size).toBe(1);
   });
 
-  test('a token of another cluster is asked for with its audience, and both stay', async () => {
+  test('a token for another cluster is requested with its audience, and both tokens stay in the cache', async () => {
     await at.login();
     expect((await at.getToken('staging')).code).toBe(0);
     expect(Object.keys(at.machine.session?.tokens ?? {})).toEqual([
@@ -147,7 +147,7 @@ describe('refreshing', () => {
     ]);
   });
 
-  test('the same parent asking again for the same token gets another one', async () => {
+  test('the same parent that requests the same token again gets another one', async () => {
     await at.login();
     const ended = await at.machine.runUnderOneParent(
       2,
@@ -165,13 +165,13 @@ describe('refreshing', () => {
     expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
-  test('in its last minute thirty programs get the present token at once, and one fetches the next meanwhile', async () => {
+  test('in its last minute thirty programs get the present token immediately, and one of them fetches the next token', async () => {
     await at.login();
     const present = Object.values(at.machine.session?.tokens ?? {}).map(({ token }) => token);
     const held = Promise.withResolvers<void>();
     at.fakeServer.hold = held.promise;
     at.machine.age(255);
-    // All of them end while the broker has not answered: nobody waits, and nobody's stdout or stderr is held.
+    // All of them end while the server has not responded: no program waits, and no stdout or stderr is held open.
     const ended = await Promise.all(Array.from({ length: 30 }, () => at.getToken()));
     for (const one of ended) expect(one).toMatchObject({ code: 0, stderr: '' });
     expect(new Set(ended.map((one) => credentialIn(one).status.token))).toEqual(new Set(present));
@@ -183,7 +183,7 @@ describe('refreshing', () => {
     expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
-  test('a renewal that fails meanwhile is for nobody’s eyes, is not tried for each program, and the session stays', async () => {
+  test('a renewal that fails in the background prints nothing, is not tried for each program, and keeps the session', async () => {
     await at.login();
     at.fakeServer.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
     at.machine.age(250);
@@ -192,7 +192,7 @@ describe('refreshing', () => {
     expect(at.machine.session).toBeDefined();
   });
 
-  test('a killed holder of the lock does not hang the next', async () => {
+  test('a killed holder of the lock does not block the next command', async () => {
     await at.login();
     at.machine.age(400);
     const asked = Promise.withResolvers<void>();
@@ -210,7 +210,7 @@ describe('refreshing', () => {
     expect(at.fakeServer.counts.refreshes).toBe(2);
   });
 
-  test('a revoked session is told in the server’s words, forgotten, and later commands say so too', async () => {
+  test('a revoked session is reported with the message of the server and deleted, and later commands report it as well', async () => {
     await at.login();
     at.machine.age(400);
     for (const session of at.fakeServer.sessions) session.over = 'This session was revoked by an admin (INC-4711).';
@@ -223,7 +223,7 @@ describe('refreshing', () => {
     expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
-  test('a revoked session leads to a new sign-in where a browser may be opened', async () => {
+  test('a revoked session starts a new sign-in where a browser may be opened', async () => {
     await at.login();
     at.machine.age(400);
     for (const session of at.fakeServer.sessions) session.over = 'This session was revoked by an admin.';
@@ -233,7 +233,7 @@ describe('refreshing', () => {
     expect(at.fakeServer.sessions).toHaveLength(2);
   });
 
-  test('a server that cannot answer keeps the session, and the present token serves in its last minute', async () => {
+  test('a server that is unavailable does not end the session, and the present token is used in its last minute', async () => {
     await at.login();
     at.fakeServer.refreshAnswer = {
       status: 503,
@@ -252,7 +252,7 @@ describe('refreshing', () => {
     expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 
-  test('a server that lets one wait is waited for once by one command, not for each of its calls', async () => {
+  test('a slow server delays a command once, not for each of its calls', async () => {
     await at.login();
     at.machine.age(400);
     const held = Promise.withResolvers<void>();
@@ -271,7 +271,7 @@ describe('refreshing', () => {
     expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
-  test('the present token is not given twice to a parent that asks early, and is when it asks as it was told', async () => {
+  test('a parent that asks again early does not get the present token twice, and one that asks at the advised time does', async () => {
     await at.login();
     at.fakeServer.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
     const twice = ['get-token', '--server', at.fakeServer.web, '--cluster', 'prod'] as const;
@@ -285,7 +285,7 @@ describe('refreshing', () => {
     expect(told.stdout.trim().split('\n')).toHaveLength(2);
   });
 
-  test('a server that repeats what it was sent does not bring a token into the terminal', async () => {
+  test('a server that repeats a token in its error does not have it printed on the terminal', async () => {
     await at.login();
     at.machine.age(400);
     const said = `unknown token ${at.fakeServer.sessions[0]?.refreshToken}`;
@@ -294,7 +294,7 @@ describe('refreshing', () => {
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('unknown token …') });
   });
 
-  test('a cluster that is not for this person exits 3 and keeps the session', async () => {
+  test('a cluster that this user may not use exits 3 and keeps the session', async () => {
     await at.login();
     const ended = await at.getToken('secret');
     expect(ended).toMatchObject({ code: 3, stdout: '' });
