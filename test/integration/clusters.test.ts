@@ -20,13 +20,13 @@ const dev = (of: Pick<UpstreamCluster, 'server'> & Partial<UpstreamCluster>): Up
   ...of,
 });
 
-/** A token of the same session for the other cluster, as the token endpoint gives it out. */
+/** Returns a token of the same session for the other cluster, as the token endpoint issues it. */
 async function tokenForDev(plane: TestPlane, user: TestUser): Promise<string> {
   const claims = claimsOf(user.session, user.thumbprint, await plane.store.log.position());
   return sign(plane.signingKey, { ...claims, aud: clusterAudience('dev') });
 }
 
-describe('two clusters behind one gate', () => {
+describe('two clusters behind one proxy', () => {
   let plane: TestPlane;
   let other: RecordingUpstream;
   let alice: TestUser;
@@ -47,12 +47,12 @@ describe('two clusters behind one gate', () => {
     await other.close();
   });
 
-  const onRecord = async (): Promise<unknown> => {
+  const lastAnnotations = async (): Promise<unknown> => {
     await until(() => plane.audited.length > 0, 'the audit line');
     return plane.audited.at(-1)?.annotations;
   };
 
-  it('are told apart by host, with one sign-in for both and a token and credential for each', async () => {
+  it('are distinguished by host, with one sign-in for both and a token and credential for each', async () => {
     other.answer = answerJson({ kind: 'PodList', items: ['of dev'] });
     expect((await call(plane, alice, PODS)).text).not.toContain('of dev');
     expect((await call(plane, alice, PODS, { host: DEV_HOST, token: devToken })).text).toContain('of dev');
@@ -67,18 +67,18 @@ describe('two clusters behind one gate', () => {
   it.each<[string, CallOptions]>([
     ['prod', { host: HOST }],
     ['dev', { host: DEV_HOST }],
-  ])("refuse at %s a token of the other one's, and send nothing on", async (name, options) => {
+  ])('reject at %s a token for the other cluster, and forward nothing', async (name, options) => {
     const token = name === 'prod' ? devToken : alice.token;
-    const answered = await call(plane, alice, PODS, { ...options, token });
-    expect(answered.json()).toMatchObject({ code: 401, reason: 'Unauthorized' });
-    expect(await onRecord()).toMatchObject({
+    const response = await call(plane, alice, PODS, { ...options, token });
+    expect(response.json()).toMatchObject({ code: 401, reason: 'Unauthorized' });
+    expect(await lastAnnotations()).toMatchObject({
       'portcullis.dev/reason': 'wrong_audience',
       'portcullis.dev/cluster': name,
     });
     expect([...plane.upstream.requests, ...other.requests]).toEqual([]);
   });
 
-  it('are both closed by one revocation', async () => {
+  it('are both closed to a session by one revocation', async () => {
     const bob = await signIn(plane, { subject: 'bob' });
     const token = await tokenForDev(plane, bob);
     await plane.guard.revoke({ target: { kind: 'session', session: bob.session.id } });
@@ -88,7 +88,7 @@ describe('two clusters behind one gate', () => {
   });
 });
 
-describe('a cluster that is down', () => {
+describe('a cluster that is unavailable', () => {
   const ends: (() => Promise<unknown>)[] = [];
   afterEach(async () => {
     for (const end of ends.splice(0).toReversed()) await end();
@@ -105,15 +105,17 @@ describe('a cluster that is down', () => {
     return { plane, alice, atDev, hanging };
   }
 
-  it('is answered 503 at once where it refuses connections, and hurts no other', async () => {
+  it('gets 503 immediately when it refuses connections, and does not affect the other cluster', async () => {
     const { plane, alice, atDev } = await beside(`https://127.0.0.1:${await closedPort()}`);
-    const answers = await Promise.all([atDev(), call(plane, alice, PODS), atDev(), call(plane, alice, PODS)]);
-    expect(answers.map(({ status }) => status)).toEqual([503, 200, 503, 200]);
-    expect(answers[0]?.json().message).toMatch(/ask your platform team if this continues \(audit id [0-9a-f-]{36}\)$/);
-    expect(answers[0]?.headers['retry-after']).toBe('3');
+    const responses = await Promise.all([atDev(), call(plane, alice, PODS), atDev(), call(plane, alice, PODS)]);
+    expect(responses.map(({ status }) => status)).toEqual([503, 200, 503, 200]);
+    expect(responses[0]?.json().message).toMatch(
+      /ask your platform team if this continues \(audit id [0-9a-f-]{36}\)$/,
+    );
+    expect(responses[0]?.headers['retry-after']).toBe('3');
   });
 
-  it('hurts no other where it takes connections and never speaks', async () => {
+  it('does not affect the other cluster when it accepts connections and never responds', async () => {
     const silent = await silentServer();
     ends.push(() => close(silent));
     const { plane, alice, atDev } = await beside(`https://127.0.0.1:${portOf(silent)}`, { timing: { connectMs: 400 } });
@@ -124,19 +126,19 @@ describe('a cluster that is down', () => {
     expect(new Set((await late).map(({ status }) => status))).toEqual(new Set([503]));
   });
 
-  it('may hold no more than its share where it hangs: 429 there, and every request elsewhere is served', async () => {
+  it('may use no more than its share of connections when it hangs: it gets 429, and every request to the other is served', async () => {
     const hangs = await startUpstream();
     hangs.answer = () => undefined;
     ends.push(() => hangs.close());
-    // Of ten connections a cluster may take eight.
+    // A cluster may use eight of ten connections.
     const limits = { connections: 10 };
     const { plane, alice, atDev, hanging } = await beside(hangs.server, { limits, ca: hangs.ca });
     const held = Array.from({ length: 8 }, hanging);
     for (const each of held) each.end();
     await until(() => hangs.requests.length === 8, 'eight requests that hang');
-    const refused = await atDev();
-    expect(refused.json()).toMatchObject({ code: 429, reason: 'TooManyRequests' });
-    expect(refused.headers['retry-after']).toBe('1');
+    const rejected = await atDev();
+    expect(rejected.json()).toMatchObject({ code: 429, reason: 'TooManyRequests' });
+    expect(rejected.headers['retry-after']).toBe('1');
     expect((await call(plane, alice, PODS)).status).toBe(200);
     expect(hangs.requests).toHaveLength(8);
     await until(() => plane.audited.length >= 2, 'both lines');

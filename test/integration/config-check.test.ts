@@ -11,7 +11,7 @@ import { bareEnvironment } from '../support/bare-environment.ts';
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const ALICE = { sub: '4711', email: 'alice@example.com', email_verified: true };
 
-/** The real command beside a configuration of its own. */
+/** Runs the real command next to a separate configuration. */
 async function check(args: readonly string[], stdin = '') {
   const directory = temporaryDirectory();
   writeFiles(directory, { ...FILES, 'portcullis.yaml': stringify(settings()) });
@@ -29,14 +29,14 @@ async function check(args: readonly string[], stdin = '') {
 }
 
 describe('portcullis config check --claims', () => {
-  it('shows who somebody would be, and exits 0', async () => {
+  it('shows the user that the claims sign in, and exits 0', async () => {
     const { code, stdout } = await check(['--claims', 'alice.json']);
     expect(code).toBe(0);
     expect(stdout).toContain('corp (oidc): allowed');
     expect(stdout).toContain('corp:alice@example.com');
   });
 
-  it('shows which rule refuses them, from standard input too, and exits 3', async () => {
+  it('shows the rule that rejects the claims, read from standard input as well, and exits 3', async () => {
     const { code, stdout } = await check(
       ['--claims', '-', '--provider', 'corp', '--output', 'json'],
       JSON.stringify({ ...ALICE, email_verified: false }),
@@ -54,15 +54,15 @@ describe('portcullis config check --claims', () => {
     [['--claims', 'tls.key'], /not a JSON object/],
     [['--claims', 'alice.json', '--provider', 'other'], /one of: corp/],
     [['--provider', 'corp'], /--claims FILE/],
-  ])('exits 2 for wrong use: %j', async (args, words) => {
+  ])('exits 2 for a usage error: %j', async (args, message) => {
     const { code, stdout, stderr } = await check(args);
-    expect(stderr).toMatch(words);
+    expect(stderr).toMatch(message);
     expect(stderr).not.toMatch(/^\s+at /m);
     expect(stdout).toBe('');
     expect(code).toBe(2);
   });
 
-  it('checks the configuration alone where no claims are given', async () => {
+  it('checks only the configuration when no claims are given', async () => {
     const { code, stdout } = await check(['--output', 'json']);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toEqual({ providers: 1, clusters: 1, store: 'memory' });

@@ -6,10 +6,10 @@ import type { VendorIdp, VendorTraits } from '../support/vendor-idp.ts';
 
 type Expected = readonly [outcome: 'works' | 'fails' | 'unknown', seen: RegExp];
 
-describe('a row of the table', () => {
+describe('the table of config probe', () => {
   it.each<readonly [string, string, Partial<VendorTraits>, (idp: VendorIdp) => void, ProviderSettings, ...Expected]>([
     [
-      'names both issuers where they differ',
+      'names both issuers when they differ',
       'issuer',
       {},
       (idp) => (idp.discovery = { issuer: 'https://other.example' }),
@@ -26,9 +26,9 @@ describe('a row of the table', () => {
       'fails',
       /keys\.example\.com is neither/,
     ],
-    ['says that keys are not there', 'keys', {}, (idp) => (idp.keys = 'down'), {}, 'fails', /answered 503/],
+    ['reports that the keys are not available', 'keys', {}, (idp) => (idp.keys = 'down'), {}, 'fails', /answered 503/],
     [
-      'says that keys are lost on the way',
+      'reports that the connection for the keys is closed',
       'keys',
       {},
       (idp) => (idp.keys = 'lost'),
@@ -46,7 +46,7 @@ describe('a row of the table', () => {
       /of 1 key\(s\) none is for a signature of ES256/,
     ],
     [
-      'knows that nobody can verify HS256',
+      'reports that HS256 cannot be verified',
       'ID token signature',
       {},
       (idp) => (idp.discovery = { id_token_signing_alg_values_supported: ['HS256', 'none'] }),
@@ -55,7 +55,7 @@ describe('a row of the table', () => {
       /HS256, none/,
     ],
     [
-      'misses the code flow',
+      'reports that the code flow is missing',
       'code flow',
       {},
       (idp) => (idp.discovery = { response_types_supported: ['id_token'] }),
@@ -64,7 +64,7 @@ describe('a row of the table', () => {
       /id_token/,
     ],
     [
-      'misses S256',
+      'reports that S256 is missing',
       'PKCE',
       {},
       (idp) => (idp.discovery = { code_challenge_methods_supported: ['plain'] }),
@@ -73,7 +73,7 @@ describe('a row of the table', () => {
       /plain/,
     ],
     [
-      'does not take PKCE that is not listed for missing',
+      'does not report PKCE as missing when it is only not listed',
       'PKCE',
       {},
       (idp) => (idp.discovery = { code_challenge_methods_supported: undefined }),
@@ -82,7 +82,7 @@ describe('a row of the table', () => {
       /does not list/,
     ],
     [
-      'finds a redirect URI that is not registered',
+      'reports a redirect URI that is not registered',
       'redirect URI',
       { callback: 'https://portcullis.example.com/callback/other' },
       () => undefined,
@@ -91,7 +91,7 @@ describe('a row of the table', () => {
       /answered 400/,
     ],
     [
-      'says that offline_access will not be asked for',
+      'reports that offline_access will not be requested',
       're-checks',
       { scopes: ['openid', 'profile', 'email'] },
       () => undefined,
@@ -100,7 +100,7 @@ describe('a row of the table', () => {
       /offline_access is not asked for/,
     ],
     [
-      'misses the refresh grant',
+      'reports that the refresh grant is missing',
       're-checks',
       {},
       (idp) => (idp.discovery = { grant_types_supported: ['authorization_code'] }),
@@ -109,7 +109,7 @@ describe('a row of the table', () => {
       /without refresh_token/,
     ],
     [
-      'sees a refusal in other words than the standard’s',
+      'recognizes a rejection with an error code that is not the standard one',
       'a refused refresh',
       {},
       (idp) => (idp.refusesBy = 'bare'),
@@ -118,7 +118,7 @@ describe('a row of the table', () => {
       /not by the error code of the standard: it answered 400, no OAuth error code/,
     ],
     [
-      'says which claims are not listed',
+      'names the claims that are not listed',
       'claims',
       {},
       () => undefined,
@@ -130,7 +130,7 @@ describe('a row of the table', () => {
       /lacks https:\/\/example\.com\/groups, active$/,
     ],
     [
-      'says what a rule reads that could end a disabled user',
+      'names the claims with which a rule could reject a disabled user',
       'disabled users',
       {},
       () => undefined,
@@ -139,7 +139,7 @@ describe('a row of the table', () => {
       /1 rule\(s\) are asked at each re-check, over active/,
     ],
     [
-      'has scopes that are not listed',
+      'names the scopes that are not listed',
       'scopes',
       {},
       () => undefined,
@@ -148,7 +148,7 @@ describe('a row of the table', () => {
       /lacks roles/,
     ],
     [
-      'finds back-channel logout',
+      'reports back-channel logout',
       'back-channel logout',
       {},
       (idp) => (idp.discovery = { backchannel_logout_supported: true, backchannel_logout_session_supported: true }),
@@ -157,7 +157,7 @@ describe('a row of the table', () => {
       /ends the session/,
     ],
     [
-      'asks the client in for logouts without a session',
+      'reports back-channel logout without a session as unknown',
       'back-channel logout',
       {},
       (idp) => (idp.discovery = { backchannel_logout_supported: true }),
@@ -166,7 +166,7 @@ describe('a row of the table', () => {
       /backchannel_logout_session_supported is not/,
     ],
     [
-      'does not lead to a sign-out elsewhere',
+      'does not use a sign-out page of another host',
       'sign-out there',
       {},
       (idp) => (idp.discovery = { end_session_endpoint: 'https://evil.example/logout' }),
@@ -175,7 +175,7 @@ describe('a row of the table', () => {
       /is not used: evil\.example/,
     ],
     [
-      'does not take a fresh sign-in for proven without auth_time',
+      'does not accept a fresh sign-in as proven without auth_time',
       'fresh sign-in',
       {},
       (idp) => (idp.discovery = { claims_supported: ['sub'] }),
@@ -188,12 +188,12 @@ describe('a row of the table', () => {
     const { report, row } = await probed({ issuer: idp.issuer, ...settings });
     expect(row(check)).toMatchObject({ outcome, seen: expect.stringMatching(seen) });
     expect(isHopeless(report)).toBe(outcome === 'fails' && row(check).needed);
-    // Whatever will not work says what to do.
+    // Each row that fails names the action to take.
     expect(typeof row(check).action === 'string' || outcome !== 'fails').toBe(true);
   });
 });
 
-describe('a provider that does as it likes', () => {
+describe('the table of config probe for an unusual provider that', () => {
   let hostile: HostileProvider;
   beforeEach(async () => {
     hostile = await startHostileProvider();
@@ -216,16 +216,16 @@ describe('a provider that does as it likes', () => {
   const isBoth = (asks: URLSearchParams): boolean => asks.has('prompt', 'login') && asks.has('max_age', '10');
 
   it.each<readonly [string, string, Lies, ...Expected]>([
-    ['gives tokens to anyone', 'client authentication', {}, 'fails', /to a random token/],
+    ['issues tokens to anyone', 'client authentication', {}, 'fails', /to a random token/],
     [
-      'says nothing of the client',
+      'returns an error that does not concern the client',
       'client authentication',
       { token: refuses(500, 'server_error') },
       'unknown',
       /500, server_error/,
     ],
     [
-      'has no token endpoint that answers',
+      'has a token endpoint that does not respond',
       'client authentication',
       { hangs: (path) => path === '/token' },
       'fails',
@@ -239,7 +239,7 @@ describe('a provider that does as it likes', () => {
       /may not refresh: it answered 400, unauthorized_client/,
     ],
     [
-      'takes a refused refresh for an outage',
+      'rejects a refresh with an error that means an outage',
       'a refused refresh',
       { token: refuses(403, 'access_denied') },
       'unknown',
@@ -252,9 +252,9 @@ describe('a provider that does as it likes', () => {
       'unknown',
       /not registered/,
     ],
-    ['refuses our scopes', 'redirect URI', { authorize: back('invalid_scope') }, 'fails', /invalid_scope/],
+    ['rejects our scopes', 'redirect URI', { authorize: back('invalid_scope') }, 'fails', /invalid_scope/],
     [
-      'refuses everything alike',
+      'rejects every request in the same way',
       'redirect URI',
       { token: unknown, replies: { '/authorize': { status: 403, body: '' } } },
       'unknown',
@@ -262,28 +262,28 @@ describe('a provider that does as it likes', () => {
     ],
     ['knows our callback', 'redirect URI', { authorize: back('login_required') }, 'works', /our callback/],
     [
-      'leads to an error page',
+      'redirects to an error page',
       'redirect URI',
       { authorize: () => 'https://login.example.com/oauth/error?authError=x' },
       'fails',
       /leads to a page of https:\/\/login\.example\.com$/,
     ],
     [
-      'refuses to ask for a fresh sign-in',
+      'rejects every request for a fresh sign-in',
       'fresh sign-in',
       { authorize: back('invalid_request', isFresh) },
       'fails',
       /invalid_request.*login alone was refused.*max_age alone was refused/,
     ],
     [
-      'asks for a fresh sign-in in the second way',
+      'accepts a fresh sign-in by prompt alone',
       'fresh sign-in',
       { authorize: back('invalid_request', isBoth) },
       'unknown',
       /with max_age was refused \(invalid_request\); prompt=login alone is taken, but auth_time/,
     ],
     [
-      'shows an error page for a fresh sign-in in the first way',
+      'shows an error page for a fresh sign-in by prompt and max_age',
       'fresh sign-in',
       {
         authorize: (asks) =>
@@ -294,17 +294,17 @@ describe('a provider that does as it likes', () => {
     ],
     ['has a clock ten minutes ahead', 'clock', { clockOff: 600_000 }, 'fails', /^600 s ahead of ours$/],
     ['has a clock ten minutes behind', 'clock', { clockOff: -600_000 }, 'fails', /^(?:599|600) s behind ours$/],
-    ['is a portal', 'discovery', { portal: page }, 'fails', /no discovery document/],
-    ['is not there', 'discovery', { portal: { ...page, status: 404 } }, 'fails', /answered 404/],
+    ['is hidden behind a captive portal', 'discovery', { portal: page }, 'fails', /no discovery document/],
+    ['does not exist at that address', 'discovery', { portal: { ...page, status: 404 } }, 'fails', /answered 404/],
     [
-      'leads elsewhere',
+      'redirects to another host',
       'discovery',
       { redirectTo: 'https://login.example.com/x' },
       'fails',
       /leads to https:\/\/login/,
     ],
     [
-      'has a key for encryption alone',
+      'has a key for encryption only',
       'keys',
       { replies: { '/jwks': { status: 200, body: '{"keys":[{"kty":"EC","crv":"P-256","use":"enc"},7,null]}' } } },
       'fails',
@@ -320,7 +320,7 @@ describe('a provider that does as it likes', () => {
     ['unsupported_grant_type', 're-checks', 'fails'],
     ['unauthorized_client', 're-checks', 'fails'],
     ['invalid_request', 'a refused refresh', 'works'],
-  ])('is shown a code that nobody has, where it says %s of a refresh', async (error, check, outcome) => {
+  ])('is sent an unknown code when it rejects a refresh with %s', async (error, check, outcome) => {
     let refreshes = 0;
     hostile.lie({
       token: () => {

@@ -11,8 +11,8 @@ import { CLIENT } from '../support/vendor-idp.ts';
 const EVERY = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'none'] as const;
 const CONTROLS = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
-describe('config probe, as it is typed', () => {
-  it('prints what will work and what to register, signs nobody in, and needs no store', async () => {
+describe('portcullis config probe', () => {
+  it('prints the checks and the URIs to register, signs no user in, and needs no store', async () => {
     const idp = await probedIdp();
     const { code, stdout, stderr } = await typed({ issuer: idp.issuer });
     expect(code).toBe(0);
@@ -29,12 +29,12 @@ describe('config probe, as it is typed', () => {
       expect(stdout).toMatch(row);
     }
     expect(stdout + stderr).not.toContain(CLIENT.secret);
-    // No code, no password, no user: refresh tokens that nobody has been given.
+    // It sends no code, no password and no user, only refresh tokens that were never issued.
     expect(idp.tokenRequests.map(({ form }) => form.get('grant_type'))).toEqual(['refresh_token', 'refresh_token']);
     expect(idp.asked.some((path) => path.startsWith('/interaction/') || path === '/me')).toBe(false);
   });
 
-  it('exits 1 where a sign-in will not work, with JSON for scripts', async () => {
+  it('exits 1 when a sign-in will not work, with JSON for scripts', async () => {
     const idp = await probedIdp();
     const { code, stdout } = await typed(
       { issuer: idp.issuer },
@@ -53,7 +53,7 @@ describe('config probe, as it is typed', () => {
     expect(stdout).not.toContain('not-the-secret');
   });
 
-  it('exits 2 for wrong use', async () => {
+  it('exits 2 for a usage error', async () => {
     const { code, stdout, stderr } = await typed(
       { issuer: 'https://login.example.com' },
       { args: ['--provider', 'x'] },
@@ -62,7 +62,7 @@ describe('config probe, as it is typed', () => {
     expect(stderr).toContain('--provider must be one of: corp');
   });
 
-  it('gives a provider that hangs up after 5 s', async () => {
+  it('stops waiting for a provider that hangs after 5 s', async () => {
     const hostile = await startHostileProvider();
     onTestFinished(() => hostile.close());
     hostile.lie({ hangs: () => true });
@@ -73,12 +73,12 @@ describe('config probe, as it is typed', () => {
     expect(performance.now() - begun).toBeLessThan(10_000);
   });
 
-  // Attack: a provider that was taken over rewrites the operator's screen, or has our own secret printed into a ticket.
-  it('obeys no character of the provider, and shows no secret that it repeats', async () => {
+  // An attacker who controls the provider rewrites the operator's terminal, or has our secret printed, so both are filtered.
+  it('prints no control character of the provider, and no secret that it repeats', async () => {
     const hostile = await startHostileProvider();
     onTestFinished(() => hostile.close());
     const evil = '\u001b[2J\u202e\u009b1m\u2028';
-    // Each of its marks is encoded differently in a header, a form and a URL.
+    // Each special character is encoded differently in a header, a form and a URL.
     const secret = "a~b c!d'(zz)9876543210";
     const inForm = new URLSearchParams({ '': secret }).toString().slice(1);
     const header = btoa(`${CLIENT_ID}:${inForm}`);
@@ -123,7 +123,7 @@ describe('client authentication', () => {
     ['client_secret_post', { refusesBasic: REJECTIONS['401 with a challenge'] }, {}],
     ['client_secret_post', {}, { clientAuth: 'post' }],
   ] as const)(
-    'works by %s where the provider refuses %j and the configuration has %j',
+    'works by %s when the provider rejects %j and the configuration has %j',
     async (by, switches, settings) => {
       const idp = await probedIdp({ client }, (one) => (one.client = switches));
       const { row } = await probed({ issuer: idp.issuer, ...settings });
@@ -132,7 +132,7 @@ describe('client authentication', () => {
   );
 
   it.each(Object.entries(REJECTIONS))(
-    'is refused by %s, and a method that is set is kept to',
+    'is reported as rejected by %s, and only the configured method is tried',
     async (_name, rejection) => {
       const idp = await probedIdp({ client }, (one) => (one.client = { refusesBasic: rejection }));
       const { row, report } = await probed({ issuer: idp.issuer, clientAuth: 'basic' });
@@ -142,7 +142,7 @@ describe('client authentication', () => {
     },
   );
 
-  it('by a key works, and is refused with another key', async () => {
+  it('works by a key, and is reported as rejected with another key', async () => {
     const { pem, jwk } = newKey('ec');
     const idp = await probedIdp({ client: { method: 'private_key_jwt', lists: EVERY, keys: [{ ...jwk, kty: 'EC' }] } });
     const settings = {
@@ -157,7 +157,7 @@ describe('client authentication', () => {
     expect(other.row(check)).toMatchObject({ outcome: 'fails', action: expect.stringContaining('clientKeyFile') });
   });
 
-  it('by a certificate works', async () => {
+  it('works by a certificate', async () => {
     const { ca, cert, key } = await makeCertificates(['localhost'], Date.now());
     const clients = await newClientCertificates([SUBJECT]);
     const [pair] = clients.pairs;
@@ -177,7 +177,7 @@ describe('client authentication', () => {
     expect(row(check)).toMatchObject({ outcome: 'works', seen: 'by tls_client_auth' });
   });
 
-  it('needs no caFile to say that one is missing', async () => {
+  it('reports a missing caFile without having one', async () => {
     const hostile = await startHostileProvider(await makeCertificates(['127.0.0.1'], Date.now()));
     onTestFinished(() => hostile.close());
     const { report, row } = await probed({ issuer: hostile.issuer });

@@ -1,4 +1,4 @@
-/** What passes between a console and a browser, what does not, and what ends it: real listeners, real gate. */
+/** The traffic between a console and a browser: what is forwarded, what is rejected, and what ends it. Real listeners and a real server. */
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -31,7 +31,7 @@ beforeEach(async () => {
 });
 afterEach(() => stage.close());
 
-describe('requests that did not come from the console’s own page', () => {
+describe('requests that do not come from the console’s own page', () => {
   beforeEach(async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     headlamp.seen.length = 0;
@@ -45,7 +45,7 @@ describe('requests that did not come from the console’s own page', () => {
     ['a script from a sibling', 'GET', { ...OWN_FETCH, 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' }],
     ['a frame in a sibling', 'GET', { ...NAVIGATION, 'sec-fetch-dest': 'iframe', 'sec-fetch-site': 'same-site' }],
     ['a preflight from a sibling', 'OPTIONS', { ...OWN_FETCH, origin: OTHER, 'access-control-request-method': 'PUT' }],
-  ])('are refused: %s', async (_what, method, headers) => {
+  ])('are rejected: %s', async (_what, method, headers) => {
     expect((await alice.send(`${HEADLAMP}/api`, headers, { method })).status).toBe(403);
     expect(headlamp.seen).toEqual([]);
   });
@@ -54,28 +54,28 @@ describe('requests that did not come from the console’s own page', () => {
     ['h2c', { upgrade: 'h2c', connection: 'Upgrade, HTTP2-Settings', 'http2-settings': '' }],
     ['SPDY', { upgrade: 'SPDY/3.1', connection: 'Upgrade' }],
     ['a WebSocket with a body', { upgrade: 'websocket', connection: 'Upgrade', 'content-length': '5' }],
-  ])('are refused as upgrades to %s', async (_what, headers) => {
+  ])('are rejected as upgrades to %s', async (_what, headers) => {
     const { status } = await alice.send(`${HEADLAMP}/x`, { ...OWN_FETCH, origin: HEADLAMP, ...headers });
     expect(status).toBe(400);
     expect(headlamp.seen).toEqual([]);
   });
 
-  it('are let in where a person followed a link', async () => {
+  it('are forwarded when a user followed a link', async () => {
     expect((await alice.send(`${HEADLAMP}/`, { 'sec-fetch-site': 'cross-site' })).status).toBe(200);
   });
 
-  it.each([OTHER, MAIN, 'null', ''])('are refused as WebSockets from %j', async (origin) => {
+  it.each([OTHER, MAIN, 'null', ''])('are rejected as WebSockets from %j', async (origin) => {
     expect(await stage.openSocket(alice, origin)).toBe(403);
     expect(headlamp.seen).toEqual([]);
   });
 });
 
-describe('what the browser receives', () => {
+describe('the response that the browser receives', () => {
   beforeEach(async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
   });
 
-  it('holds no cookie for other hosts or of our names, and only our security headers', async () => {
+  it('has no cookie for other hosts or with our names, and only our security headers', async () => {
     headlamp.answer = (_req, res) => {
       res.setHeader('set-cookie', [
         'theme=dark; Domain=test; Path=/; HttpOnly',
@@ -123,32 +123,35 @@ describe('what the browser receives', () => {
   ])('is never a redirect to another host: %s', async (location, expected) => {
     headlamp.answer = (_req, res) =>
       void res.writeHead(302, { location: location.replace('SERVER', headlamp.server) }).end();
-    const answer = await alice.send(`${HEADLAMP}/x`);
-    expect(answer.status).toBe(expected === undefined ? 502 : 302);
-    expect(answer.headers.location).toBe(expected);
+    const response = await alice.send(`${HEADLAMP}/x`);
+    expect(response.status).toBe(expected === undefined ? 502 : 302);
+    expect(response.headers.location).toBe(expected);
   });
 
-  it('is a page of ours where the console is away', async () => {
+  it('is our error page when the console is unavailable', async () => {
     await headlamp.close();
-    const answer = await alice.send(`${HEADLAMP}/<script>`);
-    expect(answer.status).toBe(502);
-    expect(answer.text).toContain('The console headlamp cannot be reached.');
-    expect(answer.text).not.toContain('script');
+    const response = await alice.send(`${HEADLAMP}/<script>`);
+    expect(response.status).toBe(502);
+    expect(response.text).toContain('The console headlamp cannot be reached.');
+    expect(response.text).not.toContain('script');
   });
 
-  it.each(['000', '099'])('is a page of ours where the console answers %s, which is no status', async (status) => {
-    headlamp.answer = (_req, res) => void res.socket?.end(`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`);
-    expect((await alice.send(`${HEADLAMP}/x`)).status).toBe(502);
-    headlamp.answer = page('still there');
-    expect((await alice.send(`${HEADLAMP}/x`)).text).toBe('still there');
-  });
+  it.each(['000', '099'])(
+    'is our error page when the console responds with %s, which is not a valid status',
+    async (status) => {
+      headlamp.answer = (_req, res) => void res.socket?.end(`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`);
+      expect((await alice.send(`${HEADLAMP}/x`)).status).toBe(502);
+      headlamp.answer = page('still there');
+      expect((await alice.send(`${HEADLAMP}/x`)).text).toBe('still there');
+    },
+  );
 
-  it('is a refusal of ours where the console answers a WebSocket with no status', async () => {
+  it('is our rejection when the console responds to a WebSocket with an invalid status', async () => {
     headlamp.upgradeRejection = 'HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n';
     expect(await stage.openSocket(alice, HEADLAMP)).toBe(502);
   });
 
-  it('is broken off where the console breaks off, and never looks whole', async () => {
+  it('is cut when the console cuts its response, and never looks complete', async () => {
     headlamp.answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'text/plain' });
       res.write('half', () => res.destroy());
@@ -157,8 +160,8 @@ describe('what the browser receives', () => {
   });
 });
 
-describe('an account that may not use the cluster any more', () => {
-  it('is out at the next request, whatever token was minted before', async () => {
+describe('an account that may no longer use the cluster', () => {
+  it('is rejected at its next request, whatever token was issued before', async () => {
     const root = stage.newBrowser();
     expect((await signInAt(root, 'root', `${OTHER}/`)).status).toBe(200);
     const session = await stage.soleSession();
@@ -178,35 +181,35 @@ describe('a session that ends', () => {
   const revoke = async (): Promise<number> =>
     (await web.guard.revoke({ target: { kind: 'session', session: await stage.soleSession() } })).streamsClosed;
 
-  it('cuts an open event stream on both sides, over TLS too', async () => {
+  it('cuts an open event stream on both sides, over TLS as well', async () => {
     const root = stage.newBrowser();
     await signInAt(root, 'root', `${OTHER}/`);
     other.answer = (_req, res) => void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
     const stream = root.open(`${OTHER}/events`, OWN_FETCH);
     stream.end();
-    const [answer] = (await once(stream, 'response')) as [IncomingMessage];
-    const ended = once(answer, 'error');
-    answer.resume();
+    const [response] = (await once(stream, 'response')) as [IncomingMessage];
+    const ended = once(response, 'error');
+    response.resume();
     const { streamsClosed } = await web.guard.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
     expect(streamsClosed).toBe(1);
     expect(await ended).toMatchObject([{ code: 'ECONNRESET' }]);
     await until(() => other.connections.size === 0, 'the end of the connection to the console');
   });
 
-  it('cuts an open event stream on both sides, and the next request signs in anew', async () => {
+  it('cuts an open event stream on both sides, and the next request starts a new sign-in', async () => {
     headlamp.answer = (_req, res) =>
       void res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n');
     const stream = alice.open(`${HEADLAMP}/events`, OWN_FETCH);
     stream.end();
-    const [answer] = (await once(stream, 'response')) as [IncomingMessage];
-    // An RST, so that the browser reads nothing of what was queued; an orderly end is no error of the socket's.
-    const reset = once(answer.socket, 'error');
+    const [response] = (await once(stream, 'response')) as [IncomingMessage];
+    // The end is an RST, so that the browser reads no queued bytes; a normal end would be no error of the socket.
+    const reset = once(response.socket, 'error');
     const ended = new Promise<string>((resolve) => {
-      answer.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
-      answer.on('end', () => resolve('whole'));
+      response.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+      response.on('end', () => resolve('whole'));
     });
-    await once(answer, 'data');
-    answer.resume();
+    await once(response, 'data');
+    response.resume();
     expect(await revoke()).toBe(1);
     expect(await ended).toBe('ECONNRESET');
     expect(await reset).toMatchObject([{ code: 'ECONNRESET', syscall: 'read' }]);
@@ -241,27 +244,27 @@ describe('a session that ends', () => {
       `GET ${path} HTTP/1.1\r\nHost: headlamp.test\r\nSec-Fetch-Site: same-origin\r\n${more}\r\n`;
     const UPGRADE = 'Connection: Upgrade\r\nUpgrade: foo\r\n';
 
-    /** `ended` gives the code of the error with which the connection ended, or `end`. */
+    /** `ended` resolves with the code of the error that ended the connection, or with `end`. */
     async function send(bytes: string): Promise<{ readonly socket: TLSSocket; readonly ended: Promise<string> }> {
       const socket = connect({ host: '127.0.0.1', port: stage.port, ca: stage.ca, servername: 'portcullis.test' });
       const { promise, resolve } = Promise.withResolvers<string>();
-      let fault = 'end';
+      let outcome = 'end';
       socket.resume();
-      socket.on('error', (error: NodeJS.ErrnoException) => (fault = error.code ?? 'error'));
-      socket.once('close', () => resolve(fault));
+      socket.on('error', (error: NodeJS.ErrnoException) => (outcome = error.code ?? 'error'));
+      socket.once('close', () => resolve(outcome));
       await once(socket, 'secureConnect');
       socket.write(bytes);
       return { socket, ended: promise };
     }
 
-    it('by a stranger, at the console and at our own pages', async () => {
+    it('by an unauthenticated client, at the console and at our own pages', async () => {
       const ours = request('/').replace('headlamp.test', 'portcullis.test');
       const { ended } = await send(request('/a').repeat(20) + ours.repeat(20) + request('/x', UPGRADE));
       expect(await ended).toBe('ECONNRESET');
       await until(() => web.guard.inFlight === 0, 'nothing in flight', 20_000);
     });
 
-    it('by a user, and ends what the console has begun', async () => {
+    it('by a user, and ends the responses that the console has begun', async () => {
       headlamp.answer = (_req, res) => void res.writeHead(200).write('data: 1\n\n');
       const cookie = `Cookie: ${alice.cookieHeader('headlamp.test')}\r\n`;
       headlamp.seen.length = 0;
@@ -273,7 +276,7 @@ describe('a session that ends', () => {
       await until(() => web.guard.inFlight === 0 && headlamp.connections.size === 0, 'their end', 20_000);
     });
 
-    it('whose client keeps its side of the refused upgrade open', async () => {
+    it('by a client that keeps its side of the rejected upgrade open', async () => {
       const { socket, ended } = await send(request('/x', UPGRADE));
       socket.write('x');
       expect(await ended).toBe('end');
@@ -281,7 +284,7 @@ describe('a session that ends', () => {
     });
   });
 
-  it('takes no cookie from the answer to an upgrade', async () => {
+  it('accepts no cookie from the response to an upgrade', async () => {
     headlamp.upgradeHeaders = ['Set-Cookie: __Host-portcullis-console=evil; Path=/; Secure', 'X-Evil: 1'];
     const request = alice.open(`${HEADLAMP}/x`, {
       ...OWN_FETCH,
@@ -292,12 +295,12 @@ describe('a session that ends', () => {
       'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
     });
     request.end();
-    const [answer, socket] = (await once(request, 'upgrade')) as [IncomingMessage, Socket];
-    expect(Object.keys(answer.headers).toSorted()).toEqual(['connection', 'sec-websocket-accept', 'upgrade']);
+    const [response, socket] = (await once(request, 'upgrade')) as [IncomingMessage, Socket];
+    expect(Object.keys(response.headers).toSorted()).toEqual(['connection', 'sec-websocket-accept', 'upgrade']);
     socket.destroy();
   });
 
-  it('lets nothing pass while the gate is fenced, or the record cannot be written', async () => {
+  it('forwards nothing while the server is fenced, or while the audit log cannot be written', async () => {
     web.audit.blocked = true;
     expect((await alice.send(`${HEADLAMP}/`)).status).toBe(503);
     web.audit.blocked = false;

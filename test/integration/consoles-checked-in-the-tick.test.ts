@@ -1,4 +1,4 @@
-/** As checked-in-the-tick.test.ts, for consoles: the revocation guard is shut, and nothing has cut what is in flight. */
+/** As checked-in-the-tick.test.ts, for consoles: the revocation guard denies, and nothing has cut what is in flight. */
 import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import { until } from '../support/data-plane.ts';
 let stage: ConsoleStage;
 let headlamp: TestConsole;
 let alice: TestBrowser;
-/** Questions that the guard still answers as it is; then it is shut. */
+/** The number of checks that the guard still decides as usual; after them it denies. */
 let left = Number.POSITIVE_INFINITY;
 
 beforeEach(async () => {
@@ -44,14 +44,14 @@ const upgrade = {
   'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
 };
 
-// Two questions admit it: whether the browser's cookie is good, and the token that its earlier request has left.
+// Two checks admit a request: that of the browser's cookie, and that of the token that its earlier request has left.
 it.each([
-  ['a request is not dialled', OWN_FETCH, 2, 0],
-  ['a request that has been dialled is not made', OWN_FETCH, 3, 1],
-  ['a WebSocket is not dialled', upgrade, 2, 0],
-])('%s', async (_what, headers, questions, connections) => {
+  ['no connection is made for a request', OWN_FETCH, 2, 0],
+  ['a request whose connection was made is not sent', OWN_FETCH, 3, 1],
+  ['no connection is made for a WebSocket', upgrade, 2, 0],
+])('%s', async (_what, headers, checks, connections) => {
   const before = headlamp.dialled;
-  left = questions;
+  left = checks;
   const request = alice.open(`${HEADLAMP}/x`, headers);
   request.end();
   expect(await ending(request)).toBe('ECONNRESET');
@@ -60,7 +60,7 @@ it.each([
   expect(headlamp.dialled - before).toBe(connections);
 });
 
-it('a piece of an upload is not sent', async () => {
+it('a chunk of an upload is not sent', async () => {
   const request = alice.open(`${HEADLAMP}/x`, { ...OWN_FETCH, origin: HEADLAMP, 'content-length': '10' }, 'POST');
   const ended = ending(request);
   let seen = '';
@@ -76,7 +76,7 @@ it('a piece of an upload is not sent', async () => {
   expect(seen).not.toContain('other');
 });
 
-/** A request that the console has, and its answer. */
+/** A request that the console has received, and its response. */
 async function asked(): Promise<{ readonly request: ClientRequest; readonly answer: ServerResponse }> {
   const come = Promise.withResolvers<ServerResponse>();
   headlamp.answer = (_req, res) => come.resolve(res);
@@ -85,14 +85,14 @@ async function asked(): Promise<{ readonly request: ClientRequest; readonly answ
   return { request, answer: await come.promise };
 }
 
-it('an answer is not begun', async () => {
+it('a response is not begun', async () => {
   const { request, answer } = await asked();
   left = 0;
   answer.end('secret');
   expect(await Promise.race([ending(request), once(request, 'response').then(() => 'answered')])).toBe('ECONNRESET');
 });
 
-it('a piece of an answer is not handed out', async () => {
+it('a chunk of a response is not forwarded', async () => {
   const { request, answer } = await asked();
   answer.write('first');
   const [handed] = (await once(request, 'response')) as [IncomingMessage];
@@ -108,7 +108,7 @@ it('a piece of an answer is not handed out', async () => {
 });
 
 it('a WebSocket is not opened', async () => {
-  // Before the console has answered, which it does by itself.
+  // Before the console has responded, which it does without the test.
   left = 4;
   const request = alice.open(`${HEADLAMP}/x`, upgrade);
   request.end();
@@ -119,9 +119,9 @@ it('a WebSocket is not opened', async () => {
 });
 
 it.each([
-  ['the browser is not sent', (mine: WebSocket) => mine.send('rm -rf /')],
-  ['the console is not handed out', () => headlamp.sockets()[0]?.send('secret')],
-])('a message of %s', async (_whose, send) => {
+  ['the browser is not forwarded', (mine: WebSocket) => mine.send('rm -rf /')],
+  ['the console is not forwarded', () => headlamp.sockets()[0]?.send('secret')],
+])('a message from %s', async (_whose, send) => {
   const mine = (await stage.openSocket(alice, HEADLAMP)) as WebSocket;
   const came: string[] = [];
   mine.on('message', (data: Buffer) => void came.push(data.toString()));

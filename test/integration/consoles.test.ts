@@ -1,4 +1,4 @@
-/** The way into a console, and what it receives: real listeners, real gate, a console that speaks as Headlamp does. */
+/** The sign-in to a console, and the requests that the console receives: real listeners, a real server, a console that behaves like Headlamp. */
 import { createHash } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -29,15 +29,15 @@ beforeEach(async () => {
 });
 afterEach(() => stage.close());
 
-/** The code as the main host hands it out for the browser's own way in. */
+/** Returns the URL with the code that the main host issues to this browser. */
 async function codeFor(browser: TestBrowser): Promise<string> {
   const left = await browser.send(`${HEADLAMP}/`);
   const issued = await browser.send(left.headers.location ?? '');
   return issued.headers.location ?? '';
 }
 
-describe('the way in', () => {
-  it('leads over the sign-in of the main host back to the page that was asked for, and is on the record', async () => {
+describe('the sign-in to a console', () => {
+  it('returns from the sign-in of the main host to the requested page, and is audited', async () => {
     const arrived = await signInAt(alice, 'alice', `${HEADLAMP}/c/main/pods?namespace=default`);
     expect(arrived).toMatchObject({ status: 200, url: `${HEADLAMP}/c/main/pods?namespace=default` });
     expect(headlamp.seen.map(({ url }) => url)).toEqual(['/c/main/pods?namespace=default']);
@@ -48,7 +48,7 @@ describe('the way in', () => {
     expect(JSON.stringify(web.events)).not.toMatch(/code=/);
   });
 
-  it('asks nobody twice who is signed in already, and a second visit takes no detour', async () => {
+  it('asks a signed-in user no second time, and a second visit has no redirect', async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     alice.cookies.delete('headlamp.test');
     const again = await alice.visit(`${HEADLAMP}/one`);
@@ -61,7 +61,7 @@ describe('the way in', () => {
     expect((await alice.visit(`${HEADLAMP}/two`)).hops).toHaveLength(1);
   });
 
-  it('takes a code once', async () => {
+  it('accepts a code once', async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     alice.cookies.delete('headlamp.test');
     const code = await codeFor(alice);
@@ -70,7 +70,7 @@ describe('the way in', () => {
     expect(web.named('console-refused')).toHaveLength(2);
   });
 
-  it('leads a second tab on, whose own way in came to its end with the first one’s', async () => {
+  it('redirects a second tab to its page when the first tab has already signed in', async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     alice.cookies.delete('headlamp.test');
     const codes = [await codeFor(alice), await codeFor(alice)];
@@ -82,7 +82,7 @@ describe('the way in', () => {
     expect(web.named('console-entered')).toHaveLength(2);
   });
 
-  it('takes a code for a minute', async () => {
+  it('accepts a code for a minute', async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     alice.cookies.delete('headlamp.test');
     const code = await codeFor(alice);
@@ -90,7 +90,7 @@ describe('the way in', () => {
     expect((await alice.send(code)).status).toBe(400);
   });
 
-  it('refuses a code in another browser, or at another console, and leaves it to its owner', async () => {
+  it('rejects a code in another browser, or at another console, and keeps it valid for its owner', async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     alice.cookies.delete('headlamp.test');
     const code = await codeFor(alice);
@@ -105,10 +105,10 @@ describe('the way in', () => {
   it.each([
     ['two slashes', '//evil.test/'],
     ['a backslash', String.raw`/\evil.test/`],
-    ['a path of the gate', '/.portcullis/enter?code=x'],
+    ['a path of Portcullis', '/.portcullis/enter?code=x'],
     ['an encoded tab', '/%09/evil.test'],
     ['too long', `/${'x'.repeat(3000)}`],
-  ])('leads to its own host whatever path was asked for: %s', async (_what, path) => {
+  ])('returns to the host of the console whatever path was requested: %s', async (_what, path) => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     alice.cookies.delete('headlamp.test');
     const left = await alice.send(`${HEADLAMP}${path}`);
@@ -117,7 +117,7 @@ describe('the way in', () => {
     expect(back.headers.location ?? `${HEADLAMP}/`).toMatch(/^https:\/\/headlamp\.test\/(?![/\\])/);
   });
 
-  it('keeps out who may not use the cluster, on the record', async () => {
+  it('rejects a user who may not use the cluster, and audits the rejection', async () => {
     const refused = await signInAt(alice, 'alice', `${OTHER}/`);
     expect(refused.status).toBe(403);
     expect(refused.url).toMatch(/^https:\/\/portcullis\.test\/consoles\/other\/enter/);
@@ -127,7 +127,7 @@ describe('the way in', () => {
     expect(other.seen).toEqual([]);
   });
 
-  it('is shown so many times a minute, and refused beyond that on the record', async () => {
+  it('is limited to a number of pages a minute, and a rejection beyond that is audited', async () => {
     expect((await signInAt(alice, 'alice', `${HEADLAMP}/`)).status).toBe(200);
     const enter = `${MAIN}/consoles/headlamp/enter?state=${'s'.repeat(43)}`;
     const statuses: number[] = [];
@@ -139,14 +139,14 @@ describe('the way in', () => {
     expect(event?.user.username).toBe('corp:alice@example.com');
   });
 
-  it('sends pages to sign in, and tells scripts that nobody is', async () => {
+  it('returns 401 to scripts that are not signed in, and the console receives nothing', async () => {
     expect((await alice.send(`${HEADLAMP}/api`, OWN_FETCH)).status).toBe(401);
     const post = await alice.send(`${HEADLAMP}/api`, { ...OWN_FETCH, origin: HEADLAMP }, { method: 'POST' });
     expect(post.status).toBe(401);
     expect(headlamp.seen).toEqual([]);
   });
 
-  it('shows pages of its own on a console’s host that need nothing else from there', async () => {
+  it('shows error pages on the host of a console that load nothing else from there', async () => {
     const { status, text, headers } = await alice.send(`${HEADLAMP}/.portcullis/nothing`);
     expect(status).toBe(404);
     const style = /<style>([^]*?)<\/style>/.exec(text)?.[1] ?? '';
@@ -157,7 +157,7 @@ describe('the way in', () => {
     expect(headlamp.seen).toEqual([]);
   });
 
-  it('opens no other console with one console’s cookie', async () => {
+  it('does not open another console with the cookie of a console', async () => {
     const root = stage.newBrowser();
     await signInAt(root, 'root', `${HEADLAMP}/`);
     const cookie = root.cookieHeader('headlamp.test');
@@ -169,7 +169,7 @@ describe('the way in', () => {
     expect(arrived).toMatchObject({ status: 200, url: `${OTHER}/x` });
   });
 
-  it('answers under its own names only', async () => {
+  it('responds only under its own host names', async () => {
     expect((await alice.send('https://unknown.test/')).status).toBe(421);
     expect((await alice.send(`${MAIN}/`, { host: 'headlamp.test.' })).status).toBe(421);
     expect((await alice.send(`${MAIN}/`, { host: 'PORTCULLIS.test:8443' })).status).toBe(200);
@@ -178,13 +178,13 @@ describe('the way in', () => {
   });
 });
 
-describe('what the console receives', () => {
+describe('the request that the console receives', () => {
   beforeEach(async () => {
     await signInAt(alice, 'alice', `${HEADLAMP}/`);
     headlamp.seen.length = 0;
   });
 
-  it('is a token of five minutes for its cluster alone, which the api listener takes and nothing else does', async () => {
+  it('has a token of five minutes for its cluster only, which the api listener accepts and nothing else does', async () => {
     await alice.send(`${HEADLAMP}/api`, OWN_FETCH);
     const token = headlamp.seen[0]?.headers.authorization?.replace('Bearer ', '') ?? '';
     const claims = decodeJwt(token);
@@ -211,7 +211,7 @@ describe('what the console receives', () => {
     expect(await authenticate(question)).toMatchObject({ ok: false });
   });
 
-  it('is one token for a page’s many requests, and a new one before half its life is over', async () => {
+  it('has the same token for all requests of a page, and a new one before half of its lifetime is over', async () => {
     await Promise.all([1, 2, 3].map((n) => alice.send(`${HEADLAMP}/${n}`, OWN_FETCH)));
     expect(stage.mints()).toBe(1);
     web.clock.advance(160);
@@ -224,7 +224,7 @@ describe('what the console receives', () => {
   it.each([
     ['plainly', {}],
     ['with Expect: 100-continue', { expect: '100-continue' }],
-  ])('is who the gate says it is, sent %s', async (_how, extra) => {
+  ])('has the identity that Portcullis sets, when it is sent %s', async (_how, extra) => {
     const cookie = `${alice.cookieHeader('headlamp.test')}; theme=dark; __Host-portcullis=stolen; =portcullis=x`;
     await alice.send(
       `${HEADLAMP}/save`,
@@ -273,7 +273,7 @@ describe('what the console receives', () => {
     expect(all).not.toContain('canary');
   });
 
-  it('is sent over TLS to a console that proves its own name, and to no other', async () => {
+  it('is sent over TLS to a console that proves its host name, and to no other', async () => {
     const root = stage.newBrowser();
     expect((await signInAt(root, 'root', `${OTHER}/`)).status).toBe(200);
     expect(other.seen).toHaveLength(1);

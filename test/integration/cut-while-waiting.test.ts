@@ -9,9 +9,9 @@ import type { Answer } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const MEGABYTE = 1_048_576;
-/** Of the pool for requests that do not last: twice what one person may have in flight. */
+/** The pool for short requests: twice the number that one user may have in flight. */
 const CONNECTIONS = 256;
-/** What kernels hold on both ways, beside nodes' own buffers. */
+/** The bytes that kernels hold in both directions, as well as the buffers of Node. */
 const UNDER_WAY = 16 * MEGABYTE;
 
 interface Asking {
@@ -68,14 +68,14 @@ const byHttp2: Ask = async (plane, user, { headers = {}, upload } = {}) => {
 describe.each([
   ['HTTP/1.1', byHttp1, 'ECONNRESET'],
   ['HTTP/2', byHttp2, 'INTERNAL_ERROR'],
-] as const)('revoked over %s while it waits', (_version, ask, reset) => {
+] as const)('a request that is revoked over %s while it waits', (_version, ask, reset) => {
   let plane: TestPlane;
   let alice: TestUser;
   let bob: TestUser;
-  /** Lets reads of sessions through. */
+  /** Resolves when reads of sessions may go on. */
   let reads = Promise.withResolvers<void>();
   let waiting = 0;
-  /** Lets audit events be written. */
+  /** Resolves when audit events may be written. */
   let disk = Promise.withResolvers<boolean>();
   beforeAll(async () => {
     plane = await startPlane({
@@ -109,17 +109,17 @@ describe.each([
 
   const end = (user: TestUser) => plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
 
-  it('for its session to be read: refused, and nothing reaches the API server', async () => {
+  it('for its session to be read is rejected, and nothing reaches the API server', async () => {
     reads = Promise.withResolvers();
     const asking = await ask(plane, alice);
     await until(() => waiting === 1, 'the read');
     expect(await end(alice)).toMatchObject({ complete: true });
     reads.resolve();
-    await until(() => asking.received().includes('"code":401'), 'the refusal');
+    await until(() => asking.received().includes('"code":401'), 'the rejection');
     expect(plane.upstream.requests).toEqual([]);
   });
 
-  it('for a review: reset, and only the review reached the API server', async () => {
+  it('for a review is reset, and only the review reaches the API server', async () => {
     const said = Promise.withResolvers<void>();
     const reviews = answerReviews(async () => {
       await said.promise;
@@ -136,7 +136,7 @@ describe.each([
     expect(forwarded(plane.upstream.requests)).toEqual([]);
   });
 
-  it('for its audit event to be written: reset, and nothing reaches the API server', async () => {
+  it('for its audit event to be written is reset, and nothing reaches the API server', async () => {
     disk = Promise.withResolvers();
     const asking = await ask(plane, alice, { upload: 0 });
     await until(() => plane.ahead.length === 1, 'the event');
@@ -152,7 +152,7 @@ describe.each([
     });
   });
 
-  it('for a free connection: reset, and it is never sent when one is free', async () => {
+  it('for a free connection is reset, and it is not sent when a connection is free', async () => {
     const held: (() => void)[] = [];
     plane.upstream.answer = (req, res) => void held.push(() => answerJson({ kind: 'PodList' })(req, res));
     const others = [bob, await signIn(plane, { subject: 'carol' })];
@@ -168,7 +168,7 @@ describe.each([
     const asking = await ask(plane, alice);
     const isHers = ({ session }: { readonly session: string }): boolean => session === alice.session.id;
     await until(() => plane.guard.sessionsInFlight().some(isHers), 'one more');
-    // From there to the queue it is promises only.
+    // From there to the queue there are only promises.
     await new Promise((resolve) => setImmediate(resolve));
     expect(await end(alice)).toMatchObject({ complete: true, streamsClosed: 1 });
     expect(await asking.ended).toBe(reset);
@@ -180,7 +180,7 @@ describe.each([
     expect(asking.received()).toBe('');
   });
 
-  it('in an upload for an API server that does not read: reset on both sides, the rest is never sent', async () => {
+  it('in an upload for an API server that does not read is reset on both sides, and the rest is never sent', async () => {
     const whole = 64 * MEGABYTE;
     let seen = 0;
     let goOn = (): void => undefined;
@@ -200,7 +200,7 @@ describe.each([
     expect(seen).toBeLessThan(UNDER_WAY);
   });
 
-  it('for a client that does not read a list: reset on both sides, the rest is never handed out', async () => {
+  it('for a client that does not read a list is reset on both sides, and the rest is never forwarded', async () => {
     const list: Answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' });
       const pump = (): void => {
@@ -222,7 +222,7 @@ describe.each([
   });
 });
 
-it('an upgrade that is revoked while its audit event is written reaches nobody', async () => {
+it('an upgrade that is revoked while its audit event is written is not forwarded', async () => {
   const disk = Promise.withResolvers<boolean>();
   const plane = await startPlane({ recordAhead: () => disk.promise });
   onTestFinished(() => plane.close());
