@@ -39,9 +39,9 @@ async function asked(): Promise<{ readonly at: AdminAt; readonly approval: strin
   return { at, approval: (body as { approval: string }).approval };
 }
 
-interface Came {
+interface Provoked {
   readonly stage: Stage;
-  readonly answer: {
+  readonly response: {
     readonly status: number;
     readonly body: unknown;
     readonly headers: Readonly<Record<string, string>>;
@@ -51,233 +51,236 @@ interface Came {
 type Problem = keyof typeof PROBLEMS;
 
 /** How each code comes about, with the reason of the audit event where it differs. A code without a row does not compile. */
-const WAYS: Readonly<Record<Problem, { readonly reason?: string; readonly come: () => Promise<Came> }>> = {
+const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly provoke: () => Promise<Provoked> }>> = {
   bad_request: {
     reason: 'query_malformed',
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await read(at, 'sessions?limit=0') };
+      return { stage: at.stage, response: await read(at, 'sessions?limit=0') };
     },
   },
   unauthenticated: {
     reason: 'no_session',
-    come: async () => {
+    provoke: async () => {
       const stage = await openStage();
-      return { stage, answer: await browserAt(stage).get(`${API}/sessions`) };
+      return { stage, response: await browserAt(stage).get(`${API}/sessions`) };
     },
   },
   fresh_sign_in_needed: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       at.stage.clock.advance(1800);
-      return { stage: at.stage, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'revocations', { all: true, reason: 'x' }) };
     },
   },
   freshness_unprovable: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root', { providers: [new TestProvider('corp', { provesFreshness: false })] });
-      return { stage: at.stage, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'revocations', { all: true, reason: 'x' }) };
     },
   },
   forbidden: {
     reason: 'no_role',
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('alice');
-      return { stage: at.stage, answer: await read(at, 'sessions') };
+      return { stage: at.stage, response: await read(at, 'sessions') };
     },
   },
   csrf_failed: {
     reason: 'csrf_token',
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      const answer = await at.browser.post(`${API}/revocations`).set('Origin', PUBLIC_URL).send({ all: true });
-      return { stage: at.stage, answer };
+      const response = await at.browser.post(`${API}/revocations`).set('Origin', PUBLIC_URL).send({ all: true });
+      return { stage: at.stage, response };
     },
   },
   same_admin: {
-    come: async () => {
+    provoke: async () => {
       const { at, approval } = await asked();
-      return { stage: at.stage, answer: await post(at, 'revocations', { all: true, reason: 'x', approval }) };
+      return { stage: at.stage, response: await post(at, 'revocations', { all: true, reason: 'x', approval }) };
     },
   },
   not_found: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await read(at, 'nothing') };
+      return { stage: at.stage, response: await read(at, 'nothing') };
     },
   },
   session_not_found: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await read(at, 'sessions/none/requests') };
+      return { stage: at.stage, response: await read(at, 'sessions/none/requests') };
     },
   },
   revocation_not_found: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await read(at, 'revocations/none') };
+      return { stage: at.stage, response: await read(at, 'revocations/none') };
     },
   },
   fresh_sign_in_not_needed: {
     reason: 'x',
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?reason=x`) };
+      return { stage: at.stage, response: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?reason=x`) };
     },
   },
   fresh_sign_in_newer: {
     reason: 'x',
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       await at.stage.guard.revoke({ target: { kind: 'account', account: ALICE } });
       const query = 'reason=x&since=2001-01-01T00%3A00%3A00Z';
-      return { stage: at.stage, answer: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?${query}`) };
+      return { stage: at.stage, response: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?${query}`) };
     },
   },
   lock_not_found: {
     reason: 'x',
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await remove(at, `locks/${encodeURIComponent(ALICE)}?reason=x`) };
+      return { stage: at.stage, response: await remove(at, `locks/${encodeURIComponent(ALICE)}?reason=x`) };
     },
   },
   provider_not_found: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await post(at, 'revocations', { provider: 'crop', reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'revocations', { provider: 'crop', reason: 'x' }) };
     },
   },
   workload_not_found: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await post(at, 'revocations', { workload: 'ci', subject: 's', reason: 'x' }) };
+      return {
+        stage: at.stage,
+        response: await post(at, 'revocations', { workload: 'ci', subject: 's', reason: 'x' }),
+      };
     },
   },
   cluster_not_found: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await post(at, 'drills', { cluster: 'none', reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'drills', { cluster: 'none', reason: 'x' }) };
     },
   },
   method_not_allowed: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await read(at, 'drills') };
+      return { stage: at.stage, response: await read(at, 'drills') };
     },
   },
   username_ambiguous: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
-      return { stage: at.stage, answer: await post(at, 'revocations', { username: 'unknown', reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'revocations', { username: 'unknown', reason: 'x' }) };
     },
   },
   request_id_reused: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       const requestId = randomUUID();
       await post(at, 'locks', { account: ALICE, reason: 'x', requestId }).expect(200);
-      return { stage: at.stage, answer: await post(at, 'locks', { account: 'corp/other', reason: 'x', requestId }) };
+      return { stage: at.stage, response: await post(at, 'locks', { account: 'corp/other', reason: 'x', requestId }) };
     },
   },
   second_admin_needed: {
     reason: 'x',
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root', dualControl);
-      return { stage: at.stage, answer: await post(at, 'revocations', { all: true, reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'revocations', { all: true, reason: 'x' }) };
     },
   },
   approval_not_good: {
-    come: async () => {
+    provoke: async () => {
       const { at } = await asked();
       const ann = await alsoAt(at.stage, 'ann');
-      const answer = await post(ann, 'revocations', { all: true, reason: 'x', approval: 'another' });
-      return { stage: at.stage, answer };
+      const response = await post(ann, 'revocations', { all: true, reason: 'x', approval: 'another' });
+      return { stage: at.stage, response };
     },
   },
   drill_running: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       at.stage.guard.reportDrill({ id: 'another', state: 'open' });
       await at.stage.guard.refresh();
-      return { stage: at.stage, answer: await post(at, 'drills', { reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'drills', { reason: 'x' }) };
     },
   },
   drill_refused: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       at.stage.store.sessions.open = async () => ({ ok: false, reason: 'epoch_changed' });
-      return { stage: at.stage, answer: await post(at, 'drills', { reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'drills', { reason: 'x' }) };
     },
   },
   too_many_requests: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('auditor');
       // The pages of the sign-in count as calls as well.
       at.stage.clock.advance(1);
       for (let call = 0; call < 600; call += 1) await read(at, 'replicas').expect(200);
-      return { stage: at.stage, answer: await read(at, 'replicas') };
+      return { stage: at.stage, response: await read(at, 'replicas') };
     },
   },
   too_many_tails: {
-    come: async () => {
+    provoke: async () => {
       const full = async (): Promise<never> => {
         throw new AppError('conflict', 'There are too many tails.');
       };
       const tails = { open: full, stop: () => undefined };
       const at = await signedInAs('root', { change: (deps) => ({ ...deps, tails }) });
-      return { stage: at.stage, answer: await read(at, 'audit') };
+      return { stage: at.stage, response: await read(at, 'audit') };
     },
   },
   internal: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       at.stage.store.locks.list = () => Promise.reject(new TypeError('canary'));
-      return { stage: at.stage, answer: await read(at, 'locks') };
+      return { stage: at.stage, response: await read(at, 'locks') };
     },
   },
   store_unavailable: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       at.stage.store.locks.list = unavailable;
-      return { stage: at.stage, answer: await read(at, 'locks') };
+      return { stage: at.stage, response: await read(at, 'locks') };
     },
   },
   revocation_not_written: {
     reason: 'x',
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       at.stage.store.log.append = unavailable;
-      return { stage: at.stage, answer: await post(at, 'revocations', { account: ALICE, reason: 'x' }) };
+      return { stage: at.stage, response: await post(at, 'revocations', { account: ALICE, reason: 'x' }) };
     },
   },
   fenced: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       at.stage.lapse();
-      return { stage: at.stage, answer: await read(at, 'sessions') };
+      return { stage: at.stage, response: await read(at, 'sessions') };
     },
   },
   audit_unavailable: {
-    come: async () => {
+    provoke: async () => {
       const at = await signedInAs('root');
       at.stage.audit.blocked = true;
-      return { stage: at.stage, answer: await read(at, 'sessions') };
+      return { stage: at.stage, response: await read(at, 'sessions') };
     },
   },
 };
 
 describe('every problem code', () => {
   test.each(Object.keys(PROBLEMS) as Problem[])('%s has its status and is audited', async (code) => {
-    const way = WAYS[code];
-    const { stage, answer } = await way.come();
-    expect(answer.body).toMatchObject({ type: 'about:blank', code, status: PROBLEMS[code].status });
-    expect(answer.status).toBe(PROBLEMS[code].status);
-    expect(answer.headers['content-type']).toBe('application/problem+json');
+    const cause = CAUSES[code];
+    const { stage, response } = await cause.provoke();
+    expect(response.body).toMatchObject({ type: 'about:blank', code, status: PROBLEMS[code].status });
+    expect(response.status).toBe(PROBLEMS[code].status);
+    expect(response.headers['content-type']).toBe('application/problem+json');
     const last = stage.events.at(-1);
-    expect([last?.responseStatus?.code, annotation(last, 'reason')]).toEqual([answer.status, way.reason ?? code]);
-    expect(JSON.stringify([answer.body, stage.events])).not.toContain('canary');
-    const waits = answer.status === 429 || answer.status === 503;
-    expect(Number(answer.headers['retry-after'] ?? 0) > 0).toBe(waits);
+    expect([last?.responseStatus?.code, annotation(last, 'reason')]).toEqual([response.status, cause.reason ?? code]);
+    expect(JSON.stringify([response.body, stage.events])).not.toContain('canary');
+    const waits = response.status === 429 || response.status === 503;
+    expect(Number(response.headers['retry-after'] ?? 0) > 0).toBe(waits);
   });
 
   test('is produced by a test of this file, and no other code is', () => {

@@ -147,7 +147,7 @@ test('the latest requests of a session are listed newest first, with the exact t
 });
 
 test('clusters and providers report their health as far as it is known', async () => {
-  const looked: readonly ComponentHealth[] = [
+  const probed: readonly ComponentHealth[] = [
     { name: 'prod', state: 'up', checkedAt: Date.parse('2026-11-25T12:00:00Z') / 1000, ms: 12 },
     {
       name: 'corp',
@@ -157,7 +157,7 @@ test('clusters and providers report their health as far as it is known', async (
     },
     { name: 'long gone', state: 'up', checkedAt: 0 },
   ];
-  const health = { clusters: async () => looked, providers: async () => looked };
+  const health = { clusters: async () => probed, providers: async () => probed };
   const at = await signedInAs('auditor', { change: (deps) => ({ ...deps, health }) });
   expect((await read(at, 'clusters').expect(200)).body).toEqual({
     clusters: [

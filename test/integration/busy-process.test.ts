@@ -97,17 +97,17 @@ describe('a stream that waits to be closed', () => {
     const { account, provider, id: session } = alice.session;
     const crowd = openCrowd(plane.guard, { session, account, provider }, { count: 1000, ms: 0.3 });
     const event = (name: string): string => `{"type":"ADDED","object":{"name":"${name}"}}\n`;
-    let say: ((text: string) => void) | undefined;
+    let write: ((text: string) => void) | undefined;
     plane.upstream.answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' });
       res.write(event('before'));
-      say = (text) => void res.write(text);
+      write = (text) => void res.write(text);
     };
     const h2 = await http2Connection(plane, alice.certificate);
     const watch = h2.open(alice, '/api/v1/pods?watch=1');
     await until(() => watch.received() === event('before'), 'the first event');
     const revoked = plane.guard.revoke({ target: { kind: 'account', account } });
-    say?.(event('after'));
+    write?.(event('after'));
     expect(await watch.ended).toBe('INTERNAL_ERROR');
     // This stream was the last one in the queue.
     expect(crowd.closed()).toBeLessThan(1000);

@@ -174,22 +174,22 @@ it.each([
 });
 
 const reviewed = () => {
-  const said = Promise.withResolvers<void>();
+  const finished = Promise.withResolvers<void>();
   const reviews = answerReviews(async () => {
-    await said.promise;
+    await finished.promise;
     return { allowed: true };
   });
   plane.upstream.answer = reviews.answer;
-  return { asked: reviews.asked, say: said.resolve };
+  return { asked: reviews.asked, finish: finished.resolve };
 };
 const AS = 'Impersonate-User: limited';
 
 it('a request whose reviews took long is rejected', async () => {
-  const { asked, say } = reviewed();
+  const { asked, finish } = reviewed();
   const mine = await send(`GET ${PODS} HTTP/1.1`, AS);
   await until(() => asked.length === 1, 'the review');
   isShut = true;
-  say();
+  finish();
   await until(() => mine.socket.destroyed || mine.received().includes('\r\n\r\n'), 'the answer', 20_000);
   expect(mine.received()).toContain('"code":401');
   expect(forwarded(plane.upstream.requests)).toEqual([]);
@@ -204,13 +204,13 @@ it.each([
   ['a request', () => send(`POST ${PODS} HTTP/1.1`, AS, 'Content-Length: 1', 'Expect: 100-continue')],
   ['an upgrade', () => upgrade(AS)],
 ])('%s is not connected when the guard denies between its admission and the connection', async (_what, begin) => {
-  const { asked, say } = reviewed();
+  const { asked, finish } = reviewed();
   const mine = await begin();
   await until(() => asked.length === 1, 'the review');
   const before = dialled;
   // The last check before the admission still allows it.
   after = () => (isShut = true);
-  say();
+  finish();
   await until(() => mine.socket.destroyed || mine.received() !== '' || dialled > before, 'the end', 20_000);
   expect([mine.received(), dialled]).toEqual(['', before]);
   expect(await mine.ended).toBe('ECONNRESET');
@@ -221,12 +221,12 @@ it.each([
   ['a request', () => send(`GET ${PODS} HTTP/1.1`, AS)],
   ['an upgrade', () => upgrade(AS)],
 ])('%s whose client left during the review is not sent', async (_what, begin) => {
-  const { asked, say } = reviewed();
+  const { asked, finish } = reviewed();
   const mine = await begin();
   await until(() => asked.length === 1, 'the review');
   mine.socket.destroy();
   await until(() => plane.guard.inFlight === 0, 'nothing in flight');
-  say();
+  finish();
   // Another request waits for the same review and comes after it.
   const next = await send(`GET ${PODS}?limit=1 HTTP/1.1`, AS);
   await until(() => next.received().includes('PodList'), 'its answer', 20_000);

@@ -94,7 +94,7 @@ describe('a cluster that is unavailable', () => {
     for (const end of ends.splice(0).toReversed()) await end();
   });
 
-  async function beside(server: string, options: PlaneOptions & { readonly ca?: string } = {}) {
+  async function withSecondCluster(server: string, options: PlaneOptions & { readonly ca?: string } = {}) {
     const { ca, ...rest } = options;
     const plane = await startPlane({ ...rest, otherClusters: [dev({ server, ...(ca === undefined ? {} : { ca }) })] });
     ends.push(() => plane.close());
@@ -106,7 +106,7 @@ describe('a cluster that is unavailable', () => {
   }
 
   it('gets 503 immediately when it refuses connections, and does not affect the other cluster', async () => {
-    const { plane, alice, atDev } = await beside(`https://127.0.0.1:${await closedPort()}`);
+    const { plane, alice, atDev } = await withSecondCluster(`https://127.0.0.1:${await closedPort()}`);
     const responses = await Promise.all([atDev(), call(plane, alice, PODS), atDev(), call(plane, alice, PODS)]);
     expect(responses.map(({ status }) => status)).toEqual([503, 200, 503, 200]);
     expect(responses[0]?.json().message).toMatch(
@@ -118,7 +118,9 @@ describe('a cluster that is unavailable', () => {
   it('does not affect the other cluster when it accepts connections and never responds', async () => {
     const silent = await silentServer();
     ends.push(() => close(silent));
-    const { plane, alice, atDev } = await beside(`https://127.0.0.1:${portOf(silent)}`, { timing: { connectMs: 400 } });
+    const { plane, alice, atDev } = await withSecondCluster(`https://127.0.0.1:${portOf(silent)}`, {
+      timing: { connectMs: 400 },
+    });
     const late = Promise.all(Array.from({ length: 20 }, () => atDev()));
     const before = performance.now();
     for (let index = 0; index < 10; index += 1) expect((await call(plane, alice, PODS)).status).toBe(200);
@@ -132,7 +134,7 @@ describe('a cluster that is unavailable', () => {
     ends.push(() => hangs.close());
     // A cluster may use eight of ten connections.
     const limits = { connections: 10 };
-    const { plane, alice, atDev, hanging } = await beside(hangs.server, { limits, ca: hangs.ca });
+    const { plane, alice, atDev, hanging } = await withSecondCluster(hangs.server, { limits, ca: hangs.ca });
     const held = Array.from({ length: 8 }, hanging);
     for (const each of held) each.end();
     await until(() => hangs.requests.length === 8, 'eight requests that hang');

@@ -200,10 +200,10 @@ describe('the table of config probe for an unusual provider that', () => {
   });
   afterEach(() => hostile.close());
 
-  const refuses = (status: number, error: string): NonNullable<Lies['token']> => {
+  const rejectsWith = (status: number, error: string): NonNullable<Lies['token']> => {
     return () => ({ status, body: JSON.stringify({ error }) });
   };
-  const unknown = refuses(400, 'invalid_grant');
+  const unknown = rejectsWith(400, 'invalid_grant');
   const page = { status: 200, body: '<!doctype html>', type: 'text/html' };
   const back = (
     error: string,
@@ -220,7 +220,7 @@ describe('the table of config probe for an unusual provider that', () => {
     [
       'returns an error that does not concern the client',
       'client authentication',
-      { token: refuses(500, 'server_error') },
+      { token: rejectsWith(500, 'server_error') },
       'unknown',
       /500, server_error/,
     ],
@@ -234,14 +234,14 @@ describe('the table of config probe for an unusual provider that', () => {
     [
       'does not let the client refresh',
       're-checks',
-      { token: refuses(400, 'unauthorized_client') },
+      { token: rejectsWith(400, 'unauthorized_client') },
       'fails',
       /may not refresh: it answered 400, unauthorized_client/,
     ],
     [
       'rejects a refresh with an error that means an outage',
       'a refused refresh',
-      { token: refuses(403, 'access_denied') },
+      { token: rejectsWith(403, 'access_denied') },
       'unknown',
       /taken for an outage/,
     ],

@@ -120,16 +120,16 @@ describe.each([
   });
 
   it('for a review is reset, and only the review reaches the API server', async () => {
-    const said = Promise.withResolvers<void>();
+    const finished = Promise.withResolvers<void>();
     const reviews = answerReviews(async () => {
-      await said.promise;
+      await finished.promise;
       return { allowed: true };
     });
     plane.upstream.answer = reviews.answer;
     const asking = await ask(plane, alice, { headers: { 'impersonate-user': 'limited' } });
     await until(() => reviews.asked.length === 1, 'the review');
     expect(await end(alice)).toMatchObject({ complete: true, streamsClosed: 1 });
-    said.resolve();
+    finished.resolve();
     expect(await asking.ended).toBe(reset);
     expect(asking.received()).toBe('');
     expect(plane.upstream.requests.map(({ url }) => url)).toEqual([ACCESS_REVIEWS]);

@@ -1,4 +1,4 @@
-/** Answers of the admin API for tests of the commands: whole ones, as the shared schemas have them. */
+/** Responses of the admin API for the tests of the commands, complete as the shared schemas define them. */
 import type { z } from 'zod';
 import type {
   drillResultSchema,
@@ -29,7 +29,7 @@ export const session = (change: Partial<Session> = {}): Session => ({
   ...change,
 });
 
-/** Complete, of one session, by no replica in particular. */
+/** The receipt of a complete revocation of one session, without any replica. */
 export const receipt = (change: Partial<Receipt> = {}): Receipt => ({
   id: 'r-1',
   at: '2026-11-25T12:00:00.000Z',

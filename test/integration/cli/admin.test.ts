@@ -11,7 +11,7 @@ const UUID = /^[0-9a-f-]{36}$/;
 /** The body of the last request to the admin API. */
 const sent = (): Record<string, unknown> => JSON.parse(at.fakeServer.adminRequests.at(-1)?.body ?? '{}');
 
-describe('looking', () => {
+describe('reading', () => {
   test('sessions shows every page as a table, with a token of the admin audience', async () => {
     await at.login();
     at.fakeServer.adminAnswer = (_, path) =>
@@ -55,7 +55,7 @@ describe('looking', () => {
     expect(await at.machine.run('sessions', '--sort', 'name')).toMatchObject({ code: 2, stdout: '' });
   });
 
-  test('what a newer server says besides is ignored', async () => {
+  test('unknown fields of a newer server are ignored', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 200, body: { replicas: [{ ...replica(), colour: 'red' }], more: 1 } });
     const ended = await at.machine.run('replicas', '--output', 'json');
@@ -68,7 +68,7 @@ describe('looking', () => {
     ['sessions', {}, 'sessions'],
     ['replicas', { replicas: [{ ...replica(), state: 'canary' }] }, 'replicas.0.state'],
     ['locks', { locks: 'canary' }, 'locks'],
-  ])('%s that lack something are not guessed at', async (command, body, place) => {
+  ])('%s without a required field are reported, and no value is guessed', async (command, body, place) => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 200, body });
     const ended = await at.machine.run(command);
@@ -77,7 +77,7 @@ describe('looking', () => {
     expect(ended.stderr).not.toContain('canary');
   });
 
-  test('who may have no token for the admin API is told that they are no admin, exit 3', async () => {
+  test('a user who gets no token for the admin API is told that they are no admin, exit 3', async () => {
     await at.login();
     const body = { error: 'invalid_target', error_description: 'You may not use this cluster.' };
     at.fakeServer.refreshAnswer = { status: 400, body };
@@ -86,7 +86,7 @@ describe('looking', () => {
     expect(ended.stderr).toContain('neither an admin nor an auditor');
   });
 
-  test('who is no admin is refused with exit 3', async () => {
+  test('a user who is no admin is rejected with exit 3', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({
       status: 403,
@@ -122,7 +122,7 @@ describe('revoking', () => {
     });
   });
 
-  test('revoke follows an answer that is not complete until it is proven', async () => {
+  test('revoke polls a receipt that is not complete until it is complete', async () => {
     await at.login();
     at.fakeServer.adminAnswer = (method, path) => {
       const done = method === 'GET' && path === 'revocations/r-1' && at.fakeServer.adminRequests.length > 2;
@@ -131,7 +131,7 @@ describe('revoking', () => {
     expect(await at.machine.run('revoke', '--all', '--reason', 'drill')).toMatchObject({ code: 0 });
   });
 
-  test('revoke exits 1 and names what is missing when the proof cannot be had', async () => {
+  test('revoke exits 1 and names the missing replicas when the receipt does not become complete', async () => {
     await at.login();
     at.fakeServer.adminAnswer = (method) =>
       method === 'POST'
@@ -144,7 +144,7 @@ describe('revoking', () => {
   });
 });
 
-describe('what a revocation names', () => {
+describe('the target of a revocation', () => {
   const done = receipt();
 
   test.each([
@@ -162,7 +162,7 @@ describe('what a revocation names', () => {
     expect(sent()).toEqual({ ...body, reason: 'x', requestId: expect.stringMatching(UUID) });
   });
 
-  test('every try of one command has one id, and two commands have two', async () => {
+  test('every retry of a command has the same id, and two commands have different ids', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: at.fakeServer.adminRequests.length === 1 ? 401 : 200, body: done });
     for (const _ of [1, 2]) await at.machine.run('revoke', '--all', '--reason', 'x');
@@ -172,7 +172,7 @@ describe('what a revocation names', () => {
     expect(ids[2]).not.toBe(ids[0]);
   });
 
-  test('one’s own account is said before it is done', async () => {
+  test('a revocation of one’s own account is announced before it is made', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written' } });
     const revoked = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'x');
@@ -184,7 +184,7 @@ describe('what a revocation names', () => {
     expect((await at.machine.run('lock', 'corp/bob', '--reason', 'x')).stderr).not.toContain('your own');
   });
 
-  test('until when a target is held that could not be revoked is said', async () => {
+  test('the time until which a target that could not be revoked is denied is printed', async () => {
     await at.login();
     const detail = 'This replica rejects the target until 2026-11-25T12:15:00Z, and no other does.';
     at.fakeServer.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written', detail } });
@@ -194,7 +194,7 @@ describe('what a revocation names', () => {
     expect(held.stderr).toContain('run the same command again');
   });
 
-  test('a name without any session is pointed out', async () => {
+  test('a username without any session is pointed out', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 200, body: { ...done, sessions: 0 } });
     const ended = await at.machine.run('revoke', '--account', 'crop/bob', '--reason', 'x');
@@ -202,7 +202,7 @@ describe('what a revocation names', () => {
     expect(ended.stderr).toContain('check the spelling');
   });
 
-  test('a second admin is asked for in the server’s text, exit 1, and the same admin again is refused, exit 3', async () => {
+  test('a second admin is requested with the message of the server, exit 1, and the same admin is rejected, exit 3', async () => {
     await at.login();
     const detail = 'Nothing was done yet: another admin can do the same with “--approval abc”';
     at.fakeServer.adminAnswer = () => ({
@@ -249,7 +249,7 @@ describe('locks', () => {
     ]);
   });
 
-  test('locks lists them, and says so when there are none', async () => {
+  test('locks lists the locks, and prints a message when there are none', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 200, body: { locks: [lock] } });
     expect((await at.machine.run('locks')).stdout).toMatch(/^ACCOUNT .*\ncorp\/bob +corp:root +2026\S+ +INC-1\n$/);
@@ -284,7 +284,7 @@ describe('a drill', () => {
     expect((await at.machine.run('drill')).stdout).toContain('list is not allowed');
   });
 
-  test('by a workload’s token needs no sign-in: it is exchanged once, for a key that is kept', async () => {
+  test('with a workload’s token needs no sign-in: the token is exchanged once, for a key that is kept', async () => {
     at.fakeServer.adminAnswer = () => ({ status: 200, body: passed });
     const file = join(at.machine.home, 'token');
     writeFileSync(file, 'canary-workload-token\n');
@@ -297,20 +297,20 @@ describe('a drill', () => {
     const [first, second] = at.fakeServer.adminRequests;
     expect(first).toMatchObject({ method: 'POST', path: 'drills', audience: 'urn:portcullis:admin' });
     expect(first?.thumbprint).toBe(at.fakeServer.exchanges[0]);
-    // The token is good for one key, and a probe finds it in the file for an hour.
+    // The token is valid for one key, and a probe finds it in the file for an hour.
     expect(second?.thumbprint).toBe(first?.thumbprint);
     expect(at.fakeServer.exchanges).toHaveLength(1);
     expect(at.machine.session).toBeUndefined();
   });
 
-  test('by a token that is not taken exits 3 and repeats none of it', async () => {
+  test('with a token that is rejected exits 3 and prints none of it', async () => {
     const file = join(at.machine.home, 'token');
     writeFileSync(file, 'canary-of-somebody-else');
     const ended = await at.machine.run('drill', '--server', at.fakeServer.web, '--token-file', file);
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).not.toContain('canary');
     expect(ended.stderr).toContain('a workload rule');
-    writeFileSync(file, 'two words');
+    writeFileSync(file, 'two tokens');
     expect((await at.machine.run('drill', '--server', at.fakeServer.web, '--token-file', file)).code).toBe(2);
   });
 });
@@ -326,6 +326,6 @@ test.each([
   { args: ['unlock', 'corp/x', '--server', 'https://example.com'] },
   { args: ['unlock', '--all', '--reason', 'y', '--server', 'https://example.com'] },
   { args: ['drill', '--server', 'https://example.com', '--token-file', '/nonexistent'] },
-])('wrong use exits 2 and prints nothing to stdout: $args', async ({ args }) => {
+])('a usage error exits 2 and prints nothing to stdout: $args', async ({ args }) => {
   expect(await at.machine.run(...args)).toMatchObject({ code: 2, stdout: '' });
 });

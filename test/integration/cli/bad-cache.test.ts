@@ -1,4 +1,4 @@
-/** A cache that is not as this program leaves it: refused in messages or not believed, whoever changed it. */
+/** A cache that is not as this program leaves it is rejected with a message or ignored, whatever program changed it. */
 import { chmodSync, chownSync, cpSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -11,13 +11,13 @@ const entryDir = (): string => {
   return join(at.machine.cacheDir, name ?? 'none');
 };
 
-/** Also when the shell front answers: it has files of its own beside the session. */
+/** The shell front has its own files next to the session, which are checked as well. */
 const everyFile = (): string[] =>
   readdirSync(entryDir(), { withFileTypes: true })
     .filter((found) => found.isFile())
     .map(({ name }) => join(entryDir(), name));
 
-describe('a cache that others may have read or written is refused, exit 2', () => {
+describe('a cache that other users may have read or written is rejected, exit 2', () => {
   test.each<{ name: string; spoil: () => void; says: RegExp }>([
     {
       name: 'readable by every user',
@@ -73,7 +73,7 @@ describe('a cache that others may have read or written is refused, exit 2', () =
   });
 });
 
-describe('a cache that says something else is not believed: one signs in again', () => {
+describe('a cache with other content is ignored, and the user signs in again', () => {
   test.each<{ name: string; text: (good: string) => string }>([
     { name: 'cut in the middle', text: (good) => good.slice(0, good.length / 2) },
     { name: 'empty', text: () => '' },
@@ -90,7 +90,7 @@ describe('a cache that says something else is not believed: one signs in again',
   });
 });
 
-test('a cache that cannot be made is reported, with nothing opened', async () => {
+test('a cache that cannot be created is reported, and no browser is opened', async () => {
   writeFileSync(join(at.machine.home, 'file'), '');
   at.machine.env = { PORTCULLIS_CACHE_DIR: join(at.machine.home, 'file', 'cache') };
   const ended = await at.getToken();

@@ -12,7 +12,7 @@ export async function createTestCertificates(): Promise<{ ca: string; certificat
   const ca = await X509CertificateGenerator.createSelfSigned({
     ...validity,
     serialNumber: '01',
-    name: 'CN=test authority',
+    name: 'CN=test CA',
     signingAlgorithm: algorithm,
     keys: caKeys,
     extensions: [new BasicConstraintsExtension(true, 0, true)],

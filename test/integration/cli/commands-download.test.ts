@@ -47,7 +47,7 @@ async function download(user: string): Promise<string> {
 }
 
 describe('a kubeconfig', () => {
-  test('from the page is the one from the command, to the byte', async () => {
+  test('from the page has the same bytes as the one from the command', async () => {
     const ended = await laptop.portcullis('login', '--server', instance.urls.web);
     expect(ended.code, ended.all).toBe(0);
     const printed = await laptop.portcullis('kubeconfig', '--print');
@@ -57,7 +57,7 @@ describe('a kubeconfig', () => {
     expect(await download('alice')).toBe(printed.stdout);
   });
 
-  test('from the command makes kubectl work, and a second time nothing changes', async () => {
+  test('from the command works with kubectl, and a second run changes nothing', async () => {
     const first = await laptop.portcullis('kubeconfig', '--command', instance.files.command);
     expect(first.code, first.all).toBe(0);
     const mine = join(instance.files.directory, 'mine');
@@ -69,7 +69,7 @@ describe('a kubeconfig', () => {
     expect(await readFile(mine, 'utf8')).toBe(written);
   });
 
-  test('whoami says which key the session is bound to, as the server’s own list has it', async () => {
+  test('whoami prints the key that the session is bound to, as the list of the server has it', async () => {
     const { stdout } = await laptop.portcullis('whoami', '--output', 'json');
     const { session } = JSON.parse(stdout) as { session: { id: string; key: string } };
     expect(session.key).toMatch(/^SHA256:[A-Za-z0-9_-]{43}$/);

@@ -15,7 +15,7 @@ const namesIn = (file: string, list = 'contexts'): string[] =>
   parse(readFileSync(file, 'utf8'))[list].map(({ name }: { name: string }) => name);
 
 describe('kubeconfig', () => {
-  test('asks the server which clusters are the user’s now, and takes out what is not any more', async () => {
+  test('asks the server for the current clusters of the user, and removes those that are no longer allowed', async () => {
     await at.login();
     const file = inHome('.kube', 'config');
     expect((await at.machine.run('kubeconfig')).code).toBe(0);
@@ -29,7 +29,7 @@ describe('kubeconfig', () => {
     }
   });
 
-  test('--dry-run shows what would change and writes nothing, the folder neither', async () => {
+  test('--dry-run shows the changes and writes nothing, not even the folder', async () => {
     await at.login();
     const ended = await at.machine.run('kubeconfig', '--dry-run', '--output', 'json');
     expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('nothing was written') });
@@ -56,7 +56,7 @@ describe('kubeconfig', () => {
     expect(await at.machine.run('kubeconfig', '--print', '--dry-run')).toMatchObject({ code: 2, stdout: '' });
   });
 
-  test('with several files in KUBECONFIG writes where kubectl would, and leaves their current context alone', async () => {
+  test('with several files in KUBECONFIG writes to the one that kubectl would use, and keeps their current context', async () => {
     await at.login();
     const files = ['none', 'first', 'second'].map((name) => inHome(name));
     const [none = '', first = '', second = ''] = files;
@@ -71,7 +71,7 @@ describe('kubeconfig', () => {
     expect(stdout.trim()).toBe('minikube');
   });
 
-  test('beside real kubectls that change the same file nothing is lost, and no lock is left', async () => {
+  test('loses nothing while real kubectls change the same file, and leaves no lock', async () => {
     await at.login();
     const file = inHome('.kube', 'config');
     mkdirSync(inHome('.kube'), { mode: 0o700 });
@@ -79,13 +79,13 @@ describe('kubeconfig', () => {
     // One after the other: kubectl reads the file, takes the lock, and removes what it had not read, of another kubectl's too.
     const kubectls = async (): Promise<void> => {
       for (let index = 0; index < 8; index += 1) {
-        // kubectl gives up at once where the lock is taken; a user would type it again.
+        // kubectl gives up immediately when the lock is taken; a user would run it again.
         await untilDone(['--kubeconfig', file, 'config', 'set-context', `other-${index}`, '--namespace', 'x']);
       }
     };
     const [ended] = await Promise.all([at.machine.run('kubeconfig'), kubectls()]);
     expect(ended).toMatchObject({ code: 0 });
-    // The last word is ours, since a kubectl may have removed what we had just added.
+    // The last run is ours, because a kubectl may have removed the entries that we had just added.
     expect(await at.machine.run('kubeconfig')).toMatchObject({ code: 0 });
     expect(namesIn(file)).toHaveLength(2 + 8);
     expect(namesIn(file)).toEqual(expect.arrayContaining([`prod@${host()}`, 'other-0', 'other-7']));
@@ -93,7 +93,7 @@ describe('kubeconfig', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 
-  test('what another process holds the lock of is left as it is, and the message says what to remove', async () => {
+  test('leaves a file whose lock another process holds as it is, and names the lock to remove', async () => {
     await at.login();
     mkdirSync(inHome('.kube'), { mode: 0o700 });
     writeFileSync(inHome('.kube', 'config.lock'), '');
@@ -103,7 +103,7 @@ describe('kubeconfig', () => {
     expect(existsSync(inHome('.kube', 'config'))).toBe(false);
   });
 
-  test('who may use no cluster is told whom to ask, exit 3, and nothing is written', async () => {
+  test('tells a user who may use no cluster where to ask, exits 3, and writes nothing', async () => {
     await at.login();
     at.fakeServer.clusters = [];
     const ended = await at.machine.run('kubeconfig');

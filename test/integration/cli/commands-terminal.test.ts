@@ -12,7 +12,7 @@ afterEach(async () => {
   terminal = undefined;
 });
 
-/** Runs the command where stdout is a terminal of that width. @returns what was shown, and its exit code at the end */
+/** Runs the command with a terminal of that width as stdout. @returns the output, with the exit code at the end */
 async function shown(columns: number, ...args: readonly string[]): Promise<string> {
   terminal = new ShellTerminal(
     `stty cols ${columns}; '${at.machine.installCommand()}' ${args.join(' ')}; echo "exit $?"`,
@@ -50,7 +50,7 @@ describe('on a terminal', () => {
     expect(lines[1]).toContain('in 2h');
   });
 
-  test('a pipe gets them whole', async () => {
+  test('a pipe gets the sessions without any cut', async () => {
     await at.login();
     const body = { sessions: [session({ username: 'x'.repeat(300), expiresAt: inTwoHours })] };
     at.fakeServer.adminAnswer = () => ({ status: 200, body });
@@ -75,23 +75,23 @@ describe('a revocation', () => {
       ...(complete ? {} : { missing: ['replica b'] }),
     });
 
-  /** The server does not answer before it was asked meanwhile: as while it waits for a silent replica. */
+  /** The server does not respond before it was polled, as while it waits for a replica that does not respond. */
   function slowServer(): void {
     const { promise, resolve } = Promise.withResolvers<void>();
-    let looks = 0;
+    let polls = 0;
     at.fakeServer.adminAnswer = async (method) => {
       if (method === 'POST') {
         await promise;
         return { status: 200, body: body(true, 'fenced') };
       }
-      looks += 1;
-      if (looks === 1) return { status: 404, body: { code: 'revocation_not_found' } };
-      if (looks === 3) resolve();
+      polls += 1;
+      if (polls === 1) return { status: 404, body: { code: 'revocation_not_found' } };
+      if (polls === 3) resolve();
       return { status: 200, body: body(false, 'pending') };
     };
   }
 
-  test('shows each replica as it comes in, each state once, and the receipt at the end', async () => {
+  test('shows each replica when it reports, each state once, and the receipt at the end', async () => {
     await at.login();
     slowServer();
     const text = await shown(80, 'revoke', '--session', 's-9', '--reason', 'x');

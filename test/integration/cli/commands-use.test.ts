@@ -28,26 +28,26 @@ describe('the whole program', () => {
     [['completion']],
     [['completion', 'tcsh']],
     [['whoami', 'extra']],
-  ])('wrong use exits 2, says what is possible, and prints nothing to stdout: %j', (args) => {
+  ])('a usage error exits 2, names the possible values, and prints nothing to stdout: %j', (args) => {
     const { status, stdout, stderr } = run(main, args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toContain('Usage: portcullis');
   });
 
   test.each([[['--help']], [['help', 'revoke']], [['revoke', '--help']], [['--version']], [['completion', 'fish']]])(
-    'who asks gets an answer on stdout, exit 0: %j',
+    'a request for help prints to stdout and exits 0: %j',
     (args) => {
       expect(run(main, args)).toMatchObject({ status: 0, stderr: '', stdout: expect.stringContaining('portcullis') });
     },
   );
 });
 
-test('the laptop’s program keeps the same exit codes', () => {
+test('the command line program has the same exit codes', () => {
   expect(run(laptop, ['nonsense'])).toMatchObject({ status: 2, stdout: '' });
   expect(run(laptop, ['--version'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^portcullis \d/) });
 });
 
-test.each([[['--nonsense']], [['extra']], [['--lesson']]])('the demo’s program keeps them too: %j', (args) => {
+test.each([[['--nonsense']], [['extra']], [['--lesson']]])('the demo’s program has the same exit codes: %j', (args) => {
   const { status, stdout, stderr } = run(demo, args);
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
   expect(stderr).toContain('Usage: npm run demo -- [options]');

@@ -7,7 +7,7 @@ import { stage } from './setup.ts';
 
 const at = stage();
 
-describe('discovery that is not believed', () => {
+describe('a discovery document that cannot be trusted', () => {
   const elsewhere = 'https://127.0.0.1:1/-/oauth';
   test.each<{ name: string; change: (own: FakeServer) => Record<string, unknown> }>([
     { name: 'another issuer', change: () => ({ issuer: 'https://evil.example.com' }) },
@@ -26,7 +26,7 @@ describe('discovery that is not believed', () => {
       }),
     },
     { name: 'an api without TLS', change: (own) => ({ portcullis: { api: own.web, adminApi: `${own.web}/x` } }) },
-  ])('$name is refused before a browser opens', async ({ change }) => {
+  ])('$name is rejected before a browser opens', async ({ change }) => {
     at.fakeServer.discovery = change(at.fakeServer);
     const ended = await at.getToken();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
@@ -35,7 +35,7 @@ describe('discovery that is not believed', () => {
     expect(at.fakeServer.counts).toMatchObject({ authorizations: 0, redemptions: 0 });
   });
 
-  test('an api host other than at the first sign-in is refused until you log out', async () => {
+  test('an api host other than at the first sign-in is rejected until the user logs out', async () => {
     await at.login();
     const moved = 'https://127.0.0.1:1';
     at.fakeServer.discovery = {
@@ -48,7 +48,7 @@ describe('discovery that is not believed', () => {
     expect(at.fakeServer.counts.authorizations).toBe(1);
   });
 
-  test('a server that needs a newer program says how to go on, exit 2', async () => {
+  test('a server that requires a newer program is reported with the next step, exit 2', async () => {
     at.fakeServer.discovery = {
       portcullis: { api: at.fakeServer.api, minimumCli: '99.0.0', adminApi: `${at.fakeServer.api}/x` },
     };
@@ -57,7 +57,7 @@ describe('discovery that is not believed', () => {
     expect(ended.stderr).toContain('99.0.0');
   });
 
-  test('an api host whose certificate no CA has signed is not spoken to', async () => {
+  test('an api host whose certificate no CA has signed is sent no request', async () => {
     at.fakeServer.discovery = {
       portcullis: { api: at.fakeServer.api, adminApi: `${at.fakeServer.api}/-/admin/api/v1` },
     };
@@ -111,14 +111,14 @@ describe('the other commands', () => {
     });
   });
 
-  test('logout ends the session at the server and forgets it', async () => {
+  test('logout ends the session at the server and deletes it', async () => {
     await at.login();
     expect(await at.machine.run('logout')).toMatchObject({ code: 0 });
     expect(at.fakeServer.sessions[0]?.over).toBe('signed out');
     expect(at.machine.cachedFiles).toEqual([]);
   });
 
-  test('logout forgets the session also when the server cannot be told, and exits 1', async () => {
+  test('logout deletes the session even when the server is unavailable, and exits 1', async () => {
     await at.login();
     await at.fakeServer.stop();
     const ended = await at.machine.run('logout');
@@ -134,7 +134,7 @@ describe('the other commands', () => {
     { args: ['whoami'] },
     { args: ['whoami', '--output', 'xml'] },
     { args: ['login', '--nonsense'] },
-  ])('wrong use exits 2 and prints nothing to stdout: $args', async ({ args }) => {
+  ])('a usage error exits 2 and prints nothing to stdout: $args', async ({ args }) => {
     expect(await at.machine.run(...args)).toMatchObject({ code: 2, stdout: '' });
   });
 

@@ -50,7 +50,7 @@ describe('drill --token-file, as a probe from cron at a real server', () => {
 
   const pods = ['--path', '/api/v1/namespaces/default/pods?watch=1'] as const;
 
-  test('passes time after time, with one token as it lies in a pod, and with the next one', async () => {
+  test('passes each time, with one token as a pod has it, and with the next one', async () => {
     const token = await issuer.token();
     for (const shown of [token, token, await issuer.token()]) {
       const ended = await drill(shown, ...pods);
@@ -58,13 +58,13 @@ describe('drill --token-file, as a probe from cron at a real server', () => {
     }
   });
 
-  test('exits 1 and says why where the workload may not watch that', async () => {
+  test('exits 1 with the reason when the workload may not watch the resource', async () => {
     const ended = await drill(await issuer.token(), '--path', '/api/v1/secrets?watch=1');
     expect(ended.code).toBe(1);
     expect(ended.stdout).toMatch(/drill FAILED\n[^]*NO +NO +-? +\S+/);
   });
 
-  test('is not for a workload of another role', async () => {
+  test('is rejected for a workload of another role', async () => {
     const ended = await drill(await issuer.token({ repository_owner: 'ci' }), ...pods);
     expect(ended).toMatchObject({ code: 3, stdout: '' });
     expect(ended.stderr).toContain('workload rule of role drill');

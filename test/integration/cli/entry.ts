@@ -1,4 +1,4 @@
-/** Runs the laptop's commands as main.ts does. */
+/** Runs the commands for users as main.ts does. */
 import { Command } from 'commander';
 import { addAdminCommands } from '../../../src/cli/commands/admin-parser.ts';
 import { addUserCommands } from '../../../src/cli/cli.ts';

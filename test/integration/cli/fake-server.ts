@@ -22,9 +22,9 @@ interface AdminRequest {
   readonly method: string;
   readonly path: string;
   readonly body: string;
-  /** Of the token that was presented. */
+  /** Audience of the presented token. */
   readonly audience: string | undefined;
-  /** Of the certificate that was presented. */
+  /** Thumbprint of the presented certificate. */
   readonly thumbprint: string | undefined;
 }
 
@@ -37,23 +37,23 @@ interface AdminAnswer {
 
 export class FakeServer {
   readonly sessions: FakeSession[] = [];
-  /** Every secret that was given out; none may ever appear in messages for users. */
+  /** Every secret that was issued; none may ever appear in messages for users. */
   readonly secrets: string[] = [];
   readonly counts = { authorizations: 0, redemptions: 0, refreshes: 0, revocations: 0 };
   readonly userAgents = new Set<string>();
   readonly adminRequests: AdminRequest[] = [];
   /** Changes of the discovery document. */
   discovery: Json = {};
-  /** What the sign-in page answers instead of a code. */
+  /** The response of the sign-in page instead of a code. */
   signInError: { error: string; error_description: string } | undefined;
   iss: string | undefined;
-  /** Answers of the token endpoint to a refresh, instead of a token. */
+  /** The response of the token endpoint to a refresh instead of a token. */
   refreshAnswer: { status: number; body: Json } | undefined;
-  /** While set, a refresh is answered when it resolves. */
+  /** While set, a refresh gets its response when this resolves. */
   hold: Promise<void> | undefined;
   onRefresh: (() => void) | undefined;
   adminAnswer: ((method: string, path: string) => AdminAnswer | Promise<AdminAnswer>) | undefined;
-  /** What a device that asks for a code is answered. */
+  /** The response to a device that requests a code. */
   deviceAnswer: Json = {};
   /** The token of a workload that may be exchanged. */
   workloadToken: string | undefined;
@@ -195,7 +195,7 @@ export class FakeServer {
       form.get('grant_type') === 'urn:ietf:params:oauth:grant-type:token-exchange' &&
       form.get('subject_token_type') === 'urn:ietf:params:oauth:token-type:jwt' &&
       subjectToken === this.workloadToken;
-    // As a careless server would: it repeats what it was sent.
+    // The server repeats the token in its error, as a careless server would.
     if (!good) return json(res, 400, { error: 'invalid_grant', error_description: `not taken: ${subjectToken}` });
     const token = this.#secret();
     this.exchanges.push(thumbprint);

@@ -36,7 +36,7 @@ async function holder(): Promise<ChildProcess> {
   return child;
 }
 
-/** Takes the turn; `staleMs` is a day, so that time alone gives it to no one. */
+/** Takes the lock; `staleMs` is a day, so that the lock never becomes stale by time alone. */
 const take = (timeoutMs: number): Promise<string> =>
   withFileLock({
     path,
@@ -47,14 +47,17 @@ const take = (timeoutMs: number): Promise<string> =>
   });
 
 describe('a lock', () => {
-  test.each(['SIGKILL', 'SIGINT', 'SIGTERM'] as const)('of a holder ended by %s is free at once', async (signal) => {
-    const child = await holder();
-    const waiting = take(50_000);
-    child.kill(signal);
-    expect(await waiting).toBe('taken');
-  });
+  test.each(['SIGKILL', 'SIGINT', 'SIGTERM'] as const)(
+    'of a holder ended by %s is free immediately',
+    async (signal) => {
+      const child = await holder();
+      const waiting = take(50_000);
+      child.kill(signal);
+      expect(await waiting).toBe('taken');
+    },
+  );
 
-  test('that another process takes away in the moment it is made is made again', async () => {
+  test('that another process removes the moment it is created is created again', async () => {
     const program = `const { rmdirSync } = require('fs'); console.log('at work');
       for (let left = 50; left > 0;) try { rmdirSync(process.argv[1]); left -= 1; } catch {}`;
     const thief = spawn(process.execPath, ['--eval', program, path], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -64,7 +67,7 @@ describe('a lock', () => {
     expect(await take(0)).toBe('taken');
   });
 
-  test('of a holder that lives is not taken, however long it is stopped, and who waits hears so', async () => {
+  test('of a live holder is not taken, however long the holder is stopped, and the waiting process reports it', async () => {
     const child = await holder();
     child.kill('SIGSTOP');
     await expect(take(500)).rejects.toMatchObject({
@@ -76,7 +79,7 @@ describe('a lock', () => {
     expect(await take(50_000)).toBe('taken');
   });
 
-  test('of a process of another machine or container is not judged by a process here', async () => {
+  test('of a process on another machine or in another container is not compared with the processes here', async () => {
     const child = await holder();
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -85,7 +88,7 @@ describe('a lock', () => {
     await expect(take(500)).rejects.toMatchObject({ code: 'upstream_timeout' });
   });
 
-  test('that a note of an earlier holder is about is not taken from its present one', async () => {
+  test('with a note of an earlier holder is not taken from its present holder', async () => {
     const child = await holder();
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -94,19 +97,19 @@ describe('a lock', () => {
     await expect(take(500)).rejects.toMatchObject({ code: 'upstream_timeout' });
   });
 
-  test('from the future, left behind by a clock that was set back, is no lock', async () => {
+  test('from the future, which a clock that was set back has left, is no lock', async () => {
     mkdirSync(path);
     utimesSync(path, new Date(), new Date(Date.now() + 3_600_000));
     expect(await take(50_000)).toBe('taken');
   });
 
-  test('leaves nothing behind', async () => {
+  test('leaves no file', async () => {
     await take(0);
     expect(existsSync(path)).toBe(false);
     expect(existsSync(`${path}.holder`)).toBe(false);
   });
 
-  test('has one holder at a time, of twenty', async () => {
+  test('has one holder at a time among twenty processes', async () => {
     let inside = 0;
     let most = 0;
     const work = async (): Promise<true> => {

@@ -19,7 +19,7 @@ const RECEIPT = {
   replicas: [],
 };
 
-/** Wants a fresh sign-in for so many tries, then does it. */
+/** Requires a fresh sign-in for this number of tries, and then makes the change. */
 function needs(tries: number): void {
   let left = tries;
   at.fakeServer.adminAnswer = () => (left-- > 0 ? NEEDED : { status: 200, body: RECEIPT });
@@ -28,17 +28,17 @@ function needs(tries: number): void {
 const sent = (): readonly Record<string, unknown>[] =>
   at.fakeServer.adminRequests.map(({ body }): Record<string, unknown> => JSON.parse(body));
 
-/** Whoever signed in by a code, as far as the cache knows. */
+/** Returns the user who signed in by a code, according to the cache. */
 function asByCode(): void {
   const file = at.machine.cachedFiles.find((name) => name.endsWith('session.json'));
-  if (file === undefined) throw new Error('nobody is signed in');
+  if (file === undefined) throw new Error('no user is signed in');
   writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), device: true }));
 }
 
 const REVOKE = ['revoke', '--account', 'corp/bob', '--reason', 'INC-4711', '--output', 'json'] as const;
 
-describe('a change for which an admin has to prove who they are', () => {
-  test('is asked for once more after another sign-in: the same, with the same id, by the new session', async () => {
+describe('a change that requires a fresh sign-in', () => {
+  test('is sent again after another sign-in, with the same body and id, by the new session', async () => {
     await at.login();
     needs(1);
     const ended = await at.machine.run(...REVOKE);
@@ -53,7 +53,7 @@ describe('a change for which an admin has to prove who they are', () => {
     expect([before?.thumbprint, after?.thumbprint]).toEqual(at.fakeServer.sessions.map(({ thumbprint }) => thumbprint));
   });
 
-  test('is given up after that, with what to do, exit 3', async () => {
+  test('fails after that with the next step, exit 3', async () => {
     await at.login();
     needs(Number.POSITIVE_INFINITY);
     const ended = await at.machine.run(...REVOKE);
@@ -63,7 +63,7 @@ describe('a change for which an admin has to prove who they are', () => {
     expect(at.fakeServer.adminRequests).toHaveLength(2);
   });
 
-  test('ends with the message of a sign-in that was refused', async () => {
+  test('ends with the message of a sign-in that was rejected', async () => {
     await at.login();
     needs(1);
     at.fakeServer.signInError = { error: 'access_denied', error_description: 'the sign-in was refused or given up' };
@@ -71,7 +71,7 @@ describe('a change for which an admin has to prove who they are', () => {
     expect(at.fakeServer.adminRequests).toHaveLength(1);
   });
 
-  test('says what to run where no browser can be opened', async () => {
+  test('names the command to run when no browser can be opened', async () => {
     await at.login();
     needs(1);
     at.machine.env = { BROWSER: '/nowhere/browser' };
@@ -83,7 +83,7 @@ describe('a change for which an admin has to prove who they are', () => {
   test.each([
     ['no browser may be opened', () => (at.machine.env = { PORTCULLIS_NO_BROWSER: '1' })],
     ['the session was opened by a code', asByCode],
-  ])('takes a code where %s, and says so where the server has none', async (_why, change) => {
+  ])('uses a code when %s, and reports when the server has no codes', async (_why, change) => {
     await at.login();
     needs(1);
     change();

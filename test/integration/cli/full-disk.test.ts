@@ -1,4 +1,4 @@
-/** A disk that is full: in messages, with nothing broken, and with what is valid still in use. On a small file system of its own. */
+/** A full disk is reported with a message, breaks nothing, and leaves valid credentials in use. The tests mount a small file system. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { stage } from './setup.ts';
 
 const at = stage();
 
-/** Only root may mount; elsewhere the limit on the size of files (unit tests of private-files.ts) stands in for it. */
+/** Only root may mount; for other users the unit tests of private-files.ts limit the size of files instead. */
 const mayMount = process.getuid?.() === 0 && process.platform === 'linux';
 
 describe.skipIf(!mayMount)('a full disk', () => {
@@ -22,7 +22,7 @@ describe.skipIf(!mayMount)('a full disk', () => {
   });
   afterEach(() => execFileSync('/bin/umount', [mount]));
 
-  /** Takes every page that is left, and every inode too where it is said. */
+  /** Uses every page that is left, and every inode as well if `inodes` says so. */
   function fill(inodes: boolean): void {
     untilFull(() => writeFileSync(join(mount, 'pages'), 'x'.repeat(1024 * 1024)));
     if (inodes) untilFull((index) => writeFileSync(join(mount, `inode-${index}`), ''));
@@ -47,13 +47,13 @@ describe.skipIf(!mayMount)('a full disk', () => {
     return join(cache, readdirSync(cache).find((name) => /^[0-9a-f]{32}$/.test(name)) ?? 'none');
   }
   const sessionText = (): string => readFileSync(join(entryDir(), 'session.json'), 'utf8');
-  /** They go before a session is written, which would leave space for it. */
+  /** These files are deleted before a session is written, which would leave space for it. */
   const dropReady = (): void => dropReadyFiles({ dir: entryDir() });
 
   test.each([
     { name: 'no page', inodes: false },
     { name: 'no inode', inodes: true },
-  ])('with $name left: what is cached and valid is used, quietly', async ({ inodes }) => {
+  ])('with $name left, a valid token from the cache is used without any message', async ({ inodes }) => {
     await at.login();
     fill(inodes);
     const ended = await at.getToken();
@@ -64,26 +64,29 @@ describe.skipIf(!mayMount)('a full disk', () => {
   test.each([
     { name: 'no page', inodes: false },
     { name: 'no inode', inodes: true },
-  ])('with $name left: a new token serves its command, the cache stays whole, and the message says so', async (row) => {
-    at.fakeServer.expiresIn = 1;
-    await at.login();
-    at.fakeServer.expiresIn = 300;
-    const before = sessionText();
-    await expect.poll(() => Date.now() > lastEnd(before), { timeout: 10_000 }).toBe(true);
-    dropReady();
-    fill(row.inodes);
-    const ended = await at.getToken();
-    expect(ended.code, ended.stderr).toBe(0);
-    expect(JSON.parse(ended.stdout)).toMatchObject({ kind: 'ExecCredential' });
-    expect(ended.stderr).toMatch(/cannot be written: the disk is full \(ENOSPC\)\.\n {2}Next: free some space/);
-    expect(ended.stderr).toContain('Continuing: the new token is for this command only.');
-    expect(sessionText()).toBe(before);
-    empty();
-    expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
-    expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
-    expect(at.fakeServer.counts.refreshes).toBe(2);
-    expect(at.fakeServer.counts.authorizations).toBe(1);
-  });
+  ])(
+    'with $name left, a new token is used by its command, the cache stays whole, and a message reports the full disk',
+    async (row) => {
+      at.fakeServer.expiresIn = 1;
+      await at.login();
+      at.fakeServer.expiresIn = 300;
+      const before = sessionText();
+      await expect.poll(() => Date.now() > lastEnd(before), { timeout: 10_000 }).toBe(true);
+      dropReady();
+      fill(row.inodes);
+      const ended = await at.getToken();
+      expect(ended.code, ended.stderr).toBe(0);
+      expect(JSON.parse(ended.stdout)).toMatchObject({ kind: 'ExecCredential' });
+      expect(ended.stderr).toMatch(/cannot be written: the disk is full \(ENOSPC\)\.\n {2}Next: free some space/);
+      expect(ended.stderr).toContain('Continuing: the new token is for this command only.');
+      expect(sessionText()).toBe(before);
+      empty();
+      expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
+      expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
+      expect(at.fakeServer.counts.refreshes).toBe(2);
+      expect(at.fakeServer.counts.authorizations).toBe(1);
+    },
+  );
 
   test('no user is sent to a browser when there is no space to keep the session', async () => {
     fill(false);

@@ -1,4 +1,4 @@
-/** What a fake server says, taken for what it is: hostile until checked, and no reason to lose what is still good. */
+/** Responses of a server are hostile until they are checked, and no reason to lose a credential that is still valid. */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -33,7 +33,7 @@ const signedIn = (): boolean =>
   existsSync(machine.cacheDir) &&
   readdirSync(machine.cacheDir, { recursive: true }).some((name) => String(name).endsWith('session.json'));
 
-/** Colours, a link whose text is not its address, a cleared screen by C1 controls, and letters that turn the line around. */
+/** Colours, a link whose text is not its address, C1 controls that clear the screen, and letters that reverse the line. */
 const NASTY =
   '\u001b[31mred\u001b]8;;https://evil.example\u0007click\u001b]8;;\u0007\u009b2J\u202egnol\r\nportcullis: fake';
 
@@ -59,7 +59,7 @@ describe('a server that is unavailable', () => {
     async ({ leave, message }) => {
       expect(await login()).toMatchObject({ code: 0 });
       await leave();
-      // Past what kubectl was told (270 s at the latest), and before the end (281 s at the earliest).
+      // After the time that kubectl was given (270 s at the latest), and before the end (281 s at the earliest).
       machine.age(270);
       const whileWaiting = await getToken();
       expect(whileWaiting.code).toBe(0);
@@ -78,7 +78,7 @@ describe('a server that is unavailable', () => {
 });
 
 describe('text of a server', () => {
-  const refuse = (status: number, body: Record<string, unknown>, headers: Record<string, string> = {}): void => {
+  const reject = (status: number, body: Record<string, unknown>, headers: Record<string, string> = {}): void => {
     fakeServer.answers.set(TOKEN_PATH, (_, response) => {
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       sendJson(response, status, body);
@@ -90,19 +90,19 @@ describe('text of a server', () => {
     { status: 400, error: 'invalid_target', code: 3 },
     { status: 400, error: NASTY, code: 1 },
     { status: 503, error: 'temporarily_unavailable', code: 1 },
-  ])('hold nothing that a terminal obeys: $status $error', async ({ status, error, code }) => {
+  ])('is printed without terminal control characters: $status $error', async ({ status, error, code }) => {
     expect(await login()).toMatchObject({ code: 0 });
     machine.age(3600);
-    refuse(status, { error, error_description: NASTY });
+    reject(status, { error, error_description: NASTY });
     const ended = await getToken('--verbose');
     expect(ended).toMatchObject({ code, stdout: '' });
     expect(ended.stderr).toContain('click');
-    // checkOutput finds a control character; what is left must be one line, not one more that looks like ours.
+    // checkOutput finds control characters; the rest must be one line, so that no second line looks like ours.
     expect(ended.stderr).not.toMatch(/^portcullis: fake/m);
     expect(ended.stderr).not.toMatch(/\p{Cf}/u);
   });
 
-  test('that repeat the refresh token are said without it', async () => {
+  test('that repeats the refresh token is printed without it', async () => {
     expect(await login()).toMatchObject({ code: 0 });
     machine.age(3600);
     fakeServer.answers.set(TOKEN_PATH, (_, response, form) =>
@@ -112,17 +112,17 @@ describe('text of a server', () => {
     expect(ended.stderr).toContain('no: …');
   });
 
-  test('about a session come with a hint where a clock is off by minutes', async () => {
+  test('about a session is printed with a hint when a clock is off by minutes', async () => {
     expect(await login()).toMatchObject({ code: 0 });
     machine.age(3600);
-    refuse(400, { error: 'invalid_grant' }, { date: new Date(Date.now() + 12 * 60_000).toUTCString() });
+    reject(400, { error: 'invalid_grant' }, { date: new Date(Date.now() + 12 * 60_000).toUTCString() });
     const ended = await getToken('--verbose');
     expect(ended.stderr).toMatch(
       /Next: this machine's clock is 12 min behind the server's: correct it, then: portcullis login/,
     );
   });
 
-  test('about an admin’s token do so too', async () => {
+  test('about an admin’s token is printed with that hint as well', async () => {
     expect(await login()).toMatchObject({ code: 0 });
     fakeServer.answers.set('/-/admin/api/v1/locks', (_, response) => {
       response.setHeader('date', new Date(Date.now() - 3 * 3_600_000).toUTCString());
@@ -159,7 +159,7 @@ describe('text of a server', () => {
       },
       message: 'sent no user for this sign-in',
     },
-  ])('are not taken for a sign-in: $name', async ({ grant, message }) => {
+  ])('are rejected as a sign-in: $name', async ({ grant, message }) => {
     fakeServer.grant = grant;
     const ended = await login();
     expect(ended).toMatchObject({ code: 1, stdout: '' });
@@ -173,7 +173,7 @@ describe('text of a server', () => {
     { name: 'an option', verification_uri: '-x' },
     { name: 'another host', verification_uri: 'https://evil.example.com/device' },
     { name: 'http', verification_uri: 'http://127.0.0.1/device' },
-  ])('do not send a user to $name to type the code', async ({ verification_uri }) => {
+  ])('do not send a user to $name to enter the code', async ({ verification_uri }) => {
     const code = { device_code: 'd', user_code: NASTY, verification_uri, expires_in: 600, interval: 1 };
     fakeServer.answers.set(DEVICE_PATH, (_, response) => sendJson(response, 200, code));
     const ended = await login();
@@ -200,7 +200,7 @@ describe('discovery', () => {
     { name: 'an api that is a command', change: () => own({ api: 'https://$(id)' }) },
     { name: 'an admin API elsewhere', change: () => own({ adminApi: 'https://evil.example.com/x' }) },
     { name: 'no endpoints', change: () => ({ mtls_endpoint_aliases: [] }) },
-  ])('that names $name is refused before anything else is asked', async ({ change }) => {
+  ])('that names $name is rejected before any other request is sent', async ({ change }) => {
     fakeServer.discovery = change();
     const ended = await login();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
@@ -209,7 +209,7 @@ describe('discovery', () => {
     expect(fakeServer.requestIds).toHaveLength(1);
   });
 
-  test('that needs a newer program says how to get it, in plain letters', async () => {
+  test('that requires a newer program is reported with the way to get it, without control characters', async () => {
     fakeServer.discovery = own({ minimumCli: `99.0.0${NASTY}` });
     const ended = await login();
     expect(ended).toMatchObject({ code: 2, stdout: '' });
@@ -217,7 +217,7 @@ describe('discovery', () => {
   });
 });
 
-test('with --verbose every step names its request id, and no token is in anything that is printed', async () => {
+test('with --verbose every step prints its request id, and no output has a token', async () => {
   const printed = [await login('--verbose'), await run('whoami', '--verbose'), await run('logout', '--verbose')];
   for (const { stderr } of printed) expect(stderr).toMatch(/: 200 after \d+ ms, request id req-[0-9a-f]{12}$/m);
   const everything = printed.map(({ stdout, stderr }) => stdout + stderr).join('');
@@ -225,7 +225,7 @@ test('with --verbose every step names its request id, and no token is in anythin
   for (const secret of fakeServer.secrets) expect(everything).not.toContain(secret);
 });
 
-test('with --verbose no credential is in what get-token writes for users: from the cache, renewed, or renewed once it was refused', async () => {
+test('with --verbose no message of get-token has a credential: from the cache, renewed, or renewed after a rejection', async () => {
   await login();
   const asked = [
     '--server',
@@ -245,7 +245,7 @@ test('with --verbose no credential is in what get-token writes for users: from t
   expect(refused.stderr).toContain('the cached token was rejected');
   for (const { code, stdout, stderr } of [cached, renewed, refused]) {
     expect(code).toBe(0);
-    // So the search would find it.
+    // The credential is in the list of secrets, so the search would find it.
     expect(fakeServer.secrets.some((secret) => stdout.includes(secret))).toBe(true);
     for (const secret of [...fakeServer.secrets, 'PRIVATE KEY', 'CERTIFICATE']) expect(stderr).not.toContain(secret);
   }

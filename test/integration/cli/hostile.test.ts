@@ -1,4 +1,4 @@
-/** Servers that answer wrongly, by accident or on purpose: each is refused in messages that say what to do. */
+/** Servers with wrong responses, by accident or on purpose: each is rejected with a message that names the next step. */
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -23,7 +23,7 @@ afterEach(async () => {
   for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve));
 });
 
-/** A server on loopback; returns its origin, without TLS. */
+/** Starts a server on loopback without TLS. @returns its origin */
 async function serve(server: Server): Promise<string> {
   servers.push(server);
   server.on('connection', (socket: Socket) => {
@@ -39,16 +39,16 @@ async function serve(server: Server): Promise<string> {
 const get = (origin: string, limits?: { timeoutMs: number; responseBytes: number }) =>
   sendRequest({ method: 'GET', url: `${origin}/x` }, NETWORK, limits);
 
-/** What a raw server says once it has heard anything. */
-const saying = (bytes: string, end = true): Promise<string> =>
+/** Starts a raw server that sends these bytes after it has received any. */
+const serverThatSends = (bytes: string, end = true): Promise<string> =>
   serve(
     createServer((socket) => {
       socket.once('data', () => (end ? socket.end(bytes) : socket.write(bytes)));
     }),
   );
 
-describe('an answer', () => {
-  test('of 100 MB is read no further than a few', async () => {
+describe('a response', () => {
+  test('of 100 MB is read only up to a few megabytes', async () => {
     const chunk = Buffer.alloc(256 * 1024, 0x20);
     let sent = 0;
     const closed = Promise.withResolvers<void>();
@@ -84,18 +84,18 @@ describe('an answer', () => {
     { name: 'whose body never ends', head: 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{', drop: ' ' },
     { name: 'that is only announced, again and again', head: '', drop: 'HTTP/1.1 103 Early Hints\r\n\r\n' },
     { name: 'that never begins', head: '', drop: '' },
-  ])('$name is waited for only so long, however steadily it drips', async ({ head, drop }) => {
+  ])('$name ends after a timeout, however steadily bytes arrive', async ({ head, drop }) => {
     const asked = get(await drip(head, drop), { timeoutMs: 400, responseBytes: 1_000_000 });
     await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason: 'server_unreachable' });
     await expect(asked).rejects.toThrow(/no complete response within 0\.4 seconds.*\n {2}Next: check the network/);
   });
 
-  test.each([301, 302, 303, 307, 308])('with status %i leads nowhere: no redirect is followed', async (status) => {
+  test.each([301, 302, 303, 307, 308])('with status %i is not followed as a redirect', async (status) => {
     const hits: string[] = [];
     const origin = await serve(
       createHttpServer((request, response) => {
         hits.push(request.url ?? '');
-        // With a body that would be an answer by itself.
+        // The body alone would be a valid response.
         response.writeHead(status, { location: '/elsewhere', 'content-type': 'application/json' }).end('{}');
       }),
     );
@@ -132,8 +132,8 @@ describe('an answer', () => {
       reason: 'server_unreachable',
     },
     { name: 'endless headers', bytes: `HTTP/1.1 200 OK\r\nx: ${'a'.repeat(1e6)}`, reason: 'server_unreachable' },
-  ])('that is $name is no answer ($reason)', async ({ bytes, reason }) => {
-    const asked = get(await saying(bytes));
+  ])('that is $name is rejected ($reason)', async ({ bytes, reason }) => {
+    const asked = get(await serverThatSends(bytes));
     await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason });
     await expect(asked).rejects.toThrow(/^[^<>]+\n {2}Next: [^<>]+$/);
   });
@@ -141,19 +141,21 @@ describe('an answer', () => {
   test.each(['application/json', 'application/problem+json; charset=utf-8', 'Application/JSON;charset=utf-8'])(
     'of type %s counts',
     async (type) => {
-      await expect(get(await saying(http('200 OK', type, '{"a":1}')))).resolves.toMatchObject({ body: { a: 1 } });
+      await expect(get(await serverThatSends(http('200 OK', type, '{"a":1}')))).resolves.toMatchObject({
+        body: { a: 1 },
+      });
     },
   );
 
-  test('without a body counts too', async () => {
-    await expect(get(await saying('HTTP/1.1 204 No Content\r\n\r\n'))).resolves.toMatchObject({
+  test('without a body is accepted as well', async () => {
+    await expect(get(await serverThatSends('HTTP/1.1 204 No Content\r\n\r\n'))).resolves.toMatchObject({
       status: 204,
       body: {},
     });
   });
 });
 
-describe('a server that cannot be had', () => {
+describe('a server that cannot be reached or trusted', () => {
   const question = async (place: BrokerPlace, change: Partial<HttpRequest> = {}): Promise<HttpRequest> => {
     await fakeServer.start(place);
     return { method: 'GET', url: `${fakeServer.origin}/x`, ca: fakeServer.certificates.ca, ...change };
@@ -168,7 +170,7 @@ describe('a server that cannot be had', () => {
     },
     {
       name: 'has no name',
-      sendRequest: () => ({ method: 'GET', url: 'https://gate.portcullis.invalid/x' }),
+      sendRequest: () => ({ method: 'GET', url: 'https://portcullis.invalid/x' }),
       reason: 'server_unreachable',
       message: /name.*\((?:ENOTFOUND|EAI_AGAIN)\)\.\n {2}Next: /,
     },
@@ -214,24 +216,24 @@ describe('a server that cannot be had', () => {
     {
       name: 'speaks no TLS',
       sendRequest: async () => {
-        const origin = await saying('HTTP/1.1 400 Bad Request\r\n\r\n');
+        const origin = await serverThatSends('HTTP/1.1 400 Bad Request\r\n\r\n');
         return { method: 'GET', url: `${origin.replace('http:', 'https:')}/x` };
       },
       reason: 'server_unreachable',
       message: /does not speak TLS correctly/,
     },
-  ])('because it $name says so', async ({ sendRequest: arrange, reason, message }) => {
+  ])('because it $name is reported with the reason', async ({ sendRequest: arrange, reason, message }) => {
     const asked = sendRequest(await arrange(), NETWORK);
     await expect(asked).rejects.toMatchObject({ code: 'upstream_unavailable', reason });
     await expect(asked).rejects.toThrow(message);
   });
 
   test.each([
-    'http://gate.example.com/x',
-    'ftp://gate.example.com/x',
-    'https://a:b@gate.example.com/x',
+    'http://portcullis.example.com/x',
+    'ftp://portcullis.example.com/x',
+    'https://a:b@portcullis.example.com/x',
     'file:///etc/passwd',
-  ])('at %s is not even asked', async (url) => {
+  ])('at %s is sent no request', async (url) => {
     await expect(sendRequest({ method: 'GET', url }, NETWORK)).rejects.toMatchObject({ code: 'bad_request' });
   });
 });

@@ -1,4 +1,4 @@
-/** How a run of `portcullis proxy` begins, and how it ends. */
+/** The start and the end of `portcullis proxy`. */
 import { existsSync, readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer } from 'node:https';
@@ -11,8 +11,8 @@ const stage = proxyStage();
 const PODS = '/api/v1/namespaces/default/pods';
 const WATCH = `${PODS}?watch=true`;
 
-describe('the end', () => {
-  test('of the session: says why, cuts what is open, removes the kubeconfig, exits 1', async () => {
+describe('portcullis proxy', () => {
+  test('prints the reason, cuts open streams, removes the kubeconfig and exits 1 when the session ends', async () => {
     const { local, ended } = await stage.onPort();
     stage.instance.answer = openWatch;
     const answer = await answerOf(openLocal(local, WATCH).end());
@@ -20,7 +20,7 @@ describe('the end', () => {
     const cut = once(answer, 'error');
     const [session] = stage.at.fakeServer.sessions;
     if (session !== undefined) session.over = 'an admin ended it';
-    // As a revocation does.
+    // The session ends as by a revocation.
     stage.instance.connections[0]?.socket.destroy();
     await cut;
     const { code, stderr } = await ended;
@@ -29,7 +29,7 @@ describe('the end', () => {
     expect(existsSync(local.path)).toBe(false);
   });
 
-  test('of the session is found out also where the client has left by its last word', async () => {
+  test('notices the end of the session even when the client has left after its last message', async () => {
     const { local, ended } = await stage.onPort();
     stage.instance.answer = openWatch;
     const request = openLocal(local, WATCH).end();
@@ -44,7 +44,7 @@ describe('the end', () => {
     expect((await ended).code).toBe(1);
   });
 
-  test('of the session cuts what the server has left open', async () => {
+  test('cuts the streams that the server has left open when the session ends', async () => {
     const { local, ended } = await stage.onPort();
     stage.instance.answer = openWatch;
     const answer = await answerOf(openLocal(local, WATCH).end());
@@ -59,7 +59,7 @@ describe('the end', () => {
     await stage.instance.connections[0]?.ended;
   });
 
-  test('by a sign-out on this machine', async () => {
+  test('ends at a sign-out on this machine', async () => {
     const { local, ended } = await stage.onPort();
     await stage.at.machine.run('logout');
     const { code, stderr } = await ended;
@@ -68,7 +68,7 @@ describe('the end', () => {
     expect(existsSync(local.path)).toBe(false);
   });
 
-  test('by another account’s sign-in on this machine', async () => {
+  test('ends at the sign-in of another account on this machine', async () => {
     const { local, ended } = await stage.onPort();
     stage.at.fakeServer.account = 'corp/root';
     await stage.at.login();
@@ -78,11 +78,11 @@ describe('the end', () => {
     const { code, stderr } = await ended;
     expect(code).toBe(1);
     expect(stderr).toContain('Another account has signed in to ');
-    // It was the first one's to the end.
+    // The run used the credentials of the first account to its end.
     expect(stage.instance.requests).toHaveLength(before + 1);
   });
 
-  test('by the same account’s next sign-in it is not: what follows has the new certificate', async () => {
+  test('goes on with the new certificate after the next sign-in of the same account', async () => {
     const { local, child } = await stage.onPort();
     await callLocal(local, PODS);
     await stage.at.login();
@@ -96,7 +96,7 @@ describe('the end', () => {
     expect(child.exitCode).toBeNull();
   });
 
-  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('by %s: exits 0, with nothing left', async (signal) => {
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('exits 0 at %s, and leaves no file', async (signal) => {
     const { local, child, ended } = await stage.onPort();
     stage.instance.answer = openWatch;
     const answer = await answerOf(openLocal(local, WATCH).end());
@@ -110,7 +110,7 @@ describe('the end', () => {
   });
 });
 
-test('a run whose port another program has taken since is trusted with nothing', async () => {
+test('another program that has taken the port of an ended run receives no credential', async () => {
   const { local, child, ended } = await stage.onPort();
   child.kill('SIGTERM');
   await ended;
@@ -124,8 +124,8 @@ test('a run whose port another program has taken since is trusted with nothing',
   other.close();
 });
 
-describe('the start', () => {
-  test('opens a browser where no user is signed in, and none where that is forbidden', async () => {
+describe('the start of portcullis proxy', () => {
+  test('opens a browser when no user is signed in, and none when that is forbidden', async () => {
     await stage.at.machine.run('logout');
     const tabs = stage.at.machine.tabs.length;
     const refused = await stage.refused('--no-browser');
@@ -137,7 +137,7 @@ describe('the start', () => {
     expect(stage.at.fakeServer.counts.authorizations).toBe(2);
   });
 
-  test('is refused for a cluster that is not the user’s', async () => {
+  test('is rejected for a cluster that the user may not use', async () => {
     const { code, stdout, stderr } = await stage.at.machine.run(
       'proxy',
       '--server',
@@ -149,7 +149,7 @@ describe('the start', () => {
     expect(stderr).toContain('no access to theirs');
   });
 
-  test('is refused where the port is taken', async () => {
+  test('is rejected when the port is taken', async () => {
     const { local } = await stage.onPort();
     const { code, stderr } = await stage.refused('--port', String(local.port));
     expect(code).toBe(1);

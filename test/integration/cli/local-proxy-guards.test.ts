@@ -1,4 +1,4 @@
-/** Who is let through `portcullis proxy`, and where it leaves something on disk. */
+/** The requests that `portcullis proxy` forwards, and the files that it creates. */
 import {
   chmodSync,
   chownSync,
@@ -27,14 +27,14 @@ interface Head {
   readonly more?: readonly string[];
 }
 
-/** A request that would be let through, but for what is changed. */
+/** A request that is forwarded when nothing is changed. */
 function head(local: LocalKubeconfig, { line = `GET ${PODS}`, host, token, more = [] }: Head = {}): string {
   const lines = [`${line} HTTP/1.1`, `Host: ${host ?? `127.0.0.1:${local.port}`}`];
   if (token !== '') lines.push(`Authorization: Bearer ${token ?? local.secret}`);
   return [...lines, ...more, '', ''].join('\r\n');
 }
 
-/** The last character is another: as much of it is right as can be. */
+/** The secret with another last character: the smallest difference. */
 const almost = (secret: string): string => `${secret.slice(0, -1)}${secret.endsWith('A') ? 'Q' : 'A'}`;
 const UPGRADE = [
   'Connection: Upgrade',
@@ -45,7 +45,7 @@ const UPGRADE = [
 const subprotocol = (secret: string): string =>
   `Sec-WebSocket-Protocol: v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.${Buffer.from(secret).toString('base64url')}`;
 
-const REFUSED: readonly (readonly [name: string, status: number, of: (local: LocalKubeconfig) => string])[] = [
+const REJECTED: readonly (readonly [name: string, status: number, of: (local: LocalKubeconfig) => string])[] = [
   ['without the secret', 401, (local) => head(local, { token: '' })],
   ['with another secret', 401, (local) => head(local, { token: 'A'.repeat(43) })],
   ['with a secret that is almost right', 401, (local) => head(local, { token: almost(local.secret) })],
@@ -64,7 +64,7 @@ const REFUSED: readonly (readonly [name: string, status: number, of: (local: Loc
     (local) => head(local, { token: '', more: [...UPGRADE, subprotocol(local.secret)] }),
   ],
   [
-    'with the secret in a subprotocol too',
+    'with the secret in a subprotocol as well',
     400,
     (local) => head(local, { more: [...UPGRADE, subprotocol(local.secret)] }),
   ],
@@ -114,7 +114,7 @@ const REFUSED: readonly (readonly [name: string, status: number, of: (local: Loc
 ];
 
 describe('a request', () => {
-  test('with the secret, for the address that is listened on, reaches the server', async () => {
+  test('with the secret, for the address of the listener, reaches the server', async () => {
     const { local } = await stage.onPort();
     expect(await sendRaw(local, head(local))).toMatch(/^HTTP\/1\.1 200 /);
     expect(await sendRaw(local, head(local, { host: `localhost:${local.port}` }))).toMatch(/^HTTP\/1\.1 200 /);
@@ -124,20 +124,20 @@ describe('a request', () => {
     expect(stage.instance.requests).toHaveLength(3);
   });
 
-  test('that is not, is refused, and nothing of it reaches the gate', async () => {
+  test('without the secret or for another address is rejected, and nothing of it reaches the server', async () => {
     const { local } = await stage.onPort();
-    for (const [name, status, of] of REFUSED) {
+    for (const [name, status, of] of REJECTED) {
       const answer = await sendRaw(local, of(local));
       expect(answer.slice(0, 12), name).toBe(`HTTP/1.1 ${status}`);
       expect(answer, name).not.toContain(local.secret);
     }
     expect(stage.instance.requests).toEqual([]);
     expect(stage.instance.connections).toEqual([]);
-    // It goes on.
+    // The proxy goes on.
     expect((await callLocal(local, PODS)).status).toBe(200);
   });
 
-  test('of plain HTTP is no request', async () => {
+  test('over plain HTTP is not forwarded', async () => {
     const { local } = await stage.onPort();
     const heard = await new Promise<string>((resolve) => {
       let text = '';
@@ -151,7 +151,7 @@ describe('a request', () => {
 });
 
 describe('the kubeconfig', () => {
-  test('is this user’s alone, and stdout has its path and nothing else', async () => {
+  test('is readable by this user only, and stdout has its path and nothing else', async () => {
     const path = join(stage.at.machine.home, 'run.kubeconfig');
     const { child, local, ended } = await stage.onPort('--kubeconfig', path);
     expect(lstatSync(path).mode & 0o777).toBe(0o600);
@@ -182,7 +182,7 @@ describe('the kubeconfig', () => {
     expect(found).toBe(kind === 'a link to nothing' ? 'nothing' : 'precious');
   });
 
-  test('that another has put in its place stays', async () => {
+  test('that another program has put in its place stays', async () => {
     const path = join(stage.at.machine.home, 'run.kubeconfig');
     const { child, ended } = await stage.onPort('--kubeconfig', path);
     writeFileSync(`${path}.other`, 'another run’s');
@@ -201,7 +201,7 @@ describe('the socket', () => {
     return path;
   };
 
-  test('serves programs of this user, and is gone at the end', async () => {
+  test('serves programs of this user, and is removed at the end', async () => {
     const path = join(folder(), 'socket');
     const { child, line, ended } = await stage.start('--socket', path);
     expect(line).toBe(path);
@@ -220,13 +220,13 @@ describe('the socket', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test.each([0o750, 0o701, 0o777])('is not made in a folder of mode %o', async (mode) => {
+  test.each([0o750, 0o701, 0o777])('is not created in a folder of mode %o', async (mode) => {
     const { code, stdout, stderr } = await stage.refused('--socket', join(folder(mode), 'socket'));
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(`has the mode ${mode.toString(8)}, and 700 is needed`);
   });
 
-  test.skipIf(process.getuid?.() !== 0)('is not made in a folder of another user', async () => {
+  test.skipIf(process.getuid?.() !== 0)('is not created in a folder of another user', async () => {
     const place = folder();
     chownSync(place, 65_534, 65_534);
     const { code, stderr } = await stage.refused('--socket', join(place, 'socket'));
@@ -234,7 +234,7 @@ describe('the socket', () => {
     expect(stderr).toContain('belongs to another user');
   });
 
-  test('is not made behind a link, nor where something is', async () => {
+  test('is not created behind a link, nor over an existing file', async () => {
     const place = folder();
     const link = join(stage.at.machine.home, 'link');
     symlinkSync(place, link);
@@ -252,7 +252,7 @@ test.each([
   [['--port', 'x'], '--port is not a port number.'],
   [['--socket', '/x/y', '--port', '1'], '--socket excludes'],
   [['--socket', '/x/y', '--kubeconfig', '/x/z'], '--socket excludes'],
-])('wrong use exits 2: %j', async (message, said) => {
+])('a usage error exits 2: %j', async (message, said) => {
   const { code, stdout, stderr } = await stage.refused(...message);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toContain(said);

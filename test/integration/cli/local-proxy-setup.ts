@@ -1,4 +1,4 @@
-/** A broker, a server that keeps every byte, and a laptop on which `portcullis proxy` runs. */
+/** A fake server, an API server that keeps every byte, and a machine of a user on which `portcullis proxy` runs. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
@@ -19,17 +19,17 @@ export interface ProxyRun {
 export interface ProxyStage {
   readonly at: Stage;
   readonly instance: RecordingUpstream;
-  /** Runs it, signed in, until its line has come. */
+  /** Runs it, signed in, until it has printed its line. */
   start(...more: readonly string[]): Promise<ProxyRun>;
-  /** The same on a port, with what the kubeconfig says. */
+  /** The same on a port, with the values of the kubeconfig. */
   onPort(...more: readonly string[]): Promise<ProxyRun & { readonly local: LocalKubeconfig }>;
-  /** To its end, for where it does not start. */
+  /** Runs it to its end, for the cases in which it does not start. */
   refused(...more: readonly string[]): Promise<Ended>;
-  /** Thumbprint of the certificate that the server was shown last. */
+  /** Thumbprint of the certificate that the server received last. */
   presented(): string;
 }
 
-/** A watch: a head, one event, and no end. */
+/** A watch: headers, one event, and no end. */
 export const openWatch: Answer = (_req, res) => {
   res.writeHead(200, { 'content-type': 'application/json' });
   res.write('{"type":"ADDED"}\n');

@@ -1,4 +1,4 @@
-/** What `portcullis proxy` sends on and brings back. */
+/** The requests and responses that `portcullis proxy` forwards. */
 import { once } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
 import { valuesOf } from '../../../src/core/http/header-names.ts';
@@ -16,7 +16,7 @@ const tokenOf = (headers: readonly string[]): string =>
 const currentToken = (): string => stage.at.machine.session?.tokens['urn:portcullis:cluster:prod']?.token ?? '';
 
 describe('a request', () => {
-  test('goes on with the token and the certificate, and with nothing of this hop', async () => {
+  test('is forwarded with the token and the certificate, and with no header of this hop', async () => {
     const { local } = await stage.onPort();
     const headers = {
       'impersonate-user': 'bob',
@@ -67,7 +67,7 @@ describe('a request', () => {
     expect(stage.instance.connections).toHaveLength(1);
   });
 
-  test('that asks before it sends its body is told to go on', async () => {
+  test('that waits for 100 before it sends its body gets it', async () => {
     const { local } = await stage.onPort();
     const headers = { expect: '100-continue', 'content-length': '2' };
     const request = openLocal(local, PODS, { method: 'POST', headers });
@@ -78,7 +78,7 @@ describe('a request', () => {
     expect(stage.instance.requests[0]?.connection.received()).toMatch(/\r\n\r\n\{\}$/);
   });
 
-  test('goes through the proxy of the company, with the certificate', async () => {
+  test('is forwarded through the HTTP proxy of the company, with the certificate', async () => {
     const company = new ConnectProxy();
     const port = await company.start();
     const at = new URL(stage.instance.server);
@@ -94,7 +94,7 @@ describe('a request', () => {
     await company.stop();
   });
 
-  test('to a server that is not there is answered as a Status, and the run goes on', async () => {
+  test('to a server that is unreachable gets a Status, and the run goes on', async () => {
     stage.at.fakeServer.clusterServer = 'https://127.0.0.1:1';
     await stage.at.login();
     const { local, child } = await stage.onPort();
@@ -105,8 +105,8 @@ describe('a request', () => {
   });
 });
 
-describe('an answer', () => {
-  test('is passed on as it comes: head, events, and lines of one name', async () => {
+describe('a response', () => {
+  test('is forwarded as it arrives: status, events, and repeated headers', async () => {
     const { local } = await stage.onPort();
     stage.instance.answer = (req, res) => {
       res.setHeader('warning', ['299 - "one"', '299 - "two"']);
@@ -118,7 +118,7 @@ describe('an answer', () => {
     expect(event.toString()).toBe('{"type":"ADDED"}\n');
   });
 
-  test('is read no faster than the client reads', async () => {
+  test('is read no faster than the client reads it', async () => {
     const { local } = await stage.onPort();
     let sent = 0;
     const chunk = Buffer.alloc(65_536);
@@ -134,14 +134,14 @@ describe('an answer', () => {
       more();
     };
     const answer = await answerOf(openLocal(local, '/big').end());
-    // Until nothing moves any more: what is full then are the buffers on the way.
+    // Until no more bytes move: then the buffers in between are full.
     let before = -1;
     await vi.waitUntil(() => before === (before = sent), { interval: 500 });
     expect(sent).toBeLessThan(64 * 1_048_576);
     answer.destroy();
   });
 
-  test('that is half of one is cut, and does not look like a whole one', async () => {
+  test('that ends half way is cut, and does not look like a complete one', async () => {
     const { local } = await stage.onPort();
     stage.instance.answer = (req, res) => {
       openWatch(req, res);
@@ -152,14 +152,14 @@ describe('an answer', () => {
     await expect(once(answer, 'end')).rejects.toThrow('aborted');
   });
 
-  test('that no client waits for any more is abandoned at the server', async () => {
+  test('is cancelled at the server when no client waits for it any more', async () => {
     const { local } = await stage.onPort();
     stage.instance.answer = openWatch;
     const request = openLocal(local, WATCH).end();
     await answerOf(request);
     request.destroy();
     await stage.instance.connections[0]?.ended;
-    // And one that has no answer yet.
+    // And a request that has no response yet.
     stage.instance.answer = () => undefined;
     const waiting = openLocal(local, PODS).end();
     await vi.waitUntil(() => stage.instance.requests.length === 2);
@@ -182,7 +182,7 @@ describe('an upgrade', () => {
       'early',
     ].join('\r\n');
 
-  test('is a tunnel after the 101, and nothing of the client’s goes on before', async () => {
+  test('is a tunnel after the 101, and no byte of the client is forwarded before', async () => {
     const { local } = await stage.onPort();
     const asked = Promise.withResolvers<() => void>();
     let early = '';
@@ -210,7 +210,7 @@ describe('an upgrade', () => {
     await stage.instance.connections[0]?.ended;
   });
 
-  test('whose server has ended it ends for the client, with all that was sent, and keeps no run from its end', async () => {
+  test('that the server ends is ended for the client after all its bytes, and does not keep the run from its end', async () => {
     const { local, child, ended } = await stage.onPort();
     stage.instance.answerUpgrade = (_req, instance) => {
       instance.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nlast');
@@ -221,7 +221,7 @@ describe('an upgrade', () => {
     socket.write(HEAD(local.port, local.secret));
     await once(socket, 'close');
     expect(heard).toMatch(/\r\n\r\nlast$/);
-    // That was the usual end of a stream: no one was asked about it.
+    // That was the normal end of a stream, so the server was not asked about the session.
     expect(stage.at.fakeServer.counts.refreshes).toBe(0);
     const began = Date.now();
     child.kill('SIGTERM');
@@ -229,7 +229,7 @@ describe('an upgrade', () => {
     expect(Date.now() - began).toBeLessThan(5000);
   });
 
-  test('brings each WebSocket frame in a TLS record of its own, as Python’s client needs it', async () => {
+  test('forwards each WebSocket frame in a separate TLS record, as the Python client requires', async () => {
     const { local } = await stage.onPort();
     const head = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
     const frames = ['one', 'two', 'three'].map((text) =>
@@ -239,7 +239,7 @@ describe('an upgrade', () => {
       instance.end(Buffer.concat([Buffer.from(head), ...frames]));
     };
     const socket = localConnection(local);
-    // Node returns what is read of one record at a time.
+    // Node returns the bytes of one record at a time.
     const records: Buffer[] = [];
     socket.on('data', (chunk: Buffer) => void records.push(chunk));
     socket.write(HEAD(local.port, local.secret));
@@ -247,7 +247,7 @@ describe('an upgrade', () => {
     expect(records.slice(1)).toEqual(frames);
   });
 
-  test('that the server rejects is answered as it says, once more with another token where that was refused', async () => {
+  test('that the server rejects gets its response, and is repeated with another token when the token was rejected', async () => {
     const { local } = await stage.onPort();
     const tokens: string[] = [];
     stage.instance.answerUpgrade = ({ rawHeaders }, socket) => {
@@ -266,7 +266,7 @@ describe('an upgrade', () => {
 });
 
 describe('a token', () => {
-  test('that is refused is renewed once, and the request is repeated', async () => {
+  test('that is rejected is renewed once, and the request is repeated', async () => {
     const { local } = await stage.onPort();
     const before = currentToken();
     stage.instance.answer = (req, res) => answerJson({}, {}, tokenOf(req.rawHeaders) === before ? 401 : 200)(req, res);
@@ -275,7 +275,7 @@ describe('a token', () => {
     expect(stage.at.fakeServer.counts.refreshes).toBe(1);
   });
 
-  test('that is refused with a body is renewed, and the client repeats it or not', async () => {
+  test('that is rejected for a request with a body is renewed, and the client decides whether to repeat it', async () => {
     const { local } = await stage.onPort();
     const before = currentToken();
     stage.instance.answer = (req, res) => {
@@ -302,7 +302,7 @@ describe('a token', () => {
     const began = stage.at.fakeServer.counts.refreshes;
     await callLocal(local, PODS);
     await vi.waitUntil(() => stage.at.fakeServer.counts.refreshes === began + 1);
-    // The second one has not been used, so its end passes.
+    // The second token has not been used, so it expires.
     const unused = currentToken();
     await vi.waitUntil(
       () => (stage.at.machine.session?.tokens['urn:portcullis:cluster:prod']?.expiresAt ?? 0) < Date.now(),
@@ -312,7 +312,7 @@ describe('a token', () => {
     expect(tokenOf(stage.instance.requests.at(-1)?.rawHeaders ?? [])).not.toBe(unused);
   });
 
-  test('of a server that is unavailable is used to its end', async () => {
+  test('is used to its end while the server is unavailable', async () => {
     const { local } = await stage.onPort();
     stage.at.fakeServer.refreshAnswer = { status: 503, body: { error: 'temporarily_unavailable' } };
     const before = currentToken();

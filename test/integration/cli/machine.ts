@@ -1,4 +1,4 @@
-/** A laptop of its own for a test: a home, a cache, a browser, and programs that run the plugin. */
+/** The machine of a user for one test: a home, a cache, a browser, and programs that run the plugin. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ export class Machine {
   private readonly message: string[] = [];
   env: Record<string, string> = {};
 
-  /** Each run has a parent process of its own, as with kubectl. */
+  /** Each run has its own parent process, as with kubectl. */
   run(...args: readonly string[]): Promise<Ended> {
     return this.ended(this.start(['sh', '-c', '"$0" "$@"; exit $?', process.execPath, entry, ...args]));
   }
@@ -92,7 +92,7 @@ export class Machine {
     return join(this.home, 'tabs');
   }
 
-  /** The pages that the browser ended at. */
+  /** The last pages of the browser. */
   get tabs(): Tab[] {
     try {
       return readFileSync(this.tabsFile, 'utf8')
@@ -104,7 +104,7 @@ export class Machine {
     }
   }
 
-  /** What the cache holds, locks left out. */
+  /** The content of the cache, without locks. */
   get cachedFiles(): string[] {
     return readdirSync(this.cacheDir, { recursive: true, withFileTypes: true })
       .filter((found) => found.isFile())
@@ -127,7 +127,7 @@ export class Machine {
   /** Makes every cached token older. */
   age(seconds: number): void {
     const { session } = this;
-    if (session === undefined) throw new Error('nobody is signed in');
+    if (session === undefined) throw new Error('no user is signed in');
     for (const token of Object.values(session.tokens)) {
       token.receivedAt -= seconds * 1000;
       token.expiresAt -= seconds * 1000;
@@ -135,7 +135,7 @@ export class Machine {
     writeFileSync(this.sessionFile, JSON.stringify(session), { mode: 0o600 });
   }
 
-  /** Throws when anything that was said to users holds one of the secrets, or a control character. */
+  /** Throws when a message for users contains one of the secrets, or a control character. */
   checkOutput(secrets: readonly string[]): void {
     const all = this.message.join('\n');
     if (secrets.some((secret) => all.includes(secret))) throw new Error('messages for users hold a secret');

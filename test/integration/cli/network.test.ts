@@ -1,4 +1,4 @@
-/** The way to the server: proxies, CAs, IPv6. Whole runs of the program, as a user makes them. */
+/** The network between the program and the server: proxies, CAs, IPv6. The tests run the whole program as a user does. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -9,7 +9,7 @@ import { DEVICE_PATH, DeviceBroker, sendJson, type BrokerPlace } from '../../sup
 import { Machine, type Ended } from './machine.ts';
 import { thumbprintOfPem } from './fake-server.ts';
 
-/** A name that no one but the proxy knows. */
+/** A host name that only the proxy can resolve. */
 const ORIGIN = 'https://gate.portcullis.test';
 const NAMES = ['gate.portcullis.test', '127.0.0.1', '::1'];
 
@@ -38,7 +38,7 @@ async function startProxy(...options: ConstructorParameters<typeof ConnectProxy>
   return { proxy, port };
 }
 
-async function startBroker(place: BrokerPlace = {}): Promise<void> {
+async function startFakeServer(place: BrokerPlace = {}): Promise<void> {
   await fakeServer.start({ names: NAMES, ...place });
 }
 
@@ -48,7 +48,7 @@ function file(name: string, text: string): string {
   return path;
 }
 
-/** Signs in by a code that is decided at once. */
+/** Signs in by a code that is approved immediately. */
 const login = (...more: readonly string[]): Promise<Ended> =>
   machine.run(
     'login',
@@ -62,11 +62,11 @@ const login = (...more: readonly string[]): Promise<Ended> =>
 
 describe('behind a proxy', () => {
   test('TLS runs end to end: the certificate reaches the server, and the messages hold no credential', async () => {
-    await startBroker();
+    await startFakeServer();
     fakeServer.origin = ORIGIN;
     const { proxy, port } = await startProxy();
     proxy.credentials = 'anna:p%w-canary';
-    // Node's own support for proxies, where another user has switched it on, must not get in the way.
+    // Node's own support for proxies must not interfere when the user has enabled it.
     machine.env = { HTTPS_PROXY: `http://anna:p%25w-canary@127.0.0.1:${port}`, NODE_USE_ENV_PROXY: '1' };
     const signedIn = await login('--verbose');
     expect(signedIn).toMatchObject({ code: 0, stdout: '' });
@@ -83,8 +83,8 @@ describe('behind a proxy', () => {
     for (const id of fakeServer.requestIds.slice(0, 3)) expect(message).toContain(`request id ${id}`);
   });
 
-  test('is passed by where NO_PROXY says so, and never asked for loopback', async () => {
-    await startBroker();
+  test('the proxy is not used for hosts in NO_PROXY, and never for loopback', async () => {
+    await startFakeServer();
     const { proxy, port } = await startProxy();
     machine.env = { https_proxy: `127.0.0.1:${port}`, no_proxy: '.portcullis.test' };
     expect(await login()).toMatchObject({ code: 0 });
@@ -95,8 +95,8 @@ describe('behind a proxy', () => {
     expect(proxy.asked).toEqual([]);
   });
 
-  test('that is reached by https is verified by the CAs of SSL_CERT_FILE', async () => {
-    await startBroker();
+  test('a proxy that is reached by https is verified with the CAs of SSL_CERT_FILE', async () => {
+    await startFakeServer();
     const own = await makeCertificates(['localhost'], Date.now());
     const { proxy, port } = await startProxy(own);
     const network = { httpsProxy: `https://localhost:${port}`, noProxy: '', certDirs: [] };
@@ -131,8 +131,8 @@ describe('behind a proxy', () => {
       reason: 'proxy_refused',
       message: /an unexpected response/,
     },
-  ])('that $name says so', async ({ arrange, reason, message }) => {
-    await startBroker();
+  ])('a proxy that $name is reported with the reason', async ({ arrange, reason, message }) => {
+    await startFakeServer();
     const { proxy, port } = await startProxy();
     arrange(proxy);
     const asked = sendRequest(
@@ -143,23 +143,23 @@ describe('behind a proxy', () => {
     await expect(asked).rejects.toThrow(message);
   });
 
-  test('that opens TLS with a CA of its own is not accepted, and the message names it', async () => {
-    await startBroker();
-    const opening = new DeviceBroker();
-    await opening.start({ names: NAMES });
+  test('a proxy that intercepts TLS with its own CA is not accepted, and the message names it', async () => {
+    await startFakeServer();
+    const intercepting = new DeviceBroker();
+    await intercepting.start({ names: NAMES });
     const { proxy, port } = await startProxy();
-    proxy.ways.set('gate.portcullis.test:443', opening.port);
+    proxy.ways.set('gate.portcullis.test:443', intercepting.port);
     const asked = sendRequest(
       { method: 'POST', url: `${ORIGIN}/-/oauth/token`, ca: fakeServer.certificates.ca, body: { form: { a: 'b' } } },
       { httpsProxy: `http://127.0.0.1:${port}`, noProxy: '', certDirs: [] },
     );
     await expect(asked).rejects.toMatchObject({ reason: 'server_untrusted' });
     await expect(asked).rejects.toThrow(/inspects TLS connections.*NO_PROXY/);
-    await opening.stop();
-    expect(opening.requestIds).toEqual([]);
+    await intercepting.stop();
+    expect(intercepting.requestIds).toEqual([]);
   });
 
-  test('that is unavailable, or has a protocol that is not supported, is named without its password', async () => {
+  test('a proxy that is unavailable, or has an unsupported protocol, is named without its password', async () => {
     fakeServer.origin = ORIGIN;
     for (const [address, code, message] of [
       ['http://anna:canary@127.0.0.1:1', 1, 'The proxy 127.0.0.1:1 of HTTPS_PROXY cannot be reached (ECONNREFUSED)'],
@@ -177,7 +177,7 @@ describe('behind a proxy', () => {
 describe('a CA of the company', () => {
   // The api host is verified in the same way as the web host.
   beforeEach(async () => {
-    await startBroker();
+    await startFakeServer();
     fakeServer.discovery = { portcullis: { api: fakeServer.origin, adminApi: `${fakeServer.origin}/-/admin/api/v1` } };
     fakeServer.answers.set(DEVICE_PATH, (_, response) => sendJson(response, 403, { error: 'access_denied' }));
   });
@@ -192,14 +192,14 @@ describe('a CA of the company', () => {
     expect((await tryLogin({ [name]: file('company.pem', fakeServer.certificates.ca) })).code).toBe(REACHED);
   });
 
-  test('in a folder of SSL_CERT_DIR is trusted', async () => {
+  test('in the folder SSL_CERT_DIR is trusted', async () => {
     const dir = join(machine.home, 'certs');
     mkdirSync(dir);
     writeFileSync(join(dir, 'company.crt'), fakeServer.certificates.ca);
     expect((await tryLogin({ SSL_CERT_DIR: `/nowhere:${dir}` })).code).toBe(REACHED);
   });
 
-  test('that is nowhere is not, and a file that cannot be read is named', async () => {
+  test('that is configured nowhere is not trusted, and a file that cannot be read is named', async () => {
     const ended = await tryLogin({ SSL_CERT_FILE: join(machine.home, 'missing.pem') });
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain('is not trusted here');
@@ -207,7 +207,7 @@ describe('a CA of the company', () => {
     expect(ended.stderr).toContain('give --ca-file');
   });
 
-  test('is asked for whatever Node is told to leave unchecked', async () => {
+  test('is required even when Node is configured to skip verification', async () => {
     const ended = await tryLogin({ NODE_TLS_REJECT_UNAUTHORIZED: '0' });
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain('is not trusted here');
@@ -215,8 +215,8 @@ describe('a CA of the company', () => {
   });
 });
 
-test('a server on IPv6 is signed in to and asked for tokens', async () => {
-  await startBroker({ address: '::1' });
+test('a sign-in and a token request work with a server on IPv6', async () => {
+  await startFakeServer({ address: '::1' });
   machine.env = { HTTPS_PROXY: 'http://127.0.0.1:1' };
   expect(await login()).toMatchObject({ code: 0 });
   expect(await machine.run('get-token', '--server', fakeServer.origin, '--cluster', 'prod')).toMatchObject({ code: 0 });

@@ -1,4 +1,4 @@
-/** What every test of the command line stands on: a fake server, a laptop, and the rule that messages for users hold no secret. */
+/** The setup of every test of the command line: a fake server, a machine of a user, and the rule that messages for users have no secret. */
 import { afterEach, beforeEach } from 'vitest';
 import { FakeServer } from './fake-server.ts';
 import { Machine, type Ended } from './machine.ts';

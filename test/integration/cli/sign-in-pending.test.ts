@@ -1,4 +1,4 @@
-/** While the browser is open: who waits, for how long, what is shown meanwhile, and what is not. */
+/** The command while the browser is open: how long it waits, and what it shows in the meantime. */
 import { once } from 'node:events';
 import type { ChildProcess } from 'node:child_process';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -6,7 +6,7 @@ import { stage } from './setup.ts';
 
 const at = stage();
 const FAST_TIMERS = new URL('../../support/fast-timers.ts', import.meta.url).href;
-/** Opens nothing and says nothing: the user has closed the tab. */
+/** Opens nothing and prints nothing, as when the user has closed the tab. */
 const NO_BROWSER_USER = { BROWSER: '/bin/true' };
 
 const running: ChildProcess[] = [];
@@ -16,7 +16,7 @@ afterEach(() => {
 
 const plugin = (): readonly string[] => ['get-token', '--server', at.fakeServer.web, '--cluster', 'prod'];
 
-/** Resolves with all that was heard when it matches. */
+/** Resolves with all output when it matches. */
 async function heard(child: ChildProcess, stream: 'stdout' | 'stderr', pattern: RegExp): Promise<string> {
   running.push(child);
   let text = '';
@@ -40,7 +40,7 @@ describe('a sign-in that no user finishes', () => {
     expect(ended.filter((one) => one.stderr.includes('another sign-in is in progress'))).toHaveLength(3);
   });
 
-  test('does not keep a command that may open no browser: it fails at once with what to type', async () => {
+  test('does not delay a command that may not open a browser: it fails immediately with the command to run', async () => {
     at.machine.env = NO_BROWSER_USER;
     await heard(at.machine.startPlugin(...plugin()), 'stderr', /opening your browser/);
     const ended = await at.getToken('prod', '--no-browser');
@@ -49,7 +49,7 @@ describe('a sign-in that no user finishes', () => {
   });
 });
 
-describe('what is shown while the browser is open', () => {
+describe('the output while the browser is open', () => {
   test('a spinner on a terminal', async () => {
     at.machine.env = { ...NO_BROWSER_USER, TERM: 'xterm-256color' };
     const shown = await heard(

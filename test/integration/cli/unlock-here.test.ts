@@ -52,12 +52,12 @@ describe('unlock --config, on the server’s own shell', () => {
   const unlock = (...args: readonly string[]): Promise<Ended> =>
     portcullis('unlock', '--config', instance.files.config, ...args);
 
-  async function unlocksOnRecord(): Promise<readonly AuditEvent[]> {
+  async function auditedUnlocks(): Promise<readonly AuditEvent[]> {
     const lines = (await readFile(instance.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
     return lines.map((line) => JSON.parse(line) as AuditEvent).filter(({ verb }) => verb === 'unlock');
   }
 
-  test('takes the lock off and audits it, with no admin and no token', async () => {
+  test('removes the lock and audits it, with no admin and no token', async () => {
     await lock('demo/one');
     await lock('demo/two');
     const ended = await unlock('demo/one', '--reason', 'INC-4711');
@@ -65,7 +65,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(ended.stderr).toContain('demo/one is unlocked');
     const { locks } = instance.server.store;
     expect((await locks.list()).map(({ account }) => account)).toEqual(['demo/two']);
-    const [event] = await unlocksOnRecord();
+    const [event] = await auditedUnlocks();
     expect(event?.annotations).toMatchObject({
       'portcullis.dev/target': 'account:demo/one',
       'portcullis.dev/reason': 'INC-4711',
@@ -74,7 +74,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(await unlock('demo/one')).toMatchObject({ code: 1, stderr: expect.stringContaining('was not locked') });
   });
 
-  test('--fresh lets an account sign in that cannot prove who it is, and leaves its lock', async () => {
+  test('--fresh lets an account sign in that cannot make a fresh sign-in, and leaves its lock', async () => {
     await lock('demo/seven');
     const { locks, freshSignIns } = instance.server.store;
     const ended = await unlock('demo/seven', '--fresh', '--reason', 'INC-4712');
@@ -94,7 +94,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(await unlock('--all', '--fresh')).toMatchObject({ code: 2 });
   });
 
-  test('--all takes every lock off', async () => {
+  test('--all removes every lock', async () => {
     await lock('demo/three');
     await lock('demo/four');
     expect((await unlock('--all')).code).toBe(0);
@@ -102,7 +102,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(await unlock('--all')).toMatchObject({ code: 0, stderr: expect.stringContaining('no account is locked') });
   });
 
-  /** The gate's configuration with other sinks. */
+  /** Writes the configuration of the server with other sinks. */
   async function configWith(sinks: readonly object[]): Promise<string> {
     const config = parse(await readFile(instance.files.config, 'utf8')) as object;
     const path = join(instance.files.directory, 'other-sinks.yaml');
@@ -110,7 +110,7 @@ describe('unlock --config, on the server’s own shell', () => {
     return path;
   }
 
-  test('says that the audit event is on this terminal alone, where there is no sink but stdout', async () => {
+  test('reports that only this terminal has the audit event, when stdout is the only sink', async () => {
     await lock('demo/five');
     const config = await configWith([{ type: 'stdout' }]);
     const ended = await portcullis('unlock', '--config', config, 'demo/five');
@@ -119,7 +119,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(events.map((line) => (JSON.parse(line) as AuditEvent).verb)).toContain('unlock');
   });
 
-  test('delivers to a webhook whose spool the running server has', async () => {
+  test('delivers to a webhook whose spool the running server uses', async () => {
     const collector = await Collector.start();
     const spoolDir = join(instance.files.directory, 'spool');
     await mkdir(spoolDir, { mode: 0o700 });
@@ -133,21 +133,21 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(await readFile(join(spoolDir, 'owner'), 'utf8')).toBe(owner);
   });
 
-  test.each([[[]], [['demo/one', '--all']], [['demo']]])('%j is wrong use', async (args) => {
+  test.each([[[]], [['demo/one', '--all']], [['demo']]])('%j is a usage error', async (args) => {
     expect(await unlock(...args)).toMatchObject({ code: 2, stdout: '' });
   });
 
-  test('a configuration that is not good is exit 2, and a store that is unavailable exit 1 with nothing in the audit log', async () => {
+  test('exits 2 for an invalid configuration, and 1 for an unavailable store with nothing in the audit log', async () => {
     expect((await portcullis('unlock', '--config', '/nonexistent.yaml', 'demo/one')).code).toBe(2);
-    const before = (await unlocksOnRecord()).length;
+    const before = (await auditedUnlocks()).length;
     redis.pause();
     const ended = await unlock('demo/one');
     redis.resume();
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('nothing more was unlocked') });
-    expect(await unlocksOnRecord()).toHaveLength(before);
+    expect(await auditedUnlocks()).toHaveLength(before);
   });
 
-  test('with the memory store it says where the locks are', async () => {
+  test('reports with the memory store where the locks are', async () => {
     const other = await startTestInstance();
     const ended = await portcullis('unlock', '--config', other.files.config, 'demo/x');
     await other.stop();

@@ -15,7 +15,7 @@ beforeEach(() => {
   at.fakeServer.secrets.push(SUBJECT_TOKEN);
 });
 
-/** What the issuer leaves in the file, and what the server takes. */
+/** Writes a token to the file, which the server then accepts. */
 function project(token: string): void {
   writeFileSync(tokenFile, `${token}\n`);
   at.fakeServer.workloadToken = token;
@@ -30,7 +30,7 @@ interface Credential {
 
 const credentialIn = ({ stdout }: Ended): Credential => (JSON.parse(stdout) as { status: Credential }).status;
 
-/** Makes what is kept older. */
+/** Makes the kept credential older. */
 function age(seconds: number): void {
   const file = at.machine.cachedFiles.find((path) => path.endsWith('/workload.json'));
   if (file === undefined) throw new Error('nothing is kept');
@@ -45,7 +45,7 @@ function age(seconds: number): void {
 }
 
 describe('get-token with a workload’s token', () => {
-  test('is answered from the cache, without a request, while the credential is good', async () => {
+  test('uses the cache without a request while the credential is valid', async () => {
     const first = await getToken();
     expect(first, first.stderr).toMatchObject({ code: 0, stderr: '' });
     expect(thumbprintOfPem(credentialIn(first).clientCertificateData)).toBe(at.fakeServer.exchanges[0]);
@@ -53,7 +53,7 @@ describe('get-token with a workload’s token', () => {
     expect(credentialIn(await getToken())).toEqual(credentialIn(first));
   });
 
-  test('brings the same token again with the key that it is bound to, and the next one with a new key', async () => {
+  test('sends the same token again with the key that it is bound to, and the next one with a new key', async () => {
     const first = credentialIn(await getToken());
     age(250);
     const second = credentialIn(await getToken());
@@ -66,7 +66,7 @@ describe('get-token with a workload’s token', () => {
     expect(three).not.toBe(one);
   });
 
-  test('asks again for a program that comes back with a credential: it was refused', async () => {
+  test('requests a new credential for a program that asks again, because its credential was rejected', async () => {
     const ended = await at.machine.runUnderOneParent(
       2,
       'get-token',
@@ -82,7 +82,7 @@ describe('get-token with a workload’s token', () => {
     expect(at.fakeServer.exchanges).toHaveLength(2);
   });
 
-  test('goes on with the present credential for its last minute where the server is unavailable, then says to try again', async () => {
+  test('uses the present credential for its last minute while the server is unavailable, and then advises to try again', async () => {
     const first = credentialIn(await getToken());
     await at.fakeServer.stop();
     age(270);
@@ -96,7 +96,7 @@ describe('get-token with a workload’s token', () => {
     expect(over.stderr).toContain('Next: try again in a moment, with the same token');
   });
 
-  test('is refused with 3 where the token is not taken, and shows none of it although the server repeats it', async () => {
+  test('exits 3 when the token is rejected, and prints none of it although the server repeats it', async () => {
     at.fakeServer.workloadToken = 'another';
     const ended = await getToken();
     expect(ended).toMatchObject({ code: 3, stdout: '' });
@@ -105,7 +105,7 @@ describe('get-token with a workload’s token', () => {
     expect(ended.stderr).not.toContain('portcullis login');
   });
 
-  test('takes no part in a user’s session on the same machine', async () => {
+  test('does not use the session of a user on the same machine', async () => {
     await at.login();
     const before = at.machine.session;
     const workload = credentialIn(await getToken());
@@ -115,7 +115,7 @@ describe('get-token with a workload’s token', () => {
     expect(credentialIn(await at.getToken()).token).toBe(workload.token);
   });
 
-  test('keeps to the host that it was sent to first', async () => {
+  test('sends a token only to the host that received it first', async () => {
     await getToken();
     age(300);
     at.fakeServer.discovery = {
