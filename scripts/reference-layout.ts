@@ -2,7 +2,7 @@
 
 const COLUMNS = 115;
 
-/** Words, but a link or a code span is one: broken over two lines it could not be searched for. */
+/** Matches a word, but a link or a code span is one: broken over two lines it could not be searched for. */
 const ATOM = /(?:\[[^\]]*\]\([^)]*\)|`[^`]*`|[^\s`[]|\[(?![^\]]*\]\())+/g;
 
 /** Returns a paragraph, or an item of a list: `first` is before its first line, as many spaces before each further one. */

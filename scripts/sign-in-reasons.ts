@@ -3,7 +3,7 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['provider_refused', 'the provider rejects the user, or the user declined there'],
   [
     'provider_refresh_refused',
-    'the provider no longer confirms the user: disabled, signed out there, required at its page again (a second factor, consent), or the refresh token has expired. As well as `invalid_grant`, any other 4xx counts, where the provider returns it twice and its discovery and keys can be read: see [how a rejection is told from an outage](../providers/oidc.md#how-a-refusal-is-told-from-an-outage)',
+    'the provider no longer confirms the user: disabled, signed out there, required at its page again (a second factor, consent), or the refresh token has expired. As well as `invalid_grant`, any other 4xx counts, where the provider returns it twice and its discovery and keys can be read: see [how a rejection is told from an outage](../providers/oidc.md#how-a-rejection-is-told-from-an-outage)',
   ],
   ['provider_account_suspended', 'the account at GitHub is suspended'],
   ['organization_missing', 'the user is in none of `organizations`'],
