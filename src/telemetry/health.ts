@@ -91,7 +91,7 @@ function shared(run: () => Promise<string | undefined>): () => Promise<string | 
 
 async function withLimit(check: HealthCheck, timeoutMs: number): Promise<string | undefined> {
   const late = Promise.withResolvers<string>();
-  const stop = timeLimit(timeoutMs, () => late.resolve(`no answer within ${timeoutMs} ms`));
+  const stop = timeLimit(timeoutMs, () => late.resolve(`no response within ${timeoutMs} ms`));
   try {
     return await Promise.race([Promise.resolve().then(check), late.promise]);
   } catch {

@@ -35,7 +35,7 @@ export function timeLimit(ms: number, late: () => void): () => void {
 export function timeoutSignal(ms: number): AbortSignal {
   const controller = new AbortController();
   setTimeout(() => {
-    setImmediate(() => controller.abort(new DOMException(`no answer within ${ms} ms`, 'TimeoutError')));
+    setImmediate(() => controller.abort(new DOMException(`no response within ${ms} ms`, 'TimeoutError')));
   }, ms).unref();
   return controller.signal;
 }

@@ -258,7 +258,7 @@ describe('names that mean harm', () => {
     const created = await root.kubectlWith(harmful, 'create', '--validate=false', '--filename', '-');
     expect(created.code, created.all).toBe(0);
     const [found] = (await posture(root, '--output', 'json')).report().findings;
-    expect(found?.mend.at(-1)).toMatch(/^# 'by hand, because a name in it has characters that cannot be typed: /);
+    expect(found?.mend.at(-1)).toMatch(/^# 'manually, because a name in it has characters that cannot be typed: /);
     for (const args of [[], ['--output', 'json'], ['--output', 'yaml']]) {
       const { all } = await posture(root, ...args);
       expect(all).not.toMatch(/\p{Cc}(?<!\n)|\p{Cf}/u);

@@ -90,7 +90,6 @@ const STABLE = [
   'readonly fault?: string',
   '["everybody"]',
   'authority form',
-  'new authorities cannot be used',
   "'regime'",
   'REGIME',
   'regime.pml',

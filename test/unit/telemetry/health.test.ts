@@ -50,7 +50,7 @@ describe('createHealth', () => {
     });
     const [first, second] = await Promise.all([health.ready(), health.ready()]);
     expect(first).toEqual(second);
-    expect(first.checks).toContainEqual({ name: 'store', problem: 'no answer within 20 ms' });
+    expect(first.checks).toContainEqual({ name: 'store', problem: 'no response within 20 ms' });
     expect(asked).toBe(1);
   });
 
