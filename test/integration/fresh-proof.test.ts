@@ -206,9 +206,9 @@ test('the page of the user shows that the next sign-in asks again, until the use
   await signedIn('alice');
   const [newest] = (await stage.server.store.sessions.list({ account: ALICE.account, limit: 9 })).sessions;
   await stage.server.guard.revoke({ target: { kind: 'session', session: newest?.id ?? '' } });
-  expect((await here.visit(`${stage.web}/me`)).html).toContain('demo asks again who you');
+  expect((await here.visit(`${stage.web}/me`)).html).toContain('Your next sign-in at demo has to be a fresh one');
   const back = await again(here);
   expect(back.url).toBe(`${stage.web}/me`);
   expect(stage.sso.asked.at(-1)).toBe('login consent/10');
-  expect(back.html).not.toContain('demo asks again who you');
+  expect(back.html).not.toContain('Your next sign-in at demo has to be a fresh one');
 });

@@ -185,7 +185,7 @@ describe('portcullis on a server', () => {
   it('takes its configuration from the environment variable that names the file', async () => {
     const { code, stdout } = await portcullis(['config', 'check'], { PORTCULLIS_CONFIG: config }).ended;
     expect(code).toBe(0);
-    expect(stdout).toContain('good: 1 provider(s), 1 cluster(s), store memory');
+    expect(stdout).toContain('valid: 1 provider(s), 1 cluster(s), store memory');
   });
 
   it.each(['serve', 'config check'])(
