@@ -5,13 +5,13 @@ export interface BenchResult {
   readonly unit: string;
   /** null: not measured, and `load` says why. */
   readonly portcullis: number | null;
-  /** `direct` is the upstream without a proxy; for CPU the upstream's own, since nobody stands between. */
+  /** `direct` is the upstream without a proxy; for CPU the upstream's own, since there is nothing between. */
   readonly peers: Readonly<Record<string, number>>;
   /** What the goal is about, where it is a ratio. */
   readonly ratio: number | null;
   readonly goal: string;
   readonly ok: boolean | null;
-  /** What was done, so that somebody else can do it again. */
+  /** What was done, so that another engineer can repeat it. */
   readonly load: string;
 }
 

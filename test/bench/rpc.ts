@@ -15,7 +15,7 @@ interface AuditQuery {
   readonly argument: unknown;
 }
 
-type Reply = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly fault: string };
+type Reply = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly error: string };
 
 /** Answers the parent until it closes the channel. */
 export function serve<T extends Handlers<T>>(handlers: T): void {
@@ -25,7 +25,7 @@ export function serve<T extends Handlers<T>>(handlers: T): void {
     handler(argument as never).then(
       (value) => process.send?.({ id, value }),
       (error: unknown) =>
-        process.send?.({ id, fault: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+        process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
     );
   });
   process.once('disconnect', () => process.exit(0));
@@ -54,7 +54,7 @@ export class Remote<T extends Handlers<T>> {
     const waiting = Promise.withResolvers<unknown>();
     const id = (this.#last += 1);
     this.#waiting.set(id, waiting);
-    // Whoever waits hears of a failure; that nobody waits any more, because something else failed first, is no fault of its own.
+    // The caller gets the failure. A caller that has stopped waiting, because something else failed first, must not cause another error.
     waiting.promise.catch(() => undefined);
     this.#child.send({ id, name, argument });
     return waiting.promise as Promise<Answer<T[K]>>;
@@ -70,7 +70,7 @@ export class Remote<T extends Handlers<T>> {
   #settle(reply: Reply): void {
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
-    if ('fault' in reply) waiting?.reject(new Error(reply.fault));
+    if ('error' in reply) waiting?.reject(new Error(reply.error));
     else waiting?.resolve(reply.value);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What the record costs a request, and whether it has every line at full load. In this process, without a gate: what a request costs besides
- * is `get`'s, and differs from run to run by more than the record costs.
+ * What the audit log costs a request, and whether it has every event at full load. In this process, without a proxy: `get` measures the other
+ * costs of a request, which differ from run to run by more than the audit log costs.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -50,7 +50,7 @@ async function openTrail(folder: string, name: string, rotation: { readonly maxS
   return { trail, counts };
 }
 
-/** CPU of the whole process, threads for the disk included, with the record on and off in turns; and what of it each part takes. */
+/** CPU of the whole process, threads for the disk included, with the audit log on and off in turns; and what of it each part takes. */
 async function cost(folder: string): Promise<BenchResult> {
   const { trail } = await openTrail(folder, 'cost.log');
   const chain = new Chain();
@@ -124,7 +124,7 @@ async function fullLoad(folder: string): Promise<BenchResult> {
     ratio: null,
     goal: '0',
     ok: whole,
-    load: `${PER_SECOND} events a second for ${FULL_LOAD_MS / 1000} s to a file that is rotated and compressed; ${verdict.lines} lines read back and proven (${own} of the record's own)`,
+    load: `${PER_SECOND} events a second for ${FULL_LOAD_MS / 1000} s to a file that is rotated and compressed; ${verdict.lines} lines read back and verified (${own} of the audit log's own)`,
   };
 }
 

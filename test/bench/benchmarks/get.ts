@@ -21,9 +21,9 @@ export async function get(stage: Stage): Promise<BenchResult[]> {
 
 export async function getHttp2(stage: Stage): Promise<BenchResult[]> {
   if (!(await stage.load.call('servesHttp2', { target: stage.target('portcullis', 'files') }))) {
-    const words = 'HTTP/2 is not served';
+    const message = 'HTTP/2 is not served';
     return [
-      { name: 'get-h2', unit: 'µs CPU', portcullis: null, peers: {}, ratio: null, goal: GOAL, ok: null, load: words },
+      { name: 'get-h2', unit: 'µs CPU', portcullis: null, peers: {}, ratio: null, goal: GOAL, ok: null, load: message },
     ];
   }
   const shape = { connections: 4, streams: 8 };

@@ -1,4 +1,4 @@
-/** What the gate adds to the time of one request when nothing else is going on. */
+/** What the proxy adds to the time of one request when nothing else is going on. */
 import { median } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { PATHS } from '../stage/peers.ts';

@@ -1,4 +1,4 @@
-/** A large list: how fast it comes, and what it costs in memory, also when nobody takes it quickly. */
+/** A large list: how fast it comes, and what it costs in memory, also when the client reads slowly. */
 import { median, pairedRatio } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { LIST_BYTES, PATHS } from '../stage/peers.ts';

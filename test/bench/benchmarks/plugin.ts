@@ -70,7 +70,7 @@ const result = (
 /** One request of the real kubectl, with the plugin and with a token in its file. */
 async function kubectl(stage: FrontStage): Promise<BenchResult> {
   const { certificate, privateKey } = await createTestCertificates();
-  // A key of any kind will do: nobody checks it here, but kubectl reads it and presents it.
+  // A key of any kind will do: no server checks it here, but kubectl reads it and presents it.
   stage.signIn({}, { binding: { certificate, privateKey } });
   const server = await startApi(certificate, privateKey);
   try {

@@ -192,7 +192,7 @@ async function measureView(url: string): Promise<BenchResult[]> {
   const { number } = guard.position ?? { number: 0 };
   await guard.stop();
   await store.close();
-  // A view that lets everybody through, or nobody, would be as quick.
+  // A view that admits every session, or none, would be as quick.
   if (refused !== CREDENTIALS / 2) throw new Error(`${refused} of ${CREDENTIALS} credentials were refused, not half`);
   const load = `${number} live entries, read from a redis-server`;
   const figure = (name: string, unit: string, value: number, most: number, how: string): BenchResult => ({
@@ -207,7 +207,7 @@ async function measureView(url: string): Promise<BenchResult[]> {
   });
   return [
     figure('memory', 'MB', megabytes, 120, 'growth of the heap and of array buffers after a collection'),
-    figure('load', 's', seconds, 2, 'from the start of the gate to its first lease'),
+    figure('load', 's', seconds, 2, 'from the start of the server to its first lease'),
     figure(
       'check',
       'µs',

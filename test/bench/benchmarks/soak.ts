@@ -1,5 +1,5 @@
 /**
- * Two hundred people at work at once: memory must stay flat, and nothing may fail.
+ * Two hundred users at work at the same time: memory must stay flat, and nothing may fail.
  *
  * Resident memory alone says little: V8's heap grows to its working size for a minute, and malloc keeps the most that it ever needed at
  * once, so that a rare coincidence of buffers is a step that stays. So two things are judged over the second half of the run: how fast
@@ -9,7 +9,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { slope } from '../report.ts';
 import type { BenchResult } from '../report.ts';
-import type { InstanceFigures } from '../stage/gate.ts';
+import type { InstanceFigures } from '../stage/server.ts';
 import { PATHS } from '../stage/peers.ts';
 import type { Stage } from '../stage/stage.ts';
 
@@ -18,7 +18,7 @@ const EXEC_BYTES = 1_000_000;
 const LOOK_MS = 1000;
 /** Looks of which the lowest counts: under this load V8 collects twice a second. */
 const WINDOW = 20;
-/** The gate keeps an idle connection to an API server for half a minute. */
+/** The proxy keeps an idle connection to an API server for half a minute. */
 const REST_MS = 35_000;
 /** What is shorter has no half in which the heap has its working size. */
 const JUDGED_FROM_MINUTES = 5;
@@ -54,7 +54,7 @@ export async function soak(stage: Stage, { minutes }: { readonly minutes: number
     {
       ...figure('errors', 'errors', failed, 'none'),
       ok: failed === 0,
-      load: errors.length === 0 ? 'the same' : errors.map(([words, times]) => `${times} × ${words}`).join('; '),
+      load: errors.length === 0 ? 'the same' : errors.map(([message, times]) => `${times} × ${message}`).join('; '),
     },
   ];
 }
@@ -92,7 +92,7 @@ interface Look extends InstanceFigures {
   readonly minute: number;
 }
 
-/** Asks the gate for its figures until `work` is done. */
+/** Asks the server for its figures until `work` is done. */
 async function watched<T>(stage: Stage, work: Promise<T>): Promise<{ value: T; looks: Look[] }> {
   const looks: Look[] = [];
   const over = new AbortController();

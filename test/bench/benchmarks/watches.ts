@@ -17,8 +17,8 @@ export const watches = (stage: Stage): Promise<BenchResult[]> => measure(stage, 
 
 export async function watchesHttp2(stage: Stage): Promise<BenchResult[]> {
   if (await stage.load.call('servesHttp2', { target: stage.target('portcullis', 'live') })) return measure(stage, true);
-  const words = { load: 'HTTP/2 is not served', goal: '≤ 100 kB', unit: 'kB each' };
-  return [{ name: 'watches-h2', portcullis: null, peers: {}, ratio: null, ok: null, ...words }];
+  const message = { load: 'HTTP/2 is not served', goal: '≤ 100 kB', unit: 'kB each' };
+  return [{ name: 'watches-h2', portcullis: null, peers: {}, ratio: null, ok: null, ...message }];
 }
 
 interface Held {
@@ -38,7 +38,7 @@ async function measure(stage: Stage, http2: boolean): Promise<BenchResult[]> {
   await letGo(stage);
 
   const name = http2 ? 'watches-h2' : 'watches';
-  const load = `${COUNT} watches of one person by ${http2 ? 'HTTP/2, 100 a connection' : 'HTTP/1.1'}`;
+  const load = `${COUNT} watches of one user by ${http2 ? 'HTTP/2, 100 a connection' : 'HTTP/1.1'}`;
   const before = median(alone.portcullis ?? []);
   const held = median(beside.portcullis ?? []);
   const most = http2 ? 100 : 160;

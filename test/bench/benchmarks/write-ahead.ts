@@ -11,7 +11,7 @@ import type { LoadWorker } from '../load/worker.ts';
 import { median, pairedRatio } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { Remote } from '../rpc.ts';
-import { signInAlice, startInstance } from '../stage/gate.ts';
+import { signInAlice, startInstance } from '../stage/server.ts';
 import { HOSTS, PATHS, startNginx } from '../stage/peers.ts';
 import { cpuMicroseconds } from '../stage/processes.ts';
 
@@ -19,7 +19,7 @@ const MODES = ['off', 'changes', 'sync'] as const;
 type Mode = (typeof MODES)[number];
 
 const ROUNDS = 9;
-/** One connection as a person has it, and as many as `get` has. */
+/** One connection as a user has it, and as many as `get` has. */
 const LOADS = { alone: { connections: 1, requests: 200 }, busy: { connections: 16, requests: 1000 } } as const;
 const WARM_UP = 2000;
 

@@ -28,7 +28,7 @@ export interface Getter {
 /** One suite for every leg, so that no target has the cheaper one. */
 export const CIPHERS = 'TLS_AES_128_GCM_SHA256';
 
-/** One for each certificate: reading PEM anew costs more than the handshake. */
+/** One for each certificate: reading PEM again costs more than the handshake. */
 const contexts = new Map<string, SecureContext>();
 
 function contextOf({ ca, cert, key }: LoadTarget): SecureContext {

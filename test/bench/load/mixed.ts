@@ -1,4 +1,4 @@
-/** People at work: each has a connection of their own and does one thing after the other, with pauses. */
+/** Users at work: each has one connection and sends one request after the other, with pauses. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Http1Connection } from './http1.ts';
 import type { LoadTarget } from './http1.ts';
@@ -18,7 +18,7 @@ export interface MixedCounts {
   list: number;
   watch: number;
   exec: number;
-  /** First words of each kind of error, and how often it came. */
+  /** The start of the message of each kind of error, and how often it came. */
   readonly errors: Record<string, number>;
 }
 
@@ -35,8 +35,8 @@ export async function runMixed(load: MixedLoad): Promise<MixedCounts> {
         connection ??= await Http1Connection.open(load.files);
         await oneTurn(load, connection, { turn, counts });
       } catch (error) {
-        const words = String(error).slice(0, 120);
-        counts.errors[words] = (counts.errors[words] ?? 0) + 1;
+        const message = String(error).slice(0, 120);
+        counts.errors[message] = (counts.errors[message] ?? 0) + 1;
         connection?.close();
         connection = undefined;
       }

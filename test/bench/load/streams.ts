@@ -175,13 +175,13 @@ export async function readSlowly(
     taken += chunk.length;
     if (taken > allowed()) socket.pause();
   });
-  const pace = setInterval(() => {
+  const timer = setInterval(() => {
     if (taken <= allowed()) socket.resume();
   }, 50);
   socket.write(requestHead(target, path), 'latin1');
   const over = setTimeout(() => socket.destroy(), seconds * 1000);
   await once(socket, 'close');
-  clearInterval(pace);
+  clearInterval(timer);
   clearTimeout(over);
   if (performance.now() - begun < seconds * 990) throw new Error('a slow reader lost its connection');
   return taken;

@@ -1,4 +1,4 @@
-/** The load generator: a process of its own, so that what it costs is in nobody's figures. */
+/** The load generator: its own process, so that its cost is in no figure. */
 import { serve } from '../rpc.ts';
 import { Http1Connection } from './http1.ts';
 import type { Getter, LoadTarget } from './http1.ts';

@@ -91,7 +91,7 @@ defaults
   timeout client 1h
   timeout server 1h
   timeout tunnel 1h
-frontend gate
+frontend proxy
   bind 127.0.0.1:${port} backlog 8192 ssl crt ${at('server.pem')} alpn h2,http/1.1 ssl-min-ver TLSv1.3 no-tls-tickets verify optional ca-file ${at('ca.crt')} crt-ignore-err all ca-ignore-err all
   use_backend live if { hdr(host) -i ${HOSTS.live} }
   default_backend files

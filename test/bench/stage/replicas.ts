@@ -18,8 +18,8 @@ import { startRedis } from '../../support/redis.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
-import { startInstanceProcess } from './gate-process.ts';
-import { configuration } from './gate.ts';
+import { startInstanceProcess } from './server-process.ts';
+import { configuration } from './server.ts';
 import { HOSTS } from './peers.ts';
 import { freePort } from '../../../demo/ports.ts';
 
@@ -27,7 +27,7 @@ export interface ReplicaStage {
   readonly load: Remote<LoadWorker>;
   readonly upstream: Remote<LiveUpstream>;
   readonly ca: string;
-  /** Of the web listener and of the api listener at which people sign in. */
+  /** Of the web listener and of the api listener at which users sign in. */
   readonly endpoints: { readonly web: string; readonly api: string; readonly ca: string };
   /** Of the api listeners. */
   readonly ports: readonly number[];

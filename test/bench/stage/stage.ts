@@ -8,8 +8,8 @@ import type { LoadTarget } from '../load/http1.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
-import { signInAlice, signInRoot, startInstance } from './gate.ts';
-import type { BenchInstance } from './gate.ts';
+import { signInAlice, signInRoot, startInstance } from './server.ts';
+import type { BenchInstance } from './server.ts';
 import { HOSTS, startHaproxy, startNginx } from './peers.ts';
 import { cpuMicroseconds } from './processes.ts';
 
@@ -31,7 +31,7 @@ export interface Stage {
 
 const entry = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-/** @param profile folder for a CPU profile of the gate */
+/** @param profile folder for a CPU profile of the server */
 export async function openStage(profile?: string): Promise<Stage> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {

@@ -1,4 +1,4 @@
-/** The gate's process as the image runs it: the same command, and the same allocator (decision 0015). */
+/** The server process as the image runs it: the same command, and the same allocator (decision 0015). */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { start } from './processes.ts';
@@ -22,5 +22,5 @@ export async function startInstanceProcess({ config, flags = [], ready }: Instan
   const maps = await readFile(`/proc/${started.pid}/maps`, 'utf8');
   if (maps.includes(ALLOCATOR)) return started;
   await started.stop();
-  throw new Error(`the gate runs without ${ALLOCATOR}: on Debian, apt-get install libjemalloc2`);
+  throw new Error(`the server runs without ${ALLOCATOR}: on Debian, apt-get install libjemalloc2`);
 }

@@ -1,4 +1,4 @@
-/** Portcullis as it stands in production: the command `serve` in a process of its own, and people who signed in by the protocol. */
+/** Portcullis as in production: the command `serve` in its own process, and users who signed in by the protocol. */
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { startIdentityProvider } from '../../../demo/idp/provider.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey } from '../../support/oauth-client.ts';
 import { HOSTS } from './peers.ts';
-import { startInstanceProcess } from './gate-process.ts';
+import { startInstanceProcess } from './server-process.ts';
 import type { Started } from './processes.ts';
 import { freePort } from '../../../demo/ports.ts';
 
@@ -39,7 +39,7 @@ export interface InstanceOptions {
   readonly writeAhead?: string;
 }
 
-/** Starts the identity provider here and the gate beside it; resolves when the gate is ready. */
+/** Starts the identity provider here and the server next to it; resolves when the server is ready. */
 export async function startInstance(options: InstanceOptions): Promise<BenchInstance> {
   const [api, web, ops] = [await freePort(), await freePort(), await freePort()];
   const webUrl = `http://localhost:${web}`;
@@ -130,7 +130,7 @@ export function configuration(
   };
 }
 
-export interface SignedInPerson {
+export interface SignedInUser {
   readonly key: ClientKey;
   readonly session: string;
   /** Access tokens, one a cluster. */
@@ -138,7 +138,7 @@ export interface SignedInPerson {
 }
 
 /** Signs alice in with a certificate of her own, and gets a token for each cluster. */
-export async function signInAlice(instance: BenchInstance, ca: string): Promise<SignedInPerson> {
+export async function signInAlice(instance: BenchInstance, ca: string): Promise<SignedInUser> {
   const key = await newClientKey();
   const client = new OAuthClient({ web: instance.web, api: `https://localhost:${instance.port}`, ca }, key);
   try {
