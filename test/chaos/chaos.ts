@@ -6,7 +6,7 @@ import { Stage, type Accepted } from './stage.ts';
 export interface Scene {
   /** What a covered credential was let in with after `complete: true`. */
   readonly accepted: readonly Accepted[];
-  /** What else must hold where every safeguard is in place, in words. */
+  /** What else must hold where every safeguard is in place, as sentences. */
   readonly holds?: Readonly<Record<string, boolean>>;
 }
 

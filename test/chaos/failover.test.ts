@@ -30,10 +30,11 @@ async function insist(replica: Replica): Promise<Told> {
   return told.answer.complete ? told : await insist(replica);
 }
 
-const isVoid = ({ answer }: Told): boolean => answer.missing?.some((words) => words.includes('send it again')) ?? false;
+const isVoid = ({ answer }: Told): boolean =>
+  answer.missing?.some((message) => message.includes('send it again')) ?? false;
 
 describe.concurrent('three nodes', () => {
-  chaos('a replica still talks to a master that its followers have left', {
+  chaos('a replica is still connected to a master that its followers have left', {
     safeguards: [ACKNOWLEDGED],
     async play(stage) {
       await using nodes = await trio();
@@ -56,7 +57,7 @@ describe.concurrent('three nodes', () => {
     },
   });
 
-  chaos('a master is lost, Sentinel puts another in its place, and one replica hears of nothing', {
+  chaos('a master is lost, Sentinel promotes another, and one replica is not notified', {
     safeguards: [LEASE],
     async play(stage) {
       await using nodes = await trio();
@@ -81,7 +82,7 @@ describe.concurrent('three nodes', () => {
     },
   });
 
-  chaos('two of three are lost: nothing is claimed and nothing let in', {
+  chaos('two of three are lost: nothing is confirmed and nothing admitted', {
     safeguards: [ACKNOWLEDGED],
     async play(stage) {
       await using nodes = await trio();
@@ -97,7 +98,7 @@ describe.concurrent('three nodes', () => {
       for (const follower of nodes.followers) follower.resume();
       await serves(a);
       return {
-        // Bob is covered by nothing; but nobody may be let in on a view that no follower confirms.
+        // No revocation covers Bob; but no user may be admitted on a view that no follower confirms.
         accepted: stage.acceptedAfter(from, bob).filter(({ at }) => at < until),
         holds: { 'nothing was claimed': 'failed' in told || !told.answer.complete },
       };

@@ -13,7 +13,7 @@ export interface ReplicaSetup {
   readonly stalenessSeconds: number;
 }
 
-/** What a token says, as far as the gate judges it. */
+/** The claims of a token that the revocation guard checks. */
 export interface Bearer {
   readonly session: string;
   readonly account: Account;
@@ -30,11 +30,11 @@ export interface SignInRequest {
 export interface Commands {
   /** Where the log stands: what a sign-in remembers when it begins. */
   readonly position: { readonly in: null; readonly out: LogPosition };
-  /** Opens a session and mints: what the end of a sign-in does. A refusal is a reason. */
+  /** Opens a session and mints: what the end of a sign-in does. A rejection is a reason. */
   readonly signIn: { readonly in: SignInRequest; readonly out: Bearer | { readonly refused: string } };
   /** Mints for a session that is there: what a refresh does in the end. */
   readonly refresh: { readonly in: { readonly session: string }; readonly out: Bearer | { readonly refused: string } };
-  /** From now on requests and a stream come in with this credential, every few milliseconds, for good. */
+  /** From now on requests and a stream come in with this credential, every few milliseconds, without end. */
   readonly carry: { readonly in: Bearer; readonly out: null };
   readonly revoke: {
     readonly in: { readonly target: RevocationTarget; readonly lock?: string; readonly requestId?: string };

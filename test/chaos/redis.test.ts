@@ -1,4 +1,4 @@
-/** What may happen to Redis while somebody is revoked, and after. */
+/** What may happen to Redis while a user is revoked, and after. */
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -30,7 +30,7 @@ async function pair(stage: Stage, url: string): Promise<readonly [Replica, Repli
   return await Promise.all([stage.start('a', { url }), stage.start('b', { url })]);
 }
 
-/** Redis goes away in some manner; whoever is asked to revoke then must not claim anything, and nobody is let in any more. */
+/** Redis becomes unavailable; a replica that is asked to revoke then must not confirm anything, and no user is admitted any more. */
 async function withoutRedis(stage: Stage, goAway: (redis: OwnRedis) => unknown) {
   await using redis = await redisServer();
   const [a, b] = await pair(stage, redis.url);
@@ -47,7 +47,7 @@ async function withoutRedis(stage: Stage, goAway: (redis: OwnRedis) => unknown) 
   };
 }
 
-describe.concurrent('redis is away', () => {
+describe.concurrent('redis is unavailable', () => {
   chaos('because it hangs', {
     safeguards: [LEASE],
     play: (stage) => withoutRedis(stage, (redis) => redis.pause()),
@@ -60,7 +60,7 @@ describe.concurrent('redis is away', () => {
 });
 
 describe.concurrent('redis comes back', () => {
-  chaos('with its own data, which has forgotten the revocation', {
+  chaos('with its own data, which does not have the revocation', {
     safeguards: [RUN_ID],
     async play(stage) {
       await using redis = await redisServer();
@@ -77,7 +77,7 @@ describe.concurrent('redis comes back', () => {
     },
   });
 
-  chaos('with its own data, while one that has a longer lease hears of nothing', {
+  chaos('with its own data, while a replica with a longer lease is not notified', {
     safeguards: [LEASES_KEPT],
     async play(stage) {
       await using redis = await redisServer();
@@ -102,7 +102,7 @@ describe.concurrent('redis comes back', () => {
       await fenced(old);
       return {
         accepted: stage.acceptedAfter(at, alice),
-        holds: { 'nobody signs in before the longer lease is over': isFenced },
+        holds: { 'no user signs in before the longer lease is over': isFenced },
       };
     },
   });
@@ -151,7 +151,7 @@ describe.concurrent('redis comes back', () => {
     },
   });
 
-  chaos('empty, and somebody who is locked knocks at once', {
+  chaos('empty, and a locked user sends a request immediately', {
     safeguards: [SURVIVOR, SETTLED],
     async play(stage) {
       await using redis = await redisServer();

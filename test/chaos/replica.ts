@@ -1,6 +1,6 @@
 /**
- * One replica as a process of its own: the real store, the real gate, and in place of a data plane something that lets a request and a
- * stream in whenever the gate would. Everything it lets in it writes down at once, so that it is on record also when the process is killed
+ * One replica as its own process: the real store, the real revocation guard, and in place of a data plane a loop that admits a request and a
+ * stream whenever the guard would. It writes everything that it admits immediately, so that the output has it even when the process is killed
  * in the next moment.
  */
 import { writeSync } from 'node:fs';
@@ -39,7 +39,7 @@ const guard = createRevocationGuard({
 const now = (): number => Number(process.hrtime.bigint());
 
 /**
- * Lets something in, if the gate does. The time is taken before the check: what a stop of the process between the two would add is the
+ * Admits a request or a chunk, if the revocation guard does. The time is taken before the check: what a stop of the process between the two would add is the
  * one write that the promise leaves out.
  */
 function letIn(kind: 'request' | 'chunk', bearer: Bearer): boolean {
@@ -123,7 +123,7 @@ const handlers: Handlers = {
         address: '127.0.0.1',
         userAgent: 'chaos',
         startedAt,
-        // Proved afresh in this very moment: only the log may stand in its way.
+        // A fresh sign-in of this very moment: only the revocation log may reject it.
         authTime: seconds + 120,
       },
       {},

@@ -1,4 +1,4 @@
-/** What may happen to replicas while somebody is revoked. */
+/** What may happen to replicas while a user is revoked. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe } from 'vitest';
 import { chaos, type Scene } from './chaos.ts';
@@ -90,7 +90,7 @@ describe.concurrent('replicas', () => {
     },
   });
 
-  chaos('two have the same name, and one of them hears nothing', {
+  chaos('two have the same name, and one of them is not notified', {
     safeguards: [INCARNATION],
     async play(stage) {
       await using redis = await redisServer();
@@ -192,7 +192,7 @@ describe.concurrent('a clock is set by an hour', () => {
   // An hour ahead every entry is over as soon as it has come.
   chaos('ahead, and another is asked', { safeguards: [CLOCK], play: (stage) => beside(stage, AN_HOUR_MS) });
 
-  // An hour back its own entry is over for everybody else before it has come.
+  // With the clock an hour back, its own entry has expired for every other replica before it arrives.
   chaos('back, and the same one is asked', {
     safeguards: [CLOCK],
     async play(stage) {

@@ -10,12 +10,12 @@ const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
 const A_WHILE_MS = 300;
 
 describe.concurrent('half-way', () => {
-  chaos('a sign-in: she stands at her provider’s page', {
+  chaos('a sign-in: the user is at the provider’s page', {
     safeguards: [WATERMARK],
     async play(stage) {
       await using redis = await redisServer();
       const [a, b] = await Promise.all([stage.start('a', { url: redis.url }), stage.start('b', { url: redis.url })]);
-      // So that the store lets people sign in.
+      // So that the store lets users sign in.
       await stage.signIn(a, 'corp/bob');
       const startedAt = await b.ask('position', null);
       const { at } = await revokeWholly(a, ALICE);

@@ -128,7 +128,7 @@ export class Stage implements AsyncDisposable {
     return replica;
   }
 
-  /** A person signs in at one replica. Waits until the store lets people sign in. */
+  /** A user signs in at one replica. Waits until the store lets users sign in. */
   async signIn(at: Replica, account: Account = 'corp/alice'): Promise<Bearer> {
     return await vi.waitFor(
       async () => {
