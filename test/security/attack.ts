@@ -1,6 +1,6 @@
-/** How a row of the corpus is written: bytes in, answers out, bytes at the API server, and what the record says. */
+/** The form of a row of the corpus: bytes in, responses out, bytes at the API server, and the audit events. */
 
-/** A request as the API server must see it. Everything that is not named here is the gate's own, and is compared as well. */
+/** A request as the API server must see it. Everything that is not named here is added by the proxy, and is compared as well. */
 export interface Reached {
   /** Method and target. */
   readonly line: string;
@@ -13,17 +13,17 @@ export interface Reached {
 export interface Attack {
   readonly name: string;
   /**
-   * `TOKEN`, `HOST` and `BASE64TOKEN` stand for good ones. Lines end with `\n` here and with CRLF on the wire, unless `exact`. One character
+   * `TOKEN`, `HOST` and `BASE64TOKEN` stand for valid ones. Lines end with `\n` here and with CRLF on the wire, unless `exact`. One character
    * a byte.
    */
   readonly bytes: string;
   /** Status codes of the answers, interim ones included. Empty: the connection is closed without one. */
   readonly statuses: readonly number[];
-  /** What the metrics, and the record where there is a line, say about each refusal. */
+  /** The reasons of each rejection in the metrics, and in the audit event if there is one. */
   readonly reasons: readonly string[];
   /** Every byte that reaches the API server. Empty: not one. */
   readonly reached: readonly Reached[];
-  /** SubjectAccessReviews that the gate makes for it, as `resource name`; the API server says no to each. Absent: none. */
+  /** SubjectAccessReviews that the proxy makes for it, as `resource name`; the API server denies each. Absent: none. */
   readonly reviews?: readonly string[];
   /** Send `bytes` as they are. */
   readonly exact?: true;
@@ -31,7 +31,7 @@ export interface Attack {
   readonly anonymous?: true;
   /** SNI, where it is not the cluster's host. Null: none. */
   readonly servername?: string | null;
-  /** Reasons in the record, where they are not those of the metrics. */
+  /** Reasons in the audit log, where they are not those of the metrics. */
   readonly recorded?: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** Hostile text in every place that a client can fill: each request is one line of the record, and reads back to one event. */
+/** Hostile text in every field that a client can fill: each request is one line of the audit log, and reads back to one event. */
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeLine } from '../../src/audit/encode-line.ts';
@@ -48,7 +48,7 @@ const HOSTILE: readonly (readonly [name: string, bytes: string])[] = [
 const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/u;
 
 /** What is wrong with the lines of these events: each must be one, and read back to the same. */
-const faultsIn = (events: readonly AuditEvent[]): readonly string[] =>
+const errorsIn = (events: readonly AuditEvent[]): readonly string[] =>
   events.flatMap((event) => {
     const line = encodeLine(event).toString();
     const read = JSON.parse(line) as AuditEvent;
@@ -81,7 +81,7 @@ async function send(request: {
   const head = `GET ${target} HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${alice.token}\r\n`;
   socket.end(Buffer.from(`${head}${headers}Connection: close\r\n\r\n`, 'latin1'));
   await ended;
-  await until(() => plane.audited.length > 0, 'a line in the record');
+  await until(() => plane.audited.length > 0, 'an audit event');
   return [...plane.audited];
 }
 
@@ -90,44 +90,44 @@ const percent = (text: string): string =>
 
 describe.each(HOSTILE)('%s', (_name, text) => {
   it('in a user agent', async () => {
-    expect(faultsIn(await send({ headers: `User-Agent: ${text}\r\n` }))).toEqual([]);
+    expect(errorsIn(await send({ headers: `User-Agent: ${text}\r\n` }))).toEqual([]);
   });
   it('in a query value, as it is and percent-encoded', async () => {
-    expect(faultsIn(await send({ target: `/api/v1/pods?labelSelector=${text}` }))).toEqual([]);
-    expect(faultsIn(await send({ target: `/api/v1/pods?labelSelector=${percent(text)}` }))).toEqual([]);
+    expect(errorsIn(await send({ target: `/api/v1/pods?labelSelector=${text}` }))).toEqual([]);
+    expect(errorsIn(await send({ target: `/api/v1/pods?labelSelector=${percent(text)}` }))).toEqual([]);
   });
   it('in the name of an object, as it is and percent-encoded', async () => {
-    expect(faultsIn(await send({ target: `/api/v1/namespaces/default/pods/${text}` }))).toEqual([]);
-    expect(faultsIn(await send({ target: `/api/v1/namespaces/${percent(text)}/pods/${percent(text)}` }))).toEqual([]);
+    expect(errorsIn(await send({ target: `/api/v1/namespaces/default/pods/${text}` }))).toEqual([]);
+    expect(errorsIn(await send({ target: `/api/v1/namespaces/${percent(text)}/pods/${percent(text)}` }))).toEqual([]);
   });
   it('in Host', async () => {
-    expect(faultsIn(await send({ host: text }))).toEqual([]);
+    expect(errorsIn(await send({ host: text }))).toEqual([]);
   });
-  it('in whom the client wants to act as', async () => {
-    expect(faultsIn(await send({ headers: `Impersonate-User: ${text}\r\nImpersonate-Group: ${text}\r\n` }))).toEqual(
+  it('in the user that the client wants to impersonate', async () => {
+    expect(errorsIn(await send({ headers: `Impersonate-User: ${text}\r\nImpersonate-Group: ${text}\r\n` }))).toEqual(
       [],
     );
     expect(
-      faultsIn(await send({ headers: `Impersonate-User: a\r\nImpersonate-Extra-${percent(text)}: ${text}\r\n` })),
+      errorsIn(await send({ headers: `Impersonate-User: a\r\nImpersonate-Extra-${percent(text)}: ${text}\r\n` })),
     ).toEqual([]);
   });
   it('in traceparent, which then names no trace', async () => {
     expect(
-      faultsIn(
+      errorsIn(
         await send({ headers: `traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01${text}\r\n` }),
       ),
     ).toEqual([]);
     for (const { annotations } of plane.audited) expect(annotations['portcullis.dev/trace']).toBeUndefined();
   });
-  it('in the name and the groups of a person, whoever let them in', async () => {
+  it('in the name and the groups of a user, from any provider', async () => {
     const decoded = Buffer.from(text, 'latin1').toString();
     const identity: Identity = { username: decoded, uid: decoded, groups: [decoded], extra: { x: [decoded] } };
-    const person = await signIn(plane, { subject: 'hostile', identity });
+    const user = await signIn(plane, { subject: 'hostile', identity });
     plane.audited.length = 0;
-    await call(plane, person, '/api/v1/pods');
-    await until(() => plane.audited.length > 0, 'a line in the record');
+    await call(plane, user, '/api/v1/pods');
+    await until(() => plane.audited.length > 0, 'an audit event');
     expect(plane.audited[0]?.user.username).toBe(decoded);
-    expect(faultsIn(plane.audited)).toEqual([]);
+    expect(errorsIn(plane.audited)).toEqual([]);
   });
 });
 
@@ -135,11 +135,11 @@ describe('the trace of a request', () => {
   const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
   const PARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
 
-  it('goes on to the cluster, and stands in the record', async () => {
+  it('is sent to the cluster, and is in the audit event', async () => {
     plane.audited.length = 0;
     plane.upstream.clear();
     await call(plane, alice, '/api/v1/pods', { headers: { traceparent: PARENT } });
-    await until(() => plane.audited.length > 0, 'a line in the record');
+    await until(() => plane.audited.length > 0, 'an audit event');
     expect(plane.audited[0]).toMatchObject({
       user: { username: ALICE.username },
       annotations: { 'portcullis.dev/trace': TRACE },
@@ -148,10 +148,10 @@ describe('the trace of a request', () => {
     expect(raw[raw.findIndex((name) => name.toLowerCase() === 'traceparent') + 1]).toBe(PARENT);
   });
 
-  it('stands in the record of a request that was refused', async () => {
+  it('is in the audit event of a request that was rejected', async () => {
     plane.audited.length = 0;
     await call(plane, alice, '/api/v1/pods', { token: 'none', headers: { traceparent: PARENT } });
-    await until(() => plane.audited.length > 0, 'a line in the record');
+    await until(() => plane.audited.length > 0, 'an audit event');
     expect(plane.audited[0]).toMatchObject({
       responseStatus: { code: 401, status: 'Failure', reason: 'Unauthorized' },
       annotations: { 'portcullis.dev/trace': TRACE },

@@ -1,6 +1,6 @@
 /**
- * The canary: somebody signs in, works, and is thrown out in every way there is, and others try in every way to get in. Then everything
- * that was written anywhere is searched for every secret that was ever in play.
+ * The canary: a user signs in, works, and is signed out in every possible way, and attackers try in every way to get in. Then everything
+ * that was written anywhere is searched for every secret that was ever used.
  */
 import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -22,7 +22,7 @@ import { visitor } from '../support/device-stage.ts';
 import { CliContext } from '../support/kubectl.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 
-/** Events that must be in the record when all is over. */
+/** Events that must be in the audit log at the end. */
 const HAPPENED = [
   'sign-in',
   'sign-in-refused',
@@ -44,7 +44,7 @@ let stage: CanaryStage;
 let client: OAuthClient;
 let thief: OAuthClient;
 
-/** A secret that nobody has been given. */
+/** A secret that was issued to no client. */
 const canary = (kind: string): string => stage.secrets.add(kind, `canary-${randomBytes(12).toString('hex')}`);
 
 beforeAll(async () => {
@@ -101,7 +101,7 @@ async function workAndFail(): Promise<string> {
     shown(await client.get(`${PODS}?next=%2Fx%3F${name}%3D${canary(`nested query ${name}`)}`, accessToken));
   }
   shown(await client.get(`${PODS}?x=${accessToken}`, accessToken));
-  // The cluster tells this client the name that it has asked for; nobody else must hear it.
+  // The cluster returns to this client the name that it has asked for; no other client may learn it.
   await client.get(`${PODS}/${accessToken}`, accessToken);
   const inHeaders = { 'user-agent': `curl ${accessToken}`, cookie: `session=${canary('foreign cookie')}` };
   shown(await client.send('GET', PODS, { headers: { ...inHeaders, authorization: `Bearer ${accessToken}` } }));
@@ -142,14 +142,14 @@ async function tryPages(): Promise<void> {
     const answer = await fetch(`${endpoints.web}${path}`, { headers, redirect: 'manual' });
     shown({ status: answer.status, headers: {}, body: { text: await answer.text() } });
   };
-  await page(`/callback/demo?code=${canary('code of a stranger')}&state=${canary('state of a stranger')}`);
+  await page(`/callback/demo?code=${canary('code of an attacker')}&state=${canary('state of an attacker')}`);
   await page(
-    `/callback/demo?error=access_denied&error_description=${canary('token in words')}&state=x`.replace(
+    `/callback/demo?error=access_denied&error_description=${canary('token in a description')}&state=x`.replace(
       /&error_description=[^&]*/,
       '',
     ),
   );
-  await page('/me', { cookie: `portcullis-session=${canary('cookie of a stranger')}` });
+  await page('/me', { cookie: `portcullis-session=${canary('cookie of an attacker')}` });
   await page('/admin', { authorization: `Bearer ${canary('bearer at the pages')}` });
   await page(`/oauth/authorize?client_id=none&code_challenge=${canary('challenge')}&state=${canary('state')}`);
   const { body } = await client.post('/-/oauth/device', { client_id: 'portcullis-cli' });
@@ -166,13 +166,13 @@ async function tryPages(): Promise<void> {
 }
 
 /** A sign-in that comes back with a code that the provider has never given out; and one that does not even say who the provider is. */
-async function strangersCode(issuer: string): Promise<void> {
+async function redeemUnknownCode(issuer: string): Promise<void> {
   const { endpoints, shown } = stage;
   const browser = new CookieBrowser();
   const { location } = await browser.get(`${endpoints.web}/login/start?provider=demo`);
   const state = new URL(location).searchParams.get('state') ?? '';
   const query = new URLSearchParams({
-    code: canary('code of nobody'),
+    code: canary('code of no client'),
     state,
     ...(issuer === '' ? {} : { iss: issuer }),
   });
@@ -181,7 +181,7 @@ async function strangersCode(issuer: string): Promise<void> {
   shown({ status, headers: {}, body: { html } });
 }
 
-/** What people do at their terminals, and an admin against them. */
+/** What users do at their terminals, and an admin against them. */
 async function useCommands(aliceToken: string): Promise<void> {
   const { instance, printed } = stage;
   const server = ['--server', instance.urls.web];
@@ -208,12 +208,12 @@ async function useCommands(aliceToken: string): Promise<void> {
   await done(root, 'logout');
 }
 
-describe('every secret that is in play while people work, fail and are thrown out', () => {
+describe('every secret that is used while users work, fail and are signed out', () => {
   beforeAll(async () => {
     const aliceToken = await workAndFail();
     await tryPages();
-    await strangersCode('');
-    await strangersCode(stage.instance.urls.issuer);
+    await redeemUnknownCode('');
+    await redeemUnknownCode(stage.instance.urls.issuer);
     await useCommands(aliceToken);
     const last = await signIn('bob');
     stage.shown(await client.revoke(last.refreshToken));
@@ -246,7 +246,7 @@ describe('every secret that is in play while people work, fail and are thrown ou
     }
   });
 
-  it('stands nowhere: not in the record, the log, the metrics, Redis, an error page or the output of a command', async () => {
+  it('is nowhere: not in the audit log, the log, the metrics, Redis, an error page or the output of a command', async () => {
     const surfaces = await stage.surfaces();
     expect(stage.secrets.leaksIn(surfaces)).toEqual([]);
     for (const [name, content] of Object.entries(surfaces)) expect([name, content.length > 500]).toEqual([name, true]);
@@ -266,7 +266,7 @@ describe('every secret that is in play while people work, fail and are thrown ou
     }
   });
 
-  it('left a line in the record for each thing that happened, each with the annotations of the catalogue and no other', async () => {
+  it('left an audit event for each thing that happened, each with the annotations of the catalogue and no other', async () => {
     const { auditLog, rejectedLog } = stage.instance.files;
     const texts = await Promise.all([auditLog, rejectedLog].map((file) => readFile(file, 'utf8')));
     const events = texts.flatMap((text) => text.trimEnd().split('\n')).map((line) => JSON.parse(line) as AuditEvent);

@@ -49,9 +49,9 @@ describe('bytes that no well-meant client sends', () => {
         audited: attack.recorded ?? attack.reasons,
         reasons: attack.reasons,
       });
-      // Neither the record nor the answer repeats a credential, the client's or the gate's.
+      // Neither the audit log nor the response repeats a credential, the client's or the proxy's.
       const said = outcome.received + JSON.stringify(outcome.audited);
-      expect(said).not.toContain(wire.person.token);
+      expect(said).not.toContain(wire.user.token);
       expect(said).not.toContain('upstream-token');
     });
   });

@@ -1,6 +1,6 @@
 /**
- * Pages of others in the browser of an administrator who is signed in: nothing of the gate's can be changed by them, and nothing read. A sibling
- * host and a console's are one site with the gate, so their requests carry its cookie: `SameSite` does nothing there, and all the rest must.
+ * Foreign pages in the browser of an admin who is signed in can change and read nothing of Portcullis. A sibling host and a console's host
+ * are one site with Portcullis, so their requests carry its cookie: `SameSite` has no effect there, so the other checks must reject them.
  */
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -36,7 +36,7 @@ const GUESSED = {
 let stage: HostileStage;
 let seen: Seen;
 let session: string;
-/** Of root, at the gate, the console and the identity provider. */
+/** Of root, at Portcullis, the console and the identity provider. */
 let cookies: Awaited<ReturnType<BrowserContext['cookies']>>;
 let context: BrowserContext;
 let page: Page;
@@ -86,8 +86,8 @@ function calls(): readonly { readonly method: string; readonly path: string; rea
 /** The name that stands in the router for a form's path. */
 const routeOf = (action: string): string => action.replace(/^\/me\/sessions\/[^/]+/, '/me/sessions/:id');
 
-it('knows every form that the gate takes from a browser', async () => {
-  const never = () => Promise.reject(new Error('nobody asks'));
+it('knows every form that Portcullis accepts from a browser', async () => {
+  const never = () => Promise.reject(new Error('unused'));
   const devices = { find: never, allow: never, refuse: never };
   const stage = await openStage({ change: (deps) => ({ ...deps, devices }) });
   const taken = changingPaths(stage.web.app).filter((path) => !FOR_PROGRAMS.test(path));
@@ -100,7 +100,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     await page.goto(stage.origins[attacker]);
   });
 
-  it('changes nothing by any form of the gate, with and without a token, and each try is on the record', async () => {
+  it('changes nothing by any form of Portcullis, with and without a token, and each try is audited', async () => {
     const before = await stage.state();
     const known = (await rejections()).length;
     const statuses: number[] = [];
@@ -188,7 +188,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
 });
 
 describe('login', () => {
-  it('cannot be finished here by a link from somebody else’s sign-in: root stays root', async () => {
+  it('cannot be finished by a link from another user’s sign-in: root stays root', async () => {
     const link = await unfinishedSignIn('vera');
     const before = await stage.state();
     for (const origin of Object.values(stage.origins)) {
@@ -203,7 +203,7 @@ describe('login', () => {
     expect(reasons).toContain('sign-in-refused');
   });
 
-  it('cannot be begun by a page elsewhere so that somebody else is signed in', async () => {
+  it('cannot be started by a foreign page so that another user is signed in', async () => {
     for (const origin of Object.values(stage.origins)) {
       await page.goto(origin);
       await page.evaluate(`location.assign('${stage.main}/login/start?provider=demo&to=me')`);
@@ -214,7 +214,7 @@ describe('login', () => {
     }
   });
 
-  it('leads nowhere else afterwards, whatever the link says', async () => {
+  it('redirects to no other site afterwards, whatever the link contains', async () => {
     for (const to of [
       'https://evil.test/',
       '//evil.test/',
@@ -233,7 +233,7 @@ describe('login', () => {
   });
 });
 
-it('keeps the gate’s cookie from being planted by a sibling host', async () => {
+it('prevents a sibling host from planting the cookie of Portcullis', async () => {
   const before = (await context.cookies(stage.main)).toSorted((a, b) => a.name.localeCompare(b.name));
   await page.goto(stage.origins['a sibling host']);
   for (const name of before.map((cookie) => cookie.name)) {
@@ -246,7 +246,7 @@ describe('a pod’s page behind the api listener', () => {
   const POD = '/api/v1/namespaces/default/pods/web-1:8080/proxy/';
   const HOSTILE = "<!doctype html><title>Pod</title><script>document.title = 'ran';</script>";
 
-  it('runs no script, and plants no cookie, where a person opens it by their own credential', async () => {
+  it('runs no script, and plants no cookie, where a user opens it with the user’s own credential', async () => {
     stage.pods.answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'text/html', 'set-cookie': '__Host-portcullis=planted; Path=/; Secure' });
       res.end(HOSTILE);
@@ -263,7 +263,7 @@ describe('a pod’s page behind the api listener', () => {
     expect(await page.title()).toBe('Pod');
   });
 
-  it('is not to be had by a browser’s cookie, which is never sent there', async () => {
+  it('cannot be opened by a browser’s cookie, which is never sent there', async () => {
     stage.pods.clear();
     const response = await page.goto(stage.api + POD);
     expect(response?.status()).toBe(401);
@@ -272,8 +272,8 @@ describe('a pod’s page behind the api listener', () => {
   });
 });
 
-/** The link by which somebody's sign-in would be finished, had they followed it themselves. */
-async function unfinishedSignIn(person: string): Promise<string> {
+/** The link by which a user's sign-in would be finished, had the user followed it. */
+async function unfinishedSignIn(user: string): Promise<string> {
   const theirs = await stage.browser.newContext();
   const link = Promise.withResolvers<string>();
   const first = await theirs.newPage();
@@ -287,7 +287,7 @@ async function unfinishedSignIn(person: string): Promise<string> {
     return route.fulfill(location.startsWith(stage.main) ? { body: '' } : { status: 303, headers: { location } });
   });
   await first.goto(`${stage.main}/login/start?provider=demo&to=me`);
-  await signInAtProvider(first, person);
+  await signInAtProvider(first, user);
   const found = await link.promise;
   await theirs.close();
   return found;

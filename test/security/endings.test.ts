@@ -22,7 +22,7 @@ async function start(options: PlaneOptions = {}): Promise<void> {
   alice = await signIn(plane);
 }
 
-/** Watches last; everything else is carried out and answered at once. */
+/** Watches last; everything else is executed and gets a response immediately. */
 const apiServer: RecordingUpstream['answer'] = (req, res) => {
   res.writeHead(200, { 'content-type': 'application/json' });
   if (req.url?.includes('watch=') === true) res.write(EVENT);
@@ -38,7 +38,7 @@ const authorized = (line: string, more = ''): string =>
 const ended = (verb: string): boolean =>
   plane.audited.some((event) => event.stage === 'ResponseComplete' && event.verb === verb);
 
-const carriedOut = (method: string): boolean => plane.upstream.requests.some((request) => request.method === method);
+const wasExecuted = (method: string): boolean => plane.upstream.requests.some((request) => request.method === method);
 
 /** A watch, and two writes pipelined behind it, all of them at the API server. */
 async function writesBehindAWatch(): Promise<RawConnection> {
@@ -47,7 +47,7 @@ async function writesBehindAWatch(): Promise<RawConnection> {
   connection.socket.write(authorized('GET /api/v1/pods?watch=1'));
   connection.socket.write(authorized(`POST ${BINDINGS}`, 'Content-Length: 2\n') + '{}');
   connection.socket.write(authorized(`DELETE ${SECRET}`));
-  await until(() => carriedOut('POST') && carriedOut('DELETE'), 'both writes at the API server', PATIENCE);
+  await until(() => wasExecuted('POST') && wasExecuted('DELETE'), 'both writes at the API server', PATIENCE);
   return connection;
 }
 
@@ -75,7 +75,7 @@ describe('requests pipelined behind one that lasts', () => {
     expect(plane.counted.streams).toBe(0);
   });
 
-  it('are told from an upgrade on a connection whose last answer the client has just read', async () => {
+  it('are distinguished from an upgrade on a connection whose last response the client has just read', async () => {
     await start();
     plane.upstream.answer = apiServer;
     const connection = await rawConnection(plane, alice.certificate);
@@ -88,7 +88,7 @@ describe('requests pipelined behind one that lasts', () => {
     expect(plane.counted.rejections).not.toContain('upgrade_pipelined');
   });
 
-  it('are in the audit log while the client still waits for the first answer, and nothing is left when it leaves', async () => {
+  it('are in the audit log while the client still waits for the first response, and nothing is left when it disconnects', async () => {
     await start();
     const connection = await writesBehindAWatch();
     await until(() => ended('create') && ended('delete'), 'both writes in the audit log', PATIENCE);
@@ -155,7 +155,7 @@ async function http2ByHand(): Promise<{
 }
 
 describe('an HTTP/2 client that never reads', () => {
-  it('is in the audit log when the API server has answered, and its answer is reset after a time', async () => {
+  it('is in the audit log when the API server has responded, and its response is reset after a time', async () => {
     await start({ timing: { unreadMs: 500 } });
     plane.upstream.answer = apiServer;
     const client = await http2ByHand();
@@ -168,7 +168,7 @@ describe('an HTTP/2 client that never reads', () => {
     expect(plane.audited.filter((event) => event.verb === 'delete')).toHaveLength(1);
   });
 
-  it('holds neither its requests nor, with many refusals, its connection', async () => {
+  it('cannot keep its requests open nor, with many rejections, its connection', async () => {
     await start({ timing: { unreadLocalMs: 60_000 } });
     const client = await http2ByHand();
     client.write(withoutWindow);
@@ -194,7 +194,7 @@ describe('an HTTP/2 client that never reads', () => {
 });
 
 describe('an HTTP/1.1 client that never reads', () => {
-  it('loses an answer that it does not take, and keeps a stream that it reads late', async () => {
+  it('loses a response that it does not read, and keeps a stream that it reads late', async () => {
     await start({ timing: { unreadMs: 500 } });
     const large = Buffer.alloc(65_536, 'x');
     plane.upstream.answer = (req, res) => {

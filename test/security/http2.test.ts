@@ -19,7 +19,7 @@ describe('frames that no well-meant client sends', () => {
       const { received, ...outcome } = await wire.talk(Buffer.concat([PREFACE, ...sent]), {
         enough: (bytes) => answersIn(bytes).length > 0,
         lines: reached.length + recorded.length,
-        tls: { servername: HOST, ALPNProtocols: ['h2'], ...wire.person.certificate },
+        tls: { servername: HOST, ALPNProtocols: ['h2'], ...wire.user.certificate },
       });
       const reasonOf = outcome.audited.map(({ annotations }) => annotations['portcullis.dev/reason']);
       const passing = outcome.audited.filter((_event, index) => reasonOf[index] === undefined);
@@ -35,7 +35,7 @@ describe('frames that no well-meant client sends', () => {
         audited: recorded,
       });
       const said = received.toString('latin1') + JSON.stringify(outcome.audited);
-      expect(said).not.toContain(wire.person.token);
+      expect(said).not.toContain(wire.user.token);
       expect(said).not.toContain('upstream-token');
     });
   });

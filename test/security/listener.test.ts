@@ -29,7 +29,7 @@ describe('the api listener', () => {
     until(() => statusesOf(connection.received()).length === count, `answer ${count}`);
   const idle = (): Promise<void> => until(() => plane.guard.inFlight === 0, 'nothing in flight');
 
-  it('refuses with a Status that says what to do, names our Audit-Id, and is recorded under it', async () => {
+  it('rejects with a Status that advises what to do, names the Audit-Id, and is audited under it', async () => {
     const connection = await connected();
     connection.socket.write(wired('GET /api/../x HTTP/1.1\nHost: HOST\n\n'));
     await answered(connection, 1);
@@ -41,7 +41,7 @@ describe('the api listener', () => {
     connection.socket.destroy();
   });
 
-  it('sends `100 Continue` for a request that was let in, and only then', async () => {
+  it('sends `100 Continue` for a request that was admitted, and only then', async () => {
     const bytes = 'POST /api/v1/namespaces HTTP/1.1\nHost: HOST\nExpect: 100-continue\nContent-Length: 2\n';
     const connection = await connected();
     connection.socket.write(withToken(`${bytes}Authorization: Bearer TOKEN\n\n`));
@@ -60,7 +60,7 @@ describe('the api listener', () => {
     expect(refused.received()).toMatch(/^connection: close\r$/im);
   });
 
-  it('does not read a refused upload to its end: the answer closes the connection', async () => {
+  it('does not read a rejected upload to its end: the response closes the connection', async () => {
     const connection = await connected();
     const head = 'POST /api/v1/pods HTTP/1.1\nHost: HOST\nAuthorization: Bearer bad\nContent-Length: 900000\n\n';
     connection.socket.write(`${wired(head)}some of it`);
@@ -69,7 +69,7 @@ describe('the api listener', () => {
     expect(connection.received()).toMatch(/^connection: close\r$/im);
   });
 
-  it('ends the connection on garbage behind a request whose answer is under way, and writes nothing into that', async () => {
+  it('ends the connection on garbage behind a request whose response is being sent, and writes nothing into it', async () => {
     plane.upstream.answer = (_req, res) =>
       void res.writeHead(200, { 'content-type': 'application/json' }).write('{"a":');
     const connection = await connected();
@@ -81,14 +81,14 @@ describe('the api listener', () => {
     await idle();
   });
 
-  it('closes behind a refused upgrade whose client sent a byte, read the answer and left', async () => {
+  it('closes the connection after a rejected upgrade whose client sent a byte, read the response and disconnected', async () => {
     const connection = await connected();
     connection.socket.write(wired(`GET ${EXEC} HTTP/1.1\nHost: HOST\n${WEBSOCKET}\n`), () =>
       connection.socket.write('x'),
     );
     await connection.ended;
     expect(statusesOf(connection.received())).toEqual([401]);
-    await until(() => plane.audited.length === 1, 'the record');
+    await until(() => plane.audited.length === 1, 'the audit events');
     await idle();
   });
 
@@ -96,7 +96,7 @@ describe('the api listener', () => {
     ['two Host lines', 'GET /-/x HTTP/1.1\nHost: HOST\nHost: HOST\n\n', 400],
     ['an unknown expectation', 'GET /-/x HTTP/1.1\nHost: HOST\nExpect: nonsense\n\n', 417],
     ['another version', 'GET /-/x HTTP/2.0\nHost: HOST\n\n', 400],
-  ])('refuses at its own endpoints what it refuses elsewhere: %s', async (_what, bytes, status) => {
+  ])('rejects at its own endpoints what it rejects elsewhere: %s', async (_what, bytes, status) => {
     const connection = await connected();
     connection.socket.write(wired(bytes));
     await answered(connection, 1);
@@ -112,7 +112,7 @@ describe('the api listener', () => {
     connection.socket.destroy();
   });
 
-  it('reads a request that comes byte by byte as one that comes at once', async () => {
+  it('reads a request that comes byte by byte as one that comes whole', async () => {
     const connection = await connected();
     const bytes = withToken(
       `POST ${PODS} HTTP/1.1\nHost: HOST\nAuthorization: Bearer TOKEN\nTransfer-Encoding: chunked\n\n2\n{}\n0\n\n`,
@@ -170,7 +170,7 @@ describe('the two dangers of a middleware in front of a proxy', () => {
   afterAll(() => plane.close());
   /** The line is written when both sides are closed. */
   const reasons = async (count: number): Promise<(string | undefined)[]> => {
-    await until(() => plane.guard.inFlight === 0 && plane.audited.length >= count, 'the record');
+    await until(() => plane.guard.inFlight === 0 && plane.audited.length >= count, 'the audit events');
     return plane.audited.map(({ annotations }) => annotations['portcullis.dev/reason']);
   };
 

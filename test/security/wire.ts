@@ -14,7 +14,7 @@ export interface Outcome {
   readonly statuses: readonly number[];
   /** Every byte at the API server, one entry a request. */
   readonly reached: readonly string[];
-  /** What the gate asked on the person's behalf, as `resource name`. */
+  /** The reviews that the proxy made for the user, as `resource name`. */
   readonly reviews: readonly string[];
   readonly audited: readonly AuditEvent[];
   readonly reasons: readonly string[];
@@ -35,13 +35,13 @@ interface Review {
 
 export class Wire {
   readonly plane: TestPlane;
-  readonly person: TestUser;
+  readonly user: TestUser;
   /** Bytes of each connection at the API server that earlier rows account for. */
   readonly #seen = new Map<RecordedConnection, number>();
 
-  constructor(plane: TestPlane, person: TestUser) {
+  constructor(plane: TestPlane, user: TestUser) {
     this.plane = plane;
-    this.person = person;
+    this.user = user;
   }
 
   /** Sends everything, waits for the answers, says that nothing more comes, and waits for the end of the connection. */
@@ -53,7 +53,7 @@ export class Wire {
       lines: attack.reached.length + (attack.recorded ?? attack.reasons).length,
       tls: {
         ...(servername === null ? {} : { servername }),
-        ...(attack.anonymous === true ? {} : this.person.certificate),
+        ...(attack.anonymous === true ? {} : this.user.certificate),
       },
     });
     return { ...rest, received: received.toString('latin1'), statuses: statusesOf(received) };
@@ -62,7 +62,7 @@ export class Wire {
   /**
    * One connection, any bytes.
    * @param options.enough whether what came back is all that was waited for
-   * @param options.lines of the record to wait for
+   * @param options.lines audit events to wait for
    */
   async talk(
     bytes: Buffer,
@@ -77,7 +77,7 @@ export class Wire {
     const chunks: Buffer[] = [];
     socket.on('data', (chunk: Buffer) => void chunks.push(chunk));
     socket.on('error', () => undefined);
-    // An RST is an answer as well, and no fault of the test's.
+    // An RST is a response as well, and no failure of the test.
     const closed = new Promise((resolve) => socket.once('close', resolve));
     await once(socket, 'secureConnect');
     socket.write(bytes);
@@ -86,7 +86,11 @@ export class Wire {
     socket.end();
     await closed;
     // A line is written when both sides are closed, and this one may know first. What never comes is for the comparison to say.
-    const recorded = until(() => plane.guard.inFlight === 0 && plane.audited.length >= lines, 'the record', 2_000);
+    const recorded = until(
+      () => plane.guard.inFlight === 0 && plane.audited.length >= lines,
+      'the audit events',
+      2_000,
+    );
     await recorded.catch(() => undefined);
     return {
       received: Buffer.concat(chunks),
@@ -101,16 +105,16 @@ export class Wire {
     // The length is undici's to write, behind everything else; so is the coding.
     const [own, last] = [headers.filter((header) => !isFraming(header)), headers.filter(isFraming)];
     const upgrade = own.some((header) => header.startsWith('Upgrade: '));
-    const authority = this.plane.upstream.server.replace('https://', '');
+    const upstreamHost = this.plane.upstream.server.replace('https://', '');
     const lines = [
       `${line} HTTP/1.1`,
-      ...(upgrade ? [`Host: ${authority}`] : [`host: ${authority}`, 'connection: keep-alive']),
+      ...(upgrade ? [`Host: ${upstreamHost}`] : [`host: ${upstreamHost}`, 'connection: keep-alive']),
       ...own,
       'Authorization: Bearer upstream-token',
       `Impersonate-User: ${ALICE.username}`,
       `Impersonate-Uid: ${ALICE.uid}`,
       ...ALICE.groups.map((group) => `Impersonate-Group: ${group}`),
-      `Impersonate-Extra-portcullis.dev%2Fsession: ${this.person.session.id}`,
+      `Impersonate-Extra-portcullis.dev%2Fsession: ${this.user.session.id}`,
       `Audit-ID: ${auditId}`,
       'X-Forwarded-For: 127.0.0.1',
       ...(upgrade && line.startsWith('POST') ? ['Content-Length: 0'] : []),
@@ -129,7 +133,7 @@ export class Wire {
 
   /** With the good ones in their places. */
   named(text: string): string {
-    const { token } = this.person;
+    const { token } = this.user;
     return text
       .replaceAll('BASE64TOKEN', Buffer.from(token).toString('base64url'))
       .replaceAll('UNSIGNED', token.slice(0, token.lastIndexOf('.')))

@@ -166,9 +166,9 @@ const METHODS: readonly Attack[] = [
   refused('CONNECT to a path', `CONNECT ${PODS} HTTP/1.1\n${AUTH}\n`, 400, 'connect_method'),
   unparsed('a method with a NUL', get(PODS).replace('GET', 'GE\u0000T')),
   unparsed('a method in lower case', get(PODS).replace('GET', 'get')),
-  unparsed('a method that nobody knows', get(PODS).replace('GET', 'FROBNICATE')),
+  unparsed('a method that does not exist', get(PODS).replace('GET', 'FROBNICATE')),
   refused(
-    'TRACE, which would answer with the gate’s own token',
+    'TRACE, which would respond with the proxy’s own token',
     get(PODS).replace('GET', 'TRACE'),
     400,
     'method_unknown',

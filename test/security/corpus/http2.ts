@@ -12,7 +12,7 @@ export interface Http2Attack {
   /** As `answersIn` tells it. */
   readonly answers: readonly string[];
   readonly reasons: readonly string[];
-  /** Reasons in the record, where they are not those of the metrics. */
+  /** Reasons in the audit log, where they are not those of the metrics. */
   readonly recorded?: readonly string[];
   readonly reached: readonly Reached[];
 }
@@ -96,7 +96,7 @@ const PSEUDO: readonly Http2Attack[] = [
   malformed('a late :path', late(':path')),
   malformed('a late :authority', late(':authority')),
   malformed('a pseudo-header that is for answers', front([':status', '200'])),
-  malformed('a pseudo-header that nobody knows', front([':user', 'root'])),
+  malformed('a pseudo-header that does not exist', front([':user', 'root'])),
   malformed(':path in capitals', without(':path'), front([':Path', PODS])),
   malformed('a :path without its slash', set(':path', 'api/v1/pods')),
   malformed('a :path with a space', set(':path', '/api/v1/pods HTTP/1.1')),
@@ -111,7 +111,7 @@ const PSEUDO: readonly Http2Attack[] = [
   refused('bytes beyond ASCII', 400, 'forbidden_character', set(':path', '/api/v1/pods/\u00c3\u00a9')),
   refused('TRACE', 400, 'method_unknown', set(':method', 'TRACE')),
   refused('a method in lower case', 400, 'method_unknown', set(':method', 'get')),
-  refused('a method that nobody knows', 400, 'method_unknown', set(':method', 'FROBNICATE')),
+  refused('a method that does not exist', 400, 'method_unknown', set(':method', 'FROBNICATE')),
   refused('another scheme', 400, 'scheme', set(':scheme', 'http')),
   refused('CONNECT', 400, 'connect_method', set(':method', 'CONNECT'), without(':path'), without(':scheme')),
   malformed('CONNECT with a path', set(':method', 'CONNECT')),
@@ -130,9 +130,9 @@ const HOSTS: readonly Http2Attack[] = [
   passed('a Host that agrees', undefined, with_(['host', 'HOST'])),
   malformed('two Hosts', with_(['host', 'HOST'], ['host', 'HOST'])),
   passed('a Host instead of :authority', undefined, without(':authority'), with_(['host', 'HOST'])),
-  refused('an authority that is unknown', 404, 'cluster_unknown', set(':authority', 'elsewhere.test')),
-  malformed('an authority behind user info', set(':authority', 'x@HOST')),
-  passed('an authority in capitals, with port and dot', undefined, set(':authority', 'PROD.K8S.TEST.:6443')),
+  refused('a :authority that is unknown', 404, 'cluster_unknown', set(':authority', 'elsewhere.test')),
+  malformed('a :authority with user info', set(':authority', 'x@HOST')),
+  passed('a :authority in capitals, with port and dot', undefined, set(':authority', 'PROD.K8S.TEST.:6443')),
 ];
 
 const HEADERS: readonly Http2Attack[] = [
@@ -172,12 +172,12 @@ const HEADERS: readonly Http2Attack[] = [
     'token_in_two_places',
     with_(['sec-websocket-protocol', 'a, base64url.bearer.authorization.k8s.io.BASE64TOKEN']),
   ),
-  refused('an expectation that nobody knows', 417, 'expectation_unknown', with_(['expect', 'the-unexpected'])),
+  refused('an expectation that does not exist', 417, 'expectation_unknown', with_(['expect', 'the-unexpected'])),
 ];
 
 /**
- * What can be no header at all (RFC 9113 §8.2.1), nghttp2 drops by itself and tells nobody; Node has no word in that. No client library sends
- * such, and what goes on is the person's own request with nothing of it.
+ * nghttp2 silently drops what can be no header at all (RFC 9113 §8.2.1); Node cannot change that. No client library sends such a field, and
+ * the user's own request is forwarded without it.
  */
 const dropped = (name: string, header: string, value: string): Http2Attack =>
   passed(`${name} is dropped`, undefined, with_([header, value]));

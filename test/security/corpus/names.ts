@@ -1,4 +1,4 @@
-/** Who somebody says they are, and whom they say they are talking to. */
+/** Names that a client claims: its own, and that of the host. */
 import { get, passed, PODS, post, refused } from '../attack.ts';
 import type { Attack } from '../attack.ts';
 
@@ -83,16 +83,16 @@ const HOSTS: readonly Attack[] = [
   ),
 ];
 
-const WORDS = {
+const MESSAGES = {
   impersonation_without_user: 400,
   impersonation_repeated: 400,
   impersonation_header_unknown: 400,
   impersonation_malformed: 400,
   impersonation_reserved_extra: 403,
 } as const;
-const unread = (name: string, reason: keyof typeof WORDS, ...lines: readonly string[]): Attack =>
-  refused(name, get(PODS, lines.map((line) => `${line}\n`).join('')), WORDS[reason], reason);
-/** Understood, asked about on the person's behalf, and not allowed. `root` is another one in each row, because answers are remembered. */
+const unread = (name: string, reason: keyof typeof MESSAGES, ...lines: readonly string[]): Attack =>
+  refused(name, get(PODS, lines.map((line) => `${line}\n`).join('')), MESSAGES[reason], reason);
+/** Parsed, reviewed for the user, and not allowed. `root` has another name in each row, because reviews are cached. */
 const denied = (name: string, bytes: string, ...more: readonly string[]): Attack => {
   const root = `root-${name.replaceAll(/[^a-z]+/gi, '-')}`;
   return {
@@ -125,7 +125,7 @@ const IMPERSONATION: readonly Attack[] = [
   unread('two users', 'impersonation_repeated', 'Impersonate-User: a', 'Impersonate-User: b'),
   unread('two users in two spellings', 'impersonation_repeated', 'Impersonate-User: a', 'impersonate_user: a'),
   unread('two uids', 'impersonation_repeated', 'Impersonate-User: a', 'Impersonate-Uid: 1', 'Impersonate-Uid: 2'),
-  unread('a header that nobody knows', 'impersonation_header_unknown', 'Impersonate-User: a', 'Impersonate-Role: b'),
+  unread('a header that does not exist', 'impersonation_header_unknown', 'Impersonate-User: a', 'Impersonate-Role: b'),
   unread('a prefix alone', 'impersonation_header_unknown', 'Impersonate-User: a', 'Impersonate: b'),
   unread(
     'the session’s own key',
@@ -252,7 +252,7 @@ const CREDENTIALS: readonly Attack[] = [
 ];
 
 const EXPECTATIONS: readonly Attack[] = [
-  refused('an expectation that nobody knows', get(PODS, 'Expect: the-unexpected\n'), 417, 'expectation_unknown'),
+  refused('an expectation that does not exist', get(PODS, 'Expect: the-unexpected\n'), 417, 'expectation_unknown'),
   passed(
     'an unknown expectation beside a good one is not met, and stays here',
     post('Expect: 100-continue, x\nContent-Length: 2\n', '{}'),

@@ -57,7 +57,7 @@ const FORMS: readonly Attack[] = [
   target('absolute form towards our own endpoints', 'https://HOST/-/oauth/token', 'absolute_form'),
   target('asterisk form', '*', 'asterisk_form'),
   refused('asterisk form with OPTIONS', `OPTIONS * HTTP/1.1\n${AUTH}\n`, 400, 'asterisk_form'),
-  unparsed('authority form', get('HOST:443')),
+  unparsed('the authority-form of a target', get('HOST:443')),
   unparsed('a path without its slash', get('api/v1/pods')),
   target('a fragment', '/api/v1/pods#/secrets', 'fragment'),
   target('a fragment in the query', '/api/v1/pods?a#b', 'fragment'),

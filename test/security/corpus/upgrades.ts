@@ -63,10 +63,10 @@ const NONE: readonly Attack[] = [
 
 const ASKED = ['Sec-WebSocket-Key: k', 'Sec-WebSocket-Version: 13', 'Connection: Upgrade', 'Upgrade: websocket'];
 
-/** Bytes behind the head belong to the new protocol: where there is none, they belong to nobody. */
+/** Bytes behind the head belong to the new protocol: where there is none, they are dropped. */
 const EARLY: readonly Attack[] = [
   {
-    name: 'a request behind an upgrade that the API server refuses reaches nobody',
+    name: 'a request behind an upgrade that the API server rejects is not forwarded',
     bytes: get(EXEC, WEBSOCKET) + get('/api/v1/secrets'),
     statuses: [403],
     reasons: [],

@@ -178,6 +178,9 @@ const CHECKED = [
   'test/integration/console-traffic.test.ts',
   'test/integration/consoles-checked-in-the-tick.test.ts',
   'test/integration/cut-while-waiting.test.ts',
+  'test/bench',
+  'test/chaos',
+  'test/security',
 ];
 
 describe('the word list', () => {
