@@ -44,7 +44,7 @@ async function startDemoProcess(environment: NodeJS.ProcessEnv): Promise<Demo> {
 
 const READY = { timeout: 50_000, interval: 100 };
 
-it('starts Prometheus beside the demo, says where to look, and ends it with the demo', async () => {
+it('starts Prometheus with the demo, prints its address, and ends it with the demo', async () => {
   const demo = await startDemoProcess({});
   await expect.poll(demo.said, READY).toContain(`Prometheus watches it:  ${demo.prometheus}`);
   expect(demo.said()).toContain(`${demo.prometheus}/alerts`);
@@ -55,7 +55,7 @@ it('starts Prometheus beside the demo, says where to look, and ends it with the 
   await expect(fetch(demo.prometheus)).rejects.toThrow('fetch failed');
 });
 
-it('is a demo all the same where there is no Prometheus, and says how to get it', async () => {
+it('runs the demo without Prometheus where it is not installed, and prints how to get it', async () => {
   const demo = await startDemoProcess({ PATH: '/nowhere' });
   await expect.poll(demo.said, READY).toContain('Prometheus does not run. On Debian: apt-get install');
   expect(demo.said()).toContain('Portcullis is up');

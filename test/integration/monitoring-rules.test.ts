@@ -9,7 +9,7 @@ const promtool = async (...args: string[]): Promise<string> => {
   return stdout;
 };
 
-it('takes every rule for a rule', async () => {
+it('accepts every rule', async () => {
   expect(await promtool('check', 'rules', RULES_FILE)).toMatch(/SUCCESS: \d+ rules found/);
 });
 

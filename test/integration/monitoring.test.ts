@@ -160,7 +160,7 @@ describe('a real Prometheus beside the demo', () => {
     await expect.poll(() => samples(mark), PATIENCE).not.toEqual([]);
   });
 
-  it('evaluates every rule without a fault', async () => {
+  it('evaluates every rule without an error', async () => {
     const { groups } = (await api('rules', {})) as {
       groups: readonly { rules: readonly { name: string; health: string; lastError?: string }[] }[];
     };
@@ -169,7 +169,7 @@ describe('a real Prometheus beside the demo', () => {
     expect(rules.filter(({ health }) => health !== 'ok')).toEqual([]);
   });
 
-  it('keeps with a bucket the request that fell into it, by its id in the record', async () => {
+  it('keeps the id in the audit log of a request with the bucket that it fell into', async () => {
     const now = Date.now() / 1000;
     const found = async (): Promise<readonly Record<string, string>[]> => {
       const query = 'portcullis_request_duration_seconds_bucket';
@@ -182,7 +182,7 @@ describe('a real Prometheus beside the demo', () => {
     expect((await found())[0]?.['audit_id']).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  it('tells Alertmanager, and Alertmanager its receiver, that a revoked credential is still tried', async () => {
+  it('notifies Alertmanager, and Alertmanager its receiver, that a revoked credential is still used', async () => {
     await expect
       .poll(() => alertmanager.received.map(({ labels }) => labels['alertname']), PATIENCE)
       .toEqual(expect.arrayContaining(['PortcullisRevokedCredentialTried', 'PortcullisSessionManyAddresses']));

@@ -64,7 +64,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(JSON.stringify(claims)).not.toContain('developers');
   });
 
-  it('says beside the token who the person is here and which clusters are theirs', async () => {
+  it('returns the user and the clusters of this user next to the token', async () => {
     const { answer } = await plugin.signIn('alice');
     expect(answer.body['portcullis']).toMatchObject({
       account: 'demo/alice',
@@ -76,7 +76,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(answer.headers['cache-control']).toBe('no-store');
   });
 
-  it('puts a sign-in on the record, with no token in it', async () => {
+  it('audits a sign-in, with no token in the event', async () => {
     const { accessToken, refreshToken, session } = await plugin.signIn('alice');
     const [event] = (await events('sign-in')).filter((each) => each.annotations['portcullis.dev/session'] === session);
     expect(event).toMatchObject({
@@ -107,7 +107,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 30 }, () => 200));
   });
 
-  it('refuses a refresh token without its key, and says nothing of why', async () => {
+  it('rejects a refresh token without its key, and gives no reason', async () => {
     const { refreshToken } = await plugin.signIn('alice');
     const answer = await thief.refresh(refreshToken);
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
@@ -115,7 +115,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect((await plugin.refresh(refreshToken)).status).toBe(200);
   });
 
-  it('answers a machine that says it likes pages as any other, so that its refusal is on the record', async () => {
+  it('responds with JSON to a client that accepts HTML too, so that the rejection is audited', async () => {
     const { refreshToken } = await plugin.signIn('alice');
     const before = (await events('refresh-refused')).length;
     const form = { client_id: 'portcullis-cli', grant_type: 'refresh_token', refresh_token: refreshToken };
@@ -155,7 +155,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(pods.status).toBe(401);
   });
 
-  it('takes a code that comes again for stolen: the session ends by a revocation, which asks for a fresh sign-in', async () => {
+  it('treats a code that is sent again as stolen: the session is revoked, which requires a fresh sign-in', async () => {
     const visitor = new Visitor(VERA, { stopAt: AUTHORIZATION.redirect_uri });
     const { callback, verifier } = await plugin.authorize('vera', { visitor });
     const code = callback.searchParams.get('code') ?? '';
@@ -181,19 +181,19 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
       authTimes.push(said);
       return open({ ...rest, authTime: said }, secret);
     };
-    const { callback: anew } = await plugin.authorize('vera', { visitor });
+    const { callback: secondCallback } = await plugin.authorize('vera', { visitor });
     sessions.open = open;
     expect(authTimes).toHaveLength(2);
-    expect(anew.searchParams.get('code')).not.toBeNull();
+    expect(secondCallback.searchParams.get('code')).not.toBeNull();
     expect((await events('sign-in')).at(-1)?.annotations['portcullis.dev/fresh']).toBe('true');
   });
 
-  it('does not spend a code that it could not decide about, without its store or fenced', async () => {
+  it('does not consume a code that it cannot judge, while the store is unavailable or the server is fenced', async () => {
     const { callback, verifier } = await plugin.authorize('alice');
     const code = callback.searchParams.get('code') ?? '';
     const { guard: own, store } = instance.server;
     const [mint, check] = [store.sessions.mint.bind(store.sessions), own.check.bind(own)];
-    store.sessions.mint = () => Promise.reject(new AppError('store_unavailable', 'The store is away.'));
+    store.sessions.mint = () => Promise.reject(new AppError('store_unavailable', 'The store is unavailable.'));
     expect((await plugin.redeem(code, verifier)).status).toBe(503);
     store.sessions.mint = mint;
     own.check = () => 'fenced';
@@ -202,7 +202,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect((await plugin.redeem(code, verifier)).status).toBe(200);
   });
 
-  it('ends the session whose code comes again with another key', async () => {
+  it('ends the session whose code is sent again with another key', async () => {
     const { callback, verifier } = await plugin.authorize('alice');
     const code = callback.searchParams.get('code') ?? '';
     const [own, other] = [await plugin.redeem(code, verifier), await thief.redeem(code, verifier)];
@@ -213,7 +213,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
   it.each([
     ['a wrong verifier', { code_verifier: 'x'.repeat(43) }],
     ['another redirect_uri', { redirect_uri: 'http://127.0.0.1:10/callback' }],
-  ])('refuses a code with %s', async (_name, extra) => {
+  ])('rejects a code with %s', async (_name, extra) => {
     const { callback, verifier } = await plugin.authorize('alice');
     const answer = await plugin.redeem(callback.searchParams.get('code') ?? '', verifier, extra);
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
@@ -224,7 +224,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     ['the plain PKCE method', { code_challenge_method: 'plain' }],
     ['an unknown audience', { resource: 'urn:portcullis:cluster:other' }],
     ['another response type', { response_type: 'token' }],
-  ])('refuses an authorization request with %s before anybody signs in', async (_name, extra) => {
+  ])('rejects an authorization request with %s before any user signs in', async (_name, extra) => {
     const before = (await events('sign-in-refused')).length;
     const { callback } = await plugin.authorize('alice', { extra });
     expect(callback.searchParams.get('code')).toBeNull();
@@ -249,7 +249,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     });
   });
 
-  it('gives no admin audience to somebody who is no admin', async () => {
+  it('issues no token for the admin audience to a user who is not an admin', async () => {
     const { refreshToken } = await plugin.signIn('alice');
     expect(await plugin.refresh(refreshToken, { resource: ADMIN })).toMatchObject({
       status: 400,
@@ -257,14 +257,14 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     });
   });
 
-  it('says to sign in again where an audience is unknown', async () => {
+  it('asks for another sign-in where an audience is unknown', async () => {
     const { refreshToken } = await plugin.signIn('alice');
     const answer = await plugin.refresh(refreshToken, { resource: 'urn:portcullis:cluster:new' });
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
     expect(answer.body['error_description']).toContain('Sign in again');
   });
 
-  it('ends the session at sign-out: the refresh token and the access token are refused at once', async () => {
+  it('ends the session at sign-out: the refresh token and the access token are rejected immediately', async () => {
     const { accessToken, refreshToken } = await plugin.signIn('alice');
     expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(200);
     expect((await plugin.revoke(refreshToken)).status).toBe(200);
@@ -275,11 +275,11 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(await events('logout')).not.toHaveLength(0);
   });
 
-  it('mints nothing for a session that it was asked to revoke, where no other replica and no store knows of it', async () => {
+  it('mints nothing for a session that it was asked to revoke, where no other replica and no store knows of the revocation', async () => {
     const { refreshToken, session } = await plugin.signIn('alice');
     const { log } = instance.server.store;
     const append = log.append.bind(log);
-    log.append = () => Promise.reject(new AppError('store_unavailable', 'The store is away.'));
+    log.append = () => Promise.reject(new AppError('store_unavailable', 'The store is unavailable.'));
     const target = { kind: 'session', session } as const;
     await expect(instance.server.guard.revoke({ target })).rejects.toMatchObject({ code: 'store_unavailable' });
     log.append = append;
@@ -287,12 +287,14 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect((await events('refresh-refused')).at(-1)?.annotations['portcullis.dev/reason']).toBe('session_revoked');
   });
 
-  it('can be asked to sign out again where it could not be written down', async () => {
+  it('accepts another sign-out where the first one could not be stored', async () => {
     const { refreshToken, session } = await plugin.signIn('alice');
     const { guard: own } = instance.server;
     const revoke = own.revoke.bind(own);
     own.revoke = () =>
-      Promise.reject(new AppError('store_unavailable', 'The store is away.', { reason: 'revocation_not_written' }));
+      Promise.reject(
+        new AppError('store_unavailable', 'The store is unavailable.', { reason: 'revocation_not_written' }),
+      );
     expect((await plugin.revoke(refreshToken)).status).toBe(503);
     expect(await instance.server.store.sessions.read(session)).toBeDefined();
     own.revoke = revoke;
@@ -300,7 +302,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();
   });
 
-  it('lets nobody sign another person out without their key', async () => {
+  it('lets no user sign another user out without the key of that user', async () => {
     const { refreshToken } = await plugin.signIn('alice');
     await thief.revoke(refreshToken);
     expect((await plugin.refresh(refreshToken)).status).toBe(200);
@@ -322,7 +324,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     }
   });
 
-  it('ends the session at the refresh after the provider disabled the person', async () => {
+  it('ends the session at the refresh after the provider disabled the user', async () => {
     const { refreshToken, accessToken } = await plugin.signIn('bob');
     instance.identityProvider.change('bob', { disabled: true });
     try {
@@ -333,7 +335,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     }
   });
 
-  it('publishes discovery with its own origin whatever the Host header says', async () => {
+  it('publishes discovery with its own origin, whatever the Host header contains', async () => {
     const answer = await fetch(`${instance.urls.web}/.well-known/openid-configuration`, {
       headers: { 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https' },
     });
@@ -358,7 +360,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
 });
 
 describe('a stolen Redis', () => {
-  it('holds no credential of a real sign-in, in no spelling', async () => {
+  it('holds no credential of a real sign-in, in any encoding', async () => {
     const redis = await startRedis();
     const instance = await startTestInstance({ redis: redis.url });
     const bare = new Redis(redis.url);

@@ -52,7 +52,7 @@ const expectRefused = async (code: number, reason: string): Promise<void> => {
 };
 
 describe('a 401 to the proxy’s own token', () => {
-  it('is a 502 that says so: relayed, kubectl would throw a good credential away', async () => {
+  it('is a 502 that names the cause: kubectl would discard a good credential if it were relayed', async () => {
     plane.upstream.answer = answerJson({ kind: 'Status', code: 401 }, { 'www-authenticate': 'Bearer' }, 401);
     const answered = await call(plane, alice, PODS);
     expect(answered.json()).toMatchObject({ kind: 'Status', code: 502, reason: 'ServiceUnavailable' });
@@ -66,14 +66,14 @@ describe('a 401 to the proxy’s own token', () => {
     expect(await exec()).toMatch(/^HTTP\/1\.1 502 /);
   });
 
-  it('is not meant by the 401 of what stands behind a proxy subresource, which asks for a credential of its own', async () => {
+  it('does not include the 401 of a backend behind a proxy subresource, which asks for its own credential', async () => {
     plane.upstream.answer = answerJson({ of: 'the pod' }, {}, 401);
     const answered = await call(plane, alice, `${PODS}/web-1/proxy/`);
     expect([answered.status, answered.json()]).toEqual([401, { of: 'the pod' }]);
   });
 });
 
-/** As the API server words it. */
+/** The message of the API server. */
 const denial = (resource: string, name: string, group = ''): string =>
   `${resource}${group && `.${group}`} ${JSON.stringify(name)} is forbidden: User "${ACCOUNT}" cannot impersonate resource "${resource}" in API group "${group}" at the cluster scope`;
 const forbidden = (message: string): object => ({
@@ -108,7 +108,7 @@ describe('a 403 about the proxy’s own account', () => {
     ['a list', PODS],
     ['a creation', PODS, { method: 'POST', body: '{}' }],
     ['a watch', `${PODS}?watch=1`],
-  ])('is a 503 for client-go to repeat, for %s: nothing was carried out', async (_what, path, options) => {
+  ])('is a 503 for client-go to repeat, for %s: nothing was executed', async (_what, path, options) => {
     plane.upstream.answer = answerJson(forbidden(USERS), {}, 403);
     const answered = await ask(path, options);
     expect(answered.json()).toMatchObject({ kind: 'Status', code: 503, reason: 'ServiceUnavailable' });
@@ -127,7 +127,7 @@ describe('a 403 about the proxy’s own account', () => {
       denial('userextras', 'sales', 'authentication.k8s.io').replace('"userextras"', '"userextras/a.b/c"'),
     ],
   ])(
-    'is a 502 where users may be impersonated and %s may not: another try would say the same',
+    'is a 502 where users may be impersonated and %s may not: another try would have the same result',
     async (what, message) => {
       plane.upstream.answer = answerJson(forbidden(message), {}, 403);
       const answered = await ask();
@@ -146,17 +146,17 @@ describe('a 403 about the proxy’s own account', () => {
     ],
     ['… of a path', `forbidden: User "${ACCOUNT}" cannot impersonate-on:user-info:get path "/version"`],
     ['a name with quotes', denial('users', 'a" is forbidden: User "b')],
-  ])('is known in other words: %s', async (_what, message) => {
+  ])('is recognized in another wording: %s', async (_what, message) => {
     plane.upstream.answer = answerJson(forbidden(message), {}, 403);
     expect((await ask()).status).toBe(503);
   });
 
-  it('is known in YAML', async () => {
+  it('is recognized in YAML', async () => {
     plane.upstream.answer = answerBytes(stringify(forbidden(USERS)), { 'content-type': 'application/yaml' });
     expect((await ask()).status).toBe(503);
   });
 
-  it('is known in protobuf, and piece by piece', async () => {
+  it('is recognized in protobuf, and in several chunks', async () => {
     plane.upstream.answer = (_req, res) => {
       res.writeHead(403, { 'content-type': 'application/vnd.kubernetes.protobuf' }).write(PROTOBUF.subarray(0, 70));
       setImmediate(() => res.end(PROTOBUF.subarray(70)));
@@ -172,7 +172,7 @@ describe('a 403 about the proxy’s own account', () => {
     await expectRefused(503, 'own_account_refused');
   });
 
-  it('is counted where the proxy’s own question was refused, before anything is sent', async () => {
+  it('is counted where the proxy’s own review was rejected, before anything is sent', async () => {
     for (const [status, kind] of [
       [401, 'own_token_refused'],
       [403, 'own_account_refused'],
@@ -198,12 +198,12 @@ describe('a 403 about the user is relayed byte for byte', () => {
       aboutUser(`pods is forbidden: User "${ALICE.username}" cannot list resource "pods" in API group ""`),
     ],
     [
-      'with such words in a name that was asked for',
+      'with such a text in a name that was asked for',
       `${PODS}/x`,
       aboutUser(`pods ${JSON.stringify(spoof)} is forbidden: User "a" cannot get resource "pods" in API group ""`),
     ],
     [
-      'with such words in a resource that was asked for',
+      'with such a text in a resource that was asked for',
       `/api/v1/namespaces/default/${encodeURIComponent(spoof)}/x/log`,
       aboutUser(`${spoof} "x" is forbidden: User "a" cannot get resource "…/log" in API group ""`),
     ],
