@@ -24,14 +24,14 @@ const inSeconds = (seconds: number): number => Math.floor(Date.now() / 1000) + s
 
 describe('a service account with its own token', () => {
   let plane: TestPlane;
-  let nobody: TestUser;
+  let signedInUser: TestUser;
   let asked: AskedReview[];
   /** Who holds which token at the cluster. */
   let holders: Map<string, string>;
 
   beforeAll(async () => {
     plane = await startPlane({ cluster: { serviceAccountPassthrough: true } });
-    nobody = await signIn(plane);
+    signedInUser = await signIn(plane);
   });
   afterAll(() => plane.close());
   beforeEach(() => {
@@ -57,14 +57,14 @@ describe('a service account with its own token', () => {
     return token;
   };
   const pass = (token: string, headers: Record<string, string> = {}): Promise<Called> =>
-    call(plane, nobody, PODS, { token, certificate: null, headers });
+    call(plane, signedInUser, PODS, { token, certificate: null, headers });
   const reviewsOf = (token: string): number => asked.filter(({ spec }) => spec.token === token).length;
   const reason = async (): Promise<string | undefined> => {
     await until(() => plane.audited.length > 0, 'the audit line');
     return plane.audited.at(-1)?.annotations['portcullis.dev/reason'];
   };
 
-  it('passes with that token unchanged and no impersonation, and is on the record by its name', async () => {
+  it('passes with that token unchanged and no impersonation, and is audited by its name', async () => {
     const token = await tokenOf(BUILDER, { exp: inSeconds(3600) });
     expect((await pass(token)).status).toBe(200);
     const [sent, ...more] = forwarded(plane.upstream.requests);
@@ -87,7 +87,7 @@ describe('a service account with its own token', () => {
     expect(JSON.stringify(plane.audited)).not.toContain(token);
   });
 
-  it('is reviewed again after a minute, and at once when its token has expired', async () => {
+  it('is reviewed again after a minute, and immediately when its token has expired', async () => {
     const long = await tokenOf(BUILDER);
     const short = await tokenOf(BUILDER, { exp: inSeconds(20) });
     for (const token of [long, short, long, short]) await pass(token);
@@ -115,17 +115,17 @@ describe('a service account with its own token', () => {
 
   it.each<[string, string, string]>([
     ['our own account, whoever holds its token', INSTANCE, 'passthrough_own_account'],
-    ['a person whose issuer the cluster trusts', 'oidc:root', 'passthrough_not_service_account'],
+    ['a user whose issuer the cluster trusts', 'oidc:root', 'passthrough_not_service_account'],
     ['a node', 'system:node:n1', 'passthrough_not_service_account'],
     ['a name that only looks so', 'system:serviceaccount:ci:builder:x', 'passthrough_not_service_account'],
-    ['nobody', 'system:anonymous', 'passthrough_not_service_account'],
+    ['an anonymous client', 'system:anonymous', 'passthrough_not_service_account'],
   ])('is not %s', async (_what, username, expected) => {
     expect((await pass(await tokenOf(username))).status).toBe(401);
     expect(await reason()).toBe(expected);
     expect(forwarded(plane.upstream.requests)).toEqual([]);
   });
 
-  it('is refused where the cluster does not say who we are there: it might be us', async () => {
+  it('is rejected where the cluster does not name the proxy’s own account: it might be the same', async () => {
     const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true } });
     const token = await serviceAccountToken();
     fresh.upstream.answer = answerReviews(({ spec }) =>
@@ -139,7 +139,7 @@ describe('a service account with its own token', () => {
     await fresh.close();
   });
 
-  it('may not impersonate anybody', async () => {
+  it('may not impersonate any user', async () => {
     const answered = await pass(await tokenOf(BUILDER), { Impersonate_User: 'root' });
     expect(answered.json()).toMatchObject({ code: 403, reason: 'Forbidden' });
     expect(await reason()).toBe('passthrough_impersonation');
@@ -147,7 +147,7 @@ describe('a service account with its own token', () => {
     expect(forwarded(plane.upstream.requests)).toEqual([]);
   });
 
-  it('is not let in with a token that is bound to a certificate, since nobody would check that', async () => {
+  it('is not admitted with a token that is bound to a certificate, since no component would check that', async () => {
     const token = await tokenOf(BUILDER, { cnf: { 'x5t#S256': 'A'.repeat(43) } });
     expect((await pass(token)).status).toBe(401);
     expect(await reason()).toBe('passthrough_bound_token');
@@ -155,7 +155,7 @@ describe('a service account with its own token', () => {
   });
 
   it('is never what names us as its issuer nor longer than Kubernetes makes them, and such a token is sent nowhere', async () => {
-    const ours = claimsOf(nobody.session, nobody.thumbprint, await plane.store.log.position());
+    const ours = claimsOf(signedInUser.session, signedInUser.thumbprint, await plane.store.log.position());
     const forged = await sign((await generateKeyPair('ES256')).privateKey, ours);
     const endless = await tokenOf(BUILDER, { padding: 'x'.repeat(6200) });
     for (const token of [forged, 'opaque-token', endless]) {
@@ -171,8 +171,8 @@ describe('a service account with its own token', () => {
     expect([new Set(codes), reviewsOf(token)]).toEqual([new Set([200]), 1]);
   });
 
-  it('leaves people as they are', async () => {
-    expect((await call(plane, nobody, PODS)).status).toBe(200);
+  it('does not change how users are admitted', async () => {
+    expect((await call(plane, signedInUser, PODS)).status).toBe(200);
     expect(asked).toEqual([]);
     expect(pairsOf(plane.upstream.requests[0]?.rawHeaders)).toContainEqual(['Authorization', 'Bearer upstream-token']);
   });
@@ -181,21 +181,21 @@ describe('a service account with its own token', () => {
     ['the word true', { authenticated: 'true', user: { username: BUILDER } }],
     ['no user', { authenticated: true }],
     ['an empty name', { authenticated: true, user: { username: '' } }],
-  ])('is not let in by %s', async (_what, status) => {
+  ])('is not admitted by %s', async (_what, status) => {
     const token = await serviceAccountToken();
     plane.upstream.answer = answerReviews(() => status).answer;
     expect((await pass(token)).status).toBe(401);
     expect(forwarded(plane.upstream.requests)).toEqual([]);
   });
 
-  it('is answered 503 where the cluster cannot be asked', async () => {
+  it('receives 503 where the cluster is unavailable', async () => {
     const token = await tokenOf(BUILDER);
     plane.upstream.answer = (_req, res) => void res.writeHead(500).end();
     expect((await pass(token)).status).toBe(503);
     expect(await reason()).toBe('review_unavailable');
   });
 
-  it('is not asked about more than 32 at a time, 8 of one address: beyond that 429, and another address is still let in', async () => {
+  it('is limited to 32 reviews at a time, 8 for one address: beyond that it receives 429, and another address is still admitted', async () => {
     const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true }, timing: { reviewMs: 60_000 } });
     const { promise: answered, resolve: letAnswer } = Promise.withResolvers<undefined>();
     const good = await serviceAccountToken();
@@ -209,17 +209,17 @@ describe('a service account with its own token', () => {
       return answered.then(() => ({ authenticated: false }));
     });
     fresh.upstream.answer = reviews.answer;
-    const person = await signIn(fresh);
+    const user = await signIn(fresh);
     const bad = async (from: string): Promise<Called> =>
-      call(fresh, person, PODS, { token: await serviceAccountToken(), certificate: null, from });
+      call(fresh, user, PODS, { token: await serviceAccountToken(), certificate: null, from });
     // A flood of made-up tokens.
     const flood = Array.from({ length: 40 }, () => bad('127.0.0.2'));
     const refused = (count: number): Promise<void> =>
       until(() => fresh.counted.rejections.length === count, `${count} that are too many`, 60_000);
     await refused(32);
-    expect((await call(fresh, person, PODS, { token: good, certificate: null })).status).toBe(200);
-    // Who is known already is not asked about, so that the flood does not even hurt its own address.
-    expect((await call(fresh, person, PODS, { token: good, certificate: null, from: '127.0.0.2' })).status).toBe(200);
+    expect((await call(fresh, user, PODS, { token: good, certificate: null })).status).toBe(200);
+    // An account that is already known needs no review, so that the flood does not even hurt its own address.
+    expect((await call(fresh, user, PODS, { token: good, certificate: null, from: '127.0.0.2' })).status).toBe(200);
     for (const from of ['127.0.0.3', '127.0.0.4', '127.0.0.5']) {
       flood.push(...Array.from({ length: 8 }, () => bad(from)));
     }
@@ -230,12 +230,12 @@ describe('a service account with its own token', () => {
     const codes = (await Promise.all(flood)).map(({ status }) => status);
     expect([429, 401].map((code) => codes.filter((each) => each === code).length)).toEqual([33, 32]);
     expect(fresh.counted.rejections.filter((each) => each === 'passthrough_busy')).toHaveLength(33);
-    // Their places are free again.
+    // Their slots are free again.
     expect((await bad('127.0.0.2')).status).toBe(401);
     await fresh.close();
   });
 
-  it('has no session that could be revoked, but is cut with everything when the gate shuts down', async () => {
+  it('has no session that could be revoked, but is cut with everything when the server shuts down', async () => {
     const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true } });
     const token = await serviceAccountToken();
     fresh.upstream.answer = answerReviews(
@@ -264,7 +264,7 @@ describe('a service account with its own token', () => {
 });
 
 describe('a token that is not ours, where passthrough is off', () => {
-  it('is 401 as ever, and sent nowhere', async () => {
+  it('is rejected with 401, and sent nowhere', async () => {
     const plane = await startPlane();
     const token = await serviceAccountToken();
     const answered = await call(plane, await signIn(plane), PODS, { token });

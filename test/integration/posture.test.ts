@@ -47,8 +47,8 @@ afterAll(async () => {
   await instance.stop();
 });
 
-describe('posture of the embedded cluster, through the gate', () => {
-  it('finds of the demonstration what is there and nothing else', async () => {
+describe('posture of the embedded cluster, through Portcullis', () => {
+  it('finds exactly what is wrong in the demo', async () => {
     const { code, all, report } = await posture(root, '--output', 'json');
     expect(code, all).toBe(0);
     expect(foundIn(report())).toEqual(BEFORE);
@@ -58,7 +58,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     ]);
   });
 
-  it('finds every planted fault, invents none, and exits 1', async () => {
+  it('finds every planted weakness, no other, and exits 1', async () => {
     const applied = await root.kubectlWith(plantedManifests(), 'apply', '--filename', '-');
     expect(applied.code, applied.all).toBe(0);
     const { code, stderr, report } = await posture(root, '--output', 'json');
@@ -68,7 +68,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     expect(stderr).toContain('--waivers FILE');
   });
 
-  it('says when a token was last used, and what takes its place', async () => {
+  it('reports when a token was last used, and what replaces it', async () => {
     const [token] = (await posture(root, '--output', 'json'))
       .report()
       .findings.filter(({ rule }) => rule === 'legacy-token');
@@ -79,7 +79,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     expect(token?.mend.join('\n')).toContain('projected: {sources: [{serviceAccountToken:');
   });
 
-  it('shows a table, what mends each, and a line that sums it up; the worst first', async () => {
+  it('shows a table, the fix for each finding, and a summary line; the worst first', async () => {
     const { stdout } = await posture(root);
     const severities = [...stdout.matchAll(/^(high|medium|low) {2,}/gm)].map(([, severity]) => severity);
     expect(severities).toHaveLength(BEFORE.length + PLANTED.length);
@@ -101,7 +101,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     },
   );
 
-  it('shows on a terminal how far it is, and nowhere else', async () => {
+  it('shows its progress on a terminal, and nowhere else', async () => {
     // Under CI Node takes every terminal for one without colours, where nothing is ever rewritten.
     const command = `env -u CI TERM=xterm ${instance.files.command} posture --cluster demo --fail-on none`;
     const { stdout } = await root.open('script', ['--quiet', '--return', '--command', command, '/dev/null']).finished;
@@ -109,24 +109,24 @@ describe('posture of the embedded cluster, through the gate', () => {
     expect((await posture(root)).all).not.toContain('[#');
   });
 
-  it('exits as --fail-on says', async () => {
+  it('exits with the code that --fail-on asks for', async () => {
     expect((await posture(root, '--fail-on', 'none')).code).toBe(0);
     expect((await posture(root, '--fail-on', 'medium')).code).toBe(1);
     expect((await posture(root, '--fail-on', 'dreadful')).code).toBe(2);
   });
 
-  it('takes other prefixes for people of the gate, and another account for the gate', async () => {
+  it('accepts other prefixes of users, and another account of the proxy', async () => {
     const report = (
       await posture(root, '--output', 'json', '--prefix', 'demo:', '--prefix', 'jane', '--prefix', 'o')
     ).report();
     expect(foundIn(report).filter((one) => one.includes('past-gate'))).toEqual([]);
-    const other = (await posture(root, '--output', 'json', '--gate-account', 'nowhere/gate')).report();
+    const other = (await posture(root, '--output', 'json', '--gate-account', 'nowhere/portcullis')).report();
     expect(other.rules.find(({ id }) => id === 'gate-account')).toMatchObject({ state: 'needs_option' });
     expect(foundIn(other)).toContain('account-escalation portcullis/ServiceAccount/portcullis');
     for (const wrong of [
       ['--prefix', 'system:'],
       ['--prefix', 's'],
-      ['--gate-account', 'gate'],
+      ['--gate-account', 'portcullis'],
     ]) {
       expect((await posture(root, ...wrong)).code, wrong.join(' ')).toBe(2);
     }
@@ -147,7 +147,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     expect((await posture(root, '--waivers', file)).stdout).toContain('unused waiver: legacy-token elsewhere/*');
   });
 
-  it('takes no waiver without a reason, nor of a rule that there is not: wrong use', async () => {
+  it('rejects a waiver without a reason, or of an unknown rule, as wrong use', async () => {
     const file = await waivers(
       'waivers: [{ rule: no-default-deny, object: "*", until: 2999-12-31 }, { rule: nonsense, object: a, reason: b, until: soon }]',
     );
@@ -173,7 +173,7 @@ describe('posture of the embedded cluster, through the gate', () => {
     alice.close();
   });
 
-  it('refuses who may read nothing, and a cluster that is not theirs: exit 3', async () => {
+  it('rejects a user who may read nothing, or who has no right to the cluster: exit 3', async () => {
     const bob = await signIn(new CliContext(instance, 'bob'));
     const nothing = await posture(bob);
     expect([nothing.code, nothing.stdout]).toEqual([3, '']);
@@ -182,11 +182,11 @@ describe('posture of the embedded cluster, through the gate', () => {
     bob.close();
   });
 
-  it('gives commands that mend: once they were run the same look finds none of it', async () => {
+  it('gives commands that fix the findings: after they were run, the same check finds none of them', async () => {
     const { findings } = (await posture(root, '--output', 'json')).report();
     // Of the embedded cluster tokens cannot be had; what runs, and a node's files, no command changes.
     const commands = findings
-      .flatMap(({ mend }) => mend)
+      .flatMap((finding) => finding.mend)
       .filter((line) => !line.startsWith('#') && !line.includes(' create token '));
     // The context that the commands name.
     const written = await root.portcullis('kubeconfig', '--command', instance.files.command);
@@ -221,7 +221,7 @@ describe('the embedded cluster', () => {
     );
   });
 
-  it('lets nobody give a right that they do not have', async () => {
+  it('lets no user grant a right that this user does not have', async () => {
     const done = async (...args: string[]) => {
       const ended = await root.kubectl(...args);
       expect(ended.code, ended.all).toBe(0);
@@ -244,7 +244,7 @@ describe('the embedded cluster', () => {
   });
 });
 
-describe('names that mean harm', () => {
+describe('hostile names', () => {
   const name = "x'; touch /tmp/posture-was-here; \u001b[2J\u202e--all";
 
   it('are quoted where they stand in a command, are in none that cannot be typed, and reach no terminal as they are', async () => {

@@ -41,7 +41,7 @@ function logged(error: AppError): { readonly line: string; readonly cause: Recor
   return { line, cause: err.cause };
 }
 
-describe('a client that the provider does not take', () => {
+describe('a client that the provider rejects', () => {
   const rows: readonly (readonly [string, Reply])[] = [
     ['401 with a challenge (RFC 6749 §5.2)', said(401, { error: 'invalid_client' }, CHALLENGE)],
     ['401 without one', said(401, { error: 'invalid_client' })],
@@ -50,13 +50,13 @@ describe('a client that the provider does not take', () => {
     ['400 unauthorized_client', said(400, { error: 'unauthorized_client' })],
     ['401 access_denied', said(401, { error: 'access_denied', error_description: 'Unauthorized' })],
   ];
-  it.each(rows)('is named so by %s, at a sign-in and at a re-check', async (_name, reply) => {
+  it.each(rows)('is reported as such by %s, at a sign-in and at a re-check', async (_name, reply) => {
     const expected = { code: 'provider_unavailable', reason: 'provider_client_refused' };
     expect(await rejection(finish(provider(), { token: () => reply }))).toMatchObject(expected);
     expect(await rejection(provider().recheck('42', 'rt-1'))).toMatchObject(expected);
   });
 
-  it('is not to blame where UserInfo does not take the access token', async () => {
+  it('is not the cause where UserInfo rejects the access token', async () => {
     const lies: Lies = {
       replies: { '/userinfo': said(401, {}, { 'www-authenticate': 'Bearer error="invalid_token"' }) },
     };
@@ -71,8 +71,8 @@ describe('the cause of an error, in the log', () => {
     const [code, state] = ['code', 'state'].map((name) => callback.searchParams.get(name) ?? '');
     callback.searchParams.delete('code');
     callback.searchParams.set('error', 'server_error');
-    const words = `user 42 is unknown\u001b[2J\r\nlevel=info forged\u202e; state ${state ?? ''}`;
-    callback.searchParams.set('error_description', words);
+    const hostile = `user 42 is unknown\u001b[2J\r\nlevel=info forged\u202e; state ${state ?? ''}`;
+    callback.searchParams.set('error_description', hostile);
     await comeBack(visit, callback);
     const facts = visit.stage.logged.find((fields) => 'err' in fields) as { err: AppError };
     const { line, cause } = logged(facts.err);

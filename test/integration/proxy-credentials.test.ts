@@ -12,7 +12,7 @@ const KEYLESS =
   'this client did not present the certificate of its exec plugin; use `portcullis proxy`, or a client that presents it, such as kubectl';
 const GENERIC = `no valid credential for this cluster: ${LOGIN}`;
 
-describe('a credential that is not good', () => {
+describe('a credential that is not valid', () => {
   let plane: TestPlane;
   let alice: TestUser;
   let mallory: TestUser;
@@ -140,12 +140,12 @@ describe('a credential that is not good', () => {
     });
     expect(plane.counted.rejections.at(-1)).toBe(reason);
     expect(plane.upstream.requests).toHaveLength(0);
-    // Which check failed is nobody's business but the record's; only who held a session of ours hears what became of it, and whose client
-    // lost the key, that another sign-in does not help.
+    // An attacker could learn from the message which check failed, so only the audit log names it. Two callers learn more: the holder of a
+    // session, how it ended; a client without its key, that another sign-in does not help.
     const held = reason.startsWith('session_') || reason === 'epoch_changed';
-    const words = reason === 'certificate_missing' ? KEYLESS : held ? `your session has ended: ${LOGIN}` : GENERIC;
+    const message = reason === 'certificate_missing' ? KEYLESS : held ? `your session has ended: ${LOGIN}` : GENERIC;
     const id = `(audit id ${String(answered.headers['audit-id'])})`;
-    expect(answered.json().message).toBe(`${words} ${id}`);
+    expect(answered.json().message).toBe(`${message} ${id}`);
   });
 
   it('is checked against the certificate on every request, remembered or not', async () => {
@@ -165,7 +165,7 @@ describe('a credential that is not good', () => {
     plane.advance(-31);
   });
 
-  it('is told that the session was ended, by whom and what to do, when it was revoked', async () => {
+  it('learns after a revocation that the session was ended, by whom, and what to do next', async () => {
     const eve = await signIn(plane, { subject: 'eve' });
     expect((await call(plane, eve, PODS)).status).toBe(200);
     await plane.guard.revoke({ target: { kind: 'session', session: eve.session.id } });

@@ -73,7 +73,7 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     ['the loopback of IPv6', header(0x21, 0x21, LOOPBACK), '::1'],
     ['IPv4 and an extension', header(0x21, 0x11, EXTENSION), '203.0.113.7'],
     ['a health check of its own', header(0x20, 0x00, Buffer.alloc(0)), '127.0.0.1'],
-  ])('the record has the address of the header: %s', async (_kind, bytes, address) => {
+  ])('the audit event has the address of the header: %s', async (_kind, bytes, address) => {
     const socket = await tcp();
     socket.write(bytes);
     expect(await answerOn(await tlsOver(socket))).toMatch(/^HTTP\/1\.1 200 /);
@@ -139,14 +139,14 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
   it.each([
     [14, 'malformed'],
     [20, 'closed'],
-  ])('drops a connection that ends within the header, after %i bytes', async (bytes, fault) => {
+  ])('drops a connection that ends within the header, after %i bytes', async (bytes, reason) => {
     const socket = await tcp();
     socket.end(header(0x21, 0x11, V4).subarray(0, bytes));
     await until(() => plane.counted.rejections.length === 1, 'the drop');
-    expect(plane.counted.rejections).toEqual([`proxy_header_${fault}`]);
+    expect(plane.counted.rejections).toEqual([`proxy_header_${reason}`]);
   });
 
-  it('takes it from the configured addresses only', async () => {
+  it('accepts it from the configured addresses only', async () => {
     const strict = await startPlane({ proxiesFrom: ['192.0.2.0/24', '2001:db8::/32'] });
     const socket = connectTcp(strict.port, '127.0.0.1');
     socket.on('error', () => undefined);
@@ -156,7 +156,7 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     await strict.close();
   });
 
-  it('does not wait for it longer than its time', async () => {
+  it('does not wait for it longer than its timeout', async () => {
     const impatient = await startPlane({ proxiesFrom: ['127.0.0.1/32'], timing: { proxyHeaderMs: 50 } });
     const socket = connectTcp(impatient.port, '127.0.0.1');
     socket.on('error', () => undefined);
@@ -166,7 +166,7 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     await impatient.close();
   });
 
-  it('keeps the limit for the head of a request', async () => {
+  it('keeps the time limit for the head of a request', async () => {
     const limited = await startPlane({ proxiesFrom: ['127.0.0.1/32'], timing: { headMs: 200 } });
     const socket = connectTcp(limited.port, '127.0.0.1');
     socket.on('error', () => undefined);

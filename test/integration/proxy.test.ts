@@ -21,7 +21,7 @@ import { answerJson } from '../support/upstream.ts';
 const PODS = '/api/v1/namespaces/default/pods';
 const LIST = { kind: 'PodList', apiVersion: 'v1', items: [] };
 
-describe('a request through the gate', () => {
+describe('a request through the proxy', () => {
   let plane: TestPlane;
   let alice: TestUser;
   beforeAll(async () => {
@@ -42,7 +42,7 @@ describe('a request through the gate', () => {
     expect(plane.audited).toHaveLength(count);
   };
 
-  it('arrives with the headers of the allow-list, the person, and nothing else', async () => {
+  it('arrives with the headers of the allow-list, the user, and nothing else', async () => {
     const answered = await call(plane, alice, `${PODS}?limit=5`, {
       headers: {
         accept: 'application/json',
@@ -77,8 +77,8 @@ describe('a request through the gate', () => {
 
   it('keeps group lines apart on the wire, over HTTP/1.1 although the API server offers h2', async () => {
     const fresh = await startPlane();
-    const person = await signIn(fresh, { identity: { ...ALICE, groups: ['a', 'b,c', 'grüppe'] } });
-    await call(fresh, person, PODS);
+    const user = await signIn(fresh, { identity: { ...ALICE, groups: ['a', 'b,c', 'grüppe'] } });
+    await call(fresh, user, PODS);
     const bytes = fresh.upstream.connections[0]?.received() ?? '';
     expect(bytes).toContain('GET /api/v1/namespaces/default/pods HTTP/1.1\r\n');
     const groups = [...bytes.matchAll(/^Impersonate-Group: (.*)\r$/gm)].map(([, group = '']) => group);
@@ -94,7 +94,7 @@ describe('a request through the gate', () => {
     await limited.close();
   });
 
-  it('is recorded in one line that names person, session, provider, cluster and source', async () => {
+  it('is audited in one event that names user, session, provider, cluster and source', async () => {
     await call(plane, alice, `${PODS}/web-1`, { headers: { 'user-agent': 'kubectl/v1.32' } });
     await audited(1);
     expect(plane.audited[0]).toMatchObject({
@@ -149,7 +149,7 @@ describe('a request through the gate', () => {
     expect(proxied.headers).not.toHaveProperty('set-cookie');
   });
 
-  it('lets no pod have a browser report on everything else under this host', async () => {
+  it('lets no pod make a browser report on everything else under this host', async () => {
     const reports = { nel: '{"report_to":"x","max_age":31536000}', 'report-to': '{"group":"x"}' };
     plane.upstream.answer = answerJson(LIST, {
       ...reports,
@@ -183,17 +183,17 @@ describe('a request through the gate', () => {
     },
   );
 
-  it('ends at the API server what it does not relay, however long that is', async () => {
+  it('ends a response at the API server that it does not relay, however long it is', async () => {
     let over = false;
     plane.upstream.answer = (_req, res) => {
       res.once('close', () => (over = true)).writeHead(302, { location: 'https://evil.test/' });
       res.on('drain', () => res.write(Buffer.alloc(65_536))).write(Buffer.alloc(65_536));
     };
     expect((await call(plane, alice, PODS)).status).toBe(502);
-    await until(() => over, 'the end of an answer that nobody gets');
+    await until(() => over, 'the end of a response that no client gets');
   });
 
-  it('waits for the answer where the API server sends an interim one first', async () => {
+  it('waits for the final response where the API server sends an interim one first', async () => {
     plane.upstream.answer = (req, res) => {
       res.writeEarlyHints({ link: '</a>; rel=preload' });
       answerJson(LIST)(req, res);
@@ -205,8 +205,8 @@ describe('a request through the gate', () => {
   it('puts the prefix back in front of a redirect where a path chose the cluster', async () => {
     const fresh = await startPlane({ cluster: { hosts: ['other.test'] } });
     fresh.upstream.answer = answerJson({}, { location: '/version' }, 302);
-    const person = await signIn(fresh);
-    const answered = await call(fresh, person, '/clusters/prod/api', { host: '127.0.0.1' });
+    const user = await signIn(fresh);
+    const answered = await call(fresh, user, '/clusters/prod/api', { host: '127.0.0.1' });
     expect([answered.status, answered.headers.location]).toEqual([302, '/clusters/prod/version']);
     expect(fresh.upstream.requests[0]?.url).toBe('/api');
     await fresh.close();
@@ -233,7 +233,7 @@ describe('a request through the gate', () => {
     );
   });
 
-  it('answers an unknown cluster host with 404, and two hosts with 400', async () => {
+  it('rejects an unknown cluster host with 404, and two hosts with 400', async () => {
     const answered = await call(plane, alice, PODS, { host: 'elsewhere.test' });
     expect(answered.json()).toMatchObject({ kind: 'Status', code: 404, reason: 'NotFound' });
     expect(plane.upstream.requests).toHaveLength(0);
@@ -241,17 +241,17 @@ describe('a request through the gate', () => {
     expect(plane.audited[0]).toMatchObject({ user: {}, annotations: { 'portcullis.dev/reason': 'cluster_unknown' } });
   });
 
-  it('has client-go repeat what could not be sent, whatever the method, when the API server is unreachable', async () => {
+  it('makes client-go repeat what could not be sent, whatever the method, when the API server is unreachable', async () => {
     const gone = await startPlane();
     await gone.upstream.close();
-    const person = await signIn(gone);
+    const user = await signIn(gone);
     for (const method of ['GET', 'POST', 'DELETE']) {
-      const answered = await call(gone, person, PODS, { method, ...(method === 'POST' ? { body: '{}' } : {}) });
+      const answered = await call(gone, user, PODS, { method, ...(method === 'POST' ? { body: '{}' } : {}) });
       expect(answered.json()).toMatchObject({ kind: 'Status', code: 503, reason: 'ServiceUnavailable' });
       expect(answered.headers['retry-after']).toBe('3');
     }
-    const connection = await rawConnection(gone, person.certificate);
-    const exec = `GET ${PODS}/web/exec HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${person.token}\r\n`;
+    const connection = await rawConnection(gone, user.certificate);
+    const exec = `GET ${PODS}/web/exec HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${user.token}\r\n`;
     connection.socket.write(`${exec}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
     await connection.ended;
     expect(connection.received()).toMatch(/^HTTP\/1\.1 503 [^]*\r\nRetry-After: 3\r\n/);
@@ -262,7 +262,7 @@ describe('a request through the gate', () => {
     await gone.guard.stop();
   });
 
-  it('is never told to repeat what the API server has got: 504 where no answer comes in time', async () => {
+  it('is never told to repeat a request that the API server received: 504 where no response comes in time', async () => {
     plane.upstream.answer = () => undefined;
     const late = await call(plane, alice, PODS);
     expect(late.json()).toMatchObject({ code: 504, reason: 'Timeout' });
@@ -272,16 +272,16 @@ describe('a request through the gate', () => {
   });
 
   it('verifies the API server: another certificate is no API server', async () => {
-    const stranger = await startPlane({ cluster: { ca: plane.ca } });
-    const answered = await call(stranger, await signIn(stranger), PODS);
+    const untrusting = await startPlane({ cluster: { ca: plane.ca } });
+    const answered = await call(untrusting, await signIn(untrusting), PODS);
     expect(answered.status).toBe(502);
     expect(answered.headers).not.toHaveProperty('retry-after');
-    expect(stranger.counted.upstreamErrors).toEqual(['tls']);
-    expect(stranger.upstream.requests).toHaveLength(0);
-    await stranger.close();
+    expect(untrusting.counted.upstreamErrors).toEqual(['tls']);
+    expect(untrusting.upstream.requests).toHaveLength(0);
+    await untrusting.close();
   });
 
-  it('gives up at the API server when the client goes away', async () => {
+  it('aborts the request at the API server when the client disconnects', async () => {
     plane.upstream.answer = (_req, res) =>
       void res.writeHead(200, { 'content-type': 'application/json' }).write('{"a":1}\n');
     const req = open(plane, alice, `${PODS}?watch=1`);
@@ -297,7 +297,7 @@ describe('a request through the gate', () => {
     await until(() => plane.guard.inFlight === 0 && plane.counted.streams === 0, 'nothing in flight');
   });
 
-  it('takes no more from the API server than a slow client takes', async () => {
+  it('reads no faster from the API server than a slow client reads', async () => {
     const ALL = 256 * 1024 * 1024;
     let sent = 0;
     plane.upstream.answer = (_req, res) => {
@@ -317,7 +317,7 @@ describe('a request through the gate', () => {
     req.end();
     const [res] = (await once(req, 'response')) as [IncomingMessage];
     res.pause();
-    // The kernels' buffers grow for a while; a gate that buffers would never come to a standstill before the end.
+    // The kernels' buffers grow for a while; a proxy that buffers would never come to a standstill before the end.
     let before = -1;
     let still = 0;
     await until(() => {
@@ -331,7 +331,7 @@ describe('a request through the gate', () => {
     await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   });
 
-  it('is refused with 503 and sent elsewhere while the record cannot be written', async () => {
+  it('is rejected with 503 and sent elsewhere while the audit log cannot be written', async () => {
     const blocked = await startPlane({ auditBlocked: () => true });
     const answered = await call(blocked, await signIn(blocked), PODS);
     expect(answered.json()).toMatchObject({ code: 503, reason: 'ServiceUnavailable' });
@@ -340,7 +340,7 @@ describe('a request through the gate', () => {
     await blocked.close();
   });
 
-  it('is refused when the upstream token cannot be had, and when the person has no name', async () => {
+  it('is rejected when the upstream token is unavailable, and when the user has no name', async () => {
     const tokenless = await startPlane({
       cluster: {
         token: () => {
@@ -350,8 +350,8 @@ describe('a request through the gate', () => {
     });
     expect((await call(tokenless, await signIn(tokenless), PODS)).status).toBe(503);
     await tokenless.close();
-    const nobody = await signIn(plane, { identity: { ...ALICE, username: '' } });
-    expect((await call(plane, nobody, PODS)).status).toBe(500);
+    const nameless = await signIn(plane, { identity: { ...ALICE, username: '' } });
+    expect((await call(plane, nameless, PODS)).status).toBe(500);
     expect(plane.upstream.requests).toHaveLength(0);
   });
 
@@ -375,12 +375,12 @@ describe('a request through the gate', () => {
     second.destroy();
   });
 
-  it('speaks TLS 1.3 and nothing older', async () => {
+  it('accepts TLS 1.3 and nothing older', async () => {
     const old = connect({ host: '127.0.0.1', port: plane.port, servername: HOST, ca: plane.ca, maxVersion: 'TLSv1.2' });
     await expect(once(old, 'secureConnect')).rejects.toThrow(/alert|protocol/i);
   });
 
-  it('sees a refreshed identity at once', async () => {
+  it('uses a refreshed identity immediately', async () => {
     const bob = await signIn(plane, { subject: 'bob' });
     await call(plane, bob, PODS);
     await plane.store.sessions.update(bob.session.id, { identity: { ...ALICE, username: 'corp:robert' }, secret: {} });

@@ -30,7 +30,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect(refreshToken).not.toBe('');
   });
 
-  it('is refused at another cluster, and at the admin API', async () => {
+  it('is rejected at another cluster, and at the admin API', async () => {
     const { accessToken } = await kubelogin.login('root');
     expect((await stage.pods('other', accessToken)).status).toBe(401);
     expect((await stage.bare.get('/-/admin/api/v1/sessions', accessToken)).status).toBe(401);
@@ -60,7 +60,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect(sessionOf(third.accessToken)).toBe(sessionOf(first.accessToken));
   });
 
-  it('loses nothing by asking with HTTP Basic first, as releases before 1.35 do', async () => {
+  it('works although it tries HTTP Basic first, as releases before 1.35 do', async () => {
     const authorization = await kubelogin.authorize('alice');
     expect((await kubelogin.tokenByBasic(kubelogin.redemption(authorization))).status).toBeGreaterThanOrEqual(400);
     const { refreshToken } = await kubelogin.verify(await kubelogin.redeem(authorization), authorization.nonce);
@@ -70,7 +70,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
   });
 
   it.each(['/oauth/Token', '/oauth/token/', '/oauth/TOKEN/'])(
-    'gets nothing past the record at another spelling of the token endpoint: %s',
+    'gets nothing without an audit event at another spelling of the token endpoint: %s',
     async (path) => {
       const { refreshToken } = await kubelogin.login('alice');
       const form = { grant_type: 'refresh_token', client_id: CLIENT.id, refresh_token: refreshToken };
@@ -80,7 +80,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     },
   );
 
-  it('answers twenty refreshes with one token at once, and each of the answers goes on', async () => {
+  it('responds to twenty parallel refreshes with one token, and each new token works', async () => {
     const { refreshToken } = await kubelogin.login('alice');
     const answers = await Promise.all(Array.from({ length: 20 }, () => kubelogin.ask(refreshToken)));
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
@@ -93,7 +93,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     ['the plain PKCE method', { code_challenge_method: 'plain' }],
     ['a resource of another cluster', { resource: 'urn:portcullis:cluster:other' }],
     ['the admin audience', { resource: 'urn:portcullis:admin' }],
-  ])('is refused with %s before anybody signs in', async (_name, extraParams) => {
+  ])('is rejected with %s before any user signs in', async (_name, extraParams) => {
     const before = (await stage.events('sign-in-refused')).length;
     const { callback, page } = await (await stage.kubelogin({ extraParams })).authorize('alice');
     expect(callback.searchParams.get('code')).toBeNull();
@@ -173,7 +173,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect(renewed.refreshToken).not.toBe(tokens.refreshToken);
   });
 
-  it('stands in the list by its name, and dies when it is revoked', async () => {
+  it('is listed by its name, and ends when it is revoked', async () => {
     const tokens = await kubelogin.login('alice');
     const id = sessionOf(tokens.accessToken);
     const admin = await stage.plugin.signIn('root', { resource: 'urn:portcullis:admin' });
@@ -198,7 +198,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect((await stage.pods('demo', accessToken)).status).toBe(200);
   });
 
-  it('is asked about at the provider at each refresh: who was disabled there is out here', async () => {
+  it('is re-checked at the provider at each refresh: a user who is disabled there loses the session here', async () => {
     const { accessToken, refreshToken } = await kubelogin.login('bob');
     stage.identityProvider.change('bob', { disabled: true });
     try {
@@ -225,7 +225,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect((await kubectl('get', 'pods')).code).not.toBe(0);
   });
 
-  it('is on the record with its client at sign-in and at each token', async () => {
+  it('is audited with its client at sign-in and at each token', async () => {
     const { accessToken } = await kubelogin.login('alice');
     const mine = ({ annotations }: { readonly annotations: Readonly<Record<string, string>> }): boolean =>
       annotations['portcullis.dev/session'] === sessionOf(accessToken);

@@ -81,6 +81,7 @@ const STABLE = [
   'mend: readonly string[]',
   'mend: fix',
   'finding.mend',
+  '?.mend',
   'refusal: Rejection',
   'refusal: rejection',
   'verdict.refusal',
