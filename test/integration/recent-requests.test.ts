@@ -1,4 +1,4 @@
-/** What a gate keeps of the latest requests of a session, from the request to the store. */
+/** What a replica keeps of the latest requests of a session, from the request to the store. */
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
@@ -35,7 +35,7 @@ it('keeps what a session asked of a cluster, without what must not be read, and 
   ]);
 });
 
-it('writes what waits when it stops', async () => {
+it('writes what is queued when it stops', async () => {
   const { recent } = instance.server.store;
   await alice.get('/api/v1/namespaces/default/configmaps', signedIn.accessToken);
   await instance.server.stop();

@@ -16,7 +16,7 @@ const NOW = NOW_MS / 1000;
 /** Long enough to be no accident, and of the alphabet that tokens and addresses have. */
 const canary = (what: string): string => `CANARY-${what}-${randomBytes(9).toString('hex')}`;
 
-/** Whatever would let somebody in, or say who somebody is. */
+/** Everything that would admit a client, or identify a user. */
 const canaries = {
   code: canary('code'),
   refreshToken: canary('refresh'),
@@ -66,7 +66,7 @@ beforeAll(async () => {
   bare = new Redis({ host: '127.0.0.1', port: redis.port });
   const key = randomBytes(32);
   store = createRedisStore({
-    config: { url: redis.url, prefix: 'gate' },
+    config: { url: redis.url, prefix: 'at-rest' },
     sealingKeys: { current: { kid: 'k1', key }, all: new Map([['k1', key]]) },
     clock: { nowMs: () => NOW_MS },
     clockSkewSeconds: ANY_SKEW,
@@ -146,14 +146,14 @@ async function useLog(): Promise<void> {
   await log.renew({ incarnation: 'a', name: 'gate-0', count: 1, number: 0, streamsCut: 0 }, position);
   const ended = { kind: 'session', session: canaries.endedSession } as const;
   await log.append({ requestId: 'one', target: ended });
-  const somebody = { kind: 'account', account: `corp/${canaries.subject}-2` } as const;
-  await log.append({ requestId: 'two', target: somebody });
+  const otherAccount = { kind: 'account', account: `corp/${canaries.subject}-2` } as const;
+  await log.append({ requestId: 'two', target: otherAccount });
   await log.append({ requestId: 'three', target: { kind: 'provider', provider: 'hub' } });
   const lock = { reason: canaries.lockReason, by: canaries.admin, at: NOW };
   const locked = { kind: 'account', account: `corp/${canaries.lockedSubject}` } as const;
   await log.append({ requestId: 'four', target: locked, lock });
   expect(await store.locks.list()).toMatchObject([{ reason: canaries.lockReason }]);
-  await log.leave('nobody');
+  await log.leave('unknown');
 }
 
 async function useLive(): Promise<void> {
@@ -163,7 +163,7 @@ async function useLive(): Promise<void> {
   expect(await live.subscriptions('here')).toMatchObject([{ filter: { user: canaries.username } }]);
 }
 
-it('keeps no secret and no person readable in Redis, whatever was done with it', async () => {
+it('keeps no secret and no user’s identity readable in Redis, after every use of it', async () => {
   await useArtefacts();
   await useSessions();
   await useLog();

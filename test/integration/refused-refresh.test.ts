@@ -98,7 +98,7 @@ describe('a provider that answers a refresh with an error', () => {
     expect(server.asked).toEqual(['/token', '/token']);
   });
 
-  it.each(UNDECIDED)('refuses nobody by %s', async (_name, reply, reason) => {
+  it.each(UNDECIDED)('rejects no user by %s', async (_name, reply, reason) => {
     server.lie({ token: () => reply });
     expect(await recheck()).toMatchObject({ code: 'provider_unavailable', reason });
     expect(server.presented).toEqual(['rt-1']);
@@ -111,13 +111,13 @@ describe('a provider that answers a refresh with an error', () => {
     ['discovery is another’s', { token: () => bad, discovery: (own) => ({ ...own, issuer: 'https://evil.example' }) }],
     ['the keys are a page', { token: () => bad, replies: { '/jwks': { ...PAGE, status: 200 } } }],
     ['the keys are none', { token: () => bad, replies: { '/jwks': { status: 200, body: '{"keys":[]}' } } }],
-    ['the keys are away', { token: () => bad, replies: { '/jwks': { status: 503, body: '' } } }],
+    ['the keys are unavailable', { token: () => bad, replies: { '/jwks': { status: 503, body: '' } } }],
     ['discovery cannot be reached', { token: () => bad, resets: (path) => path.startsWith('/.well-known/') }],
     [
       'the token endpoint has moved',
       { token: () => bad, discovery: (own) => ({ ...own, token_endpoint: `${String(own['issuer'])}/oauth/token` }) },
     ],
-  ])('refuses nobody where %s', async (_name, lies) => {
+  ])('rejects no user where %s', async (_name, lies) => {
     server.lie(lies);
     expect(await recheck()).toMatchObject({ code: 'provider_unavailable' });
     expect(server.presented.length).toBeLessThan(2);
@@ -128,13 +128,13 @@ describe('a provider that answers a refresh with an error', () => {
     ['429', oauth(429, 'invalid_request'), 'provider_error'],
     ['503', { status: 503, body: '' }, 'provider_answer_invalid'],
     ['a page', PAGE, 'provider_answer_invalid'],
-  ])('refuses nobody where the second answer is %s', async (_name, second, reason) => {
+  ])('rejects no user where the second answer is %s', async (_name, second, reason) => {
     server.lie({ token: inTurn(bad, second) });
     expect(await recheck()).toMatchObject({ code: 'provider_unavailable', reason });
     expect(server.presented).toHaveLength(2);
   });
 
-  it('refuses nobody where the network breaks before the second answer', async () => {
+  it('rejects no user where the network breaks before the second answer', async () => {
     let tokens = 0;
     server.lie({ token: () => bad, resets: (path) => path === '/token' && ++tokens > 1 });
     expect(await recheck()).toMatchObject({ code: 'provider_unavailable', reason: 'provider_unreachable' });
@@ -149,15 +149,15 @@ describe('a provider that answers a refresh with an error', () => {
   );
 
   it('is asked the second time by the newest token, where the store does not have that yet', async () => {
-    await rejection(corp.recheck('42', 'rt-1', () => Promise.reject(new Error('the store is away'))));
+    await rejection(corp.recheck('42', 'rt-1', () => Promise.reject(new Error('the store is unavailable'))));
     server.lie({ token: () => bad });
     server.presented.length = 0;
     expect(await recheck()).toMatchObject(REFUSED);
     expect(server.presented).toEqual(['rt-2', 'rt-2']);
   });
 
-  // Attack or accident: a provider that says nothing but 400 of a wrong client secret would sign everybody out, one by one.
-  it('refuses no more than five users in a row until it has given somebody a token', async () => {
+  // A provider that reports a wrong client secret only by 400, by attack or accident, would sign every user out, one by one.
+  it('rejects no more than five users in a row until it has issued a token to a user', async () => {
     server.lie({ token: () => ({ status: 400, body: '' }) });
     const codes: string[] = [];
     for (let user = 0; user < 7; user += 1) codes.push((await recheck()).code);
@@ -173,27 +173,30 @@ describe('a provider that answers a refresh with an error', () => {
   });
 });
 
-describe.each(['invalid_request', 'bare'] as const)('a real provider that refuses a refresh token by %s', (words) => {
-  let idp: VendorIdp;
-  beforeEach(async () => {
-    idp = await startVendorIdp({ scopes: ['openid', 'offline_access'], claims: { preferred_username: 'alice' } });
-    idp.refusesBy = words;
-    return () => idp.close();
-  });
-
-  it('goes on with who is welcome, and refuses who is disabled', async () => {
-    const corp = vendor(idp.issuer, { type: 'keycloak' });
-    const person = await signIn(idp, corp);
-    const next = await corp.recheck(person.subject, person.refreshToken ?? '');
-    idp.gone = true;
-    expect(await rejection(corp.recheck(person.subject, next.refreshToken ?? ''))).toMatchObject({
-      code: 'sign_in_refused',
-      reason: 'provider_refresh_refused',
+describe.each(['invalid_request', 'bare'] as const)(
+  'a real provider that refuses a refresh token by %s',
+  (errorCode) => {
+    let idp: VendorIdp;
+    beforeEach(async () => {
+      idp = await startVendorIdp({ scopes: ['openid', 'offline_access'], claims: { preferred_username: 'alice' } });
+      idp.refusesBy = errorCode;
+      return () => idp.close();
     });
-  });
-});
 
-describe('a user whom the provider refuses in its own words', () => {
+    it('renews an active user, and rejects a disabled one', async () => {
+      const corp = vendor(idp.issuer, { type: 'keycloak' });
+      const user = await signIn(idp, corp);
+      const next = await corp.recheck(user.subject, user.refreshToken ?? '');
+      idp.gone = true;
+      expect(await rejection(corp.recheck(user.subject, next.refreshToken ?? ''))).toMatchObject({
+        code: 'sign_in_refused',
+        reason: 'provider_refresh_refused',
+      });
+    });
+  },
+);
+
+describe('a user whom the provider rejects with its own error', () => {
   let instance: HostileInstance;
   beforeAll(async () => {
     instance = await startHostileInstance({ recheck: 1, recheckGrace: 60 });

@@ -21,17 +21,17 @@ afterAll(() => stage.stop());
 
 function shown(command: ChildProcess, pattern: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
-    let words = '';
+    let output = '';
     command.stderr?.on('data', (chunk: Buffer) => {
-      words += chunk.toString();
-      const found = pattern.exec(words)?.[1];
+      output += chunk.toString();
+      const found = pattern.exec(output)?.[1];
       if (found !== undefined) resolve(found);
     });
-    command.once('close', () => reject(new Error(`it was not shown: ${words}`)));
+    command.once('close', () => reject(new Error(`it was not shown: ${output}`)));
   });
 }
 
-/** The request id under which the refusal is on the record. */
+/** The request id under which the rejection is audited. */
 async function recordedId(): Promise<string> {
   const [event] = (await stage.events('sign-in-refused')).slice(-1);
   expect(event?.annotations['portcullis.dev/reason']).toBe('account_locked');
@@ -51,10 +51,10 @@ async function saysWhatThePageSays(ended: Ended, login: string): Promise<void> {
 }
 
 test.each([['login'], ['get-token', '--cluster', 'demo']])(
-  '%s ends with the refusal of a locked person, and their browser with the same words',
-  async (...words) => {
+  '%s ends with the rejection of a locked user, and the browser shows the same message',
+  async (...args) => {
     machine.env = { BROWSER: '/bin/true' };
-    const command = machine.startPlugin(...words, '--server', stage.web);
+    const command = machine.startPlugin(...args, '--server', stage.web);
     const ended = machine.ended(command);
     const page = await visitor('alice').visit(await shown(command, /go to:\n\s+(\S+)\n/));
     await saysWhatThePageSays(await ended, `portcullis login --server ${stage.web}`);
@@ -64,7 +64,7 @@ test.each([['login'], ['get-token', '--cluster', 'demo']])(
   },
 );
 
-test('a device is told with its next question, and the person by the page', async () => {
+test('a device learns of it at its next poll, and the user on the page', async () => {
   const command = machine.startPlugin('login', '--device', '--server', stage.web);
   const ended = machine.ended(command);
   const userCode = await shown(command, /^ {2}([A-Z]{4}-[A-Z]{4})$/m);

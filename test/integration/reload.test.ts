@@ -42,7 +42,7 @@ async function fingerprint(): Promise<string | undefined> {
   return fingerprint256;
 }
 
-it('the api listener takes a new certificate without a restart, and keeps its rules', async () => {
+it('the api listener uses a new certificate without a restart, and keeps its rules', async () => {
   const old = { cert: await readFile(at('server.crt'), 'utf8'), key: await readFile(at('server.key'), 'utf8') };
   const before = await fingerprint();
   const open = await handshake();
@@ -67,7 +67,7 @@ it('the api listener takes a new certificate without a restart, and keeps its ru
   await expect.poll(fingerprint, { timeout: 10_000 }).toBe(before);
 });
 
-it('new connections to a cluster are judged by its new authorities', async () => {
+it('new connections to a cluster are verified by its new CAs', async () => {
   const good = await readFile(at('cluster-ca.crt'), 'utf8');
   const ca = await readFile(at('ca.crt'), 'utf8');
   const key = await newClientKey();

@@ -61,8 +61,8 @@ describe('a revocation while Redis hangs', () => {
     return client;
   }
 
-  /** Signs in at the other replica: this one has never met them. */
-  async function strangerAt(replica: RunningServer, who: string, resource: string) {
+  /** Signs in at the other replica: the user is unknown to this one. */
+  async function signedInElsewhere(replica: RunningServer, who: string, resource: string) {
     const there = await at(instance.server);
     const { accessToken, session } = await there.signIn(who, { resource });
     const client = new OAuthClient({ ...there.endpoints, api: `https://localhost:${replica.ports.api}` }, there.key);
@@ -84,12 +84,12 @@ describe('a revocation while Redis hangs', () => {
       .filter(({ annotations }) => annotations['portcullis.dev/event'] === event);
   }
 
-  it('has tokens to go by: an admin’s for the admin API says so, and when they signed in, and no other does', async () => {
-    const root = await strangerAt(asked, 'root', ADMIN_AUDIENCE);
+  it('relies on tokens: only an admin’s token for the admin API has the role and the time of the sign-in', async () => {
+    const root = await signedInElsewhere(asked, 'root', ADMIN_AUDIENCE);
     expect(decodeJwt(root.token)).toMatchObject({ roles: ['admin'], auth_time: expect.any(Number) });
     const others = [
-      await strangerAt(asked, 'root', clusterAudience('demo')),
-      await strangerAt(asked, 'vera', ADMIN_AUDIENCE),
+      await signedInElsewhere(asked, 'root', clusterAudience('demo')),
+      await signedInElsewhere(asked, 'vera', ADMIN_AUDIENCE),
     ];
     for (const other of others) {
       const claims = decodeJwt(other.token);
@@ -97,11 +97,11 @@ describe('a revocation while Redis hangs', () => {
     }
   });
 
-  it('shuts the target at the asked replica for an admin whom it has never met, and audits until when', async () => {
+  it('blocks the target at the replica that is asked, for an admin unknown to it, and audits until when', async () => {
     const [alice, bob, root] = await Promise.all([
-      strangerAt(asked, 'alice', clusterAudience('demo')),
-      strangerAt(asked, 'bob', clusterAudience('demo')),
-      strangerAt(asked, 'root', ADMIN_AUDIENCE),
+      signedInElsewhere(asked, 'alice', clusterAudience('demo')),
+      signedInElsewhere(asked, 'bob', clusterAudience('demo')),
+      signedInElsewhere(asked, 'root', ADMIN_AUDIENCE),
     ]);
     expect(await alice.client.get(PODS, alice.token)).toMatchObject({ status: 200 });
     expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
@@ -146,14 +146,14 @@ describe('a revocation while Redis hangs', () => {
     const root2 = { ...root, client: new OAuthClient(root.elsewhere, root.client.key) };
     clients.push(root2.client);
     expect([200, 202]).toContain((await revoke(root2, { account: 'demo/alice' })).status);
-    const again = await strangerAt(asked, 'alice', clusterAudience('demo'));
+    const again = await signedInElsewhere(asked, 'alice', clusterAudience('demo'));
     await expect.poll(async () => (await again.client.get(PODS, again.token)).status).toBe(200);
   });
 
-  it('does nothing else for them', async () => {
+  it('does nothing else for this admin', async () => {
     const [bob, root] = await Promise.all([
-      strangerAt(asked, 'bob', clusterAudience('demo')),
-      strangerAt(asked, 'root', ADMIN_AUDIENCE),
+      signedInElsewhere(asked, 'bob', clusterAudience('demo')),
+      signedInElsewhere(asked, 'root', ADMIN_AUDIENCE),
     ]);
     expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
     redis.pause();
@@ -168,11 +168,11 @@ describe('a revocation while Redis hangs', () => {
     expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
   });
 
-  it('does it for nobody else: no auditor, no token without its key, no admin whose sign-in is too old', async () => {
+  it('does it for no other caller: no auditor, no token without its key, no admin whose sign-in is too old', async () => {
     const [bob, vera, root] = await Promise.all([
-      strangerAt(asked, 'bob', clusterAudience('demo')),
-      strangerAt(asked, 'vera', ADMIN_AUDIENCE),
-      strangerAt(asked, 'root', ADMIN_AUDIENCE),
+      signedInElsewhere(asked, 'bob', clusterAudience('demo')),
+      signedInElsewhere(asked, 'vera', ADMIN_AUDIENCE),
+      signedInElsewhere(asked, 'root', ADMIN_AUDIENCE),
     ]);
     expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
     const atStrict = new OAuthClient(

@@ -18,8 +18,8 @@ const quietWatch = (_req: IncomingMessage, res: ServerResponse): void => {
   res.write(EVENT);
 };
 
-const head = (line: string, person: TestUser, ...more: string[]): string =>
-  [line, `Host: ${HOST}`, `Authorization: Bearer ${person.token}`, ...more, '', ''].join('\r\n');
+const head = (line: string, user: TestUser, ...more: string[]): string =>
+  [line, `Host: ${HOST}`, `Authorization: Bearer ${user.token}`, ...more, '', ''].join('\r\n');
 
 const WEBSOCKET = [
   'Connection: Upgrade',
@@ -58,23 +58,23 @@ describe('what is in flight', () => {
     await plane.close();
   });
 
-  const watch = async (at: TestPlane, person: TestUser): Promise<RawConnection> => {
-    const connection = await rawConnection(at, person.certificate);
-    connection.socket.write(head(`GET ${PODS}?watch=1 HTTP/1.1`, person));
+  const watch = async (at: TestPlane, user: TestUser): Promise<RawConnection> => {
+    const connection = await rawConnection(at, user.certificate);
+    connection.socket.write(head(`GET ${PODS}?watch=1 HTTP/1.1`, user));
     await until(() => connection.received().includes('ADDED'), 'the first event');
     return connection;
   };
-  const exec = async (person: TestUser, ...headers: string[]): Promise<RawConnection> => {
-    const connection = await rawConnection(plane, person.certificate);
-    connection.socket.write(head(`GET ${EXEC} HTTP/1.1`, person, ...headers));
+  const exec = async (user: TestUser, ...headers: string[]): Promise<RawConnection> => {
+    const connection = await rawConnection(plane, user.certificate);
+    connection.socket.write(head(`GET ${EXEC} HTTP/1.1`, user, ...headers));
     await until(() => connection.received().includes('101 Switching Protocols'), 'the upgrade');
     return connection;
   };
-  const end = (person: TestUser): Promise<unknown> =>
-    plane.guard.revoke({ target: { kind: 'session', session: person.session.id } });
+  const end = (user: TestUser): Promise<unknown> =>
+    plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
   const lastReason = (): string | undefined => plane.audited.at(-1)?.annotations['portcullis.dev/reason'];
 
-  it('a watch is told why, reset on both sides, and recorded; nobody else is touched', async () => {
+  it('a watch gets the reason, is reset on both sides, and is audited; no other session is touched', async () => {
     const [mine, theirs] = [await watch(plane, alice), await watch(plane, bob)];
     await end(alice);
     expect(await mine.ended).toBe('ECONNRESET');
@@ -93,7 +93,7 @@ describe('what is in flight', () => {
     expect(plane.counted.streams).toBe(1);
   });
 
-  it('a watch in the middle of an event is reset without a word', async () => {
+  it('a watch in the middle of an event is reset without a termination notice', async () => {
     plane.upstream.answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' });
       res.write(`${EVENT}{"type":"MOD`);
@@ -122,7 +122,7 @@ describe('what is in flight', () => {
     expect(seen).toBe(10_000);
   });
 
-  it('a request that the API server has not answered yet is cut', async () => {
+  it('a request to which the API server has not responded yet is cut', async () => {
     plane.upstream.answer = () => undefined;
     const mine = await rawConnection(plane, alice.certificate);
     mine.socket.write(head(`GET ${PODS} HTTP/1.1`, alice));
@@ -132,7 +132,7 @@ describe('what is in flight', () => {
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
   });
 
-  it('an upgrade that the API server has not answered yet is cut', async () => {
+  it('an upgrade to which the API server has not responded yet is cut', async () => {
     plane.upstream.answerUpgrade = () => undefined;
     const mine = await rawConnection(plane, alice.certificate);
     mine.socket.write(head(`GET ${EXEC} HTTP/1.1`, alice, ...WEBSOCKET));
@@ -143,7 +143,7 @@ describe('what is in flight', () => {
     expect(mine.received()).toBe('');
   });
 
-  it('what is queued for a slow client is not handed out after the cut', async () => {
+  it('what is queued for a slow client is not sent after the cut', async () => {
     plane.upstream.answer = (_req, res) => {
       res.writeHead(200, { 'content-type': 'application/octet-stream' });
       const pump = (): void => {
@@ -212,7 +212,7 @@ describe('what is in flight', () => {
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
   });
 
-  it('an upgrade that the API server refuses is relayed and closed', async () => {
+  it('an upgrade that the API server rejects is relayed and closed', async () => {
     plane.upstream.answerUpgrade = (_req, socket) =>
       socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\nSet-Cookie: a=b\r\n\r\nno way');
     const mine = await rawConnection(plane, alice.certificate);
@@ -223,7 +223,7 @@ describe('what is in flight', () => {
     expect(mine.received()).not.toContain('Set-Cookie');
   });
 
-  it('an upgrade without a good token reaches nobody', async () => {
+  it('an upgrade without a valid token reaches no API server', async () => {
     const mine = await rawConnection(plane, bob.certificate);
     mine.socket.write(head(`GET ${EXEC} HTTP/1.1`, alice, ...WEBSOCKET));
     expect(await mine.ended).toBe('end');
@@ -231,7 +231,7 @@ describe('what is in flight', () => {
     expect(plane.upstream.requests).toHaveLength(0);
   });
 
-  it('is cut on another replica as well, and the answer carries its receipt', async () => {
+  it('is cut on another replica as well, and the response carries its receipt', async () => {
     const mine = await watch(beside, alice);
     const answer = await plane.guard.revoke({ target: { kind: 'account', account: alice.session.account } });
     expect(await mine.ended).toBe('ECONNRESET');
@@ -254,8 +254,8 @@ describe('what is in flight', () => {
   });
 });
 
-describe('a replica whose store is away', () => {
-  it('cuts everything, answers 503 to be tried elsewhere, and comes back', async () => {
+describe('a replica whose store is unavailable', () => {
+  it('cuts everything, returns 503 so that clients try another replica, and recovers', async () => {
     let away = false;
     const guarded = <A extends readonly unknown[], R>(run: (...args: A) => Promise<R>) => {
       return async (...args: A): Promise<R> => {
@@ -321,7 +321,7 @@ describe('a replica whose store is away', () => {
 });
 
 describe('a shutdown', () => {
-  it('refuses what would last, ends a watch between two events, and cuts what is left at the end of its grace', async () => {
+  it('rejects requests that would last, ends a watch between two events, and cuts what is left at the end of its grace', async () => {
     const plane = await startPlane();
     const alice = await signIn(plane);
     plane.upstream.answer = quietWatch;
