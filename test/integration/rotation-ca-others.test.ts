@@ -1,4 +1,4 @@
-/** Other authorities than at the start, where no session depends on them: a workload's issuer and a console are asked by those that stand. */
+/** A workload's issuer and a console are verified by the current CAs, which are other than at the start; no session depends on them. */
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { createServer, request } from 'node:https';
@@ -10,10 +10,10 @@ import { consoleConnections } from '../../src/web/consoles/console-agent.ts';
 import { makeCertificate } from '../support/upstream.ts';
 import { startWorkloadIssuer } from '../support/workload-issuer.ts';
 
-it('the keys of a workload’s issuer', async () => {
+it('the keys of a workload’s issuer are fetched by the current CA', async () => {
   const issuer = await startWorkloadIssuer('https://portcullis.example.com');
   let now = Date.now();
-  let ca = (await makeCertificate('stranger.test')).cert;
+  let ca = (await makeCertificate('unrelated.test')).cert;
   const keys = createIssuerKeys({ issuer: issuer.issuer, hosts: [], ca: () => ca, clock: { nowMs: () => now } });
   const token = await issuer.token();
   await expect(jwtVerify(token, keys)).rejects.toMatchObject({ reason: 'issuer_keys_unavailable' });
@@ -25,12 +25,12 @@ it('the keys of a workload’s issuer', async () => {
   await issuer.close();
 });
 
-it('a console', async () => {
-  const [shown, stranger] = await Promise.all([makeCertificate('console.test'), makeCertificate('stranger.test')]);
+it('a console is verified by the current CA', async () => {
+  const [shown, unrelated] = await Promise.all([makeCertificate('console.test'), makeCertificate('unrelated.test')]);
   const server = createServer(shown, (_req, res) => void res.end('console')).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  let ca = stranger.cert;
+  let ca = unrelated.cert;
   const { agent } = consoleConnections({ server: `https://127.0.0.1:${port}`, ca: () => ca });
   const ask = async (): Promise<number | undefined> => {
     const asked = request({ agent, host: '127.0.0.1', port });
@@ -40,9 +40,9 @@ it('a console', async () => {
     return answer.statusCode;
   };
   await expect(ask()).rejects.toMatchObject({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
-  ca = `${stranger.cert}\n${shown.cert}\n`;
+  ca = `${unrelated.cert}\n${shown.cert}\n`;
   expect(await ask()).toBe(200);
-  ca = stranger.cert;
+  ca = unrelated.cert;
   await expect(ask()).rejects.toMatchObject({ code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
   agent.destroy();
   server.close();

@@ -1,4 +1,4 @@
-/** The authority of an identity provider is replaced under a load: people go on to sign in, and sessions to be renewed. */
+/** The CA of an identity provider is replaced under a load: users can still sign in, and sessions are renewed. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
@@ -44,7 +44,7 @@ beforeAll(async () => {
   provider = await startHostileProvider(former);
   provider.lie({ idToken: (honest) => ({ ...honest, groups: ['developers'] }) });
   await writeFile(at('issuer-ca.crt'), former.cert);
-  // The browser goes to the provider too, and is told of its authorities in a way of its own.
+  // The browser connects to the provider as well, and trusts both CAs all the time.
   setGlobalDispatcher(new Agent({ connect: { ca: [former.cert, next.cert] } }));
   const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
@@ -68,7 +68,7 @@ afterAll(async () => {
   await Promise.all([instance.stop(), provider.close()]);
 });
 
-/** As a Secret's new version comes: whole, in one moment. Resolves when the gate has it. */
+/** As a Secret's new version comes: whole, in one moment. Resolves when the server has it. */
 async function replace(text: string): Promise<void> {
   const taken = async (): Promise<number> => Number((await metric(server, `${COUNTED}"taken"}`)) ?? 0);
   const before = await taken();
@@ -77,7 +77,7 @@ async function replace(text: string): Promise<void> {
   await expect.poll(taken, PATIENCE).toBe(before + 1);
 }
 
-/** People have signed in and sessions were renewed since, each by handshakes of their own, and nobody was refused. */
+/** Users have signed in and sessions were renewed since, each by its own handshakes, and no user was rejected. */
 async function expectServed(): Promise<void> {
   const [signedIn, renewed] = [signIns.done, refreshing.done()];
   await expect.poll(() => signIns.done, PATIENCE).toBeGreaterThan(signedIn + 5);
@@ -93,7 +93,7 @@ async function expectRechecked(): Promise<void> {
   await expectServed();
 }
 
-it('the old authority and the new one, then the provider’s new certificate, then the new authority alone', async () => {
+it('no user notices the old CA and the new one, then the provider’s new certificate, then the new CA alone', async () => {
   await expectServed();
   await replace(`${former.cert}\n${next.cert}\n`);
   await expectServed();
@@ -119,7 +119,7 @@ it.each([
   expect(await metric(server, STANDING)).toBe('0');
 });
 
-it('an authority that is no longer in the file vouches for nobody', async () => {
+it('a CA that is no longer in the file verifies no provider', async () => {
   await expectServed();
   signIns.stopping.abort();
   await signIns.finished;

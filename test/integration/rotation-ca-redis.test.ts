@@ -1,4 +1,4 @@
-/** The authority of Redis is replaced under a load, with and without Sentinel: nobody notices. */
+/** The CA of Redis is replaced under a load, with and without Sentinel: no user notices. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -18,7 +18,7 @@ const PODS = '/api/v1/namespaces/default/pods';
 const PATIENCE = { timeout: 60_000, interval: 50 };
 const COUNTED = 'portcullis_key_changes_total{kind="authorities",outcome=';
 
-/** What Redis and its Sentinels show; they trust each other by both authorities all the time. */
+/** What Redis and its Sentinels show; they trust each other by both CAs all the time. */
 interface Shown {
   ca: string;
   cert: string;
@@ -29,7 +29,7 @@ interface Shown {
 async function startNodes(tls: Shown, withSentinel: boolean) {
   const master = await startRedis({ tls });
   const follower = withSentinel ? await startRedis({ tls, replicaOf: master }) : undefined;
-  // Nobody takes the master's place here, however busy the machine is.
+  // There is no failover here, however busy the machine is.
   const sentinels = withSentinel ? await startSentinels(master, 1, { tls, downAfterMs: 60_000 }) : undefined;
   return { master, follower, sentinels };
 }
@@ -72,7 +72,7 @@ describe.each([
       store: {
         kind: 'redis',
         url: master.url,
-        prefix: 'gate',
+        prefix: 'rotation',
         caFile: at('redis-ca.crt'),
         nodes: withSentinel ? 3 : 1,
         ...(sentinels === undefined ? {} : { sentinel: { addresses: sentinels.addresses, master: sentinels.master } }),
@@ -103,7 +103,7 @@ describe.each([
   const counted = async (outcome: string): Promise<number> =>
     Number((await metric(server, `${COUNTED}"${outcome}"}`)) ?? 0);
 
-  /** As a Secret's new version comes: whole, in one moment. Resolves when the gate has it. */
+  /** As a Secret's new version comes: whole, in one moment. Resolves when the server has it. */
   async function replace(text: string): Promise<void> {
     const before = await counted('taken');
     await writeFile(at('redis-ca.crt.next'), text);
@@ -120,7 +120,7 @@ describe.each([
     await Promise.all((sentinels?.processes ?? []).map((one) => one.restart()));
   }
 
-  /** Of the gate, by name. */
+  /** The clients of the server, by name. */
   async function connections(): Promise<readonly { readonly id: string; readonly name: string }[]> {
     return String(await operator.client('LIST'))
       .split('\n')
@@ -132,7 +132,7 @@ describe.each([
     for (const { id } of await connections()) await operator.client('KILL', 'ID', Number(id));
   }
 
-  /** Each of its connections is made anew, as if the network had failed. */
+  /** Makes each of its connections again, as if the network had failed. */
   async function reconnect(): Promise<void> {
     const old = new Set((await connections()).map(({ id }) => id));
     expect(old.size).toBe(4);
@@ -148,7 +148,7 @@ describe.each([
     expect([...load.failures, ...refreshing.failures]).toEqual([]);
   }
 
-  it('the old authority and the new one, then the new certificate, then the new authority alone', async () => {
+  it('no user notices the old CA and the new one, then the new certificate, then the new CA alone', async () => {
     await expectServed();
     await replace(`${former.cert}\n${next.cert}\n`);
     await expectServed();
@@ -173,7 +173,7 @@ describe.each([
     await replace(next.cert);
   });
 
-  it('an authority that is no longer in the file vouches for nobody', async () => {
+  it('a CA that is no longer in the file verifies no Redis', async () => {
     await Promise.all([load.stop(), refreshing.stop()]);
     await replace(former.cert);
     await disconnect();

@@ -1,4 +1,4 @@
-/** The listener's certificate, the gate's token at the cluster and its secret at the provider are replaced under a load: nothing fails. */
+/** The listener's certificate, the proxy's token at the cluster and the secret at the provider are replaced under a load: nothing fails. */
 import { once } from 'node:events';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ let upstream: RecordingUpstream;
 let provider: HostileProvider;
 let backends: Backends;
 let fresh: { readonly ca: string; readonly cert: string; readonly key: string };
-/** What the cluster takes from the gate. */
+/** What the cluster accepts from the proxy. */
 let accepted: ReadonlySet<string>;
 const loads: Load[] = [];
 
@@ -82,7 +82,7 @@ async function expectServed(): Promise<void> {
   expect(loads.flatMap(({ failures }) => failures)).toEqual([]);
 }
 
-it('the gate’s token at the cluster', async () => {
+it('the proxy’s token at the cluster is replaced', async () => {
   await expectServed();
   accepted = new Set(['Bearer token-1', 'Bearer token-2']);
   await replace('cluster-token', 'token-2\n');
@@ -93,9 +93,9 @@ it('the gate’s token at the cluster', async () => {
   await expectServed();
 });
 
-it('the certificate of the listener', async () => {
+it('the certificate of the listener is replaced', async () => {
   const shown = async (): Promise<string | undefined> => {
-    // Who vouches for it is another one before and after; the loads look at that.
+    // The CA differs before and after; the loads verify that.
     const socket = connect({ host: '127.0.0.1', port: server.ports.api, rejectUnauthorized: false });
     await once(socket, 'secureConnect');
     const { fingerprint256 } = socket.getPeerCertificate();
@@ -108,12 +108,12 @@ it('the certificate of the listener', async () => {
   await expectServed();
   await replace('server.key', fresh.key);
   await expect.poll(shown, PATIENCE).not.toBe(before);
-  const anew = { ...backends, ca: fresh.ca };
-  loads.push(startLoad(anew, 'http/1.1'), startLoad(anew, 'h2'));
+  const reconnected = { ...backends, ca: fresh.ca };
+  loads.push(startLoad(reconnected, 'http/1.1'), startLoad(reconnected, 'h2'));
   await expectServed();
 });
 
-it('the client secret at an identity provider', async () => {
+it('the client secret at an identity provider is replaced', async () => {
   const old = `${CLIENT_ID}:${instance.files.clientSecret}`;
   const next = `${CLIENT_ID}:next-secret`;
   let last = '';

@@ -1,4 +1,4 @@
-/** The password of Redis is replaced under a load: while both are good nobody notices, and after that the old one is needed by nobody. */
+/** The password of Redis is replaced under a load: no user notices while both are valid, and nothing needs the old one after that. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -25,10 +25,10 @@ let load: Load;
 
 beforeAll(async () => {
   redis = await startRedis({
-    args: ['--user', 'default', 'on', 'nopass', ...ANYTHING, '--user', 'gate', 'on', '>old', ...ANYTHING],
+    args: ['--user', 'default', 'on', 'nopass', ...ANYTHING, '--user', 'proxy', 'on', '>old', ...ANYTHING],
   });
   operator = new Redis({ port: redis.port });
-  // The demo's own replica, where people sign in, needs no password.
+  // The demo's own replica, where users sign in, needs no password.
   instance = await startTestInstance({ redis: redis.url });
   replica = await startFollowing(instance);
   const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
@@ -63,9 +63,9 @@ async function startFollowing({ files }: RunningDemo): Promise<RunningServer> {
   const loaded = await loadConfig({ file: files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
-  if (config.store.kind === 'memory') throw new Error('the gate has no Redis');
+  if (config.store.kind === 'memory') throw new Error('the server has no Redis');
   const [usernameFile, passwordFile] = [secretFile('redis-user'), secretFile('redis-password')];
-  await Promise.all([writeFile(usernameFile, 'gate\n'), writeFile(passwordFile, 'old\n')]);
+  await Promise.all([writeFile(usernameFile, 'proxy\n'), writeFile(passwordFile, 'old\n')]);
   const anyPort = { address: { host: '127.0.0.1', port: 0 } };
   const { api, web, ops } = config.listen;
   const server = await startServer({
@@ -81,11 +81,11 @@ async function startFollowing({ files }: RunningDemo): Promise<RunningServer> {
 async function connections(): Promise<readonly { readonly id: string; readonly name: string }[]> {
   const lines = String(await operator.client('LIST')).split('\n');
   return lines
-    .filter((line) => line.includes(' user=gate '))
+    .filter((line) => line.includes(' user=proxy '))
     .map((line) => ({ id: /\bid=(\d+)/.exec(line)?.[1] ?? '', name: /\bname=(\S*)/.exec(line)?.[1] ?? '' }));
 }
 
-/** Each of its connections is made anew, as if the network had failed. */
+/** Makes each of its connections again, as if the network had failed. */
 async function reconnect(): Promise<void> {
   const before = await connections();
   expect(before).toHaveLength(4);
@@ -104,13 +104,13 @@ async function expectServed(): Promise<void> {
   expect(load.failures).toEqual([]);
 }
 
-it('the new password is taken by the next connection, and no request fails', async () => {
+it('the next connection uses the new password, and no request fails', async () => {
   await expectServed();
-  await operator.acl('SETUSER', 'gate', '>new');
+  await operator.acl('SETUSER', 'proxy', '>new');
   await reconnect();
   await writeFile(secretFile('redis-password'), 'new\n');
   await expectServed();
-  await operator.acl('SETUSER', 'gate', '<old');
+  await operator.acl('SETUSER', 'proxy', '<old');
   // What stands is not asked again.
   await expectServed();
   await reconnect();
@@ -118,14 +118,14 @@ it('the new password is taken by the next connection, and no request fails', asy
   expect((await client.refresh(refreshToken)).status).toBe(200);
 });
 
-it('so is another user', async () => {
-  await operator.acl('SETUSER', 'gate-2', 'on', '>second', ...ANYTHING);
+it('the next connection uses another user name, and no request fails', async () => {
+  await operator.acl('SETUSER', 'proxy-2', 'on', '>second', ...ANYTHING);
   await Promise.all([
-    writeFile(secretFile('redis-user'), 'gate-2\n'),
+    writeFile(secretFile('redis-user'), 'proxy-2\n'),
     writeFile(secretFile('redis-password'), 'second\n'),
   ]);
   // Deleting a user ends its connections.
-  await operator.acl('DELUSER', 'gate');
+  await operator.acl('DELUSER', 'proxy');
   await vi.waitFor(() => replica.store.ping(), PATIENCE);
   await expectServed();
   expect(await connections()).toEqual([]);

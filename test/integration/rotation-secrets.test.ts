@@ -16,8 +16,8 @@ import { makeCertificates } from '../../demo/certificates.ts';
 
 const NOW = 1_800_000_000;
 const HOUR = 3600;
-const PATH = '/api/v1/namespaces/gate/secrets';
-const WHERE = { namespace: 'gate', name: 'portcullis' };
+const PATH = '/api/v1/namespaces/proxies/secrets';
+const WHERE = { namespace: 'proxies', name: 'portcullis' };
 
 interface Secret {
   metadata: { name: string; resourceVersion?: string; labels?: object };
@@ -25,11 +25,11 @@ interface Secret {
   type?: string;
 }
 
-/** As the API server does it: a version for each write, and a conflict for who has read another one. */
+/** Versions as the API server keeps them: a new one for each write, and a conflict for a writer that has read another one. */
 class SecretsApi {
   readonly asked: string[] = [];
   readonly secrets = new Map<string, Secret>();
-  /** Happens before the answer to a write: somebody else writes. */
+  /** Happens before the response to a write: another client writes. */
   meanwhile: () => void = () => {};
   forbidden: string | undefined;
   token = '';
@@ -106,7 +106,7 @@ async function mounted(secret: string): Promise<string> {
 }
 
 describe('in a pod', () => {
-  it('makes the three Secrets where there are none, and nothing else is asked for', async () => {
+  it('creates the three Secrets where there are none, and makes no other request', async () => {
     await rotateSecrets(api, WHERE, { now: NOW });
     const secrets = ['portcullis-signing-keys', 'portcullis-sealing-keys', 'portcullis-audit-keys'];
     expect([...stage.secrets.keys()]).toEqual(secrets);
@@ -115,7 +115,7 @@ describe('in a pod', () => {
     expect((await loadSigningKeys(await mounted('portcullis-signing-keys'), NOW)).issuedAt).toBe(NOW);
   });
 
-  it('adds keys to those that are there, and takes away what no longer matters', async () => {
+  it('adds keys to the Secrets that exist, and removes keys that are no longer needed', async () => {
     for (const at of [0, HOUR, 3 * HOUR]) await rotateSecrets(api, WHERE, { now: NOW + at, retireAfter: HOUR });
     for (const kind of ['signing', 'sealing']) expect(names(`portcullis-${kind}-keys`)).toHaveLength(2);
     expect(names('portcullis-audit-keys')).toHaveLength(3);
@@ -123,21 +123,21 @@ describe('in a pod', () => {
     expect((await loadSigningKeys(directory, NOW + 3 * HOUR)).issuedAt).toBe(NOW + HOUR);
   });
 
-  it('leaves labels, type and everything that is no key as they are', async () => {
+  it('does not change labels, type or anything else that is no key', async () => {
     const kept = {
-      metadata: { name: '', labels: { 'helm.sh/chart': 'gate' } },
+      metadata: { name: '', labels: { 'helm.sh/chart': 'portcullis' } },
       type: 'Opaque',
       data: { note: 'aGk=' },
     };
     stage.write('portcullis-signing-keys', kept);
     await rotateSecrets(api, WHERE, { now: NOW });
     const now = stage.secrets.get('portcullis-signing-keys');
-    expect(now).toMatchObject({ metadata: { labels: { 'helm.sh/chart': 'gate' } }, type: 'Opaque' });
+    expect(now).toMatchObject({ metadata: { labels: { 'helm.sh/chart': 'portcullis' } }, type: 'Opaque' });
     expect(names('portcullis-signing-keys')).toHaveLength(2);
     expect(now?.data?.['note']).toBe('aGk=');
   });
 
-  it('reads again where somebody else wrote meanwhile, and undoes nothing of theirs', async () => {
+  it('reads again where another client has written meanwhile, and undoes nothing of that', async () => {
     await rotateSecrets(api, WHERE, { now: NOW });
     const theirs = JSON.stringify(JSON.parse(Buffer.from(firstOf('portcullis-signing-keys'), 'base64').toString()));
     stage.meanwhile = () => {
@@ -152,7 +152,7 @@ describe('in a pod', () => {
     expect(names('portcullis-signing-keys')).toContain('theirs.json');
   });
 
-  it('gives up in words where somebody else always writes', async () => {
+  it('gives up with a message where another client always writes', async () => {
     await rotateSecrets(api, WHERE, { now: NOW });
     stage.meanwhile = () => {
       const secret = stage.secrets.get('portcullis-signing-keys');
@@ -165,9 +165,9 @@ describe('in a pod', () => {
   it.each([
     ['GET', 'may not get it'],
     ['POST', 'may not create it'],
-  ])('says which right is missing: %s', async (method, words) => {
+  ])('reports which right is missing: %s', async (method, message) => {
     stage.forbidden = method;
-    await expect(rotateSecrets(api, WHERE, { now: NOW })).rejects.toThrow(words);
+    await expect(rotateSecrets(api, WHERE, { now: NOW })).rejects.toThrow(message);
   });
 
   it('touches no Secret in which a key cannot be read, and quotes nothing of it', async () => {
@@ -180,7 +180,7 @@ describe('in a pod', () => {
     expect(stage.secrets.get('portcullis-signing-keys')?.data).toEqual(data);
   });
 
-  it('sends its token to nobody whose certificate its own authorities do not vouch for', async () => {
+  it('sends its token to no server whose certificate its own CAs do not verify', async () => {
     const strange = await makeCertificates(['127.0.0.1'], Date.now());
     await writeFile(join(folder, 'ca.crt'), strange.ca);
     await expect(rotateSecrets(inClusterApi(environment, folder), WHERE, { now: NOW })).rejects.toThrow(
@@ -192,19 +192,25 @@ describe('in a pod', () => {
 
 const firstOf = (secret: string): string => Object.values(stage.secrets.get(secret)?.data ?? {})[0] ?? '';
 
-it.each(['gate', 'gate/', '/portcullis', 'gate/../x', 'gate/a/b', 'Gate/portcullis', 'gate/portcullis?x=1', 'a.b/c'])(
-  'takes no other path for the name of Secrets: %s',
-  (text) => {
-    expect(parseSecretsName(text)).toBeUndefined();
-  },
-);
+it.each([
+  'proxies',
+  'proxies/',
+  '/portcullis',
+  'proxies/../x',
+  'proxies/a/b',
+  'Proxies/portcullis',
+  'proxies/portcullis?x=1',
+  'a.b/c',
+])('accepts no other path as the name of Secrets: %s', (text) => {
+  expect(parseSecretsName(text)).toBeUndefined();
+});
 
-describe('as it is typed', () => {
+describe('the command line', () => {
   const options = { dir: 'nowhere' };
 
-  it('is refused outside a pod, and where a value is none', async () => {
-    expect(await rotate({ ...options, kubernetesSecret: 'gate/portcullis' }, {})).toBe(1);
-    expect(await rotate({ ...options, kubernetesSecret: 'gate' }, {})).toBe(2);
+  it('is rejected outside a pod, and where a value is invalid', async () => {
+    expect(await rotate({ ...options, kubernetesSecret: 'proxies/portcullis' }, {})).toBe(1);
+    expect(await rotate({ ...options, kubernetesSecret: 'proxies' }, {})).toBe(2);
     for (const retireAfter of ['7 days', '59m', '0s', '-1h'])
       expect(await rotate({ ...options, retireAfter }, {})).toBe(2);
   });

@@ -42,9 +42,9 @@ let refreshing: RefreshingLoad;
 beforeAll(async () => {
   redis = await startRedis();
   instance = await startTestInstance({ redis: redis.url });
-  // Those of the demo are new. These have signed for hours, as in a gate that has been there for a while.
+  // Those of the demo are new. These have signed for hours, as in a server that has run for a while.
   for (const kind of ['signing', 'sealing'] as const) await removeOthers(kind, await addKey(kind, -7000));
-  // What a key of the record has signed is verified by its file.
+  // What a key of the audit log has signed is verified by its file.
   await addKey('audit', -7000);
   const taken = (kind: KeyKind) =>
     metric(instance.server, `portcullis_key_changes_total{kind="${kind}",outcome="taken"}`);
@@ -119,7 +119,7 @@ async function rotated(kind: KeyKind): Promise<string> {
   return kid;
 }
 
-/** Everybody has been served since, and nobody was refused. */
+/** Every user has been served since, and no user was rejected. */
 async function expectNoFailure(): Promise<void> {
   const before = loads.map((load) => load.done());
   const turns = refreshing.done();
@@ -131,7 +131,7 @@ async function expectNoFailure(): Promise<void> {
   expect(refreshing.failures).toEqual([]);
 }
 
-it('a signing key is shown by every replica before it signs, and verifies for a while after it was taken away', async () => {
+it('every replica publishes a signing key before it signs, and accepts it for a while after it was removed', async () => {
   await expectNoFailure();
   const old = refreshing.signedBy() ?? '';
   const kid = await addKey('signing', 2 * OVERLAP_SECONDS);
@@ -171,7 +171,7 @@ it('a sign-in that began before a rotation is finished after it', async () => {
   await expectNoFailure();
 });
 
-it('what an older sealing key sealed is sealed anew, and a replica without that key serves every session', async () => {
+it('what an older sealing key encrypted is re-encrypted, and a replica without that key serves every session', async () => {
   const kid = await rotated('sealing');
   // Once a minute by itself; here at once.
   const rounds: number[] = [];
@@ -195,7 +195,7 @@ it('what an older sealing key sealed is sealed anew, and a replica without that 
   await expectNoFailure();
 });
 
-it('the record is signed by the new key, in the same chain, and verifies as a whole', async () => {
+it('the audit log is signed by the new key, in the same chain, and verifies as a whole', async () => {
   const kid = await addKey('audit', 0);
   const record = (): Promise<string> => readFile(instance.files.auditLog, 'utf8');
   await expect.poll(record, PATIENCE).toContain(`"portcullis.dev/key-id":"${kid}"`);
@@ -208,7 +208,7 @@ it('the record is signed by the new key, in the same chain, and verifies as a wh
   expect(await verifyAudit([instance.files.auditLog], { keys: keysOf('audit'), output: 'json' }, {})).toBe(0);
 });
 
-it('a broken key is refused with its whole set, and counted, and the old keys go on', async () => {
+it('a broken key is rejected with its whole set, and counted, and the old keys go on', async () => {
   await writeFile(join(keysOf('signing'), 'broken.json'), '{"kty":"EC"');
   const good = await addKey('signing', OVERLAP_SECONDS);
   const refused = 'portcullis_key_changes_total{kind="signing",outcome="refused"}';
