@@ -41,7 +41,7 @@ function portcullis(args: readonly string[], env: Record<string, string> = {}): 
   };
 }
 
-describe('portcullis on a server', () => {
+describe('the server process', () => {
   let instance: RunningDemo;
   let folder: string;
   let config: string;
@@ -75,7 +75,7 @@ describe('portcullis on a server', () => {
   });
 
   it.each(['web', 'ops'] as const)(
-    'ends a connection to the %s listener that asks for hundreds of answers and reads none',
+    'ends a connection to the %s listener that requests hundreds of responses and reads none',
     async (name) => {
       const { hostname, port } = new URL(instance.urls[name]);
       const socket = connect(Number(port), hostname).pause();
@@ -92,7 +92,7 @@ describe('portcullis on a server', () => {
     },
   );
 
-  it('serves until it is told to stop, then ends with 0 and a record of both', async () => {
+  it('serves until it receives a signal to stop, then exits 0 with an audit event of both', async () => {
     const server = portcullis(['serve', '--config', config]);
     const ready = async (): Promise<string> =>
       fetch(`http://127.0.0.1:${ports.ops}/readyz?verbose`).then(
@@ -125,7 +125,7 @@ describe('portcullis on a server', () => {
       args: ['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-random'],
       says: /set maxmemory-policy to noeviction/,
     },
-  ])('does not start on $what, and says so', async ({ args, says }) => {
+  ])('does not start on $what, and reports it', async ({ args, says }) => {
     const redis = await startRedis({ args });
     try {
       const file = parse(await readFile(config, 'utf8')) as Record<string, never>;
@@ -156,7 +156,7 @@ describe('portcullis on a server', () => {
       },
       says: /EADDRINUSE/,
     },
-  ])('ends with 1 on $what, whatever it has opened by then', async ({ change, says }) => {
+  ])('exits 1 on $what, whatever it has opened by then', async ({ change, says }) => {
     const redis = await startRedis();
     const file = parse(await readFile(config, 'utf8')) as ServerFile;
     await change(file);
@@ -173,7 +173,7 @@ describe('portcullis on a server', () => {
     }
   });
 
-  it('closes the record behind everything else, also where something before it cannot be ended', async () => {
+  it('closes the audit log last, also where something before it cannot be stopped', async () => {
     const replica = await startSecondReplica(instance);
     await replica.ready;
     vi.spyOn(replica.guard, 'stop').mockRejectedValue(new Error('cannot be ended'));
@@ -182,14 +182,14 @@ describe('portcullis on a server', () => {
     expect(record.match(/"verb":"server-stopped"/g)).toHaveLength(1);
   });
 
-  it('takes its configuration from the environment variable that names the file', async () => {
+  it('reads its configuration from the file that the environment variable names', async () => {
     const { code, stdout } = await portcullis(['config', 'check'], { PORTCULLIS_CONFIG: config }).ended;
     expect(code).toBe(0);
     expect(stdout).toContain('valid: 1 provider(s), 1 cluster(s), store memory');
   });
 
   it.each(['serve', 'config check'])(
-    'tells every fault of a bad configuration at once and exits 2: %s',
+    'reports every error of a bad configuration together and exits 2: %s',
     async (command) => {
       const bad = join(folder, 'bad.yaml');
       const file = parse(await readFile(config, 'utf8')) as Record<string, never>;
@@ -231,7 +231,7 @@ describe('portcullis on a server', () => {
     },
   );
 
-  it('exits 2 with words where there is no configuration, or two', async () => {
+  it('exits 2 with a message where there is no configuration, or two', async () => {
     const none = await portcullis(['serve']).ended;
     expect(none.code).toBe(2);
     expect(none.stderr).toContain('PORTCULLIS_CONFIG');
@@ -240,7 +240,7 @@ describe('portcullis on a server', () => {
     expect(two.stderr).toContain('PORTCULLIS_PUBLIC_URL');
   });
 
-  it('makes keys once, readable by nobody else, and never over old ones', async () => {
+  it('creates keys once, readable by their owner only, and never overwrites old ones', async () => {
     const dir = join(folder, 'keys');
     expect((await portcullis(['keys', 'generate', '--dir', dir]).ended).code).toBe(0);
     expect((await stat(join(dir, 'signing'))).mode & 0o077).toBe(0);

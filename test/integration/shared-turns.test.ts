@@ -39,7 +39,7 @@ function turnCounter() {
   };
 }
 
-describe('of a crowd that comes in one instant', () => {
+describe('many clients that come at the same time', () => {
   const ends: (() => unknown)[] = [];
   afterEach(async () => {
     for (const end of ends.splice(0).toReversed()) await end();
@@ -49,7 +49,7 @@ describe('of a crowd that comes in one instant', () => {
     return plane;
   };
 
-  it('64 requests are judged in one turn, and all are answered', async () => {
+  it('64 requests are checked in one turn, and all get a response', async () => {
     const judged = turnCounter();
     const plane = opened(await startPlane({ auditBlocked: () => (judged.note(), false) }));
     const h2 = await http2Connection(plane, null);
@@ -60,7 +60,7 @@ describe('of a crowd that comes in one instant', () => {
     expect(judged.most).toBeLessThanOrEqual(atMost(64));
   });
 
-  it('16 handshakes with an API server are begun in one turn', async () => {
+  it('16 handshakes with an API server start in one turn', async () => {
     const begun = turnCounter();
     // It takes connections and answers nothing.
     const silent = createServer((socket) => socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1');
@@ -86,7 +86,7 @@ describe('of a crowd that comes in one instant', () => {
     expect(await Promise.all(outcomes.map(({ promise }) => promise))).not.toContain(null);
   });
 
-  it('16 handshakes of clients are answered in one turn, those of silent ones not before their first byte', async () => {
+  it('16 handshakes of clients are processed in one turn, those of silent clients not before their first byte', async () => {
     const answered = turnCounter();
     const plane = opened(await startPlane());
     let accepted = 0;
@@ -104,7 +104,7 @@ describe('of a crowd that comes in one instant', () => {
     expect(answered.most).toBeLessThanOrEqual(atMost(16));
   });
 
-  it('a connection that ends without a byte is let go', async () => {
+  it('a connection that ends without a byte is released', async () => {
     const plane = opened(await startPlane());
     const client = connect(plane.port, '127.0.0.1');
     await once(client, 'connect');
@@ -112,7 +112,7 @@ describe('of a crowd that comes in one instant', () => {
     await expect(once(client, 'close')).resolves.toEqual([false]);
   });
 
-  it('a connection that is silent for too long is let go, and one that is reset meanwhile ends nothing else', async () => {
+  it('a connection that is silent for too long is closed, and one that is reset meanwhile affects no other', async () => {
     const server = createServer();
     // Stands for Node's own, which is never called.
     server.on('connection', () => expect.unreachable());

@@ -1,6 +1,6 @@
 /**
- * A stranger begins sign-ins without end, at a proxy whose Redis is small: what that leaves in the store has bounds, it is audited and counted,
- * and everybody else goes on signing in, renewing and revoking.
+ * An attacker begins sign-ins without end, at a proxy whose Redis is small: what that leaves in the store has bounds, it is audited and counted,
+ * and every other user can still sign in, renew and revoke.
  */
 import { readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
@@ -97,7 +97,7 @@ describe('one address', () => {
         form: { client_id: 'portcullis-cli', scope: 'kubernetes' },
       }),
     ],
-  ])('may begin so many sign-ins a minute by %s; what is beyond is one audit event', async (_what, address, to) => {
+  ])('may begin so many sign-ins a minute by %s; the rest causes one audit event', async (_what, address, to) => {
     const counted = async (): Promise<number> =>
       Number(await metric(instance.server, 'portcullis_refusals_total{reason="too_many_sign_ins"}'));
     const before = await counted();
@@ -114,7 +114,7 @@ describe('one address', () => {
     ]);
   });
 
-  it('goes on with one authorization request as often as it may begin one, and not in parallel without end', async () => {
+  it('may continue one authorization request as often as it may begin one, with a limit on parallel requests', async () => {
     const { location, cookie } = await soon(() => begin());
     const uid = new URL(location, instance.urls.web).pathname.split('/').at(-1);
     const { statuses } = await ask('127.8.0.3', LIMIT * 3, `${instance.urls.web}/oauth/authorize/${uid}`, { cookie });
@@ -144,7 +144,7 @@ describe('one address', () => {
 });
 
 describe('many addresses, each as often as it may', () => {
-  it('keep nobody from signing in, renewing or revoking, and leave the store its room', async () => {
+  it('keep no user from signing in, renewing or revoking, and do not fill the store', async () => {
     const session = await soon(() => alice.signIn('alice'));
     const { location, cookie } = await soon(() => begin());
     const url = authorize({ state: 's'.repeat(2048) });

@@ -32,7 +32,7 @@ const authorize = `/oauth/authorize?${new URLSearchParams({
   code_challenge_method: 'S256',
 }).toString()}`;
 
-it('says that the store is away and when to try again, with a link to the same request', async () => {
+it('reports that the store is unavailable and when to try again, with a link to the same request', async () => {
   redis.pause();
   const answer = await request(instance.urls.web + authorize, { headers: { accept: 'text/html' } });
   const page = await answer.body.text();
@@ -46,7 +46,7 @@ it('says that the store is away and when to try again, with a link to the same r
   expect(second.statusCode).toBe(303);
 });
 
-it('leads to no other host, whatever the request target says', async () => {
+it('links to no other host, whatever the request target contains', async () => {
   redis.pause();
   const { hostname, port, host } = new URL(instance.urls.web);
   const socket = connect(Number(port), hostname);
@@ -64,11 +64,11 @@ it('leads to no other host, whatever the request target says', async () => {
   expect(answer).not.toContain('evil.example');
 });
 
-it('lets a person in who tries again as the page says', async () => {
+it('signs a user in who tries again as the page advises', async () => {
   redis.pause();
   const alice = visitor('alice', { stopAt: CALLBACK });
   const visit = alice.visit(instance.urls.web + authorize);
-  // Longer than a store may take to answer, shorter than the gate's lease.
+  // Longer than a store may take to respond, shorter than the lease of the server.
   setTimeout(() => redis.resume(), 600);
   expect((await visit).url).toMatch(/^http:\/\/127\.0\.0\.1:1\/callback\?code=/);
 });

@@ -7,13 +7,13 @@ import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
-/** A watch that nobody refreshes. */
+/** A watch whose session no client refreshes. */
 interface Watch {
   readonly ended: Promise<unknown>;
   readonly isOpen: () => boolean;
 }
 
-describe('an open watch and its person, at the provider', () => {
+describe('an open watch while the provider re-checks its user', () => {
   let instance: HostileInstance;
 
   beforeAll(async () => {
@@ -46,7 +46,7 @@ describe('an open watch and its person, at the provider', () => {
   }
 
   const refreshes = (): number => instance.provider.asked.filter((path) => path === '/token').length;
-  /** What the record says of how a session's watch ended. */
+  /** The audit events of how a session's watch ended. */
   const cutOf = async (session: string): Promise<string | undefined> => {
     const watches = (await instance.recorded()).filter(
       ({ verb, annotations }) => verb === 'watch' && annotations['portcullis.dev/session'] === session,
@@ -54,14 +54,14 @@ describe('an open watch and its person, at the provider', () => {
     return watches.at(-1)?.annotations['portcullis.dev/reason'];
   };
 
-  it('goes on for as long as the provider says yes, and is asked about', async () => {
+  it('continues as long as the provider confirms the user, and is re-checked', async () => {
     const open = await watch(await instance.client.signIn('alice'));
     const before = refreshes();
     await expect.poll(refreshes, { timeout: 10_000 }).toBeGreaterThan(before);
     expect(open.isOpen()).toBe(true);
   });
 
-  it('ends with the session when the provider no longer vouches for the person', async () => {
+  it('ends with the session when the provider no longer confirms the user', async () => {
     const signedIn = await instance.client.signIn('alice');
     const open = await watch(signedIn);
     const rejection = { error: 'invalid_grant' };
@@ -73,14 +73,14 @@ describe('an open watch and its person, at the provider', () => {
       (await instance.events('session-ended'))
         .map(({ annotations }) => annotations)
         .filter((facts) => facts['portcullis.dev/session'] === signedIn.session);
-    // On the record once every replica has confirmed that it is over.
+    // Audited once every replica has confirmed that it is over.
     await expect
       .poll(ended, { timeout: 10_000 })
       .toMatchObject([{ 'portcullis.dev/account': ACCOUNT, 'portcullis.dev/reason': 'provider_refresh_refused' }]);
     expect((await instance.client.get('/version', signedIn.accessToken)).status).toBe(401);
   });
 
-  it('ends when the person is another to Kubernetes now, and the next one runs as that', async () => {
+  it('ends when the user’s identity in Kubernetes has changed, and the next watch runs under the new one', async () => {
     const signedIn = await instance.client.signIn('alice');
     const open = await watch(signedIn);
     lie({ idToken: (honest) => ({ ...developer(honest), preferred_username: 'trent' }) });
@@ -90,7 +90,7 @@ describe('an open watch and its person, at the provider', () => {
     expect((await instance.client.get('/version', signedIn.accessToken)).status).toBe(200);
   });
 
-  it('ends when the provider has been away for the grace; the session stays, and serves when it is back', async () => {
+  it('ends when the provider has been unavailable for the grace period; the session stays, and works when it is back', async () => {
     const signedIn = await instance.client.signIn('alice');
     const open = await watch(signedIn);
     lie({ token: () => ({ status: 503, body: 'later', type: 'text/plain' }) });

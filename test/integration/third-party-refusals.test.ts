@@ -1,4 +1,4 @@
-/** What a refused user reads who came with a third-party client: what helps with that client, chosen by nothing that a stranger can say. */
+/** The message for a rejected user of a third-party client: it helps with that client, and depends on nothing that an attacker can send. */
 import { randomUUID } from 'node:crypto';
 import { generateKeyPair, type JWTPayload } from 'jose';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -41,13 +41,13 @@ it.each<[string, string, JWTPayload, string]>([
   expect(answered.json().message).toBe(`${message} (audit id ${String(answered.headers['audit-id'])})`);
 });
 
-it.each([{}, { exp: past }])('a forged token chooses nothing by the client that it names: %j', async (changes) => {
+it.each([{}, { exp: past }])('a forged token has no influence by the client that it names: %j', async (changes) => {
   const token = await sign(await foreign(), { ...claims, ...changes, client_id: 'kubelogin-prod' });
   const answered = await call(plane, alice, PODS, { token });
   expect(answered.json().message).toContain(`${NO_CREDENTIAL}: ${EITHER} (`);
 });
 
-it('the warning of a session’s end names no command of ours', async () => {
+it('the warning of a session’s end names no command of Portcullis', async () => {
   const bob = await signIn(plane, { subject: 'bob', sessionLife: 300 });
   const position = await plane.store.log.position();
   const warned = async (client_id: string): Promise<string> => {

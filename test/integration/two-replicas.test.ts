@@ -24,10 +24,10 @@ interface Watch {
 async function openWatch(port: number, ca: string, key: ClientKey, token: string): Promise<Watch> {
   const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca, cert: key.cert, key: key.key });
   let text = '';
-  let fault: string | undefined;
+  let errorCode: string | undefined;
   socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-  socket.on('error', (error: NodeJS.ErrnoException) => (fault = error.code));
-  const ended = new Promise<string | undefined>((resolve) => socket.once('close', () => resolve(fault)));
+  socket.on('error', (error: NodeJS.ErrnoException) => (errorCode = error.code));
+  const ended = new Promise<string | undefined>((resolve) => socket.once('close', () => resolve(errorCode)));
   await once(socket, 'secureConnect');
   socket.write(`GET ${PODS}?watch=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`);
   await expect.poll(() => text, { timeout: 10_000 }).toContain('"ADDED"');
@@ -85,7 +85,7 @@ describe('two replicas on one real Redis', () => {
     await client.close();
   });
 
-  it('cut on the one a watch whose session was revoked at the other, by a reset, and refuse its next request there', async () => {
+  it('cut a watch at one, by a reset, whose session was revoked at the other, and reject its next request there', async () => {
     const { accessToken, session } = await signInHere();
     const watch = await openWatch(other.ports.api, here.ca, key, accessToken);
     const { status, answer } = await revoke({ session });
@@ -100,7 +100,7 @@ describe('two replicas on one real Redis', () => {
     await client.close();
   });
 
-  it('say which of them has applied it', async () => {
+  it('report which of them has applied it', async () => {
     const { session } = await signInHere();
     const { status, answer } = await revoke({ session });
     expect(status).toBe(200);
@@ -112,7 +112,7 @@ describe('two replicas on one real Redis', () => {
     expect(answer).not.toHaveProperty('missing');
   });
 
-  it('cut every session of an account, wherever its streams are, and leave other people alone', async () => {
+  it('cut every session of an account, wherever its streams are, and affect no other user', async () => {
     const first = await signInHere();
     const second = await signInHere();
     const bob = new OAuthClient(here, await newClientKey());
@@ -127,7 +127,7 @@ describe('two replicas on one real Redis', () => {
     await bob.close();
   });
 
-  it('let the person sign in again after their account was revoked', async () => {
+  it('let the user sign in again after the account was revoked', async () => {
     await revoke({ account: 'demo/alice' });
     const { accessToken } = await signInHere();
     const client = new OAuthClient(there, key);
@@ -135,7 +135,7 @@ describe('two replicas on one real Redis', () => {
     await client.close();
   });
 
-  it('shut the guard of the one that an admin asks for the first time while Redis hangs', async () => {
+  it('close the revocation guard of the replica that an admin asks for the first time while Redis hangs', async () => {
     const adminKey = await newClientKey();
     const signingIn = new OAuthClient(here, adminKey);
     const { accessToken: admins } = await signingIn.signIn('root', { resource: ADMIN });
@@ -156,7 +156,7 @@ describe('two replicas on one real Redis', () => {
         redis.resume();
       }
     };
-    // A busy machine may lose the lease before it is asked, and then refuses everybody.
+    // A busy machine may lose the lease before it is asked, and then rejects every user.
     let code: unknown = 'fenced';
     for (let tries = 0; tries < 5 && code === 'fenced'; tries += 1) code = await ask();
     expect(code).toBe('revocation_not_written');
@@ -166,7 +166,7 @@ describe('two replicas on one real Redis', () => {
     await Promise.all([signingIn, admin, alice].map((client) => client.close()));
   });
 
-  it('refuse everything with 503 while Redis is away, cut what is open, and serve again when it is back', async () => {
+  it('reject everything with 503 while Redis is unavailable, cut what is open, and serve again when it is back', async () => {
     const { accessToken } = await signInHere();
     const watch = await openWatch(other.ports.api, here.ca, key, accessToken);
     const client = new OAuthClient(there, key);

@@ -20,7 +20,7 @@ let aheadMs = 0;
 beforeAll(() => void vi.spyOn(Date, 'now').mockImplementation(() => realNow() + aheadMs));
 afterAll(() => void vi.restoreAllMocks());
 
-/** Resolves when the gate has seen its clock jump, has fenced itself, and serves again. */
+/** Resolves when the server has noticed that its clock jumped, has fenced itself, and serves again. */
 async function setAhead(stage: PublicClientStage, milliseconds: number): Promise<void> {
   if (milliseconds === aheadMs) return;
   const jumps = async (): Promise<number> => (await stage.events('replica-fenced')).length;
@@ -52,7 +52,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
     expect((await stage.bare.refresh(refreshToken)).status).toBe(200);
   });
 
-  it('nothing changes where the key is shown all the same', async () => {
+  it('nothing changes where the client shows its certificate anyway', async () => {
     const { accessToken } = await stage.plugin.signIn('alice');
     expect(decodeJwt(accessToken)).not.toHaveProperty('cnf');
     expect((await stage.plugin.get(PODS, accessToken)).status).toBe(200);
@@ -95,7 +95,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
   };
 
   describe.each(['plugin', 'kubelogin'] as const)('a refresh token of the %s', (name) => {
-    it('that comes again at once, because the answer was lost, is answered, and the line goes on', async () => {
+    it('that is sent again immediately, because the response was lost, gets a token, and the chain continues', async () => {
       const { refreshToken, refresh } = await clients[name]();
       await refresh(refreshToken);
       const again = await refresh(refreshToken);
@@ -104,7 +104,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
       expect((await refresh(refreshTokenIn(again))).status).toBe(200);
     });
 
-    it('that comes again later ends the session, for the thief and for the owner, on the record', async () => {
+    it('that is sent again later ends the session, for the thief and for the owner, and is audited', async () => {
       const { accessToken, refreshToken, refresh } = await clients[name]();
       const owner = await refresh(refreshToken);
       await passGrace();
@@ -121,7 +121,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
       expect(await reasons('revocation')).toEqual(['refresh_token_replayed']);
     });
 
-    it('that the grace gave to two is found out at the next turn', async () => {
+    it('that two clients got within the grace period is detected at the next refresh', async () => {
       const { refreshToken, refresh } = await clients[name]();
       const [owner, thief] = [await refresh(refreshToken), await refresh(refreshToken)];
       await passGrace();
@@ -133,7 +133,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
     });
   });
 
-  it('a refresh that is refused costs no token: another cluster’s refusal is not the end of the session', async () => {
+  it('a refresh that is rejected costs no token: a rejection for another cluster does not end the session', async () => {
     const { refreshToken } = await stage.bare.signIn('alice');
     const refused = await stage.bare.refresh(refreshToken, { resource: 'urn:portcullis:admin' });
     expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
@@ -151,7 +151,7 @@ describe('a third-party client whose setting changes', () => {
     await stage.stop();
   });
 
-  it('gets no more tokens for the cluster that it was for, and none at all once it is out of the list', async () => {
+  it('gets no more tokens for its former cluster, and none at all once it is out of the list', async () => {
     const kubelogin = await stage.kubelogin();
     const { accessToken, refreshToken } = await kubelogin.login('alice');
     await stage.restart({ publicClients: [{ ...CLIENT, cluster: 'other' }] });
@@ -164,7 +164,7 @@ describe('a third-party client whose setting changes', () => {
   });
 });
 
-describe('sessions of before, when bindings are set off', () => {
+describe('earlier sessions, when bindings are switched off', () => {
   let stage: PublicClientStage;
   beforeAll(async () => {
     stage = await startPublicClientStage({ redis: true });
@@ -173,7 +173,7 @@ describe('sessions of before, when bindings are set off', () => {
     await stage.stop();
   });
 
-  it('stay bound: their tokens want the key itself, whatever headers say, until bindings are on again', async () => {
+  it('stay bound: their tokens require the key itself, whatever headers say, until bindings are on again', async () => {
     const { accessToken, refreshToken } = await stage.plugin.signIn('alice');
     await stage.restart({ binding: 'off' });
     const headers = { ...forwarded(stage.plugin.key?.cert ?? ''), authorization: `Bearer ${accessToken}` };
@@ -187,7 +187,7 @@ describe('sessions of before, when bindings are set off', () => {
     expect(refreshTokenIn(renewed)).toBe(refreshToken);
   });
 
-  it('that were opened without a key are refused when bindings are required again, and can be bound by a refresh', async () => {
+  it('that were opened without a key are rejected when bindings are required again, and can be bound by a refresh', async () => {
     await stage.restart({ binding: 'off' });
     const { accessToken, refreshToken } = await stage.plugin.signIn('alice');
     await stage.restart({ binding: 'required' });
