@@ -9,7 +9,7 @@ import { rejection, vendor } from '../support/vendors.ts';
 const NAMED = { username: 'claims.preferred_username' };
 const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-describe('what a provider may send and nobody is let in by', () => {
+describe('what a provider may send and no user is signed in by', () => {
   let server: HostileProvider;
 
   beforeEach(async () => {
@@ -56,7 +56,7 @@ describe('what a provider may send and nobody is let in by', () => {
     expect(await rejection(finish(provider(mapping), lies))).toMatchObject({ code: 'sign_in_refused', reason });
   });
 
-  /** The honest token with another header, and a signature made of what everybody knows. */
+  /** The honest token with another header, and a signature made of what is public. */
   const forged =
     (header: object, sign: (input: string) => string): NonNullable<Lies['token']> =>
     (honest) => {
@@ -66,17 +66,17 @@ describe('what a provider may send and nobody is let in by', () => {
 
   it('an ID token without a signature', async () => {
     for (const alg of ['none', 'None', 'NONE']) {
-      const fault = await rejection(finish(provider(), { token: forged({ alg }, () => '') }));
-      expect(fault).toMatchObject({ code: 'provider_unavailable' });
+      const error = await rejection(finish(provider(), { token: forged({ alg }, () => '') }));
+      expect(error).toMatchObject({ code: 'provider_unavailable' });
     }
   });
 
-  it('an ID token signed with the public key, or the client’s secret, as if it were one that is shared', async () => {
+  it('an ID token signed with the public key, or the client’s secret, as if it were a shared key', async () => {
     const keys = await (await fetch(`${server.issuer}/jwks`)).text();
     for (const secret of [keys, 's3cret-of-the-gate']) {
       const sign = (input: string): string => createHmac('sha256', secret).update(input).digest('base64url');
-      const fault = await rejection(finish(provider(), { token: forged({ alg: 'HS256', kid: 'k1' }, sign) }));
-      expect(fault).toMatchObject({ code: 'provider_unavailable' });
+      const error = await rejection(finish(provider(), { token: forged({ alg: 'HS256', kid: 'k1' }, sign) }));
+      expect(error).toMatchObject({ code: 'provider_unavailable' });
     }
   });
 
@@ -90,7 +90,7 @@ describe('what a provider may send and nobody is let in by', () => {
     expect(await rejection(finish(provider(), lies))).toMatchObject({ code: 'provider_unavailable' });
   });
 
-  it('but somebody by a clock that is less than a minute off', async () => {
+  it('but a user is signed in by a clock that is less than a minute off', async () => {
     const nbf = Math.floor(Date.now() / 1000) + 45;
     const user = await finish(provider(), { idToken: (honest) => ({ ...honest, nbf }) });
     expect(user.subject).toBe('42');

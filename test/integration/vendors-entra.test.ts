@@ -71,7 +71,7 @@ describe('a provider of type entra', () => {
     return signIn(idp, provider);
   };
 
-  it('knows an account by tenant and object id, and needs no verified e-mail address for its name', async () => {
+  it('identifies an account by tenant and object id, and needs no verified e-mail address for its name', async () => {
     const user = await signIn(idp, entra());
     expect(user).toMatchObject({
       subject: `${TENANT}.${ALICE}`,
@@ -100,12 +100,12 @@ describe('a provider of type entra', () => {
     ['of no tenant', { tid: undefined }, 'tenant_foreign'],
     ['without an object id', { oid: undefined }, 'oid_missing'],
     ['whose object id is none', { oid: '../x' }, 'oid_missing'],
-  ])('refuses somebody %s', async (_name, claims, reason) => {
+  ])('rejects a user %s', async (_name, claims, reason) => {
     idp.claims = { ...CLAIMS, ...claims };
     expect(await rejection(signIn(idp, entra()))).toMatchObject({ code: 'sign_in_refused', reason });
   });
 
-  it('takes app roles for groups, and then asks Graph nothing whatever the token says of groups', async () => {
+  it('uses app roles as groups, and then does not ask Graph, whatever groups the token has', async () => {
     const user = await withOverage(entra({}, { groups: 'claims.roles' }));
     expect(user.identity.groups).toEqual(['corp:Operator']);
     expect(graph.asked).toEqual([]);
@@ -130,12 +130,12 @@ describe('a provider of type entra', () => {
     expect((await signIn(idp, entra())).identity.groups).toHaveLength(1250);
   });
 
-  it('names groups as Graph does where that was chosen', async () => {
+  it('uses the names of Graph for groups where that is configured', async () => {
     graph.answer = graphAnswer(graph, [group(1)]);
     expect((await signIn(idp, entra({ groupsAs: 'name' }))).identity.groups).toEqual(['corp:Group 1']);
   });
 
-  it('refuses more groups than can be used, without reading on', async () => {
+  it('rejects more groups than can be used, without reading on', async () => {
     expect(await rejection(withOverage(entra({ maxGroups: 100 })))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'groups_too_many',
@@ -152,13 +152,13 @@ describe('a provider of type entra', () => {
     ['goes elsewhere', { status: 302, body: {} }, 'provider_unavailable'],
     ['answers nonsense', { body: { value: 'all of them' } }, 'provider_unavailable'],
     ['names a next page at another host', { body: { value: [], ...elsewhere } }, 'provider_unavailable'],
-  ])('never takes somebody for one without groups where Graph %s', async (_name, answer, code) => {
+  ])('never treats a user as one without groups where Graph %s', async (_name, answer, code) => {
     graph.answer = () => answer;
     expect(await rejection(withOverage(entra()))).toMatchObject({ code, reason: 'groups_overage' });
     expect(graph.asked).toHaveLength(1);
   });
 
-  it('does not read page after page for ever', async () => {
+  it('does not read pages without end', async () => {
     graph.answer = ({ url }) => ({ body: { value: [], '@odata.nextLink': url.href } });
     expect(await rejection(withOverage(entra()))).toMatchObject({
       code: 'provider_unavailable',
@@ -167,26 +167,26 @@ describe('a provider of type entra', () => {
     expect(graph.asked.length).toBeLessThan(100);
   });
 
-  it('does not take a group for one without a name where Graph may not show it', async () => {
+  it('does not treat a group as one without a name where Graph may not show it', async () => {
     graph.answer = graphAnswer(graph, [{ ...group(1), displayName: null }]);
     expect(await rejection(signIn(idp, entra({ groupsAs: 'name' })))).toMatchObject({ reason: 'groups_unresolved' });
   });
 
-  it('hands over a rotated refresh token before it asks Graph, so that it is not lost with what Graph cannot say', async () => {
+  it('stores a rotated refresh token before it asks Graph, so that it is not lost when Graph fails', async () => {
     const provider = entra();
     const first = await withOverage(provider);
     graph.answer = () => ({ status: 503, body: {} });
     const kept: string[] = [];
     const keep = async (newest: string): Promise<void> => void kept.push(newest);
-    const fault = await rejection(provider.recheck(first.subject, first.refreshToken ?? '', keep));
-    expect(fault satisfies AppError).toMatchObject({ code: 'provider_unavailable' });
+    const error = await rejection(provider.recheck(first.subject, first.refreshToken ?? '', keep));
+    expect(error satisfies AppError).toMatchObject({ code: 'provider_unavailable' });
     expect(kept).toEqual([expect.any(String)]);
     graph.answer = graphAnswer(graph, [group(7)]);
     const second = await provider.recheck(first.subject, kept[0] ?? '', keep);
     expect(second.identity.groups).toEqual(['corp:group-7']);
   });
 
-  it('refuses a re-check that answers for somebody else of the tenant', async () => {
+  it('rejects a re-check that returns another user of the tenant', async () => {
     const provider = entra();
     const first = await signIn(idp, provider);
     idp.claims = { ...CLAIMS, oid: 'ffffffff-bbbb-cccc-dddd-eeeeeeeeeeee' };

@@ -27,7 +27,7 @@ describe('a provider of type google', () => {
     publicKey = pair.publicKey;
     keyFile = JSON.stringify({
       type: 'service_account',
-      client_email: 'gate@project.iam.gserviceaccount.com',
+      client_email: 'portcullis@project.iam.gserviceaccount.com',
       private_key_id: 'key-1',
       private_key: await exportPKCS8(pair.privateKey),
       token_uri: 'https://evil.example/token',
@@ -62,7 +62,7 @@ describe('a provider of type google', () => {
     );
   };
 
-  it('signs a person in by sub and verified address, with a refresh token and without groups', async () => {
+  it('signs a user in by sub and verified address, with a refresh token and without groups', async () => {
     const provider = google({ groups: false });
     const user = await signIn(idp, provider);
     expect(user).toMatchObject({
@@ -74,7 +74,7 @@ describe('a provider of type google', () => {
     expect(directory.asked).toEqual([]);
   });
 
-  it('asks for no scope that Google refuses, and does not claim that a sign-in was a fresh one', async () => {
+  it('asks for no scope that Google rejects, and does not claim that a sign-in was a fresh one', async () => {
     const provider = google();
     expect(provider.provesFreshness).toBe(false);
     const { url, challenge } = await provider.begin({ fresh: true });
@@ -87,7 +87,7 @@ describe('a provider of type google', () => {
   it.each([
     ['of another company', { hd: 'evil.example' }],
     ['of none', { hd: undefined }],
-  ])('refuses somebody %s by a rule over hd', async (_name, claims) => {
+  ])('rejects a user %s by a rule over hd', async (_name, claims) => {
     idp.claims = { ...CLAIMS, ...claims };
     expect(await rejection(signIn(idp, google({ groups: false })))).toMatchObject({
       code: 'sign_in_refused',
@@ -96,7 +96,7 @@ describe('a provider of type google', () => {
     });
   });
 
-  it('refuses an address that Google has not verified', async () => {
+  it('rejects an address that Google has not verified', async () => {
     idp.claims = { ...CLAIMS, email_verified: false };
     expect(await rejection(signIn(idp, google()))).toMatchObject({ reason: 'email_unverified' });
   });
@@ -123,14 +123,14 @@ describe('a provider of type google', () => {
     const assertion = form?.get('assertion') ?? '';
     expect(decodeProtectedHeader(assertion)).toMatchObject({ alg: 'RS256', kid: 'key-1' });
     const { payload } = await jwtVerify(assertion, publicKey, {
-      issuer: 'gate@project.iam.gserviceaccount.com',
+      issuer: 'portcullis@project.iam.gserviceaccount.com',
       audience: `${directory.origin}/token`,
       subject: ADMIN,
     });
     expect(payload['scope']).toBe('https://www.googleapis.com/auth/admin.directory.group.readonly');
   });
 
-  it('knows somebody without groups from one whose groups are unknown', async () => {
+  it('distinguishes a user without groups from one whose groups are unknown', async () => {
     directory.answer = directoryAnswer([]);
     expect((await signIn(idp, google())).identity.groups).toEqual([]);
     directory.answer = ({ url }) =>
@@ -147,7 +147,7 @@ describe('a provider of type google', () => {
     ['does not take the assertion', { status: 400, body: { error: 'unauthorized_client' } }],
     ['is broken', { status: 503, body: {} }],
     ['answers nonsense', { body: { groups: 'all', access_token: 7 } }],
-  ])('refuses nobody for good where Google %s', async (_name, answer) => {
+  ])('rejects no user permanently where Google %s', async (_name, answer) => {
     directory.answer = () => answer;
     expect(await rejection(signIn(idp, google()))).toMatchObject({
       code: 'provider_unavailable',
@@ -155,7 +155,7 @@ describe('a provider of type google', () => {
     });
   });
 
-  it('takes a new key of the service account without a restart', async () => {
+  it('uses a new key of the service account without a restart', async () => {
     let key = keyFile;
     const provider = google({ key: () => key });
     await signIn(idp, provider);
@@ -173,7 +173,7 @@ describe('a provider of type google', () => {
     expect(directory.asked.filter(({ url }) => url.pathname === '/token')).toHaveLength(2);
   });
 
-  it('is not started with a file that holds no key, and does not show what it holds', () => {
+  it('does not start with a file that holds no key, and does not show its content', () => {
     const start = (): unknown => google({ key: () => '{"private_key":"canary"' });
     expect(start).toThrow('serviceAccountFile does not hold the JSON key of a service account');
     expect(start).not.toThrow(/canary/);

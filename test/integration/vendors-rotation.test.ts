@@ -3,7 +3,7 @@ import type { IdentityProvider } from '../../src/idp/idp.ts';
 import { startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
 import { rejection, signIn, vendor } from '../support/vendors.ts';
 
-describe('a provider that takes a second use of a refresh token for theft', () => {
+describe('a provider that treats a second use of a refresh token as theft', () => {
   let idp: VendorIdp;
   let corp: IdentityProvider;
   let now: number;
@@ -19,7 +19,7 @@ describe('a provider that takes a second use of a refresh token for theft', () =
     ['cannot be read', 'down'],
     ['are lost on the way', 'lost'],
   ] as const)(
-    'is asked by the newest one after its keys %s, so that the ID token beside it counts for nothing',
+    'is asked by the newest one after its keys %s, so that the ID token next to it is not valid',
     async (_name, keys) => {
       const user = await signIn(idp, corp);
       let held = user.refreshToken ?? '';
@@ -42,7 +42,7 @@ describe('a provider that takes a second use of a refresh token for theft', () =
     const held = user.refreshToken ?? '';
     now += 60_000;
     idp.keys = 'down';
-    await rejection(corp.recheck(user.subject, held, () => Promise.reject(new Error('the store is away'))));
+    await rejection(corp.recheck(user.subject, held, () => Promise.reject(new Error('the store is unavailable'))));
     idp.keys = 'there';
     await expect(corp.recheck(user.subject, held)).resolves.toMatchObject({ subject: user.subject });
   });

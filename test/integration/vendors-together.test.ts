@@ -22,11 +22,15 @@ describe('two providers of one configuration', () => {
 
   beforeAll(async () => {
     const user = { preferred_username: 'alice', groups: ['dev'] };
-    okta = await startVendorIdp({ scopes: SCOPES, claims: user, callback: 'https://gate.example.com/callback/corp' });
+    okta = await startVendorIdp({
+      scopes: SCOPES,
+      claims: user,
+      callback: 'https://portcullis.example.com/callback/corp',
+    });
     keycloak = await startVendorIdp({
       scopes: SCOPES,
       claims: user,
-      callback: 'https://gate.example.com/callback/partners',
+      callback: 'https://portcullis.example.com/callback/partners',
     });
     for (const file of FILES) {
       mkdirSync(dirname(join(directory, file)), { recursive: true });
@@ -37,7 +41,7 @@ describe('two providers of one configuration', () => {
     writeFileSync(
       file,
       stringify({
-        publicUrl: 'https://gate.example.com',
+        publicUrl: 'https://portcullis.example.com',
         listen: {
           api: { certFile: 'tls.crt', keyFile: 'tls.key', publicUrl: 'https://api.example.com:6443' },
           web: { certFile: 'tls.crt', keyFile: 'tls.key' },
@@ -68,7 +72,7 @@ describe('two providers of one configuration', () => {
     return provider;
   };
 
-  it('keep two people of one name apart, at sign-in and at each re-check', async () => {
+  it('distinguish two users of one name, at sign-in and at each re-check', async () => {
     for (const [name, idp] of [
       ['corp', okta],
       ['partners', keycloak],
@@ -82,7 +86,7 @@ describe('two providers of one configuration', () => {
   });
 
   // RFC 9700 §4.4: the mix-up attack.
-  it('do not take each other’s answers', async () => {
+  it('do not accept each other’s responses', async () => {
     const begun = await named('corp').begin();
     const answer = await okta.visit(begun.url);
     expect(await rejection(named('partners').finish(answer, begun.challenge))).toMatchObject({

@@ -4,7 +4,7 @@ import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
 import { createRecheck } from '../../src/oauth/recheck.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { Store } from '../../src/store/store.ts';
-import { startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
+import { CLIENT_ID, startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 import { CALLBACK, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
 import { rejection, signIn, vendor } from '../support/vendors.ts';
 
@@ -77,7 +77,7 @@ describe.each([
       clock: { nowMs: () => now },
     });
 
-  it('signs a person in with name, groups and a refresh token, and shows no page for consent', async () => {
+  it('signs a user in with name, groups and a refresh token, and shows no page for consent', async () => {
     const { url } = await corp.begin();
     expect(url.searchParams.get('scope')).toBe('openid profile email offline_access');
     expect(url.searchParams.get('prompt')).toBeNull();
@@ -89,7 +89,7 @@ describe.each([
     expect(user.refreshToken).toBeTypeOf('string');
   });
 
-  it('is re-checked again and again by the newest token, and sees a group lost and a person disabled', async () => {
+  it('is re-checked again and again by the newest token, and notices a removed group and a disabled user', async () => {
     await session(await signIn(idp, corp));
     for (let count = 0; count < 3; count += 1) expect(await replica()('s1')).toMatchObject({ kind: 'same' });
     idp.claims = { ...claims, groups: [] };
@@ -115,16 +115,16 @@ describe.each([
   it('does not lose the newest token where it could not be stored', async () => {
     const user = await signIn(idp, corp);
     const held = user.refreshToken ?? '';
-    const full = (): Promise<void> => Promise.reject(new Error('the store is away'));
+    const full = (): Promise<void> => Promise.reject(new Error('the store is unavailable'));
     for (let count = 0; count < 3; count += 1) {
-      await expect(corp.recheck(user.subject, held, full)).rejects.toThrow('the store is away');
+      await expect(corp.recheck(user.subject, held, full)).rejects.toThrow('the store is unavailable');
     }
     const kept: string[] = [];
     await corp.recheck(user.subject, held, async (newest) => void kept.push(newest));
     await expect(corp.recheck(user.subject, kept[0] ?? '')).resolves.toMatchObject({ subject: user.subject });
   });
 
-  it('is asked again at once where its answer was lost, while it still takes the old token', async () => {
+  it('is asked again immediately where its response was lost, while it still accepts the old token', async () => {
     await session(await signIn(idp, corp));
     idp.losing = 1;
     expect(await replica()('s1')).toMatchObject({ kind: 'same' });
@@ -132,7 +132,7 @@ describe.each([
     expect(await replica()('s1')).toMatchObject({ kind: 'same' });
   });
 
-  it('is not asked a third time, and nobody is refused for it', async () => {
+  it('is not asked a third time, and no user is rejected because of it', async () => {
     await session(await signIn(idp, corp));
     idp.losing = 2;
     await expect(replica()('s1')).rejects.toMatchObject({
@@ -198,7 +198,7 @@ describe('a server that is not like the others', () => {
     const askedForKeys = (): number => server.asked.filter((path) => path === '/jwks').length;
     await finished();
     server.lie({ rotated: true, unknownKey: true });
-    // Keys that nobody knows cost no request each.
+    // Unknown keys do not cost a request each.
     for (let count = 0; count < 5; count += 1)
       expect(await rejection(finished())).toMatchObject({ code: 'provider_unavailable' });
     expect(askedForKeys()).toBe(1);
@@ -210,7 +210,7 @@ describe('a server that is not like the others', () => {
     expect(server.asked.filter((path) => path.startsWith('/.well-known/'))).toHaveLength(1);
   });
 
-  it('is believed no longer for a clock that is set back: a key that was taken away counts no more', async () => {
+  it('is not trusted for longer when the clock is set back: a key that was removed is no longer valid', async () => {
     let now = Date.now();
     const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED, clock: { nowMs: () => now } });
     const rechecked = (): Promise<unknown> => corp.recheck('42', 'rt-1');
@@ -236,17 +236,17 @@ describe('a server that is not like the others', () => {
     expect(server.asked).toContain('/.well-known/openid-configuration');
   });
 
-  it('is not believed where a slash is all that tells its issuer from the configured one', async () => {
-    const fault = await rejection(finish({ idToken: claims({ iss: `${server.issuer}/` }) }));
-    expect(fault).toMatchObject({ code: 'provider_unavailable' });
+  it('is not trusted where only a slash distinguishes its issuer from the configured one', async () => {
+    const error = await rejection(finish({ idToken: claims({ iss: `${server.issuer}/` }) }));
+    expect(error).toMatchObject({ code: 'provider_unavailable' });
   });
 
-  it('may name its audience in an array, and not somebody else’s there as the one that asked', async () => {
-    await expect(finish({ idToken: claims({ aud: ['gate'] }) })).resolves.toMatchObject({ subject: '42' });
-    await expect(finish({ idToken: claims({ aud: ['gate', 'api'], azp: 'gate' }) })).resolves.toMatchObject({
+  it('may name its audience in an array, but not another client there as the authorized party', async () => {
+    await expect(finish({ idToken: claims({ aud: [CLIENT_ID] }) })).resolves.toMatchObject({ subject: '42' });
+    await expect(finish({ idToken: claims({ aud: [CLIENT_ID, 'api'], azp: CLIENT_ID }) })).resolves.toMatchObject({
       subject: '42',
     });
-    for (const more of [{ aud: ['api'] }, { aud: ['gate', 'api'], azp: 'api' }, { aud: ['gate', 'api'] }]) {
+    for (const more of [{ aud: ['api'] }, { aud: [CLIENT_ID, 'api'], azp: 'api' }, { aud: [CLIENT_ID, 'api'] }]) {
       expect(await rejection(finish({ idToken: claims(more) }))).toMatchObject({ code: 'provider_unavailable' });
     }
   });
@@ -258,7 +258,7 @@ describe('a server that is not like the others', () => {
     expect(several.identity.groups).toEqual(['corp:dev', 'corp:ops']);
   });
 
-  it('may say nothing of whether an address is verified, and is trusted in that only where it is said', async () => {
+  it('may omit whether an address is verified, and is trusted in that only where it states it', async () => {
     const lies = { idToken: claims({ email: 'alice@example.com' }) };
     const mapping = { username: 'claims.email' };
     expect(await rejection(finish(lies, undefined, mapping))).toMatchObject({
@@ -268,7 +268,7 @@ describe('a server that is not like the others', () => {
     expect(trusted.identity.username).toBe('corp:alice@example.com');
   });
 
-  it('may give no ID token at a refresh: then UserInfo says who it is', async () => {
+  it('may return no ID token at a refresh: then UserInfo identifies the user', async () => {
     const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
     const token: Lies['token'] = ({ id_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) });
     const told = { sub: '42', preferred_username: 'alice', groups: ['dev'] };
@@ -277,13 +277,13 @@ describe('a server that is not like the others', () => {
     expect(user.identity).toMatchObject({ username: 'corp:alice', groups: ['corp:dev'] });
     server.lie({ token, userinfo: () => ({ ...told, sub: '43' }) });
     expect(await rejection(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });
-    // Nobody says who it is.
+    // Nothing identifies the user.
     server.lie({ token, discovery: ({ userinfo_endpoint: _none, ...rest }) => rest });
     const without = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
     expect(await rejection(without.recheck('42', 'rt-1'))).toMatchObject({ reason: 'provider_answer_incomplete' });
   });
 
-  it('does not lose a refresh token with an ID token beside it that is refused', async () => {
+  it('does not lose a refresh token that comes with an ID token that is rejected', async () => {
     const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
     server.lie({ idToken: claims({ aud: ['api'] }) });
     const kept: string[] = [];
@@ -292,11 +292,11 @@ describe('a server that is not like the others', () => {
     expect(kept).toEqual(['rt-2']);
   });
 
-  it('may rotate now and then: what waits to be stored is not forgotten for an answer without a refresh token', async () => {
+  it('may rotate now and then: a refresh token that waits to be stored is not lost by a response without one', async () => {
     const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
-    await expect(corp.recheck('42', 'rt-1', () => Promise.reject(new Error('the store is away')))).rejects.toThrow(
-      'the store is away',
-    );
+    await expect(
+      corp.recheck('42', 'rt-1', () => Promise.reject(new Error('the store is unavailable'))),
+    ).rejects.toThrow('the store is unavailable');
     server.lie({ token: ({ refresh_token: _left, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) });
     const kept: string[] = [];
     const user = await corp.recheck('42', 'rt-1', async (newest) => void kept.push(newest));
@@ -307,7 +307,7 @@ describe('a server that is not like the others', () => {
   // @see https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-flow#error-codes-for-token-endpoint-errors
   // @see https://auth0.com/docs/secure/multi-factor-authentication/step-up-authentication
   it.each(['invalid_grant', 'interaction_required', 'consent_required', 'login_required', 'mfa_required'])(
-    'refuses a person at a re-check by %s: only they can put that right, at its page',
+    'rejects a user at a re-check by %s: only the user can resolve that, at its page',
     async (error) => {
       const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
       server.lie({ token: () => ({ status: 400, body: JSON.stringify({ error }) }) });
@@ -319,7 +319,7 @@ describe('a server that is not like the others', () => {
   );
 
   it.each(['interaction_required', 'consent_required'])(
-    'refuses a person by %s where it says so only when their code is redeemed',
+    'rejects a user by %s where it sends that only when the code is redeemed',
     async (error) => {
       const token: Lies['token'] = () => ({ status: 400, body: JSON.stringify({ error }) });
       expect(await rejection(finish({ token }))).toMatchObject({ code: 'sign_in_refused', reason: 'provider_refused' });
@@ -328,7 +328,7 @@ describe('a server that is not like the others', () => {
 
   // Auth0 says so of a wrong client secret too: https://auth0.com/docs/api/authentication/errors
   it.each(['access_denied', 'temporarily_unavailable', 'unauthorized_client', 'invalid_client'])(
-    'refuses nobody at a re-check by %s',
+    'rejects no user at a re-check by %s',
     async (error) => {
       const corp = vendor(server.issuer, { type: 'oidc' }, { mapping: NAMED });
       server.lie({ token: () => ({ status: 400, body: JSON.stringify({ error }) }) });
@@ -339,7 +339,7 @@ describe('a server that is not like the others', () => {
   it.each([
     ['HTML', { status: 400, body: '<html>invalid_grant</html>', type: 'text/html' }],
     ['a redirect to its login page', { status: 302, body: '' }],
-  ])('refuses nobody at a re-check by an error that is %s', async (_name, answer) => {
+  ])('rejects no user at a re-check by an error that is %s', async (_name, answer) => {
     const corp = vendor(server.issuer, { type: 'oidc' });
     server.lie({ token: () => answer });
     expect(await rejection(corp.recheck('42', 'rt-1'))).toMatchObject({ code: 'provider_unavailable' });

@@ -33,7 +33,7 @@ beforeEach(async () => {
   key = await newClientKey();
   const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
   client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
-  // A machine that is busy with other things may take longer for it than the gate waits.
+  // A machine that is busy with other things may take longer for it than the server waits.
   alice = await vi.waitFor(() => client.signIn('alice'), { timeout: 20_000 });
 });
 afterEach(async () => {
@@ -88,7 +88,7 @@ async function replaceLast(number: number): Promise<void> {
 const expectServed = (): Promise<void> =>
   expect.poll(async () => (await client.get(PODS, alice.accessToken)).status).toBe(200);
 
-it('an entry of a kind that it knows is applied, as one of this version', async () => {
+it('an entry of a known kind is applied, as one of this version', async () => {
   await append('unlocked', 'account:AAAAAAAAAAAAAAAAAAAAAA');
   await expect.poll(() => instance.server.guard.position?.number).toBe(1);
   await expectServed();
@@ -97,8 +97,8 @@ it('an entry of a kind that it knows is applied, as one of this version', async 
 it.each([
   ['of another kind', 'revoked-by-address', 'all', []],
   ['of another target', 'revoked', 'cluster:demo', []],
-  ['with one more field, which may widen it', 'revoked', 'session:AAAAAAAAAAAAAAAAAAAAAA', ['of', 'everybody']],
-])('an entry %s fences it: everything is cut, and everything refused', async (_how, kind, target, more) => {
+  ['with one more field, which may widen it', 'revoked', 'session:AAAAAAAAAAAAAAAAAAAAAA', ['of', 'all']],
+])('an entry %s fences it: everything is cut, and everything rejected', async (_how, kind, target, more) => {
   const watch = await openWatch();
   const { number } = await append(kind, target, more);
   expect(await watch.ended).toBe(false);
@@ -113,7 +113,7 @@ it.each([
 it.each([
   ['in the log', 'log'],
   ['among the live entries', 'idx'],
-])('one that joins is not ready while there is such a row %s', async (_where, place) => {
+])('a replica that joins is not ready while there is such a row %s', async (_where, place) => {
   const { number } = await append(place === 'log' ? 'revoked-by-address' : 'revoked', 'all');
   const until = Math.floor(Date.now() / 1000) + 600;
   const row = `${number} ${until} cluster:demo`;
@@ -128,7 +128,7 @@ it.each([
   expect((await there.get(PODS, alice.accessToken)).status).toBe(503);
   expect(isReady).toBe(false);
   if (place === 'idx') await bare.zrem(`${PREFIX}idx`, row);
-  // A row that can cover nobody any more keeps nobody out, whatever it said.
+  // A row that can cover no session any more rejects no session, whatever it contains.
   else await replaceLast(number);
   await other.ready;
   expect(other.guard.position?.number).toBe(number);

@@ -165,11 +165,11 @@ async function signInAtPages(): Promise<CookieBrowser> {
     action = /action="([^"]+)"/.exec(page.html)?.[1];
     at = page.url;
   }
-  if (!at.endsWith('/me')) throw new Error(`nobody is signed in at ${at}`);
+  if (!at.endsWith('/me')) throw new Error(`no user is signed in at ${at}`);
   return user;
 }
 
-/** Everybody has been served since, nobody was refused, and nobody was signed out. */
+/** Every user has been served since; none was rejected, and none was signed out. */
 async function expectNoFailure(): Promise<void> {
   const before = loads.map((load) => load.done());
   const turns = refreshing.done();
@@ -197,7 +197,7 @@ interface Other extends SignedIn {
 
 const others: Other[] = [];
 
-/** All share a machine that is busy with other things: a Redis that took longer than a quarter of a second is asked again, as people do. */
+/** All share a machine that is busy with other things: a Redis that took longer than a quarter of a second is asked again, as users do. */
 const signInPatiently = (client: OAuthClient, user: string, extra: Record<string, string> = {}): Promise<SignedIn> =>
   vi.waitFor(() => client.signIn(user, extra), PATIENCE);
 
@@ -206,7 +206,7 @@ async function refreshPatiently(client: OAuthClient, refreshToken: string): Prom
   return answer.status === 503 ? refreshPatiently(client, refreshToken) : answer;
 }
 
-/** People sign in until both versions have signed somebody in. */
+/** Users sign in until both versions have signed a user in. */
 async function signInAtBoth(): Promise<void> {
   for (let count = 0; count < 20; count += 1) {
     const client = new OAuthClient(alice.endpoints, await newClientKey());
@@ -240,7 +240,7 @@ async function expectOthersServed(): Promise<ReadonlySet<boolean>> {
 }
 
 it(
-  'a replica of the next version takes the place of one of this, and both serve the sessions of both',
+  'a replica of the next version replaces one of this version, and both serve the sessions of both',
   LONG,
   async () => {
     await expectNoFailure();
@@ -255,13 +255,13 @@ it(
   },
 );
 
-it('a revocation is complete with both of them applied, wherever the streams are', LONG, async () => {
+it('a revocation is complete when both have applied it, wherever the streams are', LONG, async () => {
   const root = new OAuthClient(alice.endpoints, await newClientKey());
   const admin = (await signInPatiently(root, 'root', { resource: ADMIN_AUDIENCE })).accessToken;
   for (const byNext of [true, false]) {
     const index = others.findIndex((one) => one.byNext === byNext);
     const [revoked] = others.splice(index, 1);
-    if (revoked?.client.key === undefined) throw new Error('nobody is there to be revoked');
+    if (revoked?.client.key === undefined) throw new Error('there is no user to revoke');
     const { accessToken, session, client } = revoked;
     const certificate = client.key ?? key;
     // Two at each replica.
@@ -285,7 +285,7 @@ it('a revocation is complete with both of them applied, wherever the streams are
   await expectNoFailure();
 });
 
-it('the other one follows', LONG, async () => {
+it('the other replica is replaced as well', LONG, async () => {
   await signInAtBoth();
   await replaceOldest(next.root);
   expect(await nextOnes()).toEqual([2, 2]);
@@ -293,7 +293,7 @@ it('the other one follows', LONG, async () => {
   await expectNoFailure();
 });
 
-it('and back: what the next version wrote is read by this one', LONG, async () => {
+it('and back again: this version reads what the next one wrote', LONG, async () => {
   for (const mixed of [true, false]) {
     await replaceOldest(ROOT);
     expect(await nextOnes()).toEqual(mixed ? [1, 2] : [0, 2]);

@@ -51,12 +51,12 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     return (await stage.laptop.get(PODS, String(body['access_token']))).status;
   };
 
-  it('a code that was not redeemed yet is worth its tokens', async () => {
+  it('a code that was not redeemed yet can still be redeemed', async () => {
     const { value, verifier } = stage.known.code;
     expect(await servedWith(await stage.laptop.redeem(value, verifier))).toBe(200);
   });
 
-  it('nothing begins anew: the epoch stands, and the whole log is read', async () => {
+  it('nothing starts again: the epoch is the same, and the whole log is read', async () => {
     const { log } = stage.store;
     const joined = await log.join(300);
     const { id: epoch = '', n: number } = await stage.bare.hgetall(`${PREFIX}epoch`);
@@ -73,13 +73,13 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(renewed.longestLeaseMs).toBe(folder === 'store-0.1.0' ? 30_000 : 2000);
   });
 
-  it('a session goes on: what renews it renews it, at its own laptop only', async () => {
+  it('a session goes on: its refresh token renews it, with its own key only', async () => {
     const { sessions } = stage.store;
     const record = await sessions.read(id('goesOn'));
     const secret = await sessions.readSecret(id('goesOn'));
     expect(record).toMatchObject({ account: 'demo/alice', thumbprint: expect.any(String), version: 1 });
     expect(secret?.refreshToken).toEqual(expect.any(String));
-    // The provider of that time is gone with all that it gave out: today's has its own word for the same person.
+    // The provider of that time is gone with all that it issued: today's has its own subject for the same user.
     await stage.laptop.signIn('alice');
     const [newest] = (await sessions.list({ account: 'demo/alice', limit: 1 })).sessions;
     const today = await sessions.readSecret(newest?.id ?? '');
@@ -91,13 +91,13 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     await thief.close();
   });
 
-  it('who was revoked stays revoked', async () => {
+  it('a revoked user stays revoked', async () => {
     expect(await stage.store.sessions.read(id('revoked'))).toBeUndefined();
     const answer = await stage.laptop.refresh(renewal('revoked'));
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
   });
 
-  it('who was locked stays locked until they are unlocked, and must then sign in freshly', async () => {
+  it('a locked user stays locked until an admin unlocks the account, and must then sign in again', async () => {
     admin = (await stage.laptop.signIn('root', { resource: ADMIN_AUDIENCE })).accessToken;
     expect(await stage.laptop.refresh(renewal('locked'))).toMatchObject({ status: 400 });
     await expect(stage.laptop.signIn('bob')).rejects.toThrow('no code came back');
@@ -127,7 +127,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect((await stage.laptop.signIn('bob')).session).not.toBe(id('locked'));
   });
 
-  it('what was said of a revocation is said again, and the same request does nothing more', async () => {
+  it('the result of a revocation is returned again, and the same request has no other effect', async () => {
     const { revocation } = stage.known;
     expect((await ask('GET', `revocations/${revocation}`)).body).toMatchObject({ id: revocation, complete: true });
     const before = await stage.store.log.position();
@@ -137,20 +137,20 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(await stage.store.log.position()).toEqual(before);
   });
 
-  it('what waits for a second admin waits on', async () => {
+  it('what waits for a second admin still waits', async () => {
     const { approval } = stage.known;
     const asked = await ask('POST', 'revocations', { provider: 'demo', reason: 'it was broken into', approval });
     expect(asked).toMatchObject({ status: 403, body: { code: 'same_admin' } });
   });
 
-  it('the record of that time is proven by its anchors, and a shorter one is not', async () => {
+  it('the audit log of that time is verified by its anchors, and a shorter one is not', async () => {
     const at = (name: string): string => join(stage.instance.files.directory, name);
     const lines = (await readFile(stage.auditLog, 'utf8')).trimEnd().split('\n');
     await writeFile(at('shorter.log'), lines.slice(0, 10).join('\n'));
     await writeFile(at('anchors'), (await stage.store.anchors.list()).join('\n'));
     const verified = async (file: string): Promise<number> => {
       const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-      // The gate of today keeps a record of its own, and has anchors there.
+      // Today's server writes its own audit log, and has anchors there.
       const options = { keys: stage.auditKeys, anchors: at('anchors'), replica: 'gate-0' };
       return verifyAudit([file], options, {}).finally(() => write.mockRestore());
     };
@@ -195,13 +195,13 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(pending.headers.get('location')).toContain(new URL(stage.instance.urls.issuer).host);
     expect((await new CookieBrowser().get(`${web}${stage.known.pendingPage}`)).status).toBe(400);
     const { artefacts } = stage.store;
-    const journey = { provider: 'demo', way: { for: 'client' }, challenge: { state: stage.known.state } };
-    expect(await artefacts.take('SignIn', stage.known.state)).toMatchObject(journey);
+    const transaction = { provider: 'demo', way: { for: 'client' }, challenge: { state: stage.known.state } };
+    expect(await artefacts.take('SignIn', stage.known.state)).toMatchObject(transaction);
     // Taken once.
     expect(await artefacts.take('SignIn', stage.known.state)).toBeUndefined();
   });
 
-  it('a session of a provider’s session, with an identity that had changed, is found in every list', async () => {
+  it('a session that belongs to a provider’s session, with a changed identity, is found in every list', async () => {
     const { sessions } = stage.store;
     const ids = async (query: Omit<Parameters<typeof sessions.list>[0], 'limit'>): Promise<readonly string[]> =>
       (await sessions.list({ ...query, limit: 100 })).sessions.map((session) => session.id);
@@ -227,7 +227,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     });
   });
 
-  it('what is worth one use is worth one use', async () => {
+  it('what can be used once can still be used once', async () => {
     const { artefacts } = stage.store;
     expect(await artefacts.consume('ReplayDetection', 'turn')).toBe(false);
     expect(await artefacts.find('ReplayDetection', 'turn')).toMatchObject({ consumed: expect.any(Number) });
@@ -238,20 +238,20 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(await artefacts.find('Drill', 'drill')).toMatchObject({ cluster: 'demo', session: id('ofProvider') });
   });
 
-  it('the live record is read, and what somebody wants to see of it', async () => {
+  it('the live audit log is read, and the subscription to it', async () => {
     const { entries } = await stage.store.live.read('0-0', 100);
     const lines = entries.filter(({ text }) => text !== undefined);
     expect(lines.length).toBeGreaterThan(0);
     for (const { text = '' } of lines) expect(JSON.parse(text)).toMatchObject({ kind: 'Event' });
     // The tail of that time is over by Redis' own clock, which is today's: it is given another hour.
-    const [[tail, wish] = ['', '']] = Object.entries(await stage.bare.hgetall(`${PREFIX}tails`));
-    const [, ...rest] = wish.split(' ');
+    const [[tail, subscription] = ['', '']] = Object.entries(await stage.bare.hgetall(`${PREFIX}tails`));
+    const [, ...rest] = subscription.split(' ');
     const [seconds] = await stage.bare.time();
     await stage.bare.hset(`${PREFIX}tails`, tail, [(Number(seconds) + 3600) * 1000, ...rest].join(' '));
     expect(JSON.stringify(await stage.store.live.subscriptions('test'))).toContain('"user":"demo:alice"');
   });
 
-  it('what the key before the present one sealed is read, and sealed anew', async () => {
+  it('what the previous key encrypted is read, and re-encrypted', async () => {
     const { sessions, sealed } = stage.store;
     expect(await sessions.read(id('olderKey'))).toMatchObject({ account: 'demo/dave' });
     const secret = { refreshToken: 'sealed by the key before' };
@@ -262,7 +262,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(await sessions.readSecret(id('olderKey'))).toMatchObject(secret);
   });
 
-  it('what this version does not know of a session stays with it, and goes with it', async () => {
+  it('a field of a session that this version does not know is kept, and deleted with the session', async () => {
     if (change === undefined) return;
     const { sessions, log } = stage.store;
     const record = await sessions.read(id('olderKey'));
@@ -280,12 +280,12 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(await stage.bare.exists(artefact)).toBe(0);
   });
 
-  it('nothing was found that cannot be read', () => {
+  it('there is nothing that cannot be read', () => {
     expect(stage.unreadable).toEqual([]);
   });
 });
 
-it('what a session keeps of GitHub may say more than this version knows', () => {
+it('what a session stores of GitHub may have more fields than this version knows', () => {
   const packed = JSON.stringify({ accessToken: 'of GitHub', expiresAt: 1, ofNextVersion: { any: 'thing' } });
   expect(unpackTokens('github', packed)).toEqual({ accessToken: 'of GitHub', expiresAt: 1 });
 });
