@@ -16,7 +16,7 @@ import {
 afterEach(closeStages);
 
 describe('signing in at a browser', () => {
-  test('goes from the front page over the provider to the own page, and is on the record', async () => {
+  test('goes from the front page over the provider to the user’s own page, and is audited', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     const front = await browser.get('/').expect(200);
@@ -33,7 +33,7 @@ describe('signing in at a browser', () => {
     expect(stage.counted).toEqual(['corp ok']);
   });
 
-  test('redeems the callback at our public URL, whatever the Host header says', async () => {
+  test('redeems the callback at our public URL, whatever the Host header contains', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     const state = await beginAt(browser);
@@ -42,7 +42,7 @@ describe('signing in at a browser', () => {
     expect(stage.corp.finished[0]?.callback.href).toBe(`${PUBLIC_URL}/callback/corp?code=alice&state=${state}`);
   });
 
-  test('keeps no token, code or state in the record, the log or a page', async () => {
+  test('writes no token, code or state to the audit log, the log or a page', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     const state = await beginAt(browser);
@@ -53,7 +53,7 @@ describe('signing in at a browser', () => {
     for (const canary of ['canary-refresh-token', state, 'code=alice']) expect(written).not.toContain(canary);
   });
 
-  test('refuses a state that was used already', async () => {
+  test('rejects a state that was used already', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     const state = await beginAt(browser);
@@ -74,7 +74,7 @@ describe('signing in at a browser', () => {
     expect(await sessionsOf(stage)).toBe(1);
   });
 
-  test('refuses a state that is older than ten minutes', async () => {
+  test('rejects a state that is older than ten minutes', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     const state = await beginAt(browser);
@@ -83,7 +83,7 @@ describe('signing in at a browser', () => {
     expect(await sessionsOf(stage)).toBe(0);
   });
 
-  test('refuses another provider’s answer to the state (mix-up)', async () => {
+  test('rejects another provider’s response to the state (mix-up)', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     const state = await beginAt(browser, 'corp');
@@ -92,7 +92,7 @@ describe('signing in at a browser', () => {
     expect(stage.lab.finished).toHaveLength(0);
   });
 
-  test('refuses to finish in another browser, and leaves the sign-in to the one that began it', async () => {
+  test('does not finish in another browser, and leaves the sign-in to the one that began it', async () => {
     const stage = await openStage();
     const [victim, attacker] = [browserAt(stage), browserAt(stage)];
     const state = await beginAt(attacker);
@@ -103,11 +103,11 @@ describe('signing in at a browser', () => {
     await attacker.get(`/login/finish?code=root&state=${state}`).expect(303);
   });
 
-  test('shows what a rule said, escaped, with a request id that finds the line in the record', async () => {
+  test('shows the message of a rule, escaped, with a request id that finds the audit event', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     const state = await beginAt(browser);
-    const page = await browser.get(`/login/finish?code=nobody&state=${state}`).expect(403);
+    const page = await browser.get(`/login/finish?code=unknown&state=${state}`).expect(403);
     expect(page.text).toContain('Only &lt;b&gt;example.com&lt;/b&gt; may sign in.');
     const [event] = stage.named('sign-in-refused');
     expect(page.text).toContain(event?.auditID);
@@ -131,7 +131,7 @@ describe('signing in at a browser', () => {
     expect(stage.counted).toEqual(['corp unavailable']);
   });
 
-  test('refuses somebody who was revoked while at the provider’s page', async () => {
+  test('rejects a user who was revoked while at the provider’s page', async () => {
     const stage = await openStage();
     stage.corp.meanwhile(async () => {
       await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-alice' } });
@@ -150,7 +150,7 @@ describe('signing in at a browser', () => {
       change: (deps) => {
         const artefacts = Object.create(deps.store.artefacts) as typeof deps.store.artefacts;
         artefacts.save = async (kind, id, payload, options) => {
-          if (kind === 'BrowserCookie') throw new Error('the store went away');
+          if (kind === 'BrowserCookie') throw new Error('the store is unavailable');
           await deps.store.artefacts.save(kind, id, payload, options);
         };
         return { ...deps, store: { ...deps.store, artefacts } };
@@ -173,7 +173,7 @@ describe('signing in at a browser', () => {
     expect(locationOf(await browser.get('/me'))).toBe('/login?to=me');
   });
 
-  test('comes back to the admin page when that was asked for, and never to a foreign place', async () => {
+  test('returns to the admin page when that was requested, and never to a foreign URL', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     await browser.get('/admin').expect(303).expect('Location', '/login?to=admin');
@@ -183,14 +183,14 @@ describe('signing in at a browser', () => {
     expect(locationOf(await browser.get(`/login/finish?code=root&state=${elsewhere}`))).toBe('/me');
   });
 
-  test('answers 503 while this replica has no lease, and keeps nothing', async () => {
+  test('responds with 503 while this replica has no lease, and keeps nothing', async () => {
     const stage = await openStage({ leased: false });
     const page = await browserAt(stage).get('/login/start?provider=corp').expect(503).expect('Retry-After', '1');
     expect(page.headers['set-cookie']).toBeUndefined();
     expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe('fenced');
   });
 
-  test('answers 503 once its lease has lapsed, although it knows an old place in the log', async () => {
+  test('responds with 503 once its lease has lapsed, although it knows an old position in the log', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
     await signIn(browser, 'alice');
@@ -201,7 +201,7 @@ describe('signing in at a browser', () => {
     }
   });
 
-  test('stops an address that starts too many, and lets it go on later', async () => {
+  test('rejects an address that starts too many sign-ins, and accepts it later', async () => {
     const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 2 };
     const stage = await openStage({ config: { limits } });
     const browser = browserAt(stage);
@@ -247,7 +247,7 @@ describe('signing in for kubectl', () => {
     await pendingAt(alone, 'uid3').get('/login/uid3').expect('Location', '/login/uid3/start?provider=only');
   });
 
-  test('refuses a browser without the cookie of the one that began', async () => {
+  test('rejects a browser without the cookie of the one that began', async () => {
     const stage = await openStage();
     const browser = pendingAt(stage, 'uid1');
     const started = await browser.get('/login/uid1/start?provider=corp');
@@ -273,7 +273,7 @@ describe('signing in for kubectl', () => {
     expect(stage.named('sign-in-refused')).toHaveLength(1);
   });
 
-  test('tells the program of a refusal at once: the words of the page, whom to ask and the request id', async () => {
+  test('sends a rejection to the program immediately: the message of the page, whom to ask and the request id', async () => {
     const stage = await openStage();
     const browser = pendingAt(stage, 'uid1');
     const started = await browser.get('/login/uid1/start?provider=corp');
@@ -284,7 +284,7 @@ describe('signing in for kubectl', () => {
     expect(stage.named('sign-in-refused')).toHaveLength(1);
   });
 
-  test('shows a fault that passes as a page, with a way to try again and one to tell the program', async () => {
+  test('shows a temporary failure as a page, with a link to try again and one to notify the program', async () => {
     const stage = await openStage();
     const browser = pendingAt(stage, 'uid1');
     const started = await browser.get('/login/uid1/start?provider=corp');
@@ -299,7 +299,7 @@ describe('signing in for kubectl', () => {
     await browserAt(stage).get('/login/uid1/refuse?error=access_denied').expect(400);
   });
 
-  test('says that the tab may be closed', async () => {
+  test('shows that the tab may be closed', async () => {
     const stage = await openStage();
     const page = await browserAt(stage).get('/login/done').expect(200);
     expect(page.text).toContain('You may close this tab');

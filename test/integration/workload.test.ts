@@ -59,7 +59,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     await redis?.stop();
   });
 
-  /** The same gate on ports of its own, with workload rules in its file. */
+  /** The same server on its own ports, with workload rules in its file. */
   async function startWithRules(signInsPerMinute = 1000): Promise<RunningServer> {
     const ca = join(instance.files.directory, 'issuer.crt');
     await writeFile(ca, issuer.ca);
@@ -111,7 +111,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect(await readFile(instance.files.auditLog, 'utf8')).not.toContain(token);
   });
 
-  it('ends with its token or with its rule’s life, whichever is first', async () => {
+  it('ends with its token or with the lifetime of its rule, whichever is first', async () => {
     for (const [left, life] of [
       [100, 100],
       [3_000, 300],
@@ -131,7 +131,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect(sessionOf(await exchange(job, await issuer.token()))).not.toBe(sessionOf(answers[0] as Answer));
   });
 
-  it('is refused where another key brought the token first', async () => {
+  it('is rejected where another key sent the token first', async () => {
     const token = await issuer.token();
     expect((await exchange(job, token)).status).toBe(200);
     const answer = await exchange(thief, token);
@@ -141,7 +141,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect((await exchange(job, token)).status).toBe(200);
   });
 
-  it('goes to exactly one of two keys that bring the token at once', async () => {
+  it('is given to exactly one of two keys that send the token at the same time', async () => {
     const token = await issuer.token();
     const answers = await Promise.all([job, thief, job, thief].map((client) => exchange(client, token)));
     const won = answers.map(({ status }) => status === 200);
@@ -153,9 +153,9 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     ['has expired', () => issuer.token({ exp: now() - 120 }), 'subject_token_expired'],
     ['is not valid yet', () => issuer.token({ nbf: now() + 600 }), 'subject_token_not_yet_valid'],
     ['was issued tomorrow', () => issuer.token({ iat: now() + 86_400 }), 'subject_token_not_yet_valid'],
-    ['is for somebody else', () => issuer.token({ aud: 'https://other.example' }), 'subject_token_audience'],
+    ['is for another audience', () => issuer.token({ aud: 'https://other.example' }), 'subject_token_audience'],
     [
-      'is for us and for somebody else',
+      'is for Portcullis and for another audience',
       () => issuer.token({ aud: [instance.urls.web, 'https://other.example'] }),
       'subject_token_audience',
     ],
@@ -207,7 +207,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     ['is enormous', async () => issuer.token({ padding: 'x'.repeat(17_000) }), 'subject_token_too_large'],
   ];
   it.each(spoilt)(
-    'is refused where its token %s, with a reason on the record and the token nowhere',
+    'is rejected where its token %s, with a reason in the audit log and the token nowhere',
     async (_n, make, reason) => {
       const token = await make();
       const answer = await exchange(job, token);
@@ -226,7 +226,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     ['a refresh token wished for', { requested_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }],
     ['an actor', { actor_token: 'x' }],
     ['two places', { resource: DEMO, audience: ADMIN }],
-  ])('is refused with %s', async (_name, extra) => {
+  ])('is rejected with %s', async (_name, extra) => {
     const answer = await exchange(job, await issuer.token(), extra);
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
   });
@@ -236,7 +236,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect(answer).toMatchObject({ status: 200, body: { issued_token_type: ACCESS_TOKEN } });
   });
 
-  it('is refused without a client certificate', async () => {
+  it('is rejected without a client certificate', async () => {
     const bare = new OAuthClient(job.endpoints, undefined);
     expect(await exchange(bare, await issuer.token())).toMatchObject({
       status: 400,
@@ -246,7 +246,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     await bare.close();
   });
 
-  it('uses no other grant, and the plugin’s client not this one', async () => {
+  it('may use no other grant, and the plugin’s client may not use this one', async () => {
     const form = { client_id: 'workload', grant_type: 'refresh_token', refresh_token: 'x' };
     expect((await job.token(form)).status).toBe(400);
     expect(await exchange(job, await issuer.token(), { client_id: 'portcullis-cli' })).toMatchObject({ status: 400 });
@@ -256,7 +256,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     ['its rule does not name', { repository_owner: 'example' }, ADMIN],
     ['its rule does not name, by the other parameter', { repository_owner: 'probes' }, DEMO],
     ['there is not', { repository_owner: 'example' }, 'urn:portcullis:cluster:other'],
-  ])('gets no token for a place that %s', async (_name, claims, audience) => {
+  ])('gets no token for an audience that %s', async (_name, claims, audience) => {
     for (const parameter of ['resource', 'audience']) {
       const answer = await exchange(job, await issuer.token(claims), { [parameter]: audience });
       expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
@@ -269,7 +269,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect(decodeJwt(String(answer.body['access_token'])).aud).toBe(ADMIN);
   });
 
-  it('is over when its account is revoked, and the same token opens nothing again', async () => {
+  it('ends when its account is revoked, and the same token opens no session again', async () => {
     const claims = { sub: 'repo:example/revoked' };
     const token = await issuer.token(claims);
     const older = await issuer.token({ ...claims, iat: now() - 120 });
@@ -286,7 +286,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect((await exchange(job, await issuer.token())).status).toBe(200);
   });
 
-  it('is over when its session is revoked, also for whoever kept the token', async () => {
+  it('ends when its session is revoked, also for an attacker who kept the token', async () => {
     const token = await issuer.token({ sub: 'repo:example/one-session' });
     const session = sessionOf(await exchange(job, token));
     await server.guard.revoke({ target: { kind: 'session', session } });
@@ -295,7 +295,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect(await server.store.sessions.read(session)).toBeUndefined();
   });
 
-  it('is refused while its account is locked', async () => {
+  it('is rejected while its account is locked', async () => {
     const account = 'ci/repo:example/locked' as const;
     const lock = { reason: 'INC-4711', by: 'root', at: now() };
     await server.guard.revoke({ target: { kind: 'account', account }, lock });
@@ -307,7 +307,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     });
   });
 
-  it('waits where its issuer is away, and nothing is consumed', async () => {
+  it('waits where its issuer is unavailable, and nothing is consumed', async () => {
     const token = await issuer.token({ iss: 'https://localhost:1' });
     const answer = await exchange(job, token);
     expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable' } });
@@ -315,7 +315,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('issuer_keys_unavailable');
   });
 
-  it('is let in whatever else comes from its address; only what is refused too often waits, and is counted by its rule', async () => {
+  it('is admitted whatever else comes from its address; only what is rejected too often waits, and is counted by its rule', async () => {
     const replica = await startWithRules(2);
     await replica.ready;
     const { web, ca } = job.endpoints;
@@ -339,7 +339,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     await replica.stop();
   });
 
-  it('costs its issuer no request each', () => {
+  it('does not cost its issuer a request for each sign-in', () => {
     expect(issuer.asked.filter((path) => path === '/jwks').length).toBeLessThan(8);
   });
 });
