@@ -44,7 +44,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   soak,
 };
 
-/** On stages of their own. */
+/** These run on their own stages. */
 const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = {
   revoke,
   'cut-redis': cutRedis,

@@ -3,7 +3,7 @@
 export interface BenchResult {
   readonly name: string;
   readonly unit: string;
-  /** null: not measured, and `load` says why. */
+  /** null: not measured, and `load` has the reason. */
   readonly portcullis: number | null;
   /** `direct` is the upstream without a proxy; for CPU the upstream's own, since there is nothing between. */
   readonly peers: Readonly<Record<string, number>>;

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 
-/** What a process offers: functions of one plain value that answer with one. */
+/** The functions of a process: each takes one plain value and returns one. */
 export type Handlers<T> = { [K in keyof T]: (argument: never) => Promise<unknown> };
 
 type Argument<F> = F extends (argument: infer A) => unknown ? A : never;
@@ -31,7 +31,7 @@ export function serve<T extends Handlers<T>>(handlers: T): void {
   process.once('disconnect', () => process.exit(0));
 }
 
-/** A started process and how to ask it. */
+/** A started process, and the calls to it. */
 export class Remote<T extends Handlers<T>> {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();

@@ -1,4 +1,4 @@
-/** What nginx cannot play of an API server: watches that stay open, and upgraded connections. A process of its own. */
+/** The parts of an API server that nginx cannot play: watches that stay open, and upgraded connections. Its own process. */
 import { createServer } from 'node:https';
 import type { ServerResponse } from 'node:http';
 import { once } from 'node:events';

@@ -1,5 +1,5 @@
 /**
- * Copies of the sources in which some statements are replaced. Each stands in the sources under a comment that names it, so that
+ * Copies of the sources in which some statements are replaced. Each is in the sources below a comment that names it, so that
  * other changes of a statement or of its file do not concern a test. Production code has no switch that an attacker could set.
  */
 import { globSync } from 'node:fs';
@@ -13,7 +13,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export interface Edit {
   /** NAME of the line `// safeguard: NAME` or `// test seam: NAME` (in Lua `-- …`), of which `src` has exactly one, right above the statement. */
   readonly marker: string;
-  /** Returns what stands there instead. */
+  /** Returns the replacement. */
   readonly replace: (statement: string) => string;
 }
 
@@ -41,7 +41,7 @@ export interface BrokenCopy extends AsyncDisposable {
 
 const MARKER = /^ *(?:\/\/|--) (?:safeguard|test seam): (\w+)$/;
 
-/** Returns the file below a root of each marker in its `src`, one row for each time that it stands there. */
+/** Returns the file below a root of each marker in its `src`, one row for each occurrence. */
 export async function markersIn(root: string): Promise<readonly { readonly marker: string; readonly file: string }[]> {
   const files = globSync('src/**/*.ts', { cwd: root });
   const found = files.map(async (file) => {
@@ -56,7 +56,7 @@ const indentOf = (line: string): number => line.length - line.trimStart().length
 /**
  * Returns the source with one statement replaced: the first line below the marker, the lines that are indented further, and the lines that close
  * what it opens.
- * @throws Error where the marker is missing or stands twice, or where nothing would change: a safeguard that cannot be removed proves nothing
+ * @throws Error where the marker is missing or occurs twice, or where nothing would change: a safeguard that cannot be removed proves nothing
  */
 export function edited(source: string, { marker, replace }: Edit): string {
   const lines = source.split('\n');

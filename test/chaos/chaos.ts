@@ -1,10 +1,10 @@
-/** The form of every test here: play a scenario, count what was let in after the answer said that it was over. */
+/** The form of every test here: play a scenario, count what was admitted after the response reported that it was over. */
 import { expect, it } from 'vitest';
 import { withoutSafeguard, type Safeguard } from './broken-copy.ts';
 import { Stage, type Accepted } from './stage.ts';
 
 export interface Scene {
-  /** What a covered credential was let in with after `complete: true`. */
+  /** What was admitted with a covered credential after `complete: true`. */
   readonly accepted: readonly Accepted[];
   /** What else must hold where every safeguard is in place, as sentences. */
   readonly holds?: Readonly<Record<string, boolean>>;
@@ -12,7 +12,7 @@ export interface Scene {
 
 export interface Scenario {
   readonly play: (stage: Stage) => Promise<Scene>;
-  /** Each switched off by itself must let something in. */
+  /** Each switched off by itself must admit something. */
   readonly safeguards: readonly Safeguard[];
   /** A change of the sources in which the scenario is played even where all safeguards are in place. */
   readonly staged?: Safeguard;

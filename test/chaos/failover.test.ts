@@ -1,4 +1,4 @@
-/** One master with two followers: what a failover may forget, and who must not be believed meanwhile. */
+/** One master with two followers: what a failover may lose, and which master must not be trusted meanwhile. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, vi } from 'vitest';
 import { chaos } from './chaos.ts';
@@ -11,8 +11,8 @@ import { now, serves, WAIT_MS, written, type Replica } from './stage.ts';
 const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
 
 /**
- * Revokes as an admin does who goes by what the answers say: tries again where nothing was written, and sends it again where the store has
- * meanwhile begun a new life, as a failover may while the first one is being proven.
+ * Revokes as an admin does who follows the responses: tries again where nothing was written, and sends it again where the store has
+ * meanwhile started a new primary generation, as a failover may while the first one is being verified.
  */
 async function insist(replica: Replica): Promise<Told> {
   const asked = await written(replica, ALICE);

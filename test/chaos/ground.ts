@@ -1,4 +1,4 @@
-/** What the replicas of a scenario stand on, put away with it. */
+/** The servers of Redis that the replicas of a scenario use; they end with it. */
 import { Redis } from 'ioredis';
 import {
   startFollowers,

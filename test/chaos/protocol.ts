@@ -1,4 +1,4 @@
-/** What the stage and its replicas say to each other (over Node's IPC; what was accepted goes over standard output). */
+/** The messages between the stage and its replicas (over Node's IPC; what was accepted goes over standard output). */
 import type { Account } from '../../src/core/identity/identity.ts';
 import type { LogPosition, RevocationTarget } from '../../src/core/credential/revocation.ts';
 import type { RedisSettings } from '../../src/store/redis/redis.ts';
@@ -28,7 +28,7 @@ export interface SignInRequest {
 }
 
 export interface Commands {
-  /** Where the log stands: what a sign-in remembers when it begins. */
+  /** The position of the log, which a sign-in stores when it begins. */
   readonly position: { readonly in: null; readonly out: LogPosition };
   /** Opens a session and mints: what the end of a sign-in does. A rejection is a reason. */
   readonly signIn: { readonly in: SignInRequest; readonly out: Bearer | { readonly refused: string } };
@@ -40,7 +40,7 @@ export interface Commands {
     readonly in: { readonly target: RevocationTarget; readonly lock?: string; readonly requestId?: string };
     readonly out: Told | { readonly failed: string };
   };
-  /** The latest answer of an earlier revocation. */
+  /** The latest result of an earlier revocation. */
   readonly answer: { readonly in: { readonly id: string }; readonly out: Told | null };
   readonly status: {
     readonly in: null;
@@ -50,7 +50,7 @@ export interface Commands {
   readonly clock: { readonly in: { readonly offsetMs: number }; readonly out: null };
 }
 
-/** An answer, and when this process had it. */
+/** A result, and when this process had it. */
 export interface Told {
   readonly answer: RevocationResult;
   /** Nanoseconds of the machine's monotonic clock, which all processes share. */

@@ -23,7 +23,7 @@ const A_WHILE_MS = 400;
 /** Shorter by far than an epoch takes to settle. */
 const A_MOMENT_MS = 100;
 
-/** Everything that a lease granted before this moment could still let in is over by then. */
+/** Everything that a lease granted before this moment could still admit is over by then. */
 const leaseOver = (): Promise<void> => delay(STALENESS_SECONDS * 1000 + 50);
 
 async function pair(stage: Stage, url: string): Promise<readonly [Replica, Replica]> {
@@ -159,7 +159,7 @@ describe.concurrent('redis comes back', () => {
       const survivor = await stage.start('survivor', { url: link.url });
       const alice = await stage.signIn(survivor);
       const { at } = await revokeWholly(survivor, { ...ALICE, lock: 'INC-1' });
-      // The one that knows the lock sees the new life a moment later than the one that is new itself.
+      // The one that knows the lock sees the new primary generation a moment later than the one that is new itself.
       link.hold();
       await redis.kill();
       await redis.restart();
@@ -184,7 +184,7 @@ describe.concurrent('redis comes back', () => {
   });
 });
 
-/** Tries to sign alice in until the store says yes or no. */
+/** Tries to sign alice in until the store accepts or rejects it. */
 async function knock(stage: Stage, at: Replica) {
   for (;;) {
     try {

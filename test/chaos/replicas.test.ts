@@ -30,7 +30,7 @@ import {
 } from './stage.ts';
 
 const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
-/** Long enough for a replica that would let something in to do so many times over. */
+/** Long enough for a replica that would admit something to do so many times. */
 const A_WHILE_MS = 400;
 const AN_HOUR_MS = 3_600_000;
 
@@ -146,7 +146,7 @@ describe.concurrent('replicas', () => {
       await serves(b);
       await delay(A_WHILE_MS);
       return {
-        // Nothing is promised, and nothing was called complete; but whoever was asked keeps its word.
+        // Nothing is promised, and nothing was called complete; but the replica that was asked keeps the target blocked.
         accepted: stage.acceptedAfter(at, alice),
         holds: { 'it says that nothing was written': 'failed' in told },
       };
@@ -165,7 +165,7 @@ describe.concurrent('the setting of the lease is changed, replica by replica', (
       const old = await stage.start('old', { url: link.url, stalenessSeconds: LONGER_SECONDS });
       await stage.carry(alice, [old, fresh]);
       link.hold();
-      // The one that is asked has seen nothing of it for its own W, and not yet for that of the other.
+      // The replica that is asked has heard nothing from the other for its own W, but not yet for the longer W of the other.
       await delay(WAIT_MS);
       const { answer, at } = await revokeWholly(fresh, ALICE);
       await fenced(old);

@@ -1,4 +1,4 @@
-/** Replicas on a stage: starts them as processes, gives them orders, and counts what each has let in. */
+/** Replicas on a stage: starts them as processes, sends them commands, and counts what each has admitted. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ export const LONGER_SECONDS = 8;
 /** W of docs/revocation-protocol.md#wait for the L of the others. */
 export const WAIT_MS = STALENESS_SECONDS * 1001 + 100;
 
-/** Something that a replica let in. */
+/** Something that a replica admitted. */
 export interface Accepted {
   readonly replica: string;
   readonly kind: string;
@@ -41,7 +41,7 @@ export class Replica {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve: (output: unknown) => void; reject: (error: Error) => void }>();
   readonly ready: Promise<void>;
-  /** Between the two steps of its join, where the sources were made to say so. */
+  /** Between the two steps of its join, where the sources were changed to report it. */
   readonly joining: Promise<void>;
   #asked = 0;
 
@@ -140,7 +140,7 @@ export class Stage implements AsyncDisposable {
     );
   }
 
-  /** Once. @throws Error where the store cannot say, or does not say yet */
+  /** Once. @throws Error where the store cannot know it, or does not know it yet */
   async tryToSignIn(at: Replica, account: Account): Promise<Commands['signIn']['out']> {
     this.#sessions += 1;
     const session = `session-${this.#sessions}`;
@@ -148,13 +148,13 @@ export class Stage implements AsyncDisposable {
     return await at.ask('signIn', { session, account, startedAt });
   }
 
-  /** Has requests and a stream come in at each of these, and waits until each has let some in. */
+  /** Sends requests and a stream to each of these, and waits until each has admitted some. */
   async carry(bearer: Bearer, replicas: readonly Replica[]): Promise<void> {
     await Promise.all(replicas.map((replica) => replica.ask('carry', bearer)));
     await Promise.all(replicas.map((replica) => this.seen(replica, bearer)));
   }
 
-  /** Waits until this replica lets this credential in (again). */
+  /** Waits until this replica admits this credential (again). */
   async seen(replica: Replica, { session }: Bearer): Promise<void> {
     const since = this.accepted.length;
     await vi.waitFor(
@@ -168,7 +168,7 @@ export class Stage implements AsyncDisposable {
     );
   }
 
-  /** What was let in with this credential after a moment. The one number that every test of this folder is about. */
+  /** What was admitted with this credential after a moment. The one number that every test of this folder is about. */
   acceptedAfter(at: number, { session }: Bearer): readonly Accepted[] {
     return this.accepted.filter((event) => event.session === session && event.at > at);
   }
@@ -186,7 +186,7 @@ export class Stage implements AsyncDisposable {
 /** Nanoseconds of the machine's monotonic clock, as the replicas write them. */
 export const now = (): number => Number(process.hrtime.bigint());
 
-/** Follows a revocation until its answer is complete. @throws when it is not within `withinMs` */
+/** Follows a revocation until its result is complete. @throws when it is not within `withinMs` */
 export async function complete(asked: Replica, id: string, withinMs = 10_000): Promise<Told> {
   return await vi.waitFor(
     async () => {
@@ -198,7 +198,7 @@ export async function complete(asked: Replica, id: string, withinMs = 10_000): P
   );
 }
 
-/** Revokes until it has been written: who is told that it was not is told to try again. */
+/** Revokes until it has been written: an error that it was not written advises another try. */
 export async function written(asked: Replica, input: Commands['revoke']['in'], withinMs = 30_000): Promise<Told> {
   return await vi.waitFor(
     async () => {
@@ -219,7 +219,7 @@ export async function revokeWholly(asked: Replica, input: Commands['revoke']['in
 /** Waits until a replica holds a lease. */
 export const serves = (replica: Replica): Promise<void> => untilFenced(replica, false);
 
-/** Waits until a replica refuses everything. */
+/** Waits until a replica rejects everything. */
 export const fenced = (replica: Replica): Promise<void> => untilFenced(replica, true);
 
 async function untilFenced(replica: Replica, wanted: boolean): Promise<void> {

@@ -21,7 +21,7 @@ import type { BenchResult } from '../report.ts';
 const ROUNDS = 9;
 const WARM_UP = 2;
 const EVENTS = 20_000;
-/** As many connections have an answer at once in `get`. */
+/** As many connections have a response in flight at the same time in `get`. */
 const SLICE = 16;
 const PER_SECOND = 5000;
 const SLICE_MS = 10;

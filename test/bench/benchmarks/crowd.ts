@@ -1,6 +1,6 @@
 /**
  * Two thousand watches of one user at one replica on Redis: all opened in one instant, and all cut by one revocation. Either keeps the process
- * busy for longer than a command of Redis may take, and neither may cost a lease or the answer to the revocation.
+ * busy for longer than a command of Redis may take, and neither may cost a lease or the response to the revocation.
  */
 import { ADMIN_AUDIENCE } from '../../../src/core/core.ts';
 import type { RevocationResult } from '../../../src/revocation/revocation.ts';
@@ -12,7 +12,7 @@ import type { ReplicaStage } from '../stage/replicas.ts';
 
 const COUNT = 2000;
 
-/** A burst over HTTP/2 on connections that stand already: what 2,000 informers do after a restart of everything behind one NAT. */
+/** A burst over HTTP/2 on open connections: 2,000 informers do this after a restart of everything behind one NAT. */
 export const burst = (): Promise<BenchResult[]> => onOneReplica(openAtOnce);
 
 /** The cut of all of them, as the admin sees it. */

@@ -20,7 +20,7 @@ const WARM_UP = 200;
 const SESSIONS = 20;
 const GOAL_MS = 20;
 const GOAL_KB = 50;
-/** The front page is for who is signed out. */
+/** The front page is for users who are signed out. */
 const PAGES = { front: '/', me: '/me', admin: '/admin' } as const;
 
 type PageName = keyof typeof PAGES;

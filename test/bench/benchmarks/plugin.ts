@@ -41,7 +41,7 @@ async function starts(stage: FrontStage, program: string): Promise<BenchResult[]
   const times: Times<keyof typeof commands> = { front: [], program: [], node: [], noop: [] };
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const name of ['front', 'program', 'node', 'noop'] as const) {
-      // The parent is this process each time: without this it would have been refused with the token.
+      // The parent is this process each time: without this it would have been rejected with the token.
       const served = join(entry.dir, 'served');
       for (const id of readdirSync(served)) {
         for (const note of readdirSync(join(served, id))) rmSync(join(served, id, note));

@@ -1,7 +1,7 @@
 /**
  * Two hundred users at work at the same time: memory must stay flat, and nothing may fail.
  *
- * Resident memory alone says little: V8's heap grows to its working size for a minute, and malloc keeps the most that it ever needed at
+ * Resident memory alone shows little: V8's heap grows to its working size for a minute, and malloc keeps the most that it ever needed at
  * once, so that a rare coincidence of buffers is a step that stays. So two things are judged over the second half of the run: how fast
  * resident memory grows, and how fast V8's old space does, at its lowest within some seconds: what a collection has just left. Buffers in flight
  * are not in that figure, and whatever is kept for each request or stream is. And when the load has stopped, no socket may be left.
@@ -106,7 +106,7 @@ async function watched<T>(stage: Stage, work: Promise<T>): Promise<{ value: T; l
   return { value: await work, looks };
 }
 
-/** Of each window the look after which old space was lowest. */
+/** The sample of each window with the smallest old space. */
 function lowest(looks: readonly Look[]): Look[] {
   const found: Look[] = [];
   for (let from = 0; from < looks.length; from += WINDOW) {

@@ -11,7 +11,7 @@ export interface LoadTarget {
   /** Server name and `Host`. */
   readonly host: string;
   readonly token: string;
-  /** PEM: who signed the server's certificate, and the client's own certificate with its key. */
+  /** PEM: the CA of the server's certificate, and the client's own certificate with its key. */
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
@@ -20,7 +20,7 @@ export interface LoadTarget {
 }
 
 export interface Getter {
-  /** @returns bytes of the body; rejects for anything but a whole answer with status 200 */
+  /** @returns bytes of the body; rejects for anything but a whole response with status 200 */
   get(path: string): Promise<number>;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** The same questions over HTTP/2, by Node's own client: several at once on one connection, as client-go does it. */
+/** The same requests over HTTP/2, by Node's own client: several in parallel on one connection, as client-go does it. */
 import { connect } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { openTls } from './http1.ts';
@@ -11,7 +11,7 @@ export class Http2Connection implements Getter {
   private constructor(session: ClientHttp2Session, target: LoadTarget) {
     this.#session = session;
     this.#target = target;
-    // A stream that fails tells its own caller.
+    // A stream that fails rejects for its own caller.
     session.on('error', () => undefined);
   }
 

@@ -9,7 +9,7 @@ import { Http2Connection } from './http2.ts';
 const EVENT_END = '}}\n';
 const OPENING_AT_ONCE = 48;
 const STREAMS_PER_SESSION = 100;
-/** As many as one connection may have at once. */
+/** The most that one connection may have at the same time. */
 const MOST_STREAMS = 250;
 
 /** Nanoseconds of the one monotonic clock that all processes of the machine share. */
@@ -27,7 +27,7 @@ export class WatchSet {
     return this.#streams.length;
   }
 
-  /** Opens them, some at once; resolves when each has had its first event, and throws where one is over before that. */
+  /** Opens them, some in parallel; resolves when each has had its first event, and throws where one is over before that. */
   async open(target: LoadTarget, path: string, { count, http2 }: { readonly count: number; readonly http2: boolean }) {
     const before = this.#events;
     const closed = this.#closed;
@@ -47,7 +47,7 @@ export class WatchSet {
   }
 
   /**
-   * Opens connections first and asks for all watches in one tick then. Resolves when each has had its first event or is over.
+   * Opens connections first, and then requests all watches in one tick. Resolves when each has had its first event or is over.
    * @returns milliseconds from the asking, and how many have had an event
    */
   async burst(
@@ -126,8 +126,8 @@ export class WatchSet {
 
 /**
  * Takes bytes from an upgraded connection.
- * @param bytes how many to wait for, the head of the answer not counted
- * @returns seconds from the first byte behind the head to the last
+ * @param bytes how many to wait for, the head of the response not counted
+ * @returns seconds from the first byte after the head to the last
  */
 export async function throughUpgrade(target: LoadTarget, path: string, bytes: number): Promise<number> {
   const socket = await openTls(target, 'http/1.1');
@@ -160,7 +160,7 @@ export async function throughUpgrade(target: LoadTarget, path: string, bytes: nu
   }
 }
 
-/** Takes the answer to a request at a limited speed, by not reading, for some seconds. @returns bytes taken in all */
+/** Reads the response to a request at a limited speed, by pauses, for some seconds. @returns bytes read in all */
 export async function readSlowly(
   target: LoadTarget,
   path: string,

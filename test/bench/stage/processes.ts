@@ -1,4 +1,4 @@
-/** Processes that the bench starts and ends, by their id and never by a name, and what the kernel says of them. */
+/** Processes that the bench starts and ends, by their id and never by a name, and what the kernel reports of them. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,14 +18,14 @@ const END_MS = 15_000;
 
 export interface Started {
   readonly pid: number;
-  /** SIGTERM, and SIGKILL for who does not listen. */
+  /** Sends SIGTERM, and SIGKILL to a process that does not end. */
   readonly stop: () => Promise<void>;
 }
 
 /**
- * Starts a program and waits until `ready` says yes.
- * @param environment all that it gets beside PATH
- * @throws with what the program said, when it ends before that or takes too long
+ * Starts a program and waits until `ready` returns true.
+ * @param environment all that it gets in addition to PATH
+ * @throws with the output of the program, when it ends before that or takes too long
  */
 export async function start(
   command: string,
@@ -81,7 +81,7 @@ export async function accepts(port: number): Promise<boolean> {
 export async function cpuMicroseconds(pid: number): Promise<number> {
   const threads = await readdir(`/proc/${pid}/task`);
   const times = threads.map(async (thread) => {
-    // A thread may end between the two looks.
+    // A thread may end between the two samples.
     const text = await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').catch(() => '0');
     return Number(text.split(' ')[0]) / 1000;
   });
@@ -94,7 +94,7 @@ export async function residentMegabytes(pid: number): Promise<number> {
   return (Number(kilobytes) * 1024) / 1e6;
 }
 
-/** Looks at the resident memory until `work` is done. @returns its answer, with the highest and the last figure */
+/** Samples the resident memory until `work` is done. @returns its result, with the highest and the last figure */
 export async function watchMemory<T>(pid: number, work: Promise<T>) {
   const over = new AbortController();
   let peak = await residentMegabytes(pid);

@@ -17,7 +17,7 @@ import { freePort } from '../../../demo/ports.ts';
 export interface BenchInstance extends Started {
   readonly port: number;
   readonly web: string;
-  /** What it says of itself on `/metrics`. */
+  /** Its figures on `/metrics`. */
   readonly figures: () => Promise<InstanceFigures>;
 }
 

@@ -24,7 +24,7 @@ export interface Stage {
   readonly cpu: (name: TargetName) => Promise<number>;
   readonly pid: (name: TargetName) => number;
   readonly figures: BenchInstance['figures'];
-  /** Ends alice's session as an administrator does. Resolves with the answer, which must be `complete`. */
+  /** Ends alice's session as an administrator does. Resolves with the response, which must be `complete`. */
   readonly revokeAlice: () => Promise<void>;
   readonly stop: () => Promise<void>;
 }
