@@ -6,7 +6,7 @@ export interface Reached {
   readonly line: string;
   /** Header lines of the client's that pass, as they arrive. */
   readonly headers?: readonly string[];
-  /** Bytes behind the head, chunk framing included. */
+  /** Bytes after the head, chunk framing included. */
   readonly body?: string;
 }
 
@@ -17,7 +17,7 @@ export interface Attack {
    * a byte.
    */
   readonly bytes: string;
-  /** Status codes of the answers, interim ones included. Empty: the connection is closed without one. */
+  /** Status codes of the responses, interim ones included. Empty: the connection is closed without one. */
   readonly statuses: readonly number[];
   /** The reasons of each rejection in the metrics, and in the audit event if there is one. */
   readonly reasons: readonly string[];
@@ -53,13 +53,13 @@ export const refused = (name: string, bytes: string, status: number, reason: str
 /** A head that is more than the parser takes. */
 export const tooLarge = (name: string, bytes: string): Attack => refused(name, bytes, 431, 'headers_too_large');
 
-/** The parser gives up: the connection is told so and closed. */
+/** The parser fails: the connection gets a response and is closed. */
 export const unparsed = (name: string, bytes: string, more: Partial<Attack> = {}): Attack => ({
   ...refused(name, bytes, 400, 'malformed_request'),
   ...more,
 });
 
-/** The parser gives up behind a head that was complete: the connection is reset, and nothing of it is dialled. */
+/** The parser fails after a head that was complete: the connection is reset, and nothing of it is dialled. */
 export const reset = (name: string, bytes: string, more: Partial<Attack> = {}): Attack => ({
   ...unparsed(name, bytes),
   statuses: [],

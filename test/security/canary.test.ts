@@ -77,7 +77,7 @@ async function signIn(user: string) {
   };
 }
 
-/** Everything that a laptop keeps. */
+/** Everything that the command line stores on the user's machine. */
 async function learnLaptop(user: string): Promise<void> {
   const directory = join(stage.instance.files.directory, `cache-of-${user}`);
   for (const name of await readdir(directory, { recursive: true, encoding: 'utf8' })) {
@@ -165,7 +165,7 @@ async function tryPages(): Promise<void> {
   );
 }
 
-/** A sign-in that comes back with a code that the provider has never given out; and one that does not even say who the provider is. */
+/** A sign-in that returns with a code that the provider has never issued; and one that does not even name the provider. */
 async function redeemUnknownCode(issuer: string): Promise<void> {
   const { endpoints, shown } = stage;
   const browser = new CookieBrowser();
@@ -188,7 +188,7 @@ async function useCommands(aliceToken: string): Promise<void> {
   const [root, alice] = [new CliContext(instance, 'root'), new CliContext(instance, 'alice')];
   const done = async (laptop: CliContext, ...args: string[]): Promise<void> => {
     let { code, all } = printed(await laptop.portcullis(...args, ...server));
-    // On a busy machine the store may miss its time; the answer says to send it again.
+    // On a busy machine the store may miss its time; the response advises to send it again.
     while (all.includes('revocation_not_written'))
       ({ code, all } = printed(await laptop.portcullis(...args, ...server)));
     expect([args, code, all]).toEqual([args, 0, all]);

@@ -25,7 +25,7 @@ import { ATTACKERS, openHostileStage, type HostileStage } from '../support/pages
 import { closeStages, openStage } from '../unit/web/harness.ts';
 
 const API = '/admin/api/v1';
-/** Who sends these proves in the body who they are; the browser's cookie is nothing there. */
+/** These forms prove the caller's identity in the body; the browser's cookie is not used there. */
 const FOR_PROGRAMS = /^\/backchannel-logout\//;
 const GUESSED = {
   'content-type': 'application/json',
@@ -57,7 +57,7 @@ beforeAll(async () => {
   const first = await looking.newPage();
   await first.goto(`${stage.main}/admin`);
   const found = await crawl(first, ['/admin', '/device']);
-  // What stands on a page that is itself the answer to a form.
+  // The forms on a page that is itself the response to a form.
   const answers = [
     { action: '/device/refuse', fields: { ticket: 'A'.repeat(43) } },
     { action: '/admin/unlock', fields: { account: 'demo/bob', reason: 'hostile' } },
@@ -74,7 +74,7 @@ beforeEach(async () => {
 });
 afterEach(() => context.close());
 
-/** Every call of the admin API, with a body that would do what it says. */
+/** Every call of the admin API, with a body that would be executed. */
 function calls(): readonly { readonly method: string; readonly path: string; readonly body: string }[] {
   return Object.values(ROUTES).map(({ method, path }) => ({
     method,
@@ -83,7 +83,7 @@ function calls(): readonly { readonly method: string; readonly path: string; rea
   }));
 }
 
-/** The name that stands in the router for a form's path. */
+/** The name of a form's path in the router. */
 const routeOf = (action: string): string => action.replace(/^\/me\/sessions\/[^/]+/, '/me/sessions/:id');
 
 it('knows every form that Portcullis accepts from a browser', async () => {
@@ -131,7 +131,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     }
     expect(new Set(came)).toEqual(new Set(['blocked']));
     expect(await stage.state()).toBe(before);
-    // The cookie of who is signed in goes along within one site, and is all that does.
+    // The session cookie is sent within one site, and nothing else is.
     const foreign = (await rejections()).slice(known).filter(({ reason }) => reason === 'foreign_origin');
     const posts = calls().filter(({ method }) => method === 'POST');
     const tried = new Set(attacker === 'another site' ? [] : posts.map(({ path }) => path));
@@ -252,7 +252,7 @@ describe('a pod’s page behind the api listener', () => {
       res.end(HOSTILE);
     };
     const token = await deviceToken();
-    // As `kubectl proxy` does: the credential is put on the way, and the answer handed on as it came.
+    // As `kubectl proxy` does: the credential is added on the way, and the response is forwarded unchanged.
     const answer = await stage.alice.get(POD, token);
     expect(answer).toMatchObject({ status: 200, headers: { 'content-security-policy': 'sandbox' } });
     expect(answer.headers).not.toHaveProperty('set-cookie');
@@ -293,7 +293,7 @@ async function unfinishedSignIn(user: string): Promise<string> {
   return found;
 }
 
-/** Whoever is known there is only asked whether to go on, or for the password where it has to be a fresh sign-in. */
+/** A user with a session there is only asked whether to continue, or for the password where a fresh sign-in is required. */
 async function goOnAtProvider(at: Page): Promise<void> {
   if (await at.getByLabel('Password').isVisible()) await signInAtProvider(at, 'root');
   else await at.getByRole('button', { name: 'Share and go on' }).click();

@@ -40,7 +40,7 @@ const ended = (verb: string): boolean =>
 
 const wasExecuted = (method: string): boolean => plane.upstream.requests.some((request) => request.method === method);
 
-/** A watch, and two writes pipelined behind it, all of them at the API server. */
+/** A watch, and two writes pipelined after it, all of them at the API server. */
 async function writesBehindAWatch(): Promise<RawConnection> {
   plane.upstream.answer = apiServer;
   const connection = await rawConnection(plane, alice.certificate);
@@ -103,7 +103,7 @@ describe('requests pipelined behind one that lasts', () => {
     let waiting = 0;
     await start({ machineHandler: () => void (waiting += 1) });
     const connection = await rawConnection(plane, null);
-    // The first is never answered, so that everything behind it is queued.
+    // The first never gets a response, so that everything after it is queued.
     connection.socket.write(wired('GET /-/x HTTP/1.1\nHost: HOST\n\n'));
     await until(() => waiting === 1, 'the first request');
     const many = wired('GET /api HTTP/1.1\nHost: HOST\n\n').repeat(50);
@@ -135,7 +135,7 @@ const http2Request = (stream: number, method: string, path: string, token: strin
     END_STREAM | END_HEADERS,
   );
 
-/** An HTTP/2 connection by hand. */
+/** An HTTP/2 connection made of raw frames. */
 async function http2ByHand(): Promise<{
   readonly write: (bytes: Buffer) => void;
   readonly answers: () => string[];
@@ -174,7 +174,7 @@ describe('an HTTP/2 client that never reads', () => {
     client.write(withoutWindow);
     for (let index = 0; index < 100; index += 1) client.write(http2Request(1 + 2 * index, 'GET', '/api', 'bad'));
     await until(() => plane.audited.length === 100, 'each in the audit log', PATIENCE);
-    // A refused request is over for us, whatever its client takes of the answer.
+    // A rejected request has ended for the proxy, however much of the response its client reads.
     expect(plane.guard.inFlight).toBe(0);
     await until(client.closed, 'the end of the connection', PATIENCE);
   });

@@ -1,4 +1,4 @@
-/** HTTP/2 frames by hand, and what comes back for them (RFC 9113 §4, RFC 7541). */
+/** Raw HTTP/2 frames, and the responses to them (RFC 9113 §4, RFC 7541). */
 import {
   CONTINUATION,
   DATA,
@@ -79,10 +79,10 @@ const INDEXED: Readonly<Record<number, string>> = {
   14: '500',
 };
 
-/** `:status` comes first in every answer; it is read without a whole decoder (RFC 7541 appendix A). */
+/** `:status` comes first in every response; it is read without a whole decoder (RFC 7541 appendix A). */
 function statusIn(header: Buffer): string {
   let at = 0;
-  // A change of the table's size may stand in front.
+  // A change of the table's size may come first.
   while (((header[at] ?? 0) & 0xe0) === 0x20) at += 1;
   const first = header[at] ?? 0;
   if (first >= 0x80) return INDEXED[first & 0x7f] ?? 'unknown';

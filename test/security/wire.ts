@@ -1,4 +1,4 @@
-/** Sends a row of the corpus as it is written, and says what came of it on both sides. */
+/** Sends a row of the corpus as it is written, and returns the result on both sides. */
 import { once } from 'node:events';
 import { connect } from 'node:tls';
 import type { ConnectionOptions } from 'node:tls';
@@ -20,7 +20,7 @@ export interface Outcome {
   readonly reasons: readonly string[];
 }
 
-/** Statuses of the answers in what came back; an interim `100 Continue` counts as one. */
+/** Statuses of the responses in what came back; an interim `100 Continue` counts as one. */
 export const statusesOf = (received: Buffer | string): number[] =>
   [...received.toString('latin1').matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, code]) => Number(code));
 
@@ -44,7 +44,7 @@ export class Wire {
     this.user = user;
   }
 
-  /** Sends everything, waits for the answers, says that nothing more comes, and waits for the end of the connection. */
+  /** Sends everything, waits for the responses, ends its side, and waits for the end of the connection. */
   async send(attack: Attack): Promise<Outcome> {
     const servername = attack.servername === undefined ? HOST : attack.servername;
     const enough = (received: Buffer): boolean => statusesOf(received).length >= Math.max(attack.statuses.length, 1);
@@ -85,7 +85,7 @@ export class Wire {
     await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     socket.end();
     await closed;
-    // A line is written when both sides are closed, and this one may know first. What never comes is for the comparison to say.
+    // An event is written when both sides are closed, and this side may know first. The comparison reports an event that never comes.
     const recorded = until(
       () => plane.guard.inFlight === 0 && plane.audited.length >= lines,
       'the audit events',
@@ -102,7 +102,7 @@ export class Wire {
 
   /** What the API server must have seen, to the byte. */
   expected({ line, headers = [], body = '' }: Reached, auditId: string): string {
-    // The length is undici's to write, behind everything else; so is the coding.
+    // undici writes the length after everything else; the coding too.
     const [own, last] = [headers.filter((header) => !isFraming(header)), headers.filter(isFraming)];
     const upgrade = own.some((header) => header.startsWith('Upgrade: '));
     const upstreamHost = this.plane.upstream.server.replace('https://', '');
@@ -131,7 +131,7 @@ export class Wire {
     return this.named(text).replaceAll('\n', '\r\n');
   }
 
-  /** With the good ones in their places. */
+  /** With the placeholders replaced by valid values. */
   named(text: string): string {
     const { token } = this.user;
     return text
@@ -141,7 +141,7 @@ export class Wire {
       .replaceAll('HOST', HOST);
   }
 
-  /** Reviews have connections of their own, so whatever else is on one of those counts as having reached the API server. */
+  /** Reviews have their own connections, so anything else on one of those counts as having reached the API server. */
   #reached(): Pick<Outcome, 'reached' | 'reviews'> {
     const all = this.#newBytes();
     const isReview = (bytes: string): boolean =>

@@ -1,4 +1,4 @@
-/** Where a request ends: what one reader could cut differently from another is refused, and a second request is judged on its own. */
+/** Where a request ends: a request whose end two parsers could see differently is rejected, and a second request is checked by itself. */
 import { AUTH, get, passed, PODS, post, refused, reset, tooLarge, unparsed } from '../attack.ts';
 import type { Attack } from '../attack.ts';
 
@@ -28,7 +28,7 @@ const LENGTHS: readonly Attack[] = [
   passed('a length with an underscore is none', get(PODS, 'Content_Length: 5\n')),
 ];
 
-/** The parser would reset behind this; the answer to the head is out before that. */
+/** The parser would reset after this; the response to the head is sent before that. */
 const unknownCoding = (name: string, bytes: string): Attack => ({
   ...refused(name, bytes, 400, 'transfer_coding'),
   reasons: ['transfer_coding', 'malformed_request'],

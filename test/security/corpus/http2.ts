@@ -7,9 +7,9 @@ import type { Fields } from '../http2-frames.ts';
 
 export interface Http2Attack {
   readonly name: string;
-  /** Frames behind the preface and the SETTINGS. `named` puts the good token and host in. */
+  /** Frames after the preface and the SETTINGS. `named` inserts the valid token and host. */
   readonly frames: (named: (fields: Fields) => Fields) => readonly Buffer[];
-  /** As `answersIn` tells it. */
+  /** As `answersIn` returns it. */
   readonly answers: readonly string[];
   readonly reasons: readonly string[];
   /** Reasons in the audit log, where they are not those of the metrics. */

@@ -1,4 +1,4 @@
-/** Request targets: whatever two readers could take for two different paths is refused, and the rest arrives byte for byte. */
+/** Request targets: a target that two parsers could read as two paths is rejected, and the rest arrives byte for byte. */
 import { AUTH, get, passed, PODS, refused, tooLarge, unparsed } from '../attack.ts';
 import type { Attack } from '../attack.ts';
 

@@ -1,4 +1,4 @@
-/** Ways out of HTTP: only WebSocket by GET and SPDY/3.1, only for who may, and not a byte of the new protocol before its 101. */
+/** Upgrades: only WebSocket by GET and SPDY/3.1, only for authorized users, and not a byte of the new protocol before its 101. */
 import { AUTH, get, passed, PODS, post, refused } from '../attack.ts';
 import type { Attack } from '../attack.ts';
 
@@ -6,7 +6,7 @@ const EXEC = `${PODS}/web/exec`;
 const WEBSOCKET = 'Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Key: k\nSec-WebSocket-Version: 13\n';
 const unsupported = (name: string, bytes: string): Attack => refused(name, bytes, 400, 'upgrade_unsupported');
 
-/** The API server answers these with 403 and not with a 101. */
+/** The API server responds to these with 403 and not with a 101. */
 const REFUSED: readonly Attack[] = [
   unsupported(
     'h2c',
@@ -63,7 +63,7 @@ const NONE: readonly Attack[] = [
 
 const ASKED = ['Sec-WebSocket-Key: k', 'Sec-WebSocket-Version: 13', 'Connection: Upgrade', 'Upgrade: websocket'];
 
-/** Bytes behind the head belong to the new protocol: where there is none, they are dropped. */
+/** Bytes after the head belong to the new protocol: where there is none, they are dropped. */
 const EARLY: readonly Attack[] = [
   {
     name: 'a request behind an upgrade that the API server rejects is not forwarded',
