@@ -69,7 +69,7 @@ describe('a real Prometheus beside the demo', () => {
   const seen = (query: string): Promise<void> =>
     vi.waitFor(async () => expect(await samples(query)).not.toEqual([]), PATIENCE);
 
-  /** What a day brings, in a few seconds: work, things that are refused, and a stolen credential that is tried after its end. */
+  /** A day in a few seconds: work, requests that are rejected, and a stolen credential that is tried after its end. */
   async function traffic(): Promise<void> {
     const alice = new CliContext(instance, 'alice');
     const root = new CliContext(instance, 'root');
@@ -98,7 +98,7 @@ describe('a real Prometheus beside the demo', () => {
     }
   }
 
-  /** @returns the status of each answer */
+  /** @returns the status of each response */
   async function use(credential: Credential, times: number, localAddress = '127.0.0.1'): Promise<readonly number[]> {
     const { token, clientCertificateData: cert, clientKeyData: key } = credential;
     const agent = new Agent({ localAddress, connect: { cert, key, rejectUnauthorized: false } });

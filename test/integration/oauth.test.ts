@@ -172,7 +172,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(ended).toMatchObject({ requestURI: '/oauth/token' });
     expect(ended?.annotations['portcullis.dev/reason']).toBe('code_replayed');
     expect(await about('logout')).toEqual([]);
-    // The provider still knows the browser, and says that its user proved who they are an hour ago: whoever stole it types no password.
+    // The provider still knows the browser, and states that its user signed in an hour ago: an attacker who stole it types no password.
     const { sessions } = instance.server.store;
     const open = sessions.open.bind(sessions);
     const authTimes: (number | undefined)[] = [];

@@ -1,4 +1,4 @@
-/** A cluster that refuses the proxy's own account: that is not about the user, who must neither be told that it is nor learn of the account. */
+/** A cluster that rejects the proxy's own account: the user is not the reason, must not read so, and must not learn the account's name. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { ALICE, call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
@@ -23,7 +23,7 @@ beforeEach(() => {
 afterEach(() => until(() => plane.guard.inFlight === 0, 'nothing in flight'));
 afterAll(() => plane.close());
 
-/** Whole answer to an upgrade, as it came. */
+/** The whole response to an upgrade, as it came. */
 async function exec(): Promise<string> {
   const connection = await rawConnection(plane, alice.certificate);
   const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n';

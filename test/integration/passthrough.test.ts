@@ -11,7 +11,7 @@ const BUILDER = 'system:serviceaccount:ci:builder';
 const INSTANCE = 'system:serviceaccount:portcullis:portcullis';
 const GROUPS = ['system:serviceaccounts', 'system:serviceaccounts:ci', 'system:authenticated'];
 
-/** As the cluster's own: another issuer and key than ours. */
+/** Like the cluster's own token: with another issuer and key than ours. */
 async function serviceAccountToken(claims: JWTPayload = {}): Promise<string> {
   const { privateKey } = await generateKeyPair('RS256');
   return new SignJWT({ iss: 'https://kubernetes.default.svc', sub: BUILDER, jti: crypto.randomUUID(), ...claims })
@@ -166,7 +166,7 @@ describe('a service account with its own token', () => {
 
   it('is asked about once, however many of its requests come at the same time', async () => {
     const token = await tokenOf(BUILDER);
-    // More than questions of one address are asked at a time.
+    // More reviews than one address may have at a time.
     const codes = (await Promise.all(Array.from({ length: 12 }, () => pass(token)))).map(({ status }) => status);
     expect([new Set(codes), reviewsOf(token)]).toEqual([new Set([200]), 1]);
   });

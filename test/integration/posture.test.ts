@@ -6,7 +6,7 @@ import { startTestInstance } from '../support/instance.ts';
 import { CliContext } from '../support/kubectl.ts';
 import { foundIn, PLANTED, PLANTED_VALUES, plantedManifests, type PostureReport } from '../support/posture-faults.ts';
 
-/** What the demonstration's own workloads are, and are meant to be found for. */
+/** The findings that the demo's own workloads are meant to have. */
 const BEFORE = [
   'no-default-deny default/Namespace/default',
   'no-default-deny payments/Namespace/payments',
@@ -202,7 +202,7 @@ describe('posture of the embedded cluster, through Portcullis', () => {
       'pod/web-1 pod/web-2 pod/worker -n default',
     ];
     for (const which of pods) expect((await root.kubectl('delete', ...which.split(' '))).code).toBe(0);
-    // The one policy that lets everything in is named by its comment.
+    // The comment names the one policy that allows everything.
     await root.kubectl('delete', 'networkpolicy/let-all-in', '-n', 'half-open');
     const after = await posture(root, '--output', 'json', '--fail-on', 'low');
     expect(foundIn(after.report())).toEqual([]);

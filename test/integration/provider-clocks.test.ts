@@ -1,4 +1,4 @@
-/** Providers whose clock is off ours: what is refused, and where an operator reads that the clocks are the reason. */
+/** Providers whose clock is off ours: what is rejected, and where an operator reads that the clocks are the reason. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
 import { startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
@@ -28,7 +28,7 @@ interface Sky {
   readonly clock: number;
   /** Of its ID tokens, seconds. */
   readonly life?: number;
-  /** How long ago the user has proven there who they are, seconds. */
+  /** How long ago the user signed in there, seconds. */
   readonly proof?: number;
 }
 

@@ -143,7 +143,7 @@ describe('a provider that hangs', () => {
     ['at the token endpoint', { hangs: (path) => path === '/token' }],
     ['at its keys', { hangs: (path) => path === '/jwks' }],
     ['at UserInfo', { hangs: (path) => path === '/userinfo' }],
-    // Each answer comes within the limit of one request, and all of them together do not.
+    // Each response comes within the limit of one request, and all of them together do not.
     ['a little at each step', { slow: 1_900 }],
     [
       'when it is asked whether it is itself',

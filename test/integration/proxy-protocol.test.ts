@@ -20,7 +20,7 @@ const PORTS = Buffer.from([0x30, 0x39, 0x19, 0x2b]);
 const V4 = Buffer.concat([Buffer.from([203, 0, 113, 7, 10, 0, 0, 1]), PORTS]);
 const V6 = Buffer.concat([Buffer.from('20010db8000000000000000000000007', 'hex'), Buffer.alloc(16), PORTS]);
 const MAPPED = Buffer.concat([Buffer.from('00000000000000000000ffffcb007109', 'hex'), Buffer.alloc(16), PORTS]);
-/** Not in IPv4's dress, however much it looks so: a client chooses the second half of its address. */
+/** Not an IPv4-mapped address, although it looks like one: a client chooses the second half of its address. */
 const ALIKE = Buffer.concat([Buffer.from('20010db8000000000000ffffcb007109', 'hex'), Buffer.alloc(16), PORTS]);
 const LOOPBACK = Buffer.concat([Buffer.alloc(15), Buffer.from([1]), Buffer.alloc(16), PORTS]);
 const EXTENSION = Buffer.concat([V4, Buffer.from([0x04, 0x00, 0x03, 1, 2, 3])]);

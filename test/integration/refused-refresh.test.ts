@@ -18,7 +18,7 @@ const oauth = (status: number, error: string, more: Partial<Reply> = {}): Reply 
 const PAGE: Reply = { status: 403, body: '<!doctype html><h1>Sign in to the Wi-Fi</h1>', type: 'text/html' };
 const CHALLENGE = { 'www-authenticate': 'Basic realm="token"' };
 
-/** How providers say that they do not know a refresh token, beside `invalid_grant`. */
+/** How providers report an unknown refresh token, other than by `invalid_grant`. */
 const REJECTIONS: readonly (readonly [string, Reply])[] = [
   ['400 invalid_request', oauth(400, 'invalid_request')],
   ['400 without a body', { status: 400, body: '' }],
@@ -31,7 +31,7 @@ const REJECTIONS: readonly (readonly [string, Reply])[] = [
   ['422 invalid_request', oauth(422, 'invalid_request')],
 ];
 
-/** What says nothing of the user. */
+/** Errors that have nothing to do with the user. */
 const UNDECIDED: readonly (readonly [string, Reply, string])[] = [
   ['400 invalid_client', oauth(400, 'invalid_client'), 'provider_client_refused'],
   ['401 invalid_client', oauth(401, 'invalid_client'), 'provider_client_refused'],
@@ -46,7 +46,7 @@ const UNDECIDED: readonly (readonly [string, Reply, string])[] = [
   ['403 access_denied', oauth(403, 'access_denied'), 'provider_error'],
   ['400 unsupported_grant_type', oauth(400, 'unsupported_grant_type'), 'provider_error'],
   ['400 temporarily_unavailable', oauth(400, 'temporarily_unavailable'), 'provider_error'],
-  // undici takes it for its own proxy's, and gives no response.
+  // undici treats it as its own proxy's, and gives no response.
   ['407', { status: 407, body: '' }, 'provider_unreachable'],
   ['408', oauth(408, 'invalid_request'), 'provider_error'],
   ['425', { status: 425, body: '' }, 'provider_answer_invalid'],
@@ -75,7 +75,7 @@ describe('a provider that answers a refresh with an error', () => {
   afterEach(() => server.close());
 
   const recheck = (): Promise<AppError> => rejection(corp.recheck('42', 'rt-1'));
-  /** One answer after the other; the last one stays. */
+  /** One response after the other; the last one stays. */
   const inTurn = (...replies: readonly (Reply | undefined)[]): NonNullable<Lies['token']> => {
     let count = 0;
     return (honest) => replies[Math.min(count++, replies.length - 1)] ?? { status: 200, body: JSON.stringify(honest) };

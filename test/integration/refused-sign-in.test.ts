@@ -1,4 +1,4 @@
-/** Who is refused in the browser: the command that waits is told at once, and says what the page says. */
+/** A user is rejected in the browser: the command that waits learns it immediately, and prints the message of the page. */
 import type { ChildProcess } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';

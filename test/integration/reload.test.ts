@@ -25,7 +25,7 @@ async function handshake(session?: Buffer): Promise<TLSSocket> {
   const socket = connect({
     host: '127.0.0.1',
     port: instance.server.ports.api,
-    // The test looks at which certificate it is.
+    // The test checks which certificate it is.
     checkServerIdentity: () => undefined,
     rejectUnauthorized: false,
     ...(session === undefined ? {} : { session }),

@@ -1,6 +1,6 @@
 /**
  * Redis hangs, and an admin revokes at a replica that has not met them yet: nothing can be written, and their session cannot be read. The
- * replica that was asked shuts its own guard all the same.
+ * replica that was asked closes its own revocation guard nevertheless.
  */
 import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
@@ -43,8 +43,8 @@ describe('a revocation while Redis hangs', () => {
     await redis.stop();
   });
 
-  /** A replica of its own log, whose lease outlasts the test: what it refuses meanwhile it refuses by its guard. */
-  /** A replica of its own log, whose lease outlasts the test: what it refuses meanwhile it refuses by its guard. */
+  /** A replica with its own log, whose lease outlasts the test: it rejects by its revocation guard meanwhile. */
+  /** A replica with its own log, whose lease outlasts the test: it rejects by its revocation guard meanwhile. */
   const startAsked = (name: string, path: string, freshness?: number): Promise<RunningServer> =>
     startReplicaBeside(instance, name, undefined, ({ revocation, audit, admin }) => ({
       revocation: { ...revocation, staleness: 60 },
@@ -138,7 +138,7 @@ describe('a revocation while Redis hangs', () => {
         ),
       )
       .toBe(true);
-    // Nothing was written: other replicas let her in, and this one does when the revocation comes and she has signed in again.
+    // Nothing was written: other replicas admit alice; this one does when the revocation arrives and she has signed in again.
     expect(await alice.client.get(PODS, alice.token)).toMatchObject({ status: 401 });
     const elsewhere = new OAuthClient(alice.elsewhere, alice.client.key);
     clients.push(elsewhere);

@@ -12,7 +12,7 @@ const PODS = '/api/v1/namespaces/default/pods';
 const EXEC = `${PODS}/web-1/exec?command=sh&stdin=true`;
 const EVENT = '{"type":"ADDED","object":{}}\n';
 
-/** A watch that has shown one event and says no more. */
+/** A watch that has sent one event and sends no more. */
 const quietWatch = (_req: IncomingMessage, res: ServerResponse): void => {
   res.writeHead(200, { 'content-type': 'application/json' });
   res.write(EVENT);
@@ -311,7 +311,7 @@ describe('a replica whose store is unavailable', () => {
     await until(() => mine.received().includes('ADDED'), 'the first event');
     tick.resolve();
     await Promise.resolve();
-    // The whole process stands still for longer than its lease, as under SIGSTOP; the chunk is waiting when it goes on.
+    // The whole process is stopped for longer than its lease, as under SIGSTOP; the chunk is waiting when it goes on.
     const until_ = performance.now() + 600;
     while (performance.now() < until_);
     expect(await mine.ended).toBe('ECONNRESET');

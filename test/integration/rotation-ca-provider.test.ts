@@ -85,7 +85,7 @@ async function expectServed(): Promise<void> {
   expect([...signIns.failures, ...refreshing.failures]).toEqual([]);
 }
 
-/** The session that is renewed all the time: what the provider says counts for ten seconds. A sign-in may be under way, which asks as well. */
+/** The session that is renewed all the time: a result of the provider is used for ten seconds. A sign-in may be under way as well. */
 async function expectRechecked(): Promise<void> {
   const rechecks = (): number => provider.asked.filter((path) => path === '/token').length - signIns.done;
   const before = rechecks();

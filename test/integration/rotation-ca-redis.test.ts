@@ -153,7 +153,7 @@ describe.each([
     await replace(`${former.cert}\n${next.cert}\n`);
     await expectServed();
     await show(next);
-    // What stands goes on.
+    // Open connections stay.
     await expectServed();
     await reconnect();
     await expectServed();

@@ -58,7 +58,7 @@ afterAll(async () => {
 
 const secretFile = (name: string): string => join(instance.files.directory, name);
 
-/** A replica that is told who it is at Redis by files. */
+/** A replica that reads its user name and password for Redis from files. */
 async function startFollowing({ files }: RunningDemo): Promise<RunningServer> {
   const loaded = await loadConfig({ file: files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
@@ -111,7 +111,7 @@ it('the next connection uses the new password, and no request fails', async () =
   await writeFile(secretFile('redis-password'), 'new\n');
   await expectServed();
   await operator.acl('SETUSER', 'proxy', '<old');
-  // What stands is not asked again.
+  // Open connections do not authenticate again.
   await expectServed();
   await reconnect();
   await expectServed();

@@ -1,4 +1,4 @@
-/** `keys rotate --kubernetes-secret`: the Secrets are rotated in place, through an API that keeps what it was asked. */
+/** `keys rotate --kubernetes-secret`: the Secrets are rotated in place, through an API that stores the requests. */
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';

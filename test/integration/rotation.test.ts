@@ -25,7 +25,7 @@ import { startLoad, type Load } from '../support/steady-load.ts';
 const PODS = '/api/v1/namespaces/default/pods';
 /** Seconds after `iat` at which a key begins to sign. */
 const SIGNS_AFTER = 600;
-/** Of a key that is shown and does not sign or seal yet: ten minutes in life. Long enough for both replicas to have seen it. */
+/** For a key that is published and does not sign or encrypt yet: ten minutes in production. Long enough for both replicas to see it. */
 const OVERLAP_SECONDS = 4;
 const PATIENCE = { timeout: 60_000, interval: 100 };
 
@@ -173,7 +173,7 @@ it('a sign-in that began before a rotation is finished after it', async () => {
 
 it('what an older sealing key encrypted is re-encrypted, and a replica without that key serves every session', async () => {
   const kid = await rotated('sealing');
-  // Once a minute by itself; here at once.
+  // Once a minute by itself; here immediately.
   const rounds: number[] = [];
   const look = async (): Promise<number | undefined> => {
     const outcome = await instance.server.store.sealed.reencrypt('test', async () => {});

@@ -25,7 +25,7 @@ interface ServerFile {
   readonly listen: Readonly<Record<'api' | 'web' | 'ops', { address: string; keyFile?: string }>>;
 }
 
-/** The real command in a process of its own, with no environment but what is given. */
+/** The real command in its own process, with no environment but what is given. */
 function portcullis(args: readonly string[], env: Record<string, string> = {}): Started {
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { ...bareEnvironment(), ...env },

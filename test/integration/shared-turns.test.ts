@@ -62,7 +62,7 @@ describe('many clients that come at the same time', () => {
 
   it('16 handshakes with an API server start in one turn', async () => {
     const begun = turnCounter();
-    // It takes connections and answers nothing.
+    // It accepts connections and sends no response.
     const silent = createServer((socket) => socket.on('error', () => undefined).resume()).listen(0, '127.0.0.1');
     await once(silent, 'listening');
     ends.push(() => silent.close());
@@ -129,7 +129,7 @@ describe('many clients that come at the same time', () => {
   });
 });
 
-/** Bytes that any client may send again: what is answered to them costs a signature. */
+/** Bytes that any client may send again: the response to them costs a signature. */
 async function clientHello(): Promise<Buffer> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

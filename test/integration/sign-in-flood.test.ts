@@ -32,7 +32,7 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** Asks again and again from one address of the loopback network. @returns each answer's status, and the last `Retry-After` */
+/** Sends requests from one address of the loopback network. @returns each response's status, and the last `Retry-After` */
 async function ask(
   from: string,
   times: number,
@@ -64,7 +64,7 @@ async function ask(
 const authorize = (extra: Record<string, string> = {}): string =>
   `${instance.urls.web}/oauth/authorize?${new URLSearchParams({ ...AUTHORIZATION, ...extra }).toString()}`;
 
-/** Tries again where a busy machine makes Redis answer too late. */
+/** Tries again where a busy machine makes Redis respond too late. */
 const soon = <T>(attempt: () => Promise<T>): Promise<T> => vi.waitFor(attempt, { timeout: 30_000, interval: 1000 });
 
 /** One authorization request, as far as the page to sign in at. */
@@ -103,7 +103,7 @@ describe('one address', () => {
     const before = await counted();
     const { url, form } = to();
     const { statuses, retryAfter } = await ask(address, LIMIT * 3, url, { form });
-    // A slow machine lets the address have one more meanwhile, and another; and Redis may answer some too late (503).
+    // On a slow machine the address may get one more meanwhile, and another; and Redis may respond to some too late (503).
     const allowed = statuses.filter((status) => status !== 429).length;
     expect(allowed).toBeGreaterThanOrEqual(LIMIT);
     expect(allowed).toBeLessThan(LIMIT * 2);

@@ -1,4 +1,4 @@
-/** Signing in at a browser while Redis stands still: the page says what it is, and the way on leads back to the same request. */
+/** Signing in at a browser while Redis hangs: the page has the reason, and its link leads to the same request. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';

@@ -67,7 +67,7 @@ describe('an open watch while the provider re-checks its user', () => {
     const rejection = { error: 'invalid_grant' };
     lie({ token: () => ({ status: 400, body: JSON.stringify(rejection) }) });
     await open.ended;
-    // The stream is cut first, then the store is told.
+    // The stream is cut first, then the store is updated.
     await expect.poll(() => instance.server.store.sessions.read(signedIn.session)).toBeUndefined();
     const ended = async () =>
       (await instance.events('session-ended'))

@@ -17,7 +17,7 @@ const ADMIN = 'urn:portcullis:admin';
 interface Watch {
   readonly socket: TLSSocket;
   received(): string;
-  /** `ECONNRESET` where it was cut, undefined where it ended as if all had been said. */
+  /** `ECONNRESET` where it was cut, undefined where it ended normally. */
   readonly ended: Promise<string | undefined>;
 }
 
@@ -145,7 +145,7 @@ describe('two replicas on one real Redis', () => {
     const alice = new OAuthClient(there, key);
     const request = JSON.stringify({ session, reason: 'INC-4711' });
     const ask = async (): Promise<unknown> => {
-      // A look first, by which the replica knows the admin; again where it had lost its lease and forgot.
+      // One request first, by which the replica knows the admin; again where it had lost its lease and its memory of it.
       const known = async (): Promise<number> =>
         (await admin.send('GET', '/-/admin/api/v1/sessions', { headers })).status;
       await expect.poll(known, { timeout: 20_000 }).toBe(200);
@@ -176,7 +176,7 @@ describe('two replicas on one real Redis', () => {
       const refused = await client.get(PODS, accessToken);
       expect(refused).toMatchObject({ status: 503, body: { kind: 'Status' } });
       expect(refused.headers['retry-after']).toBe('1');
-      // Not at once: endpoints that all disappear leave clients nothing to try.
+      // Not immediately: endpoints that all disappear leave clients nothing to try.
       const readyz = `http://127.0.0.1:${other.ports.ops}/readyz`;
       expect((await fetch(readyz)).status).toBe(200);
       await expect.poll(async () => (await fetch(readyz)).status, { timeout: 10_000, interval: 200 }).toBe(503);

@@ -64,7 +64,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
     const pods = await laptop.kubectl('get', 'pods');
     expect(pods.stdout, pods.all).toContain('web-1');
     const ask = () => laptop.portcullis('get-token', '--server', stage.web, '--cluster', 'demo');
-    // The same parent asks again, so it must have been refused: each time the command refreshes.
+    // The same parent asks again, so the token must have been rejected: each time the command refreshes.
     const tokens = new Set<string>();
     for (const _turn of [1, 2, 3]) {
       const asked = await ask();

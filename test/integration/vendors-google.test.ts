@@ -36,7 +36,7 @@ describe('a provider of type google', () => {
   afterAll(() => directory.close());
   beforeEach(async () => {
     idp = await startVendorIdp({
-      // Google lists no offline_access, and gives a refresh token by a parameter of its own.
+      // Google lists no offline_access, and gives a refresh token by its own parameter.
       scopes: ['openid', 'profile', 'email'],
       claims: CLAIMS,
       refreshTokenFor: ({ access_type, prompt }) => access_type === 'offline' && prompt === 'consent',

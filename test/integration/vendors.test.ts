@@ -326,7 +326,7 @@ describe('a server that is not like the others', () => {
     },
   );
 
-  // Auth0 says so of a wrong client secret too: https://auth0.com/docs/api/authentication/errors
+  // Auth0 uses it for a wrong client secret too: https://auth0.com/docs/api/authentication/errors
   it.each(['access_denied', 'temporarily_unavailable', 'unauthorized_client', 'invalid_client'])(
     'rejects no user at a re-check by %s',
     async (error) => {

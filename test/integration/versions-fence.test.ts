@@ -43,7 +43,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** An entry with everything that is known of it in order: its number, its place in the chain, its time. */
+/** An entry with valid known fields: its number, its position in the chain, its time. */
 async function append(
   kind: string,
   target: string,

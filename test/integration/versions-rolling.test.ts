@@ -1,6 +1,6 @@
 /**
  * A rolling update from this version to one that adds whatever it may add (docs/upgrade.md, "Two versions side by side"), and back, under load:
- * replicas of both are processes of their own on one Redis, behind what places connections as a Service does.
+ * replicas of both are separate processes on one Redis, behind a balancer that assigns connections as a Service does.
  */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -58,7 +58,7 @@ async function startReplica(root: string): Promise<Replica> {
   return { ...(await startServing({ root, file, opsPort: ports.ops })), ports };
 }
 
-/** As a Deployment does: the new one is ready before the old one is told to go. */
+/** As a Deployment does: the new one is ready before the old one gets the signal to stop. */
 async function replaceOldest(root: string): Promise<void> {
   const fresh = await startReplica(root);
   const [old, ...others] = replicas;
@@ -112,7 +112,7 @@ async function openWatch(token: string, certificate: ClientKey): Promise<OpenWat
   const asked = request(`${instance.urls.api}${PODS}?watch=1`, { agent: false, ca, ...certificate, headers });
   asked.end();
   const [answer] = (await once(asked, 'response')) as [IncomingMessage];
-  // Of what is cut, each of the two says so.
+  // Each of the two reports what it has cut.
   for (const emitter of [asked, answer]) emitter.on('error', () => {});
   if (answer.statusCode !== 200) throw new Error(`a watch was answered ${answer.statusCode}`);
   const ended = new Promise<boolean>((resolve) => answer.once('close', () => resolve(answer.complete)));
@@ -124,7 +124,7 @@ beforeAll(async () => {
   redis = await startRedis();
   bare = new Redis(redis.url);
   instance = await startTestInstance({ redis: redis.url });
-  // Its provider and its cluster stay; its place is taken by what stands before the replicas.
+  // Its provider and its cluster stay; the balancer in front of the replicas takes its address.
   await instance.server.stop();
   next = await copyOfNextVersion();
   replicas = [await startReplica(ROOT), await startReplica(ROOT)];
@@ -183,7 +183,7 @@ async function expectNoFailure(): Promise<void> {
   await expect.poll(async () => (await browser.get(`${instance.urls.web}/me`)).html, PATIENCE).toContain('demo:vera');
 }
 
-/** How many of the live replicas say what only the next version says. */
+/** How many of the live replicas report what only the next version reports. */
 async function nextOnes(): Promise<readonly [next: number, all: number]> {
   const states = pairsOf(Object.entries(await bare.hgetall(`${PREFIX}live`)).flat()).map(([, state]) => state);
   return [states.filter((state) => state.includes(NEXT)).length, states.length];

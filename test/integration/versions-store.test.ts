@@ -1,6 +1,6 @@
 /**
  * What an earlier version left in Redis, read by this one: as it was left, and with all that a later version may have added to it. This is what
- * holds "a key never changes its meaning" (docs/upgrade.md): whoever changes what a stored value means, and not its name, fails here.
+ * holds "a key never changes its meaning" (docs/upgrade.md): a change of the meaning of a stored value, without a new name, fails here.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

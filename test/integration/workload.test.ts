@@ -329,7 +329,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
     await replica.audit.flush();
     expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('too_many_exchanges');
-    // Another job behind the same address.
+    // Another job with the same address.
     expect((await exchange(client, await issuer.token())).status).toBe(200);
     const metrics = await (await fetch(`http://127.0.0.1:${replica.ports.ops}/metrics`)).text();
     expect(metrics).toContain('portcullis_sign_ins_total{provider="ci",outcome="ok"} 5');
