@@ -27,7 +27,7 @@ export function chaos(name: string, { play, safeguards, staged }: Scenario): voi
     expect(Object.keys(Object.groupBy(accepted, ({ replica, kind }) => `${kind} at ${replica}`))).toEqual([]);
     expect(Object.entries(holds).filter(([, held]) => !held)).toEqual([]);
   });
-  it.each(safeguards)(`${name}: lets something in without this: $name`, async (safeguard) => {
+  it.each(safeguards)(`${name}: admits something without this: $name`, async (safeguard) => {
     await using copy = await withoutSafeguard(safeguard);
     await using stage = new Stage(copy.root);
     const { accepted } = await play(stage);

@@ -118,7 +118,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     expect(new Set(foreign.map(({ path }) => path))).toEqual(new Set(seen.forms.map(({ action }) => action)));
   });
 
-  it('neither reads nor changes anything by the admin API, however it asks', async () => {
+  it('neither reads nor changes anything by the admin API, with any kind of request', async () => {
     const before = await stage.state();
     const known = (await rejections()).length;
     const came: string[] = [];
@@ -163,7 +163,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     expect(await openedWindow(page, `${stage.main}/admin`)).toEqual({ reaches: false, isReached: false });
   });
 
-  it('hears no stream and opens no socket', async () => {
+  it('reads no stream and opens no socket', async () => {
     for (const path of ['/audit', '/replicas', '/revocations/some-id']) {
       expect(await streamed(page, stage.main + API + path)).toBe('blocked');
     }

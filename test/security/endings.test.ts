@@ -58,7 +58,7 @@ const nothingLeft = (): Promise<void> => until(() => plane.guard.inFlight === 0,
 
 const WEBSOCKET = 'Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Key: k\nSec-WebSocket-Version: 13\n';
 
-describe('requests pipelined behind one that lasts', () => {
+describe('requests pipelined after one that lasts', () => {
   it.each([
     ['an upgrade to an unknown protocol', 'GET /x HTTP/1.1\nHost: HOST\nConnection: Upgrade\nUpgrade: foo\n\n'],
     ['a WebSocket', `GET /api/v1/namespaces/default/pods/web/exec HTTP/1.1\nHost: HOST\n${WEBSOCKET}\n`],

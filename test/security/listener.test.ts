@@ -69,7 +69,7 @@ describe('the api listener', () => {
     expect(connection.received()).toMatch(/^connection: close\r$/im);
   });
 
-  it('ends the connection on garbage behind a request whose response is being sent, and writes nothing into it', async () => {
+  it('ends the connection on garbage after a request whose response is being sent, and writes nothing into it', async () => {
     plane.upstream.answer = (_req, res) =>
       void res.writeHead(200, { 'content-type': 'application/json' }).write('{"a":');
     const connection = await connected();

@@ -95,7 +95,7 @@ const PSEUDO: readonly Http2Attack[] = [
   malformed('an empty :path', set(':path', '')),
   malformed('a late :path', late(':path')),
   malformed('a late :authority', late(':authority')),
-  malformed('a pseudo-header that is for answers', front([':status', '200'])),
+  malformed('a pseudo-header that is for responses', front([':status', '200'])),
   malformed('a pseudo-header that does not exist', front([':user', 'root'])),
   malformed(':path in capitals', without(':path'), front([':Path', PODS])),
   malformed('a :path without its slash', set(':path', 'api/v1/pods')),
@@ -167,7 +167,7 @@ const HEADERS: readonly Http2Attack[] = [
   refused('two Authorization lines', 401, 'authorization_repeated', with_(['authorization', 'Bearer TOKEN'])),
   refused('no token', 401, 'no_token', without('authorization')),
   refused(
-    'a subprotocol with a token beside Authorization',
+    'a subprotocol with a token next to Authorization',
     401,
     'token_in_two_places',
     with_(['sec-websocket-protocol', 'a, base64url.bearer.authorization.k8s.io.BASE64TOKEN']),

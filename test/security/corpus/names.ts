@@ -66,19 +66,19 @@ const HOSTS: readonly Attack[] = [
     'cluster_unknown',
   ),
   refused(
-    'a host behind a prefix',
+    'a host after a prefix',
     get('/clusters/prod//169.254.169.254/').replace('HOST', 'elsewhere.test'),
     400,
     'empty_segment',
   ),
   refused(
-    'dot segments behind a prefix',
+    'dot segments after a prefix',
     get('/clusters/prod/../dev/api').replace('HOST', 'elsewhere.test'),
     400,
     'dot_segment',
   ),
   passed(
-    'X-Forwarded-Host is nothing',
+    'X-Forwarded-Host has no effect',
     get(PODS, 'X-Forwarded-Host: other.test\nX-Host: other.test\nForwarded: host=other.test\n'),
   ),
 ];
@@ -111,7 +111,7 @@ const IMPERSONATION: readonly Attack[] = [
     'groups system:masters',
   ),
   denied('with a group under an underscore', get(PODS, 'Impersonate-User: root\nimpersonate_group: a\n'), 'groups a'),
-  denied('behind Expect: 100-continue', post('Expect: 100-continue\nImpersonate-User: root\nContent-Length: 2\n')),
+  denied('after Expect: 100-continue', post('Expect: 100-continue\nImpersonate-User: root\nContent-Length: 2\n')),
   denied('nominated by Connection', get(PODS, 'Connection: Impersonate-User\nImpersonate-User: root\n')),
   denied('in an upgrade', get(`${PODS}/web/exec`, 'Connection: Upgrade\nUpgrade: websocket\nImpersonate-User: root\n')),
   denied('below …/proxy/', get(`${PODS}/web/proxy/`, 'Impersonate-User: root\n')),
@@ -195,9 +195,9 @@ const CREDENTIALS: readonly Attack[] = [
   refused('another scheme', bare('Authorization: Basic TOKEN\n'), 401, 'authorization_not_bearer'),
   refused('a token without a scheme', bare('Authorization: TOKEN\n'), 401, 'authorization_not_bearer'),
   refused('an empty token', bare('Authorization: Bearer \n'), 401, 'token_malformed'),
-  refused('a token behind a tab', bare('Authorization: Bearer\tTOKEN\n'), 401, 'authorization_not_bearer'),
+  refused('a token after a tab', bare('Authorization: Bearer\tTOKEN\n'), 401, 'authorization_not_bearer'),
   refused('a token with bytes beyond ASCII', bare('Authorization: Bearer TOKEN\u00e9\n'), 401, 'token_malformed'),
-  refused('a token with another part behind it', bare('Authorization: Bearer TOKEN.x\n'), 401, 'malformed_token'),
+  refused('a token with another part after it', bare('Authorization: Bearer TOKEN.x\n'), 401, 'malformed_token'),
   refused('a token with its signature cut off', bare('Authorization: Bearer UNSIGNED.\n'), 401, 'foreign_token'),
   refused('a token in the query', `GET ${PODS}?access_token=TOKEN HTTP/1.1\nHost: HOST\n\n`, 401, 'no_token'),
   refused('a token in a cookie', bare('Cookie: token=TOKEN\n'), 401, 'no_token'),
@@ -215,7 +215,7 @@ const CREDENTIALS: readonly Attack[] = [
     'no_token',
   ),
   refused(
-    'a subprotocol with a token beside Authorization',
+    'a subprotocol with a token next to Authorization',
     get(PODS, protocols(`v4.channel.k8s.io, ${BEARER}`)),
     401,
     'token_in_two_places',
@@ -254,7 +254,7 @@ const CREDENTIALS: readonly Attack[] = [
 const EXPECTATIONS: readonly Attack[] = [
   refused('an expectation that does not exist', get(PODS, 'Expect: the-unexpected\n'), 417, 'expectation_unknown'),
   passed(
-    'an unknown expectation beside a good one is not met, and stays here',
+    'an unknown expectation next to a valid one is not met, and stays here',
     post('Expect: 100-continue, x\nContent-Length: 2\n', '{}'),
     {
       line: `POST ${PODS}`,

@@ -28,14 +28,14 @@ const PIPELINED: readonly Attack[] = [
     reached: [LIST],
   },
   {
-    name: 'a refused request is followed by a good one',
+    name: 'a rejected request is followed by a valid one',
     bytes: `${BARE}${get(PODS)}`,
     statuses: [401, 200],
     reasons: ['no_token'],
     reached: [LIST],
   },
   reset(
-    'nothing is read behind a request that closes the connection',
+    'nothing is read after a request that closes the connection',
     `${get(PODS, 'Connection: close\n')}${get('/api/v1/secrets')}`,
   ),
   {
@@ -64,21 +64,21 @@ const PIPELINED: readonly Attack[] = [
     reached: [{ line: `POST ${PODS}`, headers: ['content-length: 0'] }],
   },
   {
-    name: 'a second request behind CONNECT is not read',
+    name: 'a second request after CONNECT is not read',
     bytes: `CONNECT HOST:443 HTTP/1.1\nHost: HOST\nAuthorization: Bearer TOKEN\n\n${get(PODS)}`,
     statuses: [400],
     reasons: ['connect_method'],
     reached: [],
   },
   {
-    name: 'a second request behind a refused upgrade is not read',
+    name: 'a second request after a rejected upgrade is not read',
     bytes: `${get(PODS, 'Connection: Upgrade\nUpgrade: h2c\n')}${get(PODS)}`,
     statuses: [400],
     reasons: ['upgrade_unsupported'],
     reached: [],
   },
   {
-    name: 'a second request behind an unanswered Expect is the body',
+    name: 'a second request after an Expect without a response is the body',
     bytes: post('Expect: 100-continue\nContent-Length: 9\n', 'GET / HT'.concat('T')),
     statuses: [100, 200],
     reasons: [],

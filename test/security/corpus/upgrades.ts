@@ -66,14 +66,14 @@ const ASKED = ['Sec-WebSocket-Key: k', 'Sec-WebSocket-Version: 13', 'Connection:
 /** Bytes after the head belong to the new protocol: where there is none, they are dropped. */
 const EARLY: readonly Attack[] = [
   {
-    name: 'a request behind an upgrade that the API server rejects is not forwarded',
+    name: 'a request after an upgrade that the API server rejects is not forwarded',
     bytes: get(EXEC, WEBSOCKET) + get('/api/v1/secrets'),
     statuses: [403],
     reasons: [],
     reached: [{ line: `GET ${EXEC}`, headers: ASKED }],
   },
   {
-    name: 'a token in a subprotocol is taken and stays here',
+    name: 'a token in a subprotocol is accepted and not forwarded',
     bytes: `GET ${EXEC} HTTP/1.1\nHost: HOST\n${WEBSOCKET}Sec-WebSocket-Protocol: v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.BASE64TOKEN\n\n`,
     statuses: [403],
     reasons: [],
