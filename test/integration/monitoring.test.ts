@@ -21,7 +21,7 @@ interface Credential {
   readonly clientKeyData: string;
 }
 
-describe('a real Prometheus beside the demo', () => {
+describe('a real Prometheus next to the demo', () => {
   let instance: RunningDemo;
   let alertmanager: TestAlertmanager;
   let monitoring: Monitoring;

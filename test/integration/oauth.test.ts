@@ -99,7 +99,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect((await events('refresh')).length).toBeGreaterThan(3);
   });
 
-  it('lets thirty parallel refreshes through, and asks the identity provider once for all of them', async () => {
+  it('accepts thirty parallel refreshes, and asks the identity provider once for all of them', async () => {
     const { refreshToken } = await plugin.signIn('alice');
     const before = instance.identityProvider.tokenRequests;
     const answers = await Promise.all(Array.from({ length: 30 }, () => plugin.refresh(refreshToken)));
@@ -141,7 +141,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     await bare.close();
   });
 
-  it('redeems a code exactly once of twenty times at once, and ends the session whose code was replayed', async () => {
+  it('redeems a code exactly once of twenty parallel tries, and ends the session whose code was replayed', async () => {
     const { callback, verifier } = await plugin.authorize('alice');
     const code = callback.searchParams.get('code') ?? '';
     const answers = await Promise.all(Array.from({ length: 20 }, () => plugin.redeem(code, verifier)));
@@ -352,7 +352,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(JSON.stringify(document)).not.toContain('evil');
   });
 
-  it('serves no browser page of its own on the api listener', async () => {
+  it('serves no browser page on the api listener', async () => {
     for (const path of ['/-/oauth/authorize', '/-/oauth/jwks', '/-/oauth/../oauth/token']) {
       expect((await plugin.send('GET', path)).status, path).toBeGreaterThanOrEqual(400);
     }

@@ -61,7 +61,7 @@ describe('a 401 to the proxy’s own token', () => {
     await expectRefused(502, 'own_token_refused');
   });
 
-  it('is one where an exec was asked for as well', async () => {
+  it('has the same result for an exec', async () => {
     refuseUpgrade('401 Unauthorized');
     expect(await exec()).toMatch(/^HTTP\/1\.1 502 /);
   });
@@ -164,7 +164,7 @@ describe('a 403 about the proxy’s own account', () => {
     expect((await ask()).json()).toMatchObject({ code: 502, message: expect.stringContaining('impersonate groups,') });
   });
 
-  it('is one where an exec was asked for as well', async () => {
+  it('has the same result for an exec', async () => {
     refuseUpgrade('403 Forbidden', JSON.stringify(forbidden(USERS)));
     const answer = await exec();
     expect(answer).toMatch(/^HTTP\/1\.1 503 [^]*\r\nRetry-After: 3\r\n/);
@@ -246,7 +246,7 @@ describe('a 403 about the user is relayed byte for byte', () => {
     expect(plane.audited.at(-1)?.annotations).not.toHaveProperty('portcullis.dev/reason');
   });
 
-  it('at a service account that passes with its own token, which is refused itself', async () => {
+  it('at a service account that passes with its own token, which is rejected itself', async () => {
     const passing = await startPlane({ cluster: { serviceAccountPassthrough: true } });
     const token = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from('{"iss":"https://cluster.test"}').toString('base64url')}.x`;
     const user = (name: string) => ({

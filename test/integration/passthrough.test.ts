@@ -102,7 +102,7 @@ describe('a service account with its own token', () => {
     plane.advance(-61);
   });
 
-  it('is refused without a second review for a few seconds, and then asked about again', async () => {
+  it('is rejected without a second review for a few seconds, and then reviewed again', async () => {
     const token = await serviceAccountToken();
     expect([(await pass(token)).status, (await pass(token)).status]).toEqual([401, 401]);
     expect(reviewsOf(token)).toBe(1);
@@ -164,7 +164,7 @@ describe('a service account with its own token', () => {
     expect(plane.upstream.requests).toEqual([]);
   });
 
-  it('is asked about once, however many of its requests come at the same time', async () => {
+  it('is reviewed once, however many of its requests come at the same time', async () => {
     const token = await tokenOf(BUILDER);
     // More reviews than one address may have at a time.
     const codes = (await Promise.all(Array.from({ length: 12 }, () => pass(token)))).map(({ status }) => status);

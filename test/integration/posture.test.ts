@@ -247,7 +247,7 @@ describe('the embedded cluster', () => {
 describe('hostile names', () => {
   const name = "x'; touch /tmp/posture-was-here; \u001b[2J\u202e--all";
 
-  it('are quoted where they stand in a command, are in none that cannot be typed, and reach no terminal as they are', async () => {
+  it('are quoted in a command, are in no command if they cannot be typed, and reach no terminal unescaped', async () => {
     const harmful = JSON.stringify({
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'ClusterRoleBinding',

@@ -58,7 +58,7 @@ describe('an ID token', () => {
     ['of a clock two minutes ahead', { clock: 120 }, { ...OFF, cause: { clockSkewSeconds: about(120) } }],
     ['that has expired at ten minutes behind', { clock: -600 }, { ...OFF, cause: { clockSkewSeconds: about(-600) } }],
     ['that expired as soon as it was made', { clock: 0, life: -90 }, { reason: 'provider_answer_invalid' }],
-  ])('%s is refused at a sign-in and at a refresh', async (_name, sky, expected) => {
+  ])('%s is rejected at a sign-in and at a refresh', async (_name, sky, expected) => {
     expect(await rejection(signIn(sky))).toMatchObject(expected);
     expect(await rejection(renew(sky))).toMatchObject(expected);
   });
@@ -67,7 +67,7 @@ describe('an ID token', () => {
     ['half a minute ahead', { clock: 30 }],
     ['half a minute behind', { clock: -30 }],
     ['ten minutes behind, whose tokens last an hour', { clock: -600, life: 3600 }],
-  ])('of a clock %s is taken', async (_name, sky) => {
+  ])('of a clock %s is accepted', async (_name, sky) => {
     await expect(signIn(sky)).resolves.toMatchObject({ subject: '42' });
     await expect(renew(sky)).resolves.toMatchObject({ subject: '42' });
   });
@@ -86,7 +86,7 @@ describe('an ID token', () => {
   });
 });
 
-it('a refused sign-in says by how much the clocks differ: on the page, in the audit log and in the log', async () => {
+it('a rejected sign-in reports by how much the clocks differ: on the page, in the audit log and in the log', async () => {
   const visit = await openPages({ corp: server.issuer });
   const callback = await goThere(await start(visit));
   under({ clock: 600 });
@@ -108,7 +108,7 @@ describe('a refresh', () => {
   });
   afterAll(() => instance.stop());
 
-  it('at a clock ten minutes ahead ends nothing, says why in the audit log, and keeps the new refresh token', async () => {
+  it('at a clock ten minutes ahead ends no session, has the reason in the audit log, and keeps the new refresh token', async () => {
     const { refreshToken, session } = await instance.client.signIn('alice');
     instance.provider.lie({ clock: 600 });
     const answer = await instance.client.refresh(refreshToken);

@@ -84,7 +84,7 @@ describe('the cause of an error, in the log', () => {
     expect(line).not.toContain(code);
   });
 
-  it('has them where the provider refuses the user there', async () => {
+  it('has them where the provider rejects the user there', async () => {
     const visit = await openPages({ corp: server.issuer });
     const callback = await goThere(await start(visit));
     callback.searchParams.delete('code');
@@ -150,7 +150,7 @@ describe('a provider that hangs', () => {
       { token: () => said(400, { error: 'invalid_request' }), hangs: (path) => path === '/jwks' },
     ],
   ];
-  it('is given up after five seconds in all, at whichever step', { timeout: 30_000 }, async () => {
+  it('is abandoned after five seconds in all, at any step', { timeout: 30_000 }, async () => {
     const outcomes = await Promise.all(
       ways.map(async ([name, lies]) => {
         const hanging = await startHostileProvider();

@@ -180,7 +180,7 @@ describe('a credential that is not valid', () => {
     );
   });
 
-  it('of a session that has reached its end is refused', async () => {
+  it('of an expired session is rejected', async () => {
     const late = await signIn(plane, { subject: 'late', sessionLife: 120 });
     plane.advance(121);
     expect((await call(plane, late, PODS)).json()).toMatchObject({ code: 401 });

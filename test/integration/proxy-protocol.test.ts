@@ -124,7 +124,7 @@ describe('behind a load balancer that speaks the PROXY protocol', () => {
     ['an address that is too short', header(0x21, 0x11, V4.subarray(0, 8))],
     ['an IPv6 family with IPv4 addresses', header(0x21, 0x21, V4)],
     ['a length without end', header(0x21, 0x11, V4, 0xffff)],
-  ])('drops the connection without a word: %s', async (_kind, bytes) => {
+  ])('drops the connection without a response: %s', async (_kind, bytes) => {
     const socket = await tcp();
     let received = 0;
     socket.on('data', (piece: Buffer) => (received += piece.length));

@@ -37,13 +37,13 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect((await stage.pods('demo', accessToken)).status).toBe(200);
   });
 
-  it('gets nothing for its ID token', async () => {
+  it('gets no access by its ID token', async () => {
     const { idToken } = await kubelogin.login('alice');
     expect(decodeJwt(idToken)).toMatchObject({ aud: CLIENT.id, iss: stage.web });
     expect((await stage.pods('demo', idToken)).status).toBe(401);
   });
 
-  it('takes the scopes and ports that kubelogin may be told to use', async () => {
+  it('accepts the scopes and ports that kubelogin may be configured to use', async () => {
     const other = await stage.kubelogin({ port: 18_000, extraScopes: ['offline_access', 'email', 'groups'] });
     expect((await stage.pods('demo', (await other.login('alice')).accessToken)).status).toBe(200);
     // RFC 8252 §7.3: kubelogin's --listen-address.
@@ -117,7 +117,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect((await stage.events('sign-in-refused')).length).toBe(before + 1);
   });
 
-  it('gets no token of another cluster at a refresh, which costs it nothing', async () => {
+  it('gets no token of another cluster at a refresh, and keeps its own', async () => {
     const { refreshToken } = await kubelogin.login('alice');
     for (const resource of ['urn:portcullis:cluster:other', 'urn:portcullis:admin']) {
       const answer = await kubelogin.token({ grant_type: 'refresh_token', refresh_token: refreshToken, resource });
@@ -186,7 +186,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
     expect(await kubelogin.ask(tokens.refreshToken)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
   });
 
-  it('is told to wait where it refreshes in a loop, and keeps what it has', async () => {
+  it('must wait where it refreshes in a loop, and keeps its tokens', async () => {
     const { accessToken, refreshToken } = await kubelogin.login('alice');
     const answers = await Promise.all(Array.from({ length: 125 }, () => kubelogin.ask(refreshToken)));
     const refused = answers.filter(({ status }) => status !== 200);

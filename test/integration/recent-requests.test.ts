@@ -22,7 +22,7 @@ afterAll(async () => {
   await instance.stop();
 });
 
-it('keeps what a session asked of a cluster, without what must not be read, and what was refused', async () => {
+it('keeps the requests of a session to a cluster, without secrets, and those that were rejected', async () => {
   const { recent } = instance.server.store;
   const pods = '/api/v1/namespaces/default/pods';
   expect((await alice.get(`${pods}?token=CANARY`, signedIn.accessToken)).status).toBe(200);

@@ -51,18 +51,14 @@ const UNDECIDED: readonly (readonly [string, Reply, string])[] = [
   ['408', oauth(408, 'invalid_request'), 'provider_error'],
   ['425', { status: 425, body: '' }, 'provider_answer_invalid'],
   ['429', oauth(429, 'invalid_request'), 'provider_error'],
-  [
-    '404 of an address that is none',
-    { status: 404, body: 'page not found', type: 'text/plain' },
-    'provider_answer_invalid',
-  ],
+  ['404 of an unknown address', { status: 404, body: 'page not found', type: 'text/plain' }, 'provider_answer_invalid'],
   ['a page of a firewall', PAGE, 'provider_answer_invalid'],
   ['a page that is called JSON', { ...PAGE, type: 'application/json' }, 'provider_answer_invalid'],
   ['500', oauth(500, 'invalid_request'), 'provider_error'],
   ['503', { status: 503, body: 'later', type: 'text/plain' }, 'provider_answer_invalid'],
 ];
 
-describe('a provider that answers a refresh with an error', () => {
+describe('a provider that responds to a refresh with an error', () => {
   let server: HostileProvider;
   let corp: IdentityProvider;
 
@@ -82,17 +78,20 @@ describe('a provider that answers a refresh with an error', () => {
   };
   const REFUSED = { code: 'sign_in_refused', reason: 'provider_refresh_refused' };
 
-  it.each(REJECTIONS)('refuses the user by %s, at the second time and while it is itself', async (_name, reply) => {
-    server.lie({ token: () => reply });
-    expect(await recheck()).toMatchObject({
-      ...REFUSED,
-      message: 'Your identity provider no longer confirms your sign-in (corp). Sign in again.',
-    });
-    expect(server.presented).toEqual(['rt-1', 'rt-1']);
-    expect(server.asked).toEqual(['/token', '/.well-known/openid-configuration', '/jwks', '/token']);
-  });
+  it.each(REJECTIONS)(
+    'rejects the user by %s, at the second time and while the provider works',
+    async (_name, reply) => {
+      server.lie({ token: () => reply });
+      expect(await recheck()).toMatchObject({
+        ...REFUSED,
+        message: 'Your identity provider no longer confirms your sign-in (corp). Sign in again.',
+      });
+      expect(server.presented).toEqual(['rt-1', 'rt-1']);
+      expect(server.asked).toEqual(['/token', '/.well-known/openid-configuration', '/jwks', '/token']);
+    },
+  );
 
-  it('refuses the user by invalid_grant at the second time, whatever its discovery says', async () => {
+  it('rejects the user by invalid_grant at the second time, whatever its discovery says', async () => {
     server.lie({ token: () => oauth(400, 'invalid_grant'), resets: (path) => path !== '/token' });
     expect(await recheck()).toMatchObject(REFUSED);
     expect(server.asked).toEqual(['/token', '/token']);
@@ -128,27 +127,27 @@ describe('a provider that answers a refresh with an error', () => {
     ['429', oauth(429, 'invalid_request'), 'provider_error'],
     ['503', { status: 503, body: '' }, 'provider_answer_invalid'],
     ['a page', PAGE, 'provider_answer_invalid'],
-  ])('rejects no user where the second answer is %s', async (_name, second, reason) => {
+  ])('rejects no user where the second response is %s', async (_name, second, reason) => {
     server.lie({ token: inTurn(bad, second) });
     expect(await recheck()).toMatchObject({ code: 'provider_unavailable', reason });
     expect(server.presented).toHaveLength(2);
   });
 
-  it('rejects no user where the network breaks before the second answer', async () => {
+  it('rejects no user where the network breaks before the second response', async () => {
     let tokens = 0;
     server.lie({ token: () => bad, resets: (path) => path === '/token' && ++tokens > 1 });
     expect(await recheck()).toMatchObject({ code: 'provider_unavailable', reason: 'provider_unreachable' });
   });
 
   it.each(['invalid_request', 'invalid_grant'])(
-    'goes on where the second answer after %s is a token',
+    'renews the session where the second response after %s is a token',
     async (error) => {
       server.lie({ token: inTurn(oauth(400, error), undefined) });
       await expect(corp.recheck('42', 'rt-1')).resolves.toMatchObject({ subject: '42', refreshToken: 'rt-2' });
     },
   );
 
-  it('is asked the second time by the newest token, where the store does not have that yet', async () => {
+  it('is asked the second time with the newest token, where that is not stored yet', async () => {
     await rejection(corp.recheck('42', 'rt-1', () => Promise.reject(new Error('the store is unavailable'))));
     server.lie({ token: () => bad });
     server.presented.length = 0;
@@ -174,7 +173,7 @@ describe('a provider that answers a refresh with an error', () => {
 });
 
 describe.each(['invalid_request', 'bare'] as const)(
-  'a real provider that refuses a refresh token by %s',
+  'a real provider that rejects a refresh token by %s',
   (errorCode) => {
     let idp: VendorIdp;
     beforeEach(async () => {
@@ -261,7 +260,7 @@ describe('a user whom the provider rejects with its own error', () => {
     expect(await reachable()).toBe('1');
   });
 
-  it('is not refused by a wrong client secret of ours: 503, the session stands, and the provider counts as down', async () => {
+  it('is not rejected because of our wrong client secret: 503, the session stays, and the provider counts as down', async () => {
     const { refreshToken, session } = await instance.client.signIn('alice');
     lie({ token: () => oauth(401, 'invalid_client', { headers: CHALLENGE }) });
     expect(await instance.client.refresh(refreshToken)).toMatchObject({ status: 503 });

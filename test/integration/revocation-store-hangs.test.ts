@@ -97,7 +97,7 @@ describe('a revocation while Redis hangs', () => {
     }
   });
 
-  it('blocks the target at the replica that is asked, for an admin unknown to it, and audits until when', async () => {
+  it('blocks the target at the replica that is asked, for an admin unknown to it, and audits the end of the block', async () => {
     const [alice, bob, root] = await Promise.all([
       signedInElsewhere(asked, 'alice', clusterAudience('demo')),
       signedInElsewhere(asked, 'bob', clusterAudience('demo')),

@@ -38,7 +38,7 @@ describe('what a provider may send and no user is signed in by', () => {
     ['a name that is read from right to left', { preferred_username: 'a\u202Ebob' }, 'username_characters'],
     ['a name of 5 kB', { preferred_username: 'a'.repeat(5000) }, 'username_too_long'],
     [
-      'one of Kubernetes’ own names',
+      'a name that Kubernetes reserves',
       { preferred_username: 'system:admin' },
       'username_reserved',
       { usernamePrefix: '' },

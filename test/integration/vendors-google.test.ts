@@ -112,7 +112,7 @@ describe('a provider of type google', () => {
   });
 
   // @see https://developers.google.com/identity/protocols/oauth2/service-account#authorizingrequests
-  it('asks in the administrator’s name, by an assertion that the service account has signed, once for many', async () => {
+  it('asks in the admin’s name, by an assertion that the service account has signed, once for many requests', async () => {
     const provider = google();
     await signIn(idp, provider);
     await signIn(idp, provider);

@@ -19,7 +19,7 @@ describe('a provider that treats a second use of a refresh token as theft', () =
     ['cannot be read', 'down'],
     ['are lost on the way', 'lost'],
   ] as const)(
-    'is asked by the newest one after its keys %s, so that the ID token next to it is not valid',
+    'is asked with the newest one after its keys %s, so that the ID token next to it is not valid',
     async (_name, keys) => {
       const user = await signIn(idp, corp);
       let held = user.refreshToken ?? '';
@@ -37,7 +37,7 @@ describe('a provider that treats a second use of a refresh token as theft', () =
     },
   );
 
-  it('is asked by the newest one where that came with such an ID token and could not be stored either', async () => {
+  it('is asked with the newest one where that came with such an ID token and could not be stored either', async () => {
     const user = await signIn(idp, corp);
     const held = user.refreshToken ?? '';
     now += 60_000;

@@ -89,7 +89,7 @@ describe.each([
     expect(user.refreshToken).toBeTypeOf('string');
   });
 
-  it('is re-checked again and again by the newest token, and notices a removed group and a disabled user', async () => {
+  it('is re-checked again and again with the newest token, and notices a removed group and a disabled user', async () => {
     await session(await signIn(idp, corp));
     for (let count = 0; count < 3; count += 1) expect(await replica()('s1')).toMatchObject({ kind: 'same' });
     idp.claims = { ...claims, groups: [] };

@@ -123,7 +123,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     }
   });
 
-  it('may come again with the same token and key, to the same session, also twenty times at once', async () => {
+  it('may return with the same token and key, to the same session, also twenty times in parallel', async () => {
     const token = await issuer.token();
     const answers = await Promise.all(Array.from({ length: 20 }, () => exchange(job, token)));
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
