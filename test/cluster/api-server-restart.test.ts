@@ -24,7 +24,7 @@ describe('an API server that is not there for a while', () => {
     folder = await temporaryFolder();
     server = await startHardenedApiServer();
     const { kubeconfig } = server;
-    instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    instance = await startDemo({ directory: join(folder, 'demo'), portBase: await freePortBase(), kubeconfig });
     root = new CliContext(instance, 'root');
     // Signs in, and fills the cache of what the API server has.
     await root.kubectl('get', 'pods,configmaps');
@@ -67,7 +67,7 @@ describe('an API server that is not there for a while', () => {
     expect(created.map(({ responseStatus }) => responseStatus?.code)).toEqual([201]);
   });
 
-  it('fails no command that reads while it is killed, and carries out nothing twice', async () => {
+  it('fails no command that reads while it is killed, and runs nothing twice', async () => {
     await server.ready();
     const before = (await answers('configmaps')).length;
     const back = new AbortController();
@@ -94,7 +94,7 @@ describe('an API server that is not there for a while', () => {
     }
     await Promise.all([...readers, writer]);
     expect(failedReads).toEqual([]);
-    // Sent to a server that died before it answered: the one case in which nobody can know, and the user is told so.
+    // Sent to a server that died before it responded: the one case in which the result is unknown, and the user is told so.
     expect(failedWrites.filter((all) => !all.includes('may have been executed'))).toEqual([]);
   });
 

@@ -29,18 +29,18 @@ async function done(laptop: CliContext, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-describe('the service account of the gate, by itself', () => {
+describe('the service account of Portcullis, by itself', () => {
   let own: CliContext;
   let flags: readonly string[];
   beforeAll(() => {
     const { cluster, files } = real.instance;
     const { server, token } = cluster.upstream;
     flags = ['--server', server, '--token', token, '--certificate-authority', join(files.directory, 'cluster-ca.crt')];
-    own = new CliContext(real.instance, 'nobody', { KUBECONFIG: '/dev/null' });
+    own = new CliContext(real.instance, 'no-user', { KUBECONFIG: '/dev/null' });
   });
   afterAll(() => own.close());
 
-  it('may impersonate and ask for reviews, and nothing else beyond what everybody may', async () => {
+  it('may impersonate and ask for reviews, and nothing else beyond what every user may', async () => {
     const listed = await done(own, 'auth', 'can-i', '--list', '--no-headers', ...flags);
     const rights = listed
       .split('\n')
@@ -49,7 +49,7 @@ describe('the service account of the gate, by itself', () => {
       .map(([resource, _urls, names, verbs]) => `${resource} ${names} ${verbs}`);
     expect(rights.toSorted()).toEqual(
       [
-        // Of system:basic-user, which everybody who is signed in has.
+        // Of system:basic-user, which every user who is signed in has.
         'selfsubjectaccessreviews.authorization.k8s.io [] [create]',
         'selfsubjectreviews.authentication.k8s.io [] [create]',
         'selfsubjectrulesreviews.authorization.k8s.io [] [create]',
@@ -82,7 +82,7 @@ describe('the service account of the gate, by itself', () => {
     expect(stderr).toContain('User "system:serviceaccount:portcullis:portcullis" cannot list resource "pods"');
   });
 
-  it('is let through as somebody else, and for a SubjectAccessReview', async () => {
+  it('is let through as another user, and for a SubjectAccessReview', async () => {
     const as = ['--as', 'demo:alice', '--as-group', 'demo:developers'];
     expect(await done(own, 'get', 'pods', '--output', 'name', ...as, ...flags)).toContain('pod/web-1');
     const review = JSON.stringify({
@@ -106,7 +106,7 @@ describe('the service account of the gate, by itself', () => {
 });
 
 describe('who the API server sees', () => {
-  it('is the person, with each group by itself: commas, blanks and letters of any script included', async () => {
+  it('is the user, with each group by itself: commas, blanks and letters of any script included', async () => {
     const groups = ['a, b', 'größe-チーム', 'plain'];
     real.instance.identityProvider.change('bob', { groups });
     const bob = new CliContext(real.instance, 'bob');
@@ -123,7 +123,7 @@ describe('who the API server sees', () => {
 });
 
 describe('kubectl --as before a real API server', () => {
-  it('is whom one may act as, in any script, with the real person in extra', async () => {
+  it('is the user whom one may act as, in any script, with the real user in extra', async () => {
     const as = ['--as', 'demo:zoë-ゾーイ', '--as-group', 'x, y', '--as-group', 'größe', '--as-uid', 'z/1'];
     const { status } = JSON.parse(await done(root, 'auth', 'whoami', '--output', 'json', ...as)) as {
       status: { userInfo: { username: string; uid: string; groups: string[]; extra: Record<string, string[]> } };
@@ -133,7 +133,7 @@ describe('kubectl --as before a real API server', () => {
     expect(status.userInfo.extra['portcullis.dev/original-user']).toEqual(['demo:root']);
   });
 
-  it('is refused in the words of Kubernetes where the person may not', async () => {
+  it('is rejected with the message of Kubernetes where the user has no right', async () => {
     const alice = new CliContext(real.instance, 'alice');
     const { code, stderr } = await alice.kubectl('get', 'pods', '--as', 'demo:root');
     expect(code).toBe(1);
@@ -188,7 +188,7 @@ describe('a client that speaks protobuf', () => {
 });
 
 describe('the two records', () => {
-  it('show the person as impersonated, with the session that the gate names', async () => {
+  it('show the user as impersonated, with the session that Portcullis names', async () => {
     const [listed] = (await auditedBy(real.instance)).filter(({ requestURI }) => requestURI === CONFIG_MAPS);
     const theirs = (await real.apiServerAudit()).find(({ auditID }) => auditID === listed?.auditID);
     expect(theirs?.user.username).toBe('system:serviceaccount:portcullis:portcullis');

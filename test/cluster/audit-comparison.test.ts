@@ -1,4 +1,4 @@
-/** The gate's record beside a real kube-apiserver's, field by field; and the sample of it that `npm test` has. */
+/** Compares Portcullis's audit log with a real kube-apiserver's, field by field; and with the sample of it that `npm test` has. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
@@ -35,7 +35,7 @@ async function clientOf(user: string): Promise<Client> {
 
 async function send(one: AuditCase): Promise<string> {
   const client = clients.get(one.user);
-  if (client === undefined) throw new Error(`nobody is signed in as ${one.user}`);
+  if (client === undefined) throw new Error(`no user is signed in as ${one.user}`);
   const answer = await request(`${real.instance.urls.api}${one.path}`, {
     method: one.method as 'GET',
     dispatcher: client.dispatcher,
@@ -86,7 +86,7 @@ describe('each request, in both records', () => {
     }
   });
 
-  it('is what the sample says that `npm test` compares with; -u writes it anew', async () => {
+  it('is what the sample says that `npm test` compares with; -u writes it again', async () => {
     const sample = ids.flatMap((id, index) => ofId(theirs, id).map((event) => scrubbed(event, `case-${index}`)));
     const text = sample.map((event) => `${JSON.stringify(event)}\n`).join('');
     await expect(text).toMatchFileSnapshot('../integration/audit-comparison.sample.log');

@@ -1,14 +1,14 @@
-/** The gate's record and the API server's, laid side by side by `auditID`. */
+/** Portcullis's audit log and the API server's, joined by `auditID`. */
 import { expect } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { expectSameLine, type ApiServerEvent } from '../support/audit-comparison.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import type { RealInstance } from './real-instance.ts';
 
-/** Reads that the gate keeps no line of, unless they are refused (docs/architecture.md#invariant-16). */
+/** Reads that Portcullis does not audit, unless they are rejected (docs/architecture.md#invariant-16). */
 const UNRECORDED = /^\/(livez|readyz|version|openapi)\b/;
 
-/** Requests that went on to the API server: a refusal of the gate's own names its reason. */
+/** Requests that went on to the API server: a rejection by Portcullis itself names its reason. */
 const isForwarded = ({ stage, annotations }: AuditEvent): boolean =>
   stage === 'ResponseComplete' &&
   annotations['portcullis.dev/cluster'] !== undefined &&
@@ -21,13 +21,16 @@ const isForwarded = ({ stage, annotations }: AuditEvent): boolean =>
  */
 export async function expectJoinedAudit(real: RealInstance): Promise<number> {
   const forwarded = (await auditedBy(real.instance)).filter(isForwarded);
-  // The API server writes its line when it has seen the end, which for a watch that was cut may be later than the gate has.
+  // The API server writes its event when it has seen the end, which for a watch that was cut may be later than Portcullis has.
   const complete = async (): Promise<readonly ApiServerEvent[]> =>
     (await real.apiServerAudit()).filter(({ stage }) => stage === 'ResponseComplete');
   const ids = forwarded.map(({ auditID }) => auditID);
   await expect
     .poll(async () => new Set((await complete()).map(({ auditID }) => auditID)), { timeout: 10_000 })
-    .toSatisfy((seen: ReadonlySet<string>) => ids.every((id) => seen.has(id)), 'each line of the gate has one there');
+    .toSatisfy(
+      (seen: ReadonlySet<string>) => ids.every((id) => seen.has(id)),
+      'each audit event of Portcullis has one there',
+    );
   const theirs = await complete();
   for (const event of forwarded) {
     const counterparts = theirs.filter(({ auditID }) => auditID === event.auditID);
@@ -41,6 +44,6 @@ export async function expectJoinedAudit(real: RealInstance): Promise<number> {
       !known.has(auditID) &&
       !UNRECORDED.test(requestURI),
   );
-  expect(unknown, 'requests that came through the gate without a line of its own').toEqual([]);
+  expect(unknown, 'requests that came through Portcullis without an audit event').toEqual([]);
   return forwarded.length;
 }

@@ -1,4 +1,4 @@
-/** A real kube-apiserver without a gate before it, and kubectl with the rights of `system:masters` there. */
+/** A real kube-apiserver without Portcullis in front of it, and kubectl with the rights of `system:masters` there. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';

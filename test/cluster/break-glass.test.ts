@@ -1,6 +1,6 @@
 /**
  * docs/break-glass.md, typed as it stands before a real API server with the audit policy of deploy/examples. No controller manager runs here,
- * so the test signs what it would have signed, with the authority that the API server knows its clients by.
+ * so the test signs what it would have signed, with the CA by which the API server knows its clients.
  */
 import { copyFile, mkdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ describe('docs/break-glass.md', () => {
   let signing: Promise<void>;
   const shells: PageShell[] = [];
 
-  /** Somebody with the cluster's own credential, in an empty folder. */
+  /** An operator with the cluster's own credential, in an empty folder. */
   async function administrator(name: string): Promise<PageShell> {
     await mkdir(join(folder, name));
     const shell = new PageShell(join(folder, name), { KUBECONFIG: server.kubeconfig });
@@ -36,14 +36,14 @@ describe('docs/break-glass.md', () => {
   beforeAll(async () => {
     folder = await temporaryFolder();
     await mkdir(join(folder, 'controller'));
-    const authority = new PageShell(join(folder, 'controller'), {});
-    const clientCaFile = await new CsrSigner(authority, join(folder, 'controller')).makeAuthority();
+    const machine = new PageShell(join(folder, 'controller'), {});
+    const clientCaFile = await new CsrSigner(machine, join(folder, 'controller')).makeAuthority();
     server = await startHardenedApiServer({ clientCaFile });
     const controller = new PageShell(join(folder, 'controller'), { KUBECONFIG: server.kubeconfig });
     signer = new CsrSigner(controller, join(folder, 'controller'));
     signing = signer.watch();
     const { kubeconfig } = server;
-    instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    instance = await startDemo({ directory: join(folder, 'demo'), portBase: await freePortBase(), kubeconfig });
     root = new CliContext(instance, 'root');
     await (await administrator('before')).run(`kubectl create namespace portcullis\n${DEPLOYMENT}`);
   });
@@ -85,7 +85,7 @@ describe('docs/break-glass.md', () => {
       .map((line) => JSON.parse(line) as readonly unknown[]);
   }
 
-  /** Whom the command of the alert's runbook names as having gone around the gate. */
+  /** The users that the command of the alert's runbook names as having bypassed Portcullis. */
   async function counted(): Promise<readonly unknown[]> {
     await instance.server.audit.flush();
     const command = withValues(pageBlock('docs/runbooks/gate-bypassed.md', 'node deploy/prometheus'), {
@@ -110,11 +110,11 @@ describe('docs/break-glass.md', () => {
     expect(await readFile(kubeconfig, 'utf8')).not.toMatch(/certificate-authority:|client-key:|client-certificate:/);
   });
 
-  it('is drilled: the log names the two commands of step 4, and nothing that came through the gate', async () => {
+  it('is drilled: the log names the two commands of step 4, and nothing that came through Portcullis', async () => {
     const admin = await administrator('officer');
     const [look = '', stop = ''] = step(2);
     await admin.run(`${look}\n${stop}`);
-    // From here on nobody but the drill and people at the gate asks for anything; the signer waits for nothing more.
+    // From here on only the drill and users of Portcullis send requests; the signer waits for nothing more.
     signer.stop();
     await signing;
     await truncate(server.auditLog);
@@ -135,9 +135,9 @@ describe('docs/break-glass.md', () => {
       [expect.any(String), name, '127.0.0.1', 'create', expect.stringContaining(review), 201],
       [expect.any(String), name, '127.0.0.1', 'patch', expect.stringContaining(scale), 200],
     ]);
-    const everybody = (await wentAround()).map(([, who]) => who);
-    expect(new Set(everybody)).toEqual(new Set([name]));
-    // And those of the gate are in the same log, under its own account.
+    const callers = (await wentAround()).map(([, who]) => who);
+    expect(new Set(callers)).toEqual(new Set([name]));
+    // And those of Portcullis are in the same log, under its own account.
     expect(await readFile(server.auditLog, 'utf8')).toContain('"username":"demo:root"');
     expect(await counted()).toEqual([name]);
   });

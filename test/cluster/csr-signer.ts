@@ -1,4 +1,4 @@
-/** In place of the controller manager, which signs client certificates in a cluster: what is approved is signed by the cluster's authority. */
+/** In place of the controller manager, which signs client certificates in a cluster: what is approved is signed by the cluster's CA. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ export class CsrSigner {
     this.#folder = folder;
   }
 
-  /** Makes the authority. @returns path of its certificate, PEM */
+  /** Makes the CA. @returns path of its certificate, PEM */
   async makeAuthority(): Promise<string> {
     await this.#shell.run(
       `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=${NAME} -keyout ca.key -out ca.crt`,

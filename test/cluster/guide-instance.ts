@@ -1,6 +1,6 @@
 /**
- * A gate by the settings of a guide, started by hand as a process of its own. What the guide leaves to Kubernetes, DNS and an identity provider
- * is this machine's instead: names become loopback ports, mounted files lie in a folder, people are the demo's.
+ * A server by the settings of a guide, started manually as its own process. What the guide leaves to Kubernetes, DNS and an identity provider
+ * is this machine's instead: names become loopback ports, mounted files lie in a folder, users are the demo's.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,9 +20,9 @@ type Settings = Record<string, unknown>;
 
 export interface GuideMachine {
   readonly urls: { readonly api: string; readonly web: string };
-  /** What stands here for the gate's address and the context of its cluster in commands of a guide. */
+  /** Stands in for the server's address and the context of its cluster in commands of a guide. */
   readonly values: { readonly server: string; readonly context: string };
-  /** Of the gate's own listeners; PEM. */
+  /** Of the server's own listeners; PEM. */
   readonly certificate: { readonly ca: string; readonly cert: string; readonly key: string };
   readonly clientSecret: string;
   /**
@@ -132,7 +132,7 @@ export async function startGuideMachine(folder: string): Promise<GuideMachine> {
   };
 }
 
-/** What a kubeconfig says of its cluster: the API server's address, and its authority in a file. */
+/** What a kubeconfig says of its cluster: the API server's address, and its CA in a file. */
 export async function clusterOf(kubeconfig: string): Promise<{ readonly server: string; readonly ca: string }> {
   const { clusters } = parse(await readFile(kubeconfig, 'utf8')) as {
     readonly clusters: readonly { readonly cluster: Readonly<Record<string, string>> }[];

@@ -1,4 +1,4 @@
-/** Commands of the documents that need `jq` or `curl`, or both records: typed as they stand, over what a gate and a real API server wrote. */
+/** Commands of the documents that need `jq`, `curl` or both audit logs: typed as they are, over logs of Portcullis and a real API server. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
@@ -26,7 +26,7 @@ describe('what the documents tell to do with the records', () => {
     folder = await temporaryFolder();
     server = await startHardenedApiServer();
     const { kubeconfig } = server;
-    instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    instance = await startDemo({ directory: join(folder, 'demo'), portBase: await freePortBase(), kubeconfig });
     admin = new PageShell(folder, { KUBECONFIG: kubeconfig });
     [root, alice] = await Promise.all([laptopIn(folder, 'root'), laptopIn(folder, 'alice')]);
     for (const user of [root, alice])
@@ -50,7 +50,7 @@ describe('what the documents tell to do with the records', () => {
       await copyFile(server.auditLog, join(folder, 'laptop-of-root', name));
   }
 
-  it('docs/runbooks/sensitive-surge.md counts by person', async () => {
+  it('docs/runbooks/sensitive-surge.md counts by user', async () => {
     await withRecords();
     const counts = await root.run(pageBlock('docs/runbooks/sensitive-surge.md', 'portcullis audit query'));
     expect(counts).toMatch(/\d+ demo:root\n/);
@@ -100,7 +100,7 @@ describe('what the documents tell to do with the records', () => {
     await expect.poll(asked).toMatch(/^ *\d+ list\t\tconfigmaps$/m);
   });
 
-  it('docs/runbooks/unissued-impersonation.md: silent over honest records, and not when the account acts without the gate', async () => {
+  it('docs/runbooks/unissued-impersonation.md: silent over honest audit logs, and not when the account acts without Portcullis', async () => {
     await withRecords();
     const here = join(folder, 'laptop-of-root');
     const checkout = new PageShell(ROOT, {});
@@ -124,7 +124,7 @@ describe('what the documents tell to do with the records', () => {
     await expect.poll(found).toBe(1);
   });
 
-  it('docs/workloads.md: a job of GitHub Actions keeps its token in a file that nobody else reads', async () => {
+  it('docs/workloads.md: a job of GitHub Actions keeps its token in a file that no other user can read', async () => {
     const github = createServer((req, res) => {
       const asked = new URL(req.url ?? '', 'http://github');
       const right =

@@ -1,5 +1,5 @@
 /**
- * docs/install.md, typed as it stands before a real API server. There is neither kubelet nor controller manager, so the gate is started by hand
+ * docs/install.md, typed as it stands before a real API server. There is neither kubelet nor controller manager, so the server is started manually
  * from the ConfigMap and the Secrets that the commands made, and the test says of the Deployment what its controller would have said.
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
@@ -66,9 +66,9 @@ describe('docs/install.md', () => {
   it('section 3 shows the configuration before anything is installed', async () => {
     const { code, all } = await admin.try(pageBlock('docs/install.md', 'helm template'));
     expect(code, all).toBe(2);
-    const faults = all.split('\n').filter((line) => /^ +- /.test(line));
-    expect(faults.length).toBeGreaterThan(5);
-    expect(faults.filter((line) => !/ENOENT.*got "\/(?:etc|var\/run)\/portcullis\//.test(line))).toEqual([]);
+    const errors = all.split('\n').filter((line) => /^ +- /.test(line));
+    expect(errors.length).toBeGreaterThan(5);
+    expect(errors.filter((line) => !/ENOENT.*got "\/(?:etc|var\/run)\/portcullis\//.test(line))).toEqual([]);
     expect((await admin.try('kubectl --namespace portcullis get deployment portcullis')).code).toBe(1);
   });
 
@@ -125,7 +125,7 @@ describe('docs/install.md', () => {
     });
   }
 
-  it('section 5: the first person lists pods, and an admin’s drill passes', async () => {
+  it('section 5: the first user lists pods, and an admin’s drill passes', async () => {
     await startInstance();
     const block = withValues(pageBlock('docs/install.md', 'portcullis login'), {
       'https://portcullis.example.com': machine.values.server,
@@ -171,7 +171,7 @@ describe('docs/install.md', () => {
       expect(linesOf(`${chart}\n${pageBlock('docs/clusters.md', 'kubectl create token')}`)).toEqual(linesOf(block));
     });
 
-    it('docs/clusters.md: who signs in again is somebody there too', async () => {
+    it('docs/clusters.md: a user who signs in again is known there too', async () => {
       const there = engineer(elsewhere);
       await there.run(pageBlock('docs/clusters.md', 'kubectl create rolebinding'));
       const shown =

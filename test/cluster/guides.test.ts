@@ -1,4 +1,4 @@
-/** README.md's way to a cluster of one's own, typed as it stands before a real API server, until a person lists pods through the gate. */
+/** README.md's steps to one's own cluster, typed as they are before a real API server, until a user lists pods through Portcullis. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -36,7 +36,7 @@ describe('README.md, steps 2 to 7', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('step 2 makes an account that may impersonate, its token, and the file of the authority', async () => {
+  it('step 2 makes an account that may impersonate, its token, and the file of the CA', async () => {
     await admin.run(pageBlock('README.md', 'kubectl apply -f deploy/examples/service-account.yaml'));
     expect(await readFile(join(checkout, 'cluster-ca.crt'), 'utf8')).toBe((await clusterOf(server.kubeconfig)).ca);
     const { server: upstream } = await clusterOf(server.kubeconfig);
@@ -47,7 +47,7 @@ describe('README.md, steps 2 to 7', () => {
     expect((await as('get pods')).all).toContain('forbidden');
   });
 
-  it('a gate with that token and that authority lets the person of step 6 do what step 7 allows', async () => {
+  it('a server with that token and that CA lets the user of step 6 do what step 7 allows', async () => {
     await admin.run('npx portcullis keys generate --dir keys');
     const at = (name: string): string => join(checkout, name);
     const { cert, key } = machine.certificate;

@@ -28,7 +28,7 @@ export interface HardenedApiServer {
 }
 
 export interface HardenedOptions {
-  /** PEM. Who has a client certificate of this authority is whom it names. */
+  /** PEM. The CA of client certificates: a client with one is the user that it names. */
   readonly clientCaFile?: string;
 }
 
@@ -97,14 +97,14 @@ const flags = (folder: string, port: number, etcd: string): readonly string[] =>
   `--service-account-key-file=${join(folder, 'sa.pub')}`,
   `--service-account-signing-key-file=${join(folder, 'sa.key')}`,
   '--service-cluster-ip-range=10.96.0.0/16',
-  // Without a controller manager nobody makes the default service account that this plugin waits for.
+  // Without a controller manager, nothing makes the default service account that this plugin waits for.
   '--disable-admission-plugins=ServiceAccount',
   `--audit-log-path=${join(folder, 'audit.log')}`,
   `--audit-policy-file=${join(folder, 'audit-policy.yaml')}`,
   `--encryption-provider-config=${join(folder, 'encryption-configuration.yaml')}`,
 ];
 
-/** The examples as they are, but for the key, which everybody makes for themselves. */
+/** The examples as they are, but for the key, which every operator makes. */
 async function writeFiles(folder: string, port: number): Promise<{ readonly ca: string; readonly token: string }> {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const certificates = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
@@ -112,7 +112,7 @@ async function writeFiles(folder: string, port: number): Promise<{ readonly ca: 
   await copyFile(`${EXAMPLES}audit-policy.yaml`, join(folder, 'audit-policy.yaml'));
   const encryption = await readFile(`${EXAMPLES}encryption-configuration.yaml`, 'utf8');
   const server = `https://localhost:${port}`;
-  const authority = Buffer.from(certificates.ca).toString('base64');
+  const caData = Buffer.from(certificates.ca).toString('base64');
   const name = 'masters';
   const files: Record<string, string> = {
     'encryption-configuration.yaml': encryption.replace(
@@ -128,7 +128,7 @@ async function writeFiles(folder: string, port: number): Promise<{ readonly ca: 
       apiVersion: 'v1',
       kind: 'Config',
       'current-context': name,
-      clusters: [{ name, cluster: { server, 'certificate-authority-data': authority } }],
+      clusters: [{ name, cluster: { server, 'certificate-authority-data': caData } }],
       contexts: [{ name, context: { cluster: name, user: name } }],
       users: [{ name, user: { token } }],
     }),

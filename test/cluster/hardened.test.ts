@@ -18,7 +18,7 @@ describe('a cluster with the audit policy and the encryption of deploy/examples/
     server = await startHardenedApiServer();
     const folder = await temporaryFolder();
     const { kubeconfig, auditLog } = server;
-    const instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    const instance = await startDemo({ directory: join(folder, 'demo'), portBase: await freePortBase(), kubeconfig });
     real = {
       instance,
       apiServerAudit: async () => {
@@ -57,9 +57,9 @@ describe('a cluster with the audit policy and the encryption of deploy/examples/
     expect(Buffer.from(word, 'base64').toString()).toBe('in-the-clear');
   });
 
-  it('writes a record that joins the gate’s on the Audit-ID, and has no body of a Secret in it', async () => {
+  it('writes an audit log that joins Portcullis’s on the Audit-ID, and has no body of a Secret in it', async () => {
     await done('get', 'pods');
-    expect((await root.kubectl('get', 'pod', 'nobody')).code).toBe(1);
+    expect((await root.kubectl('get', 'pod', 'no-pod')).code).toBe(1);
     expect(await expectJoinedAudit(real)).toBeGreaterThan(4);
     const about = (await real.apiServerAudit()).filter(({ objectRef }) => objectRef?.['resource'] === 'secrets');
     expect(about.length).toBeGreaterThan(1);
@@ -69,7 +69,7 @@ describe('a cluster with the audit policy and the encryption of deploy/examples/
     }
   });
 
-  it('keeps whole what changes rights, with the person who did it', async () => {
+  it('keeps whole what changes rights, with the user who did it', async () => {
     await done('create', 'role', 'reader', '--verb', 'list', '--resource', 'pods');
     const made = async () => (await real.apiServerAudit()).find(({ objectRef }) => objectRef?.['name'] === 'reader');
     await expect.poll(made, { timeout: 10_000 }).toMatchObject({
@@ -79,9 +79,9 @@ describe('a cluster with the audit policy and the encryption of deploy/examples/
     });
   });
 
-  it('shows who went around the gate, and nobody who came through it (docs/break-glass.md)', async () => {
+  it('shows the users who bypassed Portcullis, and no user who came through it (docs/break-glass.md)', async () => {
     const bypassed = (await real.apiServerAudit()).filter(({ user }) => !user.username?.startsWith('system:'));
-    // The demo itself prepared this cluster with its administrator's credential, before there was a gate.
+    // The demo itself prepared this cluster with its administrator's credential, before Portcullis started.
     expect(bypassed.length).toBeGreaterThan(0);
     expect([...new Set(bypassed.map(({ user }) => user.username))]).toEqual(['masters']);
   });

@@ -98,7 +98,7 @@ describe('Helm 4 before a real API server', () => {
     expect(await helm('list', '--short', '--all-namespaces')).toBe('');
   });
 
-  it('is refused where the person may not keep releases', async () => {
+  it('is rejected where the user may not keep releases', async () => {
     const alice = new CliContext(real.instance, 'alice', root.environment);
     const user = {
       PORTCULLIS_CACHE_DIR: join(real.instance.files.directory, 'cache-of-alice'),

@@ -1,6 +1,6 @@
 /**
  * Builds the Dockerfile with a real builder, the first that works of docker, podman and buildah, and starts the image as a cluster does: as its own user,
- * with a root that nobody can write to, without capabilities. Only loopback is shared with the host.
+ * with a read-only root, without capabilities. Only loopback is shared with the host.
  */
 import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -58,7 +58,7 @@ export interface BuiltByBuilder extends AsyncDisposable {
 
 /**
  * @param folder for the builder's files
- * @throws Error that says what to install or to set, with the builder's last words
+ * @throws Error that says what to install or to set, with the builder's last output
  */
 export async function buildWithBuilder(folder: string): Promise<BuiltByBuilder> {
   if (await works('docker', 'version')) return withDocker('docker', folder, []);
@@ -129,7 +129,7 @@ async function withDocker(
 }
 
 /**
- * What a container runtime does before it starts a program. The root's mount points are made first; then nobody can write to it any more. The last
+ * What a container runtime does before it starts a program. The root's mount points are made first; then it is read-only. The last
  * program becomes the started one, so that a signal to the first is a signal to it.
  */
 const AS_A_RUNTIME = `

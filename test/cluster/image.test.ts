@@ -1,4 +1,4 @@
-/** The image, built by a real builder: what is in it, that scripts/image.ts does the same, and a gate that runs from it as in a cluster. */
+/** The image, built by a real builder: its content, that scripts/image.ts does the same, and a server that runs from it as in a cluster. */
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
@@ -77,7 +77,7 @@ describe('the image', () => {
     expect(programs.map(({ path }) => path)).toEqual(['usr/local/bin/node']);
   });
 
-  it('belongs to root, can be written to by nobody else, and gives nobody another’s rights', () => {
+  it('belongs to root, can be written to by no other user, and gives no user another’s rights', () => {
     expect(image.entries.filter(({ owner }) => owner !== '0/0')).toEqual([]);
     const loose = ({ mode }: Entry): boolean => !mode.startsWith('l') && (mode[5] === 'w' || mode[8] === 'w');
     expect(image.entries.filter(loose)).toEqual([]);
@@ -98,7 +98,7 @@ describe('the image', () => {
   });
 });
 
-describe('a gate from the image', () => {
+describe('a server from the image', () => {
   let redis: RedisServer;
   let demo: RunningDemo;
   let ports: ReturnType<typeof demoPorts>;
@@ -121,7 +121,7 @@ describe('a gate from the image', () => {
     await redis?.stop();
   });
 
-  /** A replica beside the demo's gate: the same keys, the same Redis, listeners of its own. */
+  /** A replica next to the demo's server: the same keys, the same Redis, listeners of its own. */
   function configurationOf({ files }: RunningDemo): string {
     const etc = join(folder, 'etc');
     cpSync(files.directory, etc, { recursive: true });
@@ -159,7 +159,7 @@ describe('a gate from the image', () => {
     await expect.poll(state, { timeout: 60_000 }).toMatchObject({ status: 200 });
   });
 
-  it('lets a person through to the cluster who signed in at another replica, and records it', async () => {
+  it('lets a user through to the cluster who signed in at another replica, and audits it', async () => {
     const ca = readFileSync(join(demo.files.directory, 'ca.crt'), 'utf8');
     const key = await newClientKey();
     const elsewhere = new OAuthClient({ web: demo.urls.web, api: demo.urls.api, ca }, key);
@@ -174,10 +174,10 @@ describe('a gate from the image', () => {
 
   it('is healthy to the image’s own health check, which says so too when it is not', async () => {
     const check = async (port: number): Promise<unknown> => {
-      const [, ...words] = image.config.Healthcheck.Test;
+      const [, ...command] = image.config.Healthcheck.Test;
       const child = image.start(
         mounted,
-        words.map((word) => word.replace(':9090/', `:${port}/`)),
+        command.map((word) => word.replace(':9090/', `:${port}/`)),
       );
       child.stdout.resume();
       child.stderr.resume();
@@ -192,7 +192,7 @@ describe('a gate from the image', () => {
     expect(maps).toContain('libjemalloc.so.2');
   });
 
-  it('is a person by number, without any right', async () => {
+  it('is a user by number, without any right', async () => {
     const status = await inside(`console.log(require('node:fs').readFileSync('/proc/self/status', 'utf8'))`);
     expect(status).toMatch(/^Uid:\t65532\t65532\t65532\t65532$/m);
     expect(status).toMatch(/^Gid:\t65532\t65532\t65532\t65532$/m);

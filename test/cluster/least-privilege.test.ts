@@ -32,14 +32,14 @@ interface Ask {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-const person = (more: Readonly<Record<string, string>> = {}): Ask => ({
+const asUser = (more: Readonly<Record<string, string>> = {}): Ask => ({
   ...REVIEW,
   headers: { 'impersonate-user': 'corp:alice@example.com', ...more },
 });
 /** `/` is no character of a header's name, so a key is written as in a URL. */
-const extra = (key: string): Ask => person({ [`impersonate-extra-${encodeURIComponent(key)}`]: 'value' });
+const extra = (key: string): Ask => asUser({ [`impersonate-extra-${encodeURIComponent(key)}`]: 'value' });
 
-describe('the gate’s account with the role that the chart renders', () => {
+describe('the account of Portcullis with the role that the chart renders', () => {
   let server: BareApiServer;
   let dispatcher: Agent;
   let token: string;
@@ -73,22 +73,22 @@ describe('the gate’s account with the role that the chart renders', () => {
     return { status: response.statusCode, answer: await response.body.json() };
   }
 
-  const asPerson = (userInfo: object): object => ({ status: 201, answer: { status: { userInfo } } });
+  const identified = (userInfo: object): object => ({ status: 201, answer: { status: { userInfo } } });
 
-  it('may act as a person, with groups that are named, a uid and each extra key that is named', async () => {
+  it('may act as a user, with groups that are named, a uid and each extra key that is named', async () => {
     const headers = {
       'impersonate-uid': 'corp/00u1x',
       'impersonate-extra-portcullis.dev%2fsession': 's1',
       'impersonate-extra-portcullis.dev%2foriginal-user': 'corp:root',
       'impersonate-extra-example.com%2fdepartment': 'sales',
     };
-    expect(await ask(person())).toMatchObject(asPerson({ username: 'corp:alice@example.com' }));
+    expect(await ask(asUser())).toMatchObject(identified({ username: 'corp:alice@example.com' }));
     for (const group of ['corp:developers', 'corp:platform']) {
-      const { answer } = await ask(person({ 'impersonate-group': group }));
+      const { answer } = await ask(asUser({ 'impersonate-group': group }));
       expect(answer).toMatchObject({ status: { userInfo: { groups: [group, 'system:authenticated'] } } });
     }
-    expect(await ask(person(headers))).toMatchObject(
-      asPerson({
+    expect(await ask(asUser(headers))).toMatchObject(
+      identified({
         uid: 'corp/00u1x',
         extra: {
           'portcullis.dev/session': ['s1'],
@@ -99,7 +99,7 @@ describe('the gate’s account with the role that the chart renders', () => {
     );
   });
 
-  it('may ask what somebody may do, and whose a token is', async () => {
+  it('may ask what a user may do, and whose a token is', async () => {
     const access = {
       method: 'POST',
       path: '/apis/authorization.k8s.io/v1/subjectaccessreviews',
@@ -141,12 +141,12 @@ describe('the gate’s account with the role that the chart renders', () => {
     ['change its own role', { method: 'PATCH', path: `${RBAC}/clusterroles/${ROLE}`, body: { rules } }],
     ['make a role', created(`${RBAC}/clusterroles`, { metadata: { name: 'a' }, rules })],
     ['bind a role', created(`${RBAC}/clusterrolebindings`, { metadata: { name: 'a' }, roleRef, subjects: [] })],
-    ['act as a person of a group that is not named', person({ 'impersonate-group': 'corp:security' })],
-    ['act as system:masters', person({ 'impersonate-group': 'system:masters' })],
+    ['act as a user of a group that is not named', asUser({ 'impersonate-group': 'corp:security' })],
+    ['act as system:masters', asUser({ 'impersonate-group': 'system:masters' })],
     ['act with an extra key that is not named', extra('example.com/other')],
     ['act as a service account', { ...REVIEW, headers: { 'impersonate-user': 'system:serviceaccount:kube-system:a' } }],
     [
-      'list nodes as somebody whom the cluster lets do nothing',
+      'list nodes as a user without any right in the cluster',
       { ...core('nodes'), headers: { 'impersonate-user': 'a' } },
     ],
   ])('may not %s', async (_what, asked) => {
@@ -172,7 +172,7 @@ describe('the gate’s account with the role that the chart renders', () => {
           (key) => `userextras.authentication.k8s.io/${key} [] [impersonate]`,
         ),
         'users [] [impersonate]',
-        // Of system:basic-user, which everybody who is signed in has.
+        // Of system:basic-user, which every user who is signed in has.
         'selfsubjectaccessreviews.authorization.k8s.io [] [create]',
         'selfsubjectreviews.authentication.k8s.io [] [create]',
         'selfsubjectrulesreviews.authorization.k8s.io [] [create]',

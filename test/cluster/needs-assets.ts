@@ -1,4 +1,4 @@
-/** Fails before the first test, in words, where there is no API server to test with. Nothing is skipped here. */
+/** Fails before the first test, with a message, where there is no API server to test with. Nothing is skipped here. */
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 

@@ -157,7 +157,7 @@ describe('docs/revocation.md', () => {
     const { kubeconfig } = server;
     signer = new CsrSigner(shellIn('controller', { KUBECONFIG: kubeconfig }), join(folder, 'controller'));
     signing = signer.watch();
-    instance = await startDemo({ directory: join(folder, 'gate'), portBase: await freePortBase(), kubeconfig });
+    instance = await startDemo({ directory: join(folder, 'demo'), portBase: await freePortBase(), kubeconfig });
     const admin = shellIn('admin', { KUBECONFIG: kubeconfig });
     await admin.run('kubectl create clusterrolebinding alice --clusterrole cluster-admin --user demo:alice');
     const [root, alice, bob] = await Promise.all([signedIn('root'), signedIn('alice'), signedIn('bob')]);

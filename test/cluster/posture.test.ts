@@ -1,4 +1,4 @@
-/** What posture finds in a real API server: the same planted faults, the workloads that the embedded cluster does not keep, and a certificate. */
+/** What posture finds in a real API server: the same planted errors, the workloads that the embedded cluster does not keep, and a certificate. */
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CliContext } from '../support/kubectl.ts';
@@ -47,14 +47,14 @@ afterAll(async () => {
   await real.stop();
 });
 
-describe('posture of a real API server, through the gate', () => {
+describe('posture of a real API server, through Portcullis', () => {
   it('finds nothing in what a cluster is born with, but for the demo’s own', async () => {
     const { code, all, report } = await posture();
     expect(foundIn(report()), all).toEqual(BEFORE);
     expect(code, all).toBe(0);
   });
 
-  it('finds every planted fault and invents none', async () => {
+  it('finds every planted error and invents none', async () => {
     const planted = await root.kubectlWith(plantedManifests(WORKLOAD_MANIFESTS), 'apply', '--filename', '-');
     expect(planted.code, planted.all).toBe(0);
     const { code, all, report } = await posture();
@@ -95,7 +95,7 @@ describe('posture of a real API server, through the gate', () => {
 
   it('prints what replaces a legacy token; what it prints works, and the same look is clean afterwards', async () => {
     const { findings } = (await posture()).report();
-    const commands = findings.flatMap(({ mend }) => mend).filter((line) => !line.startsWith('#'));
+    const commands = findings.flatMap((finding) => finding.mend).filter((line) => !line.startsWith('#'));
     // The context that the commands name.
     const written = await root.portcullis('kubeconfig', '--command', real.instance.files.command);
     expect(written.code, written.all).toBe(0);

@@ -1,4 +1,4 @@
-/** A whole gate before a real API server, whose own audit log is kept too. */
+/** A whole server in front of a real API server, whose own audit log is kept too. */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
@@ -15,7 +15,7 @@ export interface RealInstance {
 export async function startRealInstance(): Promise<RealInstance> {
   const folder = await temporaryFolder();
   const apiServerAuditLog = join(folder, 'api-server-audit.log');
-  const directory = join(folder, 'gate');
+  const directory = join(folder, 'demo');
   const instance = await startDemo({ directory, portBase: await freePortBase(), apiServerAuditLog });
   return {
     instance,
