@@ -11,7 +11,7 @@ const CHROMIUM = {
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
 };
 
-describe('a person at a real browser', () => {
+describe('a user at a real browser', () => {
   let instance: RunningDemo;
   let browser: Browser;
   let context: BrowserContext;
@@ -72,7 +72,7 @@ describe('a person at a real browser', () => {
     expect((await alice.kubectl('auth', 'whoami')).stdout).toContain('demo:alice');
   });
 
-  it('shows a person their sessions, and lets them end one', async () => {
+  it('shows a user their sessions, and lets them end one', async () => {
     const bob = new CliContext(instance, 'bob');
     expect((await bob.portcullis('login')).code).toBe(0);
     await signInToPages('bob');
@@ -104,7 +104,7 @@ describe('a person at a real browser', () => {
     expect((await watch.finished).stdout).toContain('your session was ended');
   });
 
-  it('keeps an ordinary person out of the admin page', async () => {
+  it('keeps an ordinary user out of the admin page', async () => {
     await signInToPages('alice');
     const answer = await page.goto(`${instance.urls.web}/admin`);
     expect(answer?.status()).toBe(403);

@@ -32,7 +32,7 @@ function listener() {
 const CLOSED = 3;
 
 /** A second client that is not kubectl: it runs the plugin itself, and without `KUBERNETES_EXEC_INFO`. */
-describe('@kubernetes/client-node through the gate', () => {
+describe('@kubernetes/client-node through Portcullis', () => {
   let instance: RunningDemo;
   let api: CoreV1Api;
   let config: KubeConfig;
@@ -53,7 +53,7 @@ describe('@kubernetes/client-node through the gate', () => {
     expect(items.map(({ metadata }) => metadata?.name)).toEqual(expect.arrayContaining(['web-1', 'web-2']));
   });
 
-  it('is refused by the cluster where the person has no rights', async () => {
+  it('is rejected by the cluster where the user has no rights', async () => {
     await expect(api.listNamespacedSecret({ namespace: 'payments' })).rejects.toMatchObject({ code: 403 });
   });
 
@@ -77,9 +77,9 @@ describe('@kubernetes/client-node through the gate', () => {
     const streams = [stdout.stream, stderr.stream, stdin] as const;
     const socket = await exec.exec('default', 'web-1', 'web', command, ...streams, false, done.resolve);
     expect(socket.protocol).toBe('v5.channel.k8s.io');
-    stdin.end('from node, through the gate\n');
+    stdin.end('from node, through Portcullis\n');
     expect((await done.promise).details?.causes).toEqual([{ reason: 'ExitCode', message: '5' }]);
-    expect(stdout.heard()).toBe('from node, through the gate\n');
+    expect(stdout.heard()).toBe('from node, through Portcullis\n');
     expect(stderr.heard()).toBe('to stderr\n');
   });
 
@@ -113,7 +113,7 @@ describe('@kubernetes/client-node through the gate', () => {
     await expect.poll(() => typeof refused !== 'function' && refused.readyState, { timeout: 10_000 }).toBe(CLOSED);
   });
 
-  it('has these streams on the record', async () => {
+  it('has these streams in the audit log', async () => {
     const done = whatWasDone(await auditedBy(instance));
     expect([...done]).toEqual(expect.arrayContaining(['get pods/exec', 'get pods/attach', 'get pods/portforward']));
   });

@@ -88,10 +88,10 @@ describe.each(['bash', 'zsh', 'fish'] as const)('in a real %s', (name) => {
   });
 
   test('names of files complete where an option wants one', async () => {
-    writeFileSync(join(at.machine.home, 'authority.pem'), '');
+    writeFileSync(join(at.machine.home, 'security.pem'), '');
     const shell = await open(name);
-    const typed = `portcullis login --ca-file ${at.machine.home}/autho`;
-    expect(await complete(shell, typed, 'rity.pem')).toContain('authority.pem');
+    const typed = `portcullis login --ca-file ${at.machine.home}/secur`;
+    expect(await complete(shell, typed, 'ity.pem')).toContain('security.pem');
   });
 
   test('several candidates are shown', async () => {

@@ -28,7 +28,7 @@ const CHROMIUM = {
     '--disable-gpu',
     '--disable-background-networking',
     `--host-resolver-rules=MAP *.${DOMAIN} 127.0.0.1`,
-    // The pages' certificate is signed by an authority of this test.
+    // The pages' certificate is signed by a CA of this test.
     '--ignore-certificate-errors',
   ],
 };
@@ -49,7 +49,7 @@ async function openStage(): Promise<Stage> {
   const ports = demoPorts(await freePortBase());
   const urls = demoUrls(ports);
   const at = {
-    main: `https://gate.${DOMAIN}:${ports.web}`,
+    main: `https://main.${DOMAIN}:${ports.web}`,
     headlamp: `https://headlamp.${DOMAIN}:${ports.web}`,
     hostile: `https://hostile.${DOMAIN}:${ports.web}`,
     api: urls.api,
@@ -101,7 +101,7 @@ async function openStage(): Promise<Stage> {
   };
 }
 
-/** What Headlamp's page does, as far as the gate can tell: it lists pods by `fetch`, and opens a shell by WebSocket. */
+/** What Headlamp's page does, as far as Portcullis can tell: it lists pods by `fetch`, and opens a shell by WebSocket. */
 const HEADLAMP_PAGE = `<!doctype html><title>Headlamp</title><h1>Headlamp</h1><pre id="pods"></pre><pre id="shell"></pre>
 <script>
 const api = '/clusters/main/api/v1/namespaces/default/pods';
@@ -194,7 +194,7 @@ describe('consoles at a real browser', () => {
 
   const shell = (): Promise<string> => page.locator('#shell').innerText();
 
-  it('shows a person their cluster through Headlamp, a shell by WebSocket included, as themselves; and cuts it all at once', async () => {
+  it('shows a user their cluster through Headlamp, a shell by WebSocket included, as themselves; and cuts it immediately', async () => {
     await signIn('alice', `${stage.at.headlamp}/c/main/pods`);
     expect(page.url()).toBe(`${stage.at.headlamp}/c/main/pods`);
     await expect.poll(() => page.locator('#pods').innerText()).toContain('web-1');
@@ -244,7 +244,7 @@ describe('consoles at a real browser', () => {
     expect(asRoot).toHaveLength(1);
     expect(lines.filter((line) => line.includes('"verb":"revocation"'))).toEqual([]);
     expect(await stage.server.store.sessions.read(session)).toBeDefined();
-    // The person is still signed in everywhere.
+    // The user is still signed in everywhere.
     await page.goto(`${stage.at.main}/admin`);
     expect(await page.textContent('main')).toContain('demo:root');
   });
@@ -270,7 +270,7 @@ describe('consoles at a real browser', () => {
     }
     const token = stage.hostile.seen.at(-1)?.headers.authorization ?? '';
     expect(await asked(stage, '/api/v1/namespaces/default/pods', token)).toBe(200);
-    // An administrator's token at the console opens nothing of the gate's own.
+    // An administrator's token at the console opens nothing of Portcullis itself.
     expect(await asked(stage, '/-/admin/api/v1/sessions', token)).toBe(401);
     const recorded = await stage.recorded();
     expect(recorded).toContain('"portcullis.dev/event":"console-entered"');

@@ -8,7 +8,7 @@ import { CliContext } from '../support/kubectl.ts';
 /** The one user that developers of the embedded cluster may act as, who may read config maps and nothing else. */
 const LIMITED = ['--as', 'demo:limited'];
 
-describe('kubectl --as through the gate', () => {
+describe('kubectl --as through Portcullis', () => {
   let instance: RunningDemo;
   let alice: CliContext;
   let bob: CliContext;
@@ -28,7 +28,7 @@ describe('kubectl --as through the gate', () => {
   const delegated = async (): Promise<readonly AuditEvent[]> =>
     (await auditedBy(instance)).filter((event) => event.impersonatedUser !== undefined);
 
-  it('runs with the rights of the wanted one, and not with those of the person', async () => {
+  it('runs with the rights of the impersonated user, and not with those of the real user', async () => {
     const got = await alice.kubectl('get', 'configmaps', '--output', 'name', ...LIMITED);
     expect(got.stdout, got.all).toContain('configmap/web-settings');
     const refused = await alice.kubectl('get', 'pods', ...LIMITED);
@@ -36,7 +36,7 @@ describe('kubectl --as through the gate', () => {
     expect((await alice.kubectl('get', 'pods')).code).toBe(0);
   });
 
-  it('is the wanted one to the cluster, with the session and the person in extra', async () => {
+  it('is the impersonated user to the cluster, with the session and the real user in extra', async () => {
     const who = await alice.kubectl('auth', 'whoami', '--output', 'json', ...LIMITED);
     expect(who.code, who.all).toBe(0);
     const { status } = JSON.parse(who.stdout) as { status: { userInfo: Record<string, unknown> } };
@@ -52,7 +52,7 @@ describe('kubectl --as through the gate', () => {
     ['a group', [...LIMITED, '--as-group', 'system:masters'], 'groups "system:masters"'],
     ['a uid', [...LIMITED, '--as-uid', '1'], 'uids.authentication.k8s.io "1"'],
     ['a service account', ['--as', 'system:serviceaccount:default:default'], 'serviceaccounts "default"'],
-  ])('is refused in the words of Kubernetes for %s that nobody let her be', async (_what, flags, what) => {
+  ])('is rejected with the message of Kubernetes for %s that she may not impersonate', async (_what, flags, what) => {
     const refused = await alice.kubectl('get', 'configmaps', ...flags);
     expect(refused.code, refused.all).toBe(1);
     expect(refused.stderr).toContain(`Error from server (Forbidden): ${what} is forbidden: User "demo:alice" cannot`);
@@ -74,7 +74,7 @@ describe('kubectl --as through the gate', () => {
     ]);
   });
 
-  it('has each on the record: the person, whom they acted as, and how it ended', async () => {
+  it('has each in the audit log: the user, the impersonated user, and how it ended', async () => {
     const seen = (await delegated()).map(({ user, impersonatedUser, responseStatus, annotations }) =>
       [
         user.username,

@@ -33,7 +33,7 @@ describe.each(WAYS)('everything that kubectl $version may leave open, over $prot
   let alice: CliContext;
   afterAll(() => alice.close());
 
-  it('ends when the person is revoked, and is on the record as revoked', async () => {
+  it('ends when the user is revoked, and is in the audit log as revoked', async () => {
     alice = new CliContext(
       instance,
       'alice',

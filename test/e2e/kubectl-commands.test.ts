@@ -48,7 +48,7 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
 
   const wall = (): Promise<string> => done('get', 'configmap', name, '--output', 'jsonpath={.data.wall}');
 
-  it('is the one that it says, and talks with the cluster behind the gate', async () => {
+  it('is the one that it says, and talks with the cluster behind Portcullis', async () => {
     const said = JSON.parse(await done('version', '--output', 'json')) as Record<string, { gitVersion: string }>;
     expect(said['clientVersion']?.gitVersion).toMatch(reports);
     expect(said['serverVersion']?.gitVersion).toContain('portcullis.demo');

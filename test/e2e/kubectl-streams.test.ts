@@ -15,7 +15,7 @@ const KUBECTLS = [
   { version: '1.35', program: newest.kubectl },
 ];
 const PROTOCOLS = [
-  // A WebSocket is asked for by GET, SPDY by POST: the record shows which it was.
+  // A WebSocket is asked for by GET, SPDY by POST: the audit log shows which it was.
   { protocol: 'WebSocket', websockets: 'true', verb: 'get' },
   { protocol: 'SPDY', websockets: 'false', verb: 'create' },
 ];
@@ -79,7 +79,7 @@ describe.each(WAYS)('kubectl $version over $protocol', ({ program, websockets, v
     await mkdir(join(folder, 'inner'), { recursive: true });
     const long = `${'long-name-'.repeat(14)}é.bin`;
     const files = {
-      'text.txt': Buffer.from('through the gate\n'),
+      'text.txt': Buffer.from('through Portcullis\n'),
       empty: Buffer.alloc(0),
       [long]: randomBytes(300_001),
     };
@@ -88,7 +88,7 @@ describe.each(WAYS)('kubectl $version over $protocol', ({ program, websockets, v
     const copiedIn = await alice.kubectl('cp', folder, `web-2:${there}`);
     expect(copiedIn.code, copiedIn.all).toBe(0);
     expect((await alice.kubectl('exec', 'web-2', '--', 'cat', `${there}/inner/text.txt`)).stdout).toBe(
-      'through the gate\n',
+      'through Portcullis\n',
     );
     const back = `${folder}-back`;
     const copiedOut = await alice.kubectl('cp', `web-2:${there}`, back);

@@ -14,7 +14,7 @@ metadata: { name: colours, namespace: default }
 data: { wall: white }
 `;
 
-describe('kubectl through the gate', () => {
+describe('kubectl through Portcullis', () => {
   let instance: RunningDemo;
   let alice: CliContext;
   let bob: CliContext;
@@ -36,7 +36,7 @@ describe('kubectl through the gate', () => {
     expect(got.stdout).toMatch(/^web-1 +1\/1 +Running/m);
   });
 
-  it('is the person to the cluster: auth whoami', async () => {
+  it('is the user to the cluster: auth whoami', async () => {
     const who = await alice.kubectl('auth', 'whoami', '--output', 'json');
     expect(who.code, who.all).toBe(0);
     const { status } = JSON.parse(who.stdout) as { status: { userInfo: Record<string, unknown> } };
@@ -45,7 +45,7 @@ describe('kubectl through the gate', () => {
     expect(status.userInfo['extra']).toHaveProperty(['portcullis.dev/session']);
   });
 
-  it('has the rights of the person, not of the proxy: auth can-i', async () => {
+  it('has the rights of the user, not of the proxy: auth can-i', async () => {
     expect((await alice.kubectl('auth', 'can-i', 'create', 'pods')).stdout.trim()).toBe('yes');
     expect((await alice.kubectl('auth', 'can-i', 'list', 'secrets', '--namespace', 'payments')).stdout.trim()).toBe(
       'no',
@@ -91,7 +91,7 @@ describe('kubectl through the gate', () => {
     expect(statuses).toEqual([200, 404]);
   });
 
-  it("passes on the cluster's own refusal, by the person's name", async () => {
+  it("passes on the cluster's own rejection, by the user's name", async () => {
     const refused = await bob.kubectl('get', 'pods');
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain('pods is forbidden: User "demo:bob" cannot list resource "pods"');
@@ -127,8 +127,8 @@ describe('kubectl through the gate', () => {
   it('executes over WebSocket: output, standard input and exit code', async () => {
     const said = await alice.kubectl('exec', 'web-1', '--', 'echo', 'from inside');
     expect(said.stdout, said.all).toBe('from inside\n');
-    const piped = await alice.open('kubectl', ['exec', '-i', 'web-1', '--', 'cat'], 'through the gate\n').finished;
-    expect(piped.stdout, piped.all).toBe('through the gate\n');
+    const piped = await alice.open('kubectl', ['exec', '-i', 'web-1', '--', 'cat'], 'through Portcullis\n').finished;
+    expect(piped.stdout, piped.all).toBe('through Portcullis\n');
     const failed = await alice.kubectl('exec', 'web-1', '--', 'sh', '-c', 'exit 7');
     expect(failed.code, failed.all).toBe(7);
   });
@@ -143,7 +143,7 @@ describe('kubectl through the gate', () => {
     forward.child.kill();
   });
 
-  it('refuses --as in words, and sends nothing on under the real name', async () => {
+  it('rejects --as with a message, and sends nothing on under the real name', async () => {
     const refused = await alice.kubectl('get', 'pods', '--as', 'demo:root');
     expect(refused.code).toBe(1);
     expect(refused.stderr).toMatch(/impersonat/i);
@@ -151,7 +151,7 @@ describe('kubectl through the gate', () => {
     expect(events.at(-1)?.annotations['portcullis.dev/reason']).toMatch(/impersonat/);
   });
 
-  it('has each of these on the record, with the person and without a secret', async () => {
+  it('has each of these in the audit log, with the user and without a secret', async () => {
     const events = (await auditedBy(instance)).filter(({ user }) => user.username === 'demo:alice');
     const seen = new Set(
       events.map(({ verb, objectRef }) => `${verb} ${objectRef?.resource ?? ''}/${objectRef?.subresource ?? ''}`),

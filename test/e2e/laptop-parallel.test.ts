@@ -13,7 +13,7 @@ const WAITS = /another sign-in is in progress/;
 const OPENED = /opening your browser/;
 const PATIENCE = { timeout: 120_000, interval: 100 };
 
-describe('many kubectls of one person', () => {
+describe('many kubectls of one user', () => {
   let instance: RunningDemo;
   const laptops: CliContext[] = [];
 
@@ -57,12 +57,12 @@ describe('many kubectls of one person', () => {
     expect(await browser.tabs()).toHaveLength(1);
   });
 
-  it('thirty with nobody signed in open one tab, wait for it, and all succeed after the one sign-in', async () => {
+  it('thirty without a signed-in user open one tab, wait for it, and all succeed after the one sign-in', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-waiting', 'nothing');
     const laptop = laptopOf('waiting', browser);
     const before = await count('sign-in');
     const running = start(laptop, 30);
-    // All of them are waiting before the person does anything.
+    // All of them are waiting before the user does anything.
     await expect.poll(() => running.filter((one) => WAITS.test(one.output())).length, PATIENCE).toBe(29);
     await visitor('alice').visit(await onlyTabAfter(browser, 0));
     await allSucceed(running);
@@ -76,7 +76,7 @@ describe('many kubectls of one person', () => {
     const running = start(laptop, 4);
     const first = await holderOf(running);
     const [waiting, ...rest] = running.filter((one) => one !== first);
-    if (waiting === undefined) throw new Error('nobody waits');
+    if (waiting === undefined) throw new Error('no process waits');
     await interrupt(waiting);
     expect((await waiting.finished).stdout).toBe('');
     await onlyTabAfter(browser, 0);
@@ -110,9 +110,9 @@ describe('many kubectls of one person', () => {
     expect(await browser.tabs()).toHaveLength(1);
   });
 
-  it('one command that asks the plugin five times opens one tab, and says why in the same words', async () => {
+  it('one command that asks the plugin five times opens one tab, and says why with the same message', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-nobody', 'find-no-browser');
-    const failed = await laptopOf('nobody', browser).kubectl(...GET);
+    const failed = await laptopOf('no-one', browser).kubectl(...GET);
     expect(failed.code).toBe(1);
     expect(failed.stderr.match(/No browser could be opened/g)?.length, failed.all).toBeGreaterThan(1);
     expect(failed.stderr).toContain(`portcullis login --server ${instance.urls.web}`);
@@ -122,14 +122,14 @@ describe('many kubectls of one person', () => {
 
 /** The one that has opened the browser, once all others wait for it: they may say so before it does. */
 async function holderOf(running: readonly Open[]): Promise<Open> {
-  const saying = (words: RegExp): Open[] => running.filter((one) => words.test(one.output()));
+  const saying = (message: RegExp): Open[] => running.filter((one) => message.test(one.output()));
   await expect.poll(() => [saying(OPENED).length, saying(WAITS).length], PATIENCE).toEqual([1, running.length - 1]);
   const [holder] = saying(OPENED);
-  if (holder === undefined) throw new Error('nobody holds the sign-in');
+  if (holder === undefined) throw new Error('no process holds the sign-in');
   return holder;
 }
 
-/** The address of the one tab that is open after so many earlier ones; the browser comes a moment after the words. */
+/** The address of the one tab that is open after so many earlier ones; the browser comes a moment after the message. */
 async function onlyTabAfter(browser: NotedBrowser, earlier: number): Promise<string> {
   await expect.poll(async () => (await browser.tabs()).length, PATIENCE).toBe(earlier + 1);
   return (await browser.tabs()).at(-1) ?? '';

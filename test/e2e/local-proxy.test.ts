@@ -148,7 +148,7 @@ describe('portcullis proxy', () => {
     expect([answer.statusCode, await answer.body.text()]).toEqual([200, expect.stringMatching(/./)]);
     forward.child.kill();
     const refused = await client.kubectl('get', 'pods', '--as', 'demo:root');
-    expect(refused.stderr, 'the gate judges it').toMatch(/impersonat/i);
+    expect(refused.stderr, 'the proxy evaluates it').toMatch(/impersonat/i);
     open.child.kill('SIGTERM');
     const ended = await open.finished;
     expect(ended.code, ended.all).toBe(0);
@@ -156,7 +156,7 @@ describe('portcullis proxy', () => {
     await watch.finished;
   });
 
-  it('renews its token while clients go on, and shows it to nobody', async () => {
+  it('renews its token while clients go on, and shows it to no client', async () => {
     const { client, open, path } = await start('renewing');
     const seen = (await auditedBy(instance)).length;
     const watch = client.openKubectl('get', 'pods', '--watch', '--output', 'name');

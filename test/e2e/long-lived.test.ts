@@ -52,7 +52,7 @@ describe('a client that lives longer than its tokens', () => {
       open,
       async get() {
         // client-go closes its own connections when a certificate is renewed, and a request that it begins in that instant ends there:
-        // kubectl says so, in these words. A connection that the gate ended reads otherwise (a reset, an EOF, a GOAWAY), and counts.
+        // kubectl says so with this message. A connection that Portcullis ended reads otherwise (a reset, an EOF, a GOAWAY), and counts.
         for (;;) {
           const { statusCode, body } = await request(`http://127.0.0.1:${port}${POD}`);
           const text = await body.text();
@@ -62,7 +62,7 @@ describe('a client that lives longer than its tokens', () => {
     };
   }
 
-  /** What the record says since an earlier look at it. */
+  /** The audit events since an earlier check. */
   async function since(seen: number) {
     const events = (await auditedBy(instance)).slice(seen);
     return { count: (verb: string) => events.filter((one) => one.verb === verb).length, events };
@@ -120,7 +120,7 @@ describe('a client that lives longer than its tokens', () => {
     const before = await cachedSession(cacheOf('revoked'));
     await revoke('revoked');
     const seen = (await auditedBy(instance)).length;
-    // client-go gives the first refusal to who asked, and asks the plugin before it does.
+    // client-go returns the first rejection to its caller, and asks the plugin before it does.
     const answers = [await proxy.get(), await proxy.get(), await proxy.get()];
     expect(answers).toEqual([401, 200, 200]);
     expect((await since(seen)).count('sign-in')).toBe(1);
@@ -143,7 +143,7 @@ describe('a client that lives longer than its tokens', () => {
       answers.every((status) => status >= 400),
       answers.join(),
     ).toBe(true);
-    // Five calls of the plugin, of which the first asked the broker; a stall would be its time-out, 15 seconds.
+    // Five calls of the plugin, of which the first asked the server; a stall would be its time-out, 15 seconds.
     expect(Date.now() - began).toBeLessThan(15_000);
     expect(await browser.tabs()).toHaveLength(1);
     expect(proxy.open.output()).toContain('portcullis login --server');
@@ -171,7 +171,7 @@ describe('a client that lives longer than its tokens', () => {
   });
 });
 
-/** Local ports of the connections that a program has to the gate. */
+/** Local ports of the connections that a program has to Portcullis. */
 async function connectionsOf({ child }: Open, api: string): Promise<readonly number[]> {
   const fds = `/proc/${child.pid}/fd`;
   const targets = await Promise.all((await readdir(fds)).map((fd) => readlink(`${fds}/${fd}`).catch(() => '')));

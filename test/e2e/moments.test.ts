@@ -23,7 +23,7 @@ afterEach(async () => {
 });
 afterAll(() => chrome.close());
 
-/** The own page of somebody with sessions of several ages, in New York, where it is what the house's clock says. */
+/** The own page of a user with sessions of several ages, in New York, at the time of the server's clock. */
 async function ownPage(stage: Stage, cookies: string, javaScriptEnabled: boolean): Promise<Page> {
   if (server?.listening !== true) {
     server = createServer(stage.web.app).listen(0, '127.0.0.1');
@@ -65,7 +65,7 @@ it('shows moments in the reader’s own zone, with the exact one on hover', asyn
   );
 });
 
-it('says how long ago in the same words as the page without scripts, which says that its times are UTC', async () => {
+it('says how long ago in the same way as the page without scripts, which says that its times are UTC', async () => {
   const { stage, cookies } = await aged();
   const plain = await ownPage(stage, cookies, false);
   const scripted = await ownPage(stage, cookies, true);

@@ -20,7 +20,7 @@ describe('after a while', () => {
   beforeAll(async () => {
     instance = await startChangedInstance({
       file: (settings) => settings,
-      // The clocks' tolerance comes on top: less than nothing, so that nobody has to wait for a minute.
+      // The clocks' tolerance comes on top: less than nothing, so that the test need not wait for a minute.
       loaded: (config) => ({
         ...config,
         admin: { ...config.admin, freshness: FRESHNESS - FRESH_TOLERANCE_SECONDS },

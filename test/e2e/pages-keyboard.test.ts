@@ -55,7 +55,7 @@ describe('by keyboard', () => {
     expect(await page.evaluate('document.activeElement.closest("main") !== null')).toBe(true);
   });
 
-  it('signs somebody in and ends a session of theirs', async () => {
+  it('signs a user in and ends a session of theirs', async () => {
     const { session } = await alice.signIn('alice');
     await signIn('alice');
     await tabTo(page, 'button', /^Sign out portcullis-demo-visitor$/);

@@ -1,4 +1,4 @@
-/** What comes in by itself at a real browser: a receipt of three replicas, the replicas themselves, and the record. */
+/** The live parts of pages at a real browser: a receipt of three replicas, the replicas themselves, and the audit log. */
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -10,12 +10,12 @@ import { startThreeReplicas, type ThreeReplicas } from '../support/pages-replica
 /** Beyond what a lease lasts on this stage, and a busy machine. */
 const LATE = { timeout: 30_000 };
 
-/** A port on which nobody listens. */
-const NOBODY = 1;
+/** A port on which no program listens. */
+const UNUSED_PORT = 1;
 
 describe('live', () => {
   let replicas: ThreeReplicas;
-  /** Between the browser and the gate. */
+  /** Between the browser and the server. */
   let wire: Link;
   let browser: Browser;
   let alice: OAuthClient;
@@ -47,7 +47,7 @@ describe('live', () => {
 
   const row = (name: string) => page.getByRole('row', { name: new RegExp(`\\b${name}\\b`) });
 
-  it('the record shows a line as it is written, holds it back while it is paused, and goes on after a cut', async () => {
+  it('the audit log shows an event as it is written, holds it back while it is paused, and goes on after a cut', async () => {
     await page.goto(`${web}/admin/audit`);
     const lines = page.locator('[data-lines] > li');
     const connection = page.locator('[data-connection]');
@@ -64,7 +64,7 @@ describe('live', () => {
     await page.getByRole('button', { name: /^Resume/ }).click();
     await lines.filter({ hasText: 'pods second' }).waitFor(LATE);
 
-    wire.leadTo(NOBODY);
+    wire.leadTo(UNUSED_PORT);
     await connection.getByText(/reconnecting/).waitFor(LATE);
     await visit('third');
     wire.leadTo(replicas.instance.server.ports.web);

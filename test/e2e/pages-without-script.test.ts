@@ -36,7 +36,7 @@ describe('without script', () => {
     await page.waitForURL(`${instance.urls.web}/me`);
   }
 
-  it('a person sees their sessions in UTC, and ends one', async () => {
+  it('a user sees their sessions in UTC, and ends one', async () => {
     const { session } = await terminal.signIn('alice');
     await signIn('alice');
     expect(await page.textContent('main')).toMatch(/Times are in\s+UTC/);
@@ -48,7 +48,7 @@ describe('without script', () => {
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();
   });
 
-  it('an administrator revokes a person with a lock, reads the receipt, and unlocks them', async () => {
+  it('an administrator revokes a user with a lock, reads the receipt, and unlocks them', async () => {
     const { session } = await terminal.signIn('bob');
     await signIn('root');
     await page.goto(`${instance.urls.web}/admin/accounts/demo%2Fbob`);

@@ -1,4 +1,4 @@
-/** Every page at a real browser, as everybody who can see it, in light and dark, from a telephone to a wall. */
+/** Every page at a real browser, as every user who can see it, in light and dark, from a telephone to a wall. */
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { watch, type Watched } from '../support/pages-browser.ts';
@@ -17,7 +17,7 @@ import { startPagesStage, type PagesStage, type Who } from '../support/pages-sta
 import { PAGES, type PageRow } from '../support/pages-table.ts';
 
 const BUDGET_BYTES = 50_000;
-/** Where nobody looks at pictures. */
+/** Where no developer views pictures. */
 const IS_CI = process.env['CI'] === 'true';
 
 const LOOKED_AT = ['body', 'main', 'main > .card', 'h1', '.notice', '.button', '.top', '.brand'];
@@ -35,7 +35,7 @@ describe.each(PAGES)('the page $name', (row) => {
     const transferred = await watched.transferred();
     const bytes = transferred.reduce((sum, one) => sum + one.bytes, 0);
     expect(bytes, JSON.stringify(transferred)).toBeLessThanOrEqual(BUDGET_BYTES);
-    expect(await layoutFaults(page, `${row.name}-${who}`)).toEqual([]);
+    expect(await layoutErrors(page, `${row.name}-${who}`)).toEqual([]);
     // Last, when all of it has run.
     expect(watched.foreign).toEqual([]);
     expect(watched.faults).toEqual([]);
@@ -101,14 +101,14 @@ async function open({ at }: PageRow, who: Who, options: { readonly bypassCSP?: b
   return { page, watched, [Symbol.asyncDispose]: () => context.close() };
 }
 
-/** Looks at the page at each width, and keeps pictures for people. */
-async function layoutFaults(page: Page, name: string): Promise<readonly string[]> {
-  const faults: string[] = [];
+/** Checks the page at each width, and keeps pictures for developers. */
+async function layoutErrors(page: Page, name: string): Promise<readonly string[]> {
+  const errors: string[] = [];
   for (const width of ALL_WIDTHS) {
     await resize(page, width);
-    faults.push(...(await stickingOut(page)).map((fault) => `${width} px: ${fault}`));
+    errors.push(...(await stickingOut(page)).map((error) => `${width} px: ${error}`));
   }
-  if (IS_CI) return faults;
+  if (IS_CI) return errors;
   for (const scheme of SCHEMES) {
     await page.emulateMedia({ colorScheme: scheme });
     for (const width of WIDTHS) {
@@ -116,5 +116,5 @@ async function layoutFaults(page: Page, name: string): Promise<readonly string[]
       await keepPicture(page, `${name}-${width}-${scheme}`);
     }
   }
-  return faults;
+  return errors;
 }

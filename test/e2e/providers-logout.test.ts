@@ -6,8 +6,8 @@ import { PERSON } from '../support/logout-provider.ts';
 
 const ACCOUNT = `demo/${PERSON}` as const;
 
-/** Those that say when somebody signs out there. */
-describe.each(['oidc', 'okta', 'keycloak'] as const)('a person of type %s who signs out at the provider', (type) => {
+/** Those that report when a user signs out there. */
+describe.each(['oidc', 'okta', 'keycloak'] as const)('a user of type %s who signs out at the provider', (type) => {
   let stage: LogoutInstance;
   let attended: CliContext;
   let unattended: CliContext;
@@ -23,7 +23,7 @@ describe.each(['oidc', 'okta', 'keycloak'] as const)('a person of type %s who si
     await stage.stop();
   });
 
-  /** What the provider sends when somebody signs out of this session there. */
+  /** What the provider sends when a user signs out of this session there. */
   async function signOut(sid: string): Promise<number> {
     const answer = await request(`${stage.web}/backchannel-logout/demo`, {
       method: 'POST',

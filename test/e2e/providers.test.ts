@@ -39,9 +39,9 @@ interface Who {
 }
 
 async function signedIn(name: string, provider: string): Promise<TestUser> {
-  const person = stage.user(name);
-  await person.login(provider);
-  return person;
+  const user = stage.user(name);
+  await user.login(provider);
+  return user;
 }
 
 const recorded = async (session: string): Promise<readonly AuditEvent[]> =>
@@ -64,8 +64,8 @@ describe.each([
   ],
   ['google', `google/${SUBJECT}`, 'google:alice@example.com'],
   ['github', 'github/583231', 'github:alice'],
-] as const)('a person of type %s, one of seven providers of one gate', (provider, account, username) => {
-  let person: TestUser;
+] as const)('a user of type %s, one of seven providers of one server', (provider, account, username) => {
+  let user: TestUser;
   let session: string;
   let askedAtSignIn = 0;
 
@@ -75,11 +75,11 @@ describe.each([
       : stage.vendors[provider].asked.filter((path) => path === '/token').length;
 
   it('signs in, and is to the cluster who the provider says', async () => {
-    person = await signedIn(`table-${provider}`, provider);
+    user = await signedIn(`table-${provider}`, provider);
     askedAtSignIn = asked();
-    const got = await getPods(person);
+    const got = await getPods(user);
     expect(got.code, got.all).toBe(0);
-    const said = await person.unattended.kubectl('auth', 'whoami', '--output', 'json');
+    const said = await user.unattended.kubectl('auth', 'whoami', '--output', 'json');
     const { status } = JSON.parse(said.stdout) as {
       status: { userInfo: { username: string; groups: string[]; uid: string } };
     };
@@ -88,21 +88,21 @@ describe.each([
   });
 
   it('is asked about at a refresh, and goes on without another sign-in', async () => {
-    const who = await whoami(person);
+    const who = await whoami(user);
     expect(who).toMatchObject({ account, username, groups: ['demo:developers'] });
     session = who.session.id;
     expect(asked()).toBeGreaterThan(askedAtSignIn);
-    const got = await getPods(person);
+    const got = await getPods(user);
     expect(got.code, got.all).toBe(0);
     expect(named(await recorded(session), 'refresh').length).toBeGreaterThan(0);
     expect(await isLive(session)).toBe(true);
   });
 
-  it('signs out: the session is over at the gate, and kubectl says how to sign in', async () => {
-    const out = await person.unattended.portcullis('logout');
+  it('signs out: the session is over at the server, and kubectl says how to sign in', async () => {
+    const out = await user.unattended.portcullis('logout');
     expect(out.code, out.all).toBe(0);
     expect(await isLive(session)).toBe(false);
-    const refused = await getPods(person);
+    const refused = await getPods(user);
     expect(refused.code).not.toBe(0);
     expect(refused.stderr).toContain('portcullis login --server');
     const [logout] = named(await recorded(session), 'logout');
@@ -111,7 +111,7 @@ describe.each([
 });
 
 describe('alice of Okta and alice of Keycloak', () => {
-  it('are two people to RBAC, and the one’s end is not the other’s', async () => {
+  it('are two users to RBAC, and the end of one is not the end of the other', async () => {
     const ours = await signedIn('two-okta', 'okta');
     const vendor = stage.vendors.keycloak;
     const { claims } = vendor;
@@ -141,24 +141,24 @@ describe('what happens at the provider', () => {
   it('reaches kubectl: who loses a group there loses the right with the next token, at each type that has groups, and the session stays', async () => {
     await Promise.all(
       (['oidc', 'okta', 'keycloak', 'entra', 'github'] as const).map(async (provider) => {
-        const person = await signedIn(`loses-${provider}`, provider);
-        const { session, account, username } = await whoami(person);
-        expect((await getPods(person)).code).toBe(0);
+        const user = await signedIn(`loses-${provider}`, provider);
+        const { session, account, username } = await whoami(user);
+        expect((await getPods(user)).code).toBe(0);
         const before = named(await recorded(session.id), 'refresh').length;
         await withoutGroups(provider, async () => {
           await expect
-            .poll(async () => (await getPods(person)).stderr, TOKEN_LIFE)
+            .poll(async () => (await getPods(user)).stderr, TOKEN_LIFE)
             .toContain(`pods is forbidden: User "${username}" cannot list resource "pods"`);
           // At the latest with the very next token; a look at what is in flight may have been before it.
           const nextRefresh = async (): Promise<AuditEvent['user'] | undefined> => {
-            await getPods(person);
+            await getPods(user);
             return named(await recorded(session.id), 'refresh')[before]?.user;
           };
           await expect.poll(nextRefresh, TOKEN_LIFE).toEqual({ username, uid: account });
           expect(named(await recorded(session.id), 'identity-changed')).toHaveLength(1);
           expect(await isLive(session.id)).toBe(true);
         });
-        await expect.poll(async () => (await getPods(person)).code, TOKEN_LIFE).toBe(0);
+        await expect.poll(async () => (await getPods(user)).code, TOKEN_LIFE).toBe(0);
       }),
     );
   });
@@ -166,13 +166,13 @@ describe('what happens at the provider', () => {
   it('reaches kubectl: who is disabled there is out with the next token, at each type', async () => {
     await Promise.all(
       EVERY.map(async (provider) => {
-        const person = await signedIn(`disabled-${provider}`, provider);
-        const { session, account } = await whoami(person);
-        expect((await getPods(person)).code).toBe(0);
+        const user = await signedIn(`disabled-${provider}`, provider);
+        const { session, account } = await whoami(user);
+        expect((await getPods(user)).code).toBe(0);
         const before = named(await recorded(session.id), 'refresh').length;
         await disabled(provider, async () => {
           await expect
-            .poll(async () => (await getPods(person)).stderr, TOKEN_LIFE)
+            .poll(async () => (await getPods(user)).stderr, TOKEN_LIFE)
             .toMatch(/Next: portcullis login --server/);
           expect(await isLive(session.id)).toBe(false);
           expect(named(await recorded(session.id), 'refresh')).toHaveLength(before);
@@ -186,18 +186,18 @@ describe('what happens at the provider', () => {
     );
   });
 
-  it('cuts the shell and the watch that a disabled person has open, nobody else’s, and has it on the record', async () => {
-    const person = await signedIn('open-keycloak', 'keycloak');
+  it('cuts the shell and the watch that a disabled user has open, no other user’s, and has it in the audit log', async () => {
+    const user = await signedIn('open-keycloak', 'keycloak');
     const colleague = await signedIn('open-okta', 'okta');
-    const { session, account } = await whoami(person);
-    const terminal = person.unattended.kubectlAtTerminal('exec', '-i', '-t', 'web-1', '--', 'sh');
-    const watch = person.unattended.openKubectl('get', 'pods', '--watch');
+    const { session, account } = await whoami(user);
+    const terminal = user.unattended.kubectlAtTerminal('exec', '-i', '-t', 'web-1', '--', 'sh');
+    const watch = user.unattended.openKubectl('get', 'pods', '--watch');
     const other = colleague.unattended.openKubectl('get', 'pods', '--watch');
     await Promise.all([terminal.until(/\/ # /), watch.until(/web-2/), other.until(/web-2/)]);
     await disabled('keycloak', async () => {
       await Promise.all([terminal.finished, watch.finished]);
       expect(other.child.exitCode).toBeNull();
-      // On the record once every replica has confirmed that it is over.
+      // In the audit log once every replica has confirmed that it is over.
       await expect
         .poll(async () => named(await recorded(session.id), 'session-ended'), TOKEN_LIFE)
         .toMatchObject([
@@ -212,34 +212,34 @@ describe('what happens at the provider', () => {
     other.child.kill();
   });
 
-  it('keeps nobody out who has a token: a provider that is away is said so later, and the session goes on when it is back', async () => {
-    const person = await signedIn('waits-okta', 'okta');
-    const { session } = await whoami(person);
+  it('keeps no user out who has a token: an unavailable provider is reported later, and the session goes on when it is back', async () => {
+    const user = await signedIn('waits-okta', 'okta');
+    const { session } = await whoami(user);
     const vendor = stage.vendors.okta;
     vendor.down = true;
     try {
-      const got = await getPods(person);
+      const got = await getPods(user);
       expect(got.code, got.all).toBe(0);
       await expect
-        .poll(async () => (await getPods(person)).stderr, TOKEN_LIFE)
+        .poll(async () => (await getPods(user)).stderr, TOKEN_LIFE)
         .toMatch(/is unavailable \(503\)[^]*you stay signed in/);
       expect(await isLive(session.id)).toBe(true);
     } finally {
       vendor.down = false;
     }
-    const back = await getPods(person);
+    const back = await getPods(user);
     expect(back.code, back.all).toBe(0);
-    expect((await whoami(person)).session.id).toBe(session.id);
+    expect((await whoami(user)).session.id).toBe(session.id);
   });
 });
 
-/** While the person is in no group there. */
+/** While the user is in no group there. */
 async function withoutGroups(provider: Exclude<ProviderName, 'google'>, meanwhile: () => Promise<void>): Promise<void> {
   if (provider === 'github') {
-    const person = stage.githubPerson;
-    const { teams } = person;
-    person.teams = [];
-    return meanwhile().finally(() => (person.teams = teams));
+    const user = stage.githubPerson;
+    const { teams } = user;
+    user.teams = [];
+    return meanwhile().finally(() => (user.teams = teams));
   }
   const vendor = stage.vendors[provider];
   const { claims } = vendor;
@@ -247,7 +247,7 @@ async function withoutGroups(provider: Exclude<ProviderName, 'google'>, meanwhil
   return meanwhile().finally(() => (vendor.claims = claims));
 }
 
-/** While the person's account there is disabled. */
+/** While the user's account there is disabled. */
 async function disabled(provider: ProviderName, meanwhile: () => Promise<void>): Promise<void> {
   const change = (gone: boolean): void => {
     if (provider === 'github') stage.githubPerson.suspended = gone;

@@ -29,7 +29,7 @@ it('leads a real browser from our button through the provider’s sign-out and b
   await page.getByRole('button', { name: 'Yes' }).click();
   await page.waitForURL(`${stage.web}/?state=signed-out`);
   expect(await page.getByText('You are signed out here.').isVisible()).toBe(true);
-  // This provider knows one person and asks no password; who is signed in there does not come by the page that would.
+  // This provider knows one user and asks no password; a user who is signed in there does not come by the page that would.
   const asked = page.waitForRequest((request) => request.url().startsWith(`${stage.provider.issuer}/interaction/`));
   await page.goto(`${stage.web}/me`);
   await asked;

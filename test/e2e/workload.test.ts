@@ -48,7 +48,7 @@ const whoami = async ({ machine }: Job): Promise<string> => {
 };
 
 describe('kubectl with nothing but a workload’s token', () => {
-  it('acts under the name and the groups of its rule, again from the cache, and is on the record by both', async () => {
+  it('acts under the name and the groups of its rule, again from the cache, and is in the audit log by both', async () => {
     const job = await readyJob('shop');
     const got = await job.machine.kubectl('get', 'pods');
     expect(got.code, got.all).toBe(0);
@@ -136,15 +136,15 @@ describe('kubectl with nothing but a workload’s token', () => {
     expect(got.code, got.all).toBe(0);
   });
 
-  it('takes the file from PORTCULLIS_TOKEN_FILE too, also where a person is signed in on the machine', async () => {
+  it('takes the file from PORTCULLIS_TOKEN_FILE too, also where a user is signed in on the machine', async () => {
     const { cacheDir } = await newJob('home-of-root');
     await mkdir(cacheDir, { mode: 0o700 });
-    const person = new CliContext(stage.instance, 'root', { PORTCULLIS_CACHE_DIR: cacheDir });
-    expect((await person.kubectl('get', 'pods')).code).toBe(0);
+    const user = new CliContext(stage.instance, 'root', { PORTCULLIS_CACHE_DIR: cacheDir });
+    expect((await user.kubectl('get', 'pods')).code).toBe(0);
     const job = await newJob('by-environment', { byEnvironment: true, cacheDir });
     await job.project(await stage.issuer.token());
     expect(await whoami(job)).toBe('ci:example/shop');
-    const still = await person.kubectl('auth', 'whoami', '--output', 'jsonpath={.status.userInfo.username}');
+    const still = await user.kubectl('auth', 'whoami', '--output', 'jsonpath={.status.userInfo.username}');
     expect(still.stdout, still.all).toBe('demo:root');
   });
 });
@@ -165,7 +165,7 @@ describe('a workload that is revoked by its rule and its subject', () => {
       ...more,
     );
 
-  it('is cut while it watches, is refused in words, and goes on with the next token that its issuer gives', async () => {
+  it('is cut while it watches, is rejected with a message, and goes on with the next token that its issuer gives', async () => {
     const job = await readyJob('revoked', { sub: subject });
     const watch = job.machine.openKubectl('get', 'pods', '--watch');
     await watch.until(/web-2/);
@@ -222,17 +222,17 @@ describe('get-token with a token file', () => {
       3,
       'No rule here lets this workload in',
     ],
-    ['is two words', async () => 'canary canary', 2, 'does not hold exactly one token'],
+    ['has two parts', async () => 'canary canary', 2, 'does not hold exactly one token'],
     ['is nothing', async () => '', 2, 'does not hold exactly one token'],
     ['is no token', async () => 'canary', 3, 'is no JWT'],
   ];
-  it.each(spoilt)('says so and prints nothing where what it holds %s', async (name, make, code, words) => {
+  it.each(spoilt)('says so and prints nothing where what it holds %s', async (name, make, code, message) => {
     const job = await newJob(`spoilt-${name.replaceAll(' ', '-')}`);
     const token = await make();
     await job.project(token);
     const ended = await getToken(job);
     expect(ended, ended.all).toMatchObject({ code, stdout: '' });
-    expect(ended.stderr).toContain(words);
+    expect(ended.stderr).toContain(message);
     expect(ended.stderr).toContain('Next: ');
     expect(ended.stderr).not.toMatch(/canary|eyJ|portcullis login/);
   });
@@ -255,7 +255,7 @@ describe('get-token with a token file', () => {
     expect((await getToken(job)).code).toBe(0);
   });
 
-  it('says that an issuer is away, and takes another token at once', async () => {
+  it('says that an issuer is unavailable, and takes another token immediately', async () => {
     const job = await readyJob('patient', { iss: 'https://localhost:1' });
     const ended = await getToken(job);
     expect(ended, ended.all).toMatchObject({ code: 1, stdout: '' });
@@ -267,6 +267,6 @@ describe('get-token with a token file', () => {
   });
 });
 
-it('has opened a browser on none of these machines: nobody sits before them', async () => {
+it('has opened a browser on none of these machines: they have no user', async () => {
   for (const { browserMark } of jobs) await expect(access(browserMark)).rejects.toThrow('ENOENT');
 });
