@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { helm } from '../support/chart.ts';
 import { makeCertificate } from '../support/upstream.ts';
 import { fencedBlocks, markdownPages, readPage, ROOT } from '../unit/docs/markdown.ts';
-import { commandsOf, isShell, portcullisWords, shellTextOf } from '../unit/docs/shell-lines.ts';
+import { commandsOf, isShell, portcullisArguments, shellTextOf } from '../unit/docs/shell-lines.ts';
 
 interface Ended {
   readonly code: number;
@@ -41,7 +41,7 @@ const pages = markdownPages().filter((page) => !page.startsWith('docs/training/'
 const ofProgram = (name: string) =>
   pages.flatMap((page) =>
     commandsIn(page)
-      .filter((args) => args[0] === name && portcullisWords(args) === undefined)
+      .filter((args) => args[0] === name && portcullisArguments(args) === undefined)
       .map((args) => ({ page, args: args.slice(1) })),
   );
 
@@ -108,9 +108,9 @@ describe('kubectl knows each command', () => {
 test('portcullis keys generate --dir keys makes the directories from which the page makes Secrets', async () => {
   const generate =
     commandsIn('README.md')
-      .map(portcullisWords)
+      .map(portcullisArguments)
       .find((args) => args?.[0] === 'keys') ?? [];
-  expect(commandsIn('docs/install.md').map(portcullisWords)).toContainEqual(generate);
+  expect(commandsIn('docs/install.md').map(portcullisArguments)).toContainEqual(generate);
   const { code, all } = await run(process.execPath, [`${ROOT}src/main.ts`, ...generate]);
   expect(code, all).toBe(0);
   expect(readdirSync(join(folder, 'keys')).toSorted()).toEqual(['audit', 'sealing', 'signing']);

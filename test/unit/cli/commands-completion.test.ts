@@ -6,7 +6,7 @@ import { createProgram } from '../../../src/program.ts';
 
 const program = createProgram({});
 const values = (option: string): readonly string[] =>
-  ({ '--cluster': ['prod', 'staging', '$(id)', 'a b', 'a;b'], '--server': ['https://gate.example.com:8443'] })[
+  ({ '--cluster': ['prod', 'staging', '$(id)', 'a b', 'a;b'], '--server': ['https://portcullis.example.com:8443'] })[
     option
   ] ?? [];
 
@@ -35,7 +35,7 @@ describe('completion', () => {
       ['prod', 'staging'],
     ],
     [['get-token', '--cluster=s'], ['--cluster=staging']],
-    [['get-token', '--server', 'https://g'], ['https://gate.example.com:8443']],
+    [['get-token', '--server', 'https://p'], ['https://portcullis.example.com:8443']],
     [['login', '--provider', '--device', '--ver'], ['--verbose']],
     [['login', '--', '--de'], []],
     [['nonsense', ''], []],

@@ -79,8 +79,8 @@ describe('a result', () => {
 
   const printed = async (output?: string): Promise<string> => {
     let text = '';
-    const laptop = { print: (more: string) => (text += more) } as unknown as CliContext;
-    await printResult(laptop, output === undefined ? {} : { output }, value, () => 'for people\n');
+    const context = { print: (more: string) => (text += more) } as unknown as CliContext;
+    await printResult(context, output === undefined ? {} : { output }, value, () => 'for users\n');
     return text;
   };
 
@@ -94,7 +94,7 @@ describe('a result', () => {
     expect(text.endsWith('\n')).toBe(true);
   });
 
-  test('is for people otherwise', async () => {
-    expect(await printed()).toBe('for people\n');
+  test('is for users otherwise', async () => {
+    expect(await printed()).toBe('for users\n');
   });
 });

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { nextStepFor } from '../../../src/cli/http/admin-problems.ts';
 
-/** Problems of which the server's own messages say all there is: no one who uses a command can bring them about, or mend them. */
+/** Errors that are complete in the server's own messages: no user of a command can cause them, or fix them. */
 const WITHOUT = [
   'revocation_not_found',
   'drill_refused',

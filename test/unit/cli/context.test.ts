@@ -108,7 +108,7 @@ describe('addresses', () => {
   test.each([
     ['https://a.example.com', 'https://a.example.com'],
     ['https://A.example.com:8443/', 'https://a.example.com:8443'],
-    ['https://a.example.com/gate//', 'https://a.example.com/gate'],
+    ['https://a.example.com/base//', 'https://a.example.com/base'],
     ['http://localhost:7444', 'http://localhost:7444'],
     ['http://127.0.0.1:7444/', 'http://127.0.0.1:7444'],
     ['http://[::1]:7444/', 'http://[::1]:7444'],

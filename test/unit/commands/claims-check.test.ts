@@ -11,7 +11,7 @@ const PROVIDERS = [
   {
     name: 'corp',
     issuer: 'https://login.example.com',
-    clientId: 'gate',
+    clientId: 'portcullis',
     groups: 'claims.groups',
     extra: { 'example.com/desk': 'claims.desk' },
     rules: [
@@ -20,16 +20,22 @@ const PROVIDERS = [
     ],
     userRules: [{ expression: '!user.username.startsWith("corp:svc-")', message: 'No robots.' }],
   },
-  { name: 'entra', type: 'entra', tenant: TENANT, clientId: 'gate' },
+  { name: 'entra', type: 'entra', tenant: TENANT, clientId: 'portcullis' },
   {
     name: 'google',
     type: 'google',
-    clientId: 'gate',
+    clientId: 'portcullis',
     rules: [{ expression: 'claims.hd == "example.com"', message: 'Only example.com.' }],
   },
-  { name: 'okta', type: 'okta', issuer: 'https://example.okta.com', clientId: 'gate' },
-  { name: 'keycloak', type: 'keycloak', issuer: 'https://keycloak.example.com/realms/example', clientId: 'gate' },
-  { name: 'github', type: 'github', organizations: ['example'], clientId: 'gate', clientSecretFile: 'client-secret' },
+  { name: 'okta', type: 'okta', issuer: 'https://example.okta.com', clientId: 'portcullis' },
+  { name: 'keycloak', type: 'keycloak', issuer: 'https://keycloak.example.com/realms/example', clientId: 'portcullis' },
+  {
+    name: 'github',
+    type: 'github',
+    organizations: ['example'],
+    clientId: 'portcullis',
+    clientSecretFile: 'client-secret',
+  },
 ];
 
 const WORKLOAD = [

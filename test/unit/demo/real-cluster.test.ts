@@ -21,7 +21,7 @@ case "$*" in
 esac
 `;
 
-describe('a cluster that somebody works on', () => {
+describe('a cluster that is in use', () => {
   let folder: string;
   let told: string[];
   beforeEach(async () => {
@@ -47,7 +47,7 @@ describe('a cluster that somebody works on', () => {
     return parseAllDocuments(text).map((document) => document.toJS() as Made);
   }
 
-  it('gets names that no gate at work there has', async () => {
+  it('gets names that no Portcullis in use there has', async () => {
     await start();
     const objects = await made();
     const accounts = objects.flatMap(({ subjects = [] }) => subjects).filter(({ kind }) => kind === 'ServiceAccount');
@@ -61,7 +61,7 @@ describe('a cluster that somebody works on', () => {
     );
   });
 
-  it('lets the gate’s account stand in for the demo’s own groups and no other', async () => {
+  it('lets the account of Portcullis impersonate the demo’s own groups and no other', async () => {
     const { upstream } = await start();
     const rules = (await made()).flatMap(({ rules: all = [] }) => all);
     const groups = ['demo:developers', 'demo:admins', 'demo:auditors'];

@@ -28,7 +28,7 @@ it('queries only what there is', () => {
     .describe()
     .flatMap(({ name, type }) => (type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name]));
   const recorded = deployedRules().flatMap(({ record }) => record ?? []);
-  // From the comparison of the two audit logs, not from the gate.
+  // From the comparison of the two audit logs, not from Portcullis.
   const compared = [
     'portcullis_unissued_audit_ids',
     'portcullis_gate_bypasses',

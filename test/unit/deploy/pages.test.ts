@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { VENDOR_HOSTS } from '../../../src/idp/outbound.ts';
 import { ROOT } from '../../support/deployed.ts';
 
-it('names in docs/network-policies.md every host that the gate asks of each vendor', () => {
+it('names in docs/network-policies.md every host that Portcullis asks of each vendor', () => {
   const text = readFileSync(`${ROOT}docs/network-policies.md`, 'utf8');
   for (const host of Object.values(VENDOR_HOSTS).flat()) expect(text).toContain(`\`${host}\``);
 });

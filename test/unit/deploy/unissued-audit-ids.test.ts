@@ -36,12 +36,12 @@ const there = ({ auditID, minute = 30, user = ACCOUNT, impersonated, ...more }: 
   ...more,
 });
 
-/** As the gate writes it. */
+/** As Portcullis writes it. */
 const here = (auditID: string, minute: number, username = 'corp:alice'): object => ({
   ...there({ auditID, minute, user: username }),
 });
 
-/** The gate's record covers twelve o'clock to one. */
+/** Portcullis's audit log covers twelve o'clock to one. */
 const RECORD = [here('first', 0), here('known', 30), here('last', 60)];
 /** The API server's log goes on for longer. */
 const LATER = there({ auditID: 'later', minute: 70, user: 'system:node:a' });
@@ -65,7 +65,7 @@ async function compared(
     return path;
   };
   const textfile = join(folder, 'portcullis.prom');
-  const files = ['--gate', write('gate.log', RECORD), '--api-server', write('api.log', [...theirs, LATER])];
+  const files = ['--gate', write('ours.log', RECORD), '--api-server', write('api.log', [...theirs, LATER])];
   const args = [
     COMMAND,
     '--service-account',
@@ -96,8 +96,8 @@ const run = (args: readonly string[]): Promise<{ status: number; stdout: string;
 const alice = { impersonated: 'corp:alice' };
 
 it.each<[string, Event, string]>([
-  ['an id that the gate never issued', { auditID: 'made-up', ...alice }, 'audit_id_not_issued'],
-  ['an issued id for another person', { auditID: 'known', impersonated: 'corp:root' }, 'audit_id_of_another_person'],
+  ['an id that Portcullis never issued', { auditID: 'made-up', ...alice }, 'audit_id_not_issued'],
+  ['an issued id for another user', { auditID: 'known', impersonated: 'corp:root' }, 'audit_id_of_another_person'],
   ['the account itself', { auditID: 'known' }, 'acted_as_itself'],
   ['the account itself, in the open', { auditID: 'x', requestURI: '/version', verb: 'get' }, 'acted_as_itself'],
 ])('finds %s', async (_name, event, wrong) => {
@@ -108,10 +108,10 @@ it.each<[string, Event, string]>([
 });
 
 it.each([
-  ['a person of the gate', 'corp:alice'],
+  ['a user of Portcullis', 'corp:alice'],
   ['a certificate of break-glass', 'break-glass:1'],
   ['the administrator of a distribution', 'system:admin'],
-])('finds %s who went around the gate', async (_name, user) => {
+])('finds %s that bypassed Portcullis', async (_name, user) => {
   const known = there({ auditID: 'known', ...alice });
   const { status, found, textfile } = await compared([known, there({ auditID: 'around', minute: 65, user })]);
   expect(found).toMatchObject([{ auditID: 'around', user, wrong: 'went_around_the_gate' }]);
@@ -121,16 +121,16 @@ it.each([
 });
 
 it.each<[string, Event]>([
-  ['what the gate issued', { auditID: 'known', ...alice }],
+  ['what Portcullis issued', { auditID: 'known', ...alice }],
   ['other accounts', { auditID: 'made-up', user: 'system:serviceaccount:other:other' }],
   ['who could not say who they are', { auditID: 'anonymous', user: 'system:anonymous' }],
-  ['whom the API server did not name', { auditID: 'nobody', user: '' }],
+  ['a user whom the API server did not name', { auditID: 'unnamed', user: '' }],
   ['components that are expected', { auditID: 'component', user: 'cloud:autoscaler' }],
-  ['what is older than the record', { auditID: 'old', minute: -5, ...alice }],
+  ['what is older than the audit log', { auditID: 'old', minute: -5, ...alice }],
   ['what is too young to stand in both', { auditID: 'young', minute: 59, ...alice }],
-  ['reads that the gate keeps no line of', { auditID: 'v', verb: 'get', requestURI: '/version', ...alice }],
+  ['reads that Portcullis does not audit', { auditID: 'v', verb: 'get', requestURI: '/version', ...alice }],
   [
-    "the gate's own questions",
+    'the requests of Portcullis itself',
     {
       auditID: 'q',
       verb: 'create',
@@ -143,13 +143,13 @@ it.each<[string, Event]>([
   expect(status).toBe(0);
   expect(textfile).toContain('\nportcullis_unissued_audit_ids{cluster="prod"} 0\n');
   expect(textfile).toContain('\nportcullis_gate_bypasses{cluster="prod"} 0\n');
-  // Two minutes before the record ends.
+  // Two minutes before the audit log ends.
   expect(textfile).toContain(
     `portcullis_unissued_check_timestamp_seconds{cluster="prod"} ${Date.parse(at(58)) / 1000}\n`,
   );
 });
 
-it('judges a gate that nobody uses, whose record is still written, by the other log alone', async () => {
+it('judges a server without users, whose audit log is still written, by the other log alone', async () => {
   const late = there({ auditID: 'at-night', minute: 65, ...alice });
   expect(await compared([late])).toMatchObject({ status: 0, found: [] });
   const { found, textfile } = await compared([late], { more: ['--live'] });
@@ -160,7 +160,7 @@ it('judges a gate that nobody uses, whose record is still written, by the other 
   );
 });
 
-it('finds an id that was issued once and used a second time for somebody else, whatever came first', async () => {
+it('finds an id that was issued once and used a second time for another user, whatever came first', async () => {
   const pair = [there({ auditID: 'known', ...alice }), there({ auditID: 'known', impersonated: 'corp:root' })];
   for (const theirs of [pair, pair.toReversed()]) {
     const { found } = await compared(theirs);
@@ -175,10 +175,10 @@ it('judges each request of an id by itself: an open read before it excuses nothi
   expect(found).toMatchObject([{ auditID: 'made-up', wrong: 'audit_id_not_issued', requestURI: '/api/v1/pods' }]);
 });
 
-it('keeps of the gate’s record only what the API server’s log asks for: one day of a busy gate is larger than memory', () => {
+it('keeps of Portcullis’s audit log only what the API server’s log asks for: one day of a busy server is larger than memory', () => {
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-test-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const [instance, api] = [join(folder, 'gate.log'), join(folder, 'api.log')];
+  const [instance, api] = [join(folder, 'ours.log'), join(folder, 'api.log')];
   const line = (id: number): string =>
     `${JSON.stringify({ auditID: `${id}`.padStart(200, 'x'), user: { username: 'a' } })}\n`;
   writeFileSync(instance, Array.from({ length: 60_000 }, (_, id) => line(id)).join(''));

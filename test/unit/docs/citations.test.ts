@@ -1,7 +1,7 @@
 /** What sources, tests, scripts and lint messages cite is in the repository, down to the heading. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { faultOf, ROOT } from './markdown.ts';
+import { linkErrorOf, ROOT } from './markdown.ts';
 
 const FOLDERS = ['src', 'test', 'scripts', 'deploy', 'docs'];
 const FILES = [
@@ -42,8 +42,8 @@ function citationsOf(name: string, text: string): readonly Citation[] {
 
 const errorsOf = (citations: readonly Citation[]): readonly string[] =>
   citations.flatMap(({ where, target }) => {
-    const fault = faultOf('', target);
-    return fault === undefined ? [] : [`${where} cites ${target}: ${fault}`];
+    const error = linkErrorOf('', target);
+    return error === undefined ? [] : [`${where} cites ${target}: ${error}`];
   });
 
 const historyIn = (name: string, text: string): readonly string[] =>
@@ -99,8 +99,8 @@ describe('what leads nowhere is found', () => {
       ' * docs/revocation-protocol.md#head-1 (one), #head-9.',
       'docs/revocation-protocol.md#head-9: docs/revocation-protocol.md has no heading #head-9',
     ],
-  ])('%s', (line, fault) => {
-    expect(errorsOf(citationsOf('a.ts', line))).toEqual([`a.ts:1 cites ${fault}`]);
+  ])('%s', (line, error) => {
+    expect(errorsOf(citationsOf('a.ts', line))).toEqual([`a.ts:1 cites ${error}`]);
   });
 
   test.each([

@@ -1,4 +1,4 @@
-/** What the documents tell people to type is what the program takes. Nothing is run here: `held-blocks.ts` says what does. */
+/** Every command in the documents is one that the program takes. Nothing is run here: `held-blocks.ts` says what does. */
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
@@ -7,7 +7,7 @@ import { createProgram } from '../../../src/program.ts';
 import { beginsWith } from '../../support/page-blocks.ts';
 import { HELD_BLOCKS, type HeldBlock } from './held-blocks.ts';
 import { fencedBlocks, markdownPages, readPage, ROOT } from './markdown.ts';
-import { commandsOf, isShell, portcullisWords, shellTextOf } from './shell-lines.ts';
+import { commandsOf, isShell, portcullisArguments, shellTextOf } from './shell-lines.ts';
 
 const shellBlocks = (page: string) =>
   fencedBlocks(readPage(page))
@@ -28,14 +28,14 @@ function parserOnly(program: Command): Command {
   return program;
 }
 
-const parse = (words: readonly string[], program = createProgram({})): Promise<Command> =>
-  parserOnly(program).parseAsync([...words], { from: 'user' });
+const parse = (args: readonly string[], program = createProgram({})): Promise<Command> =>
+  parserOnly(program).parseAsync([...args], { from: 'user' });
 
 const written = markdownPages().flatMap((page) =>
   shellBlocks(page).flatMap(({ text, line }) =>
-    commandsOf(text).flatMap((words) => {
-      const ours = portcullisWords(words);
-      return ours === undefined ? [] : [{ where: `${page}:${line}`, words: ours }];
+    commandsOf(text).flatMap((args) => {
+      const ours = portcullisArguments(args);
+      return ours === undefined ? [] : [{ where: `${page}:${line}`, args: ours }];
     }),
   ),
 );
@@ -44,11 +44,11 @@ test('there are commands to look at', () => {
   expect(written.length).toBeGreaterThan(15);
 });
 
-test.each(written)('$where: portcullis $words', async ({ words }) => {
-  await expect(parse(words)).resolves.toBeInstanceOf(Command);
+test.each(written)('$where: portcullis $args', async ({ args }) => {
+  await expect(parse(args)).resolves.toBeInstanceOf(Command);
 });
 
-describe('what people type who have a package of the command line and nothing else', () => {
+describe('the commands of users who have a package of the command line and nothing else', () => {
   const pages = [
     'docs/admin-pages.md',
     'docs/audit-tail.md',
@@ -56,10 +56,10 @@ describe('what people type who have a package of the command line and nothing el
     'docs/install-cli.md',
     'docs/kubectl.md',
   ];
-  const onLaptops = written.filter(({ where }) => pages.includes(where.replace(/:\d+$/, '')));
+  const forUsers = written.filter(({ where }) => pages.includes(where.replace(/:\d+$/, '')));
 
-  test.each(onLaptops)('$where: portcullis $words', async ({ words }) => {
-    await expect(parse(words, createUserProgram())).resolves.toBeInstanceOf(Command);
+  test.each(forUsers)('$where: portcullis $args', async ({ args }) => {
+    await expect(parse(args, createUserProgram())).resolves.toBeInstanceOf(Command);
   });
 
   test('a command of the server’s shell is none of theirs', async () => {
@@ -78,16 +78,16 @@ describe('what is said of commands in a sentence or a table', () => {
   const said = markdownPages()
     .filter((page) => page !== 'CHANGELOG.md')
     .flatMap((page) =>
-      [...readPage(page).matchAll(/`(?:kubectl )?portcullis ((?:[a-z-]+ ?)+[^`\n]*)`/g)].map(([, words = '']) => ({
+      [...readPage(page).matchAll(/`(?:kubectl )?portcullis ((?:[a-z-]+ ?)+[^`\n]*)`/g)].map(([, args = '']) => ({
         page,
-        words,
+        args,
       })),
     );
 
   /** Down to the command that is named; `undefined` where there is none. */
-  function commandOf(words: readonly string[]): Command | undefined {
+  function commandOf(args: readonly string[]): Command | undefined {
     let command: Command = createProgram({});
-    for (const word of words) {
+    for (const word of args) {
       const next = command.commands.find((one) => one.name() === word);
       if (next === undefined) break;
       command = next;
@@ -95,8 +95,8 @@ describe('what is said of commands in a sentence or a table', () => {
     return command.parent === null ? undefined : command;
   }
 
-  test.each(said)('$page: portcullis $words', ({ words }) => {
-    const parts = words.split(/[\s=|[\]]+/);
+  test.each(said)('$page: portcullis $args', ({ args }) => {
+    const parts = args.split(/[\s=|[\]]+/);
     const command = commandOf(parts);
     expect(command, 'no such command').toBeDefined();
     const known = [

@@ -60,10 +60,10 @@ describe('the reference of the configuration', () => {
 test('the sample and the schema name the same defaults', () => {
   const said = sampleDescriptions();
   const differ = settings().flatMap(({ path, default: value }) => {
-    const words = said.get(path);
+    const entry = said.get(path);
     // Behind `default:` may stand what the default does; then the value beside it is the default.
-    const named = [words?.default, words?.shown].map((one) => one?.replaceAll('"', '').replace('[]', 'none'));
-    return words?.default === undefined || value === undefined || named.includes(value) ? [] : [`${path}: ${value}`];
+    const named = [entry?.default, entry?.shown].map((one) => one?.replaceAll('"', '').replace('[]', 'none'));
+    return entry?.default === undefined || value === undefined || named.includes(value) ? [] : [`${path}: ${value}`];
   });
   expect(differ).toEqual([]);
 });

@@ -2,11 +2,11 @@
 import { existsSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { anchorsOf, faultOf, isOutside, linksOf, markdownPages, readPage, resolveLink, ROOT } from './markdown.ts';
+import { anchorsOf, linkErrorOf, isOutside, linksOf, markdownPages, readPage, resolveLink, ROOT } from './markdown.ts';
 
 const pages = markdownPages();
 
-/** Where people begin to read. */
+/** Where readers begin. */
 const STARTS = ['README.md', 'docs/README.md'];
 
 test('the pages are found', () => {
@@ -15,11 +15,11 @@ test('the pages are found', () => {
 });
 
 test.each(pages)('every link of %s leads somewhere', (page) => {
-  const faults = linksOf(readPage(page)).flatMap((target) => {
-    const fault = faultOf(page, target);
-    return fault === undefined ? [] : [`${target}: ${fault}`];
+  const errors = linksOf(readPage(page)).flatMap((target) => {
+    const error = linkErrorOf(page, target);
+    return error === undefined ? [] : [`${target}: ${error}`];
   });
-  expect(faults).toEqual([]);
+  expect(errors).toEqual([]);
 });
 
 describe('from README.md and docs/README.md', () => {
@@ -34,7 +34,7 @@ describe('from README.md and docs/README.md', () => {
     }
   }
 
-  test.each(pages.filter((page) => page.startsWith('docs/')))('somebody finds %s', (page) => {
+  test.each(pages.filter((page) => page.startsWith('docs/')))('a reader finds %s', (page) => {
     expect(found.has(page), `link to ${page} from docs/README.md or from a page that is linked there`).toBe(true);
   });
 });
@@ -57,9 +57,9 @@ describe('links and anchors are read as GitHub reads them', () => {
   });
 
   test('what leads nowhere is found', () => {
-    expect(faultOf('docs/README.md', 'no-such-page.md')).toBe('docs/no-such-page.md does not exist');
-    expect(faultOf('README.md', 'docs/revocation.md#no-such-heading')).toContain('no heading');
-    expect(faultOf('README.md', '../elsewhere.md')).toBe('leads out of the repository');
-    expect(faultOf('README.md', 'http://example.com/')).toBe('links outward are https');
+    expect(linkErrorOf('docs/README.md', 'no-such-page.md')).toBe('docs/no-such-page.md does not exist');
+    expect(linkErrorOf('README.md', 'docs/revocation.md#no-such-heading')).toContain('no heading');
+    expect(linkErrorOf('README.md', '../elsewhere.md')).toBe('leads out of the repository');
+    expect(linkErrorOf('README.md', 'http://example.com/')).toBe('links outward are https');
   });
 });

@@ -70,11 +70,11 @@ export function anchorsOf(text: string): ReadonlySet<string> {
   for (const line of partsOf(text).prose) {
     const heading = /^#{1,6}\s+(.*?)\s*#*\s*$/.exec(line)?.[1];
     if (heading === undefined) continue;
-    const words = heading
+    const plain = heading
       .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
       .toLowerCase()
       .replaceAll(/[^\p{L}\p{M}\p{N}\p{Pc} -]/gu, '');
-    const anchor = words.replaceAll(' ', '-');
+    const anchor = plain.replaceAll(' ', '-');
     let name = anchor;
     for (let again = 1; anchors.has(name); again += 1) name = `${anchor}-${again}`;
     anchors.add(name);
@@ -92,7 +92,7 @@ export function resolveLink(page: string, target: string): { path: string; ancho
 }
 
 /** @returns what is wrong with a link; undefined where nothing is */
-export function faultOf(page: string, target: string): string | undefined {
+export function linkErrorOf(page: string, target: string): string | undefined {
   if (isOutside(target)) return target.startsWith('https:') ? undefined : 'links outward are https';
   const { path, anchor } = resolveLink(page, target);
   if (path.startsWith('..') || path.startsWith('/')) return 'leads out of the repository';

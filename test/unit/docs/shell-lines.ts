@@ -1,4 +1,4 @@
-/** Lines of a `sh` block as a shell would part them: comments gone, lines joined, words unquoted, pipes and redirections cut off. */
+/** Lines of a `sh` block as a shell would part them: comments gone, lines joined, arguments unquoted, pipes and redirections cut off. */
 import type { FencedBlock } from './markdown.ts';
 
 /** Commands to type (`sh`), or a view of a terminal with what it answered (`console`). */
@@ -11,16 +11,16 @@ export const shellTextOf = ({ language, text }: Pick<FencedBlock, 'language' | '
     ? [...text.matchAll(/^(?:[a-z]+)?\$ (.*)$/gm)].map(([, typed = '']) => typed).join('\n')
     : text.replace(/^\s*/, '');
 
-/** @returns the commands of a block, each as its words */
+/** @returns the commands of a block, each as its arguments */
 export function commandsOf(block: string): readonly (readonly string[])[] {
   const lines = block
     .replaceAll(/<<(\w+)\n[^]*?\n\1(?=\n|$)/g, '')
     .replaceAll(/\\\n\s*/g, ' ')
     .split('\n');
-  return lines.flatMap(commandsIn).filter((words) => words.length > 0);
+  return lines.flatMap(commandsIn).filter((args) => args.length > 0);
 }
 
-/** Words, and what parts one command from the next. */
+/** Arguments, and what separates one command from the next. */
 const PIECE =
   /(?<space>\s+)|(?<comment>#.*)|(?<end>\|\|?|&&|;)|(?<out>[<>]+\s*\S+)|(?<word>(?:'[^']*'|"[^"]*"|[^\s'"|;<>&])+)/gy;
 
@@ -38,9 +38,9 @@ function commandsIn(line: string): readonly (readonly string[])[] {
 }
 
 /** `npx portcullis …` is what `portcullis …` is. @returns undefined where it is another program */
-export function portcullisWords(words: readonly string[]): readonly string[] | undefined {
-  const [first, second] = words;
-  if (first === 'portcullis') return words.slice(1);
-  if ((first === 'npx' || first === 'kubectl') && second === 'portcullis') return words.slice(2);
+export function portcullisArguments(args: readonly string[]): readonly string[] | undefined {
+  const [first, second] = args;
+  if (first === 'portcullis') return args.slice(1);
+  if ((first === 'npx' || first === 'kubectl') && second === 'portcullis') return args.slice(2);
   return undefined;
 }

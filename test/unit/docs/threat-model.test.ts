@@ -53,19 +53,19 @@ const stands = (name: string, text: string): boolean =>
     .every((part) => plain(text).includes(part));
 
 function errorsOf({ held }: Pick<Threat, 'held'>): readonly string[] {
-  const faults: string[] = [];
+  const errors: string[] = [];
   let files: readonly string[] = corpus;
   for (const { groups } of held.matchAll(PARTS)) {
     const { path, name, table } = groups ?? {};
     if (path !== undefined) {
       files = path.startsWith('security/') ? corpus : filesOf(path);
-      if (filesOf(path).length === 0) faults.push(`there is no test/${path}`);
+      if (filesOf(path).length === 0) errors.push(`there is no test/${path}`);
     } else if (table !== undefined) {
       files = corpus;
-      if (!new RegExp(`const ${table}\\b`).test(read(corpus))) faults.push(`there is no table ${table}`);
-    } else if (name !== undefined && !stands(name, read(files))) faults.push(`nothing is called "${name}"`);
+      if (!new RegExp(`const ${table}\\b`).test(read(corpus))) errors.push(`there is no table ${table}`);
+    } else if (name !== undefined && !stands(name, read(files))) errors.push(`nothing is called "${name}"`);
   }
-  return faults;
+  return errors;
 }
 
 test('the threats are found, and each has a mitigation and its tests', () => {
@@ -88,7 +88,7 @@ describe('a threat whose test is gone is found', () => {
       'nothing is called "is called something else"',
     ],
     ['[`security/corpus.test.ts`](../test/security/corpus.test.ts) NOTABLE', 'there is no table NOTABLE'],
-  ])('%s', (held, fault) => {
-    expect(errorsOf({ held })).toEqual([fault]);
+  ])('%s', (held, error) => {
+    expect(errorsOf({ held })).toEqual([error]);
   });
 });

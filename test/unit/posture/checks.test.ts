@@ -142,7 +142,7 @@ describe('a long-lived token', () => {
     'of an account that is none is only deleted: %j',
     (name) => {
       expect(found(token(name))?.fix).toEqual([
-        'kubectl --context prod@gate.example.com delete secret/ci-token -n build',
+        'kubectl --context prod@portcullis.example.com delete secret/ci-token -n build',
       ]);
     },
   );
@@ -202,7 +202,7 @@ describe('a Secret in an environment', () => {
     const deployments = [object('shop', 'web', template({ env: [variable, { name: 'MODE', value: 'x' }] }))];
     const command = find({ deployments }, 'secret-in-environment')[0]?.fix.at(-1) ?? '';
     expect(command).toMatch(
-      /^kubectl --context prod@gate.example.com patch deployment\/web -n shop --type strategic -p '/,
+      /^kubectl --context prod@portcullis.example.com patch deployment\/web -n shop --type strategic -p '/,
     );
     expect(JSON.parse(command.slice(command.indexOf("'") + 1, -1))).toEqual({
       spec: {

@@ -11,7 +11,7 @@ import {
   shellLine,
 } from '../../../src/posture/rules/kubectl.ts';
 
-const CONTEXT = 'prod@gate.example.com';
+const CONTEXT = 'prod@portcullis.example.com';
 
 /** Each takes its commands from stdin, as a user types them; those that a machine has not are left out. */
 const SHELLS = (

@@ -26,7 +26,7 @@ export function checksOf(cluster: Cluster, settings: Settings = SETTINGS) {
   return checks.all;
 }
 
-export const CONTEXT = 'prod@gate.example.com';
+export const CONTEXT = 'prod@portcullis.example.com';
 
 /** With the lines that are printed for it. */
 export type Found = Omit<Finding, 'fix'> & { readonly fix: readonly string[] };

@@ -4,9 +4,9 @@ import { reportData, reportText } from '../../../src/posture/report-text.ts';
 import type { Report, Reported } from '../../../src/posture/rules/report.ts';
 
 const ASKED = {
-  server: 'https://gate.example.com',
+  server: 'https://portcullis.example.com',
   cluster: 'prod',
-  context: 'prod@gate.example.com',
+  context: 'prod@portcullis.example.com',
   at: '2026-11-25T12:00:00.000Z',
 };
 
@@ -74,7 +74,7 @@ describe('a report as text', () => {
 
   test('names the context that the commands are for', () => {
     expect(reportText(reportWith({ findings: [finding()] }), ASKED)).toContain(
-      "# 'fixes, for the context that portcullis kubeconfig writes: prod@gate.example.com'\n",
+      "# 'fixes, for the context that portcullis kubeconfig writes: prod@portcullis.example.com'\n",
     );
   });
 

@@ -66,7 +66,7 @@ describe('a report', () => {
 });
 
 describe('the verdict', () => {
-  // The gate's account is there to be judged.
+  // The account of Portcullis is there to be judged.
   const kept: Cluster = {
     clusterroles: [role('none', [])],
     clusterrolebindings: [binding({ role: 'none' }, INSTANCE)],

@@ -176,11 +176,11 @@ describe('who bypasses Portcullis', () => {
   test('is taken out by a patch that tests the place, or with the binding where it is alone', () => {
     const two = cluster([], [binding({ name: 'ops', role: 'reader' }, user('corp:a'), user("o'hara"))]);
     expect(find(two, 'person-past-gate')[0]?.fix.at(-1)).toBe(
-      String.raw`kubectl --context prod@gate.example.com patch clusterrolebinding/ops --type json -p '[{"op":"test","path":"/subjects/1","value":{"kind":"User","name":"o'\''hara"}},{"op":"remove","path":"/subjects/1"}]'`,
+      String.raw`kubectl --context prod@portcullis.example.com patch clusterrolebinding/ops --type json -p '[{"op":"test","path":"/subjects/1","value":{"kind":"User","name":"o'\''hara"}},{"op":"remove","path":"/subjects/1"}]'`,
     );
     const alone = { rolebindings: [binding({ name: 'ops', role: 'reader', namespace: 'shop' }, user('jane'))] };
     expect(find(alone, 'person-past-gate')[0]?.fix.at(-1)).toBe(
-      'kubectl --context prod@gate.example.com delete rolebinding/ops -n shop',
+      'kubectl --context prod@portcullis.example.com delete rolebinding/ops -n shop',
     );
   });
 
@@ -285,7 +285,7 @@ describe('the account of Portcullis', () => {
 
     test('its own role by the example', () => {
       expect(fixOf('portcullis', wide, exampleBinding)).toEqual([
-        'kubectl --context prod@gate.example.com apply -f deploy/examples/service-account.yaml',
+        'kubectl --context prod@portcullis.example.com apply -f deploy/examples/service-account.yaml',
       ]);
     });
 
@@ -297,7 +297,9 @@ describe('the account of Portcullis', () => {
 
     test('what gives it something else only, by taking it out', () => {
       const reader = fixOf('reader', [rule('get', 'core', 'pods')], binding({ role: 'reader' }, instance));
-      expect(reader?.at(-1)).toBe('kubectl --context prod@gate.example.com delete clusterrolebinding/some-binding');
+      expect(reader?.at(-1)).toBe(
+        'kubectl --context prod@portcullis.example.com delete clusterrolebinding/some-binding',
+      );
     });
   });
 

@@ -8,20 +8,20 @@ const proxied = (target: string, noProxy: string): boolean =>
 
 /** As golang.org/x/net/http/httpproxy documents and tests it. */
 test.each([
-  { noProxy: '', target: 'https://gate.example.com', through: true },
-  { noProxy: '*', target: 'https://gate.example.com', through: false },
-  { noProxy: 'other.com , *', target: 'https://gate.example.com', through: false },
+  { noProxy: '', target: 'https://portcullis.example.com', through: true },
+  { noProxy: '*', target: 'https://portcullis.example.com', through: false },
+  { noProxy: 'other.com , *', target: 'https://portcullis.example.com', through: false },
   { noProxy: 'example.com', target: 'https://example.com', through: false },
-  { noProxy: 'example.com', target: 'https://gate.example.com', through: false },
+  { noProxy: 'example.com', target: 'https://portcullis.example.com', through: false },
   { noProxy: 'example.com', target: 'https://notexample.com', through: true },
   { noProxy: '.example.com', target: 'https://example.com', through: true },
-  { noProxy: '.example.com', target: 'https://gate.example.com', through: false },
+  { noProxy: '.example.com', target: 'https://portcullis.example.com', through: false },
   { noProxy: '*.example.com', target: 'https://example.com', through: true },
-  { noProxy: '*.example.com', target: 'https://a.gate.example.com', through: false },
-  { noProxy: ' EXAMPLE.com ,', target: 'https://gate.example.com', through: false },
-  { noProxy: 'example.com:8443', target: 'https://gate.example.com', through: true },
-  { noProxy: 'example.com:8443', target: 'https://gate.example.com:8443', through: false },
-  { noProxy: 'example.com:443', target: 'https://gate.example.com', through: false },
+  { noProxy: '*.example.com', target: 'https://a.portcullis.example.com', through: false },
+  { noProxy: ' EXAMPLE.com ,', target: 'https://portcullis.example.com', through: false },
+  { noProxy: 'example.com:8443', target: 'https://portcullis.example.com', through: true },
+  { noProxy: 'example.com:8443', target: 'https://portcullis.example.com:8443', through: false },
+  { noProxy: 'example.com:443', target: 'https://portcullis.example.com', through: false },
   { noProxy: '192.0.2.0/24', target: 'https://192.0.2.77', through: false },
   { noProxy: '192.0.2.0/24', target: 'https://198.51.100.1', through: true },
   { noProxy: '192.0.2.0/33', target: 'https://192.0.2.77', through: true },
@@ -32,7 +32,7 @@ test.each([
   { noProxy: '[2001:db8::1]:443', target: 'https://[2001:db8::1]', through: false },
   { noProxy: '[2001:db8::1]:443', target: 'https://[2001:db8::1]:6443', through: true },
   { noProxy: '2001:db8::/32', target: 'https://192.0.2.77', through: true },
-  { noProxy: ':443,/,[', target: 'https://gate.example.com', through: true },
+  { noProxy: ':443,/,[', target: 'https://portcullis.example.com', through: true },
 ])('NO_PROXY=$noProxy: $target through the proxy: $through', ({ noProxy, target, through }) => {
   expect(proxied(target, noProxy)).toBe(through);
 });
@@ -48,7 +48,7 @@ test.each([
 });
 
 describe('HTTPS_PROXY', () => {
-  const target = new URL('https://gate.example.com');
+  const target = new URL('https://portcullis.example.com');
   test.each([
     { value: 'http://proxy.corp:3128', proxy: 'http://proxy.corp:3128/' },
     { value: 'proxy.corp:3128', proxy: 'http://proxy.corp:3128/' },

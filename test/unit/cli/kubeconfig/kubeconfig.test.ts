@@ -18,7 +18,7 @@ import { mentionsServer, mergeKubeconfig } from '../../../../src/cli/kubeconfig/
 import { newKubeconfig, type KubeconfigRequest } from '../../../../src/core/kubeconfig.ts';
 
 const request: KubeconfigRequest = {
-  server: 'https://gate.example.com',
+  server: 'https://portcullis.example.com',
   clusters: [{ name: 'prod', server: 'https://prod.example.com:6443', caData: 'PEM' }],
   command: 'portcullis',
 };
@@ -47,7 +47,7 @@ describe('merging a kubeconfig', () => {
   test('a new file has all that kubectl needs', () => {
     const { text, contexts } = mergeKubeconfig('', request);
     expect(contexts).toEqual([
-      { name: 'prod@gate.example.com', change: 'added', server: 'https://prod.example.com:6443' },
+      { name: 'prod@portcullis.example.com', change: 'added', server: 'https://prod.example.com:6443' },
     ]);
     expect(parse(text)).toEqual(newKubeconfig(request));
     expect(parse(text)).toEqual({
@@ -55,18 +55,18 @@ describe('merging a kubeconfig', () => {
       kind: 'Config',
       clusters: [
         {
-          name: 'prod@gate.example.com',
+          name: 'prod@portcullis.example.com',
           cluster: { server: 'https://prod.example.com:6443', 'certificate-authority-data': 'UEVN' },
         },
       ],
       users: [
         {
-          name: 'prod@gate.example.com',
+          name: 'prod@portcullis.example.com',
           user: {
             exec: {
               apiVersion: 'client.authentication.k8s.io/v1',
               command: 'portcullis',
-              args: ['get-token', '--server', 'https://gate.example.com', '--cluster', 'prod'],
+              args: ['get-token', '--server', 'https://portcullis.example.com', '--cluster', 'prod'],
               installHint: expect.stringContaining('portcullis'),
               interactiveMode: 'Never',
               provideClusterInfo: false,
@@ -76,11 +76,11 @@ describe('merging a kubeconfig', () => {
       ],
       contexts: [
         {
-          name: 'prod@gate.example.com',
-          context: { cluster: 'prod@gate.example.com', user: 'prod@gate.example.com' },
+          name: 'prod@portcullis.example.com',
+          context: { cluster: 'prod@portcullis.example.com', user: 'prod@portcullis.example.com' },
         },
       ],
-      'current-context': 'prod@gate.example.com',
+      'current-context': 'prod@portcullis.example.com',
     });
   });
 
@@ -111,7 +111,7 @@ describe('merging a kubeconfig', () => {
     const after = parse(mergeKubeconfig(empty, request).text);
     expect(after.clusters).toHaveLength(1);
     expect(after.contexts).toHaveLength(1);
-    expect(after['current-context']).toBe('prod@gate.example.com');
+    expect(after['current-context']).toBe('prod@portcullis.example.com');
   });
 
   test('the CA file of the server goes into the command', () => {
@@ -135,7 +135,7 @@ describe('merging a kubeconfig', () => {
 });
 
 describe('an entry of ours that is there already', () => {
-  const name = 'prod@gate.example.com';
+  const name = 'prod@portcullis.example.com';
   const once = mergeKubeconfig(EXISTING, request).text;
   const changes = (text: string, next = request) =>
     mergeKubeconfig(text, next).contexts.map(({ name, change }) => `${name} ${change}`);
@@ -146,7 +146,7 @@ describe('an entry of ours that is there already', () => {
     expect(changes(once, { ...request, command: '/opt/portcullis' })).toEqual([`${name} changed`]);
     const staging = { name: 'staging', server: 'https://staging.example.com' };
     expect(changes(once, { ...request, clusters: [staging] })).toEqual([
-      'staging@gate.example.com added',
+      'staging@portcullis.example.com added',
       `${name} removed`,
     ]);
   });

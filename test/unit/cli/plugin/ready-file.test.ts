@@ -17,20 +17,20 @@ let dir: string;
 let entry: CacheEntry;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'portcullis-ready-'));
-  entry = locateEntry(dir, { url: 'https://a.example.com:8443/gate' });
+  entry = locateEntry(dir, { url: 'https://a.example.com:8443/base' });
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const token = { token: 'abc', receivedAt: 1_000_001, expiresAt: 1_300_001 };
 const session: CachedSession = {
-  server: 'https://a.example.com:8443/gate',
+  server: 'https://a.example.com:8443/base',
   endpoints: { token: 'https://api/t', revocation: 'https://api/r', adminApi: 'https://api/a' },
   user: { sessionId: 's', sessionExpiresAt: 'x', account: 'c/1', username: 'u', groups: [], clusters: [] },
   refreshToken: 'refresh',
   binding: { certificate: 'CERT', privateKey: 'KEY' },
   tokens: { 'urn:portcullis:cluster:prod': token, 'urn:portcullis:admin': token },
 };
-const PROD = 'ready,https:,,a.example.com:8443,gate,prod';
+const PROD = 'ready,https:,,a.example.com:8443,base,prod';
 
 const readyFiles = (where = entry): string[] => readdirSync(where.dir).filter((name) => name.startsWith('ready'));
 const linesOf = (name: string): string[] => readFileSync(join(entry.dir, name), 'utf8').split('\n');

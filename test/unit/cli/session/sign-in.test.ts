@@ -6,7 +6,7 @@ import { createBinding } from '../../../../src/cli/session/binding.ts';
 import { listenOnLoopback, type Callback, type Loopback } from '../../../../src/cli/session/loopback.ts';
 import { parseTokenResponse } from '../../../../src/cli/session/token-endpoint.ts';
 
-const issuer = 'https://gate.example.com';
+const issuer = 'https://portcullis.example.com';
 
 describe('the loopback port', () => {
   let loopback: Loopback;
@@ -146,8 +146,8 @@ test('giving up ends the waiting with the reason', async () => {
   const loopback = await listenOnLoopback({ state: 's', issuer });
   const abandon = new AbortController();
   const answered = loopback.wait(abandon.signal);
-  abandon.abort(new Error('nobody came'));
-  await expect(answered).rejects.toThrow('nobody came');
+  abandon.abort(new Error('no browser came'));
+  await expect(answered).rejects.toThrow('no browser came');
   await loopback.close();
 });
 

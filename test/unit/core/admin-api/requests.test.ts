@@ -36,7 +36,7 @@ describe('fields', () => {
   test.each([
     ['corp/sub', true],
     ['corp/a/b', true],
-    ['corp/two words', true],
+    ['corp/two parts', true],
     ['corp', false],
     ['/sub', false],
     ['corp/', false],
@@ -68,7 +68,7 @@ describe('requests', () => {
     ['a subject alone', { subject: 's', all: true }, false],
     ['a session with a lock', { session: 's', lock: true }, false],
     ['a provider with a lock', { provider: 'corp', lock: true }, false],
-    ['everybody with a lock', { all: true, lock: true }, false],
+    ['every user with a lock', { all: true, lock: true }, false],
     ['two targets', { session: 's', account: 'corp/x' }, false],
     ['a target that is undefined beside another', { session: undefined, account: 'corp/x' }, false],
     ['no target', {}, false],

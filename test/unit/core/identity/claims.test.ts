@@ -21,7 +21,7 @@ function map(claims: Claims, changes: Partial<ClaimsProvider> = {}) {
   return mapClaims(mapping.value, claims, 'corp/4711');
 }
 
-/** The refusal's reason and place; fails the test where the claims were accepted. */
+/** The rejection's reason and place; fails the test where the claims were accepted. */
 function rejection(claims: Claims, changes: Partial<ClaimsProvider> = {}) {
   const outcome = map(claims, changes);
   if (outcome.ok) throw new Error(`accepted as ${JSON.stringify(outcome.value)}`);
@@ -174,7 +174,7 @@ describe('names that are rejected', () => {
     ['a line end', 'corp/47\n11', 'subject_characters'],
     ['white space at its edge', 'corp/ 4711', 'subject_white_space'],
     ['nothing in it', 'corp/', 'subject_empty'],
-    ['more than an account has room for', `corp/${'4'.repeat(508)}`, 'subject_too_long'],
+    ['more than an account may hold', `corp/${'4'.repeat(508)}`, 'subject_too_long'],
   ] as const)('rejects a subject with %s, also where the uid is another claim', (_what, account, reason) => {
     const mapping = compileMapping({ ...PROVIDER, uid: 'claims.oid' });
     const outcome = mapping.ok ? mapClaims(mapping.value, { ...ALICE, oid: 'o-1' }, account) : mapping;

@@ -42,6 +42,6 @@ test.each([
   [5400, 'every 90 minutes'],
   [86_400, 'every 24 hours'],
   [1, 'every second'],
-])('again after %i seconds is %s', (seconds, words) => {
-  expect(frequencyText(seconds)).toBe(words);
+])('again after %i seconds is %s', (seconds, text) => {
+  expect(frequencyText(seconds)).toBe(text);
 });

@@ -36,8 +36,8 @@ const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
 
 describe('impersonation', () => {
   it('takes each group line as one group, commas and all', () => {
-    const person = as('Impersonate-User', 'alice', 'Impersonate-Group', 'a,b', 'impersonate-group', 'c');
-    expect(person.groups).toEqual(['a,b', 'c', 'system:authenticated']);
+    const identity = as('Impersonate-User', 'alice', 'Impersonate-Group', 'a,b', 'impersonate-group', 'c');
+    expect(identity.groups).toEqual(['a,b', 'c', 'system:authenticated']);
   });
 
   it('reads names as UTF-8', () => {
@@ -45,7 +45,7 @@ describe('impersonation', () => {
   });
 
   it('takes uid and extra, whose keys are percent-decoded and in lower case', () => {
-    const person = as(
+    const identity = as(
       'Impersonate-User',
       'alice',
       'Impersonate-Uid',
@@ -53,7 +53,7 @@ describe('impersonation', () => {
       'Impersonate-Extra-Portcullis.dev%2Fsession',
       's1',
     );
-    expect(person).toMatchObject({ uid: '42', extra: { 'portcullis.dev/session': ['s1'] } });
+    expect(identity).toMatchObject({ uid: '42', extra: { 'portcullis.dev/session': ['s1'] } });
   });
 
   it('fails open for an empty user alone, as the API server does', () => {
@@ -74,7 +74,7 @@ describe('impersonation', () => {
     expect(requestedImpersonation(['Impersonate-User', 'alice', 'Impersonate-User', 'root']).user).toBe('alice');
   });
 
-  it('refuses what the real user may not impersonate, in the words of Kubernetes', () => {
+  it('rejects what the real user may not impersonate, with the message of Kubernetes', () => {
     expect(() => as('Impersonate-User', 'alice', 'Impersonate-Extra-scopes', 'all')).toThrow(
       `userextras.authentication.k8s.io "all" is forbidden: User "${INSTANCE.username}" cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io" at the cluster scope`,
     );
@@ -85,7 +85,7 @@ describe('impersonation', () => {
     );
   });
 
-  it('does not let just anybody impersonate', () => {
+  it('does not let every user impersonate', () => {
     const alice = { username: 'demo:alice', uid: '', groups: ['demo:developers'], extra: {} };
     const request = { rawHeaders: ['Impersonate-User', 'demo:root'] } as IncomingMessage;
     expect(() => impersonate(request, alice, cluster().authorizer)).toThrow(
@@ -94,7 +94,7 @@ describe('impersonation', () => {
   });
 
   it('does not add system:authenticated to who is unauthenticated', () => {
-    const person = as('Impersonate-User', 'system:anonymous');
-    expect(person.groups).toEqual(['system:unauthenticated']);
+    const identity = as('Impersonate-User', 'system:anonymous');
+    expect(identity.groups).toEqual(['system:unauthenticated']);
   });
 });

@@ -47,7 +47,7 @@ describe('the planted night', () => {
 });
 
 describe('the files of the night', () => {
-  it("are of the day before from their first line to their last, the record's own lines included", async () => {
+  it('are of the day before from their first line to their last, the lines of the audit log itself included', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
     try {
       await ensureAuditKey(join(folder, 'keys', 'audit'));
@@ -82,7 +82,7 @@ describe('an answer', () => {
   it('that is wrong does not count, and gets a hint without the answer', async () => {
     for (const { name, right } of incident.questions ?? []) {
       said = [];
-      expect(await give(`${name}=nobody`)).toBe(1);
+      expect(await give(`${name}=no-one`)).toBe(1);
       expect(said.join('\n')).toMatch(new RegExp(`^${name}: no\\. .{20}`));
       expect(said.join('\n')).not.toContain(right);
     }
@@ -103,14 +103,14 @@ describe('an answer', () => {
     },
   );
 
-  it('is forgotten when the lesson begins anew', async () => {
+  it('is forgotten when the lesson begins again', async () => {
     await give('by=demo:root');
     await forgetAnswers(folder, incident);
     expect((await readAnswered(folder, incident)).size).toBe(0);
   });
 
   it('is kept beside the demo, where the lesson that runs sees it', async () => {
-    await give('by=demo:root', 'who=nobody');
+    await give('by=demo:root', 'who=no-one');
     expect(JSON.parse(await readFile(join(folder, 'lessons', '7.json'), 'utf8'))).toEqual({ by: 'demo:root' });
   });
 });

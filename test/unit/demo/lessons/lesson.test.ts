@@ -34,9 +34,9 @@ const instance = (
 
 function asked(name: string, method: string, path: string, code: number, session?: string): AuditEvent {
   const info = requestInfo(method, path);
-  const person = { identity: identity(name), sourceIps: [], receivedAt: 0, at: 0, status: { code } };
+  const common = { identity: identity(name), sourceIps: [], receivedAt: 0, at: 0, status: { code } };
   const details = session === undefined ? {} : { details: { session } };
-  return requestEvent({ auditId: 'a', stage: 'ResponseComplete', requestUri: path, info, ...person, ...details });
+  return requestEvent({ auditId: 'a', stage: 'ResponseComplete', requestUri: path, info, ...common, ...details });
 }
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -53,7 +53,7 @@ function lesson(number: number) {
   return found;
 }
 
-describe('what happened in the record', () => {
+describe('what happened in the audit log', () => {
   const evidence = seen(instance('sign-in', 'alice'), asked('alice', 'GET', PODS, 200));
 
   it.each([
@@ -88,13 +88,13 @@ describe('the lessons', () => {
     expect(done).toEqual(done.map(() => false));
   });
 
-  it('do not take what somebody else did for the learner', async () => {
+  it('do not take what another user did for the learner', async () => {
     const others = seen(instance('sign-in', 'bob'), asked('bob', 'GET', PODS, 200));
     const done = await Promise.all(lesson(1).tasks.map(async (task) => task.done(others)));
     expect(done).toEqual([false, false, false, false]);
   });
 
-  it('do not take a revocation of somebody else for that of the stolen laptop', () => {
+  it('do not take a revocation of another user for that of the stolen laptop', () => {
     const task = lesson(3).tasks.find(({ title }) => title === "root ends alice's sessions");
     const after = (target: string) =>
       task?.done(seen(instance('sign-in', 'alice'), instance('revocation', 'root', { target })));
@@ -116,7 +116,7 @@ describe('the lessons', () => {
     expect(await task?.done(cluster())).toBe(false);
   });
 
-  it('do not take a binding of somebody else for the one that bob needs', async () => {
+  it('do not take a binding of another user for the one that bob needs', async () => {
     const task = lesson(4).tasks.find(({ title }) => title === 'root gives him a role that reads pods there');
     const path = '/apis/rbac.authorization.k8s.io/v1/namespaces/payments/rolebindings';
     for (const bound of [asked('root', 'POST', path, 201), asked('root', 'PATCH', `${path}/reads`, 200)]) {
@@ -125,7 +125,7 @@ describe('the lessons', () => {
     }
   });
 
-  it('do not take a refusal in another namespace for the one that was asked for', () => {
+  it('do not take a rejection in another namespace for the one that was asked for', () => {
     const task = lesson(4).tasks.find(({ title }) => title === 'bob is denied to delete one');
     const bound = asked('root', 'POST', '/apis/rbac.authorization.k8s.io/v1/namespaces/payments/rolebindings', 201);
     const after = (namespace: string) =>
@@ -197,7 +197,7 @@ describe('the case of the incident', () => {
   it.each([
     { how: 'replaced', events: [root('PUT', `${SECRETS}/ledger-key`)], so: true },
     { how: 'patched', events: [root('PATCH', `${SECRETS}/ledger-key`)], so: true },
-    { how: 'made anew', events: [root('DELETE', `${SECRETS}/ledger-key`), root('POST', SECRETS, 201)], so: true },
+    { how: 'made again', events: [root('DELETE', `${SECRETS}/ledger-key`), root('POST', SECRETS, 201)], so: true },
     { how: 'only looked at', events: [root('GET', `${SECRETS}/ledger-key`)], so: false },
     { how: 'left, and another one made', events: [root('POST', SECRETS, 201)], so: false },
     { how: 'left, as the change was refused', events: [root('PUT', `${SECRETS}/ledger-key`, 403)], so: false },

@@ -32,14 +32,14 @@ describe('a command that goes on in a terminal', () => {
     vi.unstubAllEnvs();
   });
 
-  it('has ended when its last words are read, and not before', async () => {
+  it('has ended when its last output is read, and not before', async () => {
     // What it leaves behind holds the pipe and writes once the command itself is gone.
     const terminal = await terminalWith('(while kill -0 $$ 2>/dev/null; do sleep 0.01; done; echo late) &');
     const { code, output } = await terminal.openKubectl('get', 'pods').ended;
     expect({ code, output }).toEqual({ code: 0, output: 'late\n' });
   });
 
-  it('keeps no clock running for words that can come no more', async () => {
+  it('keeps no clock running for output that can no longer come', async () => {
     const terminal = await terminalWith('exit 3');
     const clocks = vi.spyOn(globalThis, 'setTimeout');
     const stopped = vi.spyOn(globalThis, 'clearTimeout');

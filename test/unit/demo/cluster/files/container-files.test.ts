@@ -23,7 +23,7 @@ describe('files of containers', () => {
     expect(files.of(created, 'web').read('/etc/hostname')?.toString()).toBe('web-1\n');
   });
 
-  it('go with the pod: one of the same name starts afresh', () => {
+  it('go with the pod: one of the same name starts without them', () => {
     const storage = createStorage(() => new Date(0));
     const files = new ContainerFiles(storage);
     const first = storage.create(PODS, pod());

@@ -99,10 +99,10 @@ describe('tar in a container', () => {
       ],
       /Not a directory/,
     ],
-  ])('gives up at %s', async (_what, archive, words) => {
+  ])('gives up at %s', async (_what, archive, message) => {
     const { code, err } = await run(new FileSystem({}), 'tar xf - -C /tmp', archive);
     expect(code).toBe(1);
-    expect(err).toMatch(words);
+    expect(err).toMatch(message);
   });
 
   it.each([
@@ -110,10 +110,10 @@ describe('tar in a container', () => {
     ['tar zcf - /etc', /use cf - PATH or xf -/],
     ['tar cf - /nowhere', /No such file or directory/],
     ['tar xf - -C /nowhere', /can't change directory/],
-  ])('says what it cannot do: %s', async (command, words) => {
+  ])('says what it cannot do: %s', async (command, message) => {
     const { code, err } = await run(new FileSystem({ '/etc/hosts': '' }), command);
     expect(code).toBe(1);
-    expect(err).toMatch(words);
+    expect(err).toMatch(message);
   });
 
   it('shows in ls, cat and test what is there', async () => {
