@@ -201,7 +201,7 @@ const forged = (reason: string): Rejection => ({ status: 403, code: 'csrf_failed
 describe('at the web listener', () => {
   test('a client without a session is rejected on every route', async () => {
     const { stage, web } = await startStage();
-    const responses = await outcomes(stage, every, (call, { body }) => web.nobody(call).send(body));
+    const responses = await outcomes(stage, every, (call, { body }) => web.anonymous(call).send(body));
     expect(responses).toEqual(rejectedAs(every, unknown('no_session')));
   });
 
@@ -254,7 +254,7 @@ describe('at the api listener', () => {
   ])('a call %s gets 401', async (_what, reason, header) => {
     const { stage, api } = await startStage();
     await api.caller('root');
-    const responses = await outcomes(stage, every, (call, { body }) => bearer(api.nobody, header)(call, body));
+    const responses = await outcomes(stage, every, (call, { body }) => bearer(api.anonymous, header)(call, body));
     expect(responses).toEqual(rejectedAs(every, unknown(reason)));
     expect(JSON.stringify(stage.events)).not.toContain('eyJ');
   });
@@ -275,7 +275,10 @@ describe('at the api listener', () => {
 
   test('a token for another audience gets 401, and so does a token that is not bound', async () => {
     const { stage, api } = await startStage();
-    const send = bearer(api.nobody, `Bearer ${await api.caller('root', { audience: 'urn:portcullis:cluster:prod' })}`);
+    const send = bearer(
+      api.anonymous,
+      `Bearer ${await api.caller('root', { audience: 'urn:portcullis:cluster:prod' })}`,
+    );
     const ofAnother = await outcomes(stage, every, (call, { body }) => send(call, body));
     expect(ofAnother).toEqual(rejectedAs(every, unknown('wrong_audience')));
     await api.caller('root');
@@ -291,7 +294,7 @@ describe('at the api listener', () => {
     const { stage, api } = await startStage();
     const { browser } = await alsoAt(stage, 'root');
     const call = { method: 'get', path: '/sessions' } as const;
-    const response = await api.nobody(call).set('Cookie', cookiesOf(browser)).expect(401);
+    const response = await api.anonymous(call).set('Cookie', cookiesOf(browser)).expect(401);
     expect(response.headers['www-authenticate']).toBe('Bearer');
   });
 });

@@ -145,7 +145,7 @@ describe('too many calls', () => {
     await at.browser.get(`${API}/sessions`).expect(200);
     // The other listener sees the same address.
     const { api } = await listeners(at.stage);
-    await api.nobody({ method: 'get', path: '/sessions' }).expect(429);
+    await api.anonymous({ method: 'get', path: '/sessions' }).expect(429);
     await (await api.as('root'))({ method: 'get', path: '/sessions' }).expect(200);
   });
 });

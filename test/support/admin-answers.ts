@@ -1,5 +1,5 @@
 /**
- * Looks at every answer of the admin API that a test sees, and finds what the description does not say: a field, a status, a header, a
+ * Checks every response of the admin API that a test sees against the description, and finds what differs: a field, a status, a header, a
  * problem code.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -33,7 +33,7 @@ const DOORS = { web: /^\/admin\/api\/v1(\/[^?]*)/, api: /^\/-\/admin\/api\/v1(\/
 
 export const emptySeen = (): SeenAnswers => ({ errors: [], problems: new Set(), answers: new Set() });
 
-/** The same web room, with each answer looked at. */
+/** The same web module, with each response checked. */
 export function watched(web: Web, seen: SeenAnswers): Web {
   const app = new Proxy(web.app, {
     apply(target, self, args: [IncomingMessage, ServerResponse]) {
@@ -95,8 +95,8 @@ function look(answer: Answer, seen: SeenAnswers): void {
   else lookAtAnswer(answer, found, seen);
 }
 
-const report = ({ method, path, status }: Answer, seen: SeenAnswers, words: string): void =>
-  void seen.errors.push(`${method} ${path} ${status}: ${words}`);
+const report = ({ method, path, status }: Answer, seen: SeenAnswers, message: string): void =>
+  void seen.errors.push(`${method} ${path} ${status}: ${message}`);
 
 function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Route], seen: SeenAnswers): void {
   const { status, headers, text } = answer;

@@ -1,6 +1,6 @@
 /**
- * The admin API's two doors at one house, for tests that must hold at both: the web listener by cookie and CSRF token, the api listener by
- * a real TLS client certificate and a Bearer token.
+ * The admin API's two entrances to one server, for tests that must hold at both: the web listener by cookie and
+ * CSRF token, the api listener by a real TLS client certificate and a Bearer token.
  */
 import { createHash, X509Certificate } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
@@ -29,7 +29,7 @@ export interface Door {
   readonly name: 'web' | 'api';
   readonly prefix: string;
   /** Without any credential. */
-  readonly nobody: Ask;
+  readonly anonymous: Ask;
   /** With all that a change needs. */
   as(who: string): Promise<Ask>;
 }
@@ -51,7 +51,7 @@ export function webDoor(stage: Stage): Door {
   return {
     name: 'web',
     prefix,
-    nobody: ({ method, path }) => supertest(stage.web.app)[method](prefix + path),
+    anonymous: ({ method, path }) => supertest(stage.web.app)[method](prefix + path),
     async as(who) {
       const { browser, csrf } = await alsoAt(stage, who);
       return ({ method, path }) =>
@@ -62,7 +62,7 @@ export function webDoor(stage: Stage): Door {
   };
 }
 
-/** The workload rule whose tokens start drills; the house's configuration must have it. */
+/** The workload rule whose tokens start drills; the server's configuration must have it. */
 export const PROBE = { name: 'probe', role: 'drill', clusters: ['staging'] } as const;
 
 export interface ApiDoor extends Door {
@@ -97,7 +97,7 @@ export async function apiDoor(stage: Stage): Promise<ApiDoor> {
     mine,
     caller,
     with: withClient,
-    nobody: withClient(mine),
+    anonymous: withClient(mine),
     async as(who) {
       const token = await caller(who, who === 'probe' ? { account: 'probe/sa:monitoring' } : {});
       return (call) => withClient(mine)(call).set('Authorization', `Bearer ${token}`);
@@ -120,7 +120,7 @@ async function listening(stage: Stage, { key, cert }: Client): Promise<Server> {
 async function callerOf(stage: Stage, who: string, change: Partial<Caller['credential']>): Promise<Caller> {
   const user = users[who === 'probe' ? 'root' : who];
   const { position } = stage.guard;
-  if (user === undefined || position === undefined) throw new Error('no such person, or no lease');
+  if (user === undefined || position === undefined) throw new Error('no such user, or no lease');
   const account: Account = change.account ?? `corp/${user.subject}`;
   const session = `${who}-cli`;
   if ((await stage.store.sessions.read(session)) === undefined) {

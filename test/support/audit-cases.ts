@@ -1,7 +1,7 @@
-/** Requests whose lines in the gate's record are laid beside an API server's own. */
+/** Requests whose events in Portcullis's audit log are compared with those of an API server. */
 
 export interface AuditCase {
-  /** Who asks: a person of the demo. */
+  /** The caller: a user of the demo. */
   readonly user: 'root' | 'alice' | 'bob';
   readonly method: string;
   readonly path: string;
@@ -90,7 +90,7 @@ export const AUDIT_CASES: readonly AuditCase[] = [
   // Names that are not plain.
   get(`${DEFAULT}/pods/a%20b`),
   get(`${DEFAULT}/pods/%C3%BC`),
-  // Who may not, and who acts as somebody else.
+  // Users without the right, and users who act as another user.
   { user: 'alice', method: 'GET', path: `${DEFAULT}/secrets` },
   { user: 'alice', method: 'GET', path: `${DEFAULT}/secrets/s` },
   { user: 'bob', method: 'GET', path: `${DEFAULT}/pods` },

@@ -65,6 +65,6 @@ export class Collector {
     if (answer === 'reset') return void req.socket.destroy();
     const { code, headers } = typeof answer === 'number' ? { code: answer, headers: {} } : answer;
     if (code < 300) this.taken.push(...received.auditIds);
-    res.writeHead(code, headers).end('an answer that nobody reads');
+    res.writeHead(code, headers).end('a response that no client reads');
   }
 }

@@ -1,4 +1,4 @@
-/** A line of the gate's record laid beside the line that a kube-apiserver wrote of the same request, field by field. */
+/** Compares an audit event of Portcullis with the event that a kube-apiserver wrote for the same request, field by field. */
 import { expect } from 'vitest';
 import { auditUri, type AuditEvent } from '../../src/core/audit/event.ts';
 import type { Identity } from '../../src/core/identity/identity.ts';
@@ -28,7 +28,7 @@ const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
 /** The one that both servers of a pair must say alike, to the letter. */
 const SAME = ['kind', 'apiVersion', 'level', 'stage', 'verb', 'sourceIPs', 'userAgent'] as const;
 
-/** Of an object the API server knows from the body, which the gate does not read. */
+/** Fields of an object that the API server knows from the body, which Portcullis does not read. */
 const FROM_BODY = ['uid', 'resourceVersion'];
 
 /** Both say the same. What differs by design (docs/reference/audit-events.md) is held to that design here. */
@@ -39,7 +39,7 @@ export function expectSameLine(ours: AuditEvent, theirs: ApiServerEvent): void {
   expect(ours.objectRef, what).toEqual(referenceWithoutBody(ours.verb, ours.objectRef?.name, theirs.objectRef));
   expect(ours.responseStatus, what).toEqual({ metadata: {}, code: theirs.responseStatus?.code });
   expect(theirs.responseStatus?.['metadata'], what).toEqual({});
-  expectSamePerson(ours, theirs);
+  expectSameUser(ours, theirs);
   for (const time of ['requestReceivedTimestamp', 'stageTimestamp'] as const) {
     expect(ours[time]).toMatch(MICRO_TIME);
     expect(theirs[time]).toMatch(MICRO_TIME);
@@ -61,8 +61,8 @@ function referenceWithoutBody(
   return Object.fromEntries(Object.entries(theirs).filter(([field]) => !unknown.includes(field)));
 }
 
-/** There the gate's service account impersonates the person; here the person stands first, and whom they act as second. */
-function expectSamePerson({ user, impersonatedUser, annotations }: AuditEvent, theirs: ApiServerEvent): void {
+/** There the service account of Portcullis impersonates the user. Here the user is first, and the impersonated user is second. */
+function expectSameUser({ user, impersonatedUser, annotations }: AuditEvent, theirs: ApiServerEvent): void {
   // In a cluster that was there before, the demo has an account of its own name.
   expect(theirs.user.username).toMatch(/^system:serviceaccount:(portcullis(?:-demo)?):\1$/);
   const seen = impersonatedUser ?? user;
@@ -74,7 +74,7 @@ function expectSamePerson({ user, impersonatedUser, annotations }: AuditEvent, t
   });
 }
 
-/** Logs that are not followed end by themselves: the API server writes a line at their start all the same, the gate does not. */
+/** Logs that are not followed end on their own: the API server still writes an event at their start, Portcullis does not. */
 export const stagesHere = (theirs: readonly ApiServerEvent[]): readonly ApiServerEvent[] =>
   theirs.filter(
     ({ stage, objectRef, requestURI }) =>

@@ -1,4 +1,4 @@
-/** The record of a gate under test, read as a security officer would read it. */
+/** The audit log of a server under test, read as an auditor would read it. */
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 
 /** Every event so far, oldest first. */

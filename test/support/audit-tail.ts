@@ -22,7 +22,7 @@ export interface OpenTail {
   readonly response: IncomingMessage;
   /** In order, with gaps and ends; what only moves the id is left out. */
   readonly told: readonly ServerEvent[];
-  /** The events of the record among them. */
+  /** The audit events among them. */
   readonly events: readonly AuditEvent[];
   readonly lastId: string | undefined;
   resume(): void;

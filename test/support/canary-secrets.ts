@@ -5,7 +5,7 @@ import { spellings } from './redis-dump.ts';
 
 /** Shorter text occurs by chance. */
 const SHORTEST = 8;
-/** In a redirect these let somebody in, or tie a sign-in together. */
+/** In a redirect these sign a user in, or tie a sign-in together. */
 const PARAMETERS = ['code', 'state', 'nonce', 'id_token_hint', 'ticket', 'user_code'];
 
 export class Secrets {
@@ -50,7 +50,7 @@ export class Secrets {
     }
   }
 
-  /** @returns what stands where, in words without the secret */
+  /** @returns which secret is where, described without the secret */
   leaksIn(surfaces: Readonly<Record<string, string | Buffer>>): readonly string[] {
     const found: string[] = [];
     for (const [surface, content] of Object.entries(surfaces)) {
@@ -86,7 +86,7 @@ function learnParameters(secrets: Secrets, location: string): void {
   }
 }
 
-/** Learns the tokens that the identity provider of this process gives out, which nobody but the gate is shown. @returns ends it */
+/** Learns the tokens that the identity provider of this process issues, which only Portcullis sees. @returns ends it */
 export function watchProvider(secrets: Secrets): () => void {
   const learn = (message: unknown): void => {
     const { request, response } = message as { request: IncomingMessage; response: ServerResponse };

@@ -1,4 +1,4 @@
-/** A gate in a process of its own, with Redis, whose every secret is known and whose every output is kept. */
+/** A server in its own process, with Redis, whose every secret is known and whose every output is kept. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
@@ -80,8 +80,8 @@ export async function startCanaryStage(): Promise<CanaryStage> {
     },
     async surfaces() {
       return {
-        'the record': await readFile(instance.files.auditLog),
-        'what strangers left in the audit log': await readFile(instance.files.rejectedLog),
+        'the audit log': await readFile(instance.files.auditLog),
+        'what unauthenticated clients left in the audit log': await readFile(instance.files.rejectedLog),
         'the log': stdout + stderr,
         metrics: await (await fetch(`${instance.urls.ops}/metrics`)).text(),
         Redis: (await dumpRedis(bare)).bytes,
@@ -121,8 +121,8 @@ async function learnSettings({ files }: RunningDemo, secrets: Secrets): Promise<
 
 async function untilReady(url: string, ended: () => string | false): Promise<void> {
   for (;;) {
-    const fault = ended();
-    if (fault !== false) throw new Error(`the gate ended: ${fault}`);
+    const error = ended();
+    if (error !== false) throw new Error(`the server ended: ${error}`);
     const ready = await fetch(url).then(
       ({ ok }) => ok,
       () => false,

@@ -1,4 +1,4 @@
-/** A gate for tests with more in its configuration than the demo's: the same addresses, files and embedded cluster. */
+/** A server for tests with more in its configuration than the demo's: the same addresses, files and embedded cluster. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
@@ -13,7 +13,7 @@ type Settings = Readonly<Record<string, unknown>>;
 export interface InstanceChange {
   /**
    * Adds to the file's settings.
-   * @param gate for its folder and addresses
+   * @param instance for its folder and addresses
    */
   readonly file: (settings: Settings, instance: RunningDemo) => Settings | Promise<Settings>;
   /** What no file may say: lives shorter than the schema allows, a vendor's issuer on loopback. */

@@ -1,4 +1,4 @@
-/** The configuration that a rendered chart gives the gate, loaded as in its pod: with the files that are mounted there, and no others. */
+/** The configuration that a rendered chart gives the server, loaded as in its pod: with the files that are mounted there, and no others. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { loadConfig } from '../../src/config/load.ts';

@@ -42,7 +42,7 @@ export async function helm(...args: string[]): Promise<Rendering> {
 export const template = (...args: string[]): Promise<Rendering> =>
   helm('template', 'portcullis', CHART, '--namespace', 'portcullis', ...args);
 
-/** @throws Error with Helm's words where it does not render */
+/** @throws Error with Helm's message where it does not render */
 export async function rendered(...args: string[]): Promise<readonly KubernetesObject[]> {
   const { code, stdout, stderr } = await template(...args);
   if (code !== 0) throw new Error(stderr);

@@ -23,7 +23,7 @@ import { bareEnvironment } from './bare-environment.ts';
 const FRONT = fileURLToPath(new URL('../../src/cli-package/portcullis.sh', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Nobody listens there, so whatever is not answered from the cache fails at once. */
+/** No server listens there, so whatever is not served from the cache fails immediately. */
 export const SERVER = 'https://127.0.0.1:1/gate';
 export const CLUSTER = 'prod';
 
@@ -87,7 +87,7 @@ export class FrontStage {
     return entry;
   }
 
-  /** In its last minute, with somebody at work on the next: else a process that nobody waits for would be. */
+  /** In its last minute, while another process renews it: otherwise a process in the background would. */
   signInToLastMinute(): void {
     const now = Date.now();
     const { dir } = this.signIn({ receivedAt: now - 245_000, expiresAt: now + 55_000 });

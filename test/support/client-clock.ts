@@ -1,5 +1,5 @@
 /**
- * Loaded before anything else (`node --import`), it makes a client live faster than the gate that it talks to: `CLIENT_CLOCK=ORIGIN,FACTOR`,
+ * Loaded before anything else (`node --import`), it makes a client's clock faster than the server's: `CLIENT_CLOCK=ORIGIN,FACTOR`,
  * milliseconds since the epoch and a number. Only the calendar runs fast; timers and the network take the time that they take.
  */
 const [origin = 0, factor = 1] = (process.env['CLIENT_CLOCK'] ?? '').split(',').map(Number);

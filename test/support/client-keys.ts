@@ -48,7 +48,7 @@ const pairOf = async (certificate: x509.X509Certificate, key: webcrypto.CryptoKe
   key: x509.PemConverter.encode(await crypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY'),
 });
 
-/** A certificate that vouches for itself. @param subject such as `CN=gate` */
+/** A self-signed certificate. @param subject such as `CN=client` */
 export async function newCertificate(subject: string, kind: 'ec' | 'rsa' = 'ec'): Promise<CertificatePair> {
   const keys = await crypto.subtle.generateKey(ALGORITHMS[kind], true, ['sign', 'verify']);
   const signingAlgorithm = ALGORITHMS[kind];
@@ -56,7 +56,7 @@ export async function newCertificate(subject: string, kind: 'ec' | 'rsa' = 'ec')
   return pairOf(await x509.X509CertificateGenerator.createSelfSigned(own), keys.privateKey);
 }
 
-/** Certificates for each of the subjects, and who vouches for them. */
+/** Certificates for each of the subjects, and the CA that signs them. */
 export async function newClientCertificates(
   subjects: readonly string[],
 ): Promise<{ readonly ca: string; readonly pairs: readonly CertificatePair[] }> {

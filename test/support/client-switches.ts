@@ -39,7 +39,7 @@ export interface ClientTraits {
   readonly keys?: NonNullable<ClientMetadata['jwks']>['keys'];
   readonly tls?: {
     readonly server: { readonly ca: string; readonly cert: string; readonly key: string };
-    /** Who may vouch for clients. */
+    /** The CA that signs client certificates. */
     readonly clientCa: string;
     /** Certificates are asked for at a listener of its own (`mtls_endpoint_aliases`), and not at the issuer's. */
     readonly alias?: true;
@@ -110,7 +110,7 @@ export const askingForCertificates = ({ server, clientCa }: NonNullable<ClientTr
   key: server.key,
   ca: clientCa,
   requestCert: true,
-  // Who shows none, or one of somebody else's, is told so by the token endpoint.
+  // The token endpoint rejects a client that shows no certificate, or another client's.
   rejectUnauthorized: false,
 });
 

@@ -5,7 +5,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 export interface AskedTunnel {
-  readonly authority: string;
+  readonly target: string;
   readonly authorization: string | undefined;
 }
 
@@ -50,15 +50,15 @@ export class ConnectProxy {
   }
 
   #connect(request: IncomingMessage, socket: Duplex): void {
-    const authority = request.url ?? '';
+    const target = request.url ?? '';
     const authorization = request.headers['proxy-authorization'];
-    this.asked.push({ authority, authorization });
+    this.asked.push({ target, authorization });
     const wanted = this.credentials && `Basic ${Buffer.from(this.credentials).toString('base64')}`;
     if (wanted !== undefined && authorization !== wanted) {
       socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="x"\r\n\r\n');
       return;
     }
-    const port = this.ways.get(authority);
+    const port = this.ways.get(target);
     if (this.rejection !== undefined || port === undefined) {
       socket.end(`HTTP/1.1 ${this.rejection ?? '502 Bad Gateway'}\r\n\r\n<html>no</html>`);
       return;

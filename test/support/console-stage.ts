@@ -1,4 +1,4 @@
-/** Two working consoles and two that cannot prove who they are, behind a real web listener with a real gate. */
+/** Two working consoles and two that cannot prove their identity, behind a real web listener of a real server. */
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:https';
@@ -24,7 +24,7 @@ export const OWN_FETCH = {
   'sec-fetch-site': 'same-origin',
 } as const;
 
-/** `prod` is for the platform group, `staging` for everybody. */
+/** `prod` is for the platform group, `staging` for every user. */
 const mayUse = (cluster: string, { groups }: Identity): boolean =>
   cluster === 'staging' || groups.includes('corp:platform');
 

@@ -33,7 +33,7 @@ export interface TestConsole {
   upgradeHeaders: string[];
   /** What is answered to an upgrade instead. */
   upgradeRejection: string | undefined;
-  /** Connections from the gate that are open now. */
+  /** Connections from Portcullis that are open now. */
   readonly connections: ReadonlySet<Socket>;
   /** How many there have been. */
   dialled: number;
@@ -164,7 +164,7 @@ export interface BrowserAnswer {
   readonly text: string;
 }
 
-/** What a browser adds when a person follows a link. */
+/** What a browser adds when a user follows a link. */
 export const NAVIGATION = {
   accept: 'text/html',
   'sec-fetch-mode': 'navigate',

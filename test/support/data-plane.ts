@@ -1,4 +1,4 @@
-/** The data plane as it stands in production, with the memory store and a recording upstream: for tests of rooms proxy and revocation. */
+/** The data plane as in production, with the memory store and a recording upstream: for tests of the modules proxy and revocation. */
 import { createHash, randomUUID, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:https';
@@ -58,7 +58,7 @@ export interface TestPlane {
 export interface PlaneOptions {
   /** To share a store and an upstream between replicas. */
   readonly beside?: TestPlane;
-  /** Wraps the log, for a store that is away. */
+  /** Wraps the log, for a store that is unavailable. */
   readonly log?: (log: RevocationLog) => RevocationLog;
   /** Wraps the reading of sessions, for a store that is slow. */
   readonly read?: (read: SessionStore['read']) => SessionStore['read'];
@@ -186,7 +186,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   };
 }
 
-/** One person at one laptop. */
+/** One user with one client certificate. */
 export interface TestUser {
   readonly session: SessionRecord;
   readonly certificate: TestCertificate;
@@ -364,12 +364,12 @@ export async function rawConnection(plane: TestPlane, certificate: TestCertifica
   const socket = connect({ host: '127.0.0.1', port: plane.port, servername: HOST, ca: plane.ca, ...certificate });
   const chunks: Buffer[] = [];
   const { promise, resolve } = Promise.withResolvers<string>();
-  let fault = 'end';
+  let ending = 'end';
   socket.on('data', (chunk: Buffer) => void chunks.push(chunk));
   socket.on('error', (error: NodeJS.ErrnoException) => {
-    fault = error.code ?? 'error';
+    ending = error.code ?? 'error';
   });
-  socket.once('close', () => resolve(fault));
+  socket.once('close', () => resolve(ending));
   await once(socket, 'secureConnect');
   return { socket, ended: promise, received: () => Buffer.concat(chunks).toString('latin1') };
 }

@@ -1,4 +1,4 @@
-/** A gate at which devices wait, and people with browsers who decide about them. */
+/** A server at which devices wait, and users with browsers who decide about them. */
 import { readFile } from 'node:fs/promises';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -45,7 +45,7 @@ export interface DeviceStageOptions {
 
 export function visitor(user: string, options?: ConstructorParameters<typeof Visitor>[1]): Visitor {
   const who = USERS.find(({ name }) => name === user);
-  if (who === undefined) throw new Error(`nobody is called ${user}`);
+  if (who === undefined) throw new Error(`no user is called ${user}`);
   return new Visitor(who, options);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Django OAuth Toolkit of Debian, a real OpenID provider that nobody here wrote, over TLS with a CA of its own on loopback.
+ * Django OAuth Toolkit of Debian, a real OpenID provider that this project did not write, over TLS with its own CA on loopback.
  * `test/fixtures/django-idp.py` is its Django project; what a test changes is changed in Django's own tables.
  */
 import { spawn, type ChildProcess } from 'node:child_process';

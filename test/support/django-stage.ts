@@ -74,22 +74,22 @@ export async function startDjangoStage(): Promise<DjangoStage> {
       django,
       root: newLaptop('root'),
       browser(user) {
-        const person = USERS.find(({ name }) => name === user);
-        if (person === undefined) throw new Error(`nobody is called ${user}`);
-        return new Visitor(person);
+        const account = USERS.find(({ name }) => name === user);
+        if (account === undefined) throw new Error(`no user is called ${user}`);
+        return new Visitor(account);
       },
       async signIn(user, provider) {
         const name = `${user}-${provider}-${(count += 1)}`;
-        const person = {
+        const settings = {
           PORTCULLIS_DEMO_USER: user,
           NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'django.crt'),
         };
-        const login = newLaptop(name, person).openPortcullis('login', '--provider', provider);
+        const login = newLaptop(name, settings).openPortcullis('login', '--provider', provider);
         // Where the browser ends at a page that refuses, the command waits for another try.
         const giveUp = setTimeout(() => login.child.kill(), SIGN_IN_MS);
         const signedIn = await login.finished.finally(() => clearTimeout(giveUp));
         if (signedIn.code !== 0) throw new Error(signedIn.all);
-        const laptop = newLaptop(name, { ...person, PORTCULLIS_NO_BROWSER: '1' });
+        const laptop = newLaptop(name, { ...settings, PORTCULLIS_NO_BROWSER: '1' });
         const said = await laptop.portcullis('whoami', '--output', 'json');
         if (said.code !== 0) throw new Error(said.all);
         return { laptop, session: (JSON.parse(said.stdout) as { session: { id: string } }).session.id };

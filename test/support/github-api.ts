@@ -26,7 +26,7 @@ export interface GithubAccount {
   memberships: { state: 'active' | 'pending'; organization: GithubOrganization }[];
   teams: { id: number; slug: string; organization: GithubOrganization }[];
   suspended: boolean;
-  /** Organisations whose single sign-on this person's tokens are not authorised for. */
+  /** Organisations whose single sign-on this user's tokens are not authorised for. */
   unauthorized: GithubOrganization[];
 }
 
@@ -130,15 +130,15 @@ export class Github {
     return { status: 302, headers: { location: callback.href } };
   }
 
-  /** Faults come with 200. */
+  /** Errors come with 200. */
   #exchange(form: URLSearchParams): Answer {
-    const fault = (error: string): Answer => ({ status: 200, body: { error, error_description: 'in words' } });
+    const failed = (error: string): Answer => ({ status: 200, body: { error, error_description: 'a description' } });
     if (form.get('client_id') !== this.clientId || form.get('client_secret') !== this.clientSecret) {
-      return fault('incorrect_client_credentials');
+      return failed('incorrect_client_credentials');
     }
     if (form.get('grant_type') === 'refresh_token') {
       const old = this.refreshTokens.get(form.get('refresh_token') ?? '');
-      if (old === undefined) return fault('bad_refresh_token');
+      if (old === undefined) return failed('bad_refresh_token');
       this.refreshTokens.delete(form.get('refresh_token') ?? '');
       this.tokens.delete(old.token);
       return { status: 200, body: this.issue(old.user, old.scopes) };
@@ -149,8 +149,8 @@ export class Github {
     const challenge = createHash('sha256')
       .update(form.get('code_verifier') ?? '')
       .digest('base64url');
-    if (asked?.user === undefined || asked.get('code_challenge') !== challenge) return fault('bad_verification_code');
-    if (asked.get('redirect_uri') !== form.get('redirect_uri')) return fault('redirect_uri_mismatch');
+    if (asked?.user === undefined || asked.get('code_challenge') !== challenge) return failed('bad_verification_code');
+    if (asked.get('redirect_uri') !== form.get('redirect_uri')) return failed('redirect_uri_mismatch');
     const scopes = (asked.get('scope') ?? '').split(' ');
     return { status: 200, body: this.issue(asked.user, this.grantedScopes ?? scopes) };
   }
@@ -173,7 +173,7 @@ export class Github {
     const partial = { 'x-github-sso': `partial-results; organizations=${hidden.map(({ id }) => id).join(',')}` };
     const headers = hidden.length === 0 ? {} : partial;
     if (path === '/user') {
-      return { status: 200, body: { login: user.login, id: user.id, type: 'User', email: null, name: 'Somebody' } };
+      return { status: 200, body: { login: user.login, id: user.id, type: 'User', email: null, name: 'A User' } };
     }
     // A GitHub App's tokens have no scopes.
     const may = (scope: string): boolean =>

@@ -1,4 +1,4 @@
-/** A whole gate on a real Redis whose identity provider does what a test wants: hold an answer, refuse, be away. */
+/** A whole server on a real Redis whose identity provider does what a test wants: hold a response, reject, be unavailable. */
 import { readFile } from 'node:fs/promises';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -20,9 +20,9 @@ export interface HostileInstance {
   readonly client: OAuthClient;
   /** Its files and addresses, as a laptop needs them. */
   readonly demo: RunningDemo;
-  /** PEM of the api listener's authority. */
+  /** PEM of the api listener's CA. */
   readonly ca: string;
-  /** Every line of the record so far. */
+  /** Every line of the audit log so far. */
   recorded(): Promise<readonly AuditEvent[]>;
   /** Events of one name, oldest first. */
   events(name: string): Promise<readonly AuditEvent[]>;

@@ -31,7 +31,7 @@ export interface Lies {
   readonly slow?: number;
   /** Paths whose connection is reset in place of an answer. */
   readonly resets?: (path: string) => boolean;
-  /** Whether a client that proves so who it is (`client_id:client_secret`) gets a token. Absent: everybody does. */
+  /** Whether a client with this proof of its identity (`client_id:client_secret`) gets a token. Absent: every client does. */
   readonly client?: (proof: string) => boolean;
   readonly userinfo?: (honest: Record<string, unknown>) => unknown;
   /** Token requests are answered when this has come. */
@@ -139,7 +139,7 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
     if (path === '/.well-known/openid-configuration') return json(lies.discovery?.(honest) ?? honest);
     if (path === '/jwks') return json(await jwks());
     if (path === '/userinfo') return json(lies.userinfo?.({ sub: '42' }) ?? { sub: '42' });
-    // Nobody is asked anything: whoever comes is signed in, and the code is the nonce.
+    // There is no question: every browser that comes is signed in, and the code is the nonce.
     const { searchParams: asks } = new URL(req.url ?? '', issuer);
     if (path === '/authorize') {
       const location = lies.authorize?.(asks) ?? callbackOf(asks, issuer);

@@ -111,16 +111,16 @@ function openStream(
     { endStream: body === undefined },
   );
   const chunks: Buffer[] = [];
-  let fault: string | undefined;
+  let error: string | undefined;
   let ended = false;
   stream.on('data', (chunk: Buffer) => void chunks.push(chunk));
   stream.on('end', () => (ended = true));
-  stream.on('error', () => (fault ??= nameOf(stream.rstCode)));
-  stream.on('aborted', () => (fault ??= nameOf(stream.rstCode)));
+  stream.on('error', () => (error ??= nameOf(stream.rstCode)));
+  stream.on('aborted', () => (error ??= nameOf(stream.rstCode)));
   if (typeof body === 'string') stream.end(body);
   const head = new Promise<Awaited<Http2Answer['head']>>((resolve, reject) => {
     stream.once('response', (answer) => resolve({ status: answer[':status'] ?? 0, headers: answer }));
-    stream.once('close', () => reject(new Error(`no answer: ${fault ?? 'lost'}`)));
+    stream.once('close', () => reject(new Error(`no answer: ${error ?? 'lost'}`)));
   });
   // Not every test waits for it.
   head.catch(() => undefined);
@@ -130,7 +130,7 @@ function openStream(
     received: () => Buffer.concat(chunks).toString('latin1'),
     ended: new Promise((resolve) => {
       stream.once('close', () => {
-        if (fault !== undefined || stream.rstCode !== 0) resolve(nameOf(stream.rstCode));
+        if (error !== undefined || stream.rstCode !== 0) resolve(nameOf(stream.rstCode));
         else resolve(ended ? 'end' : 'lost');
       });
     }),

@@ -1,4 +1,4 @@
-/** A whole gate for tests: identity provider, embedded cluster and server, real all of them, on ports of their own. */
+/** A whole deployment for tests: identity provider, embedded cluster and server, all of them real, on their own ports. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import { freePort, takenPorts } from '../../demo/ports.ts';
 import type { Store } from '../../src/store/store.ts';
 
-/** Five ports in a row that nobody has. */
+/** Five ports in a row that no program uses. */
 export async function freePortBase(): Promise<number> {
   for (;;) {
     const base = await freePort();

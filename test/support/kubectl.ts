@@ -1,4 +1,4 @@
-/** The real kubectl and the real portcullis command, as a developer runs them, for one person of a gate. */
+/** The real kubectl and the real portcullis command, as a developer runs them, for one user of a server. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ export class CliContext {
   readonly #open: ChildProcess[] = [];
 
   /**
-   * @param person whose laptop it is
+   * @param user of the demo whose machine it is
    * @param extra environment beside the usual, such as another `BROWSER`
    * @param kubectl which one; that of the system otherwise
    */
@@ -63,7 +63,7 @@ export class CliContext {
     return this.open(this.#kubectl, args);
   }
 
-  /** kubectl at a terminal of its own, with a person before it: what is written to `child.stdin` is typed. */
+  /** kubectl at its own terminal, with a user in front of it: what is written to `child.stdin` is typed. */
   kubectlAtTerminal(...args: string[]): Open {
     const command = [this.#kubectl, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
     return this.#start('script', ['--quiet', '--return', '--command', command, '/dev/null']);
@@ -78,7 +78,7 @@ export class CliContext {
     return this.open(this.#command, args);
   }
 
-  /** A program with this person's environment; its standard input ends after `input`. */
+  /** A program with this user's environment; its standard input ends after `input`. */
   open(program: string, args: readonly string[], input = ''): Open {
     const open = this.#start(program, args);
     open.child.stdin?.end(input);

@@ -94,7 +94,7 @@ export class Kubelogin {
     });
     for (const [name, value] of query) if (value === '') query.delete(name);
     const who = USERS.find(({ name }) => name === user);
-    if (who === undefined) throw new Error(`nobody is called ${user}`);
+    if (who === undefined) throw new Error(`no user is called ${user}`);
     const page = await new Visitor(who, { stopAt: this.redirectUri }).visit(
       `${this.#provider.authorization_endpoint}?${query.toString()}`,
     );

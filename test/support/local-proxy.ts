@@ -20,8 +20,8 @@ interface Parsed {
 
 export async function readLocalKubeconfig(path: string): Promise<LocalKubeconfig> {
   const { clusters, users } = parse(await readFile(path, 'utf8')) as Parsed;
-  const { server = '', 'certificate-authority-data': authority = '' } = clusters[0].cluster;
-  const ca = Buffer.from(authority, 'base64').toString();
+  const { server = '', 'certificate-authority-data': caData = '' } = clusters[0].cluster;
+  const ca = Buffer.from(caData, 'base64').toString();
   return { path, port: Number(new URL(server).port), ca, secret: users[0].user.token };
 }
 

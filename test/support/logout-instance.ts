@@ -1,4 +1,4 @@
-/** A whole gate whose identity provider says when somebody signs out there, and is told when somebody signs out here. */
+/** A whole server whose identity provider reports when a user signs out there, and is told when a user signs out here. */
 import { readFile } from 'node:fs/promises';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -12,19 +12,19 @@ import { newClientKey, OAuthClient } from './oauth-client.ts';
 
 export interface LogoutInstance {
   readonly instance: RunningDemo;
-  /** The gate's public URL for browsers. */
+  /** The server's public URL for browsers. */
   readonly web: string;
   readonly provider: LogoutProvider;
   readonly server: RunningServer;
   readonly client: OAuthClient;
-  /** PEM of the api listener's authority. */
+  /** PEM of the api listener's CA. */
   readonly ca: string;
-  /** Every line of the record so far. */
+  /** Every line of the audit log so far. */
   recorded(): Promise<readonly AuditEvent[]>;
   stop(): Promise<void>;
 }
 
-/** @param type what the gate takes its provider for @param settings of the configuration that another test does not want */
+/** @param type of its provider in the configuration @param settings of the configuration that another test does not want */
 export async function startLogoutInstance(
   type: Config['providers'][number]['type'] = 'oidc',
   settings: Partial<Config> = {},

@@ -1,5 +1,5 @@
 /**
- * A real OpenID provider (oidc-provider) that tells its clients when somebody signs out, and that clients send people to who sign out there.
+ * A real OpenID provider (oidc-provider) that tells its clients when a user signs out, and to which clients send users who sign out there.
  * Whoever comes is signed in as alice, without a question; and its key can sign logout tokens that say what a test wants.
  */
 import { randomUUID } from 'node:crypto';
@@ -34,7 +34,7 @@ export interface LogoutProvider {
   close(): Promise<void>;
 }
 
-/** @param web the gate's public URL, and its provider's name */
+/** @param web the server's public URL, and its provider's name */
 export async function startLogoutProvider(instance: {
   readonly web: string;
   readonly name: string;
@@ -119,7 +119,7 @@ function settings({ web, name }: { readonly web: string; readonly name: string }
     },
     interactions: { url: (_ctx, { uid }) => `/interaction/${uid}` },
     clientBasedCORS: () => false,
-    // The gate of a test is on loopback, where the library itself would not go.
+    // The server of a test is on loopback, where the library itself would not go.
     fetch: (url, { method = 'GET', headers, body } = {}) =>
       globalThis.fetch(url, {
         method,
@@ -140,7 +140,7 @@ function settings({ web, name }: { readonly web: string; readonly name: string }
   };
 }
 
-/** The page that asks whether somebody means it, with the answer in it. */
+/** The page that asks whether the user means it, with the answer in it. */
 const logoutSource: NonNullable<NonNullable<Configuration['features']>['rpInitiatedLogout']>['logoutSource'] = (
   ctx,
   form,

@@ -41,7 +41,7 @@ export async function newClientKey(): Promise<ClientKey> {
   return { cert, key };
 }
 
-/** The plugin's authorization request, for who goes as far as the sign-in page and asks for no token: nobody listens there. */
+/** The plugin's authorization request, for a test that goes as far as the sign-in page and requests no token: no program listens there. */
 export const AUTHORIZATION = {
   client_id: 'portcullis-cli',
   response_type: 'code',
@@ -83,7 +83,7 @@ export class OAuthClient {
       ...options.extra,
     }).toString();
     const who = USERS.find(({ name }) => name === user);
-    if (who === undefined) throw new Error(`nobody is called ${user}`);
+    if (who === undefined) throw new Error(`no user is called ${user}`);
     const visitor = options.visitor ?? new Visitor(who, { stopAt: REDIRECT_URI });
     const page = await visitor.visit(url.href);
     return { page, state, verifier, callback: new URL(page.url) };

@@ -1,4 +1,4 @@
-/** Somebody's laptop as the documents have it: nothing but `portcullis`, kubectl and a browser, and no file yet. */
+/** A user's machine as the documents have it: nothing but `portcullis`, kubectl and a browser, and no file yet. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { PageShell } from './page-shell.ts';
 
 const BROWSER = fileURLToPath(new URL('../../demo/headless-browser.ts', import.meta.url));
 
-/** @param person of the demo's identity provider, who signs in when a browser opens */
+/** @param user of the demo's identity provider, who signs in when a browser opens */
 export async function laptopIn(folder: string, user: string): Promise<PageShell> {
   const home = join(folder, `laptop-of-${user}`);
   await mkdir(home, { recursive: true });

@@ -1,4 +1,4 @@
-/** Somebody's shell: types what a page says, and stops at the first command that fails. */
+/** A user's shell: types what a page says, and stops at the first command that fails. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 

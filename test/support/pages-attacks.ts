@@ -1,7 +1,7 @@
-/** What a page can try against another origin with nothing but a browser in which somebody is signed in there, and what came of it. */
+/** What a page can try against another origin with nothing but a browser in which a user is signed in there, and the results. */
 import type { Page } from 'playwright-core';
 
-/** A form of the gate's, as whoever has an account there can see it. */
+/** A form of the server, as a user with an account sees it. */
 export interface SeenForm {
   readonly action: string;
   readonly fields: Readonly<Record<string, string>>;
@@ -14,7 +14,7 @@ export interface Seen {
 }
 
 /**
- * Follows every link of the gate's pages. The page's context must bypass the content security policy.
+ * Follows every link of the server's pages. The page's context must bypass the content security policy.
  * @param from paths to begin at
  * @returns what can be got by GET, and the forms that stand there; one of each kind
  */
@@ -88,7 +88,7 @@ export const fetched = (page: Page, url: string, init: object): Promise<string> 
     () => 'blocked',
   )`);
 
-/** Loads something by an element that asks nobody. @returns `blocked`, or `loaded` */
+/** Loads something by an element that needs no permission. @returns `blocked`, or `loaded` */
 export const embedded = (page: Page, element: 'img' | 'script' | 'video' | 'link', url: string): Promise<string> =>
   page.evaluate<string>(`new Promise((resolve) => {
     const one = document.createElement('${element}');

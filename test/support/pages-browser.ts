@@ -34,7 +34,7 @@ interface Transfer {
   readonly bytes: number;
 }
 
-/** Chromium says of each document with such a status that it "failed to load". That is no fault where the status is what was wanted. */
+/** Chromium says of each document with such a status that it "failed to load". That is no error where the test expects that status. */
 const saysStatus = (message: ConsoleMessage, page: Page): boolean =>
   message.text().startsWith('Failed to load resource: the server responded') && message.location().url === page.url();
 
@@ -46,7 +46,7 @@ async function transferOf(response: Response): Promise<Transfer> {
 const isStream = (response: Response): boolean =>
   response.headers()['content-type']?.startsWith('text/event-stream') === true;
 
-/** @param origin the gate's */
+/** @param origin the server's */
 export function watch(page: Page, origin: string): Watched {
   const faults: string[] = [];
   const foreign: string[] = [];
@@ -84,14 +84,14 @@ export function watch(page: Page, origin: string): Watched {
 /** Types name and password at the demo's provider, and agrees to what it asks. */
 export async function signInAtProvider(page: Page, user: string): Promise<void> {
   const who = USERS.find(({ name }) => name === user);
-  if (who === undefined) throw new Error(`nobody is called ${user}`);
+  if (who === undefined) throw new Error(`no user is called ${user}`);
   await page.getByLabel('Name').fill(who.name);
   await page.getByLabel('Password').fill(who.password);
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('button', { name: 'Share and go on' }).click();
 }
 
-/** Signs somebody in at the gate's pages, in a context of their own. @param web the gate's address */
+/** Signs a user in at the server's pages, in a context of their own. @param web the server's address */
 export async function signedInContext(browser: Browser, web: string, user: string): Promise<BrowserContext> {
   const context = await browser.newContext();
   const page = await context.newPage();

@@ -1,5 +1,5 @@
 /**
- * A gate on https, an administrator at a browser, and places from which a page may attack them: another site, a sibling below the same domain,
+ * A server on https, an administrator at a browser, and places from which a page may attack them: another site, a sibling below the same domain,
  * a console's own host, and a pod behind the api listener.
  */
 import { once } from 'node:events';
@@ -30,7 +30,7 @@ export type Attacker = (typeof ATTACKERS)[number];
 export interface HostileStage {
   readonly server: RunningServer;
   readonly browser: Browser;
-  /** The gate's pages. */
+  /** The server's pages. */
   readonly main: string;
   /** Of the identity provider. */
   readonly issuer: string;
@@ -43,7 +43,7 @@ export interface HostileStage {
   context(): Promise<BrowserContext>;
   /** At a terminal. */
   readonly alice: OAuthClient;
-  /** Sessions, locks, and how many entries the revocation log has: what nobody but the administrator may change. */
+  /** Sessions, locks, and how many entries the revocation log has: what only the administrator may change. */
   state(): Promise<string>;
   recorded(): Promise<readonly AuditEvent[]>;
   close(): Promise<void>;
@@ -72,7 +72,7 @@ async function stateOf({ store }: RunningServer): Promise<string> {
   return JSON.stringify({ sessions: ids, locks, number }, null, 1);
 }
 
-/** Signed in as root at the gate's pages and at the console. */
+/** Signed in as root at the server's pages and at the console. */
 async function signInAsRoot(browser: Browser, main: string, console: string): Promise<BrowserContext> {
   const context = await signedInContext(browser, main, 'root');
   const entered = await context.newPage();
@@ -82,10 +82,10 @@ async function signInAsRoot(browser: Browser, main: string, console: string): Pr
   return context;
 }
 
-/** The demo's gate on https, with names of its own, a console, and pods that answer what they like in the place of a cluster. */
+/** The demo's server on https, with its own names, a console, and pods that answer what they like in the place of a cluster. */
 async function startInstance(ports: ReturnType<typeof demoPorts>, hostile: string, pods: RecordingUpstream) {
   const directory = await temporaryFolder();
-  const main = `https://gate.${DOMAIN}:${ports.web}`;
+  const main = `https://main.${DOMAIN}:${ports.web}`;
   const certificates = await makeCertificates(['localhost', '127.0.0.1', `*.${DOMAIN}`, 'evil.test'], Date.now());
   const upstream = { server: pods.server, ca: pods.ca, token: 'of-the-gate' };
   const files = await writeDemoFiles({ directory, ports, certificates, upstream });

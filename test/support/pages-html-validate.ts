@@ -10,7 +10,7 @@ const CONFIG: ConfigData = {
     'void-style': ['error', { style: 'selfclose' }],
     // What comes from the page's own origin comes from whoever could change the hash in the page too.
     'require-sri': ['error', { target: 'crossorigin' }],
-    // The templates leave some where a part is left out; nobody sees it.
+    // The templates leave some where a part is left out; it is not visible.
     'no-trailing-whitespace': 'off',
     // A label around its field that also names it is heard by more speech programs than one that does only one of the two.
     'no-redundant-for': 'off',
@@ -21,7 +21,7 @@ const CONFIG: ConfigData = {
 
 const validator = new HtmlValidate(new StaticConfigLoader(CONFIG));
 
-/** @returns a line for each fault, warnings included; none for a page that is as it should be */
+/** @returns a line for each error, warnings included; none for a page that is as it should be */
 export async function htmlFaults(html: string): Promise<readonly string[]> {
   const { results } = await validator.validateString(html);
   return results.flatMap(({ messages }) =>

@@ -1,4 +1,4 @@
-/** Somebody who has a keyboard and nothing else. */
+/** A user who has a keyboard and nothing else. */
 import type { Page } from 'playwright-core';
 
 interface Focus {
@@ -26,7 +26,7 @@ const MOST_TABS = 80;
 
 /**
  * Presses Tab until something of that name has the focus.
- * @throws Error where nothing has, or where nobody could see where the focus is on the way
+ * @throws Error where nothing has, or where the focus is invisible on the way
  */
 export async function tabTo(page: Page, tag: string, name: RegExp): Promise<void> {
   const passed: string[] = [];
@@ -35,7 +35,7 @@ export async function tabTo(page: Page, tag: string, name: RegExp): Promise<void
     const focus = await focusOf(page);
     // Out of the page, at the browser's own buttons.
     if (focus.tag === 'body') continue;
-    if (!focus.visible) throw new Error(`nobody sees that “${focus.name}” (${focus.tag}) has the focus`);
+    if (!focus.visible) throw new Error(`nothing shows that “${focus.name}” (${focus.tag}) has the focus`);
     if (focus.tag === tag && name.test(focus.name)) return;
     passed.push(focus.name);
   }

@@ -1,4 +1,4 @@
-/** A gate with something on every page: people at browsers and at terminals, a revocation, a lock, and names that are hard to lay out. */
+/** A server with something on every page: users at browsers and at terminals, a revocation, a lock, and names that are hard to lay out. */
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContext } from 'playwright-core';
@@ -23,7 +23,7 @@ export interface PagesStage {
   readonly session: string;
   /** A revocation that is complete. */
   readonly revocation: string;
-  /** A context of one's own for each call, in which this person is signed in. */
+  /** A separate context for each call, in which this user is signed in. */
   context(
     who: Who,
     options?: { readonly bypassCSP?: boolean; readonly javaScriptEnabled?: boolean },
@@ -33,7 +33,7 @@ export interface PagesStage {
   stop(): Promise<void>;
 }
 
-/** Beside the demo's own, so that there is a choice; nobody answers at their addresses. */
+/** In addition to the demo's, so that there is a choice; no server listens at their addresses. */
 const FURTHER = ['keycloak', 'okta', 'oidc'].map((type) => ({
   type,
   name: `by-${type}`,
@@ -63,7 +63,7 @@ type Opened = Pick<SessionRecord, 'id' | 'subject' | 'identity' | 'userAgent'>;
 
 async function open({ guard, store }: RunningDemo['server'], session: Opened): Promise<void> {
   const { position } = guard;
-  if (position === undefined) throw new Error('the gate has no lease');
+  if (position === undefined) throw new Error('the server has no lease');
   const now = Math.floor(Date.now() / 1000);
   const opened = await store.sessions.open(
     {
@@ -89,7 +89,7 @@ const hardSession = (username: string, index: number): Opened => ({
   userAgent: `portcullis/0.1.0-${'x'.repeat(200)}`,
 });
 
-/** Of one person with more sessions than a page shows. */
+/** One user with more sessions than a page shows. */
 const oneOfMany = (_: unknown, index: number): Opened => ({
   id: randomUUID(),
   subject: 'many',
@@ -97,7 +97,7 @@ const oneOfMany = (_: unknown, index: number): Opened => ({
   userAgent: `Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${100 + index}.0.0.0 Safari/537.36`,
 });
 
-/** Where there are several providers the program has to name one, or the person chooses. */
+/** Where there are several providers, the program names one, or the user chooses. */
 async function signIn(client: OAuthClient, user: string, resource: Readonly<Record<string, string>> = {}) {
   const { callback, verifier } = await client.authorize(user, { extra: { provider: 'demo' } });
   const { body } = await client.redeem(callback.searchParams.get('code') ?? '', verifier, resource);

@@ -1,4 +1,4 @@
-/** Every page of the gate: who may see it, how one comes to it, and what stands at its top. */
+/** Every page of the server: which users may see it, how one opens it, and what is at its top. */
 import type { Page } from 'playwright-core';
 import type { PagesStage, Who } from './pages-stage.ts';
 
@@ -18,12 +18,12 @@ export interface PageRow {
   readonly heading: RegExp;
 }
 
-/** A page whose title and heading are the same words. */
-function says(words: string): Pick<PageRow, 'title' | 'heading'> {
-  return { title: new RegExp(`^${words} ·`), heading: new RegExp(`^${words}$`) };
+/** A page whose title and heading are the same text. */
+function says(text: string): Pick<PageRow, 'title' | 'heading'> {
+  return { title: new RegExp(`^${text} ·`), heading: new RegExp(`^${text}$`) };
 }
 
-const everybody = ['alice', 'root', 'vera'] as const;
+const everyUser = ['alice', 'root', 'vera'] as const;
 const admins = ['root', 'vera'] as const;
 
 async function typeCode(page: Page, code: string, { instance }: PagesStage): Promise<void> {
@@ -138,7 +138,7 @@ const DEVICE: readonly PageRow[] = [
 ];
 
 const OWN: readonly PageRow[] = [
-  { name: 'my-sessions', who: everybody, at: '/me', ...says('My sessions') },
+  { name: 'my-sessions', who: everyUser, at: '/me', ...says('My sessions') },
   { name: 'end-others', who: ['alice'], at: '/me/end-others', ...says('Sign out everywhere else') },
 ];
 

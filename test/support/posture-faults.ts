@@ -1,4 +1,4 @@
-/** Faults to plant in a cluster, beside what is as it should be, and what posture must then find: all of it and nothing else. */
+/** Errors to plant in a cluster, next to correct objects, and what posture must then find: all of them and nothing else. */
 
 const RBAC = 'rbac.authorization.k8s.io';
 const PAUSE = 'registry.example/pause:1';
@@ -78,7 +78,7 @@ const GOOD: readonly Manifest[] = [
   }),
 ];
 
-const FAULTS: readonly Manifest[] = [
+const ERRORS: readonly Manifest[] = [
   object('Namespace', '', 'shop'),
   object('Namespace', '', 'half-open'),
   deny('half-open'),
@@ -121,9 +121,9 @@ const FAULTS: readonly Manifest[] = [
 
 /** As kubectl applies them. */
 export const plantedManifests = (more: readonly Manifest[] = []): string =>
-  JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [...GOOD, ...FAULTS, ...more] });
+  JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [...GOOD, ...ERRORS, ...more] });
 
-/** `rule place`, of the faults above. */
+/** `rule place`, of the errors above. */
 export const PLANTED: readonly string[] = [
   'account-admin shop/ServiceAccount/ci',
   'account-escalation shop/ServiceAccount/delegate',

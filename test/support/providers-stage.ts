@@ -1,5 +1,5 @@
 /**
- * One gate with a provider of every type beside the demo's own, in front of the embedded cluster, where developers have rights by their
+ * One server with a provider of every type besides the demo's, in front of the embedded cluster, where developers have rights by their
  * group, whichever provider says that they are. Lives are short: a token's a third of a minute, a re-check's a second.
  */
 import { writeFile } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { CliContext } from './kubectl.ts';
 import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from './vendor-idp.ts';
 
 /**
- * Seconds. Longer than the gate takes an answer of a provider for fresh (10 s), as every token in real life, so that each renewal asks.
+ * Seconds. Longer than the server takes a provider's response for fresh (10 s), as every real token's, so that each renewal asks.
  */
 const ACCESS_TOKEN = 20;
 const TENANT = '11111111-2222-3333-4444-555555555555';
@@ -28,18 +28,18 @@ export interface ProvidersStage {
   readonly vendors: Readonly<Record<VendorName, VendorIdp>>;
   readonly github: Github;
   readonly githubPerson: GithubAccount;
-  /** Administers gate and cluster; signed in at the demo's own provider. */
+  /** Administers server and cluster; signed in at the demo's own provider. */
   readonly root: CliContext;
-  /** Somebody with a browser. @param name of their laptop */
+  /** A user with a browser. @param name of their machine */
   user(name: string): TestUser;
   stop(): Promise<void>;
 }
 
-/** A person's laptop, in two moods. */
+/** A user's machine, with and without a browser. */
 export interface TestUser {
-  /** Signs in at a provider as the person would, by a browser. Throws where that fails. */
+  /** Signs in at a provider as the user would, by a browser. Throws where that fails. */
   login(provider: string): Promise<void>;
-  /** Nobody looks at the screen: no browser is opened. */
+  /** No user is at the screen: no browser is opened. */
   readonly unattended: CliContext;
 }
 
@@ -65,7 +65,7 @@ const TRAITS: Readonly<Record<VendorName, Omit<VendorTraits, 'callback'>>> = {
   },
 };
 
-const newGithubPerson = (): GithubAccount => ({
+const newGithubUser = (): GithubAccount => ({
   id: 583_231,
   login: 'alice',
   emails: [{ email: 'alice@example.com', primary: true, verified: true }],
@@ -77,7 +77,7 @@ const newGithubPerson = (): GithubAccount => ({
 
 export async function startProvidersStage(): Promise<ProvidersStage> {
   const github = await startGithub();
-  const githubPerson = newGithubPerson();
+  const githubPerson = newGithubUser();
   github.visitor = githubPerson;
   let vendors: ProvidersStage['vendors'] | undefined;
   const instance = await startChangedInstance({
@@ -85,7 +85,7 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
       vendors = await startVendors(running.urls.web);
       const own = settings['providers'] as readonly object[];
       const configured = await providerSettings(running, vendors, github);
-      // Each of them, Google and GitHub too, puts people into the groups that the demo's cluster knows, the admins' among them.
+      // Each of them, Google and GitHub too, puts users into the groups that the demo's cluster knows, the admins' among them.
       const admin = { ...(settings['admin'] as object), freshness: 'off' };
       return { ...settings, admin, providers: [...own, ...configured] };
     },
@@ -94,18 +94,18 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
   const root = new CliContext(instance, 'root');
   if (vendors === undefined) throw new Error('there are no vendors');
   const open: CliContext[] = [root];
-  const everybody = Object.values(vendors);
+  const allVendors = Object.values(vendors);
   return {
     instance,
     vendors,
     github,
     githubPerson,
     root,
-    user: (name) => newPerson(instance, name, open),
+    user: (name) => newUser(instance, name, open),
     async stop() {
       for (const laptop of open) laptop.close();
       await instance.stop();
-      await Promise.all([...everybody.map((vendor) => vendor.close()), github.close()]);
+      await Promise.all([...allVendors.map((vendor) => vendor.close()), github.close()]);
     },
   };
 }
@@ -174,8 +174,8 @@ function compressed(config: Config, vendors: ProvidersStage['vendors'] | undefin
   return { ...config, providers, sessions, limits: { ...config.limits, signInsPerMinute: 1000 } };
 }
 
-function newPerson(instance: RunningDemo, name: string, open: CliContext[]): TestUser {
-  // The browser goes to the local GitHub too, and Chromium would be told of its authority in another way.
+function newUser(instance: RunningDemo, name: string, open: CliContext[]): TestUser {
+  // The browser goes to the local GitHub too, and Chromium would learn of its CA in another way.
   const user = { PORTCULLIS_DEMO_USER: 'alice', NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'github.crt') };
   const attended = new CliContext(instance, name, user);
   const unattended = new CliContext(instance, name, { ...user, PORTCULLIS_NO_BROWSER: '1' });

@@ -1,4 +1,4 @@
-/** A gate with a third-party client, two clusters behind it, and whatever `sessions` the test wants. */
+/** A server with a third-party client, two clusters behind it, and whatever `sessions` the test wants. */
 import { readFile } from 'node:fs/promises';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -23,12 +23,12 @@ export interface PublicClientStage {
   /** Who has no client certificate: kubectl as kubelogin leaves it, or a load balancer that ends TLS. */
   readonly bare: OAuthClient;
   kubelogin(flags?: Partial<KubeloginFlags>): Promise<Kubelogin>;
-  /** The real kubectl and the real command of one person; closed with the stage. */
+  /** The real kubectl and the real command of one user; closed with the stage. */
   laptop(user: string): CliContext;
   /** Lists pods of one of the clusters, without a client certificate. */
   pods(cluster: 'demo' | 'other', token: string): Promise<Answer>;
   events(name: string): Promise<readonly AuditEvent[]>;
-  /** The same gate with other settings; what is in Redis stays. */
+  /** The same server with other settings; what is in Redis stays. */
   restart(sessions: Partial<Config['sessions']>): Promise<void>;
   stop(): Promise<void>;
 }

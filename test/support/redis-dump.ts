@@ -1,4 +1,4 @@
-/** What somebody who stole a Redis would hold in their hands. */
+/** What an attacker who stole a Redis would have. */
 import type { Redis } from 'ioredis';
 
 /** Every key's name, its value as its type is read, and the bytes that Redis would write to disk. */

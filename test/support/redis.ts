@@ -100,7 +100,7 @@ interface Program {
   argsFor(port: number, dir: string): Promise<readonly string[]>;
 }
 
-/** @throws Error with the server's own words when it does not come up */
+/** @throws Error with the server's own message when it does not come up */
 async function start(program: Program): Promise<Process & { readonly dir: string }> {
   const dir = await mkdtemp(join(tmpdir(), 'portcullis-redis-'));
   let port = 0;
@@ -136,7 +136,7 @@ async function start(program: Program): Promise<Process & { readonly dir: string
 
 /**
  * Starts redis-server on a random loopback port with a folder of its own.
- * @throws Error with the server's own words when it does not come up
+ * @throws Error with the server's own message when it does not come up
  */
 export async function startRedis(options: StartRedis = {}): Promise<RedisServer> {
   const server = await start({
@@ -235,10 +235,10 @@ export async function startSentinels(
   };
 }
 
-/** A way to a server that can be cut for everybody but the gate itself: the server is alone with it then. */
+/** A connection to a server that can be cut for every client but Portcullis: the server is alone with it then. */
 export interface Link extends AsyncDisposable {
   readonly port: number;
-  /** Drops every connection but those on which a gate has said its name, and lets in nobody new. */
+  /** Drops every connection but those on which Portcullis has sent its name, and admits no new client. */
   isolate(): void;
 }
 

@@ -1,11 +1,11 @@
-/** A further replica of a gate under a name of its own, and with a way of its own to the store. */
+/** A further replica of a server under its own name, and with its own connection to the store. */
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 
 /**
- * @param redis where it finds the gate's Redis; absent: where the gate does
+ * @param redis where it finds the server's Redis; absent: where the server does
  * @param change what else is different at this one
  */
 export async function startReplicaBeside(

@@ -43,6 +43,6 @@ export function answerReviews(
 
 const isReview = (url: string): boolean => url === ACCESS_REVIEWS || url === TOKEN_REVIEWS;
 
-/** What reached the API server beside the gate's own questions. */
+/** What reached the API server besides the requests of Portcullis itself. */
 export const forwarded = (requests: readonly RecordedRequest[]): RecordedRequest[] =>
   requests.filter(({ url }) => !isReview(url));

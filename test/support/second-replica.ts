@@ -1,4 +1,4 @@
-/** Another replica of a gate: the same configuration on ports of its own, as a second pod behind one load balancer. */
+/** Another replica of a server: the same configuration on its own ports, as a second pod behind one load balancer. */
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';

@@ -1,4 +1,4 @@
-/** A shell at a terminal of its own, with a person before it who types and reads. */
+/** A shell at its own terminal, with a user in front of it who types and reads. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 
@@ -62,7 +62,7 @@ export class ShellTerminal {
     });
   }
 
-  /** Leaves the shell as a person does; one that does not go is ended with its terminal. */
+  /** Leaves the shell as a user does; one that does not go is ended with its terminal. */
   async close(): Promise<void> {
     this.type('\u0015exit\n');
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), 10_000);

@@ -1,6 +1,6 @@
 /**
- * A real OpenID provider (oidc-provider) at which an admin is signed in already: whoever comes is let in without a question, by a password of
- * an hour ago; who has to prove anew who they are (`prompt=login`) types it now, or as a test says.
+ * A real OpenID provider (oidc-provider) at which an admin is signed in already: the admin is signed in without a question, by a password of
+ * an hour ago; an admin who has to sign in again (`prompt=login`) types it now, or as a test says.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ export interface SsoProvider {
   readonly issuer: string;
   /** Who is at the screen. */
   user: string;
-  /** When whoever has to prove anew who they are is said to have done so, in seconds from now. */
+  /** When a user who has to sign in again is said to have done so, in seconds from now. */
   provenIn: number;
   /** One for each sign-in: the `prompt` that it came with. */
   readonly prompts: (string | undefined)[];
@@ -46,7 +46,7 @@ export const DESCRIPTION = 'this provider knows no such parameter';
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
-/** @param gate the gate's public URL, and its provider's name */
+/** @param instance the server's public URL, and its provider's name */
 export async function startSsoProvider(instance: {
   readonly web: string;
   readonly name: string;

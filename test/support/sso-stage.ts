@@ -1,4 +1,4 @@
-/** A gate of the demo whose provider is one at which everybody is signed in already. */
+/** The demo's server, whose provider is one at which every user is signed in already. */
 import { readFile } from 'node:fs/promises';
 import type { ProviderConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';

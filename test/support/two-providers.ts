@@ -1,4 +1,4 @@
-/** The gate's own pages before two providers that may lie, both with real clients of ours: `corp`, and `evil` that would like to be it. */
+/** The server's pages before two providers that may lie, both with real clients of ours: `corp`, and `evil` that pretends to be it. */
 import { compileMapping } from '../../src/core/identity/claims.ts';
 import { type ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';
@@ -62,7 +62,7 @@ export async function start({ browser }: Visit, name = 'corp'): Promise<URL> {
   return new URL(locationOf(await browser.get(`/login/start?provider=${name}&to=me`).expect(303)));
 }
 
-/** At the provider, where nobody is asked anything. @returns the way back to us */
+/** At the provider, which asks no question. @returns the callback's URL */
 export async function goThere(url: URL): Promise<URL> {
   const answer = await fetch(url, { redirect: 'manual' });
   return new URL(answer.headers.get('location') ?? 'about:blank');
@@ -76,7 +76,7 @@ export async function comeBack({ browser }: Visit, callback: URL) {
 
 type Page = Awaited<ReturnType<typeof comeBack>>;
 
-/** What became of a sign-in: what the page and the record say, and what is left behind. */
+/** What became of a sign-in: what the page and the audit log say, and what is left behind. */
 export async function outcomeOf({ stage, browser }: Visit, page: Page): Promise<ReturnType<typeof refused>> {
   const event = stage.named('sign-in-refused').at(-1);
   const id = event?.auditID ?? 'no line';
@@ -90,7 +90,7 @@ export async function outcomeOf({ stage, browser }: Visit, page: Page): Promise<
 }
 
 /**
- * A page with a request id, a line of the record under that id with the reason, nobody signed in, and no session left behind.
+ * A page with a request id, an audit event under that id with the reason, no user signed in, and no session left behind.
  * @param sessions of earlier sign-ins of this browser
  */
 export const refused = (status: number, reason: string | undefined, sessions = 0) => ({
@@ -101,7 +101,7 @@ export const refused = (status: number, reason: string | undefined, sessions = 0
   signedIn: sessions > 0,
 });
 
-/** The own page of who was let in; the page where it ended for anybody else. */
+/** The own page of a user who was signed in; the page where it ended for any other. */
 export async function landingOf({ browser }: Visit, page: Page): Promise<string> {
   return page.status === 303 ? (await browser.get(locationOf(page))).text : page.text;
 }

@@ -146,11 +146,11 @@ export async function startUpstream(tls: { readonly requestCert?: boolean } = {}
 function record(socket: Duplex): RecordedConnection {
   const chunks: Buffer[] = [];
   const { promise, resolve } = Promise.withResolvers<Ending>();
-  let fault: string | undefined;
+  let code: string | undefined;
   socket.on('data', (chunk: Buffer) => void chunks.push(chunk));
   socket.on('error', (error: NodeJS.ErrnoException) => {
-    fault = error.code;
+    code = error.code;
   });
-  socket.once('close', () => resolve(fault === 'ECONNRESET' ? 'reset' : 'end'));
+  socket.once('close', () => resolve(code === 'ECONNRESET' ? 'reset' : 'end'));
   return { socket, ended: promise, received: () => Buffer.concat(chunks).toString('latin1') };
 }

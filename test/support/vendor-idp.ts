@@ -1,6 +1,6 @@
 /**
  * A real OpenID provider (oidc-provider) that behaves as one vendor's does: its claims, its scopes, when it gives a refresh token, what it
- * thinks of one that is used twice. Nobody is asked anything: whoever comes is signed in.
+ * thinks of one that is used twice. There is no question: every browser that comes is signed in.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
@@ -26,13 +26,13 @@ export const CALLBACK = 'http://127.0.0.1:1/callback/corp';
 
 export interface VendorTraits {
   readonly scopes: readonly string[];
-  /** The person who signs in; `sub` is theirs too. */
+  /** The user who signs in; `sub` is theirs too. */
   readonly claims: Readonly<Record<string, unknown>>;
   /** Whether a sign-in brings a refresh token. Absent: always. */
   readonly refreshTokenFor?: (authorization: Readonly<Record<string, unknown>>) => boolean;
   /** How often an old refresh token is taken again after it was rotated. */
   readonly graceUses?: number;
-  /** Where people are sent back to. Absent: `CALLBACK`. */
+  /** Where users are sent back to. Absent: `CALLBACK`. */
   readonly callback?: string;
   /** Only there, and not in the ID token. */
   readonly userInfoOnly?: readonly string[];
@@ -42,11 +42,11 @@ export interface VendorTraits {
 
 export interface VendorIdp {
   readonly issuer: string;
-  /** What it says of the person from now on. */
+  /** What it says of the user from now on. */
   claims: Readonly<Record<string, unknown>>;
-  /** The person is disabled. */
+  /** The user is disabled. */
   gone: boolean;
-  /** It refreshes for a disabled person too, of whom it says `active: false`. */
+  /** It refreshes for a disabled user too, of whom it says `active: false`. */
   refreshesDisabled: boolean;
   /** How many answers to token requests are lost on the way, after they were made. */
   losing: number;
@@ -116,7 +116,7 @@ export async function startVendorIdp(traits: VendorTraits): Promise<VendorIdp> {
       idp.tokenRequests.push(request);
       if (!goesOn) return undefined;
       if (idp.losing > 0) lose(req, res, idp);
-      if (idp.refusesBy !== 'invalid_grant') refuseInOtherWords(res, idp.refusesBy);
+      if (idp.refusesBy !== 'invalid_grant') rejectAnotherWay(res, idp.refusesBy);
       return handle(req, res);
     });
   };
@@ -166,8 +166,8 @@ async function closed(server: Server): Promise<void> {
   await once(server, 'close');
 }
 
-/** What the library is about to say of a refresh token, in another provider's words. */
-function refuseInOtherWords(res: ServerResponse, by: 'invalid_request' | 'bare'): void {
+/** Changes what the library is about to say of a refresh token into another provider's response. */
+function rejectAnotherWay(res: ServerResponse, by: 'invalid_request' | 'bare'): void {
   const end = res.end.bind(res) as (body: string) => ServerResponse;
   res.end = ((body: unknown) => {
     const text = typeof body === 'string' || Buffer.isBuffer(body) ? body.toString() : '';
@@ -285,7 +285,7 @@ interface Trip {
   readonly issuer: string;
   readonly from: URL;
   readonly callback: string;
-  /** Who vouches for the provider; absent: it is asked in the clear. */
+  /** The provider's CA; absent: it is asked without TLS. */
   readonly ca: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** A provider of one type at a local stand-in, and a person's sign-in there. */
+/** A provider of one type at a local stand-in, and a user's sign-in there. */
 import { compileMapping } from '../../src/core/identity/claims.ts';
 import { type ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { Clock } from '../../src/contracts/clock.ts';

@@ -1,4 +1,4 @@
-/** A gate with a rule for jobs and a second cluster that no rule names, an issuer of jobs' tokens, and machines that jobs run on. */
+/** A server with a rule for jobs and a second cluster that no rule names, an issuer of jobs' tokens, and machines that jobs run on. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';

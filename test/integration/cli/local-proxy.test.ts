@@ -89,7 +89,7 @@ describe('a request', () => {
     stage.at.machine.env = { HTTPS_PROXY: `http://127.0.0.1:${port}` };
     const { local } = await stage.onPort();
     expect((await callLocal(local, PODS)).status).toBe(200);
-    expect(company.asked.map(({ authority }) => authority)).toEqual([named]);
+    expect(company.asked.map(({ target }) => target)).toEqual([named]);
     expect(stage.presented()).toBe(stage.at.fakeServer.sessions.at(-1)?.thumbprint);
     await company.stop();
   });

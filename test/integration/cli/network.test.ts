@@ -73,7 +73,7 @@ describe('behind a proxy', () => {
     const asked = await machine.run('get-token', '--server', ORIGIN, '--cluster', 'prod', '--verbose');
     expect(asked.code).toBe(0);
 
-    expect(new Set(proxy.asked.map(({ authority }) => authority))).toEqual(new Set(['gate.portcullis.test:443']));
+    expect(new Set(proxy.asked.map(({ target }) => target))).toEqual(new Set(['gate.portcullis.test:443']));
     const { status } = JSON.parse(asked.stdout) as { status: { clientCertificateData: string } };
     expect(new Set(fakeServer.thumbprints)).toEqual(new Set([thumbprintOfPem(status.clientCertificateData)]));
 
