@@ -37,7 +37,7 @@ describe('docs/break-glass.md', () => {
     folder = await temporaryFolder();
     await mkdir(join(folder, 'controller'));
     const machine = new PageShell(join(folder, 'controller'), {});
-    const clientCaFile = await new CsrSigner(machine, join(folder, 'controller')).makeAuthority();
+    const clientCaFile = await new CsrSigner(machine, join(folder, 'controller')).makeCa();
     server = await startHardenedApiServer({ clientCaFile });
     const controller = new PageShell(join(folder, 'controller'), { KUBECONFIG: server.kubeconfig });
     signer = new CsrSigner(controller, join(folder, 'controller'));

@@ -21,7 +21,7 @@ export class CsrSigner {
   }
 
   /** Makes the CA. @returns path of its certificate, PEM */
-  async makeAuthority(): Promise<string> {
+  async makeCa(): Promise<string> {
     await this.#shell.run(
       `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=${NAME} -keyout ca.key -out ca.crt`,
     );

@@ -152,7 +152,7 @@ describe('docs/revocation.md', () => {
   beforeAll(async () => {
     folder = await temporaryFolder();
     for (const name of ['controller', 'admin']) await mkdir(join(folder, name));
-    const clientCaFile = await new CsrSigner(shellIn('controller', {}), join(folder, 'controller')).makeAuthority();
+    const clientCaFile = await new CsrSigner(shellIn('controller', {}), join(folder, 'controller')).makeCa();
     server = await startHardenedApiServer({ clientCaFile });
     const { kubeconfig } = server;
     signer = new CsrSigner(shellIn('controller', { KUBECONFIG: kubeconfig }), join(folder, 'controller'));

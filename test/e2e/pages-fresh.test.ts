@@ -5,7 +5,7 @@ import { FRESH_TOLERANCE_SECONDS } from '../../src/core/identity/freshness.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startChangedInstance } from '../support/changed-instance.ts';
 import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';
-import { htmlFaults } from '../support/pages-html-validate.ts';
+import { htmlErrors } from '../support/pages-html-validate.ts';
 
 /** Seconds. Enough to type a reason in, on a busy machine. */
 const FRESHNESS = 12;
@@ -57,7 +57,7 @@ describe('after a while', () => {
     await unlock();
     const refused = await answered;
     expect(refused.status()).toBe(401);
-    expect(await htmlFaults(await refused.text())).toEqual([]);
+    expect(await htmlErrors(await refused.text())).toEqual([]);
     expect(await instance.server.store.locks.list()).toHaveLength(1);
     await page.getByRole('link', { name: 'Sign in again' }).click();
     // Whoever sits there now has to know the password, although the provider knows this browser.

@@ -96,7 +96,7 @@ describe('live', () => {
     await page.getByText('No replica accepts what you revoked any more').waitFor(LATE);
     expect(await page.title()).toMatch(/complete/);
     expect(await page.evaluate('globalThis.sameDocument')).toBe(true);
-    expect(watched.faults).toEqual([]);
+    expect(watched.errors).toEqual([]);
   });
 
   it('the replicas’ page sees that one has fallen silent', async () => {

@@ -12,7 +12,7 @@ import {
   stickingOut,
   WIDTHS,
 } from '../support/pages-checks.ts';
-import { htmlFaults } from '../support/pages-html-validate.ts';
+import { htmlErrors } from '../support/pages-html-validate.ts';
 import { startPagesStage, type PagesStage, type Who } from '../support/pages-stage.ts';
 import { PAGES, type PageRow } from '../support/pages-table.ts';
 
@@ -31,14 +31,14 @@ describe.each(PAGES)('the page $name', (row) => {
     expect(response.status()).toBe(row.status ?? 200);
     expect(await page.title()).toMatch(row.title);
     expect(await page.locator('h1').allInnerTexts()).toEqual([expect.stringMatching(row.heading)]);
-    expect(await htmlFaults(await response.text())).toEqual([]);
+    expect(await htmlErrors(await response.text())).toEqual([]);
     const transferred = await watched.transferred();
     const bytes = transferred.reduce((sum, one) => sum + one.bytes, 0);
     expect(bytes, JSON.stringify(transferred)).toBeLessThanOrEqual(BUDGET_BYTES);
     expect(await layoutErrors(page, `${row.name}-${who}`)).toEqual([]);
     // Last, when all of it has run.
     expect(watched.foreign).toEqual([]);
-    expect(watched.faults).toEqual([]);
+    expect(watched.errors).toEqual([]);
   });
 
   // For whom it holds the most: the others see parts of the same markup.

@@ -2,9 +2,9 @@ import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CliContext } from '../support/kubectl.ts';
 import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
-import { PERSON } from '../support/logout-provider.ts';
+import { LOGOUT_USER } from '../support/logout-provider.ts';
 
-const ACCOUNT = `demo/${PERSON}` as const;
+const ACCOUNT = `demo/${LOGOUT_USER}` as const;
 
 /** Those that report when a user signs out there. */
 describe.each(['oidc', 'okta', 'keycloak'] as const)('a user of type %s who signs out at the provider', (type) => {
@@ -14,8 +14,8 @@ describe.each(['oidc', 'okta', 'keycloak'] as const)('a user of type %s who sign
 
   beforeAll(async () => {
     stage = await startLogoutInstance(type);
-    attended = new CliContext(stage.instance, PERSON);
-    unattended = new CliContext(stage.instance, PERSON, { PORTCULLIS_NO_BROWSER: '1' });
+    attended = new CliContext(stage.instance, LOGOUT_USER);
+    unattended = new CliContext(stage.instance, LOGOUT_USER, { PORTCULLIS_NO_BROWSER: '1' });
   });
   afterAll(async () => {
     attended.close();

@@ -236,7 +236,7 @@ describe('what happens at the provider', () => {
 /** While the user is in no group there. */
 async function withoutGroups(provider: Exclude<ProviderName, 'google'>, meanwhile: () => Promise<void>): Promise<void> {
   if (provider === 'github') {
-    const user = stage.githubPerson;
+    const user = stage.githubUser;
     const { teams } = user;
     user.teams = [];
     return meanwhile().finally(() => (user.teams = teams));
@@ -250,7 +250,7 @@ async function withoutGroups(provider: Exclude<ProviderName, 'google'>, meanwhil
 /** While the user's account there is disabled. */
 async function disabled(provider: ProviderName, meanwhile: () => Promise<void>): Promise<void> {
   const change = (gone: boolean): void => {
-    if (provider === 'github') stage.githubPerson.suspended = gone;
+    if (provider === 'github') stage.githubUser.suspended = gone;
     else stage.vendors[provider].gone = gone;
   };
   change(true);

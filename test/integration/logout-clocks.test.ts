@@ -6,7 +6,7 @@ import { generateKeyPair } from 'jose';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
-import { PERSON, type TokenShape } from '../support/logout-provider.ts';
+import { LOGOUT_USER, type TokenShape } from '../support/logout-provider.ts';
 import { metric } from '../support/metric.ts';
 
 /** The reasons that the alert counts. */
@@ -63,7 +63,7 @@ describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
       expect(facts).toMatchObject({
         'portcullis.dev/reason': reason,
         'portcullis.dev/provider': 'demo',
-        'portcullis.dev/target': `account:demo/${PERSON}`,
+        'portcullis.dev/target': `account:demo/${LOGOUT_USER}`,
       });
       expect(Number(skew)).toBeCloseTo(shape.clock, -1);
       expect(await counted(ALERTING)).toBe(before + 1);
@@ -96,7 +96,7 @@ describe.each([60, 300])('an allowed skew of %d seconds', (clockSkew) => {
     sessions.list = () => Promise.reject(new Error('unavailable'));
     try {
       const before = await counted(['not_carried_out']);
-      expect(await send({ claims: { sid: `of-${PERSON}` } })).toBe(400);
+      expect(await send({ claims: { sid: `of-${LOGOUT_USER}` } })).toBe(400);
       expect(await counted(['not_carried_out'])).toBe(before + 1);
     } finally {
       sessions.list = list;

@@ -8,10 +8,10 @@ import { Visitor } from '../../demo/visitor.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
 import { CliContext } from '../support/kubectl.ts';
 import { startLogoutInstance, type LogoutInstance } from '../support/logout-instance.ts';
-import { LOGOUT_CLIENT, PERSON, type TokenShape } from '../support/logout-provider.ts';
+import { LOGOUT_CLIENT, LOGOUT_USER, type TokenShape } from '../support/logout-provider.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
 
-const ACCOUNT = `demo/${PERSON}` as const;
+const ACCOUNT = `demo/${LOGOUT_USER}` as const;
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 const PODS = '/api/v1/namespaces/default/pods';
 const seconds = (): number => Math.floor(Date.now() / 1000);
@@ -24,11 +24,12 @@ describe('logout, both ways', () => {
   });
   afterAll(() => stage.stop());
 
-  const visitor = (): Visitor => new Visitor({ name: PERSON, password: '' }, { stopAt: 'http://127.0.0.1:9/callback' });
+  const visitor = (): Visitor =>
+    new Visitor({ name: LOGOUT_USER, password: '' }, { stopAt: 'http://127.0.0.1:9/callback' });
 
   /** Opens a kubectl session in this browser. */
   async function signInWith(browser: Visitor): Promise<SignedIn> {
-    const { callback, verifier } = await stage.client.authorize(PERSON, { visitor: browser });
+    const { callback, verifier } = await stage.client.authorize(LOGOUT_USER, { visitor: browser });
     const answer = await stage.client.redeem(callback.searchParams.get('code') ?? '', verifier);
     if (answer.status !== 200) throw new Error(JSON.stringify(answer.body));
     const { session } = answer.body['portcullis'] as { session: { id: string } };
@@ -101,7 +102,7 @@ describe('logout, both ways', () => {
     });
 
     it('ends a watch of kubectl', async () => {
-      const laptop = new CliContext(stage.instance, PERSON);
+      const laptop = new CliContext(stage.instance, LOGOUT_USER);
       onTestFinished(() => laptop.close());
       const open = laptop.openKubectl('get', 'pods', '--watch');
       await open.until(/NAME/);
@@ -150,7 +151,7 @@ describe('logout, both ways', () => {
       const sid = await sidOf(first);
       expect((await tell({ claims: { sid } })).status).toBe(200);
       // The session of the provider goes on: the next sign-in there uses the session that it reported as ended.
-      const { page } = await stage.client.authorize(PERSON, { visitor: browser });
+      const { page } = await stage.client.authorize(LOGOUT_USER, { visitor: browser });
       expect(page).toMatchObject({ status: 400, url: expect.stringContaining('/finish') });
       expect(await lastReason('sign-in-refused')).toBe('session_revoked');
     });
@@ -180,7 +181,7 @@ describe('logout, both ways', () => {
       expect(there.searchParams.get('client_id')).toBe(LOGOUT_CLIENT);
       expect(there.searchParams.get('post_logout_redirect_uri')).toBe(`${stage.web}/`);
       expect(decodeJwt(there.searchParams.get('id_token_hint') ?? '')).toMatchObject({
-        sub: PERSON,
+        sub: LOGOUT_USER,
         aud: LOGOUT_CLIENT,
       });
       expect(await stage.server.store.sessions.read(newest?.id ?? '')).toBeUndefined();
@@ -220,7 +221,7 @@ describe('logout, both ways', () => {
       [
         'alg none',
         'logout_token_algorithm',
-        () => unsigned({ iss: stage.provider.issuer, aud: LOGOUT_CLIENT, sub: PERSON }),
+        () => unsigned({ iss: stage.provider.issuer, aud: LOGOUT_CLIENT, sub: LOGOUT_USER }),
       ],
       [
         'signed with the client id as a secret',

@@ -11,7 +11,7 @@ import { Provider, type Configuration } from 'oidc-provider';
 import { artefactAdapter } from '../../src/oauth/artefact-adapter.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 
-export const PERSON = 'alice';
+export const LOGOUT_USER = 'alice';
 export const LOGOUT_CLIENT = 'gate';
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
@@ -61,7 +61,7 @@ export async function startLogoutProvider(instance: {
       const good = {
         iss: issuer,
         aud: LOGOUT_CLIENT,
-        sub: PERSON,
+        sub: LOGOUT_USER,
         iat: now,
         jti: randomUUID(),
         events: { [EVENT]: {} },
@@ -152,7 +152,7 @@ const logoutSource: NonNullable<NonNullable<Configuration['features']>['rpInitia
 async function signIn(provider: Provider, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const { prompt, params, session } = await provider.interactionDetails(req, res);
   if (prompt.name === 'login') {
-    await provider.interactionFinished(req, res, { login: { accountId: PERSON } });
+    await provider.interactionFinished(req, res, { login: { accountId: LOGOUT_USER } });
     return;
   }
   const grant = new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });

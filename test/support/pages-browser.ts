@@ -22,7 +22,7 @@ export interface Watched {
   /** The document that the page shows, as the server sent it. */
   document(): Response;
   /** Console errors, violations of the content security policy included, and exceptions. */
-  readonly faults: readonly string[];
+  readonly errors: readonly string[];
   /** URLs at other origins. */
   readonly foreign: readonly string[];
   /** Heads and bodies of all answers, without streams, which have no end. */
@@ -48,18 +48,18 @@ const isStream = (response: Response): boolean =>
 
 /** @param origin the server's */
 export function watch(page: Page, origin: string): Watched {
-  const faults: string[] = [];
+  const errors: string[] = [];
   const foreign: string[] = [];
   let responses: Response[] = [];
   let document: Response | undefined;
   page.on('console', (message) => {
-    if (message.type() === 'error' && !saysStatus(message, page)) faults.push(message.text());
+    if (message.type() === 'error' && !saysStatus(message, page)) errors.push(message.text());
   });
-  page.on('pageerror', (error) => void faults.push(error.message));
+  page.on('pageerror', (error) => void errors.push(error.message));
   page.on('request', (request) => {
     const isDocument = request.isNavigationRequest() && request.frame() === page.mainFrame();
     // The way to a page may lead over the identity provider.
-    if (isDocument) [faults.length, foreign.length] = [0, 0];
+    if (isDocument) [errors.length, foreign.length] = [0, 0];
     else if (new URL(request.url()).origin !== origin) foreign.push(request.url());
   });
   page.on('response', (response) => {
@@ -75,7 +75,7 @@ export function watch(page: Page, origin: string): Watched {
       if (document === undefined) throw new Error('the page shows no document yet');
       return document;
     },
-    faults,
+    errors,
     foreign,
     transferred: () => Promise.all(responses.filter((response) => !isStream(response)).map(transferOf)),
   };

@@ -22,7 +22,7 @@ const CONFIG: ConfigData = {
 const validator = new HtmlValidate(new StaticConfigLoader(CONFIG));
 
 /** @returns a line for each error, warnings included; none for a page that is as it should be */
-export async function htmlFaults(html: string): Promise<readonly string[]> {
+export async function htmlErrors(html: string): Promise<readonly string[]> {
   const { results } = await validator.validateString(html);
   return results.flatMap(({ messages }) =>
     messages.map(({ ruleId, message, line, column }) => `${line}:${column} ${message} (${ruleId})`),

@@ -27,7 +27,7 @@ export interface ProvidersStage {
   readonly instance: RunningDemo;
   readonly vendors: Readonly<Record<VendorName, VendorIdp>>;
   readonly github: Github;
-  readonly githubPerson: GithubAccount;
+  readonly githubUser: GithubAccount;
   /** Administers server and cluster; signed in at the demo's own provider. */
   readonly root: CliContext;
   /** A user with a browser. @param name of their machine */
@@ -77,8 +77,8 @@ const newGithubUser = (): GithubAccount => ({
 
 export async function startProvidersStage(): Promise<ProvidersStage> {
   const github = await startGithub();
-  const githubPerson = newGithubUser();
-  github.visitor = githubPerson;
+  const githubUser = newGithubUser();
+  github.visitor = githubUser;
   let vendors: ProvidersStage['vendors'] | undefined;
   const instance = await startChangedInstance({
     async file(settings, running) {
@@ -99,7 +99,7 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
     instance,
     vendors,
     github,
-    githubPerson,
+    githubUser,
     root,
     user: (name) => newUser(instance, name, open),
     async stop() {

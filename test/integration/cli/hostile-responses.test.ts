@@ -2,15 +2,15 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { DEVICE_PATH, DeviceBroker, sendJson, TOKEN_PATH } from '../../support/device-broker.ts';
+import { DEVICE_PATH, DeviceServer, sendJson, TOKEN_PATH } from '../../support/device-server.ts';
 import { Machine, type Ended } from './machine.ts';
 
-let fakeServer = new DeviceBroker();
+let fakeServer = new DeviceServer();
 let machine = new Machine();
 machine.remove();
 
 beforeEach(async () => {
-  fakeServer = new DeviceBroker();
+  fakeServer = new DeviceServer();
   machine = new Machine();
   await fakeServer.start();
   writeFileSync(caFile(), fakeServer.certificates.ca);

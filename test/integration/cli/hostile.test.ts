@@ -3,18 +3,18 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { sendRequest, type HttpRequest } from '../../../src/cli/http/http-client.ts';
-import { DeviceBroker, type BrokerPlace } from '../../support/device-broker.ts';
+import { DeviceServer, type DeviceServerOptions } from '../../support/device-server.ts';
 
 const NETWORK = { noProxy: '', certDirs: [] };
 const HOUR = 3_600_000;
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n';
 
-let fakeServer = new DeviceBroker();
+let fakeServer = new DeviceServer();
 const servers: Server[] = [];
 const sockets = new Set<Socket>();
 
 beforeEach(() => {
-  fakeServer = new DeviceBroker();
+  fakeServer = new DeviceServer();
 });
 
 afterEach(async () => {
@@ -156,7 +156,7 @@ describe('a response', () => {
 });
 
 describe('a server that cannot be reached or trusted', () => {
-  const question = async (place: BrokerPlace, change: Partial<HttpRequest> = {}): Promise<HttpRequest> => {
+  const question = async (place: DeviceServerOptions, change: Partial<HttpRequest> = {}): Promise<HttpRequest> => {
     await fakeServer.start(place);
     return { method: 'GET', url: `${fakeServer.origin}/x`, ca: fakeServer.certificates.ca, ...change };
   };
@@ -186,7 +186,7 @@ describe('a server that cannot be reached or trusted', () => {
     {
       name: 'is signed by another CA than the one at sign-in',
       sendRequest: async () => {
-        const other = new DeviceBroker();
+        const other = new DeviceServer();
         await other.start();
         await other.stop();
         const binding = { certificate: other.certificates.cert, privateKey: other.certificates.key };

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { sendRequest } from '../../../src/cli/http/http-client.ts';
 import { makeCertificates } from '../../../demo/certificates.ts';
 import { ConnectProxy } from '../../support/connect-proxy.ts';
-import { DEVICE_PATH, DeviceBroker, sendJson, type BrokerPlace } from '../../support/device-broker.ts';
+import { DEVICE_PATH, DeviceServer, sendJson, type DeviceServerOptions } from '../../support/device-server.ts';
 import { Machine, type Ended } from './machine.ts';
 import { thumbprintOfPem } from './fake-server.ts';
 
@@ -13,13 +13,13 @@ import { thumbprintOfPem } from './fake-server.ts';
 const ORIGIN = 'https://gate.portcullis.test';
 const NAMES = ['gate.portcullis.test', '127.0.0.1', '::1'];
 
-let fakeServer = new DeviceBroker();
+let fakeServer = new DeviceServer();
 let machine = new Machine();
 machine.remove();
 const proxies: ConnectProxy[] = [];
 
 beforeEach(() => {
-  fakeServer = new DeviceBroker();
+  fakeServer = new DeviceServer();
   machine = new Machine();
 });
 
@@ -38,7 +38,7 @@ async function startProxy(...options: ConstructorParameters<typeof ConnectProxy>
   return { proxy, port };
 }
 
-async function startFakeServer(place: BrokerPlace = {}): Promise<void> {
+async function startFakeServer(place: DeviceServerOptions = {}): Promise<void> {
   await fakeServer.start({ names: NAMES, ...place });
 }
 
@@ -145,7 +145,7 @@ describe('behind a proxy', () => {
 
   test('a proxy that intercepts TLS with its own CA is not accepted, and the message names it', async () => {
     await startFakeServer();
-    const intercepting = new DeviceBroker();
+    const intercepting = new DeviceServer();
     await intercepting.start({ names: NAMES });
     const { proxy, port } = await startProxy();
     proxy.ways.set('gate.portcullis.test:443', intercepting.port);

@@ -16,7 +16,7 @@ export const TOKEN_PATH = '/-/oauth/token';
 export const DEVICE_PATH = '/-/oauth/device';
 const DISCOVERY_PATH = '/.well-known/openid-configuration';
 
-export interface BrokerPlace {
+export interface DeviceServerOptions {
   /** Names and addresses of its certificate. */
   readonly names?: readonly string[];
   /** Address that it listens on. */
@@ -25,7 +25,7 @@ export interface BrokerPlace {
   readonly certifiedAt?: number;
 }
 
-export class DeviceBroker {
+export class DeviceServer {
   /** Every secret that was given out. */
   readonly secrets: string[] = [];
   /** Thumbprints of the certificates that were presented to the token endpoint. */
@@ -43,7 +43,7 @@ export class DeviceBroker {
   certificates: DemoCertificates = { ca: '', cert: '', key: '' };
   #server: Server | undefined;
 
-  async start({ names = ['127.0.0.1'], address = '127.0.0.1', certifiedAt = Date.now() }: BrokerPlace = {}) {
+  async start({ names = ['127.0.0.1'], address = '127.0.0.1', certifiedAt = Date.now() }: DeviceServerOptions = {}) {
     this.certificates = await makeCertificates(names, certifiedAt);
     const { cert, key } = this.certificates;
     const options = { cert, key, requestCert: true, rejectUnauthorized: false };
