@@ -63,7 +63,7 @@ it('shows its pages on foreign hosts, where the style sheet has no path, as it s
   for (const name of ['foreign-host', 'not-found']) {
     const row = PAGES.find((one) => one.name === name);
     if (row === undefined) throw new Error(`there is no page ${name}`);
-    await using opened = await open(row, 'nobody');
+    await using opened = await open(row, 'anonymous');
     looks[name] = await Promise.all(
       LOOKED_AT.map((selector) =>
         opened.page.locator(selector).evaluate((element, names) => {

@@ -135,10 +135,10 @@ describe('a request over HTTP/2', () => {
 
   it('uses `:authority` as the Host, and rejects two that differ', async () => {
     expect((await h2.call(alice, PODS, { headers: { host: HOST } })).status).toBe(200);
-    expect((await h2.call(alice, PODS, { authority: null, headers: { host: HOST } })).status).toBe(200);
+    expect((await h2.call(alice, PODS, { requestedHost: null, headers: { host: HOST } })).status).toBe(200);
     const conflict = await h2.call(alice, PODS, { headers: { host: 'other.test' } });
     expect(JSON.parse(conflict.text)).toMatchObject({ kind: 'Status', code: 400, reason: 'BadRequest' });
-    expect((await h2.call(alice, PODS, { authority: 'other.test' })).status).toBe(404);
+    expect((await h2.call(alice, PODS, { requestedHost: 'other.test' })).status).toBe(404);
     expect(plane.upstream.requests).toHaveLength(2);
     expect(reasons()).toEqual([undefined, undefined, 'host_conflict', 'cluster_unknown']);
   });

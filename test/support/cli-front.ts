@@ -1,4 +1,4 @@
-/** A laptop with a cache, and the two ways to ask it: through the shell front, and by the full program alone. */
+/** The session cache of a command line, and the two ways to ask it: through the shell front, and by the full program alone. */
 import { spawn } from 'node:child_process';
 import {
   chmodSync,
@@ -24,7 +24,7 @@ const FRONT = fileURLToPath(new URL('../../src/cli-package/portcullis.sh', impor
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** No server listens there, so whatever is not served from the cache fails immediately. */
-export const SERVER = 'https://127.0.0.1:1/gate';
+export const SERVER = 'https://127.0.0.1:1/base';
 export const CLUSTER = 'prod';
 
 export interface Answer {

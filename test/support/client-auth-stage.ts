@@ -41,7 +41,7 @@ export async function startClientAuthStage({
   settings = {},
   files = {},
 }: StageOptions): Promise<ClientAuthStage> {
-  const callback = 'https://gate.example.com/callback/corp';
+  const callback = 'https://portcullis.example.com/callback/corp';
   const claims = { preferred_username: 'alice', groups: ['dev'] };
   const idp = await startVendorIdp({ scopes: SCOPES, claims, callback, client, graceUses: 1 });
   idp.client = switches;
@@ -64,7 +64,7 @@ export async function startClientAuthStage({
   write(
     'portcullis.yaml',
     stringify({
-      publicUrl: 'https://gate.example.com',
+      publicUrl: 'https://portcullis.example.com',
       listen: {
         api: { certFile: 'tls.crt', keyFile: 'tls.key', publicUrl: 'https://api.example.com:6443' },
         web: { certFile: 'tls.crt', keyFile: 'tls.key' },

@@ -43,7 +43,7 @@ export interface Answer {
 }
 
 export class Github {
-  readonly clientId = 'Iv1.gate';
+  readonly clientId = 'Iv1.portcullis';
   readonly clientSecret = 'secret-of-the-gate';
   /** Host and port. */
   host = '';

@@ -11,7 +11,7 @@ export interface Http2Options {
   readonly method?: string;
   readonly headers?: Record<string, string | string[]>;
   readonly token?: string | null;
-  readonly authority?: string | null;
+  readonly requestedHost?: string | null;
   /** undefined: no body, and the head says so. null: one is announced and left to the test. */
   readonly body?: string | null;
 }
@@ -98,13 +98,13 @@ function openStream(
   session: ClientHttp2Session,
   user: Pick<TestUser, 'token'>,
   path: string,
-  { method = 'GET', headers = {}, token = user.token, authority = HOST, body }: Http2Options,
+  { method = 'GET', headers = {}, token = user.token, requestedHost = HOST, body }: Http2Options,
 ): Http2Answer {
   const stream = session.request(
     {
       ':method': method,
       ':path': path,
-      ...(authority === null ? {} : { ':authority': authority }),
+      ...(requestedHost === null ? {} : { ':authority': requestedHost }),
       ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       ...headers,
     },

@@ -12,7 +12,7 @@ import { artefactAdapter } from '../../src/oauth/artefact-adapter.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 
 export const LOGOUT_USER = 'alice';
-export const LOGOUT_CLIENT = 'gate';
+export const LOGOUT_CLIENT = 'portcullis';
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
 export interface TokenShape {

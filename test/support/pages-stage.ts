@@ -12,7 +12,7 @@ import { openChromium, signedInContext } from './pages-browser.ts';
 
 export type TestUser = 'alice' | 'root' | 'vera';
 /** Who looks at a page. */
-export type Who = TestUser | 'nobody';
+export type Who = TestUser | 'anonymous';
 
 type Cookies = Awaited<ReturnType<BrowserContext['cookies']>>;
 

@@ -33,12 +33,12 @@ async function typeCode(page: Page, code: string, { instance }: PagesStage): Pro
 }
 
 const SIGNED_OUT: readonly PageRow[] = [
-  { name: 'front', who: ['nobody'], at: '/', title: /^Sign in/, heading: /^Portcullis$/ },
-  { name: 'signed-out', who: ['nobody'], at: '/?signed-out', title: /^Sign in/, heading: /^Portcullis$/ },
-  { name: 'sign-in-done', who: ['nobody'], at: '/login/done', title: /^Signed in/, heading: /signed in/ },
+  { name: 'front', who: ['anonymous'], at: '/', title: /^Sign in/, heading: /^Portcullis$/ },
+  { name: 'signed-out', who: ['anonymous'], at: '/?signed-out', title: /^Sign in/, heading: /^Portcullis$/ },
+  { name: 'sign-in-done', who: ['anonymous'], at: '/login/done', title: /^Signed in/, heading: /signed in/ },
   {
     name: 'choose-for-kubectl',
-    who: ['nobody'],
+    who: ['anonymous'],
     at: {
       steps: async (page, { instance }) => {
         const query = new URLSearchParams({
@@ -58,25 +58,25 @@ const SIGNED_OUT: readonly PageRow[] = [
 ];
 
 const ERRORS: readonly PageRow[] = [
-  { name: 'not-found', who: ['nobody', 'root'], at: '/nothing-here', status: 404, ...says('Not found') },
+  { name: 'not-found', who: ['anonymous', 'root'], at: '/nothing-here', status: 404, ...says('Not found') },
   {
     name: 'sign-in-expired',
-    who: ['nobody'],
+    who: ['anonymous'],
     at: '/login/finish?state=long-ago',
     status: 400,
     ...says('This sign-in is no longer valid'),
   },
   {
     name: 'unknown-provider',
-    who: ['nobody'],
-    at: '/login/start?provider=nobody&to=me',
+    who: ['anonymous'],
+    at: '/login/start?provider=unknown&to=me',
     status: 404,
     ...says('Not found'),
   },
   {
     // As on a console's host, where no other path is ours.
     name: 'foreign-host',
-    who: ['nobody'],
+    who: ['anonymous'],
     at: {
       steps: async (page, { instance }) => {
         await page.goto(instance.urls.web.replace('localhost', '127.0.0.1'));
@@ -87,15 +87,15 @@ const ERRORS: readonly PageRow[] = [
   },
   {
     name: 'provider-away',
-    who: ['nobody'],
+    who: ['anonymous'],
     at: '/login/start?provider=by-okta&to=me',
     status: 502,
     ...says('The identity provider is not responding correctly'),
   },
   {
     name: 'refused-client',
-    who: ['nobody'],
-    at: '/oauth/authorize?client_id=nobody',
+    who: ['anonymous'],
+    at: '/oauth/authorize?client_id=unknown',
     status: 400,
     ...says('This sign-in is no longer valid'),
   },
@@ -106,10 +106,10 @@ const ERRORS: readonly PageRow[] = [
 ];
 
 const DEVICE: readonly PageRow[] = [
-  { name: 'device', who: ['nobody'], at: '/device', title: /device/i, heading: /^Sign in a device$/ },
+  { name: 'device', who: ['anonymous'], at: '/device', title: /device/i, heading: /^Sign in a device$/ },
   {
     name: 'device-wrong-code',
-    who: ['nobody'],
+    who: ['anonymous'],
     at: { steps: (page, stage) => typeCode(page, 'BBBB-BBBB', stage) },
     status: 400,
     title: /device/i,
@@ -117,14 +117,14 @@ const DEVICE: readonly PageRow[] = [
   },
   {
     name: 'device-confirm',
-    who: ['nobody'],
+    who: ['anonymous'],
     at: { steps: async (page, stage) => typeCode(page, await stage.userCode(), stage) },
     title: /device/i,
     heading: /^Is this your device\?$/,
   },
   {
     name: 'device-refused',
-    who: ['nobody'],
+    who: ['anonymous'],
     at: {
       async steps(page, stage) {
         await typeCode(page, await stage.userCode(), stage);

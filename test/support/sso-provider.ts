@@ -11,7 +11,7 @@ import { Provider, type Configuration } from 'oidc-provider';
 import { artefactAdapter } from '../../src/oauth/artefact-adapter.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 
-export const SSO_CLIENT = 'gate';
+export const SSO_CLIENT = 'portcullis';
 
 export interface SsoProvider {
   readonly issuer: string;

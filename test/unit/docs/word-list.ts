@@ -60,8 +60,6 @@ export const UNWANTED: readonly Unwanted[] = [
 const STABLE = [
   'gateAccount',
   ':authority',
-  "{ authority: 'other.test' }",
-  '{ authority: null,',
   'inFlightPerPerson',
   'Readiness Gates',
   'readiness gates',
