@@ -23,8 +23,8 @@ afterAll(async () => {
   await real.stop();
 });
 
-async function done(laptop: CliContext, ...args: string[]): Promise<string> {
-  const { code, stdout, all } = await laptop.kubectl(...args);
+async function done(machine: CliContext, ...args: string[]): Promise<string> {
+  const { code, stdout, all } = await machine.kubectl(...args);
   expect(code, all).toBe(0);
   return stdout;
 }

@@ -23,8 +23,8 @@ let ours: readonly AuditEvent[];
 let theirs: readonly ApiServerEvent[];
 
 async function clientOf(user: string): Promise<Client> {
-  const laptop = new CliContext(real.instance, user);
-  const printed = await laptop.portcullis('get-token', '--server', real.instance.urls.web, '--cluster', 'demo');
+  const machine = new CliContext(real.instance, user);
+  const printed = await machine.portcullis('get-token', '--server', real.instance.urls.web, '--cluster', 'demo');
   const { status } = JSON.parse(printed.stdout) as {
     status: { token: string; clientCertificateData: string; clientKeyData: string };
   };

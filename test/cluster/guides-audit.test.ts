@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
-import { laptopIn } from '../support/page-laptop.ts';
+import { terminalOf } from '../support/page-terminal.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { ROOT } from '../unit/docs/markdown.ts';
 import { startHardenedApiServer, type HardenedApiServer } from './hardened-api-server.ts';
@@ -28,7 +28,7 @@ describe('what the documents tell to do with the records', () => {
     const { kubeconfig } = server;
     instance = await startDemo({ directory: join(folder, 'demo'), portBase: await freePortBase(), kubeconfig });
     admin = new PageShell(folder, { KUBECONFIG: kubeconfig });
-    [root, alice] = await Promise.all([laptopIn(folder, 'root'), laptopIn(folder, 'alice')]);
+    [root, alice] = await Promise.all([terminalOf(folder, 'root'), terminalOf(folder, 'alice')]);
     for (const user of [root, alice])
       await user.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     await root.run('kubectl get secrets --all-namespaces\nkubectl get pods');
@@ -45,9 +45,9 @@ describe('what the documents tell to do with the records', () => {
   /** Where an admin stands, with both records as they are now. */
   async function withRecords(): Promise<void> {
     await instance.server.audit.flush();
-    await copyFile(instance.files.auditLog, join(folder, 'laptop-of-root/audit.log'));
+    await copyFile(instance.files.auditLog, join(folder, 'home-of-root/audit.log'));
     for (const name of ['kube-audit.log', 'kube-apiserver-audit.log'])
-      await copyFile(server.auditLog, join(folder, 'laptop-of-root', name));
+      await copyFile(server.auditLog, join(folder, 'home-of-root', name));
   }
 
   it('docs/runbooks/sensitive-surge.md counts by user', async () => {
@@ -62,7 +62,7 @@ describe('what the documents tell to do with the records', () => {
     await withRecords();
     const said = await root.run(pageBlock('docs/audit-verify.md', '# does line 8'));
     const [sum = '', named = ''] = said.trim().split('\n');
-    const lines = (await readFile(join(folder, 'laptop-of-root/audit.log'), 'utf8')).split('\n');
+    const lines = (await readFile(join(folder, 'home-of-root/audit.log'), 'utf8')).split('\n');
     expect(named).toBe(
       createHash('sha256')
         .update(lines[6] ?? '')
@@ -102,7 +102,7 @@ describe('what the documents tell to do with the records', () => {
 
   it('docs/runbooks/unissued-impersonation.md: silent over honest audit logs, and not when the account acts without Portcullis', async () => {
     await withRecords();
-    const here = join(folder, 'laptop-of-root');
+    const here = join(folder, 'home-of-root');
     const checkout = new PageShell(ROOT, {});
     const compare = withValues(pageBlock('docs/runbooks/unissued-impersonation.md', 'node deploy/prometheus'), {
       'system:serviceaccount:portcullis:portcullis': 'system:serviceaccount:portcullis-demo:portcullis-demo',

@@ -9,7 +9,7 @@ import { parse, stringify } from 'yaml';
 import { temporaryFolder } from '../support/instance.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 import { checkoutIn, linesOf, pageBlock, programsIn, withValues } from '../support/page-blocks.ts';
-import { laptopIn } from '../support/page-laptop.ts';
+import { terminalOf } from '../support/page-terminal.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { fencedBlocks, readPage } from '../unit/docs/markdown.ts';
 import { gatherRoles } from './aggregated.ts';
@@ -34,8 +34,8 @@ describe('docs/install.md', () => {
     machine = await startGuideMachine(join(folder, 'machine'));
     admin = engineer(server);
     await gatherRoles(admin);
-    alice = await laptopIn(folder, 'alice');
-    root = await laptopIn(folder, 'root');
+    alice = await terminalOf(folder, 'alice');
+    root = await terminalOf(folder, 'root');
     await writeFile(join(checkout, 'client-secret'), machine.clientSecret);
     for (const name of ['api', 'web']) {
       await writeFile(join(checkout, `${name}.crt`), machine.certificate.cert);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/instance.ts';
 import { checkoutIn, linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
-import { laptopIn } from '../support/page-laptop.ts';
+import { terminalOf } from '../support/page-terminal.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { ROOT } from '../unit/docs/markdown.ts';
 import { gatherRoles } from './aggregated.ts';
@@ -25,7 +25,7 @@ describe('README.md, steps 2 to 7', () => {
     server = await startHardenedApiServer();
     machine = await startGuideMachine(join(folder, 'machine'));
     admin = new PageShell(checkout, { KUBECONFIG: server.kubeconfig });
-    alice = await laptopIn(folder, 'alice');
+    alice = await terminalOf(folder, 'alice');
     await gatherRoles(admin);
   });
   afterAll(async () => {
@@ -62,8 +62,8 @@ describe('README.md, steps 2 to 7', () => {
       clusters: [{ server: upstream, caFile: at('cluster-ca.crt'), tokenFile: at('upstream-token') }],
     });
     // The first line of step 6 needs a package: test/integration/docs-packages.test.ts builds and installs it.
-    const [, ...onTheLaptop] = linesOf(pageBlock('README.md', 'npm install --global'));
-    const typed = withValues(onTheLaptop.join('\n'), {
+    const [, ...onTheMachine] = linesOf(pageBlock('README.md', 'npm install --global'));
+    const typed = withValues(onTheMachine.join('\n'), {
       'https://portcullis.example.com': machine.values.server,
       'prod@portcullis.example.com': machine.values.context,
     });

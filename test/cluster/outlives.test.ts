@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
-import { laptopIn } from '../support/page-laptop.ts';
+import { terminalOf } from '../support/page-terminal.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { readPage } from '../unit/docs/markdown.ts';
 import { CsrSigner } from './csr-signer.ts';
@@ -143,10 +143,10 @@ describe('docs/revocation.md', () => {
   }
 
   async function signedIn(user: string): Promise<PageShell> {
-    const laptop = await laptopIn(folder, user);
-    shells.push(laptop);
-    await laptop.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
-    return laptop;
+    const terminal = await terminalOf(folder, user);
+    shells.push(terminal);
+    await terminal.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
+    return terminal;
   }
 
   beforeAll(async () => {
@@ -166,7 +166,7 @@ describe('docs/revocation.md', () => {
     for (const path of ASKED_FOR) await alice.try(`kubectl get --raw ${path}`);
     await root.run('portcullis revoke --account demo/alice --lock --reason INC-4711');
     await instance.server.audit.flush();
-    await copyFile(instance.files.auditLog, join(folder, 'laptop-of-root/audit.log'));
+    await copyFile(instance.files.auditLog, join(folder, 'home-of-root/audit.log'));
   });
   afterAll(async () => {
     signer.stop();
@@ -183,7 +183,7 @@ describe('docs/revocation.md', () => {
       `kubectl config view --raw -o jsonpath='{.clusters[0].cluster.certificate-authority-data}' | base64 -d > ca.crt
 kubectl config view -o jsonpath='{.clusters[0].cluster.server}'`,
     );
-    const at = join(folder, 'laptop-of-alice');
+    const at = join(folder, 'home-of-alice');
     const credential =
       with_ === 'token'
         ? `--token "$(cat ${at}/token)"`
@@ -227,7 +227,7 @@ kubectl config view -o jsonpath='{.clusters[0].cluster.server}'`,
   });
 
   it('the API server’s own log has what the token did afterwards, the names, and the subject of the certificate', async () => {
-    await copyFile(server.auditLog, join(folder, 'laptop-of-root/kube-audit.log'));
+    await copyFile(server.auditLog, join(folder, 'home-of-root/kube-audit.log'));
     const block = pageBlock('docs/revocation.md', 'portcullis audit query kube-audit.log');
     const values = { 'payments:deployer': 'default:deployer', '2026-11-25': '1h' };
     expect(await cast.root.run(withValues(block, values))).toMatch(/default:deployer +list secrets/);

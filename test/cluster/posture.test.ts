@@ -10,7 +10,7 @@ import {
   plantedManifests,
   WORKLOAD_MANIFESTS,
   type PostureReport,
-} from '../support/posture-faults.ts';
+} from '../support/posture-errors.ts';
 import { certificateRequest } from '../support/posture-certificate.ts';
 import { startRealInstance, type RealInstance } from './real-instance.ts';
 

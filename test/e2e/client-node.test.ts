@@ -125,8 +125,8 @@ describe('@kubernetes/client-node through Portcullis', () => {
     expect(signedIn.code, signedIn.all).toBe(0);
     // The plugin that the informer runs lives by the same clock: five minutes in a second.
     const clock = { CLIENT_CLOCK: `${Date.now()},300`, NODE_OPTIONS: `--import=${CLOCK}` };
-    const laptop = new CliContext(instance, 'alice', { ...cache, ...clock });
-    const informer = laptop.open(process.execPath, [INFORMER]);
+    const machine = new CliContext(instance, 'alice', { ...cache, ...clock });
+    const informer = machine.open(process.execPath, [INFORMER]);
     const turns = Array.from({ length: 14 }, (_, index) => index + 1);
     for (const turn of turns) {
       await informer.until(new RegExp(`^connect ${turn} at`, 'm'));

@@ -21,7 +21,7 @@ describe('kubectl --as through Portcullis', () => {
     root = new CliContext(instance, 'root');
   });
   afterAll(async () => {
-    for (const laptop of [alice, bob, root]) laptop.close();
+    for (const machine of [alice, bob, root]) machine.close();
     await instance.stop();
   });
 

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage?.stop());
 
-const getPods = ({ laptop }: SignedIn): Promise<Finished> => laptop.kubectl('get', 'pods', '--output', 'name');
+const getPods = ({ cli }: SignedIn): Promise<Finished> => cli.kubectl('get', 'pods', '--output', 'name');
 
 const isLive = async ({ session }: SignedIn): Promise<boolean> =>
   (await stage.instance.server.store.sessions.read(session)) !== undefined;
@@ -50,7 +50,7 @@ describe('Django OAuth Toolkit as the provider', () => {
 
   it('signs users in by its own form and its page of consent, with a client secret of letters and marks', async () => {
     alice = await stage.signIn('alice', 'django');
-    const said = await alice.laptop.kubectl('auth', 'whoami', '--output', 'json');
+    const said = await alice.cli.kubectl('auth', 'whoami', '--output', 'json');
     const { status } = JSON.parse(said.stdout) as { status: { userInfo: { username: string; groups: string[] } } };
     expect(status.userInfo.username).toBe('django:alice');
     expect(status.userInfo.groups.toSorted()).toEqual(['demo:developers', 'system:authenticated']);

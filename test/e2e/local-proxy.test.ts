@@ -8,7 +8,7 @@ import { freePort } from '../../demo/ports.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startChangedInstance } from '../support/changed-instance.ts';
 import { CliContext, type Open } from '../support/kubectl.ts';
-import { cachedSession } from '../support/laptop-cache.ts';
+import { cachedSession } from '../support/cli-cache.ts';
 
 /** So that a token ends while a test looks on. */
 const TOKEN_SECONDS = 20;
@@ -47,7 +47,7 @@ interface Run {
 describe('portcullis proxy', () => {
   let instance: RunningDemo;
   let root: CliContext;
-  const laptops: CliContext[] = [];
+  const machines: CliContext[] = [];
 
   beforeAll(async () => {
     instance = await startChangedInstance({
@@ -59,22 +59,22 @@ describe('portcullis proxy', () => {
     if (signedIn.code !== 0) throw new Error(signedIn.all);
   });
   afterEach(() => {
-    for (const laptop of laptops.splice(0)) laptop.close();
+    for (const machine of machines.splice(0)) machine.close();
   });
   afterAll(() => instance.stop());
 
   const cacheOf = (name: string): string => `${instance.files.directory}/cache-${name}`;
 
-  function laptopOf(name: string, extra: NodeJS.ProcessEnv = {}): CliContext {
-    const laptop = new CliContext(instance, 'alice', { PORTCULLIS_CACHE_DIR: cacheOf(name), ...extra });
-    laptops.push(laptop);
-    return laptop;
+  function machineOf(name: string, extra: NodeJS.ProcessEnv = {}): CliContext {
+    const machine = new CliContext(instance, 'alice', { PORTCULLIS_CACHE_DIR: cacheOf(name), ...extra });
+    machines.push(machine);
+    return machine;
   }
 
   async function start(name: string): Promise<Run> {
     const path = `${instance.files.directory}/${name}.kubeconfig`;
-    const laptop = laptopOf(name);
-    const open = laptop.openPortcullis(
+    const machine = machineOf(name);
+    const open = machine.openPortcullis(
       'proxy',
       '--server',
       instance.urls.web,
@@ -84,7 +84,7 @@ describe('portcullis proxy', () => {
       path,
     );
     await open.until(/acts as you until/);
-    return { open, path, client: laptopOf('nothing', { KUBECONFIG: path, PORTCULLIS_NO_BROWSER: '1' }) };
+    return { open, path, client: machineOf('nothing', { KUBECONFIG: path, PORTCULLIS_NO_BROWSER: '1' }) };
   }
 
   const python = (client: CliContext, script: string): Open => client.open(PYTHON, ['-c', script]);
@@ -96,7 +96,7 @@ describe('portcullis proxy', () => {
   }
 
   it('is what a client is told to use that drops the certificate of its plugin, as Python’s does', async () => {
-    const direct = laptopOf('direct');
+    const direct = machineOf('direct');
     expect((await direct.portcullis('login')).code).toBe(0);
     const refused = await python(direct, LIST).finished;
     expect(refused.code).not.toBe(0);
@@ -138,7 +138,7 @@ describe('portcullis proxy', () => {
     expect(piped.stdout, piped.all).toBe('through both\n');
     const failed = await client.kubectl('exec', 'web-1', '--', 'sh', '-c', 'exit 7');
     expect(failed.code, failed.all).toBe(7);
-    const older = laptopOf('nothing', { KUBECONFIG: path, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false' });
+    const older = machineOf('nothing', { KUBECONFIG: path, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false' });
     const overSpdy = await older.kubectl('exec', 'web-1', '--', 'echo', 'over SPDY');
     expect(overSpdy.stdout, overSpdy.all).toBe('over SPDY\n');
     const port = await freePort();

@@ -6,12 +6,12 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startChangedInstance } from '../support/changed-instance.ts';
 import { CliContext, type Open } from '../support/kubectl.ts';
-import { cachedSession } from '../support/laptop-cache.ts';
+import { cachedSession } from '../support/cli-cache.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
 
 /** A twelfth of the usual life, and still seconds between what kubectl is told and the end: a busy machine needs one to start a command. */
 const TOKEN_SECONDS = 25;
-/** What a laptop lives by whose clock runs ten times as fast, so that a token of 25 seconds is used for two. */
+/** The environment of a command line whose clock runs ten times as fast, so that a token of 25 seconds is used for two. */
 const CLOCK = new URL('../support/client-clock.ts', import.meta.url).href;
 const POD = '/api/v1/namespaces/default/pods/web-1';
 
@@ -19,7 +19,7 @@ const POD = '/api/v1/namespaces/default/pods/web-1';
 describe('a client that lives longer than its tokens', () => {
   let instance: RunningDemo;
   let root: CliContext;
-  const laptops: CliContext[] = [];
+  const machines: CliContext[] = [];
 
   beforeAll(async () => {
     instance = await startChangedInstance({
@@ -31,21 +31,21 @@ describe('a client that lives longer than its tokens', () => {
     if (signedIn.code !== 0) throw new Error(signedIn.all);
   });
   afterEach(() => {
-    for (const laptop of laptops.splice(0)) laptop.close();
+    for (const machine of machines.splice(0)) machine.close();
   });
   afterAll(() => instance.stop());
 
   const cacheOf = (name: string): string => `${instance.files.directory}/cache-${name}`;
 
-  function laptopOf(name: string, browser: NotedBrowser, extra: NodeJS.ProcessEnv = {}): CliContext {
+  function machineOf(name: string, browser: NotedBrowser, extra: NodeJS.ProcessEnv = {}): CliContext {
     const own = { PORTCULLIS_CACHE_DIR: cacheOf(name), BROWSER: browser.command, ...extra };
-    const laptop = new CliContext(instance, 'alice', own);
-    laptops.push(laptop);
-    return laptop;
+    const machine = new CliContext(instance, 'alice', own);
+    machines.push(machine);
+    return machine;
   }
 
-  async function proxyOf(laptop: CliContext): Promise<{ readonly open: Open; get(): Promise<number> }> {
-    const open = laptop.openKubectl('proxy', '--port', '0');
+  async function proxyOf(machine: CliContext): Promise<{ readonly open: Open; get(): Promise<number> }> {
+    const open = machine.openKubectl('proxy', '--port', '0');
     await open.until(/Starting to serve on 127\.0\.0\.1:\d+/);
     const [, port] = /127\.0\.0\.1:(\d+)/.exec(open.output()) ?? [];
     return {
@@ -76,9 +76,9 @@ describe('a client that lives longer than its tokens', () => {
 
   it('is never refused: a renewed credential works on the connection that it has, and on new ones', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-renewing');
-    const laptop = laptopOf('renewing', browser);
-    const proxy = await proxyOf(laptop);
-    const watch = laptop.openKubectl('get', 'pods', '--watch', '--output', 'name');
+    const machine = machineOf('renewing', browser);
+    const proxy = await proxyOf(machine);
+    const watch = machine.openKubectl('get', 'pods', '--watch', '--output', 'name');
     expect(await proxy.get()).toBe(200);
     await watch.until(/pod\/web-1/);
     const seen = (await auditedBy(instance)).length;
@@ -94,7 +94,7 @@ describe('a client that lives longer than its tokens', () => {
         answers.set(status, (answers.get(status) ?? 0) + 1);
       }
       // New programs and new connections, beside the ones that live on.
-      const got = await laptop.kubectl('get', 'pod', 'web-1', '--output', 'name');
+      const got = await machine.kubectl('get', 'pod', 'web-1', '--output', 'name');
       expect(got, got.all).toMatchObject({ code: 0, stderr: '' });
       commands += 1;
     }
@@ -108,14 +108,14 @@ describe('a client that lives longer than its tokens', () => {
     expect(await browser.tabs()).toHaveLength(1);
     // The watch that began under the first token is open still.
     expect(watch.child.exitCode).toBeNull();
-    const created = await laptop.kubectl('annotate', 'pod', 'web-1', `seen=${commands}`, '--overwrite');
+    const created = await machine.kubectl('annotate', 'pod', 'web-1', `seen=${commands}`, '--overwrite');
     expect(created.code, created.all).toBe(0);
     await watch.until(/pod\/web-1[^]*pod\/web-1/);
   });
 
   it('whose session is revoked signs in once more, in one tab, and goes on', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-revoked');
-    const proxy = await proxyOf(laptopOf('revoked', browser));
+    const proxy = await proxyOf(machineOf('revoked', browser));
     expect(await proxy.get()).toBe(200);
     const before = await cachedSession(cacheOf('revoked'));
     await revoke('revoked');
@@ -132,8 +132,8 @@ describe('a client that lives longer than its tokens', () => {
 
   it('whose session is revoked, where no browser may open, fails at once each time and is not fed the refused token', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-forbidden');
-    expect((await laptopOf('forbidden', browser).portcullis('login')).code).toBe(0);
-    const proxy = await proxyOf(laptopOf('forbidden', browser, { PORTCULLIS_NO_BROWSER: '1' }));
+    expect((await machineOf('forbidden', browser).portcullis('login')).code).toBe(0);
+    const proxy = await proxyOf(machineOf('forbidden', browser, { PORTCULLIS_NO_BROWSER: '1' }));
     expect(await proxy.get()).toBe(200);
     await revoke('forbidden');
     const began = Date.now();
@@ -153,14 +153,14 @@ describe('a client that lives longer than its tokens', () => {
   it('an hour of commands, three at a time, has none that fails, on one sign-in and a dozen tokens', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-an-hour');
     const clock = { CLIENT_CLOCK: `${Date.now()},10`, NODE_OPTIONS: `--import=${CLOCK}` };
-    const laptop = laptopOf('hour', browser, clock);
-    expect((await laptop.portcullis('login')).code).toBe(0);
+    const machine = machineOf('hour', browser, clock);
+    expect((await machine.portcullis('login')).code).toBe(0);
     const seen = (await auditedBy(instance)).length;
     // Twelve tokens of five minutes are an hour.
     while ((await since(seen)).count('refresh') < 12) {
       await delay(250);
       const all = await Promise.all(
-        Array.from({ length: 3 }, () => laptop.kubectl('get', 'pod', 'web-1', '-o', 'name')),
+        Array.from({ length: 3 }, () => machine.kubectl('get', 'pod', 'web-1', '-o', 'name')),
       );
       for (const each of all) expect(each, each.all).toMatchObject({ code: 0, stdout: 'pod/web-1\n', stderr: '' });
     }

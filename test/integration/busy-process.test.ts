@@ -15,7 +15,7 @@ import { startTestInstance } from '../support/instance.ts';
 import { http2Connection } from '../support/http2-client.ts';
 import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startReplicaBeside } from '../support/replica-beside.ts';
+import { startFurtherReplica } from '../support/further-replica.ts';
 
 const ALICE = { session: 'session', account: 'demo/alice', provider: 'demo' } as const;
 
@@ -28,7 +28,7 @@ describe('two replicas on Redis', () => {
   beforeAll(async () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    other = await startReplicaBeside(instance, 'other');
+    other = await startFurtherReplica(instance, 'other');
     const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
     root = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
     token = (await root.signIn('root', { resource: ADMIN_AUDIENCE })).accessToken;

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
-import { laptopIn } from '../support/page-laptop.ts';
+import { terminalOf } from '../support/page-terminal.ts';
 import type { PageShell } from '../support/page-shell.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { fencedBlocks, readPage } from '../unit/docs/markdown.ts';
@@ -25,7 +25,7 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
     folder = await temporaryFolder();
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    [root, alice] = await Promise.all([laptopIn(folder, 'root'), laptopIn(folder, 'alice')]);
+    [root, alice] = await Promise.all([terminalOf(folder, 'root'), terminalOf(folder, 'alice')]);
     for (const user of [root, alice])
       await user.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     await alice.try('kubectl get secrets');
@@ -76,11 +76,11 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
     );
     expect(report.stdout).toMatch(/^demo: \d+ high, \d+ medium, \d+ low; 0 waived; \d+ of \d+ rules evaluated/m);
     const shown = fencedBlocks(readPage('docs/posture.md')).find(({ text }) => text.startsWith('waivers:'))?.text ?? '';
-    await writeFile(join(folder, 'laptop-of-root/waivers.yaml'), shown);
+    await writeFile(join(folder, 'home-of-root/waivers.yaml'), shown);
     const block = pageBlock('docs/posture.md', 'portcullis posture --cluster prod --fail-on');
     const { code, all } = await root.try(withValues(block, { 'cluster prod': 'cluster demo' }));
     expect([0, 1], all).toContain(code);
-    const json = JSON.parse(await readFile(join(folder, 'laptop-of-root/posture.json'), 'utf8')) as object;
+    const json = JSON.parse(await readFile(join(folder, 'home-of-root/posture.json'), 'utf8')) as object;
     expect(Object.keys(json)).toEqual(expect.arrayContaining(['summary', 'findings', 'waived', 'unusedWaivers']));
   });
 

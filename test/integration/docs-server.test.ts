@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
-import { laptopIn } from '../support/page-laptop.ts';
+import { terminalOf } from '../support/page-terminal.ts';
 import type { PageShell } from '../support/page-shell.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
@@ -21,8 +21,8 @@ beforeAll(async () => {
   folder = await temporaryFolder();
   redis = await startRedis();
   instance = await startTestInstance({ redis: redis.url });
-  root = await laptopIn(folder, 'root');
-  alice = await laptopIn(folder, 'alice');
+  root = await terminalOf(folder, 'root');
+  alice = await terminalOf(folder, 'alice');
 });
 afterAll(async () => {
   root.close();

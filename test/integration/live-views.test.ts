@@ -15,7 +15,7 @@ import { browserOf, readEvents, type EventReader } from '../support/event-reader
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Answer, type Endpoints } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startReplicaBeside } from '../support/replica-beside.ts';
+import { startFurtherReplica } from '../support/further-replica.ts';
 
 const ADMIN = 'urn:portcullis:admin';
 const BEARER_API = '/-/admin/api/v1';
@@ -39,8 +39,8 @@ describe('live views of three replicas', () => {
     redis = await startRedis();
     link = await createLink(redis.port);
     instance = await startTestInstance({ redis: redis.url });
-    second = await startReplicaBeside(instance, 'gate-second');
-    third = await startReplicaBeside(instance, 'gate-third', link.url);
+    second = await startFurtherReplica(instance, 'gate-second');
+    third = await startFurtherReplica(instance, 'gate-third', link.url);
     here = {
       web: instance.urls.web,
       api: instance.urls.api,
@@ -247,7 +247,7 @@ describe('live views of three replicas', () => {
   });
 
   it('end in an orderly way when their replica shuts down', async () => {
-    const leaving = await startReplicaBeside(instance, 'gate-leaving');
+    const leaving = await startFurtherReplica(instance, 'gate-leaving');
     const readers = await Promise.all([byCookie('replicas', vera, leaving), byBearer('replicas', leaving)]);
     await expect.poll(() => readers.every(({ told }) => told.length > 0), SOON).toBe(true);
     await leaving.stop();

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { CliContext } from '../support/kubectl.ts';
-import { foundIn, PLANTED, PLANTED_VALUES, plantedManifests, type PostureReport } from '../support/posture-faults.ts';
+import { foundIn, PLANTED, PLANTED_VALUES, plantedManifests, type PostureReport } from '../support/posture-errors.ts';
 
 /** The findings that the demo's own workloads are meant to have. */
 const BEFORE = [

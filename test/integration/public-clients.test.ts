@@ -215,7 +215,7 @@ describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) 
 
   it('serves the real kubectl with that token alone', async () => {
     const { accessToken } = await kubelogin.login('alice');
-    const laptop = stage.laptop('alice');
+    const laptop = stage.cli('alice');
     const kubectl = (...args: string[]) => laptop.kubectl('--user=', `--token=${accessToken}`, ...args);
     const whoami = await kubectl('auth', 'whoami');
     expect(whoami.stdout, whoami.all).toContain(sessionOf(accessToken));

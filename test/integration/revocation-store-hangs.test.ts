@@ -12,7 +12,7 @@ import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startReplicaBeside } from '../support/replica-beside.ts';
+import { startFurtherReplica } from '../support/further-replica.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
@@ -46,7 +46,7 @@ describe('a revocation while Redis hangs', () => {
   /** A replica with its own log, whose lease outlasts the test: it rejects by its revocation guard meanwhile. */
   /** A replica with its own log, whose lease outlasts the test: it rejects by its revocation guard meanwhile. */
   const startAsked = (name: string, path: string, freshness?: number): Promise<RunningServer> =>
-    startReplicaBeside(instance, name, undefined, ({ revocation, audit, admin }) => ({
+    startFurtherReplica(instance, name, undefined, ({ revocation, audit, admin }) => ({
       revocation: { ...revocation, staleness: 60 },
       audit: { ...audit, sinks: [{ type: 'file', path }] },
       admin: { ...admin, ...(freshness === undefined ? {} : { freshness }) },

@@ -60,7 +60,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
   });
 
   it('the real kubectl and command work, and the command keeps the newest refresh token', async () => {
-    const laptop = stage.laptop('alice');
+    const laptop = stage.cli('alice');
     const pods = await laptop.kubectl('get', 'pods');
     expect(pods.stdout, pods.all).toContain('web-1');
     const ask = () => laptop.portcullis('get-token', '--server', stage.web, '--cluster', 'demo');

@@ -41,19 +41,19 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
   afterAll(() => stage.stop());
 
   const ask = (method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<Answer> =>
-    stage.laptop.send(method, `/-/admin/api/v1/${path}`, {
+    stage.client.send(method, `/-/admin/api/v1/${path}`, {
       headers: { authorization: `Bearer ${admin}`, 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
 
   const servedWith = async ({ status, body }: Answer): Promise<number> => {
     expect(status, JSON.stringify(body)).toBe(200);
-    return (await stage.laptop.get(PODS, String(body['access_token']))).status;
+    return (await stage.client.get(PODS, String(body['access_token']))).status;
   };
 
   it('a code that was not redeemed yet can still be redeemed', async () => {
     const { value, verifier } = stage.known.code;
-    expect(await servedWith(await stage.laptop.redeem(value, verifier))).toBe(200);
+    expect(await servedWith(await stage.client.redeem(value, verifier))).toBe(200);
   });
 
   it('nothing starts again: the epoch is the same, and the whole log is read', async () => {
@@ -80,27 +80,27 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(record).toMatchObject({ account: 'demo/alice', thumbprint: expect.any(String), version: 1 });
     expect(secret?.refreshToken).toEqual(expect.any(String));
     // The provider of that time is gone with all that it issued: today's has its own subject for the same user.
-    await stage.laptop.signIn('alice');
+    await stage.client.signIn('alice');
     const [newest] = (await sessions.list({ account: 'demo/alice', limit: 1 })).sessions;
     const today = await sessions.readSecret(newest?.id ?? '');
     if (record === undefined || today === undefined) throw new Error('there is nothing to go on with');
     await sessions.update(record.id, { identity: record.identity, secret: today, checked: false });
-    expect(await servedWith(await stage.laptop.refresh(renewal('goesOn')))).toBe(200);
-    const thief = new OAuthClient(stage.laptop.endpoints, await newClientKey());
+    expect(await servedWith(await stage.client.refresh(renewal('goesOn')))).toBe(200);
+    const thief = new OAuthClient(stage.client.endpoints, await newClientKey());
     expect(await thief.refresh(renewal('goesOn'))).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     await thief.close();
   });
 
   it('a revoked user stays revoked', async () => {
     expect(await stage.store.sessions.read(id('revoked'))).toBeUndefined();
-    const answer = await stage.laptop.refresh(renewal('revoked'));
+    const answer = await stage.client.refresh(renewal('revoked'));
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
   });
 
   it('a locked user stays locked until an admin unlocks the account, and must then sign in again', async () => {
-    admin = (await stage.laptop.signIn('root', { resource: ADMIN_AUDIENCE })).accessToken;
-    expect(await stage.laptop.refresh(renewal('locked'))).toMatchObject({ status: 400 });
-    await expect(stage.laptop.signIn('bob')).rejects.toThrow('no code came back');
+    admin = (await stage.client.signIn('root', { resource: ADMIN_AUDIENCE })).accessToken;
+    expect(await stage.client.refresh(renewal('locked'))).toMatchObject({ status: 400 });
+    await expect(stage.client.signIn('bob')).rejects.toThrow('no code came back');
     const { body } = await ask('GET', 'locks');
     expect(body['locks']).toEqual([
       { account: 'demo/bob', reason: 'left the company', by: 'demo:root', at: expect.any(String) },
@@ -124,7 +124,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     );
     expect(user).toEqual({ ok: false, reason: 'account_locked' });
     expect(await ask('DELETE', 'locks/demo%2Fbob?reason=came+back')).toMatchObject({ status: 200 });
-    expect((await stage.laptop.signIn('bob')).session).not.toBe(id('locked'));
+    expect((await stage.client.signIn('bob')).session).not.toBe(id('locked'));
   });
 
   it('the result of a revocation is returned again, and the same request has no other effect', async () => {
@@ -169,7 +169,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
   it('a device that waited for its code is signed in by it, and one that had been allowed gets its tokens', async () => {
     const { web } = stage.instance.urls;
     const poll = (which: 'waiting' | 'allowed'): Promise<Answer> =>
-      stage.laptop.token({ grant_type: DEVICE_GRANT, device_code: stage.known.devices[which].deviceCode });
+      stage.client.token({ grant_type: DEVICE_GRANT, device_code: stage.known.devices[which].deviceCode });
     expect(await servedWith(await poll('allowed'))).toBe(200);
     expect(await poll('waiting')).toMatchObject({ body: { error: 'authorization_pending' } });
     const user = visitor('alice');

@@ -11,7 +11,7 @@ import {
   fetched,
   framed,
   ledTo,
-  ledToBeside,
+  ledToInNewWindow,
   openedWindow,
   postFromFrame,
   postFromTop,
@@ -179,7 +179,7 @@ describe.each(ATTACKERS)('a page at %s', (attacker) => {
     ];
     for (const path of [...seen.pages, ...guessed]) {
       if (path.startsWith('/login/')) continue;
-      await ledToBeside(page, stage.main + path);
+      await ledToInNewWindow(page, stage.main + path);
     }
     expect(await stage.state()).toBe(before);
     await page.goto(`${stage.main}/me`);

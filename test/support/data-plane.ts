@@ -202,13 +202,13 @@ export interface SignInOptions {
   readonly identity?: Identity;
   /** Seconds from now. */
   readonly sessionLife?: number;
-  /** Whose laptop it is, where it is not one of its own. */
+  /** The certificate to use, where it is not a new one. */
   readonly at?: TestUser;
 }
 
 /** Opens a session and mints its first token, as sign-in and the token endpoint do. */
 export async function signIn(plane: TestPlane, options: SignInOptions = {}): Promise<TestUser> {
-  const certificate = options.at?.certificate ?? (await makeCertificate('laptop.test'));
+  const certificate = options.at?.certificate ?? (await makeCertificate('client.test'));
   const thumbprint = thumbprintOf(certificate.cert);
   const subject = options.subject ?? 'alice';
   const now = Math.floor(Date.now() / 1000);

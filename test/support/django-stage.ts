@@ -37,7 +37,7 @@ export interface DjangoStage {
 
 export interface SignedIn {
   /** No browser is opened here. */
-  readonly laptop: CliContext;
+  readonly cli: CliContext;
   /** The session's id. */
   readonly session: string;
 }
@@ -47,7 +47,7 @@ export async function startDjangoStage(): Promise<DjangoStage> {
   setDefaultCACertificates([...getCACertificates(), django.ca]);
   const open: CliContext[] = [];
   const closeAll = async (): Promise<void> => {
-    for (const laptop of open) laptop.close();
+    for (const cli of open) cli.close();
     await django.close();
   };
   try {
@@ -63,16 +63,16 @@ export async function startDjangoStage(): Promise<DjangoStage> {
         limits: { ...config.limits, signInsPerMinute: 1000 },
       }),
     });
-    const newLaptop = (name: string, extra: NodeJS.ProcessEnv = {}): CliContext => {
-      const laptop = new CliContext(instance, name, extra);
-      open.push(laptop);
-      return laptop;
+    const newCli = (name: string, extra: NodeJS.ProcessEnv = {}): CliContext => {
+      const cli = new CliContext(instance, name, extra);
+      open.push(cli);
+      return cli;
     };
     let count = 0;
     return {
       instance,
       django,
-      root: newLaptop('root'),
+      root: newCli('root'),
       browser(user) {
         const account = USERS.find(({ name }) => name === user);
         if (account === undefined) throw new Error(`no user is called ${user}`);
@@ -84,15 +84,15 @@ export async function startDjangoStage(): Promise<DjangoStage> {
           PORTCULLIS_DEMO_USER: user,
           NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'django.crt'),
         };
-        const login = newLaptop(name, settings).openPortcullis('login', '--provider', provider);
+        const login = newCli(name, settings).openPortcullis('login', '--provider', provider);
         // Where the browser ends at a page that refuses, the command waits for another try.
         const giveUp = setTimeout(() => login.child.kill(), SIGN_IN_MS);
         const signedIn = await login.finished.finally(() => clearTimeout(giveUp));
         if (signedIn.code !== 0) throw new Error(signedIn.all);
-        const laptop = newLaptop(name, { ...settings, PORTCULLIS_NO_BROWSER: '1' });
-        const said = await laptop.portcullis('whoami', '--output', 'json');
+        const cli = newCli(name, { ...settings, PORTCULLIS_NO_BROWSER: '1' });
+        const said = await cli.portcullis('whoami', '--output', 'json');
         if (said.code !== 0) throw new Error(said.all);
-        return { laptop, session: (JSON.parse(said.stdout) as { session: { id: string } }).session.id };
+        return { cli, session: (JSON.parse(said.stdout) as { session: { id: string } }).session.id };
       },
       async stop() {
         await instance.stop();

@@ -18,7 +18,7 @@ export interface HostileInstance {
   readonly provider: HostileProvider;
   readonly server: RunningServer;
   readonly client: OAuthClient;
-  /** Its files and addresses, as a laptop needs them. */
+  /** Its files and addresses, as a command line needs them. */
   readonly demo: RunningDemo;
   /** PEM of the api listener's CA. */
   readonly ca: string;

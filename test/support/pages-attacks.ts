@@ -161,7 +161,7 @@ export async function ledTo(page: Page, url: string): Promise<void> {
 }
 
 /** The same, in a window of its own. */
-export async function ledToBeside(page: Page, url: string): Promise<void> {
+export async function ledToInNewWindow(page: Page, url: string): Promise<void> {
   const opening = page.waitForEvent('popup');
   // A window in which only a download began shows nothing; its opener is told.
   const saved = page.waitForEvent('download', { timeout: 0 });

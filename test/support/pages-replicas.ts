@@ -9,7 +9,7 @@ import { startServer } from '../../src/server/serve.ts';
 import type { ReplicaSetup } from '../chaos/protocol.ts';
 import { startTestInstance } from './instance.ts';
 import { startRedis } from './redis.ts';
-import { startReplicaBeside } from './replica-beside.ts';
+import { startFurtherReplica } from './further-replica.ts';
 
 const REPLICA = fileURLToPath(new URL('../chaos/replica.ts', import.meta.url));
 /** Seconds. Long enough to be looked at while it has not run out yet. */
@@ -33,7 +33,7 @@ export async function startThreeReplicas(): Promise<ThreeReplicas> {
   const server = await startServer(loaded.value.config, 'one');
   await server.ready;
   const instance = { ...first, server };
-  const two = await startReplicaBeside(instance, 'two');
+  const two = await startFurtherReplica(instance, 'two');
   const three = await startThird(redis.url);
   return {
     instance,

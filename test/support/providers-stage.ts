@@ -103,7 +103,7 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
     root,
     user: (name) => newUser(instance, name, open),
     async stop() {
-      for (const laptop of open) laptop.close();
+      for (const machine of open) machine.close();
       await instance.stop();
       await Promise.all([...allVendors.map((vendor) => vendor.close()), github.close()]);
     },

@@ -24,7 +24,7 @@ export interface PublicClientStage {
   readonly bare: OAuthClient;
   kubelogin(flags?: Partial<KubeloginFlags>): Promise<Kubelogin>;
   /** The real kubectl and the real command of one user; closed with the stage. */
-  laptop(user: string): CliContext;
+  cli(user: string): CliContext;
   /** Lists pods of one of the clusters, without a client certificate. */
   pods(cluster: 'demo' | 'other', token: string): Promise<Answer>;
   events(name: string): Promise<readonly AuditEvent[]>;
@@ -55,7 +55,7 @@ export async function startPublicClientStage(
     return started;
   };
   let server = await start(options.sessions);
-  const laptops: CliContext[] = [];
+  const clis: CliContext[] = [];
   const { web, api } = instance.urls;
   const endpoints = { web, api, ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8') };
   const plugin = new OAuthClient(endpoints, await newClientKey());
@@ -72,10 +72,10 @@ export async function startPublicClientStage(
     plugin,
     bare,
     kubelogin: (flags = {}) => Kubelogin.start({ issuerUrl: web, clientId: CLIENT.id, ...flags }),
-    laptop(user) {
-      const laptop = new CliContext(instance, user);
-      laptops.push(laptop);
-      return laptop;
+    cli(user) {
+      const cli = new CliContext(instance, user);
+      clis.push(cli);
+      return cli;
     },
     pods: (cluster, token) =>
       cluster === 'demo' ? bare.get(PODS, token) : elsewhere.get(`/clusters/other${PODS}`, token),
@@ -88,7 +88,7 @@ export async function startPublicClientStage(
       server = await start(sessions);
     },
     async stop() {
-      for (const laptop of laptops) laptop.close();
+      for (const cli of clis) cli.close();
       await plugin.close();
       await bare.close();
       await elsewhere.close();

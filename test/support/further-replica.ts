@@ -8,7 +8,7 @@ import { startServer, type RunningServer } from '../../src/server/serve.ts';
  * @param redis where it finds the server's Redis; absent: where the server does
  * @param change what else is different at this one
  */
-export async function startReplicaBeside(
+export async function startFurtherReplica(
   instance: RunningDemo,
   name: string,
   redis?: string,

@@ -1,4 +1,4 @@
-/** The cache of a laptop under test, read and changed as only time and other programs would. */
+/** The session cache of a command line under test, read and changed as only time and other programs would. */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -10,14 +10,14 @@ interface Cached {
 
 async function folderOf(cacheDir: string): Promise<string> {
   const name = (await readdir(cacheDir)).find((entry) => /^[0-9a-f]{32}$/.test(entry));
-  return join(cacheDir, name ?? 'nobody-is-signed-in');
+  return join(cacheDir, name ?? 'no-user-is-signed-in');
 }
 
 export async function cachedSession(cacheDir: string): Promise<Cached> {
   return JSON.parse(await readFile(join(await folderOf(cacheDir), 'session.json'), 'utf8')) as Cached;
 }
 
-/** Makes every token older, by the laptop's own reckoning. */
+/** Makes every token older, by its clock. */
 export async function ageTokens(cacheDir: string, seconds: number): Promise<void> {
   const folder = await folderOf(cacheDir);
   const session = await cachedSession(cacheDir);

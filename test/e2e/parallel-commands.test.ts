@@ -5,7 +5,7 @@ import { auditedBy } from '../support/audit-log.ts';
 import { visitor } from '../support/device-stage.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { CliContext, type Open } from '../support/kubectl.ts';
-import { ageTokens } from '../support/laptop-cache.ts';
+import { ageTokens } from '../support/cli-cache.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
 
 const GET = ['get', 'pod', 'web-1', '--output', 'name'] as const;
@@ -15,29 +15,29 @@ const PATIENCE = { timeout: 120_000, interval: 100 };
 
 describe('many kubectls of one user', () => {
   let instance: RunningDemo;
-  const laptops: CliContext[] = [];
+  const machines: CliContext[] = [];
 
   beforeAll(async () => {
     instance = await startTestInstance();
   });
   afterEach(() => {
-    for (const laptop of laptops.splice(0)) laptop.close();
+    for (const machine of machines.splice(0)) machine.close();
   });
   afterAll(() => instance.stop());
 
-  /** A laptop with a cache of its own. */
-  function laptopOf(name: string, browser: NotedBrowser): CliContext {
+  /** A command line with its own cache. */
+  function machineOf(name: string, browser: NotedBrowser): CliContext {
     const cache = `${instance.files.directory}/cache-${name}`;
     const own = { PORTCULLIS_CACHE_DIR: cache, KUBECACHEDIR: `${cache}-of-kubectl`, BROWSER: browser.command };
-    const laptop = new CliContext(instance, 'alice', own);
-    laptops.push(laptop);
-    return laptop;
+    const machine = new CliContext(instance, 'alice', own);
+    machines.push(machine);
+    return machine;
   }
 
   const count = async (verb: string): Promise<number> =>
     (await auditedBy(instance)).filter((one) => one.verb === verb).length;
-  const start = (laptop: CliContext, times: number): Open[] =>
-    Array.from({ length: times }, () => laptop.openKubectl(...GET));
+  const start = (machine: CliContext, times: number): Open[] =>
+    Array.from({ length: times }, () => machine.openKubectl(...GET));
 
   async function allSucceed(running: readonly Open[]): Promise<void> {
     for (const { finished } of running) {
@@ -48,20 +48,20 @@ describe('many kubectls of one user', () => {
 
   it('thirty with an expired token cause one refresh, and all succeed', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-thirty');
-    const laptop = laptopOf('thirty', browser);
-    expect((await laptop.kubectl(...GET)).code).toBe(0);
+    const machine = machineOf('thirty', browser);
+    expect((await machine.kubectl(...GET)).code).toBe(0);
     await ageTokens(`${instance.files.directory}/cache-thirty`, 400);
     const before = await count('refresh');
-    await allSucceed(start(laptop, 30));
+    await allSucceed(start(machine, 30));
     expect((await count('refresh')) - before).toBe(1);
     expect(await browser.tabs()).toHaveLength(1);
   });
 
   it('thirty without a signed-in user open one tab, wait for it, and all succeed after the one sign-in', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-waiting', 'nothing');
-    const laptop = laptopOf('waiting', browser);
+    const machine = machineOf('waiting', browser);
     const before = await count('sign-in');
-    const running = start(laptop, 30);
+    const running = start(machine, 30);
     // All of them are waiting before the user does anything.
     await expect.poll(() => running.filter((one) => WAITS.test(one.output())).length, PATIENCE).toBe(29);
     await visitor('alice').visit(await onlyTabAfter(browser, 0));
@@ -72,8 +72,8 @@ describe('many kubectls of one user', () => {
 
   it('Ctrl-C of one that waits hurts none; of the one that holds the sign-in, another takes over and says so', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-interrupted', 'nothing');
-    const laptop = laptopOf('interrupted', browser);
-    const running = start(laptop, 4);
+    const machine = machineOf('interrupted', browser);
+    const running = start(machine, 4);
     const first = await holderOf(running);
     const [waiting, ...rest] = running.filter((one) => one !== first);
     if (waiting === undefined) throw new Error('no process waits');
@@ -90,8 +90,8 @@ describe('many kubectls of one user', () => {
 
   it('the plugin that holds the sign-in killed in the middle: another takes over at once', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-killed', 'nothing');
-    const laptop = laptopOf('killed', browser);
-    const running = start(laptop, 3);
+    const machine = machineOf('killed', browser);
+    const running = start(machine, 3);
     const first = await holderOf(running);
     const rest = running.filter((one) => one !== first);
     await onlyTabAfter(browser, 0);
@@ -103,16 +103,16 @@ describe('many kubectls of one user', () => {
 
   it('standard input a pipe: apply signs in by the browser and reads the file all the same', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-pipe');
-    const laptop = laptopOf('pipe', browser);
+    const machine = machineOf('pipe', browser);
     const map = 'apiVersion: v1\nkind: ConfigMap\nmetadata: { name: piped, namespace: default }\ndata: { a: b }\n';
-    const applied = await laptop.kubectlWith(map, 'apply', '--filename', '-');
+    const applied = await machine.kubectlWith(map, 'apply', '--filename', '-');
     expect(applied, applied.all).toMatchObject({ code: 0, stdout: 'configmap/piped created\n' });
     expect(await browser.tabs()).toHaveLength(1);
   });
 
   it('one command that asks the plugin five times opens one tab, and says why with the same message', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-nobody', 'find-no-browser');
-    const failed = await laptopOf('no-one', browser).kubectl(...GET);
+    const failed = await machineOf('no-one', browser).kubectl(...GET);
     expect(failed.code).toBe(1);
     expect(failed.stderr.match(/No browser could be opened/g)?.length, failed.all).toBeGreaterThan(1);
     expect(failed.stderr).toContain(`portcullis login --server ${instance.urls.web}`);

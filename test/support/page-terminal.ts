@@ -9,8 +9,8 @@ import { PageShell } from './page-shell.ts';
 const BROWSER = fileURLToPath(new URL('../../demo/headless-browser.ts', import.meta.url));
 
 /** @param user of the demo's identity provider, who signs in when a browser opens */
-export async function laptopIn(folder: string, user: string): Promise<PageShell> {
-  const home = join(folder, `laptop-of-${user}`);
+export async function terminalOf(folder: string, user: string): Promise<PageShell> {
+  const home = join(folder, `home-of-${user}`);
   await mkdir(home, { recursive: true });
   const bin = await programsIn(home, { portcullis: `exec '${process.execPath}' '${ROOT}src/main.ts' "$@"` });
   return new PageShell(home, {
