@@ -60,7 +60,7 @@ describe('an API server that is not there for a while', () => {
     const [read, written, acted] = await Promise.all(running.map(({ finished }) => finished));
     expect(read?.code, read?.all).toBe(0);
     expect(written?.code, written?.all).toBe(0);
-    // Whom root acts as may do nothing: the API server's own answer, which only it can have given.
+    // Whom root acts as may do nothing: the API server's own response, which only it can have given.
     expect(acted?.stderr).toContain('User "demo:alice-of-root" cannot list resource "secrets"');
     const lines = (await readFile(server.auditLog, 'utf8')).split('\n').filter((line) => line.includes('"during"'));
     const created = lines.map((line) => JSON.parse(line) as ApiServerEvent).filter(({ verb }) => verb === 'create');

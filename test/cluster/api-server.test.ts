@@ -76,7 +76,7 @@ describe('the service account of Portcullis, by itself', () => {
     expect({ code, answer: stdout.trim() }).toEqual({ code: 1, answer: 'no' });
   });
 
-  it('is refused when it tries', async () => {
+  it('is rejected when it tries', async () => {
     const { code, stderr } = await own.kubectl('get', 'pods', ...flags);
     expect(code).toBe(1);
     expect(stderr).toContain('User "system:serviceaccount:portcullis:portcullis" cannot list resource "pods"');
@@ -105,8 +105,8 @@ describe('the service account of Portcullis, by itself', () => {
   });
 });
 
-describe('who the API server sees', () => {
-  it('is the user, with each group by itself: commas, blanks and letters of any script included', async () => {
+describe('the user that the API server sees', () => {
+  it('is the signed-in user, with each group by itself: commas, blanks and letters of any script included', async () => {
     const groups = ['a, b', 'größe-チーム', 'plain'];
     real.instance.identityProvider.change('bob', { groups });
     const bob = new CliContext(real.instance, 'bob');
@@ -123,7 +123,7 @@ describe('who the API server sees', () => {
 });
 
 describe('kubectl --as before a real API server', () => {
-  it('is the user whom one may act as, in any script, with the real user in extra', async () => {
+  it('is the impersonated user, in any script, with the real user in extra', async () => {
     const as = ['--as', 'demo:zoë-ゾーイ', '--as-group', 'x, y', '--as-group', 'größe', '--as-uid', 'z/1'];
     const { status } = JSON.parse(await done(root, 'auth', 'whoami', '--output', 'json', ...as)) as {
       status: { userInfo: { username: string; uid: string; groups: string[]; extra: Record<string, string[]> } };

@@ -17,7 +17,7 @@ interface Client {
 
 let real: RealInstance;
 const clients = new Map<string, Client>();
-/** By the audit id that the answer carried, in the order of the cases. */
+/** By the audit id that the response carried, in the order of the cases. */
 const ids: string[] = [];
 let ours: readonly AuditEvent[];
 let theirs: readonly ApiServerEvent[];
@@ -53,7 +53,7 @@ beforeAll(async () => {
   real = await startRealInstance();
   for (const user of ['root', 'alice', 'bob']) clients.set(user, await clientOf(user));
   for (const one of AUDIT_CASES) ids.push(await send(one));
-  // A line is written when both sides are closed, which may be after the client has its answer.
+  // A line is written when both sides are closed, which may be after the client has its response.
   const whole = (events: readonly { auditID: string; stage: string }[]): boolean =>
     ids.every((id) => ofId(events, id).some(({ stage }) => stage === 'ResponseComplete'));
   const patience = { timeout: 20_000, interval: 100 };
@@ -67,7 +67,7 @@ afterAll(async () => {
 });
 
 describe('each request, in both records', () => {
-  it('has the same lines, and each says the same in every field', () => {
+  it('has the same events, and each has the same value in every field', () => {
     for (const id of ids) {
       const expected = stagesHere(ofId(theirs, id));
       // What was written ahead has a line more here: the API server's policy leaves that stage out.
@@ -86,7 +86,7 @@ describe('each request, in both records', () => {
     }
   });
 
-  it('is what the sample says that `npm test` compares with; -u writes it again', async () => {
+  it('is what the sample has that `npm test` compares with; -u writes it again', async () => {
     const sample = ids.flatMap((id, index) => ofId(theirs, id).map((event) => scrubbed(event, `case-${index}`)));
     const text = sample.map((event) => `${JSON.stringify(event)}\n`).join('');
     await expect(text).toMatchFileSnapshot('../integration/audit-comparison.sample.log');

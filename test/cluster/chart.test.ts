@@ -25,7 +25,7 @@ describe('the chart before a real API server', () => {
     return stdout;
   }
 
-  /** Nothing is kept; unknown and repeated fields are refused. @returns what the server said of each */
+  /** Nothing is kept; unknown and repeated fields are rejected. @returns what the server said of each */
   async function tried(objects: readonly KubernetesObject[]): Promise<readonly string[]> {
     const known = objects.filter(({ kind }) => !FOREIGN.has(kind));
     const text = known.map((object) => stringify(object)).join('---\n');
@@ -67,7 +67,7 @@ describe('the chart before a real API server', () => {
     }
   });
 
-  describe('for who installed 0.1.0', () => {
+  describe('for an operator who installed 0.1.0', () => {
     const values = ['--namespace', 'portcullis', '--values', join(DEPLOY_TESTS, 'values-0.1.0.yaml')];
     const helm = async (...args: string[]): Promise<string> => {
       const { code, stdout, stderr } = await server.helm(args);

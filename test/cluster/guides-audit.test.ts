@@ -71,7 +71,7 @@ describe('what the documents tell to do with the records', () => {
     expect(sum).toBe(`${named}  -`);
   });
 
-  it('docs/audit-tail.md: why sign-ins are refused', async () => {
+  it('docs/audit-tail.md: why sign-ins are rejected', async () => {
     // A reader's jq writes to a terminal, line by line.
     const block = pageBlock('docs/audit-tail.md', 'portcullis audit tail --event');
     const typed = root.open(withValues(block, { 'jq -r': 'jq --unbuffered -r' }));

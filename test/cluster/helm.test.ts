@@ -79,7 +79,7 @@ describe('Helm 4 before a real API server', () => {
     expect(await history()).toEqual(['superseded', 'deployed']);
   });
 
-  it('refuses an upgrade that the API server refuses, and says why', async () => {
+  it('rejects an upgrade that the API server rejects, and says why', async () => {
     const { code, stderr } = await root.open(program, ['upgrade', 'shop', chart, '--set', 'replicas=many']).finished;
     expect(code).toBe(1);
     expect(stderr).toMatch(/\.spec\.replicas/);

@@ -31,7 +31,7 @@ afterAll(async () => {
 const isFile = ({ mode }: Entry): boolean => mode.startsWith('-') || mode.startsWith('h');
 
 describe('the image', () => {
-  describe('beside what scripts/image.ts makes', () => {
+  describe('compared with the image of scripts/image.ts', () => {
     let steps: BuiltImage;
     beforeAll(async () => {
       steps = await buildImage(join(folder, 'steps'));
@@ -159,7 +159,7 @@ describe('a server from the image', () => {
     await expect.poll(state, { timeout: 60_000 }).toMatchObject({ status: 200 });
   });
 
-  it('lets a user through to the cluster who signed in at another replica, and audits it', async () => {
+  it('lets a user who signed in at another replica through to the cluster, and audits it', async () => {
     const ca = readFileSync(join(demo.files.directory, 'ca.crt'), 'utf8');
     const key = await newClientKey();
     const elsewhere = new OAuthClient({ web: demo.urls.web, api: demo.urls.api, ca }, key);
@@ -215,7 +215,7 @@ describe('a server from the image', () => {
     expect(await inside(script)).toBe('ENOENT');
   });
 
-  it('stops when it is told to', async () => {
+  it('stops when it gets the signal to stop', async () => {
     const closed = once(instance, 'close');
     instance.kill('SIGTERM');
     expect(await closed, said).toEqual([0, null]);

@@ -101,7 +101,7 @@ describe.each(KUBECTLS)('kubectl $version before a real API server', ({ program 
     expect((await gone.finished).code).toBe(0);
   });
 
-  it('tells what one may do, by the rules of the API server', async () => {
+  it('reports what the user may do, by the rules of the API server', async () => {
     expect(await done('auth', 'can-i', 'create', 'clusterrolebindings')).toBe('yes\n');
     const alice = new CliContext(real.instance, 'alice', {}, program);
     expect((await alice.kubectl('auth', 'can-i', '--list')).stdout).toMatch(/^pods\/exec +\[\] +\[\] +\[get list/m);

@@ -9,7 +9,7 @@ const HOW = `npm run test:cluster starts a real kube-apiserver and etcd. Set KUB
 envtest's own tool fetches them:  setup-envtest use 1.34 --print path
 or put etcd (Debian: etcd-server) and kube-apiserver (from a Kubernetes release) into one folder yourself.`;
 
-/** What commands of the documents need beside kubectl, and what brings it. */
+/** What commands of the documents need in addition to kubectl, and what brings it. */
 const PROGRAMS = ['curl', 'jq', 'openssl'];
 const HOW_PROGRAMS = `The commands of the documents are run as they stand, and some need it. On Debian, as root:
 

@@ -93,7 +93,7 @@ describe('posture of a real API server, through Portcullis', () => {
     await done('kubectl', 'delete', 'csr/jane');
   });
 
-  it('prints what replaces a legacy token; what it prints works, and the same look is clean afterwards', async () => {
+  it('prints what replaces a legacy token; what it prints works, and the same check is clean afterwards', async () => {
     const { findings } = (await posture()).report();
     const commands = findings.flatMap((finding) => finding.mend).filter((line) => !line.startsWith('#'));
     // The context that the commands name.

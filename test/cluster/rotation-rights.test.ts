@@ -45,7 +45,7 @@ describe('the chart’s job that rotates keys, with the role that the chart rend
     return stdout;
   }
 
-  it('makes a new key of each kind beside the old one', async () => {
+  it('makes a new key of each kind next to the old one', async () => {
     const rotated = await rotateSecrets(
       api,
       { namespace: 'portcullis', name: 'portcullis' },

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
-/** `npm run test:cluster`: by hand before a release, never part of `npm test`, because its two programs cannot be installed from here. */
+/** `npm run test:cluster`: manually before a release, never part of `npm test`, because its two programs cannot be installed from here. */
 export default defineConfig({
   root: fileURLToPath(new URL('../..', import.meta.url)),
   test: {

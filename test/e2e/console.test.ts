@@ -234,7 +234,7 @@ describe('consoles at a real browser', () => {
     });
     // A page with Cross-Origin-Opener-Policy leaves its opener with a window that counts as closed. Asked from here: the page is hidden.
     await expect.poll(() => page.evaluate('opened.closed')).toBe(true);
-    // What reached the other console is nothing; what reached the admin pages was refused for where it came from.
+    // What reached the other console is nothing; what reached the admin pages was rejected for where it came from.
     expect(stage.headlamp.seen).toEqual([]);
     const lines = (await stage.recorded()).split('\n');
     const refused = lines.filter((line) => line.includes('"foreign_origin"'));
@@ -249,7 +249,7 @@ describe('consoles at a real browser', () => {
     expect(await page.textContent('main')).toContain('demo:root');
   });
 
-  it('tells a hostile console nothing but a token of minutes for one cluster', async () => {
+  it('gives a hostile console nothing but a token of minutes for one cluster', async () => {
     await signIn('root', `${stage.at.hostile}/`);
     const seen = JSON.stringify(stage.hostile.seen);
     expect(seen).not.toContain(stage.upstreamToken);

@@ -59,12 +59,12 @@ describe('kubectl --as through Portcullis', () => {
     expect(refused.stderr).toMatch(/\(audit id [0-9a-f-]{36}\)/);
   });
 
-  it('is refused for who is in no group that may', async () => {
+  it('is rejected for a user who is in no group that may', async () => {
     const refused = await bob.kubectl('get', 'configmaps', ...LIMITED);
     expect(refused.stderr, refused.all).toContain('users "demo:limited" is forbidden: User "demo:bob"');
   });
 
-  it('lets an administrator be a service account, which gets its own groups', async () => {
+  it('lets an administrator impersonate a service account, which gets its own groups', async () => {
     const flags = ['--as', 'system:serviceaccount:default:default'];
     const who = await root.kubectl('auth', 'whoami', '--output', 'jsonpath={.status.userInfo.groups}', ...flags);
     expect(JSON.parse(who.stdout), who.all).toEqual([

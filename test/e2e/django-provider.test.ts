@@ -70,7 +70,7 @@ describe('Django OAuth Toolkit as the provider', () => {
     await stage.django.signedInBefore('alice', 3600);
     expect(await browser.visit(start)).toMatchObject({ status: 200, url: `${stage.instance.urls.web}/me` });
     // Django's session is alive, so its form was shown because it was asked to: by `prompt=login` alone, the second way, since it ignores
-    // `login` beside `consent`, and `max_age`.
+    // `login` in addition to `consent`, and `max_age`.
     expect(await stage.django.secondsSinceLogin('alice')).toBeLessThan(60);
     alice = await stage.signIn('alice', 'django');
     const got = await getPods(alice);
@@ -134,7 +134,7 @@ describe('Django OAuth Toolkit as the provider', () => {
     expect(await isLive(user)).toBe(true);
   }
 
-  it('lets users in by its new key within 30 seconds, and when the one before is gone; users who are signed in stay so', async () => {
+  it('accepts users by its new key within 30 seconds, and when the previous key is gone; users who are signed in stay signed in', async () => {
     const signsIn = (provider: DjangoProvider) =>
       expect.poll(() => stage.signIn('root', provider).then(() => 'signed in', String), KEYS).toBe('signed in');
     await stage.django.setGroups('alice', ['developers']);

@@ -48,7 +48,7 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
 
   const wall = (): Promise<string> => done('get', 'configmap', name, '--output', 'jsonpath={.data.wall}');
 
-  it('is the one that it says, and talks with the cluster behind Portcullis', async () => {
+  it('is the version that it reports, and talks with the cluster behind Portcullis', async () => {
     const said = JSON.parse(await done('version', '--output', 'json')) as Record<string, { gitVersion: string }>;
     expect(said['clientVersion']?.gitVersion).toMatch(reports);
     expect(said['serverVersion']?.gitVersion).toContain('portcullis.demo');
@@ -98,7 +98,7 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
     logs.child.kill();
   });
 
-  it('tells what there is and what one may do', async () => {
+  it('reports what there is and what the user may do', async () => {
     expect(await done('api-resources', '--output', 'name')).toMatch(/^configmaps$[^]*^pods$/m);
     const may = await done('auth', 'can-i', '--list');
     expect(may).toMatch(/^pods\/exec +\[\] +\[\] +\[get create\]/m);

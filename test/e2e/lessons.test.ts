@@ -28,7 +28,7 @@ describe('a lesson', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('has its folder for itself while it runs, and takes answers only then', async () => {
+  it('has its folder for itself while it runs, and accepts answers only then', async () => {
     const early = classroom.type(answers);
     expect(await early.ended, early.output).toBe(1);
     expect(early.output).toMatch(/^No lesson runs in .+: start it first\.$/m);
@@ -49,7 +49,7 @@ describe('a lesson', () => {
     await again.end('SIGINT');
   });
 
-  it('has a cluster of its own, also in the shell of who develops controllers', async () => {
+  it('has its own cluster, also in the shell of a user who develops controllers', async () => {
     vi.stubEnv('KUBEBUILDER_ASSETS', join(folder, 'assets'));
     const lesson = classroom.type(start);
     vi.unstubAllEnvs();
@@ -71,7 +71,7 @@ describe.each(PAGES)('the lesson of %s', (page) => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('is done by the commands of its page, which answer what the page says, and by no fewer', async () => {
+  it('is done by the commands of its page, which print what the page says, and by no fewer', async () => {
     const [start, ...steps] = stepsOf(page);
     if (start?.terminal !== 'lesson') throw new Error(`${page} does not begin with its lesson`);
     const lesson = classroom.type(start);

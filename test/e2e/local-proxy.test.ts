@@ -10,7 +10,7 @@ import { startChangedInstance } from '../support/changed-instance.ts';
 import { CliContext, type Open } from '../support/kubectl.ts';
 import { cachedSession } from '../support/cli-cache.ts';
 
-/** So that a token ends while a test looks on. */
+/** So that a token ends while a test runs. */
 const TOKEN_SECONDS = 20;
 /** Debian's, whose package python3-kubernetes this is; another Python first on PATH knows nothing of it. */
 const PYTHON = '/usr/bin/python3';
@@ -43,7 +43,7 @@ interface Run {
   readonly path: string;
 }
 
-/** Clients that know nothing of certificates, and kubectl beside them. */
+/** Clients that know nothing of certificates, as well as kubectl. */
 describe('portcullis proxy', () => {
   let instance: RunningDemo;
   let root: CliContext;
@@ -95,7 +95,7 @@ describe('portcullis proxy', () => {
     expect(done.code, done.all).toBe(0);
   }
 
-  it('is what a client is told to use that drops the certificate of its plugin, as Python’s does', async () => {
+  it('is what a client that drops the certificate of its plugin, as Python’s does, is told to use', async () => {
     const direct = machineOf('direct');
     expect((await direct.portcullis('login')).code).toBe(0);
     const refused = await python(direct, LIST).finished;

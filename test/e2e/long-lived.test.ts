@@ -74,7 +74,7 @@ describe('a client that lives longer than its tokens', () => {
     expect(done.code, done.all).toBe(0);
   }
 
-  it('is never refused: a renewed credential works on the connection that it has, and on new ones', async () => {
+  it('is never rejected: a renewed credential works on the connection that it has, and on new ones', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-renewing');
     const machine = machineOf('renewing', browser);
     const proxy = await proxyOf(machine);
@@ -93,7 +93,7 @@ describe('a client that lives longer than its tokens', () => {
         const status = await proxy.get();
         answers.set(status, (answers.get(status) ?? 0) + 1);
       }
-      // New programs and new connections, beside the ones that live on.
+      // New programs and new connections, next to the ones that live on.
       const got = await machine.kubectl('get', 'pod', 'web-1', '--output', 'name');
       expect(got, got.all).toMatchObject({ code: 0, stderr: '' });
       commands += 1;
@@ -130,7 +130,7 @@ describe('a client that lives longer than its tokens', () => {
     expect(after.binding.certificate).not.toBe(before.binding.certificate);
   });
 
-  it('whose session is revoked, where no browser may open, fails at once each time and is not fed the refused token', async () => {
+  it('whose session is revoked, where no browser may open, fails immediately each time and does not get the rejected token', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-forbidden');
     expect((await machineOf('forbidden', browser).portcullis('login')).code).toBe(0);
     const proxy = await proxyOf(machineOf('forbidden', browser, { PORTCULLIS_NO_BROWSER: '1' }));

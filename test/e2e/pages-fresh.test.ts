@@ -48,7 +48,7 @@ describe('after a while', () => {
   });
   afterEach(() => context.close());
 
-  it('a change is refused on a page that leads to a fresh sign-in and back, and goes through then', async () => {
+  it('a change is rejected on a page that leads to a fresh sign-in and back, and goes through then', async () => {
     const unlock = async (): Promise<void> => {
       await page.getByLabel('Reason for unlocking demo/bob').fill('found again');
       await page.getByRole('button', { name: 'Unlock demo/bob' }).click();
@@ -80,7 +80,7 @@ describe('after a while', () => {
     expect(page.url()).toContain('/admin/revocations/');
   });
 
-  it('whoever only looks is not asked', async () => {
+  it('an administrator who only reads is not asked', async () => {
     for (const path of ['/admin', '/admin/accounts/demo%2Fbob', '/admin/audit', '/admin/health']) {
       expect((await page.goto(instance.urls.web + path))?.status(), path).toBe(200);
       expect(page.url()).toBe(instance.urls.web + path);

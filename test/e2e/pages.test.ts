@@ -24,7 +24,7 @@ const LOOKED_AT = ['body', 'main', 'main > .card', 'h1', '.notice', '.button', '
 const PROPERTIES = ['color', 'background-color', 'font-family', 'padding', 'border-radius'];
 
 describe.each(PAGES)('the page $name', (row) => {
-  it.each(row.who)('is as it should be for %s', async (who) => {
+  it.each(row.who)('has valid HTML, fits its widths and stays within its budget for %s', async (who) => {
     await using opened = await open(row, who);
     const { page, watched } = opened;
     const response = watched.document();
@@ -90,7 +90,7 @@ interface Opened extends AsyncDisposable {
   readonly watched: Watched;
 }
 
-/** In a context of its own, so that nothing of it is in a cache. */
+/** In its own context, so that nothing of it is in a cache. */
 async function open({ at }: PageRow, who: Who, options: { readonly bypassCSP?: boolean } = {}): Promise<Opened> {
   const { web } = stage.instance.urls;
   const context = await stage.context(who, options);

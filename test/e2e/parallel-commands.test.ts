@@ -88,7 +88,7 @@ describe('many kubectls of one user', () => {
     expect(await browser.tabs()).toHaveLength(2);
   });
 
-  it('the plugin that holds the sign-in killed in the middle: another takes over at once', async () => {
+  it('the plugin that holds the sign-in killed in the middle: another takes over immediately', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-killed', 'nothing');
     const machine = machineOf('killed', browser);
     const running = start(machine, 3);

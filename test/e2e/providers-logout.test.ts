@@ -34,7 +34,7 @@ describe.each(['oidc', 'okta', 'keycloak'] as const)('a user of type %s who sign
     return answer.statusCode;
   }
 
-  it('is out of kubectl: what was open is cut, the next command says how to sign in, and a new sign-in is let in', async () => {
+  it('is out of kubectl: open requests are cut, the next command says how to sign in, and a new sign-in is accepted', async () => {
     const signedIn = await attended.portcullis('login', '--provider', 'demo');
     expect(signedIn.code, signedIn.all).toBe(0);
     const terminal = unattended.kubectlAtTerminal('exec', '-i', '-t', 'web-1', '--', 'sh');

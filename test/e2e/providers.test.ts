@@ -9,7 +9,7 @@ import {
   type VendorName,
 } from '../support/providers-stage.ts';
 
-/** For what comes with the end of a token, or of the time for which a provider's answer is taken for fresh. */
+/** For what comes with the end of a token, or of the time for which a provider's response is taken for fresh. */
 const TOKEN_LIFE = { timeout: 90_000, interval: 1_000 };
 const SUBJECT = 'subject-of-alice';
 type ProviderName = VendorName | 'github';
@@ -74,7 +74,7 @@ describe.each([
       ? stage.github.asked.length
       : stage.vendors[provider].asked.filter((path) => path === '/token').length;
 
-  it('signs in, and is to the cluster who the provider says', async () => {
+  it('signs in, and is to the cluster the user that the provider names', async () => {
     user = await signedIn(`table-${provider}`, provider);
     askedAtSignIn = asked();
     const got = await getPods(user);
@@ -138,7 +138,7 @@ describe('alice of Okta and alice of Keycloak', () => {
 const EVERY = ['oidc', 'okta', 'keycloak', 'entra', 'google', 'github'] as const;
 
 describe('what happens at the provider', () => {
-  it('reaches kubectl: who loses a group there loses the right with the next token, at each type that has groups, and the session stays', async () => {
+  it('reaches kubectl: a user who loses a group there loses the right with the next token, at each type that has groups, and the session stays', async () => {
     await Promise.all(
       (['oidc', 'okta', 'keycloak', 'entra', 'github'] as const).map(async (provider) => {
         const user = await signedIn(`loses-${provider}`, provider);
@@ -163,7 +163,7 @@ describe('what happens at the provider', () => {
     );
   });
 
-  it('reaches kubectl: who is disabled there is out with the next token, at each type', async () => {
+  it('reaches kubectl: a user who is disabled there is rejected with the next token, at each type', async () => {
     await Promise.all(
       EVERY.map(async (provider) => {
         const user = await signedIn(`disabled-${provider}`, provider);

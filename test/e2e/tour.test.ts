@@ -24,7 +24,7 @@ describe('the tour', () => {
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it('tells the whole story, each claim of it checked, and exits 0', async () => {
+  it('runs the whole tour, checks each claim of it, and exits 0', async () => {
     const { code, output } = await runTour(ROOT, join(folder, 'good'));
     expect(code, output).toBe(0);
     expect(output).toMatch(/\d+ claims held/);

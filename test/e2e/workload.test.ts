@@ -89,7 +89,7 @@ describe('kubectl with nothing but a workload’s token', () => {
     expect(await readFile(stage.instance.files.auditLog, 'utf8')).not.toContain(token.split('.')[1]);
   });
 
-  it('is refused at a cluster that its rule does not name, and with another cluster’s credential', async () => {
+  it('is rejected at a cluster that its rule does not name, and with another cluster’s credential', async () => {
     const job = await readyJob('elsewhere');
     const refused = await job.machine.kubectl('--context', 'other', 'get', 'pods');
     expect(refused.code).not.toBe(0);
@@ -109,7 +109,7 @@ describe('kubectl with nothing but a workload’s token', () => {
     expect(await events('workload-exchange')).toHaveLength(before + 1);
   });
 
-  it('is whoever the token in the file is for, at once', async () => {
+  it('is immediately the workload that the token in the file is for', async () => {
     const job = await readyJob('shared-runner');
     expect(await whoami(job)).toBe('ci:example/shop');
     await job.project(await stage.issuer.token({ repository: 'example/docs' }));
@@ -226,24 +226,27 @@ describe('get-token with a token file', () => {
     ['is nothing', async () => '', 2, 'does not hold exactly one token'],
     ['is no token', async () => 'canary', 3, 'is no JWT'],
   ];
-  it.each(spoilt)('says so and prints nothing where what it holds %s', async (name, make, code, message) => {
-    const job = await newJob(`spoilt-${name.replaceAll(' ', '-')}`);
-    const token = await make();
-    await job.project(token);
-    const ended = await getToken(job);
-    expect(ended, ended.all).toMatchObject({ code, stdout: '' });
-    expect(ended.stderr).toContain(message);
-    expect(ended.stderr).toContain('Next: ');
-    expect(ended.stderr).not.toMatch(/canary|eyJ|portcullis login/);
-  });
+  it.each(spoilt)(
+    'reports an error and prints no token where the content of the file %s',
+    async (name, make, code, message) => {
+      const job = await newJob(`spoilt-${name.replaceAll(' ', '-')}`);
+      const token = await make();
+      await job.project(token);
+      const ended = await getToken(job);
+      expect(ended, ended.all).toMatchObject({ code, stdout: '' });
+      expect(ended.stderr).toContain(message);
+      expect(ended.stderr).toContain('Next: ');
+      expect(ended.stderr).not.toMatch(/canary|eyJ|portcullis login/);
+    },
+  );
 
-  it('says so where there is none', async () => {
+  it('reports an error where there is no file', async () => {
     const ended = await getToken(await newJob('empty-handed'));
     expect(ended, ended.all).toMatchObject({ code: 2, stdout: '' });
     expect(ended.stderr).toContain('cannot be read');
   });
 
-  it('is refused on another machine that has got hold of the token', async () => {
+  it('is rejected on another machine that has obtained the token', async () => {
     const token = await stage.issuer.token();
     const [job, thief] = [await newJob('owner'), await newJob('thief')];
     await job.project(token);
@@ -255,7 +258,7 @@ describe('get-token with a token file', () => {
     expect((await getToken(job)).code).toBe(0);
   });
 
-  it('says that an issuer is unavailable, and takes another token immediately', async () => {
+  it('reports that an issuer is unavailable, and takes another token immediately', async () => {
     const job = await readyJob('patient', { iss: 'https://localhost:1' });
     const ended = await getToken(job);
     expect(ended, ended.all).toMatchObject({ code: 1, stdout: '' });

@@ -1,4 +1,4 @@
-/** A server that collects audit events, whose every answer can be scripted. */
+/** A server that collects audit events, whose every response can be scripted. */
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';

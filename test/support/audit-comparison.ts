@@ -63,7 +63,7 @@ function referenceWithoutBody(
 
 /** There the service account of Portcullis impersonates the user. Here the user is first, and the impersonated user is second. */
 function expectSameUser({ user, impersonatedUser, annotations }: AuditEvent, theirs: ApiServerEvent): void {
-  // In a cluster that was there before, the demo has an account of its own name.
+  // In a cluster that was there before, the demo has its own account name.
   expect(theirs.user.username).toMatch(/^system:serviceaccount:(portcullis(?:-demo)?):\1$/);
   const seen = impersonatedUser ?? user;
   const originalUser = impersonatedUser === undefined ? {} : { 'portcullis.dev/original-user': [user.username] };

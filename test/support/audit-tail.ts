@@ -1,4 +1,4 @@
-/** A client of the live record that keeps all it is told, and can stop reading. */
+/** A client of the live audit log that keeps all it is told, and can stop reading. */
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { serverEvents, type ServerEvent } from '../../src/cli/http/server-sent-events.ts';

@@ -1,5 +1,5 @@
 /**
- * What a program of ours is given of this environment where a test gives it one of its own: where programs are, and where Node keeps what it
+ * What a program of this project is given of this environment where a test gives it one of its own: where programs are, and where Node keeps what it
  * has compiled (vitest.config.ts).
  */
 export function bareEnvironment(): Record<string, string> {

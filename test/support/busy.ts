@@ -8,13 +8,13 @@ export function busyFor(ms: number): void {
   while (performance.now() < end);
 }
 
-/** What was asked for in this turn has gone out then, and no answer to it has been read: that takes a turn of its own. */
+/** What was asked for in this turn has gone out then, and no answer to it has been read: that takes its own turn. */
 export async function allSent(): Promise<void> {
   for (let turn = 0; turn < 100; turn += 1) await Promise.resolve();
 }
 
 /**
- * Streams in flight at a replica, beside those of real clients, each with its price: closing it keeps the process busy.
+ * Streams in flight at a replica, next to those of real clients, each with its price: closing it keeps the process busy.
  * @returns how many have been closed so far
  */
 export function openCrowd(

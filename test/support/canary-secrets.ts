@@ -40,7 +40,7 @@ export class Secrets {
     for (const line of pem.split('\n')) if (line.length >= 40 && !line.startsWith('---')) this.add(kind, line);
   }
 
-  /** Secret members at any depth of JSON that a file or an answer holds. */
+  /** Secret members at any depth of JSON that a file or a response holds. */
   addMembers(kind: string, value: unknown): void {
     if (typeof value !== 'object' || value === null) return;
     for (const [key, member] of Object.entries(value)) {

@@ -31,7 +31,7 @@ export interface CanaryStage {
   readonly instance: RunningDemo;
   readonly secrets: Secrets;
   readonly endpoints: Endpoints;
-  /** Keeps an answer that is none of success, as a client was shown it. */
+  /** Keeps a response that is none of success, as a client was shown it. */
   readonly shown: (answer: Answer) => Answer;
   /** Keeps what a command has printed. */
   readonly printed: (finished: Finished) => Finished;
@@ -45,7 +45,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
   const unwatch = [watchClients(secrets), watchProvider(secrets)];
   const redis = await startRedis();
   const instance = await startTestInstance({ redis: redis.url });
-  // The same addresses and the same store, in a process of its own: whatever it writes to its log is seen.
+  // The same addresses and the same store, in its own process: whatever it writes to its log is seen.
   await instance.server.stop();
   await learnSettings(instance, secrets);
   const child = spawn(process.execPath, [MAIN, 'serve', '--config', instance.files.config], {

@@ -42,7 +42,7 @@ export interface AskOptions {
   readonly script?: string;
 }
 
-/** The full program as the packages have it, in a folder of its own. */
+/** The full program as the packages have it, in its own folder. */
 export async function buildProgram(dir: string): Promise<string> {
   const bundles = await bundle(ROOT);
   writeFileSync(join(dir, 'program.cjs'), bundles.program);
@@ -111,7 +111,7 @@ export class FrontStage {
     return this.ask([process.execPath, this.program], options);
   }
 
-  /** A parent of its own for each, as with kubectl. */
+  /** A separate parent process for each, as with kubectl. */
   private async ask(command: readonly string[], options: AskOptions): Promise<Answer> {
     const { args = usual(), env = {}, script = '"$@"' } = options;
     rmSync(this.log, { force: true });

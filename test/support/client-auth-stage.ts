@@ -25,9 +25,9 @@ export interface ClientAuthStage {
 export interface StageOptions {
   readonly client: ClientTraits;
   readonly switches?: ClientSwitches;
-  /** Of the provider, beside its name, issuer and client id. */
+  /** Of the provider, in addition to its name, issuer and client id. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Beside those that every configuration needs. */
+  /** In addition to those that every configuration needs. */
   readonly files?: Readonly<Record<string, string>>;
 }
 

@@ -41,16 +41,16 @@ export interface ClientTraits {
     readonly server: { readonly ca: string; readonly cert: string; readonly key: string };
     /** The CA that signs client certificates. */
     readonly clientCa: string;
-    /** Certificates are asked for at a listener of its own (`mtls_endpoint_aliases`), and not at the issuer's. */
+    /** Certificates are asked for at its own listener (`mtls_endpoint_aliases`), and not at the issuer's. */
     readonly alias?: true;
   };
 }
 
 /** May be thrown while it runs. */
 export interface ClientSwitches {
-  /** Basic is compared as it came, without the decoding of RFC 6749 §2.3.1. */
+  /** Basic is compared as received, without the decoding of RFC 6749 §2.3.1. */
   rawBasic?: boolean;
-  /** Whoever comes so is refused, whatever they show. */
+  /** A client that uses this is rejected, whatever it presents. */
   refusesBasic?: Rejection | undefined;
   refusesPost?: Rejection | undefined;
 }
@@ -141,7 +141,7 @@ export async function throughSwitches(
     (form.has('client_secret') ? refusesPost : undefined) ??
     (isBasic && rawBasic && raw !== `${id}:${secret}` ? REJECTIONS['401 with a challenge'] : undefined);
   if (rejection !== undefined) refuse(res, rejection);
-  // It was right as it came; oidc-provider would decode it.
+  // It was right as received; oidc-provider would decode it.
   else if (isBasic && rawBasic)
     req.headers.authorization = `Basic ${btoa([id, secret].map(encodeURIComponent).join(':'))}`;
   const { subject, fingerprint256: fingerprint } = peerOf(req) ?? {};

@@ -43,7 +43,7 @@ export interface ConsoleStage {
   newBrowser(): TestBrowser;
   /** The one session there is. */
   soleSession(): Promise<string>;
-  /** A WebSocket at Headlamp's host, or the status with which it was refused. */
+  /** A WebSocket at Headlamp's host, or the status with which it was rejected. */
   openSocket(browser: TestBrowser, origin: string): Promise<WebSocket | number>;
   close(): Promise<void>;
 }

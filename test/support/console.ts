@@ -29,7 +29,7 @@ export interface TestConsole {
   readonly messages: string[];
   /** What is answered outside `/clusters/`. */
   answer: RequestListener;
-  /** Extra lines of the answer to an upgrade that is not handed on. */
+  /** Extra lines of the response to an upgrade that is not handed on. */
   upgradeHeaders: string[];
   /** What is answered to an upgrade instead. */
   upgradeRejection: string | undefined;
@@ -49,7 +49,7 @@ export const page =
     res.end(body);
   };
 
-/** As Headlamp with `-proxy-auth`: the header of its own for the token, else the request's `Authorization` as it came. */
+/** As Headlamp with `-proxy-auth`: its own header for the token, else the request's `Authorization` as received. */
 function credentialOf({ headers }: IncomingMessage): string {
   const token = headers['x-forwarded-id-token'];
   return typeof token === 'string' ? `Bearer ${token}` : (headers.authorization ?? '');
@@ -185,7 +185,7 @@ export class TestBrowser {
     return [...(this.cookies.get(hostname) ?? [])].map(([name, value]) => `${name}=${value}`).join('; ');
   }
 
-  /** One request, no redirect followed. @param extra headers beside those of a navigation; `undefined` takes one away */
+  /** One request, no redirect followed. @param extra headers in addition to those of a navigation; `undefined` takes one away */
   async send(
     url: string,
     extra: Record<string, string | undefined> = {},
@@ -200,7 +200,7 @@ export class TestBrowser {
     return { status: answer.statusCode ?? 0, headers: answer.headers, text };
   }
 
-  /** The same, not ended, and its answer not read. */
+  /** The same, not ended, and its response not read. */
   open(url: string, extra: Record<string, string | undefined> = {}, method = 'GET'): ReturnType<typeof request> {
     const { hostname, host, pathname, search } = new URL(url);
     const cookie = this.cookieHeader(hostname);
@@ -221,7 +221,7 @@ export class TestBrowser {
     return outgoing;
   }
 
-  /** Follows redirects on our own hosts. @returns the last answer and where it was found */
+  /** Follows redirects on our own hosts. @returns the last response and where it was found */
   async visit(url: string): Promise<BrowserAnswer & { readonly url: string; readonly hops: readonly string[] }> {
     const hops = [url];
     for (;;) {

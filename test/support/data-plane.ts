@@ -71,7 +71,7 @@ export interface PlaneOptions {
   readonly recordAhead?: ApiListenerDeps['audit']['recordAhead'];
   readonly auditPolicy?: NonNullable<ApiListenerDeps['auditPolicy']>;
   readonly cluster?: Partial<ApiListenerDeps['clusters'][number]>;
-  /** Clusters beside `prod`. */
+  /** Clusters in addition to `prod`. */
   readonly otherClusters?: ApiListenerDeps['clusters'];
   readonly limits?: Partial<ApiListenerDeps['limits']>;
   readonly proxiesFrom?: readonly string[];
@@ -295,7 +295,7 @@ export interface Called {
   json(): { readonly kind?: string; readonly message?: string; readonly reason?: string; readonly code?: number };
 }
 
-/** One request on a connection of its own, as kubectl would send it. */
+/** One request on its own connection, as kubectl would send it. */
 export async function call(plane: TestPlane, user: TestUser, path: string, options: CallOptions = {}): Promise<Called> {
   const req = open(plane, user, path, options);
   req.end(options.body);
@@ -334,7 +334,7 @@ export function open(
     },
     ...certificate,
   });
-  // A cut reaches the request as an error even when its answer has begun; whoever waits for one hears of it all the same.
+  // A cut reaches the request as an error even when its response has begun; a test that waits for one receives it all the same.
   req.on('error', () => undefined);
   return req;
 }

@@ -35,7 +35,7 @@ export class DeviceServer {
   readonly answers = new Map<string, Handler>();
   /** Changes of the discovery document. */
   discovery: Json = {};
-  /** Changes of the answer to a sign-in or a refresh. */
+  /** Changes of the response to a sign-in or a refresh. */
   grant: Json = {};
   /** As the client must name it, without a trailing slash. */
   origin = '';
@@ -79,7 +79,7 @@ export class DeviceServer {
     if (path === DISCOVERY_PATH) return sendJson(response, 200, this.#discovery());
     if (path === DEVICE_PATH) return sendJson(response, 200, this.#code());
     if (path === TOKEN_PATH) return sendJson(response, 200, this.#granted(form));
-    // RFC 7009 §2.2: nothing but the status counts.
+    // RFC 7009 §2.2: only the status counts.
     if (path === '/-/oauth/revoke') return void response.end();
     sendJson(response, 404, { error: 'not_found' });
   }

@@ -115,7 +115,7 @@ async function startProject(file: string, settings: object): Promise<Running> {
     return done === true ? ended : (JSON.parse(value) as { result?: unknown }).result;
   };
   await nextLine();
-  // One at a time, so that each line is the answer to the command before it.
+  // One at a time, so that each line is the response to the command before it.
   let last: Promise<unknown> = Promise.resolve();
   return {
     command(command) {

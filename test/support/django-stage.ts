@@ -12,7 +12,7 @@ import { startChangedInstance } from './changed-instance.ts';
 import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
 import { CliContext } from './kubectl.ts';
 
-/** Seconds. Longer than a provider's answer is taken for fresh (10 s), so that each renewal asks. */
+/** Seconds. Longer than a provider's response is taken for fresh (10 s), so that each renewal asks. */
 const ACCESS_TOKEN = 15;
 const SIGN_IN_MS = 15_000;
 /** With what providers compare as raw text, and what is encoded in one way by some and in another by others. */
@@ -25,7 +25,7 @@ export interface DjangoStage {
   readonly django: DjangoIdp;
   /** Administers the server and the cluster; signs in at the demo's own provider. */
   readonly root: CliContext;
-  /** A browser of its own that a user sits at. */
+  /** A separate browser for a user. */
   browser(user: string): Visitor;
   /**
    * Signs a user in by a browser, through Django's own pages.
@@ -85,7 +85,7 @@ export async function startDjangoStage(): Promise<DjangoStage> {
           NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'django.crt'),
         };
         const login = newCli(name, settings).openPortcullis('login', '--provider', provider);
-        // Where the browser ends at a page that refuses, the command waits for another try.
+        // Where the browser ends at an error page, the command waits for another try.
         const giveUp = setTimeout(() => login.child.kill(), SIGN_IN_MS);
         const signedIn = await login.finished.finally(() => clearTimeout(giveUp));
         if (signedIn.code !== 0) throw new Error(signedIn.all);

@@ -57,9 +57,9 @@ export class Github {
   tokenLife: number | undefined;
   /** The list of memberships has those too whose single sign-on is missing; the teams are hidden all the same. */
   showsAllMemberships = false;
-  /** In the place of the answer that it would give to this path of the API. */
+  /** In the place of the response that it would give to this path of the API. */
   readonly instead = new Map<string, Answer>();
-  /** Requests to the API and the token endpoint, with their answers, in order. */
+  /** Requests to the API and the token endpoint, with their responses, in order. */
   readonly asked: { readonly path: string; readonly status: number; readonly token: string }[] = [];
   readonly tokens = new Map<string, Token>();
   readonly refreshTokens = new Map<

@@ -13,7 +13,7 @@ export interface Lies {
   readonly discovery?: (honest: Record<string, unknown>) => unknown;
   /** `auth_time` is in what it says by itself. */
   readonly idToken?: (honest: JWTPayload) => JWTPayload;
-  /** Its clock is so many seconds ahead of ours; behind: negative. */
+  /** Its clock is so many seconds ahead of the server's; behind: negative. */
   readonly clock?: number;
   /** Signs with a key that `jwks_uri` does not have. */
   readonly unknownKey?: boolean;
@@ -27,9 +27,9 @@ export interface Lies {
   readonly portal?: Reply;
   /** Paths whose requests are taken and never answered. */
   readonly hangs?: (path: string) => boolean;
-  /** Each answer comes after so many milliseconds. */
+  /** Each response comes after so many milliseconds. */
   readonly slow?: number;
-  /** Paths whose connection is reset in place of an answer. */
+  /** Paths whose connection is reset in place of a response. */
   readonly resets?: (path: string) => boolean;
   /** Whether a client with this proof of its identity (`client_id:client_secret`) gets a token. Absent: every client does. */
   readonly client?: (proof: string) => boolean;
@@ -44,7 +44,7 @@ export interface Lies {
   readonly redirectTo?: string;
 }
 
-/** An answer as it stands; JSON where it names no type. */
+/** A response as it stands; JSON where it names no type. */
 export interface Reply {
   readonly status: number;
   readonly body: string;

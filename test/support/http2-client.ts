@@ -21,7 +21,7 @@ export interface Http2Answer {
   /** Resolves with the head. */
   readonly head: Promise<{ readonly status: number; readonly headers: Record<string, string | string[] | undefined> }>;
   received(): string;
-  /** `end` where the answer looks whole, otherwise the name of the code of the reset (or `lost` with the connection). */
+  /** `end` where the response looks whole, otherwise the name of the code of the reset (or `lost` with the connection). */
   readonly ended: Promise<string>;
 }
 

@@ -1,4 +1,4 @@
-/** HTTP/2 frames written by hand (RFC 9113 §4.1), for what no client library would send. */
+/** HTTP/2 frames written manually (RFC 9113 §4.1), for what no client library would send. */
 
 export const DATA = 0x0;
 const HEADERS = 0x1;

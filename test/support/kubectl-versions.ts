@@ -35,7 +35,7 @@ export async function newestClients(): Promise<ClientPrograms> {
   await mkdir(folder, { recursive: true });
   const archive = await layer();
   for (const [program, path] of Object.entries(programs)) {
-    // Written beside it first: another test may be looking for the same file.
+    // Written next to it first: another test may be looking for the same file.
     const partial = `${path}.${randomUUID()}`;
     await writeFile(partial, await entryOf(archive, `${program}/${program}`));
     await chmod(partial, 0o755);

@@ -32,7 +32,7 @@ export class CliContext {
 
   /**
    * @param user of the demo whose machine it is
-   * @param extra environment beside the usual, such as another `BROWSER`
+   * @param extra environment in addition to the usual, such as another `BROWSER`
    * @param kubectl which one; that of the system otherwise
    */
   constructor(instance: RunningDemo, user: string, extra: NodeJS.ProcessEnv = {}, kubectl = 'kubectl') {

@@ -1,7 +1,7 @@
 /**
  * kubelogin as our servers see it, written after its source (https://github.com/int128/kubelogin, pkg/oidc/client/factory.go, client.go and
  * authcode.go, pkg/usecases/credentialplugin/get_token.go) and that of golang.org/x/oauth2, with `--oidc-use-access-token`: it knows the
- * issuer's URL and its own id and nothing else of ours, and verifies what it gets before it hands it to kubectl.
+ * issuer's URL and its own id and nothing else of Portcullis, and verifies what it gets before it hands it to kubectl.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { createLocalJWKSet, decodeJwt, jwtVerify, type JSONWebKeySet } from 'jose';
@@ -153,7 +153,7 @@ export class Kubelogin {
     return this.verify(await this.ask(refreshToken), '', refreshToken);
   }
 
-  /** verifyToken of client.go; releases that want the ID token in every answer are the strict ones, so this one does. */
+  /** verifyToken of client.go; releases that want the ID token in every response are the strict ones, so this one does. */
   async verify({ status, body }: Answer, nonce: string, oldRefreshToken = ''): Promise<TokenSet> {
     if (status !== 200) throw new Error(`oauth2: cannot fetch token: ${status} ${JSON.stringify(body)}`);
     const accessToken = String(body['access_token']);

@@ -100,7 +100,7 @@ class Shell {
       cwd: ROOT,
       env: { ...process.env, BROWSER: browser },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // A group of its own, as at a terminal: Ctrl-C is for all that runs in it.
+      // Its own group, as at a terminal: Ctrl-C is for all that runs in it.
       detached: true,
     });
     this.#child = child;

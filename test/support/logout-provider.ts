@@ -20,7 +20,7 @@ export interface TokenShape {
   readonly claims?: Readonly<Record<string, unknown>>;
   readonly header?: Readonly<Record<string, unknown>>;
   readonly key?: CryptoKey | Uint8Array;
-  /** The provider's clock is so many seconds ahead of ours; behind: negative. */
+  /** The provider's clock is so many seconds ahead of the server's; behind: negative. */
   readonly clock?: number;
 }
 

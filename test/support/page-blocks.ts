@@ -36,7 +36,7 @@ export function withValues(text: string, values: Readonly<Record<string, string>
   }, text);
 }
 
-/** One for each command that stands on a line of its own, for blocks whose lines are not typed one right after the other. */
+/** One for each command that stands on its own line, for blocks whose lines are not typed one right after the other. */
 export const linesOf = (text: string): readonly string[] =>
   text
     .replaceAll(/\\\n\s*/g, '')
@@ -44,7 +44,7 @@ export const linesOf = (text: string): readonly string[] =>
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'));
 
-/** Where the documents say "in a checkout": the repository's files, and what a command leaves beside them stays here. */
+/** Where the documents say "in a checkout": the repository's files, and what a command leaves next to them stays here. */
 export async function checkoutIn(folder: string): Promise<string> {
   const checkout = join(folder, 'checkout');
   await mkdir(checkout);

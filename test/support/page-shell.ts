@@ -26,7 +26,7 @@ export class PageShell {
 
   /**
    * @param folder where it stands
-   * @param environment beside that of this process
+   * @param environment in addition to that of this process
    */
   constructor(folder: string, environment: NodeJS.ProcessEnv) {
     this.#folder = folder;

@@ -59,7 +59,7 @@ const submitting = (target: string, url: string, fields: object): string => `(()
   form.submit();
 })()`;
 
-/** Sends a form as the next document of a window of its own. @returns the status of the answer */
+/** Sends a form as the next document of its own window. @returns the status of the response */
 export async function postFromTop(page: Page, url: string, fields: object): Promise<number> {
   const context = page.context();
   const [opened, answered] = await Promise.all([
@@ -71,7 +71,7 @@ export async function postFromTop(page: Page, url: string, fields: object): Prom
   return answered.status();
 }
 
-/** Sends a form into a frame of the page. @returns the status of the answer */
+/** Sends a form into a frame of the page. @returns the status of the response */
 export async function postFromFrame(page: Page, url: string, fields: object): Promise<number> {
   const answered = page.waitForResponse((response) => response.request().method() === 'POST');
   await page.evaluate(`document.body.append(Object.assign(document.createElement('iframe'), { name: 'hidden' }))`);
@@ -160,7 +160,7 @@ export async function ledTo(page: Page, url: string): Promise<void> {
   await Promise.all([landedAt(page, url), page.evaluate(`location.assign(${JSON.stringify(url)})`)]);
 }
 
-/** The same, in a window of its own. */
+/** The same, in its own window. */
 export async function ledToInNewWindow(page: Page, url: string): Promise<void> {
   const opening = page.waitForEvent('popup');
   // A window in which only a download began shows nothing; its opener is told.

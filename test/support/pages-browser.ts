@@ -1,4 +1,7 @@
-/** Chromium without a window (its headless shell, half the CPU of the whole browser) as Debian ships it, and what a page of ours did there that it must not do. */
+/**
+ * Chromium without a window (its headless shell, half the CPU of the whole browser) as Debian ships it, and what a page
+ * of this project did there that it must not do.
+ */
 import {
   chromium,
   type Browser,
@@ -9,7 +12,7 @@ import {
 } from 'playwright-core';
 import { USERS } from '../../demo/demo.ts';
 
-/** @param args beside the usual, such as `--host-resolver-rules` */
+/** @param args in addition to the usual, such as `--host-resolver-rules` */
 export function openChromium(args: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: '/usr/bin/chromium-headless-shell',
@@ -25,7 +28,7 @@ export interface Watched {
   readonly errors: readonly string[];
   /** URLs at other origins. */
   readonly foreign: readonly string[];
-  /** Heads and bodies of all answers, without streams, which have no end. */
+  /** Heads and bodies of all responses, without streams, which have no end. */
   transferred(): Promise<readonly Transfer[]>;
 }
 

@@ -1,4 +1,4 @@
-/** What holds for every page of ours, whatever is on it. */
+/** What holds for every page of this project, whatever is on it. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { AxeResults } from 'axe-core';
@@ -28,7 +28,7 @@ const settled = (page: Page): Promise<unknown> =>
 /** A pattern behind the text keeps axe from judging its contrast, and is too faint to matter. */
 const NO_PATTERN = 'body::before { content: none !important; }';
 
-/** What is cut off of a long name lies, unseen, over the text beside it: nothing to judge. */
+/** What is cut off of a long name lies, unseen, over the text next to it: nothing to judge. */
 const OVERLAP = /overlap/;
 
 type Finding = AxeResults['violations'][number];

@@ -14,7 +14,7 @@ const CONFIG: ConfigData = {
     'no-trailing-whitespace': 'off',
     // A label around its field that also names it is heard by more speech programs than one that does only one of the two.
     'no-redundant-for': 'off',
-    // A button without a type submits its form (HTML, 4.10.6), and that is what each of ours is for.
+    // A button without a type submits its form (HTML, 4.10.6), and that is the purpose of every button here.
     'no-implicit-button-type': 'off',
   },
 };

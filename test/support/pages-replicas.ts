@@ -1,4 +1,4 @@
-/** Three replicas on a real Redis: the one with the pages, another one, and one in a process of its own that can be stopped as a host can. */
+/** Three replicas on a real Redis: the one with the pages, another one, and one in its own process that can be stopped as a host can. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile } from 'node:fs/promises';

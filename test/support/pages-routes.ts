@@ -17,7 +17,7 @@ function pathsOf(stack: readonly Layer[]): readonly string[] {
   });
 }
 
-/** Paths of routes that take more than GET and HEAD, those of mounted routers without the prefix. The admin API has a table of its own. */
+/** Paths of routes that take more than GET and HEAD, those of mounted routers without the prefix. The admin API has its own table. */
 export const changingPaths = (app: Express): readonly string[] =>
   pathsOf(app.router.stack as unknown as readonly Layer[]).filter((path) => !API.test(path));
 

@@ -105,7 +105,7 @@ async function signIn(client: OAuthClient, user: string, resource: Readonly<Reco
   return { accessToken: String(body['access_token']), session: session.id };
 }
 
-/** As many requests of alice's at a terminal as are kept, some of them refused by the cluster. @returns her session */
+/** As many requests of alice's at a terminal as are kept, some of them rejected by the cluster. @returns her session */
 async function workAs(client: OAuthClient, { store }: RunningDemo['server']): Promise<string> {
   const { accessToken, session } = await signIn(client, 'alice', { resource: clusterAudience('demo') });
   const paths = [PODS, `${PODS}/web-1`, `${PODS}/web-1/log?tailLines=1`, '/api/v1/namespaces/payments/secrets'];

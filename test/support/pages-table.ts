@@ -6,7 +6,7 @@ export interface PageRow {
   /** Also of its pictures. */
   readonly name: string;
   readonly who: readonly Who[];
-  /** A path, or the steps to a page that is the answer to a form. */
+  /** A path, or the steps to a page that is the response to a form. */
   readonly at:
     | string
     | ((stage: PagesStage) => string)

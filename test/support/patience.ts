@@ -1,6 +1,6 @@
 /**
  * Set up before each test file: `vi.waitFor` and `vi.waitUntil` wait as long as `expect.poll` does (vitest.config.ts), unless they are told
- * otherwise. Their own default is a second, which a machine under load takes for a step that comes at once on an idle one.
+ * otherwise. Their own default is a second, which a machine under load takes for a step that comes immediately on an idle one.
  */
 import { vi } from 'vitest';
 

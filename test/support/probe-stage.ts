@@ -1,4 +1,4 @@
-/** `config probe` beside a configuration with one provider: as an operator types it, or within the test. */
+/** `config probe` next to a configuration with one provider: as an operator types it, or within the test. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ const configured = (provider: ProviderSettings) => ({
   providers: [{ name: 'corp', clientId: CLIENT.id, clientSecretFile: 'client-secret', ...provider }],
 });
 
-/** @param files beside those that every configuration needs; the client's secret is in `client-secret` */
+/** @param files in addition to those that every configuration needs; the client's secret is in `client-secret` */
 export async function typed(
   provider: ProviderSettings,
   { args = [], files = {} }: { readonly args?: readonly string[]; readonly files?: NamedFiles } = {},

@@ -18,7 +18,7 @@ export interface PublicClientStage {
   /** The one that runs now. */
   readonly server: RunningServer;
   readonly identityProvider: RunningDemo['identityProvider'];
-  /** The plugin, with a key of its own. */
+  /** The plugin, with its own key. */
   readonly plugin: OAuthClient;
   /** Who has no client certificate: kubectl as kubelogin leaves it, or a load balancer that ends TLS. */
   readonly bare: OAuthClient;

@@ -135,7 +135,7 @@ async function start(program: Program): Promise<Process & { readonly dir: string
 }
 
 /**
- * Starts redis-server on a random loopback port with a folder of its own.
+ * Starts redis-server on a random loopback port with its own folder.
  * @throws Error with the server's own message when it does not come up
  */
 export async function startRedis(options: StartRedis = {}): Promise<RedisServer> {

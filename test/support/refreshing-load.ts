@@ -1,4 +1,4 @@
-/** Clients that fetch a new token at one replica and use it at the other at once, again and again: what one signs the other must take. */
+/** Clients that fetch a new token at one replica and use it at the other immediately, again and again: what one signs the other must take. */
 import { decodeProtectedHeader } from 'jose';
 import type { Answer, OAuthClient } from './oauth-client.ts';
 

@@ -20,7 +20,7 @@ export interface AskedReview {
 }
 
 /**
- * @param status what each review is answered with, or its whole answer
+ * @param status what each review is answered with, or its whole response
  * @param other what everything else is answered with
  */
 export function answerReviews(

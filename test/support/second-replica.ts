@@ -4,7 +4,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 
-/** @param shutdown times other than the demo's, which lets go at once */
+/** @param shutdown times other than the demo's, which lets go immediately */
 export async function startSecondReplica(instance: RunningDemo, shutdown?: Config['shutdown']): Promise<RunningServer> {
   const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));

@@ -1,6 +1,6 @@
 /**
  * A steady load of short requests on two replicas behind a load balancer, by clients that keep the usual rules: a connection is kept until
- * its answer says `Connection: close` or it gets GOAWAY; a request that GOAWAY excludes is sent again. The load balancer places a new
+ * its response says `Connection: close` or it gets GOAWAY; a request that GOAWAY excludes is sent again. The load balancer places a new
  * connection at a replica that was ready when it last looked, and at the next one where it is refused.
  */
 import { once } from 'node:events';

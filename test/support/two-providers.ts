@@ -1,4 +1,4 @@
-/** The server's pages before two providers that may lie, both with real clients of ours: `corp`, and `evil` that pretends to be it. */
+/** The server's pages before two providers that may lie, both with real clients of this project: `corp`, and `evil` that pretends to be it. */
 import { compileMapping } from '../../src/core/identity/claims.ts';
 import { type ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { IdentityProvider } from '../../src/idp/idp.ts';

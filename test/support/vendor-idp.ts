@@ -36,7 +36,7 @@ export interface VendorTraits {
   readonly callback?: string;
   /** Only there, and not in the ID token. */
   readonly userInfoOnly?: readonly string[];
-  /** How its client proves who it is. Absent: by `CLIENT.secret`, as the standard has it. */
+  /** How its client proves its identity. Absent: by `CLIENT.secret`, as the standard has it. */
   readonly client?: ClientTraits;
 }
 
@@ -48,14 +48,14 @@ export interface VendorIdp {
   gone: boolean;
   /** It refreshes for a disabled user too, of whom it says `active: false`. */
   refreshesDisabled: boolean;
-  /** How many answers to token requests are lost on the way, after they were made. */
+  /** How many responses to token requests are lost on the way, after they were made. */
   losing: number;
-  /** How it refuses a refresh token: by the standard, or as some do, by `invalid_request` or by a 400 without a body. */
+  /** How it rejects a refresh token: by the standard, or as some do, by `invalid_request` or by a 400 without a body. */
   refusesBy: 'invalid_grant' | 'invalid_request' | 'bare';
   userInfoDown: boolean;
-  /** `lost`: the connection breaks instead of an answer. */
+  /** `lost`: the connection breaks instead of a response. */
   keys: 'there' | 'down' | 'lost';
-  /** Connections are closed without an answer, and nothing is done. */
+  /** Connections are closed without a response, and nothing is done. */
   down: boolean;
   /** How it takes its client's secret. */
   client: ClientSwitches;
