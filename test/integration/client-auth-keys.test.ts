@@ -42,7 +42,7 @@ describe('private_key_jwt', () => {
     expect(decodeProtectedHeader(first)).toEqual({ alg, ...(kid === undefined ? {} : { kid }) });
     const claims = decodeJwt(first);
     // The assertion is for this provider only, for a minute, and for one use.
-    expect(claims).toMatchObject({ iss: 'gate', sub: 'gate' });
+    expect(claims).toMatchObject({ iss: 'portcullis', sub: 'portcullis' });
     expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBeLessThanOrEqual(60);
     expect(claims.jti).not.toBe(decodeJwt(second).jti);
     expect(
@@ -163,7 +163,7 @@ describe('tls_client_auth', () => {
   ])('signs a user in and refreshes the user, %s', async (_name, more) => {
     const stage = await start(more);
     expect(await signInAndRefresh(stage)).toMatchObject({ identity: { username: 'corp:alice' } });
-    expect(stage.idp.tokenRequests).toMatchObject([{ certificate: 'gate' }, { certificate: 'gate' }]);
+    expect(stage.idp.tokenRequests).toMatchObject([{ certificate: 'portcullis' }, { certificate: 'portcullis' }]);
     // UserInfo, keys and discovery are requested without a client certificate.
     expect(stage.idp.asked).toEqual(expect.arrayContaining(['/me', '/jwks', '/.well-known/openid-configuration']));
     expect(stage.idp.shownAt).toEqual(['/token', '/token']);
@@ -212,7 +212,7 @@ describe('none', () => {
     expect(first?.form.get('code_verifier')).toMatch(/^[\w-]{43,}$/);
     for (const each of [first, second]) {
       expect(each).toMatchObject({ authorization: undefined });
-      expect(each?.form.get('client_id')).toBe('gate');
+      expect(each?.form.get('client_id')).toBe('portcullis');
       expect(each?.form.has('client_secret')).toBe(false);
     }
   });

@@ -246,10 +246,10 @@ describe('the request that the console receives', () => {
         connection: 'close, x-hop',
         'x-hop': 'one',
       },
-      { method: 'POST', body: 'some words' },
+      { method: 'POST', body: 'some text' },
     );
     const [seen] = headlamp.seen;
-    expect(seen?.body).toBe('some words');
+    expect(seen?.body).toBe('some text');
     expect(seen?.headers).toMatchObject({
       host: 'headlamp.test',
       cookie: 'theme=dark',

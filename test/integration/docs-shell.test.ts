@@ -74,9 +74,9 @@ it(
     await writeConfiguration();
     const block = pageBlock('docs/claims.md', 'portcullis config check');
     await writeFile(join(checkout, 'alice.json'), JSON.stringify(CLAIMS));
-    expect(await shell.try(block)).toMatchObject({ code: 0, stdout: `${saidOf('let in')}\n` });
+    expect(await shell.try(block)).toMatchObject({ code: 0, stdout: `${saidOf('allowed')}\n` });
     await writeFile(join(checkout, 'alice.json'), JSON.stringify({ ...CLAIMS, hd: 'example.org' }));
-    expect(await shell.try(block)).toMatchObject({ code: 3, stdout: `${saidOf('refused')}\n` });
+    expect(await shell.try(block)).toMatchObject({ code: 3, stdout: `${saidOf('rejected')}\n` });
   },
 );
 
@@ -103,7 +103,7 @@ it(
     const [check = ''] = linesOf(block);
     await writeConfiguration();
     await writeFile(join(checkout, 'claims.json'), JSON.stringify(CLAIMS));
-    expect(await shell.run(block)).toMatch(/^good: 1 provider[^]*corp:alice@example\.com/);
+    expect(await shell.run(block)).toMatch(/^valid: 1 provider[^]*corp:alice@example\.com/);
     await writeFile(join(checkout, 'portcullis.yaml'), stringify({ ...settings(), publicUrl: 'nowhere', frob: 1 }));
     const { code, all } = await shell.try(check);
     expect(code).toBe(2);

@@ -8,7 +8,7 @@ import type { Lies } from '../support/hostile-provider.ts';
 import { CliContext } from '../support/kubectl.ts';
 import type { ClientKey, SignedIn } from '../support/oauth-client.ts';
 
-const LEFT = 'People who have left may not use the clusters.';
+const LEFT = 'Users who have left may not use the clusters.';
 const UNCONFIRMED = 'Your identity provider no longer confirms your sign-in (demo).';
 const ENDED_BY_ADMIN = /ended by an administrator/;
 

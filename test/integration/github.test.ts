@@ -218,8 +218,8 @@ describe('tokens that expire', () => {
     const { gh, first } = await on.signedIn();
     const held = first.refreshToken ?? '';
     on.now += 8 * 3600 * 1000;
-    const unavailable = (): Promise<void> => Promise.reject(new Error('the store is away'));
-    await expect(gh.recheck('583231', held, unavailable)).rejects.toThrow('the store is away');
+    const unavailable = (): Promise<void> => Promise.reject(new Error('the store is unavailable'));
+    await expect(gh.recheck('583231', held, unavailable)).rejects.toThrow('the store is unavailable');
     const second = await gh.recheck('583231', held);
     expect(second.identity).toEqual(first.identity);
     expect(second.refreshToken).not.toBe(held);

@@ -65,7 +65,7 @@ export interface TokenRequest {
   readonly fingerprint: string | undefined;
 }
 
-export const SUBJECT = 'CN=gate';
+export const SUBJECT = 'CN=portcullis';
 
 /** What oidc-provider has to know of the client. */
 export function clientSettings(traits: ClientTraits): {

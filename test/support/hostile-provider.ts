@@ -69,7 +69,7 @@ interface Certificate {
   readonly key: string;
 }
 
-export const CLIENT_ID = 'gate';
+export const CLIENT_ID = 'portcullis';
 
 const now = (): number => Math.floor(Date.now() / 1000);
 

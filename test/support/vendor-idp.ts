@@ -21,7 +21,7 @@ import {
   type TokenRequest,
 } from './client-switches.ts';
 
-export const CLIENT = { id: 'gate', secret: 's3cret-of-the-gate' } as const;
+export const CLIENT = { id: 'portcullis', secret: 's3cret-of-the-gate' } as const;
 export const CALLBACK = 'http://127.0.0.1:1/callback/corp';
 
 export interface VendorTraits {

@@ -10,8 +10,8 @@ import { Machine, type Ended } from './machine.ts';
 import { thumbprintOfPem } from './fake-server.ts';
 
 /** A host name that only the proxy can resolve. */
-const ORIGIN = 'https://gate.portcullis.test';
-const NAMES = ['gate.portcullis.test', '127.0.0.1', '::1'];
+const ORIGIN = 'https://api.portcullis.test';
+const NAMES = ['api.portcullis.test', '127.0.0.1', '::1'];
 
 let fakeServer = new DeviceServer();
 let machine = new Machine();
@@ -34,7 +34,7 @@ async function startProxy(...options: ConstructorParameters<typeof ConnectProxy>
   const proxy = new ConnectProxy(...options);
   proxies.push(proxy);
   const port = await proxy.start();
-  proxy.ways.set('gate.portcullis.test:443', fakeServer.port);
+  proxy.ways.set('api.portcullis.test:443', fakeServer.port);
   return { proxy, port };
 }
 
@@ -73,7 +73,7 @@ describe('behind a proxy', () => {
     const asked = await machine.run('get-token', '--server', ORIGIN, '--cluster', 'prod', '--verbose');
     expect(asked.code).toBe(0);
 
-    expect(new Set(proxy.asked.map(({ target }) => target))).toEqual(new Set(['gate.portcullis.test:443']));
+    expect(new Set(proxy.asked.map(({ target }) => target))).toEqual(new Set(['api.portcullis.test:443']));
     const { status } = JSON.parse(asked.stdout) as { status: { clientCertificateData: string } };
     expect(new Set(fakeServer.thumbprints)).toEqual(new Set([thumbprintOfPem(status.clientCertificateData)]));
 
@@ -91,7 +91,7 @@ describe('behind a proxy', () => {
     fakeServer.origin = ORIGIN;
     const ended = await login();
     expect(ended.code).toBe(1);
-    expect(ended.stderr).toMatch(/gate\.portcullis\.test cannot be reached: .*name.* \((?:ENOTFOUND|EAI_AGAIN)\)/);
+    expect(ended.stderr).toMatch(/api\.portcullis\.test cannot be reached: .*name.* \((?:ENOTFOUND|EAI_AGAIN)\)/);
     expect(proxy.asked).toEqual([]);
   });
 
@@ -116,7 +116,7 @@ describe('behind a proxy', () => {
       name: 'asks for a password',
       arrange: (proxy) => (proxy.credentials = 'a:b'),
       reason: 'proxy_authentication_required',
-      message: /does not connect to gate\.portcullis\.test \(407\)\.\n {2}Next: put its name and password/,
+      message: /does not connect to api\.portcullis\.test \(407\)\.\n {2}Next: put its name and password/,
     },
     {
       name: 'forbids the server',
@@ -148,7 +148,7 @@ describe('behind a proxy', () => {
     const intercepting = new DeviceServer();
     await intercepting.start({ names: NAMES });
     const { proxy, port } = await startProxy();
-    proxy.ways.set('gate.portcullis.test:443', intercepting.port);
+    proxy.ways.set('api.portcullis.test:443', intercepting.port);
     const asked = sendRequest(
       { method: 'POST', url: `${ORIGIN}/-/oauth/token`, ca: fakeServer.certificates.ca, body: { form: { a: 'b' } } },
       { httpsProxy: `http://127.0.0.1:${port}`, noProxy: '', certDirs: [] },
