@@ -34,8 +34,7 @@ describe('a rolling update', () => {
     expect(podTemplateOf(deployment).spec).toMatchObject({ terminationGracePeriodSeconds: 60 });
     const [container] = podTemplateOf(deployment).spec.containers;
     expect(container).toMatchObject({
-      // Kubernetes removes a terminating pod from the ready endpoints itself; this probe checks whether the pod
-      // still serves.
+      // Kubernetes removes a terminating pod from the ready endpoints itself; this checks whether it still serves.
       readinessProbe: { httpGet: { path: '/readyz?exclude=shutdown', port: 'ops' } },
       livenessProbe: { httpGet: { path: '/livez', port: 'ops' } },
       startupProbe: { httpGet: { path: '/livez', port: 'ops' } },

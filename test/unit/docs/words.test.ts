@@ -11,7 +11,13 @@ const CHECKED = [
   'docs',
   'scripts',
   'test',
-  ...['.env.example', 'CHANGELOG.md', 'CONTRIBUTING.md', 'Dockerfile', 'Makefile', 'README.md', 'SECURITY.md'],
+  '.env.example',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'Dockerfile',
+  'Makefile',
+  'README.md',
+  'SECURITY.md',
   'package.json',
 ];
 
