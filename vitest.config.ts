@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
-import { LongestFirst } from './test/support/longest-first.ts';
 
 // Every worker inherits it, and so do the hundreds of programs of ours that the tests start: each is compiled once.
 process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.cache/compiled', import.meta.url));
@@ -15,8 +14,7 @@ const patient = {
 
 /**
  * One project a kind of proof (CONTRIBUTING.md#what-a-good-test-is-here): first what is pure, then everything that starts servers,
- * processes and browsers, the longest files first and kinds that wait next to kinds that work (test/support/longest-first.ts). Of that, three
- * files run beside each other: one alone leaves a core idle, and with four a store that must answer in 250 ms begins to miss that.
+ * processes and browsers. Of that, three files run beside each other: one alone leaves a core idle, and with four a store that must answer in 250 ms begins to miss that.
  */
 const beside = {
   ...patient,
@@ -34,7 +32,6 @@ const files = (kind: string) => ({ name: kind, include: [`test/${kind}/**/*.test
 
 export default defineConfig({
   test: {
-    sequence: { sequencer: LongestFirst },
     projects: [
       // What is pure leaves nothing behind: files share a process, which loads everything once.
       { test: { ...files('unit'), ...patient, isolate: false, maxWorkers: 2, sequence: { groupOrder: 1 } } },
