@@ -1,6 +1,12 @@
 /**
- * The revocation of the admin pages and the admin API: the approval of a second admin, the order to the revocation
- * guard, and the audit events.
+ * Admin: what admins and auditors may do, for the admin pages and for programs.
+ *
+ * Owns: roles and the freshness of an admin's sign-in, the second admin's approval, revocations, locks and drills
+ * with their audit events, and the admin API over HTTP. Must not know: pages and cookies (module `web`), how a
+ * revocation reaches the replicas (module `revocation`), or Redis.
+ *
+ * This file runs a revocation: the approval of a second admin, the order to the revocation guard, and the audit
+ * events.
  *
  * A revocation has three shapes on its way: `RevocationRequest` (as the admin sent it), `RevocationPlan` (the same,
  * resolved), and the guard's `RevocationOrder`, which is the store's `AppendRequest` with two optional fields.

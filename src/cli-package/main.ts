@@ -1,6 +1,10 @@
 /**
- * The full program of the packages for users' machines. The shell front (portcullis.sh) starts it; where there is
- * no shell, it starts by itself.
+ * CLI package: the command line as it is installed on users' machines.
+ *
+ * Owns: the shell front (portcullis.sh), which serves a cached credential without Node, and the parser of the users'
+ * commands. Must not know: anything that runs on a server, so that no package contains it.
+ *
+ * This file is the full program. The shell front starts it; where there is no shell, it starts by itself.
  */
 import { respondFromCache } from '../cli/cli.ts';
 import { errorMessage } from '../cli/errors.ts';

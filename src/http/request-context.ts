@@ -1,5 +1,10 @@
 /**
- * The context of one request to the web module: its id, its address and, once known, its user.
+ * HTTP: what the pages and the admin API share of a request.
+ *
+ * Owns: the context of a request, the client's address, the HTTP status of each error, and the audit event of what
+ * a request did. Must not know: any route, page or response body, or who may do what.
+ *
+ * This file has the context: the request's id, its address and, once known, its user.
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';

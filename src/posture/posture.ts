@@ -1,4 +1,11 @@
-/** The parser of `posture`, in its own file so that a cached credential is served without it. */
+/**
+ * Posture: checks how well a cluster follows good practice for tokens and rights.
+ *
+ * Owns: the rules with their checks (pure, in `rules` and `checks`), the lists that are read from the cluster with the
+ * caller's own rights, waivers, and the report. Must not know: the server; it only ever reads.
+ *
+ * This file has the parser of `posture` alone, so that a cached credential is served without the rest.
+ */
 import type { Command } from 'commander';
 import { addServerCommand, outputOption, run, type CommonOptions } from '../cli/cli.ts';
 import type { PostureOptions } from './posture-command.ts';

@@ -16,7 +16,7 @@ const recentKeys = (bench: Workbench): Promise<string[]> => bench.bare.keys('{po
 const idsBy = async (store: Store, order: 'newest' | 'last-used'): Promise<readonly string[]> =>
   (await store.sessions.list({ order, limit: 10 })).sessions.map(({ id }) => id);
 
-it('shows nothing of a request to who reads Redis', async () => {
+it('shows nothing of a request to an attacker who reads Redis', async () => {
   await using bench = await workbench();
   const store = await bench.store();
   await openNow({ store, clock: bench.clock });

@@ -48,6 +48,15 @@ describe('docs/architecture.md', () => {
     expect(new Set(table.keys())).toEqual(new Set(modules));
   });
 
+  test('links to the entry file of each module, which says what it owns and what it must not know', () => {
+    const entries = [...page.matchAll(/^- \[`[a-z-]+`\]\(\.\.\/(src\/[\w./-]+)\)/gm)].map(([, path = '']) => path);
+    expect(entries).toHaveLength(modules.length);
+    const heads = entries.map((path) => ({ path, head: readPage(path).split('*/', 1)[0] ?? '' }));
+    expect(
+      heads.filter(({ head }) => !/\bOwns\b/.test(head) || !/\bMust\s+(?:\*\s+)?not\s+(?:\*\s+)?know\b/.test(head)),
+    ).toEqual([]);
+  });
+
   test('allows every import that there is', () => {
     expect(imports.length).toBeGreaterThan(1000);
     expect(breaches(table)).toEqual([]);
