@@ -174,6 +174,12 @@ describe('redaction', () => {
     expect(text()).not.toContain(code);
   });
 
+  it('never shows a code outside an error, even one with the form of an error code', () => {
+    const { logger, text } = aLogger();
+    logger.info({ code: 'splxlobezqqbybys', params: { code: 'device_code' } }, 'token request');
+    expect(text()).not.toMatch(/splxlobezqqbybys|device_code/);
+  });
+
   it('hides the secrets of a request that someone logs whole', () => {
     const { logger, text } = aLogger();
     const outgoing = request({
