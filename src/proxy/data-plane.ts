@@ -174,9 +174,10 @@ export class DataPlane {
     for (const exchange of this.#open) exchange.cut('shutdown');
   }
 
-  async close(): Promise<void> {
+  close(): void {
     clearInterval(this.#sweepTimer);
-    await Promise.all([this.#admission.close(), ...[...this.#pools.values()].map((pools) => pools.close())]);
+    this.#admission.close();
+    for (const pools of this.#pools.values()) pools.close();
   }
 
   #rejects(info: RequestInfo): boolean {

@@ -84,8 +84,7 @@ describe('a request over HTTP/2', () => {
     expect(answered).toMatchObject({ status: 200, text: JSON.stringify(LIST), ended: 'end' });
     const [event] = plane.audited;
     expect(pairsOf(plane.upstream.requests[0]?.rawHeaders)).toEqual([
-      ['host', plane.upstream.server.replace('https://', '')],
-      ['connection', 'keep-alive'],
+      ['Host', plane.upstream.server.replace('https://', '')],
       ['accept', 'application/json'],
       ['user-agent', 'kubectl/v1.35'],
       ['Authorization', 'Bearer upstream-token'],

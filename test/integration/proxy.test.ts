@@ -58,8 +58,7 @@ describe('a request through the proxy', () => {
     expect(answered.status).toBe(200);
     const [event] = plane.audited;
     expect(pairsOf(plane.upstream.requests[0]?.rawHeaders)).toEqual([
-      ['host', plane.upstream.server.replace('https://', '')],
-      ['connection', 'keep-alive'],
+      ['Host', plane.upstream.server.replace('https://', '')],
       ['accept', 'application/json'],
       ['user-agent', 'kubectl/v1.32'],
       ['Authorization', 'Bearer upstream-token'],

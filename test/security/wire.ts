@@ -102,13 +102,13 @@ export class Wire {
 
   /** What the API server must have seen, to the byte. */
   expected({ line, headers = [], body = '' }: Reached, auditId: string): string {
-    // undici writes the length after everything else; the coding too.
+    // What frames a body is written after everything else.
     const [own, last] = [headers.filter((header) => !isFraming(header)), headers.filter(isFraming)];
     const upgrade = own.some((header) => header.startsWith('Upgrade: '));
     const upstreamHost = this.plane.upstream.server.replace('https://', '');
     const lines = [
       `${line} HTTP/1.1`,
-      ...(upgrade ? [`Host: ${upstreamHost}`] : [`host: ${upstreamHost}`, 'connection: keep-alive']),
+      `Host: ${upstreamHost}`,
       ...own,
       'Authorization: Bearer upstream-token',
       `Impersonate-User: ${ALICE.username}`,
@@ -162,7 +162,7 @@ export class Wire {
   }
 }
 
-const isFraming = (header: string): boolean => /^(?:content-length|transfer-encoding):/.test(header);
+const isFraming = (header: string): boolean => /^(?:Content-Length|Transfer-Encoding):/.test(header);
 
 const bodyOf = (request: string): string => request.slice(request.indexOf('\r\n\r\n') + 4);
 

@@ -55,7 +55,7 @@ const DENIED = new Set([
   'forwarded',
   'x-real-ip',
   'audit-id',
-  // Set by us, or by the connection to the cluster.
+  // Set by the connection to the cluster, which alone frames a body.
   'host',
   'content-length',
 ]);
@@ -119,8 +119,6 @@ function clientHeaders(input: ClientHeadersInput): string[] {
     if (others !== '') headers.push(name, others);
   }
   if (input.upgrade) headers.push(...upgradeHeaders(input.raw));
-  const length = input.upgrade ? undefined : contentLength(input.raw);
-  if (length !== undefined) headers.push('Content-Length', length);
   return headers;
 }
 
@@ -140,13 +138,13 @@ function upgradeHeaders(raw: RawHeaders): string[] {
 }
 
 /**
- * Returns the only length, or none if the body is chunked: two interpretations of where a request ends are request
- * smuggling (RFC 9112 §6.3).
+ * Returns the only length of a request's body in bytes, or none if the body is chunked: two interpretations of where a
+ * request ends are request smuggling (RFC 9112 §6.3).
  */
-function contentLength(raw: RawHeaders): string | undefined {
+export function bodyLength(raw: RawHeaders): number | undefined {
   const [length, ...others] = valuesOf(raw, 'content-length').map((value) => value.trim());
   if (length === undefined || others.length > 0 || !/^\d{1,15}$/.test(length)) return undefined;
-  return valuesOf(raw, 'transfer-encoding').length > 0 ? undefined : length;
+  return valuesOf(raw, 'transfer-encoding').length > 0 ? undefined : Number(length);
 }
 
 /**

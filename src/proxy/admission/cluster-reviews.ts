@@ -5,13 +5,14 @@
  * Fail closed: everything except a valid response (an error, a timeout, another status, no JSON) is thrown, and no
  * request is admitted because of it.
  */
-import type { Dispatcher } from 'undici';
 import { AppError } from '../../core/errors.ts';
 import { timeLimit } from '../../timing/timing.ts';
 import type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from '../dependencies.ts';
-import { isConnectionLoss, upstreamFailure } from '../upstream/upstream-error.ts';
 import { createPools } from '../upstream/pool.ts';
 import type { ClusterPools } from '../upstream/pool.ts';
+import type { Slab } from '../upstream/slab.ts';
+import type { UpstreamHandler, UpstreamStream } from '../upstream/transport.ts';
+import { isConnectionLoss, UpstreamError, upstreamFailure } from '../upstream/upstream-error.ts';
 
 /** A review with a thousand groups is a few hundred kilobytes at most. */
 const MAX_RESPONSE_BYTES = 1_048_576;
@@ -31,7 +32,7 @@ export interface ClusterReviews {
    * @throws AppError `upstream_unavailable` if there is no valid response
    */
   ask(path: ReviewPath, kind: string, spec: Members): Promise<Members>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 export function createClusterReviews(
@@ -102,63 +103,64 @@ interface Posted {
 
 function post(pools: ClusterPools, { path, body, token, timeoutMs }: Posted): Promise<string> {
   return new Promise((resolve, reject) => {
-    const headers = ['Host', pools.hostHeader, 'Authorization', `Bearer ${token}`, 'User-Agent', 'portcullis'];
+    const bytes = Buffer.from(body);
+    const headers = ['Authorization', `Bearer ${token}`, 'User-Agent', 'portcullis'];
     headers.push('Accept', 'application/json', 'Content-Type', 'application/json');
-    const handler = new ReviewResponse(timeoutMs, resolve, reject);
-    pools.dispatch(
-      { method: 'POST', path, headers, body, headersTimeout: 0, bodyTimeout: 0, onConnection: () => undefined },
-      handler,
-      false,
-    );
+    const request = { method: 'POST', target: path, headers, body: onePiece(bytes), bodyLength: bytes.length };
+    const response = new ReviewResponse(timeoutMs, resolve, reject);
+    response.stream = pools.short.send({ ...request, headMs: 0, pieceMs: 0 }, response);
   });
 }
 
+async function* onePiece(bytes: Buffer): AsyncGenerator<Buffer, void> {
+  yield bytes;
+}
+
 /** One response, whole, within its time limit. The wait for a connection is part of it. */
-class ReviewResponse implements Dispatcher.DispatchHandler {
+class ReviewResponse implements UpstreamHandler {
+  stream: UpstreamStream | undefined;
   readonly #resolve: (body: string) => void;
   readonly #reject: (error: Error) => void;
   readonly #stopTimer: () => void;
   readonly #chunks: Buffer[] = [];
   #length = 0;
   #over = false;
-  #controller: Dispatcher.DispatchController | undefined;
 
   constructor(timeoutMs: number, resolve: (body: string) => void, reject: (error: Error) => void) {
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#stopTimer = timeLimit(timeoutMs, () => this.#giveUp(noResponse('UPSTREAM_TIMEOUT')));
+    this.#stopTimer = timeLimit(timeoutMs, () => this.#giveUp(noResponse('timeout')));
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#over) controller.abort(new Error('the review has been given up'));
+  maySend(): boolean {
+    return !this.#over;
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
+  onHead(status: number): void {
     // Never followed if it is a redirect: that would send the proxy's token elsewhere.
     if (status < 300) return;
     const error = new Error(`the API server responded to a review with ${status}`);
     this.#giveUp(Object.assign(error, { code: 'UPSTREAM_STATUS', status }));
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#length += chunk.length;
-    if (this.#length > MAX_RESPONSE_BYTES) this.#giveUp(noResponse('UPSTREAM_PROTOCOL'));
-    else this.#chunks.push(chunk);
+  onPiece(piece: Buffer, slab: Slab | undefined): void {
+    this.#length += piece.length;
+    if (this.#length > MAX_RESPONSE_BYTES) this.#giveUp(noResponse('protocol'));
+    else this.#chunks.push(slab === undefined ? piece : Buffer.from(piece));
   }
 
-  onResponseEnd(): void {
+  onEnd(): void {
     if (this.#end()) this.#resolve(Buffer.concat(this.#chunks).toString('utf8'));
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onError(error: Error): void {
     if (this.#end()) this.#reject(error);
   }
 
   #giveUp(error: Error): void {
     if (!this.#end()) return;
     this.#reject(error);
-    this.#controller?.abort(error);
+    this.stream?.abort();
   }
 
   /** @returns true for the first end only */
@@ -170,14 +172,14 @@ class ReviewResponse implements Dispatcher.DispatchHandler {
   }
 }
 
-const noResponse = (code: 'UPSTREAM_TIMEOUT' | 'UPSTREAM_PROTOCOL'): Error =>
-  Object.assign(new Error('the API server did not respond to a review'), { code });
+const noResponse = (kind: 'timeout' | 'protocol'): UpstreamError =>
+  new UpstreamError(kind, 'the API server did not respond to a review');
 
 function statusOf(body: string): Members {
   const review = parsed(body);
   const status = isMembers(review) ? review['status'] : undefined;
   if (isMembers(status)) return status;
-  throw Object.assign(new Error('the response to a review has no status'), { code: 'UPSTREAM_PROTOCOL' });
+  throw new UpstreamError('protocol', 'the response to a review has no status');
 }
 
 /** The parser's own error is dropped: it quotes the text, and the response to a TokenReview repeats the token. */

@@ -44,8 +44,11 @@ export interface ClientResponse {
    * @param options early: to be sent before the first piece of the body is there
    */
   start(status: number, headers: readonly string[], options: { readonly early: boolean }): void;
-  /** @returns false if the next piece should wait for `onDrain` */
-  write(chunk: Buffer): boolean;
+  /**
+   * @param written called once the chunk's memory is no longer needed; not called for what is never written
+   * @returns false if the next piece should wait for `onDrain`
+   */
+  write(chunk: Buffer, written?: () => void): boolean;
   /** Writes a termination notice before `reset`, which would otherwise overtake it. */
   writeNow(chunk: Buffer): void;
   /** Once. */
@@ -65,3 +68,10 @@ export interface Client {
   readonly request: ClientRequest;
   readonly response: ClientResponse;
 }
+
+/** Memory that an unwritten chunk lies in is left to the collector: who knows what still reads it. */
+export const ifWritten =
+  (written: () => void) =>
+  (error?: Error | null): void => {
+    if (!error) written();
+  };

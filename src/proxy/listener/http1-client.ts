@@ -3,6 +3,7 @@
  * client.ts.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ifWritten } from './client.ts';
 import type { Client, ClientResponse, ClientRequest } from './client.ts';
 import type { ClientConnection } from './connection.ts';
 
@@ -98,8 +99,8 @@ class Http1Response implements ClientResponse {
     if (early) this.#res.flushHeaders();
   }
 
-  write(chunk: Buffer): boolean {
-    return this.#res.write(chunk);
+  write(chunk: Buffer, written?: () => void): boolean {
+    return written === undefined ? this.#res.write(chunk) : this.#res.write(chunk, ifWritten(written));
   }
 
   writeNow(chunk: Buffer): void {

@@ -8,6 +8,7 @@
 import { constants } from 'node:http2';
 import type { ServerHttp2Stream } from 'node:http2';
 import { pairs } from '../../core/http/header-names.ts';
+import { ifWritten } from './client.ts';
 import type { Client, ClientResponse, ClientRequest } from './client.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { withoutStacks } from './stackless.ts';
@@ -114,9 +115,10 @@ class Http2Response implements ClientResponse {
     this.#stream.respond(head);
   }
 
-  write(chunk: Buffer): boolean {
+  write(chunk: Buffer, written?: () => void): boolean {
     // A response that cannot have a body (HEAD, 204, 304) has ended with its head.
-    return this.gone || this.#stream.writableEnded || this.#stream.write(chunk);
+    if (this.gone || this.#stream.writableEnded) return true;
+    return written === undefined ? this.#stream.write(chunk) : this.#stream.write(chunk, ifWritten(written));
   }
 
   writeNow(chunk: Buffer): void {

@@ -176,7 +176,7 @@ function apiListenerOf({ server, plane, sessions }: Parts): ApiListener {
     await Promise.race([closed, timer(RESETS_READ_MS).done]);
     sessions.resetAll();
     await closed;
-    await plane.close();
+    plane.close();
   };
   return {
     server,

@@ -21,7 +21,7 @@ import type { Rejection } from '../status.ts';
 import { joinSockets } from './tunnel.ts';
 import { connectUpstream } from '../upstream/connect.ts';
 import type { UpstreamLink } from '../upstream/connect.ts';
-import { upstreamFailure } from '../upstream/upstream-error.ts';
+import { UpstreamError, upstreamFailure } from '../upstream/upstream-error.ts';
 import type { ClusterPools } from '../upstream/pool.ts';
 import { FrameBoundary, policyClose } from './websocket-frames.ts';
 
@@ -132,9 +132,9 @@ export class UpgradeForwarding implements UpstreamSide {
   start(): void {
     const { exchange, pools, timing } = this.#options;
     exchange.attach(this);
-    this.#stopTimer = timeLimit(timing.upgradeMs, () => this.#fail(upgradeError('UPSTREAM_TIMEOUT')));
+    this.#stopTimer = timeLimit(timing.upgradeMs, () => this.#fail(upgradeError('timeout')));
     this.#giveUp = connectUpstream(pools.address, (error, link) => {
-      if (link === undefined) this.#fail(error ?? upgradeError('ECONNRESET'));
+      if (link === undefined) this.#fail(error ?? upgradeError('reset'));
       else this.#sendRequest(link);
     });
   }
@@ -142,7 +142,7 @@ export class UpgradeForwarding implements UpstreamSide {
   abort(): void {
     this.#aborted = true;
     this.#giveUp?.();
-    this.#link?.raw.resetAndDestroy();
+    this.#link?.reset();
     this.#close();
   }
 
@@ -152,7 +152,7 @@ export class UpgradeForwarding implements UpstreamSide {
   }
 
   get gone(): boolean {
-    return this.#link?.raw.destroyed === true && this.#link.tls.destroyed;
+    return this.#link?.tls.destroyed === true;
   }
 
   sendTerminationNotice(reason: CutReason): void {
@@ -165,7 +165,7 @@ export class UpgradeForwarding implements UpstreamSide {
     const { exchange, admitted, pools } = this.#options;
     this.#link = link;
     link.tls.on('error', (error) => this.#fail(error));
-    link.tls.on('close', () => this.#fail(upgradeError('ECONNRESET')));
+    link.tls.on('close', () => this.#fail(upgradeError('reset')));
     // Connecting took time.
     if (!exchange.mayPass()) return;
     const { method } = exchange.facts;
@@ -186,7 +186,7 @@ export class UpgradeForwarding implements UpstreamSide {
     const link = this.#link;
     if (link === undefined || !exchange.mayPass()) return;
     if (response.headers.upgrade?.toLowerCase() !== protocol) {
-      this.#fail(upgradeError('UPSTREAM_PROTOCOL'));
+      this.#fail(upgradeError('protocol'));
       return;
     }
     const headers = this.#head(101, response);
@@ -203,7 +203,7 @@ export class UpgradeForwarding implements UpstreamSide {
       upstreamHead,
       mayPass: () => exchange.mayPass(),
       resetClient: () => exchange.facts.connection.reset(),
-      resetUpstream: () => void link.raw.resetAndDestroy(),
+      resetUpstream: () => link.reset(),
       fromClient: (chunk) => void (exchange.audit.bytesIn += chunk.length),
       fromUpstream: (chunk) => {
         exchange.audit.bytesOut += chunk.length;
@@ -298,7 +298,7 @@ export class UpgradeForwarding implements UpstreamSide {
       client.reject(failure.rejection);
     }
     this.#giveUp?.();
-    this.#link?.raw.destroy();
+    this.#link?.tls.destroy();
     this.#close();
   }
 
@@ -310,5 +310,5 @@ export class UpgradeForwarding implements UpstreamSide {
   }
 }
 
-const upgradeError = (code: 'ECONNRESET' | 'UPSTREAM_PROTOCOL' | 'UPSTREAM_TIMEOUT'): Error =>
-  Object.assign(new Error('the API server did not make the upgrade'), { code });
+const upgradeError = (kind: 'reset' | 'protocol' | 'timeout'): UpstreamError =>
+  new UpstreamError(kind, 'the API server did not make the upgrade');

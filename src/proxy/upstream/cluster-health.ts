@@ -68,7 +68,7 @@ async function statusAt(cluster: UpstreamCluster, path: CheckedPath, options: Ch
   try {
     return await send(link, { ...options, path, hostHeader: new URL(cluster.server).host });
   } finally {
-    link.raw.destroy();
+    link.tls.destroy();
   }
 }
 

@@ -1,11 +1,9 @@
 /**
- * A connection to an API server that can be reset: a TCP socket of our own with TLS over it, because only the TCP
- * socket can send an RST.
+ * A connection to an API server that can be reset. Only the TCP socket beneath TLS can send an RST.
  */
-import { connect as connectTcp, isIP } from 'node:net';
-import type { Socket } from 'node:net';
+import { isIP } from 'node:net';
 import { connect as connectTls, createSecureContext } from 'node:tls';
-import type { SecureContext, TLSSocket } from 'node:tls';
+import type { ConnectionOptions, SecureContext, TLSSocket } from 'node:tls';
 import { createTurns, timeLimit } from '../../timing/timing.ts';
 import { KEEP_ALIVE_MS } from '../listener/connection.ts';
 
@@ -19,7 +17,15 @@ export interface UpstreamAddress {
 
 export interface UpstreamLink {
   readonly tls: TLSSocket;
-  readonly raw: Socket;
+  /** RST: what waits to be sent is dropped, and the API server does not take what it has for the whole. */
+  reset(): void;
+}
+
+/** Memory that is read into, in place of `data` events: nothing is allocated for what is read. */
+export interface UpstreamReader {
+  readonly buffer: Buffer;
+  /** @param length bytes at the start of `buffer`, valid during the call. @returns false: read no more for now */
+  onBytes(length: number): boolean;
 }
 
 export class UpstreamConnectError extends Error {
@@ -57,71 +63,93 @@ const HANDSHAKES_PER_TURN = 16;
 const handshakes = createTurns(HANDSHAKES_PER_TURN);
 
 /**
- * Connects and verifies the server's certificate against its name. `done` is called exactly once.
+ * Connects and verifies the server's certificate against its name. `done` is called exactly once, and not before this
+ * has returned.
+ * @param alpn the protocols that are offered (RFC 7301)
  * @returns a function that gives the attempt up
  */
 export function connectUpstream(
   address: UpstreamAddress,
   done: (error: UpstreamConnectError | null, link?: UpstreamLink) => void,
+  { reader, alpn = ['http/1.1'] }: { readonly reader?: UpstreamReader; readonly alpn?: readonly string[] } = {},
 ): () => void {
-  const { host, port, connectMs } = address;
-  const raw = connectTcp({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
+  let tls: TLSSocket | undefined;
   let stopTimer: (() => void) | undefined;
-  let giveUpTurn: (() => void) | undefined;
-  let settled = false;
-  const settle: Settle = (error, link) => {
-    if (settled) return;
-    settled = true;
+  let isSettled = false;
+  const settle = (error: UpstreamConnectError | null): void => {
+    if (isSettled) return;
+    isSettled = true;
     stopTimer?.();
-    giveUpTurn?.();
-    if (error !== null) raw.destroy();
-    done(error, link);
+    giveUpTurn();
+    if (error === null && tls !== undefined) {
+      const socket = tls;
+      done(null, { tls: socket, reset: () => resetConnection(socket) });
+    } else {
+      tls?.destroy();
+      done(error);
+    }
   };
   const startTimer = (): void => {
-    stopTimer = timeLimit(connectMs, () => settle(new UpstreamConnectError('timeout')));
-  };
-  startTimer();
-  raw.on('error', (cause) => settle(new UpstreamConnectError('connect', cause)));
-  raw.once('connect', () => {
-    // The wait for a turn is this process' own, and does not count against the API server.
     stopTimer?.();
-    giveUpTurn = handshakes.do(() => {
+    stopTimer = timeLimit(address.connectMs, () => settle(new UpstreamConnectError('timeout')));
+  };
+  const start = (): void => {
+    let kind: 'connect' | 'tls' = 'connect';
+    tls = connectTls(tlsOptions(address, alpn, reader));
+    tls.setNoDelay(true);
+    tls.setKeepAlive(true, KEEP_ALIVE_MS);
+    startTimer();
+    tls.once('connect', () => {
+      kind = 'tls';
       startTimer();
-      handshake(address, raw, settle);
     });
-  });
+    tls.on('error', (cause) => settle(new UpstreamConnectError(kind, cause)));
+    // Every connection closes some day. An error for that would cost its stack each time, a thousand times over in a
+    // cut.
+    tls.once('close', () => isSettled || settle(new UpstreamConnectError(kind)));
+    tls.once('secureConnect', () => settle(null));
+  };
+  const giveUpTurn = handshakes.do(start);
   return () => settle(new UpstreamConnectError('connect'));
 }
 
-type Settle = (error: UpstreamConnectError | null, link?: UpstreamLink) => void;
-
-/** @param settle may be called again: only the first call counts */
-function handshake(address: UpstreamAddress, raw: Socket, settle: Settle): void {
-  const { host } = address;
-  const tls = connectTls({
-    socket: raw,
+function tlsOptions(
+  address: UpstreamAddress,
+  alpn: readonly string[],
+  reader: UpstreamReader | undefined,
+): ConnectionOptions {
+  const { host, port } = address;
+  const options: ConnectionOptions = {
     host,
+    port,
     // An address is no server name (RFC 6066 §3). The certificate is then verified against `host`.
     servername: isIP(host) === 0 ? host : '',
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: [...alpn],
     secureContext: contextOf(address),
     // Explicit, because an environment variable of Node's would turn the default off for the whole process.
     rejectUnauthorized: true,
-  });
-  let done = false;
-  const end = (error: UpstreamConnectError | null): void => {
-    done = true;
-    settle(error, error === null ? { tls, raw } : undefined);
   };
-  tls.on('error', (cause) => {
-    if (!done) end(new UpstreamConnectError('tls', cause));
-  });
-  tls.once('close', () => {
-    // Every connection closes some day. An error for that would cost its stack each time, a thousand times over in
-    // a cut.
-    if (!done) end(new UpstreamConnectError('tls'));
-  });
-  tls.once('secureConnect', () => end(null));
+  if (reader === undefined) return options;
+  const onread = { buffer: reader.buffer, callback: (length: number) => reader.onBytes(length) };
+  // An option of net.Socket, which a TLS socket that connects itself passes on.
+  return Object.assign(options, { onread });
+}
+
+/** The part of Node's TCP handle that is used here; none of it is public. */
+interface TcpHandle {
+  close(done: () => void): void;
+  reset(done: () => void): void;
+}
+
+/**
+ * Node reads into memory of ours only where the TLS socket has made its TCP socket itself, and then has no public way
+ * to reset that: `resetAndDestroy` throws. So the handle beneath is made to close by an RST. On a Node that has no
+ * such handle the connection ends by a FIN, and the tests of the wire fail (test/integration/proxy.test.ts).
+ */
+function resetConnection(tls: TLSSocket): void {
+  const { _parent: tcp } = (tls as { readonly _handle?: { readonly _parent?: TcpHandle } | null })._handle ?? {};
+  if (typeof tcp?.reset === 'function') tcp.close = (done) => tcp.reset(done);
+  tls.destroy();
 }
 
 /**

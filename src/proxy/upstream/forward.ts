@@ -1,35 +1,34 @@
 /**
- * Forwards one request with undici and streams the response back: back pressure both ways, nothing buffered, a
- * check before every piece.
+ * Forwards one request and streams the response back: back pressure both ways, nothing buffered, a check before every
+ * piece.
  *
  * In this folder:
  * - `request-side.ts`, `response-head.ts`: the client's side of a request, and the head of its response.
  * - `proxy-account.ts`: a 403 about the proxy's own account. `upstream-error.ts`: failures of an API server.
- * - `pool.ts`, `stream-connections.ts`, `connect.ts`: connections for short and for long-running requests.
+ * - `transport.ts`: a request under way, whatever carries it. `pool.ts`: what carries which.
+ * - `http1-pool.ts`, `http1-connection.ts`, `response-parser.ts`, `slab.ts`: our own client over HTTP/1.1.
+ * - `connect.ts`: a connection that can be reset.
  * - `cluster-health.ts`: checks whether an API server responds.
  */
-import type { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
-import type { Dispatcher } from 'undici';
 import type { CutReason } from '../../revocation/revocation.ts';
 import type { Admitted } from '../admission/admission.ts';
 import type { ClientRequest } from '../listener/client.ts';
 import type { ApiListenerDeps, ProxyTiming } from '../dependencies.ts';
 import type { Exchange, UpstreamSide } from '../exchange.ts';
 import { ProxyAccountFilter } from './proxy-account.ts';
-import type { ProxyAccountDenial } from './proxy-account.ts';
-import { flatHeaders, valuesOf } from '../raw-headers.ts';
+import type { ProxyAccountDenial, ProxyAccountHandler } from './proxy-account.ts';
+import { bodyLength } from '../../core/http/upstream-headers.ts';
+import { valuesOf } from '../raw-headers.ts';
 import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
-import { withoutStacks } from '../listener/stackless.ts';
 import { statusBody } from '../status.ts';
 import { credentialRejection, loginAddress } from '../rejections.ts';
 import { isConnectionLoss, upstreamFailure } from './upstream-error.ts';
 import type { ClusterPools } from './pool.ts';
+import type { Slab } from './slab.ts';
+import type { UpstreamStream } from './transport.ts';
 
 const NEWLINE = 0x0a;
-/** One for all: an error costs its stack, and a cut of thousands would create thousands at once. */
-const ABORTED = new Error('aborted');
 
 export interface ForwardOptions {
   readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'thirdParties' | 'clock' | 'metrics' | 'logger'>;
@@ -41,18 +40,11 @@ export interface ForwardOptions {
   readonly client: RequestSide;
 }
 
-/** The API server's side of an exchange. From `start` until `#done` it owns the request at undici. */
-export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
+/** The API server's side of an exchange. From `start` until `#done` it owns the request at the transport. */
+export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   readonly #options: ForwardOptions;
   readonly #body: boolean;
-  #controller: Dispatcher.DispatchController | undefined;
-  /** Returns the connection's TCP socket; only called in `onRequestStart`. */
-  #connection: (() => Socket | undefined) | undefined;
-  /**
-   * The TCP socket that carries the request now. Cleared with its end, because the pool then assigns it to another
-   * request.
-   */
-  #raw: Socket | undefined;
+  #stream: UpstreamStream | undefined;
   #tries = 0;
   #started = false;
   #aborted = false;
@@ -78,7 +70,9 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
 
   abort(): void {
     this.#aborted = true;
-    if (!this.#done) this.#reset();
+    if (this.#done) return;
+    this.#stream?.abort();
+    this.#finish();
   }
 
   clientGone(): void {
@@ -87,7 +81,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
 
   /** A paused response has still to be read, whether or not its connection has gone. */
   get gone(): boolean {
-    return this.#raw?.destroyed === true && this.#controller?.paused !== true;
+    return this.#stream?.gone === true && !this.#stream.paused;
   }
 
   sendTerminationNotice(reason: CutReason): void {
@@ -103,17 +97,17 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     else this.#endAtNewline = true;
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    this.#raw = this.#connection?.();
-    // The request may have waited for a connection, and have been cut meanwhile.
-    if (this.#aborted || !this.#options.exchange.mayPass()) controller.abort(ABORTED);
+  /** The request may have waited for a connection, and have been cut meanwhile. */
+  maySend(): boolean {
+    if (this.#done || this.#aborted) return false;
+    if (this.#options.exchange.mayPass()) return true;
+    this.#finish();
+    return false;
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    if (status < 200 || !this.#options.exchange.mayPass()) return;
+  onHead(status: number, raw: readonly string[]): void {
+    if (this.#done || !this.#options.exchange.mayPass()) return;
     const { deps, exchange, admitted, pools, client } = this.#options;
-    const raw = flatHeaders(controller.rawHeaders);
     const nowSeconds = deps.clock.nowMs() / 1000;
     const head = responseHead(status, raw, {
       admitted,
@@ -124,9 +118,9 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     });
     this.#started = true;
     if (!head.ok) {
+      this.#stream?.abort();
       this.#finish();
       deps.metrics.upstreamError(admitted.cluster.name, head.reason.auditReason);
-      controller.abort(new Error('a response that is not relayed'));
       client.reject(head.reason);
       return;
     }
@@ -137,18 +131,19 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     client.start(status, head.value, { early });
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onPiece(piece: Buffer, slab: Slab | undefined): void {
     if (this.#done || !this.#options.exchange.mayPass()) return;
     const { client, exchange, admitted } = this.#options;
-    exchange.audit.bytesOut += chunk.length;
-    const hasSpace = client.response.write(chunk);
-    if (admitted.info.verb === 'watch') this.#noteLine(chunk);
+    exchange.audit.bytesOut += piece.length;
+    const hasSpace = client.response.write(piece, slab?.hold());
+    if (admitted.info.verb === 'watch') this.#noteLine(piece);
     if (hasSpace || this.#done) return;
-    controller.pause();
-    client.response.onDrain(() => controller.resume());
+    const stream = this.#stream;
+    stream?.pause();
+    client.response.onDrain(() => stream?.resume());
   }
 
-  onResponseEnd(): void {
+  onEnd(): void {
     if (this.#done) return;
     this.#endResponse();
   }
@@ -166,14 +161,10 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     client.reject(rejection);
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onError(error: Error): void {
     if (this.#done) return;
     const { exchange, client, deps, admitted } = this.#options;
-    if (this.#mayRetry(error)) {
-      // Not from within undici's own handling of the loss.
-      queueMicrotask(() => this.#retry());
-      return;
-    }
+    if (this.#mayRetry(error)) return this.#retry();
     this.#finish();
     // A client that breaks off its upload fails the request too, and that is no error of the API server.
     if (this.#aborted || !exchange.clientOpen || client.response.gone) return;
@@ -189,24 +180,18 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     const { admitted, pools, timing, request, exchange } = this.#options;
     const { longRunning } = admitted.info;
     this.#tries += 1;
-    this.#controller = undefined;
-    this.#raw = undefined;
-    const body = this.#body ? checkedBody(request, exchange) : null;
-    pools.dispatch(
+    const transport = longRunning ? pools.streams : pools.short;
+    this.#stream = transport.send(
       {
         method: exchange.facts.method,
-        path: admitted.target,
-        headers: ['Host', pools.hostHeader, ...admitted.headers],
-        // undici accepts any async iterable (docs: Dispatcher.dispatch); its types name only streams.
-        body: body as unknown as Readable | null,
-        headersTimeout: longRunning ? 0 : timing.responseMs,
-        bodyTimeout: longRunning ? 0 : timing.bodyMs,
-        onConnection: (socket) => {
-          this.#connection = socket;
-        },
+        target: admitted.target,
+        headers: admitted.headers,
+        body: this.#body ? checkedBody(request, exchange) : undefined,
+        bodyLength: this.#body ? bodyLength(exchange.facts.raw) : undefined,
+        headMs: longRunning ? 0 : timing.responseMs,
+        pieceMs: longRunning ? 0 : timing.bodyMs,
       },
       new ProxyAccountFilter(this, admitted),
-      longRunning,
     );
   }
 
@@ -239,7 +224,7 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
    * elsewhere.
    */
   #endWatch(): void {
-    this.#reset();
+    this.#stream?.abort();
     this.#endResponse();
   }
 
@@ -249,27 +234,9 @@ export class Forwarding implements Dispatcher.DispatchHandler, UpstreamSide {
     this.#options.exchange.responded();
   }
 
-  /**
-   * Resets the connection at the end of this turn. Not within it: a check that fails in the middle of a response
-   * runs within undici's parser, which does not survive the loss of its socket there. No byte passes meanwhile,
-   * because the exchange is marked already.
-   */
-  #reset(): void {
-    const raw = this.#raw;
-    // Without a controller it still waits for a connection; `onRequestStart` finds the flag.
-    const controller = this.#controller;
-    queueMicrotask(() => {
-      raw?.resetAndDestroy();
-      // undici creates its own error for the TLS socket.
-      withoutStacks(() => controller?.abort(ABORTED));
-      // Whatever undici makes of it, nothing more comes.
-      if (controller !== undefined && !this.#done) this.#finish();
-    });
-  }
-
   #finish(): void {
+    if (this.#done) return;
     this.#done = true;
-    this.#raw = undefined;
     this.#options.exchange.upstreamClosed();
   }
 }

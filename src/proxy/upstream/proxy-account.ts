@@ -10,14 +10,14 @@
  * is learnt in advance, which an API server without its roles would not give. Everything that does not read exactly
  * so is relayed.
  */
-import type { IncomingHttpHeaders } from 'node:http';
-import type { Dispatcher } from 'undici';
 import { parse as parseYaml } from 'yaml';
 import type { Admitted } from '../admission/admission.ts';
 import { isMembers } from '../admission/cluster-reviews.ts';
-import { flatHeaders, valuesOf } from '../raw-headers.ts';
+import { valuesOf } from '../raw-headers.ts';
 import { proxyAccountRejection } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
+import type { Slab } from './slab.ts';
+import type { UpstreamHandler } from './transport.ts';
 
 /** Bytes. The longest names that the proxy sends make a Status of some kilobytes. Anything longer is not one. */
 const MAX_STATUS_BYTES = 65_536;
@@ -42,11 +42,14 @@ export interface ProxyAccountDenial {
 
 /** Holds the body of a 403 back until it is known which account it is about. */
 export class HeldForbidden {
+  /** Headers of the response, flat. */
+  readonly raw: readonly string[];
   readonly #messageOf: (body: Buffer) => string;
   readonly #chunks: Buffer[] = [];
   #length = 0;
 
-  private constructor(messageOf: (body: Buffer) => string) {
+  private constructor(raw: readonly string[], messageOf: (body: Buffer) => string) {
+    this.raw = raw;
     this.#messageOf = messageOf;
   }
 
@@ -72,7 +75,7 @@ export class HeldForbidden {
     if (decodeURIComponent(target.split('?', 1)[0] ?? '').includes(' impersonate')) return undefined;
     const [type = ''] = valuesOf(raw, 'content-type');
     const messageOf = MESSAGE_OF.get(type.split(';', 1)[0]?.trim().toLowerCase() ?? '');
-    return messageOf === undefined ? undefined : new HeldForbidden(messageOf);
+    return messageOf === undefined ? undefined : new HeldForbidden(raw, messageOf);
   }
 
   get chunks(): readonly Buffer[] {
@@ -95,20 +98,16 @@ export class HeldForbidden {
   }
 }
 
-type Controller = Dispatcher.DispatchController;
-
 /** Receives the events of each response, or the denial in its place. */
-export interface ProxyAccountHandler extends Required<Pick<Dispatcher.DispatchHandler, HandledEvent>> {
+export interface ProxyAccountHandler extends UpstreamHandler {
   onProxyAccountDenied(denial: ProxyAccountDenial): void;
 }
 
-type HandledEvent = 'onRequestStart' | 'onResponseStart' | 'onResponseData' | 'onResponseEnd' | 'onResponseError';
-
 /**
- * Filters the events between undici and the handler that relays them. The handler learns of a response that is held
- * back when it has been judged.
+ * Filters the events between the transport and the handler that relays them. The handler learns of a response that is
+ * held back when it has been judged.
  */
-export class ProxyAccountFilter implements Dispatcher.DispatchHandler {
+export class ProxyAccountFilter implements UpstreamHandler {
   readonly #next: ProxyAccountHandler;
   readonly #admitted: Admitted;
   #held: HeldForbidden | undefined;
@@ -118,36 +117,36 @@ export class ProxyAccountFilter implements Dispatcher.DispatchHandler {
     this.#admitted = admitted;
   }
 
-  onRequestStart(controller: Controller, context: unknown): void {
-    this.#next.onRequestStart(controller, context);
+  maySend(): boolean {
+    return this.#next.maySend();
   }
 
-  onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders): void {
-    this.#held =
-      status === 403 ? HeldForbidden.of(status, flatHeaders(controller.rawHeaders), this.#admitted) : undefined;
-    if (this.#held === undefined) this.#next.onResponseStart(controller, status, headers);
+  onHead(status: number, raw: readonly string[]): void {
+    this.#held = status === 403 ? HeldForbidden.of(status, raw, this.#admitted) : undefined;
+    if (this.#held === undefined) this.#next.onHead(status, raw);
   }
 
-  onResponseData(controller: Controller, chunk: Buffer): void {
-    if (this.#held === undefined) this.#next.onResponseData(controller, chunk);
-    else if (!this.#held.take(chunk)) this.#release(controller, this.#held);
+  onPiece(piece: Buffer, slab: Slab | undefined): void {
+    if (this.#held === undefined) return this.#next.onPiece(piece, slab);
+    // Kept beyond this call.
+    if (!this.#held.take(slab === undefined ? piece : Buffer.from(piece))) this.#release(this.#held);
   }
 
-  onResponseEnd(controller: Controller, trailers: IncomingHttpHeaders): void {
+  onEnd(): void {
     const denial = this.#held?.denial();
     if (denial !== undefined) return this.#next.onProxyAccountDenied(denial);
-    if (this.#held !== undefined) this.#release(controller, this.#held);
-    this.#next.onResponseEnd(controller, trailers);
+    if (this.#held !== undefined) this.#release(this.#held);
+    this.#next.onEnd();
   }
 
-  onResponseError(controller: Controller, error: Error): void {
-    this.#next.onResponseError(controller, error);
+  onError(error: Error): void {
+    this.#next.onError(error);
   }
 
-  #release(controller: Controller, held: HeldForbidden): void {
+  #release(held: HeldForbidden): void {
     this.#held = undefined;
-    this.#next.onResponseStart(controller, 403, {});
-    for (const chunk of held.chunks) this.#next.onResponseData(controller, chunk);
+    this.#next.onHead(403, held.raw);
+    for (const chunk of held.chunks) this.#next.onPiece(chunk, undefined);
   }
 }
 

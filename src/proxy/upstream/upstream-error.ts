@@ -17,30 +17,52 @@ export interface UpstreamFailure {
   readonly rejection: Rejection;
 }
 
-const LOST_CONNECTION = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED']);
-const TIMED_OUT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UPSTREAM_TIMEOUT']);
+type Kind = UpstreamFailure['kind'];
 
-const LOCAL_ERRORS = new Set(['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'ERR_ASSERTION', 'ERR_INVALID_ARG_TYPE']);
+/** A request to an API server that has failed after its connection was there. */
+export class UpstreamError extends Error {
+  readonly code: string;
+  readonly kind: Kind;
+
+  /** @param detail for the logs; never shown to a user */
+  constructor(kind: Kind, detail: string, cause?: unknown) {
+    super(detail, cause === undefined ? undefined : { cause });
+    this.name = 'UpstreamError';
+    this.kind = kind;
+    this.code = `UPSTREAM_${kind.toUpperCase()}`;
+  }
+}
+
+/** Codes of Node's own sockets and HTTP client, which carry upgrades. */
+const LOST_CONNECTION = new Set(['ECONNRESET', 'EPIPE', 'ERR_STREAM_DESTROYED']);
+const LOCAL_ERRORS = new Set(['ERR_ASSERTION', 'ERR_INVALID_ARG_TYPE', 'ERR_INVALID_CHAR']);
 
 const codeOf = (error: Error): string => ('code' in error && typeof error.code === 'string' ? error.code : '');
 
 /** True if the connection was lost, as opposed to a response that was wrong or late. */
-export const isConnectionLoss = (error: Error): boolean => LOST_CONNECTION.has(codeOf(error));
+export const isConnectionLoss = (error: Error): boolean =>
+  error instanceof UpstreamError ? error.kind === 'reset' : LOST_CONNECTION.has(codeOf(error));
 
 /**
  * @param repeatable the request changes nothing, so that a second attempt does no harm; absent: it may have changed
  *   something
  */
 export function upstreamFailure(cause: Error, { repeatable = false } = {}): UpstreamFailure {
-  const code = codeOf(cause);
   if (cause instanceof UpstreamConnectError) {
     return { kind: cause.kind, rejection: isUntrusted(cause) ? upstreamUntrusted() : upstreamUnavailable() };
   }
-  if (TIMED_OUT.has(code)) return { kind: 'timeout', rejection: upstreamTimeout() };
-  if (isConnectionLoss(cause)) return { kind: 'reset', rejection: upstreamLost(repeatable) };
+  const kind = kindOf(cause);
+  if (kind === 'timeout') return { kind, rejection: upstreamTimeout() };
+  if (kind === 'reset') return { kind, rejection: upstreamLost(repeatable) };
+  return { kind, rejection: kind === 'protocol' ? upstreamInvalid() : internalError() };
+}
+
+function kindOf(cause: Error): Kind {
+  if (cause instanceof UpstreamError) return cause.kind;
+  if (isConnectionLoss(cause)) return 'reset';
   // An error without a code, or with a code that means wrong use of a library, is not the API server's.
-  if (code === '' || LOCAL_ERRORS.has(code)) return { kind: 'internal', rejection: internalError() };
-  return { kind: 'protocol', rejection: upstreamInvalid() };
+  const code = codeOf(cause);
+  return code === '' || LOCAL_ERRORS.has(code) ? 'internal' : 'protocol';
 }
 
 /**

@@ -22,7 +22,7 @@ const LENGTHS: readonly Attack[] = [
   unparsed('a length beyond 64 bits', post('Content-Length: 18446744073709551621\n', 'hello')),
   passed('a length with zeros in front', post('Content-Length: 005\n', 'hello'), {
     line: `POST ${PODS}`,
-    headers: ['content-length: 5'],
+    headers: ['Content-Length: 5'],
     body: 'hello',
   }),
   passed('a length with an underscore is none', get(PODS, 'Content_Length: 5\n')),
@@ -35,7 +35,7 @@ const unknownCoding = (name: string, bytes: string): Attack => ({
 });
 
 const CODINGS: readonly Attack[] = [
-  passed('chunked', chunked(HELLO), { line: `POST ${PODS}`, headers: ['transfer-encoding: chunked'], body: HELLO }),
+  passed('chunked', chunked(HELLO), { line: `POST ${PODS}`, headers: ['Transfer-Encoding: chunked'], body: HELLO }),
   unparsed('a coding hidden by a tab', chunked('0\n\n', 'Transfer-Encoding:\tchunked, identity\n')),
   refused('a coding under chunked', chunked('0\n\n', 'Transfer-Encoding: gzip, chunked\n'), 400, 'transfer_coding'),
   unparsed('chunked twice in a list', chunked('0\n\n', 'Transfer-Encoding: chunked, chunked\n')),
@@ -52,7 +52,7 @@ const CODINGS: readonly Attack[] = [
   unparsed('chunked before an empty element', chunked(HELLO, 'Transfer-Encoding: chunked,\n')),
   passed('chunked in capitals', chunked(HELLO, 'TRANSFER-ENCODING: CHUNKED\n'), {
     line: `POST ${PODS}`,
-    headers: ['transfer-encoding: chunked'],
+    headers: ['Transfer-Encoding: chunked'],
     body: HELLO,
   }),
   passed('a coding with an underscore is none', get(PODS, 'Transfer_Encoding: chunked\n')),
@@ -63,12 +63,12 @@ const CODINGS: readonly Attack[] = [
 const CHUNKS: readonly Attack[] = [
   passed('a chunk extension stays here', chunked('5;a=b\nhello\n0\n\n'), {
     line: `POST ${PODS}`,
-    headers: ['transfer-encoding: chunked'],
+    headers: ['Transfer-Encoding: chunked'],
     body: HELLO,
   }),
   passed('trailers stay here', chunked('5\nhello\n0\nImpersonate-User: root\nX-Remote-User: root\n\n'), {
     line: `POST ${PODS}`,
-    headers: ['transfer-encoding: chunked'],
+    headers: ['Transfer-Encoding: chunked'],
     body: HELLO,
   }),
   reset('a chunk size that is no number', chunked('zz\nhello\n0\n\n')),

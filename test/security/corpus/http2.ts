@@ -199,7 +199,7 @@ const post =
 const withBody =
   (edit: Edit, ...rest: readonly Buffer[]): Http2Attack['frames'] =>
   (named) => [headers(named(edit(GOOD)), END_HEADERS), ...rest];
-const POSTED = { line: `POST ${PODS}`, headers: ['content-length: 2'], body: '{}' };
+const POSTED = { line: `POST ${PODS}`, headers: ['Content-Length: 2'], body: '{}' };
 const length = (value: string): Edit => post(with_(['content-length', value]));
 
 const BODIES: readonly Http2Attack[] = [

@@ -258,7 +258,7 @@ const EXPECTATIONS: readonly Attack[] = [
     post('Expect: 100-continue, x\nContent-Length: 2\n', '{}'),
     {
       line: `POST ${PODS}`,
-      headers: ['content-length: 2'],
+      headers: ['Content-Length: 2'],
       body: '{}',
     },
   ),
@@ -271,7 +271,7 @@ const EXPECTATIONS: readonly Attack[] = [
   {
     ...passed('an expectation that is met', post('Expect: 100-continue\nContent-Length: 2\n', '{}'), {
       line: `POST ${PODS}`,
-      headers: ['content-length: 2'],
+      headers: ['Content-Length: 2'],
       body: '{}',
     }),
     statuses: [100, 200],

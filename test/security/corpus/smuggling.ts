@@ -43,14 +43,14 @@ const PIPELINED: readonly Attack[] = [
     bytes: post('Content-Length: 35\n', 'GET /api/v1/secrets HTTP/1.1\n\nx=y'),
     statuses: [200],
     reasons: [],
-    reached: [{ line: `POST ${PODS}`, headers: ['content-length: 35'], body: 'GET /api/v1/secrets HTTP/1.1\n\nx=y' }],
+    reached: [{ line: `POST ${PODS}`, headers: ['Content-Length: 35'], body: 'GET /api/v1/secrets HTTP/1.1\n\nx=y' }],
   },
   {
     name: 'a request in the body of a GET is its body',
     bytes: get(PODS, `Content-Length: ${BARE.length + 18}\n`) + BARE,
     statuses: [200],
     reasons: [],
-    reached: [{ ...LIST, headers: [`content-length: ${BARE.length + 18}`], body: BARE }],
+    reached: [{ ...LIST, headers: [`Content-Length: ${BARE.length + 18}`], body: BARE }],
   },
   reset(
     'a body that is shorter than its length takes the next request with it',
@@ -61,7 +61,7 @@ const PIPELINED: readonly Attack[] = [
     bytes: post('Transfer-Encoding: chunked\n', `0\n\n${BARE}`),
     statuses: [200, 401],
     reasons: ['no_token'],
-    reached: [{ line: `POST ${PODS}`, headers: ['content-length: 0'] }],
+    reached: [{ line: `POST ${PODS}`, headers: ['Content-Length: 0'] }],
   },
   {
     name: 'a second request after CONNECT is not read',
@@ -82,7 +82,7 @@ const PIPELINED: readonly Attack[] = [
     bytes: post('Expect: 100-continue\nContent-Length: 9\n', 'GET / HT'.concat('T')),
     statuses: [100, 200],
     reasons: [],
-    reached: [{ line: `POST ${PODS}`, headers: ['content-length: 9'], body: 'GET / HTT' }],
+    reached: [{ line: `POST ${PODS}`, headers: ['Content-Length: 9'], body: 'GET / HTT' }],
   },
 ];
 

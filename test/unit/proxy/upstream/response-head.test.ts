@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
-import { flatHeaders } from '../../../../src/proxy/raw-headers.ts';
 import { isJsonLines, responseHead } from '../../../../src/proxy/upstream/response-head.ts';
 import { upgradeProtocol } from '../../../../src/proxy/streams/upgrade.ts';
 import { parseServer } from '../../../../src/proxy/upstream/connect.ts';
@@ -99,16 +98,6 @@ describe('a response of JSON lines', () => {
     [[], false],
   ])('%j: %s', (raw, expected) => {
     expect(isJsonLines(raw)).toBe(expected);
-  });
-});
-
-describe('raw headers', () => {
-  it('are bytes, whatever they are', () => {
-    expect(flatHeaders([Buffer.from('X'), Buffer.from([0xc3, 0xa9])])).toEqual(['X', 'Ã©']);
-  });
-
-  it.each([undefined, null, { a: 'b' }, [1]])('of another shape throw: %j', (raw) => {
-    expect(() => flatHeaders(raw)).toThrow(TypeError);
   });
 });
 

@@ -1,0 +1,343 @@
+/**
+ * One connection to an API server over HTTP/1.1: its bytes, its requests one after another, its end.
+ *
+ * A request is over with the end of its response, by a failure of either side, by its time limit or by `abort`,
+ * whichever is first; the handler is told at most once, and the connection then belongs to the next request.
+ */
+import { setImmediate as turn } from 'node:timers/promises';
+import type { TLSSocket } from 'node:tls';
+import { isFieldValue, isToken } from '../../core/http/header-names.ts';
+import type { UpstreamLink } from './connect.ts';
+import { MAX_PIECE, ResponseParser } from './response-parser.ts';
+import type { Parsed, ResponseHead } from './response-parser.ts';
+import { SLAB_BYTES, takeSlab } from './slab.ts';
+import type { Slab } from './slab.ts';
+import type { UpstreamHandler, UpstreamRequest } from './transport.ts';
+import { UpstreamError } from './upstream-error.ts';
+
+/**
+ * Every connection reads into this memory, and nothing of it is kept after the call that reports the bytes.
+ * @see https://nodejs.org/api/net.html#new-netsocketoptions `onread`
+ */
+export const READ_BUFFER = Buffer.allocUnsafeSlow(MAX_PIECE);
+/** Pieces from this size on are gathered in slabs. A TLS record has 16 kB at most. */
+const GATHERED_BYTES = 8_192;
+/** RFC 9110 §9.3: their servers expect a length, also if there is no body. */
+const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
+
+export interface Http1ConnectionOwner {
+  /** The response is whole, and another request may follow. */
+  onFree(connection: Http1Connection): void;
+  /** It carries no further request. Called once. */
+  onLost(connection: Http1Connection): void;
+}
+
+export class Http1Connection {
+  readonly #owner: Http1ConnectionOwner;
+  readonly #hostHeader: string;
+  readonly #link: UpstreamLink;
+  readonly #tls: TLSSocket;
+  readonly #parser = new ResponseParser();
+  #handler: UpstreamHandler | undefined;
+  #method = '';
+  #limits = { headMs: 0, pieceMs: 0 };
+  #hasHead = false;
+  #mayKeep = false;
+  #isSent = false;
+  #isPaused = false;
+  #isLost = false;
+  #waitingSince = 0;
+  #slab: Slab | undefined;
+  #gathered = 0;
+  #flush: NodeJS.Immediate | undefined;
+
+  constructor(link: UpstreamLink, hostHeader: string, owner: Http1ConnectionOwner) {
+    this.#link = link;
+    this.#tls = link.tls;
+    this.#hostHeader = hostHeader;
+    this.#owner = owner;
+    link.tls.on('end', () => this.#ended());
+    link.tls.on('close', () => this.#ended());
+    link.tls.on('error', () => this.#ended());
+  }
+
+  get isLost(): boolean {
+    return this.#isLost || this.#tls.destroyed;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** The handler whose request is under way. */
+  get handler(): UpstreamHandler | undefined {
+    return this.#handler;
+  }
+
+  /** @returns false if the handler has taken its request back: then the connection is still free */
+  send(request: UpstreamRequest, handler: UpstreamHandler): boolean {
+    if (!handler.maySend()) return false;
+    const { method, body, bodyLength } = request;
+    this.#handler = handler;
+    this.#method = method;
+    this.#limits = request;
+    this.#hasHead = false;
+    this.#isPaused = false;
+    this.#isSent = body === undefined;
+    this.#waitingSince = performance.now();
+    this.#parser.expect(method);
+    const head = requestHead(request, this.#hostHeader);
+    if (head === undefined) {
+      this.#fail(new UpstreamError('internal', 'a request that cannot be written'));
+      return true;
+    }
+    if (body === undefined) this.#tls.write(`${head}${noBody(method)}`, 'latin1');
+    else void this.#sendBody(head, body, { length: bodyLength, handler });
+    return true;
+  }
+
+  pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#tls.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#waitingSince = performance.now();
+    this.#tls.resume();
+  }
+
+  /** Ends the connection by an RST. The handler is told of nothing more. */
+  reset(): void {
+    this.#handler = undefined;
+    this.#lose('reset');
+  }
+
+  /** Ends a connection that carries no request. */
+  close(): void {
+    if (this.#handler === undefined) this.#lose();
+    else this.#fail(new UpstreamError('reset', 'closed here'));
+  }
+
+  /** Ends the request if its time is over. @param nowMs monotonic */
+  sweep(nowMs: number): void {
+    if (this.#handler === undefined || this.#isPaused) return;
+    if (this.#tls.destroyed) return this.#ended();
+    const { headMs, pieceMs } = this.#limits;
+    const limitMs = this.#hasHead ? pieceMs : this.#isSent ? headMs : 0;
+    if (limitMs > 0 && nowMs - this.#waitingSince > limitMs) {
+      this.#fail(new UpstreamError('timeout', 'the API server was silent for too long'));
+    }
+  }
+
+  /** Takes what has been read. @returns false: read no more for now */
+  take(piece: Buffer): boolean {
+    if (this.#handler === undefined) {
+      // Bytes that were not requested. The next request on this connection would get them as its response.
+      this.#lose();
+      return false;
+    }
+    for (let at = 0; at < piece.length && this.#handler !== undefined && !this.#isLost;) {
+      const parsed = this.#parser.parse(piece, at);
+      at = parsed.end;
+      this.#hand(piece, parsed, at < piece.length);
+    }
+    return !this.#isPaused && !this.#isLost;
+  }
+
+  #hand(piece: Buffer, { head, body, error, isComplete }: Parsed, isMore: boolean): void {
+    const handler = this.#handler;
+    this.#waitingSince = performance.now();
+    if (head !== undefined) {
+      this.#hasHead = head.status >= 200;
+      const framing = judgeFraming(this.#method, head);
+      if (typeof framing === 'object') return this.#fail(new UpstreamError('protocol', framing.error));
+      this.#mayKeep = framing === 'keep';
+      if (this.#hasHead) handler?.onHead(head.status, head.raw);
+    }
+    for (let index = 0; index + 1 < body.length && this.#handler === handler; index += 2) {
+      this.#deliver(piece, body[index] ?? 0, body[index + 1] ?? 0);
+    }
+    if (this.#handler !== handler) return;
+    if (error !== undefined) return this.#fail(new UpstreamError('protocol', error));
+    if (isComplete && this.#hasHead) this.#complete(isMore);
+  }
+
+  /** Large pieces are gathered until the end of this turn; a smaller one is handed on, after what it follows. */
+  #deliver(piece: Buffer, from: number, to: number): void {
+    if (to - from < GATHERED_BYTES) {
+      this.#deliverGathered();
+      this.#handler?.onPiece(Buffer.from(piece.subarray(from, to)), undefined);
+      return;
+    }
+    if (this.#slab !== undefined && SLAB_BYTES - this.#gathered < to - from) this.#deliverGathered();
+    this.#slab ??= takeSlab();
+    piece.copy(this.#slab.bytes, this.#gathered, from, to);
+    this.#gathered += to - from;
+    this.#flush ??= setImmediate(() => this.#deliverGathered());
+  }
+
+  #deliverGathered(): void {
+    clearImmediate(this.#flush);
+    this.#flush = undefined;
+    const slab = this.#slab;
+    if (slab === undefined) return;
+    const gathered = slab.bytes.subarray(0, this.#gathered);
+    this.#slab = undefined;
+    this.#gathered = 0;
+    const release = slab.hold();
+    this.#handler?.onPiece(gathered, slab);
+    release();
+  }
+
+  #complete(isMore: boolean): void {
+    this.#deliverGathered();
+    const handler = this.#handler;
+    if (handler === undefined) return;
+    this.#handler = undefined;
+    // The rest of a request body would be read as the next request, and the rest of this piece as the next response.
+    if (!this.#isSent || isMore || !this.#mayKeep || !this.#parser.keepsAlive || this.isLost) this.#lose();
+    else if (this.#isPaused) this.resume();
+    if (!this.#isLost) this.#owner.onFree(this);
+    handler.onEnd();
+  }
+
+  #ended(): void {
+    if (this.#isLost) return;
+    // A response without a length ends with its connection (RFC 9112 §6.3).
+    if (this.#handler !== undefined && this.#hasHead && this.#tls.readableEnded && this.#parser.finish()) {
+      this.#complete(true);
+    } else if (this.#handler === undefined) this.#lose();
+    else this.#fail(new UpstreamError('reset', 'the connection was lost within a response'));
+  }
+
+  #fail(error: UpstreamError): void {
+    this.#deliverGathered();
+    const handler = this.#handler;
+    this.#handler = undefined;
+    this.#lose('reset');
+    handler?.onError(error);
+  }
+
+  #lose(how: 'close' | 'reset' = 'close'): void {
+    if (this.#isLost) return;
+    this.#isLost = true;
+    clearImmediate(this.#flush);
+    this.#slab = undefined;
+    this.#parser.free();
+    if (how === 'reset') this.#link.reset();
+    else this.#tls.destroy();
+    this.#owner.onLost(this);
+  }
+
+  /**
+   * The head goes out with the first piece, and that a turn later: if the piece is followed by what breaks the body, the
+   * request has ended by then, and the API server sees nothing of it.
+   */
+  async #sendBody(
+    head: string,
+    body: AsyncIterable<Buffer>,
+    { length, handler }: { readonly length: number | undefined; readonly handler: UpstreamHandler },
+  ): Promise<void> {
+    const isChunked = length === undefined;
+    const isOurs = (): boolean => this.#handler === handler && !this.isLost;
+    let before = `${head}${isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`}\r\n\r\n`;
+    let left = length ?? Number.POSITIVE_INFINITY;
+    try {
+      for await (const piece of body) {
+        if (piece.length === 0) continue;
+        if (before !== '') await turn();
+        if (!isOurs() || !handler.maySend()) return;
+        left -= piece.length;
+        // An attacker sends more than was announced, and the API server would read the rest as the next request,
+        // under whichever user comes next.
+        if (left < 0) throw new UpstreamError('internal', 'a body that is longer than announced');
+        const hasSpace = this.#writePiece(before, piece, isChunked);
+        before = '';
+        if (!hasSpace) await this.#drained();
+      }
+      if (!isOurs()) return;
+      if (left > 0 && !isChunked) throw new UpstreamError('internal', 'a body that is shorter than announced');
+      if (before !== '') this.#tls.write(`${head}${noBody(this.#method)}`, 'latin1');
+      else if (isChunked) this.#tls.write('0\r\n\r\n', 'latin1');
+      this.#isSent = true;
+      this.#waitingSince = performance.now();
+    } catch (error) {
+      if (isOurs())
+        this.#fail(
+          error instanceof UpstreamError ? error : new UpstreamError('internal', 'a body that broke off', error),
+        );
+    }
+  }
+
+  /** @param head of the request, before its first piece; empty before the others */
+  #writePiece(head: string, piece: Buffer, isChunked: boolean): boolean {
+    const tls = this.#tls;
+    const before = isChunked ? `${head}${piece.length.toString(16)}\r\n` : head;
+    tls.cork();
+    if (before !== '') tls.write(before, 'latin1');
+    let hasSpace = tls.write(piece);
+    if (isChunked) hasSpace = tls.write('\r\n', 'latin1');
+    tls.uncork();
+    return hasSpace;
+  }
+
+  #drained(): Promise<void> {
+    const tls = this.#tls;
+    if (!tls.writableNeedDrain || tls.destroyed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const go = (): void => {
+        tls.off('drain', go).off('close', go);
+        resolve();
+      };
+      tls.on('drain', go).on('close', go);
+    });
+  }
+}
+
+/**
+ * What llhttp accepts of the framing of a response and we do not.
+ * @returns `close`: the response is good, and the connection is not used again
+ */
+function judgeFraming(method: string, { status, raw }: ResponseHead): { readonly error: string } | 'close' | 'keep' {
+  // Neither an upgrade was offered nor `Expect` sent.
+  if (status === 100 || status === 101) return { error: `an interim response that was not requested (${status})` };
+  let hasBody = false;
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? '';
+    const value = raw[index + 1] ?? '';
+    if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
+      // llhttp reads to the end of the connection what it does not know, and a proxy before us may have read otherwise.
+      if (value.toLowerCase() !== 'chunked') return { error: 'an unknown transfer coding' };
+      hasBody = true;
+    } else if (name.length === 14 && name.toLowerCase() === 'content-length') {
+      if (!/^\d+$/.test(value)) return { error: 'a length that is no number' };
+      hasBody ||= value !== '0' && status !== 304;
+    }
+  }
+  // It has no body whatever it says (RFC 9112 §6.3), but its server may send one.
+  return method === 'HEAD' || (hasBody && (status === 204 || status === 304)) ? 'close' : 'keep';
+}
+
+const TARGET = /^\/[!-~\u0080-\u00ff]*$/;
+
+/**
+ * Returns the head as it is sent, without what frames a body. Undefined if any part of it could end it early, or begin another request: an
+ * attacker's CR LF must stop here, whatever checks came before.
+ */
+function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string | undefined {
+  if (!isToken(method) || !TARGET.test(target)) return undefined;
+  let head = `${method} ${target} HTTP/1.1\r\nHost: ${hostHeader}\r\n`;
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    const name = headers[index] ?? '';
+    const value = headers[index + 1] ?? '';
+    if (!isToken(name) || !isFieldValue(value)) return undefined;
+    head += `${name}: ${value}\r\n`;
+  }
+  return head;
+}
+
+/** The end of the head of a request without a body. */
+const noBody = (method: string): string => (WITH_BODY.has(method) ? 'Content-Length: 0\r\n\r\n' : '\r\n');

@@ -1,0 +1,63 @@
+/**
+ * One request to an API server and its response, whatever carries them: `http1-pool.ts` or `http2-sessions.ts`.
+ *
+ * The handler is told of one end, once: `onEnd` or `onError`. After `abort` it is told of nothing.
+ */
+import type { Slab } from './slab.ts';
+
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly target: string;
+  /** Flat list: name, value, … one character a byte, without `Host` and without what frames a body. */
+  readonly headers: readonly string[];
+  /** Pulled piece by piece. Undefined: the request has no body. */
+  readonly body: AsyncIterable<Buffer> | undefined;
+  /** Bytes of the body. Undefined: not known before its end. */
+  readonly bodyLength: number | undefined;
+  /** From the request to the head of its response. Milliseconds; 0: no limit. */
+  readonly headMs: number;
+  /** Between two pieces of the response. Milliseconds; 0: no limit. */
+  readonly pieceMs: number;
+}
+
+/** A request under way. */
+export interface UpstreamStream {
+  /** Asks for no more pieces. Some that have been read already may still come. */
+  pause(): void;
+  resume(): void;
+  /**
+   * Resets what carries the request, or takes the request back if nothing has been sent. Synchronous: no event of the
+   * request follows.
+   */
+  abort(): void;
+  /** True once what carried the request is lost, whether or not an event has said so. */
+  readonly gone: boolean;
+  /** `pause` was the last that was asked for. */
+  readonly paused: boolean;
+}
+
+export interface UpstreamHandler {
+  /**
+   * Called in the tick in which the head, or a piece of the body, is sent: the wait for it may have been long.
+   * @returns false: it is not sent, and no event follows
+   */
+  maySend(): boolean;
+  /** @param raw name, value, … one character a byte; never of an interim response (1xx) */
+  onHead(status: number, raw: readonly string[]): void;
+  /**
+   * @param slab the memory that the piece lies in, which is used again after this call unless it is held; undefined:
+   *   the piece is the handler's own
+   */
+  onPiece(piece: Buffer, slab: Slab | undefined): void;
+  onEnd(): void;
+  onError(error: Error): void;
+}
+
+/** Sends requests to one API server. */
+export interface UpstreamTransport {
+  /** Where a connection is free, `maySend` is called from within. */
+  send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream;
+  /** Ends every connection and every request. */
+  close(): void;
+}
