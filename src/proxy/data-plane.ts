@@ -1,11 +1,13 @@
 /** Takes each request and each upgrade from the listener to its end, and tracks what is still open. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { andThen, type Awaitable } from '../core/awaitable.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
 import { traceId } from '../core/http/trace-parent.ts';
 import { createTurns } from '../timing/timing.ts';
 import { Admission } from './admission/admission.ts';
-import type { Client } from './listener/client.ts';
+import type { Admitted } from './admission/admission.ts';
+import type { Client, ClientRequest } from './listener/client.ts';
 import type { ClientConnection } from './listener/connection.ts';
 import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
@@ -44,6 +46,12 @@ type Phase = 'open' | 'leaving' | 'draining' | 'closed';
  */
 const REQUESTS_PER_TURN = 64;
 
+/**
+ * Resolves in this very tick, once all that has arrived on the connection is parsed. An attacker's bytes after a
+ * request end the connection, and the request with it, before anything of it is forwarded.
+ */
+const ALL_PARSED = Promise.resolve();
+
 export class DataPlane {
   readonly #deps: ApiListenerDeps;
   readonly #timing: ProxyTiming;
@@ -73,7 +81,7 @@ export class DataPlane {
   }
 
   /** @param rejection why the request cannot be admitted at all, as the side of its protocol has found */
-  async request(client: Client, connection: ClientConnection, rejection?: Rejection): Promise<void> {
+  request(client: Client, connection: ClientConnection, rejection?: Rejection): Awaitable<void> {
     const { request, response } = client;
     const { method, target, raw } = request;
     const exchange = this.#begin({ method, target, raw, connection }, () => response.reset());
@@ -83,18 +91,26 @@ export class DataPlane {
       unreadMs: this.#timing.unreadLocalMs,
     });
     const turn = this.#turns.reserve();
-    // A request that need not wait goes on in this very tick, in which what follows on the connection is read.
-    if (turn !== undefined) await turn;
-    if (!exchange.clientOpen) return;
-    if (rejection !== undefined) return side.reject(rejection);
-    const admitted = await this.#admission.admit(exchange, { upgrade: false });
-    if (!admitted.ok) return side.reject(admitted.reason);
-    const { value } = admitted;
-    const pools = this.#pools.get(value.cluster.name);
-    // There were awaits between the last check and this line.
+    return andThen(turn ?? (rejection === undefined ? ALL_PARSED : undefined), () => {
+      if (!exchange.clientOpen) return;
+      if (rejection !== undefined) return side.reject(rejection);
+      return andThen(this.#admission.admit(exchange, { upgrade: false }), (admitted) => {
+        if (admitted.ok) this.#forward(exchange, admitted.value, { request, side });
+        else side.reject(admitted.reason);
+      });
+    });
+  }
+
+  #forward(
+    exchange: Exchange,
+    admitted: Admitted,
+    { request, side }: { readonly request: ClientRequest; readonly side: RequestSide },
+  ): void {
+    const pools = this.#pools.get(admitted.cluster.name);
+    // There may have been awaits between the last check and this line.
     if (pools === undefined || !exchange.clientOpen || !exchange.mayPass()) return;
-    if (request.expectsContinue) response.writeContinue();
-    const of = { deps: this.#deps, exchange, admitted: value, pools, timing: this.#timing };
+    if (request.expectsContinue) side.response.writeContinue();
+    const of = { deps: this.#deps, exchange, admitted, pools, timing: this.#timing };
     new Forwarding({ ...of, request, client: side }).start();
   }
 

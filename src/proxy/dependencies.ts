@@ -4,6 +4,7 @@
  */
 import type { Caller, CredentialRejection } from '../core/credential/credential.ts';
 import type { Result } from '../core/result.ts';
+import type { Awaitable } from '../core/awaitable.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { JSONWebKeySet } from 'jose';
@@ -25,7 +26,7 @@ export interface UpstreamCluster extends Pick<ClusterConfig, 'name' | 'hosts' | 
    * Returns the proxy's own credential at the cluster. Called before each request, because the file is rotated.
    * Throws if there is none.
    */
-  token(): string | Promise<string>;
+  token(): Awaitable<string>;
 }
 
 /** The time limits of the data plane, in milliseconds. */
@@ -167,11 +168,12 @@ export interface AuthenticationRequest {
 }
 
 /**
- * @returns the caller, or a reason for the audit log; the client gets a vaguer message
+ * @returns the caller, or a reason for the audit log; the client gets a vaguer message. In the same tick if token and
+ *   session are cached
  * @throws SessionUnread `store_unavailable` if the session could not be read; AppError `unauthenticated` with a
  *   message for the user if the session was ended because their provider or a rule rejected them
  */
-export type Authenticate = (question: AuthenticationRequest) => Promise<Authentication>;
+export type Authenticate = (question: AuthenticationRequest) => Awaitable<Authentication>;
 
 /** A rejection with the client that the token was issued to, if we issued it and there are third-party clients. */
 export type Authentication = Result<Caller, AuthenticationRejection> & { readonly client?: string };

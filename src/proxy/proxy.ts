@@ -17,7 +17,7 @@
  * - `dependencies.ts`: everything that the module is given. `raw-headers.ts`: flat header lists.
  */
 export { createAuthenticator } from './admission/authenticate.ts';
-export type { Authenticate } from './dependencies.ts';
+export type { Authenticate, Authentication } from './dependencies.ts';
 export { createClusterProbe } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';

@@ -3,6 +3,7 @@
  * request, and one before it goes to the API server if it may change something.
  */
 import type { CutReason } from '../revocation/revocation.ts';
+import type { Awaitable } from '../core/awaitable.ts';
 import { requestEvent } from '../core/audit/event.ts';
 import { auditedByPolicy } from '../core/audit/policy.ts';
 import type { Caller } from '../core/credential/credential.ts';
@@ -83,7 +84,7 @@ export class RequestAudit {
    * executed of which no audit event is left, so the event is written before the change is sent.
    * @returns false if it could not be written, and the request must not go on
    */
-  async writeAhead({ upgrade }: { readonly upgrade: boolean }): Promise<boolean> {
+  writeAhead({ upgrade }: { readonly upgrade: boolean }): Awaitable<boolean> {
     const { method } = this.#facts;
     if (this.#deps.auditPolicy?.writeAhead === 'off' || !mayChange({ method, upgrade, info: this.info })) return true;
     this.#writtenAhead = true;

@@ -81,7 +81,7 @@ export async function createSignIn(
     logger,
     metrics,
     clock,
-    authenticate,
+    authenticate: async (request) => authenticate(request),
     oauthHandler: (...request) => authorizationServer.handleWeb(...request),
     tooManySignIns,
     apiCa: () => apiCa,

@@ -12,7 +12,10 @@ import { bearerToken } from '../../core/credential/bearer-token.ts';
 import { clusterDirectory, selectCluster } from '../../core/request/cluster-selection.ts';
 import type { ClusterDirectory } from '../../core/request/cluster-selection.ts';
 import { clusterAudience } from '../../core/core.ts';
+import { andThen, orElse, type Awaitable } from '../../core/awaitable.ts';
+import type { Caller } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
+import type { Identity } from '../../core/identity/identity.ts';
 import { requestedIdentity } from '../../core/http/impersonation.ts';
 import { requestInfo } from '../../core/request/request-info.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
@@ -78,6 +81,8 @@ export interface Admitted {
   readonly sessionExpiresAt: number;
 }
 
+type Outcome = Result<Admitted, Rejection>;
+
 type Route = Pick<Admitted, 'cluster' | 'info' | 'target' | 'prefix'>;
 
 interface AdmissionRequest {
@@ -128,25 +133,32 @@ export class Admission {
   }
 
   /**
-   * Admits a request. Never rejects its promise: every error becomes a rejection of the request, so that no caller
-   * can take an error for an admission.
+   * Admits a request, in the same tick where nothing has to be waited for. Never throws and never rejects its promise:
+   * every error becomes a rejection of the request, so that no caller can take an error for an admission.
    */
-  async admit(exchange: Exchange, { upgrade }: { readonly upgrade: boolean }): Promise<Result<Admitted, Rejection>> {
-    try {
-      const route = this.#locate(exchange);
-      if (!route.ok) return route;
-      // In the tick of the first check and before any await: from here on a revocation or a fence ends it.
-      exchange.register(this.#deps.guard);
-      const closed = this.#closed(route.value.info);
-      if (closed !== undefined) return no(closed);
-      const admitted = await this.#admitToken(exchange, route.value, upgrade);
+  admit(exchange: Exchange, { upgrade }: { readonly upgrade: boolean }): Awaitable<Outcome> {
+    return orElse(
+      () => this.#admit(exchange, upgrade),
+      (error) => {
+        if (error instanceof AppError) return no(errorRejection(error));
+        this.#deps.logger.error({ err: error, auditId: exchange.auditId }, 'request not admitted');
+        return no(internalError());
+      },
+    );
+  }
+
+  #admit(exchange: Exchange, upgrade: boolean): Awaitable<Outcome> {
+    const route = this.#locate(exchange);
+    if (!route.ok) return route;
+    // In the tick of the first check and before any await: from here on a revocation or a fence ends it.
+    exchange.register(this.#deps.guard);
+    const closed = this.#closed(route.value.info);
+    if (closed !== undefined) return no(closed);
+    return andThen(this.#admitToken(exchange, route.value, upgrade), (admitted) => {
+      if (!admitted.ok) return admitted;
       // The caller checks once more whether it may pass, because the disk took time.
-      return admitted.ok && !(await exchange.audit.writeAhead({ upgrade })) ? no(auditBlocked()) : admitted;
-    } catch (error) {
-      if (error instanceof AppError) return no(errorRejection(error));
-      this.#deps.logger.error({ err: error, auditId: exchange.auditId }, 'request not admitted');
-      return no(internalError());
-    }
+      return andThen(exchange.audit.writeAhead({ upgrade }), (written) => (written ? admitted : no(auditBlocked())));
+    });
   }
 
   #locate(exchange: Exchange): Result<Route, Rejection> {
@@ -177,7 +189,7 @@ export class Admission {
     return this.#deps.guard.fenced ? fenced() : undefined;
   }
 
-  async #admitToken(exchange: Exchange, route: Route, upgrade: boolean): Promise<Result<Admitted, Rejection>> {
+  #admitToken(exchange: Exchange, route: Route, upgrade: boolean): Awaitable<Outcome> {
     const context = this.#messages;
     const token = bearerToken(exchange.facts.raw);
     if (!token.ok) return no(credentialRejection(token.reason, context));
@@ -188,57 +200,64 @@ export class Admission {
     return passes ? this.#admitServiceAccount(request) : this.#admitUser(request);
   }
 
-  async #admitUser({ exchange, route, upgrade, token }: AdmissionRequest): Promise<Result<Admitted, Rejection>> {
-    const { authenticate, guard } = this.#deps;
+  #admitUser(request: AdmissionRequest): Awaitable<Outcome> {
+    const { exchange, route, token } = request;
+    const audience = clusterAudience(route.cluster.name);
+    const { thumbprint } = exchange.facts.connection;
+    return andThen(this.#deps.authenticate({ token, audience, thumbprint }), (caller) =>
+      caller.ok
+        ? this.#admitCaller(request, caller.value)
+        : no(credentialRejection(caller.reason, this.#messages, caller)),
+    );
+  }
+
+  #admitCaller(request: AdmissionRequest, caller: Caller): Awaitable<Outcome> {
+    const { guard } = this.#deps;
+    const { exchange, route } = request;
     const { cluster } = route;
     const { raw, connection } = exchange.facts;
-    const audience = clusterAudience(cluster.name);
-    const caller = await authenticate({ token, audience, thumbprint: connection.thumbprint });
-    if (!caller.ok) return no(credentialRejection(caller.reason, this.#messages, caller));
-    const { credential } = caller.value;
-    exchange.bind(caller.value);
+    const { credential } = caller;
+    exchange.bind(caller);
     const rejection = guard.check(credential);
     if (rejection !== undefined) return no(credentialRejection(rejection, this.#messages, credential));
     this.#noteAddress(credential.session, connection.address);
     const limitReached = this.#acquireSlot(exchange, credential.account, cluster.name);
     if (limitReached !== undefined) return no(limitReached);
 
-    const identity = limitIdentity(caller.value.identity, cluster.impersonate);
+    const identity = limitIdentity(caller.identity, cluster.impersonate);
     // Never dropped silently: `kubectl --as=limited` must not run with the user's full rights.
     const impersonated = requestedIdentity(raw);
     if (!impersonated.ok) return no(impersonationRejection(impersonated.reason));
-    if (impersonated.value !== undefined) {
-      exchange.audit.impersonated = impersonated.value;
-      const { session, account } = credential;
-      const question = { cluster, user: identity, session, account, impersonated: impersonated.value };
-      const rejected = await this.#impersonation.judge(question);
-      if (rejected !== undefined) return no(rejected);
-    }
-    const upstreamToken = await cluster.token();
-    // The reviews and the token took time.
-    const laterRejection = guard.check(credential);
-    if (laterRejection !== undefined) return no(credentialRejection(laterRejection, this.#messages, credential));
-    const headers = buildUpstreamHeaders({
-      ...this.#headerInput(exchange, route, upgrade),
-      upstreamToken,
-      identity,
-      ...(impersonated.value === undefined ? {} : { actingAs: impersonated.value }),
-      sessionId: credential.session,
+    const actingAs = impersonated.value;
+    if (actingAs === undefined) return this.#admitIdentity(request, caller, { identity });
+    exchange.audit.impersonated = actingAs;
+    const { session, account } = credential;
+    const judged = this.#impersonation.judge({ cluster, user: identity, session, account, impersonated: actingAs });
+    return judged.then((rejected) =>
+      rejected === undefined ? this.#admitIdentity(request, caller, { identity, actingAs }) : no(rejected),
+    );
+  }
+
+  #admitIdentity(
+    { exchange, route, upgrade }: AdmissionRequest,
+    { credential, sessionExpiresAt }: Caller,
+    identities: { readonly identity: Identity; readonly actingAs?: Identity },
+  ): Awaitable<Outcome> {
+    return andThen(route.cluster.token(), (upstreamToken) => {
+      // The reviews and the token took time.
+      const rejection = this.#deps.guard.check(credential);
+      if (rejection !== undefined) return no(credentialRejection(rejection, this.#messages, credential));
+      const input = { ...this.#headerInput(exchange, route, upgrade), ...identities };
+      const headers = buildUpstreamHeaders({ ...input, upstreamToken, sessionId: credential.session });
+      return ok({ ...route, user: credential.account, headers, impersonates: true, sessionExpiresAt });
     });
-    const { sessionExpiresAt } = caller.value;
-    return ok({ ...route, user: credential.account, headers, impersonates: true, sessionExpiresAt });
   }
 
   /**
    * Admits a service account with its own token, unchanged, and no impersonation: the cluster authenticates and
    * authorizes the service account itself.
    */
-  async #admitServiceAccount({
-    exchange,
-    route,
-    upgrade,
-    token,
-  }: AdmissionRequest): Promise<Result<Admitted, Rejection>> {
+  async #admitServiceAccount({ exchange, route, upgrade, token }: AdmissionRequest): Promise<Outcome> {
     const { cluster } = route;
     const judged = await this.#passthrough.judge(cluster, token, exchange.facts.connection.address);
     if (!judged.ok) return no(passthroughRejection(judged.reason, this.#messages));

@@ -11,6 +11,7 @@ import type { Caller, Credential, CredentialRejection } from '../../core/credent
 import { AppError } from '../../core/errors.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
+import { andThen, type Awaitable } from '../../core/awaitable.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AuthenticatorDeps } from '../dependencies.ts';
 import { IdentityCache } from './identity-cache.ts';
@@ -24,10 +25,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
   const identities = new IdentityCache(deps.sessions);
   guard.onChange((change) => identities.drop(change));
 
-  const judge = async (
-    credential: Credential,
-    thumbprint: string | undefined,
-  ): Promise<Result<Caller, AuthenticationRejection>> => {
+  const judge = (credential: Credential, thumbprint: string | undefined): Awaitable<Judged> => {
     // Before the session is read: an attacker who holds a stolen token without its key learns nothing about the
     // session behind it.
     const mayBeUnbound = deps.unboundClients?.has(credential.client) === true;
@@ -36,27 +34,35 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const rejection = guard.check(credential);
     if (rejection !== undefined) return rejectionFor(deps, credential, rejection);
 
-    let record: SessionRecord | undefined;
-    try {
-      record = await identities.get(credential);
-    } catch (error) {
-      throw error instanceof AppError && error.code === 'store_unavailable'
-        ? new SessionUnread(credential, error)
-        : error;
-    }
-    const laterRejection = guard.check(credential);
-    if (laterRejection !== undefined) return rejectionFor(deps, credential, laterRejection);
-    // Its end may be older than the entries that this replica's view still holds.
-    if (record === undefined) return rejectionFor(deps, credential, 'session_unknown');
-    return judgeSession(credential, record, { thumbprint, mayBeUnbound, nowSeconds: clock.nowMs() / 1000 });
+    return andThen(recordOf(identities, credential), (record) => {
+      const laterRejection = guard.check(credential);
+      if (laterRejection !== undefined) return rejectionFor(deps, credential, laterRejection);
+      // Its end may be older than the entries that this replica's view still holds.
+      if (record === undefined) return rejectionFor(deps, credential, 'session_unknown');
+      return judgeSession(credential, record, { thumbprint, mayBeUnbound, nowSeconds: clock.nowMs() / 1000 });
+    });
   };
-  return async ({ token, audience, thumbprint }) => {
-    const verified = await tokens.verify(token, audience);
-    const outcome = verified.ok ? await judge(verified.value, thumbprint) : verified;
-    const client = verified.ok ? verified.value.client : verified.client;
-    const isExplained = client !== undefined && deps.thirdParties !== undefined && deps.thirdParties.size > 0;
-    return outcome.ok || !isExplained ? outcome : { ...outcome, client };
-  };
+  const isExplained = deps.thirdParties !== undefined && deps.thirdParties.size > 0;
+  return ({ token, audience, thumbprint }) =>
+    andThen(tokens.verify(token, audience), (verified) => {
+      const client = verified.ok ? verified.value.client : verified.client;
+      const outcome: Awaitable<Judged> = verified.ok ? judge(verified.value, thumbprint) : verified;
+      if (client === undefined || !isExplained) return outcome;
+      return andThen(outcome, (judged) => (judged.ok ? judged : { ...judged, client }));
+    });
+}
+
+type Judged = Result<Caller, AuthenticationRejection>;
+
+/** @throws SessionUnread if the session cannot be read: no request is admitted because a check could not be made */
+function recordOf(identities: IdentityCache, credential: Credential): Awaitable<SessionRecord | undefined> {
+  const record = identities.get(credential);
+  if (!(record instanceof Promise)) return record;
+  return record.catch((error: unknown) => {
+    throw error instanceof AppError && error.code === 'store_unavailable'
+      ? new SessionUnread(credential, error)
+      : error;
+  });
 }
 
 /** The token is ours, and its key is there, so this user may learn why the session ended. */

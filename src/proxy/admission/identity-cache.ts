@@ -6,6 +6,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../../core/errors.ts';
+import type { Awaitable } from '../../core/awaitable.ts';
 import type { Credential } from '../../core/credential/credential.ts';
 import { coveringKeys, type CoveringKeys, type LogChange, type TargetKey } from '../../core/credential/revocation.ts';
 import type { SessionRecord, SessionStore } from '../../store/store.ts';
@@ -41,7 +42,11 @@ export class IdentityCache {
    * @throws AppError `store_unavailable` if it cannot be read: no request is admitted because a check could not be
    *   made
    */
-  async get(credential: Pick<Credential, 'session' | 'keys'>): Promise<SessionRecord | undefined> {
+  get(credential: Pick<Credential, 'session' | 'keys'>): Awaitable<SessionRecord | undefined> {
+    return this.#records.get(credential.keys.session)?.record ?? this.#read(credential);
+  }
+
+  async #read(credential: Pick<Credential, 'session' | 'keys'>): Promise<SessionRecord | undefined> {
     const key = credential.keys.session;
     for (let attempt = 0; attempt < MAX_READS; attempt += 1) {
       const known = this.#records.get(key);

@@ -11,6 +11,7 @@ import { LRUCache } from 'lru-cache';
 import { readCredential, type Credential, type CredentialRejection } from '../../core/credential/credential.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
+import { andThen, type Awaitable } from '../../core/awaitable.ts';
 import type { Clock } from '../../contracts/clock.ts';
 
 /** About 40 MB of tokens at most. Beyond that the oldest are verified again. */
@@ -48,14 +49,15 @@ export class TokenVerifier {
    * @param audience the one audience that it must have
    * @returns the credential in an RFC 9068 access token that we signed and that has not expired
    */
-  async verify(token: string, audience: string): Promise<Verdict<Credential>> {
-    const verified = await this.#claimsOf(token);
-    if (!verified.ok) return verified;
-    const { claims, credential } = verified.value;
-    if (credential?.audience === audience) return ok(credential);
-    const read = readCredential(claims, audience);
-    if (read.ok) verified.value.credential = read.value;
-    return read;
+  verify(token: string, audience: string): Awaitable<Verdict<Credential>> {
+    return andThen(this.#claimsOf(token), (verified) => {
+      if (!verified.ok) return verified;
+      const { claims, credential } = verified.value;
+      if (credential?.audience === audience) return ok(credential);
+      const read = readCredential(claims, audience);
+      if (read.ok) verified.value.credential = read.value;
+      return read;
+    });
   }
 
   #takeKeys(): void {
@@ -68,7 +70,7 @@ export class TokenVerifier {
     this.#keys = createLocalJWKSet({ keys: [...keys] });
   }
 
-  async #claimsOf(token: string): Promise<Verdict<Verified>> {
+  #claimsOf(token: string): Awaitable<Verdict<Verified>> {
     this.#takeKeys();
     const known = this.#verified.get(token);
     if (known !== undefined) {
@@ -76,7 +78,10 @@ export class TokenVerifier {
       this.#verified.delete(token);
       return expired(known.claims);
     }
-    if (token.length > MAX_TOKEN_CHARACTERS) return no('malformed_token');
+    return token.length > MAX_TOKEN_CHARACTERS ? no('malformed_token') : this.#checkSignature(token);
+  }
+
+  async #checkSignature(token: string): Promise<Verdict<Verified>> {
     const keys = this.#keys;
     try {
       const { payload } = await jwtVerify(token, keys, {

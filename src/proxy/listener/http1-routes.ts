@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 import type { Duplex } from 'node:stream';
+import type { Awaitable } from '../../core/awaitable.ts';
 import { portcullisEvent } from '../../core/audit/event.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import type { DataPlane } from '../data-plane.ts';
@@ -19,7 +20,7 @@ export interface Routes {
   readonly plane: DataPlane;
   readonly connections: ConnectionTable;
   /** An unexpected error must neither end the process nor leave a client waiting. */
-  readonly guard: (work: Promise<void>, reset: () => void) => void;
+  readonly guard: (work: () => Awaitable<void>, reset: () => void) => void;
 }
 
 export function routeHttp1(server: Server, { deps, plane, connections, guard }: Routes): void {
@@ -36,7 +37,11 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
         if (client.request.expectsContinue) res.writeContinue();
         deps.machineHandler(req, res);
       });
-    } else guard(plane.request(client, connection, rejection), () => connection.reset());
+    } else
+      guard(
+        () => plane.request(client, connection, rejection),
+        () => connection.reset(),
+      );
   };
   server.on('request', (req: IncomingMessage, res: ServerResponse) => onRequest(req, res));
   // Handled like any other request: `100 Continue` is sent when a request to a cluster has been admitted, not
@@ -48,7 +53,11 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
     const connection = connections.of(socket);
     if (connection === undefined) socket.destroy();
-    else guard(plane.upgrade(req, socket, head, connection), () => connection.reset());
+    else
+      guard(
+        () => plane.upgrade(req, socket, head, connection),
+        () => connection.reset(),
+      );
   });
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     const connection = connections.of(socket);

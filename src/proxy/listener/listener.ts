@@ -18,6 +18,7 @@ import type { AddressInfo } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { SecureContextOptions } from 'node:tls';
 import type { Address, Config } from '../../config/config.ts';
+import { orElse } from '../../core/awaitable.ts';
 import { acceptOn } from './accept.ts';
 import type { AcceptOptions } from './accept.ts';
 import { ConnectionTable } from './connection.ts';
@@ -75,7 +76,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const plane = new DataPlane(deps);
   const connections = new ConnectionTable();
   const guard: Routes['guard'] = (work, reset) => {
-    work.catch((error: unknown) => {
+    void orElse(work, (error) => {
       deps.logger.error({ err: error }, 'request failed');
       reset();
     });
@@ -157,7 +158,11 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
         toMachine({ stream, client, socket, address: connection.address });
         if (plane.leaving) retire();
       });
-    } else guard(plane.request(client, connection, rejection), () => client.response.reset());
+    } else
+      guard(
+        () => plane.request(client, connection, rejection),
+        () => client.response.reset(),
+      );
   };
 }
 

@@ -74,7 +74,7 @@ export class Http1Connection {
     return this.#handler;
   }
 
-  /** @returns false if the handler has taken its request back: then the connection is still free */
+  /** @returns false if the handler has taken its request back, and nothing was sent */
   send(request: UpstreamRequest, handler: UpstreamHandler): boolean {
     if (!handler.maySend()) return false;
     const { method, body, bodyLength } = request;

@@ -105,7 +105,7 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
       const connection = this.#takeFree();
       if (connection === undefined) break;
       this.#waiting.delete(pooled);
-      if (!pooled.start(connection)) this.onFree(connection);
+      if (!pooled.start(connection)) connection.close();
     }
     const most = this.#options.most ?? Number.POSITIVE_INFINITY;
     while (this.#opening.size < this.#waiting.size && this.#all.size + this.#opening.size < most) this.#open();

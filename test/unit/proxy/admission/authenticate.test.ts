@@ -4,7 +4,7 @@ import { clusterAudience } from '../../../../src/core/core.ts';
 import { SessionUnread } from '../../../../src/core/credential/credential.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { createAuthenticator } from '../../../../src/proxy/proxy.ts';
-import type { Authenticate } from '../../../../src/proxy/proxy.ts';
+import type { Authenticate, Authentication } from '../../../../src/proxy/proxy.ts';
 import { createRevocationGuard } from '../../../../src/revocation/guard.ts';
 import type { RevocationGuard } from '../../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
@@ -84,8 +84,13 @@ describe('authentication', () => {
       {},
     );
   };
-  const ask = (thumbprint: string | undefined = THUMBPRINT): ReturnType<Authenticate> =>
+  const ask = async (thumbprint: string | undefined = THUMBPRINT): Promise<Authentication> =>
     authenticate({ token, audience: AUDIENCE, thumbprint });
+
+  it('knows a caller that is cached in the same tick', async () => {
+    await ask();
+    expect(authenticate({ token, audience: AUDIENCE, thumbprint: THUMBPRINT })).toMatchObject({ ok: true });
+  });
 
   it('establishes the caller, and reads the session once', async () => {
     expect(await ask()).toMatchObject({

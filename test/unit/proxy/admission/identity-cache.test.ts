@@ -53,7 +53,7 @@ describe('the cache of impersonation credentials', () => {
   it('reads a session once, however many callers ask at the same time and after', async () => {
     const store = slowStore();
     const cache = new IdentityCache(store);
-    const asked = [cache.get(S), cache.get(S)];
+    const asked = [cache.get(S), cache.get(S)].map(async (record) => record);
     store.response(0, record('s', 'a'));
     expect((await Promise.all(asked)).map((one) => one?.identity.username)).toEqual(['a', 'a']);
     expect((await cache.get(S))?.identity.username).toBe('a');
@@ -118,7 +118,7 @@ describe('the cache of impersonation credentials', () => {
   it('gives up on a session that changes without end', async () => {
     const store = slowStore();
     const cache = new IdentityCache(store);
-    const asked = cache.get(S);
+    const asked = Promise.resolve(cache.get(S));
     const failure = asked.catch((error: unknown) => error);
     for (let read = 0; read < 5; read += 1) {
       cache.drop(undefined);
