@@ -85,7 +85,7 @@ export async function startUpstream(tls: { readonly requestCert?: boolean } = {}
     ...certificate,
     ...tls,
     rejectUnauthorized: false,
-    ALPNProtocols: ['h2', 'http/1.1'],
+    ALPNProtocols: ['http/1.1'],
     maxHeaderSize: 1_048_576,
   });
   server.maxHeadersCount = 0;

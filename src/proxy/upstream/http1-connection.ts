@@ -56,9 +56,7 @@ export class Http1Connection {
     this.#tls = link.tls;
     this.#hostHeader = hostHeader;
     this.#owner = owner;
-    link.tls.on('end', () => this.#ended());
-    link.tls.on('close', () => this.#ended());
-    link.tls.on('error', () => this.#ended());
+    for (const event of ['end', 'close', 'error']) link.tls.on(event, () => this.#attempt(() => this.#ended()));
   }
 
   get isLost(): boolean {
@@ -139,12 +137,24 @@ export class Http1Connection {
       this.#lose();
       return false;
     }
-    for (let at = 0; at < piece.length && this.#handler !== undefined && !this.#isLost;) {
-      const parsed = this.#parser.parse(piece, at);
-      at = parsed.end;
-      this.#hand(piece, parsed, at < piece.length);
-    }
+    this.#attempt(() => {
+      let at = 0;
+      while (at < piece.length && this.#handler !== undefined && !this.#isLost) {
+        const parsed = this.#parser.parse(piece, at);
+        at = parsed.end;
+        this.#hand(piece, parsed, at < piece.length);
+      }
+    });
     return !this.#isPaused && !this.#isLost;
+  }
+
+  /** An API server that makes a handler throw, by a header that cannot be passed on, ends its request and nothing else. */
+  #attempt(step: () => void): void {
+    try {
+      step();
+    } catch (cause) {
+      this.#fail(new UpstreamError('internal', 'the response could not be passed on', cause));
+    }
   }
 
   #hand(piece: Buffer, { head, body, error, isComplete }: Parsed, isMore: boolean): void {
@@ -176,7 +186,7 @@ export class Http1Connection {
     this.#slab ??= takeSlab();
     piece.copy(this.#slab.bytes, this.#gathered, from, to);
     this.#gathered += to - from;
-    this.#flush ??= setImmediate(() => this.#deliverGathered());
+    this.#flush ??= setImmediate(() => this.#attempt(() => this.#deliverGathered()));
   }
 
   #deliverGathered(): void {

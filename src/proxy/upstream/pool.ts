@@ -6,6 +6,7 @@ import type { ProxyTiming, UpstreamCluster } from '../dependencies.ts';
 import { parseServer } from './connect.ts';
 import type { UpstreamAddress } from './connect.ts';
 import { Http1Pool } from './http1-pool.ts';
+import { Http2Transport } from './http2-transport.ts';
 import type { UpstreamTransport } from './transport.ts';
 
 /** More at once would only queue in the API server's own priority and fairness. */
@@ -43,7 +44,7 @@ export function createPools(cluster: UpstreamCluster, timing: ProxyTiming, perUs
   };
   const hostHeader = new URL(origin).host;
   const short = new Http1Pool({ address, hostHeader, most: shortConnections(perUser) });
-  const streams = new Http1Pool({ address, hostHeader });
+  const streams = new Http2Transport({ address, origin, fallback: new Http1Pool({ address, hostHeader }) });
   return {
     origin,
     hostHeader,

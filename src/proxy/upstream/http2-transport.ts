@@ -1,0 +1,345 @@
+/**
+ * HTTP/2 to an API server, for requests that last: up to a hundred of them share one connection, where HTTP/1.1 needs
+ * one each.
+ *
+ * A cut is a RST_STREAM. Each header line is sent as it is: clients that join equal names would turn two
+ * `Impersonate-Group` lines into one group that has no members. Where the server does not offer HTTP/2, and for
+ * requests with a body, the fallback is used.
+ */
+import { connect, constants, sensitiveHeaders } from 'node:http2';
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import { isFieldValue, isToken } from '../../core/http/header-names.ts';
+import { timeLimit } from '../../timing/timing.ts';
+import { connectUpstream } from './connect.ts';
+import type { UpstreamAddress, UpstreamLink } from './connect.ts';
+import type { UpstreamHandler, UpstreamRequest, UpstreamStream, UpstreamTransport } from './transport.ts';
+import { UpstreamError } from './upstream-error.ts';
+
+/** API servers allow as many by default (`--http2-max-streams-per-connection`), or more. */
+const MAX_STREAMS = 100;
+/** A server that has not offered HTTP/2 is asked again after this time. */
+const ASK_AGAIN_MS = 600_000;
+/** A connection without a stream is closed after this time. */
+const IDLE_MS = 30_000;
+/** Megabytes. A hundred streams that are not read hold 64 kB each. */
+const MAX_SESSION_MEMORY = 32;
+
+export interface Http2TransportOptions {
+  readonly address: UpstreamAddress;
+  /** `https://host:port`. */
+  readonly origin: string;
+  readonly fallback: UpstreamTransport;
+}
+
+export class Http2Transport implements UpstreamTransport {
+  readonly #options: Http2TransportOptions;
+  readonly #connections = new Set<Http2Connection>();
+  readonly #waiting = new Set<Http2Request>();
+  /** Attempts under way, by what gives them up. One is over when the server has said how many streams it allows. */
+  readonly #opening = new Set<() => void>();
+  #fallsBackUntilMs = 0;
+
+  constructor(options: Http2TransportOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
+    if (request.body !== undefined || performance.now() < this.#fallsBackUntilMs) {
+      return this.#options.fallback.send(request, handler);
+    }
+    const waiting = new Http2Request(request, handler, (given) => this.#waiting.delete(given));
+    this.#waiting.add(waiting);
+    this.#serve();
+    return waiting;
+  }
+
+  close(): void {
+    const opening = [...this.#opening];
+    this.#opening.clear();
+    for (const giveUp of opening) giveUp();
+    for (const connection of this.#connections) connection.close();
+    for (const waiting of this.#waiting) waiting.fail(new UpstreamError('reset', 'closed here'));
+    this.#waiting.clear();
+    this.#options.fallback.close();
+  }
+
+  #serve(): void {
+    for (const connection of this.#connections) {
+      for (const waiting of this.#waiting) {
+        if (!connection.hasSpace) break;
+        this.#waiting.delete(waiting);
+        waiting.start(connection);
+      }
+    }
+    while (this.#opening.size * MAX_STREAMS < this.#waiting.size) this.#open();
+  }
+
+  #open(): void {
+    const giveUp = connectUpstream(
+      this.#options.address,
+      (error, link) => {
+        const isWanted = this.#opening.delete(giveUp);
+        if (link === undefined) {
+          if (isWanted) this.#failed(error ?? new UpstreamError('connect', 'no connection'));
+        } else if (link.tls.alpnProtocol === 'h2') this.#opened(link);
+        else {
+          link.tls.destroy();
+          this.#fallBack();
+        }
+      },
+      { alpn: ['h2', 'http/1.1'] },
+    );
+    this.#opening.add(giveUp);
+  }
+
+  #opened(link: UpstreamLink): void {
+    const stopTimer = timeLimit(this.#options.address.connectMs, () => connection.close());
+    const giveUp = (): void => connection.close();
+    const settled = (): boolean => {
+      stopTimer();
+      return this.#opening.delete(giveUp);
+    };
+    const connection: Http2Connection = new Http2Connection(link, this.#options.origin, {
+      onSpace: () => {
+        settled();
+        this.#serve();
+      },
+      onUseless: () => {
+        settled();
+        this.#fallBack();
+        connection.close();
+      },
+      onLost: () => {
+        this.#connections.delete(connection);
+        if (settled()) this.#failed(new UpstreamError('reset', 'the connection was lost before it could be used'));
+        else this.#serve();
+      },
+    });
+    this.#opening.add(giveUp);
+    this.#connections.add(connection);
+  }
+
+  #fallBack(): void {
+    this.#fallsBackUntilMs = performance.now() + ASK_AGAIN_MS;
+    for (const waiting of this.#waiting) waiting.sendOver(this.#options.fallback);
+    this.#waiting.clear();
+  }
+
+  /** The attempt was made for as many as one connection carries. */
+  #failed(error: Error): void {
+    for (const waiting of [...this.#waiting].slice(0, MAX_STREAMS)) {
+      this.#waiting.delete(waiting);
+      waiting.fail(error);
+    }
+    this.#serve();
+  }
+}
+
+interface ConnectionEvents {
+  readonly onSpace: () => void;
+  /** The server allows no stream. */
+  readonly onUseless: () => void;
+  readonly onLost: () => void;
+}
+
+class Http2Connection {
+  readonly hostHeader: string;
+  readonly #session: ClientHttp2Session;
+  readonly #events: ConnectionEvents;
+  #open = 0;
+  /**
+   * None before the server has said how many: beyond its limit, requests would wait for the end of others without a
+   * sign of it.
+   */
+  #most = 0;
+  #isRetired = false;
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor({ tls }: UpstreamLink, origin: string, events: ConnectionEvents) {
+    this.hostHeader = new URL(origin).host;
+    this.#events = events;
+    this.#session = connect(origin, {
+      createConnection: () => tls,
+      settings: { enablePush: false },
+      maxSessionMemory: MAX_SESSION_MEMORY,
+    });
+    this.#session.on('remoteSettings', ({ maxConcurrentStreams = MAX_STREAMS }) => {
+      this.#most = Math.min(MAX_STREAMS, maxConcurrentStreams);
+      if (this.#most === 0) return events.onUseless();
+      clearTimeout(this.#idle);
+      this.#startIdleTimer();
+      if (this.hasSpace) events.onSpace();
+    });
+    // The server shuts down or has had enough: open streams go on, and no further one begins.
+    this.#session.on('goaway', () => (this.#isRetired = true));
+    // `close` follows, and each stream has its own end.
+    this.#session.on('error', () => undefined);
+    this.#session.on('close', () => {
+      clearTimeout(this.#idle);
+      this.#isRetired = true;
+      events.onLost();
+    });
+  }
+
+  get hasSpace(): boolean {
+    const { closed, destroyed } = this.#session;
+    return !this.#isRetired && !closed && !destroyed && this.#open < this.#most;
+  }
+
+  /** @throws if the session takes no request */
+  request(head: string[]): ClientHttp2Stream {
+    const stream = this.#session.request(head, { endStream: true });
+    this.#open += 1;
+    clearTimeout(this.#idle);
+    stream.once('close', () => this.#closed());
+    return stream;
+  }
+
+  close(): void {
+    this.#session.destroy();
+  }
+
+  #closed(): void {
+    this.#open -= 1;
+    this.#startIdleTimer();
+    if (this.hasSpace) this.#events.onSpace();
+  }
+
+  #startIdleTimer(): void {
+    if (this.#open === 0 && !this.#session.destroyed) this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
+  }
+}
+
+/** One request, from its handler's side. */
+class Http2Request implements UpstreamStream {
+  readonly #request: UpstreamRequest;
+  readonly #handler: UpstreamHandler;
+  readonly #takeBack: (request: Http2Request) => void;
+  #stream: ClientHttp2Stream | undefined;
+  /** Set where the server has not offered HTTP/2. */
+  #other: UpstreamStream | undefined;
+  #isPaused = false;
+  #isOver = false;
+
+  constructor(request: UpstreamRequest, handler: UpstreamHandler, takeBack: (request: Http2Request) => void) {
+    this.#request = request;
+    this.#handler = handler;
+    this.#takeBack = takeBack;
+  }
+
+  start(connection: Http2Connection): void {
+    if (!this.#handler.maySend()) {
+      this.#isOver = true;
+      return;
+    }
+    const head = requestHead(this.#request, connection.hostHeader);
+    if (head === undefined) return this.fail(new UpstreamError('internal', 'a request that cannot be written'));
+    try {
+      this.#listen(connection.request(head));
+    } catch (error) {
+      this.fail(new UpstreamError('reset', 'the connection takes no request', error));
+    }
+  }
+
+  sendOver(transport: UpstreamTransport): void {
+    this.#other = transport.send(this.#request, this.#handler);
+  }
+
+  fail(error: Error): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#handler.onError(error);
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    (this.#other ?? this.#stream)?.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    (this.#other ?? this.#stream)?.resume();
+  }
+
+  abort(): void {
+    if (this.#other !== undefined) return this.#other.abort();
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#stream === undefined) this.#takeBack(this);
+    else this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  get gone(): boolean {
+    return this.#other?.gone ?? (this.#isOver || this.#stream?.destroyed === true);
+  }
+
+  get paused(): boolean {
+    return this.#other?.paused ?? this.#isPaused;
+  }
+
+  #listen(stream: ClientHttp2Stream): void {
+    this.#stream = stream;
+    stream.on('error', () => undefined);
+    stream.on('response', (_headers: unknown, _flags: number, raw?: readonly string[]) => {
+      const { status, headers } = responseHead(raw ?? []);
+      this.#attempt(() => this.#handler.onHead(status, headers));
+      // Not before: Node reports a head a little after its arrival, and a piece immediately if it is listened for.
+      stream.on('data', (piece: Buffer) => {
+        this.#attempt(() => this.#handler.onPiece(piece, undefined));
+      });
+    });
+    // The order of Node's events: `end` before `close`, also if the server has reset the stream with the code 0, which
+    // Go's servers do only after the end.
+    stream.once('close', () => {
+      if (this.#isOver) return;
+      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded) {
+        this.fail(new UpstreamError('reset', `the stream was lost within a response (${stream.rstCode})`));
+        return;
+      }
+      this.#attempt(() => {
+        this.#isOver = true;
+        this.#handler.onEnd();
+      });
+    });
+  }
+
+  /** As over HTTP/1.1: what a handler throws ends its request and nothing else. */
+  #attempt(step: () => void): void {
+    if (this.#isOver) return;
+    try {
+      step();
+    } catch (cause) {
+      this.#stream?.close(constants.NGHTTP2_CANCEL);
+      this.fail(new UpstreamError('internal', 'the response could not be passed on', cause));
+    }
+  }
+}
+
+/** @returns undefined if a part could end the head early, which no check before has let pass */
+function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string[] | undefined {
+  if (!isToken(method) || !isFieldValue(target)) return undefined;
+  const head = [':method', method, ':path', target, ':scheme', 'https', ':authority', hostHeader];
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    const name = headers[index] ?? '';
+    const value = headers[index + 1] ?? '';
+    if (!isToken(name) || !isFieldValue(value)) return undefined;
+    head.push(name.toLowerCase(), value);
+  }
+  // Not compressed by the table that all users of the connection share.
+  return Object.assign(head, { [sensitiveHeaders]: ['authorization'] });
+}
+
+function responseHead(raw: readonly string[]): { readonly status: number; readonly headers: readonly string[] } {
+  const headers: string[] = [];
+  let status = 0;
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? '';
+    if (name === ':status') status = Number(raw[index + 1]);
+    else headers.push(name, raw[index + 1] ?? '');
+  }
+  return { status, headers };
+}
