@@ -4,7 +4,9 @@ import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 
-const CHUNK = 1024 * 1024;
+/** Bytes that are read at once: of a small file, the whole of it. */
+const MOST_AT_ONCE = 1024 * 1024;
+const LEAST_AT_ONCE = 16 * 1024;
 const NEWLINE = 0x0a;
 /**
  * Longer than any line that the header limit allows. Bytes beyond it are not kept, so that a hostile file costs no
@@ -55,9 +57,11 @@ async function contentOf(path: string): Promise<Readable> {
   const magic = Buffer.alloc(2);
   await using file = await open(path, 'r');
   await file.read(magic, 0, 2, 0);
-  const stream = createReadStream(path, { highWaterMark: CHUNK });
+  const { size } = await file.stat();
+  const chunk = Math.min(Math.max(size, LEAST_AT_ONCE), MOST_AT_ONCE);
+  const stream = createReadStream(path, { highWaterMark: chunk });
   if (magic[0] !== 0x1f || magic[1] !== 0x8b) return stream;
-  const plain = createGunzip({ chunkSize: CHUNK });
+  const plain = createGunzip({ chunkSize: chunk });
   stream.on('error', (error) => plain.destroy(error));
   return stream.pipe(plain);
 }
