@@ -1,6 +1,7 @@
 /** The CA of an identity provider is replaced under a load: users can still sign in, and sessions are renewed. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Agent, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
@@ -14,6 +15,8 @@ import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load
 import { makeCertificate, type TestCertificate } from '../support/upstream.ts';
 
 const PATIENCE = { timeout: 60_000, interval: 50 };
+/** Milliseconds between two sign-ins. */
+const PAUSE_MS = 150;
 const COUNTED = 'portcullis_key_changes_total{kind="authorities",outcome=';
 const STANDING = 'portcullis_key_files_refused{kind="authorities"}';
 
@@ -34,6 +37,7 @@ async function signInForEver(): Promise<void> {
     const { callback } = await client.authorize('alice');
     if (!callback.searchParams.has('code')) signIns.failures.push(callback.href);
     signIns.done += 1;
+    await pause(PAUSE_MS);
   }
 }
 

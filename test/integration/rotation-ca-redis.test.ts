@@ -85,7 +85,7 @@ describe.each([
     client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
     const { accessToken, refreshToken } = await client.signIn('alice');
     const headers = { authorization: `Bearer ${accessToken}` };
-    const backends = { ca, certificate: key, path: PODS, headers, ports: () => [server.ports.api] };
+    const backends = { ca, certificate: key, path: PODS, headers, ports: () => [server.ports.api], pauseMs: 10 };
     load = startLoad(backends, 'h2');
     refreshing = startRefreshing(client, client, { refreshToken, path: PODS });
   });

@@ -64,6 +64,7 @@ beforeAll(async () => {
     path: '/api/v1/namespaces/default/pods',
     headers: { authorization: `Bearer ${accessToken}` },
     ports: () => [server.ports.api],
+    pauseMs: 10,
   };
   loads.push(startLoad(backends, 'http/1.1'), startLoad(backends, 'h2'));
 });

@@ -43,6 +43,7 @@ beforeAll(async () => {
       path: PODS,
       headers: { authorization: `Bearer ${signedIn.accessToken}` },
       ports: () => [replica.ports.api],
+      pauseMs: 10,
     },
     'h2',
   );

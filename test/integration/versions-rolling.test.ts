@@ -137,7 +137,7 @@ beforeAll(async () => {
   signedIn = await signInPatiently(alice, 'alice');
   browser = await vi.waitFor(signInAtPages, PATIENCE);
   const headers = { authorization: `Bearer ${signedIn.accessToken}` };
-  const backends = { ca, certificate: key, path: PODS, headers, ports: () => [portOf(instance.urls.api)] };
+  const backends = { ca, certificate: key, path: PODS, headers, ports: () => [portOf(instance.urls.api)], pauseMs: 50 };
   loads = (['http/1.1', 'h2'] as const).map((protocol) => startLoad(backends, protocol));
   const there = new OAuthClient(endpoints, key);
   refreshing = startRefreshing(alice, there, { refreshToken: signedIn.refreshToken, path: PODS });

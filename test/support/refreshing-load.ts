@@ -1,4 +1,5 @@
 /** Clients that fetch a new token at one replica and use it at the other immediately, again and again: what one signs the other must take. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { decodeProtectedHeader } from 'jose';
 import type { Answer, OAuthClient } from './oauth-client.ts';
 
@@ -11,6 +12,9 @@ export interface RefreshingLoad {
   readonly slow: () => number;
   stop(): Promise<void>;
 }
+
+/** Milliseconds between two refreshes: they are steady, and leave the machine to what is tested. */
+const PAUSE_MS = 100;
 
 /** @param session of which the refresh token is; bound to the key of both clients */
 export function startRefreshing(
@@ -46,6 +50,7 @@ export function startRefreshing(
     while (!stopping.signal.aborted) {
       await turn().catch((error: unknown) => failures.push(String(error)));
       done += 1;
+      await pause(PAUSE_MS);
     }
   };
   const finished = loop();

@@ -8,6 +8,7 @@ import { Agent, request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
+import { setTimeout as pause } from 'node:timers/promises';
 
 export interface Backends {
   /** Ports, in the order in which they are tried. */
@@ -16,6 +17,8 @@ export interface Backends {
   readonly certificate: { readonly cert: string; readonly key: string };
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** Milliseconds between a response and the next request. Absent: none, for a connection that is as busy as it can be. */
+  readonly pauseMs?: number;
 }
 
 export interface Load {
@@ -45,6 +48,7 @@ export function startLoad(backends: Backends, protocol: 'http/1.1' | 'h2'): Load
         failures.push(error instanceof Error ? `${error.message} ${JSON.stringify(error)}` : 'no error');
       }
       done += 1;
+      if (backends.pauseMs !== undefined) await pause(backends.pauseMs);
     }
   };
   const finished = loop();
