@@ -4,6 +4,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createCliContext } from '../../../src/cli/context.ts';
+import { readEnvironment } from '../../../src/cli/environment.ts';
+import { plainLines } from '../../../src/cli/terminal/plain-text.ts';
 import { bareEnvironment } from '../../support/bare-environment.ts';
 
 const entry = fileURLToPath(new URL('./entry.ts', import.meta.url));
@@ -61,17 +64,35 @@ export class Machine {
     return this.start(['script', '--quiet', '--return', '--command', `exec ${command}`, '/dev/null']);
   }
 
+  /**
+   * Runs `login` in this process, as a user whose browser does not open and who goes to the address by hand. For tests that are about what comes
+   * after it.
+   */
+  async signIn(server: string): Promise<void> {
+    const { login } = await import('../../../src/cli/commands/sign-in-commands.ts');
+    const visits: Promise<unknown>[] = [];
+    const notify = (message: string): void => {
+      this.message.push(plainLines(message));
+      const address = /^ +(http:\S+)$/m.exec(message)?.[1];
+      if (address !== undefined) visits.push(fetch(address).then((page) => page.text()));
+    };
+    const environment = readEnvironment({ ...this.environment, BROWSER: 'true' }, process.platform, this.home);
+    await login({ ...createCliContext(), environment, notify, showProgress: () => () => undefined }, { server });
+    await Promise.all(visits);
+  }
+
+  private get environment(): Record<string, string> {
+    return {
+      ...bareEnvironment(),
+      HOME: this.home,
+      PORTCULLIS_CACHE_DIR: this.cacheDir,
+      BROWSER: `${process.execPath} ${browser} ${this.tabsFile}`,
+      ...this.env,
+    };
+  }
+
   private start([file, ...args]: readonly [string, ...string[]]): ChildProcess {
-    return spawn(file, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...bareEnvironment(),
-        HOME: this.home,
-        PORTCULLIS_CACHE_DIR: this.cacheDir,
-        BROWSER: `${process.execPath} ${browser} ${this.tabsFile}`,
-        ...this.env,
-      },
-    });
+    return spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: this.environment });
   }
 
   ended(child: ChildProcess): Promise<Ended> {
