@@ -9,7 +9,8 @@ import { addUserCommands, exitByUse } from './cli/cli.ts';
 import { addCompletionCommands } from './cli/commands/completion-parser.ts';
 import { addPostureCommand } from './posture/posture.ts';
 import { VERSION } from './cli/http/version.ts';
-import type { CheckOptions, Environment, ProbeOptions } from './commands/server-commands.ts';
+import type { CheckOptions, ProbeOptions } from './commands/config-commands.ts';
+import type { Environment } from './commands/given-config.ts';
 import { addKeyCommands, addAuditProof } from './commands/server-parser.ts';
 
 const CONFIG_OPTION = [
@@ -59,7 +60,7 @@ function addServerCommands(program: Command, environment: Environment): void {
     .option('--provider <name>', 'provider or workload rule of the claims, where there are several')
     .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))
     .action(async (options: CheckOptions) => {
-      const { checkConfig } = await import('./commands/server-commands.ts');
+      const { checkConfig } = await import('./commands/config-commands.ts');
       process.exitCode = await checkConfig(options, environment);
     });
   config
@@ -69,7 +70,7 @@ function addServerCommands(program: Command, environment: Environment): void {
     .option('--provider <name>', 'provider to check, where there are several')
     .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))
     .action(async (options: ProbeOptions) => {
-      const { probeConfig } = await import('./commands/server-commands.ts');
+      const { probeConfig } = await import('./commands/config-commands.ts');
       process.exitCode = await probeConfig(options, environment);
     });
   addKeyCommands(program, environment);

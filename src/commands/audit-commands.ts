@@ -1,4 +1,7 @@
-/** `audit verify` and `audit anchors`: work on the files of the audit log. */
+/**
+ * `audit verify` and `audit anchors`: work on the files of the audit log. What reads a configuration and its Redis is
+ * loaded only where one is given.
+ */
 import { readFile } from 'node:fs/promises';
 import type { JWK } from 'jose';
 import { formatVerdict } from '../audit/verify/report.ts';
@@ -7,10 +10,7 @@ import { plainJson } from '../cli/terminal/plain-text.ts';
 import { writeStdout } from '../cli/terminal/stdout.ts';
 import type { Config } from '../config/config.ts';
 import { loadAuditPublicKeys, loadSealingKeys } from '../config/keys.ts';
-import { formatErrors, loadConfig } from '../config/load.ts';
-import { openStore } from '../server/dependencies.ts';
-import type { Environment } from './server-commands.ts';
-import { createLogger } from '../telemetry/telemetry.ts';
+import type { Environment } from './given-config.ts';
 
 const FAILED = 1;
 /** Wrong use or configuration (docs/reference/cli.md#exit-codes). */
@@ -82,6 +82,7 @@ export async function listAnchors(file: string, env: Environment): Promise<numbe
 }
 
 async function configOf(file: string, env: Environment): Promise<Config> {
+  const { formatErrors, loadConfig } = await import('../config/load.ts');
   const loaded = await loadConfig({ file, env });
   if (!loaded.ok) throw new UsageError(formatErrors(loaded.reason));
   return loaded.value.config;
@@ -115,6 +116,8 @@ async function anchorsOf(
 async function anchorsIn(config: Config): Promise<readonly string[]> {
   if (config.store.kind === 'memory')
     throw new UsageError('with `store.memory` no anchors are kept outside the server');
+  const { openStore } = await import('../server/dependencies.ts');
+  const { createLogger } = await import('../telemetry/telemetry.ts');
   const logger = createLogger({ level: 'error' });
   const store = openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
   try {

@@ -6,7 +6,7 @@ import { rotateKeys, type KeyRotation } from '../config/rotate-keys.ts';
 import { parseDuration } from '../config/values.ts';
 import { inClusterApi } from './cluster-api.ts';
 import { parseSecretsName, rotateSecrets } from './key-secrets.ts';
-import type { Environment } from './server-commands.ts';
+import type { Environment } from './given-config.ts';
 
 const FAILED = 1;
 const MISCONFIGURED = 2;

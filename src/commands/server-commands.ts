@@ -6,50 +6,32 @@
  * of a user's machine.
  *
  * The files of this folder:
- * - `server-parser.ts`, `server-commands.ts`: the parser; `serve`, `config` and `unlock --config`.
- * - `claims-check.ts`, `provider-probe.ts`: `config check --claims`, `config probe`.
+ * - `server-parser.ts`, `server-commands.ts`: the parser; `serve` and `unlock --config`.
+ * - `config-commands.ts`, `claims-check.ts`, `provider-probe.ts`: `config check`, its `--claims`, `config probe`.
+ * - `given-config.ts`: the configuration that a command is given.
  * - `key-commands.ts`, `key-secrets.ts`, `cluster-api.ts`: keys in folders and in Secrets.
  * - `audit-commands.ts`, `audit-query.ts`: `audit verify`, `audit anchors`, `audit query`.
  */
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
-import { formatVerdict, judgeClaims, readClaims } from './claims-check.ts';
-import { formatReport, isHopeless, probe, probeJson } from './provider-probe.ts';
+import { loadGiven, MISCONFIGURED, type Environment } from './given-config.ts';
 import type { UnlockOnServer } from '../cli/commands/admin-parser.ts';
-import { plainJson } from '../cli/terminal/plain-text.ts';
 import type { Config } from '../config/config.ts';
 import { loadSealingKeys } from '../config/keys.ts';
-import { formatErrors, loadConfig, type LoadedConfig } from '../config/load.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
 import type { Account } from '../core/identity/identity.ts';
 import { auditKeysOf, openStore } from '../server/dependencies.ts';
-import { startServer } from '../server/serve.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger } from '../telemetry/telemetry.ts';
 
-/** Wrong use or configuration (docs/reference/cli.md#exit-codes). */
-const MISCONFIGURED = 2;
 const FAILED = 1;
-const REJECTED = 3;
-
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-async function load(file: string | undefined, env: Environment): Promise<LoadedConfig | undefined> {
-  const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env });
-  if (!loaded.ok) {
-    console.error(formatErrors(loaded.reason));
-    return undefined;
-  }
-  for (const warning of loaded.value.warnings) console.error(`warning: ${warning}`);
-  return loaded.value;
-}
 
 /** Runs until SIGTERM or SIGINT, then drains. @returns exit status */
 export async function serve(file: string | undefined, env: Environment): Promise<number> {
-  const loaded = await load(file, env);
+  const loaded = await loadGiven(file, env);
   if (loaded === undefined) return MISCONFIGURED;
+  const { startServer } = await import('../server/serve.ts');
   // Kubernetes sets it to the pod's name, also where the pod has the network, and so the name, of its node.
   const server = await startServer(loaded.config, env['HOSTNAME'] || undefined).catch((error: unknown) => {
     console.error(`portcullis cannot start: ${error instanceof Error ? error.message : String(error)}`);
@@ -62,81 +44,6 @@ export async function serve(file: string | undefined, env: Environment): Promise
   });
   await server.stop();
   return 0;
-}
-
-/** The options of `config check`. */
-export interface CheckOptions {
-  readonly config?: string;
-  /** A file of claims, `-` for standard input. */
-  readonly claims?: string;
-  /** The provider or workload rule of the claims. */
-  readonly provider?: string;
-  readonly output?: string;
-}
-
-/**
- * @returns exit status: 0, 2 with every validation error on standard error, or 3 where the given claims are
- *   rejected
- */
-export async function checkConfig(options: CheckOptions, env: Environment): Promise<number> {
-  const loaded = await load(options.config, env);
-  if (loaded === undefined) return MISCONFIGURED;
-  const { config } = loaded;
-  if (options.claims !== undefined) return checkClaims(config, { ...options, claims: options.claims });
-  if (options.provider !== undefined) {
-    console.error(
-      '--provider names the provider of the claims and needs --claims FILE. To check the provider itself: portcullis config probe',
-    );
-    return MISCONFIGURED;
-  }
-  const facts = { providers: config.providers.length, clusters: config.clusters.length, store: config.store.kind };
-  const message = `valid: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}`;
-  console.log(options.output === 'json' ? plainJson(facts) : message);
-  return 0;
-}
-
-async function checkClaims(
-  config: Config,
-  { claims: file, provider, output }: CheckOptions & { readonly claims: string },
-): Promise<number> {
-  const input = file === '-' ? process.stdin : createReadStream(file);
-  const claims = await readClaims(input).catch((error: unknown) => {
-    console.error(`--claims: ${error instanceof Error ? error.message : String(error)}`);
-  });
-  if (claims === undefined) return MISCONFIGURED;
-  if (!claims.ok) {
-    console.error(`--claims ${file} is ${claims.reason}`);
-    return MISCONFIGURED;
-  }
-  const verdict = judgeClaims(config, provider, claims.value);
-  if (!verdict.ok) {
-    console.error(verdict.reason);
-    return MISCONFIGURED;
-  }
-  console.log(output === 'json' ? plainJson(verdict.value) : formatVerdict(verdict.value));
-  return verdict.value.allowed ? 0 : REJECTED;
-}
-
-/** The options of `config probe`. */
-export type ProbeOptions = Pick<CheckOptions, 'config' | 'provider' | 'output'>;
-
-/**
- * @returns exit status: 0, 1 where something that a sign-in needs will not work, or 2 for wrong use or
- *   configuration
- */
-export async function probeConfig(options: ProbeOptions, env: Environment): Promise<number> {
-  const loaded = await load(options.config, env);
-  if (loaded === undefined) return MISCONFIGURED;
-  const report = await probe(loaded.config, options.provider).catch((error: unknown) => {
-    console.error(error instanceof Error ? error.message : String(error));
-  });
-  if (report === undefined) return MISCONFIGURED;
-  if (!report.ok) {
-    console.error(report.reason);
-    return MISCONFIGURED;
-  }
-  console.log(options.output === 'json' ? probeJson(report.value) : formatReport(report.value));
-  return isHopeless(report.value) ? FAILED : 0;
 }
 
 /**
@@ -155,7 +62,7 @@ export async function unlockOnServer(options: UnlockOnServer, env: Environment):
     console.error('give the account to unlock, as PROVIDER/SUBJECT, or --all');
     return MISCONFIGURED;
   }
-  const loaded = await load(options.config, env);
+  const loaded = await loadGiven(options.config, env);
   if (loaded === undefined) return MISCONFIGURED;
   const { config } = loaded;
   if (config.store.kind === 'memory') {

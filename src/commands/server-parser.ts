@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { AuditVerifyOptions } from './audit-commands.ts';
 import type { RotateOptions } from './key-commands.ts';
-import type { Environment } from './server-commands.ts';
+import type { Environment } from './given-config.ts';
 
 export function addKeyCommands(program: Command, environment: Environment): void {
   const keys = program.command('keys').description("work with the server's keys");
