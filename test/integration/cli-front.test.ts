@@ -20,7 +20,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { CacheEntry } from '../../src/cli/session/cache.ts';
-import { buildProgram, CLUSTER, FrontStage, SERVER, usual, type AskOptions } from '../support/cli-front.ts';
+import {
+  buildProgram,
+  CLUSTER,
+  FrontStage,
+  SERVER,
+  usual,
+  type Answer,
+  type AskOptions,
+} from '../support/cli-front.ts';
 
 const found = (file: string): boolean => existsSync(file);
 
@@ -59,6 +67,8 @@ interface Case extends AskOptions {
 
 const V1BETA1 = '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1"}';
 const signIn = (): CacheEntry => stage.signIn();
+const signInWithCa = (): CacheEntry => stage.signIn({}, { ca: true });
+const withCaFile = (): AskOptions => ({ args: [...usual(), '--ca-file', stage.caFile] });
 const ready = (change: (file: string, entry: CacheEntry) => void) => (): void => {
   const entry = stage.signIn();
   change(stage.readyFile(entry), entry);
@@ -108,12 +118,7 @@ const GOOD: readonly Case[] = [
     options: () => ({ env: { PORTCULLIS_CACHE_DIR: '', XDG_CACHE_HOME: '' } }),
     front: true,
   },
-  {
-    name: 'a server with its own CA',
-    cache: () => stage.signIn({}, { ca: true }),
-    options: () => ({ args: [...usual(), '--ca-file', stage.caFile] }),
-    front: true,
-  },
+  { name: 'a server with its own CA', cache: signInWithCa, options: withCaFile, front: true },
   {
     name: 'a ready file from the future, which says nothing about the token',
     cache: ready((file) => utimesSync(file, 4e9, 4e9)),
@@ -208,29 +213,21 @@ const UNUSUAL: readonly Case[] = [
   {
     name: 'a CA file that has changed',
     cache: () => (stage.signIn({}, { ca: true }), appendFileSync(stage.caFile, '\n')),
-    options: () => ({ args: [...usual(), '--ca-file', stage.caFile] }),
+    options: withCaFile,
   },
   {
     name: 'a CA file that does not exist any more',
     cache: () => (stage.signIn({}, { ca: true }), rmSync(stage.caFile)),
-    options: () => ({ args: [...usual(), '--ca-file', stage.caFile] }),
+    options: withCaFile,
   },
-  {
-    name: 'a CA file with a relative path',
-    cache: () => stage.signIn({}, { ca: true }),
-    args: [...usual(), '--ca-file', 'ca.crt'],
-  },
+  { name: 'a CA file with a relative path', cache: signInWithCa, args: [...usual(), '--ca-file', 'ca.crt'] },
   {
     name: 'another option in the place of the CA file',
-    cache: () => stage.signIn({}, { ca: true }),
+    cache: signInWithCa,
     options: () => ({ args: [...usual(), '--token-file', stage.caFile] }),
   },
   { name: 'a session with a CA file, and a command without one', cache: () => stage.signIn({}, { ca: true }) },
-  {
-    name: 'a relative cache folder',
-    cache: signIn,
-    env: { PORTCULLIS_CACHE_DIR: 'cache' },
-  },
+  { name: 'a relative cache folder', cache: signIn, env: { PORTCULLIS_CACHE_DIR: 'cache' } },
   {
     name: 'a cache folder by way of another',
     cache: signIn,
@@ -329,24 +326,30 @@ const ENVIRONMENTS: readonly Case[] = [
 
 const CASES = [...GOOD, ...UNUSUAL, ...ARGUMENTS, ...ENVIRONMENTS, ...(process.getuid?.() === 0 ? FOREIGN : [])];
 
-/** Restores the cache before each run, because a run leaves its note. */
-async function askBoth({ cache, args, env, script, options }: Case): Promise<Map<string, number>> {
+/**
+ * The cache is restored before each run, because a run leaves its note. Where the first shell's front starts the full program, and the output is
+ * that of the full program, the fronts of the others must start it in the same way and write nothing themselves.
+ */
+async function askBoth({ cache, args, env, script, options }: Case): Promise<readonly number[]> {
   cache();
   const asked = { ...(args && { args }), ...(env && { env }), ...(script && { script }), ...options?.() };
-  const fullRuns = new Map<string, number>();
-  const kept = join(stage.home, 'kept');
-  const copy = (from: string, to: string): void => {
-    execFileSync('/bin/sh', ['-c', 'rm -rf "$2"; [ ! -e "$1" ] && [ ! -L "$1" ] || cp -a "$1" "$2"', 'copy', from, to]);
-  };
-  copy(stage.cacheDir, kept);
+  const restore = stage.keepCache(SHELLS.length + 1);
   const full = await stage.askFull(asked);
-  for (const shell of SHELLS) {
-    copy(kept, stage.cacheDir);
-    const front = await stage.askFront(shell, asked);
-    expect(front, shell.join(' ')).toEqual({ ...full, fullRuns: expect.any(Number) });
-    fullRuns.set(shell.join(' '), front.fullRuns);
-  }
-  return fullRuns;
+  const [first = [], ...others] = SHELLS;
+  restore();
+  const front = await stage.askFront(first, asked);
+  expect(front, first.join(' ')).toEqual({ ...full, fullRuns: expect.any(Number) });
+  // One that the front answers in part is compared by its output alone.
+  const isHandedOver = front.fullRuns === 1 && script === undefined;
+  const ask = (shell: readonly string[]): Promise<Answer> => {
+    restore();
+    return isHandedOver ? stage.askHandOver(shell, asked) : stage.askFront(shell, asked);
+  };
+  const expected = isHandedOver ? await ask(first) : front;
+  const answers: Answer[] = [];
+  for (const shell of others) answers.push(await ask(shell));
+  expect(answers).toEqual(others.map(() => ({ ...expected, fullRuns: expect.any(Number) as number })));
+  return [front, ...answers].map(({ fullRuns }) => fullRuns);
 }
 
 describe('the front and the full program have the same output', () => {
@@ -354,8 +357,7 @@ describe('the front and the full program have the same output', () => {
     if (Object.keys(row.env ?? {}).some((name) => name.endsWith('ENV'))) {
       writeFileSync(join(stage.home, 'evil.sh'), 'touch canary\n');
     }
-    const fullRuns = await askBoth(row);
-    expect([...fullRuns.values()]).toEqual(SHELLS.map(() => (row.front === true ? 0 : 1)));
+    expect(await askBoth(row)).toEqual(SHELLS.map(() => (row.front === true ? 0 : 1)));
   });
 });
 
@@ -370,8 +372,7 @@ describe('a token that the same parent asks for again', () => {
     { name: 'is not given where the note is a pipe', script: `${OWN_NOTE}; mkfifo "$note"; "$@"`, runs: 1 },
     { name: 'is not given where the note is a link', script: `${OWN_NOTE}; ln -s /dev/null "$note"; "$@"`, runs: 1 },
   ])('$name', { timeout: 120_000 }, async ({ script, runs }) => {
-    const fullRuns = await askBoth({ name: '', cache: signIn, script });
-    expect([...fullRuns.values()]).toEqual(SHELLS.map(() => runs));
+    expect(await askBoth({ name: '', cache: signIn, script })).toEqual(SHELLS.map(() => runs));
   });
 
   test('was noted by the full program, and the front reads the note', async () => {

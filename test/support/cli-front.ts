@@ -1,13 +1,15 @@
 /** The session cache of a command line, and the two ways to ask it: through the shell front, and by the full program alone. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
+  renameSync,
   rmSync,
   utimesSync,
   writeFileSync,
@@ -35,6 +37,14 @@ export interface Answer {
   readonly fullRuns: number;
 }
 
+export interface HandOver extends Answer {
+  /** How the full program was started: arguments, folder, file mode and standard input; then each variable that the front was given. */
+  readonly handed: readonly string[];
+}
+
+/** Exit status of what stands in the full program's place and notes how it was started. */
+const NOTED = 77;
+
 export interface AskOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -57,6 +67,7 @@ export class FrontStage {
   readonly canary = join(this.home, 'canary');
   readonly caFile = join(this.home, 'ca.crt');
   private readonly log = join(this.home, 'full-runs');
+  private readonly handed = join(this.home, 'handed');
   private readonly program: string;
 
   /** @param program what `buildProgram` made */
@@ -107,18 +118,40 @@ export class FrontStage {
     return this.ask([...shell, this.front], options);
   }
 
+  /** The same with a program in the full one's place that notes how it was started. */
+  async askHandOver(shell: readonly string[], options: AskOptions = {}): Promise<HandOver> {
+    const full = join(this.home, 'lib/portcullis/portcullis');
+    const kept = `${full}.kept`;
+    renameSync(full, kept);
+    const started = `printf '<%s>\\n' "$@"; pwd; umask; /bin/cat`;
+    const noting = `#!/bin/sh\necho run >>'${this.log}'\n{ ${started}; } >'${this.handed}'\n/bin/cat /proc/$$/environ >'${this.handed}.env'\nexit ${NOTED}\n`;
+    writeFileSync(full, noting, { mode: 0o755 });
+    try {
+      const answer = await this.askFront(shell, options);
+      const { code, stdout, stderr } = answer;
+      if (code !== NOTED || stdout !== '' || stderr !== '') throw new Error(`no hand-over: ${JSON.stringify(answer)}`);
+      const given = new Set(Object.keys(this.environmentOf(options)));
+      const variables = readFileSync(`${this.handed}.env`, 'utf8').split('\0');
+      // A shell adds some of its own, such as the depth of shells.
+      const passed = variables.filter((variable) => given.has(variable.split('=', 1)[0] ?? '')).toSorted();
+      return { ...answer, handed: [readFileSync(this.handed, 'utf8'), ...passed] };
+    } finally {
+      renameSync(kept, full);
+    }
+  }
+
   askFull(options: AskOptions = {}): Promise<Answer> {
     return this.ask([process.execPath, this.program], options);
   }
 
   /** A separate parent process for each, as with kubectl. */
   private async ask(command: readonly string[], options: AskOptions): Promise<Answer> {
-    const { args = usual(), env = {}, script = '"$@"' } = options;
+    const { args = usual(), script = '"$@"' } = options;
     rmSync(this.log, { force: true });
     const child = spawn('/bin/sh', ['-c', `${script}\nexit $?`, 'parent', ...command, ...args], {
       cwd: this.home,
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...bareEnvironment(), HOME: this.home, PORTCULLIS_NO_BROWSER: '1', ...this.cacheEnv, ...env },
+      env: this.environmentOf(options),
     });
     // A front that answers without reading may be gone by then (EPIPE).
     child.stdin.on('error', () => undefined).end('what kubectl was given');
@@ -132,8 +165,28 @@ export class FrontStage {
     return { code, stdout, stderr, fullRuns: runs };
   }
 
-  private get cacheEnv(): Record<string, string> {
-    return { PORTCULLIS_CACHE_DIR: this.cacheDir };
+  private environmentOf({ env = {} }: AskOptions): Record<string, string> {
+    return {
+      ...bareEnvironment(),
+      HOME: this.home,
+      PORTCULLIS_NO_BROWSER: '1',
+      PORTCULLIS_CACHE_DIR: this.cacheDir,
+      ...env,
+    };
+  }
+
+  /** Copies of the cache as it is; each call of the result puts one in its place. */
+  keepCache(copies: number): () => void {
+    const kept = join(this.home, 'kept');
+    const numbers = Array.from({ length: copies }, (_, number) => String(number));
+    const isThere = lstatSync(this.cacheDir, { throwIfNoEntry: false }) !== undefined;
+    // cp copies pipes, links and owners as well.
+    const script = 'from=$1 to=$2; shift 2; for number; do cp -a "$from" "$to.$number" || exit; done';
+    if (isThere) execFileSync('/bin/sh', ['-c', script, 'copy', this.cacheDir, kept, ...numbers]);
+    return () => {
+      rmSync(this.cacheDir, { recursive: true, force: true });
+      if (isThere) renameSync(`${kept}.${numbers.pop()}`, this.cacheDir);
+    };
   }
 
   /** The file that the front reads. */
