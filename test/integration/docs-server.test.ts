@@ -5,6 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
+import type { SessionRecord } from '../../src/store/store.ts';
 import { startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
 import { terminalOf } from '../support/page-terminal.ts';
@@ -37,15 +38,9 @@ const signIn = (who: PageShell): Promise<string> => who.run(`portcullis login --
 /** Runs in the context that `portcullis kubeconfig` made the current one. */
 const pods = 'kubectl get pods';
 
-interface Session {
-  readonly id: string;
-  readonly account: string;
-}
-
-/** Returns the sessions of alice, as an admin sees them. */
-async function sessionsOfAlice(): Promise<readonly Session[]> {
-  const all = JSON.parse(await root.run('portcullis sessions --output json')) as { readonly sessions: Session[] };
-  return all.sessions.filter(({ account }) => account === 'demo/alice');
+/** Returns the sessions that this user of the demo has, as the server knows them. */
+async function sessionsOf(user: string): Promise<readonly SessionRecord[]> {
+  return (await instance.server.store.sessions.list({ account: `demo/${user}`, limit: 10 })).sessions;
 }
 
 describe('an admin’s shell', { timeout: 120_000 }, () => {
@@ -53,18 +48,18 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
 
   /** Signs both in again: the last command may have revoked either. */
   async function bothSignedIn(): Promise<void> {
-    if ((await root.try('portcullis sessions')).code !== 0) await signIn(root);
-    if ((await sessionsOfAlice()).length > 0) return;
+    if ((await sessionsOf('root')).length === 0) await signIn(root);
+    if ((await sessionsOf('alice')).length > 0) return;
     await signIn(alice);
     await alice.run('portcullis kubeconfig');
     await alice.run(pods);
   }
 
   /** @returns the output, and the remaining sessions of alice */
-  async function revoke(line: string): Promise<readonly [string, readonly Session[]]> {
+  async function revoke(line: string): Promise<readonly [string, readonly SessionRecord[]]> {
     const said = await root.run(line);
     if (line.includes('--provider')) await signIn(root);
-    return [said, await sessionsOfAlice()];
+    return [said, await sessionsOf('alice')];
   }
 
   const OVER = [expect.stringMatching(/^complete: [1-9]\d* sessions? ended/), []];
@@ -78,7 +73,7 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
         .replace('--provider corp', '--provider demo');
 
     it.each(lines.filter((line) => line.startsWith('portcullis revoke ')))('%s', async (line) => {
-      expect(await revoke(`SESSION=${(await sessionsOfAlice())[0]?.id ?? ''}; ${here(line)}`)).toEqual(OVER);
+      expect(await revoke(`SESSION=${(await sessionsOf('alice'))[0]?.id ?? ''}; ${here(line)}`)).toEqual(OVER);
       if (line.includes('--lock')) await root.run('portcullis unlock demo/alice --reason INC-4711');
     });
 
@@ -124,6 +119,6 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
 
   it('ends one session as docs/runbooks/token-leaked.md describes', async () => {
     const block = pageBlock('docs/runbooks/token-leaked.md', 'portcullis revoke --session');
-    expect(await revoke(withValues(block, { ID: (await sessionsOfAlice())[0]?.id ?? '' }))).toEqual(OVER);
+    expect(await revoke(withValues(block, { ID: (await sessionsOf('alice'))[0]?.id ?? '' }))).toEqual(OVER);
   });
 });
