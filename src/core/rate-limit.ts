@@ -9,6 +9,7 @@
  */
 import type { Clock } from '../contracts/clock.ts';
 import { LRUCache } from 'lru-cache';
+import { atMost } from './cache-bound.ts';
 import { bucketOf } from './http/address.ts';
 import { isRecent } from './time.ts';
 
@@ -45,7 +46,7 @@ const MINUTE_MS = 60_000;
 /** @param perMinute tokens of one key: so many at once, and so many a minute */
 export function createRateLimiter(perMinute: number, clock: Clock, options: RateLimiterOptions = {}): RateLimiter {
   const { refill = 'continuous', cost = 1 } = options;
-  const buckets = new LRUCache<string, Bucket>({ max: MAX_KEYS });
+  const buckets = new LRUCache<string, Bucket>(atMost(MAX_KEYS));
   const full = (capacity: number): Bucket => ({ tokens: capacity, capacity, filledAt: clock.nowMs() });
   // Not in the cache, where an attacker with many addresses could push it out.
   const overall = options.overall === undefined ? undefined : full(options.overall);
@@ -114,7 +115,7 @@ const EVENTS_A_MINUTE = 100;
  * @param clock milliseconds
  */
 export function createTally(clock: Clock): Tally {
-  const counts = new LRUCache<string, { count: number; auditedAt: number }>({ max: MAX_KEYS });
+  const counts = new LRUCache<string, { count: number; auditedAt: number }>(atMost(MAX_KEYS));
   let minute = { since: -Infinity, events: 0 };
   const isOver = (since: number): boolean => Math.abs(clock.nowMs() - since) >= MINUTE_MS;
   return {

@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { importJWK, SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../core/cache-bound.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { Config, SigningKeys } from '../config/config.ts';
 import { clusterAudience, consoleClient } from '../core/core.ts';
@@ -60,7 +61,7 @@ export interface ConsoleTokenDeps {
  * share a token, so that each does not cost a mint.
  */
 export function createConsoleTokens(deps: ConsoleTokenDeps): MintConsoleToken {
-  const tokens = new LRUCache<string, ConsoleToken>({ max: MAX_TOKENS });
+  const tokens = new LRUCache<string, ConsoleToken>(atMost(MAX_TOKENS));
   const mints = new Map<string, Promise<Result<ConsoleToken, ConsoleTokenRejection>>>();
   const isFresh = ({ credential }: ConsoleToken): boolean => {
     const half = (credential.issuedAt + credential.expiresAt) / 2;

@@ -4,6 +4,7 @@
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../core/cache-bound.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import type { Config } from '../config/config.ts';
@@ -60,7 +61,7 @@ export function createDeviceLimits({
   const starts = createRateLimiter(signInsPerMinute, clock);
   // This is no rate limit but the interval that RFC 8628 §3.5 gives each device: a poll that comes too early makes
   // it longer.
-  const polls = new LRUCache<string, { at: number; intervalMs: number }>({ max: REMEMBERED });
+  const polls = new LRUCache<string, { at: number; intervalMs: number }>(atMost(REMEMBERED));
   return {
     start: (address) => starts.take(address),
     poll(deviceCode) {

@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '../core/cache-bound.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { AppError } from '../core/errors.ts';
 import { sameIdentity } from '../core/identity/identity.ts';
@@ -70,7 +71,7 @@ export type Recheck = (session: string) => Promise<RecheckOutcome>;
 
 export function createRecheck(deps: RecheckDeps): Recheck {
   const running = new Map<string, Promise<RecheckOutcome>>();
-  const checkedAt = new LRUCache<string, number>({ max: 10_000 });
+  const checkedAt = new LRUCache<string, number>(atMost(10_000));
   return (session) => {
     const already = running.get(session);
     // The first caller audits a change: each change has one audit event.
