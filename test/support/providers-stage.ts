@@ -41,6 +41,7 @@ export interface TestUser {
   login(provider: string): Promise<void>;
   /** No user is at the screen: no browser is opened. */
   readonly unattended: CliContext;
+  readonly cacheDir: string;
 }
 
 /** What each says of the same alice. */
@@ -176,12 +177,14 @@ function compressed(config: Config, vendors: ProvidersStage['vendors'] | undefin
 
 function newUser(instance: RunningDemo, name: string, open: CliContext[]): TestUser {
   // The browser goes to the local GitHub too, and Chromium would learn of its CA in another way.
+  const cacheDir = join(instance.files.directory, `cache-of-${name}`);
   const user = { PORTCULLIS_DEMO_USER: 'alice', NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'github.crt') };
   const attended = new CliContext(instance, name, user);
   const unattended = new CliContext(instance, name, { ...user, PORTCULLIS_NO_BROWSER: '1' });
   open.push(attended, unattended);
   return {
     unattended,
+    cacheDir,
     async login(provider) {
       const signedIn = await attended.portcullis('login', '--provider', provider);
       if (signedIn.code !== 0) throw new Error(signedIn.all);
