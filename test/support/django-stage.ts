@@ -10,6 +10,7 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { startChangedInstance } from './changed-instance.ts';
 import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
+import { cachedSession } from './cli-cache.ts';
 import { CliContext } from './kubectl.ts';
 
 /** Seconds. Longer than a provider's response is taken for fresh (10 s), so that each renewal asks. */
@@ -40,6 +41,7 @@ export interface SignedIn {
   readonly cli: CliContext;
   /** The session's id. */
   readonly session: string;
+  readonly cacheDir: string;
 }
 
 export async function startDjangoStage(): Promise<DjangoStage> {
@@ -80,8 +82,10 @@ export async function startDjangoStage(): Promise<DjangoStage> {
       },
       async signIn(user, provider) {
         const name = `${user}-${provider}-${(count += 1)}`;
+        const cacheDir = join(instance.files.directory, `cache-of-${name}`);
         const settings = {
           PORTCULLIS_DEMO_USER: user,
+          PORTCULLIS_CACHE_DIR: cacheDir,
           NODE_EXTRA_CA_CERTS: join(instance.files.directory, 'django.crt'),
         };
         const login = newCli(name, settings).openPortcullis('login', '--provider', provider);
@@ -90,9 +94,7 @@ export async function startDjangoStage(): Promise<DjangoStage> {
         const signedIn = await login.finished.finally(() => clearTimeout(giveUp));
         if (signedIn.code !== 0) throw new Error(signedIn.all);
         const cli = newCli(name, { ...settings, PORTCULLIS_NO_BROWSER: '1' });
-        const said = await cli.portcullis('whoami', '--output', 'json');
-        if (said.code !== 0) throw new Error(said.all);
-        return { cli, session: (JSON.parse(said.stdout) as { session: { id: string } }).session.id };
+        return { cli, cacheDir, session: (await cachedSession(cacheDir)).person.sessionId };
       },
       async stop() {
         await instance.stop();
