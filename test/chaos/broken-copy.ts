@@ -1,12 +1,13 @@
 /**
- * Copies of the sources in which some statements are replaced. Each is in the sources below a comment that names it, so that
- * other changes of a statement or of its file do not concern a test. Production code has no switch that an attacker could set.
+ * The sources with some statements replaced: where they are loaded, or in a copy of their own. Each statement is in the sources below a
+ * comment that names it, so that other changes of a statement or of its file do not concern a test. Production code has no switch that an
+ * attacker could set.
  */
 import { globSync } from 'node:fs';
-import { cp, mkdtemp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -77,16 +78,10 @@ export function edited(source: string, { marker, replace }: Edit): string {
   return [...lines.slice(0, at + 1), text, ...lines.slice(after)].join('\n');
 }
 
-/** @throws Error where one of its markers is not in the sources exactly once */
-export async function withoutSafeguard({ name, edits }: Safeguard): Promise<BrokenCopy> {
-  const root = await mkdtemp(join(tmpdir(), 'portcullis-copy-'));
-  await mkdir(join(root, 'test'));
-  const copied = ['src', 'demo', 'test/chaos', 'package.json'];
-  await Promise.all([
-    ...copied.map((path) => cp(join(ROOT, path), join(root, path), { recursive: true })),
-    ...['node_modules', 'scripts'].map((path) => symlink(join(ROOT, path), join(root, path))),
-  ]);
+/** Returns the files below a root that a safeguard's edits change, by their path, with what they are then. */
+async function changedFiles(root: string, { name, edits }: Safeguard): Promise<ReadonlyMap<string, string>> {
   const markers = await markersIn(root);
+  const changed = new Map<string, string>();
   for (const edit of edits) {
     const [at, ...others] = markers.filter(({ marker }) => marker === edit.marker);
     if (at === undefined || others.length > 0) {
@@ -95,7 +90,53 @@ export async function withoutSafeguard({ name, edits }: Safeguard): Promise<Brok
       );
     }
     const path = join(root, at.file);
-    await writeFile(path, edited(await readFile(path, 'utf8'), edit));
+    changed.set(path, edited(changed.get(path) ?? (await readFile(path, 'utf8')), edit));
   }
+  return changed;
+}
+
+export interface ChangedLaunch extends AsyncDisposable {
+  /** For `node`, or in `NODE_OPTIONS` for all that a program starts: the sources are loaded with the statements replaced. */
+  readonly option: string;
+}
+
+/**
+ * Changes the sources as they are loaded, where they are: what is not changed is not compiled again.
+ * @throws Error where one of its markers is not in the sources exactly once
+ */
+export async function launchedWithout(safeguard: Safeguard): Promise<ChangedLaunch> {
+  const changed = [...(await changedFiles(ROOT, safeguard))].map(([path, source]) => [
+    pathToFileURL(path).href,
+    source,
+  ]);
+  const folder = await mkdtemp(join(tmpdir(), 'portcullis-changed-'));
+  const hook = join(folder, 'hook.mjs');
+  await writeFile(
+    hook,
+    `import { registerHooks } from 'node:module';
+const changed = new Map(${JSON.stringify(changed)});
+registerHooks({
+  load(url, context, next) {
+    const source = changed.get(url);
+    return source === undefined ? next(url, context) : { format: 'module-typescript', source, shortCircuit: true };
+  },
+});
+`,
+  );
+  return {
+    option: `--import=${pathToFileURL(hook).href}`,
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+/** @throws Error where one of its markers is not in the sources exactly once */
+export async function withoutSafeguard(safeguard: Safeguard): Promise<BrokenCopy> {
+  const root = await mkdtemp(join(tmpdir(), 'portcullis-copy-'));
+  const copied = ['src', 'demo', 'package.json'];
+  await Promise.all([
+    ...copied.map((path) => cp(join(ROOT, path), join(root, path), { recursive: true })),
+    ...['node_modules', 'scripts'].map((path) => symlink(join(ROOT, path), join(root, path))),
+  ]);
+  for (const [path, source] of await changedFiles(root, safeguard)) await writeFile(path, source);
   return { root, [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }) };
 }

@@ -1,6 +1,6 @@
 /** The form of every test here: play a scenario, count what was admitted after the response reported that it was over. */
 import { expect, it } from 'vitest';
-import { withoutSafeguard, type Safeguard } from './broken-copy.ts';
+import { launchedWithout, type Safeguard } from './broken-copy.ts';
 import { Stage, type Accepted } from './stage.ts';
 
 export interface Scene {
@@ -21,15 +21,15 @@ export interface Scenario {
 /** Plays the scenario as it is, and once for each safeguard without it. */
 export function chaos(name: string, { play, safeguards, staged }: Scenario): void {
   it.each([name])('%s', async () => {
-    await using copy = staged === undefined ? undefined : await withoutSafeguard(staged);
-    await using stage = new Stage(copy?.root);
+    await using changed = staged === undefined ? undefined : await launchedWithout(staged);
+    await using stage = new Stage(changed === undefined ? [] : [changed.option]);
     const { accepted, holds = {} } = await play(stage);
     expect(Object.keys(Object.groupBy(accepted, ({ replica, kind }) => `${kind} at ${replica}`))).toEqual([]);
     expect(Object.entries(holds).filter(([, held]) => !held)).toEqual([]);
   });
   it.each(safeguards)(`${name}: admits something without this: $name`, async (safeguard) => {
-    await using copy = await withoutSafeguard(safeguard);
-    await using stage = new Stage(copy.root);
+    await using changed = await launchedWithout(safeguard);
+    await using stage = new Stage([changed.option]);
     const { accepted } = await play(stage);
     expect(accepted.length).toBeGreaterThan(0);
   });

@@ -2,13 +2,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
 import type { Account } from '../../src/core/identity/identity.ts';
 import type { SentinelSettings } from '../../src/store/redis/settings.ts';
-import { ROOT } from './broken-copy.ts';
 import type { Answered, Bearer, CommandName, Commands, ReplicaSetup, Told } from './protocol.ts';
+
+const REPLICA = fileURLToPath(new URL('replica.ts', import.meta.url));
 
 /** L of these tests: short enough to wait for, long enough for a busy machine to renew it. */
 export const STALENESS_SECONDS = 1;
@@ -101,13 +102,13 @@ export class Replica {
 export class Stage implements AsyncDisposable {
   readonly accepted: Accepted[] = [];
   readonly #replicas: Replica[] = [];
-  readonly #root: string;
+  readonly #options: readonly string[];
   readonly #sealingKey = randomBytes(32).toString('hex');
   #sessions = 0;
 
-  /** @param root the project's own, or that of a copy with a safeguard switched off */
-  constructor(root: string = ROOT) {
-    this.#root = root;
+  /** @param options for `node`, by which the replicas run without a safeguard */
+  constructor(options: readonly string[] = []) {
+    this.#options = options;
   }
 
   async start(name: string, options: StartReplica): Promise<Replica> {
@@ -118,7 +119,7 @@ export class Stage implements AsyncDisposable {
       sealingKey: this.#sealingKey,
       stalenessSeconds,
     };
-    const child = spawn(process.execPath, [join(this.#root, 'test/chaos/replica.ts'), JSON.stringify(setup)], {
+    const child = spawn(process.execPath, [...this.#options, REPLICA, JSON.stringify(setup)], {
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
     if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', (line) => this.#note(name, line));

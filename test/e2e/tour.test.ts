@@ -3,13 +3,18 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ROOT, withoutSafeguard } from '../chaos/broken-copy.ts';
+import { launchedWithout, ROOT } from '../chaos/broken-copy.ts';
 import { BROKEN_TOURS } from '../fixtures/changed-sources.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
 
-async function runTour(root: string, directory: string): Promise<{ readonly code: number; readonly output: string }> {
+/** @param nodeOptions for every program of it */
+async function runTour(
+  directory: string,
+  nodeOptions?: string,
+): Promise<{ readonly code: number; readonly output: string }> {
   const args = ['demo/main.ts', '--tour', '--dir', directory, '--port-base', String(await freePortBase())];
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = { ...process.env, ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions }) };
+  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -25,7 +30,7 @@ describe('the tour', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it('runs the whole tour, checks each claim of it, and exits 0', async () => {
-    const { code, output } = await runTour(ROOT, join(folder, 'good'));
+    const { code, output } = await runTour(join(folder, 'good'));
     expect(code, output).toBe(0);
     expect(output).toMatch(/\d+ claims held/);
     expect(output).toMatch(/the watch was cut/);
@@ -35,8 +40,8 @@ describe('the tour', () => {
   });
 
   it.each(BROKEN_TOURS)('exits 1 when $name, and names the claim that did not hold', async (safeguard) => {
-    await using copy = await withoutSafeguard(safeguard);
-    const { code, output } = await runTour(copy.root, join(copy.root, 'folder'));
+    await using changed = await launchedWithout(safeguard);
+    const { code, output } = await runTour(join(folder, 'broken'), changed.option);
     expect(code, output).toBe(1);
     expect(output).toMatch(new RegExp(`✗ .*(?:${safeguard.fails.source})`));
   });
