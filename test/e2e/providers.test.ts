@@ -43,6 +43,8 @@ interface Who {
   readonly session: { readonly id: string };
 }
 
+const sessionOf = async ({ cacheDir }: TestUser): Promise<string> => (await cachedSession(cacheDir)).person.sessionId;
+
 async function signedIn(name: string, provider: string): Promise<TestUser> {
   const user = stage.user(name);
   await user.login(provider);
@@ -201,9 +203,7 @@ describe('what happens at the provider', () => {
 
   it('keeps no user out who has a token: an unavailable provider is reported later, and the session goes on when it is back', async () => {
     const user = await signedIn('waits-okta', 'okta');
-    const {
-      person: { sessionId },
-    } = await cachedSession(user.cacheDir);
+    const session = await sessionOf(user);
     const vendor = stage.vendors.okta;
     vendor.down = true;
     try {
@@ -211,13 +211,13 @@ describe('what happens at the provider', () => {
       expect(got.code, got.all).toBe(0);
       await ageTokens(user.cacheDir, TOKEN_LIFE);
       expect((await getPods(user)).stderr).toMatch(/is unavailable \(503\)[^]*you stay signed in/);
-      expect(await isLive(sessionId)).toBe(true);
+      expect(await isLive(session)).toBe(true);
     } finally {
       vendor.down = false;
     }
     const back = await getPods(user);
     expect(back.code, back.all).toBe(0);
-    expect((await whoami(user)).session.id).toBe(sessionId);
+    expect((await whoami(user)).session.id).toBe(session);
   });
 });
 
@@ -227,17 +227,15 @@ describe.each(USERS.filter(([provider]) => provider === 'oidc' || provider === '
   (provider, account, username) => {
     it('has no session at the server any more, and kubectl says how to sign in', async () => {
       const user = await signedIn(`out-${provider}`, provider);
-      const {
-        person: { sessionId },
-      } = await cachedSession(user.cacheDir);
-      expect(await isLive(sessionId)).toBe(true);
+      const session = await sessionOf(user);
+      expect(await isLive(session)).toBe(true);
       const out = await user.unattended.portcullis('logout');
       expect(out.code, out.all).toBe(0);
-      expect(await isLive(sessionId)).toBe(false);
+      expect(await isLive(session)).toBe(false);
       const refused = await getPods(user);
       expect(refused.code).not.toBe(0);
       expect(refused.stderr).toContain('portcullis login --server');
-      const [logout] = named(await recorded(sessionId), 'logout');
+      const [logout] = named(await recorded(session), 'logout');
       expect(logout).toMatchObject({ user: { username }, annotations: { 'portcullis.dev/account': account } });
     });
   },
