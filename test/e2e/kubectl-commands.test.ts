@@ -12,6 +12,8 @@ metadata: { name: ${name}, namespace: default }
 data: { wall: ${colour} }
 `;
 
+const WALL = ['--output', 'jsonpath={.data.wall}'];
+
 const newest = await newestClients();
 const KUBECTLS = [
   { version: 'of the system', program: 'kubectl', reports: /^v1\.\d+\./ },
@@ -25,28 +27,29 @@ const HTTP = [
 ];
 const WAYS = KUBECTLS.flatMap((kubectl) => HTTP.map((http) => ({ ...kubectl, ...http })));
 
+let instance: RunningDemo;
+beforeAll(async () => {
+  instance = await startTestInstance();
+});
+afterAll(() => instance.stop());
+
 /** What every kubectl does by plain requests. The streams, which differ by protocol, have a file of their own. */
 describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, environment }) => {
-  let instance: RunningDemo;
   let alice: CliContext;
+  let seen: number;
   const name = 'colours';
 
   beforeAll(async () => {
-    instance = await startTestInstance();
     alice = new CliContext(instance, 'alice', environment, program);
+    seen = (await auditedBy(instance)).length;
   });
-  afterAll(async () => {
-    alice.close();
-    await instance.stop();
-  });
+  afterAll(() => alice.close());
 
   async function done(...args: string[]): Promise<string> {
     const { code, stdout, all } = await alice.kubectl(...args);
     expect(code, all).toBe(0);
     return stdout;
   }
-
-  const wall = (): Promise<string> => done('get', 'configmap', name, '--output', 'jsonpath={.data.wall}');
 
   it('is the version that it reports, and talks with the cluster behind Portcullis', async () => {
     const said = JSON.parse(await done('version', '--output', 'json')) as Record<string, { gitVersion: string }>;
@@ -68,12 +71,12 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
     expect((await apply('white')).stdout).toContain('created');
     expect((await apply('blue')).stdout).toContain('configured');
     expect((await apply('blue')).stdout).toContain('unchanged');
-    expect(await wall()).toBe('blue');
+    expect(await done('get', 'configmap', name, ...WALL)).toBe('blue');
     const json = '[{"op":"replace","path":"/data/wall","value":"by-json"}]';
     const patches = { strategic: '{"data":{"wall":"by-strategic"}}', merge: '{"data":{"wall":"by-merge"}}', json };
     for (const [type, patch] of Object.entries(patches)) {
-      await done('patch', 'configmap', name, '--type', type, '--patch', patch);
-      expect(await wall()).toBe(`by-${type}`);
+      const patched = await done('patch', 'configmap', name, '--type', type, '--patch', patch, ...WALL);
+      expect(patched).toBe(`by-${type}`);
     }
     expect(await done('delete', 'configmap', name)).toContain('deleted');
     expect((await alice.kubectl('get', 'configmap', name)).stderr).toContain('NotFound');
@@ -87,7 +90,9 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
     await watch.until(new RegExp(`configmap/${name}`));
     watch.child.kill();
     const gone = alice.openKubectl('wait', `configmap/${name}`, '--for', 'delete', '--timeout', '20s');
-    await expect.poll(async () => (await auditedBy(instance)).some(isWatchOf(name)), { timeout: 10_000 }).toBe(true);
+    await expect
+      .poll(async () => (await auditedBy(instance)).slice(seen).some(isWatchOf(name)), { timeout: 10_000 })
+      .toBe(true);
     await done('delete', 'configmap', name);
     expect((await gone.finished).code).toBe(0);
   });
@@ -120,23 +125,20 @@ describe.each(WAYS)('kubectl $version over $http', ({ program, reports, http, en
   });
 });
 
-describe.each(KUBECTLS)('twenty of kubectl $version', ({ program }) => {
-  let instance: RunningDemo;
-  beforeAll(async () => {
-    instance = await startTestInstance();
-  });
-  afterAll(() => instance.stop());
-
+// How many of Debian's do is in parallel-commands.test.ts.
+describe('ten of kubectl 1.35', () => {
   it('sign in once when they start at the same time with nothing cached', async () => {
-    const cold = new CliContext(instance, 'alice', {}, program);
+    const own = { PORTCULLIS_CACHE_DIR: `${instance.files.directory}/cache-of-ten` };
+    const cold = new CliContext(instance, 'alice', own, newest.kubectl);
+    const seen = (await auditedBy(instance)).length;
     const all = await Promise.all(
-      Array.from({ length: 20 }, () => cold.kubectl('get', 'pod', 'web-1', '--output', 'name')),
+      Array.from({ length: 10 }, () => cold.kubectl('get', 'pod', 'web-1', '--output', 'name')),
     );
     for (const each of all) expect(each, each.all).toMatchObject({ code: 0, stdout: 'pod/web-1\n' });
-    const events = await auditedBy(instance);
+    const events = (await auditedBy(instance)).slice(seen);
     expect(events.filter(({ verb }) => verb === 'sign-in')).toHaveLength(1);
     const listed = events.filter(({ verb, objectRef }) => verb === 'get' && objectRef?.resource === 'pods');
-    expect(listed).toHaveLength(20);
+    expect(listed).toHaveLength(10);
     expect(new Set(listed.map(({ annotations }) => annotations['portcullis.dev/session'])).size).toBe(1);
   });
 });
