@@ -42,3 +42,6 @@ export const demoPorts = (base: number): DemoPorts => ({
   cluster: base + 3,
   idp: base + 4,
 });
+
+/** An error that the user can fix. It is printed without a stack trace. */
+export class DemoError extends Error {}

@@ -4,7 +4,7 @@ import { startServer, type RunningServer } from '../src/server/serve.ts';
 import { startIdentityProvider, type DemoIdentityProvider } from './idp/provider.ts';
 import { makeCertificates } from './certificates.ts';
 import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles, type DemoFiles, type DemoUrls } from './files.ts';
-import { USERS, demoPorts } from './demo.ts';
+import { DemoError, USERS, demoPorts } from './demo.ts';
 import { takenPorts } from './ports.ts';
 import { startDemoCluster, type DemoCluster } from './upstream.ts';
 
@@ -29,9 +29,6 @@ export interface RunningDemo {
   readonly server: RunningServer;
   stop(): Promise<void>;
 }
-
-/** An error that the user can fix. It is printed without a stack trace. */
-export class DemoError extends Error {}
 
 /**
  * @throws DemoError when a port is taken or the configuration that the demo wrote does not hold

@@ -2,8 +2,8 @@
 import { rm } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE, monitoringPort } from './demo.ts';
-import { DemoError, startDemo, type DemoOptions, type RunningDemo } from './launch.ts';
+import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE, DemoError, monitoringPort } from './demo.ts';
+import type { DemoOptions, RunningDemo } from './launch.ts';
 import { answer, forgetAnswers } from './lessons/answers.ts';
 import type { Lesson } from './lessons/lesson.ts';
 import { lessonOf } from './lessons/lessons.ts';
@@ -59,6 +59,10 @@ export async function runDemo(args: DemoArguments): Promise<number> {
     return 1;
   }
 }
+
+/** Whoever only answers a question, or is told that a lesson runs, does not wait until the whole server is loaded. */
+const startDemo = async (options: DemoOptions): Promise<RunningDemo> =>
+  (await import('./launch.ts')).startDemo(options);
 
 /** @returns a message about options that exclude each other */
 function lessonMisuse({

@@ -1,7 +1,8 @@
 /** What a lesson consists of. A task is done when the audit log or the cluster shows it, never because the learner says so. */
 import type { AuditFact } from '../../src/core/audit/catalogue.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import { DemoError, type RunningDemo } from '../launch.ts';
+import { DemoError } from '../demo.ts';
+import type { RunningDemo } from '../launch.ts';
 import type { Finished } from '../tour/terminal.ts';
 
 /** One shell of the learner: who sits at it, and what it cannot do. */

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import lockfile, { type CheckOptions } from 'proper-lockfile';
-import { DemoError } from '../launch.ts';
+import { DemoError } from '../demo.ts';
 
 const optionsOf = (directory: string): CheckOptions => ({
   lockfilePath: join(resolve(directory), 'lessons', 'running'),
