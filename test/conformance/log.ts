@@ -272,7 +272,7 @@ function noticesConform(open: OpenStore): void {
   });
 }
 
-function waitingConforms(open: OpenStore): void {
+export function waitingConforms(open: OpenStore): void {
   it('wakes everyone who waits when an entry is written', async () => {
     const subject = await open();
     const { signal } = new AbortController();

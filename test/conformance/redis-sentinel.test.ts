@@ -17,8 +17,8 @@ import {
 } from '../support/redis.ts';
 import { newSession, replica, testClock } from './fixtures.ts';
 import { locksConform } from './locks.ts';
+import { waitingConforms } from './log.ts';
 import { answering, ANY_SKEW, redisConforms, sealingKeys, settle, testMonotonic } from './redis-stores.ts';
-import { revocationsConform } from './revocations.ts';
 
 /** A failover takes as long as Sentinels need to agree: about a second here, more where the machine is busy. */
 const FAILOVER = { timeout: 30_000, interval: 50 };
@@ -66,11 +66,12 @@ async function stopNodes(): Promise<void> {
 describe('through Sentinel', () => {
   beforeAll(startNodes);
   afterAll(stopNodes);
-  // What followers have to confirm. The rest is the same scripts, which `redis-least.test.ts` runs.
+  // Entries that followers have to confirm, scripts that write several keys, and reads that block. The rest is the same scripts, which
+  // `redis-least.test.ts` runs, and what two followers may do to a revocation, which `redis-nodes.test.ts` has.
   redisConforms('redis through Sentinel with three nodes', settings, (name, open) => {
     describe(`store: ${name}`, () => {
-      revocationsConform(open);
       locksConform(open);
+      waitingConforms(open);
     });
   });
 });
