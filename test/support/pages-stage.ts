@@ -24,10 +24,7 @@ export interface PagesStage {
   /** A revocation that is complete. */
   readonly revocation: string;
   /** A separate context for each call, in which this user is signed in. */
-  context(
-    who: Who,
-    options?: { readonly bypassCSP?: boolean; readonly javaScriptEnabled?: boolean },
-  ): Promise<BrowserContext>;
+  context(who: Who, options?: { readonly javaScriptEnabled?: boolean }): Promise<BrowserContext>;
   /** A code that a device waits with. */
   userCode(): Promise<string>;
   stop(): Promise<void>;
