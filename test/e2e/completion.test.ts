@@ -69,10 +69,12 @@ async function complete(shell: ShellTerminal, typed: string, rest: string): Prom
   return shown.trimEnd();
 }
 
-describe.each(['bash', 'zsh', 'fish'] as const)('in a real %s', (name) => {
-  test('commands, options and values complete, those of the cache without a server', async () => {
+test.each(['bash', 'zsh', 'fish'] as const)(
+  'a real %s completes commands, options and values, those of the cache without a server, names of files where an option wants one, and shows several candidates',
+  async (name) => {
     await at.fakeServer.stop();
     const { web } = at.fakeServer;
+    writeFileSync(join(at.machine.home, 'security.pem'), '');
     const shell = await open(name);
     for (const [typed, rest] of [
       ['portcullis who', 'ami'],
@@ -82,24 +84,14 @@ describe.each(['bash', 'zsh', 'fish'] as const)('in a real %s', (name) => {
       ['portcullis get-token --cluster st', 'aging'],
       ['portcullis config ch', 'eck'],
       [`portcullis whoami --server ${web.slice(0, -3)}`, web.slice(-3)],
+      [`portcullis login --ca-file ${at.machine.home}/secur`, 'ity.pem'],
     ] as const) {
       expect(await complete(shell, typed, rest), typed).toContain(`${typed}${rest}`);
     }
-  });
-
-  test('names of files complete where an option wants one', async () => {
-    writeFileSync(join(at.machine.home, 'security.pem'), '');
-    const shell = await open(name);
-    const typed = `portcullis login --ca-file ${at.machine.home}/secur`;
-    expect(await complete(shell, typed, 'ity.pem')).toContain('security.pem');
-  });
-
-  test('several candidates are shown', async () => {
-    const shell = await open(name);
     shell.type('portcullis lo\t\t');
     expect(await shell.until(/logout/)).toMatch(/lock/);
-  });
-});
+  },
+);
 
 describe('kubectl portcullis', () => {
   test('completes in a real zsh', async () => {
