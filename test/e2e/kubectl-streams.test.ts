@@ -26,6 +26,8 @@ const digest = (bytes: string | Buffer): string => createHash('sha256').update(b
 let instance: RunningDemo;
 beforeAll(async () => {
   instance = await startTestInstance();
+  const signedIn = await new CliContext(instance, 'alice').portcullis('login');
+  if (signedIn.code !== 0) throw new Error(signedIn.all);
 });
 afterAll(() => instance.stop());
 
@@ -38,8 +40,6 @@ describe.each(WAYS)('kubectl $version over $protocol', ({ program, websockets, v
       KUBECTL_PORT_FORWARD_WEBSOCKETS: websockets,
     };
     alice = new CliContext(instance, 'alice', environment, program);
-    const signedIn = await alice.portcullis('login');
-    if (signedIn.code !== 0) throw new Error(signedIn.all);
     before = (await auditedBy(instance)).length;
   });
   afterAll(() => alice.close());
