@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { andThen, type Awaitable } from '../core/awaitable.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
+import { byHeaders } from '../core/http/by-headers.ts';
 import { traceId } from '../core/http/trace-parent.ts';
 import { createTurns } from '../timing/timing.ts';
 import { Admission } from './admission/admission.ts';
@@ -52,6 +53,8 @@ const REQUESTS_PER_TURN = 64;
  */
 const ALL_PARSED = Promise.resolve();
 
+const originOf = byHeaders((raw) => ({ userAgent: valuesOf(raw, 'user-agent')[0], trace: traceId(raw) }));
+
 export class DataPlane {
   readonly #deps: ApiListenerDeps;
   readonly #timing: ProxyTiming;
@@ -83,7 +86,8 @@ export class DataPlane {
   /** @param rejection why the request cannot be admitted at all, as the side of its protocol has found */
   request(client: Client, connection: ClientConnection, rejection?: Rejection): Awaitable<void> {
     const { request, response } = client;
-    const { method, target, raw } = request;
+    const { method, target } = request;
+    const raw = connection.headers.of(request.raw);
     const exchange = this.#begin({ method, target, raw, connection }, () => response.reset());
     const side = new RequestSide(exchange, client, {
       isLeaving: () => this.leaving,
@@ -201,8 +205,7 @@ export class DataPlane {
   }
 
   #begin(facts: ExchangeFacts, resetClient: () => void): Exchange {
-    const [userAgent] = valuesOf(facts.raw, 'user-agent');
-    const trace = traceId(facts.raw);
+    const { userAgent, trace } = originOf(facts.raw);
     const exchange = new Exchange({
       facts,
       guard: this.#deps.guard,

@@ -1,10 +1,12 @@
 /**
- * The benchmarks (docs/performance.md#how-to-measure): `npm run bench [-- --only NAME,…] [--json FILE] [--minutes N] [--profile DIR]`.
+ * The benchmarks (docs/performance.md#how-to-measure): `npm run bench [-- --only NAME,…] [--json FILE] [--minutes N] [--profile DIR] [--before CHECKOUT]
+ * [--peer COMMAND]`.
  *
  * Each runs against the upstream itself, haproxy and Portcullis in turns within one run, because the machine's speed drifts by more than what
  * is measured. A missed goal is a result; only what breaks makes the exit code 1.
  */
 import { writeFile } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { audit } from './benchmarks/audit.ts';
 import { burst, cutRedis } from './benchmarks/crowd.ts';
@@ -20,6 +22,7 @@ import { watches, watchesHttp2 } from './benchmarks/watches.ts';
 import { writeAhead } from './benchmarks/write-ahead.ts';
 import { table } from './report.ts';
 import type { BenchResult } from './report.ts';
+import { ALLOCATOR } from './stage/server-process.ts';
 import { openStage } from './stage/stage.ts';
 import type { Stage } from './stage/stage.ts';
 
@@ -62,6 +65,8 @@ const { values } = parseArgs({
     json: { type: 'string' },
     minutes: { type: 'string', default: '0.5' },
     profile: { type: 'string' },
+    before: { type: 'string' },
+    peer: { type: 'string' },
   },
 });
 
@@ -75,7 +80,7 @@ if (unknown.length > 0 || !(minutes > 0 && minutes <= MOST_MINUTES)) {
 }
 
 async function onStage(name: string): Promise<BenchResult[]> {
-  const stage = await openStage(values.profile);
+  const stage = await openStage(values);
   try {
     return (await BENCHMARKS[name]?.(stage, { minutes })) ?? [];
   } finally {
@@ -96,5 +101,12 @@ for (const name of wanted) {
     console.error(error);
   }
 }
-if (results.length > 0) console.log(table(results));
+if (results.length > 0) {
+  console.log(table(results));
+  const [load = 0] = loadavg();
+  console.log(
+    `\nMachine: ${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores, load ${load.toFixed(1)} at the end; the`,
+  );
+  console.log(`server with ${ALLOCATOR}, everything else with the system's allocator.`);
+}
 if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(results, null, 2)}\n`);

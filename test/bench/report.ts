@@ -26,6 +26,9 @@ export function median(values: readonly number[]): number {
 export const pairedRatio = (a: readonly number[], b: readonly number[]): number =>
   median(a.map((value, index) => value / (b[index] ?? Number.NaN)));
 
+export const mapValues = <T, U>(values: Readonly<Record<string, T>>, change: (value: T) => U): Record<string, U> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)]));
+
 /** Growth of y for each x, by least squares; NaN for fewer than two points. */
 export function slope(points: readonly (readonly [x: number, y: number])[]): number {
   const mean = (at: 0 | 1): number => points.reduce((sum, point) => sum + point[at], 0) / points.length;
@@ -40,13 +43,14 @@ const shown = (value: number | null): string =>
 const verdict = (ok: boolean | null): string => (ok === null ? '-' : ok ? 'met' : 'MISSED');
 
 export function table(results: readonly BenchResult[]): string {
-  const head = ['figure', 'unit', 'portcullis', 'direct', 'haproxy', 'ratio', 'goal', ''];
+  const others = ['before', 'peer'].filter((name) => results.some(({ peers }) => peers[name] !== undefined));
+  const columns = ['direct', 'haproxy', ...others];
+  const head = ['figure', 'unit', 'portcullis', ...columns, 'ratio', 'goal', ''];
   const rows = results.map(({ name, unit, portcullis, peers, ratio, goal, ok }) => [
     name,
     unit,
     shown(portcullis),
-    shown(peers['direct'] ?? null),
-    shown(peers['haproxy'] ?? null),
+    ...columns.map((column) => shown(peers[column] ?? null)),
     shown(ratio),
     goal,
     verdict(ok),

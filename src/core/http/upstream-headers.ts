@@ -11,6 +11,7 @@
  */
 import { EXTRA_ORIGINAL_USER, EXTRA_SESSION } from '../core.ts';
 import { AppError } from '../errors.ts';
+import { byHeaders } from './by-headers.ts';
 import { isOwnExtraKey, isReservedExtraKey } from '../identity/extra-keys.ts';
 import {
   asBytes,
@@ -106,7 +107,13 @@ const traceHeaders = (input: Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFo
   ownValue(input.forwardedFor, 'address'),
 ];
 
-function clientHeaders(input: ClientHeadersInput): string[] {
+function clientHeaders(input: ClientHeadersInput): readonly string[] {
+  return input.belowProxy || input.upgrade ? passedHeaders(input) : plainHeaders(input.raw);
+}
+
+const plainHeaders = byHeaders((raw) => passedHeaders({ raw, belowProxy: false, upgrade: false }));
+
+function passedHeaders(input: ClientHeadersInput): readonly string[] {
   const headers: string[] = [];
   const passes = headerFilter(input.raw, { names: DENIED, prefixes: DENIED_PREFIXES });
   for (const [name, value] of pairs(input.raw)) {

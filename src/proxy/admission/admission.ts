@@ -16,6 +16,7 @@ import { andThen, orElse, type Awaitable } from '../../core/awaitable.ts';
 import type { Caller } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Identity } from '../../core/identity/identity.ts';
+import { byHeaders } from '../../core/http/by-headers.ts';
 import { requestedIdentity } from '../../core/http/impersonation.ts';
 import { requestInfo } from '../../core/request/request-info.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
@@ -80,6 +81,10 @@ export interface Admitted {
   /** Epoch seconds. */
   readonly sessionExpiresAt: number;
 }
+
+const hostsOf = byHeaders((raw) => valuesOf(raw, 'host'));
+const tokenIn = byHeaders(bearerToken);
+const impersonatedBy = byHeaders(requestedIdentity);
 
 type Outcome = Result<Admitted, Rejection>;
 
@@ -165,7 +170,7 @@ export class Admission {
     const { facts } = exchange;
     const { servername } = facts.connection;
     const selected = selectCluster(this.#directory, {
-      hosts: valuesOf(facts.raw, 'host'),
+      hosts: hostsOf(facts.raw),
       target: facts.target,
       ...(servername === undefined ? {} : { serverName: servername }),
     });
@@ -191,7 +196,7 @@ export class Admission {
 
   #admitToken(exchange: Exchange, route: Route, upgrade: boolean): Awaitable<Outcome> {
     const context = this.#messages;
-    const token = bearerToken(exchange.facts.raw);
+    const token = tokenIn(exchange.facts.raw);
     if (!token.ok) return no(credentialRejection(token.reason, context));
     if (token.value === undefined) return no(credentialRejection('no_token', context));
     const request = { exchange, route, upgrade, token: token.value };
@@ -226,7 +231,7 @@ export class Admission {
 
     const identity = limitIdentity(caller.identity, cluster.impersonate);
     // Never dropped silently: `kubectl --as=limited` must not run with the user's full rights.
-    const impersonated = requestedIdentity(raw);
+    const impersonated = impersonatedBy(raw);
     if (!impersonated.ok) return no(impersonationRejection(impersonated.reason));
     const actingAs = impersonated.value;
     if (actingAs === undefined) return this.#admitIdentity(request, caller, { identity });

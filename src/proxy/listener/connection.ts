@@ -10,6 +10,8 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { plainAddress } from '../../core/http/address.ts';
+import { EqualHeaders } from '../../core/http/by-headers.ts';
+import { createTurns } from '../../timing/timing.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
@@ -22,6 +24,8 @@ export interface ClientConnection {
   readonly servername: string | undefined;
   /** SHA-256 of the client certificate's DER form, base64url (RFC 8705 §3.1); undefined if none was presented. */
   readonly thumbprint: string | undefined;
+  /** Its lists of headers, of which equal ones are the same object. */
+  readonly headers: EqualHeaders;
   /** RST. Nothing that is queued goes out. */
   reset(): void;
   /** True once nothing can reach the client any more. */
@@ -45,6 +49,13 @@ export interface ClientConnection {
    */
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void;
 }
+
+/**
+ * Freeing the state of a TLS connection takes longer than its reset. In a cut of thousands all resets come first, and
+ * the rest of each connection is freed in later turns. Nothing of it can leave: the socket beneath is gone.
+ */
+const FREED_PER_TURN = 250;
+const freed = createTurns(FREED_PER_TURN);
 
 interface RawConnection {
   readonly socket: Socket;
@@ -99,6 +110,7 @@ class TlsConnection implements ClientConnection {
   readonly address: string;
   readonly servername: string | undefined;
   readonly thumbprint: string | undefined;
+  readonly headers = new EqualHeaders();
   readonly #raw: Socket;
   readonly #socket: TLSSocket;
   readonly #open = new Map<() => void, { readonly finished: boolean }>();
@@ -132,7 +144,7 @@ class TlsConnection implements ClientConnection {
 
   reset(): void {
     this.#raw.resetAndDestroy();
-    this.#socket.destroy();
+    freed.do(() => this.#socket.destroy());
   }
 
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void {

@@ -22,6 +22,7 @@ import { valuesOf } from '../raw-headers.ts';
 import type { RequestSide } from './request-side.ts';
 import { isJsonLines, responseHead } from './response-head.ts';
 import { statusBody } from '../status.ts';
+import type { Rejection } from '../status.ts';
 import { credentialRejection, loginAddress } from '../rejections.ts';
 import { isConnectionLoss, upstreamFailure } from './upstream-error.ts';
 import type { ClusterPools } from './pool.ts';
@@ -87,8 +88,7 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   sendTerminationNotice(reason: CutReason): void {
     const { client, deps, admitted, exchange } = this.#options;
     if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.response.idle) return;
-    const object = statusBody(credentialRejection(reason, deps, exchange.caller?.credential));
-    client.response.writeNow(Buffer.from(`${JSON.stringify({ type: 'ERROR', object })}\n`));
+    client.response.writeNow(terminationEvent(credentialRejection(reason, deps, exchange.caller?.credential)));
   }
 
   endCleanly(): void {
@@ -239,6 +239,18 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     this.#done = true;
     this.#options.exchange.upstreamClosed();
   }
+}
+
+/** The last one: a cut writes the same to each of thousands of watches. */
+let lastEvent: { readonly message: string; readonly auditReason: string; readonly bytes: Buffer } | undefined;
+
+/** @returns the last event of a watch that is cut, as a line of JSON */
+function terminationEvent(rejection: Rejection): Buffer {
+  const { message, auditReason } = rejection;
+  if (lastEvent?.message === message && lastEvent.auditReason === auditReason) return lastEvent.bytes;
+  const bytes = Buffer.from(`${JSON.stringify({ type: 'ERROR', object: statusBody(rejection) })}\n`);
+  lastEvent = { message, auditReason, bytes };
+  return bytes;
 }
 
 /**

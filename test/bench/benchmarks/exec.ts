@@ -1,5 +1,5 @@
 /** Bytes through an upgraded connection, as `kubectl cp` or a log of a busy pod makes them. */
-import { median, pairedRatio } from '../report.ts';
+import { mapValues, median, pairedRatio } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { PATHS } from '../stage/peers.ts';
 import { watchMemory } from '../stage/processes.ts';
@@ -7,17 +7,17 @@ import type { Stage, TargetName } from '../stage/stage.ts';
 
 const ROUNDS = 3;
 const BYTES = 1024 ** 3;
-const TARGETS: readonly TargetName[] = ['direct', 'haproxy', 'portcullis'];
 
 export async function exec(stage: Stage): Promise<BenchResult[]> {
   const { value: speeds, before, peak } = await watchMemory(stage.pid('portcullis'), throughput(stage));
-  const ratio = pairedRatio(speeds.portcullis, speeds.haproxy);
+  const { portcullis = [], haproxy = [], ...others } = speeds;
+  const ratio = pairedRatio(portcullis, haproxy);
   return [
     {
       name: 'exec',
       unit: 'MB/s',
-      portcullis: median(speeds.portcullis),
-      peers: { direct: median(speeds.direct), haproxy: median(speeds.haproxy) },
+      portcullis: median(portcullis),
+      peers: mapValues({ haproxy, ...others }, median),
       ratio,
       goal: '≥ 0.5 × haproxy',
       ok: ratio >= 0.5,
@@ -26,12 +26,12 @@ export async function exec(stage: Stage): Promise<BenchResult[]> {
   ];
 }
 
-async function throughput({ load, target }: Stage): Promise<Record<TargetName, number[]>> {
-  const speeds: Record<TargetName, number[]> = { direct: [], haproxy: [], portcullis: [] };
+async function throughput({ load, target, others }: Stage): Promise<Partial<Record<TargetName, number[]>>> {
+  const speeds: Partial<Record<TargetName, number[]>> = {};
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const name of TARGETS) {
+    for (const name of ['direct', 'haproxy', ...others, 'portcullis'] as const) {
       const job = { target: target(name, 'live'), path: PATHS.exec(BYTES), bytes: BYTES };
-      speeds[name].push(BYTES / 1e6 / (await load.call('upgrade', job)));
+      (speeds[name] ??= []).push(BYTES / 1e6 / (await load.call('upgrade', job)));
     }
   }
   return speeds;

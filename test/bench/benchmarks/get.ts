@@ -1,5 +1,5 @@
 /** CPU for one proxied 2 kB GET: token, binding, deny check, impersonation headers, audit and metrics included. */
-import { median, pairedRatio } from '../report.ts';
+import { mapValues, median, pairedRatio } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { PATHS } from '../stage/peers.ts';
 import type { Stage, TargetName } from '../stage/stage.ts';
@@ -15,7 +15,7 @@ interface Shape {
 
 export async function get(stage: Stage): Promise<BenchResult[]> {
   const shape = { connections: 16 };
-  const measured = await cpuPerGet(stage, ['direct', 'haproxy', 'portcullis'], shape);
+  const measured = await cpuPerGet(stage, ['direct', 'haproxy', ...stage.others, 'portcullis'], shape);
   return [result('get', measured, `${REQUESTS} GETs of 2 kB a round over 16 HTTP/1.1 connections`)];
 }
 
@@ -27,16 +27,16 @@ export async function getHttp2(stage: Stage): Promise<BenchResult[]> {
     ];
   }
   const shape = { connections: 4, streams: 8 };
-  const measured = await cpuPerGet(stage, ['haproxy', 'portcullis'], shape);
+  const measured = await cpuPerGet(stage, ['haproxy', ...stage.others, 'portcullis'], shape);
   return [result('get-h2', measured, `${REQUESTS} GETs of 2 kB a round over 4 HTTP/2 connections with 8 streams each`)];
 }
 
 const GOAL = '≤ 3.5 × haproxy';
 
 function result(name: string, measured: Partial<Record<TargetName, readonly number[]>>, load: string): BenchResult {
-  const { portcullis = [], haproxy = [], direct } = measured;
+  const { portcullis = [], haproxy = [], ...others } = measured;
   const ratio = pairedRatio(portcullis, haproxy);
-  const peers = { ...(direct === undefined ? {} : { direct: median(direct) }), haproxy: median(haproxy) };
+  const peers = mapValues({ haproxy, ...others }, median);
   const spread = `portcullis ${Math.min(...portcullis).toFixed(0)}–${Math.max(...portcullis).toFixed(0)} µs`;
   return {
     name,

@@ -1,12 +1,11 @@
 /** A large list: how fast it comes, and what it costs in memory, also when the client reads slowly. */
-import { median, pairedRatio } from '../report.ts';
+import { mapValues, median, pairedRatio } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { LIST_BYTES, PATHS } from '../stage/peers.ts';
 import { watchMemory } from '../stage/processes.ts';
 import type { Stage, TargetName } from '../stage/stage.ts';
 
 const ROUNDS = 5;
-const TARGETS: readonly TargetName[] = ['direct', 'haproxy', 'portcullis'];
 const READERS = 20;
 const SECONDS = 8;
 const GROWTH_GOAL = '≤ 100 MB';
@@ -16,7 +15,7 @@ export async function list(stage: Stage): Promise<BenchResult[]> {
   const target = stage.target('portcullis', 'files');
   const job = { target, path: PATHS.list, readers: READERS, bytesPerSecond: 1e6, seconds: SECONDS };
   const slow = await watchMemory(stage.pid('portcullis'), stage.load.call('readSlowly', job));
-  const { direct, haproxy, portcullis } = fast.value;
+  const { direct = [], haproxy = [], portcullis = [], ...others } = fast.value;
   const ratio = pairedRatio(portcullis, direct);
   const toHaproxy = pairedRatio(portcullis, haproxy);
   return [
@@ -24,7 +23,7 @@ export async function list(stage: Stage): Promise<BenchResult[]> {
       name: 'list',
       unit: 'MB/s',
       portcullis: median(portcullis),
-      peers: { direct: median(direct), haproxy: median(haproxy) },
+      peers: mapValues({ direct, haproxy, ...others }, median),
       ratio,
       goal: '≥ 0.35 × direct, ≥ 0.6 × haproxy',
       ok: ratio >= 0.35 && toHaproxy >= 0.6,
@@ -54,10 +53,12 @@ const growth = (
   load: `${load}; from ${before.toFixed(0)} MB`,
 });
 
-async function throughput({ load, target }: Stage): Promise<Record<TargetName, number[]>> {
-  const speeds: Record<TargetName, number[]> = { direct: [], haproxy: [], portcullis: [] };
+type Speeds = Partial<Record<TargetName, number[]>>;
+
+async function throughput({ load, target, others }: Stage): Promise<Speeds> {
+  const speeds: Speeds = {};
   const handles = new Map<TargetName, number>();
-  for (const name of TARGETS) {
+  for (const name of ['direct', 'haproxy', ...others, 'portcullis'] as const) {
     const handle = await load.call('open', { target: target(name, 'files'), connections: 1 });
     handles.set(name, handle);
     await load.call('get', { handle, path: PATHS.list, requests: 1 });
@@ -66,7 +67,7 @@ async function throughput({ load, target }: Stage): Promise<Record<TargetName, n
     for (const [name, handle] of handles) {
       const { seconds, bytes } = await load.call('get', { handle, path: PATHS.list, requests: 1 });
       if (bytes !== LIST_BYTES) throw new Error(`${name} gave ${bytes} bytes`);
-      speeds[name].push(bytes / 1e6 / seconds);
+      (speeds[name] ??= []).push(bytes / 1e6 / seconds);
     }
   }
   return speeds;

@@ -67,6 +67,23 @@ http {
   return { ...(await start('nginx', args, () => accepts(port))), port };
 }
 
+/**
+ * Any other proxy, by a command line for the shell. In its environment: `PORT` to listen on at 127.0.0.1, `DIRECTORY`
+ * with `server.crt`, `server.key`, `ca.crt` and `cluster-token`, and `FILES` and `LIVE`, the ports of the two upstreams.
+ * It has to accept the benchmark's Bearer token, or one that it writes to `DIRECTORY/peer-token` before it listens.
+ */
+export async function startPeer(
+  command: string,
+  directory: string,
+  upstreams: { readonly files: number; readonly live: number },
+): Promise<Peer> {
+  const port = await freePort();
+  const environment = { PORT: port, DIRECTORY: directory, FILES: upstreams.files, LIVE: upstreams.live };
+  const texts = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, String(value)]));
+  // Its process is the proxy itself, whose CPU time is read.
+  return { ...(await start('sh', ['-c', `exec ${command}`], () => accepts(port), texts)), port };
+}
+
 /** @param directory has `server.pem` (certificate and key) and `ca.crt` */
 export async function startHaproxy(
   directory: string,

@@ -35,6 +35,8 @@ export interface InstanceOptions {
   readonly upstreams: { readonly files: number; readonly live: number };
   /** Folder for a CPU profile of the whole run. */
   readonly profile?: string | undefined;
+  /** The checkout whose server it is. Absent: this one. */
+  readonly checkout?: string | undefined;
   /** `audit.writeAhead`; absent: its default. */
   readonly writeAhead?: string;
 }
@@ -61,7 +63,8 @@ export async function startInstance(options: InstanceOptions): Promise<BenchInst
       (answer) => answer.ok,
       () => false,
     );
-  const started = await startInstanceProcess({ config: at('portcullis.yaml'), flags: profiling, ready });
+  const { checkout } = options;
+  const started = await startInstanceProcess({ config: at('portcullis.yaml'), checkout, flags: profiling, ready });
   const stop = async (): Promise<void> => {
     await started.stop();
     await identityProvider.close();

@@ -1,5 +1,5 @@
 /** Everything that a benchmark needs, fresh for each: memory and caches of one must not be in the figures of the next. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,11 +9,22 @@ import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
 import { signInAlice, signInRoot, startInstance } from './server.ts';
-import type { BenchInstance } from './server.ts';
-import { HOSTS, startHaproxy, startNginx } from './peers.ts';
+import type { BenchInstance, SignedInUser } from './server.ts';
+import { HOSTS, startHaproxy, startNginx, startPeer } from './peers.ts';
 import { cpuMicroseconds } from './processes.ts';
 
-export type TargetName = 'direct' | 'haproxy' | 'portcullis';
+/** `before`: Portcullis of another checkout. `peer`: another proxy. */
+export type TargetName = 'direct' | 'haproxy' | 'portcullis' | 'before' | 'peer';
+
+/** What else takes its turns. */
+export interface Others {
+  /** Folder of another checkout of Portcullis, with its dependencies installed. */
+  readonly before?: string | undefined;
+  /** A command line (`startPeer`). */
+  readonly peer?: string | undefined;
+  /** Folder for a CPU profile of the server. */
+  readonly profile?: string | undefined;
+}
 
 export interface Stage {
   readonly load: Remote<LoadWorker>;
@@ -23,6 +34,8 @@ export interface Stage {
   /** CPU time so far in microseconds: of the proxy, and for `direct` of nginx itself. */
   readonly cpu: (name: TargetName) => Promise<number>;
   readonly pid: (name: TargetName) => number;
+  /** Those of `before` and `peer` that run. */
+  readonly others: readonly TargetName[];
   readonly figures: BenchInstance['figures'];
   /** Ends alice's session as an administrator does. Resolves with the response, which must be `complete`. */
   readonly revokeAlice: () => Promise<void>;
@@ -31,21 +44,20 @@ export interface Stage {
 
 const entry = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-/** @param profile folder for a CPU profile of the server */
-export async function openStage(profile?: string): Promise<Stage> {
+export async function openStage(others: Others = {}): Promise<Stage> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).toReversed()) await end();
   };
   try {
-    return await open(stops, stop, profile);
+    return await open(stops, stop, others);
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function open(stops: (() => Promise<unknown>)[], stop: () => Promise<void>, profile?: string): Promise<Stage> {
+async function open(stops: (() => Promise<unknown>)[], stop: () => Promise<void>, others: Others): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-'));
   stops.push(() => rm(directory, { recursive: true, force: true }));
   const { ca, cert, key } = await makeCertificates(['localhost', '127.0.0.1', ...Object.values(HOSTS)], Date.now());
@@ -60,26 +72,57 @@ async function open(stops: (() => Promise<unknown>)[], stop: () => Promise<void>
   const upstreams = { files: nginx.port, live };
   const haproxy = await startHaproxy(directory, upstreams);
   stops.push(haproxy.stop);
-  const instance = await startInstance({ directory, upstreams, profile });
+  const instance = await startInstance({ directory, upstreams, profile: others.profile });
   stops.push(instance.stop);
   const alice = await signInAlice(instance, ca);
+  const before = others.before === undefined ? undefined : await startBefore(others.before, files, { upstreams, ca });
+  if (before !== undefined) stops.push(before.stop);
+  const peer = others.peer === undefined ? undefined : await startPeer(others.peer, directory, upstreams);
+  if (peer !== undefined) stops.push(peer.stop);
+  const peerToken = await readFile(join(directory, 'peer-token'), 'utf8').catch(() => undefined);
   const root = await signInRoot(instance, ca);
   stops.push(root.close);
   const load = new Remote<LoadWorker>(entry('../load/worker.ts'));
   stops.push(() => load.stop());
 
-  const pids = { direct: nginx.pid, haproxy: haproxy.pid, portcullis: instance.pid };
+  const ports = { haproxy: haproxy.port, portcullis: instance.port, before: before?.port ?? 0, peer: peer?.port ?? 0 };
+  const pids = {
+    direct: nginx.pid,
+    haproxy: haproxy.pid,
+    portcullis: instance.pid,
+    before: before?.pid ?? 0,
+    peer: peer?.pid ?? 0,
+  };
   return {
     load,
     upstream,
     target: (name, host) => {
-      const port = name === 'direct' ? upstreams[host] : name === 'haproxy' ? haproxy.port : instance.port;
-      return { port, host: HOSTS[host], token: alice.tokens[host], ca, ...alice.key };
+      const port = name === 'direct' ? upstreams[host] : ports[name];
+      const user = name === 'before' && before !== undefined ? before.alice : alice;
+      const token = (name === 'peer' ? peerToken : undefined) ?? user.tokens[host];
+      return { port, host: HOSTS[host], token, ca, ...user.key };
     },
     cpu: (name) => cpuMicroseconds(pids[name]),
     pid: (name) => pids[name],
+    others: (['before', 'peer'] as const).filter((name) => others[name] !== undefined),
     figures: instance.figures,
     revokeAlice: () => root.revoke(alice.session),
     stop,
   };
+}
+
+/** In a folder of its own, because it has the same names for its files. */
+async function startBefore(
+  checkout: string,
+  files: Readonly<Record<string, string>>,
+  { upstreams, ca }: { readonly upstreams: { readonly files: number; readonly live: number }; readonly ca: string },
+): Promise<BenchInstance & { readonly alice: SignedInUser }> {
+  const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-before-'));
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text, { mode: 0o600 });
+  const instance = await startInstance({ directory, upstreams, checkout });
+  const stop = async (): Promise<void> => {
+    await instance.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  return { ...instance, stop, alice: await signInAlice(instance, ca) };
 }

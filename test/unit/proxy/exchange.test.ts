@@ -1,3 +1,4 @@
+import { EqualHeaders } from '../../../src/core/http/by-headers.ts';
 import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../src/core/identity/identity.ts';
 import { Exchange } from '../../../src/proxy/exchange.ts';
@@ -11,6 +12,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     address: '192.0.2.1',
     servername: undefined,
     thumbprint: undefined,
+    headers: new EqualHeaders(),
     ended: false,
     openResponses: 0,
     reset: () => undefined,

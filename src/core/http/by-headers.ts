@@ -1,0 +1,37 @@
+/**
+ * What follows from a list of headers alone, computed once for each list.
+ *
+ * The requests of a connection mostly have the same headers. A connection gives equal lists as one (`EqualHeaders`), so
+ * what was computed for the first request is there for the next. Never for what can change while the headers stay the
+ * same: expiry, binding, revocation, slots and tokens are asked each time.
+ */
+import type { RawHeaders } from './header-names.ts';
+
+/** @param compute has no other input than the list */
+export function byHeaders<T>(compute: (raw: RawHeaders) => T): (raw: RawHeaders) => T {
+  const known = new WeakMap<RawHeaders, { readonly value: T }>();
+  return (raw) => {
+    const before = known.get(raw);
+    if (before !== undefined) return before.value;
+    const value = compute(raw);
+    known.set(raw, { value });
+    return value;
+  };
+}
+
+/** The last list of headers of one connection. */
+export class EqualHeaders {
+  #last: RawHeaders = [];
+
+  /** @returns the list before, if this one has the same names and values in the same order and case */
+  of(raw: RawHeaders): RawHeaders {
+    if (!isEqual(raw, this.#last)) this.#last = raw;
+    return this.#last;
+  }
+}
+
+function isEqual(one: RawHeaders, other: RawHeaders): boolean {
+  if (one.length !== other.length) return false;
+  for (let index = 0; index < one.length; index += 1) if (one[index] !== other[index]) return false;
+  return true;
+}

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { byHeaders, EqualHeaders } from '../../../../src/core/http/by-headers.ts';
+
+const LIST = ['Host', 'a', 'Authorization', 'Bearer t'];
+
+describe('what follows from headers', () => {
+  it('is computed once for equal lists of a connection', () => {
+    const headers = new EqualHeaders();
+    const seen: (readonly string[])[] = [];
+    const count = byHeaders((raw) => seen.push(raw));
+    expect([count(headers.of(LIST)), count(headers.of([...LIST])), count(headers.of([...LIST]))]).toEqual([1, 1, 1]);
+    expect(seen).toEqual([LIST]);
+  });
+
+  it.each([
+    ['a value', ['Host', 'a', 'Authorization', 'Bearer u']],
+    ['the case of a value', ['Host', 'a', 'Authorization', 'bearer t']],
+    ['the case of a name', ['host', 'a', 'Authorization', 'Bearer t']],
+    ['the order', ['Authorization', 'Bearer t', 'Host', 'a']],
+    ['one more line', [...LIST, 'Impersonate-User', 'root']],
+    ['one line less', ['Host', 'a']],
+    ['where a name ends', ['Host', 'aAuthorization', '', 'Bearer t']],
+  ])('is computed again where another list differs by %s', (_what, other) => {
+    const headers = new EqualHeaders();
+    const own = byHeaders((raw) => [...raw]);
+    expect(own(headers.of(LIST))).toEqual(LIST);
+    expect(own(headers.of(other))).toEqual(other);
+    expect(own(headers.of(LIST))).toEqual(LIST);
+  });
+
+  it('is kept of undefined as well', () => {
+    let calls = 0;
+    const none = byHeaders(() => void (calls += 1));
+    expect([none(LIST), none(LIST), calls]).toEqual([undefined, undefined, 1]);
+  });
+});
