@@ -93,6 +93,7 @@ describe('requests pipelined after one that lasts', () => {
     const connection = await writesBehindAWatch();
     await until(() => ended('create') && ended('delete'), 'both writes in the audit log', PATIENCE);
     expect(ended('watch')).toBe(false);
+    await until(() => statusesOf(connection.received()).length > 0, 'the head of the watch', PATIENCE);
     expect(statusesOf(connection.received())).toEqual([200]);
     connection.socket.destroy();
     await allRecorded();
