@@ -20,6 +20,7 @@ import { isMachinePath } from './listener/http1-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
 import { RequestAudit } from './request-audit.ts';
 import { RequestSide } from './upstream/request-side.ts';
+import type { RequestSideOptions } from './upstream/request-side.ts';
 import { malformed } from './rejections.ts';
 import type { Rejection } from './status.ts';
 import { UnreadResponses } from './listener/unread-responses.ts';
@@ -58,6 +59,7 @@ const originOf = byHeaders((raw) => ({ userAgent: valuesOf(raw, 'user-agent')[0]
 export class DataPlane {
   readonly #deps: ApiListenerDeps;
   readonly #timing: ProxyTiming;
+  readonly #sideOptions: RequestSideOptions;
   readonly #admission: Admission;
   readonly #pools: ReadonlyMap<string, ClusterPools>;
   readonly #open = new Set<Exchange>();
@@ -71,6 +73,11 @@ export class DataPlane {
   constructor(deps: ApiListenerDeps) {
     this.#deps = deps;
     this.#timing = { ...DEFAULT_TIMING, ...deps.timing };
+    this.#sideOptions = {
+      isLeaving: () => this.leaving,
+      unread: this.#unread,
+      unreadMs: this.#timing.unreadLocalMs,
+    };
     this.#admission = new Admission(deps, (info) => this.#rejects(info));
     const perUser = perUserLimit(deps.limits);
     this.#pools = new Map(deps.clusters.map((cluster) => [cluster.name, createPools(cluster, this.#timing, perUser)]));
@@ -89,11 +96,7 @@ export class DataPlane {
     const { method, target } = request;
     const raw = connection.headers.of(request.raw);
     const exchange = this.#begin({ method, target, raw, connection }, () => response.reset());
-    const side = new RequestSide(exchange, client, {
-      isLeaving: () => this.leaving,
-      unread: this.#unread,
-      unreadMs: this.#timing.unreadLocalMs,
-    });
+    const side = new RequestSide(exchange, client, this.#sideOptions);
     const turn = this.#turns.reserve();
     return andThen(turn ?? (rejection === undefined ? ALL_PARSED : undefined), () => {
       if (!exchange.clientOpen) return;

@@ -18,12 +18,32 @@ import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } fr
 /** They take a few milliseconds of each turn. */
 const RESETS_PER_TURN = 50;
 
-interface Entry {
+interface EntryOwner {
+  readonly bind: (entry: Entry, credential: Credential, ends: SessionEnds) => void;
+  readonly forget: (entry: Entry) => void;
+}
+
+/** One object for each request, of a class: a literal with a getter and functions costs several times as much. */
+class Entry implements Registration {
   readonly flight: Flight;
+  readonly #owner: EntryOwner;
   credential: Credential | undefined;
   /** Monotonic milliseconds. */
-  boundAtMs: number;
+  boundAtMs = 0;
   cutReason: CutReason | undefined;
+
+  constructor(flight: Flight, owner: EntryOwner) {
+    this.flight = flight;
+    this.#owner = owner;
+  }
+
+  bind(credential: Credential, ends: SessionEnds): void {
+    this.#owner.bind(this, credential, ends);
+  }
+
+  close(): void {
+    this.#owner.forget(this);
+  }
 }
 
 export interface FlightRegistryOptions {
@@ -38,6 +58,10 @@ export interface FlightRegistryOptions {
 
 export class FlightRegistry {
   readonly #options: FlightRegistryOptions;
+  readonly #owner: EntryOwner = {
+    bind: (entry, credential, ends) => this.#bind(entry, credential, ends),
+    forget: (entry) => this.#forget(entry),
+  };
   readonly #entries = new Set<Entry>();
   /** The oldest entry comes first in each. */
   readonly #byKey = new Map<TargetKey, Set<Entry>>();
@@ -68,15 +92,9 @@ export class FlightRegistry {
   }
 
   register(flight: Flight): Registration {
-    const entry: Entry = { flight, credential: undefined, boundAtMs: 0, cutReason: undefined };
+    const entry = new Entry(flight, this.#owner);
     this.#entries.add(entry);
-    return {
-      bind: (credential, ends) => this.#bind(entry, credential, ends),
-      get cutReason() {
-        return entry.cutReason;
-      },
-      close: () => this.#forget(entry),
-    };
+    return entry;
   }
 
   /**

@@ -1,5 +1,5 @@
 /** Metrics of requests and streams. */
-import { Histogram } from 'prom-client';
+import { Histogram, type Counter } from 'prom-client';
 import { counter, gauge, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel, codeLabel, verbLabel } from './labels.ts';
 import { SENSITIVE_KINDS, type EndedRequest, type Metrics } from './types.ts';
@@ -53,19 +53,27 @@ export function requestMetrics(registry: MetricsRegistry, clusters: readonly str
     registers: [registry],
   });
   const cluster = boundedLabel(clusters && [...clusters, 'none']);
+  const countEnded = countBySeries(requests);
   return {
     request(request) {
-      requests.inc({
-        cluster: cluster(request.cluster),
-        verb: verbLabel(request.verb),
-        code: codeLabel(request.code),
-      });
+      countEnded({ cluster: cluster(request.cluster), verb: verbLabel(request.verb), code: codeLabel(request.code) });
       if (request.seconds === undefined) return;
       durations.observe({ labels: {}, value: request.seconds, exemplarLabels: exemplarOf(request) });
     },
     ...sensitiveMetrics(registry),
     ...streamMetrics(registry),
     ...failureMetrics(registry, cluster, clusters),
+  };
+}
+
+/** The labels are bounded, so the series are. Looking one up costs less than composing its name for each request. */
+function countBySeries(requests: Counter<'cluster' | 'verb' | 'code'>) {
+  const series = new Map<string, { inc(): void }>();
+  return (labels: { readonly cluster: string; readonly verb: string; readonly code: string }): void => {
+    const key = `${labels.cluster} ${labels.verb} ${labels.code}`;
+    const known = series.get(key) ?? requests.labels(labels);
+    if (!series.has(key)) series.set(key, known);
+    known.inc();
   };
 }
 

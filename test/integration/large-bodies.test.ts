@@ -1,0 +1,81 @@
+/**
+ * Bodies that are passed on in memory that is used again (src/proxy/upstream/slab.ts): whoever reads slowly, breaks off or is cut, no byte of one
+ * response is in another.
+ */
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { open, signIn, startPlane, until } from '../support/data-plane.ts';
+import type { TestPlane, TestUser } from '../support/data-plane.ts';
+import { http2Connection } from '../support/http2-client.ts';
+
+const LINES = 400_000;
+const PATH = '/api/v1/namespaces/default/configmaps';
+
+/** Each line of a response names it, so that a line of another one shows. */
+const lineOf = (name: string, index: number): string => `${name} ${index}\n`;
+const bodyOf = (name: string): string => Array.from({ length: LINES }, (_, index) => lineOf(name, index)).join('');
+
+/** In pieces as large as TLS makes them, chunked or with its length. */
+function answer(req: IncomingMessage, res: ServerResponse): void {
+  const url = new URL(req.url ?? '', 'https://api.test');
+  const body = bodyOf(url.searchParams.get('labelSelector') ?? '');
+  const length = url.searchParams.has('limit') ? {} : { 'content-length': String(body.length) };
+  res.writeHead(200, { 'content-type': 'application/json', ...length });
+  res.end(body);
+}
+
+/** How many lines are not this response's own. */
+const foreign = (text: string, name: string): number =>
+  text.split('\n').filter((line) => line !== '' && !line.startsWith(`${name} `)).length;
+
+describe('large bodies', () => {
+  let plane: TestPlane;
+  let alice: TestUser;
+  beforeAll(async () => {
+    plane = await startPlane();
+    alice = await signIn(plane);
+    plane.upstream.answer = answer;
+  });
+  afterAll(() => plane.close());
+
+  async function read(name: string, { limited, pauses }: { limited: boolean; pauses: boolean }): Promise<string> {
+    const request = open(plane, alice, `${PATH}?labelSelector=${name}${limited ? '&limit=1' : ''}`);
+    request.end();
+    const [res] = (await once(request, 'response')) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    res.on('data', (chunk: Buffer) => {
+      chunks.push(Buffer.from(chunk));
+      if (!pauses || chunks.length % 20 !== 0) return;
+      res.pause();
+      setTimeout(() => res.resume(), 5);
+    });
+    await once(res, 'end');
+    return Buffer.concat(chunks).toString();
+  }
+
+  it('arrive as they were sent, many at once over HTTP/1.1, some of them read slowly', async () => {
+    const names = Array.from({ length: 8 }, (_, index) => `h1-${index}`);
+    const texts = await Promise.all(
+      names.map((name, index) => read(name, { limited: index % 2 === 0, pauses: index % 3 === 0 })),
+    );
+    for (const [index, name] of names.entries()) expect(texts[index] === bodyOf(name)).toBe(true);
+  });
+
+  it('arrive as they were sent over HTTP/2, while others on the connection are broken off', async () => {
+    const client = await http2Connection(plane, alice.certificate);
+    const names = Array.from({ length: 8 }, (_, index) => `h2-${index}`);
+    const answers = names.map((name) => client.open(alice, `${PATH}?labelSelector=${name}`));
+    await until(() => answers.every((each) => each.received() !== ''), 'the first piece of each');
+    const [kept, brokenOff] = [
+      answers.filter((_, index) => index % 2 === 0),
+      answers.filter((_, index) => index % 2 === 1),
+    ];
+    for (const each of brokenOff) each.stream.close();
+    await Promise.all(kept.map((each) => each.ended));
+    for (const [index, each] of kept.entries()) expect(each.received() === bodyOf(`h2-${index * 2}`)).toBe(true);
+    for (const [index, each] of brokenOff.entries())
+      expect(foreign(each.received(), `h2-${index * 2 + 1}`)).toBeLessThan(2);
+    client.close();
+  });
+});
