@@ -147,7 +147,7 @@ interface ConnectionEvents {
 }
 
 class Http2Connection {
-  readonly authority: string;
+  readonly hostHeader: string;
   readonly #session: ClientHttp2Session;
   readonly #events: ConnectionEvents;
   #open = 0;
@@ -160,7 +160,7 @@ class Http2Connection {
   #idle: NodeJS.Timeout | undefined;
 
   constructor({ tls }: UpstreamLink, origin: string, events: ConnectionEvents) {
-    this.authority = new URL(origin).host;
+    this.hostHeader = new URL(origin).host;
     this.#events = events;
     this.#session = connect(origin, {
       createConnection: () => tls,
@@ -236,7 +236,7 @@ class Http2Request implements UpstreamStream {
       this.#isOver = true;
       return;
     }
-    const head = requestHead(this.#request, connection.authority);
+    const head = requestHead(this.#request, connection.hostHeader);
     if (head === undefined) return this.fail(new UpstreamError('internal', 'a request that cannot be written'));
     try {
       this.#listen(connection.request(head));
@@ -320,9 +320,9 @@ class Http2Request implements UpstreamStream {
 }
 
 /** @returns undefined if a part could end the head early, which no check before has let pass */
-function requestHead({ method, target, headers }: UpstreamRequest, authority: string): string[] | undefined {
+function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string[] | undefined {
   if (!isToken(method) || !isFieldValue(target)) return undefined;
-  const head = [':method', method, ':path', target, ':scheme', 'https', ':authority', authority];
+  const head = [':method', method, ':path', target, ':scheme', 'https', ':authority', hostHeader];
   for (let index = 0; index + 1 < headers.length; index += 2) {
     const name = headers[index] ?? '';
     const value = headers[index + 1] ?? '';
