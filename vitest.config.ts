@@ -14,19 +14,20 @@ const patient = {
 
 /**
  * One project a kind of proof (CONTRIBUTING.md#what-a-good-test-is-here): first what is pure, then everything that starts servers,
- * processes and browsers. Of that, four files run beside each other, since much of their time they wait. Each worker loads the sources once: to
- * load them for each file took a quarter of the processor's time. So a file leaves nothing behind: no mock, no clock, no environment.
+ * processes and browsers. Of that, three files run beside each other: one alone leaves a core idle, and with four what must come within a second
+ * begins to miss that. Each worker loads the sources once: to load them for each file took a tenth of the processor's time. So a file leaves nothing
+ * behind: no mock, no clock, no environment.
  */
 const beside = {
   ...patient,
   isolate: false,
-  maxWorkers: 4,
+  maxWorkers: 3,
   sequence: { groupOrder: 3 },
 };
 
 /**
  * These ask a store what it answers within the 250 ms that a replica has, hundreds of times a second, or take a whole core. They come before the
- * others and fewer at once: beside four files a store begins to miss that.
+ * others and fewer at once: beside three files a store begins to miss that.
  */
 const demanding = { ...patient, maxWorkers: 2, sequence: { groupOrder: 2 } };
 

@@ -20,6 +20,8 @@ import { UpstreamError } from './upstream-error.ts';
  * @see https://nodejs.org/api/net.html#new-netsocketoptions `onread`
  */
 export const READ_BUFFER = Buffer.allocUnsafeSlow(MAX_PIECE);
+/** Reads into it so far. */
+let reads = 0;
 /** Pieces from this size on are gathered in slabs. A TLS record has 16 kB at most. */
 const GATHERED_BYTES = 8_192;
 /** RFC 9110 §9.3: their servers expect a length, also if there is no body. */
@@ -40,6 +42,7 @@ export class Http1Connection {
   readonly #parser = new ResponseParser();
   #handler: UpstreamHandler | undefined;
   #method = '';
+  #readNumber = 0;
   #limits = { headMs: 0, pieceMs: 0 };
   #hasHead = false;
   #mayKeep = false;
@@ -132,6 +135,7 @@ export class Http1Connection {
 
   /** Takes what has been read. @returns false: read no more for now */
   take(piece: Buffer): boolean {
+    this.#readNumber = reads += 1;
     if (this.#handler === undefined) {
       // Bytes that were not requested. The next request on this connection would get them as its response.
       this.#lose();
@@ -140,12 +144,21 @@ export class Http1Connection {
     this.#attempt(() => {
       let at = 0;
       while (at < piece.length && this.#handler !== undefined && !this.#isLost) {
+        this.#checkPiece();
         const parsed = this.#parser.parse(piece, at);
         at = parsed.end;
         this.#hand(piece, parsed, at < piece.length);
       }
     });
     return !this.#isPaused && !this.#isLost;
+  }
+
+  /**
+   * Another connection must not read while this one still has to look at its piece: the bytes would be another user's.
+   * Node reads from its loop only, so it does not happen; if it did, the response would end here.
+   */
+  #checkPiece(): void {
+    if (this.#readNumber !== reads) throw new Error('the memory of a piece was used again');
   }
 
   /** An API server that makes a handler throw, by a header that cannot be passed on, ends its request and nothing else. */
@@ -177,6 +190,7 @@ export class Http1Connection {
 
   /** Large pieces are gathered until the end of this turn; a smaller one is handed on, after what it follows. */
   #deliver(piece: Buffer, from: number, to: number): void {
+    this.#checkPiece();
     if (to - from < GATHERED_BYTES) {
       this.#deliverGathered();
       this.#handler?.onPiece(Buffer.from(piece.subarray(from, to)), undefined);

@@ -121,13 +121,21 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
   #open(): void {
     const { address, hostHeader } = this.#options;
     let connection: Http1Connection | undefined;
-    const read = (length: number): boolean => connection?.take(READ_BUFFER.subarray(0, length)) ?? false;
+    let isTooEarly = false;
+    const read = (length: number): boolean => {
+      isTooEarly ||= connection === undefined;
+      return connection?.take(READ_BUFFER.subarray(0, length)) ?? false;
+    };
     const giveUp = connectUpstream(
       address,
       (error, link) => {
         // Given up.
         if (!this.#opening.delete(giveUp)) return;
         if (link === undefined) return this.#failed(error ?? new UpstreamError('connect', 'no connection'));
+        if (isTooEarly) {
+          link.reset();
+          return this.#failed(new UpstreamError('protocol', 'bytes before any request'));
+        }
         connection = new Http1Connection(link, hostHeader, this);
         this.#all.add(connection);
         this.#free.push({ connection, sinceMs: performance.now() });
