@@ -116,6 +116,7 @@ export class DataPlane {
     const pools = this.#pools.get(admitted.cluster.name);
     // There may have been awaits between the last check and this line.
     if (pools === undefined || !exchange.clientOpen || !exchange.mayPass()) return;
+    exchange.facts.connection.headers.keep(exchange.facts.raw);
     if (request.expectsContinue) side.response.writeContinue();
     const of = { deps: this.#deps, exchange, admitted, pools, timing: this.#timing };
     new Forwarding({ ...of, request, client: side }).start();

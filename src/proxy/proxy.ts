@@ -14,7 +14,7 @@
  *   limit.
  * - `upstream/`: connections to API servers, forwarding, and the filter of their responses.
  * - `streams/`: upgrades and tunnels. `drill/`: this replica's part in a drill.
- * - `dependencies.ts`: everything that the module is given. `raw-headers.ts`: flat header lists.
+ * - `http2-pings.ts`: PINGs, towards clients and API servers. `dependencies.ts`: everything that the module is given. `raw-headers.ts`: flat header lists.
  */
 export { createAuthenticator } from './admission/authenticate.ts';
 export type { Authenticate, Authentication } from './dependencies.ts';

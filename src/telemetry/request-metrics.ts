@@ -71,8 +71,8 @@ function countBySeries(requests: Counter<'cluster' | 'verb' | 'code'>) {
   const series = new Map<string, { inc(): void }>();
   return (labels: { readonly cluster: string; readonly verb: string; readonly code: string }): void => {
     const key = `${labels.cluster} ${labels.verb} ${labels.code}`;
-    const known = series.get(key) ?? requests.labels(labels);
-    if (!series.has(key)) series.set(key, known);
+    let known = series.get(key);
+    if (known === undefined) series.set(key, (known = requests.labels(labels)));
     known.inc();
   };
 }

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { constants, createSecureServer } from 'node:http2';
 import type { Http2SecureServer, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ALICE, call, pairsOf, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
@@ -21,6 +22,10 @@ interface Served {
 }
 
 let server: Http2SecureServer;
+/** Stands before the server, as the network does. */
+let relay: Server;
+/** Whatever is sent is lost, and nothing is closed: a network that drops packets, or a machine that has stopped. */
+let hangs: boolean;
 let served: Served[];
 let sockets: Socket[];
 /** Of each response. */
@@ -31,6 +36,7 @@ let clients: Http2Connection[];
 
 beforeEach(async () => {
   served = [];
+  hangs = false;
   sockets = [];
   delayMs = 0;
   clients = [];
@@ -51,15 +57,28 @@ beforeEach(async () => {
   );
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const address = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  plane = await startPlane({ cluster: { server: address, ca: certificate.cert } });
+  relay = createServer((client) => pass(client, connect((server.address() as AddressInfo).port, '127.0.0.1')));
+  relay.listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  const address = `https://127.0.0.1:${(relay.address() as AddressInfo).port}`;
+  plane = await startPlane({ cluster: { server: address, ca: certificate.cert }, timing: { pingMs: 1_000 } });
   alice = await signIn(plane);
 });
 afterEach(async () => {
   for (const client of clients) client.close();
   await plane.close();
+  for (const socket of sockets) socket.destroy();
+  relay.close();
   server.close();
 });
+
+function pass(client: Socket, onwards: Socket): void {
+  for (const [from, to] of [[client, onwards] as const, [onwards, client] as const]) {
+    from.on('data', (chunk: Buffer) => void (hangs || to.write(chunk)));
+    from.on('error', () => undefined);
+    from.on('close', () => to.destroy());
+  }
+}
 
 async function watches(user: TestUser, count: number): Promise<readonly Http2Answer[]> {
   const before = served.length;
@@ -152,6 +171,15 @@ describe('watches at an API server with HTTP/2', () => {
     await until(() => first?.received() === EVENT + EVENT, 'the next event');
     served[0]?.stream.end();
     await expect(first?.ended).resolves.toBe('end');
+  });
+
+  it('are ended when the server has gone without a word, and the next one uses another connection', async () => {
+    const [first] = await watches(alice, 1);
+    hangs = true;
+    await expect(first?.ended).resolves.not.toBe('end');
+    hangs = false;
+    await watches(alice, 1);
+    expect(sessions().size).toBe(2);
   });
 
   it('do not look whole when the connection is lost, and the next one uses another', async () => {

@@ -19,14 +19,27 @@ export function byHeaders<T>(compute: (raw: RawHeaders) => T): (raw: RawHeaders)
   };
 }
 
-/** The last list of headers of one connection. */
+/** Characters of a list that is kept. kubectl's and client-go's have one or two thousand. */
+const MOST_KEPT = 8_192;
+
+/** The headers of the last request of one connection that was admitted. */
 export class EqualHeaders {
   #last: RawHeaders = [];
 
-  /** @returns the list before, if this one has the same names and values in the same order and case */
+  /** @returns the list that is kept, if this one has the same names and values in the same order and case */
   of(raw: RawHeaders): RawHeaders {
-    if (!isEqual(raw, this.#last)) this.#last = raw;
-    return this.#last;
+    return isEqual(raw, this.#last) ? this.#last : raw;
+  }
+
+  /**
+   * Keeps the list until another takes its place. An attacker without a credential opens thousands of connections and
+   * sends each the longest headers that are allowed: so only those of admitted requests are kept, and no long ones.
+   */
+  keep(raw: RawHeaders): void {
+    if (raw === this.#last) return;
+    let characters = 0;
+    for (const part of raw) characters += part.length;
+    if (characters <= MOST_KEPT) this.#last = raw;
   }
 }
 

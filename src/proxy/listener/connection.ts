@@ -11,7 +11,6 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { plainAddress } from '../../core/http/address.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
-import { createTurns } from '../../timing/timing.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
@@ -24,7 +23,7 @@ export interface ClientConnection {
   readonly servername: string | undefined;
   /** SHA-256 of the client certificate's DER form, base64url (RFC 8705 §3.1); undefined if none was presented. */
   readonly thumbprint: string | undefined;
-  /** Its lists of headers, of which equal ones are the same object. */
+  /** Makes lists of headers that equal the one before the same object. */
   readonly headers: EqualHeaders;
   /** RST. Nothing that is queued goes out. */
   reset(): void;
@@ -49,13 +48,6 @@ export interface ClientConnection {
    */
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void;
 }
-
-/**
- * Freeing the state of a TLS connection takes longer than its reset. In a cut of thousands all resets come first, and
- * the rest of each connection is freed in later turns. Nothing of it can leave: the socket beneath is gone.
- */
-const FREED_PER_TURN = 250;
-const freed = createTurns(FREED_PER_TURN);
 
 interface RawConnection {
   readonly socket: Socket;
@@ -143,8 +135,8 @@ class TlsConnection implements ClientConnection {
   }
 
   reset(): void {
+    // Node frees the TLS socket, which takes longer, at the end of the turn: so all resets of a cut come first.
     this.#raw.resetAndDestroy();
-    freed.do(() => this.#socket.destroy());
   }
 
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void {

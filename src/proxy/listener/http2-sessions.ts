@@ -9,7 +9,7 @@ import { performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream, SecureServerOptions } from 'node:http2';
 import { randomInt } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import { timeLimit } from '../../timing/timing.ts';
+import { keepPinging } from '../http2-pings.ts';
 import type { ClientConnection } from './connection.ts';
 
 /** How long a client may take to close after a GOAWAY. */
@@ -123,12 +123,10 @@ interface Http2ConnectionOptions {
 
 class Http2Connection {
   readonly #options: Http2ConnectionOptions;
-  #stopPings: (() => void) | undefined;
+  readonly #stopPings: () => void;
   readonly #age: NodeJS.Timeout;
   #idle: NodeJS.Timeout | undefined;
   #open = 0;
-  #awaitingPong = false;
-  #bytesAtPing = 0;
 
   constructor(options: Http2ConnectionOptions) {
     this.#options = options;
@@ -141,7 +139,7 @@ class Http2Connection {
     session.on('close', () => this.#stop());
     // None is unref'd. Node keeps a list of timers for each length of time, and drops an empty list immediately
     // only if its timers were not: each connection's own age would leave a list behind for minutes.
-    this.#schedulePing();
+    this.#stopPings = keepPinging(session, { socket, everyMs: limits.pingMs, onGone: () => this.reset() });
     this.#age = setTimeout(() => this.retire(), randomInt(limits.ageMs, 2 * limits.ageMs));
     this.#idle = setTimeout(() => this.reset(), limits.firstRequestMs);
   }
@@ -190,37 +188,8 @@ class Http2Connection {
       : setTimeout(() => this.retire(), limits.idleMs);
   }
 
-  /**
-   * Starts the next interval. Not `setInterval`: after this process stood still its rounds would follow each other
-   * with no poll between them, in which the PONG is read.
-   */
-  #schedulePing(): void {
-    this.#stopPings = timeLimit(this.#options.limits.pingMs, () => {
-      this.#schedulePing();
-      this.#ping();
-    });
-  }
-
-  /**
-   * A peer that has acknowledged nothing and sent nothing for a whole interval is gone. One that reads slowly sends
-   * window updates.
-   */
-  #ping(): void {
-    const { session, socket } = this.#options;
-    const { bytesRead } = socket;
-    if (this.#awaitingPong && bytesRead === this.#bytesAtPing) {
-      this.reset();
-      return;
-    }
-    this.#bytesAtPing = bytesRead;
-    if (this.#awaitingPong || session.destroyed) return;
-    this.#awaitingPong = session.ping(() => {
-      this.#awaitingPong = false;
-    });
-  }
-
   #stop(): void {
-    this.#stopPings?.();
+    this.#stopPings();
     clearTimeout(this.#age);
     clearTimeout(this.#idle);
   }

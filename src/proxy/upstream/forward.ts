@@ -7,7 +7,7 @@
  * - `proxy-account.ts`: a 403 about the proxy's own account. `upstream-error.ts`: failures of an API server.
  * - `transport.ts`: a request under way, whatever carries it. `pool.ts`: what carries which.
  * - `http1-pool.ts`, `http1-connection.ts`, `response-parser.ts`, `slab.ts`: our own client over HTTP/1.1.
- * - `connect.ts`: a connection that can be reset.
+ * - `http2-transport.ts`: HTTP/2, for what lasts. `connect.ts`: a connection that can be reset.
  * - `cluster-health.ts`: checks whether an API server responds.
  */
 import type { CutReason } from '../../revocation/revocation.ts';

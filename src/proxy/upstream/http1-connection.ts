@@ -6,12 +6,12 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
-import { isFieldValue, isToken } from '../../core/http/header-names.ts';
 import type { UpstreamLink } from './connect.ts';
 import { MAX_PIECE, ResponseParser } from './response-parser.ts';
 import type { Parsed, ResponseHead } from './response-parser.ts';
 import { SLAB_BYTES, takeSlab } from './slab.ts';
 import type { Slab } from './slab.ts';
+import { isWritable } from './transport.ts';
 import type { UpstreamHandler, UpstreamRequest } from './transport.ts';
 import { UpstreamError } from './upstream-error.ts';
 
@@ -87,11 +87,11 @@ export class Http1Connection {
     this.#isSent = body === undefined;
     this.#waitingSince = performance.now();
     this.#parser.expect(method);
-    const head = requestHead(request, this.#hostHeader);
-    if (head === undefined) {
+    if (!isWritable(request)) {
       this.#fail(new UpstreamError('internal', 'a request that cannot be written'));
       return true;
     }
+    const head = requestHead(request, this.#hostHeader);
     if (body === undefined) this.#tls.write(`${head}${noBody(method)}`, 'latin1');
     else void this.#sendBody(head, body, { length: bodyLength, handler });
     return true;
@@ -125,11 +125,13 @@ export class Http1Connection {
   /** Ends the request if its time is over. @param nowMs monotonic */
   sweep(nowMs: number): void {
     if (this.#handler === undefined || this.#isPaused) return;
-    if (this.#tls.destroyed) return this.#ended();
+    if (this.#tls.destroyed) return this.#attempt(() => this.#ended());
     const { headMs, pieceMs } = this.#limits;
-    const limitMs = this.#hasHead ? pieceMs : this.#isSent ? headMs : 0;
+    // While the client still sends its body, the API server is not waited for, unless it takes nothing of it.
+    const awaitsHead = this.#isSent || this.#tls.writableNeedDrain;
+    const limitMs = this.#hasHead ? pieceMs : awaitsHead ? headMs : 0;
     if (limitMs > 0 && nowMs - this.#waitingSince > limitMs) {
-      this.#fail(new UpstreamError('timeout', 'the API server was silent for too long'));
+      this.#attempt(() => this.#fail(new UpstreamError('timeout', 'the API server was silent for too long')));
     }
   }
 
@@ -172,7 +174,6 @@ export class Http1Connection {
 
   #hand(piece: Buffer, { head, body, error, isComplete }: Parsed, isMore: boolean): void {
     const handler = this.#handler;
-    this.#waitingSince = performance.now();
     if (head !== undefined) {
       this.#hasHead = head.status >= 200;
       const framing = judgeFraming(this.#method, head);
@@ -180,6 +181,8 @@ export class Http1Connection {
       this.#mayKeep = framing === 'keep';
       if (this.#hasHead) handler?.onHead(head.status, head.raw);
     }
+    // Not before: a head that comes byte by byte, or after interim responses without end, has its time all the same.
+    if (this.#hasHead) this.#waitingSince = performance.now();
     for (let index = 0; index + 1 < body.length && this.#handler === handler; index += 2) {
       this.#deliver(piece, body[index] ?? 0, body[index + 1] ?? 0);
     }
@@ -279,6 +282,7 @@ export class Http1Connection {
         // under whichever user comes next.
         if (left < 0) throw new UpstreamError('internal', 'a body that is longer than announced');
         const hasSpace = this.#writePiece(before, piece, isChunked);
+        this.#waitingSince = performance.now();
         before = '';
         if (!hasSpace) await this.#drained();
       }
@@ -345,21 +349,10 @@ function judgeFraming(method: string, { status, raw }: ResponseHead): { readonly
   return method === 'HEAD' || (hasBody && (status === 204 || status === 304)) ? 'close' : 'keep';
 }
 
-const TARGET = /^\/[!-~\u0080-\u00ff]*$/;
-
-/**
- * Returns the head as it is sent, without what frames a body. Undefined if any part of it could end it early, or begin another request: an
- * attacker's CR LF must stop here, whatever checks came before.
- */
-function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string | undefined {
-  if (!isToken(method) || !TARGET.test(target)) return undefined;
+/** @returns the head as it is sent, without what frames a body */
+function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string {
   let head = `${method} ${target} HTTP/1.1\r\nHost: ${hostHeader}\r\n`;
-  for (let index = 0; index + 1 < headers.length; index += 2) {
-    const name = headers[index] ?? '';
-    const value = headers[index + 1] ?? '';
-    if (!isToken(name) || !isFieldValue(value)) return undefined;
-    head += `${name}: ${value}\r\n`;
-  }
+  for (let index = 0; index + 1 < headers.length; index += 2) head += `${headers[index]}: ${headers[index + 1]}\r\n`;
   return head;
 }
 

@@ -42,15 +42,6 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
     this.#sweepTimer.unref();
   }
 
-  /** Connections, those that are being opened not counted. */
-  get size(): number {
-    return this.#all.size;
-  }
-
-  get free(): number {
-    return this.#free.length + this.#resting.length;
-  }
-
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
     const pooled = new PooledRequest(request, handler, (given) => this.#takeBack(given));
     this.#waiting.add(pooled);

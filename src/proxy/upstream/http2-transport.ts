@@ -8,10 +8,11 @@
  */
 import { connect, constants, sensitiveHeaders } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
-import { isFieldValue, isToken } from '../../core/http/header-names.ts';
 import { timeLimit } from '../../timing/timing.ts';
+import { keepPinging } from '../http2-pings.ts';
 import { connectUpstream } from './connect.ts';
 import type { UpstreamAddress, UpstreamLink } from './connect.ts';
+import { isWritable } from './transport.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream, UpstreamTransport } from './transport.ts';
 import { UpstreamError } from './upstream-error.ts';
 
@@ -28,6 +29,8 @@ export interface Http2TransportOptions {
   readonly address: UpstreamAddress;
   /** `https://host:port`. */
   readonly origin: string;
+  /** Between two PINGs on a connection. Milliseconds. */
+  readonly pingMs: number;
   readonly fallback: UpstreamTransport;
 }
 
@@ -41,10 +44,6 @@ export class Http2Transport implements UpstreamTransport {
 
   constructor(options: Http2TransportOptions) {
     this.#options = options;
-  }
-
-  get size(): number {
-    return this.#connections.size;
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
@@ -103,7 +102,7 @@ export class Http2Transport implements UpstreamTransport {
       stopTimer();
       return this.#opening.delete(giveUp);
     };
-    const connection: Http2Connection = new Http2Connection(link, this.#options.origin, {
+    const connection: Http2Connection = new Http2Connection(link, this.#options, {
       onSpace: () => {
         settled();
         this.#serve();
@@ -159,7 +158,11 @@ class Http2Connection {
   #isRetired = false;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor({ tls }: UpstreamLink, origin: string, events: ConnectionEvents) {
+  constructor(
+    { tls }: UpstreamLink,
+    { origin, pingMs }: Pick<Http2TransportOptions, 'origin' | 'pingMs'>,
+    events: ConnectionEvents,
+  ) {
     this.hostHeader = new URL(origin).host;
     this.#events = events;
     this.#session = connect(origin, {
@@ -174,11 +177,14 @@ class Http2Connection {
       this.#startIdleTimer();
       if (this.hasSpace) events.onSpace();
     });
+    // One that has gone without a word would keep a hundred requests waiting, and get each further one.
+    const stopPings = keepPinging(this.#session, { socket: tls, everyMs: pingMs, onGone: () => this.close() });
     // The server shuts down or has had enough: open streams go on, and no further one begins.
     this.#session.on('goaway', () => (this.#isRetired = true));
     // `close` follows, and each stream has its own end.
     this.#session.on('error', () => undefined);
     this.#session.on('close', () => {
+      stopPings();
       clearTimeout(this.#idle);
       this.#isRetired = true;
       events.onLost();
@@ -199,8 +205,9 @@ class Http2Connection {
     return stream;
   }
 
+  /** Ends it and what is open on it. With an error, because Node would otherwise report each stream as whole. */
   close(): void {
-    this.#session.destroy();
+    this.#session.destroy(new UpstreamError('reset', 'the connection was ended here'));
   }
 
   #closed(): void {
@@ -236,10 +243,11 @@ class Http2Request implements UpstreamStream {
       this.#isOver = true;
       return;
     }
-    const head = requestHead(this.#request, connection.hostHeader);
-    if (head === undefined) return this.fail(new UpstreamError('internal', 'a request that cannot be written'));
+    if (!isWritable(this.#request)) {
+      return this.fail(new UpstreamError('internal', 'a request that cannot be written'));
+    }
     try {
-      this.#listen(connection.request(head));
+      this.#listen(connection.request(requestHead(this.#request, connection.hostHeader)));
     } catch (error) {
       this.fail(new UpstreamError('reset', 'the connection takes no request', error));
     }
@@ -296,7 +304,8 @@ class Http2Request implements UpstreamStream {
     // Go's servers do only after the end.
     stream.once('close', () => {
       if (this.#isOver) return;
-      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded) {
+      const isWhole = stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.readableEnded && stream.errored === null;
+      if (!isWhole) {
         this.fail(new UpstreamError('reset', `the stream was lost within a response (${stream.rstCode})`));
         return;
       }
@@ -319,15 +328,10 @@ class Http2Request implements UpstreamStream {
   }
 }
 
-/** @returns undefined if a part could end the head early, which no check before has let pass */
-function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string[] | undefined {
-  if (!isToken(method) || !isFieldValue(target)) return undefined;
+function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string[] {
   const head = [':method', method, ':path', target, ':scheme', 'https', ':authority', hostHeader];
   for (let index = 0; index + 1 < headers.length; index += 2) {
-    const name = headers[index] ?? '';
-    const value = headers[index + 1] ?? '';
-    if (!isToken(name) || !isFieldValue(value)) return undefined;
-    head.push(name.toLowerCase(), value);
+    head.push((headers[index] ?? '').toLowerCase(), headers[index + 1] ?? '');
   }
   // Not compressed by the table that all users of the connection share.
   return Object.assign(head, { [sensitiveHeaders]: ['authorization'] });

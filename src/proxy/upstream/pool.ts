@@ -44,7 +44,8 @@ export function createPools(cluster: UpstreamCluster, timing: ProxyTiming, perUs
   };
   const hostHeader = new URL(origin).host;
   const short = new Http1Pool({ address, hostHeader, most: shortConnections(perUser) });
-  const streams = new Http2Transport({ address, origin, fallback: new Http1Pool({ address, hostHeader }) });
+  const fallback = new Http1Pool({ address, hostHeader });
+  const streams = new Http2Transport({ address, origin, pingMs: timing.pingMs, fallback });
   return {
     origin,
     hostHeader,

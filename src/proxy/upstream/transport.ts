@@ -1,8 +1,9 @@
 /**
- * One request to an API server and its response, whatever carries them: `http1-pool.ts` or `http2-sessions.ts`.
+ * One request to an API server and its response, whatever carries them: `http1-pool.ts` or `http2-transport.ts`.
  *
  * The handler is told of one end, once: `onEnd` or `onError`. After `abort` it is told of nothing.
  */
+import { isFieldValue, isToken } from '../../core/http/header-names.ts';
 import type { Slab } from './slab.ts';
 
 export interface UpstreamRequest {
@@ -19,6 +20,20 @@ export interface UpstreamRequest {
   readonly headMs: number;
   /** Between two pieces of the response. Milliseconds; 0: no limit. */
   readonly pieceMs: number;
+}
+
+const TARGET = /^\/[!-~\u0080-\u00ff]*$/;
+
+/**
+ * False if any part of the head could end it early, or begin another request: an attacker's CR LF must stop here,
+ * whatever checks came before.
+ */
+export function isWritable({ method, target, headers }: UpstreamRequest): boolean {
+  if (!isToken(method) || !TARGET.test(target)) return false;
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    if (!isToken(headers[index] ?? '') || !isFieldValue(headers[index + 1] ?? '')) return false;
+  }
+  return true;
 }
 
 /** A request under way. */

@@ -6,9 +6,11 @@ const LIST = ['Host', 'a', 'Authorization', 'Bearer t'];
 describe('what follows from headers', () => {
   it('is computed once for equal lists of a connection', () => {
     const headers = new EqualHeaders();
+    headers.keep(LIST);
     const seen: (readonly string[])[] = [];
     const count = byHeaders((raw) => seen.push(raw));
     expect([count(headers.of(LIST)), count(headers.of([...LIST])), count(headers.of([...LIST]))]).toEqual([1, 1, 1]);
+    headers.keep([...LIST]);
     expect(seen).toEqual([LIST]);
   });
 
@@ -22,10 +24,22 @@ describe('what follows from headers', () => {
     ['where a name ends', ['Host', 'aAuthorization', '', 'Bearer t']],
   ])('is computed again where another list differs by %s', (_what, other) => {
     const headers = new EqualHeaders();
+    headers.keep(LIST);
     const own = byHeaders((raw) => [...raw]);
     expect(own(headers.of(LIST))).toEqual(LIST);
     expect(own(headers.of(other))).toEqual(other);
     expect(own(headers.of(LIST))).toEqual(LIST);
+  });
+
+  it('is not kept of a request that was not admitted, nor of long headers', () => {
+    const headers = new EqualHeaders();
+    headers.of(LIST);
+    expect(headers.of([...LIST])).not.toBe(LIST);
+    const long = ['Cookie', 'x'.repeat(8_187)];
+    headers.keep(long);
+    expect(headers.of([...long])).not.toBe(long);
+    headers.keep(LIST);
+    expect(headers.of([...LIST])).toBe(LIST);
   });
 
   it('is kept of undefined as well', () => {

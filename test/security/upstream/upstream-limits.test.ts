@@ -1,0 +1,120 @@
+/** What the proxy's own client does where an API server never comes to an end, and where a request must not be written. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:tls';
+import type { Server, TLSSocket } from 'node:tls';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Http1Pool } from '../../../src/proxy/upstream/http1-pool.ts';
+import type { UpstreamRequest } from '../../../src/proxy/upstream/transport.ts';
+import { makeCertificate } from '../../support/upstream.ts';
+
+const LIMIT_MS = 1_500;
+const GET = { method: 'GET', target: '/api', headers: [], body: undefined, bodyLength: undefined };
+
+let server: Server;
+let sockets: TLSSocket[];
+let pool: Http1Pool;
+let received: string;
+/** What the server does with a connection. */
+let serve: (socket: TLSSocket) => void;
+
+beforeEach(async () => {
+  received = '';
+  sockets = [];
+  const certificate = await makeCertificate('api.cluster.test');
+  server = createServer({ ...certificate, ALPNProtocols: ['http/1.1'] }, (socket) => {
+    socket.on('error', () => undefined);
+    sockets.push(socket);
+    serve(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const address = { host: '127.0.0.1', port, ca: certificate.cert, connectMs: 5_000 };
+  pool = new Http1Pool({ address, hostHeader: 'api', most: 1 });
+});
+afterEach(async () => {
+  pool.close();
+  for (const socket of sockets) socket.destroy();
+  server.close();
+  await once(server, 'close');
+});
+
+/** Resolves with the kind of the error, or with the status of a whole response. */
+function outcomeOf(request: Pick<UpstreamRequest, 'method' | 'target' | 'headers' | 'body' | 'bodyLength'>) {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  let status = 0;
+  pool.send(
+    { ...request, headMs: LIMIT_MS, pieceMs: LIMIT_MS },
+    {
+      maySend: () => true,
+      onHead: (code) => void (status = code),
+      onPiece: () => undefined,
+      onEnd: () => resolve(status),
+      onError: (error) => resolve('kind' in error ? error.kind : error),
+    },
+  );
+  return promise;
+}
+
+/** Sends again and again what does not end a response. */
+const repeating =
+  (first: string, again: string) =>
+  (socket: TLSSocket): void => {
+    socket.resume();
+    socket.write(first, 'latin1');
+    const timer = setInterval(() => socket.write(again, 'latin1'), 100);
+    socket.on('close', () => clearInterval(timer));
+  };
+
+async function* endless(): AsyncGenerator<Buffer, void> {
+  for (;;) yield Buffer.alloc(65_536);
+}
+
+describe('an API server that never comes to an end is given up', () => {
+  it.each([
+    ['which says nothing', repeating('', '')],
+    ['which sends interim responses', repeating('', 'HTTP/1.1 103 Early Hints\r\n\r\n')],
+    ['whose head comes byte by byte', repeating('HTTP/1.1 200 OK\r\nX-A: ', 'a')],
+    ['whose body stops', repeating('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello', '')],
+  ])('%s', async (_what, answer) => {
+    serve = (socket) => socket.once('data', () => answer(socket));
+    expect(await outcomeOf(GET)).toBe('timeout');
+  });
+
+  it('which takes nothing of a body', async () => {
+    serve = (socket) => void socket.once('data', () => socket.pause());
+    expect(await outcomeOf({ ...GET, method: 'POST', body: endless() })).toBe('timeout');
+  });
+});
+
+describe('a request that would be read as another one', () => {
+  it.each([
+    ['in a value', { headers: ['X-A', 'a\r\nImpersonate-User: root'] }],
+    ['in a name', { headers: ['X-A: b\r\nX-B', 'c'] }],
+    ['in the target', { target: '/api HTTP/1.1\r\nImpersonate-User: root\r\n' }],
+    ['in the method', { method: 'GET /api HTTP/1.1\r\n\r\nGET' }],
+  ])('is not written: %s', async (_where, part) => {
+    serve = (socket) => void socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
+    expect(await outcomeOf({ ...GET, ...part })).toBe('internal');
+    expect(received).toBe('');
+  });
+
+  async function* body(text: string): AsyncGenerator<Buffer, void> {
+    yield Buffer.from(text);
+  }
+
+  it('is not written: as the rest of a body that is longer than announced', async () => {
+    serve = (socket) => void socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
+    const request = { ...GET, method: 'POST', body: body('{}GET /secrets HTTP/1.1\r\n\r\n'), bodyLength: 2 };
+    expect(await outcomeOf(request)).toBe('internal');
+    expect(received).not.toContain('secrets');
+  });
+
+  it('does not begin after a body that is shorter than announced', async () => {
+    let ended = false;
+    serve = (socket) => void socket.resume().on('close', () => (ended = true));
+    expect(await outcomeOf({ ...GET, method: 'POST', body: body('{}'), bodyLength: 3 })).toBe('internal');
+    await expect.poll(() => ended).toBe(true);
+  });
+});
