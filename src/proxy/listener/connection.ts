@@ -135,8 +135,9 @@ class TlsConnection implements ClientConnection {
   }
 
   reset(): void {
-    // Node frees the TLS socket, which takes longer, at the end of the turn: so all resets of a cut come first.
     this.#raw.resetAndDestroy();
+    // Not left to Node, which would do it at the end of the turn: what has been parsed and waits would be forwarded.
+    this.#socket.destroy();
   }
 
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void {
