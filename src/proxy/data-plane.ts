@@ -1,7 +1,9 @@
 /** Takes each request and each upgrade from the listener to its end, and tracks what is still open. */
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { andThen, type Awaitable } from '../core/awaitable.ts';
+import { Bag, type Place } from '../core/bag.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
 import { byHeaders } from '../core/http/by-headers.ts';
 import { traceId } from '../core/http/trace-parent.ts';
@@ -62,7 +64,7 @@ export class DataPlane {
   readonly #sideOptions: RequestSideOptions;
   readonly #admission: Admission;
   readonly #pools: ReadonlyMap<string, ClusterPools>;
-  readonly #open = new Set<Exchange>();
+  readonly #open = new Bag<Exchange>();
   /** Rejections, and responses of our own endpoints. */
   readonly #unread = new UnreadResponses();
   readonly #sweepTimer: NodeJS.Timeout;
@@ -177,7 +179,7 @@ export class DataPlane {
   drain(): void {
     this.leave();
     if (this.#phase === 'leaving') this.#phase = 'draining';
-    for (const exchange of this.#open) exchange.endCleanly();
+    for (const exchange of this.#open.values()) exchange.endCleanly();
   }
 
   /** Of our own endpoints only the requests count whose response has not started. */
@@ -195,7 +197,7 @@ export class DataPlane {
 
   cutAll(): void {
     this.#phase = 'closed';
-    for (const exchange of this.#open) exchange.cut('shutdown');
+    for (const exchange of this.#open.values()) exchange.cut('shutdown');
   }
 
   close(): void {
@@ -210,15 +212,18 @@ export class DataPlane {
 
   #begin(facts: ExchangeFacts, resetClient: () => void): Exchange {
     const { userAgent, trace } = originOf(facts.raw);
+    const { method, target, connection } = facts;
+    const auditId = randomUUID();
+    const { address } = connection;
     const exchange = new Exchange({
       facts,
+      auditId,
       guard: this.#deps.guard,
       resetClient,
-      audit: ({ auditId }) =>
-        new RequestAudit(this.#deps, { ...facts, auditId, userAgent, trace, address: facts.connection.address }),
-      onEnd: (ended) => this.#forget(ended),
+      audit: new RequestAudit(this.#deps, { auditId, method, target, address, userAgent, trace }),
+      onEnd: () => this.#forget(place),
     });
-    this.#open.add(exchange);
+    const place = this.#open.add(exchange);
     return exchange;
   }
 
@@ -229,12 +234,12 @@ export class DataPlane {
       this.#phase === 'draining'
         ? { responseMs: UNREAD_WHILE_DRAINING_MS, streamMs: UNREAD_WHILE_DRAINING_MS }
         : { responseMs: unreadMs, streamMs: unreadStreamMs };
-    for (const exchange of this.#open) exchange.sweep(nowMs, limits);
+    for (const exchange of this.#open.values()) exchange.sweep(nowMs, limits);
     this.#unread.sweep(nowMs);
   }
 
-  #forget(exchange: Exchange): void {
-    this.#open.delete(exchange);
+  #forget(place: Place<Exchange>): void {
+    this.#open.remove(place);
     if (this.#open.size > 0) return;
     this.#emptied?.();
     this.#emptied = undefined;

@@ -6,7 +6,6 @@
  * or a fence can end it by a reset of both sides, at any moment.
  */
 import type { ExchangeCutReason } from './request-audit.ts';
-import { randomUUID } from 'node:crypto';
 import type { Caller } from '../core/credential/credential.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
@@ -73,12 +72,12 @@ const EXPLAINED: ReadonlySet<CutReason> = new Set([
 const SWEEPS_UNTIL_GONE = 2;
 
 export class Exchange implements Flight {
-  readonly auditId = randomUUID();
+  readonly auditId: string;
   readonly facts: ExchangeFacts;
   readonly audit: RequestAudit;
   readonly #guard: Pick<RevocationGuard, 'check' | 'fenced'>;
   readonly #resetClient: () => void;
-  readonly #onEnd: (exchange: Exchange) => void;
+  readonly #onEnd: () => void;
   #registration: Registration | undefined;
   #caller: Caller | undefined;
   /** True for a service account that passes with its own token. */
@@ -101,13 +100,16 @@ export class Exchange implements Flight {
     readonly guard: Pick<RevocationGuard, 'check' | 'fenced'>;
     /** RST of the client's side: its connection, or its stream if others share the connection. */
     readonly resetClient: () => void;
-    readonly audit: (exchange: Exchange) => RequestAudit;
-    readonly onEnd: (exchange: Exchange) => void;
+    readonly auditId: string;
+    readonly audit: RequestAudit;
+    /** Both sides are closed. Called once. */
+    readonly onEnd: () => void;
   }) {
     this.facts = options.facts;
     this.#guard = options.guard;
     this.#resetClient = options.resetClient;
-    this.audit = options.audit(this);
+    this.auditId = options.auditId;
+    this.audit = options.audit;
     this.#onEnd = options.onEnd;
   }
 
@@ -189,7 +191,8 @@ export class Exchange implements Flight {
   }
 
   cut(reason: ExchangeCutReason): void {
-    if (this.#cutReason !== undefined) return;
+    // Its connection may carry another request by now.
+    if (this.#cutReason !== undefined || this.#ended) return;
     this.#cutReason = reason;
     this.audit.cut(reason);
     if (isExplained(reason)) attempt(() => this.#upstream?.sendTerminationNotice?.(reason));
@@ -277,7 +280,7 @@ export class Exchange implements Flight {
     this.#registration?.close();
     this.#release?.();
     this.#writeAudit();
-    this.#onEnd(this);
+    this.#onEnd();
   }
 }
 

@@ -10,6 +10,7 @@
  * loop. Everything that is cut is marked immediately, and the guard rejects it from then on, so no byte passes
  * meanwhile. Whatever depends on the resets (a receipt, `complete`) reads `isCutting`.
  */
+import { Bag, type Place } from '../core/bag.ts';
 import type { Credential } from '../core/credential/credential.ts';
 import type { TargetKey } from '../core/credential/revocation.ts';
 import { createTurns } from '../timing/timing.ts';
@@ -31,6 +32,10 @@ class Entry implements Registration {
   /** Monotonic milliseconds. */
   boundAtMs = 0;
   cutReason: CutReason | undefined;
+  /** Among all. */
+  place: Place<Entry> | undefined;
+  /** Among those of each key, in the order of the credential's keys. */
+  readonly places: Place<Entry>[] = [];
 
   constructor(flight: Flight, owner: EntryOwner) {
     this.flight = flight;
@@ -62,9 +67,8 @@ export class FlightRegistry {
     bind: (entry, credential, ends) => this.#bind(entry, credential, ends),
     forget: (entry) => this.#forget(entry),
   };
-  readonly #entries = new Set<Entry>();
-  /** The oldest entry comes first in each. */
-  readonly #byKey = new Map<TargetKey, Set<Entry>>();
+  readonly #entries = new Bag<Entry>();
+  readonly #byKey = new Map<TargetKey, Bag<Entry>>();
   readonly #sessions = new Set<TargetKey>();
   readonly #turns = createTurns(RESETS_PER_TURN);
   /** Marked as cut and not reset yet. */
@@ -93,7 +97,7 @@ export class FlightRegistry {
 
   register(flight: Flight): Registration {
     const entry = new Entry(flight, this.#owner);
-    this.#entries.add(entry);
+    entry.place = this.#entries.add(entry);
     return entry;
   }
 
@@ -105,7 +109,8 @@ export class FlightRegistry {
    * @returns how many flights were cut
    */
   cut(key: TargetKey, reason: CutReason, below = Number.POSITIVE_INFINITY): number {
-    const covered = [...((key === 'all' ? this.#entries : this.#byKey.get(key)) ?? [])].filter(
+    const entries = key === 'all' ? this.#entries : this.#byKey.get(key);
+    const covered = (entries?.values() ?? []).filter(
       ({ credential }) => credential !== undefined && credential.position.number < below,
     );
     const cut = this.#mark(covered, reason);
@@ -119,7 +124,7 @@ export class FlightRegistry {
 
   /** Cuts everything in this turn, flights without a credential included. @returns how many flights were cut */
   cutAll(reason: CutReason): number {
-    const cut = this.#mark([...this.#entries], reason);
+    const cut = this.#mark(this.#entries.values(), reason);
     this.#isSpread = false;
     // Resets what earlier cuts have left as well: a new lease may follow in this very turn, and the guard would
     // accept it again.
@@ -130,23 +135,24 @@ export class FlightRegistry {
   /** Returns the sessions in flight. Flights that have been cut and have not closed yet are not counted. */
   sessions(): readonly SessionInFlight[] {
     return [...this.#sessions].flatMap((key) => {
-      const entries = [...(this.#byKey.get(key) ?? [])].filter((entry) => entry.cutReason === undefined);
-      const [oldest] = entries;
-      if (oldest?.credential === undefined) return [];
-      const { session, keys } = oldest.credential;
-      return [{ session, keys, flights: entries.length, sinceMs: oldest.boundAtMs }];
+      const entries = (this.#byKey.get(key)?.values() ?? []).filter((entry) => entry.cutReason === undefined);
+      const credential = entries[0]?.credential;
+      if (credential === undefined) return [];
+      const { session, keys } = credential;
+      const sinceMs = entries.reduce((oldest, { boundAtMs }) => Math.min(oldest, boundAtMs), Number.POSITIVE_INFINITY);
+      return [{ session, keys, flights: entries.length, sinceMs }];
     });
   }
 
   #bind(entry: Entry, credential: Credential, ends: SessionEnds): void {
-    if (!this.#entries.has(entry) || entry.cutReason !== undefined) return;
+    if (entry.place === undefined || entry.place.at === -1 || entry.cutReason !== undefined) return;
     if (entry.credential !== undefined) throw new Error('a flight is bound once');
     entry.credential = credential;
     entry.boundAtMs = this.#options.monotonicMs();
     for (const key of Object.values(credential.keys)) {
-      const entries = this.#byKey.get(key);
-      if (entries === undefined) this.#byKey.set(key, new Set([entry]));
-      else entries.add(entry);
+      let entries = this.#byKey.get(key);
+      if (entries === undefined) this.#byKey.set(key, (entries = new Bag()));
+      entry.places.push(entries.add(entry));
     }
     this.#sessions.add(credential.keys.session);
     this.#options.bound(credential, ends);
@@ -154,13 +160,15 @@ export class FlightRegistry {
 
   #forget(entry: Entry): void {
     const { credential } = entry;
-    if (!this.#entries.delete(entry)) return;
+    if (entry.place === undefined || !this.#entries.remove(entry.place)) return;
     // Its connection may carry another request by now, which must not be reset for this one.
     this.#unmark(entry);
     if (credential === undefined) return;
+    let index = 0;
     for (const key of Object.values(credential.keys)) {
       const entries = this.#byKey.get(key);
-      if (entries?.delete(entry) === true && entries.size === 0) this.#byKey.delete(key);
+      const place = entry.places[index++];
+      if (place !== undefined && entries?.remove(place) === true && entries.size === 0) this.#byKey.delete(key);
     }
     const { session } = credential.keys;
     if (this.#byKey.has(session)) return;

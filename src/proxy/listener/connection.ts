@@ -105,7 +105,8 @@ class TlsConnection implements ClientConnection {
   readonly headers = new EqualHeaders();
   readonly #raw: Socket;
   readonly #socket: TLSSocket;
-  readonly #open = new Map<() => void, { readonly finished: boolean }>();
+  /** In the order of their requests. */
+  readonly #open: { readonly response: { readonly finished: boolean }; readonly close: () => void }[] = [];
 
   constructor(socket: TLSSocket, raw: RawConnection) {
     this.#raw = raw.socket;
@@ -126,12 +127,12 @@ class TlsConnection implements ClientConnection {
   }
 
   get openResponses(): number {
-    return this.#open.size;
+    return this.#open.length;
   }
 
   get pipelined(): boolean {
-    const earlier = [...this.#open.values()].slice(0, -1);
-    return earlier.length > 1 || earlier.some(({ finished }) => !finished);
+    const earlier = this.#open.slice(0, -1);
+    return earlier.length > 1 || earlier.some(({ response }) => !response.finished);
   }
 
   reset(): void {
@@ -141,15 +142,22 @@ class TlsConnection implements ClientConnection {
   }
 
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void {
-    const close = (): void => {
-      if (this.#open.delete(close)) onClose();
+    const open = {
+      response,
+      close: (): void => {
+        const at = this.#open.indexOf(open);
+        if (at === -1) return;
+        this.#open.splice(at, 1);
+        onClose();
+      },
     };
-    this.#open.set(close, response);
-    return close;
+    this.#open.push(open);
+    return open.close;
   }
 
   #close(): void {
-    for (const close of this.#open.keys()) close();
+    // Each takes itself out.
+    for (let [first] = this.#open; first !== undefined; [first] = this.#open) first.close();
   }
 }
 

@@ -44,9 +44,13 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
     const pooled = new PooledRequest(request, handler, (given) => this.#takeBack(given));
-    this.#waiting.add(pooled);
-    if (this.#free.length > 0 || this.#resting.length === 0) this.#serve();
-    else this.#wake();
+    const connection = this.#waiting.size === 0 ? this.#takeFree() : undefined;
+    if (connection !== undefined) this.#start(pooled, connection);
+    else {
+      this.#waiting.add(pooled);
+      if (this.#free.length > 0 || this.#resting.length === 0) this.#serve();
+      else this.#wake();
+    }
     return pooled;
   }
 
@@ -96,10 +100,14 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
       const connection = this.#takeFree();
       if (connection === undefined) break;
       this.#waiting.delete(pooled);
-      if (!pooled.start(connection)) connection.close();
+      this.#start(pooled, connection);
     }
     const most = this.#options.most ?? Number.POSITIVE_INFINITY;
     while (this.#opening.size < this.#waiting.size && this.#all.size + this.#opening.size < most) this.#open();
+  }
+
+  #start(pooled: PooledRequest, connection: Http1Connection): void {
+    if (!pooled.start(connection)) connection.close();
   }
 
   #takeFree(): Http1Connection | undefined {

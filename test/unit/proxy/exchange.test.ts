@@ -45,8 +45,8 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
       },
     },
     resetClient: () => void resets.push('client'),
-    audit: ({ auditId }) =>
-      new RequestAudit(record, { ...facts, auditId, address: connection.address, userAgent: undefined }),
+    auditId: 'id',
+    audit: new RequestAudit(record, { ...facts, auditId: 'id', address: connection.address, userAgent: undefined }),
     onEnd: () => undefined,
   });
   return { exchange, resets };
