@@ -115,12 +115,10 @@ export class RequestAudit {
     const { verb, longRunning } = this.info;
     const seconds = (this.#deps.clock.nowMs() - this.#receivedAt) / 1000;
     const { auditId, trace: traceId } = this.#facts;
-    this.#deps.metrics.request({
-      cluster: this.cluster ?? 'none',
-      verb,
-      code,
-      ...(longRunning ? {} : { seconds, auditId, ...(traceId === undefined ? {} : { traceId }) }),
-    });
+    const cluster = this.cluster ?? 'none';
+    this.#deps.metrics.request(
+      longRunning ? { cluster, verb, code } : { cluster, verb, code, seconds, auditId, traceId },
+    );
     const identity = this.caller?.identity ?? this.serviceAccount;
     const judged = { info: this.info, code, identity };
     // A request that is audited as received is audited as complete too, whatever a rule leaves out.
@@ -142,10 +140,10 @@ export class RequestAudit {
       sourceIps: [address],
       receivedAt: this.#receivedAt,
       at,
-      ...(identity === undefined ? {} : { identity }),
-      ...(this.impersonated === undefined ? {} : { impersonated: this.impersonated }),
-      ...(userAgent === undefined ? {} : { userAgent }),
-      ...(this.#status === undefined ? {} : { status: this.#status }),
+      identity,
+      impersonated: this.impersonated,
+      userAgent,
+      status: this.#status,
       details: {
         cluster: this.cluster,
         session: this.caller?.credential.session,

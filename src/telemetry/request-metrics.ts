@@ -54,11 +54,13 @@ export function requestMetrics(registry: MetricsRegistry, clusters: readonly str
   });
   const cluster = boundedLabel(clusters && [...clusters, 'none']);
   const countEnded = countBySeries(requests);
+  const isDue = exemplarsDue();
   return {
     request(request) {
       countEnded({ cluster: cluster(request.cluster), verb: verbLabel(request.verb), code: codeLabel(request.code) });
-      if (request.seconds === undefined) return;
-      durations.observe({ labels: {}, value: request.seconds, exemplarLabels: exemplarOf(request) });
+      const { seconds: value } = request;
+      if (value === undefined) return;
+      durations.observe({ labels: NONE, value, exemplarLabels: isDue(value) ? exemplarOf(request) : NONE });
     },
     ...sensitiveMetrics(registry),
     ...streamMetrics(registry),
@@ -74,6 +76,23 @@ function countBySeries(requests: Counter<'cluster' | 'verb' | 'code'>) {
     let known = series.get(key);
     if (known === undefined) series.set(key, (known = requests.labels(labels)));
     known.inc();
+  };
+}
+
+const NONE = {};
+
+/** Milliseconds. Prometheus reads one exemplar of each bucket every few seconds, and each costs as much as the observation. */
+const EXEMPLAR_EVERY_MS = 100;
+
+/** Returns whether a request gets an exemplar: the first of its bucket in a while. */
+function exemplarsDue(): (seconds: number) => boolean {
+  const nextMs = new Map<number, number>();
+  return (seconds) => {
+    const nowMs = performance.now();
+    const bucket = REQUEST_BUCKETS.findIndex((bound) => seconds <= bound);
+    if (nowMs < (nextMs.get(bucket) ?? 0)) return false;
+    nextMs.set(bucket, nowMs + EXEMPLAR_EVERY_MS);
+    return true;
   };
 }
 

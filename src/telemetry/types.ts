@@ -150,7 +150,7 @@ export interface EndedRequest {
   /** Id of the audit event: the exemplar that leads from a slow bucket to the event. */
   readonly auditId?: string;
   /** Of the caller's `traceparent`: 32 lower-case hexadecimal digits. */
-  readonly traceId?: string;
+  readonly traceId?: string | undefined;
 }
 
 export interface ViewState {

@@ -47,6 +47,14 @@ const HOSTILE: readonly (readonly [name: string, bytes: string])[] = [
 /** Everything that some reader takes for the end of a line, or obeys. */
 const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/u;
 
+/** An event as its readers know it: JSON has no member that is undefined. */
+const withoutEmpty = (value: unknown): unknown =>
+  typeof value !== 'object' || value === null || Array.isArray(value)
+    ? value
+    : Object.fromEntries(
+        Object.entries(value).flatMap(([key, each]) => (each === undefined ? [] : [[key, withoutEmpty(each)]])),
+      );
+
 /** What is wrong with the lines of these events: each must be one, and read back to the same. */
 const errorsIn = (events: readonly AuditEvent[]): readonly string[] =>
   events.flatMap((event) => {
@@ -56,7 +64,9 @@ const errorsIn = (events: readonly AuditEvent[]): readonly string[] =>
       ...(line.endsWith('\n') && !UNSAFE.test(line.slice(0, -1))
         ? []
         : [`not one plain line: ${JSON.stringify(line)}`]),
-      ...(isDeepStrictEqual(read, event) && read.auditID !== 'forged' ? [] : [`reads back as another: ${line}`]),
+      ...(isDeepStrictEqual(read, withoutEmpty(event)) && read.auditID !== 'forged'
+        ? []
+        : [`reads back as another: ${line}`]),
       ...(/^[!-~]*$/.test(read.requestURI) ? [] : [`requestURI: ${JSON.stringify(read.requestURI)}`]),
     ];
   });

@@ -5,9 +5,8 @@
  * kept apart from users' events, and short.
  */
 import type { PortcullisEventName } from './catalogue.ts';
-import type { AuditEvent } from './event.ts';
+import type { AuditEvent, AuditedUser } from './event.ts';
 import { EXTRA_DOMAIN } from '../core.ts';
-import type { Identity } from '../identity/identity.ts';
 
 /**
  * Events of Portcullis itself about an invalid credential, or one that was not issued; and the event that counts
@@ -55,7 +54,7 @@ export function shortened(event: AuditEvent): AuditEvent {
     cut.push(`${name}=${text.length}`);
     return `${text.slice(0, most)}${MARK}`;
   };
-  const user = (name: string, { username, uid, groups = [], extra = {} }: Partial<Identity>): Partial<Identity> => {
+  const user = (name: string, { username, uid, groups = [], extra = {} }: AuditedUser): AuditedUser => {
     const left = groups.length + Object.keys(extra).length;
     if (left > 0) cut.push(`${name}.groups=${left}`);
     return {
@@ -76,7 +75,10 @@ export function shortened(event: AuditEvent): AuditEvent {
           objectRef: {
             ...objectRef,
             ...Object.fromEntries(
-              Object.entries(objectRef).map(([part, text]) => [part, short(`objectRef.${part}`, text, MOST.name)]),
+              Object.entries({ ...objectRef }).map(([part, text]) => [
+                part,
+                text === undefined ? text : short(`objectRef.${part}`, text, MOST.name),
+              ]),
             ),
           },
         }),

@@ -60,11 +60,29 @@ export function headerFilter(
 ): (name: string, value: string) => boolean {
   const nominated = connectionNominated(raw);
   return (name, value) => {
-    if (!isToken(name) || !isFieldValue(value)) return false;
-    const canonical = canonicalName(name);
+    const canonical = canonicalToken(name);
+    if (canonical === undefined || !isFieldValue(value)) return false;
     if (isHopByHop(canonical) || nominated.has(canonical) || names.has(canonical)) return false;
-    return !prefixes.some((prefix) => canonical.startsWith(prefix));
+    return prefixes.length === 0 || !prefixes.some((prefix) => canonical.startsWith(prefix));
   };
+}
+
+/** The names of nearly all messages are the same few. */
+const canonicalTokens = new Map<string, string>();
+/** An attacker chooses names of all kinds, so they are few and short; further ones take the place of all. */
+const MOST_TOKENS = 500;
+const LONGEST_TOKEN = 64;
+
+/** Returns the canonical form of a name; undefined if it is none. */
+function canonicalToken(name: string): string | undefined {
+  const known = canonicalTokens.get(name);
+  if (known !== undefined) return known;
+  if (!isToken(name)) return undefined;
+  const canonical = canonicalName(name);
+  if (name.length > LONGEST_TOKEN) return canonical;
+  if (canonicalTokens.size >= MOST_TOKENS) canonicalTokens.clear();
+  canonicalTokens.set(name, canonical);
+  return canonical;
 }
 
 /** Returns a list and not a generator, because it is iterated several times for every request. */

@@ -4,7 +4,7 @@
  * An attacker controls a pod or service below `…/proxy`, and its responses appear under the proxy's own origin. So
  * they may set no cookie there and run no script.
  */
-import { headerFilter, pairs, type RawHeaders } from './header-names.ts';
+import { headerFilter, type RawHeaders } from './header-names.ts';
 
 export interface ResponseHeadersOptions {
   /** The response belongs to a `…/proxy` subresource. */
@@ -25,6 +25,8 @@ const DENIED = new Set([
   'nel',
   'report-to',
   'reporting-endpoints',
+  // The response gets our own. The API server returns the same one, because we sent it.
+  'audit-id',
 ]);
 const DENIED_BELOW_PROXY = new Set([
   ...DENIED,
@@ -40,7 +42,11 @@ const DENIED_BELOW_PROXY = new Set([
 export function filterResponseHeaders(raw: RawHeaders, { proxySubresource }: ResponseHeadersOptions): string[] {
   const passes = headerFilter(raw, { names: proxySubresource ? DENIED_BELOW_PROXY : DENIED });
   const headers: string[] = [];
-  for (const [name, value] of pairs(raw)) if (passes(name, value)) headers.push(name, value);
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index] ?? '';
+    const value = raw[index + 1] ?? '';
+    if (passes(name, value)) headers.push(name, value);
+  }
   if (proxySubresource) headers.push('Content-Security-Policy', 'sandbox');
   return headers;
 }

@@ -38,12 +38,23 @@ export interface UpstreamHeadersInput {
   /** The user. */
   readonly identity: Identity;
   /** The user that `identity` acts as, after every review has allowed it. */
-  readonly actingAs?: Identity;
+  readonly actingAs?: Identity | undefined;
   readonly sessionId: string;
   readonly auditId: string;
   /** The client's address as the proxy saw it. */
   readonly forwardedFor: string;
 }
+
+/** Headers for an API server, in the order of `repeated` and then `own`. Values are UTF-8 bytes, one character per byte. */
+export interface UpstreamHeaders {
+  /** Flat lists. The same objects return with later requests, so what is made of one is made once (`byHeaders`). */
+  readonly repeated: readonly RawHeaders[];
+  /** Flat list of what is this request's alone. */
+  readonly own: RawHeaders;
+}
+
+/** Returns them as one flat list. */
+export const flatHeaders = ({ repeated, own }: UpstreamHeaders): string[] => [...repeated.flat(), ...own];
 
 const ALLOWED = new Set(['accept', 'range', 'user-agent', 'x-stream-protocol-version', 'traceparent']);
 const ALLOWED_PREFIXES = ['accept-', 'content-', 'if-', 'kubectl-'];
@@ -63,21 +74,30 @@ const DENIED = new Set([
 /** `impersonate` and `x-remote-` tell Kubernetes who a user is. */
 const DENIED_PREFIXES = ['impersonate', 'x-remote-', 'x-forwarded-'];
 
-/**
- * @returns a flat list for the upstream request; values are UTF-8 bytes, one character per byte
- * @throws AppError `internal` if the identity has no usable name: such a request must never be sent
- */
-export function buildUpstreamHeaders(input: UpstreamHeadersInput): string[] {
-  return [
-    ...clientHeaders(input),
-    'Authorization',
-    `Bearer ${ownValue(input.upstreamToken, 'upstream token')}`,
-    ...(input.actingAs === undefined
-      ? impersonationHeaders(input.identity, input.sessionId)
-      : userImpersonationHeaders(input.actingAs, input.identity.username, input.sessionId)),
-    ...traceHeaders(input),
-  ];
+/** @throws AppError `internal` if the identity has no usable name: such a request must never be sent */
+export function buildUpstreamHeaders(input: UpstreamHeadersInput): UpstreamHeaders {
+  const { upstreamToken, identity, actingAs, sessionId } = input;
+  if (actingAs === undefined) return withTrace(input, [sessionHeaders(identity, upstreamToken, sessionId)]);
+  const impersonation = userImpersonationHeaders(actingAs, identity.username, sessionId);
+  return withTrace(input, [], [...bearer(upstreamToken, 'upstream token'), ...impersonation]);
 }
+
+/** Of each identity, what was built last, and for what. */
+const built = new WeakMap<
+  Identity,
+  { readonly upstreamToken: string; readonly sessionId: string; readonly headers: RawHeaders }
+>();
+
+/** Returns the headers of every request of a session that acts as itself: the same list while nothing changes. */
+function sessionHeaders(identity: Identity, upstreamToken: string, sessionId: string): RawHeaders {
+  const last = built.get(identity);
+  if (last?.upstreamToken === upstreamToken && last.sessionId === sessionId) return last.headers;
+  const headers = [...bearer(upstreamToken, 'upstream token'), ...impersonationHeaders(identity, sessionId)];
+  built.set(identity, { upstreamToken, sessionId, headers });
+  return headers;
+}
+
+const bearer = (token: string, what: string): readonly string[] => ['Authorization', `Bearer ${ownValue(token, what)}`];
 
 /** The parts of the client's request that may pass, whatever the user. */
 type ClientHeadersInput = Pick<UpstreamHeadersInput, 'raw' | 'belowProxy' | 'upgrade'>;
@@ -95,20 +115,21 @@ export interface PassthroughHeadersInput
  * Builds the headers for a service account that uses its own token: nothing states its identity, because the token
  * does.
  */
-export function buildPassthroughHeaders(input: PassthroughHeadersInput): string[] {
-  const token = ownValue(input.clientToken, 'client token');
-  return [...clientHeaders(input), 'Authorization', `Bearer ${token}`, ...traceHeaders(input)];
+export function buildPassthroughHeaders(input: PassthroughHeadersInput): UpstreamHeaders {
+  return withTrace(input, [], bearer(input.clientToken, 'client token'));
 }
 
-const traceHeaders = (input: Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFor'>): string[] => [
-  'Audit-ID',
-  ownValue(input.auditId, 'audit id'),
-  'X-Forwarded-For',
-  ownValue(input.forwardedFor, 'address'),
-];
-
-function clientHeaders(input: ClientHeadersInput): readonly string[] {
-  return input.belowProxy || input.upgrade ? passedHeaders(input) : plainHeaders(input.raw);
+/** Adds the client's headers, and those that connect the request with its audit event and its address. */
+function withTrace(
+  input: ClientHeadersInput & Pick<UpstreamHeadersInput, 'auditId' | 'forwardedFor'>,
+  repeated: readonly RawHeaders[],
+  own: RawHeaders = [],
+): UpstreamHeaders {
+  const auditId = ownValue(input.auditId, 'audit id');
+  const trace = ['Audit-ID', auditId, 'X-Forwarded-For', ownValue(input.forwardedFor, 'address')];
+  return input.belowProxy || input.upgrade
+    ? { repeated: [], own: [...passedHeaders(input), ...repeated.flat(), ...own, ...trace] }
+    : { repeated: [plainHeaders(input.raw), ...repeated], own: [...own, ...trace] };
 }
 
 const plainHeaders = byHeaders((raw) => passedHeaders({ raw, belowProxy: false, upgrade: false }));
@@ -223,18 +244,28 @@ export function findImpersonation(raw: RawHeaders): string[] {
   return raw.filter((name, index) => index % 2 === 0 && canonicalName(name).startsWith('impersonate'));
 }
 
+/** A cluster's `impersonate` setting. */
+interface ImpersonateSetting {
+  readonly groups: '*' | readonly string[];
+  readonly extra: readonly string[];
+}
+
+/** Of each identity, the last setting and what it left. */
+const limited = new WeakMap<Identity, { readonly impersonate: ImpersonateSetting; readonly identity: Identity }>();
+
 /**
  * Returns the identity limited by a cluster's `impersonate` setting: groups and extra keys that it does not list
  * are omitted, which can only remove permissions.
  */
-export function limitIdentity(
-  identity: Identity,
-  impersonate: { readonly groups: '*' | readonly string[]; readonly extra: readonly string[] },
-): Identity {
+export function limitIdentity(identity: Identity, impersonate: ImpersonateSetting): Identity {
+  const last = limited.get(identity);
+  if (last?.impersonate === impersonate) return last.identity;
   const { groups } = impersonate;
-  return {
+  const result = {
     ...identity,
     groups: groups === '*' ? identity.groups : identity.groups.filter((group) => groups.includes(group)),
     extra: Object.fromEntries(Object.entries(identity.extra).filter(([key]) => impersonate.extra.includes(key))),
   };
+  limited.set(identity, { impersonate, identity: result });
+  return result;
 }

@@ -5,6 +5,7 @@
  * An attacker sends a request that one part of Portcullis takes for cluster A and another for cluster B. So it is
  * chosen here only, and the token's audience is checked against it.
  */
+import { byHeaders } from '../http/by-headers.ts';
 import { no, ok, type Result } from '../result.ts';
 
 export interface ClusterDirectory {
@@ -26,7 +27,7 @@ export interface ClusterSelectionInput {
   /** Every `Host` value of the request, and HTTP/2's `:authority`. */
   readonly hosts: readonly string[];
   /** SNI of the connection (RFC 6066 §3). */
-  readonly serverName?: string;
+  readonly serverName?: string | undefined;
   /** Request target as received. */
   readonly target: string;
 }
@@ -49,7 +50,7 @@ export function selectCluster(
   directory: ClusterDirectory,
   input: ClusterSelectionInput,
 ): Result<SelectedCluster, ClusterRejection> {
-  const host = soleHost(input.hosts);
+  const host = hostOf(input.hosts);
   if (!host.ok) return host;
   const named = nameByHost(directory, host.value, input.serverName);
   if (named !== undefined) return ok({ cluster: named, target: input.target, prefix: '' });
@@ -63,6 +64,8 @@ function soleHost(hosts: readonly string[]): Result<string | undefined, ClusterR
   const host = normaliseHost(raw);
   return host === undefined ? no('host_invalid') : ok(host);
 }
+
+const hostOf = byHeaders(soleHost);
 
 function nameByHost(
   directory: ClusterDirectory,

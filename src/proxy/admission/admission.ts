@@ -29,6 +29,7 @@ import {
   findImpersonation,
   limitIdentity,
 } from '../../core/http/upstream-headers.ts';
+import type { UpstreamHeaders } from '../../core/http/upstream-headers.ts';
 import { createClusterReviews } from './cluster-reviews.ts';
 import type { ClusterReviews } from './cluster-reviews.ts';
 import { UserImpersonation } from './user-impersonation.ts';
@@ -71,8 +72,8 @@ export interface Admitted {
    * The user whose connection slots are counted: an account, or a service account that passes with its own token.
    */
   readonly user: string;
-  /** Flat list for the API server, without `Host`. */
-  readonly headers: string[];
+  /** For the API server, without `Host`. */
+  readonly headers: UpstreamHeaders;
   /**
    * True if it goes under the proxy's own account, by impersonation; false for a service account with its own
    * token.
@@ -168,11 +169,10 @@ export class Admission {
 
   #locate(exchange: Exchange): Result<Route, Rejection> {
     const { facts } = exchange;
-    const { servername } = facts.connection;
     const selected = selectCluster(this.#directory, {
       hosts: hostsOf(facts.raw),
       target: facts.target,
-      ...(servername === undefined ? {} : { serverName: servername }),
+      serverName: facts.connection.servername,
     });
     const cluster = selected.ok ? this.#clusters.get(selected.value.cluster) : undefined;
     if (!selected.ok || cluster === undefined)
@@ -252,9 +252,20 @@ export class Admission {
       // The reviews and the token took time.
       const rejection = this.#deps.guard.check(credential);
       if (rejection !== undefined) return no(credentialRejection(rejection, this.#messages, credential));
-      const input = { ...this.#headerInput(exchange, route, upgrade), ...identities };
-      const headers = buildUpstreamHeaders({ ...input, upstreamToken, sessionId: credential.session });
-      return ok({ ...route, user: credential.account, headers, impersonates: true, sessionExpiresAt });
+      const { cluster, info, target, prefix } = route;
+      const headers = buildUpstreamHeaders({
+        raw: exchange.facts.raw,
+        belowProxy: isBelowProxy(info),
+        upgrade,
+        upstreamToken,
+        identity: identities.identity,
+        actingAs: identities.actingAs,
+        sessionId: credential.session,
+        auditId: exchange.auditId,
+        forwardedFor: exchange.facts.connection.address,
+      });
+      const user = credential.account;
+      return ok({ cluster, info, target, prefix, user, headers, impersonates: true, sessionExpiresAt });
     });
   }
 
@@ -274,7 +285,15 @@ export class Admission {
       return no(passthroughRejection('passthrough_impersonation', this.#messages));
     }
     if (this.#deps.guard.fenced) return no(fenced());
-    const headers = buildPassthroughHeaders({ ...this.#headerInput(exchange, route, upgrade), clientToken: token });
+    const { raw, connection } = exchange.facts;
+    const headers = buildPassthroughHeaders({
+      raw,
+      belowProxy: isBelowProxy(route.info),
+      upgrade,
+      clientToken: token,
+      auditId: exchange.auditId,
+      forwardedFor: connection.address,
+    });
     return ok({ ...route, user, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
   }
 
@@ -299,10 +318,7 @@ export class Admission {
       ? tooManyForUser(this.#concurrency.perUser)
       : tooManyAtCluster(this.#concurrency.perCluster);
   }
-
-  #headerInput(exchange: Exchange, { info }: Route, upgrade: boolean) {
-    const { raw, connection } = exchange.facts;
-    const belowProxy = info.subresource === 'proxy' || info.verb === 'proxy';
-    return { raw, belowProxy, upgrade, auditId: exchange.auditId, forwardedFor: connection.address };
-  }
 }
+
+/** True if the request is for the pod or service behind a `…/proxy` subresource. */
+const isBelowProxy = ({ subresource, verb }: RequestInfo): boolean => subresource === 'proxy' || verb === 'proxy';

@@ -104,8 +104,9 @@ interface Posted {
 function post(pools: ClusterPools, { path, body, token, timeoutMs }: Posted): Promise<string> {
   return new Promise((resolve, reject) => {
     const bytes = Buffer.from(body);
-    const headers = ['Authorization', `Bearer ${token}`, 'User-Agent', 'portcullis'];
-    headers.push('Accept', 'application/json', 'Content-Type', 'application/json');
+    const own = ['Authorization', `Bearer ${token}`, 'User-Agent', 'portcullis'];
+    own.push('Accept', 'application/json', 'Content-Type', 'application/json');
+    const headers = { repeated: [], own };
     const request = { method: 'POST', target: path, headers, body: onePiece(bytes), bodyLength: bytes.length };
     const response = new ReviewResponse(timeoutMs, resolve, reject);
     response.stream = pools.short.send({ ...request, headMs: 0, pieceMs: 0 }, response);

@@ -5,6 +5,7 @@
 import { request as httpRequest } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { flatHeaders } from '../../core/http/upstream-headers.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import type { CutReason } from '../../revocation/revocation.ts';
@@ -169,7 +170,7 @@ export class UpgradeForwarding implements UpstreamSide {
     // Connecting took time.
     if (!exchange.mayPass()) return;
     const { method } = exchange.facts;
-    const headers = ['Host', pools.hostHeader, ...admitted.headers];
+    const headers = ['Host', pools.hostHeader, ...flatHeaders(admitted.headers)];
     // Explicit, because Node would otherwise send a POST chunked, and the end of that body would be the tunnel's
     // first bytes.
     if (method !== 'GET') headers.push('Content-Length', '0');

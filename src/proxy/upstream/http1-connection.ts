@@ -6,6 +6,8 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
+import { byHeaders } from '../../core/http/by-headers.ts';
+import type { RawHeaders } from '../../core/http/header-names.ts';
 import type { UpstreamLink } from './connect.ts';
 import { MAX_PIECE, ResponseParser } from './response-parser.ts';
 import type { Parsed, ResponseHead } from './response-parser.ts';
@@ -342,7 +344,7 @@ function judgeFraming(method: string, { status, raw }: ResponseHead): { readonly
       hasBody = true;
     } else if (name.length === 14 && name.toLowerCase() === 'content-length') {
       if (!/^\d+$/.test(value)) return { error: 'a length that is no number' };
-      hasBody ||= value !== '0' && status !== 304;
+      hasBody ||= value !== '0';
     }
   }
   // It has no body whatever it says (RFC 9112 §6.3), but its server may send one.
@@ -350,11 +352,19 @@ function judgeFraming(method: string, { status, raw }: ResponseHead): { readonly
 }
 
 /** @returns the head as it is sent, without what frames a body */
-function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string {
+function requestHead({ method, target, headers: { repeated, own } }: UpstreamRequest, hostHeader: string): string {
   let head = `${method} ${target} HTTP/1.1\r\nHost: ${hostHeader}\r\n`;
-  for (let index = 0; index + 1 < headers.length; index += 2) head += `${headers[index]}: ${headers[index + 1]}\r\n`;
-  return head;
+  for (const list of repeated) head += repeatedLines(list);
+  return head + linesOf(own);
 }
+
+function linesOf(list: RawHeaders): string {
+  let lines = '';
+  for (let index = 0; index + 1 < list.length; index += 2) lines += `${list[index]}: ${list[index + 1]}\r\n`;
+  return lines;
+}
+
+const repeatedLines = byHeaders(linesOf);
 
 /** The end of the head of a request without a body. */
 const noBody = (method: string): string => (WITH_BODY.has(method) ? 'Content-Length: 0\r\n\r\n' : '\r\n');

@@ -8,6 +8,7 @@
  */
 import { connect, constants, sensitiveHeaders } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import { flatHeaders } from '../../core/http/upstream-headers.ts';
 import { timeLimit } from '../../timing/timing.ts';
 import { keepPinging } from '../http2-pings.ts';
 import { connectUpstream } from './connect.ts';
@@ -328,7 +329,8 @@ class Http2Request implements UpstreamStream {
   }
 }
 
-function requestHead({ method, target, headers }: UpstreamRequest, hostHeader: string): string[] {
+function requestHead({ method, target, headers: parts }: UpstreamRequest, hostHeader: string): string[] {
+  const headers = flatHeaders(parts);
   const head = [':method', method, ':path', target, ':scheme', 'https', ':authority', hostHeader];
   for (let index = 0; index + 1 < headers.length; index += 2) {
     head.push((headers[index] ?? '').toLowerCase(), headers[index + 1] ?? '');

@@ -39,24 +39,23 @@ export function responseHead(
   const proxySubresource = info.subresource === 'proxy' || info.verb === 'proxy';
   // A server behind a proxy subresource asks for its own credentials.
   if (status === 401 && impersonates && !proxySubresource) return no(proxyTokenRejection());
-  const filtered = filterResponseHeaders(raw, { proxySubresource });
-  const headers: string[] = [];
-  for (let index = 0; index + 1 < filtered.length; index += 2) {
-    const name = filtered[index] ?? '';
-    const value = filtered[index + 1] ?? '';
-    const lower = name.toLowerCase();
-    // Ours is added below. The API server returns the same one, because we sent it.
-    if (lower === 'audit-id') continue;
-    if (lower === 'location') {
-      const location = status >= 300 && status < 400 ? relayedLocation(value, context) : value;
-      if (location === undefined) return no(redirectRejection());
-      headers.push(name, location);
-    } else headers.push(name, value);
-  }
+  const headers = filterResponseHeaders(raw, { proxySubresource });
+  if (status >= 300 && status < 400 && !relayLocations(headers, context)) return no(redirectRejection());
   headers.push('Audit-Id', context.auditId);
   const warning = sessionWarning(context);
   if (warning !== undefined) headers.push('Warning', warning);
   return ok(headers);
+}
+
+/** @returns false if one of them may not be relayed */
+function relayLocations(headers: string[], context: HeadContext): boolean {
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    if (headers[index]?.toLowerCase() !== 'location') continue;
+    const location = relayedLocation(headers[index + 1] ?? '', context);
+    if (location === undefined) return false;
+    headers[index + 1] = location;
+  }
+  return true;
 }
 
 /**

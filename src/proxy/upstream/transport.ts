@@ -3,15 +3,18 @@
  *
  * The handler is told of one end, once: `onEnd` or `onError`. After `abort` it is told of nothing.
  */
+import { byHeaders } from '../../core/http/by-headers.ts';
 import { isFieldValue, isToken } from '../../core/http/header-names.ts';
+import type { RawHeaders } from '../../core/http/header-names.ts';
+import type { UpstreamHeaders } from '../../core/http/upstream-headers.ts';
 import type { Slab } from './slab.ts';
 
 export interface UpstreamRequest {
   readonly method: string;
   /** Path and query. */
   readonly target: string;
-  /** Flat list: name, value, … one character a byte, without `Host` and without what frames a body. */
-  readonly headers: readonly string[];
+  /** Without `Host` and without what frames a body. */
+  readonly headers: UpstreamHeaders;
   /** Pulled piece by piece. Undefined: the request has no body. */
   readonly body: AsyncIterable<Buffer> | undefined;
   /** Bytes of the body. Undefined: not known before its end. */
@@ -28,13 +31,20 @@ const TARGET = /^\/[!-~\u0080-\u00ff]*$/;
  * False if any part of the head could end it early, or begin another request: an attacker's CR LF must stop here,
  * whatever checks came before.
  */
-export function isWritable({ method, target, headers }: UpstreamRequest): boolean {
-  if (!isToken(method) || !TARGET.test(target)) return false;
-  for (let index = 0; index + 1 < headers.length; index += 2) {
-    if (!isToken(headers[index] ?? '') || !isFieldValue(headers[index + 1] ?? '')) return false;
+export function isWritable({ method, target, headers: { repeated, own } }: UpstreamRequest): boolean {
+  return (
+    isToken(method) && TARGET.test(target) && repeated.every((list) => isRepeatedWritable(list)) && isListWritable(own)
+  );
+}
+
+function isListWritable(list: RawHeaders): boolean {
+  for (let index = 0; index + 1 < list.length; index += 2) {
+    if (!isToken(list[index] ?? '') || !isFieldValue(list[index + 1] ?? '')) return false;
   }
   return true;
 }
+
+const isRepeatedWritable = byHeaders(isListWritable);
 
 /** A request under way. */
 export interface UpstreamStream {

@@ -133,7 +133,15 @@ function ourClient(port: number, ca: string): { readonly send: Send; readonly cl
       let head: { status: number; raw: readonly string[] } | undefined;
       const chunks: Buffer[] = [];
       pool.send(
-        { method, target, headers: [], body: undefined, bodyLength: undefined, headMs: 0, pieceMs: 0 },
+        {
+          method,
+          target,
+          headers: { repeated: [], own: [] },
+          body: undefined,
+          bodyLength: undefined,
+          headMs: 0,
+          pieceMs: 0,
+        },
         {
           maySend: () => true,
           onHead: (status, raw) => void (head = { status, raw }),

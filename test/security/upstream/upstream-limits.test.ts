@@ -9,7 +9,13 @@ import type { UpstreamRequest } from '../../../src/proxy/upstream/transport.ts';
 import { makeCertificate } from '../../support/upstream.ts';
 
 const LIMIT_MS = 1_500;
-const GET = { method: 'GET', target: '/api', headers: [], body: undefined, bodyLength: undefined };
+const GET = {
+  method: 'GET',
+  target: '/api',
+  headers: { repeated: [], own: [] },
+  body: undefined,
+  bodyLength: undefined,
+};
 
 let server: Server;
 let sockets: TLSSocket[];
@@ -90,8 +96,9 @@ describe('an API server that never comes to an end is given up', () => {
 
 describe('a request that would be read as another one', () => {
   it.each([
-    ['in a value', { headers: ['X-A', 'a\r\nImpersonate-User: root'] }],
-    ['in a name', { headers: ['X-A: b\r\nX-B', 'c'] }],
+    ['in a value', { headers: { repeated: [], own: ['X-A', 'a\r\nImpersonate-User: root'] } }],
+    ['in a value that repeats', { headers: { repeated: [['X-A', 'a\r\nImpersonate-User: root']], own: [] } }],
+    ['in a name', { headers: { repeated: [], own: ['X-A: b\r\nX-B', 'c'] } }],
     ['in the target', { target: '/api HTTP/1.1\r\nImpersonate-User: root\r\n' }],
     ['in the method', { method: 'GET /api HTTP/1.1\r\n\r\nGET' }],
   ])('is not written: %s', async (_where, part) => {

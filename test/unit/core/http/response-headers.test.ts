@@ -11,7 +11,7 @@ test('passes what the API server says, repeated headers included', () => {
     '299 - "a"',
     'Warning',
     '299 - "b"',
-    'Audit-Id',
+    'X-Kubernetes-Pf-Flowschema-Uid',
     'x',
     'Content-Length',
     '2',

@@ -8,6 +8,7 @@ import {
   findImpersonation,
   limitIdentity,
   type UpstreamHeadersInput,
+  flatHeaders,
 } from '../../../../src/core/http/upstream-headers.ts';
 
 const INPUT: UpstreamHeadersInput = {
@@ -50,7 +51,7 @@ const OWN = [
 ];
 
 const build = (raw: string[], changes: Partial<UpstreamHeadersInput> = {}) =>
-  buildUpstreamHeaders({ ...INPUT, ...changes, raw });
+  flatHeaders(buildUpstreamHeaders({ ...INPUT, ...changes, raw }));
 /** What passed of the client's own headers. */
 const passed = (raw: string[], changes: Partial<UpstreamHeadersInput> = {}) =>
   build(raw, changes).slice(0, -OWN.length);

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
-import { buildUpstreamHeaders } from '../../../../src/core/http/upstream-headers.ts';
+import { buildUpstreamHeaders, flatHeaders } from '../../../../src/core/http/upstream-headers.ts';
 import type { ProviderSignIn, SignInChallenge } from '../../../../src/idp/idp.ts';
 import { browserAt, closeStages, openStage, users, signIn, TestProvider, type StageOptions } from '../harness.ts';
 
@@ -31,16 +31,18 @@ async function headersFor(who: string, options: StageOptions = {}) {
 
 /** As the data plane builds them for a request of this session. */
 function sentFor(identity: Identity, sessionId: string): readonly string[] {
-  const headers = buildUpstreamHeaders({
-    raw: [],
-    belowProxy: false,
-    upgrade: false,
-    upstreamToken: 'token',
-    identity,
-    sessionId,
-    auditId: 'id',
-    forwardedFor: '203.0.113.7',
-  });
+  const headers = flatHeaders(
+    buildUpstreamHeaders({
+      raw: [],
+      belowProxy: false,
+      upgrade: false,
+      upstreamToken: 'token',
+      identity,
+      sessionId,
+      auditId: 'id',
+      forwardedFor: '203.0.113.7',
+    }),
+  );
   return headers
     .flatMap((name, index) =>
       index % 2 === 0 ? [`${name}: ${Buffer.from(headers[index + 1] ?? '', 'latin1').toString()}`] : [],
