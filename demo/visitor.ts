@@ -2,8 +2,10 @@
  * A user at a browser, without a browser: follows redirects and links, keeps cookies as browsers do (by host and path, blind to ports),
  * fills in sign-in forms, and tries again where a page says so. For machines without a screen; the real Chromium is for the end-to-end tests.
  */
+import { once } from 'node:events';
+import { request, type IncomingMessage, type RequestOptions } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
-import { request } from 'undici';
 
 interface Cookie {
   readonly host: string;
@@ -83,28 +85,20 @@ export class Visitor {
 
   async #load(url: URL, form: URLSearchParams | undefined) {
     const cookies = this.#cookies.filter((cookie) => cookie.host === url.hostname && covers(cookie.path, url.pathname));
-    const answer = await request(url, {
-      method: form === undefined ? 'GET' : 'POST',
-      headers: {
-        accept: 'text/html',
-        'user-agent': 'portcullis-demo-visitor',
-        ...(cookies.length === 0 ? {} : { cookie: cookies.map(({ name, value }) => `${name}=${value}`).join('; ') }),
-        ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded', origin: url.origin }),
-      },
-      body: form?.toString() ?? null,
-    });
+    const headers = {
+      accept: 'text/html',
+      'user-agent': 'portcullis-demo-visitor',
+      ...(cookies.length === 0 ? {} : { cookie: cookies.map(({ name, value }) => `${name}=${value}`).join('; ') }),
+      ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded', origin: url.origin }),
+    };
+    const answer = await send(url, { method: form === undefined ? 'GET' : 'POST', headers }, form?.toString());
     this.#keep(url, answer.headers['set-cookie']);
     const { location, 'retry-after': retryAfter } = answer.headers;
-    return {
-      status: answer.statusCode,
-      html: await answer.body.text(),
-      retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
-      location: typeof location === 'string' ? location : undefined,
-    };
+    return { status: answer.statusCode ?? 0, html: await text(answer), retryAfter, location };
   }
 
-  #keep(url: URL, lines: string | string[] | undefined): void {
-    for (const line of lines === undefined ? [] : [lines].flat()) {
+  #keep(url: URL, lines: readonly string[] = []): void {
+    for (const line of lines) {
       const [pair = '', ...attributes] = line.split(/;\s*/);
       const [name = '', ...rest] = pair.split('=');
       const path = attributes.find((attribute) => /^path=/i.test(attribute))?.slice('path='.length) ?? '/';
@@ -115,6 +109,14 @@ export class Visitor {
       if (!gone) this.#cookies.push({ host: url.hostname, path, name, value: rest.join('=') });
     }
   }
+}
+
+/** By Node's own client: the demo's browser is a process for each sign-in, and is to start at once. */
+async function send(url: URL, options: RequestOptions, body?: string): Promise<IncomingMessage> {
+  const ask = url.protocol === 'https:' ? (await import('node:https')).request : request;
+  const asked = ask(url, options).end(body);
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  return answer;
 }
 
 /** RFC 6265 §5.1.4. */

@@ -1,8 +1,8 @@
 /** The CA of an identity provider is replaced under a load: users can still sign in, and sessions are renewed. */
 import { readFile, rename, writeFile } from 'node:fs/promises';
+import { globalAgent } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Agent, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
@@ -27,7 +27,6 @@ let client: OAuthClient;
 let former: TestCertificate;
 let next: TestCertificate;
 let refreshing: RefreshingLoad;
-const browsers = getGlobalDispatcher();
 const signIns = { done: 0, failures: [] as string[], stopping: new AbortController(), finished: Promise.resolve() };
 
 const at = (name: string): string => join(instance.files.directory, name);
@@ -49,7 +48,7 @@ beforeAll(async () => {
   provider.lie({ idToken: (honest) => ({ ...honest, groups: ['developers'] }) });
   await writeFile(at('issuer-ca.crt'), former.cert);
   // The browser connects to the provider as well, and trusts both CAs all the time.
-  setGlobalDispatcher(new Agent({ connect: { ca: [former.cert, next.cert] } }));
+  globalAgent.options.ca = [former.cert, next.cert];
   const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
@@ -67,7 +66,7 @@ afterAll(async () => {
   signIns.stopping.abort();
   await Promise.all([signIns.finished, refreshing.stop()]);
   await client.close();
-  setGlobalDispatcher(browsers);
+  delete globalAgent.options.ca;
   await server.stop();
   await Promise.all([instance.stop(), provider.close()]);
 });
