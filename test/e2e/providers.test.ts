@@ -136,7 +136,6 @@ describe('what happens at the provider', () => {
       (['oidc', 'okta', 'keycloak', 'entra', 'github'] as const).map(async (provider) => {
         const signedInUser = signedInBefore(provider);
         const { user, session, account, username } = signedInUser;
-        expect((await getPods(user)).code).toBe(0);
         const before = named(await recorded(session), 'refresh').length;
         await untilTokenEnds(signedInUser);
         await withoutGroups(provider, async () => {
