@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startChangedInstance } from '../support/changed-instance.ts';
@@ -32,16 +32,20 @@ describe('a client that lives longer than its tokens', () => {
     const signedIn = await root.portcullis('login');
     if (signedIn.code !== 0) throw new Error(signedIn.all);
   });
-  afterEach(() => {
-    for (const machine of machines.splice(0)) machine.close();
+  afterAll(async () => {
+    for (const machine of machines) machine.close();
+    await instance.stop();
   });
-  afterAll(() => instance.stop());
 
   const cacheOf = (name: string): string => `${instance.files.directory}/cache-${name}`;
 
-  function machineOf(name: string, browser: NotedBrowser, extra: NodeJS.ProcessEnv = {}): CliContext {
+  function machineOf(
+    name: string,
+    browser: NotedBrowser,
+    { user = 'alice', ...extra }: NodeJS.ProcessEnv & { readonly user?: string } = {},
+  ): CliContext {
     const own = { PORTCULLIS_CACHE_DIR: cacheOf(name), BROWSER: browser.command, ...extra };
-    const machine = new CliContext(instance, 'alice', own);
+    const machine = new CliContext(instance, user, own);
     machines.push(machine);
     return machine;
   }
@@ -64,10 +68,11 @@ describe('a client that lives longer than its tokens', () => {
     };
   }
 
-  /** The audit events since an earlier check. */
-  async function since(seen: number) {
+  /** The audit events since an earlier check, and how many of a verb are a user's. */
+  async function since(seen: number, username = 'demo:alice') {
     const events = (await auditedBy(instance)).slice(seen);
-    return { count: (verb: string) => events.filter((one) => one.verb === verb).length, events };
+    const own = events.filter(({ user }) => user?.username === username);
+    return { count: (verb: string) => own.filter((one) => one.verb === verb).length, events };
   }
 
   async function revoke(name: string): Promise<void> {
@@ -76,7 +81,8 @@ describe('a client that lives longer than its tokens', () => {
     expect(done.code, done.all).toBe(0);
   }
 
-  it('is never rejected: a renewed credential works on the connection that it has, and on new ones', async () => {
+  // Two users, beside each other: both mostly wait for tokens to end.
+  it.concurrent('is never rejected: a renewed credential works on the connection that it has, and on new ones', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-renewing');
     const machine = machineOf('renewing', browser);
     const proxy = await proxyOf(machine);
@@ -116,6 +122,29 @@ describe('a client that lives longer than its tokens', () => {
     await watch.until(/pod\/web-1[^]*pod\/web-1/);
   });
 
+  it.concurrent('an hour of commands, three at a time, has none that fails, on one sign-in and a dozen tokens', async () => {
+    const browser = await notedBrowser(instance.files.directory, 'browser-of-an-hour');
+    const clock = { CLIENT_CLOCK: `${Date.now()},10`, NODE_OPTIONS: `--import=${CLOCK}` };
+    const machine = machineOf('hour', browser, { user: 'root', ...clock });
+    expect((await machine.portcullis('login')).code).toBe(0);
+    const seen = (await auditedBy(instance)).length;
+    // Twelve tokens of five minutes are an hour.
+    while ((await since(seen, 'demo:root')).count('refresh') < 12) {
+      // About as long as a token is used by that clock, so that most rounds have to renew it, all three at a time.
+      await delay(1600);
+      const all = await Promise.all(
+        Array.from({ length: 3 }, () => machine.kubectl('get', 'pod', 'web-1', '-o', 'name')),
+      );
+      for (const each of all) expect(each, each.all).toMatchObject({ code: 0, stdout: 'pod/web-1\n', stderr: '' });
+    }
+    const { events, count } = await since(seen, 'demo:root');
+    // A rejected token names no user.
+    const others = events.filter(({ user }) => user?.username !== 'demo:alice');
+    expect(others.filter(({ responseStatus }) => (responseStatus?.code ?? 200) >= 400)).toEqual([]);
+    expect(count('sign-in')).toBe(0);
+    expect(await browser.tabs()).toHaveLength(1);
+  });
+
   it('whose session is revoked signs in once more, in one tab, and goes on', async () => {
     const browser = await notedBrowser(instance.files.directory, 'browser-of-revoked');
     const proxy = await proxyOf(machineOf('revoked', browser));
@@ -151,27 +180,6 @@ describe('a client that lives longer than its tokens', () => {
     expect(await browser.tabs()).toHaveLength(1);
     expect(proxy.open.output()).toContain('portcullis login --server');
     await expect(cachedSession(cacheOf('forbidden'))).rejects.toThrow('ENOENT');
-  });
-
-  it('an hour of commands, three at a time, has none that fails, on one sign-in and a dozen tokens', async () => {
-    const browser = await notedBrowser(instance.files.directory, 'browser-of-an-hour');
-    const clock = { CLIENT_CLOCK: `${Date.now()},10`, NODE_OPTIONS: `--import=${CLOCK}` };
-    const machine = machineOf('hour', browser, clock);
-    expect((await machine.portcullis('login')).code).toBe(0);
-    const seen = (await auditedBy(instance)).length;
-    // Twelve tokens of five minutes are an hour.
-    while ((await since(seen)).count('refresh') < 12) {
-      // About as long as a token is used by that clock, so that most rounds have to renew it, all three at a time.
-      await delay(1600);
-      const all = await Promise.all(
-        Array.from({ length: 3 }, () => machine.kubectl('get', 'pod', 'web-1', '-o', 'name')),
-      );
-      for (const each of all) expect(each, each.all).toMatchObject({ code: 0, stdout: 'pod/web-1\n', stderr: '' });
-    }
-    const { events, count } = await since(seen);
-    expect(events.filter(({ responseStatus }) => (responseStatus?.code ?? 200) >= 400)).toEqual([]);
-    expect(count('sign-in')).toBe(0);
-    expect(await browser.tabs()).toHaveLength(1);
   });
 });
 

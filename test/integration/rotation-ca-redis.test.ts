@@ -34,7 +34,10 @@ async function startNodes(tls: Shown, withSentinel: boolean) {
   return { master, follower, sentinels };
 }
 
-describe.each([
+/** Both at once: most of it is waiting, for the longer lease and for files to be read again. The tests of one come one after the other. */
+const inOrder = { concurrent: false };
+
+describe.concurrent.each([
   ['Redis by itself', false],
   ['Redis behind Sentinel', true],
 ])('%s', (_name, withSentinel) => {
@@ -108,7 +111,7 @@ describe.each([
     const before = await counted('taken');
     await writeFile(at('redis-ca.crt.next'), text);
     await rename(at('redis-ca.crt.next'), at('redis-ca.crt'));
-    await expect.poll(() => counted('taken'), PATIENCE).toBe(before + 1);
+    await vi.waitUntil(async () => (await counted('taken')) === before + 1, PATIENCE);
   }
 
   /** Redis and its Sentinels show this one from the next handshake on. */
@@ -138,48 +141,52 @@ describe.each([
     expect(old.size).toBe(4);
     await disconnect();
     const fresh = async (): Promise<number> => (await connections()).filter(({ id }) => !old.has(id)).length;
-    await expect.poll(fresh, PATIENCE).toBe(4);
+    await vi.waitUntil(async () => (await fresh()) === 4, PATIENCE);
   }
 
   async function expectServed(): Promise<void> {
     const [served, renewed] = [load.done(), refreshing.done()];
-    await expect.poll(load.done, PATIENCE).toBeGreaterThan(served + 50);
-    await expect.poll(refreshing.done, PATIENCE).toBeGreaterThan(renewed + 5);
+    await vi.waitUntil(() => load.done() > served + 50, PATIENCE);
+    await vi.waitUntil(() => refreshing.done() > renewed + 5, PATIENCE);
     expect([...load.failures, ...refreshing.failures]).toEqual([]);
   }
 
-  it('no user notices the old CA and the new one, then the new certificate, then the new CA alone', async () => {
-    await expectServed();
-    await replace(`${former.cert}\n${next.cert}\n`);
-    await expectServed();
-    await show(next);
-    // Open connections stay.
-    await expectServed();
-    await reconnect();
-    await expectServed();
-    await replace(next.cert);
-    await expectServed();
-    await reconnect();
-    await expectServed();
-    expect(await counted('refused')).toBe(0);
-  });
+  it(
+    'no user notices the old CA and the new one, then the new certificate, then the new CA alone',
+    inOrder,
+    async () => {
+      await expectServed();
+      await replace(`${former.cert}\n${next.cert}\n`);
+      await expectServed();
+      await show(next);
+      // Open connections stay.
+      await expectServed();
+      await reconnect();
+      await expectServed();
+      await replace(next.cert);
+      await expectServed();
+      await reconnect();
+      await expectServed();
+      expect(await counted('refused')).toBe(0);
+    },
+  );
 
-  it('a file that is empty for a moment is counted, and changes nothing', async () => {
+  it('a file that is empty for a moment is counted, and changes nothing', inOrder, async () => {
     const before = await counted('refused');
     await writeFile(at('redis-ca.crt'), '');
-    await expect.poll(() => counted('refused'), PATIENCE).toBe(before + 1);
+    await vi.waitFor(async () => expect(await counted('refused')).toBe(before + 1), PATIENCE);
     await reconnect();
     await expectServed();
     await replace(next.cert);
   });
 
-  it('a CA that is no longer in the file verifies no Redis', async () => {
+  it('a CA that is no longer in the file verifies no Redis', inOrder, async () => {
     await Promise.all([load.stop(), refreshing.stop()]);
     await replace(former.cert);
     await disconnect();
     await expect(server.store.ping()).rejects.toMatchObject({ code: 'store_unavailable' });
     expect(await connections()).toEqual([]);
     await replace(next.cert);
-    await expect.poll(() => server.store.ping().then(() => 'up', String), PATIENCE).toBe('up');
+    await vi.waitFor(() => server.store.ping(), PATIENCE);
   });
 });

@@ -9,42 +9,52 @@ import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { PREFIX } from '../fixtures/frozen-store.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type ClientKey, type SignedIn } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startRedis } from '../support/redis.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
-let redis: RedisServer;
-let bare: Redis;
-let instance: RunningDemo;
-let key: ClientKey;
-let client: OAuthClient;
-let alice: SignedIn;
+interface Stage extends AsyncDisposable {
+  readonly bare: Redis;
+  readonly instance: RunningDemo;
+  readonly key: ClientKey;
+  readonly client: OAuthClient;
+  readonly alice: SignedIn;
+}
 
-beforeEach(async () => {
-  redis = await startRedis();
-  bare = new Redis(redis.url);
-  instance = await startTestInstance({ redis: redis.url });
-  key = await newClientKey();
+/** A server of each test's own, so that they can wait beside each other. */
+async function startStage(): Promise<Stage> {
+  const redis = await startRedis();
+  const bare = new Redis(redis.url);
+  const instance = await startTestInstance({ redis: redis.url });
+  const key = await newClientKey();
   const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
-  client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
+  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
   // A machine that is busy with other things may take longer for it than the server waits.
-  alice = await vi.waitFor(() => client.signIn('alice'), { timeout: 20_000 });
-});
-afterEach(async () => {
-  await client.close();
-  await instance.stop();
-  bare.disconnect();
-  await redis.stop();
-});
+  const alice = await vi.waitFor(() => client.signIn('alice'), { timeout: 20_000 });
+  return {
+    bare,
+    instance,
+    key,
+    client,
+    alice,
+    async [Symbol.asyncDispose]() {
+      await client.close();
+      await instance.stop();
+      bare.disconnect();
+      await redis.stop();
+    },
+  };
+}
 
 /** An entry with valid known fields: its number, its position in the chain, its time. */
 async function append(
+  { bare }: Stage,
   kind: string,
   target: string,
   more: readonly string[] = [],
@@ -63,7 +73,7 @@ async function append(
 }
 
 /** @returns whether it ended in good order: else it was cut */
-async function openWatch(): Promise<{ readonly ended: Promise<boolean> }> {
+async function openWatch({ client, instance, key, alice }: Stage): Promise<{ readonly ended: Promise<boolean> }> {
   const { ca } = client.endpoints;
   const headers = { authorization: `Bearer ${alice.accessToken}` };
   const asked = request(`${instance.urls.api}${PODS}?watch=1`, { agent: false, ca, ...key, headers });
@@ -75,7 +85,7 @@ async function openWatch(): Promise<{ readonly ended: Promise<boolean> }> {
 }
 
 /** Makes the last entry one that is over. */
-async function replaceLast(number: number): Promise<void> {
+async function replaceLast({ bare }: Stage, number: number): Promise<void> {
   const [[, fields] = ['', []]] = await bare.xrevrange(`${PREFIX}log`, '+', '-', 'COUNT', 1);
   const over = fields.map((value, index) => (fields[index - 1] === 'u' ? '1' : value));
   await bare
@@ -85,36 +95,40 @@ async function replaceLast(number: number): Promise<void> {
     .exec();
 }
 
-const expectServed = (): Promise<void> =>
-  expect.poll(async () => (await client.get(PODS, alice.accessToken)).status).toBe(200);
+const expectServed = ({ client, alice }: Stage): Promise<void> =>
+  vi.waitFor(async () => expect((await client.get(PODS, alice.accessToken)).status).toBe(200));
 
-it('an entry of a known kind is applied, as one of this version', async () => {
-  await append('unlocked', 'account:AAAAAAAAAAAAAAAAAAAAAA');
-  await expect.poll(() => instance.server.guard.position?.number).toBe(1);
-  await expectServed();
+it.concurrent('an entry of a known kind is applied, as one of this version', async () => {
+  await using stage = await startStage();
+  await append(stage, 'unlocked', 'account:AAAAAAAAAAAAAAAAAAAAAA');
+  await vi.waitFor(() => expect(stage.instance.server.guard.position?.number).toBe(1));
+  await expectServed(stage);
 });
 
-it.each([
+it.concurrent.each([
   ['of another kind', 'revoked-by-address', 'all', []],
   ['of another target', 'revoked', 'cluster:demo', []],
   ['with one more field, which may widen it', 'revoked', 'session:AAAAAAAAAAAAAAAAAAAAAA', ['of', 'all']],
 ])('an entry %s fences it: everything is cut, and everything rejected', async (_how, kind, target, more) => {
-  const watch = await openWatch();
-  const { number } = await append(kind, target, more);
+  await using stage = await startStage();
+  const { instance, client, alice } = stage;
+  const watch = await openWatch(stage);
+  const { number } = await append(stage, kind, target, more);
   expect(await watch.ended).toBe(false);
-  await expect
-    .poll(async () => client.get(PODS, alice.accessToken))
-    .toMatchObject({ status: 503, body: { kind: 'Status' }, headers: { 'retry-after': '1' } });
+  const rejection = { status: 503, body: { kind: 'Status' }, headers: { 'retry-after': '1' } };
+  await vi.waitFor(async () => expect(await client.get(PODS, alice.accessToken)).toMatchObject(rejection));
   expect((await client.refresh(alice.refreshToken)).status).toBe(503);
   expect((await fetch(`${instance.urls.web}/login/start?provider=demo`, { redirect: 'manual' })).status).toBe(503);
   expect(instance.server.guard.position?.number ?? 0).toBeLessThan(number);
 });
 
-it.each([
+it.concurrent.each([
   ['in the log', 'log'],
   ['among the live entries', 'idx'],
 ])('a replica that joins is not ready while there is such a row %s', async (_where, place) => {
-  const { number } = await append(place === 'log' ? 'revoked-by-address' : 'revoked', 'all');
+  await using stage = await startStage();
+  const { bare, instance, key, client, alice } = stage;
+  const { number } = await append(stage, place === 'log' ? 'revoked-by-address' : 'revoked', 'all');
   const until = Math.floor(Date.now() / 1000) + 600;
   const row = `${number} ${until} cluster:demo`;
   if (place === 'idx') await bare.zadd(`${PREFIX}idx`, number, row);
@@ -124,12 +138,12 @@ it.each([
   void other.ready.then(() => (isReady = true));
   const there = new OAuthClient({ ...client.endpoints, api: `https://localhost:${other.ports.api}` }, key);
   // It tries again four times in each lease.
-  await expect.poll(() => join.mock.calls.length).toBeGreaterThan(3);
+  await vi.waitUntil(() => join.mock.calls.length > 3);
   expect((await there.get(PODS, alice.accessToken)).status).toBe(503);
   expect(isReady).toBe(false);
   if (place === 'idx') await bare.zrem(`${PREFIX}idx`, row);
   // A row that can cover no session any more rejects no session, whatever it contains.
-  else await replaceLast(number);
+  else await replaceLast(stage, number);
   await other.ready;
   expect(other.guard.position?.number).toBe(number);
   await there.close();
