@@ -161,7 +161,7 @@ describe('an HTTP/2 connection is ended', () => {
   });
 
   it('but not while it responds: a quiet watch goes on', async () => {
-    await start({ timing: { pingMs: 20, headMs: 100 }, limits: { idle: 0.1 } });
+    await start({ timing: { pingMs: 60, headMs: 500 }, limits: { idle: 0.5 } });
     quietWatch();
     const h2 = await http2Connection(plane, alice.certificate);
     let pings = 0;
