@@ -127,7 +127,10 @@ describe('unlock --config, on the server’s own shell', () => {
     await writeFile(join(spoolDir, 'owner'), owner, { mode: 0o600 });
     await lock('demo/six');
     const config = await configWith([{ type: 'webhook', url: collector.url, spoolDir }]);
-    const ended = await portcullis('unlock', '--config', config, 'demo/six');
+    const unlockThere = () => portcullis('unlock', '--config', config, 'demo/six');
+    let ended = await unlockThere();
+    // As the message says to an operator: on a busy machine Redis may answer later than the command waits.
+    while (ended.stderr.includes('cannot reach its store')) ended = await unlockThere();
     expect(ended).toMatchObject({ code: 0, stdout: '', stderr: expect.not.stringContaining('lost') });
     expect(collector.asked.map(({ body }) => body).join('')).toContain('account:demo/six');
     expect(await readFile(join(spoolDir, 'owner'), 'utf8')).toBe(owner);
