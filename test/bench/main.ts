@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { audit } from './benchmarks/audit.ts';
 import { burst, cutRedis } from './benchmarks/crowd.ts';
 import { exec } from './benchmarks/exec.ts';
-import { get, getHttp2 } from './benchmarks/get.ts';
+import { get, getHttp2, getMemory } from './benchmarks/get.ts';
 import { latency } from './benchmarks/latency.ts';
 import { list } from './benchmarks/list.ts';
 import { pages } from './benchmarks/pages.ts';
@@ -39,6 +39,7 @@ type Benchmark = (stage: Stage, options: BenchOptions) => Promise<BenchResult[]>
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   get,
   'get-h2': getHttp2,
+  'get-memory': getMemory,
   latency,
   list,
   watches,

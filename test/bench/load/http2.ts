@@ -53,11 +53,3 @@ export class Http2Connection implements Getter {
     this.#session.destroy();
   }
 }
-
-/** Does the target offer HTTP/2 by ALPN? */
-export async function servesHttp2(target: LoadTarget): Promise<boolean> {
-  const socket = await openTls(target, 'h2').catch(() => undefined);
-  const served = socket?.alpnProtocol === 'h2';
-  socket?.destroy();
-  return served;
-}

@@ -2,7 +2,7 @@
 import { serve } from '../rpc.ts';
 import { Http1Connection } from './http1.ts';
 import type { Getter, LoadTarget } from './http1.ts';
-import { Http2Connection, servesHttp2 } from './http2.ts';
+import { Http2Connection } from './http2.ts';
 import { runMixed } from './mixed.ts';
 import type { MixedLoad } from './mixed.ts';
 import { readSlowly, throughUpgrade, WatchSet } from './streams.ts';
@@ -18,8 +18,6 @@ const of = (handle: number): (typeof held)[number] => {
 };
 
 const handlers = {
-  servesHttp2: ({ target }: { readonly target: LoadTarget }) => servesHttp2(target),
-
   /** @returns a handle: connections are opened before anything is measured */
   async open({ target, connections, streams }: { target: LoadTarget; connections: number; streams?: number }) {
     const opened = await Promise.all(
