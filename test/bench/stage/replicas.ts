@@ -33,6 +33,8 @@ export interface ReplicaStage {
   readonly ports: readonly number[];
   /** Requests and streams that a fence has ended so far, at all replicas. */
   readonly cutByFences: () => Promise<number>;
+  /** The longest turn of the event loop since the last call, at any replica: a renewal of the lease is late by no more. */
+  readonly longestTurnMs: () => Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -104,13 +106,18 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
   const load = new Remote<LoadWorker>(entry('../load/worker.ts'));
   stops.push(() => load.stop());
   const endpoints = { web: `http://localhost:${web}`, api: `https://localhost:${ports[0]}`, ca };
-  return { load, upstream, ca, endpoints, ports, cutByFences: () => cutByFences(opsPorts) };
-}
-
-async function cutByFences(opsPorts: readonly number[]): Promise<number> {
-  const series = 'portcullis_cuts_total{reason="fenced"}';
-  const counts = opsPorts.map(async (ops) => Number(await metric({ ports: { ops } }, series)));
-  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  const ofEach = (series: string): Promise<number[]> =>
+    Promise.all(opsPorts.map(async (ops) => Number(await metric({ ports: { ops } }, series))));
+  return {
+    load,
+    upstream,
+    ca,
+    endpoints,
+    ports,
+    cutByFences: async () =>
+      (await ofEach('portcullis_cuts_total{reason="fenced"}')).reduce((sum, count) => sum + count, 0),
+    longestTurnMs: async () => 1000 * Math.max(...(await ofEach('nodejs_eventloop_lag_max_seconds'))),
+  };
 }
 
 /** Until the store's epoch is old enough for users to sign in. */
