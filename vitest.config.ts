@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import type { TestSequencer, TestSpecification } from 'vitest/node';
 
 // Every worker inherits it, and so do the hundreds of programs of ours that the tests start: each is compiled once.
 process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.cache/compiled', import.meta.url));
@@ -37,10 +38,24 @@ const demanding = { ...patient, maxWorkers: 3, sequence: { groupOrder: 2 } };
  */
 const slowStore = { count: 2, condition: /^Portcullis cannot reach its store/ };
 
+/** These take half a minute or more, and some would come last, when the other workers have nothing left to do. */
+const LONG =
+  /\/(?:security\/(?:cross-site|canary)|integration\/(?:versions-rolling|unbound|rotation)|chaos\/replicas|model\/model)\.test\.ts$/;
+
+/** By group, the long ones first. */
+class LongOnesFirst implements TestSequencer {
+  readonly shard = (files: TestSpecification[]): TestSpecification[] => files;
+  readonly sort = (files: TestSpecification[]): TestSpecification[] => files.toSorted((a, b) => rank(a) - rank(b));
+}
+
+const rank = ({ moduleId, project }: TestSpecification): number =>
+  2 * project.config.sequence.groupOrder + (LONG.test(moduleId) ? 0 : 1);
+
 const files = (kind: string) => ({ name: kind, include: [`test/${kind}/**/*.test.ts`] });
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongOnesFirst },
     projects: [
       // What is pure leaves nothing behind: files share a process, which loads everything once.
       { test: { ...files('unit'), ...patient, isolate: false, maxWorkers: 2, sequence: { groupOrder: 1 } } },

@@ -39,8 +39,8 @@ export class ChainedSinks {
   open(): void {
     const { chain, sinks } = this.#options;
     if (chain === undefined || this.#closed) return;
-    const write = ({ line, ...position }: ChainedLine): void => {
-      for (const sink of sinks) sink.push(line, position);
+    const write = ({ line, chain: id, seq }: ChainedLine): void => {
+      for (const sink of sinks) sink.push(line, { chain: id, seq });
     };
     this.#keeper ??= new ChainWriter(chain, write, this.#before);
   }
