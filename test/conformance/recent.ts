@@ -41,8 +41,8 @@ export function recentRequestsConform(open: OpenStore): void {
       reason: 'impersonation_refused',
     });
     await recent.add('session-1', [aRequest(), refused]);
-    await recent.add('session-1', [aRequest({ auditId: 'request-3', at: aRequest().at + 2, name: 'web-0' })]);
-    const third = aRequest({ auditId: 'request-3', at: aRequest().at + 2, name: 'web-0' });
+    const third = aRequest({ auditId: 'request-3', at: aRequest().at + 2, name: 'web-0', impersonatedUser: 'bob' });
+    await recent.add('session-1', [third]);
     expect(await recent.read('session-1')).toEqual([third, refused, aRequest()]);
   });
 

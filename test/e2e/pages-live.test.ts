@@ -77,6 +77,17 @@ describe('live', () => {
     ]);
   });
 
+  it('the audit log names the user that a request acts as', async () => {
+    await page.goto(`${web}/admin/audit`);
+    await page.locator('[data-connection]').getByText('live').waitFor(LATE);
+    const { accessToken } = await alice.signIn('alice');
+    const headers = { authorization: `Bearer ${accessToken}`, 'impersonate-user': 'demo:bob' };
+    await alice.send('GET', '/api/v1/namespaces/default/pods/as-another', { headers });
+    const line = page.locator('[data-lines] > li', { hasText: 'as-another' });
+    await line.waitFor(LATE);
+    expect(await line.locator('[data-text="who"]').innerText()).toBe('demo:alice as demo:bob');
+  });
+
   it('the receipt comes in replica by replica: two at once, and a stopped one when its lease has run out', async () => {
     await alice.signIn('alice');
     const watched = watch(page, web);

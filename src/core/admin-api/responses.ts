@@ -41,6 +41,10 @@ export const recentRequestSchema = z.object({
   resource: z.string().describe('such as `pods` or `pods/exec`').exactOptional(),
   namespace: z.string().exactOptional(),
   name: z.string().exactOptional(),
+  impersonatedUser: z
+    .string()
+    .describe('username of the user that this request acted as, or wanted to (`kubectl --as`)')
+    .exactOptional(),
   code: z.number().int().describe('HTTP status; 0 where the client closed the connection before the response'),
   reason: z.string().describe('why the proxy itself rejected or cut it, in snake_case').exactOptional(),
   address: z.string(),

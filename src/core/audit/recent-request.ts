@@ -17,6 +17,8 @@ export interface RecentRequest {
   readonly resource?: string;
   readonly namespace?: string;
   readonly name?: string;
+  /** Username of the user that the session's user acted as, or wanted to (`kubectl --as`). Absent in older records. */
+  readonly impersonatedUser?: string;
   /** HTTP status; 0 if the client disconnected before a response. */
   readonly code: number;
   /** Why Portcullis itself rejected or cut it, in snake_case. */
@@ -48,6 +50,7 @@ export function sessionOf({ annotations, stage }: AuditEvent): string | undefine
 export function recentOf(event: AuditEvent): RecentRequest | undefined {
   if (sessionOf(event) === undefined) return undefined;
   const { annotations, objectRef, responseStatus } = event;
+  const impersonated = event.impersonatedUser?.username;
   const reason = annotations[REASON];
   return {
     at: Date.parse(event.requestReceivedTimestamp),
@@ -56,6 +59,7 @@ export function recentOf(event: AuditEvent): RecentRequest | undefined {
     verb: shortened(event.verb, MOST_NAME),
     uri: shortened(event.requestURI, MOST_URI),
     ...about(objectRef),
+    ...(impersonated === undefined ? {} : { impersonatedUser: shortened(impersonated, MOST_NAME) }),
     code: responseStatus?.code ?? 0,
     ...(reason === undefined ? {} : { reason: shortened(reason, MOST_NAME) }),
     address: event.sourceIPs[0] ?? '',

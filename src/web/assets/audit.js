@@ -39,6 +39,12 @@ function actionOf(event) {
   return [verb, resource, ref?.name, where, cluster === undefined ? '' : `@${cluster}`].filter(Boolean).join(' ');
 }
 
+/** Returns `demo:root as demo:alice` where the user acted, or wanted to act, as another one. */
+function userOf({ user, impersonatedUser }) {
+  const name = user?.username || 'unknown user';
+  return impersonatedUser?.username ? `${name} as ${impersonatedUser.username}` : name;
+}
+
 function codeOf({ responseStatus, stage }) {
   const code = responseStatus?.code ?? 0;
   return {
@@ -56,9 +62,8 @@ function lineOf(event) {
   time.title = `${exact.format(at)} (${event.stageTimestamp})`;
   const { style, text } = codeOf(event);
   const reason = fact(event, 'reason');
-  const user = event.user?.username ?? '';
   fill(line, {
-    who: user === '' ? 'unknown user' : user,
+    who: userOf(event),
     what: reason === undefined ? actionOf(event) : `${actionOf(event)} [${reason}]`,
   });
   fill(line, { code: text, from: (event.sourceIPs ?? []).join(', ') });

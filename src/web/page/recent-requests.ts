@@ -32,6 +32,14 @@ export async function latestRequests(
   }
 }
 
+/** An admin who reads only the session's user takes the rights of another for theirs, so both are named. */
+const actedAs = ({ impersonatedUser }: RecentRequest): Html | false =>
+  impersonatedUser !== undefined &&
+  html`<span class="small"
+    >as <strong><bdi>${impersonatedUser}</bdi></strong
+    >:</span
+  >`;
+
 /** In the order that kubectl uses. */
 function objectOf({ resource, namespace, name, uri }: RecentRequest): Html {
   if (resource === undefined) return html`<code>${uri}</code>`;
@@ -60,7 +68,9 @@ const requestRow = (request: RecentRequest, epochSeconds: number): Html =>
     <td data-label="When">${momentAgo(Math.floor(request.at / 1000), epochSeconds)}</td>
     <td data-label="Cluster">${request.cluster === '' ? '–' : request.cluster}</td>
     <td data-label="Request" class="main">
-      <span title="${request.uri}"><code class="verb">${request.verb}</code> ${objectOf(request)}</span>
+      <span title="${request.uri}"
+        >${actedAs(request)} <code class="verb">${request.verb}</code> ${objectOf(request)}</span
+      >
     </td>
     <td data-label="Response" class="answer"><span>${responseOf(request)}</span></td>
     <td data-label="Address">${request.address === '' ? '–' : request.address}</td>

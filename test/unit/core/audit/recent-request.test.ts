@@ -36,6 +36,13 @@ test('says of a request when it came, what it was about, and how it ended', () =
   expect(sessionOf(event)).toBe('session-1');
 });
 
+test('says as whom the user acted, shortened like every other name', () => {
+  const impersonated = { username: 'corp:bob', uid: '', groups: [], extra: {} };
+  expect(recentOf(eventOf('/api', { impersonated }))).toMatchObject({ impersonatedUser: 'corp:bob' });
+  const long = { ...impersonated, username: 'x'.repeat(1000) };
+  expect(recentOf(eventOf('/api', { impersonated: long }))?.impersonatedUser).toHaveLength(256);
+});
+
 test('says why Portcullis refused, and that no one was answered', () => {
   const details = { session: 'session-1', reason: 'client_gone' };
   const { responseStatus: _none, ...event } = eventOf('/api?token=CANARY', { details });

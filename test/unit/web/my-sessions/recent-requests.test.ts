@@ -49,6 +49,17 @@ test('shows the latest requests of all my sessions and of no other user, newest 
   ]);
 });
 
+test('names the user that a request acted as', async () => {
+  const stage = await openStage();
+  const browser = browserAt(stage);
+  await signIn(browser, 'root');
+  await openSession(stage, 'laptop', 'root');
+  await stage.store.recent.add('laptop', [request(stage, { impersonatedUser: 'corp:<b>' })]);
+  expect(requestsOn(await browser.get('/me').expect(200))).toEqual([
+    'just now prod as corp:&lt;b&gt; : list pods 200 203.0.113.7',
+  ]);
+});
+
 test('shows fifty at most', async () => {
   const stage = await openStage();
   const browser = browserAt(stage);
