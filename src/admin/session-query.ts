@@ -4,7 +4,7 @@
 import type { z } from 'zod';
 import { sessionsQuerySchema } from '../core/admin-api/requests.ts';
 import { AppError } from '../core/errors.ts';
-import type { SessionPage, SessionQuery as StoredQuery, SessionRecord } from '../store/store.ts';
+import { lastUseOf, type SessionPage, type SessionQuery as StoredQuery, type SessionRecord } from '../store/store.ts';
 import { type AdminConfig, type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
 import { createClusters, type Clusters } from '../core/identity/cluster-access.ts';
@@ -63,7 +63,7 @@ function sessionFilter(query: SessionQuery, parts: FilterContext): ((session: Se
   if (provider !== undefined) tests.push((session) => session.provider === provider);
   // The store has an index for one of the two at a time, and the account is used.
   if (account !== undefined && username !== undefined) tests.push(({ identity }) => identity.username === username);
-  if (idle !== undefined) tests.push(({ lastUsedAt }) => parts.nowSeconds - lastUsedAt >= idle);
+  if (idle !== undefined) tests.push((session) => parts.nowSeconds - lastUseOf(session) >= idle);
   if (search !== undefined) {
     const wanted = lowerCased(search);
     tests.push((session) => searchableTexts(session).some((text) => text.includes(wanted)));

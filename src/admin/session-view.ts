@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import type { recentRequestSchema, sessionSchema } from '../core/admin-api/responses.ts';
-import type { RecentRequest, SessionRecord } from '../store/store.ts';
+import { lastUseOf, type RecentRequest, type SessionRecord } from '../store/store.ts';
 import { rfc3339 } from '../core/time.ts';
 
 export type SessionView = z.output<typeof sessionSchema>;
@@ -19,7 +19,7 @@ export function sessionView(session: SessionRecord): SessionView {
     groups: session.identity.groups,
     client: session.client,
     createdAt: rfc3339(session.createdAt),
-    lastUsedAt: rfc3339(session.lastUsedAt),
+    lastUsedAt: rfc3339(lastUseOf(session)),
     expiresAt: rfc3339(session.expiresAt),
     address: session.address,
     userAgent: session.userAgent,

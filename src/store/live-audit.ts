@@ -102,7 +102,8 @@ export interface AnchorStore {
 export interface RecentStore {
   /**
    * Adds to the newest 50 requests of a session, which are sealed and deleted with it. Of several with the same
-   * audit id, the last one counts. Nothing is written for a session that does not exist or has ended.
+   * audit id, the last one counts. Nothing is written for a session that does not exist or has ended. Moves the
+   * session's `lastRequestAt` to the newest of them, at most once a minute.
    */
   add(session: string, requests: readonly RecentRequest[]): Promise<void>;
   /** Returns at most 50, newest first; empty for an unknown session. */

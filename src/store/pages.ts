@@ -12,14 +12,14 @@ const FILTER_BATCH = 100;
 export const SCORES_PER_SECOND = 2 ** 20;
 
 /**
- * Returns the score of a session in the order of last use. No two sessions minted in one second share it, so a
+ * Returns the score of a session in the order of last use. No two sessions used in one second share it, so a
  * page that ends between them loses neither.
- * @param lastUsedAt epoch seconds
+ * @param lastUse epoch seconds
  * @param opened number of sessions opened so far
  * @returns a safe integer until the year 2242
  */
-export const lastUseScore = (lastUsedAt: number, opened: number): number =>
-  lastUsedAt * SCORES_PER_SECOND + (opened % SCORES_PER_SECOND);
+export const lastUseScore = (lastUse: number, opened: number): number =>
+  lastUse * SCORES_PER_SECOND + (opened % SCORES_PER_SECOND);
 
 /** An account, a username or a provider's session has few sessions, so these are listed newest first only. */
 const orderOf = ({ account, username, providerSession, order = 'newest' }: SessionQuery): SessionOrder =>

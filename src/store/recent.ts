@@ -1,5 +1,9 @@
 import type { RecentRequest } from './store.ts';
 
+/** Returns the arrival of the newest of these requests, in epoch seconds. */
+export const newestSeconds = (requests: readonly RecentRequest[]): number =>
+  Math.floor(Math.max(...requests.map(({ at }) => at)) / 1000);
+
 /** Most requests kept of a session. */
 export const MOST_RECENT = 50;
 

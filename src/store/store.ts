@@ -14,7 +14,7 @@
  *
  * - `store.ts`, `revocation-log.ts`, `artefacts.ts`, `live-audit.ts`: the interface
  * - `memory/`, `redis/`: the implementations
- * - `lifetimes.ts`, `pages.ts`, `pending.ts`, `recent.ts`, `requests.ts`, `errors.ts`: rules that both share
+ * - `lifetimes.ts`, `last-use.ts`, `pages.ts`, `pending.ts`, `recent.ts`, `requests.ts`, `errors.ts`: rules that both share
  * - `ending-reasons.ts`: messages for users whose session was ended
  */
 import type { Account, Identity } from '../core/identity/identity.ts';
@@ -24,6 +24,7 @@ import type { AnchorStore, LiveAuditLog, RecentStore } from './live-audit.ts';
 import type { LockStore, RevocationLog } from './revocation-log.ts';
 
 export type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from './artefacts.ts';
+export { lastUseOf } from './last-use.ts';
 export type { RecentRequest } from '../core/audit/recent-request.ts';
 export type {
   AnchorStore,
@@ -104,6 +105,11 @@ export interface SessionRecord {
   readonly createdAt: number;
   /** Epoch seconds of the last mint, or of `createdAt`. */
   readonly lastUsedAt: number;
+  /**
+   * Epoch seconds of its last request to a cluster, to the minute, where it came after `lastUsedAt`. Only shown: a
+   * request does not move the idle end.
+   */
+  readonly lastRequestAt?: number;
   /** Absolute end, epoch seconds. */
   readonly expiresAt: number;
   /** Seconds without a mint after which the session ends. */
@@ -138,7 +144,7 @@ export interface SessionSecret {
   readonly refreshToken?: string;
 }
 
-export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'checkedAt' | 'thumbprint'>;
+export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'thumbprint'>;
 
 /** Messages for users whose session was ended because their provider or a rule rejected them (`ending-reasons.ts`). */
 export interface EndingReasons {
@@ -177,7 +183,7 @@ export interface ProviderSession {
 }
 
 /**
- * `newest` and `oldest` sort by the time when a session was opened, the others by its last mint. A session that is
+ * `newest` and `oldest` sort by the time when a session was opened, the others by its last use (`lastUseOf`). A session that is
  * used while pages are read moves, so the last two may skip it or show it twice.
  */
 export type SessionOrder = 'newest' | 'oldest' | 'last-used' | 'least-used';

@@ -86,6 +86,28 @@ export function recentRequestsConform(open: OpenStore): void {
     expect(await numbersOf(subject.store, 'session-2')).toEqual([2]);
   });
 
+  it('moves the last use of its session once a minute at most, and never its idle end', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await openNow(subject, { idleSeconds: 150 });
+    await openNow(subject, { id: 'session-2', idleSeconds: 150 });
+    const opened = clock.seconds();
+    const requestAfter = async (seconds: number) => {
+      clock.advance(opened + seconds - clock.seconds());
+      await store.recent.add('session-1', [aRequest({ auditId: `request-${seconds}`, at: clock.seconds() * 1000 })]);
+      return (await store.sessions.read('session-1'))?.lastRequestAt;
+    };
+    expect(await requestAfter(59)).toBeUndefined();
+    expect(await requestAfter(61)).toBe(opened + 61);
+    expect(await requestAfter(120)).toBe(opened + 61);
+    const { sessions } = await store.sessions.list({ order: 'last-used', limit: 10 });
+    expect(sessions.map(({ id }) => id)).toEqual(['session-1', 'session-2']);
+    expect(await requestAfter(149)).toBe(opened + 149);
+    expect((await store.sessions.read('session-1'))?.lastUsedAt).toBe(opened);
+    clock.advance(1);
+    expect(await store.sessions.read('session-1')).toBeUndefined();
+  });
+
   it('keeps nothing of a session that is not there or has ended', async () => {
     const subject = await open();
     const { store, clock } = subject;

@@ -29,6 +29,7 @@ it('shows nothing of a request to an attacker who reads Redis', async () => {
     resource: canary('resource'),
     namespace: canary('namespace'),
     name: canary('name'),
+    impersonatedUser: canary('impersonated-user'),
     reason: canary('reason'),
     address: canary('address'),
   });
@@ -37,7 +38,7 @@ it('shows nothing of a request to an attacker who reads Redis', async () => {
   const { keys, bytes } = await dumpRedis(bench.bare);
   expect(keys.some((key) => key.startsWith('{portcullis}:recent:'))).toBe(true);
   const secrets = Object.values(request).filter((value) => typeof value === 'string' && value.startsWith('CANARY'));
-  expect(secrets).toHaveLength(9);
+  expect(secrets).toHaveLength(10);
   expect(secrets.filter((secret) => spellings(String(secret)).some((text) => bytes.includes(text)))).toEqual([]);
 });
 

@@ -3,6 +3,7 @@ import type { Account } from '../../src/core/identity/identity.ts';
 import { routes } from '../../src/admin/api/routes.ts';
 import { openApiDocument } from '../../src/admin/api/openapi.ts';
 import type { ComponentHealth } from '../../src/contracts/health.ts';
+import { rfc3339 } from '../../src/core/time.ts';
 import { PROBE } from '../support/admin-doors.ts';
 import { API, post } from '../unit/web/admin-at.ts';
 import { annotation, closeStages, openSession, signedInAs, type AdminAt, type Stage } from '../unit/web/harness.ts';
@@ -87,6 +88,17 @@ describe('the list of sessions', () => {
     await at.stage.store.sessions.mint('s-1', {});
     expect((await found(at, { sort: 'last-used' }))[0]).toBe('s-1');
     expect((await found(at, { sort: 'least-used' })).at(-1)).toBe('s-1');
+  });
+
+  test('a request moves the last use, and with it the order and the filter', async () => {
+    const at = await startStage();
+    const { clock, store } = at.stage;
+    const request = { auditId: 'request-1', cluster: 'prod', verb: 'get', uri: '/version', code: 200, address: '' };
+    await store.recent.add('s-1', [{ ...request, at: clock.nowMs() }]);
+    const { body } = await read(at, 'sessions/s-1').expect(200);
+    expect(body).toMatchObject({ lastUsedAt: rfc3339(Math.floor(clock.nowMs() / 1000)) });
+    expect(await found(at, { idle: '20m' })).toEqual(['s-2']);
+    expect((await found(at, { sort: 'least-used' }))[0]).toBe('s-2');
   });
 
   test.each([

@@ -16,7 +16,7 @@ export const sessionSchema = z.object({
   groups: z.array(z.string()).readonly(),
   client: z.string().describe('the OAuth client, or `browser`'),
   createdAt: timeSchema,
-  lastUsedAt: timeSchema,
+  lastUsedAt: timeSchema.describe('its last token or request; requests move it once a minute at most'),
   expiresAt: timeSchema,
   address: z.string().describe('the IP address that the sign-in came from'),
   userAgent: z.string().describe('the `User-Agent` header of the sign-in'),

@@ -40,7 +40,7 @@ export function createMemoryStore({
       recent.drop(session);
     },
   });
-  const recent = new MemoryRecent((session) => sessions.isAlive(session));
+  const recent = new MemoryRecent(sessions);
   const log = new MemoryLog({
     clock,
     sessions,

@@ -1,23 +1,25 @@
-import { MOST_RECENT, newestOf } from '../recent.ts';
+import { MOST_RECENT, newestOf, newestSeconds } from '../recent.ts';
 import type { RecentRequest, RecentStore } from '../store.ts';
+import type { MemorySessions } from './sessions.ts';
 
 export class MemoryRecent implements RecentStore {
-  readonly #isAlive: (session: string) => boolean;
+  readonly #sessions: Pick<MemorySessions, 'isAlive' | 'requested'>;
   readonly #added = new Map<string, readonly RecentRequest[]>();
 
-  constructor(isAlive: (session: string) => boolean) {
-    this.#isAlive = isAlive;
+  constructor(sessions: Pick<MemorySessions, 'isAlive' | 'requested'>) {
+    this.#sessions = sessions;
   }
 
   async add(session: string, requests: readonly RecentRequest[]): Promise<void> {
-    if (!this.#isAlive(session)) return;
+    if (requests.length === 0 || !this.#sessions.isAlive(session)) return;
     // Twice as many as are shown, because a stream may be there twice, by its beginning and its end.
     const before = this.#added.get(session) ?? [];
     this.#added.set(session, [...before, ...structuredClone(requests)].slice(-2 * MOST_RECENT));
+    this.#sessions.requested(session, newestSeconds(requests));
   }
 
   async read(session: string): Promise<readonly RecentRequest[]> {
-    return this.#isAlive(session) ? structuredClone(newestOf(this.#added.get(session) ?? [])) : [];
+    return this.#sessions.isAlive(session) ? structuredClone(newestOf(this.#added.get(session) ?? [])) : [];
   }
 
   /** Within the caller's tick. */

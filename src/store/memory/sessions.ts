@@ -3,7 +3,8 @@ import { sessionKey, targets, type RevocationTarget } from '../../core/credentia
 import type { Clock } from '../../contracts/clock.ts';
 import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
-import { isAscending, Page, lastUseScore } from '../pages.ts';
+import { lastUseOf, USE_SECONDS } from '../last-use.ts';
+import { isAscending, lastUseScore, Page } from '../pages.ts';
 import type {
   MintOutcome,
   MintRejection,
@@ -50,7 +51,7 @@ const isAskedFor = ({ account, username, providerSession }: SessionQuery, record
   (providerSession === undefined || isOfProviderSession(providerSession, record));
 
 const positionIn = (order: SessionOrder, { record, order: opened }: Session): number =>
-  order === 'newest' || order === 'oldest' ? opened : lastUseScore(record.lastUsedAt, opened);
+  order === 'newest' || order === 'oldest' ? opened : lastUseScore(lastUseOf(record), opened);
 
 const isOfProviderSession = (
   { provider, sid }: ProviderSession,
@@ -178,6 +179,16 @@ export class MemorySessions implements SessionStore {
   /** Within the caller's tick. */
   isAlive(id: string): boolean {
     return this.#live(id) !== undefined;
+  }
+
+  /**
+   * Moves `lastRequestAt` of a live session, at most once a minute, within the caller's tick.
+   * @param at epoch seconds
+   */
+  requested(id: string, at: number): void {
+    const session = this.#live(id);
+    if (session === undefined || at - lastUseOf(session.record) < USE_SECONDS) return;
+    session.record = { ...session.record, lastRequestAt: at };
   }
 
   /**

@@ -1,4 +1,4 @@
-import { MOST_RECENT, newestOf } from '../recent.ts';
+import { MOST_RECENT, newestOf, newestSeconds } from '../recent.ts';
 import type { RecentRequest, RecentStore } from '../store.ts';
 import { sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
@@ -18,7 +18,8 @@ export class RedisRecent implements RecentStore {
     if (kept.length === 0) return;
     const hash = sessionDigest(session);
     const sealed = await sealer.seal(kept, keys.sealedRecent(hash));
-    await runner.run(main, scripts.addRecent, [hash, sealed, kept.length, MOST_RECENT, cleanUpAfter(0)]);
+    const newest = newestSeconds(kept);
+    await runner.run(main, scripts.addRecent, [hash, sealed, kept.length, MOST_RECENT, cleanUpAfter(0), newest]);
   }
 
   async read(session: string): Promise<readonly RecentRequest[]> {

@@ -3,10 +3,10 @@ import { accountDigest, digest, providerSessionDigest, sessionDigest } from './k
 import { list, number, text } from './reply.ts';
 
 /** The sealed part of a session; the rest are plain fields that scripts update. */
-export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'checkedAt' | 'thumbprint'>;
+export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'thumbprint'>;
 
 export function sealedPart(record: SessionRecord): SealedRecord {
-  const { lastUsedAt: _used, checkedAt: _checked, thumbprint: _set, ...sealed } = record;
+  const { lastUsedAt: _used, lastRequestAt: _request, checkedAt: _checked, thumbprint: _set, ...sealed } = record;
   return sealed;
 }
 
@@ -31,11 +31,13 @@ export interface SessionFields {
   readonly username: string;
   readonly checkedAt: number;
   readonly providerSession: string;
+  /** Not a number where no request has moved it yet. */
+  readonly lastRequestAt: number;
 }
 
 export function readFields(reply: unknown): SessionFields {
   const [epoch, account, provider, startedAt, expiresAt, idleSeconds, lastUsedAt, version, ...rest] = list(reply);
-  const [thumbprint, record, secret, order, via, username, checkedAt, providerSession] = rest;
+  const [thumbprint, record, secret, order, via, username, checkedAt, providerSession, lastRequestAt] = rest;
   return {
     epoch: text(epoch),
     account: text(account),
@@ -53,6 +55,7 @@ export function readFields(reply: unknown): SessionFields {
     username: text(username),
     checkedAt: number(checkedAt),
     providerSession: text(providerSession),
+    lastRequestAt: Number.parseInt(text(lastRequestAt), 10),
   };
 }
 
@@ -80,6 +83,7 @@ export function openRecord(sealed: SealedRecord | undefined, fields: SessionFiel
   return {
     ...sealed,
     lastUsedAt: fields.lastUsedAt,
+    ...(fields.lastRequestAt > fields.lastUsedAt ? { lastRequestAt: fields.lastRequestAt } : {}),
     checkedAt: fields.checkedAt,
     ...(fields.thumbprint === '' ? {} : { thumbprint: fields.thumbprint }),
   };

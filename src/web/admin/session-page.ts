@@ -1,7 +1,7 @@
 /**
  * `/admin/sessions/:id`: one session, with its device, its times and its latest requests.
  */
-import type { RecentRequest, SessionRecord } from '../../store/store.ts';
+import { lastUseOf, type RecentRequest, type SessionRecord } from '../../store/store.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
@@ -61,7 +61,7 @@ function timesCard({ session }: SessionPageContent): Html {
       <dt>Authenticated</dt>
       <dd>${authTime === undefined ? html`<span class="muted">the provider does not say</span>` : moment(authTime)}</dd>
       <dt>Last used</dt>
-      <dd>${moment(lastUsedAt)}</dd>
+      <dd>${moment(lastUseOf(session))}</dd>
       <dt>Checked at the provider</dt>
       <dd>${moment(checkedAt)}${version > 1 && `, changed ${version - 1} times`}</dd>
       <dt>Idle timeout</dt>

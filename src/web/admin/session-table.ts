@@ -1,7 +1,7 @@
 /**
  * The table of sessions: on the list, on a user's page, and on the page that shows the scope of a revocation.
  */
-import type { SessionRecord } from '../../store/store.ts';
+import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment, momentAgo, momentsCaption } from '../page/layout.ts';
@@ -48,7 +48,7 @@ function row(session: SessionRecord, { mayAct, now, singleUser = false }: Sessio
     </td>
     <td data-label="IP address">${session.address === '' ? '–' : session.address}</td>
     <td data-label="Signed in">${moment(session.createdAt)}</td>
-    <td data-label="Last used">${momentAgo(session.lastUsedAt, now)}</td>
+    <td data-label="Last used">${momentAgo(lastUseOf(session), now)}</td>
     ${mayAct && actionCell(session)}
   </tr>`;
 }

@@ -1,5 +1,5 @@
 /** The sessions of a user, one row for each. */
-import type { SessionRecord } from '../../store/store.ts';
+import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
@@ -37,7 +37,7 @@ function sessionRow(session: SessionRecord, user: SignedIn, nowSeconds: number):
     </td>
     <td data-label="Address">${session.address === '' ? '–' : session.address}</td>
     <td data-label="Signed in">${moment(session.createdAt)}</td>
-    <td data-label="Last used">${momentAgo(session.lastUsedAt, nowSeconds)}</td>
+    <td data-label="Last used">${momentAgo(lastUseOf(session), nowSeconds)}</td>
     <td data-label="Certificate">${keyOf(session)}</td>
     <td data-label="" class="action">
       <form method="post" action="/me/sessions/${encodeURIComponent(session.id)}/end">

@@ -1,5 +1,5 @@
 /** The latest requests of a user's sessions: what was requested of which cluster, and the response. */
-import type { RecentRequest, SessionRecord } from '../../store/store.ts';
+import { lastUseOf, type RecentRequest, type SessionRecord } from '../../store/store.ts';
 import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { html, type Html } from './html.ts';
@@ -19,7 +19,7 @@ export async function latestRequests(
   deps: Pick<WebDeps, 'store' | 'logger'>,
   sessions: readonly SessionRecord[],
 ): Promise<readonly RecentRequest[] | undefined> {
-  const latest = sessions.toSorted((left, right) => right.lastUsedAt - left.lastUsedAt).slice(0, MAX_SESSIONS);
+  const latest = sessions.toSorted((left, right) => lastUseOf(right) - lastUseOf(left)).slice(0, MAX_SESSIONS);
   try {
     const read = await Promise.all(latest.map(({ id }) => deps.store.recent.read(id)));
     return read

@@ -89,7 +89,7 @@ end
 
 /** Evaluates and ends sessions. `hash` is a session id's digest. */
 export const SESSIONS = `
-local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck', 'ps'}
+local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck', 'ps', 'lr'}
 
 -- Watermarks of account, provider and all must be at most the number at which the sign-in STARTED.
 local function covered(acc, prov, started)
@@ -116,7 +116,7 @@ local function session(hash)
   return f
 end
 
--- The score in the order of last use: no two sessions minted in one second share it. A whole number below 2^53,
+-- The score in the order of last use: no two sessions used in one second share it. A whole number below 2^53,
 -- written as one.
 local function place_of_use(at, seq)
   return string.format('%.0f', tonumber(at) * ${SCORES_PER_SECOND} + tonumber(seq) % ${SCORES_PER_SECOND})

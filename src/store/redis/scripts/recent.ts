@@ -1,3 +1,4 @@
+import { USE_SECONDS } from '../../last-use.ts';
 import { script } from './head.ts';
 import { ARTEFACTS, SESSIONS } from './parts.ts';
 
@@ -5,7 +6,7 @@ const CHECKS = [ARTEFACTS, SESSIONS];
 
 /**
  * Adds recent requests. ARGV from 6: session digest, sealed requests, how many they are, how many are kept, by how
- * much the key outlives the session (s).
+ * much the key outlives the session (s), when the newest of them arrived (s).
  *
  * An entry's id counts the session's requests up to its last one, so that Redis itself drops entries behind the
  * newest. Each entry holds at least one request, and at most twice as many are kept as are shown. Full memory
@@ -14,7 +15,7 @@ const CHECKS = [ARTEFACTS, SESSIONS];
 export const addRecent = script(
   'add-recent',
   `
-local hash, sealed, count, most, slack = unpack(ARGV, 6)
+local hash, sealed, count, most, slack, newest = unpack(ARGV, 6)
 local f, why = session(hash)
 if not f then return {'NO', why} end
 local total = redis.call('HINCRBY', P .. 'session:' .. hash, 'rq', count)
@@ -23,6 +24,11 @@ local oldest = string.format('%.0f', math.max(total - tonumber(most) + 1, 0))
 -- test seam: RECENT_FIELDS
 redis.call('XADD', key, 'MINID', oldest, string.format('%.0f-0', total), 'e', sealed)
 redis.call('EXPIRE', key, tonumber(f[5]) - seconds + tonumber(slack))
+-- Shown as the last use, and part of no end: 'lu' alone decides about the idle end.
+if tonumber(newest) - math.max(tonumber(f[7]), tonumber(f[17]) or 0) >= ${USE_SECONDS} then
+  redis.call('HSET', P .. 'session:' .. hash, 'lr', newest)
+  redis.call('ZADD', P .. 'used', place_of_use(newest, f[12]), hash)
+end
 return {'OK'}
 `,
   { with: CHECKS, stores: true },
