@@ -16,6 +16,7 @@ export type AdminProblem =
   | 'fresh_sign_in_not_needed'
   | 'fresh_sign_in_newer'
   | 'username_ambiguous'
+  | 'account_not_seen'
   | 'revocation_not_written'
   | 'request_id_reused'
   | 'second_admin_needed'
@@ -85,7 +86,10 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
     when: 'the account or one of its sessions was revoked after `since`: read it again, then decide',
   },
   lock_not_found: { status: 404, when: 'the account is not locked' },
-  provider_not_found: { status: 404, when: 'no identity provider of this name is configured' },
+  provider_not_found: {
+    status: 404,
+    when: 'no identity provider of this name is configured; for an account, no workload rule either, and nothing is known of the account',
+  },
   workload_not_found: { status: 404, when: 'no workload rule of this name is configured' },
   cluster_not_found: { status: 404, when: 'no cluster of this name is among those that the caller may use' },
   method_not_allowed: {
@@ -95,6 +99,10 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
   username_ambiguous: {
     status: 409,
     when: 'no account, or more than one account, has a live session under this username',
+  },
+  account_not_seen: {
+    status: 409,
+    when: 'nothing was done: a lock is for an account that has no live session and no lock, and of which nothing was revoked in the last thirty days. Check the spelling, or send `"force": true`',
   },
   request_id_reused: { status: 409, when: 'the request id or `Idempotency-Key` was used for another request' },
   second_admin_needed: {

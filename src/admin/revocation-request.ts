@@ -10,6 +10,8 @@ import type { AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
 
 const LIST_PAGE = 200;
+/** The most names of providers and rules in a message. */
+const MAX_NAMES = 20;
 
 export { accountSchema, sessionIdSchema } from '../core/admin-api/fields.ts';
 export { revocationSchema } from '../core/admin-api/requests.ts';
@@ -135,11 +137,54 @@ async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Pr
 }
 
 /**
+ * Returns whether anything is known of an account: a live session, a lock, or a revocation in the last thirty days.
+ * While the store is unavailable the answer is yes, because a revocation must not wait for it.
+ */
+export async function isSeen({ store }: AdminDeps, account: Account): Promise<boolean> {
+  try {
+    const [{ sessions }, lock, revokedAt] = await Promise.all([
+      store.sessions.list({ account, limit: 1 }),
+      store.locks.find(account),
+      store.freshSignIns.find(account),
+    ]);
+    return sessions.length > 0 || lock !== undefined || revokedAt !== undefined;
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'store_unavailable') return true;
+    throw error;
+  }
+}
+
+/**
+ * Checks the provider of an account. The revocation of `dmeo/alice` would be "complete", and the admin would believe
+ * that alice is out. An account of a provider that was removed from the configuration passes while it is known.
+ */
+async function assertKnownProvider(deps: AdminDeps, account: Account): Promise<void> {
+  const names = [...deps.providers.keys(), ...deps.config.workload.map(({ name }) => name)];
+  if (names.includes(account.slice(0, account.indexOf('/'))) || (await isSeen(deps, account))) return;
+  const message = `The part of an account before the / is the name of an identity provider or a workload rule, and there is none of this name. There are: ${names.slice(0, MAX_NAMES).join(', ')}.`;
+  throw new AdminError('provider_not_found', 'not_found', message);
+}
+
+/**
+ * Checks that a lock is for an account that was seen before, unless it is forced: a lock of a mistyped account locks
+ * no one out, and is "complete".
+ * @throws AdminError `account_not_seen`
+ */
+export async function assertSeen(deps: AdminDeps, { lock, account }: RevocationPlan, force = false): Promise<void> {
+  if (!lock || force || account === undefined || (await isSeen(deps, account))) return;
+  const message =
+    'Nothing was done: this account has no live session and no lock, and nothing of it was revoked in the last thirty days. Check the spelling. To lock it all the same, send it again with “force”.';
+  throw new AdminError('account_not_seen', 'conflict', message);
+}
+
+/**
  * Resolves the target of a request.
- * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_ambiguous`
+ * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_ambiguous`,
+ *   `provider_not_found` also for an account
  */
 export async function planOf(deps: AdminDeps, request: RevocationRequest): Promise<RevocationPlan> {
   const meant = await resolveTarget(deps, request);
+  if (request.account !== undefined) await assertKnownProvider(deps, request.account);
   const { reason, requestId, lock = false } = request;
   const mayReturn = !lock && (await canSignInAgain(deps, meant.account));
   return { ...meant, lock, canSignInAgain: mayReturn, reason, requestId };

@@ -35,6 +35,7 @@ import { holdInstead } from './holds.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
 import {
+  assertSeen,
   planOf,
   targetName,
   targetWithoutStore,
@@ -140,7 +141,7 @@ function fingerprintOf(
 /**
  * Handles an admin's request for a revocation. A request with the same id again is the same revocation and returns
  * its result, brought up to date.
- * @throws AdminError the errors of `planOf`, `requireSecondAdmin` and `revoke`
+ * @throws AdminError the errors of `planOf`, `assertSeen`, `requireSecondAdmin` and `revoke`
  */
 export async function handleRevocation(
   service: AdminService,
@@ -162,6 +163,7 @@ export async function handleRevocation(
     return before;
   }
   const plan = await planOf(deps, request);
+  await assertSeen(deps, plan, request.force);
   const ask = { actor, plan, reason, path: admin.path, approval, requestId };
   const consent = await requireSecondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
     // While the store is unavailable we cannot know whether two admins are needed, so we do what one admin may do

@@ -174,11 +174,17 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
       return { stage: at.stage, response: await post(at, 'revocations', { username: 'unknown', reason: 'x' }) };
     },
   },
+  account_not_seen: {
+    provoke: async () => {
+      const at = await signedInAs('root');
+      return { stage: at.stage, response: await post(at, 'locks', { account: 'corp/alcie', reason: 'x' }) };
+    },
+  },
   request_id_reused: {
     provoke: async () => {
       const at = await signedInAs('root');
       const requestId = randomUUID();
-      await post(at, 'locks', { account: ALICE, reason: 'x', requestId }).expect(200);
+      await post(at, 'locks', { account: ALICE, force: true, reason: 'x', requestId }).expect(200);
       return { stage: at.stage, response: await post(at, 'locks', { account: 'corp/other', reason: 'x', requestId }) };
     },
   },

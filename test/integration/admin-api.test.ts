@@ -256,6 +256,34 @@ describe('revoking', () => {
     expect(body).toMatchObject({ code: 'provider_not_found' });
   });
 
+  test('an account of an unknown provider gets 404, unless the account is known', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.stage, 'old-1', 'alice', 'removed/alice');
+    for (const path of [revocations, '/admin/api/v1/locks']) {
+      const { body } = await post(at, { account: 'crop/sub-alice', force: true, reason: 'x' }, path).expect(404);
+      expect(body).toMatchObject({ code: 'provider_not_found', detail: expect.stringContaining('There are: corp') });
+    }
+    expect(await at.stage.store.locks.list()).toEqual([]);
+    await post(at, { account: 'removed/alice', reason: 'x' }).expect(200);
+    expect(await at.stage.store.sessions.read('old-1')).toBeUndefined();
+  });
+
+  test('a lock of an account that was never seen gets 409 and locks nothing, until it is forced', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.stage, 'alice-1', 'alice');
+    const lock = (body: object) => post(at, { reason: 'x', lock: true, ...body });
+    expect((await lock({ account: 'corp/sub-alcie' }).expect(409)).body).toMatchObject({ code: 'account_not_seen' });
+    expect(await at.stage.store.locks.list()).toEqual([]);
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('account_not_seen');
+    await lock({ account: 'corp/sub-alcie', force: true }).expect(200);
+    // It is locked now, and one that was revoked is remembered.
+    await lock({ account: 'corp/sub-alcie' }).expect(200);
+    await post(at, { account: 'corp/sub-alice', reason: 'x' }).expect(200);
+    await lock({ account: 'corp/sub-alice' }).expect(200);
+    // Without a lock the account is revoked all the same: it may have tokens, and nothing stays behind.
+    await post(at, { account: 'corp/unknown', reason: 'x' }).expect(200);
+  });
+
   test('a store that is unavailable gets 503 revocation_not_written, and the request is audited', async () => {
     const at = await signedInAs('root');
     at.stage.store.log.append = async () => {

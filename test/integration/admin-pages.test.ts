@@ -126,8 +126,8 @@ describe('the admin pages of two replicas', () => {
   it('lock and unlock an account', async () => {
     const root = await signedIn('root');
     const csrf = await csrfOf(root);
-    const fields = { csrf, kind: 'account', value: 'demo/bob', lock: 'on', reason: 'INC-1', requestId: randomUUID() };
-    await send(root, '/admin/revoke', fields);
+    const fields = { csrf, kind: 'account', value: 'demo/bob', lock: 'on', force: 'on', reason: 'INC-1' };
+    await send(root, '/admin/revoke', { ...fields, requestId: randomUUID() });
     expect((await at(root, '/admin/locks')).html).toContain('demo/bob');
     const back = await send(root, '/admin/unlock', { csrf, account: 'demo/bob', reason: 'closed', from: 'person' });
     expect(new URL(back.url).pathname).toBe('/admin/accounts/demo%2Fbob');

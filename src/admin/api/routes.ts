@@ -62,6 +62,7 @@ const REVOKED = {
 } as const;
 
 const REVOKING = [
+  'account_not_seen',
   'request_id_reused',
   'second_admin_needed',
   'same_admin',
@@ -119,7 +120,7 @@ export const ROUTES = {
     holds: true,
     summary: 'Revoke a session, an account, a username, a provider, a workload or everything.',
     notes:
-      'Send exactly one of `session`, `account`, `username`, `provider`, `workload` (with `subject`) and `all`. `lock` is allowed with a target that is one account: `account`, `username` and `workload`. `requestId` and `Idempotency-Key` are the same: a UUID that makes two attempts one revocation.',
+      'Send exactly one of `session`, `account`, `username`, `provider`, `workload` (with `subject`) and `all`. `lock` is allowed with a target that is one account: `account`, `username` and `workload`. `requestId` and `Idempotency-Key` are the same: a UUID that makes two attempts one revocation. A lock of an account that was never seen needs `"force": true`, because the name may be mistyped.',
     body: 'RevocationRequest',
     idempotent: true,
     responses: REVOKED,
@@ -159,11 +160,11 @@ export const ROUTES = {
     need: 'act',
     holds: true,
     summary: 'Revoke an account and lock it.',
-    notes: 'The same as `POST /revocations` with `account` and `"lock": true`.',
+    notes: 'The same as `POST /revocations` with `account`, `"lock": true` and, where it is given, `force`.',
     body: 'LockRequest',
     idempotent: true,
     responses: REVOKED,
-    problems: REVOKING,
+    problems: ['provider_not_found', ...REVOKING],
   },
   deleteLock: {
     method: 'DELETE',

@@ -52,6 +52,7 @@ const APPROVAL = [
   '--approval <id>',
   'id of the approval that the first admin got, where two admins are needed',
 ] as const;
+const FORCE = ['--force', 'lock the account also where it was never seen'] as const;
 
 function addReads(program: Command): void {
   addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')
@@ -85,6 +86,7 @@ function addRevoke(program: Command): void {
     .option('--lock', 'and lock the account: no sign-in until it is unlocked')
     .requiredOption(...REASON)
     .option(...APPROVAL)
+    .option(...FORCE)
     .addOption(outputOption(program))
     .action((options: CommonOptions & RevokeOptions) =>
       run(options, async (context) => (await import('./revoke-commands.ts')).revoke(context, options)),
@@ -100,6 +102,7 @@ function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) =>
     .argument('<account>', 'PROVIDER/SUBJECT')
     .requiredOption(...REASON)
     .option(...APPROVAL)
+    .option(...FORCE)
     .addOption(outputOption(program))
     .action((account: string, options: CommonOptions & LockOptions) =>
       run(options, async (context) => (await import('./revoke-commands.ts')).lock(context, account, options)),

@@ -15,6 +15,8 @@ import { pollUntilComplete, replicaLines, sendRevocation } from './revocation-pr
 export interface LockOptions extends ServerOptions, OutputOptions {
   readonly reason: string;
   readonly approval?: string;
+  /** Locks an account that was never seen, too. */
+  readonly force?: true;
 }
 
 export interface RevokeOptions extends LockOptions {
@@ -61,9 +63,9 @@ function targetOf(options: RevokeOptions): Target {
 async function send(context: CliContext, options: LockOptions, target: Target): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   warnIfOwnAccount(context, entry, target);
-  const { reason, approval } = options;
+  const { reason, approval, force } = options;
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
-  const json = { ...target, reason, requestId: randomUUID(), ...(approval === undefined ? {} : { approval }) };
+  const json = { ...target, reason, requestId: randomUUID(), ...(approval && { approval }), ...(force && { force }) };
   const tracked = { context, entry, report: replicaLines(context) };
   const response = await sendRevocation(tracked, { method: 'POST', path: 'revocations', json });
   const receipt = response.complete ? response : await pollUntilComplete(tracked, response);

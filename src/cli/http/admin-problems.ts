@@ -3,6 +3,7 @@
 const NEXT: ReadonlyMap<string, string> = new Map([
   ['session_not_found', 'portcullis sessions lists the live ones'],
   ['username_ambiguous', 'name the account: portcullis sessions lists them, then --account PROVIDER/SUBJECT'],
+  ['account_not_seen', 'check the spelling; to lock it all the same, run the command again with --force'],
   ['provider_not_found', 'the name is the part of an account before the /: portcullis sessions'],
   ['workload_not_found', 'the names are those of the server’s configuration, under workload'],
   ['cluster_not_found', 'portcullis whoami lists your clusters'],

@@ -38,6 +38,8 @@ export const revocationSchema = z
       .optional(),
     all: z.literal(true).optional(),
     lock: z.boolean().optional(),
+    /** With a lock: also where the account was never seen. */
+    force: z.boolean().optional(),
     reason: reasonSchema,
     requestId: requestIdSchema.optional(),
     approval: approvalSchema.optional(),
@@ -55,6 +57,7 @@ export const revocationSchema = z
 /** `POST locks`: the same as a revocation of an account with `lock: true`. */
 export const lockSchema = z.strictObject({
   account: accountSchema,
+  force: z.boolean().optional(),
   reason: reasonSchema,
   requestId: requestIdSchema.optional(),
   approval: approvalSchema.optional(),

@@ -22,6 +22,8 @@ export interface RevocationFields {
   readonly lock: boolean;
   /** The id that the first of two admins received; empty for none. */
   readonly approval: string;
+  /** Locks an account that was never seen, too. */
+  readonly force: boolean;
 }
 
 const malformed = (message: string): AppError =>
@@ -31,7 +33,8 @@ function fieldsFrom(valueOf: (name: string) => string): RevocationFields {
   const kind = kindSchema.safeParse(valueOf('kind'));
   if (!kind.success) throw malformed('choose what to revoke');
   const value = kind.data === 'all' ? '' : valueOf('value');
-  return { kind: kind.data, value, lock: valueOf('lock') === 'on', approval: valueOf('approval') };
+  const [lock, force] = [valueOf('lock') === 'on', valueOf('force') === 'on'];
+  return { kind: kind.data, value, lock, approval: valueOf('approval'), force };
 }
 
 /** Returns the fields of a link. @throws AppError `bad_request` */
@@ -46,11 +49,11 @@ export const formFields = (req: Request): RevocationFields => fieldsFrom((name) 
  * @throws AppError `bad_request` that says what is wrong, without repeating a value
  */
 export function requestOf(
-  { kind, value, lock, approval }: RevocationFields,
+  { kind, value, lock, approval, force }: RevocationFields,
   given: { readonly reason: string; readonly requestId?: string },
 ): RevocationRequest {
   const named = kind === 'all' ? true : value;
-  const rest = { ...given, ...(lock ? { lock } : {}), ...(approval === '' ? {} : { approval }) };
+  const rest = { ...given, ...(lock && { lock }), ...(force && { force }), ...(approval !== '' && { approval }) };
   const parsed = revocationSchema.safeParse({ [kind]: named, ...rest });
   if (parsed.success) return parsed.data;
   throw malformed(parsed.error.issues.map((issue) => issue.message).join('; '));

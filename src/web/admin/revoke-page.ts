@@ -24,7 +24,7 @@ import { seeOther, sendPage } from '../page/response.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { freshOrRedirect, whenFresh } from './fresh-page.ts';
 import { AdminError } from '../../admin/problem.ts';
-import { planOf, targetName } from '../../admin/revocation-request.ts';
+import { isSeen, planOf, targetName } from '../../admin/revocation-request.ts';
 import { revocationStatus } from '../../admin/revoke.ts';
 import { adminContextAt, auditRead, sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
 import type { StartedRevocation, StartRevocation } from './begin-revocation.ts';
@@ -57,6 +57,8 @@ interface ConfirmPage {
   readonly fields: RevocationFields;
   readonly scope: RevocationScope;
   readonly canSignInAgain: boolean;
+  /** False for an account that may be mistyped: no session, no lock and no revocation of it is known. */
+  readonly seen: boolean;
   /** Epoch seconds. */
   readonly now: number;
   /** Whether some revocations need two admins here. */
@@ -105,6 +107,23 @@ function lockBox(lock: boolean): Html {
   </div>`;
 }
 
+/** Returns the warning about an account that was never seen, before anything is done. */
+const notSeen = (): Html =>
+  html`<div class="notice warn" role="status">
+    <p>
+      <strong>This account was never seen.</strong> It has no live session and no lock, and nothing of it was revoked in
+      the last thirty days. Check the spelling: a lock of a mistyped account locks no one out.
+    </p>
+  </div>`;
+
+const forceBox = (): Html =>
+  html`<div class="field">
+    <label class="check"
+      ><input type="checkbox" name="force" value="on" />
+      <span>The spelling is right: lock it although it was never seen</span></label
+    >
+  </div>`;
+
 const approvalField = (approval: string): Html =>
   html`<div class="field">
     <label for="approval">Approval</label>
@@ -130,16 +149,16 @@ const afterwards = ({ canSignInAgain, fields }: ConfirmPage): string => {
 
 /** Returns the page that asks for confirmation and a reason. What will happen is above the button. */
 function confirmBody(content: ConfirmPage): Html {
-  const { fields, dualControl, requestId, csrf } = content;
+  const { fields, seen, dualControl, requestId, csrf } = content;
   return html`<h1>Revoke</h1>
     <p class="lead">You are about to end ${targetText(fields)}. All open connections are cut immediately.</p>
-    ${scopeCard(content)}
+    ${!seen && notSeen()} ${scopeCard(content)}
     <section class="card" aria-labelledby="sure">
       <h2 id="sure">Confirm</h2>
       ${!fields.lock && html`<p>${afterwards(content)}</p>`}
       <form class="stack" method="post" action="/admin/revoke">
         ${hiddenFields(fields, requestId, csrf)} ${LOCKABLE.has(fields.kind) && lockBox(fields.lock)}
-        ${reasonField('INC-4711')} ${dualControl && approvalField(fields.approval)}
+        ${!seen && forceBox()} ${reasonField('INC-4711')} ${dualControl && approvalField(fields.approval)}
         <div class="row">
           <button class="button danger">Revoke now</button>
           <a class="button quiet" href="/admin">Cancel</a>
@@ -207,6 +226,7 @@ function retryBody({ fields, reason, requestId, csrf, message }: RetryPage): Htm
       <form class="row" method="post" action="/admin/revoke">
         ${hiddenFields(fields, requestId, csrf)}
         <input type="hidden" name="lock" value="${fields.lock ? 'on' : ''}" />
+        <input type="hidden" name="force" value="${fields.force ? 'on' : ''}" />
         <input type="hidden" name="approval" value="${fields.approval}" />
         <input type="hidden" name="reason" value="${reason}" />
         <button class="button danger">Send it again</button>
@@ -227,6 +247,7 @@ export async function showConfirmation(context: AdminPageContext): Promise<void>
   const body = confirmBody({
     fields,
     scope,
+    seen: fields.kind !== 'account' || plan.account === undefined || (await isSeen(deps, plan.account)),
     now: nowSeconds(deps),
     canSignInAgain: plan.canSignInAgain,
     dualControl: deps.config.admin.dualControl === 'on',

@@ -228,6 +228,18 @@ describe('locks', () => {
     expect(sent()).toMatchObject({ account: 'corp/bob', lock: true, reason: 'INC-1' });
   });
 
+  test('an account that was never seen is named first, and --force locks it all the same', async () => {
+    await at.login();
+    const body = { code: 'account_not_seen', title: 'Conflict', detail: 'Nothing was done.' };
+    at.fakeServer.adminAnswer = () => ({ status: 409, body });
+    const first = await at.machine.run('lock', 'corp/bbo', '--reason', 'x');
+    expect(first).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('--force') });
+    expect(sent()).not.toHaveProperty('force');
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt() });
+    expect(await at.machine.run('lock', 'corp/bbo', '--reason', 'x', '--force')).toMatchObject({ code: 0 });
+    expect(sent()).toMatchObject({ account: 'corp/bbo', lock: true, force: true });
+  });
+
   test('unlock names the account in the path, and the reason', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 200, body: { account: 'corp/repo:a/b c', locked: false } });

@@ -40,7 +40,11 @@ describe('dual control', () => {
     ['everything', { all: true }, 'all'],
     ['a provider', { provider: 'lab' }, 'provider:lab'],
     ['a lock on an admin', { account: 'corp/sub-ann', lock: true }, 'account:corp/sub-ann'],
-    ['a lock on an account without a session', { account: 'corp/unknown', lock: true }, 'account:corp/unknown'],
+    [
+      'a lock on an account without a session',
+      { account: 'corp/unknown', lock: true, force: true },
+      'account:corp/unknown',
+    ],
   ])('%s waits for a second admin, and then has both names', async (_what, target, name) => {
     const at = await signedInAs('root', DUAL);
     const second = await alsoAt(at.stage, 'ann');
@@ -67,7 +71,7 @@ describe('dual control', () => {
   test.each([
     ['a session', { session: 'alice-1' }],
     ['an account, an admin’s too', { account: 'corp/sub-ann' }],
-    ['a lock on a workload', { workload: 'ci', subject: 'repo:a/b', lock: true }],
+    ['a lock on a workload', { workload: 'ci', subject: 'repo:a/b', lock: true, force: true }],
     ['a lock on a signed-in user who is not an admin', { account: 'corp/sub-alice', lock: true }],
   ])('%s takes one admin', async (_what, target) => {
     const at = await signedInAs('root', DUAL);

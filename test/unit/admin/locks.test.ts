@@ -74,7 +74,7 @@ describe('locks', () => {
   test('are shown to auditors, who cannot change them', async () => {
     const at = await signedInAs('auditor');
     const root = await alsoAt(at.stage, 'root');
-    await post(root, 'locks', { account: ALICE, reason: 'x' }).expect(200);
+    await post(root, 'locks', { account: ALICE, force: true, reason: 'x' }).expect(200);
     expect((await at.browser.get(`${API}/locks`).expect(200)).body).toMatchObject({ locks: [{ account: ALICE }] });
     await post(at, 'locks', { account: ALICE, reason: 'x' }).expect(403);
     await remove(at, `locks/${ENCODED}?reason=x`).expect(403);
@@ -84,7 +84,7 @@ describe('locks', () => {
 
   test('are shown on the page, which unlocks with a reason', async () => {
     const at = await signedInAs('root');
-    await post(at, 'locks', { account: ALICE, reason: 'INC-<1>' }).expect(200);
+    await post(at, 'locks', { account: ALICE, force: true, reason: 'INC-<1>' }).expect(200);
     expect((await at.browser.get('/admin/locks').expect(200)).text).toContain('INC-&lt;1&gt;');
     const send = (body: object) =>
       at.browser
@@ -105,7 +105,7 @@ describe('locks', () => {
     const ask = await at.browser.get(`/admin/revoke?kind=account&value=${ENCODED}`).expect(200);
     expect(ask.text).toContain('name="lock"');
     expect((await at.browser.get('/admin/revoke?kind=all').expect(200)).text).not.toContain('name="lock"');
-    await revokedBy(at, { kind: 'account', value: ALICE, lock: 'on' });
+    await revokedBy(at, { kind: 'account', value: ALICE, lock: 'on', force: 'on' });
     expect(await at.stage.store.locks.find(ALICE)).toBeDefined();
   });
 });
@@ -114,7 +114,7 @@ test('a user who is locked while at the provider’s page cannot sign in', async
   const at = await signedInAs('root');
   const browser = browserAt(at.stage);
   const state = await beginAt(browser);
-  await post(at, 'locks', { account: ALICE, reason: 'x' }).expect(200);
+  await post(at, 'locks', { account: ALICE, force: true, reason: 'x' }).expect(200);
   const back = await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303);
   const { status } = await browser.get(back.headers['location'] ?? '');
   expect(status).toBeGreaterThanOrEqual(400);

@@ -49,12 +49,13 @@ describe('whether they can sign in again by themselves', () => {
     ['an account whose provider does not', { account: 'lab/sub-alice' }, true],
     ['an account of a provider that is gone', { account: 'old/sub-alice' }, true],
     ['a provider', { provider: 'corp' }, true],
-    ['a lock', { account: 'lab/sub-alice', lock: true }, false],
+    ['a lock', { account: 'lab/sub-alice', lock: true, force: true }, false],
     ['an account that is locked already', { account: 'lab/locked' }, false],
   ])('%s', async (_what, body, again) => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
-    await post(at, 'locks', { account: 'lab/locked', reason: 'x' }).expect(200);
+    await openSession(at.stage, 'old-1', 'alice', 'old/sub-alice');
+    await post(at, 'locks', { account: 'lab/locked', force: true, reason: 'x' }).expect(200);
     const { body: answer } = await post(at, 'revocations', { ...body, reason: 'x' }).expect(200);
     expect(answer).toMatchObject({ complete: true, canSignInAgain: again });
   });

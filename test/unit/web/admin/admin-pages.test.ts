@@ -38,7 +38,9 @@ describe.each(PAGES)('%s', (path, reason, found) => {
   test('has nothing on it that an auditor could change, and says so', async () => {
     const at = await signedInAs('auditor');
     await openSession(at.stage, 'alice-1', 'alice');
-    await post(await alsoAt(at.stage, 'root'), 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
+    await post(await alsoAt(at.stage, 'root'), 'locks', { account: 'corp/locked', force: true, reason: 'x' }).expect(
+      200,
+    );
     const { text } = await at.browser.get(path).expect(200);
     expect(text).toContain('change nothing');
     const forms = [...text.matchAll(/<form[^>]*method="post"[^>]*>/g)].map(([form]) => form);
@@ -50,7 +52,7 @@ describe.each(PAGES)('%s', (path, reason, found) => {
   test('is complete for an admin, and the read is audited', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
-    await post(at, 'locks', { account: 'corp/locked', reason: 'x' }).expect(200);
+    await post(at, 'locks', { account: 'corp/locked', force: true, reason: 'x' }).expect(200);
     const { text } = await at.browser.get(path).expect(200);
     expect(text).toContain('aria-current="page"');
     expect(text).not.toContain('change nothing');

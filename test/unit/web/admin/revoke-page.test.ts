@@ -64,6 +64,25 @@ describe('the confirmation page', () => {
   );
 });
 
+describe('an account that was never seen', () => {
+  test('is named before anything is done, and is locked only with the box', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.stage, 'alice-1', 'alice');
+    const page = (value: string) => at.browser.get(`/admin/revoke?kind=account&lock=on&value=${value}`);
+    expect((await page('corp%2Fsub-alice').expect(200)).text).not.toContain('name="force"');
+    const { text } = await page('corp%2Fsub-alcie').expect(200);
+    expect(text).toContain('This account was never seen');
+    expect(text).toContain('name="force"');
+    const fields = { kind: 'account', value: 'corp/sub-alcie', lock: 'on' };
+    await sendRevocation(at, fields).expect(409);
+    expect(await at.stage.store.locks.list()).toEqual([]);
+    await revokedBy(at, { ...fields, force: 'on' });
+    expect(await at.stage.store.locks.list()).toHaveLength(1);
+    // The provider is a typing error that no box makes right.
+    await page('crop%2Fsub-alice').expect(404);
+  });
+});
+
 describe('sending a revocation', () => {
   test('revokes with the reason, and leads to the receipt', async () => {
     const at = await signedInAs('root');
