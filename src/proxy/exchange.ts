@@ -59,15 +59,6 @@ export interface UnreadLimits {
   readonly streamMs: number;
 }
 
-/** Reasons that are about the user, so that the user is told. */
-const EXPLAINED: ReadonlySet<CutReason> = new Set([
-  'session_revoked',
-  'session_expired',
-  'recheck_overdue',
-  'identity_changed',
-  'epoch_changed',
-]);
-
 /** If an event announces the end a little later, that event ends it. */
 const SWEEPS_UNTIL_GONE = 2;
 
@@ -195,7 +186,9 @@ export class Exchange implements Flight {
     if (this.#cutReason !== undefined || this.#ended) return;
     this.#cutReason = reason;
     this.audit.cut(reason);
-    if (isExplained(reason)) attempt(() => this.#upstream?.sendTerminationNotice?.(reason));
+    // The one write after the guard has rejected: a notice of ours, before the reset and in this very tick. A fenced
+    // replica may not pass a byte of the API server's, which a revocation that it does not know of may cover.
+    if (reason !== 'answer_not_taken') attempt(() => this.#upstream?.sendTerminationNotice?.(reason));
     attempt(() => this.#resetClient());
     attempt(() => this.#upstream?.abort());
   }
@@ -282,10 +275,6 @@ export class Exchange implements Flight {
     this.#writeAudit();
     this.#onEnd();
   }
-}
-
-function isExplained(reason: ExchangeCutReason): reason is CutReason {
-  return (EXPLAINED as ReadonlySet<ExchangeCutReason>).has(reason);
 }
 
 /** Runs a step of a cut. The cut goes on to the other side whatever happens on this one. */

@@ -75,6 +75,7 @@ describe('a cut over HTTP/2', () => {
     ],
     ['a watch in the middle of an event', `${PODS}?watch=1`, 'application/json', Buffer.from(`${EVENT}{"type":`)],
     ['a list half-way', PODS, 'application/json', Buffer.from('{"items":[')],
+    ['a log that does not follow', `${PODS}/web-1/log`, 'text/plain', Buffer.from('a line\n')],
   ])('inserts nothing into %s', async (_what, path, type, bytes) => {
     const user = await signIn(plane, { at: alice });
     plane.upstream.answer = stream(type, bytes);
@@ -83,6 +84,16 @@ describe('a cut over HTTP/2', () => {
     await plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
     expect(await answer.ended).toBe('INTERNAL_ERROR');
     expect(answer.received()).toBe(bytes.toString('latin1'));
+  });
+
+  it.each(['a line\n', 'half a line'])('ends a log that follows with a line that says why, after %j', async (text) => {
+    const user = await signIn(plane, { at: alice });
+    plane.upstream.answer = stream('text/plain; charset=utf-8', text);
+    const log = h2.open(user, `${PODS}/web-1/log?follow=true`);
+    await until(() => log.received() === text, 'the first bytes');
+    await plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
+    expect(await log.ended).toBe('INTERNAL_ERROR');
+    expect(log.received()).toMatch(/^(a line|half a line)\nportcullis: your session was ended by .*`\n$/);
   });
 
   it('ends an upload half-way on both sides', async () => {

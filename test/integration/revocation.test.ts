@@ -1,10 +1,9 @@
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { AppError } from '../../src/core/errors.ts';
 import type { RevocationLog } from '../../src/store/store.ts';
-import { call, HOST, open, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
+import { call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestUser, RawConnection, TestPlane } from '../support/data-plane.ts';
 import { answerJson } from '../support/upstream.ts';
 
@@ -277,19 +276,43 @@ describe('a replica whose store is unavailable', () => {
     const plane = await startPlane({ log, stalenessSeconds: 0.4 });
     const alice = await signIn(plane);
     plane.upstream.answer = quietWatch;
-    const req = open(plane, alice, `${PODS}?watch=1`);
-    req.end();
-    const [res] = (await once(req, 'response')) as [IncomingMessage];
-    const ended = new Promise((resolve) => res.once('close', resolve));
-    res.on('error', () => undefined).resume();
+    plane.upstream.answerUpgrade = (_req, socket) =>
+      void socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n`);
+    const start = async (path: string, ...headers: string[]): Promise<RawConnection> => {
+      const connection = await rawConnection(plane, alice.certificate);
+      connection.socket.write(head(`GET ${path} HTTP/1.1`, alice, ...headers));
+      await until(() => /ADDED|half a li|101 Switching/.test(connection.received()), 'the stream');
+      return connection;
+    };
+    const watching = await start(`${PODS}?watch=1`);
+    const exec = await start(EXEC, ...WEBSOCKET);
+    plane.upstream.answer = (_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/plain' });
+      res.write('a line\nhalf a li');
+    };
+    const following = await start(`${PODS}/web-1/log?follow=true`);
     away = true;
-    await ended;
+    const streams = [watching, exec, following];
+    expect(await Promise.all(streams.map(({ ended }) => ended))).toEqual(streams.map(() => 'ECONNRESET'));
     expect(plane.guard.fenced).toBe(true);
+    // Each says that the replica is the reason. It cannot know whether the session was revoked, so it claims nothing.
+    const why = 'this replica cannot reach its store right now and rejects every request; try again';
+    const event = watching
+      .received()
+      .split('\n')
+      .find((line) => line.includes('ERROR'));
+    expect(JSON.parse(event ?? '')).toMatchObject({
+      object: { code: 503, reason: 'ServiceUnavailable', message: why },
+    });
+    expect(exec.received()).toMatch(new RegExp(`\\x88.\\x03\\xf5${why}$`));
+    expect(following.received()).toContain(`half a li\r\n`);
+    expect(following.received()).toContain(`\nportcullis: ${why}\n`);
+    for (const one of streams) expect(one.received()).not.toContain('session');
     const answered = await call(plane, alice, PODS);
     expect(answered.json()).toMatchObject({ kind: 'Status', code: 503, reason: 'ServiceUnavailable' });
     expect(answered.headers).toMatchObject({ 'retry-after': '1', connection: 'close' });
     expect(plane.audited.at(-1)?.annotations['portcullis.dev/reason']).toBe('fenced');
-    expect(plane.upstream.requests).toHaveLength(1);
+    expect(plane.upstream.requests).toHaveLength(3);
     away = false;
     await until(() => !plane.guard.fenced, 'the next lease');
     plane.upstream.answer = answerJson({});
@@ -316,6 +339,7 @@ describe('a replica whose store is unavailable', () => {
     while (performance.now() < until_);
     expect(await mine.ended).toBe('ECONNRESET');
     expect(mine.received()).not.toContain('late');
+    expect(mine.received()).toContain('this replica cannot reach its store');
     await plane.close();
   });
 });

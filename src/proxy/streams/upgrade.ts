@@ -24,7 +24,7 @@ import { connectUpstream } from '../upstream/connect.ts';
 import type { UpstreamLink } from '../upstream/connect.ts';
 import { UpstreamError, upstreamFailure } from '../upstream/upstream-error.ts';
 import type { ClusterPools } from '../upstream/pool.ts';
-import { FrameBoundary, policyClose } from './websocket-frames.ts';
+import { closeFrame, FrameBoundary } from './websocket-frames.ts';
 
 /**
  * The protocols that are tunnelled, and the methods by which they are requested. Everything else, h2c above all, is
@@ -47,6 +47,11 @@ export function upgradeProtocol(method: string, raw: readonly string[]): Result<
     valuesOf(raw, 'transfer-encoding').length > 0 || valuesOf(raw, 'content-length').some((n) => n !== '0');
   return bodied ? no(malformed('an upgrade has no body', 'upgrade_with_body')) : ok(offered);
 }
+
+/** Status codes of a close frame (RFC 6455 §7.4.1, and IANA's registry of them). */
+const POLICY_VIOLATION = 1008;
+/** For a cut that is about this replica and not about the user. */
+const TRY_AGAIN_LATER = 1013;
 
 /** The client's side while there is no response. */
 export class UpgradeSide implements ClientSide {
@@ -159,7 +164,8 @@ export class UpgradeForwarding implements UpstreamSide {
   sendTerminationNotice(reason: CutReason): void {
     const { socket, deps, exchange } = this.#options;
     if (!this.#tunnelled || this.#frames?.open !== true || socket.writableLength > 0 || socket.writableEnded) return;
-    socket.write(policyClose(credentialRejection(reason, deps, exchange.caller?.credential).message));
+    const { code, message } = credentialRejection(reason, deps, exchange.caller?.credential);
+    socket.write(closeFrame(code === 503 ? TRY_AGAIN_LATER : POLICY_VIOLATION, message));
   }
 
   #sendRequest(link: UpstreamLink): void {

@@ -56,11 +56,12 @@ export class FrameBoundary {
 const MAX_REASON = 123;
 
 /**
- * Returns a server's close frame with status 1008, policy violation (RFC 6455 §7.4.1). @param reason cut to the
- * longest part that fits, between characters
+ * Returns a server's close frame.
+ * @param status RFC 6455 §7.4.1
+ * @param reason cut to the longest part that fits, between characters
  */
-export function policyClose(reason: string): Buffer {
+export function closeFrame(status: number, reason: string): Buffer {
   const text = new Uint8Array(MAX_REASON);
   const { written } = new TextEncoder().encodeInto(reason, text);
-  return Buffer.concat([Buffer.from([0x88, 2 + written, 0x03, 0xf0]), text.subarray(0, written)]);
+  return Buffer.concat([Buffer.from([0x88, 2 + written, status >> 8, status & 0xff]), text.subarray(0, written)]);
 }

@@ -20,7 +20,8 @@ import type { ProxyAccountDenial, ProxyAccountHandler } from './proxy-account.ts
 import { bodyLength } from '../../core/http/upstream-headers.ts';
 import { valuesOf } from '../raw-headers.ts';
 import type { RequestSide } from './request-side.ts';
-import { isJsonLines, responseHead } from './response-head.ts';
+import { lineFormat, responseHead } from './response-head.ts';
+import type { LineFormat } from './response-head.ts';
 import { statusBody } from '../status.ts';
 import type { Rejection } from '../status.ts';
 import { credentialRejection, loginAddress } from '../rejections.ts';
@@ -50,11 +51,7 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   #started = false;
   #aborted = false;
   #done = false;
-  /**
-   * True if the response is JSON documents line by line. A watch in protobuf may contain the byte of a newline
-   * anywhere.
-   */
-  #lines = false;
+  #format: LineFormat | undefined;
   /** The last byte that was sent ended a line. */
   #betweenLines = false;
   #endAtNewline = false;
@@ -86,9 +83,12 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   }
 
   sendTerminationNotice(reason: CutReason): void {
-    const { client, deps, admitted, exchange } = this.#options;
-    if (admitted.info.verb !== 'watch' || !this.#betweenLines || !client.response.idle) return;
-    client.response.writeNow(terminationEvent(credentialRejection(reason, deps, exchange.caller?.credential)));
+    const { client, deps, exchange } = this.#options;
+    // What waits is the API server's, and would leave with a write of ours.
+    if (this.#format === undefined || !client.response.idle) return;
+    const rejection = credentialRejection(reason, deps, exchange.caller?.credential);
+    if (this.#format === 'log') client.response.writeNow(terminationLine(rejection, this.#betweenLines));
+    else if (this.#betweenLines) client.response.writeNow(terminationEvent(rejection));
   }
 
   endCleanly(): void {
@@ -125,18 +125,18 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
       return;
     }
     exchange.audit.responseStarted(status);
-    this.#lines = admitted.info.verb === 'watch' && isJsonLines(raw);
-    this.#betweenLines = this.#lines;
+    this.#format = lineFormat(admitted.info, raw);
+    this.#betweenLines = this.#format !== undefined;
     const early = admitted.info.longRunning || valuesOf(raw, 'content-length').length === 0;
     client.start(status, head.value, { early });
   }
 
   onPiece(piece: Buffer, slab: Slab | undefined): void {
     if (this.#done || !this.#options.exchange.mayPass()) return;
-    const { client, exchange, admitted } = this.#options;
+    const { client, exchange } = this.#options;
     exchange.audit.bytesOut += piece.length;
     const hasSpace = client.response.write(piece, slab?.hold());
-    if (admitted.info.verb === 'watch') this.#noteLine(piece);
+    if (this.#format !== undefined) this.#noteLine(piece);
     if (hasSpace || this.#done) return;
     const stream = this.#stream;
     stream?.pause();
@@ -215,7 +215,7 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   }
 
   #noteLine(chunk: Buffer): void {
-    this.#betweenLines = this.#lines && chunk.at(-1) === NEWLINE;
+    this.#betweenLines = chunk.at(-1) === NEWLINE;
     if (this.#endAtNewline && this.#betweenLines) this.#endWatch();
   }
 
@@ -252,6 +252,10 @@ function terminationEvent(rejection: Rejection): Buffer {
   lastEvent = { message, auditReason, bytes };
   return bytes;
 }
+
+/** @returns the last line of a log that is cut, on a line of its own */
+const terminationLine = ({ message }: Rejection, betweenLines: boolean): Buffer =>
+  Buffer.from(`${betweenLines ? '' : '\n'}portcullis: ${message}\n`);
 
 /**
  * Passes the client's body on piece by piece, with a check before each. The body is pulled, so nothing is read that the

@@ -1,6 +1,7 @@
 /** The head of the API server's response as the client gets it. */
 import { filterResponseHeaders } from '../../core/http/response-headers.ts';
 import { no, ok } from '../../core/result.ts';
+import type { RequestInfo } from '../../core/request/request-info.ts';
 import type { Result } from '../../core/result.ts';
 import type { Admitted } from '../admission/admission.ts';
 import { isMachinePath } from '../listener/http1-bridge.ts';
@@ -94,11 +95,16 @@ function sessionWarning({ admitted, nowSeconds, publicUrl }: HeadContext): strin
   return `299 - "your session ends in ${minutes} min; ${next}"`;
 }
 
+/** Streams that have space for a termination notice: between two events of a watch, and after a line of a log. */
+export type LineFormat = 'events' | 'log';
+
 /**
- * True if the response is a stream of JSON documents, one on each line, so that an event of ours may be put between
- * two.
+ * Returns the format of a stream that is text line by line. A watch in protobuf may contain the byte of a newline
+ * anywhere, so nothing of ours may be put into it.
  */
-export function isJsonLines(raw: readonly string[]): boolean {
-  const [type = ''] = valuesOf(raw, 'content-type');
-  return /^application\/json\s*(;|$)/i.test(type) && valuesOf(raw, 'content-encoding').length === 0;
+export function lineFormat(info: RequestInfo, raw: readonly string[]): LineFormat | undefined {
+  if (!info.longRunning || valuesOf(raw, 'content-encoding').length > 0) return undefined;
+  const type = valuesOf(raw, 'content-type')[0]?.split(';')[0]?.trim().toLowerCase();
+  if (info.verb === 'watch' && type === 'application/json') return 'events';
+  return info.subresource === 'log' && type === 'text/plain' ? 'log' : undefined;
 }

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FrameBoundary, policyClose } from '../../../../src/proxy/streams/websocket-frames.ts';
+import { closeFrame, FrameBoundary } from '../../../../src/proxy/streams/websocket-frames.ts';
 
 /** A frame in the layout of RFC 6455 §5.2. */
 function frame(payload: number, { opcode = 1, masked = false } = {}): Buffer {
@@ -64,16 +64,16 @@ describe('the boundary between WebSocket frames', () => {
 });
 
 describe('the close frame of a cut', () => {
-  it('has 1008 and the reason, within the 125 bytes of a control frame', () => {
-    const bytes = policyClose('your session was ended');
+  it('has the status and the reason, within the 125 bytes of a control frame', () => {
+    const bytes = closeFrame(1008, 'your session was ended');
     expect([...bytes.subarray(0, 2)]).toEqual([0x88, bytes.length - 2]);
     expect(bytes.readUInt16BE(2)).toBe(1008);
     expect(bytes.subarray(4).toString()).toBe('your session was ended');
-    expect(policyClose('x'.repeat(500))).toHaveLength(127);
+    expect(closeFrame(1008, 'x'.repeat(500))).toHaveLength(127);
   });
 
   it('is never cut within a character', () => {
-    const reason = policyClose(`${'x'.repeat(122)}é`).subarray(4);
+    const reason = closeFrame(1008, `${'x'.repeat(122)}é`).subarray(4);
     expect(Buffer.from(reason.toString())).toEqual(Buffer.from(reason));
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
-import { isJsonLines, responseHead } from '../../../../src/proxy/upstream/response-head.ts';
+import { lineFormat, responseHead } from '../../../../src/proxy/upstream/response-head.ts';
 import { upgradeProtocol } from '../../../../src/proxy/streams/upgrade.ts';
 import { parseServer } from '../../../../src/proxy/upstream/connect.ts';
 
@@ -88,16 +88,24 @@ describe('the head of a response', () => {
   });
 });
 
-describe('a response of JSON lines', () => {
+describe('the space for a termination notice', () => {
+  const [watch, log, list] = ['/api/v1/pods?watch=1', '/api/v1/namespaces/a/pods/b/log?follow=true', '/api/v1/pods'];
   it.each([
-    [['Content-Type', 'application/json'], true],
-    [['content-type', 'application/json;stream=watch'], true],
-    [['Content-Type', 'application/vnd.kubernetes.protobuf;stream=watch'], false],
-    [['Content-Type', 'application/json', 'Content-Encoding', 'gzip'], false],
-    [['Content-Type', 'application/json-seq'], false],
-    [[], false],
-  ])('%j: %s', (raw, expected) => {
-    expect(isJsonLines(raw)).toBe(expected);
+    [watch, ['Content-Type', 'application/json'], 'events'],
+    [watch, ['content-type', 'application/json;stream=watch'], 'events'],
+    [watch, ['Content-Type', 'application/vnd.kubernetes.protobuf;stream=watch'], undefined],
+    [watch, ['Content-Type', 'application/json', 'Content-Encoding', 'gzip'], undefined],
+    [watch, ['Content-Type', 'application/json-seq'], undefined],
+    [watch, ['Content-Type', 'text/plain'], undefined],
+    [watch, [], undefined],
+    [list, ['Content-Type', 'application/json'], undefined],
+    [log, ['Content-Type', 'text/plain; charset=utf-8'], 'log'],
+    [log, ['Content-Type', 'text/plain', 'Content-Encoding', 'gzip'], undefined],
+    [log, ['Content-Type', 'application/json'], undefined],
+    [log.replace('?follow=true', ''), ['Content-Type', 'text/plain'], undefined],
+    ['/api/v1/namespaces/a/pods/b/proxy/log', ['Content-Type', 'text/plain'], undefined],
+  ])('%s with %j: %s', (target, raw, expected) => {
+    expect(lineFormat(requestInfo('GET', target), raw)).toBe(expected);
   });
 });
 
