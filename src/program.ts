@@ -2,13 +2,13 @@
  * The parser of every command. The code of the server's commands is imported only when one of them runs, so that a
  * user's machine never loads it.
  */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import type { QueryOptions } from './commands/audit-query.ts';
 import { addAdminCommands } from './cli/commands/admin-parser.ts';
-import { addUserCommands, exitByUse } from './cli/cli.ts';
+import { addUserCommands } from './cli/cli.ts';
 import { addCompletionCommands } from './cli/commands/completion-parser.ts';
 import { addPostureCommand } from './posture/posture.ts';
-import { VERSION } from './cli/http/version.ts';
+import { createParser, USER_EXAMPLES } from './cli/usage.ts';
 import type { CheckOptions, ProbeOptions } from './commands/config-commands.ts';
 import type { Environment } from './commands/given-config.ts';
 import { addKeyCommands, addAuditProof } from './commands/server-parser.ts';
@@ -18,23 +18,26 @@ const CONFIG_OPTION = [
   'configuration file (or PORTCULLIS_CONFIG, or the PORTCULLIS_… variables of .env.example)',
 ] as const;
 
+const SERVER_EXAMPLES = `
+  portcullis config check --config portcullis.yaml
+  portcullis serve --config portcullis.yaml`;
+
 /**
  * Creates the parser. The actions set `process.exitCode`: 0 done, 1 failed, 2 wrong use or configuration, 3
  * rejected (docs/reference/cli.md#exit-codes).
  * @param environment the variables from which the server's commands may take their configuration
  */
 export function createProgram(environment: Environment): Command {
-  const program = new Command('portcullis')
-    .description('A proxy in front of Kubernetes: sign in with your own identity provider, act as yourself.')
-    .version(`portcullis ${VERSION}`, '--version', 'show the version of this program')
-    .showHelpAfterError()
-    .exitOverride(exitByUse);
+  const program = createParser(
+    'A proxy in front of Kubernetes: sign in with your own identity provider, act as yourself.',
+  ).addHelpText('after', `${USER_EXAMPLES}${SERVER_EXAMPLES}`);
   addUserCommands(program);
   addAdminCommands(program, async (options) => {
     const { unlockOnServer } = await import('./commands/server-commands.ts');
     return unlockOnServer(options, environment);
   });
   addPostureCommand(program);
+  program.commandsGroup('Server:');
   addServerCommands(program, environment);
   addAuditQuery(auditCommand(program));
   addAuditProof(auditCommand(program), environment);

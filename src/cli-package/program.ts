@@ -1,18 +1,24 @@
 /** The parser of the commands that the packages of the command line hold. */
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { addAdminCommands } from '../cli/commands/admin-parser.ts';
-import { addUserCommands, exitByUse } from '../cli/cli.ts';
+import { addUserCommands } from '../cli/cli.ts';
 import { addCompletionCommands } from '../cli/commands/completion-parser.ts';
 import { addPostureCommand } from '../posture/posture.ts';
-import { VERSION } from '../cli/http/version.ts';
+import { createParser, USER_EXAMPLES } from '../cli/usage.ts';
+
+const SERVER_COMMANDS = ['serve', 'config', 'keys', 'audit query', 'audit verify', 'audit anchors'];
+const IN_WHOLE_PROGRAM =
+  'in the whole program: `node src/main.ts COMMAND` on the server, `npx portcullis COMMAND` in a checkout';
 
 /** Creates a parser with the commands of the whole program, except those that run on a server. */
 export function createUserProgram(): Command {
-  const program = new Command('portcullis')
-    .description('Sign in to Kubernetes with your own identity provider, act as yourself.')
-    .version(`portcullis ${VERSION}`, '--version', 'show the version of this program')
-    .showHelpAfterError()
-    .exitOverride(exitByUse);
+  const program = createParser('Sign in to Kubernetes with your own identity provider, act as yourself.', {
+    commands: SERVER_COMMANDS,
+    where: IN_WHOLE_PROGRAM,
+  }).addHelpText(
+    'after',
+    `${USER_EXAMPLES}\n\nServer:\n  The commands ${SERVER_COMMANDS.join(', ')} are\n  ${IN_WHOLE_PROGRAM}.`,
+  );
   addUserCommands(program);
   addAdminCommands(program, () => {
     process.stderr.write(

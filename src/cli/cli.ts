@@ -9,8 +9,8 @@
  * stderr and never contain a token.
  *
  * Where is what:
- * - `cli.ts`, `context.ts`, `environment.ts`, `errors.ts`: the parser, what a command is given, the environment,
- *   errors.
+ * - `cli.ts`, `usage.ts`, `context.ts`, `environment.ts`, `errors.ts`: the parser and its messages, what a command is
+ *   given, the environment, errors.
  * - `plugin/`: the exec credential plugin, for users and workloads; `plugin/get-token.ts` lists its files.
  * - `session/`: the cached session, sign-in, renewal; `session/session.ts` lists its files.
  * - `http/`: the HTTP client and all that it needs; `http/http-client.ts` lists its files.
@@ -36,15 +36,17 @@ export interface CommonOptions extends ServerOptions {
 }
 
 /**
- * Adds `get-token`, `login`, `logout`, `whoami`, `kubeconfig`, `proxy` and `version`. Their actions set
+ * Adds `login`, `logout`, `whoami`, `kubeconfig`, `get-token`, `proxy` and `version`. Their actions set
  * `process.exitCode` (0 done, 1 failed, 2 wrong use or configuration, 3 rejected) and never throw; wrong use of
  * them exits 2. The admins' commands are in `commands/admin-parser.ts`.
  */
 export function addUserCommands(program: Command): void {
+  program.commandsGroup('Sign-in:');
+  addSignInCommands(program);
+  program.commandsGroup('Work:');
+  addKubeconfig(program);
   addGetToken(program);
   addRenewToken(program);
-  addSignInCommands(program);
-  addKubeconfig(program);
   addProxy(program);
   addCommand(program, 'version', 'show the version of this program')
     .addOption(outputOption(program))
@@ -186,17 +188,9 @@ function addProxy(program: Command): void {
     );
 }
 
-/**
- * Ends the process (docs/reference/cli.md#exit-codes): a request for help exits 0, every other finding of the
- * parser is wrong use.
- */
-export function exitByUse({ exitCode }: { readonly exitCode: number }): never {
-  process.exit(exitCode === 0 ? 0 : 2);
-}
-
-/** Adds a command whose wrong use exits 2. */
+/** Adds a command that takes no other arguments than it declares. */
 export function addCommand(program: Command, name: string, description: string): Command {
-  return program.command(name).description(description).allowExcessArguments(false).exitOverride(exitByUse);
+  return program.command(name).description(description).allowExcessArguments(false);
 }
 
 /** Adds a command that talks to a server. */

@@ -40,6 +40,7 @@ interface UnlockCommandOptions extends CommonOptions, UnlockOptions {
  * @param unlockOnServer runs `unlock --config` and returns the exit status
  */
 export function addAdminCommands(program: Command, unlockOnServer: (options: UnlockOnServer) => Promise<number>): void {
+  program.commandsGroup('Admin:');
   addReads(program);
   addRevoke(program);
   addLocks(program, unlockOnServer);

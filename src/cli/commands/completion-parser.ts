@@ -12,6 +12,7 @@ const SHELLS = ['bash', 'zsh', 'fish', 'kubectl'];
  * @param program the program, whose commands are read when one of these two runs
  */
 export function addCompletionCommands(program: Command): void {
+  program.commandsGroup('Work:');
   addCommand(program, 'completion', 'print a script that completes these commands in your shell')
     .addArgument(
       program

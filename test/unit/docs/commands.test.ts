@@ -28,6 +28,12 @@ function parserOnly(program: Command): Command {
   return program;
 }
 
+/** Returns the names of each command that can be typed. */
+const pathsOf = (program: Command): readonly (readonly string[])[] =>
+  program.commands.flatMap((one) =>
+    one.commands.length === 0 ? [[one.name()]] : pathsOf(one).map((below) => [one.name(), ...below]),
+  );
+
 const parse = (args: readonly string[], program = createProgram({})): Promise<Command> =>
   parserOnly(program).parseAsync([...args], { from: 'user' });
 
@@ -62,8 +68,11 @@ describe('the commands of users who have a package of the command line and nothi
     await expect(parse(args, createUserProgram())).resolves.toBeInstanceOf(Command);
   });
 
-  test('a command of the server’s shell is none of theirs', async () => {
-    await expect(parse(['serve'], createUserProgram())).rejects.toThrow('unknown command');
+  const inPackage = new Set(pathsOf(createUserProgram()).map((path) => path.join(' ')));
+  const others = pathsOf(createProgram({})).filter((path) => !inPackage.has(path.join(' ')));
+
+  test.each(others)('%s %s is none of theirs, and they are told where it is', async (...path) => {
+    await expect(parse(path, createUserProgram())).rejects.toThrow(/unknown command .* in the whole program/);
   });
 });
 
