@@ -198,7 +198,7 @@ export function addServerCommand(program: Command, name: string, description: st
   return addCommand(program, name, description)
     .option(
       '--server <url>',
-      'public URL of Portcullis (also PORTCULLIS_SERVER; default: the only one you signed in to)',
+      'public URL of Portcullis, https unless it says http (also PORTCULLIS_SERVER; default: the only one you signed in to)',
     )
     .option('--ca-file <file>', 'CA certificate of the server, PEM (default: the CAs of the system)')
     .option('--verbose', 'log each step to stderr');

@@ -28,19 +28,33 @@ export function openableUrl(text: unknown): URL | undefined {
   return isOpenable(url) ? url : undefined;
 }
 
+/** A host without a scheme, as it is in mails and in a browser's address bar. */
+const BARE = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?(?:\/.*)?$/;
+
 /**
- * Parses the server's public URL, which is also its issuer, without a trailing slash.
+ * Parses the server's public URL, which is also its issuer, without a trailing slash. Without a scheme it is https.
  * @throws AppError `bad_request`
  */
 export function parseServer(text: string): string {
-  const url = openableUrl(text);
+  const url = openableUrl(BARE.test(text) ? `https://${text}` : text);
   if (url === undefined || !isPlainPath(url)) {
     throw cliError(
       'bad_request',
       'The address of the server cannot be used: it must be https:// and a host (http:// only on loopback).',
-      'give --server https://portcullis.example.com',
+      `give --server ${nearestServer(text)}`,
     );
   }
+  return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
+}
+
+/**
+ * Returns the usable address that is nearest to the given one: https, without user, query or fragment, which may hold
+ * a secret. An attacker may have given it, so it is checked as any other.
+ */
+function nearestServer(text: string): string {
+  const [, scheme = '', host = ''] = /^(?:([a-z]+):\/*)?(?:[^/@]*@)?([^?#@]+)/i.exec(text) ?? [];
+  const url = openableUrl(`${scheme}://${host}`) ?? openableUrl(`https://${host}`);
+  if (url === undefined || !isPlainPath(url)) return 'https://portcullis.example.com';
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }
 

@@ -109,6 +109,10 @@ describe('addresses', () => {
     ['https://a.example.com', 'https://a.example.com'],
     ['https://A.example.com:8443/', 'https://a.example.com:8443'],
     ['https://a.example.com/base//', 'https://a.example.com/base'],
+    ['a.example.com', 'https://a.example.com'],
+    ['A.example.com:8443/base/', 'https://a.example.com:8443/base'],
+    ['localhost:7444', 'https://localhost:7444'],
+    ['[::1]:7444', 'https://[::1]:7444'],
     ['http://localhost:7444', 'http://localhost:7444'],
     ['http://127.0.0.1:7444/', 'http://127.0.0.1:7444'],
     ['http://[::1]:7444/', 'http://[::1]:7444'],
@@ -117,19 +121,25 @@ describe('addresses', () => {
   });
 
   test.each([
-    '',
-    'a.example.com',
-    'http://a.example.com',
-    'ftp://a.example.com',
-    'https://a.example.com/?x',
-    'https://a.example.com/#x',
-    'https://u:p@a.example.com',
-    'https://$(id).example.com',
-    "https://a.example.com/';id",
-    'https://a.example.com/`id`',
-    'http://127.0.0.1.example.com',
-  ])('%s is no server', (text) => {
-    expect(() => parseServer(text)).toThrow(expect.objectContaining({ code: 'bad_request' }));
+    ['http://a.example.com:8443/base/', 'https://a.example.com:8443/base'],
+    ['ftp://a.example.com', 'https://a.example.com'],
+    ['https://a.example.com/?x', 'https://a.example.com'],
+    ['https://a.example.com/#x', 'https://a.example.com'],
+    ['a.example.com?token=x', 'https://a.example.com'],
+    ['https://u:p@a.example.com', 'https://a.example.com'],
+    ['u:p@a.example.com', 'https://a.example.com'],
+    ['http://localhost:7444/?x', 'http://localhost:7444'],
+    ['http://127.0.0.1.example.com', 'https://127.0.0.1.example.com'],
+    ['', 'https://portcullis.example.com'],
+    ['javascript:alert(1)', 'https://portcullis.example.com'],
+    ['a.example.com; id', 'https://portcullis.example.com'],
+    ['https://$(id).example.com', 'https://portcullis.example.com'],
+    ["https://a.example.com/';id", 'https://portcullis.example.com'],
+    ['https://a.example.com/`id`', 'https://portcullis.example.com'],
+  ])('%s is no server, and %s is the nearest one', (text, nearest) => {
+    const message = expect.stringMatching(/ {2}Next: give --server \S+$/) as string;
+    expect(() => parseServer(text)).toThrow(expect.objectContaining({ code: 'bad_request', message }));
+    expect(() => parseServer(text)).toThrow(`--server ${nearest}`);
   });
 
   test('what is no text is not opened', () => {
