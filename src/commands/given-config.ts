@@ -8,11 +8,15 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @returns nothing where it has errors, which are then on standard error, as its warnings are */
 export async function loadGiven(file: string | undefined, env: Environment): Promise<LoadedConfig | undefined> {
+  const loaded = await readGiven(file, env);
+  for (const { message } of loaded?.warnings ?? []) console.error(`warning: ${message}`);
+  return loaded;
+}
+
+/** Does the same as `loadGiven`, and leaves the warnings to the caller. */
+export async function readGiven(file: string | undefined, env: Environment): Promise<LoadedConfig | undefined> {
   const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env });
-  if (!loaded.ok) {
-    console.error(formatErrors(loaded.reason));
-    return undefined;
-  }
-  for (const warning of loaded.value.warnings) console.error(`warning: ${warning}`);
-  return loaded.value;
+  if (loaded.ok) return loaded.value;
+  console.error(formatErrors(loaded.reason));
+  return undefined;
 }

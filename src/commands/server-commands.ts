@@ -14,8 +14,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
+import manifest from '../../package.json' with { type: 'json' };
 import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
-import { loadGiven, MISCONFIGURED, type Environment } from './given-config.ts';
+import { loadGiven, MISCONFIGURED, readGiven, type Environment } from './given-config.ts';
 import type { UnlockOnServer } from '../cli/commands/admin-parser.ts';
 import type { Config } from '../config/config.ts';
 import { loadSealingKeys } from '../config/keys.ts';
@@ -29,20 +30,27 @@ const FAILED = 1;
 
 /** Runs until SIGTERM or SIGINT, then drains. @returns exit status */
 export async function serve(file: string | undefined, env: Environment): Promise<number> {
-  const loaded = await loadGiven(file, env);
+  const loaded = await readGiven(file, env);
   if (loaded === undefined) return MISCONFIGURED;
-  const { startServer } = await import('../server/serve.ts');
+  const { config, warnings } = loaded;
   // Kubernetes sets it to the pod's name, also where the pod has the network, and so the name, of its node.
-  const server = await startServer(loaded.config, env['HOSTNAME'] || undefined).catch((error: unknown) => {
+  const replica = env['HOSTNAME'] || hostname();
+  const logger = createLogger({ level: config.telemetry.logLevel });
+  logger.info({ version: manifest.version, configuration: loaded.file ?? 'environment', replica }, 'starting');
+  for (const { setting, message } of warnings) logger.warn({ setting }, message);
+  const { startServer } = await import('../server/serve.ts');
+  const server = await startServer(config, replica).catch((error: unknown) => {
     console.error(`portcullis cannot start: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   });
   if (server === undefined) return FAILED;
-  await new Promise<void>((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
+  const signal = await new Promise<NodeJS.Signals>((resolve) => {
+    for (const one of ['SIGTERM', 'SIGINT'] as const) process.once(one, resolve);
   });
+  const since = performance.now();
+  logger.info({ signal }, 'signal received');
   await server.stop();
+  logger.info({ seconds: Math.round((performance.now() - since) / 100) / 10, replica }, 'stopped');
   return 0;
 }
 

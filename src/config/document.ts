@@ -6,6 +6,8 @@ export type Path = readonly (string | number)[];
 
 export interface SourceDocument {
   readonly root: Readonly<Record<string, unknown>>;
+  /** The file that it was read from, absolute. */
+  readonly file?: string;
   /** Relative paths of files are relative to this. */
   readonly baseDirectory: string;
   /** Returns the setting as its author wrote it: a path in the file with its line, or an environment variable. */

@@ -12,15 +12,17 @@ import type { ValidationError } from './validation-errors.ts';
 import { checkNamedFiles } from './named-files.ts';
 import { parseSections } from './sections.ts';
 import { checkSemantics } from './semantics.ts';
-import { warningsOf } from './warnings.ts';
+import { warningsOf, type ConfigWarning } from './warnings.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 export { formatErrors, type ValidationError } from './validation-errors.ts';
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** Sentences to log at each start. */
-  readonly warnings: readonly string[];
+  /** To be logged at each start. */
+  readonly warnings: readonly ConfigWarning[];
+  /** The file that it was read from, absolute; absent where the environment has it. */
+  readonly file?: string;
 }
 
 export interface LoadOptions {
@@ -47,7 +49,8 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
   const complete = completeSections(sections);
   if (errors.all.length > 0 || complete === undefined) return no(errors.all);
   const config = assemble(complete, locate);
-  return ok({ config, warnings: warningsOf(config) });
+  const { file } = document;
+  return ok({ config, warnings: warningsOf(config), ...(file === undefined ? {} : { file }) });
 }
 
 async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, readonly ValidationError[]>> {

@@ -3,8 +3,15 @@ import { compileMapping } from '../core/identity/claims.ts';
 import type { Config, ProviderConfig } from './config.ts';
 import { isLoopback } from './values.ts';
 
-/** @returns one sentence each */
-export function warningsOf(config: Config): readonly string[] {
+/** A setting that weakens something, in one sentence. */
+export interface ConfigWarning {
+  /** The path of the setting, such as `admin.groups`, or of the list that holds it. */
+  readonly setting: string;
+  readonly message: string;
+}
+
+/** Returns the warnings of a valid configuration, in the order of its sections. */
+export function warningsOf(config: Config): readonly ConfigWarning[] {
   return [
     ...config.providers.flatMap(providerWarnings),
     ...config.workload.flatMap((rule, index) => emptyPrefixWarnings(rule, `workload[${index}]`)),
@@ -13,31 +20,47 @@ export function warningsOf(config: Config): readonly string[] {
     ...storeWarnings(config),
     ...bindingWarnings(config),
     ...auditWarnings(config),
-    ...(config.admin.groups.length === 0 ? ['admin.groups is empty: no user can revoke the sessions of others.'] : []),
+    ...(config.admin.groups.length === 0
+      ? [warning('admin.groups', 'is empty: no user can revoke the sessions of others.')]
+      : []),
     ...(config.admin.freshness === 'off'
-      ? ['admin.freshness is off: an attacker with an admin’s session can revoke and lock for as long as it lives.']
+      ? [
+          warning(
+            'admin.freshness',
+            'is off: an attacker with an admin’s session can revoke and lock for as long as it lives.',
+          ),
+        ]
       : []),
   ];
 }
 
-function providerWarnings(provider: ProviderConfig, index: number): readonly string[] {
+function providerWarnings(provider: ProviderConfig, index: number): readonly ConfigWarning[] {
   const place = `providers[${index}]`;
-  const warnings: string[] = [...emptyPrefixWarnings(provider, place)];
+  const warnings: ConfigWarning[] = [...emptyPrefixWarnings(provider, place)];
   if (provider.groupsAs === 'name') {
     warnings.push(
-      `${place}.groupsAs is name: two groups may have the same name, and anyone who may create or rename groups at ${provider.name} chooses it.`,
+      warning(
+        `${place}.groupsAs`,
+        `is name: two groups may have the same name, and anyone who may create or rename groups at ${provider.name} chooses it.`,
+      ),
     );
   }
   // Compiled with `claim`, to see what the expression reads whatever the setting is.
   const mapping = compileMapping({ ...provider, emailVerified: 'claim' });
   if (provider.emailVerified === 'trusted' && mapping.ok && mapping.value.needsVerifiedEmail) {
     warnings.push(
-      `${place}.emailVerified is trusted: an address that ${provider.name} has not verified becomes a username.`,
+      warning(
+        `${place}.emailVerified`,
+        `is trusted: an address that ${provider.name} has not verified becomes a username.`,
+      ),
     );
   }
   if (provider.organizations === '*') {
     warnings.push(
-      `${place}.organizations is "*": anyone with an account at ${provider.host ?? 'github.com'} can sign in.`,
+      warning(
+        `${place}.organizations`,
+        `is "*": anyone with an account at ${provider.host ?? 'github.com'} can sign in.`,
+      ),
     );
   }
   return warnings;
@@ -45,19 +68,24 @@ function providerWarnings(provider: ProviderConfig, index: number): readonly str
 
 type Prefixed = Pick<ProviderConfig, 'name' | 'usernamePrefix' | 'groupsPrefix'>;
 
-function emptyPrefixWarnings({ name, usernamePrefix, groupsPrefix }: Prefixed, place: string): readonly string[] {
-  const warnings: string[] = [];
+function emptyPrefixWarnings(
+  { name, usernamePrefix, groupsPrefix }: Prefixed,
+  place: string,
+): readonly ConfigWarning[] {
+  const warnings: ConfigWarning[] = [];
   if (usernamePrefix === '') {
-    warnings.push(`${place}.usernamePrefix is empty: a user whom ${name} names alice is the cluster's own alice.`);
+    warnings.push(
+      warning(`${place}.usernamePrefix`, `is empty: a user whom ${name} names alice is the cluster's own alice.`),
+    );
   }
   if (groupsPrefix === '') {
-    warnings.push(`${place}.groupsPrefix is empty: ${name} decides who is in the cluster's own groups.`);
+    warnings.push(warning(`${place}.groupsPrefix`, `is empty: ${name} decides who is in the cluster's own groups.`));
   }
   return warnings;
 }
 
 /** Two providers whose prefixes begin alike can each produce the other's names. */
-function prefixWarnings(providers: readonly Prefixed[]): readonly string[] {
+function prefixWarnings(providers: readonly Prefixed[]): readonly ConfigWarning[] {
   return providers.flatMap((provider, index) =>
     providers.slice(0, index).flatMap((other) => {
       const alike = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith(a);
@@ -65,56 +93,82 @@ function prefixWarnings(providers: readonly Prefixed[]): readonly string[] {
         alike(provider.usernamePrefix, other.usernamePrefix) || alike(provider.groupsPrefix, other.groupsPrefix);
       return clash
         ? [
-            `The prefixes of ${other.name} and ${provider.name} begin alike: users of one can have the names of the other.`,
+            {
+              setting: 'providers',
+              message: `The prefixes of ${other.name} and ${provider.name} begin alike: users of one can have the names of the other.`,
+            },
           ]
         : [];
     }),
   );
 }
 
-function extraWarnings({ providers, clusters }: Config): readonly string[] {
+function extraWarnings({ providers, clusters }: Config): readonly ConfigWarning[] {
   const keys = new Set(providers.flatMap(({ extra }) => Object.keys(extra)));
-  return clusters.flatMap(({ name, impersonate }) =>
+  return clusters.flatMap(({ name, impersonate }, index) =>
     [...keys]
       .filter((key) => !impersonate.extra.includes(key))
-      .map((key) => `The cluster ${name} does not get the extra key ${key}: it is not in its impersonate.extra.`),
+      .map((key) => ({
+        setting: `clusters[${index}].impersonate.extra`,
+        message: `The cluster ${name} does not get the extra key ${key}: it is not in its impersonate.extra.`,
+      })),
   );
 }
 
-function auditWarnings({ audit }: Config): readonly string[] {
+function auditWarnings({ audit }: Config): readonly ConfigWarning[] {
   const spoolless = audit.sinks.flatMap((sink, index) =>
     sink.type === 'webhook' && sink.spoolDir === undefined
       ? [
-          `audit.sinks[${index}].spoolDir is not set: events that the webhook has not accepted wait in memory only, and ${audit.onFailure === 'block' ? 'nothing is served while it accepts none' : 'is lost when this process ends'}.`,
+          warning(
+            `audit.sinks[${index}].spoolDir`,
+            `is not set: events that the webhook has not accepted wait in memory only, and ${audit.onFailure === 'block' ? 'nothing is served while it accepts none' : 'is lost when this process ends'}.`,
+          ),
         ]
       : [],
   );
-  const shown =
-    'audit.execCommands is true: the commands of kubectl exec are in the audit log, with any passwords in them.';
+  const shown = warning(
+    'audit.execCommands',
+    'is true: the commands of kubectl exec are in the audit log, with any passwords in them.',
+  );
   return [...spoolless, ...(audit.execCommands ? [shown] : []), ...writeAheadWarnings(audit)];
 }
 
-function writeAheadWarnings({ writeAhead, sinks }: Config['audit']): readonly string[] {
+function writeAheadWarnings({ writeAhead, sinks }: Config['audit']): readonly ConfigWarning[] {
   if (writeAhead === 'off')
-    return ['audit.writeAhead is off: a process that is killed may have made changes that are not in the audit log.'];
+    return [
+      warning(
+        'audit.writeAhead',
+        'is off: a process that is killed may have made changes that are not in the audit log.',
+      ),
+    ];
   const isKept = sinks.some((sink) => sink.type !== 'webhook' || sink.spoolDir !== undefined);
   return isKept
     ? []
     : [
-        `audit.writeAhead is ${writeAhead}, and no sink of audit.sinks is on this machine: a process that is killed may have made changes that are not in the audit log. Set spoolDir, or add a sink.`,
+        warning(
+          'audit.writeAhead',
+          `is ${writeAhead}, and no sink of audit.sinks is on this machine: a process that is killed may have made changes that are not in the audit log. Set spoolDir, or add a sink.`,
+        ),
       ];
 }
 
-function bindingWarnings({ sessions }: Config): readonly string[] {
+function bindingWarnings({ sessions }: Config): readonly ConfigWarning[] {
   if (sessions.binding === 'required') return [];
   return [
-    'sessions.binding is off: tokens are bound to no key, so an attacker who copies one can use it while it lives.',
+    warning(
+      'sessions.binding',
+      'is off: tokens are bound to no key, so an attacker who copies one can use it while it lives.',
+    ),
   ];
 }
 
-function storeWarnings({ store }: Config): readonly string[] {
-  if (store.kind === 'memory') return ['store.memory is for one replica, and all users sign in again after a restart.'];
+function storeWarnings({ store }: Config): readonly ConfigWarning[] {
+  if (store.kind === 'memory')
+    return [warning('store.memory', 'is for one replica, and all users sign in again after a restart.')];
   const url = new URL(store.url);
   const plain = url.protocol === 'redis:' && !isLoopback(url.hostname);
-  return plain ? ['store.redis.url is not rediss: sealed and hashed values are sent unencrypted.'] : [];
+  return plain ? [warning('store.redis.url', 'is not rediss: sealed and hashed values are sent unencrypted.')] : [];
 }
+
+/** @param text what is said of the setting, after its name */
+const warning = (setting: string, text: string): ConfigWarning => ({ setting, message: `${setting} ${text}` });

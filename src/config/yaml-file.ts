@@ -17,11 +17,11 @@ export async function readYamlFile(file: string): Promise<Result<SourceDocument,
     return no([{ path: file, expected: `a configuration file that can be read (${codeOf(error)})` }]);
   }
   if (text.length > MAX_BYTES) return no([{ path: file, expected: 'a configuration file of at most 1 MiB' }]);
-  return parseYaml(text, resolve(dirname(file)));
+  return parseYaml(text, resolve(file));
 }
 
-/** @param baseDirectory relative paths of files are relative to this */
-function parseYaml(text: string, baseDirectory: string): Result<SourceDocument, readonly ValidationError[]> {
+/** @param file absolute; relative paths in it are relative to its folder */
+function parseYaml(text: string, file: string): Result<SourceDocument, readonly ValidationError[]> {
   const lines = new LineCounter();
   // Without pretty errors: they quote the source, where a secret may be.
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: false });
@@ -42,7 +42,8 @@ function parseYaml(text: string, baseDirectory: string): Result<SourceDocument, 
   if (!isMapping(root)) return no([{ path: '', expected: 'a mapping of settings, such as publicUrl: https://…' }]);
   return ok({
     root,
-    baseDirectory,
+    file,
+    baseDirectory: dirname(file),
     locationOf: (path) => ({ path: pathText(path), ...lineOf(document, lines, path) }),
   });
 }

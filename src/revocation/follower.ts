@@ -161,7 +161,10 @@ export class LogFollower {
       const reason = error instanceof AppError ? error.reason : undefined;
       const kind = reason ?? String(error);
       if (!this.#failures.has(kind)) {
-        this.#options.logger.warn({ err: error, reason }, 'lease not renewed');
+        this.#options.logger.warn(
+          { err: error, reason },
+          'lease not renewed; this replica rejects all requests once its lease has run out',
+        );
       }
       this.#failures.add(kind);
       this.#clockOff = reason === 'clock_off';
@@ -193,13 +196,13 @@ export class LogFollower {
     if (this.#stopping.signal.aborted) return 'idle';
     const jump = this.#clocks.jump();
     if (jump !== undefined) {
-      logger.warn({ ms: Math.round(jump) }, 'clock jumped');
+      logger.warn({ ms: Math.round(jump) }, 'clock jumped; this replica drops its lease and its view');
       return this.#dropLease('clock_jumped');
     }
     if (!reply.ok) return this.#dropLease(CAUSE_OF[reply.reason]);
     if (!this.#isSameGeneration(reply, position)) return this.#dropLease('epoch_changed');
     if (this.lease.judge(sentAtMs, nowMs) === 'late') {
-      logger.warn({ ms: nowMs - sentAtMs }, 'renewal reply too late');
+      logger.warn({ ms: nowMs - sentAtMs }, 'renewal reply too late; it does not extend the lease');
       return 'idle';
     }
     if (!follows(reply.entries, position.number)) return this.#dropLease('log_gap');
@@ -255,7 +258,7 @@ export class LogFollower {
 
   /** The log is not the one that the view was built from, so nothing that was admitted because of it may go on. */
   #dropLease(cause: FenceCause): Round {
-    this.#options.logger.warn({ reason: cause }, 'view dropped, joining the log again');
+    this.#options.logger.warn({ reason: cause }, 'view dropped, joining the log again; what was open here is cut');
     this.lease.drop();
     this.#position = undefined;
     this.#granted = undefined;

@@ -51,6 +51,9 @@ export interface StoreHooks {
   readonly onDisplaced: (displaced: Displaced) => void;
 }
 
+const FIRST_EPOCH =
+  'the store was empty and began its first epoch; if it was in use before, its sessions and locks are lost';
+
 /** @param hooks of a server; without them CA bundles are read once */
 export function openStore(config: Config, sealing: SealingKeys, logger: Logger, hooks?: StoreHooks): Store {
   const clock = { nowMs: Date.now };
@@ -67,7 +70,10 @@ export function openStore(config: Config, sealing: SealingKeys, logger: Logger, 
     onError: (error) => logger.warn({ err: error }, 'the store reported an error'),
     onEpoch: (event) => {
       const { why, knowsLocks } = event;
-      logger.warn({ why, survivor: knowsLocks }, 'the store began a new epoch; all users must sign in again');
+      const facts = { why, survivor: knowsLocks };
+      // The first start. A store that lost its data, and all replicas with it, looks the same.
+      if (why === 'empty' && !knowsLocks) logger.info(facts, FIRST_EPOCH);
+      else logger.warn(facts, 'the store began a new epoch; all users must sign in again');
       hooks?.onEpoch(event);
     },
     onDisplaced,
@@ -116,6 +122,7 @@ function withCredentials<T extends object>(
 export async function auditKeysOf({ keys }: Config, logger: Logger): Promise<AuditKeys | undefined> {
   if (keys.auditDir !== undefined) return loadAuditKeys(keys.auditDir);
   logger.warn(
+    { setting: 'keys.auditDir' },
     'the audit log is not signed, because keys.auditDir is not set; create a key with: portcullis keys rotate',
   );
   return undefined;

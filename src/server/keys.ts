@@ -65,6 +65,7 @@ export async function followServerKeys({ keys, sessions }: Config, deps: ServerK
   const audit = keys.auditDir === undefined ? undefined : await followAuditKeys(keys.auditDir, options);
   if (audit === undefined) {
     logger.warn(
+      { setting: 'keys.auditDir' },
       'the audit log is not signed, because keys.auditDir is not set; create a key with: portcullis keys rotate',
     );
   }

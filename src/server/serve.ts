@@ -114,7 +114,11 @@ export async function startServer(config: Config, replica: string = hostname()):
     },
     'listening',
   );
-  logger.info(recordConfiguration(context, config, context.keys), 'configuration loaded');
+  const { digest, version } = recordConfiguration(context, config, context.keys);
+  const { signing, sealing } = context.keys;
+  // Names that the log's redaction accepts: ids of keys are no secrets.
+  const kids = { signingKeyId: signing.current.kid, sealingKeyId: sealing.current.kid };
+  logger.info({ digest, version, ...kids }, 'configuration loaded');
   opening.defer(() => guard.stop());
   opening.defer(drills(config, context, { port: ports.api, certificate: () => certificate.current().cert }));
   const ready = guard.start().then(() => context.fences.started());

@@ -56,7 +56,10 @@ export function observedProviders(
 export function prepare(providers: IdentityProviders, logger: Pick<Logger, 'warn'>): void {
   for (const provider of providers.values()) {
     provider.prepare?.().catch((err: unknown) => {
-      logger.warn({ provider: provider.name, err }, 'metadata of the identity provider could not be read at the start');
+      logger.warn(
+        { provider: provider.name, err },
+        'metadata of the identity provider could not be read at the start; sign-ins fail until it can',
+      );
     });
   }
 }

@@ -89,7 +89,11 @@ function logTransitions(logger: Pick<Logger, 'info' | 'warn'>): (report: HealthR
     if (ok === wasReady) return;
     wasReady = ok;
     if (ok) logger.info('ready to serve');
-    else logger.warn({ failed: checks.filter((check) => check.problem !== undefined) }, 'not ready to serve');
+    else
+      logger.warn(
+        { failed: checks.filter((check) => check.problem !== undefined) },
+        'not ready to serve; load balancers send nothing here until these checks pass',
+      );
   };
 }
 

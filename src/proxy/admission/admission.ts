@@ -305,7 +305,7 @@ export class Admission {
     const { clock, metrics, logger } = this.#deps;
     if (!this.#addresses.isOneTooMany(session, address, clock.nowMs() / 1000)) return;
     metrics.sessionAddressesExceeded();
-    logger.warn({ session }, 'session used from many addresses');
+    logger.warn({ session }, 'session used from many addresses; find out whether its credential was stolen');
   }
 
   #acquireSlot(exchange: Exchange, user: string, cluster: string): Rejection | undefined {

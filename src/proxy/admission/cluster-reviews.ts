@@ -82,7 +82,7 @@ function errorReporter(
     if (cause instanceof Error) metrics.upstreamError(cluster, kindOf(cause));
     if (clock.nowMs() < silentUntil) return;
     silentUntil = clock.nowMs() + REPORT_EVERY_MS;
-    logger.warn({ err: cause, cluster }, 'review failed');
+    logger.warn({ err: cause, cluster }, 'review failed; requests that need it are rejected');
   };
 }
 

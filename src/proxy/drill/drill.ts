@@ -58,7 +58,7 @@ export function takePartInDrills(deps: DrillDeps): () => void {
     const { id } = change;
     void takePart(deps, id, stopped.signal)
       .catch((error: unknown) => {
-        deps.logger.warn({ err: error, drill: id }, 'drill failed');
+        deps.logger.warn({ err: error, drill: id }, 'drill failed; this replica could not take part in it');
         deps.guard.reportDrill({
           id,
           state: 'failed',

@@ -234,7 +234,7 @@ export class UpgradeForwarding implements UpstreamSide {
       if (denial === undefined) return relay();
       deps.logger.warn(
         { cluster: admitted.cluster.name, auditId: exchange.auditId, said: denial.message },
-        'own account denied',
+        'own account denied; the cluster does not let the account of Portcullis impersonate this',
       );
       this.#reject(denial.rejection);
     };
@@ -301,7 +301,10 @@ export class UpgradeForwarding implements UpstreamSide {
     if (!this.#responded && !this.#aborted && exchange.clientOpen) {
       const failure = upstreamFailure(error);
       deps.metrics.upstreamError(admitted.cluster.name, failure.kind);
-      deps.logger.warn({ err: error, cluster: admitted.cluster.name, auditId: exchange.auditId }, 'API server failed');
+      deps.logger.warn(
+        { err: error, cluster: admitted.cluster.name, auditId: exchange.auditId },
+        'API server failed; the client got an error or an incomplete response',
+      );
       client.reject(failure.rejection);
     }
     this.#giveUp?.();

@@ -156,7 +156,7 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
     deps.logger.warn(
       { cluster: admitted.cluster.name, auditId: exchange.auditId, said: message },
-      'own account denied',
+      'own account denied; the cluster does not let the account of Portcullis impersonate this',
     );
     client.reject(rejection);
   }
@@ -170,7 +170,10 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     if (this.#aborted || !exchange.clientOpen || client.response.gone) return;
     const failure = upstreamFailure(error, { repeatable: this.#repeatable });
     deps.metrics.upstreamError(admitted.cluster.name, failure.kind);
-    deps.logger.warn({ err: error, cluster: admitted.cluster.name, auditId: exchange.auditId }, 'API server failed');
+    deps.logger.warn(
+      { err: error, cluster: admitted.cluster.name, auditId: exchange.auditId },
+      'API server failed; the client got an error or an incomplete response',
+    );
     // Half a response must not look like a whole one.
     if (this.#started) client.response.reset();
     else client.reject(failure.rejection);

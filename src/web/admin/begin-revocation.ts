@@ -43,7 +43,10 @@ export function createRevocationStarter(service: AdminService): StartRevocation 
     running.set(requestId, { key, written, proven });
     // The admin already has the response that it is written, so a later failure can only be logged.
     const over = proven.catch((err: unknown) => {
-      service.deps.logger.warn({ err, revocation: requestId }, 'revocation failed after it was started');
+      service.deps.logger.warn(
+        { err, revocation: requestId },
+        'revocation failed after it was started; check its receipt, and revoke again',
+      );
     });
     void over.finally(() => running.delete(requestId));
     return { key, written, proven };

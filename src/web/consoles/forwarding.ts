@@ -188,7 +188,7 @@ export class ConsoleForwarding {
     if (context === undefined || context.exchange.isCut || req.socket.destroyed) return;
     const { publicUrl, logger } = this.#deps;
     const { requestId, exchange } = context;
-    logger.warn({ err: error, console: this.#console.name, requestId }, 'console failed');
+    logger.warn({ err: error, console: this.#console.name, requestId }, 'console failed; the browser got an error');
     if (!('writeHead' in res)) {
       refuseUpgrade(res, 502, 'the console cannot be reached');
       return;

@@ -27,7 +27,7 @@ export async function latestRequests(
       .toSorted((left, right) => right.at - left.at)
       .slice(0, MAX_REQUESTS);
   } catch (err) {
-    deps.logger.warn({ err }, 'recent requests not readable');
+    deps.logger.warn({ err }, 'recent requests not readable; the page shows none');
     return undefined;
   }
 }

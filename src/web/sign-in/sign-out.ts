@@ -46,7 +46,10 @@ async function providerSignOutUrl(deps: WebDeps, { record: session, idToken }: S
   try {
     return await logout?.endSession({ idToken, returnTo: `${deps.config.publicUrl}/`, state: SIGNED_OUT });
   } catch (error) {
-    deps.logger.warn({ err: error, provider: session.provider }, 'no sign-out URL from the provider');
+    deps.logger.warn(
+      { err: error, provider: session.provider },
+      'no sign-out URL from the provider; the user stays signed in there',
+    );
     return undefined;
   }
 }

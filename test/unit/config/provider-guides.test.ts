@@ -31,7 +31,7 @@ describe.each(names)('docs/providers/%s', (name) => {
     expect(blocks.length).toBeGreaterThan(0);
     for (const block of blocks) {
       const { config, warnings } = await loaded(block);
-      expect(warnings.filter((warning) => warning.startsWith('providers['))).toEqual([]);
+      expect(warnings.filter(({ setting }) => setting.startsWith('providers['))).toEqual([]);
       expect(config.providers.map(({ type }) => `${type}.md`)).toEqual([name]);
     }
   });

@@ -52,5 +52,5 @@ describe('public clients', () => {
 test('bindings that are off are said at each start', async () => {
   const { config, warnings } = await loaded({ ...settings(), sessions: { binding: 'off' } });
   expect(config.sessions.binding).toBe('off');
-  expect(warnings.join('\n')).toMatch(/sessions\.binding is off: .*an attacker who copies one can use it/);
+  expect(JSON.stringify(warnings)).toMatch(/sessions\.binding is off: .*an attacker who copies one can use it/);
 });

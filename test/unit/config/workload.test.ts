@@ -62,6 +62,6 @@ describe('workload rules', () => {
 
   test('are warned about where a prefix is empty or begins as a provider’s does', async () => {
     const { warnings } = await loaded(withRules({ ...github, usernamePrefix: '', groupsPrefix: 'corp:ci-' }));
-    expect(warnings.filter((warning) => /workload|begin alike/.test(warning))).toHaveLength(2);
+    expect(warnings.filter(({ message }) => /workload|begin alike/.test(message))).toHaveLength(2);
   });
 });

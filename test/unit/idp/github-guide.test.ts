@@ -117,7 +117,7 @@ describe('a provider of type github', () => {
     const enterprise = await loaded(github({ organizations: undefined, host: 'github.example.com' }));
     expect(enterprise.config.providers[0]).not.toHaveProperty('organizations');
     const open = await loaded(github({ organizations: '*' }));
-    expect(warningsOf(open.config).join()).toContain('anyone with an account at github.com');
+    expect(JSON.stringify(warningsOf(open.config))).toContain('anyone with an account at github.com');
   });
 });
 

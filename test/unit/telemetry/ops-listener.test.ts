@@ -104,7 +104,7 @@ describe('the ops listener', () => {
     }
     expect(log().map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual([
       'ready to serve',
-      'not ready to serve',
+      'not ready to serve; load balancers send nothing here until these checks pass',
       'ready to serve',
     ]);
     expect(log()[1]).toContain('away');

@@ -53,7 +53,7 @@ describe('docs/claims.md', () => {
   test('shows a configuration that loads without a warning about its provider', async () => {
     const { config, warnings } = await configuration();
     expect(config.providers.map(({ name }) => name)).toEqual(['corp']);
-    expect(warnings.filter((warning) => warning.startsWith('providers['))).toEqual([]);
+    expect(warnings.filter(({ setting }) => setting.startsWith('providers['))).toEqual([]);
   });
 
   test('shows what the command prints', async () => {

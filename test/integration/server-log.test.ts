@@ -1,0 +1,96 @@
+/** The log of a server process, from its start to its stop, as a log collector reads it. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { demoPorts } from '../../demo/demo.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
+import manifest from '../../package.json' with { type: 'json' };
+import { rotateKeys } from '../../src/config/rotate-keys.ts';
+import { bareEnvironment } from '../support/bare-environment.ts';
+import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const PATIENCE = { timeout: 20_000, interval: 100 };
+
+let instance: RunningDemo;
+let redis: RedisServer;
+let folder: string;
+
+beforeAll(async () => {
+  [instance, redis, folder] = await Promise.all([startTestInstance(), startRedis(), temporaryFolder()]);
+});
+afterAll(async () => {
+  await Promise.all([instance.stop(), redis.stop(), rm(folder, { recursive: true, force: true })]);
+});
+
+it('has each step of its life as JSON with fields, and warns about a lost store but not about a new one', async () => {
+  const ports = demoPorts(await freePortBase());
+  const config = join(folder, 'portcullis.yaml');
+  const file = parse(await readFile(instance.files.config, 'utf8')) as {
+    listen: Record<'api' | 'web' | 'ops', { address: string }>;
+    keys: { signingDir: string; sealingDir: string; auditDir: string };
+  };
+  for (const name of ['api', 'web', 'ops'] as const) file.listen[name].address = `127.0.0.1:${ports[name]}`;
+  await writeFile(
+    config,
+    stringify({ ...file, store: { redis: { url: redis.url } }, admin: { groups: [] }, telemetry: {} }),
+  );
+  const server = spawn(process.execPath, [MAIN, 'serve', '--config', config], {
+    env: { ...bareEnvironment(), HOSTNAME: 'portcullis-0' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let text = '';
+  server.stderr.setEncoding('utf8').on('data', (more: string) => (text += more));
+  const ended = once(server, 'close');
+  const lines = (): Record<string, unknown>[] =>
+    text
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const line = (msg: string): Record<string, unknown> | undefined => lines().find((one) => one['msg'] === msg);
+  const healthy = async (): Promise<boolean> =>
+    fetch(`http://127.0.0.1:${ports.ops}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  await vi.waitUntil(healthy, PATIENCE);
+
+  expect(line('starting')).toMatchObject({
+    level: 'info',
+    version: manifest.version,
+    configuration: config,
+    replica: 'portcullis-0',
+  });
+  const [api, web, ops] = [ports.api, ports.web, ports.ops].map((port) => `127.0.0.1:${port}`);
+  expect(line('listening')).toMatchObject({ api, web, ops });
+  expect(line('configuration loaded')).toMatchObject({ signingKeyId: expect.stringMatching(/^[\w-]{16,}$/) });
+  expect(lines()).toContainEqual(
+    expect.objectContaining({
+      level: 'warn',
+      setting: 'admin.groups',
+      msg: 'admin.groups is empty: no user can revoke the sessions of others.',
+    }),
+  );
+  expect(text).not.toContain('sign in again');
+  expect(lines()).toContainEqual(expect.objectContaining({ level: 'info', why: 'empty', survivor: false }));
+
+  await rotateKeys(file.keys);
+  await vi.waitUntil(() => line('new keys are in use'), PATIENCE);
+
+  const operator = new Redis(redis.url);
+  await operator.flushall();
+  operator.disconnect();
+  const lost = 'the store began a new epoch; all users must sign in again';
+  await vi.waitUntil(() => line(lost)?.['level'] === 'warn', PATIENCE);
+
+  server.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
+  expect(line('signal received')).toMatchObject({ signal: 'SIGTERM' });
+  expect(lines().at(-1)).toMatchObject({ msg: 'stopped', replica: 'portcullis-0', seconds: expect.any(Number) });
+});
