@@ -59,6 +59,7 @@ function addServerCommands(program: Command, environment: Environment): void {
     .command('check')
     .description('check a configuration and list every validation error: exit 2 if there is one')
     .option(...CONFIG_OPTION)
+    .option('--no-files', 'do not read the files that it names, where they are on another machine or not there yet')
     .option('--claims <file>', 'show the user that these claims (a JSON object, - for standard input) would make')
     .option('--provider <name>', 'provider or workload rule of the claims, where there are several')
     .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))

@@ -13,6 +13,8 @@ const REJECTED = 3;
 /** The options of `config check`. */
 export interface CheckOptions {
   readonly config?: string;
+  /** `--no-files`: false. */
+  readonly files?: boolean;
   /** A file of claims, `-` for standard input. */
   readonly claims?: string;
   /** The provider or workload rule of the claims. */
@@ -25,7 +27,8 @@ export interface CheckOptions {
  *   rejected
  */
 export async function checkConfig(options: CheckOptions, env: Environment): Promise<number> {
-  const loaded = await loadGiven(options.config, env);
+  const withoutFiles = options.files === false;
+  const loaded = await loadGiven(options.config, env, withoutFiles ? { files: 'off' } : {});
   if (loaded === undefined) return MISCONFIGURED;
   const { config } = loaded;
   if (options.claims !== undefined) return checkClaims(config, { ...options, claims: options.claims });
@@ -36,7 +39,7 @@ export async function checkConfig(options: CheckOptions, env: Environment): Prom
     return MISCONFIGURED;
   }
   const facts = { providers: config.providers.length, clusters: config.clusters.length, store: config.store.kind };
-  const message = `valid: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}`;
+  const message = `valid: ${facts.providers} provider(s), ${facts.clusters} cluster(s), store ${facts.store}${withoutFiles ? '; the files that it names were not read' : ''}`;
   console.log(options.output === 'json' ? plainJson(facts) : message);
   return 0;
 }

@@ -1,7 +1,7 @@
 /** The files that a configuration names: they are checked when it is read, not at the first sign-in. */
 import { constants, existsSync } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
 import { valueAt, type ValidationErrors, type Path } from './document.ts';
 import { readSecretFile } from './files.ts';
 
@@ -52,7 +52,7 @@ export async function checkNamedFiles(
   for (const [kind, setting] of SETTINGS) {
     for (const path of expand(root, setting)) {
       const file = valueAt(root, path);
-      const error = typeof file === 'string' && file !== '' ? await checkFile(locate(file), kind) : undefined;
+      const error = typeof file === 'string' && file !== '' ? await checkFile(file, locate, kind) : undefined;
       if (error !== undefined) errors.add(path, error);
     }
   }
@@ -66,7 +66,8 @@ function expand(root: unknown, setting: readonly string[]): readonly Path[] {
   return Array.isArray(list) ? list.map((_, index) => [...before, index, ...setting.slice(star + 1)]) : [];
 }
 
-async function checkFile(file: string, kind: Kind): Promise<string | undefined> {
+async function checkFile(given: string, locate: (file: string) => string, kind: Kind): Promise<string | undefined> {
+  const file = locate(given);
   try {
     if (kind === 'secret') readSecretFile(file);
     else if (kind === 'written') await access(dirname(file), constants.W_OK | constants.X_OK);
@@ -75,7 +76,9 @@ async function checkFile(file: string, kind: Kind): Promise<string | undefined> 
     if (kind === 'written' || kind === 'made') return undefined;
     return (await stat(file)).isDirectory() === (kind === 'directory') ? undefined : EXPECTED[kind];
   } catch (error) {
-    return `${EXPECTED[kind]} (${error instanceof Error && 'code' in error ? String(error.code) : 'empty, or larger than 64 KiB'})`;
+    const why = error instanceof Error && 'code' in error ? String(error.code) : 'empty, or larger than 64 KiB';
+    // A relative path counts from the configuration's folder, which is seldom the one that its author thinks of.
+    return `${EXPECTED[kind]} (${why}${isAbsolute(given) ? '' : `, in ${locate('.')}`})`;
   }
 }
 

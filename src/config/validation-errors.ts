@@ -38,6 +38,8 @@ export function pathText(path: readonly PropertyKey[]): string {
 const MAX_SHOWN = 80;
 /** Settings that name secrets; the secret itself may have been put there. */
 const SECRET_SETTING = /(?:secret|password|token|username|key)File$/i;
+/** `secrets/client-secret`: folders and a file of lower-case words. What a program generates as a secret has digits. */
+const PLAIN_PATH = /^(?:[a-z]+(?:[._-][a-z]+)*\/)+[a-z]+(?:[._-][a-z]+)*$/;
 
 /**
  * Returns a value as an error may show it: never a secret, never long, never more than one line.
@@ -52,7 +54,7 @@ export function shown(value: unknown, path: string): string | undefined {
   const setting = path.split('.').at(-1) ?? '';
   // A path may be shown, a pasted secret must not; nor the user info of a URL.
   const secret =
-    (SECRET_SETTING.test(setting) && !value.startsWith('/') && !value.startsWith('.')) || value.includes('@');
+    (SECRET_SETTING.test(setting) && !/^[/.]/.test(value) && !PLAIN_PATH.test(value)) || value.includes('@');
   if (secret) return 'a value that is not shown';
   const text = JSON.stringify(value);
   return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN)}…`;

@@ -64,11 +64,7 @@ describe('docs/install.md', () => {
   });
 
   it('section 3 shows the configuration before anything is installed', async () => {
-    const { code, all } = await admin.try(pageBlock('docs/install.md', 'helm template'));
-    expect(code, all).toBe(2);
-    const errors = all.split('\n').filter((line) => /^ +- /.test(line));
-    expect(errors.length).toBeGreaterThan(5);
-    expect(errors.filter((line) => !/ENOENT.*got "\/(?:etc|var\/run)\/portcullis\//.test(line))).toEqual([]);
+    expect(await admin.run(pageBlock('docs/install.md', 'helm template'))).toMatch(/^valid: 1 provider.*not read$/m);
     expect((await admin.try('kubectl --namespace portcullis get deployment portcullis')).code).toBe(1);
   });
 

@@ -11,10 +11,16 @@ import { bareEnvironment } from '../support/bare-environment.ts';
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const ALICE = { sub: '4711', email: 'alice@example.com', email_verified: true };
 
-/** Runs the real command next to a separate configuration. */
-async function check(args: readonly string[], stdin = '') {
+/** Runs the real command next to a separate configuration, in which `change` changes something. */
+async function check(
+  args: readonly string[],
+  stdin = '',
+  change: (base: ReturnType<typeof settings>) => void = () => {},
+) {
   const directory = temporaryDirectory();
-  writeFiles(directory, { ...FILES, 'portcullis.yaml': stringify(settings()) });
+  const base = settings();
+  change(base);
+  writeFiles(directory, { ...FILES, 'portcullis.yaml': stringify(base) });
   writeFileSync(join(directory, 'alice.json'), JSON.stringify(ALICE));
   const child = spawn(process.execPath, [MAIN, 'config', 'check', '--config', 'portcullis.yaml', ...args], {
     cwd: directory,
@@ -25,7 +31,7 @@ async function check(args: readonly string[], stdin = '') {
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   child.stdin.on('error', () => undefined).end(stdin);
   const [code] = (await once(child, 'close')) as [number | null];
-  return { code, stdout, stderr };
+  return { code, stdout, stderr, directory };
 }
 
 describe('portcullis config check --claims', () => {
@@ -66,5 +72,33 @@ describe('portcullis config check --claims', () => {
     const { code, stdout } = await check(['--output', 'json']);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toEqual({ providers: 1, clusters: 1, store: 'memory' });
+  });
+});
+
+describe('the files that a configuration names', () => {
+  const elsewhere = (base: ReturnType<typeof settings>): void => {
+    base.listen.api['certFile'] = 'mounted.crt';
+    Object.assign(base.providers[0] ?? {}, { clientAuth: 'private_key_jwt', clientKeyFile: 'secrets/client.key' });
+    Object.assign(base.clusters[0] ?? {}, { tokenFile: '/var/run/nowhere/token' });
+  };
+
+  it('are named by their paths where they are not there', async () => {
+    const { code, stderr, directory } = await check([], '', elsewhere);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`listen.api.certFile (line 4): a file that can be read (ENOENT, in ${directory})`);
+    expect(stderr).toContain('got "secrets/client.key"');
+    expect(stderr).toMatch(/clusters\[0\]\.tokenFile .*\(ENOENT\), got "\/var\/run\/nowhere\/token"/);
+  });
+
+  it('are not read with --no-files, and everything else is', async () => {
+    const { code, stdout } = await check(['--no-files'], '', elsewhere);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^valid: .*; the files that it names were not read$/m);
+    const bad = await check(['--no-files'], '', (base) => {
+      elsewhere(base);
+      base.publicUrl = 'nowhere';
+    });
+    expect(bad.code).toBe(2);
+    expect(bad.stderr).toMatch(/has an error:\n {2}- publicUrl/);
   });
 });

@@ -321,7 +321,7 @@ test('accepts http and plain pages on loopback', async () => {
 test('never shows a secret that stands where a file’s name belongs', async () => {
   const base = settings();
   Object.assign(base.clusters[0] ?? {}, { tokenFile: 'eyJ-canary' });
-  Object.assign(base.providers[0] ?? {}, { clientSecretFile: 'hunter2-canary', clientSecret: 'canary' });
+  Object.assign(base.providers[0] ?? {}, { clientSecretFile: 'hunter2/canary', clientSecret: 'canary' });
   base.store = { redis: { url: 'rediss://user:canary@redis.example.com', passwordFile: 'canary' } };
   expect(formatErrors(await errorsOf(base))).not.toContain('canary');
 });
