@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import manifest from '../../package.json' with { type: 'json' };
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { checkoutIn, linesOf, pageBlock } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
@@ -38,4 +39,12 @@ it(`README.md: ${tour}`, async () => {
   // What is interrupted is a claim that did not hold.
   expect(typed.all()).not.toContain('✗');
   await typed.interrupt();
+});
+
+it('README.md: npx prints nothing of npm’s own, whatever Node the machine has', async () => {
+  const machine = (process.env['PATH'] ?? '').split(':').filter((folder) => !folder.endsWith('node_modules/.bin'));
+  const { code, all } = await new PageShell(join(folder, 'checkout'), { PATH: machine.join(':') }).try(
+    'npx portcullis --version',
+  );
+  expect({ code, all }).toEqual({ code: 0, all: `portcullis ${manifest.version}\n` });
 });

@@ -48,7 +48,17 @@ export const linesOf = (text: string): readonly string[] =>
 export async function checkoutIn(folder: string): Promise<string> {
   const checkout = join(folder, 'checkout');
   await mkdir(checkout);
-  const names = ['demo', 'deploy', 'LICENSE', 'node_modules', 'package-lock.json', 'package.json', 'scripts', 'src'];
+  const names = [
+    '.npmrc',
+    'demo',
+    'deploy',
+    'LICENSE',
+    'node_modules',
+    'package-lock.json',
+    'package.json',
+    'scripts',
+    'src',
+  ];
   for (const name of names) await symlink(join(ROOT, name), join(checkout, name));
   return checkout;
 }
