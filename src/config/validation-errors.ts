@@ -38,7 +38,7 @@ export function pathText(path: readonly PropertyKey[]): string {
 const MAX_SHOWN = 80;
 /** Settings that name secrets; the secret itself may have been put there. */
 const SECRET_SETTING = /(?:secret|password|token|username|key)File$/i;
-/** `secrets/client-secret`: folders and a file of lower-case words. What a program generates as a secret has digits. */
+/** `secrets/client-secret`: folders and a file in lower-case letters. What a program generates as a secret has digits. */
 const PLAIN_PATH = /^(?:[a-z]+(?:[._-][a-z]+)*\/)+[a-z]+(?:[._-][a-z]+)*$/;
 
 /**
