@@ -12,7 +12,8 @@
  * resolved), and the guard's `RevocationOrder`, which is the store's `AppendRequest` with two optional fields.
  *
  * The files of this folder:
- * - revoke.ts: runs a revocation; revocation-request.ts: finds its target; revocation-results.ts: keeps its result
+ * - revoke.ts: runs a revocation; revocation-request.ts: finds its target; revocation-scope.ts: what it would cut;
+ *   revocation-results.ts: keeps its result
  * - approvals.ts: the second admin; holds.ts: a revocation while the store is unavailable
  * - locks.ts, fresh-sign-ins.ts: unlock an account, lift the need for a fresh sign-in
  * - drills.ts, drill-results.ts: drills

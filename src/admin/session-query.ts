@@ -23,14 +23,22 @@ export function issuesText(error: z.ZodError): string {
 const malformed = (message: string): AppError => new AppError('bad_request', message, { reason: 'query_malformed' });
 
 /**
- * Parses the query of a URL; a parameter that is `undefined` counts as absent.
+ * Parses the query of a URL.
+ * @throws AppError `bad_request` that names each field
+ */
+export function parseQuery<T extends z.ZodType>(schema: T, query: object): z.output<T> {
+  const parsed = schema.safeParse(query);
+  if (!parsed.success) throw malformed(issuesText(parsed.error));
+  return parsed.data;
+}
+
+/**
+ * Parses the query of a list of sessions; a parameter that is `undefined` counts as absent.
  * @throws AppError `bad_request`
  */
 export function listQuery(query: object): SessionQuery {
   const given = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined));
-  const parsed = sessionsQuerySchema.safeParse(given);
-  if (!parsed.success) throw malformed(issuesText(parsed.error));
-  return parsed.data;
+  return parseQuery(sessionsQuerySchema, given);
 }
 
 /** What the filter of a query needs besides the query. */

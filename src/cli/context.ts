@@ -2,6 +2,7 @@
  * The context of a command: what it gets from the machine it runs on. It is built once a run, passed down, and real
  * in tests too.
  */
+import { once } from 'node:events';
 import { readEnvironment, type Environment } from './environment.ts';
 import { parentProcess, type ParentId } from './plugin/parent-process.ts';
 import { plainLines } from './terminal/plain-text.ts';
@@ -16,6 +17,8 @@ export interface CliContext {
   readonly startedAt: number;
   /** Columns of the terminal that stdout is; absent where stdout is no terminal. */
   readonly columns?: number;
+  /** Asks a question on stderr and returns the line that the user types; absent where no user is at a terminal. */
+  ask?(question: string): Promise<string>;
   /** Epoch milliseconds. */
   nowMs(): number;
   /** Writes to stdout: the command's result and nothing else. */
@@ -28,6 +31,18 @@ export interface CliContext {
   showProgress(message: string): () => void;
 }
 
+/** Loads readline only here: it takes time that a cached credential must not cost. */
+async function askOnTerminal(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    // The end of the input (Ctrl-D) is no answer.
+    return (await Promise.race([lines.question(question), once(lines, 'close').then(() => '')])).trim();
+  } finally {
+    lines.close();
+  }
+}
+
 export function createCliContext(options: { readonly verbose?: boolean } = {}): CliContext {
   // Opening stderr takes time that a cached credential must not cost.
   let onStderr: Spinner | undefined;
@@ -38,6 +53,7 @@ export function createCliContext(options: { readonly verbose?: boolean } = {}): 
     parent: parentProcess(),
     startedAt: performance.timeOrigin,
     ...(process.stdout.isTTY ? { columns: process.stdout.columns || 80 } : {}),
+    ...(process.stdin.isTTY && process.stderr.isTTY ? { ask: askOnTerminal } : {}),
     nowMs: () => Date.now(),
     print: writeStdout,
     notify,

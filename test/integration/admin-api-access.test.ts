@@ -52,10 +52,16 @@ const EXAMPLES: Readonly<Record<RouteName, Example>> = {
     reason: 'INC-2',
   },
   getRevocation: { path: `/revocations/${REVOCATION}`, status: 200, event: 'admin-read', reason: 'revocation' },
+  getRevocationScope: {
+    path: '/revocation-scope?all=true',
+    status: 200,
+    event: 'admin-read',
+    reason: 'revocation_scope',
+  },
   listLocks: { path: '/locks', status: 200, event: 'admin-read', reason: 'locks' },
   createLock: {
     path: '/locks',
-    body: { account: 'corp/sub-brief', reason: 'INC-3' },
+    body: { account: 'corp/sub-brief', force: true, reason: 'INC-3' },
     status: 200,
     event: 'lock',
     reason: 'INC-3',

@@ -256,6 +256,20 @@ describe('revoking', () => {
     expect(body).toMatchObject({ code: 'provider_not_found' });
   });
 
+  test('what it would cut can be read before, and nothing is done', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.stage, 'alice-1', 'alice');
+    await openSession(at.stage, 'alice-2', 'alice');
+    const scope = (query: string) => at.browser.get(`/admin/api/v1/revocation-scope?${query}`);
+    const nothingOpen = { more: false, openHere: 0 };
+    expect((await scope('all=true').expect(200)).body).toEqual({ sessions: 3, users: 2, ...nothingOpen });
+    const { body } = await scope('username=corp:alice@example.com').expect(200);
+    expect(body).toEqual({ sessions: 2, users: 1, ...nothingOpen });
+    for (const query of ['', 'all=false', 'all=true&provider=corp']) await scope(query).expect(400);
+    await scope('provider=crop').expect(404);
+    expect(await at.stage.store.sessions.count()).toBe(3);
+  });
+
   test('an account of an unknown provider gets 404, unless the account is known', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'old-1', 'alice', 'removed/alice');

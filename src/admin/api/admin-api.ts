@@ -41,6 +41,7 @@ import {
   listReplicas,
   listSessions,
   oneRevocation,
+  revocationScope,
   oneSession,
   sessionRequests,
 } from './admin-reads.ts';
@@ -72,6 +73,7 @@ function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
       liveRevocation(service),
       reading('getRevocation', (req) => oneRevocation(service, req)),
     ),
+    getRevocationScope: reading('getRevocationScope', (req) => revocationScope(deps, req)),
     listLocks: reading('listLocks', () => listLocks(deps)),
     createLock: change(deps, postLock(service)),
     deleteLock: change(deps, deleteLock(service)),

@@ -18,7 +18,7 @@ import { EventStreams, frame, type EventStream, type STREAM_LIMITS } from './eve
 import { AdminError } from '../problem.ts';
 import { record } from '../../http/audit-events.ts';
 import { accountSchema, sessionIdSchema } from '../revocation-request.ts';
-import { issuesText } from '../session-query.ts';
+import { parseQuery } from '../session-query.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 const RETRY_AFTER_SECONDS = 5;
@@ -47,10 +47,9 @@ export const auditQuerySchema = z
  * @throws AppError `bad_request` that names the field
  */
 function filterOf({ config }: AdminDeps, query: object): TailRequest['filter'] {
-  const parsed = auditQuerySchema.safeParse(query);
-  if (!parsed.success) throw new AppError('bad_request', issuesText(parsed.error), { reason: 'query_malformed' });
   const filter: Record<string, string> = {};
-  for (const [name, value] of Object.entries(parsed.data)) if (value !== undefined) filter[name] = value;
+  for (const [name, value] of Object.entries(parseQuery(auditQuerySchema, query)))
+    if (value !== undefined) filter[name] = value;
   // With a mistyped name no event would ever be shown, and the auditor would believe that there were none.
   if (filter['cluster'] !== undefined && !config.clusters.some(({ name }) => name === filter['cluster'])) {
     throw new AppError('bad_request', 'cluster: there is no cluster of this name. GET clusters lists them.', {

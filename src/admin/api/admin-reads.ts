@@ -9,10 +9,12 @@ import type { ComponentHealth } from '../../contracts/health.ts';
 import { freshSignInNeeded } from '../fresh-sign-ins.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { lockViews } from '../locks.ts';
-import { sessionNotFound } from '../revocation-request.ts';
+import { scopeQuerySchema } from '../../core/admin-api/requests.ts';
+import { planOf, sessionNotFound, targetName } from '../revocation-request.ts';
+import { scopeOf } from '../revocation-scope.ts';
 import { revocationNotFound } from '../revocation-results.ts';
 import type { AdminService } from '../revoke.ts';
-import { listQuery, type ListSessions } from '../session-query.ts';
+import { listQuery, parseQuery, type ListSessions } from '../session-query.ts';
 import { requestView, sessionView } from '../session-view.ts';
 import type { ReadResult } from './admin-call.ts';
 import { accountOfPath, sessionIdOf } from './admin-changes.ts';
@@ -55,6 +57,15 @@ export async function oneRevocation({ results }: AdminService, req: Request): Pr
   const result = await results.find(String(req.params['id']));
   if (result === undefined) throw revocationNotFound();
   return { body: result, reason: 'revocation', details: { revocation: result.id } };
+}
+
+/** Returns what a revocation would cut. Nothing is done. */
+export async function revocationScope(deps: AdminDeps, req: Request): Promise<ReadResult> {
+  const { all, ...named } = parseQuery(scopeQuerySchema, req.query);
+  const { target } = await planOf(deps, { ...named, ...(all && { all: true }), reason: '' });
+  const { sessions, users, more, openHere } = await scopeOf(deps, target);
+  const body = { sessions, users, more, openHere };
+  return { body, reason: 'revocation_scope', details: { target: targetName(target) } };
 }
 
 export async function listLocks(deps: AdminDeps): Promise<ReadResult> {

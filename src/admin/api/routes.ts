@@ -7,6 +7,7 @@ import type { z } from 'zod';
 import {
   endQuerySchema,
   liftQuerySchema,
+  scopeQuerySchema,
   sessionsQuerySchema,
   unlockQuerySchema,
 } from '../../core/admin-api/requests.ts';
@@ -145,6 +146,16 @@ export const ROUTES = {
       204: { description: 'The client reconnects to a stream whose end it has received.' },
     },
     problems: ['revocation_not_found', 'too_many_tails'],
+  },
+  getRevocationScope: {
+    method: 'GET',
+    path: '/revocation-scope',
+    need: 'read',
+    summary: 'Read what a revocation would cut.',
+    notes: 'For a confirmation before `POST /revocations`. At most 2,000 sessions are counted.',
+    query: scopeQuerySchema,
+    responses: { 200: { description: 'As it is now; nothing is done.', schema: 'RevocationScope' } },
+    problems: ['session_not_found', 'provider_not_found', 'username_ambiguous'],
   },
   listLocks: {
     method: 'GET',

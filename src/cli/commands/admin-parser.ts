@@ -85,6 +85,7 @@ function addRevoke(program: Command): void {
     .option('--subject <subject>', 'subject of the workload’s tokens')
     .option('--all', 'every session')
     .option('--lock', 'and lock the account: no sign-in until it is unlocked')
+    .option('--yes', 'with --all and --provider: do not ask for confirmation (needed without a terminal for --all)')
     .requiredOption(...REASON)
     .option(...APPROVAL)
     .option(...FORCE)

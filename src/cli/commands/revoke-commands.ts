@@ -2,6 +2,9 @@
  * `revoke` and `lock`, for admins.
  */
 import { randomUUID } from 'node:crypto';
+import { revocationScopeSchema } from '../../core/admin-api/responses.ts';
+import { AppError } from '../../core/errors.ts';
+import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
@@ -9,7 +12,7 @@ import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import type { Receipt } from './admin-response.ts';
+import { parseResponse, type Receipt } from './admin-response.ts';
 import { pollUntilComplete, replicaLines, sendRevocation } from './revocation-progress.ts';
 
 export interface LockOptions extends ServerOptions, OutputOptions {
@@ -28,20 +31,28 @@ export interface RevokeOptions extends LockOptions {
   readonly subject?: string;
   readonly all?: true;
   readonly lock?: true;
+  /** Asks for no confirmation. */
+  readonly yes?: true;
 }
 
 /**
  * Revokes and shows the receipt. Polls a revocation that is not complete for a while.
  * @throws AppError `conflict` when it is written but not proven by then: a script must not take that for done
  */
-export function revoke(context: CliContext, options: RevokeOptions): Promise<void> {
-  const { lock: locked } = options;
-  return send(context, options, { ...targetOf(options), ...(locked === undefined ? {} : { lock: locked }) });
+export async function revoke(context: CliContext, options: RevokeOptions): Promise<void> {
+  const target = { ...targetOf(options), ...(options.lock && { lock: options.lock }) };
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  warnIfOwnAccount(context, entry, target);
+  if (options.yes !== true) await confirmMany(context, entry, target);
+  await send(context, entry, options, target);
 }
 
 /** Does the same as `revoke --account ACCOUNT --lock`. */
-export function lock(context: CliContext, account: string, options: LockOptions): Promise<void> {
-  return send(context, options, { account, lock: true });
+export async function lock(context: CliContext, account: string, options: LockOptions): Promise<void> {
+  const target = { account, lock: true } as const;
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  warnIfOwnAccount(context, entry, target);
+  await send(context, entry, options, target);
 }
 
 type Target = Readonly<Record<string, string | true>>;
@@ -60,9 +71,40 @@ function targetOf(options: RevokeOptions): Target {
   return { ...Object.fromEntries(given), ...(subject === undefined ? {} : { subject }) };
 }
 
-async function send(context: CliContext, options: LockOptions, target: Target): Promise<void> {
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  warnIfOwnAccount(context, entry, target);
+/**
+ * Asks before every session of all users, or of all users of a provider, is ended: it cannot be taken back, and a
+ * command line that was recalled from the history is easily the wrong one.
+ * @throws AppError `bad_request` for all users without a terminal, because a script must not wait for an answer;
+ *   `conflict` where the answer is not yes
+ */
+async function confirmMany(context: CliContext, entry: CacheEntry, { all, provider }: Target): Promise<void> {
+  if (all === undefined && provider === undefined) return;
+  const whose = all === undefined ? `all users of ${plainText(String(provider), 63)}` : 'all users';
+  if (context.ask === undefined) {
+    if (all === undefined) return;
+    throw cliError('bad_request', `This ends every session of ${whose}, and there is no terminal to ask.`, 'add --yes');
+  }
+  const query = all === undefined ? { provider: String(provider) } : { all: 'true' };
+  context.notify(`this ends every session of ${whose}: ${await scopeText(context, entry, query)}`);
+  if ((await context.ask('Type yes to go on: ')) === 'yes') return;
+  throw cliError('conflict', 'Nothing was revoked.', 'type yes, or add --yes', { reason: 'not_confirmed' });
+}
+
+/** Returns what the server says that it would cut. A server or store that cannot say so stops no revocation. */
+async function scopeText(context: CliContext, entry: CacheEntry, query: Record<string, string>): Promise<string> {
+  try {
+    const path = `revocation-scope?${new URLSearchParams(query).toString()}`;
+    const { body } = await sendAdminRequest(context, entry, { method: 'GET', path });
+    const { sessions, users, more, openHere } = parseResponse(revocationScopeSchema, body);
+    const many = more ? `more than ${sessions}` : String(sessions);
+    return `${many} sessions of ${users} users, and ${openHere} requests and streams at the server that responds`;
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code === 'forbidden') throw error;
+    return 'how many they are is not known now';
+  }
+}
+
+async function send(context: CliContext, entry: CacheEntry, options: LockOptions, target: Target): Promise<void> {
   const { reason, approval, force } = options;
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
   const json = { ...target, reason, requestId: randomUUID(), ...(approval && { approval }), ...(force && { force }) };

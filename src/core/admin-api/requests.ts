@@ -54,6 +54,19 @@ export const revocationSchema = z
     message: 'a lock is for one account: name it by account, username, or workload and subject',
   });
 
+/** `GET revocation-scope`: exactly one target, as in the body of `POST revocations`. */
+export const scopeQuerySchema = z
+  .strictObject({
+    session: sessionIdSchema.describe('this session').exactOptional(),
+    account: accountSchema.describe('this account').exactOptional(),
+    username: usernameSchema.describe('the account with this Kubernetes username').exactOptional(),
+    provider: nameSchema.describe('every user of this identity provider').exactOptional(),
+    all: z.literal('true').describe('every user').exactOptional(),
+  })
+  .refine((query) => Object.keys(query).length === 1, {
+    message: 'name exactly one of session, account, username, provider, all',
+  });
+
 /** `POST locks`: the same as a revocation of an account with `lock: true`. */
 export const lockSchema = z.strictObject({
   account: accountSchema,

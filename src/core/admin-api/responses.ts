@@ -81,6 +81,13 @@ export const revocationResultSchema = z.object({
     .exactOptional(),
 });
 
+export const revocationScopeSchema = z.object({
+  sessions: count.describe('how many sessions it would end'),
+  users: count.describe('how many accounts these sessions have'),
+  more: z.boolean().describe('there are more than were counted'),
+  openHere: count.describe('the requests and streams of the target that are open at the replica that responds'),
+});
+
 export const lockViewSchema = z.object({
   account: z.string(),
   reason: z.string().describe('as the admin gave it'),

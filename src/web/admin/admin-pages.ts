@@ -4,8 +4,8 @@
  * The files of this folder:
  * - admin-pages.ts: the routes; admin-frame.ts: what all pages have in common
  * - sessions-page.ts, user-page.ts, session-page.ts: the list of sessions, one user, one session
- * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form), revocation-scope.ts (what
- *   it cuts) and begin-revocation.ts (starts it); receipt-page.ts: its result
+ * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form) and begin-revocation.ts
+ *   (starts it); receipt-page.ts: its result
  * - locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each
  * - fresh-page.ts: asks an admin whose sign-in is too old to sign in again
  * - form-fields.ts, shared-cards.ts, session-table.ts, pager.ts, links.ts, format.ts: parts of several pages

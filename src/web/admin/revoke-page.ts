@@ -13,7 +13,7 @@ import {
   requestIdOf,
   requestOf,
 } from './revocation-fields.ts';
-import { type RevocationScope, scopeOf } from './revocation-scope.ts';
+import { type RevocationScope, scopeOf } from '../../admin/revocation-scope.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
 import { randomUUID } from 'node:crypto';
@@ -37,14 +37,14 @@ const TARGETS: Readonly<Record<RevocationKind, string>> = {
   account: 'every session of the account',
   username: 'every session of',
   provider: 'every session of all users from',
-  all: 'every session of all users, your own too',
+  all: 'every session of all users, including your own',
 };
 
 /** The targets that can be locked: those that are one account. */
 const LOCKABLE: ReadonlySet<RevocationKind> = new Set(['account', 'username']);
 
 const targetText = ({ kind, value, lock }: RevocationFields): Html =>
-  html`${TARGETS[kind]} ${kind !== 'all' && html`<code>${value}</code>`}${lock && ', and lock the account'}`;
+  html`${TARGETS[kind]}${kind !== 'all' && html` <code>${value}</code>`}${lock && ', and lock the account'}`;
 
 /** Returns the fields that a form passes on to the next step of the same revocation. */
 const hiddenFields = (fields: RevocationFields, requestId: string, csrf: string): Html =>

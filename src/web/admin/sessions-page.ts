@@ -5,7 +5,7 @@
 import type { Request } from 'express';
 import { parameter } from '../page/response.ts';
 import { listQuery, type SessionQuery, type ListSessions } from '../../admin/session-query.ts';
-import { queryString } from './links.ts';
+import { queryString, revokeHref } from './links.ts';
 import type { SessionPage } from '../../store/store.ts';
 import { html, type Html } from '../page/html.ts';
 import { cursorPager } from './pager.ts';
@@ -153,20 +153,27 @@ const TARGETS = [
   ['account', 'An account, as PROVIDER/SUBJECT'],
   ['session', 'One session, by id'],
   ['provider', 'All users of one identity provider'],
-  ['all', 'All users'],
 ] as const;
 
 const revokeCard = (): Html =>
   html`<section class="card" aria-labelledby="revoke">
-    <h2 id="revoke">Revoke a user who is not in the list, or many users</h2>
+    <h2 id="revoke">Revoke a user who is not in the list, or a whole provider</h2>
     <form class="filters" method="get" action="/admin/revoke">
       ${selectField({ name: 'kind', label: 'Target', options: TARGETS, chosen: undefined })}
       <div class="field search">
-        <label for="value">Name or id (empty for all users)</label>
-        <input type="text" id="value" name="value" maxlength="512" autocomplete="off" spellcheck="false" />
+        <label for="value">Name or id</label>
+        <input type="text" id="value" name="value" required maxlength="512" autocomplete="off" spellcheck="false" />
       </div>
       <button class="button danger">Continue</button>
     </form>
+  </section>`;
+
+/** Its own link without any field: an empty field never means all users. */
+const revokeAllCard = (): Html =>
+  html`<section class="card" aria-labelledby="revoke-all">
+    <h2 id="revoke-all">Revoke all users</h2>
+    <p class="muted">Every session of all users ends, your own too. You see how many they are before you confirm.</p>
+    <a class="button danger" href="${revokeHref({ kind: 'all' })}">Continue</a>
   </section>`;
 
 function sessionsBody(content: SessionsPage): Html {
@@ -177,7 +184,7 @@ function sessionsBody(content: SessionsPage): Html {
       <p class="small muted">${countText(content)}</p>
       ${list(content)}
     </section>
-    ${content.mayAct && revokeCard()}`;
+    ${content.mayAct && html`${revokeCard()} ${revokeAllCard()}`}`;
 }
 
 /** Returns the search and filters for the audit event. */

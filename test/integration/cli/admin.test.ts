@@ -128,7 +128,7 @@ describe('revoking', () => {
       const done = method === 'GET' && path === 'revocations/r-1' && at.fakeServer.adminRequests.length > 2;
       return { status: done ? 200 : 202, body: receipt({ complete: done, missing: ['replica b'] }) };
     };
-    expect(await at.machine.run('revoke', '--all', '--reason', 'drill')).toMatchObject({ code: 0 });
+    expect(await at.machine.run('revoke', '--all', '--yes', '--reason', 'drill')).toMatchObject({ code: 0 });
   });
 
   test('revoke exits 1 and names the missing replicas when the receipt does not become complete', async () => {
@@ -152,9 +152,9 @@ describe('the target of a revocation', () => {
     [['--username', 'corp:alice'], { username: 'corp:alice' }],
     [['--provider', 'corp'], { provider: 'corp' }],
     [['--workload', 'ci', '--subject', 'repo:a/b'], { workload: 'ci', subject: 'repo:a/b' }],
-    [['--all'], { all: true }],
+    [['--all', '--yes'], { all: true }],
     [['--account', 'corp/x', '--lock'], { account: 'corp/x', lock: true }],
-    [['--all', '--approval', 'abc'], { all: true, approval: 'abc' }],
+    [['--all', '--yes', '--approval', 'abc'], { all: true, approval: 'abc' }],
   ])('%j', async (args, body) => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 200, body: done });
@@ -162,10 +162,17 @@ describe('the target of a revocation', () => {
     expect(sent()).toEqual({ ...body, reason: 'x', requestId: expect.stringMatching(UUID) });
   });
 
+  test('all users without a terminal need --yes, and nothing is sent', async () => {
+    await at.login();
+    const ended = await at.machine.run('revoke', '--all', '--reason', 'x');
+    expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('add --yes') });
+    expect(at.fakeServer.adminRequests).toEqual([]);
+  });
+
   test('every retry of a command has the same id, and two commands have different ids', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: at.fakeServer.adminRequests.length === 1 ? 401 : 200, body: done });
-    for (const _ of [1, 2]) await at.machine.run('revoke', '--all', '--reason', 'x');
+    for (const _ of [1, 2]) await at.machine.run('revoke', '--all', '--yes', '--reason', 'x');
     const ids = at.fakeServer.adminRequests.map(({ body }) => (JSON.parse(body) as { requestId: string }).requestId);
     expect(ids).toHaveLength(3);
     expect(ids[0]).toBe(ids[1]);
@@ -209,11 +216,11 @@ describe('the target of a revocation', () => {
       status: 409,
       body: { code: 'second_admin_needed', title: 'Conflict', detail },
     });
-    const first = await at.machine.run('revoke', '--all', '--reason', 'x');
+    const first = await at.machine.run('revoke', '--all', '--yes', '--reason', 'x');
     expect(first).toMatchObject({ code: 1, stdout: '' });
     expect(first.stderr).toContain('--approval abc');
     at.fakeServer.adminAnswer = () => ({ status: 403, body: { code: 'same_admin', title: 'Not allowed' } });
-    const second = await at.machine.run('revoke', '--all', '--reason', 'x', '--approval', 'abc');
+    const second = await at.machine.run('revoke', '--all', '--yes', '--reason', 'x', '--approval', 'abc');
     expect(second).toMatchObject({ code: 3 });
     expect(second.stderr).toContain('have another admin run the same command');
   });
@@ -330,6 +337,7 @@ describe('a drill', () => {
 test.each([
   { args: ['revoke', '--all', '--session', 'x', '--reason', 'y'] },
   { args: ['revoke', '--all'] },
+  { args: ['revoke', '--all', '--reason', 'y'] },
   { args: ['revoke', '--reason', 'y'] },
   { args: ['revoke', '--workload', 'ci', '--reason', 'y'] },
   { args: ['revoke', '--all', '--subject', 's', '--reason', 'y'] },

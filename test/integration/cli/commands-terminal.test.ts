@@ -12,8 +12,8 @@ afterEach(async () => {
   terminal = undefined;
 });
 
-/** Runs the command with a terminal of that width as stdout. @returns the output, with the exit code at the end */
-async function shown(columns: number, ...args: readonly string[]): Promise<string> {
+/** Starts the command with a terminal of that width. */
+function start(columns: number, ...args: readonly string[]): ShellTerminal {
   terminal = new ShellTerminal(
     `stty cols ${columns}; '${at.machine.installCommand()}' ${args.join(' ')}; echo "exit $?"`,
     {
@@ -22,8 +22,12 @@ async function shown(columns: number, ...args: readonly string[]): Promise<strin
       PORTCULLIS_CACHE_DIR: at.machine.cacheDir,
     },
   );
-  return terminal.until(/exit \d+\s*$/);
+  return terminal;
 }
+
+/** @returns the output, with the exit code at the end */
+const shown = (columns: number, ...args: readonly string[]): Promise<string> =>
+  start(columns, ...args).until(/exit \d+\s*$/);
 
 const inTwoHours = new Date(Date.now() + 2 * 3600_000 + 30_000).toISOString();
 
@@ -118,5 +122,46 @@ describe('a revocation', () => {
     expect(ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/^id: r-1\n/) });
     expect(ended.stdout).toContain('complete: true');
     expect(ended.stderr).not.toContain('pending');
+  });
+});
+
+describe('a revocation of many users', () => {
+  const scope = { sessions: 13, users: 12, more: false, openHere: 5 };
+  const answers = (path: string) => ({ status: 200, body: path.startsWith('revocation-scope') ? scope : receipt() });
+  const posts = () => at.fakeServer.adminRequests.filter(({ method }) => method === 'POST');
+
+  test.each([
+    [['--all'], 'all=true', 'all users'],
+    [['--provider', 'corp'], 'provider=corp', 'all users of corp'],
+  ])('says what it ends, and is sent after yes only: %j', async (args, query, whose) => {
+    await at.login();
+    at.fakeServer.adminAnswer = (_, path) => answers(path);
+    for (const [typed, exit, sent] of [
+      ['y\n', 'exit 1', 0],
+      ['\u0004', 'exit 1', 0],
+      ['yes\n', 'exit 0', 1],
+    ] as const) {
+      const user = start(200, 'revoke', ...args, '--reason', 'x');
+      const asked = await user.until(/Type yes to go on: $/);
+      expect(asked).toContain(`every session of ${whose}: 13 sessions of 12 users, and 5 requests and streams`);
+      user.type(typed);
+      expect(await user.until(/exit \d+\s*$/)).toContain(exit);
+      expect(posts()).toHaveLength(sent);
+      await user.close();
+    }
+    expect(at.fakeServer.adminRequests[0]?.path).toBe(`revocation-scope?${query}`);
+  });
+
+  test('is asked for also where the server cannot say how many, and not at all with --yes', async () => {
+    await at.login();
+    at.fakeServer.adminAnswer = (method) =>
+      method === 'POST' ? { status: 200, body: receipt() } : { status: 503, body: { code: 'store_unavailable' } };
+    const user = start(200, 'revoke', '--all', '--reason', 'x');
+    expect(await user.until(/Type yes to go on: $/)).toContain('not known now');
+    user.type('yes\n');
+    expect(await user.until(/exit \d+\s*$/)).toContain('exit 0');
+    await user.close();
+    expect(await shown(200, 'revoke', '--all', '--yes', '--reason', 'x')).not.toContain('Type yes');
+    expect(posts()).toHaveLength(2);
   });
 });

@@ -130,3 +130,16 @@ describe('a user’s page', () => {
     }
   });
 });
+
+test('revoking all users is a link of its own, and an empty field never means all of them', async () => {
+  const at = await signedInAs('root');
+  const text = await textAt(at, '/admin');
+  const form = /<form[^>]*action="\/admin\/revoke"[^]*?<\/form>/.exec(text)?.[0] ?? '';
+  expect(form).toMatch(/<input[^>]*name="value"[^>]*required/);
+  expect(form).not.toContain('value="all"');
+  const confirm = await textAt(at, linkNamed(text, 'Continue'));
+  expect(confirm).toContain('You are about to end every session of all users, including your own. All open');
+  for (const kind of ['account', 'username', 'provider', 'session']) {
+    await at.browser.get(`/admin/revoke?kind=${kind}&value=`).expect(400);
+  }
+});

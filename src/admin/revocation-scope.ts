@@ -1,10 +1,10 @@
 /**
  * The scope of a revocation: what it would cut, as far as this is known before.
  */
-import { targetKey, type RevocationTarget, type TargetKey } from '../../core/credential/revocation.ts';
-import type { SessionInFlight } from '../../revocation/revocation.ts';
-import type { SessionQuery, SessionRecord } from '../../store/store.ts';
-import type { WebDeps } from '../dependencies.ts';
+import { targetKey, type RevocationTarget, type TargetKey } from '../core/credential/revocation.ts';
+import type { SessionInFlight } from '../revocation/revocation.ts';
+import type { SessionQuery, SessionRecord } from '../store/store.ts';
+import type { AdminDeps } from './dependencies.ts';
 
 const LISTED = 10;
 const PAGE_SIZE = 200;
@@ -37,7 +37,7 @@ function queryFor(target: RevocationTarget): Pick<SessionQuery, 'account' | 'whe
 }
 
 async function sessionsOf(
-  { store }: WebDeps,
+  { store }: AdminDeps,
   target: RevocationTarget,
 ): Promise<{ readonly sessions: readonly SessionRecord[]; readonly more: boolean }> {
   const query = queryFor(target);
@@ -60,7 +60,7 @@ const covers = (key: TargetKey, { keys }: SessionInFlight): boolean =>
   key === 'all' || [keys.session, keys.account, keys.provider].includes(key);
 
 /** Returns the scope of a revocation. @throws AppError `store_unavailable` */
-export async function scopeOf(deps: WebDeps, target: RevocationTarget): Promise<RevocationScope> {
+export async function scopeOf(deps: AdminDeps, target: RevocationTarget): Promise<RevocationScope> {
   const { sessions, more } = await sessionsOf(deps, target);
   const key = targetKey(target);
   const openHere = deps.guard
