@@ -25,7 +25,7 @@ function staleError(withinSeconds: number): AdminError {
  * provider was changed or removed since the session began.
  */
 function unprovableError(provider: string): AdminError {
-  const message = `${provider} does not say when you signed in there, so this sign-in allows no change. Sign in with another provider, or ask your platform team.`;
+  const message = `${provider} does not say when you signed in there, so this sign-in allows no change. Sign in with another provider: those whose groups are in admin.groups say it.`;
   return new AdminError('freshness_unprovable', 'forbidden', message);
 }
 

@@ -2,6 +2,7 @@
  * The query of the list of sessions. The admin API and the admin pages take the same query and find the same sessions.
  */
 import type { z } from 'zod';
+import { checked } from '../core/admin-api/issues.ts';
 import { sessionsQuerySchema } from '../core/admin-api/requests.ts';
 import { AppError } from '../core/errors.ts';
 import { lastUseOf, type SessionPage, type SessionQuery as StoredQuery, type SessionRecord } from '../store/store.ts';
@@ -13,13 +14,6 @@ import { workloadRule } from './roles.ts';
 /** `idle` in seconds. */
 export type SessionQuery = z.output<typeof sessionsQuerySchema>;
 
-/** Returns Zod's issues as one text, each with its path. Values are not repeated. */
-export function issuesText(error: z.ZodError): string {
-  return error.issues
-    .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.join('.')}: ${issue.message}`))
-    .join('; ');
-}
-
 const malformed = (message: string): AppError => new AppError('bad_request', message, { reason: 'query_malformed' });
 
 /**
@@ -27,9 +21,9 @@ const malformed = (message: string): AppError => new AppError('bad_request', mes
  * @throws AppError `bad_request` that names each field
  */
 export function parseQuery<T extends z.ZodType>(schema: T, query: object): z.output<T> {
-  const parsed = schema.safeParse(query);
-  if (!parsed.success) throw malformed(issuesText(parsed.error));
-  return parsed.data;
+  const result = checked(schema, query);
+  if (!result.ok) throw malformed(result.reason);
+  return result.value;
 }
 
 /**

@@ -18,6 +18,7 @@ import { assetFiles } from './page/assets.ts';
 import { createAdminApi } from '../admin/api/admin-api.ts';
 import { bearerCaller } from '../admin/api/admin-callers.ts';
 import { browserCaller } from './browser/admin-caller.ts';
+import { sendAdminError } from './admin/admin-error-page.ts';
 import { adminPages } from './admin/admin-pages.ts';
 import { backchannelLogout } from './sign-in/backchannel-logout.ts';
 import { createRevocationResults } from '../admin/revocation-results.ts';
@@ -92,7 +93,7 @@ function errorPages(deps: WebDeps): ErrorRequestHandler {
     const context = contextOf(req);
     logServerError(deps, context.requestId, thrown);
     if (res.headersSent) res.destroy();
-    else sendErrorPage(res, context, thrown, deps.config.contact);
+    else if (!sendAdminError(deps, req, res, thrown)) sendErrorPage(res, context, thrown, deps.config.contact);
   };
 }
 

@@ -4,6 +4,7 @@
 import type { Request, RequestHandler } from 'express';
 import type { z } from 'zod';
 import { accountSchema, reasonSchema, requestIdSchema, sessionIdSchema } from '../../core/admin-api/fields.ts';
+import { checked } from '../../core/admin-api/issues.ts';
 import { drillSchema, liftQuerySchema, lockSchema, revocationSchema } from '../../core/admin-api/requests.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
@@ -13,20 +14,19 @@ import { liftFreshSignIn } from '../fresh-sign-ins.ts';
 import { unlock } from '../locks.ts';
 import { sessionNotFound, type RevocationRequest } from '../revocation-request.ts';
 import { handleRevocation, revocationStatus, type AdminService } from '../revoke.ts';
-import { issuesText } from '../session-query.ts';
 
 /** @throws AppError `bad_request` */
 function bodyOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
-  const parsed = schema.safeParse(req.body);
-  if (parsed.success) return parsed.data;
-  const message = req.body === undefined ? 'Send JSON as application/json.' : issuesText(parsed.error);
+  const result = checked(schema, req.body);
+  if (result.ok) return result.value;
+  const message = req.body === undefined ? 'Send JSON as application/json.' : result.reason;
   throw new AppError('bad_request', message, { reason: 'request_malformed' });
 }
 
 function parsed<T extends z.ZodType>(schema: T, value: unknown, name: string): z.output<T> {
-  const outcome = schema.safeParse(value);
-  if (outcome.success) return outcome.data;
-  throw new AppError('bad_request', `${name}: ${issuesText(outcome.error)}`, { reason: `${name}_malformed` });
+  const result = checked(schema, value);
+  if (result.ok) return result.value;
+  throw new AppError('bad_request', `${name}: ${result.reason}`, { reason: `${name}_malformed` });
 }
 
 /**

@@ -14,13 +14,13 @@ export const accountSchema = z
 
 export const sessionIdSchema = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'a session id has letters, digits, - and _');
 
-export const usernameSchema = z.string().min(1).max(512);
+export const usernameSchema = z.string().min(1, 'is needed').max(512);
 
 /** The name of a cluster, a provider or a workload rule, as the configuration spells it. */
-export const nameSchema = z.string().min(1).max(63);
+export const nameSchema = z.string().min(1, 'is needed').max(63);
 
 /** An admin's reason for a change, trimmed. */
-export const reasonSchema = z.string().trim().min(1, 'a reason is needed, for the audit log').max(500);
+export const reasonSchema = z.string().trim().min(1, 'is needed, for the audit log').max(500);
 
 /** Lower-cased, so that the same id is the same request however it was typed. */
 export const requestIdSchema = z.uuid({ error: 'a UUID' }).toLowerCase();

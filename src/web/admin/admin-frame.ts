@@ -116,7 +116,10 @@ export interface AdminPage {
 }
 
 /** Sends an admin page. The credential is checked again after everything was read, before a byte is sent. */
-export function sendAdminPage(context: AdminPageContext, page: AdminPage): void {
+export function sendAdminPage(
+  context: Pick<AdminPageContext, 'deps' | 'res' | 'user' | 'mayAct'>,
+  page: AdminPage,
+): void {
   const { deps, res, user, mayAct } = context;
   const { title, section, body, status = 200, scripts, refreshSeconds } = page;
   user.assertValid();

@@ -7,6 +7,7 @@
  * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form) and begin-revocation.ts
  *   (starts it); receipt-page.ts: its result
  * - locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each
+ * - admin-error-page.ts: an error in the frame of these pages
  * - fresh-page.ts: asks an admin whose sign-in is too old to sign in again
  * - form-fields.ts, shared-cards.ts, session-table.ts, pager.ts, links.ts, format.ts: parts of several pages
  *

@@ -3,15 +3,15 @@
  */
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
-import { reasonField } from './form-fields.ts';
+import { FIELD_LABELS, reasonField } from './form-fields.ts';
 import type { DrillResult } from '../../admin/drills.ts';
 import { receiptHref, queryString } from './links.ts';
 import { countOf, formatMs } from './format.ts';
+import { checked } from '../../core/admin-api/issues.ts';
 import { drillSchema } from '../../core/admin-api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';
-import { issuesText } from '../../admin/session-query.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { whenFresh } from './fresh-page.ts';
 
@@ -156,13 +156,13 @@ export async function handleDrill(context: AdminPageContext): Promise<void> {
   const { service, req } = context;
   const [cluster, path, reason] = [field(req, 'cluster'), field(req, 'path'), field(req, 'reason')];
   const chosen = Object.entries({ cluster, path }).filter(([, value]) => value !== '');
-  const parsed = drillSchema.safeParse({ ...Object.fromEntries(chosen), reason });
-  if (!parsed.success) {
-    const message = `This drill cannot be run: ${issuesText(parsed.error)}.`;
+  const asked = checked(drillSchema, { ...Object.fromEntries(chosen), reason }, FIELD_LABELS);
+  if (!asked.ok) {
+    const message = `This drill cannot be run. ${asked.reason}.`;
     throw new AppError('bad_request', message, { reason: 'request_malformed' });
   }
   await whenFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {
-    const result = await service.runDrill(adminContextAt(context), parsed.data);
+    const result = await service.runDrill(adminContextAt(context), asked.value);
     sendAdminPage(context, { title: `Drill ${result.verdict}`, section: 'drill', body: drillResultBody(result) });
   });
 }

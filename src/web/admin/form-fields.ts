@@ -2,6 +2,18 @@
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
 
+/** What the pages call the fields of the API, for messages about them. */
+export const FIELD_LABELS = {
+  session: 'Session id',
+  account: 'Account',
+  username: 'Username',
+  provider: 'Provider',
+  reason: 'Reason',
+  approval: 'Approval',
+  cluster: 'Cluster',
+  path: 'Watch path',
+} as const;
+
 interface SelectField {
   /** Also the id of the element. */
   readonly name: string;

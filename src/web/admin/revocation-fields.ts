@@ -4,8 +4,10 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { requestIdSchema } from '../../core/admin-api/fields.ts';
+import { checked } from '../../core/admin-api/issues.ts';
 import { revocationSchema } from '../../core/admin-api/requests.ts';
 import { AppError } from '../../core/errors.ts';
+import { FIELD_LABELS } from './form-fields.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';
 import type { RevocationRequest } from '../../admin/revocation-request.ts';
@@ -27,11 +29,11 @@ export interface RevocationFields {
 }
 
 const malformed = (message: string): AppError =>
-  new AppError('bad_request', `That cannot be revoked: ${message}.`, { reason: 'revocation_malformed' });
+  new AppError('bad_request', `That cannot be revoked. ${message}.`, { reason: 'revocation_malformed' });
 
 function fieldsFrom(valueOf: (name: string) => string): RevocationFields {
   const kind = kindSchema.safeParse(valueOf('kind'));
-  if (!kind.success) throw malformed('choose what to revoke');
+  if (!kind.success) throw malformed('Choose what to revoke');
   const value = kind.data === 'all' ? '' : valueOf('value');
   const [lock, force] = [valueOf('lock') === 'on', valueOf('force') === 'on'];
   return { kind: kind.data, value, lock, approval: valueOf('approval'), force };
@@ -54,14 +56,14 @@ export function requestOf(
 ): RevocationRequest {
   const named = kind === 'all' ? true : value;
   const rest = { ...given, ...(lock && { lock }), ...(force && { force }), ...(approval !== '' && { approval }) };
-  const parsed = revocationSchema.safeParse({ [kind]: named, ...rest });
-  if (parsed.success) return parsed.data;
-  throw malformed(parsed.error.issues.map((issue) => issue.message).join('; '));
+  const result = checked(revocationSchema, { [kind]: named, ...rest }, FIELD_LABELS);
+  if (result.ok) return result.value;
+  throw malformed(result.reason);
 }
 
 /** Returns the id that makes two clicks one revocation. @throws AppError `bad_request` */
 export function requestIdOf(req: Request): string {
   const id = requestIdSchema.safeParse(field(req, 'requestId'));
-  if (!id.success) throw malformed('the form has no request id. Open the page again');
+  if (!id.success) throw malformed('The form has no request id. Open the page again');
   return id.data;
 }

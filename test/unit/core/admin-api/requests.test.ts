@@ -72,7 +72,7 @@ describe('requests', () => {
     ['two targets', { session: 's', account: 'corp/x' }, false],
     ['a target that is undefined beside another', { session: undefined, account: 'corp/x' }, false],
     ['no target', {}, false],
-    ['what is unknown', { account: 'corp/x', anything: true }, false],
+    ['what is unknown', { account: 'corp/x', forced: true }, false],
   ])('whether %s is a revocation: %s', (_what, target, good) => {
     expect(accepts(revocationSchema, { ...target, reason: 'x' })).toBe(good);
   });

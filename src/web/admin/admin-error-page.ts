@@ -1,0 +1,69 @@
+/**
+ * The page for an error on an admin page: in the frame of the admin pages, so that the admin can go on, and without
+ * the advice to ask the platform team, which they are.
+ */
+import type { Request, Response } from 'express';
+import type { ErrorCode } from '../../core/errors.ts';
+import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
+import { contextOf, type Actor } from '../../http/request-context.ts';
+import { roleOf } from '../../admin/roles.ts';
+import type { SignedIn } from '../browser/browser-session.ts';
+import type { WebDeps } from '../dependencies.ts';
+import { errorMessages } from '../page/error-page.ts';
+import { html } from '../page/html.ts';
+import { sendAdminPage, type Section } from './admin-frame.ts';
+
+/** What to do next, where users are told to ask the platform team. */
+const NEXT: Readonly<Partial<Record<ErrorCode, string>>> = {
+  forbidden: 'Nothing was changed.',
+  audit_unavailable: 'Nothing is done until it can be written. The server’s log says why.',
+  provider_unavailable: 'Try again in a minute. The page Health shows which provider does not respond.',
+  internal: 'Try again. The server’s log has the error under the request id.',
+};
+
+const SECTIONS: readonly (readonly [RegExp, Section])[] = [
+  [/^\/admin\/(?:locks|unlock)/, 'locks'],
+  [/^\/admin\/replicas/, 'replicas'],
+  [/^\/admin\/audit/, 'audit'],
+  [/^\/admin\/health/, 'health'],
+  [/^\/admin\/drill/, 'drill'],
+];
+
+const isSignedIn = (actor: Actor | undefined): actor is SignedIn => actor !== undefined && 'csrf' in actor;
+
+function isGood(user: SignedIn): boolean {
+  try {
+    user.assertValid();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Sends the page for an error of an admin or auditor on an admin page.
+ * @returns false for any other user or page; nothing was sent then
+ */
+export function sendAdminError(deps: WebDeps, req: Request, res: Response, thrown: unknown): boolean {
+  const { actor: user, requestId } = contextOf(req);
+  if (!/^\/admin(?:\/|$)/.test(req.path) || !isSignedIn(user)) return false;
+  const role = roleOf(user, deps.config);
+  if (role === undefined || !isGood(user)) return false;
+  const { error, status } = appErrorOf(thrown);
+  const { title, next } = errorMessages[error.code];
+  const wait = retryAfterSeconds(error.code);
+  if (wait !== undefined) res.setHeader('Retry-After', String(wait));
+  const body = html`<h1>${title}</h1>
+    <div class="notice bad"><p role="alert">${error.message}</p></div>
+    <div class="card">
+      <p>${NEXT[error.code] ?? next}</p>
+      <dl class="facts small">
+        <dt>Request id</dt>
+        <dd><code>${requestId}</code></dd>
+      </dl>
+      <a class="button" href="/admin">Back to all sessions</a>
+    </div>`;
+  const section = SECTIONS.find(([path]) => path.test(req.path))?.[1] ?? 'sessions';
+  sendAdminPage({ deps, res, user, mayAct: role === 'admin' }, { title, section, status, body });
+  return true;
+}
