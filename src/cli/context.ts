@@ -18,7 +18,9 @@ export interface CliContext {
   /** Columns of the terminal that stdout is; absent where stdout is no terminal. */
   readonly columns?: number;
   /** Asks a question on stderr and returns the line that the user types; absent where no user is at a terminal. */
-  ask?(question: string): Promise<string>;
+  readonly ask?: ((question: string) => Promise<string>) | undefined;
+  /** A user reads the messages: stderr is a terminal. */
+  readonly attended: boolean;
   /** Epoch milliseconds. */
   nowMs(): number;
   /** Writes to stdout: the command's result and nothing else. */
@@ -53,7 +55,12 @@ export function createCliContext(options: { readonly verbose?: boolean } = {}): 
     parent: parentProcess(),
     startedAt: performance.timeOrigin,
     ...(process.stdout.isTTY ? { columns: process.stdout.columns || 80 } : {}),
-    ...(process.stdin.isTTY && process.stderr.isTTY ? { ask: askOnTerminal } : {}),
+    get ask() {
+      return process.stdin.isTTY && process.stderr.isTTY ? askOnTerminal : undefined;
+    },
+    get attended() {
+      return process.stderr.isTTY;
+    },
     nowMs: () => Date.now(),
     print: writeStdout,
     notify,

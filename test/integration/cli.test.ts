@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -93,6 +94,21 @@ describe('signing in', () => {
     const ended = await at.getToken();
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toContain('No browser could be opened');
+    // The address would be dead by the time a user reads the log.
+    expect(ended.stderr).not.toContain('redirect_uri');
+  });
+
+  test('get-token at a terminal waits at its address when no browser can be started', async () => {
+    at.machine.env = { BROWSER: '/nonexistent/browser', TERM: 'dumb' };
+    const child = at.machine.startAtTerminal('get-token', '--server', at.fakeServer.web, '--cluster', 'prod');
+    let output = '';
+    child.stdout?.on('data', (chunk: Buffer) => void (output += chunk.toString()));
+    const ended = once(child, 'exit');
+    await expect.poll(() => output, { timeout: 10_000 }).toContain('no browser opened (/nonexistent/browser cannot');
+    const address = /^ +(http:\S+)\r?$/m.exec(output)?.[1] ?? '';
+    await (await fetch(address)).text();
+    expect(await ended).toEqual([0, null]);
+    expect(output).toContain('"kind":"ExecCredential"');
   });
 
   test('a rejected sign-in exits 3 with the message of the server, and its parent gets the same message without a second tab', async () => {

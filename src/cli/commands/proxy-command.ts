@@ -124,7 +124,7 @@ async function credentialOf(
     if (!browser || !(error instanceof AppError) || error.code !== 'unauthenticated') throw error;
     context.notify(error.message.split('\n')[0] ?? error.message);
     const { signIn } = await import('../session/sign-in.ts');
-    await signIn(context, { entry, attended: false });
+    await signIn(context, { entry, attended: context.attended });
     return renewed();
   }
 }

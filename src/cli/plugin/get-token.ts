@@ -122,7 +122,7 @@ async function afterSignIn(
     const [firstLine] = why.message.split('\n');
     context.notify(firstLine ?? why.message);
     const { signIn } = await import('../session/sign-in.ts');
-    await signIn(context, { entry, attended: false });
+    await signIn(context, { entry, attended: context.attended });
   } catch (error) {
     if (error instanceof AppError) {
       ensureEntry(entry);

@@ -32,6 +32,8 @@ const SIGN_IN_STALE_MS = 30_000;
 const SIGN_IN_MS = 5 * 60_000;
 /** The lifetime of a code that is typed on another machine. */
 const DEVICE_MS = 10 * 60_000;
+/** By then a browser that cannot be opened has reported that. */
+const ADDRESS_AFTER_MS = 3000;
 /** More than a session with some tokens takes. */
 const SESSION_BYTES = 32 * 1024;
 
@@ -124,14 +126,16 @@ async function signInByBrowser(context: CliContext, request: SignIn, discovery: 
   const abandon = new AbortController();
   const timer = setTimeout(() => abandon.abort(timedOut(request.entry)), SIGN_IN_MS);
   let stopSpinner = (): void => undefined;
+  let stopOpening = (): void => undefined;
   try {
     const { provider, fresh } = request;
     const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider, fresh });
-    open(context, request, url, abandon);
+    stopOpening = open(context, request, url, abandon);
     stopSpinner = context.showProgress('waiting for your sign-in in the browser');
     return await redeem(context, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
   } finally {
     stopSpinner();
+    stopOpening();
     clearTimeout(timer);
     await loopback.close();
   }
@@ -165,14 +169,25 @@ function authorizationUrl(
   return url;
 }
 
-function open(context: CliContext, request: SignIn, url: URL, abandon: AbortController): void {
+/**
+ * Opens the browser and shows the address. Where no user reads that, a browser that cannot be opened ends the sign-in,
+ * and the address would lead nowhere, so it is shown only once that has not happened.
+ * @returns a function that stops what is left of it
+ */
+function open(context: CliContext, request: SignIn, url: URL, abandon: AbortController): () => void {
   const server = request.entry.server.url;
-  context.notify(`opening your browser to sign in at ${hostOf(server)}. If nothing opens, go to:\n  ${url.href}`);
+  const opening = `opening your browser to sign in at ${hostOf(server)}`;
+  const address = `f nothing opens, go to:\n  ${url.href}`;
+  context.notify(request.attended ? `${opening}. I${address}` : opening);
+  const later = request.attended ? undefined : setTimeout(() => context.notify(`i${address}`), ADDRESS_AFTER_MS);
+  const stop = (): void => clearTimeout(later);
   openBrowser(browserCommands(url, context.environment), (why) => {
+    stop();
     if (request.attended) return context.notify(`no browser opened (${why}): open the address above manually`);
     const next = `set $BROWSER to your browser's command, or sign in first: portcullis login --server ${server} (with --device where there is no browser)`;
     abandon.abort(cliError('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
   });
+  return stop;
 }
 
 async function redeem(
