@@ -337,4 +337,25 @@ describe('real kubectl', () => {
     expect((await at.machine.kubectl(...get)).code).not.toBe(0);
     expect(at.fakeServer.counts.refreshes).toBe(before + 1);
   });
+
+  test('that fails for a session that was revoked a moment ago signs in again, and is told to run once more', async () => {
+    at.fakeServer.clusterServer = at.fakeServer.api;
+    const file = join(at.machine.home, 'kubeconfig');
+    await at.login();
+    await at.machine.run('kubeconfig', '--file', file, '--command', at.machine.installCommand());
+    const get = ['--kubeconfig', file, 'get', '--raw', '/-/admin/api/v1/x'] as const;
+    const hint = 'portcullis: signed in again: run your command once more if it still fails\n';
+    at.fakeServer.adminAnswer = () => ({ status: 401, body: { kind: 'Status' } });
+    for (const session of at.fakeServer.sessions) session.over = 'This session was revoked by an admin.';
+    const failed = await at.machine.kubectl(...get);
+    expect(failed.code).not.toBe(0);
+    expect(failed.stderr).toContain(hint);
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { kind: 'Status' } });
+    expect(await at.machine.kubectl(...get)).toMatchObject({ code: 0, stderr: '' });
+    // A command that signs in before its first request goes on by itself.
+    await at.machine.run('logout', '--server', at.fakeServer.web);
+    const whole = await at.machine.kubectl(...get);
+    expect(whole).toMatchObject({ code: 0 });
+    expect(whole.stderr).not.toContain('once more');
+  });
 });

@@ -130,5 +130,10 @@ async function afterSignIn(
     }
     throw error;
   }
-  return renewed(context, entry, { ...request, rejectedTokenId: undefined });
+  const credential = await renewed(context, entry, { ...request, rejectedTokenId: undefined });
+  // client-go asks for another credential after a 401 and does not repeat the request that got it.
+  if (request.rejectedTokenId !== undefined) {
+    context.notify('signed in again: run your command once more if it still fails');
+  }
+  return credential;
 }
