@@ -104,6 +104,19 @@ describe('what is in flight', () => {
     expect(mine.received()).not.toContain('ERROR');
   });
 
+  it('a log of known length is not filled up by a termination notice, so that half of it never looks whole', async () => {
+    plane.upstream.answer = (_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/plain', 'content-length': '20' });
+      res.write('half a line');
+    };
+    const mine = await rawConnection(plane, alice.certificate);
+    mine.socket.write(head(`GET ${PODS}/web-1/log?follow=true HTTP/1.1`, alice));
+    await until(() => mine.received().includes('half a line'), 'the first half');
+    await end(alice);
+    expect(await mine.ended).toBe('ECONNRESET');
+    expect(mine.received()).toMatch(/half a line$/);
+  });
+
   it('an upload is cut, and not a byte more reaches the API server', async () => {
     let seen = 0;
     plane.upstream.answer = (req) => void req.on('data', (chunk: Buffer) => (seen += chunk.length));

@@ -104,6 +104,8 @@ export type LineFormat = 'events' | 'log';
  */
 export function lineFormat(info: RequestInfo, raw: readonly string[]): LineFormat | undefined {
   if (!info.longRunning || valuesOf(raw, 'content-encoding').length > 0) return undefined;
+  // A cut response must not look whole, and a notice could fill it up to its length.
+  if (valuesOf(raw, 'content-length').length > 0) return undefined;
   const type = valuesOf(raw, 'content-type')[0]?.split(';')[0]?.trim().toLowerCase();
   if (info.verb === 'watch' && type === 'application/json') return 'events';
   return info.subresource === 'log' && type === 'text/plain' ? 'log' : undefined;
