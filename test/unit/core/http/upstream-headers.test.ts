@@ -226,6 +226,32 @@ test('a cluster’s limits only take away', () => {
   });
 });
 
+test('what is remembered of earlier requests changes nothing, whoever sends which request when', () => {
+  const identities = [INPUT.identity, { ...INPUT.identity }, { ...INPUT.identity, groups: ['corp:b,c'] }];
+  const clients = [['Accept', 'a'], ['Accept', 'b', 'Connection', 'accept'], []];
+  const settings = [{ groups: '*', extra: [] } as const, { groups: ['corp:a'], extra: ['example.com/team'] }];
+  const one = fc.record({
+    identity: fc.constantFrom(...identities),
+    actingAs: fc.constantFrom(undefined, undefined, ...identities),
+    raw: fc.constantFrom(...clients),
+    impersonate: fc.constantFrom(...settings),
+    upstreamToken: fc.constantFrom('before', 'after'),
+    sessionId: fc.constantFrom('s1', 's2'),
+    auditId: fc.uuid(),
+    belowProxy: fc.boolean(),
+    upgrade: fc.boolean(),
+  });
+  type Request = typeof one extends fc.Arbitrary<infer T> ? T : never;
+  const headersOf = ({ identity, impersonate, ...request }: Request) =>
+    flatHeaders(buildUpstreamHeaders({ ...INPUT, ...request, identity: limitIdentity(identity, impersonate) }));
+  fc.assert(
+    fc.property(fc.array(one, { maxLength: 20 }), (requests) => {
+      // Of a copy nothing is remembered.
+      for (const request of requests) expect(headersOf(request)).toEqual(headersOf(structuredClone(request)));
+    }),
+  );
+});
+
 describe('whatever a client sends', () => {
   const name = fc.oneof(
     fc.constantFrom(
