@@ -1,6 +1,6 @@
 /** The report as text, and as data for scripts. Text of the cluster reaches a terminal only as plain text. */
 import { commentLine, LONGEST_TYPED } from './rules/kubectl.ts';
-import { RULES, SEVERITIES } from './rules/rules.ts';
+import { RULES, SEVERITIES, type Severity } from './rules/rules.ts';
 import type { Report, Reported, UnjudgedState } from './rules/report.ts';
 import { objectPath } from './rules/waivers.ts';
 import { plainText } from '../cli/terminal/plain-text.ts';
@@ -70,9 +70,10 @@ const STATES: Readonly<Record<UnjudgedState, string>> = {
 
 const unjudgedTable = ({ unjudged }: Report, columns?: number): string =>
   table(
-    ['RULE', 'NOT EVALUATED', 'WHY'],
-    unjudged.map(({ rule, state, why, waiver }) => [
+    ['RULE NOT EVALUATED', 'SEVERITY', 'STATE', 'REASON'],
+    unjudged.map(({ rule, severity, state, why, waiver }) => [
       rule,
+      severity,
       STATES[state],
       waiver === undefined ? why : `${why}; waived until ${waiver.until}`,
     ]),
@@ -80,13 +81,12 @@ const unjudgedTable = ({ unjudged }: Report, columns?: number): string =>
   );
 
 function counts({ findings, waived, unjudged }: Report) {
-  const bySeverity = SEVERITIES.map((severity) => [
-    severity,
-    findings.filter((one) => one.severity === severity).length,
-  ]);
+  // With a waiver for the whole rule, an admin has decided that it need not be evaluated.
+  const open = unjudged.filter(({ waiver }) => waiver === undefined);
   const inState = (state: UnjudgedState): number => unjudged.filter((one) => one.state === state).length;
   return {
-    ...(Object.fromEntries(bySeverity) as Record<(typeof SEVERITIES)[number], number>),
+    ...bySeverity(findings),
+    notEvaluated: bySeverity(open),
     waived: waived.length,
     notReadable: inState('not_readable'),
     needsOption: inState('needs_option'),
@@ -94,8 +94,13 @@ function counts({ findings, waived, unjudged }: Report) {
   };
 }
 
+function bySeverity(rated: readonly { readonly severity: Severity }[]): Record<Severity, number> {
+  const numbers = SEVERITIES.map((severity) => [severity, rated.filter((one) => one.severity === severity).length]);
+  return Object.fromEntries(numbers) as Record<Severity, number>;
+}
+
 function summaryLine(report: Report, { cluster }: ReportContext): string {
-  const { high, medium, low, waived, notReadable, needsOption, notVisible } = counts(report);
+  const { waived, notReadable, needsOption, notVisible, notEvaluated, ...found } = counts(report);
   const judged = RULES.length - report.unjudged.length;
   const unjudged = [
     ...(notReadable === 0 ? [] : [`${notReadable} not readable`]),
@@ -103,7 +108,12 @@ function summaryLine(report: Report, { cluster }: ReportContext): string {
     ...(notVisible === 0 ? [] : [`${notVisible} not visible`]),
   ];
   const rules = [`${judged} of ${RULES.length} rules evaluated`, ...unjudged].join(', ');
-  return `${cluster}: ${high} high, ${medium} medium, ${low} low; ${waived} waived; ${rules}`;
+  // Never "0 high" where a rule of that severity has not been evaluated.
+  const findings = SEVERITIES.map((severity) => {
+    if (notEvaluated[severity] === 0) return `${found[severity]} ${severity}`;
+    return found[severity] === 0 ? `${severity} unknown` : `at least ${found[severity]} ${severity}`;
+  }).join(', ');
+  return `${cluster}: ${findings}; ${waived} waived; ${rules}`;
 }
 
 /** Returns the output of `--output json`. */

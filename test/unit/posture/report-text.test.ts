@@ -78,6 +78,20 @@ describe('a report as text', () => {
     );
   });
 
+  test('never counts none of a severity whose rules were not evaluated', () => {
+    const blind = { rule: 'legacy-token', severity: 'high', state: 'not_readable', why: 'secrets (403)' } as const;
+    const hidden = { rule: 'api-server-audit', severity: 'medium', state: 'not_visible', why: 'managed' } as const;
+    const lastLine = (report: Report): string => reportText(report, ASKED).trimEnd().split('\n').at(-1) ?? '';
+    expect(lastLine(reportWith({ unjudged: [blind, hidden] }))).toContain('prod: high unknown, medium unknown, 0 low;');
+    const found = [finding(), finding({ severity: 'medium' })];
+    expect(lastLine(reportWith({ findings: found, unjudged: [blind] }))).toContain(
+      ': at least 1 high, 1 medium, 0 low;',
+    );
+    const waiver = { rule: 'gate-account', object: '*', reason: 'INC-1', until: '2999-12-31' } as const;
+    const waived = { rule: 'gate-account', severity: 'high', state: 'needs_option', why: 'w', waiver } as const;
+    expect(lastLine(reportWith({ unjudged: [waived] }))).toContain(': 0 high,');
+  });
+
   test('says what was not judged, and counts it', () => {
     const unjudged = [
       { rule: 'legacy-token', severity: 'high', state: 'not_readable', why: 'secrets (403 Forbidden)' },
@@ -85,9 +99,10 @@ describe('a report as text', () => {
       { rule: 'gate-account', severity: 'high', state: 'needs_option', why: 'give --gate-account' },
     ] as const;
     const text = reportText(reportWith({ unjudged }), ASKED);
-    expect(text).toMatch(/^legacy-token +not readable +secrets \(403 Forbidden\)$/m);
+    expect(text).toMatch(/^RULE NOT EVALUATED +SEVERITY +STATE +REASON$/m);
+    expect(text).toMatch(/^legacy-token +high +not readable +secrets \(403 Forbidden\)$/m);
     expect(text).toMatch(/13 of 16 rules evaluated, 1 not readable, 1 without an option, 1 not visible\n$/);
-    expect(text).toMatch(/^gate-account +needs an option +give --gate-account$/m);
+    expect(text).toMatch(/^gate-account +high +needs an option +give --gate-account$/m);
   });
 });
 
