@@ -15,6 +15,7 @@ export type AdminProblem =
   | 'lock_not_found'
   | 'fresh_sign_in_not_needed'
   | 'fresh_sign_in_newer'
+  | 'username_not_found'
   | 'username_ambiguous'
   | 'account_not_seen'
   | 'revocation_not_written'
@@ -91,15 +92,13 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
     when: 'no identity provider of this name is configured; for an account, no workload rule either, and nothing is known of the account',
   },
   workload_not_found: { status: 404, when: 'no workload rule of this name is configured' },
+  username_not_found: { status: 404, when: 'no live session has this username; nothing was done' },
   cluster_not_found: { status: 404, when: 'no cluster of this name is among those that the caller may use' },
   method_not_allowed: {
     status: 405,
     when: 'the resource does not support this method; `Allow` lists the methods that it supports',
   },
-  username_ambiguous: {
-    status: 409,
-    when: 'no account, or more than one account, has a live session under this username',
-  },
+  username_ambiguous: { status: 409, when: 'more than one account has a live session under this username' },
   account_not_seen: {
     status: 409,
     when: 'nothing was done: a lock is for an account that has no live session and no lock, and of which nothing was revoked in the last thirty days. Check the spelling, or send `"force": true`',

@@ -48,10 +48,11 @@ async function accountNamed(deps: AdminDeps, username: string): Promise<Account>
   const accounts = await accountsNamed(deps, username);
   const [account] = accounts;
   if (account !== undefined && accounts.length === 1) return account;
-  const message =
-    account === undefined
-      ? 'No user with this username has a live session. Revoke by account, as PROVIDER/SUBJECT, to be sure.'
-      : `${accounts.length} accounts have this username. Revoke by account: ${accounts.slice(0, 5).join(', ')}.`;
+  if (account === undefined) {
+    const message = 'No live session has this username. Check the spelling, or revoke by account, as PROVIDER/SUBJECT.';
+    throw new AdminError('username_not_found', 'not_found', message);
+  }
+  const message = `${accounts.length} accounts have this username. Revoke by account: ${accounts.slice(0, 5).join(', ')}.`;
   throw new AdminError('username_ambiguous', 'conflict', message);
 }
 
@@ -179,8 +180,8 @@ export async function assertSeen(deps: AdminDeps, { lock, account }: RevocationP
 
 /**
  * Resolves the target of a request.
- * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_ambiguous`,
- *   `provider_not_found` also for an account
+ * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_not_found`,
+ *   `username_ambiguous`; `provider_not_found` also for an account
  */
 export async function planOf(deps: AdminDeps, request: RevocationRequest): Promise<RevocationPlan> {
   const meant = await resolveTarget(deps, request);

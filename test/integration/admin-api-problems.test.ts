@@ -168,7 +168,7 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
       return { stage: at.stage, response: await read(at, 'drills') };
     },
   },
-  username_ambiguous: {
+  username_not_found: {
     provoke: async () => {
       const at = await signedInAs('root');
       return { stage: at.stage, response: await post(at, 'revocations', { username: 'unknown', reason: 'x' }) };
@@ -178,6 +178,20 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
     provoke: async () => {
       const at = await signedInAs('root');
       return { stage: at.stage, response: await post(at, 'locks', { account: 'corp/alcie', reason: 'x' }) };
+    },
+  },
+  username_ambiguous: {
+    provoke: async () => {
+      const at = await signedInAs('root');
+      for (const [id, account] of [
+        ['alice-1', 'corp/alice'],
+        ['alice-2', 'corp/another-alice'],
+      ] as const)
+        await openSession(at.stage, id, 'alice', account);
+      return {
+        stage: at.stage,
+        response: await post(at, 'revocations', { username: 'corp:alice@example.com', reason: 'x' }),
+      };
     },
   },
   request_id_reused: {

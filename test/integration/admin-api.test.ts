@@ -212,14 +212,14 @@ describe('revoking', () => {
   });
 
   test.each([
-    ['no account', 'corp:unknown@example.com'],
-    ['two accounts', 'corp:alice@example.com'],
-  ])('a username of %s gets 409', async (_what, username) => {
+    ['no account', 'corp:unknown@example.com', 404, 'username_not_found'],
+    ['two accounts', 'corp:alice@example.com', 409, 'username_ambiguous'],
+  ])('a username of %s ends no session: %s gets %i', async (_what, username, status, code) => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     await openSession(at.stage, 'alice-2', 'alice', 'corp/another-alice');
-    const { body } = await post(at, { username, reason: 'INC-1' }).expect(409);
-    expect(body).toMatchObject({ code: 'username_ambiguous' });
+    const { body } = await post(at, { username, reason: 'INC-1' }).expect(status);
+    expect(body).toMatchObject({ code });
     expect(await at.stage.store.sessions.count()).toBe(3);
   });
 

@@ -125,7 +125,14 @@ export const ROUTES = {
     body: 'RevocationRequest',
     idempotent: true,
     responses: REVOKED,
-    problems: ['session_not_found', 'provider_not_found', 'workload_not_found', 'username_ambiguous', ...REVOKING],
+    problems: [
+      'session_not_found',
+      'provider_not_found',
+      'workload_not_found',
+      'username_not_found',
+      'username_ambiguous',
+      ...REVOKING,
+    ],
   },
   getRevocation: {
     method: 'GET',

@@ -48,7 +48,8 @@ export function addAdminCommands(program: Command, unlockOnServer: (options: Unl
   addAudit(program);
 }
 
-const REASON = ['--reason <text>', 'reason for the audit log, for example a ticket'] as const;
+// The commands themselves require it, so that all that is missing is told in one go.
+const REASON = ['--reason <text>', 'reason for the audit log, for example a ticket (required)'] as const;
 const APPROVAL = [
   '--approval <id>',
   'id of the approval that the first admin got, where two admins are needed',
@@ -86,7 +87,7 @@ function addRevoke(program: Command): void {
     .option('--all', 'every session')
     .option('--lock', 'and lock the account: no sign-in until it is unlocked')
     .option('--yes', 'with --all and --provider: do not ask for confirmation (needed without a terminal for --all)')
-    .requiredOption(...REASON)
+    .option(...REASON)
     .option(...APPROVAL)
     .option(...FORCE)
     .addOption(outputOption(program))
@@ -101,17 +102,17 @@ function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) =>
     'lock',
     'end every session of an account and lock it: no sign-in until it is unlocked (admins)',
   )
-    .argument('<account>', 'PROVIDER/SUBJECT')
-    .requiredOption(...REASON)
+    .argument('[account]', 'PROVIDER/SUBJECT')
+    .option(...REASON)
     .option(...APPROVAL)
     .option(...FORCE)
     .addOption(outputOption(program))
-    .action((account: string, options: CommonOptions & LockOptions) =>
+    .action((account: string | undefined, options: CommonOptions & LockOptions) =>
       run(options, async (context) => (await import('./revoke-commands.ts')).lock(context, account, options)),
     );
   addServerCommand(program, 'unlock', 'unlock an account (admins; with --config, on the server’s own shell)')
     .argument('[account]', 'PROVIDER/SUBJECT')
-    .option(...REASON)
+    .option(REASON[0], 'reason for the audit log, for example a ticket (required without --config)')
     .option('--config <file>', 'on the server: remove the lock in the store of this configuration, without any admin')
     .option('--all', 'with --config: every lock')
     .option(

@@ -6,6 +6,7 @@ import { revocationScopeSchema } from '../../core/admin-api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
+import type { AppError } from '../../core/errors.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
@@ -16,7 +17,7 @@ import { parseResponse, type Receipt } from './admin-response.ts';
 import { pollUntilComplete, replicaLines, sendRevocation } from './revocation-progress.ts';
 
 export interface LockOptions extends ServerOptions, OutputOptions {
-  readonly reason: string;
+  readonly reason?: string;
   readonly approval?: string;
   /** Locks an account that was never seen, too. */
   readonly force?: true;
@@ -41,18 +42,23 @@ export interface RevokeOptions extends LockOptions {
  */
 export async function revoke(context: CliContext, options: RevokeOptions): Promise<void> {
   const target = { ...targetOf(options), ...(options.lock && { lock: options.lock }) };
+  const reason = reasonOf(options);
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   warnIfOwnAccount(context, entry, target);
   if (options.yes !== true) await confirmMany(context, entry, target);
-  await send(context, entry, options, target);
+  await send(context, entry, { ...options, reason }, target);
 }
 
-/** Does the same as `revoke --account ACCOUNT --lock`. */
-export async function lock(context: CliContext, account: string, options: LockOptions): Promise<void> {
+/** Does the same as `revoke --account ACCOUNT --lock`. @throws AppError `bad_request` where one of them is missing */
+export async function lock(context: CliContext, account: string | undefined, options: LockOptions): Promise<void> {
+  if (account === undefined) {
+    throw incomplete('A lock needs an account', 'name it: portcullis lock PROVIDER/SUBJECT', options);
+  }
   const target = { account, lock: true } as const;
+  const reason = reasonOf(options);
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   warnIfOwnAccount(context, entry, target);
-  await send(context, entry, options, target);
+  await send(context, entry, { ...options, reason }, target);
 }
 
 type Target = Readonly<Record<string, string | true>>;
@@ -63,10 +69,10 @@ function targetOf(options: RevokeOptions): Target {
   const given = Object.entries(named).filter((entry): entry is [string, string | true] => entry[1] !== undefined);
   if (given.length !== 1) {
     const next = 'give exactly one of --session, --account, --username, --provider, --workload, --all';
-    throw cliError('bad_request', 'A revocation needs exactly one target.', next);
+    throw incomplete('A revocation needs exactly one target', next, options);
   }
   if ((workload === undefined) !== (subject === undefined)) {
-    throw cliError('bad_request', 'A workload needs its rule and its subject.', 'give --workload RULE --subject S');
+    throw incomplete('A workload needs its rule and its subject', 'give --workload RULE --subject S', options);
   }
   return { ...Object.fromEntries(given), ...(subject === undefined ? {} : { subject }) };
 }
@@ -104,7 +110,23 @@ async function scopeText(context: CliContext, entry: CacheEntry, query: Record<s
   }
 }
 
-async function send(context: CliContext, entry: CacheEntry, options: LockOptions, target: Target): Promise<void> {
+/** Returns the error about what is missing, with the reason where that is missing too: one go, not two. */
+function incomplete(what: string, next: string, { reason }: LockOptions): AppError {
+  return reason === undefined
+    ? cliError('bad_request', `${what}, and a reason for the audit log.`, `${next}; and --reason TEXT`)
+    : cliError('bad_request', `${what}.`, next);
+}
+
+function reasonOf({ reason }: LockOptions): string {
+  if (reason !== undefined) return reason;
+  throw cliError('bad_request', 'A reason for the audit log is needed.', 'give --reason TEXT, for example a ticket');
+}
+
+interface GivenOptions extends LockOptions {
+  readonly reason: string;
+}
+
+async function send(context: CliContext, entry: CacheEntry, options: GivenOptions, target: Target): Promise<void> {
   const { reason, approval, force } = options;
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
   const json = { ...target, reason, requestId: randomUUID(), ...(approval && { approval }), ...(force && { force }) };

@@ -2,6 +2,10 @@
 
 const NEXT: ReadonlyMap<string, string> = new Map([
   ['session_not_found', 'portcullis sessions lists the live ones'],
+  [
+    'username_not_found',
+    'portcullis sessions lists the usernames; an account without a session is revoked by --account PROVIDER/SUBJECT',
+  ],
   ['username_ambiguous', 'name the account: portcullis sessions lists them, then --account PROVIDER/SUBJECT'],
   ['account_not_seen', 'check the spelling; to lock it all the same, run the command again with --force'],
   ['provider_not_found', 'the name is the part of an account before the /: portcullis sessions'],

@@ -169,6 +169,23 @@ describe('the target of a revocation', () => {
     expect(at.fakeServer.adminRequests).toEqual([]);
   });
 
+  test.each([
+    [['revoke'], /exactly one target, and a reason[^]*--account[^]*--reason TEXT/],
+    [['revoke', '--workload', 'ci'], /its rule and its subject, and a reason[^]*--subject S; and --reason TEXT/],
+    [['revoke', '--all'], /reason for the audit log is needed[^]*--reason TEXT/],
+    [['revoke', '--all', '--provider', 'corp', '--reason', 'x'], /exactly one target\.\n/],
+    [['lock'], /an account, and a reason[^]*lock PROVIDER\/SUBJECT; and --reason TEXT/],
+    [['lock', 'corp/bob'], /reason for the audit log is needed/],
+    [['lock', '--reason', 'x'], /A lock needs an account\.\n/],
+    [['unlock'], /An account and a reason are needed/],
+  ])('that is incomplete gets one error with all that is missing: %j', async (args, message) => {
+    await at.login();
+    const ended = await at.machine.run(...args);
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toMatch(message);
+    expect(at.fakeServer.adminRequests).toEqual([]);
+  });
+
   test('every retry of a command has the same id, and two commands have different ids', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: at.fakeServer.adminRequests.length === 1 ? 401 : 200, body: done });
