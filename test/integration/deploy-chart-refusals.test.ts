@@ -17,9 +17,20 @@ const REJECTED: readonly (readonly [string, string, unknown, RegExp])[] = [
     'a secret’s file where a Secret is named',
     'providers',
     [{ ...PROVIDER, clientSecretFile: '/x' }],
-    /at '\/providers\/0'/,
+    /providers\[0\]\.clientSecretFile: .* as clientSecret: { secret: NAME, key: KEY }/,
   ],
-  ['a key’s file where a Secret is named', 'providers', [{ ...PROVIDER, clientKeyFile: '/x' }], /at '\/providers\/0'/],
+  [
+    'a key’s file where a Secret is named',
+    'providers',
+    [PROVIDER, { ...PROVIDER, name: 'b', clientKeyFile: '/x' }],
+    /providers\[1\]\.clientKeyFile: .* as clientKey: {/,
+  ],
+  [
+    'a CA’s file of a cluster where a Secret is named',
+    'clusters',
+    [{ ...CLUSTER, server: 'https://203.0.113.7', token: { secret: 'x' }, caFile: '/x' }],
+    /clusters\[0\]\.caFile: .* as ca: {/,
+  ],
   [
     'an unknown client authentication method',
     'providers',

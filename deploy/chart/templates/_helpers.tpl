@@ -68,7 +68,9 @@ The configuration file. Lists of the values are taken over item by item; what na
 {{- $keys := dict "signingDir" "/etc/portcullis/keys/signing" "sealingDir" "/etc/portcullis/keys/sealing" }}
 {{- if $v.keys.auditSecret }}{{ $_ := set $keys "auditDir" "/etc/portcullis/keys/audit" }}{{ end }}
 {{- $providers := list }}
-{{- range $v.providers }}
+{{- range $index, $given := $v.providers }}
+{{- include "portcullis.noFiles" (dict "place" (printf "providers[%d]" $index) "given" $given) }}
+{{- with $given }}
 {{- $one := omit . "clientSecret" "clientKey" "clientCert" "ca" "serviceAccount" }}
 {{- if .clientSecret }}{{ $_ := set $one "clientSecretFile" (printf "/etc/portcullis/providers/%s/client-secret" .name) }}{{ end }}
 {{- if .clientKey }}{{ $_ := set $one "clientKeyFile" (printf "/etc/portcullis/providers/%s/client.key" .name) }}{{ end }}
@@ -77,8 +79,11 @@ The configuration file. Lists of the values are taken over item by item; what na
 {{- if .serviceAccount }}{{ $_ := set $one "serviceAccountFile" (printf "/etc/portcullis/providers/%s/service-account.json" .name) }}{{ end }}
 {{- $providers = append $providers $one }}
 {{- end }}
+{{- end }}
 {{- $clusters := list }}
-{{- range $v.clusters }}
+{{- range $index, $given := $v.clusters }}
+{{- include "portcullis.noFiles" (dict "place" (printf "clusters[%d]" $index) "given" $given) }}
+{{- with $given }}
 {{- $one := omit . "token" "ca" }}
 {{- if .server }}
 {{- $_ := set $one "tokenFile" (printf "/etc/portcullis/clusters/%s/token" .name) }}
@@ -90,11 +95,19 @@ The configuration file. Lists of the values are taken over item by item; what na
 {{- end }}
 {{- $clusters = append $clusters $one }}
 {{- end }}
+{{- end }}
 {{- $own := dict "publicUrl" $v.publicUrl "listen" $listen "store" (dict "redis" $redis) "keys" $keys "providers" $providers "clusters" $clusters "shutdown" $v.shutdown }}
 {{- range $name, $_ := $v.config }}
 {{- if hasKey $own $name }}{{ fail (printf "config.%s: this is set by the chart's own values, so it cannot be set here as well" $name) }}{{ end }}
 {{- end }}
 {{- merge $own $v.config | toYaml }}
+{{- end }}
+
+{{/* Fails where a provider or a cluster names a file, as the configuration does: the values name a Secret. */}}
+{{- define "portcullis.noFiles" -}}
+{{- range $name, $_ := .given }}
+{{- if hasSuffix "File" $name }}{{ fail (printf "%s.%s: the chart mounts no file by its path; name the Secret that holds it, as %s: { secret: NAME, key: KEY }" $.place $name (trimSuffix "File" $name)) }}{{ end }}
+{{- end }}
 {{- end }}
 
 {{/* Projected sources of the Redis credentials; empty where there are none. */}}
