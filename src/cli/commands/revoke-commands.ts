@@ -6,7 +6,6 @@ import { revocationScopeSchema } from '../../core/admin-api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
-import type { AppError } from '../../core/errors.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';

@@ -1,10 +1,10 @@
 /** Runs the commands for users as main.ts does. */
-import { Command } from 'commander';
 import { addAdminCommands } from '../../../src/cli/commands/admin-parser.ts';
 import { addUserCommands } from '../../../src/cli/cli.ts';
 import { addCompletionCommands } from '../../../src/cli/commands/completion-parser.ts';
+import { createParser } from '../../../src/cli/usage.ts';
 
-const program = new Command('portcullis');
+const program = createParser('');
 addUserCommands(program);
 addAdminCommands(program, () => Promise.resolve(0));
 addCompletionCommands(program);
