@@ -88,6 +88,22 @@ describe('a request whose client has gone already', () => {
   });
 });
 
+describe('a request that has ended', () => {
+  it('is not cut, because its connection may carry another one by then', () => {
+    const guard = { fenced: false };
+    const { exchange, resets } = exchangeAt(guard);
+    exchange.bindServiceAccount(BUILDER);
+    exchange.attach({ abort: () => void resets.push('upstream'), clientGone: () => undefined, gone: false });
+    exchange.upstreamClosed();
+    exchange.clientClosed();
+    exchange.cut('shutdown');
+    guard.fenced = true;
+    // A late piece of the API server's is dropped all the same.
+    expect(exchange.mayPass()).toBe(false);
+    expect(resets).toEqual([]);
+  });
+});
+
 describe('a connection slot', () => {
   it('is released when both sides are closed, and once', () => {
     const { exchange } = exchangeAt({ fenced: false });
