@@ -2,7 +2,7 @@
  * The dependencies of the admin service. The module `server` builds the real ones; this module opens no connection.
  */
 import type { Actor, RequestContext } from '../http/request-context.ts';
-import type { AuditTrail } from '../audit/audit.ts';
+import type { AuditHistory, AuditTrail } from '../audit/audit.ts';
 import type { LiveTails } from '../audit/live/live-tails.ts';
 import type { Config } from '../config/config.ts';
 import type { Clock } from '../contracts/clock.ts';
@@ -56,6 +56,8 @@ export interface AdminDeps {
   readonly authenticate: Authenticate;
   /** Absent: there is no live tail of the audit log. */
   readonly tails?: LiveTails;
+  /** The audit log in the files of this replica. Absent: it writes none. */
+  readonly history?: AuditHistory;
   /** Absent: nothing is checked. */
   readonly health?: Health;
   /**

@@ -113,7 +113,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
   drill_refused: { status: 409, when: 'the session that the drill needs was rejected' },
   too_many_requests: {
     status: 429,
-    when: 'the account has reached its limit of calls, or too many calls without a valid credential came from this address; `Retry-After` has the seconds to wait',
+    when: 'the account has reached its limit of calls, too many calls without a valid credential came from this address, or other searches of the audit log are running; `Retry-After` has the seconds to wait',
   },
   too_many_tails: {
     status: 429,

@@ -8,7 +8,7 @@
  * - `trail.ts`, `chained-sinks.ts`, `encode-line.ts`: an event becomes a line in every sink
  * - `sinks/`: the sinks, their rotation, compression and spool
  * - `chain/`: the hash chain, its signatures and its anchors
- * - `verify/`: the verifier of files; `query/`: reads events from files
+ * - `verify/`: the verifier of files; `query/`: reads events from files, for the command and for pages
  * - `live/`: live views; `recent/`: recent requests of a session; `rejections/`: limits events of rejections
  * - `types.ts`: the shapes of this module
  */
@@ -16,6 +16,7 @@ export { startAnchors } from './chain/anchors.ts';
 export { createLiveAuditLog } from './live/live.ts';
 export { createLiveTails } from './live/live-tails.ts';
 export { limitRejections } from './rejections/rejections.ts';
+export { createAuditHistory, type AuditHistory } from './query/history.ts';
 export { createRecentRequests } from './recent/recent.ts';
 export { createAuditTrail } from './trail.ts';
 export type * from './types.ts';

@@ -103,7 +103,7 @@ const REJECTED_MB = 64;
 const REJECTED_FILES = 3;
 
 /** @returns the settings of the file for rejections, which has a bounded size */
-function rejectedFile(sink: AuditSinkSettings | undefined): readonly FileSinkSettings[] {
+export function rejectedFile(sink: AuditSinkSettings | undefined): readonly FileSinkSettings[] {
   if (sink?.type !== 'file' || sink.rejectedPath === undefined) return [];
   const { rejectedPath: path, rejectedMaxMb = REJECTED_MB, gzip, fsync } = sink;
   const maxSizeMb = rejectedMaxMb / (REJECTED_FILES + 1);

@@ -1,6 +1,7 @@
 /** `portcullis audit query`: a query of the audit log's files, with a table or the events themselves as its result. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { momentOf } from '../audit/query/moment.ts';
 import { byOutcome } from '../audit/query/outcomes.ts';
 import { MOST_FILES, queryAuditLog, type FileError, type Hit, type AuditQuery } from '../audit/query/query.ts';
 import { eventCells } from '../cli/terminal/audit-event-line.ts';
@@ -83,26 +84,6 @@ function questionOf(files: readonly string[], options: QueryOptions, now: number
     ...(before === undefined ? {} : { until: before }),
     ...(refused === true ? { refused: 'true' } : {}),
   });
-}
-
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
-const MOMENT = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?$/;
-
-/** @returns the format of the audit log; a time without a zone is UTC */
-function momentOf(text: string, now: number): string | undefined {
-  const [, count, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  const ago = count === undefined ? undefined : now - Number(count) * (SECONDS[unit] ?? 0) * 1000;
-  const written = MOMENT.exec(text);
-  if (ago === undefined && (written === null || !isDay(text.slice(0, 10)))) return undefined;
-  const zoned = text.includes('T') && written?.[1] === undefined ? `${text}Z` : text;
-  const at = new Date(ago ?? zoned);
-  return Number.isNaN(at.getTime()) ? undefined : at.toISOString().replace('Z', '000Z');
-}
-
-/** `Date` turns a day that does not exist, such as 2026-02-30, into another. */
-function isDay(text: string): boolean {
-  const day = new Date(`${text}T00:00:00Z`);
-  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text);
 }
 
 const asLines = (hits: readonly Hit[]): string => hits.map(({ text }) => `${escapeUnsafe(text)}\n`).join('');

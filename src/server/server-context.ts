@@ -1,6 +1,7 @@
 /** The server's context: its logger, metrics, keys, audit log, store and revocation guard. */
 import { uptime } from 'node:os';
 import {
+  createAuditHistory,
   createAuditTrail,
   createLiveAuditLog,
   createLiveTails,
@@ -91,9 +92,10 @@ export async function openContext(config: Config, replica: string, opening: Asyn
   observeStore(metrics, store);
   metrics.observeView(() => ({ stalenessSeconds: guard.stalenessSeconds, fenced: guard.fenced }));
   const tails = createLiveTails(store.live);
+  const history = createAuditHistory(sinks);
   opening.defer(async () => void (await Promise.all([live.stop(), recent.stop()])));
   const endings = createEndingReasons(store.artefacts, clock.nowMs);
-  return { replica, clock, logger, metrics, keys, reloading, audit, tails, store, guard, fences, endings };
+  return { replica, clock, logger, metrics, keys, reloading, audit, tails, history, store, guard, fences, endings };
 }
 
 /**

@@ -87,6 +87,7 @@ export async function createSignIn(
     apiCa: () => apiCa,
     consoles: { consoles: consolesOf(config, reloading), guard, mayUse: allows, mintToken },
     tails: context.tails,
+    ...(context.history === undefined ? {} : { history: context.history }),
     endings,
     health: componentHealth(config, clusters, context),
     isTrustedProxy: addressSet(config.listen.trustedProxies),

@@ -77,6 +77,29 @@ describe('live', () => {
     ]);
   });
 
+  it('the audit log opens with the past, and the end of a stream replaces its beginning', async () => {
+    const { accessToken } = await alice.signIn('alice');
+    const lines = page.locator('[data-lines] > li');
+    const ending = new AbortController();
+    const { signal } = ending;
+    const headers = { authorization: `Bearer ${accessToken}` };
+    const watching = alice.send('GET', '/api/v1/namespaces/default/pods?watch=true', { headers, signal });
+    await alice.get('/api/v1/namespaces/default/pods/of-the-past', accessToken);
+    await expect
+      .poll(async () => {
+        await page.goto(`${web}/admin/audit?user=demo:alice`);
+        return await lines.filter({ hasText: 'of-the-past' }).count();
+      }, LATE)
+      .toBe(1);
+    await page.locator('[data-connection]').getByText('live').waitFor(LATE);
+    const stream = lines.filter({ hasText: 'watch pods -n default' });
+    expect(await stream.allInnerTexts()).toEqual([expect.stringContaining('open')]);
+    ending.abort();
+    await expect(watching).rejects.toThrow('aborted');
+    await expect.poll(async () => await stream.allInnerTexts(), LATE).toEqual([expect.not.stringContaining('open')]);
+    expect(await lines.filter({ hasText: 'of-the-past' }).count()).toBe(1);
+  });
+
   it('the audit log names the user that a request acts as', async () => {
     await page.goto(`${web}/admin/audit`);
     await page.locator('[data-connection]').getByText('live').waitFor(LATE);

@@ -98,6 +98,9 @@ const EXAMPLES: Readonly<Record<RouteName, Example>> = {
   },
   // This stage has no live audit log; a caller without the role is rejected before that is found.
   tailAudit: { path: '/audit', status: 404, event: 'admin-read', reason: 'not_found' },
+  // Nor has it files.
+  searchAudit: { path: '/audit/events', status: 404, event: 'admin-read', reason: 'not_found' },
+  exportAudit: { path: '/audit/events.jsonl', status: 404, event: 'admin-read', reason: 'not_found' },
   getOpenApi: { path: '/openapi.json', status: 200, event: 'admin-read', reason: 'openapi' },
 };
 

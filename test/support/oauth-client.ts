@@ -121,13 +121,14 @@ export class OAuthClient {
   async send(
     method: 'GET' | 'POST' | 'DELETE',
     path: string,
-    options: { readonly headers?: Record<string, string>; readonly body?: string } = {},
+    options: { readonly headers?: Record<string, string>; readonly body?: string; readonly signal?: AbortSignal } = {},
   ): Promise<Answer> {
     const answer = await request(`${this.endpoints.api}${path}`, {
       method,
       dispatcher: this.#agent,
       headers: options.headers ?? {},
       body: options.body ?? null,
+      signal: options.signal ?? null,
     });
     const text = await answer.body.text();
     return {

@@ -182,6 +182,21 @@ const ADMIN: readonly PageRow[] = [
   { name: 'replicas', who: admins, at: '/admin/replicas', ...says('Replicas') },
   { name: 'audit', who: admins, at: '/admin/audit', ...says('Audit log') },
   { name: 'audit-filtered', who: ['root'], at: '/admin/audit?account=demo%2Falice', ...says('Audit log') },
+  { name: 'audit-past', who: ['root'], at: '/admin/audit?since=7d&until=2126-01-01', ...says('Audit log') },
+  { name: 'audit-none', who: ['root'], at: '/admin/audit?verb=never', ...says('Audit log') },
+  { name: 'audit-malformed', who: ['root'], at: '/admin/audit?since=soon', status: 400, ...says('Audit log') },
+  {
+    name: 'audit-request',
+    who: ['root'],
+    at: {
+      steps: async (page, { instance }) => {
+        await page.goto(`${instance.urls.web}/admin/audit?until=2126-01-01`);
+        await page.locator('a[href^="/admin/audit?auditId="]').first().click();
+        await page.locator('pre.commands').first().waitFor();
+      },
+    },
+    ...says('Audit log'),
+  },
   { name: 'health', who: admins, at: '/admin/health', ...says('Health') },
   { name: 'drill', who: admins, at: '/admin/drill', ...says('Drill') },
 ];

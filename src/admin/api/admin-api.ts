@@ -11,6 +11,7 @@
  * - admin-callers.ts: the caller of a Bearer token
  * - admin-reads.ts, admin-changes.ts: the handlers of reads and of changes
  * - admin-audit.ts, live-views.ts, event-stream.ts: handlers that stream, and the stream itself
+ * - admin-history.ts: searches in the audit log of the past
  */
 import express, { type RequestHandler } from 'express';
 import { AppError } from '../../core/errors.ts';
@@ -45,6 +46,7 @@ import {
   oneSession,
   sessionRequests,
 } from './admin-reads.ts';
+import { exportAudit, searchAudit } from './admin-history.ts';
 import { limitCalls, type CallLimits } from './call-limits.ts';
 import { liveReplicas, liveRevocation } from './live-views.ts';
 import { openApiDocument } from './openapi.ts';
@@ -87,6 +89,8 @@ function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
     listProviders: reading('listProviders', () => listProviders(deps)),
     createDrill: change(deps, postDrill(runDrill)),
     tailAudit: deps.tails === undefined ? notFound : tailAudit(deps, deps.tails),
+    searchAudit: reading('searchAudit', (req) => searchAudit(deps, req)),
+    exportAudit: exportAudit(deps),
     getOpenApi: reading('getOpenApi', (): ReadResult => ({ body: document, reason: 'openapi' })),
   };
 }

@@ -3,7 +3,6 @@
  * user does, so a client that reconnects with `Last-Event-ID` is authorized again.
  */
 import type { Request, RequestHandler, Response } from 'express';
-import { z } from 'zod';
 import {
   MOST_TAILS_OF_REPLICA,
   tooManyTails,
@@ -11,53 +10,15 @@ import {
   type TailItem,
   type TailRequest,
 } from '../../audit/live/live-tails.ts';
-import { isPortcullisEventName } from '../../core/audit/catalogue.ts';
 import { AppError } from '../../core/errors.ts';
 import type { AdminDeps } from '../dependencies.ts';
 import { EventStreams, frame, type EventStream, type STREAM_LIMITS } from './event-stream.ts';
 import { AdminError } from '../problem.ts';
 import { record } from '../../http/audit-events.ts';
-import { accountSchema, sessionIdSchema } from '../revocation-request.ts';
-import { parseQuery } from '../session-query.ts';
+import { auditFilter, auditQuerySchema } from '../audit-filter.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 const RETRY_AFTER_SECONDS = 5;
-
-const filterText = (pattern: RegExp, message: string) => z.string().regex(pattern, message).optional();
-
-export const auditQuerySchema = z
-  .strictObject({
-    user: filterText(/^[^\p{C}]{1,512}$/u, 'a username'),
-    account: accountSchema.optional(),
-    session: sessionIdSchema.optional(),
-    cluster: filterText(/^[a-z0-9.-]{1,63}$/, 'a cluster’s name'),
-    verb: filterText(/^[a-z-]{1,40}$/, 'a verb, such as get or delete'),
-    resource: filterText(/^[a-z0-9.-]{1,253}(?:\/[a-z0-9-]{1,63})?$/, 'a resource, such as pods or pods/exec'),
-    namespace: filterText(/^[a-z0-9-]{1,63}$/, 'a namespace’s name'),
-    code: filterText(/^[1-5]\d\d$/, 'an HTTP status, such as 403'),
-    refused: z.literal('true', { error: 'true, or nothing' }).optional(),
-    event: z.string().refine(isPortcullisEventName, 'there is no event of this name').optional(),
-  })
-  .refine(({ code, refused }) => code === undefined || refused === undefined, {
-    message: 'send code or refused, not both',
-  });
-
-/**
- * Parses the filter of a query.
- * @throws AppError `bad_request` that names the field
- */
-function filterOf({ config }: AdminDeps, query: object): TailRequest['filter'] {
-  const filter: Record<string, string> = {};
-  for (const [name, value] of Object.entries(parseQuery(auditQuerySchema, query)))
-    if (value !== undefined) filter[name] = value;
-  // With a mistyped name no event would ever be shown, and the auditor would believe that there were none.
-  if (filter['cluster'] !== undefined && !config.clusters.some(({ name }) => name === filter['cluster'])) {
-    throw new AppError('bad_request', 'cluster: there is no cluster of this name. GET clusters lists them.', {
-      reason: 'query_malformed',
-    });
-  }
-  return filter;
-}
 
 function tooManyError(res: Response, cause: AppError): AdminError {
   res.setHeader('Retry-After', String(RETRY_AFTER_SECONDS));
@@ -85,7 +46,7 @@ export function tailAudit(
   return async (req, res) => {
     const { actor } = contextOf(req);
     if (actor === undefined) throw new Error('the caller must be identified first');
-    const filter = filterOf(deps, req.query);
+    const filter = auditFilter(deps.config, req.query, auditQuerySchema);
     if (!streams.hasCapacityFor(actor.account, MOST_TAILS_OF_REPLICA)) throw tooManyError(res, tooManyTails());
     const stream = streams.open(res, actor, { limits, tooSlow: frame('gap', { reason: 'too_slow' }) });
     try {

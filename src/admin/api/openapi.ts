@@ -3,7 +3,7 @@
  * requests.
  */
 import { PROBLEMS, type ProblemCode } from '../problem.ts';
-import { routes, type Route, type RouteName } from './routes.ts';
+import { routes, type Route, type RouteName, type RouteResponse } from './routes.ts';
 import { componentSchemas, queryParameters, schemaRef, type JsonSchema } from './schemas.ts';
 
 const DESCRIPTION = `Sessions, revocations, locks, replicas, drills and the live audit log of Portcullis.
@@ -71,7 +71,8 @@ function problemResponses(route: Route): Readonly<Record<string, JsonSchema>> {
   return Object.fromEntries(statuses.map((status) => [String(status), response(status)]));
 }
 
-function successContent({ stream }: Route, schema: JsonSchema | undefined): JsonSchema {
+function successContent({ stream }: Route, { type }: RouteResponse, schema: JsonSchema | undefined): JsonSchema {
+  if (type !== undefined) return { [type]: { schema: text } };
   const json = stream?.only === true ? {} : { 'application/json': { schema: schema ?? { type: 'object' } } };
   if (stream === undefined) return json;
   const events = Object.entries(stream.events).map(([name, data]) => `- \`${name}\`: ${data}`);
@@ -80,14 +81,14 @@ function successContent({ stream }: Route, schema: JsonSchema | undefined): Json
 
 function successResponses(route: Route): Readonly<Record<string, JsonSchema>> {
   const headers = route.conditional === true ? { ...always, ETag: header('ETag') } : always;
-  const responses = Object.entries(route.responses).map(([status, { description, schema }]) => [
+  const responses = Object.entries(route.responses).map(([status, response]) => [
     status,
     {
-      description,
+      description: response.description,
       headers,
       ...(status === '204'
         ? {}
-        : { content: successContent(route, schema === undefined ? undefined : schemaRef(schema)) }),
+        : { content: successContent(route, response, response.schema && schemaRef(response.schema)) }),
     },
   ]);
   const unchanged = { 304: { description: 'Nothing has changed since this `ETag`.', headers } };

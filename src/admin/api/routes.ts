@@ -13,13 +13,15 @@ import {
 } from '../../core/admin-api/requests.ts';
 import type { ProblemCode } from '../problem.ts';
 import type { Need } from '../roles.ts';
-import { auditQuerySchema } from './admin-audit.ts';
+import { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from '../audit-filter.ts';
 import type { SchemaName } from './schemas.ts';
 
 export interface RouteResponse {
   readonly description: string;
-  /** Absent where the response is not JSON. */
+  /** Absent where the response is not JSON, or is not described. */
   readonly schema?: SchemaName;
+  /** The media type. Default: JSON. */
+  readonly type?: string;
 }
 
 export interface RouteStream {
@@ -278,6 +280,28 @@ export const ROUTES = {
     },
     responses: { 200: { description: 'The stream.' } },
     problems: ['not_found', 'too_many_tails'],
+  },
+  searchAudit: {
+    method: 'GET',
+    path: '/audit/events',
+    need: 'read',
+    summary: 'Search the audit log that this replica has written to its files.',
+    notes:
+      'Newest first; a request appears once, by its latest event, and with `auditId` by every event. Other replicas have files of their own. A search reads 256 MiB and takes 4 s at most, and two run at a time. For what is older, send the time of the last event as `until`.',
+    query: auditEventsQuerySchema,
+    responses: { 200: { description: 'The newest events that match.', schema: 'AuditEvents' } },
+    problems: ['not_found'],
+  },
+  exportAudit: {
+    method: 'GET',
+    path: '/audit/events.jsonl',
+    need: 'read',
+    summary: 'Download audit events as lines of JSON.',
+    notes:
+      'The lines as they are in the files of this replica, oldest first: the newest 10,000 and 16 MiB at most. Where there are more, the name of the file ends in `-newest-part`.',
+    query: auditExportQuerySchema,
+    responses: { 200: { description: 'One event of `audit.k8s.io/v1` on each line.', type: 'application/x-ndjson' } },
+    problems: ['not_found'],
   },
   getOpenApi: {
     method: 'GET',

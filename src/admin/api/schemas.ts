@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import {
+  auditEventsSchema,
   clustersSchema,
   componentSchema,
   drillResultSchema,
@@ -48,6 +49,7 @@ export const SCHEMAS = {
   DrillRequest: drillSchema,
   Drill: drillResultSchema,
   ReplicaDrill: replicaDrillSchema,
+  AuditEvents: auditEventsSchema,
   Problem: problemSchema.extend({
     code: z.enum(Object.keys(PROBLEMS)).describe('stable: programs branch on it'),
   }),

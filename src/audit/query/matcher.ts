@@ -3,6 +3,8 @@ import type { AuditEvent } from '../../core/audit/event.ts';
 import { matches, type LiveFilter } from '../live/live-filter.ts';
 
 export interface AuditQuery extends LiveFilter {
+  /** The request id, which is the same in the cluster's own audit log. */
+  readonly auditId?: string;
   /** RFC 3339 in UTC with microseconds, as in the audit log: not before, and before. */
   readonly since?: string;
   readonly until?: string;
@@ -26,8 +28,8 @@ const TIME_LENGTH = '2031-01-01T00:00:00.000000Z'.length;
 
 /** @returns a function that decides by a line's bytes if they rule it out already, and by its JSON otherwise */
 export function createMatcher(query: AuditQuery): LineMatcher {
-  const { since = '', until, refused: _refused, code: _code, ...texts } = query;
-  const needles = Object.values({ ...texts, resource: texts.resource?.split('/', 1)[0] })
+  const { since = '', until, auditId, refused: _refused, code: _code, ...texts } = query;
+  const needles = Object.values({ ...texts, auditId, resource: texts.resource?.split('/', 1)[0] })
     .filter((value) => value !== undefined && PLAIN.test(value))
     .map((value) => Buffer.from(String(value)));
   return (line) => {
@@ -36,7 +38,8 @@ export function createMatcher(query: AuditQuery): LineMatcher {
     if (time !== undefined && (time < since || (until !== undefined && time >= until))) return 'other';
     const event = time === undefined ? undefined : parsed(line);
     if (time === undefined || event === undefined) return 'unreadable';
-    return matches(query, event) ? { time, event, text: line.toString() } : 'other';
+    const isThat = auditId === undefined || auditId === event.auditID;
+    return isThat && matches(query, event) ? { time, event, text: line.toString() } : 'other';
   };
 }
 
@@ -45,7 +48,7 @@ export function createMatcher(query: AuditQuery): LineMatcher {
  * counts: an API server writes the objects that a client sent before its own time, and they may have such a key;
  * behind the time are annotations, whose values are strings.
  */
-function timeOf(line: Buffer): string | undefined {
+export function timeOf(line: Buffer): string | undefined {
   const at = line.lastIndexOf(TIME);
   if (at === -1) return undefined;
   const from = at + TIME.length;

@@ -113,16 +113,8 @@ export class Rotation {
   async #tidyOnce(): Promise<void> {
     const { path, keep = KEEP, gzip = true } = this.#settings;
     const folder = dirname(path);
-    const names = (await readdir(folder)).filter((name) => name.startsWith(`${basename(path)}.`));
-    const stampOf = (name: string, ending: string): string =>
-      name.slice(basename(path).length, -ending.length || undefined);
-    for (const name of names) {
-      if (name.endsWith(UNFINISHED) && STAMP.test(stampOf(name, UNFINISHED)))
-        await rm(join(folder, name), { force: true });
-    }
-    const plain = names.filter((name) => STAMP.test(stampOf(name, '')));
-    const packed = names.filter((name) => name.endsWith('.gz') && STAMP.test(stampOf(name, '.gz')));
-    const ended = [...new Set([...plain, ...packed.map((name) => name.slice(0, -'.gz'.length))])].toSorted(inOrder);
+    const { ended, plain, unfinished } = await namesOf(path);
+    for (const name of unfinished) await rm(join(folder, name), { force: true });
     for (const name of ended.splice(0, this.#tooMany(ended, keep))) {
       for (const old of [name, `${name}.gz`]) await rm(join(folder, old), { force: true });
       this.#logger?.info({ sink: path, file: name, keep }, 'the oldest audit file was removed');
@@ -131,6 +123,39 @@ export class Rotation {
     for (const name of ended.filter((one) => plain.includes(one)))
       await gzipFile(join(folder, name), this.#closing.signal);
   }
+}
+
+interface FileNames {
+  /** Without `.gz`, oldest first. */
+  readonly ended: string[];
+  /** Those of them that are there uncompressed. */
+  readonly plain: readonly string[];
+  readonly unfinished: readonly string[];
+}
+
+async function namesOf(path: string): Promise<FileNames> {
+  const names = (await readdir(dirname(path))).filter((name) => name.startsWith(`${basename(path)}.`));
+  const endingIn = (ending: string): readonly string[] =>
+    names.filter(
+      (name) => name.endsWith(ending) && STAMP.test(name.slice(basename(path).length, -ending.length || undefined)),
+    );
+  const plain = endingIn('');
+  const packed = endingIn('.gz').map((name) => name.slice(0, -'.gz'.length));
+  return { ended: [...new Set([...plain, ...packed])].toSorted(inOrder), plain, unfinished: endingIn(UNFINISHED) };
+}
+
+/** A file that rotation has ended. */
+export interface EndedFile {
+  /** Without `.gz`, which it gets when it is compressed. */
+  readonly path: string;
+  /** Milliseconds since the epoch. */
+  readonly endedAt: number;
+}
+
+/** Returns the ended files of the file at a path, oldest first. Those that logrotate has named are not known. */
+export async function endedFiles(path: string): Promise<readonly EndedFile[]> {
+  const { ended } = await namesOf(path);
+  return ended.map((name) => ({ path: join(dirname(path), name), endedAt: endedAt(name) }));
 }
 
 /** By time, and within one millisecond by number. */

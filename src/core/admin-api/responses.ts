@@ -153,6 +153,17 @@ export const drillResultSchema = z.object({
   receipt: revocationResultSchema,
 });
 
+export const auditEventsSchema = z.object({
+  replica: z.string().describe('the replica whose files were searched'),
+  events: z.array(z.record(z.string(), z.unknown())).readonly().describe('each an `Event` of `audit.k8s.io/v1`'),
+  complete: z.boolean().describe('whether the whole range was searched'),
+  stopped: z
+    .enum(['events', 'bytes', 'time'])
+    .describe('which limit ended the search before the beginning of the range; absent when complete')
+    .exactOptional(),
+  unreadable: count.describe('lines that are no event, and files that could not be read to their end'),
+});
+
 /** RFC 9457. */
 export const problemSchema = z.object({
   type: z.literal('about:blank'),

@@ -1,13 +1,26 @@
 /**
- * `/admin/audit`: the live view of the audit log. `audit.js` reads the stream of the admin API, which authorizes
- * and audits each connection, and adds the events to this page.
+ * `/admin/audit`: the audit log. The page opens with what the files of this replica have, or else the store, in the
+ * range and with the filters of the URL. Then `audit.js` reads the stream of the admin API, which authorizes and
+ * audits each connection, and adds new events on top.
  */
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
+import { auditTime } from '../../audit/query/moment.ts';
+import type { AuditQuery } from '../../audit/query/matcher.ts';
+import type { History } from '../../audit/query/history.ts';
+import { auditEventsQuerySchema, auditFilter, pastQuery } from '../../admin/audit-filter.ts';
+import { searchHistory } from '../../admin/audit-history.ts';
+import { AppError } from '../../core/errors.ts';
+import { AdminError } from '../../admin/problem.ts';
 import { html, type Html } from '../page/html.ts';
+import { requestsTable } from '../page/recent-requests.ts';
+import type { RecentRequest } from '../../store/store.ts';
+import type { WebDeps } from '../dependencies.ts';
+import { eventLine, eventTemplate } from './audit-lines.ts';
+import { recentMatches } from './recent-search.ts';
 import { queryString } from './links.ts';
 import { selectField } from './form-fields.ts';
 import { parameter } from '../page/response.ts';
-import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 const AUDIT_FIELDS = [
   'user',
@@ -21,13 +34,29 @@ const AUDIT_FIELDS = [
   'refused',
 ] as const;
 
+/** Those that only the past has. */
+const PAST_FIELDS = ['auditId', 'since', 'until'] as const;
+
 /** The filters of the URL, unchanged; empty ones are left out. */
-type AuditFilters = { readonly [F in (typeof AUDIT_FIELDS)[number]]?: string };
+type LiveFilters = { readonly [F in (typeof AUDIT_FIELDS)[number]]?: string };
+type AuditFilters = LiveFilters & { readonly [F in (typeof PAST_FIELDS)[number]]?: string };
+
+/** What the page opens with. */
+type Past =
+  | { readonly kind: 'files'; readonly found: History }
+  /** This replica has no file. Undefined: the store cannot be read. */
+  | { readonly kind: 'recent'; readonly requests: readonly RecentRequest[] | undefined }
+  /** Too many others search at the moment. */
+  | { readonly kind: 'busy' }
+  /** A filter is malformed. */
+  | { readonly kind: 'malformed'; readonly message: string };
 
 interface AuditPage {
+  readonly deps: Pick<WebDeps, 'clock' | 'guard'>;
   readonly shown: AuditFilters;
   readonly clusters: readonly string[];
-  /** False where this server has no live view of the audit log. */
+  readonly past: Past;
+  /** False where this server has no live view of the audit log, and where the page is about the past alone. */
   readonly live: boolean;
 }
 
@@ -67,28 +96,12 @@ function filters({ shown, clusters }: AuditPage): Html {
     ${textField('verb', 'Verb', shown, 'delete')} ${textField('resource', 'Resource', shown, 'pods/exec')}
     ${textField('namespace', 'Namespace', shown, 'payments')}
     ${selectField({ name: 'event', label: 'Portcullis event', options: EVENTS, chosen: shown.event })}
-    ${rejectedBox(shown)}
+    ${textField('auditId', 'Request id', shown, 'all of it')} ${textField('since', 'From (UTC)', shown, '24h')}
+    ${textField('until', 'Until (UTC)', shown, '2026-11-25T14:00')} ${rejectedBox(shown)}
     <button class="button">Apply</button>
     ${Object.keys(shown).length > 0 && html`<a class="button quiet" href="/admin/audit">Clear</a>`}
   </form>`;
 }
-
-/** The template of one audit event. The script copies it for each event. */
-const eventTemplate = (): Html =>
-  html`<template data-line>
-    <li class="line">
-      <details>
-        <summary>
-          <time></time>
-          <span class="line-who" data-text="who"></span>
-          <span class="line-what" data-text="what"></span>
-          <span class="badge" data-text="code"></span>
-          <span class="small muted" data-text="from"></span>
-        </summary>
-        <pre class="commands" data-text="json"></pre>
-      </details>
-    </li>
-  </template>`;
 
 const gapTemplate = (): Html =>
   html`<template data-gap>
@@ -104,7 +117,7 @@ const gapMessages = JSON.stringify({
   lost: 'Events may be missing here: the connection was interrupted for too long.',
 });
 
-const COMMAND_OPTIONS: Readonly<Record<keyof AuditFilters, string>> = {
+const COMMAND_OPTIONS: Readonly<Record<keyof LiveFilters, string>> = {
   user: '--user',
   account: '--account',
   session: '--session',
@@ -127,59 +140,193 @@ function command(shown: AuditFilters): string {
   return ['portcullis audit tail', ...options].join(' ');
 }
 
-const stream = ({ shown }: AuditPage): Html =>
-  html`<section
-    class="card"
-    aria-labelledby="lines"
-    data-live="/admin/api/v1/audit${queryString(shown)}"
-    data-messages="${gapMessages}"
-  >
+/** Filters as a query, without an option of the past. */
+const liveQuery = (shown: AuditFilters): string =>
+  queryString(Object.fromEntries(AUDIT_FIELDS.map((name) => [name, shown[name]])));
+
+const RANGES = [
+  ['15m', '15 minutes'],
+  ['1h', '1 hour'],
+  ['24h', '24 hours'],
+  ['7d', '7 days'],
+  ['30d', '30 days'],
+] as const;
+
+const DEFAULT_RANGE = '24h';
+
+function ranges(shown: AuditFilters): Html {
+  const chosen = shown.until === undefined ? (shown.since ?? DEFAULT_RANGE) : '';
+  const link = ([since, label]: (typeof RANGES)[number]): Html => {
+    const href = `/admin/audit${queryString({ ...shown, since, until: '' })}`;
+    return since === chosen
+      ? html`<li><a class="chip" href="${href}" aria-current="true">${label}</a></li>`
+      : html`<li><a class="chip" href="${href}">${label}</a></li>`;
+  };
+  return html`<ul class="list chips" aria-label="Range">
+    ${RANGES.map(link)}
+  </ul>`;
+}
+
+/** A line is half a kilobyte. */
+const PAGE_SIZE = 25;
+
+const STOPPED: Readonly<Record<NonNullable<History['stopped']>, string>> = {
+  events: `The newest ${PAGE_SIZE} of them; older ones are on the next page.`,
+  bytes: 'The search ended at its limit of bytes, so older ones may be missing. Choose a shorter range.',
+  time: 'The search ended at its limit of time, so older ones may be missing. Choose a shorter range, or a filter.',
+};
+
+const selfOf = ({ guard }: Pick<WebDeps, 'guard'>): string => guard.replicas.find(({ self }) => self)?.id ?? '';
+
+/** Says where the events come from, because an auditor must know what is not here. */
+function sourceText({ deps, past }: AuditPage): Html {
+  const { replicas } = deps.guard;
+  const others =
+    replicas.length > 1 &&
+    html` What other replicas served before is in their own files: <code>portcullis audit query</code> reads all of
+      them.`;
+  switch (past.kind) {
+    case 'files': {
+      const { stopped, unreadable } = past.found;
+      return html`From the files of this replica, <strong>${selfOf(deps)}</strong>.${others}
+        ${stopped !== undefined && STOPPED[stopped]}
+        ${unreadable > 0 && `${unreadable} lines or files could not be read.`}`;
+    }
+    case 'recent':
+      return html`This replica writes no audit file, so the past is where its sinks send the events. Below are the
+      latest requests of sessions that are live, as far as they match; what Portcullis did is not among them.`;
+    case 'malformed':
+      return html`<span class="state bad" role="alert">${past.message}</span>`;
+    case 'busy':
+      return html`Other searches of the audit log are running: load the page again in a few seconds to see the past.`;
+  }
+}
+
+/** Until when the next page of older events reaches: the oldest event of this one is on it again, and none is lost. */
+function olderThan({ hits }: History): string | undefined {
+  const oldest = hits.at(-1)?.time;
+  return oldest === undefined ? undefined : auditTime(Date.parse(oldest) + 1);
+}
+
+function olderLink({ shown, past }: AuditPage): Html | false {
+  if (past.kind !== 'files' || past.found.stopped !== 'events') return false;
+  const href = `/admin/audit${queryString({ ...shown, until: olderThan(past.found) })}`;
+  return html`<nav class="pager" aria-label="Pages"><a class="button quiet compact" href="${href}">Older</a></nav>`;
+}
+
+function pastLines({ shown, past }: AuditPage): Html {
+  if (past.kind !== 'files') return html``;
+  return html`${past.found.hits.map(({ event }) => eventLine(event, shown.auditId !== undefined))}`;
+}
+
+function emptyText({ past, live }: AuditPage): Html | false {
+  if (past.kind !== 'files') return live && html`<p class="empty" data-empty hidden>No matching event yet.</p>`;
+  if (past.found.hits.length > 0) return false;
+  const after = live ? ' New ones appear here.' : '';
+  return html`<p class="empty" data-empty>No event matches in this range.${after}</p>`;
+}
+
+const exportLink = ({ shown, past }: AuditPage): Html | false =>
+  past.kind === 'files' &&
+  html`<a class="button quiet compact" href="/admin/api/v1/audit/events.jsonl${queryString(shown)}" download
+    >Download as JSON lines</a
+  >`;
+
+/** What the script needs to go on: the stream, and the search that finds what was written since this page was made. */
+function liveData({ deps, shown, live }: AuditPage): Html {
+  if (!live) return html``;
+  const since = auditTime(deps.clock.nowMs() - OVERLAP_MS);
+  const missed = `/admin/api/v1/audit/events${queryString({ ...shown, since, until: '', limit: '100' })}`;
+  return html`data-live="/admin/api/v1/audit${liveQuery(shown)}" data-missed="${missed}" data-messages="${gapMessages}"`;
+}
+
+/** Events may be written some moments after their time. */
+const OVERLAP_MS = 2000;
+
+function eventsCard(content: AuditPage): Html {
+  const { deps, shown, past, live } = content;
+  return html`<section class="card" aria-labelledby="lines" ${liveData(content)}>
     <div class="card-head">
       <h2 id="lines">Events</h2>
       <div class="row">
-        <span class="live" data-connection role="status" hidden></span>
-        <button class="button quiet compact" type="button" data-pause hidden>Pause</button>
+        ${exportLink(content)}
+        ${
+          live &&
+          html`<span class="live" data-connection role="status" hidden></span>
+            <button class="button quiet compact" type="button" data-pause hidden>Pause</button>`
+        }
       </div>
     </div>
-    <p class="small muted" data-count></p>
-    <p class="visually-hidden" role="status" data-announcement></p>
-    <ol class="record" data-lines reversed></ol>
-    <p class="empty" data-empty hidden>No matching event yet. Events from before you opened this page are not shown.</p>
-    ${eventTemplate()} ${gapTemplate()}
-    <noscript>
-      <p>The live view needs JavaScript. The command line shows the same events:</p>
-      <pre class="commands">${command(shown)}</pre>
-    </noscript>
+    <p class="small muted">${sourceText(content)}</p>
+    ${
+      live &&
+      html`<p class="small muted" data-count></p>
+        <p class="visually-hidden" role="status" data-announcement></p>`
+    }
+    <ol class="record" data-lines reversed>
+      ${pastLines(content)}
+    </ol>
+    ${emptyText(content)} ${past.kind === 'recent' && requestsTable(deps, past.requests)} ${olderLink(content)}
+    ${
+      live &&
+      html`${eventTemplate()} ${gapTemplate()}
+        <noscript>
+          <p>The live view needs JavaScript. The command line shows the same events:</p>
+          <pre class="commands">${command(shown)}</pre>
+        </noscript>`
+    }
   </section>`;
+}
 
 function auditBody(content: AuditPage): Html {
   return html`<h1>Audit log</h1>
     <p class="lead">
-      What users do in the clusters and what Portcullis does, from all replicas, as it is written. That you watch it is
-      audited too.
+      What users do in the clusters and what Portcullis does: first the past, then live from all replicas. That you read
+      it is audited too.
     </p>
-    ${filters(content)}
-    ${
-      content.live
-        ? stream(content)
-        : html`<p class="empty">
-            This server has no live view of its audit log. The sinks in its configuration receive the events.
-          </p>`
-    }`;
+    ${filters(content)} ${ranges(content.shown)} ${eventsCard(content)}`;
 }
 
 function filtersOf(query: Readonly<Record<string, unknown>>): AuditFilters {
-  const fields = AUDIT_FIELDS.map((name) => [name, parameter(query[name])?.trim() ?? ''] as const);
+  const fields = [...AUDIT_FIELDS, ...PAST_FIELDS].map((name) => [name, parameter(query[name])?.trim() ?? ''] as const);
   return Object.fromEntries(fields.filter(([, value]) => value !== ''));
 }
 
-export function showAudit(context: AdminPageContext): void {
+/** Reads the past, and audits that it was read. */
+async function pastOf(context: AdminPageContext, shown: AuditFilters): Promise<Past> {
+  const { deps } = context;
+  let query: AuditQuery;
+  try {
+    const filter = auditFilter(deps.config, shown, auditEventsQuerySchema);
+    auditRead(context, 'audit_events', { filter: JSON.stringify(filter) });
+    query = pastQuery(filter, deps.clock.nowMs());
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'bad_request') return { kind: 'malformed', message: error.message };
+    throw error;
+  }
+  try {
+    const found = await searchHistory(deps, query, { events: PAGE_SIZE });
+    if (found !== undefined) return { kind: 'files', found };
+  } catch (error) {
+    if (error instanceof AdminError && error.problem === 'too_many_requests') return { kind: 'busy' };
+    throw error;
+  }
+  return { kind: 'recent', requests: await recentMatches(deps, query) };
+}
+
+export async function showAudit(context: AdminPageContext): Promise<void> {
   const { deps, req } = context;
-  const live = deps.tails !== undefined;
+  const shown = filtersOf(req.query);
+  const past = await pastOf(context, shown);
+  const isMalformed = past.kind === 'malformed';
+  const isPast = shown.until !== undefined || shown.auditId !== undefined;
+  const live = deps.tails !== undefined && !isMalformed && !isPast;
+  const clusters = deps.config.clusters.map(({ name }) => name);
   sendAdminPage(context, {
     title: 'Audit log',
     section: 'audit',
-    body: auditBody({ shown: filtersOf(req.query), clusters: deps.config.clusters.map(({ name }) => name), live }),
+    status: isMalformed ? 400 : 200,
+    body: auditBody({ deps, shown, clusters, past, live }),
     scripts: live ? ['audit.js'] : [],
   });
 }

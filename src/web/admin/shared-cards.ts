@@ -9,17 +9,17 @@ import type { Identity } from '../../core/identity/identity.ts';
 
 /**
  * Returns the card of the latest requests.
- * @param live the URL of the live audit log of these requests
+ * @param log the URL of the audit log of these requests
  */
 export function requestsCard(
   deps: Pick<WebDeps, 'clock'>,
   requests: readonly RecentRequest[] | undefined,
-  live: string,
+  log: string,
 ): Html {
   return html`<section class="card" aria-labelledby="requests">
     <div class="card-head">
       <h2 id="requests">Latest requests</h2>
-      <a class="button quiet compact" href="${live}">Follow live</a>
+      <a class="button quiet compact" href="${log}">Audit log</a>
     </div>
     ${requestsTable(deps, requests)}
   </section>`;

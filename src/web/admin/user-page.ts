@@ -1,8 +1,11 @@
 /**
  * `/admin/accounts/:account`: one user, with their identity, lock, sessions and latest requests.
  */
+import { auditTime } from '../../audit/query/moment.ts';
+import { searchHistory } from '../../admin/audit-history.ts';
+import { recentOf } from '../../core/audit/recent-request.ts';
 import type { Account } from '../../core/identity/identity.ts';
-import type { Lock, RecentRequest, SessionPage } from '../../store/store.ts';
+import type { Lock, RecentRequest, SessionPage, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { html, type Html } from '../page/html.ts';
@@ -131,6 +134,34 @@ const PAGE_SIZE = 15;
 /** The page of a session shows fifty. */
 const MAX_REQUESTS = 25;
 
+/**
+ * Returns the latest requests of an account: of its live sessions, and from the files of this replica, because those
+ * of a session that was revoked are deleted from the store with it, which is when an admin asks for them.
+ */
+async function requestsOf(
+  deps: WebDeps,
+  account: Account,
+  sessions: readonly SessionRecord[],
+): Promise<readonly RecentRequest[] | undefined> {
+  const live = await latestRequests(deps, sessions);
+  if (live !== undefined && live.length >= MAX_REQUESTS) return live.slice(0, MAX_REQUESTS);
+  const past = await pastRequests(deps, account);
+  if (live === undefined && past.length === 0) return undefined;
+  const byId = new Map([...past, ...(live ?? [])].map((request) => [request.auditId, request]));
+  return [...byId.values()].toSorted((left, right) => right.at - left.at).slice(0, MAX_REQUESTS);
+}
+
+const PAST_SECONDS = 7 * 86_400;
+/** The page waits for it. */
+const PAST_MS = 1000;
+
+async function pastRequests(deps: WebDeps, account: Account): Promise<readonly RecentRequest[]> {
+  const query = { account, since: auditTime(deps.clock.nowMs() - PAST_SECONDS * 1000) };
+  // The page is useful without them, and links to the search.
+  const found = await searchHistory(deps, query, { events: MAX_REQUESTS, ms: PAST_MS }).catch(() => undefined);
+  return (found?.hits ?? []).map(({ event }) => recentOf(event)).filter((request) => request !== undefined);
+}
+
 /** Shows a user. An unknown account is shown as one that is not signed in, because it can be locked all the same. */
 export function showUser(list: ListSessions): AdminHandler {
   return async (context) => {
@@ -144,7 +175,7 @@ export function showUser(list: ListSessions): AdminHandler {
       deps.store.locks.find(account.data),
       freshSignInNeeded(deps, account.data),
     ]);
-    const requests = (await latestRequests(deps, page.sessions))?.slice(0, MAX_REQUESTS);
+    const requests = await requestsOf(deps, account.data, page.sessions);
     auditRead(context, 'account', { target: `account:${account.data}` });
     const later = cursor !== undefined;
     const known = { account: account.data, page, later, lock, freshSince, requests };

@@ -1,5 +1,6 @@
 /**
- * The live audit log. Each event is shown once, the newest on top. Events that arrive during a pause wait, and
+ * The audit log, live: the page has the past already, and new events come on top. Each event is shown once, and the
+ * outcome of a request replaces its beginning. Events that arrive during a pause wait, and
  * events that are too many for a page are dropped and counted.
  */
 import { copyOf, fill, follow } from './live.js';
@@ -17,8 +18,12 @@ const counter = element.querySelector('[data-count]');
 const announcement = element.querySelector('[data-announcement]');
 const empty = element.querySelector('[data-empty]');
 const gapMessages = JSON.parse(element.dataset.messages);
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+const clock = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+
+/** Events on the page, by id, stage and verb; the server has drawn the first of them. */
+const known = new Set([...list.querySelectorAll('[data-event]')].map((line) => line.dataset.event));
+const MAX_KNOWN = 4 * MAX_LINES;
 
 let waiting = [];
 let paused = false;
@@ -49,7 +54,7 @@ function codeOf({ responseStatus, stage }) {
   const code = responseStatus?.code ?? 0;
   return {
     style: code >= 500 ? 'warn' : code >= 400 ? 'bad' : 'ok',
-    text: stage === 'ResponseStarted' ? `${code} started` : String(code),
+    text: stage === 'ResponseStarted' ? `${code} open` : String(code),
   };
 }
 
@@ -66,13 +71,20 @@ function lineOf(event) {
     who: userOf(event),
     what: reason === undefined ? actionOf(event) : `${actionOf(event)} [${reason}]`,
   });
-  fill(line, { code: text, from: (event.sourceIPs ?? []).join(', ') });
+  fill(line, { code: text, from: (event.sourceIPs ?? []).join(', '), id: event.auditID.slice(0, 8) });
+  line.dataset.event = keyOf(event);
+  line.toggleAttribute('data-open', event.stage === 'ResponseStarted');
+  line.querySelector('[data-link]').href =
+    `/admin/audit?${new URLSearchParams({ auditId: event.auditID, since: '30d' })}`;
+  list.querySelector(`[data-open][data-event^="${CSS.escape(event.auditID)} "]`)?.remove();
   line.querySelector('[data-text="code"]').classList.add(style);
   const details = line.querySelector('details');
   // The JSON is written only when the details are opened, because hundreds of events are on the page.
   details.addEventListener('toggle', () => fill(line, { json: JSON.stringify(event, undefined, 2) }), { once: true });
   return line;
 }
+
+const keyOf = ({ auditID, stage, verb }) => `${auditID} ${stage} ${verb}`;
 
 function gapOf(reason) {
   const line = copyOf(element.querySelector('template[data-gap]'));
@@ -107,7 +119,7 @@ function show() {
 
 /** Keeps a function that draws an event until it is shown. */
 function add(draw) {
-  empty.hidden = true;
+  if (empty !== null) empty.hidden = true;
   waiting.push(draw);
   if (waiting.length > MAX_LINES) {
     waiting.shift();
@@ -115,6 +127,28 @@ function add(draw) {
   }
   if (paused) showCount();
   else showing ??= setTimeout(show, SHOW_MS);
+}
+
+/** Shows an event, unless it is on the page already. */
+function addEvent(event) {
+  const key = keyOf(event);
+  if (known.has(key)) return;
+  known.add(key);
+  if (known.size > MAX_KNOWN) known.delete(known.values().next().value);
+  seen += 1;
+  add(() => lineOf(event));
+}
+
+/** Reads once what was written between the page and the stream. Without it the stream alone goes on. */
+let missed = element.dataset.missed;
+async function addMissed() {
+  const url = missed;
+  missed = undefined;
+  if (url === undefined) return;
+  const response = await fetch(url, { headers: { Accept: 'application/json' } }).catch(() => undefined);
+  if (response?.ok !== true) return;
+  const { events } = await response.json();
+  for (const event of events.toReversed()) addEvent(event);
 }
 
 pause.addEventListener('click', () => {
@@ -126,9 +160,7 @@ pause.addEventListener('click', () => {
 follow(element, {
   on: {
     message(message) {
-      seen += 1;
-      const event = JSON.parse(message.data);
-      add(() => lineOf(event));
+      addEvent(JSON.parse(message.data));
     },
     gap(message) {
       const { reason } = JSON.parse(message.data);
@@ -136,7 +168,8 @@ follow(element, {
     },
     open() {
       pause.hidden = false;
-      empty.hidden = seen > 0 || list.childElementCount > 0;
+      if (empty !== null) empty.hidden = seen > 0 || list.childElementCount > 0;
+      void addMissed();
     },
   },
   lost: () => add(() => gapOf('lost')),

@@ -126,6 +126,15 @@ export function moment(seconds: number): Html {
   return html`<time datetime="${exact}" title="${exact}">${text}</time>`;
 }
 
+const secondsFormat = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium', timeZone: 'UTC' });
+
+/** A time as `moment` shows it, with seconds. @param exact RFC 3339 */
+export function momentSeconds(exact: string): Html {
+  const at = new Date(exact);
+  const text = Number.isNaN(at.getTime()) ? exact : secondsFormat.format(at);
+  return html`<time datetime="${exact}" data-seconds>${text}</time>`;
+}
+
 /** Returns how long ago it was, in the same texts as `pages.js`. Both in seconds. */
 function ago(seconds: number, nowSeconds: number): string {
   const passed = nowSeconds - seconds;

@@ -16,7 +16,7 @@ const PAGES = [
   ['/admin/sessions/alice-1', 'session', '/admin/revoke'],
   ['/admin/locks', 'locks', '/admin/unlock'],
   ['/admin/replicas', 'replicas', 'this replica'],
-  ['/admin/audit', undefined, '<h1>Audit log</h1>'],
+  ['/admin/audit', 'audit_events', '<h1>Audit log</h1>'],
   ['/admin/health', 'health', 'not checked'],
   ['/admin/drill', undefined, 'action="/admin/drill"'],
 ] as const;

@@ -1,0 +1,234 @@
+/**
+ * The audit log of the past, for pages and programs: the newest events in the files of this replica that match a
+ * query.
+ *
+ * It runs in the process that serves requests, so each search is bounded in time, bytes and events, and few run at a
+ * time. It must not know who may read.
+ */
+import { constants } from 'node:fs';
+import { lstat, open } from 'node:fs/promises';
+import { AppError } from '../../core/errors.ts';
+import { endedFiles } from '../sinks/rotation.ts';
+import { rejectedFile } from '../trail.ts';
+import type { AuditSinkSettings } from '../types.ts';
+import { createMatcher, timeOf, type AuditQuery, type Hit, type LineMatcher } from './matcher.ts';
+import { readBackwards } from './read-backwards.ts';
+import { readLines } from './read-lines.ts';
+
+export interface HistoryBounds {
+  /** Most events. */
+  readonly events: number;
+  /** Each event as it is in the files. Otherwise a request appears once, by the latest event about it. */
+  readonly every?: boolean;
+  /** Milliseconds, where they are fewer than usual. */
+  readonly ms?: number;
+}
+
+/** Why a search ended before the beginning of its range. */
+export type HistoryStop = 'events' | 'bytes' | 'time';
+
+export interface History {
+  /** Newest first. */
+  readonly hits: readonly Hit[];
+  /** Absent: everything in the range was searched. */
+  readonly stopped?: HistoryStop;
+  /** Lines that are no event, and files that could not be read to their end. */
+  readonly unreadable: number;
+}
+
+export interface AuditHistory {
+  /**
+   * Returns the newest events that match; undefined where there is no file to read.
+   * @throws AppError `conflict` while too many other searches run
+   */
+  search(query: AuditQuery, bounds: HistoryBounds): Promise<History | undefined>;
+}
+
+interface HistoryLimits {
+  /** Uncompressed. */
+  readonly readBytes: number;
+  /** Of the lines that are returned. */
+  readonly hitBytes: number;
+  readonly ms: number;
+  readonly searches: number;
+}
+
+const LIMITS: HistoryLimits = { readBytes: 256 * 1024 * 1024, hitBytes: 16 * 1024 * 1024, ms: 4000, searches: 2 };
+
+/** Events that several requests record at once may be some moments out of order in their file. */
+const DISORDER_MS = 10_000;
+
+/** `O_NOFOLLOW`: an attacker who can write to the folder must not have us show another file. */
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW;
+
+/**
+ * Returns the reader of the first file sink, with its file of rejections; undefined where no sink is a file. Other
+ * file sinks hold the same events.
+ * @param limits others than the default, for tests only
+ */
+export function createAuditHistory(
+  sinks: readonly AuditSinkSettings[],
+  limits: Partial<HistoryLimits> = {},
+): AuditHistory | undefined {
+  const sink = sinks.find(({ type }) => type === 'file');
+  if (sink?.type !== 'file') return undefined;
+  const paths = [sink, ...rejectedFile(sink)].map(({ path }) => path);
+  const bounded = { ...LIMITS, ...limits };
+  let running = 0;
+  return {
+    async search(query, bounds) {
+      // An attacker with one auditor's session must not keep the disk busy for all others.
+      if (running >= bounded.searches)
+        throw new AppError('conflict', 'Other searches of the audit log are running. Try again in a few seconds.');
+      running += 1;
+      try {
+        return await new Search(query, { ...bounded, ms: Math.min(bounded.ms, bounds.ms ?? Infinity) }).run(
+          paths,
+          bounds,
+        );
+      } finally {
+        running -= 1;
+      }
+    },
+  };
+}
+
+class Search {
+  readonly #query: AuditQuery;
+  readonly #match: LineMatcher;
+  readonly #until: number;
+  #bytesLeft: number;
+  #hitBytesLeft: number;
+  #stopped: HistoryStop | undefined;
+  #unreadable = 0;
+  #files = 0;
+
+  constructor(query: AuditQuery, { readBytes, hitBytes, ms }: HistoryLimits) {
+    this.#query = query;
+    this.#match = createMatcher(query);
+    this.#bytesLeft = readBytes;
+    this.#hitBytesLeft = hitBytes;
+    this.#until = performance.now() + ms;
+  }
+
+  async run(paths: readonly string[], { events, every = false }: HistoryBounds): Promise<History | undefined> {
+    const keyOf = ({ event, text }: Hit): string => (every ? text : `${event.auditID} ${event.verb}`);
+    const seen = new Set<string>();
+    const hits: Hit[] = [];
+    for await (const hit of newestOf(paths.map((path) => this.#log(path, events)))) {
+      // Of one log nothing older is known, so of the others nothing older may be shown.
+      if (this.#stopped !== undefined) break;
+      const key = keyOf(hit);
+      if (seen.has(key)) continue;
+      seen.add(key);
+      this.#hitBytesLeft -= hit.text.length;
+      if (hits.length === events || this.#hitBytesLeft < 0) {
+        this.#stopped = 'events';
+        break;
+      }
+      hits.push(hit);
+    }
+    if (this.#files === 0) return undefined;
+    return { hits, unreadable: this.#unreadable, ...(this.#stopped === undefined ? {} : { stopped: this.#stopped }) };
+  }
+
+  /** The hits in one file and in those that rotation has made of it, newest first. */
+  async *#log(path: string, most: number): AsyncGenerator<Hit> {
+    const { since, until } = this.#query;
+    // The current file is opened before the others are listed, so that none is missed which is rotated meanwhile.
+    yield* this.#plain(path);
+    const from = since === undefined ? -Infinity : Date.parse(since) - DISORDER_MS;
+    const before = until === undefined ? Infinity : Date.parse(until) + DISORDER_MS;
+    const ended = (await endedFiles(path).catch(() => [])).toReversed();
+    for (const [index, file] of ended.entries()) {
+      if (this.#stopped !== undefined || file.endedAt < from) return;
+      const begunAt = ended[index + 1]?.endedAt ?? -Infinity;
+      if (begunAt >= before) continue;
+      if (await isFile(file.path)) yield* this.#plain(file.path);
+      else yield* this.#packed(`${file.path}.gz`, most);
+    }
+  }
+
+  async *#plain(path: string): AsyncGenerator<Hit> {
+    if (!(await isFile(path))) return;
+    const oldest = this.#query.since === undefined ? '' : earlier(this.#query.since);
+    try {
+      await using file = await open(path, READ);
+      this.#files += 1;
+      for await (const lines of readBackwards(file)) {
+        if (this.#isOver(lines.reduce((sum, line) => sum + line.length + 1, 0))) return;
+        for (const line of lines) {
+          const verdict = this.#match(line);
+          if (verdict === 'unreadable') this.#unreadable += 1;
+          else if (verdict !== 'other') yield verdict;
+        }
+        const first = lines.at(-1);
+        if (first !== undefined && (timeOf(first) ?? oldest) < oldest) return;
+      }
+    } catch {
+      this.#unreadable += 1;
+    }
+  }
+
+  /** A gzipped file can only be read from its beginning: its newest hits are kept. */
+  async *#packed(path: string, most: number): AsyncGenerator<Hit> {
+    if (!(await isFile(path))) return;
+    this.#files += 1;
+    let hits: Hit[] = [];
+    let bytes = 0;
+    const line = (text: Buffer): void => {
+      bytes += text.length + 1;
+      const verdict = this.#match(text);
+      if (verdict === 'unreadable') this.#unreadable += 1;
+      else if (verdict !== 'other') hits.push(verdict);
+    };
+    try {
+      for await (const _chunk of readLines(path, { line, tooLong: () => (this.#unreadable += 1) })) {
+        if (hits.length > 2 * most + 1) hits = hits.slice(-most - 1);
+        // What comes after its beginning is newer, so without the rest nothing of it may be shown.
+        if (this.#isOver(bytes)) return;
+        bytes = 0;
+      }
+    } catch {
+      this.#unreadable += 1;
+    }
+    yield* hits.toReversed();
+  }
+
+  #isOver(bytes: number): boolean {
+    this.#bytesLeft -= bytes;
+    if (this.#bytesLeft < 0) this.#stopped ??= 'bytes';
+    else if (performance.now() > this.#until) this.#stopped ??= 'time';
+    return this.#stopped !== undefined;
+  }
+}
+
+const earlier = (time: string): string => new Date(Date.parse(time) - DISORDER_MS).toISOString();
+
+async function isFile(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+/** Merges logs, each newest first. */
+async function* newestOf(logs: readonly AsyncGenerator<Hit>[]): AsyncGenerator<Hit> {
+  const heads = await Promise.all(logs.map(async (log) => ({ log, next: await log.next() })));
+  try {
+    for (;;) {
+      let newest: { readonly log: AsyncGenerator<Hit>; next: IteratorResult<Hit> } | undefined;
+      for (const head of heads) {
+        if (head.next.done === true) continue;
+        if (newest === undefined || newest.next.done === true || head.next.value.time > newest.next.value.time)
+          newest = head;
+      }
+      if (newest === undefined || newest.next.done === true) return;
+      yield newest.next.value;
+      newest.next = await newest.log.next();
+    }
+  } finally {
+    // Closes the files of those that were not read to their end.
+    await Promise.all(logs.map((log) => log.return(undefined)));
+  }
+}

@@ -1,0 +1,121 @@
+import { appendFile, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { createAuditHistory } from '../../../../src/audit/query/history.ts';
+import { encodeLine } from '../../../../src/audit/encode-line.ts';
+import { auditTime, momentOf } from '../../../../src/audit/query/moment.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
+import { aFolder, anEvent, range } from '../fixtures.ts';
+
+const START = Date.UTC(2026, 0, 1);
+
+/** Event n, written n seconds after the start. */
+const at = (n: number, change: Partial<AuditEvent> = {}): AuditEvent =>
+  anEvent({ auditID: `event-${n}`, stageTimestamp: auditTime(START + n * 1000), ...change });
+
+const linesOf = (events: readonly AuditEvent[]): string => events.map((event) => encodeLine(event).toString()).join('');
+
+const stampOf = (n: number): string => new Date(START + n * 1000).toISOString().replaceAll(':', '-');
+
+async function aLog() {
+  const folder = await aFolder();
+  const path = join(folder, 'audit.log');
+  const rejectedPath = `${path}.rejected`;
+  const history = createAuditHistory([{ type: 'stdout' }, { type: 'file', path, rejectedPath }]);
+  if (history === undefined) throw new Error('there is a file sink');
+  const ids = async (query: Parameters<typeof history.search>[0] = {}, events = 100) =>
+    (await history.search(query, { events }))?.hits.map(({ event }) => event.auditID);
+  return { path, rejectedPath, history, ids };
+}
+
+describe('the history', () => {
+  test('is the newest events first, over ended files, compressed or not, and the file of rejections', async () => {
+    const { path, rejectedPath, history, ids } = await aLog();
+    await writeFile(`${path}.${stampOf(3)}.gz`, gzipSync(linesOf([at(1), at(2)])));
+    await writeFile(`${path}.${stampOf(5)}`, linesOf([at(3), at(4)]));
+    await writeFile(path, linesOf([at(6), at(8)]));
+    await writeFile(rejectedPath, linesOf([at(5), at(7)]));
+    const all = [8, 7, 6, 5, 4, 3, 2, 1].map((n) => `event-${n}`);
+    expect(await ids()).toEqual(all);
+    expect(await ids({}, 3)).toEqual(all.slice(0, 3));
+    expect((await history.search({}, { events: 3 }))?.stopped).toBe('events');
+    expect((await history.search({}, { events: 8 }))?.stopped).toBeUndefined();
+    expect(await ids({ since: auditTime(START + 3000), until: auditTime(START + 6000) })).toEqual(all.slice(3, 6));
+  });
+
+  test('is whole where lines cross the chunks that are read, and leaves out a line that is being written', async () => {
+    const { path, history, ids } = await aLog();
+    const wide = (n: number): AuditEvent => at(n, { userAgent: 'x'.repeat(n % 7 === 0 ? 90_000 : n) });
+    await writeFile(path, linesOf(range(200).map(wide)));
+    await appendFile(path, '{"kind":"Event","auditID":"torn"');
+    expect(await ids({}, 1000)).toEqual(range(200).map((n) => `event-${199 - n}`));
+    expect((await history.search({}, { events: 1000 }))?.unreadable).toBe(0);
+  });
+
+  test('shows a request once, by its latest event, or each event where all are wanted', async () => {
+    const { path, history, ids } = await aLog();
+    await writeFile(
+      path,
+      linesOf([at(1, { stage: 'RequestReceived' }), at(2), { ...at(1), stageTimestamp: at(3).stageTimestamp }]),
+    );
+    expect(await ids()).toEqual(['event-1', 'event-2']);
+    const every = await history.search({}, { events: 10, every: true });
+    expect(every?.hits.map(({ event }) => event.stage)).toEqual([
+      'ResponseComplete',
+      'ResponseComplete',
+      'RequestReceived',
+    ]);
+  });
+
+  test('finds one request by its id', async () => {
+    const { path, ids } = await aLog();
+    const other = at(2, { requestURI: '/api?continue=event-1' });
+    await writeFile(path, linesOf([at(1), other]));
+    expect(await ids({ auditId: 'event-1' })).toEqual(['event-1']);
+  });
+
+  test('stops at its bounds, says so, and shows nothing older of another log', async () => {
+    const { path, rejectedPath } = await aLog();
+    await writeFile(path, linesOf(range(2000).map((n) => at(n))));
+    await writeFile(rejectedPath, linesOf([at(1)]));
+    const search = async (limits: object) =>
+      await createAuditHistory([{ type: 'file', path, rejectedPath }], limits)?.search({}, { events: 5000 });
+    const found = await search({ readBytes: 200_000 });
+    expect(found?.stopped).toBe('bytes');
+    expect(found?.hits.at(-1)?.event.auditID).not.toBe('event-1');
+    expect(await search({ ms: -1 })).toMatchObject({ stopped: 'time', hits: [] });
+    expect(await search({ hitBytes: 1000 })).toMatchObject({ stopped: 'events' });
+  });
+
+  test('is read by few at a time', async () => {
+    const { path } = await aLog();
+    await writeFile(path, linesOf([at(1)]));
+    const history = createAuditHistory([{ type: 'file', path }], { searches: 1 });
+    const first = history?.search({}, { events: 1 });
+    await expect(history?.search({}, { events: 1 })).rejects.toMatchObject({ code: 'conflict' });
+    await first;
+    expect((await history?.search({}, { events: 1 }))?.hits).toHaveLength(1);
+  });
+
+  test('follows no link, and is undefined where there is no file', async () => {
+    const { path, history } = await aLog();
+    expect(await history.search({}, { events: 1 })).toBeUndefined();
+    await writeFile(`${path}.other`, linesOf([at(1)]));
+    await symlink(`${path}.other`, path);
+    expect(await history.search({}, { events: 1 })).toBeUndefined();
+    const folder = join(await aFolder(), 'audit.log');
+    await mkdir(folder);
+    expect(await createAuditHistory([{ type: 'file', path: folder }])?.search({}, { events: 1 })).toBeUndefined();
+    expect(createAuditHistory([{ type: 'stdout' }])).toBeUndefined();
+  });
+});
+
+test.each([
+  ['15m', '2025-12-31T23:45:00.000000Z'],
+  ['2026-01-01T02:00+02:00', '2026-01-01T00:00:00.000000Z'],
+  ['2026-02-30', undefined],
+  ['yesterday', undefined],
+])('%s is %s', (text, moment) => {
+  expect(momentOf(text, START)).toBe(moment);
+});

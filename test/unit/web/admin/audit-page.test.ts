@@ -1,0 +1,123 @@
+/** The past on the audit page, and on a user's page after a revocation. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { createAuditHistory } from '../../../../src/audit/audit.ts';
+import { encodeLine } from '../../../../src/audit/encode-line.ts';
+import { auditTime } from '../../../../src/audit/query/moment.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
+import { aFolder, anEvent, range } from '../../audit/fixtures.ts';
+import { annotation, closeStages, openSession, signedInAs, type AdminAt } from '../harness.ts';
+import { sendRevocation } from './admin-pages-at.ts';
+
+afterEach(closeStages);
+
+const NOW = Date.parse('2026-11-25T12:00:00Z');
+
+const minutesAgo = (minutes: number, change: Partial<AuditEvent> = {}): AuditEvent =>
+  anEvent({
+    auditID: `before-${minutes}`,
+    requestReceivedTimestamp: auditTime(NOW - minutes * 60_000),
+    stageTimestamp: auditTime(NOW - minutes * 60_000),
+    ...change,
+  });
+
+async function withFile(events: readonly AuditEvent[], searches = 2): Promise<AdminAt> {
+  const path = join(await aFolder(), 'audit.log');
+  await writeFile(path, events.map((event) => encodeLine(event).toString()).join(''));
+  const history = createAuditHistory([{ type: 'file', path }], { searches });
+  if (history === undefined) throw new Error('there is a file sink');
+  return signedInAs('root', { change: (deps) => ({ ...deps, history }) });
+}
+
+/** The lines of the page, as a reader has them. */
+const linesOn = (text: string): readonly string[] =>
+  [...text.matchAll(/<div class="line-row">([\s\S]*?)<\/div>/g)].map(([, line = '']) =>
+    line
+      .replaceAll(/<[^>]*>/g, ' ')
+      .replaceAll(/\s+/g, ' ')
+      .trim(),
+  );
+
+test('opens with the past in the range and with the filters of its URL, and the read is audited', async () => {
+  const alice = { username: 'corp:alice' };
+  const at = await withFile([
+    minutesAgo(2000),
+    minutesAgo(30, { verb: 'watch', stage: 'ResponseStarted' }),
+    minutesAgo(20, { user: { username: 'corp:root' }, impersonatedUser: alice, responseStatus: { code: 403 } }),
+  ]);
+  const { text } = await at.browser.get('/admin/audit').expect(200);
+  expect(linesOn(text)).toEqual([
+    '25 Nov 2026, 11:40:00 corp:root as corp:alice list /api/v1/namespaces/default/pods 403 192.0.2.7 before-2',
+    '25 Nov 2026, 11:30:00 corp:alice watch /api/v1/namespaces/default/pods 200 open 192.0.2.7 before-3',
+  ]);
+  const filtered = await at.browser.get('/admin/audit?since=7d&refused=true').expect(200);
+  expect(linesOn(filtered.text)).toHaveLength(1);
+  expect(filtered.text).toContain('/admin/api/v1/audit/events.jsonl?refused=true&amp;since=7d');
+  expect(at.stage.named('admin-read').map((event) => annotation(event, 'filter'))).toEqual([
+    '{}',
+    '{"refused":"true","since":"7d"}',
+  ]);
+  const malformed = await at.browser.get('/admin/audit?since=yesterday&verb=get').expect(400);
+  expect(malformed.text).toContain('since: a time such as');
+  expect(malformed.text).toMatch(/name="verb"\s+value="get"/);
+});
+
+test('leads to older events without losing one, and to the whole of one request', async () => {
+  const begun = minutesAgo(8, { auditID: 'before-7', stage: 'RequestReceived' });
+  const at = await withFile([
+    ...range(113).map((n) => minutesAgo(120 - n)),
+    begun,
+    ...range(7).map((n) => minutesAgo(7 - n)),
+  ]);
+  const ids = new Set<string>();
+  let path: string | undefined = '/admin/audit';
+  for (let pages = 0; path !== undefined && pages < 5; pages += 1) {
+    const { text }: { readonly text: string } = await at.browser.get(path).expect(200);
+    for (const [, id = ''] of text.matchAll(/data-event="(\S+) /g)) ids.add(id);
+    path = /href="([^"]*until=[^"]*)">Older/.exec(text)?.[1]?.replaceAll('&amp;', '&');
+  }
+  expect(ids.size).toBe(120);
+  const one = await at.browser.get('/admin/audit?auditId=before-7').expect(200);
+  expect(linesOn(one.text)).toEqual([expect.stringContaining('200'), expect.stringContaining('no outcome')]);
+  expect(one.text).toContain('&quot;auditID&quot;: &quot;before-7&quot;');
+});
+
+test('shows what a client wrote as text', async () => {
+  const at = await withFile([minutesAgo(1, { auditID: '"><b>', requestURI: '/<script>', verb: '<i>' })]);
+  const { text } = await at.browser.get('/admin/audit').expect(200);
+  expect(text).not.toMatch(/<script>|<b>|<i>/);
+  expect(text).toContain('&lt;i&gt; /&lt;script&gt;');
+});
+
+test('says where there is no file, and shows the latest requests that the store has', async () => {
+  const at = await signedInAs('root');
+  await openSession(at.stage, 'alice-1', 'alice');
+  const request = { at: NOW, auditId: 'a-1', cluster: 'prod', verb: 'get', uri: '/', code: 200, address: '' };
+  await at.stage.store.recent.add('alice-1', [
+    { ...request, resource: 'pods/log' },
+    { ...request, auditId: 'a-2', resource: 'secrets', code: 403 },
+  ]);
+  const page = async (query: string) => (await at.browser.get(`/admin/audit${query}`).expect(200)).text;
+  expect(await page('')).toContain('This replica writes no audit file');
+  expect(await page('?resource=pods')).toMatch(/pods\/log(?![\s\S]*secrets)/);
+  expect(await page('?refused=true')).not.toContain('pods/log');
+  expect(await page('?user=corp:unknown')).not.toContain('pods/log');
+});
+
+test('is a page all the same while other searches run', async () => {
+  const at = await withFile([minutesAgo(1)], 0);
+  expect((await at.browser.get('/admin/audit').expect(200)).text).toContain(
+    'Other searches of the audit log are running',
+  );
+});
+
+test('a user’s latest requests stay on their page after a revocation', async () => {
+  const facts = { 'portcullis.dev/account': 'corp/sub-alice', 'portcullis.dev/session': 'alice-1' };
+  const at = await withFile([minutesAgo(3, { annotations: facts, requestURI: '/api/v1/evidence' })]);
+  await openSession(at.stage, 'alice-1', 'alice');
+  await sendRevocation(at, { kind: 'account', value: 'corp/sub-alice' });
+  const { text } = await at.browser.get('/admin/accounts/corp%2Fsub-alice').expect(200);
+  expect(text).toContain('This account has no live session.');
+  expect(text).toContain('/api/v1/evidence');
+});
