@@ -80,7 +80,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
   same_admin: { status: 403, when: 'the same admin has asked for the approval' },
   not_found: { status: 404, when: 'there is no such resource in this version' },
   session_not_found: { status: 404, when: 'no session of this id is live' },
-  revocation_not_found: { status: 404, when: 'no revocation of this id is known from the last ten minutes' },
+  revocation_not_found: { status: 404, when: 'no revocation of this id is known from the last thirty days' },
   fresh_sign_in_not_needed: { status: 404, when: 'the account’s next sign-in need not be a fresh one' },
   fresh_sign_in_newer: {
     status: 409,

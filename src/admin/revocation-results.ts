@@ -1,6 +1,7 @@
 /**
- * The results of revocations, for every replica: each result is saved in the store for as long as the revocation
- * guard keeps its own, and saved again each time it has become more complete.
+ * The results of revocations, for every replica: each result is saved in the store, and saved again each time it has
+ * become more complete. With who revoked what and why it is a receipt, which is kept for thirty days. The audit log
+ * has the same for as long as it is kept.
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
@@ -12,8 +13,14 @@ import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
 import type { RequestContext } from '../http/request-context.ts';
 
-/** As long as the revocation guard keeps a result. */
-const TTL_SECONDS = 600;
+/** As long as the revocation guard keeps a result, and as long as the same request id is the same request. */
+const KNOWN_SECONDS = 600;
+const RECEIPT_SECONDS = 30 * 86_400;
+/**
+ * Threat: an attacker with an admin's session revokes in a loop and fills the store with receipts. A thousand a day are
+ * about two megabytes, so that many are kept by each replica; further ones are known for ten minutes.
+ */
+const RECEIPTS_A_DAY = 1000;
 
 /** The request of a revocation, for the audit event of a proof that comes later than its response. */
 export interface ResultContext {
@@ -21,12 +28,20 @@ export interface ResultContext {
   readonly path: string;
   readonly reason: string;
   readonly target: string;
+  readonly lock: boolean;
+  /** The admin, or both. */
+  readonly by: string;
+  /** False for a drill, which a monitor runs every few minutes: it is known for ten minutes. */
+  readonly receipt: boolean;
   /**
    * Equal for equal requests of one admin: it tells a repeated request from an id that was used for another
    * request.
    */
   readonly fingerprint: string;
 }
+
+/** A result with what was revoked, by whom and why; those are absent where it did not come from the admin API. */
+export type RevocationReceipt = z.output<typeof revocationResultSchema>;
 
 export interface RevocationResults {
   /**
@@ -36,14 +51,14 @@ export interface RevocationResults {
    */
   expect(id: string, about: ResultContext): () => void;
   /** Saves the first result. Never throws, because the revocation stands whether its result can be saved or not. */
-  keep(answer: RevocationResult): Promise<void>;
-  /** Returns a result; undefined where it is unknown here and in the store, or older than ten minutes. */
-  find(id: string): Promise<RevocationResult | undefined>;
+  keep(answer: RevocationResult): Promise<RevocationReceipt>;
+  /** Returns a receipt; undefined where it is unknown here and in the store, or older than thirty days. */
+  find(id: string): Promise<RevocationReceipt | undefined>;
   /**
-   * Returns the result of the same request from before; undefined where this is the first one.
+   * Returns the result of the same request from the last ten minutes; undefined where this is the first one.
    * @throws AdminError `request_id_reused` where the id belongs to another request
    */
-  repeated(id: string, fingerprint: string): Promise<RevocationResult | undefined>;
+  repeated(id: string, fingerprint: string): Promise<RevocationReceipt | undefined>;
 }
 
 const payloadSchema = z.object({
@@ -64,7 +79,7 @@ export const revocationNotFound = (): AdminError =>
   new AdminError(
     'revocation_not_found',
     'not_found',
-    'No revocation of this id is known from the last ten minutes. The audit log has all of them.',
+    'No revocation of this id is known from the last thirty days. The audit log has all of them.',
   );
 
 /** More replicas than any installation has. The limit keeps an audit event small. */
@@ -98,29 +113,50 @@ function auditProof(deps: AdminDeps, result: RevocationResult, about: ResultCont
 /** Subscribes to the results of the revocation guard. Create it once for the process. */
 export function createRevocationResults(deps: AdminDeps): RevocationResults {
   const { artefacts } = deps.store;
+  const receipts = { day: 0, count: 0 };
   /**
    * Also holds proven revocations, because a request with the same id may come again for as long as the id is
    * known.
    */
-  const expected = new Map<string, ResultContext & { readonly untilMs: number }>();
+  const expected = new Map<string, ResultContext & { readonly untilMs: number; readonly ttlSeconds: number }>();
   const saving = new Map<string, Promise<void>>();
 
+  /** Returns for how long a new result is kept. */
+  function lifetimeOf({ receipt }: ResultContext): number {
+    if (!receipt) return KNOWN_SECONDS;
+    const day = Math.floor(deps.clock.nowMs() / 86_400_000);
+    if (day !== receipts.day) Object.assign(receipts, { day, count: 0 });
+    receipts.count += 1;
+    return receipts.count <= RECEIPTS_A_DAY ? RECEIPT_SECONDS : KNOWN_SECONDS;
+  }
+
+  /** Returns a result of this replica's guard with what this replica, or another one, knows of its request. */
+  function receiptOf(result: RevocationResult, stored?: RevocationReceipt): RevocationReceipt {
+    const about = expected.get(result.id);
+    if (about === undefined) return { ...stored, ...result };
+    const { target, lock, reason, by, context } = about;
+    return { ...result, target, lock, reason, by, auditId: context.requestId };
+  }
+
   /** Saves the results of one revocation one after another. Otherwise an older one could overwrite a newer one. */
-  async function save(result: RevocationResult): Promise<void> {
+  async function save(result: RevocationResult): Promise<RevocationReceipt> {
     const { id } = result;
-    const fingerprint = expected.get(id)?.fingerprint;
-    const turn = (saving.get(id) ?? Promise.resolve()).then(() => write(result, fingerprint));
+    const receipt = receiptOf(result);
+    const { fingerprint, ttlSeconds = KNOWN_SECONDS } = expected.get(id) ?? {};
+    const payload = { answer: receipt, ...(fingerprint === undefined ? {} : { fingerprint }) };
+    const turn = (saving.get(id) ?? Promise.resolve()).then(() => write(payload, ttlSeconds));
     saving.set(id, turn);
     await turn;
     if (saving.get(id) === turn) saving.delete(id);
+    return receipt;
   }
 
-  async function write(result: RevocationResult, fingerprint: string | undefined): Promise<void> {
-    const payload = { answer: { ...result }, ...(fingerprint === undefined ? {} : { fingerprint }) };
+  async function write(payload: z.output<typeof payloadSchema>, ttlSeconds: number): Promise<void> {
+    const { id } = payload.answer;
     try {
-      await artefacts.save('RevocationAnswer', result.id, payload, { ttlSeconds: TTL_SECONDS });
+      await artefacts.save('RevocationAnswer', id, payload, { ttlSeconds });
     } catch (err) {
-      deps.logger.warn({ err, revocation: result.id }, 'revocation result not saved, only this replica knows it');
+      deps.logger.warn({ err, revocation: id }, 'revocation result not saved, only this replica knows it');
     }
   }
 
@@ -159,7 +195,8 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
       // the request, a lock.
       const before = expected.get(id);
       if (before !== undefined && before.fingerprint !== about.fingerprint) throw reusedError();
-      const entry = { ...about, untilMs: deps.clock.nowMs() + TTL_SECONDS * 1000 };
+      const untilMs = deps.clock.nowMs() + KNOWN_SECONDS * 1000;
+      const entry = { ...about, untilMs, ttlSeconds: lifetimeOf(about) };
       expected.set(id, entry);
       return () => {
         if (expected.get(id) === entry) expected.delete(id);
@@ -167,13 +204,18 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
     },
     keep: save,
     async find(id) {
-      return deps.guard.result(id) ?? (await read(id))?.answer;
+      const result = deps.guard.result(id);
+      if (result !== undefined && expected.has(id)) return receiptOf(result);
+      if (result === undefined) return (await read(id))?.answer;
+      return receiptOf(result, (await readIfAvailable(id))?.answer);
     },
     async repeated(id, fingerprint) {
       const kept = await readIfAvailable(id);
-      if (kept === undefined) return undefined;
+      if (kept === undefined || Date.parse(kept.answer.at) + KNOWN_SECONDS * 1000 <= deps.clock.nowMs())
+        return undefined;
       if (kept.fingerprint !== fingerprint) throw reusedError();
-      return deps.guard.result(id) ?? kept.answer;
+      const result = deps.guard.result(id);
+      return result === undefined ? kept.answer : receiptOf(result, kept.answer);
     },
   };
 }

@@ -23,11 +23,12 @@
  * - api/: the admin API over HTTP
  */
 import type { AdminContext } from './dependencies.ts';
+import type { Actor } from '../http/request-context.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import type { AuditFacts } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { RevocationResult, RevocationOrder } from '../revocation/revocation.ts';
-import { receiptsOf, reusedError, type RevocationResults } from './revocation-results.ts';
+import { receiptsOf, reusedError, type RevocationReceipt, type RevocationResults } from './revocation-results.ts';
 import { approvalError, requireSecondAdmin, type Consent } from './approvals.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
@@ -79,9 +80,11 @@ function guardOrder(
 ): RevocationOrder {
   const order = { target, requestId, canSignInAgain, ...(consent === undefined ? {} : { approval: consent.approval }) };
   if (!lock) return order;
-  const admins = [consent?.first?.username, actor.identity.username].filter((name) => name !== undefined);
-  return { ...order, lock: { reason, by: admins.join(', '), at: nowSeconds(deps) } };
+  return { ...order, lock: { reason, by: adminsOf(actor, consent), at: nowSeconds(deps) } };
 }
+
+const adminsOf = ({ identity }: Actor, consent: Consent | undefined): string =>
+  [consent?.first?.username, identity.username].filter((name) => name !== undefined).join(', ');
 
 /**
  * Returns the facts of two admins for the audit event. The approval id leads to the event `approval-asked` of the
@@ -106,19 +109,28 @@ export async function revoke(
   admin: AdminContext,
   plan: RevocationPlan,
   { fingerprint, consent }: { readonly fingerprint?: string; readonly consent?: Consent | undefined } = {},
-): Promise<RevocationResult> {
+): Promise<RevocationReceipt> {
   const { context, path } = admin;
   const { reason, requestId = randomUUID() } = plan;
   const target = targetName(plan.target);
   const facts = { target, ...consentDetails(consent) };
-  const forget = results.expect(requestId, { context, path, reason, target, fingerprint: fingerprint ?? requestId });
+  const forget = results.expect(requestId, {
+    context,
+    path,
+    reason,
+    target,
+    lock: plan.lock,
+    by: adminsOf(admin.actor, consent),
+    // Only a drill has none.
+    receipt: fingerprint !== undefined,
+    fingerprint: fingerprint ?? requestId,
+  });
   try {
     const result = await deps.guard.revoke(guardOrder(deps, admin, plan, { requestId, consent }));
     const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
     record(deps, context, { event: 'revocation', ...action });
     if (plan.lock) record(deps, context, { event: 'lock', ...action });
-    await results.keep(result);
-    return result;
+    return await results.keep(result);
   } catch (cause) {
     forget();
     const thrown = failureOf(cause) ?? cause;
@@ -148,7 +160,7 @@ export async function handleRevocation(
   service: AdminService,
   admin: AdminContext,
   request: RevocationRequest,
-): Promise<RevocationResult> {
+): Promise<RevocationReceipt> {
   const { deps, results } = service;
   const { reason, requestId, approval } = request;
   const { actor } = admin;

@@ -7,7 +7,7 @@
  * - `BrowserCookie`: leads from a cookie to its session.
  * - `ConsoleCode`: takes a signed-in browser to a console's host, once. `ConsoleCookie`: leads from the cookie
  *   there to the session.
- * - `RevocationAnswer`: the result of a revocation, as the replica that ran it knows it.
+ * - `RevocationAnswer`: the receipt of a revocation: its result, as the replica that ran it knows it, and its request.
  * - `Approval`: a revocation that waits for a second admin. `Drill`: the request for a drill.
  * - `DeviceConfirmation`: a browser's page about a device code. `DeviceDecision`: a device code has been decided,
  *   once.

@@ -80,5 +80,14 @@ describe('by keyboard', () => {
     await page.waitForURL('**/admin/revocations/*');
     await page.getByText('No replica accepts what you revoked any more').waitFor();
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();
+    await tabTo(page, 'summary', /^Copy as text or JSON$/);
+    await page.keyboard.press('Enter');
+    await tabTo(page, 'button', /^Copy Text$/);
+    await page.keyboard.press('Enter');
+    await page.getByText('Copied').waitFor();
+    await page.goto(`${instance.urls.web}/admin`);
+    await page.getByLabel('Search').focus();
+    await page.keyboard.press('Control+V');
+    expect(await page.getByLabel('Search').inputValue()).toContain(`Target: session:${session}`);
   });
 });

@@ -141,7 +141,8 @@ export const ROUTES = {
     path: '/revocations/{id}',
     need: 'read',
     summary: 'Follow a revocation.',
-    notes: 'Every replica knows it for ten minutes.',
+    notes:
+      'Every replica knows it for thirty days, or until the store begins a new primary generation. A drill’s is known for ten minutes.',
     conditional: true,
     stream: {
       only: false,

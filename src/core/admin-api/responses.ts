@@ -79,6 +79,11 @@ export const revocationResultSchema = z.object({
     .readonly()
     .describe('the parts that are not proven yet, by name; absent when complete')
     .exactOptional(),
+  target: z.string().describe('what was revoked, such as `account:corp/alice` or `all`').exactOptional(),
+  lock: z.boolean().describe('whether the account was locked with it').exactOptional(),
+  reason: z.string().describe('as the admin gave it').exactOptional(),
+  by: z.string().describe('username of the admin, or of both admins where two were needed').exactOptional(),
+  auditId: z.string().describe('the id of its audit event').exactOptional(),
 });
 
 export const revocationScopeSchema = z.object({

@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RevocationResult } from '../../revocation/revocation.ts';
-import { reusedError } from '../../admin/revocation-results.ts';
+import { reusedError, type RevocationReceipt } from '../../admin/revocation-results.ts';
 import type { RevocationRequest } from '../../admin/revocation-request.ts';
 import { handleRevocation, type AdminService } from '../../admin/revoke.ts';
 import { type AdminContext } from '../../admin/dependencies.ts';
@@ -16,14 +16,14 @@ interface Running {
   /** The request and its admin: the same id with another request is not the same revocation. */
   readonly key: string;
   readonly written: Promise<RevocationResult>;
-  readonly proven: Promise<RevocationResult>;
+  readonly proven: Promise<RevocationReceipt>;
 }
 
 export interface StartedRevocation {
   /** The result at the time when the revocation was written. */
   readonly result: RevocationResult;
   /** The result of `handleRevocation`: proven, or not proven in time. */
-  readonly proven: Promise<RevocationResult>;
+  readonly proven: Promise<RevocationReceipt>;
 }
 
 type Identified = RevocationRequest & { readonly requestId: string };

@@ -6,7 +6,9 @@
  * template, and fills the elements that have a name in `data-text`.
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
+import type { RevocationReceipt } from '../../admin/revocation-results.ts';
 import { html, type Html } from '../page/html.ts';
+import { auditHref } from './links.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
 import { revocationNotFound } from '../../admin/revocation-results.ts';
@@ -84,6 +86,60 @@ function replicasCard(result: RevocationResult): Html {
   </section>`;
 }
 
+/** Returns the card with what was revoked, by whom and why; nothing where it did not come from an admin. */
+function requestCard({ target, lock, reason, by, auditId }: RevocationReceipt): Html | false {
+  if (target === undefined || auditId === undefined) return false;
+  return html`<section class="card" aria-labelledby="request">
+    <h2 id="request">What was revoked</h2>
+    <dl class="facts">
+      <dt>Target</dt>
+      <dd><code>${target}</code>${lock === true && ', and the account was locked'}</dd>
+      <dt>Reason</dt>
+      <dd>${reason}</dd>
+      <dt>By</dt>
+      <dd>${by}</dd>
+      <dt>Audit event</dt>
+      <dd>
+        <a href="${auditHref(auditId)}"><code>${auditId}</code></a>
+      </dd>
+    </dl>
+  </section>`;
+}
+
+/** Returns the receipt as lines of text, for a ticket. */
+function receiptText(receipt: RevocationReceipt): string {
+  const { id, at, target, lock, reason, by, auditId, complete, missing, sessions, streamsClosed, elapsedMs } = receipt;
+  const verdict = complete ? 'complete' : `not complete, missing: ${(missing ?? []).join(', ')}`;
+  const replicas = sortedById(receipt.replicas).map(({ id: name, state }) => `${name} ${state}`);
+  const facts: readonly (readonly [string, string | undefined])[] = [
+    ['Revocation', id],
+    ['Started', at],
+    ['Target', target],
+    ['Lock', lock === undefined ? undefined : lock ? 'yes' : 'no'],
+    ['Reason', reason],
+    ['By', by],
+    ['Audit event', auditId],
+    ['Result', `${verdict}; ${sessions} sessions ended, ${streamsClosed} streams cut, ${formatMs(elapsedMs)}`],
+    ['Replicas', replicas.join(', ')],
+  ];
+  return facts.flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}`])).join('\n');
+}
+
+/** Returns the receipt to copy. The buttons work with a script only; without one the text can be selected. */
+function copyCard(receipt: RevocationReceipt): Html {
+  const copy = (id: string, label: string, text: string): Html =>
+    html`<div class="card-head">
+        <h3>${label}</h3>
+        <button class="button quiet compact" data-copy="${id}" aria-label="Copy ${label}" hidden>Copy</button>
+      </div>
+      <pre class="commands" id="${id}" tabindex="0">${text}</pre>`;
+  return html`<details class="card">
+    <summary>Copy as text or JSON</summary>
+    ${copy('as-text', 'Text', receiptText(receipt))} ${copy('as-json', 'JSON', JSON.stringify(receipt, null, 2))}
+    <p class="small muted">As of the moment when this page was loaded.</p>
+  </details>`;
+}
+
 /** Returns the card about what the proof does not cover: whether the user can sign in again. */
 function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
   const again = html`<p>
@@ -106,15 +162,17 @@ function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
  * @param live the URL of its server-sent events; undefined where the admin's session has ended and cannot read it
  *   any more
  */
-export function receiptBody(result: RevocationResult, live: string | undefined, mayAct: boolean): Html {
+export function receiptBody(result: RevocationReceipt, live: string | undefined, mayAct: boolean): Html {
   const at = rfc3339(Math.floor(Date.parse(result.at) / 1000));
   const content = html`${verdict(result)} ${figures(result)} ${replicasCard(result)}`;
   return html`<h1>Revocation</h1>
     <p class="lead">Started <time datetime="${at}">${at}</time>, receipt <code>${result.id}</code>.</p>
     ${live === undefined || result.complete ? content : html`<div data-live="${live}">${content}</div>`}
-    ${nextCard(result, mayAct)}`;
+    ${requestCard(result)} ${copyCard(result)} ${nextCard(result, mayAct)}`;
 }
 
+/** After this time no replica follows a revocation any more, so that the page stays as it is. */
+const FOLLOWED_MS = 600_000;
 /** A proof takes seconds at most. After this time a replica is late, and the page is loaded again less often. */
 const RECENT_MS = 15_000;
 
@@ -133,6 +191,8 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
     title: result.complete ? 'Revocation complete' : 'Revocation in progress',
     section: 'sessions',
     body: receiptBody(result, `/admin/api/v1/revocations/${encodeURIComponent(result.id)}`, context.mayAct),
-    ...(result.complete ? {} : { scripts: ['receipt.js'], refreshSeconds: ageMs < RECENT_MS ? 1 : 5 }),
+    ...(result.complete || ageMs > FOLLOWED_MS
+      ? { scripts: ['copy.js'] }
+      : { scripts: ['copy.js', 'receipt.js'], refreshSeconds: ageMs < RECENT_MS ? 1 : 5 }),
   });
 }

@@ -17,7 +17,7 @@ import { type RevocationScope, scopeOf } from '../../admin/revocation-scope.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
 import { randomUUID } from 'node:crypto';
-import type { RevocationResult } from '../../revocation/revocation.ts';
+import type { RevocationReceipt } from '../../admin/revocation-results.ts';
 import { field } from '../browser/guards.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { seeOther, sendPage } from '../page/response.ts';
@@ -298,12 +298,12 @@ async function redirectToReceipt(context: AdminPageContext, { result, proven }: 
   else sendLastReceipt(context, await proven);
 }
 
-function sendLastReceipt({ res }: AdminPageContext, result: RevocationResult): void {
+function sendLastReceipt({ res }: AdminPageContext, result: RevocationReceipt): void {
   const body = html`<p class="notice">
       You have revoked your own session with it. <a href="/login?to=admin">Sign in again</a> to continue.
     </p>
     ${receiptBody(result, undefined, false)}`;
-  sendPage(res, revocationStatus(result), { title: 'Revocation', body, styles: ['admin.css'] });
+  sendPage(res, revocationStatus(result), { title: 'Revocation', body, styles: ['admin.css'], scripts: ['copy.js'] });
 }
 
 function showApproval(

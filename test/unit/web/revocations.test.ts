@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { RevocationResult } from '../../../src/revocation/revocation.ts';
+import { createRevocationResults } from '../../../src/admin/revocation-results.ts';
+import type { WebDeps } from '../../../src/web/dependencies.ts';
 import { alsoAt, API, LateProof, post } from './admin-at.ts';
 import { annotation, closeStages, openStage, openSession, signedInAs, TestProvider, type AdminAt } from './harness.ts';
 
@@ -206,8 +208,75 @@ describe('following an answer', () => {
     expect(beside.guard.result(id)).toBeUndefined();
     const found = await other.browser.get(`${API}/revocations/${id}`).expect(200);
     expect(found.body).toEqual(body);
+  });
+
+  test('it says who revoked what and why, at any replica for thirty days', async () => {
+    const at = await signedInAs('root');
+    const beside = await openStage({ beside: at.stage });
+    const body = { account: 'corp/sub-alice', lock: true, force: true, reason: 'INC-<1>', requestId: randomUUID() };
+    await post(at, 'revocations', body).expect(200);
+    const path = `revocations/${body.requestId}`;
+    const receipt = {
+      target: 'account:corp/sub-alice',
+      lock: true,
+      reason: 'INC-<1>',
+      by: 'corp:root@example.com',
+      auditId: at.stage.named('revocation')[0]?.auditID,
+      complete: true,
+    };
+    for (const [stage, seconds] of [
+      [at.stage, 0],
+      [beside, 0],
+      [at.stage, 601],
+      [beside, 29 * 86_400],
+    ] as const) {
+      at.stage.clock.advance(seconds);
+      const { browser } = await alsoAt(stage, 'auditor');
+      expect((await browser.get(`${API}/${path}`).expect(200)).body).toMatchObject(receipt);
+      const { text } = await browser.get(`/admin/${path}`).expect(200);
+      expect(text).toContain('<code>account:corp/sub-alice</code>, and the account was locked');
+      expect(text).toContain(`href="/admin/audit?auditId=${receipt.auditId}&amp;since=30d"`);
+      expect(text).toContain('Reason: INC-&lt;1&gt;\nBy: corp:root@example.com');
+      expect(text).toContain('&quot;by&quot;: &quot;corp:root@example.com&quot;');
+    }
+    at.stage.clock.advance(86_400);
+    await (await alsoAt(beside, 'auditor')).browser.get(`${API}/${path}`).expect(404);
+  });
+
+  test('an id is the same request for ten minutes only: a later one revokes again', async () => {
+    const at = await signedInAs('root');
+    const body = { account: 'corp/sub-alice', reason: 'x', requestId: randomUUID() };
+    const first = answerOf(await post(at, 'revocations', body).expect(200));
     at.stage.clock.advance(601);
-    await other.browser.get(`${API}/revocations/${id}`).expect(404);
+    await openSession(at.stage, 'alice-2', 'alice');
+    const beside = await openStage({ beside: at.stage });
+    const again = answerOf(await post(await alsoAt(beside, 'root'), 'revocations', body).expect(200));
+    expect(again.at).not.toBe(first.at);
+    expect(await at.stage.store.sessions.read('alice-2')).toBeUndefined();
+  });
+
+  test('a replica keeps a thousand a day for so long, and a drill’s for ten minutes', async () => {
+    const given: WebDeps[] = [];
+    const stage = await openStage({ change: (deps) => (given.push(deps), deps) });
+    const [deps] = given;
+    if (deps === undefined) throw new Error('not ready');
+    const kept: number[] = [];
+    stage.store.artefacts.save = async (_kind, _id, _payload, { ttlSeconds }) => void kept.push(ttlSeconds);
+    const results = createRevocationResults(deps);
+    const context = { requestId: 'r', address: '', userAgent: '' };
+    const about = { context, path: '', reason: 'x', target: 'all', lock: false, by: 'root', fingerprint: 'f' };
+    const result = await stage.guard.revoke({ target: { kind: 'session', session: 's' } });
+    async function keep(receipt: boolean): Promise<void> {
+      const id = randomUUID();
+      results.expect(id, { ...about, receipt });
+      await results.keep({ ...result, id });
+    }
+    await keep(false);
+    for (let count = 0; count <= 1000; count += 1) await keep(true);
+    stage.clock.advance(86_400);
+    await keep(true);
+    const month = 30 * 86_400;
+    expect(kept).toEqual([600, ...Array.from({ length: 1000 }, () => month), 600, month]);
   });
 
   test('a 202 that is proven later is audited then, and every replica says complete', async () => {

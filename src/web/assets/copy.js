@@ -1,0 +1,18 @@
+/**
+ * Buttons that copy the text of the element whose id they have in `data-copy`. Without this script they are hidden.
+ *
+ * The text is selected and copied as by the user: the pages' policy forbids the clipboard API, so that an attacker's
+ * script could not read the clipboard.
+ */
+function copy(button) {
+  const selection = getSelection();
+  selection.selectAllChildren(document.getElementById(button.dataset.copy));
+  const label = button.textContent;
+  button.textContent = document.execCommand('copy') ? 'Copied' : 'Selected';
+  setTimeout(() => (button.textContent = label), 2000);
+}
+
+for (const button of document.querySelectorAll('[data-copy]')) {
+  button.hidden = false;
+  button.addEventListener('click', () => copy(button));
+}
