@@ -97,6 +97,7 @@ function addAuditQuery(audit: Command): void {
     .option('--verb <verb>', 'with this verb, such as get, delete or sign-in')
     .option('--resource <resource>', 'of this resource, such as secrets, or pods/exec alone')
     .option('--namespace <name>', 'in this namespace')
+    .option('--name <name>', 'of the object with this name')
     .option('--code <status>', 'with this HTTP status')
     .option('--event <name>', 'events of Portcullis itself with this name, such as revocation')
     .option('--refused', 'only rejected requests, whether Portcullis or the cluster rejected them')

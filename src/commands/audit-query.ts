@@ -48,13 +48,22 @@ export async function auditQuery(
   });
   // The reader may have seen enough, such as `head`.
   let readerClosed = false;
+  let nothing = true;
   context.stdout.on('error', () => (readerClosed = true));
   for await (const batch of isJson ? hits : byOutcome(hits)) {
     if (readerClosed) break;
+    nothing = false;
     if (!context.stdout.write(show(batch)))
       await Promise.race([once(context.stdout, 'drain'), once(context.stdout, 'close')]).catch(() => undefined);
   }
+  if (nothing) context.stderr.write(`no event matches${resourceHint(options.resource)}\n`);
   return failed ? FAILED : 0;
+}
+
+/** Users type what they type to kubectl: `deployment`, `deploy`, `deployments.apps`. */
+function resourceHint(resource: string | undefined): string {
+  const isAsLogged = resource === undefined || /^[a-z]+s(?:\/[a-z]+)?$/.test(resource);
+  return isAsLogged ? '' : '; the audit log has the plural, without group: --resource deployments';
 }
 
 /** Every validation error is reported before a file is opened. */

@@ -21,8 +21,11 @@ export interface LiveFilter {
   readonly event?: string;
 }
 
-/** @returns whether a tail with this filter shows the event */
-export function matches(filter: LiveFilter, event: AuditEvent): boolean {
+/**
+ * @param filter of a tail, or of a query, which may name the object as well
+ * @returns whether the event is shown
+ */
+export function matches(filter: LiveFilter & { readonly name?: string }, event: AuditEvent): boolean {
   const fact = (name: string): string | undefined => event.annotations[`${EXTRA_DOMAIN}/${name}`];
   const { user, account, session, cluster, verb, resource, namespace, code, refused, event: name } = filter;
   const fits = (wanted: string | undefined, found: string | undefined): boolean =>
@@ -36,6 +39,7 @@ export function matches(filter: LiveFilter, event: AuditEvent): boolean {
     fits(session, fact('session')) &&
     fits(cluster, fact('cluster')) &&
     fits(name, fact('event')) &&
+    fits(filter.name, event.objectRef?.name) &&
     (resource === undefined || isOf(resource, event)) &&
     (refused !== 'true' || wasRefused(event, fact('event'), fact('reason')))
   );

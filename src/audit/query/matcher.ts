@@ -5,6 +5,8 @@ import { matches, type LiveFilter } from '../live/live-filter.ts';
 export interface AuditQuery extends LiveFilter {
   /** The request id, which is the same in the cluster's own audit log. */
   readonly auditId?: string;
+  /** Of the object, such as a deployment. */
+  readonly name?: string;
   /** RFC 3339 in UTC with microseconds, as in the audit log: not before, and before. */
   readonly since?: string;
   readonly until?: string;

@@ -282,6 +282,30 @@ describe('a file that is not whole', () => {
   });
 });
 
+describe('a query that matches nothing', () => {
+  const log = file(bytesOf([asked({ method: 'DELETE', target: '/apis/apps/v1/namespaces/shop/deployments/web' })]));
+
+  it.each<[QueryOptions, string]>([
+    [{ resource: 'deployments', verb: 'patch' }, 'no event matches\n'],
+    [
+      { resource: 'deployment' },
+      'no event matches; the audit log has the plural, without group: --resource deployments\n',
+    ],
+    [{ resource: 'deployments.apps', output: 'json' }, 'no event matches; the audit log has the plural'],
+    [{ name: 'we' }, 'no event matches\n'],
+  ])('is said to match nothing: %j', async (options, message) => {
+    const { code, out, said } = await query([log], options);
+    expect([code, out]).toEqual([0, '']);
+    expect(said).toContain(message);
+  });
+
+  it('is not one for the name of the object', async () => {
+    const { out, said } = await query([log], { resource: 'deployments', verb: 'delete', name: 'web' });
+    expect(out).toContain('delete deployments/web -n shop');
+    expect(said).toBe('');
+  });
+});
+
 describe('what is shown', () => {
   const hostile = 'a\u001b[2J\u202e\u2028\u009b31mb';
   const log = file(
