@@ -70,6 +70,16 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
     expect((await typed.interrupt()).code).not.toBe(0);
   });
 
+  it('docs/revocation.md: from a script', async () => {
+    const home = join(folder, 'home-of-root');
+    await writeFile(join(home, 'accounts.txt'), 'demo/alice\nnot an account\n');
+    await root.run(pageBlock('docs/revocation.md', 'while read -r account'));
+    const receipt = JSON.parse(await readFile(join(home, 'receipts.json'), 'utf8')) as object;
+    expect(receipt).toMatchObject({ complete: true, sessions: 1 });
+    expect(await readFile(join(home, 'again.txt'), 'utf8')).toBe('not an account\n');
+    await alice.run(`portcullis login --server ${instance.urls.web}`);
+  });
+
   it('docs/posture.md: for a user, and for a script', async () => {
     const report = await root.try(
       withValues(pageBlock('docs/posture.md', 'portcullis posture --cluster prod\n'), { prod: 'demo' }),

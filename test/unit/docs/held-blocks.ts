@@ -39,6 +39,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'docs/audit-verify.md': ['portcullis audit verify'],
     'docs/device-code.md': ['portcullis login --device'],
     'docs/posture.md': ['portcullis posture --cluster prod\n', 'portcullis posture --cluster prod --fail-on'],
+    'docs/revocation.md': ['while read -r account'],
     'docs/troubleshooting.md': ['kubectl get pods'],
   }),
   ...runBy('test/cluster/outlives.test.ts', {
