@@ -4,8 +4,6 @@
 
 export const accountHref = (account: string): string => `/admin/accounts/${encodeURIComponent(account)}`;
 export const sessionHref = (id: string): string => `/admin/sessions/${encodeURIComponent(id)}`;
-/** Returns the URL of one audit event, which is looked for in the last thirty days. */
-export const auditHref = (auditId: string): string => `/admin/audit${queryString({ auditId, since: '30d' })}`;
 export const receiptHref = (id: string): string => `/admin/revocations/${encodeURIComponent(id)}`;
 
 /** Returns the URL of the audit page with all events of one request. */
