@@ -1,6 +1,5 @@
 /** `npm run demo`: starts the demo and says what to type, or tells the whole story by itself (`--tour`). */
 import { rm } from 'node:fs/promises';
-import { relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { DEFAULT_DIRECTORY, DEFAULT_PORT_BASE, DemoError, monitoringPort } from './demo.ts';
 import type { DemoOptions, RunningDemo } from './launch.ts';
@@ -13,6 +12,7 @@ import { startMonitoring, type Monitoring } from './monitoring.ts';
 import { secondAct } from './tour/second-act.ts';
 import { ClaimFailed, Story } from './tour/story.ts';
 import { tour } from './tour/tour.ts';
+import { welcome } from './welcome.ts';
 
 export interface DemoArguments {
   readonly dir?: string;
@@ -164,28 +164,4 @@ Prometheus watches it:  ${monitoring.url}
   requests:  ${graph('sum by (verb, code) (rate(portcullis_requests_total[1m]))')}
   streams:   ${graph('portcullis_streams_open')}
 The dashboards for Grafana are in deploy/grafana/, what each number means in docs/monitoring.md.`;
-}
-
-function welcome({ cluster, files, urls }: RunningDemo): string {
-  const kubeconfig = relative(process.cwd(), files.kubeconfig);
-  const command = relative(process.cwd(), files.command);
-  return `
-Portcullis is up, in front of ${cluster.description}.
-
-  1. In another terminal:
-       export KUBECONFIG=$PWD/${kubeconfig}
-       kubectl get pods
-     A browser opens. Sign in as  alice / alice-demo.  (No browser here? ${command} login prints the address.)
-
-  2. Leave something open:
-       kubectl get pods --watch
-
-  3. Revoke her session: in a private window open  ${urls.web}/admin
-     Sign in as  root / root-demo,  and end alice's sessions. Look at the terminal of step 2.
-     (vera / vera-demo  is an auditor: she sees the same, and changes nothing.)
-
-  Users: ${relative(process.cwd(), files.directory)}/users.txt     Audit log: ${relative(process.cwd(), files.auditLog)}     Metrics: ${urls.ops}/metrics
-  The whole story by itself:  npm run demo -- --tour     Lessons to do yourself:  docs/training
-
-Ctrl-C stops everything.`;
 }

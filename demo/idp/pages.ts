@@ -12,10 +12,12 @@ h1 { margin: 0 0 .25rem; font-size: 1.25rem; }
 p { margin: .25rem 0 1rem; }
 label { display: block; margin: .75rem 0 .25rem; font-weight: 600; }
 input { width: 100%; padding: .6rem; font: inherit; color: inherit; background: transparent; border: 1px solid var(--line); border-radius: 4px; }
-button { margin-top: 1.25rem; width: 100%; padding: .7rem; font: inherit; font-weight: 600; color: var(--card); background: var(--accent); border: 0; border-radius: 4px; }
+button { margin-top: 1.25rem; width: 100%; padding: .7rem; font: inherit; font-weight: 600; color: var(--card); background: var(--accent); border: 1px solid var(--accent); border-radius: 4px; }
+button.quiet { margin-top: .75rem; color: var(--ink); background: transparent; border-color: var(--line); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 table { width: 100%; margin-top: 1.5rem; border-top: 1px solid var(--line); font-size: .875rem; border-collapse: collapse; }
-th { padding: .75rem .75rem 0 0; text-align: left; } td { padding: .15rem .75rem .15rem 0; white-space: nowrap; }
+th { padding: .75rem .75rem 0 0; text-align: left; } td { padding: .15rem .75rem .15rem 0; vertical-align: top; }
+th:last-child, td:last-child { padding-right: 0; } td:nth-child(-n+2) { white-space: nowrap; }
 .error { padding: .5rem .75rem; border-left: 3px solid #b3261e; }
 `;
 
@@ -48,7 +50,8 @@ export function consentPage(uid: string, user: string): string {
     'Share your details',
     `<h1>Share your details with Portcullis?</h1><p>${escape(user)}, Portcullis asks for your name, e-mail address and groups,
 and to ask again while you are signed in there.</p>
-<form method="post" action="/interaction/${escape(uid)}"><button type="submit" autofocus>Share and go on</button></form>`,
+<form method="post" action="/interaction/${escape(uid)}"><button type="submit" autofocus>Share and go on</button>
+<button type="submit" class="quiet" name="cancel" value="yes">Cancel</button></form>`,
   );
 }
 

@@ -178,6 +178,10 @@ async function interact(
       { mergeWithLastSubmission: false },
     );
   }
+  if ((await readForm(req)).has('cancel')) {
+    const rejection = { error: 'access_denied', error_description: 'the user does not share these details' };
+    return provider.interactionFinished(req, res, rejection, { mergeWithLastSubmission: false });
+  }
   const grant = new provider.Grant({ accountId: session?.accountId ?? '', clientId: String(params['client_id']) });
   grant.addOIDCScope(String(params['scope']));
   return provider.interactionFinished(

@@ -104,6 +104,17 @@ describe('kubectl against the embedded cluster', () => {
     expect((await kubectl('root', ['auth', 'can-i', '*', '*'])).out).toBe('yes\n');
   });
 
+  it('has the role edit for the binding of the README', async () => {
+    const name = ['rolebinding', 'editors', '--namespace', 'default'];
+    await kubectl('root', ['create', ...name, '--clusterrole', 'edit', '--user', 'demo:bob']);
+    const secret = ['create', 'secret', 'generic', 'mine', '--from-literal', 'a=b', '--dry-run=server', '-o', 'name'];
+    expect(await kubectl('bob', secret)).toMatchObject({ code: 0, out: 'secret/mine\n' });
+    expect(await kubectl('bob', ['logs', 'web-1', '--tail', '1'])).toMatchObject({ code: 0, err: '' });
+    expect((await kubectl('bob', ['get', 'rolebindings'])).err).toContain('forbidden');
+    expect((await kubectl('bob', ['get', 'pods', '--namespace', 'kube-system'])).err).toContain('forbidden');
+    await kubectl('root', ['delete', ...name]);
+  });
+
   it('names its resources', async () => {
     const { out } = await kubectl('alice', ['api-resources', '--namespaced=true']);
     expect(out).toMatch(/configmaps +cm +v1 +true +ConfigMap/);

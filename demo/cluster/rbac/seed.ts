@@ -30,6 +30,29 @@ function binding(name: string, roleName: string, to: readonly Reference[], names
 
 const discovery = ['/api', '/api/*', '/apis', '/apis/*', '/openapi', '/openapi/*', '/healthz', '/livez', '/readyz'];
 
+/** The rules of a real cluster's `edit`, for the resources that there are here. */
+const EDIT: JsonObject[] = [
+  {
+    verbs: [...READ, ...CHANGE],
+    apiGroups: [''],
+    resources: [
+      'pods',
+      'pods/attach',
+      'pods/exec',
+      'pods/portforward',
+      'configmaps',
+      'secrets',
+      'serviceaccounts',
+      'services',
+    ],
+  },
+  { verbs: READ, apiGroups: [''], resources: ['events', 'namespaces', 'pods/log'] },
+  { verbs: ['impersonate'], apiGroups: [''], resources: ['serviceaccounts'] },
+  { verbs: [...READ, ...CHANGE], apiGroups: ['apps'], resources: ['daemonsets', 'deployments', 'statefulsets'] },
+  { verbs: [...READ, ...CHANGE], apiGroups: ['batch'], resources: ['cronjobs', 'jobs'] },
+  { verbs: [...READ, ...CHANGE], apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'] },
+];
+
 /** By this a real API server knows what it made itself. */
 const bornWith = (object: KubeObject): KubeObject => ({
   ...object,
@@ -43,6 +66,7 @@ const born = (): KubeObject[] =>
       { verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
       { verbs: ['*'], nonResourceURLs: ['*'] },
     ]),
+    role('edit', EDIT),
     role('system:discovery', [{ verbs: ['get'], nonResourceURLs: [...discovery, '/version', '/version/'] }]),
     role('system:basic-user', [
       {
