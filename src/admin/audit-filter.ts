@@ -45,7 +45,9 @@ const MOST_EVENTS = 500;
 const PAST = {
   ...FILTERS,
   auditId: filterText(/^[\w.-]{1,128}$/, 'a request id').describe('the request id'),
-  since: timeText('not before: a time, a day, or an age such as `12h`; UTC if no zone is given. Default: `24h`'),
+  since: timeText(
+    'not before: a time, a day, or an age such as `12h`; UTC if no zone is given. Default: `24h`, with `auditId` `30d`',
+  ),
   until: timeText('before: a time, a day or an age'),
 };
 
@@ -83,18 +85,18 @@ export function auditFilter(
 }
 
 const SINCE = '24h';
+/** A request is looked for by its id days later. */
+const SINCE_OF_ONE = '30d';
 
 /**
  * Returns a filter as a query of the past, with its ages turned into times.
  * @param now milliseconds since the epoch
  */
-export function pastQuery(
-  { since = SINCE, until, limit: _limit, ...filter }: Readonly<Record<string, string>>,
-  now: number,
-): AuditQuery {
+export function pastQuery(filter: Readonly<Record<string, string>>, now: number): AuditQuery {
+  const { since = filter['auditId'] === undefined ? SINCE : SINCE_OF_ONE, until, limit: _limit, ...rest } = filter;
   const [from, before] = [momentOf(since, now), until === undefined ? undefined : momentOf(until, now)];
   return {
-    ...filter,
+    ...rest,
     ...(from === undefined ? {} : { since: from }),
     ...(before === undefined ? {} : { until: before }),
   };

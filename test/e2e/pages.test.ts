@@ -71,6 +71,17 @@ it('shows its pages on foreign hosts, where the style sheet has no path, as it s
   expect(looks['foreign-host']).toEqual(looks['not-found']);
 });
 
+it('shows 25 sessions on a screen of 1440 x 900', async () => {
+  const row = PAGES.find(({ name }) => name === 'sessions');
+  if (row === undefined) throw new Error('there is no such page');
+  await using opened = await open(row, 'root');
+  await resize(opened.page, 1440);
+  const rows = opened.page.locator('tbody tr');
+  expect(await rows.count()).toBe(25);
+  const last = await rows.last().boundingBox();
+  expect((last?.y ?? Infinity) + (last?.height ?? 0)).toBeLessThanOrEqual(900);
+});
+
 let stage: PagesStage;
 beforeAll(async () => {
   stage = await startPagesStage();

@@ -46,6 +46,7 @@ export const recentRequestSchema = z.object({
     .describe('username of the user that this request acted as, or wanted to (`kubectl --as`)')
     .exactOptional(),
   code: z.number().int().describe('HTTP status; 0 where the client closed the connection before the response'),
+  open: z.literal(true).describe('a stream that has begun, and of whose end nothing is known').exactOptional(),
   reason: z.string().describe('why the proxy itself rejected or cut it, in snake_case').exactOptional(),
   address: z.string(),
 });

@@ -21,6 +21,8 @@ export interface RecentRequest {
   readonly impersonatedUser?: string;
   /** HTTP status; 0 if the client disconnected before a response. */
   readonly code: number;
+  /** A stream that has begun, and of whose end nothing is known. Absent in older records. */
+  readonly open?: true;
   /** Why Portcullis itself rejected or cut it, in snake_case. */
   readonly reason?: string;
   /** The client's address. */
@@ -61,6 +63,7 @@ export function recentOf(event: AuditEvent): RecentRequest | undefined {
     ...about(objectRef),
     ...(impersonated === undefined ? {} : { impersonatedUser: shortened(impersonated, MOST_NAME) }),
     code: responseStatus?.code ?? 0,
+    ...(event.stage === 'ResponseStarted' ? { open: true } : {}),
     ...(reason === undefined ? {} : { reason: shortened(reason, MOST_NAME) }),
     address: event.sourceIPs[0] ?? '',
   };

@@ -17,7 +17,7 @@ import type { RecentRequest } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { eventLine, eventTemplate } from './audit-lines.ts';
 import { recentMatches } from './recent-search.ts';
-import { queryString } from './links.ts';
+import { auditHref, queryString } from './links.ts';
 import { selectField } from './form-fields.ts';
 import { parameter } from '../page/response.ts';
 import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
@@ -153,9 +153,11 @@ const RANGES = [
 ] as const;
 
 const DEFAULT_RANGE = '24h';
+const RANGE_OF_ONE = '30d';
 
 function ranges(shown: AuditFilters): Html {
-  const chosen = shown.until === undefined ? (shown.since ?? DEFAULT_RANGE) : '';
+  const range = shown.auditId === undefined ? DEFAULT_RANGE : RANGE_OF_ONE;
+  const chosen = shown.until === undefined ? (shown.since ?? range) : '';
   const link = ([since, label]: (typeof RANGES)[number]): Html => {
     const href = `/admin/audit${queryString({ ...shown, since, until: '' })}`;
     return since === chosen
@@ -266,7 +268,8 @@ function eventsCard(content: AuditPage): Html {
     <ol class="record" data-lines reversed>
       ${pastLines(content)}
     </ol>
-    ${emptyText(content)} ${past.kind === 'recent' && requestsTable(deps, past.requests)} ${olderLink(content)}
+    ${emptyText(content)} ${past.kind === 'recent' && requestsTable(deps, past.requests, auditHref)}
+    ${olderLink(content)}
     ${
       live &&
       html`${eventTemplate()} ${gapTemplate()}

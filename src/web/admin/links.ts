@@ -7,7 +7,7 @@ export const sessionHref = (id: string): string => `/admin/sessions/${encodeURIC
 export const receiptHref = (id: string): string => `/admin/revocations/${encodeURIComponent(id)}`;
 
 /** Returns the URL of the audit page with all events of one request. */
-export const auditHref = (auditId: string): string => `/admin/audit${queryString({ auditId, since: '30d' })}`;
+export const auditHref = (auditId: string): string => `/admin/audit${queryString({ auditId })}`;
 
 /** Returns the parameters that are not empty as a query with its `?`; empty where there is none. */
 export function queryString(parameters: Readonly<Record<string, string | undefined>>): string {

@@ -4,7 +4,7 @@
 import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
-import { moment, momentAgo, momentsCaption } from '../page/layout.ts';
+import { momentAgo, momentsCaption } from '../page/layout.ts';
 import { accountHref, revokeHref, sessionHref } from './links.ts';
 
 interface SessionTable {
@@ -19,17 +19,16 @@ interface SessionTable {
 
 const userCell = ({ account, identity }: SessionRecord): Html =>
   html`<td class="main" data-label="User">
-    <span
-      ><a class="strong clip" href="${accountHref(account)}" title="${identity.username}"
-        ><bdi>${identity.username}</bdi></a
-      ><span class="small muted clip">${account}</span></span
+    <span class="one-line" title="${identity.username} (${account})"
+      ><a class="strong" href="${accountHref(account)}"><bdi>${identity.username}</bdi></a>
+      <span class="small muted">${account}</span></span
     >
   </td>`;
 
 const actionCell = ({ id, identity }: SessionRecord): Html =>
   html`<td data-label="" class="action">
     <a
-      class="button danger compact"
+      class="revoke"
       href="${revokeHref({ kind: 'session', value: id })}"
       aria-label="Revoke a session of ${identity.username}"
       >Revoke</a
@@ -40,14 +39,17 @@ function row(session: SessionRecord, { mayAct, now, singleUser = false }: Sessio
   return html`<tr>
     ${!singleUser && userCell(session)}
     <td data-label="Client">
-      <span
-        ><a href="${sessionHref(session.id)}">${clientName(session.client)}</a><br /><span class="small muted"
+      <span class="one-line" title="${session.userAgent}"
+        ><a href="${sessionHref(session.id)}">${clientName(session.client)}</a>
+        <span class="small muted"
           >${deviceOf(session.userAgent)}${session.device === true && ', device code'}</span
         ></span
       >
     </td>
-    <td data-label="IP address">${session.address === '' ? '–' : session.address}</td>
-    <td data-label="Signed in">${moment(session.createdAt)}</td>
+    <td data-label="IP address">
+      <span class="one-line" title="${session.address}">${session.address === '' ? '–' : session.address}</span>
+    </td>
+    <td data-label="Signed in">${momentAgo(session.createdAt, now)}</td>
     <td data-label="Last used">${momentAgo(lastUseOf(session), now)}</td>
     ${mayAct && actionCell(session)}
   </tr>`;
@@ -62,7 +64,7 @@ export function sessionTable(table: SessionTable): Html {
         ${table.singleUser !== true && html`<th scope="col" class="col-user">User</th>`}
         <th scope="col">Client</th>
         <th scope="col">IP address</th>
-        <th scope="col">Signed in</th>
+        <th scope="col" class="col-used">Signed in</th>
         <th scope="col" class="col-used">Last used</th>
         ${table.mayAct && html`<th scope="col" class="col-action"><span class="visually-hidden">Revoke</span></th>`}
       </tr>

@@ -126,15 +126,16 @@ function countText({ shown, page, total }: SessionsPage): string {
   return `${here} on this page; ${whole}.`;
 }
 
-function emptyText({ shown, page }: SessionsPage): Html {
+function emptyText({ shown, page, total }: SessionsPage): Html {
   if (page.cursor !== undefined) {
     return html`<p class="empty">No match among the sessions that were searched so far. There are more.</p>`;
   }
-  const message =
-    shown.cursor === undefined
-      ? 'No session matches. Remove a filter, or change the search.'
-      : 'No more sessions match.';
-  return html`<p class="empty">${message}</p>`;
+  if (shown.cursor !== undefined) return html`<p class="empty">No more sessions match.</p>`;
+  if (total === 0) return html`<p class="empty">No user is signed in: there is no live session.</p>`;
+  return html`<p class="empty">
+    None of the ${countOf(total, 'live session')} matches. Remove a filter, or change the search.
+    <a href="${listHref({}, {})}">Show all sessions</a>
+  </p>`;
 }
 
 function list(content: SessionsPage): Html {
@@ -177,11 +178,13 @@ const revokeAllCard = (): Html =>
   </section>`;
 
 function sessionsBody(content: SessionsPage): Html {
-  return html`<h1>Sessions</h1>
-    <p class="lead">The users who are signed in, and their devices. What you read and change here is audited.</p>
-    <section class="card" aria-label="Sessions">
+  return html`<div class="title">
+      <h1>Sessions</h1>
+      <p class="lead">The users who are signed in, and their devices. What you read and change here is audited.</p>
+    </div>
+    <section class="card dense" aria-label="Sessions">
       ${filters(content)} ${chips(content.shown)}
-      <p class="small muted">${countText(content)}</p>
+      <p class="small muted count">${countText(content)}</p>
       ${list(content)}
     </section>
     ${content.mayAct && html`${revokeCard()} ${revokeAllCard()}`}`;

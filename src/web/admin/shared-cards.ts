@@ -4,6 +4,7 @@
 import type { RecentRequest } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
+import { auditHref } from './links.ts';
 import { requestsTable } from '../page/recent-requests.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 
@@ -21,7 +22,7 @@ export function requestsCard(
       <h2 id="requests">Latest requests</h2>
       <a class="button quiet compact" href="${log}">Audit log</a>
     </div>
-    ${requestsTable(deps, requests)}
+    ${requestsTable(deps, requests, auditHref)}
   </section>`;
 }
 

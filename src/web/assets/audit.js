@@ -74,8 +74,7 @@ function lineOf(event) {
   fill(line, { code: text, from: (event.sourceIPs ?? []).join(', '), id: event.auditID.slice(0, 8) });
   line.dataset.event = keyOf(event);
   line.toggleAttribute('data-open', event.stage === 'ResponseStarted');
-  line.querySelector('[data-link]').href =
-    `/admin/audit?${new URLSearchParams({ auditId: event.auditID, since: '30d' })}`;
+  line.querySelector('[data-link]').href = `/admin/audit?${new URLSearchParams({ auditId: event.auditID })}`;
   list.querySelector(`[data-open][data-event^="${CSS.escape(event.auditID)} "]`)?.remove();
   line.querySelector('[data-text="code"]').classList.add(style);
   const details = line.querySelector('details');

@@ -2,7 +2,7 @@
  * Times in the reader's own zone. Without this script they are in UTC.
  *
  * The text of a `<time datetime>` becomes local, and its title is the exact time in UTC. With `data-seconds` the
- * text has seconds; with `data-relative` it is how long ago that was. `data-zone` gets the name of the zone.
+ * text has seconds; with `data-ago` the title says how long ago that was, too. `data-zone` gets the name of the zone.
  */
 const toMinutes = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const toSeconds = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
@@ -20,10 +20,10 @@ function ago(seconds) {
 function showMoment(time) {
   const instant = new Date(time.dateTime);
   if (Number.isNaN(instant.valueOf())) return;
-  const { relative, seconds } = time.dataset;
-  const local = (seconds === undefined ? toMinutes : toSeconds).format(instant);
-  time.title = relative === undefined ? time.dateTime : `${toSeconds.format(instant)} (${time.dateTime})`;
-  time.textContent = relative === undefined ? local : ago((Date.now() - instant.valueOf()) / 1000);
+  const { ago: inList, seconds } = time.dataset;
+  time.textContent = (seconds === undefined ? toMinutes : toSeconds).format(instant);
+  time.title =
+    inList === undefined ? time.dateTime : `${ago((Date.now() - instant.valueOf()) / 1000)} (${time.dateTime})`;
 }
 
 /** Exported for scripts that add times to the page. */
@@ -34,5 +34,5 @@ export function showMoments(within = document) {
 showMoments();
 for (const zone of document.querySelectorAll('[data-zone]')) zone.textContent = timeZone;
 setInterval(() => {
-  for (const time of document.querySelectorAll('time[data-relative]')) showMoment(time);
+  for (const time of document.querySelectorAll('time[data-ago]')) showMoment(time);
 }, 30_000);

@@ -3,7 +3,7 @@ import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import { clientName, deviceOf } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
-import { csrfField, moment, momentAgo, momentsCaption } from '../page/layout.ts';
+import { csrfField, momentAgo, momentsCaption } from '../page/layout.ts';
 
 export interface SessionsContent {
   readonly user: SignedIn;
@@ -36,7 +36,7 @@ function sessionRow(session: SessionRecord, user: SignedIn, nowSeconds: number):
       >
     </td>
     <td data-label="Address">${session.address === '' ? '–' : session.address}</td>
-    <td data-label="Signed in">${moment(session.createdAt)}</td>
+    <td data-label="Signed in">${momentAgo(session.createdAt, nowSeconds)}</td>
     <td data-label="Last used">${momentAgo(lastUseOf(session), nowSeconds)}</td>
     <td data-label="Certificate">${keyOf(session)}</td>
     <td data-label="" class="action">

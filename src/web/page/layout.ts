@@ -145,8 +145,9 @@ function ago(seconds: number, nowSeconds: number): string {
   return days === 1 ? '1 day ago' : `${days} days ago`;
 }
 
-/** A time as its distance from now; the exact one is in the title. Both in epoch seconds. */
+/** A time in a list, with its distance from now in the title; `pages.js` adds the exact time. Both in epoch seconds. */
 export function momentAgo(seconds: number, nowSeconds: number): Html {
   const exact = rfc3339(seconds);
-  return html`<time datetime="${exact}" title="${exact}" data-relative>${ago(seconds, nowSeconds)}</time>`;
+  const text = dateFormat.format(new Date(seconds * 1000));
+  return html`<time datetime="${exact}" title="${ago(seconds, nowSeconds)}" data-ago>${text}</time>`;
 }

@@ -51,7 +51,7 @@ function objectOf({ resource, namespace, name, uri }: RecentRequest): Html {
  * Shows who rejected a request, because the user asks a different team then: the proxy gives a reason, the cluster
  * gives none.
  */
-function responseOf({ code, reason }: RecentRequest): Html {
+function responseOf({ code, reason, open }: RecentRequest): Html {
   if (reason !== undefined) {
     return html`<span class="state bad">${code === 0 ? 'cut' : code}</span>
       <span class="small muted">by Portcullis: ${reason.replaceAll('_', ' ')}</span>`;
@@ -60,10 +60,12 @@ function responseOf({ code, reason }: RecentRequest): Html {
   if (code === 401 || code === 403) {
     return html`<span class="state bad">${code}</span> <span class="small muted">denied by the cluster</span>`;
   }
-  return html`<span class="state ${code < 400 ? 'ok' : 'warn'}">${code}</span>`;
+  return html`<span class="state ${code < 400 ? 'ok' : 'warn'}">${code}</span>${
+      open === true && html` <span class="small muted">open</span>`
+    }`;
 }
 
-const requestRow = (request: RecentRequest, epochSeconds: number): Html =>
+const requestRow = (request: RecentRequest, epochSeconds: number, hrefOf: HrefOf | undefined): Html =>
   html`<tr>
     <td data-label="When">${momentAgo(Math.floor(request.at / 1000), epochSeconds)}</td>
     <td data-label="Cluster">${request.cluster === '' ? '–' : request.cluster}</td>
@@ -72,12 +74,31 @@ const requestRow = (request: RecentRequest, epochSeconds: number): Html =>
         >${actedAs(request)} <code class="verb">${request.verb}</code> ${objectOf(request)}</span
       >
     </td>
-    <td data-label="Response" class="answer"><span>${responseOf(request)}</span></td>
+    <td data-label="Response" class="answer">${responseOf(request)}</td>
     <td data-label="Address">${request.address === '' ? '–' : request.address}</td>
+    ${
+      hrefOf !== undefined &&
+      html`<td data-label="Id">
+        <a href="${hrefOf(request.auditId)}">${request.auditId.slice(0, SHOWN_ID)}</a>
+      </td>`
+    }
   </tr>`;
 
-/** @param requests undefined where they could not be read */
-export function requestsTable(deps: Pick<WebDeps, 'clock'>, requests: readonly RecentRequest[] | undefined): Html {
+/** Returns the URL of the audit events of a request. */
+type HrefOf = (auditId: string) => string;
+
+/** Characters of an id that tell it from others on a page. */
+const SHOWN_ID = 8;
+
+/**
+ * @param requests undefined where they could not be read
+ * @param hrefOf absent: without links, for users who may not read the audit log
+ */
+export function requestsTable(
+  deps: Pick<WebDeps, 'clock'>,
+  requests: readonly RecentRequest[] | undefined,
+  hrefOf?: HrefOf,
+): Html {
   if (requests === undefined)
     return html`<p class="empty">The requests cannot be read right now. Try again in a minute.</p>`;
   if (requests.length === 0)
@@ -92,10 +113,11 @@ export function requestsTable(deps: Pick<WebDeps, 'clock'>, requests: readonly R
         <th scope="col">Request</th>
         <th scope="col">Response</th>
         <th scope="col">Address</th>
+        ${hrefOf !== undefined && html`<th scope="col">Request id</th>`}
       </tr>
     </thead>
     <tbody>
-      ${requests.map((request) => requestRow(request, epochSeconds))}
+      ${requests.map((request) => requestRow(request, epochSeconds, hrefOf))}
     </tbody>
   </table>`;
 }

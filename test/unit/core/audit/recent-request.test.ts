@@ -31,6 +31,7 @@ test('says of a request when it came, what it was about, and how it ended', () =
     namespace: 'shop',
     name: 'web-0',
     code: 101,
+    open: true,
     address: '192.0.2.7',
   });
   expect(sessionOf(event)).toBe('session-1');

@@ -78,6 +78,19 @@ describe('the list of sessions', () => {
     expect(linkNamed(text, 'Continue')).toBe('/admin?search=rare&cursor=further');
   });
 
+  test('tells a search without a match from a server without sessions', async () => {
+    const at = await signedInAs('root');
+    expect(await textAt(at, '/admin?search=unknown')).toContain('None of the 1 live session matches.');
+    const empty = await signedInAs('root', {
+      change: (deps) => {
+        deps.store.sessions.list = async () => ({ sessions: [] as readonly SessionRecord[] });
+        deps.store.sessions.count = async () => 0;
+        return deps;
+      },
+    });
+    expect(await textAt(empty, '/admin')).toContain('No user is signed in: there is no live session.');
+  });
+
   test('ignores empty fields, as a form sends them', async () => {
     const at = await signedInAs('root');
     expect(await textAt(at, '/admin?search=&provider=&cluster=&idle=&sort=')).toContain('1 session in all.');
@@ -122,11 +135,13 @@ describe('a user’s page', () => {
       code: 403,
       address: '203.0.113.7',
     };
-    await at.stage.store.recent.add('alice-1', [request]);
+    await at.stage.store.recent.add('alice-1', [request, { ...request, auditId: 'a-2', code: 200, open: true }]);
     for (const path of ['/admin/accounts/corp%2Fsub-alice', '/admin/sessions/alice-1']) {
       const text = await textAt(at, path);
       expect(text).toContain('web-0');
       expect(text).toContain('403');
+      expect(text).toMatch(/200<\/span>\s*<span class="small muted">open</);
+      expect(text).toContain('href="/admin/audit?auditId=a-2"');
     }
   });
 });

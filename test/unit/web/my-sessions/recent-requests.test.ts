@@ -43,9 +43,9 @@ test('shows the latest requests of all my sessions and of no other user, newest 
   ]);
   await stage.store.recent.add('of-root', [request(stage, { cluster: 'of-root' })]);
   expect(requestsOn(await browser.get('/me').expect(200))).toEqual([
-    '1 min ago prod list pods 403 denied by the cluster 203.0.113.7',
-    '2 min ago prod list pods 429 by Portcullis: too many requests 203.0.113.7',
-    '2 h ago prod get pods web-1 in web 200 203.0.113.7',
+    '25 Nov 2026, 11:59 prod list pods 403 denied by the cluster 203.0.113.7',
+    '25 Nov 2026, 11:58 prod list pods 429 by Portcullis: too many requests 203.0.113.7',
+    '25 Nov 2026, 10:00 prod get pods web-1 in web 200 203.0.113.7',
   ]);
 });
 
@@ -56,7 +56,7 @@ test('names the user that a request acted as', async () => {
   await openSession(stage, 'laptop', 'root');
   await stage.store.recent.add('laptop', [request(stage, { impersonatedUser: 'corp:<b>' })]);
   expect(requestsOn(await browser.get('/me').expect(200))).toEqual([
-    'just now prod as corp:&lt;b&gt; : list pods 200 203.0.113.7',
+    '25 Nov 2026, 12:00 prod as corp:&lt;b&gt; : list pods 200 203.0.113.7',
   ]);
 });
 
