@@ -19,16 +19,17 @@ import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
 import { loadGiven, MISCONFIGURED, readGiven, type Environment } from './given-config.ts';
 import type { UnlockOnServer } from '../cli/commands/admin-parser.ts';
 import type { Config } from '../config/config.ts';
+import { followFiles } from '../config/followed-files.ts';
 import { loadSealingKeys } from '../config/keys.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
 import type { Account } from '../core/identity/identity.ts';
 import { auditKeysOf, openStore } from '../server/dependencies.ts';
 import type { Store } from '../store/store.ts';
-import { createLogger } from '../telemetry/telemetry.ts';
+import { createLogger, type Logger } from '../telemetry/telemetry.ts';
 
 const FAILED = 1;
 
-/** Runs until SIGTERM or SIGINT, then drains. @returns exit status */
+/** Runs until SIGTERM, SIGINT or SIGHUP, then drains. @returns exit status */
 export async function serve(file: string | undefined, env: Environment): Promise<number> {
   const loaded = await readGiven(file, env);
   if (loaded === undefined) return MISCONFIGURED;
@@ -44,14 +45,27 @@ export async function serve(file: string | undefined, env: Environment): Promise
     return undefined;
   });
   if (server === undefined) return FAILED;
+  const unfollow = warnOfChanges(loaded.file, logger);
   const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    for (const one of ['SIGTERM', 'SIGINT'] as const) process.once(one, resolve);
+    // An operator may send SIGHUP to reload, which nothing here needs: without a listener it would cut every stream.
+    for (const one of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(one, resolve);
   });
+  unfollow();
   const since = performance.now();
   logger.info({ signal }, 'signal received');
   await server.stop();
   logger.info({ seconds: Math.round((performance.now() - since) / 100) / 10, replica }, 'stopped');
   return 0;
+}
+
+/**
+ * Warns when the configuration file changes, because it is read at the start only.
+ * @returns a function that stops it
+ */
+function warnOfChanges(file: string | undefined, logger: Pick<Logger, 'warn'>): () => void {
+  const warn = (): void =>
+    logger.warn({ configuration: file }, 'the configuration file has changed; restart this replica to use it');
+  return followFiles({ paths: file === undefined ? [] : [file], apply: warn, onError: warn });
 }
 
 /**

@@ -80,6 +80,10 @@ it('has each step of its life as JSON with fields, and warns about a lost store 
   expect(text).not.toContain('sign in again');
   expect(lines()).toContainEqual(expect.objectContaining({ level: 'info', why: 'empty', survivor: false }));
 
+  await writeFile(config, `${await readFile(config, 'utf8')}# changed\n`);
+  const changed = 'the configuration file has changed; restart this replica to use it';
+  await vi.waitUntil(() => line(changed)?.['configuration'] === config, PATIENCE);
+
   await rotateKeys(file.keys);
   await vi.waitUntil(() => line('new keys are in use'), PATIENCE);
 
@@ -89,8 +93,8 @@ it('has each step of its life as JSON with fields, and warns about a lost store 
   const lost = 'the store began a new epoch; all users must sign in again';
   await vi.waitUntil(() => line(lost)?.['level'] === 'warn', PATIENCE);
 
-  server.kill('SIGTERM');
+  server.kill('SIGHUP');
   expect(await ended).toEqual([0, null]);
-  expect(line('signal received')).toMatchObject({ signal: 'SIGTERM' });
+  expect(line('signal received')).toMatchObject({ signal: 'SIGHUP' });
   expect(lines().at(-1)).toMatchObject({ msg: 'stopped', replica: 'portcullis-0', seconds: expect.any(Number) });
 });
