@@ -2,6 +2,7 @@
 
 /** The schema leaves these out, because they are filled in where they are used. */
 export const DEFAULTS: ReadonlyMap<string, string> = new Map([
+  ['installUrl', 'both name `docs/install-cli.md`'],
   ['audit.sinks[].keep', '`10`'],
   ['audit.sinks[].rejectedPath', '`path` with `.rejected` behind it'],
   ['audit.sinks[].rejectedMaxMb', '`64`'],
@@ -327,4 +328,8 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'By how much the clocks of identity providers, and of workloads’ issuers, may differ from this server’s, in either direction. An ID token that is further in the future is rejected (`provider_clock_off`), and a logout token that is further off or older than five minutes beyond it. How fresh an admin’s proof is (`admin.freshness`) is checked with it too, and the first sign-in after a revocation: a user who authenticated within this time before it passes for one who has authenticated since.',
   ],
   ['contact', 'The contact that pages name when they reject a user.'],
+  [
+    'installUrl',
+    'The page where users get the command line. `/me` links to it, and the kubeconfig that `/me` offers names it, so that kubectl prints it where the command is missing.',
+  ],
 ]);

@@ -32,6 +32,7 @@ const SECTIONS: Readonly<Record<(typeof schema.TOP_LEVEL)[number], z.ZodType>> =
   telemetry: schema.telemetry,
   clockSkew: schema.clockSkew,
   contact: schema.contact,
+  installUrl: schema.installUrl,
 };
 
 /** Every setting that has a value of its own. One of two types of sink stands there once, with what either takes. */

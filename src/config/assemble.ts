@@ -18,7 +18,7 @@ import type { Sections } from './sections.ts';
 /** Makes a file's path absolute. */
 type Locate = (file: string) => string;
 
-type Complete<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
+type Complete<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
 
 export interface CompleteSections extends Complete<Omit<Sections, 'providers' | 'clusters' | 'consoles' | 'workload'>> {
   readonly providers: readonly ParsedProvider[];
@@ -76,6 +76,7 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
     telemetry: sections.telemetry,
     clockSkew: sections.clockSkew,
     contact: sections.contact,
+    ...(sections.installUrl === undefined ? {} : { installUrl: sections.installUrl }),
   };
   return deepFreeze(config);
 }

@@ -302,6 +302,8 @@ export interface Config {
   readonly clockSkew: Seconds;
   /** The contact for users who are rejected or meet an error; one line of plain text. */
   readonly contact: string;
+  /** The page where users get the command line; absent: there is none that we know of. */
+  readonly installUrl?: string;
 }
 
 /** Keys that sign our tokens, read from `keys.signingDir` (`loadSigningKeys`). */

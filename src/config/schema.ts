@@ -12,6 +12,7 @@ import {
   address,
   cidr,
   duration,
+  pageUrl,
   longDuration,
   host,
   httpsOrigin,
@@ -353,6 +354,8 @@ export const contact = z
   .regex(/^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,200}(?<! )$/u, { error: CONTACT })
   .default('your platform team');
 
+export const installUrl = pageUrl.optional();
+
 /** Top-level settings, in the order of docs/reference/configuration.md. */
 export const TOP_LEVEL = [
   'publicUrl',
@@ -372,6 +375,7 @@ export const TOP_LEVEL = [
   'telemetry',
   'clockSkew',
   'contact',
+  'installUrl',
 ] as const;
 
 export type ParsedProvider = z.output<typeof provider>;

@@ -35,6 +35,7 @@ export function parseSections(document: SourceDocument, errors: ValidationErrors
     telemetry: section('telemetry', schema.telemetry),
     clockSkew: section('clockSkew', schema.clockSkew),
     contact: section('contact', schema.contact),
+    ...(root['installUrl'] === undefined ? {} : { installUrl: section('installUrl', schema.installUrl) }),
   };
 }
 

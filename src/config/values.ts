@@ -146,6 +146,12 @@ export const issuerUrl = urlText(
   'the issuer’s https URL, exactly as its discovery document says it (http only for a loopback host)',
 );
 
+/** Printed on terminals and linked on pages, so without control characters. */
+export const pageUrl = parsed(
+  (value) => (/^[!-~]{1,500}$/.test(value) && parseUrl(value, { loopbackHttp: true, path: 'any' }) ? value : undefined),
+  'an https URL of at most 500 characters without user, password, query and fragment, such as https://intranet.example.com/portcullis (http only for a loopback host)',
+);
+
 /** `common`, `organizations` and a domain are not accepted: only an id pins the tenant, and is in its tokens. */
 export const tenantId = z.string({ error: 'the tenant’s id' }).regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, {
   error: 'the tenant’s id in lower case, such as 11111111-2222-3333-4444-555555555555 (never common or organizations)',

@@ -22,6 +22,8 @@ export interface KubeconfigRequest {
   readonly command: string;
   /** Further arguments of the plugin, after server and cluster. */
   readonly args?: readonly string[];
+  /** The page where users get the command. */
+  readonly installUrl?: string;
 }
 
 /** One cluster's entry: the same name for its context, its cluster and its user. */
@@ -31,8 +33,11 @@ export interface KubeconfigEntry {
   readonly exec: Readonly<Record<string, unknown>>;
 }
 
-const INSTALL_HINT =
-  'portcullis is not installed, or not in the PATH of this program. It signs you in to this cluster: ask your platform team where to get it.';
+/** kubectl prints it where it does not find the command. */
+const installHint = (url: string | undefined): string =>
+  `portcullis is not installed, or not in the PATH of this program. It signs you in to this cluster: ${
+    url === undefined ? 'ask your platform team where to get it (docs/install-cli.md).' : `get it at ${url}`
+  }`;
 
 /** Two servers may both have a cluster `prod`. */
 export const contextName = (server: string, cluster: string): string => `${cluster}@${new URL(server).host}`;
@@ -61,7 +66,7 @@ export function kubeconfigEntries(request: KubeconfigRequest): readonly Kubeconf
       apiVersion: 'client.authentication.k8s.io/v1',
       command,
       args: [...pluginArguments(server, cluster.name), ...args],
-      installHint: INSTALL_HINT,
+      installHint: installHint(request.installUrl),
       // This is about stdin, which the plugin never reads: `kubectl apply -f -` must still be able to open a
       // browser.
       interactiveMode: 'Never',

@@ -12,7 +12,7 @@ import type { ConsoleParts } from './consoles/dependencies.ts';
 
 /** The parts of the configuration that the pages need. */
 export type WebConfig = AdminConfig &
-  Pick<Config, 'limits' | 'contact'> & {
+  Pick<Config, 'limits' | 'contact' | 'installUrl'> & {
     readonly providers: readonly Pick<Config['providers'][number], 'name' | 'type'>[];
   };
 

@@ -6,7 +6,7 @@ import { Router, type RequestHandler, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
-import { type WebDeps } from '../dependencies.ts';
+import type { WebConfig, WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { Guards, PageHandler } from '../browser/guards.ts';
 import { confirmEndOthers, endOne, endOthers } from './end-sessions.ts';
@@ -24,6 +24,7 @@ import { stringify } from 'yaml';
 import { newKubeconfig } from '../../core/kubeconfig.ts';
 
 interface PageContent extends SessionsContent {
+  readonly config: Pick<WebConfig, 'installUrl' | 'contact'>;
   readonly clusters: readonly UsableCluster[];
   /** Epoch seconds since when the next sign-in has to be a fresh one. */
   readonly freshSince: number | undefined;
@@ -54,15 +55,22 @@ function identityCard({ identity, account }: SignedIn): Html {
   </section>`;
 }
 
-function kubeconfigSteps(): Html {
+function kubeconfigSteps({ installUrl, contact }: PageContent['config']): Html {
+  const install =
+    installUrl === undefined
+      ? html`Ask ${contact} where to get it (<code>docs/install-cli.md</code>).`
+      : html`<a href="${installUrl}">Install it</a>.`;
   return html`<p><a class="button" href="/me/kubeconfig" download="${KUBECONFIG_FILE}">Download kubeconfig</a></p>
-    <p class="small muted">It has one context for each cluster, and no credential. Then, in a terminal:</p>
+    <p class="small muted">
+      It has one context for each cluster, and no credential. With it kubectl runs the command <code>portcullis</code>.
+      ${install} Then, in a terminal:
+    </p>
     <pre class="commands">
 export KUBECONFIG=~/Downloads/${KUBECONFIG_FILE}
 kubectl get pods</pre>`;
 }
 
-function clustersCard(clusters: readonly UsableCluster[]): Html {
+function clustersCard(clusters: readonly UsableCluster[], config: PageContent['config']): Html {
   const names = html`<ul class="list">
     ${clusters.map((cluster) => html`<li class="badge">${cluster.name}</li>`)}
   </ul>`;
@@ -74,7 +82,7 @@ function clustersCard(clusters: readonly UsableCluster[]): Html {
     ${
       clusters.length === 0
         ? html`<p class="empty">You have access to no cluster yet. Ask your platform team.</p>`
-        : kubeconfigSteps()
+        : kubeconfigSteps(config)
     }
   </section>`;
 }
@@ -91,7 +99,7 @@ function pageBody(content: PageContent): Html {
       <p class="lead">When a session ends, everything it has open is cut immediately, on every replica.</p>
     </div>
     ${content.freshSince !== undefined && freshSignInNotice(content.user, content.freshSince)} ${sessionsCard(content)}
-    <div class="grid">${identityCard(content.user)} ${clustersCard(content.clusters)}</div>
+    <div class="grid">${identityCard(content.user)} ${clustersCard(content.clusters, content.config)}</div>
     <section class="card" aria-labelledby="requests">
       <h2 id="requests">My last 50 requests</h2>
       ${content.requests}
@@ -103,17 +111,24 @@ function pageBody(content: PageContent): Html {
  * Builds the same kubeconfig as `portcullis kubeconfig --print`: one context for each cluster, without a
  * credential.
  *
- * @param server our public URL, where the plugin signs in
+ * @param config our public URL, where the plugin signs in, and where users get the plugin
  * @param ca PEM to verify the clusters' addresses with; undefined: the system's CAs
  * @returns YAML
  */
-export function kubeconfigFor(server: string, clusters: readonly UsableCluster[], ca: string | undefined): string {
+export function kubeconfigFor(
+  { publicUrl: server, installUrl }: Pick<WebConfig, 'publicUrl' | 'installUrl'>,
+  clusters: readonly UsableCluster[],
+  ca: string | undefined,
+): string {
   const reached = clusters.map(({ name, publicUrl }) => ({
     name,
     server: publicUrl,
     ...(ca === undefined ? {} : { caData: ca }),
   }));
-  return stringify(newKubeconfig({ server, clusters: reached, command: 'portcullis' }), { lineWidth: 0 });
+  return stringify(
+    newKubeconfig({ server, clusters: reached, command: 'portcullis', ...(installUrl && { installUrl }) }),
+    { lineWidth: 0 },
+  );
 }
 
 interface MySessionsParts {
@@ -140,6 +155,7 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
   );
   const more = cursor !== undefined;
   const body = pageBody({
+    config: deps.config,
     user,
     sessions,
     more,
@@ -158,7 +174,7 @@ function download({ deps, clusters }: MySessionsParts, res: Response, user: Sign
     const message = 'You have access to no cluster, so there is no kubeconfig to download.';
     throw new AppError('forbidden', message, { reason: 'no_cluster' });
   }
-  const text = kubeconfigFor(deps.config.publicUrl, usable, deps.apiCa?.());
+  const text = kubeconfigFor(deps.config, usable, deps.apiCa?.());
   res.status(200).type('application/yaml').attachment(KUBECONFIG_FILE).send(text);
 }
 

@@ -19,3 +19,23 @@ test.each([
 ])('refuses %s as whom to ask', async (_what, contact) => {
   expect(await placesOf({ ...settings(), contact })).toEqual(['contact']);
 });
+
+test.each(['https://intranet.example.com', 'https://i.example.com:8443/tools/portcullis', 'http://localhost:8080/get'])(
+  'takes %s for where to get the command line',
+  async (installUrl) => {
+    const { config } = await loaded({ ...settings(), installUrl });
+    expect(config.installUrl).toBe(installUrl);
+  },
+);
+
+test.each([
+  ['plain http', 'http://intranet.example.com/portcullis'],
+  ['another scheme', 'javascript:alert(1)'],
+  ['a password', 'https://a:b@intranet.example.com/'],
+  ['a query', 'https://intranet.example.com/?token=a'],
+  ['a line break', 'https://intranet.example.com/\nNext: run this'],
+  ['an escape sequence', 'https://intranet.example.com/\u001b[2J'],
+  ['more than 500 characters', `https://intranet.example.com/${'x'.repeat(500)}`],
+])('refuses %s as where to get the command line', async (_what, installUrl) => {
+  expect(await placesOf({ ...settings(), installUrl })).toEqual(['installUrl']);
+});

@@ -179,7 +179,10 @@ describe('small things', () => {
 
   test('a kubeconfig calls the plugin, once for each cluster, and trusts the given CA', () => {
     const clusters = ['prod', 'staging'].map((name) => ({ name, publicUrl: `https://${name}.example.com:6443` }));
-    const config = parse(kubeconfigFor('https://p.example.com', clusters, 'PEM')) as Record<string, unknown>;
+    const config = parse(kubeconfigFor({ publicUrl: 'https://p.example.com' }, clusters, 'PEM')) as Record<
+      string,
+      unknown
+    >;
     expect(config).toMatchObject({ apiVersion: 'v1', kind: 'Config', 'current-context': 'prod@p.example.com' });
     expect(config['clusters']).toMatchObject([
       { cluster: { server: 'https://prod.example.com:6443', 'certificate-authority-data': 'UEVN' } },
@@ -199,6 +202,13 @@ describe('small things', () => {
       },
       {},
     ]);
-    expect(kubeconfigFor('https://p.example.com', clusters, undefined)).not.toContain('certificate-authority');
+    expect(kubeconfigFor({ publicUrl: 'https://p.example.com' }, clusters, undefined)).not.toContain(
+      'certificate-authority',
+    );
+    const hints = ['https://intranet.example.com/portcullis', undefined].map((installUrl) =>
+      kubeconfigFor({ publicUrl: 'https://p.example.com', ...(installUrl && { installUrl }) }, clusters, undefined),
+    );
+    expect(hints[0]).toContain('signs you in to this cluster: get it at https://intranet.example.com/portcullis');
+    expect(hints[1]).toContain('ask your platform team where to get it (docs/install-cli.md)');
   });
 });

@@ -47,6 +47,21 @@ describe('My sessions', () => {
     expect(annotation(stage.named('logout')[0], 'target')).toBe(`session:${mine}`);
   });
 
+  test('says where the command line comes from, on the page and in the kubeconfig', async () => {
+    const installUrl = 'https://intranet.example.com/portcullis';
+    const told = async (config: { readonly installUrl?: string }): Promise<string> => {
+      const browser = browserAt(await openStage({ config }));
+      await signIn(browser, 'alice');
+      const file = await browser.get('/me/kubeconfig').buffer().expect(200);
+      return `${(await browser.get('/me')).text}${file.text}`;
+    };
+    const [known, unknown] = [await told({ installUrl }), await told({})];
+    expect(known).toContain(`<a href="${installUrl}">Install it</a>`);
+    expect(known).toContain(`get it at ${installUrl}`);
+    expect(unknown).toContain('Ask #platform-help where to get it (<code>docs/install-cli.md</code>)');
+    expect(unknown).toContain('ask your platform team where to get it (docs/install-cli.md)');
+  });
+
   test('rejects a change from another site, and audits it', async () => {
     const stage = await openStage();
     const browser = browserAt(stage);
