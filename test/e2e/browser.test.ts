@@ -93,6 +93,7 @@ describe('a user at a real browser', () => {
     await watch.until(/web-1/);
     await signInToPages('root');
     await page.getByRole('link', { name: 'Admin' }).click();
+    await page.getByRole('navigation', { name: 'Admin' }).getByRole('link', { name: 'Sessions' }).click();
     await page
       .getByRole('row', { name: /demo:alice.*kubectl/ })
       .first()

@@ -69,6 +69,9 @@ describe('by keyboard', () => {
     await signIn('root');
     await tabTo(page, 'a', /^Admin$/);
     await page.keyboard.press('Enter');
+    await page.waitForURL('**/admin/overview');
+    await tabTo(page, 'a', /^Sessions$/);
+    await page.keyboard.press('Enter');
     await page.waitForURL('**/admin');
     await tabTo(page, 'a', /^Revoke a session of demo:alice$/);
     await page.keyboard.press('Enter');

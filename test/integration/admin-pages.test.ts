@@ -56,7 +56,15 @@ describe('the admin pages of two replicas', () => {
 
   it('show an auditor the same pages as an admin, and no page to any other user', async () => {
     const [root, vera, plain] = await Promise.all(['root', 'vera', 'alice'].map(signedIn));
-    for (const path of ['/admin', '/admin/locks', '/admin/replicas', '/admin/audit', '/admin/health', '/admin/drill']) {
+    for (const path of [
+      '/admin',
+      '/admin/overview',
+      '/admin/locks',
+      '/admin/replicas',
+      '/admin/audit',
+      '/admin/health',
+      '/admin/drill',
+    ]) {
       for (const [visitor, status] of [
         [root, 200],
         [vera, 200],

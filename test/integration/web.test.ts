@@ -25,7 +25,7 @@ describe('signing in at a browser', () => {
     const page = await browser.get('/me').expect(200);
     expect(page.text).toContain('corp:alice@example.com');
     expect(page.text).toContain('corp:developers');
-    expect(page.text).not.toContain('href="/admin"');
+    expect(page.text).not.toContain('href="/admin');
     const [event] = stage.named('sign-in');
     expect(event?.user.username).toBe('corp:alice@example.com');
     expect(annotation(event, 'account')).toBe('corp/sub-alice');

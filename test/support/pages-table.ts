@@ -143,6 +143,7 @@ const OWN: readonly PageRow[] = [
 ];
 
 const ADMIN: readonly PageRow[] = [
+  { name: 'overview', who: admins, at: '/admin/overview', ...says('Overview') },
   { name: 'sessions', who: admins, at: '/admin', ...says('Sessions') },
   { name: 'sessions-filtered', who: admins, at: '/admin?search=alice&sort=oldest&provider=demo', ...says('Sessions') },
   { name: 'sessions-none', who: ['root'], at: '/admin?search=nobody-at-all', ...says('Sessions') },

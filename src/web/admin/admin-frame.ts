@@ -85,6 +85,7 @@ export function auditRejections(deps: WebDeps, handler: RequestHandler): Request
 }
 
 const SECTIONS = {
+  overview: { href: '/admin/overview', label: 'Overview' },
   sessions: { href: '/admin', label: 'Sessions' },
   locks: { href: '/admin/locks', label: 'Locks' },
   replicas: { href: '/admin/replicas', label: 'Replicas' },

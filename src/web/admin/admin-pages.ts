@@ -3,10 +3,12 @@
  *
  * The files of this folder:
  * - admin-pages.ts: the routes; admin-frame.ts: what all pages have in common
+ * - overview-page.ts: what an admin looks at first
  * - sessions-page.ts, user-page.ts, session-page.ts: the list of sessions, one user, one session
- * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form) and begin-revocation.ts
- *   (starts it); receipt-page.ts: its result
- * - locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each
+ * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form), revocation-scope.ts (what
+ *   it cuts) and begin-revocation.ts (starts it); receipt-page.ts: its result
+ * - locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each; audit-lines.ts,
+ *   recent-search.ts: the events of the audit page
  * - admin-error-page.ts: an error in the frame of these pages
  * - fresh-page.ts: asks an admin whose sign-in is too old to sign in again
  * - form-fields.ts, shared-cards.ts, session-table.ts, pager.ts, links.ts, format.ts: parts of several pages
@@ -24,6 +26,7 @@ import { createRevocationStarter } from './begin-revocation.ts';
 import { handleDrill, showDrill } from './drill-page.ts';
 import { showHealth } from './health-page.ts';
 import { showLocks, handleLiftFreshSignIn, handleUnlock } from './locks-page.ts';
+import { showOverview } from './overview-page.ts';
 import { showUser } from './user-page.ts';
 import { showReceipt } from './receipt-page.ts';
 import { showReplicas } from './replicas-page.ts';
@@ -46,6 +49,7 @@ export function adminPages(service: Omit<AdminPageService, 'clusters'>, guards: 
   const post = (path: string, handler: AdminHandler): void => {
     router.post(path, auditRejections(deps, guards.action(withRole(pages, 'act', handler))));
   };
+  get('/admin/overview', showOverview);
   get('/admin', showSessions(list));
   get('/admin/accounts/:account', showUser(list));
   get('/admin/sessions/:id', showSession);

@@ -43,7 +43,7 @@ const current = (yes: boolean): Html => (yes ? html` aria-current="page"` : html
 function navigationBar(navigation: Navigation): Html {
   return html`<nav aria-label="Main">
       <a href="/me" ${current(navigation.current === 'me')}>My sessions</a>
-      ${navigation.mayAdmin && html`<a href="/admin" ${current(navigation.current === 'admin')}>Admin</a>`}
+      ${navigation.mayAdmin && html`<a href="/admin/overview" ${current(navigation.current === 'admin')}>Admin</a>`}
     </nav>
     <form class="signed-in" method="post" action="/logout">
       ${csrfField(navigation.csrf)}

@@ -12,6 +12,7 @@ afterEach(closeStages);
  */
 const PAGES = [
   ['/admin', 'sessions', '/admin/revoke'],
+  ['/admin/overview', 'overview', 'Needs attention'],
   ['/admin/accounts/corp%2Fsub-alice', 'account', '/admin/revoke'],
   ['/admin/sessions/alice-1', 'session', '/admin/revoke'],
   ['/admin/locks', 'locks', '/admin/unlock'],

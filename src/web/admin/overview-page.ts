@@ -1,0 +1,167 @@
+/**
+ * `/admin/overview`: what an admin looks at first: what needs attention, how much is going on, and the last revocations
+ * and rejections.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { History } from '../../audit/query/history.ts';
+import type { AuditQuery } from '../../audit/query/matcher.ts';
+import { auditTime } from '../../audit/query/moment.ts';
+import { searchHistory } from '../../admin/audit-history.ts';
+import type { ComponentHealth } from '../../contracts/health.ts';
+import type { ReplicaView } from '../../revocation/revocation.ts';
+import type { WebDeps } from '../dependencies.ts';
+import { html, type Html } from '../page/html.ts';
+import { eventLine } from './audit-lines.ts';
+import { countOf } from './format.ts';
+import { queryString } from './links.ts';
+import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+
+const SHOWN = 5;
+const MOST_COUNTED = 100;
+/** The page waits for each search of the audit log, and for the health checks. */
+const SEARCH_MS = 1000;
+const HEALTH_MS = 1500;
+
+const REJECTED = { refused: 'true', since: '1h' } as const;
+const REVOKED = { event: 'revocation', since: '30d' } as const;
+const HOUR_MS = 3_600_000;
+const MONTH_MS = 30 * 24 * HOUR_MS;
+
+interface Overview {
+  readonly sessions: number;
+  readonly locks: number;
+  /** Requests and streams in flight on this replica. */
+  readonly open: number;
+  readonly replicas: readonly ReplicaView[];
+  /** Clusters and identity providers that were found unhealthy; undefined while they are still being checked. */
+  readonly down: readonly ComponentHealth[] | undefined;
+  /** Undefined: there is no file, or it cannot be searched now. */
+  readonly rejected: History | undefined;
+  readonly revoked: History | undefined;
+}
+
+const auditLink = (query: Readonly<Record<string, string>>): string => `/admin/audit${queryString(query)}`;
+
+const figure = (label: string, value: string, href: string): Html =>
+  html`<div class="figure">
+    <dt><a href="${href}">${label}</a></dt>
+    <dd>${value}</dd>
+  </div>`;
+
+function figures({ sessions, locks, open, replicas, rejected }: Overview): Html {
+  const serving = replicas.filter(({ state }) => state === 'live').length;
+  const more = rejected?.stopped === undefined ? '' : '+';
+  return html`<dl class="figures">
+    ${figure('Sessions', String(sessions), '/admin')}
+    ${figure('Open on this replica', String(open), auditLink({ since: '1h' }))}
+    ${figure('Rejected in the last hour', rejected === undefined ? '–' : `${rejected.hits.length}${more}`, auditLink(REJECTED))}
+    ${figure('Replicas serving', `${serving} of ${replicas.length}`, '/admin/replicas')}
+    ${figure('Locked accounts', String(locks), '/admin/locks')}
+  </dl>`;
+}
+
+const LEASES: Readonly<Record<Exclude<ReplicaView['state'], 'live'>, string>> = {
+  silent: 'is silent: it rejects every request until it renews its lease',
+  fenced: 'is fenced: it has lost its lease and rejects every request',
+};
+
+function attentionOf({ replicas, down }: Overview): readonly Html[] {
+  const lapsed = replicas.flatMap(({ id, state }) =>
+    state === 'live'
+      ? []
+      : [html`<span class="state bad">Replica</span> <a href="/admin/replicas">${id}</a> ${LEASES[state]}.`],
+  );
+  const unhealthy = (down ?? []).map(
+    ({ name, problem }) =>
+      html`<span class="state bad">Unhealthy</span>
+        <a href="/admin/health">${name}</a>${problem !== undefined && `: ${problem}`}`,
+  );
+  return [...lapsed, ...unhealthy];
+}
+
+function attentionCard(content: Overview): Html {
+  const items = attentionOf(content);
+  const checked = content.down !== undefined;
+  const none = checked
+    ? html`<span class="state ok">Nothing</span>: every replica has a valid lease, and clusters and identity providers
+        respond.`
+    : html`Clusters and identity providers are still being checked: load the page again.`;
+  return html`<section class="card" aria-labelledby="attention">
+    <h2 id="attention">Needs attention</h2>
+    ${
+      items.length === 0
+        ? html`<p>${none}</p>`
+        : html`<ul class="stack">
+            ${items.map((item) => html`<li>${item}</li>`)}
+          </ul>`
+    }
+  </section>`;
+}
+
+interface EventsCard {
+  readonly id: string;
+  readonly title: string;
+  readonly none: string;
+  readonly query: Readonly<Record<string, string>>;
+  readonly found: History | undefined;
+}
+
+function eventsCard({ id, title, none, query, found }: EventsCard): Html {
+  const events = found?.hits.slice(0, SHOWN) ?? [];
+  const message = found === undefined ? 'This replica has no audit file that can be searched now.' : none;
+  return html`<section class="card" aria-labelledby="${id}">
+    <div class="card-head">
+      <h2 id="${id}">${title}</h2>
+      <a class="button quiet compact" href="${auditLink(query)}">All of them</a>
+    </div>
+    ${
+      events.length === 0
+        ? html`<p class="empty">${message}</p>`
+        : html`<ol class="record" reversed>
+            ${events.map(({ event }) => eventLine(event, false))}
+          </ol>`
+    }
+  </section>`;
+}
+
+function overviewBody(content: Overview): Html {
+  const { revoked, rejected } = content;
+  return html`<div class="title">
+      <h1>Overview</h1>
+      <p class="lead">
+        ${countOf(content.sessions, 'session')} on all replicas. Events are from the audit files of this replica.
+      </p>
+    </div>
+    ${attentionCard(content)} ${figures(content)}
+    ${eventsCard({ id: 'revoked', title: 'Last revocations', none: 'No revocation in 30 days.', query: REVOKED, found: revoked })}
+    ${eventsCard({ id: 'rejected', title: 'Last rejections', none: 'No rejection in the last hour.', query: REJECTED, found: rejected })}`;
+}
+
+/** The page is useful without the past, so a search that cannot run is not an error of the page. */
+const pastOf = async (deps: WebDeps, query: AuditQuery, events: number): Promise<History | undefined> =>
+  await searchHistory(deps, query, { events, ms: SEARCH_MS }).catch(() => undefined);
+
+/** A cluster that does not respond takes as long as its time limit, and the page must not. */
+async function downOf({ health }: WebDeps): Promise<readonly ComponentHealth[] | undefined> {
+  if (health === undefined) return [];
+  const checked = Promise.all([health.clusters(), health.providers()]);
+  const all = await Promise.race([checked, delay(HEALTH_MS, undefined, { ref: false })]);
+  return all?.flat().filter(({ state }) => state === 'down');
+}
+
+async function overviewOf(deps: WebDeps): Promise<Overview> {
+  const { store, guard, clock } = deps;
+  const [sessions, locks, down] = await Promise.all([store.sessions.count(), store.locks.list(), downOf(deps)]);
+  const since = (ms: number): string => auditTime(clock.nowMs() - ms);
+  // One after the other, because few searches run at a time.
+  const revoked = await pastOf(deps, { event: 'revocation', since: since(MONTH_MS) }, SHOWN);
+  const rejected = await pastOf(deps, { refused: 'true', since: since(HOUR_MS) }, MOST_COUNTED);
+  const open = guard.sessionsInFlight().reduce((sum, { flights }) => sum + flights, 0);
+  return { sessions, locks: locks.length, down, revoked, rejected, open, replicas: guard.replicas };
+}
+
+export async function showOverview(context: AdminPageContext): Promise<void> {
+  const content = await overviewOf(context.deps);
+  auditRead(context, 'overview');
+  sendAdminPage(context, { title: 'Overview', section: 'overview', body: overviewBody(content) });
+}
