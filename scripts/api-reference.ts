@@ -39,8 +39,30 @@ Programs use \`/-/admin/api/v1\` on the api listener:
   tokens are accepted too.
 - Cookies are ignored.
 
-Admins (\`admin.groups\`) read and change, auditors (\`admin.auditors\`) read, and a workload of \`role: drill\` starts
-drills. A change needs a sign-in that is not older than \`admin.freshness\`.
+Admins (\`admin.groups\`) read and change, and auditors (\`admin.auditors\`) read. A workload has the role of its rule
+([workloads](../workloads.md#workloads-at-the-admin-api)): \`auditor\` reads, \`revoker\` revokes and locks, and
+\`drill\` starts drills. A change by an admin needs a sign-in that is not older than \`admin.freshness\`.
+
+\`portcullis api\` sends any of these requests with your session, or with that of a workload:
+
+\`\`\`sh
+portcullis api GET '/sessions?idle=12h' --paginate | jq -r '.sessions[].username'
+portcullis api POST /revocations --body '{"account": "corp/00u1x", "reason": "INC-4711"}'
+\`\`\`
+
+Any other program gets a token, and the certificate that it is bound to, from \`portcullis get-token --admin\`:
+
+\`\`\`sh
+umask 077
+portcullis get-token --admin > credential.json
+jq -r .status.clientCertificateData credential.json > admin.crt
+jq -r .status.clientKeyData credential.json > admin.key
+jq -r '"Authorization: Bearer " + .status.token' credential.json > admin.header
+curl -sSf --cert admin.crt --key admin.key --header @admin.header https://api.portcullis.example.com/-/admin/api/v1/sessions
+\`\`\`
+
+Add \`--cacert\` where the server's certificate is from a CA of your own. The files are as good as the admin's session
+for five minutes: delete them afterwards.
 
 ## Rules for every call
 
@@ -108,8 +130,10 @@ const item = (text: string): string => `- ${wrapped(text, '  ')}`;
 const title = ({ method, path }: Route): string => `${method} ${path}`;
 
 const CALLERS: Readonly<Record<Route['need'], string>> = {
-  any: 'admins, auditors and drill workloads',
+  any: 'any role',
   read: 'admins and auditors',
+  follow: 'admins, auditors and revokers',
+  revoke: 'admins and revokers',
   act: 'admins',
   drill: 'admins and drill workloads',
 };

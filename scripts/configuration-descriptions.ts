@@ -180,7 +180,10 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['workload[].usernamePrefix', 'The prefix of each username.'],
   ['workload[].groupsPrefix', 'Stands before each group.'],
   ['workload[].clusters', 'The clusters that its tokens are valid for.'],
-  ['workload[].role', '`drill`: may also start drills, and nothing else of the admin API.'],
+  [
+    'workload[].role',
+    'At the admin API: `drill` may start drills, `auditor` may read, `revoker` may revoke and lock. Each may do nothing else there.',
+  ],
   ['admin.groups', 'Groups, with their prefix, whose members are admins: they read and act.'],
   ['admin.auditors', 'Groups, with their prefix, whose members read.'],
   [

@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { AppError } from '../core/errors.ts';
 import type { Account } from '../core/identity/identity.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
@@ -123,6 +124,11 @@ async function wasWritten(
  * @throws AdminError `approval_not_good`, `same_admin`
  */
 async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<Consent> {
+  // Threat: an attacker with a pipeline starts two of its workloads, so that each approves what the other asks for.
+  if (workloadRule(ask.actor.account, deps.config) !== undefined) {
+    const message = 'A workload cannot be the second admin. An admin must do it, with the same approval.';
+    throw new AppError('forbidden', message, { reason: 'workload_may_not_approve' });
+  }
   const found = await deps.store.artefacts.find('Approval', approval);
   if (found === undefined && (await wasWritten(deps, ask))) return { approval };
   const asked = payloadSchema.safeParse(found);

@@ -42,14 +42,15 @@ export function isFresh(deps: AdminDeps, { provider, authTime }: Actor['proof'],
 }
 
 /**
- * Checks the sign-in before an admin changes anything. A workload of `role: drill` is exempt, because no user is
+ * Checks the sign-in before an admin changes anything. A workload with a role is exempt, because no user is
  * there to sign in.
  * @throws AdminError `fresh_sign_in_needed` (with `maxAgeSeconds`), `freshness_unprovable`
  * @throws AppError `unauthenticated` where the session is gone, `fenced`
  */
 export function assertFresh(deps: AdminDeps, actor: Actor): void {
   const { freshness: withinSeconds } = deps.config.admin;
-  if (withinSeconds === 'off' || workloadRule(actor.account, deps.config)?.role === 'drill') return;
+  const { role = 'none' } = workloadRule(actor.account, deps.config) ?? {};
+  if (withinSeconds === 'off' || role !== 'none') return;
   actor.assertValid();
   if (!isFresh(deps, actor.proof, withinSeconds)) throw staleError(withinSeconds);
 }

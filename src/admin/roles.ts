@@ -1,14 +1,21 @@
 /**
- * The roles of the admin pages and the admin API: admins change and read, auditors read, a workload of
- * `role: drill` starts drills.
+ * The roles of the admin pages and the admin API: admins change and read, auditors read. A workload has the role of its
+ * rule: `auditor` reads, `revoker` revokes and locks, `drill` starts drills.
  */
 import { AppError } from '../core/errors.ts';
 import type { Account } from '../core/identity/identity.ts';
 import type { AdminConfig } from './dependencies.ts';
 import type { Actor } from '../http/request-context.ts';
 
-export type Role = 'admin' | 'auditor' | 'drill';
-export type Need = 'read' | 'act' | 'drill';
+export type Role = 'admin' | 'auditor' | 'revoker' | 'drill';
+/** `revoke`: to end access; `act`: any other change, such as to give it back; `follow`: to read one revocation. */
+export type Need = 'read' | 'follow' | 'revoke' | 'act' | 'drill';
+
+const ALLOWED: Readonly<Record<Exclude<Role, 'admin'>, readonly Need[]>> = {
+  auditor: ['read', 'follow'],
+  revoker: ['revoke', 'follow'],
+  drill: ['drill'],
+};
 
 type Subject = Pick<Actor, 'identity' | 'account'>;
 type RoleConfig = Pick<AdminConfig, 'admin' | 'workload'>;
@@ -32,7 +39,7 @@ export const workloadRule = (account: Account, { workload }: RoleConfig): Worklo
 export function roleOf({ identity, account }: Subject, config: RoleConfig): Role | undefined {
   const { admin } = config;
   const rule = workloadRule(account, config);
-  if (rule !== undefined) return rule.role === 'drill' ? 'drill' : undefined;
+  if (rule !== undefined) return rule.role === 'none' ? undefined : rule.role;
   const isIn = (groups: readonly string[]): boolean => groups.some((group) => identity.groups.includes(group));
   if (isIn(admin.groups)) return 'admin';
   return isIn(admin.auditors) ? 'auditor' : undefined;
@@ -48,19 +55,18 @@ function rejection(message: string, reason: string): AppError {
  */
 export function assertRole(subject: Subject, config: RoleConfig, need: Need): Role {
   const role = roleOf(subject, config);
+  if (role === 'admin') return role;
+  if (role === undefined) {
+    const message = 'Only members of the admin and auditor groups may see this. Ask your platform team to add you.';
+    throw rejection(message, 'no_role');
+  }
+  if (ALLOWED[role].includes(need)) return role;
   switch (role) {
-    case 'admin':
-      return role;
     case 'auditor':
-      if (need === 'read') return role;
       throw rejection('Auditors may read, but not change anything. Ask an admin to do it.', 'auditor_may_not_act');
+    case 'revoker':
+      throw rejection('This workload may revoke and lock, and nothing else here.', 'revoker_only');
     case 'drill':
-      if (need === 'drill') return role;
       throw rejection('This workload may start drills, and nothing else here. Use POST drills.', 'drill_only');
-    case undefined:
-      throw rejection(
-        'Only members of the admin and auditor groups may see this. Ask your platform team to add you.',
-        'no_role',
-      );
   }
 }

@@ -24,7 +24,7 @@ import { RENEW_COMMAND, renewNow } from './plugin/background-renewal.ts';
 import { locateEntry } from './session/cache.ts';
 import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
 import type { ProxyOptions } from './commands/proxy-command.ts';
-import { exitCodeOf, describeErrorCode, errorMessage } from './errors.ts';
+import { cliError, exitCodeOf, describeErrorCode, errorMessage } from './errors.ts';
 import { fromCache, getToken } from './plugin/get-token.ts';
 import { createCliContext, type CliContext } from './context.ts';
 import type { OutputOptions } from './terminal/output.ts';
@@ -91,7 +91,8 @@ const TOKEN_FILE = [
 ] as const;
 
 interface GetTokenOptions extends CommonOptions {
-  readonly cluster: string;
+  readonly cluster?: string;
+  readonly admin?: true;
   readonly browser: boolean;
   readonly tokenFile?: string;
 }
@@ -102,7 +103,8 @@ function addGetToken(program: Command): void {
     'get-token',
     'give kubectl a credential (its exec plugin); opens a browser when no user is signed in',
   )
-    .requiredOption('--cluster <name>', 'cluster of the credential')
+    .option('--cluster <name>', 'cluster of the credential')
+    .option('--admin', 'a credential for the admin API instead, for a program of your own')
     .option(
       '--no-browser',
       'never open a browser: fail, and print the command for a sign-in (also PORTCULLIS_NO_BROWSER)',
@@ -111,8 +113,18 @@ function addGetToken(program: Command): void {
     .action((options: GetTokenOptions) =>
       run(options, async (context) => {
         const server = whichServer(context.environment, options);
-        const cluster = parseClusterName(options.cluster);
         const tokenFile = options.tokenFile ?? context.environment.tokenFile;
+        if ((options.cluster === undefined) !== (options.admin === true))
+          throw cliError(
+            'bad_request',
+            'A credential is for one cluster or for the admin API.',
+            'give --cluster or --admin',
+          );
+        if (options.cluster === undefined) {
+          const { printAdminCredential } = await import('./plugin/admin-token.ts');
+          return printAdminCredential(context, server, tokenFile === undefined ? undefined : resolve(tokenFile));
+        }
+        const cluster = parseClusterName(options.cluster);
         if (tokenFile === undefined) {
           return getToken(context, { server, cluster, browser: options.browser && !context.environment.noBrowser });
         }

@@ -145,7 +145,7 @@ export interface WorkloadRule {
   /** Longest lifetime of a session. */
   readonly life: Seconds;
   /** `drill`: it may also start drills, by the admin API, and nothing else there. */
-  readonly role: 'none' | 'drill';
+  readonly role: 'none' | 'drill' | 'auditor' | 'revoker';
 }
 
 /** A third-party OAuth client (kubelogin, say): public, with PKCE, its tokens bound to no key and for one cluster. */

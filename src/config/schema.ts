@@ -187,7 +187,11 @@ export const workload = section({
   groupsPrefix: prefix.optional(),
   clusters: list(label, 'names of clusters').default([]),
   life: duration('1m', '24h').prefault('1h'),
-  role: z.enum(['none', 'drill'], { error: 'none, or drill (may start drills)' }).default('none'),
+  role: z
+    .enum(['none', 'drill', 'auditor', 'revoker'], {
+      error: 'none, drill (may start drills), auditor (may read the admin API) or revoker (may revoke and lock)',
+    })
+    .default('none'),
 });
 
 export const admin = section({

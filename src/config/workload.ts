@@ -37,8 +37,8 @@ export function checkWorkload(root: unknown, errors: ValidationErrors): void {
 function checkReach(rule: unknown, base: Path, errors: ValidationErrors): void {
   const named = valueAt(rule, ['clusters']);
   const none = named === undefined || (Array.isArray(named) && named.length === 0);
-  if (none && valueAt(rule, ['role']) !== 'drill') {
-    errors.add([...base, 'clusters'], 'at least one cluster, or role: drill');
+  if (none && ['none', undefined].includes(textAt(rule, 'role'))) {
+    errors.add([...base, 'clusters'], 'at least one cluster, or a role');
   }
 }
 

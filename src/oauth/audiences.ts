@@ -41,7 +41,7 @@ export function audiences(
         const rule = rules.get(holder.provider);
         // An attacker with a workload whose issuer lets it choose its groups names an admin group. So only the
         // role of its rule counts.
-        if (rule !== undefined) return rule.role === 'drill';
+        if (rule !== undefined) return rule.role !== 'none';
         return holder.identity.groups.some((group) => staff.has(group));
       }
       const cluster = byAudience.get(audience);

@@ -3,7 +3,7 @@ import { routes, type Route, type RouteName } from '../../src/admin/api/routes.t
 import {
   apiDoor,
   newClient,
-  PROBE,
+  RULES,
   webDoor,
   type ApiDoor,
   type Ask,
@@ -119,7 +119,7 @@ afterEach(async () => {
 
 /** Starts a stage with sessions that a call may end, and with a revocation that can be read. */
 async function startStage(): Promise<{ readonly stage: Stage; readonly web: Door; readonly api: ApiDoor }> {
-  const stage = await openStage({ config: { workload: [PROBE] } });
+  const stage = await openStage({ config: { workload: RULES } });
   for (const id of ['alice-1', 'alice-2', 'alice-3', 'alice-4']) await openSession(stage, id, 'alice');
   await stage.guard.revoke({ target: { kind: 'session', session: 'alice-4' }, requestId: REVOCATION });
   const api = await apiDoor(stage);
@@ -138,14 +138,20 @@ async function linesOf(stage: Stage, call: PromiseLike<unknown>): Promise<readon
 
 const ROLES = [
   ['root', () => undefined],
-  ['auditor', ({ need }: Route) => (need === 'read' || need === 'any' ? undefined : 'auditor_may_not_act')],
+  ['auditor', onlyFor(['read', 'follow'], 'auditor_may_not_act')],
   ['alice', () => 'no_role'],
 ] as const;
 
-const DRILLER = [
-  'probe',
-  ({ need }: Route) => (need === 'drill' || need === 'any' ? undefined : 'drill_only'),
+/** They have an admin's groups as well, which count for nothing. */
+const WORKLOADS = [
+  ['probe', onlyFor(['drill'], 'drill_only')],
+  ['reader', onlyFor(['read', 'follow'], 'auditor_may_not_act')],
+  ['siem', onlyFor(['revoke', 'follow'], 'revoker_only')],
 ] as const;
+
+function onlyFor(needs: readonly Route['need'][], reason: string): (route: Route) => string | undefined {
+  return ({ need }) => (need === 'any' || needs.includes(need) ? undefined : reason);
+}
 
 async function assertRole(stage: Stage, ask: Ask, rejection: (route: Route) => string | undefined): Promise<void> {
   for (const { name, route, example } of every) {
@@ -168,11 +174,14 @@ describe('every route allows and rejects every role', () => {
     expect((await stage.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
   });
 
-  test.each([...ROLES, DRILLER])('every route allows or rejects %s at the api listener', async (who, rejection) => {
-    const { stage, api } = await startStage();
-    await assertRole(stage, await api.as(who), rejection);
-    expect((await stage.store.sessions.read('alice-3')) === undefined).toBe(who === 'root');
-  });
+  test.each([...ROLES, ...WORKLOADS])(
+    'every route allows or rejects %s at the api listener',
+    async (who, rejection) => {
+      const { stage, api } = await startStage();
+      await assertRole(stage, await api.as(who), rejection);
+      expect((await stage.store.sessions.read('alice-3')) === undefined).toBe(who === 'root' || who === 'siem');
+    },
+  );
 });
 
 interface Rejection {

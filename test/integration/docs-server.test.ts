@@ -117,6 +117,25 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
     expect(await revoke(withValues(block, { corp: 'demo' }))).toEqual(OVER);
   });
 
+  it('uses the admin API as docs/reference/admin-api.md describes', async () => {
+    const [list = '', revocation = '', ...rest] = linesOf(
+      pageBlock('docs/reference/admin-api.md', 'portcullis api GET'),
+    );
+    expect(rest).toEqual([]);
+    // In these minutes every session is in use.
+    expect(await root.run(withValues(list, { '?idle=12h': '' }))).toContain('demo:alice');
+    const said = await root.run(withValues(revocation, { 'corp/00u1x': 'demo/alice' }));
+    expect(JSON.parse(said)).toMatchObject({ complete: true, target: 'account:demo/alice', by: 'demo:root' });
+    expect(await sessionsOf('alice')).toEqual([]);
+    const curl = withValues(pageBlock('docs/reference/admin-api.md', 'umask 077'), {
+      'https://api.portcullis.example.com': instance.urls.api,
+    });
+    const listed = await root.run(`export CURL_CA_BUNDLE='${instance.files.directory}/ca.crt'\n${curl}`);
+    expect(JSON.parse(listed)).toMatchObject({ sessions: [{ account: 'demo/root' }] });
+    const files = 'stat --format %a credential.json admin.crt admin.key admin.header';
+    expect(await root.run(`${files}; rm credential.json admin.*`)).toBe('600\n600\n600\n600\n');
+  });
+
   it('ends one session as docs/runbooks/token-leaked.md describes', async () => {
     const block = pageBlock('docs/runbooks/token-leaked.md', 'portcullis revoke --session');
     expect(await revoke(withValues(block, { ID: (await sessionsOf('alice'))[0]?.id ?? '' }))).toEqual(OVER);

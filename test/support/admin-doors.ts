@@ -65,6 +65,15 @@ export function webDoor(stage: Stage): Door {
 /** The workload rule whose tokens start drills; the server's configuration must have it. */
 export const PROBE = { name: 'probe', role: 'drill', clusters: ['staging'] } as const;
 
+/** A rule for each role that a workload may have. */
+export const RULES = [
+  PROBE,
+  { name: 'reader', role: 'auditor', clusters: ['staging'] },
+  { name: 'siem', role: 'revoker', clusters: [] },
+] as const;
+
+const isRule = (who: string): boolean => RULES.some(({ name }) => name === who);
+
 export interface ApiDoor extends Door {
   /** A caller as the data plane's authenticator answers, for a session that stands in the store. @returns the token */
   caller(who: string, change?: Partial<Caller['credential']>): Promise<string>;
@@ -99,7 +108,7 @@ export async function apiDoor(stage: Stage): Promise<ApiDoor> {
     with: withClient,
     anonymous: withClient(mine),
     async as(who) {
-      const token = await caller(who, who === 'probe' ? { account: 'probe/sa:monitoring' } : {});
+      const token = await caller(who, isRule(who) ? { account: `${who}/sa:monitoring` } : {});
       return (call) => withClient(mine)(call).set('Authorization', `Bearer ${token}`);
     },
     close: () => {
@@ -118,13 +127,13 @@ async function listening(stage: Stage, { key, cert }: Client): Promise<Server> {
 }
 
 async function callerOf(stage: Stage, who: string, change: Partial<Caller['credential']>): Promise<Caller> {
-  const user = users[who === 'probe' ? 'root' : who];
+  const user = users[isRule(who) ? 'root' : who];
   const { position } = stage.guard;
   if (user === undefined || position === undefined) throw new Error('no such user, or no lease');
   const account: Account = change.account ?? `corp/${user.subject}`;
   const session = `${who}-cli`;
   if ((await stage.store.sessions.read(session)) === undefined) {
-    await openSession(stage, session, who === 'probe' ? 'root' : who, account);
+    await openSession(stage, session, isRule(who) ? 'root' : who, account);
   }
   const owner = { session, account, provider: account.slice(0, account.indexOf('/')) };
   return {

@@ -8,7 +8,7 @@ import { componentSchemas, queryParameters, schemaRef, type JsonSchema } from '.
 
 const DESCRIPTION = `Sessions, revocations, locks, replicas, drills and the live audit log of Portcullis.
 
-The same resources are served at two addresses. Pages use \`/admin/api/v1\` on the web listener, with the browser's cookie; a change needs the \`Origin\` of Portcullis and the header \`X-CSRF-Token\` with the token of any form of its pages, and an \`Authorization\` header is rejected. Programs use \`/-/admin/api/v1\` on the api listener, with a Bearer token with the audience \`urn:portcullis:admin\` that is bound to their client certificate (RFC 8705). Admins read and change, auditors read, a workload of \`role: drill\` starts drills. Every call is audited.`;
+The same resources are served at two addresses. Pages use \`/admin/api/v1\` on the web listener, with the browser's cookie; a change needs the \`Origin\` of Portcullis and the header \`X-CSRF-Token\` with the token of any form of its pages, and an \`Authorization\` header is rejected. Programs use \`/-/admin/api/v1\` on the api listener, with a Bearer token with the audience \`urn:portcullis:admin\` that is bound to their client certificate (RFC 8705). Admins read and change, auditors read; a workload has the role of its rule: \`auditor\` reads, \`revoker\` revokes and locks, \`drill\` starts drills. Every call is audited.`;
 
 /** The problem codes that any call can return. */
 const COMMON: readonly ProblemCode[] = [

@@ -97,7 +97,7 @@ export const ROUTES = {
   endSession: {
     method: 'DELETE',
     path: '/sessions/{id}',
-    need: 'act',
+    need: 'revoke',
     holds: true,
     summary: 'Revoke one session.',
     notes: 'The same as `POST /revocations` with `session`.',
@@ -119,7 +119,7 @@ export const ROUTES = {
   createRevocation: {
     method: 'POST',
     path: '/revocations',
-    need: 'act',
+    need: 'revoke',
     holds: true,
     summary: 'Revoke a session, an account, a username, a provider, a workload or everything.',
     notes:
@@ -139,7 +139,7 @@ export const ROUTES = {
   getRevocation: {
     method: 'GET',
     path: '/revocations/{id}',
-    need: 'read',
+    need: 'follow',
     summary: 'Follow a revocation.',
     notes:
       'Every replica knows it for thirty days, or until the store begins a new primary generation. A drill’s is known for ten minutes.',
@@ -178,7 +178,7 @@ export const ROUTES = {
   createLock: {
     method: 'POST',
     path: '/locks',
-    need: 'act',
+    need: 'revoke',
     holds: true,
     summary: 'Revoke an account and lock it.',
     notes: 'The same as `POST /revocations` with `account`, `"lock": true` and, where it is given, `force`.',

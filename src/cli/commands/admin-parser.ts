@@ -8,12 +8,13 @@
  * - `admin-commands.ts`: `sessions`, `replicas`; `admin-response.ts` parses responses of the admin API.
  * - `revoke-commands.ts`: `revoke`, `lock`; `revocation-progress.ts` follows a revocation until it is complete.
  * - `lock-commands.ts`: `unlock`, `locks`.
- * - `drill-command.ts`, `audit-tail-command.ts`: `drill`, `audit tail`.
+ * - `drill-command.ts`, `audit-tail-command.ts`, `api-command.ts`: `drill`, `audit tail`, `api`.
  */
 import type { Command } from 'commander';
 import { SESSION_SORTS } from '../../core/admin-api/session-sorts.ts';
 import { addServerCommand, outputOption, run, type CommonOptions } from '../cli.ts';
 import type { SessionsOptions } from './admin-commands.ts';
+import type { ApiOptions } from './api-command.ts';
 import type { TailOptions } from './audit-tail-command.ts';
 import type { DrillOptions } from './drill-command.ts';
 import type { UnlockOptions } from './lock-commands.ts';
@@ -36,7 +37,7 @@ interface UnlockCommandOptions extends CommonOptions, UnlockOptions {
 }
 
 /**
- * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas`, `drill` and `audit tail`.
+ * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas`, `drill`, `audit tail` and `api`.
  * @param unlockOnServer runs `unlock --config` and returns the exit status
  */
 export function addAdminCommands(program: Command, unlockOnServer: (options: UnlockOnServer) => Promise<number>): void {
@@ -46,6 +47,7 @@ export function addAdminCommands(program: Command, unlockOnServer: (options: Unl
   addLocks(program, unlockOnServer);
   addDrill(program);
   addAudit(program);
+  addApi(program);
 }
 
 // The commands themselves require it, so that all that is missing is told in one go.
@@ -138,6 +140,18 @@ function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) =>
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions) =>
       run(options, async (context) => (await import('./lock-commands.ts')).locks(context, options)),
+    );
+}
+
+function addApi(program: Command): void {
+  addServerCommand(program, 'api', 'send a request to the admin API, and print its JSON (for scripts)')
+    .argument('<method>', 'GET, POST or DELETE')
+    .argument('<path>', 'below the admin API, for example /sessions')
+    .option('--body <json>', 'JSON of the request; - reads it from stdin')
+    .option('--paginate', 'with GET: all pages as one')
+    .option('--token-file <file>', 'as a workload with a role, with its token, instead of your session')
+    .action((method: string, path: string, options: CommonOptions & ApiOptions) =>
+      run(options, async (context) => (await import('./api-command.ts')).api(context, method, path, options)),
     );
 }
 

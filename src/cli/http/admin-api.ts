@@ -104,18 +104,30 @@ function send(context: CliContext, credential: AdminCredential, request: AdminRe
   });
 }
 
+/**
+ * Returns the session with a fresh token for the admin API.
+ * @throws AppError `forbidden` for a user who is no admin
+ */
+export function adminSession(
+  context: CliContext,
+  entry: CacheEntry,
+  rejectedTokenId?: string,
+): ReturnType<typeof renew> {
+  return renew(context, entry, {
+    audience: ADMIN_AUDIENCE,
+    accept: (cached) => isFresh(cached, context.nowMs()) && tokenId(cached) !== rejectedTokenId,
+  }).catch((error: unknown) => {
+    throw error instanceof AppError && error.code === 'forbidden' ? noAdmin(entry, error) : error;
+  });
+}
+
 async function sendOnce(
   context: CliContext,
   entry: CacheEntry,
   request: AdminRequest,
   rejectedTokenId: string | undefined,
 ): Promise<{ response: HttpResponse; used: string }> {
-  const { session, token } = await renew(context, entry, {
-    audience: ADMIN_AUDIENCE,
-    accept: (cached) => isFresh(cached, context.nowMs()) && tokenId(cached) !== rejectedTokenId,
-  }).catch((error: unknown) => {
-    throw error instanceof AppError && error.code === 'forbidden' ? noAdmin(entry, error) : error;
-  });
+  const { session, token } = await adminSession(context, entry, rejectedTokenId);
   const { endpoints, binding } = session;
   const response = await send(context, { endpoints, binding, token: token.token }, request);
   return { response, used: tokenId(token) };

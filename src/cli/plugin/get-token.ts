@@ -9,6 +9,7 @@
  * - `ready-file.ts`: cached credentials for the shell front; `background-renewal.ts`: renewal ahead of the expiry.
  * - `rejected-token.ts`, `failures.ts`, `parent-process.ts`: tell a caller's repeated calls apart, and their
  *   errors.
+ * - `admin-token.ts`: the same for the admin API.
  * - `workload-token.ts`, `workload-cache.ts`: the plugin for workloads.
  */
 import { clusterAudience } from '../../core/core.ts';

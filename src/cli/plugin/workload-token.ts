@@ -86,22 +86,31 @@ export async function getWorkloadToken(
 }
 
 /**
- * Returns the credential with which `drill` uses the admin API as a workload of role drill. A monitor runs every
- * few minutes and finds the same token in the file for an hour, so its key pair is cached as kubectl's is.
+ * Returns the token with which a workload with a role uses the admin API. A monitor runs every few minutes and finds
+ * the same token in the file for an hour, so its key pair is cached as kubectl's is.
  * @param rejectedToken a token that was rejected
  * @throws AppError as `getWorkloadToken`
  */
+export async function adminToken(
+  context: CliContext,
+  source: WorkloadSource,
+  rejectedToken?: string,
+): Promise<Credential> {
+  const request = { ...workloadAt(context, source), audience: ADMIN_AUDIENCE };
+  const accept = (token: CachedToken): boolean => isFresh(token, context.nowMs()) && token.token !== rejectedToken;
+  const cached = kept(request);
+  return cached !== undefined && accept(cached.token) ? cached : renew(context, request, accept);
+}
+
+/** Returns that token with the addresses of the server. @throws AppError as `getWorkloadToken` */
 export async function adminCredential(
   context: CliContext,
   source: WorkloadSource,
   rejectedToken?: string,
 ): Promise<AdminCredential> {
-  const request = { ...workloadAt(context, source), audience: ADMIN_AUDIENCE };
-  const accept = (token: CachedToken): boolean => isFresh(token, context.nowMs()) && token.token !== rejectedToken;
-  const cached = kept(request);
-  const { token, binding } =
-    cached !== undefined && accept(cached.token) ? cached : await renew(context, request, accept);
-  const { endpoints } = await discover(request.entry, readPins(request.entry));
+  const { token, binding } = await adminToken(context, source, rejectedToken);
+  const entry = locateWorkload(context.environment.cacheDir, source.server, source.tokenFile);
+  const { endpoints } = await discover(entry, readPins(entry));
   return { endpoints, binding, token: token.token };
 }
 
@@ -235,7 +244,7 @@ function withWorkloadHint(error: AppError, { entry, tokenFile, audience }: Workl
 }
 
 const aRule = (audience: string | undefined): string =>
-  audience === ADMIN_AUDIENCE ? 'a workload rule of role drill' : 'a workload rule';
+  audience === ADMIN_AUDIENCE ? 'a workload rule with the role for it' : 'a workload rule';
 
 /** Returns the same error with another next step: a workload cannot sign in at a browser. */
 function withNext(error: AppError, next: string, code: ErrorCode = error.code): AppError {

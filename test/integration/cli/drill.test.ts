@@ -13,6 +13,8 @@ workload:
   - { name: probe, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "example"', role: drill,
       clusters: [demo], username: claims.repository, groups: '["developers"]', groupsPrefix: "demo:" }
   - { name: ci, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "ci"', clusters: [demo] }
+  - { name: siem, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "siem"', role: revoker }
+  - { name: reader, issuer: "${issuer}", caFile: ${ca}, match: 'claims.repository_owner == "reader"', role: auditor }
 `;
 
 describe('drill --token-file, as a probe from cron at a real server', () => {
@@ -67,6 +69,27 @@ describe('drill --token-file, as a probe from cron at a real server', () => {
   test('is rejected for a workload of another role', async () => {
     const ended = await drill(await issuer.token({ repository_owner: 'ci' }), ...pods);
     expect(ended).toMatchObject({ code: 3, stdout: '' });
-    expect(ended.stderr).toContain('workload rule of role drill');
+    expect(ended.stderr).toContain('a workload rule with the role for it');
+  });
+
+  test('a SIEM locks an account as a workload of role revoker, and can do nothing else', async () => {
+    const file = join(machine.home, 'token');
+    const api = (...args: readonly string[]): Promise<Ended> =>
+      machine.run('api', '--server', instance.urls.web, '--token-file', file, ...args);
+    await writeFile(file, await issuer.token({ repository_owner: 'siem' }));
+    const body = JSON.stringify({ account: 'demo/bob', force: true, reason: 'SIEM alert 17' });
+    const locked = await api('POST', '/locks', '--body', body);
+    expect(locked, locked.stderr).toMatchObject({ code: 0 });
+    const receipt = JSON.parse(locked.stdout) as { id: string };
+    expect(receipt).toMatchObject({ complete: true, target: 'account:demo/bob', lock: true, reason: 'SIEM alert 17' });
+    expect(JSON.parse((await api('GET', `/revocations/${receipt.id}`)).stdout)).toMatchObject({ id: receipt.id });
+    expect(await api('DELETE', '/locks/demo%2Fbob?reason=x')).toMatchObject({ code: 3, stdout: '' });
+    expect(await api('GET', '/sessions')).toMatchObject({ code: 3, stdout: '' });
+    await writeFile(file, await issuer.token({ repository_owner: 'reader' }));
+    const { stdout } = await api('GET', '/locks');
+    expect(JSON.parse(stdout)).toMatchObject({ locks: [{ account: 'demo/bob' }] });
+    expect(await api('POST', '/locks', '--body', body)).toMatchObject({ code: 3, stdout: '' });
+    const token = await machine.run('get-token', '--server', instance.urls.web, '--admin', '--token-file', file);
+    expect(JSON.parse(token.stdout)).toMatchObject({ kind: 'ExecCredential' });
   });
 });

@@ -51,9 +51,9 @@ describe('workload rules', () => {
     expect(others).toEqual([]);
   });
 
-  test('may reach no cluster where they are for drills', async () => {
-    const { config } = await loaded(withRules({ ...github, clusters: [], role: 'drill' }));
-    expect(config.workload[0]).toMatchObject({ clusters: [], role: 'drill' });
+  test.each(['drill', 'auditor', 'revoker'])('may reach no cluster where they have the role %s', async (role) => {
+    const { config } = await loaded(withRules({ ...github, clusters: [], role }));
+    expect(config.workload[0]).toMatchObject({ clusters: [], role });
   });
 
   test('have a name each of their own', async () => {

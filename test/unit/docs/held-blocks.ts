@@ -29,6 +29,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
   }),
   ...runBy('test/integration/docs-server.test.ts', {
     'README.md': ['portcullis sessions'],
+    'docs/reference/admin-api.md': ['portcullis api GET', 'umask 077'],
     'docs/runbooks/laptop-stolen.md': ['portcullis revoke --account'],
     'docs/runbooks/provider-compromised.md': ['portcullis revoke --provider'],
     'docs/runbooks/token-leaked.md': ['portcullis revoke --session'],

@@ -35,7 +35,7 @@ describe('audiences', () => {
     {
       clusters: [cluster('prod'), cluster('lab')],
       admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
-      workload: [rule('ci', ['prod'], 'none'), rule('probe', [], 'drill')],
+      workload: [rule('ci', ['prod'], 'none'), rule('probe', [], 'drill'), rule('siem', [], 'revoker')],
     },
     (name, { groups }) => name === 'lab' || groups.includes('corp:prod'),
   );
@@ -60,6 +60,7 @@ describe('audiences', () => {
     ['urn:portcullis:cluster:lab', holder('probe', []), false],
     ['urn:portcullis:admin', holder('ci', ['corp:platform']), false],
     ['urn:portcullis:admin', holder('probe', []), true],
+    ['urn:portcullis:admin', holder('siem', []), true],
   ])('for %s and %o: %s', (audience, who, allowed) => {
     expect(all.allows(audience, who)).toBe(allowed);
   });

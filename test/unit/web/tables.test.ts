@@ -166,12 +166,14 @@ describe('small things', () => {
   test.each([
     ['ci/repo:a', undefined],
     ['probe/sa:b', 'drill'],
+    ['siem/sa:b', 'revoker'],
     ['ci-other/u', 'admin'],
   ] as const)('the account %s in an admin group is %s: a workload has its rule’s role only', (account, role) => {
     const admin = { groups: ['platform'], auditors: [], freshness: 900, dualControl: 'off' } as const;
     const workload = [
       { name: 'ci', role: 'none', clusters: [] } as const,
       { name: 'probe', role: 'drill', clusters: [] } as const,
+      { name: 'siem', role: 'revoker', clusters: [] } as const,
     ];
     const identity = { username: 'u', uid: 'u', groups: ['platform'], extra: {} };
     expect(roleOf({ account, identity }, { admin, workload })).toBe(role);

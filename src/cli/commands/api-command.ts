@@ -1,0 +1,80 @@
+/** `api`: sends one request to the admin API, for scripts. */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { adminClient } from '../http/admin-client.ts';
+import { cliError } from '../errors.ts';
+import type { JsonRecord } from '../http/json-shape.ts';
+import type { AdminRequest } from '../http/admin-api.ts';
+import type { CliContext } from '../context.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
+
+export const API_METHODS = ['GET', 'POST', 'DELETE'] as const;
+
+export interface ApiOptions extends ServerOptions {
+  readonly body?: string;
+  readonly paginate?: true;
+  readonly tokenFile?: string;
+}
+
+/** The most pages that are requested: 20,000 entries. */
+const MAX_PAGES = 100;
+
+/**
+ * Sends the request, and prints the response as JSON.
+ * @param path below the admin API, such as `/sessions?limit=10`
+ * @throws AppError `bad_request` for a body that is no JSON or a path that is none; else by the problem document
+ */
+export async function api(context: CliContext, method: string, path: string, options: ApiOptions): Promise<void> {
+  const request = requestOf(method, path, options);
+  const server = whichServer(context.environment, options);
+  const { tokenFile = context.environment.tokenFile } = options;
+  const send = adminClient(context, server, tokenFile === undefined ? undefined : resolve(tokenFile));
+  const { body } = await send(request);
+  const all = options.paginate === true ? await withFurtherPages(body, request, send) : body;
+  context.print(`${JSON.stringify(all, null, 2)}\n`);
+}
+
+function requestOf(method: string, path: string, { body, paginate }: ApiOptions): AdminRequest {
+  const known = API_METHODS.find((one) => one === method.toUpperCase());
+  if (known === undefined)
+    throw cliError('bad_request', 'The method is not one of the admin API.', `give one of ${API_METHODS.join(', ')}`);
+  const relative = path.replace(/^\//, '');
+  if (!/^[a-z][!-~]*$/.test(relative) || /(?:^|\/)\.\.?(?:[/?]|$)/.test(relative) || relative.includes('://'))
+    throw cliError('bad_request', 'The path is not one below the admin API.', 'give one such as /sessions?limit=10');
+  if (/^audit(?:\?|$)/.test(relative))
+    throw cliError('bad_request', 'The live audit log is a stream.', 'portcullis audit tail --output json');
+  if (paginate === true && known !== 'GET')
+    throw cliError('bad_request', 'Only a GET has pages.', 'leave out --paginate');
+  return { method: known, path: relative, ...(body === undefined ? {} : { json: jsonOf(body) }) };
+}
+
+/** Returns the value of `--body`, which is `-` for stdin. */
+function jsonOf(body: string): unknown {
+  try {
+    return JSON.parse(body === '-' ? readFileSync(0, 'utf8') : body);
+  } catch (cause) {
+    throw cliError('bad_request', 'The body is not JSON.', 'check --body', { cause });
+  }
+}
+
+/** Returns the first page with the entries of all further ones. A cursor that is left says that there are more. */
+async function withFurtherPages(
+  first: JsonRecord,
+  request: AdminRequest,
+  send: ReturnType<typeof adminClient>,
+): Promise<JsonRecord> {
+  const name = Object.keys(first).find((key) => Array.isArray(first[key]));
+  if (name === undefined) return first;
+  const [resource, query] = request.path.split('?', 2);
+  const parameters = new URLSearchParams(query);
+  const entries: unknown[] = [];
+  let page = first;
+  for (let pages = 1; ; pages += 1) {
+    const here: unknown = page[name];
+    if (Array.isArray(here)) entries.push(...(here as unknown[]));
+    const { cursor } = page;
+    if (typeof cursor !== 'string' || pages >= MAX_PAGES) return { ...page, [name]: entries };
+    parameters.set('cursor', cursor);
+    page = (await send({ ...request, path: `${resource}?${parameters.toString()}` })).body;
+  }
+}

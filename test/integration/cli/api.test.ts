@@ -1,0 +1,79 @@
+/** `api` and `get-token --admin`: the admin API for scripts. */
+import { X509Certificate } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { session } from './admin-responses.ts';
+import { stage } from './setup.ts';
+
+const at = stage();
+
+describe('portcullis api', () => {
+  test('prints the response of any method as JSON, with a token of the admin audience', async () => {
+    await at.login();
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { ok: true } });
+    const body = '{"account":"corp/bob","reason":"x"}';
+    for (const [args, sent] of [
+      [['GET', '/sessions?limit=1&search=a%20b'], { method: 'GET', path: 'sessions?limit=1&search=a%20b' }],
+      [['delete', 'locks/corp%2Fbob?reason=x'], { method: 'DELETE', path: 'locks/corp%2Fbob?reason=x' }],
+      [['POST', '/revocations', '--body', body], { method: 'POST', path: 'revocations', body }],
+    ] as const) {
+      const ended = await at.machine.run('api', ...args);
+      expect(ended).toMatchObject({ code: 0, stdout: '{\n  "ok": true\n}\n' });
+      expect(at.fakeServer.adminRequests.at(-1)).toMatchObject({ ...sent, audience: 'urn:portcullis:admin' });
+    }
+  });
+
+  test('--paginate makes one list of all pages', async () => {
+    await at.login();
+    at.fakeServer.adminAnswer = (_, path) => ({
+      status: 200,
+      body: path.includes('cursor=two+')
+        ? { sessions: [session({ id: 's-2' })] }
+        : { sessions: [session()], cursor: 'two ' },
+    });
+    const { stdout } = await at.machine.run('api', 'GET', '/sessions?idle=1h', '--paginate');
+    expect(JSON.parse(stdout)).toEqual({ sessions: [session(), session({ id: 's-2' })] });
+    expect(at.fakeServer.adminRequests.at(-1)?.path).toBe('sessions?idle=1h&cursor=two+');
+  });
+
+  test('an error has the server’s text, prints nothing to stdout and exits by its status', async () => {
+    await at.login();
+    at.fakeServer.adminAnswer = () => ({ status: 404, body: { code: 'session_not_found', title: 'Not found' } });
+    const ended = await at.machine.run('api', 'GET', '/sessions/x');
+    expect(ended).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('session_not_found') });
+  });
+
+  test.each([
+    [['PATCH', '/sessions']],
+    [['GET', '../../api/v1/pods']],
+    [['GET', '/sessions/../../../x']],
+    [['GET', '//other.example/x']],
+    [['GET', 'https://other.example/x']],
+    [['GET', '/audit']],
+    [['POST', '/locks', '--body', '{']],
+    [['DELETE', '/locks/x', '--paginate']],
+  ])('%j exits 2, and nothing is sent', async (args) => {
+    await at.login();
+    expect(await at.machine.run('api', ...args)).toMatchObject({ code: 2, stdout: '' });
+    expect(at.fakeServer.adminRequests).toEqual([]);
+  });
+});
+
+describe('get-token --admin', () => {
+  test('prints a credential for the admin API: a token, and the certificate that it is bound to', async () => {
+    await at.login();
+    const ended = await at.machine.run('get-token', '--admin');
+    expect(ended.code).toBe(0);
+    const { kind, status } = JSON.parse(ended.stdout) as { kind: string; status: Record<string, string> };
+    expect(kind).toBe('ExecCredential');
+    expect(status['token']).toBeDefined();
+    expect(new X509Certificate(status['clientCertificateData'] ?? '').publicKey.asymmetricKeyType).toBe('ec');
+  });
+
+  test.each([[[]], [['--admin', '--cluster', 'prod']]])(
+    'needs one of --admin and --cluster: %j exits 2',
+    async (args) => {
+      await at.login();
+      expect(await at.machine.run('get-token', ...args)).toMatchObject({ code: 2, stdout: '' });
+    },
+  );
+});
