@@ -117,6 +117,6 @@ export const incident: Lesson = {
     const root = new Terminal(files, 'root');
     await setUp(root.portcullis('login', '--server', urls.web));
     for (const rule of RULES) await setUp(root.kubectl('create', ...rule));
-    await setUp(root.portcullis('lock', 'demo/alice', '--reason', 'INC-2207', '--server', urls.web));
+    await setUp(root.portcullis('lock', 'demo/alice', '--force', '--reason', 'INC-2207', '--server', urls.web));
   },
 };
