@@ -5,8 +5,8 @@
  * - admin-pages.ts: the routes; admin-frame.ts: what all pages have in common
  * - overview-page.ts: what an admin looks at first
  * - sessions-page.ts, user-page.ts, session-page.ts: the list of sessions, one user, one session
- * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form), revocation-scope.ts (what
- *   it cuts) and begin-revocation.ts (starts it); receipt-page.ts: its result
+ * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form) and begin-revocation.ts
+ *   (starts it); receipt-page.ts: its result
  * - locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each; audit-lines.ts,
  *   recent-search.ts: the events of the audit page
  * - admin-error-page.ts: an error in the frame of these pages
