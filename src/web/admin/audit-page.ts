@@ -170,7 +170,7 @@ function ranges(shown: AuditFilters): Html {
 }
 
 /** A line is half a kilobyte. */
-const PAGE_SIZE = 25;
+const PAGE_SIZE = 20;
 
 const STOPPED: Readonly<Record<NonNullable<History['stopped']>, string>> = {
   events: `The newest ${PAGE_SIZE} of them; older ones are on the next page.`,

@@ -72,7 +72,7 @@ test('leads to older events without losing one, and to the whole of one request'
   ]);
   const ids = new Set<string>();
   let path: string | undefined = '/admin/audit';
-  for (let pages = 0; path !== undefined && pages < 5; pages += 1) {
+  for (let pages = 0; path !== undefined && pages < 10; pages += 1) {
     const { text }: { readonly text: string } = await at.browser.get(path).expect(200);
     for (const [, id = ''] of text.matchAll(/data-event="(\S+) /g)) ids.add(id);
     path = /href="([^"]*until=[^"]*)">Older/.exec(text)?.[1]?.replaceAll('&amp;', '&');
