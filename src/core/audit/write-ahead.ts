@@ -5,7 +5,7 @@
  * A process that is killed loses what it has not written yet. For a read nothing else is lost; a change persists,
  * and must not persist without its audit event. In doubt a request counts as a change.
  */
-import type { RequestInfo } from '../request/request-info.ts';
+import { isBelowProxy, type RequestInfo } from '../request/request-info.ts';
 
 const READS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
@@ -38,11 +38,9 @@ export function mayChange({
   readonly upgrade: boolean;
   readonly info: ReviewedInfo;
 }): boolean {
-  if (upgrade || isProxied(info)) return true;
+  if (upgrade || isBelowProxy(info)) return true;
   return !READS.has(method) && !isReview(info);
 }
-
-const isProxied = ({ verb, subresource }: ReviewedInfo): boolean => verb === 'proxy' || subresource === 'proxy';
 
 const isReview = ({ verb, apiGroup, resource, subresource }: ReviewedInfo): boolean =>
   verb === 'create' && subresource === '' && REVIEWS.has(`${apiGroup}/${resource}`);

@@ -94,6 +94,10 @@ export function requestInfo(method: string, target: string): RequestInfo {
   };
 }
 
+/** True if the request is for the pod or service behind a `…/proxy`, whose own headers and responses pass. */
+export const isBelowProxy = ({ verb, subresource }: Pick<RequestInfo, 'verb' | 'subresource'>): boolean =>
+  verb === 'proxy' || subresource === 'proxy';
+
 /** Returns the request info that the path alone determines; `name` is the one in the path. */
 export function pathInfo(encodedPath: string): PathInfo {
   const path = decode(encodedPath);
@@ -109,7 +113,7 @@ export function pathInfo(encodedPath: string): PathInfo {
   const special = rest[0] === 'watch' || rest[0] === 'proxy' ? rest[0] : '';
   // A special verb with nothing after it: the API server returns 500. There is no resource.
   const { namespace, parts } =
-    special !== '' && rest.length < 2 ? ABOUT_NOTHING : namespaced(special === '' ? rest : rest.slice(1));
+    special !== '' && rest.length < 2 ? NOTHING : namespaced(special === '' ? rest : rest.slice(1));
   return {
     isResourceRequest: true,
     path,
@@ -124,8 +128,6 @@ export function pathInfo(encodedPath: string): PathInfo {
     verbInPath: special,
   };
 }
-
-const ABOUT_NOTHING = { namespace: '', parts: [] };
 
 const NOTHING: PathInfo = {
   isResourceRequest: false,

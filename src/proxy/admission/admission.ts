@@ -18,7 +18,7 @@ import { AppError } from '../../core/errors.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import { byHeaders } from '../../core/http/by-headers.ts';
 import { requestedIdentity } from '../../core/http/impersonation.ts';
-import { requestInfo } from '../../core/request/request-info.ts';
+import { isBelowProxy, requestInfo } from '../../core/request/request-info.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
 import { requestPath } from '../../core/request/request-path.ts';
 import { no, ok } from '../../core/result.ts';
@@ -319,6 +319,3 @@ export class Admission {
       : tooManyAtCluster(this.#concurrency.perCluster);
   }
 }
-
-/** True if the request is for the pod or service behind a `…/proxy` subresource. */
-const isBelowProxy = ({ subresource, verb }: RequestInfo): boolean => subresource === 'proxy' || verb === 'proxy';

@@ -11,6 +11,7 @@
  * so is relayed.
  */
 import { parse as parseYaml } from 'yaml';
+import { isBelowProxy } from '../../core/request/request-info.ts';
 import type { Admitted } from '../admission/admission.ts';
 import { isMembers } from '../admission/cluster-reviews.ts';
 import { valuesOf } from '../raw-headers.ts';
@@ -65,7 +66,7 @@ export class HeldForbidden {
     if (status !== 403 || !impersonates) return undefined;
     // An attacker who responds in the place of a pod or a service writes any text, so a response from behind a
     // proxy subresource is not read.
-    if (info.subresource === 'proxy' || info.verb === 'proxy') return undefined;
+    if (isBelowProxy(info)) return undefined;
     // Priority and fairness come after impersonation: this request has passed it, and an aggregated API may have
     // responded.
     if (valuesOf(raw, 'x-kubernetes-pf-flowschema-uid').length > 0) return undefined;

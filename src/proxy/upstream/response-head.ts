@@ -1,7 +1,7 @@
 /** The head of the API server's response as the client gets it. */
 import { filterResponseHeaders } from '../../core/http/response-headers.ts';
 import { no, ok } from '../../core/result.ts';
-import type { RequestInfo } from '../../core/request/request-info.ts';
+import { isBelowProxy, type RequestInfo } from '../../core/request/request-info.ts';
 import type { Result } from '../../core/result.ts';
 import type { Admitted } from '../admission/admission.ts';
 import { isMachinePath } from '../listener/http1-bridge.ts';
@@ -37,7 +37,7 @@ export function responseHead(
   context: HeadContext,
 ): Result<string[], Rejection> {
   const { info, impersonates } = context.admitted;
-  const proxySubresource = info.subresource === 'proxy' || info.verb === 'proxy';
+  const proxySubresource = isBelowProxy(info);
   // A server behind a proxy subresource asks for its own credentials.
   if (status === 401 && impersonates && !proxySubresource) return no(proxyTokenRejection());
   const headers = filterResponseHeaders(raw, { proxySubresource });

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { makeCertificates } from '../../../demo/certificates.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/telemetry.ts';
 
@@ -178,6 +178,28 @@ describe('createMetrics', () => {
       new RegExp(`_bucket\\{le="0.025"\\} 1 # \\{audit_id="a-1",trace_id="${traceId}"\\} 0.02 [0-9.]+\\n`),
     );
     expect(body).toMatch(/_bucket\{le="2.5"\} 2 # \{audit_id="a-2"\} 2 [0-9.]+\n/);
+  });
+
+  it('sets an exemplar ten times a second for each bucket, and counts every request', async () => {
+    const now = vi.spyOn(performance, 'now').mockReturnValue(1000);
+    try {
+      const metrics = createMetrics();
+      const ended = (auditId: string, seconds: number): void =>
+        metrics.request({ cluster: 'none', verb: 'get', code: 200, seconds, auditId });
+      const shown = async (le: string): Promise<string | undefined> =>
+        new RegExp(`_bucket\\{le="${le}"\\} (\\d+ # \\{audit_id="[a-z]+"\\})`).exec(
+          (await metrics.render('application/openmetrics-text')).body,
+        )?.[1];
+      ended('first', 0.02);
+      ended('second', 0.02);
+      ended('slow', 2);
+      expect([await shown('0.025'), await shown('2.5')]).toEqual(['2 # {audit_id="first"}', '3 # {audit_id="slow"}']);
+      now.mockReturnValue(1100);
+      ended('third', 0.02);
+      expect(await shown('0.025')).toBe('3 # {audit_id="third"}');
+    } finally {
+      now.mockRestore();
+    }
   });
 
   it.each([undefined, '', 'text/plain', 'application/openmetrics-text;q=0, text/plain'])(
