@@ -43,7 +43,8 @@ Admins (\`admin.groups\`) read and change, and auditors (\`admin.auditors\`) rea
 ([workloads](../workloads.md#workloads-at-the-admin-api)): \`auditor\` reads, \`revoker\` revokes and locks, and
 \`drill\` starts drills. A change by an admin needs a sign-in that is not older than \`admin.freshness\`.
 
-\`portcullis api\` sends any of these requests with your session, or with that of a workload:
+\`portcullis api\` sends any of these requests that responds with one JSON document, with your session or that of a
+workload:
 
 \`\`\`sh
 portcullis api GET '/sessions?idle=12h' --paginate | jq -r '.sessions[].username'

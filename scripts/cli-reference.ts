@@ -15,7 +15,7 @@ export const REGENERATE = 'node scripts/cli-reference.ts';
 export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ['PORTCULLIS_SERVER', 'default of `--server`'],
   ['PORTCULLIS_NO_BROWSER', 'as `--no-browser`, unless it is empty, `0` or `false`'],
-  ['PORTCULLIS_TOKEN_FILE', 'default of `get-token --token-file`'],
+  ['PORTCULLIS_TOKEN_FILE', 'default of `--token-file` of `get-token` and `api`'],
   [
     'KUBERNETES_EXEC_INFO',
     'set by the client: the version of ExecCredential that `get-token` prints, `v1` or `v1beta1`',

@@ -2,7 +2,6 @@
  * The context of a command: what it gets from the machine it runs on. It is built once a run, passed down, and real
  * in tests too.
  */
-import { once } from 'node:events';
 import { readEnvironment, type Environment } from './environment.ts';
 import { parentProcess, type ParentId } from './plugin/parent-process.ts';
 import { plainLines } from './terminal/plain-text.ts';
@@ -37,9 +36,10 @@ export interface CliContext {
 async function askOnTerminal(question: string): Promise<string> {
   const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output: process.stderr });
+  // The end of the input (Ctrl-D) is no answer.
+  const closed = new Promise<string>((resolve) => void lines.once('close', () => resolve('')));
   try {
-    // The end of the input (Ctrl-D) is no answer.
-    return (await Promise.race([lines.question(question), once(lines, 'close').then(() => '')])).trim();
+    return (await Promise.race([lines.question(question), closed])).trim();
   } finally {
     lines.close();
   }

@@ -56,7 +56,7 @@ export async function auditQuery(
     if (!context.stdout.write(show(batch)))
       await Promise.race([once(context.stdout, 'drain'), once(context.stdout, 'close')]).catch(() => undefined);
   }
-  if (nothing) context.stderr.write(`no event matches${resourceHint(options.resource)}\n`);
+  if (nothing && !failed) context.stderr.write(`no event matches${resourceHint(options.resource)}\n`);
   return failed ? FAILED : 0;
 }
 

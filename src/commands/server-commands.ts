@@ -38,7 +38,9 @@ export async function serve(file: string | undefined, env: Environment): Promise
   const replica = env['HOSTNAME'] || hostname();
   const logger = createLogger({ level: config.telemetry.logLevel });
   logger.info({ version: manifest.version, configuration: loaded.file ?? 'environment', replica }, 'starting');
-  for (const { setting, message } of warnings) logger.warn({ setting }, message);
+  // Whatever is logged otherwise: each weak setting is named at each start.
+  const warner = createLogger({ level: 'warn' });
+  for (const { setting, message } of warnings) warner.warn({ setting }, message);
   const { startServer } = await import('../server/serve.ts');
   const server = await startServer(config, replica).catch((error: unknown) => {
     console.error(`portcullis cannot start: ${error instanceof Error ? error.message : String(error)}`);
@@ -47,8 +49,10 @@ export async function serve(file: string | undefined, env: Environment): Promise
   if (server === undefined) return FAILED;
   const unfollow = warnOfChanges(loaded.file, logger);
   const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    // An operator may send SIGHUP to reload, which nothing here needs: without a listener it would cut every stream.
-    for (const one of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(one, resolve);
+    for (const one of ['SIGTERM', 'SIGINT'] as const) process.once(one, resolve);
+    // An operator may send SIGHUP to reload, which nothing here needs, and a terminal that closes sends it twice: without
+    // a listener it would cut every stream.
+    process.on('SIGHUP', resolve);
   });
   unfollow();
   const since = performance.now();

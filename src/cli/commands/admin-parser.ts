@@ -149,7 +149,10 @@ function addApi(program: Command): void {
     .argument('<path>', 'below the admin API, for example /sessions')
     .option('--body <json>', 'JSON of the request; - reads it from stdin')
     .option('--paginate', 'with GET: all pages as one')
-    .option('--token-file <file>', 'as a workload with a role, with its token, instead of your session')
+    .option(
+      '--token-file <file>',
+      'as a workload with a role, with its token (also PORTCULLIS_TOKEN_FILE), instead of your session',
+    )
     .action((method: string, path: string, options: CommonOptions & ApiOptions) =>
       run(options, async (context) => (await import('./api-command.ts')).api(context, method, path, options)),
     );

@@ -7,6 +7,7 @@ import type { JsonRecord } from '../http/json-shape.ts';
 import type { AdminRequest } from '../http/admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { plainJson } from '../terminal/plain-text.ts';
 
 export const API_METHODS = ['GET', 'POST', 'DELETE'] as const;
 
@@ -16,8 +17,11 @@ export interface ApiOptions extends ServerOptions {
   readonly tokenFile?: string;
 }
 
-/** The most pages that are requested: 20,000 entries. */
+/** The most pages that are requested; a page has 50 entries unless the path asks for more. */
 const MAX_PAGES = 100;
+
+/** Stands for the admin API's own address while a path is checked. */
+const BASE = 'https://admin.invalid/api/';
 
 /**
  * Sends the request, and prints the response as JSON.
@@ -31,7 +35,10 @@ export async function api(context: CliContext, method: string, path: string, opt
   const send = adminClient(context, server, tokenFile === undefined ? undefined : resolve(tokenFile));
   const { body } = await send(request);
   const all = options.paginate === true ? await withFurtherPages(body, request, send) : body;
-  context.print(`${JSON.stringify(all, null, 2)}\n`);
+  // Usernames and user agents come from attackers, who drive terminals by them.
+  context.print(`${plainJson(all)}\n`);
+  if (options.paginate === true && typeof all['cursor'] === 'string')
+    context.notify(`there are more than ${MAX_PAGES} pages: the rest begins at the cursor`);
 }
 
 function requestOf(method: string, path: string, { body, paginate }: ApiOptions): AdminRequest {
@@ -39,10 +46,18 @@ function requestOf(method: string, path: string, { body, paginate }: ApiOptions)
   if (known === undefined)
     throw cliError('bad_request', 'The method is not one of the admin API.', `give one of ${API_METHODS.join(', ')}`);
   const relative = path.replace(/^\//, '');
-  if (!/^[a-z][!-~]*$/.test(relative) || /(?:^|\/)\.\.?(?:[/?]|$)/.test(relative) || relative.includes('://'))
+  // Read as it will be sent: dots, also percent-encoded ones and behind backslashes, would lead to another address.
+  const url = /^[a-z][!-~]*$/.test(relative) && URL.canParse(relative, BASE) ? new URL(relative, BASE) : undefined;
+  if (url === undefined || url.href !== `${BASE}${relative}` || url.hash !== '')
     throw cliError('bad_request', 'The path is not one below the admin API.', 'give one such as /sessions?limit=10');
-  if (/^audit(?:\?|$)/.test(relative))
+  if (/\/audit\/?$/.test(url.pathname))
     throw cliError('bad_request', 'The live audit log is a stream.', 'portcullis audit tail --output json');
+  if (/\/events\.jsonl\/?$/.test(url.pathname))
+    throw cliError(
+      'bad_request',
+      'This is a download and no JSON document.',
+      'give /audit/events, or use get-token --admin',
+    );
   if (paginate === true && known !== 'GET')
     throw cliError('bad_request', 'Only a GET has pages.', 'leave out --paginate');
   return { method: known, path: relative, ...(body === undefined ? {} : { json: jsonOf(body) }) };
@@ -65,8 +80,8 @@ async function withFurtherPages(
 ): Promise<JsonRecord> {
   const name = Object.keys(first).find((key) => Array.isArray(first[key]));
   if (name === undefined) return first;
-  const [resource, query] = request.path.split('?', 2);
-  const parameters = new URLSearchParams(query);
+  const { pathname, searchParams: parameters } = new URL(request.path, BASE);
+  const resource = pathname.slice(new URL(BASE).pathname.length);
   const entries: unknown[] = [];
   let page = first;
   for (let pages = 1; ; pages += 1) {

@@ -104,7 +104,7 @@ async function scopeText(context: CliContext, entry: CacheEntry, query: Record<s
     const many = more ? `more than ${sessions}` : String(sessions);
     return `${many} sessions of ${users} users, and ${openHere} requests and streams at the server that responds`;
   } catch (error) {
-    if (!(error instanceof AppError) || error.code === 'forbidden') throw error;
+    if (!(error instanceof AppError) || error.code === 'forbidden' || error.code === 'unauthenticated') throw error;
     return 'how many they are is not known now';
   }
 }
@@ -128,7 +128,8 @@ interface GivenOptions extends LockOptions {
 async function send(context: CliContext, entry: CacheEntry, options: GivenOptions, target: Target): Promise<void> {
   const { reason, approval, force } = options;
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
-  const json = { ...target, reason, requestId: randomUUID(), ...(approval && { approval }), ...(force && { force }) };
+  const given = { ...(approval === undefined ? {} : { approval }), ...(force && { force }) };
+  const json = { ...target, reason, requestId: randomUUID(), ...given };
   const tracked = { context, entry, report: replicaLines(context) };
   const response = await sendRevocation(tracked, { method: 'POST', path: 'revocations', json });
   const receipt = response.complete ? response : await pollUntilComplete(tracked, response);

@@ -47,14 +47,19 @@ export function parseServer(text: string): string {
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }
 
+const EXAMPLE = 'https://portcullis.example.com';
+
 /**
  * Returns the usable address that is nearest to the given one: https, without user, query or fragment, which may hold
  * a secret. An attacker may have given it, so it is checked as any other.
  */
 function nearestServer(text: string): string {
+  const userInfo = /^(?:[a-z]+:\/*)?([^?#]*)@/i.exec(text)?.[1] ?? '';
+  // A password with such a character is not where a password is looked for.
+  if (/[/@]/.test(userInfo)) return EXAMPLE;
   const [, scheme = '', host = ''] = /^(?:([a-z]+):\/*)?(?:[^/@]*@)?([^?#@]+)/i.exec(text) ?? [];
   const url = openableUrl(`${scheme}://${host}`) ?? openableUrl(`https://${host}`);
-  if (url === undefined || !isPlainPath(url)) return 'https://portcullis.example.com';
+  if (url === undefined || !isPlainPath(url)) return EXAMPLE;
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`;
 }
 

@@ -30,9 +30,7 @@ export async function signInFreshly(context: CliContext, entry: CacheEntry, prob
   const { user } = await signIn(context, {
     entry,
     fresh: true,
-    // Where stdout belongs to a script, no user may be reading, so a browser that cannot be opened is reported
-    // immediately.
-    attended: context.columns !== undefined,
+    attended: context.attended,
     ...(byCode ? { device: true } : {}),
     ...(before === undefined ? {} : { previous: before.user.sessionId, ...providerOf(before.user.account) }),
   });

@@ -13,6 +13,7 @@ describe('portcullis api', () => {
     const body = '{"account":"corp/bob","reason":"x"}';
     for (const [args, sent] of [
       [['GET', '/sessions?limit=1&search=a%20b'], { method: 'GET', path: 'sessions?limit=1&search=a%20b' }],
+      [['GET', '/sessions?search=a/../b://c'], { method: 'GET', path: 'sessions?search=a/../b://c' }],
       [['delete', 'locks/corp%2Fbob?reason=x'], { method: 'DELETE', path: 'locks/corp%2Fbob?reason=x' }],
       [['POST', '/revocations', '--body', body], { method: 'POST', path: 'revocations', body }],
     ] as const) {
@@ -35,6 +36,12 @@ describe('portcullis api', () => {
     expect(at.fakeServer.adminRequests.at(-1)?.path).toBe('sessions?idle=1h&cursor=two+');
   });
 
+  test('prints nothing that drives a terminal', async () => {
+    await at.login();
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { name: '\u009b31m\u202e' } });
+    expect((await at.machine.run('api', 'GET', '/sessions')).stdout).toContain(String.raw`"\u009b31m\u202e"`);
+  });
+
   test('an error has the server’s text, prints nothing to stdout and exits by its status', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 404, body: { code: 'session_not_found', title: 'Not found' } });
@@ -46,6 +53,11 @@ describe('portcullis api', () => {
     [['PATCH', '/sessions']],
     [['GET', '../../api/v1/pods']],
     [['GET', '/sessions/../../../x']],
+    [['GET', '/sessions/%2e%2e/%2e%2e/x']],
+    [['GET', String.raw`/x\..\..\x`]],
+    [['GET', '/sessions#x']],
+    [['GET', '/audit/']],
+    [['GET', '/audit/events.jsonl']],
     [['GET', '//other.example/x']],
     [['GET', 'https://other.example/x']],
     [['GET', '/audit']],
