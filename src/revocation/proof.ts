@@ -66,7 +66,8 @@ export type Proof =
   | { readonly outcome: 'void'; readonly missing: readonly string[] }
   | { readonly outcome: 'open'; readonly missing: readonly string[] };
 
-const NEW_GENERATION =
+/** What is missing from a proof that is void. */
+export const NEW_GENERATION =
   'there is a new primary generation, so all users sign in again: send the revocation again to be sure';
 
 export function judgeProof({ written, isBack, isCutting, others, unbrokenLease, nowMs }: ProofInput): Proof {
