@@ -83,6 +83,11 @@ async function needsSecondAdmin(deps: AdminDeps, { target, lock }: RevocationPla
 
 async function requestApproval(deps: AdminDeps, context: RequestContext, ask: ApprovalRequest): Promise<never> {
   const { actor, plan, reason, path } = ask;
+  // Threat: an admin who can start a pipeline has it ask, and then approves alone what takes two humans.
+  if (workloadRule(actor.account, deps.config) !== undefined) {
+    const message = 'This takes two admins, and a workload is none. Nothing was done: an admin must ask for it.';
+    throw new AppError('forbidden', message, { reason: 'workload_may_not_approve' });
+  }
   const approval = randomBytes(16).toString('base64url');
   const expiresAt = rfc3339(nowSeconds(deps) + TTL_SECONDS);
   const deed = describePlan(plan);

@@ -165,7 +165,7 @@ export const ROUTES = {
     notes: 'For a confirmation before `POST /revocations`. At most 2,000 sessions are counted.',
     query: scopeQuerySchema,
     responses: { 200: { description: 'As it is now; nothing is done.', schema: 'RevocationScope' } },
-    problems: ['session_not_found', 'provider_not_found', 'username_ambiguous'],
+    problems: ['session_not_found', 'provider_not_found', 'username_not_found', 'username_ambiguous'],
   },
   listLocks: {
     method: 'GET',
@@ -288,7 +288,7 @@ export const ROUTES = {
     need: 'read',
     summary: 'Search the audit log that this replica has written to its files.',
     notes:
-      'Newest first; a request appears once, by its latest event, and with `auditId` by every event. Other replicas have files of their own. A search reads 256 MiB and takes 4 s at most, and two run at a time. For what is older, send the time of the last event as `until`.',
+      'Newest first; a request appears once, by its latest event, and with `auditId` by every event. Other replicas have files of their own. A search reads 256 MiB and takes 4 s at most, and two run at a time. For what is older, send the lowest `stageTimestamp` as `until`: a response never ends within one moment.',
     query: auditEventsQuerySchema,
     responses: { 200: { description: 'The newest events that match.', schema: 'AuditEvents' } },
     problems: ['not_found'],

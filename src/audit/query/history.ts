@@ -98,6 +98,7 @@ class Search {
   readonly #match: LineMatcher;
   readonly #until: number;
   #bytesLeft: number;
+  readonly #hitBytes: number;
   #hitBytesLeft: number;
   #stopped: HistoryStop | undefined;
   #unreadable = 0;
@@ -107,6 +108,7 @@ class Search {
     this.#query = query;
     this.#match = createMatcher(query);
     this.#bytesLeft = readBytes;
+    this.#hitBytes = hitBytes;
     this.#hitBytesLeft = hitBytes;
     this.#until = performance.now() + ms;
   }
@@ -115,18 +117,27 @@ class Search {
     const keyOf = ({ event, text }: Hit): string => (every ? text : `${event.auditID} ${event.verb}`);
     const seen = new Set<string>();
     const hits: Hit[] = [];
+    let oldest: string | undefined;
     for await (const hit of newestOf(paths.map((path) => this.#log(path, events)))) {
       // Of one log nothing older is known, so of the others nothing older may be shown.
       if (this.#stopped !== undefined) break;
       const key = keyOf(hit);
       if (seen.has(key)) continue;
-      seen.add(key);
-      this.#hitBytesLeft -= hit.text.length;
-      if (hits.length === events || this.#hitBytesLeft < 0) {
+      // Never within one moment: the next page begins before the oldest event of this one, and would lose the others.
+      // An attacker without a credential causes dozens of events in one millisecond.
+      if (hits.length >= events && oldest !== undefined && hit.time < oldest) {
         this.#stopped = 'events';
         break;
       }
+      seen.add(key);
+      this.#hitBytesLeft -= hit.text.length;
+      if (this.#hitBytesLeft < 0) {
+        this.#stopped = 'events';
+        while (hits.length > 1 && hits.at(-1)?.time === hit.time && hits[0]?.time !== hit.time) hits.pop();
+        break;
+      }
       hits.push(hit);
+      if (oldest === undefined || hit.time < oldest) oldest = hit.time;
     }
     if (this.#files === 0) return undefined;
     return { hits, unreadable: this.#unreadable, ...(this.#stopped === undefined ? {} : { stopped: this.#stopped }) };
@@ -176,15 +187,25 @@ class Search {
     this.#files += 1;
     let hits: Hit[] = [];
     let bytes = 0;
+    let size = 0;
+    let isCut = false;
     const line = (text: Buffer): void => {
       bytes += text.length + 1;
       const verdict = this.#match(text);
       if (verdict === 'unreadable') this.#unreadable += 1;
-      else if (verdict !== 'other') hits.push(verdict);
+      else if (verdict !== 'other') {
+        hits.push(verdict);
+        size += verdict.text.length;
+      }
     };
     try {
       for await (const _chunk of readLines(path, { line, tooLong: () => (this.#unreadable += 1) })) {
-        if (hits.length > 2 * most + 1) hits = hits.slice(-most - 1);
+        // A change has two events. An attacker who writes long ones must not fill this process's memory.
+        if (hits.length > 4 * most + 1 || size > this.#hitBytes) {
+          hits = newestWithin(hits, 2 * most + 1, this.#hitBytes / 2);
+          size = hits.reduce((sum, { text }) => sum + text.length, 0);
+          isCut = true;
+        }
         // What comes after its beginning is newer, so without the rest nothing of it may be shown.
         if (this.#isOver(bytes)) return;
         bytes = 0;
@@ -193,6 +214,7 @@ class Search {
       this.#unreadable += 1;
     }
     yield* hits.toReversed();
+    if (isCut) this.#stopped ??= 'events';
   }
 
   #isOver(bytes: number): boolean {
@@ -201,6 +223,16 @@ class Search {
     else if (performance.now() > this.#until) this.#stopped ??= 'time';
     return this.#stopped !== undefined;
   }
+}
+
+/** Returns the last of these, at most so many and so many characters. */
+function newestWithin(hits: readonly Hit[], most: number, characters: number): Hit[] {
+  let first = hits.length;
+  for (let left = characters; first > 0 && hits.length - first < most; first -= 1) {
+    left -= hits[first - 1]?.text.length ?? 0;
+    if (left < 0) break;
+  }
+  return hits.slice(first);
 }
 
 const earlier = (time: string): string => new Date(Date.parse(time) - DISORDER_MS).toISOString();

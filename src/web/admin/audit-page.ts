@@ -204,11 +204,8 @@ function sourceText({ deps, past }: AuditPage): Html {
   }
 }
 
-/** Until when the next page of older events reaches: the oldest event of this one is on it again, and none is lost. */
-function olderThan({ hits }: History): string | undefined {
-  const oldest = hits.at(-1)?.time;
-  return oldest === undefined ? undefined : auditTime(Date.parse(oldest) + 1);
-}
+/** Until when the next page of older events reaches: a page ends between two moments. */
+const olderThan = ({ hits }: History): string | undefined => hits.map(({ time }) => time).toSorted()[0];
 
 function olderLink({ shown, past }: AuditPage): Html | false {
   if (past.kind !== 'files' || past.found.stopped !== 'events') return false;

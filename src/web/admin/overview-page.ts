@@ -108,7 +108,9 @@ interface EventsCard {
 
 function eventsCard({ id, title, none, query, found }: EventsCard): Html {
   const events = found?.hits.slice(0, SHOWN) ?? [];
-  const message = found === undefined ? 'This replica has no audit file that can be searched now.' : none;
+  const isWhole = found?.stopped === undefined || found.stopped === 'events';
+  const nothing = isWhole ? none : 'The search ended at its limit before it found one: open all of them.';
+  const message = found === undefined ? 'This replica has no audit file that can be searched now.' : nothing;
   return html`<section class="card" aria-labelledby="${id}">
     <div class="card-head">
       <h2 id="${id}">${title}</h2>

@@ -37,18 +37,18 @@ const asked = ({ body }: { readonly body: unknown }): Asked => body as Asked;
 const everyone = { all: true, reason: 'break-in' };
 
 describe('dual control', () => {
-  test('a workload may ask for what takes two admins, and never be the second one', async () => {
+  test('a workload neither asks for what takes two admins nor is the second one', async () => {
     const at = await signedInAs('root', { config: { ...DUAL.config, workload: RULES } });
     const api = await apiDoor(at.stage);
     const siem = await api.as('siem');
     const send = (body: object) => siem({ method: 'post', path: '/revocations' }).send({ ...everyone, ...body });
-    const first = asked(await send({}).expect(409));
-    expect(first.code).toBe('second_admin_needed');
+    await send({}).expect(403);
+    expect(at.stage.named('approval-asked')).toEqual([]);
     const { approval } = asked(await post(at, 'revocations', everyone).expect(409));
     await send({ approval }).expect(403);
-    expect(annotation(at.stage.named('admin-refused')[0], 'reason')).toBe('workload_may_not_approve');
+    const refused = at.stage.named('admin-refused').map((event) => annotation(event, 'reason'));
+    expect(refused).toEqual(['workload_may_not_approve', 'workload_may_not_approve']);
     expect(at.stage.named('revocation')).toEqual([]);
-    await post(at, 'revocations', { ...everyone, approval: first.approval }).expect(200);
     api.close();
   });
 

@@ -88,6 +88,39 @@ describe('the history', () => {
     expect(await search({ hitBytes: 1000 })).toMatchObject({ stopped: 'events' });
   });
 
+  test('has no page that ends within one moment, so the next one loses no event and is never the same', async () => {
+    const { path, history } = await aLog();
+    const moments = [1, 2, 2, 2, 2, 2, 2, 3, 4];
+    await writeFile(path, linesOf(moments.map((n, index) => at(n, { auditID: `event-${index}` }))));
+    const pages: string[][] = [];
+    for (let until: string | undefined, isMore = true; isMore;) {
+      const found = await history.search(until === undefined ? {} : { until }, { events: 3 });
+      pages.push(found?.hits.map(({ event }) => event.auditID) ?? []);
+      until = found?.hits.at(-1)?.time;
+      isMore = found?.stopped === 'events';
+    }
+    expect(pages.map((page) => page.length)).toEqual([8, 1]);
+    expect(pages.flat().toSorted()).toEqual(moments.map((_, index) => `event-${index}`));
+  });
+
+  test.each([
+    ['too many events', range(100).map((n) => at(n)), {}],
+    [
+      'events of too many characters',
+      range(20).map((n) => at(n, { userAgent: 'x'.repeat(5000) })),
+      { hitBytes: 40_000 },
+    ],
+  ])('says so when it keeps only the newest of a compressed file with %s', async (_what, events, limits) => {
+    const { path } = await aLog();
+    await writeFile(`${path}.${stampOf(200)}.gz`, gzipSync(linesOf(events)));
+    const history = createAuditHistory([{ type: 'file', path }], limits);
+    const found = await history?.search({ until: auditTime(START + 150_000) }, { events: 10 });
+    expect(found?.stopped).toBe('events');
+    const newest = events.toReversed().map(({ auditID }) => auditID);
+    expect(found?.hits.map(({ event }) => event.auditID)).toEqual(newest.slice(0, found?.hits.length));
+    expect(found?.hits.length).toBeGreaterThan(2);
+  });
+
   test('is read by few at a time', async () => {
     const { path } = await aLog();
     await writeFile(path, linesOf([at(1)]));
