@@ -1,18 +1,27 @@
 /**
- * Two sockets joined byte by byte after a 101: back pressure both ways, a check before every piece, and half-closes
- * passed on.
+ * A client and an API server joined byte by byte after a 101: back pressure both ways, a check before every piece, and
+ * half-closes passed on.
  */
 import type { Duplex } from 'node:stream';
+import { ifWritten } from '../listener/client.ts';
+import type { Slab } from '../upstream/slab.ts';
 
 /** How long a peer that does not close after the other side has is waited for. */
 const CLOSE_GRACE_MS = 30_000;
 
+/** Asks a side to send no more for now, and to go on. */
+interface Flow {
+  pause(): void;
+  resume(): void;
+}
+
 export interface TunnelOptions {
   readonly client: Duplex;
+  /** Takes what the client sends. What the API server sends comes by the function that is returned. */
   readonly upstream: Duplex;
-  /** Bytes that came after the heads. */
+  readonly upstreamFlow: Flow;
+  /** Bytes that came after the client's head. */
   readonly clientHead: Buffer;
-  readonly upstreamHead: Buffer;
   /** Called in the tick that writes a piece to a socket. False: it was cut, and the piece is dropped. */
   readonly mayPass: () => boolean;
   readonly fromClient: (chunk: Buffer) => void;
@@ -22,54 +31,53 @@ export interface TunnelOptions {
   readonly resetUpstream: () => void;
 }
 
-interface Direction {
-  readonly from: Duplex;
-  readonly to: Duplex;
-  /** Takes note of a piece. False: it may not pass. */
-  readonly take: (chunk: Buffer) => boolean;
-  readonly resetTo: () => void;
+/** @param slab the memory of the piece, which is used again once it is written; undefined: it is the tunnel's own */
+type Pass = (piece: Buffer, slab?: Slab) => void;
+
+interface Side {
+  readonly socket: Duplex;
+  readonly flow: Flow;
+  readonly reset: () => void;
 }
 
-/** Joins the two sockets. Their `error` listeners and everything else at their `close` are the caller's. */
-export function joinSockets(options: TunnelOptions): void {
-  const { client, upstream, mayPass } = options;
-  const toUpstream = carry({
-    from: client,
-    to: upstream,
-    take: (chunk) => mayPass() && (options.fromClient(chunk), true),
-    resetTo: options.resetUpstream,
-  });
-  const toClient = carry({
-    from: upstream,
-    to: client,
-    take: (chunk) => mayPass() && (options.fromUpstream(chunk), true),
-    resetTo: options.resetClient,
-  });
-  if (options.upstreamHead.length > 0) toClient(options.upstreamHead);
-  if (options.clientHead.length > 0) toUpstream(options.clientHead);
-  client.on('data', toUpstream);
-  upstream.on('data', toClient);
+/**
+ * Joins the two. Their `error` listeners and everything else at their `close` are the caller's.
+ * @returns a function that passes a piece of the API server's to the client
+ */
+export function joinSockets(options: TunnelOptions): Pass {
+  const { clientHead, mayPass, fromClient, fromUpstream } = options;
+  const client = { socket: options.client, flow: options.client, reset: options.resetClient };
+  const upstream = { socket: options.upstream, flow: options.upstreamFlow, reset: options.resetUpstream };
+  const toUpstream = carry(client, upstream, (piece) => mayPass() && (fromClient(piece), true));
+  const toClient = carry(upstream, client, (piece) => mayPass() && (fromUpstream(piece), true));
+  if (clientHead.length > 0) toUpstream(clientHead);
+  options.client.on('data', (piece: Buffer) => toUpstream(piece));
+  return toClient;
 }
 
-/** @returns a function that passes one piece from `from` to `to` */
-function carry({ from, to, take, resetTo }: Direction): (chunk: Buffer) => void {
-  from.on('end', () => to.end());
-  from.on('close', () => {
-    if (!from.readableEnded) {
-      resetTo();
+/**
+ * @param take takes note of a piece. False: it may not pass
+ * @returns a function that passes one piece from `from` to `to`
+ */
+function carry(from: Side, to: Side, take: (piece: Buffer) => boolean): Pass {
+  from.socket.on('end', () => to.socket.end());
+  from.socket.on('close', () => {
+    if (!from.socket.readableEnded) {
+      to.reset();
       return;
     }
     // The side that closes last has nothing to wait for: its own timer would hold both sockets and their buffers.
-    if (to.destroyed) return;
+    if (to.socket.destroyed) return;
     // It may wait for buffer space that will not come. Whatever it still sends is dropped, so that its end is seen.
-    to.resume();
-    const timer = setTimeout(() => to.destroy(), CLOSE_GRACE_MS);
+    to.flow.resume();
+    const timer = setTimeout(() => to.socket.destroy(), CLOSE_GRACE_MS);
     timer.unref();
-    to.once('close', () => clearTimeout(timer));
+    to.socket.once('close', () => clearTimeout(timer));
   });
-  to.on('drain', () => from.resume());
-  return (chunk) => {
-    if (to.writableEnded || to.destroyed || !take(chunk)) return;
-    if (!to.write(chunk)) from.pause();
+  to.socket.on('drain', () => from.flow.resume());
+  return (piece, slab) => {
+    if (to.socket.writableEnded || to.socket.destroyed || !take(piece)) return;
+    const written = slab === undefined ? undefined : ifWritten(slab.hold());
+    if (!to.socket.write(piece, written)) from.flow.pause();
   };
 }

@@ -2,10 +2,7 @@
  * Upgrades: WebSocket (GET) and SPDY/3.1 (GET or POST), tunnelled raw after a 101. Authenticated by the same code
  * as every request.
  */
-import { request as httpRequest } from 'node:http';
-import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { flatHeaders } from '../../core/http/upstream-headers.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import type { CutReason } from '../../revocation/revocation.ts';
@@ -13,15 +10,18 @@ import { timeLimit } from '../../timing/timing.ts';
 import type { Admitted } from '../admission/admission.ts';
 import type { ApiListenerDeps, ProxyTiming } from '../dependencies.ts';
 import type { ClientSide, Exchange, UpstreamSide } from '../exchange.ts';
-import { HeldForbidden } from '../upstream/proxy-account.ts';
+import { openHttp1 } from '../upstream/http1-connection.ts';
+import type { Http1Connection } from '../upstream/http1-connection.ts';
+import { ProxyAccountFilter } from '../upstream/proxy-account.ts';
+import type { ProxyAccountDenial, ProxyAccountHandler } from '../upstream/proxy-account.ts';
+import type { Slab } from '../upstream/slab.ts';
+import { ifWritten } from '../listener/client.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { endHandedOver, endWithStatus, rawHead } from '../listener/raw-response.ts';
 import { responseHead } from '../upstream/response-head.ts';
 import { credentialRejection, loginAddress, malformed } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
 import { joinSockets } from './tunnel.ts';
-import { connectUpstream } from '../upstream/connect.ts';
-import type { UpstreamLink } from '../upstream/connect.ts';
 import { UpstreamError, upstreamFailure } from '../upstream/upstream-error.ts';
 import type { ClusterPools } from '../upstream/pool.ts';
 import { closeFrame, FrameBoundary } from './websocket-frames.ts';
@@ -118,15 +118,15 @@ export interface UpgradeOptions {
   readonly head: Buffer;
 }
 
-export class UpgradeForwarding implements UpstreamSide {
+export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
   readonly #options: UpgradeOptions;
   readonly #frames: FrameBoundary | undefined;
   #giveUp: (() => void) | undefined;
-  #link: UpstreamLink | undefined;
+  #connection: Http1Connection | undefined;
   #stopTimer: (() => void) | undefined;
   /** The head of the response has gone to the client. */
   #responded = false;
-  #tunnelled = false;
+  #toClient: ReturnType<typeof joinSockets> | undefined;
   #aborted = false;
   #closed = false;
 
@@ -135,170 +135,112 @@ export class UpgradeForwarding implements UpstreamSide {
     this.#frames = options.protocol === 'websocket' ? new FrameBoundary() : undefined;
   }
 
+  /** Opens a connection of its own: an upgrade may change something, so it is not sent on one that may have ended. */
   start(): void {
     const { exchange, pools, timing } = this.#options;
     exchange.attach(this);
-    this.#stopTimer = timeLimit(timing.upgradeMs, () => this.#fail(upgradeError('timeout')));
-    this.#giveUp = connectUpstream(pools.address, (error, link) => {
-      if (link === undefined) this.#fail(error ?? upgradeError('reset'));
-      else this.#sendRequest(link);
+    this.#stopTimer = timeLimit(timing.upgradeMs, () => this.onError(upgradeError('timeout')));
+    const owner = { onFree: (connection: Http1Connection) => connection.close(), onLost: () => undefined };
+    this.#giveUp = openHttp1(pools.address, { hostHeader: pools.hostHeader, owner }, (error, connection) => {
+      if (connection === undefined) this.onError(error ?? upgradeError('reset'));
+      else this.#sendRequest(connection);
     });
   }
 
   abort(): void {
     this.#aborted = true;
     this.#giveUp?.();
-    this.#link?.reset();
+    this.#connection?.reset();
     this.#close();
   }
 
   clientGone(): void {
     // A tunnel passes on the last bytes of the client, and ends by itself.
-    if (!this.#tunnelled) this.abort();
+    if (this.#toClient === undefined) this.abort();
   }
 
   get gone(): boolean {
-    return this.#link?.tls.destroyed === true;
+    return this.#connection?.isLost === true;
   }
 
   sendTerminationNotice(reason: CutReason): void {
     const { socket, deps, exchange } = this.#options;
-    if (!this.#tunnelled || this.#frames?.open !== true || socket.writableLength > 0 || socket.writableEnded) return;
+    if (this.#frames?.open !== true || this.#toClient === undefined) return;
+    if (socket.writableLength > 0 || socket.writableEnded) return;
     const { code, message } = credentialRejection(reason, deps, exchange.caller?.credential);
     socket.write(closeFrame(code === 503 ? TRY_AGAIN_LATER : POLICY_VIOLATION, message));
   }
 
-  #sendRequest(link: UpstreamLink): void {
-    const { exchange, admitted, pools } = this.#options;
-    this.#link = link;
-    link.tls.on('error', (error) => this.#fail(error));
-    link.tls.on('close', () => this.#fail(upgradeError('reset')));
-    // Connecting took time.
-    if (!exchange.mayPass()) return;
-    const { method } = exchange.facts;
-    const headers = ['Host', pools.hostHeader, ...flatHeaders(admitted.headers)];
-    // Explicit, because Node would otherwise send a POST chunked, and the end of that body would be the tunnel's
-    // first bytes.
-    if (method !== 'GET') headers.push('Content-Length', '0');
-    const request = httpRequest({ method, path: admitted.target, headers, createConnection: () => link.tls });
-    request.on('upgrade', (response, _socket, head) => this.#switch(response, head));
-    request.on('response', (response) => this.#judge(response));
-    request.on('error', (error) => this.#fail(error));
-    request.end();
+  /** Connecting took time. */
+  maySend(): boolean {
+    return this.#options.exchange.mayPass();
   }
 
-  #switch(response: IncomingMessage, upstreamHead: Buffer): void {
-    const { exchange, socket, head, protocol, client } = this.#options;
-    this.#stopTimer?.();
-    const link = this.#link;
-    if (link === undefined || !exchange.mayPass()) return;
-    if (response.headers.upgrade?.toLowerCase() !== protocol) {
-      this.#fail(upgradeError('protocol'));
-      return;
-    }
-    const headers = this.#head(101, response);
-    if (headers === undefined) return;
-    client.responded();
-    exchange.audit.responseStarted(101);
-    this.#responded = true;
-    this.#tunnelled = true;
-    socket.write(rawHead(101, [...headers, 'Connection', 'Upgrade', 'Upgrade', response.headers.upgrade]));
-    joinSockets({
+  onUpgrade(raw: readonly string[], upstream: Duplex): void {
+    const { exchange, socket, head: clientHead, protocol } = this.#options;
+    const connection = this.#connection;
+    if (connection === undefined || !exchange.mayPass()) return;
+    const made = valuesOf(raw, 'upgrade').join(',').toLowerCase().trim();
+    if (made !== protocol) return this.onError(upgradeError('protocol'));
+    if (!this.#respond(101, raw, ['Connection', 'Upgrade', 'Upgrade', made])) return;
+    upstream.on('close', () => this.#close());
+    this.#toClient = joinSockets({
       client: socket,
-      upstream: link.tls,
-      clientHead: head,
-      upstreamHead,
+      upstream,
+      upstreamFlow: connection,
+      clientHead,
       mayPass: () => exchange.mayPass(),
       resetClient: () => exchange.facts.connection.reset(),
-      resetUpstream: () => link.reset(),
-      fromClient: (chunk) => void (exchange.audit.bytesIn += chunk.length),
-      fromUpstream: (chunk) => {
-        exchange.audit.bytesOut += chunk.length;
-        this.#frames?.take(chunk);
+      resetUpstream: () => connection.reset(),
+      fromClient: (piece) => void (exchange.audit.bytesIn += piece.length),
+      fromUpstream: (piece) => {
+        exchange.audit.bytesOut += piece.length;
+        this.#frames?.take(piece);
       },
     });
   }
 
-  /** Handles anything but a 101: an ordinary response, or one about the proxy's own account. */
-  #judge(response: IncomingMessage): void {
-    const { deps, exchange, admitted } = this.#options;
-    const held = HeldForbidden.of(response.statusCode ?? 502, response.rawHeaders, admitted);
-    if (held === undefined) return this.#relay(response);
-    const relay = (): void => {
-      response.off('data', take).off('end', end).off('error', fail);
-      this.#relay(response, held.chunks);
-    };
-    const take = (chunk: Buffer): void => void (held.take(chunk) || relay());
-    const end = (): void => {
-      const denial = held.denial();
-      if (denial === undefined) return relay();
-      deps.logger.warn(
-        { cluster: admitted.cluster.name, auditId: exchange.auditId, said: denial.message },
-        'own account denied; the cluster does not let the account of Portcullis impersonate this',
-      );
-      this.#reject(denial.rejection);
-    };
-    const fail = (error: Error): void => this.#fail(error);
-    response.on('data', take).on('end', end).on('error', fail);
-  }
-
-  /**
-   * Relays a response, after which the connection ends.
-   * @param begun the part of its body that has been read already
-   */
-  #relay(response: IncomingMessage, alreadyRead: readonly Buffer[] = []): void {
-    const { exchange, socket, client } = this.#options;
-    this.#stopTimer?.();
-    const code = response.statusCode ?? 502;
-    if (!exchange.mayPass()) return;
-    const headers = this.#head(code, response);
-    if (headers === undefined) return;
-    client.responded();
-    exchange.audit.responseStarted(code);
-    this.#responded = true;
-    socket.write(rawHead(code, [...headers, 'Connection', 'close']));
-    const pass = (chunk: Buffer): void => {
-      if (!exchange.mayPass()) return;
-      exchange.audit.bytesOut += chunk.length;
-      if (!socket.write(chunk)) response.pause();
-    };
-    const end = (): void => {
-      endHandedOver(socket, exchange.facts.connection);
-      exchange.responded();
-    };
-    for (const chunk of alreadyRead) pass(chunk);
-    if (response.readableEnded) return end();
-    response.on('data', pass);
-    socket.on('drain', () => response.resume());
+  /** Anything but a 101: it is relayed, and the connection ends after it. */
+  onHead(status: number, raw: readonly string[]): void {
+    const { exchange, socket } = this.#options;
+    if (!exchange.mayPass() || !this.#respond(status, raw, ['Connection', 'close'])) return;
+    socket.on('drain', () => this.#connection?.resume());
     // There is no new protocol for the client's bytes, and a client that leaves meanwhile must be noticed.
     socket.resume();
-    response.on('end', end);
-    // Half a response must not look like a whole one.
-    response.on('error', () => exchange.facts.connection.reset());
   }
 
-  #head(code: number, response: IncomingMessage): string[] | undefined {
-    const { deps, exchange, admitted, pools } = this.#options;
-    const publicUrl = loginAddress(deps, exchange.caller?.credential.client);
-    const context = { admitted, origin: pools.origin, auditId: exchange.auditId, publicUrl };
-    const head = responseHead(code, response.rawHeaders, { ...context, nowSeconds: deps.clock.nowMs() / 1000 });
-    if (head.ok) return head.value;
-    this.#reject(head.reason);
-    return undefined;
+  onPiece(piece: Buffer, slab: Slab | undefined): void {
+    const { exchange, socket } = this.#options;
+    if (this.#toClient !== undefined) return this.#toClient(piece, slab);
+    if (!this.#responded || !exchange.mayPass()) return;
+    exchange.audit.bytesOut += piece.length;
+    const written = slab === undefined ? undefined : ifWritten(slab.hold());
+    if (!socket.write(piece, written)) this.#connection?.pause();
   }
 
-  /** Responds in the API server's place, and counts the response as its error. */
-  #reject(rejection: Rejection): void {
-    const { deps, admitted, client } = this.#options;
-    deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
-    client.reject(rejection);
-    this.abort();
+  onEnd(): void {
+    const { exchange, socket } = this.#options;
+    if (!this.#responded) return;
+    endHandedOver(socket, exchange.facts.connection);
+    exchange.responded();
+    this.#close();
   }
 
-  #fail(error: Error): void {
+  onProxyAccountDenied({ rejection, message }: ProxyAccountDenial): void {
+    const { deps, exchange, admitted } = this.#options;
+    deps.logger.warn(
+      { cluster: admitted.cluster.name, auditId: exchange.auditId, said: message },
+      'own account denied; the cluster does not let the account of Portcullis impersonate this',
+    );
+    this.#reject(rejection);
+  }
+
+  onError(error: Error): void {
     if (this.#closed) return;
     const { exchange, client, deps, admitted } = this.#options;
-    if (!this.#responded && !this.#aborted && exchange.clientOpen) {
+    // Half a response must not look like a whole one.
+    if (this.#responded) exchange.facts.connection.reset();
+    else if (!this.#aborted && exchange.clientOpen) {
       const failure = upstreamFailure(error);
       deps.metrics.upstreamError(admitted.cluster.name, failure.kind);
       deps.logger.warn(
@@ -308,8 +250,59 @@ export class UpgradeForwarding implements UpstreamSide {
       client.reject(failure.rejection);
     }
     this.#giveUp?.();
-    this.#link?.tls.destroy();
+    this.#connection?.reset();
     this.#close();
+  }
+
+  #sendRequest(connection: Http1Connection): void {
+    const { exchange, admitted } = this.#options;
+    this.#connection = connection;
+    if (this.#closed) return connection.reset();
+    const isSent = connection.send(
+      {
+        method: exchange.facts.method,
+        target: admitted.target,
+        headers: admitted.headers,
+        isUpgrade: true,
+        body: undefined,
+        bodyLength: undefined,
+        // `start` has the limit, which includes connecting.
+        headMs: 0,
+        pieceMs: 0,
+      },
+      new ProxyAccountFilter(this, admitted),
+    );
+    if (!isSent) connection.reset();
+  }
+
+  /** Sends the head of the response to the client. @returns false if it was rejected instead */
+  #respond(status: number, raw: readonly string[], connectionHeaders: readonly string[]): boolean {
+    const { deps, exchange, admitted, pools, client, socket } = this.#options;
+    this.#stopTimer?.();
+    const head = responseHead(status, raw, {
+      admitted,
+      origin: pools.origin,
+      auditId: exchange.auditId,
+      publicUrl: loginAddress(deps, exchange.caller?.credential.client),
+      nowSeconds: deps.clock.nowMs() / 1000,
+    });
+    if (!head.ok) {
+      this.#reject(head.reason);
+      return false;
+    }
+    client.responded();
+    exchange.audit.responseStarted(status);
+    this.#responded = true;
+    socket.write(rawHead(status, [...head.value, ...connectionHeaders]));
+    return true;
+  }
+
+  /** Responds in the API server's place, and counts the response as its error. */
+  #reject(rejection: Rejection): void {
+    const { deps, admitted, client } = this.#options;
+    deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
+    client.reject(rejection);
+    this.abort();
   }
 
   #close(): void {

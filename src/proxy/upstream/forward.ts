@@ -6,7 +6,8 @@
  * - `request-side.ts`, `response-head.ts`: the client's side of a request, and the head of its response.
  * - `proxy-account.ts`: a 403 about the proxy's own account. `upstream-error.ts`: failures of an API server.
  * - `transport.ts`: a request under way, whatever carries it. `pool.ts`: what carries which.
- * - `http1-pool.ts`, `http1-connection.ts`, `response-parser.ts`, `slab.ts`: our own client over HTTP/1.1.
+ * - `http1-pool.ts`, `http1-connection.ts`, `http1-framing.ts`, `response-parser.ts`, `slab.ts`: our own client over
+ *   HTTP/1.1.
  * - `http2-transport.ts`: HTTP/2, for what lasts. `connect.ts`: a connection that can be reset.
  * - `cluster-health.ts`: checks whether an API server responds.
  */

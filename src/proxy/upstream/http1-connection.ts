@@ -6,9 +6,9 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
-import { byHeaders } from '../../core/http/by-headers.ts';
-import type { RawHeaders } from '../../core/http/header-names.ts';
-import type { UpstreamLink } from './connect.ts';
+import { connectUpstream } from './connect.ts';
+import type { UpstreamAddress, UpstreamLink } from './connect.ts';
+import { endOfHead, judgeFraming, requestHead } from './http1-framing.ts';
 import { MAX_PIECE, ResponseParser } from './response-parser.ts';
 import type { Parsed, ResponseHead } from './response-parser.ts';
 import { SLAB_BYTES, takeSlab } from './slab.ts';
@@ -21,19 +21,49 @@ import { UpstreamError } from './upstream-error.ts';
  * Every connection reads into this memory, and nothing of it is kept after the call that reports the bytes.
  * @see https://nodejs.org/api/net.html#new-netsocketoptions `onread`
  */
-export const READ_BUFFER = Buffer.allocUnsafeSlow(MAX_PIECE);
+const READ_BUFFER = Buffer.allocUnsafeSlow(MAX_PIECE);
 /** Reads into it so far. */
 let reads = 0;
 /** Pieces from this size on are gathered in slabs. A TLS record has 16 kB at most. */
 const GATHERED_BYTES = 8_192;
-/** RFC 9110 §9.3: their servers expect a length, also if there is no body. */
-const WITH_BODY = new Set(['POST', 'PUT', 'PATCH']);
 
 export interface Http1ConnectionOwner {
   /** The response is whole, and another request may follow. */
   onFree(connection: Http1Connection): void;
   /** It carries no further request. Called once. */
   onLost(connection: Http1Connection): void;
+}
+
+interface Http1ConnectionOptions {
+  readonly hostHeader: string;
+  readonly owner: Http1ConnectionOwner;
+}
+
+/**
+ * Opens a connection. `done` is called exactly once, and not before this has returned.
+ * @returns a function that gives the attempt up
+ */
+export function openHttp1(
+  address: UpstreamAddress,
+  options: Http1ConnectionOptions,
+  done: (error: Error | null, connection?: Http1Connection) => void,
+): () => void {
+  let connection: Http1Connection | undefined;
+  let isTooEarly = false;
+  const onBytes = (length: number): boolean => {
+    isTooEarly ||= connection === undefined;
+    return connection?.take(READ_BUFFER.subarray(0, length)) ?? false;
+  };
+  const opened = (error: Error | null, link?: UpstreamLink): void => {
+    if (link === undefined) return done(error);
+    if (isTooEarly) {
+      link.reset();
+      return done(new UpstreamError('protocol', 'bytes before any request'));
+    }
+    connection = new Http1Connection(link, options);
+    done(null, connection);
+  };
+  return connectUpstream(address, opened, { reader: { buffer: READ_BUFFER, onBytes } });
 }
 
 export class Http1Connection {
@@ -46,6 +76,9 @@ export class Http1Connection {
   #method = '';
   #readNumber = 0;
   #limits = { headMs: 0, pieceMs: 0 };
+  #isUpgrade = false;
+  /** It has another protocol now, whose bytes are handed on as they are. */
+  #isTunnel = false;
   #hasHead = false;
   #mayKeep = false;
   #isSent = false;
@@ -56,7 +89,7 @@ export class Http1Connection {
   #gathered = 0;
   #flush: NodeJS.Immediate | undefined;
 
-  constructor(link: UpstreamLink, hostHeader: string, owner: Http1ConnectionOwner) {
+  constructor(link: UpstreamLink, { hostHeader, owner }: Http1ConnectionOptions) {
     this.#link = link;
     this.#tls = link.tls;
     this.#hostHeader = hostHeader;
@@ -84,6 +117,7 @@ export class Http1Connection {
     this.#handler = handler;
     this.#method = method;
     this.#limits = request;
+    this.#isUpgrade = request.isUpgrade === true;
     this.#hasHead = false;
     this.#isPaused = false;
     this.#isSent = body === undefined;
@@ -94,7 +128,7 @@ export class Http1Connection {
       return true;
     }
     const head = requestHead(request, this.#hostHeader);
-    if (body === undefined) this.#tls.write(`${head}${noBody(method)}`, 'latin1');
+    if (body === undefined) this.#tls.write(`${head}${endOfHead(method)}`, 'latin1');
     else void this.#sendBody(head, body, { length: bodyLength, handler });
     return true;
   }
@@ -149,6 +183,7 @@ export class Http1Connection {
       let at = 0;
       while (at < piece.length && this.#handler !== undefined && !this.#isLost) {
         this.#checkPiece();
+        if (this.#isTunnel) return this.#deliver(piece, at, piece.length);
         const parsed = this.#parser.parse(piece, at);
         at = parsed.end;
         this.#hand(piece, parsed, at < piece.length);
@@ -178,8 +213,9 @@ export class Http1Connection {
     const handler = this.#handler;
     if (head !== undefined) {
       this.#hasHead = head.status >= 200;
-      const framing = judgeFraming(this.#method, head);
+      const framing = judgeFraming(this.#method, head, this.#isUpgrade);
       if (typeof framing === 'object') return this.#fail(new UpstreamError('protocol', framing.error));
+      if (framing === 'upgrade') return this.#upgrade(head);
       this.#mayKeep = framing === 'keep';
       if (this.#hasHead) handler?.onHead(head.status, head.raw);
     }
@@ -191,6 +227,12 @@ export class Http1Connection {
     if (this.#handler !== handler) return;
     if (error !== undefined) return this.#fail(new UpstreamError('protocol', error));
     if (isComplete && this.#hasHead) this.#complete(isMore);
+  }
+
+  #upgrade({ raw }: ResponseHead): void {
+    this.#isTunnel = true;
+    this.#parser.free();
+    this.#handler?.onUpgrade?.(raw, this.#tls);
   }
 
   /** Large pieces are gathered until the end of this turn; a smaller one is handed on, after what it follows. */
@@ -235,6 +277,12 @@ export class Http1Connection {
 
   #ended(): void {
     if (this.#isLost) return;
+    if (this.#isTunnel) {
+      // Half of it may go on.
+      this.#deliverGathered();
+      if (this.#tls.destroyed) this.#lose();
+      return;
+    }
     // A response without a length ends with its connection (RFC 9112 §6.3).
     if (this.#handler !== undefined && this.#hasHead && this.#tls.readableEnded && this.#parser.finish()) {
       this.#complete(true);
@@ -290,7 +338,7 @@ export class Http1Connection {
       }
       if (!isOurs()) return;
       if (left > 0 && !isChunked) throw new UpstreamError('internal', 'a body that is shorter than announced');
-      if (before !== '') this.#tls.write(`${head}${noBody(this.#method)}`, 'latin1');
+      if (before !== '') this.#tls.write(`${head}${endOfHead(this.#method)}`, 'latin1');
       else if (isChunked) this.#tls.write('0\r\n\r\n', 'latin1');
       this.#isSent = true;
       this.#waitingSince = performance.now();
@@ -326,45 +374,3 @@ export class Http1Connection {
     });
   }
 }
-
-/**
- * What llhttp accepts of the framing of a response and we do not.
- * @returns `close`: the response is good, and the connection is not used again
- */
-function judgeFraming(method: string, { status, raw }: ResponseHead): { readonly error: string } | 'close' | 'keep' {
-  // Neither an upgrade was offered nor `Expect` sent.
-  if (status === 100 || status === 101) return { error: `an interim response that was not requested (${status})` };
-  let hasBody = false;
-  for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = raw[index] ?? '';
-    const value = raw[index + 1] ?? '';
-    if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
-      // llhttp reads to the end of the connection what it does not know, and a proxy before us may have read otherwise.
-      if (value.toLowerCase() !== 'chunked') return { error: 'an unknown transfer coding' };
-      hasBody = true;
-    } else if (name.length === 14 && name.toLowerCase() === 'content-length') {
-      if (!/^\d+$/.test(value)) return { error: 'a length that is no number' };
-      hasBody ||= value !== '0';
-    }
-  }
-  // It has no body whatever it says (RFC 9112 §6.3), but its server may send one.
-  return method === 'HEAD' || (hasBody && (status === 204 || status === 304)) ? 'close' : 'keep';
-}
-
-/** @returns the head as it is sent, without what frames a body */
-function requestHead({ method, target, headers: { repeated, own } }: UpstreamRequest, hostHeader: string): string {
-  let head = `${method} ${target} HTTP/1.1\r\nHost: ${hostHeader}\r\n`;
-  for (const list of repeated) head += repeatedLines(list);
-  return head + linesOf(own);
-}
-
-function linesOf(list: RawHeaders): string {
-  let lines = '';
-  for (let index = 0; index + 1 < list.length; index += 2) lines += `${list[index]}: ${list[index + 1]}\r\n`;
-  return lines;
-}
-
-const repeatedLines = byHeaders(linesOf);
-
-/** The end of the head of a request without a body. */
-const noBody = (method: string): string => (WITH_BODY.has(method) ? 'Content-Length: 0\r\n\r\n' : '\r\n');

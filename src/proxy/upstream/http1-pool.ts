@@ -3,10 +3,9 @@
  *
  * Not pipelined: a small request would wait behind a long list.
  */
-import { connectUpstream } from './connect.ts';
 import type { UpstreamAddress } from './connect.ts';
-import { Http1Connection, READ_BUFFER } from './http1-connection.ts';
-import type { Http1ConnectionOwner } from './http1-connection.ts';
+import { openHttp1 } from './http1-connection.ts';
+import type { Http1Connection, Http1ConnectionOwner } from './http1-connection.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream, UpstreamTransport } from './transport.ts';
 import { UpstreamError } from './upstream-error.ts';
 
@@ -119,29 +118,14 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
 
   #open(): void {
     const { address, hostHeader } = this.#options;
-    let connection: Http1Connection | undefined;
-    let isTooEarly = false;
-    const read = (length: number): boolean => {
-      isTooEarly ||= connection === undefined;
-      return connection?.take(READ_BUFFER.subarray(0, length)) ?? false;
-    };
-    const giveUp = connectUpstream(
-      address,
-      (error, link) => {
-        // Given up.
-        if (!this.#opening.delete(giveUp)) return;
-        if (link === undefined) return this.#failed(error ?? new UpstreamError('connect', 'no connection'));
-        if (isTooEarly) {
-          link.reset();
-          return this.#failed(new UpstreamError('protocol', 'bytes before any request'));
-        }
-        connection = new Http1Connection(link, hostHeader, this);
-        this.#all.add(connection);
-        this.#free.push({ connection, sinceMs: performance.now() });
-        this.#serve();
-      },
-      { reader: { buffer: READ_BUFFER, onBytes: read } },
-    );
+    const giveUp = openHttp1(address, { hostHeader, owner: this }, (error, connection) => {
+      // Given up.
+      if (!this.#opening.delete(giveUp)) return connection?.close();
+      if (connection === undefined) return this.#failed(error ?? new UpstreamError('connect', 'no connection'));
+      this.#all.add(connection);
+      this.#free.push({ connection, sinceMs: performance.now() });
+      this.#serve();
+    });
     this.#opening.add(giveUp);
   }
 

@@ -10,6 +10,7 @@
  * is learnt in advance, which an API server without its roles would not give. Everything that does not read exactly
  * so is relayed.
  */
+import type { Duplex } from 'node:stream';
 import { parse as parseYaml } from 'yaml';
 import { isBelowProxy } from '../../core/request/request-info.ts';
 import type { Admitted } from '../admission/admission.ts';
@@ -42,7 +43,7 @@ export interface ProxyAccountDenial {
 }
 
 /** Holds the body of a 403 back until it is known which account it is about. */
-export class HeldForbidden {
+class HeldForbidden {
   /** Headers of the response, flat. */
   readonly raw: readonly string[];
   readonly #messageOf: (body: Buffer) => string;
@@ -125,6 +126,10 @@ export class ProxyAccountFilter implements UpstreamHandler {
   onHead(status: number, raw: readonly string[]): void {
     this.#held = status === 403 ? HeldForbidden.of(status, raw, this.#admitted) : undefined;
     if (this.#held === undefined) this.#next.onHead(status, raw);
+  }
+
+  onUpgrade(raw: readonly string[], socket: Duplex): void {
+    this.#next.onUpgrade?.(raw, socket);
   }
 
   onPiece(piece: Buffer, slab: Slab | undefined): void {

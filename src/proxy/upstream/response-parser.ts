@@ -57,7 +57,7 @@ function load(): Llhttp {
     wasm_on_header_field: (_: number, from: number, length: number) => current?.onField(at(from), length),
     wasm_on_header_value: (_: number, from: number, length: number) => current?.onValue(at(from), length),
     wasm_on_headers_complete: (_: number, status: number, upgrade: number, keepAlive: number) =>
-      current?.onHead(status, keepAlive === 1 && upgrade === 0),
+      current?.onHead(status, { keepsAlive: keepAlive === 1, namesUpgrade: upgrade === 1 }),
     wasm_on_body: (_: number, from: number, length: number) => current?.onBody(at(from), length),
     wasm_on_message_complete: () => current?.onComplete(),
   };
@@ -71,6 +71,8 @@ export interface ResponseHead {
   readonly status: number;
   /** Name, value, … one character a byte. */
   readonly raw: readonly string[];
+  /** It names another protocol, in `Upgrade` and in `Connection` (RFC 9110 §7.8). */
+  readonly namesUpgrade: boolean;
 }
 
 /** What one call of `parse` has found, in order: the head, pieces of the body, the end. Valid until the next call. */
@@ -181,9 +183,12 @@ export class ResponseParser implements Parsed {
   }
 
   /** @returns 1: no body follows */
-  onHead(status: number, keepsAlive: boolean): number {
-    this.keepsAlive = keepsAlive;
-    this.head = { status, raw: this.#headers };
+  onHead(
+    status: number,
+    { keepsAlive, namesUpgrade }: { readonly keepsAlive: boolean; readonly namesUpgrade: boolean },
+  ): number {
+    this.keepsAlive = keepsAlive && !namesUpgrade;
+    this.head = { status, raw: this.#headers, namesUpgrade };
     // What comes after the body are trailers, which are dropped.
     this.#headers = [];
     return this.#hasNoBody || status < 200 || status === 204 || status === 304 ? 1 : OK;

@@ -3,6 +3,7 @@
  *
  * The handler is told of one end, once: `onEnd` or `onError`. After `abort` it is told of nothing.
  */
+import type { Duplex } from 'node:stream';
 import { byHeaders } from '../../core/http/by-headers.ts';
 import { isFieldValue, isToken } from '../../core/http/header-names.ts';
 import type { RawHeaders } from '../../core/http/header-names.ts';
@@ -15,6 +16,8 @@ export interface UpstreamRequest {
   readonly target: string;
   /** Without `Host` and without what frames a body. */
   readonly headers: UpstreamHeaders;
+  /** It asks for another protocol (RFC 9110 §7.8). HTTP/1.1 only, and only on a connection that serves nothing else. */
+  readonly isUpgrade?: boolean;
   /** Pulled piece by piece. Undefined: the request has no body. */
   readonly body: AsyncIterable<Buffer> | undefined;
   /** Bytes of the body. Undefined: not known before its end. */
@@ -70,6 +73,12 @@ export interface UpstreamHandler {
   maySend(): boolean;
   /** @param raw name, value, … one character a byte; never of an interim response (1xx) */
   onHead(status: number, raw: readonly string[]): void;
+  /**
+   * Called in place of `onHead`, for an upgrade that is made. From here on every byte of the API server's is a piece, and
+   * neither `onEnd` nor `onError` follows: the end is the socket's.
+   * @param socket takes the client's bytes; nothing can be read from it
+   */
+  onUpgrade?(raw: readonly string[], socket: Duplex): void;
   /**
    * @param slab the memory that the piece lies in, which is used again after this call unless it is held; undefined:
    *   the piece is the handler's own

@@ -33,7 +33,7 @@ export class UpstreamError extends Error {
   }
 }
 
-/** Codes of Node's own sockets and HTTP client, which carry upgrades. */
+/** Codes of Node's own sockets. */
 const LOST_CONNECTION = new Set(['ECONNRESET', 'EPIPE', 'ERR_STREAM_DESTROYED']);
 const LOCAL_ERRORS = new Set(['ERR_ASSERTION', 'ERR_INVALID_ARG_TYPE', 'ERR_INVALID_CHAR']);
 

@@ -172,10 +172,25 @@ describe('the end of a request', () => {
     expect(plane.upstream.requests).toHaveLength(1);
   });
 
-  it('an upgrade to a protocol that was not requested is rejected', async () => {
-    const connection = await exec('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c');
+  it.each([
+    ['to a protocol that was not requested', 'Connection: Upgrade\r\nUpgrade: h2c'],
+    ['to two protocols', 'Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket'],
+    ['without the protocol', 'Connection: Upgrade'],
+    ['that is not about the connection', 'Upgrade: websocket'],
+  ])('an upgrade %s is rejected', async (_what, headers) => {
+    const connection = await exec(`HTTP/1.1 101 Switching Protocols\r\n${headers}`);
     await connection.ended;
     expect(connection.received()).toMatch(/^HTTP\/1\.1 502 [^]*"kind":"Status"/);
+    expect(plane.audited.at(-1)?.responseStatus?.code).toBe(502);
+  });
+
+  it('a 101 to a request for no upgrade is rejected', async () => {
+    plane.upstream.answer = (req) =>
+      void req.socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello');
+    const connection = await asked(alice, PODS);
+    await until(() => connection.received().includes('"kind":"Status"'), 'the rejection');
+    expect(connection.received()).toMatch(/^HTTP\/1\.1 502 /);
+    connection.socket.destroy();
   });
 
   it('half a response to an upgrade does not look complete', async () => {

@@ -17,17 +17,18 @@ function join(): Ends {
   const [client, user] = duplexPair();
   const [upstream, server] = duplexPair();
   const none = Buffer.alloc(0);
-  joinSockets({
+  const toClient = joinSockets({
     client,
     upstream,
+    upstreamFlow: upstream,
     clientHead: none,
-    upstreamHead: none,
     mayPass: () => true,
     fromClient: () => undefined,
     fromUpstream: () => undefined,
     resetClient: () => client.destroy(),
     resetUpstream: () => upstream.destroy(),
   });
+  upstream.on('data', (piece: Buffer) => toClient(piece));
   for (const end of [user, server]) end.resume();
   return { client, upstream, user, server };
 }
