@@ -7,14 +7,12 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { revocationResultSchema } from '../core/admin-api/responses.ts';
 import { AppError } from '../core/errors.ts';
-import type { RevocationResult } from '../revocation/revocation.ts';
+import { RESULT_KEPT_SECONDS, type RevocationResult } from '../revocation/revocation.ts';
 import type { AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
 import type { RequestContext } from '../http/request-context.ts';
 
-/** As long as the revocation guard keeps a result, and as long as the same request id is the same request. */
-const KNOWN_SECONDS = 600;
 const RECEIPT_SECONDS = 30 * 86_400;
 /**
  * Threat: an attacker with an admin's session revokes in a loop and fills the store with receipts. A thousand a day are
@@ -66,6 +64,12 @@ const payloadSchema = z.object({
   fingerprint: z.string().exactOptional(),
   answer: revocationResultSchema,
 });
+
+const isRecent = (at: string, nowMs: number): boolean => nowMs - Date.parse(at) < RESULT_KEPT_SECONDS * 1000;
+
+/** Returns whether a result may still change: it is not proven, and the replica that was asked still knows it. */
+export const isFollowed = ({ at, complete }: RevocationResult, nowMs: number): boolean =>
+  !complete && isRecent(at, nowMs);
 
 export const reusedError = (cause?: unknown): AdminError =>
   new AdminError(
@@ -123,17 +127,21 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
 
   /** Returns for how long a new result is kept. */
   function lifetimeOf({ receipt }: ResultContext): number {
-    if (!receipt) return KNOWN_SECONDS;
+    if (!receipt) return RESULT_KEPT_SECONDS;
     const day = Math.floor(deps.clock.nowMs() / 86_400_000);
     if (day !== receipts.day) Object.assign(receipts, { day, count: 0 });
     receipts.count += 1;
-    return receipts.count <= RECEIPTS_A_DAY ? RECEIPT_SECONDS : KNOWN_SECONDS;
+    return receipts.count <= RECEIPTS_A_DAY ? RECEIPT_SECONDS : RESULT_KEPT_SECONDS;
   }
 
   /** Returns a result of this replica's guard with what this replica, or another one, knows of its request. */
   function receiptOf(result: RevocationResult, stored?: RevocationReceipt): RevocationReceipt {
     const about = expected.get(result.id);
-    if (about === undefined) return { ...stored, ...result };
+    if (about === undefined) {
+      // The stored one may be older, and name what is missing of a revocation that is complete now.
+      const { missing: _older, ...request } = stored ?? {};
+      return { ...request, ...result };
+    }
     const { target, lock, reason, by, context } = about;
     return { ...result, target, lock, reason, by, auditId: context.requestId };
   }
@@ -142,7 +150,7 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
   async function save(result: RevocationResult): Promise<RevocationReceipt> {
     const { id } = result;
     const receipt = receiptOf(result);
-    const { fingerprint, ttlSeconds = KNOWN_SECONDS } = expected.get(id) ?? {};
+    const { fingerprint, ttlSeconds = RESULT_KEPT_SECONDS } = expected.get(id) ?? {};
     const payload = { answer: receipt, ...(fingerprint === undefined ? {} : { fingerprint }) };
     const turn = (saving.get(id) ?? Promise.resolve()).then(() => write(payload, ttlSeconds));
     saving.set(id, turn);
@@ -195,7 +203,7 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
       // the request, a lock.
       const before = expected.get(id);
       if (before !== undefined && before.fingerprint !== about.fingerprint) throw reusedError();
-      const untilMs = deps.clock.nowMs() + KNOWN_SECONDS * 1000;
+      const untilMs = deps.clock.nowMs() + RESULT_KEPT_SECONDS * 1000;
       const entry = { ...about, untilMs, ttlSeconds: lifetimeOf(about) };
       expected.set(id, entry);
       return () => {
@@ -211,8 +219,7 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
     },
     async repeated(id, fingerprint) {
       const kept = await readIfAvailable(id);
-      if (kept === undefined || Date.parse(kept.answer.at) + KNOWN_SECONDS * 1000 <= deps.clock.nowMs())
-        return undefined;
+      if (kept === undefined || !isRecent(kept.answer.at, deps.clock.nowMs())) return undefined;
       if (kept.fingerprint !== fingerprint) throw reusedError();
       const result = deps.guard.result(id);
       return result === undefined ? kept.answer : receiptOf(result, kept.answer);

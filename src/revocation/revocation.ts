@@ -16,3 +16,4 @@
  */
 export type * from './types.ts';
 export { createRevocationGuard } from './guard.ts';
+export { RESULT_KEPT_SECONDS } from './revocations.ts';

@@ -26,8 +26,8 @@ import {
 } from './revocation-progress.ts';
 import type { RevocationResult, RevocationOrder } from './types.ts';
 
-/** How long a result can be asked for again. */
-const RESULT_KEPT_MS = 600_000;
+/** How long a result can be asked for again, and for how long a proof is waited for. */
+export const RESULT_KEPT_SECONDS = 600;
 /** Beyond W, for the poll that comes after it. */
 const WAIT_MARGIN_MS = 500;
 /**
@@ -313,7 +313,7 @@ export class Revocations {
     const nowMs = this.#options.monotonicMs();
     // They are in the order in which they were asked for.
     for (const [id, { progress }] of this.#known) {
-      if (nowMs - progress.begunAtMs <= RESULT_KEPT_MS) return;
+      if (nowMs - progress.begunAtMs <= RESULT_KEPT_SECONDS * 1000) return;
       if (progress.held && progress.written !== undefined) continue;
       this.#known.delete(id);
       this.#open.delete(progress);

@@ -75,15 +75,19 @@ test('a store that is unavailable for a moment ends no live view', async () => {
   expect(reader.data('end')).toEqual([{ reason: 'complete' }]);
 });
 
-test('a revocation that is never proven is watched for ten minutes', async () => {
+test('a revocation that is never proven is watched for ten minutes, and its receipt can be read afterwards', async () => {
   // Only the clock of the web module jumps: a jump of the server's own clock would fence it.
   let laterMs = 0;
-  const { reader } = await atUnproven(new LateProof(), () => laterMs);
+  const { at, id, reader } = await atUnproven(new LateProof(), () => laterMs);
   laterMs = 599_000;
   expect(reader.data('end')).toEqual([]);
   laterMs = 600_001;
   expect(await reader.ended).toBeUndefined();
   expect(reader.data('end')).toEqual([{ reason: 'too_old' }]);
+  const later = await watch(at, `revocations/${id}`);
+  expect(await later.ended).toBeUndefined();
+  expect(later.told.map(({ event }) => event)).toEqual(['receipt', 'end']);
+  expect(later.data('receipt')).toMatchObject([{ id, complete: false, reason: 'INC-4711' }]);
 });
 
 test('it is cut immediately when its user is revoked', async () => {

@@ -13,7 +13,7 @@ import { record } from '../../http/audit-events.ts';
 import { contextOf, type Actor } from '../../http/request-context.ts';
 import { AdminError } from '../problem.ts';
 import type { AdminService } from '../revoke.ts';
-import { revocationNotFound } from '../revocation-results.ts';
+import { isFollowed, revocationNotFound } from '../revocation-results.ts';
 import { EventStreams, frame, type EventStream } from './event-stream.ts';
 
 /**
@@ -32,8 +32,6 @@ const FAST_POLL_FOR_MS = 5000;
 const SLOW_POLL_MS = 1000;
 /** How often the replicas are polled. They renew their leases every half second. */
 const REPLICAS_POLL_MS = 100;
-/** As long as a result is kept. */
-const MAX_AGE_MS = 600_000;
 
 /** The `Last-Event-ID` of a client that has received the end. It need not come back. */
 const COMPLETE_ID = 'complete';
@@ -54,7 +52,7 @@ function streamsOf(deps: AdminDeps): EventStreams {
 
 /**
  * Handles `GET revocations/ID`: sends `receipt` with the current result and again after each change, and `end` when
- * the result is complete or ten minutes old.
+ * the result is complete or so old that it changes no more.
  */
 export function liveRevocation({ deps, results }: AdminService): RequestHandler {
   return async (req, res) => {
@@ -128,8 +126,7 @@ async function sendReceipts(
 ): Promise<void> {
   const startedAtMs = performance.now();
   let sent: { readonly facts: string; readonly missing: string; readonly atMs: number } | undefined;
-  let result: RevocationResult | undefined = first;
-  while (result !== undefined && deps.clock.nowMs() - Date.parse(result.at) < MAX_AGE_MS) {
+  for (let result = first; ; result = (await findAgain(results, result.id)) ?? result) {
     const nowMs = performance.now();
     const [facts, missing] = [factsOf(result), String(result.missing)];
     // The text of what is missing has a duration in it, which changes all the time.
@@ -137,13 +134,11 @@ async function sendReceipts(
       if (!(await stream.send(frame('receipt', result, result.complete ? COMPLETE_ID : undefined)))) return;
       sent = { facts, missing, atMs: nowMs };
     }
-    if (result.complete) return stream.end('complete');
+    if (!isFollowed(result, deps.clock.nowMs())) return stream.end(result.complete ? 'complete' : 'too_old');
     const isHere = deps.guard.result(result.id) !== undefined;
     await pause(isHere && nowMs - startedAtMs < FAST_POLL_FOR_MS ? FAST_POLL_MS : SLOW_POLL_MS, stream);
     if (!(await stream.heartbeat())) return;
-    result = (await findAgain(results, result.id)) ?? result;
   }
-  stream.end('too_old');
 }
 
 /**

@@ -11,7 +11,7 @@ import { html, type Html } from '../page/html.ts';
 import { auditHref } from './links.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
-import { revocationNotFound } from '../../admin/revocation-results.ts';
+import { isFollowed, revocationNotFound } from '../../admin/revocation-results.ts';
 import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 type State = ReplicaReceipt['state'];
@@ -33,7 +33,8 @@ const row = (state: State, receipt?: ReplicaReceipt): Html =>
 
 const template = (state: State): Html => html`<template data-row="${state}">${row(state)}</template>`;
 
-function verdict(result: RevocationResult): Html {
+/** @param followed false where nothing can complete it any more */
+function verdict(result: RevocationResult, followed: boolean): Html {
   const notice = (complete: boolean, text: Html): Html =>
     result.complete === complete
       ? html`<div data-complete="${String(complete)}">${text}</div>`
@@ -41,12 +42,20 @@ function verdict(result: RevocationResult): Html {
   const proven = html`<div class="notice ok">
     <p><strong>Complete.</strong> No replica accepts what you revoked any more.</p>
   </div>`;
-  const pending = html`<div class="notice warn">
-    <p>
-      <strong>Written, and being proven.</strong> Every replica applies it; these have not confirmed yet:
-      <span data-text="missing">${(result.missing ?? []).join(', ')}</span>.
-    </p>
-  </div>`;
+  const missing = html`<span data-text="missing">${(result.missing ?? []).join(', ')}</span>`;
+  const pending = followed
+    ? html`<div class="notice warn">
+        <p>
+          <strong>Written, and being proven.</strong> Every replica applies it; these have not confirmed yet:
+          ${missing}.
+        </p>
+      </div>`
+    : html`<div class="notice warn">
+        <p>
+          <strong>Written, and not proven.</strong> Every replica applies it, but it is not followed any more. When it
+          last was, these had not confirmed: ${missing}. To have a proof, revoke again.
+        </p>
+      </div>`;
   return html`<div role="status">${notice(true, proven)}${notice(false, pending)}</div>`;
 }
 
@@ -156,23 +165,27 @@ function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
   </section>`;
 }
 
+interface ReceiptView {
+  /** The URL of its server-sent events; absent where the admin's session has ended and cannot read it any more. */
+  readonly live?: string;
+  /** False where it changes no more. */
+  readonly followed: boolean;
+  readonly mayAct: boolean;
+}
+
 /**
  * Returns the page of a receipt.
  * @param result as far as it is known now
- * @param live the URL of its server-sent events; undefined where the admin's session has ended and cannot read it
- *   any more
  */
-export function receiptBody(result: RevocationReceipt, live: string | undefined, mayAct: boolean): Html {
+export function receiptBody(result: RevocationReceipt, { live, followed, mayAct }: ReceiptView): Html {
   const at = rfc3339(Math.floor(Date.parse(result.at) / 1000));
-  const content = html`${verdict(result)} ${figures(result)} ${replicasCard(result)}`;
+  const content = html`${verdict(result, followed)} ${figures(result)} ${replicasCard(result)}`;
   return html`<h1>Revocation</h1>
     <p class="lead">Started <time datetime="${at}">${at}</time>, receipt <code>${result.id}</code>.</p>
-    ${live === undefined || result.complete ? content : html`<div data-live="${live}">${content}</div>`}
+    ${live === undefined || !followed ? content : html`<div data-live="${live}">${content}</div>`}
     ${requestCard(result)} ${copyCard(result)} ${nextCard(result, mayAct)}`;
 }
 
-/** After this time no replica follows a revocation any more, so that the page stays as it is. */
-const FOLLOWED_MS = 600_000;
 /** A proof takes seconds at most. After this time a replica is late, and the page is loaded again less often. */
 const RECENT_MS = 15_000;
 
@@ -186,13 +199,15 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
   const result = await service.results.find(id);
   if (result === undefined) throw revocationNotFound();
   auditRead(context, 'revocation', { revocation: result.id });
-  const ageMs = deps.clock.nowMs() - Date.parse(result.at);
+  const nowMs = deps.clock.nowMs();
+  const isRecent = nowMs - Date.parse(result.at) < RECENT_MS;
+  const followed = isFollowed(result, nowMs);
+  const state = result.complete ? 'complete' : followed ? 'in progress' : 'not proven';
+  const live = `/admin/api/v1/revocations/${encodeURIComponent(result.id)}`;
   sendAdminPage(context, {
-    title: result.complete ? 'Revocation complete' : 'Revocation in progress',
+    title: `Revocation ${state}`,
     section: 'sessions',
-    body: receiptBody(result, `/admin/api/v1/revocations/${encodeURIComponent(result.id)}`, context.mayAct),
-    ...(result.complete || ageMs > FOLLOWED_MS
-      ? { scripts: ['copy.js'] }
-      : { scripts: ['copy.js', 'receipt.js'], refreshSeconds: ageMs < RECENT_MS ? 1 : 5 }),
+    body: receiptBody(result, { live, followed, mayAct: context.mayAct }),
+    ...(followed ? { scripts: ['copy.js', 'receipt.js'], refreshSeconds: isRecent ? 1 : 5 } : { scripts: ['copy.js'] }),
   });
 }

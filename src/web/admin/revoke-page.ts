@@ -302,7 +302,7 @@ function sendLastReceipt({ res }: AdminPageContext, result: RevocationReceipt): 
   const body = html`<p class="notice">
       You have revoked your own session with it. <a href="/login?to=admin">Sign in again</a> to continue.
     </p>
-    ${receiptBody(result, undefined, false)}`;
+    ${receiptBody(result, { followed: !result.complete, mayAct: false })}`;
   sendPage(res, revocationStatus(result), { title: 'Revocation', body, styles: ['admin.css'], scripts: ['copy.js'] });
 }
 

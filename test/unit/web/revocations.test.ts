@@ -243,6 +243,22 @@ describe('following an answer', () => {
     await (await alsoAt(beside, 'auditor')).browser.get(`${API}/${path}`).expect(404);
   });
 
+  test('what an older stored one says is missing is not missing of one that is complete', async () => {
+    const given: WebDeps[] = [];
+    const stage = await openStage({ change: (deps) => (given.push(deps), deps) });
+    const [deps] = given;
+    if (deps === undefined) throw new Error('not ready');
+    const result = await stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-alice' } });
+    const context = { requestId: 'r', address: '', userAgent: '' };
+    const about = { context, path: '', reason: 'INC-1', target: 'x', lock: false, by: 'root', fingerprint: 'f' };
+    const before = createRevocationResults(deps);
+    before.expect(result.id, { ...about, receipt: true });
+    await before.keep({ ...result, complete: false, missing: ['replica portcullis-1'] });
+    const found = await createRevocationResults(deps).find(result.id);
+    expect(found).toMatchObject({ complete: true, reason: 'INC-1', auditId: 'r' });
+    expect(found).not.toHaveProperty('missing');
+  });
+
   test('an id is the same request for ten minutes only: a later one revokes again', async () => {
     const at = await signedInAs('root');
     const body = { account: 'corp/sub-alice', reason: 'x', requestId: randomUUID() };

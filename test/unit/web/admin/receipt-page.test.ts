@@ -19,12 +19,12 @@ test('each replica keeps its row in the receipt while the others come in', () =>
     { id: 'portcullis-a', ...applied },
     { id: 'portcullis-b', state: 'pending' },
   ] as const;
-  const text = receiptBody({ ...result, replicas: early }, '/live', true).toString();
+  const text = receiptBody({ ...result, replicas: early }, { live: '/live', followed: true, mayAct: true }).toString();
   const names = [...text.matchAll(/data-text="id">(portcullis-\w)</g)].map(([, name]) => name);
   expect(names).toEqual(['portcullis-a', 'portcullis-b', 'portcullis-c']);
 });
 
 test('a receipt whose admin has no session any more has no live view', () => {
   const replicas = [{ id: 'portcullis-a', state: 'applied', ms: 1 }] as const;
-  expect(receiptBody({ ...result, replicas }, undefined, true).toString()).not.toContain('data-live');
+  expect(receiptBody({ ...result, replicas }, { followed: true, mayAct: true }).toString()).not.toContain('data-live');
 });

@@ -186,6 +186,16 @@ describe('the receipt', () => {
     expect(await page()).toContain('<div data-complete="true">');
   });
 
+  test('that is not complete after ten minutes is followed no more, and says so', async () => {
+    const at = await signedInAs('root', { change: new LateProof().change });
+    const sent = await sendRevocation(at, { kind: 'account', value: 'corp/sub-alice' }).expect(303);
+    at.stage.clock.advance(600);
+    const { text } = await at.browser.get(locationOf(sent)).expect(200);
+    expect(text).toContain('<title>Revocation not proven');
+    expect(text).toMatch(/Written, and not proven\.[\s\S]*replica portcullis-1[\s\S]*revoke again/);
+    expect(text).not.toMatch(/receipt\.js|http-equiv="refresh"|data-live/);
+  });
+
   test('is shown as soon as the revocation is written, also by another replica', async () => {
     const release = Promise.withResolvers<void>();
     const slow = (deps: WebDeps): WebDeps => {
