@@ -101,7 +101,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
   username_ambiguous: { status: 409, when: 'more than one account has a live session under this username' },
   account_not_seen: {
     status: 409,
-    when: 'nothing was done: a lock is for an account that has no live session and no lock, and of which nothing was revoked in the last thirty days. Check the spelling, or send `"force": true`',
+    when: 'nothing was done: a lock is for an account that has no live session, no lock and no revocation of its own in the last thirty days. Check the spelling, or send `"force": true`',
   },
   request_id_reused: { status: 409, when: 'the request id or `Idempotency-Key` was used for another request' },
   second_admin_needed: {

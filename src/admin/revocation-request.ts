@@ -138,7 +138,8 @@ async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Pr
 }
 
 /**
- * Returns whether anything is known of an account: a live session, a lock, or a revocation in the last thirty days.
+ * Returns whether anything is known of an account: a live session, a lock, or a revocation of its own in the last
+ * thirty days. A revocation of a provider or of all users covers every name, mistyped ones too, so it proves nothing.
  * While the store is unavailable the answer is yes, because a revocation must not wait for it.
  */
 export async function isSeen({ store }: AdminDeps, account: Account): Promise<boolean> {
@@ -174,7 +175,7 @@ async function assertKnownProvider(deps: AdminDeps, account: Account): Promise<v
 export async function assertSeen(deps: AdminDeps, { lock, account }: RevocationPlan, force = false): Promise<void> {
   if (!lock || force || account === undefined || (await isSeen(deps, account))) return;
   const message =
-    'Nothing was done: this account has no live session and no lock, and nothing of it was revoked in the last thirty days. Check the spelling. To lock it all the same, send it again with “force”.';
+    'Nothing was done, because the name may be mistyped: this account has no live session, no lock and no revocation of its own in the last thirty days. (Right after a revocation of its provider or of all users that is normal.) Check the spelling. To lock it all the same, send it again with "force": true.';
   throw new AdminError('account_not_seen', 'conflict', message);
 }
 

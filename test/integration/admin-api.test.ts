@@ -282,7 +282,7 @@ describe('revoking', () => {
     expect(await at.stage.store.sessions.read('old-1')).toBeUndefined();
   });
 
-  test('a lock of an account that was never seen gets 409 and locks nothing, until it is forced', async () => {
+  test('a lock of an account of which nothing is known gets 409 and locks nothing, until it is forced', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const lock = (body: object) => post(at, { reason: 'x', lock: true, ...body });

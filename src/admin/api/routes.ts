@@ -123,7 +123,7 @@ export const ROUTES = {
     holds: true,
     summary: 'Revoke a session, an account, a username, a provider, a workload or everything.',
     notes:
-      'Send exactly one of `session`, `account`, `username`, `provider`, `workload` (with `subject`) and `all`. `lock` is allowed with a target that is one account: `account`, `username` and `workload`. `requestId` and `Idempotency-Key` are the same: a UUID that makes two attempts one revocation. A lock of an account that was never seen needs `"force": true`, because the name may be mistyped.',
+      'Send exactly one of `session`, `account`, `username`, `provider`, `workload` (with `subject`) and `all`. `lock` is allowed with a target that is one account: `account`, `username` and `workload`. `requestId` and `Idempotency-Key` are the same: a UUID that makes two attempts one revocation. A lock of an account of which nothing is known needs `"force": true`, because the name may be mistyped.',
     body: 'RevocationRequest',
     idempotent: true,
     responses: REVOKED,

@@ -56,7 +56,7 @@ const APPROVAL = [
   '--approval <id>',
   'id of the approval that the first admin got, where two admins are needed',
 ] as const;
-const FORCE = ['--force', 'lock the account also where it was never seen'] as const;
+const FORCE = ['--force', 'lock the account also where nothing is known of it'] as const;
 
 function addReads(program: Command): void {
   addServerCommand(program, 'sessions', 'list sessions (admins and auditors)')

@@ -18,7 +18,7 @@ import { pollUntilComplete, replicaLines, sendRevocation } from './revocation-pr
 export interface LockOptions extends ServerOptions, OutputOptions {
   readonly reason?: string;
   readonly approval?: string;
-  /** Locks an account that was never seen, too. */
+  /** Locks an account of which nothing is known, too. */
   readonly force?: true;
 }
 

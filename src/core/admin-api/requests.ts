@@ -38,7 +38,7 @@ export const revocationSchema = z
       .optional(),
     all: z.literal(true).optional(),
     lock: z.boolean().optional(),
-    /** With a lock: also where the account was never seen. */
+    /** With a lock: also where nothing is known of the account. */
     force: z.boolean().optional(),
     reason: reasonSchema,
     requestId: requestIdSchema.optional(),

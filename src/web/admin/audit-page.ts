@@ -18,7 +18,7 @@ import type { WebDeps } from '../dependencies.ts';
 import { eventLine, eventTemplate } from './audit-lines.ts';
 import { recentMatches } from './recent-search.ts';
 import { auditHref, queryString } from './links.ts';
-import { selectField } from './form-fields.ts';
+import { checkBox, selectField } from './form-fields.ts';
 import { parameter } from '../page/response.ts';
 import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
@@ -77,16 +77,6 @@ const textField = (name: keyof AuditFilters, label: string, shown: AuditFilters,
 
 const EVENTS = [['', 'Any'], ...Object.keys(PORTCULLIS_EVENTS).map((name) => [name, name] as const)] as const;
 
-function rejectedBox({ refused }: AuditFilters): Html {
-  const box =
-    refused === 'true'
-      ? html`<input type="checkbox" name="refused" value="true" checked />`
-      : html`<input type="checkbox" name="refused" value="true" />`;
-  return html`<div class="field tick">
-    <label class="check">${box} <span>Rejected only</span></label>
-  </div>`;
-}
-
 function filters({ shown, clusters }: AuditPage): Html {
   const names = [['', 'Any'], ...clusters.map((name) => [name, name] as const)] as const;
   return html`<form class="filters card" method="get" action="/admin/audit" role="search" aria-label="Audit log">
@@ -97,7 +87,8 @@ function filters({ shown, clusters }: AuditPage): Html {
     ${textField('namespace', 'Namespace', shown, 'payments')}
     ${selectField({ name: 'event', label: 'Portcullis event', options: EVENTS, chosen: shown.event })}
     ${textField('auditId', 'Request id', shown, 'all of it')} ${textField('since', 'From (UTC)', shown, '24h')}
-    ${textField('until', 'Until (UTC)', shown, '2026-11-25T14:00')} ${rejectedBox(shown)}
+    ${textField('until', 'Until (UTC)', shown, '2026-11-25T14:00')}
+    <div class="field tick">${checkBox('refused', 'true', 'Rejected only', shown.refused === 'true')}</div>
     <button class="button">Apply</button>
     ${Object.keys(shown).length > 0 && html`<a class="button quiet" href="/admin/audit">Clear</a>`}
   </form>`;

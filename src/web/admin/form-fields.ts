@@ -44,14 +44,30 @@ export function selectField({ name, label, options, chosen = '' }: SelectField):
   </div>`;
 }
 
+/** Returns a check box with its label. */
+export const checkBox = (name: string, value: string, label: string, checked: boolean): Html =>
+  html`<label class="check"
+    ><input type="checkbox" name="${name}" value="${value}" ${checked && html`checked`} /> <span>${label}</span></label
+  >`;
+
 /**
  * Returns the field for the reason of a change, which is audited.
  * @param example an example of such a reason
+ * @param given the reason that the admin has typed already
  */
-export const reasonField = (example: string): Html =>
+export const reasonField = (example: string, given = ''): Html =>
   html`<div class="field">
     <label for="reason">Reason, for the audit log</label>
-    <input type="text" id="reason" name="reason" required maxlength="500" autocomplete="off" placeholder="${example}" />
+    <input
+      type="text"
+      id="reason"
+      name="reason"
+      value="${given}"
+      required
+      maxlength="500"
+      autocomplete="off"
+      placeholder="${example}"
+    />
   </div>`;
 
 /** The page that the unlock form is on, and that the response leads back to: the locks page or the user page. */

@@ -25,12 +25,14 @@ export const revokeHref = (fields: {
   readonly value?: string;
   readonly lock?: boolean;
   readonly approval?: string;
+  readonly force?: boolean;
 }): string =>
   `/admin/revoke${queryString({
     kind: fields.kind,
     value: fields.value,
     lock: fields.lock === true ? 'on' : undefined,
     approval: fields.approval,
+    force: fields.force === true ? 'on' : undefined,
   })}`;
 
 /** Returns the URL where an admin whose sign-in is too old signs in again, and which leads back to the page `to`. */

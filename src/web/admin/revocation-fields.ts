@@ -24,7 +24,7 @@ export interface RevocationFields {
   readonly lock: boolean;
   /** The id that the first of two admins received; empty for none. */
   readonly approval: string;
-  /** Locks an account that was never seen, too. */
+  /** Locks an account of which nothing is known, too. */
   readonly force: boolean;
 }
 

@@ -4,7 +4,7 @@
  */
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
-import { reasonField } from './form-fields.ts';
+import { checkBox, reasonField } from './form-fields.ts';
 import {
   type RevocationFields,
   type RevocationKind,
@@ -24,7 +24,15 @@ import { seeOther, sendPage } from '../page/response.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { freshOrRedirect, whenFresh } from './fresh-page.ts';
 import { AdminError } from '../../admin/problem.ts';
-import { isSeen, planOf, targetName } from '../../admin/revocation-request.ts';
+import {
+  isSeen,
+  planOf,
+  targetName,
+  type RevocationPlan,
+  type RevocationRequest,
+} from '../../admin/revocation-request.ts';
+import { record } from '../../http/audit-events.ts';
+import { contextOf } from '../../http/request-context.ts';
 import { revocationStatus } from '../../admin/revoke.ts';
 import { adminContextAt, auditRead, sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
 import type { StartedRevocation, StartRevocation } from './begin-revocation.ts';
@@ -57,13 +65,15 @@ interface ConfirmPage {
   readonly fields: RevocationFields;
   readonly scope: RevocationScope;
   readonly canSignInAgain: boolean;
-  /** False for an account that may be mistyped: no session, no lock and no revocation of it is known. */
+  /** False for an account that may be mistyped: it has no session, no lock and no revocation of its own. */
   readonly seen: boolean;
   /** Epoch seconds. */
   readonly now: number;
   /** Whether some revocations need two admins here. */
   readonly dualControl: boolean;
   readonly requestId: string;
+  /** What the admin has typed already. */
+  readonly reason: string;
   readonly csrf: string;
 }
 
@@ -96,32 +106,20 @@ function scopeCard({ scope, now }: ConfirmPage): Html {
   </section>`;
 }
 
-function lockBox(lock: boolean): Html {
-  const box = lock
-    ? html`<input type="checkbox" name="lock" value="on" checked />`
-    : html`<input type="checkbox" name="lock" value="on" />`;
-  return html`<div class="field">
-    <label class="check"
-      >${box} <span>Lock the account: no one can sign in to it until an admin unlocks it</span></label
-    >
-  </div>`;
-}
+const LOCK = 'Lock the account: no one can sign in to it until an admin unlocks it';
+const FORCE = 'The spelling is right: lock it although nothing is known of it';
 
-/** Returns the warning about an account that was never seen, before anything is done. */
+const box = (name: string, label: string, checked: boolean): Html =>
+  html`<div class="field">${checkBox(name, 'on', label, checked)}</div>`;
+
+/** Returns the warning about an account of which nothing is known, before anything is done. */
 const notSeen = (): Html =>
   html`<div class="notice warn" role="status">
     <p>
-      <strong>This account was never seen.</strong> It has no live session and no lock, and nothing of it was revoked in
-      the last thirty days. Check the spelling: a lock of a mistyped account locks no one out.
+      <strong>Nothing is known of this account.</strong> It has no live session, no lock and no revocation of its own in
+      the last thirty days. Right after a revocation of its provider or of all users that is normal. Check the spelling:
+      a lock of a mistyped account locks no one out. To lock it, tick both boxes below.
     </p>
-  </div>`;
-
-const forceBox = (): Html =>
-  html`<div class="field">
-    <label class="check"
-      ><input type="checkbox" name="force" value="on" />
-      <span>The spelling is right: lock it although it was never seen</span></label
-    >
   </div>`;
 
 const approvalField = (approval: string): Html =>
@@ -149,7 +147,7 @@ const afterwards = ({ canSignInAgain, fields }: ConfirmPage): string => {
 
 /** Returns the page that asks for confirmation and a reason. What will happen is above the button. */
 function confirmBody(content: ConfirmPage): Html {
-  const { fields, seen, dualControl, requestId, csrf } = content;
+  const { fields, seen, dualControl, requestId, reason, csrf } = content;
   return html`<h1>Revoke</h1>
     <p class="lead">You are about to end ${targetText(fields)}. All open connections are cut immediately.</p>
     ${!seen && notSeen()} ${scopeCard(content)}
@@ -157,8 +155,9 @@ function confirmBody(content: ConfirmPage): Html {
       <h2 id="sure">Confirm</h2>
       ${!fields.lock && html`<p>${afterwards(content)}</p>`}
       <form class="stack" method="post" action="/admin/revoke">
-        ${hiddenFields(fields, requestId, csrf)} ${LOCKABLE.has(fields.kind) && lockBox(fields.lock)}
-        ${!seen && forceBox()} ${reasonField('INC-4711')} ${dualControl && approvalField(fields.approval)}
+        ${hiddenFields(fields, requestId, csrf)} ${LOCKABLE.has(fields.kind) && box('lock', LOCK, fields.lock)}
+        ${!seen && box('force', FORCE, fields.force)} ${reasonField('INC-4711', reason)}
+        ${dualControl && approvalField(fields.approval)}
         <div class="row">
           <button class="button danger">Revoke now</button>
           <a class="button quiet" href="/admin">Cancel</a>
@@ -242,19 +241,29 @@ export async function showConfirmation(context: AdminPageContext): Promise<void>
   const request = requestOf(fields, { reason: 'not given yet' });
   if (!freshOrRedirect(deps, req, res, user)) return;
   const plan = await planOf(deps, request);
-  const scope = await scopeOf(deps, plan.target);
   auditRead(context, 'sessions', { target: targetName(plan.target) });
+  await sendConfirmation(context, fields, plan, { status: 200, reason: '' });
+}
+
+async function sendConfirmation(
+  context: AdminPageContext,
+  fields: RevocationFields,
+  plan: RevocationPlan,
+  { status, reason }: { readonly status: number; readonly reason: string },
+): Promise<void> {
+  const { deps, user } = context;
   const body = confirmBody({
     fields,
-    scope,
+    scope: await scopeOf(deps, plan.target),
     seen: fields.kind !== 'account' || plan.account === undefined || (await isSeen(deps, plan.account)),
     now: nowSeconds(deps),
     canSignInAgain: plan.canSignInAgain,
     dualControl: deps.config.admin.dualControl === 'on',
     requestId: randomUUID(),
+    reason,
     csrf: user.csrf,
   });
-  sendAdminPage(context, { title: 'Revoke', section: 'sessions', body });
+  sendAdminPage(context, { title: 'Revoke', section: 'sessions', status, body });
 }
 
 /** Runs the revocation and leads to its receipt. */
@@ -270,6 +279,7 @@ export function handleRevoke(begin: StartRevocation): AdminHandler {
         await redirectToReceipt(context, await begin(adminContextAt(context), request));
       } catch (thrown) {
         if (!(thrown instanceof AdminError)) throw thrown;
+        if (thrown.problem === 'account_not_seen') return confirmSpelling(context, fields, request, thrown);
         if (thrown.problem === 'second_admin_needed') return showApproval(context, fields, reason, thrown);
         // This replica rejects the target all the same, so an admin who has revoked their own session has no page
         // any more.
@@ -278,6 +288,20 @@ export function handleRevoke(begin: StartRevocation): AdminHandler {
       }
     });
   };
+}
+
+/** Shows the confirmation again, with the box that it needs. Nothing was done. */
+async function confirmSpelling(
+  context: AdminPageContext,
+  fields: RevocationFields,
+  request: RevocationRequest,
+  error: AdminError,
+): Promise<void> {
+  const { deps, req } = context;
+  const { status } = appErrorOf(error);
+  const plan = await planOf(deps, request);
+  record(deps, contextOf(req), { event: 'revocation', path: req.path, code: status, reason: error.reason });
+  await sendConfirmation(context, fields, plan, { status, reason: request.reason });
 }
 
 function isValid({ user }: AdminPageContext): boolean {

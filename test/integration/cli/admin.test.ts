@@ -252,7 +252,7 @@ describe('locks', () => {
     expect(sent()).toMatchObject({ account: 'corp/bob', lock: true, reason: 'INC-1' });
   });
 
-  test('an account that was never seen is named first, and --force locks it all the same', async () => {
+  test('an account of which nothing is known is named first, and --force locks it all the same', async () => {
     await at.login();
     const body = { code: 'account_not_seen', title: 'Conflict', detail: 'Nothing was done.' };
     at.fakeServer.adminAnswer = () => ({ status: 409, body });

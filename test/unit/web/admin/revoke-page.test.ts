@@ -64,22 +64,36 @@ describe('the confirmation page', () => {
   );
 });
 
-describe('an account that was never seen', () => {
+describe('an account of which nothing is known', () => {
   test('is named before anything is done, and is locked only with the box', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const page = (value: string) => at.browser.get(`/admin/revoke?kind=account&lock=on&value=${value}`);
     expect((await page('corp%2Fsub-alice').expect(200)).text).not.toContain('name="force"');
     const { text } = await page('corp%2Fsub-alcie').expect(200);
-    expect(text).toContain('This account was never seen');
+    expect(text).toMatch(/Nothing is known of this account[\s\S]*no revocation of its own/);
     expect(text).toContain('name="force"');
     const fields = { kind: 'account', value: 'corp/sub-alcie', lock: 'on' };
-    await sendRevocation(at, fields).expect(409);
+    // Without the box the same form comes back, and what was typed is still there.
+    const again = await sendRevocation(at, { ...fields, reason: 'INC-<1>' }).expect(409);
+    expect(again.text).toMatch(/name="force"[\s\S]*name="reason"\s+value="INC-&lt;1&gt;"/);
     expect(await at.stage.store.locks.list()).toEqual([]);
+    expect(at.stage.named('revocation').map(({ responseStatus }) => responseStatus?.code)).toEqual([409]);
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('account_not_seen');
     await revokedBy(at, { ...fields, force: 'on' });
     expect(await at.stage.store.locks.list()).toHaveLength(1);
     // The provider is a typing error that no box makes right.
     await page('crop%2Fsub-alice').expect(404);
+  });
+
+  test('is confirmed in the same way by the second of two admins', async () => {
+    const dual = { groups: ['corp:platform'], auditors: [], freshness: 900, dualControl: 'on' } as const;
+    const at = await signedInAs('root', { config: { admin: dual } });
+    const asked = await sendRevocation(at, { ...ALICE, lock: 'on', force: 'on' }).expect(409);
+    const link = /\/admin\/revoke\?kind=account[^<]*/.exec(asked.text)?.[0].replaceAll('&amp;', '&') ?? '';
+    const other = browserAt(at.stage);
+    await signIn(other, 'ann');
+    expect((await other.get(link).expect(200)).text).toMatch(/name="force" value="on" checked/);
   });
 });
 
