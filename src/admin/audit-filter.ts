@@ -84,16 +84,16 @@ export function auditFilter(
   return filter;
 }
 
-const SINCE = '24h';
-/** A request is looked for by its id days later. */
-const SINCE_OF_ONE = '30d';
+/** Returns the range of a search that names none: a request is looked for by its id days later. */
+export const defaultSince = ({ auditId }: { readonly auditId?: string | undefined }): string =>
+  auditId === undefined ? '24h' : '30d';
 
 /**
  * Returns a filter as a query of the past, with its ages turned into times.
  * @param now milliseconds since the epoch
  */
 export function pastQuery(filter: Readonly<Record<string, string>>, now: number): AuditQuery {
-  const { since = filter['auditId'] === undefined ? SINCE : SINCE_OF_ONE, until, limit: _limit, ...rest } = filter;
+  const { since = defaultSince(filter), until, limit: _limit, ...rest } = filter;
   const [from, before] = [momentOf(since, now), until === undefined ? undefined : momentOf(until, now)];
   return {
     ...rest,

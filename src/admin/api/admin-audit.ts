@@ -12,11 +12,11 @@ import {
 } from '../../audit/live/live-tails.ts';
 import { AppError } from '../../core/errors.ts';
 import type { AdminDeps } from '../dependencies.ts';
+import { adminContextOf } from './admin-call.ts';
 import { EventStreams, frame, type EventStream, type STREAM_LIMITS } from './event-stream.ts';
 import { AdminError } from '../problem.ts';
 import { record } from '../../http/audit-events.ts';
 import { auditFilter, auditQuerySchema } from '../audit-filter.ts';
-import { contextOf } from '../../http/request-context.ts';
 
 const RETRY_AFTER_SECONDS = 5;
 
@@ -44,8 +44,7 @@ export function tailAudit(
 ): RequestHandler {
   const streams = new EventStreams(deps);
   return async (req, res) => {
-    const { actor } = contextOf(req);
-    if (actor === undefined) throw new Error('the caller must be identified first');
+    const { actor } = adminContextOf(req);
     const filter = auditFilter(deps.config, req.query, auditQuerySchema);
     if (!streams.hasCapacityFor(actor.account, MOST_TAILS_OF_REPLICA)) throw tooManyError(res, tooManyTails());
     const stream = streams.open(res, actor, { limits, tooSlow: frame('gap', { reason: 'too_slow' }) });
@@ -72,9 +71,9 @@ export function tailAudit(
 
 /** Writes the audit event of an admin or auditor who watches the audit log. */
 function auditTail(deps: AdminDeps, req: Request, filter: object): void {
-  const path = req.originalUrl.split('?', 1)[0] ?? '';
+  const { context, path } = adminContextOf(req);
   const details = { filter: JSON.stringify(filter) };
-  record(deps, contextOf(req), { event: 'admin-read', path, code: 200, reason: 'audit', details });
+  record(deps, context, { event: 'admin-read', path, code: 200, reason: 'audit', details });
 }
 
 async function sendItems(stream: EventStream, items: AsyncIterable<TailItem>): Promise<void> {

@@ -3,11 +3,10 @@ import type { Request, RequestHandler } from 'express';
 import type { History } from '../../audit/query/history.ts';
 import { AppError } from '../../core/errors.ts';
 import { record } from '../../http/audit-events.ts';
-import { contextOf } from '../../http/request-context.ts';
 import { auditEventsQuerySchema, auditExportQuerySchema, auditFilter, pastQuery } from '../audit-filter.ts';
-import { searchHistory } from '../audit-history.ts';
+import { replicaOf, searchHistory } from '../audit-history.ts';
 import type { AdminDeps } from '../dependencies.ts';
-import type { ReadResult } from './admin-call.ts';
+import { adminContextOf, type ReadResult } from './admin-call.ts';
 
 const EVENTS = 100;
 const MOST_EXPORTED = 10_000;
@@ -18,12 +17,10 @@ const noFile = (): AppError =>
     'This replica writes no audit file that could be searched. Search where its sinks send the events.',
   );
 
-const replicaOf = ({ guard }: Pick<AdminDeps, 'guard'>): string => guard.replicas.find(({ self }) => self)?.id ?? '';
-
 export async function searchAudit(deps: AdminDeps, req: Request): Promise<ReadResult> {
   const filter = auditFilter(deps.config, req.query, auditEventsQuerySchema);
   const bounds = { events: Number(filter['limit'] ?? EVENTS) };
-  const found = await searchHistory(deps, pastQuery(filter, deps.clock.nowMs()), bounds);
+  const found = await searchHistory(deps, adminContextOf(req).actor, pastQuery(filter, deps.clock.nowMs()), bounds);
   if (found === undefined) throw noFile();
   const { hits, stopped, unreadable } = found;
   const body = {
@@ -41,12 +38,12 @@ export function exportAudit(deps: AdminDeps): RequestHandler {
   return async (req, res) => {
     const filter = auditFilter(deps.config, req.query, auditExportQuerySchema);
     const bounds = { events: MOST_EXPORTED, every: true };
-    const found = await searchHistory(deps, pastQuery(filter, deps.clock.nowMs()), bounds);
+    const { context, actor, path } = adminContextOf(req);
+    const found = await searchHistory(deps, actor, pastQuery(filter, deps.clock.nowMs()), bounds);
     if (found === undefined) throw noFile();
-    contextOf(req).actor?.assertValid();
-    const path = req.originalUrl.split('?', 1)[0] ?? '';
+    actor.assertValid();
     const details = { filter: JSON.stringify(filter) };
-    record(deps, contextOf(req), { event: 'admin-read', path, code: 200, reason: 'audit_export', details });
+    record(deps, context, { event: 'admin-read', path, code: 200, reason: 'audit_export', details });
     res.setHeader('Content-Disposition', `attachment; filename="${fileName(found, deps.clock.nowMs())}"`);
     res.type('application/x-ndjson').send(
       found.hits

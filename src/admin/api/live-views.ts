@@ -10,10 +10,10 @@ import { AppError } from '../../core/errors.ts';
 import type { ReplicaView, RevocationResult } from '../../revocation/revocation.ts';
 import type { AdminDeps } from '../dependencies.ts';
 import { record } from '../../http/audit-events.ts';
-import { contextOf, type Actor } from '../../http/request-context.ts';
 import { AdminError } from '../problem.ts';
 import type { AdminService } from '../revoke.ts';
 import { isFollowed, revocationNotFound } from '../revocation-results.ts';
+import { adminContextOf } from './admin-call.ts';
 import { EventStreams, frame, type EventStream } from './event-stream.ts';
 
 /**
@@ -56,7 +56,7 @@ function streamsOf(deps: AdminDeps): EventStreams {
  */
 export function liveRevocation({ deps, results }: AdminService): RequestHandler {
   return async (req, res) => {
-    const actor = readerOf(req);
+    const { actor } = adminContextOf(req);
     const id = String(req.params['id']);
     const first = await results.find(id);
     if (first === undefined) throw revocationNotFound();
@@ -76,22 +76,16 @@ export function liveRevocation({ deps, results }: AdminService): RequestHandler 
 /** Handles `GET replicas`: sends `replicas` once a second and after each change. */
 export function liveReplicas(deps: AdminDeps): RequestHandler {
   return (req, res) => {
-    readerOf(req).assertValid();
+    adminContextOf(req).actor.assertValid();
     return serveStream(deps, req, res, { reason: 'replicas' }, (stream) => sendReplicas(stream, deps));
   };
 }
 
-function readerOf(req: Request): Actor {
-  const { actor } = contextOf(req);
-  if (actor === undefined) throw new Error('the caller must be identified first');
-  return actor;
-}
-
 /** Audits a read, once for each stream. */
 function auditRead(deps: AdminDeps, req: Request, { reason, details }: ReadDetails, code: number): void {
-  const path = req.originalUrl.split('?', 1)[0] ?? '';
+  const { context, path } = adminContextOf(req);
   const about = details === undefined ? {} : { details };
-  record(deps, contextOf(req), { event: 'admin-read', path, code, reason, ...about });
+  record(deps, context, { event: 'admin-read', path, code, reason, ...about });
 }
 
 /** Serves one stream. Call it in the tick in which the caller's credential was checked. */
@@ -103,13 +97,14 @@ async function serveStream(
   sendEvents: SendEvents,
 ): Promise<void> {
   const streams = streamsOf(deps);
-  if (!streams.hasCapacityFor(readerOf(req).account, MAX_STREAMS)) {
+  const { actor } = adminContextOf(req);
+  if (!streams.hasCapacityFor(actor.account, MAX_STREAMS)) {
     const message = 'Too many live views are open on this replica. Close one, or try again in a few seconds.';
     throw new AdminError('too_many_tails', 'conflict', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
   auditRead(deps, req, read, 200);
   if (req.method === 'HEAD') return void res.type('text/event-stream').end();
-  const stream = streams.open(res, readerOf(req));
+  const stream = streams.open(res, actor);
   try {
     stream.begin();
     await sendEvents(stream);

@@ -7,17 +7,21 @@
  */
 import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
+import type { AuditEvent } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
 import { endedFiles } from '../sinks/rotation.ts';
 import { rejectedFile } from '../trail.ts';
 import type { AuditSinkSettings } from '../types.ts';
 import { createMatcher, timeOf, type AuditQuery, type Hit, type LineMatcher } from './matcher.ts';
-import { readBackwards } from './read-backwards.ts';
+import { auditTime } from './moment.ts';
+import { endBefore, readBackwards } from './read-backwards.ts';
 import { readLines } from './read-lines.ts';
 
 export interface HistoryBounds {
   /** Most events. */
   readonly events: number;
+  /** Of the events that match, only these. */
+  readonly only?: (event: AuditEvent) => boolean;
   /** Each event as it is in the files. Otherwise a request appears once, by the latest event about it. */
   readonly every?: boolean;
   /** Milliseconds, where they are fewer than usual. */
@@ -39,9 +43,10 @@ export interface History {
 export interface AuditHistory {
   /**
    * Returns the newest events that match; undefined where there is no file to read.
-   * @throws AppError `conflict` while too many other searches run
+   * @param reader for whom, such as an account
+   * @throws AppError `conflict` while a search of the same reader runs, or too many of others
    */
-  search(query: AuditQuery, bounds: HistoryBounds): Promise<History | undefined>;
+  search(reader: string, query: AuditQuery, bounds: HistoryBounds): Promise<History | undefined>;
 }
 
 interface HistoryLimits {
@@ -74,20 +79,17 @@ export function createAuditHistory(
   if (sink?.type !== 'file') return undefined;
   const paths = [sink, ...rejectedFile(sink)].map(({ path }) => path);
   const bounded = { ...LIMITS, ...limits };
-  let running = 0;
+  const readers = new Set<string>();
   return {
-    async search(query, bounds) {
-      // An attacker with one auditor's session must not keep the disk busy for all others.
-      if (running >= bounded.searches)
+    async search(reader, query, bounds) {
+      // An attacker with one auditor's session must not take the search from all others: each has one at a time.
+      if (readers.has(reader) || readers.size >= bounded.searches)
         throw new AppError('conflict', 'Other searches of the audit log are running. Try again in a few seconds.');
-      running += 1;
+      readers.add(reader);
       try {
-        return await new Search(query, { ...bounded, ms: Math.min(bounded.ms, bounds.ms ?? Infinity) }).run(
-          paths,
-          bounds,
-        );
+        return await new Search(query, bounds, bounded).run(paths);
       } finally {
-        running -= 1;
+        readers.delete(reader);
       }
     },
   };
@@ -95,8 +97,9 @@ export function createAuditHistory(
 
 class Search {
   readonly #query: AuditQuery;
+  readonly #bounds: HistoryBounds;
   readonly #match: LineMatcher;
-  readonly #until: number;
+  readonly #deadline: number;
   #bytesLeft: number;
   readonly #hitBytes: number;
   #hitBytesLeft: number;
@@ -104,21 +107,28 @@ class Search {
   #unreadable = 0;
   #files = 0;
 
-  constructor(query: AuditQuery, { readBytes, hitBytes, ms }: HistoryLimits) {
+  constructor(query: AuditQuery, bounds: HistoryBounds, { readBytes, hitBytes, ms }: HistoryLimits) {
     this.#query = query;
-    this.#match = createMatcher(query);
+    this.#bounds = bounds;
+    const match = createMatcher(query);
+    const { only } = bounds;
+    this.#match = (line) => {
+      const verdict = match(line);
+      return only === undefined || typeof verdict === 'string' || only(verdict.event) ? verdict : 'other';
+    };
     this.#bytesLeft = readBytes;
     this.#hitBytes = hitBytes;
     this.#hitBytesLeft = hitBytes;
-    this.#until = performance.now() + ms;
+    this.#deadline = performance.now() + Math.min(ms, bounds.ms ?? Infinity);
   }
 
-  async run(paths: readonly string[], { events, every = false }: HistoryBounds): Promise<History | undefined> {
+  async run(paths: readonly string[]): Promise<History | undefined> {
+    const { events, every = false } = this.#bounds;
     const keyOf = ({ event, text }: Hit): string => (every ? text : `${event.auditID} ${event.verb}`);
     const seen = new Set<string>();
     const hits: Hit[] = [];
     let oldest: string | undefined;
-    for await (const hit of newestOf(paths.map((path) => this.#log(path, events)))) {
+    for await (const hit of newestOf(paths.map((path) => this.#log(path)))) {
       // Of one log nothing older is known, so of the others nothing older may be shown.
       if (this.#stopped !== undefined) break;
       const key = keyOf(hit);
@@ -144,7 +154,7 @@ class Search {
   }
 
   /** The hits in one file and in those that rotation has made of it, newest first. */
-  async *#log(path: string, most: number): AsyncGenerator<Hit> {
+  async *#log(path: string): AsyncGenerator<Hit> {
     const { since, until } = this.#query;
     // The current file is opened before the others are listed, so that none is missed which is rotated meanwhile.
     yield* this.#plain(path);
@@ -156,17 +166,19 @@ class Search {
       const begunAt = ended[index + 1]?.endedAt ?? -Infinity;
       if (begunAt >= before) continue;
       if (await isFile(file.path)) yield* this.#plain(file.path);
-      else yield* this.#packed(`${file.path}.gz`, most);
+      else yield* this.#packed(`${file.path}.gz`);
     }
   }
 
   async *#plain(path: string): AsyncGenerator<Hit> {
     if (!(await isFile(path))) return;
-    const oldest = this.#query.since === undefined ? '' : earlier(this.#query.since);
+    const { since, until } = this.#query;
+    const oldest = since === undefined ? '' : moved(since, -DISORDER_MS);
     try {
       await using file = await open(path, READ);
       this.#files += 1;
-      for await (const lines of readBackwards(file)) {
+      const end = until === undefined ? undefined : await endBefore(file, moved(until, DISORDER_MS));
+      for await (const lines of readBackwards(file, end)) {
         if (this.#isOver(lines.reduce((sum, line) => sum + line.length + 1, 0))) return;
         for (const line of lines) {
           const verdict = this.#match(line);
@@ -182,9 +194,9 @@ class Search {
   }
 
   /** A gzipped file can only be read from its beginning: its newest hits are kept. */
-  async *#packed(path: string, most: number): AsyncGenerator<Hit> {
+  async *#packed(path: string): AsyncGenerator<Hit> {
     if (!(await isFile(path))) return;
-    this.#files += 1;
+    const most = this.#bounds.events;
     let hits: Hit[] = [];
     let bytes = 0;
     let size = 0;
@@ -199,7 +211,9 @@ class Search {
       }
     };
     try {
-      for await (const _chunk of readLines(path, { line, tooLong: () => (this.#unreadable += 1) })) {
+      await using file = await open(path, READ);
+      this.#files += 1;
+      for await (const _chunk of readLines(file, { line, tooLong: () => (this.#unreadable += 1) })) {
         // A change has two events. An attacker who writes long ones must not fill this process's memory.
         if (hits.length > 4 * most + 1 || size > this.#hitBytes) {
           hits = newestWithin(hits, 2 * most + 1, this.#hitBytes / 2);
@@ -220,7 +234,7 @@ class Search {
   #isOver(bytes: number): boolean {
     this.#bytesLeft -= bytes;
     if (this.#bytesLeft < 0) this.#stopped ??= 'bytes';
-    else if (performance.now() > this.#until) this.#stopped ??= 'time';
+    else if (performance.now() > this.#deadline) this.#stopped ??= 'time';
     return this.#stopped !== undefined;
   }
 }
@@ -235,7 +249,7 @@ function newestWithin(hits: readonly Hit[], most: number, characters: number): H
   return hits.slice(first);
 }
 
-const earlier = (time: string): string => new Date(Date.parse(time) - DISORDER_MS).toISOString();
+const moved = (time: string, ms: number): string => auditTime(Date.parse(time) + ms);
 
 async function isFile(path: string): Promise<boolean> {
   return await lstat(path).then(

@@ -3,6 +3,7 @@
  * memory.
  */
 import { createReadStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { PassThrough, pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 
@@ -21,10 +22,11 @@ export interface LineReader {
 
 /**
  * Passes every line of a file to the reader; yields once per chunk, so that the caller can apply back pressure.
- * @param file a path, `-` for standard input; gzip is detected by its first bytes, not by its name
+ * @param file a path, `-` for standard input, or an open file, which is closed at its end; gzip is detected by its first
+ *   bytes, not by its name
  * @throws the system's error, and zlib's if a gzipped file breaks off
  */
-export async function* readLines(file: string, reader: LineReader): AsyncGenerator<void> {
+export async function* readLines(file: string | FileHandle, reader: LineReader): AsyncGenerator<void> {
   let rest = Buffer.alloc(0);
   let skipping = false;
   for await (const chunk of await unpacked(file)) {
@@ -48,8 +50,14 @@ export async function* readLines(file: string, reader: LineReader): AsyncGenerat
   yield;
 }
 
-async function unpacked(file: string): Promise<AsyncIterable<Buffer>> {
-  const source: Readable = file === '-' ? process.stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES });
+function streamOf(file: string | FileHandle): Readable {
+  if (file === '-') return process.stdin;
+  const options = { highWaterMark: CHUNK_BYTES };
+  return typeof file === 'string' ? createReadStream(file, options) : file.createReadStream(options);
+}
+
+async function unpacked(file: string | FileHandle): Promise<AsyncIterable<Buffer>> {
+  const source = streamOf(file);
   const chunks = source[Symbol.asyncIterator]() as AsyncIterator<Buffer, undefined>;
   const first = await chunks.next();
   const whole = joined(first.done === true ? Buffer.alloc(0) : first.value, chunks);

@@ -3,7 +3,7 @@
  * the advice to ask the platform team, which they are.
  */
 import type { Request, Response } from 'express';
-import type { ErrorCode } from '../../core/errors.ts';
+import type { AppError, ErrorCode } from '../../core/errors.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { contextOf, type Actor } from '../../http/request-context.ts';
 import { roleOf } from '../../admin/roles.ts';
@@ -28,6 +28,10 @@ const SECTIONS: readonly (readonly [RegExp, Section])[] = [
   [/^\/admin\/health/, 'health'],
   [/^\/admin\/drill/, 'drill'],
 ];
+
+/** The message of an unexpected error is for users, and names the platform team. */
+const messageOf = ({ code, message }: AppError): string =>
+  code === 'internal' ? 'Something went wrong on our side.' : message;
 
 const isSignedIn = (actor: Actor | undefined): actor is SignedIn => actor !== undefined && 'csrf' in actor;
 
@@ -54,7 +58,7 @@ export function sendAdminError(deps: WebDeps, req: Request, res: Response, throw
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const body = html`<h1>${title}</h1>
-    <div class="notice bad"><p role="alert">${error.message}</p></div>
+    <div class="notice bad"><p role="alert">${messageOf(error)}</p></div>
     <div class="card">
       <p>${NEXT[error.code] ?? next}</p>
       <dl class="facts small">
@@ -64,6 +68,6 @@ export function sendAdminError(deps: WebDeps, req: Request, res: Response, throw
       <a class="button" href="/admin">Back to all sessions</a>
     </div>`;
   const section = SECTIONS.find(([path]) => path.test(req.path))?.[1] ?? 'sessions';
-  sendAdminPage({ deps, res, user, mayAct: role === 'admin' }, { title, section, status, body });
+  sendAdminPage({ deps, req, res, user, mayAct: role === 'admin' }, { title, section, status, body });
   return true;
 }

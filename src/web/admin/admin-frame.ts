@@ -65,7 +65,7 @@ function attemptedEvent(path: string): PortcullisEventName {
 
 /**
  * Audits every rejection by an admin page (no role, no session, a foreign Origin, a wrong CSRF token, the admin's own
- * approval), and every change that fails.
+ * approval), and every read and change that fails.
  */
 export function auditRejections(deps: WebDeps, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
@@ -73,12 +73,15 @@ export function auditRejections(deps: WebDeps, handler: RequestHandler): Request
       await handler(req, res, next);
     } catch (thrown) {
       const { error, status } = appErrorOf(thrown);
+      const context = contextOf(req);
       const isRejection = status === 401 || status === 403;
-      // A change that fails has its own audit event, unless one was written already.
-      const isFailure = req.method === 'POST' && !(thrown instanceof AdminError && thrown.audited);
-      const event = isRejection ? 'admin-refused' : attemptedEvent(req.path);
+      const isChange = req.method === 'POST';
+      // What fails has its own audit event, unless one was written already. A client without a session causes none by
+      // reading while this replica is fenced, because an attacker would fill the audit log with them.
+      const isFailure = (isChange || context.actor !== undefined) && !(thrown instanceof AdminError && thrown.audited);
+      const event = isRejection ? 'admin-refused' : isChange ? attemptedEvent(req.path) : 'admin-read';
       if (isRejection || isFailure)
-        record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
+        record(deps, context, { event, path: req.path, code: status, reason: error.reason });
       throw thrown;
     }
   };
@@ -105,25 +108,35 @@ function sectionLinks(section: Section): Html {
 const auditorNote = (): Html =>
   html`<p class="notice">You are signed in as an auditor: you can read everything, but change nothing.</p>`;
 
+/** What was read, for the audit event. */
+export interface AdminRead {
+  /** The kind of resource, as in the admin API; where nothing was read, the reason. */
+  readonly reason: string;
+  readonly details?: AuditFacts;
+}
+
 export interface AdminPage {
   readonly title: string;
   readonly section: Section;
   readonly body: Html;
   readonly status?: number;
+  /** Absent where the page shows nothing that has to be audited, or the change that it shows has an event of its own. */
+  readonly read?: AdminRead;
   /** Names of modules below `/assets/`. */
   readonly scripts?: readonly string[];
   /** Where scripts are off, the page is loaded again after so many seconds. */
   readonly refreshSeconds?: number;
 }
 
-/** Sends an admin page. The credential is checked again after everything was read, before a byte is sent. */
-export function sendAdminPage(
-  context: Pick<AdminPageContext, 'deps' | 'res' | 'user' | 'mayAct'>,
-  page: AdminPage,
-): void {
-  const { deps, res, user, mayAct } = context;
-  const { title, section, body, status = 200, scripts, refreshSeconds } = page;
+/**
+ * Sends an admin page, and audits what was read with the status of the response, as the admin API does. The credential
+ * is checked again after everything was read, before a byte is sent.
+ */
+export function sendAdminPage(context: Omit<AdminPageContext, 'service'>, page: AdminPage): void {
+  const { deps, req, res, user, mayAct } = context;
+  const { title, section, body, status = 200, read, scripts, refreshSeconds } = page;
   user.assertValid();
+  if (read !== undefined) record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: status, ...read });
   sendPage(res, status, {
     title,
     body: html`${sectionLinks(section)} ${!mayAct && auditorNote()} ${body}`,
@@ -132,9 +145,4 @@ export function sendAdminPage(
     scripts: scripts ?? [],
     ...(refreshSeconds === undefined ? {} : { refreshSeconds }),
   });
-}
-
-/** Audits a read, as the admin API does. */
-export function auditRead({ deps, req }: AdminPageContext, reason: string, details: AuditFacts = {}): void {
-  record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: 200, reason, details });
 }

@@ -3,6 +3,7 @@ import type { AuditEvent } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentSeconds } from '../page/layout.ts';
+import { shortId } from '../page/recent-requests.ts';
 import { auditHref } from './links.ts';
 
 const factOf = ({ annotations }: AuditEvent, name: string): string | undefined =>
@@ -39,21 +40,24 @@ function actionOf(event: AuditEvent): string {
 /** The outcome of a stream that is open, and of a request without a response, is still to come. */
 const isOpen = ({ stage }: AuditEvent): boolean => stage === 'ResponseStarted' || stage === 'RequestReceived';
 
-function outcomeOf(event: AuditEvent): Html {
+/** @param later where later events than this one's range were not searched, and may have the outcome */
+function outcomeOf(event: AuditEvent, later: boolean): Html {
   const code = event.responseStatus?.code ?? 0;
-  if (event.stage === 'RequestReceived') return html`<span class="badge warn">no outcome</span>`;
+  if (event.stage === 'RequestReceived')
+    return later ? html`<span class="badge quiet">begun</span>` : html`<span class="badge warn">no outcome</span>`;
   const style = code >= 500 ? 'warn' : code >= 400 ? 'bad' : 'ok';
   return html`<span class="badge ${style}">${code}${isOpen(event) && ' open'}</span>`;
 }
 
-/** Characters of an id that tell it from others on a page. */
-const SHOWN_ID = 8;
-
 /**
  * Returns the line of an event.
- * @param whole with the event itself
+ * @param shown.whole with the event itself
+ * @param shown.later true where its outcome may be later than what was searched
  */
-export function eventLine(event: AuditEvent, whole: boolean): Html {
+export function eventLine(
+  event: AuditEvent,
+  { whole = false, later = false }: { readonly whole?: boolean; readonly later?: boolean } = {},
+): Html {
   const { auditID, stage, stageTimestamp, sourceIPs, verb } = event;
   const open = isOpen(event) ? html`data-open` : html``;
   return html`<li class="line" data-event="${auditID} ${stage} ${verb}" ${open}>
@@ -61,9 +65,9 @@ export function eventLine(event: AuditEvent, whole: boolean): Html {
       ${momentSeconds(stageTimestamp)}
       <span class="line-who">${userOf(event)}</span>
       <span class="line-what">${actionOf(event)}</span>
-      ${outcomeOf(event)}
+      ${outcomeOf(event, later)}
       <span class="small muted">${sourceIPs.join(', ')}</span>
-      <a class="small" href="${auditHref(auditID)}">${auditID.slice(0, SHOWN_ID)}</a>
+      <a class="small" href="${auditHref(auditID)}">${shortId(auditID)}</a>
     </div>
     ${whole && html`<pre class="commands" tabindex="0">${JSON.stringify(event, undefined, 2)}</pre>`}
   </li>`;

@@ -7,20 +7,21 @@ import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { auditTime } from '../../audit/query/moment.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
 import type { History } from '../../audit/query/history.ts';
-import { auditEventsQuerySchema, auditFilter, pastQuery } from '../../admin/audit-filter.ts';
-import { searchHistory } from '../../admin/audit-history.ts';
+import { auditEventsQuerySchema, auditFilter, defaultSince, pastQuery } from '../../admin/audit-filter.ts';
+import { replicaOf, searchHistory } from '../../admin/audit-history.ts';
 import { AppError } from '../../core/errors.ts';
 import { AdminError } from '../../admin/problem.ts';
 import { html, type Html } from '../page/html.ts';
 import { requestsTable } from '../page/recent-requests.ts';
 import type { RecentRequest } from '../../store/store.ts';
+import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { eventLine, eventTemplate } from './audit-lines.ts';
 import { recentMatches } from './recent-search.ts';
 import { auditHref, queryString } from './links.ts';
 import { checkBox, selectField } from './form-fields.ts';
 import { parameter } from '../page/response.ts';
-import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { sendAdminPage, type AdminPageContext, type AdminRead } from './admin-frame.ts';
 
 const AUDIT_FIELDS = [
   'user',
@@ -105,6 +106,7 @@ const gapMessages = JSON.stringify({
   replica_late: 'Events may be missing here: a replica has not confirmed yet that it sends its events.',
   dropped: 'Events may be missing here: a replica had more events than it could send.',
   too_slow: 'Events may be missing here: this page read them too slowly.',
+  unread: 'Events may be missing here: those that were written while this page was loaded could not be read.',
   lost: 'Events may be missing here: the connection was interrupted for too long.',
 });
 
@@ -143,12 +145,8 @@ const RANGES = [
   ['30d', '30 days'],
 ] as const;
 
-const DEFAULT_RANGE = '24h';
-const RANGE_OF_ONE = '30d';
-
 function ranges(shown: AuditFilters): Html {
-  const range = shown.auditId === undefined ? DEFAULT_RANGE : RANGE_OF_ONE;
-  const chosen = shown.until === undefined ? (shown.since ?? range) : '';
+  const chosen = shown.until === undefined ? (shown.since ?? defaultSince(shown)) : '';
   const link = ([since, label]: (typeof RANGES)[number]): Html => {
     const href = `/admin/audit${queryString({ ...shown, since, until: '' })}`;
     return since === chosen
@@ -163,13 +161,15 @@ function ranges(shown: AuditFilters): Html {
 /** A line is half a kilobyte. */
 const PAGE_SIZE = 20;
 
-const STOPPED: Readonly<Record<NonNullable<History['stopped']>, string>> = {
-  events: `The newest ${PAGE_SIZE} of them; older ones are on the next page.`,
-  bytes: 'The search ended at its limit of bytes, so older ones may be missing. Choose a shorter range.',
-  time: 'The search ended at its limit of time, so older ones may be missing. Choose a shorter range, or a filter.',
-};
+const beyond = (limit: string): Html =>
+  html`The search ended at its limit of ${limit}, so older ones may be missing. Set <em>Until</em> to a time at which
+    they were written, or run <code>portcullis audit query</code> on the files, which has no limit.`;
 
-const selfOf = ({ guard }: Pick<WebDeps, 'guard'>): string => guard.replicas.find(({ self }) => self)?.id ?? '';
+const STOPPED: Readonly<Record<NonNullable<History['stopped']>, Html>> = {
+  events: html`The newest ${PAGE_SIZE} of them; older ones are on the next page.`,
+  bytes: beyond('bytes'),
+  time: beyond('time'),
+};
 
 /** Says where the events come from, because an auditor must know what is not here. */
 function sourceText({ deps, past }: AuditPage): Html {
@@ -181,7 +181,7 @@ function sourceText({ deps, past }: AuditPage): Html {
   switch (past.kind) {
     case 'files': {
       const { stopped, unreadable } = past.found;
-      return html`From the files of this replica, <strong>${selfOf(deps)}</strong>.${others}
+      return html`From the files of this replica, <strong>${replicaOf(deps)}</strong>.${others}
         ${stopped !== undefined && STOPPED[stopped]}
         ${unreadable > 0 && `${unreadable} lines or files could not be read.`}`;
     }
@@ -206,7 +206,9 @@ function olderLink({ shown, past }: AuditPage): Html | false {
 
 function pastLines({ shown, past }: AuditPage): Html {
   if (past.kind !== 'files') return html``;
-  return html`${past.found.hits.map(({ event }) => eventLine(event, shown.auditId !== undefined))}`;
+  const { auditId, until } = shown;
+  const line = { whole: auditId !== undefined, later: until !== undefined };
+  return html`${past.found.hits.map(({ event }) => eventLine(event, line))}`;
 }
 
 function emptyText({ past, live }: AuditPage): Html | false {
@@ -283,20 +285,25 @@ function filtersOf(query: Readonly<Record<string, unknown>>): AuditFilters {
   return Object.fromEntries(fields.filter(([, value]) => value !== ''));
 }
 
-/** Reads the past, and audits that it was read. */
-async function pastOf(context: AdminPageContext, shown: AuditFilters): Promise<Past> {
-  const { deps } = context;
-  let query: AuditQuery;
+async function pastOf(
+  { deps, user }: AdminPageContext,
+  shown: AuditFilters,
+): Promise<{ readonly past: Past; readonly read: AdminRead }> {
+  let filter: Readonly<Record<string, string>>;
   try {
-    const filter = auditFilter(deps.config, shown, auditEventsQuerySchema);
-    auditRead(context, 'audit_events', { filter: JSON.stringify(filter) });
-    query = pastQuery(filter, deps.clock.nowMs());
+    filter = auditFilter(deps.config, shown, auditEventsQuerySchema);
   } catch (error) {
-    if (error instanceof AppError && error.code === 'bad_request') return { kind: 'malformed', message: error.message };
-    throw error;
+    if (!(error instanceof AppError) || error.code !== 'bad_request') throw error;
+    const { message, reason } = error;
+    return { past: { kind: 'malformed', message }, read: { reason } };
   }
+  const past = await searched(deps, user, pastQuery(filter, deps.clock.nowMs()));
+  return { past, read: { reason: 'audit_events', details: { filter: JSON.stringify(filter) } } };
+}
+
+async function searched(deps: WebDeps, user: SignedIn, query: AuditQuery): Promise<Past> {
   try {
-    const found = await searchHistory(deps, query, { events: PAGE_SIZE });
+    const found = await searchHistory(deps, user, query, { events: PAGE_SIZE });
     if (found !== undefined) return { kind: 'files', found };
   } catch (error) {
     if (error instanceof AdminError && error.problem === 'too_many_requests') return { kind: 'busy' };
@@ -308,7 +315,7 @@ async function pastOf(context: AdminPageContext, shown: AuditFilters): Promise<P
 export async function showAudit(context: AdminPageContext): Promise<void> {
   const { deps, req } = context;
   const shown = filtersOf(req.query);
-  const past = await pastOf(context, shown);
+  const { past, read } = await pastOf(context, shown);
   const isMalformed = past.kind === 'malformed';
   const isPast = shown.until !== undefined || shown.auditId !== undefined;
   const live = deps.tails !== undefined && !isMalformed && !isPast;
@@ -317,6 +324,7 @@ export async function showAudit(context: AdminPageContext): Promise<void> {
     title: 'Audit log',
     section: 'audit',
     status: isMalformed ? 400 : 200,
+    read,
     body: auditBody({ deps, shown, clusters, past, live }),
     scripts: live ? ['audit.js'] : [],
   });

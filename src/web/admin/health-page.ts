@@ -6,7 +6,7 @@ import { html, type Html } from '../page/html.ts';
 import { momentAgo } from '../page/layout.ts';
 import { formatMs } from './format.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 const STATES = {
   up: { style: 'ok', text: 'healthy' },
@@ -88,7 +88,6 @@ function components(names: readonly string[], known: readonly ComponentHealth[] 
 export async function showHealth(context: AdminPageContext): Promise<void> {
   const { deps } = context;
   const [clusters, providers] = await Promise.all([deps.health?.clusters(), deps.health?.providers()]);
-  auditRead(context, 'health');
   const body = healthBody({
     clusters: components(
       deps.config.clusters.map(({ name }) => name),
@@ -97,5 +96,5 @@ export async function showHealth(context: AdminPageContext): Promise<void> {
     providers: components([...deps.providers.keys()], providers),
     now: nowSeconds(deps),
   });
-  sendAdminPage(context, { title: 'Health', section: 'health', body });
+  sendAdminPage(context, { title: 'Health', section: 'health', read: { reason: 'health' }, body });
 }

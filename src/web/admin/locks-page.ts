@@ -13,7 +13,7 @@ import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter, seeOther } from '../page/response.ts';
 import { liftFreshSignIn } from '../../admin/fresh-sign-ins.ts';
-import { adminContextAt, auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { unlockForm } from './form-fields.ts';
 import { whenFresh } from './fresh-page.ts';
 import { numberedPager, pageNumber } from './pager.ts';
@@ -88,10 +88,9 @@ export async function showLocks(context: AdminPageContext): Promise<void> {
   const page = pageNumber(parameter(req.query['page']));
   const all = await lockViews(deps);
   const locks = all.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE);
-  auditRead(context, 'locks');
   const pager = numberedPager('/admin/locks', page, Math.ceil(all.length / PAGE_SIZE));
   const body = locksBody({ locks, count: all.length, pager, mayAct, csrf: user.csrf });
-  sendAdminPage(context, { title: 'Locks', section: 'locks', body });
+  sendAdminPage(context, { title: 'Locks', section: 'locks', read: { reason: 'locks' }, body });
 }
 
 /**

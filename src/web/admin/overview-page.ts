@@ -4,8 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { History } from '../../audit/query/history.ts';
-import type { AuditQuery } from '../../audit/query/matcher.ts';
-import { auditTime } from '../../audit/query/moment.ts';
+import { pastQuery } from '../../admin/audit-filter.ts';
 import { searchHistory } from '../../admin/audit-history.ts';
 import type { ComponentHealth } from '../../contracts/health.ts';
 import type { ReplicaView } from '../../revocation/revocation.ts';
@@ -14,7 +13,7 @@ import { html, type Html } from '../page/html.ts';
 import { eventLine } from './audit-lines.ts';
 import { countOf } from './format.ts';
 import { queryString } from './links.ts';
-import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 const SHOWN = 5;
 const MOST_COUNTED = 100;
@@ -24,8 +23,6 @@ const HEALTH_MS = 1500;
 
 const REJECTED = { refused: 'true', since: '1h' } as const;
 const REVOKED = { event: 'revocation', since: '30d' } as const;
-const HOUR_MS = 3_600_000;
-const MONTH_MS = 30 * 24 * HOUR_MS;
 
 interface Overview {
   readonly sessions: number;
@@ -120,7 +117,7 @@ function eventsCard({ id, title, none, query, found }: EventsCard): Html {
       events.length === 0
         ? html`<p class="empty">${message}</p>`
         : html`<ol class="record" reversed>
-            ${events.map(({ event }) => eventLine(event, false))}
+            ${events.map(({ event }) => eventLine(event))}
           </ol>`
     }
   </section>`;
@@ -140,8 +137,14 @@ function overviewBody(content: Overview): Html {
 }
 
 /** The page is useful without the past, so a search that cannot run is not an error of the page. */
-const pastOf = async (deps: WebDeps, query: AuditQuery, events: number): Promise<History | undefined> =>
-  await searchHistory(deps, query, { events, ms: SEARCH_MS }).catch(() => undefined);
+async function pastOf(
+  { deps, user }: AdminPageContext,
+  filter: Readonly<Record<string, string>>,
+  events: number,
+): Promise<History | undefined> {
+  const query = pastQuery(filter, deps.clock.nowMs());
+  return await searchHistory(deps, user, query, { events, ms: SEARCH_MS }).catch(() => undefined);
+}
 
 /** A cluster that does not respond takes as long as its time limit, and the page must not. */
 async function downOf({ health }: WebDeps): Promise<readonly ComponentHealth[] | undefined> {
@@ -151,19 +154,18 @@ async function downOf({ health }: WebDeps): Promise<readonly ComponentHealth[] |
   return all?.flat().filter(({ state }) => state === 'down');
 }
 
-async function overviewOf(deps: WebDeps): Promise<Overview> {
-  const { store, guard, clock } = deps;
+async function overviewOf(context: AdminPageContext): Promise<Overview> {
+  const { deps } = context;
+  const { store, guard } = deps;
   const [sessions, locks, down] = await Promise.all([store.sessions.count(), store.locks.list(), downOf(deps)]);
-  const since = (ms: number): string => auditTime(clock.nowMs() - ms);
-  // One after the other, because few searches run at a time.
-  const revoked = await pastOf(deps, { event: 'revocation', since: since(MONTH_MS) }, SHOWN);
-  const rejected = await pastOf(deps, { refused: 'true', since: since(HOUR_MS) }, MOST_COUNTED);
+  // One after the other, because each admin has one search at a time.
+  const revoked = await pastOf(context, REVOKED, SHOWN);
+  const rejected = await pastOf(context, REJECTED, MOST_COUNTED);
   const open = guard.sessionsInFlight().reduce((sum, { flights }) => sum + flights, 0);
   return { sessions, locks: locks.length, down, revoked, rejected, open, replicas: guard.replicas };
 }
 
 export async function showOverview(context: AdminPageContext): Promise<void> {
-  const content = await overviewOf(context.deps);
-  auditRead(context, 'overview');
-  sendAdminPage(context, { title: 'Overview', section: 'overview', body: overviewBody(content) });
+  const body = overviewBody(await overviewOf(context));
+  sendAdminPage(context, { title: 'Overview', section: 'overview', read: { reason: 'overview' }, body });
 }

@@ -12,7 +12,7 @@ import { auditHref } from './links.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
 import { isFollowed, revocationNotFound } from '../../admin/revocation-results.ts';
-import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 type State = ReplicaReceipt['state'];
 
@@ -198,7 +198,6 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
   const id = String(req.params['id']);
   const result = await service.results.find(id);
   if (result === undefined) throw revocationNotFound();
-  auditRead(context, 'revocation', { revocation: result.id });
   const nowMs = deps.clock.nowMs();
   const isRecent = nowMs - Date.parse(result.at) < RECENT_MS;
   const followed = isFollowed(result, nowMs);
@@ -207,6 +206,7 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
   sendAdminPage(context, {
     title: `Revocation ${state}`,
     section: 'sessions',
+    read: { reason: 'revocation', details: { revocation: result.id } },
     body: receiptBody(result, { live, followed, mayAct: context.mayAct }),
     ...(followed ? { scripts: ['copy.js', 'receipt.js'], refreshSeconds: isRecent ? 1 : 5 } : { scripts: ['copy.js'] }),
   });

@@ -1,5 +1,6 @@
 /** Searches in the latest requests that the store has, for a replica without audit files. */
 import type { AuditQuery } from '../../audit/query/matcher.ts';
+import { AppError } from '../../core/errors.ts';
 import type { RecentRequest, SessionQuery, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { latestRequests } from '../page/recent-requests.ts';
@@ -14,8 +15,19 @@ export async function recentMatches(
 ): Promise<readonly RecentRequest[] | undefined> {
   // Nothing that Portcullis did is among them.
   if (query.event !== undefined) return [];
-  const requests = await latestRequests(deps, await sessionsOf(deps, query));
-  return requests?.filter((request) => matches(query, request));
+  const { account, user } = query;
+  try {
+    const sessions = (await sessionsOf(deps, query)).filter(
+      (session) =>
+        (account === undefined || session.account === account) &&
+        (user === undefined || session.identity.username === user),
+    );
+    return (await latestRequests(deps, sessions))?.filter((request) => matches(query, request));
+  } catch (err) {
+    if (!(err instanceof AppError) || err.code !== 'store_unavailable') throw err;
+    deps.logger.warn({ err }, 'sessions not readable; the page shows no recent requests');
+    return undefined;
+  }
 }
 
 async function sessionsOf({ store }: Pick<WebDeps, 'store'>, query: AuditQuery): Promise<readonly SessionRecord[]> {

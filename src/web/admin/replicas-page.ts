@@ -5,7 +5,7 @@
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
 import { sortedById, formatMs } from './format.ts';
-import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 type State = ReplicaView['state'];
 
@@ -71,10 +71,10 @@ function replicasBody(replicas: readonly ReplicaView[], live: string): Html {
 }
 
 export function showReplicas(context: AdminPageContext): void {
-  auditRead(context, 'replicas');
   sendAdminPage(context, {
     title: 'Replicas',
     section: 'replicas',
+    read: { reason: 'replicas' },
     body: replicasBody(context.deps.guard.replicas, '/admin/api/v1/replicas'),
     scripts: ['replicas.js'],
   });

@@ -34,7 +34,13 @@ import {
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { revocationStatus } from '../../admin/revoke.ts';
-import { adminContextAt, auditRead, sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
+import {
+  adminContextAt,
+  type AdminPage,
+  sendAdminPage,
+  type AdminHandler,
+  type AdminPageContext,
+} from './admin-frame.ts';
 import type { StartedRevocation, StartRevocation } from './begin-revocation.ts';
 import { receiptHref, revokeHref } from './links.ts';
 import { secondsOf } from './locks-page.ts';
@@ -241,15 +247,15 @@ export async function showConfirmation(context: AdminPageContext): Promise<void>
   const request = requestOf(fields, { reason: 'not given yet' });
   if (!freshOrRedirect(deps, req, res, user)) return;
   const plan = await planOf(deps, request);
-  auditRead(context, 'sessions', { target: targetName(plan.target) });
-  await sendConfirmation(context, fields, plan, { status: 200, reason: '' });
+  const read = { reason: 'sessions', details: { target: targetName(plan.target) } };
+  await sendConfirmation(context, fields, plan, { read });
 }
 
 async function sendConfirmation(
   context: AdminPageContext,
   fields: RevocationFields,
   plan: RevocationPlan,
-  { status, reason }: { readonly status: number; readonly reason: string },
+  { reason = '', ...page }: Pick<AdminPage, 'status' | 'read'> & { readonly reason?: string },
 ): Promise<void> {
   const { deps, user } = context;
   const body = confirmBody({
@@ -263,7 +269,7 @@ async function sendConfirmation(
     reason,
     csrf: user.csrf,
   });
-  sendAdminPage(context, { title: 'Revoke', section: 'sessions', status, body });
+  sendAdminPage(context, { title: 'Revoke', section: 'sessions', ...page, body });
 }
 
 /** Runs the revocation and leads to its receipt. */

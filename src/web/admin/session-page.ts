@@ -13,7 +13,7 @@ import { sessionIdSchema } from '../../core/admin-api/fields.ts';
 import { latestRequests } from '../page/recent-requests.ts';
 import { sessionNotFound } from '../../admin/revocation-request.ts';
 import { workloadRule } from '../../admin/roles.ts';
-import { auditRead, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 interface SessionPageContent {
   readonly deps: Pick<WebDeps, 'clock'>;
@@ -117,10 +117,10 @@ export async function showSession(context: AdminPageContext): Promise<void> {
     .usableBy(session.identity)
     .map(({ name }) => name)
     .filter((name) => rule?.clusters.includes(name) ?? true);
-  auditRead(context, 'session', { target: `session:${session.id}` });
   sendAdminPage(context, {
     title: 'Session',
     section: 'sessions',
+    read: { reason: 'session', details: { target: `session:${session.id}` } },
     body: sessionBody({ deps, session, clusters, requests, mayAct }),
   });
 }

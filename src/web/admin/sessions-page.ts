@@ -14,7 +14,7 @@ import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { auditRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
+import { sendAdminPage, type AdminHandler } from './admin-frame.ts';
 
 const NAMES = ['search', 'provider', 'cluster', 'idle', 'sort', 'cursor'] as const;
 
@@ -205,7 +205,6 @@ export function showSessions(list: ListSessions): AdminHandler {
     const shown = filtersOf(req);
     const query = queryFor(shown);
     const [page, total] = await Promise.all([list(query), deps.store.sessions.count()]);
-    auditRead(context, 'sessions', filterDetails(shown));
     const body = sessionsBody({
       shown,
       page,
@@ -215,6 +214,7 @@ export function showSessions(list: ListSessions): AdminHandler {
       now: nowSeconds(deps),
       mayAct,
     });
-    sendAdminPage(context, { title: 'Sessions', section: 'sessions', body });
+    const read = { reason: 'sessions', details: filterDetails(shown) };
+    sendAdminPage(context, { title: 'Sessions', section: 'sessions', read, body });
   };
 }

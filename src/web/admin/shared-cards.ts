@@ -11,18 +11,20 @@ import type { Identity } from '../../core/identity/identity.ts';
 /**
  * Returns the card of the latest requests.
  * @param log the URL of the audit log of these requests
+ * @param note what may be missing
  */
 export function requestsCard(
   deps: Pick<WebDeps, 'clock'>,
   requests: readonly RecentRequest[] | undefined,
   log: string,
+  note: Html | false = false,
 ): Html {
   return html`<section class="card" aria-labelledby="requests">
     <div class="card-head">
       <h2 id="requests">Latest requests</h2>
       <a class="button quiet compact" href="${log}">Audit log</a>
     </div>
-    ${requestsTable(deps, requests, auditHref)}
+    ${note} ${requestsTable(deps, requests, auditHref)}
   </section>`;
 }
 

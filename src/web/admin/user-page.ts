@@ -1,9 +1,10 @@
 /**
  * `/admin/accounts/:account`: one user, with their identity, lock, sessions and latest requests.
  */
-import { auditTime } from '../../audit/query/moment.ts';
+import { pastQuery } from '../../admin/audit-filter.ts';
 import { searchHistory } from '../../admin/audit-history.ts';
-import { recentOf } from '../../core/audit/recent-request.ts';
+import { recentOf, sessionOf } from '../../core/audit/recent-request.ts';
+import type { AuditEvent } from '../../core/audit/event.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock, RecentRequest, SessionPage, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -23,7 +24,14 @@ import { parameter } from '../page/response.ts';
 import { latestRequests } from '../page/recent-requests.ts';
 import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
 import { type ListSessions, listQuery } from '../../admin/session-query.ts';
-import { auditRead, sendAdminPage, type AdminHandler } from './admin-frame.ts';
+import { sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
+
+interface LatestRequests {
+  /** Undefined where they could not be read. */
+  readonly requests: readonly RecentRequest[] | undefined;
+  /** False where the audit files could not be searched to the end of the range, or to that many. */
+  readonly searched: boolean;
+}
 
 interface UserPage {
   readonly deps: Pick<WebDeps, 'clock'>;
@@ -34,7 +42,8 @@ interface UserPage {
   readonly lock: Lock | undefined;
   /** Since when the next sign-in must be a fresh one, epoch seconds. */
   readonly freshSince: number | undefined;
-  readonly requests: readonly RecentRequest[] | undefined;
+  /** Undefined on a later page of their sessions. */
+  readonly latest: LatestRequests | undefined;
   readonly mayAct: boolean;
   readonly csrf: string;
 }
@@ -123,11 +132,18 @@ function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
 }
 
 function userBody(content: UserPage): Html {
-  const { deps, account, page, requests } = content;
+  const { deps, account, page, latest } = content;
+  const note =
+    latest?.searched === false &&
+    html`<p class="small muted">
+      Requests of sessions that have ended may be missing, because the search of the audit files was not finished in
+      time. The audit log has a longer one.
+    </p>`;
   return html`<h1 class="clip"><bdi>${page.sessions[0]?.identity.username ?? account}</bdi></h1>
     <p class="lead">Account <code>${account}</code></p>
     <div class="grid">${identityCard(content)} ${lockCard(content)}</div>
-    ${sessionsCard(content)} ${requestsCard(deps, requests, `/admin/audit${queryString({ account })}`)}`;
+    ${sessionsCard(content)}
+    ${latest !== undefined && requestsCard(deps, latest.requests, `/admin/audit${queryString({ account })}`, note)}`;
 }
 
 const PAGE_SIZE = 15;
@@ -139,30 +155,32 @@ const MAX_REQUESTS = 25;
  * of a session that was revoked are deleted from the store with it, which is when an admin asks for them.
  */
 async function requestsOf(
-  deps: WebDeps,
+  { deps, user }: AdminPageContext,
   account: Account,
   sessions: readonly SessionRecord[],
-): Promise<readonly RecentRequest[] | undefined> {
+): Promise<LatestRequests> {
   const live = await latestRequests(deps, sessions);
-  if (live !== undefined && live.length >= MAX_REQUESTS) return live.slice(0, MAX_REQUESTS);
-  const past = await pastRequests(deps, account);
-  if (live === undefined && past.length === 0) return undefined;
+  if (live !== undefined && live.length >= MAX_REQUESTS)
+    return { requests: live.slice(0, MAX_REQUESTS), searched: true };
+  const query = pastQuery({ account, since: PAST }, deps.clock.nowMs());
+  // Sign-ins are not among them, and must not take their places.
+  const bounds = { events: MAX_REQUESTS, ms: PAST_MS, only: (event: AuditEvent) => sessionOf(event) !== undefined };
+  // The page is useful without them, and links to the search.
+  const found = await searchHistory(deps, user, query, bounds).catch(() => ({ hits: [], stopped: 'time' as const }));
+  const { hits, stopped } = found ?? { hits: [], stopped: undefined };
+  const searched = stopped === undefined || stopped === 'events';
+  const past = hits.map(({ event }) => recentOf(event)).filter((request) => request !== undefined);
+  if (live === undefined && past.length === 0) return { requests: undefined, searched };
   const byId = new Map([...past, ...(live ?? [])].map((request) => [request.auditId, request]));
-  return [...byId.values()].toSorted((left, right) => right.at - left.at).slice(0, MAX_REQUESTS);
+  const requests = [...byId.values()].toSorted((left, right) => right.at - left.at).slice(0, MAX_REQUESTS);
+  return { requests, searched };
 }
 
-const PAST_SECONDS = 7 * 86_400;
+const PAST = '7d';
 /** The page waits for it. */
 const PAST_MS = 1000;
 
-async function pastRequests(deps: WebDeps, account: Account): Promise<readonly RecentRequest[]> {
-  const query = { account, since: auditTime(deps.clock.nowMs() - PAST_SECONDS * 1000) };
-  // The page is useful without them, and links to the search.
-  const found = await searchHistory(deps, query, { events: MAX_REQUESTS, ms: PAST_MS }).catch(() => undefined);
-  return (found?.hits ?? []).map(({ event }) => recentOf(event)).filter((request) => request !== undefined);
-}
-
-/** Shows a user. An unknown account is shown as one that is not signed in, because it can be locked all the same. */
+/** Shows a user. An unknown account is shown as one that is not signed in: who has not signed in yet can be locked. */
 export function showUser(list: ListSessions): AdminHandler {
   return async (context) => {
     const { deps, req, user, mayAct } = context;
@@ -175,11 +193,11 @@ export function showUser(list: ListSessions): AdminHandler {
       deps.store.locks.find(account.data),
       freshSignInNeeded(deps, account.data),
     ]);
-    const requests = await requestsOf(deps, account.data, page.sessions);
-    auditRead(context, 'account', { target: `account:${account.data}` });
     const later = cursor !== undefined;
-    const known = { account: account.data, page, later, lock, freshSince, requests };
+    const latest = later ? undefined : await requestsOf(context, account.data, page.sessions);
+    const known = { account: account.data, page, later, lock, freshSince, latest };
     const body = userBody({ deps, ...known, mayAct, csrf: user.csrf });
-    sendAdminPage(context, { title: 'User', section: 'sessions', body });
+    const read = { reason: 'account', details: { target: `account:${account.data}` } };
+    sendAdminPage(context, { title: 'User', section: 'sessions', read, body });
   };
 }

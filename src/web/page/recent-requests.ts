@@ -79,7 +79,7 @@ const requestRow = (request: RecentRequest, epochSeconds: number, hrefOf: HrefOf
     ${
       hrefOf !== undefined &&
       html`<td data-label="Id">
-        <a href="${hrefOf(request.auditId)}">${request.auditId.slice(0, SHOWN_ID)}</a>
+        <a href="${hrefOf(request.auditId)}">${shortId(request.auditId)}</a>
       </td>`
     }
   </tr>`;
@@ -87,8 +87,8 @@ const requestRow = (request: RecentRequest, epochSeconds: number, hrefOf: HrefOf
 /** Returns the URL of the audit events of a request. */
 type HrefOf = (auditId: string) => string;
 
-/** Characters of an id that tell it from others on a page. */
-const SHOWN_ID = 8;
+/** Returns as much of an id as tells it from others on a page. */
+export const shortId = (id: string): string => id.slice(0, 8);
 
 /**
  * @param requests undefined where they could not be read

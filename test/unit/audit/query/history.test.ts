@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { createAuditHistory } from '../../../../src/audit/query/history.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
+import type { AuditQuery } from '../../../../src/audit/query/matcher.ts';
 import { auditTime, momentOf } from '../../../../src/audit/query/moment.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { aFolder, anEvent, range } from '../fixtures.ts';
@@ -24,8 +25,8 @@ async function aLog() {
   const rejectedPath = `${path}.rejected`;
   const history = createAuditHistory([{ type: 'stdout' }, { type: 'file', path, rejectedPath }]);
   if (history === undefined) throw new Error('there is a file sink');
-  const ids = async (query: Parameters<typeof history.search>[0] = {}, events = 100) =>
-    (await history.search(query, { events }))?.hits.map(({ event }) => event.auditID);
+  const ids = async (query: AuditQuery = {}, events = 100) =>
+    (await history.search('root', query, { events }))?.hits.map(({ event }) => event.auditID);
   return { path, rejectedPath, history, ids };
 }
 
@@ -39,8 +40,8 @@ describe('the history', () => {
     const all = [8, 7, 6, 5, 4, 3, 2, 1].map((n) => `event-${n}`);
     expect(await ids()).toEqual(all);
     expect(await ids({}, 3)).toEqual(all.slice(0, 3));
-    expect((await history.search({}, { events: 3 }))?.stopped).toBe('events');
-    expect((await history.search({}, { events: 8 }))?.stopped).toBeUndefined();
+    expect((await history.search('root', {}, { events: 3 }))?.stopped).toBe('events');
+    expect((await history.search('root', {}, { events: 8 }))?.stopped).toBeUndefined();
     expect(await ids({ since: auditTime(START + 3000), until: auditTime(START + 6000) })).toEqual(all.slice(3, 6));
   });
 
@@ -50,7 +51,7 @@ describe('the history', () => {
     await writeFile(path, linesOf(range(200).map(wide)));
     await appendFile(path, '{"kind":"Event","auditID":"torn"');
     expect(await ids({}, 1000)).toEqual(range(200).map((n) => `event-${199 - n}`));
-    expect((await history.search({}, { events: 1000 }))?.unreadable).toBe(0);
+    expect((await history.search('root', {}, { events: 1000 }))?.unreadable).toBe(0);
   });
 
   test('shows a request once, by its latest event, or each event where all are wanted', async () => {
@@ -60,7 +61,7 @@ describe('the history', () => {
       linesOf([at(1, { stage: 'RequestReceived' }), at(2), { ...at(1), stageTimestamp: at(3).stageTimestamp }]),
     );
     expect(await ids()).toEqual(['event-1', 'event-2']);
-    const every = await history.search({}, { events: 10, every: true });
+    const every = await history.search('root', {}, { events: 10, every: true });
     expect(every?.hits.map(({ event }) => event.stage)).toEqual([
       'ResponseComplete',
       'ResponseComplete',
@@ -80,7 +81,7 @@ describe('the history', () => {
     await writeFile(path, linesOf(range(2000).map((n) => at(n))));
     await writeFile(rejectedPath, linesOf([at(1)]));
     const search = async (limits: object) =>
-      await createAuditHistory([{ type: 'file', path, rejectedPath }], limits)?.search({}, { events: 5000 });
+      await createAuditHistory([{ type: 'file', path, rejectedPath }], limits)?.search('root', {}, { events: 5000 });
     const found = await search({ readBytes: 200_000 });
     expect(found?.stopped).toBe('bytes');
     expect(found?.hits.at(-1)?.event.auditID).not.toBe('event-1');
@@ -94,7 +95,7 @@ describe('the history', () => {
     await writeFile(path, linesOf(moments.map((n, index) => at(n, { auditID: `event-${index}` }))));
     const pages: string[][] = [];
     for (let until: string | undefined, isMore = true; isMore;) {
-      const found = await history.search(until === undefined ? {} : { until }, { events: 3 });
+      const found = await history.search('root', until === undefined ? {} : { until }, { events: 3 });
       pages.push(found?.hits.map(({ event }) => event.auditID) ?? []);
       until = found?.hits.at(-1)?.time;
       isMore = found?.stopped === 'events';
@@ -114,32 +115,65 @@ describe('the history', () => {
     const { path } = await aLog();
     await writeFile(`${path}.${stampOf(200)}.gz`, gzipSync(linesOf(events)));
     const history = createAuditHistory([{ type: 'file', path }], limits);
-    const found = await history?.search({ until: auditTime(START + 150_000) }, { events: 10 });
+    const found = await history?.search('root', { until: auditTime(START + 150_000) }, { events: 10 });
     expect(found?.stopped).toBe('events');
     const newest = events.toReversed().map(({ auditID }) => auditID);
     expect(found?.hits.map(({ event }) => event.auditID)).toEqual(newest.slice(0, found?.hits.length));
     expect(found?.hits.length).toBeGreaterThan(2);
   });
 
-  test('is read by few at a time', async () => {
+  test('is read by few at a time, and once by each reader', async () => {
     const { path } = await aLog();
     await writeFile(path, linesOf([at(1)]));
-    const history = createAuditHistory([{ type: 'file', path }], { searches: 1 });
-    const first = history?.search({}, { events: 1 });
-    await expect(history?.search({}, { events: 1 })).rejects.toMatchObject({ code: 'conflict' });
-    await first;
-    expect((await history?.search({}, { events: 1 }))?.hits).toHaveLength(1);
+    const history = createAuditHistory([{ type: 'file', path }], { searches: 2 });
+    const search = (reader: string) => history?.search(reader, {}, { events: 1 });
+    const first = search('root');
+    await expect(search('root')).rejects.toMatchObject({ code: 'conflict' });
+    const second = search('vera');
+    await expect(search('ann')).rejects.toMatchObject({ code: 'conflict' });
+    await Promise.all([first, second]);
+    expect((await search('root'))?.hits).toHaveLength(1);
+  });
+
+  test('counts only the events that are asked for, also in a compressed file', async () => {
+    const { path, history } = await aLog();
+    const signIns = range(60).map((n) => at(n + 2, { verb: 'sign-in' }));
+    await writeFile(`${path}.${stampOf(100)}.gz`, gzipSync(linesOf([at(0), ...signIns])));
+    await writeFile(path, linesOf([at(101), at(102, { verb: 'sign-in' })]));
+    const only = ({ verb }: AuditEvent): boolean => verb !== 'sign-in';
+    const found = await history.search('root', {}, { events: 2, only });
+    expect(found?.hits.map(({ event }) => event.auditID)).toEqual(['event-101', 'event-0']);
+    expect(found?.stopped).toBeUndefined();
+  });
+
+  test('finds what was long ago in a large file without reading what came later', async () => {
+    const { path } = await aLog();
+    const wide = (n: number): AuditEvent => at(n, { userAgent: 'x'.repeat(n % 50 === 7 ? 90_000 : 2000) });
+    // Nine at a time are out of order, and some lines are no events.
+    const order = range(222).flatMap((block) => range(9).map((n) => 9 * block + 8 - n));
+    const lines = order.map((n) => `${n % 20 === 0 ? 'torn' : ''}${linesOf([wide(n)])}${n % 30 === 0 ? 'torn\n' : ''}`);
+    await writeFile(path, lines.join(''));
+    const history = createAuditHistory([{ type: 'file', path }], { readBytes: 1024 * 1024 });
+    for (let from = 0; from < order.length; from += 37) {
+      const query = { since: auditTime(START + from * 1000), until: auditTime(START + (from + 30) * 1000) };
+      const found = await history?.search('root', query, { events: 1000 });
+      const wanted = order.filter((n) => n >= from && n < from + 30 && n % 20 !== 0).map((n) => `event-${n}`);
+      expect(found?.hits.map(({ event }) => event.auditID).toSorted()).toEqual(wanted.toSorted());
+      expect(found?.stopped).toBeUndefined();
+    }
   });
 
   test('follows no link, and is undefined where there is no file', async () => {
     const { path, history } = await aLog();
-    expect(await history.search({}, { events: 1 })).toBeUndefined();
+    expect(await history.search('root', {}, { events: 1 })).toBeUndefined();
     await writeFile(`${path}.other`, linesOf([at(1)]));
     await symlink(`${path}.other`, path);
-    expect(await history.search({}, { events: 1 })).toBeUndefined();
+    expect(await history.search('root', {}, { events: 1 })).toBeUndefined();
     const folder = join(await aFolder(), 'audit.log');
     await mkdir(folder);
-    expect(await createAuditHistory([{ type: 'file', path: folder }])?.search({}, { events: 1 })).toBeUndefined();
+    expect(
+      await createAuditHistory([{ type: 'file', path: folder }])?.search('root', {}, { events: 1 }),
+    ).toBeUndefined();
     expect(createAuditHistory([{ type: 'stdout' }])).toBeUndefined();
   });
 });

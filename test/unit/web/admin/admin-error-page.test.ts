@@ -39,6 +39,14 @@ describe('an error on an admin page', () => {
     }
   });
 
+  test('that no one expected says where to look, and does not send the platform team to itself', async () => {
+    const at = await signedInAs('root');
+    at.stage.store.locks.list = () => Promise.reject(new Error('canary'));
+    const { text } = await at.browser.get('/admin/locks').expect(500);
+    expect(text).toMatch(/Something went wrong on our side\.<[\s\S]*server’s log/);
+    expect(text).not.toMatch(/platform team|canary/);
+  });
+
   test('an auditor who sends a change gets the frame, and any other user the page for users', async () => {
     const auditor = await signedInAs('auditor');
     const { text } = await postForm(auditor, '/admin/unlock', { account: 'corp/x', reason: 'x' }).expect(403);

@@ -1,5 +1,6 @@
 /** Which user sees which admin page, and that hostile names stay text. */
 import { afterEach, describe, expect, test } from 'vitest';
+import { AppError } from '../../../../src/core/errors.ts';
 import { alsoAt, post } from '../admin-at.ts';
 import { annotation, browserAt, closeStages, openStage, openSession, signedInAs, signIn } from '../harness.ts';
 import { postForm, sendRevocation } from './admin-pages-at.ts';
@@ -61,6 +62,28 @@ describe.each(PAGES)('%s', (path, reason, found) => {
     const reads = at.stage.named('admin-read').map((event) => annotation(event, 'reason'));
     expect(reads).toEqual(reason === undefined ? [] : [reason]);
   });
+});
+
+test('a read that fails is audited with the status of its response, once', async () => {
+  const at = await signedInAs('auditor');
+  await at.browser.get('/admin/sessions/unknown').expect(404);
+  at.stage.store.locks.list = () => Promise.reject(new AppError('store_unavailable', 'away'));
+  await at.browser.get('/admin/overview').expect(503);
+  const reads = at.stage.named('admin-read').map((read) => [read.responseStatus?.code, annotation(read, 'reason')]);
+  expect(reads).toEqual([
+    [404, 'session_not_found'],
+    [503, 'store_unavailable'],
+  ]);
+});
+
+test('a client that is not known cannot fill the audit log with reads that fail', async () => {
+  const at = await signedInAs('auditor');
+  const before = at.stage.events.length;
+  // Any value of a cookie will do for that.
+  at.stage.store.artefacts.find = () => Promise.reject(new AppError('store_unavailable', 'away'));
+  at.stage.store.sessions.read = () => Promise.reject(new AppError('store_unavailable', 'away'));
+  await at.browser.get('/admin').expect(503);
+  expect(at.stage.events).toHaveLength(before);
 });
 
 describe('what changes something', () => {

@@ -1,10 +1,11 @@
 /** The past on the audit page, and on a user's page after a revocation. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { createAuditHistory } from '../../../../src/audit/audit.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
 import { auditTime } from '../../../../src/audit/query/moment.ts';
+import { AppError } from '../../../../src/core/errors.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { aFolder, anEvent, range } from '../../audit/fixtures.ts';
 import { annotation, closeStages, openSession, signedInAs, type AdminAt } from '../harness.ts';
@@ -54,13 +55,17 @@ test('opens with the past in the range and with the filters of its URL, and the 
   const filtered = await at.browser.get('/admin/audit?since=7d&refused=true').expect(200);
   expect(linesOn(filtered.text)).toHaveLength(1);
   expect(filtered.text).toContain('/admin/api/v1/audit/events.jsonl?refused=true&amp;since=7d');
-  expect(at.stage.named('admin-read').map((event) => annotation(event, 'filter'))).toEqual([
-    '{}',
-    '{"refused":"true","since":"7d"}',
-  ]);
   const malformed = await at.browser.get('/admin/audit?since=yesterday&verb=get').expect(400);
   expect(malformed.text).toContain('since: a time such as');
   expect(malformed.text).toMatch(/name="verb"\s+value="get"/);
+  const reads = at.stage
+    .named('admin-read')
+    .map((event) => [event.responseStatus?.code, annotation(event, 'reason'), annotation(event, 'filter')]);
+  expect(reads).toEqual([
+    [200, 'audit_events', '{}'],
+    [200, 'audit_events', '{"refused":"true","since":"7d"}'],
+    [400, 'query_malformed', undefined],
+  ]);
 });
 
 test('leads to older events without losing one, and to the whole of one request', async () => {
@@ -81,6 +86,9 @@ test('leads to older events without losing one, and to the whole of one request'
   const one = await at.browser.get('/admin/audit?auditId=before-7').expect(200);
   expect(linesOn(one.text)).toEqual([expect.stringContaining('200'), expect.stringContaining('no outcome')]);
   expect(one.text).toContain('&quot;auditID&quot;: &quot;before-7&quot;');
+  // Its outcome may be on the page in front.
+  const older = await at.browser.get('/admin/audit?until=2026-11-25T11:52:30Z').expect(200);
+  expect(linesOn(older.text)[0]).toMatch(/11:52:00 .* begun 192/);
 });
 
 test('shows what a client wrote as text', async () => {
@@ -103,6 +111,12 @@ test('says where there is no file, and shows the latest requests that the store 
   expect(await page('?resource=pods')).toMatch(/pods\/log(?![\s\S]*secrets)/);
   expect(await page('?refused=true')).not.toContain('pods/log');
   expect(await page('?user=corp:unknown')).not.toContain('pods/log');
+  expect(await page('?session=alice-1&account=corp/sub-alice')).toContain('pods/log');
+  expect(await page('?session=alice-1&account=corp/sub-root')).not.toContain('pods/log');
+  expect(await page('?session=alice-1&user=corp:root@example.com')).not.toContain('pods/log');
+  expect(await page('?account=corp/sub-alice&user=corp:root@example.com')).not.toContain('pods/log');
+  at.stage.store.sessions.list = () => Promise.reject(new AppError('store_unavailable', 'away'));
+  expect(await page('')).toContain('The requests cannot be read right now');
 });
 
 test('is a page all the same while other searches run', async () => {
@@ -112,12 +126,37 @@ test('is a page all the same while other searches run', async () => {
   );
 });
 
-test('a user’s latest requests stay on their page after a revocation', async () => {
+describe('a user’s latest requests', () => {
   const facts = { 'portcullis.dev/account': 'corp/sub-alice', 'portcullis.dev/session': 'alice-1' };
-  const at = await withFile([minutesAgo(3, { annotations: facts, requestURI: '/api/v1/evidence' })]);
-  await openSession(at.stage, 'alice-1', 'alice');
-  await sendRevocation(at, { kind: 'account', value: 'corp/sub-alice' });
-  const { text } = await at.browser.get('/admin/accounts/corp%2Fsub-alice').expect(200);
-  expect(text).toContain('This account has no live session.');
-  expect(text).toContain('/api/v1/evidence');
+  const evidence = minutesAgo(90, { annotations: facts, requestURI: '/api/v1/evidence' });
+  const USER = '/admin/accounts/corp%2Fsub-alice';
+
+  test('stay on their page after a revocation, whatever else they have done since then', async () => {
+    const signIns = range(40).map((n) =>
+      minutesAgo(60 - n, { annotations: { ...facts, 'portcullis.dev/event': 'sign-in' } }),
+    );
+    const at = await withFile([evidence, ...signIns]);
+    await openSession(at.stage, 'alice-1', 'alice');
+    await sendRevocation(at, { kind: 'account', value: 'corp/sub-alice' });
+    const { text } = await at.browser.get(USER).expect(200);
+    expect(text).toContain('This account has no live session.');
+    expect(text).toContain('/api/v1/evidence');
+    expect(text).not.toContain('may be missing');
+  });
+
+  test('are on the first page of their sessions only, so that the others search nothing', async () => {
+    const at = await withFile([evidence]);
+    for (let n = 0; n < 16; n += 1) await openSession(at.stage, `alice-${n}`, 'alice');
+    const { text } = await at.browser.get(USER).expect(200);
+    const next = /href="([^"]*cursor=[^"]*)"/.exec(text)?.[1] ?? '';
+    expect(text).toContain('Latest requests');
+    expect((await at.browser.get(next).expect(200)).text).not.toContain('Latest requests');
+  });
+
+  test('may be missing where the files cannot be searched now, and the page says so', async () => {
+    const at = await withFile([evidence], 0);
+    expect((await at.browser.get(USER).expect(200)).text).toContain(
+      'Requests of sessions that have ended may be missing',
+    );
+  });
 });
