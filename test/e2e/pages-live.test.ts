@@ -111,6 +111,52 @@ describe('live', () => {
     expect(await line.locator('[data-text="who"]').innerText()).toBe('demo:alice as demo:bob');
   });
 
+  it('the audit log shows a beginning as the server does until its outcome comes, and says what it could not read', async () => {
+    const event = (id: string, stage: string) => ({
+      auditID: id,
+      stage,
+      verb: 'delete',
+      requestURI: `/api/${id}`,
+      user: { username: 'demo:alice' },
+      stageTimestamp: new Date().toISOString(),
+      ...(stage === 'ResponseComplete' && { responseStatus: { code: 200 } }),
+    });
+    const stages = [
+      event('one', 'RequestReceived'),
+      event('two', 'RequestReceived'),
+      event('two', 'ResponseComplete'),
+      // Late, from another replica.
+      event('two', 'RequestReceived'),
+    ];
+    const body = stages.map((one) => `data: ${JSON.stringify(one)}\n\n`).join('');
+    let asked = 0;
+    await page.route(/\/v1\/audit(\?|$)/, async (route) => {
+      asked += 1;
+      if (asked === 1) await route.fulfill({ contentType: 'text/event-stream', body });
+      else await route.fulfill({ status: 429, json: { detail: 'Too many live views are open.' } });
+    });
+    let missed = 0;
+    await page.route(/\/v1\/audit\/events\?/, async (route) => {
+      missed += 1;
+      await route.fulfill({ status: 429, headers: { 'Retry-After': '0' }, json: {} });
+    });
+    await page.goto(`${web}/admin/audit?user=demo:unknown`);
+    const lines = page.locator('[data-lines] > li');
+    await page.locator('[data-connection]').getByText('Too many live views are open.').waitFor(LATE);
+    await lines.filter({ hasText: 'could not be read' }).waitFor(LATE);
+    expect(missed).toBe(4);
+    const code = async (id: string): Promise<readonly string[]> =>
+      await lines
+        .filter({ hasText: `/api/${id}` })
+        .locator('[data-text="code"]')
+        .allInnerTexts();
+    expect(await code('one')).toEqual(['no outcome']);
+    expect(await code('two')).toEqual(['200']);
+    // One gap for the connection that is lost, however often it is tried again.
+    await expect.poll(() => asked, LATE).toBeGreaterThan(7);
+    expect(await lines.filter({ hasText: 'the connection was interrupted' }).count()).toBe(1);
+  });
+
   it('the receipt comes in replica by replica: two at once, and a stopped one when its lease has run out', async () => {
     await alice.signIn('alice');
     const watched = watch(page, web);
@@ -130,6 +176,11 @@ describe('live', () => {
     await page.getByText('No replica accepts what you revoked any more').waitFor(LATE);
     expect(await page.title()).toMatch(/complete/);
     expect(await page.evaluate('globalThis.sameDocument')).toBe(true);
+    await page.getByText('Copy as text or JSON').click();
+    const copy = page.getByRole('button', { name: 'Copy Text' });
+    await copy.dblclick();
+    expect(await copy.innerText()).toBe('Copied');
+    await expect.poll(() => copy.innerText(), LATE).toBe('Copy');
     expect(watched.errors).toEqual([]);
   });
 

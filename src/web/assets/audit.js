@@ -50,11 +50,15 @@ function userOf({ user, impersonatedUser }) {
   return impersonatedUser?.username ? `${name} as ${impersonatedUser.username}` : name;
 }
 
-function codeOf({ responseStatus, stage }) {
-  const code = responseStatus?.code ?? 0;
+/** The outcome of a stream that is open, and of a request without a response, is still to come. */
+const isOpen = ({ stage }) => stage === 'ResponseStarted' || stage === 'RequestReceived';
+
+function codeOf(event) {
+  const code = event.responseStatus?.code ?? 0;
+  if (event.stage === 'RequestReceived') return { style: 'warn', text: 'no outcome' };
   return {
     style: code >= 500 ? 'warn' : code >= 400 ? 'bad' : 'ok',
-    text: stage === 'ResponseStarted' ? `${code} open` : String(code),
+    text: isOpen(event) ? `${code} open` : String(code),
   };
 }
 
@@ -73,7 +77,7 @@ function lineOf(event) {
   });
   fill(line, { code: text, from: (event.sourceIPs ?? []).join(', '), id: event.auditID.slice(0, 8) });
   line.dataset.event = keyOf(event);
-  line.toggleAttribute('data-open', event.stage === 'ResponseStarted');
+  line.toggleAttribute('data-open', isOpen(event));
   line.querySelector('[data-link]').href = `/admin/audit?${new URLSearchParams({ auditId: event.auditID })}`;
   list.querySelector(`[data-open][data-event^="${CSS.escape(event.auditID)} "]`)?.remove();
   line.querySelector('[data-text="code"]').classList.add(style);
@@ -107,7 +111,8 @@ function showCount() {
 function show() {
   showing = undefined;
   if (paused) return;
-  list.prepend(...waiting.map((entry) => entry()).toReversed());
+  // One by one, because an outcome removes its beginning, which may wait in front of it.
+  for (const entry of waiting) list.prepend(entry());
   waiting = [];
   while (list.childElementCount > MAX_LINES) {
     list.lastElementChild.remove();
@@ -128,27 +133,38 @@ function add(draw) {
   else showing ??= setTimeout(show, SHOW_MS);
 }
 
-/** Shows an event, unless it is on the page already. */
+/** Shows an event, unless it or its outcome is on the page already. */
 function addEvent(event) {
   const key = keyOf(event);
-  if (known.has(key)) return;
+  if (known.has(key) || (isOpen(event) && known.has(keyOf({ ...event, stage: 'ResponseComplete' })))) return;
   known.add(key);
   if (known.size > MAX_KNOWN) known.delete(known.values().next().value);
   seen += 1;
   add(() => lineOf(event));
 }
 
-/** Reads once what was written between the page and the stream. Without it the stream alone goes on. */
-let missed = element.dataset.missed;
-async function addMissed() {
-  const url = missed;
-  missed = undefined;
-  if (url === undefined) return;
-  const response = await fetch(url, { headers: { Accept: 'application/json' } }).catch(() => undefined);
-  if (response?.ok !== true) return;
-  const { events } = await response.json();
-  for (const event of events.toReversed()) addEvent(event);
+const MISSED_ATTEMPTS = 4;
+
+/** Reads what was written between the page and the stream, and says so where it cannot. */
+async function addMissed(url) {
+  for (let attempt = 1; attempt <= MISSED_ATTEMPTS; attempt += 1) {
+    const response = await fetch(url, { headers: { Accept: 'application/json' } }).catch(() => undefined);
+    // Nothing is missing of a past that the page does not have.
+    if (response?.status === 404) return;
+    if (response?.ok === true) {
+      const { events, complete } = await response.json();
+      for (const event of events.toReversed()) addEvent(event);
+      if (complete) return;
+      break;
+    }
+    // Another search of this user has to end first.
+    const seconds = Number(response?.headers.get('Retry-After') ?? 1);
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  }
+  add(() => gapOf('unread'));
 }
+
+let isMissedRead = false;
 
 pause.addEventListener('click', () => {
   paused = !paused;
@@ -168,7 +184,8 @@ follow(element, {
     open() {
       pause.hidden = false;
       if (empty !== null) empty.hidden = seen > 0 || list.childElementCount > 0;
-      void addMissed();
+      if (!isMissedRead) void addMissed(element.dataset.missed);
+      isMissedRead = true;
     },
   },
   lost: () => add(() => gapOf('lost')),

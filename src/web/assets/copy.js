@@ -4,15 +4,16 @@
  * The text is selected and copied as by the user: the pages' policy forbids the clipboard API, so that an attacker's
  * script could not read the clipboard.
  */
-function copy(button) {
+function copy(button, label) {
   const selection = getSelection();
   selection.selectAllChildren(document.getElementById(button.dataset.copy));
-  const label = button.textContent;
   button.textContent = document.execCommand('copy') ? 'Copied' : 'Selected';
   setTimeout(() => (button.textContent = label), 2000);
 }
 
 for (const button of document.querySelectorAll('[data-copy]')) {
+  // Read once: at a second click the button says "Copied".
+  const label = button.textContent;
   button.hidden = false;
-  button.addEventListener('click', () => copy(button));
+  button.addEventListener('click', () => copy(button, label));
 }

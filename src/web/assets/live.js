@@ -65,11 +65,13 @@ export function follow(element, { on, ended = () => false, lost = () => {} }) {
   const connection = element.querySelector('[data-connection]');
   let source;
   let attempts = 0;
+  let wasOpen = false;
 
   function open() {
     source = new EventSource(url);
     source.addEventListener('open', () => {
       attempts = 0;
+      wasOpen = true;
       showState(connection, 'live', 'live');
     });
     for (const [name, listener] of Object.entries(on)) source.addEventListener(name, listener);
@@ -92,7 +94,9 @@ export function follow(element, { on, ended = () => false, lost = () => {} }) {
     const waitMs = RETRY_MS[Math.min(attempts, RETRY_MS.length - 1)];
     attempts += 1;
     setTimeout(() => {
-      lost();
+      // Once for a connection, and not for each attempt that the server rejects.
+      if (wasOpen) lost();
+      wasOpen = false;
       open();
     }, waitMs);
   }
