@@ -54,7 +54,7 @@ export const revocationSchema = z
     message: 'a lock is for one account: name it by account, username, or workload and subject',
   });
 
-/** `GET revocation-scope`: exactly one target, as in the body of `POST revocations`. */
+/** `GET revocation-scope`: exactly one target, as in the body of `POST revocations`. A workload is named by its account. */
 export const scopeQuerySchema = z
   .strictObject({
     session: sessionIdSchema.describe('this session').exactOptional(),
