@@ -170,6 +170,12 @@ const ADMIN: readonly PageRow[] = [
     at: ({ session }) => `/admin/revoke?kind=session&value=${session}`,
     ...says('Revoke'),
   },
+  {
+    name: 'revoke-unknown',
+    who: ['root'],
+    at: '/admin/revoke?kind=account&value=demo%2Falcie&lock=on',
+    ...says('Revoke'),
+  },
   { name: 'revoke-all', who: ['root'], at: '/admin/revoke?kind=all', ...says('Revoke') },
   { name: 'person-many', who: ['root'], at: '/admin/accounts/demo%2Fmany', title: /^User/, heading: /demo:many/ },
   {
