@@ -17,7 +17,7 @@ export const replicaOf = ({ guard }: Pick<AdminDeps, 'guard'>): string =>
 
 /**
  * Returns the events that match; undefined where this replica has no file.
- * @throws AdminError `too_many_requests` while the same account searches, or too many others do
+ * @throws AdminError `too_many_requests` while too many others search, or this account too often
  */
 export async function searchHistory(
   { history }: { readonly history?: AuditHistory },

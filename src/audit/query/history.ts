@@ -44,7 +44,7 @@ export interface AuditHistory {
   /**
    * Returns the newest events that match; undefined where there is no file to read.
    * @param reader for whom, such as an account
-   * @throws AppError `conflict` while a search of the same reader runs, or too many of others
+   * @throws AppError `conflict` while too many readers search, or too many searches of this one wait
    */
   search(reader: string, query: AuditQuery, bounds: HistoryBounds): Promise<History | undefined>;
 }
@@ -55,10 +55,14 @@ interface HistoryLimits {
   /** Of the lines that are returned. */
   readonly hitBytes: number;
   readonly ms: number;
+  /** Readers whose searches run at the same time. */
   readonly searches: number;
 }
 
 const LIMITS: HistoryLimits = { readBytes: 256 * 1024 * 1024, hitBytes: 16 * 1024 * 1024, ms: 4000, searches: 2 };
+
+/** Searches of one reader: one runs, the others wait. */
+const LONGEST_LINE = 4;
 
 /** Events that several requests record at once may be some moments out of order in their file. */
 const DISORDER_MS = 10_000;
@@ -79,17 +83,23 @@ export function createAuditHistory(
   if (sink?.type !== 'file') return undefined;
   const paths = [sink, ...rejectedFile(sink)].map(({ path }) => path);
   const bounded = { ...LIMITS, ...limits };
-  const readers = new Set<string>();
+  const lines = new Map<string, { length: number; last: Promise<unknown> }>();
   return {
     async search(reader, query, bounds) {
-      // An attacker with one auditor's session must not take the search from all others: each has one at a time.
-      if (readers.has(reader) || readers.size >= bounded.searches)
+      // An attacker with one auditor's session must not take the search from all others: of each reader one search runs
+      // at a time. A second page of the same reader waits for the first.
+      const line = lines.get(reader) ?? { length: 0, last: Promise.resolve() };
+      if (line.length === 0 ? lines.size >= bounded.searches : line.length >= LONGEST_LINE)
         throw new AppError('conflict', 'Other searches of the audit log are running. Try again in a few seconds.');
-      readers.add(reader);
+      lines.set(reader, line);
+      line.length += 1;
+      const turn = line.last.then(() => new Search(query, bounds, bounded).run(paths));
+      line.last = turn.catch(() => undefined);
       try {
-        return await new Search(query, bounds, bounded).run(paths);
+        return await turn;
       } finally {
-        readers.delete(reader);
+        line.length -= 1;
+        if (line.length === 0) lines.delete(reader);
       }
     },
   };

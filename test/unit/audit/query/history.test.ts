@@ -122,17 +122,25 @@ describe('the history', () => {
     expect(found?.hits.length).toBeGreaterThan(2);
   });
 
-  test('is read by few at a time, and once by each reader', async () => {
+  test('is read by few at a time, one search after another of each', async () => {
     const { path } = await aLog();
     await writeFile(path, linesOf([at(1)]));
     const history = createAuditHistory([{ type: 'file', path }], { searches: 2 });
-    const search = (reader: string) => history?.search(reader, {}, { events: 1 });
-    const first = search('root');
+    const ended: string[] = [];
+    const search = async (reader: string, name = reader) => {
+      const found = await history?.search(reader, {}, { events: 1 });
+      ended.push(name);
+      return found;
+    };
+    const all = [1, 2, 3, 4].map((n) => search('root', `root ${n}`));
     await expect(search('root')).rejects.toMatchObject({ code: 'conflict' });
     const second = search('vera');
     await expect(search('ann')).rejects.toMatchObject({ code: 'conflict' });
-    await Promise.all([first, second]);
-    expect((await search('root'))?.hits).toHaveLength(1);
+    await Promise.all([...all, second]);
+    // Hers did not wait for the four of root, which came one after another.
+    expect(ended.at(-1)).toBe('root 4');
+    expect(ended.filter((name) => name !== 'vera')).toEqual(['root 1', 'root 2', 'root 3', 'root 4']);
+    expect((await search('ann'))?.hits).toHaveLength(1);
   });
 
   test('counts only the events that are asked for, also in a compressed file', async () => {
