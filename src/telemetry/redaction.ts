@@ -6,6 +6,7 @@
  * redaction works on the finished line, however a value got into it, by the names of keys and by the form of
  * values.
  */
+import { ERROR_CODES } from '../core/errors.ts';
 
 const REDACTED = '[redacted]';
 
@@ -34,15 +35,15 @@ const SECRET_PARTS = /token|secret|password|passwd|passphrase|privatekey|apikey|
 /** Names that only describe a secret: where it is stored, which one it is. */
 const HARMLESS = /(?:file|dir|type|id|endpoint)$/;
 
-/** `code` is an OAuth code unless it has the form of an error code: `ECONNREFUSED`, `ERR_…`, `CERT_HAS_EXPIRED`. */
-const ERROR_CODE = /^(?:E[A-Z0-9]{2,31}|[A-Z]+(?:_[A-Z0-9]+){1,8})$/;
 /**
- * Codes of errors: `store_unavailable`, `NOAUTH`, `InvalidArgument`. Accepted only next to a stack, so in an
- * error. An attacker who reads logs could redeem an authorization code, so values with the entropy of one (mixed
- * case or digits) are never accepted.
+ * `code` is an OAuth code unless it has the form of an error code of the system, of Node or of OpenSSL: `ECONNREFUSED`,
+ * or words with `_`, such as `ERR_HTTP2_ERROR` and `CERT_HAS_EXPIRED`. An attacker who reads logs could redeem an
+ * authorization code, and some issuers' codes are letters of one case alone. So no single word passes, except for a
+ * short one that begins as errno names do, and a word has no more digits than `ED25519`.
  */
-const ERROR_CODE_WITH_STACK =
-  /^(?:[a-z]{1,20}(?:[_-][a-z]{1,20}){0,4}|[A-Z]{2,20}(?:[_-][A-Z0-9]{1,20}){0,8}|[A-Z][a-z]{2,20}(?:[A-Z][a-z]{2,20}){0,4})$/;
+const ERROR_CODE = /^(?:E[A-Z0-9]{2,14}|[A-Z]{2,20}\d{0,5}(?:_[A-Z]{1,20}\d{0,5}){1,8})$/;
+/** Our own codes (`store_unavailable`, `conflict`), accepted only next to a stack, so in an error. */
+const OWN_CODES: ReadonlySet<unknown> = new Set(ERROR_CODES);
 /** `state` is OAuth's (random) or a plain word such as `applied`. */
 const PLAIN_WORD = /^[a-z]{1,15}(?:-[a-z]{1,15})?$/;
 
@@ -96,7 +97,7 @@ function isSecret(name: string, value: unknown, besideStack: boolean): boolean {
   if (value === null || typeof value === 'boolean') return false;
   if (name === 'code') {
     if (typeof value === 'number') return false;
-    return typeof value !== 'string' || !(ERROR_CODE.test(value) || (besideStack && ERROR_CODE_WITH_STACK.test(value)));
+    return typeof value !== 'string' || !(ERROR_CODE.test(value) || (besideStack && OWN_CODES.has(value)));
   }
   if (name === 'state') return typeof value !== 'string' || !PLAIN_WORD.test(value);
   return SECRET_KEYS.has(name) || (SECRET_PARTS.test(name) && !HARMLESS.test(name));

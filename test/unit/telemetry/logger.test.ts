@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { AppError } from '../../../src/core/errors.ts';
+import { AppError, ERROR_CODES } from '../../../src/core/errors.ts';
 import { createLogger, type LogLevel, type Logger } from '../../../src/telemetry/telemetry.ts';
 import { cpuMs } from '../../support/cpu-time.ts';
 
@@ -145,24 +145,37 @@ describe('redaction', () => {
     expect(text()).not.toContain('canary');
   });
 
-  it.each(['NOAUTH', 'WRONGPASS', 'store_unavailable', 'InvalidArgument', 'ERR_HTTP2_STREAM_ERROR', 'ECONNRESET'])(
-    'keeps the code of an error: %s',
-    (code) => {
-      const { logger, lines } = aLogger();
-      const cause = Object.assign(new Error('inner'), { code });
-      logger.error({ err: Object.assign(new Error('outer', { cause }), { code }) }, 'failed');
-      expect(lines()[0]?.['err']).toMatchObject({ code, cause: { code } });
-    },
-  );
+  it.each([
+    ...ERROR_CODES,
+    'ECONNRESET',
+    'EPROTONOSUPPORT',
+    'ERR_HTTP2_STREAM_ERROR',
+    'ERR_OSSL_X509_KEY_VALUES_MISMATCH',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'OAUTH_RESPONSE_BODY_ERROR',
+  ])('keeps the code of an error: %s', (code) => {
+    const { logger, lines } = aLogger();
+    const cause = Object.assign(new Error('inner'), { code });
+    logger.error({ err: Object.assign(new Error('outer', { cause }), { code }) }, 'failed');
+    expect(lines()[0]?.['err']).toMatchObject({ code, cause: { code } });
+  });
 
   // An attacker who reads logs could redeem an authorization code. These are codes as providers and oidc-provider
-  // issue them.
+  // issue them,
+  // letters of one case among them, and a user code of ours.
   it.each([
     'SplxlOBeZQQYbYS6WxSbIA',
     'n0esc3NRze7LTCu7iYzS6a5acc3f0ogp4',
     'dC6fM3vA9xQw-Z1kLr8sT_0uYb2nHe5jGp7iOqXcVt4',
     '4/0AX4XfWh-a1B2c3',
     '8d2f0c9b7a6e5d4c3b2a',
+    'splxlobezqqbybyswxsb',
+    'splxlobezq-qbybyswxsbia',
+    'SPLXLOBEZQQBYBYSWXSB',
+    'ESPLXLOBEZQQBYBYSWXSBIA',
+    'Splxlobezqqbybys',
+    'BCDF-GHJK',
+    'AC_9F8E7D6C5B4A39281706',
   ])('never shows an authorization code: %s', (code) => {
     const { logger, text } = aLogger();
     logger.info(`GET /callback/corp?code=${code}&state=x failed`);
