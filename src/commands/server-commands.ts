@@ -14,6 +14,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
+import { isatty } from 'node:tty';
 import manifest from '../../package.json' with { type: 'json' };
 import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
 import { loadGiven, MISCONFIGURED, readGiven, type Environment } from './given-config.ts';
@@ -29,7 +30,7 @@ import { createLogger, type Logger } from '../telemetry/telemetry.ts';
 
 const FAILED = 1;
 
-/** Runs until SIGTERM, SIGINT or SIGHUP, then drains. @returns exit status */
+/** Runs until SIGTERM, SIGINT or the end of its terminal, then drains. @returns exit status */
 export async function serve(file: string | undefined, env: Environment): Promise<number> {
   const loaded = await readGiven(file, env);
   if (loaded === undefined) return MISCONFIGURED;
@@ -48,18 +49,30 @@ export async function serve(file: string | undefined, env: Environment): Promise
   });
   if (server === undefined) return FAILED;
   const unfollow = warnOfChanges(loaded.file, logger);
-  const signal = await new Promise<NodeJS.Signals>((resolve) => {
-    for (const one of ['SIGTERM', 'SIGINT'] as const) process.once(one, resolve);
-    // An operator may send SIGHUP to reload, which nothing here needs, and a terminal that closes sends it twice: without
-    // a listener it would cut every stream.
-    process.on('SIGHUP', resolve);
-  });
+  const signal = await stopSignal(logger);
   unfollow();
   const since = performance.now();
   logger.info({ signal }, 'signal received');
   await server.stop();
   logger.info({ seconds: Math.round((performance.now() - since) / 100) / 10, replica }, 'stopped');
   return 0;
+}
+
+/**
+ * Returns the signal that stops the server. SIGHUP does where the terminal that it was started in has closed, which may
+ * send it twice. It does not where an operator, `ExecReload` or logrotate sends it to reload: nothing here needs that,
+ * and it would cut every stream.
+ */
+function stopSignal(logger: Pick<Logger, 'warn'>): Promise<NodeJS.Signals> {
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  return new Promise((resolve) => {
+    for (const one of ['SIGTERM', 'SIGINT'] as const) process.once(one, resolve);
+    process.on('SIGHUP', (signal) => {
+      // A terminal that has closed is none any more.
+      if (terminals.length > 0 && !terminals.some((descriptor) => isatty(descriptor))) return resolve(signal);
+      logger.warn({ signal }, 'a signal to reload was ignored; restart this replica to use another configuration');
+    });
+  });
 }
 
 /**

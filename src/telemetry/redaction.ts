@@ -37,7 +37,7 @@ const HARMLESS = /(?:file|dir|type|id|endpoint)$/;
 
 /**
  * `code` is an OAuth code unless it has the form of an error code of the system, of Node or of OpenSSL: `ECONNREFUSED`,
- * or words with `_`, such as `ERR_HTTP2_ERROR` and `CERT_HAS_EXPIRED`. An attacker who reads logs could redeem an
+ * or with `_`, such as `ERR_HTTP2_ERROR` and `CERT_HAS_EXPIRED`. An attacker who reads logs could redeem an
  * authorization code, and some issuers' codes are letters of one case alone. So no single word passes, except for a
  * short one that begins as errno names do, and a word has no more digits than `ED25519`.
  */

@@ -5,7 +5,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { demoPorts } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
@@ -14,6 +14,7 @@ import { rotateKeys } from '../../src/config/rotate-keys.ts';
 import { bareEnvironment } from '../support/bare-environment.ts';
 import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
+import { ShellTerminal } from '../support/shell-terminal.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const PATIENCE = { timeout: 20_000, interval: 100 };
@@ -29,18 +30,45 @@ afterAll(async () => {
   await Promise.all([instance.stop(), redis.stop(), rm(folder, { recursive: true, force: true })]);
 });
 
-it('has each step of its life as JSON with fields, and warns about a lost store but not about a new one', async () => {
+interface ServerFile {
+  listen: Record<'api' | 'web' | 'ops', { address: string }>;
+  keys: { signingDir: string; sealingDir: string; auditDir: string };
+}
+
+/** Writes the file of a server with ports of its own, and with `settings` in place of those of the instance. */
+async function configured(
+  name: string,
+  settings: object,
+): Promise<{ config: string; file: ServerFile; ports: ReturnType<typeof demoPorts> }> {
   const ports = demoPorts(await freePortBase());
-  const config = join(folder, 'portcullis.yaml');
-  const file = parse(await readFile(instance.files.config, 'utf8')) as {
-    listen: Record<'api' | 'web' | 'ops', { address: string }>;
-    keys: { signingDir: string; sealingDir: string; auditDir: string };
-  };
-  for (const name of ['api', 'web', 'ops'] as const) file.listen[name].address = `127.0.0.1:${ports[name]}`;
-  await writeFile(
-    config,
-    stringify({ ...file, store: { redis: { url: redis.url } }, admin: { groups: [] }, telemetry: {} }),
+  const file = parse(await readFile(instance.files.config, 'utf8')) as ServerFile;
+  for (const listener of ['api', 'web', 'ops'] as const) {
+    file.listen[listener].address = `127.0.0.1:${ports[listener]}`;
+  }
+  const config = join(folder, name);
+  await writeFile(config, stringify({ ...file, ...settings }));
+  return { config, file, ports };
+}
+
+/** The lines of JSON that are whole. */
+const linesIn = (text: string): Record<string, unknown>[] =>
+  text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+const isHealthy = ({ ops }: { readonly ops: number }): Promise<boolean> =>
+  fetch(`http://127.0.0.1:${ops}/readyz`).then(
+    ({ ok }) => ok,
+    () => false,
   );
+
+it('has each step of its life as JSON with fields, and warns about a lost store but not about a new one', async () => {
+  const { config, file, ports } = await configured('portcullis.yaml', {
+    store: { redis: { url: redis.url } },
+    admin: { groups: [] },
+    telemetry: {},
+  });
   const server = spawn(process.execPath, [MAIN, 'serve', '--config', config], {
     env: { ...bareEnvironment(), HOSTNAME: 'portcullis-0' },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -48,17 +76,9 @@ it('has each step of its life as JSON with fields, and warns about a lost store 
   let text = '';
   server.stderr.setEncoding('utf8').on('data', (more: string) => (text += more));
   const ended = once(server, 'close');
-  const lines = (): Record<string, unknown>[] =>
-    text
-      .split('\n')
-      .slice(0, -1)
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const lines = () => linesIn(text);
   const line = (msg: string): Record<string, unknown> | undefined => lines().find((one) => one['msg'] === msg);
-  const healthy = async (): Promise<boolean> =>
-    fetch(`http://127.0.0.1:${ports.ops}/readyz`).then(
-      ({ ok }) => ok,
-      () => false,
-    );
+  const healthy = () => isHealthy(ports);
   await vi.waitUntil(healthy, PATIENCE);
 
   expect(line('starting')).toMatchObject({
@@ -94,7 +114,37 @@ it('has each step of its life as JSON with fields, and warns about a lost store 
   await vi.waitUntil(() => line(lost)?.['level'] === 'warn', PATIENCE);
 
   server.kill('SIGHUP');
+  const ignored = 'a signal to reload was ignored; restart this replica to use another configuration';
+  await vi.waitUntil(() => line(ignored)?.['level'] === 'warn', PATIENCE);
+  await vi.waitUntil(healthy, PATIENCE);
+
+  server.kill('SIGTERM');
   expect(await ended).toEqual([0, null]);
-  expect(line('signal received')).toMatchObject({ signal: 'SIGHUP' });
+  expect(line('signal received')).toMatchObject({ signal: 'SIGTERM' });
   expect(lines().at(-1)).toMatchObject({ msg: 'stopped', replica: 'portcullis-0', seconds: expect.any(Number) });
+});
+
+it('drains and stops when the terminal that it was started in closes', async () => {
+  const sinks = [{ type: 'file', path: join(folder, 'terminal.log') }];
+  const { config, ports } = await configured('terminal.yaml', { audit: { sinks }, telemetry: {} });
+  const [log, pid] = [join(folder, 'server.log'), join(folder, 'server.pid')];
+  const serve = `echo $$ > '${pid}'; exec '${process.execPath}' '${MAIN}' serve --config '${config}' 2> '${log}'`;
+  const terminal = new ShellTerminal(serve, bareEnvironment());
+  onTestFinished(async () => {
+    await terminal.hangUp();
+    try {
+      process.kill(Number(await readFile(pid, 'utf8')), 'SIGKILL');
+    } catch {
+      // It has stopped.
+    }
+  });
+  await vi.waitUntil(() => isHealthy(ports), PATIENCE);
+  await terminal.hangUp();
+
+  const last = async (): Promise<unknown> => linesIn(await readFile(log, 'utf8')).at(-1)?.['msg'];
+  await vi.waitUntil(async () => (await last()) === 'stopped', PATIENCE);
+  expect(linesIn(await readFile(log, 'utf8'))).toContainEqual(
+    expect.objectContaining({ msg: 'signal received', signal: 'SIGHUP' }),
+  );
+  expect(await readFile(join(folder, 'terminal.log'), 'utf8')).toContain('server-stopped');
 });

@@ -62,6 +62,12 @@ export class ShellTerminal {
     });
   }
 
+  /** Closes the terminal, as a user closes a window or the connection by SSH ends. */
+  async hangUp(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#closed;
+  }
+
   /** Leaves the shell as a user does; one that does not go is ended with its terminal. */
   async close(): Promise<void> {
     this.type('\u0015exit\n');
