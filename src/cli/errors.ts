@@ -20,10 +20,24 @@ export function cliError(
 }
 
 /**
- * Returns the exit code (docs/reference/cli.md#exit-codes): 1 failed, 2 wrong use or configuration, 3 rejected.
+ * Returns the error about a revocation that is written and not proven by the time the command ends: a script must not
+ * take it for done.
+ * @param missing what has not confirmed it, as the server says
+ */
+export function notProven(missing: readonly string[], next: string): AppError {
+  const names = plainText(missing.join(', ') || 'unknown', 1000);
+  const what = `The revocation is written and being applied, but not proven yet. Missing: ${names}.`;
+  return cliError('conflict', what, next, { reason: NOT_PROVEN });
+}
+
+const NOT_PROVEN = 'revocation_not_proven';
+
+/**
+ * Returns the exit code (docs/reference/cli.md#exit-codes): 1 failed, 2 wrong use or configuration, 3 rejected, 4 no
+ * such target, 5 a revocation that is not proven yet.
  * @param error anything that was thrown
  */
-export function exitCodeOf(error: unknown): 1 | 2 | 3 {
+export function exitCodeOf(error: unknown): 1 | 2 | 3 | 4 | 5 {
   if (!(error instanceof AppError)) return 1;
   switch (error.code) {
     case 'bad_request':
@@ -32,8 +46,11 @@ export function exitCodeOf(error: unknown): 1 | 2 | 3 {
     case 'sign_in_refused':
       return 3;
     case 'not_found':
-    case 'unauthenticated':
+      // Any 404 would do for a proxy in front of the server, and a script would take a live session for an ended one.
+      return error.reason.endsWith('_not_found') ? 4 : 1;
     case 'conflict':
+      return error.reason === NOT_PROVEN ? 5 : 1;
+    case 'unauthenticated':
     case 'sign_in_expired':
     case 'provider_unavailable':
     case 'store_unavailable':

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { adminClient } from '../http/admin-client.ts';
-import { cliError } from '../errors.ts';
-import type { JsonRecord } from '../http/json-shape.ts';
+import { cliError, notProven } from '../errors.ts';
+import { stringAt, stringsAt, type JsonRecord } from '../http/json-shape.ts';
 import type { AdminRequest } from '../http/admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
@@ -20,25 +20,33 @@ export interface ApiOptions extends ServerOptions {
 /** The most pages that are requested; a page has 50 entries unless the path asks for more. */
 const MAX_PAGES = 100;
 
+/** RFC 9110 §15.3.3. */
+const ACCEPTED = 202;
+
 /** Stands for the admin API's own address while a path is checked. */
 const BASE = 'https://admin.invalid/api/';
 
 /**
  * Sends the request, and prints the response as JSON.
  * @param path below the admin API, such as `/sessions?limit=10`
- * @throws AppError `bad_request` for a body that is no JSON or a path that is none; else by the problem document
+ * @throws AppError `bad_request` for a body that is no JSON or a path that is none; else by the problem document;
+ *   `conflict` after a 202, when the response is printed already
  */
 export async function api(context: CliContext, method: string, path: string, options: ApiOptions): Promise<void> {
   const request = requestOf(method, path, options);
   const server = whichServer(context.environment, options);
   const { tokenFile = context.environment.tokenFile } = options;
   const send = adminClient(context, server, tokenFile === undefined ? undefined : resolve(tokenFile));
-  const { body } = await send(request);
+  const { body, status } = await send(request);
   const all = options.paginate === true ? await withFurtherPages(body, request, send) : body;
   // Usernames and user agents come from attackers, who drive terminals by them.
   context.print(`${plainJson(all)}\n`);
   if (options.paginate === true && typeof all['cursor'] === 'string')
     context.notify(`there are more than ${MAX_PAGES} pages: the rest begins at the cursor`);
+  // Only a change of the admin API that is not proven yet responds with it.
+  if (status !== ACCEPTED) return;
+  const id = encodeURIComponent(stringAt(body, 'id') ?? 'ID');
+  throw notProven(stringsAt(body, 'missing'), `follow it: portcullis api GET /revocations/${id}`);
 }
 
 function requestOf(method: string, path: string, { body, paginate }: ApiOptions): AdminRequest {

@@ -6,7 +6,7 @@ import { revocationScopeSchema } from '../../core/admin-api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
-import { cliError } from '../errors.ts';
+import { cliError, notProven } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
@@ -136,13 +136,8 @@ async function send(context: CliContext, entry: CacheEntry, options: GivenOption
   await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
   notifyNextStep(context, receipt, target);
   if (receipt.complete) return;
-  const missing = plainText(receipt.missing?.join(', ') || 'unknown', 1000);
-  throw cliError(
-    'conflict',
-    `The revocation is written and being applied, but not proven yet. Missing: ${missing}.`,
-    'check again: portcullis replicas; a missing replica rejects every request once its lease has lapsed',
-    { reason: 'revocation_not_proven' },
-  );
+  const next = 'check again: portcullis replicas; a missing replica rejects every request once its lease has lapsed';
+  throw notProven(receipt.missing ?? [], next);
 }
 
 /** Warns before the revocation, and does not ask: a user whose laptop is stolen must not have to confirm. */

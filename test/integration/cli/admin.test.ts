@@ -131,16 +131,28 @@ describe('revoking', () => {
     expect(await at.machine.run('revoke', '--all', '--yes', '--reason', 'drill')).toMatchObject({ code: 0 });
   });
 
-  test('revoke exits 1 and names the missing replicas when the receipt does not become complete', async () => {
+  test('revoke exits 5 and names the missing replicas when the receipt does not become complete', async () => {
     await at.login();
     at.fakeServer.adminAnswer = (method) =>
       method === 'POST'
         ? { status: 202, body: receipt({ complete: false, missing: ['replica b'] }) }
         : { status: 404, body: { code: 'not_found', title: 'unknown' } };
     const ended = await at.machine.run('revoke', '--session', 's-1', '--reason', 'x', '--output', 'json');
-    expect(ended.code).toBe(1);
+    expect(ended.code).toBe(5);
     expect(JSON.parse(ended.stdout)).toMatchObject({ complete: false });
     expect(ended.stderr).toContain('replica b');
+  });
+
+  test.each([
+    [404, { code: 'session_not_found', title: 'Not found' }, 4],
+    // As a proxy in front of the server says it, about any address.
+    [404, {}, 1],
+    [404, { code: 'not_found', title: 'Not found' }, 1],
+    [503, { code: 'revocation_not_written', title: 'Unavailable' }, 1],
+  ])('a script can tell that there is no such session from a failure: %i %j exits %i', async (status, body, code) => {
+    await at.login();
+    at.fakeServer.adminAnswer = () => ({ status, body });
+    expect(await at.machine.run('revoke', '--session', 's-1', '--reason', 'x')).toMatchObject({ code, stdout: '' });
   });
 });
 

@@ -1,7 +1,7 @@
 /** `api` and `get-token --admin`: the admin API for scripts. */
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { session } from './admin-responses.ts';
+import { receipt, session } from './admin-responses.ts';
 import { stage } from './setup.ts';
 
 const at = stage();
@@ -46,7 +46,18 @@ describe('portcullis api', () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 404, body: { code: 'session_not_found', title: 'Not found' } });
     const ended = await at.machine.run('api', 'GET', '/sessions/x');
-    expect(ended).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('session_not_found') });
+    expect(ended).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('session_not_found') });
+  });
+
+  test('a revocation that is not proven yet is printed, and exits 5 as that of revoke does', async () => {
+    await at.login();
+    const body = receipt({ complete: false, missing: ['replica b'] });
+    at.fakeServer.adminAnswer = () => ({ status: 202, body });
+    const ended = await at.machine.run('api', 'POST', '/revocations', '--body', '{"session":"s-1","reason":"x"}');
+    expect(ended.code).toBe(5);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ id: body.id, complete: false });
+    expect(ended.stderr).toContain('Missing: replica b.');
+    expect(ended.stderr).toContain(`portcullis api GET /revocations/${body.id}`);
   });
 
   test.each([
