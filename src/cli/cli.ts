@@ -122,7 +122,7 @@ function addGetToken(program: Command): void {
           );
         if (options.cluster === undefined) {
           const { printAdminCredential } = await import('./plugin/admin-token.ts');
-          return printAdminCredential(context, server, tokenFile === undefined ? undefined : resolve(tokenFile));
+          return printAdminCredential(context, server, tokenFile);
         }
         const cluster = parseClusterName(options.cluster);
         if (tokenFile === undefined) {

@@ -144,7 +144,7 @@ export interface WorkloadRule {
   readonly clusters: readonly string[];
   /** Longest lifetime of a session. */
   readonly life: Seconds;
-  /** `drill`: it may also start drills, by the admin API, and nothing else there. */
+  /** What it may do at the admin API: start drills, read as an auditor, or revoke and lock; and nothing else there. */
   readonly role: 'none' | 'drill' | 'auditor' | 'revoker';
 }
 

@@ -19,6 +19,7 @@ import type { TailOptions } from './audit-tail-command.ts';
 import type { DrillOptions } from './drill-command.ts';
 import type { UnlockOptions } from './lock-commands.ts';
 import type { LockOptions, RevokeOptions } from './revoke-commands.ts';
+import type { AdminRequest } from '../http/admin-api.ts';
 import type { OutputOptions } from '../terminal/output.ts';
 
 /** The options of `unlock --config`, which runs on the server's own shell and needs no admin. */
@@ -145,7 +146,7 @@ function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) =>
 
 function addApi(program: Command): void {
   addServerCommand(program, 'api', 'send a request to the admin API, and print its JSON (for scripts)')
-    .argument('<method>', 'GET, POST or DELETE')
+    .addArgument(program.createArgument('<method>').choices(['GET', 'POST', 'DELETE']))
     .argument('<path>', 'below the admin API, for example /sessions')
     .option('--body <json>', 'JSON of the request; - reads it from stdin')
     .option('--paginate', 'with GET: all pages as one')
@@ -153,7 +154,7 @@ function addApi(program: Command): void {
       '--token-file <file>',
       'as a workload with a role, with its token (also PORTCULLIS_TOKEN_FILE), instead of your session',
     )
-    .action((method: string, path: string, options: CommonOptions & ApiOptions) =>
+    .action((method: AdminRequest['method'], path: string, options: CommonOptions & ApiOptions) =>
       run(options, async (context) => (await import('./api-command.ts')).api(context, method, path, options)),
     );
 }

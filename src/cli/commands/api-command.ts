@@ -1,6 +1,5 @@
 /** `api`: sends one request to the admin API, for scripts. */
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { adminClient } from '../http/admin-client.ts';
 import { cliError, notProven } from '../errors.ts';
 import { stringAt, stringsAt, type JsonRecord } from '../http/json-shape.ts';
@@ -8,8 +7,6 @@ import type { AdminRequest } from '../http/admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { plainJson } from '../terminal/plain-text.ts';
-
-export const API_METHODS = ['GET', 'POST', 'DELETE'] as const;
 
 export interface ApiOptions extends ServerOptions {
   readonly body?: string;
@@ -32,11 +29,16 @@ const BASE = 'https://admin.invalid/api/';
  * @throws AppError `bad_request` for a body that is no JSON or a path that is none; else by the problem document;
  *   `conflict` after a 202, when the response is printed already
  */
-export async function api(context: CliContext, method: string, path: string, options: ApiOptions): Promise<void> {
+export async function api(
+  context: CliContext,
+  method: AdminRequest['method'],
+  path: string,
+  options: ApiOptions,
+): Promise<void> {
   const request = requestOf(method, path, options);
   const server = whichServer(context.environment, options);
   const { tokenFile = context.environment.tokenFile } = options;
-  const send = adminClient(context, server, tokenFile === undefined ? undefined : resolve(tokenFile));
+  const send = adminClient(context, server, tokenFile);
   const { body, status } = await send(request);
   const all = options.paginate === true ? await withFurtherPages(body, request, send) : body;
   // Usernames and user agents come from attackers, who drive terminals by them.
@@ -49,10 +51,7 @@ export async function api(context: CliContext, method: string, path: string, opt
   throw notProven(stringsAt(body, 'missing'), `follow it: portcullis api GET /revocations/${id}`);
 }
 
-function requestOf(method: string, path: string, { body, paginate }: ApiOptions): AdminRequest {
-  const known = API_METHODS.find((one) => one === method.toUpperCase());
-  if (known === undefined)
-    throw cliError('bad_request', 'The method is not one of the admin API.', `give one of ${API_METHODS.join(', ')}`);
+function requestOf(method: AdminRequest['method'], path: string, { body, paginate }: ApiOptions): AdminRequest {
   const relative = path.replace(/^\//, '');
   // Read as it will be sent: dots, also percent-encoded ones and behind backslashes, would lead to another address.
   const url = /^[a-z][!-~]*$/.test(relative) && URL.canParse(relative, BASE) ? new URL(relative, BASE) : undefined;
@@ -66,9 +65,9 @@ function requestOf(method: string, path: string, { body, paginate }: ApiOptions)
       'This is a download and no JSON document.',
       'give /audit/events, or use get-token --admin',
     );
-  if (paginate === true && known !== 'GET')
+  if (paginate === true && method !== 'GET')
     throw cliError('bad_request', 'Only a GET has pages.', 'leave out --paginate');
-  return { method: known, path: relative, ...(body === undefined ? {} : { json: jsonOf(body) }) };
+  return { method, path: relative, ...(body === undefined ? {} : { json: jsonOf(body) }) };
 }
 
 /** Returns the value of `--body`, which is `-` for stdin. */

@@ -1,5 +1,4 @@
 /** `drill`: practises a revocation on every replica, on a terminal once a month and from cron every few minutes. */
-import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { drillResultSchema } from '../../core/admin-api/responses.ts';
 import { adminClient } from '../http/admin-client.ts';
@@ -23,7 +22,7 @@ export async function drill(context: CliContext, options: DrillOptions): Promise
   const server = whichServer(context.environment, options);
   const json = { reason, ...(cluster === undefined ? {} : { cluster }), ...(path === undefined ? {} : { path }) };
   const request = { method: 'POST', path: 'drills', json } as const;
-  const send = adminClient(context, server, tokenFile === undefined ? undefined : resolve(tokenFile));
+  const send = adminClient(context, server, tokenFile);
   const { body } = await send(request);
   const response = parseResponse(drillResultSchema, body);
   await printResult(context, options, response, () => described(response, context.columns));

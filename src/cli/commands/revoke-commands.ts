@@ -40,12 +40,7 @@ export interface RevokeOptions extends LockOptions {
  * @throws AppError `conflict` when it is written but not proven by then: a script must not take that for done
  */
 export async function revoke(context: CliContext, options: RevokeOptions): Promise<void> {
-  const target = { ...targetOf(options), ...(options.lock && { lock: options.lock }) };
-  const reason = reasonOf(options);
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  warnIfOwnAccount(context, entry, target);
-  if (options.yes !== true) await confirmMany(context, entry, target);
-  await send(context, entry, { ...options, reason }, target);
+  await end(context, options, { ...targetOf(options), ...(options.lock && { lock: options.lock }) });
 }
 
 /** Does the same as `revoke --account ACCOUNT --lock`. @throws AppError `bad_request` where one of them is missing */
@@ -53,11 +48,7 @@ export async function lock(context: CliContext, account: string | undefined, opt
   if (account === undefined) {
     throw incomplete('A lock needs an account', 'name it: portcullis lock PROVIDER/SUBJECT', options);
   }
-  const target = { account, lock: true } as const;
-  const reason = reasonOf(options);
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  warnIfOwnAccount(context, entry, target);
-  await send(context, entry, { ...options, reason }, target);
+  await end(context, options, { account, lock: true });
 }
 
 type Target = Readonly<Record<string, string | true>>;
@@ -121,12 +112,12 @@ function reasonOf({ reason }: LockOptions): string {
   throw cliError('bad_request', 'A reason for the audit log is needed.', 'give --reason TEXT, for example a ticket');
 }
 
-interface GivenOptions extends LockOptions {
-  readonly reason: string;
-}
-
-async function send(context: CliContext, entry: CacheEntry, options: GivenOptions, target: Target): Promise<void> {
-  const { reason, approval, force } = options;
+async function end(context: CliContext, options: RevokeOptions, target: Target): Promise<void> {
+  const reason = reasonOf(options);
+  const { approval, force, yes } = options;
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  warnIfOwnAccount(context, entry, target);
+  if (yes !== true) await confirmMany(context, entry, target);
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
   const given = { ...(approval === undefined ? {} : { approval }), ...(force && { force }) };
   const json = { ...target, reason, requestId: randomUUID(), ...given };

@@ -1,4 +1,5 @@
 /** Requests to the admin API by the cached session of a user, or by the token of a workload. */
+import { resolve } from 'node:path';
 import type { CliContext } from '../context.ts';
 import { locateEntry, type Server } from '../session/cache.ts';
 import { sendAdminRequest, sendAdminRequestAs, type AdminRequest } from './admin-api.ts';
@@ -6,7 +7,7 @@ import type { HttpResponse } from './http-client.ts';
 
 /**
  * Returns a function that sends a request.
- * @param tokenFile absolute path of a workload's token; undefined: the user's session
+ * @param tokenFile a workload's token; undefined: the user's session
  */
 export function adminClient(
   context: CliContext,
@@ -19,7 +20,8 @@ export function adminClient(
   }
   return async (request) => {
     const { adminCredential } = await import('../plugin/workload-token.ts');
-    const credential = (rejected?: string) => adminCredential(context, { server, tokenFile }, rejected);
+    const workload = { server, tokenFile: resolve(tokenFile) };
+    const credential = (rejected?: string) => adminCredential(context, workload, rejected);
     return sendAdminRequestAs(context, server.url, credential, request);
   };
 }

@@ -5,7 +5,8 @@
  * The files of this folder:
  * - `http-client.ts`: one request; `tunnel.ts`, `proxy.ts`: through a proxy; `request-trace.ts`: `--verbose`.
  * - `certificate-authorities.ts`, `clock-skew.ts`, `network-error.ts`: trusted CAs, and why a request failed.
- * - `admin-api.ts`, `admin-problems.ts`: requests to the admin API, and the next step after its problems.
+ * - `admin-client.ts`, `admin-api.ts`, `admin-problems.ts`: requests to the admin API, by whichever credential, and the
+ *   next step after its problems.
  * - `server-sent-events.ts`, `json-shape.ts`: parsers of what a server sends.
  * - `server-url.ts`, `version.ts`: which address may be opened, and which version the server needs.
  */

@@ -177,9 +177,9 @@ function authorizationUrl(
 function open(context: CliContext, request: SignIn, url: URL, abandon: AbortController): () => void {
   const server = request.entry.server.url;
   const opening = `opening your browser to sign in at ${hostOf(server)}`;
-  const address = `f nothing opens, go to:\n  ${url.href}`;
-  context.notify(request.attended ? `${opening}. I${address}` : opening);
-  const later = request.attended ? undefined : setTimeout(() => context.notify(`i${address}`), ADDRESS_AFTER_MS);
+  const address = `if nothing opens, go to:\n  ${url.href}`;
+  context.notify(request.attended ? `${opening}; ${address}` : opening);
+  const later = request.attended ? undefined : setTimeout(() => context.notify(address), ADDRESS_AFTER_MS);
   const stop = (): void => clearTimeout(later);
   openBrowser(browserCommands(url, context.environment), (why) => {
     stop();

@@ -14,7 +14,7 @@ describe('portcullis api', () => {
     for (const [args, sent] of [
       [['GET', '/sessions?limit=1&search=a%20b'], { method: 'GET', path: 'sessions?limit=1&search=a%20b' }],
       [['GET', '/sessions?search=a/../b://c'], { method: 'GET', path: 'sessions?search=a/../b://c' }],
-      [['delete', 'locks/corp%2Fbob?reason=x'], { method: 'DELETE', path: 'locks/corp%2Fbob?reason=x' }],
+      [['DELETE', 'locks/corp%2Fbob?reason=x'], { method: 'DELETE', path: 'locks/corp%2Fbob?reason=x' }],
       [['POST', '/revocations', '--body', body], { method: 'POST', path: 'revocations', body }],
     ] as const) {
       const ended = await at.machine.run('api', ...args);
@@ -62,6 +62,7 @@ describe('portcullis api', () => {
 
   test.each([
     [['PATCH', '/sessions']],
+    [['get', '/sessions']],
     [['GET', '../../api/v1/pods']],
     [['GET', '/sessions/../../../x']],
     [['GET', '/sessions/%2e%2e/%2e%2e/x']],
