@@ -60,6 +60,7 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['other_browser', 'the sign-in was started in another browser'],
   ['return_path_refused', 'after a fresh sign-in there would be no admin page to come back to'],
   ['too_many_sign_ins', 'more than `limits.signInsPerMinute` from one address'],
+  ['too_many_requests', 'one account asked for too many pages within a minute (event `admin-refused`)'],
   ['device_refused', 'the user rejected the code'],
   ['device_in_other_network', 'the browser is in another network than the device (`sessions.deviceCode: sameNetwork`)'],
   ['device_code_unknown', 'this code was never issued'],

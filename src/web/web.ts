@@ -121,7 +121,7 @@ function webApp(
   const { deps } = service;
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
-  const guards = createGuards(browsers, deps.config, callLimits);
+  const guards = createGuards(browsers, deps, callLimits);
   const limit = createRateLimiter(limits.signInsPerMinute, deps.clock);
   const app = plainExpress(clientAddresses({ ...deps, publicUrl }));
   app.use(securityHeaders(publicUrl));

@@ -106,18 +106,31 @@ describe('too many calls', () => {
 
   test('pages count as calls: too many requests for pages get 429, and those of another account do not', async () => {
     const at = await signedInAs('root');
-    for (let index = 0; index < 600; index += 1) await at.browser.get('/me/kubeconfig');
+    // The pages of the sign-in count as well, so a few of these are refused.
+    const statuses: number[] = [];
+    const load = async (): Promise<number> => statuses.push((await at.browser.get('/me/kubeconfig')).status);
+    for (let index = 0; index < 600; index += 1) await load();
     for (const page of ['/me', '/admin']) {
       const { text, headers } = await at.browser.get(page).expect(429);
       expect(text).toContain('Too many requests');
       expect(headers['retry-after'], page).toBe('1');
     }
+    const tooMany = () => at.stage.named('admin-refused').filter((event) => event.responseStatus?.code === 429);
+    expect(tooMany().map((event) => [annotation(event, 'reason'), annotation(event, 'count')])).toEqual([
+      ['too_many_requests', '1'],
+    ]);
+    expect(tooMany()[0]).toMatchObject({ requestURI: '/me/kubeconfig', user: { username: 'corp:root@example.com' } });
     await at.browser.get(`${API}/replicas`).expect(429);
     const ann = browserAt(at.stage);
     await signIn(ann, 'ann');
     await ann.get('/me').expect(200);
     at.stage.clock.advance(1);
     await at.browser.get('/me').expect(200);
+    // An attacker who goes on fills no audit log: one event a minute, with the number.
+    at.stage.clock.advance(60);
+    const refused = statuses.filter((status) => status === 429).length + ['/me', '/admin'].length;
+    for (let index = 0; index < 602; index += 1) await load();
+    expect(tooMany().map((event) => annotation(event, 'count'))).toEqual(['1', String(refused)]);
   });
 
   test('five hundred sessions can be revoked one by one in less than a minute of waiting', async () => {

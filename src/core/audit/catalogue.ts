@@ -256,9 +256,9 @@ export const PORTCULLIS_EVENTS = {
   },
   'admin-refused': {
     chapter: 'Administration',
-    when: 'a user without the role tried an action for admins and auditors',
+    when: 'a user without the role tried an action for admins and auditors; or an account made too many requests for pages, its own page included: once a minute for each account, with their `count`',
     code: '401, 403 or 429',
-    facts: ['account', 'session', 'reason'],
+    facts: ['account', 'session', 'reason', 'count'],
   },
   drill: {
     chapter: 'Administration',

@@ -3,8 +3,11 @@
  * (CSRF token and `Origin`).
  */
 import express, { type Request, type RequestHandler, type Response } from 'express';
-import type { Config } from '../../config/config.ts';
+import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
+import { createTally } from '../../core/rate-limit.ts';
+import { record } from '../../http/audit-events.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { takeCall, type CallLimits } from '../../admin/api/call-limits.ts';
 import { seeOther } from '../page/response.ts';
 import { sendTooMany } from '../page/error-page.ts';
@@ -63,11 +66,10 @@ export function field(req: Request, name: string): string {
   return typeof value === 'string' ? value.trim() : '';
 }
 
-export function createGuards(
-  browsers: BrowserSessions,
-  { publicUrl, contact }: Pick<Config, 'publicUrl' | 'contact'>,
-  limits: CallLimits,
-): Guards {
+export function createGuards(browsers: BrowserSessions, deps: WebDeps, limits: CallLimits): Guards {
+  const { publicUrl, contact } = deps.config;
+  const tally = createTally(deps.clock);
+
   async function identify(req: Request): Promise<SignedIn | undefined> {
     const user = await browsers.current(req);
     if (user !== undefined) contextOf(req).actor = user;
@@ -82,8 +84,19 @@ export function createGuards(
    */
   function isTooMany(req: Request, res: Response, { account }: SignedIn): boolean {
     const retrySeconds = takeCall(limits, req, account);
-    if (retrySeconds > 0) sendTooMany(res, contextOf(req), { of: 'pages', retrySeconds, contact });
-    return retrySeconds > 0;
+    if (retrySeconds <= 0) return false;
+    auditTooMany(req, account);
+    sendTooMany(res, contextOf(req), { of: 'pages', retrySeconds, contact });
+    return true;
+  }
+
+  /** The same script could fill the audit log, so there is one event a minute for each account, with their number. */
+  function auditTooMany(req: Request, account: Account): void {
+    const count = tally.add(account);
+    if (count === undefined) return;
+    const details = { count: String(count) };
+    const rejection = { path: req.path, code: 429, reason: 'too_many_requests', details };
+    record(deps, contextOf(req), { event: 'admin-refused', ...rejection });
   }
 
   return {
