@@ -7,9 +7,9 @@
  */
 
 /**
- * L of a replica that registers none: the largest `revocation.staleness` that a version without registration
- * (0.1.0) can have had. It stays the same when the configuration allows more, because every version that reads
- * that configuration registers its L.
+ * L of a replica that registers none: the largest `revocation.staleness` that a build without registration
+ * (early ones of 0.1.0) can have had. It stays the same when the configuration allows more, because every build that
+ * reads that configuration registers its L.
  */
 export const UNREGISTERED_LEASE_MS = 30_000;
 
