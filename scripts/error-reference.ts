@@ -205,8 +205,21 @@ function codeEntry(code: ErrorCode): string {
   return entry(code, ERROR_CODES[code], [
     ['Page and admin API', `${statusOfCode[code]}, *${errorMessages[code].title}*`],
     ['Kubernetes `Status`', `${status} \`${reason}\`${again}`],
-    ['Exit status', String(exitCodeOf(new AppError(code, '')))],
+    ['Exit status', exitStatuses(code)],
   ]);
+}
+
+/** Reasons for which the command line has an exit code of its own. */
+const OWN_EXIT_CODES: Partial<Record<ErrorCode, readonly [which: string, reason: string]>> = {
+  not_found: ['a reason such as', 'session_not_found'],
+  conflict: ['the reason', 'revocation_not_proven'],
+};
+
+function exitStatuses(code: ErrorCode): string {
+  const otherwise = String(exitCodeOf(new AppError(code, '')));
+  const [which, reason] = OWN_EXIT_CODES[code] ?? [];
+  if (reason === undefined) return otherwise;
+  return `${otherwise}; ${exitCodeOf(new AppError(code, '', { reason }))} with ${which} \`${reason}\``;
 }
 
 function rejections<T extends string>(
