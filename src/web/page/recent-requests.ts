@@ -67,18 +67,18 @@ function responseOf({ code, reason, open }: RecentRequest): Html {
 
 const requestRow = (request: RecentRequest, epochSeconds: number, hrefOf: HrefOf | undefined): Html =>
   html`<tr>
-    <td data-label="When">${momentAgo(Math.floor(request.at / 1000), epochSeconds)}</td>
-    <td data-label="Cluster">${request.cluster === '' ? '–' : request.cluster}</td>
-    <td data-label="Request" class="main">
+    <td>${momentAgo(Math.floor(request.at / 1000), epochSeconds)}</td>
+    <td>${request.cluster === '' ? '–' : request.cluster}</td>
+    <td class="main">
       <span title="${request.uri}"
         >${actedAs(request)} <code class="verb">${request.verb}</code> ${objectOf(request)}</span
       >
     </td>
-    <td data-label="Response" class="answer">${responseOf(request)}</td>
-    <td data-label="Address">${request.address === '' ? '–' : request.address}</td>
+    <td class="answer">${responseOf(request)}</td>
+    <td>${request.address === '' ? '–' : request.address}</td>
     ${
       hrefOf !== undefined &&
-      html`<td data-label="Id">
+      html`<td>
         <a href="${hrefOf(request.auditId)}">${shortId(request.auditId)}</a>
       </td>`
     }
