@@ -71,7 +71,9 @@ async function loginOf(demo: RunningDemo, browser: Browser, user: string): Promi
   await writeFile(opener, `#!/bin/sh\nprintf %s "$1" > '${asked}.new' && mv '${asked}.new' '${asked}'\n`);
   await chmod(opener, 0o755);
   const env = { ...process.env, PORTCULLIS_CACHE_DIR: join(directory, 'cache', user), BROWSER: opener };
-  const child = spawn(command, ['login', '--server', demo.urls.web], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  // Not the name of the machine that makes the pictures.
+  const login = ['login', '--server', demo.urls.web, '--device-name', `${user}-laptop`];
+  const child = spawn(command, login, { env, stdio: ['ignore', 'ignore', 'inherit'] });
   const context = await browser.newContext({ userAgent: DEVICES[user] ?? '' });
   const page = await context.newPage();
   const ended = once(child, 'exit') as Promise<[number | null]>;

@@ -45,8 +45,8 @@ interface FilterContext {
 const lowerCased = (text: string): string => text.toLocaleLowerCase('en');
 
 /** Returns every text by which an admin may search for a session. */
-const searchableTexts = ({ identity, account, address, client, id }: SessionRecord): readonly string[] =>
-  [identity.username, account, address, client, id].map(lowerCased);
+const searchableTexts = ({ identity, account, address, client, deviceName, id }: SessionRecord): readonly string[] =>
+  [identity.username, account, address, client, deviceName ?? '', id].map(lowerCased);
 
 function mayUse(session: SessionRecord, cluster: string, { clusters, config }: FilterContext): boolean {
   const rule = workloadRule(session.account, config);

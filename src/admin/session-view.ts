@@ -23,6 +23,7 @@ export function sessionView(session: SessionRecord): SessionView {
     expiresAt: rfc3339(session.expiresAt),
     address: session.address,
     userAgent: session.userAgent,
+    ...(session.deviceName === undefined ? {} : { deviceName: session.deviceName }),
     bound: session.thumbprint !== undefined,
     device: session.device === true,
   };

@@ -24,6 +24,7 @@ import { RENEW_COMMAND, renewNow } from './plugin/background-renewal.ts';
 import { locateEntry } from './session/cache.ts';
 import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
 import type { ProxyOptions } from './commands/proxy-command.ts';
+import type { LoginOptions } from './commands/sign-in-commands.ts';
 import { cliError, exitCodeOf, describeErrorCode, errorMessage } from './errors.ts';
 import { fromCache, getToken } from './plugin/get-token.ts';
 import { createCliContext, type CliContext } from './context.ts';
@@ -152,7 +153,11 @@ function addSignInCommands(program: Command): void {
   addServerCommand(program, 'login', 'sign in')
     .option('--provider <name>', 'identity provider to use')
     .option('--device', 'by a code that you type into a browser on another machine (default over SSH)')
-    .action((options: CommonOptions & { readonly provider?: string; readonly device?: boolean }) =>
+    .option(
+      '--device-name <name>',
+      "name of this machine in lists of sessions, now and at later sign-ins; '' sends none (default: its host name)",
+    )
+    .action((options: CommonOptions & LoginOptions) =>
       run(options, async (context) => (await import('./commands/sign-in-commands.ts')).login(context, options)),
     );
   addServerCommand(program, 'logout', 'end your session, here and at the server').action((options: CommonOptions) =>

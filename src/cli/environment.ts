@@ -1,5 +1,5 @@
 /** The environment of the user's machine. No other file of this module reads it. */
-import { homedir } from 'node:os';
+import { homedir, hostname } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 
 /** Versions of `client.authentication.k8s.io`. Older clients, Python's and Ruby's among them, know only the second. */
@@ -26,6 +26,8 @@ export interface Environment {
   /** The version that the calling program understands, from `KUBERNETES_EXEC_INFO`. */
   readonly execVersion: ExecVersion;
   readonly platform: NodeJS.Platform;
+  /** As the system has it, perhaps with a domain; not yet checked. */
+  readonly hostName: string;
   /** Linux inside Windows, where the user's browser is the one of Windows. */
   readonly wsl: boolean;
 }
@@ -35,6 +37,7 @@ export function readEnvironment(
   env: Readonly<NodeJS.ProcessEnv> = process.env,
   platform: NodeJS.Platform = process.platform,
   home: string = homedir(),
+  hostName: string = hostname(),
 ): Environment {
   const server = env['PORTCULLIS_SERVER'] || undefined;
   const browser = env['BROWSER']?.trim() || undefined;
@@ -50,6 +53,7 @@ export function readEnvironment(
     kubeconfigs: kubeconfigsOf(env, platform) ?? [join(home, '.kube', 'config')],
     execVersion: execVersionOf(env['KUBERNETES_EXEC_INFO']),
     platform,
+    hostName,
     wsl: platform === 'linux' && Boolean(env['WSL_DISTRO_NAME']),
   };
 }

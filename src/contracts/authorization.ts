@@ -11,6 +11,8 @@ export interface PendingAuthorization {
   readonly providerHint?: string;
   /** The client asks for a fresh sign-in (`prompt=login`, or `max_age=0`). */
   readonly fresh?: true;
+  /** The name that the program gives its device; anyone may choose it. */
+  readonly deviceName?: string;
 }
 
 export interface Authorizations {
@@ -37,6 +39,8 @@ export interface DeviceRequest {
   /** Of the device's socket. */
   readonly address: string;
   readonly userAgent: string;
+  /** The name that the program gives it; anyone may choose it. */
+  readonly deviceName?: string;
   /** Names of the requested clusters; absent: all that the user may use. */
   readonly audiences?: readonly string[];
 }

@@ -5,6 +5,7 @@ import { AppError } from '../core/errors.ts';
 import type { Store } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import type { Authorizations } from '../contracts/authorization.ts';
+import { deviceNameIn } from './device-name.ts';
 import type { PublicClients } from './public-clients.ts';
 
 export interface AuthorizationsDeps {
@@ -56,6 +57,7 @@ export function createAuthorizations({
         clientName: client?.clientName ?? clientId,
         ...(typeof hint === 'string' ? { providerHint: hint } : {}),
         ...(prompts.includes('login') ? { fresh: true } : {}),
+        ...deviceNameIn(params),
       };
     },
 

@@ -8,6 +8,7 @@ import { AppError } from '../core/errors.ts';
 import type { Store } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { DEVICE_CODE_KEPT_SECONDS } from './device-grant.ts';
+import { deviceNameIn } from './device-name.ts';
 import type { DeviceRequest, DeviceRequests } from '../contracts/authorization.ts';
 import type { PublicClients } from './public-clients.ts';
 
@@ -84,6 +85,7 @@ export function createDeviceRequests({
         clientName: client?.clientName ?? code.clientId ?? '',
         address: textOf(code.deviceInfo, 'address'),
         userAgent: textOf(code.deviceInfo, 'userAgent'),
+        ...deviceNameIn(code.params),
         ...(everything
           ? {}
           : { audiences: requested.map((audience) => audiences.clusterOf(audience)?.name ?? audience) }),

@@ -14,6 +14,7 @@ import { peerCertificate, type TlsPeer } from '../core/credential/peer-certifica
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';
+import { assertDeviceName, DEVICE_NAME } from './device-name.ts';
 import { DEVICE_CODE_GRANT } from './token-facts.ts';
 import { assertShortParameters } from './parameter-limits.ts';
 import type { PublicClients } from './public-clients.ts';
@@ -76,7 +77,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     claims: {},
     // The library calls this for each authorization request, including a device's, whether it has the parameter or
     // not.
-    extraParams: { provider: assertShortParameters },
+    extraParams: { provider: assertShortParameters, [DEVICE_NAME]: assertDeviceName },
     clientBasedCORS: () => false,
     cookies: {
       keys: [...deps.cookieKeys],

@@ -25,7 +25,7 @@ export interface TokenResponseDeps {
 
 /** Our member of a token response (RFC 6749 §5.1 allows a server to add members). */
 interface PortcullisMember {
-  readonly session: { readonly id: string; readonly expiresAt: string };
+  readonly session: { readonly id: string; readonly expiresAt: string; readonly deviceName?: string };
   readonly account: string;
   readonly username: string;
   readonly groups: readonly string[];
@@ -81,7 +81,11 @@ function member(deps: TokenResponseDeps, facts: TokenFacts): PortcullisMember | 
   if (record === undefined) return undefined;
   const cluster = audience === undefined ? undefined : deps.audiences.clusterOf(audience);
   return {
-    session: { id: record.id, expiresAt: new Date(record.expiresAt * 1000).toISOString() },
+    session: {
+      id: record.id,
+      expiresAt: new Date(record.expiresAt * 1000).toISOString(),
+      ...(record.deviceName === undefined ? {} : { deviceName: record.deviceName }),
+    },
     account: record.account,
     username: record.identity.username,
     groups: record.identity.groups,

@@ -117,6 +117,8 @@ export interface SessionRecord {
   /** Address from which the user signed in. */
   readonly address: string;
   readonly userAgent: string;
+  /** The name that the program gave its device. Only shown: anyone who signs in chooses it. */
+  readonly deviceName?: string;
   /** The log's position when the sign-in STARTED, which may be minutes before `createdAt`. */
   readonly startedAt: LogPosition;
   /** The user signed in by typing a code into another browser (RFC 8628); address and user agent are the device's. */

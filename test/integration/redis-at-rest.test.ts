@@ -39,6 +39,7 @@ const canaries = {
   extra: canary('extra'),
   address: canary('address'),
   userAgent: canary('agent'),
+  deviceName: canary('laptop'),
   session: canary('session'),
   providerSid: canary('provider-sid'),
   endedSession: canary('ended-session'),
@@ -121,6 +122,7 @@ async function useSessions(): Promise<void> {
     idleSeconds: 3600,
     address: canaries.address,
     userAgent: canaries.userAgent,
+    deviceName: canaries.deviceName,
     startedAt: await log.position(),
     providerSid: canaries.providerSid,
   };
@@ -129,7 +131,11 @@ async function useSessions(): Promise<void> {
   await sessions.mint(canaries.session, { thumbprint: 'thumbprint' });
   const identity = provided(canaries.nextUsername);
   await sessions.update(canaries.session, { identity, secret: { refreshToken: canaries.nextProviderToken } });
-  expect(await sessions.read(canaries.session)).toMatchObject({ version: 2, identity });
+  expect(await sessions.read(canaries.session)).toMatchObject({
+    version: 2,
+    identity,
+    deviceName: canaries.deviceName,
+  });
   expect(await sessions.readSecret(canaries.session)).toEqual({ refreshToken: canaries.nextProviderToken });
   await sessions.list({ account, limit: 10 });
   await sessions.list({ providerSession: { provider: 'corp', sid: canaries.providerSid }, limit: 10 });

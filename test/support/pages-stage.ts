@@ -1,5 +1,5 @@
 /** A server with something on every page: users at browsers and at terminals, a revocation, a lock, and names that are hard to lay out. */
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { expect, vi } from 'vitest';
@@ -55,8 +55,9 @@ const PODS = '/api/v1/namespaces/default/pods';
 
 /** As long as a name may be, without a place to break it; and one that is written from right to left. */
 const HARD_NAMES = [`demo:${'w'.repeat(240)}`, 'demo:أليس@شركة.example', 'demo:Übermüdung–Zoë 東京'];
+const HARD_DEVICES = ['w'.repeat(64), 'حاسوب أليس', '東京のノートパソコン'];
 
-type Opened = Pick<SessionRecord, 'id' | 'subject' | 'identity' | 'userAgent'>;
+type Opened = Pick<SessionRecord, 'id' | 'subject' | 'identity' | 'userAgent'> & { readonly deviceName: string };
 
 async function open({ guard, store }: RunningDemo['server'], session: Opened): Promise<void> {
   const { position } = guard;
@@ -84,19 +85,22 @@ const hardSession = (username: string, index: number): Opened => ({
   subject: `hard-${index}`,
   identity: { username, uid: `demo/hard-${index}`, groups: [`demo:${'g'.repeat(120)}`], extra: {} },
   userAgent: `portcullis/0.1.0-${'x'.repeat(200)}`,
+  deviceName: HARD_DEVICES[index] ?? '',
 });
 
 /** One user with more sessions than a page shows. */
 const oneOfMany = (_: unknown, index: number): Opened => ({
-  id: randomUUID(),
+  id: randomBytes(16).toString('base64url'),
   subject: 'many',
   identity: { username: 'demo:many@demo.example', uid: 'demo/many', groups: ['demo:developers'], extra: {} },
   userAgent: `Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${100 + index}.0.0.0 Safari/537.36`,
+  deviceName: `many-laptop-${index}`,
 });
 
 /** Where there are several providers, the program names one, or the user chooses. */
 async function signIn(client: OAuthClient, user: string, resource: Readonly<Record<string, string>> = {}) {
-  const { callback, verifier } = await client.authorize(user, { extra: { provider: 'demo' } });
+  const extra = { provider: 'demo', device_name: 'w'.repeat(64) };
+  const { callback, verifier } = await client.authorize(user, { extra });
   const { body } = await client.redeem(callback.searchParams.get('code') ?? '', verifier, resource);
   const { session } = body['portcullis'] as { readonly session: { readonly id: string } };
   return { accessToken: String(body['access_token']), session: session.id };

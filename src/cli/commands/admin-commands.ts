@@ -26,18 +26,18 @@ export async function sessions(context: CliContext, options: SessionsOptions): P
 }
 
 /** The least important column comes last: a narrow terminal leaves it out. */
-const COLUMNS = ['id', 'username', 'lastUsedAt', 'expiresAt', 'account', 'client', 'address'] as const;
+const COLUMNS = ['id', 'username', 'lastUsedAt', 'expiresAt', 'account', 'client', 'address', 'deviceName'] as const;
 
 function sessionTable(context: CliContext, found: readonly Session[]): string {
   if (found.length === 0) return '';
   const cell = (session: Session, key: (typeof COLUMNS)[number]): string => {
-    const text = session[key];
+    const text = session[key] ?? '';
     if (key === 'client' && session.device) return `${text} (by code)`;
     const isMoment = key === 'lastUsedAt' || key === 'expiresAt';
     return isMoment && context.columns !== undefined ? fromNow(text, context.nowMs()) : text;
   };
   return table(
-    ['SESSION', 'USERNAME', 'LAST USED', 'EXPIRES', 'ACCOUNT', 'CLIENT', 'ADDRESS'],
+    ['SESSION', 'USERNAME', 'LAST USED', 'EXPIRES', 'ACCOUNT', 'CLIENT', 'ADDRESS', 'DEVICE'],
     found.map((session) => COLUMNS.map((key) => cell(session, key))),
     context.columns,
   );

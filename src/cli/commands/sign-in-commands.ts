@@ -5,6 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { dropEntry, locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
 import { cliError } from '../errors.ts';
+import { parseDeviceName } from '../session/device-name.ts';
 import { withFileLock } from '../session/file-lock.ts';
 import type { CliContext } from '../context.ts';
 import { fromNow } from '../terminal/time.ts';
@@ -20,11 +21,14 @@ import { whichServer, type ServerOptions } from '../session/which-server.ts';
 export interface LoginOptions extends ServerOptions {
   readonly provider?: string;
   readonly device?: boolean;
+  /** The name of this machine from now on; empty: none is sent. */
+  readonly deviceName?: string;
 }
 
 /** Signs in, also where a user is already signed in: running commands keep the earlier session until it ends. */
 export async function login(context: CliContext, options: LoginOptions): Promise<void> {
-  const server = whichServer(context.environment, options);
+  const named = options.deviceName === undefined ? undefined : parseDeviceName(options.deviceName);
+  const server = whichServer(context.environment, options, named);
   if (context.environment.noBrowser && options.device !== true) {
     const next = `by a browser on another machine: portcullis login --device --server ${server.url}`;
     throw cliError('bad_request', 'A sign-in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
@@ -92,10 +96,11 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
   const { session } = await renew(context, entry, { accept: () => false });
-  const { account, username, groups, sessionId, sessionExpiresAt } = session.user;
+  const { account, username, groups, sessionId, sessionExpiresAt, deviceName: named } = session.user;
   const clusters = session.user.clusters.map(({ name, server: address }) => ({ name, server: address }));
   const key = keyOf(session);
-  const held = { id: sessionId, expiresAt: sessionExpiresAt, key };
+  const device = named === undefined ? {} : { deviceName: named };
+  const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key };
   await printResult(
     context,
     options,
@@ -124,6 +129,7 @@ function describe(user: SignedInUser, now: number): string {
     `  groups    ${list(user.groups)}`,
     `  account   ${plainText(user.account)}`,
     `  session   ${plainText(user.sessionId, 80)}, until ${until}`,
+    ...(user.deviceName === undefined ? [] : [`  device    ${plainText(user.deviceName)}`]),
     `  clusters  ${list(user.clusters.map((cluster) => cluster.name))}`,
   ].join('\n');
 }

@@ -2,7 +2,8 @@
  * The cache: one folder for each server, named by a hash of server, CA, issuer and client, so that a session of one
  * is never used for another.
  *
- *     DIR/KEY/server.json      server, CA file, and the two hosts pinned at login; stays when a session ends
+ *     DIR/KEY/server.json      server, CA file, name of this machine, and the two hosts pinned at login; stays when a
+ *                              session ends
  *     DIR/KEY/session.json     the session with its tokens and its private key
  *     DIR/KEY/ready,…          the credential for one cluster, in the format of the shell front (see ready-file.ts)
  *     DIR/KEY/served/TOKEN/P   token TOKEN was issued to parent process P (see rejected-token.ts)
@@ -20,12 +21,14 @@ import { checkPrivateDirectory, ensurePrivateDirectory, readPrivateFile, writePr
 import { dropReadyFiles, writeReadyFiles } from '../plugin/ready-file.ts';
 import { formatSession, parseSession, type CachedSession } from './session.ts';
 
-/** A server, and the CA of its web host. */
+/** A server, and what was given for it. */
 export interface Server {
   /** Public URL and issuer, without a trailing slash. */
   readonly url: string;
   /** File with the web host's CA; absent: the system's CAs. */
   readonly caFile?: string;
+  /** The name of this machine for that server; empty: none is sent; absent: that of the host. */
+  readonly deviceName?: string;
 }
 
 /** Origins of the only two hosts that discovery may name. */
@@ -135,5 +138,12 @@ function parseKnownServer(text: string): KnownServer | undefined {
   const api = pins && stringAt(pins, 'api');
   if (record === undefined || url === undefined || web === undefined || api === undefined) return undefined;
   const caFile = stringAt(record, 'caFile');
-  return { url, pins: { web, api }, ...(caFile === undefined ? {} : { caFile }) };
+  // An empty one says that none is sent.
+  const deviceName = typeof record['deviceName'] === 'string' ? record['deviceName'] : undefined;
+  return {
+    url,
+    pins: { web, api },
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(deviceName === undefined ? {} : { deviceName }),
+  };
 }

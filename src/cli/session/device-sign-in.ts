@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { AppError } from '../../core/errors.ts';
 import type { CacheEntry } from './cache.ts';
 import { createBinding } from './binding.ts';
+import type { DeviceNameParameter } from './device-name.ts';
 import type { Discovery } from './discovery.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
@@ -24,6 +25,7 @@ export async function signInByDevice(
   context: CliContext,
   entry: CacheEntry,
   discovery: Discovery,
+  named: DeviceNameParameter,
 ): Promise<CachedSession> {
   const server = entry.server.url;
   const { endpoints, deviceAuthorizationEndpoint: url } = discovery;
@@ -34,7 +36,7 @@ export async function signInByDevice(
     });
   }
   const client = { server, endpoints, binding: await createBinding(context.nowMs()) };
-  const code = await requestDeviceCode(client, url);
+  const code = await requestDeviceCode(client, url, named);
   showCode(context, code, discovery);
   const stopSpinner = context.showProgress('waiting until you type the code');
   const response = await pollForToken(context, () => redeemDeviceCode(client, code.deviceCode), {

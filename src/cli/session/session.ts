@@ -4,6 +4,7 @@
  * The files of this folder:
  * - `session.ts`, `cache.ts`, `private-files.ts`, `file-lock.ts`: the session, its files on disk, and their lock.
  * - `sign-in.ts`, `loopback.ts`, `browser.ts`, `device-sign-in.ts`: the sign-in, by browser or by a code.
+ * - `device-name.ts`: the name of this machine that a sign-in sends.
  * - `discovery.ts`, `token-endpoint.ts`, `rejection.ts`: the OAuth endpoints of the server.
  * - `renewal.ts`, `fresh-sign-in.ts`, `binding.ts`: refresh, fresh sign-in of admins, and the client certificate.
  * - `which-server.ts`: the server that a command means.
@@ -57,6 +58,8 @@ export interface SignedInUser {
   readonly sessionId: string;
   /** RFC 3339, as the server sent it. */
   readonly sessionExpiresAt: string;
+  /** The name of this machine, as the server has it. */
+  readonly deviceName?: string;
   readonly account: string;
   readonly username: string;
   readonly groups: readonly string[];
@@ -171,8 +174,16 @@ function parseUser(record: JsonRecord | undefined): SignedInUser | undefined {
   const account = stringAt(record, 'account');
   const username = stringAt(record, 'username');
   if (!sessionId || !sessionExpiresAt || !account || !username) return undefined;
-  const clusters = parseClusters(arrayAt(record, 'clusters'));
-  return { sessionId, sessionExpiresAt, account, username, groups: stringsAt(record, 'groups'), clusters };
+  const deviceName = stringAt(record, 'deviceName');
+  return {
+    sessionId,
+    sessionExpiresAt,
+    ...(deviceName === undefined ? {} : { deviceName }),
+    account,
+    username,
+    groups: stringsAt(record, 'groups'),
+    clusters: parseClusters(arrayAt(record, 'clusters')),
+  };
 }
 
 /** Leaves out anything that is no cluster: its name and address would end up in a kubeconfig. */

@@ -11,6 +11,7 @@ import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { browserCommands, openBrowser } from './browser.ts';
 import { ensureEntry, readPins, readSession, writePins, writeSession, type CacheEntry, type Pins } from './cache.ts';
+import { deviceNameParameter, type DeviceNameParameter } from './device-name.ts';
 import { discover, type Discovery } from './discovery.ts';
 import { failureSince, forgetFailures, shareFailure } from '../plugin/failures.ts';
 import { cliError } from '../errors.ts';
@@ -92,10 +93,11 @@ async function signInOnce(context: CliContext, request: SignIn, waited: boolean)
     assertDiskSpace(entry.dir, SESSION_BYTES);
     const discovery = await discover(entry, readPins(entry));
     const remote = context.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
+    const named = deviceNameParameter(context, entry.server);
     const session =
       request.device === true || remote
-        ? await (await import('./device-sign-in.ts')).signInByDevice(context, entry, discovery)
-        : await signInByBrowser(context, request, discovery);
+        ? await (await import('./device-sign-in.ts')).signInByDevice(context, entry, discovery, named)
+        : await signInByBrowser(context, request, discovery, named);
     await saveSession(entry, session, discovery.pins);
     return session;
   } catch (error) {
@@ -119,7 +121,12 @@ function saveSession(entry: CacheEntry, session: CachedSession, pins: Pins): Pro
   });
 }
 
-async function signInByBrowser(context: CliContext, request: SignIn, discovery: Discovery): Promise<CachedSession> {
+async function signInByBrowser(
+  context: CliContext,
+  request: SignIn,
+  discovery: Discovery,
+  named: DeviceNameParameter,
+): Promise<CachedSession> {
   const state = randomBytes(32).toString('base64url');
   const codeVerifier = randomBytes(32).toString('base64url');
   const loopback = await listenOnLoopback({ state, issuer: discovery.issuer });
@@ -129,7 +136,7 @@ async function signInByBrowser(context: CliContext, request: SignIn, discovery: 
   let stopOpening = (): void => undefined;
   try {
     const { provider, fresh } = request;
-    const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider, fresh });
+    const url = authorizationUrl(discovery, { state, codeVerifier, loopback, provider, fresh, named });
     stopOpening = open(context, request, url, abandon);
     stopSpinner = context.showProgress('waiting for your sign-in in the browser');
     return await redeem(context, { request, discovery, loopback, codeVerifier, signal: abandon.signal });
@@ -149,6 +156,7 @@ function authorizationUrl(
     loopback: Loopback;
     provider: string | undefined;
     fresh: true | undefined;
+    named: DeviceNameParameter;
   },
 ): URL {
   const url = new URL(discovery.authorizationEndpoint);
@@ -164,6 +172,7 @@ function authorizationUrl(
     // OpenID Connect Core §3.1.2.1: the server passes it on to the provider; `max_age` is for clients that request
     // an ID token.
     ...(parts.fresh === true ? { prompt: 'login' } : {}),
+    ...parts.named,
   };
   for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
   return url;

@@ -6,6 +6,7 @@ import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { clockFirst } from '../http/clock-skew.ts';
 import { cliError } from '../errors.ts';
+import type { DeviceNameParameter } from './device-name.ts';
 import { sendRequest, type HttpRequest, type HttpResponse } from '../http/http-client.ts';
 import { arrayAt, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from '../http/json-shape.ts';
 import { plainText } from '../terminal/plain-text.ts';
@@ -104,8 +105,12 @@ export interface DeviceCode {
  * Requests a code for a sign-in on another machine (RFC 8628 §3.1, §3.2).
  * @throws AppError `upstream_unavailable`
  */
-export async function requestDeviceCode(client: TokenClient, url: string): Promise<DeviceCode> {
-  const form = { client_id: PLUGIN_CLIENT_ID, scope: 'kubernetes' };
+export async function requestDeviceCode(
+  client: TokenClient,
+  url: string,
+  named: DeviceNameParameter,
+): Promise<DeviceCode> {
+  const form = { client_id: PLUGIN_CLIENT_ID, scope: 'kubernetes', ...named };
   const response = await sendRequest({ ...addressed(client, url), body: { form } });
   if (response.status !== 200) throw requestError(client, response, []);
   const { body } = response;
@@ -234,8 +239,16 @@ function parseUser(extension: JsonRecord): SignedInUser | undefined {
   if (!sessionId || !sessionExpiresAt || !account || !username) return undefined;
   // It becomes part of commands that users are told to type.
   if (!/^[\w.~-]{1,128}$/.test(sessionId)) return undefined;
-  const clusters = parseClusters(arrayAt(extension, 'clusters'));
-  return { sessionId, sessionExpiresAt, account, username, groups: stringsAt(extension, 'groups'), clusters };
+  const deviceName = session && stringAt(session, 'deviceName');
+  return {
+    sessionId,
+    sessionExpiresAt,
+    ...(deviceName === undefined ? {} : { deviceName }),
+    account,
+    username,
+    groups: stringsAt(extension, 'groups'),
+    clusters: parseClusters(arrayAt(extension, 'clusters')),
+  };
 }
 
 /**

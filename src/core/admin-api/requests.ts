@@ -100,7 +100,9 @@ export const sessionsQuerySchema = z
       .trim()
       .min(1)
       .max(200)
-      .describe('text in the username, account, address, client or session id; upper and lower case are the same')
+      .describe(
+        'text in the username, account, address, client, device name or session id; upper and lower case are the same',
+      )
       .exactOptional(),
     account: accountSchema.describe('only sessions of this account').exactOptional(),
     username: usernameSchema.describe('only sessions with this Kubernetes username').exactOptional(),

@@ -20,6 +20,10 @@ export const sessionSchema = z.object({
   expiresAt: timeSchema,
   address: z.string().describe('the IP address that the sign-in came from'),
   userAgent: z.string().describe('the `User-Agent` header of the sign-in'),
+  deviceName: z
+    .string()
+    .describe('the name that the program gave its device: a claim of whoever signed in; absent if it gave none')
+    .exactOptional(),
   bound: z.boolean().describe('bound to a client certificate (RFC 8705)'),
   device: z.boolean().describe('signed in with a device code (RFC 8628)'),
 });

@@ -42,6 +42,7 @@ export const AUDIT_FACTS = {
   audience: 'the cluster, or the admin API, for which a token was issued',
   fresh: '`true`: the user had to authenticate again at the provider',
   device: 'address of the machine that asked for a device code',
+  'device-name': 'the name that the program gave its device: a claim of whoever signed in, which proves nothing',
   version: 'counts the changes of a session’s identity; of `configuration-loaded`, the version of the program',
   target: 'the target of a change, such as `session:ID`, `account:PROVIDER/SUBJECT`, `provider:NAME` or `all`',
   revocation: 'id of the revocation',
@@ -120,7 +121,7 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Signing in',
     when: 'a user has signed in, and a session was opened',
     code: '303',
-    facts: ['account', 'session', 'provider', 'client', 'fresh', 'device'],
+    facts: ['account', 'session', 'provider', 'client', 'fresh', 'device', 'device-name'],
   },
   'sign-in-refused': {
     chapter: 'Signing in',

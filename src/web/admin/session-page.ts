@@ -2,7 +2,7 @@
  * `/admin/sessions/:id`: one session, with its device, its times and its latest requests.
  */
 import { lastUseOf, type RecentRequest, type SessionRecord } from '../../store/store.ts';
-import { clientName, deviceOf } from '../page/client-label.ts';
+import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
@@ -25,7 +25,7 @@ interface SessionPageContent {
 }
 
 function deviceCard({ session }: SessionPageContent): Html {
-  const { id, client, userAgent, address, device, thumbprint } = session;
+  const { id, client, userAgent, address, device, deviceName, thumbprint } = session;
   return html`<section class="card" aria-labelledby="device">
     <h2 id="device">Device</h2>
     <dl class="facts">
@@ -33,6 +33,14 @@ function deviceCard({ session }: SessionPageContent): Html {
       <dd>${clientName(client)} <code class="muted">${client}</code></dd>
       <dt>Device</dt>
       <dd>${deviceOf(userAgent)}${userAgent !== '' && html`<br /><span class="small muted">${userAgent}</span>`}</dd>
+      <dt>Device name</dt>
+      <dd>
+        ${
+          deviceName === undefined
+            ? html`<span class="muted">none given</span>`
+            : html`${quotedName(deviceName)} <span class="small muted">as the program gave it</span>`
+        }
+      </dd>
       <dt>IP address</dt>
       <dd>${address === '' ? '–' : address}</dd>
       <dt>Signed in</dt>

@@ -2,7 +2,7 @@
  * The table of sessions: on the list, on a user's page, and on the page that shows the scope of a revocation.
  */
 import { lastUseOf, type SessionRecord } from '../../store/store.ts';
-import { clientName, deviceOf } from '../page/client-label.ts';
+import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo, momentsCaption } from '../page/layout.ts';
 import { accountHref, revokeHref, sessionHref } from './links.ts';
@@ -18,15 +18,25 @@ interface SessionTable {
 }
 
 const userCell = ({ account, identity }: SessionRecord): Html =>
-  html`<td class="main" data-label="User">
-    <span class="one-line" title="${identity.username} (${account})"
+  html`<td class="main">
+    <span title="${identity.username} (${account})"
       ><a class="strong" href="${accountHref(account)}"><bdi>${identity.username}</bdi></a>
-      <span class="small muted">${account}</span></span
+      <span>${account}</span></span
+    >
+  </td>`;
+
+const clientCell = ({ id, client, device, deviceName, userAgent }: SessionRecord): Html =>
+  html`<td data-label="Client">
+    <span title="${deviceName !== undefined && `${deviceName}, `}${userAgent}"
+      ><a href="${sessionHref(id)}">${clientName(client)}</a>
+      <span
+        >${device === true && 'by code, '}${deviceName !== undefined && html`${quotedName(deviceName)}, `}${deviceOf(userAgent)}</span
+      ></span
     >
   </td>`;
 
 const actionCell = ({ id, identity }: SessionRecord): Html =>
-  html`<td data-label="" class="action">
+  html`<td class="action">
     <a
       class="revoke"
       href="${revokeHref({ kind: 'session', value: id })}"
@@ -37,18 +47,8 @@ const actionCell = ({ id, identity }: SessionRecord): Html =>
 
 function row(session: SessionRecord, { mayAct, now, singleUser = false }: SessionTable): Html {
   return html`<tr>
-    ${!singleUser && userCell(session)}
-    <td data-label="Client">
-      <span class="one-line" title="${session.userAgent}"
-        ><a href="${sessionHref(session.id)}">${clientName(session.client)}</a>
-        <span class="small muted"
-          >${deviceOf(session.userAgent)}${session.device === true && ', device code'}</span
-        ></span
-      >
-    </td>
-    <td data-label="IP address">
-      <span class="one-line" title="${session.address}">${session.address === '' ? '–' : session.address}</span>
-    </td>
+    ${!singleUser && userCell(session)} ${clientCell(session)}
+    <td data-label="IP address" title="${session.address}">${session.address === '' ? '–' : session.address}</td>
     <td data-label="Signed in">${momentAgo(session.createdAt, now)}</td>
     <td data-label="Last used">${momentAgo(lastUseOf(session), now)}</td>
     ${mayAct && actionCell(session)}
@@ -63,7 +63,7 @@ export function sessionTable(table: SessionTable): Html {
       <tr>
         ${table.singleUser !== true && html`<th scope="col" class="col-user">User</th>`}
         <th scope="col">Client</th>
-        <th scope="col">IP address</th>
+        <th scope="col" class="col-address">IP address</th>
         <th scope="col" class="col-used">Signed in</th>
         <th scope="col" class="col-used">Last used</th>
         ${table.mayAct && html`<th scope="col" class="col-action"><span class="visually-hidden">Revoke</span></th>`}

@@ -3,6 +3,9 @@
  *
  * An attacker sends a user the code of the attacker's own device, with a story (RFC 8628 §5.4). So a code is typed
  * and never in a link, and before anything else the page says which program asks, and from where.
+ *
+ * An attacker gives their device the name of the user's own laptop, which would make the story true. A user who has
+ * started this knows by the code which device it is, so the name is not on these pages; the lists of sessions have it.
  */
 import type { ProviderChoice } from '../browser/provider-choices.ts';
 import { deviceOf } from '../page/client-label.ts';

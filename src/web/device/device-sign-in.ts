@@ -206,6 +206,7 @@ function finish(service: DeviceService): RequestHandler {
           client: device.clientId,
           browser: await browsers.current(req),
           device,
+          deviceName: device.deviceName,
           onAgain: () => value !== undefined && cookie.set(res, value, LOGIN_SECONDS),
           handOver: (session) => devices.allow(userCode, session),
           next: '/device/done',

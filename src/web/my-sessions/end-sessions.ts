@@ -6,7 +6,7 @@ import type { SessionRecord } from '../../store/store.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { seeOther, sendPage } from '../page/response.ts';
-import { clientName, deviceOf } from '../page/client-label.ts';
+import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
@@ -90,10 +90,10 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, user: Signe
   const named = others
     .slice(0, MAX_NAMED)
     .map(
-      ({ client, userAgent, address }) =>
+      ({ client, userAgent, address, deviceName }) =>
         html`<li>
-          ${clientName(client)}: ${deviceOf(userAgent)}
-          ${address !== '' && html`<span class="muted">from ${address}</span>`}
+          ${clientName(client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}:
+          ${deviceOf(userAgent)} ${address !== '' && html`<span class="muted">from ${address}</span>`}
         </li>`,
     );
   const body = html`<h1>Sign out everywhere else</h1>

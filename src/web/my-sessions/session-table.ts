@@ -1,7 +1,7 @@
 /** The sessions of a user, one row for each. */
 import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
-import { clientName, deviceOf } from '../page/client-label.ts';
+import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, momentAgo, momentsCaption } from '../page/layout.ts';
 
@@ -12,6 +12,9 @@ export interface SessionsContent {
   readonly more: boolean;
   readonly nowSeconds: number;
 }
+
+const QUOTED =
+  'A name in quotation marks is what the program called its device; address and times are what Portcullis saw.';
 
 /** As much of a thumbprint as a user compares. */
 const KEY_SHOWN = 8;
@@ -24,14 +27,15 @@ const keyOf = ({ thumbprint }: SessionRecord): Html =>
 
 function sessionRow(session: SessionRecord, user: SignedIn, nowSeconds: number): Html {
   const here = session.id === user.session;
+  const { deviceName } = session;
   const device = deviceOf(session.userAgent);
   return html`<tr>
     <td data-label="Device" class="main">
       <span
         ><strong title="${session.userAgent}">${device}</strong>
         ${here && html`<span class="badge">this browser</span>`}
-        ${session.device === true && html`<span class="badge quiet">by code</span>`}<br /><span class="small muted"
-          >${clientName(session.client)}</span
+        ${session.device === true && html`<span class="badge quiet">by code</span>`}<span class="small muted own-line"
+          >${clientName(session.client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}</span
         ></span
       >
     </td>
@@ -42,7 +46,7 @@ function sessionRow(session: SessionRecord, user: SignedIn, nowSeconds: number):
     <td data-label="" class="action">
       <form method="post" action="/me/sessions/${encodeURIComponent(session.id)}/end">
         ${csrfField(user.csrf)}
-        <button class="button danger compact" aria-label="Sign out ${device}">Sign out</button>
+        <button class="button danger compact" aria-label="Sign out ${deviceName ?? device}">Sign out</button>
       </form>
     </td>
   </tr>`;
@@ -55,7 +59,7 @@ export function sessionsCard({ user, sessions, more, nowSeconds }: SessionsConte
       ${sessions.length > 1 && html`<a class="button danger compact" href="/me/end-others">Sign out everywhere else</a>`}
     </div>
     <table>
-      ${momentsCaption()}
+      ${momentsCaption(sessions.some(({ deviceName }) => deviceName !== undefined) ? QUOTED : '')}
       <thead>
         <tr>
           <th scope="col">Device</th>

@@ -1,5 +1,6 @@
-/** Readable names for the client and the user agent of a session. For presentation only: the client chooses both. */
+/** Readable names for the client, the user agent and the device of a session. For presentation only: the client chooses them. */
 import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../../core/core.ts';
+import { html, type Html } from './html.ts';
 
 // The order matters: Edge and Opera also contain Chrome, and Chrome also contains Safari.
 const browsers: readonly (readonly [RegExp, string])[] = [
@@ -31,6 +32,12 @@ export function deviceOf(userAgent: string): string {
   if (browser !== undefined && system !== undefined) return `${browser} on ${system}`;
   return browser ?? system ?? (userAgent === '' ? 'Unknown device' : userAgent.slice(0, 40));
 }
+
+/**
+ * Returns the name that a program gave its device, as a quotation. An attacker names theirs like the user's laptop, so
+ * it stands beside the address and the time that Portcullis saw, and never in place of them.
+ */
+export const quotedName = (deviceName: string): Html => html`<bdi>“${deviceName}”</bdi>`;
 
 export function clientName(client: string): string {
   switch (client) {

@@ -107,11 +107,11 @@ const dateFormat = new Intl.DateTimeFormat('en-GB', {
 });
 
 /** The caption of each table that shows times. `pages.js` replaces the zone by the reader's own. */
-export const momentsCaption = (): Html =>
+export const momentsCaption = (note = ''): Html =>
   html`<caption>
     Times are in
     <span data-zone>UTC</span
-    >.
+    >. ${note}
   </caption>`;
 
 /**

@@ -82,6 +82,7 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
         return {
           login: await consumeLogin(deps, state, isOwn),
           client: pending.clientId,
+          deviceName: pending.deviceName,
           browser: await browsers.current(req),
           handOver: (session) => deps.authorizations.grant(req, res, session),
           // Client and redirect_uri were checked when the authorization began, so the authorization server knows

@@ -68,6 +68,8 @@ interface CompletedLogin {
   readonly browser?: { readonly account: Account; readonly session: string } | undefined;
   /** The device that the session is for; absent where it is the browser's. */
   readonly device?: { readonly address: string; readonly userAgent: string };
+  /** The name that the program gives its device. */
+  readonly deviceName?: string | undefined;
 }
 
 /** 128 bits. Session ids appear in URLs and in tokens, and are never accepted as a credential by themselves. */
@@ -88,7 +90,7 @@ function authTimeOf(
 
 function newSession(
   deps: WebDeps,
-  { login, client, browser, device }: CompletedLogin,
+  { login, client, browser, device, deviceName }: CompletedLogin,
   user: ProviderSignIn,
 ): NewSession {
   const { absolute, idle } = deps.config.sessions;
@@ -109,6 +111,7 @@ function newSession(
     address: (device ?? login).address,
     userAgent: (device ?? login).userAgent,
     ...(device === undefined ? {} : { device: true }),
+    ...(deviceName === undefined ? {} : { deviceName }),
     startedAt: login.startedAt,
     ...(authTime === undefined ? {} : { authTime }),
     ...(user.providerSid === undefined ? {} : { providerSid: user.providerSid }),
@@ -234,6 +237,7 @@ function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSess
       client: completed.client,
       fresh: String(completed.login.fresh),
       ...(completed.device === undefined ? {} : { device: completed.device.address }),
+      ...(completed.deviceName === undefined ? {} : { 'device-name': completed.deviceName }),
     },
     about: { identity: session.identity, account: session.account, session: session.id },
   });

@@ -22,8 +22,11 @@ describe('completion', () => {
     [['keys', 'g'], ['generate']],
     [['completion', 'z'], ['zsh']],
     [['completion', 'zsh', ''], []],
-    [['login', '--de'], ['--device']],
-    [['login', '--device', '--de'], []],
+    [
+      ['login', '--de'],
+      ['--device', '--device-name'],
+    ],
+    [['login', '--device', '--de'], ['--device-name']],
     [
       ['whoami', '--output', ''],
       ['json', 'yaml'],
