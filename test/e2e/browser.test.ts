@@ -74,12 +74,12 @@ describe('a user at a real browser', () => {
 
   it('shows a user their sessions, and lets them end one', async () => {
     const bob = new CliContext(instance, 'bob');
-    expect((await bob.portcullis('login')).code).toBe(0);
+    expect((await bob.portcullis('login', '--device-name', 'bobs-laptop')).code).toBe(0);
     await signInToPages('bob');
     expect(await page.textContent('main')).toContain('demo:bob');
     await page
       .getByRole('row', { name: /kubectl/ })
-      .getByRole('button', { name: /^Sign out portcullis/ })
+      .getByRole('button', { name: /^Sign out bobs-laptop/ })
       .click();
     await page.waitForLoadState();
     const refused = await new CliContext(instance, 'bob', { PORTCULLIS_NO_BROWSER: '1' }).kubectl('get', 'pods');

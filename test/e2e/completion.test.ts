@@ -78,7 +78,7 @@ test.each(['bash', 'zsh', 'fish'] as const)(
     const shell = await open(name);
     for (const [typed, rest] of [
       ['portcullis who', 'ami'],
-      ['portcullis login --dev', 'ice'],
+      ['portcullis login --ca', '-file'],
       ['portcullis whoami --output y', 'aml'],
       ['portcullis whoami --output=y', 'aml'],
       ['portcullis get-token --cluster st', 'aging'],
