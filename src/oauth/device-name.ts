@@ -7,15 +7,14 @@
  * cleans by the same rule (`core/identity/device-name.ts`) before it sends one.
  */
 import { errors } from 'oidc-provider';
-import { deviceName, MAX_DEVICE_NAME } from '../core/identity/device-name.ts';
+import { deviceName, DEVICE_NAME_RULE } from '../core/identity/device-name.ts';
 
 export const DEVICE_NAME = 'device_name';
 
 /** @throws InvalidRequest that repeats nothing of the name */
 export function assertDeviceName(_ctx: unknown, value: string | undefined): void {
   if (value === undefined || deviceName(value) !== undefined) return;
-  const rule = `at most ${MAX_DEVICE_NAME} characters, without blanks around them and without any that is not displayed`;
-  throw new errors.InvalidRequest(`${DEVICE_NAME} may have ${rule}`);
+  throw new errors.InvalidRequest(`${DEVICE_NAME} may have ${DEVICE_NAME_RULE}`);
 }
 
 /**

@@ -2,7 +2,7 @@
  * The name of this machine in lists of sessions. No user knows why an odd host name should matter, so what the server
  * would reject is not sent.
  */
-import { deviceName, deviceNameOfHost, MAX_DEVICE_NAME } from '../../core/identity/device-name.ts';
+import { deviceName, deviceNameOfHost, DEVICE_NAME_RULE } from '../../core/identity/device-name.ts';
 import type { CliContext } from '../context.ts';
 import { cliError } from '../errors.ts';
 import type { Server } from './cache.ts';
@@ -26,6 +26,9 @@ export function deviceNameParameter({ environment }: CliContext, server: Server)
 export function parseDeviceName(text: string): string {
   const name = text === '' ? text : deviceName(text);
   if (name !== undefined) return name;
-  const what = `A device name has at most ${MAX_DEVICE_NAME} characters, no blanks around it, and none that is not displayed.`;
-  throw cliError('bad_request', what, "give another one, or --device-name '' to send none");
+  throw cliError(
+    'bad_request',
+    `A device name may have ${DEVICE_NAME_RULE}.`,
+    "give another one, or --device-name '' to send none",
+  );
 }

@@ -8,22 +8,32 @@
 import { textProblem } from './names.ts';
 
 /** Characters, as Unicode counts them. */
-export const MAX_DEVICE_NAME = 64;
+const MAX_CHARACTERS = 64;
+
+/** What a name may have, for messages. */
+export const DEVICE_NAME_RULE = `at most ${MAX_CHARACTERS} characters, no blanks around them, no double quotation mark and no invisible one`;
 
 /** UTF-8 has four bytes for one at most. */
-const MAX_BYTES = MAX_DEVICE_NAME * 4;
+const MAX_BYTES = MAX_CHARACTERS * 4;
 
 /** An attacker stacks marks on a letter until they cover the lines above. No script needs four after normalisation. */
 const STACKED = /\p{M}{4}/u;
 
 /**
+ * Double quotation marks of any script, and those that look like them. The lists show a name between two, so that an
+ * attacker would end the quotation and go on with an address, as if Portcullis had seen it.
+ */
+const QUOTATION_MARK = /["“”„‟″‴‶‷〃〝〞〟＂❝❞⹂ʺ˝ˮ״]|['‘’]{2}/u;
+
+/**
  * Returns the name in Unicode's normal form C, in which the same name is always the same characters.
- * @returns undefined if it is empty or too long, has blanks around it, or a character that is not displayed
+ * @returns undefined if it is empty or too long, has blanks around it, a quotation mark, or a character that is not
+ *   displayed
  */
 export function deviceName(text: string): string | undefined {
   const name = text.normalize('NFC');
-  if (textProblem(name, MAX_BYTES) !== undefined || STACKED.test(name)) return undefined;
-  return Array.from(name).length <= MAX_DEVICE_NAME ? name : undefined;
+  if (textProblem(name, MAX_BYTES) !== undefined || STACKED.test(name) || QUOTATION_MARK.test(name)) return undefined;
+  return Array.from(name).length <= MAX_CHARACTERS ? name : undefined;
 }
 
 /**
@@ -34,5 +44,5 @@ export function deviceName(text: string): string | undefined {
 export function deviceNameOfHost(hostName: string): string | undefined {
   const [label = ''] = hostName.normalize('NFC').split('.');
   const characters = Array.from(label).filter((character) => deviceName(character) !== undefined);
-  return deviceName(characters.slice(0, MAX_DEVICE_NAME).join(''));
+  return deviceName(characters.slice(0, MAX_CHARACTERS).join(''));
 }

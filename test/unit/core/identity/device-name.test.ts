@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { deviceName, deviceNameOfHost } from '../../../../src/core/identity/device-name.ts';
 
 describe('the name of a device', () => {
-  test.each(['alice-mbp', 'Zoë’s laptop', '東京-01', 'أليس', '💻 of <alice> & "co"', 'x'.repeat(64), '💻'.repeat(64)])(
+  test.each(['alice-mbp', 'Zoë’s laptop', '東京-01', 'أليس', "💻 of <alice> & 'co'", 'x'.repeat(64), '💻'.repeat(64)])(
     'may be %s',
     (name) => expect(deviceName(name)).toBe(name),
   );
@@ -26,6 +26,9 @@ describe('the name of a device', () => {
     ['half a surrogate pair', 'alice\ud83d'],
     ['marks that cover the lines above', `a${'\u0300\u0316'.repeat(20)}`],
     ['a character that only looks like blank', 'alice\u3164'],
+    ['an end of its quotation, and an address behind it', 'alice”: Firefox on Linux from 192.0.2.1'],
+    ['a mark that looks like that end', 'alice" from 192.0.2.1'],
+    ['two marks that look like that end', 'alice’’ from 192.0.2.1'],
   ])('may not have %s', (_what, name) => expect(deviceName(name)).toBeUndefined());
 });
 
@@ -40,6 +43,8 @@ describe('the name of a host', () => {
     ['.example.com', undefined],
     ['\u0000', undefined],
     [`a${'\u0316'.repeat(20)}`, undefined],
+    ['ali”ce', 'alice'],
+    ["ali''ce", undefined],
   ])('%j becomes %j, which the server accepts', (host, name) => {
     expect(deviceNameOfHost(host)).toBe(name);
     expect(deviceName(deviceNameOfHost(host) ?? '')).toBe(name);
