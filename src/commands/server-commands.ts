@@ -58,19 +58,25 @@ export async function serve(file: string | undefined, env: Environment): Promise
   return 0;
 }
 
+/** A terminal that sends SIGHUP first has closed by then. */
+const CLOSING_MS = 1000;
+
 /**
- * Returns the signal that stops the server. SIGHUP does where the terminal that it was started in has closed, which may
- * send it twice. It does not where an operator, `ExecReload` or logrotate sends it to reload: nothing here needs that,
- * and it would cut every stream.
+ * Returns the signal that stops the server. SIGHUP does where the terminal that it was started in closes, which may send
+ * it twice. It does not where an operator, `ExecReload` or logrotate sends it to reload: nothing here needs that, and it
+ * would cut every stream.
  */
 function stopSignal(logger: Pick<Logger, 'warn'>): Promise<NodeJS.Signals> {
   const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  // A terminal that has closed is none any more.
+  const hasClosed = (): boolean => terminals.length > 0 && !terminals.some((descriptor) => isatty(descriptor));
   return new Promise((resolve) => {
     for (const one of ['SIGTERM', 'SIGINT'] as const) process.once(one, resolve);
     process.on('SIGHUP', (signal) => {
-      // A terminal that has closed is none any more.
-      if (terminals.length > 0 && !terminals.some((descriptor) => isatty(descriptor))) return resolve(signal);
+      if (hasClosed()) return resolve(signal);
       logger.warn({ signal }, 'a signal to reload was ignored; restart this replica to use another configuration');
+      // xterm, screen and a shell that is ended send the only one before the terminal closes.
+      setTimeout(() => hasClosed() && resolve(signal), CLOSING_MS).unref();
     });
   });
 }

@@ -124,27 +124,40 @@ it('has each step of its life as JSON with fields, and warns about a lost store 
   expect(lines().at(-1)).toMatchObject({ msg: 'stopped', replica: 'portcullis-0', seconds: expect.any(Number) });
 });
 
-it('drains and stops when the terminal that it was started in closes', async () => {
-  const sinks = [{ type: 'file', path: join(folder, 'terminal.log') }];
-  const { config, ports } = await configured('terminal.yaml', { audit: { sinks }, telemetry: {} });
-  const [log, pid] = [join(folder, 'server.log'), join(folder, 'server.pid')];
-  const serve = `echo $$ > '${pid}'; exec '${process.execPath}' '${MAIN}' serve --config '${config}' 2> '${log}'`;
-  const terminal = new ShellTerminal(serve, bareEnvironment());
+/** How a terminal closes in which a shell (the second process) runs the server (the first). */
+const CLOSINGS: Readonly<Record<string, (terminal: ShellTerminal, pids: readonly number[]) => unknown>> = {
+  'its terminal closes': (terminal) => terminal.hangUp(),
+  // As xterm, screen and the end of a shell do it: the only signal comes while the terminal is still open.
+  'its shell is ended, and then its terminal closes': (_terminal, [, shell = NaN]) => process.kill(shell, 'SIGHUP'),
+};
+
+it.each(Object.entries(CLOSINGS))('drains and stops when %s', async (what, close) => {
+  const path = (ending: string): string => join(folder, `${what.replaceAll(/\W+/g, '-')}.${ending}`);
+  const [log, pidFile, auditLog] = [path('log'), path('pids'), path('audit')];
+  const sinks = [{ type: 'file', path: auditLog }];
+  const { config, ports } = await configured(`${what}.yaml`, { audit: { sinks }, telemetry: {} });
+  const script = path('sh');
+  await writeFile(
+    script,
+    `echo $$ $PPID > '${pidFile}'; exec '${process.execPath}' '${MAIN}' serve --config '${config}' 2> '${log}'`,
+  );
+  const terminal = new ShellTerminal(`sh '${script}'; true`, bareEnvironment());
+  const pids = async (): Promise<number[]> => (await readFile(pidFile, 'utf8')).split(' ').map(Number);
   onTestFinished(async () => {
     await terminal.hangUp();
     try {
-      process.kill(Number(await readFile(pid, 'utf8')), 'SIGKILL');
+      process.kill((await pids())[0] ?? NaN, 'SIGKILL');
     } catch {
       // It has stopped.
     }
   });
   await vi.waitUntil(() => isHealthy(ports), PATIENCE);
-  await terminal.hangUp();
+  await close(terminal, await pids());
 
   const last = async (): Promise<unknown> => linesIn(await readFile(log, 'utf8')).at(-1)?.['msg'];
   await vi.waitUntil(async () => (await last()) === 'stopped', PATIENCE);
   expect(linesIn(await readFile(log, 'utf8'))).toContainEqual(
     expect.objectContaining({ msg: 'signal received', signal: 'SIGHUP' }),
   );
-  expect(await readFile(join(folder, 'terminal.log'), 'utf8')).toContain('server-stopped');
+  expect(await readFile(auditLog, 'utf8')).toContain('server-stopped');
 });
