@@ -19,8 +19,15 @@ export function momentOf(text: string, now: number): string | undefined {
   return Number.isNaN(at.getTime()) ? undefined : auditTime(at.getTime());
 }
 
-/** Returns a time in the format of the audit log. @param milliseconds since the epoch */
-export const auditTime = (milliseconds: number): string => new Date(milliseconds).toISOString().replace('Z', '000Z');
+/** Behind it ISO 8601 writes `+010000`, which as text is before every other year. */
+const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/**
+ * Returns a time in the format of the audit log, in which texts compare as times do.
+ * @param milliseconds since the epoch; the end of the year 9999 stands for anything later
+ */
+export const auditTime = (milliseconds: number): string =>
+  new Date(Math.min(milliseconds, LAST_MS)).toISOString().replace('Z', '000Z');
 
 /** `Date` turns a day that does not exist, such as 2026-02-30, into another. */
 function isDay(text: string): boolean {

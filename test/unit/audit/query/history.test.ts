@@ -169,6 +169,8 @@ describe('the history', () => {
       expect(found?.hits.map(({ event }) => event.auditID).toSorted()).toEqual(wanted.toSorted());
       expect(found?.stopped).toBeUndefined();
     }
+    const newest = await history?.search('root', { until: '9999-12-31T23:59:59.000000Z' }, { events: 1 });
+    expect(newest?.hits[0]?.event.auditID).toBe(`event-${order.at(-1)}`);
   });
 
   test('follows no link, and is undefined where there is no file', async () => {
@@ -190,6 +192,7 @@ test.each([
   ['15m', '2025-12-31T23:45:00.000000Z'],
   ['2026-01-01T02:00+02:00', '2026-01-01T00:00:00.000000Z'],
   ['2026-02-30', undefined],
+  ['9999-12-31T23:59-05:00', '9999-12-31T23:59:59.999000Z'],
   ['yesterday', undefined],
 ])('%s is %s', (text, moment) => {
   expect(momentOf(text, START)).toBe(moment);
