@@ -36,12 +36,12 @@ const SECRET_PARTS = /token|secret|password|passwd|passphrase|privatekey|apikey|
 const HARMLESS = /(?:file|dir|type|id|endpoint)$/;
 
 /**
- * `code` is an OAuth code unless it has the form of an error code of the system, of Node or of OpenSSL: `ECONNREFUSED`,
- * or with `_`, such as `ERR_HTTP2_ERROR` and `CERT_HAS_EXPIRED`. An attacker who reads logs could redeem an
+ * `code` is an OAuth code unless it has the form of an error code of the system, of Node, zlib or OpenSSL: `ECONNREFUSED`,
+ * or with `_`, such as `ERR_HTTP2_ERROR`, `Z_DATA_ERROR` and `CERT_HAS_EXPIRED`. An attacker who reads logs could redeem an
  * authorization code, and some issuers' codes are letters of one case alone. So no single word passes, except for a
  * short one that begins as errno names do, and a word has no more digits than `ED25519`.
  */
-const ERROR_CODE = /^(?:E[A-Z0-9]{2,14}|[A-Z]{2,20}\d{0,5}(?:_[A-Z]{1,20}\d{0,5}){1,8})$/;
+const ERROR_CODE = /^(?:E[A-Z0-9]{2,14}|[A-Z]{1,20}\d{0,5}(?:_[A-Z]{1,20}\d{0,5}){1,8})$/;
 /** Our own codes (`store_unavailable`, `conflict`), accepted only next to a stack, so in an error. */
 const OWN_CODES: ReadonlySet<unknown> = new Set(ERROR_CODES);
 /** `state` is OAuth's (random) or a plain word such as `applied`. */

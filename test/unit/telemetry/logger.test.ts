@@ -151,6 +151,9 @@ describe('redaction', () => {
     'EPROTONOSUPPORT',
     'ERR_HTTP2_STREAM_ERROR',
     'ERR_OSSL_X509_KEY_VALUES_MISMATCH',
+    'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
+    'UND_ERR_CONNECT_TIMEOUT',
+    'Z_DATA_ERROR',
     'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
     'OAUTH_RESPONSE_BODY_ERROR',
   ])('keeps the code of an error: %s', (code) => {
@@ -161,8 +164,7 @@ describe('redaction', () => {
   });
 
   // An attacker who reads logs could redeem an authorization code. These are codes as providers and oidc-provider
-  // issue them,
-  // letters of one case among them, and a user code of ours.
+  // issue them, letters of one case among them, and a user code of ours.
   it.each([
     'SplxlOBeZQQYbYS6WxSbIA',
     'n0esc3NRze7LTCu7iYzS6a5acc3f0ogp4',
