@@ -298,7 +298,9 @@ async function pastOf(
     return { past: { kind: 'malformed', message }, read: { reason } };
   }
   const past = await searched(deps, user, pastQuery(filter, deps.clock.nowMs()));
-  return { past, read: { reason: 'audit_events', details: { filter: JSON.stringify(filter) } } };
+  // The page is shown without the past, and nothing was read.
+  const reason = past.kind === 'busy' ? 'too_many_requests' : 'audit_events';
+  return { past, read: { reason, details: { filter: JSON.stringify(filter) } } };
 }
 
 async function searched(deps: WebDeps, user: SignedIn, query: AuditQuery): Promise<Past> {

@@ -119,11 +119,12 @@ test('says where there is no file, and shows the latest requests that the store 
   expect(await page('')).toContain('The requests cannot be read right now');
 });
 
-test('is a page all the same while other searches run', async () => {
+test('is a page all the same while other searches run, and nothing is audited as read', async () => {
   const at = await withFile([minutesAgo(1)], 0);
   expect((await at.browser.get('/admin/audit').expect(200)).text).toContain(
     'Other searches of the audit log are running',
   );
+  expect(at.stage.named('admin-read').map((event) => annotation(event, 'reason'))).toEqual(['too_many_requests']);
 });
 
 describe('a user’s latest requests', () => {
