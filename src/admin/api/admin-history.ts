@@ -20,7 +20,7 @@ const noFile = (): AppError =>
 export async function searchAudit(deps: AdminDeps, req: Request): Promise<ReadResult> {
   const filter = auditFilter(deps.config, req.query, auditEventsQuerySchema);
   const bounds = { events: Number(filter['limit'] ?? EVENTS) };
-  const found = await searchHistory(deps, adminContextOf(req).actor, pastQuery(filter, deps.clock.nowMs()), bounds);
+  const found = await searchHistory(deps, req, pastQuery(filter, deps.clock.nowMs()), bounds);
   if (found === undefined) throw noFile();
   const { hits, stopped, unreadable } = found;
   const body = {
@@ -39,7 +39,7 @@ export function exportAudit(deps: AdminDeps): RequestHandler {
     const filter = auditFilter(deps.config, req.query, auditExportQuerySchema);
     const bounds = { events: MOST_EXPORTED, every: true };
     const { context, actor, path } = adminContextOf(req);
-    const found = await searchHistory(deps, actor, pastQuery(filter, deps.clock.nowMs()), bounds);
+    const found = await searchHistory(deps, req, pastQuery(filter, deps.clock.nowMs()), bounds);
     if (found === undefined) throw noFile();
     actor.assertValid();
     const details = { filter: JSON.stringify(filter) };

@@ -26,6 +26,8 @@ export interface HistoryBounds {
   readonly every?: boolean;
   /** Milliseconds, where they are fewer than usual. */
   readonly ms?: number;
+  /** True as soon as no one waits for the result any more. */
+  readonly isAbandoned?: () => boolean;
 }
 
 /** Why a search ended before the beginning of its range. */
@@ -244,7 +246,8 @@ class Search {
   #isOver(bytes: number): boolean {
     this.#bytesLeft -= bytes;
     if (this.#bytesLeft < 0) this.#stopped ??= 'bytes';
-    else if (performance.now() > this.#deadline) this.#stopped ??= 'time';
+    // A client that has left must not have others wait for a search that no one reads.
+    else if (performance.now() > this.#deadline || this.#bounds.isAbandoned?.() === true) this.#stopped ??= 'time';
     return this.#stopped !== undefined;
   }
 }

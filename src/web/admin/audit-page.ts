@@ -3,6 +3,7 @@
  * range and with the filters of the URL. Then `audit.js` reads the stream of the admin API, which authorizes and
  * audits each connection, and adds new events on top.
  */
+import type { Request } from 'express';
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { auditTime } from '../../audit/query/moment.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
@@ -14,7 +15,6 @@ import { AdminError } from '../../admin/problem.ts';
 import { html, type Html } from '../page/html.ts';
 import { requestsTable } from '../page/recent-requests.ts';
 import type { RecentRequest } from '../../store/store.ts';
-import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { eventLine, eventTemplate } from './audit-lines.ts';
 import { recentMatches } from './recent-search.ts';
@@ -286,7 +286,7 @@ function filtersOf(query: Readonly<Record<string, unknown>>): AuditFilters {
 }
 
 async function pastOf(
-  { deps, user }: AdminPageContext,
+  { deps, req }: AdminPageContext,
   shown: AuditFilters,
 ): Promise<{ readonly past: Past; readonly read: AdminRead }> {
   let filter: Readonly<Record<string, string>>;
@@ -297,15 +297,15 @@ async function pastOf(
     const { message, reason } = error;
     return { past: { kind: 'malformed', message }, read: { reason } };
   }
-  const past = await searched(deps, user, pastQuery(filter, deps.clock.nowMs()));
+  const past = await searched(deps, req, pastQuery(filter, deps.clock.nowMs()));
   // The page is shown without the past, and nothing was read.
   const reason = past.kind === 'busy' ? 'too_many_requests' : 'audit_events';
   return { past, read: { reason, details: { filter: JSON.stringify(filter) } } };
 }
 
-async function searched(deps: WebDeps, user: SignedIn, query: AuditQuery): Promise<Past> {
+async function searched(deps: WebDeps, req: Request, query: AuditQuery): Promise<Past> {
   try {
-    const found = await searchHistory(deps, user, query, { events: PAGE_SIZE });
+    const found = await searchHistory(deps, req, query, { events: PAGE_SIZE });
     if (found !== undefined) return { kind: 'files', found };
   } catch (error) {
     if (error instanceof AdminError && error.problem === 'too_many_requests') return { kind: 'busy' };

@@ -138,12 +138,12 @@ function overviewBody(content: Overview): Html {
 
 /** The page is useful without the past, so a search that cannot run is not an error of the page. */
 async function pastOf(
-  { deps, user }: AdminPageContext,
+  { deps, req }: AdminPageContext,
   filter: Readonly<Record<string, string>>,
   events: number,
 ): Promise<History | undefined> {
   const query = pastQuery(filter, deps.clock.nowMs());
-  return await searchHistory(deps, user, query, { events, ms: SEARCH_MS }).catch(() => undefined);
+  return await searchHistory(deps, req, query, { events, ms: SEARCH_MS }).catch(() => undefined);
 }
 
 /** A cluster that does not respond takes as long as its time limit, and the page must not. */

@@ -155,7 +155,7 @@ const MAX_REQUESTS = 25;
  * of a session that was revoked are deleted from the store with it, which is when an admin asks for them.
  */
 async function requestsOf(
-  { deps, user }: AdminPageContext,
+  { deps, req }: AdminPageContext,
   account: Account,
   sessions: readonly SessionRecord[],
 ): Promise<LatestRequests> {
@@ -166,7 +166,7 @@ async function requestsOf(
   // Sign-ins are not among them, and must not take their places.
   const bounds = { events: MAX_REQUESTS, ms: PAST_MS, only: (event: AuditEvent) => sessionOf(event) !== undefined };
   // The page is useful without them, and links to the search.
-  const found = await searchHistory(deps, user, query, bounds).catch(() => ({ hits: [], stopped: 'time' as const }));
+  const found = await searchHistory(deps, req, query, bounds).catch(() => ({ hits: [], stopped: 'time' as const }));
   const { hits, stopped } = found ?? { hits: [], stopped: undefined };
   const searched = stopped === undefined || stopped === 'events';
   const past = hits.map(({ event }) => recentOf(event)).filter((request) => request !== undefined);

@@ -87,6 +87,12 @@ describe('the history', () => {
     expect(found?.hits.at(-1)?.event.auditID).not.toBe('event-1');
     expect(await search({ ms: -1 })).toMatchObject({ stopped: 'time', hits: [] });
     expect(await search({ hitBytes: 1000 })).toMatchObject({ stopped: 'events' });
+    const abandoned = createAuditHistory([{ type: 'file', path }])?.search(
+      'root',
+      {},
+      { events: 5000, isAbandoned: () => true },
+    );
+    expect(await abandoned).toMatchObject({ stopped: 'time', hits: [] });
   });
 
   test('has no page that ends within one moment, so the next one loses no event and is never the same', async () => {

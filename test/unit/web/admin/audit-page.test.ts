@@ -1,9 +1,10 @@
 /** The past on the audit page, and on a user's page after a revocation. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
-import { createAuditHistory } from '../../../../src/audit/audit.ts';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { createAuditHistory, type AuditHistory } from '../../../../src/audit/audit.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
+import type { HistoryBounds } from '../../../../src/audit/query/history.ts';
 import { auditTime } from '../../../../src/audit/query/moment.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
@@ -125,6 +126,27 @@ test('is a page all the same while other searches run, and nothing is audited as
     'Other searches of the audit log are running',
   );
   expect(at.stage.named('admin-read').map((event) => annotation(event, 'reason'))).toEqual(['too_many_requests']);
+});
+
+test('searches only as long as the client waits, so that a page which is loaded again does not wait for the first', async () => {
+  const begun = Promise.withResolvers<NonNullable<HistoryBounds['isAbandoned']>>();
+  const ended = Promise.withResolvers<undefined>();
+  const search: AuditHistory['search'] = (_reader, _query, { isAbandoned }) => {
+    if (isAbandoned !== undefined) begun.resolve(isAbandoned);
+    return ended.promise;
+  };
+  const at = await signedInAs('root', { change: (deps) => ({ ...deps, history: { search } }) });
+  const page = at.browser.get('/admin/audit');
+  const left = page.then(
+    () => undefined,
+    () => undefined,
+  );
+  const isAbandoned = await begun.promise;
+  expect(isAbandoned()).toBe(false);
+  page.abort();
+  await vi.waitUntil(isAbandoned);
+  ended.resolve(undefined);
+  await left;
 });
 
 describe('a user’s latest requests', () => {
