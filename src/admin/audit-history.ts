@@ -19,7 +19,7 @@ export const replicaOf = ({ guard }: Pick<AdminDeps, 'guard'>): string =>
 /**
  * Returns the events that match, for the caller of a request and as long as they wait; undefined where this replica has
  * no file.
- * @throws AdminError `too_many_requests` while too many others search, or this account too often
+ * @throws AdminError `too_many_requests` where other searches had to run first for too long
  */
 export async function searchHistory(
   { history }: { readonly history?: AuditHistory },

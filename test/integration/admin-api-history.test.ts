@@ -94,7 +94,7 @@ describe('a search of the audit log', () => {
 
   test('waits where others run, and says where there is no file', async () => {
     const busy = await startStage([minutesAgo(1)], 'root', () =>
-      createAuditHistory([{ type: 'file', path: '/x' }], { searches: 0 }),
+      createAuditHistory([{ type: 'file', path: '/x' }], { searches: 0, ms: 1 }),
     );
     const waiting = await search(busy).expect(429);
     expect(waiting.body).toMatchObject({ code: 'too_many_requests' });

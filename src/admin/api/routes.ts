@@ -288,7 +288,7 @@ export const ROUTES = {
     need: 'read',
     summary: 'Search the audit log that this replica has written to its files.',
     notes:
-      'Newest first; a request appears once, by its latest event, and with `auditId` by every event. Other replicas have files of their own. A search reads 256 MiB and takes 4 s at most; an account has one at a time, for which three more may wait, and a replica those of two accounts; beyond that the response is 429. For what is long ago, send `until` as well: the newer part of an uncompressed file is then not read. For what is older, send the lowest `stageTimestamp` as `until`: a response never ends within one moment.',
+      'Newest first; a request appears once, by its latest event, and with `auditId` by every event. Other replicas have files of their own. A search reads 256 MiB and takes 4 s at most; an account has one at a time and a replica two. Others wait for their turn, for 4 s at most; then the response is 429. For what is long ago, send `until` as well: the newer part of an uncompressed file is then not read. For what is older, send the lowest `stageTimestamp` as `until`: a response never ends within one moment.',
     query: auditEventsQuerySchema,
     responses: { 200: { description: 'The newest events that match.', schema: 'AuditEvents' } },
     problems: ['not_found'],

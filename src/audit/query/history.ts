@@ -8,7 +8,6 @@
 import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import type { AuditEvent } from '../../core/audit/event.ts';
-import { AppError } from '../../core/errors.ts';
 import { endedFiles } from '../sinks/rotation.ts';
 import { rejectedFile } from '../trail.ts';
 import type { AuditSinkSettings } from '../types.ts';
@@ -16,6 +15,7 @@ import { createMatcher, timeOf, type AuditQuery, type Hit, type LineMatcher } fr
 import { auditTime } from './moment.ts';
 import { endBefore, readBackwards } from './read-backwards.ts';
 import { readLines } from './read-lines.ts';
+import { SearchTurns } from './search-turns.ts';
 
 export interface HistoryBounds {
   /** Most events. */
@@ -24,7 +24,7 @@ export interface HistoryBounds {
   readonly only?: (event: AuditEvent) => boolean;
   /** Each event as it is in the files. Otherwise a request appears once, by the latest event about it. */
   readonly every?: boolean;
-  /** Milliseconds, where they are fewer than usual. */
+  /** Milliseconds, where they are fewer than usual; as many again until it is its turn. */
   readonly ms?: number;
   /** True as soon as no one waits for the result any more. */
   readonly isAbandoned?: () => boolean;
@@ -46,7 +46,7 @@ export interface AuditHistory {
   /**
    * Returns the newest events that match; undefined where there is no file to read.
    * @param reader for whom, such as an account
-   * @throws AppError `conflict` while too many readers search, or too many searches of this one wait
+   * @throws AppError `conflict` where it was not its turn in that time, or too many wait already
    */
   search(reader: string, query: AuditQuery, bounds: HistoryBounds): Promise<History | undefined>;
 }
@@ -57,14 +57,11 @@ interface HistoryLimits {
   /** Of the lines that are returned. */
   readonly hitBytes: number;
   readonly ms: number;
-  /** Readers whose searches run at the same time. */
+  /** How many run at the same time, each for another reader. */
   readonly searches: number;
 }
 
 const LIMITS: HistoryLimits = { readBytes: 256 * 1024 * 1024, hitBytes: 16 * 1024 * 1024, ms: 4000, searches: 2 };
-
-/** Searches of one reader: one runs, the others wait. */
-const LONGEST_LINE = 4;
 
 /** Events that several requests record at once may be some moments out of order in their file. */
 const DISORDER_MS = 10_000;
@@ -85,24 +82,11 @@ export function createAuditHistory(
   if (sink?.type !== 'file') return undefined;
   const paths = [sink, ...rejectedFile(sink)].map(({ path }) => path);
   const bounded = { ...LIMITS, ...limits };
-  const lines = new Map<string, { length: number; last: Promise<unknown> }>();
+  const turns = new SearchTurns(bounded.searches);
   return {
-    async search(reader, query, bounds) {
-      // An attacker with one auditor's session must not take the search from all others: of each reader one search runs
-      // at a time. A second page of the same reader waits for the first.
-      const line = lines.get(reader) ?? { length: 0, last: Promise.resolve() };
-      if (line.length === 0 ? lines.size >= bounded.searches : line.length >= LONGEST_LINE)
-        throw new AppError('conflict', 'Other searches of the audit log are running. Try again in a few seconds.');
-      lines.set(reader, line);
-      line.length += 1;
-      const turn = line.last.then(() => new Search(query, bounds, bounded).run(paths));
-      line.last = turn.catch(() => undefined);
-      try {
-        return await turn;
-      } finally {
-        line.length -= 1;
-        if (line.length === 0) lines.delete(reader);
-      }
+    search: (reader, query, bounds) => {
+      const ms = Math.min(bounded.ms, bounds.ms ?? Infinity);
+      return turns.run(reader, ms, () => new Search(query, bounds, { ...bounded, ms }).run(paths));
     },
   };
 }
@@ -131,7 +115,7 @@ class Search {
     this.#bytesLeft = readBytes;
     this.#hitBytes = hitBytes;
     this.#hitBytesLeft = hitBytes;
-    this.#deadline = performance.now() + Math.min(ms, bounds.ms ?? Infinity);
+    this.#deadline = performance.now() + ms;
   }
 
   async run(paths: readonly string[]): Promise<History | undefined> {

@@ -24,10 +24,13 @@ const minutesAgo = (minutes: number, change: Partial<AuditEvent> = {}): AuditEve
     ...change,
   });
 
-async function withFile(events: readonly AuditEvent[], searches = 2): Promise<AdminAt> {
+async function withFile(
+  events: readonly AuditEvent[],
+  limits: { searches?: number; ms?: number } = {},
+): Promise<AdminAt> {
   const path = join(await aFolder(), 'audit.log');
   await writeFile(path, events.map((event) => encodeLine(event).toString()).join(''));
-  const history = createAuditHistory([{ type: 'file', path }], { searches });
+  const history = createAuditHistory([{ type: 'file', path }], limits);
   if (history === undefined) throw new Error('there is a file sink');
   return signedInAs('root', { change: (deps) => ({ ...deps, history }) });
 }
@@ -121,7 +124,7 @@ test('says where there is no file, and shows the latest requests that the store 
 });
 
 test('is a page all the same while other searches run, and nothing is audited as read', async () => {
-  const at = await withFile([minutesAgo(1)], 0);
+  const at = await withFile([minutesAgo(1)], { searches: 0, ms: 1 });
   expect((await at.browser.get('/admin/audit').expect(200)).text).toContain(
     'Other searches of the audit log are running',
   );
@@ -177,7 +180,7 @@ describe('a user’s latest requests', () => {
   });
 
   test('may be missing where the files cannot be searched now, and the page says so', async () => {
-    const at = await withFile([evidence], 0);
+    const at = await withFile([evidence], { searches: 0, ms: 1 });
     expect((await at.browser.get(USER).expect(200)).text).toContain(
       'Requests of sessions that have ended may be missing',
     );
