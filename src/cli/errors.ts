@@ -33,6 +33,20 @@ export function notProven(missing: readonly string[], next: string): AppError {
 const NOT_PROVEN = 'revocation_not_proven';
 
 /**
+ * The admin API's own codes for a target that does not exist. A proxy in front of the server responds with 404 as well,
+ * some with a code such as `route_not_found`, and a script would take a live session for an ended one.
+ */
+const NO_TARGET: ReadonlySet<string> = new Set([
+  'session_not_found',
+  'username_not_found',
+  'provider_not_found',
+  'workload_not_found',
+  'revocation_not_found',
+  'lock_not_found',
+  'cluster_not_found',
+]);
+
+/**
  * Returns the exit code (docs/reference/cli.md#exit-codes): 1 failed, 2 wrong use or configuration, 3 rejected, 4 no
  * such target, 5 a revocation that is not proven yet.
  * @param error anything that was thrown
@@ -46,8 +60,7 @@ export function exitCodeOf(error: unknown): 1 | 2 | 3 | 4 | 5 {
     case 'sign_in_refused':
       return 3;
     case 'not_found':
-      // Any 404 would do for a proxy in front of the server, and a script would take a live session for an ended one.
-      return error.reason.endsWith('_not_found') ? 4 : 1;
+      return NO_TARGET.has(error.reason) ? 4 : 1;
     case 'conflict':
       return error.reason === NOT_PROVEN ? 5 : 1;
     case 'unauthenticated':

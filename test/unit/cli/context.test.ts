@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { PROBLEMS } from '../../../src/admin/problem.ts';
 import { browserCommands, openBrowser } from '../../../src/cli/session/browser.ts';
 import { readEnvironment } from '../../../src/cli/environment.ts';
 import { exitCodeOf, cliError, errorMessage } from '../../../src/cli/errors.ts';
@@ -256,6 +257,14 @@ test.each([
   ['conflict', 1],
 ] as const)('%s exits %i', (code, exit) => {
   expect(exitCodeOf(cliError(code, 'x'))).toBe(exit);
+});
+
+test('a target that does not exist exits 4 where the admin API says so, and not where a proxy in front of it does', () => {
+  const codes = Object.keys(PROBLEMS).filter((code) => code.endsWith('_not_found'));
+  const exits = (reason: string): number => exitCodeOf(cliError('not_found', 'x', 'y', { reason }));
+  expect(codes).toContain('session_not_found');
+  expect(codes.map(exits)).toEqual(codes.map(() => 4));
+  expect(['not_found', 'route_not_found', 'admin_request_failed'].map(exits)).toEqual([1, 1, 1]);
 });
 
 test('an error says what happened and the next command; one that was not foreseen says one line of its own', () => {
