@@ -217,6 +217,8 @@ describe('what is in flight', () => {
       `${head(`POST ${EXEC} HTTP/1.1`, alice, 'Connection: Upgrade', 'Upgrade: SPDY/3.1', 'X-Stream-Protocol-Version: v4.channel.k8s.io')}early`,
     );
     await until(() => mine.received().endsWith('firstearly'), 'early bytes of both sides');
+    // As the API server spells it: a client that compares the case would not take the upgrade.
+    expect(mine.received()).toContain('\r\nUpgrade: SPDY/3.1\r\n');
     const bytes = plane.upstream.requests[0]?.connection.received() ?? '';
     expect(bytes.slice(bytes.indexOf('\r\n\r\n') + 4)).toBe('early');
     await end(alice);

@@ -180,8 +180,8 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
     const { exchange, socket, head: clientHead, protocol } = this.#options;
     const connection = this.#connection;
     if (connection === undefined || !exchange.mayPass()) return;
-    const made = valuesOf(raw, 'upgrade').join(',').toLowerCase().trim();
-    if (made !== protocol) return this.onError(upgradeError('protocol'));
+    const made = valuesOf(raw, 'upgrade').join(',').trim();
+    if (made.toLowerCase() !== protocol) return this.onError(upgradeError('protocol'));
     if (!this.#respond(101, raw, ['Connection', 'Upgrade', 'Upgrade', made])) return;
     upstream.on('close', () => this.#close());
     this.#toClient = joinSockets({
