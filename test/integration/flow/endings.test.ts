@@ -256,6 +256,12 @@ describe('the end of a request', () => {
       });
     });
 
+    it('in the middle of a response in place of a tunnel', async () => {
+      const connection = await exec('HTTP/1.1 200 OK\r\nContent-Length: 5', (socket) => void socket.write('in'));
+      await until(() => connection.received().endsWith('in'), 'half of the response');
+      expect(await endingAfter(() => void connection.socket.end('input for the tunnel'))).toBe('reset');
+    });
+
     it('while an upgrade waits for its response', async () => {
       plane.upstream.answerUpgrade = () => undefined;
       const connection = await asked(alice, `${PODS}/web/exec`, 'Connection: Upgrade\r\nUpgrade: websocket\r\n');
