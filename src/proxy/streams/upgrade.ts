@@ -127,7 +127,6 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
   /** The head of the response has gone to the client. */
   #responded = false;
   #toClient: ReturnType<typeof joinSockets> | undefined;
-  #aborted = false;
   #closed = false;
 
   constructor(options: UpgradeOptions) {
@@ -148,7 +147,6 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
   }
 
   abort(): void {
-    this.#aborted = true;
     this.#giveUp?.();
     this.#connection?.reset();
     this.#close();
@@ -173,7 +171,7 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
 
   /** Connecting took time. */
   maySend(): boolean {
-    return this.#options.exchange.mayPass();
+    return !this.#closed && this.#options.exchange.mayPass();
   }
 
   onUpgrade(raw: readonly string[], upstream: Duplex): void {
@@ -240,7 +238,7 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
     const { exchange, client, deps, admitted } = this.#options;
     // Half a response must not look like a whole one.
     if (this.#responded) exchange.facts.connection.reset();
-    else if (!this.#aborted && exchange.clientOpen) {
+    else if (exchange.clientOpen) {
       const failure = upstreamFailure(error);
       deps.metrics.upstreamError(admitted.cluster.name, failure.kind);
       deps.logger.warn(
@@ -257,7 +255,6 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
   #sendRequest(connection: Http1Connection): void {
     const { exchange, admitted } = this.#options;
     this.#connection = connection;
-    if (this.#closed) return connection.reset();
     const isSent = connection.send(
       {
         method: exchange.facts.method,

@@ -120,7 +120,7 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
     const { address, hostHeader } = this.#options;
     const giveUp = openHttp1(address, { hostHeader, owner: this }, (error, connection) => {
       // Given up.
-      if (!this.#opening.delete(giveUp)) return connection?.close();
+      if (!this.#opening.delete(giveUp)) return;
       if (connection === undefined) return this.#failed(error ?? new UpstreamError('connect', 'no connection'));
       this.#all.add(connection);
       this.#free.push({ connection, sinceMs: performance.now() });
