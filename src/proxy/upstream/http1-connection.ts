@@ -238,14 +238,14 @@ export class Http1Connection {
   /** Large pieces are gathered until the end of this turn; a smaller one is handed on, after what it follows. */
   #deliver(piece: Buffer, from: number, to: number): void {
     this.#checkPiece();
-    if (to - from < GATHERED_BYTES) {
+    if (this.#slab !== undefined && SLAB_BYTES - this.#gathered < to - from) this.#deliverGathered();
+    const slab = to - from < GATHERED_BYTES ? undefined : (this.#slab ??= takeSlab());
+    if (slab === undefined) {
       this.#deliverGathered();
       this.#handler?.onPiece(Buffer.from(piece.subarray(from, to)), undefined);
       return;
     }
-    if (this.#slab !== undefined && SLAB_BYTES - this.#gathered < to - from) this.#deliverGathered();
-    this.#slab ??= takeSlab();
-    piece.copy(this.#slab.bytes, this.#gathered, from, to);
+    piece.copy(slab.bytes, this.#gathered, from, to);
     this.#gathered += to - from;
     this.#flush ??= setImmediate(() => this.#attempt(() => this.#deliverGathered()));
   }
@@ -302,6 +302,8 @@ export class Http1Connection {
     if (this.#isLost) return;
     this.#isLost = true;
     clearImmediate(this.#flush);
+    // What it has gathered has been given to no one.
+    this.#slab?.hold()();
     this.#slab = undefined;
     this.#parser.free();
     if (how === 'reset') this.#link.reset();

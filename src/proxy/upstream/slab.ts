@@ -12,6 +12,11 @@
 export const SLAB_BYTES = 262_144;
 /** Slabs that are kept for the next response. 8 MB. */
 const MAX_SPARE = 32;
+/**
+ * Slabs that may be in use. 64 MB. An attacker requests hundreds of large lists and reads none of them, so that each keeps
+ * a slab or two for as long as it may; beyond this number a piece has memory of its own, no larger than it is.
+ */
+export const MAX_IN_USE = 256;
 
 export class Slab {
   readonly bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
@@ -34,12 +39,23 @@ export class Slab {
 }
 
 const spare: Slab[] = [];
+let inUse = 0;
+/** Counts those that no holder has released. */
+const lost = new FinalizationRegistry<void>(() => (inUse -= 1));
 
-/** @returns a slab that no one else holds or will be given before it is released */
-export function takeSlab(): Slab {
-  return spare.pop() ?? new Slab();
+/** @returns a slab that no one else holds or will be given before it is released; undefined: too many are in use */
+export function takeSlab(): Slab | undefined {
+  if (inUse >= MAX_IN_USE) return undefined;
+  inUse += 1;
+  const used = spare.pop();
+  if (used !== undefined) return used;
+  const slab = new Slab();
+  lost.register(slab, undefined, slab);
+  return slab;
 }
 
 function giveBack(slab: Slab): void {
+  inUse -= 1;
   if (spare.length < MAX_SPARE) spare.push(slab);
+  else lost.unregister(slab);
 }
