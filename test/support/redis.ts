@@ -1,4 +1,7 @@
-/** Real redis-servers and Sentinels of the test's own, on loopback. Each ends with the test run, however that ends. */
+/**
+ * Real redis-servers and Sentinels of the test's own, on loopback, or Valkey's where PORTCULLIS_TEST_STORE is valkey-server. Each ends with
+ * the test run, however that ends.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -49,6 +52,9 @@ export interface ServerTls {
   readonly key: string;
 }
 
+/** The program; Valkey's takes the same arguments. */
+const SERVER = process.env['PORTCULLIS_TEST_STORE'] ?? 'redis-server';
+
 const ATTEMPTS = 5;
 
 const SERVES = 'Ready to accept connections';
@@ -65,17 +71,15 @@ const REPLICATION = [
 
 /** @returns the process once it says `ready`, or what it said instead */
 async function launch(args: readonly string[], ready: string): Promise<ChildProcess | string> {
-  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(SERVER, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   // A test run that dies must not leave servers behind.
   const onExit = (): void => void child.kill('SIGKILL');
   process.once('exit', onExit);
   child.once('exit', () => process.removeListener('exit', onExit));
   const said: string[] = [];
   const { promise, resolve } = Promise.withResolvers<ChildProcess | string>();
-  child.once('error', (error) =>
-    resolve(`redis-server cannot be started (apt install redis-server): ${error.message}`),
-  );
-  child.once('exit', () => resolve(`redis-server ended: ${said.join('\n')}`));
+  child.once('error', (error) => resolve(`${SERVER} cannot be started (apt install ${SERVER}): ${error.message}`));
+  child.once('exit', () => resolve(`${SERVER} ended: ${said.join('\n')}`));
   createInterface({ input: child.stdout }).on('line', (line) => {
     if (said.length < 50) said.push(line);
     if (line.includes(ready)) resolve(child);
@@ -140,7 +144,8 @@ async function start(program: Program): Promise<Process & { readonly dir: string
  */
 export async function startRedis(options: StartRedis = {}): Promise<RedisServer> {
   const server = await start({
-    ready: options.replicaOf === undefined ? SERVES : 'MASTER <-> REPLICA sync: Finished with success',
+    // Redis says MASTER before it, and Valkey PRIMARY.
+    ready: options.replicaOf === undefined ? SERVES : ' <-> REPLICA sync: Finished with success',
     serves: SERVES,
     async argsFor(port, dir) {
       const kept = options.keepData === true ? ['yes', '--appendfsync', 'always'] : ['no'];
