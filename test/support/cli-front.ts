@@ -42,6 +42,9 @@ export interface HandOver extends Answer {
   readonly handed: readonly string[];
 }
 
+/** On standard input. */
+const GIVEN = 'what kubectl was given';
+
 /** Exit status of what stands in the full program's place and notes how it was started. */
 const NOTED = 77;
 
@@ -140,6 +143,14 @@ export class FrontStage {
     }
   }
 
+  /** What `handed` is where the full program is started as the front was. */
+  startedBy(options: AskOptions): readonly string[] {
+    const { args = usual() } = options;
+    const umask = process.umask().toString(8).padStart(4, '0');
+    const variables = Object.entries(this.environmentOf(options)).map(([name, value]) => `${name}=${value}`);
+    return [`${args.map((each) => `<${each}>\n`).join('')}${this.home}\n${umask}\n${GIVEN}`, ...variables.toSorted()];
+  }
+
   askFull(options: AskOptions = {}): Promise<Answer> {
     return this.ask([process.execPath, this.program], options);
   }
@@ -154,7 +165,7 @@ export class FrontStage {
       env: this.environmentOf(options),
     });
     // A front that answers without reading may be gone by then (EPIPE).
-    child.stdin.on('error', () => undefined).end('what kubectl was given');
+    child.stdin.on('error', () => undefined).end(GIVEN);
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
