@@ -3,8 +3,9 @@
  *
  * Resident memory alone shows little: V8's heap grows to its working size for a minute, and malloc keeps the most that it ever needed at
  * once, so that a rare coincidence of buffers is a step that stays. So two things are judged over the second half of the run: how fast
- * resident memory grows, and how fast V8's old space does, at its lowest within some seconds: what a collection has just left. Buffers in flight
- * are not in that figure, and whatever is kept for each request or stream is. And when the load has stopped, no socket may be left.
+ * resident memory grows, and how fast V8's old space does, each at its lowest within some seconds: V8's young generation, which comes and goes
+ * by tens of megabytes, is not in the one, and of the other it is what a collection has just left. Buffers in flight are in neither, and
+ * whatever is kept for each request or stream is in both. And when the load has stopped, no socket may be left.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { slope } from '../report.ts';
@@ -61,20 +62,20 @@ export async function soak(stage: Stage, { minutes }: { readonly minutes: number
 
 function growth(looks: readonly Look[], minutes: number, load: string): BenchResult[] {
   const judged = looks.slice(Math.floor(looks.length / 2));
-  const floor = lowest(judged);
-  const resident = slope(judged.map((look) => [look.minute, look.resident]));
-  const old = slope(floor.map((look) => [look.minute, look.old]));
+  const least = { resident: lowest(judged, 'resident'), old: lowest(judged, 'old') };
+  const resident = slope(least.resident.map((look) => [look.minute, look.resident]));
+  const old = slope(least.old.map((look) => [look.minute, look.old]));
   const long = minutes >= JUDGED_FROM_MINUTES;
   return [
     {
       ...figure('resident', 'MB a minute', resident, `flat: ≤ ${FLAT_RESIDENT}`),
       ok: long ? resident <= FLAT_RESIDENT : null,
-      load: `${load}; slope over the second half, ${ends(judged, 'resident')} MB${long ? '' : '; too short to be judged'}`,
+      load: `${load}; slope over the second half, lowest of each ${WINDOW} s, ${ends(least.resident, 'resident')} MB${long ? '' : '; too short to be judged'}`,
     },
     {
       ...figure('old-space', 'MB a minute', old, `flat: ≤ ${FLAT_OLD}`),
       ok: long ? old <= FLAT_OLD : null,
-      load: `the same, lowest of each ${WINDOW} s, ${ends(floor, 'old')} MB`,
+      load: `the same, ${ends(least.old, 'old')} MB`,
     },
   ];
 }
@@ -106,11 +107,11 @@ async function watched<T>(stage: Stage, work: Promise<T>): Promise<{ value: T; l
   return { value: await work, looks };
 }
 
-/** The sample of each window with the smallest old space. */
-function lowest(looks: readonly Look[]): Look[] {
+/** The sample of each window with the smallest figure. */
+function lowest(looks: readonly Look[], of: 'resident' | 'old'): Look[] {
   const found: Look[] = [];
   for (let from = 0; from < looks.length; from += WINDOW) {
-    const [least] = looks.slice(from, from + WINDOW).toSorted((a, b) => a.old - b.old);
+    const [least] = looks.slice(from, from + WINDOW).toSorted((a, b) => a[of] - b[of]);
     if (least !== undefined) found.push(least);
   }
   return found;
