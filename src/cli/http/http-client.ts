@@ -3,14 +3,15 @@
  * certificate presented where one is given, through the proxy that the environment names.
  *
  * The files of this folder:
- * - `http-client.ts`: one request; `tunnel.ts`, `proxy.ts`: through a proxy; `request-trace.ts`: `--verbose`.
+ * - `http-client.ts`: one request, with Node's `http` of `node-http.ts`; `tunnel.ts`, `proxy.ts`: through a proxy;
+ *   `request-trace.ts`: `--verbose`.
  * - `certificate-authorities.ts`, `clock-skew.ts`, `network-error.ts`: trusted CAs, and why a request failed.
  * - `admin-client.ts`, `admin-api.ts`, `admin-problems.ts`: requests to the admin API, by whichever credential, and the
  *   next step after its problems.
  * - `server-sent-events.ts`, `json-shape.ts`: parsers of what a server sends.
  * - `server-url.ts`, `version.ts`: which address may be opened, and which version the server needs.
  */
-import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http';
+import type { IncomingMessage, RequestOptions } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { ConnectionOptions } from 'node:tls';
 import { AppError } from '../../core/errors.ts';
@@ -21,6 +22,7 @@ import { readNetwork, type NetworkEnvironment } from '../environment.ts';
 import { cliError } from '../errors.ts';
 import { parseRecord, stringAt, type JsonRecord } from './json-shape.ts';
 import { unreachable, type ConnectionContext } from './network-error.ts';
+import { request as requestHttp } from './node-http.ts';
 import { proxyFor } from './proxy.ts';
 import { isOpenable } from './server-url.ts';
 import type { Binding } from '../session/session.ts';

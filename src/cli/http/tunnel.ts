@@ -2,13 +2,14 @@
  * A tunnel through a proxy (RFC 9110 §9.3.6). TLS runs end to end inside it: the session's certificate reaches the
  * server, and the proxy sees only a host name.
  */
-import { request as requestHttp, type ClientRequest } from 'node:http';
+import type { ClientRequest } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { AppError } from '../../core/errors.ts';
 import { cliError } from '../errors.ts';
+import { request as requestHttp } from './node-http.ts';
 import { codeOf } from '../session/private-files.ts';
 import { USER_AGENT } from './version.ts';
 

@@ -3,8 +3,9 @@
  * 9207).
  */
 import { timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { cliError } from '../errors.ts';
+import { createServer } from '../http/node-http.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { rejectionError } from './rejection.ts';
 import { codeOf } from './private-files.ts';
