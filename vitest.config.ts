@@ -14,23 +14,24 @@ const patient = {
 };
 
 /**
- * One project a kind of proof (CONTRIBUTING.md#what-a-good-test-is-here): first what is pure, then everything that starts servers,
- * processes and browsers. Of that, five files run beside each other: with fewer a core is idle while they wait. Each worker loads the
- * sources once: to load them for each file took a tenth of the processor's time. So a file leaves nothing behind: no mock, no clock, no
- * environment.
+ * One project a kind of proof (CONTRIBUTING.md#what-a-good-test-is-here). What starts servers, processes and browsers comes last, five files beside
+ * each other: with fewer a core is idle while they wait. Each worker loads the sources once: to load them for each file took a tenth of the
+ * processor's time. So a file leaves nothing behind: no mock, no clock, no environment.
  */
 const beside = {
   ...patient,
   isolate: false,
   maxWorkers: 5,
-  sequence: { groupOrder: 3 },
+  sequence: { groupOrder: 2 },
 };
 
 /**
  * These ask a store what it answers within the 250 ms that a replica has, hundreds of times a second. They come before the others and fewer at
- * once, beside the models: these take what is left of the cores, because each of their searches has the lowest priority.
+ * once, beside what is pure and the models: these take what is left of the cores, because they have a low priority.
  */
-const demanding = { ...patient, maxWorkers: 3, sequence: { groupOrder: 2 } };
+const demanding = { ...patient, maxWorkers: 3, sequence: { groupOrder: 1 } };
+
+const LOW_PRIORITY = fileURLToPath(new URL('test/support/low-priority.ts', import.meta.url));
 
 /**
  * These ask a store hundreds of times what it answers, each time with the 250 ms that a replica has; on a busy machine one is missed. Nothing else
@@ -49,7 +50,10 @@ class LongOnesFirst implements TestSequencer {
 }
 
 const rank = ({ moduleId, project }: TestSpecification): number =>
-  2 * project.config.sequence.groupOrder + (LONG.test(moduleId) ? 0 : 1);
+  4 * project.config.sequence.groupOrder + (project.name === 'unit' ? 2 : 0) + (LONG.test(moduleId) ? 0 : 1);
+
+/** What a store has to do, and what a failover may lose, on Valkey as on Redis. */
+const onValkey = { env: { PORTCULLIS_TEST_STORE: 'valkey-server' } };
 
 const files = (kind: string) => ({ name: kind, include: [`test/${kind}/**/*.test.ts`] });
 
@@ -58,12 +62,22 @@ export default defineConfig({
     sequence: { sequencer: LongOnesFirst },
     projects: [
       // What is pure leaves nothing behind: files share a process, which loads everything once.
-      { test: { ...files('unit'), ...patient, isolate: false, maxWorkers: 2, sequence: { groupOrder: 1 } } },
+      { test: { ...files('unit'), ...demanding, setupFiles: [...patient.setupFiles, LOW_PRIORITY], isolate: false } },
       // Each scenario is mostly waiting: for leases to run out, and for processes.
       { test: { ...files('chaos'), ...demanding, maxConcurrency: 2 } },
       { test: { ...files('model'), ...demanding, testTimeout: 180_000 } },
       { test: { ...files('e2e'), ...beside, testTimeout: 180_000 } },
       { test: { ...files('conformance'), ...beside, retry: slowStore } },
+      {
+        test: {
+          ...onValkey,
+          name: 'valkey',
+          include: ['test/conformance/redis-*.test.ts'],
+          ...beside,
+          retry: slowStore,
+        },
+      },
+      { test: { ...onValkey, name: 'valkey-failover', include: ['test/chaos/failover.test.ts'], ...demanding } },
       { test: { ...files('security'), ...beside } },
       { test: { ...files('integration'), ...beside } },
     ],
