@@ -21,7 +21,12 @@ import { createEndingReasons } from '../store/ending-reasons.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger } from '../telemetry/telemetry.ts';
 
-const UNSUITABLE: ReadonlySet<string> = new Set(['redis_cluster_mode', 'redis_too_old', 'redis_evicts']);
+const UNSUITABLE: ReadonlySet<string> = new Set([
+  'redis_cluster_mode',
+  'redis_too_old',
+  'redis_evicts',
+  'redis_incomplete',
+]);
 
 export type ServerContext = Awaited<ReturnType<typeof openContext>>;
 

@@ -182,9 +182,13 @@ export class Runner {
   }
 }
 
-/** @throws AppError `store_unavailable`, `clock_off` if the script rejected this replica's clock */
+/**
+ * @throws AppError `store_unavailable`: `clock_off` if the script rejected this replica's clock, `redis_unidentified`
+ *   if the server does not report its primary generation
+ */
 function checkedReply(reply: unknown): readonly unknown[] {
   const parts = list(reply);
   if (parts[0] === 'CLOCK') throw unavailable('clock_off');
+  if (parts[0] === 'UNIDENTIFIED') throw unavailable('redis_unidentified');
   return parts;
 }

@@ -14,6 +14,10 @@ const MESSAGES: { readonly [R in UnavailableReason]?: string } = {
   redis_too_old: 'This Redis is too old. For the operator: version 7 or newer is needed.',
   redis_evicts:
     'This Redis evicts any key when its memory is full, revocations included. For the operator: set maxmemory-policy to noeviction.',
+  redis_incomplete:
+    'This Redis does not report whether it is a cluster, or whether it evicts keys, so Portcullis must assume the worst. For the operator: portcullis store check names what is missing.',
+  redis_unidentified:
+    'This Redis does not report its run id and its replication id, so a restart that forgot a revocation would go unnoticed. For the operator: use another Redis; portcullis store check tells whether one is suitable.',
   log_entry_unreadable:
     "This version cannot read an entry of the store's revocation log, and that entry may revoke any session. For the operator: finish the upgrade, or find out what else writes to Redis.",
   redis_full:
@@ -36,6 +40,8 @@ export type UnavailableReason =
   | 'redis_cluster_mode'
   | 'redis_too_old'
   | 'redis_evicts' // maxmemory-policy allkeys-…
+  | 'redis_incomplete' // INFO lacks a field by which one of the three above is decided
+  | 'redis_unidentified' // INFO lacks the run id or the replication id
   | 'redis_read_only'
   | 'redis_unacknowledged' // too few followers have confirmed what was written
   | 'epoch_unsettled' // the epoch is younger than W, or epochs began faster than this call could follow

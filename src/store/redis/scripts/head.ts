@@ -38,9 +38,15 @@ export interface Script {
  *
  * A primary that was demoted and promoted again unnoticed is the same process, and may have adopted a history that
  * forgot a revocation (test/model/primary-generation.pml, REPROMOTION), so the history is part of it.
+ *
+ * The reply is UNIDENTIFIED where the server does not report both, or only zeros in place of one: a restart that
+ * forgot a revocation would go unnoticed there.
  */
 export const PRIMARY_GENERATION = `local about = redis.call('INFO', 'server', 'replication')
-local rid = string.match(about, 'run_id:(%x+)') .. '.' .. string.match(about, 'master_replid:(%x+)')`;
+local run_id = string.match(about, 'run_id:(0*[1-9a-f]%x*)')
+local replid = string.match(about, 'master_replid:(0*[1-9a-f]%x*)')
+if not run_id or not replid then return {'UNIDENTIFIED'} end
+local rid = run_id .. '.' .. replid`;
 
 /**
  * The head of every script (docs/revocation-protocol.md#head-1 and #head-2). A script that gets past it may trust
