@@ -22,6 +22,8 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
   ],
   ['PORTCULLIS_CACHE_DIR', 'folder of the sessions; default: `portcullis` in `XDG_CACHE_HOME`'],
   ['PORTCULLIS_CONFIG', 'default of `--config`'],
+  ['PORTCULLIS_REDIS_PASSWORD_FILE', 'default of `--password-file` of `store check`'],
+  ['REDISCLI_AUTH', 'password of Redis for `store check`, as for `redis-cli`, where no file is given'],
   ['XDG_CACHE_HOME', 'folder of caches; default: `~/.cache`'],
   ['LOCALAPPDATA', 'the same on Windows'],
   ['KUBECONFIG', 'files that `kubeconfig` reads and writes, as kubectl does; default: `~/.kube/config`'],

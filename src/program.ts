@@ -11,7 +11,7 @@ import { addPostureCommand } from './posture/posture.ts';
 import { createParser, USER_EXAMPLES } from './cli/usage.ts';
 import type { CheckOptions, ProbeOptions } from './commands/config-commands.ts';
 import type { Environment } from './commands/given-config.ts';
-import { addKeyCommands, addAuditProof } from './commands/server-parser.ts';
+import { addAuditProof, addKeyCommands, addStoreCommands } from './commands/server-parser.ts';
 
 const CONFIG_OPTION = [
   '--config <file>',
@@ -77,6 +77,7 @@ function addServerCommands(program: Command, environment: Environment): void {
       const { probeConfig } = await import('./commands/config-commands.ts');
       process.exitCode = await probeConfig(options, environment);
     });
+  addStoreCommands(program, environment, CONFIG_OPTION);
   addKeyCommands(program, environment);
 }
 

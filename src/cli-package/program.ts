@@ -6,7 +6,7 @@ import { addCompletionCommands } from '../cli/commands/completion-parser.ts';
 import { addPostureCommand } from '../posture/posture.ts';
 import { createParser, USER_EXAMPLES } from '../cli/usage.ts';
 
-const SERVER_COMMANDS = ['serve', 'config', 'keys', 'audit query', 'audit verify', 'audit anchors'];
+const SERVER_COMMANDS = ['serve', 'config', 'store', 'keys', 'audit query', 'audit verify', 'audit anchors'];
 const IN_WHOLE_PROGRAM =
   'in the whole program: `node src/main.ts COMMAND` on the server, `npx portcullis COMMAND` in a checkout';
 

@@ -1,6 +1,6 @@
 /**
- * Commands: what an operator types on a server's own shell: `serve`, `config check|probe`, `keys`, `audit
- * verify|query|anchors`, `unlock --config`.
+ * Commands: what an operator types on a server's own shell: `serve`, `config check|probe`, `store check`, `keys`,
+ * `audit verify|query|anchors`, `unlock --config`.
  *
  * Owns: their messages and exit statuses. Must not know: how the server serves (module `server` does), or anything
  * of a user's machine.
@@ -8,6 +8,7 @@
  * The files of this folder:
  * - `server-parser.ts`, `server-commands.ts`: the parser; `serve` and `unlock --config`.
  * - `config-commands.ts`, `claims-check.ts`, `provider-probe.ts`: `config check`, its `--claims`, `config probe`.
+ * - `store-check.ts`: `store check`.
  * - `given-config.ts`: the configuration that a command is given.
  * - `key-commands.ts`, `key-secrets.ts`, `cluster-api.ts`: keys in folders and in Secrets.
  * - `audit-commands.ts`, `audit-query.ts`: `audit verify`, `audit anchors`, `audit query`.

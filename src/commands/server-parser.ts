@@ -1,8 +1,34 @@
-/** The parser of the commands about keys and about the proof of the audit log. */
+/** The parser of the commands about the store, about keys and about the proof of the audit log. */
 import type { Command } from 'commander';
 import type { AuditVerifyOptions } from './audit-commands.ts';
 import type { RotateOptions } from './key-commands.ts';
 import type { Environment } from './given-config.ts';
+import type { StoreCheckOptions } from './store-check.ts';
+
+/** @param configOption of the configured store, which is checked where no URL is given */
+export function addStoreCommands(
+  program: Command,
+  environment: Environment,
+  configOption: readonly [flags: string, description: string],
+): void {
+  program
+    .command('store')
+    .description('work with the store')
+    .command('check')
+    .description('check whether a Redis is suitable as the store, on scratch keys: exit 1 if it is not')
+    .argument('[url]', 'such as rediss://redis.example.com:6379; without it, the configured store')
+    .option(...configOption)
+    .option('--prefix <prefix>', 'of a URL: prefix of every key (default: portcullis)')
+    .option('--nodes <number>', 'of a URL: as store.redis.nodes, 1 or 3 (default: 1)')
+    .option('--username <name>', 'of a URL: user of Redis')
+    .option('--password-file <file>', 'of a URL: its password (also PORTCULLIS_REDIS_PASSWORD_FILE, REDISCLI_AUTH)')
+    .option('--ca-file <file>', 'of a URL: CA certificates, PEM (default: the CAs of the system)')
+    .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json', 'yaml']))
+    .action(async (url: string | undefined, options: StoreCheckOptions) => {
+      const { storeCheck } = await import('./store-check.ts');
+      process.exitCode = await storeCheck(url, options, environment);
+    });
+}
 
 export function addKeyCommands(program: Command, environment: Environment): void {
   const keys = program.command('keys').description("work with the server's keys");

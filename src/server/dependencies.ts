@@ -80,6 +80,10 @@ export function openStore(config: Config, sealing: SealingKeys, logger: Logger, 
   });
 }
 
+/** Returns what is needed to connect to the configured Redis, with its files read once; undefined without one. */
+export const storeSettings = ({ store }: Pick<Config, 'store'>): RedisSettings | undefined =>
+  store.kind === 'redis' ? redisSettings(store, ONCE) : undefined;
+
 function redisSettings(store: Extract<StoreConfig, { readonly kind: 'redis' }>, following: Following): RedisSettings {
   const { url, prefix, nodes, caFile, sentinel } = store;
   return withCredentials(following, store, {

@@ -1,10 +1,27 @@
 /**
- * Stores as cloud providers have them, which hide or refuse what they like. The store serves nothing where it could not
- * notice a forgotten revocation.
+ * Stores as cloud providers have them, which hide or refuse what they like: `portcullis store check` says of each what
+ * the store then does, and the store serves nothing where it could not notice a forgotten revocation.
  */
+import { readFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+
 import { expect, it, onTestFinished, vi } from 'vitest';
 
+import { checkStore, type CheckRow } from '../../src/store/redis/check/check.ts';
+import type { RedisSettings } from '../../src/store/redis/redis.ts';
+import * as anchors from '../../src/store/redis/scripts/anchors.ts';
+import * as artefacts from '../../src/store/redis/scripts/artefacts.ts';
+import { PROBED_COMMANDS } from '../../src/store/redis/scripts/check.ts';
+import * as epoch from '../../src/store/redis/scripts/epoch.ts';
+import * as fresh from '../../src/store/redis/scripts/fresh-sign-ins.ts';
+import * as live from '../../src/store/redis/scripts/live.ts';
+import * as locks from '../../src/store/redis/scripts/locks.ts';
+import * as log from '../../src/store/redis/scripts/log.ts';
+import * as recent from '../../src/store/redis/scripts/recent.ts';
+import * as reencrypt from '../../src/store/redis/scripts/reencrypt.ts';
+import * as sessions from '../../src/store/redis/scripts/sessions.ts';
 import type { Store } from '../../src/store/store.ts';
+import { startFollowers, startSentinels } from '../support/redis.ts';
 import { startRewriter, type Replacement } from '../support/redis-rewriter.ts';
 import { workbench, type Workbench } from './redis-stores.ts';
 
@@ -12,6 +29,26 @@ const reasonOf = (error: unknown): string | undefined => (error as { reason?: st
 
 /** No cloud provider lets its customers use these. */
 const MANAGED = ['--rename-command', 'CONFIG', '', '--rename-command', 'DEBUG', ''];
+
+/** Checks a store, and returns its rows that are not `ok`, by name. How fast it is depends on what else runs here. */
+async function check(settings: Partial<RedisSettings> & { readonly url: string }): Promise<Record<string, CheckRow>> {
+  const rows = await checkStore({ prefix: 'portcullis', username: 'portcullis', password: 'secret', ...settings });
+  const others = rows.filter(({ check: name, outcome }) => outcome !== 'ok' && name !== 'latency');
+  return Object.fromEntries(others.map((row) => [row.check, row]));
+}
+
+const noes = (rows: Record<string, CheckRow>): readonly string[] =>
+  Object.values(rows).flatMap((row) => (row.outcome === 'no' ? [row.check] : []));
+
+/** Gives a user the documented rights but these. */
+async function user(bench: Workbench, without: readonly string[] = []): Promise<void> {
+  const schema = await readFile(new URL('../../docs/reference/store-schema.md', import.meta.url), 'utf8');
+  const [, line = ''] = /^ACL SETUSER portcullis (.*)$/m.exec(schema) ?? [];
+  const rules = line.replace('>PASSWORD', '>secret').split(' ');
+  await bench.bare.acl('SETUSER', 'portcullis', ...rules.filter((rule) => !without.includes(rule)));
+}
+
+const USER = { username: 'portcullis', password: 'secret' };
 
 const INFO_IN_SCRIPTS = "redis.call('INFO', 'server', 'replication')";
 
@@ -21,26 +58,50 @@ async function hiding(bench: Workbench, replacements: readonly Replacement[]): P
   return rewriter.url;
 }
 
-it('works without CONFIG and DEBUG', async () => {
-  await using bench = await workbench(MANAGED);
-  await bench.store();
+it('tries every command that a script calls, and no other', () => {
+  const scripts = [anchors, artefacts, epoch, fresh, live, locks, log, recent, reencrypt, sessions].flatMap((module) =>
+    Object.values(module),
+  );
+  const called = scripts.flatMap(({ lua }) => [...lua.matchAll(/redis\.call\('(\w+)'/g)].map(([, name = '']) => name));
+  expect([...PROBED_COMMANDS].toSorted()).toEqual([...new Set(called)].toSorted());
 });
 
-it.each<[string, readonly Replacement[], string]>([
-  ['run id', [['run_id:', 'xxx_id:']], 'redis_unidentified'],
-  ['replication id', [['master_replid:', 'xxxxxx_replid:']], 'redis_unidentified'],
+it('finds a managed store suitable with the documented rights, and leaves nothing in it', async () => {
+  await using bench = await workbench([...MANAGED, '--maxmemory', '100mb', '--appendonly', 'yes']);
+  await user(bench);
+  expect(await check({ url: bench.redis.url })).toEqual({});
+  expect(await bench.bare.keys('*')).toEqual([]);
+  expect(await bench.bare.acl('LOG')).toEqual([]);
+  await bench.store({ settings: USER });
+});
+
+it.each<[string, readonly Replacement[], string, string]>([
+  ['run id', [['run_id:', 'xxx_id:']], 'generation', 'redis_unidentified'],
+  ['replication id', [['master_replid:', 'xxxxxx_replid:']], 'generation', 'redis_unidentified'],
   [
     'run id behind zeros',
     [[INFO_IN_SCRIPTS, "'run_id:0000 master_replid:1234'".padEnd(INFO_IN_SCRIPTS.length)]],
+    'generation',
     'redis_unidentified',
   ],
-  ['mode', [['redis_mode:', 'xxxxx_mode:']], 'redis_incomplete'],
-  ['eviction policy', [['maxmemory_policy:', 'xxxxxxxxx_policy:']], 'redis_incomplete'],
-  ['version', [['redis_version:', 'xxxxx_version:']], 'redis_too_old'],
-])('serves nothing from a store that hides its %s', async (_what, replacements, reason) => {
+  [
+    'mode',
+    [
+      ['redis_mode:', 'xxxxx_mode:'],
+      ['server_mode:', 'xxxxxx_mode:'],
+    ],
+    'mode',
+    'redis_incomplete',
+  ],
+  ['eviction policy', [['maxmemory_policy:', 'xxxxxxxxx_policy:']], 'eviction', 'redis_incomplete'],
+  ['version', [['redis_version:', 'xxxxx_version:']], 'version', 'redis_too_old'],
+])('serves nothing from a store that hides its %s, and the check says so', async (_what, replacements, row, reason) => {
   await using bench = await workbench(MANAGED);
+  await user(bench);
   const url = await hiding(bench, replacements);
-  const store = bench.unconnected({ settings: { url } });
+  const rows = await check({ url });
+  expect(noes(rows)).toContain(row);
+  const store = bench.unconnected({ settings: { url, ...USER } });
   await vi.waitFor(() => expect(store.log.position()).rejects.toMatchObject({ reason }), 10_000);
   expect(await store.log.join(300).catch(reasonOf)).toBe(reason);
   expect(await bench.bare.keys('*')).toEqual([]);
@@ -49,8 +110,107 @@ it.each<[string, readonly Replacement[], string]>([
 const saveInteraction = (store: Store): Promise<unknown> =>
   store.artefacts.save('Interaction', 'a', {}, { ttlSeconds: 60 }).then(() => 'saved', reasonOf);
 
-it('lets no user sign in where scripts do not see the limit of memory', async () => {
+it('lets no user sign in where scripts do not see the limit of memory, and the check says so', async () => {
   await using bench = await workbench(MANAGED);
+  await user(bench);
   const url = await hiding(bench, [['maxmemory:', 'xxxxxxxxx:']]);
-  expect(await saveInteraction(await bench.store({ settings: { url } }))).toBe('redis_error');
+  expect(noes(await check({ url }))).toEqual(['maxmemory']);
+  expect(await saveInteraction(await bench.store({ settings: { url, ...USER } }))).toBe('redis_error');
+});
+
+it('names a command that the user may not call, which the store then cannot call either', async () => {
+  await using bench = await workbench(MANAGED);
+  await user(bench, ['+xadd', '+zpopmin']);
+  const rows = await check({ url: bench.redis.url });
+  expect(noes(rows)).toEqual(['commands']);
+  expect(rows['commands']?.found).toMatch(/^not zpopmin, xadd: /);
+  const store = await bench.store({ settings: USER });
+  const target = { kind: 'account', account: 'corp/1' } as const;
+  expect(await store.log.append({ requestId: 'r', target }).catch(reasonOf)).toBe('redis_error');
+});
+
+it.each<[string, string, string]>([
+  ['+eval', 'scripts', 'redis_error'],
+  ['+evalsha', 'scripts', 'redis_error'],
+  ['+info', 'info', 'redis_timeout'],
+  ['~{portcullis}:*', 'commands', 'redis_error'],
+])('serves nothing to a user without %s, and the check says so', async (rule, row, reason) => {
+  // ioredis warns at each attempt to connect without INFO.
+  const warnings = vi.spyOn(console, 'warn').mockImplementation(() => {});
+  onTestFinished(() => warnings.mockRestore());
+  await using bench = await workbench(MANAGED);
+  await user(bench, [rule]);
+  expect(noes(await check({ url: bench.redis.url }))).toContain(row);
+  const store = bench.unconnected({ settings: USER });
+  await vi.waitFor(() => expect(store.log.position()).rejects.toMatchObject({ reason }), 10_000);
+});
+
+it('works without a channel and without names of connections, and the check warns of the channel', async () => {
+  await using bench = await workbench(MANAGED);
+  await user(bench, ['+subscribe', '+client|setname', '+client|setinfo']);
+  const rows = await check({ url: bench.redis.url });
+  expect(noes(rows)).toEqual([]);
+  expect(rows['news']).toMatchObject({ outcome: 'warn', found: expect.stringMatching(/subscribe/i) });
+  await bench.store({ settings: USER });
+});
+
+it.each<[string, readonly string[], Record<string, string>]>([
+  ['evicts any key', ['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru'], { eviction: 'no' }],
+  ['evicts keys with a TTL', ['--maxmemory', '100mb', '--maxmemory-policy', 'volatile-lru'], { eviction: 'warn' }],
+  ['is a cluster', ['--cluster-enabled', 'yes'], { mode: 'no' }],
+  ['has used most of its memory', ['--maxmemory', '1mb'], { memory: 'warn' }],
+])('judges a store that %s', async (_what, args, outcomes) => {
+  await using bench = await workbench(args);
+  await user(bench);
+  const rows = await check({ url: bench.redis.url });
+  for (const [row, outcome] of Object.entries(outcomes)) expect(rows[row]).toMatchObject({ outcome });
+});
+
+it('needs a follower that confirms writes with nodes: 3, and warns of one that no write waits for', async () => {
+  await using bench = await workbench(MANAGED);
+  await user(bench);
+  const { url } = bench.redis;
+  expect(noes(await check({ url, nodes: 3 }))).toEqual(['wait']);
+  expect(
+    await bench
+      .fresh({ settings: { ...USER, nodes: 3 } })
+      .then((store) => store.log.position())
+      .catch(reasonOf),
+  ).toBe('redis_unacknowledged');
+  const [follower] = await startFollowers(1, bench.redis);
+  onTestFinished(() => follower?.stop());
+  await vi.waitFor(async () => expect(noes(await check({ url, nodes: 3 }))).toEqual([]), 10_000);
+  expect((await check({ url }))['wait']).toMatchObject({ outcome: 'warn', found: '1 connected' });
+  const rows = await check({ url: follower?.url ?? '', username: undefined, password: undefined });
+  expect(noes(rows)).toEqual(expect.arrayContaining(['role', 'commands']));
+});
+
+it('checks the primary that Sentinel names', async () => {
+  await using bench = await workbench();
+  await user(bench);
+  const followers = await startFollowers(2, bench.redis);
+  onTestFinished(() => void Promise.all(followers.map((one) => one.stop())));
+  await using sentinels = await startSentinels(bench.redis, 3);
+  const { addresses, master } = sentinels;
+  const nowhere = 'redis://redis.example.com';
+  const rows = await check({ url: nowhere, nodes: 3, sentinel: { addresses, master } });
+  expect(noes(rows)).toEqual([]);
+  const unknown = await check({ url: nowhere, nodes: 3, sentinel: { addresses, master: 'another' } });
+  expect(noes(unknown)).toEqual(['connection']);
+});
+
+it('ends with a message at a server that never answers, and at one that refuses the password', async () => {
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  onTestFinished(() => void silent.close());
+  await vi.waitFor(() => expect(silent.listening).toBe(true));
+  const url = `redis://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  const begun = performance.now();
+  expect(await checkStore({ url, prefix: 'portcullis' })).toEqual([
+    expect.objectContaining({ check: 'connection', outcome: 'no', found: 'no reply in time' }),
+  ]);
+  expect(performance.now() - begun).toBeLessThan(10_000);
+  await using bench = await workbench(MANAGED);
+  const rows = await check({ url: bench.redis.url, password: 'another' });
+  expect(rows['connection']?.found).toMatch(/^WRONGPASS/);
+  expect(JSON.stringify(rows)).not.toContain('another');
 });

@@ -4,12 +4,13 @@
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { temporaryFolder } from '../support/instance.ts';
 import { checkoutIn, linesOf, pageBlock, programsIn, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
 import { probedIdp } from '../support/probe-stage.ts';
+import { startRedis } from '../support/redis.ts';
 import { CLIENT } from '../support/vendor-idp.ts';
 import { FILES, settings } from '../unit/config/sandbox.ts';
 import { fencedBlocks, readPage, ROOT } from '../unit/docs/markdown.ts';
@@ -93,6 +94,25 @@ it('docs/providers/oidc.md: probes a provider before any sign-in, in the rows th
   const checks = (text: string): string[] => text.split('\n').flatMap((line) => line.split(/ {3,}/, 1));
   expect(checks(shown).length).toBeGreaterThan(5);
   expect(checks(stdout)).toEqual(expect.arrayContaining(checks(shown.trimEnd())));
+});
+
+it('docs/managed-stores.md: checks a store, in the rows that the page shows', async () => {
+  const redis = await startRedis({ args: ['--requirepass', 'secret'] });
+  onTestFinished(() => redis.stop());
+  await writeFile(join(checkout, 'redis-password'), 'secret');
+  const block = pageBlock('docs/managed-stores.md', 'portcullis store check');
+  const values = { 'rediss://redis.example.com:6379': redis.url, '--username portcullis': '--username default' };
+  const { code, stdout } = await shell.try(withValues(block, values));
+  expect(code).toBe(0);
+  const shown =
+    fencedBlocks(readPage('docs/managed-stores.md')).find(({ text }) => text.startsWith('CHECK'))?.text ?? '';
+  const checks = (text: string): string[] =>
+    text
+      .trimEnd()
+      .split('\n')
+      .flatMap((line) => line.split(/ {3,}/, 1));
+  expect(checks(shown).length).toBeGreaterThan(15);
+  expect(checks(stdout)).toEqual(expect.arrayContaining(checks(shown)));
 });
 
 it(

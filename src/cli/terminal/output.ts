@@ -12,7 +12,7 @@ export interface OutputOptions {
  * @param asText returns the text, ending with a newline, or empty where stderr already holds everything
  */
 export async function printResult(
-  context: CliContext,
+  context: Pick<CliContext, 'print'>,
   { output }: OutputOptions,
   value: unknown,
   asText: () => string,

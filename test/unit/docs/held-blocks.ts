@@ -20,6 +20,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'README.md': ['npx portcullis keys generate', 'npx portcullis config check'],
     'docs/claims.md': ['portcullis config check'],
     'docs/providers/oidc.md': ['portcullis config probe'],
+    'docs/managed-stores.md': ['portcullis store check'],
     'docs/rotation.md': ['portcullis keys rotate --dir'],
   }),
   ...runBy('test/integration/docs-packages.test.ts', {

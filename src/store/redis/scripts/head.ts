@@ -21,6 +21,7 @@
  * - `live.ts`: `want-live`, `leave-live`, `wanted-live`, `take-up-live`, `is-taken-up-live`, `publish-live`,
  *   `read-live`
  * - `anchors.ts`: `put-anchor`, `list-anchors`
+ * - `check.ts`: `probe-server`, `probe-commands`, `probe-write`, of `portcullis store check` alone
  */
 import { createHash } from 'node:crypto';
 
