@@ -17,6 +17,11 @@ export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['providers[].clientAuth', 'by the secret, as the provider takes it; without one as `none`'],
   ['providers[].host', '`github.com`'],
   ['providers[].issuer', 'by type'],
+  ['providers[].proxy', 'that of `outbound`'],
+  ['workload[].proxy', 'that of `outbound`'],
+  ['audit.sinks[].proxy', 'that of `outbound`'],
+  ['outbound.proxy', 'the address in the variable `HTTPS_PROXY` or `https_proxy`, where it is set'],
+  ['outbound.noProxy', 'the items of the variable `NO_PROXY` or `no_proxy`'],
   ['providers[].scopes', 'by the provider’s discovery'],
   [
     'providers[].username',
@@ -41,6 +46,10 @@ export const SECTION_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['shutdown', 'What happens after SIGTERM.'],
   ['telemetry', 'The log.'],
   ['admin', 'Who may revoke.'],
+  [
+    'outbound',
+    'The proxy through which identity providers, directories, workloads’ issuers and audit webhooks are reached. API servers, Redis and consoles never are.',
+  ],
 ]);
 
 /** In place of the sample’s own descriptions. */
@@ -117,6 +126,14 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'providers[].caFile',
     'The CAs that verify the provider, in PEM; without it the system’s CAs. Read again when it changes.',
   ],
+  [
+    'providers[].proxy',
+    'The proxy of this provider alone, for all of its hosts: exceptions from the proxy do not count for it. `none`: the provider is reached directly.',
+  ],
+  [
+    'providers[].proxyCredentialsFile',
+    '`NAME:PASSWORD` for that proxy, which gets no others. Read again when it changes.',
+  ],
   ['providers[].hosts', 'Hosts beside the issuer’s that its discovery document may name.'],
   [
     'providers[].scopes',
@@ -174,6 +191,8 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'workload[].caFile',
     'The CAs that verify the issuer, in PEM; without it the system’s CAs. Read again when it changes.',
   ],
+  ['workload[].proxy', 'The proxy of this issuer alone, as `providers[].proxy`.'],
+  ['workload[].proxyCredentialsFile', '`NAME:PASSWORD` for that proxy. Read again when it changes.'],
   ['workload[].hosts', 'Hosts beside the issuer’s that its discovery document may name.'],
   ['workload[].username', 'Over claims: the username without its prefix.'],
   ['workload[].groups', 'Over claims: the groups without their prefix.'],
@@ -183,6 +202,22 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   [
     'workload[].role',
     'At the admin API: `drill` may start drills, `auditor` may read, `revoker` may revoke and lock. Each may do nothing else there.',
+  ],
+  [
+    'outbound.proxy',
+    'The proxy for all that have none of their own. `none`: `HTTPS_PROXY` is not used. [More](../outbound-proxy.md).',
+  ],
+  [
+    'outbound.proxyCredentialsFile',
+    '`NAME:PASSWORD` in one line, for the proxy of `outbound.proxy` or of `HTTPS_PROXY`. Only the Basic scheme is supported. Read again when it changes.',
+  ],
+  [
+    'outbound.proxyCaFile',
+    'The CAs that verify proxies whose address is `https://…`, in PEM; without it the system’s CAs. Read again when it changes.',
+  ],
+  [
+    'outbound.noProxy',
+    'What is reached directly: names with all below them (`example.com`), only those below (`.example.com`), addresses, CIDRs, or `"*"`; a name or an address with an optional port.',
   ],
   ['admin.groups', 'Groups, with their prefix, whose members are admins: they read and act.'],
   ['admin.auditors', 'Groups, with their prefix, whose members read.'],
@@ -253,6 +288,8 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks[].certFile', 'A client certificate, in PEM; with `keyFile`.'],
   ['audit.sinks[].keyFile', 'Its private key, in PEM.'],
   ['audit.sinks[].tokenFile', 'A bearer token for the collector.'],
+  ['audit.sinks[].proxy', 'The proxy of this webhook alone, as `providers[].proxy`.'],
+  ['audit.sinks[].proxyCredentialsFile', '`NAME:PASSWORD` for that proxy. Read for each delivery.'],
   [
     'audit.sinks[].spoolDir',
     'Where events wait that could not be delivered, over a restart too: a folder that no other process uses. Without it they wait in memory only.',

@@ -23,6 +23,7 @@ const SECTIONS: Readonly<Record<(typeof schema.TOP_LEVEL)[number], z.ZodType>> =
   clusters: z.array(schema.cluster),
   consoles: z.array(schema.console),
   workload: z.array(schema.workload),
+  outbound: schema.outbound,
   admin: schema.admin,
   sessions: schema.sessions,
   revocation: schema.revocation,

@@ -1,4 +1,5 @@
 /** The shapes of this module. */
+import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
 import type { AuditEvent } from '../core/audit/event.ts';
 import type { ChainHead } from './chain/chain-facts.ts';
 
@@ -68,6 +69,8 @@ export interface WebhookSinkSettings {
   readonly keyFile?: string | undefined;
   /** A bearer token. */
   readonly tokenFile?: string | undefined;
+  /** Its files are read again for every batch too. Absent: the server is reached directly. */
+  readonly proxy?: OutboundProxy | undefined;
   /** Where events wait that could not be delivered. Absent: in memory only. */
   readonly spoolDir?: string | undefined;
   /** Mebibytes. Default: 256. */

@@ -1,6 +1,7 @@
 /** The environment of the user's machine. No other file of this module reads it. */
 import { homedir, hostname } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { proxyVariables, type ProxyVariables } from '../core/http/proxy-url.ts';
 
 /** Versions of `client.authentication.k8s.io`. Older clients, Python's and Ruby's among them, know only the second. */
 export type ExecVersion = 'v1' | 'v1beta1';
@@ -59,30 +60,21 @@ export function readEnvironment(
 }
 
 /** How the network is reached, by the variables that kubectl and OpenSSL read too. */
-export interface NetworkEnvironment {
-  /**
-   * `HTTPS_PROXY` as it is written; may hold a password. Plain http goes to loopback only, so no other proxy is
-   * needed.
-   */
-  readonly httpsProxy?: string;
-  /** `NO_PROXY` as it is written. */
-  readonly noProxy: string;
+export interface NetworkEnvironment extends ProxyVariables {
   /** `SSL_CERT_FILE`: PEM of further trusted CAs. */
   readonly certFile?: string;
   /** `SSL_CERT_DIR`: folders of such files. */
   readonly certDirs: readonly string[];
 }
 
-/** Reads the network variables. Upper case takes precedence, as in Go. */
+/** Reads the network variables. */
 export function readNetwork(
   env: Readonly<NodeJS.ProcessEnv> = process.env,
   platform: NodeJS.Platform = process.platform,
 ): NetworkEnvironment {
-  const httpsProxy = env['HTTPS_PROXY'] || env['https_proxy'] || undefined;
   const certFile = env['SSL_CERT_FILE'] || undefined;
   return {
-    ...(httpsProxy === undefined ? {} : { httpsProxy }),
-    noProxy: env['NO_PROXY'] || env['no_proxy'] || '',
+    ...proxyVariables(env),
     ...(certFile === undefined ? {} : { certFile }),
     certDirs: (env['SSL_CERT_DIR'] ?? '').split(platform === 'win32' ? ';' : ':').filter((dir) => dir !== ''),
   };

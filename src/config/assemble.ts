@@ -12,11 +12,26 @@ import type {
 } from './config.ts';
 import { rejectedPathOf } from './audit.ts';
 import { defaultGroups, defaultLogout, defaultUsername, issuerOf, provesFreshness } from './provider-types.ts';
-import type { ParsedCluster, ParsedConsole, ParsedProvider, ParsedStore, ParsedWorkload } from './schema.ts';
+import type { Environment } from './environment.ts';
+import { outboundProxies, type ProxyOf } from './outbound.ts';
+import type {
+  ParsedCluster,
+  ParsedConsole,
+  ParsedProvider,
+  ParsedSink,
+  ParsedStore,
+  ParsedWorkload,
+} from './schema.ts';
 import type { Sections } from './sections.ts';
 
 /** Makes a file's path absolute. */
 type Locate = (file: string) => string;
+
+/** What the parts of the configuration are completed by. */
+interface Given {
+  readonly locate: Locate;
+  readonly proxyOf: ProxyOf;
+}
 
 type Complete<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
 
@@ -37,8 +52,10 @@ export function completeSections(sections: Sections): CompleteSections | undefin
   return isWhole(sections) ? sections : undefined;
 }
 
-export function assemble(sections: CompleteSections, locate: Locate): Config {
+/** @param env names a proxy where the sections name none */
+export function assemble(sections: CompleteSections, locate: Locate, env: Environment): Config {
   const { listen, keys, store } = sections;
+  const given: Given = { locate, proxyOf: outboundProxies(sections.outbound, env, locate) };
   const config: Config = {
     publicUrl: sections.publicUrl,
     listen: {
@@ -60,17 +77,20 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
       sealingDir: locate(keys.sealingDir),
       ...optionalFile('auditDir', keys.auditDir, locate),
     },
-    providers: sections.providers.map((provider) => providerConfig(provider, locate)),
+    providers: sections.providers.map((provider, index) => providerConfig(provider, `providers[${index}]`, given)),
     clusters: sections.clusters.map((cluster) => clusterConfig(cluster, listen.api.publicUrl, locate)),
     consoles: sections.consoles.map((console) => consoleConfig(console, locate)),
-    workload: sections.workload.map((rule) => workloadRule(rule, locate)),
+    workload: sections.workload.map((rule, index) => workloadRule(rule, `workload[${index}]`, given)),
     admin: sections.admin,
     sessions: {
       ...sections.sessions,
       publicClients: sections.sessions.publicClients.map((client) => ({ ...client, name: client.name ?? client.id })),
     },
     revocation: sections.revocation,
-    audit: { ...sections.audit, sinks: sections.audit.sinks.map((sink) => sinkConfig(sink, locate)) },
+    audit: {
+      ...sections.audit,
+      sinks: sections.audit.sinks.map((sink, index) => sinkConfig(sink, `audit.sinks[${index}]`, given)),
+    },
     limits: sections.limits,
     shutdown: sections.shutdown,
     telemetry: sections.telemetry,
@@ -82,8 +102,9 @@ export function assemble(sections: CompleteSections, locate: Locate): Config {
 }
 
 /** Completes a provider. It has a prefix even where none was written; an empty one must be written out. */
-function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfig {
-  const { clientSecretFile, clientKeyFile, clientCertFile, caFile, serviceAccountFile, ...more } = provider;
+function providerConfig(provider: ParsedProvider, place: string, { locate, proxyOf }: Given): ProviderConfig {
+  const { clientSecretFile, clientKeyFile, clientCertFile, caFile, serviceAccountFile, ...others } = provider;
+  const { proxy, proxyCredentialsFile, ...more } = others;
   const { groups = defaultGroups(provider), ...rest } = more;
   const { clientAuth, scopes, uid, tenant, groupsAs, impersonatedAdmin, organizations, host, ...always } = rest;
   return {
@@ -100,6 +121,7 @@ function providerConfig(provider: ParsedProvider, locate: Locate): ProviderConfi
     ...optionalFile('clientCertFile', clientCertFile, locate),
     ...optionalFile('caFile', caFile, locate),
     ...optionalFile('serviceAccountFile', serviceAccountFile, locate),
+    ...proxyOf({ proxy, proxyCredentialsFile }, place),
     ...(scopes === undefined ? {} : { scopes }),
     ...(groups === undefined ? {} : { groups }),
     ...(uid === undefined ? {} : { uid }),
@@ -125,13 +147,14 @@ function consoleConfig({ caFile, ...rest }: ParsedConsole, locate: Locate): Cons
   return { ...rest, ...optionalFile('caFile', caFile, locate) };
 }
 
-function workloadRule(rule: ParsedWorkload, locate: Locate): WorkloadRule {
-  const { caFile, groups, usernamePrefix, groupsPrefix, ...rest } = rule;
+function workloadRule(rule: ParsedWorkload, place: string, { locate, proxyOf }: Given): WorkloadRule {
+  const { caFile, groups, usernamePrefix, groupsPrefix, proxy, proxyCredentialsFile, ...rest } = rule;
   return {
     ...rest,
     usernamePrefix: usernamePrefix ?? `${rule.name}:`,
     groupsPrefix: groupsPrefix ?? `${rule.name}:`,
     ...optionalFile('caFile', caFile, locate),
+    ...proxyOf({ proxy, proxyCredentialsFile }, place),
     ...(groups === undefined ? {} : { groups }),
   };
 }
@@ -165,13 +188,13 @@ const sentinelConfig = (redis: NonNullable<ParsedStore['redis']>, master: string
   ...optionalFile('passwordFile', redis.sentinelPasswordFile, locate),
 });
 
-function sinkConfig(sink: AuditSinkConfig, locate: Locate): AuditSinkConfig {
+function sinkConfig(sink: ParsedSink, place: string, { locate, proxyOf }: Given): AuditSinkConfig {
   if (sink.type === 'stdout') return sink;
   if (sink.type === 'file') {
     const { path, rejectedPath = rejectedPathOf(path) } = sink;
     return { ...sink, path: locate(path), ...optionalFile('rejectedPath', rejectedPath, locate) };
   }
-  const { caFile, certFile, keyFile, tokenFile, spoolDir, ...rest } = sink;
+  const { caFile, certFile, keyFile, tokenFile, spoolDir, proxy, proxyCredentialsFile, ...rest } = sink;
   return {
     ...rest,
     ...optionalFile('caFile', caFile, locate),
@@ -179,6 +202,7 @@ function sinkConfig(sink: AuditSinkConfig, locate: Locate): AuditSinkConfig {
     ...optionalFile('keyFile', keyFile, locate),
     ...optionalFile('tokenFile', tokenFile, locate),
     ...optionalFile('spoolDir', spoolDir, locate),
+    ...proxyOf({ proxy, proxyCredentialsFile }, place),
   };
 }
 

@@ -8,13 +8,14 @@
  * - Reading: `load.ts` (all steps), `yaml-file.ts`, `environment.ts`, `document.ts`.
  * - Checking: `schema.ts` (form and defaults), `sections.ts`, `values.ts`, `semantics.ts` (several settings
  *   together), `provider-types.ts`, `github.ts`, `client-auth.ts`, `client-key.ts`, `freshness.ts`, `workload.ts`,
- *   `public-clients.ts`, `audit.ts`, `named-files.ts`, `validation-errors.ts`.
+ *   `public-clients.ts`, `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
  * - Result: `assemble.ts`, `warnings.ts`.
  * - Keys: `keys.ts`, `key-files.ts`, `followed-keys.ts`, `generate-keys.ts`, `rotate-keys.ts`.
  * - Files that change: `files.ts` (secrets), `followed-files.ts`.
  */
 
 import type { JWK } from 'jose';
+import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
 import type { AuditRule } from '../core/audit/policy.ts';
 import type { ClientAuthMethod } from './client-auth.ts';
 import type { FreshnessSetting, ProviderType } from './provider-types.ts';
@@ -67,6 +68,8 @@ export interface ProviderConfig {
   /** Its certificate, in PEM. */
   readonly clientCertFile?: string;
   readonly caFile?: string;
+  /** Absent: it is reached directly. */
+  readonly proxy?: OutboundProxy;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
   /** Absent: the scopes of the type. */
@@ -131,6 +134,8 @@ export interface WorkloadRule {
   readonly name: string;
   readonly issuer: string;
   readonly caFile?: string;
+  /** Absent: it is reached directly. */
+  readonly proxy?: OutboundProxy;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
   /** CEL over `claims`: which tokens of the issuer the rule is for. */
@@ -208,6 +213,8 @@ export type AuditSinkConfig =
       readonly keyFile?: string | undefined;
       /** A bearer token. */
       readonly tokenFile?: string | undefined;
+      /** Absent: it is reached directly. */
+      readonly proxy?: OutboundProxy | undefined;
       /** The spool for events that could not be delivered. Absent: in memory. */
       readonly spoolDir?: string | undefined;
       readonly spoolMaxMb?: number | undefined;

@@ -10,6 +10,7 @@ import { ValidationErrors, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
 import type { ValidationError } from './validation-errors.ts';
 import { checkNamedFiles } from './named-files.ts';
+import { checkOutbound } from './outbound.ts';
 import { parseSections } from './sections.ts';
 import { checkSemantics } from './semantics.ts';
 import { warningsOf, type ConfigWarning } from './warnings.ts';
@@ -45,6 +46,7 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
 
   const sections = parseSections(document, errors);
   checkSemantics(document.root, sections, errors);
+  checkOutbound(document.root, options.env, errors);
   if (options.files !== 'off') {
     await checkNamedFiles(document.root, locate, errors);
     await checkClientKeys(document.root, locate, errors);
@@ -52,7 +54,7 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
 
   const complete = completeSections(sections);
   if (errors.all.length > 0 || complete === undefined) return no(errors.all);
-  const config = assemble(complete, locate);
+  const config = assemble(complete, locate, options.env);
   const { file } = document;
   return ok({ config, warnings: warningsOf(config), ...(file === undefined ? {} : { file }) });
 }

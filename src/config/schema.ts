@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
 import { nearest } from './validation-errors.ts';
 import { githubHost, githubOrganizations } from './github.ts';
+import { outboundShape, proxiedShape } from './outbound.ts';
 import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';
 import { publicClientShape } from './public-clients.ts';
 import {
@@ -133,6 +134,7 @@ export const provider = section({
   clientKeyFile: file.optional(),
   clientCertFile: file.optional(),
   caFile: file.optional(),
+  ...proxiedShape,
   hosts: list(host, 'host names').default([]),
   scopes: list(z.string({ error: 'a scope' }).regex(/^[!#-[\]-~]+$/, { error: 'a scope (RFC 6749 §3.3)' }), 'scopes')
     .refine((scopes) => scopes.includes('openid'), { error: 'a list of scopes with openid among them' })
@@ -178,6 +180,7 @@ export const workload = section({
   name: label,
   issuer: issuerUrl,
   caFile: file.optional(),
+  ...proxiedShape,
   hosts: list(host, 'host names').default([]),
   // No default: a rule for every token of a public issuer would let in the whole world's jobs.
   match: expression,
@@ -193,6 +196,8 @@ export const workload = section({
     })
     .default('none'),
 });
+
+export const outbound = section(outboundShape).prefault({});
 
 export const admin = section({
   groups: groupNames.default([]),
@@ -267,6 +272,7 @@ const webhookSink = section({
   certFile: file.optional(),
   keyFile: file.optional(),
   tokenFile: file.optional(),
+  ...proxiedShape,
   spoolDir: directory.optional(),
   spoolMaxMb: integer(1, 1_000_000).optional(),
   batchEvents: integer(1, 10_000).optional(),
@@ -370,6 +376,7 @@ export const TOP_LEVEL = [
   'clusters',
   'consoles',
   'workload',
+  'outbound',
   'admin',
   'sessions',
   'revocation',
@@ -386,4 +393,5 @@ export type ParsedProvider = z.output<typeof provider>;
 export type ParsedCluster = z.output<typeof cluster>;
 export type ParsedConsole = z.output<typeof console>;
 export type ParsedWorkload = z.output<typeof workload>;
+export type ParsedSink = z.output<typeof sink>;
 export type ParsedStore = z.output<typeof store>;

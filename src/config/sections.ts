@@ -26,6 +26,7 @@ export function parseSections(document: SourceDocument, errors: ValidationErrors
     clusters: items(root, 'clusters', schema.cluster, errors),
     consoles: root['consoles'] === undefined ? [] : items(root, 'consoles', schema.console, errors, 0),
     workload: root['workload'] === undefined ? [] : items(root, 'workload', schema.workload, errors, 0),
+    outbound: section('outbound', schema.outbound),
     admin: section('admin', schema.admin),
     sessions: section('sessions', schema.sessions),
     revocation: section('revocation', schema.revocation),

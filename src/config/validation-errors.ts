@@ -37,12 +37,13 @@ export function pathText(path: readonly PropertyKey[]): string {
 
 const MAX_SHOWN = 80;
 /** Settings that name secrets; the secret itself may have been put there. */
-const SECRET_SETTING = /(?:secret|password|token|username|key)File$/i;
+const SECRET_SETTING = /(?:secret|password|token|username|key|credentials)File$/i;
 /**
  * `secrets/client-secret`: folders and a file in lower-case letters, which say what they hold. What a program generates
  * as a secret has digits, and what a user chooses is not called so.
  */
-const PLAIN_PATH = /^(?=.*(?:secret|password|token|user|key))(?:[a-z]+(?:[._-][a-z]+)*\/)+[a-z]+(?:[._-][a-z]+)*$/;
+const PLAIN_PATH =
+  /^(?=.*(?:secret|password|token|user|key|credentials))(?:[a-z]+(?:[._-][a-z]+)*\/)+[a-z]+(?:[._-][a-z]+)*$/;
 
 /**
  * Returns a value as an error may show it: never a secret, never long, never more than one line.

@@ -1,6 +1,8 @@
 /** Single values of the file, each with the description that an error shows as expected. */
 import { isIP } from 'node:net';
 import * as z from 'zod';
+import { isLoopback } from '../core/http/address.ts';
+import { parseProxyUrl, proxyCredentials } from '../core/http/proxy-url.ts';
 import type { Address, Seconds } from './config.ts';
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
@@ -99,11 +101,6 @@ export const host = z
   .string({ error: 'a host name' })
   .regex(HOST, { error: 'a lower-case host name without scheme, port and trailing dot, such as prod.k8s.example.com' });
 
-/** Returns whether plain http may go there: `localhost` and the loopback addresses only. */
-export function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
-}
-
 export interface UrlRule {
   /** http is accepted for a loopback host. */
   readonly loopbackHttp: boolean;
@@ -144,6 +141,17 @@ export const webhookUrl = urlText(
 export const issuerUrl = urlText(
   { loopbackHttp: true, path: 'any' },
   'the issuer’s https URL, exactly as its discovery document says it (http only for a loopback host)',
+);
+
+const isBareProxy = (value: string): boolean => {
+  const url = /^https?:\/\//.test(value) ? parseProxyUrl(value) : undefined;
+  return url?.ok === true && proxyCredentials(url.value) === undefined && url.value.href === `${url.value.origin}/`;
+};
+
+/** Name and password are a secret, so they are in a file of their own. */
+export const proxySetting = parsed(
+  (value) => (value === 'none' || isBareProxy(value) ? value : undefined),
+  'none, or http://HOST:PORT or https://HOST:PORT, with name and password in proxyCredentialsFile',
 );
 
 /** Printed on terminals and linked on pages, so without control characters. */

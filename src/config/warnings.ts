@@ -1,7 +1,7 @@
 /** Settings that are allowed and get a warning at each start (docs/architecture.md#invariant-6). */
+import { isLoopback } from '../core/http/address.ts';
 import { compileMapping } from '../core/identity/claims.ts';
 import type { Config, ProviderConfig } from './config.ts';
-import { isLoopback } from './values.ts';
 
 /** A setting that weakens something, in one sentence. */
 export interface ConfigWarning {

@@ -8,7 +8,9 @@ export interface ComponentHealth {
   readonly checkedAt: number;
   /** Response time. */
   readonly ms?: number;
-  /** For `down`: what went wrong. Names no address and quotes nothing that was received. */
+  /**
+   * For `down`: what went wrong. Names no address but that of an outbound proxy, and quotes nothing that was received.
+   */
   readonly problem?: string;
 }
 

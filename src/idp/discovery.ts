@@ -7,7 +7,15 @@ import {
   type ClientAuthentication,
   type ClientAuthenticationOptions,
 } from './client-authentication.ts';
-import { assertProviderUrl, createOutbound, isLoopbackHost, type Outbound, type OutboundOptions } from './outbound.ts';
+import {
+  assertProviderUrl,
+  createOutbound,
+  isLoopbackHost,
+  reachOf,
+  type Outbound,
+  type OutboundOptions,
+  type Reach,
+} from './outbound.ts';
 import { InvalidResponse, requestError } from './errors.ts';
 import { readErrorResponse } from './provider-response.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
@@ -21,9 +29,8 @@ const DISCOVERY_TTL_MS = 60 * 60 * 1000;
  */
 const KEYS_TTL_MS = 30_000;
 
-export interface DiscoveryOptions extends ClientAuthenticationOptions {
+export interface DiscoveryOptions extends ClientAuthenticationOptions, Reach {
   readonly issuer: string;
-  readonly ca?: () => string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
   readonly clock: Clock;
@@ -48,7 +55,7 @@ export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: 
   const outboundOptions: OutboundOptions = {
     issuer: new URL(options.issuer),
     hosts: options.hosts,
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...reachOf(options),
     ...(options.onResponse === undefined ? {} : { onResponse: options.onResponse }),
   };
   const outbound = limitedToStep(createOutbound(outboundOptions));

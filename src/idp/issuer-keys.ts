@@ -10,20 +10,25 @@ import { createRemoteJWKSet, customFetch, errors, type JWTVerifyGetKey } from 'j
 import type { Clock } from '../contracts/clock.ts';
 import { AppError } from '../core/errors.ts';
 import { isRecent } from '../core/time.ts';
-import { assertProviderUrl, createOutbound, type Outbound, type OutboundOptions } from './outbound.ts';
+import {
+  assertProviderUrl,
+  createOutbound,
+  reachOf,
+  type Outbound,
+  type OutboundOptions,
+  type Reach,
+} from './outbound.ts';
 
 /** How long the address of the keys is used before discovery is read again. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
 const COOLDOWN_MS = 30_000;
 const BACKOFF_MS = 10_000;
 
-export interface IssuerKeysOptions {
+export interface IssuerKeysOptions extends Reach {
   /** Exactly as tokens and the discovery document have it. */
   readonly issuer: string;
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
-  /** PEM; called at each request. The system's roots when absent. */
-  readonly ca?: () => string;
   readonly clock: Clock;
   /** Returns where the keys are, where another part reads the discovery document. */
   readonly jwksUri?: () => Promise<string>;
@@ -38,7 +43,7 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
   const outboundOptions: OutboundOptions = {
     issuer: new URL(options.issuer),
     hosts: options.hosts,
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...reachOf(options),
   };
   const outbound = createOutbound(outboundOptions);
   let known: { readonly keys: Promise<JWTVerifyGetKey>; readonly since: number } | undefined;

@@ -10,7 +10,7 @@ import { textProblem } from '../core/identity/names.ts';
 import type { ProviderLogout, ProviderSignIn } from './types.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
 import { verifyLogoutToken } from './logout-token.ts';
-import { assertProviderUrl } from './outbound.ts';
+import { assertProviderUrl, reachOf, type Reach } from './outbound.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 
 /** A token with many groups makes a URL that servers reject. Without it the provider asks the user to confirm. */
@@ -29,12 +29,11 @@ export function sessionThere(
   };
 }
 
-export interface ProviderLogoutOptions {
+export interface ProviderLogoutOptions extends Reach {
   readonly name: string;
   readonly issuer: string;
   readonly clientId: string;
   readonly hosts: readonly string[];
-  readonly ca?: () => string;
   readonly reach: ProviderLogout['reach'];
   readonly clock: Clock;
   readonly clockSkew?: number;
@@ -42,15 +41,14 @@ export interface ProviderLogoutOptions {
 }
 
 export function createProviderLogout(options: ProviderLogoutOptions): ProviderLogout {
-  const { name, issuer, clientId, hosts, ca, reach, clock, configuration } = options;
+  const { name, issuer, clientId, hosts, reach, clock, configuration } = options;
   const { clockSkew = DEFAULT_CLOCK_SKEW_SECONDS } = options;
-  const trust = ca === undefined ? {} : { ca };
   const jwksUri = async (): Promise<string> => {
     const { jwks_uri } = (await configuration()).serverMetadata();
     if (jwks_uri === undefined) throw new AppError('provider_unavailable', `${name} publishes no keys.`);
     return jwks_uri;
   };
-  const keys = createIssuerKeys({ issuer, hosts, ...trust, clock, jwksUri });
+  const keys = createIssuerKeys({ issuer, hosts, ...reachOf(options), clock, jwksUri });
   return {
     reach,
     async readToken(token) {

@@ -5,12 +5,15 @@
  * its metadata, makes the server call the cloud's metadata service or a service in the internal network (SSRF).
  * So: https only (loopback http where the issuer itself is loopback http: the demo), only the issuer's host and
  * those that the configuration lists, no redirects, and an address check at connect time, which DNS rebinding
- * cannot get around.
+ * cannot get around. Behind a proxy it is the proxy that resolves names and connects: there the check covers literal
+ * addresses alone, and the proxy's own rules have to keep it from link-local and internal addresses
+ * (docs/outbound-proxy.md).
  */
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
-import { Agent, fetch, type buildConnector } from 'undici';
+import { fetch } from 'undici';
 import { plainAddress } from '../core/http/address.ts';
+import { createEgress, type Egress, type EgressOptions, type EgressProxy } from '../egress/egress.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 
 /** Hosts of vendors that are the same for all their customers. They are here, and in no configuration. */
@@ -29,12 +32,24 @@ const TIMEOUT_MS = 5_000;
 /** Discovery, JWKS and token responses are a few kB; a page of this size is none of them. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
-export interface OutboundOptions {
+/** How a provider is reached. */
+export interface Reach {
+  /** PEM; called at each request, so that other CAs need no restart. The system's CAs when absent. */
+  readonly ca?: () => string;
+  /** Absent: directly. */
+  readonly proxy?: EgressProxy;
+}
+
+/** Returns how a provider is reached, and nothing else of its options. */
+export const reachOf = ({ ca, proxy }: Reach): Reach => ({
+  ...(ca === undefined ? {} : { ca }),
+  ...(proxy === undefined ? {} : { proxy }),
+});
+
+export interface OutboundOptions extends Reach {
   readonly issuer: URL;
   /** Host names beside the issuer's. */
   readonly hosts: readonly string[];
-  /** PEM; called at each request, so that other CAs need no restart. The system's CAs when absent. */
-  readonly ca?: () => string;
   /** Our client certificate, for a server that asks for one; called as `ca` is. Absent: none is sent. */
   readonly certificate?: () => CertificatePair;
   /** Called with each response. Only `config probe` uses it: a request contains our credentials. */
@@ -148,7 +163,7 @@ export function assertProviderUrl(value: string, options: OutboundOptions): URL 
  */
 export function createOutbound(options: OutboundOptions): Outbound {
   const issuerIsLoopback = isLoopbackHost(options.issuer.hostname);
-  const connections = connectionsUnder(({ ca, cert, key }) => ({
+  const connections = connectionsUnder(options.proxy, ({ ca, cert, key }) => ({
     timeout: 5_000,
     lookup: guardedLookup(issuerIsLoopback),
     ...(ca === undefined ? {} : { ca }),
@@ -160,13 +175,18 @@ export function createOutbound(options: OutboundOptions): Outbound {
     const literal = url.hostname.replace(/^\[|\]$/g, '');
     if (isIP(literal) !== 0) assertDialable(literal, issuerIsLoopback);
     const timeout = timeoutSignal(TIMEOUT_MS);
+    const egress = connections({ ca: options.ca?.(), ...options.certificate?.() });
     const response = await fetch(url, {
       method: request.method,
       headers: request.headers,
       body: (request.body ?? null) as string | null,
       redirect: 'manual',
       signal: request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout]),
-      dispatcher: connections({ ca: options.ca?.(), ...options.certificate?.() }),
+      dispatcher: egress.dispatcher,
+    }).catch((error: unknown) => {
+      const proxyError = egress.timedOut(error, url);
+      // As `fetch` wraps the other errors of a connection.
+      throw proxyError === undefined ? error : new TypeError('fetch failed', { cause: proxyError });
     });
     const body = await boundedBody(response.body as ReadableStream<Uint8Array> | null);
     const whole = new Response(NO_BODY_STATUS.has(response.status) ? null : body, {
@@ -188,15 +208,16 @@ type Identities = { readonly ca: string | undefined } & Partial<CertificatePair>
  * the old connections still get their responses there.
  */
 function connectionsUnder(
-  connect: (identities: Identities) => buildConnector.BuildOptions,
-): (identities: Identities) => Agent {
-  let held: { readonly identities: Identities; readonly agent: Agent } | undefined;
+  proxy: EgressProxy | undefined,
+  connect: (identities: Identities) => EgressOptions['connect'],
+): (identities: Identities) => Egress {
+  let held: { readonly identities: Identities; readonly egress: Egress } | undefined;
   return (identities) => {
-    if (held !== undefined && isSame(held.identities, identities)) return held.agent;
-    void held?.agent.close();
-    const agent = new Agent({ connect: connect(identities) });
-    held = { identities, agent };
-    return agent;
+    if (held !== undefined && isSame(held.identities, identities)) return held.egress;
+    void held?.egress.dispatcher.close();
+    const egress = createEgress({ connect: connect(identities) }, proxy);
+    held = { identities, egress };
+    return egress;
   };
 }
 

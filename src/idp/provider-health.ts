@@ -3,20 +3,19 @@
  * token.
  */
 import { connectionError, noResponseWithin } from '../core/http/connection-error.ts';
+import { proxyMessage } from '../core/http/proxy-error.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 import { githubEndpoints } from './github/endpoints.ts';
-import { createOutbound, guardMessage, type Outbound } from './outbound.ts';
+import { createOutbound, guardMessage, reachOf, type Outbound, type Reach } from './outbound.ts';
 
 const TIMEOUT_SECONDS = 3;
 const WELL_KNOWN = '/.well-known/openid-configuration';
 
-export interface ProviderProbeOptions {
+export interface ProviderProbeOptions extends Reach {
   readonly type: 'oidc' | 'google' | 'entra' | 'okta' | 'keycloak' | 'github';
   readonly issuer: string;
   /** GitHub's; absent: github.com. */
   readonly host?: string;
-  /** PEM; called at each probe. The system's CAs when absent. */
-  readonly ca?: () => string;
 }
 
 /**
@@ -26,20 +25,21 @@ export interface ProviderProbeOptions {
  *   Never rejects
  */
 export function createProviderProbe(
-  { type, issuer, host = 'github.com', ca }: ProviderProbeOptions,
+  { type, issuer, host = 'github.com', ...options }: ProviderProbeOptions,
   { timeoutSeconds = TIMEOUT_SECONDS }: { readonly timeoutSeconds?: number } = {},
 ): () => Promise<string | undefined> {
   const origin = type === 'github' ? githubEndpoints(host).origin : new URL(issuer);
   // Neither document leads to another host, so none is allowed.
-  const outbound = createOutbound({ issuer: origin, hosts: [], ...(ca === undefined ? {} : { ca }) });
+  const outbound = createOutbound({ issuer: origin, hosts: [], ...reachOf(options) });
   const probe = type === 'github' ? probeGithub : probeDiscovery;
   return async () => {
     const timeout = timeoutSignal(timeoutSeconds * 1000);
     try {
       return await probe(origin, outbound, timeout);
     } catch (error) {
-      if (timeout.aborted) return noResponseWithin(timeoutSeconds);
-      return guardMessage(error) ?? connectionError(error);
+      const proxy = proxyMessage(error);
+      if (proxy !== undefined) return proxy;
+      return timeout.aborted ? noResponseWithin(timeoutSeconds) : (guardMessage(error) ?? connectionError(error));
     }
   };
 }

@@ -2,6 +2,7 @@
 import type { Clock } from '../contracts/clock.ts';
 import type { Config } from '../config/config.ts';
 import { createProviderProbe } from '../idp/provider-health.ts';
+import { reachBy } from './dependencies.ts';
 import { createClusterProbe, type UpstreamCluster } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
 import type { Health } from '../contracts/health.ts';
@@ -11,7 +12,7 @@ import type { Reloading } from './reload.ts';
 interface ComponentHealthDeps {
   readonly clock: Clock;
   readonly metrics: Pick<Metrics, 'componentChecked'>;
-  readonly reloading: Pick<Reloading, 'caBundle'>;
+  readonly reloading: Pick<Reloading, 'caBundle' | 'secret'>;
 }
 
 export function componentHealth(
@@ -19,9 +20,10 @@ export function componentHealth(
   clusters: readonly UpstreamCluster[],
   { clock, metrics, reloading }: ComponentHealthDeps,
 ): Health {
-  const providerProbes = providers.map(({ caFile, ...provider }): [string, HealthProbe] => {
-    const ca = caFile === undefined ? {} : { ca: reloading.caBundle(caFile) };
-    return [provider.name, createProviderProbe({ ...provider, ...ca })];
+  const providerProbes = providers.map((provider): [string, HealthProbe] => {
+    const { name, type, issuer, host } = provider;
+    const named = { type, issuer, ...(host === undefined ? {} : { host }) };
+    return [name, createProviderProbe({ ...named, ...reachBy(provider, reloading) })];
   });
   return createHealth({
     clusters: new Map(clusters.map((cluster) => [cluster.name, createClusterProbe(cluster)])),

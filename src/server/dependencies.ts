@@ -7,10 +7,12 @@ import { assertTlsPair, certifiedSigningKey, clientSigningKey } from '../config/
 import { loadAuditKeys, type AuditKeys, type SealingKeys } from '../config/keys.ts';
 import { compileAllow, compileMapping, mayUse } from '../core/identity/claims.ts';
 import type { Identity } from '../core/identity/identity.ts';
+import { egressProxy } from '../egress/egress.ts';
 import type { ChosenMethod } from '../idp/client-authentication.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../idp/github/github.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import { createIssuerKeys } from '../idp/issuer-keys.ts';
+import type { Reach } from '../idp/outbound.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
 import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
 import { compileRules, type CompiledRule } from '../oauth/workload/rules.ts';
@@ -176,18 +178,17 @@ export function providerParts(
   provider: ProviderConfig,
   { following = ONCE, logger }: { readonly following?: ProvidersFollowing; readonly logger: Logger },
 ): ProviderParts {
-  const { caBundle, secret } = following;
+  const { secret } = following;
   const mapping = compileMapping({ ...provider, maxGroups: config.limits.groups });
   if (!mapping.ok) throw new Error(`providers ${provider.name}: ${JSON.stringify(mapping.reason)}`);
   const { clientSecretFile } = provider;
   const clientSecret = clientSecretFile === undefined ? undefined : secret(clientSecretFile);
-  const { caFile } = provider;
   const common = {
     name: provider.name,
     issuer: provider.issuer,
     clientId: provider.clientId,
     ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
-    ...(caFile === undefined ? {} : { ca: caBundle(caFile) }),
+    ...reachBy(provider, following),
     hosts: provider.hosts,
     ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
     redirectUri: `${config.publicUrl}/callback/${provider.name}`,
@@ -202,6 +203,12 @@ export function providerParts(
   const proof = { ...chosenMethod(provider, following), log: logger };
   return { kind: 'oidc', options: { ...common, ...proof, freshness, backchannelLogout, ...more } };
 }
+
+/** Returns how a provider or an issuer is reached: by which proxy, and verified by which CAs. */
+export const reachBy = ({ caFile, proxy }: Pick<ProviderConfig, 'caFile' | 'proxy'>, following: Following): Reach => ({
+  ...(caFile === undefined ? {} : { ca: following.caBundle(caFile) }),
+  ...(proxy === undefined ? {} : { proxy: egressProxy(proxy, following) }),
+});
 
 /**
  * Returns how we authenticate to the provider, if the configuration says so.
@@ -269,15 +276,27 @@ function githubOptions(
 }
 
 /** Returns each workload rule with the keys of its issuer. */
-export function workloadRules(config: Config, { caBundle }: Following): readonly CompiledRule[] {
-  return compileRules(config.workload, config.limits.groups, ({ issuer, hosts, caFile }) =>
+export function workloadRules(config: Config, following: Following): readonly CompiledRule[] {
+  return compileRules(config.workload, config.limits.groups, (rule) =>
     createIssuerKeys({
-      issuer,
-      hosts,
-      ...(caFile === undefined ? {} : { ca: caBundle(caFile) }),
+      issuer: rule.issuer,
+      hosts: rule.hosts,
+      ...reachBy(rule, following),
       clock: { nowMs: Date.now },
     }),
   );
+}
+
+/** Returns each outbound proxy once, for the log: its host, and the setting or variable that names it. */
+export function outboundProxiesOf({
+  providers,
+  workload,
+  audit,
+}: Config): readonly { readonly proxy: string; readonly setting: string }[] {
+  const webhooks = audit.sinks.flatMap((sink) => (sink.type === 'webhook' ? [sink] : []));
+  const named = [...providers, ...workload, ...webhooks].flatMap(({ proxy }) => (proxy === undefined ? [] : [proxy]));
+  const bySetting = new Map(named.map(({ setting, url }) => [setting, new URL(url).host]));
+  return [...bySetting].map(([setting, proxy]) => ({ proxy, setting }));
 }
 
 export function upstreamClusters(config: Config, reloading: Following): readonly UpstreamCluster[] {

@@ -34,7 +34,7 @@ export interface Reloading {
    */
   caBundle(caFile: string): () => string;
   /**
-   * A password, a client's secret, a token. While the file is missing or empty, as it is halfway through a
+   * A password, a client's secret, a token. A file that is requested twice without a check is watched once. While the file is missing or empty, as it is halfway through a
    * rotation, the last valid one stays in use, and that is reported as it is for a certificate.
    * @param check throws if the file's content is invalid: then the last valid one stays in use as well
    * @returns a function that returns the current secret
@@ -92,8 +92,14 @@ export function createReloading({ logger, metrics, reloaded = () => undefined }:
     check(first);
     return () => current ?? first;
   };
+  const secrets = new Map<string, () => string>();
   return {
-    secret: followSecret,
+    secret: (file, check) => {
+      if (check !== undefined) return followSecret(file, check);
+      const current = secrets.get(file) ?? followSecret(file);
+      secrets.set(file, current);
+      return current;
+    },
     certificate: ({ certFile, keyFile }) => {
       let onPair: ((pair: CertificatePair) => void) | undefined;
       let current: CertificatePair | undefined;

@@ -20,7 +20,7 @@ import { hostname } from 'node:os';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Address, Config } from '../config/config.ts';
 import { consoleClient, DRILL_CLIENT_ID } from '../core/core.ts';
-import { allowed, upstreamClusters } from './dependencies.ts';
+import { allowed, outboundProxiesOf, upstreamClusters } from './dependencies.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { mintUnboundToken } from '../oauth/console-token.ts';
 import { thirdPartyNames, unboundClientIds } from '../oauth/public-clients.ts';
@@ -119,6 +119,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   // Names that the log's redaction accepts: ids of keys are no secrets.
   const kids = { signingKeyId: signing.current.kid, sealingKeyId: sealing.current.kid };
   logger.info({ digest, version, ...kids }, 'configuration loaded');
+  for (const facts of outboundProxiesOf(config)) logger.info(facts, 'using an outbound proxy');
   opening.defer(() => guard.stop());
   opening.defer(drills(config, context, { port: ports.api, certificate: () => certificate.current().cert }));
   const ready = guard.start().then(() => context.fences.started());

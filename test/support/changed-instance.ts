@@ -16,12 +16,15 @@ export interface InstanceChange {
    * @param instance for its folder and addresses
    */
   readonly file: (settings: Settings, instance: RunningDemo) => Settings | Promise<Settings>;
+  /** The environment beside the file. Absent: empty. */
+  readonly env?: Readonly<Record<string, string>>;
   /** What no file may say: lives shorter than the schema allows, a vendor's issuer on loopback. */
   readonly loaded?: (config: Config) => Config;
 }
 
 export async function startChangedInstance({
   file,
+  env = {},
   loaded = (config) => config,
 }: InstanceChange): Promise<RunningDemo> {
   const instance = await startTestInstance();
@@ -29,7 +32,7 @@ export async function startChangedInstance({
     const settings = await file(parse(await readFile(instance.files.config, 'utf8')) as Settings, instance);
     const path = join(instance.files.directory, 'changed.yaml');
     await writeFile(path, stringify(settings, { lineWidth: 0 }));
-    const result = await loadConfig({ file: path, env: {} });
+    const result = await loadConfig({ file: path, env });
     if (!result.ok) throw new Error(JSON.stringify(result.reason));
     await instance.server.stop();
     const server = await startServer(loaded(result.value.config));

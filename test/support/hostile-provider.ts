@@ -73,8 +73,11 @@ export const CLIENT_ID = 'portcullis';
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
-/** @param tls of 127.0.0.1; absent: plain http */
-export async function startHostileProvider(tls?: Certificate): Promise<HostileProvider> {
+/**
+ * @param tls of `host`; absent: plain http
+ * @param host its name; it listens on loopback whatever that is
+ */
+export async function startHostileProvider(tls?: Certificate, host = '127.0.0.1'): Promise<HostileProvider> {
   const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
   const jwks = async (): Promise<object> => {
     const [pair, kid] = lies.rotated === true ? [unknown, 'k2'] : [known, 'k1'];
@@ -88,7 +91,7 @@ export async function startHostileProvider(tls?: Certificate): Promise<HostilePr
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const issuer = tls === undefined ? `http://localhost:${port}` : `https://127.0.0.1:${port}`;
+  const issuer = tls === undefined ? `http://localhost:${port}` : `https://${host}:${port}`;
   const honest = {
     issuer,
     authorization_endpoint: `${issuer}/authorize`,

@@ -24,12 +24,13 @@ export interface VendorApi {
   close(): Promise<void>;
 }
 
-export async function startVendorApi(): Promise<VendorApi> {
-  const { ca, cert, key } = await makeCertificates(['localhost'], Date.now());
+/** @param host its name; it listens on loopback whatever that is */
+export async function startVendorApi(host = 'localhost'): Promise<VendorApi> {
+  const { ca, cert, key } = await makeCertificates([host], Date.now());
   const server = createServer({ cert, key });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const origin = `https://localhost:${(server.address() as AddressInfo).port}`;
+  const origin = `https://${host}:${(server.address() as AddressInfo).port}`;
   const api: VendorApi = {
     origin,
     ca,

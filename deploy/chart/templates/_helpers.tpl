@@ -71,12 +71,13 @@ The configuration file. Lists of the values are taken over item by item; what na
 {{- range $index, $given := $v.providers }}
 {{- include "portcullis.noFiles" (dict "place" (printf "providers[%d]" $index) "given" $given) }}
 {{- with $given }}
-{{- $one := omit . "clientSecret" "clientKey" "clientCert" "ca" "serviceAccount" }}
+{{- $one := omit . "clientSecret" "clientKey" "clientCert" "ca" "serviceAccount" "proxyCredentials" }}
 {{- if .clientSecret }}{{ $_ := set $one "clientSecretFile" (printf "/etc/portcullis/providers/%s/client-secret" .name) }}{{ end }}
 {{- if .clientKey }}{{ $_ := set $one "clientKeyFile" (printf "/etc/portcullis/providers/%s/client.key" .name) }}{{ end }}
 {{- if .clientCert }}{{ $_ := set $one "clientCertFile" (printf "/etc/portcullis/providers/%s/client.crt" .name) }}{{ end }}
 {{- if .ca }}{{ $_ := set $one "caFile" (printf "/etc/portcullis/providers/%s/ca.crt" .name) }}{{ end }}
 {{- if .serviceAccount }}{{ $_ := set $one "serviceAccountFile" (printf "/etc/portcullis/providers/%s/service-account.json" .name) }}{{ end }}
+{{- if .proxyCredentials }}{{ $_ := set $one "proxyCredentialsFile" (printf "/etc/portcullis/providers/%s/proxy-credentials" .name) }}{{ end }}
 {{- $providers = append $providers $one }}
 {{- end }}
 {{- end }}

@@ -1,6 +1,6 @@
 /** The connection to a webhook's server, and its credentials. */
 import { readFile } from 'node:fs/promises';
-import { Agent } from 'undici';
+import { createEgress, egressProxy, type Egress, type EgressProxy } from '../../egress/egress.ts';
 import type { WebhookSinkSettings } from '../types.ts';
 
 /** Seconds. */
@@ -17,44 +17,52 @@ export const timeoutMs = ({ timeout = TIMEOUT }: WebhookSinkSettings): number =>
  */
 export class Connection {
   readonly #settings: WebhookSinkSettings;
-  #agent: Agent | undefined;
+  readonly #proxy: EgressProxy | undefined;
+  /** What the proxy's files hold now, by their path. */
+  readonly #ofProxy = new Map<string, string>();
+  #egress: Egress | undefined;
   #madeWith = '';
 
   constructor(settings: WebhookSinkSettings) {
     this.#settings = settings;
+    const held = (file: string) => (): string => this.#ofProxy.get(file) ?? '';
+    this.#proxy =
+      settings.proxy && egressProxy(settings.proxy, { secret: (file) => withoutNewline(held(file)), caBundle: held });
   }
 
-  async ready(): Promise<{ readonly dispatcher: Agent; readonly headers: Readonly<Record<string, string>> }> {
-    const { caFile, certFile, keyFile, tokenFile } = this.#settings;
+  async ready(): Promise<{ readonly egress: Egress; readonly headers: Readonly<Record<string, string>> }> {
+    const { caFile, certFile, keyFile, tokenFile, proxy } = this.#settings;
     const [ca, cert, key, token] = await Promise.all([caFile, certFile, keyFile, tokenFile].map(contentOf));
+    for (const file of [proxy?.credentialsFile, proxy?.caFile]) {
+      if (file !== undefined) this.#ofProxy.set(file, await readFile(file, 'utf8'));
+    }
     const madeWith = JSON.stringify([ca, cert, key]);
-    if (this.#agent === undefined || this.#madeWith !== madeWith) {
+    if (this.#egress === undefined || this.#madeWith !== madeWith) {
       await this.close();
       const tls = {
         ...(ca === undefined ? {} : { ca }),
         ...(cert === undefined ? {} : { cert }),
         ...(key === undefined ? {} : { key }),
       };
-      this.#agent = new Agent({
-        connections: 1,
-        pipelining: 1,
-        allowH2: false,
-        connect: { ...tls, timeout: timeoutMs(this.#settings) },
-      });
+      const connect = { ...tls, allowH2: false, timeout: timeoutMs(this.#settings) };
+      this.#egress = createEgress({ connections: 1, pipelining: 1, connect }, this.#proxy);
       this.#madeWith = madeWith;
     }
     return {
-      dispatcher: this.#agent,
+      egress: this.#egress,
       headers: token === undefined ? {} : { authorization: `Bearer ${bearer(token)}` },
     };
   }
 
   async close(): Promise<void> {
-    const agent = this.#agent;
-    this.#agent = undefined;
-    await agent?.destroy();
+    const egress = this.#egress;
+    this.#egress = undefined;
+    await egress?.dispatcher.destroy();
   }
 }
+
+/** An editor ends a file with one. */
+const withoutNewline = (read: () => string) => (): string => read().replace(/\r?\n$/, '');
 
 const contentOf = async (path: string | undefined): Promise<string | undefined> =>
   path === undefined ? undefined : readFile(path, 'utf8');

@@ -112,7 +112,7 @@ export class Delivery {
 
   /** @returns 413, or a status of success */
   async #sendOnce(post: Post): Promise<number> {
-    const { dispatcher, headers } = await this.#connection.ready();
+    const { egress, headers } = await this.#connection.ready();
     const limit = timeoutSignal(timeoutMs(this.#settings));
     const head = headOf(post.bytes.subarray(post.ends.at(-2) ?? 0));
     const {
@@ -121,7 +121,7 @@ export class Delivery {
       body,
     } = await request(this.#settings.url, {
       method: 'POST',
-      dispatcher,
+      dispatcher: egress.dispatcher,
       headers: {
         'content-type': 'application/json',
         'user-agent': 'portcullis',
@@ -130,6 +130,8 @@ export class Delivery {
       },
       body: eventList(post),
       signal: AbortSignal.any([limit, this.#closing.signal]),
+    }).catch((error: unknown) => {
+      throw egress.timedOut(error, new URL(this.#settings.url)) ?? error;
     });
     await body.dump({ limit: MOST_OF_ANSWER }).catch(() => {});
     if ((statusCode >= 200 && statusCode < 300) || statusCode === 413) return statusCode;

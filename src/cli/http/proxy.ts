@@ -1,13 +1,8 @@
-/**
- * The proxy through which an address is reached, if any. The rules are those of Go's net/http, so that this program
- * takes the same route as kubectl. Node's own rules know no CIDR, and treat subdomains differently.
- * @see https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config
- */
-import { BlockList, isIP } from 'node:net';
-import type { AppError } from '../../core/errors.ts';
+/** The proxy through which an address is reached, if any: by the rules of Go, so that kubectl takes the same route. */
+import { parseProxyUrl } from '../../core/http/proxy-url.ts';
+import { isProxied } from '../../egress/no-proxy.ts';
 import type { NetworkEnvironment } from '../environment.ts';
 import { cliError } from '../errors.ts';
-import { isLoopback } from './server-url.ts';
 
 type ProxyEnvironment = Pick<NetworkEnvironment, 'httpsProxy' | 'noProxy'>;
 
@@ -16,62 +11,15 @@ type ProxyEnvironment = Pick<NetworkEnvironment, 'httpsProxy' | 'noProxy'>;
  * @returns undefined for a direct connection
  * @throws AppError `bad_request` for a proxy that cannot be used; a direct connection could be forbidden there
  */
-export function proxyFor(target: URL, environment: ProxyEnvironment): URL | undefined {
-  const { httpsProxy, noProxy } = environment;
-  if (httpsProxy === undefined || isLoopback(target) || isExcepted(target, noProxy)) return undefined;
-  return parseProxy(httpsProxy);
-}
-
-function parseProxy(text: string): URL {
-  const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
-  if (!URL.canParse(address)) throw unusable('is not an address');
-  const url = new URL(address);
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw unusable('has a protocol that is not supported');
-  return url;
-}
-
-/** The value is not repeated: it may hold a password. */
-const unusable = (why: string): AppError =>
-  cliError('bad_request', `HTTPS_PROXY ${why}.`, 'set it to http://HOST:PORT, or add the server to NO_PROXY', {
-    reason: 'proxy_unusable',
-  });
-
-function isExcepted(target: URL, noProxy: string): boolean {
-  const host = target.hostname.replace(/^\[|\]$/g, '');
-  const port = target.port || '443';
-  return noProxy
-    .split(',')
-    .map((item) => item.trim().toLowerCase())
-    .some((item) => matches(item, host, port));
-}
-
-/**
- * Matches one item of `NO_PROXY`: `*`, a CIDR, an address or a name, the last two with an optional port. A name
- * covers its subdomains, and one with a leading dot covers only those.
- */
-function matches(item: string, host: string, port: string): boolean {
-  if (item === '*') return true;
-  const [, network = '', bits] = /^([0-9a-f.:]+)\/(\d{1,3})$/.exec(item) ?? [];
-  if (bits !== undefined) return isWithin(host, network, Number(bits));
-  const { name, port: only } = splitPort(item);
-  if (name === '' || (only !== '' && only !== port)) return false;
-  if (isIP(name) !== 0) return isWithin(host, name, isIP(name) === 4 ? 32 : 128);
-  const suffix = name.startsWith('*.') ? name.slice(1) : name;
-  return suffix.startsWith('.') ? host.endsWith(suffix) : host === suffix || host.endsWith(`.${suffix}`);
-}
-
-function splitPort(item: string): { readonly name: string; readonly port: string } {
-  if (isIP(item) !== 0) return { name: item, port: '' };
-  const bracketed = /^\[([^\]]*)\](?::(\d*))?$/.exec(item);
-  const [, name = '', port = ''] = bracketed ?? /^([^:]*)(?::(\d*))?$/.exec(item) ?? [];
-  return { name, port };
-}
-
-function isWithin(host: string, network: string, bits: number): boolean {
-  const family = isIP(network);
-  if (family === 0 || isIP(host) !== family || bits > (family === 4 ? 32 : 128)) return false;
-  const type = family === 4 ? 'ipv4' : 'ipv6';
-  const list = new BlockList();
-  list.addSubnet(network, bits, type);
-  return list.check(host, type);
+export function proxyFor(target: URL, { httpsProxy, noProxy }: ProxyEnvironment): URL | undefined {
+  if (httpsProxy === undefined || !isProxied(target, noProxy)) return undefined;
+  const proxy = parseProxyUrl(httpsProxy);
+  if (proxy.ok) return proxy.value;
+  // The value is not repeated: it may hold a password.
+  throw cliError(
+    'bad_request',
+    `HTTPS_PROXY ${proxy.reason}.`,
+    'set it to http://HOST:PORT, or add the server to NO_PROXY',
+    { reason: 'proxy_unusable' },
+  );
 }

@@ -1,8 +1,6 @@
 /** Addresses: which server is meant, and which addresses may be opened. */
+import { isLoopback } from '../../core/http/address.ts';
 import { cliError } from '../errors.ts';
-
-/** Hosts whose traffic never leaves the machine, so plain http is allowed there (the demo, the loopback redirect). */
-const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 
 /**
  * Only characters that no shell or terminal interprets. The address becomes part of the "Next:" commands that users
@@ -12,12 +10,12 @@ const HOST = /^[a-z0-9.-]+$|^\[[0-9a-f:]+\]$/;
 const PATH = /^[A-Za-z0-9._~/-]*$/;
 const CLUSTER = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
 
-/** Returns true where the traffic to `url` never leaves the machine. */
-export const isLoopback = (url: URL): boolean => LOOPBACK.test(url.hostname);
-
-/** Returns true for https, and for http on loopback: nothing else is ever requested or opened in a browser. */
+/**
+ * Returns true for https, and for http on loopback, where it never leaves the machine (the demo, the loopback redirect):
+ * nothing else is ever requested or opened in a browser.
+ */
 export function isOpenable(url: URL): boolean {
-  const secure = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url));
+  const secure = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
   return secure && url.username === '' && url.password === '' && HOST.test(url.hostname);
 }
 

@@ -4,6 +4,10 @@
  */
 export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
 
+/** Returns true for `localhost` and the loopback addresses, as a URL's `hostname` has them. */
+export const isLoopback = (hostname: string): boolean =>
+  hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+
 /**
  * Returns the network that limits count as one address: one household or host usually has a whole IPv6 /64 (RFC
  * 6177 §2).

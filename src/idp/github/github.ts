@@ -15,7 +15,7 @@ import { accountOf } from '../../core/identity/identity.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import type { IdentityProvider, ProviderSignIn } from '../types.ts';
 import { createUnstoredTokens } from '../unstored-tokens.ts';
-import { createOutbound } from '../outbound.ts';
+import { createOutbound, reachOf, type Reach } from '../outbound.ts';
 import { createGithubApi } from './api.ts';
 import { authorizationUrl, codeOf, newChallenge } from './callback.ts';
 import { githubEndpoints } from './endpoints.ts';
@@ -27,14 +27,13 @@ import { createTokenEndpoint, isExpiring, packTokens, unpackTokens, type GithubT
 /** For all requests of one sign-in or re-check; shorter than a re-check's claim on its session (30 s). */
 const DEADLINE_MS = 25_000;
 
-export interface GithubProviderOptions {
+export interface GithubProviderOptions extends Reach {
   readonly name: string;
   /** `github.com`, `SUBDOMAIN.ghe.com` or an Enterprise Server's host, with its port if it has one. */
   readonly host: string;
   readonly clientId: string;
   /** Called at each use, so that a rotated secret needs no restart. */
   readonly clientSecret: () => string;
-  readonly ca?: () => string;
   /** Organisations whose members may sign in, and whose teams count. Absent: any account there. */
   readonly organizations?: readonly OrganizationName[];
   /** Our public callback URL for this provider; one each, against mix-up (RFC 9700 §4.4). */
@@ -50,7 +49,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
   const outbound = createOutbound({
     issuer: endpoints.origin,
     hosts: [new URL(endpoints.api).hostname],
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...reachOf(options),
   });
   const api = createGithubApi({ provider: name, base: endpoints.api, outbound, clock: options.clock });
   const { mapping, organizations } = options;

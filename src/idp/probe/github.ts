@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { githubEndpoints } from '../github/endpoints.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../github/github.ts';
-import { createOutbound } from '../outbound.ts';
+import { createOutbound, reachOf } from '../outbound.ts';
 import { inOneStep, limitedToStep } from '../step-limit.ts';
 import { needed, optional, type ProbeRow } from './row.ts';
 import { connectionMessage } from './connection.ts';
@@ -35,10 +35,10 @@ export async function probeGithub(options: GithubProviderOptions): Promise<reado
  * Only this path does not count against the quota of an address without a token.
  * @see https://docs.github.com/en/rest/rate-limit/rate-limit
  */
-async function apiRow({ host, ca }: GithubProviderOptions): Promise<ProbeRow> {
+async function apiRow({ host, ...options }: GithubProviderOptions): Promise<ProbeRow> {
   const { origin, api } = githubEndpoints(host);
   const hosts = [new URL(api).hostname];
-  const outbound = limitedToStep(createOutbound({ issuer: origin, hosts, ...(ca === undefined ? {} : { ca }) }));
+  const outbound = limitedToStep(createOutbound({ issuer: origin, hosts, ...reachOf(options) }));
   const headers = { accept: 'application/vnd.github+json', 'user-agent': 'portcullis' };
   try {
     const { status } = await inOneStep(() => outbound(`${api}/rate_limit`, { method: 'GET', headers }));

@@ -6,7 +6,7 @@
  * will see. No user is signed in, and nothing is kept.
  */
 import type { ProviderConfig } from '../../config/config.ts';
-import { createOutbound, type OutboundOptions } from '../outbound.ts';
+import { createOutbound, reachOf, type OutboundOptions } from '../outbound.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from '../provider-clock.ts';
 import { inOneStep, limitedToStep } from '../step-limit.ts';
 import { createVendorProvider, providerHosts, type VendorProviderOptions } from '../vendors/vendors.ts';
@@ -52,7 +52,7 @@ export async function probeProvider(
   const allowed: OutboundOptions = {
     issuer: new URL(options.issuer),
     hosts: providerHosts(options),
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...reachOf(options),
     onResponse: listener.onResponse,
   };
   const mutualTls = config.clientAuth === 'tls_client_auth';

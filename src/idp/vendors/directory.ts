@@ -10,17 +10,16 @@ import * as z from 'zod';
 import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import { isRecent } from '../../core/time.ts';
-import { createOutbound, type Outbound } from '../outbound.ts';
+import { createOutbound, reachOf, type Outbound, type Reach } from '../outbound.ts';
 import { allPages, type Page } from './api.ts';
 
-export interface DirectoryOptions {
+export interface DirectoryOptions extends Reach {
   readonly name: string;
   /** The key's JSON as Google issues it; called at each use, so that a new key needs no restart. */
   readonly serviceAccount: () => string;
   /** E-mail address of the administrator in whose name the API is used. */
   readonly admin: string;
   readonly maxGroups: number;
-  readonly ca?: () => string;
   /** Origin of the API, and where assertions are redeemed (RFC 7523). */
   readonly api: string;
   readonly tokenEndpoint: string;
@@ -51,11 +50,11 @@ const groupsResponse = z.object({
 export function createDirectory(options: DirectoryOptions): (subject: string) => Promise<readonly string[]> {
   const { name, api, maxGroups } = options;
   readKey(options.serviceAccount());
-  const ca = options.ca === undefined ? {} : { ca: options.ca };
-  const outbound = createOutbound({ issuer: new URL(api), hosts: [], ...ca });
+  const reach = reachOf(options);
+  const outbound = createOutbound({ issuer: new URL(api), hosts: [], ...reach });
   const accessToken = cachedToken(
     options,
-    createOutbound({ issuer: new URL(options.tokenEndpoint), hosts: [], ...ca }),
+    createOutbound({ issuer: new URL(options.tokenEndpoint), hosts: [], ...reach }),
   );
   return async (subject) => {
     const first = new URL('/admin/directory/v1/groups', api);

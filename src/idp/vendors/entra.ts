@@ -7,11 +7,11 @@
 import * as z from 'zod';
 import type { Claims } from '../../core/identity/types.ts';
 import { AppError } from '../../core/errors.ts';
-import { createOutbound, VENDOR_HOSTS } from '../outbound.ts';
+import { createOutbound, reachOf, VENDOR_HOSTS, type Reach } from '../outbound.ts';
 import { allPages, type Page } from './api.ts';
 import { WITHOUT_CONSENT, type Vendor } from './vendor.ts';
 
-export interface EntraOptions {
+export interface EntraOptions extends Reach {
   readonly name: string;
   /** The tenant's id; no user of another one is admitted. */
   readonly tenant: string;
@@ -20,7 +20,6 @@ export interface EntraOptions {
   /** The mapping reads `claims.groups`. */
   readonly wantsGroups: boolean;
   readonly maxGroups: number;
-  readonly ca?: () => string;
   /** Origin of Microsoft Graph. */
   readonly graph: string;
 }
@@ -30,11 +29,7 @@ const GRAPH_SCOPE = { id: 'User.Read', name: 'GroupMember.Read.All' } as const;
 const PAGE_SIZE = 999;
 
 export function createEntra(options: EntraOptions): Vendor {
-  const outbound = createOutbound({
-    issuer: new URL(options.graph),
-    hosts: [],
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
-  });
+  const outbound = createOutbound({ issuer: new URL(options.graph), hosts: [], ...reachOf(options) });
   const { name, tenant, groupsAs, wantsGroups, maxGroups } = options;
   const scope = `https://${VENDOR_HOSTS.graph}/${GRAPH_SCOPE[groupsAs]}`;
   return {

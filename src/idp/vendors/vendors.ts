@@ -1,7 +1,7 @@
 /** From a provider's type to a provider: the vendor's differences, over the one OpenID Connect client. */
 import type { IdentityProvider } from '../types.ts';
 import { createOidcProvider, type OidcProviderOptions } from '../oidc.ts';
-import { VENDOR_HOSTS } from '../outbound.ts';
+import { reachOf, VENDOR_HOSTS } from '../outbound.ts';
 import { createEntra } from './entra.ts';
 import { createGoogle } from './google.ts';
 import { KEYCLOAK, OIDC, OKTA, type Vendor } from './vendor.ts';
@@ -51,7 +51,7 @@ export const providerHosts = (options: VendorProviderOptions): readonly string[]
 
 function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): Vendor {
   const { name, maxGroups, wantsGroups, clock } = options;
-  const ca = options.ca === undefined ? {} : { ca: options.ca };
+  const reach = reachOf(options);
   switch (options.type) {
     case 'oidc':
       return OIDC;
@@ -61,7 +61,7 @@ function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): V
       return KEYCLOAK;
     case 'entra': {
       const { tenant, groupsAs } = options;
-      return createEntra({ name, tenant, groupsAs, wantsGroups, maxGroups, ...ca, graph: endpoints.graph });
+      return createEntra({ name, tenant, groupsAs, wantsGroups, maxGroups, ...reach, graph: endpoints.graph });
     }
     case 'google': {
       const { directory } = options;
@@ -69,7 +69,7 @@ function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): V
       return createGoogle(
         directory === undefined || !wantsGroups
           ? undefined
-          : { name, ...directory, maxGroups, ...ca, api, tokenEndpoint, clock },
+          : { name, ...directory, maxGroups, ...reach, api, tokenEndpoint, clock },
       );
     }
   }

@@ -91,6 +91,13 @@ describe('a request to a provider', () => {
     },
   );
 
+  it.each(['169.254.169.254', '127.0.0.1', 'localhost'])('is not sent to %s behind a proxy either', async (host) => {
+    const proxy = { url: `http://127.0.0.1:${port}`, setting: 'x', noProxy: '', credentials: () => '', ca: () => '' };
+    const send = createOutbound({ issuer: new URL('https://login.example.com'), hosts: [host], proxy });
+    const error: unknown = await send(`https://${host}/`, get).catch((error) => error);
+    expect(guardMessage(error)).toContain('Portcullis did not connect');
+  });
+
   it('is judged by the address that a name resolves to, not by the name', async () => {
     const issuer = new URL(`https://login.example.com`);
     const answer = createOutbound({ issuer, hosts: ['localhost'] })(`https://localhost:${port}/rebound`, get);

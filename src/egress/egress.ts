@@ -1,0 +1,117 @@
+/**
+ * Egress: connections to the hosts outside that the server asks or reports to, directly or through a proxy.
+ *
+ * Owns the rules of `NO_PROXY`, the tunnel through a proxy, and the dispatchers of identity providers, directories and
+ * webhooks. Must not know what is asked there, which hosts are allowed, or where the settings come from. API servers,
+ * Redis and web consoles are not reached through it: a proxy in between would see who uses which cluster, and a
+ * revocation could not reset what it holds open.
+ *
+ * - `egress.ts`: dispatchers; `tunnel.ts`, `no-proxy.ts`: shared with the command line, so they load no part of undici.
+ */
+import type { Socket } from 'node:net';
+import { Agent, buildConnector } from 'undici';
+import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
+import { ProxyError } from '../core/http/proxy-error.ts';
+import { timeoutSignal } from '../timing/timing.ts';
+import { isProxied } from './no-proxy.ts';
+import { openTunnel } from './tunnel.ts';
+
+/** A proxy with what its files hold now. */
+export interface EgressProxy extends Pick<OutboundProxy, 'url' | 'setting' | 'noProxy'> {
+  /** `NAME:PASSWORD`; called for each tunnel. */
+  readonly credentials: () => string | undefined;
+  /** PEM; called for each tunnel to a proxy that is reached by https. */
+  readonly ca: () => string | undefined;
+}
+
+/** @param read how files are read: each use calls the function that it returns */
+export function egressProxy(
+  { url, setting, noProxy, credentials, credentialsFile, caFile }: OutboundProxy,
+  read: { readonly secret: (file: string) => () => string; readonly caBundle: (file: string) => () => string },
+): EgressProxy {
+  return {
+    url,
+    setting,
+    noProxy,
+    credentials: credentialsFile === undefined ? () => credentials?.() : read.secret(credentialsFile),
+    ca: caFile === undefined ? () => undefined : read.caBundle(caFile),
+  };
+}
+
+/** What to connect with; the connector's time limit is that of a tunnel too. */
+export type EgressOptions = Omit<Agent.Options, 'connect'> & {
+  readonly connect: buildConnector.BuildOptions & { readonly timeout: number };
+};
+
+export interface Egress {
+  readonly dispatcher: Agent;
+  /**
+   * Returns the proxy's error for a request that ran into its time limit while a tunnel to its host was being opened;
+   * undefined for any other.
+   */
+  timedOut(error: unknown, url: URL): ProxyError | undefined;
+}
+
+/** @param proxy absent: every host is reached directly */
+export function createEgress({ connect, ...options }: EgressOptions, proxy: EgressProxy | undefined): Egress {
+  if (proxy === undefined) return { dispatcher: new Agent({ ...options, connect }), timedOut: () => undefined };
+  /** Destinations whose tunnels are being opened. */
+  const opening = new Set<URL>();
+  const directly = buildConnector(connect);
+  const throughTunnel = async (
+    to: buildConnector.Options,
+    target: URL,
+    callback: buildConnector.Callback,
+  ): Promise<void> => {
+    opening.add(target);
+    const tunnel = await tunnelTo(target, proxy, connect.timeout).catch(errorOf);
+    opening.delete(target);
+    if (tunnel instanceof Error) return callback(tunnel, null);
+    try {
+      directly({ ...to, httpSocket: tunnel }, callback);
+    } catch (error) {
+      // Such as a certificate and a key that do not belong together. No caller is left that could catch it.
+      tunnel.destroy();
+      callback(errorOf(error), null);
+    }
+  };
+  const connector: buildConnector.connector = (to, callback) => {
+    const target = new URL(`${to.protocol}//${to.host ?? to.hostname}`);
+    if (isProxied(target, proxy.noProxy)) void throughTunnel(to, target, callback);
+    else directly(to, callback);
+  };
+  return {
+    dispatcher: new Agent({ ...options, connect: connector }),
+    timedOut(error, { host }) {
+      const target = [...opening].find((each) => each.host === host);
+      const isTimeout = error instanceof Error && error.name === 'TimeoutError';
+      return target !== undefined && isTimeout ? late(proxy, target, error) : undefined;
+    },
+  };
+}
+
+const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
+
+async function tunnelTo(target: URL, proxy: EgressProxy, timeoutMs: number): Promise<Socket> {
+  const signal = timeoutSignal(timeoutMs);
+  try {
+    return await openTunnel(target, {
+      proxy: new URL(proxy.url),
+      credentials: proxy.credentials(),
+      ca: proxy.ca,
+      setting: proxy.setting,
+      userAgent: 'portcullis',
+      signal,
+    });
+  } catch (error) {
+    throw signal.aborted ? late(proxy, target, error) : error;
+  }
+}
+
+function late({ url, setting }: EgressProxy, target: URL, cause: unknown): ProxyError {
+  const { host } = new URL(url);
+  return new ProxyError(
+    { code: 'PROXY_TIMEOUT', proxy: host, target: `${target.hostname}:${target.port || '443'}`, detail: '', setting },
+    cause,
+  );
+}
