@@ -329,9 +329,8 @@ const ENVIRONMENTS: readonly Case[] = [
 const CASES = [...GOOD, ...UNUSUAL, ...ARGUMENTS, ...ENVIRONMENTS, ...(process.getuid?.() === 0 ? FOREIGN : [])];
 
 /**
- * The cache is restored before each run, because a run leaves its note. A front that only starts the full program must do so as it was started
- * itself, and write nothing: then the output is the same, and the full program itself is asked in few of these cases.
- * @returns how often the full program was started, by the front in each shell
+ * A run leaves its note, so each begins with the same cache. A front that only starts the full program must do so as it was started itself, and
+ * write nothing: then the output is the same. @returns how often the full program was started, by the front in each shell
  */
 async function askBoth({ cache, args, env, script, options, front, isAsked }: Case): Promise<readonly number[]> {
   cache();
