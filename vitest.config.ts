@@ -14,14 +14,14 @@ const patient = {
 };
 
 /**
- * One project a kind of proof (CONTRIBUTING.md#what-a-good-test-is-here). What starts servers, processes and browsers comes last, five files beside
+ * One project a kind of proof (CONTRIBUTING.md#what-a-good-test-is-here). What starts servers, processes and browsers comes last, four files beside
  * each other: with fewer a core is idle while they wait. Each worker loads the sources once: to load them for each file took a tenth of the
  * processor's time. So a file leaves nothing behind: no mock, no clock, no environment.
  */
 const beside = {
   ...patient,
   isolate: false,
-  maxWorkers: 5,
+  maxWorkers: 4,
   sequence: { groupOrder: 2 },
 };
 

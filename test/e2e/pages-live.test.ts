@@ -93,7 +93,7 @@ describe('live', () => {
       .toBe(1);
     await page.locator('[data-connection]').getByText('live').waitFor(LATE);
     const stream = lines.filter({ hasText: 'watch pods -n default' });
-    expect(await stream.allInnerTexts()).toEqual([expect.stringContaining('open')]);
+    await expect.poll(async () => await stream.allInnerTexts(), LATE).toEqual([expect.stringContaining('open')]);
     ending.abort();
     await expect(watching).rejects.toThrow('aborted');
     await expect.poll(async () => await stream.allInnerTexts(), LATE).toEqual([expect.not.stringContaining('open')]);
