@@ -129,6 +129,15 @@ it('names a command that the user may not call, which the store then cannot call
   expect(await store.log.append({ requestId: 'r', target }).catch(reasonOf)).toBe('redis_error');
 });
 
+it('leaves no key for ever at a user who may not remove any, nor create one in the usual way', async () => {
+  await using bench = await workbench(MANAGED);
+  await user(bench, ['+unlink', '+del', '+hset', '+rename']);
+  expect((await check({ url: bench.redis.url }))['commands']?.found).toMatch(/hset.*unlink/);
+  const keys = await bench.bare.keys('*');
+  expect(keys).not.toEqual([]);
+  for (const key of keys) expect(await bench.bare.ttl(key)).toBeGreaterThan(0);
+});
+
 it.each<[string, string, string]>([
   ['+eval', 'scripts', 'redis_error'],
   ['+evalsha', 'scripts', 'redis_error'],

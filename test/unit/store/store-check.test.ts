@@ -83,6 +83,17 @@ describe('the rows of store check', () => {
   });
 
   it.each([
+    ['1764399600', 'append-only file is off, last snapshot 2025-11-29T07:00:00.000Z'],
+    ['0', 'append-only file is off'],
+    ['99999999999999999', 'append-only file is off'],
+    ['x', 'append-only file is off'],
+  ])('show a snapshot of %j', (time, found) => {
+    const off = infoWith('aof_enabled', '0').info;
+    const info = ok(`${off?.ok === true ? off.value : ''}\r\nrdb_last_save_time:${time}`);
+    expect(judge({ ...GOOD, info }, SETTINGS)).toContainEqual(expect.objectContaining({ check: 'persistence', found }));
+  });
+
+  it.each([
     [{ url: 'redis://redis.example.com' }, { connection: ok(undefined) }, { tls: 'warn' }],
     [{ url: 'redis://127.0.0.1' }, { connection: ok(undefined) }, {}],
     [{ username: undefined }, {}, { user: 'warn' }],

@@ -80,7 +80,8 @@ function persistenceRow(info: string): CheckRow {
     );
   const lost = 'A restart ends every session, and locks on accounts stay only if a replica keeps running meanwhile.';
   if (file === undefined) return warn('not reported', lost);
-  const saved = Number(fieldOf(info, 'rdb_last_save_time'));
-  const snapshot = saved > 0 ? `, last snapshot ${new Date(saved * 1000).toISOString()}` : '';
+  const saved = new Date(Number(fieldOf(info, 'rdb_last_save_time')) * 1000);
+  // An attacker who controls the server writes a time that no date has.
+  const snapshot = saved.getTime() > 0 ? `, last snapshot ${saved.toISOString()}` : '';
   return warn(`append-only file is off${snapshot}`, lost);
 }

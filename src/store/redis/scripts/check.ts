@@ -85,6 +85,8 @@ try('XDEL', stream, '2-0')
 try('TIME')
 try('INFO', 'server', 'replication')
 try('PUBLISH', K, 'check')
+-- Where the command that should have made a key was refused, a later one has made it, without a TTL.
+for _, key in ipairs({text, other, hash, set, sorted, stream}) do redis.pcall('EXPIRE', key, ${TTL_SECONDS}) end
 try('UNLINK', text, other, hash, set, sorted, stream)
 return result
 `,
