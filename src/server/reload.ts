@@ -34,8 +34,9 @@ export interface Reloading {
    */
   caBundle(caFile: string): () => string;
   /**
-   * A password, a client's secret, a token. A file that is requested twice without a check is watched once. While the file is missing or empty, as it is halfway through a
-   * rotation, the last valid one stays in use, and that is reported as it is for a certificate.
+   * A password, a client's secret, a token. A file that is requested twice without a check is watched once. While the
+   * file is missing or empty, as it is halfway through a rotation, the last valid one stays in use, and that is
+   * reported as it is for a certificate.
    * @param check throws if the file's content is invalid: then the last valid one stays in use as well
    * @returns a function that returns the current secret
    * @throws as `readSecretFile`, if it cannot be read now, and as `check`

@@ -26,6 +26,9 @@ export function parseProxyUrl(text: string): Result<URL, string> {
   if (!URL.canParse(address)) return no('is not an address');
   const url = new URL(address);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return no('has a protocol that is not supported');
+  // Of `user:p@ss/word@proxy` a URL makes the host `ss`, which would get the name and the rest of the password.
+  if (/@/.test(`${url.pathname}${url.search}${url.hash}`))
+    return no('has a "/", "?" or "#" in the password: escape it');
   return ok(url);
 }
 

@@ -21,14 +21,18 @@ describe('HTTPS_PROXY', () => {
     expect(proxyFor(target, { httpsProxy: value, noProxy: '' })?.href).toBe(proxy);
   });
 
-  test.each(['socks5://user:secret@proxy.corp', 'http://', 'file:///secret'])(
-    '%s is refused without repeating it: it may hold a password',
-    (value) => {
-      const use = (): unknown => proxyFor(target, { httpsProxy: value, noProxy: '' });
-      expect(use).toThrow(expect.objectContaining({ code: 'bad_request', reason: 'proxy_unusable' }));
-      expect(use).not.toThrow(/secret/);
-    },
-  );
+  test.each([
+    'socks5://user:secret@proxy.corp',
+    'http://',
+    'file:///secret',
+    'http://user:p@secret/word@proxy.corp:3128',
+    'user:p@secret?@proxy.corp',
+    'user:p@secret#@proxy.corp',
+  ])('%s is refused without repeating it: it may hold a password', (value) => {
+    const use = (): unknown => proxyFor(target, { httpsProxy: value, noProxy: '' });
+    expect(use).toThrow(expect.objectContaining({ code: 'bad_request', reason: 'proxy_unusable' }));
+    expect(use).not.toThrow(/secret/);
+  });
 
   test('is upper case first, then lower case; an empty one is none', () => {
     expect(readNetwork({ HTTPS_PROXY: 'a', https_proxy: 'b', no_proxy: 'c' }, 'linux')).toMatchObject({
