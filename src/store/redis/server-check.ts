@@ -81,5 +81,5 @@ export function checkEviction(info: string): AppError | undefined {
  */
 export function fullnessOf(info: string): number | undefined {
   const [used, most] = ['used_memory', 'maxmemory'].map((name) => Number(fieldOf(info, name)));
-  return used !== undefined && most !== undefined && most > 0 ? used / most : undefined;
+  return used !== undefined && most !== undefined && used >= 0 && most > 0 ? used / most : undefined;
 }

@@ -82,6 +82,12 @@ describe('the rows of store check', () => {
     expect(outcomes(change)).toEqual(expected);
   });
 
+  it('show no part of a limit without the memory in use, which a service may hide', () => {
+    expect(judge({ ...GOOD, ...infoWith('used_memory') }, SETTINGS)).toContainEqual(
+      expect.objectContaining({ check: 'memory', outcome: 'warn', found: 'no limit is reported' }),
+    );
+  });
+
   it.each([
     ['1764399600', 'append-only file is off, last snapshot 2025-11-29T07:00:00.000Z'],
     ['0', 'append-only file is off'],
