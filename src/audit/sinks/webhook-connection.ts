@@ -34,7 +34,7 @@ export class Connection {
     const { caFile, certFile, keyFile, tokenFile, proxy } = this.#settings;
     const [ca, cert, key, token] = await Promise.all([caFile, certFile, keyFile, tokenFile].map(contentOf));
     for (const file of [proxy?.credentialsFile, proxy?.caFile]) {
-      if (file !== undefined) this.#ofProxy.set(file, await readFile(file, 'utf8'));
+      if (file !== undefined) this.#ofProxy.set(file, await textOf(file));
     }
     const madeWith = JSON.stringify([ca, cert, key]);
     if (this.#egress === undefined || this.#madeWith !== madeWith) {
@@ -65,7 +65,18 @@ export class Connection {
 const withoutNewline = (read: () => string) => (): string => read().replace(/\r?\n$/, '');
 
 const contentOf = async (path: string | undefined): Promise<string | undefined> =>
-  path === undefined ? undefined : readFile(path, 'utf8');
+  path === undefined ? undefined : textOf(path);
+
+/**
+ * An empty file is halfway through a rotation. Without CAs, the system's would count, and an attacker with a
+ * certificate of one of those would get the events and the credentials.
+ * @throws where it is empty or cannot be read
+ */
+async function textOf(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8');
+  if (text.trim() === '') throw new Error(`${path} is empty`);
+  return text;
+}
 
 /** @throws without the content, because errors are logged */
 function bearer(content: string): string {

@@ -206,6 +206,21 @@ describe.each([
     await vi.waitFor(() => expect(stage.said()).toContain('tokenFile'), PATIENT);
     expect(stage.said()).not.toMatch(/canary|secret-path/);
   });
+
+  it.each(['caFile', 'proxy'])('sends nothing while the CAs of its %s are an empty file', async (of) => {
+    const collector = await Collector.start();
+    const caFile = join(await aFolder(), 'ca.crt');
+    await writeFile(caFile, '\n');
+    const proxy = { url: 'https://proxy.example.com', setting: 'outbound.proxy', noProxy: '', caFile };
+    const stage = new Stage(
+      collector,
+      { ...(await aPlace()), ...(of === 'proxy' ? { proxy } : { caFile }) },
+      SHORT_CLOSE,
+    );
+    stage.push([1]);
+    await vi.waitFor(() => expect(stage.said()).toContain('ca.crt is empty'), PATIENT);
+    expect(collector.asked).toEqual([]);
+  });
 });
 
 describe('a webhook in memory', () => {
