@@ -33,7 +33,7 @@ function messageOf({ code, proxy, target, detail, setting }: ProxyErrorFacts): s
     case 'PROXY_AUTHENTICATION_REQUIRED':
       return `The proxy ${proxy} did not accept the name and password, or there are none (${detail}). Check ${credentialsAt(setting)}.`;
     case 'PROXY_REFUSED':
-      return `The proxy ${proxy} did not connect to ${target} (${detail}). Have its operator allow that, or except the host: outbound.noProxy.`;
+      return `The proxy ${proxy} did not connect to ${target} (${detail}). Have its operator allow that, or ${exceptionAt(setting)}.`;
     case 'PROXY_TIMEOUT':
       return `The proxy ${proxy} did not connect to ${target} in time. Check the proxy, and that it reaches that host.`;
     case 'PROXY_UNREACHABLE':
@@ -47,6 +47,10 @@ const credentialsAt = (setting: string): string =>
   setting === 'HTTPS_PROXY'
     ? 'HTTPS_PROXY, or set outbound.proxyCredentialsFile'
     : setting.replace(/proxy$/, 'proxyCredentialsFile');
+
+/** The exceptions of `outbound` do not count for a destination's own proxy. */
+const exceptionAt = (setting: string): string =>
+  setting.includes('[') ? `set ${setting} to none` : 'except the host: outbound.noProxy';
 
 /** Returns the message of the proxy's error among the causes of `thrown`; undefined where it was no proxy. */
 export function proxyMessage(thrown: unknown): string | undefined {

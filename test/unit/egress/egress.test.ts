@@ -84,6 +84,15 @@ test('a certificate and a key that do not belong together, as halfway through a 
   await expect(request(TARGET, { dispatcher })).rejects.toThrow(/key values mismatch/);
 });
 
+test.each([
+  ['HTTPS_PROXY', 'except the host: outbound.noProxy.'],
+  ['providers[0].proxy', 'set providers[0].proxy to none.'],
+])('a rejection by the proxy of %s says what reaches the destination directly', async (setting, advice) => {
+  const { proxy, port } = await startProxy();
+  proxy.rejection = '403 Forbidden';
+  expect(await requestsThrough({ ...NOTHING, setting, url: `http://127.0.0.1:${port}` })()).toContain(`, or ${advice}`);
+});
+
 test('a proxy that speaks in the destination’s place is rejected', async () => {
   const { proxy, port } = await startProxy();
   proxy.interjection = 'HTTP/1.1 200 OK\r\n\r\n';
