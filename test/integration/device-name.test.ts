@@ -1,9 +1,8 @@
 /** The name of a device, from the real command line to the pages and the admin API, by both ways of signing in. */
-import type { ChildProcess } from 'node:child_process';
 import { hostname } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deviceNameOfHost } from '../../src/core/identity/device-name.ts';
-import { startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
+import { shown, startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
 import { AUTHORIZATION } from '../support/oauth-client.ts';
 import { Machine, type Ended } from './cli/machine.ts';
 
@@ -23,18 +22,6 @@ afterAll(async () => {
   root.remove();
   await stage.stop();
 });
-
-function shown(command: ChildProcess, pattern: RegExp): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let output = '';
-    command.stderr?.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-      const found = pattern.exec(output)?.[1];
-      if (found !== undefined) resolve(found);
-    });
-    command.once('close', () => reject(new Error(`nothing was shown: ${output}`)));
-  });
-}
 
 /** `portcullis login` by a browser that the user opens. */
 async function login(machine: Machine, user: string, ...options: readonly string[]): Promise<Ended> {

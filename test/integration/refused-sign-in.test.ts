@@ -1,7 +1,6 @@
 /** A user is rejected in the browser: the command that waits learns it immediately, and prints the message of the page. */
-import type { ChildProcess } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
+import { shown, startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
 import { Machine, type Ended } from './cli/machine.ts';
 
 const LOCKED = 'Your account is locked here. Ask your platform team to unlock it.';
@@ -18,18 +17,6 @@ beforeEach(() => {
 });
 afterEach(() => machine.remove());
 afterAll(() => stage.stop());
-
-function shown(command: ChildProcess, pattern: RegExp): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let output = '';
-    command.stderr?.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-      const found = pattern.exec(output)?.[1];
-      if (found !== undefined) resolve(found);
-    });
-    command.once('close', () => reject(new Error(`it was not shown: ${output}`)));
-  });
-}
 
 /** The request id under which the rejection is audited. */
 async function recordedId(): Promise<string> {

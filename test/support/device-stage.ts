@@ -1,4 +1,5 @@
 /** A server at which devices wait, and users with browsers who decide about them. */
+import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -115,4 +116,17 @@ async function configuration(file: string, options: DeviceStageOptions): Promise
     sessions: { ...config.sessions, deviceCode },
     limits: { ...config.limits, signInsPerMinute },
   };
+}
+
+/** Resolves with what the pattern captures of a command's messages. @throws if it ends before */
+export function shown(command: ChildProcess, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let output = '';
+    command.stderr?.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      const found = pattern.exec(output)?.[1];
+      if (found !== undefined) resolve(found);
+    });
+    command.once('close', () => reject(new Error(`it was not shown: ${output}`)));
+  });
 }

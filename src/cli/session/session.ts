@@ -167,7 +167,8 @@ function parseEndpoints(record: JsonRecord | undefined): Endpoints | undefined {
   return { token, revocation, adminApi, ...(apiCa === undefined ? {} : { apiCa }) };
 }
 
-function parseUser(record: JsonRecord | undefined): SignedInUser | undefined {
+/** Returns the user of a session, or undefined where a part is missing. */
+export function parseUser(record: JsonRecord | undefined): SignedInUser | undefined {
   if (record === undefined) return undefined;
   const sessionId = stringAt(record, 'sessionId');
   const sessionExpiresAt = stringAt(record, 'sessionExpiresAt');

@@ -8,16 +8,16 @@ import { clockFirst } from '../http/clock-skew.ts';
 import { cliError } from '../errors.ts';
 import type { DeviceNameParameter } from './device-name.ts';
 import { sendRequest, type HttpRequest, type HttpResponse } from '../http/http-client.ts';
-import { arrayAt, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from '../http/json-shape.ts';
+import { numberAt, recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { rejectionError } from './rejection.ts';
 import {
   isTokenText,
-  parseClusters,
   type Binding,
   type CachedToken,
   type Endpoints,
   type SignedInUser,
+  parseUser,
 } from './session.ts';
 
 /** `client_id` under which workloads exchange their tokens. */
@@ -220,7 +220,7 @@ export function parseTokenResponse(body: JsonRecord, receivedAt: number): TokenR
   if (expiresIn === undefined || expiresIn <= 0) return undefined;
   const expiresAt = receivedAt + Math.min(expiresIn, MAX_EXPIRES_IN) * 1000;
   const extension = recordAt(body, 'portcullis');
-  const user = extension && parseUser(extension);
+  const user = extension && userOf(extension);
   const cluster = extension && stringAt(extension, 'cluster');
   return {
     token: { token, receivedAt, expiresAt },
@@ -230,25 +230,12 @@ export function parseTokenResponse(body: JsonRecord, receivedAt: number): TokenR
   };
 }
 
-function parseUser(extension: JsonRecord): SignedInUser | undefined {
+function userOf(extension: JsonRecord): SignedInUser | undefined {
   const session = recordAt(extension, 'session');
-  const sessionId = session && stringAt(session, 'id');
-  const sessionExpiresAt = session && stringAt(session, 'expiresAt');
-  const account = stringAt(extension, 'account');
-  const username = stringAt(extension, 'username');
-  if (!sessionId || !sessionExpiresAt || !account || !username) return undefined;
+  const { id: sessionId, expiresAt: sessionExpiresAt, deviceName } = session ?? {};
+  const user = parseUser({ ...extension, sessionId, sessionExpiresAt, deviceName });
   // It becomes part of commands that users are told to type.
-  if (!/^[\w.~-]{1,128}$/.test(sessionId)) return undefined;
-  const deviceName = session && stringAt(session, 'deviceName');
-  return {
-    sessionId,
-    sessionExpiresAt,
-    ...(deviceName === undefined ? {} : { deviceName }),
-    account,
-    username,
-    groups: stringsAt(extension, 'groups'),
-    clusters: parseClusters(arrayAt(extension, 'clusters')),
-  };
+  return user !== undefined && /^[\w.~-]{1,128}$/.test(user.sessionId) ? user : undefined;
 }
 
 /**

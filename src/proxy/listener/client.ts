@@ -70,8 +70,8 @@ export interface Client {
 }
 
 /** Memory that an unwritten chunk lies in is left to the collector: who knows what still reads it. */
-export const ifWritten =
-  (written: () => void) =>
-  (error?: Error | null): void => {
+export const ifWritten = (written: (() => void) | undefined): ((error?: Error | null) => void) | undefined =>
+  written &&
+  ((error) => {
     if (!error) written();
-  };
+  });

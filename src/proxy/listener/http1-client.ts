@@ -100,7 +100,7 @@ class Http1Response implements ClientResponse {
   }
 
   write(chunk: Buffer, written?: () => void): boolean {
-    return written === undefined ? this.#res.write(chunk) : this.#res.write(chunk, ifWritten(written));
+    return this.#res.write(chunk, ifWritten(written));
   }
 
   writeNow(chunk: Buffer): void {

@@ -118,7 +118,7 @@ class Http2Response implements ClientResponse {
   write(chunk: Buffer, written?: () => void): boolean {
     // A response that cannot have a body (HEAD, 204, 304) has ended with its head.
     if (this.gone || this.#stream.writableEnded) return true;
-    return written === undefined ? this.#stream.write(chunk) : this.#stream.write(chunk, ifWritten(written));
+    return this.#stream.write(chunk, ifWritten(written));
   }
 
   writeNow(chunk: Buffer): void {

@@ -77,7 +77,6 @@ function carry(from: Side, to: Side, take: (piece: Buffer) => boolean): Pass {
   to.socket.on('drain', () => from.flow.resume());
   return (piece, slab) => {
     if (to.socket.writableEnded || to.socket.destroyed || !take(piece)) return;
-    const written = slab === undefined ? undefined : ifWritten(slab.hold());
-    if (!to.socket.write(piece, written)) from.flow.pause();
+    if (!to.socket.write(piece, ifWritten(slab?.hold()))) from.flow.pause();
   };
 }

@@ -212,8 +212,7 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
     if (this.#toClient !== undefined) return this.#toClient(piece, slab);
     if (!this.#responded || !exchange.mayPass()) return;
     exchange.audit.bytesOut += piece.length;
-    const written = slab === undefined ? undefined : ifWritten(slab.hold());
-    if (!socket.write(piece, written)) this.#connection?.pause();
+    if (!socket.write(piece, ifWritten(slab?.hold()))) this.#connection?.pause();
   }
 
   onEnd(): void {
