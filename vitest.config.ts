@@ -52,7 +52,12 @@ class LongOnesFirst implements TestSequencer {
 const rank = ({ moduleId, project }: TestSpecification): number =>
   4 * project.config.sequence.groupOrder + (project.name === 'unit' ? 2 : 0) + (LONG.test(moduleId) ? 0 : 1);
 
-/** What a store has to do, and what a failover may lose, on Valkey as on Redis. */
+/**
+ * On Valkey in each run too: what a store has to do, what a failover may lose, and the scenarios whose result the server decides: whether it still has
+ * its data after a restart, and under which run id; how it trims a stream; whether scripts of many connections run one after another, with the threads
+ * that Valkey has for them. The other scenarios are about replicas, leases and clocks, which are ours: they run on Redis alone, and on any server by
+ * `PORTCULLIS_TEST_STORE=… vitest run --project chaos`.
+ */
 const onValkey = { env: { PORTCULLIS_TEST_STORE: 'valkey-server' } };
 
 const files = (kind: string) => ({ name: kind, include: [`test/${kind}/**/*.test.ts`] });
@@ -77,7 +82,7 @@ export default defineConfig({
           retry: slowStore,
         },
       },
-      { test: { ...onValkey, name: 'valkey-failover', include: ['test/chaos/failover.test.ts'], ...demanding } },
+      { test: { ...onValkey, name: 'valkey-chaos', include: ['test/chaos/{failover,store}.test.ts'], ...demanding } },
       { test: { ...files('security'), ...beside } },
       { test: { ...files('integration'), ...beside } },
     ],

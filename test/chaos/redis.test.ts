@@ -6,7 +6,7 @@ import { describe } from 'vitest';
 import { chaos } from './chaos.ts';
 import { operator, redisServer, type OwnRedis } from './ground.ts';
 import { createLink } from './link.ts';
-import { EPOCH, GAP, LEASE, LEASES_KEPT, RUN_ID, SETTLED, SURVIVOR } from './safeguards.ts';
+import { EPOCH, LEASE, LEASES_KEPT, RUN_ID, SETTLED, SURVIVOR } from './safeguards.ts';
 import {
   fenced,
   LONGER_SECONDS,
@@ -60,23 +60,6 @@ describe.concurrent('redis is unavailable', () => {
 });
 
 describe.concurrent('redis comes back', () => {
-  chaos('with its own data, which does not have the revocation', {
-    safeguards: [RUN_ID],
-    async play(stage) {
-      await using redis = await redisServer();
-      const a = await stage.start('a', { url: redis.url });
-      const alice = await stage.signIn(a);
-      await operator(redis, (bare) => bare.save());
-      const { at } = await revokeWholly(a, ALICE);
-      await Promise.all([a.kill(), redis.kill()]);
-      await redis.restart();
-      const c = await stage.start('c', { url: redis.url });
-      await c.ask('carry', alice);
-      await delay(A_WHILE_MS);
-      return { accepted: stage.acceptedAfter(at, alice) };
-    },
-  });
-
   chaos('with its own data, while a replica with a longer lease is not notified', {
     safeguards: [LEASES_KEPT],
     async play(stage) {
@@ -195,24 +178,3 @@ async function knock(stage: Stage, at: Replica) {
     }
   }
 }
-
-describe.concurrent('the log', () => {
-  chaos('was trimmed past a replica that was stopped', {
-    safeguards: [GAP],
-    async play(stage) {
-      await using redis = await redisServer();
-      const [a, b] = await pair(stage, redis.url);
-      const alice = await stage.signIn(a);
-      const others = await Promise.all([1, 2, 3].map((index) => stage.signIn(a, `corp/other-${index}`)));
-      await stage.carry(alice, [a, b]);
-      b.stop();
-      const { at } = await revokeWholly(a, ALICE);
-      for (const { account } of others) await revokeWholly(a, { target: { kind: 'account', account } });
-      await operator(redis, (bare) => bare.xtrim('{chaos}:log', 'MAXLEN', 1));
-      b.wake();
-      await serves(b);
-      await delay(A_WHILE_MS);
-      return { accepted: stage.acceptedAfter(at, alice) };
-    },
-  });
-});
