@@ -18,6 +18,7 @@ import { pages } from './benchmarks/pages.ts';
 import { plugin } from './benchmarks/plugin.ts';
 import { revoke, view } from './benchmarks/revocation.ts';
 import { soak } from './benchmarks/soak.ts';
+import { storeCapacity } from './benchmarks/store-capacity.ts';
 import { watches, watchesHttp2 } from './benchmarks/watches.ts';
 import { writeAhead } from './benchmarks/write-ahead.ts';
 import { table } from './report.ts';
@@ -58,6 +59,7 @@ const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = {
   audit,
   'audit-ahead': writeAhead,
   pages,
+  'store-capacity': storeCapacity,
 };
 
 const { values } = parseArgs({

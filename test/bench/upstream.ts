@@ -1,4 +1,4 @@
-/** The parts of an API server that nginx cannot play: watches that stay open, and upgraded connections. Its own process. */
+/** The parts of an API server that nginx cannot play: watches that stay open, and upgraded connections; and a small object. Its own process. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
@@ -18,10 +18,11 @@ type Response = ServerResponse | Http2ServerResponse;
 const watches = new Set<Response>();
 let version = 1;
 
-function answerWatch(res: Response): void {
+function answer(url: string, res: Response): void {
   res.statusCode = 200;
   res.setHeader('content-type', 'application/json');
   write(res, event(version));
+  if (!url.includes('watch=1')) return void res.end();
   watches.add(res);
   res.on('close', () => watches.delete(res));
   res.on('error', () => undefined);
@@ -61,7 +62,7 @@ serve({
     // As API servers do, it offers HTTP/2 beside HTTP/1.1.
     const server = createSecureServer({ cert, key, ciphers: CIPHERS, minVersion: 'TLSv1.3', allowHTTP1: true });
     server.on('connection', (socket: Socket) => socket.setNoDelay(true));
-    server.on('request', (_req: IncomingMessage | Http2ServerRequest, res: Response) => answerWatch(res));
+    server.on('request', (req: IncomingMessage | Http2ServerRequest, res: Response) => answer(req.url ?? '', res));
     server.on('upgrade', (req: IncomingMessage, socket: Duplex) => {
       pour(socket, Number(new URL(req.url ?? '', 'https://upstream').searchParams.get('bytes')));
     });

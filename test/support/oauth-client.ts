@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Agent, request } from 'undici';
 import { makeCertificates } from '../../demo/certificates.ts';
-import { USERS } from '../../demo/demo.ts';
+import { USERS, type DemoUser } from '../../demo/demo.ts';
 import { Visitor } from '../../demo/visitor.ts';
 
 const REDIRECT_URI = 'http://127.0.0.1:9/callback';
@@ -68,7 +68,10 @@ export class OAuthClient {
   }
 
   /** From nothing to an authorization code, as far as the redirect to the client. */
-  async authorize(user: string, options: { readonly visitor?: Visitor; readonly extra?: Record<string, string> } = {}) {
+  async authorize(
+    user: string | DemoUser,
+    options: { readonly visitor?: Visitor; readonly extra?: Record<string, string> } = {},
+  ) {
     const verifier = randomBytes(32).toString('base64url');
     const state = randomBytes(16).toString('base64url');
     const url = new URL(`${this.endpoints.web}/oauth/authorize`);
@@ -82,8 +85,8 @@ export class OAuthClient {
       code_challenge_method: 'S256',
       ...options.extra,
     }).toString();
-    const who = USERS.find(({ name }) => name === user);
-    if (who === undefined) throw new Error(`no user is called ${user}`);
+    const who = typeof user === 'string' ? USERS.find(({ name }) => name === user) : user;
+    if (who === undefined) throw new Error(`no user is called ${JSON.stringify(user)}`);
     const visitor = options.visitor ?? new Visitor(who, { stopAt: REDIRECT_URI });
     const page = await visitor.visit(url.href);
     return { page, state, verifier, callback: new URL(page.url) };
@@ -139,7 +142,7 @@ export class OAuthClient {
   }
 
   /** The whole sign-in; throws where any step of it fails. */
-  async signIn(user: string, extra: Record<string, string> = {}): Promise<SignedIn> {
+  async signIn(user: string | DemoUser, extra: Record<string, string> = {}): Promise<SignedIn> {
     const { callback, verifier } = await this.authorize(user);
     const code = callback.searchParams.get('code');
     if (code === null) throw new Error(`no code came back: ${callback.href}`);

@@ -1,8 +1,6 @@
 /** Revocations: from the administrator's request to the proof that it is over on every replica, and the view that makes the check free. */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Redis } from 'ioredis';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../../src/core/core.ts';
 import { accountKey, providerKey, sessionKey } from '../../../src/core/credential/revocation.ts';
@@ -16,6 +14,7 @@ import { startRedis } from '../../support/redis.ts';
 import { median } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 import { HOSTS, PATHS } from '../stage/peers.ts';
+import { usedMegabytes } from '../stage/processes.ts';
 import { openReplicas, signInOnce } from '../stage/replicas.ts';
 import type { ReplicaStage } from '../stage/replicas.ts';
 
@@ -162,13 +161,6 @@ async function untilUp(store: { ping(): Promise<void> }): Promise<void> {
     if (up) return;
     await pause(20);
   }
-}
-
-function usedMegabytes(): number {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-  const { heapUsed, external } = process.memoryUsage();
-  return (heapUsed + external) / 1e6;
 }
 
 async function measureView(url: string): Promise<BenchResult[]> {

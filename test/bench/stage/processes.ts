@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 /** Whatever ends the bench, its processes end with it. */
 const living = new Set<ChildProcess>();
@@ -13,7 +15,7 @@ process.once('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
-const START_MS = 20_000;
+const START_MS = 60_000;
 const END_MS = 15_000;
 
 export interface Started {
@@ -92,6 +94,14 @@ export async function cpuMicroseconds(pid: number): Promise<number> {
 export async function residentMegabytes(pid: number): Promise<number> {
   const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
   return (Number(kilobytes) * 1024) / 1e6;
+}
+
+/** Heap and array buffers of this process after a collection, in megabytes (10^6 bytes). */
+export function usedMegabytes(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  const { heapUsed, external } = process.memoryUsage();
+  return (heapUsed + external) / 1e6;
 }
 
 /** Samples the resident memory until `work` is done. @returns its result, with the highest and the last figure */

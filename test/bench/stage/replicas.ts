@@ -8,18 +8,19 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { clusterAudience } from '../../../src/core/core.ts';
 import { generateKeys } from '../../../src/config/keys.ts';
-import { USERS } from '../../../demo/demo.ts';
+import { USERS, type DemoUser } from '../../../demo/demo.ts';
 import { makeCertificates } from '../../../demo/certificates.ts';
 import { startIdentityProvider } from '../../../demo/idp/provider.ts';
 import { metric } from '../../support/metric.ts';
 import { OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey, SignedIn } from '../../support/oauth-client.ts';
-import { startRedis } from '../../support/redis.ts';
+import { startRedis, type RedisServer } from '../../support/redis.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
 import { startInstanceProcess } from './server-process.ts';
 import { configuration } from './server.ts';
+import type { Started } from './processes.ts';
 import { HOSTS } from './peers.ts';
 import { freePort } from '../../../demo/ports.ts';
 
@@ -35,25 +36,33 @@ export interface ReplicaStage {
   readonly cutByFences: () => Promise<number>;
   /** The longest turn of the event loop since the last call, at any replica: a renewal of the lease is late by no more. */
   readonly longestTurnMs: () => Promise<number>;
+  readonly redis: RedisServer;
+  /** Starts one more replica; resolves when it is ready. */
+  readonly startReplica: () => Promise<Started>;
   stop(): Promise<void>;
 }
 
 const entry = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-export async function openReplicas(count: number): Promise<ReplicaStage> {
+/** @param users who may sign in at the identity provider */
+export async function openReplicas(count: number, users: readonly DemoUser[] = USERS): Promise<ReplicaStage> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (const end of stops.splice(0).toReversed()) await end();
   };
   try {
-    return { ...(await open(count, stops)), stop };
+    return { ...(await open(count, users, stops)), stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<Omit<ReplicaStage, 'stop'>> {
+async function open(
+  count: number,
+  users: readonly DemoUser[],
+  stops: (() => Promise<unknown>)[],
+): Promise<Omit<ReplicaStage, 'stop'>> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-'));
   stops.push(() => rm(directory, { recursive: true, force: true }));
   const at = (name: string): string => join(directory, name);
@@ -71,7 +80,7 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
   const web = await freePort();
   const identityProvider = await startIdentityProvider({
     port: 0,
-    users: USERS,
+    users,
     client: {
       clientId: 'bench',
       clientSecret: secrets['client-secret'],
@@ -82,13 +91,13 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
 
   const ports: number[] = [];
   const opsPorts: number[] = [];
-  for (let replica = 0; replica < count; replica += 1) {
+  const startReplica = async (): Promise<Started> => {
+    const replica = ports.length;
     const api = await freePort();
     ports.push(api);
     const own = { api, web: replica === 0 ? web : await freePort(), ops: await freePort() };
     const shared = { api: ports[0] ?? api, web };
     const upstreams = { directory, upstreams: { files: live, live } };
-    opsPorts.push(own.ops);
     const config = {
       ...configuration(upstreams, { ...own, issuer: identityProvider.issuer }),
       publicUrl: `http://localhost:${shared.web}`,
@@ -102,7 +111,10 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
       ready: () => isReady(own.ops),
     });
     stops.push(started.stop);
-  }
+    opsPorts.push(own.ops);
+    return started;
+  };
+  while (ports.length < count) await startReplica();
   const load = new Remote<LoadWorker>(entry('../load/worker.ts'));
   stops.push(() => load.stop());
   const endpoints = { web: `http://localhost:${web}`, api: `https://localhost:${ports[0]}`, ca };
@@ -117,6 +129,8 @@ async function open(count: number, stops: (() => Promise<unknown>)[]): Promise<O
     cutByFences: async () =>
       (await ofEach('portcullis_cuts_total{reason="fenced"}')).reduce((sum, count) => sum + count, 0),
     longestTurnMs: async () => 1000 * Math.max(...(await ofEach('nodejs_eventloop_lag_max_seconds'))),
+    redis,
+    startReplica,
   };
 }
 
@@ -127,7 +141,7 @@ const SETTLE_MS = 10_000;
 export async function signInOnce(
   stage: Pick<ReplicaStage, 'endpoints'>,
   key: ClientKey,
-  user = 'alice',
+  user: string | DemoUser = 'alice',
 ): Promise<SignedIn> {
   const client = new OAuthClient(stage.endpoints, key);
   const deadline = performance.now() + SETTLE_MS;

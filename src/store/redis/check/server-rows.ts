@@ -64,7 +64,7 @@ function memoryRow(info: string): CheckRow {
     );
   const found = `${Math.round(fullness * 100)} % of ${sizeOf(Number(fieldOf(info, 'maxmemory')))}`;
   return fullness < NEARLY_FULL
-    ? ok(found, 'There is space for sessions: about 25 kB for each (docs/sizing.md).')
+    ? ok(found, 'There is space for sessions: about 34 kB for each (docs/sizing.md).')
     : warn(found, 'Soon no user can sign in: give the server more memory.');
 }
 
