@@ -17,6 +17,7 @@ const TOKENS = {
   instance: { username: INSTANCE },
   alice: { username: 'demo:alice', uid: 'a-1', groups: ['demo:developers'] },
   bob: { username: 'demo:bob' },
+  eve: { username: 'demo:eve' },
   root: { username: 'demo:root', groups: ['demo:admins'] },
 };
 type TestUser = keyof typeof TOKENS;
@@ -102,6 +103,26 @@ describe('kubectl against the embedded cluster', () => {
     expect(await kubectl('alice', ['auth', 'can-i', 'get', 'secrets'])).toMatchObject({ code: 1, out: 'no\n' });
     expect((await kubectl('alice', ['auth', 'can-i', '--list'])).out).toMatch(/pods\/log .*\[get\]/);
     expect((await kubectl('root', ['auth', 'can-i', '*', '*'])).out).toBe('yes\n');
+  });
+
+  it('runs no command by a GET of a user who may not create, as from Kubernetes 1.35 on', async () => {
+    const reader = ['create', 'clusterrole', 'exec-reader', '--verb', 'get', '--resource', 'pods,pods/exec'];
+    await kubectl('root', reader);
+    await kubectl('root', [
+      'create',
+      'clusterrolebinding',
+      'exec-reader',
+      '--clusterrole',
+      'exec-reader',
+      '--user',
+      'demo:eve',
+    ]);
+    const upgrade = [...bearer('eve'), 'connection', 'Upgrade', 'upgrade', 'websocket'];
+    const response = await raw('/api/v1/namespaces/default/pods/web-1/exec?command=id&stdout=1', upgrade);
+    expect([response.statusCode, await json(response)]).toMatchObject([
+      403,
+      { message: 'pods "web-1" is forbidden: ' },
+    ]);
   });
 
   it('has the role edit for the binding of the README', async () => {

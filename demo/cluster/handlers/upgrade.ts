@@ -103,9 +103,16 @@ export class Upgrades {
   }
 
   #target(request: IncomingMessage): Pick<Upgrade, 'pod' | 'query' | 'subresource'> {
-    const { info } = admit(this.#parts, request);
+    const { info, user } = admit(this.#parts, request);
     const { resource, target } = upgradeTarget(info);
     if (!isUpgradable(resource, target.subresource)) throw badRequest('this path does not switch protocols');
+    // As from Kubernetes 1.35 on: a WebSocket begins with a GET, and whoever may only read must not get a shell by it.
+    if (!this.#parts.authorizer.decide(user, { verb: 'create', resource: target }).allowed) {
+      throw new StatusError(403, 'Forbidden', `pods "${target.name}" is forbidden: `, {
+        name: target.name,
+        kind: 'pods',
+      });
+    }
     const pod = this.#parts.storage.get(resource, target.namespace, target.name);
     if (pod === undefined) throw notFound({ group: '', resource: 'pods', name: target.name });
     return { pod, query: info.query, subresource: target.subresource };
