@@ -27,6 +27,8 @@ export interface ApiServerOptions {
   readonly certificates: DemoCertificates;
   /** Where it writes a line for each request (level Metadata); it keeps none when absent. */
   readonly auditLog?: string;
+  /** As `--feature-gates` takes them. */
+  readonly featureGates?: string;
 }
 
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
@@ -66,6 +68,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       '--service-cluster-ip-range=10.96.0.0/16',
       // Without a controller manager nothing creates the default service account that this plugin waits for.
       '--disable-admission-plugins=ServiceAccount',
+      ...(options.featureGates === undefined ? [] : [`--feature-gates=${options.featureGates}`]),
       ...(options.auditLog === undefined
         ? []
         : [`--audit-log-path=${options.auditLog}`, `--audit-policy-file=${at('audit-policy.yaml')}`]),

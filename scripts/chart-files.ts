@@ -5,6 +5,8 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { RULES_OF } from '../src/core/http/constrained-read.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
@@ -16,6 +18,7 @@ export function chartFiles(): ReadonlyMap<string, string> {
   const dashboards = readdirSync(`${ROOT}deploy/grafana`).filter((name) => name.endsWith('.json'));
   return new Map([
     ['rules.yaml', read('deploy/prometheus/rules.yaml')],
+    ['constrained.yaml', stringify(RULES_OF, { aliasDuplicateObjects: false, singleQuote: true })],
     ['redis-commands', `${redisCommands(read('docs/reference/store-schema.md'))}\n`],
     ...dashboards.map((name): [string, string] => [`dashboards/${name}`, read(`deploy/grafana/${name}`)]),
   ]);

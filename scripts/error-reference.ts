@@ -8,18 +8,23 @@ import { exitCodeOf } from '../src/cli/errors.ts';
 import { AppError, type ErrorCode } from '../src/core/errors.ts';
 import { type Rejection } from '../src/proxy/status.ts';
 import {
-  auditBlocked,
-  clusterRejection,
-  credentialRejection,
+  constrainedRejection,
   impersonationDenied,
   impersonationNotConfigured,
   impersonationTooLarge,
-  errorRejection,
+  impersonationUnconstrained,
   impersonationRejection,
+  proxyAccountRejection,
+  unsupportedRejection,
+} from '../src/proxy/impersonation-rejections.ts';
+import {
+  auditBlocked,
+  clusterRejection,
+  credentialRejection,
+  errorRejection,
   internalError,
   passthroughRejection,
   pathRejection,
-  proxyAccountRejection,
   proxyTokenRejection,
   redirectRejection,
   tooManyAtCluster,
@@ -97,12 +102,31 @@ export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, whe
 /** Rejections with a reason of their own, each with its cause. */
 const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [
-    impersonationDenied('NAME', { group: '', resource: 'users', subresource: '', namespace: '', name: 'OTHER' }),
+    impersonationDenied('NAME', {
+      verb: 'impersonate',
+      group: '',
+      resource: 'users',
+      subresource: '',
+      namespace: '',
+      name: 'OTHER',
+    }),
     'the cluster does not let this user act as that one',
   ],
   [
     impersonationNotConfigured({ kind: 'group', name: 'NAME' }),
     '`clusters[].impersonate` does not have the group or the extra key',
+  ],
+  [
+    impersonationUnconstrained('service_account_attributes'),
+    '`clusters[].impersonate.constrained`: a node, `system:masters`, or a service account with groups, uid or extra',
+  ],
+  [
+    constrainedRejection('impersonate-on:user-info:VERB'),
+    "`clusters[].impersonate.constrained: read`: the API server lets the proxy's account do this for no user",
+  ],
+  [
+    unsupportedRejection(),
+    '`clusters[].impersonate.constrained`: the API server asked for the legacy verb ([Kubernetes versions](../clusters.md#constrained-impersonation))',
   ],
   [impersonationTooLarge(40, 32), 'more than 32 reviews would be needed for one request with `--as`'],
   [tooManyReviews(), 'too many requests of one user with `--as` are being reviewed at once'],

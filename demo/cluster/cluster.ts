@@ -30,6 +30,8 @@ export interface ClusterOptions {
   readonly seed?: boolean;
   /** Keys of `extra` that Portcullis' account may set while impersonating; by default those that Portcullis sets itself. */
   readonly impersonatedExtraKeys?: readonly string[];
+  /** True: it knows constrained impersonation, as Kubernetes 1.36 does. */
+  readonly constrained?: boolean;
   readonly now?: () => Date;
 }
 
@@ -48,6 +50,7 @@ function createParts(options: ClusterOptions): ClusterParts {
     authenticator: createAuthenticator(options.tokens),
     authorizer: createAuthorizer(storage),
     now,
+    constrained: options.constrained ?? false,
   };
   seed(parts, options.impersonatedExtraKeys ?? PORTCULLIS_EXTRA_KEYS, options.seed ?? true);
   return parts;

@@ -20,7 +20,12 @@ import { createGunzip } from 'node:zlib';
 
 /** Allowed reads that Portcullis does not log. They say nothing about any user. */
 const UNRECORDED = /^\/(livez|readyz|version|openapi)(\/|\?|$)/;
-const OWN_QUESTIONS = new Set(['authorization.k8s.io/subjectaccessreviews', 'authentication.k8s.io/tokenreviews']);
+const OWN_QUESTIONS = new Set([
+  'authorization.k8s.io/subjectaccessreviews',
+  // About its own legacy right, where `clusters[].impersonate.constrained` is set.
+  'authorization.k8s.io/selfsubjectaccessreviews',
+  'authentication.k8s.io/tokenreviews',
+]);
 
 async function* lines(file) {
   const raw = (await open(file)).createReadStream();
@@ -68,7 +73,7 @@ async function issuedBy(files, asked) {
   return { issued, from, until };
 }
 
-/** True for the only two requests that Portcullis makes as itself. */
+/** True for the only requests that Portcullis makes as itself. */
 const isOwnQuestion = ({ objectRef, verb }) =>
   verb === 'create' &&
   objectRef?.subresource === undefined &&

@@ -16,6 +16,7 @@
 
 import type { JWK } from 'jose';
 import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
+import type { Constraint } from '../core/http/constrained-impersonation.ts';
 import type { AuditRule } from '../core/audit/policy.ts';
 import type { ClientAuthMethod } from './client-auth.ts';
 import type { FreshnessSetting, ProviderType } from './provider-types.ts';
@@ -110,7 +111,12 @@ export interface ClusterConfig {
   readonly tokenFile: string;
   /** CEL over `user`: who may use this cluster. */
   readonly allow: string;
-  readonly impersonate: { readonly groups: '*' | readonly string[]; readonly extra: readonly string[] };
+  readonly impersonate: {
+    readonly groups: '*' | readonly string[];
+    readonly extra: readonly string[];
+    /** Absent: off. */
+    readonly constrained?: Constraint;
+  };
   /** Service accounts of the cluster may pass with their own tokens, which the cluster reviews. */
   readonly serviceAccountPassthrough: boolean;
 }

@@ -12,6 +12,7 @@ import { publicClientShape } from './public-clients.ts';
 import {
   address,
   cidr,
+  constraint,
   duration,
   pageUrl,
   longDuration,
@@ -170,6 +171,7 @@ export const cluster = section({
   impersonate: section({
     groups: z.union([z.literal('*'), z.array(z.string().min(1))], { error: EVERY_GROUP }),
     extra: list(text('an extra key'), 'extra keys').default([]),
+    constrained: constraint,
   }),
   serviceAccountPassthrough: z.boolean({ error: 'true or false' }).default(false),
 });

@@ -197,12 +197,38 @@ function steps(place: string): Path {
 function checkCluster(cluster: unknown, base: Path, errors: ValidationErrors): void {
   const allow = compileAllow(textAt(cluster, 'allow') ?? 'true');
   if (!allow.ok) errors.add([...base, 'allow'], `a CEL expression over user that compiles: ${allow.reason}`);
+  const impersonate = valueAt(cluster, ['impersonate']);
+  if (['read', 'all'].includes(textAt(impersonate, 'constrained') ?? '')) {
+    checkConstrained(impersonate, [...base, 'impersonate'], errors);
+  }
   const name = textAt(cluster, 'name') ?? 'NAME';
   const publicUrl = textAt(cluster, 'publicUrl');
   if (publicUrl !== undefined && !leadsTo(publicUrl, name, texts(valueAt(cluster, ['hosts'])))) {
     const expected = `an https URL whose host is one of hosts, or that ends with /clusters/${name}: no other chooses this cluster`;
     errors.add([...base, 'publicUrl'], expected);
   }
+}
+
+const DOMAIN_KEY = /^[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?\/[-._/a-z0-9]+$/;
+
+/** What the API server allows in no constrained mode would reject every request of a user who has it. */
+function checkConstrained(impersonate: unknown, base: Path, errors: ValidationErrors): void {
+  texts(valueAt(impersonate, ['groups'])).forEach((group, index) => {
+    if (group === 'system:masters') {
+      errors.add(
+        [...base, 'groups', index],
+        'no system:masters: with constrained, no API server lets it be impersonated',
+      );
+    }
+  });
+  texts(valueAt(impersonate, ['extra'])).forEach((key, index) => {
+    if (!DOMAIN_KEY.test(key)) {
+      errors.add(
+        [...base, 'extra', index],
+        'a key with a domain, such as example.com/department: constrained needs one',
+      );
+    }
+  });
 }
 
 function leadsTo(publicUrl: string, cluster: string, hosts: readonly string[]): boolean {

@@ -1,6 +1,7 @@
 /** Single values of the file, each with the description that an error shows as expected. */
 import { isIP } from 'node:net';
 import * as z from 'zod';
+import { CONSTRAINTS } from '../core/http/constrained-impersonation.ts';
 import { isLoopback } from '../core/http/address.ts';
 import { parseProxyUrl, proxyCredentials } from '../core/http/proxy-url.ts';
 import type { Address, Seconds } from './config.ts';
@@ -172,3 +173,11 @@ export const redisUrl = parsed((value) => {
   const bare = url.username === '' && url.password === '' && url.search === '' && url.hash === '';
   return known && bare && url.hostname !== '' && /^(?:\/\d{0,3})?$/.test(url.pathname) ? value : undefined;
 }, 'a URL such as rediss://redis.example.com:6379, with user and password in usernameFile and passwordFile');
+
+/** For which verbs the proxy's account may impersonate at a cluster. */
+export const constraint = z
+  .enum(CONSTRAINTS, {
+    error:
+      'off (the verb impersonate), read (constrained impersonation, for what only reads) or all (constrained, for every verb)',
+  })
+  .default('off');

@@ -3,13 +3,11 @@ import type { BearerRejection } from '../core/credential/bearer-token.ts';
 import type { ClusterRejection } from '../core/request/cluster-selection.ts';
 import type { CredentialRejection } from '../core/credential/credential.ts';
 import type { AppError, ErrorCode } from '../core/errors.ts';
-import { impersonateDenial } from '../core/http/impersonation.ts';
-import type { ImpersonateAttributes, ImpersonationRejection } from '../core/http/impersonation.ts';
 import type { PathRejection } from '../core/request/request-path.ts';
 import type { CutReason } from '../revocation/revocation.ts';
 import type { Rejection, Retry, StatusReason } from './status.ts';
 
-const rejection = (
+export const rejection = (
   code: number,
   reason: StatusReason,
   message: string,
@@ -175,49 +173,6 @@ export function malformed(message: string, auditReason: string, code = 400): Rej
   return rejection(code, 'BadRequest', message, auditReason);
 }
 
-/** Returns the rejection for `Impersonate-*` headers that cannot be read as one identity. */
-export function impersonationRejection(reason: ImpersonationRejection): Rejection {
-  const bad = (message: string): Rejection => rejection(400, 'BadRequest', message, reason);
-  switch (reason) {
-    case 'impersonation_header_unknown':
-      return bad('one of the Impersonate- headers is not known; this proxy knows -User, -Group, -Uid and -Extra-KEY');
-    case 'impersonation_without_user':
-      return bad('groups, uid or extra were requested without impersonating a user: add --as');
-    case 'impersonation_repeated':
-      return bad('Impersonate-User and Impersonate-Uid may be given once');
-    case 'impersonation_malformed':
-      return bad(
-        'a name to impersonate is empty, too long, not UTF-8, or has characters that no name may have: correct --as, --as-group, --as-uid or --as-user-extra',
-      );
-    case 'impersonation_reserved_extra': {
-      const message = 'extra keys under portcullis.dev/ are set by the proxy alone: leave them out';
-      return rejection(403, 'Forbidden', message, reason);
-    }
-  }
-}
-
-/** Returns the API server's own message. @param username of the user who asked */
-export function impersonationDenied(username: string, attributes: ImpersonateAttributes): Rejection {
-  return rejection(403, 'Forbidden', impersonateDenial(username, attributes), 'impersonation_denied');
-}
-
-export function impersonationNotConfigured({
-  kind,
-  name,
-}: {
-  readonly kind: 'group' | 'extra';
-  readonly name: string;
-}): Rejection {
-  const attribute = kind === 'group' ? 'the group' : 'the extra key';
-  const message = `${attribute} ${JSON.stringify(name)} cannot be impersonated through this proxy: leave it out, or ask your platform team to add it to clusters[].impersonate`;
-  return rejection(403, 'Forbidden', message, 'impersonation_not_configured');
-}
-
-export function impersonationTooLarge(count: number, limit: number): Rejection {
-  const message = `impersonating another user with ${count} attributes (user, uid, groups and extra values) needs as many reviews, and at most ${limit} are made: leave out some of --as-group and --as-user-extra`;
-  return rejection(403, 'Forbidden', message, 'impersonation_too_large');
-}
-
 const tooMany = (message: string, auditReason: string): Rejection =>
   rejection(429, 'TooManyRequests', message, auditReason);
 
@@ -271,23 +226,6 @@ export function redirectRejection(): Rejection {
 export function proxyTokenRejection(): Rejection {
   const message = "the cluster does not accept the proxy's own credential; yours is good: ask your platform team";
   return rejection(502, 'ServiceUnavailable', message, 'own_token_refused');
-}
-
-/**
- * Returns the rejection for a 403 of the API server about the proxy's own account: its impersonation check, which
- * comes before anything is executed.
- * @param resource what the account may not impersonate (`users`, `serviceaccounts`, `groups`, …); undefined if the
- *   message does not name it
- */
-export function proxyAccountRejection(resource: string | undefined): Rejection {
-  const attribute = resource ?? 'you';
-  const message = `the proxy's own account at this cluster may not impersonate ${attribute}, so nothing was done; your own rights are not the reason: ask your platform team`;
-  // Every request needs to impersonate a user: an API server that denies that may have started just now, and not
-  // have its roles yet. An API server that denies only more than that has them, so another attempt would only keep
-  // the user waiting.
-  return resource === undefined || resource === 'users'
-    ? rejection(503, 'ServiceUnavailable', message, 'own_account_refused', 'later')
-    : rejection(502, 'ServiceUnavailable', message, 'own_account_refused');
 }
 
 /** Returns the rejection for an API server that cannot be reached: not a byte of the request has been sent. */

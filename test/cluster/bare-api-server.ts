@@ -23,10 +23,12 @@ export interface BareApiServer {
   close(): Promise<void>;
 }
 
-export async function startBareApiServer(): Promise<BareApiServer> {
+/** @param featureGates as the option takes them; absent: its defaults */
+export async function startBareApiServer(featureGates?: string): Promise<BareApiServer> {
   const certificates = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
   const assets = process.env['KUBEBUILDER_ASSETS'] ?? '';
-  const apiServer = await startApiServer({ assets, port: await freePortBase(), certificates });
+  const features = featureGates === undefined ? {} : { featureGates };
+  const apiServer = await startApiServer({ assets, port: await freePortBase(), certificates, ...features });
   const { kubeconfig } = apiServer;
   const { kubectl, helm } = await newestClients();
   const { clusters } = parse(await readFile(kubeconfig, 'utf8')) as { clusters: { cluster: { server: string } }[] };

@@ -45,6 +45,15 @@ const REJECTED: readonly (readonly [string, string, unknown, RegExp])[] = [
   ],
   ['no cluster', 'clusters', [], /at '\/clusters'/],
   ['a cluster without impersonation rules', 'clusters', [{ name: 'prod' }], /impersonate/],
+  [
+    'one cluster with and without constrained impersonation',
+    'clusters',
+    [
+      { name: 'a', impersonate: { groups: [], constrained: 'read' } },
+      { name: 'b', impersonate: { groups: [] } },
+    ],
+    /impersonate\.constrained is read and off/,
+  ],
   ['a text for groups other than *', 'clusters', [{ name: 'prod', impersonate: { groups: 'all' } }], /groups/],
   ['a remote cluster without a token', 'clusters', [{ ...CLUSTER, server: 'https://203.0.113.7' }], /token/],
   [

@@ -1,6 +1,7 @@
 /**
  * User impersonation as the API server does it, its surprises included: an empty `Impersonate-User` without anything else means
  * no impersonation at all (it "fails open"), so a proxy that forgets the user is detected here as it would be there.
+ * With constrained impersonation (KEP-5284) the mode of the requested user comes first, and then the legacy verb.
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
  */
 import type { IncomingMessage } from 'node:http';
@@ -58,25 +59,55 @@ export function requestedImpersonation(rawHeaders: readonly string[]): Requested
   return { user: user ?? '', uid: uid ?? '', groups, extra };
 }
 
+const AUTHENTICATION = 'authentication.k8s.io';
+
 const wanted = (
+  verb: string,
   resource: string,
   name: string,
-  more: { group?: string; namespace?: string; subresource?: string } = {},
+  more: { group: string; namespace?: string; subresource?: string },
 ): Attributes => ({
-  verb: 'impersonate',
-  resource: { group: '', namespace: '', subresource: '', ...more, resource, name },
+  verb,
+  resource: { namespace: '', subresource: '', ...more, resource, name },
 });
 
-function* permissions(requested: Requested): Generator<Attributes> {
+/** @param verb `impersonate`, or `impersonate:MODE`, for which users and groups are in another API group */
+function* permissions(requested: Requested, verb: string): Generator<Attributes> {
+  const legacy = verb === 'impersonate';
+  const core = legacy ? '' : AUTHENTICATION;
   const account = serviceAccountOf(requested.user);
-  if (account === undefined) yield wanted('users', requested.user);
-  else yield wanted('serviceaccounts', account.name, { namespace: account.namespace });
-  const group = 'authentication.k8s.io';
-  if (requested.uid !== '') yield wanted('uids', requested.uid, { group });
-  for (const name of requested.groups) yield wanted('groups', name);
+  const node = legacy ? undefined : nodeOf(requested.user);
+  if (account !== undefined) {
+    yield wanted(verb, 'serviceaccounts', account.name, { group: core, namespace: account.namespace });
+  } else yield wanted(verb, node === undefined ? 'users' : 'nodes', node ?? requested.user, { group: core });
+  if (requested.uid !== '') yield wanted(verb, 'uids', requested.uid, { group: AUTHENTICATION });
+  for (const name of requested.groups) yield wanted(verb, 'groups', name, { group: core });
   for (const [subresource, values] of requested.extra) {
-    for (const value of values) yield wanted('userextras', value, { group, subresource });
+    for (const value of values) yield wanted(verb, 'userextras', value, { group: AUTHENTICATION, subresource });
   }
+}
+
+const nodeOf = (username: string): string | undefined => /^system:node:([a-z0-9][-.a-z0-9]*)$/.exec(username)?.[1];
+
+/** Which constrained mode can express the user, if any: nodes and service accounts have nothing but their name. */
+function modeOf({ user, uid, groups, extra }: Requested): string | undefined {
+  const bare = uid === '' && groups.length === 0 && extra.size === 0;
+  if (nodeOf(user) !== undefined) return bare ? 'arbitrary-node' : undefined;
+  if (serviceAccountOf(user) !== undefined) return bare ? 'serviceaccount' : undefined;
+  const keys = [...extra.keys()];
+  return groups.includes('system:masters') || keys.some((key) => !key.includes('/')) ? undefined : 'user-info';
+}
+
+/** @returns the first right that is missing for the mode; undefined if there is none */
+function missing(
+  requested: Requested,
+  mode: string,
+  { real, authorizer, on }: Impersonating & { readonly on: Attributes },
+): Attributes | undefined {
+  const onVerb = { ...on, verb: `impersonate-on:${mode}:${on.verb}` };
+  return [onVerb, ...permissions(requested, `impersonate:${mode}`)].find(
+    (attributes) => !authorizer.decide(real, attributes).allowed,
+  );
 }
 
 /** The groups that the impersonated user ends up with. */
@@ -89,24 +120,42 @@ function groupsOf(requested: Requested): string[] {
   return groups;
 }
 
+export interface Impersonating {
+  readonly real: Identity;
+  readonly authorizer: Authorizer;
+  /** What the request is about, for a cluster that knows constrained impersonation. */
+  readonly on?: Attributes | undefined;
+}
+
+/** @throws StatusError 403 for the first right that is missing, as the API server names it */
+function authorize(requested: Requested, { real, authorizer, on }: Impersonating): { readonly node: boolean } {
+  const mode = on === undefined ? undefined : modeOf(requested);
+  const denied =
+    on === undefined || mode === undefined ? undefined : missing(requested, mode, { real, authorizer, on });
+  if (mode !== undefined && denied === undefined) return { node: mode === 'arbitrary-node' };
+  const legacy = [...permissions(requested, 'impersonate')].find((each) => !authorizer.decide(real, each).allowed);
+  if (legacy !== undefined) authorizer.require(real, denied ?? legacy);
+  return { node: false };
+}
+
 /**
  * Returns the user for whom the request is decided.
  * @throws StatusError 403 where RBAC does not let the real user impersonate one of the values
  * @throws ImpersonationError for groups, uid or extra without a user
  */
-export function impersonate(request: IncomingMessage, real: Identity, authorizer: Authorizer): Identity {
+export function impersonate(request: IncomingMessage, impersonating: Impersonating): Identity {
   const requested = requestedImpersonation(request.rawHeaders);
   if (requested.user === '') {
     if (requested.groups.length > 0 || requested.uid !== '' || requested.extra.size > 0) {
       throw new ImpersonationError('groups, uid or extra were requested without impersonating a user');
     }
-    return real;
+    return impersonating.real;
   }
-  for (const attributes of permissions(requested)) authorizer.require(real, attributes);
+  const { node } = authorize(requested, impersonating);
   return {
     username: requested.user,
     uid: requested.uid,
-    groups: groupsOf(requested),
+    groups: node ? ['system:nodes', AUTHENTICATED] : groupsOf(requested),
     extra: Object.fromEntries(requested.extra),
   };
 }

@@ -14,6 +14,8 @@ export interface ClusterParts {
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
   readonly now: () => Date;
+  /** True if it knows constrained impersonation. */
+  readonly constrained: boolean;
 }
 
 /** An admitted request: everything is decided for `user`, whichever token it came with. */

@@ -50,8 +50,10 @@ const attributesOf = (info: RequestInfo): Attributes =>
 export function admit(parts: ClusterParts, request: IncomingMessage): Admitted {
   const info = requestInfo(request.method ?? 'GET', request.url ?? '/');
   const real = parts.authenticator.authenticate(request, info.path);
-  const user = impersonate(request, real, parts.authorizer);
-  if (!isOpenPath(info.path)) parts.authorizer.require(user, attributesOf(info));
+  const attributes = attributesOf(info);
+  const { authorizer } = parts;
+  const user = impersonate(request, { real, authorizer, on: parts.constrained ? attributes : undefined });
+  if (!isOpenPath(info.path)) authorizer.require(user, attributes);
   return { info, user };
 }
 

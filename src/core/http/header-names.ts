@@ -119,3 +119,11 @@ export const isFieldValue = (value: string): boolean => /^[\t\u0020-\u007e\u0080
 
 /** Returns a string as UTF-8 bytes, one character per byte, which Node's http writes unchanged. */
 export const asBytes = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');
+
+/**
+ * Returns the names of the client's own `Impersonate-*` headers, as it wrote them; any case, `_` for `-`. None of
+ * them is ever forwarded.
+ */
+export function findImpersonation(raw: RawHeaders): string[] {
+  return raw.filter((name, index) => index % 2 === 0 && canonicalName(name).startsWith('impersonate'));
+}

@@ -10,11 +10,10 @@
  * @see https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
  */
 import { isOwnExtraKey } from '../identity/extra-keys.ts';
-import { canonicalName, pairs, type RawHeaders } from './header-names.ts';
+import { canonicalName, findImpersonation, pairs, type RawHeaders } from './header-names.ts';
 import type { Identity } from '../identity/identity.ts';
 import { MAX_EXTRA_VALUE_BYTES, MAX_GROUP_BYTES, MAX_USERNAME_BYTES, textProblem } from '../identity/names.ts';
 import { no, ok, type Result } from '../result.ts';
-import { findImpersonation } from './upstream-headers.ts';
 
 export type ImpersonationRejection =
   | 'impersonation_header_unknown'
@@ -23,13 +22,14 @@ export type ImpersonationRejection =
   | 'impersonation_malformed' // a value or a key that is empty, not UTF-8, or that HTTP would change
   | 'impersonation_reserved_extra';
 
-/**
- * `resourceAttributes` of a SubjectAccessReview; empty strings stand for unset ones. The verb is always
- * `impersonate`.
- */
+/** `resourceAttributes` of a SubjectAccessReview; empty strings stand for unset ones. */
 export interface ImpersonateAttributes {
+  /** `impersonate`, or a verb of constrained impersonation (`constrained-impersonation.ts`). */
+  readonly verb: string;
   readonly group: string;
-  readonly resource: 'users' | 'serviceaccounts' | 'groups' | 'uids' | 'userextras';
+  /** Absent: v1. */
+  readonly version?: string;
+  readonly resource: string;
   readonly subresource: string;
   readonly namespace: string;
   readonly name: string;
@@ -102,7 +102,10 @@ function extraKey(escaped: string): string {
 /** Bytes that are not UTF-8 become U+FFFD, which no name may contain. */
 const fromUtf8 = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
 
-const review = (resource: ImpersonateAttributes['resource'], name: string): ImpersonateAttributes => ({
+type Impersonated = 'users' | 'serviceaccounts' | 'groups' | 'uids' | 'userextras';
+
+const review = (resource: Impersonated, name: string): ImpersonateAttributes => ({
+  verb: 'impersonate',
   group: resource === 'uids' || resource === 'userextras' ? AUTHENTICATION : '',
   resource,
   subresource: '',
@@ -162,12 +165,19 @@ export function beyondLimits(
  * Returns the API server's own message for a user who may not impersonate.
  * @param username of the user who asked
  */
-export function impersonateDenial(username: string, attributes: ImpersonateAttributes): string {
-  const { group, resource, subresource, namespace, name } = attributes;
+export function impersonateDenial(
+  username: string,
+  attributes: ImpersonateAttributes | { readonly verb: string; readonly path: string },
+): string {
+  if ('path' in attributes) {
+    return `forbidden: User ${quoted(username)} cannot ${attributes.verb} path ${quoted(attributes.path)}`;
+  }
+  const { verb, group, resource, subresource, namespace, name } = attributes;
   const qualified = group === '' ? resource : `${resource}.${group}`;
+  const named = name === '' ? qualified : `${qualified} ${quoted(name)}`;
   const full = subresource === '' ? resource : `${resource}/${subresource}`;
   const where = namespace === '' ? 'at the cluster scope' : `in the namespace ${quoted(namespace)}`;
-  return `${qualified} ${quoted(name)} is forbidden: User ${quoted(username)} cannot impersonate resource ${quoted(full)} in API group ${quoted(group)} ${where}`;
+  return `${named} is forbidden: User ${quoted(username)} cannot ${verb} resource ${quoted(full)} in API group ${quoted(group)} ${where}`;
 }
 
 const quoted = (text: string): string => JSON.stringify(text);

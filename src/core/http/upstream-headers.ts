@@ -12,6 +12,7 @@
 import { EXTRA_ORIGINAL_USER, EXTRA_SESSION } from '../core.ts';
 import { AppError } from '../errors.ts';
 import { byHeaders } from './by-headers.ts';
+import { constrainedMode, unconstrained } from './constrained-impersonation.ts';
 import { isOwnExtraKey, isReservedExtraKey } from '../identity/extra-keys.ts';
 import {
   asBytes,
@@ -39,6 +40,8 @@ export interface UpstreamHeadersInput {
   readonly identity: Identity;
   /** The user that `identity` acts as, after every review has allowed it. */
   readonly actingAs?: Identity | undefined;
+  /** The proxy may impersonate in a constrained mode only. Absent: it may not be so. */
+  readonly constrained?: boolean;
   readonly sessionId: string;
   readonly auditId: string;
   /** The client's address as the proxy saw it. */
@@ -76,9 +79,12 @@ const DENIED_PREFIXES = ['impersonate', 'x-remote-', 'x-forwarded-'];
 
 /** @throws AppError `internal` if the identity has no usable name: such a request must never be sent */
 export function buildUpstreamHeaders(input: UpstreamHeadersInput): UpstreamHeaders {
-  const { upstreamToken, identity, actingAs, sessionId } = input;
+  const { upstreamToken, identity, actingAs, sessionId, constrained = false } = input;
   if (actingAs === undefined) return withTrace(input, [sessionHeaders(identity, upstreamToken, sessionId)]);
-  const impersonation = userImpersonationHeaders(actingAs, identity.username, sessionId);
+  const impersonation =
+    constrained && constrainedMode(actingAs) === 'serviceaccount'
+      ? serviceAccountHeaders(actingAs)
+      : userImpersonationHeaders(actingAs, identity.username, sessionId);
   return withTrace(input, [], [...bearer(upstreamToken, 'upstream token'), ...impersonation]);
 }
 
@@ -195,6 +201,16 @@ function userImpersonationHeaders(requested: Identity, originalUser: string, ses
   return headers;
 }
 
+/**
+ * A service account's name alone: the constrained mode of service accounts takes nothing else, not even the session and
+ * the original user. The audit logs join by `Audit-ID`.
+ * @throws AppError `internal` for a service account with anything else, which must not be dropped silently
+ */
+function serviceAccountHeaders(requested: Identity): string[] {
+  if (unconstrained(requested) !== undefined) throw unusable('service account');
+  return ['Impersonate-User', ownValue(requested.username, 'username')];
+}
+
 function groupsAndExtra(identity: Identity, isForbidden: (key: string) => boolean): string[] {
   const headers: string[] = [];
   for (const group of identity.groups) headers.push('Impersonate-Group', ownValue(group, 'group'));
@@ -235,14 +251,6 @@ const unusable = (what: string): AppError =>
       reason: `unusable_${what.replaceAll(' ', '_')}`,
     },
   );
-
-/**
- * Returns the names of the client's own `Impersonate-*` headers, as it wrote them; any case, `_` for `-`. None of
- * them is ever forwarded.
- */
-export function findImpersonation(raw: RawHeaders): string[] {
-  return raw.filter((name, index) => index % 2 === 0 && canonicalName(name).startsWith('impersonate'));
-}
 
 /** A cluster's `impersonate` setting. */
 interface ImpersonateSetting {

@@ -4,9 +4,9 @@
  */
 import type { Finding } from '../rules/check.ts';
 import { comment, kubectl, type FixStep } from '../rules/kubectl.ts';
-import type { Binding } from '../rules/rights.ts';
+import type { Binding, Subject } from '../rules/rights.ts';
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
-import { allAccountsOf, isAccount, type Bound } from './bound-subjects.ts';
+import { allAccountsOf, isAccount, isAuthenticated, type Bound } from './bound-subjects.ts';
 
 export function proxyAccountFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
   const subject = binding.subjects[index];
@@ -22,20 +22,59 @@ export function proxyAccountFindings({ binding, facts, settings }: Bound, index:
       namespace,
       object: `ServiceAccount/${name}`,
       evidence: `${givenBy(binding)}${through}; Portcullis does not need: ${facts.beyondProxy}`,
-      fix: facts.ofProxy ? narrowing(binding) : removal(binding, index),
+      fix: facts.ofProxy ? narrowing(binding, exampleFor(facts)) : removal(binding, index),
     },
   ];
 }
 
+/**
+ * Reports a right to impersonate by the legacy verb. The API server accepts a user by that or by a constrained mode, so it
+ * matters where the account has the rights to one (`facts.constrainedImpersonation` of any binding).
+ */
+export function legacyFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
+  const subject = binding.subjects[index];
+  if (subject === undefined || !includesProxy(settings, subject) || !isLegacyIn({ binding, facts })) return [];
+  const { namespace, name } = settings.gateAccount;
+  return [
+    {
+      rule: 'constrained-inert',
+      namespace,
+      object: `ServiceAccount/${name}`,
+      evidence: `${givenBy(binding)}: ${facts.legacyImpersonation}`,
+      fix: facts.constrainedImpersonation
+        ? [comment(`remove the verb impersonate from ${binding.role.kind}/${binding.role.name}`)]
+        : [
+            comment('first check that another role gives the account its constrained rights:'),
+            subjectRemoval(binding, index),
+          ],
+    },
+  ];
+}
+
+/** Returns whether a subject is the proxy's account, or a group that it is in. */
+export function includesProxy({ gateAccount }: Pick<Bound['settings'], 'gateAccount'>, subject: Subject): boolean {
+  const all = allAccountsOf(subject);
+  return isAccount(gateAccount, subject) || all === '' || all === gateAccount.namespace || isAuthenticated(subject);
+}
+
+/** Within a namespace the API server checks only service accounts. */
+const isLegacyIn = ({ binding, facts }: Pick<Bound, 'binding' | 'facts'>): boolean =>
+  facts.legacyImpersonation !== '' &&
+  (binding.namespace === '' || facts.admin || facts.escalationInNamespace.includes('impersonate on'));
+
 const EXAMPLE = 'deploy/examples/service-account.yaml';
 
+/** An account with constrained rights must not get the legacy ones of the other example. */
+const exampleFor = ({ constrainedImpersonation }: Bound['facts']): string =>
+  constrainedImpersonation ? 'deploy/examples/service-account-constrained.yaml' : EXAMPLE;
+
 /** The proxy works by this role: removing the binding would stop it. */
-const narrowing = (binding: Binding): readonly FixStep[] =>
+const narrowing = (binding: Binding, example: string): readonly FixStep[] =>
   isExampleBinding(binding)
-    ? [kubectl('apply', '-f', EXAMPLE)]
+    ? [kubectl('apply', '-f', example)]
     : [
         comment(
-          `narrow ${binding.role.kind}/${binding.role.name} to what ${EXAMPLE} has; for the role of the chart: helm upgrade`,
+          `narrow ${binding.role.kind}/${binding.role.name} to what ${example} has; for the role of the chart: helm upgrade`,
         ),
       ];
 

@@ -8,7 +8,7 @@ import { factsByName, factsOf, subjectsOf, type Binding, type RoleFacts } from '
 import { givenBy, subjectRemoval } from '../rules/subject-removal.ts';
 import { allAccountsOf, isAccount, isAnonymous, isAuthenticated, type Bound } from './bound-subjects.ts';
 import { accountFindings } from './rights-accounts.ts';
-import { proxyAccountFindings } from './rights-proxy.ts';
+import { includesProxy, legacyFindings, proxyAccountFindings } from './rights-proxy.ts';
 import { userFindings } from './rights-users.ts';
 
 interface FromBindings {
@@ -17,6 +17,10 @@ interface FromBindings {
   readonly accounts: Set<string>;
   /** A binding names the proxy's account. */
   proxySeen: boolean;
+  /** A binding gives the proxy's account constrained rights. */
+  proxyConstrained: boolean;
+  /** Its legacy rights, which count if it has constrained ones. */
+  readonly legacy: Finding[];
 }
 
 export interface RightsCheck {
@@ -33,7 +37,7 @@ export function rightsCheck(settings: Settings): RightsCheck {
     factsByName(role.kind, role.name);
   const bindings = (): Accumulator<FromBindings> =>
     accumulate(
-      () => ({ findings: [], accounts: new Set<string>(), proxySeen: false }),
+      () => ({ findings: [], accounts: new Set<string>(), proxySeen: false, proxyConstrained: false, legacy: [] }),
       (state, object) => {
         const binding = bindingOf(object);
         noteBinding(state, { binding, facts: factsFor(binding), settings });
@@ -45,7 +49,10 @@ export function rightsCheck(settings: Settings): RightsCheck {
     check: {
       collectors: { clusterroles, roles, clusterrolebindings, rolebindings },
       outcome: () => ({
-        findings: both.flatMap(({ value }) => value.findings),
+        findings: [
+          ...both.flatMap(({ value }) => value.findings),
+          ...(both.some(({ value }) => value.proxyConstrained) ? both.flatMap(({ value }) => value.legacy) : []),
+        ],
         needsOption: missingOptions(settings, both),
       }),
     },
@@ -81,6 +88,10 @@ function noteBinding(state: FromBindings, bound: Bound): void {
     const all = isAuthenticated(subject) ? '' : allAccountsOf(subject);
     if (all !== undefined && !isForEveryUser(binding)) state.accounts.add(all === '' ? '*' : `${all}/*`);
   }
+  const { facts } = bound;
+  state.legacy.push(...binding.subjects.flatMap((_, index) => legacyFindings(bound, index)));
+  state.proxyConstrained ||=
+    facts.constrainedImpersonation && binding.subjects.some((subject) => includesProxy(settings, subject));
   state.proxySeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
 }
 

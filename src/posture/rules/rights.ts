@@ -17,6 +17,10 @@ export interface RoleFacts {
   readonly beyondProxy: string;
   /** The role gives the proxy the rights that it needs. */
   readonly ofProxy: boolean;
+  /** Rights to impersonate by the legacy verb, as text; empty: none. */
+  readonly legacyImpersonation: string;
+  /** The role has verbs of constrained impersonation. */
+  readonly constrainedImpersonation: boolean;
 }
 
 const NO_RIGHTS: RoleFacts = {
@@ -27,12 +31,14 @@ const NO_RIGHTS: RoleFacts = {
   open: false,
   beyondProxy: '',
   ofProxy: false,
+  legacyImpersonation: '',
+  constrainedImpersonation: false,
 };
 
 /** Returns facts about a role that could not be found; one name says enough. */
 export const factsByName = (kind: string, name: string): RoleFacts =>
   kind === 'ClusterRole' && name === 'cluster-admin'
-    ? { ...NO_RIGHTS, admin: true, beyondProxy: 'everything' }
+    ? { ...NO_RIGHTS, admin: true, beyondProxy: 'everything', legacyImpersonation: 'everything' }
     : { ...NO_RIGHTS, beyondProxy: `what ${kind}/${name} allows` };
 
 interface PolicyRule {
@@ -62,9 +68,19 @@ export function factsOf(role: JsonRecord, namespace: string): RoleFacts {
     escalationInNamespace: short(rules.flatMap((rule) => escalationsOf(rule, ESCALATIONS_IN_NAMESPACE))),
     open: rules.every((rule) => isOpen(rule, namespace)),
     beyondProxy: short(beyond),
-    ofProxy: rules.some((rule) => isOfProxy(rule) && rule.verbs.includes('impersonate')),
+    ofProxy: rules.some((rule) => isOfProxy(rule) && rule.verbs.some(isImpersonation)),
+    legacyImpersonation: short(rules.filter(impersonatesByLegacy).map(describeRule)),
+    constrainedImpersonation: rules.some(({ verbs }) => verbs.some((verb) => verb.startsWith('impersonate:'))),
   };
 }
+
+const isImpersonation = (verb: string): boolean => verb === 'impersonate' || verb.startsWith('impersonate:');
+
+/** Whether the rule lets the API server accept a user by the legacy verb, whatever else it asks for them. */
+const impersonatesByLegacy = ({ verbs, groups, resources }: PolicyRule): boolean =>
+  ['impersonate', '*'].some((one) => verbs.includes(one)) &&
+  ['', '*'].some((one) => groups.includes(one)) &&
+  ['users', 'serviceaccounts', '*'].some((one) => resources.includes(one));
 
 /** Stored for each role, so bounded: a role can have thousands of rules. */
 const short = (descriptions: readonly string[]): string => someOf([...new Set(descriptions)], 2).slice(0, 300);
@@ -84,13 +100,18 @@ const isWildcard = ({ verbs, resources }: PolicyRule): boolean =>
 type Escalation = readonly [verb: string, group: string, resources: readonly string[]];
 
 const RBAC = 'rbac.authorization.k8s.io';
+const AUTHENTICATION = 'authentication.k8s.io';
 
 /** Resources whose rights lead to more rights, with their verbs. `userextras/…` alone makes no client another user. */
 const ESCALATIONS: readonly Escalation[] = [
   ['escalate', RBAC, ['roles', 'clusterroles']],
   ['bind', RBAC, ['roles', 'clusterroles']],
   ['impersonate', '', ['users', 'groups', 'serviceaccounts']],
-  ['impersonate', 'authentication.k8s.io', ['uids']],
+  ['impersonate', AUTHENTICATION, ['uids']],
+  // What may be done as them is in other rules (`impersonate-on:MODE:VERB`), which alone lead nowhere.
+  ['impersonate:user-info', AUTHENTICATION, ['users', 'groups', 'uids']],
+  ['impersonate:serviceaccount', AUTHENTICATION, ['serviceaccounts']],
+  ['impersonate:arbitrary-node', AUTHENTICATION, ['nodes']],
 ];
 
 /**
@@ -101,6 +122,7 @@ const ESCALATIONS_IN_NAMESPACE: readonly Escalation[] = [
   ['escalate', RBAC, ['roles']],
   ['bind', RBAC, ['roles', 'clusterroles']],
   ['impersonate', '', ['serviceaccounts']],
+  ['impersonate:serviceaccount', AUTHENTICATION, ['serviceaccounts']],
 ];
 
 /** A role with every right has its own rule. */
@@ -128,19 +150,25 @@ function isOpen(rule: PolicyRule, namespace: string): boolean {
 }
 
 /**
- * The rights that the proxy needs: those of deploy/examples/service-account.yaml (a unit test compares the two),
- * and service accounts for `--as`.
+ * The rights that the proxy needs: those of deploy/examples/service-account.yaml and of
+ * service-account-constrained.yaml (a unit test compares them), and service accounts for `--as`.
  */
 const PROXY: readonly (readonly [verb: string, group: string, resources: readonly (string | RegExp)[]])[] = [
   ['impersonate', '', ['users', 'groups', 'serviceaccounts']],
   // Each key by its name; others are in the configuration (`clusters[].impersonate.extra`), which a cluster does
   // not show.
-  ['impersonate', 'authentication.k8s.io', ['uids', /^userextras\/[^*]+$/]],
-  ['create', 'authentication.k8s.io', ['tokenreviews']],
-  ['create', 'authorization.k8s.io', ['subjectaccessreviews']],
+  ['impersonate', AUTHENTICATION, ['uids', /^userextras\/[^*]+$/]],
+  ['impersonate:user-info', AUTHENTICATION, ['users', 'groups', 'uids', /^userextras\/[^*]+$/]],
+  ['impersonate:serviceaccount', AUTHENTICATION, ['serviceaccounts']],
+  ['create', AUTHENTICATION, ['tokenreviews']],
+  ['create', 'authorization.k8s.io', ['subjectaccessreviews', 'selfsubjectaccessreviews']],
 ];
 
+/** What may be done as another user. Whatever it names is no right of the account itself. */
+const IMPERSONATE_ON = /^impersonate-on:(?:user-info|serviceaccount):[a-z]+$/;
+
 function isOfProxy({ verbs, groups, resources, paths }: PolicyRule): boolean {
+  if (verbs.every((verb) => IMPERSONATE_ON.test(verb))) return true;
   if (resources.length === 0) {
     return verbs.every((verb) => verb === 'get') && paths.every((path) => OPEN_PATHS.test(path));
   }

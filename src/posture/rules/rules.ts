@@ -62,6 +62,14 @@ const CATALOGUE = [
     whole: true,
   },
   {
+    id: 'constrained-inert',
+    title: 'Constrained impersonation that a legacy right makes inert',
+    severity: 'high',
+    why: 'The account of Portcullis has rights to constrained impersonation, but also the verb `impersonate`. The API server accepts either, so an attacker with the account’s token can act as a user for every verb.',
+    fix: 'Remove the verb `impersonate` from every role of the account.',
+    reads: BINDINGS,
+  },
+  {
     id: 'credential-in-configmap',
     title: 'Credential in a ConfigMap',
     severity: 'high',

@@ -8,6 +8,7 @@
  * - `user-impersonation.ts`, `passthrough.ts`, `cluster-reviews.ts`: the decisions that the cluster takes by a review.
  * - `concurrency-limit.ts`, `session-addresses.ts`, `sensitive.ts`: limits, and requests that are worth an alert.
  */
+import { findImpersonation } from '../../core/http/header-names.ts';
 import { bearerToken } from '../../core/credential/bearer-token.ts';
 import { clusterDirectory, selectCluster } from '../../core/request/cluster-selection.ts';
 import type { ClusterDirectory } from '../../core/request/cluster-selection.ts';
@@ -17,18 +18,14 @@ import type { Caller } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import { byHeaders } from '../../core/http/by-headers.ts';
+import { isConstrained } from '../../core/http/constrained-impersonation.ts';
 import { requestedIdentity } from '../../core/http/impersonation.ts';
 import { isBelowProxy, requestInfo } from '../../core/request/request-info.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
 import { requestPath } from '../../core/request/request-path.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
-import {
-  buildPassthroughHeaders,
-  buildUpstreamHeaders,
-  findImpersonation,
-  limitIdentity,
-} from '../../core/http/upstream-headers.ts';
+import { buildPassthroughHeaders, buildUpstreamHeaders, limitIdentity } from '../../core/http/upstream-headers.ts';
 import type { UpstreamHeaders } from '../../core/http/upstream-headers.ts';
 import { createClusterReviews } from './cluster-reviews.ts';
 import type { ClusterReviews } from './cluster-reviews.ts';
@@ -40,6 +37,7 @@ import { ConcurrencyLimit } from './concurrency-limit.ts';
 import { isForeign, Passthrough } from './passthrough.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { SessionAddresses } from './session-addresses.ts';
+import { impersonationRejection } from '../impersonation-rejections.ts';
 import {
   auditBlocked,
   clusterRejection,
@@ -47,7 +45,6 @@ import {
   draining,
   errorRejection,
   fenced,
-  impersonationRejection,
   internalError,
   passthroughRejection,
   pathRejection,
@@ -237,7 +234,9 @@ export class Admission {
     if (actingAs === undefined) return this.#admitIdentity(request, caller, { identity });
     exchange.audit.impersonated = actingAs;
     const { session, account } = credential;
-    const judged = this.#impersonation.judge({ cluster, user: identity, session, account, impersonated: actingAs });
+    const { info } = route;
+    const asked = { cluster, user: identity, session, account, impersonated: actingAs, info };
+    const judged = this.#impersonation.judge(asked);
     return judged.then((rejected) =>
       rejected === undefined ? this.#admitIdentity(request, caller, { identity, actingAs }) : no(rejected),
     );
@@ -260,6 +259,7 @@ export class Admission {
         upstreamToken,
         identity: identities.identity,
         actingAs: identities.actingAs,
+        constrained: isConstrained(cluster.impersonate),
         sessionId: credential.session,
         auditId: exchange.auditId,
         forwardedFor: exchange.facts.connection.address,

@@ -19,6 +19,7 @@ const MAX_RESPONSE_BYTES = 1_048_576;
 const REPORT_EVERY_MS = 60_000;
 
 export type ReviewPath =
+  | '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews'
   | '/apis/authorization.k8s.io/v1/subjectaccessreviews'
   | '/apis/authentication.k8s.io/v1/tokenreviews';
 

@@ -4,23 +4,38 @@
  * An attacker could impersonate anyone: the proxy's own account may, so the API server would grant whatever the
  * proxy sends. These reviews about the real user are therefore the only barrier between a user and full rights.
  * Every one of them must allow; no response is a denial.
+ *
+ * Where the proxy itself impersonates in a constrained mode (`clusters[].impersonate.constrained`), the user is
+ * reviewed as the API server would judge them: first by the constrained verbs, then by the legacy one. An attacker
+ * may hold a constrained right at a cluster that does not know constrained impersonation: there it means nothing, and
+ * must mean nothing here. So it counts only if the proxy's own account could not impersonate this user by the legacy
+ * verb: then no API server carries the request out but one that knows the constrained verbs.
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { EXTRA_SESSION } from '../../core/core.ts';
 import type { Identity } from '../../core/identity/identity.ts';
+import {
+  constrainedAttributes,
+  constrainedMode,
+  type ImpersonateOnAttributes,
+  impersonateOn,
+  unconstrained,
+} from '../../core/http/constrained-impersonation.ts';
 import { beyondLimits, impersonateAttributes, MOST_REVIEWS } from '../../core/http/impersonation.ts';
 import type { ImpersonateAttributes } from '../../core/http/impersonation.ts';
+import type { RequestInfo } from '../../core/request/request-info.ts';
 import { sessionKey, type LogChange, type TargetKey } from '../../core/credential/revocation.ts';
-import type { ClusterReviews, Members } from './cluster-reviews.ts';
+import type { ClusterReviews, Members, ReviewPath } from './cluster-reviews.ts';
 import type { UpstreamCluster } from '../dependencies.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import {
   impersonationDenied,
   impersonationNotConfigured,
   impersonationTooLarge,
-  tooManyReviews,
-} from '../rejections.ts';
+  impersonationUnconstrained,
+} from '../impersonation-rejections.ts';
+import { tooManyReviews } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
 
 /** Seconds. How long a right that was removed in RBAC may still be used through the proxy. */
@@ -39,6 +54,15 @@ export interface ImpersonationRequest {
   readonly session: string;
   readonly account: string;
   readonly impersonated: Identity;
+  /** What the request is about. */
+  readonly info: RequestInfo;
+}
+
+/** One review: of the user, or of the proxy's own account. */
+interface Review {
+  readonly path: ReviewPath;
+  readonly kind: string;
+  readonly spec: Members;
 }
 
 interface KnownResult {
@@ -69,24 +93,65 @@ export class UserImpersonation {
     const { cluster, user, impersonated, account } = question;
     const beyond = beyondLimits(impersonated, cluster.impersonate);
     if (beyond !== undefined) return impersonationNotConfigured(beyond);
-    const attributes = impersonateAttributes(impersonated);
-    if (attributes.length > MOST_REVIEWS) return impersonationTooLarge(attributes.length, MOST_REVIEWS);
+    const legacy = impersonateAttributes(impersonated);
+    if (legacy.length > MOST_REVIEWS) return impersonationTooLarge(legacy.length, MOST_REVIEWS);
+    const { constrained = 'off' } = cluster.impersonate;
+    const impossible = constrained === 'off' ? undefined : unconstrained(impersonated);
+    if (impossible !== undefined) return impersonationUnconstrained(impossible);
     const waiting = this.#waiting.get(account) ?? 0;
-    if (waiting + attributes.length > MAX_WAITING) return tooManyReviews();
-    this.#waiting.set(account, waiting + attributes.length);
+    if (waiting + legacy.length > MAX_WAITING) return tooManyReviews();
+    this.#waiting.set(account, waiting + legacy.length);
     try {
-      const subject = subjectOf(user, question.session);
-      // All are settled: a review that is still open when another has failed would go on uncounted.
-      const settled = await Promise.allSettled(attributes.map((each) => this.#allowed(question, subject, each)));
-      const failed = settled.find((each) => each.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
-      const denied = attributes.find((_each, index) => !isYes(settled[index]));
+      const denied =
+        constrained === 'off' ? await this.#firstDenied(question, legacy) : await this.#inAnyMode(question, legacy);
       return denied === undefined ? undefined : impersonationDenied(user.username, denied);
     } finally {
-      const left = (this.#waiting.get(account) ?? 0) - attributes.length;
+      const left = (this.#waiting.get(account) ?? 0) - legacy.length;
       if (left > 0) this.#waiting.set(account, left);
       else this.#waiting.delete(account);
     }
+  }
+
+  /**
+   * Reviews the user by the constrained mode and then by the legacy verb; one of them must allow everything.
+   * @returns the first attributes that were denied, as the API server names them
+   */
+  async #inAnyMode(
+    question: ImpersonationRequest,
+    legacy: readonly ImpersonateAttributes[],
+  ): Promise<ImpersonateOnAttributes | undefined> {
+    const [name] = legacy;
+    if (name === undefined) throw new Error('no user to review');
+    const on = impersonateOn(constrainedMode(question.impersonated), question.info);
+    // The account needs the legacy verb on every attribute, so its right to this name is where that fails first.
+    const [inert, allowed] = await this.#ask(question, [ownReview(name), userReview(question, on)]);
+    if (inert === true) return this.#firstDenied(question, legacy);
+    const constrained =
+      allowed === true ? await this.#firstDenied(question, constrainedAttributes(question.impersonated)) : on;
+    return constrained === undefined || (await this.#firstDenied(question, legacy)) === undefined
+      ? undefined
+      : constrained;
+  }
+
+  /** @returns the first attributes that are denied to the user; undefined if all are allowed */
+  async #firstDenied(
+    question: ImpersonationRequest,
+    attributes: readonly ImpersonateAttributes[],
+  ): Promise<ImpersonateAttributes | undefined> {
+    const allowed = await this.#ask(
+      question,
+      attributes.map((each) => userReview(question, each)),
+    );
+    return attributes.find((_each, index) => allowed[index] !== true);
+  }
+
+  /** @returns of each review, whether it allows */
+  async #ask(question: ImpersonationRequest, reviews: readonly Review[]): Promise<readonly boolean[]> {
+    // All are settled: a review that is still open when another has failed would go on uncounted.
+    const settled = await Promise.allSettled(reviews.map((review) => this.#allowed(question, review)));
+    const failed = settled.find((each) => each.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return settled.map((each) => each.status === 'fulfilled' && each.value);
   }
 
   /** Drops what the change concerns. @param change undefined: everything */
@@ -100,22 +165,16 @@ export class UserImpersonation {
     for (const [key, { session }] of this.#results.entries()) if (session === change.key) this.#results.delete(key);
   }
 
-  async #allowed(
-    { cluster, session }: ImpersonationRequest,
-    subject: Members,
-    attributes: ImpersonateAttributes,
-  ): Promise<boolean> {
-    const spec = { ...subject, resourceAttributes: resourceAttributes(attributes) };
+  async #allowed({ cluster, session }: ImpersonationRequest, { path, kind, spec }: Review): Promise<boolean> {
     // Holds the cluster, the session and every attribute of the user: another version of the identity is another
     // key.
     const key = createHash('sha256')
-      .update(JSON.stringify([cluster.name, session, spec]))
+      .update(JSON.stringify([cluster.name, session, kind, spec]))
       .digest('base64url');
     const known = this.#results.get(key);
     if (known !== undefined && known.until > this.#nowSeconds()) return known.allowed;
     const generation = this.#generation;
-    const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
-    const status = await this.#reviews(cluster.name).ask(path, 'SubjectAccessReview', spec);
+    const status = await this.#reviews(cluster.name).ask(path, kind, spec);
     // Only the boolean `true` means allowed, and not if the response denies as well.
     const allowed = status['allowed'] === true && status['denied'] !== true;
     const until = this.#nowSeconds() + RESULT_SECONDS;
@@ -128,8 +187,18 @@ export class UserImpersonation {
   }
 }
 
-const isYes = (outcome: PromiseSettledResult<boolean> | undefined): boolean =>
-  outcome?.status === 'fulfilled' && outcome.value;
+const userReview = ({ user, session }: ImpersonationRequest, attributes: ImpersonateOnAttributes): Review => ({
+  path: '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+  kind: 'SubjectAccessReview',
+  spec: { ...subjectOf(user, session), ...attributesSpec(attributes) },
+});
+
+/** Asks whether the proxy's own account has a right. */
+const ownReview = (attributes: ImpersonateAttributes): Review => ({
+  path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
+  kind: 'SelfSubjectAccessReview',
+  spec: attributesSpec(attributes),
+});
 
 /**
  * The user as the API server would see them. It adds `system:authenticated` to an impersonated user, and to no user
@@ -142,12 +211,18 @@ const subjectOf = ({ username, uid, groups, extra }: Identity, session: string):
   extra: { ...extra, [EXTRA_SESSION]: [session] },
 });
 
-const resourceAttributes = ({ group, resource, subresource, namespace, name }: ImpersonateAttributes): Members => ({
-  verb: 'impersonate',
-  ...(group === '' ? {} : { group }),
-  version: 'v1',
-  resource,
-  ...(subresource === '' ? {} : { subresource }),
-  ...(namespace === '' ? {} : { namespace }),
-  name,
-});
+function attributesSpec(attributes: ImpersonateOnAttributes): Members {
+  if ('path' in attributes) return { nonResourceAttributes: { path: attributes.path, verb: attributes.verb } };
+  const { verb, group, version = 'v1', resource, subresource, namespace, name } = attributes;
+  return {
+    resourceAttributes: {
+      verb,
+      ...(group === '' ? {} : { group }),
+      version,
+      resource,
+      ...(subresource === '' ? {} : { subresource }),
+      ...(namespace === '' ? {} : { namespace }),
+      ...(name === '' ? {} : { name }),
+    },
+  };
+}

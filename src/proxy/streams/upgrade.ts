@@ -225,10 +225,12 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
 
   onProxyAccountDenied({ rejection, message }: ProxyAccountDenial): void {
     const { deps, exchange, admitted } = this.#options;
-    deps.logger.warn(
-      { cluster: admitted.cluster.name, auditId: exchange.auditId, said: message },
-      'own account denied; the cluster does not let the account of Portcullis impersonate this',
-    );
+    if (message !== undefined) {
+      deps.logger.warn(
+        { cluster: admitted.cluster.name, auditId: exchange.auditId, said: message },
+        'own account denied; the cluster does not let the account of Portcullis impersonate this',
+      );
+    }
     this.#reject(rejection);
   }
 

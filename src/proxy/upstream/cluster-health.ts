@@ -1,10 +1,15 @@
 /**
  * Checks whether the API server of a cluster responds: a request of the proxy under its own account, on its own
  * connection, so that the whole path is tested: name, network, certificate, token.
+ *
+ * Where the proxy is to impersonate in a constrained mode only, it also checks that it does. A legacy right that is left,
+ * or an API server that does not know the mode, would otherwise be noticed by the attacker who steals the token.
  */
 import { request, type IncomingMessage } from 'node:http';
+import { isConstrained } from '../../core/http/constrained-impersonation.ts';
 import { connectionError, noResponseWithin } from '../../core/http/connection-error.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
+import { isMembers } from '../admission/cluster-reviews.ts';
 import type { UpstreamCluster } from '../dependencies.ts';
 import { connectUpstream, parseServer, UpstreamConnectError, type UpstreamLink } from './connect.ts';
 
@@ -12,7 +17,10 @@ const TIMEOUT_SECONDS = 2;
 /** An API server responds with `ok`, or with a page of versions. */
 const MAX_RESPONSE_BYTES = 65_536;
 
-type CheckedPath = '/readyz' | '/version';
+type CheckedPath = '/readyz' | '/version' | '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+
+/** In the cluster's audit log: no user has this name, and it has no rights but those of every user. */
+const PROBE_USER = 'portcullis:probe';
 
 /**
  * @param limits only tests set others
@@ -36,10 +44,48 @@ export function createClusterProbe(
 async function check(cluster: UpstreamCluster, timeout: AbortSignal): Promise<string | undefined> {
   const token = await tokenOf(cluster);
   if (token === undefined) return 'Our token for it cannot be read. Check clusters[].tokenFile.';
-  const ready = await statusAt(cluster, '/readyz', { token, timeout });
-  if (ready !== 403 && ready !== 404) return failureOf(ready);
+  const failure = await responds(cluster, { token, timeout });
+  return failure ?? (isConstrained(cluster.impersonate) ? constrainedFailure(cluster, { token, timeout }) : undefined);
+}
+
+async function responds(cluster: UpstreamCluster, options: CheckOptions): Promise<string | undefined> {
+  const { status } = await ask(cluster, '/readyz', options);
+  if (status !== 403 && status !== 404) return failureOf(status);
   // Some clusters let no client read the first path; the second shows as well whether the API server responds.
-  return failureOf(await statusAt(cluster, '/version', { token, timeout }));
+  return failureOf((await ask(cluster, '/version', options)).status);
+}
+
+/** Checks that the account has no legacy right, and that it may act as a user nevertheless. */
+async function constrainedFailure(cluster: UpstreamCluster, options: CheckOptions): Promise<string | undefined> {
+  const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+  const legacy = { resourceAttributes: { verb: 'impersonate', resource: 'users', name: PROBE_USER } };
+  const spec = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec: legacy };
+  const review = await ask(cluster, path, { ...options, body: JSON.stringify(spec) });
+  const allowed = review.status === 201 ? allowedIn(review.body) : undefined;
+  if (allowed === undefined) return `It does not say whether our account has a legacy right (${review.status}).`;
+  if (allowed) {
+    return 'Our account may still impersonate by the legacy verb, so clusters[].impersonate.constrained protects nothing. Remove the verb impersonate from every role of the account.';
+  }
+  const { status, body } = await ask(cluster, '/version', { ...options, impersonate: PROBE_USER });
+  // A 403 may also be about the user of the probe, who may not read the path; then the impersonation has worked.
+  if (status !== 403) return failureOf(status);
+  if (body.includes('cannot impersonate resource')) {
+    return 'It does not know constrained impersonation: it needs Kubernetes 1.36, or 1.35 with --feature-gates=ConstrainedImpersonation=true. Every request is rejected.';
+  }
+  return /cannot impersonate(?:-on)?:/.test(body)
+    ? 'Our account has no right to constrained impersonation there. Apply its role: docs/clusters.md#constrained-impersonation.'
+    : undefined;
+}
+
+function allowedIn(body: string): boolean | undefined {
+  try {
+    const review: unknown = JSON.parse(body);
+    const status = isMembers(review) ? review['status'] : undefined;
+    const allowed = isMembers(status) ? status['allowed'] : undefined;
+    return typeof allowed === 'boolean' ? allowed : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Never followed if it is a redirect: that would send our token elsewhere. */
@@ -61,9 +107,18 @@ async function tokenOf(cluster: UpstreamCluster): Promise<string | undefined> {
 interface CheckOptions {
   readonly token: string;
   readonly timeout: AbortSignal;
+  /** JSON, for a POST. */
+  readonly body?: string;
+  /** The user in whose name it is sent. */
+  readonly impersonate?: string;
 }
 
-async function statusAt(cluster: UpstreamCluster, path: CheckedPath, options: CheckOptions): Promise<number> {
+interface CheckResponse {
+  readonly status: number;
+  readonly body: string;
+}
+
+async function ask(cluster: UpstreamCluster, path: CheckedPath, options: CheckOptions): Promise<CheckResponse> {
   const link = await connected(cluster, options.timeout);
   try {
     return await send(link, { ...options, path, hostHeader: new URL(cluster.server).host });
@@ -88,30 +143,45 @@ function connected({ server, ca }: UpstreamCluster, timeout: AbortSignal): Promi
 
 function send(
   { tls }: UpstreamLink,
-  { token, timeout, path, hostHeader }: CheckOptions & { readonly path: CheckedPath; readonly hostHeader: string },
-): Promise<number> {
+  options: CheckOptions & { readonly path: CheckedPath; readonly hostHeader: string },
+): Promise<CheckResponse> {
+  const { token, timeout, path, hostHeader, body, impersonate } = options;
   return new Promise((resolve, reject) => {
     const outgoing = request({
-      method: 'GET',
+      method: body === undefined ? 'GET' : 'POST',
       path,
-      headers: { host: hostHeader, authorization: `Bearer ${token}`, 'user-agent': 'portcullis', accept: '*/*' },
+      headers: {
+        host: hostHeader,
+        authorization: `Bearer ${token}`,
+        'user-agent': 'portcullis',
+        accept: body === undefined && impersonate === undefined ? '*/*' : 'application/json',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(impersonate === undefined ? {} : { 'impersonate-user': impersonate }),
+      },
       createConnection: () => tls,
       signal: timeout,
     });
     outgoing.on('response', (response) => ended(response, resolve, reject)).on('error', reject);
     // An unexpected switch of protocols closes without a response or an error.
-    outgoing.on('upgrade', () => resolve(101));
-    outgoing.end();
+    outgoing.on('upgrade', () => resolve({ status: 101, body: '' }));
+    outgoing.end(body);
   });
 }
 
-/** Reads the body and drops it: it is text from outside, and the status is enough. */
-function ended(response: IncomingMessage, resolve: (status: number) => void, reject: (error: Error) => void): void {
+/** Reads the body, which is text from outside: it is searched, and never shown. */
+function ended(
+  response: IncomingMessage,
+  resolve: (response: CheckResponse) => void,
+  reject: (error: Error) => void,
+): void {
+  const chunks: Buffer[] = [];
   let length = 0;
   response.on('data', (chunk: Buffer) => {
+    chunks.push(chunk);
     length += chunk.length;
     if (length > MAX_RESPONSE_BYTES)
       response.destroy(Object.assign(new Error('too long'), { code: 'ANSWER_TOO_LONG' }));
   });
-  response.on('end', () => resolve(response.statusCode ?? 0)).on('error', reject);
+  const whole = (): string => Buffer.concat(chunks).toString('utf8');
+  response.on('end', () => resolve({ status: response.statusCode ?? 0, body: whole() })).on('error', reject);
 }

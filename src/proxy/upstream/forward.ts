@@ -154,11 +154,13 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     if (this.#done) return;
     const { deps, admitted, exchange, client } = this.#options;
     this.#finish();
-    deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
-    deps.logger.warn(
-      { cluster: admitted.cluster.name, auditId: exchange.auditId, said: message },
-      'own account denied; the cluster does not let the account of Portcullis impersonate this',
-    );
+    if (message !== undefined) {
+      deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
+      deps.logger.warn(
+        { cluster: admitted.cluster.name, auditId: exchange.auditId, said: message },
+        'own account denied; the cluster does not let the account of Portcullis impersonate this',
+      );
+    }
     client.reject(rejection);
   }
 

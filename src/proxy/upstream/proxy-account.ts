@@ -12,11 +12,12 @@
  */
 import type { Duplex } from 'node:stream';
 import { parse as parseYaml } from 'yaml';
+import { isConstrainedRead } from '../../core/http/constrained-read.ts';
 import { isBelowProxy } from '../../core/request/request-info.ts';
 import type { Admitted } from '../admission/admission.ts';
 import { isMembers } from '../admission/cluster-reviews.ts';
 import { valuesOf } from '../raw-headers.ts';
-import { proxyAccountRejection } from '../rejections.ts';
+import { constrainedRejection, proxyAccountRejection, unsupportedRejection } from '../impersonation-rejections.ts';
 import type { Rejection } from '../status.ts';
 import type { Slab } from './slab.ts';
 import type { UpstreamHandler } from './transport.ts';
@@ -33,37 +34,38 @@ const LOGGED_CHARACTERS = 500;
  * `impersonate-on:user-info:list`, also for a path.
  */
 const DENIAL =
-  /^(?:[^\s"]+ (?:"(?:[^"\\]|\\.)*" )?is )?forbidden: User "(?:[^"\\]|\\.)*" cannot (?:impersonate resource "([a-z]+)[/"]|impersonate(?:-on)?:[a-z:-]+ (?:resource|path) ")/;
+  /^(?:[^\s"]+ (?:"(?:[^"\\]|\\.)*" )?is )?forbidden: User "(?:[^"\\]|\\.)*" cannot (?:impersonate resource "([a-z]+)[/"]|(impersonate(?:-on)?:[a-z:-]+) (?:resource|path) ")/;
 
 export interface ProxyAccountDenial {
   /** The response to the client. */
   readonly rejection: Rejection;
-  /** The API server's own message, for the logs alone. */
-  readonly message: string;
+  /** The API server's own message, for the logs alone. Absent: as configured, so that nothing is logged or counted. */
+  readonly message?: string;
 }
+
+type HeldFor = Pick<Admitted, 'info' | 'target' | 'impersonates' | 'cluster'>;
 
 /** Holds the body of a 403 back until it is known which account it is about. */
 class HeldForbidden {
   /** Headers of the response, flat. */
   readonly raw: readonly string[];
   readonly #messageOf: (body: Buffer) => string;
+  readonly #admitted: HeldFor;
   readonly #chunks: Buffer[] = [];
   #length = 0;
 
-  private constructor(raw: readonly string[], messageOf: (body: Buffer) => string) {
+  private constructor(raw: readonly string[], messageOf: (body: Buffer) => string, admitted: HeldFor) {
     this.raw = raw;
     this.#messageOf = messageOf;
+    this.#admitted = admitted;
   }
 
   /**
    * @param raw the API server's headers, flat
    * @returns undefined for a response that cannot be about our account and is to be relayed piece by piece
    */
-  static of(
-    status: number,
-    raw: readonly string[],
-    { info, target, impersonates }: Pick<Admitted, 'info' | 'target' | 'impersonates'>,
-  ): HeldForbidden | undefined {
+  static of(status: number, raw: readonly string[], admitted: HeldFor): HeldForbidden | undefined {
+    const { info, target, impersonates } = admitted;
     if (status !== 403 || !impersonates) return undefined;
     // An attacker who responds in the place of a pod or a service writes any text, so a response from behind a
     // proxy subresource is not read.
@@ -77,7 +79,7 @@ class HeldForbidden {
     if (decodeURIComponent(target.split('?', 1)[0] ?? '').includes(' impersonate')) return undefined;
     const [type = ''] = valuesOf(raw, 'content-type');
     const messageOf = MESSAGE_OF.get(type.split(';', 1)[0]?.trim().toLowerCase() ?? '');
-    return messageOf === undefined ? undefined : new HeldForbidden(raw, messageOf);
+    return messageOf === undefined ? undefined : new HeldForbidden(raw, messageOf, admitted);
   }
 
   get chunks(): readonly Buffer[] {
@@ -96,7 +98,17 @@ class HeldForbidden {
     const message = this.#messageOf(Buffer.concat(this.#chunks));
     const match = DENIAL.exec(message);
     if (match === null) return undefined;
-    return { rejection: proxyAccountRejection(match[1]), message: message.slice(0, LOGGED_CHARACTERS) };
+    const { cluster, info } = this.#admitted;
+    const { constrained = 'off' } = cluster.impersonate;
+    const [, resource, verb = ''] = match;
+    // A user who tries to write must not alert the operator. What `read` includes is missing from the role, or from an
+    // API server that has just started.
+    if (constrained === 'read' && verb.startsWith('impersonate-on:') && !isConstrainedRead(info)) {
+      return { rejection: constrainedRejection(verb) };
+    }
+    const inert = constrained !== 'off' && resource !== undefined;
+    const rejection = inert ? unsupportedRejection() : proxyAccountRejection(resource);
+    return { rejection, message: message.slice(0, LOGGED_CHARACTERS) };
   }
 }
 

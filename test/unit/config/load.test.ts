@@ -50,7 +50,7 @@ test('fills every default and makes paths absolute from the file’s directory',
         server: 'https://10.0.0.1:6443',
         tokenFile: join(directory, 'token'),
         allow: 'true',
-        impersonate: { groups: '*', extra: [] },
+        impersonate: { groups: '*', extra: [], constrained: 'off' },
         serviceAccountPassthrough: false,
       },
     ],
@@ -118,6 +118,27 @@ describe('a cluster’s public URL', () => {
       'clusters[0].publicUrl',
     );
     await expect(publicUrl({ publicUrl: 'http://prod.example.com' })).rejects.toThrow('clusters[0].publicUrl');
+  });
+});
+
+describe('constrained impersonation', () => {
+  const loadedWith = async (impersonate: object) => {
+    const base = settings();
+    Object.assign(base.clusters[0] ?? {}, { impersonate });
+    return (await loaded(base)).config.clusters[0]?.impersonate;
+  };
+  test.each(['off', 'read', 'all'])('may be %s', async (constrained) => {
+    expect(await loadedWith({ groups: ['corp:a'], constrained })).toMatchObject({ constrained });
+  });
+  test('is off where nothing is said', async () => {
+    expect(await loadedWith({ groups: '*' })).toMatchObject({ constrained: 'off' });
+  });
+  test.each([
+    [{ groups: '*', constrained: true }, 'clusters[0].impersonate.constrained'],
+    [{ groups: ['system:masters'], constrained: 'all' }, 'clusters[0].impersonate.groups[0]'],
+    [{ groups: [], extra: ['a.example/b', 'team'], constrained: 'read' }, 'clusters[0].impersonate.extra[1]'],
+  ])('is rejected where no API server would take it: %j', async (impersonate, setting) => {
+    await expect(loadedWith(impersonate)).rejects.toThrow(setting);
   });
 });
 

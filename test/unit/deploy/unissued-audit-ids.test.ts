@@ -129,14 +129,10 @@ it.each<[string, Event]>([
   ['what is older than the audit log', { auditID: 'old', minute: -5, ...alice }],
   ['what is too young to stand in both', { auditID: 'young', minute: 59, ...alice }],
   ['reads that Portcullis does not audit', { auditID: 'v', verb: 'get', requestURI: '/version', ...alice }],
-  [
-    'the requests of Portcullis itself',
-    {
-      auditID: 'q',
-      verb: 'create',
-      objectRef: { apiGroup: 'authorization.k8s.io', resource: 'subjectaccessreviews' },
-    },
-  ],
+  ...['subjectaccessreviews', 'selfsubjectaccessreviews'].map((resource): [string, Event] => [
+    `${resource} of Portcullis itself`,
+    { auditID: 'q', verb: 'create', objectRef: { apiGroup: 'authorization.k8s.io', resource } },
+  ]),
 ])('passes %s', async (_name, event) => {
   const { status, found, textfile } = await compared([there(event)]);
   expect(found).toEqual([]);

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import type { JsonRecord } from '../../../src/posture/rules/json.ts';
+import { RULES_OF } from '../../../src/core/http/constrained-read.ts';
 import { factsOf } from '../../../src/posture/rules/rights.ts';
 import { account, binding, checksOf, find, group, role, rule, SETTINGS, user, type Cluster } from './objects.ts';
 
@@ -73,6 +74,10 @@ describe('a service account', () => {
     [rule('*', 'rbac.authorization.k8s.io', 'roles'), 'escalate on roles, bind on roles'],
     [rule('impersonate', 'authentication.k8s.io', 'userextras/scopes'), undefined],
     [rule('get list', 'rbac.authorization.k8s.io', 'roles'), undefined],
+    [rule('impersonate:user-info', 'authentication.k8s.io', 'users'), 'impersonate:user-info on users'],
+    [rule('impersonate:arbitrary-node', 'authentication.k8s.io', 'nodes'), 'impersonate:arbitrary-node on nodes'],
+    [rule('impersonate:user-info', 'core', 'users'), undefined],
+    [rule('impersonate-on:user-info:create', '*', '*'), undefined],
   ])('can give itself rights: %j', (one, expected) => {
     const given = cluster([role('r', [one])], [binding({ role: 'r' }, ci)]);
     expect(find(given, 'account-escalation').map(({ evidence }) => evidence.split(': ').at(-1))).toEqual(
@@ -234,15 +239,29 @@ describe('anonymous clients', () => {
 });
 
 describe('the account of Portcullis', () => {
-  const documents = parseAllDocuments(
-    readFileSync(fileURLToPath(new URL('../../../deploy/examples/service-account.yaml', import.meta.url)), 'utf8'),
-  ).map((document) => document.toJS() as JsonRecord);
-  const example = documents.find(({ kind }) => kind === 'ClusterRole') ?? {};
-  const exampleBinding = documents.find(({ kind }) => kind === 'ClusterRoleBinding') ?? {};
+  const exampleAt = (name: string) => {
+    const path = fileURLToPath(new URL(`../../../deploy/examples/${name}.yaml`, import.meta.url));
+    const documents = parseAllDocuments(readFileSync(path, 'utf8')).map((document) => document.toJS() as JsonRecord);
+    const of = (wanted: string): JsonRecord => documents.find(({ kind }) => kind === wanted) ?? {};
+    return { example: of('ClusterRole'), exampleBinding: of('ClusterRoleBinding') };
+  };
+  const { example, exampleBinding } = exampleAt('service-account');
+  const constrained = exampleAt('service-account-constrained').example;
 
-  test('needs what the example gives it, and each right of it', () => {
-    expect(factsOf(example, '').beyondProxy).toBe('');
-    const given: Cluster = { clusterroles: [example], clusterrolebindings: [exampleBinding] };
+  test('may read for users in the constrained example, exactly as the chart renders it', () => {
+    const { rules } = constrained as { readonly rules: readonly { readonly verbs: readonly string[] }[] };
+    const on = 'impersonate-on:user-info:';
+    const given = rules.filter(({ verbs }) => verbs.every((verb) => verb.startsWith(on)));
+    const plain = given.map((one) => ({ ...one, verbs: one.verbs.map((verb) => verb.slice(on.length)) }));
+    expect(plain).toEqual(RULES_OF.read);
+  });
+
+  test.each([
+    ['service-account', example],
+    ['service-account-constrained', constrained],
+  ])('needs what the example %s gives it, and each right of it', (_name, role) => {
+    expect(factsOf(role, '').beyondProxy).toBe('');
+    const given: Cluster = { clusterroles: [role], clusterrolebindings: [exampleBinding] };
     expect(checksOf(given).flatMap((check) => check.outcome().findings)).toEqual([]);
     expect(checksOf(given).some((check) => 'gate-account' in (check.outcome().needsOption ?? {}))).toBe(false);
   });
@@ -263,6 +282,16 @@ describe('the account of Portcullis', () => {
     [rule('impersonate', 'core', 'groups', ['corp:developers']), ''],
     [{ verbs: ['get'], nonResourceURLs: ['/openid/v1/jwks'] }, ''],
     [{ verbs: ['get'], nonResourceURLs: ['/metrics'] }, 'get on /metrics'],
+    [rule('impersonate-on:user-info:get', '*', '*'), ''],
+    [
+      rule('impersonate:user-info', 'authentication.k8s.io', 'userextras/*'),
+      'impersonate:user-info on userextras/* of authentication.k8s.io',
+    ],
+    [
+      rule('impersonate:arbitrary-node', 'authentication.k8s.io', 'nodes'),
+      'impersonate:arbitrary-node on nodes of authentication.k8s.io',
+    ],
+    [rule('impersonate-on:user-info:get get', 'core', 'pods'), 'impersonate-on:user-info:get, get on pods'],
   ])('does not need %j beyond: %j', (one, beyond) => {
     expect(factsOf(role('r', [one]), '').beyondProxy).toBe(beyond);
   });
@@ -275,6 +304,61 @@ describe('the account of Portcullis', () => {
     }
     expect(through(account('portcullis', 'other'))).toEqual([]);
     expect(through(group('system:serviceaccounts:shop'))).toEqual([]);
+  });
+
+  describe('with constrained rights', () => {
+    const instance = account('portcullis', 'portcullis');
+    const inert = (rules: readonly JsonRecord[], subject: JsonRecord, more: Cluster = {}) =>
+      find(
+        {
+          clusterroles: [constrained, role('other', rules)],
+          clusterrolebindings: [exampleBinding, binding({ role: 'other' }, subject)],
+          ...more,
+        },
+        'constrained-inert',
+      );
+    const users = rule('impersonate', 'core', 'users', ['one']);
+
+    test.each([
+      ['its own legacy right', users, instance],
+      ['a wildcard', rule('*', '*', '*'), instance],
+      ['one for service accounts', rule('impersonate', 'core', 'serviceaccounts'), instance],
+      ['one of its group', users, group('system:serviceaccounts:portcullis')],
+      ['one of every authenticated client', users, group('system:authenticated')],
+    ])('is told that %s makes them inert, and how to remove it', (_what, one, subject) => {
+      const [found, ...more] = inert([one], subject);
+      expect(more).toEqual([]);
+      expect(found).toMatchObject({ namespace: 'portcullis', object: 'ServiceAccount/portcullis' });
+      expect(found?.fix.at(-1)).toContain('clusterrolebinding');
+    });
+
+    test.each([
+      ['a right of another account', users, account('portcullis', 'other')],
+      ['a group alone, without a user', rule('impersonate', 'core', 'groups'), instance],
+      ['another resource of that name', rule('impersonate', 'example.com', 'users'), instance],
+    ])('is told nothing for %s', (_what, one, subject) => {
+      expect(inert([one], subject)).toEqual([]);
+    });
+
+    test('is not told so where it has only legacy ones', () => {
+      const only = { clusterroles: [example], clusterrolebindings: [exampleBinding] };
+      expect(find(only, 'constrained-inert')).toEqual([]);
+    });
+
+    test('keeps them, where one role has both', () => {
+      const both = role('portcullis', [...(constrained['rules'] as readonly JsonRecord[]), users]);
+      const given = { clusterroles: [both], clusterrolebindings: [exampleBinding] };
+      expect(find(given, 'constrained-inert')[0]?.fix).toEqual([
+        "# 'remove the verb impersonate from ClusterRole/portcullis'",
+      ]);
+      const wide = role('portcullis', [
+        ...(constrained['rules'] as readonly JsonRecord[]),
+        rule('get', 'core', 'pods'),
+      ]);
+      expect(find({ ...given, clusterroles: [wide] }, 'gate-account')[0]?.fix).toEqual([
+        'kubectl --context prod@portcullis.example.com apply -f deploy/examples/service-account-constrained.yaml',
+      ]);
+    });
   });
 
   describe('is fixed without taking from it what it works by', () => {

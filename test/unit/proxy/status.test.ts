@@ -3,6 +3,7 @@ import { AppError } from '../../../src/core/errors.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
 import type { ImpersonationRejection } from '../../../src/core/http/impersonation.ts';
 import { rejectionHeaders, statusBody } from '../../../src/proxy/status.ts';
+import { impersonationRejection } from '../../../src/proxy/impersonation-rejections.ts';
 import {
   auditBlocked,
   clusterRejection,
@@ -10,7 +11,6 @@ import {
   draining,
   errorRejection,
   fenced,
-  impersonationRejection,
   passthroughRejection,
   pathRejection,
   tooManyAtCluster,

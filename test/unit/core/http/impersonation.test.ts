@@ -95,13 +95,14 @@ describe('what the user must be allowed', () => {
 
   it('is every attribute, in the order of the API server', () => {
     const all = wanted({ uid: '42', groups: ['a', 'system:masters'], extra: { 'x/y': ['1', '2'] } });
+    const verb = 'impersonate';
     expect(impersonateAttributes(all)).toEqual([
-      { group: '', resource: 'users', subresource: '', namespace: '', name: 'demo:limited' },
-      { group: 'authentication.k8s.io', resource: 'uids', subresource: '', namespace: '', name: '42' },
-      { group: '', resource: 'groups', subresource: '', namespace: '', name: 'a' },
-      { group: '', resource: 'groups', subresource: '', namespace: '', name: 'system:masters' },
-      { group: 'authentication.k8s.io', resource: 'userextras', subresource: 'x/y', namespace: '', name: '1' },
-      { group: 'authentication.k8s.io', resource: 'userextras', subresource: 'x/y', namespace: '', name: '2' },
+      { verb, group: '', resource: 'users', subresource: '', namespace: '', name: 'demo:limited' },
+      { verb, group: 'authentication.k8s.io', resource: 'uids', subresource: '', namespace: '', name: '42' },
+      { verb, group: '', resource: 'groups', subresource: '', namespace: '', name: 'a' },
+      { verb, group: '', resource: 'groups', subresource: '', namespace: '', name: 'system:masters' },
+      { verb, group: 'authentication.k8s.io', resource: 'userextras', subresource: 'x/y', namespace: '', name: '1' },
+      { verb, group: 'authentication.k8s.io', resource: 'userextras', subresource: 'x/y', namespace: '', name: '2' },
     ]);
   });
 

@@ -1,11 +1,11 @@
 import * as fc from 'fast-check';
+
 import { describe, expect, test } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
-import { pairs } from '../../../../src/core/http/header-names.ts';
+import { findImpersonation, pairs } from '../../../../src/core/http/header-names.ts';
 import {
   bodyLength,
   buildUpstreamHeaders,
-  findImpersonation,
   limitIdentity,
   type UpstreamHeadersInput,
   flatHeaders,

@@ -17,7 +17,13 @@ const now = (): Date => new Date('2026-01-02T03:04:05Z');
 
 function cluster(): ClusterParts {
   const storage = createStorage(now);
-  const parts = { storage, authenticator: createAuthenticator({}), authorizer: createAuthorizer(storage), now };
+  const parts = {
+    storage,
+    authenticator: createAuthenticator({}),
+    authorizer: createAuthorizer(storage),
+    now,
+    constrained: false,
+  };
   seed(parts, ['portcullis.dev/session'], false);
   return parts;
 }
@@ -30,7 +36,7 @@ const INSTANCE: Identity = {
 };
 
 const as = (...rawHeaders: string[]): Identity =>
-  impersonate({ rawHeaders } as IncomingMessage, INSTANCE, cluster().authorizer);
+  impersonate({ rawHeaders } as IncomingMessage, { real: INSTANCE, authorizer: cluster().authorizer });
 
 const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
 
@@ -80,7 +86,7 @@ describe('impersonation', () => {
     );
     const alice = { username: 'demo:alice', uid: '', groups: ['demo:developers'], extra: {} };
     const account = { rawHeaders: ['Impersonate-User', 'system:serviceaccount:default:default'] } as IncomingMessage;
-    expect(() => impersonate(account, alice, cluster().authorizer)).toThrow(
+    expect(() => impersonate(account, { real: alice, authorizer: cluster().authorizer })).toThrow(
       `serviceaccounts "default" is forbidden: User "demo:alice" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"`,
     );
   });
@@ -88,7 +94,7 @@ describe('impersonation', () => {
   it('does not let every user impersonate', () => {
     const alice = { username: 'demo:alice', uid: '', groups: ['demo:developers'], extra: {} };
     const request = { rawHeaders: ['Impersonate-User', 'demo:root'] } as IncomingMessage;
-    expect(() => impersonate(request, alice, cluster().authorizer)).toThrow(
+    expect(() => impersonate(request, { real: alice, authorizer: cluster().authorizer })).toThrow(
       'users "demo:root" is forbidden: User "demo:alice" cannot impersonate resource "users" in API group "" at the cluster scope',
     );
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
 import { sessionKey } from '../../../../src/core/credential/revocation.ts';
+import { requestInfo } from '../../../../src/core/request/request-info.ts';
 import type { Members } from '../../../../src/proxy/admission/cluster-reviews.ts';
 import { UserImpersonation } from '../../../../src/proxy/admission/user-impersonation.ts';
 
@@ -17,6 +18,7 @@ const question = (session: string, groups?: readonly string[]) => ({
   session,
   account: 'corp/alice',
   impersonated: impersonated(groups),
+  info: requestInfo('GET', '/api/v1/namespaces/default/pods'),
 });
 
 /** A cluster whose responses come when the test releases them. */
