@@ -61,7 +61,8 @@ export async function startGuideMachine(folder: string): Promise<GuideMachine> {
   function here(settings: Settings, files: GuideFiles): Settings {
     const [provider] = settings['providers'] as Settings[];
     const tls = { certFile: files.certFile, keyFile: files.keyFile };
-    const { consoles: _consoles, workload: _workload, ...rest } = settings;
+    // Nothing here is outside, and the example names a proxy and its files.
+    const { consoles: _consoles, workload: _workload, outbound: _outbound, ...rest } = settings;
     return {
       ...rest,
       publicUrl: urls.web,
