@@ -30,6 +30,7 @@ export async function makeCertificates(names: readonly string[], now: number): P
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(rootKeys.publicKey),
     ],
   });
   const server = await x509.X509CertificateGenerator.create({
@@ -42,6 +43,8 @@ export async function makeCertificates(names: readonly string[], now: number): P
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      // Roots of one name are told apart by their keys, where a client trusts several.
+      await x509.AuthorityKeyIdentifierExtension.create(rootKeys.publicKey),
       new x509.SubjectAlternativeNameExtension(
         names.map((value) => ({ type: isAddress(value) ? ('ip' as const) : ('dns' as const), value })),
       ),

@@ -2,7 +2,7 @@
 import type { KubernetesObject } from './chart.ts';
 
 interface Items {
-  readonly items?: readonly { readonly path: string }[];
+  readonly items?: readonly { readonly key: string; readonly path: string }[];
 }
 
 interface Volume {
@@ -11,7 +11,7 @@ interface Volume {
   readonly configMap?: Items & { readonly name: string };
   readonly projected?: {
     readonly sources: readonly {
-      readonly secret?: Items;
+      readonly secret?: Items & { readonly name: string };
       readonly configMap?: Items;
       readonly serviceAccountToken?: { readonly path: string; readonly expirationSeconds: number };
     }[];

@@ -54,15 +54,18 @@ export interface DjangoIdp {
   close(): Promise<void>;
 }
 
-/** @throws Error that names the package to install, where it is missing */
-export async function startDjangoIdp(): Promise<DjangoIdp> {
+/**
+ * @param host by which it is known; it listens on loopback alone
+ * @throws Error that names the package to install, where it is missing
+ */
+export async function startDjangoIdp(host = 'localhost'): Promise<DjangoIdp> {
   const folder = await temporaryFolder();
   const port = await freePort();
-  const issuer = `https://localhost:${port}/o`;
-  const certificates = await makeCertificates(['localhost'], Date.now());
+  const issuer = `https://${host}:${port}/o`;
+  const certificates = await makeCertificates([host], Date.now());
   await writeFile(join(folder, 'tls.crt'), certificates.cert);
   await writeFile(join(folder, 'tls.key'), certificates.key, { mode: 0o600 });
-  const settings = { folder, port, issuer, djangoSecret: randomBytes(32).toString('hex') };
+  const settings = { folder, host, port, issuer, djangoSecret: randomBytes(32).toString('hex') };
   let keys = [await newKey()];
   const start = (): Promise<Running> => startProject(join(folder, 'settings.json'), { ...settings, keys });
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });

@@ -8,8 +8,11 @@ import { PageShell } from './page-shell.ts';
 
 const BROWSER = fileURLToPath(new URL('../../demo/headless-browser.ts', import.meta.url));
 
-/** @param user of the demo's identity provider, who signs in when a browser opens */
-export async function terminalOf(folder: string, user: string): Promise<PageShell> {
+/**
+ * @param user of the demo's identity provider, who signs in when a browser opens
+ * @param more environment in addition, such as that of a network with a proxy
+ */
+export async function terminalOf(folder: string, user: string, more: NodeJS.ProcessEnv = {}): Promise<PageShell> {
   const home = join(folder, `home-of-${user}`);
   await mkdir(home, { recursive: true });
   const bin = await programsIn(home, { portcullis: `exec '${process.execPath}' '${ROOT}src/main.ts' "$@"` });
@@ -20,5 +23,6 @@ export async function terminalOf(folder: string, user: string): Promise<PageShel
     PORTCULLIS_CACHE_DIR: join(home, 'cache'),
     PORTCULLIS_DEMO_USER: user,
     BROWSER,
+    ...more,
   });
 }

@@ -18,6 +18,9 @@ export interface Squid {
 /** Which name and password it accepts. */
 export const SQUID_CREDENTIALS = 'anna:squid-canary';
 
+/** Of the users' own machines, so that the log tells them from the server. */
+export const BROWSER_CREDENTIALS = 'laptop:squid-laptop';
+
 /** The host that it connects no client to. */
 export const FORBIDDEN_HOST = 'forbidden.test';
 
@@ -47,7 +50,7 @@ http_access deny all
 `;
 
 const AUTH = `while read -r name password; do
-  case "$name:$password" in ${SQUID_CREDENTIALS}) echo OK ;; *) echo ERR ;; esac
+  case "$name:$password" in ${SQUID_CREDENTIALS} | ${BROWSER_CREDENTIALS}) echo OK ;; *) echo ERR ;; esac
 done
 `;
 

@@ -16,6 +16,13 @@ const runBy = (test: string, blocks: Readonly<Record<string, readonly string[]>>
 
 export const HELD_BLOCKS: readonly HeldBlock[] = [
   ...runBy('test/integration/docs-checkout.test.ts', { 'README.md': ['npm run demo'] }),
+  ...runBy('test/integration/docs-install.test.ts', {
+    'docs/install.md': [
+      '(umask 077',
+      'npx portcullis store check',
+      'kubectl --namespace portcullis create secret generic outbound-proxy',
+    ],
+  }),
   ...runBy('test/integration/docs-shell.test.ts', {
     'README.md': ['npx portcullis keys generate', 'npx portcullis config check'],
     'docs/claims.md': ['portcullis config check'],
