@@ -13,6 +13,11 @@ import { isMissing, isUnwritable, readPrivateFile, writePrivateFile } from '../s
 
 /** Milliseconds for which the calls of one parent get the same error. */
 const FAILURE_MEMORY_MS = 30_000;
+/**
+ * The same for a sign-in that no user completed: a program that goes on asking, such as an informer, would open another
+ * tab every five minutes, all night. A sign-in by any other program ends it.
+ */
+const UNFINISHED_MEMORY_MS = 60 * 60_000;
 
 /**
  * Failures that are shared with the processes that wait for the same refresh or sign-in, and (`session`) why the
@@ -39,15 +44,17 @@ export function rememberForParent(entry: CacheEntry, parent: ParentId, error: Ap
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(dir)) {
       const path = join(dir, name);
-      if (modifiedAt(path) < now - FAILURE_MEMORY_MS) rmSync(path, { force: true });
+      if (modifiedAt(path) < now - UNFINISHED_MEMORY_MS) rmSync(path, { force: true });
     }
     write(join(dir, parent), error, now);
   });
 }
 
-/** Returns the error of this parent's last sign-in, for 30 seconds. */
+/** Returns the error of this parent's last sign-in, for 30 seconds; where no user completed it, for an hour. */
 export function failureOfParent(entry: CacheEntry, parent: ParentId, now: number): AppError | undefined {
-  return read(join(entry.dir, 'failures', parent), now - FAILURE_MEMORY_MS, now);
+  const path = join(entry.dir, 'failures', parent);
+  const last = read(path, now - UNFINISHED_MEMORY_MS, now);
+  return last?.code === 'sign_in_expired' ? last : read(path, now - FAILURE_MEMORY_MS, now);
 }
 
 export function shareFailure(entry: CacheEntry, kind: SharedFailure, error: AppError, now: number): void {

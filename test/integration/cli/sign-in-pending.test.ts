@@ -1,6 +1,8 @@
 /** The command while the browser is open: how long it waits, and what it shows in the meantime. */
 import { once } from 'node:events';
 import type { ChildProcess } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { stage } from './setup.ts';
 
@@ -27,6 +29,18 @@ async function heard(child: ChildProcess, stream: 'stdout' | 'stderr', pattern: 
   return text;
 }
 
+const minutes = (count: number): number => count * 60_000;
+
+/** As time would: what is remembered of this process is that old. */
+function rememberedSince(age: number): void {
+  const [name = ''] = readdirSync(at.machine.cacheDir, { recursive: true, encoding: 'utf8' }).filter((path) =>
+    path.includes(`failures/${process.pid}-`),
+  );
+  const file = join(at.machine.cacheDir, name);
+  const failure = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...failure, at: Date.now() - age }));
+}
+
 describe('a sign-in that no user finishes', () => {
   test('ends after five minutes with a message, for the process that opened the browser and for the one that waited', async () => {
     at.machine.env = { ...NO_BROWSER_USER, NODE_OPTIONS: `--import=${FAST_TIMERS}` };
@@ -38,6 +52,21 @@ describe('a sign-in that no user finishes', () => {
     }
     expect(ended.filter((one) => one.stderr.includes('opening your browser'))).toHaveLength(1);
     expect(ended.filter((one) => one.stderr.includes('another sign-in is in progress'))).toHaveLength(3);
+  });
+
+  test('is not followed by another for an hour, where one program goes on asking; a sign-in elsewhere ends that', async () => {
+    at.machine.env = { ...NO_BROWSER_USER, NODE_OPTIONS: `--import=${FAST_TIMERS}` };
+    // This process is the parent each time, as an informer is.
+    const ask = async (): Promise<string> => (await at.machine.ended(at.machine.startPlugin(...plugin()))).stderr;
+    const expired = 'The sign-in in the browser was not completed within 5 minutes.';
+    expect(await ask()).toMatch(/opening your browser[^]*not completed within 5 minutes/);
+    rememberedSince(minutes(50));
+    expect(await ask()).toMatch(new RegExp(`^portcullis: ${expired}\\n  Next: portcullis login .*\\n$`));
+    rememberedSince(minutes(61));
+    expect(await ask()).toContain('opening your browser');
+    expect(await ask()).not.toContain('opening your browser');
+    await at.machine.signIn(at.fakeServer.web);
+    expect(await ask()).toBe('');
   });
 
   test('does not delay a command that may not open a browser: it fails immediately with the command to run', async () => {
