@@ -10,7 +10,7 @@ export const CHART = `${ROOT}deploy/chart`;
 export const DEPLOY_TESTS = `${ROOT}test/deploy/`;
 
 /** Values of the main shapes (test/deploy/values/NAME.yaml). */
-export const SHAPES = ['small', 'large', 'ingress', 'remote'] as const;
+export const SHAPES = ['small', 'ha', 'large', 'ingress', 'remote'] as const;
 
 export const valuesOf = (shape: string): string => `${DEPLOY_TESTS}values/${shape}.yaml`;
 

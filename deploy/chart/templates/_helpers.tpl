@@ -8,6 +8,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: gate
 {{- end }}
 
+{{- define "portcullis.redisSelector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: redis
+{{- end }}
+
 {{- define "portcullis.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/name: {{ .Chart.Name }}
@@ -33,6 +39,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "portcullis.name" . }}-redis
 {{- end }}
 
+{{/* Whether the chart's own Redis is three nodes with Sentinel; else nothing. */}}
+{{- define "portcullis.redisHa" -}}
+{{- if eq (int .Values.redis.inChart.replicas) 3 }}yes{{ end }}
+{{- end }}
+
+{{/* The host under which each certificate of the chart's own Redis is valid. */}}
+{{- define "portcullis.redisHost" -}}
+{{ include "portcullis.redisName" . }}.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{/* The three nodes by host name, which stays when a pod's address changes; separated by blanks. */}}
+{{- define "portcullis.redisNodes" -}}
+{{- $nodes := list }}
+{{- range until 3 }}{{ $nodes = append $nodes (printf "%s-%d.%s" (include "portcullis.redisName" $) . (include "portcullis.redisHost" $)) }}{{ end }}
+{{- join " " $nodes }}
+{{- end }}
+
 {{/*
 The configuration file. Lists of the values are taken over item by item; what names a Secret becomes the path at which it is mounted.
 */}}
@@ -50,7 +73,16 @@ The configuration file. Lists of the values are taken over item by item; what na
 {{- end }}
 {{- $redis := dict "prefix" $v.redis.prefix }}
 {{- if $v.redis.inChart.enabled }}
-{{- $_ := set $redis "url" (printf "rediss://%s.%s.svc:6379" (include "portcullis.redisName" .) .Release.Namespace) }}
+{{- $_ := set $redis "url" (printf "rediss://%s:6379" (include "portcullis.redisHost" .)) }}
+{{- if include "portcullis.redisHa" . }}
+{{- $sentinels := list }}
+{{- range splitList " " (include "portcullis.redisNodes" .) }}{{ $sentinels = append $sentinels (printf "%s:26379" .) }}{{ end }}
+{{- $_ := set $redis "nodes" 3 }}
+{{- $_ := set $redis "sentinels" $sentinels }}
+{{- $_ := set $redis "master" "portcullis" }}
+{{- $_ := set $redis "sentinelUsernameFile" "/etc/portcullis/redis/sentinel-username" }}
+{{- $_ := set $redis "sentinelPasswordFile" "/etc/portcullis/redis/sentinel-password" }}
+{{- end }}
 {{- $_ := set $redis "usernameFile" "/etc/portcullis/redis/username" }}
 {{- $_ := set $redis "passwordFile" "/etc/portcullis/redis/password" }}
 {{- $_ := set $redis "caFile" "/etc/portcullis/redis/ca.crt" }}
@@ -117,6 +149,9 @@ The configuration file. Lists of the values are taken over item by item; what na
 {{- if $r.inChart.enabled }}
 - secret: { name: {{ $r.inChart.authSecret | default (printf "%s-auth" (include "portcullis.redisName" .)) }}, items: [{ key: username, path: username }, { key: password, path: password }] }
 - secret: { name: {{ $r.inChart.tlsSecret | default (printf "%s-tls" (include "portcullis.redisName" .)) }}, items: [{ key: ca.crt, path: ca.crt }] }
+{{- if include "portcullis.redisHa" . }}
+- secret: { name: {{ $r.inChart.haSecret | default (printf "%s-ha" (include "portcullis.redisName" .)) }}, items: [{ key: lookup-username, path: sentinel-username }, { key: lookup-password, path: sentinel-password }] }
+{{- end }}
 {{- else }}
 {{- range $file, $ref := dict "username" $r.username "password" $r.password "ca.crt" $r.ca "sentinel-username" $r.sentinelUsername "sentinel-password" $r.sentinelPassword }}
 {{- if $ref.secret }}
@@ -193,4 +228,60 @@ maxmemory {{ .Values.redis.inChart.maxMemory }}
 # A backlog that is freed is another history, for which every user would have to sign in again.
 repl-backlog-ttl 0
 save ""
+{{- if include "portcullis.redisHa" . }}
+# Followers copy over TLS. The start script adds who this node is, and whom it follows.
+tls-replication yes
+replica-announce-port 6379
+# A follower that comes back is in step within moments; a short absence costs it no whole copy.
+repl-diskless-sync-delay 0
+repl-backlog-size 8mb
+client-output-buffer-limit replica 32mb 32mb 60
+{{- end }}
+{{- end }}
+
+{{/* What the Sentinels of the three nodes have in common. */}}
+{{- define "portcullis.sentinelConf" -}}
+port 0
+tls-port 26379
+tls-cert-file /tls/tls.crt
+tls-key-file /tls/tls.key
+tls-ca-cert-file /tls/ca.crt
+tls-auth-clients no
+tls-replication yes
+aclfile /run/redis/sentinel.acl
+dir /data/sentinel
+# Pods come back under their names, with other addresses.
+sentinel resolve-hostnames yes
+sentinel announce-hostnames yes
+sentinel announce-port 26379
+{{- end }}
+
+{{/* What the scripts of the three nodes are told. */}}
+{{- define "portcullis.redisEnv" -}}
+- { name: POD_NAME, valueFrom: { fieldRef: { fieldPath: metadata.name } } }
+- { name: HOST, value: $(POD_NAME).{{ include "portcullis.redisHost" . }} }
+- { name: NODES, value: {{ include "portcullis.redisNodes" . }} }
+- { name: DOWN_AFTER_MS, value: {{ mul 1000 (include "portcullis.seconds" .Values.redis.inChart.failoverAfter) | quote }} }
+- { name: KEYS, value: '{{ printf "{%s}:*" .Values.redis.prefix }}' }
+- { name: COMMANDS, value: {{ .Files.Get "files/redis-commands" | trim | quote }} }
+{{- end }}
+
+{{/* One node of a cluster holds one node of Redis: else the loss of one could be the loss of two. */}}
+{{- define "portcullis.redisApart" -}}
+{{- $labels := include "portcullis.redisSelector" . | fromYaml }}
+{{- $by := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) }}
+{{- $zone := dict "topologyKey" "topology.kubernetes.io/zone" "labelSelector" (dict "matchLabels" $labels) }}
+{{- $preferred := list (dict "weight" 50 "podAffinityTerm" $zone) }}
+{{- if eq .Values.redis.inChart.podAntiAffinity "required" }}
+requiredDuringSchedulingIgnoredDuringExecution: {{- list $by | toYaml | nindent 2 }}
+{{- else }}
+{{- $preferred = prepend $preferred (dict "weight" 100 "podAffinityTerm" $by) }}
+{{- end }}
+preferredDuringSchedulingIgnoredDuringExecution: {{- $preferred | toYaml | nindent 2 }}
+{{- end }}
+
+{{- define "portcullis.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
 {{- end }}

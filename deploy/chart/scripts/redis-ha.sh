@@ -1,0 +1,164 @@
+#!/bin/sh
+# One of three nodes of Redis (or Valkey) with a Sentinel beside each, in the pods of the chart (redis.inChart.replicas: 3):
+#   node, sentinel                     start the server, or the Sentinel
+#   ready, alive, watches, has-quorum  the probes
+#   step-down                          before a pod ends: another node becomes the primary
+# From the pod: HOST (this node), NODES (all of them, by host name), DOWN_AFTER_MS, KEYS and COMMANDS (what the user of Portcullis may do).
+set -eu
+umask 077
+
+GROUP=portcullis
+STATE=/data/sentinel/sentinel.conf
+kind=redis
+command -v redis-server >/dev/null || kind=valkey
+
+# An internal password goes into configuration files, in which other characters have a meaning.
+secret() {
+  value=$(cat "/ha/$1")
+  case $value in
+    '' | *[!A-Za-z0-9_-]*)
+      echo "the key $1 of the Secret redis.inChart.haSecret must consist of letters, digits, - and _" >&2
+      return 1
+      ;;
+  esac
+  printf %s "$value"
+}
+
+hash_of() { printf %s "$1" | sha256sum | cut -d' ' -f1; }
+
+others() { for node in $NODES; do [ "$node" = "$HOST" ] || echo "$node"; done; }
+
+# Asks a server of Redis: HOST WORDS…
+ask_node() {
+  node=$1 && shift
+  REDISCLI_AUTH=$(cat /auth/password) timeout 2 "$kind-cli" --user "$(cat /auth/username)" --tls --cacert /tls/ca.crt -h "$node" "$@"
+}
+
+# Asks a Sentinel: HOST WORDS…
+ask_sentinel() {
+  node=$1 && shift
+  REDISCLI_AUTH=$(secret peer-password) timeout 2 "$kind-cli" --user peer --tls --cacert /tls/ca.crt -h "$node" -p 26379 "$@"
+}
+
+is_node() { case " $NODES " in *" $1 "*) true ;; *) false ;; esac; }
+
+# The node that another Sentinel has for the primary; nothing where none answers.
+primary_by_others() {
+  for other in $(others); do
+    found=$(ask_sentinel "$other" sentinel get-master-addr-by-name "$GROUP" 2>/dev/null | head -n 1) || found=''
+    if [ -n "$found" ] && is_node "$found"; then
+      echo "$found"
+      return
+    fi
+  done
+}
+
+# What the others say counts before what was written here: a node that was down does not know what happened since.
+primary() {
+  found=$(primary_by_others)
+  [ -n "$found" ] || found=$(sed -n "s/^sentinel monitor $GROUP \([^ ]*\) .*/\1/p" "$STATE" 2>/dev/null) || found=''
+  is_node "${found:-none}" || found=${NODES%% *}
+  echo "$found"
+}
+
+others_hold_data() {
+  for other in $(others); do
+    ! ask_node "$other" info keyspace 2>/dev/null | grep -q '^db' || return 0
+  done
+  return 1
+}
+
+start_node() {
+  replication=$(secret replication-password)
+  sentinel=$(secret sentinel-password)
+  # The user of Portcullis may do what it does, on its own keys. The followers may copy, and the Sentinels may change who follows whom; neither
+  # can read or write a key. No other user may do anything. Passwords go in as their hashes.
+  {
+    echo "user default off"
+    echo "user $(cat /auth/username) reset on #$(hash_of "$(cat /auth/password)") ~$KEYS &$KEYS $COMMANDS"
+    echo "user replication reset on #$(hash_of "$replication") +psync +replconf +ping"
+    echo "user sentinel reset on #$(hash_of "$sentinel") &__sentinel__:hello +ping +info +role +publish +subscribe +multi +exec +slaveof" \
+      "+config|rewrite +client|setname +client|kill +script|kill"
+  } >/run/redis/users.acl
+  leader=$(primary)
+  # A primary that comes back without its data would make the others empty as well: it waits until they have another one.
+  while [ "$leader" = "$HOST" ] && [ ! -e /data/appendonlydir ] && others_hold_data; do
+    echo "the volume is empty and other nodes hold data: waiting until one of them is the primary"
+    sleep 1
+    leader=$(primary)
+  done
+  {
+    cat /etc/redis/redis.conf
+    echo "replica-announce-ip $HOST"
+    echo "masteruser replication"
+    echo "masterauth $replication"
+    [ "$leader" = "$HOST" ] || echo "replicaof $leader 6379"
+  } >/run/redis/redis.conf
+  exec "$kind-server" /run/redis/redis.conf
+}
+
+start_sentinel() {
+  peer=$(secret peer-password)
+  sentinel=$(secret sentinel-password)
+  {
+    echo "user default off"
+    echo "user $(cat /ha/lookup-username) reset on #$(hash_of "$(cat /ha/lookup-password)") +client|setname +client|setinfo" \
+      "+sentinel|get-master-addr-by-name"
+    echo "user peer reset on #$(hash_of "$peer") &__sentinel__:hello +ping +publish +client|setname +sentinel|is-master-down-by-addr" \
+      "+sentinel|get-master-addr-by-name +sentinel|ckquorum +sentinel|failover"
+  } >/run/redis/sentinel.acl
+  mkdir -p "${STATE%/*}"
+  [ -e "$STATE" ] || : >"$STATE"
+  known=$(grep -E "^sentinel (monitor|config-epoch|leader-epoch|known-replica|known-sentinel) $GROUP |^sentinel (myid|current-epoch) " "$STATE") || known=''
+  # The settings and passwords of today, and what the Sentinel knew when it ended: who the primary is, and what it has voted for.
+  {
+    cat /etc/redis/sentinel.conf
+    echo "sentinel announce-ip $HOST"
+    echo "sentinel sentinel-user peer"
+    echo "sentinel sentinel-pass $peer"
+    printf '%s\n' "$known" | grep '^sentinel monitor ' || echo "sentinel monitor $GROUP $(primary) 6379 2"
+    echo "sentinel auth-user $GROUP sentinel"
+    echo "sentinel auth-pass $GROUP $sentinel"
+    echo "sentinel down-after-milliseconds $GROUP $DOWN_AFTER_MS"
+    echo "sentinel failover-timeout $GROUP 30000"
+    echo "sentinel parallel-syncs $GROUP 2"
+    printf '%s\n' "$known" | grep -v '^sentinel monitor ' || true
+  } >"$STATE.new"
+  mv "$STATE.new" "$STATE"
+  exec "$kind-server" "$STATE" --sentinel
+}
+
+# In step with the primary: a rolling update, and a drain, go on only then.
+ready() { ask_node localhost info replication | grep -Eq '^(role:master|master_link_status:up)'; }
+
+# Whatever it answers: a server that loads its data, or is busy, is alive.
+alive() { ask_node localhost ping >/dev/null; }
+
+watches() { ask_sentinel localhost ping | grep -q PONG; }
+
+# Together with the others it can put a follower in the primary's place.
+has_quorum() { ask_sentinel localhost sentinel ckquorum "$GROUP" | grep -q '^OK'; }
+
+# Until the others have another primary. This one is told so only seconds later, and by then it has ended.
+step_down() {
+  ask_node localhost info replication | grep -q '^role:master' || return 0
+  for other in $(others); do
+    ask_sentinel "$other" sentinel failover "$GROUP" 2>/dev/null | grep -q OK || continue
+    tries=0
+    while [ "$(primary_by_others)" = "$HOST" ] && [ "$tries" -lt 15 ]; do
+      sleep 1
+      tries=$((tries + 1))
+    done
+    return 0
+  done
+}
+
+case $1 in
+  node) start_node ;;
+  sentinel) start_sentinel ;;
+  ready) ready ;;
+  alive) alive ;;
+  watches) watches ;;
+  has-quorum) has_quorum ;;
+  step-down) step_down ;;
+esac
