@@ -11,6 +11,7 @@ import { RULES_OF } from '../src/core/http/constrained-read.ts';
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
 export const CHART_FILES = `${ROOT}deploy/chart/files/`;
+export const CHART_YAML = `${ROOT}deploy/chart/Chart.yaml`;
 
 /** @returns by its path below the chart's `files/`, what each file has to hold */
 export function chartFiles(): ReadonlyMap<string, string> {
@@ -22,6 +23,12 @@ export function chartFiles(): ReadonlyMap<string, string> {
     ['redis-commands', `${redisCommands(read('docs/reference/store-schema.md'))}\n`],
     ...dashboards.map((name): [string, string] => [`dashboards/${name}`, read(`deploy/grafana/${name}`)]),
   ]);
+}
+
+/** The icon of the pages as an address that needs no network; Helm and Artifact Hub take one such. */
+export function chartIcon(): string {
+  const icon = readFileSync(`${ROOT}src/web/assets/icon.svg`);
+  return `icon: data:image/svg+xml;base64,${icon.toString('base64')}`;
 }
 
 /** What Portcullis' user of Redis may do, from the documented `ACL SETUSER` line: the suite of the store passes with exactly that. */
@@ -36,4 +43,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     mkdirSync(dirname(`${CHART_FILES}${path}`), { recursive: true });
     writeFileSync(`${CHART_FILES}${path}`, text);
   }
+  writeFileSync(CHART_YAML, readFileSync(CHART_YAML, 'utf8').replace(/^icon: .*$/m, chartIcon()));
 }

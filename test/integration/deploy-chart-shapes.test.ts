@@ -37,6 +37,7 @@ const KINDS: Readonly<Record<string, string>> = {
   HorizontalPodAutoscaler: 'autoscaling/v2',
   Ingress: 'networking.k8s.io/v1',
   NetworkPolicy: 'networking.k8s.io/v1',
+  Pod: 'v1',
   PodDisruptionBudget: 'policy/v1',
   Role: 'rbac.authorization.k8s.io/v1',
   RoleBinding: 'rbac.authorization.k8s.io/v1',
@@ -50,7 +51,7 @@ const DNS_1123 = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 const workloads = (objects: readonly KubernetesObject[]): readonly (readonly [string, PodTemplate])[] =>
   objects
-    .filter(({ kind }) => ['Deployment', 'StatefulSet', 'CronJob'].includes(kind))
+    .filter(({ kind }) => ['Deployment', 'StatefulSet', 'CronJob', 'Pod'].includes(kind))
     .map((object) => [object.kind, podTemplateOf(object)]);
 
 /** The shapes that run a server: `remote` consists of an account and its rights only. */

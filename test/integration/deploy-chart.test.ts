@@ -226,7 +226,7 @@ describe('the chart’s own Redis', () => {
 describe('OpenShift', () => {
   it('assigns the user of each pod: the chart names none, and none is root', async () => {
     const objects = await rendered(...SMALL, ...set('openshift=true', 'keys.rotation.enabled=true'));
-    for (const kind of ['Deployment', 'StatefulSet', 'CronJob']) {
+    for (const kind of ['Deployment', 'StatefulSet', 'CronJob', 'Pod']) {
       const { securityContext } = podTemplateOf(only(objects, kind)).spec;
       expect(securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
       for (const name of ['runAsUser', 'runAsGroup', 'fsGroup']) expect(securityContext).not.toHaveProperty(name);
@@ -296,7 +296,7 @@ describe('the network', () => {
     // A direction that no policy of a pod names stays open.
     for (const policy of policies) expect(specOf(policy)['policyTypes']).toEqual(['Ingress', 'Egress']);
     const { matchLabels } = shut['podSelector'] as { readonly matchLabels: Readonly<Record<string, string>> };
-    for (const kind of ['Deployment', 'StatefulSet', 'CronJob']) {
+    for (const kind of ['Deployment', 'StatefulSet', 'CronJob', 'Pod']) {
       expect(podTemplateOf(only(objects, kind)).metadata.labels).toMatchObject(matchLabels);
     }
     const { egress } = specOf(only(policies, 'NetworkPolicy', 'portcullis')) as {

@@ -45,8 +45,9 @@ interface WithTemplate {
   readonly template: PodTemplate;
 }
 
-/** Of a Deployment, a StatefulSet or a CronJob. */
+/** Of a Deployment, a StatefulSet or a CronJob, or a Pod itself. */
 export function podTemplateOf(workload: KubernetesObject): PodTemplate {
+  if (workload.kind === 'Pod') return workload as unknown as PodTemplate;
   const spec = workload['spec'] as WithTemplate | { readonly jobTemplate: { readonly spec: WithTemplate } };
   return 'template' in spec ? spec.template : spec.jobTemplate.spec.template;
 }

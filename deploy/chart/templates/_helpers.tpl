@@ -1,25 +1,41 @@
+{{/* What the application is called in labels. */}}
+{{- define "portcullis.appName" -}}
+{{ .Values.nameOverride | default .Chart.Name }}
+{{- end }}
+
+{{/* What each object's name begins with. A StatefulSet's pods have eighteen characters more, in a label of at most 63. */}}
 {{- define "portcullis.name" -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) | trunc 45 | trimSuffix "-" }}
+{{- $app := include "portcullis.appName" . }}
+{{- .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $app) (contains $app .Release.Name)) | trunc 45 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "portcullis.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ include "portcullis.appName" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: gate
 {{- end }}
 
 {{- define "portcullis.redisSelector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ include "portcullis.appName" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: redis
 {{- end }}
 
+{{- define "portcullis.testSelector" -}}
+app.kubernetes.io/name: {{ include "portcullis.appName" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end }}
+
 {{- define "portcullis.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ include "portcullis.appName" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "portcullis.serviceAccount" -}}
@@ -284,4 +300,17 @@ preferredDuringSchedulingIgnoredDuringExecution: {{- $preferred | toYaml | ninde
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
+{{- end }}
+
+{{/* What a Service may be given besides its type, ports and ranges. */}}
+{{- define "portcullis.serviceFields" -}}
+{{- if and .loadBalancerClass (eq .type "LoadBalancer") }}
+loadBalancerClass: {{ .loadBalancerClass }}
+{{- end }}
+{{- with .ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .ipFamilies }}
+ipFamilies: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { CHART_FILES, chartFiles } from '../../../scripts/chart-files.ts';
+import { CHART_FILES, CHART_YAML, chartFiles, chartIcon } from '../../../scripts/chart-files.ts';
 
 const files = chartFiles();
 
@@ -18,6 +18,10 @@ it('has no file that is a copy of nothing', () => {
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name).slice(CHART_FILES.length));
   expect(there.toSorted()).toEqual([...files.keys()].toSorted());
+});
+
+it('shows the icon of the pages (else: node scripts/chart-files.ts)', () => {
+  expect(readFileSync(CHART_YAML, 'utf8').split('\n')).toContain(chartIcon());
 });
 
 it('lets the user of Redis do nothing that belongs to an administrator', () => {
