@@ -10,11 +10,12 @@ ARG NODE_IMAGE=node:24-trixie-slim
 FROM ${NODE_IMAGE} AS program
 WORKDIR /build/portcullis
 COPY package.json package-lock.json ./
-# Without the dev dependencies (Node among them: the image has its own) and without running any package's scripts.
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+# Without the dev dependencies (Node among them: the image has its own), without the optional one (the keyring is for laptops), and without running
+# any package's scripts.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
 # What is inside, in CycloneDX, for scanners: /app/sbom.cdx.json. Of what was installed, since `npm sbom --omit=dev` leaves out every package that a
 # dev dependency needs too (npm 11.19). Without its serial number and date: the same packages make the same list.
-RUN npm pkg delete devDependencies && npm sbom --sbom-format cyclonedx > sbom.cdx.json && sed -i '/"serialNumber":/d; /"timestamp":/d' sbom.cdx.json
+RUN npm pkg delete devDependencies optionalDependencies && npm sbom --sbom-format cyclonedx > sbom.cdx.json && sed -i '/"serialNumber":/d; /"timestamp":/d' sbom.cdx.json
 COPY LICENSE ./
 COPY src ./src
 # Whatever the umask of the checkout was: every user may read, only root may write.

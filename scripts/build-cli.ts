@@ -10,14 +10,15 @@
  * Two builds of one checkout give the same bytes.
  */
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { COMPLETION_SCRIPTS } from '../src/cli/completion/scripts.ts';
 import { besideAsset, besideProgram, bundle, oneFile, type Bundles } from './build-cli/bundle.ts';
-import { blobOf, withBlob } from './build-cli/executable.ts';
-import { nodeBinary, type Architecture } from './build-cli/node-binary.ts';
+import { keyringLibrary } from './build-cli/keyring-library.ts';
+import { linuxExecutable } from './build-cli/linux.ts';
+import type { Architecture } from './build-cli/node-binary.ts';
+import { writeSums, writeTo } from './build-cli/output.ts';
 import { tarball, type ArchivedFile } from './build-cli/tar.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -29,7 +30,7 @@ const out = resolve(values.out ?? join(root, 'dist/cli'));
 const architectures = values.arch.split(',').filter((name): name is Architecture => name === 'x64' || name === 'arm64');
 
 /** Beside the program in every package: the front under the names that kubectl looks for, and what the licences ask for. */
-function common(bundles: Bundles): readonly ArchivedFile[] {
+function common(notices: string): readonly ArchivedFile[] {
   const front = readFileSync(join(root, 'src/cli-package/portcullis.sh'));
   const complete = Buffer.from(COMPLETION_SCRIPTS.get('kubectl') ?? '');
   return [
@@ -37,16 +38,11 @@ function common(bundles: Bundles): readonly ArchivedFile[] {
     { path: 'bin/kubectl-portcullis', mode: 0o755, content: front },
     { path: 'bin/kubectl_complete-portcullis', mode: 0o755, content: complete },
     { path: 'lib/portcullis/LICENSE', mode: 0o644, content: readFileSync(join(root, 'LICENSE')) },
-    { path: 'lib/portcullis/THIRD-PARTY-NOTICES.txt', mode: 0o644, content: Buffer.from(bundles.notices) },
+    { path: 'lib/portcullis/THIRD-PARTY-NOTICES.txt', mode: 0o644, content: Buffer.from(notices) },
   ];
 }
 
-function write(path: string, content: string | Buffer, mode = 0o644): void {
-  const file = join(out, path);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, content);
-  chmodSync(file, mode); // whatever the umask is
-}
+const write = (path: string, content: string | Buffer, mode?: number): void => writeTo(out, path, content, mode);
 
 function writeNpmPackage(bundles: Bundles): void {
   const { name, description, license, engines } = manifest;
@@ -54,8 +50,20 @@ function writeNpmPackage(bundles: Bundles): void {
     ['portcullis', 'kubectl-portcullis', 'kubectl_complete-portcullis'].map((command) => [command, `bin/${command}`]),
   );
   // Not on Windows: what npm would make of a shell script there starts nothing.
-  const own = { name, version, description, license, engines, os: ['!win32'], bin, files: ['bin', 'lib'] };
-  for (const { path, mode, content } of common(bundles)) write(`npm/${path}`, content, mode);
+  // The keyring's library is native code, one package for each system; npm leaves out what it cannot get.
+  const { optionalDependencies } = manifest;
+  const own = {
+    name,
+    version,
+    description,
+    license,
+    engines,
+    os: ['!win32'],
+    bin,
+    files: ['bin', 'lib'],
+    optionalDependencies,
+  };
+  for (const { path, mode, content } of common(bundles.notices)) write(`npm/${path}`, content, mode);
   write('npm/package.json', `${JSON.stringify(own, null, 2)}\n`);
   write('npm/LICENSE', readFileSync(join(root, 'LICENSE')));
   write('npm/lib/portcullis/portcullis.cjs', besideProgram(bundles), 0o755);
@@ -64,33 +72,25 @@ function writeNpmPackage(bundles: Bundles): void {
 }
 
 function writeExecutables(bundles: Bundles): void {
-  const blob = blobOf(besideAsset(bundles), bundles.program);
   for (const architecture of architectures) {
-    const node = nodeBinary(architecture);
-    if (node === undefined) {
+    const keyring = keyringLibrary(`linux-${architecture}`);
+    if (keyring === undefined) {
+      console.error(
+        `portcullis: the keyring's library for linux-${architecture} could not be had: sessions are kept in files there`,
+      );
+    }
+    const notices = [bundles.notices, ...(keyring === undefined ? [] : [keyring.notices])].join('\n');
+    const { program } = bundles;
+    const content = linuxExecutable(architecture, { main: besideAsset(bundles), program, keyring: keyring?.code });
+    if (content === undefined) {
       console.error(`portcullis: no Node for linux-${architecture} could be had, so there is no executable for it`);
       continue;
     }
-    const content = withBlob(node, blob);
     write(`portcullis-linux-${architecture}`, content, 0o755);
-    const files = [...common(bundles), { path: 'lib/portcullis/portcullis', mode: 0o755, content }];
+    const files = [...common(notices), { path: 'lib/portcullis/portcullis', mode: 0o755, content }];
     write(`portcullis-${version}-linux-${architecture}.tar.gz`, tarball(files));
+    write('THIRD-PARTY-NOTICES.txt', notices);
   }
-}
-
-/** In the form that `sha256sum --check` reads. */
-function writeSums(): void {
-  const files = readdirSync(out, { withFileTypes: true }).filter((found) => found.isFile());
-  const lines = files
-    .map(({ name }) => name)
-    .toSorted()
-    .map(
-      (name) =>
-        `${createHash('sha256')
-          .update(readFileSync(join(out, name)))
-          .digest('hex')}  ${name}\n`,
-    );
-  write('SHA256SUMS', lines.join(''));
 }
 
 rmSync(out, { recursive: true, force: true });
@@ -100,5 +100,5 @@ write('portcullis.cmd', '@node "%~dp0portcullis.cjs" %*\r\n');
 write('THIRD-PARTY-NOTICES.txt', bundles.notices);
 writeNpmPackage(bundles);
 writeExecutables(bundles);
-writeSums();
+writeSums(out);
 console.error(`portcullis: built in ${out}`);

@@ -74,7 +74,8 @@ async function part(root: string, input: string, other?: string): Promise<Part> 
     cwd: root,
     input,
     platform: 'node',
-    external: (id) => id === other,
+    // The keyring's library is native code; it is loaded when a session is renewed, and may be absent.
+    external: (id) => id === other || id === '@napi-rs/keyring',
     transform: { target: GRAMMAR },
   });
   const { output } = await build.generate({

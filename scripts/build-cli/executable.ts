@@ -8,9 +8,9 @@
  * @see https://github.com/nodejs/postject/blob/main/postject-api.h how Node looks
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inSeaFolder, type SeaContent } from './sea-folder.ts';
 
 const NOTE_NAME = 'NODE_SEA_BLOB';
 /** Node looks for this in itself; the digit behind the colon says whether there is a blob. */
@@ -29,30 +29,12 @@ interface Header {
   readonly memorySize: number;
 }
 
-/**
- * @param main CommonJS
- * @param program what it gets as the asset `program`
- * @returns the blob, the same for every processor: it holds text
- */
-export function blobOf(main: string, program: string): Buffer {
-  const dir = mkdtempSync(join(tmpdir(), 'portcullis-build-'));
-  try {
-    writeFileSync(join(dir, 'portcullis.cjs'), main);
-    writeFileSync(join(dir, 'program.cjs'), program);
-    // Relative names, because the blob repeats them.
-    const config = {
-      main: 'portcullis.cjs',
-      assets: { program: 'program.cjs' },
-      output: 'blob',
-      disableExperimentalSEAWarning: true,
-    };
-    writeFileSync(join(dir, 'sea.json'), JSON.stringify(config));
+/** @returns the blob; without a keyring's library it is the same for every processor, because it holds text */
+export const blobOf = (content: SeaContent): Buffer =>
+  inSeaFolder(content, { output: 'blob' }, (dir) => {
     execFileSync(process.execPath, ['--experimental-sea-config', 'sea.json'], { cwd: dir, stdio: 'pipe' });
     return readFileSync(join(dir, 'blob'));
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
-}
+  });
 
 /**
  * @param node Node's own executable, 64-bit little-endian ELF, of the version that made the blob

@@ -22,6 +22,7 @@ import { resolve } from 'node:path';
 import type { Command, Option } from 'commander';
 import { RENEW_COMMAND, renewNow } from './plugin/background-renewal.ts';
 import { locateEntry } from './session/cache.ts';
+import { CREDENTIAL_STORES, KEYRING_COMMAND, type CredentialStore } from './session/credential-store.ts';
 import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
 import type { ProxyOptions } from './commands/proxy-command.ts';
 import type { LoginOptions } from './commands/sign-in-commands.ts';
@@ -37,13 +38,15 @@ export interface CommonOptions extends ServerOptions {
 }
 
 /**
- * Adds `login`, `logout`, `whoami`, `kubeconfig`, `get-token`, `proxy` and `version`. Their actions set
+ * Adds `login`, `logout`, `whoami`, `credential-store`, `kubeconfig`, `get-token`, `proxy` and `version`. Their actions set
  * `process.exitCode` (0 done, 1 failed, 2 wrong use or configuration, 3 rejected) and never throw; wrong use of
  * them exits 2. The admins' commands are in `commands/admin-parser.ts`.
  */
 export function addUserCommands(program: Command): void {
   program.commandsGroup('Sign-in:');
   addSignInCommands(program);
+  addCredentialStore(program);
+  addAccessKeyring(program);
   program.commandsGroup('Work:');
   addKubeconfig(program);
   addGetToken(program);
@@ -157,6 +160,11 @@ function addSignInCommands(program: Command): void {
       '--device-name <name>',
       "name of this machine in lists of sessions, now and at later sign-ins; '' sends none (default: its host name)",
     )
+    .addOption(
+      program
+        .createOption('--credential-store <store>', 'where your sessions are kept, now and at later sign-ins')
+        .choices(CREDENTIAL_STORES),
+    )
     .action((options: CommonOptions & LoginOptions) =>
       run(options, async (context) => (await import('./commands/sign-in-commands.ts')).login(context, options)),
     );
@@ -168,6 +176,29 @@ function addSignInCommands(program: Command): void {
     .action((options: CommonOptions & OutputOptions) =>
       run(options, async (context) => (await import('./commands/sign-in-commands.ts')).whoami(context, options)),
     );
+}
+
+function addCredentialStore(program: Command): void {
+  addServerCommand(program, 'credential-store', 'show where your session is kept, or move it')
+    .addArgument(
+      program
+        .createArgument('[store]', 'move it there, and keep later sessions there; auto: the keyring, else a file')
+        .choices(CREDENTIAL_STORES),
+    )
+    .addOption(outputOption(program))
+    .action((store: CredentialStore | undefined, options: CommonOptions & OutputOptions) =>
+      run(options, async (context) =>
+        (await import('./commands/credential-store-command.ts')).credentialStore(context, store, options),
+      ),
+    );
+}
+
+/** Adds the internal command that accesses the keyring, in a process that can be ended. */
+function addAccessKeyring(program: Command): void {
+  program.command(KEYRING_COMMAND, { hidden: true }).action(async () => {
+    const { runKeyringProcess } = await import('./session/keyring-process.ts');
+    await runKeyringProcess((text) => void process.stdout.write(text));
+  });
 }
 
 function addKubeconfig(program: Command): void {

@@ -31,6 +31,16 @@ export interface Environment {
   readonly hostName: string;
   /** Linux inside Windows, where the user's browser is the one of Windows. */
   readonly wsl: boolean;
+  /** `PORTCULLIS_CREDENTIAL_STORE`: where sessions are kept, for every server; not yet checked. */
+  readonly credentialStore?: string;
+  /** Where the user's D-Bus may be, which leads to the Secret Service. */
+  readonly bus: SessionBus;
+}
+
+/** `DBUS_SESSION_BUS_ADDRESS`, and the folder in which a bus without that variable has its socket. */
+export interface SessionBus {
+  readonly address?: string;
+  readonly runtimeDir?: string;
 }
 
 /** Reads what the commands need from `env`; checks nothing on disk. An empty variable counts as absent. */
@@ -44,6 +54,7 @@ export function readEnvironment(
   const browser = env['BROWSER']?.trim() || undefined;
   const forbidden = env['PORTCULLIS_NO_BROWSER'];
   const tokenFile = env['PORTCULLIS_TOKEN_FILE'] || undefined;
+  const credentialStore = env['PORTCULLIS_CREDENTIAL_STORE'] || undefined;
   return {
     cacheDir: cacheDirectory(env, platform, home),
     ...(server === undefined ? {} : { server }),
@@ -56,6 +67,17 @@ export function readEnvironment(
     platform,
     hostName,
     wsl: platform === 'linux' && Boolean(env['WSL_DISTRO_NAME']),
+    ...(credentialStore === undefined ? {} : { credentialStore }),
+    bus: sessionBusOf(env),
+  };
+}
+
+function sessionBusOf(env: Readonly<NodeJS.ProcessEnv>): SessionBus {
+  const address = env['DBUS_SESSION_BUS_ADDRESS'] || undefined;
+  const runtimeDir = env['XDG_RUNTIME_DIR'] || undefined;
+  return {
+    ...(address === undefined ? {} : { address }),
+    ...(runtimeDir === undefined || !isAbsolute(runtimeDir) ? {} : { runtimeDir }),
   };
 }
 

@@ -2,6 +2,7 @@
  * `login`, `logout` and `whoami`.
  */
 import { X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { AppError } from '../../core/errors.ts';
 import { dropEntry, locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
 import { cliError } from '../errors.ts';
@@ -11,7 +12,11 @@ import type { CliContext } from '../context.ts';
 import { fromNow } from '../terminal/time.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
+import { KEYRING_SERVICE } from '../session/keyring.ts';
 import { renew } from '../session/renewal.ts';
+import type { CredentialStore } from '../session/credential-store.ts';
+import { chosenStore, forgetSecrets, openSession, type OpenSession } from '../session/secrets.ts';
+import { describeStore, storeOf } from './credential-store-command.ts';
 import { hostOf } from '../http/server-url.ts';
 import type { CachedSession, SignedInUser } from '../session/session.ts';
 import { signIn } from '../session/sign-in.ts';
@@ -23,12 +28,19 @@ export interface LoginOptions extends ServerOptions {
   readonly device?: boolean;
   /** The name of this machine from now on; empty: none is sent. */
   readonly deviceName?: string;
+  /** Where sessions are kept from now on. */
+  readonly credentialStore?: CredentialStore;
 }
 
 /** Signs in, also where a user is already signed in: running commands keep the earlier session until it ends. */
 export async function login(context: CliContext, options: LoginOptions): Promise<void> {
   const named = options.deviceName === undefined ? undefined : parseDeviceName(options.deviceName);
-  const server = whichServer(context.environment, options, named);
+  const store = options.credentialStore;
+  const given = {
+    ...(named === undefined ? {} : { deviceName: named }),
+    ...(store === undefined ? {} : { credentialStore: store }),
+  };
+  const server = whichServer(context.environment, options, given);
   if (context.environment.noBrowser && options.device !== true) {
     const next = `by a browser on another machine: portcullis login --device --server ${server.url}`;
     throw cliError('bad_request', 'A sign-in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
@@ -41,6 +53,7 @@ export async function login(context: CliContext, options: LoginOptions): Promise
     ...(previous === undefined ? {} : { previous }),
     ...(options.provider === undefined ? {} : { provider: options.provider }),
     ...(options.device === undefined ? {} : { device: options.device }),
+    ...(store === undefined ? {} : { store }),
   });
   context.notify(`signed in to ${hostOf(server.url)}\n${describe(user, context.nowMs())}`);
   context.notify(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
@@ -53,31 +66,52 @@ export async function login(context: CliContext, options: LoginOptions): Promise
 export async function logout(context: CliContext, options: ServerOptions): Promise<void> {
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
-  const session = await takeSession(entry);
-  if (session === undefined) return context.notify(`you were not signed in to ${hostOf(server.url)}`);
+  const taken = await takeSession(context, entry);
+  if (taken === undefined) return context.notify(`you were not signed in to ${hostOf(server.url)}`);
+  if (taken.leftInKeyring !== undefined) {
+    context.notify(`the keyring still has an entry of ${KEYRING_SERVICE} for this session: ${taken.leftInKeyring}`);
+  }
+  const { session } = taken;
   try {
-    await revokeRefreshToken(session, session.refreshToken);
+    const open = await taken.open();
+    await revokeRefreshToken(open, open.refreshToken);
   } catch (cause) {
     throw stillOpen(session, cause);
   }
   context.notify(`signed out of ${hostOf(server.url)}`);
 }
 
-function takeSession(entry: CacheEntry): Promise<CachedSession | undefined> | undefined {
+interface Taken {
+  readonly session: CachedSession;
+  /** Returns it with its secrets, or throws why they could not be had. */
+  readonly open: () => Promise<OpenSession>;
+  /** Why the keyring still has them. */
+  readonly leftInKeyring: string | undefined;
+}
+
+async function takeSession(context: CliContext, entry: CacheEntry): Promise<Taken | undefined> {
   if (readSession(entry) === undefined) {
+    // Its file may be gone, and the keyring's entry not.
+    if (existsSync(entry.dir) && chosenStore(context, entry) !== 'file') await forgetSecrets(context, entry);
     dropEntry(entry);
     return undefined;
   }
-  return withFileLock<{ session: CachedSession | undefined }>({
+  const { taken } = await withFileLock<{ taken: Taken | undefined }>({
     path: entry.lockPath,
     timeoutMs: 60_000,
     whileWaiting: () => undefined,
-    work: () => {
+    work: async () => {
       const session = readSession(entry);
+      if (session === undefined) return { taken: undefined };
+      const [opened] = await Promise.allSettled([openSession(context, entry, session)]);
       dropEntry(entry);
-      return Promise.resolve({ session });
+      const leftInKeyring = session.refreshToken === undefined ? await forgetSecrets(context, entry) : undefined;
+      const open = (): Promise<OpenSession> =>
+        opened.status === 'fulfilled' ? Promise.resolve(opened.value) : Promise.reject(opened.reason as Error);
+      return { taken: { session, open, leftInKeyring } };
     },
-  }).then(({ session }) => session);
+  });
+  return taken;
 }
 
 function stillOpen(session: CachedSession, cause: unknown): AppError {
@@ -95,18 +129,26 @@ function stillOpen(session: CachedSession, cause: unknown): AppError {
 export async function whoami(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
-  const { session } = await renew(context, entry, { accept: () => false });
+  const { session: renewed } = await renew(context, entry, { accept: () => false });
+  // The renewed one has its secrets, wherever they are kept.
+  const session = readSession(entry) ?? renewed;
   const { account, username, groups, sessionId, sessionExpiresAt, deviceName: named } = session.user;
   const clusters = session.user.clusters.map(({ name, server: address }) => ({ name, server: address }));
   const key = keyOf(session);
   const device = named === undefined ? {} : { deviceName: named };
-  const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key };
+  const store = storeOf(session);
+  const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key, ...store };
   await printResult(
     context,
     options,
     { server: server.url, account, username, groups, session: held, clusters },
     () => {
-      const lines = [`  server    ${server.url}`, describe(session.user, context.nowMs()), `  key       ${key}`];
+      const lines = [
+        `  server    ${server.url}`,
+        describe(session.user, context.nowMs()),
+        `  key       ${key}`,
+        describeStore(store),
+      ];
       return `${lines.join('\n')}\n`;
     },
   );

@@ -5,12 +5,12 @@
 import { spawn } from 'node:child_process';
 import { closeSync, lstatSync, mkdirSync, openSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSea } from 'node:sea';
 import { clusterAudience } from '../../core/core.ts';
 import { locateEntry, type CacheEntry, type Server } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
 import { codeOf, isUnwritable } from '../session/private-files.ts';
 import { isFresh, tokenId, type CachedToken } from '../session/session.ts';
+import { commandOfThisProgram } from '../this-program.ts';
 
 /** The command that the process runs; hidden in the help. */
 export const RENEW_COMMAND = 'renew-token';
@@ -27,16 +27,13 @@ export function renewInBackground(context: CliContext, entry: CacheEntry, cluste
   if (!isFirst(join(entry.dir, 'served', tokenId(token)), context.nowMs())) return;
   const { url, caFile } = entry.server;
   const command = [RENEW_COMMAND, '--server', url, '--cluster', cluster];
-  const args = [...thisProgram(), ...command, ...(caFile === undefined ? [] : ['--ca-file', caFile])];
+  const [file, args] = commandOfThisProgram([...command, ...(caFile === undefined ? [] : ['--ca-file', caFile])]);
   // Holds nothing of kubectl's, which waits until stdout and stderr of its plugin are closed. Detached, because
   // Ctrl-C is not meant for it.
-  const child = spawn(process.execPath, args, { stdio: 'ignore', detached: true, windowsHide: true });
+  const child = spawn(file, args, { stdio: 'ignore', detached: true, windowsHide: true });
   child.once('error', () => undefined); // Then the next call renews in the foreground.
   child.unref();
 }
-
-/** The program that Node runs; the single executable is the program itself. */
-const thisProgram = (): readonly string[] => (isSea() ? [] : [...process.execArgv, process.argv[1] ?? '']);
 
 function isFirst(dir: string, now: number): boolean {
   const note = join(dir, 'renewing');

@@ -4,7 +4,8 @@
  *
  *     DIR/KEY/server.json      server, CA file, name of this machine, and the two hosts pinned at login; stays when a
  *                              session ends
- *     DIR/KEY/session.json     the session with its tokens and its private key
+ *     DIR/KEY/session.json     the session with its tokens and its private key; with the refresh token, unless the keyring has
+ *                              it (see secrets.ts)
  *     DIR/KEY/ready,…          the credential for one cluster, in the format of the shell front (see ready-file.ts)
  *     DIR/KEY/served/TOKEN/P   token TOKEN was issued to parent process P (see rejected-token.ts)
  *     DIR/KEY/failures/P       a failed sign-in, repeated to later calls of parent P (see failures.ts)
@@ -29,6 +30,8 @@ export interface Server {
   readonly caFile?: string;
   /** The name of this machine for that server; empty: none is sent; absent: that of the host. */
   readonly deviceName?: string;
+  /** Where its sessions are kept; absent: `auto`. */
+  readonly credentialStore?: 'keyring' | 'file';
 }
 
 /** Origins of the only two hosts that discovery may name. */
@@ -140,9 +143,11 @@ function parseKnownServer(text: string): KnownServer | undefined {
   const caFile = stringAt(record, 'caFile');
   // An empty one says that none is sent.
   const deviceName = typeof record['deviceName'] === 'string' ? record['deviceName'] : undefined;
+  const store = record['credentialStore'];
   return {
     url,
     pins: { web, api },
+    ...(store === 'keyring' || store === 'file' ? { credentialStore: store } : {}),
     ...(caFile === undefined ? {} : { caFile }),
     ...(deviceName === undefined ? {} : { deviceName }),
   };

@@ -10,7 +10,7 @@ import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { withTokenResponse } from './renewal.ts';
 import { openableUrl } from '../http/server-url.ts';
-import type { CachedSession } from './session.ts';
+import type { OpenSession } from './secrets.ts';
 import { requestDeviceCode, redeemDeviceCode, type DeviceCode, type TokenResponse } from './token-endpoint.ts';
 
 /** RFC 8628 §3.5: `slow_down` adds this permanently. */
@@ -26,7 +26,7 @@ export async function signInByDevice(
   entry: CacheEntry,
   discovery: Discovery,
   named: DeviceNameParameter,
-): Promise<CachedSession> {
+): Promise<OpenSession> {
   const server = entry.server.url;
   const { endpoints, deviceAuthorizationEndpoint: url } = discovery;
   if (url === undefined) {

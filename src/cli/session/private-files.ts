@@ -106,7 +106,10 @@ export function checkPrivateDirectory(path: string): boolean {
  * @returns the text, or undefined when there is no such file
  * @throws AppError `bad_request` when it is a link, no plain file, owned by another user, or readable by others
  */
-export function readPrivateFile(path: string): string | undefined {
+export const readPrivateFile = (path: string): string | undefined => readPrivateBytes(path)?.toString('utf8');
+
+/** As `readPrivateFile`, for a file that is no text. */
+export function readPrivateBytes(path: string): Buffer | undefined {
   let descriptor: number;
   try {
     descriptor = openSync(path, constants.O_RDONLY | NO_FOLLOW | NO_WAIT);
@@ -122,7 +125,7 @@ export function readPrivateFile(path: string): string | undefined {
     const found = fstatSync(descriptor);
     if (!found.isFile()) throw cliError('bad_request', `${path} is not a plain file.`, `remove it: rm -r ${path}`);
     checkOwnerAndMode(path, found, '600');
-    return readFileSync(descriptor, 'utf8');
+    return readFileSync(descriptor);
   } finally {
     closeSync(descriptor);
   }
@@ -133,12 +136,12 @@ export function readPrivateFile(path: string): string | undefined {
  * them.
  * @throws AppError `internal` with reason `cache_unwritable` when there is no space or no permission
  */
-export function writePrivateFile(path: string, text: string): void {
+export function writePrivateFile(path: string, content: string | Buffer): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const descriptor = openSync(draft, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW, 0o600);
     try {
-      writeFileSync(descriptor, text);
+      writeFileSync(descriptor, content);
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);

@@ -12,6 +12,14 @@ import type { CliContext } from '../context.ts';
 import { isUnwritable, removeOldDrafts } from './private-files.ts';
 import { dropOtherNotes } from '../plugin/rejected-token.ts';
 import { hostOf } from '../http/server-url.ts';
+import {
+  chosenStore,
+  forgetSecrets,
+  isKeyringRequired,
+  openSession,
+  storeSecrets,
+  type OpenSession,
+} from './secrets.ts';
 import type { CachedSession, CachedToken } from './session.ts';
 import { refresh, type TokenResponse } from './token-endpoint.ts';
 
@@ -88,34 +96,61 @@ async function refreshNow(
   audience: string | undefined,
   lock: HeldLock,
 ): Promise<Credential> {
-  const session = signedIn(context, entry);
-  context.detail(`asking ${hostOf(session.endpoints.token)} for a new token${audience ? ` for ${audience}` : ''}`);
+  const cached = signedIn(context, entry);
   try {
+    const session = await openSession(context, entry, cached);
+    context.detail(`asking ${hostOf(session.endpoints.token)} for a new token${audience ? ` for ${audience}` : ''}`);
     const response = await refresh(session, session.refreshToken, audience);
     const renewed = withTokenResponse(session, response, audience, context.nowMs());
-    if (!lock.lost) keepRenewed(context, entry, renewed);
+    if (!lock.lost) await keepRenewed(context, entry, { cached, session, renewed });
     return { session: renewed, token: response.token };
   } catch (error) {
-    if (error instanceof AppError && !lock.lost) keepOutcome(context, entry, error);
+    if (error instanceof AppError && !lock.lost) await keepOutcome(context, entry, { cached, error });
     throw error;
   }
 }
 
+interface Renewed {
+  /** As its file had it. */
+  readonly cached: CachedSession;
+  readonly session: OpenSession;
+  readonly renewed: OpenSession;
+}
+
 /** A full disk costs the next command a refresh, and this one nothing: it has the token. */
-function keepRenewed(context: CliContext, entry: CacheEntry, renewed: CachedSession): void {
+async function keepRenewed(context: CliContext, entry: CacheEntry, all: Renewed): Promise<void> {
   try {
-    writeSession(entry, renewed);
-    dropOtherNotes(entry, Object.values(renewed.tokens));
+    writeSession(entry, await asCached(context, entry, all));
+    dropOtherNotes(entry, Object.values(all.renewed.tokens));
     removeOldDrafts(entry.dir, context.nowMs());
   } catch (error) {
-    if (!isUnwritable(error)) throw error;
+    if (!isUnwritable(error) && !isKeyringRequired(error)) throw error;
     sayNotKept(context, error);
   }
 }
 
-function keepOutcome(context: CliContext, entry: CacheEntry, error: AppError): void {
+/** Returns the session as its file gets it: secrets stay where they are. Those of a bound session do not change. */
+async function asCached(
+  context: CliContext,
+  entry: CacheEntry,
+  { cached, session, renewed }: Renewed,
+): Promise<CachedSession> {
+  if (cached.refreshToken !== undefined) return renewed;
+  if (session.refreshToken !== renewed.refreshToken) {
+    return storeSecrets(context, entry, renewed, chosenStore(context, entry) === 'keyring' ? 'keyring' : 'auto');
+  }
+  const { refreshToken: _inKeyring, ...rest } = renewed;
+  return rest;
+}
+
+async function keepOutcome(
+  context: CliContext,
+  entry: CacheEntry,
+  { cached, error }: { readonly cached: CachedSession; readonly error: AppError },
+): Promise<void> {
   if (error.code === 'unauthenticated') {
     dropSession(entry);
+    if (cached.refreshToken === undefined) await forgetSecrets(context, entry);
     shareFailure(entry, 'session', error, context.nowMs());
   }
   if (error.code === 'upstream_unavailable') shareFailure(entry, 'refresh', error, context.nowMs());
@@ -123,11 +158,11 @@ function keepOutcome(context: CliContext, entry: CacheEntry, error: AppError): v
 
 /** Returns the session after a token response: adds the new token and drops expired ones. */
 export function withTokenResponse(
-  session: CachedSession,
+  session: OpenSession,
   response: TokenResponse,
   audience: string | undefined,
   now: number,
-): CachedSession {
+): OpenSession {
   const alive = Object.entries(session.tokens).filter(([, token]) => token.expiresAt > now);
   const audienceOfToken = audience ?? (response.cluster === undefined ? undefined : clusterAudience(response.cluster));
   return {

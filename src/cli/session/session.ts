@@ -3,6 +3,7 @@
  *
  * The files of this folder:
  * - `session.ts`, `cache.ts`, `private-files.ts`, `file-lock.ts`: the session, its files on disk, and their lock.
+ * - `secrets.ts`, `keyring.ts`, `keyring-process.ts`: refresh token and key in the system's keyring.
  * - `sign-in.ts`, `loopback.ts`, `browser.ts`, `device-sign-in.ts`: the sign-in, by browser or by a code.
  * - `device-name.ts`: the name of this machine that a sign-in sends.
  * - `discovery.ts`, `token-endpoint.ts`, `rejection.ts`: the OAuth endpoints of the server.
@@ -70,7 +71,10 @@ export interface CachedSession {
   readonly server: string;
   readonly endpoints: Endpoints;
   readonly user: SignedInUser;
-  readonly refreshToken: string;
+  /** Absent: the keyring has it, and `binding.privateKey` is empty unless there are tokens (see secrets.ts). */
+  readonly refreshToken?: string;
+  /** Why the file has the secrets, where the keyring should; absent: it has them, or the file was chosen. */
+  readonly notInKeyring?: string;
   readonly binding: Binding;
   /** By audience. */
   readonly tokens: Readonly<Record<string, CachedToken>>;
@@ -131,16 +135,41 @@ export function parseSession(text: string): CachedSession | undefined {
   const server = stringAt(record, 'server');
   const refreshToken = stringAt(record, 'refreshToken');
   const certificate = binding && stringAt(binding, 'certificate');
-  const privateKey = binding && stringAt(binding, 'privateKey');
-  if (!endpoints || !user || !server || !refreshToken || !certificate || !privateKey) return undefined;
-  const tokens = parseTokens(recordAt(record, 'tokens') ?? {});
-  const device = record['device'] === true ? ({ device: true } as const) : {};
-  return { server, endpoints, user, refreshToken, binding: { certificate, privateKey }, tokens, ...device };
+  const privateKey = (binding && stringAt(binding, 'privateKey')) ?? '';
+  const inKeyring = record['credentialStore'] === 'keyring';
+  if (!endpoints || !user || !server || !certificate) return undefined;
+  if (inKeyring ? refreshToken !== undefined : !refreshToken || !privateKey) return undefined;
+  // Without the key no token can be used.
+  const tokens = privateKey === '' ? {} : parseTokens(recordAt(record, 'tokens') ?? {});
+  const notInKeyring = stringAt(record, 'notInKeyring');
+  return {
+    server,
+    endpoints,
+    user,
+    ...(refreshToken === undefined ? {} : { refreshToken }),
+    ...(notInKeyring === undefined ? {} : { notInKeyring }),
+    binding: { certificate, privateKey },
+    tokens,
+    ...(record['device'] === true ? { device: true } : {}),
+  };
 }
 
 /** Writes the text of the cache file. The key for the user is the one that earlier versions wrote. */
-export function formatSession({ server, endpoints, user, ...rest }: CachedSession): string {
-  return JSON.stringify({ version: 1, server, endpoints, person: user, ...rest });
+export function formatSession(session: CachedSession): string {
+  const { server, endpoints, user, refreshToken, binding, ...rest } = session;
+  const inKeyring = refreshToken === undefined;
+  const store = inKeyring ? { credentialStore: 'keyring' } : {};
+  const kept = inKeyring && Object.keys(rest.tokens).length === 0 ? { certificate: binding.certificate } : binding;
+  return JSON.stringify({
+    version: 1,
+    server,
+    endpoints,
+    person: user,
+    ...store,
+    refreshToken,
+    binding: kept,
+    ...rest,
+  });
 }
 
 /** Leaves out anything that is no token. */

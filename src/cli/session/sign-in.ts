@@ -21,6 +21,8 @@ import { listenOnLoopback, type Loopback } from './loopback.ts';
 import { assertDiskSpace, removeOldDrafts } from './private-files.ts';
 import { withTokenResponse } from './renewal.ts';
 import { hostOf } from '../http/server-url.ts';
+import type { CredentialStore } from './credential-store.ts';
+import { checkStore, chosenStore, forgetSecrets, storeSecrets, type OpenSession } from './secrets.ts';
 import type { CachedSession } from './session.ts';
 import { redeemCode } from './token-endpoint.ts';
 
@@ -53,6 +55,8 @@ export interface SignIn {
   readonly device?: boolean;
   /** A fresh sign-in is required: no single sign-on. A sign-in by a code always is one. */
   readonly fresh?: true;
+  /** Where to keep the session, by an option; absent: as it was chosen before. */
+  readonly store?: CredentialStore;
 }
 
 /** Signs in. @throws AppError with a message for the user */
@@ -91,6 +95,8 @@ async function signInOnce(context: CliContext, request: SignIn, waited: boolean)
     // A user who has typed a password and a second factor must not learn only then that the session does not fit on
     // the disk.
     assertDiskSpace(entry.dir, SESSION_BYTES);
+    const store = chosenStore(context, entry, request.store);
+    await checkStore(context, entry, store);
     const discovery = await discover(entry, readPins(entry));
     const remote = context.environment.remote && discovery.deviceAuthorizationEndpoint !== undefined;
     const named = deviceNameParameter(context, entry.server);
@@ -98,7 +104,7 @@ async function signInOnce(context: CliContext, request: SignIn, waited: boolean)
       request.device === true || remote
         ? await (await import('./device-sign-in.ts')).signInByDevice(context, entry, discovery, named)
         : await signInByBrowser(context, request, discovery, named);
-    await saveSession(entry, session, discovery.pins);
+    await saveSession(context, entry, { session, pins: discovery.pins, store });
     return session;
   } catch (error) {
     if (error instanceof AppError) shareFailure(entry, 'sign-in', error, context.nowMs());
@@ -106,17 +112,24 @@ async function signInOnce(context: CliContext, request: SignIn, waited: boolean)
   }
 }
 
-function saveSession(entry: CacheEntry, session: CachedSession, pins: Pins): Promise<true> {
+function saveSession(
+  context: CliContext,
+  entry: CacheEntry,
+  { session, pins, store }: { readonly session: OpenSession; readonly pins: Pins; readonly store: CredentialStore },
+): Promise<true> {
   return withFileLock<true>({
     path: entry.lockPath,
     timeoutMs: 60_000,
     whileWaiting: () => undefined,
-    work: () => {
+    work: async () => {
+      const leftInKeyring = store === 'file' && readSession(entry)?.refreshToken === undefined;
+      const cached = await storeSecrets(context, entry, session, store);
       writePins(entry, pins);
-      writeSession(entry, session);
+      writeSession(entry, cached);
       forgetFailures(entry);
       removeOldDrafts(entry.dir, Date.now());
-      return Promise.resolve(true);
+      if (leftInKeyring) await forgetSecrets(context, entry);
+      return true;
     },
   });
 }
@@ -126,7 +139,7 @@ async function signInByBrowser(
   request: SignIn,
   discovery: Discovery,
   named: DeviceNameParameter,
-): Promise<CachedSession> {
+): Promise<OpenSession> {
   const state = randomBytes(32).toString('base64url');
   const codeVerifier = randomBytes(32).toString('base64url');
   const loopback = await listenOnLoopback({ state, issuer: discovery.issuer });
@@ -202,7 +215,7 @@ function open(context: CliContext, request: SignIn, url: URL, abandon: AbortCont
 async function redeem(
   context: CliContext,
   route: { request: SignIn; discovery: Discovery; loopback: Loopback; codeVerifier: string; signal: AbortSignal },
-): Promise<CachedSession> {
+): Promise<OpenSession> {
   const server = route.request.entry.server.url;
   const callbackReceived = route.loopback.wait(route.signal);
   // The key pair is generated while the user types; its library is the slowest to load.

@@ -4,30 +4,42 @@ import { knownServers, type KnownServer, type Server } from './cache.ts';
 import type { Environment } from '../environment.ts';
 import { cliError } from '../errors.ts';
 import { parseServer } from '../http/server-url.ts';
+import type { CredentialStore } from './credential-store.ts';
 
 export interface ServerOptions {
   readonly server?: string;
   readonly caFile?: string;
 }
 
+/** What a sign-in sets for its server. `auto` lifts an earlier choice. */
+export interface GivenNow {
+  /** The name of this machine; empty: none is sent. */
+  readonly deviceName?: string;
+  readonly credentialStore?: CredentialStore;
+}
+
 /**
  * Returns the server with what was given for it now or at an earlier sign-in.
- * @param deviceName the name of this machine, where one is given now
  * @throws AppError `bad_request` when there is none or more than one
  */
-export function whichServer(environment: Environment, options: ServerOptions, deviceName?: string): Server {
+export function whichServer(environment: Environment, options: ServerOptions, now: GivenNow = {}): Server {
   const text = options.server ?? environment.server;
   const given = {
     ...(options.caFile === undefined ? {} : { caFile: resolve(options.caFile) }),
-    ...(deviceName === undefined ? {} : { deviceName }),
+    ...(now.deviceName === undefined ? {} : { deviceName: now.deviceName }),
+  };
+  const withStore = (server: Server): Server => {
+    if (now.credentialStore === undefined) return server;
+    const { credentialStore: _earlier, ...rest } = server;
+    return now.credentialStore === 'auto' ? rest : { ...rest, credentialStore: now.credentialStore };
   };
   const known = knownServers(environment.cacheDir);
   if (text !== undefined) {
     const url = parseServer(text);
-    return { ...withoutPins(known.find((server) => server.url === url)), url, ...given };
+    return withStore({ ...withoutPins(known.find((server) => server.url === url)), url, ...given });
   }
   const [only] = known;
-  if (only !== undefined && known.length === 1) return { ...withoutPins(only), url: only.url, ...given };
+  if (only !== undefined && known.length === 1) return withStore({ ...withoutPins(only), url: only.url, ...given });
   if (only === undefined) {
     throw cliError('bad_request', 'You are not signed in anywhere.', 'portcullis login --server https://…');
   }

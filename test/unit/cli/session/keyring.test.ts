@@ -1,0 +1,62 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { readEnvironment } from '../../../../src/cli/environment.ts';
+import { createCliContext } from '../../../../src/cli/context.ts';
+import { locateEntry } from '../../../../src/cli/session/cache.ts';
+import { whyNoKeyring } from '../../../../src/cli/session/keyring.ts';
+import { storeSecrets } from '../../../../src/cli/session/secrets.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'portcullis-keyring-'));
+writeFileSync(join(dir, 'bus'), '');
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const why = (platform: NodeJS.Platform, env: NodeJS.ProcessEnv): string | undefined =>
+  whyNoKeyring(readEnvironment(env, platform, '/home/alice', 'laptop'));
+
+describe('the keyring', () => {
+  test.each([
+    ['a Mac', 'darwin', {}],
+    ['Windows', 'win32', {}],
+    ['a desktop', 'linux', { DBUS_SESSION_BUS_ADDRESS: 'unix:path=/run/user/1000/bus' }],
+    ['a session of systemd', 'linux', { XDG_RUNTIME_DIR: dir }],
+  ] as const)('is asked on %s', (_name, platform, env) => {
+    expect(why(platform, env)).toBeUndefined();
+  });
+
+  test.each([
+    ['a server', {}, 'D-Bus'],
+    ['a container', { XDG_RUNTIME_DIR: '/nonexistent' }, 'D-Bus'],
+    ['a machine with a relative folder', { XDG_RUNTIME_DIR: '.' }, 'D-Bus'],
+    ['WSL with a display, where libdbus could start a bus of its own', { WSL_DISTRO_NAME: 'D', DISPLAY: ':0' }, 'WSL'],
+  ])('is not asked on %s', (_name, env, part) => {
+    expect(why('linux', env)).toContain(part);
+  });
+
+  test('is not given more than Windows can keep: the file has it then, with the reason', async () => {
+    const env = { DBUS_SESSION_BUS_ADDRESS: 'unix:path=/nonexistent', PORTCULLIS_CACHE_DIR: dir };
+    const messages: string[] = [];
+    const context = {
+      ...createCliContext(),
+      environment: readEnvironment(env, 'linux', dir, 'laptop'),
+      notify: (message: string) => void messages.push(message),
+    };
+    const server = 'https://portcullis.example.com';
+    const kept = await storeSecrets(
+      context,
+      locateEntry(dir, { url: server }),
+      {
+        server,
+        endpoints: { token: `${server}/t`, revocation: `${server}/r`, adminApi: `${server}/a` },
+        user: { sessionId: 's', sessionExpiresAt: '', account: 'a/b', username: 'u', groups: [], clusters: [] },
+        refreshToken: 'r'.repeat(2500),
+        binding: { certificate: 'c', privateKey: 'k' },
+        tokens: {},
+      },
+      'auto',
+    );
+    expect(kept).toMatchObject({ refreshToken: 'r'.repeat(2500), notInKeyring: expect.stringContaining('2560 bytes') });
+    expect(messages).toEqual([expect.stringContaining('2560 bytes')]);
+  });
+});
