@@ -204,6 +204,7 @@ function addAccessKeyring(program: Command): void {
 function addKubeconfig(program: Command): void {
   addServerCommand(program, 'kubeconfig', 'write contexts for your clusters into your kubeconfig')
     .option('--print', 'write a whole kubeconfig to stdout instead')
+    .option('--kuberc', 'write to stdout what ~/.kube/kuberc needs so that kubectl starts no other plugin')
     .option('--dry-run', 'show the changes and write nothing')
     .option('--file <file>', 'the kubeconfig (default: as kubectl chooses among $KUBECONFIG, or ~/.kube/config)')
     .option('--command <command>', 'command that kubectl runs; a wrapper script must `exec`', 'portcullis')

@@ -10,6 +10,7 @@ import {
   namesCurrentContext,
   type MergedKubeconfig,
 } from '../kubeconfig/kubeconfig.ts';
+import { kubercText, pluginCommands } from '../kubeconfig/kuberc.ts';
 import { changeKubeconfig, chooseKubeconfig, readKubeconfig } from '../kubeconfig/kubeconfig-file.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
@@ -21,6 +22,8 @@ import { whichServer, type ServerOptions } from '../session/which-server.ts';
 export interface KubeconfigOptions extends ServerOptions, OutputOptions {
   /** Writes a whole kubeconfig to stdout instead of a file. */
   readonly print?: boolean;
+  /** Prints what kubectl's own configuration needs, so that it starts no other plugin. */
+  readonly kuberc?: boolean;
   /** Shows the change and writes nothing. */
   readonly dryRun?: boolean;
   readonly file?: string;
@@ -31,6 +34,7 @@ export interface KubeconfigOptions extends ServerOptions, OutputOptions {
 
 export async function kubeconfig(context: CliContext, options: KubeconfigOptions): Promise<void> {
   checkUse(options);
+  if (options.kuberc === true) return printKuberc(context, options.command);
   const server = whichServer(context.environment, options);
   const named = options.tokenFile ?? context.environment.tokenFile;
   const tokenFile = named === undefined ? undefined : resolve(named);
@@ -63,6 +67,17 @@ export async function kubeconfig(context: CliContext, options: KubeconfigOptions
   notifyOutcome(context, { file, dryRun, merged, currentElsewhere });
 }
 
+/** Needs no session: users and their platform teams print it once. */
+function printKuberc(context: CliContext, command: string): void {
+  const texts = context.environment.kubeconfigs.map((file) => readKubeconfig(resolve(file)));
+  const others = new Set(texts.flatMap(pluginCommands));
+  others.delete(command);
+  context.print(kubercText(command, [...others]));
+  context.notify(
+    'put these lines into ~/.kube/kuberc, or add the last keys to the one that you have; then kubectl starts no other plugin',
+  );
+}
+
 /** Requests the clusters again: they can have changed since the user signed in. */
 async function clustersOf(
   context: CliContext,
@@ -76,11 +91,12 @@ async function clustersOf(
   return (await renew(context, entry, { accept: () => false })).session.user.clusters;
 }
 
-function checkUse({ print, dryRun, file, output }: KubeconfigOptions): void {
-  if (print !== true) return;
-  if (file !== undefined || dryRun === true || output !== undefined) {
-    const next = 'give --print alone, or leave it out';
-    throw cliError('bad_request', '--print goes to stdout, so it excludes --file, --dry-run and --output.', next);
+function checkUse({ print, kuberc, dryRun, file, output }: KubeconfigOptions): void {
+  if (print !== true && kuberc !== true) return;
+  const option = kuberc === true ? '--kuberc' : '--print';
+  if (file !== undefined || dryRun === true || output !== undefined || (print === true && kuberc === true)) {
+    const next = `give ${option} alone, or leave it out`;
+    throw cliError('bad_request', `${option} goes to stdout, so it excludes --file, --dry-run and --output.`, next);
   }
 }
 
