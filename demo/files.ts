@@ -203,7 +203,9 @@ function commandScript(directory: string, server: string): string {
 # The portcullis command as the demo runs it: from its sources, with a cache of its own.
 PORTCULLIS_SERVER="\${PORTCULLIS_SERVER:-${server}}"
 PORTCULLIS_CACHE_DIR="\${PORTCULLIS_CACHE_DIR:-${join(directory, 'cache')}}"
-export PORTCULLIS_SERVER PORTCULLIS_CACHE_DIR
+# The demo's folder goes with the demo, and an entry in your keyring would not.
+PORTCULLIS_CREDENTIAL_STORE=file
+export PORTCULLIS_SERVER PORTCULLIS_CACHE_DIR PORTCULLIS_CREDENTIAL_STORE
 exec ${quoted(process.execPath)} ${quoted(main)} "$@"
 `;
 }

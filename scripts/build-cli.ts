@@ -96,7 +96,9 @@ function writeExecutables(bundles: Bundles): void {
 rmSync(out, { recursive: true, force: true });
 const bundles = await bundle(root);
 write('portcullis.cjs', oneFile(bundles), 0o755);
-write('portcullis.cmd', '@node "%~dp0portcullis.cjs" %*\r\n');
+// cmd looks for `node` in the current folder first, where an attacker may have put one, in a repository for example.
+const NODE_OF_PATH_ONLY = '@setlocal & set "NoDefaultCurrentDirectoryInExePath=1"';
+write('portcullis.cmd', `${NODE_OF_PATH_ONLY}\r\n@node "%~dp0portcullis.cjs" %*\r\n`);
 write('THIRD-PARTY-NOTICES.txt', bundles.notices);
 writeNpmPackage(bundles);
 writeExecutables(bundles);

@@ -29,6 +29,7 @@ function terminalFile({ files, urls, cluster }: RunningDemo, browser: string, te
     `export PATH=${quoted(dirname(files.command))}:"$PATH"`,
     `export KUBECONFIG=${quoted(files.kubeconfig)}`,
     `export PORTCULLIS_CACHE_DIR=${quoted(cache)}`,
+    'export PORTCULLIS_CREDENTIAL_STORE=file',
     // What kubectl remembers of a cluster at this address may be of another demo.
     `export KUBECACHEDIR=${quoted(join(files.directory, 'cache', 'kubectl'))}`,
     `export DEMO=${quoted(files.directory)}`,

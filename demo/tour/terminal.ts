@@ -40,6 +40,7 @@ export class Terminal {
       ...process.env,
       KUBECONFIG: files.kubeconfig,
       PORTCULLIS_CACHE_DIR: join(files.directory, 'cache', user),
+      PORTCULLIS_CREDENTIAL_STORE: 'file',
       PORTCULLIS_DEMO_USER: user,
       PORTCULLIS_DEMO_BROWSER_LOG: this.#browserLog,
       BROWSER,

@@ -22,6 +22,8 @@ export function packageFiles(
     try {
       execFileSync('npm', ['pack', spec, '--silent', '--pack-destination', dir], {
         stdio: ['ignore', 'ignore', 'inherit'],
+        // On Windows npm is a script for cmd. All arguments are ours.
+        shell: process.platform === 'win32',
       });
     } catch {
       return undefined;

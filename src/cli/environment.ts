@@ -1,6 +1,6 @@
 /** The environment of the user's machine. No other file of this module reads it. */
 import { homedir, hostname } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { posix, win32 } from 'node:path';
 import { proxyVariables, type ProxyVariables } from '../core/http/proxy-url.ts';
 
 /** Versions of `client.authentication.k8s.io`. Older clients, Python's and Ruby's among them, know only the second. */
@@ -27,6 +27,8 @@ export interface Environment {
   /** The version that the calling program understands, from `KUBERNETES_EXEC_INFO`. */
   readonly execVersion: ExecVersion;
   readonly platform: NodeJS.Platform;
+  /** The folder of Windows, for its own programs; on Windows alone. */
+  readonly systemRoot?: string;
   /** As the system has it, perhaps with a domain; not yet checked. */
   readonly hostName: string;
   /** Linux inside Windows, where the user's browser is the one of Windows. */
@@ -62,22 +64,26 @@ export function readEnvironment(
     ...(tokenFile === undefined ? {} : { tokenFile }),
     ...(browser === undefined ? {} : { browser }),
     remote: Boolean(env['SSH_CONNECTION']) && !env['DISPLAY'] && !env['WAYLAND_DISPLAY'] && browser === undefined,
-    kubeconfigs: kubeconfigsOf(env, platform) ?? [join(home, '.kube', 'config')],
+    kubeconfigs: kubeconfigsOf(env, platform) ?? [pathsOf(platform).join(home, '.kube', 'config')],
     execVersion: execVersionOf(env['KUBERNETES_EXEC_INFO']),
     platform,
+    ...(platform === 'win32' ? { systemRoot: env['SystemRoot'] || String.raw`C:\Windows` } : {}),
     hostName,
     wsl: platform === 'linux' && Boolean(env['WSL_DISTRO_NAME']),
     ...(credentialStore === undefined ? {} : { credentialStore }),
-    bus: sessionBusOf(env),
+    bus: sessionBusOf(env, platform),
   };
 }
 
-function sessionBusOf(env: Readonly<NodeJS.ProcessEnv>): SessionBus {
+/** The rules for paths of that system, whatever this one is. */
+const pathsOf = (platform: NodeJS.Platform): typeof posix => (platform === 'win32' ? win32 : posix);
+
+function sessionBusOf(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platform): SessionBus {
   const address = env['DBUS_SESSION_BUS_ADDRESS'] || undefined;
   const runtimeDir = env['XDG_RUNTIME_DIR'] || undefined;
   return {
     ...(address === undefined ? {} : { address }),
-    ...(runtimeDir === undefined || !isAbsolute(runtimeDir) ? {} : { runtimeDir }),
+    ...(runtimeDir === undefined || !pathsOf(platform).isAbsolute(runtimeDir) ? {} : { runtimeDir }),
   };
 }
 
@@ -120,6 +126,7 @@ function execVersionOf(info: string | undefined): ExecVersion {
 function cacheDirectory(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platform, home: string): string {
   const configured = env['PORTCULLIS_CACHE_DIR'];
   if (configured) return configured;
+  const { isAbsolute, join } = pathsOf(platform);
   const base = platform === 'win32' ? env['LOCALAPPDATA'] : env['XDG_CACHE_HOME'];
   // Relative paths must be ignored (XDG Base Directory Specification): a credential must not land in the current
   // folder.

@@ -13,7 +13,6 @@ import {
   readFileSync,
   readlinkSync,
   realpathSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -22,7 +21,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
 import { cliError } from '../errors.ts';
-import { codeOf, isMissing } from '../session/private-files.ts';
+import { codeOf, isMissing, replaceFile } from '../session/private-files.ts';
 
 const LOCK_TIMEOUT_MS = 3000;
 
@@ -81,7 +80,7 @@ function replace(target: string, text: string, { mode, owner }: Existing): void 
     writeFileSync(draft, text, { mode, flag: 'wx', flush: true });
     // Under sudo the file keeps its owner, who otherwise could not read it any more.
     if (owner !== undefined && process.getuid?.() === 0) chownSync(draft, owner.uid, owner.gid);
-    renameSync(draft, target);
+    replaceFile(draft, target);
   } finally {
     rmSync(draft, { force: true });
   }

@@ -21,7 +21,7 @@ export function pluginCommands(text: string): readonly string[] {
 /**
  * Returns a kuberc that lets kubectl start our command alone. `name` is what 1.35 reads, and 1.36 as well beside its own `command`;
  * 1.35 rejects an entry that has only the latter.
- * @param others commands that kubeconfigs of this user start: as comments, because nobody here knows whether the user wants them
+ * @param others commands that kubeconfigs of this user start: as comments, because only the user knows which of them are wanted
  */
 export function kubercText(command: string, others: readonly string[]): string {
   const entry = (name: string): string => `  - name: ${stringify(plainText(name), { lineWidth: 0 }).trimEnd()}\n`;

@@ -40,7 +40,13 @@ const LONGEST_NAME = 255;
  * Writes one for each cluster of which the session holds a token. The caller must hold the entry's lock, and have
  * written the session. On a full disk only the shell front loses its ready file.
  */
-export function writeReadyFiles(folder: EntryFolder, session: CachedSession): void {
+export function writeReadyFiles(
+  folder: EntryFolder,
+  session: CachedSession,
+  platform: NodeJS.Platform = process.platform,
+): void {
+  // Elsewhere the front reads none: a copy of the key less. And Windows takes what follows the colon in the name for something else.
+  if (platform !== 'linux') return;
   try {
     if (folder.ca !== undefined) writePrivateFile(join(folder.dir, 'ca.pem'), folder.ca);
     for (const [audience, token] of Object.entries(session.tokens)) {

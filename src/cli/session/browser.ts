@@ -1,5 +1,6 @@
 /** Opens the user's browser, without a shell. */
 import { spawn } from 'node:child_process';
+import { win32 } from 'node:path';
 import type { Environment } from '../environment.ts';
 import { cliError } from '../errors.ts';
 import { isOpenable } from '../http/server-url.ts';
@@ -24,7 +25,7 @@ const NOT_OPENED = new Set([3, 4, 126, 127]);
  */
 export function browserCommands(
   url: URL,
-  environment: Pick<Environment, 'browser' | 'platform' | 'wsl'>,
+  environment: Pick<Environment, 'browser' | 'platform' | 'wsl' | 'systemRoot'>,
 ): readonly BrowserCommand[] {
   if (!isOpenable(url)) {
     const next = 'check the address of the server with your platform team before you sign in anywhere';
@@ -38,7 +39,10 @@ export function browserCommands(
   if (platform === 'darwin') return [{ file: 'open', args: [url.href] }];
   // Not `cmd /c start` or PowerShell: both would interpret the address as code.
   const byWindows = { args: ['url.dll,FileProtocolHandler', url.href] };
-  if (platform === 'win32') return [{ file: 'rundll32', ...byWindows }];
+  // By its full path: Windows looks for a bare name in the current folder first, where an attacker may have put a program
+  // of that name, in a repository for example.
+  const { systemRoot = '' } = environment;
+  if (platform === 'win32') return [{ file: win32.join(systemRoot, 'System32', 'rundll32.exe'), ...byWindows }];
   const byDesktop = { file: 'xdg-open', args: [url.href] };
   if (!environment.wsl) return [byDesktop];
   return [{ file: 'wslview', args: [url.href] }, { file: 'rundll32.exe', ...byWindows }, byDesktop];

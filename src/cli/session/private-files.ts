@@ -146,10 +146,35 @@ export function writePrivateFile(path: string, content: string | Buffer): void {
     } finally {
       closeSync(descriptor);
     }
-    renameSync(draft, path);
+    replaceFile(draft, path);
   } catch (error) {
     rmSync(draft, { force: true });
     throw unwritable(path, error);
+  }
+}
+
+/** Milliseconds between two attempts, and how many there are: scanners of new files are done by then. */
+const IN_USE = { pauseMs: 20, attempts: 25 };
+
+/**
+ * Renames. Windows refuses to replace a file while a virus scanner or a backup has it open, which lasts for milliseconds: kubectl would
+ * fetch a new token for each command then.
+ * @param rename `renameSync`, but in tests
+ */
+export function replaceFile(
+  from: string,
+  to: string,
+  platform: NodeJS.Platform = process.platform,
+  rename: (from: string, to: string) => void = renameSync,
+): void {
+  for (let left = platform === 'win32' ? IN_USE.attempts : 1; ; left -= 1) {
+    try {
+      return rename(from, to);
+    } catch (error) {
+      const inUse = ['EPERM', 'EACCES', 'EBUSY'].includes(codeOf(error) ?? '');
+      if (!inUse || left <= 1) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, IN_USE.pauseMs);
+    }
   }
 }
 

@@ -10,6 +10,7 @@ import {
   writeSession,
   type CacheEntry,
 } from '../../../../src/cli/session/cache.ts';
+import { dropReadyFiles, writeReadyFiles } from '../../../../src/cli/plugin/ready-file.ts';
 import { execCredential } from '../../../../src/cli/plugin/exec-credential.ts';
 import { freshUntilMs, isFresh, tokenId, type CachedSession } from '../../../../src/cli/session/session.ts';
 
@@ -35,11 +36,21 @@ const PROD = 'ready,https:,,a.example.com:8443,base,prod';
 const readyFiles = (where = entry): string[] => readdirSync(where.dir).filter((name) => name.startsWith('ready'));
 const linesOf = (name: string): string[] => readFileSync(join(entry.dir, name), 'utf8').split('\n');
 
-describe('a ready file', () => {
+// Only Linux has a reader of them.
+const LINUX = process.platform === 'linux';
+
+describe.runIf(LINUX)('a ready file', () => {
   test('is there for each cluster of which the session has a token, and for nothing else', () => {
     writeSession(entry, session);
     expect(readyFiles()).toEqual([PROD]);
     expect(statSync(join(entry.dir, PROD)).mode & 0o777).toBe(0o600);
+  });
+
+  test.each(['win32', 'darwin'] as const)('is not written on %s, where nothing reads it', (platform) => {
+    writeSession(entry, session);
+    dropReadyFiles(entry);
+    writeReadyFiles(entry, session, platform);
+    expect(readyFiles()).toEqual([]);
   });
 
   test('says what it is for, and ends with what kubectl is to read', () => {
@@ -86,7 +97,7 @@ describe('a ready file', () => {
   });
 });
 
-describe('a ready file does not outlive', () => {
+describe.runIf(LINUX)('a ready file does not outlive', () => {
   beforeEach(() => writeSession(entry, session));
 
   test('its token', () => {
@@ -112,7 +123,7 @@ describe('a ready file does not outlive', () => {
   });
 });
 
-test('where ready files cannot be written the session is kept all the same', () => {
+test.runIf(LINUX)('where ready files cannot be written the session is kept all the same', () => {
   writeSession(entry, session);
   rmSync(join(entry.dir, 'served'), { recursive: true });
   writeFileSync(join(entry.dir, 'served'), '');

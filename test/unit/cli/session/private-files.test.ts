@@ -18,6 +18,7 @@ import {
   ensurePrivateDirectory,
   readPrivateFile,
   removeOldDrafts,
+  replaceFile,
   writePrivateFile,
 } from '../../../../src/cli/session/private-files.ts';
 
@@ -29,7 +30,10 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const rejection = expect.objectContaining({ code: 'bad_request' });
 
-describe('a private file', () => {
+/** Windows has neither modes nor owners, and makes links only for administrators. */
+const POSIX = process.platform !== 'win32';
+
+describe.runIf(POSIX)('a private file', () => {
   test('is written 0600 whatever the umask, and leaves no draft', () => {
     const before = process.umask(0);
     try {
@@ -84,7 +88,7 @@ describe('a private file', () => {
   });
 });
 
-describe('a disk that takes no more', () => {
+describe.runIf(process.platform === 'linux')('a disk that takes no more', () => {
   /** Runs `body` where no file may be larger than 2 kB: the system's own limit, on a process of its own. */
   function limited(body: string): string {
     const url = new URL('../../../../src/cli/session/private-files.ts', import.meta.url).href;
@@ -121,7 +125,16 @@ test('a draft of a writer that was killed goes after a minute; one that is being
   expect(readdirSync(dir)).toEqual(['session.json']);
 });
 
-describe('a private folder', () => {
+test('a file that another program of Windows has open for a moment is replaced all the same', () => {
+  const inUse = (times: number) => (): void => {
+    if (times-- > 0) throw Object.assign(new Error('in use'), { code: 'EPERM' });
+  };
+  expect(() => replaceFile('a', 'b', 'win32', inUse(3))).not.toThrow();
+  expect(() => replaceFile('a', 'b', 'win32', inUse(1000))).toThrow('in use');
+  expect(() => replaceFile('a', 'b', 'linux', inUse(1))).toThrow('in use');
+});
+
+describe.runIf(POSIX)('a private folder', () => {
   test('is made 0700 with its parents', () => {
     ensurePrivateDirectory(join(dir, 'a', 'b'));
     expect(statSync(join(dir, 'a', 'b')).mode & 0o777).toBe(0o700);
