@@ -5,6 +5,7 @@
  *     npm/, portcullis-VERSION.tgz           for npm i -g: the shell front and the program
  *     portcullis-linux-ARCH                  a single executable, Node included
  *     portcullis-VERSION-linux-ARCH.tar.gz   the same with the shell front before it: bin/ and lib/, to be unpacked below a prefix
+ *     portcullis.cdx.json                    what is inside, in CycloneDX
  *     SHA256SUMS                             of all of them
  *
  * Two builds of one checkout give the same bytes.
@@ -19,6 +20,7 @@ import { keyringLibrary } from './build-cli/keyring-library.ts';
 import { linuxExecutable } from './build-cli/linux.ts';
 import type { Architecture } from './build-cli/node-binary.ts';
 import { writeSums, writeTo } from './build-cli/output.ts';
+import { sbomOf } from './build-cli/sbom.ts';
 import { tarball, type ArchivedFile } from './build-cli/tar.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -100,6 +102,7 @@ write('portcullis.cjs', oneFile(bundles), 0o755);
 const NODE_OF_PATH_ONLY = '@setlocal & set "NoDefaultCurrentDirectoryInExePath=1"';
 write('portcullis.cmd', `${NODE_OF_PATH_ONLY}\r\n@node "%~dp0portcullis.cjs" %*\r\n`);
 write('THIRD-PARTY-NOTICES.txt', bundles.notices);
+write('portcullis.cdx.json', sbomOf(version, bundles.packages, process.versions.node));
 writeNpmPackage(bundles);
 writeExecutables(bundles);
 writeSums(out);

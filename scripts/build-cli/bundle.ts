@@ -12,8 +12,18 @@ export interface Bundles {
   /** CommonJS, because a single executable takes nothing else. Asks for the program as `./program.ts`. */
   readonly main: string;
   readonly program: string;
+  readonly packages: readonly BundledPackage[];
   /** Names and licences of the bundled packages. */
   readonly notices: string;
+}
+
+export interface BundledPackage {
+  readonly name: string;
+  readonly version: string;
+  /** As its package.json has it. */
+  readonly license: string;
+  /** Its folder. */
+  readonly dir: string;
 }
 
 interface Part {
@@ -34,7 +44,8 @@ const GRAMMAR = 'node18';
 export async function bundle(root: string): Promise<Bundles> {
   const program = await part(root, 'src/cli-package/program.ts');
   const main = await part(root, 'src/cli-package/main.ts', PROGRAM);
-  return { main: main.code.trimEnd(), program: program.code.trimEnd(), notices: noticesOf(program.moduleIds) };
+  const packages = packagesOf(program.moduleIds);
+  return { main: main.code.trimEnd(), program: program.code.trimEnd(), packages, notices: noticesOf(packages) };
 }
 
 /** For a file `program.cjs` beside it. */
@@ -95,19 +106,25 @@ async function part(root: string, input: string, other?: string): Promise<Part> 
 }
 
 /** In order of names, so that two builds say the same. */
-function noticesOf(moduleIds: readonly string[]): string {
+function packagesOf(moduleIds: readonly string[]): readonly BundledPackage[] {
   const packages = new Map<string, string>();
   for (const id of moduleIds) {
     const found = /^(.*[\\/]node_modules[\\/]((?:@[^\\/]+[\\/])?[^\\/]+))[\\/]/.exec(id);
-    if (found?.[1] !== undefined && found[2] !== undefined) packages.set(found[2], found[1]);
+    if (found?.[1] !== undefined && found[2] !== undefined) packages.set(found[2].replace('\\', '/'), found[1]);
   }
-  const sections = [...packages].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, dir]) => noticeOf(name, dir));
-  return `The command line of Portcullis holds these libraries.\n\n${sections.join('\n')}`;
+  return [...packages]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, dir]) => {
+      const manifest = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8')) as Record<string, unknown>;
+      return { name, dir, version: String(manifest['version']), license: String(manifest['license']) };
+    });
 }
 
-function noticeOf(name: string, dir: string): string {
-  const { version, license } = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8')) as Record<string, unknown>;
+const noticesOf = (packages: readonly BundledPackage[]): string =>
+  `The command line of Portcullis holds these libraries.\n\n${packages.map(noticeOf).join('\n')}`;
+
+function noticeOf({ name, dir, version, license }: BundledPackage): string {
   const files = readdirSync(dir).filter((file) => /^(?:licen[cs]e|notice)(?:\.|$)/i.test(file));
   const texts = files.toSorted().map((file) => readFileSync(join(dir, file), 'utf8').trim());
-  return [`--- ${name} ${String(version)} (${String(license)})`, '', ...texts, ''].join('\n');
+  return [`--- ${name} ${version} (${license})`, '', ...texts, ''].join('\n');
 }
