@@ -85,6 +85,7 @@ from the network. Set it up once:
 
 const WHERE = `*Package*: a command of [the packages for users](../install-cli.md). *Image*: a command of the whole program, run as
 \`node src/main.ts COMMAND\` in the image, and as \`npx portcullis COMMAND\` in a checkout after \`npm ci\`.
+The image does not have the libraries of commands that sign in or use a session: there, these exit with 2.
 `;
 
 /**

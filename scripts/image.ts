@@ -130,7 +130,7 @@ class Build {
   }
 
   async #run(command: string): Promise<void> {
-    if (/^(npm|chmod) /.test(command)) {
+    if (/^(npm|chmod|find) /.test(command)) {
       await run('sh', ['-euc', command], { cwd: this.#inside('.'), env: npmEnvironment() });
     } else {
       this.#left.push(`RUN ${command}`);

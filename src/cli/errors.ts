@@ -52,6 +52,7 @@ const NO_TARGET: ReadonlySet<string> = new Set([
  * @param error anything that was thrown
  */
 export function exitCodeOf(error: unknown): 1 | 2 | 3 | 4 | 5 {
+  if (lacksLibrary(error)) return 2;
   if (!(error instanceof AppError)) return 1;
   switch (error.code) {
     case 'bad_request':
@@ -83,9 +84,18 @@ export function exitCodeOf(error: unknown): 1 | 2 | 3 | 4 | 5 {
  */
 export function errorMessage(error: unknown): string {
   if (error instanceof AppError) return plainLines(error.message);
+  if (lacksLibrary(error))
+    return 'The libraries of this command are not in the server’s image.\n  Next: run it where the command line is installed (docs/install-cli.md)';
   const what = plainText(error instanceof Error ? error.message : 'unknown error');
   return `${what}\n  Next: run it again with --verbose, and send the output to your platform team`;
 }
+
+/**
+ * Returns whether a library is missing: the image, as `npm ci --omit=optional`, leaves out what only users' commands
+ * load (docs/dependencies.md).
+ */
+const lacksLibrary = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND';
 
 /** Returns the code that `docs/troubleshooting.md` can be searched for; for `--verbose`. */
 export function describeErrorCode(error: unknown): string {
