@@ -5,7 +5,8 @@
 #
 # PORTCULLIS_PREFIX    where to: bin/ and lib/portcullis/ below it (default: ~/.local)
 # PORTCULLIS_DOWNLOAD  address of a folder with the files of the same release, such as a mirror inside your company
-# PORTCULLIS_VERIFY    `signature`: fail where cosign is missing; default: check the signature where cosign is there
+# PORTCULLIS_VERIFY    `signature`: fail where cosign is missing; `checksums`: never ask cosign, which has to reach
+#                      Sigstore; default: check the signature where cosign is there
 #
 # Every file is checked against SHA256SUMS before anything of it is unpacked. Where cosign is there, SHA256SUMS has to be
 # signed by the release workflow of the repository below, for this version: nothing else is accepted.
@@ -63,8 +64,13 @@ listed_sum() {
 }
 
 check_signature() {
+  case ${PORTCULLIS_VERIFY:-} in
+    checksums) return ;;
+    '' | signature) ;;
+    *) fail "PORTCULLIS_VERIFY is neither signature nor checksums: $PORTCULLIS_VERIFY" ;;
+  esac
   if ! has cosign; then
-    [ "${PORTCULLIS_VERIFY:-}" != signature ] || fail 'cosign is not here, and PORTCULLIS_VERIFY=signature needs it' 'install cosign 2.4 or newer'
+    [ -z "${PORTCULLIS_VERIFY:-}" ] || fail 'cosign is not here, and PORTCULLIS_VERIFY=signature needs it' 'install cosign 2.4 or newer'
     printf 'install.sh: cosign is not here, so the signature is not checked, only the checksums\n' >&2
     return
   fi
@@ -74,7 +80,7 @@ check_signature() {
     --certificate-identity "https://github.com/$repository/.github/workflows/release.yml@refs/tags/v$version" \
     "$work/SHA256SUMS" >"$work/cosign.log" 2>&1 || {
     cat "$work/cosign.log" >&2
-    fail 'SHA256SUMS is not signed by the release workflow, or cosign cannot tell; nothing was installed' 'report it where you got this script from'
+    fail 'SHA256SUMS is not signed by the release workflow, or cosign cannot tell; nothing was installed' 'report it where you got this script from; where cosign cannot reach Sigstore, PORTCULLIS_VERIFY=checksums does without'
   }
 }
 

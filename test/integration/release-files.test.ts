@@ -342,6 +342,8 @@ describe('install.sh', { timeout: 60_000 }, () => {
     await expect(install(pathWith(['curl'], 'exit 0'))).rejects.toMatchObject({ code: 1 });
     const strict = install(pathWith(['curl']), { PORTCULLIS_VERIFY: 'signature' });
     await expect(strict).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('Next: install cosign') });
+    const misspelt = install(refusing, { PORTCULLIS_VERIFY: 'checksum' });
+    await expect(misspelt).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('is neither') });
     expect(installed()).toEqual([]);
   });
 
