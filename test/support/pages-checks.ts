@@ -41,9 +41,10 @@ const linesOf = ({ id, help, nodes }: Finding): readonly string[] =>
 
 /**
  * Runs axe in the page. No policy of the page stands in the way: neither the script nor the style comes by its document.
- * @returns a line for each finding of impact serious or critical, and for each text whose contrast could not be judged
+ * @returns a line for each finding, of impact serious or critical where not every one is asked for, and for each text whose contrast could not be
+ * judged
  */
-export async function axeFindings(page: Page): Promise<readonly string[]> {
+export async function axeFindings(page: Page, which: 'serious' | 'every' = 'serious'): Promise<readonly string[]> {
   await page.evaluate(`{
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(${JSON.stringify(NO_PATTERN)});
@@ -55,9 +56,10 @@ export async function axeFindings(page: Page): Promise<readonly string[]> {
     `axe.run(document, { resultTypes: ['violations', 'incomplete'] })
       .then(({ violations, incomplete }) => ({ violations, incomplete }))`,
   );
-  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  const found =
+    which === 'every' ? violations : violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
   const unjudged = incomplete.filter(({ id }) => id === 'color-contrast').flatMap(linesOf);
-  return [...serious.flatMap(linesOf), ...unjudged.filter((line) => !OVERLAP.test(line))];
+  return [...found.flatMap(linesOf), ...unjudged.filter((line) => !OVERLAP.test(line))];
 }
 
 /** @returns the elements that stick out to the right, when the page can be scrolled sideways */

@@ -10,6 +10,8 @@ const CHECKED = [
   'deploy',
   'docs',
   'scripts',
+  'site/build.ts',
+  'site/src',
   'test',
   '.env.example',
   'CHANGELOG.md',
