@@ -18,6 +18,8 @@ export interface Replica {
   readonly name: string;
   /** Where kubectl reaches this one and no other. */
   readonly api: string;
+  /** `host:port` of its ops listener, where its metrics are. */
+  readonly ops: string;
   /** SIGSTOP: the process is not scheduled any more, and knows nothing of it. Its connections stay open. */
   stop(): void;
   /** SIGCONT. */
@@ -50,6 +52,7 @@ export async function startReplicas(files: DemoFiles, first: Ports, redis: strin
     return {
       name,
       api: `https://localhost:${ports.api}`,
+      ops: `127.0.0.1:${ports.ops}`,
       stop: () => void child.kill('SIGSTOP'),
       wake: () => void child.kill('SIGCONT'),
     };

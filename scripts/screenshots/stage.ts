@@ -68,6 +68,8 @@ async function askedUrl(file: string): Promise<string> {
 async function loginOf(demo: RunningDemo, browser: Browser, user: string): Promise<Terminal> {
   const { directory, command } = demo.files;
   const [asked, opener] = [join(directory, `asked-by-${user}`), join(directory, `browser-of-${user}`)];
+  // Of an earlier sign-in.
+  await rm(asked, { force: true });
   await writeFile(opener, `#!/bin/sh\nprintf %s "$1" > '${asked}.new' && mv '${asked}.new' '${asked}'\n`);
   await chmod(opener, 0o755);
   const env = { ...process.env, PORTCULLIS_CACHE_DIR: join(directory, 'cache', user), BROWSER: opener };
