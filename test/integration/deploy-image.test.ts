@@ -22,10 +22,6 @@ import { demoPorts, USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
 
-interface Optional {
-  readonly optionalDependencies: Readonly<Record<string, string>>;
-}
-
 interface Packages {
   readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly version?: string }>>;
 }
