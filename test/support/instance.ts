@@ -24,7 +24,7 @@ export async function temporaryFolder(): Promise<string> {
  * Resolves when the store's epoch is old enough for anything to be minted (docs/revocation-protocol.md#settle): whoever signs in before is
  * sent away.
  */
-async function untilSettled({ log }: Pick<Store, 'log'>): Promise<void> {
+export async function untilSettled({ log }: Pick<Store, 'log'>): Promise<void> {
   while (!log.settled) await pause(20);
 }
 

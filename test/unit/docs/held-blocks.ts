@@ -36,6 +36,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'docs/kubectl.md': ['export PORTCULLIS_CACHE_DIR'],
   }),
   ...runBy('test/integration/release-files.test.ts', { 'docs/releases.md': ['cosign verify-blob', 'curl -fsSLO'] }),
+  ...runBy('test/integration/cells.test.ts', { 'docs/cells.md': ['portcullis login', 'missing='] }),
   ...runBy('test/integration/docs-server.test.ts', {
     'README.md': ['portcullis sessions'],
     'docs/reference/admin-api.md': ['portcullis api GET', 'umask 077'],
