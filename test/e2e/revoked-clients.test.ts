@@ -18,7 +18,8 @@ describe('a client whose session is revoked', () => {
   beforeAll(async () => {
     instance = await startTestInstance();
     root = new CliContext(instance, 'root');
-    expect((await root.portcullis('login')).code).toBe(0);
+    const signedIn = await root.portcullis('login');
+    if (signedIn.code !== 0) throw new Error(signedIn.all);
   });
   afterAll(() => instance.stop());
 
