@@ -197,7 +197,7 @@ function addCredentialStore(program: Command): void {
 function addAccessKeyring(program: Command): void {
   program.command(KEYRING_COMMAND, { hidden: true }).action(async () => {
     const { runKeyringProcess } = await import('./session/keyring-process.ts');
-    await runKeyringProcess((text) => void process.stdout.write(text));
+    await runKeyringProcess((output) => void process.stdout.write(output));
   });
 }
 

@@ -126,11 +126,11 @@ function execVersionOf(info: string | undefined): ExecVersion {
 function cacheDirectory(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platform, home: string): string {
   const configured = env['PORTCULLIS_CACHE_DIR'];
   if (configured) return configured;
-  const { isAbsolute, join } = pathsOf(platform);
+  const paths = pathsOf(platform);
   const base = platform === 'win32' ? env['LOCALAPPDATA'] : env['XDG_CACHE_HOME'];
   // Relative paths must be ignored (XDG Base Directory Specification): a credential must not land in the current
   // folder.
-  return join(base && isAbsolute(base) ? base : join(home, '.cache'), 'portcullis');
+  return paths.join(base && paths.isAbsolute(base) ? base : paths.join(home, '.cache'), 'portcullis');
 }
 
 function kubeconfigsOf(

@@ -22,6 +22,7 @@ interface Library {
 /** Does what standard input says. */
 export async function runKeyringProcess(print: (text: string) => void): Promise<void> {
   const request = parseRecord(await text(process.stdin));
+  print('\n'); // It has started: the time limit is for the keyring.
   const limit = (request && numberAt(request, 'limit')) ?? 10_000;
   // The parent may have been killed. A call into the library may be waiting for a dialog then, and an orderly end would wait for it.
   setTimeout(() => process.kill(process.pid, 'SIGKILL'), limit + 1000).unref();

@@ -24,6 +24,8 @@ export const KEYRING_SERVICE = 'portcullis';
  */
 export const MAX_SECRET_BYTES = 2560;
 
+/** Milliseconds until the process has started: a busy machine is no locked keyring. */
+const START_MS = 20_000;
 /** Milliseconds for an access under kubectl. A keyring that is open responds in less than 100. */
 const UNATTENDED_MS = 10_000;
 /** Milliseconds where a user is signing in at a terminal: enough to type the password that unlocks a keyring. */
@@ -70,24 +72,29 @@ export async function accessKeyring(
     const why = `the keyring has not responded within ${limit / 1000} seconds (it may be locked, and waiting for its password)`;
     return { ok: false, why };
   }
-  const record = parseRecord(printed);
+  const record = parseRecord(printed.trimStart());
   const secret = record && stringAt(record, 'secret');
   if (record?.['ok'] === true) return { ok: true, ...(secret === undefined ? {} : { secret }) };
   return { ok: false, why: plainText((record && stringAt(record, 'why')) ?? '', 300) || 'the keyring cannot be used' };
 }
 
-/** @returns what the process printed; undefined where it had to be ended */
+/** @returns what the process printed, which begins with a sign that it has started; undefined where it had to be ended */
 function runChild(request: string, limitMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const [file, args] = commandOfThisProgram([KEYRING_COMMAND]);
     // The secret goes through pipes: arguments and variables of a process can be read by others.
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'ignore'], windowsHide: true });
     let printed = '';
-    const timer = setTimeout(() => {
+    const giveUp = (): void => {
       child.kill('SIGKILL');
       resolve(undefined);
-    }, limitMs);
+    };
+    let timer = setTimeout(giveUp, START_MS);
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      if (printed === '') {
+        clearTimeout(timer);
+        timer = setTimeout(giveUp, limitMs);
+      }
       if (printed.length < 16_384) printed += chunk;
     });
     const end = (): void => {
