@@ -1,7 +1,7 @@
 /** Sessions in the keyring, with a real Secret Service: gnome-keyring behind a D-Bus session of its own. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { SecretService } from '../../support/secret-service.ts';
 import { stage } from './setup.ts';
@@ -49,12 +49,13 @@ describe('a session in the keyring', () => {
     expect(at.fakeServer.counts).toMatchObject({ authorizations: 1, refreshes: 1 });
     expect(await whoami()).toMatchObject({ credentialStore: 'keyring' });
     expect(filesOfUser()).not.toContain(refreshToken());
-    const file = readFileSync(sessionFile());
+    const path = sessionFile();
+    const kept = readFileSync(path);
     expect(await at.machine.run('logout')).toMatchObject({ code: 0 });
     expect(at.fakeServer.counts.revocations).toBe(1);
-    // Someone who kept the files finds nothing in the keyring.
-    await login('--credential-store', 'file');
-    writeFileSync(sessionFile(), file);
+    // An attacker who kept the files finds nothing in the keyring.
+    mkdirSync(dirname(path), { mode: 0o700 });
+    writeFileSync(path, kept, { mode: 0o600 });
     at.machine.age(400);
     const after = await at.getToken('prod', '--no-browser');
     expect(after).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('has no credential') });
