@@ -17,7 +17,8 @@ const HEAD = `# Portcullis, the chart
 
 A proxy in front of Kubernetes. Users sign in with their own identity provider, act as themselves, and are revoked
 instantly. [Installing Portcullis](../../docs/install.md) goes through an installation step by step,
-[three nodes](../../docs/ha-store.md) is about its Redis.
+[GitOps](../../docs/gitops.md) has Argo CD, Flux and Terraform, and [three nodes](../../docs/ha-store.md) is about its
+Redis.
 
 - What has to be given: \`publicUrl\`, \`api.publicUrl\`, \`providers\`, \`clusters\`, \`redis\`, and Secrets for keys and
   certificates. No secret is ever written into the values: they name Secrets that are there already.
