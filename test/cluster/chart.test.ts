@@ -47,9 +47,12 @@ describe('the chart before a real API server', () => {
   });
 
   it('lets the pods into a namespace of level “restricted”', async () => {
-    const objects = await rendered('--values', valuesOf('small'));
-    const workloads = objects.filter(({ kind }) => kind === 'Deployment' || kind === 'StatefulSet');
-    expect(workloads).toHaveLength(2);
+    const objects = [
+      ...(await rendered('--values', valuesOf('small'))),
+      ...(await rendered('--values', valuesOf('ha'))),
+    ];
+    const workloads = objects.filter(({ kind }) => ['Deployment', 'StatefulSet', 'Pod'].includes(kind));
+    expect(workloads).toHaveLength(6);
     for (const workload of workloads) {
       const { metadata, spec } = podTemplateOf(workload);
       const claimed = workload.kind === 'StatefulSet' ? [{ name: 'data', emptyDir: {} }] : [];
@@ -94,6 +97,21 @@ describe('the chart before a real API server', () => {
         'jsonpath={.spec.replicas}',
       ];
       expect(await done(args)).toBe('5');
+    });
+
+    it('is told what to do before one node of Redis becomes three, and then gets them', async () => {
+      const three = ['upgrade', 'portcullis', CHART, ...values, '--set', 'redis.inChart.replicas=3'];
+      const { code, stderr } = await server.helm(three);
+      expect(code).not.toBe(0);
+      const advice = 'kubectl --namespace portcullis delete statefulset portcullis-redis';
+      expect(stderr).toContain(advice);
+      await done(advice.split(' ').slice(1));
+      await helm(...three);
+      const args = ['get', 'statefulset', 'portcullis-redis', '--namespace', 'portcullis', '--output'];
+      expect(await done([...args, 'jsonpath={.spec.replicas} {.spec.podManagementPolicy}'])).toBe('3 Parallel');
+      const before = await secret('portcullis-redis-ha');
+      await helm(...three);
+      expect(await secret('portcullis-redis-ha')).toBe(before);
     });
 
     it('leaves Redis’ secrets and data when it is uninstalled, and takes the rights away', async () => {

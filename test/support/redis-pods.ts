@@ -1,5 +1,5 @@
 /**
- * The pods of the chart's three nodes of Redis, run on this machine as the manifests say: each container's command, environment and files, the
+ * The pods of the chart's own Redis, one or three, run on this machine as the manifests say: each container's command, environment and files, the
  * probes and the hook before a pod ends. What a kubelet and a cluster's DNS would do is done here: paths lie below a folder for each pod, each pod
  * has a loopback address, and libnss-wrapper resolves the pods' own host names.
  */
@@ -18,7 +18,7 @@ const KIND = (process.env['PORTCULLIS_TEST_STORE'] ?? 'redis-server').replace('-
 const PROGRAMS = [
   `${KIND}-server`,
   `${KIND}-cli`,
-  ...'sh cat cut grep head mkdir mv sed sha256sum sleep timeout'.split(' '),
+  ...'sh cat cut grep head mkdir mv rm sed sha256sum sleep timeout'.split(' '),
 ];
 const NODES = [0, 1, 2] as const;
 
@@ -35,16 +35,14 @@ type Files = ReadonlyMap<string, string>;
 
 export class RedisPods implements AsyncDisposable {
   readonly #folder = mkdtempSync(join(tmpdir(), 'portcullis-pods-'));
-  readonly #objects: readonly KubernetesObject[];
-  readonly #spec: PodSpec;
+  #objects: readonly KubernetesObject[];
   readonly #running = new Map<string, ChildProcess>();
   readonly #addresses = new Map<string, string>();
   readonly #lookup = dns.lookup;
 
-  /** @param objects as rendered, with `redis.inChart.replicas: 3` */
+  /** @param objects as rendered, with `redis.inChart.enabled: true` */
   constructor(objects: readonly KubernetesObject[]) {
     this.#objects = objects;
-    this.#spec = podTemplateOf(only(objects, 'StatefulSet')).spec;
     mkdirSync(join(this.#folder, 'bin'));
     for (const program of PROGRAMS) {
       const path = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim();
@@ -55,6 +53,17 @@ export class RedisPods implements AsyncDisposable {
     const lookup = (host: string, ...rest: unknown[]): unknown =>
       Reflect.apply(this.#lookup, dns, [this.#addresses.get(host) ?? host, ...rest]);
     dns.lookup = lookup as typeof dns.lookup;
+    process.once('exit', this.#onExit);
+  }
+
+  /** A test run that dies leaves no servers behind. */
+  #onExit = (): void => {
+    for (const child of this.#running.values()) child.kill('SIGKILL');
+  };
+
+  /** What the pods are started from next time. Their volumes stay. */
+  become(objects: readonly KubernetesObject[]): void {
+    this.#objects = objects;
   }
 
   /** Gives each pod another address, as a pod that is created again has. They must not be running. */
@@ -74,21 +83,20 @@ export class RedisPods implements AsyncDisposable {
 
   address = (which: Which): string => this.#addresses.get(this.host(which)) ?? '';
 
-  /** Starts the containers of a pod, or one of them, as a kubelet does. What was on its volume is still there. */
-  start(which: Which, only_?: string): void {
+  /** Starts the containers of a pod, as a kubelet does. What was on its volume is still there. */
+  start(which: Which): void {
     this.#mount(which);
     for (const container of this.#spec.containers) {
-      if (only_ !== undefined && container.name !== only_) continue;
-      const { command } = container as unknown as { readonly command: readonly string[] };
-      const [program = '', ...args] = command.map((word) => this.#here(which, word));
-      const child = spawn(program, args, { env: this.#environment(which, container), stdio: 'ignore' });
+      const { command, args = [] } = container as unknown as Record<'command' | 'args', readonly string[]>;
+      const [program = '', ...rest] = [...command, ...args].map((word) => this.#here(which, word));
+      const child = spawn(program, rest, { env: this.#environment(which, container), stdio: 'ignore' });
       this.#running.set(`${which}/${container.name}`, child);
     }
   }
 
-  /** SIGKILL for all of the pod's processes, as when its node is lost, or for one container. */
-  async kill(which: Which, container?: string): Promise<void> {
-    const lost = [...this.#running].filter(([name]) => name.startsWith(`${which}/${container ?? ''}`));
+  /** SIGKILL for all of the pod's processes, as when its node is lost. */
+  async kill(which: Which): Promise<void> {
+    const lost = [...this.#running].filter(([name]) => name.startsWith(`${which}/`));
     await Promise.all(lost.map(([, child]) => end(child, 'SIGKILL')));
   }
 
@@ -135,8 +143,13 @@ export class RedisPods implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     dns.lookup = this.#lookup;
+    process.removeListener('exit', this.#onExit);
     await Promise.all(NODES.map((which) => this.kill(which)));
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  get #spec(): PodSpec {
+    return podTemplateOf(only(this.#objects, 'StatefulSet')).spec;
   }
 
   #container(name: string): Container {

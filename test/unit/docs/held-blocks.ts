@@ -107,7 +107,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
   {
     page: 'docs/ha-store.md',
     begins: 'kubectl --namespace portcullis delete statefulset',
-    why: 'only a real cluster makes pods of a StatefulSet; test/integration/deploy-chart-lookup.test.ts holds when Helm asks for it',
+    why: 'it replaces a release; test/cluster/chart.test.ts does both on a real API server, with the release of 0.1.0',
   },
   {
     page: 'docs/performance.md',
