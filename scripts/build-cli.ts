@@ -98,9 +98,14 @@ function writeExecutables(bundles: Bundles): void {
 rmSync(out, { recursive: true, force: true });
 const bundles = await bundle(root);
 write('portcullis.cjs', oneFile(bundles), 0o755);
-// cmd looks for `node` in the current folder first, where an attacker may have put one, in a repository for example.
-const NODE_OF_PATH_ONLY = '@setlocal & set "NoDefaultCurrentDirectoryInExePath=1"';
-write('portcullis.cmd', `${NODE_OF_PATH_ONLY}\r\n@node "%~dp0portcullis.cjs" %*\r\n`);
+// cmd looks for `node` in the current folder first, where an attacker may have put one, in a repository for example. `%~$PATH:` looks in
+// the folders of PATH alone.
+const FOR_WINDOWS = [
+  '@setlocal & for %%i in (node.exe) do @set "PORTCULLIS_NODE=%%~$PATH:i"',
+  '@if not defined PORTCULLIS_NODE (echo portcullis: Node is not on the PATH: install Node 24 or newer 1>&2& exit /b 1)',
+  '@"%PORTCULLIS_NODE%" "%~dp0portcullis.cjs" %*',
+];
+write('portcullis.cmd', FOR_WINDOWS.map((line) => `${line}\r\n`).join(''));
 write('THIRD-PARTY-NOTICES.txt', bundles.notices);
 write('portcullis.cdx.json', sbomOf(version, bundles.packages, process.versions.node));
 writeNpmPackage(bundles);

@@ -43,6 +43,12 @@ describe('the output of build:cli', { timeout: 300_000 }, () => {
     expect(stdout).toMatch(VERSION);
   });
 
+  test('is started on Windows with a Node of PATH, never with one of the current folder', () => {
+    const script = readFileSync(join(out, 'portcullis.cmd'), 'utf8');
+    expect(script).toContain('%%~$PATH:i');
+    expect(script).not.toMatch(/^@?node/m);
+  });
+
   test('has the commands for users, and none of the server', async () => {
     const { stdout } = await run(process.execPath, [join(out, 'portcullis.cjs'), '--help']);
     for (const command of ['login', 'get-token', 'kubeconfig', 'revoke', 'completion'])
