@@ -16,7 +16,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { COMPLETION_SCRIPTS } from '../src/cli/completion/scripts.ts';
 import { besideAsset, besideProgram, bundle, oneFile, type Bundles } from './build-cli/bundle.ts';
-import { keyringLibrary } from './build-cli/keyring-library.ts';
+import { KEYRING, keyringLibrary, locked } from './build-cli/keyring-library.ts';
 import { linuxExecutable } from './build-cli/linux.ts';
 import type { Architecture } from './build-cli/node-binary.ts';
 import { writeSums, writeTo } from './build-cli/output.ts';
@@ -53,7 +53,8 @@ function writeNpmPackage(bundles: Bundles): void {
   );
   // Not on Windows: what npm would make of a shell script there starts nothing.
   // The keyring's library is native code, one package for each system; npm leaves out what it cannot get.
-  const { optionalDependencies } = manifest;
+  // The other optional dependencies are in the bundle.
+  const optionalDependencies = { [KEYRING]: `^${locked(KEYRING).version}` };
   const own = {
     name,
     version,
@@ -107,7 +108,8 @@ const FOR_WINDOWS = [
 ];
 write('portcullis.cmd', FOR_WINDOWS.map((line) => `${line}\r\n`).join(''));
 write('THIRD-PARTY-NOTICES.txt', bundles.notices);
-write('portcullis.cdx.json', sbomOf(version, bundles.packages, process.versions.node));
+const keyringPackage = { name: KEYRING, version: locked(KEYRING).version, license: 'MIT' };
+write('portcullis.cdx.json', sbomOf(version, [...bundles.packages, keyringPackage], process.versions.node));
 writeNpmPackage(bundles);
 writeExecutables(bundles);
 writeSums(out);

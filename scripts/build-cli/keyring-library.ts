@@ -18,6 +18,9 @@ const COMPILED: Readonly<Record<Target, string>> = {
   'win32-x64': 'win32-x64-msvc',
 };
 
+/** The package that finds the library of the system that it runs on. */
+export const KEYRING = '@napi-rs/keyring';
+
 export interface KeyringLibrary {
   readonly code: Buffer;
   /** Text of the licences of what is compiled into it. */
@@ -26,7 +29,7 @@ export interface KeyringLibrary {
 
 /** @returns undefined where it cannot be had; then sessions are kept in files */
 export function keyringLibrary(target: Target): KeyringLibrary | undefined {
-  const name = `@napi-rs/keyring-${COMPILED[target]}`;
+  const name = `${KEYRING}-${COMPILED[target]}`;
   const paths = [`keyring.${COMPILED[target]}.node`, 'LICENSE.third-party.md'];
   const installed = join(ROOT, 'node_modules', name);
   const { version, integrity } = locked(name);
@@ -40,7 +43,8 @@ export function keyringLibrary(target: Target): KeyringLibrary | undefined {
   };
 }
 
-function locked(name: string): { readonly version: string; readonly integrity: string } {
+/** Returns what package-lock.json says of a package. */
+export function locked(name: string): { readonly version: string; readonly integrity: string } {
   const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
     readonly packages: Readonly<Record<string, { readonly version: string; readonly integrity: string }>>;
   };

@@ -5,13 +5,15 @@
  */
 import type { BundledPackage } from './bundle.ts';
 
+type ListedPackage = Pick<BundledPackage, 'name' | 'version' | 'license'>;
+
 /**
  * Returns a CycloneDX document.
  * @param version of Portcullis
- * @param packages what is bundled
+ * @param packages what is bundled or beside it
  * @param node version of the Node that the executables contain
  */
-export function sbomOf(version: string, packages: readonly BundledPackage[], node: string): string {
+export function sbomOf(version: string, packages: readonly ListedPackage[], node: string): string {
   const component = (type: string, name: string, of: string, license: string, purl: string) => ({
     'bom-ref': purl,
     type,

@@ -144,6 +144,14 @@ describe('the npm package', { timeout: 120_000 }, () => {
     expect(stdout).toMatch(VERSION);
   });
 
+  // The others are in the bundle: installed beside it, they would only weigh.
+  test('asks npm for the keyring’s library alone', () => {
+    const manifest = JSON.parse(readFileSync(join(out, 'npm/package.json'), 'utf8')) as Record<string, object>;
+    expect(manifest).not.toHaveProperty('dependencies');
+    expect(Object.keys(manifest['optionalDependencies'] ?? {})).toEqual(['@napi-rs/keyring']);
+    expect(readFileSync(join(out, 'portcullis.cdx.json'), 'utf8')).toContain('"pkg:npm/%40napi-rs/keyring@');
+  });
+
   test('is found by kubectl as a plugin', async () => {
     const { stdout } = await run('kubectl', ['portcullis', 'version'], { env: path(dirname(process.execPath)) });
     expect(stdout).toMatch(VERSION);

@@ -6,7 +6,6 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
-  chmodSync,
   copyFileSync,
   existsSync,
   globSync,
@@ -62,14 +61,10 @@ afterAll(() => {
 const manifests = (directory: string, repository = 'example/portcullis') =>
   run(process.execPath, [
     join(ROOT, 'scripts/release-manifests.ts'),
-    '--repository',
-    repository,
-    '--version',
-    VERSION,
-    '--dir',
-    directory,
-    '--download',
-    address,
+    `--repository=${repository}`,
+    `--version=${VERSION}`,
+    `--dir=${directory}`,
+    `--download=${address}`,
   ]);
 
 const fileOf = (name: string): string => readFileSync(join(built, name), 'utf8');
@@ -217,11 +212,9 @@ describe('krew', { timeout: 60_000 }, () => {
 });
 
 describe('install.sh', { timeout: 60_000 }, () => {
-  let count = 0;
   let prefix: string;
   beforeEach(() => {
-    count += 1;
-    prefix = join(dir, `prefix-${count}`);
+    prefix = mkdtempSync(join(dir, 'prefix-'));
     rmSync(served, { recursive: true, force: true });
     mkdirSync(served);
     for (const name of readdirSync(built)) if (name !== 'npm') copyFileSync(join(built, name), join(served, name));
@@ -263,7 +256,7 @@ describe('install.sh', { timeout: 60_000 }, () => {
   const versionHere = async (): Promise<string> =>
     (await run(join(prefix, 'bin/portcullis'), ['version'], { env: { PATH: '/nonexistent' } })).stdout;
 
-  const installed = (): readonly string[] => (existsSync(prefix) ? readdirSync(prefix) : []);
+  const installed = (): readonly string[] => readdirSync(prefix);
 
   test.each(['curl', 'wget'])(
     'installs with %s, says that the signature was not checked, and what to add to PATH',
@@ -374,16 +367,19 @@ describe('install.sh', { timeout: 60_000 }, () => {
     expect(await versionHere()).toBe(`portcullis ${VERSION}\n`);
   });
 
-  // cosign is a stand-in here: there is no signature to verify yet.
-  test('docs/releases.md: the files are verified', async () => {
-    const block = withValues(pageBlock('docs/releases.md', 'cosign verify-blob'), {
-      'OWNER/NAME': 'example/portcullis',
-      vVERSION: `v${VERSION}`,
-    });
-    const log = join(dir, 'verified.log');
-    const env = { PATH: pathWith([], `printf '%s\\n' "$@" >'${log}'`) };
-    const { stdout } = await run('/bin/sh', ['-euc', block], { cwd: served, env });
-    expect(readFileSync(log, 'utf8')).toContain(`--certificate-identity\n${IDENTITY}\nSHA256SUMS\n`);
+  // cosign and gh are stand-ins here: there is no signature to verify yet.
+  test('docs/releases.md: the files and the image are verified, as from the release workflow', async () => {
+    const path = pathWith([], `printf '%s\\n' "$@" >>cosign.log`);
+    writeFileSync(join(path, 'gh'), '#!/bin/sh\n', { mode: 0o755 });
+    const values = { 'OWNER/NAME': 'example/portcullis', vVERSION: `v${VERSION}` };
+    const blocks = [
+      pageBlock('docs/releases.md', 'cosign verify-blob'),
+      pageBlock('docs/releases.md', 'cosign verify ghcr'),
+    ];
+    const commands = blocks.map((block) => withValues(block, values)).join('\n');
+    const { stdout } = await run('/bin/sh', ['-euc', commands], { cwd: served, env: { PATH: path } });
+    const asked = readFileSync(join(served, 'cosign.log'), 'utf8').split('\n');
+    expect(asked.filter((line) => line === IDENTITY)).toHaveLength(2);
     expect(stdout).toContain(`${ARCHIVE}: OK`);
   });
 
@@ -392,7 +388,6 @@ describe('install.sh', { timeout: 60_000 }, () => {
     for (const part of [0.3, 0.7, 0.99]) {
       const cut = join(dir, 'cut.sh');
       writeFileSync(cut, text.slice(0, Math.floor(text.length * part)));
-      chmodSync(cut, 0o755);
       await install(pathWith(['curl']), {}, cut).catch(() => undefined);
       expect(installed()).toEqual([]);
     }
