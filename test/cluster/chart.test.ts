@@ -4,6 +4,7 @@ import { stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KUBERNETES_EXAMPLE } from '../../scripts/kubernetes-example.ts';
 import { podTemplateOf } from '../support/chart-pods.ts';
+import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { CHART, DEPLOY_TESTS, objectsIn, rendered, SHAPES, valuesOf, type KubernetesObject } from '../support/chart.ts';
 import { startBareApiServer, type BareApiServer } from './bare-api-server.ts';
 
@@ -100,10 +101,15 @@ describe('the chart before a real API server', () => {
     });
 
     it('is told what to do before one node of Redis becomes three, and then gets them', async () => {
-      const three = ['upgrade', 'portcullis', CHART, ...values, '--set', 'redis.inChart.replicas=3'];
+      const block = pageBlock('docs/ha-store.md', 'kubectl --namespace portcullis delete statefulset');
+      const [advice = '', upgrade = ''] = block.trim().split('\n');
+      const here = withValues(upgrade, {
+        'deploy/chart': CHART,
+        'values.yaml': join(DEPLOY_TESTS, 'values-0.1.0.yaml'),
+      });
+      const three = [...here.split(' ').slice(1), '--set', 'redis.inChart.replicas=3'];
       const { code, stderr } = await server.helm(three);
       expect(code).not.toBe(0);
-      const advice = 'kubectl --namespace portcullis delete statefulset portcullis-redis';
       expect(stderr).toContain(advice);
       await done(advice.split(' ').slice(1));
       await helm(...three);

@@ -128,8 +128,10 @@ test('portcullis keys generate --dir keys makes the directories from which the p
 });
 
 test.each(ofProgram('helm'))('$page: helm $args renders, with the values of docs/install.md', async ({ args }) => {
-  const inFolder = args.map((word) => (word === 'values.yaml' || word === 'deploy/chart' ? join(folder, word) : word));
-  const { code, stderr, stdout } = await helm(...inFolder, ...(args[0] === 'install' ? ['--dry-run=client'] : []));
+  // An upgrade needs the release; what it renders, an installation does too.
+  const alone = args[0] === 'upgrade' ? ['install', ...args.slice(1)] : args;
+  const inFolder = alone.map((word) => (word === 'values.yaml' || word === 'deploy/chart' ? join(folder, word) : word));
+  const { code, stderr, stdout } = await helm(...inFolder, ...(alone[0] === 'install' ? ['--dry-run=client'] : []));
   expect(code, stderr).toBe(0);
   expect(stdout).toContain('kind: ');
 });

@@ -87,7 +87,10 @@ export class RedisPods implements AsyncDisposable {
   start(which: Which): void {
     this.#mount(which);
     for (const container of this.#spec.containers) {
-      const { command, args = [] } = container as unknown as Record<'command' | 'args', readonly string[]>;
+      const { command, args = [] } = container as unknown as {
+        readonly command: readonly string[];
+        readonly args?: readonly string[];
+      };
       const [program = '', ...rest] = [...command, ...args].map((word) => this.#here(which, word));
       const child = spawn(program, rest, { env: this.#environment(which, container), stdio: 'ignore' });
       this.#running.set(`${which}/${container.name}`, child);
