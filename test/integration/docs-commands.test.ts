@@ -50,7 +50,8 @@ beforeAll(async () => {
   symlinkSync(`${ROOT}deploy`, join(folder, 'deploy'));
   const values = fencedBlocks(readPage('docs/install.md')).find(({ text }) => text.startsWith('# values.yaml'));
   writeFileSync(join(folder, 'values.yaml'), values?.text ?? '');
-  writeFileSync(join(folder, 'client-secret'), 'of-nobody');
+  for (const secret of ['client-secret', 'store-password', 'store-ca.crt', 'proxy-credentials'])
+    writeFileSync(join(folder, secret), 'of-nobody');
   for (const name of ['api', 'web']) {
     const { cert, key } = await makeCertificate(`${name}.example.com`);
     writeFileSync(join(folder, `${name}.crt`), cert);
