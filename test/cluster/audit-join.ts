@@ -8,12 +8,12 @@ import type { RealInstance } from './real-instance.ts';
 /** Reads that Portcullis does not audit, unless they are rejected (docs/architecture.md#invariant-16). */
 const UNRECORDED = /^\/(livez|readyz|version|openapi)\b/;
 
-/** Requests that went on to the API server: a rejection by Portcullis itself names its reason. */
-const isForwarded = ({ stage, annotations }: AuditEvent): boolean =>
+/** Requests that went on to the API server: a rejection by Portcullis itself names its reason, and so does a stream that was cut later. */
+const isForwarded = ({ stage, annotations, responseStatus }: AuditEvent): boolean =>
   stage === 'ResponseComplete' &&
   annotations['portcullis.dev/cluster'] !== undefined &&
   annotations['portcullis.dev/event'] === undefined &&
-  annotations['portcullis.dev/reason'] === undefined;
+  (annotations['portcullis.dev/reason'] === undefined || (responseStatus?.code ?? 0) < 400);
 
 /**
  * Each request has one line in either record, and both say the same of it: what was asked, for whom, and what was answered.

@@ -30,9 +30,14 @@ export interface HardenedApiServer {
 export interface HardenedOptions {
   /** PEM. The CA of client certificates: a client with one is the user that it names. */
   readonly clientCaFile?: string;
+  /** In addition to its own. */
+  readonly flags?: readonly string[];
 }
 
-export async function startHardenedApiServer({ clientCaFile }: HardenedOptions = {}): Promise<HardenedApiServer> {
+export async function startHardenedApiServer({
+  clientCaFile,
+  flags: more = [],
+}: HardenedOptions = {}): Promise<HardenedApiServer> {
   const folder = await temporaryFolder();
   const at = (name: string): string => join(folder, name);
   const children: ChildProcess[] = [];
@@ -58,7 +63,7 @@ export async function startHardenedApiServer({ clientCaFile }: HardenedOptions =
       '--unsafe-no-fsync',
     ]);
     const byCertificate = clientCaFile === undefined ? [] : [`--client-ca-file=${clientCaFile}`];
-    const startServer = () => start('kube-apiserver', [...flags(folder, port, etcd), ...byCertificate]);
+    const startServer = () => start('kube-apiserver', [...flags(folder, port, etcd), ...byCertificate, ...more]);
     let apiServer = startServer();
     const untilReady = () => ready(`https://localhost:${port}/readyz`, { ca, token, children });
     await untilReady();

@@ -1,0 +1,109 @@
+/** A server in front of a real API server that has a node, with pods on it and a user who has the rights of a developer there. */
+import { execFile } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { freePort } from '../../demo/ports.ts';
+import { startDemo } from '../../demo/launch.ts';
+import type { ApiServerEvent } from '../support/audit-comparison.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
+import { startHardenedApiServer } from './hardened-api-server.ts';
+import type { RealInstance } from './real-instance.ts';
+import { BUSYBOX, makeKubeletCertificates, NODE, startNode } from './real-node.ts';
+
+export interface NodeStage extends RealInstance {
+  /** Where the pod `web` listens. */
+  readonly port: number;
+  /** With the cluster's own credential, past the proxy. @returns what it printed */
+  kubectl(args: readonly string[], input?: string): Promise<string>;
+}
+
+/** Of containers with these commands, on the node. */
+const pod = (name: string, script: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace: 'default' },
+  spec: {
+    nodeName: NODE,
+    hostNetwork: true,
+    automountServiceAccountToken: false,
+    terminationGracePeriodSeconds: 0,
+    containers: [{ name, image: BUSYBOX, imagePullPolicy: 'Never', stdin: true, command: ['sh', '-c', script] }],
+  },
+});
+
+/** `edit` of Kubernetes has these and more, but without ephemeral containers; its rules come from a controller, which does not run here. */
+const DEVELOPER = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'Role',
+  metadata: { name: 'node-developer', namespace: 'default' },
+  rules: [
+    { apiGroups: [''], resources: ['pods', 'pods/log'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
+    { apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs: ['get', 'create'] },
+    { apiGroups: [''], resources: ['pods/ephemeralcontainers'], verbs: ['patch'] },
+  ],
+};
+
+const BINDING = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'RoleBinding',
+  metadata: { name: 'node-developer', namespace: 'default' },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'node-developer' },
+  subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'demo:alice' }],
+};
+
+export async function startNodeStage(): Promise<NodeStage> {
+  const stops: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const each of stops.splice(0).toReversed()) await each();
+  };
+  try {
+    const folder = await temporaryFolder();
+    stops.push(() => rm(folder, { recursive: true, force: true }));
+    const certificates = await makeKubeletCertificates();
+    stops.push(() => certificates.remove());
+    const server = await startHardenedApiServer({ flags: certificates.flags });
+    stops.push(() => server.close());
+    const kubectl = (args: readonly string[], input = '') => withInput(server.kubeconfig, args, input);
+    const node = await startNode(server, certificates);
+    stops.push(() => node.stop());
+    const port = await freePort();
+    const objects = [
+      DEVELOPER,
+      BINDING,
+      pod('web', `echo "through Portcullis" >/tmp/index.html; exec httpd -f -p 127.0.0.1:${port} -h /tmp`),
+      pod('aside', `exec sleep 2147483647`),
+      pod('echo', `while read -r line; do echo "heard $line"; done; exec sleep 2147483647`),
+      pod('clock', `n=0; while sleep 0.2; do n=$((n + 1)); echo "tick $n"; done`),
+    ];
+    await kubectl(['apply', '--filename', '-'], objects.map((each) => stringify(each)).join('---\n'));
+    await kubectl(['wait', 'pod/web', 'pod/aside', 'pod/echo', 'pod/clock', '--for=condition=Ready', '--timeout=60s']);
+    const directory = join(folder, 'demo');
+    const { kubeconfig, auditLog } = server;
+    const instance = await startDemo({ directory, portBase: await freePortBase(), kubeconfig });
+    stops.push(() => instance.stop());
+    return {
+      instance,
+      port,
+      kubectl,
+      stop,
+      apiServerAudit: async () => {
+        const lines = (await readFile(auditLog, 'utf8')).split('\n').filter((line) => line !== '');
+        return lines.map((line) => JSON.parse(line) as ApiServerEvent);
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function withInput(kubeconfig: string, args: readonly string[], input: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = execFile('kubectl', ['--kubeconfig', kubeconfig, ...args], (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else reject(new Error(`${args.join(' ')}: ${stderr}`, { cause: error }));
+    });
+    child.stdin?.end(input);
+  });
+}
