@@ -44,10 +44,10 @@ export class ConstrainedCluster {
     );
   }
 
-  /** The account with the role of the chart: every group, and only for reads. */
-  async install(): Promise<void> {
+  /** The account with the role of the chart: every group, and only for reads unless `all` is said. */
+  async install(constrained: 'read' | 'all' = 'read'): Promise<void> {
     await this.kubectl(['create', 'namespace', 'portcullis']);
-    const impersonate = { groups: '*', extra: [], constrained: 'read' };
+    const impersonate = { groups: '*', extra: [], constrained };
     const values = ['--set-json', `clusters=${JSON.stringify([{ name: 'elsewhere', impersonate }])}`];
     const more = ['--set', 'remoteClusterOnly=true', '--set', 'rbac.serviceAccounts=true'];
     await this.apply(...(await rendered(...values, ...more)));

@@ -133,6 +133,27 @@ describe.skipIf(!knowsFeature)('a stolen token of the account, with every group 
   });
 });
 
+describe.skipIf(!knowsFeature)('the account with every verb', () => {
+  it('can do for a user what the user may, but for no member of system:masters', async () => {
+    const cluster = new Cluster(await startBareApiServer(`${FEATURE}=true`));
+    await cluster.install('all');
+    await cluster.grant('maps', [{ apiGroups: [''], resources: ['configmaps'], verbs: ['*'] }], user('corp:admin'));
+    const as = (headers: Readonly<Record<string, string>>, method: string, path: string, body?: object) =>
+      cluster.ask({ method, path, headers, ...(body === undefined ? {} : { body }) });
+    expect((await as(ADMIN, 'POST', MAPS, { metadata: { name: 'a' } }))[0]).toBe(201);
+    expect((await as(ADMIN, 'PATCH', `${MAPS}/a`, { data: { a: 'b' } }))[0]).toBe(200);
+    expect((await as(ADMIN, 'DELETE', MAPS))[0]).toBe(200);
+    expect((await as(ADMIN, 'GET', '/api/v1/secrets'))[1]).toContain('User \\"corp:admin\\" cannot list resource');
+    expect((await as(ADMIN, 'GET', '/metrics'))[1]).toContain('User \\"corp:admin\\" cannot get path');
+    const masters = { ...ADMIN, 'impersonate-group': 'system:masters' };
+    expect(await as(masters, 'GET', MAPS)).toEqual([
+      403,
+      expect.stringContaining('system:masters group is not allowed'),
+    ]);
+    await cluster.close();
+  });
+});
+
 describe.skipIf(!knowsFeature)('kubectl --as by a user with constrained rights', () => {
   let cluster: Cluster;
   let plane: TestPlane;
@@ -158,6 +179,11 @@ describe.skipIf(!knowsFeature)('kubectl --as by a user with constrained rights',
       constrained(['serviceaccounts'], ['builder'], 'serviceaccount'),
       { apiGroups: [''], resources: ['configmaps'], verbs: ['impersonate-on:user-info:list'] },
       { apiGroups: [''], resources: ['configmaps'], verbs: ['impersonate-on:serviceaccount:list'] },
+      {
+        apiGroups: [AUTHENTICATION],
+        resources: ['selfsubjectreviews'],
+        verbs: ['impersonate-on:serviceaccount:create'],
+      },
       { nonResourceURLs: ['/version'], verbs: ['impersonate-on:user-info:get'] },
       legacy,
     ];
@@ -213,7 +239,7 @@ describe.skipIf(!knowsFeature)('kubectl --as by a user with constrained rights',
     expect([atServer, through.status], through.text).toEqual([status, status]);
   });
 
-  it('keeps the session and the user in the identity, but for service accounts', async () => {
+  it('keeps the session in the identity, but for a service account, which has its name and its groups alone', async () => {
     const whoami = `/apis/${AUTHENTICATION}/v1/selfsubjectreviews`;
     const body = JSON.stringify({ apiVersion: `${AUTHENTICATION}/v1`, kind: 'SelfSubjectReview' });
     const headers = { 'content-type': 'application/json' };
@@ -221,6 +247,13 @@ describe.skipIf(!knowsFeature)('kubectl --as by a user with constrained rights',
     expect(JSON.parse(own.text)).toMatchObject({
       status: { userInfo: { username: ALICE.username, extra: { 'portcullis.dev/session': [alice.session.id] } } },
     });
+    const as = await call(plane, alice, whoami, {
+      method: 'POST',
+      body,
+      headers: { ...headers, 'impersonate-user': BUILDER },
+    });
+    const groups = ['system:serviceaccounts', 'system:serviceaccounts:default', 'system:authenticated'];
+    expect((JSON.parse(as.text) as { status: object }).status).toEqual({ userInfo: { username: BUILDER, groups } });
   });
 
   it('cannot write, and the response says why', async () => {
