@@ -3,7 +3,7 @@ import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 
 const ASSETS = ['etcd', 'kube-apiserver', 'kubelet'];
-const HOW = `npm run test:cluster starts a real kube-apiserver, etcd and kubelet. Set KUBEBUILDER_ASSETS to the folder in which the three programs lie:
+const HOW = `npm run test:cluster starts a real kube-apiserver, etcd and kubelet. Set KUBEBUILDER_ASSETS to the folder that has all three:
 
   KUBEBUILDER_ASSETS=/path/to/folder npm run test:cluster
 

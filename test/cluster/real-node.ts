@@ -113,7 +113,8 @@ env --default-signal containerd --config "$folder/containerd.toml" >"$folder/con
 for try in $(seq 100); do [ -S "$folder/containerd.sock" ] || sleep 0.1; done
 trap 'exit 1' TERM
 {
-  env --default-signal "$assets/kubelet" --config "$folder/kubelet.yaml" --kubeconfig "$kubeconfig" --root-dir "$folder/kubelet" "$@" >"$folder/kubelet.log" 2>&1 || true
+  set -- --config "$folder/kubelet.yaml" --kubeconfig "$kubeconfig" --root-dir "$folder/kubelet" "$@"
+  env --default-signal "$assets/kubelet" "$@" >"$folder/kubelet.log" 2>&1 || true
   kill -TERM $$
 } &
 read -r _ || true
