@@ -29,7 +29,9 @@ it.each(['install', 'network-policies', 'break-glass'])('docs/%s.md shows valid 
 });
 
 describe('docs/install.md', () => {
-  const [first = '', remote = ''] = blocksOf('install');
+  const blocks = blocksOf('install');
+  const [first = ''] = blocks;
+  const remote = blocks.find((block) => block.startsWith('clusters:')) ?? '';
 
   it('has values that install, with a configuration that Portcullis accepts', async () => {
     expect(first).toMatch(/^# values\.yaml\n/);
