@@ -205,7 +205,7 @@ const DENIED: readonly (readonly [string, () => string, readonly string[]])[] = 
   ['portcullis', () => HA('lookup-password'), [...SENTINEL, 'INFO']],
   ['peer', () => HA('peer-password'), [...SENTINEL, 'SENTINEL', 'REMOVE', 'portcullis']],
   ['peer', () => HA('peer-password'), [...SENTINEL, 'SENTINEL', 'SET', 'portcullis', 'quorum', '1']],
-  ['peer', () => HA('peer-password'), [...SENTINEL, 'SENTINEL', 'MASTER', 'portcullis']],
+  ['peer', () => HA('peer-password'), [...SENTINEL, 'SENTINEL', 'REPLICAS', 'portcullis']],
   ['peer', () => HA('peer-password'), [...SENTINEL, 'SHUTDOWN']],
 ];
 

@@ -53,19 +53,41 @@ primary_by_others() {
   done
 }
 
-# What the others say counts before what was written here: a node that was down does not know what happened since.
-primary() {
-  found=$(primary_by_others)
-  [ -n "$found" ] || found=$(sed -n "s/^sentinel monitor $GROUP \([^ ]*\) .*/\1/p" "$STATE" 2>/dev/null) || found=''
-  is_node "${found:-none}" || found=${NODES%% *}
-  echo "$found"
+# Takes a Sentinel's word for the primary, if it is at least as new as that of those before: EPOCH HOST
+consider() {
+  is_node "${2:-none}" || return 0
+  [ "${1:-0}" -ge "$newest" ] || return 0
+  newest=${1:-0}
+  leader=$2
 }
 
-others_hold_data() {
+# What this pod's Sentinel has written down: each failover has a higher epoch than the one before.
+noted() { sed -n "s/^sentinel $1 $GROUP \([^ ]*\).*/\1/p" "$STATE" 2>/dev/null || true; }
+
+# Whoever knows of the latest failover is right, here or in another pod: one that was down does not know what happened since, and followers copy a
+# primary's data, however old.
+primary() {
+  newest=0
+  leader=${NODES%% *}
+  consider "$(noted config-epoch)" "$(noted monitor)"
   for other in $(others); do
-    ! ask_node "$other" info keyspace 2>/dev/null | grep -q '^db' || return 0
+    # Before the host: should it change in between, what is new counts as old, not the other way round.
+    epoch=$(ask_sentinel "$other" sentinel master "$GROUP" 2>/dev/null | sed -n '/^config-epoch$/{n;p;}')
+    [ -n "$epoch" ] || continue
+    consider "$epoch" "$(ask_sentinel "$other" sentinel get-master-addr-by-name "$GROUP" 2>/dev/null | head -n 1)"
   done
-  return 1
+  echo "$leader"
+}
+
+# Whether another node says that it is empty, and none says that it is not. One that does not answer, or is loading its data, says nothing.
+others_are_empty() {
+  empty=no
+  for other in $(others); do
+    state=$(ask_node "$other" info 2>/dev/null) || continue
+    ! printf '%s\n' "$state" | grep -q '^db' || return 1
+    ! printf '%s\n' "$state" | grep -q '^loading:0' || empty=yes
+  done
+  [ "$empty" = yes ]
 }
 
 start_node() {
@@ -81,9 +103,9 @@ start_node() {
       "+config|rewrite +client|setname +client|kill +script|kill"
   } >/run/redis/users.acl
   leader=$(primary)
-  # A primary that comes back without its data would make the others empty as well: it waits until they have another one.
-  while [ "$leader" = "$HOST" ] && [ ! -e /data/appendonlydir ] && others_hold_data; do
-    echo "the volume is empty and other nodes hold data: waiting until one of them is the primary"
+  # A primary that comes back without its data would make the others empty as well: it waits until they have another one, or are empty too.
+  while [ "$leader" = "$HOST" ] && [ ! -e /data/appendonlydir ] && ! others_are_empty; do
+    echo "the volume is empty: waiting until another node is the primary, or says that it is empty as well"
     sleep 1
     leader=$(primary)
   done
@@ -105,10 +127,12 @@ start_sentinel() {
     echo "user $(cat /ha/lookup-username) reset on #$(hash_of "$(cat /ha/lookup-password)") +client|setname +client|setinfo" \
       "+sentinel|get-master-addr-by-name"
     echo "user peer reset on #$(hash_of "$peer") &__sentinel__:hello +ping +publish +client|setname +sentinel|is-master-down-by-addr" \
-      "+sentinel|get-master-addr-by-name +sentinel|ckquorum +sentinel|failover"
+      "+sentinel|get-master-addr-by-name +sentinel|master +sentinel|ckquorum +sentinel|failover"
   } >/run/redis/sentinel.acl
   mkdir -p "${STATE%/*}"
   [ -e "$STATE" ] || : >"$STATE"
+  # A volume that was copied from another namespace names the nodes there: they are none of ours.
+  is_node "$(noted monitor)" || : >"$STATE"
   known=$(grep -E "^sentinel (monitor|config-epoch|leader-epoch|known-replica|known-sentinel) $GROUP |^sentinel (myid|current-epoch) " "$STATE") || known=''
   # The settings and passwords of today, and what the Sentinel knew when it ended: who the primary is, and what it has voted for.
   {
@@ -120,7 +144,8 @@ start_sentinel() {
     echo "sentinel auth-user $GROUP sentinel"
     echo "sentinel auth-pass $GROUP $sentinel"
     echo "sentinel down-after-milliseconds $GROUP $DOWN_AFTER_MS"
-    echo "sentinel failover-timeout $GROUP 30000"
+    # Sentinels that voted for themselves at the same moment try again after twice that.
+    echo "sentinel failover-timeout $GROUP 10000"
     echo "sentinel parallel-syncs $GROUP 2"
     printf '%s\n' "$known" | grep -v '^sentinel monitor ' || true
   } >"$STATE.new"
