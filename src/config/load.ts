@@ -64,9 +64,9 @@ async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, re
   const set = setVariables(env);
   const named = env[FILE_VARIABLE] === '' ? undefined : env[FILE_VARIABLE];
   const file = options.file ?? named;
-  const slips = misspelt(env);
+  const wrong = [...misspelt(env), ...unchecked(env)];
   if (file === undefined) {
-    if (slips.length > 0) return no(slips);
+    if (wrong.length > 0) return no(wrong);
     return set.length === 0 ? no([NOTHING]) : ok(environmentDocument(env, resolve(workingDirectory)));
   }
   // A variable that overrode the file, or a file that overrode a variable, would be found at the worst moment.
@@ -75,9 +75,15 @@ async function sourceOf(options: LoadOptions): Promise<Result<SourceDocument, re
     clashes.push({ path: FILE_VARIABLE, expected: `not to be set, because --config names ${options.file}` });
   }
   const document = await readYamlFile(file);
-  if (document.ok && clashes.length + slips.length === 0) return document;
-  return no([...clashes, ...slips, ...(document.ok ? [] : document.reason)]);
+  if (document.ok && clashes.length + wrong.length === 0) return document;
+  return no([...clashes, ...wrong, ...(document.ok ? [] : document.reason)]);
 }
+
+/** Node accepts any certificate then, for whatever does not say otherwise: an attacker on the way would be the provider, or Redis. */
+const unchecked = (env: Environment): readonly ValidationError[] =>
+  env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0'
+    ? [{ path: 'NODE_TLS_REJECT_UNAUTHORIZED', expected: 'not to be 0; name the CA by caFile or NODE_EXTRA_CA_CERTS' }]
+    : [];
 
 const NOTHING: ValidationError = {
   path: '',

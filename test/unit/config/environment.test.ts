@@ -99,3 +99,11 @@ test('a misspelt variable is an error, and a variable of Kubernetes is none', as
   };
   expect((await load({ ...ENV, ...injected, PORTCULLIS_NO_BROWSER: '1' })).outcome.ok).toBe(true);
 });
+
+test('rejects the variable by which Node trusts every certificate, with a file as well', async () => {
+  const open = { NODE_TLS_REJECT_UNAUTHORIZED: '0' };
+  const rejected = [{ path: 'NODE_TLS_REJECT_UNAUTHORIZED', expected: expect.stringContaining('NODE_EXTRA_CA_CERTS') }];
+  expect(await errors({ ...ENV, ...open })).toEqual(rejected);
+  expect(await errorsOf(settings(), open)).toEqual(rejected);
+  expect(await errors({ ...ENV, NODE_TLS_REJECT_UNAUTHORIZED: '1' })).toEqual([]);
+});
