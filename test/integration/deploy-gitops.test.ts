@@ -113,6 +113,13 @@ describe('Argo CD', () => {
     expect(secretsNamed(pods).filter((name) => !made.includes(name))).toEqual([]);
   });
 
+  it('has a certificate of Redis that lasts for years, because a running Redis does not read a new one', () => {
+    const { duration, renewBefore } = only(secrets, 'Certificate')['spec'] as Record<string, string>;
+    expect(Number.parseInt(duration ?? '', 10)).toBeGreaterThan(5 * 365 * 24);
+    // Long enough that a pod has been replaced between a renewal and the end.
+    expect(Number.parseInt(renewBefore ?? '', 10)).toBeGreaterThanOrEqual(365 * 24);
+  });
+
   it('has the chart’s version, and the release’s name for its own', () => {
     expect(source.targetRevision).toBe(version);
     expect(application.metadata.name).toBe(source.helm.releaseName);
