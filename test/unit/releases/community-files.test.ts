@@ -1,6 +1,6 @@
 /** Files that the site where the repository is hosted reads: owners of code, forms, updates of dependencies. */
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parse } from 'yaml';
 import { describe, expect, test } from 'vitest';
 import { ROOT } from '../docs/markdown.ts';
@@ -24,8 +24,12 @@ describe('CODEOWNERS', () => {
     const guarding = files.filter((file) => /\bsafeguard: |architecture\.md#invariant/.test(read(file)));
     expect(guarding.length).toBeGreaterThan(20);
     expect(guarding.filter((file) => !isCovered(file))).toEqual([]);
-    for (const file of ['.github/workflows/release.yml', 'Dockerfile', 'package-lock.json'])
-      expect(isCovered(file)).toBe(true);
+    // What is built and published, with whose code, and what handles credentials on a laptop.
+    const built = globSync(['{,site/}package-lock.json', '.github/workflows/*', 'scripts/**/*.*', 'src/cli/**/*.ts'], {
+      cwd: ROOT,
+    });
+    expect(built.length).toBeGreaterThan(100);
+    expect([...built, '.npmrc', 'Dockerfile'].filter((file) => !isCovered(file))).toEqual([]);
   });
 
   test('becomes one in force by the command that it shows', () => {
@@ -69,7 +73,8 @@ describe('issue forms', () => {
 describe('updates of dependencies', () => {
   interface Update {
     readonly 'package-ecosystem': string;
-    readonly directory: string;
+    readonly directory?: string;
+    readonly directories?: readonly string[];
     readonly cooldown: { readonly 'default-days': number };
   }
   test('cover npm, actions and the base of the image, a week after a release', () => {
@@ -79,8 +84,12 @@ describe('updates of dependencies', () => {
     };
     expect(version).toBe(2);
     expect(updates.map((one) => one['package-ecosystem'])).toEqual(['npm', 'github-actions', 'docker']);
-    for (const { directory, cooldown } of updates) {
-      expect(directory).toBe('/');
+    const locked = globSync('{,*/}package-lock.json', { cwd: ROOT }).map((path) =>
+      `/${dirname(path)}`.replace('/.', '/'),
+    );
+    expect(updates[0]?.directories?.toSorted()).toEqual(locked.toSorted());
+    for (const { directory, directories, cooldown } of updates) {
+      expect(directory ?? directories?.[0]).toBe('/');
       expect(cooldown['default-days']).toBeGreaterThanOrEqual(7);
     }
   });

@@ -18,6 +18,7 @@ interface Step {
 interface Job {
   readonly uses?: string;
   readonly if?: string;
+  readonly environment?: string;
   readonly needs?: string | readonly string[];
   readonly steps?: readonly Step[];
   readonly permissions?: Readonly<Record<string, string>> | string;
@@ -103,6 +104,13 @@ describe.each(FILES)('%s', (file) => {
     expect(stepsOf(file).filter(({ uses }) => uses?.startsWith('actions/github-script@'))).toEqual([]);
   });
 
+  // An attacker whose code runs in one workflow leaves a package in the cache, and the release takes it.
+  test('takes no package from a cache that other workflows write', () => {
+    const setups = stepsOf(file).filter(({ uses }) => uses?.startsWith('actions/setup-node@'));
+    expect(setups.filter((step) => step.with?.['package-manager-cache'] !== false)).toEqual([]);
+    expect(stepsOf(file).filter(({ uses }) => uses?.startsWith('actions/cache@'))).toEqual([]);
+  });
+
   test('leaves no credential in a checkout', () => {
     const checkouts = stepsOf(file).filter(({ uses }) => uses?.startsWith('actions/checkout@'));
     expect(checkouts.filter((step) => step.with?.['persist-credentials'] !== false)).toEqual([]);
@@ -138,11 +146,16 @@ describe('a release', () => {
     expect(workflowOf('release.yml').on).toEqual({ push: { tags: ['v*'] } });
   });
 
-  test('publishes nothing before the checks and all tests have passed', () => {
+  test('publishes nothing before the checks and all tests have passed, and a reviewer has approved', () => {
     const publishing = Object.keys(jobs).filter((name) => writes(jobs[name] ?? {}));
     expect(publishing).toEqual(['image-parts', 'image', 'chart', 'publish']);
-    for (const name of publishing)
-      expect([...withNeeds(jobs, name)]).toEqual(expect.arrayContaining(['check', 'test']));
+    for (const name of publishing) {
+      const before = [...withNeeds(jobs, name)].filter((one) => one !== name);
+      expect(before).toEqual(expect.arrayContaining(['check', 'test', 'command-line']));
+      expect(before.some((one) => jobs[one]?.environment === 'release')).toBe(true);
+    }
+    // Asked once: a job with the environment waits, and so does each thing behind it.
+    expect(Object.values(jobs).filter(({ environment }) => environment !== undefined)).toHaveLength(1);
   });
 
   // An attacker in a dependency must not get a token that signs or publishes.
