@@ -8,7 +8,7 @@ import { join } from 'node:path';
 /**
  * @param spec name and version
  * @param paths inside the package
- * @param integrity of its archive, as a lock file has it; absent: what the registry says
+ * @param integrity of its archive, as a lock file has it; absent: the caller checks what is inside
  * @returns undefined where the package cannot be had, because the registry may be out of reach
  * @throws Error where the archive is another one
  */

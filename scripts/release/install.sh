@@ -32,20 +32,18 @@ has() {
 check_address() {
   case $download in
     https://*) protocols='=https' ;;
+    http://*@*) fail "not an https address: $download" 'set PORTCULLIS_DOWNLOAD to an address that begins with https://' ;;
     http://127.0.0.1:* | http://localhost:*) protocols='=http' ;;
     *) fail "not an https address: $download" 'set PORTCULLIS_DOWNLOAD to an address that begins with https://' ;;
   esac
 }
 
-# fetch NAME: to the temporary folder
+# fetch NAME: to the temporary folder. By curl alone: wget follows a server from https to http, and the one of BusyBox may
+# check no certificate.
 fetch() {
-  if has curl; then
-    curl --proto "$protocols" --tlsv1.2 --fail --silent --show-error --location --output "$work/$1" "$download/$1"
-  elif has wget; then
-    wget --quiet --output-document="$work/$1" "$download/$1"
-  else
-    fail 'neither curl nor wget is here' 'install one of them'
-  fi || fail "cannot download $download/$1" 'check the address and your proxy (HTTPS_PROXY), then try again'
+  has curl || fail 'curl is not here' 'install it'
+  curl --proto "$protocols" --tlsv1.2 --fail --silent --show-error --location --output "$work/$1" "$download/$1" ||
+    fail "cannot download $download/$1" 'check the address and your proxy (HTTPS_PROXY), then try again'
 }
 
 sum_of() {
@@ -125,6 +123,11 @@ install_files() {
   said=$("$new/bin/portcullis" version) || fail "the program of $archive does not start on this machine; nothing was installed" 'see docs/install-cli.md for what it needs'
   [ "$said" = "portcullis $version" ] || fail "the program of $archive says that it is: $said; nothing was installed"
   mkdir -p "$prefix/bin" "$prefix/lib/portcullis"
+  for file in "$new"/lib/portcullis/* "$new"/bin/*; do
+    target="$prefix/${file#"$new/"}"
+    # mv would move the file into it.
+    [ ! -d "$target" ] || fail "$target is a folder; nothing was installed" 'move it away, then try again'
+  done
   # The front takes an executable before a script, so one of an earlier version must not stay beside a new script.
   [ -e "$new/lib/portcullis/portcullis" ] || rm -f "$prefix/lib/portcullis/portcullis"
   for file in "$new"/lib/portcullis/* "$new"/bin/*; do
@@ -133,6 +136,8 @@ install_files() {
 }
 
 main() {
+  # Where the umask lets a group write, another user of it could replace the program.
+  umask go-w
   prefix=${PORTCULLIS_PREFIX:-${HOME:?}/.local}
   case $prefix in /*) ;; *) fail "not an absolute path: $prefix" 'set PORTCULLIS_PREFIX to one' ;; esac
   check_address

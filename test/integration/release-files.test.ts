@@ -19,6 +19,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -27,7 +28,9 @@ import { parse } from 'yaml';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { sumOf } from '../../scripts/release/release-files.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
+import { fewTools } from '../support/few-tools.ts';
 import { ROOT } from '../unit/docs/markdown.ts';
+import { createTestCertificates } from './cli/certificates.ts';
 
 const run = promisify(execFile);
 const { version: VERSION } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
@@ -221,34 +224,8 @@ describe('install.sh', { timeout: 60_000 }, () => {
     writeFileSync(join(served, 'SHA256SUMS.sigstore.json'), '{}');
   });
 
-  const TOOLS = [
-    'sh',
-    'awk',
-    'cat',
-    'cut',
-    'date',
-    'gzip',
-    'mkdir',
-    'mktemp',
-    'mv',
-    'rm',
-    'sha256sum',
-    'tar',
-    'tr',
-    'uname',
-  ];
-
-  /** A PATH with the tools that every system has, those named, and a cosign that is a script. */
-  function pathWith(tools: readonly string[], cosign?: string): string {
-    const bin = mkdtempSync(join(dir, 'bin-'));
-    for (const tool of [...TOOLS, ...tools]) {
-      const found = ['/usr/bin', '/bin'].map((folder) => join(folder, tool)).find((file) => existsSync(file));
-      if (found === undefined) throw new Error(`${tool} is not on this machine`);
-      symlinkSync(found, join(bin, tool));
-    }
-    if (cosign !== undefined) writeFileSync(join(bin, 'cosign'), `#!/bin/sh\n${cosign}\n`, { mode: 0o755 });
-    return bin;
-  }
+  const pathWith = (tools: readonly string[], cosign?: string): string =>
+    fewTools(dir, tools, cosign === undefined ? {} : { cosign });
 
   const install = (path: string, environment: NodeJS.ProcessEnv = {}, script = join(served, 'install.sh')) =>
     run('/bin/sh', [script], { env: { PATH: path, PORTCULLIS_PREFIX: prefix, ...environment } });
@@ -258,16 +235,40 @@ describe('install.sh', { timeout: 60_000 }, () => {
 
   const installed = (): readonly string[] => readdirSync(prefix);
 
-  test.each(['curl', 'wget'])(
-    'installs with %s, says that the signature was not checked, and what to add to PATH',
-    async (tool) => {
-      const { stdout, stderr } = await install(pathWith([tool]));
-      expect(await versionHere()).toBe(`portcullis ${VERSION}\n`);
-      expect(stderr).toMatch(/cosign is not here, so the signature is not checked/);
-      expect(stdout).toContain(`export PATH="${prefix}/bin:$PATH"`);
-      expect(installed().toSorted()).toEqual(['bin', 'lib']); // nothing temporary is left
-    },
-  );
+  test('installs, says that the signature was not checked, and what to add to PATH', async () => {
+    const { stdout, stderr } = await install(pathWith(['curl']));
+    expect(await versionHere()).toBe(`portcullis ${VERSION}\n`);
+    expect(stderr).toMatch(/cosign is not here, so the signature is not checked/);
+    expect(stdout).toContain(`export PATH="${prefix}/bin:$PATH"`);
+    expect(installed().toSorted()).toEqual(['bin', 'lib']); // nothing temporary is left
+  });
+
+  test('leaves no folder or file that another user of the group can write to', async () => {
+    const env = { PATH: pathWith(['curl']), PORTCULLIS_PREFIX: prefix };
+    await run('/bin/sh', ['-c', 'umask 000 && . "$0"', join(served, 'install.sh')], { env });
+    expect((await run('find', [prefix, '-perm', '/022'])).stdout).toBe('');
+  });
+
+  test('follows no server from https to plain http', async () => {
+    const { ca, certificate, privateKey } = await createTestCertificates();
+    const moved = createTlsServer({ cert: certificate, key: privateKey }, (request, response) =>
+      response.writeHead(302, { location: `${address}/${basename(request.url ?? '')}` }).end(),
+    ).listen(0, '127.0.0.1');
+    await once(moved, 'listening');
+    writeFileSync(join(dir, 'ca.pem'), ca);
+    const download = `https://127.0.0.1:${(moved.address() as AddressInfo).port}`;
+    const ended = install(pathWith(['curl']), { PORTCULLIS_DOWNLOAD: download, CURL_CA_BUNDLE: join(dir, 'ca.pem') });
+    await expect(ended).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(/Protocol "http" /) });
+    moved.close();
+    expect(installed()).toEqual([]);
+  });
+
+  test('installs nothing where a folder is in the place of a file', async () => {
+    mkdirSync(join(prefix, 'bin/kubectl-portcullis'), { recursive: true });
+    const stderr: unknown = expect.stringContaining('kubectl-portcullis is a folder; nothing was installed');
+    await expect(install(pathWith(['curl']))).rejects.toMatchObject({ code: 1, stderr });
+    expect(readdirSync(join(prefix, 'lib/portcullis'))).toEqual([]);
+  });
 
   test('asks cosign for the signature of the release workflow of this repository and version', async () => {
     const log = join(dir, 'cosign.log');
@@ -340,7 +341,7 @@ describe('install.sh', { timeout: 60_000 }, () => {
     expect(installed()).toEqual([]);
   });
 
-  test('rejects plain http, a relative folder, a folder that cannot be made, and a machine without curl and wget', async () => {
+  test('rejects plain http, a relative folder, a folder that cannot be made, and a machine without curl', async () => {
     const path = pathWith(['curl']);
     const said = (environment: NodeJS.ProcessEnv, on = path): Promise<string> =>
       install(on, environment).then(
@@ -348,11 +349,15 @@ describe('install.sh', { timeout: 60_000 }, () => {
         ({ stderr }: { stderr: string }) => stderr,
       );
     expect(await said({ PORTCULLIS_DOWNLOAD: 'http://mirror.example.com/v1' })).toMatch(/not an https address/);
+    expect(await said({ PORTCULLIS_DOWNLOAD: 'http://127.0.0.1:1@mirror.example.com/v1' })).toMatch(
+      /not an https address/,
+    );
     expect(await said({ PORTCULLIS_PREFIX: 'here' })).toMatch(/not an absolute path/);
     expect(await said({ PORTCULLIS_PREFIX: '/proc/nowhere' })).toMatch(
       /cannot write to \/proc\/nowhere\n {2}Next: .*do not use sudo/,
     );
-    expect(await said({}, pathWith([]))).toMatch(/neither curl nor wget is here/);
+    // wget would follow a server from https to http, so it is not used.
+    expect(await said({}, fewTools(dir, [], { wget: 'exit 0' }))).toMatch(/curl is not here\n {2}Next: install it/);
   });
 
   test('docs/releases.md: is downloaded and run', async () => {
