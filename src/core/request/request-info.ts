@@ -14,6 +14,7 @@
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb
  */
 import { exactName } from './field-selector.ts';
+import { isPlainSelector } from './label-selector.ts';
 import { first, flag, parseQuery, type Query } from './query.ts';
 
 export interface RequestInfo {
@@ -165,9 +166,10 @@ function verbAndName(method: string, about: PathInfo, query: Query): { readonly 
 
 /** `fieldSelector=metadata.name=X` asks for one object, and RBAC's `resourceNames` applies to it. */
 function selectedName(query: Query): string {
-  // If options cannot be decoded, the API server ignores all of them but `watch`.
-  const whole = (name: string): boolean => /^[-+]?\d{1,19}$/.test(first(query, name) ?? '0');
-  if (!whole('limit') || !whole('timeoutSeconds')) return '';
+  // If options cannot be decoded, the API server ignores all of them but `watch`. An attacker who may list one name adds such
+  // an option: the name would be reviewed here, and every name asked for there. So only what is surely decoded counts.
+  const whole = (name: string): boolean => /^[-+]?\d{1,18}$/.test(first(query, name) ?? '0');
+  if (!whole('limit') || !whole('timeoutSeconds') || !isPlainSelector(first(query, 'labelSelector') ?? '')) return '';
   return exactName(first(query, 'fieldSelector') ?? '') ?? '';
 }
 

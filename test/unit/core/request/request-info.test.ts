@@ -5,6 +5,9 @@ import { cpuMs } from '../../../support/cpu-time.ts';
 /** method, target, verb, group, version, namespace, resource, subresource, name */
 type Row = readonly [string, string, string, string, string, string, string, string, string];
 
+/** A list of the one pod p, with another option. */
+const named = (option: string): string => `/api/v1/pods?fieldSelector=metadata.name%3Dp&${option}`;
+
 const ROWS: readonly Row[] = [
   ['GET', '/api/v1/namespaces', 'list', '', 'v1', '', 'namespaces', '', ''],
   ['GET', '/api/v1/namespaces/ns', 'get', '', 'v1', 'ns', 'namespaces', '', 'ns'],
@@ -65,6 +68,20 @@ const ROWS: readonly Row[] = [
   ['GET', '/api/v1/pods?fieldSelector=metadata.name%3D..', 'list', '', 'v1', '', 'pods', '', ''],
   ['GET', '/api/v1/pods?fieldSelector=metadata.name%3Da%252Fb', 'list', '', 'v1', '', 'pods', '', ''],
   ['GET', '/api/v1/pods?fieldSelector=metadata.name%3Dp&limit=x', 'list', '', 'v1', '', 'pods', '', ''],
+  // Of options that cannot be decoded, the API server uses none but watch.
+  ...[
+    'limit=9223372036854775808',
+    'labelSelector=-a',
+    'labelSelector=a,',
+    'labelSelector=a+in+(b',
+    'labelSelector=A_/b',
+  ].map((option): Row => ['GET', named(option), 'list', '', 'v1', '', 'pods', '', '']),
+  ...[
+    'limit=500',
+    'labelSelector=',
+    'labelSelector=app.kubernetes.io/name%3Dweb,!b,c!%3Dd,e%3D',
+    'labelSelector=in',
+  ].map((option): Row => ['GET', named(option), 'list', '', 'v1', '', 'pods', '', 'p']),
   [
     'GET',
     '/api/v1/pods?fieldSelector=metadata.name%3Da&fieldSelector=metadata.name%3Db',
