@@ -63,11 +63,13 @@ interface Review {
   readonly path: ReviewPath;
   readonly kind: string;
   readonly spec: Members;
+  /** Whether a response proves what is asked; everything else does not. */
+  readonly proves: (status: Members) => boolean;
 }
 
 interface KnownResult {
   readonly session: TargetKey;
-  readonly allowed: boolean;
+  readonly proven: boolean;
   /** Epoch seconds. */
   readonly until: number;
 }
@@ -98,15 +100,17 @@ export class UserImpersonation {
     const { constrained = 'off' } = cluster.impersonate;
     const impossible = constrained === 'off' ? undefined : unconstrained(impersonated);
     if (impossible !== undefined) return impersonationUnconstrained(impossible);
+    // Those at the same time: in a constrained mode, first that of the request and that of the proxy's account.
+    const atOnce = constrained === 'off' ? legacy.length : Math.max(2, legacy.length);
     const waiting = this.#waiting.get(account) ?? 0;
-    if (waiting + legacy.length > MAX_WAITING) return tooManyReviews();
-    this.#waiting.set(account, waiting + legacy.length);
+    if (waiting + atOnce > MAX_WAITING) return tooManyReviews();
+    this.#waiting.set(account, waiting + atOnce);
     try {
       const denied =
         constrained === 'off' ? await this.#firstDenied(question, legacy) : await this.#inAnyMode(question, legacy);
       return denied === undefined ? undefined : impersonationDenied(user.username, denied);
     } finally {
-      const left = (this.#waiting.get(account) ?? 0) - legacy.length;
+      const left = (this.#waiting.get(account) ?? 0) - atOnce;
       if (left > 0) this.#waiting.set(account, left);
       else this.#waiting.delete(account);
     }
@@ -124,8 +128,8 @@ export class UserImpersonation {
     if (name === undefined) throw new Error('no user to review');
     const on = impersonateOn(constrainedMode(question.impersonated), question.info);
     // The account needs the legacy verb on every attribute, so its right to this name is where that fails first.
-    const [inert, allowed] = await this.#ask(question, [ownReview(name), userReview(question, on)]);
-    if (inert === true) return this.#firstDenied(question, legacy);
+    const [accountDenied, allowed] = await this.#ask(question, [ownReview(name), userReview(question, on)]);
+    if (accountDenied !== true) return this.#firstDenied(question, legacy);
     const constrained =
       allowed === true ? await this.#firstDenied(question, constrainedAttributes(question.impersonated)) : on;
     return constrained === undefined || (await this.#firstDenied(question, legacy)) === undefined
@@ -145,10 +149,10 @@ export class UserImpersonation {
     return attributes.find((_each, index) => allowed[index] !== true);
   }
 
-  /** @returns of each review, whether it allows */
+  /** @returns of each review, whether it proves what is asked */
   async #ask(question: ImpersonationRequest, reviews: readonly Review[]): Promise<readonly boolean[]> {
     // All are settled: a review that is still open when another has failed would go on uncounted.
-    const settled = await Promise.allSettled(reviews.map((review) => this.#allowed(question, review)));
+    const settled = await Promise.allSettled(reviews.map((review) => this.#proven(question, review)));
     const failed = settled.find((each) => each.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     return settled.map((each) => each.status === 'fulfilled' && each.value);
@@ -165,21 +169,19 @@ export class UserImpersonation {
     for (const [key, { session }] of this.#results.entries()) if (session === change.key) this.#results.delete(key);
   }
 
-  async #allowed({ cluster, session }: ImpersonationRequest, { path, kind, spec }: Review): Promise<boolean> {
+  async #proven({ cluster, session }: ImpersonationRequest, { path, kind, spec, proves }: Review): Promise<boolean> {
     // Holds the cluster, the session and every attribute of the user: another version of the identity is another
     // key.
     const key = createHash('sha256')
       .update(JSON.stringify([cluster.name, session, kind, spec]))
       .digest('base64url');
     const known = this.#results.get(key);
-    if (known !== undefined && known.until > this.#nowSeconds()) return known.allowed;
+    if (known !== undefined && known.until > this.#nowSeconds()) return known.proven;
     const generation = this.#generation;
-    const status = await this.#reviews(cluster.name).ask(path, kind, spec);
-    // Only the boolean `true` means allowed, and not if the response denies as well.
-    const allowed = status['allowed'] === true && status['denied'] !== true;
+    const proven = proves(await this.#reviews(cluster.name).ask(path, kind, spec));
     const until = this.#nowSeconds() + RESULT_SECONDS;
-    if (generation === this.#generation) this.#results.set(key, { session: sessionKey(session), allowed, until });
-    return allowed;
+    if (generation === this.#generation) this.#results.set(key, { session: sessionKey(session), proven, until });
+    return proven;
   }
 
   #nowSeconds(): number {
@@ -191,13 +193,19 @@ const userReview = ({ user, session }: ImpersonationRequest, attributes: Imperso
   path: '/apis/authorization.k8s.io/v1/subjectaccessreviews',
   kind: 'SubjectAccessReview',
   spec: { ...subjectOf(user, session), ...attributesSpec(attributes) },
+  // Only the boolean `true` means allowed, and not if the response denies as well.
+  proves: ({ allowed, denied }) => allowed === true && denied !== true,
 });
 
-/** Asks whether the proxy's own account has a right. */
+/**
+ * Asks whether the proxy's own account lacks a right. An attacker with a constrained right that means nothing at a cluster
+ * gains by every wrong "it does", as of an authorizer that could not be asked, so a denial with an error proves nothing.
+ */
 const ownReview = (attributes: ImpersonateAttributes): Review => ({
   path: '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews',
   kind: 'SelfSubjectAccessReview',
   spec: attributesSpec(attributes),
+  proves: ({ allowed, evaluationError = '' }) => allowed === false && evaluationError === '',
 });
 
 /**

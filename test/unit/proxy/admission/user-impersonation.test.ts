@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
 import { sessionKey } from '../../../../src/core/credential/revocation.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
-import type { Members } from '../../../../src/proxy/admission/cluster-reviews.ts';
-import { UserImpersonation } from '../../../../src/proxy/admission/user-impersonation.ts';
+import type { ClusterReviews, Members } from '../../../../src/proxy/admission/cluster-reviews.ts';
+import { UserImpersonation, type ImpersonationRequest } from '../../../../src/proxy/admission/user-impersonation.ts';
 
 const user: Identity = { username: 'corp:alice', uid: 'u', groups: [], extra: {} };
 const impersonated = (groups: readonly string[] = []): Identity => ({
@@ -115,5 +115,45 @@ describe('reviews of one account', () => {
     void delegation.judge(question('s4', groups));
     expect(asked()).toBe(160);
     expect(await delegation.judge(question('s5'))).toMatchObject({ code: 429 });
+  });
+});
+
+/** At a cluster with constrained impersonation. */
+const constrainedQuestion = (session: string): ImpersonationRequest => {
+  const { cluster, ...rest } = question(session);
+  return { ...rest, cluster: { ...cluster, impersonate: { ...cluster.impersonate, constrained: 'all' } } };
+};
+
+it('counts the two reviews that a constrained mode begins with', async () => {
+  const { delegation, asked } = slowCluster();
+  for (let index = 0; index < 64; index += 1) void delegation.judge(constrainedQuestion(`s${index}`));
+  expect(asked()).toBe(128);
+  expect(await delegation.judge(constrainedQuestion('s64'))).toMatchObject({ code: 429 });
+});
+
+describe('the review of the proxy’s own legacy right', () => {
+  /** Whether Alice, who has every constrained right and no legacy one, may act as the user. */
+  const judged = async (own: Members): Promise<string | undefined> => {
+    const ask: ClusterReviews['ask'] = async (_path, kind, { resourceAttributes }) => {
+      if (kind === 'SelfSubjectAccessReview') return own;
+      const { verb } = resourceAttributes as { readonly verb: string };
+      return { allowed: verb !== 'impersonate' };
+    };
+    const delegation = new UserImpersonation(() => ({ ask }), { nowMs: () => 0 });
+    const rejection = await delegation.judge(constrainedQuestion('s'));
+    return rejection?.auditReason;
+  };
+
+  it('lets a constrained right of the user count only if it certainly denies', async () => {
+    expect(await judged({ allowed: false })).toBeUndefined();
+    for (const own of [
+      { allowed: true },
+      { allowed: true, denied: true },
+      { allowed: false, evaluationError: 'the webhook did not respond' },
+      { allowed: 'false' },
+      {},
+    ]) {
+      expect(await judged(own), JSON.stringify(own)).toBe('impersonation_denied');
+    }
   });
 });
