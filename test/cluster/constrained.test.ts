@@ -4,6 +4,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { impersonateOn } from '../../src/core/http/constrained-impersonation.ts';
+import { impersonateDenial } from '../../src/core/http/impersonation.ts';
+import { requestInfo } from '../../src/core/request/request-info.ts';
 import { createClusterProbe } from '../../src/proxy/proxy.ts';
 import { ALICE, call, HOST, signIn, startPlane, type TestPlane, type TestUser } from '../support/data-plane.ts';
 import { startBareApiServer } from './bare-api-server.ts';
@@ -22,8 +25,52 @@ const MAPS = '/api/v1/namespaces/default/configmaps';
 const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 const AUTHENTICATION = 'authentication.k8s.io';
 const BUILDER = 'system:serviceaccount:default:builder';
+/** One of the cluster's own service accounts, with more rights than any user of Portcullis. */
+const CONTROLLER = 'system:serviceaccount:kube-system:namespace-controller';
 
 const user = (name: string): object => ({ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name });
+const LIMITED = { 'impersonate-user': 'corp:limited' };
+const SERVICES = '/api/v1/namespaces/default/services?fieldSelector=';
+
+/** Requests that a careless reader takes for another verb, resource, namespace or name. */
+const TARGETS: readonly (readonly [method: string, path: string])[] = [
+  ['GET', '/api/v1/watch/namespaces/a/pods/b'],
+  ['GET', '/api/v1/watch/namespaces/a/status'],
+  ['DELETE', '/api/v1/watch/pods'],
+  ['GET', '/api/v1/watch/watch/pods'],
+  ['GET', '/api/v1/proxy/namespaces/a/services/b/c/d'],
+  ['POST', '/api/v1/namespaces/a/finalize/b'],
+  ['GET', '/api/v1/namespaces/a/namespaces/b/pods'],
+  ['GET', '/api/v1/namespaces/a/pods/b/exec/c?watch=1'],
+  ['OPTIONS', '/api/v1/namespaces/a/pods/b/proxy/'],
+  ['GET', '/api/v1/namespaces/*/pods/*'],
+  ['GET', '/api/v1/%70ods/'],
+  ['GET', '/%61pi/v1/%77atch/pods'],
+  ['GET', '/api/v1/pods%3Fwatch=1'],
+  ['GET', '/api/v1/pods;watch=1'],
+  ['GET', '/API/v1/pods'],
+  ['GET', '/apis/apps/v1/'],
+  ['PUT', '/apis/a'],
+  ['DELETE', '/api/v1/pods?fieldSelector=metadata.name=b'],
+  ...['watch', 'watch=', 'watch=f', 'watch=0&watch=1', 'watch=1;a', 'wat%63h=1', 'Watch=1', 'watch=0&limit=a'].map(
+    (query) => ['GET', `/api/v1/pods?${query}`] as const,
+  ),
+  ...[
+    'metadata.name==b,a=c',
+    'metadata.name=b,metadata.name=c',
+    'metadata.name!=b',
+    'metadata.name=b,a',
+    'metadata.name=%5c,',
+    'metadata.name=a%252fb',
+    'metadata.name=b&fieldSelector=metadata.name=c',
+    'metadata.name=b&limit=9223372036854775808',
+    'metadata.name=b&limit=',
+    'metadata.name=b&labelSelector=a,',
+    'metadata.name=b&labelSelector=a.b/c!%3Dd,!e',
+    'metadata.name=b&watch=1',
+  ].map((query) => ['GET', `/api/v1/pods?fieldSelector=${query}`] as const),
+];
+
 /** The user who may do everything, in whose name the thief tries. */
 const ADMIN = { 'impersonate-user': 'corp:admin', 'impersonate-group': 'corp:admins' };
 
@@ -116,21 +163,32 @@ describe.skipIf(!knowsFeature)('a stolen token of the account, with every group 
     await cluster.kubectl(['delete', 'clusterrolebinding', 'too-wide']);
   });
 
-  it('can write again, once the account has a legacy right, and the probe says so', async () => {
-    const asked: Ask = { method: 'POST', path: MAPS, body: { metadata: { name: 'a' } }, headers: ADMIN };
-    const probe = createClusterProbe({ ...upstreamOf(cluster), name: 'prod', hosts: [] });
-    expect((await cluster.ask(asked))[0]).toBe(403);
-    expect(await probe()).toBeUndefined();
-    const account = { kind: 'ServiceAccount', namespace: 'portcullis', name: 'portcullis' };
-    await cluster.grant(
-      'legacy',
-      [{ apiGroups: [''], resources: ['users', 'groups'], verbs: ['impersonate'] }],
-      account,
-    );
-    await expect.poll(async () => (await cluster.ask(asked))[0]).toBe(201);
-    expect(await probe()).toMatch(/^Our account may still impersonate/);
-    await cluster.kubectl(['delete', 'clusterrolebinding', 'legacy']);
-  });
+  it.each<[string, string, object, Ask]>([
+    [
+      'write',
+      'users',
+      { resources: ['users', 'groups'] },
+      { method: 'POST', path: MAPS, body: { metadata: { name: 'a' } }, headers: ADMIN },
+    ],
+    [
+      'list every Secret',
+      'serviceaccounts',
+      { resources: ['serviceaccounts'] },
+      { path: '/api/v1/secrets', headers: { 'impersonate-user': CONTROLLER } },
+    ],
+  ])(
+    'can %s again, once the account has a legacy right to %s, and the probe says so',
+    async (_what, kind, rule, asked) => {
+      const probe = createClusterProbe({ ...upstreamOf(cluster), name: 'prod', hosts: [] });
+      expect((await cluster.ask(asked))[0]).toBe(403);
+      expect(await probe()).toBeUndefined();
+      const account = { kind: 'ServiceAccount', namespace: 'portcullis', name: 'portcullis' };
+      await cluster.grant('legacy', [{ apiGroups: [''], verbs: ['impersonate'], ...rule }], account);
+      await expect.poll(async () => (await cluster.ask(asked))[0]).toBeLessThan(300);
+      expect(await probe()).toContain(`Our account may still impersonate ${kind} by the legacy verb`);
+      await cluster.kubectl(['delete', 'clusterrolebinding', 'legacy']);
+    },
+  );
 });
 
 describe.skipIf(!knowsFeature)('the account with every verb', () => {
@@ -185,13 +243,15 @@ describe.skipIf(!knowsFeature)('kubectl --as by a user with constrained rights',
         verbs: ['impersonate-on:serviceaccount:create'],
       },
       { nonResourceURLs: ['/version'], verbs: ['impersonate-on:user-info:get'] },
+      { apiGroups: [''], resources: ['services'], resourceNames: ['one'], verbs: ['impersonate-on:user-info:list'] },
       legacy,
     ];
     await cluster.grant('as', rules, ...both);
     const subjects = ['corp:limited', 'corp:admin', 'corp:old', 'corp:other', BUILDER].map(user);
     const readers = { kind: 'Group', apiGroup: 'rbac.authorization.k8s.io', name: 'corp:readers' };
     const verbs = ['get', 'list', 'create'];
-    await cluster.grant('maps', [{ apiGroups: [''], resources: ['configmaps'], verbs }], ...subjects, readers);
+    const maps = { apiGroups: [''], resources: ['configmaps', 'services'], verbs };
+    await cluster.grant('maps', [maps], ...subjects, readers);
     await cluster.kubectl(['create', 'configmap', 'one', '--namespace', 'default']);
     plane = await startPlane({ cluster: upstreamOf(cluster) });
     alice = await signIn(plane);
@@ -202,11 +262,19 @@ describe.skipIf(!knowsFeature)('kubectl --as by a user with constrained rights',
   });
 
   it.each<[string, number, Ask]>([
-    ['a list as that user', 200, { path: MAPS, headers: { 'impersonate-user': 'corp:limited' } }],
-    ['a path', 200, { path: '/version', headers: { 'impersonate-user': 'corp:limited' } }],
-    ['another path', 403, { path: '/healthz', headers: { 'impersonate-user': 'corp:limited' } }],
-    ['a get, which is another verb', 403, { path: `${MAPS}/one`, headers: { 'impersonate-user': 'corp:limited' } }],
-    ['a list of another resource', 403, { path: PODS, headers: { 'impersonate-user': 'corp:limited' } }],
+    ['a list as that user', 200, { path: MAPS, headers: LIMITED }],
+    ['a path', 200, { path: '/version', headers: LIMITED }],
+    ['another path', 403, { path: '/healthz', headers: LIMITED }],
+    ['a get, which is another verb', 403, { path: `${MAPS}/one`, headers: LIMITED }],
+    ['a list of another resource', 403, { path: PODS, headers: LIMITED }],
+    ['a list of one name', 200, { path: `${SERVICES}metadata.name%3Done`, headers: LIMITED }],
+    ['a list of another name', 403, { path: `${SERVICES}metadata.name%3Dtwo`, headers: LIMITED }],
+    // The API server cannot decode the options, and takes it for a list of every name.
+    [
+      '… that only seems to be of that name',
+      403,
+      { path: `${SERVICES}metadata.name%3Done&labelSelector=-a`, headers: LIMITED },
+    ],
     ['another user', 403, { path: MAPS, headers: { 'impersonate-user': 'corp:other' } }],
     [
       'a group',
@@ -237,6 +305,19 @@ describe.skipIf(!knowsFeature)('kubectl --as by a user with constrained rights',
     const [atServer] = await cluster.ask(asked, direct);
     const through = await call(plane, alice, asked.path, { headers: { ...asked.headers } });
     expect([atServer, through.status], through.text).toEqual([status, status]);
+  });
+
+  it('takes a request for what the API server takes it for, however it is written', async () => {
+    // Of an account without a right: the API server names first the mode that was the last one to succeed for it.
+    await cluster.kubectl(['create', 'serviceaccount', 'rightless', '--namespace', 'default']);
+    const token = (await cluster.kubectl(['create', 'token', 'rightless', '--namespace', 'default'])).trim();
+    const account = 'system:serviceaccount:default:rightless';
+    for (const [method, path] of TARGETS) {
+      const headers = { 'impersonate-user': 'corp:other' };
+      const [, text] = await cluster.ask({ method, path, headers }, token);
+      const ours = impersonateDenial(account, impersonateOn('user-info', requestInfo(method, path)));
+      expect(JSON.parse(text), `${method} ${path}`).toMatchObject({ message: ours });
+    }
   });
 
   it('keeps the session in the identity, but for a service account, which has its name and its groups alone', async () => {

@@ -188,6 +188,12 @@ describe('a cluster that knows constrained impersonation, with an account that h
       status: { userInfo: { username: SERVICE_ACCOUNT, groups: expect.arrayContaining(['system:serviceaccounts']) } },
     });
     expect(text).not.toContain('extra');
+    // The API server does not learn whose request it was, so this is the only place that has it.
+    expect(on.plane.audited.at(-1)).toMatchObject({
+      user: { username: ALICE.username },
+      impersonatedUser: { username: SERVICE_ACCOUNT },
+      annotations: { 'portcullis.dev/session': alice.session.id },
+    });
     expect((await on.as(alice, 'system:serviceaccount:kube-system:builder-2')).status).toBe(403);
   });
 
@@ -206,7 +212,7 @@ describe('a cluster that knows constrained impersonation, with an account that h
 });
 
 describe('a cluster that does not know constrained impersonation', () => {
-  it('rejects every request, and says what it needs', async () => {
+  it('rejects every request, and says of reads what it needs', async () => {
     const off = await stage({ knows: false, legacy: false });
     const alice = await signIn(off.plane);
     const answered = await call(off.plane, alice, '/api/v1/namespaces/default/pods');
@@ -214,6 +220,14 @@ describe('a cluster that does not know constrained impersonation', () => {
     expect(answered.json().message).toMatch(
       /does not know constrained impersonation \(Kubernetes 1\.36, or 1\.35 with/,
     );
+    expect(off.plane.counted.upstreamErrors).toEqual(['constrained_unsupported']);
+    // A write is rejected anyway, and users must not alert an operator: an API server names the legacy verb also as long
+    // as that was the last one to succeed.
+    const write = await call(off.plane, alice, MAPS, { method: 'POST', body: '{}' });
+    expect(write.json()).toMatchObject({
+      code: 403,
+      message: expect.stringContaining('"impersonate-on:user-info:create"'),
+    });
     expect(off.plane.counted.upstreamErrors).toEqual(['constrained_unsupported']);
     // Alice's rights are inert there, so that the account's lack of any must not be the only thing in the way.
     expect((await off.as(alice, 'demo:limited')).status).toBe(503);
@@ -231,7 +245,7 @@ describe.each([{ knows: false }, { knows: true }])('an account that keeps its le
     expect(answered.json()).toMatchObject({ code: 403 });
     expect(answered.json().message).toContain('cannot impersonate resource "users"');
     expect((await left.as(bob, 'demo:limited')).status).toBe(200);
-    expect(await left.probe()).toMatch(/^Our account may still impersonate by the legacy verb/);
+    expect(await left.probe()).toMatch(/^Our account may still impersonate users by the legacy verb/);
     await left.close();
   });
 });

@@ -138,6 +138,18 @@ describe('a 403 about the proxy’s own account', () => {
   );
 
   it.each([
+    ['groups', denial('groups', 'a', 'authentication.k8s.io').replace('impersonate', 'impersonate:user-info')],
+    [
+      'serviceaccounts',
+      `pods is forbidden: User "${ACCOUNT}" cannot impersonate-on:serviceaccount:list resource "pods" in API …`,
+    ],
+  ])('is a 502 for %s by a constrained mode as well', async (what, message) => {
+    plane.upstream.answer = answerJson(forbidden(message), {}, 403);
+    expect((await ask()).json()).toMatchObject({ code: 502, message: expect.stringContaining(`impersonate ${what},`) });
+    await expectRefused(502, 'own_account_refused');
+  });
+
+  it.each([
     ['RBAC adds a reason', `${USERS}: RBAC: clusterrole.rbac.authorization.k8s.io "a" not found`],
     ['constrained impersonation', USERS.replace('impersonate', 'impersonate:user-info')],
     [

@@ -57,15 +57,9 @@ async function responds(cluster: UpstreamCluster, options: CheckOptions): Promis
 
 /** Checks that the account has no legacy right, and that it may act as a user nevertheless. */
 async function constrainedFailure(cluster: UpstreamCluster, options: CheckOptions): Promise<string | undefined> {
-  const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
-  const legacy = { resourceAttributes: { verb: 'impersonate', resource: 'users', name: PROBE_USER } };
-  const spec = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec: legacy };
-  const review = await ask(cluster, path, { ...options, body: JSON.stringify(spec) });
-  const allowed = review.status === 201 ? allowedIn(review.body) : undefined;
-  if (allowed === undefined) return `It does not say whether our account has a legacy right (${review.status}).`;
-  if (allowed) {
-    return 'Our account may still impersonate by the legacy verb, so clusters[].impersonate.constrained protects nothing. Remove the verb impersonate from every role of the account.';
-  }
+  const failures = await Promise.all(LEGACY_RIGHTS.map((right) => legacyFailure(cluster, right, options)));
+  const failure = failures.find((each) => each !== undefined);
+  if (failure !== undefined) return failure;
   const { status, body } = await ask(cluster, '/version', { ...options, impersonate: PROBE_USER });
   // A 403 may also be about the user of the probe, who may not read the path; then the impersonation has worked.
   if (status !== 403) return failureOf(status);
@@ -77,12 +71,36 @@ async function constrainedFailure(cluster: UpstreamCluster, options: CheckOption
     : undefined;
 }
 
+/** An attacker with the token needs one of them: a service account of the cluster can have as many rights as a user. */
+const LEGACY_RIGHTS = [
+  { verb: 'impersonate', resource: 'users', name: PROBE_USER },
+  { verb: 'impersonate', resource: 'serviceaccounts', name: 'portcullis-probe', namespace: 'kube-system' },
+];
+
+/** @returns undefined if the account certainly lacks the right */
+async function legacyFailure(
+  cluster: UpstreamCluster,
+  resourceAttributes: (typeof LEGACY_RIGHTS)[number],
+  options: CheckOptions,
+): Promise<string | undefined> {
+  const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+  const spec = { resourceAttributes };
+  const review = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec };
+  const { status, body } = await ask(cluster, path, { ...options, body: JSON.stringify(review) });
+  const allowed = status === 201 ? allowedIn(body) : undefined;
+  if (allowed === undefined) return `It does not say whether our account has a legacy right (${status}).`;
+  return allowed
+    ? `Our account may still impersonate ${resourceAttributes.resource} by the legacy verb, so clusters[].impersonate.constrained protects nothing. Remove the verb impersonate from every role of the account.`
+    : undefined;
+}
+
 function allowedIn(body: string): boolean | undefined {
   try {
     const review: unknown = JSON.parse(body);
     const status = isMembers(review) ? review['status'] : undefined;
-    const allowed = isMembers(status) ? status['allowed'] : undefined;
-    return typeof allowed === 'boolean' ? allowed : undefined;
+    if (!isMembers(status)) return undefined;
+    const { allowed, evaluationError = '' } = status;
+    return allowed === true || (allowed === false && evaluationError === '') ? allowed : undefined;
   } catch {
     return undefined;
   }

@@ -12,6 +12,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { parse as parseYaml } from 'yaml';
+import { impersonateOn } from '../../core/http/constrained-impersonation.ts';
 import { isConstrainedRead } from '../../core/http/constrained-read.ts';
 import { isBelowProxy } from '../../core/request/request-info.ts';
 import type { Admitted } from '../admission/admission.ts';
@@ -30,11 +31,11 @@ const LOGGED_CHARACTERS = 500;
 
 /**
  * `RESOURCE "NAME" is forbidden: User "ACCOUNT" cannot impersonate resource "users" in API group …`, as the API
- * server writes it. Verbs of constrained impersonation (KEP-5284) have a colon: `impersonate:user-info`,
- * `impersonate-on:user-info:list`, also for a path.
+ * server writes it. Verbs of constrained impersonation (KEP-5284) have a colon: `impersonate:user-info` of the same
+ * resources, and `impersonate-on:user-info:list` of what the request is about, also a path.
  */
 const DENIAL =
-  /^(?:[^\s"]+ (?:"(?:[^"\\]|\\.)*" )?is )?forbidden: User "(?:[^"\\]|\\.)*" cannot (?:impersonate resource "([a-z]+)[/"]|(impersonate(?:-on)?:[a-z:-]+) (?:resource|path) ")/;
+  /^(?:[^\s"]+ (?:"(?:[^"\\]|\\.)*" )?is )?forbidden: User "(?:[^"\\]|\\.)*" cannot (?:(?<verb>impersonate(?::[a-z-]+)?) resource "(?<resource>[a-z]+)[/"]|(?<on>impersonate-on:[a-z:-]+) (?:resource|path) ")/;
 
 export interface ProxyAccountDenial {
   /** The response to the client. */
@@ -96,18 +97,20 @@ class HeldForbidden {
   /** Judges the whole body. @returns undefined if it is about the user */
   denial(): ProxyAccountDenial | undefined {
     const message = this.#messageOf(Buffer.concat(this.#chunks));
-    const match = DENIAL.exec(message);
-    if (match === null) return undefined;
+    const denied = DENIAL.exec(message)?.groups;
+    if (denied === undefined) return undefined;
     const { cluster, info } = this.#admitted;
     const { constrained = 'off' } = cluster.impersonate;
-    const [, resource, verb = ''] = match;
+    const { verb, on } = denied;
+    const resource = on?.startsWith('impersonate-on:serviceaccount:') === true ? 'serviceaccounts' : denied['resource'];
+    const legacy = verb === 'impersonate';
     // A user who tries to write must not alert the operator. What `read` includes is missing from the role, or from an
-    // API server that has just started.
-    if (constrained === 'read' && verb.startsWith('impersonate-on:') && !isConstrainedRead(info)) {
-      return { rejection: constrainedRejection(verb) };
+    // API server that has just started. It names the legacy verb as long as that was the last one to succeed.
+    if (constrained === 'read' && (legacy || on !== undefined) && !isConstrainedRead(info)) {
+      const mode = resource === 'serviceaccounts' ? 'serviceaccount' : 'user-info';
+      return { rejection: constrainedRejection(impersonateOn(mode, info).verb) };
     }
-    const inert = constrained !== 'off' && resource !== undefined;
-    const rejection = inert ? unsupportedRejection() : proxyAccountRejection(resource);
+    const rejection = constrained !== 'off' && legacy ? unsupportedRejection() : proxyAccountRejection(resource);
     return { rejection, message: message.slice(0, LOGGED_CHARACTERS) };
   }
 }
