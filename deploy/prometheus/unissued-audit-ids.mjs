@@ -56,7 +56,7 @@ async function* events(file) {
 const moment = (text) => Date.parse(text ?? '') / 1000;
 
 /**
- * By audit id, the user as whom Portcullis made each request; and the period that its audit log covers.
+ * By audit id, the user as whom Portcullis made each request, and whether it answered with an error; and the period that its audit log covers.
  * @param asked the ids that matter: a day of a busy server has more than fit into memory
  */
 async function issuedBy(files, asked) {
@@ -65,7 +65,10 @@ async function issuedBy(files, asked) {
   let until = -Infinity;
   for (const file of files) {
     for await (const event of events(file)) {
-      if (asked.has(event.auditID)) issued.set(event.auditID, (event.impersonatedUser ?? event.user)?.username);
+      if (asked.has(event.auditID)) {
+        const failed = event.responseStatus?.code >= 400 || issued.get(event.auditID)?.failed === true;
+        issued.set(event.auditID, { username: (event.impersonatedUser ?? event.user)?.username, failed });
+      }
       from = Math.min(from, moment(event.requestReceivedTimestamp) || Infinity);
       until = Math.max(until, moment(event.stageTimestamp) || -Infinity);
     }
@@ -81,8 +84,11 @@ const isOwnQuestion = ({ objectRef, verb }) =>
 
 /** @returns {string | undefined} what is wrong with a request that Portcullis' service account made as a user */
 function mismatch({ auditID, impersonated, verb, requestURI }, issued) {
+  // Denied before it was anyone's: with `clusters[].impersonate.constrained: read`, each write of a user is.
+  if (impersonated === undefined) return issued.get(auditID)?.failed === true ? undefined : 'acted_as_itself';
   // The head of the API server's answer carries the id, so who copies the token may have seen some.
-  if (issued.has(auditID)) return issued.get(auditID) === impersonated ? undefined : 'audit_id_of_another_person';
+  if (issued.has(auditID))
+    return issued.get(auditID)?.username === impersonated ? undefined : 'audit_id_of_another_person';
   return verb === 'get' && UNRECORDED.test(requestURI) ? undefined : 'audit_id_not_issued';
 }
 
@@ -107,9 +113,9 @@ async function reached(files, { account, expected }) {
       const name = event.user?.username;
       if (name !== account) {
         if (isBypass(name, expected)) wrong.set(event.auditID, { wrong: 'went_around_the_gate', ...shown(event) });
-      } else if (event.impersonatedUser === undefined) {
+      } else if (event.impersonatedUser === undefined && event.responseStatus?.code !== 403) {
         if (!isOwnQuestion(event)) wrong.set(event.auditID, { wrong: 'acted_as_itself', ...shown(event) });
-      } else {
+      } else if (event.impersonatedUser !== undefined || !isOwnQuestion(event)) {
         // Whoever makes up an id may use it twice: each request is judged by itself.
         if (!asked.has(event.auditID)) asked.set(event.auditID, []);
         asked.get(event.auditID).push(shown(event));
@@ -128,7 +134,7 @@ async function compare({ account, expected, portcullis, apiServer, settle, live 
   for (const request of [...asked.values()].flat()) {
     const found = mismatch(request, issued);
     const at = moment(request.at);
-    const judged = found !== 'audit_id_not_issued' || (at >= from && at <= judgedUntil);
+    const judged = found === 'audit_id_of_another_person' || (at >= from && at <= judgedUntil);
     if (found !== undefined && judged && !wrong.has(request.auditID)) {
       wrong.set(request.auditID, { wrong: found, ...request });
     }

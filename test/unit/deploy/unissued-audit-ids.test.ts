@@ -42,7 +42,13 @@ const here = (auditID: string, minute: number, username = 'corp:alice'): object 
 });
 
 /** Portcullis's audit log covers twelve o'clock to one. */
-const RECORD = [here('first', 0), here('known', 30), here('last', 60)];
+const RECORD = [
+  here('first', 0),
+  here('known', 30),
+  { ...here('rejected', 30), stage: 'RequestReceived' },
+  { ...here('rejected', 30), responseStatus: { code: 403 } },
+  here('last', 60),
+];
 /** The API server's log goes on for longer. */
 const LATER = there({ auditID: 'later', minute: 70, user: 'system:node:a' });
 
@@ -93,12 +99,24 @@ const run = (args: readonly string[]): Promise<{ status: number; stdout: string;
     });
   });
 
+const DENIED = { code: 403 };
 const alice = { impersonated: 'corp:alice' };
 
 it.each<[string, Event, string]>([
   ['an id that Portcullis never issued', { auditID: 'made-up', ...alice }, 'audit_id_not_issued'],
   ['an issued id for another user', { auditID: 'known', impersonated: 'corp:root' }, 'audit_id_of_another_person'],
   ['the account itself', { auditID: 'known' }, 'acted_as_itself'],
+  ['the account itself, denied', { auditID: 'x', responseStatus: DENIED }, 'acted_as_itself'],
+  [
+    'the account itself, denied, by an id that had a good response',
+    { auditID: 'known', responseStatus: DENIED },
+    'acted_as_itself',
+  ],
+  [
+    'the account itself, by an id that was denied',
+    { auditID: 'rejected', responseStatus: { code: 200 } },
+    'acted_as_itself',
+  ],
   ['the account itself, in the open', { auditID: 'x', requestURI: '/version', verb: 'get' }, 'acted_as_itself'],
 ])('finds %s', async (_name, event, wrong) => {
   const { status, found, textfile } = await compared([there({ auditID: 'known', ...alice }), there(event)]);
@@ -122,6 +140,9 @@ it.each([
 
 it.each<[string, Event]>([
   ['what Portcullis issued', { auditID: 'known', ...alice }],
+  // As each write is with `clusters[].impersonate.constrained: read`.
+  ['what the API server let the account do for no user', { auditID: 'rejected', responseStatus: DENIED }],
+  ['a denial that is too young to stand in both', { auditID: 'young', minute: 59, responseStatus: DENIED }],
   ['other accounts', { auditID: 'made-up', user: 'system:serviceaccount:other:other' }],
   ['who could not say who they are', { auditID: 'anonymous', user: 'system:anonymous' }],
   ['a user whom the API server did not name', { auditID: 'unnamed', user: '' }],
