@@ -209,7 +209,7 @@ function checkCluster(cluster: unknown, base: Path, errors: ValidationErrors): v
   }
 }
 
-const DOMAIN_KEY = /^[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?\/[-._/a-z0-9]+$/;
+const DOMAIN_KEY = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\/[-._/a-z0-9]+$/;
 
 /** What the API server allows in no constrained mode would reject every request of a user who has it. */
 function checkConstrained(impersonate: unknown, base: Path, errors: ValidationErrors): void {

@@ -65,7 +65,6 @@ const READ_RULES: readonly ReadRule[] = [
       'discovery.k8s.io',
       'events.k8s.io',
       'flowcontrol.apiserver.k8s.io',
-      'metrics.k8s.io',
       'networking.k8s.io',
       'node.k8s.io',
       'policy',
@@ -76,6 +75,8 @@ const READ_RULES: readonly ReadRule[] = [
     ],
     resources: ['*'],
   },
+  // `kubectl top`, by an aggregated API.
+  { verbs: READ, apiGroups: ['metrics.k8s.io'], resources: ['nodes', 'pods'] },
   // `kubectl auth can-i` and `whoami`: these store nothing.
   {
     verbs: ['create'],
@@ -102,8 +103,12 @@ const READ_PATHS: readonly string[] = [
   '/version/',
 ];
 
-/** The verbs of a request; RBAC has no pattern for a verb, and `*` would be every verb without impersonation too. */
+/**
+ * The verbs of a request; RBAC has no pattern for a verb, and `*` would be every verb without impersonation too. The empty
+ * one is that of OPTIONS, as for a service behind `…/proxy`.
+ */
 const ALL_VERBS: readonly string[] = [
+  '',
   'create',
   'delete',
   'deletecollection',

@@ -165,7 +165,7 @@ const PROXY: readonly (readonly [verb: string, group: string, resources: readonl
 ];
 
 /** What may be done as another user. Whatever it names is no right of the account itself. */
-const IMPERSONATE_ON = /^impersonate-on:(?:user-info|serviceaccount):[a-z]+$/;
+const IMPERSONATE_ON = /^impersonate-on:(?:user-info|serviceaccount):[a-z]*$/;
 
 function isOfProxy({ verbs, groups, resources, paths }: PolicyRule): boolean {
   if (verbs.every((verb) => IMPERSONATE_ON.test(verb))) return true;

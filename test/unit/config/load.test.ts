@@ -137,6 +137,7 @@ describe('constrained impersonation', () => {
     [{ groups: '*', constrained: true }, 'clusters[0].impersonate.constrained'],
     [{ groups: ['system:masters'], constrained: 'all' }, 'clusters[0].impersonate.groups[0]'],
     [{ groups: [], extra: ['a.example/b', 'team'], constrained: 'read' }, 'clusters[0].impersonate.extra[1]'],
+    [{ groups: [], extra: ['a..example/b'], constrained: 'read' }, 'clusters[0].impersonate.extra[0]'],
   ])('is rejected where no API server would take it: %j', async (impersonate, setting) => {
     await expect(loadedWith(impersonate)).rejects.toThrow(setting);
   });

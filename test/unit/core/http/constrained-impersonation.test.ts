@@ -64,6 +64,9 @@ test.each([
   ['GET', '/apis/apps/v1/namespaces/shop/deployments/web/scale', true],
   ['POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', true],
   ['GET', '/openapi/v3', true],
+  ['GET', '/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods', true],
+  // An aggregated API, which may have more.
+  ['GET', '/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods/web/exec', false],
   ['GET', '/version', true],
   // A shell, a tunnel, and whatever is behind a proxy, each by GET.
   ['GET', '/api/v1/namespaces/shop/pods/web/exec', false],
