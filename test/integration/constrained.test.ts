@@ -44,8 +44,14 @@ const serviceAccounts = [
   { apiGroups: [AUTHENTICATION], resources: ['selfsubjectreviews'], verbs: ['impersonate-on:serviceaccount:create'] },
 ];
 
-/** @param knows the cluster knows constrained impersonation. @param legacy the account keeps the role that it is seeded with */
-async function stage({ knows, legacy }: { readonly knows: boolean; readonly legacy: boolean }): Promise<Stage> {
+/** @param knows the cluster knows constrained impersonation. @param legacy the account keeps the role that it is seeded with, or of it one right */
+async function stage({
+  knows,
+  legacy,
+}: {
+  readonly knows: boolean;
+  readonly legacy: boolean | 'serviceaccounts';
+}): Promise<Stage> {
   const cluster: EmbeddedCluster = await startCluster({
     host: '127.0.0.1',
     port: 0,
@@ -70,7 +76,10 @@ async function stage({ knows, legacy }: { readonly knows: boolean; readonly lega
   };
   const account = { kind: 'ServiceAccount', namespace: 'portcullis', name: 'portcullis' };
   await grant('constrained', [...exampleRules, groups, ...serviceAccounts], account);
-  if (!legacy) await asRoot('DELETE', 'clusterrolebindings', 'portcullis');
+  if (legacy !== true) await asRoot('DELETE', 'clusterrolebindings', 'portcullis');
+  if (legacy === 'serviceaccounts') {
+    await grant('left', [{ apiGroups: [''], resources: [legacy], verbs: ['impersonate'] }], account);
+  }
   const user = (name: string): object => ({ kind: 'User', apiGroup: 'rbac.authorization.k8s.io', name });
   await grant('everything', [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }], user('corp:admin'));
   await grant('alice', [{ verbs: ['get', 'list'], apiGroups: [''], resources: ['pods'] }], user(ALICE.username));
@@ -248,4 +257,10 @@ describe.each([{ knows: false }, { knows: true }])('an account that keeps its le
     expect(await left.probe()).toMatch(/^Our account may still impersonate users by the legacy verb/);
     await left.close();
   });
+});
+
+it('shows a cluster as down where the account may act as its service accounts by the legacy verb', async () => {
+  const left = await stage({ knows: true, legacy: 'serviceaccounts' });
+  expect(await left.probe()).toMatch(/^Our account may still impersonate serviceaccounts by the legacy verb/);
+  await left.close();
 });
