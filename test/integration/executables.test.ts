@@ -51,8 +51,8 @@ describe('the single executable', { timeout: 300_000 }, () => {
     await laptop.run(`portcullis login --server ${instance.urls.web} && portcullis kubeconfig`);
     expect(await laptop.run('kubectl get pods')).toMatch(/web-1 +/);
     expect(await laptop.run('portcullis whoami -o json')).toContain('"credentialStore": "keyring"');
-    const [library] = (await readdir(join(folder, 'cache'))).filter((name) => name.endsWith('.node'));
-    expect(library).toMatch(/^keyring-[0-9a-f]{16}\.node$/);
+    // An attacker who can write to the cache would replace a library there.
+    expect((await readdir(join(folder, 'cache'))).filter((name) => name.endsWith('.node'))).toEqual([]);
     await laptop.run('portcullis logout');
     const after = await laptop.try('PORTCULLIS_NO_BROWSER=1 kubectl get pods');
     expect(after.code).not.toBe(0);

@@ -4,7 +4,7 @@
  * It gives away nothing that its user could not read from the keyring by other programs.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, rmSync } from 'node:fs';
+import { constants as fileConstants, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { getAssetKeys, getRawAsset, isSea } from 'node:sea';
@@ -75,22 +75,39 @@ async function loadLibrary(cacheDir: string): Promise<Library> {
 
 /**
  * Loads the library from the executable. The system loads code from files only, so it is written to the cache first: a folder that only
- * this user can write to. It is compared with what the executable holds each time, so that an attacker who left another
- * file there is not run.
+ * this user can write to. An attacker who can write there too, from a container with the same cache for example, would replace the file
+ * between the check of it and its start. So on Linux it has no name; elsewhere it is compared with what the executable holds each time.
  */
 function loadAsset(cacheDir: string): Library {
   if (!getAssetKeys().includes(KEYRING_ASSET)) throw new Error('this program was built without a keyring');
   const code = Buffer.from(getRawAsset(KEYRING_ASSET));
   const name = `keyring-${createHash('sha256').update(code).digest('hex').slice(0, 16)}.node`;
   ensurePrivateDirectory(cacheDir);
-  const file = join(cacheDir, name);
-  if (readPrivateBytes(file)?.equals(code) !== true) {
+  const unnamed = unnamedFile(cacheDir, code);
+  const file = unnamed === undefined ? join(cacheDir, name) : `/proc/self/fd/${unnamed}`;
+  if (unnamed === undefined && readPrivateBytes(file)?.equals(code) !== true) {
     writePrivateFile(file, code);
     removeOthers(cacheDir, name);
   }
   const module = { exports: {} };
   process.dlopen(module, file, constants.dlopen.RTLD_NOW);
   return module.exports as Library;
+}
+
+/** open(2), which Node does not name: a file in a folder, without a name. */
+const O_TMPFILE = 0o20000000 | fileConstants.O_DIRECTORY;
+
+/** @returns a descriptor; undefined where the system or the file system (NFS) has no such files */
+function unnamedFile(dir: string, code: Buffer): number | undefined {
+  if (process.platform !== 'linux') return undefined;
+  let descriptor: number;
+  try {
+    descriptor = openSync(dir, O_TMPFILE | fileConstants.O_RDWR, 0o600);
+  } catch {
+    return undefined;
+  }
+  writeFileSync(descriptor, code);
+  return descriptor;
 }
 
 /** Removes the libraries of earlier versions. Windows keeps one that is in use; the next version removes it. */
