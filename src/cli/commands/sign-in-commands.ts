@@ -2,9 +2,15 @@
  * `login`, `logout` and `whoami`.
  */
 import { X509Certificate } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { AppError } from '../../core/errors.ts';
-import { dropEntry, locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
+import {
+  dropEntry,
+  locateEntry,
+  readSession,
+  readStoredSession,
+  writeSession,
+  type CacheEntry,
+} from '../session/cache.ts';
 import { cliError } from '../errors.ts';
 import { parseDeviceName } from '../session/device-name.ts';
 import { withFileLock } from '../session/file-lock.ts';
@@ -15,7 +21,7 @@ import { plainText } from '../terminal/plain-text.ts';
 import { KEYRING_SERVICE } from '../session/keyring.ts';
 import { renew } from '../session/renewal.ts';
 import type { CredentialStore } from '../session/credential-store.ts';
-import { chosenStore, forgetSecrets, openSession, type OpenSession } from '../session/secrets.ts';
+import { chosenStore, forgetSecrets, isKeyringUnavailable, openSession, type OpenSession } from '../session/secrets.ts';
 import { describeStore, storeOf } from './credential-store-command.ts';
 import { hostOf } from '../http/server-url.ts';
 import type { CachedSession, SignedInUser } from '../session/session.ts';
@@ -60,8 +66,8 @@ export async function login(context: CliContext, options: LoginOptions): Promise
 }
 
 /**
- * Ends the session at the server and deletes it here. The local copy goes in any case, because that is what the
- * user asked for.
+ * Ends the session at the server and deletes it here. Its tokens go in any case, because that is what the user asked
+ * for; where the keyring is unavailable, what another `logout` needs to end it at the server stays.
  */
 export async function logout(context: CliContext, options: ServerOptions): Promise<void> {
   const server = whichServer(context.environment, options);
@@ -86,13 +92,13 @@ interface Taken {
   /** Returns it with its secrets, or throws why they could not be had. */
   readonly open: () => Promise<OpenSession>;
   /** Why the keyring still has them. */
-  readonly leftInKeyring: string | undefined;
+  readonly leftInKeyring?: string;
 }
 
 async function takeSession(context: CliContext, entry: CacheEntry): Promise<Taken | undefined> {
-  if (readSession(entry) === undefined) {
+  if (readStoredSession(entry) === undefined) {
     // Its file may be gone, and the keyring's entry not.
-    if (existsSync(entry.dir) && chosenStore(context, entry) !== 'file') await forgetSecrets(context, entry);
+    if (chosenStore(context, entry) !== 'file') await forgetSecrets(context, entry);
     dropEntry(entry);
     return undefined;
   }
@@ -101,26 +107,54 @@ async function takeSession(context: CliContext, entry: CacheEntry): Promise<Take
     timeoutMs: 60_000,
     whileWaiting: () => undefined,
     work: async () => {
-      const session = readSession(entry);
+      const session = readStoredSession(entry);
       if (session === undefined) return { taken: undefined };
       const [opened] = await Promise.allSettled([openSession(context, entry, session)]);
-      dropEntry(entry);
-      const leftInKeyring = session.refreshToken === undefined ? await forgetSecrets(context, entry) : undefined;
       const open = (): Promise<OpenSession> =>
         opened.status === 'fulfilled' ? Promise.resolve(opened.value) : Promise.reject(opened.reason as Error);
-      return { taken: { session, open, leftInKeyring } };
+      if (opened.status === 'rejected' && isKeyringUnavailable(opened.reason)) {
+        keepForAnotherLogout(entry, session);
+        return { taken: { session, open } };
+      }
+      dropEntry(entry);
+      const left = await forgetAll(context, entry, session);
+      return { taken: { session, open, ...(left === undefined ? {} : { leftInKeyring: left }) } };
     },
   });
   return taken;
 }
 
+/** Without tokens, so that nothing on this machine is signed in. */
+function keepForAnotherLogout(entry: CacheEntry, session: CachedSession): void {
+  try {
+    writeSession(entry, { ...session, tokens: {}, signedOut: true });
+  } catch {
+    dropEntry(entry); // On a full disk the tokens go all the same.
+  }
+}
+
+/**
+ * Deletes the keyring's entry, also where the file had the secrets: an earlier session may have been in the keyring, which
+ * was unavailable since, or another version of this program has signed in.
+ * @returns why this session is still in it
+ */
+async function forgetAll(context: CliContext, entry: CacheEntry, session: CachedSession): Promise<string | undefined> {
+  const inKeyring = session.refreshToken === undefined;
+  if (!inKeyring && entry.server.credentialStore === 'file') return undefined;
+  const left = await forgetSecrets(context, entry);
+  return inKeyring ? left : undefined;
+}
+
 function stillOpen(session: CachedSession, cause: unknown): AppError {
   const { sessionId, sessionExpiresAt } = session.user;
+  const again = isKeyringUnavailable(cause)
+    ? `unlock the keyring, then end it: portcullis logout --server ${session.server}; or `
+    : '';
   const why = cause instanceof AppError ? cause.message.split('\n')[0] : 'It did not respond.';
   return cliError(
     'upstream_unavailable',
     `You are signed out here, but the session is still open at the server: ${why}`,
-    `the session ends by itself at ${plainText(sessionExpiresAt, 40)}; an admin can end it now: portcullis revoke --session ${plainText(sessionId, 80)} --reason logout`,
+    `${again}the session ends by itself at ${plainText(sessionExpiresAt, 40)}; an admin can end it now: portcullis revoke --session ${plainText(sessionId, 80)} --reason logout`,
     { cause },
   );
 }
@@ -129,14 +163,13 @@ function stillOpen(session: CachedSession, cause: unknown): AppError {
 export async function whoami(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
-  const { session: renewed } = await renew(context, entry, { accept: () => false });
-  // The renewed one has its secrets, wherever they are kept.
-  const session = readSession(entry) ?? renewed;
+  const { session } = await renew(context, entry, { accept: () => false });
   const { account, username, groups, sessionId, sessionExpiresAt, deviceName: named } = session.user;
   const clusters = session.user.clusters.map(({ name, server: address }) => ({ name, server: address }));
   const key = keyOf(session);
   const device = named === undefined ? {} : { deviceName: named };
-  const store = storeOf(session);
+  // The renewed one has its secrets, wherever they are kept.
+  const store = storeOf(readSession(entry) ?? session);
   const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key, ...store };
   await printResult(
     context,

@@ -80,10 +80,16 @@ export function ensureEntry(entry: CacheEntry): void {
 }
 
 /**
- * Returns the session; undefined where there is none, or the file is about something else. Throws as
- * `readPrivateFile`.
+ * Returns the session; undefined where there is none, the user has signed out, or the file is about something else.
+ * Throws as `readPrivateFile`.
  */
 export function readSession(entry: CacheEntry): CachedSession | undefined {
+  const session = readStoredSession(entry);
+  return session?.signedOut === true ? undefined : session;
+}
+
+/** As `readSession`, but also one that the user has signed out of. */
+export function readStoredSession(entry: CacheEntry): CachedSession | undefined {
   if (!checkPrivateDirectory(entry.cacheDir) || !checkPrivateDirectory(entry.dir)) return undefined;
   const text = readPrivateFile(join(entry.dir, 'session.json'));
   const session = text === undefined ? undefined : parseSession(text);

@@ -87,6 +87,9 @@ function runChild(request: string, limitMs: number): Promise<string | undefined>
     let printed = '';
     const giveUp = (): void => {
       child.kill('SIGKILL');
+      // A process in a system call that no signal ends, or one that it has started, keeps the pipe open: kubectl must not wait for that.
+      child.stdout.destroy();
+      child.unref();
       resolve(undefined);
     };
     let timer = setTimeout(giveUp, START_MS);

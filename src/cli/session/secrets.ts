@@ -7,6 +7,7 @@
  * is worth nothing then, because new tokens need the refresh token.
  */
 import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
 import { AppError } from '../../core/errors.ts';
 import type { CliContext } from '../context.ts';
 import { cliError } from '../errors.ts';
@@ -108,9 +109,12 @@ export async function forgetSecrets(context: CliContext, entry: CacheEntry): Pro
 const access = ({ environment, attended }: CliContext, request: KeyringRequest): Promise<KeyringResult> =>
   accessKeyring(environment, request, attended);
 
-/** The name of the entry: for the user the host, for us the folder, because each cache has its own sessions. */
+/**
+ * The name of the entry: for the user the host, for us the folder, because each cache has its own sessions. From the root,
+ * because a relative `PORTCULLIS_CACHE_DIR` is another folder in each project.
+ */
 function accountOf({ server, dir }: CacheEntry): string {
-  return `${hostOf(server.url)} ${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`;
+  return `${hostOf(server.url)} ${createHash('sha256').update(resolve(dir)).digest('hex').slice(0, 16)}`;
 }
 
 /**
@@ -150,6 +154,9 @@ const required = (why: string): AppError =>
 
 export const isKeyringRequired = (error: unknown): boolean =>
   error instanceof AppError && error.reason === 'keyring_required';
+
+export const isKeyringUnavailable = (error: unknown): boolean =>
+  error instanceof AppError && error.reason === 'keyring_unavailable';
 
 /** As for a server that does not respond: the present token serves for its last minute, and other commands do not wait again. */
 const unavailable = (entry: CacheEntry, why: string): AppError =>

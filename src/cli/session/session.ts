@@ -80,6 +80,8 @@ export interface CachedSession {
   readonly tokens: Readonly<Record<string, CachedToken>>;
   /** The user signed in by a code on another machine, and will do so again. */
   readonly device?: true;
+  /** The user signed out while the keyring was unavailable: for nothing but another `logout`, which ends it at the server. */
+  readonly signedOut?: true;
 }
 
 /** Milliseconds before the end at which a token of the usual lifetime (5 minutes) is renewed at the latest. */
@@ -151,6 +153,7 @@ export function parseSession(text: string): CachedSession | undefined {
     binding: { certificate, privateKey },
     tokens,
     ...(record['device'] === true ? { device: true } : {}),
+    ...(record['signedOut'] === true ? { signedOut: true } : {}),
   };
 }
 

@@ -10,7 +10,16 @@ import { createHash, randomBytes } from 'node:crypto';
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { browserCommands, openBrowser } from './browser.ts';
-import { ensureEntry, readPins, readSession, writePins, writeSession, type CacheEntry, type Pins } from './cache.ts';
+import {
+  ensureEntry,
+  readPins,
+  readSession,
+  readStoredSession,
+  writePins,
+  writeSession,
+  type CacheEntry,
+  type Pins,
+} from './cache.ts';
 import { deviceNameParameter, type DeviceNameParameter } from './device-name.ts';
 import { discover, type Discovery } from './discovery.ts';
 import { failureSince, forgetFailures, shareFailure } from '../plugin/failures.ts';
@@ -122,7 +131,9 @@ function saveSession(
     timeoutMs: 60_000,
     whileWaiting: () => undefined,
     work: async () => {
-      const leftInKeyring = store === 'file' && readSession(entry)?.refreshToken === undefined;
+      const before = readStoredSession(entry);
+      // Not where there was none: whoever chose the file is asked for no password of a keyring.
+      const leftInKeyring = store === 'file' && before !== undefined && before.refreshToken === undefined;
       const cached = await storeSecrets(context, entry, session, store);
       writePins(entry, pins);
       writeSession(entry, cached);

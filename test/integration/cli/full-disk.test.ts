@@ -88,6 +88,15 @@ describe.skipIf(!mayMount)('a full disk', () => {
     },
   );
 
+  test('with no page left, whoami shows the user as the server has them, not as the file does', async () => {
+    await at.login();
+    dropReady();
+    fill(false);
+    at.fakeServer.clusters = ['prod', 'new-one'];
+    const ended = await at.machine.run('whoami');
+    expect(ended.stdout).toContain('new-one');
+  });
+
   test('no user is sent to a browser when there is no space to keep the session', async () => {
     fill(false);
     const ended = await at.getToken();

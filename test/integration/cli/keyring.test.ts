@@ -1,7 +1,7 @@
 /** Sessions in the keyring, with a real Secret Service: gnome-keyring behind a D-Bus session of its own. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { SecretService } from '../../support/secret-service.ts';
 import { stage } from './setup.ts';
@@ -36,6 +36,38 @@ const refreshToken = (): string => at.fakeServer.sessions.at(-1)?.refreshToken ?
 
 const sessionFile = (): string => at.machine.cachedFiles.find((file) => file.endsWith('session.json')) ?? 'none';
 
+interface KeptFile {
+  readonly path: string;
+  readonly content: Buffer;
+}
+
+const keptFiles = (): readonly KeptFile[] =>
+  at.machine.cachedFiles.map((path) => ({ path, content: readFileSync(path) }));
+
+/** An attacker who kept the files finds nothing in the keyring. */
+async function expectNoEntry(files: readonly KeptFile[]): Promise<void> {
+  for (const { path, content } of files) {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(path, content, { mode: 0o600 });
+  }
+  at.machine.age(400);
+  const ended = await at.getToken('prod', '--no-browser');
+  expect(ended).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('has no credential') });
+}
+
+/** A keyring that accepts connections and says nothing. */
+async function silentBus(): Promise<{ readonly address: string; readonly sockets: readonly Socket[]; close(): void }> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => sockets.push(socket.on('error', () => undefined)));
+  const path = join(at.machine.home, 'bus');
+  await new Promise<void>((listening) => void server.listen(path, listening));
+  const close = (): void => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  };
+  return { address: `unix:path=${path}`, sockets, close };
+}
+
 const whoami = async (): Promise<unknown> =>
   (JSON.parse((await at.machine.run('whoami', '-o', 'json')).stdout) as { session: unknown }).session;
 
@@ -49,16 +81,36 @@ describe('a session in the keyring', () => {
     expect(at.fakeServer.counts).toMatchObject({ authorizations: 1, refreshes: 1 });
     expect(await whoami()).toMatchObject({ credentialStore: 'keyring' });
     expect(filesOfUser()).not.toContain(refreshToken());
-    const path = sessionFile();
-    const kept = readFileSync(path);
+    const files = keptFiles();
     expect(await at.machine.run('logout')).toMatchObject({ code: 0 });
     expect(at.fakeServer.counts.revocations).toBe(1);
-    // An attacker who kept the files finds nothing in the keyring.
-    mkdirSync(dirname(path), { mode: 0o700 });
-    writeFileSync(path, kept, { mode: 0o600 });
+    await expectNoEntry(files);
+  });
+
+  test.each([
+    ['whose files the user has deleted', () => Promise.resolve(rmSync(at.machine.cacheDir, { recursive: true }))],
+    [
+      'that another one in a file has replaced, because the keyring was unavailable',
+      async () => {
+        at.machine.env = {};
+        await login();
+        at.machine.env = { DBUS_SESSION_BUS_ADDRESS: desktop.address };
+      },
+    ],
+  ])('%s, leaves no entry after logout', async (_name, happens) => {
+    await login();
+    const files = keptFiles();
+    await happens();
+    expect(await at.machine.run('logout', ...server())).toMatchObject({ code: 0 });
+    await expectNoEntry(files);
+  });
+
+  test('is the same for a relative and an absolute PORTCULLIS_CACHE_DIR of one folder', async () => {
+    at.machine.env['PORTCULLIS_CACHE_DIR'] = relative(process.cwd(), at.machine.cacheDir);
+    await login();
+    at.machine.env['PORTCULLIS_CACHE_DIR'] = at.machine.cacheDir;
     at.machine.age(400);
-    const after = await at.getToken('prod', '--no-browser');
-    expect(after).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('has no credential') });
+    expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
   });
 
   test('moves to a file and back, without a sign-in', async () => {
@@ -97,13 +149,28 @@ describe('a keyring that cannot be used', () => {
     expect(await at.getToken()).toMatchObject({ code: 0, stderr: '' });
   });
 
-  test('leaves the session open at the server after logout, which says so', async () => {
+  test('leaves the session open at the server after logout, which says so, and which ends it once the keyring is back', async () => {
     await login();
+    const files = keptFiles();
     at.machine.env = {};
     const ended = await at.machine.run('logout');
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringMatching(/still open at the server: The keyring/) });
-    expect(ended.stderr).toContain('the keyring still has an entry');
-    expect(at.machine.session).toBeUndefined();
+    expect(ended.stderr).toContain(`then end it: portcullis logout ${server().join(' ')}`);
+    at.machine.env = { DBUS_SESSION_BUS_ADDRESS: desktop.address };
+    const after = await at.getToken('prod', '--no-browser');
+    expect(after).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('not signed in') });
+    expect(await at.machine.run('logout')).toMatchObject({ code: 0 });
+    expect(at.fakeServer.counts).toMatchObject({ revocations: 1, refreshes: 0 });
+    await expectNoEntry(files);
+  });
+
+  test('is not asked where the file was chosen', async () => {
+    const bus = await silentBus();
+    at.machine.env = { DBUS_SESSION_BUS_ADDRESS: bus.address };
+    await login('--credential-store', 'file');
+    expect(await at.machine.run('logout')).toMatchObject({ code: 0 });
+    bus.close();
+    expect(bus.sockets).toEqual([]);
   });
 
   test('ends a sign-in before the browser opens where it was chosen', async () => {
@@ -121,18 +188,13 @@ describe('a keyring that cannot be used', () => {
     at.machine.age(400);
     const locked = await at.getToken();
     expect(locked).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('unlock the keyring') });
-    // A service that accepts a connection and says nothing.
-    const sockets: Socket[] = [];
-    const silent = createServer((socket) => sockets.push(socket.on('error', () => undefined)));
-    const path = join(at.machine.home, 'bus');
-    await new Promise<void>((listening) => void silent.listen(path, listening));
-    at.machine.env = { DBUS_SESSION_BUS_ADDRESS: `unix:path=${path}` };
+    const bus = await silentBus();
+    at.machine.env = { DBUS_SESSION_BUS_ADDRESS: bus.address };
     const began = Date.now();
     // client-go asks five times.
     const hung = await at.machine.runUnderOneParent(5, 'get-token', ...server(), '--cluster', 'prod');
     const took = Date.now() - began;
-    for (const socket of sockets) socket.destroy();
-    silent.close();
+    bus.close();
     expect(hung.stderr.match(/has not responded within 10 seconds/g)).toHaveLength(5);
     expect(took).toBeLessThan(60_000);
     await desktop.stopKeyring();

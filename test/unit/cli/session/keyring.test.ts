@@ -1,6 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readEnvironment } from '../../../../src/cli/environment.ts';
 import { createCliContext } from '../../../../src/cli/context.ts';
@@ -33,6 +35,32 @@ describe('the keyring', () => {
   ])('is not asked on %s', (_name, env, part) => {
     expect(why('linux', env)).toContain(part);
   });
+
+  test('does not keep kubectl waiting for a process that its own has left behind with its pipe', async () => {
+    const pid = join(dir, 'pid');
+    const left = `spawn('sleep', ['60'], { detached: true, stdio: ['ignore', 'inherit', 'ignore'] })`;
+    const child = join(dir, 'child.mjs');
+    writeFileSync(
+      child,
+      `import { spawn } from 'node:child_process'; import { writeFileSync } from 'node:fs';
+       console.log(); writeFileSync('${pid}', String(${left}.pid)); setInterval(() => undefined, 1000);`,
+    );
+    const asks = join(dir, 'asks.mjs');
+    writeFileSync(
+      asks,
+      `const real = setTimeout; globalThis.setTimeout = (work, ms) => real(work, ms / 10);
+       process.argv[1] = '${child}';
+       const { accessKeyring } = await import('${new URL('../../../../src/cli/session/keyring.ts', import.meta.url).href}');
+       const place = { platform: 'linux', bus: { address: 'unix:path=/nonexistent' }, cacheDir: '${dir}', wsl: false };
+       console.log((await accessKeyring(place, { action: 'read', account: 'a' }, false)).why);`,
+    );
+    const ended = await promisify(execFile)(process.execPath, [asks], { timeout: 20_000 }).catch(
+      (error: unknown) => error,
+    );
+    process.kill(Number(readFileSync(pid, 'utf8')));
+    expect(ended).toMatchObject({ stdout: expect.stringContaining('has not responded within 10 seconds') });
+    expect(ended).not.toHaveProperty('killed', true);
+  }, 30_000);
 
   test('is not given more than Windows can keep: the file has it then, with the reason', async () => {
     const env = { DBUS_SESSION_BUS_ADDRESS: 'unix:path=/nonexistent', PORTCULLIS_CACHE_DIR: dir };
