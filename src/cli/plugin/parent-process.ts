@@ -10,8 +10,8 @@ export type ParentId = string;
 /**
  * Returns the parent of this process.
  *
- * Where the system does not report the start time, only the id is used: a reused id then costs one needless
- * refresh.
+ * Where the system does not report the start time (Windows), only the id is used: a reused id then costs one needless
+ * refresh, or one call that gets the last error of the earlier program (see failures.ts); `portcullis login` ends that.
  */
 export function parentProcess(pid: number = process.ppid, platform: NodeJS.Platform = process.platform): ParentId {
   return `${pid}-${startTime(pid, platform) ?? 'unknown'}`;
