@@ -257,9 +257,12 @@ describe('a session that ends', () => {
       return { socket, ended: promise };
     }
 
-    it('by an unauthenticated client, at the console and at our own pages', async () => {
+    it.each([
+      ['', ''],
+      [', whose upgrade announces a body', 'Content-Length: 5\r\n'],
+    ])('by an unauthenticated client, at the console and at our own pages%s', async (_what, more) => {
       const ours = request('/').replace('headlamp.test', 'portcullis.test');
-      const { ended } = await send(request('/a').repeat(20) + ours.repeat(20) + request('/x', UPGRADE));
+      const { ended } = await send(request('/a').repeat(20) + ours.repeat(20) + request('/x', UPGRADE + more));
       expect(await ended).toBe('ECONNRESET');
       await until(() => web.guard.inFlight === 0, 'nothing in flight', 20_000);
     });

@@ -69,9 +69,15 @@ export interface Client {
   readonly response: ClientResponse;
 }
 
-/** Memory that an unwritten chunk lies in is left to the collector: who knows what still reads it. */
-export const ifWritten = (written: (() => void) | undefined): ((error?: Error | null) => void) | undefined =>
+/**
+ * Memory that an unwritten chunk lies in is left to the collector: who knows what still reads it. A stream that is
+ * destroyed reports no error where there was none to report, and has written nothing all the same.
+ */
+export const ifWritten = (
+  to: { readonly destroyed: boolean },
+  written: (() => void) | undefined,
+): ((error?: Error | null) => void) | undefined =>
   written &&
   ((error) => {
-    if (!error) written();
+    if (!error && !to.destroyed) written();
   });

@@ -100,13 +100,18 @@ class Http1Response implements ClientResponse {
   }
 
   write(chunk: Buffer, written?: () => void): boolean {
-    return this.#res.write(chunk, ifWritten(written));
+    return this.#res.write(chunk, ifWritten(this.#req.socket, written));
   }
 
   writeNow(chunk: Buffer): void {
+    const { socket } = this.#res;
+    // Node holds a write back until the end of the tick, in the response or in its socket, and the reset comes before
+    // that. A cork of ours, which is the first, lets all of it go in one write.
+    socket?.cork();
+    this.#res.cork();
     this.#res.write(chunk);
-    // Node holds a write back until the end of the tick, and the reset comes before that.
-    this.#res.socket?.uncork();
+    this.#res.uncork();
+    socket?.uncork();
   }
 
   onDrain(listener: () => void): void {

@@ -50,8 +50,10 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) =>
     onRequest(req, res, unknownExpectation()),
   );
+  // By the socket of the request. While a body is still to come, Node 26 gives a stream of its own in place of it, and
+  // an attacker's upgrade with half a body would be neither judged nor audited.
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const connection = connections.of(socket);
+    const connection = connections.of(req.socket);
     if (connection === undefined) socket.destroy();
     else
       guard(
@@ -60,7 +62,7 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
       );
   });
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
-    const connection = connections.of(socket);
+    const connection = connections.of(req.socket);
     if (connection === undefined) socket.destroy();
     else plane.rejectConnect(req, socket, connection);
   });

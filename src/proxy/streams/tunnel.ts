@@ -77,6 +77,6 @@ function carry(from: Side, to: Side, take: (piece: Buffer) => boolean): Pass {
   to.socket.on('drain', () => from.flow.resume());
   return (piece, slab) => {
     if (to.socket.writableEnded || to.socket.destroyed || !take(piece)) return;
-    if (!to.socket.write(piece, ifWritten(slab?.hold()))) from.flow.pause();
+    if (!to.socket.write(piece, ifWritten(to.socket, slab?.hold()))) from.flow.pause();
   };
 }

@@ -212,7 +212,7 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
     if (this.#toClient !== undefined) return this.#toClient(piece, slab);
     if (!this.#responded || !exchange.mayPass()) return;
     exchange.audit.bytesOut += piece.length;
-    if (!socket.write(piece, ifWritten(slab?.hold()))) this.#connection?.pause();
+    if (!socket.write(piece, ifWritten(socket, slab?.hold()))) this.#connection?.pause();
   }
 
   onEnd(): void {

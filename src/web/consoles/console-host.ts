@@ -73,7 +73,7 @@ export class ConsoleHost {
   /** Serves an upgrade: only WebSockets (RFC 6455) from the console's own page. Never rejects. */
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, sockets: Sockets): Promise<void> {
     const context = createContext(req, this.#addressOf);
-    const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(socket));
+    const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(req.socket));
     socket.once('close', () => exchange.end());
     try {
       this.#assertServable(req);

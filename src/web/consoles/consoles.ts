@@ -55,9 +55,9 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
       server.on('upgrade', (req: IncomingMessage, socket, head: Buffer) => {
         socket.on('error', () => undefined);
         // Otherwise two would write to one socket: the responses that are still open, and the response to the
-        // upgrade.
-        if (sockets.isBusy(socket)) {
-          sockets.reset(socket);
+        // upgrade. By the socket of the request: Node 26 gives another stream while a body is still to come.
+        if (sockets.isBusy(req.socket)) {
+          sockets.reset(req.socket);
           return;
         }
         const console = hosts.get(hostOf(req) ?? '');

@@ -163,6 +163,12 @@ const METHODS: readonly Attack[] = [
     'connect_method',
   ),
   refused('CONNECT with a valid host', `CONNECT HOST:443 HTTP/1.1\n${AUTH}\n`, 400, 'connect_method'),
+  refused(
+    'CONNECT with half a body',
+    `CONNECT HOST:443 HTTP/1.1\n${AUTH}Content-Length: 5\n\nhe`,
+    400,
+    'connect_method',
+  ),
   refused('CONNECT to a path', `CONNECT ${PODS} HTTP/1.1\n${AUTH}\n`, 400, 'connect_method'),
   unparsed('a method with a NUL', get(PODS).replace('GET', 'GE\u0000T')),
   unparsed('a method in lower case', get(PODS).replace('GET', 'get')),

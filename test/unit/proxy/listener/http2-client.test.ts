@@ -6,17 +6,29 @@ import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { http2Client } from '../../../../src/proxy/listener/http2-client.ts';
 import type { Client } from '../../../../src/proxy/listener/client.ts';
-import { DATA, END_STREAM, PREFACE, RST_STREAM, frame, headersFrame } from '../../../support/http2-frames.ts';
+import {
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  PING,
+  PREFACE,
+  RST_STREAM,
+  frame,
+  headersFrame,
+} from '../../../support/http2-frames.ts';
 
 let server: Http2Server;
 let socket: Socket;
 let retired: number;
+let received: Buffer;
 beforeEach(async () => {
   retired = 0;
   server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  socket.on('error', () => undefined).resume();
+  received = Buffer.alloc(0);
+  socket.on('error', () => undefined);
+  socket.on('data', (bytes: Buffer) => (received = Buffer.concat([received, bytes])));
 });
 afterEach(async () => {
   socket.destroy();
@@ -30,12 +42,23 @@ const HEAD = { ':method': 'POST', ':path': '/x', ':scheme': 'https', ':authority
 
 async function request(
   headers: Record<string, string> = HEAD,
+  flags = END_HEADERS,
 ): Promise<Client & { readonly stream: ServerHttp2Stream }> {
   const arrived = once(server, 'stream');
-  socket.write(Buffer.concat([PREFACE, headersFrame(1, headers)]));
+  socket.write(Buffer.concat([PREFACE, headersFrame(1, headers, flags)]));
   const [stream, , , raw] = (await arrived) as [ServerHttp2Stream, object, number, string[]];
   stream.on('error', () => undefined);
   return { ...http2Client(stream, raw, () => void (retired += 1)), stream };
+}
+
+/** The frames that came back, as `type stream`, but for SETTINGS and windows. */
+function cameBack(): string[] {
+  const frames: string[] = [];
+  for (let at = 0; at + 9 <= received.length; at += 9 + received.readUIntBE(at, 3)) {
+    const type = { 0: 'DATA', 1: 'HEADERS', 3: 'RST_STREAM', 6: 'PING' }[received[at + 3] ?? 0xff];
+    if (type !== undefined) frames.push(`${type} ${received.readUInt32BE(at + 5)}`);
+  }
+  return frames;
 }
 
 async function bodyOf({ request: asked }: Client): Promise<string> {
@@ -105,6 +128,35 @@ it('ends the reading with a whole response, and reports its own reset', async ()
   await once(stream, 'close');
   expect(stream.rstCode).toBe(0);
   expect(response.gone).toBe(true);
+});
+
+it.each([204, 304])('sends a %i before it stops reading, in the turn in which the request came', async (status) => {
+  const { response } = await request();
+  response.start(status, [], { early: false });
+  response.end();
+  await expect.poll(cameBack).toEqual(['HEADERS 1', 'RST_STREAM 1']);
+});
+
+it('sends no reset behind a response to a request without a body', async () => {
+  const { response, stream } = await request({ ...HEAD, ':method': 'HEAD' }, END_HEADERS + END_STREAM);
+  response.start(200, [], { early: false });
+  response.end();
+  await once(stream, 'close');
+  socket.write(frame(PING, 0, 0, Buffer.alloc(8)));
+  await expect.poll(cameBack).toEqual(['HEADERS 1', 'PING 0']);
+});
+
+it('never gives memory back that a stream which was broken off has not written', async () => {
+  const { response, stream } = await request();
+  response.start(200, [], { early: false });
+  let isWritten = false;
+  // More than the window of a client that never enlarges it.
+  response.write(Buffer.alloc(100_000), () => (isWritten = true));
+  // CANCEL is no error to Node.
+  socket.write(frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, 8])));
+  await once(stream, 'close');
+  for (let turn = 0; turn < 3; turn += 1) await new Promise(setImmediate);
+  expect(isWritten).toBe(false);
 });
 
 it('resets with an error code, whatever was sent before', async () => {

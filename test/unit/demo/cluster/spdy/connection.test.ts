@@ -45,7 +45,8 @@ describe('a SPDY connection', () => {
     await vi.waitUntil(() => control(CONTROL.synReply).length === 1);
     client.write(dataFrame(1, Buffer.from('ping')));
     client.write(dataFrame(1, Buffer.alloc(0), true));
-    expect(await text(stream)).toBe('ping');
+    // Only the reading ends: Node 26 would else destroy a duplex whose other half goes on.
+    expect(await text(stream.iterator({ destroyOnReturn: false }))).toBe('ping');
     stream.end('pong');
     await vi.waitUntil(() => frames.some((frame) => frame.kind === 'data' && frame.flags === 1));
     const sent = frames.filter((frame) => frame.kind === 'data').map((frame) => frame.payload.toString());

@@ -14,8 +14,10 @@ import {
 async function through(stream: Zlib & NodeJS.ReadWriteStream, bytes: Buffer): Promise<Buffer> {
   await new Promise<void>((resolve) => stream.write(bytes, () => resolve()));
   await new Promise<void>((resolve) => stream.flush(constants.Z_SYNC_FLUSH, resolve));
-  const out = stream.read() as Buffer | null;
-  return out ?? Buffer.alloc(0);
+  const out: Buffer[] = [];
+  // One piece a call in Node 26, and all of them in Node 24.
+  for (let piece = stream.read(); piece !== null; piece = stream.read()) out.push(piece as Buffer);
+  return Buffer.concat(out);
 }
 
 const plainBlock = (headers: Record<string, string>): Buffer => {
