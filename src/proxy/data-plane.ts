@@ -197,6 +197,8 @@ export class DataPlane {
 
   cutAll(): void {
     this.#phase = 'closed';
+    // All notices before the first reset, as in `FlightRegistry`.
+    for (const exchange of this.#open.values()) exchange.announce('shutdown');
     for (const exchange of this.#open.values()) exchange.cut('shutdown');
   }
 

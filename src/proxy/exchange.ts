@@ -75,6 +75,7 @@ export class Exchange implements Flight {
   #withoutSession = false;
   #release: (() => void) | undefined;
   #cutReason: ExchangeCutReason | undefined;
+  #isReset = false;
   #upstream: UpstreamSide | undefined;
   #upstreamOpen = false;
   #client: Pick<ClientSide, 'gone' | 'waiting'> | undefined;
@@ -181,14 +182,20 @@ export class Exchange implements Flight {
     this.#upstreamOpen = true;
   }
 
-  cut(reason: ExchangeCutReason): void {
-    // Its connection may carry another request by now.
+  announce(reason: ExchangeCutReason): void {
     if (this.#cutReason !== undefined || this.#ended) return;
     this.#cutReason = reason;
     this.audit.cut(reason);
-    // The one write after the guard has rejected: a notice of ours, before the reset and in this very tick. A fenced
-    // replica may not pass a byte of the API server's, which a revocation that it does not know of may cover.
+    // The one write after the guard has rejected: a notice of ours. A fenced replica may not pass a byte of the API
+    // server's, which a revocation that it does not know of may cover.
     if (reason !== 'answer_not_taken') attempt(() => this.#upstream?.sendTerminationNotice?.(reason));
+  }
+
+  cut(reason: ExchangeCutReason): void {
+    // Its connection may carry another request by now.
+    if (this.#isReset || this.#ended) return;
+    this.announce(reason);
+    this.#isReset = true;
     attempt(() => this.#resetClient());
     attempt(() => this.#upstream?.abort());
   }

@@ -114,9 +114,15 @@ export class FlightRegistry {
       ({ credential }) => credential !== undefined && credential.position.number < below,
     );
     const cut = this.#mark(covered, reason);
-    for (const entry of cut) {
-      if (reason === 'session_revoked') this.#turns.do(() => this.#reset(entry, reason));
-      else this.#reset(entry, reason);
+    const isSpread = reason === 'session_revoked';
+    const atOnce = isSpread ? RESETS_PER_TURN : cut.length;
+    for (const [index, entry] of cut.entries()) {
+      const step = (): void => {
+        if (index % atOnce === 0) this.#announce(cut.slice(index, index + atOnce));
+        this.#reset(entry, reason);
+      };
+      if (isSpread) this.#turns.do(step);
+      else step();
     }
     this.#isSpread ||= this.isCutting;
     return cut.length;
@@ -128,6 +134,7 @@ export class FlightRegistry {
     this.#isSpread = false;
     // Resets what earlier cuts have left as well: a new lease may follow in this very turn, and the guard would
     // accept it again.
+    this.#announce(this.#marked);
     for (const entry of this.#marked) this.#reset(entry, entry.cutReason ?? reason);
     return cut.length;
   }
@@ -185,6 +192,21 @@ export class FlightRegistry {
     }
     this.#cutTotal += newlyCut.length;
     return newlyCut;
+  }
+
+  /**
+   * Before the first reset: once an HTTP/2 connection sends the reset of one stream, what is written to another does
+   * not leave before that one's own reset, and of many watches on a connection only one would learn why it ended.
+   */
+  #announce(entries: Iterable<Entry>): void {
+    for (const entry of entries) {
+      if (!this.#marked.has(entry) || entry.cutReason === undefined) continue;
+      try {
+        entry.flight.announce?.(entry.cutReason);
+      } catch {
+        // It promises not to throw. The cut follows all the same.
+      }
+    }
   }
 
   /** Resets a flight. The entry stays until `close`, so that a drain still sees what has not closed. */

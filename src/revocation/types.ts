@@ -14,6 +14,11 @@ export type CutReason = GuardRejection | 'session_expired' | 'identity_changed' 
 /** Something in flight that can be cut: a request, a stream, an upgraded connection. */
 export interface Flight {
   /**
+   * Tells the client why it is about to be cut, if that can be written now; nothing else passes from here on. `cut`
+   * follows, in this turn or one of the next. Synchronous, never waits, never throws.
+   */
+  announce?(reason: CutReason): void;
+  /**
    * Ends both sides immediately by a reset. Synchronous, never waits, never throws. May be called at any moment of
    * the request, also before it was dialled. Called at most once.
    */

@@ -66,6 +66,17 @@ describe('a cut over HTTP/2', () => {
     its.stream.close(8);
   });
 
+  it('says why in each of many watches on one connection', async () => {
+    const user = await signIn(plane, { at: alice });
+    plane.upstream.answer = watch;
+    const watches = Array.from({ length: 40 }, () => h2.open(user, `${PODS}?watch=1`));
+    await until(() => watches.every((one) => one.received() === EVENT), 'all of them');
+    await plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
+    const ends = await Promise.all(watches.map(({ ended }) => ended));
+    expect(new Set(ends)).toEqual(new Set(['INTERNAL_ERROR']));
+    expect(watches.filter((one) => !one.received().includes('"type":"ERROR"'))).toHaveLength(0);
+  });
+
   it.each([
     [
       'a watch in protobuf',

@@ -73,6 +73,25 @@ describe('a request of a service account with its own token', () => {
   });
 });
 
+describe('a request that is about to be cut', () => {
+  it('tells its client why once, passes nothing more, and is reset by the cut', () => {
+    const { exchange, resets } = exchangeAt({ fenced: false });
+    exchange.bindServiceAccount(BUILDER);
+    exchange.attach({
+      abort: () => void resets.push('upstream'),
+      clientGone: () => undefined,
+      gone: false,
+      sendTerminationNotice: (reason) => void resets.push(reason),
+    });
+    exchange.announce('shutdown');
+    expect(exchange.mayPass()).toBe(false);
+    expect(resets).toEqual(['shutdown']);
+    exchange.cut('shutdown');
+    exchange.cut('fenced');
+    expect(resets).toEqual(['shutdown', 'client', 'upstream']);
+  });
+});
+
 describe('a request whose client has gone already', () => {
   it('is not registered, because nothing would end it', () => {
     const { exchange } = exchangeAt({ fenced: false });

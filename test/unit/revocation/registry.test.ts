@@ -55,6 +55,22 @@ describe('the registry of what is in flight', () => {
     expect(registry.cutTotal).toBe(3);
   });
 
+  it.each(['session_revoked', 'session_expired', 'fenced'] as const)(
+    'lets each flight of a turn tell its client why before the first is reset: %s',
+    (reason) => {
+      const { registry } = setUp();
+      const order: string[] = [];
+      for (const name of ['one', 'two', 'three']) {
+        const flight = { announce: () => void order.push(`tell ${name}`), cut: () => void order.push(`cut ${name}`) };
+        registry.register(flight).bind(credential('a1'), { expiresAt: FAR, idleAt: FAR });
+      }
+      if (reason === 'fenced') registry.cutAll(reason);
+      else registry.cut(sessionKey('a1'), reason);
+      expect(order.slice(0, 3).toSorted()).toEqual(['tell one', 'tell three', 'tell two']);
+      expect(order.slice(3).toSorted()).toEqual(['cut one', 'cut three', 'cut two']);
+    },
+  );
+
   it('does not cut a credential minted after the entry', () => {
     const { registry, cuts, fly } = setUp();
     fly('before', credential('a1', 4));
