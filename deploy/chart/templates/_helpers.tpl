@@ -217,6 +217,17 @@ fsGroup: {{ .id }}
 {{- end }}
 {{- end }}
 
+{{/* The rule of a network policy for DNS. */}}
+{{- define "portcullis.dnsEgress" -}}
+{{- $dns := .Values.networkPolicy.dns -}}
+- ports:
+    {{- range $dns.ports | default (list 53) }}
+    - { port: {{ . }}, protocol: UDP }
+    - { port: {{ . }}, protocol: TCP }
+    {{- end }}
+  to: {{- toYaml $dns.to | nindent 4 }}
+{{- end }}
+
 {{/*
 Where a destination is not named: anywhere but link-local addresses, at which clouds give a node's credentials to whoever asks.
 */}}
