@@ -103,12 +103,6 @@ export class RedisPods implements AsyncDisposable {
     await Promise.all(lost.map(([, child]) => end(child, 'SIGKILL')));
   }
 
-  /** Whether all containers of a pod still run. */
-  runs(which: Which): boolean {
-    const own = [...this.#running].filter(([name]) => name.startsWith(`${which}/`));
-    return own.every(([, child]) => child.exitCode === null && child.signalCode === null);
-  }
-
   /** Writes a file of a pod's volume, as one that was copied from elsewhere has it. */
   fill(which: Which, path: string, content: string): void {
     this.#put(which, `data/${path}`, content);

@@ -65,18 +65,19 @@ consider() {
 noted() { sed -n "s/^sentinel $1 $GROUP \([^ ]*\).*/\1/p" "$STATE" 2>/dev/null || true; }
 
 # Whoever knows of the latest failover is right, here or in another pod: one that was down does not know what happened since, and followers copy a
-# primary's data, however old.
+# primary's data, however old. Sets `leader`, and `answered` if another Sentinel did.
 primary() {
   newest=0
   leader=${NODES%% *}
+  answered=no
   consider "$(noted config-epoch)" "$(noted monitor)"
   for other in $(others); do
     # Before the host: should it change in between, what is new counts as old, not the other way round.
     epoch=$(ask_sentinel "$other" sentinel master "$GROUP" 2>/dev/null | sed -n '/^config-epoch$/{n;p;}')
     [ -n "$epoch" ] || continue
+    answered=yes
     consider "$epoch" "$(ask_sentinel "$other" sentinel get-master-addr-by-name "$GROUP" 2>/dev/null | head -n 1)"
   done
-  echo "$leader"
 }
 
 # Whether another node says that it is empty, and none says that it is not. One that does not answer, or is loading its data, says nothing.
@@ -90,6 +91,10 @@ others_are_empty() {
   [ "$empty" = yes ]
 }
 
+# A primary that missed a failover, or lost its data, would take the data of the others with it. One that no other answers loses nothing by waiting:
+# alone it can confirm nothing.
+may_lead() { [ "$answered" = yes ] && { [ -e /data/appendonlydir ] || others_are_empty; }; }
+
 start_node() {
   replication=$(secret replication-password)
   sentinel=$(secret sentinel-password)
@@ -102,13 +107,14 @@ start_node() {
     echo "user sentinel reset on #$(hash_of "$sentinel") &__sentinel__:hello +ping +info +role +publish +subscribe +multi +exec +slaveof" \
       "+config|rewrite +client|setname +client|kill +script|kill"
   } >/run/redis/users.acl
-  leader=$(primary)
-  # A primary that comes back without its data would make the others empty as well: it waits until they have another one, or are empty too.
-  while [ "$leader" = "$HOST" ] && [ ! -e /data/appendonlydir ] && ! others_are_empty; do
-    echo "the volume is empty: waiting until another node is the primary, or says that it is empty as well"
+  : >/run/redis/waiting
+  primary
+  while [ "$leader" = "$HOST" ] && ! may_lead; do
+    echo "waiting until another node is the primary, or agrees that this one is, and is empty as well where this one's volume is empty"
     sleep 1
-    leader=$(primary)
+    primary
   done
+  rm -f /run/redis/waiting
   {
     cat /etc/redis/redis.conf
     echo "replica-announce-ip $HOST"
@@ -131,23 +137,24 @@ start_sentinel() {
   } >/run/redis/sentinel.acl
   mkdir -p "${STATE%/*}"
   [ -e "$STATE" ] || : >"$STATE"
+  leader=$(noted monitor)
   # A volume that was copied from another namespace names the nodes there: they are none of ours.
-  is_node "$(noted monitor)" || : >"$STATE"
-  known=$(grep -E "^sentinel (monitor|config-epoch|leader-epoch|known-replica|known-sentinel) $GROUP |^sentinel (myid|current-epoch) " "$STATE") || known=''
+  is_node "${leader:-none}" || { : >"$STATE" && primary; }
+  known=$(grep -E "^sentinel (config-epoch|leader-epoch|known-replica|known-sentinel) $GROUP |^sentinel (myid|current-epoch) " "$STATE") || known=''
   # The settings and passwords of today, and what the Sentinel knew when it ended: who the primary is, and what it has voted for.
   {
     cat /etc/redis/sentinel.conf
     echo "sentinel announce-ip $HOST"
     echo "sentinel sentinel-user peer"
     echo "sentinel sentinel-pass $peer"
-    printf '%s\n' "$known" | grep '^sentinel monitor ' || echo "sentinel monitor $GROUP $(primary) 6379 2"
+    echo "sentinel monitor $GROUP $leader 6379 2"
     echo "sentinel auth-user $GROUP sentinel"
     echo "sentinel auth-pass $GROUP $sentinel"
     echo "sentinel down-after-milliseconds $GROUP $DOWN_AFTER_MS"
     # Sentinels that voted for themselves at the same moment try again after twice that.
     echo "sentinel failover-timeout $GROUP 10000"
     echo "sentinel parallel-syncs $GROUP 2"
-    printf '%s\n' "$known" | grep -v '^sentinel monitor ' || true
+    printf '%s\n' "$known"
   } >"$STATE.new"
   mv "$STATE.new" "$STATE"
   exec "$kind-server" "$STATE" --sentinel
@@ -156,8 +163,8 @@ start_sentinel() {
 # In step with the primary: a rolling update, and a drain, go on only then.
 ready() { ask_node localhost info replication | grep -Eq '^(role:master|master_link_status:up)'; }
 
-# Whatever it answers: a server that loads its data, or is busy, is alive.
-alive() { ask_node localhost ping >/dev/null; }
+# Whatever it answers: a server that loads its data, or is busy, is alive, and so is a node that waits for the others.
+alive() { [ -e /run/redis/waiting ] || ask_node localhost ping >/dev/null; }
 
 watches() { ask_sentinel localhost ping | grep -q PONG; }
 
