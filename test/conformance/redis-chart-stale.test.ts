@@ -20,10 +20,14 @@ const cli = (which: Which, ...command: readonly string[]): Promise<string> =>
 const passes = (which: Which, container: string, probe: 'livenessProbe' | 'readinessProbe'): Promise<void> =>
   vi.waitFor(async () => expect(await pods.hook(which, container, probe)).toMatchObject({ code: 0 }), AGREED);
 
-/** All three follow one primary, with its Sentinels, and it is this one. */
+/**
+ * All three follow one primary, with its Sentinels, and it is this one. Each Sentinel knows all that it can put in the place of a
+ * primary: until then the loss of one is waited for (docs/ha-store.md).
+ */
 async function agreed(): Promise<Which> {
   const probes = PODS.flatMap((which) => ['redis', 'sentinel'].map((name) => passes(which, name, 'readinessProbe')));
   await Promise.all(probes);
+  await vi.waitUntil(() => PODS.every((which) => pods.knowsAll(which)), AGREED);
   return await vi.waitFor(async () => {
     const roles = await Promise.all(PODS.map((which) => cli(which, 'INFO', 'replication')));
     const primaries = PODS.filter((which) => roles[which]?.includes('role:master'));
@@ -71,7 +75,6 @@ it('does not take up what the Sentinels of another namespace have written on a c
   for (const which of PODS) pods.fill(which, 'sentinel/sentinel.conf', state.join('\n'));
   for (const which of PODS) pods.start(which);
   expect(await agreed()).toBe(0);
-  await vi.waitUntil(() => PODS.every((which) => pods.knowsAll(which)), AGREED);
 });
 
 it('keeps the data when all are lost and the primary comes back first, with an empty volume', async () => {

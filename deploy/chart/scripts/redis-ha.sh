@@ -42,16 +42,8 @@ ask_sentinel() {
 
 is_node() { case " $NODES " in *" $1 "*) true ;; *) false ;; esac; }
 
-# The node that another Sentinel has for the primary; nothing where none answers.
-primary_by_others() {
-  for other in $(others); do
-    found=$(ask_sentinel "$other" sentinel get-master-addr-by-name "$GROUP" 2>/dev/null | head -n 1) || found=''
-    if [ -n "$found" ] && is_node "$found"; then
-      echo "$found"
-      return
-    fi
-  done
-}
+# The node that a Sentinel has for the primary; nothing where it does not answer: HOST
+named_by() { ask_sentinel "$1" sentinel get-master-addr-by-name "$GROUP" 2>/dev/null | head -n 1; }
 
 # Takes a Sentinel's word for the primary, if it is at least as new as that of those before: EPOCH HOST
 consider() {
@@ -74,9 +66,11 @@ primary() {
   for other in $(others); do
     # Before the host: should it change in between, what is new counts as old, not the other way round.
     epoch=$(ask_sentinel "$other" sentinel master "$GROUP" 2>/dev/null | sed -n '/^config-epoch$/{n;p;}')
-    [ -n "$epoch" ] || continue
+    found=$(named_by "$other")
+    # Half an answer is none: without the host, a node that missed a failover would lead on the word of whoever knows of it.
+    [ -n "$epoch" ] && is_node "${found:-none}" || continue
     answered=yes
-    consider "$epoch" "$(ask_sentinel "$other" sentinel get-master-addr-by-name "$GROUP" 2>/dev/null | head -n 1)"
+    consider "$epoch" "$found"
   done
 }
 
@@ -168,20 +162,39 @@ alive() { [ -e /run/redis/waiting ] || ask_node localhost ping >/dev/null; }
 
 watches() { ask_sentinel localhost ping | grep -q PONG; }
 
-# Together with the others it can put a follower in the primary's place.
-has_quorum() { ask_sentinel localhost sentinel ckquorum "$GROUP" | grep -q '^OK'; }
-
-# Until the others have another primary. This one is told so only seconds later, and by then it has ended.
-step_down() {
-  ask_node localhost info replication | grep -q '^role:master' || return 0
+# Together with the others it can put a follower in the primary's place, and it has the same primary as those that answer. One that has just
+# started may still have a former one, and must not be all that is left when a rolling update ends the next pod.
+has_quorum() {
+  ask_sentinel localhost sentinel ckquorum "$GROUP" | grep -q '^OK' || return 1
+  own=$(named_by localhost)
   for other in $(others); do
-    ask_sentinel "$other" sentinel failover "$GROUP" 2>/dev/null | grep -q OK || continue
-    tries=0
-    while [ "$(primary_by_others)" = "$HOST" ] && [ "$tries" -lt 15 ]; do
-      sleep 1
-      tries=$((tries + 1))
+    found=$(named_by "$other")
+    [ -z "$found" ] || [ "$found" = "$own" ] || return 1
+  done
+}
+
+# Whether a Sentinel has another node for the primary than this one: HOST
+names_another() {
+  found=$(named_by "$1")
+  [ "$found" != "$HOST" ] && is_node "${found:-none}"
+}
+
+# Until a Sentinel has another primary. This node is told so only seconds later, and by then it has ended.
+step_down() {
+  tries=0
+  while [ "$tries" -lt 15 ] && ask_node localhost info replication | grep -q '^role:master'; do
+    for other in $(others); do
+      # One that has just started may still have a former primary, and would put another node in that one's place.
+      [ "$(named_by "$other")" = "$HOST" ] || continue
+      ask_sentinel "$other" sentinel failover "$GROUP" 2>/dev/null | grep -q OK || continue
+      while [ "$tries" -lt 15 ] && ! names_another "$other"; do
+        sleep 1
+        tries=$((tries + 1))
+      done
+      return 0
     done
-    return 0
+    sleep 1
+    tries=$((tries + 1))
   done
 }
 
