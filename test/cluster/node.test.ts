@@ -11,23 +11,13 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy, whatWasDone } from '../support/audit-log.ts';
 import { CliContext, type Finished, type Open } from '../support/kubectl.ts';
-import { newestClients } from '../support/kubectl-versions.ts';
+import { streamingWays } from '../support/kubectl-versions.ts';
 import { ShellTerminal } from '../support/shell-terminal.ts';
 import { expectJoinedAudit } from './audit-join.ts';
 import { startNodeStage, type NodeStage } from './node-stage.ts';
 import { BUSYBOX, NODE } from './real-node.ts';
 
-const newest = await newestClients();
-const KUBECTLS = [
-  { version: 'of the system', program: 'kubectl' },
-  { version: '1.35', program: newest.kubectl },
-];
-const PROTOCOLS = [
-  // A WebSocket is asked for by GET, SPDY by POST: the audit log shows which it was.
-  { protocol: 'WebSocket', websockets: 'true', verb: 'get' },
-  { protocol: 'SPDY', websockets: 'false', verb: 'create' },
-];
-const WAYS = KUBECTLS.flatMap((kubectl) => PROTOCOLS.map((protocol) => ({ ...kubectl, ...protocol })));
+const WAYS = await streamingWays();
 
 const PROMPT = /# $/;
 /** Bytes of a sparse file that no copy here gets to the end of, and the most that every tar can have: 8 GiB and it needs an extension. */

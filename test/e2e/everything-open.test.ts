@@ -3,16 +3,9 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { CliContext, type Open } from '../support/kubectl.ts';
-import { newestClients } from '../support/kubectl-versions.ts';
+import { streamingWays } from '../support/kubectl-versions.ts';
 
-const newest = await newestClients();
-const WAYS = [
-  { version: 'of the system', program: 'kubectl' },
-  { version: '1.35', program: newest.kubectl },
-].flatMap((kubectl) => [
-  { ...kubectl, protocol: 'WebSocket', websockets: 'true' },
-  { ...kubectl, protocol: 'SPDY', websockets: 'false' },
-]);
+const WAYS = await streamingWays();
 /** Generous: kubectl itself takes its time to see that it is over. */
 const SOON_MS = 5_000;
 

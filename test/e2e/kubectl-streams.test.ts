@@ -7,19 +7,9 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy, whatWasDone } from '../support/audit-log.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { CliContext } from '../support/kubectl.ts';
-import { newestClients } from '../support/kubectl-versions.ts';
+import { streamingWays } from '../support/kubectl-versions.ts';
 
-const newest = await newestClients();
-const KUBECTLS = [
-  { version: 'of the system', program: 'kubectl' },
-  { version: '1.35', program: newest.kubectl },
-];
-const PROTOCOLS = [
-  // A WebSocket is asked for by GET, SPDY by POST: the audit log shows which it was.
-  { protocol: 'WebSocket', websockets: 'true', verb: 'get' },
-  { protocol: 'SPDY', websockets: 'false', verb: 'create' },
-];
-const WAYS = KUBECTLS.flatMap((kubectl) => PROTOCOLS.map((protocol) => ({ ...kubectl, ...protocol })));
+const WAYS = await streamingWays();
 
 const digest = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex');
 

@@ -44,6 +44,28 @@ export async function newestClients(): Promise<ClientPrograms> {
   return programs;
 }
 
+export interface StreamingWay {
+  readonly version: string;
+  readonly program: string;
+  readonly protocol: 'WebSocket' | 'SPDY';
+  /** For `KUBECTL_REMOTE_COMMAND_WEBSOCKETS` and `KUBECTL_PORT_FORWARD_WEBSOCKETS`. */
+  readonly websockets: 'true' | 'false';
+  /** A WebSocket is asked for by GET, SPDY by POST: the audit log shows which it was. */
+  readonly verb: 'get' | 'create';
+}
+
+/** Both kubectls, each over both protocols of streams. */
+export async function streamingWays(): Promise<readonly StreamingWay[]> {
+  const { kubectl } = await newestClients();
+  return [
+    { version: 'of the system', program: 'kubectl' },
+    { version: '1.35', program: kubectl },
+  ].flatMap((each): StreamingWay[] => [
+    { ...each, protocol: 'WebSocket', websockets: 'true', verb: 'get' },
+    { ...each, protocol: 'SPDY', websockets: 'false', verb: 'create' },
+  ]);
+}
+
 /** The zip archive inside the package, by npm's own means and from whatever registry it is set up for. */
 async function layer(): Promise<Buffer> {
   const folder = await mkdtemp(join(tmpdir(), 'portcullis-kubectl-'));
