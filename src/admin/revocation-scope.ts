@@ -1,8 +1,7 @@
 /**
  * The scope of a revocation: what it would cut, as far as this is known before.
  */
-import { targetKey, type RevocationTarget, type TargetKey } from '../core/credential/revocation.ts';
-import type { SessionInFlight } from '../revocation/revocation.ts';
+import { isCoveredBy, targetKey, type RevocationTarget } from '../core/credential/revocation.ts';
 import type { SessionQuery, SessionRecord } from '../store/store.ts';
 import type { AdminDeps } from './dependencies.ts';
 
@@ -56,16 +55,13 @@ async function sessionsOf(
   return { sessions, more: cursor !== undefined };
 }
 
-const covers = (key: TargetKey, { keys }: SessionInFlight): boolean =>
-  key === 'all' || [keys.session, keys.account, keys.provider].includes(key);
-
 /** Returns the scope of a revocation. @throws AppError `store_unavailable` */
 export async function scopeOf(deps: AdminDeps, target: RevocationTarget): Promise<RevocationScope> {
   const { sessions, more } = await sessionsOf(deps, target);
   const key = targetKey(target);
   const openHere = deps.guard
     .sessionsInFlight()
-    .filter((session) => covers(key, session))
+    .filter(({ keys }) => isCoveredBy(keys, key))
     .reduce((sum, { flights }) => sum + flights, 0);
   const users = new Set(sessions.map(({ account }) => account)).size;
   return { listed: sessions.slice(0, LISTED), sessions: sessions.length, users, more, openHere };

@@ -19,6 +19,12 @@ export const clusterAudience = (cluster: string): string => `urn:portcullis:clus
 /** Audience of an access token for the admin API. */
 export const ADMIN_AUDIENCE = 'urn:portcullis:admin';
 
+/**
+ * Audience of an access token for a user's own sessions: to make delegated sessions, to list and to end them. No
+ * cluster and no admin page accepts it.
+ */
+export const SELF_AUDIENCE = 'urn:portcullis:self';
+
 /** In `roles` (RFC 9068 §2.2.3.1) of an admin's token for the admin API. */
 export const ADMIN_ROLE = 'admin';
 

@@ -1,5 +1,5 @@
 /** The audiences that exist, and which of them a user may have tokens for. */
-import { ADMIN_AUDIENCE, clusterAudience } from '../core/core.ts';
+import { ADMIN_AUDIENCE, SELF_AUDIENCE, clusterAudience } from '../core/core.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import type { SessionRecord } from '../store/store.ts';
@@ -8,7 +8,7 @@ import type { SessionRecord } from '../store/store.ts';
 export const SCOPE = 'kubernetes';
 
 /** The user or workload that a token would belong to. */
-export type Holder = Pick<SessionRecord, 'provider' | 'identity'>;
+export type Holder = Pick<SessionRecord, 'provider' | 'identity' | 'delegation'>;
 
 export interface Audiences {
   /** Every configured audience, clusters first in the order of the configuration. */
@@ -32,12 +32,18 @@ export function audiences(
   const byAudience = new Map(config.clusters.map((cluster) => [clusterAudience(cluster.name), cluster]));
   const staff = new Set([...config.admin.groups, ...config.admin.auditors]);
   const rules = new Map(config.workload.map((rule) => [rule.name, rule]));
-  const reaches = (cluster: string, { provider, identity }: Holder): boolean =>
-    (rules.get(provider)?.clusters.includes(cluster) ?? true) && mayUse(cluster, identity);
+  const reaches = (cluster: string, { provider, identity, delegation }: Holder): boolean =>
+    (delegation?.clusters.includes(cluster) ?? true) &&
+    (rules.get(provider)?.clusters.includes(cluster) ?? true) &&
+    mayUse(cluster, identity);
   return {
-    all: [...byAudience.keys(), ADMIN_AUDIENCE],
+    all: [...byAudience.keys(), ADMIN_AUDIENCE, SELF_AUDIENCE],
     allows(audience, holder) {
+      // A workload has no sessions to look after: its own token opens one.
+      if (audience === SELF_AUDIENCE) return !rules.has(holder.provider);
       if (audience === ADMIN_AUDIENCE) {
+        // Whoever was given less than the user has must not administer, whatever the user's groups.
+        if (holder.delegation !== undefined) return false;
         const rule = rules.get(holder.provider);
         // An attacker with a workload whose issuer lets it choose its groups names an admin group. So only the
         // role of its rule counts.
@@ -47,8 +53,10 @@ export function audiences(
       const cluster = byAudience.get(audience);
       return cluster !== undefined && reaches(cluster.name, holder);
     },
-    isAdmin: ({ provider, identity }) =>
-      !rules.has(provider) && config.admin.groups.some((group) => identity.groups.includes(group)),
+    isAdmin: ({ provider, identity, delegation }) =>
+      delegation === undefined &&
+      !rules.has(provider) &&
+      config.admin.groups.some((group) => identity.groups.includes(group)),
     clustersOf: (holder) => config.clusters.filter(({ name }) => reaches(name, holder)),
     clusterOf: (audience) => byAudience.get(audience),
   };

@@ -17,7 +17,7 @@ import type { Credential } from '../core/credential/credential.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { coveringKeys } from '../core/credential/revocation.ts';
 import type { RevocationGuard, SessionEnds } from '../revocation/revocation.ts';
-import type { SessionStore } from '../store/store.ts';
+import { idleEndOf, type SessionStore } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
 import { mint } from './mint.ts';
 
@@ -121,7 +121,7 @@ export async function mintUnboundToken(
     position: { epoch: claims.ep, number: claims.ln },
   };
   const token = await sign(deps, credential, claims);
-  const ends = { expiresAt: record.expiresAt, idleAt: record.lastUsedAt + record.idleSeconds };
+  const ends = { expiresAt: record.expiresAt, idleAt: idleEndOf(record) };
   return ok({ token, credential, session: ends });
 }
 

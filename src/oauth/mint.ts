@@ -17,6 +17,16 @@ export interface MintedClaims {
   /** The store's epoch and the log's number when this token was minted. */
   readonly ep: string;
   readonly ln: number;
+  /** Of a delegated session: ids of the sessions above it, the user's own first. */
+  readonly psid?: readonly string[];
+  /** Who acts in a delegated session (RFC 8693 §4.1). */
+  readonly act?: ActClaim;
+}
+
+interface ActClaim {
+  readonly sub: string;
+  /** Who acted before. */
+  readonly act?: ActClaim;
 }
 
 export type MintDecision =
@@ -48,13 +58,23 @@ export async function mint(
   );
   if (!outcome.ok) return { ok: false, reason: 'session_over', detail: outcome.reason };
   const { position, record } = outcome;
-  const shut = deps.guard.check({ keys: coveringKeys({ ...record, session: record.id }), position });
+  const ancestors = record.delegation?.ancestors;
+  const shut = deps.guard.check({ keys: coveringKeys({ ...record, session: record.id, ancestors }), position });
   if (shut === 'fenced') throw new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
   if (shut !== undefined) return { ok: false, reason: 'session_over', detail: shut };
   if (!deps.audiences.allows(request.audience, record)) {
     return { ok: false, reason: 'audience_refused', detail: request.audience };
   }
   // test seam: TOKEN_CLAIMS
-  const claims = { sid: record.id, ep: position.epoch, ln: position.number };
+  const claims = { sid: record.id, ep: position.epoch, ln: position.number, ...delegationClaims(record) };
   return { ok: true, claims, record };
+}
+
+function delegationClaims({ delegation }: SessionRecord): Pick<MintedClaims, 'psid' | 'act'> {
+  if (delegation === undefined) return {};
+  const act = delegation.actors.reduce<ActClaim | undefined>(
+    (before, { name }) => ({ sub: name, ...(before === undefined ? {} : { act: before }) }),
+    undefined,
+  );
+  return { psid: delegation.ancestors, ...(act === undefined ? {} : { act }) };
 }

@@ -7,7 +7,13 @@
  * this replica does what the admin asked for, until an entry of the same target comes, whichever request it is
  * from, or until there is a new primary generation, in which no credential of the old one is good.
  */
-import type { CoveringKeys, LogEntry, LogPosition, TargetKey } from '../core/credential/revocation.ts';
+import {
+  keyList,
+  type CoveringKeys,
+  type LogEntry,
+  type LogPosition,
+  type TargetKey,
+} from '../core/credential/revocation.ts';
 
 interface Hold {
   /** The last position of the log that was known here when the hold was made. Undefined before the first join. */
@@ -76,10 +82,10 @@ export class LocalGuard {
     if (holders?.size === 0) this.#holds.delete(key);
   }
 
-  rejects({ session, account, provider }: CoveringKeys): boolean {
+  rejects(keys: CoveringKeys): boolean {
     if (this.#holds.size === 0) return false;
     // safeguard: LOCAL_GUARD
-    return this.#holds.has(session) || this.#holds.has(account) || this.#holds.has(provider) || this.#holds.has('all');
+    return this.#holds.has('all') || keyList(keys).some((key) => this.#holds.has(key));
   }
 
   #releaseReplaced(key: TargetKey): void {

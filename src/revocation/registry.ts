@@ -12,7 +12,7 @@
  */
 import { Bag, type Place } from '../core/bag.ts';
 import type { Credential } from '../core/credential/credential.ts';
-import type { TargetKey } from '../core/credential/revocation.ts';
+import { keyList, type TargetKey } from '../core/credential/revocation.ts';
 import { createTurns } from '../timing/timing.ts';
 import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } from './types.ts';
 
@@ -156,7 +156,7 @@ export class FlightRegistry {
     if (entry.credential !== undefined) throw new Error('a flight is bound once');
     entry.credential = credential;
     entry.boundAtMs = this.#options.monotonicMs();
-    for (const key of Object.values(credential.keys)) {
+    for (const key of keyList(credential.keys)) {
       let entries = this.#byKey.get(key);
       if (entries === undefined) this.#byKey.set(key, (entries = new Bag()));
       entry.places.push(entries.add(entry));
@@ -172,7 +172,7 @@ export class FlightRegistry {
     this.#unmark(entry);
     if (credential === undefined) return;
     let index = 0;
-    for (const key of Object.values(credential.keys)) {
+    for (const key of keyList(credential.keys)) {
       const entries = this.#byKey.get(key);
       const place = entry.places[index++];
       if (place !== undefined && entries?.remove(place) === true && entries.size === 0) this.#byKey.delete(key);

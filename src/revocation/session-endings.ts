@@ -8,7 +8,7 @@
 import type { Clock } from '../contracts/clock.ts';
 import type { Credential } from '../core/credential/credential.ts';
 import type { TargetKey } from '../core/credential/revocation.ts';
-import type { SessionRecord, SessionStore } from '../store/store.ts';
+import { idleEndOf, type SessionRecord, type SessionStore } from '../store/store.ts';
 import type { EndedSession } from './types.ts';
 import type { SessionEnds } from './types.ts';
 
@@ -104,7 +104,7 @@ export class SessionEndings {
       watched.isReading = false;
     }
     if (this.#watched.get(keys.session) !== watched) return;
-    const idleAt = record === undefined ? 0 : record.lastUsedAt + record.idleSeconds;
+    const idleAt = record === undefined ? 0 : idleEndOf(record);
     if (idleAt <= this.#nowSeconds()) return this.#end(watched, 'idle');
     watched.idleAt = idleAt;
     this.#checkAt(nextEnd(watched));

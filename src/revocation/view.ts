@@ -37,6 +37,7 @@ export class View {
 
   /** True if an entry above `number` covers the credential. */
   covers(keys: CoveringKeys, number: number): boolean {
+    if (keys.ancestors?.some((ancestor) => this.#sessions.number(ancestor) > number) === true) return true;
     return (
       this.#sessions.number(keys.session) > number ||
       this.#accounts.number(keys.account) > number ||

@@ -17,6 +17,7 @@
  * - `lifetimes.ts`, `last-use.ts`, `pages.ts`, `pending.ts`, `recent.ts`, `requests.ts`, `errors.ts`: rules that both share
  * - `ending-reasons.ts`: messages for users whose session was ended
  */
+import type { Delegation } from '../core/delegation/delegation.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { LogPosition } from '../core/credential/revocation.ts';
 import type { ArtefactStore } from './artefacts.ts';
@@ -24,7 +25,7 @@ import type { AnchorStore, LiveAuditLog, RecentStore } from './live-audit.ts';
 import type { LockStore, RevocationLog } from './revocation-log.ts';
 
 export type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from './artefacts.ts';
-export { lastUseOf } from './last-use.ts';
+export { idleEndOf, lastUseOf } from './last-use.ts';
 export type { RecentRequest } from '../core/audit/recent-request.ts';
 export type {
   AnchorStore,
@@ -137,8 +138,12 @@ export interface SessionRecord {
   readonly providerSid?: string;
   /** Epoch seconds of the last re-check at the provider, or of `createdAt`. */
   readonly checkedAt: number;
-  /** Binding: set by the first mint that presents a certificate, never changed afterwards. */
+  /** Binding: set by the first mint that presents a certificate, never changed afterwards; at `open` for a delegated one. */
   readonly thumbprint?: string;
+  /** Present if it is a delegated session. Its `identity` is that of the user's own session, as it is now. */
+  readonly delegation?: Delegation;
+  /** Of a delegated session: epoch seconds at which one above it becomes idle. Moves with the mints of that one. */
+  readonly parentIdleAt?: number;
 }
 
 /** What is needed to check a user again at the provider; sealed, never listed. */
@@ -146,7 +151,7 @@ export interface SessionSecret {
   readonly refreshToken?: string;
 }
 
-export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'thumbprint'>;
+export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'parentIdleAt'>;
 
 /** Messages for users whose session was ended because their provider or a rule rejected them (`ending-reasons.ts`). */
 export interface EndingReasons {
@@ -170,6 +175,8 @@ export type MintRejection =
   | 'session_revoked' // a watermark of its account, provider or of all is above the position at which its sign-in started
   | 'account_locked'
   | 'fresh_sign_in_needed' // the account was revoked since the user last authenticated (`open` only)
+  | 'parent_over' // a session above it has ended, whatever ended it; or a delegated session would outlive its parent (`open`)
+  | 'delegations_too_many' // as many as one of the user's own sessions may have beneath it (`open` only)
   | 'sessions_too_many' // the account has as many live sessions as one may have (`open` only)
   | 'certificate_mismatch' // bound to another certificate
   | 'epoch_changed'; // the store has begun a new epoch since
@@ -191,11 +198,13 @@ export interface ProviderSession {
 export type SessionOrder = 'newest' | 'oldest' | 'last-used' | 'least-used';
 
 export interface SessionQuery {
-  /** At most one of the three. */
+  /** At most one of the four. */
   readonly account?: Account;
+  /** Delegated sessions beneath this one, at any depth. */
+  readonly ancestor?: string;
   readonly username?: string;
   readonly providerSession?: ProviderSession;
-  /** Default: newest. Only used if none of the three above is given. */
+  /** Default: newest. Only used if none of the four above is given. */
   readonly order?: SessionOrder;
   /**
    * Filters sessions after unsealing; must not throw. One call examines at most 2,000 sessions, so a page may be
@@ -220,10 +229,18 @@ export interface SessionStore {
    * the provider's page); that the provider has not ended its session (`closeProviderSession`; `session_revoked`);
    * and that `authTime` is not before the last revocation of the account or of one of its sessions
    * (docs/architecture.md#invariant-11: the next sign-in must be a fresh one). Then it writes.
+   *
+   * A delegated session is no sign-in, so no fresh one is demanded for it. The same script checks instead that every
+   * session above it is alive (`parent_over`), that it ends no later than its parent, and that the user's own session has fewer
+   * than `mostDelegations` beneath it.
    * @throws AppError `store_unavailable` (`epoch_unsettled`) while a new epoch is younger than W, because locks
    * may not have been written back yet
    */
-  open(session: NewSession, secret: SessionSecret): Promise<MintOutcome>;
+  open(
+    session: NewSession,
+    secret: SessionSecret,
+    options?: { readonly mostDelegations?: number },
+  ): Promise<MintOutcome>;
   /**
    * Checks a session before every token is minted. One script checks the epoch, that the session exists and is
    * neither past its ends nor covered by a watermark, its account's lock and its binding; sets the binding if

@@ -1,5 +1,6 @@
 /** The access token as a credential: its claims (RFC 9068), and whether it is still valid. */
 import { ADMIN_ROLE } from '../core.ts';
+import { MOST_LEVELS, type Delegation } from '../delegation/delegation.ts';
 import { AppError } from '../errors.ts';
 import type { Account, Identity } from '../identity/identity.ts';
 import { no, ok, type Result } from '../result.ts';
@@ -20,6 +21,8 @@ export interface Credential extends Coverable {
   readonly expiresAt: number;
   /** `ep` and `ln`: the log's position when it was minted. */
   readonly position: LogPosition;
+  /** `psid`, of a delegated session's token. */
+  readonly ancestors?: readonly string[] | undefined;
   /** `cnf.x5t#S256` (RFC 8705 §3.1): SHA-256 of the client certificate, base64url. Absent in an unbound token. */
   readonly thumbprint?: string;
   /**
@@ -45,6 +48,8 @@ export class SessionUnread extends AppError {
 export interface Caller {
   readonly credential: Credential;
   readonly identity: Identity;
+  /** Present if the session is a delegated one. */
+  readonly delegation?: Delegation;
   /** Epoch seconds at which the session ends in any case; for the `Warning` header. */
   readonly sessionExpiresAt: number;
   /** Epoch seconds at which it ends if no further token is minted for it; moves with each mint. */
@@ -106,10 +111,14 @@ export function readCredential(
   }
   const confirmation = readConfirmation(payload['cnf']);
   if (!confirmation.ok) return confirmation;
+  const ancestors = readAncestors(payload['psid']);
+  if (!ancestors.ok) return ancestors;
+  const above = ancestors.value === undefined ? {} : { ancestors: ancestors.value };
   return ok({
     ...account,
+    ...above,
     session,
-    keys: coveringKeys({ ...account, session }),
+    keys: coveringKeys({ ...account, ...above, session }),
     tokenId,
     audience,
     client,
@@ -161,6 +170,14 @@ function readAccount(sub: unknown): { readonly account: Account; readonly provid
   if (account === undefined || slash < 1 || slash === account.length - 1) return undefined;
   const provider = account.slice(0, slash);
   return { account: `${provider}/${account.slice(slash + 1)}`, provider };
+}
+
+/** A list that is not understood must not count as none: the end of a session above would not end this one. */
+function readAncestors(psid: unknown): Result<readonly string[] | undefined, 'malformed_token'> {
+  if (psid === undefined) return ok(undefined);
+  if (!Array.isArray(psid) || psid.length === 0 || psid.length > MOST_LEVELS) return no('malformed_token');
+  const ancestors = psid.map(text);
+  return ancestors.every((each) => each !== undefined) ? ok(ancestors) : no('malformed_token');
 }
 
 function readAdmin({ roles, auth_time }: Readonly<Record<string, unknown>>): Pick<Credential, 'wasAdmin' | 'authTime'> {

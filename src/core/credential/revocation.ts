@@ -71,6 +71,8 @@ export interface LogEntry {
 /** The parts of a credential that decide whether an entry covers it. */
 export interface Coverable {
   readonly session: string;
+  /** Of a delegated session: the sessions above it, the user's own first. What ends one of them ends it too. */
+  readonly ancestors?: readonly string[] | undefined;
   readonly account: Account;
   readonly provider: string;
 }
@@ -78,7 +80,7 @@ export interface Coverable {
 export function targets(target: RevocationTarget, credential: Coverable): boolean {
   switch (target.kind) {
     case 'session':
-      return target.session === credential.session;
+      return target.session === credential.session || credential.ancestors?.includes(target.session) === true;
     case 'account':
       return target.account === credential.account;
     case 'provider':
@@ -93,10 +95,24 @@ export interface CoveringKeys {
   readonly session: TargetKey;
   readonly account: TargetKey;
   readonly provider: TargetKey;
+  /** Of a delegated session only: those of the sessions above it. */
+  readonly ancestors?: readonly TargetKey[];
 }
 
-export const coveringKeys = (credential: Coverable): CoveringKeys => ({
-  session: sessionKey(credential.session),
-  account: accountKey(credential.account),
-  provider: providerKey(credential.provider),
-});
+export function coveringKeys(credential: Coverable): CoveringKeys {
+  const { session, account, provider, ancestors } = credential;
+  const own = { session: sessionKey(session), account: accountKey(account), provider: providerKey(provider) };
+  return ancestors === undefined ? own : { ...own, ancestors: ancestors.map(sessionKey) };
+}
+
+/** Returns the keys as one list; those of the sessions above it last. */
+export const keyList = ({ session, account, provider, ancestors }: CoveringKeys): readonly TargetKey[] =>
+  ancestors === undefined ? [session, account, provider] : [session, account, provider, ...ancestors];
+
+/** Returns whether the key is among them, or stands for everything. */
+export const isCoveredBy = (keys: CoveringKeys, key: TargetKey): boolean =>
+  key === 'all' ||
+  key === keys.session ||
+  key === keys.account ||
+  key === keys.provider ||
+  keys.ancestors?.includes(key) === true;

@@ -16,6 +16,8 @@ export function sessionOverMessage(reason: MintRejection | GuardRejection | 'sub
     case 'session_expired':
     case 'session_revoked':
     case 'subject_token_used':
+    case 'parent_over':
+    case 'delegations_too_many':
     case 'epoch_changed':
     case 'fenced':
       return 'The session of this subject token is over: it has expired or was revoked. Get a new token from its issuer.';

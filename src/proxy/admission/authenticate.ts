@@ -12,7 +12,7 @@ import { AppError } from '../../core/errors.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import { andThen, type Awaitable } from '../../core/awaitable.ts';
-import type { SessionRecord } from '../../store/store.ts';
+import { idleEndOf, type SessionRecord } from '../../store/store.ts';
 import type { AuthenticatorDeps } from '../dependencies.ts';
 import { IdentityCache } from './identity-cache.ts';
 import { sessionEndedMessage } from '../rejections.ts';
@@ -90,11 +90,18 @@ function judgeSession(
 ): Result<Caller, CredentialRejection> {
   // A signed token for a session of another account can only be an error of ours, and opens nothing.
   if (record === undefined || record.account !== credential.account) return no('session_unknown');
+  // The guard has checked the sessions above by the token, so these must be the ones that the session has.
+  if (!sameList(record.delegation?.ancestors, credential.ancestors)) return no('session_unknown');
   const unbound = checkBinding(credential, thumbprint, record.thumbprint, mayBeUnbound);
   if (unbound !== undefined) return no(unbound);
   if (record.expiresAt <= nowSeconds) return no('session_expired');
-  const sessionIdleAt = record.lastUsedAt + record.idleSeconds;
-  const { identity, authTime } = record;
+  const sessionIdleAt = idleEndOf(record);
+  const { identity, authTime, delegation } = record;
   const caller = { credential, identity, sessionExpiresAt: record.expiresAt, sessionIdleAt };
+  if (delegation !== undefined) return ok({ ...caller, delegation });
   return ok(authTime === undefined ? caller : { ...caller, authTime });
 }
+
+const sameList = (left: readonly string[] | undefined, right: readonly string[] | undefined): boolean =>
+  left === right ||
+  (left !== undefined && left.length === right?.length && left.every((each, index) => each === right[index]));

@@ -87,7 +87,8 @@ export class IdentityCache {
       const record = await read.record;
       // Absence is not cached: it costs the store one look-up each time, and only for tokens that we did sign.
       if (record !== undefined && !read.stale) {
-        this.#records.set(key, { record, keys: coveringKeys({ ...record, session: record.id }) });
+        const keys = coveringKeys({ ...record, session: record.id, ancestors: record.delegation?.ancestors });
+        this.#records.set(key, { record, keys });
       }
     } catch {
       // Every caller that waits for this read gets the error; there is nothing to keep.

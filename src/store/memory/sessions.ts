@@ -3,7 +3,7 @@ import { sessionKey, targets, type RevocationTarget } from '../../core/credentia
 import type { Clock } from '../../contracts/clock.ts';
 import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
-import { lastUseOf, USE_SECONDS } from '../last-use.ts';
+import { idleEndOf, lastUseOf, USE_SECONDS } from '../last-use.ts';
 import { isAscending, lastUseScore, Page } from '../pages.ts';
 import type {
   MintOutcome,
@@ -45,7 +45,11 @@ interface Parts {
   readonly dropBelongings: (session: string) => void;
 }
 
-const isAskedFor = ({ account, username, providerSession }: SessionQuery, record: SessionRecord): boolean =>
+const isBeneath = ({ delegation }: SessionRecord, ancestor: string): boolean =>
+  delegation?.ancestors.includes(ancestor) === true;
+
+const isAskedFor = ({ account, username, providerSession, ancestor }: SessionQuery, record: SessionRecord): boolean =>
+  (ancestor === undefined || isBeneath(record, ancestor)) &&
   (account ?? record.account) === record.account &&
   (username ?? record.identity.username) === record.identity.username &&
   (providerSession === undefined || isOfProviderSession(providerSession, record));
@@ -82,12 +86,16 @@ export class MemorySessions implements SessionStore {
     );
   }
 
-  async open(session: NewSession, secret: SessionSecret): Promise<MintOutcome> {
+  async open(
+    session: NewSession,
+    secret: SessionSecret,
+    { mostDelegations = 0 }: { readonly mostDelegations?: number } = {},
+  ): Promise<MintOutcome> {
     this.#tidySessions();
     if (this.#sessions.has(session.id)) throw sessionExists();
     const { createdAt } = session;
     const record = structuredClone({ ...session, version: 1, lastUsedAt: createdAt, checkedAt: createdAt });
-    const reason = this.#openRejection(record);
+    const reason = this.#openRejection(record, mostDelegations);
     if (reason !== undefined) return { ok: false, reason };
     this.#opened += 1;
     this.#sessions.set(session.id, { record, secret: structuredClone(secret), order: this.#opened });
@@ -109,7 +117,8 @@ export class MemorySessions implements SessionStore {
   }
 
   async read(id: string): Promise<SessionRecord | undefined> {
-    return structuredClone(this.#live(id)?.record);
+    const session = this.#live(id);
+    return session === undefined ? undefined : this.#withAncestors(session.record);
   }
 
   async readSecret(id: string): Promise<SessionSecret | undefined> {
@@ -144,7 +153,7 @@ export class MemorySessions implements SessionStore {
     let examined = 0;
     for (const { record, current } of matches) {
       if (page.remaining === 0) break;
-      page.add(structuredClone(record), current);
+      page.add(this.#withAncestors(record), current);
       examined += 1;
     }
     return page.end(examined < matches.length);
@@ -198,7 +207,8 @@ export class MemorySessions implements SessionStore {
   endCovered(target: RevocationTarget): number {
     let ended = 0;
     for (const { record } of this.#sessions.values()) {
-      if (!targets(target, { session: record.id, account: record.account, provider: record.provider })) continue;
+      const { account, provider, delegation } = record;
+      if (!targets(target, { session: record.id, account, provider, ancestors: delegation?.ancestors })) continue;
       if (!this.#pastAnEnd(record)) ended += 1;
       this.#end(record.id);
     }
@@ -207,13 +217,19 @@ export class MemorySessions implements SessionStore {
     return ended;
   }
 
-  #openRejection(record: SessionRecord): MintRejection | undefined {
+  #openRejection(record: SessionRecord, mostDelegations: number): MintRejection | undefined {
     const { log, locks, fresh } = this.#parts;
     const { epoch, number } = log().current;
     if (record.startedAt.epoch !== epoch || record.startedAt.number > number) return 'epoch_changed';
     if (locks.has(record.account)) return 'account_locked';
     const reason = this.#rejection(record);
     if (reason !== undefined) return reason;
+    if (record.delegation !== undefined) {
+      const [root = '', parent = ''] = [record.delegation.ancestors[0], record.delegation.ancestors.at(-1)];
+      if (record.expiresAt > (this.recordOf(parent)?.expiresAt ?? 0)) return 'parent_over';
+      if (this.#beneath(root).length >= mostDelegations) return 'delegations_too_many';
+      return this.#liveOf(record.account) >= MOST_SESSIONS_OF_AN_ACCOUNT ? 'sessions_too_many' : undefined;
+    }
     if (this.#closed.has(record)) return 'session_revoked';
     if (fresh.rejects(record.account, record.authTime)) return 'fresh_sign_in_needed';
     return this.#liveOf(record.account) >= MOST_SESSIONS_OF_AN_ACCOUNT ? 'sessions_too_many' : undefined;
@@ -231,7 +247,23 @@ export class MemorySessions implements SessionStore {
     const log = this.#parts.log();
     if (record.startedAt.epoch !== log.current.epoch) return 'epoch_changed';
     if (log.watermarks.covers(record.account, record.provider, record.startedAt.number)) return 'session_revoked';
-    return this.#pastAnEnd(record) ? 'session_expired' : undefined;
+    if (this.#pastAnEnd(record)) return 'session_expired';
+    const above = record.delegation?.ancestors.map((id) => this.recordOf(id)) ?? [];
+    return above.every((each) => each !== undefined && this.#rejection(each) === undefined) ? undefined : 'parent_over';
+  }
+
+  #beneath(ancestor: string): readonly SessionRecord[] {
+    return [...this.#sessions.values()]
+      .map(({ record }) => record)
+      .filter((record) => isBeneath(record, ancestor) && this.#rejection(record) === undefined);
+  }
+
+  /** Returns it with what it has from the sessions above it now: the user's identity, and their idle ends. */
+  #withAncestors(record: SessionRecord): SessionRecord {
+    if (record.delegation === undefined) return structuredClone(record);
+    const above = record.delegation.ancestors.flatMap((id) => this.recordOf(id) ?? []);
+    const identity = above[0]?.identity ?? record.identity;
+    return structuredClone({ ...record, identity, parentIdleAt: Math.min(...above.map((each) => idleEndOf(each))) });
   }
 
   #pastAnEnd(record: SessionRecord): boolean {
@@ -244,7 +276,7 @@ export class MemorySessions implements SessionStore {
   }
 
   #granted(record: SessionRecord): MintOutcome {
-    return { ok: true, position: this.#parts.log().current, record: structuredClone(record) };
+    return { ok: true, position: this.#parts.log().current, record: this.#withAncestors(record) };
   }
 
   #end(id: string): void {

@@ -1,7 +1,7 @@
 /**
  * `/admin/sessions/:id`: one session, with its device, its times and its latest requests.
  */
-import { lastUseOf, type RecentRequest, type SessionRecord } from '../../store/store.ts';
+import { idleEndOf, lastUseOf, type RecentRequest, type SessionRecord } from '../../store/store.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
@@ -60,7 +60,7 @@ function deviceCard({ session }: SessionPageContent): Html {
 }
 
 function timesCard({ session }: SessionPageContent): Html {
-  const { createdAt, authTime, lastUsedAt, checkedAt, idleSeconds, expiresAt, version } = session;
+  const { createdAt, authTime, checkedAt, expiresAt, version } = session;
   return html`<section class="card" aria-labelledby="times">
     <h2 id="times">Times</h2>
     <dl class="facts">
@@ -73,7 +73,7 @@ function timesCard({ session }: SessionPageContent): Html {
       <dt>Checked at the provider</dt>
       <dd>${moment(checkedAt)}${version > 1 && `, changed ${version - 1} times`}</dd>
       <dt>Idle timeout</dt>
-      <dd>${moment(Math.min(lastUsedAt + idleSeconds, expiresAt))}</dd>
+      <dd>${moment(Math.min(idleEndOf(session), expiresAt))}</dd>
       <dt>Expires</dt>
       <dd>${moment(expiresAt)}</dd>
     </dl>

@@ -148,6 +148,8 @@ function openingRejected(reason: MintRejection, provider: string): AppError {
     case 'session_unknown':
     case 'session_expired':
     case 'certificate_mismatch':
+    case 'parent_over':
+    case 'delegations_too_many':
     case 'epoch_changed':
       return new AppError('sign_in_expired', 'The store was restarted while you were signing in. Start again.', {
         reason,

@@ -40,8 +40,13 @@ describe('audiences', () => {
     (name, { groups }) => name === 'lab' || groups.includes('corp:prod'),
   );
 
-  it('lists every cluster and the admin API', () => {
-    expect(all.all).toEqual(['urn:portcullis:cluster:prod', 'urn:portcullis:cluster:lab', 'urn:portcullis:admin']);
+  it('lists every cluster, the admin API, and that for one’s own sessions', () => {
+    expect(all.all).toEqual([
+      'urn:portcullis:cluster:prod',
+      'urn:portcullis:cluster:lab',
+      'urn:portcullis:admin',
+      'urn:portcullis:self',
+    ]);
   });
 
   it.each([
