@@ -22,6 +22,9 @@ export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks[].proxy', 'that of `outbound`'],
   ['outbound.proxy', 'the address in the variable `HTTPS_PROXY` or `https_proxy`, where it is set'],
   ['outbound.noProxy', 'the items of the variable `NO_PROXY` or `no_proxy`'],
+  ['delegation.groups', 'every user'],
+  ['delegation.clusters', 'all clusters'],
+  ['delegation.lifetime', '`8h`, or `sessions.absolute` where that is shorter'],
   ['providers[].scopes', 'by the provider’s discovery'],
   [
     'providers[].username',
@@ -46,6 +49,7 @@ export const SECTION_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['shutdown', 'What happens after SIGTERM.'],
   ['telemetry', 'The log.'],
   ['admin', 'Who may revoke.'],
+  ['delegation', 'Delegated sessions: what users may give to scripts and AI agents, at most.'],
   [
     'outbound',
     'The proxy through which identity providers, directories, workloads’ issuers and audit webhooks are reached. API servers, Redis and consoles never are.',
@@ -55,6 +59,10 @@ export const SECTION_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
 /** In place of the sample’s own descriptions. */
 export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['listen.api.address', 'Where kubectl connects; always TLS.'],
+  [
+    'delegation.enabled',
+    'Whether users can make delegated sessions. `false`: none is made any more, and those that there are go on until they end.',
+  ],
   [
     'listen.api.certFile',
     'The certificate for the api listener, with its chain, in PEM: for the host of `listen.api.publicUrl` and each cluster’s hosts.',

@@ -26,6 +26,7 @@ const SECTIONS: Readonly<Record<(typeof schema.TOP_LEVEL)[number], z.ZodType>> =
   outbound: schema.outbound,
   admin: schema.admin,
   sessions: schema.sessions,
+  delegation: schema.delegation,
   revocation: schema.revocation,
   audit: schema.audit,
   limits: schema.limits,

@@ -11,6 +11,7 @@ import type {
   WorkloadRule,
 } from './config.ts';
 import { rejectedPathOf } from './audit.ts';
+import { delegationConfig } from './delegation.ts';
 import { defaultGroups, defaultLogout, defaultUsername, issuerOf, provesFreshness } from './provider-types.ts';
 import type { Environment } from './environment.ts';
 import { outboundProxies, type ProxyOf } from './outbound.ts';
@@ -86,6 +87,7 @@ export function assemble(sections: CompleteSections, locate: Locate, env: Enviro
       ...sections.sessions,
       publicClients: sections.sessions.publicClients.map((client) => ({ ...client, name: client.name ?? client.id })),
     },
+    delegation: delegationConfig(sections.delegation, sections.sessions),
     revocation: sections.revocation,
     audit: {
       ...sections.audit,

@@ -8,7 +8,7 @@
  * - Reading: `load.ts` (all steps), `yaml-file.ts`, `environment.ts`, `document.ts`.
  * - Checking: `schema.ts` (form and defaults), `sections.ts`, `values.ts`, `semantics.ts` (several settings
  *   together), `provider-types.ts`, `github.ts`, `client-auth.ts`, `client-key.ts`, `freshness.ts`, `workload.ts`,
- *   `public-clients.ts`, `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
+ *   `public-clients.ts`, `delegation.ts`, `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
  * - Result: `assemble.ts`, `warnings.ts`.
  * - Keys: `keys.ts`, `key-files.ts`, `followed-keys.ts`, `generate-keys.ts`, `rotate-keys.ts`.
  * - Files that change: `files.ts` (secrets), `followed-files.ts`.
@@ -274,6 +274,18 @@ export interface Config {
     readonly publicClients: readonly PublicClientConfig[];
     /** Sign-in by a code that is typed elsewhere (RFC 8628). `sameNetwork`: only from the device's own network. */
     readonly deviceCode: 'on' | 'sameNetwork' | 'off';
+  };
+  readonly delegation: {
+    readonly enabled: boolean;
+    /** Whose members may delegate. Absent: every user may; empty: no one may. */
+    readonly groups?: readonly string[];
+    /** Clusters that delegated sessions may be for. Absent: all. */
+    readonly clusters?: readonly string[];
+    /** What delegated sessions may do at most, whatever their users ask for. `rules`: whatever the user may do. */
+    readonly most: 'read-only' | 'read-only-with-secrets' | 'rules';
+    readonly lifetime: Seconds;
+    /** How many may be beneath one of a user's own sessions at the same time. */
+    readonly perSession: number;
   };
   readonly revocation: {
     readonly staleness: Seconds;

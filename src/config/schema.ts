@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
+import { delegationShape } from './delegation.ts';
 import { nearest } from './validation-errors.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { outboundShape, proxiedShape } from './outbound.ts';
@@ -238,6 +239,8 @@ export const sessions = section({
   publicClients: list(section(publicClientShape), 'clients, each with id and cluster').default([]),
 }).prefault({});
 
+export const delegation = section(delegationShape).prefault({});
+
 export const revocation = section({
   staleness: duration('1s', '30s').prefault('2s'),
   emptyStore: z
@@ -358,13 +361,7 @@ export const telemetry = section({
  */
 export const clockSkew = duration('10s', '5m').prefault('1m');
 
-const CONTACT = 'one line of plain text, at most 200 characters, such as "#platform-help, or platform@example.com"';
-
-/** It is on pages that reject a user. One line, so that it cannot imitate anything else there. */
-export const contact = z
-  .string({ error: CONTACT })
-  .regex(/^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,200}(?<! )$/u, { error: CONTACT })
-  .default('your platform team');
+export { contact } from './values.ts';
 
 export const installUrl = pageUrl.optional();
 
@@ -381,6 +378,7 @@ export const TOP_LEVEL = [
   'outbound',
   'admin',
   'sessions',
+  'delegation',
   'revocation',
   'audit',
   'limits',

@@ -29,6 +29,7 @@ export function parseSections(document: SourceDocument, errors: ValidationErrors
     outbound: section('outbound', schema.outbound),
     admin: section('admin', schema.admin),
     sessions: section('sessions', schema.sessions),
+    delegation: section('delegation', schema.delegation),
     revocation: section('revocation', schema.revocation),
     audit: section('audit', schema.audit),
     limits: section('limits', schema.limits),

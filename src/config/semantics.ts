@@ -9,6 +9,7 @@ import { compileAllow, compileMapping } from '../core/identity/claims.ts';
 import { type ClaimsProvider } from '../core/identity/types.ts';
 import { checkAudit } from './audit.ts';
 import { checkClientAuth } from './client-auth.ts';
+import { checkDelegation } from './delegation.ts';
 import { checkFreshness } from './freshness.ts';
 import { isMapping, items, textAt, texts, valueAt, type ValidationErrors, type Path } from './document.ts';
 import { checkProviderType } from './provider-types.ts';
@@ -26,6 +27,7 @@ export function checkSemantics(
   checkListen(root, sections, errors);
   checkSessions(sections.sessions, errors);
   checkPublicClients(root, errors);
+  checkDelegation(root, sections, errors);
   checkAudit(root, errors);
   checkUnique(root, 'providers', errors);
   checkUnique(root, 'clusters', errors);

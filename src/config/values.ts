@@ -181,3 +181,11 @@ export const constraint = z
       'off (the verb impersonate), read (constrained impersonation, for what only reads) or all (constrained, for every verb)',
   })
   .default('off');
+
+const CONTACT = 'one line of plain text, at most 200 characters, such as "#platform-help, or platform@example.com"';
+
+/** It is on pages that reject a user. One line, so that it cannot imitate anything else there. */
+export const contact = z
+  .string({ error: CONTACT })
+  .regex(/^(?! )[^\p{C}\p{Zl}\p{Zp}]{1,200}(?<! )$/u, { error: CONTACT })
+  .default('your platform team');
