@@ -10,6 +10,7 @@ import { AppError } from '../core/errors.ts';
 import { RESULT_KEPT_SECONDS, type RevocationResult } from '../revocation/revocation.ts';
 import type { AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
+import type { DelegatedEnding } from './revocation-scope.ts';
 import { record } from '../http/audit-events.ts';
 import type { RequestContext } from '../http/request-context.ts';
 
@@ -27,6 +28,8 @@ export interface ResultContext {
   readonly reason: string;
   readonly target: string;
   readonly lock: boolean;
+  /** The delegated sessions that end with it; absent if none is known. */
+  readonly delegated?: readonly DelegatedEnding[];
   /** The admin, or both. */
   readonly by: string;
   /** False for a drill, which a monitor runs every few minutes: it is known for ten minutes. */
@@ -142,8 +145,9 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
       const { missing: _older, ...request } = stored ?? {};
       return { ...request, ...result };
     }
-    const { target, lock, reason, by, context } = about;
-    return { ...result, target, lock, reason, by, auditId: context.requestId };
+    const { target, lock, reason, by, context, delegated = [] } = about;
+    const named = delegated.length === 0 ? {} : { delegated };
+    return { ...result, ...named, target, lock, reason, by, auditId: context.requestId };
   }
 
   /** Saves the results of one revocation one after another. Otherwise an older one could overwrite a newer one. */

@@ -1,6 +1,7 @@
 /**
  * The scope of a revocation: what it would cut, as far as this is known before.
  */
+import { actorText } from '../core/delegation/delegation.ts';
 import { isCoveredBy, targetKey, type RevocationTarget } from '../core/credential/revocation.ts';
 import type { SessionQuery, SessionRecord } from '../store/store.ts';
 import type { AdminDeps } from './dependencies.ts';
@@ -9,11 +10,15 @@ const LISTED = 10;
 const PAGE_SIZE = 200;
 /** No admin needs the exact number of thousands of sessions, and the page must load quickly. */
 const MAX_COUNTED = 2000;
+/** As many as a receipt names. */
+const MAX_ENDINGS = 100;
 
 export interface RevocationScope {
-  /** The newest ten sessions. */
+  /** Ten of the sessions: the target itself, then the newest. */
   readonly listed: readonly SessionRecord[];
   readonly sessions: number;
+  /** How many of them are delegated sessions. */
+  readonly delegated: number;
   readonly users: number;
   /** True where there are more than were counted. */
   readonly more: boolean;
@@ -21,11 +26,11 @@ export interface RevocationScope {
   readonly openHere: number;
 }
 
-/** Returns the query for a target; undefined for a single session, which is read by its id. */
-function queryFor(target: RevocationTarget): Pick<SessionQuery, 'account' | 'where'> | undefined {
+/** Returns the query for a target; of a single session, which is read by its id, for those beneath it. */
+function queryFor(target: RevocationTarget): Pick<SessionQuery, 'account' | 'ancestor' | 'where'> {
   switch (target.kind) {
     case 'session':
-      return undefined;
+      return { ancestor: target.session };
     case 'account':
       return { account: target.account };
     case 'provider':
@@ -39,20 +44,43 @@ async function sessionsOf(
   { store }: AdminDeps,
   target: RevocationTarget,
 ): Promise<{ readonly sessions: readonly SessionRecord[]; readonly more: boolean }> {
-  const query = queryFor(target);
-  if (query === undefined) {
-    const session = target.kind === 'session' ? await store.sessions.read(target.session) : undefined;
-    return { sessions: session === undefined ? [] : [session], more: false };
-  }
-  const sessions: SessionRecord[] = [];
+  const own = target.kind === 'session' ? await store.sessions.read(target.session) : undefined;
+  const sessions = own === undefined ? [] : [own];
   let cursor: string | undefined;
   for (let pages = 0; pages < MAX_COUNTED / PAGE_SIZE; pages += 1) {
-    const page = await store.sessions.list({ ...query, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) });
+    const query = { ...queryFor(target), limit: PAGE_SIZE };
+    const page = await store.sessions.list({ ...query, ...(cursor === undefined ? {} : { cursor }) });
     sessions.push(...page.sessions);
     cursor = page.cursor;
     if (cursor === undefined) break;
   }
   return { sessions, more: cursor !== undefined };
+}
+
+/** A delegated session that ends with what is revoked, for its receipt. */
+export interface DelegatedEnding {
+  readonly id: string;
+  /** Its actors, such as `claude/reviewer`. */
+  readonly name: string;
+}
+
+/**
+ * Returns the delegated sessions that a revocation of a session or an account ends too, at most a hundred. Call it right
+ * before, because afterwards the store does not have them any more. Never throws, because no revocation waits for a list of
+ * names; nor does one of a provider or of all users, which would read every session.
+ */
+export async function delegatedEndings(
+  deps: Pick<AdminDeps, 'store'>,
+  target: RevocationTarget,
+): Promise<readonly DelegatedEnding[]> {
+  if (target.kind !== 'session' && target.kind !== 'account') return [];
+  try {
+    const query = { ...queryFor(target), where: ({ delegation }: SessionRecord) => delegation !== undefined };
+    const { sessions } = await deps.store.sessions.list({ ...query, limit: MAX_ENDINGS });
+    return sessions.flatMap(({ id, delegation }) => (delegation ? [{ id, name: actorText(delegation) }] : []));
+  } catch {
+    return [];
+  }
 }
 
 /** Returns the scope of a revocation. @throws AppError `store_unavailable` */
@@ -64,5 +92,6 @@ export async function scopeOf(deps: AdminDeps, target: RevocationTarget): Promis
     .filter(({ keys }) => isCoveredBy(keys, key))
     .reduce((sum, { flights }) => sum + flights, 0);
   const users = new Set(sessions.map(({ account }) => account)).size;
-  return { listed: sessions.slice(0, LISTED), sessions: sessions.length, users, more, openHere };
+  const delegated = sessions.filter(({ delegation }) => delegation !== undefined).length;
+  return { listed: sessions.slice(0, LISTED), sessions: sessions.length, delegated, users, more, openHere };
 }

@@ -35,6 +35,7 @@ import { nowSeconds } from '../contracts/clock.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { holdInstead } from './holds.ts';
 import { AdminError } from './problem.ts';
+import { delegatedEndings, type DelegatedEnding } from './revocation-scope.ts';
 import { record } from '../http/audit-events.ts';
 import {
   assertSeen,
@@ -98,17 +99,24 @@ const consentDetails = ({ approval, first }: Partial<Consent> = {}): AuditFacts 
 /** Returns 200 for a proven revocation, and 202 for one that is written and still being proven. */
 export const revocationStatus = (result: RevocationResult): 200 | 202 => (result.complete ? 200 : 202);
 
+interface RevokeOptions {
+  /** Of the request; absent if it cannot be repeated. */
+  readonly fingerprint?: string;
+  /** Of the two admins, if two were needed. */
+  readonly consent?: Consent | undefined;
+  /** The delegated sessions that end with it, for the receipt. */
+  readonly delegated?: readonly DelegatedEnding[];
+}
+
 /**
  * Revokes, and audits success and failure: with `revocation`, and also with `lock` where the account is locked.
- * @param options.fingerprint of the request; absent if it cannot be repeated
- * @param options.consent of the two admins, if two were needed
  * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
   { deps, results }: AdminService,
   admin: AdminContext,
   plan: RevocationPlan,
-  { fingerprint, consent }: { readonly fingerprint?: string; readonly consent?: Consent | undefined } = {},
+  { fingerprint, consent, delegated = [] }: RevokeOptions = {},
 ): Promise<RevocationReceipt> {
   const { context, path } = admin;
   const { reason, requestId = randomUUID() } = plan;
@@ -116,6 +124,7 @@ export async function revoke(
   const facts = { target, ...consentDetails(consent) };
   const forget = results.expect(requestId, {
     context,
+    delegated,
     path,
     reason,
     target,
@@ -184,7 +193,8 @@ export async function handleRevocation(
     if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
     return holdInstead(deps, admin, { target: plan.target, reason, cause });
   });
+  const delegated = await delegatedEndings(deps, plan.target);
   // The admin's own credential is checked again, after everything was read.
   actor.assertValid();
-  return revoke(service, admin, plan, { fingerprint, consent });
+  return revoke(service, admin, plan, { fingerprint, consent, delegated });
 }

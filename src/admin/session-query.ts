@@ -4,6 +4,7 @@
 import type { z } from 'zod';
 import { checked } from '../core/admin-api/issues.ts';
 import { sessionsQuerySchema } from '../core/admin-api/requests.ts';
+import { actorText } from '../core/delegation/delegation.ts';
 import { AppError } from '../core/errors.ts';
 import { lastUseOf, type SessionPage, type SessionQuery as StoredQuery, type SessionRecord } from '../store/store.ts';
 import { type AdminConfig, type AdminDeps } from './dependencies.ts';
@@ -45,12 +46,19 @@ interface FilterContext {
 const lowerCased = (text: string): string => text.toLocaleLowerCase('en');
 
 /** Returns every text by which an admin may search for a session. */
-const searchableTexts = ({ identity, account, address, client, deviceName, id }: SessionRecord): readonly string[] =>
-  [identity.username, account, address, client, deviceName ?? '', id].map(lowerCased);
+function searchableTexts(session: SessionRecord): readonly string[] {
+  const { identity, account, address, client, deviceName = '', id, delegation } = session;
+  const actors = delegation === undefined ? '' : actorText(delegation);
+  return [identity.username, account, address, client, deviceName, actors, id].map(lowerCased);
+}
+
+const isActedIn = ({ delegation }: SessionRecord, actor: string): boolean =>
+  delegation !== undefined && (actorText(delegation) === actor || delegation.actors.some(({ name }) => name === actor));
 
 function mayUse(session: SessionRecord, cluster: string, { clusters, config }: FilterContext): boolean {
   const rule = workloadRule(session.account, config);
   if (rule !== undefined && !rule.clusters.includes(cluster)) return false;
+  if (session.delegation?.clusters.includes(cluster) === false) return false;
   return clusters.mayUse(session.identity, cluster);
 }
 
@@ -60,11 +68,16 @@ function mayUse(session: SessionRecord, cluster: string, { clusters, config }: F
  * @returns undefined where there are none
  */
 function sessionFilter(query: SessionQuery, parts: FilterContext): ((session: SessionRecord) => boolean) | undefined {
-  const { search, account, username, provider, cluster, idle } = query;
+  const { search, account, username, provider, cluster, idle, delegated, actor, ancestor } = query;
   const tests: ((session: SessionRecord) => boolean)[] = [];
   if (provider !== undefined) tests.push((session) => session.provider === provider);
-  // The store has an index for one of the two at a time, and the account is used.
-  if (account !== undefined && username !== undefined) tests.push(({ identity }) => identity.username === username);
+  // The store has an index for one of the three at a time, and the narrowest is used.
+  if (ancestor !== undefined && account !== undefined) tests.push((session) => session.account === account);
+  if ((ancestor ?? account) !== undefined && username !== undefined) {
+    tests.push(({ identity }) => identity.username === username);
+  }
+  if (delegated !== undefined) tests.push(({ delegation }) => (delegation !== undefined) === (delegated === 'true'));
+  if (actor !== undefined) tests.push((session) => isActedIn(session, actor));
   if (idle !== undefined) tests.push((session) => parts.nowSeconds - lastUseOf(session) >= idle);
   if (search !== undefined) {
     const wanted = lowerCased(search);
@@ -90,13 +103,20 @@ function assertKnownNames({ config, providers }: AdminDeps, { cluster, provider 
   }
 }
 
+/** Returns the narrowest of them, by which the store has an index. */
+function indexed({ ancestor, account, username }: SessionQuery): Partial<StoredQuery> {
+  if (ancestor !== undefined) return { ancestor };
+  if (account !== undefined) return { account };
+  return username === undefined ? {} : { username };
+}
+
 function storedQuery(query: SessionQuery, parts: FilterContext): StoredQuery {
-  const { account, username, sort, cursor, limit } = query;
+  const { sort, cursor, limit } = query;
   const where = sessionFilter(query, parts);
   return {
     limit,
     order: sort,
-    ...(account !== undefined ? { account } : username !== undefined ? { username } : {}),
+    ...indexed(query),
     ...(cursor === undefined ? {} : { cursor }),
     ...(where === undefined ? {} : { where }),
   };

@@ -5,7 +5,26 @@
 import type { z } from 'zod';
 import type { recentRequestSchema, sessionSchema } from '../core/admin-api/responses.ts';
 import { lastUseOf, type RecentRequest, type SessionRecord } from '../store/store.ts';
+import { actorText, type Delegation } from '../core/delegation/delegation.ts';
+import { describeLimits } from '../core/delegation/describe.ts';
 import { rfc3339 } from '../core/time.ts';
+
+type DelegationView = NonNullable<z.output<typeof sessionSchema>['delegation']>;
+
+/** Returns it field by field, because a record from the store may have more. */
+function delegationView(delegation: Delegation): DelegationView {
+  const { actors, ancestors, clusters, limits, sourceCidrs } = delegation;
+  return {
+    name: actorText(delegation),
+    actors: actors.map(({ name, registered }) => ({ name, ...(registered === true && { registered }) })),
+    parent: ancestors.at(-1) ?? '',
+    ancestors,
+    clusters,
+    limits,
+    rights: describeLimits(limits),
+    ...(sourceCidrs === undefined ? {} : { sourceCidrs }),
+  };
+}
 
 export type SessionView = z.output<typeof sessionSchema>;
 
@@ -26,6 +45,7 @@ export function sessionView(session: SessionRecord): SessionView {
     ...(session.deviceName === undefined ? {} : { deviceName: session.deviceName }),
     bound: session.thumbprint !== undefined,
     device: session.device === true,
+    ...(session.delegation === undefined ? {} : { delegation: delegationView(session.delegation) }),
   };
 }
 

@@ -6,6 +6,7 @@ import type { ComponentHealth } from '../../src/contracts/health.ts';
 import { rfc3339 } from '../../src/core/time.ts';
 import { PROBE } from '../support/admin-doors.ts';
 import { API, post } from '../unit/web/admin-at.ts';
+import { openDelegated } from '../unit/web/delegated.ts';
 import { annotation, closeStages, openSession, signedInAs, type AdminAt, type Stage } from '../unit/web/harness.ts';
 
 afterEach(closeStages);
@@ -131,6 +132,80 @@ describe('the list of sessions', () => {
     expect(JSON.parse(annotation(line, 'filter') ?? '')).toEqual({ search: 'Alice', account: 'corp/sub-alice' });
     await read(at, 'sessions?limit=1').expect(200);
     expect(annotation(at.stage.named('admin-read').at(-1), 'filter')).toBeUndefined();
+  });
+});
+
+describe('delegated sessions', () => {
+  /** alice's s-1 has s-5 beneath it, with s-6 beneath that; s-2 of another account has s-7. */
+  async function startDelegations(): Promise<AdminAt> {
+    const at = await startStage();
+    await openDelegated(at.stage, 's-5', 's-1', { clusters: ['prod', 'staging'], sourceCidrs: ['10.0.0.0/8'] });
+    const rules = [{ verbs: ['get'], apiGroups: [''], resources: ['pods'] }];
+    const limits = [{ preset: 'read-only', namespaces: ['shop'] } as const, { rules }];
+    await openDelegated(at.stage, 's-6', 's-5', { actor: { name: 'reviewer', registered: true }, limits });
+    await openDelegated(at.stage, 's-7', 's-2', { actor: { name: 'nightly' } });
+    return at;
+  }
+
+  test.each([
+    ['delegated ones', { delegated: 'true' }, ['s-7', 's-6', 's-5']],
+    ['those that are not', { delegated: 'false', sort: 'oldest' }, ['s-1', 's-2', 's-3', 's-4']],
+    ['an actor at any level', { actor: 'claude' }, ['s-6', 's-5']],
+    ['a whole chain of actors', { actor: 'claude/reviewer' }, ['s-6']],
+    ['no part of an actor’s name', { actor: 'claud' }, []],
+    ['part of an actor’s name by a search', { search: 'REVIEW' }, ['s-6']],
+    ['all beneath a session', { ancestor: 's-1' }, ['s-6', 's-5']],
+    ['those beneath a delegated one', { ancestor: 's-5' }, ['s-6']],
+    ['those beneath another account’s session', { ancestor: 's-2', account: 'corp/sub-alice' }, []],
+    ['a cluster that theirs are narrowed to', { cluster: 'staging', delegated: 'true' }, ['s-7', 's-6', 's-5']],
+    ['no cluster that only the list of the session has', { cluster: 'prod', actor: 'claude' }, []],
+  ])('finds %s', async (_what, query, ids) => {
+    const at = await startDelegations();
+    expect(await found(at, query)).toEqual(ids);
+    expect(await found(at, { ...query, limit: '1' })).toEqual(ids);
+  });
+
+  test('are described with their actors, parents and limits', async () => {
+    const at = await startDelegations();
+    const { body } = await read(at, 'sessions/s-6').expect(200);
+    expect(body).toMatchObject({
+      id: 's-6',
+      delegation: {
+        name: 'claude/reviewer',
+        actors: [{ name: 'claude' }, { name: 'reviewer', registered: true }],
+        parent: 's-5',
+        ancestors: ['s-1', 's-5'],
+        clusters: ['staging'],
+        limits: [
+          { preset: 'read-only', namespaces: ['shop'] },
+          { rules: [{ verbs: ['get'], apiGroups: [''], resources: ['pods'] }] },
+        ],
+        rights: expect.stringMatching(/^read-only in shop/),
+      },
+    });
+    const above = await read(at, 'sessions/s-1').expect(200);
+    expect(above.body).not.toHaveProperty('delegation');
+    expect((await read(at, 'sessions/s-5').expect(200)).body).toHaveProperty('delegation.sourceCidrs', ['10.0.0.0/8']);
+    await read(at, 'sessions?ancestor=s-1&sort=oldest').expect(400);
+  });
+
+  test('count in the scope of what is above them, and its receipt names them', async () => {
+    const at = await startDelegations();
+    const scope = await read(at, 'revocation-scope?session=s-1').expect(200);
+    expect(scope.body).toMatchObject({ sessions: 3, delegated: 2, users: 1 });
+    const admin = await signedInAs('root', { beside: at.stage });
+    const { body } = await post(admin, 'revocations', { session: 's-1', reason: 'INC-1' }).expect(200);
+    const named = [
+      { id: 's-6', name: 'claude/reviewer' },
+      { id: 's-5', name: 'claude' },
+    ];
+    expect(body).toMatchObject({ complete: true, sessions: 3, delegated: named });
+    expect(await at.stage.store.sessions.read('s-6')).toBeUndefined();
+    expect(await at.stage.store.sessions.read('s-7')).toBeDefined();
+    const receipt = await read(at, `revocations/${(body as { id: string }).id}`).expect(200);
+    expect(receipt.body).toMatchObject({ delegated: named });
+    const single = await post(admin, 'revocations', { session: 's-3', reason: 'INC-2' }).expect(200);
+    expect(single.body).not.toHaveProperty('delegated');
   });
 });
 

@@ -63,8 +63,7 @@ export async function oneRevocation({ results }: AdminService, req: Request): Pr
 export async function revocationScope(deps: AdminDeps, req: Request): Promise<ReadResult> {
   const { all, ...named } = parseQuery(scopeQuerySchema, req.query);
   const { target } = await planOf(deps, { ...named, ...(all && { all: true }), reason: '' });
-  const { sessions, users, more, openHere } = await scopeOf(deps, target);
-  const body = { sessions, users, more, openHere };
+  const { listed: _listed, ...body } = await scopeOf(deps, target);
   return { body, reason: 'revocation_scope', details: { target: targetName(target) } };
 }
 

@@ -14,9 +14,15 @@ const MAX_PAGES = 100;
 const PAGE = 200;
 
 /** The filters and the order of the list, as the admin API spells them. */
-const FILTERS = ['account', 'username', 'provider', 'cluster', 'search', 'idle', 'sort'] as const;
+const FILTERS = ['account', 'username', 'provider', 'cluster', 'search', 'idle', 'actor', 'ancestor', 'sort'] as const;
 
-export type SessionsOptions = ServerOptions & OutputOptions & { readonly [F in (typeof FILTERS)[number]]?: string };
+export type SessionsOptions = ServerOptions &
+  OutputOptions & {
+    readonly [F in (typeof FILTERS)[number]]?: string;
+  } & {
+    /** `--delegated` and `--no-delegated`; undefined: both kinds. */
+    readonly delegated?: boolean;
+  };
 
 export async function sessions(context: CliContext, options: SessionsOptions): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
@@ -25,20 +31,45 @@ export async function sessions(context: CliContext, options: SessionsOptions): P
   if (found.length === 0) context.notify('there are no sessions');
 }
 
+type Column =
+  | 'id'
+  | 'username'
+  | 'lastUsedAt'
+  | 'expiresAt'
+  | 'account'
+  | 'client'
+  | 'address'
+  | 'deviceName'
+  | 'actor';
+
 /** The least important column comes last: a narrow terminal leaves it out. */
-const COLUMNS = ['id', 'username', 'lastUsedAt', 'expiresAt', 'account', 'client', 'address', 'deviceName'] as const;
+const COLUMNS: readonly (readonly [heading: string, column: Column])[] = [
+  ['SESSION', 'id'],
+  ['USERNAME', 'username'],
+  ['LAST USED', 'lastUsedAt'],
+  ['EXPIRES', 'expiresAt'],
+  ['ACCOUNT', 'account'],
+  ['CLIENT', 'client'],
+  ['ADDRESS', 'address'],
+  ['DEVICE', 'deviceName'],
+];
+
+/** Only where there is a delegated session, so that what a script parses stays as it was where there is none. */
+const ACTOR: (typeof COLUMNS)[number] = ['ACTOR', 'actor'];
 
 function sessionTable(context: CliContext, found: readonly Session[]): string {
   if (found.length === 0) return '';
-  const cell = (session: Session, key: (typeof COLUMNS)[number]): string => {
-    const text = session[key] ?? '';
-    if (key === 'client' && session.device) return `${text} (by code)`;
-    const isMoment = key === 'lastUsedAt' || key === 'expiresAt';
+  const cell = (session: Session, column: Column): string => {
+    if (column === 'actor') return session.delegation?.name ?? '';
+    const text = session[column] ?? '';
+    if (column === 'client' && session.device) return `${text} (by code)`;
+    const isMoment = column === 'lastUsedAt' || column === 'expiresAt';
     return isMoment && context.columns !== undefined ? fromNow(text, context.nowMs()) : text;
   };
+  const columns = found.some(({ delegation }) => delegation !== undefined) ? [...COLUMNS, ACTOR] : COLUMNS;
   return table(
-    ['SESSION', 'USERNAME', 'LAST USED', 'EXPIRES', 'ACCOUNT', 'CLIENT', 'ADDRESS', 'DEVICE'],
-    found.map((session) => COLUMNS.map((key) => cell(session, key))),
+    columns.map(([heading]) => heading),
+    found.map((session) => columns.map(([, column]) => cell(session, column))),
     context.columns,
   );
 }
@@ -52,6 +83,7 @@ async function allSessions(context: CliContext, entry: CacheEntry, options: Sess
       const value = options[filter];
       if (value !== undefined) query.set(filter, value);
     }
+    if (options.delegated !== undefined) query.set('delegated', String(options.delegated));
     if (cursor !== undefined) query.set('cursor', cursor);
     const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: `sessions?${query.toString()}` });
     const response = parseResponse(sessionPageSchema, body);

@@ -67,6 +67,10 @@ function addReads(program: Command): void {
     .option('--provider <name>', 'of this identity provider or workload rule only')
     .option('--cluster <name>', 'of users who may use this cluster now')
     .option('--idle <duration>', 'not used for this long, for example 2h')
+    .option('--delegated', 'delegated sessions only')
+    .option('--no-delegated', 'without delegated sessions')
+    .option('--actor <name>', 'delegated sessions in which this actor acts')
+    .option('--ancestor <id>', 'delegated sessions beneath this session')
     .addOption(program.createOption('--sort <order>', 'the order (default: newest)').choices([...SESSION_SORTS]))
     .addOption(outputOption(program))
     .action((options: CommonOptions & SessionsOptions) =>

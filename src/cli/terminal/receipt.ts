@@ -10,7 +10,7 @@ const milliseconds = (record: JsonRecord): string => {
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
-/** Returns a line with the verdict, then each replica with its state. Ends with a newline. */
+/** Returns the verdict, the delegated sessions that ended too, and each replica with its state. Ends with a newline. */
 export function describeReceipt(receipt: JsonRecord, columns?: number): string {
   const count = (key: string): number => Math.round(numberAt(receipt, key) ?? 0);
   const complete = receipt['complete'] === true;
@@ -24,7 +24,11 @@ export function describeReceipt(receipt: JsonRecord, columns?: number): string {
       milliseconds(replica),
       String(numberAt(replica, 'streamsClosed') ?? '-'),
     ]);
-  return `${verdict}\n${rows.length === 0 ? '' : table(['REPLICA', 'STATE', 'MS', 'STREAMS CUT'], rows, columns)}`;
+  const delegated = arrayAt(receipt, 'delegated')
+    .filter(isRecord)
+    .map((one) => plainText(stringAt(one, 'name') ?? '', 400));
+  const ended = delegated.length === 0 ? '' : `delegated sessions that ended with it: ${delegated.join(', ')}\n`;
+  return `${verdict}\n${ended}${rows.length === 0 ? '' : table(['REPLICA', 'STATE', 'MS', 'STREAMS CUT'], rows, columns)}`;
 }
 
 /** Returns each replica's result of a drill. Ends with a newline. */

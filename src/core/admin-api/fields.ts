@@ -19,6 +19,9 @@ export const usernameSchema = z.string().min(1, 'is needed').max(512);
 /** The name of a cluster, a provider or a workload rule, as the configuration spells it. */
 export const nameSchema = z.string().min(1, 'is needed').max(63);
 
+/** An actor of delegated sessions, or several with slashes between them. */
+export const actorSchema = z.string().min(1, 'is needed').max(512);
+
 /** An admin's reason for a change, trimmed. */
 export const reasonSchema = z.string().trim().min(1, 'is needed, for the audit log').max(500);
 

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import {
   accountSchema,
+  actorSchema,
   approvalSchema,
   durationSchema,
   nameSchema,
@@ -101,7 +102,7 @@ export const sessionsQuerySchema = z
       .min(1)
       .max(200)
       .describe(
-        'text in the username, account, address, client, device name or session id; upper and lower case are the same',
+        'text in the username, account, address, client, device name, actor or session id; upper and lower case are the same',
       )
       .exactOptional(),
     account: accountSchema.describe('only sessions of this account').exactOptional(),
@@ -109,7 +110,18 @@ export const sessionsQuerySchema = z
     provider: nameSchema.describe('only sessions of this identity provider or workload rule').exactOptional(),
     cluster: nameSchema.describe('only sessions of users who may use this cluster now').exactOptional(),
     idle: durationSchema.describe('only sessions that were not used for this long, such as `2h`').exactOptional(),
-    sort: z.enum(SESSION_SORTS).describe('the order; with `account` or `username` only `newest`').default('newest'),
+    delegated: z
+      .enum(['true', 'false'])
+      .describe('`true`: only delegated sessions; `false`: only those that users and workloads opened themselves')
+      .exactOptional(),
+    actor: actorSchema
+      .describe('only delegated sessions in which this actor acts, at any level; or all actors, as `claude/reviewer`')
+      .exactOptional(),
+    ancestor: sessionIdSchema.describe('only delegated sessions beneath this session, at any depth').exactOptional(),
+    sort: z
+      .enum(SESSION_SORTS)
+      .describe('the order; with `account`, `username` or `ancestor` only `newest`')
+      .default('newest'),
     cursor: z
       .string()
       .regex(/^[\w.~:=+/-]{1,512}$/)
@@ -123,9 +135,12 @@ export const sessionsQuerySchema = z
       .describe('the largest number of sessions on a page')
       .default(DEFAULT_LIMIT),
   })
-  .refine((query) => query.sort === 'newest' || (query.account === undefined && query.username === undefined), {
-    message: 'sort: the sessions of one account or username are listed newest first',
-  });
+  .refine(
+    ({ sort, account, username, ancestor }) => sort === 'newest' || (account ?? username ?? ancestor) === undefined,
+    {
+      message: 'sort: the sessions of one account or username, and those beneath one session, are listed newest first',
+    },
+  );
 
 /** `DELETE locks/ACCOUNT`. */
 export const unlockQuerySchema = z.strictObject({ reason: reasonSchema.describe('the reason, for the audit log') });

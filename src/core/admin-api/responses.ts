@@ -7,6 +7,46 @@ import { timeSchema } from './fields.ts';
 
 const count = z.number().int().min(0);
 
+const names = z.array(z.string()).readonly();
+
+/** `PolicyRule` of RBAC, and `namespaces`. */
+const rightsRuleSchema = z.object({
+  verbs: names,
+  apiGroups: names.exactOptional(),
+  resources: names.exactOptional(),
+  resourceNames: names.exactOptional(),
+  nonResourceURLs: names.exactOptional(),
+  namespaces: names.describe('absent: all, and what is in none').exactOptional(),
+});
+
+const rightsLimitSchema = z.object({
+  preset: z.string().describe('`read-only` or `read-only-with-secrets`').exactOptional(),
+  namespaces: names.describe('what is in none is out of reach; absent: all, and what is in none').exactOptional(),
+  rules: z.array(rightsRuleSchema).readonly().describe('one of them must allow a request').exactOptional(),
+});
+
+const delegationSchema = z.object({
+  name: z.string().describe('its actors as one text, such as `claude/reviewer`'),
+  actors: z
+    .array(
+      z.object({
+        name: z.string().describe('chosen by the user, or the id of a registered client'),
+        registered: z.literal(true).describe('a registered client, which has authenticated itself').exactOptional(),
+      }),
+    )
+    .readonly()
+    .describe('who acts in it: this session’s own actor last'),
+  parent: z.string().describe('id of the session above it'),
+  ancestors: names.describe('ids of all sessions above it: the user’s own first, the parent last'),
+  clusters: names.describe('the clusters for which it may have tokens'),
+  limits: z
+    .array(rightsLimitSchema)
+    .readonly()
+    .describe('each must allow a request: those of the sessions above first'),
+  rights: z.string().describe('the limits as a short text, such as `read-only in shop`'),
+  sourceCidrs: names.describe('from where it may be used; absent: from anywhere').exactOptional(),
+});
+
 export const sessionSchema = z.object({
   id: z.string(),
   account: z.string().describe('`PROVIDER/SUBJECT`'),
@@ -26,6 +66,7 @@ export const sessionSchema = z.object({
     .exactOptional(),
   bound: z.boolean().describe('bound to a client certificate (RFC 8705)'),
   device: z.boolean().describe('signed in with a device code (RFC 8628)'),
+  delegation: delegationSchema.describe('present if it is a delegated session').exactOptional(),
 });
 
 export const sessionPageSchema = z.object({
@@ -79,6 +120,13 @@ export const revocationResultSchema = z.object({
     .boolean()
     .describe('whether the user can simply sign in again: false with a lock, or where it must be a fresh sign-in'),
   replicas: z.array(receiptSchema).readonly(),
+  delegated: z
+    .array(z.object({ id: z.string(), name: z.string().describe('its actors, such as `claude/reviewer`') }))
+    .readonly()
+    .describe(
+      'delegated sessions that ended with it, as far as they were known right before: of a session and of an account, at most 100; absent where there was none',
+    )
+    .exactOptional(),
   missing: z
     .array(z.string())
     .readonly()
@@ -93,6 +141,7 @@ export const revocationResultSchema = z.object({
 
 export const revocationScopeSchema = z.object({
   sessions: count.describe('how many sessions it would end'),
+  delegated: count.describe('how many of them are delegated sessions').exactOptional(),
   users: count.describe('how many accounts these sessions have'),
   more: z.boolean().describe('there are more than were counted'),
   openHere: count.describe('the requests and streams of the target that are open at the replica that responds'),
