@@ -54,6 +54,9 @@ export const PROVIDER_SESSION_CLOSED_SECONDS = 1800;
  */
 export const MOST_SESSIONS_OF_AN_ACCOUNT = 1000;
 
+/** Of the delegated sessions that a revocation ended, so many are named in its receipt. All of them are counted. */
+export const MOST_LABELS = 100;
+
 /**
  * `auth_time` is in whole seconds of the provider's clock and the mark is of ours. The two may differ by
  * `clockSkew`, which has this default. A user who authenticated within this time before the revocation therefore

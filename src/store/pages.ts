@@ -21,9 +21,9 @@ export const SCORES_PER_SECOND = 2 ** 20;
 export const lastUseScore = (lastUse: number, opened: number): number =>
   lastUse * SCORES_PER_SECOND + (opened % SCORES_PER_SECOND);
 
-/** An account, a username or a provider's session has few sessions, so these are listed newest first only. */
-const orderOf = ({ account, username, providerSession, order = 'newest' }: SessionQuery): SessionOrder =>
-  account === undefined && username === undefined && providerSession === undefined ? order : 'newest';
+/** An account, a session, a username or a provider's session has few sessions, so these are listed newest first only. */
+const orderOf = ({ account, ancestor, username, providerSession, order = 'newest' }: SessionQuery): SessionOrder =>
+  [account, ancestor, username, providerSession].every((each) => each === undefined) ? order : 'newest';
 
 /** Whether the lowest position comes first. */
 export const isAscending = (order: SessionOrder): boolean => order === 'oldest' || order === 'least-used';

@@ -122,7 +122,27 @@ export interface Appended {
    * opened.
    */
   readonly sessions: number;
+  /**
+   * The delegated ones among them; absent if there are none. Only of a session or an account: what ends with a provider
+   * or all is not looked up.
+   */
+  readonly delegated?: EndedDelegations;
   readonly replicas: readonly ReplicaState[];
+}
+
+/** A delegated session that has ended, as a receipt names it. */
+export interface DelegatedLabel {
+  readonly id: string;
+  /** `actorText` of it. */
+  readonly name: string;
+  /** Id of its parent. */
+  readonly session: string;
+}
+
+export interface EndedDelegations {
+  readonly count: number;
+  /** At most the first `MOST_LABELS`, and none that cannot be opened. */
+  readonly labels: readonly DelegatedLabel[];
 }
 
 export interface RevocationLog {

@@ -15,6 +15,7 @@
  * - `store.ts`, `revocation-log.ts`, `artefacts.ts`, `live-audit.ts`: the interface
  * - `memory/`, `redis/`: the implementations
  * - `lifetimes.ts`, `last-use.ts`, `pages.ts`, `pending.ts`, `recent.ts`, `requests.ts`, `errors.ts`: rules that both share
+ * - `delegated.ts`: what both share about delegated sessions
  * - `ending-reasons.ts`: messages for users whose session was ended
  */
 import type { Delegation } from '../core/delegation/delegation.ts';
@@ -48,6 +49,8 @@ export type {
   Renewal,
   ReplicaState,
   RevocationLog,
+  DelegatedLabel,
+  EndedDelegations,
 } from './revocation-log.ts';
 
 export interface Store {

@@ -1,5 +1,8 @@
-import { expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
+import { sessionKey } from '../../src/core/credential/revocation.ts';
+import { sessionDigest } from '../../src/store/redis/keys.ts';
+import { delegate, delegationBeneath } from './delegated.ts';
 import { newSession, openNow, replica } from './fixtures.ts';
 import { aRequest } from './recent.ts';
 import { sealingKeys, workbench } from './redis-stores.ts';
@@ -250,4 +253,62 @@ it('leaves nothing in Redis for ever but what is bounded', async () => {
   for (const key of await bench.bare.keys('*')) if ((await bench.bare.ttl(key)) < 0) lasting.push(key);
   const bounded = ['ends', 'ends:corp', 'epoch', 'idx', 'log', 'longest', 'providers', 'seq', 'sessions', 'used', 'wm'];
   expect(lasting.toSorted()).toEqual(bounded.map((name) => `{portcullis}:${name}`));
+});
+
+describe('a delegated session, to an attacker who may write to Redis', () => {
+  const session = (id: string): string => `{portcullis}:${sessionKey(id)}`;
+
+  it.each([
+    ['detached from its parent', { up: '', ep: 'EPOCH' }],
+    ['detached, and of the epoch of delegated sessions', { up: '' }],
+    ['moved beneath another session of its user', { up: 'OTHER' }],
+    ['moved up', { up: 'OWN' }],
+    ['bound to another certificate', { tp: 'another' }],
+  ])('is refused once it is %s', async (_, fields) => {
+    await using bench = await workbench();
+    const store = await bench.store();
+    const subject = { store, clock: bench.clock };
+    for (const id of ['own', 'other']) await openNow(subject, { id });
+    await delegate(subject, { id: 'child', delegation: delegationBeneath('own'), thumbprint: 't' });
+    await delegate(subject, { id: 'grandchild', delegation: delegationBeneath('own', 'child'), thumbprint: 't' });
+    const places = {
+      EPOCH: (await store.log.position()).epoch,
+      OTHER: sessionDigest('other'),
+      OWN: sessionDigest('own'),
+    };
+    for (const [field, value] of Object.entries(fields)) {
+      await bench.bare.hset(session('grandchild'), field, places[value as keyof typeof places] ?? value);
+    }
+    expect(await store.sessions.read('grandchild')).toBeUndefined();
+    expect((await store.sessions.mint('grandchild', { thumbprint: 't' })).ok).toBe(false);
+    expect((await store.sessions.mint('child', { thumbprint: 't' })).ok).toBe(true);
+  });
+
+  it('is refused once a session above it has the fields of another one, or has other ends', async () => {
+    await using bench = await workbench();
+    const store = await bench.store();
+    const subject = { store, clock: bench.clock };
+    for (const id of ['own', 'other']) await openNow(subject, { id });
+    await delegate(subject, { id: 'child', delegation: delegationBeneath('own') });
+    const theirs = await bench.bare.hgetall(session('other'));
+    const its = await bench.bare.hgetall(session('own'));
+    await bench.bare.hset(session('own'), theirs);
+    expect(await store.sessions.read('child')).toBeUndefined();
+    await bench.bare.hset(session('own'), { ...its, idle: '9999999' });
+    expect(await store.sessions.read('child')).toBeUndefined();
+    await bench.bare.hset(session('own'), its);
+    expect(await store.sessions.read('child')).toBeDefined();
+  });
+
+  it('is counted and not named in a receipt where its label is another one’s', async () => {
+    await using bench = await workbench();
+    const store = await bench.store();
+    const subject = { store, clock: bench.clock };
+    await openNow(subject, { id: 'own' });
+    for (const id of ['child', 'sibling']) await delegate(subject, { id, delegation: delegationBeneath('own') });
+    await bench.bare.hset(session('child'), 'd', (await bench.bare.hget(session('sibling'), 'd')) ?? '');
+    const { delegated } = await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'own' } });
+    expect(delegated).toMatchObject({ count: 2, labels: [{ id: 'sibling' }] });
+    expect(bench.errors).not.toEqual([]);
+  });
 });

@@ -7,6 +7,7 @@ import { expect, it } from 'vitest';
 
 import type { SealingKeys } from '../../src/store/redis/redis.ts';
 import type { Store } from '../../src/store/store.ts';
+import { delegate, delegationBeneath } from './delegated.ts';
 import { alice, openNow, replica } from './fixtures.ts';
 import { aRequest } from './recent.ts';
 import { workbench, type Workbench } from './redis-stores.ts';
@@ -72,6 +73,21 @@ it('after it a store that has the new key alone opens everything that lasts', as
   for (const name of await bench.bare.keys('{portcullis}:recent:*')) {
     expect(Math.abs((await bench.bare.ttl(name)) - before)).toBeLessThan(5);
   }
+});
+
+it('seals delegated sessions again, with what a receipt says about them', async () => {
+  await using bench = await workbench();
+  const { store, rotate } = await rotating(bench);
+  const subject = { store, clock: bench.clock };
+  await openNow(subject, { id: 'own' });
+  await delegate(subject, { id: 'child', delegation: delegationBeneath('own') });
+  rotate();
+  expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 5 });
+  const after = await bench.fresh({ keys: keysOf(NEW) });
+  expect(await after.sessions.read('child')).toMatchObject({ delegation: delegationBeneath('own') });
+  const { delegated } = await after.log.append({ requestId: 'r', target: { kind: 'session', session: 'own' } });
+  expect(delegated?.labels).toEqual([{ id: 'child', name: 'claude', session: 'own' }]);
+  expect(bench.errors).toEqual([]);
 });
 
 it('leaves what the current key sealed, and does nothing where there is no other key', async () => {

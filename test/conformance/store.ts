@@ -3,6 +3,7 @@ import { describe } from 'vitest';
 import { anchorsConform } from './anchors.ts';
 import { approvalsConform } from './approvals.ts';
 import { artefactsConform } from './artefacts.ts';
+import { delegatedSessionsConform } from './delegated.ts';
 import type { OpenStore } from './fixtures.ts';
 import { freshSignInsConform } from './fresh.ts';
 import { liveRecordConforms } from './live-audit.ts';
@@ -26,6 +27,9 @@ export function storeConforms(name: string, open: OpenStore): void {
     });
     describe('sessions', () => {
       sessionsConform(open);
+    });
+    describe('delegated sessions', () => {
+      delegatedSessionsConform(open);
     });
     describe('orders and filters of sessions', () => {
       sessionOrdersConform(open);

@@ -9,11 +9,13 @@ import {
   type RevocationTarget,
 } from '../../core/credential/revocation.ts';
 import type { Clock } from '../../contracts/clock.ts';
+import { labelOf } from '../delegated.ts';
 import { approvalSpent, requestIdReused } from '../errors.ts';
 import {
   ENTRY_SKEW_SECONDS,
   LONGEST_LOG,
   LONGEST_TOKEN_SECONDS,
+  MOST_LABELS,
   NOTICE_KEPT_SECONDS,
   REQUEST_KEPT_SECONDS,
 } from '../lifetimes.ts';
@@ -21,6 +23,7 @@ import { checkedDrillId, checkedKey, checkedTokenSeconds, meaningOf } from '../r
 import type {
   Appended,
   AppendRequest,
+  EndedDelegations,
   Joined,
   RenewOutcome,
   ReplicaState,
@@ -35,6 +38,7 @@ import { Watermarks } from './watermarks.ts';
 interface StoredResult {
   readonly position: LogPosition;
   readonly sessions: number;
+  readonly delegated?: EndedDelegations;
   readonly meaning: string;
   readonly keptUntilMs: number;
 }
@@ -43,8 +47,8 @@ interface LogParts {
   readonly clock: Clock;
   readonly sessions: {
     recordOf(id: string): SessionRecord | undefined;
-    /** Ends the covered sessions and returns how many of them were alive. */
-    endCovered(target: RevocationTarget): number;
+    /** Ends the covered sessions and returns those that were alive. */
+    endCovered(target: RevocationTarget): readonly SessionRecord[];
   };
   readonly locks: MemoryLocks;
   readonly fresh: FreshMarks;
@@ -147,9 +151,17 @@ export class MemoryLog implements RevocationLog {
     const through = this.#endThrough(record?.via);
     this.#write({ kind: 'revoked', key }, this.#standsUntil());
     this.watermarks.raise(target, this.#number);
-    const ended = through + sessions.endCovered(target);
+    const ended = [...through, ...sessions.endCovered(target)];
     const keptUntilMs = clock.nowMs() + REQUEST_KEPT_SECONDS * 1000;
-    const result = { position: this.current, sessions: ended, meaning, keptUntilMs };
+    const isWide = target.kind === 'provider' || target.kind === 'all';
+    const labels = isWide ? [] : ended.flatMap(({ id, delegation }) => (delegation ? labelOf(id, delegation) : []));
+    const result = {
+      position: this.current,
+      sessions: ended.length,
+      ...(labels.length > 0 && { delegated: { count: labels.length, labels: labels.slice(0, MOST_LABELS) } }),
+      meaning,
+      keptUntilMs,
+    };
     this.#results.set(requestId, result);
     return this.#appended(result);
   }
@@ -196,10 +208,10 @@ export class MemoryLog implements RevocationLog {
 
   /**
    * Ends the browser session through which the revoked one was opened, by an entry of its own.
-   * @returns how many were alive
+   * @returns those that were alive
    */
-  #endThrough(via: string | undefined): number {
-    if (via === undefined || this.#parts.sessions.recordOf(via) === undefined) return 0;
+  #endThrough(via: string | undefined): readonly SessionRecord[] {
+    if (via === undefined || this.#parts.sessions.recordOf(via) === undefined) return [];
     this.#write({ kind: 'revoked', key: sessionKey(via) }, this.#standsUntil());
     return this.#parts.sessions.endCovered({ kind: 'session', session: via });
   }
@@ -213,8 +225,8 @@ export class MemoryLog implements RevocationLog {
     return this.#seconds() + (this.#longestTokenSeconds || LONGEST_TOKEN_SECONDS) + ENTRY_SKEW_SECONDS;
   }
 
-  #appended({ position, sessions }: StoredResult): Appended {
-    return { position, generation: this.#epoch, acknowledged: true, sessions, replicas: this.#registry() };
+  #appended({ meaning: _meaning, keptUntilMs: _kept, ...result }: StoredResult): Appended {
+    return { ...structuredClone(result), generation: this.#epoch, acknowledged: true, replicas: this.#registry() };
   }
 
   /**

@@ -3,7 +3,8 @@ import { sessionKey, targets, type RevocationTarget } from '../../core/credentia
 import type { Clock } from '../../contracts/clock.ts';
 import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
-import { idleEndOf, lastUseOf, USE_SECONDS } from '../last-use.ts';
+import { isPossible, withAncestors } from '../delegated.ts';
+import { lastUseOf, USE_SECONDS } from '../last-use.ts';
 import { isAscending, lastUseScore, Page } from '../pages.ts';
 import type {
   MintOutcome,
@@ -48,10 +49,9 @@ interface Parts {
 const isBeneath = ({ delegation }: SessionRecord, ancestor: string): boolean =>
   delegation?.ancestors.includes(ancestor) === true;
 
-const isAskedFor = ({ account, username, providerSession, ancestor }: SessionQuery, record: SessionRecord): boolean =>
+const isAskedFor = ({ account, providerSession, ancestor }: SessionQuery, record: SessionRecord): boolean =>
   (ancestor === undefined || isBeneath(record, ancestor)) &&
   (account ?? record.account) === record.account &&
-  (username ?? record.identity.username) === record.identity.username &&
   (providerSession === undefined || isOfProviderSession(providerSession, record));
 
 const positionIn = (order: SessionOrder, { record, order: opened }: Session): number =>
@@ -133,20 +133,22 @@ export class MemorySessions implements SessionStore {
     if (session === undefined) return undefined;
     session.secret = structuredClone(change.secret);
     if (change.checked !== false) session.record = { ...session.record, checkedAt: this.#seconds() };
-    if (!sameIdentity(session.record.identity, change.identity)) {
+    if (session.record.delegation === undefined && !sameIdentity(session.record.identity, change.identity)) {
       const identity = structuredClone(change.identity);
       session.record = { ...session.record, identity, version: session.record.version + 1 };
       this.#parts.log().notify({ kind: 'identity-changed', key: sessionKey(id) });
     }
-    return structuredClone(session.record);
+    return this.#withAncestors(session.record);
   }
 
   async list(query: SessionQuery): Promise<SessionPage> {
     const page = new Page(query);
+    const { username } = query;
     const [front, direction] = isAscending(page.order) ? [-Infinity, 1] : [Infinity, -1];
     const start = page.after ?? front;
     const matches = [...this.#sessions.values()]
       .filter(({ record }) => isAskedFor(query, record) && this.#rejection(record) === undefined)
+      .filter(({ record }) => username === undefined || this.#withAncestors(record).identity.username === username)
       .map((session) => ({ record: session.record, current: positionIn(page.order, session) }))
       .filter(({ current }) => (current - start) * direction > 0)
       .toSorted((left, right) => (left.current - right.current) * direction);
@@ -202,14 +204,14 @@ export class MemorySessions implements SessionStore {
 
   /**
    * Ends the covered sessions, within the caller's tick.
-   * @returns how many of them were alive
+   * @returns those that were alive
    */
-  endCovered(target: RevocationTarget): number {
-    let ended = 0;
+  endCovered(target: RevocationTarget): readonly SessionRecord[] {
+    const ended: SessionRecord[] = [];
     for (const { record } of this.#sessions.values()) {
       const { account, provider, delegation } = record;
       if (!targets(target, { session: record.id, account, provider, ancestors: delegation?.ancestors })) continue;
-      if (!this.#pastAnEnd(record)) ended += 1;
+      if (!this.#pastAnEnd(record)) ended.push(record);
       this.#end(record.id);
     }
     // Artefacts may have been saved although the session itself never was.
@@ -226,7 +228,7 @@ export class MemorySessions implements SessionStore {
     if (reason !== undefined) return reason;
     if (record.delegation !== undefined) {
       const [root = '', parent = ''] = [record.delegation.ancestors[0], record.delegation.ancestors.at(-1)];
-      if (record.expiresAt > (this.recordOf(parent)?.expiresAt ?? 0)) return 'parent_over';
+      if (!this.#isInPlace(record) || record.expiresAt > (this.recordOf(parent)?.expiresAt ?? 0)) return 'parent_over';
       if (this.#beneath(root).length >= mostDelegations) return 'delegations_too_many';
       return this.#liveOf(record.account) >= MOST_SESSIONS_OF_AN_ACCOUNT ? 'sessions_too_many' : undefined;
     }
@@ -261,9 +263,20 @@ export class MemorySessions implements SessionStore {
   /** Returns it with what it has from the sessions above it now: the user's identity, and their idle ends. */
   #withAncestors(record: SessionRecord): SessionRecord {
     if (record.delegation === undefined) return structuredClone(record);
-    const above = record.delegation.ancestors.flatMap((id) => this.recordOf(id) ?? []);
-    const identity = above[0]?.identity ?? record.identity;
-    return structuredClone({ ...record, identity, parentIdleAt: Math.min(...above.map((each) => idleEndOf(each))) });
+    const above = record.delegation.ancestors.map((id) => this.recordOf(id));
+    return structuredClone(withAncestors(record, above) ?? record);
+  }
+
+  /** Whether each session above it is of the same account, and stands where the session says. */
+  #isInPlace({ account, provider, delegation }: SessionRecord): boolean {
+    const ancestors = delegation?.ancestors ?? [];
+    if (delegation !== undefined && !isPossible(delegation)) return false;
+    return ancestors.every((id, index) => {
+      const above = this.recordOf(id);
+      const its = above?.delegation?.ancestors ?? [];
+      const same = its.length === index && its.every((each, at) => each === ancestors[at]);
+      return same && above?.account === account && above.provider === provider;
+    });
   }
 
   #pastAnEnd(record: SessionRecord): boolean {

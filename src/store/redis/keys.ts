@@ -37,6 +37,7 @@ export interface Keys {
   sealedLock(accountDigest: string): string;
   sealedRecord(sessionDigest: string): string;
   sealedSecret(sessionDigest: string): string;
+  sealedLabel(sessionDigest: string): string;
   sealedRecent(sessionDigest: string): string;
   sealedTail(tail: string): string;
   readonly sealedLive: string;
@@ -57,6 +58,7 @@ export function createKeys(prefix: string): Keys {
     sealedLock: (hash) => `${base}lock#${hash}`,
     sealedRecord: (hash) => `${base}session:${hash}#record`,
     sealedSecret: (hash) => `${base}session:${hash}#secret`,
+    sealedLabel: (hash) => `${base}session:${hash}#delegated`,
     sealedRecent: (hash) => `${base}recent:${hash}`,
     sealedTail: (tail) => `${base}tails#${tail}`,
     sealedLive: `${base}record`,

@@ -3,7 +3,15 @@ import type { LogPosition, RevocationTarget } from '../../core/credential/revoca
 import { approvalSpent, requestIdReused } from '../errors.ts';
 import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS, REQUEST_KEPT_SECONDS } from '../lifetimes.ts';
 import { checkedDrillId, checkedKey, checkedTokenSeconds, meaningOf } from '../requests.ts';
-import type { Appended, AppendRequest, Joined, RenewOutcome, ReplicaState, RevocationLog } from '../store.ts';
+import type {
+  Appended,
+  AppendRequest,
+  DelegatedLabel,
+  Joined,
+  RenewOutcome,
+  ReplicaState,
+  RevocationLog,
+} from '../store.ts';
 import { Chain } from './chain.ts';
 import type { Connections } from './connections.ts';
 import { positionOf, readLog } from './join.ts';
@@ -138,8 +146,22 @@ export class RedisLog implements RevocationLog {
       generation: text(reply[5]),
       acknowledged,
       sessions: number(reply[3]),
+      ...(await this.#delegated(number(reply[6]), list(reply[7]).map(text))),
       replicas: list(reply[4]).map(readReplica),
     };
+  }
+
+  /** @param flat digest and sealed label of each session, in turns */
+  async #delegated(count: number, flat: readonly string[]): Promise<Pick<Appended, 'delegated'>> {
+    if (count === 0) return {};
+    const { sealer, keys, reportTampered } = this.#parts;
+    const opened = flat.map(async (hash, index) => {
+      if (index % 2 === 1) return [];
+      const label = (await sealer.open(flat[index + 1] ?? '', keys.sealedLabel(hash))) as DelegatedLabel | undefined;
+      if (label === undefined) reportTampered('label of a delegated session');
+      return label ?? [];
+    });
+    return { delegated: { count, labels: (await Promise.all(opened)).flat() } };
   }
 
   async hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock'>): Promise<boolean> {

@@ -127,6 +127,7 @@ export class RedisSealedValues implements SealedValues {
     const { keys } = this.#parts;
     if (key === `${keys.base}lock`) return keys.sealedLock(at);
     if (at === 'r') return `${key}#record`;
+    if (at === 'd') return `${key}#delegated`;
     return at === 'x' ? `${key}#secret` : key;
   }
 

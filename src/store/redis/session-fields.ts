@@ -1,14 +1,24 @@
+import type { Delegation } from '../../core/delegation/delegation.ts';
 import type { SessionRecord } from '../store.ts';
 import { accountDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
 import { list, number, text } from './reply.ts';
+import { DELEGATED } from './scripts/parts.ts';
 
-/** The sealed part of a session; the rest are plain fields that scripts update. */
-export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'thumbprint'>;
+/**
+ * The sealed part of a session; the rest are plain fields that scripts update. It has the thumbprint only where the
+ * session was opened with one.
+ */
+export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'parentIdleAt'>;
 
+/** Returns the sealed part of a session that is not a delegated one: the first mint has set its thumbprint. */
 export function sealedPart(record: SessionRecord): SealedRecord {
   const { lastUsedAt: _used, lastRequestAt: _request, checkedAt: _checked, thumbprint: _set, ...sealed } = record;
   return sealed;
 }
+
+/** Digests of the sessions above a delegated one, as scripts take them; '' for any other session. */
+export const ancestorDigests = (delegation: Delegation | undefined): string =>
+  delegation?.ancestors.map(sessionDigest).join(' ') ?? '';
 
 /** Digest of the session through which another one was opened; '' if there is none. */
 export const viaDigest = (via: string | undefined): string => (via === undefined ? '' : sessionDigest(via));
@@ -33,11 +43,13 @@ export interface SessionFields {
   readonly providerSession: string;
   /** Not a number where no request has moved it yet. */
   readonly lastRequestAt: number;
+  /** As `ancestorDigests` returns them. */
+  readonly ancestors: string;
 }
 
 export function readFields(reply: unknown): SessionFields {
   const [epoch, account, provider, startedAt, expiresAt, idleSeconds, lastUsedAt, version, ...rest] = list(reply);
-  const [thumbprint, record, secret, order, via, username, checkedAt, providerSession, lastRequestAt] = rest;
+  const [thumbprint, record, secret, order, via, username, checkedAt, providerSession, lastRequestAt, ancestors] = rest;
   return {
     epoch: text(epoch),
     account: text(account),
@@ -56,28 +68,43 @@ export function readFields(reply: unknown): SessionFields {
     checkedAt: number(checkedAt),
     providerSession: text(providerSession),
     lastRequestAt: Number.parseInt(text(lastRequestAt), 10),
+    ancestors: text(ancestors),
   };
 }
+
+/** The fields of sessions, by digest. */
+export type FieldsByDigest = ReadonlyMap<string, SessionFields>;
+
+export const readAbove = (reply: unknown): FieldsByDigest =>
+  new Map(
+    list(reply).map((item) => {
+      const [hash, fields] = list(item);
+      return [text(hash), readFields(fields)];
+    }),
+  );
 
 /**
  * Returns the session, or undefined if nothing could be opened or if a plain field differs from the sealed one.
  *
- * An attacker who can write to Redis cannot read or forge sealed values, but could move a session's end, or remove
- * it from a watermark, in the plain fields that scripts use. So the plain fields are compared with the sealed
- * ones.
+ * An attacker who can write to Redis cannot read or forge sealed values, but could move a session's end, remove it from
+ * a watermark, or move a delegated session from beneath the one that was revoked, in the plain fields that scripts use.
+ * So the plain fields are compared with the sealed ones. The username of a delegated session is that of its user's own
+ * session, and only an index.
  */
 export function openRecord(sealed: SealedRecord | undefined, fields: SessionFields): SessionRecord | undefined {
   if (sealed === undefined) return undefined;
   const agrees =
     accountDigest(sealed.account) === fields.account &&
     sealed.provider === fields.provider &&
-    sealed.startedAt.epoch === fields.epoch &&
+    sealed.startedAt.epoch + (sealed.delegation === undefined ? '' : DELEGATED) === fields.epoch &&
+    ancestorDigests(sealed.delegation) === fields.ancestors &&
+    (sealed.thumbprint === undefined || sealed.thumbprint === fields.thumbprint) &&
     sealed.startedAt.number === fields.startedAt &&
     sealed.expiresAt === fields.expiresAt &&
     sealed.idleSeconds === fields.idleSeconds &&
     sealed.version === fields.version &&
     viaDigest(sealed.via) === fields.via &&
-    digest(sealed.identity.username) === fields.username &&
+    (sealed.delegation !== undefined || digest(sealed.identity.username) === fields.username) &&
     providerSessionDigest(sealed.provider, sealed.providerSid) === fields.providerSession;
   if (!agrees) return undefined;
   return {

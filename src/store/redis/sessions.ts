@@ -2,7 +2,9 @@ import { sameIdentity, type Identity } from '../../core/identity/identity.ts';
 import { sessionExists } from '../errors.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
 import { isAscending, Page } from '../pages.ts';
+import { isPossible, labelOf, withAncestors } from '../delegated.ts';
 import type {
+  DelegatedLabel,
   MintOutcome,
   MintRejection,
   NewSession,
@@ -20,10 +22,13 @@ import { list, number, text } from './reply.ts';
 import type { Script } from './scripts/head.ts';
 import * as scripts from './scripts/sessions.ts';
 import {
+  ancestorDigests,
   openRecord,
+  readAbove,
   readFields,
   sealedPart,
   viaDigest,
+  type FieldsByDigest,
   type SealedRecord,
   type SessionFields,
 } from './session-fields.ts';
@@ -33,7 +38,8 @@ import { unavailable } from './unavailable.ts';
 const UPDATE_ATTEMPTS = 5;
 
 /** Returns the name of the index for a query. */
-function indexOf({ account, username, providerSession }: SessionQuery, order: SessionOrder): string {
+function indexOf({ account, ancestor, username, providerSession }: SessionQuery, order: SessionOrder): string {
+  if (ancestor !== undefined) return `beneath:${sessionDigest(ancestor)}`;
   if (account !== undefined) return `account:${accountDigest(account)}`;
   if (providerSession !== undefined) {
     return `provider-session:${providerSessionDigest(providerSession.provider, providerSession.sid)}`;
@@ -49,8 +55,14 @@ export class RedisSessions implements SessionStore {
     this.#parts = parts;
   }
 
-  async open(session: NewSession, secret: SessionSecret): Promise<MintOutcome> {
+  async open(
+    session: NewSession,
+    secret: SessionSecret,
+    { mostDelegations = 0 }: { readonly mostDelegations?: number } = {},
+  ): Promise<MintOutcome> {
     const hash = sessionDigest(session.id);
+    const { delegation } = session;
+    if (delegation !== undefined && !isPossible(delegation)) return { ok: false, reason: 'parent_over' };
     const reply = await this.#run(scripts.openSession, [
       hash,
       accountDigest(session.account),
@@ -68,6 +80,10 @@ export class RedisSessions implements SessionStore {
       session.authTime ?? '',
       providerSessionDigest(session.provider, session.providerSid),
       this.#parts.providerClockSkew,
+      session.thumbprint ?? '',
+      ancestorDigests(delegation),
+      delegation === undefined ? '' : await this.#sealLabel(hash, labelOf(session.id, delegation)),
+      mostDelegations,
     ]);
     if (reply[0] === 'EXISTS') throw sessionExists();
     return await this.#outcome(hash, reply);
@@ -123,7 +139,8 @@ export class RedisSessions implements SessionStore {
     let more = true;
     while (more && page.remaining > 0) {
       const reply = await this.#run(scripts.listSessions, [index, from, page.remaining, direction]);
-      const found = list(reply[2]).map((item) => this.#listed(item));
+      const above = readAbove(reply[3]);
+      const found = list(reply[2]).map((item) => this.#listed(item, above));
       for (const { record, position } of await Promise.all(found)) page.add(record, position);
       more = reply[0] === 'MORE';
       from = text(reply[1]);
@@ -158,19 +175,36 @@ export class RedisSessions implements SessionStore {
   async #outcome(hash: string, reply: readonly unknown[]): Promise<MintOutcome> {
     if (reply[0] === 'UNSETTLED') throw unavailable('epoch_unsettled');
     if (reply[0] !== 'OK') return { ok: false, reason: text(reply[1]) as MintRejection };
-    const record = await this.#open(hash, readFields(reply[3]));
+    const record = await this.#open(hash, readFields(reply[3]), readAbove(reply[4]));
     if (record === undefined) return { ok: false, reason: 'session_unknown' };
     // safeguard: MINTED_AT
     const mintedAt = number(reply[2]);
     return { ok: true, position: { epoch: text(reply[1]), number: mintedAt }, record };
   }
 
-  async #listed(item: unknown): Promise<{ readonly record: SessionRecord | undefined; readonly position: number }> {
+  async #listed(
+    item: unknown,
+    above: FieldsByDigest,
+  ): Promise<{ readonly record: SessionRecord | undefined; readonly position: number }> {
     const [hash, fields, position] = list(item);
-    return { record: await this.#open(text(hash), readFields(fields)), position: number(position) };
+    return { record: await this.#open(text(hash), readFields(fields), above), position: number(position) };
   }
 
-  async #open(hash: string, fields: SessionFields): Promise<SessionRecord | undefined> {
+  /** Opens a session. A delegated one has the identity of its user's own session, and ends when one above it is idle. */
+  async #open(hash: string, fields: SessionFields, above: FieldsByDigest): Promise<SessionRecord | undefined> {
+    const record = await this.#openAlone(hash, fields);
+    if (record?.delegation === undefined) return record;
+    const ancestors = await Promise.all(
+      record.delegation.ancestors.map(async (ancestor) => {
+        const itsHash = sessionDigest(ancestor);
+        const itsFields = above.get(itsHash);
+        return itsFields === undefined ? undefined : await this.#openAlone(itsHash, itsFields);
+      }),
+    );
+    return withAncestors(record, ancestors);
+  }
+
+  async #openAlone(hash: string, fields: SessionFields): Promise<SessionRecord | undefined> {
     const sealed = await this.#parts.sealer.open(fields.record, this.#parts.keys.sealedRecord(hash));
     const record = openRecord(sealed as SealedRecord | undefined, fields);
     if (record === undefined) this.#parts.reportTampered('session record');
@@ -179,7 +213,7 @@ export class RedisSessions implements SessionStore {
 
   /** Returns the arguments of an update that depend on whether the identity has changed. */
   async #identityChange(hash: string, record: SessionRecord, identity: Identity): Promise<(string | number)[]> {
-    if (sameIdentity(record.identity, identity)) return ['', '', 0];
+    if (record.delegation !== undefined || sameIdentity(record.identity, identity)) return ['', '', 0];
     return [
       await this.#sealRecord(hash, { ...sealedPart(record), identity, version: record.version + 1 }),
       digest(identity.username),
@@ -189,6 +223,10 @@ export class RedisSessions implements SessionStore {
 
   async #sealRecord(hash: string, record: SealedRecord): Promise<string> {
     return await this.#parts.sealer.seal(record, this.#parts.keys.sealedRecord(hash));
+  }
+
+  async #sealLabel(hash: string, label: DelegatedLabel): Promise<string> {
+    return await this.#parts.sealer.seal(label, this.#parts.keys.sealedLabel(hash));
   }
 
   async #sealSecret(hash: string, secret: SessionSecret): Promise<string> {

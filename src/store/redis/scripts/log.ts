@@ -112,13 +112,14 @@ export const append = script(
   `
 local request, asked, kind, name, lock, how, longest, kept, ttl, mark_kept, batch, approval = unpack(ARGV, 6)
 local answer = P .. 'request:' .. request
-local known = redis.call('HMGET', answer, 'ep', 'until', 'asked', 'n', 'sessions')
+local known = redis.call('HMGET', answer, 'ep', 'until', 'asked', 'n', 'sessions', 'delegated', 'labels')
 if known[1] == id and tonumber(known[2]) > now then
   if known[3] ~= asked then return {'REUSED'} end
   -- A write, because WAIT covers everything up to the last write of its connection: without one it would confirm
   -- nothing.
   redis.call('HINCRBY', answer, 'again', 1)
-  return {'OK', id, tonumber(known[4]), tonumber(known[5]), registry(), rid}
+  local named = known[7] and cjson.decode(known[7]) or {}
+  return {'OK', id, tonumber(known[4]), tonumber(known[5]), registry(), rid, tonumber(known[6] or 0), named}
 end
 
 if approval ~= '' then
@@ -143,8 +144,9 @@ else
 end
 
 redis.call('HSET', answer, 'ep', id, 'until', kept, 'asked', asked, 'n', n, 'sessions', ended)
+if delegated > 0 then redis.call('HSET', answer, 'delegated', delegated, 'labels', cjson.encode(labels)) end
 redis.call('EXPIRE', answer, ttl)
-return {'OK', id, n, ended, registry(), rid}
+return {'OK', id, n, ended, registry(), rid, delegated, labels}
 `,
   { with: [ARTEFACTS, SESSIONS, LOG, REVOKE] },
 );

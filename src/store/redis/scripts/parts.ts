@@ -1,5 +1,11 @@
 /** Lua that several scripts share; each part is placed between a script's head and its body. */
-import { ENTRY_SKEW_SECONDS, FRESH_KEPT_SECONDS, LONGEST_LOG, NOTICE_KEPT_SECONDS } from '../../lifetimes.ts';
+import {
+  ENTRY_SKEW_SECONDS,
+  FRESH_KEPT_SECONDS,
+  LONGEST_LOG,
+  MOST_LABELS,
+  NOTICE_KEPT_SECONDS,
+} from '../../lifetimes.ts';
 import { PENDING_KEPT_SECONDS } from '../../pending.ts';
 import { SCORES_PER_SECOND } from '../../pages.ts';
 
@@ -87,9 +93,32 @@ local function enter_pending(key, exp, kind, bytes, site, most)
 end
 `;
 
+/**
+ * Ends the `ep` of a delegated session. An earlier version knows neither its limits nor the sessions above it: it would
+ * give an attacker who has its key all the rights of its user, also after the user's own session was revoked. So the
+ * `ep` is one that such a version takes for an epoch that is over, and rejects.
+ */
+export const DELEGATED = '+';
+
+/**
+ * How many of the sessions beneath one are deleted with it when it is cleaned up. Those that are left are rejected,
+ * because a session above them is gone, and have an end of their own. A revocation deletes all of them.
+ */
+const BENEATH_CLEANED_UP = 100;
+
 /** Evaluates and ends sessions. `hash` is a session id's digest. */
 export const SESSIONS = `
-local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck', 'ps', 'lr'}
+local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck', 'ps', 'lr',
+  'up'}
+
+-- up: digests of the sessions above a delegated one, the user's own first. '' or nothing for any other session.
+local function epoch_for(up)
+  return up and up ~= '' and id .. '${DELEGATED}' or id
+end
+
+local function each_of(up)
+  return string.gmatch(up or '', '%S+')
+end
 
 -- Watermarks of account, provider and all must be at most the number at which the sign-in STARTED.
 local function covered(acc, prov, started)
@@ -105,15 +134,37 @@ local function locked(acc)
   return redis.call('HEXISTS', P .. 'lock', acc) == 1
 end
 
--- Returns the fields of a valid session, or nil and the reason.
-local function session(hash)
+-- Evaluates one session, whatever is above it. Returns its fields, or nil and the reason.
+local function session_alone(hash)
   local f = redis.call('HMGET', P .. 'session:' .. hash, unpack(FIELDS))
   if not f[1] then return nil, 'session_unknown' end
-  if f[1] ~= id then return nil, 'epoch_changed' end
+  if f[1] ~= epoch_for(f[18]) then return nil, 'epoch_changed' end
   if covered(f[2], f[3], tonumber(f[4])) then return nil, 'session_revoked' end
   if seconds >= tonumber(f[5]) or seconds >= tonumber(f[7]) + tonumber(f[6]) then return nil, 'session_expired' end
   for i = 1, #FIELDS do f[i] = f[i] or '' end
   return f
+end
+
+-- The fields of every session above those that were evaluated, for the reply.
+local above = {}
+
+-- Returns the fields of a valid session, or nil and the reason.
+local function session(hash)
+  local f, why = session_alone(hash)
+  if not f then return nil, why end
+  for ancestor in each_of(f[18]) do
+    local g = session_alone(ancestor)
+    -- safeguard: PARENT_ALIVE
+    if not g then return nil, 'parent_over' end
+    above[ancestor] = g
+  end
+  return f
+end
+
+local function all_above()
+  local found = {}
+  for hash, f in pairs(above) do found[#found + 1] = {hash, f} end
+  return found
 end
 
 -- The score in the order of last use: no two sessions used in one second share it. A whole number below 2^53,
@@ -123,9 +174,9 @@ local function place_of_use(at, seq)
 end
 
 -- Deletes a session with its artefacts, its recent requests and its entries in every index.
-local function end_session(hash)
+local function end_alone(hash)
   local key = P .. 'session:' .. hash
-  local f = redis.call('HMGET', key, 'acc', 'prov', 'un', 'ps')
+  local f = redis.call('HMGET', key, 'acc', 'prov', 'un', 'ps', 'up')
   drop_artefacts_of(P .. 'of:' .. hash)
   redis.call('DEL', key, P .. 'recheck:' .. hash, P .. 'recent:' .. hash)
   redis.call('ZREM', P .. 'sessions', hash)
@@ -135,6 +186,14 @@ local function end_session(hash)
   if f[2] then redis.call('ZREM', P .. 'ends:' .. f[2], hash) end
   if f[3] then redis.call('ZREM', P .. 'user:' .. f[3], hash) end
   if f[4] and f[4] ~= '' then redis.call('ZREM', P .. 'provider-session:' .. f[4], hash) end
+  for ancestor in each_of(f[5]) do redis.call('ZREM', P .. 'beneath:' .. ancestor, hash) end
+  redis.call('UNLINK', P .. 'beneath:' .. hash)
+end
+
+-- Does the same, and first for what is beneath it.
+local function end_session(hash)
+  for _, child in ipairs(redis.call('ZRANGE', P .. 'beneath:' .. hash, 0, ${BENEATH_CLEANED_UP - 1})) do end_alone(child) end
+  end_alone(hash)
 end
 
 -- The index of a user, or of a session at a provider, lives as long as its longest session.
@@ -152,7 +211,8 @@ end
 -- a provider or of all has covered.
 local function sweep_batch(key, size)
   local batch = redis.call('ZPOPMIN', key, size)
-  for i = 1, #batch, 2 do end_session(batch[i]) end
+  -- What is beneath one of them is among them.
+  for i = 1, #batch, 2 do end_alone(batch[i]) end
   if redis.call('EXISTS', key) == 0 then redis.call('SREM', P .. 'sweeps', key) end
 end
 `;
@@ -241,12 +301,28 @@ end
 
 /** Revokes; needs ARTEFACTS, SESSIONS and LOG before it. */
 export const REVOKE = `
--- Ends a session and returns whether it was alive: 1 or 0.
-local function finish(hash)
-  local f = redis.call('HMGET', P .. 'session:' .. hash, 'ep', 'exp', 'idle', 'lu')
-  local alive = f[1] == id and seconds < tonumber(f[2]) and seconds < tonumber(f[4]) + tonumber(f[3])
-  end_session(hash)
+-- How many delegated sessions were ended, and of the first of them the digest and the sealed label, in turns.
+local delegated, labels = 0, {}
+
+local function finish_alone(hash)
+  local f = redis.call('HMGET', P .. 'session:' .. hash, 'ep', 'exp', 'idle', 'lu', 'up', 'd')
+  local alive = f[1] == epoch_for(f[5]) and seconds < tonumber(f[2]) and seconds < tonumber(f[4]) + tonumber(f[3])
+  end_alone(hash)
+  if alive and f[6] then
+    delegated = delegated + 1
+    if #labels < ${2 * MOST_LABELS} then
+      labels[#labels + 1] = hash
+      labels[#labels + 1] = f[6]
+    end
+  end
   return alive and 1 or 0
+end
+
+-- Ends a session and all that is beneath it. Returns how many were alive. An account has a bounded number of sessions.
+local function finish(hash)
+  local ended = 0
+  for _, child in ipairs(redis.call('ZRANGE', P .. 'beneath:' .. hash, 0, -1)) do ended = ended + finish_alone(child) end
+  return ended + finish_alone(hash)
 end
 
 -- docs/architecture.md#invariant-11: the next sign-in of this account must be a fresh one.

@@ -1,4 +1,5 @@
 import { script } from './head.ts';
+import { DELEGATED } from './parts.ts';
 
 /**
  * Claims the re-encryption: one replica at a time looks for values that an older key sealed. ARGV from 6: holder,
@@ -63,10 +64,11 @@ local page = redis.call('ZRANGEBYSCORE', P .. 'sessions', from, '+inf', 'WITHSCO
 for i = 1, #page, 2 do
   last = page[i + 1]
   local key = P .. 'session:' .. page[i]
-  local f = redis.call('HMGET', key, 'ep', 'r', 'x')
-  if f[1] == id then
+  local f = redis.call('HMGET', key, 'ep', 'r', 'x', 'd')
+  if f[1] == id or f[1] == id .. '${DELEGATED}' then
     look(key, 'r', f[2])
     look(key, 'x', f[3])
+    look(key, 'd', f[4])
     for _, artefact in ipairs(redis.call('SMEMBERS', P .. 'of:' .. page[i])) do
       look(artefact, 'p', redis.call('HGET', artefact, 'p'))
     end

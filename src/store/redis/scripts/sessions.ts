@@ -2,53 +2,86 @@ import { FRESH_KEPT_SECONDS, MOST_SESSIONS_OF_AN_ACCOUNT } from '../../lifetimes
 import { script } from './head.ts';
 import { ARTEFACTS, LOG, SESSIONS } from './parts.ts';
 
-const CHECKS = [ARTEFACTS, SESSIONS];
+/** The reply of a script about one session: its fields, and those of the sessions above it. */
+const GRANTED = `
+local function granted(hash)
+  local f, why = session(hash)
+  if not f then return {'NO', why} end
+  return {'OK', id, n, f, all_above()}
+end
+`;
+
+const CHECKS = [ARTEFACTS, SESSIONS, GRANTED];
 
 /**
  * Opens a session. ARGV from 6: session digest, account digest, provider, epoch and number where the sign-in
  * started, absolute end (s), idle seconds, created (s), TTL for cleaning up (s), sealed record, sealed secret,
  * username digest, digest of the session it was opened through or '', when the user authenticated (s) or '',
- * digest of the provider's session or '', largest error of the provider's clock (s). UNSETTLED: locks of an
- * earlier epoch may not have been written back yet.
+ * digest of the provider's session or '', largest error of the provider's clock (s), thumbprint or ''. Then of a
+ * delegated session, each '' for any other: digests of the sessions above it, sealed label, how many its user's own
+ * session may have beneath it. UNSETTLED: locks of an earlier epoch may not have been written back yet.
  */
 export const openSession = script(
   'open-session',
   `
-local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved, ps, skew = unpack(ARGV, 6)
+local hash, acc, prov, epoch, started, exp, idle, created, ttl, record, secret, user, via, proved, ps, skew, tp, up, label,
+  delegations = unpack(ARGV, 6)
 local key = P .. 'session:' .. hash
 -- A position in an earlier epoch, or one that this epoch has not reached: the sign-in began elsewhere.
 if epoch ~= id or tonumber(started) > n then return {'NO', 'epoch_changed'} end
 if locked(acc) then return {'NO', 'account_locked'} end
 -- The account may be revoked while the user is at the provider's page.
 if covered(acc, prov, tonumber(started)) then return {'NO', 'session_revoked'} end
--- The provider may end its session while the user is between its page and ours.
-local closed = ps ~= '' and redis.call('GET', P .. 'closed:' .. ps)
-if closed and tonumber(closed) > now then return {'NO', 'session_revoked'} end
 local last = math.min(tonumber(exp), tonumber(created) + tonumber(idle))
 if seconds >= last then return {'NO', 'session_expired'} end
-local mark = tonumber(redis.call('ZSCORE', P .. 'fresh', acc) or '-inf')
-local proof = tonumber(proved)
-local proven = proof and proof >= mark - tonumber(skew)
-if seconds < mark + ${FRESH_KEPT_SECONDS} and not proven then return {'NO', 'fresh_sign_in_needed'} end
-if redis.call('HGET', key, 'ep') == id then return {'EXISTS'} end
+local root
+if up == '' then
+  -- The provider may end its session while the user is between its page and ours.
+  local closed = ps ~= '' and redis.call('GET', P .. 'closed:' .. ps)
+  if closed and tonumber(closed) > now then return {'NO', 'session_revoked'} end
+  local mark = tonumber(redis.call('ZSCORE', P .. 'fresh', acc) or '-inf')
+  local proof = tonumber(proved)
+  local proven = proof and proof >= mark - tonumber(skew)
+  if seconds < mark + ${FRESH_KEPT_SECONDS} and not proven then return {'NO', 'fresh_sign_in_needed'} end
+else
+  -- A user delegates while an admin revokes: whichever script comes first, what is beneath an ended session never lives.
+  -- And each session above it must be of the same account, and stand where the new one says that it stands.
+  local chain, parent = '', nil
+  for ancestor in each_of(up) do
+    local g = session_alone(ancestor)
+    if not g or g[2] ~= acc or g[3] ~= prov or g[18] ~= chain then return {'NO', 'parent_over'} end
+    chain = chain == '' and ancestor or chain .. ' ' .. ancestor
+    root = root or ancestor
+    parent = g
+  end
+  if tonumber(exp) > tonumber(parent[5]) then return {'NO', 'parent_over'} end
+end
+local there = redis.call('HGET', key, 'ep')
+if there == epoch_for('') or there == epoch_for('a session') then return {'EXISTS'} end
 if not settled then return {'UNSETTLED'} end
+
 -- Sessions that have ended and have not been removed yet do not count.
-if redis.call('ZCARD', P .. 'account:' .. acc) >= ${MOST_SESSIONS_OF_AN_ACCOUNT} then
-  for _, old in ipairs(redis.call('ZRANGE', P .. 'account:' .. acc, 0, 99)) do
+local function is_full(index, most)
+  if redis.call('ZCARD', index) < most then return false end
+  for _, old in ipairs(redis.call('ZRANGE', index, 0, 99)) do
     if not session(old) then
       end_session(old)
       -- Redis may have dropped its record by its TTL, and with it the list of its indexes.
-      redis.call('ZREM', P .. 'account:' .. acc, old)
+      redis.call('ZREM', index, old)
     end
   end
-  if redis.call('ZCARD', P .. 'account:' .. acc) >= ${MOST_SESSIONS_OF_AN_ACCOUNT} then return {'NO', 'sessions_too_many'} end
+  return redis.call('ZCARD', index) >= most
 end
+if root and is_full(P .. 'beneath:' .. root, tonumber(delegations)) then return {'NO', 'delegations_too_many'} end
+if is_full(P .. 'account:' .. acc, ${MOST_SESSIONS_OF_AN_ACCOUNT}) then return {'NO', 'sessions_too_many'} end
 redis.call('DEL', key, P .. 'recent:' .. hash)
 
 local seq = redis.call('INCR', P .. 'seq')
 -- test seam: SESSION_FIELDS
-redis.call('HSET', key, 'ep', id, 'acc', acc, 'prov', prov, 'sn', started, 'exp', exp, 'idle', idle, 'lu', created,
+redis.call('HSET', key, 'ep', epoch_for(up), 'acc', acc, 'prov', prov, 'sn', started, 'exp', exp, 'idle', idle, 'lu', created,
   'v', 1, 'r', record, 'x', secret, 'seq', seq, 'un', user, 'via', via, 'ck', created, 'ps', ps)
+if tp ~= '' then redis.call('HSET', key, 'tp', tp) end
+if up ~= '' then redis.call('HSET', key, 'up', up, 'd', label) end
 redis.call('EXPIRE', key, ttl)
 redis.call('ZADD', P .. 'sessions', seq, hash)
 redis.call('ZADD', P .. 'used', place_of_use(created, seq), hash)
@@ -58,12 +91,13 @@ redis.call('SADD', P .. 'providers', prov)
 index_session('account:' .. acc, seq, hash, ttl)
 index_session('user:' .. user, seq, hash, ttl)
 if ps ~= '' then index_session('provider-session:' .. ps, seq, hash, ttl) end
+for ancestor in each_of(up) do index_session('beneath:' .. ancestor, seq, hash, ttl) end
 
 -- Each session opened removes up to ten that have ended, so that the indexes stay as small as the number of live
 -- sessions.
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', P .. 'ends', '-inf', seconds, 'LIMIT', 0, 10)) do end_session(old) end
 redis.call('ZREMRANGEBYSCORE', P .. 'ends:' .. prov, '-inf', seconds)
-return {'OK', id, n, session(hash)}
+return granted(hash)
 `,
   { with: CHECKS, stores: true },
 );
@@ -87,7 +121,7 @@ redis.call('ZADD', P .. 'ends', 'XX', last, hash)
 redis.call('ZADD', P .. 'ends:' .. f[3], 'XX', last, hash)
 -- Not XX, so that a session that an earlier version opened is added.
 redis.call('ZADD', P .. 'used', place_of_use(seconds, f[12]), hash)
-return {'OK', id, n, session(hash)}
+return granted(hash)
 `,
   { with: CHECKS },
 );
@@ -96,9 +130,7 @@ return {'OK', id, n, session(hash)}
 export const readSession = script(
   'read-session',
   `
-local f, why = session(ARGV[6])
-if not f then return {'NO', why} end
-return {'OK', id, n, f}
+return granted(ARGV[6])
 `,
   { with: CHECKS },
 );
@@ -120,21 +152,30 @@ local key = P .. 'session:' .. hash
 redis.call('HSET', key, 'x', secret)
 if checked == 'yes' then redis.call('HSET', key, 'ck', seconds) end
 if record ~= '' then
-  redis.call('HSET', key, 'r', record, 'v', tonumber(version) + 1, 'un', user)
+  redis.call('HSET', key, 'r', record, 'v', tonumber(version) + 1)
   if user ~= f[14] then
-    redis.call('ZREM', P .. 'user:' .. f[14], hash)
-    index_session('user:' .. user, f[12], hash, ttl)
+    -- What is beneath it has its identity.
+    local renamed = redis.call('ZRANGE', P .. 'beneath:' .. hash, 0, -1)
+    renamed[#renamed + 1] = hash
+    for _, one in ipairs(renamed) do
+      local seq = redis.call('HGET', P .. 'session:' .. one, 'seq')
+      redis.call('ZREM', P .. 'user:' .. f[14], one)
+      if seq then
+        redis.call('HSET', P .. 'session:' .. one, 'un', user)
+        index_session('user:' .. user, seq, one, ttl)
+      end
+    end
   end
   append_notice('identity-changed', 'session:' .. hash)
 end
-return {'OK', id, n, session(hash)}
+return granted(hash)
 `,
   { with: [...CHECKS, LOG] },
 );
 
 /**
- * Lists sessions. ARGV 6: the index (`sessions`, `used`, or that of an account, a username or a provider's
- * session), 7: score after which to begin or '', 8: how many, 9: `up` or `down`. Examines a bounded number of
+ * Lists sessions. ARGV 6: the index (`sessions`, `used`, or that of an account, a username, a provider's session or
+ * what is beneath a session), 7: score after which to begin or '', 8: how many, 9: `up` or `down`. Examines a bounded number of
  * index entries and removes those of ended sessions. MORE: the caller may continue from the returned score. Each
  * session comes with its score.
  */
@@ -161,7 +202,7 @@ for i = 1, #batch, 2 do
     redis.call('ZREM', index, batch[i])
   end
 end
-return {more and 'MORE' or 'OK', last, found}
+return {more and 'MORE' or 'OK', last, found, all_above()}
 `,
   { with: CHECKS },
 );
