@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Path, SourceDocument } from './document.ts';
-import { nearest, pathText, type ValidationError } from './validation-errors.ts';
+import { pathText, type ValidationError } from './validation-errors.ts';
+import { nearest } from '../core/nearest.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
 import { delegationShape } from './delegation.ts';
-import { nearest } from './validation-errors.ts';
+import { nearest } from '../core/nearest.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { outboundShape, proxiedShape } from './outbound.ts';
 import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';

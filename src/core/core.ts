@@ -10,6 +10,7 @@
  * - `identity/`: claims, mappings and access to clusters; `cel/`: expressions
  * - `request/`: request targets, the chosen cluster, request info; `http/`: headers
  * - `credential/`: tokens, leases, and what a revocation covers; `audit/`: audit events and their catalogue
+ * - `delegation/`: delegated sessions, their rights, and the effective verb of a request
  * - `admin-api/`: shapes of the admin API; `kubeconfig.ts`, `rate-limit.ts`, `time.ts`
  */
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
-import { nearest, pathText } from '../../../src/config/validation-errors.ts';
+import { pathText } from '../../../src/config/validation-errors.ts';
 import { cidr, parseAddress, parseDuration, parseSize } from '../../../src/config/values.ts';
+import { nearest } from '../../../src/core/nearest.ts';
 
 test.each([
   ['90s', 90],
