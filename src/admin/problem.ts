@@ -1,9 +1,8 @@
 /**
- * Errors of the admin API: `application/problem+json` (RFC 9457) with a stable `code` to branch on.
+ * Errors of the admin API: problem documents (RFC 9457) with a stable `code` to branch on.
  */
-import type { ServerResponse } from 'node:http';
-import { AppError, type ErrorCode } from '../core/errors.ts';
-import { appErrorOf, retryAfterSeconds } from '../http/error-status.ts';
+import type { ErrorCode } from '../core/errors.ts';
+import { ProblemError, type ProblemErrorOptions } from '../http/problem.ts';
 
 /** The codes that only the admin API has. Each is more precise than the error code that it comes with. */
 export type AdminProblem =
@@ -135,113 +134,10 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
   audit_unavailable: { status: 503, when: 'the audit log cannot be written, so nothing is done' },
 };
 
-interface AdminErrorOptions {
-  readonly cause?: unknown;
-  /** Extension members of the problem document (RFC 9457 §3.2). */
-  readonly members?: Readonly<Record<string, string>>;
-  /** For the audit log, where it is more precise than the code. */
-  readonly reason?: string;
-  /** With 429: whole seconds. */
-  readonly retryAfterSeconds?: number;
-  /** With `fresh_sign_in_needed`: how long a sign-in counts as fresh (RFC 9470 §3). */
-  readonly maxAgeSeconds?: number;
-  /** True where an audit event for it was written already. */
-  readonly audited?: boolean;
-}
+export class AdminError extends ProblemError {
+  declare readonly problem: AdminProblem;
 
-export class AdminError extends AppError {
-  readonly problem: AdminProblem;
-  readonly members: Readonly<Record<string, string>>;
-  readonly audited: boolean;
-  readonly retryAfterSeconds: number | undefined;
-  readonly maxAgeSeconds: number | undefined;
-
-  constructor(problem: AdminProblem, code: ErrorCode, message: string, options: AdminErrorOptions = {}) {
-    const { reason = problem, cause } = options;
-    super(code, message, { reason, ...(cause === undefined ? {} : { cause }) });
-    this.problem = problem;
-    this.members = options.members ?? {};
-    this.audited = options.audited ?? false;
-    this.retryAfterSeconds = options.retryAfterSeconds;
-    this.maxAgeSeconds = options.maxAgeSeconds;
+  constructor(problem: AdminProblem, code: ErrorCode, message: string, options: ProblemErrorOptions = {}) {
+    super({ problem, status: PROBLEMS[problem].status, code }, message, options);
   }
-}
-
-export interface Problem {
-  /** `about:blank` (RFC 9457 §4.2.1): the code says more than a URL would. */
-  readonly type: 'about:blank';
-  readonly title: string;
-  readonly status: number;
-  readonly detail: string;
-  readonly code: string;
-  readonly requestId: string;
-}
-
-/** The title of each code. A new code does not compile until it has a title here. */
-const titles: Readonly<Record<ErrorCode, string>> = {
-  bad_request: 'Bad request',
-  not_found: 'Not found',
-  unauthenticated: 'Not signed in',
-  forbidden: 'Not allowed',
-  conflict: 'Conflict',
-  sign_in_refused: 'Sign-in rejected',
-  sign_in_expired: 'Sign-in expired',
-  provider_unavailable: 'Identity provider unavailable',
-  store_unavailable: 'Store unavailable',
-  fenced: 'Replica fenced',
-  audit_unavailable: 'Audit log unavailable',
-  upstream_unavailable: 'Cluster unavailable',
-  upstream_timeout: 'Cluster timed out',
-  internal: 'Internal error',
-};
-
-/** The titles of statuses that say more than the error code. */
-const TITLES_BY_STATUS: ReadonlyMap<number, string> = new Map([
-  [405, 'Method not allowed'],
-  [429, 'Too many requests'],
-]);
-
-/** Maps anything thrown to a problem document. It is the only such mapper. */
-export function problemOf(thrown: unknown, requestId: string): Problem {
-  const { error, status } = appErrorOf(thrown);
-  const { problem: adminCode, members } = error instanceof AdminError ? error : {};
-  const sentStatus = adminCode === undefined ? status : PROBLEMS[adminCode].status;
-  return {
-    ...members,
-    type: 'about:blank',
-    title: TITLES_BY_STATUS.get(sentStatus) ?? titles[error.code],
-    status: sentStatus,
-    detail: error.message,
-    code: adminCode ?? error.code,
-    requestId,
-  };
-}
-
-/**
- * Returns the challenge of a 401 (RFC 9110 §11.6.1). A valid credential from a sign-in that is too old has its own
- * error (RFC 9470 §3), so that a program signs its user in again instead of fetching another token for the same
- * sign-in.
- */
-function challenge(thrown: unknown): string {
-  if (!(thrown instanceof AdminError) || thrown.problem !== 'fresh_sign_in_needed') return 'Bearer';
-  const { maxAgeSeconds } = thrown;
-  const age = maxAgeSeconds === undefined ? '' : `, max_age=${maxAgeSeconds}`;
-  return `Bearer error="insufficient_user_authentication"${age}`;
-}
-
-/** Sends the problem document. `WWW-Authenticate` is sent only where a Bearer token would help. */
-export function sendProblem(
-  res: ServerResponse,
-  thrown: unknown,
-  options: { readonly requestId: string; readonly bearer: boolean },
-): Problem {
-  const problem = problemOf(thrown, options.requestId);
-  const given = thrown instanceof AdminError ? thrown.retryAfterSeconds : undefined;
-  const waitSeconds = given ?? retryAfterSeconds(appErrorOf(thrown).error.code);
-  if (waitSeconds !== undefined) res.setHeader('Retry-After', String(waitSeconds));
-  if (problem.status === 401 && options.bearer) res.setHeader('WWW-Authenticate', challenge(thrown));
-  const body = Buffer.from(JSON.stringify(problem));
-  res.writeHead(problem.status, { 'Content-Type': 'application/problem+json', 'Content-Length': body.length });
-  res.end(body);
-  return problem;
 }

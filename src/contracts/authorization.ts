@@ -54,6 +54,24 @@ export interface DeviceRequests {
   refuse(userCode: string, description?: string): Promise<void>;
 }
 
+/** A delegated session that is open and needs a refresh token. */
+export interface DelegationGrant {
+  readonly session: { readonly id: string; readonly account: string };
+  /** Names of the clusters for which it may have tokens. */
+  readonly clusters: readonly string[];
+  /** SHA-256 of the client certificate that it is bound to (RFC 8705 §3.1). Absent: to none. */
+  readonly thumbprint?: string;
+  /** Epoch seconds. */
+  readonly expiresAt: number;
+}
+
+/**
+ * Makes the refresh token of a delegated session, as the plugin has one, which is refreshed like any other.
+ * @returns the token, which must not be logged
+ * @throws AppError `store_unavailable`
+ */
+export type GrantDelegation = (grant: DelegationGrant) => Promise<string>;
+
 /** The error of an authorization request that the user's browser shows as a page. */
 export interface AuthorizationError {
   readonly requestId: string;

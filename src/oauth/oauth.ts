@@ -7,7 +7,7 @@
  *
  * - Server: `server.ts` (put together), `settings.ts` (of oidc-provider), `discovery.ts`, `rotating-keys.ts`,
  *   `parameter-limits.ts`, `device-name.ts`, `artefact-adapter.ts` (storage), `client-address.ts`.
- * - Interfaces to the pages: `authorizations.ts`, `device-requests.ts`.
+ * - Interfaces to the pages: `authorizations.ts`, `device-requests.ts`. To delegated sessions: `delegated-grants.ts`.
  * - Minting: `mint.ts` (the decision), `claim-minter.ts` (its place in oidc-provider), `audiences.ts`,
  *   `console-token.ts`, `public-clients.ts`, `refresh-rotation.ts`, `device-grant.ts`, `workload/` (token
  *   exchange).
@@ -15,11 +15,12 @@
  * - Re-checks: `recheck.ts`, `stream-recheck.ts` (open streams), `provider-circuit-breaker.ts`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Authorizations, DeviceRequests } from '../contracts/authorization.ts';
+import type { Authorizations, DeviceRequests, GrantDelegation } from '../contracts/authorization.ts';
 
 export interface AuthorizationServer {
   readonly authorizations: Authorizations;
   readonly devices: DeviceRequests;
+  readonly delegate: GrantDelegation;
   /**
    * Handles `/oauth/…` and `/.well-known/…` on the web listener. @param address the client's, as that listener
    * knows it

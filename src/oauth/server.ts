@@ -21,6 +21,7 @@ import { audiences } from './audiences.ts';
 import { createAuthorizations } from './authorizations.ts';
 import { claimMinter } from './claim-minter.ts';
 import { clientAddress, keepAddress } from './client-address.ts';
+import { createDelegatedGrants } from './delegated-grants.ts';
 import { createDeviceLimits, deviceResponse } from './device-grant.ts';
 import { createDeviceRequests } from './device-requests.ts';
 import { discoveryDocument } from './discovery.ts';
@@ -180,6 +181,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       handle: provider.callback(),
       authorizations: createAuthorizations({ ...seams, pinOrigin: (req) => pinOrigin(req, issuer) }),
       devices: createDeviceRequests(seams),
+      delegate: createDelegatedGrants(provider, deps.clock),
     };
   });
 
@@ -207,6 +209,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       allow: (...about) => current().devices.allow(...about),
       refuse: (...about) => current().devices.refuse(...about),
     },
+    delegate: (grant) => current().delegate(grant),
     handleWeb(req, res, address) {
       // The library accepts other spellings of a path (`/oauth/Device/`), which an attacker uses to bypass the
       // checks here. So only these paths pass.

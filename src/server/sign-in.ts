@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { componentHealth } from './component-health.ts';
 import { allowed, consolesOf, identityProviders, optional, workloadRules } from './dependencies.ts';
+import { createDelegations, delegationsApi, type DelegationOutcome } from '../delegation/delegation.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { createConsoleTokens } from '../oauth/console-token.ts';
 import { createRecheck, type Recheck } from '../oauth/recheck.ts';
@@ -70,7 +71,27 @@ export async function createSignIn(
     signingKey: () => keys.signing.current,
     clock,
   });
+  const delegationDeps = {
+    config,
+    store,
+    guard,
+    audit,
+    clock,
+    logger,
+    mayUse: allows,
+    grant: authorizationServer.delegate,
+    countDelegation: (outcome: DelegationOutcome) => metrics.delegation(outcome),
+  };
+  const programs = delegationsApi(
+    {
+      ...delegationDeps,
+      authenticate: async (request) => authenticate(request),
+      ...(apiCa === undefined ? {} : { apiCa }),
+    },
+    createDelegations(delegationDeps),
+  );
   const web = createWeb({
+    programs,
     config,
     store,
     providers,

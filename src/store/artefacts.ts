@@ -1,7 +1,7 @@
 /** Artefacts: short-lived values on the way to a session, or next to one: codes, cookies, login transactions. */
 
 /**
- * Kinds of short-lived artefacts. All but the last eleven are oidc-provider's own model names.
+ * Kinds of short-lived artefacts. All but the last twelve are oidc-provider's own model names.
  *
  * - `SignIn`: what must survive a user's redirect to the identity provider (state, nonce, PKCE verifier).
  * - `BrowserCookie`: leads from a cookie to its session.
@@ -13,6 +13,7 @@
  *   once.
  * - `EndingReason`: the message for the user of an ended session. `PastCookie`: leads from a browser's cookie to
  *   its former session.
+ * - `DelegationKey`: the key of a delegated session, which no other one may have.
  */
 export type ArtefactKind =
   | 'AccessToken'
@@ -39,7 +40,8 @@ export type ArtefactKind =
   | 'DeviceConfirmation'
   | 'DeviceDecision'
   | 'EndingReason'
-  | 'PastCookie';
+  | 'PastCookie'
+  | 'DelegationKey';
 
 export type ArtefactPayload = Record<string, unknown>;
 

@@ -4,6 +4,7 @@ import { boundedLabel } from './labels.ts';
 import { LOGOUT_REFUSED, type Metrics } from './types.ts';
 
 const ANSWERS = ['answered', 'unavailable'] as const;
+const DELEGATION_OUTCOMES = ['opened', 'refused', 'unavailable'] as const;
 const OUTCOMES = ['ok', 'refused', 'unavailable'] as const;
 /** The kinds of artefacts that have a budget in the store. */
 const DISPLACED_KINDS = ['Interaction', 'SignIn', 'DeviceCode', 'DeviceConfirmation'] as const;
@@ -15,6 +16,7 @@ type SessionMetrics = Pick<
   | 'providerAnswered'
   | 'logoutRefused'
   | 'refresh'
+  | 'delegation'
   | 'sessionAddressesExceeded'
   | 'observeSessions'
   | 'observeStore'
@@ -25,6 +27,9 @@ export function sessionMetrics(registry: MetricsRegistry, providers: readonly st
   const refreshes = counter(registry, 'refreshes_total', 'Uses of a refresh token.', ['outcome']);
   for (const outcome of OUTCOMES) refreshes.inc({ outcome }, 0);
   const refreshOutcome = boundedLabel();
+  const delegations = counter(registry, 'delegations_total', 'Requests for a delegated session.', ['outcome']);
+  for (const outcome of DELEGATION_OUTCOMES) delegations.inc({ outcome }, 0);
+  const delegationOutcome = boundedLabel(DELEGATION_OUTCOMES);
   const exceeded = counter(
     registry,
     'session_addresses_exceeded_total',
@@ -44,6 +49,7 @@ export function sessionMetrics(registry: MetricsRegistry, providers: readonly st
     ...logoutMetrics(registry, provider, providers),
     signInsDisplaced: (kind, count) => displaced.inc({ kind: displacedKind(kind) }, count),
     refresh: (outcome) => refreshes.inc({ outcome: refreshOutcome(outcome) }),
+    delegation: (outcome) => delegations.inc({ outcome: delegationOutcome(outcome) }),
     sessionAddressesExceeded: () => exceeded.inc(),
     observeSessions(read) {
       observed(registry, 'sessions_active', 'Sessions that have not ended.', read);

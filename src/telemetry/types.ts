@@ -63,6 +63,8 @@ export interface Metrics {
   /** A logout that a provider reported, or an attacker in its name, was not acted on. */
   logoutRefused(provider: string, reason: LogoutRefused): void;
   refresh(outcome: string): void;
+  /** A delegated session was made, or not. */
+  delegation(outcome: string): void;
   /** A session was used from more networks than one user's devices explain. */
   sessionAddressesExceeded(): void;
   /** A request or a stream was cut while it ran; `reason` as in the audit log. */

@@ -3,6 +3,7 @@
  * only its own assets.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { RequestHandler } from 'express';
 import type { AdminConfig, AdminDeps } from '../admin/dependencies.ts';
 import type { Config } from '../config/config.ts';
 import type { Authorizations, DeviceRequests } from '../contracts/authorization.ts';
@@ -50,6 +51,8 @@ export interface WebDeps extends AdminDeps {
   readonly endings?: Pick<EndingReasons, 'ofSession'>;
   /** In-cluster web consoles, each on a host name of its own; absent: none. */
   readonly consoles?: ConsoleParts;
+  /** Further APIs for programs below `/-/`; passes on what is not its own. Absent: there is the admin API only. */
+  readonly programs?: RequestHandler;
   /** `listen.trustedProxies`: the proxies whose forwarded address the web listener believes. Absent: none. */
   readonly isTrustedProxy?: (address: string) => boolean;
 }

@@ -38,7 +38,7 @@ import { createGuards } from './browser/guards.ts';
 import { createCallLimits, type CallLimits } from '../admin/api/call-limits.ts';
 import { mySessions } from './my-sessions/my-sessions.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
-import { sendProblem } from '../admin/problem.ts';
+import { sendProblem } from '../http/problem.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import type { AdminService } from '../admin/revoke.ts';
 import { noStore, securityHeaders } from './page/security-headers.ts';
@@ -52,7 +52,7 @@ export interface Web {
   readonly app: Express;
   /** Serves a web listener: the pages under our own host name, and each console under its own. */
   readonly serve: (server: Server) => void;
-  /** `/-/admin/api/v1/…` on the api listener, where the client certificate is seen. */
+  /** `/-/admin/api/v1/…`, and the other APIs for programs, on the api listener, where the client certificate is seen. */
   readonly adminApi: (req: IncomingMessage, res: ServerResponse) => void;
 }
 
@@ -163,6 +163,7 @@ function programApp({ service, adminApi }: AdminParts): Express {
   app.use(securityHeaders(deps.config.publicUrl));
   app.use(noStore);
   app.use(adminApi({ prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps) }));
+  if (deps.programs !== undefined) app.use(deps.programs);
   app.use(notFound);
   app.use(errorProblems(deps));
   return app;

@@ -28,6 +28,11 @@ export interface CatalogueEntry {
 export const AUDIT_FACTS = {
   event: 'name of an event of Portcullis itself; an event without it is a request to a cluster',
   cluster: 'the cluster, by its configured name',
+  actor:
+    'who acts in a delegated session, such as `claude`, or `claude/reviewer` for one that was delegated again: names that the user chose, or ids of registered clients',
+  'delegated-session': 'the delegated session; `session` is then the user’s own, from which it was made',
+  clusters: 'the clusters of a delegated session, by their configured names',
+  rights: 'what a delegated session may do, in short',
   session: 'the session',
   account: 'the account, `PROVIDER/SUBJECT`',
   provider: 'the identity provider, or the workload rule, by its configured name',
@@ -164,6 +169,18 @@ export const PORTCULLIS_EVENTS = {
     when: 'the provider returned other groups or another name for a user with a session; earlier tokens are rejected from now on',
     code: always,
     facts: ['account', 'session', 'provider', 'version'],
+  },
+  delegated: {
+    chapter: 'Sessions and credentials',
+    when: 'a user, or a registered client for them, has made a delegated session',
+    code: '201',
+    facts: ['account', 'session', 'provider', 'delegated-session', 'actor', 'clusters', 'rights'],
+  },
+  'delegation-refused': {
+    chapter: 'Sessions and credentials',
+    when: 'a delegated session was not made, or a request to list or end delegated sessions was rejected',
+    code: received,
+    facts: ['account', 'session', 'provider', 'reason', 'delegated-session', 'actor', 'clusters'],
   },
   logout: {
     chapter: 'Sessions and credentials',

@@ -46,6 +46,19 @@ export const isActorName = (name: string): boolean => ACTOR_NAME.test(name);
 /** Returns the actors as one text for audit events and lists: `claude`, or `claude/reviewer`. No name has a slash. */
 export const actorText = ({ actors }: Pick<Delegation, 'actors'>): string => actors.map(({ name }) => name).join('/');
 
+/**
+ * Returns what audit events say of a session: of a delegated one, the user's own session, and who acts in which one. So
+ * whoever searches for a session finds what was done beneath it.
+ */
+export function auditedSession({ id, delegation }: { readonly id: string; readonly delegation?: Delegation }): {
+  readonly session: string;
+  readonly details: { readonly 'delegated-session'?: string; readonly actor?: string };
+} {
+  const own = delegation?.ancestors[0];
+  if (delegation === undefined || own === undefined) return { session: id, details: {} };
+  return { session: own, details: { 'delegated-session': id, actor: actorText(delegation) } };
+}
+
 /** What is asked of the server that makes delegated sessions. Its caller has authenticated the parent. */
 export interface DelegationOrder {
   /** Id of the session to narrow. */
@@ -61,6 +74,8 @@ export interface DelegationOrder {
   readonly sourceCidrs?: readonly string[];
   readonly address: string;
   readonly userAgent: string;
+  /** The request that it came with, for the audit event. */
+  readonly request?: { readonly id: string; readonly path: string };
 }
 
 /** A delegated session that has been opened. */

@@ -1,0 +1,288 @@
+/**
+ * The API for delegated sessions, for programs at the api listener: `/-/delegations`. A caller has an access token with
+ * the audience of their own sessions, which is bound to the client certificate of the connection.
+ */
+import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
+import { z } from 'zod';
+import { createCallLimits, limitCalls, rejectionOrTooMany, type CallLimits } from '../admin/api/call-limits.ts';
+import { revocationStatus } from '../admin/revoke.ts';
+import { checked } from '../core/admin-api/issues.ts';
+import { sessionIdSchema } from '../core/admin-api/fields.ts';
+import type { AuditFacts, PortcullisEvent } from '../core/audit/event.ts';
+import { portcullisEvent } from '../core/audit/event.ts';
+import { SELF_AUDIENCE } from '../core/core.ts';
+import type { Caller } from '../core/credential/credential.ts';
+import { auditedSession } from '../core/delegation/delegation.ts';
+import type { RightsLimit } from '../core/delegation/rights.ts';
+import { AppError } from '../core/errors.ts';
+import { createRateLimiter } from '../core/rate-limit.ts';
+import type { Result } from '../core/result.ts';
+import { requireAuditLog } from '../http/audit-events.ts';
+import { authenticateBearer, unauthenticated } from '../http/bearer.ts';
+import { appErrorOf, fencedError } from '../http/error-status.ts';
+import { ProblemError, sendProblem } from '../http/problem.ts';
+import { contextOf } from '../http/request-context.ts';
+import type { SessionRecord } from '../store/store.ts';
+import type { DelegationDeps } from './dependencies.ts';
+import type { Delegations } from './open.ts';
+import { errorCodeOf, REJECTIONS, type Rejection } from './rejections.ts';
+import { parseLimit } from './rights.ts';
+import { delegationView } from './view.ts';
+
+const PATH = '/-/delegations';
+/** More than the limits may have, so that their own error can say so. */
+const BODY_BYTES = '32kb';
+/** Of each session in the list. */
+const RECENT = 10;
+
+export interface DelegationApiDeps extends DelegationDeps {
+  readonly config: DelegationDeps['config'] & { readonly limits: { readonly signInsPerMinute: number } };
+  readonly authenticate: (request: {
+    readonly token: string;
+    readonly audience: string;
+    readonly thumbprint: string | undefined;
+  }) => Promise<Result<Caller, string>>;
+  /** PEM that a kubeconfig should trust at the api listener; undefined: the system's roots. */
+  readonly apiCa?: string;
+}
+
+const orderSchema = z.strictObject({
+  name: z.string(),
+  clusters: z.array(z.string()),
+  limits: z.array(z.unknown()),
+  seconds: z.number(),
+  thumbprint: z.string().exactOptional(),
+});
+
+const callers = new WeakMap<Request, Caller>();
+
+/** Returns a handler of all requests below `/-/delegations`; others it passes on. */
+export function delegationsApi(deps: DelegationApiDeps, delegations: Delegations): RequestHandler {
+  const calls = createCallLimits(deps.clock);
+  const router = express.Router({ caseSensitive: true, strict: true });
+  router.use(PATH, requireAuditLog(deps), identify(deps, calls), limitCalls(calls));
+  const list = router.route(PATH);
+  list.get(listHandler(deps, delegations));
+  list.post(
+    limitOrders(deps),
+    express.json({ limit: BODY_BYTES, type: 'application/json' }),
+    createHandler(deps, delegations),
+  );
+  list.all(methodNotAllowed('GET', 'POST'));
+  const one = router.route(`${PATH}/:id`);
+  one.delete(endHandler(deps, delegations));
+  one.all(methodNotAllowed('DELETE'));
+  router.use(PATH, () => {
+    throw new AppError('not_found', 'There is no such resource among delegated sessions.');
+  });
+  router.use(PATH, onError(deps));
+  return router;
+}
+
+function callerOf(req: Request): Caller {
+  const caller = callers.get(req);
+  if (caller === undefined) throw new Error('the caller must be identified first');
+  return caller;
+}
+
+function identify(deps: DelegationApiDeps, calls: CallLimits): RequestHandler {
+  const asked = {
+    authenticate: deps.authenticate,
+    audience: SELF_AUDIENCE,
+    what: 'delegated sessions',
+    binding: deps.config.sessions.binding,
+  };
+  return async (req, _res, next) => {
+    try {
+      const caller = await authenticateBearer(req, asked);
+      callers.set(req, caller);
+      const { credential, identity } = caller;
+      contextOf(req).actor = {
+        identity,
+        account: credential.account,
+        session: credential.session,
+        proof: { provider: credential.provider },
+        assertValid: () => assertValid(deps, caller),
+      };
+    } catch (thrown) {
+      throw rejectionOrTooMany(calls, req, thrown);
+    }
+    next();
+  };
+}
+
+function assertValid({ guard }: DelegationApiDeps, { credential }: Caller): void {
+  const rejection = guard.check(credential);
+  if (rejection === 'fenced') throw fencedError();
+  if (rejection !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', rejection);
+}
+
+/** Each order writes to the store and to the audit log, so one session may make only so many. */
+function limitOrders({ config, clock }: DelegationApiDeps): RequestHandler {
+  const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
+  return (req, _res, next) => {
+    const seconds = orders.take(callerOf(req).credential.session);
+    if (seconds > 0) {
+      const about = { problem: 'too_many_requests', status: 429, code: 'conflict' } as const;
+      throw new ProblemError(about, `Too many delegated sessions at once. Try again in ${seconds} s.`, {
+        retryAfterSeconds: seconds,
+      });
+    }
+    next();
+  };
+}
+
+const malformed = (message: string, reason: string): AppError => new AppError('bad_request', message, { reason });
+
+function bodyOf(req: Request): z.output<typeof orderSchema> {
+  const body = checked(orderSchema, req.body);
+  if (body.ok) return body.value;
+  throw malformed(req.body === undefined ? 'Send JSON as application/json.' : body.reason, 'request_malformed');
+}
+
+function limitsOf(values: readonly unknown[]): readonly RightsLimit[] {
+  return values.map((value, index) => {
+    const limit = parseLimit(value);
+    if (limit.ok) return limit.value;
+    const { place, message } = limit.reason;
+    throw rejectionError({ reason: 'limits_malformed', message: `limits[${index}]${place}: ${message}` }, false);
+  });
+}
+
+/** @param audited whether its audit event was written already */
+const rejectionError = ({ reason, message }: Rejection, audited = true): ProblemError =>
+  new ProblemError({ problem: reason, status: REJECTIONS[reason], code: errorCodeOf(reason) }, message, { audited });
+
+function createHandler(deps: DelegationApiDeps, delegations: Delegations): RequestHandler {
+  const servers = new Map(deps.config.clusters.map(({ name, publicUrl }) => [name, publicUrl]));
+  return async (req, res) => {
+    const { name, limits, ...asked } = bodyOf(req);
+    const { requestId: id, address, userAgent } = contextOf(req);
+    const caller = callerOf(req);
+    const made = await delegations.createWithToken({
+      ...asked,
+      limits: limitsOf(limits),
+      parent: caller.credential.session,
+      actor: { name },
+      address,
+      userAgent,
+      request: { id, path: PATH },
+    });
+    if (!made.ok) throw rejectionError(made.reason);
+    const { session, refreshToken } = made.value;
+    res.status(201).json({
+      delegation: delegationView({ ...session, address }),
+      refreshToken,
+      clusters: session.delegation.clusters.map((cluster) => ({
+        name: cluster,
+        server: servers.get(cluster),
+        ...(deps.apiCa === undefined ? {} : { caData: deps.apiCa }),
+      })),
+    });
+  };
+}
+
+/** Returns the caller's own session, as it is now. */
+async function holderOf({ store }: DelegationApiDeps, req: Request): Promise<SessionRecord> {
+  const holder = await store.sessions.read(callerOf(req).credential.session);
+  if (holder === undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', 'session_unknown');
+  return holder;
+}
+
+function listHandler(deps: DelegationApiDeps, delegations: Delegations): RequestHandler {
+  return async (req, res) => {
+    const sessions = await delegations.list(await holderOf(deps, req));
+    const views = await Promise.all(
+      sessions.map(async ({ delegation, ...session }) => {
+        if (delegation === undefined) return [];
+        const recent = await deps.store.recent.read(session.id);
+        return [delegationView({ ...session, delegation }, recent.slice(0, RECENT))];
+      }),
+    );
+    // After everything was read, before a byte is sent.
+    assertValid(deps, callerOf(req));
+    res.json({ delegations: views.flat() });
+  };
+}
+
+function endHandler(deps: DelegationApiDeps, delegations: Delegations): RequestHandler {
+  return async (req, res) => {
+    const holder = await holderOf(deps, req);
+    const id = sessionIdSchema.safeParse(req.params['id']);
+    assertValid(deps, callerOf(req));
+    const ended = id.success ? await delegations.end(holder, id.data) : undefined;
+    if (ended === undefined) {
+      const about = { problem: 'session_not_found', status: 404, code: 'not_found' } as const;
+      const message = 'There is no such delegated session among yours. “portcullis delegations” lists them.';
+      throw new ProblemError(about, message);
+    }
+    const { record, result } = ended;
+    const code = revocationStatus(result);
+    const about = auditedSession(record);
+    write(deps, req, {
+      event: 'logout',
+      code,
+      identity: record.identity,
+      account: record.account,
+      provider: record.provider,
+      session: about.session,
+      reason: 'sign_out',
+      details: {
+        ...about.details,
+        client: record.client,
+        complete: String(result.complete),
+        sessions: String(result.sessions),
+        'streams-closed': String(result.streamsClosed),
+      },
+    });
+    res.status(code).json(result);
+  };
+}
+
+const methodNotAllowed =
+  (...allowed: readonly string[]): RequestHandler =>
+  (_req, res) => {
+    res.setHeader('Allow', allowed.join(', '));
+    const about = { problem: 'method_not_allowed', status: 405, code: 'bad_request' } as const;
+    throw new ProblemError(about, `This resource takes ${allowed.join(', ')}.`);
+  };
+
+/** Sends an error and audits it, unless an audit event for it was written already. */
+function onError(deps: DelegationApiDeps): ErrorRequestHandler {
+  return (thrown: unknown, req, res, next) => {
+    if (res.headersSent) return next(thrown);
+    const { requestId } = contextOf(req);
+    const { status } = sendProblem(res, thrown, { requestId, bearer: true });
+    const { reason } = appErrorOf(thrown).error;
+    if (status >= 500) deps.logger.error({ err: thrown, requestId, reason }, 'request about delegated sessions failed');
+    if (thrown instanceof ProblemError && thrown.audited) return;
+    if (req.method === 'POST') deps.countDelegation(status >= 500 ? 'unavailable' : 'refused');
+    const caller = callers.get(req);
+    const about = caller === undefined ? undefined : aboutCaller(caller);
+    write(deps, req, { event: 'delegation-refused', code: status, reason, ...about });
+  };
+}
+
+function aboutCaller({ credential, identity, delegation }: Caller): Partial<PortcullisEvent> & { details: AuditFacts } {
+  const { account, provider, session: id } = credential;
+  const { session, details } = auditedSession({ id, ...(delegation === undefined ? {} : { delegation }) });
+  return { identity, account, provider, session, details };
+}
+
+function write(
+  { audit, clock }: DelegationApiDeps,
+  req: Request,
+  event: Omit<PortcullisEvent, 'auditId' | 'at' | 'requestUri' | 'sourceIps' | 'userAgent'>,
+): void {
+  const { requestId, address, userAgent } = contextOf(req);
+  audit.record(
+    portcullisEvent({
+      ...event,
+      auditId: requestId,
+      at: clock.nowMs(),
+      requestUri: req.originalUrl.split('?', 1)[0] ?? '',
+      sourceIps: address === '' ? [] : [address],
+      ...(userAgent === '' ? {} : { userAgent }),
+    }),
+  );
+}

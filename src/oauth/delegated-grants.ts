@@ -1,0 +1,37 @@
+/**
+ * The refresh tokens of delegated sessions. Their holder refreshes like every plugin, so every check of a refresh is
+ * theirs, too; what differs is only that no one signs in.
+ *
+ * An attacker who gets at a child's directory has its refresh token and its key, and no more: the grant has no audience
+ * but those of the session's clusters, and its own sessions'.
+ */
+import type { Provider } from 'oidc-provider';
+import type { GrantDelegation } from '../contracts/authorization.ts';
+import type { Clock } from '../contracts/clock.ts';
+import { clusterAudience, PLUGIN_CLIENT_ID, SELF_AUDIENCE } from '../core/core.ts';
+import { SCOPE } from './audiences.ts';
+
+export function createDelegatedGrants(provider: Provider, clock: Clock): GrantDelegation {
+  return async ({ session, clusters, thumbprint, expiresAt }) => {
+    const client = await provider.Client.find(PLUGIN_CLIENT_ID);
+    if (client === undefined) throw new Error('the plugin is a client of ours');
+    const audiences = [...clusters.map(clusterAudience), SELF_AUDIENCE];
+    const grant = new provider.Grant({ accountId: session.account, clientId: PLUGIN_CLIENT_ID });
+    // As in a sign-in: under the session's own id, so that the end of the session ends the grant and its tokens.
+    grant.jti = session.id;
+    for (const audience of audiences) grant.addResourceScope(audience, SCOPE);
+    await grant.save();
+    const token = new provider.RefreshToken({
+      accountId: session.account,
+      client,
+      grantId: session.id,
+      gty: 'delegation',
+      scope: SCOPE,
+      resource: audiences,
+      expiresWithSession: false,
+      expiresIn: Math.max(1, expiresAt - Math.floor(clock.nowMs() / 1000)),
+      ...(thumbprint === undefined ? {} : { 'x5t#S256': thumbprint }),
+    });
+    return token.save();
+  };
+}
