@@ -63,7 +63,7 @@ export interface RecheckDeps {
 }
 
 /**
- * Re-checks one session, by its id.
+ * Re-checks one session, by its id; of a delegated one its user's own session, whose record the outcome has.
  * @throws AppError `provider_unavailable` when the provider gives no result (`recheck_busy`: another request is
  *   asking); the caller decides what becomes of the session
  */
@@ -72,14 +72,15 @@ export type Recheck = (session: string) => Promise<RecheckOutcome>;
 export function createRecheck(deps: RecheckDeps): Recheck {
   const running = new Map<string, Promise<RecheckOutcome>>();
   const checkedAt = new LRUCache<string, number>(atMost(10_000));
-  return (session) => {
+  const recheck: Recheck = (session) => {
     const already = running.get(session);
     // The first caller audits a change: each change has one audit event.
     if (already !== undefined) return already.then(unchanged);
-    const run = recheckOnce(deps, session, checkedAt).finally(() => running.delete(session));
+    const run = recheckOnce(deps, session, { checkedAt, recheck }).finally(() => running.delete(session));
     running.set(session, run);
     return run;
   };
+  return recheck;
 }
 
 const unchanged = (outcome: RecheckOutcome): RecheckOutcome =>
@@ -88,10 +89,13 @@ const unchanged = (outcome: RecheckOutcome): RecheckOutcome =>
 async function recheckOnce(
   deps: RecheckDeps,
   session: string,
-  checkedAt: LRUCache<string, number>,
+  { checkedAt, recheck }: { readonly checkedAt: LRUCache<string, number>; readonly recheck: Recheck },
 ): Promise<RecheckOutcome> {
   const before = await deps.sessions.read(session);
   if (before === undefined) return { kind: 'gone' };
+  const own = before.delegation?.ancestors[0];
+  // It has no refresh token of the provider. A user who was disabled there would go on through it.
+  if (own !== undefined) return await recheck(own);
   const last = checkedAt.get(session);
   if (last !== undefined && isRecent(last, deps.clock.nowMs(), FRESH_MS)) return { kind: 'same', record: before };
   const outcome = await withClaim(deps.sessions, session, () => askProvider(deps, before));

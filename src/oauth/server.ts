@@ -314,7 +314,10 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
         factsOf(ctx).rejection = outcome.reason;
         factsOf(ctx).message = outcome.message;
         factsOf(ctx).record = outcome.record;
-        await deps.guard.revoke({ target: { kind: 'session', session }, asksFreshSignIn: outcome.asksFreshSignIn });
+        await deps.guard.revoke({
+          target: { kind: 'session', session: outcome.record.id },
+          asksFreshSignIn: outcome.asksFreshSignIn,
+        });
         return undefined;
     }
   };

@@ -12,6 +12,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../contracts/clock.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { portcullisEvent, type PortcullisEvent } from '../core/audit/event.ts';
+import { isCoveredBy } from '../core/credential/revocation.ts';
 import { AppError } from '../core/errors.ts';
 import type { CutReason, RevocationGuard } from '../revocation/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
@@ -79,7 +80,7 @@ class StreamRechecker implements StreamRecheck {
     deps.guard.onChange((change) => {
       if (change?.kind !== 'identity-changed') return;
       for (const { session, keys } of deps.guard.sessionsInFlight()) {
-        if (keys.session === change.key) deps.guard.cutSession(session, CHANGED);
+        if (isCoveredBy(keys, change.key)) deps.guard.cutSession(session, CHANGED);
       }
     });
   }
@@ -104,7 +105,8 @@ class StreamRechecker implements StreamRecheck {
     // A fenced replica has cut everything, and can write nothing.
     if (this.#deps.guard.fenced) return;
     const now = this.#deps.clock.nowMs();
-    const here = new Set(this.#deps.guard.sessionsInFlight().map(({ session }) => session));
+    // A script watches for hours in a delegated session, so the provider is asked about its user's own session.
+    const here = new Set(this.#deps.guard.sessionsInFlight().map(({ own }) => own));
     for (const session of this.#watched.keys()) if (!here.has(session)) this.#watched.delete(session);
     const due: string[] = [];
     for (const session of here) {

@@ -2,7 +2,8 @@
  * The registry of what is in flight: every request, from the tick of its first check until both its sides are
  * closed.
  *
- * It is indexed by session, account and provider, so that a cut touches only what it must. A flight without a
+ * It is indexed by session, by each session above a delegated one, account and provider, so that a cut touches only what
+ * it must. A flight without a
  * credential is held too: a fence must end it, or a request that was being checked when the lease lapsed would go
  * on unwatched.
  *
@@ -69,7 +70,8 @@ export class FlightRegistry {
   };
   readonly #entries = new Bag<Entry>();
   readonly #byKey = new Map<TargetKey, Bag<Entry>>();
-  readonly #sessions = new Set<TargetKey>();
+  /** How many flights each session has of its own, without those of delegated sessions beneath it. */
+  readonly #sessions = new Map<TargetKey, number>();
   readonly #turns = createTurns(RESETS_PER_TURN);
   /** Marked as cut and not reset yet. */
   readonly #marked = new Set<Entry>();
@@ -141,13 +143,16 @@ export class FlightRegistry {
 
   /** Returns the sessions in flight. Flights that have been cut and have not closed yet are not counted. */
   sessions(): readonly SessionInFlight[] {
-    return [...this.#sessions].flatMap((key) => {
-      const entries = (this.#byKey.get(key)?.values() ?? []).filter((entry) => entry.cutReason === undefined);
+    return [...this.#sessions.keys()].flatMap((key) => {
+      const entries = (this.#byKey.get(key)?.values() ?? []).filter(
+        ({ credential, cutReason }) => cutReason === undefined && credential?.keys.session === key,
+      );
       const credential = entries[0]?.credential;
       if (credential === undefined) return [];
-      const { session, keys } = credential;
+      const { session, keys, ancestors } = credential;
+      const own = ancestors?.[0] ?? session;
       const sinceMs = entries.reduce((oldest, { boundAtMs }) => Math.min(oldest, boundAtMs), Number.POSITIVE_INFINITY);
-      return [{ session, keys, flights: entries.length, sinceMs }];
+      return [{ session, own, keys, flights: entries.length, sinceMs }];
     });
   }
 
@@ -161,7 +166,8 @@ export class FlightRegistry {
       if (entries === undefined) this.#byKey.set(key, (entries = new Bag()));
       entry.places.push(entries.add(entry));
     }
-    this.#sessions.add(credential.keys.session);
+    const { session } = credential.keys;
+    this.#sessions.set(session, (this.#sessions.get(session) ?? 0) + 1);
     this.#options.bound(credential, ends);
   }
 
@@ -178,7 +184,11 @@ export class FlightRegistry {
       if (place !== undefined && entries?.remove(place) === true && entries.size === 0) this.#byKey.delete(key);
     }
     const { session } = credential.keys;
-    if (this.#byKey.has(session)) return;
+    const left = (this.#sessions.get(session) ?? 0) - 1;
+    if (left > 0) {
+      this.#sessions.set(session, left);
+      return;
+    }
     this.#sessions.delete(session);
     this.#options.empty(session);
   }

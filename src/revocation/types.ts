@@ -75,6 +75,8 @@ export interface ReplicaView {
 /** A session with something in flight here. */
 export interface SessionInFlight {
   readonly session: string;
+  /** The user's own session above a delegated one; of any other, the session itself. */
+  readonly own: string;
   readonly keys: CoveringKeys;
   readonly flights: number;
   /** Monotonic milliseconds at which the oldest of its flights was bound. */
@@ -156,7 +158,8 @@ export interface RevocationGuard {
   /** Returns the sessions that have something in flight here, so that they can be re-checked at their provider. */
   sessionsInFlight(): readonly SessionInFlight[];
   /**
-   * Cuts what a session has in flight here, and nothing else: the session is not revoked. @returns how many flights
+   * Cuts what a session, and each delegated session beneath it, has in flight here, and nothing else: it is not revoked.
+   * @returns how many flights
    */
   cutSession(session: string, reason: CutReason): number;
   /**

@@ -37,6 +37,8 @@ export class View {
 
   /** True if an entry above `number` covers the credential. */
   covers(keys: CoveringKeys, number: number): boolean {
+    // An attacker who has the key of a delegated session goes on after the session above it was revoked.
+    // safeguard: ANCESTORS
     if (keys.ancestors?.some((ancestor) => this.#sessions.number(ancestor) > number) === true) return true;
     return (
       this.#sessions.number(keys.session) > number ||

@@ -19,6 +19,7 @@ export function withAncestors(
 ): SessionRecord | undefined {
   const [own] = above;
   const ids = record.delegation?.ancestors ?? [];
+  // safeguard: PARENT_RECORD
   if (own === undefined || own.delegation !== undefined || above.length !== ids.length) return undefined;
   let parentIdleAt = Number.POSITIVE_INFINITY;
   for (const [index, each] of above.entries()) {

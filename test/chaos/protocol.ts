@@ -16,6 +16,8 @@ export interface ReplicaSetup {
 /** The claims of a token that the revocation guard checks. */
 export interface Bearer {
   readonly session: string;
+  /** Of a delegated session. */
+  readonly ancestors?: readonly string[] | undefined;
   readonly account: Account;
   readonly provider: string;
   readonly position: LogPosition;
@@ -25,6 +27,8 @@ export interface SignInRequest {
   readonly session: string;
   readonly account: Account;
   readonly startedAt: LogPosition;
+  /** Opens a delegated session beneath these. */
+  readonly ancestors?: readonly string[];
 }
 
 export interface Commands {

@@ -5,6 +5,7 @@
  */
 import { writeSync } from 'node:fs';
 import { coveringKeys } from '../../src/core/credential/revocation.ts';
+import type { Delegation } from '../../src/core/delegation/delegation.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createRevocationGuard, type Flight, type Registration } from '../../src/revocation/revocation.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';
@@ -71,11 +72,12 @@ class Client {
     const flight: Flight = { cut: () => undefined };
     this.#stream = guard.register(flight);
     if (!letIn('chunk', this.#bearer)) return this.#end();
-    const { session, account, provider, position } = this.#bearer;
+    const { session, ancestors, account, provider, position } = this.#bearer;
     const expiresAt = Math.floor(clock.nowMs() / 1000) + SESSION_SECONDS;
     this.#stream.bind(
       {
         session,
+        ancestors,
         account,
         provider,
         position,
@@ -96,17 +98,24 @@ class Client {
   }
 }
 
+const delegationBeneath = (ancestors: readonly string[]): Delegation => ({
+  ancestors,
+  actors: ancestors.map(() => ({ name: 'claude' })),
+  clusters: [],
+  limits: [],
+});
+
 function bearerOf(outcome: MintOutcome): Bearer | { readonly refused: string } {
   if (!outcome.ok) return { refused: outcome.reason };
-  const { id, account, provider } = outcome.record;
-  return { session: id, account, provider, position: outcome.position };
+  const { id, account, provider, delegation } = outcome.record;
+  return { session: id, ancestors: delegation?.ancestors, account, provider, position: outcome.position };
 }
 
 type Handlers = { readonly [N in CommandName]: (input: Commands[N]['in']) => Promise<Commands[N]['out']> };
 
 const handlers: Handlers = {
   position: () => store.log.position(),
-  async signIn({ session, account, startedAt }) {
+  async signIn({ session, account, startedAt, ancestors }) {
     const seconds = Math.floor(clock.nowMs() / 1000);
     const provider = account.split('/')[0] ?? '';
     const opened = await store.sessions.open(
@@ -118,15 +127,18 @@ const handlers: Handlers = {
         client: 'chaos',
         identity: { username: account, uid: '', groups: [], extra: {} },
         createdAt: seconds,
-        expiresAt: seconds + SESSION_SECONDS,
+        // What is beneath it ends no later.
+        expiresAt: seconds + SESSION_SECONDS - (ancestors === undefined ? 0 : SESSION_SECONDS / 2),
         idleSeconds: SESSION_SECONDS,
         address: '127.0.0.1',
         userAgent: 'chaos',
         startedAt,
+        ...(ancestors !== undefined && { delegation: delegationBeneath(ancestors) }),
         // A fresh sign-in of this very moment: only the revocation log may reject it.
         authTime: seconds + 120,
       },
       {},
+      { mostDelegations: 100 },
     );
     return opened.ok ? bearerOf(await store.sessions.mint(session, {})) : bearerOf(opened);
   },

@@ -5,6 +5,7 @@ import { chaos, type Scene } from './chaos.ts';
 import { redisServer } from './ground.ts';
 import { createLink } from './link.ts';
 import {
+  ANCESTORS,
   CLOCK,
   EVERY_ENTRY,
   IDX,
@@ -71,6 +72,25 @@ describe.concurrent('replicas', () => {
       const { at } = await revokeWholly(a, ALICE);
       await delay(WAIT_MS);
       return { accepted: stage.acceptedAfter(at, alice) };
+    },
+  });
+
+  chaos('each carries what is beneath the session that is revoked', {
+    safeguards: [ANCESTORS],
+    async play(stage) {
+      await using redis = await redisServer();
+      const [a, b] = await pair(stage, redis.url);
+      const alice = await stage.signIn(a);
+      const child = await stage.delegate(a, alice);
+      const grandchild = await stage.delegate(b, child);
+      for (const bearer of [child, grandchild]) await stage.carry(bearer, [a, b]);
+      const target = { kind: 'session', session: alice.session } as const;
+      const { answer, at } = await revokeWholly(a, { target });
+      await delay(A_WHILE_MS);
+      return {
+        accepted: [child, grandchild].flatMap((bearer) => stage.acceptedAfter(at, bearer)),
+        holds: { 'all three are counted': answer.sessions === 3 },
+      };
     },
   });
 

@@ -73,6 +73,16 @@ export const LOCAL_GUARD: Safeguard = {
   edits: [replaced('LOCAL_GUARD', 'return false;')],
 };
 
+export const ANCESTORS: Safeguard = {
+  name: 'an entry covers what is beneath the session that it revokes',
+  edits: [removed('ANCESTORS')],
+};
+
+export const PARENT_ALIVE: Safeguard = {
+  name: 'nothing is opened or minted beneath a session that has ended',
+  edits: [replaced('PARENT_ALIVE', 'return false'), replaced('PARENT_RECORD', 'if (own === undefined) return record;')],
+};
+
 export const EVERY_ENTRY: Safeguard = {
   name: 'a lease is granted only on all entries',
   edits: [replaced('EVERY_ENTRY', 'for (const entry of reply.entries.slice(0, 1)) hooks.apply(entry);')],

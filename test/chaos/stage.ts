@@ -149,6 +149,24 @@ export class Stage implements AsyncDisposable {
     return await at.ask('signIn', { session, account, startedAt });
   }
 
+  /** Opens a delegated session beneath another one, once. */
+  async tryToDelegate(
+    at: Replica,
+    { session: parent, ancestors = [], account }: Bearer,
+  ): Promise<Commands['signIn']['out']> {
+    this.#sessions += 1;
+    const session = `session-${this.#sessions}`;
+    const startedAt = await at.ask('position', null);
+    return await at.ask('signIn', { session, account, startedAt, ancestors: [...ancestors, parent] });
+  }
+
+  /** @throws Error where it was refused */
+  async delegate(at: Replica, parent: Bearer): Promise<Bearer> {
+    const bearer = await this.tryToDelegate(at, parent);
+    if ('refused' in bearer) throw new Error(bearer.refused);
+    return bearer;
+  }
+
   /** Sends requests and a stream to each of these, and waits until each has admitted some. */
   async carry(bearer: Bearer, replicas: readonly Replica[]): Promise<void> {
     await Promise.all(replicas.map((replica) => replica.ask('carry', bearer)));

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe } from 'vitest';
 import { chaos } from './chaos.ts';
 import { operator, redisServer } from './ground.ts';
-import { GAP, MINTED_AT, RUN_ID } from './safeguards.ts';
+import { GAP, MINTED_AT, PARENT_ALIVE, RUN_ID } from './safeguards.ts';
 import { revokeWholly, serves, type Replica, type Stage } from './stage.ts';
 
 const ALICE = { target: { kind: 'account', account: 'corp/alice' } } as const;
@@ -73,6 +73,28 @@ describe('many at once', () => {
       return {
         accepted: stage.acceptedAfter(at, alice),
         holds: { 'some came before it': bearers.length > 0 },
+      };
+    },
+  });
+
+  chaos('delegations: they race with the revocation of the session above', {
+    safeguards: [PARENT_ALIVE],
+    async play(stage) {
+      await using redis = await redisServer();
+      const [a, b] = await pair(stage, redis.url);
+      const alice = await stage.signIn(a);
+      const child = await stage.delegate(b, alice);
+      const racing = Array.from({ length: 40 }, (_, index) => stage.tryToDelegate(b, index % 2 === 0 ? alice : child));
+      await Promise.race(racing);
+      const target = { kind: 'session', session: alice.session } as const;
+      const [outcomes, { at }] = await Promise.all([Promise.all(racing), revokeWholly(a, { target })]);
+      const late = await stage.tryToDelegate(b, alice);
+      const bearers = [...outcomes, late].flatMap((outcome) => ('refused' in outcome ? [] : [outcome]));
+      for (const bearer of bearers) await b.ask('carry', bearer);
+      await delay(A_WHILE_MS);
+      return {
+        accepted: bearers.flatMap((bearer) => stage.acceptedAfter(at, bearer)),
+        holds: { 'some came before it': bearers.length > 0, 'none comes after it': 'refused' in late },
       };
     },
   });

@@ -65,6 +65,11 @@ const MODELS: readonly Model[] = [
   },
   { name: 'mint', holds: [[]], safeguards: ['MINT_IN_ONE_SCRIPT', 'NUMBER_AT_START', 'WATERMARK', 'LOCK'] },
   {
+    name: 'delegated',
+    holds: [[]],
+    safeguards: ['ANCESTORS', 'WHOLE_CHAIN', 'REGISTERED_BENEATH', 'PARENT_ALIVE', 'PARENT_IN_THE_SCRIPT'],
+  },
+  {
     name: 'lock',
     holds: [[]],
     safeguards: ['SETTLING', 'WRITE_BACK_FIRST', 'UNSETTLED_EPOCH', 'HEAD_ON_SETTLE', 'PERIOD', 'LONGEST_LEASE'],

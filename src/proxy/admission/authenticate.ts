@@ -34,7 +34,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const rejection = guard.check(credential);
     if (rejection !== undefined) return rejectionFor(deps, credential, rejection);
 
-    return andThen(recordOf(identities, credential), (record) => {
+    return andThen(recordOf(identities, credential, clock.nowMs() / 1000), (record) => {
       const laterRejection = guard.check(credential);
       if (laterRejection !== undefined) return rejectionFor(deps, credential, laterRejection);
       // Its end may be older than the entries that this replica's view still holds.
@@ -55,8 +55,12 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
 type Judged = Result<Caller, AuthenticationRejection>;
 
 /** @throws SessionUnread if the session cannot be read: no request is admitted because a check could not be made */
-function recordOf(identities: IdentityCache, credential: Credential): Awaitable<SessionRecord | undefined> {
-  const record = identities.get(credential);
+function recordOf(
+  identities: IdentityCache,
+  credential: Credential,
+  nowSeconds: number,
+): Awaitable<SessionRecord | undefined> {
+  const record = identities.get(credential, nowSeconds);
   if (!(record instanceof Promise)) return record;
   return record.catch((error: unknown) => {
     throw error instanceof AppError && error.code === 'store_unavailable'

@@ -18,6 +18,8 @@ const MAX_READS = 5;
 interface Read {
   /** An entry that may concern this session came after the read was sent. */
   stale: boolean;
+  /** Of a delegated session, by its token, which we signed: those above it. */
+  readonly ancestors: readonly TargetKey[] | undefined;
   readonly record: Promise<SessionRecord | undefined>;
 }
 
@@ -30,7 +32,12 @@ interface Kept {
 /** Everything is indexed by the session's key, because log entries name that. */
 export class IdentityCache {
   readonly #sessions: Pick<SessionStore, 'read'>;
-  readonly #records = new LRUCache<TargetKey, Kept>({ max: MAX_SESSIONS });
+  readonly #records = new LRUCache<TargetKey, Kept>({
+    max: MAX_SESSIONS,
+    dispose: ({ keys }, key) => this.#removeBeneath(key, keys.ancestors),
+  });
+  /** The delegated sessions that are kept, by each session above them. */
+  readonly #beneath = new Map<TargetKey, Set<TargetKey>>();
   readonly #reads = new Map<TargetKey, Read>();
 
   constructor(sessions: Pick<SessionStore, 'read'>) {
@@ -38,20 +45,35 @@ export class IdentityCache {
   }
 
   /**
+   * @param nowSeconds epoch seconds
    * @returns the session's record; undefined if there is no such session
    * @throws AppError `store_unavailable` if it cannot be read: no request is admitted because a check could not be
    *   made
    */
-  get(credential: Pick<Credential, 'session' | 'keys'>): Awaitable<SessionRecord | undefined> {
-    return this.#records.get(credential.keys.session)?.record ?? this.#read(credential);
+  get(credential: Pick<Credential, 'session' | 'keys'>, nowSeconds: number): Awaitable<SessionRecord | undefined> {
+    return this.#known(credential.keys.session, nowSeconds) ?? this.#read(credential, nowSeconds);
   }
 
-  async #read(credential: Pick<Credential, 'session' | 'keys'>): Promise<SessionRecord | undefined> {
+  /**
+   * A user's own session becomes idle while the token of a delegated one is valid for minutes yet. No entry says so, and
+   * it may have been used since: the store knows.
+   */
+  #known(key: TargetKey, nowSeconds: number): SessionRecord | undefined {
+    const record = this.#records.get(key)?.record;
+    if (record?.parentIdleAt === undefined || record.parentIdleAt > nowSeconds) return record;
+    this.#records.delete(key);
+    return undefined;
+  }
+
+  async #read(
+    credential: Pick<Credential, 'session' | 'keys'>,
+    nowSeconds: number,
+  ): Promise<SessionRecord | undefined> {
     const key = credential.keys.session;
     for (let attempt = 0; attempt < MAX_READS; attempt += 1) {
-      const known = this.#records.get(key);
-      if (known !== undefined) return known.record;
-      const read = this.#reads.get(key) ?? this.#begin(key, credential.session);
+      const known = this.#known(key, nowSeconds);
+      if (known !== undefined) return known;
+      const read = this.#reads.get(key) ?? this.#begin(key, credential);
       const record = await read.record;
       if (!read.stale) return record;
     }
@@ -75,8 +97,8 @@ export class IdentityCache {
     }
   }
 
-  #begin(key: TargetKey, session: string): Read {
-    const read: Read = { stale: false, record: this.#sessions.read(session) };
+  #begin(key: TargetKey, { session, keys }: Pick<Credential, 'session' | 'keys'>): Read {
+    const read: Read = { stale: false, ancestors: keys.ancestors, record: this.#sessions.read(session) };
     this.#reads.set(key, read);
     void this.#keep(key, read);
     return read;
@@ -89,6 +111,7 @@ export class IdentityCache {
       if (record !== undefined && !read.stale) {
         const keys = coveringKeys({ ...record, session: record.id, ancestors: record.delegation?.ancestors });
         this.#records.set(key, { record, keys });
+        this.#addBeneath(key, keys.ancestors);
       }
     } catch {
       // Every caller that waits for this read gets the error; there is nothing to keep.
@@ -103,9 +126,27 @@ export class IdentityCache {
     this.#dropWhere(({ account, provider }) => account === key || provider === key);
   }
 
+  /** Also drops what is beneath it: a delegated session has the identity of its user's own session, and ends with it. */
   #dropSession(key: TargetKey): void {
     this.#records.delete(key);
-    this.#outdate(key);
+    for (const beneath of this.#beneath.get(key) ?? []) this.#records.delete(beneath);
+    for (const [session, { ancestors }] of this.#reads) {
+      if (session === key || ancestors?.includes(key) === true) this.#outdate(session);
+    }
+  }
+
+  #addBeneath(key: TargetKey, ancestors: readonly TargetKey[] = []): void {
+    for (const ancestor of ancestors) {
+      const beneath = this.#beneath.get(ancestor) ?? new Set();
+      this.#beneath.set(ancestor, beneath.add(key));
+    }
+  }
+
+  #removeBeneath(key: TargetKey, ancestors: readonly TargetKey[] = []): void {
+    for (const ancestor of ancestors) {
+      const beneath = this.#beneath.get(ancestor);
+      if (beneath?.delete(key) === true && beneath.size === 0) this.#beneath.delete(ancestor);
+    }
   }
 
   /** It is not known yet which account a read under way is about, so every one of them is outdated. */

@@ -102,6 +102,23 @@ describe('the re-check', () => {
     expect(provider.asked).toEqual(['rt-0']);
   });
 
+  it('asks about its user’s own session where a delegated one is used, once for both', async () => {
+    const delegation = { ancestors: ['s1'], actors: [{ name: 'claude' }], clusters: [], limits: [] };
+    const own = await store.sessions.read('s1');
+    if (own === undefined) throw new Error('there is no session');
+    const opened = await store.sessions.open({ ...own, id: 's2', delegation }, {}, { mostDelegations: 1 });
+    expect(opened).toMatchObject({ ok: true });
+    const recheck = replica();
+    const outcomes = await Promise.all([recheck('s2'), recheck('s1')]);
+    expect(outcomes).toMatchObject([{ record: { id: 's1' } }, { record: { id: 's1' } }]);
+    expect(provider.asked).toEqual(['rt-0']);
+    now += 60_000;
+    provider.answer = () => {
+      throw new AppError('sign_in_refused', 'no', { reason: 'provider_refresh_refused' });
+    };
+    expect(await recheck('s2')).toMatchObject({ kind: 'refused', record: { id: 's1' } });
+  });
+
   it('asks no provider about a user whose provider gave no refresh token', async () => {
     await store.sessions.update('s1', { identity: ALICE, secret: {} });
     now += 60_000;

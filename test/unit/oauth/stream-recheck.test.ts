@@ -103,8 +103,15 @@ describe('users with open streams', () => {
   }
 
   /** A session with a stream of it in flight. @returns how the stream was cut, as it is then */
-  async function stream(id: string, provider: string, refreshToken?: string): Promise<() => CutReason | undefined> {
-    const account = `${provider}/${id}` as const;
+  async function stream(
+    id: string,
+    provider: string,
+    refreshToken?: string,
+    parent?: string,
+  ): Promise<() => CutReason | undefined> {
+    const account = `${provider}/${parent ?? id}` as const;
+    const ancestors = parent === undefined ? undefined : [parent];
+    const delegation = ancestors && { ancestors, actors: [{ name: 'claude' }], clusters: [], limits: [] };
     const position = guard.position ?? { epoch: '', number: 0 };
     const opened = await store.sessions.open(
       {
@@ -115,13 +122,15 @@ describe('users with open streams', () => {
         client: 'portcullis-cli',
         identity: { username: `${provider}:${id}`, uid: id, groups: [], extra: {} },
         createdAt: now / 1000,
-        expiresAt: now / 1000 + 86_400,
+        expiresAt: now / 1000 + (parent === undefined ? 86_400 : 3600),
         idleSeconds: 86_400,
         address: '192.0.2.1',
         userAgent: 'test',
         startedAt: position,
+        ...(delegation && { delegation }),
       },
       refreshToken === undefined ? {} : { refreshToken },
+      { mostDelegations: 2 },
     );
     if (!opened.ok) throw new Error(opened.reason);
     let cut: CutReason | undefined;
@@ -134,9 +143,10 @@ describe('users with open streams', () => {
     });
     const credential: Credential = {
       session: id,
+      ancestors,
       account,
       provider,
-      keys: coveringKeys({ session: id, account, provider }),
+      keys: coveringKeys({ session: id, account, provider, ancestors }),
       tokenId: 't',
       audience: 'urn:portcullis:cluster:prod',
       client: 'portcullis-cli',
@@ -211,6 +221,23 @@ describe('users with open streams', () => {
       'portcullis.dev/session': 'alice',
       'portcullis.dev/account': 'corp/alice',
     });
+  });
+
+  it('are asked about, cut and signed out where only a delegated session is in use', async () => {
+    await stream('alice', 'corp', 'rt');
+    guard.cutSession('alice', 'session_expired');
+    const cut = await stream('child', 'corp', undefined, 'alice');
+    await pass(EVERY);
+    expect(corp.asked).toEqual(['alice']);
+    corp.groups = ['corp:auditors'];
+    await pass(EVERY);
+    await expect.poll(cut).toBe('identity_changed');
+    const next = await stream('next', 'corp', undefined, 'alice');
+    corp.answer = refused;
+    await pass(EVERY);
+    expect(next()).toBe('session_revoked');
+    expect(await store.sessions.read('alice')).toBeUndefined();
+    expect(named('session-ended')[0]?.annotations).toMatchObject({ 'portcullis.dev/session': 'alice' });
   });
 
   it('lose the streams that run under their old identity when it has changed, and keep the session', async () => {

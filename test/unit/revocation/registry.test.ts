@@ -55,6 +55,33 @@ describe('the registry of what is in flight', () => {
     expect(registry.cutTotal).toBe(3);
   });
 
+  it('cuts a delegated session with each one above it, and counts its flights as its own alone', () => {
+    const { registry, cuts, fly, emptied } = setUp();
+    const beneath = (session: string, ...ancestors: readonly string[]): Credential => ({
+      ...credential(session),
+      ancestors,
+      keys: coveringKeys({ ...ownerOf(session), ancestors }),
+    });
+    const child = fly('a2', beneath('a2', 'a1'));
+    const own = fly('a1', credential('a1'));
+    const grandchild = fly('a3', beneath('a3', 'a1', 'a2'));
+    const here = () => registry.sessions().map((one) => [one.session, one.own, one.flights]);
+    expect(here()).toEqual([
+      ['a2', 'a1', 1],
+      ['a1', 'a1', 1],
+      ['a3', 'a1', 1],
+    ]);
+    own.close();
+    expect(emptied).toEqual([sessionKey('a1')]);
+    expect(registry.cut(sessionKey('a3'), 'session_revoked')).toBe(1);
+    expect(registry.cut(sessionKey('a1'), 'session_revoked')).toBe(1);
+    expect(cuts.map(([name]) => name)).toEqual(['a3', 'a2']);
+    grandchild.close();
+    child.close();
+    expect(emptied).toEqual(['a1', 'a3', 'a2'].map(sessionKey));
+    expect(here()).toEqual([]);
+  });
+
   it.each(['session_revoked', 'session_expired', 'fenced'] as const)(
     'lets each flight of a turn tell its client why before the first is reset: %s',
     (reason) => {
@@ -165,7 +192,7 @@ describe('the registry of what is in flight', () => {
     advance(100);
     const second = fly('a1 again', credential('a1'));
     fly('unbound');
-    expect(registry.sessions()).toEqual([{ session: 'a1', keys: keysOf('a1'), flights: 2, sinceMs: 0 }]);
+    expect(registry.sessions()).toEqual([{ session: 'a1', own: 'a1', keys: keysOf('a1'), flights: 2, sinceMs: 0 }]);
     first.close();
     expect(registry.sessions()).toMatchObject([{ flights: 1, sinceMs: 100 }]);
     expect(emptied).toEqual([]);

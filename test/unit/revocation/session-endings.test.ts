@@ -51,6 +51,21 @@ describe('ends of sessions', () => {
     ]);
   });
 
+  it('cuts a delegated session when one above it becomes idle, and not before', async () => {
+    const { cuts, ended, store, watch, pass } = setUp();
+    let parentIdleAt = seconds() + 50;
+    store.read = async () => ({ ...record(seconds()), parentIdleAt });
+    watch('child', { idleIn: 30 });
+    await pass(31_000);
+    // A token was minted for the one above it.
+    parentIdleAt = seconds() + 49;
+    await pass(48_000);
+    expect(cuts).toEqual([]);
+    await pass(2_000);
+    expect(cuts).toEqual([sessionKey('child')]);
+    expect(ended.map(({ session, how }) => [session, how])).toEqual([['child', 'idle']]);
+  });
+
   it('does not let a later end, of this session or of another, put off an earlier one', async () => {
     const { cuts, watch, pass } = setUp();
     watch('s', { expiresIn: 60 });

@@ -27,6 +27,19 @@ describe('the view', () => {
     expect(view.covers(ALICE, 5)).toBe(false);
   });
 
+  it('covers a delegated session by an entry of any session above it, and of none beneath', () => {
+    const child = { session: 's3', account: 'corp/alice', provider: 'corp', ancestors: ['s1', 's2'] } as const;
+    for (const session of ['s1', 's2', 's3']) {
+      const view = new View();
+      view.apply(revoked(5, { kind: 'session', session }));
+      expect([view.covers(coveringKeys(child), 4), view.covers(coveringKeys(child), 5)]).toEqual([true, false]);
+      expect(targets({ kind: 'session', session }, child)).toBe(true);
+    }
+    const view = new View();
+    view.apply(revoked(5, { kind: 'session', session: 's3' }));
+    expect(view.covers(ALICE, 4)).toBe(false);
+  });
+
   it('does not mistake one kind for another with the same value', () => {
     const view = new View();
     view.apply(revoked(5, { kind: 'provider', provider: 's1' }));

@@ -49,12 +49,13 @@ else
   local chain, parent = '', nil
   for ancestor in each_of(up) do
     local g = session_alone(ancestor)
-    if not g or g[2] ~= acc or g[3] ~= prov or g[18] ~= chain then return {'NO', 'parent_over'} end
+    local elsewhere = g and (g[2] ~= acc or g[3] ~= prov or g[18] ~= chain)
+    if is_over(g) or elsewhere then return {'NO', 'parent_over'} end
     chain = chain == '' and ancestor or chain .. ' ' .. ancestor
     root = root or ancestor
     parent = g
   end
-  if tonumber(exp) > tonumber(parent[5]) then return {'NO', 'parent_over'} end
+  if parent and tonumber(exp) > tonumber(parent[5]) then return {'NO', 'parent_over'} end
 end
 local there = redis.call('HGET', key, 'ep')
 if there == epoch_for('') or there == epoch_for('a session') then return {'EXISTS'} end
