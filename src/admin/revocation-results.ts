@@ -10,7 +10,6 @@ import { AppError } from '../core/errors.ts';
 import { RESULT_KEPT_SECONDS, type RevocationResult } from '../revocation/revocation.ts';
 import type { AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
-import type { DelegatedEnding } from './revocation-scope.ts';
 import { record } from '../http/audit-events.ts';
 import type { RequestContext } from '../http/request-context.ts';
 
@@ -28,8 +27,6 @@ export interface ResultContext {
   readonly reason: string;
   readonly target: string;
   readonly lock: boolean;
-  /** The delegated sessions that end with it; absent if none is known. */
-  readonly delegated?: readonly DelegatedEnding[];
   /** The admin, or both. */
   readonly by: string;
   /** False for a drill, which a monitor runs every few minutes: it is known for ten minutes. */
@@ -99,6 +96,10 @@ export const receiptsOf = ({ replicas }: RevocationResult): string =>
     .map(({ id, state }) => `${id}=${state}`)
     .join(' ');
 
+/** Returns the delegated sessions that ended with it for the audit log, as `ID=claude ID=claude/reviewer`. */
+export const delegatedOf = ({ delegated = [] }: RevocationResult): string =>
+  delegated.map(({ id, name }) => `${id}=${name}`).join(' ');
+
 /** Writes `revocation-proven`, the audit event of a proof that came after a 202. */
 function auditProof(deps: AdminDeps, result: RevocationResult, about: ResultContext | undefined): void {
   const { context, path, reason, target } = about ?? {
@@ -145,9 +146,8 @@ export function createRevocationResults(deps: AdminDeps): RevocationResults {
       const { missing: _older, ...request } = stored ?? {};
       return { ...request, ...result };
     }
-    const { target, lock, reason, by, context, delegated = [] } = about;
-    const named = delegated.length === 0 ? {} : { delegated };
-    return { ...result, ...named, target, lock, reason, by, auditId: context.requestId };
+    const { target, lock, reason, by, context } = about;
+    return { ...result, target, lock, reason, by, auditId: context.requestId };
   }
 
   /** Saves the results of one revocation one after another. Otherwise an older one could overwrite a newer one. */

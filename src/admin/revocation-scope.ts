@@ -1,7 +1,6 @@
 /**
  * The scope of a revocation: what it would cut, as far as this is known before.
  */
-import { actorText } from '../core/delegation/delegation.ts';
 import { isCoveredBy, targetKey, type RevocationTarget } from '../core/credential/revocation.ts';
 import type { SessionQuery, SessionRecord } from '../store/store.ts';
 import type { AdminDeps } from './dependencies.ts';
@@ -10,8 +9,6 @@ const LISTED = 10;
 const PAGE_SIZE = 200;
 /** No admin needs the exact number of thousands of sessions, and the page must load quickly. */
 const MAX_COUNTED = 2000;
-/** As many as a receipt names. */
-const MAX_ENDINGS = 100;
 
 export interface RevocationScope {
   /** Ten of the sessions: the target itself, then the newest. */
@@ -55,32 +52,6 @@ async function sessionsOf(
     if (cursor === undefined) break;
   }
   return { sessions, more: cursor !== undefined };
-}
-
-/** A delegated session that ends with what is revoked, for its receipt. */
-export interface DelegatedEnding {
-  readonly id: string;
-  /** Its actors, such as `claude/reviewer`. */
-  readonly name: string;
-}
-
-/**
- * Returns the delegated sessions that a revocation of a session or an account ends too, at most a hundred. Call it right
- * before, because afterwards the store does not have them any more. Never throws, because no revocation waits for a list of
- * names; nor does one of a provider or of all users, which would read every session.
- */
-export async function delegatedEndings(
-  deps: Pick<AdminDeps, 'store'>,
-  target: RevocationTarget,
-): Promise<readonly DelegatedEnding[]> {
-  if (target.kind !== 'session' && target.kind !== 'account') return [];
-  try {
-    const query = { ...queryFor(target), where: ({ delegation }: SessionRecord) => delegation !== undefined };
-    const { sessions } = await deps.store.sessions.list({ ...query, limit: MAX_ENDINGS });
-    return sessions.flatMap(({ id, delegation }) => (delegation ? [{ id, name: actorText(delegation) }] : []));
-  } catch {
-    return [];
-  }
 }
 
 /** Returns the scope of a revocation. @throws AppError `store_unavailable` */

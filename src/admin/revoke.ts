@@ -28,14 +28,19 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { AuditFacts } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { RevocationResult, RevocationOrder } from '../revocation/revocation.ts';
-import { receiptsOf, reusedError, type RevocationReceipt, type RevocationResults } from './revocation-results.ts';
+import {
+  delegatedOf,
+  receiptsOf,
+  reusedError,
+  type RevocationReceipt,
+  type RevocationResults,
+} from './revocation-results.ts';
 import { approvalError, requireSecondAdmin, type Consent } from './approvals.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { holdInstead } from './holds.ts';
 import { AdminError } from './problem.ts';
-import { delegatedEndings, type DelegatedEnding } from './revocation-scope.ts';
 import { record } from '../http/audit-events.ts';
 import {
   assertSeen,
@@ -69,6 +74,7 @@ function resultDetails(result: RevocationResult): AuditFacts {
     complete: String(result.complete),
     receipts: receiptsOf(result),
     sessions: String(result.sessions),
+    'delegated-sessions': delegatedOf(result),
     'streams-closed': String(result.streamsClosed),
   };
 }
@@ -104,8 +110,6 @@ interface RevokeOptions {
   readonly fingerprint?: string;
   /** Of the two admins, if two were needed. */
   readonly consent?: Consent | undefined;
-  /** The delegated sessions that end with it, for the receipt. */
-  readonly delegated?: readonly DelegatedEnding[];
 }
 
 /**
@@ -116,7 +120,7 @@ export async function revoke(
   { deps, results }: AdminService,
   admin: AdminContext,
   plan: RevocationPlan,
-  { fingerprint, consent, delegated = [] }: RevokeOptions = {},
+  { fingerprint, consent }: RevokeOptions = {},
 ): Promise<RevocationReceipt> {
   const { context, path } = admin;
   const { reason, requestId = randomUUID() } = plan;
@@ -124,7 +128,6 @@ export async function revoke(
   const facts = { target, ...consentDetails(consent) };
   const forget = results.expect(requestId, {
     context,
-    delegated,
     path,
     reason,
     target,
@@ -193,8 +196,7 @@ export async function handleRevocation(
     if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
     return holdInstead(deps, admin, { target: plan.target, reason, cause });
   });
-  const delegated = await delegatedEndings(deps, plan.target);
   // The admin's own credential is checked again, after everything was read.
   actor.assertValid();
-  return revoke(service, admin, plan, { fingerprint, consent, delegated });
+  return revoke(service, admin, plan, { fingerprint, consent });
 }

@@ -14,6 +14,7 @@
  * below it. Its renewal returned the entry. Either it has not processed that reply, and then it goes silent or is
  * granted nothing, or its receipt is on the way. It stays pending until we see which.
  */
+import type { Appended } from '../store/store.ts';
 import type { LogPosition } from '../core/credential/revocation.ts';
 
 /**
@@ -39,6 +40,7 @@ export interface Written {
   /** Monotonic milliseconds at which that reply arrived. */
   readonly arrivedAtMs: number;
   readonly sessions: number;
+  readonly delegated?: Appended['delegated'];
 }
 
 export interface OtherReplica {

@@ -153,6 +153,7 @@ export function resultOf(progress: RevocationProgress, replicaName: string, nowM
     id,
     at,
     sessions: written?.sessions ?? 0,
+    ...(written?.delegated && { delegated: written.delegated.labels, delegatedCount: written.delegated.count }),
     streamsClosed: replicas.reduce((total, receipt) => total + (receipt.streamsClosed ?? 0), 0),
     complete: proof.outcome === 'proven',
     elapsedMs: rounded((endedAtMs ?? nowMs) - begunAtMs),

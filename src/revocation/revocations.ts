@@ -164,10 +164,10 @@ export class Revocations {
       throw this.#notWritten(progress, cause);
     }
     const arrivedAtMs = monotonicMs();
-    const { position, generation, acknowledged, sessions } = appended;
-    progress.written = { position, generation, acknowledged, sessions, arrivedAtMs };
-    this.localGuard.written(position);
-    this.#noteRegistry(progress, progress.written, appended.replicas);
+    const { replicas, ...written } = appended;
+    progress.written = { ...written, arrivedAtMs };
+    this.localGuard.written(written.position);
+    this.#noteRegistry(progress, progress.written, replicas);
     this.#open.add(progress);
     this.#bringUpToDate(progress);
     if (progress.endedAtMs === undefined) {

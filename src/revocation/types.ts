@@ -4,7 +4,7 @@ import type { Logger } from '../contracts/logger.ts';
 import type { Credential } from '../core/credential/credential.ts';
 import type { CoveringKeys, LogChange, LogPosition, RevocationTarget } from '../core/credential/revocation.ts';
 import type { Account } from '../core/identity/identity.ts';
-import type { AppendRequest, DrillPart, RevocationLog, SessionStore } from '../store/store.ts';
+import type { AppendRequest, DelegatedLabel, DrillPart, RevocationLog, SessionStore } from '../store/store.ts';
 
 /** Why the guard rejects a credential. */
 export type GuardRejection = 'fenced' | 'epoch_changed' | 'session_revoked';
@@ -89,6 +89,12 @@ export interface RevocationResult {
   /** RFC 3339. */
   readonly at: string;
   readonly sessions: number;
+  /**
+   * The delegated sessions that ended with a session or an account: at most 100 by name, and how many there were. Absent
+   * where there was none.
+   */
+  readonly delegated?: readonly DelegatedLabel[];
+  readonly delegatedCount?: number;
   readonly streamsClosed: number;
   /** True only if it is proven that no replica accepts a covered credential any more. */
   readonly complete: boolean;

@@ -196,14 +196,19 @@ describe('delegated sessions', () => {
     const admin = await signedInAs('root', { beside: at.stage });
     const { body } = await post(admin, 'revocations', { session: 's-1', reason: 'INC-1' }).expect(200);
     const named = [
-      { id: 's-6', name: 'claude/reviewer' },
-      { id: 's-5', name: 'claude' },
+      { id: 's-5', name: 'claude', session: 's-1' },
+      { id: 's-6', name: 'claude/reviewer', session: 's-5' },
     ];
-    expect(body).toMatchObject({ complete: true, sessions: 3, delegated: named });
+    expect(body).toMatchObject({ complete: true, sessions: 3, delegated: named, delegatedCount: 2 });
+    const [event] = admin.stage.named('revocation');
+    expect(annotation(event, 'delegated-sessions')).toBe('s-5=claude s-6=claude/reviewer');
     expect(await at.stage.store.sessions.read('s-6')).toBeUndefined();
     expect(await at.stage.store.sessions.read('s-7')).toBeDefined();
     const receipt = await read(at, `revocations/${(body as { id: string }).id}`).expect(200);
     expect(receipt.body).toMatchObject({ delegated: named });
+    const { text } = await at.browser.get(`/admin/revocations/${(body as { id: string }).id}`).expect(200);
+    expect(text).toMatch(/Delegated sessions that ended with it<\/dt>\s*<dd>claude, claude\/reviewer</);
+    expect(text).toContain('Delegated sessions: claude, claude/reviewer');
     const single = await post(admin, 'revocations', { session: 's-3', reason: 'INC-2' }).expect(200);
     expect(single.body).not.toHaveProperty('delegated');
   });

@@ -27,7 +27,9 @@ export function describeReceipt(receipt: JsonRecord, columns?: number): string {
   const delegated = arrayAt(receipt, 'delegated')
     .filter(isRecord)
     .map((one) => plainText(stringAt(one, 'name') ?? '', 400));
-  const ended = delegated.length === 0 ? '' : `delegated sessions that ended with it: ${delegated.join(', ')}\n`;
+  const more = count('delegatedCount') - delegated.length;
+  const names = [...delegated, ...(more > 0 ? [`${more} more`] : [])].join(', ');
+  const ended = names === '' ? '' : `delegated sessions that ended with it: ${names}\n`;
   return `${verdict}\n${ended}${rows.length === 0 ? '' : table(['REPLICA', 'STATE', 'MS', 'STREAMS CUT'], rows, columns)}`;
 }
 

@@ -121,12 +121,19 @@ export const revocationResultSchema = z.object({
     .describe('whether the user can simply sign in again: false with a lock, or where it must be a fresh sign-in'),
   replicas: z.array(receiptSchema).readonly(),
   delegated: z
-    .array(z.object({ id: z.string(), name: z.string().describe('its actors, such as `claude/reviewer`') }))
+    .array(
+      z.object({
+        id: z.string(),
+        name: z.string().describe('its actors, such as `claude/reviewer`'),
+        session: z.string().describe('id of the session above it'),
+      }),
+    )
     .readonly()
     .describe(
-      'delegated sessions that ended with it, as far as they were known right before: of a session and of an account, at most 100; absent where there was none',
+      'the delegated sessions that ended with a session or an account, at most 100; absent where there was none, and of `provider` and `all`',
     )
     .exactOptional(),
+  delegatedCount: z.number().describe('how many these were; absent as they are').exactOptional(),
   missing: z
     .array(z.string())
     .readonly()

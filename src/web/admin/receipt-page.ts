@@ -8,6 +8,7 @@
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import type { RevocationReceipt } from '../../admin/revocation-results.ts';
 import { html, type Html } from '../page/html.ts';
+import { delegatedText } from '../page/receipt.ts';
 import { auditHref } from './links.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
@@ -96,13 +97,20 @@ function replicasCard(result: RevocationResult): Html {
 }
 
 /** Returns the card with what was revoked, by whom and why; nothing where it did not come from an admin. */
-function requestCard({ target, lock, reason, by, auditId }: RevocationReceipt): Html | false {
+function requestCard(receipt: RevocationReceipt): Html | false {
+  const { target, lock, reason, by, auditId } = receipt;
+  const delegated = delegatedText(receipt);
   if (target === undefined || auditId === undefined) return false;
   return html`<section class="card" aria-labelledby="request">
     <h2 id="request">What was revoked</h2>
     <dl class="facts">
       <dt>Target</dt>
       <dd><code>${target}</code>${lock === true && ', and the account was locked'}</dd>
+      ${
+        delegated !== '' &&
+        html`<dt>Delegated sessions that ended with it</dt>
+          <dd>${delegated}</dd>`
+      }
       <dt>Reason</dt>
       <dd>${reason}</dd>
       <dt>By</dt>
@@ -129,6 +137,7 @@ function receiptText(receipt: RevocationReceipt): string {
     ['By', by],
     ['Audit event', auditId],
     ['Result', `${verdict}; ${sessions} sessions ended, ${streamsClosed} streams cut, ${formatMs(elapsedMs)}`],
+    ['Delegated sessions', delegatedText(receipt) || undefined],
     ['Replicas', replicas.join(', ')],
   ];
   return facts.flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}`])).join('\n');

@@ -35,12 +35,24 @@ const replicaRow = (replica: ReplicaReceipt): Html =>
     <td data-label="After">${replica.ms === undefined ? '–' : `${Math.round(replica.ms)} ms`}</td>
   </tr>`;
 
+/** Returns the delegated sessions that ended with it as one text; '' where there was none. */
+export function delegatedText({ delegated = [], delegatedCount = delegated.length }: RevocationResult): string {
+  const more = delegatedCount - delegated.length;
+  return [...delegated.map(({ name }) => name), ...(more > 0 ? [`${more} more`] : [])].join(', ');
+}
+
 export function receipt(result: RevocationResult): Html {
+  const delegated = delegatedText(result);
   return html`${verdict(result)}
     <div class="card">
       <dl class="facts">
         <dt>Sessions ended</dt>
         <dd>${result.sessions}</dd>
+        ${
+          delegated !== '' &&
+          html`<dt>Delegated sessions among them</dt>
+            <dd>${delegated}</dd>`
+        }
         <dt>Streams cut</dt>
         <dd>${result.streamsClosed}</dd>
         <dt>Took</dt>

@@ -31,10 +31,10 @@ test('sessions has a column for actors where there are any, and asks for delegat
 test('the receipt of a revocation names the delegated sessions that ended with it', async () => {
   await at.login();
   const delegated = [
-    { id: 's-5', name: 'claude' },
-    { id: 's-6', name: 'nightly\u001b[2J' },
+    { id: 's-5', name: 'claude', session: 's-1' },
+    { id: 's-6', name: 'nightly\u001b[2J', session: 's-1' },
   ];
-  at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt({ delegated }) });
+  at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt({ delegated, delegatedCount: 30 }) });
   const { stdout } = await at.machine.run('revoke', '--session', 's-1', '--reason', 'INC-4711');
-  expect(stdout).toMatch(/^complete: .*\ndelegated sessions that ended with it: claude, nightly \[2J\n/);
+  expect(stdout).toMatch(/^complete: .*\ndelegated sessions that ended with it: claude, nightly \[2J, 28 more\n/);
 });
