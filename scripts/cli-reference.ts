@@ -21,6 +21,10 @@ export const VARIABLES: ReadonlyMap<string, string> = new Map([
     'set by the client: the version of ExecCredential that `get-token` prints, `v1` or `v1beta1`',
   ],
   ['PORTCULLIS_CACHE_DIR', 'folder of the sessions; default: `portcullis` in `XDG_CACHE_HOME`'],
+  [
+    'PORTCULLIS_DELEGATED_DIR',
+    'folder of a delegated session, and then the only one: no browser opens, and no other variable leads to a session',
+  ],
   ['PORTCULLIS_CREDENTIAL_STORE', 'where sessions are kept: `auto`, `keyring` or `file`; before the choice of `login`'],
   ['DBUS_SESSION_BUS_ADDRESS', 'the D-Bus session that leads to the Secret Service, the keyring on Linux'],
   ['XDG_RUNTIME_DIR', 'folder with the `bus` of a session where that variable is missing'],
@@ -54,7 +58,7 @@ const EXIT_CODES = [
   ['2', 'wrong use or configuration'],
   ['3', 'rejected: you may not do this'],
   ['4', 'there is nothing of this name: no such session, username, provider, revocation, lock or cluster'],
-  ['5', 'the revocation is written, and not proven yet on every replica (`revoke`, `lock`, `api`)'],
+  ['5', 'the revocation is written, and not proven yet on every replica (`revoke`, `lock`, `logout --session`, `api`)'],
 ] as const;
 
 const HEAD = `# The command line

@@ -56,7 +56,7 @@ parent_start() {
 
 # The folder as environment.ts finds it. A path that needs to be normalised first is left to the full program.
 cache_dir() {
-  dir=${PORTCULLIS_CACHE_DIR-}
+  dir=${PORTCULLIS_DELEGATED_DIR:-${PORTCULLIS_CACHE_DIR-}}
   if [ -z "$dir" ]; then
     dir=${XDG_CACHE_HOME-}
     [ -n "$dir" ] || dir=${HOME:+$HOME/.cache}

@@ -16,6 +16,7 @@
  * - `http/`: the HTTP client and all that it needs; `http/http-client.ts` lists its files.
  * - `commands/`: one file for each group of commands; `commands/admin-parser.ts` lists them.
  * - `local-proxy/`: `portcullis proxy`; `local-proxy/listener.ts` lists its files.
+ * - `delegation/`: `portcullis delegate`; `delegation/session-folder.ts` says what it leaves where.
  * - `kubeconfig/`, `terminal/`, `completion/`: kubeconfigs, output, shell completion.
  */
 import { resolve } from 'node:path';
@@ -23,6 +24,7 @@ import type { Command, Option } from 'commander';
 import { RENEW_COMMAND, renewNow } from './plugin/background-renewal.ts';
 import { locateEntry } from './session/cache.ts';
 import { CREDENTIAL_STORES, KEYRING_COMMAND, type CredentialStore } from './session/credential-store.ts';
+import type { DelegateOptions } from './commands/delegate-command.ts';
 import type { KubeconfigOptions } from './commands/kubeconfig-command.ts';
 import type { ProxyOptions } from './commands/proxy-command.ts';
 import type { LoginOptions } from './commands/sign-in-commands.ts';
@@ -38,7 +40,8 @@ export interface CommonOptions extends ServerOptions {
 }
 
 /**
- * Adds `login`, `logout`, `whoami`, `credential-store`, `kubeconfig`, `get-token`, `proxy` and `version`. Their actions set
+ * Adds `login`, `logout`, `whoami`, `credential-store`, `kubeconfig`, `get-token`, `proxy`, `delegate`, `delegations` and
+ * `version`. Their actions set
  * `process.exitCode` (0 done, 1 failed, 2 wrong use or configuration, 3 rejected) and never throw; wrong use of
  * them exits 2. The admins' commands are in `commands/admin-parser.ts`.
  */
@@ -52,6 +55,7 @@ export function addUserCommands(program: Command): void {
   addGetToken(program);
   addRenewToken(program);
   addProxy(program);
+  addDelegate(program);
   addCommand(program, 'version', 'show the version of this program')
     .addOption(outputOption(program))
     .action((options: OutputOptions) =>
@@ -168,9 +172,16 @@ function addSignInCommands(program: Command): void {
     .action((options: CommonOptions & LoginOptions) =>
       run(options, async (context) => (await import('./commands/sign-in-commands.ts')).login(context, options)),
     );
-  addServerCommand(program, 'logout', 'end your session, here and at the server').action((options: CommonOptions) =>
-    run(options, async (context) => (await import('./commands/sign-in-commands.ts')).logout(context, options)),
-  );
+  addServerCommand(program, 'logout', 'end your session, here and at the server')
+    .option('--session <id>', 'end this delegated session instead, and stay signed in')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & OutputOptions & { readonly session?: string }) =>
+      run(options, async (context) => {
+        const { session } = options;
+        if (session === undefined) return (await import('./commands/sign-in-commands.ts')).logout(context, options);
+        return (await import('./commands/delegations-command.ts')).endDelegation(context, session, options);
+      }),
+    );
   addServerCommand(program, 'whoami', 'show your user, groups, session and clusters, as the server sees them')
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions) =>
@@ -236,6 +247,43 @@ function addProxy(program: Command): void {
       run(options, async (context) => (await import('./commands/proxy-command.ts')).proxy(context, options)),
     );
 }
+
+function addDelegate(program: Command): void {
+  addServerCommand(program, 'delegate', 'make a session that may do less than yours, for a script or an AI agent')
+    .argument('[command...]', 'after --: the program to run with it; the session ends with the program')
+    .option('--read-only', 'it may get, list and watch, and read logs; no Secrets, no way into a pod')
+    .option('--with-secrets', 'with --read-only: Secrets too')
+    .option('--namespace <name>', 'in this namespace alone; can be repeated', collected)
+    .option('--rules <file>', 'rules as those of a Role, YAML or JSON, with namespaces: if you like; - for stdin')
+    .option(
+      '--cluster <name>',
+      'at this cluster; can be repeated (default: that of kubectl’s current context, or the only one)',
+      collected,
+    )
+    .option('--for <duration>', 'how long at most, such as 90s, 30m or 2h', '1h')
+    .option('--name <name>', 'who acts, for lists and the audit log (default: the name of the program or file)')
+    .option(
+      '--kubeconfig <file>',
+      'write a kubeconfig for it, with its session in FILE.d, instead of running a program',
+    )
+    .option('--force', 'overwrite a kubeconfig that is not one of a delegated session')
+    .option('--command <command>', 'command that kubectl runs; a wrapper script must `exec`', 'portcullis')
+    .addOption(outputOption(program))
+    .action((command: readonly string[], options: CommonOptions & DelegateOptions) =>
+      run(options, async (context) =>
+        (await import('./commands/delegate-command.ts')).delegate(context, command, options),
+      ),
+    );
+  addServerCommand(program, 'delegations', 'list what you have delegated: what each may do, and has done')
+    .addOption(outputOption(program))
+    .action((options: CommonOptions & OutputOptions) =>
+      run(options, async (context) =>
+        (await import('./commands/delegations-command.ts')).delegations(context, options),
+      ),
+    );
+}
+
+const collected = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 /** Adds a command that takes no other arguments than it declares. */
 export function addCommand(program: Command, name: string, description: string): Command {

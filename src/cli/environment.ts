@@ -9,6 +9,11 @@ export type ExecVersion = 'v1' | 'v1beta1';
 export interface Environment {
   /** The folder where sessions are kept; it may not exist yet. */
   readonly cacheDir: string;
+  /**
+   * `PORTCULLIS_DELEGATED_DIR`: the folder of a delegated session, which is then the only one. Nothing that leads to a
+   * user's or a workload's session is read beside it, whatever a wrapper of this program sets.
+   */
+  readonly delegatedDir?: string;
   /** Default of `--server`. */
   readonly server?: string;
   /** `PORTCULLIS_NO_BROWSER` is set to anything but the empty string, `0` or `false`. */
@@ -45,6 +50,26 @@ export interface SessionBus {
   readonly runtimeDir?: string;
 }
 
+/** Names the folder of a delegated session, for this program in its kubeconfig and for the command that was given it. */
+export const DELEGATED_DIR = 'PORTCULLIS_DELEGATED_DIR';
+
+/**
+ * Variables by which other programs find a cluster, an identity or a kubeconfig without `$KUBECONFIG`: Helm, Ansible,
+ * Terraform's providers, and the service account of the pod in which a command runs.
+ */
+const OTHER_WAYS =
+  /^(?:HELM_KUBE\w*|K8S_AUTH_\w+|KUBE_(?:CONFIG|CTX|HOST|TOKEN|USER)\w*|KUBERNETES_SERVICE_\w+|PORTCULLIS_(?:CACHE_DIR|CREDENTIAL_STORE|SERVER|TOKEN_FILE))$/;
+
+/** Returns the environment of a command that is given a delegated session: this one without other ways to a cluster. */
+export function delegatedEnvironment(
+  dir: string,
+  kubeconfig: string,
+  env: Readonly<NodeJS.ProcessEnv> = process.env,
+): NodeJS.ProcessEnv {
+  const kept = Object.entries(env).filter(([name]) => !OTHER_WAYS.test(name));
+  return { ...Object.fromEntries(kept), KUBECONFIG: kubeconfig, [DELEGATED_DIR]: dir };
+}
+
 /** Reads what the commands need from `env`; checks nothing on disk. An empty variable counts as absent. */
 export function readEnvironment(
   env: Readonly<NodeJS.ProcessEnv> = process.env,
@@ -52,15 +77,19 @@ export function readEnvironment(
   home: string = homedir(),
   hostName: string = hostname(),
 ): Environment {
-  const server = env['PORTCULLIS_SERVER'] || undefined;
+  const delegatedDir = env['PORTCULLIS_DELEGATED_DIR'] || undefined;
+  const unlessDelegated = (text: string | undefined): string | undefined =>
+    delegatedDir === undefined ? text || undefined : undefined;
+  const server = unlessDelegated(env['PORTCULLIS_SERVER']);
   const browser = env['BROWSER']?.trim() || undefined;
   const forbidden = env['PORTCULLIS_NO_BROWSER'];
-  const tokenFile = env['PORTCULLIS_TOKEN_FILE'] || undefined;
-  const credentialStore = env['PORTCULLIS_CREDENTIAL_STORE'] || undefined;
+  const tokenFile = unlessDelegated(env['PORTCULLIS_TOKEN_FILE']);
+  const credentialStore = unlessDelegated(env['PORTCULLIS_CREDENTIAL_STORE']);
   return {
-    cacheDir: cacheDirectory(env, platform, home),
+    cacheDir: delegatedDir ?? cacheDirectory(env, platform, home),
+    ...(delegatedDir === undefined ? {} : { delegatedDir }),
     ...(server === undefined ? {} : { server }),
-    noBrowser: forbidden !== undefined && !['', '0', 'false'].includes(forbidden),
+    noBrowser: delegatedDir !== undefined || (forbidden !== undefined && !['', '0', 'false'].includes(forbidden)),
     ...(tokenFile === undefined ? {} : { tokenFile }),
     ...(browser === undefined ? {} : { browser }),
     remote: Boolean(env['SSH_CONNECTION']) && !env['DISPLAY'] && !env['WAYLAND_DISPLAY'] && browser === undefined,

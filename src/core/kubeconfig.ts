@@ -22,6 +22,10 @@ export interface KubeconfigRequest {
   readonly command: string;
   /** Further arguments of the plugin, after server and cluster. */
   readonly args?: readonly string[];
+  /** Variables that kubectl sets for the command. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The namespace of the contexts; absent: that of kubectl. */
+  readonly namespace?: string;
   /** The page where users get the command. */
   readonly installUrl?: string;
 }
@@ -54,6 +58,7 @@ export const pluginArguments = (server: string, cluster: string): readonly strin
 /** Returns one entry per cluster, in the order of the clusters. */
 export function kubeconfigEntries(request: KubeconfigRequest): readonly KubeconfigEntry[] {
   const { server, command, args = [] } = request;
+  const env = Object.entries(request.env ?? {}).map(([name, value]) => ({ name, value }));
   return request.clusters.map((cluster) => ({
     name: contextName(server, cluster.name),
     cluster: {
@@ -66,6 +71,7 @@ export function kubeconfigEntries(request: KubeconfigRequest): readonly Kubeconf
       apiVersion: 'client.authentication.k8s.io/v1',
       command,
       args: [...pluginArguments(server, cluster.name), ...args],
+      ...(env.length === 0 ? {} : { env }),
       installHint: installHint(request.installUrl),
       // This is about stdin, which the plugin never reads: `kubectl apply -f -` must still be able to open a
       // browser.
@@ -79,12 +85,13 @@ export function kubeconfigEntries(request: KubeconfigRequest): readonly Kubeconf
 export function newKubeconfig(request: KubeconfigRequest): Readonly<Record<string, unknown>> {
   const entries = kubeconfigEntries(request);
   const [first] = entries;
+  const namespace = request.namespace === undefined ? {} : { namespace: request.namespace };
   return {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: entries.map(({ name, cluster }) => ({ name, cluster })),
     users: entries.map(({ name, exec }) => ({ name, user: { exec } })),
-    contexts: entries.map(({ name }) => ({ name, context: { cluster: name, user: name } })),
+    contexts: entries.map(({ name }) => ({ name, context: { cluster: name, user: name, ...namespace } })),
     ...(first === undefined ? {} : { 'current-context': first.name }),
   };
 }

@@ -7,16 +7,8 @@ import { AppError } from '../core/errors.ts';
 import { KINDS, type Kind } from './rules/kinds.ts';
 import type { HttpResponse } from '../cli/http/http-client.ts';
 import { arrayAt, isRecord, numberAt, recordAt, stringAt, type JsonRecord } from '../cli/http/json-shape.ts';
+import type { ClusterApi } from '../cli/session/cluster-api.ts';
 import { plainText } from '../cli/terminal/plain-text.ts';
-
-export interface ClusterApi {
-  /**
-   * @param path with its query
-   * @returns the response, whatever its status
-   * @throws AppError where there is none, with reason `answer_too_long` where it was longer than a page may be
-   */
-  get(path: string, accept: string): Promise<HttpResponse>;
-}
 
 export interface Reader {
   /** A list begins, perhaps again: objects that were added of it do not count. */

@@ -15,8 +15,8 @@ import { printResult, type OutputOptions } from '../cli/terminal/output.ts';
 import { parseClusterName } from '../cli/http/server-url.ts';
 import type { SignedInUser } from '../cli/session/session.ts';
 import { whichServer, type ServerOptions } from '../cli/session/which-server.ts';
-import { openCluster } from './cluster-api.ts';
-import { readKind, type ClusterApi } from './cluster-lists.ts';
+import { openCluster, type ClusterApi } from '../cli/session/cluster-api.ts';
+import { readKind } from './cluster-lists.ts';
 import { reportData, reportText } from './report-text.ts';
 
 export interface PostureOptions extends ServerOptions, OutputOptions {

@@ -3,6 +3,7 @@ import type { CliContext } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { hostOf } from '../http/server-url.ts';
 import { locateEntry, readPins, readSession, writePins, writeSession, type CacheEntry } from '../session/cache.ts';
+import { refuseDelegated } from '../session/delegated.ts';
 import { withFileLock } from '../session/file-lock.ts';
 import { whyNoKeyring } from '../session/keyring.ts';
 import type { CredentialStore } from '../session/credential-store.ts';
@@ -38,6 +39,7 @@ export async function credentialStore(
 ): Promise<void> {
   const given = store === undefined ? {} : { credentialStore: store };
   const server = whichServer(context.environment, options, given);
+  if (store !== undefined) refuseDelegated(context, server, 'be moved');
   const entry = locateEntry(context.environment.cacheDir, server);
   const before = signedIn(entry);
   const session = store === undefined ? before : await moved(context, entry, store);

@@ -4,6 +4,7 @@ import { stringify } from 'yaml';
 import { newKubeconfig, type KubeconfigRequest } from '../../core/kubeconfig.ts';
 import { locateEntry, type Server } from '../session/cache.ts';
 import { cliError } from '../errors.ts';
+import { refuseDelegated } from '../session/delegated.ts';
 import {
   mentionsServer,
   mergeKubeconfig,
@@ -36,6 +37,8 @@ export async function kubeconfig(context: CliContext, options: KubeconfigOptions
   checkUse(options);
   if (options.kuberc === true) return printKuberc(context, options.command);
   const server = whichServer(context.environment, options);
+  // Its kubeconfig is there already, and this would remove contexts of the user's own from another one.
+  refuseDelegated(context, server, 'write another kubeconfig');
   const named = options.tokenFile ?? context.environment.tokenFile;
   const tokenFile = named === undefined ? undefined : resolve(named);
   const clusters = await clustersOf(context, server, tokenFile);

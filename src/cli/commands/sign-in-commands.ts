@@ -10,8 +10,10 @@ import {
   readStoredSession,
   writeSession,
   type CacheEntry,
+  type DelegatedMark,
 } from '../session/cache.ts';
 import { cliError } from '../errors.ts';
+import { refuseDelegated } from '../session/delegated.ts';
 import { parseDeviceName } from '../session/device-name.ts';
 import { withFileLock } from '../session/file-lock.ts';
 import type { CliContext } from '../context.ts';
@@ -47,6 +49,7 @@ export async function login(context: CliContext, options: LoginOptions): Promise
     ...(store === undefined ? {} : { credentialStore: store }),
   };
   const server = whichServer(context.environment, options, given);
+  refuseDelegated(context, server, 'sign a user in');
   if (context.environment.noBrowser && options.device !== true) {
     const next = `by a browser on another machine: portcullis login --device --server ${server.url}`;
     throw cliError('bad_request', 'A sign-in needs a browser, and PORTCULLIS_NO_BROWSER forbids one.', next);
@@ -168,9 +171,11 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
   const clusters = session.user.clusters.map(({ name, server: address }) => ({ name, server: address }));
   const key = keyOf(session);
   const device = named === undefined ? {} : { deviceName: named };
+  const { delegated } = server;
   // The renewed one has its secrets, wherever they are kept.
   const store = storeOf(readSession(entry) ?? session);
-  const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key, ...store };
+  const marked = delegated === undefined ? {} : { delegated: { name: delegated.name, rights: delegated.rights } };
+  const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key, ...store, ...marked };
   await printResult(
     context,
     options,
@@ -181,11 +186,15 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
         describe(session.user, context.nowMs()),
         `  key       ${key}`,
         describeStore(store),
+        ...(delegated === undefined ? [] : [describeDelegated(delegated)]),
       ];
       return `${lines.join('\n')}\n`;
     },
   );
 }
+
+const describeDelegated = ({ name, rights }: DelegatedMark): string =>
+  `  delegated to "${plainText(name, 300)}": ${plainText(rights, 1000)}`;
 
 /**
  * Returns the SHA-256 of the certificate that every token of the session is bound to (RFC 8705 §3.1), as the server

@@ -37,7 +37,7 @@ export async function sendAdminRequest(
   // Only once: a provider that does not report the time of the sign-in must not cause an endless loop.
   const response = needsFreshSignIn(first) ? await sendAfterSignIn(context, entry, request, first) : first;
   if (response.status >= 200 && response.status < 300) return response;
-  throw problem(entry.server.url, response, { signsIn: true });
+  throw problem(entry.server.url, response, nextOf(entry.server.url, response));
 }
 
 async function sendAfterSignIn(
@@ -87,7 +87,7 @@ export async function sendAdminRequestAs(
   // As above.
   const response = before.status === 401 ? await send(context, await credential(first.token), request) : before;
   if (response.status >= 200 && response.status < 300) return response;
-  throw problem(server, response, { signsIn: false });
+  throw problem(server, response, response.status > 403 ? nextOf(server, response) : undefined);
 }
 
 function send(context: CliContext, credential: AdminCredential, request: AdminRequest): Promise<HttpResponse> {
@@ -138,7 +138,11 @@ async function sendOnce(
  * auditor.
  */
 function noAdmin(entry: CacheEntry, cause: AppError): AppError {
-  const { url } = entry.server;
+  const { url, delegated } = entry.server;
+  if (delegated !== undefined) {
+    const what = 'A delegated session does not administer, whoever it was made by.';
+    return cliError('forbidden', what, 'do it in your own session', { reason: cause.reason, cause });
+  }
   const next = `ask your platform team to make you one; if they just have: portcullis login --server ${url}`;
   return cliError('forbidden', `You are neither an admin nor an auditor at ${url}.`, next, {
     reason: cause.reason,
@@ -149,18 +153,20 @@ function noAdmin(entry: CacheEntry, cause: AppError): AppError {
 /**
  * Turns a problem document (RFC 9457) into an error with the server's own text and an error code for the exit
  * status.
+ * @param next the next step of the user, where the server's text does not say it
  */
-function problem(server: string, response: HttpResponse, { signsIn }: { readonly signsIn: boolean }): AppError {
-  const code = plainText(stringAt(response.body, 'code') ?? '', 60);
+export function problem(server: string, response: HttpResponse, next: string | undefined): AppError {
+  const code = codeOfProblem(response);
   const title = plainText(stringAt(response.body, 'title') ?? '', 200);
   const detail = plainText(stringAt(response.body, 'detail') ?? '');
   const what = [title || `${server} responded with ${response.status}`, detail]
     .filter((part) => part !== '')
     .join(': ');
-  const next = signsIn || response.status > 403 ? nextOf(server, response, code) : undefined;
   const message = code === '' ? what : `${what} (${code})`;
   return cliError(codeOfStatus(response.status), message, next, { reason: code || 'admin_request_failed' });
 }
+
+const codeOfProblem = ({ body }: HttpResponse): string => plainText(stringAt(body, 'code') ?? '', 60);
 
 function codeOfStatus(status: number): ErrorCode {
   if (status === 401 || status === 403) return 'forbidden';
@@ -170,8 +176,9 @@ function codeOfStatus(status: number): ErrorCode {
   return 'upstream_unavailable';
 }
 
-function nextOf(server: string, { status, clockSkewMs }: HttpResponse, code: string): string | undefined {
-  const known = nextStepFor(code);
+function nextOf(server: string, response: HttpResponse): string | undefined {
+  const { status, clockSkewMs } = response;
+  const known = nextStepFor(codeOfProblem(response));
   if (known !== undefined) return known;
   if (status === 401) return clockFirst(clockSkewMs, `portcullis login --server ${server}`);
   if (status === 403) return 'ask your platform team to make you an admin';

@@ -2,8 +2,8 @@
  * The cache: one folder for each server, named by a hash of server, CA, issuer and client, so that a session of one
  * is never used for another.
  *
- *     DIR/KEY/server.json      server, CA file, name of this machine, and the two hosts pinned at login; stays when a
- *                              session ends
+ *     DIR/KEY/server.json      server, CA file, name of this machine, and the two hosts pinned at login; whether DIR is
+ *                              that of a delegated session; stays when a session ends
  *     DIR/KEY/session.json     the session with its tokens and its private key; with the refresh token, unless the keyring has
  *                              it (see secrets.ts)
  *     DIR/KEY/ready,…          the credential for one cluster, in the format of the shell front (see ready-file.ts)
@@ -17,7 +17,7 @@ import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import { cliError } from '../errors.ts';
-import { parseRecord, recordAt, stringAt } from '../http/json-shape.ts';
+import { parseRecord, recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 import { checkPrivateDirectory, ensurePrivateDirectory, readPrivateFile, writePrivateFile } from './private-files.ts';
 import { dropReadyFiles, writeReadyFiles } from '../plugin/ready-file.ts';
 import { formatSession, parseSession, type CachedSession } from './session.ts';
@@ -32,6 +32,19 @@ export interface Server {
   readonly deviceName?: string;
   /** Where its sessions are kept; absent: `auto`. */
   readonly credentialStore?: 'keyring' | 'file';
+  /** In the folder of a delegated session: which one. No user signs in there, also once it is over. */
+  readonly delegated?: DelegatedMark;
+}
+
+/** What `delegate` wrote down about the session of a folder, as it was made. */
+export interface DelegatedMark {
+  readonly id: string;
+  /** Who acts in it, such as `claude/reviewer`. */
+  readonly name: string;
+  /** What it may do, for users. */
+  readonly rights: string;
+  /** RFC 3339. */
+  readonly expiresAt: string;
 }
 
 /** Origins of the only two hosts that discovery may name. */
@@ -150,11 +163,19 @@ function parseKnownServer(text: string): KnownServer | undefined {
   // An empty one says that none is sent.
   const deviceName = typeof record['deviceName'] === 'string' ? record['deviceName'] : undefined;
   const store = record['credentialStore'];
+  const delegated = recordAt(record, 'delegated');
   return {
     url,
     pins: { web, api },
+    ...(delegated === undefined ? {} : { delegated: parseMark(delegated) }),
     ...(store === 'keyring' || store === 'file' ? { credentialStore: store } : {}),
     ...(caFile === undefined ? {} : { caFile }),
     ...(deviceName === undefined ? {} : { deviceName }),
   };
+}
+
+/** A mark that was edited is one all the same: without it a user could sign in there. */
+function parseMark(mark: JsonRecord): DelegatedMark {
+  const text = (key: keyof DelegatedMark): string => stringAt(mark, key) ?? 'unknown';
+  return { id: text('id'), name: text('name'), rights: text('rights'), expiresAt: text('expiresAt') };
 }

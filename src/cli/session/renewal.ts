@@ -5,6 +5,7 @@
 import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { dropSession, readSession, writeSession, type CacheEntry } from './cache.ts';
+import { explainedFor } from './delegated.ts';
 import { failureSince, shareFailure } from '../plugin/failures.ts';
 import { cliError, errorMessage } from '../errors.ts';
 import { withFileLock, type HeldLock } from './file-lock.ts';
@@ -44,6 +45,14 @@ const LOCK_TIMEOUT_MS = 60_000;
  *   decide: the cache is kept
  */
 export async function renew(context: CliContext, entry: CacheEntry, renewal: Renewal): Promise<Credential> {
+  try {
+    return await renewed(context, entry, renewal);
+  } catch (error) {
+    throw explainedFor(entry.server, error, context.nowMs());
+  }
+}
+
+async function renewed(context: CliContext, entry: CacheEntry, renewal: Renewal): Promise<Credential> {
   const since = context.nowMs();
   const settled = (): Credential | undefined => {
     const session = signedIn(context, entry);

@@ -9,6 +9,8 @@
  * - `discovery.ts`, `token-endpoint.ts`, `rejection.ts`: the OAuth endpoints of the server.
  * - `renewal.ts`, `fresh-sign-in.ts`, `binding.ts`: refresh, fresh sign-in of admins, and the client certificate.
  * - `which-server.ts`: the server that a command means.
+ * - `cluster-api.ts`: requests to a cluster, as kubectl makes them.
+ * - `delegated.ts`: what is different in the folder of a delegated session.
  */
 import { createHash } from 'node:crypto';
 import {

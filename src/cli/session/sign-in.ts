@@ -20,6 +20,7 @@ import {
   type CacheEntry,
   type Pins,
 } from './cache.ts';
+import { refuseDelegated } from './delegated.ts';
 import { deviceNameParameter, type DeviceNameParameter } from './device-name.ts';
 import { discover, type Discovery } from './discovery.ts';
 import { failureSince, forgetFailures, shareFailure } from '../plugin/failures.ts';
@@ -71,6 +72,7 @@ export interface SignIn {
 /** Signs in. @throws AppError with a message for the user */
 export async function signIn(context: CliContext, request: SignIn): Promise<CachedSession> {
   const { entry } = request;
+  refuseDelegated(context, entry.server, 'sign a user in');
   ensureEntry(entry);
   const since = context.nowMs();
   let reported = false;

@@ -5,6 +5,7 @@ import type { Environment } from '../environment.ts';
 import { cliError } from '../errors.ts';
 import { parseServer } from '../http/server-url.ts';
 import type { CredentialStore } from './credential-store.ts';
+import { noDelegatedSession } from './delegated.ts';
 
 export interface ServerOptions {
   readonly server?: string;
@@ -34,6 +35,7 @@ export function whichServer(environment: Environment, options: ServerOptions, no
     return now.credentialStore === 'auto' ? rest : { ...rest, credentialStore: now.credentialStore };
   };
   const known = knownServers(environment.cacheDir);
+  if (environment.delegatedDir !== undefined) return delegatedServer(environment.delegatedDir, known, text);
   if (text !== undefined) {
     const url = parseServer(text);
     return withStore({ ...withoutPins(known.find((server) => server.url === url)), url, ...given });
@@ -45,6 +47,17 @@ export function whichServer(environment: Environment, options: ServerOptions, no
   }
   const choices = known.map((server) => `--server ${server.url}`).join('  or  ');
   throw cliError('bad_request', 'You are signed in to several servers.', `choose one: ${choices}`);
+}
+
+/**
+ * Returns the server of a delegated session. Nothing is made up from an address alone: the folder may be gone, or a
+ * wrong one, and a user would sign in there.
+ */
+function delegatedServer(dir: string, known: readonly KnownServer[], given: string | undefined): Server {
+  const server = known.find(({ delegated }) => delegated !== undefined);
+  if (server === undefined) throw noDelegatedSession(dir);
+  if (given === undefined || parseServer(given) === server.url) return { ...withoutPins(server), url: server.url };
+  throw cliError('bad_request', `This delegated session is for ${server.url} alone.`, 'leave out --server');
 }
 
 function withoutPins(known: KnownServer | undefined): Partial<Server> {

@@ -53,6 +53,13 @@ export class FakeServer {
   hold: Promise<void> | undefined;
   onRefresh: (() => void) | undefined;
   adminAnswer: ((method: string, path: string) => AdminAnswer | Promise<AdminAnswer>) | undefined;
+  /** What was ordered at `/-/delegations`, parsed. */
+  readonly delegationOrders: Json[] = [];
+  /** Changes of every delegated session in its responses; or another response altogether. */
+  delegation: Json = {};
+  delegationAnswer: ((method: string, path: string) => AdminAnswer | undefined) | undefined;
+  /** While true, `/-/oauth/revoke` is unavailable. */
+  revokesNothing = false;
   /** The response to a device that requests a code. */
   deviceAnswer: Json = {};
   /** The token of a workload that may be exchanged. */
@@ -148,7 +155,9 @@ export class FakeServer {
     const body = await text(req);
     const path = req.url ?? '';
     if (path === '/-/oauth/token') return this.#token(req, res, new URLSearchParams(body));
+    if (path.startsWith('/-/delegations')) return this.#delegations(req, res, body);
     if (path === '/-/oauth/revoke') {
+      if (this.revokesNothing) return json(res, 503, {});
       this.counts.revocations += 1;
       const session = this.sessions.find((one) => one.refreshToken === new URLSearchParams(body).get('token'));
       if (session !== undefined) session.over = 'signed out';
@@ -167,6 +176,32 @@ export class FakeServer {
     });
     const answer = (await this.adminAnswer?.(req.method ?? '', below)) ?? { status: 404, body: {} };
     json(res, answer.status, answer.body);
+  }
+
+  /** As the real one, for the session of the token, but it narrows nothing. */
+  #delegations(req: IncomingMessage, res: ServerResponse, body: string): void {
+    const audience = this.#audiences.get(req.headers.authorization?.replace('Bearer ', '') ?? '');
+    if (audience !== 'urn:portcullis:self') return json(res, 401, { code: 'unauthenticated' });
+    const answer = this.delegationAnswer?.(req.method ?? '', req.url ?? '');
+    if (answer !== undefined) return json(res, answer.status, answer.body);
+    if (req.method === 'GET') return json(res, 200, { delegations: [this.#delegationOf({}, 'd-1')] });
+    const order = JSON.parse(body) as Json;
+    this.delegationOrders.push(order);
+    const id = `d-${this.delegationOrders.length}`;
+    const refreshToken = this.#secret();
+    this.sessions.push({ id, refreshToken, thumbprint: String(order['thumbprint']) });
+    const clusters = this.#clusterList().filter(({ name }) => (order['clusters'] as string[]).includes(name));
+    json(res, 201, { delegation: this.#delegationOf(order, id), refreshToken, clusters });
+  }
+
+  #delegationOf({ name = 'claude', clusters = this.clusters, limits = [] }: Json, id: string): Json {
+    const moment = '2030-01-01T00:00:00Z';
+    const times = { createdAt: moment, expiresAt: moment, lastUsedAt: moment };
+    return { id, name, clusters, limits, rights: 'read-only in shop', ...times, recent: [], ...this.delegation };
+  }
+
+  #clusterList(): { readonly name: string; readonly server: string; readonly caData: string }[] {
+    return this.clusters.map((name) => ({ name, server: this.clusterServer, caData: this.clusterCa ?? this.apiCa }));
   }
 
   async #token(req: IncomingMessage, res: ServerResponse, form: URLSearchParams): Promise<void> {
@@ -237,11 +272,7 @@ export class FakeServer {
         username: 'corp:alice\u001b[31m',
         groups: ['corp:developers'],
         ...(cluster === undefined ? {} : { cluster }),
-        clusters: this.clusters.map((name) => ({
-          name,
-          server: this.clusterServer,
-          caData: this.clusterCa ?? this.apiCa,
-        })),
+        clusters: this.#clusterList(),
       },
     });
   }

@@ -58,10 +58,10 @@ export class Machine {
     return this.start([process.execPath, entry, ...args]);
   }
 
-  /** The plugin with a terminal for all three streams; what it writes to any comes out of stdout. */
+  /** The plugin with a terminal for all three streams; what it writes to any comes out of stdout, and stdin is typed. */
   startAtTerminal(...args: readonly string[]): ChildProcess {
-    const command = [process.execPath, entry, ...args].map((text) => `'${text}'`).join(' ');
-    return this.start(['script', '--quiet', '--return', '--command', `exec ${command}`, '/dev/null']);
+    const command = [process.execPath, entry, ...args].map((text) => `'${text.replaceAll("'", `'\\''`)}'`).join(' ');
+    return this.start(['script', '--quiet', '--return', '--command', `exec ${command}`, '/dev/null'], 'pipe');
   }
 
   /**
@@ -91,8 +91,8 @@ export class Machine {
     };
   }
 
-  private start([file, ...args]: readonly [string, ...string[]]): ChildProcess {
-    return spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: this.environment });
+  private start([file, ...args]: readonly [string, ...string[]], stdin: 'ignore' | 'pipe' = 'ignore'): ChildProcess {
+    return spawn(file, args, { stdio: [stdin, 'pipe', 'pipe'], env: this.environment });
   }
 
   ended(child: ChildProcess): Promise<Ended> {

@@ -1,16 +1,24 @@
 /** A cluster as kubectl reaches it: through Portcullis, with the session's own bound token. */
-import { clusterAudience } from '../core/core.ts';
-import type { CacheEntry } from '../cli/session/cache.ts';
-import { readNetwork } from '../cli/environment.ts';
-import { cliError } from '../cli/errors.ts';
-import { sendRequest, type HttpResponse } from '../cli/http/http-client.ts';
-import type { CliContext } from '../cli/context.ts';
-import { renew } from '../cli/session/renewal.ts';
-import { isFresh, tokenId, type SignedInUser, type ReachableCluster } from '../cli/session/session.ts';
-import type { ClusterApi } from './cluster-lists.ts';
+import { clusterAudience } from '../../core/core.ts';
+import type { CacheEntry } from './cache.ts';
+import { readNetwork } from '../environment.ts';
+import { cliError } from '../errors.ts';
+import { sendRequest, type HttpResponse } from '../http/http-client.ts';
+import type { CliContext } from '../context.ts';
+import { renew } from './renewal.ts';
+import { isFresh, tokenId, type SignedInUser, type ReachableCluster } from './session.ts';
 
 /** Limits of one page: the longest wait, and the longest text. */
 const PAGE_LIMITS = { timeoutMs: 60_000, responseBytes: 16 * 1024 * 1024 };
+
+export interface ClusterApi {
+  /**
+   * @param path with its query
+   * @returns the response, whatever its status
+   * @throws AppError where there is none, with reason `answer_too_long` where it was longer than a page may be
+   */
+  get(path: string, accept: string): Promise<HttpResponse>;
+}
 
 export interface OpenCluster {
   readonly api: ClusterApi;

@@ -1,0 +1,72 @@
+/** `delegations` and `logout --session`: the sessions that were delegated, and the end of one. */
+import { revocationResultSchema } from '../../core/admin-api/responses.ts';
+import { delegationsSchema, type DelegationItem } from '../delegation/responses.ts';
+import { cliError, notProven } from '../errors.ts';
+import type { CliContext } from '../context.ts';
+import { sendForOwnSessions } from '../http/own-sessions-api.ts';
+import { locateEntry } from '../session/cache.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { describeReceipt } from '../terminal/receipt.ts';
+import { table } from '../terminal/table.ts';
+import { fromNow } from '../terminal/time.ts';
+import { parseResponse } from './admin-response.ts';
+
+/** Lists those beneath the session of this command. */
+export async function delegations(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const { body } = await sendForOwnSessions(context, entry, { method: 'GET' });
+  const found = parseResponse(delegationsSchema, body);
+  const text = (): string => (found.delegations.length === 0 ? '' : listed(context, found.delegations));
+  await printResult(context, options, found, text);
+  if (found.delegations.length === 0) {
+    context.notify('nothing is delegated; to delegate: portcullis delegate --read-only --for 30m -- COMMAND');
+  }
+}
+
+/** The least important column comes last: a narrow terminal leaves it out. */
+const COLUMNS = ['NAME', 'ID', 'CLUSTERS', 'MAY', 'EXPIRES', 'LAST USED', 'LAST REQUEST'] as const;
+
+function listed(context: CliContext, items: readonly DelegationItem[]): string {
+  const time = (text: string): string => (context.columns === undefined ? text : fromNow(text, context.nowMs()));
+  const rows = items.map((item) => [
+    item.name,
+    item.id,
+    item.clusters.join(','),
+    item.rights,
+    time(item.expiresAt),
+    time(item.lastUsedAt),
+    lastRequest(item),
+  ]);
+  return table(COLUMNS, rows, context.columns);
+}
+
+function lastRequest({ recent: [last] }: DelegationItem): string {
+  if (last === undefined) return '-';
+  const { verb, resource, namespace, name, uri, code, open } = last;
+  const object = [namespace, name].filter((part) => part !== undefined).join('/');
+  const what = resource === undefined ? uri : [resource, ...(object === '' ? [] : [object])].join(' ');
+  return `${verb} ${what}: ${open === true ? 'open' : code}`;
+}
+
+/**
+ * Ends one, with whatever is beneath it, and shows the receipt.
+ * @throws AppError `conflict` when it is written but not proven: a script must not take that for done
+ */
+export async function endDelegation(
+  context: CliContext,
+  id: string,
+  options: ServerOptions & OutputOptions,
+): Promise<void> {
+  if (!/^[\w.~-]{1,128}$/.test(id)) {
+    throw cliError('bad_request', 'This is no id of a session.', 'portcullis delegations lists them');
+  }
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const { body } = await sendForOwnSessions(context, entry, { method: 'DELETE', id });
+  const receipt = parseResponse(revocationResultSchema, body);
+  await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
+  if (receipt.complete) return;
+  const next =
+    'a missing replica rejects every request once its lease has lapsed; portcullis delegations shows what is left';
+  throw notProven(receipt.missing ?? [], next);
+}

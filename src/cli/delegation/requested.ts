@@ -1,0 +1,124 @@
+/** What is asked of the server, from the options of `delegate`. Nothing is left open: no right comes by omission. */
+import { readFileSync } from 'node:fs';
+import { basename, extname } from 'node:path';
+import { isMap, LineCounter, parseDocument, type Document } from 'yaml';
+import { ACTOR_NAME_RULE, isActorName, MOST_LIMIT_BYTES } from '../../core/delegation/delegation.ts';
+import { parseLimit } from '../../core/delegation/parse.ts';
+import type { RightsLimit } from '../../core/delegation/rights.ts';
+import { cliError } from '../errors.ts';
+import { plainText } from '../terminal/plain-text.ts';
+
+export interface LimitOptions {
+  readonly readOnly?: true;
+  readonly withSecrets?: true;
+  readonly namespace?: readonly string[];
+  readonly rules?: string;
+}
+
+const HOUR = 3600;
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: HOUR, d: 24 * HOUR };
+
+/** Much more than a limit may have: a wrong file is told from a long one. */
+const MOST_FILE_BYTES = 16 * MOST_LIMIT_BYTES;
+
+/** Returns seconds. @throws AppError `bad_request` */
+export function parseDuration(text: string): number {
+  const [, count, unit = ''] = /^([1-9]\d{0,6})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(count) * (UNITS[unit] ?? Number.NaN);
+  if (!Number.isNaN(seconds)) return seconds;
+  throw cliError('bad_request', '--for is no duration.', 'give a number and a unit, such as 90s, 30m or 2h');
+}
+
+/**
+ * Returns the name of who will act.
+ * @param given by `--name`
+ * @param file the program to run or the kubeconfig to write, whose name is used where none is given
+ * @throws AppError `bad_request`
+ */
+export function actorName(given: string | undefined, file: string): string {
+  if (given === undefined) return fitName(basename(file, extname(file))) || 'program';
+  if (isActorName(given)) return given;
+  throw cliError('bad_request', '--name is no name of an actor.', `give ${ACTOR_NAME_RULE}`);
+}
+
+const fitName = (text: string): string =>
+  text
+    .replaceAll(/[^A-Za-z0-9._-]+/g, '-')
+    .slice(0, 63)
+    .replaceAll(/^[._-]+|[._-]+$/g, '');
+
+/** Returns the limit. @throws AppError `bad_request` with the place in the file of rules */
+export function limitOf(options: LimitOptions): RightsLimit {
+  const { readOnly, withSecrets, namespace: namespaces, rules: file } = options;
+  if (withSecrets === true && readOnly !== true) {
+    const next = 'add --read-only, or name secrets in the rules';
+    throw cliError('bad_request', '--with-secrets goes with --read-only.', next);
+  }
+  if (readOnly !== true && file === undefined) {
+    const next = 'choose: --read-only, or --rules FILE with rules as those of RBAC';
+    throw cliError('bad_request', 'What may the session do? A delegated session never has all rights.', next);
+  }
+  const fromFile = file === undefined ? {} : readRules(file);
+  if (fromFile.namespaces !== undefined && namespaces !== undefined) {
+    const next = `leave out --namespace, or namespaces: in ${named(file)}`;
+    throw cliError('bad_request', 'The namespaces are given twice.', next);
+  }
+  const preset = withSecrets === true ? 'read-only-with-secrets' : 'read-only';
+  const whole = {
+    ...(readOnly === true ? { preset } : {}),
+    ...(namespaces === undefined ? {} : { namespaces }),
+    ...fromFile,
+  };
+  // What the file has was parsed already, but for the bytes of all together.
+  return parsed(whole, (place) => (place.startsWith('namespaces') ? '--namespace: ' : ''));
+}
+
+const sentence = (text: string): string => plainText(text).replace(/(?<![.?])$/, '.');
+
+const named = (file: string | undefined): string =>
+  file === undefined || file === '-' ? 'standard input' : plainText(file, 300);
+
+function parsed(value: unknown, where: (place: string) => string): RightsLimit {
+  const limit = parseLimit(value);
+  if (limit.ok) return limit.value;
+  const { place, message } = limit.reason;
+  const next = place.includes('namespaces') ? 'give names of namespaces, or leave it out for all of them' : GRAMMAR;
+  throw cliError('bad_request', `${where(place)}${sentence(message)}`, next, { reason: 'rules_invalid' });
+}
+
+function readRules(file: string): Pick<RightsLimit, 'rules' | 'namespaces'> {
+  const lines = new LineCounter();
+  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    const { line, col } = lines.linePos(error.pos[0]);
+    throw invalid(file, `line ${line}, column ${col}: ${plainText(error.message, 200)}`);
+  }
+  if (!isMap(document.contents) || !document.has('rules')) throw invalid(file, 'it has no rules:');
+  if (document.has('preset')) throw invalid(file, 'preset: is an option: --read-only');
+  return parsed(plainData(file, document), (place) => `${named(file)}: ${place === '' ? '' : `${place}: `}`);
+}
+
+/** An attacker's few lines with aliases would become gigabytes, so there are none. */
+function plainData(file: string, document: Document): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 0 });
+  } catch (cause) {
+    throw cause instanceof ReferenceError ? invalid(file, 'aliases (*) are not allowed') : cause;
+  }
+}
+
+function readText(file: string): string {
+  try {
+    const bytes = readFileSync(file === '-' ? 0 : file);
+    if (bytes.length <= MOST_FILE_BYTES) return bytes.toString('utf8');
+  } catch (cause) {
+    throw cliError('bad_request', `The rules in ${named(file)} cannot be read.`, 'check --rules', { cause });
+  }
+  throw invalid(file, `it is larger than ${MOST_FILE_BYTES / 1024} kB`);
+}
+
+const GRAMMAR = 'write them as those of a Role (docs/agents.md#rules-of-your-own)';
+
+const invalid = (file: string, why: string): Error =>
+  cliError('bad_request', `${named(file)}: ${why}.`, GRAMMAR, { reason: 'rules_invalid' });

@@ -1,0 +1,154 @@
+/**
+ * The folder of a delegated session, and the kubeconfig that leads to it and to nothing else.
+ *
+ *     FOLDER/KEY/…         the session, in the format of the cache (cache.ts), with the mark of a delegated one
+ *     FOLDER/kubeconfig    for a command that is run with it
+ *     FOLDER/portcullis    for a kubeconfig beside the folder: starts the plugin with this folder, wherever it is
+ *
+ * Never in the user's own cache, and never in the keyring: another Unix user or a container is to use it without them.
+ */
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { isMap, parseDocument, stringify } from 'yaml';
+import { newKubeconfig } from '../../core/kubeconfig.ts';
+import { DELEGATED_DIR } from '../environment.ts';
+import { cliError } from '../errors.ts';
+import { arrayAt, isRecord, recordAt, type JsonRecord } from '../http/json-shape.ts';
+import { readKubeconfig } from '../kubeconfig/kubeconfig-file.ts';
+import { knownServers, locateEntry, writePins, writeSession, type DelegatedMark } from '../session/cache.ts';
+import { ensurePrivateDirectory, unwritable, writePrivateFile } from '../session/private-files.ts';
+import type { OpenSession } from '../session/secrets.ts';
+
+/** A session that was made, and what its files need. */
+export interface NewChild {
+  readonly session: OpenSession;
+  readonly mark: DelegatedMark;
+  /** The namespace of its contexts. */
+  readonly namespace: string | undefined;
+  /** The command that kubectl runs. */
+  readonly command: string;
+}
+
+const STARTER = 'portcullis';
+
+/** Creates an empty folder for a command. @param name of who acts, for its name */
+export function temporaryFolder(name: string): string {
+  const base = tmpdir();
+  try {
+    return mkdtempSync(join(base, `portcullis-${name}-`));
+  } catch (error) {
+    throw unwritable(base, error);
+  }
+}
+
+/** Writes session and kubeconfig. @returns the path of the kubeconfig */
+export function fillTemporaryFolder(dir: string, child: NewChild): string {
+  writeSessionFiles(dir, child);
+  const file = join(dir, 'kubeconfig');
+  writePrivateFile(file, kubeconfigText(child, child.command, dir));
+  return file;
+}
+
+function writeSessionFiles(dir: string, { session, mark }: NewChild): void {
+  ensurePrivateDirectory(dir);
+  const entry = locateEntry(dir, { url: session.server, credentialStore: 'file', delegated: mark });
+  const { origin: web } = new URL(session.server);
+  writePins(entry, { web, api: new URL(session.endpoints.token).origin });
+  writeSession(entry, session);
+}
+
+/** @param dir absent: the command knows it */
+function kubeconfigText({ session, namespace }: NewChild, command: string, dir?: string): string {
+  const request = {
+    server: session.server,
+    clusters: session.user.clusters,
+    command,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(dir === undefined ? {} : { env: { [DELEGATED_DIR]: dir } }),
+  };
+  return stringify(newKubeconfig(request), { lineWidth: 0 });
+}
+
+/** A kubeconfig that lasts, and the folder beside it. */
+export interface Place {
+  readonly file: string;
+  readonly dir: string;
+  /** Of an earlier delegated session there: its id. */
+  readonly earlier?: string;
+}
+
+/**
+ * Returns where a kubeconfig and its folder will be, before anything is made.
+ * @param force also where the file is a kubeconfig of another kind, or no kubeconfig
+ * @throws AppError `conflict` where something else is there
+ */
+export function checkPlace(file: string, force: boolean): Place {
+  const dir = `${file}.d`;
+  if (!existsSync(dirname(file))) {
+    throw cliError('bad_request', `The folder ${dirname(file)} does not exist.`, 'create it, or give another file');
+  }
+  const text = readKubeconfig(file);
+  if (text !== '' && !force && !isOurs(text, file)) {
+    throw exists(file, 'is not the kubeconfig of a delegated session', 'give another file, or add --force');
+  }
+  const found = existsSync(dir) ? knownServers(dir).find(({ delegated }) => delegated !== undefined) : undefined;
+  if (found === undefined && existsSync(dir) && readdirSync(dir).length > 0) {
+    throw exists(dir, 'is not the folder of a delegated session', 'move it away, or give another file');
+  }
+  return { file, dir, ...(found?.delegated === undefined ? {} : { earlier: found.delegated.id }) };
+}
+
+/** Each of its users is that of a delegated session: nothing is lost with it. */
+function isOurs(text: string, file: string): boolean {
+  const document = parseDocument(text);
+  const root: unknown = isMap(document.contents) && document.errors.length === 0 ? document.toJS() : undefined;
+  const users = isRecord(root) ? arrayAt(root, 'users') : [];
+  const execs = users.map((item) => recordAt(isRecord(item) ? (recordAt(item, 'user') ?? {}) : {}, 'exec') ?? {});
+  const named = (exec: JsonRecord): boolean =>
+    arrayAt(exec, 'env').some((variable) => isRecord(variable) && variable['name'] === DELEGATED_DIR);
+  return users.length > 0 && execs.every((exec) => exec['command'] === starterOf(file) || named(exec));
+}
+
+const exists = (path: string, why: string, next: string): Error =>
+  cliError('conflict', `${path} exists and ${why}. Nothing was changed.`, next, { reason: 'kubeconfig_exists' });
+
+/** Relative to the kubeconfig, as kubectl resolves it: the two may be moved or mounted together. */
+const starterOf = (file: string): string => `./${basename(file)}.d/${STARTER}`;
+
+/**
+ * Writes the kubeconfig and its folder; what was of an earlier delegated session is replaced at the end, in two
+ * renames.
+ * @param platform Windows has no shell for the starter, so the folder's path is fixed there
+ */
+export function writePlace({ file, dir }: Place, child: NewChild, platform: NodeJS.Platform): void {
+  const [draft, old] = ['new', 'old'].map((kind) => `${dir}.${kind}-${randomBytes(4).toString('hex')}`) as [
+    string,
+    string,
+  ];
+  try {
+    mkdirSync(draft, { mode: 0o700 });
+    writeSessionFiles(draft, child);
+    const starter = join(draft, STARTER);
+    writePrivateFile(starter, starterText(child.command));
+    chmodSync(starter, 0o700);
+    if (existsSync(dir)) renameSync(dir, old);
+    renameSync(draft, dir);
+    const text =
+      platform === 'win32' ? kubeconfigText(child, child.command, dir) : kubeconfigText(child, starterOf(file));
+    writePrivateFile(file, text);
+  } catch (error) {
+    throw unwritable(file, error);
+  } finally {
+    for (const left of [draft, old]) rmSync(left, { recursive: true, force: true });
+  }
+}
+
+const starterText = (command: string): string => `#!/bin/sh
+# Written by \`portcullis delegate\`. Starts the exec plugin with the delegated session of this folder, wherever it is.
+case $0 in */*) ;; *) exit 1 ;; esac
+${DELEGATED_DIR}=$(CDPATH= cd -- "\${0%/*}" && pwd -P) || exit 1
+export ${DELEGATED_DIR}
+exec '${command.replaceAll("'", `'\\''`)}' "$@"
+`;

@@ -1,0 +1,40 @@
+/**
+ * What is different in the folder of a delegated session: no user signs in there, and its end is final. Otherwise the
+ * program that was given less would end up with the user's own session after one click.
+ */
+import { AppError } from '../../core/errors.ts';
+import type { CliContext } from '../context.ts';
+import { cliError } from '../errors.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import type { Server } from './cache.ts';
+
+const AGAIN = 'delegate again, in your own session: portcullis delegate …';
+
+/** Returns the error about a folder that has no delegated session: removed, signed out of, or never one. */
+export const noDelegatedSession = (dir: string): AppError =>
+  cliError('unauthenticated', `The delegated session is over: there is none in ${plainText(dir, 300)}.`, AGAIN, {
+    reason: 'delegated_session_missing',
+  });
+
+/** Returns the error as a user of this server sees it: in a delegated session no sign-in helps. */
+export function explainedFor({ delegated }: Server, error: unknown, now: number): unknown {
+  if (delegated === undefined || !(error instanceof AppError) || error.code !== 'unauthenticated') return error;
+  const { name, expiresAt } = delegated;
+  const [why = ''] = error.message.split('\n');
+  const ended = Date.parse(expiresAt) <= now ? `it lasted until ${plainText(expiresAt, 40)}` : why.replace(/\.$/, '');
+  const what = `The session delegated to "${plainText(name, 300)}" is over: ${ended}.`;
+  return cliError('unauthenticated', what, AGAIN, { reason: error.reason, cause: error });
+}
+
+/**
+ * Rejects what only a user does in their own session.
+ * @param what for messages, such as `sign in`
+ * @throws AppError `forbidden` in a delegated session
+ */
+export function refuseDelegated(context: CliContext, server: Server, what: string): void {
+  if (context.environment.delegatedDir === undefined && server.delegated === undefined) return;
+  const whose = server.delegated === undefined ? '' : ` to "${plainText(server.delegated.name, 300)}"`;
+  throw cliError('forbidden', `A session that was delegated${whose} cannot ${what}.`, 'do it in your own session', {
+    reason: 'delegated_session',
+  });
+}
