@@ -17,6 +17,7 @@ import {
   proxyAccountRejection,
   unsupportedRejection,
 } from '../src/proxy/impersonation-rejections.ts';
+import { delegationLimit, delegationSource } from '../src/proxy/delegation-rejections.ts';
 import {
   auditBlocked,
   clusterRejection,
@@ -99,6 +100,9 @@ export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, whe
   ['server_error', '500', 'an error of Portcullis'],
 ];
 
+const PODS = { verb: 'delete', group: '', resource: 'pods', subresource: '', namespace: 'shop', name: 'POD' };
+const DELEGATED = { actor: 'ACTOR', rights: 'read-only in shop' };
+
 /** Rejections with a reason of their own, each with its cause. */
 const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [
@@ -112,6 +116,11 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
     }),
     'the cluster does not let this user act as that one',
   ],
+  [
+    delegationLimit('NAME', PODS, DELEGATED),
+    'the limits of a delegated session do not include it ([agents and scripts](../agents.md)); `actor` says whose it is',
+  ],
+  [delegationSource('192.0.2.1', DELEGATED), 'a delegated session was used from an address that it is not for'],
   [
     impersonationNotConfigured({ kind: 'group', name: 'NAME' }),
     '`clusters[].impersonate` does not have the group or the extra key',

@@ -27,6 +27,7 @@ const LABELS: ReadonlyMap<string, string> = new Map([
   ['sink', 'type of the audit sink; `live` is the live view'],
   ['version', 'version of this program'],
   ['node', 'version of Node.js'],
+  ['verdict', '`allowed`, `refused`'],
   ['name', 'a configured cluster or provider'],
 ]);
 

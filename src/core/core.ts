@@ -52,5 +52,14 @@ export const EXTRA_DOMAIN = 'portcullis.dev';
 export const EXTRA_SESSION = 'portcullis.dev/session';
 /** The real user, if they act as another one. */
 export const EXTRA_ORIGINAL_USER = 'portcullis.dev/original-user';
+/** Of a delegated session: who acts in it, such as `claude` or `claude/reviewer`. */
+export const EXTRA_ACTOR = 'portcullis.dev/actor';
+/** Of a delegated session: its id. `EXTRA_SESSION` is that of the user's own session then. */
+export const EXTRA_DELEGATED_SESSION = 'portcullis.dev/delegated-session';
 /** Every key of ours; the proxy's account needs the permission to set each (`userextras/KEY`). */
-export const PORTCULLIS_EXTRA_KEYS: readonly string[] = [EXTRA_SESSION, EXTRA_ORIGINAL_USER];
+export const PORTCULLIS_EXTRA_KEYS: readonly string[] = [
+  EXTRA_SESSION,
+  EXTRA_ORIGINAL_USER,
+  EXTRA_ACTOR,
+  EXTRA_DELEGATED_SESSION,
+];

@@ -89,7 +89,14 @@ export interface ProxyLogger {
 
 export type ProxyMetrics = Pick<
   Metrics,
-  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'rejection' | 'sessionAddressesExceeded'
+  | 'request'
+  | 'sensitiveRequest'
+  | 'delegatedRequest'
+  | 'upstreamError'
+  | 'streamOpened'
+  | 'cut'
+  | 'rejection'
+  | 'sessionAddressesExceeded'
 >;
 
 /** PEM. */
@@ -175,5 +182,11 @@ export interface AuthenticationRequest {
  */
 export type Authenticate = (question: AuthenticationRequest) => Awaitable<Authentication>;
 
-/** A rejection with the client that the token was issued to, if we issued it and there are third-party clients. */
-export type Authentication = Result<Caller, AuthenticationRejection> & { readonly client?: string };
+/**
+ * A rejection with the client that the token was issued to, if we issued it and there are third-party clients; and with
+ * the actors of a delegated session.
+ */
+export type Authentication = Result<Caller, AuthenticationRejection> & {
+  readonly client?: string;
+  readonly actor?: string | undefined;
+};

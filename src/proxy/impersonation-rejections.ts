@@ -1,6 +1,6 @@
 /** The proxy's own responses about impersonation: by a user (`kubectl --as`), and by the proxy's own account. */
 import type { ImpersonateOnAttributes, UnconstrainedRejection } from '../core/http/constrained-impersonation.ts';
-import { impersonateDenial } from '../core/http/impersonation.ts';
+import { rbacDenial } from '../core/http/impersonation.ts';
 import type { ImpersonationRejection } from '../core/http/impersonation.ts';
 import { rejection } from './rejections.ts';
 import type { Rejection } from './status.ts';
@@ -28,7 +28,7 @@ export function impersonationRejection(reason: ImpersonationRejection): Rejectio
 
 /** Returns the API server's own message. @param username of the user who asked */
 export function impersonationDenied(username: string, attributes: ImpersonateOnAttributes): Rejection {
-  return rejection(403, 'Forbidden', impersonateDenial(username, attributes), 'impersonation_denied');
+  return rejection(403, 'Forbidden', rbacDenial(username, attributes), 'impersonation_denied');
 }
 
 export function impersonationNotConfigured({

@@ -45,10 +45,18 @@ export interface Holder {
   readonly session?: string;
   /** `client_id`. */
   readonly client?: string | undefined;
+  /** Of a delegated session: the sessions above it, and `actorText` of its actors. */
+  readonly ancestors?: readonly string[] | undefined;
+  readonly actor?: string | undefined;
 }
 
+/** An agent that is told to sign in would try to, and open a browser on its user's machine. */
+const delegatedOver = (actor: string): string =>
+  `the session${actor === '' ? '' : ` delegated to ${JSON.stringify(actor)}`} has ended: its user has to delegate again`;
+
 /** Returns the user's next step, in the terms of the client that the token was issued to. */
-function signInStep({ publicUrl, thirdParties }: MessageContext, client?: string): string {
+function signInStep({ publicUrl, thirdParties }: MessageContext, { client, actor }: Holder): string {
+  if (actor !== undefined) return `run the command again; if that does not help, ${delegatedOver(actor)}`;
   const command = `run \`portcullis login --server ${publicUrl}\``;
   if (thirdParties === undefined || thirdParties.size === 0) return command;
   if (client === undefined) return `${command}, or sign in again with the client that you use instead`;
@@ -66,8 +74,8 @@ export const loginAddress = (
   client: string | undefined,
 ): string | undefined => (client !== undefined && thirdParties?.has(client) === true ? undefined : publicUrl);
 
-const noValidCredential = (auditReason: string, context: MessageContext, client?: string): Rejection =>
-  rejection(401, 'Unauthorized', `no valid credential for this cluster: ${signInStep(context, client)}`, auditReason);
+const noValidCredential = (auditReason: string, context: MessageContext, holder: Holder = {}): Rejection =>
+  rejection(401, 'Unauthorized', `no valid credential for this cluster: ${signInStep(context, holder)}`, auditReason);
 
 /** Returns the next step as a sentence of its own. */
 const asSentence = (next: string): string =>
@@ -77,18 +85,27 @@ const asSentence = (next: string): string =>
  * Returns the message for a session that was ended because the provider or a rule rejected its user.
  * @param why as it was kept: whole sentences, or a rule's message
  */
-export function sessionEndedMessage(why: string, context: MessageContext, client?: string): string {
+export function sessionEndedMessage(why: string, context: MessageContext, holder: Holder = {}): string {
   const sentence = why.replace(/\s*Sign in again\.$/, '');
-  return `${sentence}${/[.!?]$/.test(sentence) ? '' : '.'} ${asSentence(signInStep(context, client))}`;
+  const { actor } = holder;
+  const next = actor === undefined ? asSentence(signInStep(context, holder)) : `So ${delegatedOver(actor)}`;
+  return `${sentence}${/[.!?]$/.test(sentence) ? '' : '.'} ${next}`;
 }
+
+/** Returns the ids of the sessions whose end is that of this one: itself first. */
+export const endedWith = ({ session, ancestors = [] }: Holder): readonly string[] =>
+  session === undefined ? [] : [session, ...ancestors];
 
 /** Returns the rejection for a credential that is not good, or that the guard rejects. */
 export function credentialRejection(
   reason: CredentialRejection | BearerRejection | CutReason,
   context: MessageContext,
-  { session, client }: Holder = {},
+  holder: Holder = {},
 ): Rejection {
-  const next = signInStep(context, client);
+  const next = signInStep(context, holder);
+  const { actor } = holder;
+  const over = (message: string): Rejection =>
+    unauthorized(actor === undefined ? `${message}: ${next}` : delegatedOver(actor));
   const unauthorized = (message: string): Rejection => rejection(401, 'Unauthorized', message, reason);
   switch (reason) {
     case 'fenced':
@@ -96,21 +113,21 @@ export function credentialRejection(
     case 'shutdown':
       return draining();
     case 'session_revoked': {
-      const why = session === undefined ? undefined : context.whyEnded?.(session);
-      if (why !== undefined) return unauthorized(sessionEndedMessage(why, context, client));
-      return unauthorized(`your session was ended by an administrator or by signing out: ${next}`);
+      const why = endedWith(holder)
+        .map((session) => context.whyEnded?.(session))
+        .find((each) => each !== undefined);
+      if (why !== undefined) return unauthorized(sessionEndedMessage(why, context, holder));
+      return over('your session was ended by an administrator or by signing out');
     }
     case 'session_expired':
-      return unauthorized(`your session is over: ${next}`);
+      return over('your session is over');
     case 'recheck_overdue':
-      return unauthorized(
-        `your identity provider could not confirm for too long that your session may continue: ${next}`,
-      );
+      return over('your identity provider could not confirm for too long that your session may continue');
     case 'identity_changed':
       return unauthorized('your groups or your name have changed at your identity provider: run the command again');
     case 'session_unknown':
     case 'epoch_changed':
-      return unauthorized(`your session has ended: ${next}`);
+      return over('your session has ended');
     case 'certificate_missing':
       // Does not say to sign in again, which would not help: clients in other languages drop the certificate.
       return unauthorized(
@@ -129,7 +146,7 @@ export function credentialRejection(
     case 'token_in_two_places':
     case 'subprotocol_repeated':
     case 'subprotocol_alone':
-      return noValidCredential(reason, context, client);
+      return noValidCredential(reason, context, holder);
   }
 }
 

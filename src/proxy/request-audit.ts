@@ -6,7 +6,8 @@ import type { CutReason } from '../revocation/revocation.ts';
 import type { Awaitable } from '../core/awaitable.ts';
 import { requestEvent } from '../core/audit/event.ts';
 import { auditedByPolicy } from '../core/audit/policy.ts';
-import type { Caller } from '../core/credential/credential.ts';
+import { ownSession, type Caller } from '../core/credential/credential.ts';
+import { actorText } from '../core/delegation/delegation.ts';
 import type { AuditEvent, AuditStage } from '../core/audit/event.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import { requestInfo } from '../core/request/request-info.ts';
@@ -127,6 +128,8 @@ export class RequestAudit {
   }
 
   #event(stage: Exclude<AuditStage, 'Panic'>): AuditEvent {
+    const credential = this.caller?.credential;
+    const delegation = this.caller?.delegation;
     const { auditId, target, address, userAgent, trace } = this.#facts;
     const at = this.#deps.clock.nowMs();
     const ended = stage === 'ResponseComplete' && this.info.longRunning;
@@ -146,9 +149,11 @@ export class RequestAudit {
       status: this.#status,
       details: {
         cluster: this.cluster,
-        session: this.caller?.credential.session,
-        account: this.caller?.credential.account,
-        provider: this.caller?.credential.provider,
+        session: credential === undefined ? undefined : ownSession(credential),
+        'delegated-session': delegation === undefined ? undefined : credential?.session,
+        actor: delegation === undefined ? undefined : actorText(delegation),
+        account: credential?.account,
+        provider: credential?.provider,
         passthrough: this.serviceAccount === undefined ? undefined : 'true',
         reason: this.#reason,
         trace,

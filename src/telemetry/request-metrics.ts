@@ -36,7 +36,7 @@ const CUT_REASONS = ['session_revoked', 'fenced'] as const;
 
 type RequestMetrics = Pick<
   Metrics,
-  'request' | 'sensitiveRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'rejection'
+  'request' | 'sensitiveRequest' | 'delegatedRequest' | 'upstreamError' | 'streamOpened' | 'cut' | 'rejection'
 >;
 
 export function requestMetrics(registry: MetricsRegistry, clusters: readonly string[] | undefined): RequestMetrics {
@@ -63,6 +63,7 @@ export function requestMetrics(registry: MetricsRegistry, clusters: readonly str
       durations.observe({ labels: NONE, value, exemplarLabels: isDue(value) ? exemplarOf(request) : NONE });
     },
     ...sensitiveMetrics(registry),
+    ...delegatedMetrics(registry, cluster, clusters),
     ...streamMetrics(registry),
     ...failureMetrics(registry, cluster, clusters),
   };
@@ -109,6 +110,20 @@ function sensitiveMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'sens
   const sensitive = counter(registry, 'sensitive_requests_total', help, ['kind']);
   for (const kind of SENSITIVE_KINDS) sensitive.inc({ kind }, 0);
   return { sensitiveRequest: (kind) => sensitive.inc({ kind }) };
+}
+
+function delegatedMetrics(
+  registry: MetricsRegistry,
+  cluster: (name: string) => string,
+  clusters: readonly string[] = [],
+): Pick<RequestMetrics, 'delegatedRequest'> {
+  const help =
+    'Requests of delegated sessions: within their limits (`allowed`), or outside and so rejected (`refused`).';
+  const delegated = counter(registry, 'delegated_requests_total', help, ['cluster', 'verdict']);
+  for (const name of clusters) {
+    for (const verdict of ['allowed', 'refused']) delegated.inc({ cluster: name, verdict }, 0);
+  }
+  return { delegatedRequest: (name, verdict) => delegated.inc({ cluster: cluster(name), verdict }) };
 }
 
 function streamMetrics(registry: MetricsRegistry): Pick<RequestMetrics, 'streamOpened' | 'cut'> {

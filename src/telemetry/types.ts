@@ -39,6 +39,8 @@ export interface Metrics {
   request(request: EndedRequest): void;
   /** The API server has accepted a command, a tunnel or a read of Secrets. */
   sensitiveRequest(kind: SensitiveKind): void;
+  /** A request of a delegated session was compared with its limits. */
+  delegatedRequest(cluster: string, verdict: 'allowed' | 'refused'): void;
   /** The API server could not be used. `kind` such as `connect`, `timeout`, `reset`, `tls`. */
   upstreamError(cluster: string, kind: string): void;
   /**

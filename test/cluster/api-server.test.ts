@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PORTCULLIS_EXTRA_KEYS } from '../../src/core/core.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { CliContext } from '../support/kubectl.ts';
 import { expectJoinedAudit } from './audit-join.ts';
@@ -58,8 +59,7 @@ describe('the service account of Portcullis, by itself', () => {
         'tokenreviews.authentication.k8s.io [] [create]',
         'uids.authentication.k8s.io [] [impersonate]',
         'users [] [impersonate]',
-        'userextras.authentication.k8s.io/portcullis.dev/original-user [] [impersonate]',
-        'userextras.authentication.k8s.io/portcullis.dev/session [] [impersonate]',
+        ...PORTCULLIS_EXTRA_KEYS.map((key) => `userextras.authentication.k8s.io/${key} [] [impersonate]`),
       ].toSorted(),
     );
   });

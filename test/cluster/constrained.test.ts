@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { impersonateOn } from '../../src/core/http/constrained-impersonation.ts';
-import { impersonateDenial } from '../../src/core/http/impersonation.ts';
+import { rbacDenial } from '../../src/core/http/impersonation.ts';
 import { requestInfo } from '../../src/core/request/request-info.ts';
 import { createClusterProbe } from '../../src/proxy/proxy.ts';
 import { ALICE, call, HOST, signIn, startPlane, type TestPlane, type TestUser } from '../support/data-plane.ts';
@@ -315,7 +315,7 @@ describe.skipIf(!knowsFeature)('kubectl --as by a user with constrained rights',
     for (const [method, path] of TARGETS) {
       const headers = { 'impersonate-user': 'corp:other' };
       const [, text] = await cluster.ask({ method, path, headers }, token);
-      const ours = impersonateDenial(account, impersonateOn('user-info', requestInfo(method, path)));
+      const ours = rbacDenial(account, impersonateOn('user-info', requestInfo(method, path)));
       expect(JSON.parse(text), `${method} ${path}`).toMatchObject({ message: ours });
     }
   });

@@ -1,6 +1,7 @@
 import { Agent, request } from 'undici';
 import { stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PORTCULLIS_EXTRA_KEYS } from '../../src/core/core.ts';
 import { rendered } from '../support/chart.ts';
 import { startBareApiServer, type BareApiServer } from './bare-api-server.ts';
 
@@ -80,6 +81,8 @@ describe('the account of Portcullis with the role that the chart renders', () =>
       'impersonate-uid': 'corp/00u1x',
       'impersonate-extra-portcullis.dev%2fsession': 's1',
       'impersonate-extra-portcullis.dev%2foriginal-user': 'corp:root',
+      'impersonate-extra-portcullis.dev%2factor': 'claude',
+      'impersonate-extra-portcullis.dev%2fdelegated-session': 's2',
       'impersonate-extra-example.com%2fdepartment': 'sales',
     };
     expect(await ask(asUser())).toMatchObject(identified({ username: 'corp:alice@example.com' }));
@@ -93,6 +96,8 @@ describe('the account of Portcullis with the role that the chart renders', () =>
         extra: {
           'portcullis.dev/session': ['s1'],
           'portcullis.dev/original-user': ['corp:root'],
+          'portcullis.dev/actor': ['claude'],
+          'portcullis.dev/delegated-session': ['s2'],
           'example.com/department': ['sales'],
         },
       }),
@@ -168,7 +173,7 @@ describe('the account of Portcullis with the role that the chart renders', () =>
         'subjectaccessreviews.authorization.k8s.io [] [create]',
         'tokenreviews.authentication.k8s.io [] [create]',
         'uids.authentication.k8s.io [] [impersonate]',
-        ...['example.com/department', 'portcullis.dev/original-user', 'portcullis.dev/session'].map(
+        ...['example.com/department', ...PORTCULLIS_EXTRA_KEYS].map(
           (key) => `userextras.authentication.k8s.io/${key} [] [impersonate]`,
         ),
         'users [] [impersonate]',

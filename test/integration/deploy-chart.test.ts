@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
 import { describe, expect, it } from 'vitest';
+import { PORTCULLIS_EXTRA_KEYS } from '../../src/core/core.ts';
 import { podTemplateOf } from '../support/chart-pods.ts';
 import {
   CHART,
@@ -106,12 +107,7 @@ describe('the ClusterRole', () => {
   const rest = (...extra: string[]): object[] => [
     {
       apiGroups: ['authentication.k8s.io'],
-      resources: [
-        'uids',
-        'userextras/portcullis.dev/session',
-        'userextras/portcullis.dev/original-user',
-        ...extra.map((key) => `userextras/${key}`),
-      ],
+      resources: ['uids', ...[...PORTCULLIS_EXTRA_KEYS, ...extra].map((key) => `userextras/${key}`)],
       verbs: ['impersonate'],
     },
     { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },

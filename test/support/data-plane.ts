@@ -16,6 +16,7 @@ import { createRevocationGuard } from '../../src/revocation/guard.ts';
 import type { RevocationGuard } from '../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { RevocationLog, SessionRecord, SessionStore, Store } from '../../src/store/store.ts';
+import { delegationClaims } from './delegation-claims.ts';
 import { makeCertificate, startUpstream } from './upstream.ts';
 import type { RecordingUpstream, TestCertificate } from './upstream.ts';
 
@@ -32,6 +33,8 @@ export const ALICE: Identity = {
 export interface Counted {
   readonly rejections: string[];
   readonly upstreamErrors: string[];
+  /** Cluster and verdict of each. */
+  readonly delegated: string[];
   readonly requests: { cluster: string; verb: string; code: number; seconds?: number }[];
   /** Streams open now. */
   streams: number;
@@ -104,7 +107,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   if (options.check !== undefined) guard.check = options.check(guard.check.bind(guard));
   const audited: AuditEvent[] = [];
   const ahead: AuditEvent[] = [];
-  const counted: Counted = { rejections: [], upstreamErrors: [], requests: [], streams: 0 };
+  const counted: Counted = { rejections: [], upstreamErrors: [], delegated: [], requests: [], streams: 0 };
   const thirdParties = options.thirdParties ?? new Map<string, string>();
   const read: SessionStore['read'] = (id) => store.sessions.read(id);
   const authenticate = createAuthenticator({
@@ -148,6 +151,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
       request: (counts) => void counted.requests.push(counts),
       rejection: (reason) => void counted.rejections.push(reason),
       sensitiveRequest: () => undefined,
+      delegatedRequest: (cluster, verdict) => void counted.delegated.push(`${cluster} ${verdict}`),
       cut: () => undefined,
       sessionAddressesExceeded: () => undefined,
       upstreamError: (_cluster, kind) => void counted.upstreamErrors.push(kind),
@@ -194,7 +198,7 @@ export interface TestUser {
   readonly token: string;
 }
 
-const thumbprintOf = (pem: string): string =>
+export const thumbprintOf = (pem: string): string =>
   createHash('sha256').update(new X509Certificate(pem).raw).digest('base64url');
 
 export interface SignInOptions {
@@ -268,6 +272,7 @@ export function claimsOf(
     ep: position.epoch,
     ln: position.number,
     cnf: { 'x5t#S256': thumbprint },
+    ...delegationClaims(record),
   };
 }
 

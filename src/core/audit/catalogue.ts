@@ -107,6 +107,8 @@ export type AuditFact = keyof typeof AUDIT_FACTS;
 export const REQUEST_FACTS: readonly AuditFact[] = [
   'cluster',
   'session',
+  'delegated-session',
+  'actor',
   'account',
   'provider',
   'reason',

@@ -30,6 +30,7 @@ export interface RecentRequest {
 }
 
 const SESSION = `${EXTRA_DOMAIN}/session`;
+const DELEGATED_SESSION = `${EXTRA_DOMAIN}/delegated-session`;
 const PORTCULLIS_EVENT = `${EXTRA_DOMAIN}/event`;
 const CLUSTER = `${EXTRA_DOMAIN}/cluster`;
 const REASON = `${EXTRA_DOMAIN}/reason`;
@@ -40,12 +41,13 @@ const MOST_URI = 512;
 const MOST_NAME = 256;
 
 /**
- * @returns the session whose request this event is about; undefined for actions of Portcullis itself, for clients
+ * @returns the session whose request this event is about, which may be a delegated one; undefined for actions of Portcullis itself, for clients
  * without a session of ours, and for stages before a response
  */
 export function sessionOf({ annotations, stage }: AuditEvent): string | undefined {
   if (stage !== 'ResponseComplete' && stage !== 'ResponseStarted') return undefined;
-  return annotations[PORTCULLIS_EVENT] === undefined ? annotations[SESSION] : undefined;
+  if (annotations[PORTCULLIS_EVENT] !== undefined) return undefined;
+  return annotations[DELEGATED_SESSION] ?? annotations[SESSION];
 }
 
 /** @returns the extract of the request; undefined if `sessionOf` returns no session */

@@ -1,6 +1,6 @@
 /** The access token as a credential: its claims (RFC 9068), and whether it is still valid. */
 import { ADMIN_ROLE } from '../core.ts';
-import { MOST_LEVELS, type Delegation } from '../delegation/delegation.ts';
+import { isActorName, MOST_LEVELS, type Delegation } from '../delegation/delegation.ts';
 import { AppError } from '../errors.ts';
 import type { Account, Identity } from '../identity/identity.ts';
 import { no, ok, type Result } from '../result.ts';
@@ -23,6 +23,8 @@ export interface Credential extends Coverable {
   readonly position: LogPosition;
   /** `psid`, of a delegated session's token. */
   readonly ancestors?: readonly string[] | undefined;
+  /** `act` of a delegated session's token, as text, for messages; the session itself has the actors that count. */
+  readonly actor?: string | undefined;
   /** `cnf.x5t#S256` (RFC 8705 §3.1): SHA-256 of the client certificate, base64url. Absent in an unbound token. */
   readonly thumbprint?: string;
   /**
@@ -33,6 +35,10 @@ export interface Credential extends Coverable {
   /** `auth_time` (RFC 9068 §2.2.1) of such a token, as in the session. */
   readonly authTime?: number;
 }
+
+/** Returns the user's own session; of a delegated one's credential, the first of those above it. */
+export const ownSession = ({ session, ancestors }: Pick<Credential, 'session' | 'ancestors'>): string =>
+  ancestors?.[0] ?? session;
 
 /** The credential is valid, but its session cannot be read, so access is denied. */
 export class SessionUnread extends AppError {
@@ -113,7 +119,7 @@ export function readCredential(
   if (!confirmation.ok) return confirmation;
   const ancestors = readAncestors(payload['psid']);
   if (!ancestors.ok) return ancestors;
-  const above = ancestors.value === undefined ? {} : { ancestors: ancestors.value };
+  const above = ancestors.value === undefined ? {} : { ancestors: ancestors.value, actor: actorOf(payload) };
   return ok({
     ...account,
     ...above,
@@ -178,6 +184,21 @@ function readAncestors(psid: unknown): Result<readonly string[] | undefined, 'ma
   if (!Array.isArray(psid) || psid.length === 0 || psid.length > MOST_LEVELS) return no('malformed_token');
   const ancestors = psid.map(text);
   return ancestors.every((each) => each !== undefined) ? ok(ancestors) : no('malformed_token');
+}
+
+/**
+ * Returns the actors of a delegated session's token as `actorText` writes them (RFC 8693 §4.1: the current one is the
+ * outermost); undefined if it is no such token.
+ */
+export function actorOf({ psid, act }: Readonly<Record<string, unknown>>): string | undefined {
+  if (psid === undefined) return undefined;
+  const names: string[] = [];
+  for (let level = act; names.length < MOST_LEVELS && typeof level === 'object' && level !== null;) {
+    const { sub, act: before }: { readonly sub?: unknown; readonly act?: unknown } = level;
+    if (typeof sub === 'string' && isActorName(sub)) names.unshift(sub);
+    level = before;
+  }
+  return names.join('/');
 }
 
 function readAdmin({ roles, auth_time }: Readonly<Record<string, unknown>>): Pick<Credential, 'wasAdmin' | 'authTime'> {

@@ -23,7 +23,7 @@ const RESOURCES: ReadonlyMap<string, readonly string[]> = new Map([
   ['apiextensions.k8s.io', list('customresourcedefinitions')],
   ['apiregistration.k8s.io', list('apiservices')],
   ['apps', list('controllerrevisions daemonsets deployments replicasets statefulsets')],
-  ['authentication.k8s.io', list('groups selfsubjectreviews serviceaccounts tokenreviews uids userextras users')],
+  ['authentication.k8s.io', list('selfsubjectreviews tokenreviews uids userextras')],
   [
     'authorization.k8s.io',
     list('localsubjectaccessreviews selfsubjectaccessreviews selfsubjectrulesreviews subjectaccessreviews'),

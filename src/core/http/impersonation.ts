@@ -162,10 +162,10 @@ export function beyondLimits(
 }
 
 /**
- * Returns the API server's own message for a user who may not impersonate.
+ * Returns the API server's own message for a user who may not impersonate, or may not do anything else.
  * @param username of the user who asked
  */
-export function impersonateDenial(
+export function rbacDenial(
   username: string,
   attributes: ImpersonateAttributes | { readonly verb: string; readonly path: string },
 ): string {

@@ -9,7 +9,7 @@
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
  */
-import { EXTRA_ORIGINAL_USER, EXTRA_SESSION } from '../core.ts';
+import { EXTRA_ACTOR, EXTRA_DELEGATED_SESSION, EXTRA_ORIGINAL_USER, EXTRA_SESSION } from '../core.ts';
 import { AppError } from '../errors.ts';
 import { byHeaders } from './by-headers.ts';
 import { constrainedMode, unconstrained } from './constrained-impersonation.ts';
@@ -27,6 +27,14 @@ import {
 import type { Identity } from '../identity/identity.ts';
 import { withoutBearerProtocol } from '../credential/bearer-token.ts';
 
+/** What `extra` has of a delegated session. */
+export interface DelegatedExtras {
+  /** Its id. */
+  readonly session: string;
+  /** `actorText` of its actors. */
+  readonly actor: string;
+}
+
 export interface UpstreamHeadersInput {
   /** The client's headers: name, value, name, value, … */
   readonly raw: RawHeaders;
@@ -42,7 +50,9 @@ export interface UpstreamHeadersInput {
   readonly actingAs?: Identity | undefined;
   /** The proxy may impersonate in a constrained mode only. Absent: it may not be so. */
   readonly constrained?: boolean;
+  /** Of the user's own session, also if the request is of a delegated one. */
   readonly sessionId: string;
+  readonly delegated?: DelegatedExtras | undefined;
   readonly auditId: string;
   /** The client's address as the proxy saw it. */
   readonly forwardedFor: string;
@@ -79,29 +89,34 @@ const DENIED_PREFIXES = ['impersonate', 'x-remote-', 'x-forwarded-'];
 
 /** @throws AppError `internal` if the identity has no usable name: such a request must never be sent */
 export function buildUpstreamHeaders(input: UpstreamHeadersInput): UpstreamHeaders {
-  const { upstreamToken, identity, actingAs, sessionId, constrained = false } = input;
-  if (actingAs === undefined) return withTrace(input, [sessionHeaders(identity, upstreamToken, sessionId)]);
+  const { upstreamToken, identity, actingAs, constrained = false } = input;
+  if (actingAs === undefined) return withTrace(input, [sessionHeaders(input)]);
   const impersonation =
     constrained && constrainedMode(actingAs) === 'serviceaccount'
       ? serviceAccountHeaders(actingAs)
-      : userImpersonationHeaders(actingAs, identity.username, sessionId);
+      : userImpersonationHeaders(actingAs, identity.username, input);
   return withTrace(input, [], [...bearer(upstreamToken, 'upstream token'), ...impersonation]);
 }
 
 /** Of each identity, what was built last, and for what. */
-const built = new WeakMap<
-  Identity,
-  { readonly upstreamToken: string; readonly sessionId: string; readonly headers: RawHeaders }
->();
+const built = new WeakMap<Identity, SessionOf & { readonly upstreamToken: string; readonly headers: RawHeaders }>();
 
-/** Returns the headers of every request of a session that acts as itself: the same list while nothing changes. */
-function sessionHeaders(identity: Identity, upstreamToken: string, sessionId: string): RawHeaders {
+/**
+ * Returns the headers of every request of a session that acts as itself: the same list while nothing changes. Sessions
+ * of one user may share an identity, so what is kept of one never goes with the request of another.
+ */
+function sessionHeaders({ identity, upstreamToken, sessionId, delegated }: UpstreamHeadersInput): RawHeaders {
   const last = built.get(identity);
-  if (last?.upstreamToken === upstreamToken && last.sessionId === sessionId) return last.headers;
-  const headers = [...bearer(upstreamToken, 'upstream token'), ...impersonationHeaders(identity, sessionId)];
-  built.set(identity, { upstreamToken, sessionId, headers });
+  if (last?.upstreamToken === upstreamToken && last.sessionId === sessionId && isSame(last.delegated, delegated)) {
+    return last.headers;
+  }
+  const headers = [...bearer(upstreamToken, 'upstream token'), ...impersonationHeaders(identity, sessionId, delegated)];
+  built.set(identity, { upstreamToken, sessionId, delegated, headers });
   return headers;
 }
+
+const isSame = (one: DelegatedExtras | undefined, other: DelegatedExtras | undefined): boolean =>
+  one?.session === other?.session && one?.actor === other?.actor;
 
 const bearer = (token: string, what: string): readonly string[] => ['Authorization', `Bearer ${ownValue(token, what)}`];
 
@@ -182,21 +197,22 @@ export function bodyLength(raw: RawHeaders): number | undefined {
 }
 
 /**
- * Returns `Impersonate-*` for an identity, including the session's id in `extra`.
+ * Returns `Impersonate-*` for an identity, including its session in `extra`.
+ * @param sessionId of the user's own session
  * @throws AppError `internal` if a name is empty, or HTTP would change it
  */
-export function impersonationHeaders(identity: Identity, sessionId: string): string[] {
+export function impersonationHeaders(identity: Identity, sessionId: string, delegated?: DelegatedExtras): string[] {
   const headers = ['Impersonate-User', ownValue(identity.username, 'username')];
   headers.push('Impersonate-Uid', ownValue(identity.uid, 'uid'));
-  headers.push(...groupsAndExtra(identity, isReservedExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));
+  headers.push(...groupsAndExtra(identity, isReservedExtraKey), ...sessionExtra({ sessionId, delegated }));
   return headers;
 }
 
 /** Without a uid if none was requested. `extra` may include Kubernetes' own keys: RBAC has allowed them by name. */
-function userImpersonationHeaders(requested: Identity, originalUser: string, sessionId: string): string[] {
+function userImpersonationHeaders(requested: Identity, originalUser: string, session: SessionOf): string[] {
   const headers = ['Impersonate-User', ownValue(requested.username, 'username')];
   if (requested.uid !== '') headers.push('Impersonate-Uid', ownValue(requested.uid, 'uid'));
-  headers.push(...groupsAndExtra(requested, isOwnExtraKey), SESSION_HEADER, ownValue(sessionId, 'session id'));
+  headers.push(...groupsAndExtra(requested, isOwnExtraKey), ...sessionExtra(session));
   headers.push(ORIGINAL_USER_HEADER, ownValue(originalUser, 'username'));
   return headers;
 }
@@ -209,6 +225,16 @@ function userImpersonationHeaders(requested: Identity, originalUser: string, ses
 function serviceAccountHeaders(requested: Identity): string[] {
   if (unconstrained(requested) !== undefined) throw unusable('service account');
   return ['Impersonate-User', ownValue(requested.username, 'username')];
+}
+
+type SessionOf = Pick<UpstreamHeadersInput, 'sessionId' | 'delegated'>;
+
+function sessionExtra({ sessionId, delegated }: SessionOf): string[] {
+  const headers = [SESSION_HEADER, ownValue(sessionId, 'session id')];
+  if (delegated === undefined) return headers;
+  headers.push(DELEGATED_SESSION_HEADER, ownValue(delegated.session, 'session id'));
+  headers.push(ACTOR_HEADER, ownValue(delegated.actor, 'actor'));
+  return headers;
 }
 
 function groupsAndExtra(identity: Identity, isForbidden: (key: string) => boolean): string[] {
@@ -227,8 +253,11 @@ const escapeKey = (key: string): string =>
     isToken(byte) && byte !== '%' ? byte : `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
   ).join('');
 
-const SESSION_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_SESSION)}`;
-const ORIGINAL_USER_HEADER = `Impersonate-Extra-${escapeKey(EXTRA_ORIGINAL_USER)}`;
+const headerOf = (key: string): string => `Impersonate-Extra-${escapeKey(key)}`;
+const SESSION_HEADER = headerOf(EXTRA_SESSION);
+const DELEGATED_SESSION_HEADER = headerOf(EXTRA_DELEGATED_SESSION);
+const ACTOR_HEADER = headerOf(EXTRA_ACTOR);
+const ORIGINAL_USER_HEADER = headerOf(EXTRA_ORIGINAL_USER);
 
 /** The form of nearly every name, which needs no further check: printable ASCII without spaces at either end. */
 const PLAIN = /^[!-~](?:[ -~]*[!-~])?$/;

@@ -5,6 +5,7 @@
  *
  * In this folder:
  * - `authenticate.ts`, `token-verifier.ts`, `identity-cache.ts`: from a token to its caller.
+ * - `delegation-check.ts`: the limits of delegated sessions.
  * - `user-impersonation.ts`, `passthrough.ts`, `cluster-reviews.ts`: the decisions that the cluster takes by a review.
  * - `concurrency-limit.ts`, `session-addresses.ts`, `sensitive.ts`: limits, and requests that are worth an alert.
  */
@@ -14,7 +15,7 @@ import { clusterDirectory, selectCluster } from '../../core/request/cluster-sele
 import type { ClusterDirectory } from '../../core/request/cluster-selection.ts';
 import { clusterAudience } from '../../core/core.ts';
 import { andThen, orElse, type Awaitable } from '../../core/awaitable.ts';
-import type { Caller } from '../../core/credential/credential.ts';
+import { ownSession, type Caller } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import { byHeaders } from '../../core/http/by-headers.ts';
@@ -27,6 +28,7 @@ import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import { buildPassthroughHeaders, buildUpstreamHeaders, limitIdentity } from '../../core/http/upstream-headers.ts';
 import type { UpstreamHeaders } from '../../core/http/upstream-headers.ts';
+import { checkDelegated, type DelegatedPass } from './delegation-check.ts';
 import { createClusterReviews } from './cluster-reviews.ts';
 import type { ClusterReviews } from './cluster-reviews.ts';
 import { UserImpersonation } from './user-impersonation.ts';
@@ -78,6 +80,8 @@ export interface Admitted {
   readonly impersonates: boolean;
   /** Epoch seconds. */
   readonly sessionExpiresAt: number;
+  /** Present if the request is of a delegated session. */
+  readonly delegated?: DelegatedPass;
 }
 
 const hostsOf = byHeaders((raw) => valuesOf(raw, 'host'));
@@ -223,6 +227,8 @@ export class Admission {
     const rejection = guard.check(credential);
     if (rejection !== undefined) return no(credentialRejection(rejection, this.#messages, credential));
     this.#noteAddress(credential.session, connection.address);
+    const delegated = this.#checkDelegated(request, caller);
+    if (delegated?.ok === false) return delegated;
     const limitReached = this.#acquireSlot(exchange, credential.account, cluster.name);
     if (limitReached !== undefined) return no(limitReached);
 
@@ -231,21 +237,48 @@ export class Admission {
     const impersonated = impersonatedBy(raw);
     if (!impersonated.ok) return no(impersonationRejection(impersonated.reason));
     const actingAs = impersonated.value;
-    if (actingAs === undefined) return this.#admitIdentity(request, caller, { identity });
+    const pass = delegated?.value;
+    if (actingAs === undefined) return this.#admitIdentity(request, caller, { identity, delegated: pass });
     exchange.audit.impersonated = actingAs;
-    const { session, account } = credential;
     const { info } = route;
-    const asked = { cluster, user: identity, session, account, impersonated: actingAs, info };
+    const asked = { cluster, user: identity, credential, delegated: pass, impersonated: actingAs, info };
     const judged = this.#impersonation.judge(asked);
     return judged.then((rejected) =>
-      rejected === undefined ? this.#admitIdentity(request, caller, { identity, actingAs }) : no(rejected),
+      rejected === undefined
+        ? this.#admitIdentity(request, caller, { identity, actingAs, delegated: pass })
+        : no(rejected),
     );
+  }
+
+  /** @returns undefined for a session that is not delegated */
+  #checkDelegated(
+    { exchange, route, upgrade }: AdmissionRequest,
+    caller: Caller,
+  ): Result<DelegatedPass, Rejection> | undefined {
+    const { delegation } = caller;
+    if (delegation === undefined) return undefined;
+    const { raw, connection } = exchange.facts;
+    const impersonated = impersonatedBy(raw);
+    if (impersonated.ok) exchange.audit.impersonated = impersonated.value;
+    const checked = checkDelegated(caller, delegation, {
+      info: route.info,
+      upgrade,
+      address: connection.address,
+      // What cannot be read as one identity is rejected below.
+      impersonated: impersonated.ok ? impersonated.value : undefined,
+    });
+    this.#deps.metrics.delegatedRequest(route.cluster.name, checked.ok ? 'allowed' : 'refused');
+    return checked;
   }
 
   #admitIdentity(
     { exchange, route, upgrade }: AdmissionRequest,
     { credential, sessionExpiresAt }: Caller,
-    identities: { readonly identity: Identity; readonly actingAs?: Identity },
+    {
+      identity,
+      actingAs,
+      delegated,
+    }: { readonly identity: Identity; readonly actingAs?: Identity; readonly delegated: DelegatedPass | undefined },
   ): Awaitable<Outcome> {
     return andThen(route.cluster.token(), (upstreamToken) => {
       // The reviews and the token took time.
@@ -257,15 +290,17 @@ export class Admission {
         belowProxy: isBelowProxy(info),
         upgrade,
         upstreamToken,
-        identity: identities.identity,
-        actingAs: identities.actingAs,
+        identity,
+        actingAs,
         constrained: isConstrained(cluster.impersonate),
-        sessionId: credential.session,
+        sessionId: ownSession(credential),
+        delegated,
         auditId: exchange.auditId,
         forwardedFor: exchange.facts.connection.address,
       });
       const user = credential.account;
-      return ok({ cluster, info, target, prefix, user, headers, impersonates: true, sessionExpiresAt });
+      const admitted = { cluster, info, target, prefix, user, headers, impersonates: true, sessionExpiresAt };
+      return ok(delegated === undefined ? admitted : { ...admitted, delegated });
     });
   }
 

@@ -15,7 +15,7 @@ import { andThen, type Awaitable } from '../../core/awaitable.ts';
 import { idleEndOf, type SessionRecord } from '../../store/store.ts';
 import type { AuthenticatorDeps } from '../dependencies.ts';
 import { IdentityCache } from './identity-cache.ts';
-import { sessionEndedMessage } from '../rejections.ts';
+import { endedWith, sessionEndedMessage } from '../rejections.ts';
 import { TokenVerifier } from './token-verifier.ts';
 
 /** Creates the one authenticator of the process, so that the api listener and the admin API share its caches. */
@@ -45,10 +45,11 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
   const isExplained = deps.thirdParties !== undefined && deps.thirdParties.size > 0;
   return ({ token, audience, thumbprint }) =>
     andThen(tokens.verify(token, audience), (verified) => {
-      const client = verified.ok ? verified.value.client : verified.client;
+      const { client, actor } = verified.ok ? verified.value : verified;
       const outcome: Awaitable<Judged> = verified.ok ? judge(verified.value, thumbprint) : verified;
-      if (client === undefined || !isExplained) return outcome;
-      return andThen(outcome, (judged) => (judged.ok ? judged : { ...judged, client }));
+      if (actor === undefined && (client === undefined || !isExplained)) return outcome;
+      const holder = isExplained && client !== undefined ? { client, actor } : { actor };
+      return andThen(outcome, (judged) => (judged.ok ? judged : { ...judged, ...holder }));
     });
 }
 
@@ -72,15 +73,18 @@ function recordOf(
 /** The token is ours, and its key is there, so this user may learn why the session ended. */
 async function rejectionFor(
   { whyEnded, issuer, thirdParties }: AuthenticatorDeps,
-  { session, client }: Credential,
+  credential: Credential,
   reason: AuthenticationRejection,
 ): Promise<Result<Caller, AuthenticationRejection>> {
   const isOver = reason === 'session_revoked' || reason === 'session_unknown';
-  const why = isOver ? await whyEnded?.(session) : undefined;
-  if (why === undefined) return no(reason);
-  throw new AppError('unauthenticated', sessionEndedMessage(why, { publicUrl: issuer, thirdParties }, client), {
-    reason,
-  });
+  if (!isOver) return no(reason);
+  for (const session of endedWith(credential)) {
+    const why = await whyEnded?.(session);
+    if (why === undefined) continue;
+    const message = sessionEndedMessage(why, { publicUrl: issuer, thirdParties }, credential);
+    throw new AppError('unauthenticated', message, { reason });
+  }
+  return no(reason);
 }
 
 function judgeSession(

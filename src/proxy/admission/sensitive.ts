@@ -1,14 +1,10 @@
 /** Accepted requests that are worth an alert when there are suddenly many of them. */
-import type { RequestInfo } from '../../core/request/request-info.ts';
-
-const INTO_PODS: ReadonlySet<string> = new Set(['exec', 'attach', 'portforward']);
-const READS: ReadonlySet<string> = new Set(['get', 'list', 'watch']);
+import { effectiveVerb, isIntoPod, isRead, type VerbFacts } from '../../core/delegation/effective-verb.ts';
 
 /** @returns `exec` for a command, an attachment or a tunnel into a pod, `secrets` for a read of Secrets */
-export function sensitiveKind(
-  info: Pick<RequestInfo, 'isResourceRequest' | 'apiGroup' | 'resource' | 'subresource' | 'verb'>,
-): 'exec' | 'secrets' | undefined {
-  if (!info.isResourceRequest || info.apiGroup !== '') return undefined;
-  if (info.resource === 'pods' && INTO_PODS.has(info.subresource)) return 'exec';
-  return info.resource === 'secrets' && info.subresource === '' && READS.has(info.verb) ? 'secrets' : undefined;
+export function sensitiveKind(info: VerbFacts): 'exec' | 'secrets' | undefined {
+  const verb = effectiveVerb(info);
+  if (isIntoPod(info) && verb === 'create') return 'exec';
+  const isSecrets = info.isResourceRequest && info.apiGroup === '' && info.resource === 'secrets';
+  return isSecrets && info.subresource === '' && isRead(verb) ? 'secrets' : undefined;
 }

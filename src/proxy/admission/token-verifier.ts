@@ -8,7 +8,12 @@
 import { createLocalJWKSet, errors, jwtVerify } from 'jose';
 import type { JSONWebKeySet, JWK, JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
-import { readCredential, type Credential, type CredentialRejection } from '../../core/credential/credential.ts';
+import {
+  actorOf,
+  readCredential,
+  type Credential,
+  type CredentialRejection,
+} from '../../core/credential/credential.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import { andThen, type Awaitable } from '../../core/awaitable.ts';
@@ -19,8 +24,11 @@ const MAX_TOKENS = 20_000;
 /** Our RFC 9068 tokens are below 1 KiB. A longer one is not worth a signature check. */
 const MAX_TOKEN_CHARACTERS = 4096;
 
-/** A rejection with the token's client, if its signature was verified. */
-type Verdict<T> = Result<T, CredentialRejection> & { readonly client?: string };
+/** A rejection with the token's client, and its actors, if its signature was verified. */
+type Verdict<T> = Result<T, CredentialRejection> & {
+  readonly client?: string;
+  readonly actor?: string | undefined;
+};
 
 interface Verified {
   readonly claims: JWTPayload;
@@ -104,8 +112,9 @@ export class TokenVerifier {
   }
 }
 
-function expired({ client_id }: JWTPayload): Verdict<never> {
-  const rejection = no('token_expired' as const);
+function expired(payload: JWTPayload): Verdict<never> {
+  const { client_id } = payload;
+  const rejection = { ...no('token_expired' as const), actor: actorOf(payload) };
   return typeof client_id === 'string' ? { ...rejection, client: client_id } : rejection;
 }
 

@@ -13,7 +13,8 @@
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { EXTRA_SESSION } from '../../core/core.ts';
+import { EXTRA_ACTOR, EXTRA_DELEGATED_SESSION, EXTRA_SESSION } from '../../core/core.ts';
+import { ownSession, type Credential } from '../../core/credential/credential.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import {
   constrainedAttributes,
@@ -24,8 +25,9 @@ import {
 } from '../../core/http/constrained-impersonation.ts';
 import { beyondLimits, impersonateAttributes, MOST_REVIEWS } from '../../core/http/impersonation.ts';
 import type { ImpersonateAttributes } from '../../core/http/impersonation.ts';
+import type { DelegatedExtras } from '../../core/http/upstream-headers.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
-import { sessionKey, type LogChange, type TargetKey } from '../../core/credential/revocation.ts';
+import { isCoveredBy, type CoveringKeys, type LogChange } from '../../core/credential/revocation.ts';
 import type { ClusterReviews, Members, ReviewPath } from './cluster-reviews.ts';
 import type { UpstreamCluster } from '../dependencies.ts';
 import type { Clock } from '../../contracts/clock.ts';
@@ -51,8 +53,9 @@ export interface ImpersonationRequest {
    * either.
    */
   readonly user: Identity;
-  readonly session: string;
-  readonly account: string;
+  readonly credential: Pick<Credential, 'session' | 'ancestors' | 'account' | 'keys'>;
+  /** Of a delegated session: what the API server would see of it. */
+  readonly delegated?: DelegatedExtras | undefined;
   readonly impersonated: Identity;
   /** What the request is about. */
   readonly info: RequestInfo;
@@ -68,7 +71,7 @@ interface Review {
 }
 
 interface KnownResult {
-  readonly session: TargetKey;
+  readonly keys: CoveringKeys;
   readonly proven: boolean;
   /** Epoch seconds. */
   readonly until: number;
@@ -92,7 +95,8 @@ export class UserImpersonation {
    * @throws AppError `upstream_unavailable` if one review has no response
    */
   async judge(question: ImpersonationRequest): Promise<Rejection | undefined> {
-    const { cluster, user, impersonated, account } = question;
+    const { cluster, user, impersonated, credential } = question;
+    const { account } = credential;
     const beyond = beyondLimits(impersonated, cluster.impersonate);
     if (beyond !== undefined) return impersonationNotConfigured(beyond);
     const legacy = impersonateAttributes(impersonated);
@@ -166,21 +170,22 @@ export class UserImpersonation {
       this.#results.clear();
       return;
     }
-    for (const [key, { session }] of this.#results.entries()) if (session === change.key) this.#results.delete(key);
+    // A delegated session has the identity of the user's own session.
+    for (const [key, { keys }] of this.#results.entries()) if (isCoveredBy(keys, change.key)) this.#results.delete(key);
   }
 
-  async #proven({ cluster, session }: ImpersonationRequest, { path, kind, spec, proves }: Review): Promise<boolean> {
+  async #proven({ cluster, credential }: ImpersonationRequest, { path, kind, spec, proves }: Review): Promise<boolean> {
     // Holds the cluster, the session and every attribute of the user: another version of the identity is another
     // key.
     const key = createHash('sha256')
-      .update(JSON.stringify([cluster.name, session, kind, spec]))
+      .update(JSON.stringify([cluster.name, credential.session, kind, spec]))
       .digest('base64url');
     const known = this.#results.get(key);
     if (known !== undefined && known.until > this.#nowSeconds()) return known.proven;
     const generation = this.#generation;
     const proven = proves(await this.#reviews(cluster.name).ask(path, kind, spec));
     const until = this.#nowSeconds() + RESULT_SECONDS;
-    if (generation === this.#generation) this.#results.set(key, { session: sessionKey(session), proven, until });
+    if (generation === this.#generation) this.#results.set(key, { keys: credential.keys, proven, until });
     return proven;
   }
 
@@ -189,10 +194,10 @@ export class UserImpersonation {
   }
 }
 
-const userReview = ({ user, session }: ImpersonationRequest, attributes: ImpersonateOnAttributes): Review => ({
+const userReview = (question: ImpersonationRequest, attributes: ImpersonateOnAttributes): Review => ({
   path: '/apis/authorization.k8s.io/v1/subjectaccessreviews',
   kind: 'SubjectAccessReview',
-  spec: { ...subjectOf(user, session), ...attributesSpec(attributes) },
+  spec: { ...subjectOf(question), ...attributesSpec(attributes) },
   // Only the boolean `true` means allowed, and not if the response denies as well.
   proves: ({ allowed, denied }) => allowed === true && denied !== true,
 });
@@ -212,11 +217,21 @@ const ownReview = (attributes: ImpersonateAttributes): Review => ({
  * The user as the API server would see them. It adds `system:authenticated` to an impersonated user, and to no user
  * that a review is about.
  */
-const subjectOf = ({ username, uid, groups, extra }: Identity, session: string): Members => ({
+const subjectOf = ({
+  user: { username, uid, groups, extra },
+  credential,
+  delegated,
+}: ImpersonationRequest): Members => ({
   user: username,
   uid,
   groups: [...new Set([...groups, 'system:authenticated'])],
-  extra: { ...extra, [EXTRA_SESSION]: [session] },
+  extra: {
+    ...extra,
+    [EXTRA_SESSION]: [ownSession(credential)],
+    ...(delegated === undefined
+      ? {}
+      : { [EXTRA_DELEGATED_SESSION]: [delegated.session], [EXTRA_ACTOR]: [delegated.actor] }),
+  },
 });
 
 function attributesSpec(attributes: ImpersonateOnAttributes): Members {

@@ -13,7 +13,7 @@ import { valuesOf } from '../raw-headers.ts';
 const WARN_SECONDS = 600;
 
 export interface HeadContext {
-  readonly admitted: Pick<Admitted, 'info' | 'prefix' | 'target' | 'impersonates' | 'sessionExpiresAt'>;
+  readonly admitted: Pick<Admitted, 'info' | 'prefix' | 'target' | 'impersonates' | 'sessionExpiresAt' | 'delegated'>;
   /** `https://host:port` of the API server. */
   readonly origin: string;
   readonly auditId: string;
@@ -45,6 +45,8 @@ export function responseHead(
   headers.push('Audit-Id', context.auditId);
   const warning = sessionWarning(context);
   if (warning !== undefined) headers.push('Warning', warning);
+  const narrower = context.admitted.delegated?.warning;
+  if (narrower !== undefined) headers.push('Warning', `299 - "${narrower}"`);
   return ok(headers);
 }
 
@@ -91,6 +93,10 @@ function sessionWarning({ admitted, nowSeconds, publicUrl }: HeadContext): strin
   const minutes = Math.max(1, Math.floor(left / 60));
   // Does not contain the client's name, which comes from the configuration and may have characters that no header
   // may have (RFC 9110 §5.5).
+  const actor = admitted.delegated?.actor;
+  if (actor !== undefined) {
+    return `299 - "the session delegated to ${actor} ends in ${minutes} min; its user has to delegate again"`;
+  }
   const next = publicUrl === undefined ? 'sign in again then' : `run \`portcullis login --server ${publicUrl}\``;
   return `299 - "your session ends in ${minutes} min; ${next}"`;
 }

@@ -26,6 +26,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
       request: () => undefined,
       rejection: () => undefined,
       sensitiveRequest: () => undefined,
+      delegatedRequest: () => undefined,
       cut: () => undefined,
       sessionAddressesExceeded: () => undefined,
       upstreamError: () => undefined,

@@ -32,6 +32,7 @@ describe('createMetrics', () => {
       'portcullis_certificate_expiry_seconds gauge',
       'portcullis_component_up gauge',
       'portcullis_cuts_total counter',
+      'portcullis_delegated_requests_total counter',
       'portcullis_delegations_total counter',
       'portcullis_fenced gauge',
       'portcullis_key_age_seconds gauge',

@@ -5,7 +5,7 @@ import {
   unconstrained,
 } from '../../../../src/core/http/constrained-impersonation.ts';
 import { isConstrainedRead } from '../../../../src/core/http/constrained-read.ts';
-import { impersonateDenial } from '../../../../src/core/http/impersonation.ts';
+import { rbacDenial } from '../../../../src/core/http/impersonation.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
 import { buildUpstreamHeaders, flatHeaders } from '../../../../src/core/http/upstream-headers.ts';
 
@@ -46,7 +46,7 @@ test('every attribute is asked for in the API group that constrained impersonati
 
 test('what the request is about is asked for with the verb of the request, as the API server does', () => {
   const denial = (method: string, target: string) =>
-    impersonateDenial('a', impersonateOn('user-info', requestInfo(method, target)));
+    rbacDenial('a', impersonateOn('user-info', requestInfo(method, target)));
   expect(denial('GET', '/apis/apps/v1/namespaces/shop/deployments/web/scale')).toBe(
     'deployments.apps "web" is forbidden: User "a" cannot impersonate-on:user-info:get resource "deployments/scale" in API group "apps" in the namespace "shop"',
   );

@@ -4,7 +4,7 @@ import type { Identity } from '../../../../src/core/identity/identity.ts';
 import {
   beyondLimits,
   impersonateAttributes,
-  impersonateDenial,
+  rbacDenial,
   serviceAccountOf,
   requestedIdentity,
 } from '../../../../src/core/http/impersonation.ts';
@@ -129,7 +129,7 @@ describe('what the user must be allowed', () => {
     const [first] = impersonateAttributes(wanted({ username: 'demo:root' }));
     const [account] = impersonateAttributes(wanted({ username: 'system:serviceaccount:default:builder' }));
     const extra = impersonateAttributes(wanted({ extra: { scopes: ['all'] } }))[1];
-    expect([first, account, extra].map((each) => each && impersonateDenial('demo:alice', each))).toEqual([
+    expect([first, account, extra].map((each) => each && rbacDenial('demo:alice', each))).toEqual([
       'users "demo:root" is forbidden: User "demo:alice" cannot impersonate resource "users" in API group "" at the cluster scope',
       'serviceaccounts "builder" is forbidden: User "demo:alice" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"',
       'userextras.authentication.k8s.io "all" is forbidden: User "demo:alice" cannot impersonate resource "userextras/scopes" in API group "authentication.k8s.io" at the cluster scope',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
-import { sessionKey } from '../../../../src/core/credential/revocation.ts';
+import { coveringKeys, sessionKey } from '../../../../src/core/credential/revocation.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
 import type { ClusterReviews, Members } from '../../../../src/proxy/admission/cluster-reviews.ts';
 import { UserImpersonation, type ImpersonationRequest } from '../../../../src/proxy/admission/user-impersonation.ts';
@@ -12,11 +12,14 @@ const impersonated = (groups: readonly string[] = []): Identity => ({
   groups,
   extra: {},
 });
+const credentialOf = (session: string, ancestors?: readonly string[]) => {
+  const account = 'corp/alice' as const;
+  return { session, ancestors, account, keys: coveringKeys({ session, ancestors, account, provider: 'corp' }) };
+};
 const question = (session: string, groups?: readonly string[]) => ({
   cluster: { name: 'prod', impersonate: { groups: '*' as const, extra: [] } },
   user,
-  session,
-  account: 'corp/alice',
+  credential: credentialOf(session, ['above']),
   impersonated: impersonated(groups),
   info: requestInfo('GET', '/api/v1/namespaces/default/pods'),
 });
@@ -70,6 +73,7 @@ describe('the cache of reviews', () => {
 
   it.each([
     [{ kind: 'identity-changed', key: sessionKey('s') }, true],
+    [{ kind: 'identity-changed', key: sessionKey('above') }, true],
     [{ kind: 'identity-changed', key: sessionKey('other') }, false],
     [{ kind: 'revoked', key: sessionKey('other') }, true],
     [{ kind: 'drill', id: 'd' }, false],

@@ -1,0 +1,88 @@
+/**
+ * Whether a delegated session may make a request: from its addresses, and within its limits. The cluster's RBAC knows
+ * nothing of them, so this is the only barrier between an agent and all rights of its user; requests, upgrades and
+ * impersonation meet it before anything is sent or reviewed.
+ */
+import { describeLimits } from '../../core/delegation/describe.ts';
+import { actorText, type Delegation } from '../../core/delegation/delegation.ts';
+import { effectiveVerb } from '../../core/delegation/effective-verb.ts';
+import { compileLimits, isRightsReview, type RightsCheck } from '../../core/delegation/evaluate.ts';
+import { impersonateAttributes, type ImpersonateAttributes } from '../../core/http/impersonation.ts';
+import type { DelegatedExtras } from '../../core/http/upstream-headers.ts';
+import type { Caller } from '../../core/credential/credential.ts';
+import type { Identity } from '../../core/identity/identity.ts';
+import type { RequestInfo } from '../../core/request/request-info.ts';
+import { no, ok, type Result } from '../../core/result.ts';
+import { addressSet } from '../listener/proxy-protocol.ts';
+import { delegationLimit, delegationSource, type DelegatedTo } from '../delegation-rejections.ts';
+import type { Rejection } from '../status.ts';
+
+export interface DelegatedRequest {
+  readonly info: RequestInfo;
+  readonly upgrade: boolean;
+  /** The client's address. */
+  readonly address: string;
+  /** The user that the client asks to act as. */
+  readonly impersonated: Identity | undefined;
+}
+
+/** What an admitted request of a delegated session has in addition. */
+export interface DelegatedPass extends DelegatedExtras {
+  /** The text of a `Warning` header, in ASCII without quotes. */
+  readonly warning?: string;
+}
+
+interface Compiled extends DelegatedTo {
+  readonly allows: RightsCheck;
+  readonly isSource: (address: string) => boolean;
+}
+
+/** Once for each read of a session from the store. */
+const compiled = new WeakMap<Delegation, Compiled>();
+
+function compile(delegation: Delegation): Compiled {
+  const { limits, sourceCidrs } = delegation;
+  const made = {
+    actor: actorText(delegation),
+    rights: describeLimits(limits),
+    allows: compileLimits(limits),
+    isSource: sourceCidrs === undefined ? () => true : addressSet(sourceCidrs),
+  };
+  compiled.set(delegation, made);
+  return made;
+}
+
+/** @param delegation of the caller */
+export function checkDelegated(
+  { credential, identity }: Pick<Caller, 'credential' | 'identity'>,
+  delegation: Delegation,
+  request: DelegatedRequest,
+): Result<DelegatedPass, Rejection> {
+  const own = compiled.get(delegation) ?? compile(delegation);
+  const { info, upgrade, address } = request;
+  if (!own.isSource(address)) return no(delegationSource(address, own));
+  if (!own.allows(info, upgrade)) return no(delegationLimit(identity.username, aboutOf(info, upgrade), own));
+  const attributes = request.impersonated === undefined ? [] : impersonateAttributes(request.impersonated);
+  const denied = attributes.find((each) => !own.allows(asRequest(each)));
+  if (denied !== undefined) return no(delegationLimit(identity.username, denied, own));
+  const pass = { session: credential.session, actor: own.actor };
+  return ok(isRightsReview(info) ? { ...pass, warning: narrowerThan(own) } : pass);
+}
+
+const narrowerThan = ({ actor, rights }: DelegatedTo): string =>
+  `this session was delegated to ${actor} and may do less than this response says: ${rights}`;
+
+/** Returns what the request is about, with the verb that it was judged by. */
+function aboutOf(info: RequestInfo, upgrade: boolean): Parameters<typeof delegationLimit>[1] {
+  const verb = effectiveVerb(info, upgrade);
+  if (!info.isResourceRequest) return { verb, path: info.path };
+  const { apiGroup: group, resource, subresource, namespace, name } = info;
+  return { verb, group, resource, subresource, namespace, name };
+}
+
+const asRequest = ({ group: apiGroup, ...rest }: ImpersonateAttributes): Parameters<RightsCheck>[0] => ({
+  ...rest,
+  apiGroup,
+  isResourceRequest: true,
+  path: '',
+});
