@@ -26,7 +26,7 @@ import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import type { Delegations } from './open.ts';
 import { errorCodeOf, REJECTIONS, type Rejection } from './rejections.ts';
-import { parseLimit } from './rights.ts';
+import { parseLimit } from '../core/delegation/parse.ts';
 import { delegationView } from './view.ts';
 
 const PATH = '/-/delegations';
@@ -145,7 +145,8 @@ function limitsOf(values: readonly unknown[]): readonly RightsLimit[] {
     const limit = parseLimit(value);
     if (limit.ok) return limit.value;
     const { place, message } = limit.reason;
-    throw rejectionError({ reason: 'limits_malformed', message: `limits[${index}]${place}: ${message}` }, false);
+    const where = `limits[${index}]${place === '' ? '' : `.${place}`}`;
+    throw rejectionError({ reason: 'limits_malformed', message: `${where}: ${message}` }, false);
   });
 }
 

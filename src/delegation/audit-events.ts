@@ -11,7 +11,7 @@ import {
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { REJECTIONS, type Rejection } from './rejections.ts';
-import { describeLimits } from './rights.ts';
+import { describeLimits } from '../core/delegation/describe.ts';
 
 export interface DelegationAudit {
   opened(order: DelegationOrder, session: DelegatedSession): void;

@@ -18,7 +18,7 @@ import { ok, type Result } from '../core/result.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { rejected, type Rejection } from './rejections.ts';
-import { beyond } from './rights.ts';
+import { beyond } from '../core/delegation/beyond.ts';
 
 export interface Judged {
   readonly delegation: Delegation;

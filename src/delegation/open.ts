@@ -262,9 +262,13 @@ function openingRejection({ config }: DelegationDeps, reason: MintRejection): Re
     }
     case 'epoch_changed':
       return rejected('store_restarted', 'The store was restarted meanwhile. Sign in again (portcullis login).').reason;
+    // Its own end: that of a session above it is `parent_over`.
+    case 'session_expired': {
+      const message = 'Its time was over before it was opened. Ask for a longer time, or try again.';
+      return rejected('time_over', message).reason;
+    }
     case 'parent_over':
     case 'session_unknown':
-    case 'session_expired':
     case 'session_revoked':
     case 'fresh_sign_in_needed':
     case 'certificate_mismatch':

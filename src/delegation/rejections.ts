@@ -22,6 +22,7 @@ export const REJECTIONS = {
   key_malformed: 400,
   key_of_session_above: 400,
   key_used: 409,
+  time_over: 409,
   parent_over: 401,
   account_locked: 403,
   delegations_too_many: 409,

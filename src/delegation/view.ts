@@ -4,7 +4,7 @@ import { actorText, type DelegatedActor, type Delegation } from '../core/delegat
 import type { RightsLimit } from '../core/delegation/rights.ts';
 import { rfc3339 } from '../core/time.ts';
 import { lastUseOf, type RecentRequest, type SessionRecord } from '../store/store.ts';
-import { describeLimits } from './rights.ts';
+import { describeLimits } from '../core/delegation/describe.ts';
 
 export interface DelegationView {
   readonly id: string;

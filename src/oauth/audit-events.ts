@@ -4,6 +4,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Clock } from '../contracts/clock.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { portcullisEvent, type AuditFacts, type PortcullisEvent } from '../core/audit/event.ts';
+import { auditedSession } from '../core/delegation/delegation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { clientAddress } from './client-address.ts';
 import { DEVICE_CODE_GRANT, isExchange, type TokenFacts } from './token-facts.ts';
@@ -53,7 +54,7 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
         ...from(ctx),
         ...about(facts.record),
         code: ctx.status,
-        details: { grant: grantOf(ctx), audience: facts.audience ?? '', ...clientOf(ctx) },
+        details: { ...delegated(facts.record), grant: grantOf(ctx), audience: facts.audience ?? '', ...clientOf(ctx) },
       });
     },
     rejected(ctx, facts, error, details = {}) {
@@ -66,7 +67,7 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
         ...about(facts.record),
         code: ctx.status,
         reason: facts.rejection ?? error,
-        details: { ...clientOf(ctx), ...details },
+        details: { ...delegated(facts.record), ...clientOf(ctx), ...details },
       });
     },
     requestRejected(ctx, error) {
@@ -91,7 +92,7 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
       const event = reason === 'sign-out' ? 'logout' : 'revocation';
       const subject = record === undefined ? { session } : about(record);
       const requestUri = reason === 'sign-out' ? '/oauth/revoke' : '/oauth/token';
-      const details = record === undefined ? {} : { client: record.client };
+      const details = record === undefined ? {} : { ...delegated(record), client: record.client };
       write({ event, requestUri, sourceIps: [], ...subject, code: 200, reason: reason.replaceAll('-', '_'), details });
     },
   };
@@ -122,7 +123,11 @@ const from = ({
 
 const about = (
   record: SessionRecord | undefined,
-): Partial<Pick<PortcullisEvent, 'identity' | 'account' | 'session' | 'provider'>> =>
-  record === undefined
-    ? {}
-    : { identity: record.identity, account: record.account, session: record.id, provider: record.provider };
+): Partial<Pick<PortcullisEvent, 'identity' | 'account' | 'session' | 'provider'>> => {
+  if (record === undefined) return {};
+  const { identity, account, provider } = record;
+  return { identity, account, session: auditedSession(record).session, provider };
+};
+
+const delegated = (record: SessionRecord | undefined): AuditFacts =>
+  record === undefined ? {} : auditedSession(record).details;

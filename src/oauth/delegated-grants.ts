@@ -5,11 +5,18 @@
  * An attacker who gets at a child's directory has its refresh token and its key, and no more: the grant has no audience
  * but those of the session's clusters, and its own sessions'.
  */
-import type { Provider } from 'oidc-provider';
+import type { KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { GrantDelegation } from '../contracts/authorization.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { clusterAudience, PLUGIN_CLIENT_ID, SELF_AUDIENCE } from '../core/core.ts';
 import { SCOPE } from './audiences.ts';
+
+/** In a refresh token: the grant that it comes from. */
+const GRANT = 'delegation';
+
+/** Returns whether the refresh token of this request is a delegated session's; one that rotates gets further grants. */
+export const isDelegated = ({ oidc }: KoaContextWithOIDC): boolean =>
+  oidc.entities.RefreshToken?.gty?.split(' ')[0] === GRANT;
 
 export function createDelegatedGrants(provider: Provider, clock: Clock): GrantDelegation {
   return async ({ session, clusters, thumbprint, expiresAt }) => {
@@ -25,7 +32,7 @@ export function createDelegatedGrants(provider: Provider, clock: Clock): GrantDe
       accountId: session.account,
       client,
       grantId: session.id,
-      gty: 'delegation',
+      gty: GRANT,
       scope: SCOPE,
       resource: audiences,
       expiresWithSession: false,

@@ -4,6 +4,7 @@
  * last user.
  */
 import type { Provider } from 'oidc-provider';
+import { SELF_AUDIENCE } from '../core/core.ts';
 import { AppError } from '../core/errors.ts';
 import type { Store } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
@@ -36,6 +37,9 @@ const textOf = (info: Record<string, unknown> | undefined, key: string): string 
   const value = info?.[key];
   return typeof value === 'string' ? value : '';
 };
+
+/** What the page about a device calls an audience that is no cluster. */
+const nameOf = (audience: string): string => (audience === SELF_AUDIENCE ? 'your own sessions' : audience);
 
 export function createDeviceRequests({
   provider,
@@ -88,7 +92,7 @@ export function createDeviceRequests({
         ...deviceNameIn(code.params),
         ...(everything
           ? {}
-          : { audiences: requested.map((audience) => audiences.clusterOf(audience)?.name ?? audience) }),
+          : { audiences: requested.map((audience) => audiences.clusterOf(audience)?.name ?? nameOf(audience)) }),
       };
     },
 

@@ -10,6 +10,7 @@ import type { Clock } from '../contracts/clock.ts';
 import type { AuthorizationError } from '../contracts/authorization.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
+import { SELF_AUDIENCE } from '../core/core.ts';
 import { siteOf } from '../core/http/address.ts';
 import { AppError } from '../core/errors.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
@@ -120,8 +121,10 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     pickAudience: async (ctx, granted) => {
       const session = grantOf(ctx);
       const found = session === undefined ? undefined : await deps.store.sessions.read(session);
+      // A token for one's own sessions is only for a program that asks for it.
+      const usual = granted.filter((audience) => audience !== SELF_AUDIENCE);
       const first =
-        found === undefined ? undefined : granted.find((audience) => allowedAudiences.allows(audience, found));
+        found === undefined ? undefined : usual.find((audience) => allowedAudiences.allows(audience, found));
       return first ?? granted[0] ?? '';
     },
     discovery: discoveryDocument(deps.config, deps.apiCa),
@@ -313,7 +316,11 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
       case 'refused':
         factsOf(ctx).rejection = outcome.reason;
         factsOf(ctx).message = outcome.message;
-        factsOf(ctx).record = outcome.record;
+        // Of a delegated session, the result is about the user's own one, whose end ends all beneath it.
+        factsOf(ctx).record =
+          outcome.record.id === session
+            ? outcome.record
+            : ((await deps.store.sessions.read(session)) ?? outcome.record);
         await deps.guard.revoke({
           target: { kind: 'session', session: outcome.record.id },
           asksFreshSignIn: outcome.asksFreshSignIn,

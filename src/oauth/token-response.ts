@@ -4,9 +4,11 @@
  * unavailable.
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import { SELF_AUDIENCE } from '../core/core.ts';
 import { AppError } from '../core/errors.ts';
 import { clockSkewOf } from '../idp/provider-clock.ts';
 import type { Audiences } from './audiences.ts';
+import { isDelegated } from './delegated-grants.ts';
 import { isWaiting } from './device-grant.ts';
 import type { TokenAudit } from './audit-events.ts';
 import type { TokenFacts } from './token-facts.ts';
@@ -48,7 +50,7 @@ export function tokenResponse(
     if (isWaiting(body.error)) return;
     const ended =
       body.error === 'invalid_grant' && facts.message === undefined ? await deps.endingMessage(ctx) : undefined;
-    const message = facts.message ?? ended ?? rejectionMessage(body.error, facts);
+    const message = facts.message ?? ended ?? rejectionMessage(body.error, facts, ctx);
     if (message !== undefined) body.error_description = message;
     if (ctx.status === 200 && facts.record !== undefined) {
       body['portcullis'] = member(deps, facts);
@@ -63,12 +65,18 @@ export function tokenResponse(
  * Returns the message for the user at the terminal, in place of oidc-provider's, which are for programmers. The
  * plugin adds the command to type.
  */
-function rejectionMessage(error: string | undefined, facts: TokenFacts): string | undefined {
+function rejectionMessage(error: string | undefined, facts: TokenFacts, ctx: KoaContextWithOIDC): string | undefined {
   if (error === 'invalid_grant') {
     return 'This session is over: it was signed out, ended by an administrator, or has expired. Sign in again.';
   }
   if (error === 'expired_token') return 'The code was not entered in time. Sign in again for a new one.';
   if (error === 'invalid_target') {
+    if (isDelegated(ctx)) {
+      return 'This session was delegated without that, and a delegated session never administers. Use your own session, or delegate again.';
+    }
+    if (ctx.oidc.params?.['resource'] === SELF_AUDIENCE && facts.rejection === undefined) {
+      return 'Your sign-in is older than delegated sessions are here, so you cannot delegate from it. Sign in again.';
+    }
     return facts.rejection === undefined
       ? 'There is no such cluster here, or it is newer than your sign-in. Sign in again.'
       : 'You may not use this cluster. Ask your platform team for access.';

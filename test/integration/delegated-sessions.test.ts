@@ -1,40 +1,50 @@
-import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { delegate, delegationsRequest, selfToken, type DelegatedItem } from '../support/delegation.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
+import {
+  delegate,
+  delegationsRequest,
+  newChild,
+  order,
+  SELF,
+  selfToken,
+  type DelegatedItem,
+} from '../support/delegation.ts';
+import { ACCOUNT, startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
+import { OAuthClient, type Answer, type SignedIn } from '../support/oauth-client.ts';
 
 const DEMO = 'urn:portcullis:cluster:demo';
 const ADMIN = 'urn:portcullis:admin';
 const PODS = '/api/v1/namespaces/default/pods';
 
-describe('delegated sessions', () => {
-  let instance: RunningDemo;
+describe('delegated sessions, with Redis and a real provider', () => {
+  let instance: HostileInstance;
   let plugin: OAuthClient;
   let user: SignedIn;
 
   beforeAll(async () => {
-    instance = await startTestInstance();
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    plugin = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    instance = await startHostileInstance();
+    plugin = instance.client;
   });
   beforeEach(async () => {
-    user = await plugin.signIn('alice');
+    instance.provider.lie({ idToken: (honest) => ({ ...honest, groups: ['developers'] }) });
+    // Its access token is for the user's own sessions.
+    user = await plugin.signIn('alice', { resource: SELF });
   });
-  afterAll(async () => {
-    await plugin.close();
-    await instance.stop();
-  });
+  afterAll(() => instance.stop());
+
+  const sessions = async (): Promise<readonly string[]> =>
+    (await instance.server.store.sessions.list({ account: ACCOUNT, limit: 200 })).sessions.map(({ id }) => id);
+  const post = (body: unknown, token = user.accessToken): Promise<Answer> =>
+    delegationsRequest(plugin, token, 'POST', { body });
 
   it('are refreshed with their own key alone, for their own clusters, and never for the admin API', async () => {
     const child = await delegate(plugin, user.refreshToken);
     const answer = await child.client.refresh(child.refreshToken, { resource: DEMO });
     expect(answer.status).toBe(200);
+    expect(answer.body['portcullis']).toMatchObject({ session: { id: child.item.id }, clusters: [{ name: 'demo' }] });
     expect(decodeJwt(String(answer.body['access_token']))).toMatchObject({
       aud: DEMO,
-      sub: 'demo/alice',
+      sub: ACCOUNT,
       sid: child.item.id,
       psid: [user.session],
       act: { sub: 'claude' },
@@ -43,25 +53,154 @@ describe('delegated sessions', () => {
     expect((await plugin.refresh(child.refreshToken, { resource: DEMO })).status).toBe(400);
     const admin = await child.client.refresh(child.refreshToken, { resource: ADMIN });
     expect(admin).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
-    const used = await child.client.get(PODS, String(answer.body['access_token']));
-    expect(used.status).toBe(200);
+    expect(admin.body['error_description']).toContain('a delegated session never administers');
+    expect((await child.client.get(PODS, String(answer.body['access_token']))).status).toBe(200);
+    const [refreshed] = (await instance.events('refresh')).slice(-1);
+    expect(refreshed?.annotations).toMatchObject({
+      'portcullis.dev/session': user.session,
+      'portcullis.dev/delegated-session': child.item.id,
+      'portcullis.dev/actor': 'claude',
+    });
   });
 
   it('are listed beneath the user’s own, and ended with all beneath them', async () => {
     const child = await delegate(plugin, user.refreshToken);
     const grandchild = await delegate(child.client, child.refreshToken, { name: 'reviewer' });
-    const token = await selfToken(plugin, user.refreshToken);
-    const items = async (): Promise<readonly DelegatedItem[]> =>
-      (await delegationsRequest(plugin, token, 'GET')).body['delegations'] as readonly DelegatedItem[];
-    expect((await items()).map(({ name, parent }) => ({ name, parent }))).toEqual(
+    const items = async (client = plugin, token = user.accessToken): Promise<readonly DelegatedItem[]> =>
+      (await delegationsRequest(client, token, 'GET')).body['delegations'] as readonly DelegatedItem[];
+    const own = (await items()).filter(({ id }) => [child.item.id, grandchild.item.id].includes(id));
+    expect(own.map(({ name, parent }) => ({ name, parent }))).toEqual(
       expect.arrayContaining([
         { name: 'claude', parent: user.session },
         { name: 'claude/reviewer', parent: child.item.id },
       ]),
     );
-    const ended = await delegationsRequest(plugin, token, 'DELETE', { id: child.item.id });
+    const childToken = await selfToken(child.client, child.refreshToken);
+    expect((await items(child.client, childToken)).map(({ id }) => id)).toEqual([grandchild.item.id]);
+    // Nothing that is beside or above.
+    const above = await delegationsRequest(child.client, childToken, 'DELETE', { id: user.session });
+    expect(above).toMatchObject({ status: 404, body: { code: 'session_not_found' } });
+    const ended = await delegationsRequest(plugin, user.accessToken, 'DELETE', { id: child.item.id });
     expect(ended).toMatchObject({ status: 200, body: { complete: true, sessions: 2 } });
     expect((await grandchild.client.refresh(grandchild.refreshToken)).status).toBe(400);
-    expect((await items()).map(({ id }) => id)).not.toContain(child.item.id);
+    const [logout] = (await instance.events('logout')).slice(-1);
+    expect(logout?.annotations).toMatchObject({
+      'portcullis.dev/session': user.session,
+      'portcullis.dev/delegated-session': child.item.id,
+      'portcullis.dev/complete': 'true',
+    });
   });
+
+  it('are ended by the revocation endpoint, with their own refresh token and key', async () => {
+    const child = await delegate(plugin, user.refreshToken);
+    await plugin.revoke(child.refreshToken);
+    expect(await sessions()).toContain(child.item.id);
+    expect((await child.client.revoke(child.refreshToken)).status).toBe(200);
+    expect(await sessions()).not.toContain(child.item.id);
+    expect(await sessions()).toContain(user.session);
+  });
+
+  it('end with their user’s own session where the provider rejects the user at their refresh', async () => {
+    const child = await newChild(plugin.endpoints);
+    const made = await post(order(child.thumbprint));
+    instance.provider.lie({ token: () => ({ status: 400, body: JSON.stringify({ error: 'invalid_grant' }) }) });
+    expect((await child.client.refresh(String(made.body['refreshToken']))).status).toBe(400);
+    expect(await sessions()).not.toContain(user.session);
+    const [refused] = (await instance.events('refresh-refused')).slice(-1);
+    expect(refused?.annotations).toMatchObject({
+      'portcullis.dev/session': user.session,
+      'portcullis.dev/actor': 'claude',
+      'portcullis.dev/reason': 'provider_refresh_refused',
+    });
+  });
+
+  it('are not made by a sign-in that is for a cluster alone, which says to sign in again', async () => {
+    const { callback, verifier } = await plugin.authorize('alice', { extra: { resource: DEMO } });
+    const older = await plugin.redeem(callback.searchParams.get('code') ?? '', verifier);
+    expect(older.status).toBe(200);
+    const refused = await plugin.refresh(String(older.body['refresh_token']), { resource: SELF });
+    expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
+    expect(refused.body['error_description']).toContain('Sign in again.');
+  });
+
+  it.each<[string, (body: object) => unknown, number, string, string?]>([
+    ['an unknown field', (body) => ({ ...body, scope: 'all' }), 400, 'bad_request', 'request_malformed'],
+    ['a number as text', (body) => ({ ...body, seconds: '60' }), 400, 'bad_request', 'request_malformed'],
+    ['a name with control characters', (body) => ({ ...body, name: 'cla\u001B[31mude' }), 400, 'name_malformed'],
+    [
+      'an unknown verb',
+      (body) => ({ ...body, limits: [{ rules: [{ verbs: ['read'], apiGroups: [''], resources: ['pods'] }] }] }),
+      400,
+      'limits_malformed',
+    ],
+    [
+      'an unknown resource',
+      (body) => ({ ...body, limits: [{ rules: [{ verbs: ['get'], apiGroups: [''], resources: ['podz'] }] }] }),
+      400,
+      'limits_malformed',
+    ],
+    ['more than 8 kB of limits', (body) => ({ ...body, limits: [large('a'), large('b')] }), 400, 'limits_too_large'],
+    ['more than 32 kB', (body) => ({ ...body, name: 'x'.repeat(33_000) }), 413, 'bad_request', 'unreadable_request'],
+    ['a time that is negative', (body) => ({ ...body, seconds: -1 }), 400, 'seconds_malformed'],
+    ['a thumbprint that is none', (body) => ({ ...body, thumbprint: 'x' }), 400, 'key_malformed'],
+  ])('are not made from %s', async (_what, changed, status, code, reason = code) => {
+    const child = await newChild(plugin.endpoints);
+    const before = await sessions();
+    const answer = await post(changed(order(child.thumbprint)));
+    expect(answer).toMatchObject({ status, body: { code } });
+    expect(answer.headers['content-type']).toContain('application/problem+json');
+    expect(await sessions()).toEqual(before);
+    const events = await instance.events('delegation-refused');
+    const own = events.filter(({ auditID }) => auditID === answer.body['requestId']);
+    expect(own).toMatchObject([{ user: { username: 'demo:mallory' }, responseStatus: { code: status } }]);
+    expect(own[0]?.annotations).toMatchObject({
+      'portcullis.dev/reason': reason,
+      'portcullis.dev/session': user.session,
+    });
+    expect(JSON.stringify([answer.body, own])).not.toContain('\\u001b');
+    // Nothing was used up.
+    expect((await post(order(child.thumbprint))).status).toBe(201);
+    expect(await post(order(child.thumbprint))).toMatchObject({ status: 409, body: { code: 'key_used' } });
+  });
+
+  it('are not made with another token, without the key of the token, or once the session is over', async () => {
+    const child = await newChild(plugin.endpoints);
+    const body = order(child.thumbprint);
+    const before = await sessions();
+    const cluster = (await plugin.refresh(user.refreshToken, { resource: DEMO })).body['access_token'];
+    const keyless = new OAuthClient(plugin.endpoints, undefined);
+    expect(await post(body, String(cluster))).toMatchObject({ status: 401, body: { code: 'unauthenticated' } });
+    for (const thief of [child.client, keyless]) {
+      const answer = await delegationsRequest(thief, user.accessToken, 'POST', { body });
+      expect(answer).toMatchObject({ status: 401, headers: { 'www-authenticate': 'Bearer' } });
+    }
+    await keyless.close();
+    // A token for one's own sessions opens no cluster.
+    expect((await plugin.get(PODS, user.accessToken)).status).toBe(401);
+    expect(await sessions()).toEqual(before);
+    await plugin.revoke(user.refreshToken);
+    expect(await post(body)).toMatchObject({ status: 401 });
+    const reasons = (await instance.events('delegation-refused')).slice(-4);
+    expect(reasons.map(({ annotations }) => annotations['portcullis.dev/reason'])).toEqual([
+      'wrong_audience',
+      'certificate_mismatch',
+      'certificate_missing',
+      'session_revoked',
+    ]);
+  });
+
+  it('are made only so fast by one session', async () => {
+    const answers: Answer[] = [];
+    for (let index = 0; index < 40; index += 1) answers.push(await post({}));
+    const limited = answers.find(({ status }) => status === 429);
+    expect(limited).toMatchObject({
+      body: { code: 'too_many_requests' },
+      headers: { 'retry-after': expect.any(String) },
+    });
+  });
+});
+
+/** A limit of some six kilobytes. */
+const large = (letter: string): object => ({
+  namespaces: Array.from({ length: 100 }, (_each, index) => `${letter.repeat(55)}-${index}`),
 });

@@ -23,7 +23,7 @@ export interface DelegatedChild extends Child {
   readonly refreshToken: string;
 }
 
-export const thumbprintOf = (certificate: string): string =>
+const thumbprintOf = (certificate: string): string =>
   createHash('sha256').update(new X509Certificate(certificate).raw).digest('base64url');
 
 export async function newChild(endpoints: Endpoints): Promise<Child> {
