@@ -8,6 +8,7 @@ import type { RunningDemo } from '../../demo/launch.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
 import { startChangedInstance } from './changed-instance.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
+import { openAgents, openDelegated } from './pages-delegated.ts';
 import { openChromium, signedInContext } from './pages-browser.ts';
 
 export type TestUser = 'alice' | 'root' | 'vera';
@@ -137,10 +138,12 @@ export async function startPagesStage(): Promise<PagesStage> {
   const client = async (): Promise<OAuthClient> => new OAuthClient(endpoints, await newClientKey());
   const [alice, bob, root] = await Promise.all([client(), client(), client()]);
   const session = await workAs(alice, instance.server);
-  await signIn(bob, 'bob', { resource: clusterAudience('demo') });
+  const ofBob = await signIn(bob, 'bob', { resource: clusterAudience('demo') });
+  await openDelegated(instance.server, { id: 'delegated-bob', parent: ofBob.session, actor: { name: 'nightly' } });
   const revocation = await revokeBob(root);
   for (const one of [...Array.from({ length: 55 }, oneOfMany), ...HARD_NAMES.map(hardSession)])
     await open(instance.server, one);
+  await openAgents(instance.server, session);
   const cookies = new Map<Who, Cookies>();
   for (const user of ['alice', 'root', 'vera'] as const) {
     const context = await signedInContext(browser, instance.urls.web, user);

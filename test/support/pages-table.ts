@@ -1,5 +1,6 @@
 /** Every page of the server: which users may see it, how one opens it, and what is at its top. */
 import type { Page } from 'playwright-core';
+import { HOSTILE_DELEGATED } from './pages-delegated.ts';
 import type { PagesStage, Who } from './pages-stage.ts';
 
 export interface PageRow {
@@ -142,6 +143,40 @@ const OWN: readonly PageRow[] = [
   { name: 'end-others', who: ['alice'], at: '/me/end-others', ...says('Sign out everywhere else') },
 ];
 
+/** What no script of a record's could do is looked at in the title: it would be another one. */
+const DELEGATED: readonly PageRow[] = [
+  { name: 'own-session', who: ['alice'], at: ({ session }) => `/me/sessions/${session}`, ...says('Session') },
+  {
+    name: 'own-delegated',
+    who: ['alice'],
+    at: '/me/sessions/delegated-reviewer',
+    title: /^Delegated session ·/,
+    heading: /^Delegated to claude\/reviewer$/,
+  },
+  {
+    name: 'own-delegated-hostile',
+    who: ['alice'],
+    at: `/me/sessions/${HOSTILE_DELEGATED}`,
+    title: /^Delegated session ·/,
+    heading: /^Delegated to "><script>/,
+  },
+  { name: 'sessions-delegated', who: admins, at: '/admin?delegated=true&actor=claude', ...says('Sessions') },
+  {
+    name: 'session-delegated',
+    who: admins,
+    at: '/admin/sessions/delegated-reviewer',
+    title: /^Session ·/,
+    heading: /^Session of demo:alice$/,
+  },
+  {
+    name: 'session-delegated-hostile',
+    who: ['root'],
+    at: `/admin/sessions/${HOSTILE_DELEGATED}`,
+    title: /^Session ·/,
+    heading: /^Session of demo:alice$/,
+  },
+];
+
 const ADMIN: readonly PageRow[] = [
   { name: 'overview', who: admins, at: '/admin/overview', ...says('Overview') },
   { name: 'sessions', who: admins, at: '/admin', ...says('Sessions') },
@@ -208,4 +243,4 @@ const ADMIN: readonly PageRow[] = [
   { name: 'drill', who: admins, at: '/admin/drill', ...says('Drill') },
 ];
 
-export const PAGES: readonly PageRow[] = [...SIGNED_OUT, ...ERRORS, ...DEVICE, ...OWN, ...ADMIN];
+export const PAGES: readonly PageRow[] = [...SIGNED_OUT, ...ERRORS, ...DEVICE, ...OWN, ...DELEGATED, ...ADMIN];

@@ -1,7 +1,8 @@
 /**
- * `/admin/health`: the health of clusters and identity providers.
+ * `/admin/health`: the health of clusters and identity providers, and what is configured for delegated sessions.
  */
 import type { ComponentHealth } from '../../contracts/health.ts';
+import type { WebConfig } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo } from '../page/layout.ts';
 import { formatMs } from './format.ts';
@@ -66,18 +67,70 @@ const card = ({ id, title, none }: Kind, components: readonly Component[], now: 
     }
   </section>`;
 
+type Delegation = WebConfig['delegation'];
+
+const MOST: Readonly<Record<Delegation['most'], string>> = {
+  'read-only': 'read-only, without Secrets',
+  'read-only-with-secrets': 'read-only, with Secrets',
+  rules: 'whatever the user may do',
+};
+
+const HOURS = 3600;
+const MINUTES = 60;
+
+function durationText(seconds: number): string {
+  if (seconds % HOURS === 0) return `${seconds / HOURS} h`;
+  return seconds % MINUTES === 0 ? `${seconds / MINUTES} min` : `${seconds} s`;
+}
+
+/** @param names absent: all of them; empty: none */
+const namesOr = (names: readonly string[] | undefined, all: string, none: string): Html =>
+  names === undefined
+    ? html`${all}`
+    : names.length === 0
+      ? html`${none}`
+      : html`<ul class="list">
+          ${names.map((name) => html`<li class="badge">${name}</li>`)}
+        </ul>`;
+
+function delegationCard({ enabled, most, groups, clusters, lifetime, perSession }: Delegation): Html {
+  const isOff = !enabled || groups?.length === 0 || clusters?.length === 0;
+  const settings = html`<dl class="facts">
+    <dt>At most</dt>
+    <dd>${MOST[most]}</dd>
+    <dt>Who may delegate</dt>
+    <dd>${namesOr(groups, 'every user', 'no one')}</dd>
+    <dt>Clusters</dt>
+    <dd>${namesOr(clusters, 'all', 'none')}</dd>
+    <dt>Lifetime</dt>
+    <dd>${durationText(lifetime)} at most</dd>
+    <dt>Number</dt>
+    <dd>${perSession} at most beneath one session</dd>
+  </dl>`;
+  return html`<section class="card" aria-labelledby="delegation">
+    <h2 id="delegation">Delegated sessions</h2>
+    <p>
+      ${isOff ? html`<span class="state quiet">off</span>` : html`<span class="state ok">on</span>`}
+      <span class="muted">as configured under <code>delegation</code> on this replica.</span>
+    </p>
+    ${enabled && settings}
+  </section>`;
+}
+
 interface HealthPage {
+  readonly delegation: Delegation;
   readonly clusters: readonly Component[];
   readonly providers: readonly Component[];
   /** Epoch seconds. */
   readonly now: number;
 }
 
-function healthBody({ clusters, providers, now }: HealthPage): Html {
+function healthBody({ clusters, providers, delegation, now }: HealthPage): Html {
   return html`<h1>Health</h1>
     <p class="lead">As this replica finds them. Each check is cached for 10 s.</p>
     ${card({ id: 'clusters', title: 'Clusters', none: 'No cluster is configured.' }, clusters, now)}
-    ${card({ id: 'providers', title: 'Identity providers', none: 'No identity provider is configured.' }, providers, now)}`;
+    ${card({ id: 'providers', title: 'Identity providers', none: 'No identity provider is configured.' }, providers, now)}
+    ${delegationCard(delegation)}`;
 }
 
 /** Returns every configured component, whether it was checked or not. */
@@ -94,6 +147,7 @@ export async function showHealth(context: AdminPageContext): Promise<void> {
       clusters,
     ),
     providers: components([...deps.providers.keys()], providers),
+    delegation: deps.config.delegation,
     now: nowSeconds(deps),
   });
   sendAdminPage(context, { title: 'Health', section: 'health', read: { reason: 'health' }, body });

@@ -2,6 +2,8 @@
  * `/admin/revoke`: asks for confirmation and a reason, then revokes and leads to the receipt. Further pages are for
  * an approval by a second admin and for a revocation that could not be written.
  */
+import { actorText } from '../../core/delegation/delegation.ts';
+import { endsWithIt } from '../page/delegated-sessions.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { checkBox, reasonField } from './form-fields.ts';
@@ -83,24 +85,29 @@ interface ConfirmPage {
   readonly csrf: string;
 }
 
-function scopeText({ sessions, users, more, openHere }: RevocationScope): Html {
+function scopeText({ sessions, delegated, users, more, openHere }: RevocationScope): Html {
   const many = more ? `more than ${sessions} sessions` : countOf(sessions, 'session');
   const whose = users > 1 ? ` of ${more ? 'more than ' : ''}${users} users` : '';
+  const narrower = delegated === 0 ? '' : `, ${delegated} of them delegated`;
   return html`<p>
-    It ends <strong>${many}${whose}</strong>, and cuts
+    It ends <strong>${many}${whose}</strong>${narrower}, and cuts
     <strong>${countOf(openHere, 'request or stream', 'requests and streams')}</strong>
     that ${openHere === 1 ? 'is' : 'are'} open on this replica now. Open requests on other replicas are cut as well; the
     receipt has their number.
   </p>`;
 }
 
-function scopeCard({ scope, now }: ConfirmPage): Html {
+function scopeCard({ scope, now, fields }: ConfirmPage): Html {
   const { listed, sessions, more } = scope;
   const rest = sessions - listed.length;
   const tail = more ? `and more than ${rest} others` : `and ${countOf(rest, 'other')}`;
+  const names = listed.flatMap(({ id, delegation }) =>
+    delegation === undefined || id === fields.value ? [] : [actorText(delegation)],
+  );
   return html`<section class="card" aria-labelledby="scope">
     <h2 id="scope">Scope</h2>
     ${scopeText(scope)}
+    ${fields.kind === 'session' && endsWithIt(names, rest > 0 ? 'Delegated sessions that end with it, among others:' : 'Delegated sessions that end with it:')}
     ${
       listed.length === 0
         ? html`<p class="empty">

@@ -1,16 +1,21 @@
 /**
  * `/admin/sessions/:id`: one session, with its device, its times and its latest requests.
  */
-import { idleEndOf, lastUseOf, type RecentRequest, type SessionRecord } from '../../store/store.ts';
+import { idleEndOf, lastUseOf, type SessionPage, type SessionRecord } from '../../store/store.ts';
+import type { Delegation } from '../../core/delegation/delegation.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
+import { actorName, delegationFacts, rightsCard } from '../page/delegated-sessions.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { badges, identityFacts } from './shared-cards.ts';
-import { accountHref, queryString, revokeHref } from './links.ts';
+import { accountHref, queryString, revokeHref, sessionHref } from './links.ts';
+import { countOf } from './format.ts';
+import { sessionTable } from './session-table.ts';
 import { requestsCard } from './shared-cards.ts';
 import { sessionIdSchema } from '../../core/admin-api/fields.ts';
-import { latestRequests } from '../page/recent-requests.ts';
+import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
 import { sessionNotFound } from '../../admin/revocation-request.ts';
 import { workloadRule } from '../../admin/roles.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
@@ -20,12 +25,19 @@ interface SessionPageContent {
   readonly session: SessionRecord;
   /** The names of the clusters that the user may use now. */
   readonly clusters: readonly string[];
-  readonly requests: readonly RecentRequest[] | undefined;
+  readonly requests: readonly LatestRequest[] | undefined;
+  /** Delegated sessions beneath it, the newest. */
+  readonly beneath: SessionPage;
   readonly mayAct: boolean;
 }
 
+function openedHow({ delegation, device }: SessionRecord): string {
+  if (delegation !== undefined) return 'no: delegated from another session';
+  return device === true ? 'with a code, on another device' : 'in a browser';
+}
+
 function deviceCard({ session }: SessionPageContent): Html {
-  const { id, client, userAgent, address, device, deviceName, thumbprint } = session;
+  const { id, client, userAgent, address, deviceName, thumbprint } = session;
   return html`<section class="card" aria-labelledby="device">
     <h2 id="device">Device</h2>
     <dl class="facts">
@@ -44,7 +56,7 @@ function deviceCard({ session }: SessionPageContent): Html {
       <dt>IP address</dt>
       <dd>${address === '' ? '–' : address}</dd>
       <dt>Signed in</dt>
-      <dd>${device === true ? 'with a code, on another device' : 'in a browser'}</dd>
+      <dd>${openedHow(session)}</dd>
       <dt>Client certificate</dt>
       <dd>
         ${
@@ -60,14 +72,19 @@ function deviceCard({ session }: SessionPageContent): Html {
 }
 
 function timesCard({ session }: SessionPageContent): Html {
-  const { createdAt, authTime, checkedAt, expiresAt, version } = session;
+  const { createdAt, authTime, checkedAt, expiresAt, version, delegation } = session;
   return html`<section class="card" aria-labelledby="times">
     <h2 id="times">Times</h2>
     <dl class="facts">
-      <dt>Signed in</dt>
+      <dt>${delegation === undefined ? 'Signed in' : 'Delegated'}</dt>
       <dd>${moment(createdAt)}</dd>
-      <dt>Authenticated</dt>
-      <dd>${authTime === undefined ? html`<span class="muted">the provider does not say</span>` : moment(authTime)}</dd>
+      ${
+        delegation === undefined &&
+        html`<dt>Authenticated</dt>
+          <dd>
+            ${authTime === undefined ? html`<span class="muted">the provider does not say</span>` : moment(authTime)}
+          </dd>`
+      }
       <dt>Last used</dt>
       <dd>${moment(lastUseOf(session))}</dd>
       <dt>Checked at the provider</dt>
@@ -77,6 +94,42 @@ function timesCard({ session }: SessionPageContent): Html {
       <dt>Expires</dt>
       <dd>${moment(expiresAt)}</dd>
     </dl>
+  </section>`;
+}
+
+/** Returns who acts in a delegated session, and the sessions above it. */
+function delegationCard(delegation: Delegation): Html {
+  const { ancestors } = delegation;
+  const [own = '', parent = ''] = [ancestors[0], ancestors.at(-1)];
+  const link = (id: string): Html => html`<a href="${sessionHref(id)}"><code>${id}</code></a>`;
+  return html`<section class="card" aria-labelledby="delegation">
+    <h2 id="delegation">Delegated</h2>
+    <dl class="facts">
+      ${delegationFacts(delegation)}
+      <dt>From</dt>
+      <dd>${link(parent)}</dd>
+      ${
+        parent !== own &&
+        html`<dt>User’s own session</dt>
+          <dd>${link(own)}</dd>`
+      }
+    </dl>
+    <p class="small muted">It ends with each session above it, by the same revocation.</p>
+  </section>`;
+}
+
+function beneathCard({ deps, session, beneath, mayAct }: SessionPageContent): Html | false {
+  const { sessions, cursor } = beneath;
+  if (sessions.length === 0) return false;
+  const all = `/admin${queryString({ ancestor: session.id })}`;
+  return html`<section class="card" aria-labelledby="beneath">
+    <div class="card-head">
+      <h2 id="beneath">
+        Delegated from it: ${cursor !== undefined && 'more than '}${countOf(sessions.length, 'session')}
+      </h2>
+      <a class="button quiet compact" href="${all}">In the list</a>
+    </div>
+    ${sessionTable({ sessions, now: nowSeconds(deps), mayAct, singleUser: true })}
   </section>`;
 }
 
@@ -98,20 +151,31 @@ function identityCard({ session, clusters }: SessionPageContent): Html {
 
 function sessionBody(content: SessionPageContent): Html {
   const { deps, session, requests, mayAct } = content;
+  const { delegation } = session;
   const revoke = html`<a class="button danger" href="${revokeHref({ kind: 'session', value: session.id })}"
     >Revoke this session</a
   >`;
   return html`<div class="row apart page-head">
       <div>
         <h1 class="clip">Session of <bdi>${session.identity.username}</bdi></h1>
-        <p class="lead">${clientName(session.client)}, ${deviceOf(session.userAgent)}</p>
+        <p class="lead">
+          ${
+            delegation === undefined
+              ? `${clientName(session.client)}, ${deviceOf(session.userAgent)}`
+              : html`Delegated to ${actorName(delegation)}`
+          }
+        </p>
       </div>
       ${mayAct && revoke}
     </div>
-    ${identityCard(content)}
+    ${delegation !== undefined && html`<div class="grid">${delegationCard(delegation)} ${rightsCard(delegation)}</div>`}
+    ${identityCard(content)} ${beneathCard(content)}
     <div class="grid">${deviceCard(content)} ${timesCard(content)}</div>
     ${requestsCard(deps, requests, `/admin/audit${queryString({ session: session.id })}`)}`;
 }
+
+/** As many as one session may have beneath it by default. */
+const MAX_BENEATH = 20;
 
 /** Shows one session. @throws AdminError `session_not_found` */
 export async function showSession(context: AdminPageContext): Promise<void> {
@@ -119,16 +183,20 @@ export async function showSession(context: AdminPageContext): Promise<void> {
   const id = sessionIdSchema.safeParse(req.params['id']);
   const session = id.success ? await deps.store.sessions.read(id.data) : undefined;
   if (session === undefined) throw sessionNotFound();
-  const requests = await latestRequests(deps, [session]);
+  const [requests, beneath] = await Promise.all([
+    latestRequests(deps, [session]),
+    deps.store.sessions.list({ ancestor: session.id, limit: MAX_BENEATH }),
+  ]);
   const rule = workloadRule(session.account, deps.config);
   const clusters = service.clusters
     .usableBy(session.identity)
     .map(({ name }) => name)
-    .filter((name) => rule?.clusters.includes(name) ?? true);
+    .filter((name) => rule?.clusters.includes(name) ?? true)
+    .filter((name) => session.delegation?.clusters.includes(name) ?? true);
   sendAdminPage(context, {
     title: 'Session',
     section: 'sessions',
     read: { reason: 'session', details: { target: `session:${session.id}` } },
-    body: sessionBody({ deps, session, clusters, requests, mayAct }),
+    body: sessionBody({ deps, session, clusters, requests, beneath, mayAct }),
   });
 }

@@ -1,8 +1,10 @@
 /**
  * The table of sessions: on the list, on a user's page, and on the page that shows the scope of a revocation.
  */
+import { actorText, type Delegation } from '../../core/delegation/delegation.ts';
 import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
+import { actorName, beneathClass, nested, rightsText, type NestedSession } from '../page/delegated-sessions.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo, momentsCaption } from '../page/layout.ts';
 import { accountHref, revokeHref, sessionHref } from './links.ts';
@@ -17,11 +19,22 @@ interface SessionTable {
   readonly singleUser?: boolean;
 }
 
-const userCell = ({ account, identity }: SessionRecord): Html =>
-  html`<td class="main">
+/** Of a delegated session with a link to the session that it is beneath, which may be on another page of the list. */
+function userCell({ account, identity, delegation }: SessionRecord): Html {
+  const parent = delegation?.ancestors.at(-1);
+  return html`<td class="main">
     <span title="${identity.username} (${account})"
       ><a class="strong" href="${accountHref(account)}"><bdi>${identity.username}</bdi></a>
-      <span>${account}</span></span
+      <span>${parent === undefined ? account : html`<a href="${sessionHref(parent)}">delegated</a>`}</span></span
+    >
+  </td>`;
+}
+
+const actorCell = (id: string, delegation: Delegation, singleUser: boolean): Html =>
+  html`<td data-label="Actor">
+    <span title="${actorText(delegation)}: ${rightsText(delegation)}"
+      ><a href="${sessionHref(id)}">${actorName(delegation)}</a>
+      <span>${singleUser && 'delegated: '}${rightsText(delegation)}</span></span
     >
   </td>`;
 
@@ -35,19 +48,21 @@ const clientCell = ({ id, client, device, deviceName, userAgent }: SessionRecord
     >
   </td>`;
 
-const actionCell = ({ id, identity }: SessionRecord): Html =>
+const actionCell = ({ id, identity, delegation }: SessionRecord): Html =>
   html`<td class="action">
     <a
       class="revoke"
       href="${revokeHref({ kind: 'session', value: id })}"
-      aria-label="Revoke a session of ${identity.username}"
+      aria-label="Revoke a session of ${identity.username}${delegation !== undefined && `, delegated to ${actorText(delegation)}`}"
       >Revoke</a
     >
   </td>`;
 
-function row(session: SessionRecord, { mayAct, now, singleUser = false }: SessionTable): Html {
-  return html`<tr>
-    ${!singleUser && userCell(session)} ${clientCell(session)}
+function row({ session, level }: NestedSession, { mayAct, now, singleUser = false }: SessionTable): Html {
+  const { id, delegation } = session;
+  return html`<tr ${beneathClass(level)}>
+    ${!singleUser && userCell(session)}
+    ${delegation === undefined ? clientCell(session) : actorCell(id, delegation, singleUser)}
     <td data-label="IP address" title="${session.address}">${session.address === '' ? '–' : session.address}</td>
     <td data-label="Signed in">${momentAgo(session.createdAt, now)}</td>
     <td data-label="Last used">${momentAgo(lastUseOf(session), now)}</td>
@@ -55,7 +70,7 @@ function row(session: SessionRecord, { mayAct, now, singleUser = false }: Sessio
   </tr>`;
 }
 
-/** Returns the table of all the sessions that it is given. */
+/** Returns the table of all the sessions that it is given, delegated ones beneath the session that they are from. */
 export function sessionTable(table: SessionTable): Html {
   return html`<table class="sessions">
     ${momentsCaption()}
@@ -70,7 +85,7 @@ export function sessionTable(table: SessionTable): Html {
       </tr>
     </thead>
     <tbody>
-      ${table.sessions.map((session) => row(session, table))}
+      ${nested(table.sessions).map((session) => row(session, table))}
     </tbody>
   </table>`;
 }

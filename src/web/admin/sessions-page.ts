@@ -16,7 +16,8 @@ import type { AuditFacts } from '../../core/audit/event.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { sendAdminPage, type AdminHandler } from './admin-frame.ts';
 
-const NAMES = ['search', 'provider', 'cluster', 'idle', 'sort', 'cursor'] as const;
+const FILTERS = ['search', 'provider', 'cluster', 'idle', 'delegated', 'actor', 'ancestor'] as const;
+const NAMES = [...FILTERS, 'sort', 'cursor'] as const;
 
 type Name = (typeof NAMES)[number];
 
@@ -44,6 +45,12 @@ const IDLE = [
   ['1h', '1 hour'],
   ['4h', '4 hours'],
   ['12h', '12 hours'],
+] as const;
+
+const DELEGATED = [
+  ['', 'Any'],
+  ['true', 'Yes'],
+  ['false', 'No'],
 ] as const;
 
 const SORTS = [
@@ -88,6 +95,21 @@ function filters({ shown, providers, clusters }: SessionsPage): Html {
     ${selectField({ name: 'provider', label: 'Provider', options: anyOr(providers), chosen: shown.provider })}
     ${selectField({ name: 'cluster', label: 'May use cluster', options: anyOr(clusters), chosen: shown.cluster })}
     ${selectField({ name: 'idle', label: 'Idle for', options: IDLE, chosen: shown.idle })}
+    ${selectField({ name: 'delegated', label: 'Delegated', options: DELEGATED, chosen: shown.delegated })}
+    <div class="field">
+      <label for="actor">Actor</label>
+      <input
+        type="search"
+        id="actor"
+        name="actor"
+        value="${shown.actor ?? ''}"
+        maxlength="512"
+        size="10"
+        autocomplete="off"
+        spellcheck="false"
+      />
+    </div>
+    ${shown.ancestor !== undefined && html`<input type="hidden" name="ancestor" value="${shown.ancestor}" />`}
     ${selectField({ name: 'sort', label: 'Sort', options: SORTS, chosen: shown.sort })}
     <button class="button">Apply</button>
   </form>`;
@@ -98,17 +120,23 @@ const CHIPS = {
   provider: 'Provider',
   cluster: 'May use',
   idle: 'Idle for',
+  delegated: 'Delegated',
+  actor: 'Actor',
+  ancestor: 'Beneath session',
 } as const;
+
+const chipValue = (name: keyof typeof CHIPS, shown: ListState): string =>
+  (name === 'delegated' && DELEGATED.find(([value]) => value === shown.delegated)?.[1]) || (shown[name] ?? '');
 
 /** Returns the filters in use, each with a link that removes it. */
 function chips(shown: ListState): Html {
-  const names = (['search', 'provider', 'cluster', 'idle'] as const).filter((name) => shown[name] !== undefined);
+  const names = FILTERS.filter((name) => shown[name] !== undefined);
   if (names.length === 0) return html``;
   const chip = (name: keyof typeof CHIPS): Html =>
     html`<li>
       <a class="chip" href="${listHref(shown, { [name]: '' })}"
-        >${CHIPS[name]}: <strong>${shown[name]}</strong><span class="visually-hidden">, remove this filter</span
-        ><span aria-hidden="true">×</span></a
+        >${CHIPS[name]}: <strong>${chipValue(name, shown)}</strong
+        ><span class="visually-hidden">, remove this filter</span><span aria-hidden="true">×</span></a
       >
     </li>`;
   return html`<ul class="list chips" aria-label="Filters in use">
@@ -119,7 +147,7 @@ function chips(shown: ListState): Html {
 
 function countText({ shown, page, total }: SessionsPage): string {
   const { sessions, cursor } = page;
-  const narrowed = (['search', 'provider', 'cluster', 'idle'] as const).some((name) => shown[name] !== undefined);
+  const narrowed = FILTERS.some((name) => shown[name] !== undefined);
   const whole = `${countOf(total, 'session')} in all`;
   if (!narrowed && cursor === undefined && shown.cursor === undefined) return `${whole}.`;
   const here = sessions.length === 0 ? 'None' : String(sessions.length);

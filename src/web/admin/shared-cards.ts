@@ -1,11 +1,10 @@
 /**
  * Parts of the user's and the session's page: the identity in the clusters, and the latest requests.
  */
-import type { RecentRequest } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { auditHref } from './links.ts';
-import { requestsTable } from '../page/recent-requests.ts';
+import { requestsTable, type LatestRequest } from '../page/recent-requests.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 
 /**
@@ -15,7 +14,7 @@ import type { Identity } from '../../core/identity/identity.ts';
  */
 export function requestsCard(
   deps: Pick<WebDeps, 'clock'>,
-  requests: readonly RecentRequest[] | undefined,
+  requests: readonly LatestRequest[] | undefined,
   log: string,
   note: Html | false = false,
 ): Html {

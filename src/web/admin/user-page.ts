@@ -6,9 +6,10 @@ import { searchHistory } from '../../admin/audit-history.ts';
 import { recentOf, sessionOf } from '../../core/audit/recent-request.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import type { Account } from '../../core/identity/identity.ts';
-import type { Lock, RecentRequest, SessionPage, SessionRecord } from '../../store/store.ts';
+import type { Lock, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
+import { nestedPage, type NestedPage } from '../page/delegated-sessions.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { identityFacts } from './shared-cards.ts';
@@ -21,14 +22,14 @@ import { countOf } from './format.ts';
 import { accountSchema } from '../../core/admin-api/fields.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter } from '../page/response.ts';
-import { latestRequests } from '../page/recent-requests.ts';
+import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
 import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
 import { type ListSessions, listQuery } from '../../admin/session-query.ts';
 import { sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
 
 interface LatestRequests {
   /** Undefined where they could not be read. */
-  readonly requests: readonly RecentRequest[] | undefined;
+  readonly requests: readonly LatestRequest[] | undefined;
   /** False where the audit files could not be searched to the end of the range, or to that many. */
   readonly searched: boolean;
 }
@@ -36,7 +37,7 @@ interface LatestRequests {
 interface UserPage {
   readonly deps: Pick<WebDeps, 'clock'>;
   readonly account: Account;
-  readonly page: SessionPage;
+  readonly page: NestedPage;
   /** True where this is not the first page of their sessions. */
   readonly later: boolean;
   readonly lock: Lock | undefined;
@@ -49,7 +50,7 @@ interface UserPage {
 }
 
 function identityCard({ account, page }: UserPage): Html {
-  const [session] = page.sessions;
+  const session = page.rows[0]?.session;
   const slash = account.indexOf('/');
   return html`<section class="card" aria-labelledby="who">
     <h2 id="who">Identity</h2>
@@ -110,13 +111,13 @@ function lockCard(content: UserPage): Html {
 }
 
 function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
-  const { sessions, cursor } = page;
+  const { rows, cursor, delegated, moreDelegated } = page;
+  const sessions = rows.map(({ session }) => session);
   const at = accountHref(account);
   const next = cursor === undefined ? undefined : `${at}${queryString({ cursor })}`;
-  const label =
-    cursor === undefined && !later
-      ? countOf(sessions.length, 'session')
-      : `${countOf(sessions.length, 'session')} on this page`;
+  const count = `${countOf(rows.length - delegated, 'session')}${delegated === 0 ? '' : `, ${delegated} delegated`}`;
+  const label = cursor === undefined && !later ? count : `${count} on this page`;
+  const further = `/admin${queryString({ search: account, delegated: 'true' })}`;
   return html`<section class="card" aria-labelledby="sessions">
     <div class="card-head">
       <h2 id="sessions">Sessions: ${label}</h2>
@@ -126,6 +127,12 @@ function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
       sessions.length === 0
         ? html`<p class="empty">This account has no live session.</p>`
         : sessionTable({ sessions, now: nowSeconds(deps), mayAct, singleUser: true })
+    }
+    ${
+      moreDelegated &&
+      html`<p class="small muted">
+        Only the newest are shown. <a href="${further}">All delegated sessions of this user</a>
+      </p>`
     }
     ${cursorPager(later ? at : undefined, next, 'Older')}
   </section>`;
@@ -139,7 +146,7 @@ function userBody(content: UserPage): Html {
       Requests of sessions that have ended may be missing, because the search of the audit files was not finished in
       time. The audit log has a longer one.
     </p>`;
-  return html`<h1 class="clip"><bdi>${page.sessions[0]?.identity.username ?? account}</bdi></h1>
+  return html`<h1 class="clip"><bdi>${page.rows[0]?.session.identity.username ?? account}</bdi></h1>
     <p class="lead">Account <code>${account}</code></p>
     <div class="grid">${identityCard(content)} ${lockCard(content)}</div>
     ${sessionsCard(content)}
@@ -147,6 +154,8 @@ function userBody(content: UserPage): Html {
 }
 
 const PAGE_SIZE = 15;
+/** Of the newest delegated sessions, those beneath the sessions of the page are shown. */
+const MAX_DELEGATED = 20;
 /** The page of a session shows fifty. */
 const MAX_REQUESTS = 25;
 
@@ -187,14 +196,17 @@ export function showUser(list: ListSessions): AdminHandler {
     const account = accountSchema.safeParse(req.params['account']);
     if (!account.success) throw new AppError('not_found', 'There is no such account. An account is PROVIDER/SUBJECT.');
     const cursor = parameter(req.query['cursor']);
-    const query = listQuery({ account: account.data, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) });
-    const [page, lock, freshSince] = await Promise.all([
-      list(query),
+    const query = { account: account.data, delegated: 'false', limit: PAGE_SIZE, cursor };
+    const [own, delegated, lock, freshSince] = await Promise.all([
+      list(listQuery(query)),
+      list(listQuery({ account: account.data, delegated: 'true', limit: MAX_DELEGATED })),
       deps.store.locks.find(account.data),
       freshSignInNeeded(deps, account.data),
     ]);
     const later = cursor !== undefined;
-    const latest = later ? undefined : await requestsOf(context, account.data, page.sessions);
+    const page = nestedPage(own, delegated);
+    const live = [...own.sessions, ...delegated.sessions];
+    const latest = later ? undefined : await requestsOf(context, account.data, live);
     const known = { account: account.data, page, later, lock, freshSince, latest };
     const body = userBody({ deps, ...known, mayAct, csrf: user.csrf });
     const read = { reason: 'account', details: { target: `account:${account.data}` } };

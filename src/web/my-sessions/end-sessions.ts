@@ -1,10 +1,18 @@
 /** Ends sessions of the signed-in user: one, or all except the one of this browser. */
 import type { Request, Response } from 'express';
-import { AppError } from '../../core/errors.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
+import {
+  actorName,
+  beneathClass,
+  isDelegated,
+  nested,
+  rightsText,
+  type NestedSession,
+} from '../page/delegated-sessions.ts';
+import { sessionOfUser } from './session-page.ts';
 import { seeOther, sendPage } from '../page/response.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
@@ -26,21 +34,15 @@ function show(deps: WebDeps, res: Response, user: SignedIn, page: { readonly tit
   sendPage(res, 200, { ...page, navigation: navigationFor(deps, user, 'me') });
 }
 
-/** Ends one session of the user, and audits it. */
-async function end(deps: WebDeps, req: Request, session: string): Promise<RevocationResult> {
-  const result = await deps.guard.revoke({ target: { kind: 'session', session } });
+/**
+ * Ends one session of the user, and audits it. No one signs in with a delegated one, so its end asks for no fresh sign-in.
+ */
+async function end(deps: WebDeps, req: Request, { id: session, delegation }: SessionRecord): Promise<RevocationResult> {
+  const target = { kind: 'session', session } as const;
+  const result = await deps.guard.revoke({ target, ...(delegation !== undefined && { ended: true }) });
   const details = { target: `session:${session}`, complete: String(result.complete) };
   record(deps, contextOf(req), { event: 'logout', path: req.path, code: 200, reason: 'ended_by_owner', details });
   return result;
-}
-
-async function sessionOfUser(deps: WebDeps, user: SignedIn, id: string): Promise<SessionRecord> {
-  const session = await deps.store.sessions.read(id);
-  // The session of another user is reported as missing, so that an attacker learns nothing from the difference.
-  if (session === undefined || session.account !== user.account) {
-    throw new AppError('not_found', 'There is no such session of yours. It may have ended already.');
-  }
-  return session;
 }
 
 /** Handles the form that has the session id in its path. */
@@ -52,7 +54,7 @@ export async function endOne(
 ): Promise<void> {
   const session = await sessionOfUser(deps, user, String(req.params['id']));
   user.assertValid();
-  const result = await end(deps, req, session.id);
+  const result = await end(deps, req, session);
   if (session.id === user.session) {
     await browsers.forget(req, res);
     return seeOther(res, '/?signed-out');
@@ -76,6 +78,21 @@ async function otherSessions(deps: WebDeps, user: SignedIn): Promise<readonly Se
 
 const sessionCount = (count: number): string => `${count} ${count === 1 ? 'session' : 'sessions'}`;
 
+/** Returns a line for each session, those that were delegated from another one of them beneath it. */
+function namedSession({ session, level }: NestedSession): Html {
+  const { delegation, client, deviceName, userAgent, address } = session;
+  const from = html`${address !== '' && html`<span class="muted">from ${address}</span>`}`;
+  if (delegation !== undefined) {
+    return html`<li ${beneathClass(level)}>
+      Delegated to <strong>${actorName(delegation)}</strong>: ${rightsText(delegation)} ${from}
+    </li>`;
+  }
+  return html`<li>
+    ${clientName(client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}: ${deviceOf(userAgent)}
+    ${from}
+  </li>`;
+}
+
 /** Shows what will be ended, and asks for confirmation. */
 export async function confirmEndOthers(deps: WebDeps, res: Response, user: SignedIn): Promise<void> {
   const others = await otherSessions(deps, user);
@@ -87,23 +104,16 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, user: Signe
     return show(deps, res, user, { title: 'Sign out everywhere else', body });
   }
   const rest = others.length - MAX_NAMED;
-  const named = others
-    .slice(0, MAX_NAMED)
-    .map(
-      ({ client, userAgent, address, deviceName }) =>
-        html`<li>
-          ${clientName(client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}:
-          ${deviceOf(userAgent)} ${address !== '' && html`<span class="muted">from ${address}</span>`}
-        </li>`,
-    );
+  const delegated = others.filter(isDelegated).length;
   const body = html`<h1>Sign out everywhere else</h1>
     <div class="card slim">
       <p>
-        This ends <strong>${sessionCount(others.length)}</strong>: all of yours except the one of this browser.
-        Everything they have open is cut immediately, and each has to sign in again.
+        This ends <strong>${sessionCount(others.length)}</strong>${delegated > 0 && `, ${delegated} of them delegated`}:
+        all of yours except the one of this browser. Everything they have open is cut immediately, and each has to sign
+        in again.
       </p>
       <ul>
-        ${named} ${rest > 0 && html`<li>and ${rest} more</li>`}
+        ${nested(others).slice(0, MAX_NAMED).map(namedSession)} ${rest > 0 && html`<li>and ${rest} more</li>`}
       </ul>
       <form class="row" method="post" action="/me/end-others">
         ${csrfField(user.csrf)}
@@ -115,19 +125,22 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, user: Signe
 }
 
 export async function endOthers(deps: WebDeps, req: Request, res: Response, user: SignedIn): Promise<void> {
-  const others = await otherSessions(deps, user);
+  // What ends a session ends those beneath it.
+  const others = nested(await otherSessions(deps, user)).filter(({ level }) => level === 0);
   user.assertValid();
   const results: RevocationResult[] = [];
   for (let index = 0; index < others.length; index += BATCH) {
-    results.push(...(await Promise.all(others.slice(index, index + BATCH).map(({ id }) => end(deps, req, id)))));
+    const batch = others.slice(index, index + BATCH).map(({ session }) => end(deps, req, session));
+    results.push(...(await Promise.all(batch)));
   }
+  const ended = results.reduce((sum, { sessions }) => sum + sessions, 0);
   const streams = results.reduce((sum, result) => sum + result.streamsClosed, 0);
   const pending = results.filter((result) => !result.complete).length;
   const proof =
     pending > 0 ? `Not every replica has confirmed ${pending} of them yet.` : 'No replica accepts them any more.';
   const body = html`<h1>Other sessions ended</h1>
     <div class="notice ${pending > 0 ? 'warn' : 'ok'}">
-      <p role="status">${results.length} ended, ${streams} streams cut. ${proof}</p>
+      <p role="status">${ended} ended, ${streams} streams cut. ${proof}</p>
     </div>
     ${BACK}`;
   show(deps, res, user, { title: 'Other sessions ended', body });

@@ -19,6 +19,8 @@ import { auditFailures } from '../../http/audit-events.ts';
 import { impersonationCard } from './impersonation-headers.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
+import { isDelegated, nestedPage } from '../page/delegated-sessions.ts';
+import { showOwnSession } from './session-page.ts';
 import { sessionsCard, type SessionsContent } from './session-table.ts';
 import { stringify } from 'yaml';
 import { newKubeconfig } from '../../core/kubeconfig.ts';
@@ -138,14 +140,21 @@ interface MySessionsParts {
 }
 
 /** More would exceed the size budget of the page. The link to end all others includes those that are not listed. */
-const MAX_LISTED = 30;
+const MAX_LISTED = 20;
+/** As many as one session may have beneath it by default. */
+const MAX_DELEGATED = 20;
 
 async function showPage({ deps, clusters }: MySessionsParts, res: Response, user: SignedIn): Promise<void> {
-  const { sessions, cursor } = await deps.store.sessions.list({ account: user.account, limit: MAX_LISTED });
+  const { account } = user;
+  const { sessions: store } = deps.store;
+  const [own, delegated] = await Promise.all([
+    store.list({ account, limit: MAX_LISTED, where: (session) => !isDelegated(session) }),
+    store.list({ account, limit: MAX_DELEGATED, where: isDelegated }),
+  ]);
   const since = await freshSignInNeeded(deps, user.account);
   // A user who has authenticated since then is not asked again because of it.
   const freshSince = since !== undefined && (user.record.authTime ?? 0) >= since ? undefined : since;
-  const requests = requestsTable(deps, await latestRequests(deps, sessions));
+  const requests = requestsTable(deps, await latestRequests(deps, [...own.sessions, ...delegated.sessions]));
   user.assertValid();
   const usable = clusters.usableBy(user.identity);
   const headers = impersonationCard(
@@ -153,12 +162,10 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
     deps.config.clusters,
     usable.map(({ name }) => name),
   );
-  const more = cursor !== undefined;
   const body = pageBody({
     config: deps.config,
     user,
-    sessions,
-    more,
+    page: nestedPage(own, delegated),
     nowSeconds: nowSeconds(deps),
     clusters: usable,
     requests,
@@ -178,7 +185,7 @@ function download({ deps, clusters }: MySessionsParts, res: Response, user: Sign
   res.status(200).type('application/yaml').attachment(KUBECONFIG_FILE).send(text);
 }
 
-/** `/me`, `/me/kubeconfig`, `/me/sessions/:id/end`, `/me/end-others`, `/logout`. */
+/** `/me`, `/me/kubeconfig`, `/me/sessions/:id`, `/me/sessions/:id/end`, `/me/end-others`, `/logout`. */
 export function mySessions(deps: WebDeps, browsers: BrowserSessions, guards: Guards): Router {
   const parts: MySessionsParts = { deps, browsers, clusters: createClusters(deps.config) };
   const router = Router({ caseSensitive: true, strict: true });
@@ -192,6 +199,10 @@ export function mySessions(deps: WebDeps, browsers: BrowserSessions, guards: Gua
   router.get(
     '/me/kubeconfig',
     page('me', (_req, res, user) => download(parts, res, user)),
+  );
+  router.get(
+    '/me/sessions/:id',
+    page('me', (req, res, user) => showOwnSession(deps, res, user, String(req.params['id']))),
   );
   router.post(
     '/me/sessions/:id/end',

@@ -1,16 +1,29 @@
-/** The sessions of a user, one row for each. */
+/** The sessions of a user, one row for each: a delegated one beneath the session that it was delegated from. */
+import type { Delegation } from '../../core/delegation/delegation.ts';
 import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
+import {
+  actorName,
+  beneathClass,
+  clustersText,
+  rightsText,
+  type NestedPage,
+  type NestedSession,
+} from '../page/delegated-sessions.ts';
 import { html, type Html } from '../page/html.ts';
-import { csrfField, momentAgo, momentsCaption } from '../page/layout.ts';
+import { csrfField, moment, momentAgo, momentsCaption } from '../page/layout.ts';
 
-export interface SessionsContent {
+interface TableContent {
   readonly user: SignedIn;
-  readonly sessions: readonly SessionRecord[];
-  /** There are more than `sessions` contains. */
-  readonly more: boolean;
+  readonly rows: readonly NestedSession[];
+  /** There may be sessions beneath these that are not listed. */
+  readonly moreDelegated?: boolean;
   readonly nowSeconds: number;
+}
+
+export interface SessionsContent extends Pick<TableContent, 'user' | 'nowSeconds'> {
+  readonly page: NestedPage;
 }
 
 const QUOTED =
@@ -19,61 +32,116 @@ const QUOTED =
 /** As much of a thumbprint as a user compares. */
 const KEY_SHOWN = 8;
 
+/** The page of one session of the user's own. */
+export const ownSessionHref = (id: string): string => `/me/sessions/${encodeURIComponent(id)}`;
+
 /** The certificate that the session's tokens are bound to; sessions of these pages have none. */
 const keyOf = ({ thumbprint }: SessionRecord): Html =>
   thumbprint === undefined
     ? html`<span class="muted">none</span>`
     : html`<code title="${thumbprint}">${thumbprint.slice(0, KEY_SHOWN)}</code>`;
 
-function sessionRow(session: SessionRecord, user: SignedIn, nowSeconds: number): Html {
-  const here = session.id === user.session;
+/** Returns a session's name for buttons and titles: who acts in it, or its device. */
+export const sessionName = ({ delegation, deviceName, userAgent }: SessionRecord): string =>
+  delegation === undefined ? (deviceName ?? deviceOf(userAgent)) : delegation.actors.map(({ name }) => name).join('/');
+
+function deviceCell(session: SessionRecord, user: SignedIn): Html {
   const { deviceName } = session;
-  const device = deviceOf(session.userAgent);
-  return html`<tr>
+  return html`<strong title="${session.userAgent}">${deviceOf(session.userAgent)}</strong>
+    ${session.id === user.session && html`<span class="badge">this browser</span>`}
+    ${session.device === true && html`<span class="badge quiet">by code</span>`}<span class="small muted own-line"
+      >${clientName(session.client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}</span
+    >`;
+}
+
+function actorCell(session: SessionRecord, delegation: Delegation, above: string | undefined): Html {
+  const isRegistered = delegation.actors.at(-1)?.registered === true;
+  return html`<span class="visually-hidden">Delegated${above !== undefined && html` from ${above}`}: </span
+    ><strong><a href="${ownSessionHref(session.id)}">${actorName(delegation)}</a></strong>
+    <span class="badge quiet">${isRegistered ? 'registered client' : 'delegated'}</span
+    ><span class="small muted own-line"
+      >${rightsText(delegation)}, on ${clustersText(delegation)}; ends ${moment(session.expiresAt)}</span
+    >`;
+}
+
+/** A session with others beneath it ends with them, so its button leads to the page that names them. */
+function endButton(session: SessionRecord, user: SignedIn, hasBeneath: boolean): Html {
+  const [label, name] = [session.delegation === undefined ? 'Sign out' : 'End', sessionName(session)];
+  if (hasBeneath) {
+    return html`<a
+      class="button danger compact"
+      href="${ownSessionHref(session.id)}"
+      aria-label="${label} ${name}, and what is delegated from it"
+      >${label}…</a
+    >`;
+  }
+  return html`<form method="post" action="${ownSessionHref(session.id)}/end">
+    ${csrfField(user.csrf)}
+    <button class="button danger compact" aria-label="${label} ${name}">${label}</button>
+  </form>`;
+}
+
+function sessionRow(index: number, { user, rows, nowSeconds, moreDelegated = false }: TableContent): Html | false {
+  const row = rows[index];
+  if (row === undefined) return false;
+  const { session, level } = row;
+  const { delegation } = session;
+  const above = rows.slice(0, index).findLast((one) => one.level < level)?.session;
+  const hasBeneath = (rows[index + 1]?.level ?? 0) > level || (moreDelegated && delegation === undefined);
+  return html`<tr ${beneathClass(level)}>
     <td data-label="Device" class="main">
       <span
-        ><strong title="${session.userAgent}">${device}</strong>
-        ${here && html`<span class="badge">this browser</span>`}
-        ${session.device === true && html`<span class="badge quiet">by code</span>`}<span class="small muted own-line"
-          >${clientName(session.client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}</span
-        ></span
+        >${
+          delegation === undefined
+            ? deviceCell(session, user)
+            : actorCell(session, delegation, above && sessionName(above))
+        }</span
       >
     </td>
     <td data-label="Address">${session.address === '' ? '–' : session.address}</td>
-    <td data-label="Signed in">${momentAgo(session.createdAt, nowSeconds)}</td>
+    <td data-label="${delegation === undefined ? 'Signed in' : 'Delegated'}">
+      ${momentAgo(session.createdAt, nowSeconds)}
+    </td>
     <td data-label="Last used">${momentAgo(lastUseOf(session), nowSeconds)}</td>
     <td data-label="Certificate">${keyOf(session)}</td>
-    <td data-label="" class="action">
-      <form method="post" action="/me/sessions/${encodeURIComponent(session.id)}/end">
-        ${csrfField(user.csrf)}
-        <button class="button danger compact" aria-label="Sign out ${deviceName ?? device}">Sign out</button>
-      </form>
-    </td>
+    <td data-label="" class="action">${endButton(session, user, hasBeneath)}</td>
   </tr>`;
 }
 
-export function sessionsCard({ user, sessions, more, nowSeconds }: SessionsContent): Html {
+/** Returns the table of the sessions that it is given. */
+export function ownSessionTable(content: TableContent): Html {
+  const { rows } = content;
+  const isQuoted = rows.some(({ session }) => session.delegation === undefined && session.deviceName !== undefined);
+  return html`<table>
+    ${momentsCaption(isQuoted ? QUOTED : '')}
+    <thead>
+      <tr>
+        <th scope="col">Device</th>
+        <th scope="col">Address</th>
+        <th scope="col">Signed in</th>
+        <th scope="col">Last used</th>
+        <th scope="col">Certificate</th>
+        <th scope="col"><span class="visually-hidden">Sign out</span></th>
+      </tr>
+    </thead>
+    <tbody>
+      ${rows.map((_row, index) => sessionRow(index, content))}
+    </tbody>
+  </table>`;
+}
+
+export function sessionsCard({ user, page, nowSeconds }: SessionsContent): Html {
+  const { rows, cursor, moreDelegated, delegated } = page;
   return html`<section class="card" aria-labelledby="sessions">
     <div class="card-head">
       <h2 id="sessions">Where you are signed in</h2>
-      ${sessions.length > 1 && html`<a class="button danger compact" href="/me/end-others">Sign out everywhere else</a>`}
+      ${rows.length > 1 && html`<a class="button danger compact" href="/me/end-others">Sign out everywhere else</a>`}
     </div>
-    <table>
-      ${momentsCaption(sessions.some(({ deviceName }) => deviceName !== undefined) ? QUOTED : '')}
-      <thead>
-        <tr>
-          <th scope="col">Device</th>
-          <th scope="col">Address</th>
-          <th scope="col">Signed in</th>
-          <th scope="col">Last used</th>
-          <th scope="col">Certificate</th>
-          <th scope="col"><span class="visually-hidden">Sign out</span></th>
-        </tr>
-      </thead>
-      <tbody>
-        ${sessions.map((session) => sessionRow(session, user, nowSeconds))}
-      </tbody>
-    </table>
-    ${more && html`<p class="muted small">Only the newest ${sessions.length} are shown.</p>`}
+    ${ownSessionTable({ user, rows, nowSeconds, moreDelegated })}
+    ${cursor !== undefined && html`<p class="muted small">Only the newest ${rows.length - delegated} are shown.</p>`}
+    ${
+      moreDelegated &&
+      html`<p class="muted small">There are more delegated sessions: open the session that they are beneath.</p>`
+    }
   </section>`;
 }

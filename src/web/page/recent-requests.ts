@@ -1,4 +1,5 @@
 /** The latest requests of a user's sessions: what was requested of which cluster, and the response. */
+import { actorText } from '../../core/delegation/delegation.ts';
 import { lastUseOf, type RecentRequest, type SessionRecord } from '../../store/store.ts';
 import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
@@ -9,6 +10,11 @@ const MAX_REQUESTS = 50;
 /** Each one is a read in the store. The others have not been used for longer than all of these. */
 const MAX_SESSIONS = 20;
 
+/** A request, and in a delegated session who acted in it. */
+export interface LatestRequest extends RecentRequest {
+  readonly actor?: string;
+}
+
 /**
  * Returns the latest requests, newest first; undefined where the store cannot be read, because the page is useful
  * without them.
@@ -18,10 +24,10 @@ const MAX_SESSIONS = 20;
 export async function latestRequests(
   deps: Pick<WebDeps, 'store' | 'logger'>,
   sessions: readonly SessionRecord[],
-): Promise<readonly RecentRequest[] | undefined> {
+): Promise<readonly LatestRequest[] | undefined> {
   const latest = sessions.toSorted((left, right) => lastUseOf(right) - lastUseOf(left)).slice(0, MAX_SESSIONS);
   try {
-    const read = await Promise.all(latest.map(({ id }) => deps.store.recent.read(id)));
+    const read = await Promise.all(latest.map((session) => requestsOf(deps, session)));
     return read
       .flat()
       .toSorted((left, right) => right.at - left.at)
@@ -31,6 +37,24 @@ export async function latestRequests(
     return undefined;
   }
 }
+
+async function requestsOf(
+  { store }: Pick<WebDeps, 'store'>,
+  { id, delegation }: SessionRecord,
+): Promise<readonly LatestRequest[]> {
+  const requests = await store.recent.read(id);
+  if (delegation === undefined) return requests;
+  const actor = actorText(delegation);
+  return requests.map((request) => ({ ...request, actor }));
+}
+
+/** Both are the user's requests, but not both are the user's doing. */
+const actedThrough = ({ actor }: LatestRequest): Html | false =>
+  actor !== undefined &&
+  html`<span class="small"
+    >by <strong><bdi>${actor}</bdi></strong
+    >:</span
+  >`;
 
 /** An admin who reads only the session's user takes the rights of another for theirs, so both are named. */
 const actedAs = ({ impersonatedUser }: RecentRequest): Html | false =>
@@ -65,13 +89,14 @@ function responseOf({ code, reason, open }: RecentRequest): Html {
     }`;
 }
 
-const requestRow = (request: RecentRequest, epochSeconds: number, hrefOf: HrefOf | undefined): Html =>
+const requestRow = (request: LatestRequest, epochSeconds: number, hrefOf: HrefOf | undefined): Html =>
   html`<tr>
     <td>${momentAgo(Math.floor(request.at / 1000), epochSeconds)}</td>
     <td>${request.cluster === '' ? '–' : request.cluster}</td>
     <td class="main">
       <span title="${request.uri}"
-        >${actedAs(request)} <code class="verb">${request.verb}</code> ${objectOf(request)}</span
+        >${actedThrough(request)} ${actedAs(request)}
+        <code class="verb">${request.verb}</code> ${objectOf(request)}</span
       >
     </td>
     <td class="answer">${responseOf(request)}</td>
@@ -96,7 +121,7 @@ export const shortId = (id: string): string => id.slice(0, 8);
  */
 export function requestsTable(
   deps: Pick<WebDeps, 'clock'>,
-  requests: readonly RecentRequest[] | undefined,
+  requests: readonly LatestRequest[] | undefined,
   hrefOf?: HrefOf,
 ): Html {
   if (requests === undefined)

@@ -7,7 +7,11 @@ export async function openDelegated(
   { store, clock }: Stage,
   id: string,
   parentId: string,
-  { actor = { name: 'claude' }, ...change }: Partial<Delegation> & { readonly actor?: DelegatedActor } = {},
+  {
+    actor = { name: 'claude' },
+    limits = [{ preset: 'read-only', namespaces: ['shop'] }],
+    ...change
+  }: Partial<Delegation> & { readonly actor?: DelegatedActor } = {},
 ): Promise<void> {
   const parent = await store.sessions.read(parentId);
   if (parent === undefined) throw new Error(`there is no session ${parentId}`);
@@ -16,7 +20,7 @@ export async function openDelegated(
     ancestors: [...(above.delegation?.ancestors ?? []), parentId],
     actors: [...(above.delegation?.actors ?? []), actor],
     clusters: ['staging'],
-    limits: [{ preset: 'read-only', namespaces: ['shop'] } as const],
+    limits: [...(above.delegation?.limits ?? []), ...limits],
     ...change,
   };
   const createdAt = Math.floor(clock.nowMs() / 1000);
