@@ -1,4 +1,5 @@
 /** Descriptions of settings that the commented sample has once for two, or not at all. */
+import { DELEGATION_CLIENT_DESCRIPTIONS } from './delegation-client-descriptions.ts';
 
 /** The schema leaves these out, because they are filled in where they are used. */
 export const DEFAULTS: ReadonlyMap<string, string> = new Map([
@@ -24,6 +25,9 @@ export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['outbound.noProxy', 'the items of the variable `NO_PROXY` or `no_proxy`'],
   ['delegation.groups', 'every user'],
   ['delegation.clusters', 'all clusters'],
+  ['delegation.clients[].lifetime', '`15m`; `2m` where `binding` is `none`'],
+  ['delegation.clients[].proxy', 'that of `outbound`'],
+  ['delegation.clients[].sourceCidrs', 'from anywhere'],
   ['delegation.lifetime', '`8h`, or `sessions.absolute` where that is shorter'],
   ['providers[].scopes', 'by the provider’s discovery'],
   [
@@ -247,10 +251,18 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'sessions.binding',
     'Whether the plugin’s tokens are bound to its key. `off`: they are not, and refresh tokens rotate; only behind a load balancer that must end TLS. [Third-party clients](../third-party-clients.md) describes the risks.',
   ],
-  ['sessions.publicClients', 'OAuth clients without client certificates, such as kubelogin. Each is for one cluster.'],
+  [
+    'sessions.publicClients',
+    'OAuth clients without client certificates, such as kubelogin or an MCP client. Each is for one audience.',
+  ],
   ['sessions.publicClients[].id', 'Its `client_id`.'],
   ['sessions.publicClients[].name', 'The name that users see on the page that asks them.'],
   ['sessions.publicClients[].cluster', 'The one cluster that its tokens are for.'],
+  [
+    'sessions.publicClients[].resource',
+    'In place of `cluster`: the `resource` of one of `delegation.clients`, for which its tokens are. They are good for nothing else.',
+  ],
+  ...DELEGATION_CLIENT_DESCRIPTIONS,
   [
     'sessions.publicClients[].redirectUris',
     'Where the browser may be sent back to; the port of a loopback host does not count.',

@@ -67,14 +67,18 @@ Messages of the command line, one by one: [When the command line says no](../tro
 admin API: [The admin API](admin-api.md).
 `;
 
-/** The errors of the token endpoint and the authorization endpoint (RFC 6749, 8628, 8693, 8707), and their causes here. */
+/** The errors of the token endpoint and the authorization endpoint (RFC 6749, 8628, 8693, 8707, 9396), and their causes here. */
 export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, when: string])[] = [
   [
     'invalid_request',
     '400',
     'a parameter is missing, malformed or repeated; in a token exchange also a subject token that is not accepted (RFC 8693 §2.2.2). Correct the request, or get a new token from its issuer',
   ],
-  ['invalid_client', '401', 'there is no client of this id. Check `client_id`'],
+  [
+    'invalid_client',
+    '401',
+    'there is no client of this id, or it was not authenticated; `error_description` says why. Check `client_id`, the assertion or the certificate',
+  ],
   [
     'invalid_grant',
     '400',
@@ -83,6 +87,11 @@ export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, whe
   ['unauthorized_client', '400', 'the client may not use this grant or this way of authentication'],
   ['unsupported_grant_type', '400', 'Portcullis does not have this grant'],
   ['invalid_scope', '400', 'a scope that is not offered'],
+  [
+    'invalid_authorization_details',
+    '400',
+    'a token exchange: `authorization_details` is malformed, or asks for more than the client may have (RFC 9396 §5)',
+  ],
   [
     'invalid_target',
     '400',

@@ -12,8 +12,10 @@ import type {
 } from './config.ts';
 import { rejectedPathOf } from './audit.ts';
 import { delegationConfig } from './delegation.ts';
+import { delegationClient } from './delegation-clients.ts';
 import { defaultGroups, defaultLogout, defaultUsername, issuerOf, provesFreshness } from './provider-types.ts';
 import type { Environment } from './environment.ts';
+import { publicClient } from './public-clients.ts';
 import { outboundProxies, type ProxyOf } from './outbound.ts';
 import type {
   ParsedCluster,
@@ -85,9 +87,14 @@ export function assemble(sections: CompleteSections, locate: Locate, env: Enviro
     admin: sections.admin,
     sessions: {
       ...sections.sessions,
-      publicClients: sections.sessions.publicClients.map((client) => ({ ...client, name: client.name ?? client.id })),
+      publicClients: sections.sessions.publicClients.map(publicClient),
     },
-    delegation: delegationConfig(sections.delegation, sections.sessions),
+    delegation: {
+      ...delegationConfig(sections.delegation, sections.sessions),
+      clients: sections.delegation.clients.map((client, index) =>
+        delegationClient(client, `delegation.clients[${index}]`, given),
+      ),
+    },
     revocation: sections.revocation,
     audit: {
       ...sections.audit,

@@ -8,7 +8,7 @@
  * - Reading: `load.ts` (all steps), `yaml-file.ts`, `environment.ts`, `document.ts`.
  * - Checking: `schema.ts` (form and defaults), `sections.ts`, `values.ts`, `semantics.ts` (several settings
  *   together), `provider-types.ts`, `github.ts`, `client-auth.ts`, `client-key.ts`, `freshness.ts`, `workload.ts`,
- *   `public-clients.ts`, `delegation.ts`, `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
+ *   `public-clients.ts`, `delegation.ts`, `delegation-clients.ts`, `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
  * - Result: `assemble.ts`, `warnings.ts`.
  * - Keys: `keys.ts`, `key-files.ts`, `followed-keys.ts`, `generate-keys.ts`, `rotate-keys.ts`.
  * - Files that change: `files.ts` (secrets), `followed-files.ts`.
@@ -18,6 +18,7 @@ import type { JWK } from 'jose';
 import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
 import type { Constraint } from '../core/http/constrained-impersonation.ts';
 import type { AuditRule } from '../core/audit/policy.ts';
+import type { RightsLimit } from '../core/delegation/rights.ts';
 import type { ClientAuthMethod } from './client-auth.ts';
 import type { FreshnessSetting, ProviderType } from './provider-types.ts';
 
@@ -159,13 +160,43 @@ export interface WorkloadRule {
   readonly role: 'none' | 'drill' | 'auditor' | 'revoker';
 }
 
-/** A third-party OAuth client (kubelogin, say): public, with PKCE, its tokens bound to no key and for one cluster. */
+/**
+ * A program that exchanges a user's token for a delegated session's (RFC 8693), such as a remote MCP server. Exactly one
+ * of `jwksFile`, `jwksUrl` (`private_key_jwt`) and `certFile` (`self_signed_tls_client_auth`, RFC 8705 §2.2) is there.
+ */
+export interface DelegationClientConfig {
+  /** `client_id`, and the actor's name. */
+  readonly id: string;
+  /** Audience of the users' tokens that it may exchange (RFC 8707). */
+  readonly resource: string;
+  readonly jwksFile?: string;
+  readonly jwksUrl?: string;
+  /** CAs that verify the host of `jwksUrl`. */
+  readonly caFile?: string;
+  /** To the host of `jwksUrl`. Absent: it is reached directly. */
+  readonly proxy?: OutboundProxy;
+  /** Certificates, in PEM, one of which it presents. */
+  readonly certFile?: string;
+  readonly limit: RightsLimit;
+  readonly clusters: readonly string[];
+  /** Of a delegated session. */
+  readonly lifetime: Seconds;
+  /** `none`: its tokens need no key. Then one cluster, two minutes at most, and `sourceCidrs`. */
+  readonly binding: 'certificate' | 'none';
+  /** Where it may exchange and use tokens. Absent: anywhere. */
+  readonly sourceCidrs?: readonly string[];
+}
+
+/** A third-party OAuth client (kubelogin, say): public, with PKCE, its tokens bound to no key and for one audience. */
 export interface PublicClientConfig {
   /** `client_id`. */
   readonly id: string;
   /** As users see it. */
   readonly name: string;
-  readonly cluster: string;
+  /** Exactly one of the two is there. */
+  readonly cluster?: string;
+  /** That of one of `delegation.clients`. */
+  readonly resource?: string;
   /** Of a loopback http URL the port does not count (RFC 8252 §7.3). */
   readonly redirectUris: readonly string[];
 }
@@ -286,6 +317,7 @@ export interface Config {
     readonly lifetime: Seconds;
     /** How many may be beneath one of a user's own sessions at the same time. */
     readonly perSession: number;
+    readonly clients: readonly DelegationClientConfig[];
   };
   readonly revocation: {
     readonly staleness: Seconds;

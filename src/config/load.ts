@@ -6,6 +6,7 @@ import { no, ok, type Result } from '../core/result.ts';
 import { assemble, completeSections } from './assemble.ts';
 import { checkClientKeys } from './client-auth.ts';
 import type { Config } from './config.ts';
+import { checkDelegationKeys } from './delegation-clients.ts';
 import { ValidationErrors, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
 import type { ValidationError } from './validation-errors.ts';
@@ -50,6 +51,7 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
   if (options.files !== 'off') {
     await checkNamedFiles(document.root, locate, errors);
     await checkClientKeys(document.root, locate, errors);
+    await checkDelegationKeys(document.root, locate, errors);
   }
 
   const complete = completeSections(sections);

@@ -7,6 +7,7 @@
  */
 import * as z from 'zod';
 import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
+import type { PublicClientConfig } from './config.ts';
 import { isMapping, items, textAt, valueAt, type ValidationErrors } from './document.ts';
 import { label, text } from './values.ts';
 
@@ -37,7 +38,8 @@ export const publicClientShape = {
   name: text('a display name')
     .regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u, { error: 'a display name of at most 64 characters' })
     .optional(),
-  cluster: label,
+  cluster: label.optional(),
+  resource: text('the resource of one of delegation.clients').optional(),
   redirectUris: z
     .array(z.string({ error: REDIRECT_URI }).refine(isRedirectUri, { error: REDIRECT_URI }), {
       error: 'a list of redirect URIs',
@@ -46,9 +48,19 @@ export const publicClientShape = {
     .default([...KUBELOGIN_REDIRECT_URIS]),
 } as const;
 
+type ParsedClient = z.output<z.ZodObject<typeof publicClientShape>>;
+
+export const publicClient = ({ cluster, resource, ...client }: ParsedClient): PublicClientConfig => ({
+  ...client,
+  name: client.name ?? client.id,
+  ...(cluster === undefined ? {} : { cluster }),
+  ...(resource === undefined ? {} : { resource }),
+});
+
 /** Reads the document itself, so that an error elsewhere in a client hides none of these. */
 export function checkPublicClients(root: unknown, errors: ValidationErrors): void {
   const clusters = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
+  const resources = items(valueAt(root, ['delegation']), 'clients').map((client) => textAt(client, 'resource'));
   const clients = items(valueAt(root, ['sessions']), 'publicClients');
   const ids = clients.map((client) => textAt(client, 'id'));
   clients.forEach((client, index) => {
@@ -59,8 +71,20 @@ export function checkPublicClients(root: unknown, errors: ValidationErrors): voi
       errors.add([...base, 'id'], `an id of its own: sessions.publicClients[${ids.indexOf(id)}] has this one`);
     }
     const cluster = textAt(client, 'cluster');
+    const resource = textAt(client, 'resource');
+    if (client['cluster'] === undefined && client['resource'] === undefined) {
+      errors.add(
+        [...base, 'cluster'],
+        'the name of one of the clusters, or resource: that of one of delegation.clients',
+      );
+    }
     if (cluster !== undefined && !clusters.includes(cluster)) {
       errors.add([...base, 'cluster'], 'the name of one of the clusters');
+    }
+    if (client['cluster'] !== undefined && client['resource'] !== undefined) {
+      errors.add([...base, 'resource'], 'nothing, because cluster is set: its tokens are for one of the two');
+    } else if (resource !== undefined && !resources.includes(resource)) {
+      errors.add([...base, 'resource'], 'the resource of one of delegation.clients');
     }
   });
 }

@@ -4,8 +4,9 @@
  */
 import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
-import { delegationShape } from './delegation.ts';
 import { nearest } from '../core/nearest.ts';
+import { delegationShape } from './delegation.ts';
+import { delegationClientShape } from './delegation-clients.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { outboundShape, proxiedShape } from './outbound.ts';
 import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';
@@ -236,10 +237,11 @@ export const sessions = section({
       error: 'on, sameNetwork (the browser must be in the network of the device) or off',
     })
     .default('on'),
-  publicClients: list(section(publicClientShape), 'clients, each with id and cluster').default([]),
+  publicClients: list(section(publicClientShape), 'clients, each with id, and cluster or resource').default([]),
 }).prefault({});
 
-export const delegation = section(delegationShape).prefault({});
+const delegationClients = list(section(delegationClientShape), 'clients, each with id and resource').default([]);
+export const delegation = section({ ...delegationShape, clients: delegationClients }).prefault({});
 
 export const revocation = section({
   staleness: duration('1s', '30s').prefault('2s'),

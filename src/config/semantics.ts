@@ -10,6 +10,7 @@ import { type ClaimsProvider } from '../core/identity/types.ts';
 import { checkAudit } from './audit.ts';
 import { checkClientAuth } from './client-auth.ts';
 import { checkDelegation } from './delegation.ts';
+import { checkDelegationClients } from './delegation-clients.ts';
 import { checkFreshness } from './freshness.ts';
 import { isMapping, items, textAt, texts, valueAt, type ValidationErrors, type Path } from './document.ts';
 import { checkProviderType } from './provider-types.ts';
@@ -28,6 +29,7 @@ export function checkSemantics(
   checkSessions(sections.sessions, errors);
   checkPublicClients(root, errors);
   checkDelegation(root, sections, errors);
+  checkDelegationClients(root, errors);
   checkAudit(root, errors);
   checkUnique(root, 'providers', errors);
   checkUnique(root, 'clusters', errors);

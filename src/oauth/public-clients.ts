@@ -1,8 +1,8 @@
 /**
  * Clients whose tokens need no key: third-party ones such as kubelogin (`sessions.publicClients`), each for one
- * cluster, and the plugin itself where `sessions.binding` is off.
+ * cluster or for one client of `delegation.clients`, and the plugin itself where `sessions.binding` is off.
  *
- * An attacker who copies such a token can use it. So a third-party client reaches one cluster and never the admin
+ * An attacker who copies such a token can use it. So a third-party client reaches one audience and never the admin
  * API, its refresh tokens rotate, and a session with a binding gives it nothing (the store's mint rejects it).
  */
 import type { ClientMetadata } from 'oidc-provider';
@@ -20,7 +20,12 @@ export interface PublicClients {
 }
 
 export function publicClients(sessions: Sessions): PublicClients {
-  const audiences = new Map(sessions.publicClients.map(({ id, cluster }) => [id, clusterAudience(cluster)]));
+  const audiences = new Map(
+    sessions.publicClients.map(({ id, cluster, resource = '' }) => [
+      id,
+      cluster === undefined ? resource : clusterAudience(cluster),
+    ]),
+  );
   return {
     metadata: sessions.publicClients.map(({ id, name, redirectUris }) => ({
       client_id: id,

@@ -41,11 +41,24 @@ import {
 } from './settings.ts';
 import { tokenResponse } from './token-response.ts';
 import type { TokenFacts } from './token-facts.ts';
+import { assertionCheck, explainClientError } from './delegation/assertions.ts';
+import {
+  clientAuthMethods,
+  delegationClients,
+  unboundDelegationClients,
+  type DelegationClient,
+} from './delegation/clients.ts';
+import type { ExchangeForDelegation } from './delegation/exchange.ts';
+import { delegationGrant } from './delegation/grant.ts';
+import { registerTokenExchange } from './token-exchange.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
-import { registerWorkloadGrant } from './workload/grant.ts';
+import { workloadGrant } from './workload/grant.ts';
 
 export interface AuthorizationServerDeps extends RotatingKeys {
-  readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits'>;
+  readonly config: Pick<
+    Config,
+    'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits' | 'delegation'
+  >;
   readonly store: Store;
   /** One for the process: it keeps two re-checks of one session apart. */
   readonly recheck: Recheck;
@@ -53,6 +66,9 @@ export interface AuthorizationServerDeps extends RotatingKeys {
   readonly endings?: Pick<EndingReasons, 'ofKey'>;
   /** Used only where the configuration has workload rules. */
   readonly exchange: ExchangeWorkloadToken;
+  /** The clients of `delegation.clients`, with their keys. */
+  readonly delegationClients: readonly DelegationClient[];
+  readonly exchangeForDelegation: ExchangeForDelegation;
   readonly guard: RevocationGuard;
   readonly audit: AuditTrail;
   readonly mayUse: (cluster: string, identity: Identity) => boolean;
@@ -83,6 +99,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   };
   const allowedAudiences = audiences(deps.config, deps.mayUse);
   const thirdParties = publicClients(deps.config.sessions);
+  const registered = delegationClients(deps.delegationClients);
   const tokenAudit = createTokenAudit(deps);
   const endSession = async (session: string, reason: SessionEnding): Promise<void> => {
     const before = await deps.store.sessions.read(session);
@@ -90,25 +107,30 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     await deps.guard.revoke({ target: { kind: 'session', session }, ended: reason === 'sign-out' });
     tokenAudit.sessionEnded(session, before, reason);
   };
+  const artefacts = artefactAdapter({
+    artefacts: deps.store.artefacts,
+    endSession: (session) => endSession(session, 'sign-out'),
+    consumesCodes: false,
+    // Only for a save that belongs to a request of a client: the pages save on behalf of a user who is known already.
+    from: () => (Provider.ctx === undefined ? undefined : siteOf(clientAddress(Provider.ctx.req))),
+  });
   const settings: Omit<SettingsDeps, 'jwks' | 'cookieKeys'> = {
     config: deps.config,
     audiences: allowedAudiences,
     publicClients: thirdParties,
-    adapter: artefactAdapter({
-      artefacts: deps.store.artefacts,
-      endSession: (session) => endSession(session, 'sign-out'),
-      consumesCodes: false,
-      // Only for a save that belongs to a request of a client: the pages save on behalf of a user who is known
-      // already.
-      from: () => (Provider.ctx === undefined ? undefined : siteOf(clientAddress(Provider.ctx.req))),
-    }),
+    clientAuthMethods: clientAuthMethods(deps.config.delegation.clients),
+    checkAssertion: assertionCheck({ artefacts: deps.store.artefacts, clock: deps.clock, factsOf }),
+    adapter: (name) => (name === 'Client' ? registered.adapter : artefacts(name)),
     findAccount: accountFinder(deps, factsOf),
     extraTokenClaims: claimMinter({
       sessions: deps.store.sessions,
       guard: deps.guard,
       audiences: allowedAudiences,
       publicClients: thirdParties,
-      unboundClients: new Set(unboundClientIds(deps.config.sessions)),
+      unboundClients: new Set([
+        ...unboundClientIds(deps.config.sessions),
+        ...unboundDelegationClients(deps.config.delegation),
+      ]),
       rotation: createRefreshRotation({
         artefacts: deps.store.artefacts,
         clock: deps.clock,
@@ -152,15 +174,23 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   };
   const current = perKeys(deps, (keys) => {
     const provider = new Provider(deps.config.publicUrl, providerSettings({ ...settings, ...keys }));
-    if (deps.config.workload.length > 0) {
-      registerWorkloadGrant(provider, {
-        audiences: allowedAudiences,
-        exchange: deps.exchange,
-        factsOf,
-        resourceServer: (audience) => resourceServer(audience, deps.config.sessions.accessToken),
-        rejectionLimit: limits.exchange,
-        countExchange: deps.countExchange,
-      });
+    const { workload, delegation, sessions } = deps.config;
+    const perToken = {
+      factsOf,
+      resourceServer: (audience: string) => resourceServer(audience, sessions.accessToken),
+    };
+    if (workload.length > 0 || delegation.clients.length > 0) {
+      const workloads = { audiences: allowedAudiences, exchange: deps.exchange, countExchange: deps.countExchange };
+      const clients = { clients: registered, exchange: deps.exchangeForDelegation, clock: deps.clock };
+      const handlers = {
+        workload: workload.length === 0 ? undefined : workloadGrant(provider, { ...workloads, ...perToken }),
+        delegation: delegationGrant(provider, {
+          ...clients,
+          ...perToken,
+          accessTokenSeconds: sessions.accessToken,
+        }),
+      };
+      registerTokenExchange(provider, handlers, { factsOf, rejectionLimit: limits.exchange });
     }
     // Our own headers contain the origin, see `pinOrigin`; headers of clients never get here.
     provider.proxy = true;
@@ -168,6 +198,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       factsOf(ctx).serverError = error;
       if (!(error instanceof AppError)) deps.log.error({ err: error }, 'authorization server error');
     });
+    provider.on('grant.error', (ctx, error) => explainClientError(factsOf(ctx), error));
     provider.on('authorization.error', (ctx, error) => {
       // The pages audit their own decisions.
       if (ctx.oidc.entities.Interaction?.result?.error === undefined) tokenAudit.requestRejected(ctx, error.error);
@@ -184,7 +215,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       handle: provider.callback(),
       authorizations: createAuthorizations({ ...seams, pinOrigin: (req) => pinOrigin(req, issuer) }),
       devices: createDeviceRequests(seams),
-      delegate: createDelegatedGrants(provider, deps.clock),
+      delegate: createDelegatedGrants(provider, deps.clock, allowedAudiences),
     };
   });
 

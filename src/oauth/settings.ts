@@ -10,9 +10,11 @@ import {
   type ResourceServer,
 } from 'oidc-provider';
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
+import { CLIENT_ASSERTION_ALGS } from '../core/credential/client-keys.ts';
 import { peerCertificate, type TlsPeer } from '../core/credential/peer-certificate.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
+import type { clientAuthMethods } from './delegation/clients.ts';
 import { DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';
 import { assertDeviceName, DEVICE_NAME } from './device-name.ts';
 import { DEVICE_CODE_GRANT } from './token-facts.ts';
@@ -44,6 +46,9 @@ export interface SettingsDeps {
   readonly config: Pick<Config, 'publicUrl' | 'listen' | 'sessions' | 'workload'>;
   readonly audiences: Audiences;
   readonly publicClients: PublicClients;
+  /** How clients authenticate at our endpoints. */
+  readonly clientAuthMethods: ReturnType<typeof clientAuthMethods>;
+  readonly checkAssertion: NonNullable<Configuration['assertJwtClientAuthClaimsAndHeader']>;
   readonly jwks: JWKS;
   readonly cookieKeys: readonly string[];
   readonly adapter: NonNullable<Configuration['adapter']>;
@@ -70,14 +75,20 @@ export function providerSettings(deps: SettingsDeps): Configuration {
       ...(deps.config.workload.length === 0 ? [] : [workloadClient]),
     ],
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    clientAuthMethods: ['none'],
-    enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
+    clientAuthMethods: deps.clientAuthMethods,
+    enabledJWA: {
+      idTokenSigningAlgValues: ['ES256'],
+      ...(deps.clientAuthMethods.includes('private_key_jwt')
+        ? { clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGS] }
+        : {}),
+    },
+    assertJwtClientAuthClaimsAndHeader: deps.checkAssertion,
     responseTypes: ['code'],
     scopes: [],
     claims: {},
     // The library calls this for each authorization request, including a device's, whether it has the parameter or
     // not.
-    extraParams: { provider: assertShortParameters, [DEVICE_NAME]: assertDeviceName },
+    extraParams: { provider: readParameters, [DEVICE_NAME]: assertDeviceName },
     clientBasedCORS: () => false,
     cookies: {
       keys: [...deps.cookieKeys],
@@ -111,7 +122,12 @@ export function providerSettings(deps: SettingsDeps): Configuration {
       rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: false },
       revocation: { enabled: true, allowedPolicy: mayRevoke },
-      mTLS: { enabled: true, certificateBoundAccessTokens: true, getCertificate: (ctx) => certificateOf(ctx) },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        selfSignedTlsClientAuth: deps.clientAuthMethods.includes('self_signed_tls_client_auth'),
+        getCertificate: (ctx) => certificateOf(ctx),
+      },
       resourceIndicators: resourceIndicators(deps),
     },
     interactions: { policy: alwaysSignIn(), url: (_ctx, interaction) => `/login/${interaction.uid}` },
@@ -132,6 +148,15 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     discovery: deps.discovery,
     pkce: { required: () => true },
   };
+}
+
+function readParameters(ctx: KoaContextWithOIDC): void {
+  assertShortParameters(ctx);
+  // A client that names no scope of ours gets the only one (RFC 6749 §3.3): an MCP client names those that its server
+  // told it about. Without one the library would reject the request after the user has signed in.
+  const { params } = ctx.oidc;
+  const named = typeof params?.['scope'] === 'string' ? params['scope'].split(' ') : [];
+  if (params !== undefined && !named.includes(SCOPE)) params['scope'] = [...named, SCOPE].join(' ');
 }
 
 const pluginClient = ({ binding, deviceCode }: Config['sessions']): ClientMetadata => ({

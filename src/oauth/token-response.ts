@@ -55,7 +55,7 @@ export function tokenResponse(
     if (ctx.status === 200 && facts.record !== undefined) {
       body['portcullis'] = member(deps, facts);
       deps.tokenAudit.minted(ctx, facts);
-    } else if (body.error !== undefined) {
+    } else if (body.error !== undefined && facts.audited !== true) {
       deps.tokenAudit.rejected(ctx, facts, body.error);
     }
   };

@@ -6,15 +6,18 @@ import { readSecretFile } from '../config/files.ts';
 import { assertTlsPair, certifiedSigningKey, clientSigningKey } from '../config/client-key.ts';
 import { loadAuditKeys, type AuditKeys, type SealingKeys } from '../config/keys.ts';
 import { compileAllow, compileMapping, mayUse } from '../core/identity/claims.ts';
+import { clientCertificatesIn, clientKeysInText, type ClientKeyJwk } from '../core/credential/client-keys.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import { egressProxy } from '../egress/egress.ts';
 import type { ChosenMethod } from '../idp/client-authentication.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../idp/github/github.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
+import { createClientKeys } from '../idp/client-keys.ts';
 import { createIssuerKeys } from '../idp/issuer-keys.ts';
 import type { Reach } from '../idp/outbound.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
 import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
+import type { DelegationClient } from '../oauth/delegation/clients.ts';
 import { compileRules, type CompiledRule } from '../oauth/workload/rules.ts';
 import type { UpstreamCluster } from '../proxy/proxy.ts';
 import type { CertificatePair, Reloading } from './reload.ts';
@@ -285,6 +288,28 @@ export function workloadRules(config: Config, following: Following): readonly Co
       clock: { nowMs: Date.now },
     }),
   );
+}
+
+/** Returns each client of `delegation.clients` with its keys, as they are now. */
+export function registeredClients(config: Config, following: Following): readonly DelegationClient[] {
+  return config.delegation.clients.map((client) => {
+    const { jwksUrl, jwksFile, certFile } = client;
+    if (jwksUrl !== undefined) {
+      return {
+        config: client,
+        keys: createClientKeys({ url: jwksUrl, ...reachBy(client, following), clock: { nowMs: Date.now } }),
+      };
+    }
+    const read = jwksFile === undefined ? clientCertificatesIn : clientKeysInText;
+    const parsed = (text: string): readonly ClientKeyJwk[] => {
+      const keys = read(text);
+      if (!keys.ok) throw new Error(`delegation.clients ${client.id}: expected ${keys.reason}`);
+      return keys.value;
+    };
+    // The configuration has checked that there is one of them.
+    const text = following.secret(jwksFile ?? certFile ?? '', parsed);
+    return { config: client, keys: () => parsed(text()) };
+  });
 }
 
 /** Returns each outbound proxy once, for the log: its host, and the setting or variable that names it. */

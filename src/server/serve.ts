@@ -23,6 +23,7 @@ import { consoleClient, DRILL_CLIENT_ID } from '../core/core.ts';
 import { allowed, outboundProxiesOf, upstreamClusters } from './dependencies.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { mintUnboundToken } from '../oauth/console-token.ts';
+import { unboundDelegationClients } from '../oauth/delegation/clients.ts';
 import { thirdPartyNames, unboundClientIds } from '../oauth/public-clients.ts';
 import {
   createApiListener,
@@ -80,6 +81,7 @@ export async function startServer(config: Config, replica: string = hostname()):
       DRILL_CLIENT_ID,
       ...config.consoles.map(({ name }) => consoleClient(name)),
       ...unboundClientIds(config.sessions),
+      ...unboundDelegationClients(config.delegation),
     ]),
   });
   const clusters = upstreamClusters(config, reloading);

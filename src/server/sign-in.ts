@@ -2,10 +2,13 @@
 import type { RequestListener } from 'node:http';
 import type { Config } from '../config/config.ts';
 import { componentHealth } from './component-health.ts';
-import { allowed, consolesOf, identityProviders, optional, workloadRules } from './dependencies.ts';
+import type { GrantDelegation } from '../contracts/authorization.ts';
+import type { CreateDelegation } from '../core/delegation/delegation.ts';
+import { allowed, consolesOf, identityProviders, optional, registeredClients, workloadRules } from './dependencies.ts';
 import { createDelegations, delegationsApi, type DelegationOutcome } from '../delegation/delegation.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { createConsoleTokens } from '../oauth/console-token.ts';
+import { createDelegationExchange, type ExchangeForDelegation } from '../oauth/delegation/exchange.ts';
 import { createRecheck, type Recheck } from '../oauth/recheck.ts';
 import { createAuthorizationServer } from '../oauth/server.ts';
 import { createStreamRecheck, type StreamRecheck } from '../oauth/stream-recheck.ts';
@@ -44,12 +47,27 @@ export async function createSignIn(
   const tooManySignIns = refusedSignIns(metrics, clock);
   const { publicUrl, clockSkew } = config;
   const exchange = createWorkloadExchange({ rules, publicUrl, store, guard, clock, clockSkew });
+  const delegationDeps = {
+    config,
+    store,
+    guard,
+    audit,
+    clock,
+    logger,
+    mayUse: allows,
+    // Called after all of this is made.
+    grant: (...given: Parameters<GrantDelegation>) => authorizationServer.delegate(...given),
+    countDelegation: (outcome: DelegationOutcome) => metrics.delegation(outcome),
+  };
+  const delegations = createDelegations(delegationDeps);
   const authorizationServer = createAuthorizationServer({
     config,
     store,
     recheck,
     endings,
     exchange,
+    delegationClients: registeredClients(config, reloading),
+    exchangeForDelegation: delegationExchange(config, context, { create: delegations.create, mayUse: allows }),
     guard,
     audit,
     signingKeys: keys.signing,
@@ -71,24 +89,13 @@ export async function createSignIn(
     signingKey: () => keys.signing.current,
     clock,
   });
-  const delegationDeps = {
-    config,
-    store,
-    guard,
-    audit,
-    clock,
-    logger,
-    mayUse: allows,
-    grant: authorizationServer.delegate,
-    countDelegation: (outcome: DelegationOutcome) => metrics.delegation(outcome),
-  };
   const programs = delegationsApi(
     {
       ...delegationDeps,
       authenticate: async (request) => authenticate(request),
       ...(apiCa === undefined ? {} : { apiCa }),
     },
-    createDelegations(delegationDeps),
+    delegations,
   );
   const web = createWeb({
     programs,
@@ -122,6 +129,24 @@ export async function createSignIn(
   };
   return { web, machineHandler, streams: streamRecheck(config, context, recheck) };
 }
+
+/** Exchanges users' tokens for those of delegated sessions. */
+const delegationExchange = (
+  config: Config,
+  { keys, store, guard, clock }: ServerContext,
+  { create, mayUse }: { readonly create: CreateDelegation; readonly mayUse: ReturnType<typeof allowed> },
+): ExchangeForDelegation =>
+  createDelegationExchange({
+    publicUrl: config.publicUrl,
+    verifying: () => keys.verifying,
+    sessions: store.sessions,
+    guard,
+    audiences: audiences(config, mayUse),
+    create,
+    most: config.delegation.most,
+    isWithin: (cidrs, address) => addressSet(cidrs)(address),
+    clock,
+  });
 
 /** Checks users with open streams at their providers again. */
 const streamRecheck = (

@@ -160,13 +160,13 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Sessions and credentials',
     when: 'an access token was issued, including the first one of a session',
     code: always,
-    facts: ['account', 'session', 'provider', 'grant', 'audience', 'client'],
+    facts: ['account', 'session', 'provider', 'grant', 'audience', 'client', 'delegated-session', 'actor'],
   },
   'refresh-refused': {
     chapter: 'Sessions and credentials',
     when: 'an access token was requested and not issued',
     code: received,
-    facts: ['account', 'session', 'provider', 'reason', 'client', 'clock-skew'],
+    facts: ['account', 'session', 'provider', 'reason', 'client', 'delegated-session', 'actor', 'clock-skew'],
   },
   'identity-changed': {
     chapter: 'Sessions and credentials',
@@ -182,9 +182,9 @@ export const PORTCULLIS_EVENTS = {
   },
   'delegation-refused': {
     chapter: 'Sessions and credentials',
-    when: 'a delegated session was not made, or a request to list or end delegated sessions was rejected',
+    when: 'a delegated session was not made, a user’s token was not exchanged, or a request to list or end delegated sessions was rejected',
     code: received,
-    facts: ['account', 'session', 'provider', 'reason', 'delegated-session', 'actor', 'clusters'],
+    facts: ['account', 'session', 'provider', 'reason', 'client', 'delegated-session', 'actor', 'clusters'],
   },
   logout: {
     chapter: 'Sessions and credentials',

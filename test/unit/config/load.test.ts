@@ -67,7 +67,7 @@ test('fills every default and makes paths absolute from the file’s directory',
       deviceCode: 'on',
       publicClients: [],
     },
-    delegation: { enabled: true, most: 'rules', lifetime: 28_800, perSession: 20 },
+    delegation: { enabled: true, most: 'rules', lifetime: 28_800, perSession: 20, clients: [] },
     revocation: { staleness: 2, emptyStore: 'init' },
     audit: {
       sinks: [{ type: 'stdout' }],

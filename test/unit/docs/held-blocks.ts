@@ -35,6 +35,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'docs/install-cli.md': ['npm run build:cli', 'mkdir -p ~/.local'],
     'docs/kubectl.md': ['export PORTCULLIS_CACHE_DIR'],
   }),
+  ...runBy('test/integration/token-exchange.test.ts', { 'docs/token-exchange.md': ['curl -sS --cert mcp.crt'] }),
   ...runBy('test/integration/cells.test.ts', { 'docs/cells.md': ['portcullis login', 'missing='] }),
   ...runBy('test/integration/release-files.test.ts', {
     'docs/releases.md': ['cosign verify-blob', 'cosign verify ghcr', 'curl -fsSLO'],

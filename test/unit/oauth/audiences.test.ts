@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ClusterConfig, WorkloadRule } from '../../../src/config/config.ts';
+import type { ClusterConfig, Config, WorkloadRule } from '../../../src/config/config.ts';
 import { audiences, type Holder } from '../../../src/oauth/audiences.ts';
 
 const cluster = (name: string): ClusterConfig => ({
@@ -30,22 +30,42 @@ const rule = (name: string, clusters: readonly string[], role: WorkloadRule['rol
   role,
 });
 
+const MCP = 'https://mcp.example.com/mcp';
+const delegation: Config['delegation'] = {
+  enabled: true,
+  most: 'rules',
+  lifetime: 3600,
+  perSession: 20,
+  clients: [
+    {
+      id: 'mcp',
+      resource: MCP,
+      limit: { preset: 'read-only' },
+      clusters: ['prod'],
+      lifetime: 900,
+      binding: 'certificate',
+    },
+  ],
+};
+
 describe('audiences', () => {
   const all = audiences(
     {
       clusters: [cluster('prod'), cluster('lab')],
       admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
       workload: [rule('ci', ['prod'], 'none'), rule('probe', [], 'drill'), rule('siem', [], 'revoker')],
+      delegation,
     },
     (name, { groups }) => name === 'lab' || groups.includes('corp:prod'),
   );
 
-  it('lists every cluster, the admin API, and that for one’s own sessions', () => {
+  it('lists every cluster, the admin API, that for one’s own sessions, and those of registered clients', () => {
     expect(all.all).toEqual([
       'urn:portcullis:cluster:prod',
       'urn:portcullis:cluster:lab',
       'urn:portcullis:admin',
       'urn:portcullis:self',
+      MCP,
     ]);
   });
 
@@ -54,6 +74,10 @@ describe('audiences', () => {
     ['urn:portcullis:cluster:prod', user(), false],
     ['urn:portcullis:cluster:prod', user('corp:prod'), true],
     ['urn:portcullis:cluster:other', user('corp:prod'), false],
+    // Of a registered client: whoever may use one of its clusters.
+    [MCP, user('corp:prod'), true],
+    [MCP, user(), false],
+    [MCP, holder('ci', ['corp:prod']), false],
     ['urn:portcullis:admin', user('corp:prod'), false],
     ['urn:portcullis:admin', user('corp:platform'), true],
     ['urn:portcullis:admin', user('corp:security'), true],

@@ -175,7 +175,7 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
     ],
     admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
     workload: [],
-    delegation: { enabled: true, most: 'rules', lifetime: 8 * 3600, perSession: 20 },
+    delegation: { enabled: true, most: 'rules', lifetime: 8 * 3600, perSession: 20, clients: [] },
     sessions: {
       accessToken: 300,
       idle: 12 * 3600,

@@ -84,7 +84,14 @@ test.each([
   [{ most: 'read-only', lifetime: 5400 }, /class="state ok">on</, /read-only, without Secrets[^]*90 min at most/],
   [{ groups: ['<b>'], clusters: ['prod'] }, /class="state ok">on</, /&lt;b&gt;[^]*badge">prod</],
 ] as const)('the health page shows %j', async (change, state, setting) => {
-  const delegation = { enabled: true, most: 'rules', lifetime: 28_800, perSession: 20, ...change } as const;
+  const delegation = {
+    enabled: true,
+    most: 'rules',
+    lifetime: 28_800,
+    perSession: 20,
+    clients: [],
+    ...change,
+  } as const;
   const at = await startDelegations({ config: { delegation } });
   const card = /<h2 id="delegation">[^]*?<\/section>/.exec(await textAt(at, '/admin/health'))?.[0] ?? '';
   expect(card).toMatch(state);

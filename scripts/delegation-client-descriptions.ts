@@ -1,0 +1,44 @@
+/** Descriptions of `delegation.clients`, in place of the sample’s own. */
+export const DELEGATION_CLIENT_DESCRIPTIONS: readonly (readonly [path: string, meaning: string])[] = [
+  [
+    'delegation.clients',
+    'Programs that exchange a user’s token for one of a delegated session ([token exchange](../token-exchange.md)).',
+  ],
+  [
+    'delegation.clients[].id',
+    'Its `client_id`, and the name under which it acts: in tokens, in lists and in audit logs.',
+  ],
+  [
+    'delegation.clients[].resource',
+    'The audience of the users’ tokens that it may exchange (RFC 8707): exactly as its clients ask for it.',
+  ],
+  [
+    'delegation.clients[].jwksFile',
+    'It authenticates by assertions (`private_key_jwt`) that a key of this JWK Set verifies. Read again when it changes.',
+  ],
+  [
+    'delegation.clients[].jwksUrl',
+    'The same, with the set at an address, which is read at most once a minute: nothing but this host is connected to, and no redirect is followed.',
+  ],
+  [
+    'delegation.clients[].caFile',
+    'The CA certificates that verify the host of `jwksUrl`; without it, the system’s CAs.',
+  ],
+  ['delegation.clients[].proxy', 'The proxy to the host of `jwksUrl`; `none`: directly.'],
+  ['delegation.clients[].proxyCredentialsFile', 'Name and password for that proxy, as `NAME:PASSWORD`.'],
+  [
+    'delegation.clients[].certFile',
+    'It authenticates by one of these certificates, in PEM (`self_signed_tls_client_auth`); their CA is not looked at. Read again when it changes.',
+  ],
+  [
+    'delegation.clients[].limit',
+    'What it may do at most: `preset`, `namespaces` and `rules`, each of which must allow a request, as do the user’s own rights ([agents and scripts](../agents.md)).',
+  ],
+  ['delegation.clients[].clusters', 'The clusters that its tokens may be for.'],
+  ['delegation.clients[].lifetime', 'How long a session lasts at most; it gets another one by another exchange.'],
+  [
+    'delegation.clients[].binding',
+    '`certificate`: its tokens need the key of the connection on which it exchanged. `none`: they need no key, for programs that can present none; only with a `lifetime` of 2 minutes at most, one cluster, and `sourceCidrs`.',
+  ],
+  ['delegation.clients[].sourceCidrs', 'Where it may exchange and use tokens.'],
+];

@@ -1,0 +1,187 @@
+/**
+ * `delegation.clients`: programs that exchange a user's token for a delegated session's (RFC 8693): the settings of
+ * one, and checks of several settings together.
+ */
+import { readFile } from 'node:fs/promises';
+import * as z from 'zod';
+import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
+import {
+  clientCertificatesIn,
+  clientKeysInText,
+  EXPECTED_CERTIFICATES,
+  EXPECTED_JWKS,
+} from '../core/credential/client-keys.ts';
+import { ACTOR_NAME_RULE, isActorName } from '../core/delegation/delegation.ts';
+import { parseLimit } from '../core/delegation/parse.ts';
+import type { DelegationClientConfig } from './config.ts';
+import { isMapping, items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
+import { proxiedShape, type ProxyOf } from './outbound.ts';
+import { parseDuration } from './values.ts';
+import { cidr, duration, issuerUrl, label, parseUrl, text } from './values.ts';
+
+/** Ids of our own clients. */
+const RESERVED: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
+
+const DEFAULT_LIFETIME_SECONDS = 15 * 60;
+/** A token that needs no key is good for a thief as well, so it is for a moment, one cluster and known addresses. */
+const UNBOUND_LIFETIME_SECONDS = 120;
+
+const RESOURCE =
+  'the URI of the program as its clients know it, an https URL without query and fragment, such as https://mcp.example.com/mcp (http only for a loopback host)';
+const LIMIT = 'what it may do at most: preset, namespaces and rules, at least one of them; it is never left out';
+
+/** A limit of rights, with each of its errors at its own place. */
+const limit = z.unknown().transform((value, context) => {
+  const parsed = isMapping(value) ? parseLimit(value) : undefined;
+  if (parsed?.ok === true) return parsed.value;
+  const { place, message } = parsed?.reason ?? { place: '', message: LIMIT };
+  context.issues.push({ code: 'custom', message, input: value, path: steps(place) });
+  return z.NEVER;
+});
+
+/** Returns `rules[0].verbs` as steps. */
+const steps = (place: string): (string | number)[] =>
+  place
+    .split(/[.[\]]+/)
+    .filter((step) => step !== '')
+    .map((step) => (/^\d+$/.test(step) ? Number(step) : step));
+
+const file = text('the path of a file').optional();
+
+/** The settings of one client, for the section that contains it. */
+export const delegationClientShape = {
+  id: z
+    .string({ error: ACTOR_NAME_RULE })
+    .refine(isActorName, { error: ACTOR_NAME_RULE })
+    .refine((id) => !RESERVED.has(id), { error: `a client id other than ${[...RESERVED].join(', ')}` }),
+  resource: z
+    .string({ error: RESOURCE })
+    .refine((value) => parseUrl(value, { loopbackHttp: true, path: 'any' }) !== undefined, { error: RESOURCE }),
+  jwksFile: file,
+  jwksUrl: issuerUrl.optional(),
+  caFile: file,
+  ...proxiedShape,
+  certFile: file,
+  limit,
+  clusters: z.array(label, { error: 'a list of names of clusters' }).min(1, { error: 'at least one cluster' }),
+  lifetime: duration('10s', '24h').optional(),
+  binding: z
+    .enum(['certificate', 'none'], {
+      error: 'certificate (its tokens need the key of its connection) or none (they need no key)',
+    })
+    .default('certificate'),
+  sourceCidrs: z
+    .array(cidr, { error: 'CIDRs, such as 10.0.0.0/8' })
+    .min(1, { error: 'at least one CIDR, or nothing: from anywhere' })
+    .optional(),
+} as const;
+
+type ParsedClient = z.output<z.ZodObject<typeof delegationClientShape>>;
+
+/** @param locate makes a path absolute */
+export function delegationClient(
+  client: ParsedClient,
+  place: string,
+  { locate, proxyOf }: { readonly locate: (file: string) => string; readonly proxyOf: ProxyOf },
+): DelegationClientConfig {
+  const { jwksFile, jwksUrl, certFile, caFile, proxy, proxyCredentialsFile, lifetime, sourceCidrs, ...always } = client;
+  return {
+    ...always,
+    lifetime: lifetime ?? (client.binding === 'none' ? UNBOUND_LIFETIME_SECONDS : DEFAULT_LIFETIME_SECONDS),
+    ...(jwksFile === undefined ? {} : { jwksFile: locate(jwksFile) }),
+    ...(jwksUrl === undefined ? {} : { jwksUrl, ...proxyOf({ proxy, proxyCredentialsFile }, place) }),
+    ...(caFile === undefined ? {} : { caFile: locate(caFile) }),
+    ...(certFile === undefined ? {} : { certFile: locate(certFile) }),
+    ...(sourceCidrs === undefined ? {} : { sourceCidrs }),
+  };
+}
+
+/** Reads the document itself, so that an error elsewhere in a client hides none of these. */
+export function checkDelegationClients(root: unknown, errors: ValidationErrors): void {
+  const delegation = valueAt(root, ['delegation']);
+  const allClusters = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
+  const delegable = valueAt(delegation, ['clusters']);
+  const publicIds = items(valueAt(root, ['sessions']), 'publicClients').map((client) => textAt(client, 'id'));
+  const clients = items(delegation, 'clients');
+  clients.forEach((client, index) => {
+    if (!isMapping(client)) return;
+    const base = ['delegation', 'clients', index];
+    for (const key of ['id', 'resource']) {
+      const value = textAt(client, key);
+      const first = clients.findIndex((other) => textAt(other, key) === value);
+      if (value !== undefined && first < index) {
+        errors.add([...base, key], `its own: delegation.clients[${first}] has this one`);
+      }
+    }
+    const id = textAt(client, 'id');
+    if (id !== undefined && publicIds.includes(id)) {
+      errors.add([...base, 'id'], `an id of its own: sessions.publicClients[${publicIds.indexOf(id)}] has this one`);
+    }
+    texts(client['clusters']).forEach((cluster, position) => {
+      const place = [...base, 'clusters', position];
+      if (!allClusters.includes(cluster)) errors.add(place, 'the name of one of the clusters');
+      else if (Array.isArray(delegable) && !delegable.includes(cluster))
+        errors.add(place, 'one of delegation.clusters');
+    });
+    checkAuthentication(client, base, errors);
+    if (client['binding'] === 'none') checkUnbound(client, base, errors);
+  });
+}
+
+const KEY_SETTINGS = ['jwksFile', 'jwksUrl', 'certFile'] as const;
+
+function checkAuthentication(client: Readonly<Record<string, unknown>>, base: Path, errors: ValidationErrors): void {
+  const given = KEY_SETTINGS.filter((key) => client[key] !== undefined);
+  const [first, second] = given;
+  if (first === undefined) {
+    const expected =
+      'jwksFile or jwksUrl (it signs assertions, private_key_jwt), or certFile (it presents a certificate)';
+    errors.add(base, `how it authenticates: ${expected}`);
+  }
+  if (second !== undefined) errors.add([...base, second], `nothing, because ${String(first)} is set: one of the two`);
+  for (const key of ['caFile', 'proxy', 'proxyCredentialsFile']) {
+    if (client[key] !== undefined && client['jwksUrl'] === undefined) {
+      errors.add([...base, key], 'nothing, or jwksUrl as well: nothing else of it is fetched');
+    }
+  }
+}
+
+/** Anyone who copies a token that needs no key can use it. */
+function checkUnbound(client: Readonly<Record<string, unknown>>, base: Path, errors: ValidationErrors): void {
+  const lifetime = parseDuration(textAt(client, 'lifetime') ?? '1s');
+  if (lifetime !== undefined && lifetime > UNBOUND_LIFETIME_SECONDS) {
+    errors.add([...base, 'lifetime'], 'at most 2m, because binding is none');
+  }
+  if (Array.isArray(client['clusters']) && client['clusters'].length > 1) {
+    errors.add([...base, 'clusters'], 'exactly one cluster, because binding is none');
+  }
+  if (client['sourceCidrs'] === undefined) {
+    errors.add([...base, 'sourceCidrs'], 'the addresses of the program, because binding is none');
+  }
+  if (client['certFile'] !== undefined) {
+    errors.add([...base, 'binding'], 'certificate: it authenticates with one, so its tokens can be bound to it');
+  }
+}
+
+/**
+ * Checks the content of key files: a wrong one would be found at the first exchange only.
+ * @param locate makes a path absolute
+ */
+export async function checkDelegationKeys(
+  root: unknown,
+  locate: (file: string) => string,
+  errors: ValidationErrors,
+): Promise<void> {
+  const clients = items(valueAt(root, ['delegation']), 'clients');
+  const check = async (place: Path, isGood: (text: string) => boolean, expected: string): Promise<void> => {
+    const named = textAt(root, ...place);
+    // A file that cannot be read is reported elsewhere.
+    const content = named === undefined ? undefined : await readFile(locate(named), 'utf8').catch(() => undefined);
+    if (content !== undefined && !isGood(content)) errors.add(place, expected);
+  };
+  for (const index of clients.keys()) {
+    const base = ['delegation', 'clients', index];
+    await check([...base, 'jwksFile'], (content) => clientKeysInText(content).ok, EXPECTED_JWKS);
+    await check([...base, 'certFile'], (content) => clientCertificatesIn(content).ok, EXPECTED_CERTIFICATES);
+  }
+}

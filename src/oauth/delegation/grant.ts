@@ -1,0 +1,88 @@
+/**
+ * The token exchange of a client of `delegation.clients`: the form of its request and of its response. `exchange.ts`
+ * decides; the access token goes through the same mint as every other, and there is no refresh token.
+ */
+import { errors, type KoaContextWithOIDC, type Provider, type ResourceServer } from 'oidc-provider';
+import type { Clock } from '../../contracts/clock.ts';
+import { describeLimits } from '../../core/delegation/describe.ts';
+import { SCOPE } from '../audiences.ts';
+import { certificateOf, certificateThumbprint } from '../settings.ts';
+import { callerOf, exchangeRejection, readExchange, type ExchangeHandler } from '../token-exchange.ts';
+import type { TokenFacts } from '../token-facts.ts';
+import { ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE } from '../workload/grant-type.ts';
+import { RIGHTS_DETAIL } from './authorization-details.ts';
+import type { DelegationClients } from './clients.ts';
+import type { DelegationExchangeRejection, ExchangeForDelegation } from './exchange.ts';
+
+export interface DelegationGrantDeps {
+  readonly clients: Pick<DelegationClients, 'config'>;
+  readonly exchange: ExchangeForDelegation;
+  readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
+  readonly resourceServer: (audience: string) => ResourceServer;
+  /** `sessions.accessToken`. */
+  readonly accessTokenSeconds: number;
+  readonly clock: Clock;
+}
+
+/** @returns the handler of exchanges whose client is in `delegation.clients` */
+export const delegationGrant =
+  (provider: Provider, deps: DelegationGrantDeps): ExchangeHandler =>
+  async (ctx) => {
+    const facts = deps.factsOf(ctx);
+    const client = deps.clients.config(ctx.oidc.client?.clientId);
+    if (client === undefined) throw new errors.UnauthorizedClient('this client may not exchange tokens');
+    const { subjectToken, requested } = readExchange(ctx, facts, [ACCESS_TOKEN_TYPE]);
+    const { scope, authorization_details: details } = ctx.oidc.params;
+    if (scope !== undefined && scope !== SCOPE) {
+      facts.rejection = 'scope_unknown';
+      facts.message = `scope must be ${SCOPE}, or left out: rights are asked for by authorization_details.`;
+      throw new errors.InvalidScope(facts.message, scope);
+    }
+    const certificate = client.binding === 'certificate' ? certificateOf(ctx) : undefined;
+    if (client.binding === 'certificate' && certificate === undefined) {
+      const message = 'Connect with a client certificate: the token is bound to its key.';
+      throw exchangeRejection(facts, 'certificate_missing', message);
+    }
+    const outcome = await deps.exchange({
+      client,
+      subjectToken,
+      requested,
+      details: typeof details === 'string' ? details : undefined,
+      thumbprint: certificateThumbprint(certificate),
+      ...callerOf(ctx),
+    });
+    if (!outcome.ok) throw rejection(facts, outcome.reason);
+    const { session, audience } = outcome.value;
+    const left = session.expiresAt - Math.floor(deps.clock.nowMs() / 1000);
+    const expiresIn = Math.max(1, Math.min(deps.accessTokenSeconds, left));
+    const token = new provider.AccessToken({
+      client: ctx.oidc.client,
+      accountId: session.account,
+      grantId: session.id,
+      gty: TOKEN_EXCHANGE,
+      scope: SCOPE,
+      expiresIn,
+    });
+    token.resourceServer = new provider.ResourceServer(audience, deps.resourceServer(audience));
+    if (certificate !== undefined) token.setThumbprint('x5t', certificate);
+    const { clusters, limits } = session.delegation;
+    ctx.body = {
+      access_token: await token.save(),
+      issued_token_type: ACCESS_TOKEN_TYPE,
+      token_type: 'Bearer',
+      expires_in: expiresIn,
+      scope: SCOPE,
+      // RFC 9396 §7: what was granted. Each of `limits` must allow a request.
+      authorization_details: [{ type: RIGHTS_DETAIL, clusters, limits, rights: describeLimits(limits) }],
+    };
+  };
+
+function rejection(facts: TokenFacts, { error, reason, message, record, audited }: DelegationExchangeRejection): Error {
+  facts.rejection = reason;
+  facts.message = message;
+  if (record !== undefined) facts.user = record;
+  if (audited === true) facts.audited = true;
+  if (error === 'invalid_target') return new errors.InvalidTarget();
+  if (error === 'invalid_authorization_details') return new errors.InvalidAuthorizationDetails(message);
+  return new errors.InvalidRequest(message);
+}
