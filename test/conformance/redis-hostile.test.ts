@@ -284,6 +284,17 @@ describe('a delegated session, to an attacker who may write to Redis', () => {
     expect((await store.sessions.mint('child', { thumbprint: 't' })).ok).toBe(true);
   });
 
+  it('is of another epoch to a version that does not know it, which then rejects it', async () => {
+    await using bench = await workbench();
+    const store = await bench.store();
+    const subject = { store, clock: bench.clock };
+    await openNow(subject, { id: 'own' });
+    await delegate(subject, { id: 'child', delegation: delegationBeneath('own') });
+    const { epoch } = await store.log.position();
+    const [own, child] = await Promise.all(['own', 'child'].map((id) => bench.bare.hget(session(id), 'ep')));
+    expect([own, child === epoch]).toEqual([epoch, false]);
+  });
+
   it('is refused once a session above it has the fields of another one, or has other ends', async () => {
     await using bench = await workbench();
     const store = await bench.store();

@@ -17,6 +17,7 @@ import type { RevocationGuard } from '../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { RevocationLog, SessionRecord, SessionStore, Store } from '../../src/store/store.ts';
 import { delegationClaims } from './delegation-claims.ts';
+import { delegationBeneath } from '../conformance/delegated.ts';
 import { makeCertificate, startUpstream } from './upstream.ts';
 import type { RecordingUpstream, TestCertificate } from './upstream.ts';
 
@@ -61,6 +62,8 @@ export interface TestPlane {
 export interface PlaneOptions {
   /** To share a store and an upstream between replicas. */
   readonly beside?: TestPlane;
+  /** One of its own, such as Redis; whoever opens it closes it. */
+  readonly store?: Store;
   /** Wraps the log, for a store that is unavailable. */
   readonly log?: (log: RevocationLog) => RevocationLog;
   /** Wraps the reading of sessions, for a store that is slow. */
@@ -86,7 +89,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   const { beside } = options;
   let skew = 0;
   const clock = { nowMs: () => Date.now() + skew };
-  const store = beside?.store ?? createMemoryStore({ clock });
+  const store = options.store ?? beside?.store ?? createMemoryStore({ clock });
   const upstream = beside?.upstream ?? (await startUpstream());
   const keys = await generateKeyPair('ES256', { extractable: true });
   const signingKey = beside?.signingKey ?? keys.privateKey;
@@ -101,7 +104,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     // Not the one that tests move: a jump of it is a fence.
     clock: { nowMs: Date.now },
     sessions: store.sessions,
-    isFirstGeneration: true,
+    isFirstGeneration: options.store === undefined,
     longestTokenSeconds: 600,
   });
   if (options.check !== undefined) guard.check = options.check(guard.check.bind(guard));
@@ -206,6 +209,8 @@ export interface SignInOptions {
   readonly identity?: Identity;
   /** Seconds from now. */
   readonly sessionLife?: number;
+  readonly idleSeconds?: number;
+  readonly beneath?: TestUser;
   /** The certificate to use, where it is not a new one. */
   readonly at?: TestUser;
 }
@@ -217,6 +222,8 @@ export async function signIn(plane: TestPlane, options: SignInOptions = {}): Pro
   const subject = options.subject ?? 'alice';
   const now = Math.floor(Date.now() / 1000);
   const id = randomUUID();
+  const parent = options.beneath?.session;
+  const beneath = parent && delegationBeneath(...(parent.delegation?.ancestors ?? []), parent.id);
   const opened = await plane.store.sessions.open(
     {
       id,
@@ -226,15 +233,17 @@ export async function signIn(plane: TestPlane, options: SignInOptions = {}): Pro
       client: PLUGIN_CLIENT_ID,
       identity: options.identity ?? ALICE,
       createdAt: now,
-      expiresAt: now + (options.sessionLife ?? 86_400),
-      idleSeconds: 43_200,
+      expiresAt: parent?.expiresAt ?? now + (options.sessionLife ?? 86_400),
+      idleSeconds: options.idleSeconds ?? 43_200,
       address: '127.0.0.1',
       userAgent: 'test',
       startedAt: await plane.store.log.position(),
       // As at a provider that asked again: earlier tests may have revoked the account.
       authTime: now,
+      ...(beneath && { delegation: { ...beneath, limits: [] }, thumbprint }),
     },
     {},
+    { mostDelegations: 20 },
   );
   if (!opened.ok) throw new Error(opened.reason);
   return mint(plane, { id, certificate, thumbprint });
@@ -269,6 +278,7 @@ export function claimsOf(
     jti: randomUUID(),
     client_id: PLUGIN_CLIENT_ID,
     sid: record.id,
+    ...(record.delegation && { psid: record.delegation.ancestors }),
     ep: position.epoch,
     ln: position.number,
     cnf: { 'x5t#S256': thumbprint },

@@ -60,9 +60,14 @@ async function listAll({ store }: WebDeps, query: SessionQuery): Promise<readonl
   return found;
 }
 
-/** The sessions of a provider that put no `sid` into the ID token: each of them may be meant, so all of them are. */
+/**
+ * The sessions of a provider that put no `sid` into the ID token: each of them may be meant, so all of them are. A
+ * delegated session has none either, and ends with its user's own.
+ */
 const withoutSid = async (deps: WebDeps, account: Account): Promise<readonly SessionRecord[]> =>
-  (await listAll(deps, { account })).filter(({ providerSid }) => providerSid === undefined);
+  (await listAll(deps, { account })).filter(
+    ({ providerSid, delegation }) => providerSid === undefined && delegation === undefined,
+  );
 
 /** Returns the revocations for a notice. §2.6: with `sid` that session, with `sub` alone everything of the user. */
 async function revocationsOf(

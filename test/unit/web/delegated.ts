@@ -15,7 +15,7 @@ export async function openDelegated(
 ): Promise<void> {
   const parent = await store.sessions.read(parentId);
   if (parent === undefined) throw new Error(`there is no session ${parentId}`);
-  const { authTime: _signedIn, ...above } = parent;
+  const { authTime: _signedIn, providerSid: _there, ...above } = parent;
   const delegation = {
     ancestors: [...(above.delegation?.ancestors ?? []), parentId],
     actors: [...(above.delegation?.actors ?? []), actor],

@@ -4,6 +4,7 @@ import { AppError } from '../../../../src/core/errors.ts';
 import { no, ok } from '../../../../src/core/result.ts';
 import type { ProviderLogout } from '../../../../src/idp/idp.ts';
 import type { LogoutNotice } from '../../../../src/idp/logout-token.ts';
+import { openDelegated } from '../delegated.ts';
 import {
   annotation,
   browserAt,
@@ -108,9 +109,12 @@ describe('a logout at the provider', () => {
     await openIn(stage, 'named', 'sid-2');
     await openSession(stage, 'unnamed', 'alice');
     await openSession(stage, 'roots', 'root');
+    await openDelegated(stage, 'beneath-named', 'named');
+    await openDelegated(stage, 'beneath-unnamed', 'unnamed');
     await post(stage, { tokenId: 't', subject: 'sub-alice', sid: 'sid-1' }).expect(200);
-    expect(await stands(stage, 'unnamed')).toBe(false);
-    expect([await stands(stage, 'named'), await stands(stage, 'roots')]).toEqual([true, true]);
+    expect([await stands(stage, 'unnamed'), await stands(stage, 'beneath-unnamed')]).toEqual([false, false]);
+    const others = ['named', 'beneath-named', 'roots'].map((id) => stands(stage, id));
+    expect(await Promise.all(others)).toEqual([true, true, true]);
   });
 
   test('of a session without sessions here is accepted, and audited', async () => {
