@@ -63,8 +63,8 @@ A page, a response to kubectl and a message of the command line say little and w
 precise reason, in the annotation \`portcullis.dev/reason\`: \`portcullis audit query --refused FILE\` shows what was
 rejected. Give the request id or the audit id of the response to the operators of Portcullis.
 
-Messages of the command line, one by one: [When the command line says no](../troubleshooting.md). Problem codes of the
-admin API: [The admin API](admin-api.md).
+Messages of the command line, one by one: [When the command line says no](../troubleshooting.md). Problem codes:
+[the admin API](admin-api.md), [the API for delegated sessions](delegations-api.md).
 `;
 
 /** The errors of the token endpoint and the authorization endpoint (RFC 6749, 8628, 8693, 8707, 9396), and their causes here. */
