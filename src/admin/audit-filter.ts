@@ -14,6 +14,7 @@ const FILTERS = {
   user: filterText(/^[^\p{C}]{1,512}$/u, 'a username'),
   account: accountSchema.optional(),
   session: sessionIdSchema.optional(),
+  actor: filterText(/^[^\p{C}]{1,512}$/u, 'the name of an actor'),
   cluster: filterText(/^[a-z0-9.-]{1,63}$/, 'a cluster’s name'),
   verb: filterText(/^[a-z-]{1,40}$/, 'a verb, such as get or delete'),
   resource: filterText(/^[a-z0-9.-]{1,253}(?:\/[a-z0-9-]{1,63})?$/, 'a resource, such as pods or pods/exec'),

@@ -7,7 +7,10 @@ export interface LiveFilter {
   /** Username. */
   readonly user?: string;
   readonly account?: string;
+  /** A session, with what was done beneath it; or a delegated session alone. */
   readonly session?: string;
+  /** Who acts in a delegated session, at any level; or all who do, as `claude/reviewer`. */
+  readonly actor?: string;
   readonly cluster?: string;
   readonly verb?: string;
   /** `pods` with every subresource, or `pods/exec` alone. */
@@ -27,7 +30,7 @@ export interface LiveFilter {
  */
 export function matches(filter: LiveFilter & { readonly name?: string }, event: AuditEvent): boolean {
   const fact = (name: string): string | undefined => event.annotations[`${EXTRA_DOMAIN}/${name}`];
-  const { user, account, session, cluster, verb, resource, namespace, code, refused, event: name } = filter;
+  const { user, account, session, actor, cluster, verb, resource, namespace, code, refused, event: name } = filter;
   const fits = (wanted: string | undefined, found: string | undefined): boolean =>
     wanted === undefined || wanted === found;
   return (
@@ -36,7 +39,8 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
     fits(namespace, event.objectRef?.namespace) &&
     fits(code, event.responseStatus === undefined ? undefined : String(event.responseStatus.code)) &&
     fits(account, fact('account')) &&
-    fits(session, fact('session')) &&
+    (fits(session, fact('session')) || fits(session, fact('delegated-session'))) &&
+    (actor === undefined || isActor(actor, fact('actor'))) &&
     fits(cluster, fact('cluster')) &&
     fits(name, fact('event')) &&
     fits(filter.name, event.objectRef?.name) &&
@@ -44,6 +48,8 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
     (refused !== 'true' || wasRefused(event, fact('event'), fact('reason')))
   );
 }
+
+const isActor = (actor: string, found = ''): boolean => found === actor || found.split('/').includes(actor);
 
 function isOf(resource: string, { objectRef }: AuditEvent): boolean {
   if (objectRef === undefined) return false;

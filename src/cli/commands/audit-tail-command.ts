@@ -15,6 +15,7 @@ export interface TailOptions extends ServerOptions, OutputOptions {
   readonly user?: string;
   readonly account?: string;
   readonly session?: string;
+  readonly actor?: string;
   readonly cluster?: string;
   readonly verb?: string;
   readonly resource?: string;
@@ -24,7 +25,18 @@ export interface TailOptions extends ServerOptions, OutputOptions {
   readonly event?: string;
 }
 
-const FIELDS = ['user', 'account', 'session', 'cluster', 'verb', 'resource', 'namespace', 'code', 'event'] as const;
+const FIELDS = [
+  'user',
+  'account',
+  'session',
+  'actor',
+  'cluster',
+  'verb',
+  'resource',
+  'namespace',
+  'code',
+  'event',
+] as const;
 
 /**
  * The longest silence before the response begins, and later between two events: the server sends a keep-alive every

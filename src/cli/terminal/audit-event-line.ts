@@ -51,7 +51,9 @@ function timeOf(timestamp: string | undefined): string {
 function userOf(event: JsonRecord): string {
   const nameAt = (key: string): string => plain(stringAt(recordAt(event, key) ?? {}, 'username'));
   const as = nameAt('impersonatedUser');
-  return `${nameAt('user') || '-'}${as === '' ? '' : ` as ${as}`}`;
+  const facts = event['annotations'];
+  const actor = isRecord(facts) ? plain(stringAt(facts, `${EXTRA_DOMAIN}/actor`)) : '';
+  return `${nameAt('user') || '-'}${actor === '' ? '' : ` via ${actor}`}${as === '' ? '' : ` as ${as}`}`;
 }
 
 function targetOf(event: JsonRecord): string {

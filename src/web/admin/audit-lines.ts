@@ -9,11 +9,17 @@ import { auditHref } from './links.ts';
 const factOf = ({ annotations }: AuditEvent, name: string): string | undefined =>
   annotations[`${EXTRA_DOMAIN}/${name}`];
 
-/** Returns `demo:root as demo:alice` where the user acted, or wanted to act, as another one. */
-function userOf({ user, impersonatedUser }: AuditEvent): string {
+/**
+ * Returns `demo:root as demo:alice` where the user acted, or wanted to act, as another one, and `demo:alice via claude`
+ * where they did so through a delegated session.
+ */
+function userOf(event: AuditEvent): string {
+  const { user, impersonatedUser } = event;
   const name = user.username ?? '';
   const as = impersonatedUser?.username ?? '';
-  return `${name === '' ? 'unknown user' : name}${as === '' ? '' : ` as ${as}`}`;
+  const actor = factOf(event, 'actor') ?? '';
+  const through = actor === '' ? '' : ` via ${actor}`;
+  return `${name === '' ? 'unknown user' : name}${through}${as === '' ? '' : ` as ${as}`}`;
 }
 
 const joined = (parts: readonly (string | undefined)[], by = ' '): string =>

@@ -27,6 +27,7 @@ const AUDIT_FIELDS = [
   'user',
   'account',
   'session',
+  'actor',
   'cluster',
   'verb',
   'resource',
@@ -82,7 +83,7 @@ function filters({ shown, clusters }: AuditPage): Html {
   const names = [['', 'Any'], ...clusters.map((name) => [name, name] as const)] as const;
   return html`<form class="filters card" method="get" action="/admin/audit" role="search" aria-label="Audit log">
     ${textField('user', 'Username', shown, 'corp:alice')} ${textField('account', 'Account', shown, 'corp/alice')}
-    ${textField('session', 'Session', shown, 'its id')}
+    ${textField('session', 'Session', shown, 'its id')} ${textField('actor', 'Actor', shown, 'claude')}
     ${selectField({ name: 'cluster', label: 'Cluster', options: names, chosen: shown.cluster })}
     ${textField('verb', 'Verb', shown, 'delete')} ${textField('resource', 'Resource', shown, 'pods/exec')}
     ${textField('namespace', 'Namespace', shown, 'payments')}
@@ -114,6 +115,7 @@ const COMMAND_OPTIONS: Readonly<Record<keyof LiveFilters, string>> = {
   user: '--user',
   account: '--account',
   session: '--session',
+  actor: '--actor',
   cluster: '--cluster',
   verb: '--verb',
   resource: '--resource',

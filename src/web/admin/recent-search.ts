@@ -1,9 +1,9 @@
 /** Searches in the latest requests that the store has, for a replica without audit files. */
 import type { AuditQuery } from '../../audit/query/matcher.ts';
 import { AppError } from '../../core/errors.ts';
-import type { RecentRequest, SessionQuery, SessionRecord } from '../../store/store.ts';
+import type { SessionQuery, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
-import { latestRequests } from '../page/recent-requests.ts';
+import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
 
 /** As many sessions as are read at most. */
 const MOST_SESSIONS = 20;
@@ -12,7 +12,7 @@ const MOST_SESSIONS = 20;
 export async function recentMatches(
   deps: Pick<WebDeps, 'store' | 'logger'>,
   query: AuditQuery,
-): Promise<readonly RecentRequest[] | undefined> {
+): Promise<readonly LatestRequest[] | undefined> {
   // Nothing that Portcullis did is among them.
   if (query.event !== undefined) return [];
   const { account, user } = query;
@@ -42,14 +42,15 @@ async function sessionsOf({ store }: Pick<WebDeps, 'store'>, query: AuditQuery):
 }
 
 function matches(
-  { verb, resource, namespace, cluster, code, refused, auditId, since, until }: AuditQuery,
-  request: RecentRequest,
+  { actor, verb, resource, namespace, cluster, code, refused, auditId, since, until }: AuditQuery,
+  request: LatestRequest,
 ): boolean {
   const fits = (wanted: string | undefined, found: string | undefined): boolean =>
     wanted === undefined || wanted === found;
   const time = new Date(request.at).toISOString();
   const isRejection = request.reason !== undefined || request.code === 401 || request.code === 403;
   return (
+    (actor === undefined || request.actor === actor || request.actor?.split('/').includes(actor) === true) &&
     fits(verb, request.verb) &&
     (fits(resource, request.resource) || fits(resource, request.resource?.split('/', 1)[0])) &&
     fits(namespace, request.namespace) &&

@@ -44,10 +44,12 @@ function actionOf(event) {
   return [verb, resource, ref?.name, where, cluster === undefined ? '' : `@${cluster}`].filter(Boolean).join(' ');
 }
 
-/** Returns `demo:root as demo:alice` where the user acted, or wanted to act, as another one. */
-function userOf({ user, impersonatedUser }) {
-  const name = user?.username || 'unknown user';
-  return impersonatedUser?.username ? `${name} as ${impersonatedUser.username}` : name;
+/** Returns `demo:root as demo:alice`, or `demo:alice via claude`, as `audit-lines.ts` does. */
+function userOf(event) {
+  const name = event.user?.username || 'unknown user';
+  const actor = fact(event, 'actor');
+  const as = event.impersonatedUser?.username;
+  return `${name}${actor ? ` via ${actor}` : ''}${as ? ` as ${as}` : ''}`;
 }
 
 /** The outcome of a stream that is open, and of a request without a response, is still to come. */

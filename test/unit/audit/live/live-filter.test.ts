@@ -11,9 +11,25 @@ const exec = anEvent({
   objectRef: { resource: 'pods', subresource: 'exec', namespace: 'default', name: 'web-0' },
   annotations: facts({ cluster: 'prod', session: 's-1', account: 'corp/1' }),
 });
+const delegated = anEvent({
+  annotations: facts({ session: 's-1', 'delegated-session': 's-2', actor: 'claude/reviewer' }),
+});
 const signIn = anEvent({ verb: 'sign-in', annotations: facts({ event: 'sign-in', reason: 'corp' }) });
 
 describe('a tail is shown', () => {
+  test.each<[LiveFilter, boolean]>([
+    [{ session: 's-1' }, true],
+    [{ session: 's-2' }, true],
+    [{ session: 's-3' }, false],
+    [{ actor: 'claude' }, true],
+    [{ actor: 'reviewer' }, true],
+    [{ actor: 'claude/reviewer' }, true],
+    [{ actor: 'claud' }, false],
+    [{ actor: '' }, false],
+  ])('an event of a delegated session, asked for %j: %s', (filter, shown) => {
+    expect(matches(filter, delegated)).toBe(shown);
+  });
+
   test.each<[LiveFilter, boolean]>([
     [{}, true],
     [{ user: 'corp:alice' }, true],
@@ -31,6 +47,7 @@ describe('a tail is shown', () => {
     [{ resource: 'exec' }, false],
     [{ event: 'sign-in' }, false],
     [{ user: 'corp:alice', verb: 'get' }, false],
+    [{ actor: 'claude' }, false],
   ])('an exec, asked for %j: %s', (filter, shown) => {
     expect(matches(filter, exec)).toBe(shown);
   });

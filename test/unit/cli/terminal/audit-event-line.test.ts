@@ -31,6 +31,11 @@ describe('a line', () => {
   test.each<[string, JsonRecord, string]>([
     ['a stream that begins', exec, 'corp:alice  create pods/web-0/exec -n default @prod  101 begun  203.0.113.7'],
     [
+      'a user through a delegated session',
+      { ...exec, annotations: { 'portcullis.dev/cluster': 'prod', 'portcullis.dev/actor': 'claude/reviewer' } },
+      'corp:alice via claude/reviewer  create pods/web-0/exec -n default @prod  101 begun  203.0.113.7',
+    ],
+    [
       'a user who acts as another',
       { ...exec, stage: 'ResponseComplete', impersonatedUser: { username: 'limited' } },
       'corp:alice as limited  create pods/web-0/exec -n default @prod  101  203.0.113.7',

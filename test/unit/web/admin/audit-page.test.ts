@@ -50,9 +50,11 @@ test('opens with the past in the range and with the filters of its URL, and the 
     minutesAgo(2000),
     minutesAgo(30, { verb: 'watch', stage: 'ResponseStarted' }),
     minutesAgo(20, { user: { username: 'corp:root' }, impersonatedUser: alice, responseStatus: { code: 403 } }),
+    minutesAgo(10, { annotations: { 'portcullis.dev/session': 's-1', 'portcullis.dev/actor': '<b>claude' } }),
   ]);
   const { text } = await at.browser.get('/admin/audit').expect(200);
   expect(linesOn(text)).toEqual([
+    expect.stringMatching(/^25 Nov 2026, 11:50:00 corp:alice via &lt;b&gt;claude list /),
     '25 Nov 2026, 11:40:00 corp:root as corp:alice list /api/v1/namespaces/default/pods 403 192.0.2.7 before-2',
     '25 Nov 2026, 11:30:00 corp:alice watch /api/v1/namespaces/default/pods 200 open 192.0.2.7 before-3',
   ]);
@@ -70,6 +72,8 @@ test('opens with the past in the range and with the filters of its URL, and the 
     [200, 'audit_events', '{"refused":"true","since":"7d"}'],
     [400, 'query_malformed', undefined],
   ]);
+  const ofActor = await at.browser.get('/admin/audit?actor=%3Cb%3Eclaude').expect(200);
+  expect(linesOn(ofActor.text)).toHaveLength(1);
 });
 
 test('leads to older events without losing one, and to the whole of one request', async () => {
