@@ -143,7 +143,7 @@ async function keepAt(
 ): Promise<void> {
   const child = await createChild(context, entry, requested);
   try {
-    writePlace(place, child, context.environment.platform);
+    writePlace(place, child);
   } catch (error) {
     await end(context, child);
     throw error;

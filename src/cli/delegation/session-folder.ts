@@ -3,13 +3,15 @@
  *
  *     FOLDER/KEY/…         the session, in the format of the cache (cache.ts), with the mark of a delegated one
  *     FOLDER/kubeconfig    for a command that is run with it
- *     FOLDER/portcullis    for a kubeconfig beside the folder: starts the plugin with this folder, wherever it is
+ *
+ * A kubeconfig names its folder by the full path, in a variable of the plugin: kubectl resolves a command that is relative to the
+ * file, and others that load kubeconfigs, such as kubernetes-mcp-server and `@kubernetes/client-node`, do not.
  *
  * Never in the user's own cache, and never in the keyring: another Unix user or a container is to use it without them.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { isMap, parseDocument, stringify } from 'yaml';
 import { newKubeconfig } from '../../core/kubeconfig.ts';
@@ -31,8 +33,6 @@ export interface NewChild {
   readonly command: string;
 }
 
-const STARTER = 'portcullis';
-
 /** Creates an empty folder for a command. @param name of who acts, for its name */
 export function temporaryFolder(name: string): string {
   const base = tmpdir();
@@ -47,7 +47,7 @@ export function temporaryFolder(name: string): string {
 export function fillTemporaryFolder(dir: string, child: NewChild): string {
   writeSessionFiles(dir, child);
   const file = join(dir, 'kubeconfig');
-  writePrivateFile(file, kubeconfigText(child, child.command, dir));
+  writePrivateFile(file, kubeconfigText(child, dir));
   return file;
 }
 
@@ -59,14 +59,13 @@ function writeSessionFiles(dir: string, { session, mark }: NewChild): void {
   writeSession(entry, session);
 }
 
-/** @param dir absent: the command knows it */
-function kubeconfigText({ session, namespace }: NewChild, command: string, dir?: string): string {
+function kubeconfigText({ session, namespace, command }: NewChild, dir: string): string {
   const request = {
     server: session.server,
     clusters: session.user.clusters,
     command,
+    env: { [DELEGATED_DIR]: dir },
     ...(namespace === undefined ? {} : { namespace }),
-    ...(dir === undefined ? {} : { env: { [DELEGATED_DIR]: dir } }),
   };
   return stringify(newKubeconfig(request), { lineWidth: 0 });
 }
@@ -90,7 +89,7 @@ export function checkPlace(file: string, force: boolean): Place {
     throw cliError('bad_request', `The folder ${dirname(file)} does not exist.`, 'create it, or give another file');
   }
   const text = readKubeconfig(file);
-  if (text !== '' && !force && !isOurs(text, file)) {
+  if (text !== '' && !force && !isOurs(text)) {
     throw exists(file, 'is not the kubeconfig of a delegated session', 'give another file, or add --force');
   }
   const found = existsSync(dir) ? knownServers(dir).find(({ delegated }) => delegated !== undefined) : undefined;
@@ -101,28 +100,24 @@ export function checkPlace(file: string, force: boolean): Place {
 }
 
 /** Each of its users is that of a delegated session: nothing is lost with it. */
-function isOurs(text: string, file: string): boolean {
+function isOurs(text: string): boolean {
   const document = parseDocument(text);
   const root: unknown = isMap(document.contents) && document.errors.length === 0 ? document.toJS() : undefined;
   const users = isRecord(root) ? arrayAt(root, 'users') : [];
   const execs = users.map((item) => recordAt(isRecord(item) ? (recordAt(item, 'user') ?? {}) : {}, 'exec') ?? {});
   const named = (exec: JsonRecord): boolean =>
     arrayAt(exec, 'env').some((variable) => isRecord(variable) && variable['name'] === DELEGATED_DIR);
-  return users.length > 0 && execs.every((exec) => exec['command'] === starterOf(file) || named(exec));
+  return users.length > 0 && execs.every(named);
 }
 
 const exists = (path: string, why: string, next: string): Error =>
   cliError('conflict', `${path} exists and ${why}. Nothing was changed.`, next, { reason: 'kubeconfig_exists' });
 
-/** Relative to the kubeconfig, as kubectl resolves it: the two may be moved or mounted together. */
-const starterOf = (file: string): string => `./${basename(file)}.d/${STARTER}`;
-
 /**
  * Writes the kubeconfig and its folder; what was of an earlier delegated session is replaced at the end, in two
  * renames.
- * @param platform Windows has no shell for the starter, so the folder's path is fixed there
  */
-export function writePlace({ file, dir }: Place, child: NewChild, platform: NodeJS.Platform): void {
+export function writePlace({ file, dir }: Place, child: NewChild): void {
   const [draft, old] = ['new', 'old'].map((kind) => `${dir}.${kind}-${randomBytes(4).toString('hex')}`) as [
     string,
     string,
@@ -130,25 +125,12 @@ export function writePlace({ file, dir }: Place, child: NewChild, platform: Node
   try {
     mkdirSync(draft, { mode: 0o700 });
     writeSessionFiles(draft, child);
-    const starter = join(draft, STARTER);
-    writePrivateFile(starter, starterText(child.command));
-    chmodSync(starter, 0o700);
     if (existsSync(dir)) renameSync(dir, old);
     renameSync(draft, dir);
-    const text =
-      platform === 'win32' ? kubeconfigText(child, child.command, dir) : kubeconfigText(child, starterOf(file));
-    writePrivateFile(file, text);
+    writePrivateFile(file, kubeconfigText(child, dir));
   } catch (error) {
     throw unwritable(file, error);
   } finally {
     for (const left of [draft, old]) rmSync(left, { recursive: true, force: true });
   }
 }
-
-const starterText = (command: string): string => `#!/bin/sh
-# Written by \`portcullis delegate\`. Starts the exec plugin with the delegated session of this folder, wherever it is.
-case $0 in */*) ;; *) exit 1 ;; esac
-${DELEGATED_DIR}=$(CDPATH= cd -- "\${0%/*}" && pwd -P) || exit 1
-export ${DELEGATED_DIR}
-exec '${command.replaceAll("'", `'\\''`)}' "$@"
-`;

@@ -1,5 +1,5 @@
 /** `portcullis delegate` and what it leaves behind, also where something fails. test/integration/cli/delegate.test.ts has the real server. */
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -144,25 +144,22 @@ describe('with --kubeconfig', () => {
   const keep = (...more: readonly string[]): Promise<Ended> =>
     delegate('--read-only', '--cluster', 'prod', '--kubeconfig', join(at.machine.home, 'nightly.yaml'), ...more);
 
-  test('file and folder are private and work where they are moved to; the session stays', async () => {
+  test('file and folder are private, and the file leads to the folder from anywhere; the session stays', async () => {
     await at.login();
     const kept = await keep('--output', 'json');
     expect(kept.code, kept.stderr).toBe(0);
     const { kubeconfig, folder } = JSON.parse(kept.stdout) as { kubeconfig: string; folder: string };
     expect(at.fakeServer.delegationOrders[0]).toMatchObject({ name: 'nightly', seconds: 3600 });
-    expect([kubeconfig, folder, join(folder, 'portcullis')].map((path) => statSync(path).mode & 0o777)).toEqual([
-      0o600, 0o700, 0o700,
-    ]);
-    const elsewhere = join(at.machine.home, 'else where');
-    mkdirSync(elsewhere);
-    renameSync(kubeconfig, join(elsewhere, 'nightly.yaml'));
-    renameSync(folder, join(elsewhere, 'nightly.yaml.d'));
+    expect([kubeconfig, folder].map((path) => statSync(path).mode & 0o777)).toEqual([0o600, 0o700]);
+    const { users } = parse(readFileSync(kubeconfig, 'utf8')) as { users: { user: { exec: object } }[] };
+    // Not every client resolves a command that is relative to the file, so there is none.
+    const env = [{ name: 'PORTCULLIS_DELEGATED_DIR', value: folder }];
+    expect(users).toMatchObject([{ user: { exec: { env } } }]);
     // Whatever the user's own variables lead to, the folder of the file counts.
     at.machine.env = { PORTCULLIS_TOKEN_FILE: '/nonexistent', PORTCULLIS_SERVER: 'https://other.example.com' };
-    const version = await at.machine.kubectl('--kubeconfig', join(elsewhere, 'nightly.yaml'), 'get', '--raw', '/x');
+    const version = await at.machine.kubectl('--kubeconfig', kubeconfig, 'get', '--raw', '/x');
     expect(version.stderr).not.toContain('exec:');
     expect(at.fakeServer.sessions.map(({ over }) => over)).toEqual([undefined, undefined]);
-    expect(readdirSync(elsewhere).toSorted()).toEqual(['nightly.yaml', 'nightly.yaml.d']);
   });
 
   test('an earlier one is replaced, and its session ended; anything else stays as it is', async () => {
