@@ -54,9 +54,9 @@ export function createDelegations(deps: DelegationDeps): Delegations {
   return {
     create: (order) => open(deps, audit, order, async (session) => session),
     createWithToken: (order) =>
-      open(deps, audit, order, async (session) => ({
+      open(deps, audit, order, async (session, { thumbprint }) => ({
         session,
-        refreshToken: await deps.grant(grantOf(session, order)),
+        refreshToken: await deps.grant(grantOf(session, thumbprint)),
       })),
     list: (holder) => visibleTo(deps, holder),
     async end(holder, session) {
@@ -91,7 +91,7 @@ async function visibleTo({ store }: DelegationDeps, holder: SessionRecord): Prom
 
 const grantOf = (
   { id, account, expiresAt, delegation }: DelegatedSession,
-  { thumbprint }: DelegationOrder,
+  thumbprint: string | undefined,
 ): Parameters<DelegationDeps['grant']>[0] => ({
   session: { id, account },
   clusters: delegation.clusters,
@@ -99,12 +99,12 @@ const grantOf = (
   ...(thumbprint === undefined ? {} : { thumbprint }),
 });
 
-/** @param makeCredential makes what the holder gets */
+/** @param makeCredential makes what the holder gets; it is given the order without what counts for nothing here */
 async function open<T>(
   deps: DelegationDeps,
   audit: DelegationAudit,
   given: DelegationOrder,
-  makeCredential: (session: DelegatedSession) => Promise<T>,
+  makeCredential: (session: DelegatedSession, order: DelegationOrder) => Promise<T>,
 ): Promise<Result<T, Rejection>> {
   assertAuditable(deps);
   // Before anything is awaited: what is revoked from here on is not opened.
@@ -144,7 +144,7 @@ async function open<T>(
     const { id, account, provider, createdAt, expiresAt, delegation } = session;
     const { identity } = opened.record;
     const delegated = { id, account, provider, identity, createdAt, expiresAt, delegation };
-    const credential = await makeCredential(delegated);
+    const credential = await makeCredential(delegated, order);
     assertAuditable(deps);
     audit.opened(order, delegated);
     return ok(credential);

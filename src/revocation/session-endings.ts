@@ -18,7 +18,7 @@ import type { SessionEnds } from './types.ts';
 const MAX_TIMER_MS = 3_600_000;
 
 interface Watched {
-  readonly credential: Pick<Credential, 'session' | 'account' | 'provider' | 'keys'>;
+  readonly credential: Pick<Credential, 'session' | 'account' | 'provider' | 'keys' | 'ancestors' | 'actor'>;
   /** Epoch seconds. */
   expiresAt: number;
   idleAt: number;
@@ -111,10 +111,12 @@ export class SessionEndings {
   }
 
   #end({ credential }: Watched, how: EndedSession['how']): void {
-    const { session, account, provider, keys } = credential;
+    const { session, account, provider, keys, ancestors, actor } = credential;
     this.#watched.delete(keys.session);
     const streamsCut = this.#options.cut(keys.session);
-    this.#options.ended({ session, account, provider, how, streamsCut });
+    const own = ancestors?.[0];
+    const delegated = own === undefined ? {} : { delegated: { own, actor } };
+    this.#options.ended({ session, ...delegated, account, provider, how, streamsCut });
   }
 
   #nowSeconds(): number {

@@ -208,6 +208,8 @@ export interface Fence {
 /** A session that ended by itself while something of it was in flight here. */
 export interface EndedSession {
   readonly session: string;
+  /** Of a delegated session: the user's own session above it, and who acts in it. */
+  readonly delegated?: { readonly own: string; readonly actor: string | undefined };
   readonly account: Account;
   readonly provider: string;
   readonly how: 'expired' | 'idle';

@@ -31,9 +31,12 @@ export function recordServerEvent(context: EventContext, ...[event, { reason, ..
 /** Records a session that ended by itself while something of it was open here. */
 export function recordSessionEnded(
   context: EventContext,
-  { session, account, provider, how, streamsCut }: EndedSession,
+  { session: id, delegated, account, provider, how, streamsCut }: EndedSession,
 ): void {
-  record(context, 'session-ended', { session, account, provider, reason: how }, { 'streams-cut': String(streamsCut) });
+  const { own: session = id, actor = '' } = delegated ?? {};
+  const details = delegated === undefined ? {} : { 'delegated-session': id, actor };
+  const about = { session, account, provider, reason: how };
+  record(context, 'session-ended', about, { ...details, 'streams-cut': String(streamsCut) });
 }
 
 export interface FenceAudit {

@@ -1,5 +1,6 @@
 import { decodeJwt } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { delegationsRequest, order, selfToken } from '../support/delegation.ts';
 import type { Answer } from '../support/oauth-client.ts';
 import { CLIENT, startPublicClientStage, type PublicClientStage } from '../support/public-client-stage.ts';
 
@@ -57,6 +58,20 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
     expect(decodeJwt(accessToken)).not.toHaveProperty('cnf');
     expect((await stage.plugin.get(PODS, accessToken)).status).toBe(200);
     expect((await stage.pods('demo', accessToken)).status).toBe(200);
+  });
+
+  it('a delegated session is bound to nothing either, and its refresh token rotates', async () => {
+    const { refreshToken } = await stage.bare.signIn('alice');
+    const token = await selfToken(stage.bare, refreshToken);
+    const made = await delegationsRequest(stage.bare, token, 'POST', { body: order('ignored') });
+    expect(made).toMatchObject({ status: 201, body: { delegation: { name: 'claude' } } });
+    const refreshed = await stage.bare.refresh(
+      refreshTokenIn({ ...made, body: { refresh_token: made.body['refreshToken'] } }),
+    );
+    expect(refreshed.status).toBe(200);
+    expect(decodeJwt(String(refreshed.body['access_token']))).not.toHaveProperty('cnf');
+    expect((await stage.pods('demo', String(refreshed.body['access_token']))).status).toBe(200);
+    expect((await stage.bare.refresh(refreshTokenIn(refreshed))).status).toBe(200);
   });
 
   it('the real kubectl and command work, and the command keeps the newest refresh token', async () => {

@@ -52,10 +52,11 @@ describe('ends of sessions', () => {
   });
 
   it('cuts a delegated session when one above it becomes idle, and not before', async () => {
-    const { cuts, ended, store, watch, pass } = setUp();
+    const { cuts, ended, store, endings, pass } = setUp();
     let parentIdleAt = seconds() + 50;
     store.read = async () => ({ ...record(seconds()), parentIdleAt });
-    watch('child', { idleIn: 30 });
+    const child = { ...credential('child'), ancestors: ['own'], actor: 'claude' };
+    endings.watch(child, { expiresAt: seconds() + 90_000, idleAt: seconds() + 30 });
     await pass(31_000);
     // A token was minted for the one above it.
     parentIdleAt = seconds() + 49;
@@ -63,7 +64,7 @@ describe('ends of sessions', () => {
     expect(cuts).toEqual([]);
     await pass(2_000);
     expect(cuts).toEqual([sessionKey('child')]);
-    expect(ended.map(({ session, how }) => [session, how])).toEqual([['child', 'idle']]);
+    expect(ended).toMatchObject([{ session: 'child', how: 'idle', delegated: { own: 'own', actor: 'claude' } }]);
   });
 
   it('does not let a later end, of this session or of another, put off an earlier one', async () => {

@@ -83,3 +83,21 @@ test('names the replica on each line of its own, and how many streams the end of
     'portcullis.dev/streams-cut': '3',
   });
 });
+
+test('names the user’s own session, and the actor, where a delegated one ended by itself', () => {
+  const { events, ...who } = context();
+  const delegated = { own: 's1', actor: 'claude' };
+  recordSessionEnded(who, {
+    session: 's2',
+    delegated,
+    account: 'corp/1',
+    provider: 'corp',
+    how: 'idle',
+    streamsCut: 1,
+  });
+  expect(events[0]?.annotations).toMatchObject({
+    'portcullis.dev/session': 's1',
+    'portcullis.dev/delegated-session': 's2',
+    'portcullis.dev/actor': 'claude',
+  });
+});
