@@ -45,6 +45,12 @@ export function judge(
     // The name is not repeated: it may contain anything.
     return rejected('name_malformed', `The name must have ${ACTOR_NAME_RULE}. Choose another one.`);
   }
+  const name = order.actor.name.toLowerCase();
+  if (order.actor.registered !== true && deps.config.delegation.clients.some(({ id }) => id.toLowerCase() === name)) {
+    // An attacker names a script like a program that users and auditors trust.
+    const message = 'A registered client has this name, and only it may act under it. Choose another one.';
+    return rejected('name_taken', message);
+  }
   if (above.length > MOST_LEVELS) {
     const message = `There are ${MOST_LEVELS} delegated sessions above one another already. Delegate from one that is nearer to your own session.`;
     return rejected('levels_too_many', message);

@@ -8,6 +8,7 @@ export const REJECTIONS = {
   delegation_not_allowed: 403,
   workload: 403,
   name_malformed: 400,
+  name_taken: 409,
   levels_too_many: 400,
   clusters_missing: 400,
   cluster_unknown: 400,

@@ -14,6 +14,8 @@ const key = (letter: string): string => Buffer.alloc(32, letter).toString('base6
 
 const DELEGATION: Config['delegation'] = { enabled: true, most: 'rules', lifetime: 3600, perSession: 20, clients: [] };
 
+const REGISTERED = { id: 'mcp-server' } as Config['delegation']['clients'][number];
+
 describe('delegated sessions', () => {
   let now: number;
   let store: Store;
@@ -145,6 +147,7 @@ describe('delegated sessions', () => {
     ['a name that turns the line around', 'name_malformed', { actor: { name: 'a\u202Eb' } }, {}],
     ['a name with a slash, as two actors have', 'name_malformed', { actor: { name: 'claude/reviewer' } }, {}],
     ['no name', 'name_malformed', { actor: { name: '' } }, {}],
+    ['that of a registered client', 'name_taken', { actor: { name: 'Mcp-Server' } }, { clients: [REGISTERED] }],
     ['no cluster', 'clusters_missing', { clusters: [] }, {}],
     ['a cluster that there is not', 'cluster_unknown', { clusters: ['prod', 'moon'] }, {}],
     ['a cluster that the user may not use', 'cluster_unknown', { clusters: ['closed'] }, {}],
