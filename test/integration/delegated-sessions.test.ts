@@ -10,6 +10,7 @@ import {
   type DelegatedItem,
 } from '../support/delegation.ts';
 import { ACCOUNT, startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
+import { metric } from '../support/metric.ts';
 import { OAuthClient, type Answer, type SignedIn } from '../support/oauth-client.ts';
 
 const DEMO = 'urn:portcullis:cluster:demo';
@@ -34,6 +35,8 @@ describe('delegated sessions, with Redis and a real provider', () => {
 
   const sessions = async (): Promise<readonly string[]> =>
     (await instance.server.store.sessions.list({ account: ACCOUNT, limit: 200 })).sessions.map(({ id }) => id);
+  const refusals = async (): Promise<number> =>
+    Number(await metric(instance.server, 'portcullis_delegations_total{outcome="refused"}'));
   const post = (body: unknown, token = user.accessToken): Promise<Answer> =>
     delegationsRequest(plugin, token, 'POST', { body });
 
@@ -55,6 +58,7 @@ describe('delegated sessions, with Redis and a real provider', () => {
     expect(admin).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
     expect(admin.body['error_description']).toContain('a delegated session never administers');
     expect((await child.client.get(PODS, String(answer.body['access_token']))).status).toBe(200);
+    expect(JSON.stringify(await instance.recorded())).not.toContain(child.refreshToken);
     const [refreshed] = (await instance.events('refresh')).slice(-1);
     expect(refreshed?.annotations).toMatchObject({
       'portcullis.dev/session': user.session,
@@ -146,6 +150,7 @@ describe('delegated sessions, with Redis and a real provider', () => {
   ])('are not made from %s', async (_what, changed, status, code, reason = code) => {
     const child = await newChild(plugin.endpoints);
     const before = await sessions();
+    const counted = await refusals();
     const answer = await post(changed(order(child.thumbprint)));
     expect(answer).toMatchObject({ status, body: { code } });
     expect(answer.headers['content-type']).toContain('application/problem+json');
@@ -158,6 +163,7 @@ describe('delegated sessions, with Redis and a real provider', () => {
       'portcullis.dev/session': user.session,
     });
     expect(JSON.stringify([answer.body, own])).not.toContain('\\u001b');
+    expect(await refusals()).toBe(counted + 1);
     // Nothing was used up.
     expect((await post(order(child.thumbprint))).status).toBe(201);
     expect(await post(order(child.thumbprint))).toMatchObject({ status: 409, body: { code: 'key_used' } });

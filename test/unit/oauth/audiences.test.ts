@@ -30,6 +30,12 @@ const rule = (name: string, clusters: readonly string[], role: WorkloadRule['rol
   role,
 });
 
+/** A delegated session of that user, for one cluster. */
+const delegated = (...groups: string[]): Holder => ({
+  ...user(...groups),
+  delegation: { ancestors: ['own'], actors: [{ name: 'claude' }], clusters: ['lab'], limits: [] },
+});
+
 const MCP = 'https://mcp.example.com/mcp';
 const delegation: Config['delegation'] = {
   enabled: true,
@@ -82,6 +88,14 @@ describe('audiences', () => {
     ['urn:portcullis:admin', user('corp:platform'), true],
     ['urn:portcullis:admin', user('corp:security'), true],
     ['', user('corp:platform'), false],
+    ['urn:portcullis:self', user(), true],
+    ['urn:portcullis:self', holder('ci', ['corp:prod']), false],
+    // A delegated session: its own clusters, as far as its user may use them, and never the admin API.
+    ['urn:portcullis:self', delegated(), true],
+    ['urn:portcullis:cluster:lab', delegated('corp:prod'), true],
+    ['urn:portcullis:cluster:prod', delegated('corp:prod'), false],
+    ['urn:portcullis:admin', delegated('corp:platform'), false],
+    ['urn:portcullis:admin', delegated('corp:security'), false],
     // A workload: what its rule names, as far as the cluster lets it in; no group makes it an admin.
     ['urn:portcullis:cluster:prod', holder('ci', ['corp:prod']), true],
     ['urn:portcullis:cluster:prod', holder('ci', []), false],
@@ -101,6 +115,7 @@ describe('audiences', () => {
     [user(), false],
     [holder('ci', ['corp:platform']), false],
     [holder('probe', ['corp:platform']), false],
+    [delegated('corp:platform'), false],
   ])('%o is an admin: %s', (who, admin) => {
     expect(all.isAdmin(who)).toBe(admin);
   });
