@@ -177,7 +177,9 @@ function addSignInCommands(program: Command): void {
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions & { readonly session?: string }) =>
       run(options, async (context) => {
-        const { session } = options;
+        const { session, output } = options;
+        if (session === undefined && output !== undefined)
+          throw cliError('bad_request', '--output is for the receipt of --session.', 'leave it out');
         if (session === undefined) return (await import('./commands/sign-in-commands.ts')).logout(context, options);
         return (await import('./commands/delegations-command.ts')).endDelegation(context, session, options);
       }),

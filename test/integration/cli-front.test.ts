@@ -94,6 +94,14 @@ const inside = (name: string) => (): void => {
   signIn();
 };
 
+/** @param env with HOME where the folder of the user is meant */
+const foundBy = (name: string, folder: string, env: Record<string, string>): Case => ({
+  name,
+  cache: inside(folder),
+  options: () => ({ env: JSON.parse(JSON.stringify(env).replace('HOME/', `${stage.home}/`)) }),
+  front: true,
+});
+
 const GOOD: readonly Case[] = [
   { name: 'a fresh credential', cache: signIn, front: true },
   ...[
@@ -108,18 +116,9 @@ const GOOD: readonly Case[] = [
     '~',
     'ümlaut',
   ].map((name): Case => ({ name: `a cache in a folder named ${name}`, cache: inside(name), front: true })),
-  {
-    name: 'a cache in XDG_CACHE_HOME',
-    cache: inside('xdg/portcullis'),
-    options: () => ({ env: { PORTCULLIS_CACHE_DIR: '', XDG_CACHE_HOME: join(stage.home, 'xdg') } }),
-    front: true,
-  },
-  {
-    name: 'a cache in HOME',
-    cache: inside('.cache/portcullis'),
-    options: () => ({ env: { PORTCULLIS_CACHE_DIR: '', XDG_CACHE_HOME: '' } }),
-    front: true,
-  },
+  foundBy('a cache in XDG_CACHE_HOME', 'xdg/portcullis', { PORTCULLIS_CACHE_DIR: '', XDG_CACHE_HOME: 'HOME/xdg' }),
+  foundBy('a cache in HOME', '.cache/portcullis', { PORTCULLIS_CACHE_DIR: '', XDG_CACHE_HOME: '' }),
+  foundBy('the folder of a delegated session', 'child', { PORTCULLIS_DELEGATED_DIR: 'HOME/child' }),
   { name: 'a server with its own CA', cache: signInWithCa, options: withCaFile, front: true },
   {
     name: 'a ready file from the future, which says nothing about the token',

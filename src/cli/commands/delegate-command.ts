@@ -5,7 +5,7 @@ import { resolve, sep } from 'node:path';
 import { AppError } from '../../core/errors.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { chooseClusters } from '../delegation/cluster-choice.ts';
-import { actorName, limitOf, parseDuration, type LimitOptions } from '../delegation/requested.ts';
+import { actorName, limitOf, mayReadSecrets, parseDuration, type LimitOptions } from '../delegation/requested.ts';
 import { createdDelegationSchema, type DelegationItem } from '../delegation/responses.ts';
 import { checkRules } from '../delegation/rules-check.ts';
 import { SignalRelay } from '../delegation/run-command.ts';
@@ -122,7 +122,7 @@ async function runWith(
     const child = await createChild(context, entry, requested);
     try {
       const kubeconfig = fillTemporaryFolder(dir, child);
-      announce(context, child.item, requested.limit);
+      announce(context, child);
       process.exitCode = await signals.run(command, delegatedEnvironment(dir, kubeconfig), (why) =>
         context.notify(why),
       );
@@ -148,7 +148,7 @@ async function keepAt(
     await end(context, child);
     throw error;
   }
-  announce(context, child.item, requested.limit);
+  announce(context, child);
   if (place.earlier !== undefined) await endEarlier(context, entry, place.earlier);
   const result = { kubeconfig: place.file, folder: place.dir, delegation: child.item };
   await printResult(context, options, result, () => `${place.file}\n`);
@@ -156,17 +156,23 @@ async function keepAt(
 
 interface Child extends NewChild {
   readonly item: DelegationItem;
+  /** Epoch milliseconds until when it was to last. */
+  readonly askedUntil: number;
 }
+
+/** By how much the clocks here and at the server may differ before this is mistaken for an earlier end. */
+const CLOCKS_MS = 120_000;
 
 async function createChild(context: CliContext, entry: CacheEntry, requested: Requested): Promise<Child> {
   const { name, clusters, limit, seconds, command } = requested;
+  // Before anything is made: what fails afterwards must not leave a session that is not known here.
+  const { session: parent } = await ownSession(context, entry);
   const binding = await createBinding(context.nowMs());
   const { fingerprint256 } = new X509Certificate(binding.certificate);
   const thumbprint = Buffer.from(fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
   const json = { name, clusters, limits: [limit], seconds, thumbprint };
   const { body } = await sendForOwnSessions(context, entry, { method: 'POST', json });
   const created = parseResponse(createdDelegationSchema, body);
-  const { session: parent } = await ownSession(context, entry);
   const { delegation: item, refreshToken } = created;
   if (!isTokenText(refreshToken)) {
     throw cliError('upstream_unavailable', `${entry.server.url} sent no usable session.`, 'tell your platform team');
@@ -174,7 +180,8 @@ async function createChild(context: CliContext, entry: CacheEntry, requested: Re
   const session = childOf(parent, item, { binding, refreshToken, clusters: parseClusters(created.clusters) });
   const { id, name: actor, rights, expiresAt } = item;
   const namespace = limit.namespaces?.[0];
-  return { item, session, mark: { id, name: actor, rights, expiresAt }, namespace, command };
+  const askedUntil = context.nowMs() + seconds * 1000;
+  return { item, askedUntil, session, mark: { id, name: actor, rights, expiresAt }, namespace, command };
 }
 
 function childOf(
@@ -189,15 +196,16 @@ function childOf(
 }
 
 /** In one line, before anything runs. */
-function announce(context: CliContext, item: DelegationItem, limit: RightsLimit): void {
+function announce(context: CliContext, { item, askedUntil }: Child): void {
   const { id, name, rights, clusters, expiresAt } = item;
   const until = `${plainText(expiresAt, 40)} (${fromNow(expiresAt, context.nowMs())})`;
   const where = plainText(clusters.join(', '), 500);
   context.notify(
     `delegated to "${plainText(name, 300)}": ${plainText(rights, 1000)}, at ${where}, until ${until}; session ${id}`,
   );
-  if (limit.preset === 'read-only-with-secrets') {
-    context.notify('it can read Secrets, and whatever they open is open to it');
+  if (item.limits.every(mayReadSecrets)) context.notify('it can read Secrets, and whatever they open is open to it');
+  if (Date.parse(expiresAt) < askedUntil - CLOCKS_MS) {
+    context.notify('this is sooner than asked for: the server, or your own session, allows no longer');
   }
 }
 

@@ -122,3 +122,22 @@ const GRAMMAR = 'write them as those of a Role (docs/agents.md#rules-of-your-own
 
 const invalid = (file: string, why: string): Error =>
   cliError('bad_request', `${named(file)}: ${why}.`, GRAMMAR, { reason: 'rules_invalid' });
+
+/**
+ * Returns whether a limit leaves Secrets readable, so that it can be said aloud.
+ * @param value a limit as the server has it; one that is not understood may leave anything
+ */
+export function mayReadSecrets(value: unknown): boolean {
+  const limit = parseLimit(value);
+  if (!limit.ok) return true;
+  const { preset, rules } = limit.value;
+  const has = (list: readonly string[] | undefined, ...wanted: readonly string[]): boolean =>
+    list?.some((each) => each === '*' || wanted.includes(each)) === true;
+  return (
+    preset !== 'read-only' &&
+    rules?.some(
+      ({ verbs, apiGroups, resources }) =>
+        has(verbs, 'get', 'list', 'watch') && has(apiGroups, '') && has(resources, 'secrets'),
+    ) !== false
+  );
+}

@@ -7,6 +7,8 @@ const delegationSchema = z.looseObject({
   /** Who acts: `claude`, or `claude/reviewer`. */
   name: z.string(),
   clusters: z.array(z.string()).readonly(),
+  /** Each a `RightsLimit`, not yet checked: those of the sessions above first. */
+  limits: z.array(z.unknown()).readonly(),
   /** What it may do, for users. */
   rights: z.string(),
   /** RFC 3339. */

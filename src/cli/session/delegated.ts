@@ -18,9 +18,15 @@ export const noDelegatedSession = (dir: string): AppError =>
 
 /** Returns the error as a user of this server sees it: in a delegated session no sign-in helps. */
 export function explainedFor({ delegated }: Server, error: unknown, now: number): unknown {
-  if (delegated === undefined || !(error instanceof AppError) || error.code !== 'unauthenticated') return error;
+  if (delegated === undefined || !(error instanceof AppError)) return error;
   const { name, expiresAt } = delegated;
   const [why = ''] = error.message.split('\n');
+  if (error.code === 'forbidden') {
+    const next = 'do it in your own session, or delegate more';
+    const what = `The session delegated to "${plainText(name, 300)}" does not have this: ${why}`;
+    return cliError('forbidden', what, next, { reason: error.reason, cause: error });
+  }
+  if (error.code !== 'unauthenticated') return error;
   const ended = Date.parse(expiresAt) <= now ? `it lasted until ${plainText(expiresAt, 40)}` : why.replace(/\.$/, '');
   const what = `The session delegated to "${plainText(name, 300)}" is over: ${ended}.`;
   return cliError('unauthenticated', what, AGAIN, { reason: error.reason, cause: error });

@@ -208,7 +208,7 @@ function checkOwnerAndMode(path: string, found: Stats, mode: '600' | '700'): voi
     throw cliError(
       'bad_request',
       `${path} is open to other users (mode ${is}), so another user may have read it.`,
-      `chmod ${mode} ${path}, then sign in again: portcullis logout && portcullis login`,
+      `chmod ${mode} ${path}, then sign in again: portcullis logout && portcullis login (or delegate again)`,
     );
   }
 }
@@ -218,5 +218,5 @@ const notOurs = (path: string): Error =>
   cliError(
     'bad_request',
     `${path} belongs to another user.`,
-    `remove it: sudo rm -r ${path} (or set PORTCULLIS_CACHE_DIR)`,
+    `remove it: sudo rm -r ${path} (or set PORTCULLIS_CACHE_DIR); for a delegated session: chown it`,
   );

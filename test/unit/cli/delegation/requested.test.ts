@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chooseClusters } from '../../../../src/cli/delegation/cluster-choice.ts';
-import { actorName, limitOf, parseDuration } from '../../../../src/cli/delegation/requested.ts';
+import { actorName, limitOf, mayReadSecrets, parseDuration } from '../../../../src/cli/delegation/requested.ts';
 import { checkRules } from '../../../../src/cli/delegation/rules-check.ts';
 import { cliError } from '../../../../src/cli/errors.ts';
 import type { ClusterApi } from '../../../../src/cli/session/cluster-api.ts';
@@ -74,6 +74,16 @@ describe('rights', () => {
     const rules = fileOf('rules: []\nnamespaces: [shop]');
     expect(() => limitOf({ rules, namespace: ['blog'] })).toThrow('The namespaces are given twice.');
   });
+});
+
+test('it is said aloud where Secrets can be read', () => {
+  const rule = { apiGroups: [''], resources: ['secrets'], verbs: ['list'] };
+  const may = [{ preset: 'read-only-with-secrets' }, { namespaces: ['shop'] }, { rules: [rule] }, { later: 'member' }];
+  const star = { rules: [{ apiGroups: ['*'], resources: ['*'], verbs: ['*'] }] };
+  expect([...may, star].map(mayReadSecrets)).not.toContain(false);
+  const mayNot = [{ preset: 'read-only' }, { rules: [] }, { rules: [PODS] }, { preset: 'read-only', rules: [rule] }];
+  const creates = { rules: [{ ...rule, verbs: ['create'] }] };
+  expect([...mayNot, creates].map(mayReadSecrets)).not.toContain(true);
 });
 
 test('a duration has a number and a unit', () => {
