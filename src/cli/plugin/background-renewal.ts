@@ -3,12 +3,12 @@
  * process fetches the next, so that no command waits for the server and a token never expires in use.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, lstatSync, mkdirSync, openSync, utimesSync } from 'node:fs';
+import { closeSync, lstatSync, openSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { clusterAudience } from '../../core/core.ts';
 import { locateEntry, type CacheEntry, type Server } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
-import { codeOf, isUnwritable } from '../session/private-files.ts';
+import { codeOf, isUnwritable, makeFolder } from '../session/private-files.ts';
 import { isFresh, tokenId, type CachedToken } from '../session/session.ts';
 import { commandOfThisProgram } from '../this-program.ts';
 
@@ -38,7 +38,7 @@ export function renewInBackground(context: CliContext, entry: CacheEntry, cluste
 function isFirst(dir: string, now: number): boolean {
   const note = join(dir, 'renewing');
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolder(dir);
     closeSync(openSync(note, 'wx', 0o600));
     return true;
   } catch (error) {

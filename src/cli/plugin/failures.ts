@@ -3,13 +3,13 @@
  * would open five tabs, and thirty kubectls that waited for one refresh would each wait for an unavailable server
  * in turn.
  */
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { AppError, type ErrorCode } from '../../core/errors.ts';
 import type { CacheEntry } from '../session/cache.ts';
 import { numberAt, parseRecord, stringAt } from '../http/json-shape.ts';
 import type { ParentId } from './parent-process.ts';
-import { isMissing, isUnwritable, readPrivateFile, writePrivateFile } from '../session/private-files.ts';
+import { isMissing, isUnwritable, makeFolder, readPrivateFile, writePrivateFile } from '../session/private-files.ts';
 
 /** Milliseconds for which the calls of one parent get the same error. */
 const FAILURE_MEMORY_MS = 30_000;
@@ -41,7 +41,7 @@ const isCode = (text: string | undefined): text is ErrorCode => text !== undefin
 export function rememberForParent(entry: CacheEntry, parent: ParentId, error: AppError, now: number): void {
   const dir = join(entry.dir, 'failures');
   ignoringFullDisk(() => {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolder(dir);
     for (const name of readdirSync(dir)) {
       const path = join(dir, name);
       if (modifiedAt(path) < now - UNFINISHED_MEMORY_MS) rmSync(path, { force: true });

@@ -5,11 +5,11 @@
  * The existence of a file, created with O_EXCL, records which parent got which token: one system call, and no lock
  * on the path of a cached credential.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CacheEntry } from '../session/cache.ts';
 import type { ParentId } from './parent-process.ts';
-import { codeOf, isMissing, isUnwritable } from '../session/private-files.ts';
+import { codeOf, isMissing, isUnwritable, makeFolder } from '../session/private-files.ts';
 import { tokenId, type CachedToken } from '../session/session.ts';
 
 /**
@@ -22,7 +22,7 @@ export function noteIssued(entry: CacheEntry, token: CachedToken, parent: Parent
   const dir = join(entry.dir, 'served', tokenId(token));
   const note = join(dir, parent);
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolder(dir);
     closeSync(openSync(note, 'wx', 0o600));
     return true;
   } catch (error) {

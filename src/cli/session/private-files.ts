@@ -84,6 +84,21 @@ export function ensurePrivateDirectory(path: string): void {
 }
 
 /**
+ * Creates a folder in a private one, and those above it.
+ * @throws AppError `internal` with reason `cache_unwritable` when it cannot be created
+ */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // What Node says of a read-only disk where a folder above is missing too.
+    throw isMissing(error)
+      ? unwritable(path, Object.assign(new Error('read-only'), { code: 'EROFS' }))
+      : unwritable(path, error);
+  }
+}
+
+/**
  * @returns false when there is none
  * @throws AppError `bad_request` when it is a link, no folder, owned by another user, or open to others
  */
