@@ -37,6 +37,9 @@ describe.each(['memory', 'redis'] as const)('a registered client, on the %s stor
     await stage.stop();
   });
 
+  const remove = (client: OAuthClient, token: string): Promise<Answer> =>
+    client.send('DELETE', `${PODS}/web-1`, { headers: { authorization: `Bearer ${token}` } });
+
   it('exchanges a user’s token for one that is bound to its key, names both, and may do less', async () => {
     const subject = await stage.subject('alice');
     const answer = await stage.exchange(subject, { resource: DEMO });
@@ -47,7 +50,10 @@ describe.each(['memory', 'redis'] as const)('a registered client, on the %s stor
     expect(answer.body).not.toHaveProperty('refresh_token');
     expect(answer.body['authorization_details']).toMatchObject([{ type: RIGHTS, clusters: ['demo', 'other'] }]);
     expect((await stage.mcp.get(PODS, token)).status).toBe(200);
-    // Another program's key does not.
+    const refused = await remove(stage.mcp, token);
+    expect([refused.status, refused.body['message']]).toEqual([403, expect.stringContaining('delegated to "mcp"')]);
+    expect((await stage.mcp.get(PODS.replace('default', 'kube-system'), token)).status).toBe(403);
+    // With another program's key.
     expect((await stage.tls.get(PODS, token)).status).toBe(401);
     const opened = (await stage.events('delegated')).at(-1);
     expect(opened?.annotations).toMatchObject({
@@ -55,6 +61,21 @@ describe.each(['memory', 'redis'] as const)('a registered client, on the %s stor
       'portcullis.dev/session': user['sid'],
       'portcullis.dev/delegated-session': sessionOf(answer),
     });
+    const names = {
+      'portcullis.dev/actor': 'mcp',
+      'portcullis.dev/session': user['sid'],
+      'portcullis.dev/delegated-session': sessionOf(answer),
+    };
+    const requests = (await stage.events(undefined)).filter(({ responseStatus }) => responseStatus?.code !== 401);
+    expect(requests.map(({ annotations }) => annotations)).toMatchObject(requests.map(() => names));
+    expect(requests.length).toBeGreaterThan(2);
+    // As the API server sees it.
+    const whoami = await stage.mcp.send('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' }),
+    });
+    const seen = Object.fromEntries(Object.entries(names).map(([name, value]) => [name, [value]]));
+    expect(whoami.body).toMatchObject({ status: { userInfo: { extra: seen } } });
     const minted = (await stage.events('refresh')).at(-1);
     expect(minted?.annotations).toMatchObject({
       'portcullis.dev/grant': 'token_exchange',
@@ -116,6 +137,9 @@ describe.each(['memory', 'redis'] as const)('a registered client, on the %s stor
     expect(token['psid']).toHaveLength(2);
     expect(answer.body['authorization_details']).toMatchObject([{ clusters: ['demo'] }]);
     expect((await stage.mcp.get(PODS, tokenOf(answer))).status).toBe(200);
+    // The client may have shop, and the session above may not.
+    const inShop = await stage.mcp.get(PODS.replace('default', 'shop'), tokenOf(answer));
+    expect(inShop.body['message']).toContain('delegated to "claude/mcp"');
     await agent.close();
   });
 
@@ -125,6 +149,7 @@ describe.each(['memory', 'redis'] as const)('a registered client, on the %s stor
     expect(Number(answer.body['expires_in'])).toBeLessThanOrEqual(90);
     expect(decodeJwt(tokenOf(answer))).not.toHaveProperty('cnf');
     expect((await stage.bare.get(PODS, tokenOf(answer))).status).toBe(200);
+    expect((await remove(stage.bare, tokenOf(answer))).status).toBe(403);
     const away = await stage.subject('alice', 'https://mcp-away.example.com/mcp');
     const refused = await stage.exchange(away, {}, { id: 'mcp-away', from: stage.bare });
     expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
@@ -164,7 +189,7 @@ describe('the guide', () => {
         'https://api.portcullis.example.com': stage.tls.endpoints.api,
         'client_id=mcp-server': 'client_id=mcp-tls',
         'urn:portcullis:cluster:prod': DEMO,
-        '"clusters":["prod"]': '"clusters":["demo"]',
+        '"namespaces":["shop"],"clusters":["prod"]': '"namespaces":["default"],"clusters":["demo"]',
       });
       const env = { PATH: process.env['PATH'], CURL_CA_BUNDLE: join(folder, 'ca.crt') };
       const { stdout } = await promisify(execFile)('bash', ['-euc', command], { cwd: folder, env });

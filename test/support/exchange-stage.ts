@@ -55,7 +55,8 @@ export interface ExchangeStage {
   ): Promise<Answer>;
   /** By the certificate of its connection. */
   exchangeByTls(subjectToken: string, form?: Form, from?: OAuthClient): Promise<Answer>;
-  events(name: string): Promise<readonly AuditEvent[]>;
+  /** Events of this name; undefined: requests to clusters. */
+  events(name: string | undefined): Promise<readonly AuditEvent[]>;
   /** The private key of one of them. */
   keyOf(id: string): Promise<CryptoKey>;
   /** Keys of the clients that are found at an address, which a test may change. */
