@@ -50,6 +50,16 @@ describe.skipIf(!mayMount)('a full disk', () => {
   /** These files are deleted before a session is written, which would leave space for it. */
   const dropReady = (): void => dropReadyFiles({ dir: entryDir() });
 
+  test('that is read-only, as a folder that is mounted into a container: each command gets a token of its own', async () => {
+    await at.login();
+    rmSync(join(entryDir(), 'served'), { recursive: true });
+    execFileSync('/bin/mount', ['-o', 'remount,ro', mount]);
+    const ended = await at.getToken('staging');
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ kind: 'ExecCredential' });
+    expect(ended.stderr).toContain('read-only');
+  });
+
   test.each([
     { name: 'no page', inodes: false },
     { name: 'no inode', inodes: true },
