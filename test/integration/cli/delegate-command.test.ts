@@ -1,5 +1,5 @@
 /** `portcullis delegate` and what it leaves behind, also where something fails. test/integration/cli/delegate.test.ts has the real server. */
-import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';

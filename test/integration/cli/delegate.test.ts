@@ -135,6 +135,10 @@ describe('with --kubeconfig', () => {
     const elsewhere = join(folder, 'mounted here');
     mkdirSync(elsewhere);
     await run('cp', ['-a', file, `${file}.d`, elsewhere]);
+    // As docs/kubectl.md says: the file names its folder by the full path.
+    const moved = join(elsewhere, 'nightly.yaml');
+    writeFileSync(moved, readFileSync(moved, 'utf8').replace(`${file}.d`, `${moved}.d`));
+    rmSync(`${file}.d`, { recursive: true });
     const asOther = process.getuid?.() === 0;
     if (asOther) {
       for (const path of [instance.files.directory, dirname(instance.files.command), folder]) chmodSync(path, 0o755);
