@@ -35,7 +35,7 @@ describe('delegated sessions, with Redis and a real provider', () => {
 
   const sessions = async (): Promise<readonly string[]> =>
     (await instance.server.store.sessions.list({ account: ACCOUNT, limit: 200 })).sessions.map(({ id }) => id);
-  const refusals = async (): Promise<number> =>
+  const rejections = async (): Promise<number> =>
     Number(await metric(instance.server, 'portcullis_delegations_total{outcome="refused"}'));
   const post = (body: unknown, token = user.accessToken): Promise<Answer> =>
     delegationsRequest(plugin, token, 'POST', { body });
@@ -150,7 +150,7 @@ describe('delegated sessions, with Redis and a real provider', () => {
   ])('are not made from %s', async (_what, changed, status, code, reason = code) => {
     const child = await newChild(plugin.endpoints);
     const before = await sessions();
-    const counted = await refusals();
+    const counted = await rejections();
     const answer = await post(changed(order(child.thumbprint)));
     expect(answer).toMatchObject({ status, body: { code } });
     expect(answer.headers['content-type']).toContain('application/problem+json');
@@ -163,7 +163,7 @@ describe('delegated sessions, with Redis and a real provider', () => {
       'portcullis.dev/session': user.session,
     });
     expect(JSON.stringify([answer.body, own])).not.toContain('\\u001b');
-    expect(await refusals()).toBe(counted + 1);
+    expect(await rejections()).toBe(counted + 1);
     // Nothing was used up.
     expect((await post(order(child.thumbprint))).status).toBe(201);
     expect(await post(order(child.thumbprint))).toMatchObject({ status: 409, body: { code: 'key_used' } });

@@ -26,7 +26,7 @@ const writing = sources.filter(({ text }) =>
 
 /** Names of events as the sources spell them where they record one. */
 const RECORDED =
-  /\bevent(?::| =)[^;,\n]*|\b(?:recordServerEvent|audited)\([^)]*|triedAt[^]*?\n}|#(?:sign|event)\([^)]*/g;
+  /\bevent(?::| =)[^;,\n]*|\b(?:recordServerEvent|audited)\([^)]*|triedAt[^]*?\n}|#(?:sign|event)\([^)]*|REFUSED = [^;]*/g;
 const recorded = new Set(
   writing.flatMap(({ text }) =>
     [...text.matchAll(RECORDED)].flatMap(([piece]) => [...piece.matchAll(/'([a-z][a-z-]+)'/g)].map(([, word]) => word)),
