@@ -10,6 +10,7 @@ import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { audit } from './benchmarks/audit.ts';
 import { burst, cutRedis } from './benchmarks/crowd.ts';
+import { delegation } from './benchmarks/delegation.ts';
 import { exec } from './benchmarks/exec.ts';
 import { get, getHttp2, getMemory } from './benchmarks/get.ts';
 import { latency } from './benchmarks/latency.ts';
@@ -58,6 +59,7 @@ const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = {
   plugin,
   audit,
   'audit-ahead': writeAhead,
+  delegation,
   pages,
   'store-capacity': storeCapacity,
 };
