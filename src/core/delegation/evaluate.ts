@@ -31,7 +31,8 @@ type Check = (question: Question) => boolean;
 export function compileLimits(limits: readonly RightsLimit[]): RightsCheck {
   const checks = limits.map(limitCheck);
   return (request, upgrade = false) => {
-    if (isAlwaysAllowed(request)) return true;
+    // An aggregated API could do anything with a WebSocket at its discovery, and no client asks for one there.
+    if (!upgrade && isAlwaysAllowed(request)) return true;
     const { resource } = request;
     // The legacy prefix `/proxy/` reaches what the subresource reaches.
     const subresource = request.verb === 'proxy' ? 'proxy' : request.subresource;

@@ -107,16 +107,17 @@ const built = new WeakMap<Identity, SessionOf & { readonly upstreamToken: string
  */
 function sessionHeaders({ identity, upstreamToken, sessionId, delegated }: UpstreamHeadersInput): RawHeaders {
   const last = built.get(identity);
-  if (last?.upstreamToken === upstreamToken && last.sessionId === sessionId && isSame(last.delegated, delegated)) {
+  if (
+    last?.upstreamToken === upstreamToken &&
+    last.sessionId === sessionId &&
+    last.delegated?.session === delegated?.session
+  ) {
     return last.headers;
   }
   const headers = [...bearer(upstreamToken, 'upstream token'), ...impersonationHeaders(identity, sessionId, delegated)];
   built.set(identity, { upstreamToken, sessionId, delegated, headers });
   return headers;
 }
-
-const isSame = (one: DelegatedExtras | undefined, other: DelegatedExtras | undefined): boolean =>
-  one?.session === other?.session && one?.actor === other?.actor;
 
 const bearer = (token: string, what: string): readonly string[] => ['Authorization', `Bearer ${ownValue(token, what)}`];
 

@@ -35,6 +35,8 @@ test('says of a request when it came, what it was about, and how it ended', () =
     address: '192.0.2.7',
   });
   expect(sessionOf(event)).toBe('session-1');
+  const details = { session: 'session-1', 'delegated-session': 'session-2' };
+  expect(sessionOf(eventOf('/api', { details }))).toBe('session-2');
 });
 
 test('says as whom the user acted, shortened like every other name', () => {

@@ -230,6 +230,10 @@ test('what is remembered of earlier requests changes nothing, whoever sends whic
   const identities = [INPUT.identity, { ...INPUT.identity }, { ...INPUT.identity, groups: ['corp:b,c'] }];
   const clients = [['Accept', 'a'], ['Accept', 'b', 'Connection', 'accept'], []];
   const settings = [{ groups: '*', extra: [] } as const, { groups: ['corp:a'], extra: ['example.com/team'] }];
+  const DELEGATED = [
+    { session: 'd1', actor: 'claude' },
+    { session: 'd2', actor: 'claude' },
+  ];
   const one = fc.record({
     identity: fc.constantFrom(...identities),
     actingAs: fc.constantFrom(undefined, undefined, ...identities),
@@ -237,6 +241,7 @@ test('what is remembered of earlier requests changes nothing, whoever sends whic
     impersonate: fc.constantFrom(...settings),
     upstreamToken: fc.constantFrom('before', 'after'),
     sessionId: fc.constantFrom('s1', 's2'),
+    delegated: fc.constantFrom(undefined, ...DELEGATED),
     auditId: fc.uuid(),
     belowProxy: fc.boolean(),
     upgrade: fc.boolean(),
