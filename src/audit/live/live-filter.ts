@@ -49,7 +49,8 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
   );
 }
 
-const isActor = (actor: string, found = ''): boolean => found === actor || found.split('/').includes(actor);
+const isActor = (actor: string, found: string | undefined): boolean =>
+  found !== undefined && (found === actor || found.split('/').includes(actor));
 
 function isOf(resource: string, { objectRef }: AuditEvent): boolean {
   if (objectRef === undefined) return false;

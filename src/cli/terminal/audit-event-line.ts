@@ -51,14 +51,18 @@ function timeOf(timestamp: string | undefined): string {
 function userOf(event: JsonRecord): string {
   const nameAt = (key: string): string => plain(stringAt(recordAt(event, key) ?? {}, 'username'));
   const as = nameAt('impersonatedUser');
-  const facts = event['annotations'];
-  const actor = isRecord(facts) ? plain(stringAt(facts, `${EXTRA_DOMAIN}/actor`)) : '';
+  // A user who delegates does so themselves: the actor of such an event is whom the session is for.
+  const actor = factAt(event, 'event') === 'delegated' ? '' : factAt(event, 'actor');
   return `${nameAt('user') || '-'}${actor === '' ? '' : ` via ${actor}`}${as === '' ? '' : ` as ${as}`}`;
 }
 
-function targetOf(event: JsonRecord): string {
+function factAt(event: JsonRecord, name: string): string {
   const facts = event['annotations'];
-  const fact = (name: string): string => (isRecord(facts) ? plain(stringAt(facts, `${EXTRA_DOMAIN}/${name}`)) : '');
+  return isRecord(facts) ? plain(stringAt(facts, `${EXTRA_DOMAIN}/${name}`)) : '';
+}
+
+function targetOf(event: JsonRecord): string {
+  const fact = (name: string): string => factAt(event, name);
   const reason = fact('reason');
   const why = reason === '' ? '' : ` [${reason}]`;
   if (fact('event') !== '') return [fact('target'), why.trim()].filter((part) => part !== '').join(' ') || '-';

@@ -17,7 +17,8 @@ function userOf(event: AuditEvent): string {
   const { user, impersonatedUser } = event;
   const name = user.username ?? '';
   const as = impersonatedUser?.username ?? '';
-  const actor = factOf(event, 'actor') ?? '';
+  // A user who delegates does so themselves: the actor of such an event is whom the session is for.
+  const actor = factOf(event, 'event') === 'delegated' ? '' : (factOf(event, 'actor') ?? '');
   const through = actor === '' ? '' : ` via ${actor}`;
   return `${name === '' ? 'unknown user' : name}${through}${as === '' ? '' : ` as ${as}`}`;
 }

@@ -47,7 +47,7 @@ function actionOf(event) {
 /** Returns `demo:root as demo:alice`, or `demo:alice via claude`, as `audit-lines.ts` does. */
 function userOf(event) {
   const name = event.user?.username || 'unknown user';
-  const actor = fact(event, 'actor');
+  const actor = fact(event, 'event') === 'delegated' ? undefined : fact(event, 'actor');
   const as = event.impersonatedUser?.username;
   return `${name}${actor ? ` via ${actor}` : ''}${as ? ` as ${as}` : ''}`;
 }

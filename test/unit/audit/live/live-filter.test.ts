@@ -48,6 +48,7 @@ describe('a tail is shown', () => {
     [{ event: 'sign-in' }, false],
     [{ user: 'corp:alice', verb: 'get' }, false],
     [{ actor: 'claude' }, false],
+    [{ actor: '' }, false],
   ])('an exec, asked for %j: %s', (filter, shown) => {
     expect(matches(filter, exec)).toBe(shown);
   });

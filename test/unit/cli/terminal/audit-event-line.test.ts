@@ -36,6 +36,11 @@ describe('a line', () => {
       'corp:alice via claude/reviewer  create pods/web-0/exec -n default @prod  101 begun  203.0.113.7',
     ],
     [
+      'a user who delegates',
+      portcullisEvent({ event: 'delegated', actor: 'claude', reason: 'x' }),
+      'corp:alice  revocation [x]  200  203.0.113.7',
+    ],
+    [
       'a user who acts as another',
       { ...exec, stage: 'ResponseComplete', impersonatedUser: { username: 'limited' } },
       'corp:alice as limited  create pods/web-0/exec -n default @prod  101  203.0.113.7',
