@@ -263,6 +263,7 @@ describe('a delegated session, to an attacker who may write to Redis', () => {
     ['detached, and of the epoch of delegated sessions', { up: '' }],
     ['moved beneath another session of its user', { up: 'OTHER' }],
     ['moved up', { up: 'OWN' }],
+    ['beneath one more', { up: 'MORE' }],
     ['bound to another certificate', { tp: 'another' }],
   ])('is refused once it is %s', async (_, fields) => {
     await using bench = await workbench();
@@ -271,11 +272,9 @@ describe('a delegated session, to an attacker who may write to Redis', () => {
     for (const id of ['own', 'other']) await openNow(subject, { id });
     await delegate(subject, { id: 'child', delegation: delegationBeneath('own'), thumbprint: 't' });
     await delegate(subject, { id: 'grandchild', delegation: delegationBeneath('own', 'child'), thumbprint: 't' });
-    const places = {
-      EPOCH: (await store.log.position()).epoch,
-      OTHER: sessionDigest('other'),
-      OWN: sessionDigest('own'),
-    };
+    const [own, child, other] = ['own', 'child', 'other'].map(sessionDigest);
+    const { epoch } = await store.log.position();
+    const places = { EPOCH: epoch, OTHER: other, OWN: own, MORE: `${own} ${child} ${other}` };
     for (const [field, value] of Object.entries(fields)) {
       await bench.bare.hset(session('grandchild'), field, places[value as keyof typeof places] ?? value);
     }

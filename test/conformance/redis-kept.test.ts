@@ -1,7 +1,8 @@
 /** How long what a store has written stays in Redis, and what becomes of what Redis has dropped by itself. */
 import { expect, it } from 'vitest';
 
-import { accountDigest } from '../../src/store/redis/keys.ts';
+import { accountDigest, sessionDigest } from '../../src/store/redis/keys.ts';
+import { delegate, delegationBeneath } from './delegated.ts';
 import { newSession, openNow } from './fixtures.ts';
 import { workbench } from './redis-stores.ts';
 
@@ -97,4 +98,24 @@ it('ends the sweep when nothing is left to sweep', async () => {
   await store.log.append({ requestId: 'r', target: { kind: 'all' } });
   await expect.poll(() => bare.keys('{portcullis}:sweep*')).toEqual([]);
   expect(await bare.keys('{portcullis}:session:*')).toEqual([]);
+});
+
+it('keeps nothing of a delegated session that has ended, nor of what was beneath one that became idle', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  const subject = { store, clock: bench.clock };
+  await openNow(subject, { id: 'own', idleSeconds: 1000 });
+  for (const id of ['first', 'second']) await delegate(subject, { id, delegation: delegationBeneath('own') });
+  await delegate(subject, { id: 'third', delegation: delegationBeneath('own', 'second') });
+  const beneath = (id: string): string => `{portcullis}:beneath:${sessionDigest(id)}`;
+  const third = sessionDigest('third');
+  expect(await bench.bare.zrange(beneath('second'), '0', '-1')).toEqual([third]);
+  await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'first' }, ended: true });
+  expect(await bench.bare.zrange(beneath('own'), '0', '-1')).toEqual([sessionDigest('second'), third]);
+  bench.clock.advance(1000);
+  // One that ends is cleaned up by whoever signs in next, together with what is beneath it.
+  await openNow(subject, { id: 'another', account: 'corp/2', subject: '2' });
+  const left = ['session:*', 'beneath:*', 'of:*', 'account:*'].map((name) => bench.bare.keys(`{portcullis}:${name}`));
+  const keys = (await Promise.all(left)).flat().map((name) => name.slice('{portcullis}:'.length, -22));
+  expect(keys.toSorted()).toEqual(['account:', 'session:']);
 });

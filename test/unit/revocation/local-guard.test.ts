@@ -21,6 +21,18 @@ describe('the local guard', () => {
     },
   );
 
+  it('is shut for what is beneath a session that is held, and for nothing above it', () => {
+    const guard = new LocalGuard();
+    const ancestors = ['s1', 's2'];
+    const child = coveringKeys({ session: 's3', account: 'corp/alice', provider: 'corp', ancestors });
+    for (const held of ['s1', 's2', 's3']) {
+      guard.hold(sessionKey(held), held);
+      expect([held, guard.rejects(child), guard.rejects(ALICE)]).toEqual([held, true, held === 's1']);
+      guard.release(sessionKey(held), held);
+    }
+    expect(guard.rejects(child)).toBe(false);
+  });
+
   it('rejects while another request holds the same target', () => {
     const guard = new LocalGuard();
     guard.hold(ACCOUNT, 'r1');
