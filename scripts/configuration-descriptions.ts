@@ -27,6 +27,7 @@ export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['delegation.clusters', 'all clusters'],
   ['delegation.clients[].lifetime', '`15m`; `2m` where `binding` is `none`'],
   ['delegation.clients[].proxy', 'that of `outbound`'],
+  ['delegation.clientMetadata.proxy', 'that of `outbound`'],
   ['delegation.clients[].sourceCidrs', 'from anywhere'],
   ['delegation.lifetime', '`8h`, or `sessions.absolute` where that is shorter'],
   ['providers[].scopes', 'by the provider’s discovery'],

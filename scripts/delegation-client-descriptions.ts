@@ -41,4 +41,11 @@ export const DELEGATION_CLIENT_DESCRIPTIONS: readonly (readonly [path: string, m
     '`certificate`: its tokens need the key of the connection on which it exchanged. `none`: they need no key, for programs that can present none; only with a `lifetime` of 2 minutes at most, one cluster, and `sourceCidrs`.',
   ],
   ['delegation.clients[].sourceCidrs', 'Where it may exchange and use tokens.'],
+  [
+    'delegation.clientMetadata.hosts',
+    'Hosts whose client id metadata documents are accepted: MCP clients that are not registered here, and whose `client_id` is the URL of a document there. Each user confirms them by their host. Their tokens are for `delegation.clients` alone.',
+  ],
+  ['delegation.clientMetadata.caFile', 'The CA certificates that verify these hosts; without it, the system’s CAs.'],
+  ['delegation.clientMetadata.proxy', 'The proxy to these hosts; `none`: directly.'],
+  ['delegation.clientMetadata.proxyCredentialsFile', 'Name and password for that proxy, as `NAME:PASSWORD`.'],
 ];

@@ -12,7 +12,7 @@ import type {
 } from './config.ts';
 import { rejectedPathOf } from './audit.ts';
 import { delegationConfig } from './delegation.ts';
-import { delegationClient } from './delegation-clients.ts';
+import { clientMetadata, delegationClient } from './delegation-clients.ts';
 import { defaultGroups, defaultLogout, defaultUsername, issuerOf, provesFreshness } from './provider-types.ts';
 import type { Environment } from './environment.ts';
 import { publicClient } from './public-clients.ts';
@@ -94,6 +94,7 @@ export function assemble(sections: CompleteSections, locate: Locate, env: Enviro
       clients: sections.delegation.clients.map((client, index) =>
         delegationClient(client, `delegation.clients[${index}]`, given),
       ),
+      clientMetadata: clientMetadata(sections.delegation.clientMetadata, given),
     },
     revocation: sections.revocation,
     audit: {

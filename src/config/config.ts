@@ -318,6 +318,12 @@ export interface Config {
     /** How many may be beneath one of a user's own sessions at the same time. */
     readonly perSession: number;
     readonly clients: readonly DelegationClientConfig[];
+    /** Hosts of client id metadata documents; none: clients by their documents are off. */
+    readonly clientMetadata: {
+      readonly hosts: readonly string[];
+      readonly caFile?: string;
+      readonly proxy?: OutboundProxy;
+    };
   };
   readonly revocation: {
     readonly staleness: Seconds;

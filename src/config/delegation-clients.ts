@@ -13,11 +13,11 @@ import {
 } from '../core/credential/client-keys.ts';
 import { ACTOR_NAME_RULE, isActorName } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
-import type { DelegationClientConfig } from './config.ts';
+import type { Config, DelegationClientConfig } from './config.ts';
 import { isMapping, items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { proxiedShape, type ProxyOf } from './outbound.ts';
 import { parseDuration } from './values.ts';
-import { cidr, duration, issuerUrl, label, parseUrl, text } from './values.ts';
+import { cidr, duration, host, issuerUrl, label, parseUrl, text } from './values.ts';
 
 /** Ids of our own clients. */
 const RESERVED: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
@@ -76,13 +76,35 @@ export const delegationClientShape = {
     .optional(),
 } as const;
 
+export const clientMetadataShape = {
+  hosts: z.array(host, { error: 'a list of host names' }).default([]),
+  caFile: file,
+  ...proxiedShape,
+} as const;
+
+type ParsedMetadata = z.output<z.ZodObject<typeof clientMetadataShape>>;
+
+interface Given {
+  /** Makes a path absolute. */
+  readonly locate: (file: string) => string;
+  readonly proxyOf: ProxyOf;
+}
+
+export const clientMetadata = (
+  { hosts, caFile, proxy, proxyCredentialsFile }: ParsedMetadata,
+  { locate, proxyOf }: Given,
+): Config['delegation']['clientMetadata'] => ({
+  hosts,
+  ...(caFile === undefined ? {} : { caFile: locate(caFile) }),
+  ...(hosts.length === 0 ? {} : proxyOf({ proxy, proxyCredentialsFile }, 'delegation.clientMetadata')),
+});
+
 type ParsedClient = z.output<z.ZodObject<typeof delegationClientShape>>;
 
-/** @param locate makes a path absolute */
 export function delegationClient(
   client: ParsedClient,
   place: string,
-  { locate, proxyOf }: { readonly locate: (file: string) => string; readonly proxyOf: ProxyOf },
+  { locate, proxyOf }: Given,
 ): DelegationClientConfig {
   const { jwksFile, jwksUrl, certFile, caFile, proxy, proxyCredentialsFile, lifetime, sourceCidrs, ...always } = client;
   return {
@@ -103,6 +125,12 @@ export function checkDelegationClients(root: unknown, errors: ValidationErrors):
   const delegable = valueAt(delegation, ['clusters']);
   const publicIds = items(valueAt(root, ['sessions']), 'publicClients').map((client) => textAt(client, 'id'));
   const clients = items(delegation, 'clients');
+  if (clients.length === 0 && items(valueAt(delegation, ['clientMetadata']), 'hosts').length > 0) {
+    errors.add(
+      ['delegation', 'clientMetadata', 'hosts'],
+      'nothing, or delegation.clients as well: its tokens are for these alone',
+    );
+  }
   clients.forEach((client, index) => {
     if (!isMapping(client)) return;
     const base = ['delegation', 'clients', index];

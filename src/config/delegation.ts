@@ -31,7 +31,7 @@ type ParsedDelegation = z.output<z.ZodObject<typeof delegationShape>>;
 export function delegationConfig(
   { lifetime = DEFAULT_LIFETIME_SECONDS, groups, clusters, ...always }: ParsedDelegation,
   { absolute }: Pick<Config['sessions'], 'absolute'>,
-): Omit<Config['delegation'], 'clients'> {
+): Omit<Config['delegation'], 'clients' | 'clientMetadata'> {
   return {
     ...always,
     lifetime: Math.min(lifetime, absolute),

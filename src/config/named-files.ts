@@ -37,6 +37,8 @@ const SETTINGS: readonly (readonly [Kind, readonly string[]])[] = [
   ['file', ['delegation', 'clients', '*', 'certFile']],
   ['file', ['delegation', 'clients', '*', 'caFile']],
   ['secret', ['delegation', 'clients', '*', 'proxyCredentialsFile']],
+  ['file', ['delegation', 'clientMetadata', 'caFile']],
+  ['secret', ['delegation', 'clientMetadata', 'proxyCredentialsFile']],
   ['secret', ['outbound', 'proxyCredentialsFile']],
   ['file', ['outbound', 'proxyCaFile']],
   ['written', ['audit', 'sinks', '*', 'path']],

@@ -7,6 +7,7 @@
  */
 import * as z from 'zod';
 import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
+import { isRedirectUri, REDIRECT_URI } from '../core/http/redirect-uri.ts';
 import type { PublicClientConfig } from './config.ts';
 import { isMapping, items, textAt, valueAt, type ValidationErrors } from './document.ts';
 import { label, text } from './values.ts';
@@ -19,18 +20,6 @@ const KUBELOGIN_REDIRECT_URIS: readonly string[] = ['http://localhost:8000', 'ht
 
 /** Reserved `client_id`s: the last is that of token exchanges. */
 const RESERVED: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
-
-/** The loopback hosts that the authorization server accepts for native clients. */
-const LOOPBACK_HOSTS: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
-
-const REDIRECT_URI = 'an http URL of localhost, 127.0.0.1 or [::1], such as http://localhost:8000, or an https URL';
-
-function isRedirectUri(value: string): boolean {
-  if (!URL.canParse(value) || /[#\s]/.test(value)) return false;
-  const { protocol, hostname, username, password } = new URL(value);
-  if (username !== '' || password !== '') return false;
-  return protocol === (LOOPBACK_HOSTS.has(hostname) ? 'http:' : 'https:');
-}
 
 /** The settings of one client, for the section that contains it. */
 export const publicClientShape = {

@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
 import { nearest } from '../core/nearest.ts';
 import { delegationShape } from './delegation.ts';
-import { delegationClientShape } from './delegation-clients.ts';
+import { clientMetadataShape, delegationClientShape } from './delegation-clients.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { outboundShape, proxiedShape } from './outbound.ts';
 import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';
@@ -241,7 +241,8 @@ export const sessions = section({
 }).prefault({});
 
 const delegationClients = list(section(delegationClientShape), 'clients, each with id and resource').default([]);
-export const delegation = section({ ...delegationShape, clients: delegationClients }).prefault({});
+const clientMetadata = section(clientMetadataShape).prefault({});
+export const delegation = section({ ...delegationShape, clients: delegationClients, clientMetadata }).prefault({});
 
 export const revocation = section({
   staleness: duration('1s', '30s').prefault('2s'),

@@ -13,6 +13,15 @@ export interface PendingAuthorization {
   readonly fresh?: true;
   /** The name that the program gives its device; anyone may choose it. */
   readonly deviceName?: string;
+  /** Present if no one has registered the client: its user has to confirm it first. */
+  readonly unregistered?: {
+    /** Of the URL that is its id. */
+    readonly host: string;
+    /** Where the browser is sent back to. */
+    readonly redirectHost: string;
+    /** The program for which it gets tokens. */
+    readonly resource: string;
+  };
 }
 
 export interface Authorizations {

@@ -17,7 +17,8 @@
  * - Sign-out: `logout.ts`, `logout-token.ts`.
  * - Errors and clocks: `errors.ts`, `provider-response.ts`, `provider-clock.ts`, `availability.ts`,
  *   `provider-health.ts`.
- * - Requests: `outbound.ts` (where they may go; `egress` takes them there), `step-limit.ts`, `issuer-keys.ts`.
+ * - Requests: `outbound.ts` (where they may go; `egress` takes them there), `step-limit.ts`, `issuer-keys.ts`,
+ *   `client-keys.ts` (of registered clients of ours).
  * - `probe/`: `portcullis config probe`.
  */
 export type * from './types.ts';

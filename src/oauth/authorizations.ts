@@ -4,7 +4,7 @@ import { errors, type Provider } from 'oidc-provider';
 import { AppError } from '../core/errors.ts';
 import type { Store } from '../store/store.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
-import type { Authorizations } from '../contracts/authorization.ts';
+import type { Authorizations, PendingAuthorization } from '../contracts/authorization.ts';
 import { deviceNameIn } from './device-name.ts';
 import type { PublicClients } from './public-clients.ts';
 
@@ -58,6 +58,7 @@ export function createAuthorizations({
         ...(typeof hint === 'string' ? { providerHint: hint } : {}),
         ...(prompts.includes('login') ? { fresh: true } : {}),
         ...deviceNameIn(params),
+        ...(publicClients.isUnregistered(clientId) ? { unregistered: unregisteredClient(clientId, params) } : {}),
       };
     },
 
@@ -73,12 +74,12 @@ export function createAuthorizations({
       const grant = new provider.Grant({ accountId: session.account, clientId });
       // One grant a sign-in, under the session's own id: ending the session ends every code and token that descends from it.
       grant.jti = session.id;
-      const sole = publicClients.soleAudience(clientId);
-      for (const audience of sole === undefined ? audiences.all : [sole]) {
+      const own = publicClients.audiencesOf(clientId);
+      for (const audience of own ?? audiences.all) {
         if (audiences.allows(audience, record)) grant.addResourceScope(audience, SCOPE);
       }
       // A third-party client verifies an ID token before it uses the access token; the plugin has no use for one.
-      if (sole !== undefined) grant.addOIDCScope('openid');
+      if (own !== undefined) grant.addOIDCScope('openid');
       await grant.save();
       await provider.interactionFinished(
         req,
@@ -98,4 +99,13 @@ export function createAuthorizations({
       );
     },
   };
+}
+
+/** What a user confirms: hosts that were checked, and never the name that the client gives itself. */
+function unregisteredClient(
+  clientId: string,
+  { redirect_uri, resource }: Readonly<Record<string, unknown>>,
+): NonNullable<PendingAuthorization['unregistered']> {
+  const { hostname: redirectHost = '' } = URL.parse(String(redirect_uri)) ?? {};
+  return { host: new URL(clientId).host, redirectHost, resource: [resource].flat().map(String).join(' ') };
 }

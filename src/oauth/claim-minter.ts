@@ -18,7 +18,7 @@ export interface ClaimMinterDeps {
   readonly sessions: Pick<SessionStore, 'mint'>;
   readonly guard: Pick<RevocationGuard, 'check'>;
   readonly audiences: Pick<Audiences, 'allows' | 'isAdmin'>;
-  readonly publicClients: Pick<PublicClients, 'soleAudience'>;
+  readonly publicClients: Pick<PublicClients, 'audiencesOf' | 'isUnregistered'>;
   /** `client_id`s whose tokens carry no binding. */
   readonly unboundClients: ReadonlySet<string>;
   readonly rotation: RefreshRotation;
@@ -43,13 +43,12 @@ export function claimMinter(deps: ClaimMinterDeps) {
     if (kind !== 'AccessToken') return undefined;
     // The session is bound to exactly what the token will contain: a binding that only one of the two has would
     // allow, or deny, too much.
-    const mayBeUnbound = deps.unboundClients.has(clientId);
+    const mayBeUnbound = deps.unboundClients.has(clientId) || deps.publicClients.isUnregistered(clientId);
     if (grantId === undefined || (thumbprint === undefined && !mayBeUnbound)) {
       throw new errors.InvalidGrant('nothing to bind to');
     }
     const audience = typeof aud === 'string' ? aud : '';
-    const sole = deps.publicClients.soleAudience(clientId);
-    if (sole !== undefined && audience !== sole) throw new errors.InvalidTarget();
+    if (deps.publicClients.audiencesOf(clientId)?.includes(audience) === false) throw new errors.InvalidTarget();
     const decision = await mint(deps, {
       session: grantId,
       audience,

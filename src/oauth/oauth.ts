@@ -9,8 +9,8 @@
  *   `parameter-limits.ts`, `device-name.ts`, `artefact-adapter.ts` (storage), `client-address.ts`.
  * - Interfaces to the pages: `authorizations.ts`, `device-requests.ts`. To delegated sessions: `delegated-grants.ts`.
  * - Minting: `mint.ts` (the decision), `claim-minter.ts` (its place in oidc-provider), `audiences.ts`,
- *   `console-token.ts`, `public-clients.ts`, `refresh-rotation.ts`, `device-grant.ts`, `workload/` (token
- *   exchange).
+ *   `console-token.ts`, `public-clients.ts`, `refresh-rotation.ts`, `device-grant.ts`, `token-exchange.ts` with `workload/`
+ *   and `delegation/` (registered clients, clients by their metadata documents).
  * - Responses and audit: `token-response.ts`, `token-facts.ts`, `audit-events.ts`.
  * - Re-checks: `recheck.ts`, `stream-recheck.ts` (open streams), `provider-circuit-breaker.ts`.
  */

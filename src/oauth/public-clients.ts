@@ -8,6 +8,7 @@
 import type { ClientMetadata } from 'oidc-provider';
 import { clusterAudience, PLUGIN_CLIENT_ID } from '../core/core.ts';
 import type { Config } from '../config/config.ts';
+import type { MetadataClients } from './delegation/client-metadata.ts';
 import { DEVICE_CODE_GRANT } from './token-facts.ts';
 
 type Sessions = Pick<Config['sessions'], 'binding' | 'deviceCode' | 'publicClients'>;
@@ -17,15 +18,28 @@ export interface PublicClients {
   readonly metadata: readonly ClientMetadata[];
   /** Returns the one audience that this client's tokens may be for; undefined for a client that is no third party. */
   soleAudience(clientId: string | undefined): string | undefined;
+  /** Returns the audiences that this client's tokens may be for; undefined: all. Of a third party these are few. */
+  audiencesOf(clientId: string): readonly string[] | undefined;
+  /** Returns whether no one has registered this client: its id is the URL of its metadata. */
+  isUnregistered(clientId: string): boolean;
 }
 
-export function publicClients(sessions: Sessions): PublicClients {
+/**
+ * @param metadata clients by their metadata documents; undefined: there are none
+ * @param resources those of `delegation.clients`
+ */
+export function publicClients(
+  sessions: Sessions,
+  metadata?: Pick<MetadataClients, 'isId'>,
+  resources: readonly string[] = [],
+): PublicClients {
   const audiences = new Map(
     sessions.publicClients.map(({ id, cluster, resource = '' }) => [
       id,
       cluster === undefined ? resource : clusterAudience(cluster),
     ]),
   );
+  const isUnregistered = (clientId: string): boolean => metadata?.isId(clientId) === true;
   return {
     metadata: sessions.publicClients.map(({ id, name, redirectUris }) => ({
       client_id: id,
@@ -43,6 +57,12 @@ export function publicClients(sessions: Sessions): PublicClients {
       tls_client_certificate_bound_access_tokens: false,
     })),
     soleAudience: (clientId) => (clientId === undefined ? undefined : audiences.get(clientId)),
+    audiencesOf(clientId) {
+      const sole = audiences.get(clientId);
+      if (sole !== undefined) return [sole];
+      return isUnregistered(clientId) ? resources : undefined;
+    },
+    isUnregistered,
   };
 }
 

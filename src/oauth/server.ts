@@ -41,6 +41,8 @@ import {
 } from './settings.ts';
 import { tokenResponse } from './token-response.ts';
 import type { TokenFacts } from './token-facts.ts';
+import type { Outbound } from '../idp/outbound.ts';
+import { metadataClients } from './delegation/client-metadata.ts';
 import { assertionCheck, explainClientError } from './delegation/assertions.ts';
 import {
   clientAuthMethods,
@@ -69,6 +71,8 @@ export interface AuthorizationServerDeps extends RotatingKeys {
   /** The clients of `delegation.clients`, with their keys. */
   readonly delegationClients: readonly DelegationClient[];
   readonly exchangeForDelegation: ExchangeForDelegation;
+  /** Returns requests to one host of `delegation.clientMetadata`. */
+  readonly outboundTo: (host: string) => Outbound;
   readonly guard: RevocationGuard;
   readonly audit: AuditTrail;
   readonly mayUse: (cluster: string, identity: Identity) => boolean;
@@ -98,7 +102,14 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     return fresh;
   };
   const allowedAudiences = audiences(deps.config, deps.mayUse);
-  const thirdParties = publicClients(deps.config.sessions);
+  const { signInsPerMinute } = deps.config.limits;
+  const unregistered = metadataClients({
+    hosts: deps.config.delegation.clientMetadata.hosts,
+    outboundTo: deps.outboundTo,
+    limit: createRateLimiter(signInsPerMinute, deps.clock, { refill: 'each-minute' }),
+  });
+  const resources = deps.config.delegation.clients.map(({ resource }) => resource);
+  const thirdParties = publicClients(deps.config.sessions, unregistered, resources);
   const registered = delegationClients(deps.delegationClients);
   const tokenAudit = createTokenAudit(deps);
   const endSession = async (session: string, reason: SessionEnding): Promise<void> => {
@@ -118,6 +129,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     config: deps.config,
     audiences: allowedAudiences,
     publicClients: thirdParties,
+    clientMetadata: unregistered?.settings,
     clientAuthMethods: clientAuthMethods(deps.config.delegation.clients),
     checkAssertion: assertionCheck({ artefacts: deps.store.artefacts, clock: deps.clock, factsOf }),
     adapter: (name) => (name === 'Client' ? registered.adapter : artefacts(name)),
@@ -161,7 +173,6 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       });
     },
   };
-  const { signInsPerMinute } = deps.config.limits;
   const limits = {
     exchange: createRateLimiter(signInsPerMinute, deps.clock, { refill: 'each-minute' }),
     device: createDeviceLimits({ signInsPerMinute, clock: deps.clock }),

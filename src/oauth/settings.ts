@@ -14,6 +14,7 @@ import { CLIENT_ASSERTION_ALGS } from '../core/credential/client-keys.ts';
 import { peerCertificate, type TlsPeer } from '../core/credential/peer-certificate.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
+import type { MetadataClients } from './delegation/client-metadata.ts';
 import type { clientAuthMethods } from './delegation/clients.ts';
 import { DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';
 import { assertDeviceName, DEVICE_NAME } from './device-name.ts';
@@ -48,6 +49,8 @@ export interface SettingsDeps {
   readonly publicClients: PublicClients;
   /** How clients authenticate at our endpoints. */
   readonly clientAuthMethods: ReturnType<typeof clientAuthMethods>;
+  /** Absent: no client by its metadata document. */
+  readonly clientMetadata?: MetadataClients['settings'] | undefined;
   readonly checkAssertion: NonNullable<Configuration['assertJwtClientAuthClaimsAndHeader']>;
   readonly jwks: JWKS;
   readonly cookieKeys: readonly string[];
@@ -74,7 +77,12 @@ export function providerSettings(deps: SettingsDeps): Configuration {
       ...deps.publicClients.metadata,
       ...(deps.config.workload.length === 0 ? [] : [workloadClient]),
     ],
-    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    // A document of a client seldom has the two others; the library's own would be a secret, and fixed ports.
+    clientDefaults: {
+      id_token_signed_response_alg: 'ES256',
+      ...(deps.clientMetadata === undefined ? {} : { token_endpoint_auth_method: 'none', application_type: 'native' }),
+    },
+    ...(deps.clientMetadata === undefined ? {} : { fetch: deps.clientMetadata.fetch }),
     clientAuthMethods: deps.clientAuthMethods,
     enabledJWA: {
       idTokenSigningAlgValues: ['ES256'],
@@ -113,6 +121,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     },
     features: {
       claimsParameter: { enabled: false },
+      ...(deps.clientMetadata === undefined ? {} : { clientIdMetadataDocument: deps.clientMetadata.feature }),
       devInteractions: { enabled: false },
       // 20^8 codes, without vowels and without letters that look alike.
       deviceFlow: { enabled: deviceFlow, charset: 'base-20', mask: '****-****', deviceInfo },
@@ -207,14 +216,17 @@ function resourceIndicators(deps: SettingsDeps): NonNullable<Configuration['feat
     enabled: true,
     // Without `resource` an authorization request asks for everything that its client may ask for; each mint then
     // checks the one audience that it is for.
-    defaultResource: async (ctx, client, granted) =>
-      granted === undefined
-        ? (deps.publicClients.soleAudience(client.clientId) ?? [...deps.audiences.all])
-        : deps.pickAudience(ctx, granted),
+    defaultResource: async (ctx, client, granted) => {
+      if (granted !== undefined) return deps.pickAudience(ctx, granted);
+      const [first, ...others] = deps.publicClients.audiencesOf(client.clientId) ?? deps.audiences.all;
+      // A client that no one has registered has to say which program it wants, since its user is asked about that.
+      if (first === undefined || deps.publicClients.isUnregistered(client.clientId)) throw new errors.InvalidTarget();
+      return others.length === 0 ? first : [first, ...others];
+    },
     useGrantedResource: () => true,
     getResourceServerInfo: (_ctx, resource, client) => {
-      const sole = deps.publicClients.soleAudience(client.clientId);
-      if (!known.has(resource) || (sole !== undefined && sole !== resource)) throw new errors.InvalidTarget();
+      const isAllowed = deps.publicClients.audiencesOf(client.clientId)?.includes(resource) ?? true;
+      if (!known.has(resource) || !isAllowed) throw new errors.InvalidTarget();
       return resourceServer(resource, deps.config.sessions.accessToken);
     },
   };

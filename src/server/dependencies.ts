@@ -14,7 +14,7 @@ import { createGithubProvider, type GithubProviderOptions } from '../idp/github/
 import type { IdentityProviders } from '../idp/idp.ts';
 import { createClientKeys } from '../idp/client-keys.ts';
 import { createIssuerKeys } from '../idp/issuer-keys.ts';
-import type { Reach } from '../idp/outbound.ts';
+import { createOutbound, type Outbound, type Reach } from '../idp/outbound.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
 import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
 import type { DelegationClient } from '../oauth/delegation/clients.ts';
@@ -311,6 +311,12 @@ export function registeredClients(config: Config, following: Following): readonl
     return { config: client, keys: () => parsed(text()) };
   });
 }
+
+/** Returns requests to one host of clients' metadata documents. */
+export const metadataHosts =
+  ({ delegation }: Config, following: Following): ((host: string) => Outbound) =>
+  (host) =>
+    createOutbound({ issuer: new URL(`https://${host}`), hosts: [], ...reachBy(delegation.clientMetadata, following) });
 
 /** Returns each outbound proxy once, for the log: its host, and the setting or variable that names it. */
 export function outboundProxiesOf({

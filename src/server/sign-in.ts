@@ -4,7 +4,15 @@ import type { Config } from '../config/config.ts';
 import { componentHealth } from './component-health.ts';
 import type { GrantDelegation } from '../contracts/authorization.ts';
 import type { CreateDelegation } from '../core/delegation/delegation.ts';
-import { allowed, consolesOf, identityProviders, optional, registeredClients, workloadRules } from './dependencies.ts';
+import {
+  allowed,
+  consolesOf,
+  identityProviders,
+  metadataHosts,
+  optional,
+  registeredClients,
+  workloadRules,
+} from './dependencies.ts';
 import { createDelegations, delegationsApi, type DelegationOutcome } from '../delegation/delegation.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { createConsoleTokens } from '../oauth/console-token.ts';
@@ -67,6 +75,7 @@ export async function createSignIn(
     endings,
     exchange,
     delegationClients: registeredClients(config, reloading),
+    outboundTo: metadataHosts(config, reloading),
     exchangeForDelegation: delegationExchange(config, context, { create: delegations.create, mayUse: allows }),
     guard,
     audit,

@@ -12,7 +12,7 @@ import { auditedBy } from './audit-log.ts';
 import { startTestInstance } from './instance.ts';
 import { newClientKey, OAuthClient, type Answer, type ClientKey } from './oauth-client.ts';
 import { startRedis } from './redis.ts';
-import { startWorkloadIssuer } from './workload-issuer.ts';
+import { startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.ts';
 
 export const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
@@ -59,8 +59,8 @@ export interface ExchangeStage {
   events(name: string | undefined): Promise<readonly AuditEvent[]>;
   /** The private key of one of them. */
   keyOf(id: string): Promise<CryptoKey>;
-  /** Keys of the clients that are found at an address, which a test may change. */
-  readonly published: Map<string, object>;
+  /** Documents at an address, by path. */
+  readonly published: WorkloadIssuer;
   stop(): Promise<void>;
 }
 
@@ -104,6 +104,7 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
       },
       delegation: {
         perSession: 4,
+        clientMetadata: { hosts: ['localhost'], caFile: await written('host.crt', host.ca) },
         clients: [
           client('mcp', {
             jwksFile: await written('mcp.jwks', JSON.stringify(await jwks('mcp'))),
@@ -164,7 +165,7 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
     mcp,
     tls,
     bare,
-    published: host.documents,
+    published: host,
     async keyOf(id) {
       const key = keys.get(id);
       if (key === undefined) throw new Error(`no key of ${id}`);

@@ -7,13 +7,15 @@ import { html, type Html } from '../page/html.ts';
 import { mark } from '../page/layout.ts';
 import { providerMark } from '../page/provider-mark.ts';
 
-interface Choice {
+export interface Choice {
   readonly heading: string;
   readonly lead: Html;
   readonly providers: readonly ProviderChoice[];
   /** The start of the link's path; the provider's name is appended. */
   readonly start: string;
   readonly notice?: string | undefined;
+  /** Where a link to reject the request leads. */
+  readonly refuse?: string;
   /** Shows the link to the page for device codes. */
   readonly devices?: boolean;
 }
@@ -47,6 +49,7 @@ export function choosePage(choice: Choice): Html {
     <p class="lead">${choice.lead}</p>
     ${choice.notice !== undefined && html`<div class="notice"><p role="status">${choice.notice}</p></div>`}
     ${providerLinks(choice.providers, `${choice.start}provider=`, 'Sign in with')}
+    ${choice.refuse !== undefined && html`<p class="muted small aside"><a href="${choice.refuse}">Do not allow it</a></p>`}
     ${
       choice.devices === true &&
       html`<p class="muted small aside">Does a device show you a code? <a href="/device">Enter the code</a></p>`

@@ -8,7 +8,8 @@ import { AppError } from '../../core/errors.ts';
 import { parameter, seeOther, sendPage } from '../page/response.ts';
 import { createBrowserSessions, type BrowserSessions } from '../browser/browser-session.ts';
 import { onlyProvider, providerChoices } from '../browser/provider-choices.ts';
-import { choosePage, donePage } from './choose-page.ts';
+import { isLoopback } from '../../core/http/address.ts';
+import { choosePage, donePage, type Choice } from './choose-page.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { PendingAuthorization } from '../../contracts/authorization.ts';
 import { html } from '../page/html.ts';
@@ -33,14 +34,32 @@ async function pendingOf(deps: WebDeps, req: Request, res: Response): Promise<Pe
   return pending;
 }
 
+const leadOf = (clientName: string): Pick<Choice, 'heading' | 'lead'> => ({
+  heading: 'Sign in',
+  lead: html`<strong>${clientName}</strong> wants to act as you on your clusters.`,
+});
+
+/** The page is the only place where a user can tell a program of their own from that of an attacker. */
+const confirmation = ({
+  host,
+  redirectHost,
+  resource,
+}: NonNullable<PendingAuthorization['unregistered']>): Pick<Choice, 'heading' | 'lead'> => ({
+  heading: 'Allow this program?',
+  lead: html`A program of <strong>${host}</strong>, which your platform team has not registered, wants to use
+    <strong>${resource}</strong> as you. The answer goes to
+    ${isLoopback(redirectHost) ? html`a program <strong>on this machine</strong>` : html`<strong>${redirectHost}</strong>`}.
+    Go on only if you have just started it.`,
+});
+
 function sendChoice(deps: WebDeps, req: Request, res: Response, pending: PendingAuthorization): void {
   const hint = pending.providerHint;
   const unknown = hint !== undefined && !deps.providers.has(hint);
   const body = choosePage({
-    heading: 'Sign in',
-    lead: html`<strong>${pending.clientName}</strong> wants to act as you on your clusters.`,
+    ...(pending.unregistered === undefined ? leadOf(pending.clientName) : confirmation(pending.unregistered)),
     providers: providerChoices(deps, req),
     start: `/login/${encodeURIComponent(pending.uid)}/start?`,
+    ...(pending.unregistered === undefined ? {} : { refuse: `/login/${encodeURIComponent(pending.uid)}/refuse` }),
     notice: unknown ? `There is no provider “${hint}” here. Choose one of these.` : undefined,
   });
   sendPage(res, 200, { title: 'Sign in', narrow: true, body });
@@ -51,7 +70,8 @@ function entry(deps: WebDeps): RequestHandler {
     const pending = await pendingOf(deps, req, res);
     const hint = pending.providerHint !== undefined && deps.providers.has(pending.providerHint) && pending.providerHint;
     const chosen = pending.providerHint === undefined ? onlyProvider(deps) : hint || undefined;
-    if (chosen === undefined) return sendChoice(deps, req, res, pending);
+    // An attacker's page leads the browser here. Without this page a silent sign-in would give the attacker a code.
+    if (chosen === undefined || pending.unregistered !== undefined) return sendChoice(deps, req, res, pending);
     seeOther(res, `/login/${encodeURIComponent(pending.uid)}/start?provider=${encodeURIComponent(chosen)}`);
   };
 }

@@ -128,6 +128,16 @@ describe('clients of token exchange', () => {
     expect(await placesOf(both, files)).toEqual([`sessions.publicClients[0].${place}`]);
   });
 
+  test('metadata documents need a client that their tokens are for', async () => {
+    const alone = { ...settings(), delegation: { clientMetadata: { hosts: ['app.example.com'] } } };
+    expect(await placesOf(alone)).toEqual(['delegation.clientMetadata.hosts']);
+    const url = {
+      ...settings(),
+      delegation: { clients: [client], clientMetadata: { hosts: ['https://app.example.com'] } },
+    };
+    expect(await placesOf(url, files)).toEqual(['delegation.clientMetadata.hosts[0]']);
+  });
+
   test('the guide’s configuration is a good one', async () => {
     const guide = readFileSync(join(import.meta.dirname, '../../../docs/token-exchange.md'), 'utf8');
     const [, block = ''] = /```yaml\n([\s\S]*?)```/.exec(guide) ?? [];

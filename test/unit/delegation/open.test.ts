@@ -12,7 +12,14 @@ import type { SessionRecord, Store } from '../../../src/store/store.ts';
 /** SHA-256 in base64url, another one for each letter. */
 const key = (letter: string): string => Buffer.alloc(32, letter).toString('base64url');
 
-const DELEGATION: Config['delegation'] = { enabled: true, most: 'rules', lifetime: 3600, perSession: 20, clients: [] };
+const DELEGATION: Config['delegation'] = {
+  enabled: true,
+  most: 'rules',
+  lifetime: 3600,
+  perSession: 20,
+  clients: [],
+  clientMetadata: { hosts: [] },
+};
 
 const REGISTERED = { id: 'mcp-server' } as Config['delegation']['clients'][number];
 

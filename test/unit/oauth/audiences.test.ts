@@ -42,6 +42,7 @@ const delegation: Config['delegation'] = {
   most: 'rules',
   lifetime: 3600,
   perSession: 20,
+  clientMetadata: { hosts: [] },
   clients: [
     {
       id: 'mcp',

@@ -17,6 +17,7 @@ import type { WebConfig, WebDeps } from '../../../src/web/dependencies.ts';
 import type { Clock } from '../../../src/contracts/clock.ts';
 import type { Authorizations, PendingAuthorization } from '../../../src/contracts/authorization.ts';
 import { createWeb, type Web } from '../../../src/web/web.ts';
+import { DELEGATION } from '../../support/delegation-settings.ts';
 import { emptySeen, watched } from '../../support/admin-answers.ts';
 
 export const PUBLIC_URL = 'http://localhost:7444';
@@ -175,7 +176,7 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
     ],
     admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
     workload: [],
-    delegation: { enabled: true, most: 'rules', lifetime: 8 * 3600, perSession: 20, clients: [] },
+    delegation: DELEGATION,
     sessions: {
       accessToken: 300,
       idle: 12 * 3600,

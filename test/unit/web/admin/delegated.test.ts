@@ -1,4 +1,5 @@
 /** What admins see of delegated sessions. */
+import { DELEGATION } from '../../../support/delegation-settings.ts';
 import { afterEach, expect, test } from 'vitest';
 import { openDelegated } from '../delegated.ts';
 import { closeStages, openSession, signedInAs, type AdminAt, type StageOptions } from '../harness.ts';
@@ -84,8 +85,7 @@ test.each([
   [{ most: 'read-only', lifetime: 5400 }, /class="state ok">on<[^]*read-only, without Secrets[^]*90 min at most/],
   [{ groups: ['<b>'], clusters: ['prod'] }, /class="state ok">on<[^]*&lt;b&gt;[^]*badge">prod</],
 ] as const)('the health page shows %j', async (change, shown) => {
-  const setting = { enabled: true, most: 'rules', lifetime: 28_800, perSession: 20, clients: [] } as const;
-  const delegation = { ...setting, ...change };
+  const delegation = { ...DELEGATION, ...change };
   const at = await startDelegations({ config: { delegation } });
   expect(/<h2 id="delegation">[^]*?<\/section>/.exec(await textAt(at, '/admin/health'))?.[0]).toMatch(shown);
 });
