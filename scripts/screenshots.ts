@@ -6,6 +6,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import type { Running, Terminal } from '../demo/tour/terminal.ts';
+import { delegate } from './screenshots/delegate.ts';
 import { openStage, type Stage } from './screenshots/stage.ts';
 
 const IMAGES = fileURLToPath(new URL('../docs/images/', import.meta.url));
@@ -70,7 +71,7 @@ async function pictureRecord(stage: Stage, page: Page, terminals: readonly Termi
   await page.locator('[data-connection]').getByText('live').waitFor();
   await Promise.all(terminals.map(work));
   await page.locator('[data-lines] > li').nth(9).waitFor();
-  await page.getByText(/^\d\d+ events since/).waitFor();
+  await page.locator('[data-count]', { hasText: /^\d\d+ events since/ }).waitFor();
   await keep(page, 'live-record');
 }
 
@@ -91,6 +92,9 @@ const [alice, bob] = [await stage.terminal('alice'), await stage.terminal('bob')
 const open = await leaveOpen(alice, stage);
 try {
   await work(alice);
+  await (
+    await delegate(alice, stage)
+  )();
   await pictureOwnPage(stage);
   await stage.signIn(await stage.newBrowser('vera'), 'vera');
   const root = await stage.signIn(await stage.newBrowser('root'), 'root');

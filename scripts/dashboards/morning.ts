@@ -2,6 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { Running, Terminal } from '../../demo/tour/terminal.ts';
+import { delegate } from '../screenshots/delegate.ts';
 import type { Stage } from '../screenshots/stage.ts';
 
 interface Credential {
@@ -59,11 +60,12 @@ async function leaveOpen({ replicas }: Stage, terminal: Terminal): Promise<reado
   return open;
 }
 
-async function work(terminal: Terminal, rounds: number): Promise<void> {
+async function work(terminal: Terminal, rounds: number, agent?: () => Promise<void>): Promise<void> {
   for (let round = 0; round < rounds; round += 1) {
     await terminal.kubectl('get', 'configmap', 'web-settings', '--output', 'name');
     await terminal.kubectl('exec', 'web-1', '--', 'hostname');
     await terminal.kubectl('get', 'pods', '--as', 'demo:root');
+    await agent?.();
     await pause(3 * SECOND);
   }
 }
@@ -79,15 +81,16 @@ export async function liveThrough(stage: Stage): Promise<void> {
     keepBusy(stage, await credentialOf(stage, bob), 1),
   ];
   const open: Running[] = [...(await leaveOpen(stage, alice))];
+  const agent = await delegate(alice, stage);
   try {
-    await work(alice, 6);
+    await work(alice, 6, agent);
     const wrong = keepBusy(stage, { token: 'no-token', clientCertificateData: '', clientKeyData: '' }, 3);
-    await work(alice, 3);
+    await work(alice, 3, agent);
     await wrong();
     stage.replicas.c.stop();
     await pause(5 * SECOND);
     stage.replicas.c.wake();
-    await work(alice, 3);
+    await work(alice, 3, agent);
     const account = ['--account', 'demo/alice', '--reason', 'INC-4711: laptop left in a train'];
     const revoked = await root.portcullis('revoke', ...account, '--server', stage.demo.urls.web);
     if (revoked.code !== 0) throw new Error(`revoke: ${revoked.stderr}`);

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { HOSTILE_DELEGATED, openAgents } from '../support/pages-delegated.ts';
 import { openChromium } from '../support/pages-browser.ts';
 import { focusOf, tabTo } from '../support/pages-keyboard.ts';
 
@@ -62,6 +63,21 @@ describe('by keyboard', () => {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Session ended' }).waitFor();
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();
+  });
+
+  it('opens the rules of a delegated session, of which there are hundreds, and ends it', async () => {
+    const { session } = await alice.signIn('alice');
+    await openAgents(instance.server, session);
+    await signIn('alice');
+    await page.goto(`${instance.urls.web}/me/sessions/${HOSTILE_DELEGATED}`);
+    await tabTo(page, 'summary', /^1 limit, 120 rules$/);
+    await page.keyboard.press('Enter');
+    await tabTo(page, 'pre', /<i>r119<\/i>/);
+    await tabTo(page, 'button', /^End this session$/);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Session ended' }).waitFor();
+    expect(await instance.server.store.sessions.read(HOSTILE_DELEGATED)).toBeUndefined();
+    expect(await instance.server.store.sessions.read(session)).toBeDefined();
   });
 
   it('revokes a session, as far as the receipt', async () => {

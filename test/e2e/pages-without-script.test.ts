@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { openAgents } from '../support/pages-delegated.ts';
 import { openChromium, signInAtProvider } from '../support/pages-browser.ts';
 
 describe('without script', () => {
@@ -46,6 +47,19 @@ describe('without script', () => {
       .click();
     await page.getByRole('heading', { name: 'Session ended' }).waitFor();
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();
+  });
+
+  it('a user sees what ends with a session before they end it, and in its receipt', async () => {
+    const { session } = await terminal.signIn('alice');
+    await openAgents(instance.server, session);
+    await signIn('alice');
+    await page.getByRole('row', { name: /^Delegated from .*: claude delegated/ }).waitFor();
+    await page.getByRole('link', { name: /^Sign out .*, and what is delegated from it$/ }).click();
+    await page.getByText('These delegated sessions end with it').waitFor();
+    await page.getByRole('button', { name: 'Sign out of 4 sessions' }).click();
+    await page.getByRole('heading', { name: 'Session ended' }).waitFor();
+    expect(await page.textContent('main')).toContain('claude/reviewer');
+    expect(await instance.server.store.sessions.read('delegated-reviewer')).toBeUndefined();
   });
 
   it('an administrator revokes a user with a lock, reads the receipt, and unlocks them', async () => {

@@ -93,7 +93,7 @@ const namesOr = (names: readonly string[] | undefined, all: string, none: string
           ${names.map((name) => html`<li class="badge">${name}</li>`)}
         </ul>`;
 
-function delegationCard({ enabled, most, groups, clusters, lifetime, perSession }: Delegation): Html {
+function delegationCard({ enabled, most, groups, clusters, lifetime, perSession, clients }: Delegation): Html {
   const isOff = !enabled || groups?.length === 0 || clusters?.length === 0;
   const settings = html`<dl class="facts">
     <dt>At most</dt>
@@ -106,6 +106,14 @@ function delegationCard({ enabled, most, groups, clusters, lifetime, perSession 
     <dd>${durationText(lifetime)} at most</dd>
     <dt>Number</dt>
     <dd>${perSession} at most beneath one session</dd>
+    <dt>Registered clients</dt>
+    <dd>
+      ${namesOr(
+        clients.map(({ id }) => id),
+        '',
+        'none',
+      )}
+    </dd>
   </dl>`;
   return html`<section class="card" aria-labelledby="delegation">
     <h2 id="delegation">Delegated sessions</h2>

@@ -4,6 +4,7 @@
 import { pastQuery } from '../../admin/audit-filter.ts';
 import { searchHistory } from '../../admin/audit-history.ts';
 import { recentOf, sessionOf } from '../../core/audit/recent-request.ts';
+import { EXTRA_DOMAIN } from '../../core/core.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock, SessionRecord } from '../../store/store.ts';
@@ -178,11 +179,18 @@ async function requestsOf(
   const found = await searchHistory(deps, req, query, bounds).catch(() => ({ hits: [], stopped: 'time' as const }));
   const { hits, stopped } = found ?? { hits: [], stopped: undefined };
   const searched = stopped === undefined || stopped === 'events';
-  const past = hits.map(({ event }) => recentOf(event)).filter((request) => request !== undefined);
+  const past = hits.flatMap(({ event }) => pastRequest(event) ?? []);
   if (live === undefined && past.length === 0) return { requests: undefined, searched };
   const byId = new Map([...past, ...(live ?? [])].map((request) => [request.auditId, request]));
   const requests = [...byId.values()].toSorted((left, right) => right.at - left.at).slice(0, MAX_REQUESTS);
   return { requests, searched };
+}
+
+/** Returns the request of an event, and in a delegated session who acted in it. */
+function pastRequest(event: AuditEvent): LatestRequest | undefined {
+  const request = recentOf(event);
+  const actor = event.annotations[`${EXTRA_DOMAIN}/actor`];
+  return request === undefined || actor === undefined ? request : { ...request, actor };
 }
 
 const PAST = '7d';

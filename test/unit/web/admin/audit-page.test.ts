@@ -50,7 +50,13 @@ test('opens with the past in the range and with the filters of its URL, and the 
     minutesAgo(2000),
     minutesAgo(30, { verb: 'watch', stage: 'ResponseStarted' }),
     minutesAgo(20, { user: { username: 'corp:root' }, impersonatedUser: alice, responseStatus: { code: 403 } }),
-    minutesAgo(10, { annotations: { 'portcullis.dev/session': 's-1', 'portcullis.dev/actor': '<b>claude' } }),
+    minutesAgo(10, {
+      annotations: {
+        'portcullis.dev/session': 's-1',
+        'portcullis.dev/account': 'corp/gone',
+        'portcullis.dev/actor': '<b>claude',
+      },
+    }),
   ]);
   const { text } = await at.browser.get('/admin/audit').expect(200);
   expect(linesOn(text)).toEqual([
@@ -74,6 +80,9 @@ test('opens with the past in the range and with the filters of its URL, and the 
   ]);
   const ofActor = await at.browser.get('/admin/audit?actor=%3Cb%3Eclaude').expect(200);
   expect(linesOn(ofActor.text)).toHaveLength(1);
+  // Of a session that has ended, the user's page has it from the same files.
+  const ofUser = await at.browser.get('/admin/accounts/corp%2Fgone').expect(200);
+  expect(ofUser.text).toContain('by <strong><bdi>&lt;b&gt;claude</bdi>');
 });
 
 test('leads to older events without losing one, and to the whole of one request', async () => {

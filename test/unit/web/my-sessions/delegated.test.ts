@@ -62,6 +62,9 @@ test('a session’s page names what ends with it, and its end ends all of it', a
   expect(page).toContain('>Sign out of 3 sessions</button>');
   const { text } = await post(at, '/me/sessions/laptop/end').expect(200);
   expect(text).toContain('Complete.');
+  expect(text).toMatch(
+    /Delegated sessions among them<\/dt>\s*<dd>(?:claude, claude\/reviewer|claude\/reviewer, claude)</,
+  );
   for (const id of ['laptop', 'claude-1', 'reviewer-1']) expect(await at.stage.store.sessions.read(id)).toBeUndefined();
 });
 
