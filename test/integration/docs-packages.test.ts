@@ -2,14 +2,18 @@
  * The commands of the documents for building and installing the command line: build, check, install, sign in, and
  * kubectl runs it.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance, temporaryFolder } from '../support/instance.ts';
-import { checkoutIn, linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
+import { checkoutIn, linesOf, pageBlock, programsIn, withValues } from '../support/page-blocks.ts';
 import { PageShell } from '../support/page-shell.ts';
-import { ROOT } from '../unit/docs/markdown.ts';
+import { fencedBlocks, readPage, ROOT } from '../unit/docs/markdown.ts';
+
+const run = promisify(execFile);
 
 describe('the command line', { timeout: 300_000 }, () => {
   let folder: string;
@@ -75,5 +79,75 @@ describe('the command line', { timeout: 300_000 }, () => {
     const second = await laptop.run(`export PORTCULLIS_DEMO_USER=root\n${here}\nkubectl get pods >&2\n${whoami}`);
     expect(second).toContain('demo:root');
     expect(await laptop.run(whoami)).toContain('demo:alice');
+  });
+
+  describe('docs/agents.md', () => {
+    const REJECTED = 'this session was delegated to "claude": read-only in default';
+    let bin: string;
+    let agents: PageShell;
+
+    beforeAll(async () => {
+      // An agent that reads, and then goes too far.
+      const claude = 'kubectl get pods --output name && kubectl delete pod web-1';
+      // Without the password, and with the environment of that user as sudo leaves it.
+      const sudo = `[ "$1" = -u ] || exec "$@"
+shift 2
+exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i HOME=/nonexistent PATH="$PATH" "$@"`;
+      bin = await programsIn(folder, { claude, sudo });
+      const home = join(folder, 'home');
+      await run('chmod', ['711', folder, home]);
+      agents = new PageShell(folder, {
+        HOME: home,
+        USER: 'root',
+        KUBECONFIG: join(home, 'kubeconfig'),
+        PATH: `${bin}:${join(home, '.local/bin')}:${process.env['PATH']}`,
+        PORTCULLIS_CACHE_DIR: join(home, 'cache'),
+      });
+    });
+    afterAll(() => agents.close());
+
+    const HERE = { '--namespace shop': '--namespace default' };
+
+    it('a coding agent runs with less than its user, and its session ends with it', async () => {
+      const block = pageBlock('docs/agents.md', 'portcullis delegate --read-only --namespace shop --for 30m');
+      const { code, stdout, all } = await agents.try(withValues(block, HERE));
+      expect(code).toBe(1);
+      expect(stdout).toContain('pod/web-1\n');
+      expect(all).toContain(REJECTED);
+      expect(JSON.parse(await agents.run('portcullis delegations --output json'))).toEqual({ delegations: [] });
+    });
+
+    it('a nightly job has a kubeconfig with the rules of the page, is listed, and ended', async () => {
+      const [rules = ''] = fencedBlocks(readPage('docs/agents.md'))
+        .filter(({ language, text }) => language === 'yaml' && text.startsWith('rules:'))
+        .map(({ text }) => text);
+      await writeFile(join(folder, 'rules.yaml'), rules.replaceAll('[shop]', '[default]'));
+      const block = pageBlock('docs/agents.md', 'portcullis delegate --rules');
+      await agents.run(withValues(block, { '--cluster prod': '--cluster demo' }));
+      const get = (what: string) => agents.try(`kubectl --kubeconfig nightly.yaml --namespace default get ${what}`);
+      expect((await get('pods')).code).toBe(0);
+      expect((await get('configmaps')).all).toContain('this session was delegated to "nightly"');
+      const { delegations } = JSON.parse(await agents.run('portcullis delegations --output json')) as {
+        readonly delegations: readonly { readonly id: string }[];
+      };
+      const ending = pageBlock('docs/agents.md', 'portcullis delegations');
+      const ended = await agents.run(withValues(ending, { '8dKj…': delegations[0]?.id ?? '' }));
+      expect(ended).toMatch(/^nightly [^]*^complete: 1 session ended/m);
+      expect((await get('pods')).all).toContain('the session delegated to "nightly" has ended');
+    });
+
+    it.runIf(process.getuid?.() === 0)(
+      'another Unix user has the session’s files, and none of the user’s',
+      async () => {
+        const block = pageBlock('docs/agents.md', 'sudo install');
+        const here = { ...HERE, '/srv/claude': join(folder, 'srv'), agent: '65534' };
+        const { code, stdout, all } = await agents.try(withValues(block, here));
+        expect(code, all).toBe(1);
+        expect(stdout).toContain('pod/web-1\n');
+        expect(all).toContain(REJECTED);
+        const cache = await agents.try(`sudo -u 65534 ls ${join(folder, 'home/cache')}`);
+        expect(cache.all).toContain('Permission denied');
+      },
+    );
   });
 });

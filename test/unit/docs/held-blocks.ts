@@ -34,6 +34,12 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'README.md': ['npm install --global'],
     'docs/install-cli.md': ['npm run build:cli', 'mkdir -p ~/.local'],
     'docs/kubectl.md': ['export PORTCULLIS_CACHE_DIR'],
+    'docs/agents.md': [
+      'portcullis delegate --read-only --namespace shop --for 30m',
+      'portcullis delegate --rules',
+      'portcullis delegations',
+      'sudo install',
+    ],
   }),
   ...runBy('test/integration/token-exchange.test.ts', { 'docs/token-exchange.md': ['curl -sS --cert mcp.crt'] }),
   ...runBy('test/integration/cells.test.ts', { 'docs/cells.md': ['portcullis login', 'missing='] }),
@@ -104,6 +110,11 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     page: 'CONTRIBUTING.md',
     begins: 'npm run check',
     why: 'the whole of the checks and of the tests, of which this is one; README.md’s first block runs the demo',
+  },
+  {
+    page: 'docs/agents.md',
+    begins: 'mkdir -m 700 claude',
+    why: 'it needs podman and an image of one’s own; test/integration/docs-packages.test.ts gives such a folder to another user',
   },
   {
     page: 'docs/install.md',
