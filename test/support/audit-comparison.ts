@@ -73,9 +73,22 @@ function expectSameUser({ user, impersonatedUser, annotations }: AuditEvent, the
   expect(theirs.impersonatedUser).toEqual({
     ...seen,
     groups: [...(seen.groups ?? []), 'system:authenticated'],
-    extra: { ...seen.extra, ...originalUser, 'portcullis.dev/session': [annotations['portcullis.dev/session']] },
+    extra: {
+      ...seen.extra,
+      ...originalUser,
+      'portcullis.dev/session': [annotations['portcullis.dev/session']],
+      ...delegatedExtra(annotations),
+    },
   });
 }
+
+/** Of a delegated session: who acts, and in which session. */
+const delegatedExtra = (annotations: AuditEvent['annotations']): Readonly<Record<string, readonly string[]>> =>
+  Object.fromEntries(
+    (['portcullis.dev/actor', 'portcullis.dev/delegated-session'] as const).flatMap((key) =>
+      annotations[key] === undefined ? [] : [[key, [annotations[key]]]],
+    ),
+  );
 
 /** Logs that are not followed end on their own: the API server still writes an event at their start, Portcullis does not. */
 export const stagesHere = (theirs: readonly ApiServerEvent[]): readonly ApiServerEvent[] =>
