@@ -90,8 +90,9 @@ describe('with a command', () => {
 
   test('Ctrl-C at a terminal reaches the command once, and does not end this program before it', async () => {
     await at.login();
-    const script =
-      "process.on('SIGINT', () => console.log('caught')); console.log('ready'); setTimeout(() => process.exit(5), 1000)";
+    // A second one would arrive within the second that is left after the first.
+    const onSignal = "() => { console.log('caught'); setTimeout(() => process.exit(5), 1000); }";
+    const script = `process.on('SIGINT', ${onSignal}); setInterval(() => {}, 1000); console.log('ready')`;
     const args = ['delegate', '--server', at.fakeServer.web, ...READ_ONLY, '--', process.execPath, '-e', script];
     const terminal = at.machine.startAtTerminal(...args);
     let shown = '';
