@@ -127,8 +127,8 @@ const handlers: Handlers = {
         client: 'chaos',
         identity: { username: account, uid: '', groups: [], extra: {} },
         createdAt: seconds,
-        // What is beneath it ends no later.
-        expiresAt: seconds + SESSION_SECONDS - (ancestors === undefined ? 0 : SESSION_SECONDS / 2),
+        // What is beneath it ends no later, also if it is opened later.
+        expiresAt: seconds + SESSION_SECONDS / 2 ** (ancestors?.length ?? 0),
         idleSeconds: SESSION_SECONDS,
         address: '127.0.0.1',
         userAgent: 'chaos',
