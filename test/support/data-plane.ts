@@ -3,8 +3,6 @@ import { createHash, randomUUID, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
-import { connect } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import type { CryptoKey, JWTPayload } from 'jose';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
@@ -18,10 +16,12 @@ import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { RevocationLog, SessionRecord, SessionStore, Store } from '../../src/store/store.ts';
 import { delegationClaims } from './delegation-claims.ts';
 import { delegationBeneath } from '../conformance/delegated.ts';
+import { HOST } from './raw-connection.ts';
 import { makeCertificate, startUpstream } from './upstream.ts';
 import type { RecordingUpstream, TestCertificate } from './upstream.ts';
 
-export const HOST = 'prod.k8s.test';
+export { HOST, rawConnection, type RawConnection } from './raw-connection.ts';
+
 const PUBLIC_URL = 'https://portcullis.test';
 
 export const ALICE: Identity = {
@@ -364,29 +364,6 @@ async function textOf(res: IncomingMessage): Promise<string> {
   res.setEncoding('utf8');
   for await (const chunk of res as AsyncIterable<string>) text += chunk;
   return text;
-}
-
-export interface RawConnection {
-  readonly socket: TLSSocket;
-  /** What came back so far, one character a byte. */
-  received(): string;
-  /** The code of the error with which it ended, or `end`. */
-  readonly ended: Promise<string>;
-}
-
-/** A TLS connection for bytes that no client library would send. */
-export async function rawConnection(plane: TestPlane, certificate: TestCertificate | null): Promise<RawConnection> {
-  const socket = connect({ host: '127.0.0.1', port: plane.port, servername: HOST, ca: plane.ca, ...certificate });
-  const chunks: Buffer[] = [];
-  const { promise, resolve } = Promise.withResolvers<string>();
-  let ending = 'end';
-  socket.on('data', (chunk: Buffer) => void chunks.push(chunk));
-  socket.on('error', (error: NodeJS.ErrnoException) => {
-    ending = error.code ?? 'error';
-  });
-  socket.once('close', () => resolve(ending));
-  await once(socket, 'secureConnect');
-  return { socket, ended: promise, received: () => Buffer.concat(chunks).toString('latin1') };
 }
 
 /** Waits until `condition` is true; looks at each turn of the event loop. */
