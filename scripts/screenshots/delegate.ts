@@ -9,6 +9,8 @@ import type { Stage } from './stage.ts';
 export async function delegate(terminal: Terminal, { demo }: Stage): Promise<() => Promise<void>> {
   const kubeconfig = `${demo.files.directory}/claude.yaml`;
   const options = [
+    '--command',
+    demo.files.command,
     '--read-only',
     '--namespace',
     'default',
@@ -22,7 +24,8 @@ export async function delegate(terminal: Terminal, { demo }: Stage): Promise<() 
   const { code, stderr } = await terminal.portcullis('delegate', ...options);
   if (code !== 0) throw new Error(`nothing was delegated: ${stderr}`);
   return async () => {
-    await terminal.kubectl('--kubeconfig', kubeconfig, 'get', 'pods', '--namespace', 'default');
+    const read = await terminal.kubectl('--kubeconfig', kubeconfig, 'get', 'pods', '--namespace', 'default');
+    if (read.code !== 0) throw new Error(`the agent cannot read: ${read.stderr}`);
     await terminal.kubectl('--kubeconfig', kubeconfig, 'delete', 'pod', 'web-1', '--namespace', 'default');
   };
 }
