@@ -20,6 +20,7 @@ const PROGRAMS = {
   ctr: 'containerd',
   runc: 'runc',
   busybox: 'busybox-static',
+  podman: 'podman',
 };
 const HOW_PROGRAMS = `The commands of the documents are run as they stand, and pods on a node of this machine. On Debian, as root:
 
