@@ -196,6 +196,8 @@ export const DELEGATED_REQUESTS: readonly DelegatedRequest[] = [
     asked(`get ${path}`, 'GET', path, NONE),
   ),
   asked('post to /version', 'POST', '/version', NONE),
+  ...streams('/version', '/version', NONE),
+  ...streams('selfsubjectreviews', '/apis/authentication.k8s.io/v1/selfsubjectreviews', NONE),
   asked('review who one is', 'POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', EACH),
   asked('review a right of one’s own', 'POST', `${REVIEWS}/selfsubjectaccessreviews`, EACH),
   asked('review all rights of one’s own', 'POST', `${REVIEWS}/selfsubjectrulesreviews`, EACH),
