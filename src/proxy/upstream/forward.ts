@@ -56,6 +56,8 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   /** The last byte that was sent ended a line. */
   #betweenLines = false;
   #endAtNewline = false;
+  /** The client has not taken what was written; a listener waits. */
+  #waits = false;
 
   constructor(options: ForwardOptions) {
     this.#options = options;
@@ -138,10 +140,15 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     exchange.audit.bytesOut += piece.length;
     const hasSpace = client.response.write(piece, slab?.hold());
     if (this.#format !== undefined) this.#noteLine(piece);
-    if (hasSpace || this.#done) return;
+    // What was read with this piece still comes; one listener resumes for all of it.
+    if (hasSpace || this.#done || this.#waits) return;
     const stream = this.#stream;
+    this.#waits = true;
     stream?.pause();
-    client.response.onDrain(() => stream?.resume());
+    client.response.onDrain(() => {
+      this.#waits = false;
+      stream?.resume();
+    });
   }
 
   onEnd(): void {
