@@ -5,14 +5,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { entry, wrapped } from './markdown-text.ts';
-import {
-  AUDIT_FACTS,
-  CHAIN_FACTS,
-  PORTCULLIS_EVENTS,
-  REQUEST_FACTS,
-  type AuditFact,
-  type CatalogueEntry,
-} from '../src/core/audit/catalogue.ts';
+import { AUDIT_FACTS, CHAIN_FACTS, REQUEST_FACTS, type AuditFact } from '../src/core/audit/annotations.ts';
+import { PORTCULLIS_EVENTS, type CatalogueEntry } from '../src/core/audit/catalogue.ts';
 
 export const AUDIT_REFERENCE = fileURLToPath(new URL('../docs/reference/audit-events.md', import.meta.url));
 
@@ -20,7 +14,7 @@ export const REGENERATE_AUDIT = 'node scripts/audit-reference.ts';
 
 const HEAD = `# Audit events
 
-<!-- Written by \`${REGENERATE_AUDIT}\` from the catalogue in src/core/audit/catalogue.ts. Do not edit. -->
+<!-- Written by \`${REGENERATE_AUDIT}\` from src/core/audit/catalogue.ts and annotations.ts. Do not edit. -->
 
 Every line of the audit log is one \`Event\` of \`audit.k8s.io/v1\` at level \`Metadata\`, in the form and order in which a
 Kubernetes API server writes it, so that existing tools read it.

@@ -1,5 +1,5 @@
 /** What a lesson consists of. A task is done when the audit log or the cluster shows it, never because the learner says so. */
-import type { AuditFact } from '../../src/core/audit/catalogue.ts';
+import type { AuditFact } from '../../src/core/audit/annotations.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { DemoError } from '../demo.ts';
 import type { RunningDemo } from '../launch.ts';

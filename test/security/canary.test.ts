@@ -7,13 +7,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SignJWT, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  CHAIN_FACTS,
-  PORTCULLIS_EVENTS,
-  isPortcullisEventName,
-  REQUEST_FACTS,
-  type CatalogueEntry,
-} from '../../src/core/audit/catalogue.ts';
+import { CHAIN_FACTS, REQUEST_FACTS } from '../../src/core/audit/annotations.ts';
+import { PORTCULLIS_EVENTS, isPortcullisEventName, type CatalogueEntry } from '../../src/core/audit/catalogue.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../src/core/core.ts';
 import { startCanaryStage, type CanaryStage } from '../support/canary-stage.ts';

@@ -278,7 +278,6 @@ export function claimsOf(
     jti: randomUUID(),
     client_id: PLUGIN_CLIENT_ID,
     sid: record.id,
-    ...(record.delegation && { psid: record.delegation.ancestors }),
     ep: position.epoch,
     ln: position.number,
     cnf: { 'x5t#S256': thumbprint },

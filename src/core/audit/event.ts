@@ -8,7 +8,8 @@
  *
  * @see https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
  */
-import { AUDIT_FACTS, type AuditFact, type PortcullisEventName } from './catalogue.ts';
+import { AUDIT_FACTS, type AuditFact } from './annotations.ts';
+import type { PortcullisEventName } from './catalogue.ts';
 import { auditUri } from './uri.ts';
 import { EXTRA_DOMAIN } from '../core.ts';
 import type { Identity } from '../identity/identity.ts';
