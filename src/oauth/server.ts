@@ -32,13 +32,8 @@ import type { Recheck } from './recheck.ts';
 import { createTokenAudit, type SessionEnding } from './audit-events.ts';
 import { createRefreshRotation, createRotationLimit } from './refresh-rotation.ts';
 import { perKeys, publicKeysResponse, type RotatingKeys } from './rotating-keys.ts';
-import {
-  certificateOf,
-  certificateThumbprint,
-  providerSettings,
-  resourceServer,
-  type SettingsDeps,
-} from './settings.ts';
+import { certificateOf, certificateThumbprint } from './client-certificate.ts';
+import { providerSettings, resourceServer, type SettingsDeps } from './settings.ts';
 import { tokenResponse } from './token-response.ts';
 import type { TokenFacts } from './token-facts.ts';
 import type { Outbound } from '../idp/outbound.ts';

@@ -1,5 +1,4 @@
 /** The settings of oidc-provider. Each one that is not the library's default has its reason beside it. */
-import { X509Certificate } from 'node:crypto';
 import {
   errors,
   interactionPolicy,
@@ -11,9 +10,9 @@ import {
 } from 'oidc-provider';
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { CLIENT_ASSERTION_ALGS } from '../core/credential/client-keys.ts';
-import { peerCertificate, type TlsPeer } from '../core/credential/peer-certificate.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
+import { certificateOf, certificateThumbprint } from './client-certificate.ts';
 import type { MetadataClients } from './delegation/client-metadata.ts';
 import type { clientAuthMethods } from './delegation/clients.ts';
 import { DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';
@@ -21,7 +20,7 @@ import { assertDeviceName, DEVICE_NAME } from './device-name.ts';
 import { DEVICE_CODE_GRANT } from './token-facts.ts';
 import { assertShortParameters } from './parameter-limits.ts';
 import type { PublicClients } from './public-clients.ts';
-import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
+import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './grant-type.ts';
 
 /** Seconds. Each is no longer than the step that it covers. */
 const LIFETIME = {
@@ -241,15 +240,6 @@ export const resourceServer = (audience: string, life: number): ResourceServer =
   jwt: { sign: { alg: 'ES256' } },
 });
 
-/**
- * Returns the certificate of this connection. Headers that contain one are ignored: an attacker who can reach the
- * listener could set them.
- */
-export function certificateOf(ctx: Pick<KoaContextWithOIDC, 'req'>): X509Certificate | undefined {
-  const der = peerCertificate(ctx.req.socket as TlsPeer);
-  return der === undefined ? undefined : new X509Certificate(der);
-}
-
 /** A client may revoke only its own tokens (RFC 7009 §2.1), and a bound token only with its key. */
 const mayRevoke: NonNullable<NonNullable<NonNullable<Configuration['features']>['revocation']>['allowedPolicy']> = (
   ctx,
@@ -260,10 +250,3 @@ const mayRevoke: NonNullable<NonNullable<NonNullable<Configuration['features']>[
   const bound = (token as { 'x5t#S256'?: string })['x5t#S256'];
   return bound === undefined || bound === certificateThumbprint(certificateOf(ctx));
 };
-
-/** SHA-256, base64url (RFC 8705 §3.1). */
-export function certificateThumbprint(certificate: X509Certificate | undefined): string | undefined {
-  return certificate === undefined
-    ? undefined
-    : Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
-}

@@ -2,10 +2,19 @@
  * Token exchange (RFC 8693) at our token endpoint: the form that its two kinds share. A workload exchanges its own
  * token (`workload/`), and a client of `delegation.clients` exchanges a user's (`delegation/`).
  */
-import { errors, type KoaContextWithOIDC, type Provider, type TokenEndpointGrantContext } from 'oidc-provider';
+import type { X509Certificate } from 'node:crypto';
+import {
+  errors,
+  type KoaContextWithOIDC,
+  type Provider,
+  type ResourceServer,
+  type TokenEndpointGrantContext,
+} from 'oidc-provider';
 import type { RateLimiter } from '../core/rate-limit.ts';
+import type { SessionRecord } from '../store/store.ts';
+import { SCOPE } from './audiences.ts';
 import { clientAddress } from './client-address.ts';
-import { ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './workload/grant-type.ts';
+import { ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './grant-type.ts';
 import type { TokenFacts } from './token-facts.ts';
 
 const PARAMETERS = [
@@ -110,6 +119,44 @@ export function exchangeRejection(facts: TokenFacts, reason: string, message: st
   facts.rejection = reason;
   facts.message = message;
   return new errors.InvalidRequest(message);
+}
+
+export interface ExchangedToken {
+  readonly session: Pick<SessionRecord, 'id' | 'account'>;
+  readonly audience: string;
+  readonly resourceServer: (audience: string) => ResourceServer;
+  /** Absent: it is bound to no key. */
+  readonly certificate: X509Certificate | undefined;
+  /** Seconds; absent: that of the resource server. */
+  readonly expiresIn?: number;
+  /** More members of the response. */
+  readonly members?: Readonly<Record<string, unknown>>;
+}
+
+/** Issues the access token, through the same mint as every other, and responds with it (RFC 8693 §2.2.1). */
+export async function respondWithToken(
+  provider: Provider,
+  ctx: ExchangeContext,
+  { session, audience, resourceServer, certificate, expiresIn, members }: ExchangedToken,
+): Promise<void> {
+  const token = new provider.AccessToken({
+    client: ctx.oidc.client,
+    accountId: session.account,
+    grantId: session.id,
+    gty: TOKEN_EXCHANGE,
+    scope: SCOPE,
+    ...(expiresIn === undefined ? {} : { expiresIn }),
+  });
+  token.resourceServer = new provider.ResourceServer(audience, resourceServer(audience));
+  if (certificate !== undefined) token.setThumbprint('x5t', certificate);
+  ctx.body = {
+    access_token: await token.save(),
+    issued_token_type: ACCESS_TOKEN_TYPE,
+    token_type: 'Bearer',
+    expires_in: token.expiration,
+    scope: SCOPE,
+    ...members,
+  };
 }
 
 const USER_AGENT_LENGTH = 256;

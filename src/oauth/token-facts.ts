@@ -1,7 +1,7 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { SessionRecord } from '../store/store.ts';
-import { TOKEN_EXCHANGE } from './workload/grant-type.ts';
+import { TOKEN_EXCHANGE } from './grant-type.ts';
 
 /** What is found out while a token request is decided, for its response and its audit event. */
 export interface TokenFacts {

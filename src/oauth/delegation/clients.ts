@@ -2,7 +2,7 @@
 import type { Adapter, ClientMetadata } from 'oidc-provider';
 import type { Config, DelegationClientConfig } from '../../config/config.ts';
 import type { ClientKeyJwk } from '../../core/credential/client-keys.ts';
-import { TOKEN_EXCHANGE } from '../workload/grant-type.ts';
+import { TOKEN_EXCHANGE } from '../grant-type.ts';
 
 export interface DelegationClient {
   readonly config: DelegationClientConfig;

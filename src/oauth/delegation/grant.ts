@@ -6,10 +6,16 @@ import { errors, type KoaContextWithOIDC, type Provider, type ResourceServer } f
 import type { Clock } from '../../contracts/clock.ts';
 import { describeLimits } from '../../core/delegation/describe.ts';
 import { SCOPE } from '../audiences.ts';
-import { certificateOf, certificateThumbprint } from '../settings.ts';
-import { callerOf, exchangeRejection, readExchange, type ExchangeHandler } from '../token-exchange.ts';
+import { certificateOf, certificateThumbprint } from '../client-certificate.ts';
+import {
+  callerOf,
+  exchangeRejection,
+  readExchange,
+  respondWithToken,
+  type ExchangeHandler,
+} from '../token-exchange.ts';
 import type { TokenFacts } from '../token-facts.ts';
-import { ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE } from '../workload/grant-type.ts';
+import { ACCESS_TOKEN_TYPE } from '../grant-type.ts';
 import { RIGHTS_DETAIL } from './authorization-details.ts';
 import type { DelegationClients } from './clients.ts';
 import type { DelegationExchangeRejection, ExchangeForDelegation } from './exchange.ts';
@@ -55,26 +61,18 @@ export const delegationGrant =
     const { session, audience } = outcome.value;
     const left = session.expiresAt - Math.floor(deps.clock.nowMs() / 1000);
     const expiresIn = Math.max(1, Math.min(deps.accessTokenSeconds, left));
-    const token = new provider.AccessToken({
-      client: ctx.oidc.client,
-      accountId: session.account,
-      grantId: session.id,
-      gty: TOKEN_EXCHANGE,
-      scope: SCOPE,
-      expiresIn,
-    });
-    token.resourceServer = new provider.ResourceServer(audience, deps.resourceServer(audience));
-    if (certificate !== undefined) token.setThumbprint('x5t', certificate);
     const { clusters, limits } = session.delegation;
-    ctx.body = {
-      access_token: await token.save(),
-      issued_token_type: ACCESS_TOKEN_TYPE,
-      token_type: 'Bearer',
-      expires_in: expiresIn,
-      scope: SCOPE,
-      // RFC 9396 §7: what was granted. Each of `limits` must allow a request.
-      authorization_details: [{ type: RIGHTS_DETAIL, clusters, limits, rights: describeLimits(limits) }],
-    };
+    await respondWithToken(provider, ctx, {
+      session,
+      audience,
+      resourceServer: deps.resourceServer,
+      certificate,
+      expiresIn,
+      members: {
+        // RFC 9396 §7: what was granted. Each of `limits` must allow a request.
+        authorization_details: [{ type: RIGHTS_DETAIL, clusters, limits, rights: describeLimits(limits) }],
+      },
+    });
   };
 
 function rejection(facts: TokenFacts, { error, reason, message, record, audited }: DelegationExchangeRejection): Error {

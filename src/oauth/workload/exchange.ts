@@ -14,7 +14,7 @@ import type { LogPosition } from '../../core/credential/revocation.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 import type { RevocationGuard } from '../../revocation/revocation.ts';
 import type { ArtefactStore, MintOutcome, MintRejection, NewSession, SessionStore } from '../../store/store.ts';
-import { WORKLOAD_CLIENT } from './grant-type.ts';
+import { WORKLOAD_CLIENT } from '../grant-type.ts';
 import { identifyWorkload, type CompiledRule, type Workload, type WorkloadRejection } from './rules.ts';
 import { sessionOverMessage } from './messages.ts';
 

@@ -4,18 +4,23 @@
  */
 import { errors, type KoaContextWithOIDC, type Provider, type ResourceServer } from 'oidc-provider';
 import type { SessionRecord } from '../../store/store.ts';
-import { SCOPE, type Audiences } from '../audiences.ts';
-import { certificateOf } from '../settings.ts';
+import type { Audiences } from '../audiences.ts';
+import { certificateOf } from '../client-certificate.ts';
 import {
   callerOf,
   exchangeRejection,
   readExchange,
+  respondWithToken,
   type ExchangeContext,
   type ExchangeHandler,
 } from '../token-exchange.ts';
 import type { TokenFacts } from '../token-facts.ts';
 import type { ExchangeWorkloadToken } from './exchange.ts';
-import { ACCESS_TOKEN_TYPE, SUBJECT_TOKEN_TYPES, TOKEN_EXCHANGE } from './grant-type.ts';
+
+const SUBJECT_TOKEN_TYPES: readonly string[] = [
+  'urn:ietf:params:oauth:token-type:jwt',
+  'urn:ietf:params:oauth:token-type:id_token',
+];
 
 export interface WorkloadGrantDeps {
   readonly audiences: Audiences;
@@ -67,23 +72,7 @@ async function exchange(provider: Provider, deps: WorkloadGrantDeps, ctx: Exchan
     facts.rejection = 'audience_unknown';
     throw new errors.InvalidTarget();
   }
-  const token = new provider.AccessToken({
-    client: ctx.oidc.client,
-    accountId: session.account,
-    grantId: session.id,
-    gty: TOKEN_EXCHANGE,
-    scope: SCOPE,
-  });
-  token.resourceServer = new provider.ResourceServer(audience, deps.resourceServer(audience));
-  token.setThumbprint('x5t', certificate);
-  const accessToken = await token.save();
-  ctx.body = {
-    access_token: accessToken,
-    issued_token_type: ACCESS_TOKEN_TYPE,
-    token_type: 'Bearer',
-    expires_in: token.expiration,
-    scope: SCOPE,
-  };
+  await respondWithToken(provider, ctx, { session, audience, resourceServer: deps.resourceServer, certificate });
 }
 
 /** Returns the requested audience, where it exists; without a request the first that the workload may have. */
