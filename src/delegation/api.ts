@@ -8,25 +8,23 @@ import { createCallLimits, limitCalls, rejectionOrTooMany, type CallLimits } fro
 import { revocationStatus } from '../admin/revoke.ts';
 import { checked } from '../core/admin-api/issues.ts';
 import { sessionIdSchema } from '../core/admin-api/fields.ts';
-import type { AuditFacts, PortcullisEvent } from '../core/audit/event.ts';
-import { portcullisEvent } from '../core/audit/event.ts';
 import { SELF_AUDIENCE } from '../core/core.ts';
 import type { Caller } from '../core/credential/credential.ts';
 import { auditedSession } from '../core/delegation/delegation.ts';
+import { parseLimit } from '../core/delegation/parse.ts';
 import type { RightsLimit } from '../core/delegation/rights.ts';
 import { AppError } from '../core/errors.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import type { Result } from '../core/result.ts';
-import { requireAuditLog } from '../http/audit-events.ts';
-import { authenticateBearer, unauthenticated } from '../http/bearer.ts';
-import { appErrorOf, fencedError } from '../http/error-status.ts';
+import { record, requireAuditLog, type AuditedAct } from '../http/audit-events.ts';
+import { assertCredential, authenticateBearer, unauthenticated } from '../http/bearer.ts';
+import { appErrorOf } from '../http/error-status.ts';
 import { ProblemError, sendProblem } from '../http/problem.ts';
 import { contextOf } from '../http/request-context.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import type { Delegations } from './open.ts';
 import { errorCodeOf, REJECTIONS, type Rejection } from './rejections.ts';
-import { parseLimit } from '../core/delegation/parse.ts';
 import { delegationView } from './view.ts';
 
 const PATH = '/-/delegations';
@@ -102,19 +100,13 @@ function identify(deps: DelegationApiDeps, calls: CallLimits): RequestHandler {
         account: credential.account,
         session: credential.session,
         proof: { provider: credential.provider },
-        assertValid: () => assertValid(deps, caller),
+        assertValid: () => assertCredential(deps.guard, credential),
       };
     } catch (thrown) {
       throw rejectionOrTooMany(calls, req, thrown);
     }
     next();
   };
-}
-
-function assertValid({ guard }: DelegationApiDeps, { credential }: Caller): void {
-  const rejection = guard.check(credential);
-  if (rejection === 'fenced') throw fencedError();
-  if (rejection !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', rejection);
 }
 
 /** Each order writes to the store and to the audit log, so one session may make only so many. */
@@ -201,7 +193,7 @@ function listHandler(deps: DelegationApiDeps, delegations: Delegations): Request
       }),
     );
     // After everything was read, before a byte is sent.
-    assertValid(deps, callerOf(req));
+    assertCredential(deps.guard, callerOf(req).credential);
     res.json({ delegations: views.flat() });
   };
 }
@@ -210,27 +202,27 @@ function endHandler(deps: DelegationApiDeps, delegations: Delegations): RequestH
   return async (req, res) => {
     const holder = await holderOf(deps, req);
     const id = sessionIdSchema.safeParse(req.params['id']);
-    assertValid(deps, callerOf(req));
+    assertCredential(deps.guard, callerOf(req).credential);
     const ended = id.success ? await delegations.end(holder, id.data) : undefined;
     if (ended === undefined) {
       const about = { problem: 'session_not_found', status: 404, code: 'not_found' } as const;
       const message = 'There is no such delegated session among yours. “portcullis delegations” lists them.';
       throw new ProblemError(about, message);
     }
-    const { record, result } = ended;
+    const { result } = ended;
     const code = revocationStatus(result);
-    const about = auditedSession(record);
-    write(deps, req, {
+    const about = auditedSession(ended.record);
+    const { identity, account, provider, client } = ended.record;
+    record(deps, contextOf(req), {
       event: 'logout',
+      path: pathOf(req),
       code,
-      identity: record.identity,
-      account: record.account,
-      provider: record.provider,
-      session: about.session,
+      about: { identity, account, session: about.session },
+      provider,
       reason: 'sign_out',
       details: {
         ...about.details,
-        client: record.client,
+        client,
         complete: String(result.complete),
         sessions: String(result.sessions),
         'streams-closed': String(result.streamsClosed),
@@ -248,6 +240,9 @@ const methodNotAllowed =
     throw new ProblemError(about, `This resource takes ${allowed.join(', ')}.`);
   };
 
+/** Whole, where a router has taken its own part off: without the query. */
+const pathOf = ({ originalUrl }: Request): string => originalUrl.split('?', 1)[0] ?? '';
+
 /** Sends an error and audits it, unless an audit event for it was written already. */
 function onError(deps: DelegationApiDeps): ErrorRequestHandler {
   return (thrown: unknown, req, res, next) => {
@@ -260,30 +255,12 @@ function onError(deps: DelegationApiDeps): ErrorRequestHandler {
     if (req.method === 'POST') deps.countDelegation(status >= 500 ? 'unavailable' : 'refused');
     const caller = callers.get(req);
     const about = caller === undefined ? undefined : aboutCaller(caller);
-    write(deps, req, { event: 'delegation-refused', code: status, reason, ...about });
+    record(deps, contextOf(req), { event: 'delegation-refused', path: pathOf(req), code: status, reason, ...about });
   };
 }
 
-function aboutCaller({ credential, identity, delegation }: Caller): Partial<PortcullisEvent> & { details: AuditFacts } {
+function aboutCaller({ credential, identity, delegation }: Caller): Pick<AuditedAct, 'about' | 'provider' | 'details'> {
   const { account, provider, session: id } = credential;
   const { session, details } = auditedSession({ id, ...(delegation === undefined ? {} : { delegation }) });
-  return { identity, account, provider, session, details };
-}
-
-function write(
-  { audit, clock }: DelegationApiDeps,
-  req: Request,
-  event: Omit<PortcullisEvent, 'auditId' | 'at' | 'requestUri' | 'sourceIps' | 'userAgent'>,
-): void {
-  const { requestId, address, userAgent } = contextOf(req);
-  audit.record(
-    portcullisEvent({
-      ...event,
-      auditId: requestId,
-      at: clock.nowMs(),
-      requestUri: req.originalUrl.split('?', 1)[0] ?? '',
-      sourceIps: address === '' ? [] : [address],
-      ...(userAgent === '' ? {} : { userAgent }),
-    }),
-  );
+  return { about: { identity, account, session }, provider, details };
 }

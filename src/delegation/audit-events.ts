@@ -8,10 +8,11 @@ import {
   type DelegatedSession,
   type DelegationOrder,
 } from '../core/delegation/delegation.ts';
+import { describeLimits } from '../core/delegation/describe.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
+import { isClusterName } from './judge.ts';
 import { REJECTIONS, type Rejection } from './rejections.ts';
-import { describeLimits } from '../core/delegation/describe.ts';
 
 export interface DelegationAudit {
   opened(order: DelegationOrder, session: DelegatedSession): void;
@@ -21,9 +22,6 @@ export interface DelegationAudit {
 
 /** The path of the API, where the order does not say which request it came with. */
 const PATH = '/-/delegations';
-
-/** Names in the audit log come from the configuration or have the form of such: an attacker chooses the others. */
-const CLUSTER_NAME = /^[a-z0-9-]{1,63}$/;
 
 export function createDelegationAudit({ audit, clock, countDelegation }: DelegationDeps): DelegationAudit {
   const write = (
@@ -57,7 +55,7 @@ export function createDelegationAudit({ audit, clock, countDelegation }: Delegat
     },
     refused(order, { reason }, parent) {
       const { actor, clusters } = order;
-      const names = clusters.filter((name) => CLUSTER_NAME.test(name)).slice(0, 20);
+      const names = clusters.filter(isClusterName).slice(0, 20);
       const actors = [...(parent?.delegation?.actors ?? []), ...(isActorName(actor.name) ? [actor] : [])];
       const about = auditedSession(parent ?? { id: order.parent });
       write(order, {

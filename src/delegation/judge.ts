@@ -5,6 +5,7 @@
  * from the request that the sessions above do not have: its limits are added to theirs, its clusters are among theirs,
  * and it ends no later.
  */
+import { beyond } from '../core/delegation/beyond.ts';
 import {
   ACTOR_NAME_RULE,
   isActorName,
@@ -18,7 +19,6 @@ import { ok, type Result } from '../core/result.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { rejected, type Rejection } from './rejections.ts';
-import { beyond } from '../core/delegation/beyond.ts';
 
 export interface Judged {
   readonly delegation: Delegation;
@@ -94,8 +94,8 @@ function checkUser({ config }: JudgeDeps, { provider, identity }: SessionRecord)
   return ok(undefined);
 }
 
-/** The form of a name in the configuration; nothing else is repeated in a message. */
-const CLUSTER_NAME = /^[a-z0-9-]{1,63}$/;
+/** Whether a text has the form of a name in the configuration: an attacker chooses the others, and nothing repeats them. */
+export const isClusterName = (name: string): boolean => /^[a-z0-9-]{1,63}$/.test(name);
 
 function checkClusters(
   { config, mayUse }: JudgeDeps,
@@ -107,7 +107,7 @@ function checkClusters(
   }
   const clusters = [...new Set(asked)];
   for (const name of clusters) {
-    const quoted = CLUSTER_NAME.test(name) ? `“${name}”` : 'of one of these names';
+    const quoted = isClusterName(name) ? `“${name}”` : 'of one of these names';
     // One message for both: the names of clusters that a user may not use are none of their business.
     const isKnown = config.clusters.some((cluster) => cluster.name === name) && mayUse(name, identity);
     if (!isKnown) {

@@ -11,8 +11,9 @@ import type { LogPosition } from '../core/credential/revocation.ts';
 import { coveringKeys } from '../core/credential/revocation.ts';
 import { PLUGIN_CLIENT_ID } from '../core/core.ts';
 import type { CreateDelegation, DelegatedSession, DelegationOrder } from '../core/delegation/delegation.ts';
-import { AppError } from '../core/errors.ts';
 import { no, ok, type Result } from '../core/result.ts';
+import { assertAuditable } from '../http/audit-events.ts';
+import { fencedError } from '../http/error-status.ts';
 import type { RevocationResult } from '../revocation/revocation.ts';
 import type { MintRejection, SessionRecord } from '../store/store.ts';
 import { createDelegationAudit, type DelegationAudit } from './audit-events.ts';
@@ -136,7 +137,7 @@ async function open<T>(
       keys: coveringKeys({ ...session, session: session.id, ancestors }),
       position: opened.position,
     });
-    if (shut === 'fenced') throw notReady();
+    if (shut === 'fenced') throw fencedError();
     if (shut !== undefined) {
       await endAgain(deps, session.id);
       return refuse(parentOver().reason);
@@ -154,17 +155,9 @@ async function open<T>(
   }
 }
 
-function assertAuditable({ audit }: Pick<DelegationDeps, 'audit'>): void {
-  if (!audit.blocked) return;
-  const message = 'The audit log cannot be written right now, so nothing is done. Try again in a moment.';
-  throw new AppError('audit_unavailable', message);
-}
-
-const notReady = (): AppError => new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
-
 function currentPosition({ guard }: DelegationDeps): LogPosition {
   const { position, fenced } = guard;
-  if (position === undefined || fenced) throw notReady();
+  if (position === undefined || fenced) throw fencedError();
   return position;
 }
 

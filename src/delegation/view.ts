@@ -1,10 +1,10 @@
 /** The JSON of the API for delegated sessions (docs/reference/delegations-api.md). */
 import { requestView } from '../admin/session-view.ts';
 import { actorText, type DelegatedActor, type Delegation } from '../core/delegation/delegation.ts';
+import { describeLimits } from '../core/delegation/describe.ts';
 import type { RightsLimit } from '../core/delegation/rights.ts';
 import { rfc3339 } from '../core/time.ts';
 import { lastUseOf, type RecentRequest, type SessionRecord } from '../store/store.ts';
-import { describeLimits } from '../core/delegation/describe.ts';
 
 export interface DelegationView {
   readonly id: string;

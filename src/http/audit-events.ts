@@ -28,14 +28,20 @@ export interface AuditedAct {
   readonly about?: { readonly identity: Identity; readonly account: Account; readonly session?: string };
 }
 
-/** Rejects every request while no audit event can be written: nothing may happen unaudited. */
+/**
+ * Nothing may happen unaudited.
+ * @throws AppError `audit_unavailable` while no audit event can be written
+ */
+export function assertAuditable({ audit }: { readonly audit: Pick<AuditTrail, 'blocked'> }): void {
+  if (!audit.blocked) return;
+  const message = 'The audit log cannot be written right now, so nothing is done. Try again in a moment.';
+  throw new AppError('audit_unavailable', message);
+}
+
+/** Rejects every request while no audit event can be written. */
 export function requireAuditLog(deps: Pick<Audited, 'audit'>): RequestHandler {
   return (_req, _res, next) => {
-    if (deps.audit.blocked)
-      throw new AppError(
-        'audit_unavailable',
-        'The audit log cannot be written right now, so nothing is done. Try again in a moment.',
-      );
+    assertAuditable(deps);
     next();
   };
 }

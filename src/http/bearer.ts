@@ -28,6 +28,19 @@ interface Asked<C> {
   readonly orElse?: (thrown: unknown) => C;
 }
 
+/**
+ * Asserts that the credential of a caller is valid still.
+ * @throws AppError `unauthenticated`, `fenced`
+ */
+export function assertCredential(
+  guard: { check(credential: Credential): string | undefined },
+  credential: Credential,
+): void {
+  const rejection = guard.check(credential);
+  if (rejection === 'fenced') throw fencedError();
+  if (rejection !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', rejection);
+}
+
 /** Returns the token of exactly one `Authorization: Bearer` header (RFC 6750 §2.1). */
 function bearerToken(req: IncomingMessage, what: string): string {
   const [header, ...others] = req.headersDistinct.authorization ?? [];

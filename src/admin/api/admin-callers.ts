@@ -1,6 +1,5 @@
 /** The callers of the admin API with a Bearer token. Browsers have a cookie, which the module `web` verifies. */
-import { authenticateBearer, unauthenticated } from '../../http/bearer.ts';
-import { fencedError } from '../../http/error-status.ts';
+import { assertCredential, authenticateBearer } from '../../http/bearer.ts';
 import { ADMIN_AUDIENCE } from '../../core/core.ts';
 import { SessionUnread, type Caller } from '../../core/credential/credential.ts';
 import type { IdentifyCaller } from './admin-call.ts';
@@ -33,11 +32,7 @@ function actorFrom(deps: AdminDeps, caller: Program): Actor {
     account: credential.account,
     session: credential.session,
     expiresAt: credential.expiresAt,
-    assertValid() {
-      const rejection = deps.guard.check(credential);
-      if (rejection === 'fenced') throw fencedError();
-      if (rejection !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', rejection);
-    },
+    assertValid: () => assertCredential(deps.guard, credential),
   };
 }
 

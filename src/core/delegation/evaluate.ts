@@ -7,7 +7,7 @@
 import { effectiveVerb } from './effective-verb.ts';
 import { isInPreset, type PresetQuestion } from './presets.ts';
 import type { RequestInfo } from '../request/request-info.ts';
-import type { RightsLimit, RightsRule } from './rights.ts';
+import { LIMIT_MEMBERS, RULE_MEMBERS, type RightsLimit, type RightsRule } from './rights.ts';
 
 /** The parts of a request that limits are about. */
 export type RightsRequest = Pick<
@@ -43,22 +43,13 @@ export function compileLimits(limits: readonly RightsLimit[]): RightsCheck {
 }
 
 const NOTHING: Check = () => false;
-const LIMIT_MEMBERS: ReadonlySet<string> = new Set(['preset', 'namespaces', 'rules']);
-const RULE_MEMBERS: ReadonlySet<string> = new Set([
-  'verbs',
-  'apiGroups',
-  'resources',
-  'resourceNames',
-  'nonResourceURLs',
-  'namespaces',
-]);
 
 /**
  * While servers are upgraded, a newer one may store a limit that this one does not know. To ignore a part of it would
  * allow more than the user has given, so it allows nothing.
  */
-const isKnown = (value: object, members: ReadonlySet<string>): boolean =>
-  Object.keys(value).every((member) => members.has(member));
+const isKnown = (value: object, members: readonly string[]): boolean =>
+  Object.keys(value).every((member) => members.includes(member));
 
 function limitCheck(limit: RightsLimit): Check {
   if (!isKnown(limit, LIMIT_MEMBERS)) return NOTHING;

@@ -8,7 +8,7 @@ import { nearest } from '../nearest.ts';
 import { no, ok, type Result } from '../result.ts';
 import { resourceProblem } from './built-in-resources.ts';
 import { MOST_LIMIT_BYTES } from './delegation.ts';
-import type { RightsLimit, RightsPreset, RightsRule } from './rights.ts';
+import { LIMIT_MEMBERS, RULE_MEMBERS, type RightsLimit, type RightsPreset, type RightsRule } from './rights.ts';
 import { verbProblem } from './verbs.ts';
 
 /** An error in a limit. */
@@ -46,7 +46,7 @@ export function parseLimit(value: unknown): Result<RightsLimit, LimitProblem> {
 }
 
 function limitOf(value: unknown): RightsLimit {
-  const members = membersOf(value, '', ['preset', 'namespaces', 'rules']);
+  const members = membersOf(value, '', LIMIT_MEMBERS);
   const { preset, namespaces, rules } = members;
   if (Object.keys(members).length === 0) {
     throw new Invalid('', 'an empty limit would limit nothing: give preset, namespaces or rules');
@@ -76,8 +76,6 @@ function rulesOf(value: unknown): readonly RightsRule[] {
   );
   return rules;
 }
-
-const RULE_MEMBERS = ['verbs', 'apiGroups', 'resources', 'resourceNames', 'nonResourceURLs', 'namespaces'];
 
 function ruleOf(value: unknown, place: string): RightsRule {
   const members = membersOf(value, place, RULE_MEMBERS);

@@ -27,6 +27,15 @@ export interface RightsRule {
   readonly namespaces?: readonly string[];
 }
 
+export const RULE_MEMBERS = [
+  'verbs',
+  'apiGroups',
+  'resources',
+  'resourceNames',
+  'nonResourceURLs',
+  'namespaces',
+] as const satisfies readonly (keyof RightsRule)[];
+
 /** A request must be allowed by each member that is present; by one of the rules, where there are rules. */
 export interface RightsLimit {
   readonly preset?: RightsPreset;
@@ -34,3 +43,5 @@ export interface RightsLimit {
   readonly namespaces?: readonly string[];
   readonly rules?: readonly RightsRule[];
 }
+
+export const LIMIT_MEMBERS = ['preset', 'namespaces', 'rules'] as const satisfies readonly (keyof RightsLimit)[];
