@@ -1,7 +1,8 @@
 /**
  * Whether what is asked for may be made from a session, and what it then is. No I/O.
  *
- * An attacker who holds a delegated session asks for another one, to have more or for longer. So nothing here is taken
+ * An attacker who holds a delegated session asks for another one, to have more or for longer
+ * (docs/architecture.md#invariant-17). So nothing here is taken
  * from the request that the sessions above do not have: its limits are added to theirs, its clusters are among theirs,
  * and it ends no later.
  */

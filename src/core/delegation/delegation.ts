@@ -1,7 +1,7 @@
 /**
  * Delegated sessions: a narrower session that a user makes from their own for a script or an agent, and what it may be
- * narrowed to again. It can never be more than the session above it: every limit of that one counts as well, by
- * construction, so nothing depends on a comparison of two sets of rules.
+ * narrowed to again. It can never be more than the session above it (docs/architecture.md#invariant-17): every limit of
+ * that one counts as well, by construction.
  */
 import type { Account, Identity } from '../identity/identity.ts';
 import type { Result } from '../result.ts';
