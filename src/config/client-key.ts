@@ -1,6 +1,7 @@
 /** The private key by which we authenticate at a provider: the allowed content of its file, and its algorithms. */
 import { createPrivateKey, X509Certificate, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
+import { certificateThumbprint } from '../core/credential/thumbprint.ts';
 
 export const EXPECTED_KEY =
   'a private key in PEM without a passphrase, or as a JWK: EC on P-256, Ed25519, or RSA of 2048 bits or more';
@@ -31,7 +32,7 @@ export function certifiedSigningKey({ cert, key: text }: { readonly cert: string
   const signs = clientSigningKey(text);
   const certificate = certificateIn(cert);
   if (!certificate.checkPrivateKey(signs.key)) throw new Error(EXPECTED_PAIR);
-  const thumbprint = Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
+  const thumbprint = certificateThumbprint(certificate.raw);
   // Entra finds the key by its certificate, and requires PS256 for an RSA key.
   const algs: ClientKey['algs'] =
     signs.algs.includes('PS256') && signs.algs.length > 1 ? ['PS256', 'RS256'] : signs.algs;

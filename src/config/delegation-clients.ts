@@ -4,7 +4,6 @@
  */
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
-import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
 import {
   clientCertificatesIn,
   clientKeysInText,
@@ -16,11 +15,8 @@ import { parseLimit } from '../core/delegation/parse.ts';
 import type { Config, DelegationClientConfig } from './config.ts';
 import { isMapping, items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { proxiedShape, type ProxyOf } from './outbound.ts';
-import { parseDuration } from './values.ts';
-import { cidr, duration, host, issuerUrl, label, parseUrl, text } from './values.ts';
-
-/** Ids of our own clients. */
-const RESERVED: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
+import { RESERVED_CLIENT_IDS } from './public-clients.ts';
+import { cidr, duration, host, issuerUrl, label, parseDuration, parseUrl, text } from './values.ts';
 
 const DEFAULT_LIFETIME_SECONDS = 15 * 60;
 /** A token that needs no key is good for a thief as well, so it is for a moment, one cluster and known addresses. */
@@ -53,7 +49,9 @@ export const delegationClientShape = {
   id: z
     .string({ error: ACTOR_NAME_RULE })
     .refine(isActorName, { error: ACTOR_NAME_RULE })
-    .refine((id) => !RESERVED.has(id), { error: `a client id other than ${[...RESERVED].join(', ')}` }),
+    .refine((id) => !RESERVED_CLIENT_IDS.has(id), {
+      error: `a client id other than ${[...RESERVED_CLIENT_IDS].join(', ')}`,
+    }),
   resource: z
     .string({ error: RESOURCE })
     .refine((value) => parseUrl(value, { loopbackHttp: true, path: 'any' }) !== undefined, { error: RESOURCE }),

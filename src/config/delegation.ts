@@ -1,7 +1,4 @@
-/**
- * Delegated sessions (`delegation`): the settings, and checks of several settings
- * together.
- */
+/** Delegated sessions (`delegation`): the settings, and checks of several settings together. */
 import * as z from 'zod';
 import type { Config } from './config.ts';
 import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';

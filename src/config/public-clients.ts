@@ -18,12 +18,14 @@ import { label, text } from './values.ts';
  */
 const KUBELOGIN_REDIRECT_URIS: readonly string[] = ['http://localhost:8000', 'http://localhost:18000'];
 
-/** Reserved `client_id`s: the last is that of token exchanges. */
-const RESERVED: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
+/** Ids of our own clients: the last is that of workloads' token exchanges. */
+export const RESERVED_CLIENT_IDS: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
 
 /** The settings of one client, for the section that contains it. */
 export const publicClientShape = {
-  id: label.refine((id) => !RESERVED.has(id), { error: `a client id other than ${[...RESERVED].join(', ')}` }),
+  id: label.refine((id) => !RESERVED_CLIENT_IDS.has(id), {
+    error: `a client id other than ${[...RESERVED_CLIENT_IDS].join(', ')}`,
+  }),
   name: text('a display name')
     .regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u, { error: 'a display name of at most 64 characters' })
     .optional(),

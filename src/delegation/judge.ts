@@ -6,6 +6,7 @@
  * from the request that the sessions above do not have: its limits are added to theirs, its clusters are among theirs,
  * and it ends no later.
  */
+import { isThumbprint } from '../core/credential/thumbprint.ts';
 import { beyond } from '../core/delegation/beyond.ts';
 import {
   ACTOR_NAME_RULE,
@@ -169,12 +170,6 @@ function checkSources(
   const message = 'The session above may be used from fewer addresses. Name some of its own, or leave them out.';
   return rejected('source_beyond_parent', message);
 }
-
-/** SHA-256 in the one spelling that base64url has for it: another one of the same bytes would pass for another key. */
-const isThumbprint = (text: string): boolean => {
-  const bytes = Buffer.from(text, 'base64url');
-  return bytes.length === 32 && bytes.toString('base64url') === text;
-};
 
 function checkKey(
   { config }: JudgeDeps,

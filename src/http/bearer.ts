@@ -1,8 +1,8 @@
 /** Programs with a Bearer token at the api listener, which is bound to the client certificate of their connection. */
-import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Credential } from '../core/credential/credential.ts';
 import { peerCertificate, type TlsPeer } from '../core/credential/peer-certificate.ts';
+import { certificateThumbprint } from '../core/credential/thumbprint.ts';
 import { AppError } from '../core/errors.ts';
 import { ok, type Result } from '../core/result.ts';
 import { fencedError } from './error-status.ts';
@@ -55,7 +55,7 @@ function bearerToken(req: IncomingMessage, what: string): string {
 function thumbprintOf(req: Pick<IncomingMessage, 'socket'>): string | undefined {
   // Over HTTP/2 this is not a TLS socket, but it has the certificate of one.
   const certificate = peerCertificate(req.socket as TlsPeer);
-  return certificate === undefined ? undefined : createHash('sha256').update(certificate).digest('base64url');
+  return certificate === undefined ? undefined : certificateThumbprint(certificate);
 }
 
 /**

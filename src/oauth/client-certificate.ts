@@ -2,6 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { peerCertificate, type TlsPeer } from '../core/credential/peer-certificate.ts';
+import { certificateThumbprint } from '../core/credential/thumbprint.ts';
 
 /**
  * Returns the certificate of this connection. Headers that contain one are ignored: an attacker who can reach the
@@ -12,9 +13,8 @@ export function certificateOf(ctx: Pick<KoaContextWithOIDC, 'req'>): X509Certifi
   return der === undefined ? undefined : new X509Certificate(der);
 }
 
-/** SHA-256, base64url (RFC 8705 §3.1). */
-export function certificateThumbprint(certificate: X509Certificate | undefined): string | undefined {
-  return certificate === undefined
-    ? undefined
-    : Buffer.from(certificate.fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
+/** Returns its thumbprint; undefined without one. */
+export function thumbprintOf(ctx: Pick<KoaContextWithOIDC, 'req'>): string | undefined {
+  const der = peerCertificate(ctx.req.socket as TlsPeer);
+  return der === undefined ? undefined : certificateThumbprint(der);
 }

@@ -32,7 +32,7 @@ import type { Recheck } from './recheck.ts';
 import { createTokenAudit, type SessionEnding } from './audit-events.ts';
 import { createRefreshRotation, createRotationLimit } from './refresh-rotation.ts';
 import { perKeys, publicKeysResponse, type RotatingKeys } from './rotating-keys.ts';
-import { certificateOf, certificateThumbprint } from './client-certificate.ts';
+import { thumbprintOf } from './client-certificate.ts';
 import { providerSettings, resourceServer, type SettingsDeps } from './settings.ts';
 import { tokenResponse } from './token-response.ts';
 import type { TokenFacts } from './token-facts.ts';
@@ -175,7 +175,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   const issuer = new URL(deps.config.publicUrl);
   // By the key of this connection: a refresh token does not name its session once that is gone.
   const endingMessage = async (ctx: KoaContextWithOIDC): Promise<string | undefined> => {
-    const thumbprint = certificateThumbprint(certificateOf(ctx));
+    const thumbprint = thumbprintOf(ctx);
     return thumbprint === undefined ? undefined : deps.endings?.ofKey(thumbprint);
   };
   const current = perKeys(deps, (keys) => {

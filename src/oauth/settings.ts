@@ -12,7 +12,7 @@ import { PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { CLIENT_ASSERTION_ALGS } from '../core/credential/client-keys.ts';
 import type { Config } from '../config/config.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
-import { certificateOf, certificateThumbprint } from './client-certificate.ts';
+import { certificateOf, thumbprintOf } from './client-certificate.ts';
 import type { MetadataClients } from './delegation/client-metadata.ts';
 import type { clientAuthMethods } from './delegation/clients.ts';
 import { DEVICE_CODE_SECONDS, deviceInfo } from './device-grant.ts';
@@ -248,5 +248,5 @@ const mayRevoke: NonNullable<NonNullable<NonNullable<Configuration['features']>[
 ) => {
   if (token.clientId !== client.clientId) return false;
   const bound = (token as { 'x5t#S256'?: string })['x5t#S256'];
-  return bound === undefined || bound === certificateThumbprint(certificateOf(ctx));
+  return bound === undefined || bound === thumbprintOf(ctx);
 };

@@ -2,6 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
+import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 import { AppError } from '../../core/errors.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { chooseClusters } from '../delegation/cluster-choice.ts';
@@ -168,8 +169,7 @@ async function createChild(context: CliContext, entry: CacheEntry, requested: Re
   // Before anything is made: what fails afterwards must not leave a session that is not known here.
   const { session: parent } = await ownSession(context, entry);
   const binding = await createBinding(context.nowMs());
-  const { fingerprint256 } = new X509Certificate(binding.certificate);
-  const thumbprint = Buffer.from(fingerprint256.replaceAll(':', ''), 'hex').toString('base64url');
+  const thumbprint = certificateThumbprint(new X509Certificate(binding.certificate).raw);
   const json = { name, clusters, limits: [limit], seconds, thumbprint };
   const { body } = await sendForOwnSessions(context, entry, { method: 'POST', json });
   const created = parseResponse(createdDelegationSchema, body);

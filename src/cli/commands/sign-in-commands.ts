@@ -2,6 +2,7 @@
  * `login`, `logout` and `whoami`.
  */
 import { X509Certificate } from 'node:crypto';
+import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 import { AppError } from '../../core/errors.ts';
 import {
   dropEntry,
@@ -200,10 +201,8 @@ const describeDelegated = ({ name, rights }: DelegatedMark): string =>
  * Returns the SHA-256 of the certificate that every token of the session is bound to (RFC 8705 §3.1), as the server
  * stores it.
  */
-function keyOf({ binding }: CachedSession): string {
-  const { fingerprint256 } = new X509Certificate(binding.certificate);
-  return `SHA256:${Buffer.from(fingerprint256.replaceAll(':', ''), 'hex').toString('base64url')}`;
-}
+const keyOf = ({ binding }: CachedSession): string =>
+  `SHA256:${certificateThumbprint(new X509Certificate(binding.certificate).raw)}`;
 
 function describe(user: SignedInUser, now: number): string {
   const list = (names: readonly string[]): string => plainText(names.join(', ') || 'none', 2000);

@@ -6,7 +6,7 @@ import { errors, type KoaContextWithOIDC, type Provider, type ResourceServer } f
 import type { Clock } from '../../contracts/clock.ts';
 import { describeLimits } from '../../core/delegation/describe.ts';
 import { SCOPE } from '../audiences.ts';
-import { certificateOf, certificateThumbprint } from '../client-certificate.ts';
+import { certificateOf, thumbprintOf } from '../client-certificate.ts';
 import {
   callerOf,
   exchangeRejection,
@@ -54,7 +54,7 @@ export const delegationGrant =
       subjectToken,
       requested,
       details: typeof details === 'string' ? details : undefined,
-      thumbprint: certificateThumbprint(certificate),
+      thumbprint: certificate === undefined ? undefined : thumbprintOf(ctx),
       ...callerOf(ctx),
     });
     if (!outcome.ok) throw rejection(facts, outcome.reason);

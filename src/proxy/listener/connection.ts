@@ -5,13 +5,13 @@
  * TLS socket's own `resetAndDestroy()` throws; only the TCP socket beneath it sends an RST. Node passes that socket
  * to `connection` and the TLS socket to `secureConnection`, so the two are paired here by the address they share.
  */
-import { createHash } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { plainAddress } from '../../core/http/address.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
+import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
 export const KEEP_ALIVE_MS = 30_000;
@@ -117,7 +117,7 @@ class TlsConnection implements ClientConnection {
     // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to
     // change it.
     const certificate = peerCertificate(socket);
-    this.thumbprint = certificate && createHash('sha256').update(certificate).digest('base64url');
+    this.thumbprint = certificate && certificateThumbprint(certificate);
     // Either of the two reports the end; which one is first depends on the side that ended it.
     for (const each of [socket, raw.socket]) each.once('close', () => this.#close());
   }
