@@ -64,6 +64,7 @@ export const PATH_REJECTIONS: Causes<PathRejection> = {
   method_unknown: 'a method that Kubernetes has no verb for',
   empty_target: 'nothing',
   target_too_long: 'longer than 32,768 characters',
+  too_many_parameters: 'more than 10,000 parameters in the query',
   asterisk_form: '`*` in place of a path',
   absolute_form: 'a whole URL in place of a path',
   authority_form: 'a host in place of a path',

@@ -22,6 +22,7 @@ export type PathRejection =
   | 'method_unknown'
   | 'empty_target'
   | 'target_too_long'
+  | 'too_many_parameters'
   | 'asterisk_form' // RFC 9112 §3.2.4
   | 'absolute_form' // RFC 9112 §3.2.2
   | 'authority_form' // RFC 9112 §3.2.3
@@ -38,6 +39,13 @@ export type PathRejection =
 
 /** Characters. More than any header limit allows by default; here it bounds the work below. */
 export const MAX_TARGET_LENGTH = 32_768;
+
+/**
+ * An API server built with Go 1.26 or newer parses no query with more parameters, and goes on as if there were none. An
+ * attacker who may list one object by its name would add empty ones: `fieldSelector` would be judged here, and all objects
+ * listed there.
+ */
+const MOST_PARAMETERS = 10_000;
 
 /**
  * The methods with a Kubernetes verb, and OPTIONS for pods and services behind `…/proxy`. An attacker sends TRACE,
@@ -65,7 +73,7 @@ export function requestPath(method: string, target: string): Result<RequestPath,
   const question = target.indexOf('?');
   const path = question === -1 ? target : target.slice(0, question);
   const query = question === -1 ? '' : target.slice(question + 1);
-  const rejection = encodingRejection(path) ?? segmentRejection(path);
+  const rejection = encodingRejection(path) ?? segmentRejection(path) ?? queryRejection(query);
   return rejection === undefined ? ok({ target, path, query }) : no(rejection);
 }
 
@@ -90,6 +98,13 @@ function encodingRejection(path: string): PathRejection | undefined {
   } catch {
     return 'bad_percent_encoding';
   }
+}
+
+/** Empty ones count as well, as in Go. */
+function queryRejection(query: string): PathRejection | undefined {
+  return query.length >= MOST_PARAMETERS && query.split('&').length > MOST_PARAMETERS
+    ? 'too_many_parameters'
+    : undefined;
 }
 
 function segmentRejection(path: string): PathRejection | undefined {

@@ -75,6 +75,7 @@ const QUERIES: readonly Attack[] = [
   target('a broken escape in the query', `${PODS}?a=%zz`, 'bad_percent_encoding'),
   same('slashes and dots in the query are data', `${PODS}?a=/../b//c`),
   same('encoded slashes, dots and NULs in the query are data', `${PODS}?command=%2Fbin%2Fsh&a=%2e%2e%00`),
+  target('more parameters than Go parses', `${PODS}?watch=1${'&'.repeat(10_000)}`, 'too_many_parameters'),
   same('a second question mark', `${PODS}??watch=0`),
   same('a semicolon is no separator', `${PODS}?watch=0;watch=1`),
   same('an empty query', `${PODS}?`),

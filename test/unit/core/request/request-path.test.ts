@@ -124,3 +124,9 @@ test('what passes is forwarded byte for byte and read alike by a second reader',
     { numRuns: 2000 },
   );
 });
+
+test('more parameters than Go parses are refused, because an API server would act as if there were none', () => {
+  const selected = '/api/v1/pods?fieldSelector=metadata.name=web';
+  expect(requestPath('GET', selected + '&'.repeat(9_999)).ok).toBe(true);
+  expect(requestPath('GET', selected + '&'.repeat(10_000))).toEqual({ ok: false, reason: 'too_many_parameters' });
+});
