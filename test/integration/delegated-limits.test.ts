@@ -187,6 +187,37 @@ describe('the limits of a delegated session', () => {
     expect(impersonation()).toContain('portcullis.dev/actor=nightly');
   });
 
+  it.each<readonly [what: string, cannot: string, path: string, options: CallOptions]>([
+    [
+      'server-side apply',
+      'pods',
+      'pods/new',
+      { method: 'PATCH', headers: { 'content-type': 'application/apply-patch+yaml' } },
+    ],
+    ['a patch without a type', 'pods', 'pods/new', { method: 'PATCH' }],
+    ['a PUT of a service', 'services', 'services/new', { method: 'PUT' }],
+  ])('need create as well for %s, which creates what is not there', async (_what, resource, path, options) => {
+    const rule = { apiGroups: [''], resources: ['pods', 'services'] };
+    const changes = await delegateTo(plane, alice, 'changes', {
+      limits: [{ rules: [{ ...rule, verbs: ['patch', 'update'] }] }],
+    });
+    const creates = await delegateTo(plane, alice, 'creates', { limits: [{ rules: [{ ...rule, verbs: ['*'] }] }] });
+    const sent = { ...options, body: '{}' };
+    const refused = await call(plane, changes, `${SHOP}/${path}`, sent);
+    expect(refused.status).toBe(403);
+    expect(refused.json().message).toContain(
+      `"new" is forbidden: User "${ALICE.username}" cannot create resource "${resource}"`,
+    );
+    expect(plane.upstream.requests).toEqual([]);
+    const merge = {
+      method: 'PATCH',
+      body: '{}',
+      headers: { 'content-type': 'application/merge-patch+json; charset=utf-8' },
+    };
+    expect((await call(plane, changes, `${SHOP}/${path}`, merge)).status).toBe(200);
+    expect((await call(plane, creates, `${SHOP}/${path}`, sent)).status).toBe(200);
+  });
+
   it('include the addresses from which it may be used', async () => {
     const remote = await delegateTo(plane, alice, 'mcp', { sourceCidrs: ['127.0.0.2/32', '::1/128'] });
     const from = (address: string) => call(plane, remote, `${SHOP}/pods`, { from: address });

@@ -9,7 +9,8 @@ const TERM = /^(?<field>[^=!,\\]+)(?<operator>==|!=|=)(?<value>(?:\\[\\,=]|[^\\,
 /** @returns X if the selector has a term `metadata.name=X` and X can be a name; undefined otherwise */
 export function exactName(selector: string): string | undefined {
   let name: string | undefined;
-  for (const term of splitTerms(selector)) {
+  // The API server sorts them first, and takes the first name then: a request for two names is for the one judged there.
+  for (const term of splitTerms(selector).toSorted()) {
     if (term === '') continue;
     const groups = TERM.exec(term)?.groups;
     // One invalid term makes the API server reject the whole selector.

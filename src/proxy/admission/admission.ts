@@ -85,6 +85,7 @@ export interface Admitted {
 }
 
 const hostsOf = byHeaders((raw) => valuesOf(raw, 'host'));
+const contentTypesOf = byHeaders((raw) => valuesOf(raw, 'content-type'));
 const tokenIn = byHeaders(bearerToken);
 const impersonatedBy = byHeaders(requestedIdentity);
 
@@ -264,6 +265,7 @@ export class Admission {
       info: route.info,
       upgrade,
       address: connection.address,
+      contentTypes: contentTypesOf(raw),
       // What cannot be read as one identity is rejected below.
       impersonated: impersonated.ok ? impersonated.value : undefined,
     });

@@ -3,6 +3,7 @@
  * nothing of them, so this is the only barrier between an agent and all rights of its user; requests, upgrades and
  * impersonation meet it before anything is sent or reviewed.
  */
+import { mayCreate } from '../../core/delegation/creation.ts';
 import { describeLimits } from '../../core/delegation/describe.ts';
 import { actorText, type Delegation } from '../../core/delegation/delegation.ts';
 import { effectiveVerb } from '../../core/delegation/effective-verb.ts';
@@ -22,6 +23,8 @@ export interface DelegatedRequest {
   readonly upgrade: boolean;
   /** The client's address. */
   readonly address: string;
+  /** Each value of `Content-Type`. */
+  readonly contentTypes: readonly string[];
   /** The user that the client asks to act as. */
   readonly impersonated: Identity | undefined;
 }
@@ -62,6 +65,10 @@ export function checkDelegated(
   const { info, upgrade, address } = request;
   if (!own.isSource(address)) return no(delegationSource(address, own));
   if (!own.allows(info, upgrade)) return no(delegationLimit(identity.username, aboutOf(info, upgrade), own));
+  if (mayCreate(info, request.contentTypes)) {
+    const creation = { ...info, verb: 'create' };
+    if (!own.allows(creation)) return no(delegationLimit(identity.username, aboutOf(creation, false), own));
+  }
   const attributes = request.impersonated === undefined ? [] : impersonateAttributes(request.impersonated);
   const denied = attributes.find((each) => !own.allows(asRequest(each)));
   if (denied !== undefined) return no(delegationLimit(identity.username, denied, own));

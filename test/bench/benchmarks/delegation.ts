@@ -55,7 +55,13 @@ function callerWith(limits?: readonly RightsLimit[]): Caller {
 function check(caller: Caller, info: ReturnType<typeof requestInfo>): boolean {
   const { delegation } = caller;
   if (delegation === undefined) return ownSession(caller.credential) !== '';
-  return checkDelegated(caller, delegation, { info, upgrade: false, address: ADDRESS, impersonated: undefined }).ok;
+  return checkDelegated(caller, delegation, {
+    info,
+    upgrade: false,
+    address: ADDRESS,
+    contentTypes: [],
+    impersonated: undefined,
+  }).ok;
 }
 
 /** Microseconds of CPU for each call. */

@@ -63,6 +63,8 @@ const ROWS: readonly Row[] = [
     '',
     'p',
   ],
+  // Kubernetes sorts the terms before it looks for the name.
+  ['GET', '/api/v1/pods?fieldSelector=metadata.name%3Dp,metadata.name%3Da', 'list', '', 'v1', '', 'pods', '', 'a'],
   ['GET', '/api/v1/pods?fieldSelector=metadata.name!%3Dp', 'list', '', 'v1', '', 'pods', '', ''],
   ['GET', '/api/v1/pods?fieldSelector=metadata.name%3Dp,bad', 'list', '', 'v1', '', 'pods', '', ''],
   ['GET', '/api/v1/pods?fieldSelector=metadata.name%3D..', 'list', '', 'v1', '', 'pods', '', ''],
