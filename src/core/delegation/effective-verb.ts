@@ -30,6 +30,9 @@ export const isIntoPod = ({ isResourceRequest, apiGroup, resource, subresource }
 /** True for a verb that only reads. @param verb as `effectiveVerb` returns it */
 export const isRead = (verb: string): boolean => READS.has(verb);
 
+/** An API server watches no subresource: `/watch/` before the path of one is a spelling that only an attacker uses. */
+const isWatch = ({ verb, subresource }: VerbFacts): boolean => verb === 'watch' && subresource === '';
+
 const isPodLog = ({ apiGroup, resource, subresource }: VerbFacts): boolean =>
   apiGroup === '' && resource === 'pods' && subresource === 'log';
 
@@ -41,5 +44,5 @@ export function effectiveVerb(info: VerbFacts, upgrade = false): string {
   const { verb } = info;
   if (!info.isResourceRequest || !READS.has(verb)) return verb;
   if (isIntoPod(info)) return 'create';
-  return upgrade && verb !== 'watch' && !isPodLog(info) ? 'create' : verb;
+  return upgrade && !isWatch(info) && !isPodLog(info) ? 'create' : verb;
 }

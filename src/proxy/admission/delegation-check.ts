@@ -43,12 +43,15 @@ interface Compiled extends DelegatedTo {
 /** Once for each read of a session from the store. */
 const compiled = new WeakMap<Delegation, Compiled>();
 
+const MEMBERS: ReadonlySet<string> = new Set(['ancestors', 'actors', 'clusters', 'limits', 'sourceCidrs']);
+
 function compile(delegation: Delegation): Compiled {
   const { limits, sourceCidrs } = delegation;
   const made = {
     actor: actorText(delegation),
     rights: describeLimits(limits),
-    allows: compileLimits(limits),
+    // While servers are upgraded, a newer one may store a limit of another kind, which this one must not ignore.
+    allows: Object.keys(delegation).every((member) => MEMBERS.has(member)) ? compileLimits(limits) : () => false,
     isSource: sourceCidrs === undefined ? () => true : addressSet(sourceCidrs),
   };
   compiled.set(delegation, made);

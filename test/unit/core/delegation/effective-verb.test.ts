@@ -21,6 +21,7 @@ test.each([
   ['GET', `${NS}/pods/a/portforward`, 'create', 'create'],
   ['GET', `/api/v1/watch/namespaces/shop/pods/a/exec`, 'create', 'create'],
   ['GET', '/api/v1/nodes/n1/proxy/pods', 'get', 'create'],
+  ['GET', '/api/v1/watch/nodes/n1/proxy/exec/shop/a/c', 'watch', 'create'],
   ['POST', '/api/v1/nodes/n1/proxy/run/shop/a/c', 'create', 'create'],
   ['GET', `${NS}/services/web/proxy/`, 'get', 'create'],
   ['DELETE', `${NS}/services/web/proxy/cart`, 'delete', 'delete'],

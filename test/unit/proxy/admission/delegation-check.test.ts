@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest';
+import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
+import type { Delegation } from '../../../../src/core/delegation/delegation.ts';
+import { requestInfo } from '../../../../src/core/request/request-info.ts';
+import { checkDelegated } from '../../../../src/proxy/admission/delegation-check.ts';
+
+const who = { session: 's', account: 'corp/alice', provider: 'corp', ancestors: ['own'] } as const;
+const caller = {
+  credential: {
+    ...who,
+    keys: coveringKeys(who),
+    tokenId: 't',
+    audience: 'urn:portcullis:cluster:prod',
+    client: 'portcullis-cli',
+    issuedAt: 0,
+    expiresAt: 0,
+    position: { epoch: 'e', number: 1 },
+  },
+  identity: { username: 'corp:alice', uid: 'corp/alice', groups: [], extra: {} },
+};
+const delegation: Delegation = {
+  ancestors: ['own'],
+  actors: [{ name: 'claude' }],
+  clusters: ['prod'],
+  limits: [{ preset: 'read-only' }],
+};
+const request = {
+  info: requestInfo('GET', '/api/v1/namespaces/shop/pods'),
+  upgrade: false,
+  address: '192.0.2.7',
+  contentTypes: [],
+  impersonated: undefined,
+};
+
+test('a delegation of a later version allows nothing, because a part of it is not known here', () => {
+  expect(checkDelegated(caller, delegation, request).ok).toBe(true);
+  const later = { ...delegation, hours: ['09-17'] };
+  expect(checkDelegated(caller, later, request)).toMatchObject({ ok: false, reason: { code: 403 } });
+});
+
+test.each([
+  ['192.0.2.7', true],
+  ['::ffff:192.0.2.7', true],
+  ['::ffff:192.0.3.7', false],
+  ['2001:db8::1', true],
+  ['2001:db8:1::1', false],
+  ['::192.0.2.7', false],
+  ['', false],
+])('a session for some addresses is used from %j: %j', (address, isAllowed) => {
+  const bound = { ...delegation, sourceCidrs: ['192.0.2.0/24', '2001:db8::/48'] };
+  expect(checkDelegated(caller, bound, { ...request, address }).ok).toBe(isAllowed);
+});
