@@ -24,6 +24,7 @@ const INSIDE_REQUESTS: ReadonlySet<string> = new Set([
   'proxy',
   'request-serviceaccounts-token-audience',
   'sign',
+  'unsafe-delete-ignore-read-errors',
   'use',
 ]);
 
@@ -56,7 +57,7 @@ export function verbProblem(verb: string, isAboutPaths: boolean): string | undef
     return `${shown} belongs to constrained impersonation, which the cluster itself checks; here it is "impersonate"`;
   }
   if (INSIDE_REQUESTS.has(base)) {
-    return `no request has the verb ${shown}: the API server checks it inside a create, update or patch, by the user's own rights; leave it out`;
+    return `no request has the verb ${shown}: the API server checks it inside a create, update, patch or delete, by the user's own rights; leave it out`;
   }
   const guess = (isAboutPaths ? undefined : MEANT.get(verb.toLowerCase())) ?? nearest(verb, known);
   const about = isAboutPaths ? 'for paths the verbs are methods' : 'the verbs of requests';

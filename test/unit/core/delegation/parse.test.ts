@@ -38,6 +38,12 @@ describe('a limit is rejected, with the place, for', () => {
     ['a method', rule({ verbs: ['post'] }), 'rules[0].verbs[0]', 'did you mean create?'],
     ['exec', rule({ verbs: ['exec'] }), 'rules[0].verbs[0]', 'create of pods/exec'],
     ['a verb inside requests', rule({ verbs: ['bind'] }), 'rules[0].verbs[0]', 'checks it inside a create'],
+    [
+      'another one',
+      rule({ verbs: ['unsafe-delete-ignore-read-errors'] }),
+      'rules[0].verbs[0]',
+      'checks it inside a create',
+    ],
     ['a constrained verb', rule({ verbs: ['impersonate:user-info'] }), 'rules[0].verbs[0]', 'here it is "impersonate"'],
     ['a verb for a path', { rules: [{ verbs: ['list'], nonResourceURLs: ['/x'] }] }, 'rules[0].verbs[0]', 'methods'],
     [
