@@ -66,7 +66,7 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['listen.api.address', 'Where kubectl connects; always TLS.'],
   [
     'delegation.enabled',
-    'Whether users can make delegated sessions. `false`: none is made any more, and those that there are go on until they end.',
+    'Whether users can make delegated sessions. `false`: none is made any more, and those that there are can do nothing more. This and `groups`, `clusters`, `most` and the clients count for sessions that there are from the restart on; `lifetime` from their next token on.',
   ],
   [
     'listen.api.certFile',

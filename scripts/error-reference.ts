@@ -17,7 +17,7 @@ import {
   proxyAccountRejection,
   unsupportedRejection,
 } from '../src/proxy/impersonation-rejections.ts';
-import { delegationLimit, delegationSource } from '../src/proxy/delegation-rejections.ts';
+import { delegationBounds, delegationLimit, delegationSource } from '../src/proxy/delegation-rejections.ts';
 import {
   auditBlocked,
   clusterRejection,
@@ -130,6 +130,22 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
     'the limits of a delegated session do not include it ([agents and scripts](../agents.md)); `actor` says whose it is',
   ],
   [delegationSource('192.0.2.1', DELEGATED), 'a delegated session was used from an address that it is not for'],
+  [
+    delegationBounds('delegation_disabled', DELEGATED),
+    '`delegation.enabled` is `false` since a delegated session was made',
+  ],
+  [
+    delegationBounds('delegation_not_allowed', DELEGATED),
+    'the user of a delegated session is in none of `delegation.groups` any more',
+  ],
+  [
+    delegationBounds('delegation_client_removed', DELEGATED),
+    'a delegated session is that of a client which is not in `delegation.clients` any more',
+  ],
+  [
+    delegationBounds('cluster_not_delegable', DELEGATED),
+    'a delegated session is for a cluster which is not in `delegation.clusters` any more',
+  ],
   [
     impersonationNotConfigured({ kind: 'group', name: 'NAME' }),
     '`clusters[].impersonate` does not have the group or the extra key',

@@ -70,6 +70,7 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['foreign_origin', 'the change did not come from a page of ours'],
   ['recheck_busy', 'another request of the session is asking the provider'],
   ['session_over', 'the session has ended'],
+  ['delegation_too_old', 'a delegated session is older than `delegation.lifetime` is now'],
   ['session_unknown', 'the session is gone from the store'],
   ['no_session', 'no user is signed in with this browser'],
   ['subject_token_used', 'the session of this workload token has ended before'],

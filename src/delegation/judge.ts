@@ -21,6 +21,7 @@ import { ok, type Result } from '../core/result.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { rejected, type Rejection } from './rejections.ts';
+import { distinctLimits, mayDelegate, mostLimits } from '../core/delegation/bounds.ts';
 
 export interface Judged {
   readonly delegation: Delegation;
@@ -82,15 +83,15 @@ export function judge(
 const ASK = 'Ask your platform team.';
 
 function checkUser({ config }: JudgeDeps, { provider, identity }: SessionRecord): Check<undefined> {
-  const { enabled, groups } = config.delegation;
-  if (!enabled) return rejected('delegation_disabled', `Delegated sessions are switched off here. ${ASK}`);
+  if (!config.delegation.enabled)
+    return rejected('delegation_disabled', `Delegated sessions are switched off here. ${ASK}`);
   if (config.workload.some(({ name }) => name === provider)) {
     return rejected(
       'workload',
       'The session of a workload cannot be delegated. Exchange the workload’s own token again.',
     );
   }
-  if (groups !== undefined && !groups.some((group) => identity.groups.includes(group))) {
+  if (!mayDelegate(config.delegation, identity)) {
     return rejected('delegation_not_allowed', `You are in no group that may delegate sessions. ${ASK}`);
   }
   return ok(undefined);
@@ -132,10 +133,8 @@ function checkLimits(
   { limits: asked, actor }: DelegationOrder,
   { delegation }: SessionRecord,
 ): Check<readonly RightsLimit[]> {
-  const { most } = config.delegation;
-  const bound: readonly RightsLimit[] = most === 'rules' ? [] : [{ preset: most }];
-  const given = distinct([...(delegation?.limits ?? []), ...bound]);
-  const limits = distinct([...given, ...asked]);
+  const given = distinctLimits([...(delegation?.limits ?? []), ...mostLimits(config.delegation)]);
+  const limits = distinctLimits([...given, ...asked]);
   if (limits.length === 0) {
     return rejected('limits_missing', 'Nothing limits what the session may do. Give it a preset, namespaces or rules.');
   }
@@ -153,11 +152,6 @@ function checkLimits(
   }
   return ok(limits);
 }
-
-/** Leaves out what is there twice: it would only take up space. */
-const distinct = (limits: readonly RightsLimit[]): readonly RightsLimit[] => [
-  ...new Map(limits.map((limit) => [JSON.stringify(limit), limit])).values(),
-];
 
 /** Where the parent may be used from only some addresses, so may it. */
 function checkSources(

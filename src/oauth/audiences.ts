@@ -1,5 +1,6 @@
 /** The audiences that exist, and which of them a user may have tokens for. */
 import { ADMIN_AUDIENCE, SELF_AUDIENCE, clusterAudience } from '../core/core.ts';
+import { mayDelegate, outOfBounds, type BoundsRejection } from '../core/delegation/bounds.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import type { SessionRecord } from '../store/store.ts';
@@ -10,11 +11,23 @@ export const SCOPE = 'kubernetes';
 /** The user or workload that a token would belong to. */
 export type Holder = Pick<SessionRecord, 'provider' | 'identity' | 'delegation'>;
 
+/** `delegation_too_old`: it was made for longer than a session may last now. */
+export type DelegationOver = BoundsRejection | 'delegation_too_old';
+
 export interface Audiences {
   /** Every configured audience: clusters in the order of the configuration, then ours, then those of `delegation.clients`. */
   readonly all: readonly string[];
   /** Returns whether this user or workload may have a token for this audience now; evaluated at each mint. */
   allows(audience: string, holder: Holder): boolean;
+  /**
+   * Returns why a delegated session gets no token at all any more, by the configuration and its user's groups as they are
+   * now; undefined where it may go on.
+   * @param nowSeconds epoch seconds
+   */
+  delegationOver(
+    session: Pick<SessionRecord, 'identity' | 'delegation' | 'createdAt'>,
+    nowSeconds: number,
+  ): DelegationOver | undefined;
   /** Returns whether this is an admin now: never an auditor, and never a workload, whatever its groups. */
   isAdmin(holder: Holder): boolean;
   /** Returns the clusters that this user or workload may use. */
@@ -35,8 +48,9 @@ export function audiences(
   const staff = new Set([...config.admin.groups, ...config.admin.auditors]);
   const rules = new Map(config.workload.map((rule) => [rule.name, rule]));
   const exchangers = new Map(config.delegation.clients.map((client) => [client.resource, client]));
+  const isDelegable = (cluster: string): boolean => config.delegation.clusters?.includes(cluster) ?? true;
   const reaches = (cluster: string, { provider, identity, delegation }: Holder): boolean =>
-    (delegation?.clusters.includes(cluster) ?? true) &&
+    (delegation === undefined || (isDelegable(cluster) && delegation.clusters.includes(cluster))) &&
     (rules.get(provider)?.clusters.includes(cluster) ?? true) &&
     mayUse(cluster, identity);
   return {
@@ -56,11 +70,20 @@ export function audiences(
       const exchanger = exchangers.get(audience);
       // No workload: a job that runs a program exchanges its own token, and needs no one to act for it.
       if (exchanger !== undefined) {
-        const mayBe = config.delegation.enabled && !rules.has(holder.provider);
+        const { enabled } = config.delegation;
+        const mayBe = enabled && mayDelegate(config.delegation, holder.identity) && !rules.has(holder.provider);
         return mayBe && exchanger.clusters.some((cluster) => reaches(cluster, holder));
       }
       const cluster = byAudience.get(audience);
       return cluster !== undefined && reaches(cluster.name, holder);
+    },
+    delegationOver({ identity, delegation, createdAt }, nowSeconds) {
+      if (delegation === undefined) return undefined;
+      const { lifetime } = config.delegation;
+      return (
+        outOfBounds(config.delegation, identity, delegation) ??
+        (nowSeconds >= createdAt + lifetime ? 'delegation_too_old' : undefined)
+      );
     },
     isAdmin: ({ provider, identity, delegation }) =>
       delegation === undefined &&

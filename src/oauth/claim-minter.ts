@@ -3,10 +3,11 @@
  * and which of our claims it has. Nothing else in the library may allow one.
  */
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Clock } from '../contracts/clock.ts';
 import { ADMIN_AUDIENCE, ADMIN_ROLE } from '../core/core.ts';
 import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { ArtefactStore, SessionRecord, SessionStore } from '../store/store.ts';
-import type { Audiences } from './audiences.ts';
+import type { Audiences, DelegationOver } from './audiences.ts';
 import { mint, type MintDecision } from './mint.ts';
 import type { PublicClients } from './public-clients.ts';
 import type { RefreshRotation } from './refresh-rotation.ts';
@@ -17,7 +18,7 @@ import { sessionOverMessage } from './workload/messages.ts';
 export interface ClaimMinterDeps {
   readonly sessions: Pick<SessionStore, 'mint'>;
   readonly guard: Pick<RevocationGuard, 'check'>;
-  readonly audiences: Pick<Audiences, 'allows' | 'isAdmin'>;
+  readonly audiences: Pick<Audiences, 'allows' | 'delegationOver' | 'isAdmin'>;
   readonly publicClients: Pick<PublicClients, 'audiencesOf' | 'isUnregistered'>;
   /** `client_id`s whose tokens carry no binding. */
   readonly unboundClients: ReadonlySet<string>;
@@ -26,6 +27,7 @@ export interface ClaimMinterDeps {
   /** Ends a session whose consumed code or refresh token came back. Resolves when that is written. */
   readonly endReplayed: (session: string, reason: Exclude<SessionEnding, 'sign-out'>) => Promise<void>;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
+  readonly clock: Clock;
 }
 
 interface TokenPayload {
@@ -144,6 +146,13 @@ function rejection(
 ): Error {
   facts.rejection = decision.detail;
   const exchanged = exchangeOf(ctx);
+  if ('record' in decision) {
+    facts.record = decision.record;
+    facts.message = OUT_OF_BOUNDS[decision.detail];
+    return exchanged === undefined
+      ? new errors.InvalidGrant(decision.detail)
+      : new errors.InvalidRequest(facts.message);
+  }
   if (exchanged !== undefined) return exchangeRejection(facts, decision, exchanged);
   return decision.reason === 'session_over' ? new errors.InvalidGrant(decision.detail) : new errors.InvalidTarget();
 }
@@ -162,6 +171,16 @@ function exchangeRejection(
   facts.message = `This ${isWorkload ? 'workload' : 'user'} may not use that cluster. Ask your platform team.`;
   return new errors.InvalidTarget();
 }
+
+const OUT_OF_BOUNDS: Readonly<Record<DelegationOver, string>> = {
+  delegation_disabled:
+    'Delegated sessions are switched off here, so this one gets no more tokens. Use your own session.',
+  delegation_not_allowed:
+    'The user of this delegated session may not delegate any more, so it gets no more tokens. Ask your platform team.',
+  delegation_client_removed:
+    'The program that this session was delegated to is no longer registered here. Ask your platform team.',
+  delegation_too_old: 'Delegated sessions last less long here now, and this one is over. Delegate again.',
+};
 
 const DELEGATED_OVER =
   'The session was ended, by its user, an administrator or its provider. The user has to sign in again.';

@@ -50,7 +50,7 @@ export interface ConsoleTokenDeps {
   readonly config: Pick<Config, 'publicUrl'> & { readonly sessions: Pick<Config['sessions'], 'accessToken'> };
   readonly sessions: Pick<SessionStore, 'mint'>;
   readonly guard: Pick<RevocationGuard, 'check'>;
-  readonly audiences: Pick<Audiences, 'allows'>;
+  readonly audiences: Pick<Audiences, 'allows' | 'delegationOver'>;
   /** The key that signs now. */
   readonly signingKey: () => SigningKeys['current'];
   readonly clock: Clock;
@@ -105,7 +105,7 @@ export async function mintUnboundToken(
   const decision = await mint(deps, { session, audience });
   // The script has rejected a bound session already: a token that needs a key cannot be turned into one that needs
   // none.
-  if (!decision.ok) return no(decision.reason);
+  if (!decision.ok) return no(decision.reason === 'audience_refused' ? decision.reason : 'session_over');
   const { claims, record } = decision;
   const issuedAt = Math.floor(deps.clock.nowMs() / 1000);
   const life = Math.min(lifeSeconds, deps.config.sessions.accessToken);

@@ -3,13 +3,15 @@
  *
  * Order: first the store's script (the session is there and active, no watermark covers it, the binding matches),
  * which returns the position of the log; then the revocation guard of this replica, which may have received a
- * revocation of this session a moment ago; then whether the user may have this audience.
+ * revocation of this session a moment ago; then whether a delegated session may go on, and whether the user may have this
+ * audience.
  */
+import type { Clock } from '../contracts/clock.ts';
 import { AppError } from '../core/errors.ts';
 import { coveringKeys } from '../core/credential/revocation.ts';
 import type { RevocationGuard, GuardRejection } from '../revocation/revocation.ts';
 import type { MintRejection, SessionRecord, SessionStore } from '../store/store.ts';
-import type { Audiences } from './audiences.ts';
+import type { Audiences, DelegationOver } from './audiences.ts';
 
 /** Our claims in the access token, in addition to those of RFC 9068. */
 export interface MintedClaims {
@@ -32,6 +34,12 @@ interface ActClaim {
 export type MintDecision =
   | { readonly ok: true; readonly claims: MintedClaims; readonly record: SessionRecord }
   | { readonly ok: false; readonly reason: 'session_over'; readonly detail: MintRejection | GuardRejection }
+  | {
+      readonly ok: false;
+      readonly reason: DelegationOver;
+      readonly detail: DelegationOver;
+      readonly record: SessionRecord;
+    }
   | { readonly ok: false; readonly reason: 'audience_refused'; readonly detail: string };
 
 export interface MintRequest {
@@ -48,7 +56,8 @@ export async function mint(
   deps: {
     readonly sessions: Pick<SessionStore, 'mint'>;
     readonly guard: Pick<RevocationGuard, 'check'>;
-    readonly audiences: Pick<Audiences, 'allows'>;
+    readonly audiences: Pick<Audiences, 'allows' | 'delegationOver'>;
+    readonly clock: Clock;
   },
   request: MintRequest,
 ): Promise<MintDecision> {
@@ -62,6 +71,8 @@ export async function mint(
   const shut = deps.guard.check({ keys: coveringKeys({ ...record, session: record.id, ancestors }), position });
   if (shut === 'fenced') throw new AppError('fenced', 'Portcullis is not ready. Try again in a moment.');
   if (shut !== undefined) return { ok: false, reason: 'session_over', detail: shut };
+  const over = deps.audiences.delegationOver(record, Math.floor(deps.clock.nowMs() / 1000));
+  if (over !== undefined) return { ok: false, reason: over, detail: over, record };
   if (!deps.audiences.allows(request.audience, record)) {
     return { ok: false, reason: 'audience_refused', detail: request.audience };
   }

@@ -146,6 +146,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
       codes: deps.store.artefacts,
       endReplayed: endSession,
       factsOf,
+      clock: deps.clock,
     }),
     pickAudience: async (ctx, granted) => {
       const session = grantOf(ctx);

@@ -72,7 +72,7 @@ function rejectionMessage(error: string | undefined, facts: TokenFacts, ctx: Koa
   if (error === 'expired_token') return 'The code was not entered in time. Sign in again for a new one.';
   if (error === 'invalid_target') {
     if (isDelegated(ctx)) {
-      return 'This session was delegated without that, and a delegated session never administers. Use your own session, or delegate again.';
+      return 'This session was not delegated for that, or it may not be any more, and a delegated session never administers. Use your own session, or delegate again.';
     }
     if (ctx.oidc.params?.['resource'] === SELF_AUDIENCE && facts.rejection === undefined) {
       return 'Your sign-in is older than delegated sessions are here, so you cannot delegate from it. Sign in again.';

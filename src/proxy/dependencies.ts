@@ -2,6 +2,7 @@
  * What the data plane is given. `main.ts` passes the real dependencies; the module itself reads no file and no
  * environment.
  */
+import type { DelegationBounds } from '../core/delegation/bounds.ts';
 import type { Caller, CredentialRejection } from '../core/credential/credential.ts';
 import type { Result } from '../core/result.ts';
 import type { Awaitable } from '../core/awaitable.ts';
@@ -115,6 +116,8 @@ export interface ApiListenerDeps {
   readonly whyEnded?: (session: string) => string | undefined;
   /** Names of third-party clients by `client_id`, for the messages to their users. Absent: there are none. */
   readonly thirdParties?: ReadonlyMap<string, string>;
+  /** What the configuration allows delegated sessions. */
+  readonly delegation: DelegationBounds;
   readonly limits: Pick<Config['limits'], 'headerBytes' | 'connections'> & {
     /** Absent: 400. */
     readonly inFlightPerPerson?: number;

@@ -164,6 +164,7 @@ function apiListener(
     publicUrl: config.publicUrl,
     whyEnded: (session) => endings.here(session),
     thirdParties: thirdPartyNames(config.sessions),
+    delegation: config.delegation,
     limits: config.limits,
     tls: certificate.current(),
     ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),

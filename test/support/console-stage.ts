@@ -69,7 +69,10 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
           },
         },
         guard,
-        audiences: { allows: (audience, { identity }) => mayUse(audience.split(':').at(-1) ?? '', identity) },
+        audiences: {
+          allows: (audience, { identity }) => mayUse(audience.split(':').at(-1) ?? '', identity),
+          delegationOver: () => undefined,
+        },
         signingKey: () => ({ kid: 'k1', alg: 'ES256', privateJwk }),
         clock: deps.clock,
       });

@@ -15,6 +15,7 @@ import type { RevocationGuard } from '../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { RevocationLog, SessionRecord, SessionStore, Store } from '../../src/store/store.ts';
 import { delegationClaims } from './delegation-claims.ts';
+import { DELEGATION } from './delegation-settings.ts';
 import { delegationBeneath } from '../conformance/delegated.ts';
 import { HOST } from './raw-connection.ts';
 import { makeCertificate, startUpstream } from './upstream.ts';
@@ -83,6 +84,7 @@ export interface PlaneOptions {
   readonly proxiesFrom?: readonly string[];
   readonly machineHandler?: ApiListenerDeps['machineHandler'];
   readonly thirdParties?: ReadonlyMap<string, string>;
+  readonly delegation?: Partial<ApiListenerDeps['delegation']>;
 }
 
 export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane> {
@@ -124,6 +126,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   const listener = createApiListener({
     publicUrl: PUBLIC_URL,
     thirdParties,
+    delegation: { ...DELEGATION, ...options.delegation },
     limits: { headerBytes: 16_384, connections: 1000, ...options.limits },
     tls: certificate,
     clusters: [

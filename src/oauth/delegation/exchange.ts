@@ -212,6 +212,7 @@ function beyondOne(above: readonly RightsLimit[], asked: RightsLimit | undefined
 }
 
 interface Wanted {
+  readonly seconds: number;
   readonly actor: { readonly name: string };
   readonly clusters: readonly string[];
   readonly limits: readonly RightsLimit[];
@@ -235,6 +236,8 @@ async function reusable(
       continue;
     }
     if (clock.nowMs() / 1000 >= (createdAt + expiresAt) / 2) continue;
+    // It was made before an admin gave the client less time.
+    if (expiresAt - createdAt > wanted.seconds) continue;
     if (thumbprint !== wanted.thumbprint || !isSame(delegation.clusters, wanted.clusters)) continue;
     if (!isSame(delegation.sourceCidrs, wanted.sourceCidrs)) continue;
     const above = parent.delegation?.limits ?? [];

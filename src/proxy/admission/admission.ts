@@ -28,7 +28,7 @@ import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import { buildPassthroughHeaders, buildUpstreamHeaders, limitIdentity } from '../../core/http/upstream-headers.ts';
 import type { UpstreamHeaders } from '../../core/http/upstream-headers.ts';
-import { checkDelegated, type DelegatedPass } from './delegation-check.ts';
+import { createDelegationCheck, type DelegatedPass, type DelegationCheck } from './delegation-check.ts';
 import { createClusterReviews } from './cluster-reviews.ts';
 import type { ClusterReviews } from './cluster-reviews.ts';
 import { UserImpersonation } from './user-impersonation.ts';
@@ -111,6 +111,7 @@ export class Admission {
   readonly #reviews: ReadonlyMap<string, ClusterReviews>;
   readonly #impersonation: UserImpersonation;
   readonly #passthrough: Passthrough;
+  readonly #delegationCheck: DelegationCheck;
   readonly #concurrency: ConcurrencyLimit;
   readonly #addresses = new SessionAddresses();
 
@@ -132,6 +133,7 @@ export class Admission {
     };
     this.#impersonation = new UserImpersonation(reviewsOf, clock);
     this.#passthrough = new Passthrough(reviewsOf, clock);
+    this.#delegationCheck = createDelegationCheck(deps.delegation);
     this.#concurrency = new ConcurrencyLimit(deps.limits);
     deps.guard.onChange((change) => this.#impersonation.drop(change));
   }
@@ -261,7 +263,8 @@ export class Admission {
     const { raw, connection } = exchange.facts;
     const impersonated = impersonatedBy(raw);
     if (impersonated.ok) exchange.audit.impersonated = impersonated.value;
-    const checked = checkDelegated(caller, delegation, {
+    const checked = this.#delegationCheck(caller, delegation, {
+      cluster: route.cluster.name,
       info: route.info,
       upgrade,
       address: connection.address,

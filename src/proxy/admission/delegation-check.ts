@@ -4,6 +4,7 @@
  * impersonation meet it before anything is sent or reviewed.
  */
 import { mayCreate } from '../../core/delegation/creation.ts';
+import { limitsWithin, outOfBounds, type DelegationBounds } from '../../core/delegation/bounds.ts';
 import { describeLimits } from '../../core/delegation/describe.ts';
 import { actorText, type Delegation } from '../../core/delegation/delegation.ts';
 import { effectiveVerb } from '../../core/delegation/effective-verb.ts';
@@ -15,10 +16,12 @@ import type { Identity } from '../../core/identity/identity.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 import { addressSet } from '../listener/proxy-protocol.ts';
-import { delegationLimit, delegationSource, type DelegatedTo } from '../delegation-rejections.ts';
+import { delegationBounds, delegationLimit, delegationSource, type DelegatedTo } from '../delegation-rejections.ts';
 import type { Rejection } from '../status.ts';
 
 export interface DelegatedRequest {
+  /** Name of the cluster that it is for. */
+  readonly cluster: string;
   readonly info: RequestInfo;
   readonly upgrade: boolean;
   /** The client's address. */
@@ -40,43 +43,50 @@ interface Compiled extends DelegatedTo {
   readonly isSource: (address: string) => boolean;
 }
 
-/** Once for each read of a session from the store. */
-const compiled = new WeakMap<Delegation, Compiled>();
-
 const MEMBERS: ReadonlySet<string> = new Set(['ancestors', 'actors', 'clusters', 'limits', 'sourceCidrs']);
 
-function compile(delegation: Delegation): Compiled {
-  const { limits, sourceCidrs } = delegation;
-  const made = {
-    actor: actorText(delegation),
-    rights: describeLimits(limits),
-    // While servers are upgraded, a newer one may store a limit of another kind, which this one must not ignore.
-    allows: Object.keys(delegation).every((member) => MEMBERS.has(member)) ? compileLimits(limits) : () => false,
-    isSource: sourceCidrs === undefined ? () => true : addressSet(sourceCidrs),
-  };
-  compiled.set(delegation, made);
-  return made;
-}
-
 /** @param delegation of the caller */
-export function checkDelegated(
-  { credential, identity }: Pick<Caller, 'credential' | 'identity'>,
+export type DelegationCheck = (
+  caller: Pick<Caller, 'credential' | 'identity'>,
   delegation: Delegation,
   request: DelegatedRequest,
-): Result<DelegatedPass, Rejection> {
-  const own = compiled.get(delegation) ?? compile(delegation);
-  const { info, upgrade, address } = request;
-  if (!own.isSource(address)) return no(delegationSource(address, own));
-  if (!own.allows(info, upgrade)) return no(delegationLimit(identity.username, aboutOf(info, upgrade), own));
-  if (mayCreate(info, request.contentTypes)) {
-    const creation = { ...info, verb: 'create' };
-    if (!own.allows(creation)) return no(delegationLimit(identity.username, aboutOf(creation, false), own));
-  }
-  const attributes = request.impersonated === undefined ? [] : impersonateAttributes(request.impersonated);
-  const denied = attributes.find((each) => !own.allows(asRequest(each)));
-  if (denied !== undefined) return no(delegationLimit(identity.username, denied, own));
-  const pass = { session: credential.session, actor: own.actor };
-  return ok(isRightsReview(info) ? { ...pass, warning: narrowerThan(own) } : pass);
+) => Result<DelegatedPass, Rejection>;
+
+/** @param bounds what the configuration allows now; it counts for sessions that are older than it, too */
+export function createDelegationCheck(bounds: DelegationBounds): DelegationCheck {
+  /** Once for each read of a session from the store. */
+  const compiled = new WeakMap<Delegation, Compiled>();
+  const compile = (delegation: Delegation): Compiled => {
+    const { sourceCidrs } = delegation;
+    const limits = limitsWithin(bounds, delegation);
+    const made = {
+      actor: actorText(delegation),
+      rights: describeLimits(limits),
+      // While servers are upgraded, a newer one may store a limit of another kind, which this one must not ignore.
+      allows: Object.keys(delegation).every((member) => MEMBERS.has(member)) ? compileLimits(limits) : () => false,
+      isSource: sourceCidrs === undefined ? () => true : addressSet(sourceCidrs),
+    };
+    compiled.set(delegation, made);
+    return made;
+  };
+  return ({ credential, identity }, delegation, request) => {
+    const own = compiled.get(delegation) ?? compile(delegation);
+    const { cluster, info, upgrade, address } = request;
+    const over = outOfBounds(bounds, identity, delegation);
+    if (over !== undefined) return no(delegationBounds(over, own));
+    if (bounds.clusters?.includes(cluster) === false) return no(delegationBounds('cluster_not_delegable', own));
+    if (!own.isSource(address)) return no(delegationSource(address, own));
+    if (!own.allows(info, upgrade)) return no(delegationLimit(identity.username, aboutOf(info, upgrade), own));
+    if (mayCreate(info, request.contentTypes)) {
+      const creation = { ...info, verb: 'create' };
+      if (!own.allows(creation)) return no(delegationLimit(identity.username, aboutOf(creation, false), own));
+    }
+    const attributes = request.impersonated === undefined ? [] : impersonateAttributes(request.impersonated);
+    const denied = attributes.find((each) => !own.allows(asRequest(each)));
+    if (denied !== undefined) return no(delegationLimit(identity.username, denied, own));
+    const pass = { session: credential.session, actor: own.actor };
+    return ok(isRightsReview(info) ? { ...pass, warning: narrowerThan(own) } : pass);
+  };
 }
 
 const narrowerThan = ({ actor, rights }: DelegatedTo): string =>

@@ -8,7 +8,8 @@ import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import { ownSession, type Caller } from '../../../src/core/credential/credential.ts';
 import type { RightsLimit } from '../../../src/core/delegation/rights.ts';
 import { requestInfo } from '../../../src/core/request/request-info.ts';
-import { checkDelegated } from '../../../src/proxy/admission/delegation-check.ts';
+import { createDelegationCheck } from '../../../src/proxy/admission/delegation-check.ts';
+import { DELEGATION } from '../../support/delegation-settings.ts';
 import { median, pairedRatio, type BenchResult } from '../report.ts';
 
 const ROUNDS = 9;
@@ -16,6 +17,8 @@ const WARM_UP = 3;
 const REQUESTS = 200_000;
 const TARGET = '/api/v1/namespaces/shop/pods?labelSelector=app%3Dweb&limit=500';
 const ADDRESS = '192.0.2.7';
+
+const checkDelegated = createDelegationCheck(DELEGATION);
 
 /** The last of fifty that have the verb allows the request, and each names several of everything. */
 const RULES: RightsLimit = {
@@ -56,6 +59,7 @@ function check(caller: Caller, info: ReturnType<typeof requestInfo>): boolean {
   const { delegation } = caller;
   if (delegation === undefined) return ownSession(caller.credential) !== '';
   return checkDelegated(caller, delegation, {
+    cluster: 'prod',
     info,
     upgrade: false,
     address: ADDRESS,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ClusterConfig, Config, WorkloadRule } from '../../../src/config/config.ts';
+import type { Delegation } from '../../../src/core/delegation/delegation.ts';
 import { audiences, type Holder } from '../../../src/oauth/audiences.ts';
 
 const cluster = (name: string): ClusterConfig => ({
@@ -55,11 +56,24 @@ const delegation: Config['delegation'] = {
   ],
 };
 
+/** A delegated session in which these act. */
+const by = (...actors: Delegation['actors']): Holder => ({
+  ...user(),
+  delegation: { ancestors: ['own'], actors, clusters: ['lab'], limits: [] },
+});
+
+const admin: Config['admin'] = {
+  groups: ['corp:platform'],
+  auditors: ['corp:security'],
+  freshness: 900,
+  dualControl: 'off',
+};
+
 describe('audiences', () => {
   const all = audiences(
     {
       clusters: [cluster('prod'), cluster('lab')],
-      admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
+      admin,
       workload: [rule('ci', ['prod'], 'none'), rule('probe', [], 'drill'), rule('siem', [], 'revoker')],
       delegation,
     },
@@ -119,6 +133,33 @@ describe('audiences', () => {
     [delegated('corp:platform'), false],
   ])('%o is an admin: %s', (who, admin) => {
     expect(all.isAdmin(who)).toBe(admin);
+  });
+
+  const PROGRAM = { name: 'mcp', registered: true } as const;
+  it.each<[settings: Partial<Config['delegation']>, who: Holder, age: number, over: string | undefined]>([
+    [{}, delegated(), 3599, undefined],
+    [{}, delegated(), 3600, 'delegation_too_old'],
+    [{ groups: ['corp:dev'] }, delegated('corp:dev'), 0, undefined],
+    [{ groups: ['corp:dev'] }, delegated(), 0, 'delegation_not_allowed'],
+    [{ groups: [] }, delegated('corp:dev'), 0, 'delegation_not_allowed'],
+    [{ enabled: false }, delegated(), 0, 'delegation_disabled'],
+    [{ enabled: false, groups: [], lifetime: 60 }, user(), 3600, undefined],
+    [{}, by(PROGRAM, { name: 'reviewer' }), 0, undefined],
+    [{ clients: [] }, by(PROGRAM, { name: 'reviewer' }), 0, 'delegation_client_removed'],
+    [{ clients: [] }, by({ name: 'mcp' }), 0, undefined],
+  ])('end delegated sessions by the configuration as it is now: %o, %o, %d s old', (settings, who, age, over) => {
+    const now = audiences(
+      { clusters: [], admin, workload: [], delegation: { ...delegation, ...settings } },
+      () => true,
+    );
+    expect(now.delegationOver({ ...who, createdAt: 1000 }, 1000 + age)).toBe(over);
+  });
+
+  it('are of clusters that may be delegated', () => {
+    const settings = { ...delegation, clusters: ['prod'] };
+    const now = audiences({ clusters: [cluster('lab')], admin, workload: [], delegation: settings }, () => true);
+    expect(now.allows('urn:portcullis:cluster:lab', delegated())).toBe(false);
+    expect(now.allows('urn:portcullis:cluster:lab', user())).toBe(true);
   });
 
   it('names the clusters of a user', () => {

@@ -2,8 +2,10 @@ import { expect, test } from 'vitest';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import type { Delegation } from '../../../../src/core/delegation/delegation.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
-import { checkDelegated } from '../../../../src/proxy/admission/delegation-check.ts';
+import { createDelegationCheck } from '../../../../src/proxy/admission/delegation-check.ts';
+import { DELEGATION } from '../../../support/delegation-settings.ts';
 
+const checkDelegated = createDelegationCheck(DELEGATION);
 const who = { session: 's', account: 'corp/alice', provider: 'corp', ancestors: ['own'] } as const;
 const caller = {
   credential: {
@@ -24,7 +26,16 @@ const delegation: Delegation = {
   clusters: ['prod'],
   limits: [{ preset: 'read-only' }],
 };
+const MCP: (typeof DELEGATION)['clients'][number] = {
+  id: 'mcp',
+  resource: 'https://mcp.example.com/mcp',
+  limit: { namespaces: ['shop'] },
+  clusters: ['prod'],
+  lifetime: 900,
+  binding: 'certificate',
+};
 const request = {
+  cluster: 'prod',
   info: requestInfo('GET', '/api/v1/namespaces/shop/pods'),
   upgrade: false,
   address: '192.0.2.7',
@@ -49,4 +60,24 @@ test.each([
 ])('a session for some addresses is used from %j: %j', (address, isAllowed) => {
   const bound = { ...delegation, sourceCidrs: ['192.0.2.0/24', '2001:db8::/48'] };
   expect(checkDelegated(caller, bound, { ...request, address }).ok).toBe(isAllowed);
+});
+
+test.each<readonly [settings: Partial<typeof DELEGATION>, reason: string | undefined]>([
+  [{}, undefined],
+  [{ enabled: false }, 'delegation_disabled'],
+  [{ groups: ['corp:dev'] }, 'delegation_not_allowed'],
+  [{ clusters: ['lab'] }, 'cluster_not_delegable'],
+  [{ clients: [] }, 'delegation_client_removed'],
+  [{ most: 'read-only' }, 'delegation_limit'],
+  [{ clients: [{ ...MCP, limit: { preset: 'read-only' } }] }, 'delegation_limit'],
+])('a session that was made before the configuration became %o is judged by it', (settings, reason) => {
+  const made = {
+    ...delegation,
+    actors: [{ name: 'mcp', registered: true } as const],
+    limits: [{ namespaces: ['shop'] }],
+  };
+  const check = createDelegationCheck({ ...DELEGATION, clients: [MCP], ...settings });
+  const deletion = { ...request, info: requestInfo('DELETE', '/api/v1/namespaces/shop/pods/web-1') };
+  const checked = check(caller, made, deletion);
+  expect(checked.ok ? undefined : checked.reason.auditReason).toBe(reason);
 });
