@@ -46,7 +46,10 @@ export function createAuthorizations({
     async pending(req, res) {
       const { uid, params } = await details(req, res);
       const clientId = String(params['client_id']);
-      const client = await provider.Client.find(clientId);
+      const unregistered = publicClients.isUnregistered(clientId);
+      // Its document was read when the request began. Here, perhaps at another replica, it would be read again for a name
+      // that no page shows.
+      const client = unregistered ? undefined : await provider.Client.find(clientId);
       const hint = params['provider'];
       // The library has turned `max_age=0` into the prompt by now, and considers the prompt answered when the
       // interaction ends with a sign-in.
@@ -58,7 +61,7 @@ export function createAuthorizations({
         ...(typeof hint === 'string' ? { providerHint: hint } : {}),
         ...(prompts.includes('login') ? { fresh: true } : {}),
         ...deviceNameIn(params),
-        ...(publicClients.isUnregistered(clientId) ? { unregistered: unregisteredClient(clientId, params) } : {}),
+        ...(unregistered ? { unregistered: unregisteredClient(clientId, params) } : {}),
       };
     },
 

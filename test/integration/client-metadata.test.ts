@@ -12,7 +12,7 @@ const REDIRECT = 'http://127.0.0.1:9/callback';
 let stage: ExchangeStage;
 
 beforeAll(async () => {
-  stage = await startExchangeStage();
+  stage = await startExchangeStage({ redis: true });
 });
 afterAll(async () => {
   await stage.stop();
@@ -78,6 +78,16 @@ it('signs in once its user has confirmed its host, and gets tokens for the one p
   // It is no client of token exchange.
   const own = await stage.bare.token({ client_id, grant_type: EXCHANGE, subject_token: token });
   expect(own.status).toBe(400);
+});
+
+it.each([
+  ['allows', ALLOW],
+  ['does not allow', REFUSE],
+])('goes on where its user %s it at a replica that has not read its document', async (_what, link) => {
+  const { follow } = await begin(publish());
+  await stage.restart();
+  const { searchParams } = new URL((await follow(link)).url);
+  expect([...searchParams.keys()]).toContain(link === ALLOW ? 'code' : 'error');
 });
 
 it('gets an error where its user does not allow it', async () => {

@@ -9,7 +9,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from './audit-log.ts';
-import { startTestInstance } from './instance.ts';
+import { startTestInstance, untilSettled } from './instance.ts';
 import { newClientKey, OAuthClient, type Answer, type ClientKey } from './oauth-client.ts';
 import { startRedis } from './redis.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.ts';
@@ -59,6 +59,8 @@ export interface ExchangeStage {
   events(name: string | undefined): Promise<readonly AuditEvent[]>;
   /** The private key of one of them. */
   keyOf(id: string): Promise<CryptoKey>;
+  /** Stops the server and starts another one, which has nothing in its memory. With Redis alone. */
+  restart(): Promise<void>;
   /** Documents at an address, by path. */
   readonly published: WorkloadIssuer;
   stop(): Promise<void>;
@@ -131,8 +133,13 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
   const loaded = await loadConfig({ file, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   await instance.server.stop();
-  const server = await startServer(loaded.value.config);
-  await server.ready;
+  const start = async (): Promise<RunningServer> => {
+    const started = await startServer(loaded.value.config);
+    await started.ready;
+    if (redis !== undefined) await untilSettled(started.store);
+    return started;
+  };
+  let server = await start();
   const endpoints = { web: instance.urls.web, api, ca: await readFile(`${directory}/ca.crt`, 'utf8') };
   const clients: OAuthClient[] = [];
   const connect = (key: ClientKey | undefined): OAuthClient => {
@@ -160,7 +167,9 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
   });
   return {
     instance,
-    server,
+    get server() {
+      return server;
+    },
     user,
     mcp,
     tls,
@@ -190,6 +199,10 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
     async events(name) {
       await server.audit.flush();
       return (await auditedBy(instance)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
+    },
+    async restart() {
+      await server.stop();
+      server = await start();
     },
     async stop() {
       for (const each of clients) await each.close();
