@@ -60,17 +60,17 @@ export const sessionNotFound = (): AdminError =>
   new AdminError('session_not_found', 'not_found', 'There is no live session of this id. It may have ended already.');
 
 /**
- * Returns the account of a session. While the store is unavailable the session is revoked without being read,
+ * Returns the account of a session, and whether it is a delegated one. While the store is unavailable the session is revoked without being read,
  * because the local revocation guard rejects it before anything is written.
  * @throws AdminError `session_not_found`
  */
-async function accountOfSession(deps: AdminDeps, id: string): Promise<Account | undefined> {
+async function aboutSession(deps: AdminDeps, id: string): Promise<Omit<ResolvedTarget, 'target'>> {
   try {
     const session = await deps.store.sessions.read(id);
     if (session === undefined) throw sessionNotFound();
-    return session.account;
+    return { account: session.account, delegated: session.delegation !== undefined };
   } catch (error) {
-    if (error instanceof AppError && error.code === 'store_unavailable') return undefined;
+    if (error instanceof AppError && error.code === 'store_unavailable') return {};
     throw error;
   }
 }
@@ -78,6 +78,8 @@ async function accountOfSession(deps: AdminDeps, id: string): Promise<Account | 
 interface ResolvedTarget {
   readonly target: RevocationTarget;
   readonly account?: Account;
+  /** It is one delegated session. */
+  readonly delegated?: boolean;
 }
 
 const accountTarget = (account: Account): ResolvedTarget => ({ target: { kind: 'account', account }, account });
@@ -85,8 +87,7 @@ const accountTarget = (account: Account): ResolvedTarget => ({ target: { kind: '
 async function resolveTarget(deps: AdminDeps, request: RevocationRequest): Promise<ResolvedTarget> {
   const { session, account, username, provider, workload, subject } = request;
   if (session !== undefined) {
-    const owner = await accountOfSession(deps, session);
-    return { target: { kind: 'session', session }, ...(owner === undefined ? {} : { account: owner }) };
+    return { target: { kind: 'session', session }, ...(await aboutSession(deps, session)) };
   }
   if (account !== undefined) return accountTarget(account);
   if (username !== undefined) return accountTarget(await accountNamed(deps, username));
@@ -185,10 +186,11 @@ export async function assertSeen(deps: AdminDeps, { lock, account }: RevocationP
  *   `username_ambiguous`; `provider_not_found` also for an account
  */
 export async function planOf(deps: AdminDeps, request: RevocationRequest): Promise<RevocationPlan> {
-  const meant = await resolveTarget(deps, request);
+  const { delegated = false, ...meant } = await resolveTarget(deps, request);
   if (request.account !== undefined) await assertKnownProvider(deps, request.account);
   const { reason, requestId, lock = false } = request;
-  const mayReturn = !lock && (await canSignInAgain(deps, meant.account));
+  // The end of a delegated session alone asks its user for nothing: their own session goes on.
+  const mayReturn = !lock && (delegated || (await canSignInAgain(deps, meant.account)));
   return { ...meant, lock, canSignInAgain: mayReturn, reason, requestId };
 }
 

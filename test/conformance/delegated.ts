@@ -107,6 +107,15 @@ function openingConforms(open: OpenStore): void {
     expect(await subject.store.sessions.read('new')).toBeUndefined();
   });
 
+  it('leaves no need of a fresh sign-in when it alone is revoked, as no sign-in opens it', async () => {
+    const { store } = await family(open);
+    await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'grandchild' } });
+    await store.log.append({ requestId: 's', target: { kind: 'session', session: 'child' } });
+    expect(await store.freshSignIns.find('corp/1')).toBeUndefined();
+    await store.log.append({ requestId: 't', target: { kind: 'session', session: 'own' } });
+    expect(await store.freshSignIns.find('corp/1')).toBeDefined();
+  });
+
   it('asks for no fresh sign-in, and for the account’s lock and watermark as ever', async () => {
     const subject = await family(open);
     const { store, clock } = subject;

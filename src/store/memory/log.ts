@@ -145,7 +145,9 @@ export class MemoryLog implements RevocationLog {
     }
     if (request.approval !== undefined && !this.#parts.takeApproval(request.approval)) throw approvalSpent();
     const record = target.kind === 'session' && request.ended !== true ? sessions.recordOf(target.session) : undefined;
-    const account = target.kind === 'account' ? target.account : record?.account;
+    // No sign-in opens a delegated session, so none brings it back, and its user's own session goes on.
+    const signedIn = record?.delegation === undefined ? record?.account : undefined;
+    const account = target.kind === 'account' ? target.account : signedIn;
     if (account !== undefined && request.asksFreshSignIn !== false) fresh.set(account);
     if (target.kind === 'account' && lock !== undefined) locks.set({ ...lock, account: target.account });
     const through = this.#endThrough(record?.via);

@@ -350,8 +350,10 @@ end
 
 -- how: 'ended' regularly; 'certain' of the user's identity; or ''.
 local function revoke_session(hash, till, how)
-  local f = how == 'ended' and {} or redis.call('HMGET', P .. 'session:' .. hash, 'acc', 'via')
-  if f[1] and how ~= 'certain' then demand_fresh(f[1]) end
+  local f = how == 'ended' and {} or redis.call('HMGET', P .. 'session:' .. hash, 'acc', 'via', 'up')
+  -- No sign-in opens a delegated session, so none brings it back, and its user's own session goes on.
+  local is_delegated = f[3] and f[3] ~= ''
+  if f[1] and how ~= 'certain' and not is_delegated then demand_fresh(f[1]) end
   local ended = 0
   -- The browser session through which it was opened would silently open the next one, so it is revoked too, by an
   -- entry of its own.

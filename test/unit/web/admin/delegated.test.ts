@@ -89,3 +89,11 @@ test.each([
   const at = await startDelegations({ config: { delegation } });
   expect(/<h2 id="delegation">[^]*?<\/section>/.exec(await textAt(at, '/admin/health'))?.[0]).toMatch(shown);
 });
+
+test.each([
+  ['claude-1', 'They can sign in again by themselves.'],
+  ['laptop', 'Their next sign-in must be a fresh one.'],
+])('the page that asks before %s is revoked says what that asks of its user', async (session, says) => {
+  const at = await startDelegations();
+  expect(await textAt(at, `/admin/revoke?kind=session&value=${session}`)).toContain(says);
+});
