@@ -19,8 +19,7 @@ afterAll(async () => {
 });
 
 /** Publishes a document, and returns the id of its client. */
-function publish(change: object = {}): string {
-  const path = `/clients/${randomUUID()}`;
+function publish(change: object = {}, path = `/clients/${randomUUID()}`): string {
   const client_id = `${stage.published.issuer}${path}`;
   stage.published.documents.set(path, {
     client_id,
@@ -31,6 +30,14 @@ function publish(change: object = {}): string {
     token_endpoint_auth_method: 'none',
     ...change,
   });
+  return client_id;
+}
+
+/** Publishes a document under an address that is spelled otherwise; the client has a key for its tokens. */
+function inCapitals(origin = 'HTTPS://localhost'): string {
+  const path = `/clients/${randomUUID()}`;
+  const client_id = stage.published.issuer.replace('https://localhost', origin) + path;
+  publish({ client_id, tls_client_certificate_bound_access_tokens: true }, path);
   return client_id;
 }
 
@@ -114,6 +121,10 @@ it.each<readonly [string, () => string, Record<string, string>]>([
     {},
   ],
   ['a further address that is not listed', () => publish({ sector_identifier_uri: 'https://169.254.169.254/' }), {}],
+  // The library takes it for the address of a document, and the rest must not take it for a client of ours.
+  ['an address in another spelling', () => inCapitals(), { resource: DEMO }],
+  ['an address in another spelling, for a program', () => inCapitals(), {}],
+  ['a host in another spelling', () => inCapitals('https://LOCALHOST'), { resource: DEMO }],
   ['no PKCE', () => publish(), { code_challenge: '', code_challenge_method: '' }],
   ['no resource', () => publish(), { resource: '' }],
   ['a cluster', () => publish(), { resource: DEMO }],

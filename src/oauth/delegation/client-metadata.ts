@@ -42,7 +42,8 @@ export function metadataClients({ hosts, outboundTo, limit }: MetadataClientsDep
   const outbounds = new Map(hosts.map((host) => [host, outboundTo(host)]));
   const outboundOf = (url: URL): Outbound | undefined => outbounds.get(url.hostname);
   return {
-    isId: (clientId) => clientId.startsWith('https://'),
+    // However it is spelled: whatever is no id of such a client has the audiences of ours, and no page asks its user.
+    isId: (clientId) => URL.parse(clientId)?.protocol === 'https:',
     settings: {
       fetch: async (target, { method = 'GET', headers, signal } = {}) => {
         const url = new URL(typeof target === 'string' || target instanceof URL ? target : target.url);
@@ -58,9 +59,9 @@ export function metadataClients({ hosts, outboundTo, limit }: MetadataClientsDep
         cacheDuration: CACHED_SECONDS,
         allowFetch: (ctx, id) => {
           const url = URL.parse(id);
-          if (url === null || id.length > MAX_ID_LENGTH || url.pathname === '/' || outboundOf(url) === undefined) {
-            return false;
-          }
+          // An attacker spells it `HTTPS://`, which the library takes for the same.
+          if (url?.href !== id || id.length > MAX_ID_LENGTH) return false;
+          if (url.pathname === '/' || outboundOf(url) === undefined) return false;
           return limit.take(clientAddress(ctx.req)) === 0;
         },
         allowClient: (_ctx, client) =>

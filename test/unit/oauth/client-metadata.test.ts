@@ -34,6 +34,10 @@ it('reads no document of another host, without a path or with a long address, an
   expect(allows('https://example.com/client.json')).toBe(false);
   expect(allows('https://app.example.com/')).toBe(false);
   expect(allows(`https://app.example.com/${'a'.repeat(300)}`)).toBe(false);
+  for (const spelled of ['HTTPS://app.example.com/x', 'https://APP.example.com/x', 'https://app.example.com:443/x']) {
+    expect(allows(spelled)).toBe(false);
+    expect(clients(['app.example.com'])?.isId(spelled)).toBe(true);
+  }
   const good = [1, 2, 3].map((index) => allows(`https://app.example.com/${index}`));
   expect(good).toEqual([true, true, false]);
 });
