@@ -229,15 +229,16 @@ async function reusable(
   parent: SessionRecord,
   wanted: Wanted,
 ): Promise<ExchangedSession['session'] | undefined> {
+  const nowSeconds = Math.floor(clock.nowMs() / 1000);
   const page = await sessions.list({ ancestor: parent.id, limit: MOST_LOOKED_AT });
   for (const { id, account, createdAt, expiresAt, thumbprint, delegation } of page.sessions) {
     const actor = delegation?.actors.at(-1);
     if (delegation?.ancestors.at(-1) !== parent.id || actor?.registered !== true || actor.name !== wanted.actor.name) {
       continue;
     }
-    if (clock.nowMs() / 1000 >= (createdAt + expiresAt) / 2) continue;
-    // It was made before an admin gave the client less time.
-    if (expiresAt - createdAt > wanted.seconds) continue;
+    if (nowSeconds >= (createdAt + expiresAt) / 2) continue;
+    // It was made before an admin gave the client less time, or before the clock was set back.
+    if (expiresAt - Math.min(createdAt, nowSeconds) > wanted.seconds) continue;
     if (thumbprint !== wanted.thumbprint || !isSame(delegation.clusters, wanted.clusters)) continue;
     if (!isSame(delegation.sourceCidrs, wanted.sourceCidrs)) continue;
     const above = parent.delegation?.limits ?? [];

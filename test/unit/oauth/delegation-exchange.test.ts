@@ -1,0 +1,88 @@
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { expect, test } from 'vitest';
+import type { DelegationClientConfig } from '../../../src/config/config.ts';
+import { createDelegationExchange } from '../../../src/oauth/delegation/exchange.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory.ts';
+
+const ISSUER = 'https://portcullis.example.com';
+const START = Date.UTC(2030, 0, 1) / 1000;
+const CLIENT: DelegationClientConfig = {
+  id: 'mcp',
+  resource: 'https://mcp.example.com/mcp',
+  limit: { preset: 'read-only' },
+  clusters: ['prod'],
+  lifetime: 600,
+  binding: 'none',
+};
+
+/** Exchanges a token of alice's for a client, at a time. @returns the id of the session */
+async function startExchange(): Promise<(client: DelegationClientConfig, at: number) => Promise<string>> {
+  let now = START;
+  const clock = { nowMs: () => now * 1000 };
+  const store = createMemoryStore({ clock });
+  const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
+  const startedAt = await store.log.position();
+  const alice = {
+    account: 'corp/alice',
+    provider: 'corp',
+    subject: 'alice',
+    identity: { username: 'alice', uid: '1', groups: [], extra: {} },
+    client: 'mcp-client',
+    createdAt: START,
+    expiresAt: START + 36_000,
+    idleSeconds: 36_000,
+    address: '',
+    userAgent: '',
+    startedAt,
+  } as const;
+  await store.sessions.open({ ...alice, id: 'own' }, {});
+  const token = await new SignJWT({ sid: 'own', client_id: 'mcp-client', ep: startedAt.epoch, ln: startedAt.number })
+    .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt' })
+    .setIssuer(ISSUER)
+    .setSubject(alice.account)
+    .setAudience(CLIENT.resource)
+    .setJti('1')
+    .setIssuedAt(START - 7200)
+    .setExpirationTime(START + 36_000)
+    .sign(privateKey);
+  let opened = 0;
+  const exchange = createDelegationExchange({
+    publicUrl: ISSUER,
+    verifying: () => ({ keys: [jwk] }),
+    sessions: store.sessions,
+    guard: { check: () => undefined },
+    audiences: { allows: () => true },
+    most: 'rules',
+    isWithin: () => true,
+    clock,
+    create: async ({ parent, actor, clusters, limits, seconds, sourceCidrs }) => {
+      opened += 1;
+      const about = sourceCidrs === undefined ? {} : { sourceCidrs };
+      const delegation = { ancestors: [parent], actors: [actor], clusters, limits, ...about };
+      const times = { createdAt: now, expiresAt: now + seconds };
+      const session = { ...alice, ...times, id: `child-${opened}`, delegation };
+      await store.sessions.open(session, {}, { mostDelegations: 20 });
+      return { ok: true, value: session };
+    },
+  });
+  const jwk = { ...(await exportJWK(publicKey)), alg: 'ES256' };
+  return async (client, at) => {
+    now = START + at;
+    const outcome = await exchange({ client, subjectToken: token, address: '192.0.2.1', userAgent: '' });
+    if (!outcome.ok) throw new Error(outcome.reason.reason);
+    return outcome.value.session.id;
+  };
+}
+
+test.each<readonly [when: string, change: Partial<DelegationClientConfig>, at: number, session: string]>([
+  ['asked for again', {}, 299, 'child-1'],
+  ['half of its life is over', {}, 300, 'child-2'],
+  ['its client may have less time now', { lifetime: 60 }, 10, 'child-2'],
+  ['its client may do less now', { limit: { preset: 'read-only', namespaces: ['shop'] } }, 10, 'child-2'],
+  ['its client may use it from fewer addresses now', { sourceCidrs: ['192.0.2.0/24'] }, 10, 'child-2'],
+  ['the clock was set back by an hour, so that it would last longer', {}, -3600, 'child-2'],
+])('an exchange where a session is there and %s', async (_when, change, at, session) => {
+  const exchange = await startExchange();
+  expect(await exchange(CLIENT, 0)).toBe('child-1');
+  expect(await exchange({ ...CLIENT, ...change }, at)).toBe(session);
+});
