@@ -12,6 +12,8 @@ import { PORTCULLIS_EVENTS, isPortcullisEventName, type CatalogueEntry } from '.
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../src/core/core.ts';
 import { startCanaryStage, type CanaryStage } from '../support/canary-stage.ts';
+import { DEMO, RESOURCE } from '../support/exchange-stage.ts';
+import { delegationsRequest, newChild, order, selfToken } from '../support/delegation.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
 import { visitor } from '../support/device-stage.ts';
 import { CliContext } from '../support/kubectl.ts';
@@ -30,6 +32,8 @@ const HAPPENED = [
   'logout',
   'admin-read',
   'admin-refused',
+  'delegated',
+  'delegation-refused',
 ];
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -176,6 +180,71 @@ async function redeemUnknownCode(issuer: string): Promise<void> {
   shown({ status, headers: {}, body: { html } });
 }
 
+/** A user gives an agent a session, and a registered client exchanges the user's token for one. */
+async function delegateAndExchange(): Promise<void> {
+  const { secrets, shown, endpoints } = stage;
+  const { refreshToken } = await signIn('alice');
+  const agent = await newChild(endpoints);
+  try {
+    secrets.addPem('key of an agent', agent.client.key?.key ?? '');
+    const own = await selfToken(client, refreshToken);
+    secrets.addToken('token of own sessions', own);
+    const post = (changes: object) =>
+      delegationsRequest(client, own, 'POST', { body: order(agent.thumbprint, changes) });
+    const made = await post({});
+    const given = secrets.add('refresh token of an agent', String(made.body['refreshToken']));
+    const answer = await agent.client.refresh(given, { resource: DEMO });
+    secrets.addMembers('token answer of an agent', answer.body);
+    const token = String(answer.body['access_token']);
+    expect((await agent.client.get(PODS, token)).status).toBe(200);
+    await agent.client.get(`${PODS}/${token}/log`, token);
+    shown(await agent.client.send('DELETE', PODS, { headers: { authorization: `Bearer ${token}` } }));
+    shown(await thief.get(PODS, token));
+    shown(await thief.refresh(given, { resource: DEMO }));
+    shown(await delegationsRequest(thief, own, 'GET'));
+    shown(await delegationsRequest(client, canary('bearer at delegated sessions'), 'GET'));
+    shown(await post({ name: `${canary('name of an agent')}\n` }));
+    shown(await post({ clusters: [`${canary('cluster of an agent')}.x`] }));
+    shown(await post({ thumbprint: canary('thumbprint of an agent') }));
+  } finally {
+    await agent.client.close();
+  }
+}
+
+async function exchange(): Promise<void> {
+  const { secrets, shown, clientKey, instance } = stage;
+  const { callback, verifier } = await client.authorize('alice', { extra: { resource: RESOURCE } });
+  const code = secrets.add('authorization code', callback.searchParams.get('code') ?? '');
+  const redeemed = await client.redeem(code, verifier, { resource: RESOURCE });
+  secrets.addMembers('token answer', redeemed.body);
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: 'mcp', sub: 'mcp', aud: instance.urls.web, jti: canary('jti'), exp: now + 60 };
+  const assertion = await new SignJWT(claims).setProtectedHeader({ alg: 'ES256' }).sign(clientKey);
+  secrets.addToken('client assertion', assertion);
+  const form = {
+    grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+    subject_token: String(redeemed.body['access_token']),
+    subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    client_assertion: assertion,
+  };
+  // Any key but that of the user's own session.
+  const answer = await thief.post('/-/oauth/token', form);
+  expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+  secrets.addMembers('token answer of an exchange', answer.body);
+  for (const change of [
+    {},
+    { client_assertion: canary('client assertion') },
+    { client_assertion: assertion, client_id: canary('client id') },
+    { client_assertion: undefined, client_id: 'mcp', client_secret: canary('secret of a registered client') },
+  ]) {
+    const changed = Object.entries({ ...form, ...change }).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined,
+    );
+    shown(await thief.post('/-/oauth/token', Object.fromEntries(changed)));
+  }
+}
+
 /** What users do at their terminals, and an admin against them. */
 async function useCommands(aliceToken: string): Promise<void> {
   const { instance, printed } = stage;
@@ -206,6 +275,8 @@ async function useCommands(aliceToken: string): Promise<void> {
 describe('every secret that is used while users work, fail and are signed out', () => {
   beforeAll(async () => {
     const aliceToken = await workAndFail();
+    await delegateAndExchange();
+    await exchange();
     await tryPages();
     await redeemUnknownCode('');
     await redeemUnknownCode(stage.instance.urls.issuer);
@@ -219,6 +290,7 @@ describe('every secret that is used while users work, fail and are signed out', 
     expect(size).toBeGreaterThan(60);
     for (const kind of [
       'authorization code',
+      'client assertion',
       'client secret',
       'cookie',
       'device code',
@@ -227,13 +299,18 @@ describe('every secret that is used while users work, fail and are signed out', 
       'key file: d',
       'key file: k',
       'key of TLS',
+      'key of a client: d',
       'key of a laptop',
+      'key of an agent',
       'password',
       'provider: access_token',
       'provider: id_token',
       'provider: refresh_token',
       'token answer: access_token',
       'token answer: refresh_token',
+      'token answer of an agent: access_token',
+      'token answer of an exchange: access_token',
+      'token of own sessions',
       'upstream token',
       'user code',
     ]) {

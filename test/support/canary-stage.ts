@@ -6,9 +6,11 @@ import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
+import { exportJWK, generateKeyPair, type CryptoKey } from 'jose';
 import { parse, stringify } from 'yaml';
 import { USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
+import { RESOURCE } from './exchange-stage.ts';
 import { bareEnvironment } from './bare-environment.ts';
 import { Secrets, watchClients, watchProvider } from './canary-secrets.ts';
 import { startTestInstance } from './instance.ts';
@@ -22,6 +24,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 interface Settings {
   telemetry?: { logLevel: string };
   limits?: Record<string, number>;
+  delegation?: object;
   readonly keys: Readonly<Record<string, string>>;
   readonly listen: { readonly api: { readonly keyFile: string } };
   readonly clusters: readonly { readonly tokenFile: string }[];
@@ -31,6 +34,8 @@ export interface CanaryStage {
   readonly instance: RunningDemo;
   readonly secrets: Secrets;
   readonly endpoints: Endpoints;
+  /** Of the registered client `mcp`, whose resource is `RESOURCE`. */
+  readonly clientKey: CryptoKey;
   /** Keeps a response that is none of success, as a client was shown it. */
   readonly shown: (answer: Answer) => Answer;
   /** Keeps what a command has printed. */
@@ -47,7 +52,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
   const instance = await startTestInstance({ redis: redis.url });
   // The same addresses and the same store, in its own process: whatever it writes to its log is seen.
   await instance.server.stop();
-  await learnSettings(instance, secrets);
+  const clientKey = await learnSettings(instance, secrets);
   const child = spawn(process.execPath, [MAIN, 'serve', '--config', instance.files.config], {
     env: bareEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -63,6 +68,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
   return {
     instance,
     secrets,
+    clientKey,
     endpoints: {
       web: instance.urls.web,
       api: instance.urls.api,
@@ -101,7 +107,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
 }
 
 /** Every secret that the configuration names, and the passwords; sets the log as talkative as it can be. */
-async function learnSettings({ files }: RunningDemo, secrets: Secrets): Promise<void> {
+async function learnSettings({ files }: RunningDemo, secrets: Secrets): Promise<CryptoKey> {
   const settings = parse(await readFile(files.config, 'utf8')) as Settings;
   for (const { password } of USERS) secrets.add('password', password);
   secrets.add('client secret', files.clientSecret);
@@ -116,7 +122,15 @@ async function learnSettings({ files }: RunningDemo, secrets: Secrets): Promise<
   }
   settings.telemetry = { logLevel: 'debug' };
   settings.limits = { ...settings.limits, signInsPerMinute: 1000 };
+  const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
+  secrets.addMembers('key of a client', { d: (await exportJWK(privateKey)).d });
+  await writeFile(at('mcp.jwks'), JSON.stringify({ keys: [await exportJWK(publicKey)] }));
+  const limit = { preset: 'read-only' };
+  settings.delegation = {
+    clients: [{ id: 'mcp', resource: RESOURCE, jwksFile: at('mcp.jwks'), limit, clusters: ['demo'] }],
+  };
   await writeFile(files.config, stringify(settings));
+  return privateKey;
 }
 
 async function untilReady(url: string, ended: () => string | false): Promise<void> {
