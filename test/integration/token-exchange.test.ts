@@ -105,9 +105,16 @@ describe.each(['memory', 'redis'] as const)('a registered client, on the %s stor
     const others: Answer[] = [];
     for (const more of narrower) others.push(await stage.exchange(subject, rights(more)));
     expect(new Set(others.slice(0, 2).map(sessionOf)).add(first).size).toBe(3);
+    // Its own limit counts whatever it asks for: here its preset, where it asks for a namespace alone.
+    const limits = [{ preset: 'read-only', namespaces }, { namespaces: ['shop'] }];
+    expect(others[0]?.body).toMatchObject({ authorization_details: [{ limits }] });
     // What the client may have in any case, asked for once more, is the same.
     expect(sessionOf(others[2] as Answer)).toBe(first);
-    expect(sessionOf(await stage.exchange(subject, rights({ namespaces: ['default'] })))).not.toBe(first);
+    const from = new OAuthClient(stage.user.endpoints, await newClientKey());
+    const byOtherKey = await stage.exchange(subject, {}, { from });
+    expect(byOtherKey.status).toBe(200);
+    expect(sessionOf(byOtherKey)).not.toBe(first);
+    await from.close();
     const fifth = await stage.exchange(subject, rights({ namespaces: ['default'], clusters: ['other'] }));
     expect(fifth).toMatchObject({ status: 400, body: { error: 'invalid_request' } });
     expect(fifth.body['error_description']).toContain('4 delegated sessions');

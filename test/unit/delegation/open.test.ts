@@ -5,9 +5,10 @@ import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import type { DelegationOrder } from '../../../src/core/delegation/delegation.ts';
 import { AppError } from '../../../src/core/errors.ts';
 import { createDelegations } from '../../../src/delegation/delegation.ts';
-import { createRevocationGuard, type RevocationGuard } from '../../../src/revocation/revocation.ts';
+import type { RevocationGuard } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { SessionRecord, Store } from '../../../src/store/store.ts';
+import { memoryGuard } from '../../support/memory-guard.ts';
 
 /** SHA-256 in base64url, another one for each letter. */
 const key = (letter: string): string => Buffer.alloc(32, letter).toString('base64url');
@@ -35,16 +36,7 @@ describe('delegated sessions', () => {
   beforeEach(async () => {
     now = Date.UTC(2030, 0, 1);
     store = createMemoryStore({ clock: { nowMs: () => now } });
-    guard = createRevocationGuard({
-      log: store.log,
-      sessions: store.sessions,
-      stalenessSeconds: 2,
-      longestTokenSeconds: 300,
-      replicaName: 'a',
-      monotonicMs: () => performance.now(),
-      clock: { nowMs: Date.now },
-      isFirstGeneration: true,
-    });
+    guard = memoryGuard(store);
     await guard.start();
     [audited, counted, blocked] = [[], [], false];
     grant = async ({ session }) => `refresh token of ${session.id}`;
@@ -286,6 +278,18 @@ describe('delegated sessions', () => {
     expect(facts()).toMatchObject({ 'portcullis.dev/reason': 'parent_over' });
   });
 
+  it('are not made from a session whose revocation could not be written', async () => {
+    const [open, append] = [store.sessions.open.bind(store.sessions), store.log.append.bind(store.log)];
+    store.log.append = () => Promise.reject(new AppError('store_unavailable', 'later'));
+    store.sessions.open = async (...args) => {
+      await guard.revoke({ target: { kind: 'session', session: 'own' } }).catch(() => undefined);
+      store.log.append = append;
+      return open(...args);
+    };
+    expect(await delegations().createWithToken(order())).toMatchObject({ reason: { reason: 'parent_over' } });
+    expect((await all()).map(({ id }) => id)).toEqual(['own']);
+  });
+
   it('have times of one reading of the clock, however it jumps', async () => {
     const before = now / 1000;
     let jumpMs = 300_000;
@@ -325,6 +329,9 @@ describe('delegated sessions', () => {
     expect(await seen('own')).toEqual([parent, sibling, child].toSorted());
     expect(await seen(parent)).toEqual([child]);
     expect(await seen(child)).toEqual([]);
+    await signIn('other', 'lab');
+    expect(await seen('other')).toEqual([]);
+    expect(await delegations().end(await holder('other'), parent)).toBeUndefined();
     for (const id of ['own', parent, sibling])
       expect(await delegations().end(await holder(parent), id)).toBeUndefined();
     expect(await delegations().end(await holder('own'), 'own')).toBeUndefined();

@@ -6,14 +6,10 @@ import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
 import { createRecheck } from '../../../src/oauth/recheck.ts';
 import { createStreamRecheck, type StreamRecheck } from '../../../src/oauth/stream-recheck.ts';
-import {
-  createRevocationGuard,
-  type CutReason,
-  type RevocationGuard,
-  type Registration,
-} from '../../../src/revocation/revocation.ts';
+import { type CutReason, type RevocationGuard, type Registration } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { memoryGuard } from '../../support/memory-guard.ts';
 
 const EVERY = 300;
 const GRACE = 900;
@@ -65,16 +61,7 @@ describe('users with open streams', () => {
     now = Date.UTC(2030, 0, 1);
     const clock = { nowMs: () => now };
     store = createMemoryStore({ clock });
-    guard = createRevocationGuard({
-      log: store.log,
-      sessions: store.sessions,
-      stalenessSeconds: 2,
-      longestTokenSeconds: 300,
-      replicaName: 'a',
-      monotonicMs: () => performance.now(),
-      clock: { nowMs: Date.now },
-      isFirstGeneration: true,
-    });
+    guard = memoryGuard(store);
     await guard.start();
     [corp, lab] = [new Provider('corp'), new Provider('lab')];
     audited = [];

@@ -4,9 +4,10 @@ import type { WorkloadRule } from '../../../../src/config/config.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { createWorkloadExchange, type ExchangeWorkloadToken } from '../../../../src/oauth/workload/exchange.ts';
 import { compileRules } from '../../../../src/oauth/workload/rules.ts';
-import { createRevocationGuard, type RevocationGuard } from '../../../../src/revocation/revocation.ts';
+import type { RevocationGuard } from '../../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
 import type { Store } from '../../../../src/store/store.ts';
+import { memoryGuard } from '../../../support/memory-guard.ts';
 
 const ISSUER = 'https://issuer.example.com';
 const PUBLIC_URL = 'https://portcullis.example.com';
@@ -37,16 +38,7 @@ describe('a workload token at the exchange', () => {
   beforeEach(() => {
     now = Date.UTC(2030, 0, 1);
     store = createMemoryStore({ clock: { nowMs: () => now } });
-    guard = createRevocationGuard({
-      log: store.log,
-      sessions: store.sessions,
-      stalenessSeconds: 2,
-      longestTokenSeconds: 300,
-      replicaName: 'a',
-      monotonicMs: () => performance.now(),
-      clock: { nowMs: Date.now },
-      isFirstGeneration: true,
-    });
+    guard = memoryGuard(store);
   });
   afterEach(() => guard.stop());
 
