@@ -261,7 +261,7 @@ describe('revoking', () => {
     await openSession(at.stage, 'alice-1', 'alice');
     await openSession(at.stage, 'alice-2', 'alice');
     const scope = (query: string) => at.browser.get(`/admin/api/v1/revocation-scope?${query}`);
-    const nothingOpen = { more: false, openHere: 0 };
+    const nothingOpen = { delegated: 0, more: false, openHere: 0 };
     expect((await scope('all=true').expect(200)).body).toEqual({ sessions: 3, users: 2, ...nothingOpen });
     const { body } = await scope('username=corp:alice@example.com').expect(200);
     expect(body).toEqual({ sessions: 2, users: 1, ...nothingOpen });
