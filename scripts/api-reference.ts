@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { CALLS_PER_MINUTE } from '../src/admin/api/call-limits.ts';
+import { CALLS_PER_MINUTE } from '../src/http/call-limits.ts';
 import { isChange, openApiDocument, problemsOf } from '../src/admin/api/openapi.ts';
 import { routes, type Route, type RouteName } from '../src/admin/api/routes.ts';
 import { componentSchemas, queryParameters, type JsonSchema } from '../src/admin/api/schemas.ts';

@@ -12,7 +12,7 @@ import { rfc3339 } from '../core/time.ts';
 type DelegationView = NonNullable<z.output<typeof sessionSchema>['delegation']>;
 
 /** Returns it field by field, because a record from the store may have more. */
-function delegationView(delegation: Delegation): DelegationView {
+export function delegationView(delegation: Delegation): DelegationView {
   const { actors, ancestors, clusters, limits, sourceCidrs } = delegation;
   return {
     name: actorText(delegation),

@@ -4,7 +4,6 @@
  */
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
 import { z } from 'zod';
-import { createCallLimits, limitCalls, rejectionOrTooMany, type CallLimits } from '../admin/api/call-limits.ts';
 import { revocationStatus } from '../admin/revoke.ts';
 import { checked } from '../core/admin-api/issues.ts';
 import { sessionIdSchema } from '../core/admin-api/fields.ts';
@@ -18,6 +17,7 @@ import { createRateLimiter } from '../core/rate-limit.ts';
 import type { Result } from '../core/result.ts';
 import { record, requireAuditLog, type AuditedAct } from '../http/audit-events.ts';
 import { assertCredential, authenticateBearer, unauthenticated } from '../http/bearer.ts';
+import { createCallLimits, limitCalls, rejectionOrTooMany, tooMany, type CallLimits } from '../http/call-limits.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { ProblemError, sendProblem } from '../http/problem.ts';
 import { contextOf } from '../http/request-context.ts';
@@ -25,7 +25,7 @@ import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import type { Delegations } from './open.ts';
 import { errorCodeOf, REJECTIONS, type Rejection } from './rejections.ts';
-import { delegationView } from './view.ts';
+import { delegatedView } from './view.ts';
 
 const PATH = '/-/delegations';
 /** More than the limits may have, so that their own error can say so. */
@@ -114,12 +114,7 @@ function limitOrders({ config, clock }: DelegationApiDeps): RequestHandler {
   const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
   return (req, _res, next) => {
     const seconds = orders.take(callerOf(req).credential.session);
-    if (seconds > 0) {
-      const about = { problem: 'too_many_requests', status: 429, code: 'conflict' } as const;
-      throw new ProblemError(about, `Too many delegated sessions at once. Try again in ${seconds} s.`, {
-        retryAfterSeconds: seconds,
-      });
-    }
+    if (seconds > 0) throw tooMany('delegated sessions at once', seconds);
     next();
   };
 }
@@ -164,7 +159,7 @@ function createHandler(deps: DelegationApiDeps, delegations: Delegations): Reque
     if (!made.ok) throw rejectionError(made.reason);
     const { session, refreshToken } = made.value;
     res.status(201).json({
-      delegation: delegationView({ ...session, address }),
+      delegation: delegatedView({ ...session, address }),
       refreshToken,
       clusters: session.delegation.clusters.map((cluster) => ({
         name: cluster,
@@ -189,7 +184,7 @@ function listHandler(deps: DelegationApiDeps, delegations: Delegations): Request
       sessions.map(async ({ delegation, ...session }) => {
         if (delegation === undefined) return [];
         const recent = await deps.store.recent.read(session.id);
-        return [delegationView({ ...session, delegation }, recent.slice(0, RECENT))];
+        return [delegatedView({ ...session, delegation }, recent.slice(0, RECENT))];
       }),
     );
     // After everything was read, before a byte is sent.

@@ -1,8 +1,9 @@
 /**
- * HTTP: what the pages and the admin API share of a request.
+ * HTTP: what the pages and the APIs for programs share of a request.
  *
- * Owns: the context of a request, the client's address, the HTTP status of each error, and the audit event of what
- * a request did. Must not know: any route, page or response body, or who may do what.
+ * Owns: the context of a request, the client's address, its Bearer token, the rate limits of calls, the HTTP status and the
+ * problem document of each error, and the audit event of what a request did. Must not know: any route, page or other
+ * response body, or who may do what.
  *
  * This file has the context: the request's id, its address and, once known, its user.
  */

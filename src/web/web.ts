@@ -35,7 +35,7 @@ import { createDrills, type RunDrill } from '../admin/drills.ts';
 import { sendErrorPage } from './page/error-page.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { createGuards } from './browser/guards.ts';
-import { createCallLimits, type CallLimits } from '../admin/api/call-limits.ts';
+import { createCallLimits, type CallLimits } from '../http/call-limits.ts';
 import { mySessions } from './my-sessions/my-sessions.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
 import { sendProblem } from '../http/problem.ts';

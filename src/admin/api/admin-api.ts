@@ -6,8 +6,7 @@
  * The files of this folder:
  * - admin-api.ts: the router of one prefix
  * - routes.ts: the table of routes; openapi.ts, schemas.ts: the OpenAPI document made from it
- * - admin-call.ts: the steps of one call (role, query, response, audit event, error); call-limits.ts: its rate
- *   limits
+ * - admin-call.ts: the steps of one call (role, query, response, audit event, error)
  * - admin-callers.ts: the caller of a Bearer token
  * - admin-reads.ts, admin-changes.ts: the handlers of reads and of changes
  * - admin-audit.ts, live-views.ts, event-stream.ts: handlers that stream, and the stream itself
@@ -47,7 +46,7 @@ import {
   sessionRequests,
 } from './admin-reads.ts';
 import { exportAudit, searchAudit } from './admin-history.ts';
-import { limitCalls, type CallLimits } from './call-limits.ts';
+import { limitCalls, type CallLimits } from '../../http/call-limits.ts';
 import { liveReplicas, liveRevocation } from './live-views.ts';
 import { openApiDocument } from './openapi.ts';
 import { ROUTES, routes, type Route, type RouteName } from './routes.ts';

@@ -13,7 +13,7 @@ import { AdminError } from '../problem.ts';
 import { sendProblem } from '../../http/problem.ts';
 import { record } from '../../http/audit-events.ts';
 import { assertRole, roleOf } from '../roles.ts';
-import { rejectionOrTooMany, type CallLimits } from './call-limits.ts';
+import { rejectionOrTooMany, type CallLimits } from '../../http/call-limits.ts';
 import type { Route } from './routes.ts';
 import { contextOf, type Actor } from '../../http/request-context.ts';
 

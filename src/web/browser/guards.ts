@@ -8,7 +8,7 @@ import { AppError } from '../../core/errors.ts';
 import { createTally } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import type { WebDeps } from '../dependencies.ts';
-import { takeCall, type CallLimits } from '../../admin/api/call-limits.ts';
+import { takeCall, type CallLimits } from '../../http/call-limits.ts';
 import { seeOther } from '../page/response.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';

@@ -1,18 +1,18 @@
 /**
- * The rate limits of the admin pages and the admin API: how many calls one account may make on this replica, with
+ * The rate limits of the pages and the APIs for programs: how many calls one account may make on this replica, with
  * one limit for reads and one for changes.
  *
  * Threat: one script, or an attacker with one stolen credential, keeps the store and the audit log so busy that no
  * other admin gets through, so each account is limited. The limit for changes is high enough for an incident: an
  * admin who revokes five hundred sessions one by one must not wait for long.
  */
-import type { Clock } from '../../contracts/clock.ts';
+import type { Clock } from '../contracts/clock.ts';
 import { createHash } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
-import { AppError } from '../../core/errors.ts';
-import { createRateLimiter, type RateLimiter } from '../../core/rate-limit.ts';
-import { AdminError } from '../problem.ts';
-import { contextOf } from '../../http/request-context.ts';
+import { AppError } from '../core/errors.ts';
+import { createRateLimiter, type RateLimiter } from '../core/rate-limit.ts';
+import { ProblemError } from './problem.ts';
+import { contextOf } from './request-context.ts';
 
 /** Calls in one minute. All of them may come at the same time, where there were none before. */
 export const CALLS_PER_MINUTE = { reads: 600, changes: 300, rejected: 120 } as const;
@@ -31,10 +31,13 @@ export const createCallLimits = (clock: Clock): CallLimits => ({
   rejected: createRateLimiter(CALLS_PER_MINUTE.rejected, clock),
 });
 
-const tooManyError = (seconds: number): AdminError =>
-  new AdminError('too_many_requests', 'conflict', `Too many calls. Try again in ${seconds} s.`, {
-    retryAfterSeconds: seconds,
-  });
+/** @param what there is too much of, for messages */
+export const tooMany = (what: string, retryAfterSeconds: number): ProblemError =>
+  new ProblemError(
+    { problem: 'too_many_requests', status: 429, code: 'conflict' },
+    `Too many ${what}. Try again in ${retryAfterSeconds} s.`,
+    { retryAfterSeconds },
+  );
 
 /**
  * Returns the rate limiter's key of an account. The limiter shortens IPv6 addresses, so an account with colons is
@@ -52,12 +55,12 @@ export function takeCall({ reads, changes }: CallLimits, req: Request, account: 
 
 /**
  * Rejects the calls of an account that makes too many. It must run after the caller is identified.
- * @throws AdminError `too_many_requests`
+ * @throws ProblemError `too_many_requests`
  */
 export function limitCalls(limits: CallLimits): RequestHandler {
   return (req, _res, next) => {
     const seconds = takeCall(limits, req, contextOf(req).actor?.account ?? '');
-    if (seconds > 0) throw tooManyError(seconds);
+    if (seconds > 0) throw tooMany('calls', seconds);
     next();
   };
 }
@@ -72,5 +75,5 @@ const isRead = ({ method }: Request): boolean => method === 'GET' || method === 
 export function rejectionOrTooMany({ rejected }: CallLimits, req: Request, thrown: unknown): unknown {
   if (!(thrown instanceof AppError) || thrown.code !== 'unauthenticated') return thrown;
   const seconds = rejected.take(contextOf(req).address);
-  return seconds > 0 ? tooManyError(seconds) : thrown;
+  return seconds > 0 ? tooMany('calls', seconds) : thrown;
 }
