@@ -5,6 +5,7 @@ import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { Store } from '../../src/store/store.ts';
 import { call, HOST, mint, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
+import { delegateTo } from '../support/delegated-user.ts';
 import { untilSettled } from '../support/instance.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
@@ -54,8 +55,8 @@ describe.concurrent('a delegated session in use', () => {
 
   it('ends on both when its user’s own session becomes idle, however busy it is itself', async () => {
     const own = await signIn(here, { idleSeconds: 3 });
-    const child = await signIn(here, { beneath: own });
-    const grandchild = await signIn(there, { beneath: child });
+    const child = await delegateTo(here, own, 'claude', {});
+    const grandchild = await delegateTo(there, child, 'reviewer', {});
     const watches = [await watch(here, child), await watch(there, grandchild)];
     const minted = Date.now();
     await mint(here, { id: own.session.id, ...own });
@@ -77,7 +78,7 @@ describe.concurrent('a delegated session in use', () => {
 
   it('ends on both at the absolute end of its user’s own session', async () => {
     const own = await signIn(here, { sessionLife: 3 });
-    const child = await signIn(there, { beneath: own });
+    const child = await delegateTo(there, own, 'claude', {});
     expect(child.session.expiresAt).toBe(own.session.expiresAt);
     const watches = [await watch(here, child), await watch(there, child)];
     await until(() => watches.every(({ ended }) => ended() === 'ECONNRESET'), 'both to be cut');

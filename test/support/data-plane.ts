@@ -1,11 +1,12 @@
 /** The data plane as in production, with the memory store and a recording upstream: for tests of the modules proxy and revocation. */
-import { createHash, randomUUID, X509Certificate } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import type { CryptoKey, JWTPayload } from 'jose';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
+import { certificateThumbprint } from '../../src/core/credential/thumbprint.ts';
 import { clusterAudience, PLUGIN_CLIENT_ID } from '../../src/core/core.ts';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import { createApiListener, createAuthenticator } from '../../src/proxy/proxy.ts';
@@ -16,7 +17,6 @@ import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { RevocationLog, SessionRecord, SessionStore, Store } from '../../src/store/store.ts';
 import { delegationClaims } from './delegation-claims.ts';
 import { DELEGATION } from './delegation-settings.ts';
-import { delegationBeneath } from '../conformance/delegated.ts';
 import { HOST } from './raw-connection.ts';
 import { makeCertificate, startUpstream } from './upstream.ts';
 import type { RecordingUpstream, TestCertificate } from './upstream.ts';
@@ -204,8 +204,7 @@ export interface TestUser {
   readonly token: string;
 }
 
-export const thumbprintOf = (pem: string): string =>
-  createHash('sha256').update(new X509Certificate(pem).raw).digest('base64url');
+export const thumbprintOf = (pem: string): string => certificateThumbprint(new X509Certificate(pem).raw);
 
 export interface SignInOptions {
   readonly subject?: string;
@@ -213,7 +212,6 @@ export interface SignInOptions {
   /** Seconds from now. */
   readonly sessionLife?: number;
   readonly idleSeconds?: number;
-  readonly beneath?: TestUser;
   /** The certificate to use, where it is not a new one. */
   readonly at?: TestUser;
 }
@@ -225,8 +223,6 @@ export async function signIn(plane: TestPlane, options: SignInOptions = {}): Pro
   const subject = options.subject ?? 'alice';
   const now = Math.floor(Date.now() / 1000);
   const id = randomUUID();
-  const parent = options.beneath?.session;
-  const beneath = parent && delegationBeneath(...(parent.delegation?.ancestors ?? []), parent.id);
   const opened = await plane.store.sessions.open(
     {
       id,
@@ -236,17 +232,15 @@ export async function signIn(plane: TestPlane, options: SignInOptions = {}): Pro
       client: PLUGIN_CLIENT_ID,
       identity: options.identity ?? ALICE,
       createdAt: now,
-      expiresAt: parent?.expiresAt ?? now + (options.sessionLife ?? 86_400),
+      expiresAt: now + (options.sessionLife ?? 86_400),
       idleSeconds: options.idleSeconds ?? 43_200,
       address: '127.0.0.1',
       userAgent: 'test',
       startedAt: await plane.store.log.position(),
       // As at a provider that asked again: earlier tests may have revoked the account.
       authTime: now,
-      ...(beneath && { delegation: { ...beneath, limits: [] }, thumbprint }),
     },
     {},
-    { mostDelegations: 20 },
   );
   if (!opened.ok) throw new Error(opened.reason);
   return mint(plane, { id, certificate, thumbprint });

@@ -1,5 +1,6 @@
 /** Delegated sessions as a program makes them: over the api listener, with a key of their own. */
-import { createHash, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
+import { certificateThumbprint } from '../../src/core/credential/thumbprint.ts';
 import { newClientKey, OAuthClient, type Answer, type Endpoints } from './oauth-client.ts';
 
 export const SELF = 'urn:portcullis:self';
@@ -23,12 +24,12 @@ export interface DelegatedChild extends Child {
   readonly refreshToken: string;
 }
 
-const thumbprintOf = (certificate: string): string =>
-  createHash('sha256').update(new X509Certificate(certificate).raw).digest('base64url');
-
 export async function newChild(endpoints: Endpoints): Promise<Child> {
   const key = await newClientKey();
-  return { client: new OAuthClient(endpoints, key), thumbprint: thumbprintOf(key.cert) };
+  return {
+    client: new OAuthClient(endpoints, key),
+    thumbprint: certificateThumbprint(new X509Certificate(key.cert).raw),
+  };
 }
 
 /** Returns an access token with which a client may make, list and end delegated sessions. */

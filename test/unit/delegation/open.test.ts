@@ -8,19 +8,11 @@ import { createDelegations } from '../../../src/delegation/delegation.ts';
 import type { RevocationGuard } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { SessionRecord, Store } from '../../../src/store/store.ts';
+import { DELEGATION } from '../../support/delegation-settings.ts';
 import { memoryGuard } from '../../support/memory-guard.ts';
 
 /** SHA-256 in base64url, another one for each letter. */
 const key = (letter: string): string => Buffer.alloc(32, letter).toString('base64url');
-
-const DELEGATION: Config['delegation'] = {
-  enabled: true,
-  most: 'rules',
-  lifetime: 3600,
-  perSession: 20,
-  clients: [],
-  clientMetadata: { hosts: [] },
-};
 
 const REGISTERED = { id: 'mcp-server' } as Config['delegation']['clients'][number];
 
@@ -67,7 +59,7 @@ describe('delegated sessions', () => {
   const delegations = (delegation: Partial<Config['delegation']> = {}) =>
     createDelegations({
       config: {
-        delegation: { ...DELEGATION, ...delegation },
+        delegation: { ...DELEGATION, lifetime: 3600, ...delegation },
         sessions: { binding: 'required' } as Config['sessions'],
         clusters: ['prod', 'lab', 'closed'].map((name) => ({ name, publicUrl: `https://${name}.example.com` })),
         workload: [{ name: 'ci' }],
@@ -225,7 +217,7 @@ describe('delegated sessions', () => {
     expect(await delegations().create(order())).toMatchObject({ reason: { reason: 'key_used' } });
   });
 
-  it('are as many as a session may have, of a thousand that are asked for', async () => {
+  it('are as many as a session may have, of a thousand that are asked for', { timeout: 30_000 }, async () => {
     const keys = Array.from({ length: 1000 }, (_each, index) =>
       Buffer.alloc(32, `key ${index} `).toString('base64url'),
     );
