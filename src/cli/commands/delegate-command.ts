@@ -1,7 +1,7 @@
 /** `delegate`: a narrower session of one's own for a command, or in a kubeconfig for another user or container. */
 import { X509Certificate } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { resolve, sep } from 'node:path';
+import { resolve } from 'node:path';
 import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 import { AppError } from '../../core/errors.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
@@ -64,6 +64,7 @@ export async function delegate(
   const limit = limitOf(options);
   const seconds = parseDuration(options.for);
   const name = actorName(options.name, file);
+  const program = programOf(options.command);
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
   const { session } = await ownSession(context, entry);
@@ -76,7 +77,7 @@ export async function delegate(
   const open = async (cluster: string) => (await openCluster(context, entry, cluster)).api;
   const warnings = limit.rules === undefined ? [] : await checkRules(limit.rules, clusters, open);
   for (const warning of warnings) context.notify(warning);
-  const requested = { name, clusters, limit, seconds, command: programOf(options.command) };
+  const requested = { name, clusters, limit, seconds, command: program };
   if (place === undefined) await runWith(context, entry, requested, command);
   else await keepAt(context, entry, requested, { place, options });
 }
@@ -105,9 +106,18 @@ function placeOf(
   return { file: program ?? '' };
 }
 
-/** A path stays what it is from another folder; a bare name is looked up where kubectl runs. */
-const programOf = (command: string): string =>
-  /[/\\]/.test(command) || command.includes(sep) ? resolve(command) : command;
+/**
+ * Returns what kubectl is to run. A path stays what it is from another folder; a bare name is looked up where kubectl
+ * runs.
+ * @throws AppError `bad_request` for what can be no program, which would otherwise show in the first use alone
+ */
+function programOf(command: string): string {
+  if (command === '' || plainText(command, command.length) !== command) {
+    const next = 'give the name or the path of a program, without arguments';
+    throw cliError('bad_request', '--command is no program.', next);
+  }
+  return /[/\\]/.test(command) ? resolve(command) : command;
+}
 
 async function runWith(
   context: CliContext,

@@ -24,14 +24,14 @@ export async function delegations(context: CliContext, options: ServerOptions & 
   }
 }
 
-/** The least important column comes last: a narrow terminal leaves it out. */
-const COLUMNS = ['NAME', 'ID', 'CLUSTERS', 'MAY', 'EXPIRES', 'LAST USED', 'LAST REQUEST'] as const;
+/** The first is never cut, because users copy it; the least important come last: a narrow terminal leaves them out. */
+const COLUMNS = ['ID', 'NAME', 'CLUSTERS', 'MAY', 'EXPIRES', 'LAST USED', 'LAST REQUEST'] as const;
 
 function listed(context: CliContext, items: readonly DelegationItem[]): string {
   const time = (text: string): string => (context.columns === undefined ? text : fromNow(text, context.nowMs()));
   const rows = items.map((item) => [
-    item.name,
     item.id,
+    item.name,
     item.clusters.join(','),
     item.rights,
     time(item.expiresAt),

@@ -11,10 +11,9 @@ import {
   readStoredSession,
   writeSession,
   type CacheEntry,
-  type DelegatedMark,
 } from '../session/cache.ts';
 import { cliError } from '../errors.ts';
-import { refuseDelegated } from '../session/delegated.ts';
+import { refuseDelegated, type DelegatedMark } from '../session/delegated.ts';
 import { parseDeviceName } from '../session/device-name.ts';
 import { withFileLock } from '../session/file-lock.ts';
 import type { CliContext } from '../context.ts';

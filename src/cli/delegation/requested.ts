@@ -1,11 +1,12 @@
 /** What is asked of the server, from the options of `delegate`. Nothing is left open: no right comes by omission. */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { basename, extname } from 'node:path';
-import { isMap, LineCounter, parseDocument, type Document } from 'yaml';
+import { isMap, LineCounter, parseDocument, type Document, type ErrorCode } from 'yaml';
 import { ACTOR_NAME_RULE, isActorName, MOST_LIMIT_BYTES } from '../../core/delegation/delegation.ts';
 import { parseLimit } from '../../core/delegation/parse.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { cliError } from '../errors.ts';
+import { codeOf } from '../session/private-files.ts';
 import { plainText } from '../terminal/plain-text.ts';
 
 export interface LimitOptions {
@@ -88,16 +89,28 @@ function parsed(value: unknown, where: (place: string) => string): RightsLimit {
 
 function readRules(file: string): Pick<RightsLimit, 'rules' | 'namespaces'> {
   const lines = new LineCounter();
-  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const document = parseDocument(readText(file), {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+    logLevel: 'error',
+  });
   const [error] = document.errors;
   if (error !== undefined) {
     const { line, col } = lines.linePos(error.pos[0]);
-    throw invalid(file, `line ${line}, column ${col}: ${plainText(error.message, 200)}`);
+    const message = MESSAGES[error.code] ?? plainText(error.message, 200);
+    throw invalid(file, `line ${line}, column ${col}: ${message}`);
   }
   if (!isMap(document.contents) || !document.has('rules')) throw invalid(file, 'it has no rules:');
   if (document.has('preset')) throw invalid(file, 'preset: is an option: --read-only');
   return parsed(plainData(file, document), (place) => `${named(file)}: ${place === '' ? '' : `${place}: `}`);
 }
+
+/** In place of the parser's own, which are for programmers. */
+const MESSAGES: Readonly<Partial<Record<ErrorCode, string>>> = {
+  MULTIPLE_DOCS: 'there is a second document (---), and one is allowed',
+  RESOURCE_EXHAUSTION: 'it is nested too deeply',
+};
 
 /** An attacker's few lines with aliases would become gigabytes, so there are none. */
 function plainData(file: string, document: Document): unknown {
@@ -110,12 +123,29 @@ function plainData(file: string, document: Document): unknown {
 
 function readText(file: string): string {
   try {
-    const bytes = readFileSync(file === '-' ? 0 : file);
-    if (bytes.length <= MOST_FILE_BYTES) return bytes.toString('utf8');
+    const text = readAtMost(file, MOST_FILE_BYTES);
+    if (text !== undefined) return text;
   } catch (cause) {
-    throw cliError('bad_request', `The rules in ${named(file)} cannot be read.`, 'check --rules', { cause });
+    const what = `The rules in ${named(file)} cannot be read (${codeOf(cause) ?? 'unknown error'}).`;
+    throw cliError('bad_request', what, 'check --rules', { cause });
   }
   throw invalid(file, `it is larger than ${MOST_FILE_BYTES / 1024} kB`);
+}
+
+/** Reads no further than it must: a device or a pipe has no end. @returns undefined where there is more than `most` */
+function readAtMost(file: string, most: number): string | undefined {
+  const descriptor = file === '-' ? 0 : openSync(file, 'r');
+  try {
+    const bytes = Buffer.alloc(most + 1);
+    for (let length = 0; length <= most;) {
+      const read = readSync(descriptor, bytes, length, bytes.length - length, null);
+      if (read === 0) return bytes.toString('utf8', 0, length);
+      length += read;
+    }
+    return undefined;
+  } finally {
+    if (descriptor !== 0) closeSync(descriptor);
+  }
 }
 
 const GRAMMAR = 'write them as those of a Role (docs/agents.md#rules-of-your-own)';

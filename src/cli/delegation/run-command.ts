@@ -13,6 +13,11 @@ const SIGNALS: readonly NodeJS.Signals[] =
 /** A terminal sends these to the command itself too. Twice is not the same as once: many programs end at the second. */
 const FROM_TERMINAL: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGBREAK']);
 
+const WHY_NOT: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied; is it a program that you may execute?',
+  E2BIG: 'its arguments and environment are too long',
+};
+
 /** Signals that arrive while it is open are for the command, and end nothing here. */
 export class SignalRelay {
   readonly #atTerminal: boolean;
@@ -47,8 +52,10 @@ export class SignalRelay {
       this.#command = command;
       command.once('error', (error) => {
         if (command.pid !== undefined) return; // A signal could not be sent to it.
-        onError(`${plainText(file, 300)} cannot be started (${codeOf(error) ?? 'unknown error'})`);
-        resolve(codeOf(error) === 'ENOENT' ? 127 : 126);
+        const missing = codeOf(error) === 'ENOENT';
+        const why = missing ? 'there is no such program, or not in PATH' : WHY_NOT[codeOf(error) ?? ''];
+        onError(`${plainText(file, 300)} cannot be started: ${why ?? codeOf(error) ?? 'unknown error'}`);
+        resolve(missing ? 127 : 126);
       });
       command.once('exit', (code, signal) => resolve(code ?? codeOfSignal(signal ?? 'SIGKILL')));
     });

@@ -9,9 +9,9 @@
  *
  * Never in the user's own cache, and never in the keyring: another Unix user or a container is to use it without them.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { isMap, parseDocument, stringify } from 'yaml';
 import { newKubeconfig } from '../../core/kubeconfig.ts';
@@ -19,8 +19,9 @@ import { DELEGATED_DIR } from '../environment.ts';
 import { cliError } from '../errors.ts';
 import { arrayAt, isRecord, recordAt, type JsonRecord } from '../http/json-shape.ts';
 import { readKubeconfig } from '../kubeconfig/kubeconfig-file.ts';
-import { knownServers, locateEntry, writePins, writeSession, type DelegatedMark } from '../session/cache.ts';
-import { ensurePrivateDirectory, unwritable, writePrivateFile } from '../session/private-files.ts';
+import { knownServers, locateEntry, writePins, writeSession } from '../session/cache.ts';
+import { ensurePrivateDirectory, isMissing, unwritable, writePrivateFile } from '../session/private-files.ts';
+import type { DelegatedMark } from '../session/delegated.ts';
 import type { OpenSession } from '../session/secrets.ts';
 
 /** A session that was made, and what its files need. */
@@ -33,13 +34,19 @@ export interface NewChild {
   readonly command: string;
 }
 
-/** Creates an empty folder for a command. @param name of who acts, for its name */
+/**
+ * Creates an empty folder for a command.
+ * @param name of who acts, for its name
+ * @returns its full path. A command that changes its folder would take a relative one for whatever is at that path there.
+ */
 export function temporaryFolder(name: string): string {
-  const base = tmpdir();
+  const base = resolve(tmpdir());
   try {
     return mkdtempSync(join(base, `portcullis-${name}-`));
   } catch (error) {
-    throw unwritable(base, error);
+    const next = 'create it, or set TMPDIR to another folder';
+    if (isMissing(error)) throw cliError('bad_request', `The folder ${base} does not exist.`, next, { cause: error });
+    throw unwritable(base, error, 'free some space, or set TMPDIR to a folder on another disk');
   }
 }
 
@@ -88,6 +95,9 @@ export function checkPlace(file: string, force: boolean): Place {
   if (!existsSync(dirname(file))) {
     throw cliError('bad_request', `The folder ${dirname(file)} does not exist.`, 'create it, or give another file');
   }
+  if (statSync(file, { throwIfNoEntry: false })?.isFile() === false) {
+    throw cliError('bad_request', `${file} is not a plain file.`, 'give another file');
+  }
   const text = readKubeconfig(file);
   if (text !== '' && !force && !isOurs(text)) {
     throw exists(file, 'is not the kubeconfig of a delegated session', 'give another file, or add --force');
@@ -129,7 +139,7 @@ export function writePlace({ file, dir }: Place, child: NewChild): void {
     renameSync(draft, dir);
     writePrivateFile(file, kubeconfigText(child, dir));
   } catch (error) {
-    throw unwritable(file, error);
+    throw unwritable(file, error, 'free some space, or give another file');
   } finally {
     for (const left of [draft, old]) rmSync(left, { recursive: true, force: true });
   }

@@ -20,6 +20,7 @@ import { cliError } from '../errors.ts';
 import { parseRecord, recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 import { checkPrivateDirectory, ensurePrivateDirectory, readPrivateFile, writePrivateFile } from './private-files.ts';
 import { dropReadyFiles, writeReadyFiles } from '../plugin/ready-file.ts';
+import { noDelegatedSession, type DelegatedMark } from './delegated.ts';
 import { formatSession, parseSession, type CachedSession } from './session.ts';
 
 /** A server, and what was given for it. */
@@ -34,17 +35,6 @@ export interface Server {
   readonly credentialStore?: 'keyring' | 'file';
   /** In the folder of a delegated session: which one. No user signs in there, also once it is over. */
   readonly delegated?: DelegatedMark;
-}
-
-/** What `delegate` wrote down about the session of a folder, as it was made. */
-export interface DelegatedMark {
-  readonly id: string;
-  /** Who acts in it, such as `claude/reviewer`. */
-  readonly name: string;
-  /** What it may do, for users. */
-  readonly rights: string;
-  /** RFC 3339. */
-  readonly expiresAt: string;
 }
 
 /** Origins of the only two hosts that discovery may name. */
@@ -86,9 +76,13 @@ function readCa(file: string): string {
   }
 }
 
-/** Creates the folders with mode 0700, and rejects folders that other users could use. */
+/**
+ * Creates the folders with mode 0700, and rejects folders that other users could use. The folder of a delegated session
+ * is removed when its command ends, perhaps while the plugin still renews: it is not created again, with a key in it.
+ */
 export function ensureEntry(entry: CacheEntry): void {
-  ensurePrivateDirectory(entry.cacheDir);
+  if (entry.server.delegated === undefined) ensurePrivateDirectory(entry.cacheDir);
+  else if (!checkPrivateDirectory(entry.cacheDir)) throw noDelegatedSession(entry.cacheDir);
   ensurePrivateDirectory(entry.dir);
 }
 

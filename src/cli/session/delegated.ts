@@ -6,18 +6,37 @@ import { AppError } from '../../core/errors.ts';
 import type { CliContext } from '../context.ts';
 import { cliError } from '../errors.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import type { Server } from './cache.ts';
+
+/** What `delegate` wrote down about the session of a folder, as it was made. */
+export interface DelegatedMark {
+  readonly id: string;
+  /** Who acts in it, such as `claude/reviewer`. */
+  readonly name: string;
+  /** What it may do, for users. */
+  readonly rights: string;
+  /** RFC 3339. */
+  readonly expiresAt: string;
+}
+
+interface Marked {
+  readonly delegated?: DelegatedMark;
+}
 
 const AGAIN = 'delegate again, in your own session: portcullis delegate …';
 
-/** Returns the error about a folder that has no delegated session: removed, signed out of, or never one. */
+const OR_MOVED = 'where its folder was moved, set PORTCULLIS_DELEGATED_DIR in the kubeconfig to the new place';
+
+/** Returns the error about a folder that has no delegated session: removed, moved, signed out of, or never one. */
 export const noDelegatedSession = (dir: string): AppError =>
-  cliError('unauthenticated', `The delegated session is over: there is none in ${plainText(dir, 300)}.`, AGAIN, {
-    reason: 'delegated_session_missing',
-  });
+  cliError(
+    'unauthenticated',
+    `The delegated session is over: there is none in ${plainText(dir, 300)}.`,
+    `${AGAIN}; ${OR_MOVED}`,
+    { reason: 'delegated_session_missing' },
+  );
 
 /** Returns the error as a user of this server sees it: in a delegated session no sign-in helps. */
-export function explainedFor({ delegated }: Server, error: unknown, now: number): unknown {
+export function explainedFor({ delegated }: Marked, error: unknown, now: number): unknown {
   if (delegated === undefined || !(error instanceof AppError)) return error;
   const { name, expiresAt } = delegated;
   const [why = ''] = error.message.split('\n');
@@ -37,7 +56,7 @@ export function explainedFor({ delegated }: Server, error: unknown, now: number)
  * @param what for messages, such as `sign in`
  * @throws AppError `forbidden` in a delegated session
  */
-export function refuseDelegated(context: CliContext, server: Server, what: string): void {
+export function refuseDelegated(context: CliContext, server: Marked, what: string): void {
   if (context.environment.delegatedDir === undefined && server.delegated === undefined) return;
   const whose = server.delegated === undefined ? '' : ` to "${plainText(server.delegated.name, 300)}"`;
   throw cliError('forbidden', `A session that was delegated${whose} cannot ${what}.`, 'do it in your own session', {

@@ -51,20 +51,20 @@ const UNWRITABLE: ReadonlyMap<string | undefined, string> = new Map([
 export const isUnwritable = (error: unknown): boolean =>
   (error instanceof AppError && error.reason === 'cache_unwritable') || UNWRITABLE.has(codeOf(error));
 
+const OTHER_CACHE = 'free some space, or set PORTCULLIS_CACHE_DIR to a folder on another disk';
+
 /**
  * Returns an error with a message, where `error` says that nothing can be written at `path`; otherwise `error`
  * itself.
  */
-export function unwritable(path: string, error: unknown): unknown {
+export function unwritable(path: string, error: unknown, next = OTHER_CACHE): unknown {
   const code = codeOf(error);
   const why = UNWRITABLE.get(code);
   if (why === undefined) return error;
-  return cliError(
-    'internal',
-    `${path} cannot be written: ${why} (${code}).`,
-    'free some space, or set PORTCULLIS_CACHE_DIR to a folder on another disk',
-    { reason: 'cache_unwritable', cause: error },
-  );
+  return cliError('internal', `${path} cannot be written: ${why} (${code}).`, next, {
+    reason: 'cache_unwritable',
+    cause: error,
+  });
 }
 
 /**

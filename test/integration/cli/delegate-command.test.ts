@@ -88,6 +88,19 @@ describe('with a command', () => {
     expect(child()?.over).toBe('signed out');
   });
 
+  test('a relative TMPDIR leads to the same folder from every folder; a missing one is said', async () => {
+    await at.login();
+    at.machine.env = { TMPDIR: '.' };
+    const ran = await delegateShell('cd / && cat "$KUBECONFIG" && test -d "$PORTCULLIS_DELEGATED_DIR"');
+    expect(ran.code, ran.stderr).toBe(0);
+    expect(ran.stdout).toMatch(/PORTCULLIS_DELEGATED_DIR\n +value: \//);
+    at.machine.env = { TMPDIR: '/nonexistent' };
+    const missing = await delegateShell('true');
+    expect(missing).toMatchObject({ code: 2, stdout: '' });
+    expect(missing.stderr).toMatch(/The folder \/nonexistent does not exist\.\n {2}Next: .*TMPDIR/);
+    expect(at.fakeServer.delegationOrders).toHaveLength(1);
+  });
+
   test('Ctrl-C at a terminal reaches the command once, and does not end this program before it', async () => {
     await at.login();
     // A second one would arrive within the second that is left after the first.
@@ -190,12 +203,20 @@ describe('with --kubeconfig', () => {
 test.each<{ what: string; args: readonly string[]; rules?: string; message: string; code?: number }>([
   { what: 'no rights', args: [], message: '--read-only, or --rules FILE' },
   { what: 'a cluster of others', args: ['--read-only', '--cluster', 'lab'], message: 'You may not use', code: 3 },
+  {
+    what: 'a folder for the kubeconfig',
+    args: ['--read-only', '--kubeconfig', '/tmp'],
+    message: '/tmp is not a plain',
+  },
+  { what: 'no program for kubectl', args: ['--read-only', '--command', ''], message: '--command is no program' },
+  { what: 'a line break for it', args: ['--read-only', '--command', 'a\nb'], message: '--command is no program' },
   { what: 'rules that are no YAML', args: ['--rules'], rules: 'rules: [', message: 'line 1, column 9' },
 ])('$what: an error that says what to do, and nothing is made', async ({ args, rules, message, code = 2 }) => {
   await at.login();
   const file = join(at.machine.home, 'rules.yaml');
   if (rules !== undefined) writeFileSync(file, rules);
-  const ran = await delegate(...args, ...(rules === undefined ? [] : [file]), '--', 'true');
+  const program = args.includes('--kubeconfig') ? [] : ['--', 'true'];
+  const ran = await delegate(...args, ...(rules === undefined ? [] : [file]), ...program);
   expect(ran.code, ran.stderr).toBe(code);
   expect(ran.stderr).toContain(message);
   expect(at.fakeServer.delegationOrders).toEqual([]);
@@ -211,8 +232,8 @@ describe('the list', () => {
     at.fakeServer.delegation = { name: `claude/${NASTY}`, recent };
     const listed = await at.machine.run('delegations');
     expect(listed.code, listed.stderr).toBe(0);
-    expect(listed.stdout).toMatch(/^NAME +ID +CLUSTERS +MAY +EXPIRES +LAST USED +LAST REQUEST$/m);
-    expect(listed.stdout).toMatch(/^claude\/.* d-1 +prod,staging +read-only in shop .*delete pods shop\/.*: 403$/m);
+    expect(listed.stdout).toMatch(/^ID +NAME +CLUSTERS +MAY +EXPIRES +LAST USED +LAST REQUEST$/m);
+    expect(listed.stdout).toMatch(/^d-1 +claude\/.* prod,staging +read-only in shop .*delete pods shop\/.*: 403$/m);
     expect(listed.stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
     const json = await at.machine.run('delegations', '--output', 'json');
     expect((JSON.parse(json.stdout) as { delegations: unknown[] }).delegations).toMatchObject([{ id: 'd-1', recent }]);

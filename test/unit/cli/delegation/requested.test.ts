@@ -41,7 +41,18 @@ describe('rights', () => {
     { what: 'none', options: {}, message: /choose: --read-only, or --rules FILE/ },
     { what: 'namespaces alone', options: { namespace: ['shop'] }, message: /choose: --read-only/ },
     { what: 'Secrets alone', options: { withSecrets: true }, message: /--with-secrets goes with --read-only/ },
-    { what: 'no such file', options: { rules: '/nonexistent' }, message: /\/nonexistent cannot be read/ },
+    { what: 'no such file', options: { rules: '/nonexistent' }, message: /\/nonexistent cannot be read \(ENOENT\)/ },
+    {
+      what: 'a device without an end',
+      options: { rules: '/dev/zero' },
+      message: /\/dev\/zero: it is larger than 128 kB/,
+    },
+    {
+      what: 'two documents',
+      text: 'rules: []\n---\nrules: []',
+      message: /line 2, column 1: there is a second document/,
+    },
+    { what: 'brackets without an end', text: `rules: ${'['.repeat(2000)}`, message: /: it is nested too deeply\./ },
     {
       what: 'a namespace that cannot be one',
       options: { readOnly: true, namespace: ['a b'] },

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -55,6 +55,15 @@ describe('an entry of the cache', () => {
     expect(readPins(entry)).toEqual(pins);
     dropEntry(entry);
     expect(readPins(entry)).toBeUndefined();
+  });
+
+  test('of a delegated session is not created again once its folder is gone, so no key is left behind', () => {
+    const delegated = { id: 'd', name: 'claude', rights: 'read-only', expiresAt: '' };
+    const child = locateEntry(dir, { url: 'https://a.example.com', delegated });
+    writeSession(child, session);
+    rmSync(dir, { recursive: true });
+    expect(() => writeSession(child, session)).toThrow(/The delegated session is over: .*\n.*PORTCULLIS_DELEGATED_DIR/);
+    expect(existsSync(dir)).toBe(false);
   });
 
   test('does not answer with a session of another server', () => {
