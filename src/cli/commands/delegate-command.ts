@@ -129,6 +129,8 @@ async function runWith(
   const dir = temporaryFolder(requested.name);
   const remove = (): void => rmSync(dir, { recursive: true, force: true });
   process.once('exit', remove); // Also where this program ends by an unforeseen error.
+  // A message that nothing takes (`2>&1 | head`, a full disk) must not leave the command and its session behind.
+  process.stderr.on('error', () => undefined);
   try {
     const child = await createChild(context, entry, requested);
     try {

@@ -88,6 +88,15 @@ describe('with a command', () => {
     expect(child()?.over).toBe('signed out');
   });
 
+  test('a message that cannot be written leaves neither the command nor its session behind', async () => {
+    await at.login();
+    const args = ['delegate', '--server', at.fakeServer.web, ...READ_ONLY, '--', 'sh', '-c', 'echo here; exit 3'];
+    const running = at.machine.startPlugin(...args);
+    running.stderr?.destroy();
+    expect(await at.machine.ended(running)).toMatchObject({ code: 3, stdout: 'here\n' });
+    expect(child()?.over).toBe('signed out');
+  });
+
   test('a relative TMPDIR leads to the same folder from every folder; a missing one is said', async () => {
     await at.login();
     at.machine.env = { TMPDIR: '.' };
