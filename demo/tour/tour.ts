@@ -37,6 +37,7 @@ export async function tour(demo: RunningDemo, story: Story): Promise<void> {
   };
   await signIn(cast);
   await work(cast);
+  await giveAnAgentLess(cast);
   await anotherUser(cast);
   const streams = await openStreams(cast);
   try {
@@ -86,6 +87,37 @@ async function work({ story, alice, demo }: Cast): Promise<void> {
     `to ${demo.cluster.description} she is herself, demo:alice of demo:developers, not the proxy`,
     whoami.code === 0 && /demo:alice/.test(whoami.stdout) && /demo:developers/.test(whoami.stdout),
     whoami.stdout + whoami.stderr,
+  );
+}
+
+async function giveAnAgentLess({ story, alice, demo }: Cast): Promise<void> {
+  story.chapter('She gives an AI agent less than she has');
+  story.command('alice', 'kubectl auth can-i delete pods');
+  const may = await alice.kubectl('auth', 'can-i', 'delete', 'pods');
+  story.output(may.stdout + may.stderr);
+  story.claim('she may delete pods', may.stdout === 'yes\n', may.stdout + may.stderr);
+  const script = 'kubectl get pods; kubectl delete pod web-1';
+  const delegate = ['delegate', '--read-only', '--namespace', 'default', '--for', '30m', '--name', 'claude'];
+  story.command('alice', `portcullis ${delegate.join(' ')} -- sh -c '${script}'`);
+  // What a user who has `portcullis` in the PATH need not say.
+  const here = ['--server', demo.urls.web, '--command', demo.files.command];
+  const { stdout, stderr } = await alice.portcullis(...delegate, ...here, '--', 'sh', '-c', script);
+  // As a terminal shows it: in the order of events, and a long line as several.
+  const [announced = '', ...rejection] = stderr.split('\n');
+  story.output([announced, stdout.trimEnd(), ...rejection].join('\n').replaceAll(/.{100}/g, '$&\n'), 12);
+  story.claim('the agent reads her pods', /^web-1\s/m.test(stdout), stdout + stderr);
+  story.claim(
+    'the proxy rejects its delete, with a message that says why',
+    /forbidden: .*delegated to "claude": read-only in default/.test(stderr),
+    stderr,
+  );
+  const rejected = ({ annotations, responseStatus }: AuditEvent): boolean =>
+    annotations['portcullis.dev/actor'] === 'claude' && responseStatus?.code === 403;
+  const event = (await recorded(demo, rejected)).find(rejected);
+  story.claim(
+    'the audit log names both: demo:alice, and claude who acted for her',
+    event?.user.username === 'demo:alice',
+    JSON.stringify(event ?? null),
   );
 }
 
