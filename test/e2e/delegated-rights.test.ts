@@ -63,9 +63,9 @@ describe('a program with @kubernetes/client-node', () => {
     const how = ['delegate', ...READ_ONLY, '--for', '5m', '--name', 'informer', '--command', instance.files.command];
     const running = alice.openPortcullis(...how, '--', process.execPath, INFORMER);
     await running.until(/^add web-settings at/m);
-    expect((await alice.portcullis('delegations')).stdout).toMatch(/^informer /m);
+    expect((await alice.portcullis('delegations')).stdout).toMatch(/^\S+ +informer /m);
     running.child.kill('SIGTERM');
     await running.finished;
-    expect((await alice.portcullis('delegations')).stdout).not.toMatch(/^informer /m);
+    expect((await alice.portcullis('delegations')).stdout).not.toMatch(/^\S+ +informer /m);
   });
 });

@@ -132,7 +132,7 @@ exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i HOME=/nonexistent
       };
       const ending = pageBlock('docs/agents.md', 'portcullis delegations');
       const ended = await agents.run(withValues(ending, { '8dKj…': delegations[0]?.id ?? '' }));
-      expect(ended).toMatch(/^nightly [^]*^complete: 1 session ended/m);
+      expect(ended).toMatch(/^\S+ +nightly [^]*^complete: 1 session ended/m);
       expect((await get('pods')).all).toContain('the session delegated to "nightly" has ended');
     });
 
