@@ -6,7 +6,7 @@ import { RedisPods, type Which } from '../support/redis-pods.ts';
 const PODS = [0, 1, 2] as const;
 /**
  * Two Sentinels that vote for themselves at the same moment elect none and try again 20 s later, and so it is right after
- * another failover (docs/ha-store.md). On a busy machine that happened three times in a row, within a minute.
+ * another failover (docs/ha-store.md). On a busy machine a minute was not enough once.
  */
 const AGREED = { timeout: 150_000, interval: 100 };
 const UNLUCKY = 300_000;
