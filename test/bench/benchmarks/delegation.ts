@@ -20,15 +20,18 @@ const ADDRESS = '192.0.2.7';
 
 const checkDelegated = createDelegationCheck(DELEGATION);
 
-/** The last of fifty that have the verb allows the request, and each names several of everything. */
-const RULES: RightsLimit = {
+/**
+ * The last of fifty that have the verb allows the request, and each names several of everything.
+ * @param level makes the rules of each level others: the same ones count once
+ */
+const rulesOf = (level: number): RightsLimit => ({
   rules: Array.from({ length: 50 }, (_each, index) => ({
     verbs: ['get', 'list', 'watch'],
     apiGroups: ['', 'apps', 'batch'],
-    resources: index === 49 ? ['pods', 'pods/log'] : [`widgets${index}`, `widgets${index}/status`, '*/scale'],
+    resources: index === 49 ? ['pods', 'pods/log'] : [`w${level}-${index}`, `w${level}-${index}/status`, '*/scale'],
     namespaces: ['shop', 'dev', 'staging'],
   })),
-};
+});
 
 function callerWith(limits?: readonly RightsLimit[]): Caller {
   const who = { session: 's', account: 'corp/alice', provider: 'corp' } as const;
@@ -84,8 +87,8 @@ export async function delegation(): Promise<BenchResult[]> {
   const callers = {
     'no delegation': callerWith(),
     'read-only in a namespace': callerWith([{ preset: 'read-only', namespaces: ['shop'] }]),
-    '50 rules': callerWith([RULES]),
-    '50 rules, narrowed three times': callerWith([RULES, RULES, RULES, RULES]),
+    '50 rules': callerWith([rulesOf(0)]),
+    '50 rules, narrowed three times': callerWith([0, 1, 2, 3].map(rulesOf)),
   };
   const costs = new Map<string, number[]>();
   const measure = async (name: string, act: () => boolean, round: number): Promise<void> => {
