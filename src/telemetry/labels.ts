@@ -1,23 +1,10 @@
 /** Bounded labels: values that a client can influence must not create an unlimited number of time series. */
 import { STATUS_CODES } from 'node:http';
+import { PATH_VERBS, RESOURCE_VERBS } from '../core/request/verbs.ts';
 
 const OTHER = 'other';
 
-/** Kubernetes verbs; a non-resource request has the lower-cased method as its verb. */
-const VERBS: ReadonlySet<string> = new Set([
-  'get',
-  'list',
-  'watch',
-  'create',
-  'update',
-  'patch',
-  'delete',
-  'deletecollection',
-  'post',
-  'put',
-  'head',
-  'options',
-]);
+const VERBS: ReadonlySet<string> = new Set([...RESOURCE_VERBS, ...PATH_VERBS]);
 
 export const verbLabel = (verb: string): string => (VERBS.has(verb) ? verb : OTHER);
 

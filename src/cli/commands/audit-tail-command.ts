@@ -1,6 +1,7 @@
 /** `audit tail`: the live audit log of all replicas, for admins and auditors. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
+import { AUDIT_SUBJECTS } from '../../core/admin-api/fields.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { eventLine } from '../terminal/audit-event-line.ts';
 import { serverEvents, type ServerEvent } from '../http/server-sent-events.ts';
@@ -25,18 +26,7 @@ export interface TailOptions extends ServerOptions, OutputOptions {
   readonly event?: string;
 }
 
-const FIELDS = [
-  'user',
-  'account',
-  'session',
-  'actor',
-  'cluster',
-  'verb',
-  'resource',
-  'namespace',
-  'code',
-  'event',
-] as const;
+const FIELDS = [...AUDIT_SUBJECTS, 'code', 'event'] as const;
 
 /**
  * The longest silence before the response begins, and later between two events: the server sends a keep-alive every

@@ -42,3 +42,15 @@ export const durationSchema = z
 
 /** RFC 3339, UTC. */
 export const timeSchema = z.iso.datetime();
+
+/** Filters of the audit log by what an event is about: the page, the command and the API have them all. */
+export const AUDIT_SUBJECTS = [
+  'user',
+  'account',
+  'session',
+  'actor',
+  'cluster',
+  'verb',
+  'resource',
+  'namespace',
+] as const;

@@ -1,18 +1,8 @@
 /** The verbs that a rule of a delegated session may have. */
 import { nearest } from '../nearest.ts';
+import { PATH_VERBS, RESOURCE_VERBS } from '../request/verbs.ts';
 
-const RESOURCE_VERBS: readonly string[] = [
-  'get',
-  'list',
-  'watch',
-  'create',
-  'update',
-  'patch',
-  'delete',
-  'deletecollection',
-  'impersonate',
-];
-const PATH_VERBS: readonly string[] = ['get', 'head', 'post', 'put', 'patch', 'delete', 'options'];
+const ABOUT_RESOURCES: readonly string[] = [...RESOURCE_VERBS, 'impersonate'];
 
 /** RBAC knows these, and no request has them. */
 const INSIDE_REQUESTS: ReadonlySet<string> = new Set([
@@ -49,7 +39,7 @@ const MEANT: ReadonlyMap<string, string> = new Map([
 
 /** @returns a message for the author of the rule if no request has the verb */
 export function verbProblem(verb: string, isAboutPaths: boolean): string | undefined {
-  const known = isAboutPaths ? PATH_VERBS : RESOURCE_VERBS;
+  const known = isAboutPaths ? PATH_VERBS : ABOUT_RESOURCES;
   if (verb === '*' || known.includes(verb)) return undefined;
   const shown = JSON.stringify(verb);
   const [base = ''] = verb.split(':');

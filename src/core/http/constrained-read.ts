@@ -11,6 +11,7 @@
  */
 import type { Constraint } from './constrained-impersonation.ts';
 import type { RequestInfo } from '../request/request-info.ts';
+import { PATH_VERBS, RESOURCE_VERBS } from '../request/verbs.ts';
 
 interface ReadRule {
   readonly verbs: readonly string[];
@@ -107,21 +108,9 @@ const READ_PATHS: readonly string[] = [
  * The verbs of a request; RBAC has no pattern for a verb, and `*` would be every verb without impersonation too. The empty
  * one is that of OPTIONS, as for a service behind `…/proxy`.
  */
-const ALL_VERBS: readonly string[] = [
-  '',
-  'create',
-  'delete',
-  'deletecollection',
-  'get',
-  'list',
-  'patch',
-  'proxy',
-  'update',
-  'watch',
-];
+const ALL_VERBS: readonly string[] = ['', 'proxy', ...RESOURCE_VERBS].toSorted();
 
-/** The methods of requests that are about no resource. */
-const ALL_METHODS: readonly string[] = ['delete', 'get', 'head', 'options', 'patch', 'post', 'put'];
+const ALL_METHODS: readonly string[] = PATH_VERBS.toSorted();
 
 /** Rules of RBAC for a constraint; of each verb, `impersonate-on:MODE:VERB` is granted. */
 export const RULES_OF: Readonly<Record<Exclude<Constraint, 'off'>, readonly object[]>> = {

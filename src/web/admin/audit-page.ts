@@ -4,6 +4,7 @@
  * audits each connection, and adds new events on top.
  */
 import type { Request } from 'express';
+import { AUDIT_SUBJECTS } from '../../core/admin-api/fields.ts';
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { auditTime } from '../../audit/query/moment.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
@@ -23,18 +24,7 @@ import { checkBox, selectField } from './form-fields.ts';
 import { parameter } from '../page/response.ts';
 import { sendAdminPage, type AdminPageContext, type AdminRead } from './admin-frame.ts';
 
-const AUDIT_FIELDS = [
-  'user',
-  'account',
-  'session',
-  'actor',
-  'cluster',
-  'verb',
-  'resource',
-  'namespace',
-  'event',
-  'refused',
-] as const;
+const AUDIT_FIELDS = [...AUDIT_SUBJECTS, 'event', 'refused'] as const;
 
 /** Those that only the past has. */
 const PAST_FIELDS = ['auditId', 'since', 'until'] as const;
