@@ -27,6 +27,8 @@ const SECTIONS: Readonly<Record<(typeof schema.TOP_LEVEL)[number], z.ZodType>> =
   admin: schema.admin,
   sessions: schema.sessions,
   delegation: schema.delegation,
+  access: schema.access,
+  stepUp: schema.stepUp,
   revocation: schema.revocation,
   audit: schema.audit,
   limits: schema.limits,

@@ -46,6 +46,7 @@ export const CREDENTIAL_REJECTIONS: Causes<CredentialRejection | BearerRejection
   session_unknown: 'its session is gone from the store',
   session_expired: 'its session is past `sessions.idle` or `sessions.absolute`',
   session_revoked: 'its session, account or provider was revoked, or it was signed out',
+  grant_ended: 'groups that were granted for a while ended during the request',
   epoch_changed: 'made before the store lost its data',
   authorization_repeated: 'more than one `Authorization` header',
   authorization_not_bearer: 'an `Authorization` header of another scheme',

@@ -205,5 +205,7 @@ export function targetName(target: RevocationTarget): string {
       return `provider:${target.provider}`;
     case 'all':
       return 'all';
+    case 'grant':
+      return `grant:${target.grant}`;
   }
 }

@@ -34,6 +34,8 @@ function queryFor(target: RevocationTarget): Pick<SessionQuery, 'account' | 'anc
       return { where: ({ provider }) => provider === target.provider };
     case 'all':
       return {};
+    case 'grant':
+      return { where: () => false };
   }
 }
 

@@ -11,6 +11,7 @@ import type {
   WorkloadRule,
 } from './config.ts';
 import { rejectedPathOf } from './audit.ts';
+import { accessConfig } from './access.ts';
 import { delegationConfig } from './delegation.ts';
 import { clientMetadata, delegationClient } from './delegation-clients.ts';
 import { defaultGroups, defaultLogout, defaultUsername, issuerOf, provesFreshness } from './provider-types.ts';
@@ -26,6 +27,7 @@ import type {
   ParsedWorkload,
 } from './schema.ts';
 import type { Sections } from './sections.ts';
+import { stepUpConfig } from './step-up.ts';
 
 /** Makes a file's path absolute. */
 type Locate = (file: string) => string;
@@ -96,6 +98,8 @@ export function assemble(sections: CompleteSections, locate: Locate, env: Enviro
       ),
       clientMetadata: clientMetadata(sections.delegation.clientMetadata, given),
     },
+    access: accessConfig(sections.access),
+    stepUp: sections.stepUp.map(stepUpConfig),
     revocation: sections.revocation,
     audit: {
       ...sections.audit,

@@ -5,24 +5,26 @@
  * from the files that the configuration names. Must not know: what any value is used for. No other module reads
  * the environment.
  *
- * - Reading: `load.ts` (all steps), `yaml-file.ts`, `environment.ts`, `document.ts`.
+ * - Reading: `load.ts` (all steps), `yaml-file.ts`, `environment.ts`, `document.ts`, `section.ts`.
  * - Checking: `schema.ts` (form and defaults), `sections.ts`, `values.ts`, `semantics.ts` (several settings
  *   together), `provider-types.ts`, `github.ts`, `client-auth.ts`, `client-key.ts`, `freshness.ts`, `workload.ts`,
- *   `public-clients.ts`, `delegation.ts`, `delegation-clients.ts`, `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
+ *   `public-clients.ts`, `access.ts`, `step-up.ts`, `delegation.ts`, `delegation-clients.ts`, `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
  * - Result: `assemble.ts`, `warnings.ts`.
- * - Keys: `keys.ts`, `key-files.ts`, `followed-keys.ts`, `generate-keys.ts`, `rotate-keys.ts`.
+ * - Keys: `key-types.ts`, `keys.ts`, `key-files.ts`, `followed-keys.ts`, `generate-keys.ts`, `rotate-keys.ts`.
  * - Files that change: `files.ts` (secrets), `followed-files.ts`.
  */
 
-import type { JWK } from 'jose';
 import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
 import type { Constraint } from '../core/http/constrained-impersonation.ts';
 import type { AuditRule } from '../core/audit/policy.ts';
+import type { AccessRole } from '../core/access/role.ts';
 import type { RightsLimit } from '../core/delegation/rights.ts';
+import type { StepUpRule } from '../core/step-up/rule.ts';
 import type { ClientAuthMethod } from './client-auth.ts';
 import type { FreshnessSetting, ProviderType } from './provider-types.ts';
 
 export type { AssertionAlg, ClientKey } from './client-key.ts';
+export type { AuditKeys, SealingKeys, SigningKeys } from './key-types.ts';
 
 /** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
 export type Seconds = number;
@@ -325,6 +327,12 @@ export interface Config {
       readonly proxy?: OutboundProxy;
     };
   };
+  readonly access: {
+    readonly roles: readonly AccessRole[];
+    /** How long after their last proof approvers may decide. */
+    readonly freshness: Seconds | 'off';
+  };
+  readonly stepUp: readonly StepUpRule[];
   readonly revocation: {
     readonly staleness: Seconds;
     /** Whether a process that has never been in an epoch may begin one in a store that has none. */
@@ -367,34 +375,4 @@ export interface Config {
   readonly contact: string;
   /** The page where users get the command line; absent: there is none that we know of. */
   readonly installUrl?: string;
-}
-
-/** Keys that sign our tokens, read from `keys.signingDir` (`loadSigningKeys`). */
-export interface SigningKeys {
-  /** Signs now. */
-  readonly current: { readonly kid: string; readonly alg: 'ES256'; readonly privateJwk: JWK };
-  /** Of the current one: epoch seconds at which it was made. */
-  readonly issuedAt: number;
-  /** Every key's public part, for discovery and verification; no private member is in it. */
-  readonly publicJwks: { readonly keys: JWK[] };
-  /** Every key, the one that signs first. */
-  readonly privateJwks: { readonly keys: JWK[] };
-}
-
-/** Keys that seal what is kept in the store, read from `keys.sealingDir` (`loadSealingKeys`). */
-export interface SealingKeys {
-  /** Seals now. 256 bits. */
-  readonly current: { readonly kid: string; readonly key: Uint8Array };
-  /** Of the current one: epoch seconds at which it was made. */
-  readonly issuedAt: number;
-  /** Every key that can open a value, by `kid`. */
-  readonly all: ReadonlyMap<string, Uint8Array>;
-}
-
-/** Keys that sign the audit log, read from `keys.auditDir` (`loadAuditKeys`). */
-export interface AuditKeys {
-  /** Signs now. */
-  readonly current: { readonly kid: string; readonly privateJwk: JWK };
-  /** Of the current one: epoch seconds at which it was made. */
-  readonly issuedAt: number;
 }

@@ -4,13 +4,15 @@
  */
 import * as z from 'zod';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
-import { nearest } from '../core/nearest.ts';
 import { delegationShape } from './delegation.ts';
 import { clientMetadataShape, delegationClientShape } from './delegation-clients.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { outboundShape, proxiedShape } from './outbound.ts';
 import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';
 import { publicClientShape } from './public-clients.ts';
+import { accessShape } from './access.ts';
+import { list, section } from './section.ts';
+import { stepUpShape } from './step-up.ts';
 import {
   address,
   cidr,
@@ -31,29 +33,9 @@ import {
   webhookUrl,
 } from './values.ts';
 
-/** A mapping that rejects unknown keys, each with its own line of explanation. */
-function section<T extends z.core.$ZodLooseShape>(shape: T) {
-  const known = Object.keys(shape);
-  return z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => unknownSettingMessage(key, known)).join('\n')
-        : `a mapping with ${known.join(', ')}`,
-  });
-}
-
-/** Returns one line for an unknown key. */
-export function unknownSettingMessage(key: string, known: readonly string[]): string {
-  const guess = nearest(key, known);
-  return guess === undefined
-    ? `no such setting; there are ${known.join(', ')}`
-    : `no such setting; did you mean ${guess}?`;
-}
-
 /** A setting that names a file; whether it can be read is checked once all is known. */
 const file = text('the path of a file');
 const directory = text('the path of a directory');
-const list = <T extends z.ZodType>(item: T, of: string) => z.array(item, { error: `a list of ${of}` });
 const tlsFiles = { certFile: file, keyFile: file };
 
 export const listen = section({
@@ -244,6 +226,9 @@ const delegationClients = list(section(delegationClientShape), 'clients, each wi
 const clientMetadata = section(clientMetadataShape).prefault({});
 export const delegation = section({ ...delegationShape, clients: delegationClients, clientMetadata }).prefault({});
 
+export const access = section(accessShape).prefault({});
+export const stepUp = list(section(stepUpShape), 'rules, each with rules and maxAge').default([]);
+
 export const revocation = section({
   staleness: duration('1s', '30s').prefault('2s'),
   emptyStore: z
@@ -382,6 +367,8 @@ export const TOP_LEVEL = [
   'admin',
   'sessions',
   'delegation',
+  'access',
+  'stepUp',
   'revocation',
   'audit',
   'limits',

@@ -5,6 +5,7 @@
 import type * as z from 'zod';
 import type { ValidationErrors, Path, SourceDocument } from './document.ts';
 import * as schema from './schema.ts';
+import { unknownSettingMessage } from './section.ts';
 import { origin } from './values.ts';
 
 export type Sections = ReturnType<typeof parseSections>;
@@ -13,7 +14,7 @@ export function parseSections(document: SourceDocument, errors: ValidationErrors
   const { root } = document;
   for (const key of Object.keys(root)) {
     if (schema.TOP_LEVEL.some((known) => known === key)) continue;
-    errors.add([key], schema.unknownSettingMessage(key, schema.TOP_LEVEL), { show: false });
+    errors.add([key], unknownSettingMessage(key, schema.TOP_LEVEL), { show: false });
   }
   const section = <T extends z.ZodType>(key: string, type: T): z.output<T> | undefined =>
     parse(type, root[key], [key], errors);
@@ -30,6 +31,8 @@ export function parseSections(document: SourceDocument, errors: ValidationErrors
     admin: section('admin', schema.admin),
     sessions: section('sessions', schema.sessions),
     delegation: section('delegation', schema.delegation),
+    access: section('access', schema.access),
+    stepUp: section('stepUp', schema.stepUp),
     revocation: section('revocation', schema.revocation),
     audit: section('audit', schema.audit),
     limits: section('limits', schema.limits),

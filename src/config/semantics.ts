@@ -7,6 +7,7 @@
  */
 import { compileAllow, compileMapping } from '../core/identity/claims.ts';
 import { type ClaimsProvider } from '../core/identity/types.ts';
+import { checkAccess } from './access.ts';
 import { checkAudit } from './audit.ts';
 import { checkClientAuth } from './client-auth.ts';
 import { checkDelegation } from './delegation.ts';
@@ -16,6 +17,7 @@ import { isMapping, items, textAt, texts, valueAt, type ValidationErrors, type P
 import { checkProviderType } from './provider-types.ts';
 import { checkPublicClients } from './public-clients.ts';
 import type { Sections } from './sections.ts';
+import { checkStepUp } from './step-up.ts';
 import { parseUrl } from './values.ts';
 import { checkWorkload } from './workload.ts';
 
@@ -29,6 +31,8 @@ export function checkSemantics(
   checkSessions(sections.sessions, errors);
   checkPublicClients(root, errors);
   checkDelegation(root, sections, errors);
+  checkAccess(root, errors);
+  checkStepUp(root, errors);
   checkDelegationClients(root, errors);
   checkAudit(root, errors);
   checkUnique(root, 'providers', errors);

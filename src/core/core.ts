@@ -11,6 +11,7 @@
  * - `request/`: request targets, the chosen cluster, request info; `http/`: headers
  * - `credential/`: tokens, leases, and what a revocation covers; `audit/`: audit events and their catalogue
  * - `delegation/`: delegated sessions, their rights, and the effective verb of a request
+ * - `access/`: roles for a while and requests for them; `step-up/`: what needs a recent proof
  * - `admin-api/`: shapes of the admin API; `kubeconfig.ts`, `rate-limit.ts`, `time.ts`
  */
 
@@ -56,10 +57,13 @@ export const EXTRA_ORIGINAL_USER = 'portcullis.dev/original-user';
 export const EXTRA_ACTOR = 'portcullis.dev/actor';
 /** Of a delegated session: its id. `EXTRA_SESSION` is that of the user's own session then. */
 export const EXTRA_DELEGATED_SESSION = 'portcullis.dev/delegated-session';
+/** Of a request that is made with groups granted for a while: the id of each grant, as one value. */
+export const EXTRA_GRANT = 'portcullis.dev/grant-id';
 /** Every key of ours; the proxy's account needs the permission to set each (`userextras/KEY`). */
 export const PORTCULLIS_EXTRA_KEYS: readonly string[] = [
   EXTRA_SESSION,
   EXTRA_ORIGINAL_USER,
   EXTRA_ACTOR,
   EXTRA_DELEGATED_SESSION,
+  EXTRA_GRANT,
 ];

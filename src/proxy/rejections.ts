@@ -125,6 +125,9 @@ export function credentialRejection(
       return over('your identity provider could not confirm for too long that your session may continue');
     case 'identity_changed':
       return unauthorized('your groups or your name have changed at your identity provider: run the command again');
+    case 'grant_ended':
+      // Never 401: the session goes on, and client-go would throw its credential away.
+      return rejection(403, 'Forbidden', 'an access that was granted to you for a while has just ended', reason);
     case 'session_unknown':
     case 'epoch_changed':
       return over('your session has ended');

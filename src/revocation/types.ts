@@ -7,7 +7,7 @@ import type { Account } from '../core/identity/identity.ts';
 import type { AppendRequest, DelegatedLabel, DrillPart, RevocationLog, SessionStore } from '../store/store.ts';
 
 /** Why the guard rejects a credential. */
-export type GuardRejection = 'fenced' | 'epoch_changed' | 'session_revoked';
+export type GuardRejection = 'fenced' | 'epoch_changed' | 'session_revoked' | 'grant_ended';
 
 export type CutReason = GuardRejection | 'session_expired' | 'identity_changed' | 'recheck_overdue' | 'shutdown';
 

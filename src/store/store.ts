@@ -19,6 +19,7 @@
  * - `ending-reasons.ts`: messages for users whose session was ended
  */
 import type { Delegation } from '../core/delegation/delegation.ts';
+import type { SessionGrant } from '../core/access/request.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { LogPosition } from '../core/credential/revocation.ts';
 import type { ArtefactStore } from './artefacts.ts';
@@ -132,7 +133,10 @@ export interface SessionRecord {
    * otherwise sign in again silently.
    */
   readonly via?: string;
-  /** Epoch seconds at which the user authenticated, as the provider reports it (OpenID Connect `auth_time`). */
+  /**
+   * Epoch seconds at which the user last authenticated, as the provider reports it (OpenID Connect `auth_time`): at the
+   * sign-in that opened the session, or later (`SessionStore.prove`).
+   */
   readonly authTime?: number;
   /**
    * The provider's name for its own session in which the user signed in (`sid`, OpenID Connect Front-Channel
@@ -147,6 +151,10 @@ export interface SessionRecord {
   readonly delegation?: Delegation;
   /** Of a delegated session: epoch seconds at which one above it becomes idle. Moves with the mints of that one. */
   readonly parentIdleAt?: number;
+  /** What was granted to it for a while and is not over. Absent for none. Never of a delegated one. */
+  readonly grants?: readonly SessionGrant[];
+  /** Names by which the same user is known at any provider (`knownAsOf`). Absent in sessions of earlier versions. */
+  readonly knownAs?: readonly string[];
 }
 
 /** What is needed to check a user again at the provider; sealed, never listed. */
@@ -154,7 +162,10 @@ export interface SessionSecret {
   readonly refreshToken?: string;
 }
 
-export type NewSession = Omit<SessionRecord, 'version' | 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'parentIdleAt'>;
+export type NewSession = Omit<
+  SessionRecord,
+  'version' | 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'parentIdleAt' | 'grants'
+>;
 
 /** Messages for users whose session was ended because their provider or a rule rejected them (`ending-reasons.ts`). */
 export interface EndingReasons {
@@ -264,6 +275,14 @@ export interface SessionStore {
     id: string,
     change: { readonly identity: Identity; readonly secret: SessionSecret; readonly checked?: false },
   ): Promise<SessionRecord | undefined>;
+  /**
+   * Notes that the user has authenticated again at the provider, for this session (step-up). Writes a notice with
+   * `cacheKey(id)`, so that each replica knows it at its next request; streams go on. A time before the stored one changes
+   * nothing.
+   * @param authTime epoch seconds, as the provider reports it
+   * @returns undefined if the session has ended meanwhile, or is a delegated one
+   */
+  prove(id: string, authTime: number): Promise<SessionRecord | undefined>;
   /**
    * Returns a page of sessions in the requested order, without those that have ended.
    * @throws AppError `bad_request` (`bad_cursor`)

@@ -8,6 +8,7 @@ import type { AuditFact } from './annotations.ts';
 export type AuditChapter =
   | 'Signing in'
   | 'Sessions and credentials'
+  | 'Access requests and step-up'
   | 'Revocation'
   | 'Administration'
   | 'Consoles'
@@ -87,6 +88,88 @@ export const PORTCULLIS_EVENTS = {
     when: 'a delegated session was not made, a user’s token was not exchanged, or a request to list or end delegated sessions was rejected',
     code: received,
     facts: ['account', 'session', 'provider', 'reason', 'client', 'delegated-session', 'actor', 'clusters'],
+  },
+  'access-requested': {
+    chapter: 'Access requests and step-up',
+    when: 'a user asked for a role for a while',
+    code: '201',
+    facts: ['account', 'session', 'provider', 'grant-id', 'role', 'reason', 'seconds', 'groups', 'clusters'],
+  },
+  'access-approved': {
+    chapter: 'Access requests and step-up',
+    when: 'a user approved what another user had asked for; the last approval that is needed begins the grant',
+    code: always,
+    facts: [
+      'account',
+      'session',
+      'provider',
+      'grant-id',
+      'role',
+      'reason',
+      'asked-by',
+      'asked-by-account',
+      'approvals',
+    ],
+  },
+  'access-denied': {
+    chapter: 'Access requests and step-up',
+    when: 'a request for a role was denied, withdrawn by its user, or not decided in time',
+    code: always,
+    facts: ['account', 'session', 'provider', 'grant-id', 'role', 'reason', 'asked-by', 'asked-by-account', 'ending'],
+  },
+  'access-refused': {
+    chapter: 'Access requests and step-up',
+    when: 'a request for a role was not stored, or a user tried to decide about one, or to end a grant, who may not; or a request of the API for it was rejected',
+    code: received,
+    facts: ['account', 'session', 'provider', 'grant-id', 'role', 'reason', 'delegated-session', 'actor'],
+  },
+  'access-begun': {
+    chapter: 'Access requests and step-up',
+    when: 'a grant has begun: from now on requests of the session have the groups of the role',
+    code: always,
+    facts: [
+      'account',
+      'session',
+      'provider',
+      'grant-id',
+      'role',
+      'reason',
+      'seconds',
+      'groups',
+      'clusters',
+      'approved-by',
+    ],
+  },
+  'access-ended': {
+    chapter: 'Access requests and step-up',
+    when: 'a grant is over: `ending` says why, and the receipt what each replica did',
+    code: '200 proven, 202 written and not proven yet',
+    facts: [
+      'account',
+      'session',
+      'provider',
+      'grant-id',
+      'role',
+      'reason',
+      'ending',
+      'by',
+      'revocation',
+      'complete',
+      'receipts',
+      'streams-closed',
+    ],
+  },
+  'step-up': {
+    chapter: 'Access requests and step-up',
+    when: 'a user has authenticated again at the provider for a session that goes on',
+    code: always,
+    facts: ['account', 'session', 'provider', 'device', 'device-name'],
+  },
+  'step-up-refused': {
+    chapter: 'Access requests and step-up',
+    when: 'a step-up was begun or finished and did not count: another account signed in, the provider proved nothing, it was too late, or the session may not step up',
+    code: received,
+    facts: ['account', 'session', 'provider', 'reason', 'delegated-session', 'actor', 'clock-skew'],
   },
   logout: {
     chapter: 'Sessions and credentials',

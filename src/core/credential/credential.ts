@@ -1,6 +1,7 @@
 /** The access token as a credential: its claims (RFC 9068), and whether it is still valid. */
 import { ADMIN_ROLE } from '../core.ts';
 import { isActorName, MOST_LEVELS, type Delegation } from '../delegation/delegation.ts';
+import type { SessionGrant } from '../access/request.ts';
 import { AppError } from '../errors.ts';
 import type { Account, Identity } from '../identity/identity.ts';
 import { no, ok, type Result } from '../result.ts';
@@ -25,6 +26,11 @@ export interface Credential extends Coverable {
   readonly ancestors?: readonly string[] | undefined;
   /** `act` of a delegated session's token, as text, for messages; the session itself has the actors that count. */
   readonly actor?: string | undefined;
+  /**
+   * Monotonic milliseconds of this process at which the first of the grants ends that the request is made with (`keys.grants`).
+   * Not of the token: the authenticator sets it for one request.
+   */
+  readonly grantsEndAtMs?: number;
   /** `cnf.x5t#S256` (RFC 8705 §3.1): SHA-256 of the client certificate, base64url. Absent in an unbound token. */
   readonly thumbprint?: string;
   /**
@@ -56,14 +62,16 @@ export interface Caller {
   readonly identity: Identity;
   /** Present if the session is a delegated one. */
   readonly delegation?: Delegation;
+  /**
+   * The grants that this request is made with: `identity` has their groups, and `credential` their keys and their end. Absent
+   * for none. Only for the clusters of each grant, never for the admin API or one's own sessions.
+   */
+  readonly grants?: readonly SessionGrant[];
   /** Epoch seconds at which the session ends in any case; for the `Warning` header. */
   readonly sessionExpiresAt: number;
   /** Epoch seconds at which it ends if no further token is minted for it; moves with each mint. */
   readonly sessionIdleAt: number;
-  /**
-   * `auth_time` of the sign-in that opened the session, epoch seconds, if its provider reported one. It never
-   * changes.
-   */
+  /** `auth_time` of the last proof at the provider, epoch seconds, if it reported one: of the sign-in, or of a step-up. */
   readonly authTime?: number;
 }
 
@@ -80,6 +88,7 @@ export type CredentialRejection =
   | 'session_unknown'
   | 'session_expired'
   | 'session_revoked'
+  | 'grant_ended' // groups granted for a while ended while the request was on its way
   | 'epoch_changed'; // minted in an earlier epoch of the store
 
 /** SHA-256 as base64url (RFC 8705 §3.1): 43 characters, without padding. */

@@ -23,7 +23,9 @@ export type RevocationTarget =
   /** Every session of the account that began before the entry. */
   | { readonly kind: 'account'; readonly account: Account }
   | { readonly kind: 'provider'; readonly provider: string }
-  | { readonly kind: 'all' };
+  | { readonly kind: 'all' }
+  /** The groups that a session was granted for a while; the session goes on without them. */
+  | { readonly kind: 'grant'; readonly grant: string; readonly session: string };
 
 /** `session:DIGEST`, `account:DIGEST`, `provider:NAME`, `all`. */
 export type TargetKey = `session:${string}` | `account:${string}` | `provider:${string}` | 'all';
@@ -36,6 +38,13 @@ const digest = (value: string): string =>
 
 export const sessionKey = (session: string): TargetKey => `session:${digest(session)}`;
 export const accountKey = (account: Account): TargetKey => `account:${digest(account)}`;
+/**
+ * Grants are among the sessions' keys: a version that knows no grants gives no one their groups, and reads the end of one
+ * as that of a session which does not exist. A key of another form would fence it.
+ */
+export const grantKey = (grant: string): TargetKey => sessionKey(`grant ${grant}`);
+/** Of a notice (`identity-changed`) that what replicas have cached of a session is out of date, while its streams go on. */
+export const cacheKey = (session: string): TargetKey => sessionKey(`cached ${session}`);
 export const providerKey = (provider: string): TargetKey => `provider:${provider}`;
 
 export function targetKey(target: RevocationTarget): TargetKey {
@@ -48,6 +57,8 @@ export function targetKey(target: RevocationTarget): TargetKey {
       return providerKey(target.provider);
     case 'all':
       return 'all';
+    case 'grant':
+      return grantKey(target.grant);
   }
 }
 
@@ -87,6 +98,8 @@ export function targets(target: RevocationTarget, credential: Coverable): boolea
       return target.provider === credential.provider;
     case 'all':
       return true;
+    case 'grant':
+      return false;
   }
 }
 
@@ -97,6 +110,11 @@ export interface CoveringKeys {
   readonly provider: TargetKey;
   /** Of a delegated session only: those of the sessions above it. */
   readonly ancestors?: readonly TargetKey[];
+  /**
+   * Of a request that is made with groups granted for a while: those of the grants. A grant ends once, so any entry for it
+   * covers the request, whenever its token was minted.
+   */
+  readonly grants?: readonly TargetKey[];
 }
 
 export function coveringKeys(credential: Coverable): CoveringKeys {
@@ -105,9 +123,12 @@ export function coveringKeys(credential: Coverable): CoveringKeys {
   return ancestors === undefined ? own : { ...own, ancestors: ancestors.map(sessionKey) };
 }
 
-/** Returns the keys as one list; those of the sessions above it last. */
-export const keyList = ({ session, account, provider, ancestors }: CoveringKeys): readonly TargetKey[] =>
-  ancestors === undefined ? [session, account, provider] : [session, account, provider, ...ancestors];
+/** Returns the keys as one list; those of the sessions above it, or of its grants, last. */
+export const keyList = ({ session, account, provider, ancestors, grants }: CoveringKeys): readonly TargetKey[] =>
+  // A delegated session has none of the grants of its user's own session, so there is one of the two at most.
+  ancestors === undefined && grants === undefined
+    ? [session, account, provider]
+    : [session, account, provider, ...(ancestors ?? []), ...(grants ?? [])];
 
 /** Returns whether the key is among them, or stands for everything. */
 export const isCoveredBy = (keys: CoveringKeys, key: TargetKey): boolean =>
@@ -115,4 +136,5 @@ export const isCoveredBy = (keys: CoveringKeys, key: TargetKey): boolean =>
   key === keys.session ||
   key === keys.account ||
   key === keys.provider ||
-  keys.ancestors?.includes(key) === true;
+  keys.ancestors?.includes(key) === true ||
+  keys.grants?.includes(key) === true;

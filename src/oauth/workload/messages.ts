@@ -15,6 +15,7 @@ export function sessionOverMessage(reason: MintRejection | GuardRejection | 'sub
     case 'session_unknown':
     case 'session_expired':
     case 'session_revoked':
+    case 'grant_ended':
     case 'subject_token_used':
     case 'parent_over':
     case 'delegations_too_many':

@@ -1,5 +1,5 @@
 import { sameIdentity, type Account, type Identity } from '../../core/identity/identity.ts';
-import { sessionKey, targets, type RevocationTarget } from '../../core/credential/revocation.ts';
+import { cacheKey, sessionKey, targets, type RevocationTarget } from '../../core/credential/revocation.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
@@ -139,6 +139,16 @@ export class MemorySessions implements SessionStore {
       this.#parts.log().notify({ kind: 'identity-changed', key: sessionKey(id) });
     }
     return this.#withAncestors(session.record);
+  }
+
+  async prove(id: string, authTime: number): Promise<SessionRecord | undefined> {
+    const session = this.#live(id);
+    if (session === undefined || session.record.delegation !== undefined) return undefined;
+    if ((session.record.authTime ?? 0) < authTime) {
+      session.record = { ...session.record, authTime };
+      this.#parts.log().notify({ kind: 'identity-changed', key: cacheKey(id) });
+    }
+    return structuredClone(session.record);
   }
 
   async list(query: SessionQuery): Promise<SessionPage> {

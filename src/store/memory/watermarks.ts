@@ -26,6 +26,7 @@ export class Watermarks {
     this.#tidy();
     switch (target.kind) {
       case 'session':
+      case 'grant':
         return;
       case 'account':
         this.#marks.set(`account:${target.account}`, {

@@ -247,5 +247,7 @@ const nameOf = (target: RevocationTarget): string => {
       return target.provider;
     case 'all':
       return '';
+    case 'grant':
+      return sessionDigest(`grant ${target.grant}`);
   }
 };

@@ -123,6 +123,30 @@ export class RedisSessions implements SessionStore {
         await this.#sealSecret(hash, change.secret),
         ...(await this.#identityChange(hash, record, change.identity)),
         change.checked === false ? 'no' : 'yes',
+        hash,
+      ]);
+      if (reply[0] === 'STALE') continue;
+      const outcome = await this.#outcome(hash, reply);
+      return outcome.ok ? outcome.record : undefined;
+    }
+    throw unavailable('redis_error', new Error('a session changed faster than it could be updated'));
+  }
+
+  async prove(id: string, authTime: number): Promise<SessionRecord | undefined> {
+    const hash = sessionDigest(id);
+    for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
+      const record = await this.read(id);
+      if (record === undefined || record.delegation !== undefined) return undefined;
+      if ((record.authTime ?? 0) >= authTime) return record;
+      const reply = await this.#run(scripts.updateSession, [
+        hash,
+        record.version,
+        '',
+        await this.#sealRecord(hash, { ...sealedPart(record), authTime, version: record.version + 1 }),
+        digest(record.identity.username),
+        cleanUpAfter(record.expiresAt - this.#seconds()),
+        'no',
+        sessionDigest(`cached ${id}`),
       ]);
       if (reply[0] === 'STALE') continue;
       const outcome = await this.#outcome(hash, reply);

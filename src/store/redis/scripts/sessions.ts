@@ -137,20 +137,20 @@ return granted(ARGV[6])
 );
 
 /**
- * ARGV from 6: session digest, the version that the caller read, sealed secret, then sealed record or '' if the
- * identity is the same, digest of the username in it, TTL of the username's index (s), `yes` if the provider has
- * just been asked.
+ * ARGV from 6: session digest, the version that the caller read, sealed secret or '' if it stays, then sealed record or
+ * '' if it stays, digest of the username in it, TTL of the username's index (s), `yes` if the provider has just been
+ * asked, digest of the key that the notice has.
  */
 export const updateSession = script(
   'update-session',
   `
-local hash, version, secret, record, user, ttl, checked = unpack(ARGV, 6)
+local hash, version, secret, record, user, ttl, checked, notice = unpack(ARGV, 6)
 local f, why = session(hash)
 if not f then return {'NO', why} end
 -- Another re-check came between: the caller reads again.
 if f[8] ~= version then return {'STALE'} end
 local key = P .. 'session:' .. hash
-redis.call('HSET', key, 'x', secret)
+if secret ~= '' then redis.call('HSET', key, 'x', secret) end
 if checked == 'yes' then redis.call('HSET', key, 'ck', seconds) end
 if record ~= '' then
   redis.call('HSET', key, 'r', record, 'v', tonumber(version) + 1)
@@ -167,7 +167,7 @@ if record ~= '' then
       end
     end
   end
-  append_notice('identity-changed', 'session:' .. hash)
+  append_notice('identity-changed', 'session:' .. notice)
 end
 return granted(hash)
 `,

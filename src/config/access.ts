@@ -1,0 +1,68 @@
+/** Roles that users may ask for (`access`): the settings, and checks of several settings together. */
+import * as z from 'zod';
+import type { Config } from './config.ts';
+import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
+import { section } from './section.ts';
+import { duration, integer, label, text } from './values.ts';
+
+const groups = (what: string) => z.array(text('a group’s name'), { error: `a list of group names; empty: ${what}` });
+
+const APPROVAL = 'none (break-glass: at once, without approval), or a mapping with groups and count';
+
+const roleShape = {
+  name: label,
+  description: text('what the role is for, in a sentence').max(200, { error: 'at most 200 characters' }),
+  groups: groups('nothing').min(1, { error: 'at least one group' }).max(10, { error: 'at most ten groups' }),
+  clusters: z.array(label, { error: 'a list of names of clusters; empty: none' }).optional(),
+  requesters: groups('no user may ask for it'),
+  // No default: an approval that was forgotten must not become a role without one.
+  approval: z.union(
+    [
+      z.literal('none'),
+      section({
+        groups: groups('no user may approve, so no one gets the role'),
+        count: integer(1, 5).default(1),
+      }),
+    ],
+    { error: APPROVAL },
+  ),
+  longest: duration('1m', '24h'),
+  reason: text('a regular expression (RE2) that the whole reason must match').optional(),
+  freshness: duration('1m', '24h').optional(),
+} as const;
+
+export const accessShape = {
+  roles: z
+    .array(section(roleShape), {
+      error: 'a list of roles, each with name, description, groups, requesters, approval and longest',
+    })
+    .default([]),
+  freshness: z
+    .union([z.literal('off'), duration('1m', '24h')], { error: 'a duration from 1m to 24h, or off' })
+    .prefault('15m'),
+} as const;
+
+type ParsedAccess = z.output<z.ZodObject<typeof accessShape>>;
+
+export const accessConfig = ({ roles, ...rest }: ParsedAccess): Config['access'] => ({
+  ...rest,
+  roles: roles.map(({ clusters, reason, freshness, ...role }) => ({
+    ...role,
+    ...(clusters === undefined ? {} : { clusters }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(freshness === undefined ? {} : { freshness }),
+  })),
+});
+
+/** Reads names from the document itself, so that an error elsewhere in the section hides none of these. */
+export function checkAccess(root: unknown, errors: ValidationErrors): void {
+  const known = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
+  const roles = items(valueAt(root, ['access']), 'roles');
+  roles.forEach((role, index) => {
+    texts(valueAt(role, ['clusters'])).forEach((name, at) => {
+      if (!known.includes(name)) {
+        errors.add(['access', 'roles', index, 'clusters', at], 'the name of one of the clusters');
+      }
+    });
+  });
+}

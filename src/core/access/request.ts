@@ -1,0 +1,99 @@
+/** Access requests, from the question to the end of what was granted. */
+import type { Account } from '../identity/identity.ts';
+import type { RoleTerms } from './role.ts';
+
+/**
+ * - `open`: waits for approvals
+ * - `granted`: the grant has begun, and may be over by time: `grant.endsAt` says
+ * - `denied`, `withdrawn` (by its user), `expired` (no one decided in time): it was never granted
+ * - `ended`: the grant is over
+ */
+export type AccessState = 'open' | 'granted' | 'denied' | 'withdrawn' | 'expired' | 'ended';
+
+/**
+ * Why a grant is over: `expired`; ended by its `user`, an `approver` or an `admin`; its `session` has ended, whatever ended
+ * that; its user has left the groups that may ask (`group`); its `role` is not configured any more.
+ */
+export type GrantEnding = 'expired' | 'user' | 'approver' | 'admin' | 'session' | 'group' | 'role';
+
+export interface AccessDecision {
+  readonly account: Account;
+  readonly username: string;
+  /** Epoch seconds. */
+  readonly at: number;
+  readonly approved: boolean;
+  /** Of whoever decided; hostile text of at most `MOST_REASON` characters. */
+  readonly reason?: string;
+}
+
+export interface AccessRequest {
+  /** 128 random bits, base64url. Also the id of its grant. Not a secret. */
+  readonly id: string;
+  /** The session that asked. What is granted is for this session, and ends with it. */
+  readonly session: string;
+  readonly account: Account;
+  readonly provider: string;
+  readonly username: string;
+  /** Names of the same user at any provider, folded (`same-person.ts`): none of them may approve. */
+  readonly knownAs: readonly string[];
+  readonly terms: RoleTerms;
+  /** '' if none was given. Hostile text of at most `MOST_REASON` characters. */
+  readonly reason: string;
+  /** How long it should last. */
+  readonly seconds: number;
+  /** Epoch seconds. */
+  readonly requestedAt: number;
+  /** Epoch seconds until which it may be approved. */
+  readonly openUntil: number;
+  readonly address: string;
+  /** The name that the program gave its device. Only shown. */
+  readonly deviceName?: string;
+  readonly state: AccessState;
+  readonly decisions: readonly AccessDecision[];
+  /** Present from `granted` on. */
+  readonly grant?: GrantPeriod;
+}
+
+export interface GrantPeriod {
+  /** Epoch milliseconds, by the store's clock. */
+  readonly beganAt: number;
+  /** As was approved; a grant may be over earlier. */
+  readonly endsAt: number;
+  /** Epoch seconds; of `ended`. */
+  readonly endedAt?: number;
+  readonly ending?: GrantEnding;
+  /** Username of whoever ended it. */
+  readonly endedBy?: string;
+  /** Id of the revocation that ended it, whose receipt says what each replica did. */
+  readonly revocation?: string;
+}
+
+/** A grant in a session, as the store returns it. */
+export interface SessionGrant {
+  /** Of the request. */
+  readonly id: string;
+  readonly role: string;
+  readonly groups: readonly string[];
+  /** Absent: all. */
+  readonly clusters?: readonly string[];
+  /** Epoch milliseconds, by the store's clock. */
+  readonly endsAt: number;
+  /**
+   * Milliseconds that it had left when the store replied, by the store's clock. A replica counts them down on its own
+   * monotonic clock, from before it asked, so no clock that is set moves the end (docs/revocation-protocol.md#grants).
+   */
+  readonly leftMs: number;
+}
+
+/** Seconds that a request waits for its approvals. */
+export const OPEN_SECONDS = 24 * 3600;
+/** Characters of a reason. */
+export const MOST_REASON = 500;
+/** Open requests of one account, and of all. An attacker who may ask would else fill the store, and the approvers' queue. */
+export const MOST_OPEN_OF_ACCOUNT = 10;
+export const MOST_OPEN = 500;
+/** Grants of one session at a time, and of all: each replica knows all of them. */
+export const MOST_GRANTS_OF_SESSION = 5;
+export const MOST_GRANTS = 1000;
+/** How long a request that is over is kept for lists. The audit log has it for as long as that is kept. */
+export const HISTORY_SECONDS = 30 * 86_400;

@@ -1,0 +1,33 @@
+/**
+ * Whether two accounts are of one human: no one approves what they asked for themselves.
+ *
+ * An attacker, or a user in a hurry, has an account at two providers and approves with one what the other asked for. The
+ * accounts differ, so the names are compared that providers give to both: the name without the provider's prefix, and
+ * each e-mail address that a provider has verified. Two different people with one name cannot approve for one another:
+ * that costs them a colleague, and the other way round costs the cluster.
+ */
+
+/** Folds a name for the comparison: case and Unicode form have no meaning, and `@` ends the local part only. */
+const folded = (name: string): string => name.normalize('NFKC').toLowerCase().trim();
+
+/**
+ * Returns the names by which a user is known at any provider, folded, without repetition.
+ * @param user.username as Kubernetes sees it, with the provider's prefix
+ * @param user.verifiedEmail as the provider says; absent where it does not say that it is verified
+ */
+export function knownAsOf({
+  username,
+  usernamePrefix,
+  verifiedEmail,
+}: {
+  readonly username: string;
+  readonly usernamePrefix: string;
+  readonly verifiedEmail?: string | undefined;
+}): readonly string[] {
+  const bare = username.startsWith(usernamePrefix) ? username.slice(usernamePrefix.length) : username;
+  return [...new Set([bare, ...(verifiedEmail === undefined ? [] : [verifiedEmail])].map(folded).filter(Boolean))];
+}
+
+/** Whether they share a name. */
+export const arePossiblyOne = (left: readonly string[], right: readonly string[]): boolean =>
+  left.some((name) => right.includes(name));

@@ -1,0 +1,77 @@
+/** Access requests, and what was granted: one state for all replicas. */
+import type { AccessRequest, GrantPeriod } from '../core/access/request.ts';
+import type { Account } from '../core/identity/identity.ts';
+
+/** A request as it is stored. */
+export interface StoredRequest {
+  readonly request: AccessRequest;
+  /** Counts its changes, from 1. A change names the version that it was decided by. */
+  readonly version: number;
+}
+
+/** Why nothing was written. */
+export type AccessWriteRejection =
+  | 'request_unknown' // never there, of an earlier epoch, or no longer kept
+  | 'request_changed' // another version is stored: read it again
+  | 'request_over' // past `openUntil`
+  | 'session_over' // the session that asked has ended, whatever ended it
+  | 'session_delegated'
+  | 'account_locked'
+  | 'requests_too_many' // `MOST_OPEN`
+  | 'requests_of_account_too_many' // `MOST_OPEN_OF_ACCOUNT`
+  | 'grants_too_many' // `MOST_GRANTS`
+  | 'grants_of_session_too_many'; // `MOST_GRANTS_OF_SESSION`
+
+export type AccessWrite =
+  | { readonly ok: true; readonly stored: StoredRequest }
+  | { readonly ok: false; readonly reason: AccessWriteRejection };
+
+export interface AccessQuery {
+  readonly account?: Account;
+  /** Only those that wait for approvals. */
+  readonly open?: true;
+  /** Must not throw. */
+  readonly where?: (request: AccessRequest) => boolean;
+  /** Where an earlier page ended. Opaque. */
+  readonly cursor?: string;
+  readonly limit: number;
+}
+
+/** A grant that has begun and whose end is not written yet. */
+export interface ActiveGrant {
+  readonly stored: StoredRequest;
+  /** Of the grant, by the store's clock; 0 or less where it is over. */
+  readonly leftMs: number;
+  /** False where the session has ended, whatever ended it. */
+  readonly sessionActive: boolean;
+}
+
+export interface AccessStore {
+  /** Stores a new request, open or granted at once (`approval: none`: `grant` as in `begin`). One script checks all limits. */
+  create(request: AccessRequest, options?: { readonly grantSeconds?: number }): Promise<AccessWrite>;
+  /** Undefined if it is unknown, of an earlier epoch, or no longer kept. */
+  find(id: string): Promise<StoredRequest | undefined>;
+  /** Newest first. */
+  list(query: AccessQuery): Promise<{ readonly requests: readonly StoredRequest[]; readonly cursor?: string }>;
+  /**
+   * Replaces a request, if the stored version is still the one that was read: of two approvals at once, one is written and
+   * the other decides again. Takes no right away and gives none.
+   */
+  change(read: StoredRequest, next: AccessRequest): Promise<AccessWrite>;
+  /**
+   * The same, and begins the grant in the same script, so that there is no state between approval and begin: the session is
+   * active, of the same account and no delegated one, its account is not locked, and the request is still open. The script
+   * sets the period by the store's clock, puts the grant into the session, and writes a notice with `cacheKey(session)`, so
+   * that the next request on each replica has the groups.
+   * @param next with state `granted`; its `grant` is set here
+   */
+  begin(read: StoredRequest, next: AccessRequest, grantSeconds: number): Promise<AccessWrite>;
+  /**
+   * Notes how a grant ended, after `RevocationLog.append` of its target has ended it. Idempotent; the first ending counts.
+   */
+  ended(id: string, ending: Pick<GrantPeriod, 'ending' | 'endedBy' | 'revocation'>): Promise<StoredRequest | undefined>;
+  /** Every grant that has begun and has not been `ended`; at most `MOST_GRANTS`. */
+  active(): Promise<readonly ActiveGrant[]>;
+  /** Claims the writing of a grant's end for `ttlSeconds`, across all replicas. False if another holder has it. */
+  claimEnding(id: string, holder: string, ttlSeconds: number): Promise<boolean>;
+}
