@@ -2,7 +2,7 @@
  * What the module `access` offers to the admin API and to the pages. Each method audits what it does and what it rejects.
  * All texts of users in what it returns are hostile: escape them where they are shown.
  */
-import type { AccessRequest } from '../core/access/request.ts';
+import type { AccessRequest, AccessState } from '../core/access/request.ts';
 import type { AccessRole } from '../core/access/role.ts';
 import type { Account } from '../core/identity/identity.ts';
 import type { RecentRequest } from '../core/audit/recent-request.ts';
@@ -44,6 +44,9 @@ export interface EndedGrant {
   readonly result?: RevocationResult;
 }
 
+/** What a user may do with a request, as it is and as they are: `may` of the API for programs. */
+export type AccessAction = 'approve' | 'deny' | 'end' | 'withdraw';
+
 /** Each method throws `ProblemError` for what it rejects (`src/access/rejections.ts`). */
 export interface AccessRequests {
   roles(caller: AccessCaller): readonly OfferedRole[];
@@ -53,6 +56,8 @@ export interface AccessRequests {
   queue(caller: AccessCaller): Promise<readonly AccessRequest[]>;
   /** One that the caller may see: its user, an approver of its role, an admin, an auditor. */
   find(caller: AccessCaller, id: string): Promise<AccessRequest>;
+  /** What the caller may do with it, but for a fresh sign-in, which the methods ask for. Throws nothing. */
+  may(caller: AccessCaller, request: AccessRequest): readonly AccessAction[];
   /** For those who may decide about it, admins and auditors. */
   background(caller: AccessCaller, request: AccessRequest): Promise<RequesterBackground>;
   /** @param order.session which of the caller's own sessions gets it; absent: the caller's */
@@ -72,6 +77,12 @@ export interface AccessRequests {
   /** All requests, for admins and auditors; newest first. */
   history(
     caller: AccessCaller,
-    query: { readonly account?: Account; readonly cursor?: string; readonly limit: number },
+    query: {
+      readonly account?: Account;
+      readonly role?: string;
+      readonly state?: AccessState;
+      readonly cursor?: string;
+      readonly limit: number;
+    },
   ): Promise<AccessPage>;
 }

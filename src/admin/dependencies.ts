@@ -2,6 +2,7 @@
  * The dependencies of the admin service. The module `server` builds the real ones; this module opens no connection.
  */
 import type { Actor, RequestContext } from '../http/request-context.ts';
+import type { AccessRequests } from './access-requests.ts';
 import type { AuditHistory, AuditTrail } from '../audit/audit.ts';
 import type { LiveTails } from '../audit/live/live-tails.ts';
 import type { Config } from '../config/config.ts';
@@ -58,6 +59,8 @@ export interface AdminDeps {
   readonly tails?: LiveTails;
   /** The audit log in the files of this replica. Absent: it writes none. */
   readonly history?: AuditHistory;
+  /** Absent: there are no access requests. */
+  readonly access?: AccessRequests;
   /** Absent: nothing is checked. */
   readonly health?: Health;
   /**
