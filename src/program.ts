@@ -95,6 +95,7 @@ function addAuditQuery(audit: Command): void {
     .option('--account <account>', 'of this account, PROVIDER/SUBJECT')
     .option('--session <id>', 'of this session, with those delegated from it')
     .option('--actor <name>', 'of delegated sessions in which this actor acts')
+    .option('--grant <id>', 'of this access request, and what was done with its grant')
     .option('--cluster <name>', 'at this cluster')
     .option('--verb <verb>', 'with this verb, such as get, delete or sign-in')
     .option('--resource <resource>', 'of this resource, such as secrets, or pods/exec alone')

@@ -15,6 +15,7 @@ const FILTERS = {
   account: accountSchema.optional(),
   session: sessionIdSchema.optional(),
   actor: filterText(/^[^\p{C}]{1,512}$/u, 'the name of an actor'),
+  grant: filterText(/^[\w-]{1,64}$/, 'the id of an access request'),
   cluster: filterText(/^[a-z0-9.-]{1,63}$/, 'a cluster’s name'),
   verb: filterText(/^[a-z-]{1,40}$/, 'a verb, such as get or delete'),
   resource: filterText(/^[a-z0-9.-]{1,253}(?:\/[a-z0-9-]{1,63})?$/, 'a resource, such as pods or pods/exec'),

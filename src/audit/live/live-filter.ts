@@ -1,6 +1,6 @@
 /** The filter of a tail. */
 import type { AuditEvent } from '../../core/audit/event.ts';
-import { EXTRA_DOMAIN } from '../../core/core.ts';
+import { EXTRA_DOMAIN, EXTRA_GRANT } from '../../core/core.ts';
 
 /** Every given field must match; values are compared as they are in the audit log. */
 export interface LiveFilter {
@@ -11,6 +11,8 @@ export interface LiveFilter {
   readonly session?: string;
   /** Who acts in a delegated session, at any level; or all who do, as `claude/reviewer`. */
   readonly actor?: string;
+  /** An access request, or what was done with its grant. */
+  readonly grant?: string;
   readonly cluster?: string;
   readonly verb?: string;
   /** `pods` with every subresource, or `pods/exec` alone. */
@@ -30,7 +32,20 @@ export interface LiveFilter {
  */
 export function matches(filter: LiveFilter & { readonly name?: string }, event: AuditEvent): boolean {
   const fact = (name: string): string | undefined => event.annotations[`${EXTRA_DOMAIN}/${name}`];
-  const { user, account, session, actor, cluster, verb, resource, namespace, code, refused, event: name } = filter;
+  const {
+    user,
+    account,
+    session,
+    actor,
+    grant,
+    cluster,
+    verb,
+    resource,
+    namespace,
+    code,
+    refused,
+    event: name,
+  } = filter;
   const fits = (wanted: string | undefined, found: string | undefined): boolean =>
     wanted === undefined || wanted === found;
   return (
@@ -41,6 +56,7 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
     fits(account, fact('account')) &&
     (fits(session, fact('session')) || fits(session, fact('delegated-session'))) &&
     (actor === undefined || isActor(actor, fact('actor'))) &&
+    (grant === undefined || hasGrant(grant, event)) &&
     fits(cluster, fact('cluster')) &&
     fits(name, fact('event')) &&
     fits(filter.name, event.objectRef?.name) &&
@@ -51,6 +67,13 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
 
 const isActor = (actor: string, found: string | undefined): boolean =>
   found !== undefined && (found === actor || found.split('/').includes(actor));
+
+/** An API server's own audit log has it as an extra; what is in a file may be anything. */
+function hasGrant(grant: string, { annotations, impersonatedUser }: AuditEvent): boolean {
+  const extra: unknown = impersonatedUser?.extra?.[EXTRA_GRANT];
+  const found: readonly unknown[] = [annotations[EXTRA_GRANT], ...(Array.isArray(extra) ? (extra as unknown[]) : [])];
+  return found.some((ids) => typeof ids === 'string' && ids.split(' ').includes(grant));
+}
 
 function isOf(resource: string, { objectRef }: AuditEvent): boolean {
   if (objectRef === undefined) return false;

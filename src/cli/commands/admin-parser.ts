@@ -184,6 +184,7 @@ function addAudit(program: Command): void {
     .option('--account <account>', 'of this account, PROVIDER/SUBJECT')
     .option('--session <id>', 'of this session, with those delegated from it')
     .option('--actor <name>', 'of delegated sessions in which this actor acts')
+    .option('--grant <id>', 'of this access request, and what was done with its grant')
     .option('--cluster <name>', 'at this cluster')
     .option('--verb <verb>', 'with this verb, for example delete')
     .option('--resource <resource>', 'of this resource: pods with its subresources, or pods/exec alone')

@@ -17,6 +17,7 @@ export interface TailOptions extends ServerOptions, OutputOptions {
   readonly account?: string;
   readonly session?: string;
   readonly actor?: string;
+  readonly grant?: string;
   readonly cluster?: string;
   readonly verb?: string;
   readonly resource?: string;

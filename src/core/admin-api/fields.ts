@@ -49,6 +49,7 @@ export const AUDIT_SUBJECTS = [
   'account',
   'session',
   'actor',
+  'grant',
   'cluster',
   'verb',
   'resource',

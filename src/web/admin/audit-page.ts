@@ -74,6 +74,7 @@ function filters({ shown, clusters }: AuditPage): Html {
   return html`<form class="filters card" method="get" action="/admin/audit" role="search" aria-label="Audit log">
     ${textField('user', 'Username', shown, 'corp:alice')} ${textField('account', 'Account', shown, 'corp/alice')}
     ${textField('session', 'Session', shown, 'its id')} ${textField('actor', 'Actor', shown, 'claude')}
+    ${textField('grant', 'Access request', shown, 'its id')}
     ${selectField({ name: 'cluster', label: 'Cluster', options: names, chosen: shown.cluster })}
     ${textField('verb', 'Verb', shown, 'delete')} ${textField('resource', 'Resource', shown, 'pods/exec')}
     ${textField('namespace', 'Namespace', shown, 'payments')}
@@ -106,6 +107,7 @@ const COMMAND_OPTIONS: Readonly<Record<keyof LiveFilters, string>> = {
   account: '--account',
   session: '--session',
   actor: '--actor',
+  grant: '--grant',
   cluster: '--cluster',
   verb: '--verb',
   resource: '--resource',

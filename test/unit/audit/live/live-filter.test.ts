@@ -14,6 +14,8 @@ const exec = anEvent({
 const delegated = anEvent({
   annotations: facts({ session: 's-1', 'delegated-session': 's-2', actor: 'claude/reviewer' }),
 });
+const granted = anEvent({ annotations: facts({ 'grant-id': 'g-1 g-2', grant: 'refresh_token' }) });
+const byApiServer = anEvent({ impersonatedUser: { username: 'alice', extra: { 'portcullis.dev/grant-id': ['g-1'] } } });
 const signIn = anEvent({ verb: 'sign-in', annotations: facts({ event: 'sign-in', reason: 'corp' }) });
 
 describe('a tail is shown', () => {
@@ -28,6 +30,24 @@ describe('a tail is shown', () => {
     [{ actor: '' }, false],
   ])('an event of a delegated session, asked for %j: %s', (filter, shown) => {
     expect(matches(filter, delegated)).toBe(shown);
+  });
+
+  test.each<[LiveFilter, boolean]>([
+    [{ grant: 'g-1' }, true],
+    [{ grant: 'g-2' }, true],
+    [{ grant: 'g' }, false],
+    [{ grant: 'refresh_token' }, false],
+    [{ grant: '' }, false],
+  ])('a request that was made with two grants, asked for %j: %s', (filter, shown) => {
+    expect(matches(filter, granted)).toBe(shown);
+  });
+
+  test('the same request in the audit log of an API server, whatever that has in place of it', () => {
+    expect(matches({ grant: 'g-1' }, byApiServer)).toBe(true);
+    expect(matches({ grant: 'g-2' }, byApiServer)).toBe(false);
+    for (const odd of [null, 'alice', { extra: null }, { extra: { 'portcullis.dev/grant-id': [1, null] } }]) {
+      expect(matches({ grant: 'g-1' }, { ...byApiServer, impersonatedUser: odd } as AuditEvent)).toBe(false);
+    }
   });
 
   test.each<[LiveFilter, boolean]>([
@@ -49,6 +69,8 @@ describe('a tail is shown', () => {
     [{ user: 'corp:alice', verb: 'get' }, false],
     [{ actor: 'claude' }, false],
     [{ actor: '' }, false],
+    [{ grant: 'g-1' }, false],
+    [{ grant: '' }, false],
   ])('an exec, asked for %j: %s', (filter, shown) => {
     expect(matches(filter, exec)).toBe(shown);
   });
