@@ -70,6 +70,23 @@ const MODELS: readonly Model[] = [
     safeguards: ['ANCESTORS', 'WHOLE_CHAIN', 'REGISTERED_BENEATH', 'PARENT_ALIVE', 'PARENT_IN_THE_SCRIPT'],
   },
   {
+    name: 'grants',
+    holds: [[]],
+    safeguards: [
+      'END_BY_CLOCK',
+      'NEVER_EXTENDED',
+      'KNOWN_BEYOND_THE_CACHE',
+      'T0_BEFORE_THE_READ',
+      'CHECK_IN_THE_TICK',
+      'NOTICE',
+      'READ_AGAIN',
+      'KEPT_UNTIL_ITS_OWN_END',
+      'WHATEVER_NUMBER',
+      'REGISTERED_UNDER_GRANT',
+      'SESSION_TOO',
+    ],
+  },
+  {
     name: 'lock',
     holds: [[]],
     safeguards: ['SETTLING', 'WRITE_BACK_FIRST', 'UNSETTLED_EPOCH', 'HEAD_ON_SETTLE', 'PERIOD', 'LONGEST_LEASE'],
