@@ -28,7 +28,7 @@ export interface Watched {
   readonly errors: readonly string[];
   /** URLs at other origins. */
   readonly foreign: readonly string[];
-  /** Heads and bodies of all responses, without streams, which have no end. */
+  /** Heads and bodies of all responses, without what a live view reads: a stream has no end, and its size is that of the traffic. */
   transferred(): Promise<readonly Transfer[]>;
 }
 
@@ -46,8 +46,10 @@ async function transferOf(response: Response): Promise<Transfer> {
   return { path: new URL(response.url()).pathname, bytes: responseHeadersSize + responseBodySize };
 }
 
-const isStream = (response: Response): boolean =>
-  response.headers()['content-type']?.startsWith('text/event-stream') === true;
+/** Streams, and the events that `audit.js` reads between the page and its stream: all of the last two seconds, of every user. */
+const isLive = (response: Response): boolean =>
+  response.headers()['content-type']?.startsWith('text/event-stream') === true ||
+  new URL(response.url()).pathname === '/admin/api/v1/audit/events';
 
 /** @param origin the server's */
 export function watch(page: Page, origin: string): Watched {
@@ -80,7 +82,7 @@ export function watch(page: Page, origin: string): Watched {
     },
     errors,
     foreign,
-    transferred: () => Promise.all(responses.filter((response) => !isStream(response)).map(transferOf)),
+    transferred: () => Promise.all(responses.filter((response) => !isLive(response)).map(transferOf)),
   };
 }
 
