@@ -28,7 +28,7 @@ export type AccessWrite =
 
 export interface AccessQuery {
   readonly account?: Account;
-  /** Only those that wait for approvals. */
+  /** Only those with state `open`. One past `openUntil` is among them until it is changed to `expired`. */
   readonly open?: true;
   /** Must not throw. */
   readonly where?: (request: AccessRequest) => boolean;

@@ -1,9 +1,9 @@
 import { AppError } from '../core/errors.ts';
-import type { SessionOrder, SessionPage, SessionQuery, SessionRecord } from './store.ts';
+import type { SessionOrder, SessionQuery } from './store.ts';
 
 /** A larger page is of no use and would occupy the store. */
 const LARGEST_PAGE = 500;
-/** Most sessions that one call unseals to find those that match a filter: some tenths of a second. */
+/** Most records that one call unseals to find those that match a filter: some tenths of a second. */
 const MOST_EXAMINED = 2000;
 /** So many are filtered in one go, then other requests have their turn. */
 const FILTER_BATCH = 100;
@@ -22,33 +22,46 @@ export const lastUseScore = (lastUse: number, opened: number): number =>
   lastUse * SCORES_PER_SECOND + (opened % SCORES_PER_SECOND);
 
 /** An account, a session, a username or a provider's session has few sessions, so these are listed newest first only. */
-const orderOf = ({ account, ancestor, username, providerSession, order = 'newest' }: SessionQuery): SessionOrder =>
+export const orderOf = ({
+  account,
+  ancestor,
+  username,
+  providerSession,
+  order = 'newest',
+}: SessionQuery): SessionOrder =>
   [account, ancestor, username, providerSession].every((each) => each === undefined) ? order : 'newest';
 
 /** Whether the lowest position comes first. */
 export const isAscending = (order: SessionOrder): boolean => order === 'oldest' || order === 'least-used';
 
-/** Builds a page from sessions that arrive in their order. */
-export class Page {
+interface PageQuery<Item> {
+  /** Must not throw. */
+  readonly where?: ((item: Item) => boolean) | undefined;
+  readonly cursor?: string | undefined;
+  readonly limit: number;
+}
+
+/** Builds a page from sessions, or access requests, that arrive in their order. */
+export class Page<Item> {
   readonly order: SessionOrder;
   /** The position after which the page begins; undefined: at the front. */
   readonly after: number | undefined;
   readonly #size: number;
-  readonly #where: SessionQuery['where'];
-  readonly #found: { readonly record: SessionRecord; readonly position: number }[] = [];
+  readonly #where: PageQuery<Item>['where'];
+  readonly #found: { readonly item: Item; readonly position: number }[] = [];
   #examined = 0;
   #last: number | undefined;
 
   /** @throws AppError `bad_request` (`bad_cursor`) */
-  constructor(query: SessionQuery) {
-    this.order = orderOf(query);
+  constructor(query: PageQuery<Item>, order: SessionOrder) {
+    this.order = order;
     this.after = query.cursor === undefined ? undefined : decodeCursor(this.order, query.cursor);
     this.#size = Math.min(Math.max(Math.trunc(query.limit) || 1, 1), LARGEST_PAGE);
     this.#where = query.where;
   }
 
   /**
-   * How many more sessions should be passed to `add`; 0 once there are enough. One more than the page shows
+   * How many more should be passed to `add`; 0 once there are enough. One more than the page shows
    * whether there is another page.
    */
   get remaining(): number {
@@ -57,28 +70,28 @@ export class Page {
     return Math.min(FILTER_BATCH, MOST_EXAMINED - this.#examined);
   }
 
-  /** @param record undefined for a session that cannot be read */
-  add(record: SessionRecord | undefined, position: number): void {
+  /** @param item undefined for one that cannot be read */
+  add(item: Item | undefined, position: number): void {
     if (this.remaining === 0) return;
     this.#examined += 1;
     this.#last = position;
-    if (record !== undefined && this.#where?.(record) !== false) this.#found.push({ record, position });
+    if (item !== undefined && this.#where?.(item) !== false) this.#found.push({ item, position });
   }
 
-  /** @param more whether there are sessions that were not passed to `add` */
-  end(more: boolean): SessionPage {
+  /** @param more whether there are some that were not passed to `add` */
+  end(more: boolean): { readonly items: readonly Item[]; readonly cursor?: string } {
     const shown = this.#found.slice(0, this.#size);
     const full = this.#found.length > this.#size;
     const last = full ? shown.at(-1)?.position : this.#last;
     return {
-      sessions: shown.map(({ record }) => record),
+      items: shown.map(({ item }) => item),
       ...((full || more) && last !== undefined ? { cursor: encodeCursor(this.order, last) } : {}),
     };
   }
 }
 
 /**
- * Encodes the end of a page, opaque to callers: the order of the list, and the position of the last session
+ * Encodes the end of a page, opaque to callers: the order of the list, and the position of the last one
  * examined. A position is meaningless in another order.
  */
 const encodeCursor = (order: SessionOrder, position: number): string =>

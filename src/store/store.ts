@@ -12,20 +12,29 @@
  * time), methods throw `AppError` `store_unavailable`. Callers do not catch it, so that nothing is ever allowed
  * because a check could not be made.
  *
- * - `store.ts`, `revocation-log.ts`, `artefacts.ts`, `live-audit.ts`: the interface
+ * - `store.ts`, `revocation-log.ts`, `artefacts.ts`, `access.ts`, `live-audit.ts`: the interface
  * - `memory/`, `redis/`: the implementations
  * - `lifetimes.ts`, `last-use.ts`, `pages.ts`, `pending.ts`, `recent.ts`, `requests.ts`, `errors.ts`: rules that both share
- * - `delegated.ts`: what both share about delegated sessions
+ * - `delegated.ts`, `granted.ts`: what both share about delegated sessions, and about access requests
  * - `ending-reasons.ts`: messages for users whose session was ended
  */
 import type { Delegation } from '../core/delegation/delegation.ts';
 import type { SessionGrant } from '../core/access/request.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { LogPosition } from '../core/credential/revocation.ts';
+import type { AccessStore } from './access.ts';
 import type { ArtefactStore } from './artefacts.ts';
 import type { AnchorStore, LiveAuditLog, RecentStore } from './live-audit.ts';
 import type { LockStore, RevocationLog } from './revocation-log.ts';
 
+export type {
+  AccessQuery,
+  AccessStore,
+  AccessWrite,
+  AccessWriteRejection,
+  ActiveGrant,
+  StoredRequest,
+} from './access.ts';
 export type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from './artefacts.ts';
 export { idleEndOf, lastUseOf } from './last-use.ts';
 export type { RecentRequest } from '../core/audit/recent-request.ts';
@@ -63,6 +72,7 @@ export interface Store {
   readonly live: LiveAuditLog;
   readonly anchors: AnchorStore;
   readonly recent: RecentStore;
+  readonly access: AccessStore;
   readonly sealed: SealedValues;
   /** Resolves when the store responds. */
   ping(): Promise<void>;
@@ -104,7 +114,7 @@ export interface SessionRecord {
   readonly client: string;
   /** The impersonation credential. */
   readonly identity: Identity;
-  /** Counts changes of `identity`, from 1. */
+  /** Counts changes of `identity` and `authTime`, from 1. */
   readonly version: number;
   /** Epoch seconds. */
   readonly createdAt: number;

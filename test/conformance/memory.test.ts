@@ -1,8 +1,16 @@
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
-import { testClock } from './fixtures.ts';
+import { describe } from 'vitest';
+
+import { accessConforms } from './access.ts';
+import { testClock, type OpenStore } from './fixtures.ts';
 import { storeConforms } from './store.ts';
 
-storeConforms('memory', async (options = {}) => {
+const open: OpenStore = async (options = {}) => {
   const clock = testClock();
   return { store: createMemoryStore({ clock, ...options }), clock };
+};
+
+storeConforms('memory', open);
+describe('access requests', () => {
+  accessConforms(open);
 });

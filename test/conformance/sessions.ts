@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 
-import { sessionKey } from '../../src/core/credential/revocation.ts';
+import { cacheKey, sessionKey } from '../../src/core/credential/revocation.ts';
+import { delegate, delegationBeneath } from './delegated.ts';
 import { alice, newSession, openNow, parallel, type OpenStore } from './fixtures.ts';
 
 export function sessionsConform(open: OpenStore): void {
@@ -8,6 +9,7 @@ export function sessionsConform(open: OpenStore): void {
   bindingConforms(open);
   endingConforms(open);
   updatingConforms(open);
+  provingConforms(open);
   listingConforms(open);
   recheckConforms(open);
 }
@@ -231,6 +233,69 @@ function updatingConforms(open: OpenStore): void {
     const change = { identity: { ...alice, groups: [] }, secret: { refreshToken: 'x' } };
     expect(await store.sessions.update('session-1', change)).toBeUndefined();
     expect(await store.sessions.update('never-there', change)).toBeUndefined();
+    expect((await store.log.position()).number).toBe(0);
+  });
+}
+
+function provingConforms(open: OpenStore): void {
+  it('notes a later proof, with all else as it was, and has replicas read the session again', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await openNow(subject, { authTime: clock.seconds() - 500, knownAs: ['alice@example.com'] });
+    await store.sessions.mint('session-1', { thumbprint: 'key-1' });
+    const [before, position] = [await store.sessions.read('session-1'), await store.log.position()];
+    clock.advance(30);
+    const proven = { ...before, authTime: clock.seconds(), version: 2 };
+    expect(await store.sessions.prove('session-1', clock.seconds())).toEqual(proven);
+    expect(await store.sessions.read('session-1')).toEqual(proven);
+    expect(await store.sessions.readSecret('session-1')).toEqual({ refreshToken: 'refresh-of-session-1' });
+    const renewed = await store.log.renew(replicaOf(position.number), position);
+    const entry = { number: position.number + 1, change: { kind: 'identity-changed', key: cacheKey('session-1') } };
+    expect(renewed).toMatchObject({ ok: true, entries: [entry] });
+    expect(renewed.ok && renewed.entries).toHaveLength(1);
+  });
+
+  it('notes the first proof of a session whose provider reported none', async () => {
+    const subject = await open();
+    await openNow(subject);
+    const at = subject.clock.seconds();
+    expect(await subject.store.sessions.prove('session-1', at)).toMatchObject({ authTime: at });
+  });
+
+  it('never goes back to an earlier proof, whichever of several comes first', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    const at = clock.seconds();
+    await openNow(subject, { authTime: at });
+    expect(await store.sessions.prove('session-1', at)).toMatchObject({ authTime: at, version: 1 });
+    expect(await store.sessions.prove('session-1', at - 1)).toMatchObject({ authTime: at });
+    expect((await store.log.position()).number).toBe(0);
+    await parallel(4, (index) => store.sessions.prove('session-1', at + ((index * 3) % 4)));
+    expect(await store.sessions.read('session-1')).toMatchObject({ authTime: at + 3 });
+  });
+
+  it('loses neither a proof nor an identity that comes at the same time', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await openNow(subject);
+    const identity = { ...alice, groups: ['corp:on-call'] };
+    await Promise.all([
+      store.sessions.prove('session-1', clock.seconds()),
+      store.sessions.update('session-1', { identity, secret: { refreshToken: 'next' } }),
+    ]);
+    expect(await store.sessions.read('session-1')).toMatchObject({ authTime: clock.seconds(), identity, version: 3 });
+    expect(await store.sessions.readSecret('session-1')).toEqual({ refreshToken: 'next' });
+  });
+
+  it('proves nothing of a session that has ended, was never there, or is a delegated one', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await openNow(subject, { idleSeconds: 10, expiresAt: clock.seconds() + 10_000 });
+    await delegate(subject, { id: 'child', delegation: delegationBeneath('session-1') });
+    expect(await store.sessions.prove('child', clock.seconds())).toBeUndefined();
+    expect(await store.sessions.read('child')).not.toHaveProperty('authTime');
+    clock.advance(10);
+    for (const id of ['session-1', 'unknown']) expect(await store.sessions.prove(id, clock.seconds())).toBeUndefined();
     expect((await store.log.position()).number).toBe(0);
   });
 }

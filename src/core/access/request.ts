@@ -95,5 +95,11 @@ export const MOST_OPEN = 500;
 /** Grants of one session at a time, and of all: each replica knows all of them. */
 export const MOST_GRANTS_OF_SESSION = 5;
 export const MOST_GRANTS = 1000;
+/** Requests of one account within a day, whatever became of them: an attacker asks and withdraws in a loop. */
+export const MOST_DAILY_OF_ACCOUNT = 200;
+/** Seconds that a grant may last at most, whatever the role says (`access.roles[].longest`). */
+export const LONGEST_GRANT_SECONDS = 86_400;
+/** Requests that are kept for lists; of more, those that have been over for longest are dropped first. */
+export const MOST_KEPT = 10_000;
 /** How long a request that is over is kept for lists. The audit log has it for as long as that is kept. */
 export const HISTORY_SECONDS = 30 * 86_400;

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { leaseOf } from '../../core/credential/lease.ts';
 import {
+  cacheKey,
   sessionKey,
   type LogChange,
   type LogEntry,
@@ -11,6 +12,7 @@ import {
 import type { Clock } from '../../contracts/clock.ts';
 import { labelOf } from '../delegated.ts';
 import { approvalSpent, requestIdReused } from '../errors.ts';
+import { grantEndSeconds } from '../granted.ts';
 import {
   ENTRY_SKEW_SECONDS,
   LONGEST_LOG,
@@ -49,9 +51,12 @@ interface LogParts {
     recordOf(id: string): SessionRecord | undefined;
     /** Ends the covered sessions and returns those that were alive. */
     endCovered(target: RevocationTarget): readonly SessionRecord[];
+    dropGrant(session: string, grant: string): void;
   };
   readonly locks: MemoryLocks;
   readonly fresh: FreshMarks;
+  /** @returns epoch milliseconds; undefined for a grant that is not known */
+  endOfGrant(grant: string): number | undefined;
   /** @returns whether it was there */
   takeApproval(id: string): boolean;
 }
@@ -151,7 +156,8 @@ export class MemoryLog implements RevocationLog {
     if (account !== undefined && request.asksFreshSignIn !== false) fresh.set(account);
     if (target.kind === 'account' && lock !== undefined) locks.set({ ...lock, account: target.account });
     const through = this.#endThrough(record?.via);
-    this.#write({ kind: 'revoked', key }, this.#standsUntil());
+    if (target.kind === 'grant') this.#takeGrant(target);
+    this.#write({ kind: 'revoked', key }, this.#standsUntil(target));
     this.watermarks.raise(target, this.#number);
     const ended = [...through, ...sessions.endCovered(target)];
     const keptUntilMs = clock.nowMs() + REQUEST_KEPT_SECONDS * 1000;
@@ -223,8 +229,18 @@ export class MemoryLog implements RevocationLog {
     return result !== undefined && this.#parts.clock.nowMs() < result.keptUntilMs ? result : undefined;
   }
 
-  #standsUntil(): number {
-    return this.#seconds() + (this.#longestTokenSeconds || LONGEST_TOKEN_SECONDS) + ENTRY_SKEW_SECONDS;
+  /** Removes a grant from its session, and has each replica read the session again. */
+  #takeGrant({ session, grant }: Extract<RevocationTarget, { kind: 'grant' }>): void {
+    this.#parts.sessions.dropGrant(session, grant);
+    this.notify({ kind: 'identity-changed', key: cacheKey(session) });
+  }
+
+  /** The end of a grant stands until the grant would have been over: no replica may take it for one that goes on. */
+  #standsUntil(target?: RevocationTarget): number {
+    const usual = this.#seconds() + (this.#longestTokenSeconds || LONGEST_TOKEN_SECONDS);
+    const grantEnd =
+      target?.kind === 'grant' ? grantEndSeconds(this.#parts.endOfGrant(target.grant), this.#seconds()) : 0;
+    return Math.max(usual, grantEnd) + ENTRY_SKEW_SECONDS;
   }
 
   #appended({ meaning: _meaning, keptUntilMs: _kept, ...result }: StoredResult): Appended {

@@ -3,12 +3,13 @@
  * has the same rules as the Redis store. Each method runs within one tick, which makes it atomic.
  *
  * - `sessions.ts`, with `fresh-marks.ts` and `closed-provider-sessions.ts`; `log.ts`, with `watermarks.ts`; `locks.ts`;
- *   `artefacts.ts`, with `pending-budget.ts`; `live.ts`, `recent.ts`, `anchors.ts`: one part of the interface each
+ *   `access.ts`; `artefacts.ts`, with `pending-budget.ts`; `live.ts`, `recent.ts`, `anchors.ts`: one part of the interface each
  * - `janitor.ts`: removes expired entries of a map
  */
 import { accountKey } from '../../core/credential/revocation.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import type { Store } from '../store.ts';
+import { MemoryAccess } from './access.ts';
 import { MemoryAnchors } from './anchors.ts';
 import { MemoryArtefacts, type MemoryArtefactsOptions } from './artefacts.ts';
 import { FreshMarks } from './fresh-marks.ts';
@@ -41,11 +42,13 @@ export function createMemoryStore({
     },
   });
   const recent = new MemoryRecent(sessions);
+  const access = new MemoryAccess({ clock, sessions, locks, notify: (change) => log.notify(change) });
   const log = new MemoryLog({
     clock,
     sessions,
     locks,
     fresh,
+    endOfGrant: (grant) => access.endOf(grant),
     takeApproval: (id) => artefacts.takeNow('Approval', id) !== undefined,
   });
   return {
@@ -57,6 +60,7 @@ export function createMemoryStore({
     live: new MemoryLive(clock, () => log.replicas),
     anchors: new MemoryAnchors(),
     recent,
+    access,
     // Nothing is sealed in memory.
     sealed: { reencrypt: async () => ({ kind: 'done', found: 0 }) },
     ping: async () => {},

@@ -1,11 +1,13 @@
 import { sameIdentity, type Account, type Identity } from '../../core/identity/identity.ts';
 import { cacheKey, sessionKey, targets, type RevocationTarget } from '../../core/credential/revocation.ts';
+import type { SessionGrant } from '../../core/access/request.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
 import { isPossible, withAncestors } from '../delegated.ts';
+import type { GrantInSession } from '../granted.ts';
 import { lastUseOf, USE_SECONDS } from '../last-use.ts';
-import { isAscending, lastUseScore, Page } from '../pages.ts';
+import { isAscending, lastUseScore, orderOf, Page } from '../pages.ts';
 import type {
   MintOutcome,
   MintRejection,
@@ -27,6 +29,8 @@ import type { MemoryLog } from './log.ts';
 interface Session {
   record: SessionRecord;
   secret: SessionSecret;
+  /** By id; those that are over among them. */
+  readonly grants: Map<string, GrantInSession>;
   /** Increases with each session opened; pages are sorted by it. */
   readonly order: number;
 }
@@ -98,7 +102,7 @@ export class MemorySessions implements SessionStore {
     const reason = this.#openRejection(record, mostDelegations);
     if (reason !== undefined) return { ok: false, reason };
     this.#opened += 1;
-    this.#sessions.set(session.id, { record, secret: structuredClone(secret), order: this.#opened });
+    this.#sessions.set(session.id, { record, secret: structuredClone(secret), grants: new Map(), order: this.#opened });
     return this.#granted(record);
   }
 
@@ -145,14 +149,14 @@ export class MemorySessions implements SessionStore {
     const session = this.#live(id);
     if (session === undefined || session.record.delegation !== undefined) return undefined;
     if ((session.record.authTime ?? 0) < authTime) {
-      session.record = { ...session.record, authTime };
+      session.record = { ...session.record, authTime, version: session.record.version + 1 };
       this.#parts.log().notify({ kind: 'identity-changed', key: cacheKey(id) });
     }
-    return structuredClone(session.record);
+    return this.#withAncestors(session.record);
   }
 
   async list(query: SessionQuery): Promise<SessionPage> {
-    const page = new Page(query);
+    const page = new Page<SessionRecord>(query, orderOf(query));
     const { username } = query;
     const [front, direction] = isAscending(page.order) ? [-Infinity, 1] : [Infinity, -1];
     const start = page.after ?? front;
@@ -168,7 +172,8 @@ export class MemorySessions implements SessionStore {
       page.add(this.#withAncestors(record), current);
       examined += 1;
     }
-    return page.end(examined < matches.length);
+    const { items, ...end } = page.end(examined < matches.length);
+    return { sessions: items, ...end };
   }
 
   async closeProviderSession(session: ProviderSession): Promise<void> {
@@ -197,9 +202,36 @@ export class MemorySessions implements SessionStore {
     return this.#sessions.get(id)?.record;
   }
 
+  /** Returns a session that has not ended, within the caller's tick. */
+  liveRecordOf(id: string): SessionRecord | undefined {
+    return this.#live(id)?.record;
+  }
+
   /** Within the caller's tick. */
   isAlive(id: string): boolean {
     return this.#live(id) !== undefined;
+  }
+
+  /** Returns the grants of a session that are not over, within the caller's tick. */
+  grantsOf(id: string): readonly SessionGrant[] {
+    const nowMs = this.#parts.clock.nowMs();
+    return [...(this.#sessions.get(id)?.grants.values() ?? [])]
+      .map((grant) => ({ ...grant, leftMs: grant.endsAt - nowMs }))
+      .filter(({ leftMs }) => leftMs > 0);
+  }
+
+  /** Puts a grant into a session, in place of those that are over; within the caller's tick. */
+  addGrant(id: string, grant: GrantInSession): void {
+    const grants = this.#sessions.get(id)?.grants;
+    for (const { id: other, endsAt } of grants?.values() ?? []) {
+      if (endsAt <= this.#parts.clock.nowMs()) grants?.delete(other);
+    }
+    grants?.set(grant.id, structuredClone(grant));
+  }
+
+  /** Within the caller's tick. */
+  dropGrant(id: string, grant: string): void {
+    this.#sessions.get(id)?.grants.delete(grant);
   }
 
   /**
@@ -270,9 +302,12 @@ export class MemorySessions implements SessionStore {
       .filter((record) => isBeneath(record, ancestor) && this.#rejection(record) === undefined);
   }
 
-  /** Returns it with what it has from the sessions above it now: the user's identity, and their idle ends. */
+  /** Returns it with its grants, or with what it has from the sessions above it now: the user's identity, and their idle ends. */
   #withAncestors(record: SessionRecord): SessionRecord {
-    if (record.delegation === undefined) return structuredClone(record);
+    if (record.delegation === undefined) {
+      const grants = this.grantsOf(record.id);
+      return structuredClone(grants.length === 0 ? record : { ...record, grants });
+    }
     const above = record.delegation.ancestors.map((id) => this.recordOf(id));
     return structuredClone(withAncestors(record, above) ?? record);
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import type { Account } from '../../core/identity/identity.ts';
-import { accountKey, sessionKey } from '../../core/credential/revocation.ts';
+import { accountKey, cacheKey, grantKey, sessionKey } from '../../core/credential/revocation.ts';
 import type { ArtefactKind } from '../store.ts';
 
 /**
@@ -15,6 +15,9 @@ export const digest = (value: string): string => createHash('sha256').update(val
  * other.
  */
 export const sessionDigest = (session: string): string => sessionKey(session).slice('session:'.length);
+/** Of the key of an entry that ends a grant, and of the notice that a session must be read again. */
+export const grantDigest = (grant: string): string => grantKey(grant).slice('session:'.length);
+export const cacheDigest = (session: string): string => cacheKey(session).slice('session:'.length);
 export const accountDigest = (account: Account): string => accountKey(account).slice('account:'.length);
 
 /** Digest of a session at a provider; '' if the provider gives none. */

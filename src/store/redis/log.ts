@@ -1,7 +1,13 @@
 import { leaseOf, UNREGISTERED_LEASE_MS } from '../../core/credential/lease.ts';
 import type { LogPosition, RevocationTarget } from '../../core/credential/revocation.ts';
 import { approvalSpent, requestIdReused } from '../errors.ts';
-import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS, REQUEST_KEPT_SECONDS } from '../lifetimes.ts';
+import { grantEndSeconds } from '../granted.ts';
+import {
+  ACCOUNT_WATERMARK_SECONDS,
+  ENTRY_SKEW_SECONDS,
+  LONGEST_TOKEN_SECONDS,
+  REQUEST_KEPT_SECONDS,
+} from '../lifetimes.ts';
 import { checkedDrillId, checkedKey, checkedTokenSeconds, meaningOf } from '../requests.ts';
 import type {
   Appended,
@@ -15,7 +21,7 @@ import type {
 import { Chain } from './chain.ts';
 import type { Connections } from './connections.ts';
 import { positionOf, readLog } from './join.ts';
-import { accountDigest, digest, sessionDigest } from './keys.ts';
+import { accountDigest, cacheDigest, digest, grantDigest, sessionDigest } from './keys.ts';
 import type { News } from './news.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
@@ -134,6 +140,7 @@ export class RedisLog implements RevocationLog {
       clock.nowMs() + ACCOUNT_WATERMARK_SECONDS * 1000,
       SWEEP_BATCH,
       approval === undefined ? '' : keys.artefact('Approval', approval),
+      ...this.#ofGrant(target),
     ]);
     if (reply[0] === 'REUSED') throw requestIdReused();
     if (reply[0] === 'SPENT') throw approvalSpent();
@@ -149,6 +156,13 @@ export class RedisLog implements RevocationLog {
       ...(await this.#delegated(number(reply[6]), list(reply[7]).map(text))),
       replicas: list(reply[4]).map(readReplica),
     };
+  }
+
+  /** Returns the arguments of an append that only a grant has. */
+  #ofGrant(target: RevocationTarget): readonly (string | number)[] {
+    if (target.kind !== 'grant') return [];
+    const over = grantEndSeconds(undefined, Math.floor(this.#parts.clock.nowMs() / 1000)) + ENTRY_SKEW_SECONDS;
+    return [sessionDigest(target.session), cacheDigest(target.session), over];
   }
 
   /** @param flat digest and sealed label of each session, in turns */
@@ -248,6 +262,6 @@ const nameOf = (target: RevocationTarget): string => {
     case 'all':
       return '';
     case 'grant':
-      return sessionDigest(`grant ${target.grant}`);
+      return grantDigest(target.grant);
   }
 };

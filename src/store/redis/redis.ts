@@ -27,6 +27,7 @@ import type { Clock } from '../../contracts/clock.ts';
 import { CLOCK_SKEW_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';
 import { PENDING_BYTES, type Displaced } from '../pending.ts';
 import type { Store } from '../store.ts';
+import { RedisAccess } from './access.ts';
 import { RedisAnchors } from './anchors.ts';
 import { RedisArtefacts } from './artefacts.ts';
 import { connect } from './connections.ts';
@@ -123,6 +124,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     live: new RedisLive({ ...parts, news }),
     anchors: new RedisAnchors(parts),
     recent: new RedisRecent(parts),
+    access: new RedisAccess(),
     sealed: new RedisSealedValues(parts, knownLocks),
     async ping() {
       // All three: a store whose leases cannot be renewed, or in which nothing can be revoked, is of no use.

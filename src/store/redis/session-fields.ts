@@ -8,11 +8,15 @@ import { DELEGATED } from './scripts/parts.ts';
  * The sealed part of a session; the rest are plain fields that scripts update. It has the thumbprint only where the
  * session was opened with one.
  */
-export type SealedRecord = Omit<SessionRecord, 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'parentIdleAt'>;
+export type SealedRecord = Omit<
+  SessionRecord,
+  'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'parentIdleAt' | 'grants'
+>;
 
 /** Returns the sealed part of a session that is not a delegated one: the first mint has set its thumbprint. */
 export function sealedPart(record: SessionRecord): SealedRecord {
-  const { lastUsedAt: _used, lastRequestAt: _request, checkedAt: _checked, thumbprint: _set, ...sealed } = record;
+  const { lastUsedAt: _used, lastRequestAt: _request, checkedAt: _checked, thumbprint: _set, ...rest } = record;
+  const { grants: _grants, ...sealed } = rest;
   return sealed;
 }
 

@@ -1,7 +1,7 @@
 import { sameIdentity, type Identity } from '../../core/identity/identity.ts';
 import { sessionExists } from '../errors.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
-import { isAscending, Page } from '../pages.ts';
+import { isAscending, orderOf, Page } from '../pages.ts';
 import { isPossible, labelOf, withAncestors } from '../delegated.ts';
 import type {
   DelegatedLabel,
@@ -16,7 +16,7 @@ import type {
   SessionSecret,
   SessionStore,
 } from '../store.ts';
-import { accountDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
+import { accountDigest, cacheDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
 import type { Script } from './scripts/head.ts';
@@ -146,7 +146,7 @@ export class RedisSessions implements SessionStore {
         digest(record.identity.username),
         cleanUpAfter(record.expiresAt - this.#seconds()),
         'no',
-        sessionDigest(`cached ${id}`),
+        cacheDigest(id),
       ]);
       if (reply[0] === 'STALE') continue;
       const outcome = await this.#outcome(hash, reply);
@@ -156,7 +156,7 @@ export class RedisSessions implements SessionStore {
   }
 
   async list(query: SessionQuery): Promise<SessionPage> {
-    const page = new Page(query);
+    const page = new Page<SessionRecord>(query, orderOf(query));
     const index = indexOf(query, page.order);
     const direction = isAscending(page.order) ? 'up' : 'down';
     let from: number | string = page.after ?? '';
@@ -169,7 +169,8 @@ export class RedisSessions implements SessionStore {
       more = reply[0] === 'MORE';
       from = text(reply[1]);
     }
-    return page.end(more);
+    const { items, ...end } = page.end(more);
+    return { sessions: items, ...end };
   }
 
   async closeProviderSession({ provider, sid }: ProviderSession): Promise<void> {

@@ -3,8 +3,8 @@
  *
  * - `head.ts`: the head that every script begins with (epoch, rollback and clock checks), and the functions that
  *   build a script
- * - `parts.ts`: Lua that several scripts share: artefacts, their memory budget, sessions, leases, the log,
- *   revocation
+ * - `parts.ts`: Lua that several scripts share: artefacts, their memory budget, sessions, the log,
+ *   revocation; `grants.ts`, `leases.ts`: the grants of a session, and the leases that may be held
  * - `epoch.ts`: `new-epoch`, `settle`
  * - `log.ts`: `position`, `join`, `live-page`, `log-page`, `renew`, `leave`, `announce-drill`, `append`,
  *   `has-written`, `sweep`

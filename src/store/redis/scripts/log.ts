@@ -1,5 +1,6 @@
 import { script } from './head.ts';
-import { ARTEFACTS, LEASES, LOG, REVOKE, SESSIONS } from './parts.ts';
+import { LEASES } from './leases.ts';
+import { ARTEFACTS, LOG, REVOKE, SESSIONS } from './parts.ts';
 
 export const position = script('position', `return {'OK', id, n, h}`);
 
@@ -105,12 +106,13 @@ export const announceDrill = script('announce-drill', `append_notice('drill', AR
  * ARGV from 6: request digest, digest of the request's meaning, kind, its name (session or account digest,
  * provider, or ''), sealed lock or '', how a session is revoked (`revoke_session`), longest token lifetime that
  * the caller knows (s), until when the result is kept (ms), its TTL (s), until when an account's watermark is kept
- * (ms), batch of the sweep, key of an approval that must exist and is consumed with the write, or ''.
+ * (ms), batch of the sweep, key of an approval that must exist and is consumed with the write, or ''. Then of a grant: digest
+ * of its session, digest of the key that the notice has, until when the entry must be kept at least (s).
  */
 export const append = script(
   'append',
   `
-local request, asked, kind, name, lock, how, longest, kept, ttl, mark_kept, batch, approval = unpack(ARGV, 6)
+local request, asked, kind, name, lock, how, longest, kept, ttl, mark_kept, batch, approval, of, notice, over = unpack(ARGV, 6)
 local answer = P .. 'request:' .. request
 local known = redis.call('HMGET', answer, 'ep', 'until', 'asked', 'n', 'sessions', 'delegated', 'labels')
 if known[1] == id and tonumber(known[2]) > now then
@@ -139,6 +141,8 @@ elseif kind == 'account' then
   ended = revoke_account(name, till, mark_kept)
 elseif kind == 'provider' then
   ended = revoke_many('provider:' .. name, P .. 'ends:' .. name, till, batch)
+elseif kind == 'grant' then
+  ended = revoke_grant(name, math.max(till, tonumber(over)), of, notice)
 else
   ended = revoke_many('all', P .. 'ends', till, batch)
 end

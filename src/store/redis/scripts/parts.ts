@@ -8,6 +8,7 @@ import {
 } from '../../lifetimes.ts';
 import { PENDING_KEPT_SECONDS } from '../../pending.ts';
 import { SCORES_PER_SECOND } from '../../pages.ts';
+import { GRANTS } from './grants.ts';
 
 /**
  * How many artefacts of a session are deleted immediately. An account may have a thousand sessions, which a
@@ -108,6 +109,7 @@ const BENEATH_CLEANED_UP = 100;
 
 /** Evaluates and ends sessions. `hash` is a session id's digest. */
 export const SESSIONS = `
+${GRANTS}
 local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck', 'ps', 'lr',
   'up'}
 
@@ -220,30 +222,6 @@ local function sweep_batch(key, size)
   -- What is beneath one of them is among them.
   for i = 1, #batch, 2 do end_alone(batch[i]) end
   if redis.call('EXISTS', key) == 0 then redis.call('SREM', P .. 'sweeps', key) end
-end
-`;
-
-/**
- * The durations of leases that any replica may hold, beyond the registry of this epoch: `leases` holds each
- * duration and until when it counts, and outlives epochs.
- *
- * An attacker waits for a failover while `revocation.staleness` is being lowered, and continues at a replica that
- * is cut off from the store and has a longer lease. The new epoch does not know that replica, so the store
- * remembers how long its lease may last.
- */
-export const LEASES = `
--- Counts until a lease granted now has run out, and ${ENTRY_SKEW_SECONDS} s more: these clocks may be set, and only clean up.
-local function remember_lease(ms)
-  local seconds_left = math.ceil(tonumber(ms) * 1.001 / 1000) + 1 + ${ENTRY_SKEW_SECONDS}
-  redis.call('ZADD', P .. 'leases', 'GT', tonumber(at[1]) + seconds_left, ms)
-  if redis.call('TTL', P .. 'leases') < seconds_left + 60 then redis.call('EXPIRE', P .. 'leases', seconds_left + 60) end
-end
-
-local function longest_lease()
-  redis.call('ZREMRANGEBYSCORE', P .. 'leases', '-inf', at[1])
-  local longest = 0
-  for _, ms in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do longest = math.max(longest, tonumber(ms)) end
-  return longest
 end
 `;
 
@@ -373,6 +351,14 @@ local function revoke_account(acc, till, mark_kept)
   for _, hash in ipairs(redis.call('ZRANGE', P .. 'account:' .. acc, 0, -1)) do ended = ended + finish(hash) end
   redis.call('DEL', P .. 'account:' .. acc)
   return ended
+end
+
+-- The session goes on without it, so each replica reads it again before it learns of the end.
+local function revoke_grant(grant, till, hash, notice)
+  drop_grant(hash, grant)
+  append_notice('identity-changed', 'session:' .. notice)
+  append_entry(till, 'revoked', 'session:' .. grant)
+  return 0
 end
 
 -- A provider or all: there may be many sessions, so the sweep ends them.

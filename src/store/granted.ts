@@ -1,0 +1,76 @@
+/** What both stores share about access requests and grants. */
+import {
+  LONGEST_GRANT_SECONDS,
+  type AccessRequest,
+  type GrantPeriod,
+  type SessionGrant,
+} from '../core/access/request.ts';
+
+/** A grant as it is kept in a session. */
+export type GrantInSession = Omit<SessionGrant, 'leftMs'>;
+
+/** @param beganAt epoch milliseconds, by the store's clock. @throws RangeError */
+export function grantedFrom(request: AccessRequest, beganAt: number, grantSeconds: number): AccessRequest {
+  if (!Number.isSafeInteger(grantSeconds) || grantSeconds < 1 || grantSeconds > LONGEST_GRANT_SECONDS) {
+    throw new RangeError(`a grant lasts from 1 to ${LONGEST_GRANT_SECONDS} seconds, not ${grantSeconds}`);
+  }
+  return { ...request, state: 'granted', grant: { beganAt, endsAt: beganAt + grantSeconds * 1000 } };
+}
+
+/** @returns undefined for a request that has no grant */
+export const grantInSession = ({ id, terms, grant }: AccessRequest): GrantInSession | undefined =>
+  grant === undefined
+    ? undefined
+    : {
+        id,
+        role: terms.name,
+        groups: terms.groups,
+        ...(terms.clusters === undefined ? {} : { clusters: terms.clusters }),
+        endsAt: grant.endsAt,
+      };
+
+/** What a change may change: what was asked for stays what was shown to those who decide. */
+export const changedTo = (read: AccessRequest, { state, decisions }: AccessRequest): AccessRequest => ({
+  ...read,
+  state,
+  decisions,
+});
+
+/** Whether it waits for approvals, at this time. */
+export const isOpen = ({ state, openUntil }: AccessRequest, seconds: number): boolean =>
+  state === 'open' && seconds < openUntil;
+
+/**
+ * @throws RangeError for a change that would begin or end a grant: a programming error, found before anything is written
+ */
+export function checkedChange({ state }: AccessRequest): void {
+  if (state === 'granted' || state === 'ended') throw new RangeError(`a change never makes a request ${state}`);
+}
+
+/** @param endedAt epoch seconds. @returns undefined if it has no grant that goes on */
+export const endedWith = (
+  request: AccessRequest,
+  { ending, endedBy, revocation }: Pick<GrantPeriod, 'ending' | 'endedBy' | 'revocation'>,
+  endedAt: number,
+): AccessRequest | undefined =>
+  request.state !== 'granted' || request.grant === undefined
+    ? undefined
+    : {
+        ...request,
+        state: 'ended',
+        grant: {
+          ...request.grant,
+          endedAt,
+          ...(ending === undefined ? {} : { ending }),
+          ...(endedBy === undefined ? {} : { endedBy }),
+          ...(revocation === undefined ? {} : { revocation }),
+        },
+      };
+
+/**
+ * Returns the last moment at which a grant could still count, in epoch seconds. Of one that is not known, it is that of
+ * the longest one: an attacker who can write to Redis takes a grant away and puts it back once its end is forgotten.
+ * @param endsAt epoch milliseconds
+ */
+export const grantEndSeconds = (endsAt: number | undefined, seconds: number): number =>
+  endsAt === undefined ? seconds + LONGEST_GRANT_SECONDS : Math.ceil(endsAt / 1000);

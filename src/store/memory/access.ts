@@ -1,0 +1,252 @@
+import {
+  HISTORY_SECONDS,
+  MOST_DAILY_OF_ACCOUNT,
+  MOST_GRANTS,
+  MOST_GRANTS_OF_SESSION,
+  MOST_KEPT,
+  MOST_OPEN,
+  MOST_OPEN_OF_ACCOUNT,
+  type AccessRequest,
+  type GrantPeriod,
+} from '../../core/access/request.ts';
+import { cacheKey, type LogChange } from '../../core/credential/revocation.ts';
+import type { Account } from '../../core/identity/identity.ts';
+import type { Clock } from '../../contracts/clock.ts';
+import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, isOpen } from '../granted.ts';
+import { Page } from '../pages.ts';
+import type {
+  AccessQuery,
+  AccessStore,
+  AccessWrite,
+  AccessWriteRejection,
+  ActiveGrant,
+  StoredRequest,
+} from '../store.ts';
+import { createJanitor } from './janitor.ts';
+import type { MemoryLocks } from './locks.ts';
+import type { MemorySessions } from './sessions.ts';
+
+interface Kept {
+  stored: StoredRequest;
+  /** Increases with each request; pages are sorted by it. */
+  readonly order: number;
+  /** Epoch seconds. */
+  readonly createdAt: number;
+  /** Epoch seconds. */
+  keptUntil: number;
+}
+
+interface Claim {
+  readonly holder: string;
+  readonly expiresAtMs: number;
+}
+
+interface Parts {
+  readonly clock: Clock;
+  readonly sessions: Pick<MemorySessions, 'liveRecordOf' | 'grantsOf' | 'addGrant'>;
+  readonly locks: Pick<MemoryLocks, 'has'>;
+  /** Writes an entry within the caller's tick. */
+  notify(change: LogChange): void;
+}
+
+const DAY_SECONDS = 86_400;
+const no = (reason: AccessWriteRejection): AccessWrite => ({ ok: false, reason });
+
+export class MemoryAccess implements AccessStore {
+  readonly #parts: Parts;
+  /** In the order in which they were created. */
+  readonly #requests = new Map<string, Kept>();
+  readonly #claims = new Map<string, Claim>();
+  readonly #tidyRequests: () => void;
+  readonly #tidyClaims: () => void;
+  #created = 0;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#tidyRequests = createJanitor(
+      this.#requests,
+      ({ keptUntil }) => this.#seconds() >= keptUntil,
+      (id) => this.#requests.delete(id),
+    );
+    this.#tidyClaims = createJanitor(
+      this.#claims,
+      ({ expiresAtMs }) => parts.clock.nowMs() >= expiresAtMs,
+      (id) => this.#claims.delete(id),
+    );
+  }
+
+  async create(
+    request: AccessRequest,
+    { grantSeconds }: { readonly grantSeconds?: number } = {},
+  ): Promise<AccessWrite> {
+    this.#tidyRequests();
+    if (this.#find(request.id) !== undefined) return no('request_changed');
+    const written =
+      grantSeconds === undefined ? request : grantedFrom(request, this.#parts.clock.nowMs(), grantSeconds);
+    const reason = this.#createRejection(written);
+    if (reason !== undefined) return no(reason);
+    this.#created += 1;
+    const kept = {
+      stored: { request: written, version: 0 },
+      order: this.#created,
+      createdAt: this.#seconds(),
+      keptUntil: 0,
+    };
+    this.#requests.set(request.id, kept);
+    this.#trim();
+    return this.#write(kept, written);
+  }
+
+  async find(id: string): Promise<StoredRequest | undefined> {
+    return structuredClone(this.#find(id)?.stored);
+  }
+
+  async list({ account, open, where, ...query }: AccessQuery): ReturnType<AccessStore['list']> {
+    const page = new Page<StoredRequest>(
+      { ...query, ...(where === undefined ? {} : { where: ({ request }) => where(request) }) },
+      'newest',
+    );
+    const matches = this.#all()
+      .filter(({ stored: { request } }) => (account ?? request.account) === request.account)
+      .filter(({ stored: { request } }) => open === undefined || request.state === 'open')
+      .filter(({ order }) => order < (page.after ?? Number.POSITIVE_INFINITY))
+      .toReversed();
+    let examined = 0;
+    for (const { stored, order } of matches) {
+      if (page.remaining === 0) break;
+      page.add(structuredClone(stored), order);
+      examined += 1;
+    }
+    const { items, ...end } = page.end(examined < matches.length);
+    return { requests: items, ...end };
+  }
+
+  async change(read: StoredRequest, next: AccessRequest): Promise<AccessWrite> {
+    checkedChange(next);
+    const kept = this.#find(read.request.id);
+    if (kept === undefined) return no('request_unknown');
+    if (kept.stored.version !== read.version) return no('request_changed');
+    const { request } = kept.stored;
+    if (!isOpen(request, this.#seconds()) && !(request.state === 'open' && next.state === 'expired')) {
+      return no('request_over');
+    }
+    return this.#write(kept, changedTo(request, next));
+  }
+
+  async begin(read: StoredRequest, next: AccessRequest, grantSeconds: number): Promise<AccessWrite> {
+    const kept = this.#find(read.request.id);
+    if (kept === undefined) return no('request_unknown');
+    if (kept.stored.version !== read.version) return no('request_changed');
+    if (!isOpen(kept.stored.request, this.#seconds())) return no('request_over');
+    const changed = changedTo(kept.stored.request, next);
+    const request = grantedFrom(changed, this.#parts.clock.nowMs(), grantSeconds);
+    const reason = this.#sessionRejection(request) ?? this.#grantRejection(request);
+    return reason === undefined ? this.#write(kept, request) : no(reason);
+  }
+
+  async ended(
+    id: string,
+    ending: Pick<GrantPeriod, 'ending' | 'endedBy' | 'revocation'>,
+  ): Promise<StoredRequest | undefined> {
+    const kept = this.#find(id);
+    if (kept === undefined) return undefined;
+    const ended = endedWith(kept.stored.request, ending, this.#seconds());
+    if (ended !== undefined) this.#write(kept, ended);
+    return structuredClone(kept.stored);
+  }
+
+  async active(): Promise<readonly ActiveGrant[]> {
+    const { clock, sessions } = this.#parts;
+    return this.#granted().map((stored) => ({
+      stored: structuredClone(stored),
+      leftMs: (stored.request.grant?.endsAt ?? 0) - clock.nowMs(),
+      sessionActive: sessions.liveRecordOf(stored.request.session) !== undefined,
+    }));
+  }
+
+  async claimEnding(id: string, holder: string, ttlSeconds: number): Promise<boolean> {
+    this.#tidyClaims();
+    const now = this.#parts.clock.nowMs();
+    const claim = this.#claims.get(id);
+    if (claim !== undefined && claim.holder !== holder && now < claim.expiresAtMs) return false;
+    this.#claims.set(id, { holder, expiresAtMs: now + ttlSeconds * 1000 });
+    return true;
+  }
+
+  /** Returns the end of a grant, epoch milliseconds, within the caller's tick. */
+  endOf(id: string): number | undefined {
+    return this.#find(id)?.stored.request.grant?.endsAt;
+  }
+
+  /** Puts the grant of a request that is granted by this write into its session. */
+  #write(kept: Kept, request: AccessRequest): AccessWrite {
+    kept.stored = structuredClone({ request, version: kept.stored.version + 1 });
+    kept.keptUntil = this.#seconds() + HISTORY_SECONDS;
+    const grant = grantInSession(request);
+    if (request.state === 'granted' && grant !== undefined) {
+      this.#parts.sessions.addGrant(request.session, grant);
+      this.#parts.notify({ kind: 'identity-changed', key: cacheKey(request.session) });
+    }
+    return { ok: true, stored: structuredClone(kept.stored) };
+  }
+
+  #createRejection(request: AccessRequest): AccessWriteRejection | undefined {
+    if (this.#seconds() >= request.openUntil) return 'request_over';
+    const reason = this.#sessionRejection(request);
+    if (reason !== undefined) return reason;
+    if (this.#isAskedTooOften(request.account)) return 'requests_of_account_too_many';
+    if (request.state === 'granted') return this.#grantRejection(request);
+    const open = this.#all().filter(({ stored }) => isOpen(stored.request, this.#seconds()));
+    const own = open.filter(({ stored }) => stored.request.account === request.account);
+    if (own.length >= MOST_OPEN_OF_ACCOUNT) return 'requests_of_account_too_many';
+    return open.length >= MOST_OPEN ? 'requests_too_many' : undefined;
+  }
+
+  #isAskedTooOften(account: Account): boolean {
+    const since = this.#seconds() - DAY_SECONDS;
+    const ofToday = this.#all().filter(
+      ({ stored: { request }, createdAt }) => request.account === account && createdAt > since,
+    );
+    return ofToday.length >= MOST_DAILY_OF_ACCOUNT;
+  }
+
+  #sessionRejection({ session, account }: AccessRequest): AccessWriteRejection | undefined {
+    if (this.#parts.locks.has(account)) return 'account_locked';
+    const record = this.#parts.sessions.liveRecordOf(session);
+    if (record?.account !== account) return 'session_over';
+    return record.delegation === undefined ? undefined : 'session_delegated';
+  }
+
+  #grantRejection({ session }: AccessRequest): AccessWriteRejection | undefined {
+    if (this.#parts.sessions.grantsOf(session).length >= MOST_GRANTS_OF_SESSION) return 'grants_of_session_too_many';
+    return this.#granted().length >= MOST_GRANTS ? 'grants_too_many' : undefined;
+  }
+
+  /** Drops the oldest of those that are over. */
+  #trim(): void {
+    for (const [id, { stored }] of this.#requests) {
+      if (this.#requests.size <= MOST_KEPT) return;
+      const { request } = stored;
+      if (request.state !== 'granted' && !isOpen(request, this.#seconds())) this.#requests.delete(id);
+    }
+  }
+
+  #granted(): readonly StoredRequest[] {
+    return this.#all()
+      .map(({ stored }) => stored)
+      .filter(({ request }) => request.state === 'granted');
+  }
+
+  #all(): readonly Kept[] {
+    return [...this.#requests.values()].filter(({ keptUntil }) => this.#seconds() < keptUntil);
+  }
+
+  #find(id: string): Kept | undefined {
+    const kept = this.#requests.get(id);
+    return kept !== undefined && this.#seconds() < kept.keptUntil ? kept : undefined;
+  }
+
+  #seconds(): number {
+    return Math.floor(this.#parts.clock.nowMs() / 1000);
+  }
+}

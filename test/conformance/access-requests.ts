@@ -1,0 +1,232 @@
+import { expect, it } from 'vitest';
+
+import {
+  HISTORY_SECONDS,
+  MOST_DAILY_OF_ACCOUNT,
+  MOST_GRANTS_OF_SESSION,
+  MOST_OPEN,
+  MOST_OPEN_OF_ACCOUNT,
+  type AccessRequest,
+} from '../../src/core/access/request.ts';
+import {
+  anAccessRequest,
+  approved,
+  approver,
+  asked,
+  denied,
+  granted,
+  grantsOf,
+  grantTarget,
+  opened,
+  raise,
+  reasonOf,
+  stored,
+} from './access-fixtures.ts';
+import { delegate, delegationBeneath } from './delegated.ts';
+import { openNow, parallel, type OpenStore } from './fixtures.ts';
+
+export function requestsConform(open: OpenStore): void {
+  it('gives back what was asked for, under its id, as version 1', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const request = anAccessRequest(clock, { deviceName: 'laptop', reason: '‮ {} \u0000 ' });
+    expect(await store.access.create(request)).toEqual({ ok: true, stored: { request, version: 1 } });
+    expect(await store.access.find(request.id)).toEqual({ request, version: 1 });
+    expect(await store.access.find('unknown')).toBeUndefined();
+    expect(reasonOf(await store.access.create(request))).toBe('request_changed');
+    expect(await store.sessions.read('session-1')).not.toHaveProperty('grants');
+  });
+
+  it('takes none of a session that is over or delegated, of another account, of a locked one, or too late', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const tried = async (change: Partial<AccessRequest>) =>
+      reasonOf(await store.access.create(anAccessRequest(clock, change)));
+    await delegate(subject, { id: 'child', delegation: delegationBeneath('session-1') });
+    expect(await tried({ session: 'unknown' })).toBe('session_over');
+    expect(await tried({ account: 'corp/2' })).toBe('session_over');
+    expect(await tried({ session: 'child' })).toBe('session_delegated');
+    expect(await tried({ openUntil: clock.seconds() })).toBe('request_over');
+    const lock = { reason: 'r', by: 'admin', at: clock.seconds() };
+    await openNow(subject, { id: 'other', account: 'corp/9' });
+    await store.log.append({ requestId: 'lock', target: { kind: 'account', account: 'corp/9' }, lock });
+    expect(await tried({ session: 'other', account: 'corp/9' })).toBe('account_locked');
+    await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'session-1' } });
+    expect(await tried({})).toBe('session_over');
+  });
+
+  it('changes only what was read: of a denial and a withdrawal at once, one is written', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const read = await asked(subject);
+    const both = await Promise.all([
+      store.access.change(read, denied(clock, read)),
+      store.access.change(read, { ...read.request, state: 'withdrawn' }),
+    ]);
+    expect(both.map(reasonOf).toSorted()).toEqual(['request_changed', 'written']);
+    const now = await store.access.find(read.request.id);
+    expect(now).toEqual(both.flatMap((write) => (write.ok ? [write.stored] : []))[0]);
+    expect(now?.version).toBe(2);
+    if (now === undefined) throw new Error('gone');
+    expect(reasonOf(await store.access.change(now, { ...now.request, state: 'open' }))).toBe('request_over');
+    expect(reasonOf(await store.access.begin(now, approved(clock, now), 60))).toBe('request_over');
+    expect(await grantsOf(store)).toBeUndefined();
+  });
+
+  it('takes several approvals one after another, and changes nothing of what was shown to those who approve', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const read = await asked(subject);
+    const terms = { ...read.request.terms, groups: ['system:masters'] };
+    const decisions = [approver(clock)];
+    const next = { ...read.request, terms, session: 'another', account: 'corp/3', seconds: 9, decisions } as const;
+    const changed = stored(await store.access.change(read, next));
+    expect(changed).toEqual({ request: { ...read.request, decisions }, version: 2 });
+    const begins = stored(await store.access.begin(changed, { ...next, state: 'granted' }, 60));
+    expect(begins.request).toMatchObject({ ...read.request, state: 'granted', decisions });
+    await expect(store.access.change(read, { ...read.request, state: 'granted' })).rejects.toThrow(RangeError);
+  });
+
+  it('lets a request that was not decided in time expire, and nothing else', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const read = await asked(subject, { openUntil: clock.seconds() + 100 });
+    clock.advance(99);
+    const later = stored(await store.access.change(read, { ...read.request, decisions: [approver(clock)] }));
+    clock.advance(1);
+    expect(reasonOf(await store.access.change(later, denied(clock, later)))).toBe('request_over');
+    expect(reasonOf(await store.access.begin(later, approved(clock, later), 60))).toBe('request_over');
+    expect(reasonOf(await store.access.begin(later, { ...later.request, state: 'expired' }, 60))).toBe('request_over');
+    expect((await store.access.list({ open: true, limit: 10 })).requests).toEqual([later]);
+    expect(reasonOf(await store.access.change(later, { ...later.request, state: 'expired' }))).toBe('written');
+    expect((await store.access.list({ open: true, limit: 10 })).requests).toEqual([]);
+  });
+
+  it('lists newest first, in pages, all, of an account, and those that are open', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    await openNow(subject, { id: 'other', account: 'corp/2', subject: '2' });
+    const ids: string[] = [];
+    for (let index = 0; index < 7; index += 1) {
+      const of = index % 2 === 0 ? {} : ({ session: 'other', account: 'corp/2' } as const);
+      ids.unshift((await asked(subject, of)).request.id);
+      if (index === 3) clock.advance(1);
+    }
+    const pages: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await store.access.list({ limit: 3, ...(cursor === undefined ? {} : { cursor }) });
+      pages.push(...page.requests.map(({ request }) => request.id));
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    expect(pages).toEqual(ids);
+    const first = await store.access.find(ids[0] ?? '');
+    if (first === undefined) throw new Error('gone');
+    await store.access.change(first, denied(clock, first));
+    const listed = async (query: Omit<Parameters<typeof store.access.list>[0], 'limit'>) =>
+      (await store.access.list({ ...query, limit: 10 })).requests.map(({ request }) => ids.indexOf(request.id));
+    expect(await listed({})).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    expect(await listed({ account: 'corp/1' })).toEqual([0, 2, 4, 6]);
+    expect(await listed({ open: true })).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await listed({ account: 'corp/1', open: true })).toEqual([2, 4, 6]);
+    expect(await listed({ where: ({ state }) => state === 'denied' })).toEqual([0]);
+    await expect(store.access.list({ cursor: 'rubbish', limit: 1 })).rejects.toMatchObject({ reason: 'bad_cursor' });
+  });
+
+  it('keeps what is over for thirty days after its last change', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const read = await asked(subject);
+    await store.access.change(read, { ...read.request, state: 'withdrawn' });
+    clock.advance(HISTORY_SECONDS - 1);
+    expect(await store.access.find(read.request.id)).toMatchObject({ request: { state: 'withdrawn' } });
+    clock.advance(1);
+    expect(await store.access.find(read.request.id)).toBeUndefined();
+    expect(await store.access.list({ limit: 10 })).toEqual({ requests: [] });
+    expect(reasonOf(await store.access.change(read, read.request))).toBe('request_unknown');
+    expect(await store.access.ended(read.request.id, {})).toBeUndefined();
+  });
+
+  it('shares no object with its callers', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const request = anAccessRequest(clock);
+    const made = stored(await store.access.create(structuredClone(request)));
+    Object.assign(made.request.terms, { groups: ['system:masters'] });
+    const found = await store.access.find(request.id);
+    Object.assign(found?.request.terms ?? {}, { groups: ['system:masters'] });
+    expect((await store.access.find(request.id))?.request).toEqual(request);
+  });
+}
+
+export function limitsConform(open: OpenStore): void {
+  it('leaves an account ten open requests, and takes more once one is decided or too old', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    await openNow(subject, { id: 'other', account: 'corp/2', subject: '2' });
+    const reads = [];
+    for (let index = 0; index < MOST_OPEN_OF_ACCOUNT; index += 1) {
+      reads.push(await asked(subject, index === 0 ? { openUntil: clock.seconds() + 10 } : {}));
+    }
+    const tried = async (change: Partial<AccessRequest> = {}) =>
+      reasonOf(await store.access.create(anAccessRequest(clock, change)));
+    expect(await tried()).toBe('requests_of_account_too_many');
+    expect(await tried({ session: 'other', account: 'corp/2' })).toBe('written');
+    const [, read = raise()] = reads;
+    await store.access.change(read, { ...read.request, state: 'withdrawn' });
+    expect(await tried()).toBe('written');
+    expect(await tried()).toBe('requests_of_account_too_many');
+    clock.advance(10);
+    expect(await tried()).toBe('written');
+    expect(await tried()).toBe('requests_of_account_too_many');
+  });
+
+  it('takes five hundred open requests of all, and none beyond', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    for (let user = 0; user <= MOST_OPEN / MOST_OPEN_OF_ACCOUNT; user += 1) {
+      await openNow(subject, { id: `s${user}`, account: `corp/${user}`, subject: `${user}` });
+    }
+    const ask = (index: number) => {
+      const user = Math.floor(index / MOST_OPEN_OF_ACCOUNT);
+      return store.access.create(anAccessRequest(clock, { session: `s${user}`, account: `corp/${user}` }));
+    };
+    const all = await parallel(MOST_OPEN + 5, ask);
+    const results = all.map(reasonOf);
+    expect(results.filter((result) => result === 'written')).toHaveLength(MOST_OPEN);
+    expect(results.filter((result) => result === 'requests_too_many')).toHaveLength(5);
+    const page = await store.access.list({ open: true, limit: MOST_OPEN });
+    expect(page.requests).toHaveLength(MOST_OPEN);
+  });
+
+  it('takes so many requests of an account within a day, whatever became of them', async () => {
+    const subject = await open();
+    const { store, clock } = subject;
+    await openNow(subject, { idleSeconds: 86_400 });
+    for (let index = 0; index < MOST_DAILY_OF_ACCOUNT; index += 1) {
+      const read = await asked(subject);
+      await store.access.change(read, { ...read.request, state: 'withdrawn' });
+    }
+    const ask = () => store.access.create(anAccessRequest(clock));
+    expect(reasonOf(await ask())).toBe('requests_of_account_too_many');
+    clock.advance(86_400);
+    await openNow(subject, { id: 'next' });
+    expect(reasonOf(await store.access.create(anAccessRequest(clock, { session: 'next' })))).toBe('written');
+  });
+
+  it('gives a session five grants at a time', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const grants = [];
+    for (let index = 0; index < MOST_GRANTS_OF_SESSION; index += 1) grants.push(await granted(subject));
+    const read = await asked(subject);
+    const again = () => store.access.begin(read, approved(clock, read), 60);
+    expect(reasonOf(await again())).toBe('grants_of_session_too_many');
+    expect(reasonOf(await store.access.create(anAccessRequest(clock), { grantSeconds: 60 }))).toBe(
+      'grants_of_session_too_many',
+    );
+    expect(await store.access.find(read.request.id)).toEqual(read);
+    await store.log.append({ requestId: 'end', target: grantTarget(grants[0] ?? raise()) });
+    expect(reasonOf(await again())).toBe('written');
+  });
+}
