@@ -1,5 +1,6 @@
 /** Descriptions of settings that the commented sample has once for two, or not at all. */
 import { DELEGATION_CLIENT_DESCRIPTIONS } from './delegation-client-descriptions.ts';
+import { STEP_UP_DEFAULTS, STEP_UP_DESCRIPTIONS } from './step-up-descriptions.ts';
 
 /** The schema leaves these out, because they are filled in where they are used. */
 export const DEFAULTS: ReadonlyMap<string, string> = new Map([
@@ -23,6 +24,7 @@ export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks[].proxy', 'that of `outbound`'],
   ['outbound.proxy', 'the address in the variable `HTTPS_PROXY` or `https_proxy`, where it is set'],
   ['outbound.noProxy', 'the items of the variable `NO_PROXY` or `no_proxy`'],
+  ...STEP_UP_DEFAULTS,
   ['delegation.groups', 'every user'],
   ['delegation.clusters', 'all clusters'],
   ['delegation.clients[].lifetime', '`15m`; `2m` where `binding` is `none`'],
@@ -264,6 +266,7 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'In place of `cluster`: the `resource` of one of `delegation.clients`, for which its tokens are. They are good for nothing else.',
   ],
   ...DELEGATION_CLIENT_DESCRIPTIONS,
+  ...STEP_UP_DESCRIPTIONS,
   [
     'sessions.publicClients[].redirectUris',
     'Where the browser may be sent back to; the port of a loopback host does not count.',

@@ -18,6 +18,7 @@ import {
   unsupportedRejection,
 } from '../src/proxy/impersonation-rejections.ts';
 import { delegationBounds, delegationLimit, delegationSource } from '../src/proxy/delegation-rejections.ts';
+import { stepUpNeeded } from '../src/proxy/step-up-rejections.ts';
 import {
   auditBlocked,
   clusterRejection,
@@ -130,6 +131,10 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
     'the limits of a delegated session do not include it ([agents and scripts](../agents.md)); `actor` says whose it is',
   ],
   [delegationSource('192.0.2.1', DELEGATED), 'a delegated session was used from an address that it is not for'],
+  [
+    stepUpNeeded('NAME', PODS, { caller: { kind: 'user' }, maxAge: 900, publicUrl: 'https://…' }),
+    'a rule of `stepUp` needs a more recent sign-in ([step-up](../step-up.md)); delegated sessions and workloads can never make such a request',
+  ],
   [
     delegationBounds('delegation_disabled', DELEGATED),
     '`delegation.enabled` is `false` since a delegated session was made',

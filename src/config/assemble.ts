@@ -27,7 +27,6 @@ import type {
   ParsedWorkload,
 } from './schema.ts';
 import type { Sections } from './sections.ts';
-import { stepUpConfig } from './step-up.ts';
 
 /** Makes a file's path absolute. */
 type Locate = (file: string) => string;
@@ -99,7 +98,7 @@ export function assemble(sections: CompleteSections, locate: Locate, env: Enviro
       clientMetadata: clientMetadata(sections.delegation.clientMetadata, given),
     },
     access: accessConfig(sections.access),
-    stepUp: sections.stepUp.map(stepUpConfig),
+    stepUp: sections.stepUp,
     revocation: sections.revocation,
     audit: {
       ...sections.audit,

@@ -1,46 +1,106 @@
 /** Requests that need a recent proof (`stepUp`): the settings, and checks of several settings together. */
 import * as z from 'zod';
+import { parseLimit } from '../core/delegation/parse.ts';
+import type { RightsRule } from '../core/delegation/rights.ts';
 import type { StepUpRule } from '../core/step-up/rule.ts';
 import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
+import { PROVIDER_TYPES, provesFreshness } from './provider-types.ts';
 import { section } from './section.ts';
 import { duration, label, text } from './values.ts';
 
-const words = (what: string) => z.array(text(what), { error: `a list of ${what}` });
+const listOf = (what: string) => z.array(text(what), { error: `a list of ${what}` });
+
+/** The core API group is the empty text. */
+const groups = z.array(z.string({ error: 'API groups' }), { error: 'a list of API groups' });
 
 const ruleShape = {
-  verbs: words('verbs').min(1, { error: 'at least one verb' }),
-  apiGroups: words('API groups').optional(),
-  resources: words('resources').optional(),
-  resourceNames: words('names').optional(),
-  nonResourceURLs: words('paths').optional(),
-  namespaces: words('namespaces').optional(),
+  verbs: listOf('verbs').min(1, { error: 'at least one verb' }),
+  apiGroups: groups.exactOptional(),
+  resources: listOf('resources').exactOptional(),
+  resourceNames: listOf('names').exactOptional(),
+  nonResourceURLs: listOf('paths').exactOptional(),
+  namespaces: listOf('namespaces').exactOptional(),
 } as const;
 
 export const stepUpShape = {
-  clusters: z.array(label, { error: 'a list of names of clusters; empty: none' }).optional(),
-  rules: z.array(section(ruleShape), { error: 'a list of rules as in RBAC' }).min(1, { error: 'at least one rule' }),
+  clusters: z.array(label, { error: 'a list of names of clusters; empty: none' }).exactOptional(),
+  rules: z
+    .array(section(ruleShape), { error: 'a list of rules as in RBAC' })
+    .min(1, { error: 'at least one rule' })
+    .check(({ value, issues }) => {
+      const parsed = parseLimit({ rules: value });
+      if (parsed.ok) return;
+      const { place, message } = parsed.reason;
+      issues.push({ code: 'custom', path: stepsOf(place), message: `a rule as in RBAC: ${message}`, input: value });
+    }),
   maxAge: duration('1m', '24h'),
 } as const;
 
-type ParsedStepUp = z.output<z.ZodObject<typeof stepUpShape>>;
+/** @param place of a limit, such as `rules[0].verbs[1]` @returns the steps from its rules on */
+const stepsOf = (place: string): (string | number)[] =>
+  [...place.matchAll(/\[(\d+)\]|([^.[\]]+)/g)]
+    .map(([, index, name]) => (index === undefined ? (name ?? '') : Number(index)))
+    .slice(1);
 
-export const stepUpConfig = ({ clusters, rules, maxAge }: ParsedStepUp): StepUpRule => ({
-  ...(clusters === undefined ? {} : { clusters }),
-  rules: rules.map(
-    (rule) =>
-      Object.fromEntries(
-        Object.entries(rule).filter(([, value]) => value !== undefined),
-      ) as unknown as StepUpRule['rules'][number],
-  ),
-  maxAge,
-});
-
-/** Reads names from the document itself, so that an error elsewhere in the section hides none of these. */
+/** Reads the document itself, so that an error elsewhere in the section hides none of these. */
 export function checkStepUp(root: unknown, errors: ValidationErrors): void {
   const known = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
-  items(root, 'stepUp').forEach((rule, index) => {
+  const rules = items(root, 'stepUp');
+  rules.forEach((rule, index) => {
     texts(valueAt(rule, ['clusters'])).forEach((name, at) => {
       if (!known.includes(name)) errors.add(['stepUp', index, 'clusters', at], 'the name of one of the clusters');
     });
   });
+  if (rules.length > 0) checkProviders(root, errors);
+}
+
+/**
+ * Users of a provider that does not say when they signed in could never make these requests, and would learn of it when they
+ * have to; so it is an error at the start. Workloads are refused whatever the configuration is.
+ */
+function checkProviders(root: unknown, errors: ValidationErrors): void {
+  items(root, 'providers').forEach((provider, index) => {
+    const named = textAt(provider, 'type') ?? 'oidc';
+    const type = PROVIDER_TYPES.find((known) => known === named);
+    if (type === undefined || provesFreshness(type, textAt(provider, 'freshness'))) return;
+    const name = textAt(provider, 'name') ?? '';
+    const canProve = provesFreshness(type);
+    const because = canProve ? 'its freshness is none' : `type ${type} does not say when they signed in`;
+    const instead = canProve ? 'auto, login or max_age' : 'a provider that says when its users signed in';
+    errors.add(
+      ['providers', index, canProve ? 'freshness' : 'type'],
+      `${instead}, or no stepUp: users of ${name} could never prove a recent sign-in, because ${because}`,
+    );
+  });
+}
+
+/** Returns what is said at each start of rules that no request can touch. */
+export function stepUpWarnings(rules: readonly StepUpRule[]): readonly { setting: string; message: string }[] {
+  return rules.flatMap(({ clusters, rules: own }, index) => {
+    const place = `stepUp[${index}]`;
+    if (clusters?.length === 0)
+      return [{ setting: `${place}.clusters`, message: `${place}.clusters is empty: ${NEVER}` }];
+    return own.flatMap((rule, at) => {
+      const why = neverMatches(rule);
+      const setting = `${place}.rules[${at}]`;
+      return why === undefined ? [] : [{ setting, message: `${setting} ${why}: ${NEVER}` }];
+    });
+  });
+}
+
+const NEVER = 'it never asks for a recent sign-in.';
+
+const IMPERSONATED: ReadonlySet<string> = new Set(['*', 'users', 'groups', 'serviceaccounts', 'uids', 'userextras']);
+
+function neverMatches(rule: RightsRule): string | undefined {
+  const empty = (['apiGroups', 'resources', 'resourceNames', 'nonResourceURLs', 'namespaces'] as const).find(
+    (member) => rule[member]?.length === 0,
+  );
+  if (empty !== undefined) return `has no ${empty}`;
+  const { verbs, resources = [] } = rule;
+  const isImpersonated = (resource: string): boolean => IMPERSONATED.has(resource.split('/', 1)[0] ?? '');
+  const onlyImpersonates = verbs.every((verb) => verb === 'impersonate');
+  return onlyImpersonates && rule.nonResourceURLs === undefined && !resources.some(isImpersonated)
+    ? 'is about impersonate, and names none of users, groups, serviceaccounts, uids and userextras'
+    : undefined;
 }

@@ -21,7 +21,7 @@ export interface Actor {
   readonly session: string;
   /** Epoch seconds after which the credential is no longer valid, whatever the revocation guard says. */
   readonly expiresAt?: number;
-  /** The provider's claim from when the session was opened; it never changes. */
+  /** The provider's claim from the last proof: from when the session was opened, or from a step-up. */
   readonly proof: Pick<SessionRecord, 'provider' | 'authTime'>;
   /**
    * The error why the session cannot be read, where a program's token says that it is an admin's. Such an actor may

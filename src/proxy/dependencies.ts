@@ -4,6 +4,7 @@
  */
 import type { DelegationBounds } from '../core/delegation/bounds.ts';
 import type { Caller, CredentialRejection } from '../core/credential/credential.ts';
+import type { StepUpRule } from '../core/step-up/rule.ts';
 import type { Result } from '../core/result.ts';
 import type { Awaitable } from '../core/awaitable.ts';
 import type { Clock } from '../contracts/clock.ts';
@@ -98,12 +99,26 @@ export type ProxyMetrics = Pick<
   | 'cut'
   | 'rejection'
   | 'sessionAddressesExceeded'
->;
+> & {
+  /** Counts a request that needed a more recent proof. Absent: it is not counted. */
+  readonly stepUpNeeded?: (cluster: string) => void;
+};
 
 /** PEM. */
 export interface ServerCertificate {
   readonly cert: string;
   readonly key: string;
+}
+
+/** What step-up is judged by. */
+export interface StepUpSettings {
+  readonly rules: readonly StepUpRule[];
+  /** Names of the identity providers that say when a user has authenticated. */
+  readonly proving: ReadonlySet<string>;
+  /** Names of the other identity providers; what is in neither is a workload rule. */
+  readonly silent: ReadonlySet<string>;
+  /** Seconds. */
+  readonly clockSkew: number;
 }
 
 export interface ApiListenerDeps {
@@ -118,6 +133,8 @@ export interface ApiListenerDeps {
   readonly thirdParties?: ReadonlyMap<string, string>;
   /** What the configuration allows delegated sessions. */
   readonly delegation: DelegationBounds;
+  /** What needs a recent proof. Absent: nothing. */
+  readonly stepUp?: StepUpSettings;
   readonly limits: Pick<Config['limits'], 'headerBytes' | 'connections'> & {
     /** Absent: 400. */
     readonly inFlightPerPerson?: number;

@@ -20,7 +20,7 @@ export { createAuthenticator } from './admission/authenticate.ts';
 export type { Authenticate, Authentication } from './dependencies.ts';
 export { createClusterProbe } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
-export type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from './dependencies.ts';
+export type { ApiListenerDeps, ProxyTiming, StepUpSettings, UpstreamCluster } from './dependencies.ts';
 export { shareHandshakes } from './listener/handshakes.ts';
 export { createApiListener } from './listener/listener.ts';
 export type { ApiListener } from './listener/listener.ts';

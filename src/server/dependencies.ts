@@ -19,7 +19,7 @@ import { readsGroups } from '../idp/vendors/groups.ts';
 import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
 import type { DelegationClient } from '../oauth/delegation/clients.ts';
 import { compileRules, type CompiledRule } from '../oauth/workload/rules.ts';
-import type { UpstreamCluster } from '../proxy/proxy.ts';
+import type { StepUpSettings, UpstreamCluster } from '../proxy/proxy.ts';
 import type { CertificatePair, Reloading } from './reload.ts';
 import { createMemoryStore } from '../store/memory/memory.ts';
 import type { Displaced } from '../store/pending.ts';
@@ -328,6 +328,13 @@ export function outboundProxiesOf({
   const named = [...providers, ...workload, ...webhooks].flatMap(({ proxy }) => (proxy === undefined ? [] : [proxy]));
   const bySetting = new Map(named.map(({ setting, url }) => [setting, new URL(url).host]));
   return [...bySetting].map(([setting, proxy]) => ({ proxy, setting }));
+}
+
+/** Returns what step-up is judged by: the rules, and who says when their users authenticated. */
+export function stepUpSettings({ stepUp, providers, clockSkew }: Config): StepUpSettings {
+  const names = (proves: boolean) =>
+    new Set(providers.filter(({ freshness }) => (freshness !== 'none') === proves).map(({ name }) => name));
+  return { rules: stepUp, proving: names(true), silent: names(false), clockSkew };
 }
 
 export function upstreamClusters(config: Config, reloading: Following): readonly UpstreamCluster[] {

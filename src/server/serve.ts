@@ -20,7 +20,7 @@ import { hostname } from 'node:os';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Address, Config } from '../config/config.ts';
 import { consoleClient, DRILL_CLIENT_ID } from '../core/core.ts';
-import { allowed, outboundProxiesOf, upstreamClusters } from './dependencies.ts';
+import { allowed, outboundProxiesOf, stepUpSettings, upstreamClusters } from './dependencies.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { mintUnboundToken } from '../oauth/console-token.ts';
 import { unboundDelegationClients } from '../oauth/delegation/clients.ts';
@@ -165,6 +165,7 @@ function apiListener(
     whyEnded: (session) => endings.here(session),
     thirdParties: thirdPartyNames(config.sessions),
     delegation: config.delegation,
+    stepUp: stepUpSettings(config),
     limits: config.limits,
     tls: certificate.current(),
     ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),

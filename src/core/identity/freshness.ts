@@ -60,8 +60,11 @@ const UNITS = [
 /**
  * Returns a period as text, in the largest unit that divides it: `every 15 minutes`, `every hour`, `every 90 seconds`.
  */
-export function frequencyText(seconds: number): string {
+export const frequencyText = (seconds: number): string => `every ${durationText(seconds)}`;
+
+/** The same without `every`: `15 minutes`, `hour`, `90 seconds`. */
+export function durationText(seconds: number): string {
   const [size, unit] = UNITS.find(([of]) => seconds % of === 0) ?? [1, 'second'];
   const count = seconds / size;
-  return count === 1 ? `every ${unit}` : `every ${count} ${unit}s`;
+  return count === 1 ? unit : `${count} ${unit}s`;
 }

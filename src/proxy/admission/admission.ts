@@ -5,7 +5,8 @@
  *
  * In this folder:
  * - `authenticate.ts`, `token-verifier.ts`, `identity-cache.ts`: from a token to its caller.
- * - `delegation-check.ts`: the limits of delegated sessions.
+ * - `delegation-check.ts`: the limits of delegated sessions. `step-up-check.ts`: what needs a recent proof.
+ *   `about-request.ts`: the request in the terms of both.
  * - `user-impersonation.ts`, `passthrough.ts`, `cluster-reviews.ts`: the decisions that the cluster takes by a review.
  * - `concurrency-limit.ts`, `session-addresses.ts`, `sensitive.ts`: limits, and requests that are worth an alert.
  */
@@ -39,6 +40,7 @@ import { ConcurrencyLimit } from './concurrency-limit.ts';
 import { isForeign, Passthrough } from './passthrough.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { SessionAddresses } from './session-addresses.ts';
+import { createStepUpCheck, type StepUpCheck } from './step-up-check.ts';
 import { impersonationRejection } from '../impersonation-rejections.ts';
 import {
   auditBlocked,
@@ -112,6 +114,8 @@ export class Admission {
   readonly #impersonation: UserImpersonation;
   readonly #passthrough: Passthrough;
   readonly #delegationCheck: DelegationCheck;
+  /** Undefined where nothing needs a recent proof. */
+  readonly #stepUpCheck: StepUpCheck | undefined;
   readonly #concurrency: ConcurrencyLimit;
   readonly #addresses = new SessionAddresses();
 
@@ -134,6 +138,7 @@ export class Admission {
     this.#impersonation = new UserImpersonation(reviewsOf, clock);
     this.#passthrough = new Passthrough(reviewsOf, clock);
     this.#delegationCheck = createDelegationCheck(deps.delegation);
+    this.#stepUpCheck = createStepUpCheck(deps);
     this.#concurrency = new ConcurrencyLimit(deps.limits);
     deps.guard.onChange((change) => this.#impersonation.drop(change));
   }
@@ -232,6 +237,9 @@ export class Admission {
     this.#noteAddress(credential.session, connection.address);
     const delegated = this.#checkDelegated(request, caller);
     if (delegated?.ok === false) return delegated;
+    const unproven =
+      this.#stepUpCheck === undefined ? undefined : this.#checkStepUp(this.#stepUpCheck, request, caller);
+    if (unproven !== undefined) return no(unproven);
     const limitReached = this.#acquireSlot(exchange, credential.account, cluster.name);
     if (limitReached !== undefined) return no(limitReached);
 
@@ -276,6 +284,24 @@ export class Admission {
     return checked;
   }
 
+  /** Before a slot is taken and before anything is sent or reviewed. @returns undefined where the proof is recent enough */
+  #checkStepUp(
+    check: StepUpCheck,
+    { exchange, route: { cluster, info }, upgrade }: AdmissionRequest,
+    caller: Caller,
+  ): Rejection | undefined {
+    const { raw } = exchange.facts;
+    const asked = impersonatedBy(raw);
+    // What cannot be read as one identity is rejected below.
+    const impersonated = asked.ok ? asked.value : undefined;
+    const question = { cluster: cluster.name, info, upgrade, contentTypes: contentTypesOf(raw), impersonated };
+    const rejected = check.user(caller, question);
+    if (rejected === undefined) return undefined;
+    exchange.audit.impersonated = impersonated;
+    this.#deps.metrics.stepUpNeeded?.(cluster.name);
+    return rejected;
+  }
+
   #admitIdentity(
     { exchange, route, upgrade }: AdmissionRequest,
     { credential, sessionExpiresAt }: Caller,
@@ -318,6 +344,16 @@ export class Admission {
     const judged = await this.#passthrough.judge(cluster, token, exchange.facts.connection.address);
     if (!judged.ok) return no(passthroughRejection(judged.reason, this.#messages));
     exchange.bindServiceAccount(judged.value);
+    const unproven = this.#stepUpCheck?.serviceAccount(judged.value.username, {
+      cluster: cluster.name,
+      info: route.info,
+      upgrade,
+      contentTypes: contentTypesOf(exchange.facts.raw),
+    });
+    if (unproven !== undefined) {
+      this.#deps.metrics.stepUpNeeded?.(cluster.name);
+      return no(unproven);
+    }
     const user = `${cluster.name} ${judged.value.username}`;
     const limitReached = this.#acquireSlot(exchange, user, cluster.name);
     if (limitReached !== undefined) return no(limitReached);

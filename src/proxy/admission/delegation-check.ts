@@ -7,14 +7,14 @@ import { mayCreate } from '../../core/delegation/creation.ts';
 import { limitsWithin, outOfBounds, type DelegationBounds } from '../../core/delegation/bounds.ts';
 import { describeLimits } from '../../core/delegation/describe.ts';
 import { actorText, type Delegation } from '../../core/delegation/delegation.ts';
-import { effectiveVerb } from '../../core/delegation/effective-verb.ts';
 import { compileLimits, isRightsReview, type RightsCheck } from '../../core/delegation/evaluate.ts';
-import { impersonateAttributes, type ImpersonateAttributes } from '../../core/http/impersonation.ts';
+import { impersonateAttributes } from '../../core/http/impersonation.ts';
 import type { DelegatedExtras } from '../../core/http/upstream-headers.ts';
 import type { Caller } from '../../core/credential/credential.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
 import { no, ok, type Result } from '../../core/result.ts';
+import { aboutOf, asRequest } from './about-request.ts';
 import { addressSet } from '../listener/proxy-protocol.ts';
 import { delegationBounds, delegationLimit, delegationSource, type DelegatedTo } from '../delegation-rejections.ts';
 import type { Rejection } from '../status.ts';
@@ -91,18 +91,3 @@ export function createDelegationCheck(bounds: DelegationBounds): DelegationCheck
 
 const narrowerThan = ({ actor, rights }: DelegatedTo): string =>
   `this session was delegated to ${actor} and may do less than this response says: ${rights}`;
-
-/** Returns what the request is about, with the verb that it was judged by. */
-function aboutOf(info: RequestInfo, upgrade: boolean): Parameters<typeof delegationLimit>[1] {
-  const verb = effectiveVerb(info, upgrade);
-  if (!info.isResourceRequest) return { verb, path: info.path };
-  const { apiGroup: group, resource, subresource, namespace, name } = info;
-  return { verb, group, resource, subresource, namespace, name };
-}
-
-const asRequest = ({ group: apiGroup, ...rest }: ImpersonateAttributes): Parameters<RightsCheck>[0] => ({
-  ...rest,
-  apiGroup,
-  isResourceRequest: true,
-  path: '',
-});

@@ -1,0 +1,131 @@
+/**
+ * Whether a request is one of those that need a recent proof.
+ *
+ * The grammar is RBAC's, and the question is turned round: a limit of a delegated session allows only what is certainly within
+ * it, and a step-up rule lets only that pass unasked which is certainly outside. An attacker with a stolen session asks for the
+ * same thing in another way, so where a request may have the effect of a rule's, it touches the rule.
+ */
+import { mayCreate } from '../delegation/creation.ts';
+import { effectiveVerb } from '../delegation/effective-verb.ts';
+import type { RightsRequest } from '../delegation/evaluate.ts';
+import type { RightsRule } from '../delegation/rights.ts';
+import { RESOURCE_VERBS } from '../request/verbs.ts';
+import type { StepUpRule } from './rule.ts';
+
+export interface StepUpRequest {
+  readonly info: RightsRequest;
+  /** The client asks for WebSocket or SPDY. */
+  readonly upgrade: boolean;
+  /** Each value of `Content-Type`. */
+  readonly contentTypes: readonly string[];
+}
+
+/** @returns how recent the proof must be, in seconds: the strictest of the rules that are touched; undefined for none */
+export type StepUpAge = (request: StepUpRequest) => number | undefined;
+
+/** Compiles the rules for one cluster. @returns undefined if none is about it */
+export function compileStepUp(rules: readonly StepUpRule[], cluster: string): StepUpAge | undefined {
+  const compiled = rules
+    .filter(({ clusters }) => clusters?.includes(cluster) ?? true)
+    .map(({ maxAge, rules: own }) => ({ maxAge, checks: own.map(compileRule) }))
+    .toSorted((left, right) => left.maxAge - right.maxAge);
+  if (compiled.length === 0) return undefined;
+  return (request) => {
+    const question = questionOf(request);
+    return compiled.find(({ checks }) => checks.some((touches) => touches(question)))?.maxAge;
+  };
+}
+
+interface Question {
+  readonly info: RightsRequest;
+  /** Every verb whose effect the request may have; undefined: it is not known what it does. */
+  readonly verbs: readonly string[] | undefined;
+  /** `pods`, or `pods/log`; both where it is not certain what is asked. */
+  readonly resources: readonly string[];
+  readonly subresource: string;
+}
+
+type Touches = (question: Question) => boolean;
+
+/** A list has the objects that a get has, and all of them can be deleted at once, or replaced by an update. */
+const SAME_EFFECT: ReadonlyMap<string, readonly string[]> = new Map([
+  ['list', ['get']],
+  ['watch', ['get', 'list']],
+  ['deletecollection', ['delete']],
+  ['update', ['patch']],
+  ['patch', ['update']],
+]);
+
+const KNOWN: ReadonlySet<string> = new Set([...RESOURCE_VERBS, 'impersonate']);
+
+/** Verbs of requests that may be about more objects than the one that they name, or name none. */
+const OF_MANY: ReadonlySet<string> = new Set(['list', 'watch', 'deletecollection']);
+
+function questionOf({ info, upgrade, contentTypes }: StepUpRequest): Question {
+  const { isResourceRequest, verb, resource, subresource } = info;
+  if (!isResourceRequest) return { info, verbs: [verb], resources: [], subresource };
+  // The legacy prefix `/proxy/`, OPTIONS, and what a later Kubernetes adds.
+  if (!KNOWN.has(verb)) {
+    return {
+      info,
+      verbs: undefined,
+      resources: [resource, `${resource}/${subresource || verb}`],
+      subresource: subresource || verb,
+    };
+  }
+  // `get pods/exec` opens a shell, and so does `create`; a rule may name either.
+  const verbs = [verb, effectiveVerb(info, upgrade), ...(SAME_EFFECT.get(verb) ?? [])];
+  if (mayCreate(info, contentTypes)) verbs.push('create');
+  return { info, verbs, resources: [subresource === '' ? resource : `${resource}/${subresource}`], subresource };
+}
+
+function compileRule({ verbs, nonResourceURLs, ...about }: RightsRule): Touches {
+  const named = new Set(verbs);
+  const touches = nonResourceURLs === undefined ? resourceRule(about) : pathRule(nonResourceURLs);
+  if (named.has('*')) return touches;
+  return (question) => (question.verbs?.some((verb) => named.has(verb)) ?? named.size > 0) && touches(question);
+}
+
+function pathRule(urls: readonly string[]): Touches {
+  const patterns = urls.map((url) =>
+    url.endsWith('*') ? { start: url.slice(0, -1) } : { whole: withoutSlashes(url) },
+  );
+  return ({ info: { isResourceRequest, path } }) =>
+    !isResourceRequest &&
+    patterns.some(({ start, whole }) =>
+      start === undefined ? whole === withoutSlashes(path) : path.startsWith(start) || `${path}/` === start,
+    );
+}
+
+/** An API server serves some paths with and without a slash at the end. */
+const withoutSlashes = (path: string): string => {
+  let end = path.length;
+  while (path[end - 1] === '/') end -= 1;
+  return path.slice(0, end);
+};
+
+function resourceRule({ apiGroups, resources = [], resourceNames, namespaces }: Omit<RightsRule, 'verbs'>): Touches {
+  const named = new Set(resources);
+  const groups = apiGroups === undefined || apiGroups.includes('*') ? undefined : new Set(apiGroups);
+  const names = resourceNames === undefined ? undefined : new Set(resourceNames);
+  const within = namespaces === undefined ? undefined : new Set(namespaces);
+  return ({ info, resources: full, subresource }) => {
+    if (!info.isResourceRequest || named.size === 0) return false;
+    // A path that has no resource, such as `/api/v1/watch`: only an attacker sends one.
+    const isKnown = info.resource !== '';
+    if (isKnown && !named.has('*') && !full.some((each) => named.has(each))) {
+      if (subresource === '' || !named.has(`*/${subresource}`)) return false;
+    }
+    if (groups !== undefined && !groups.has(info.apiGroup)) return false;
+    if (names !== undefined && !isNamed(names, info)) return false;
+    // All namespaces, or what is in none: which of the two is known to the cluster alone.
+    return within === undefined || (within.size > 0 && (info.namespace === '' || within.has(info.namespace)));
+  };
+}
+
+/**
+ * A list can name one object by a field selector, and an aggregated API may ignore that. A create has the name in its body,
+ * which is not read here.
+ */
+const isNamed = (names: ReadonlySet<string>, { verb, name }: RightsRequest): boolean =>
+  names.size > 0 && (name === '' || OF_MANY.has(verb) || !KNOWN.has(verb) || names.has(name));
