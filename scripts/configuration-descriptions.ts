@@ -1,4 +1,5 @@
 /** Descriptions of settings that the commented sample has once for two, or not at all. */
+import { ACCESS_DEFAULTS, ACCESS_DESCRIPTIONS } from './access-descriptions.ts';
 import { DELEGATION_CLIENT_DESCRIPTIONS } from './delegation-client-descriptions.ts';
 import { STEP_UP_DEFAULTS, STEP_UP_DESCRIPTIONS } from './step-up-descriptions.ts';
 
@@ -31,6 +32,7 @@ export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['delegation.clients[].proxy', 'that of `outbound`'],
   ['delegation.clientMetadata.proxy', 'that of `outbound`'],
   ['delegation.clients[].sourceCidrs', 'from anywhere'],
+  ...ACCESS_DEFAULTS,
   ['delegation.lifetime', '`8h`, or `sessions.absolute` where that is shorter'],
   ['providers[].scopes', 'by the provider’s discovery'],
   [
@@ -56,6 +58,7 @@ export const SECTION_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['shutdown', 'What happens after SIGTERM.'],
   ['telemetry', 'The log.'],
   ['admin', 'Who may revoke.'],
+  ['access', 'Access requests: groups for a while, with approval.'],
   ['delegation', 'Delegated sessions: what users may give to scripts and AI agents, at most.'],
   [
     'outbound',
@@ -265,6 +268,7 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'sessions.publicClients[].resource',
     'In place of `cluster`: the `resource` of one of `delegation.clients`, for which its tokens are. They are good for nothing else.',
   ],
+  ...ACCESS_DESCRIPTIONS,
   ...DELEGATION_CLIENT_DESCRIPTIONS,
   ...STEP_UP_DESCRIPTIONS,
   [

@@ -1,8 +1,10 @@
 /** Roles that users may ask for (`access`): the settings, and checks of several settings together. */
 import * as z from 'zod';
+import { checkNotify, notifyConfig, notifyShape } from './access-notify.ts';
 import type { Config } from './config.ts';
 import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
-import { section } from './section.ts';
+import type { ProxyOf } from './outbound.ts';
+import { list, section } from './section.ts';
 import { duration, integer, label, text } from './values.ts';
 
 const groups = (what: string) => z.array(text('a group’s name'), { error: `a list of group names; empty: ${what}` });
@@ -40,11 +42,16 @@ export const accessShape = {
   freshness: z
     .union([z.literal('off'), duration('1m', '24h')], { error: 'a duration from 1m to 24h, or off' })
     .prefault('15m'),
+  notify: list(section(notifyShape), 'receivers, each with name, and url or urlFile').default([]),
 } as const;
 
 type ParsedAccess = z.output<z.ZodObject<typeof accessShape>>;
 
-export const accessConfig = ({ roles, ...rest }: ParsedAccess): Config['access'] => ({
+/** @param given makes paths absolute, and knows the proxy of each place */
+export const accessConfig = (
+  { roles, notify, ...rest }: ParsedAccess,
+  given: { readonly locate: (file: string) => string; readonly proxyOf: ProxyOf },
+): Config['access'] => ({
   ...rest,
   roles: roles.map(({ clusters, reason, freshness, ...role }) => ({
     ...role,
@@ -52,10 +59,12 @@ export const accessConfig = ({ roles, ...rest }: ParsedAccess): Config['access']
     ...(reason === undefined ? {} : { reason }),
     ...(freshness === undefined ? {} : { freshness }),
   })),
+  notify: notify.map((receiver, index) => notifyConfig(receiver, `access.notify[${index}]`, given)),
 });
 
 /** Reads names from the document itself, so that an error elsewhere in the section hides none of these. */
 export function checkAccess(root: unknown, errors: ValidationErrors): void {
+  checkNotify(root, errors);
   const known = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
   const roles = items(valueAt(root, ['access']), 'roles');
   roles.forEach((role, index) => {

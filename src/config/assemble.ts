@@ -97,7 +97,7 @@ export function assemble(sections: CompleteSections, locate: Locate, env: Enviro
       ),
       clientMetadata: clientMetadata(sections.delegation.clientMetadata, given),
     },
-    access: accessConfig(sections.access),
+    access: accessConfig(sections.access, given),
     stepUp: sections.stepUp,
     revocation: sections.revocation,
     audit: {

@@ -8,8 +8,9 @@
  * - Reading: `load.ts` (all steps), `yaml-file.ts`, `environment.ts`, `document.ts`, `section.ts`.
  * - Checking: `schema.ts` (form and defaults), `sections.ts`, `values.ts`, `semantics.ts` (several settings
  *   together), `provider-types.ts`, `github.ts`, `client-auth.ts`, `client-key.ts`, `freshness.ts`, `workload.ts`,
- *   `public-clients.ts`, `access.ts`, `step-up.ts`, `delegation.ts`, `delegation-clients.ts`, `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
- * - Result: `assemble.ts`, `warnings.ts`.
+ *   `public-clients.ts`, `access.ts`, `access-notify.ts`, `step-up.ts`, `delegation.ts`, `delegation-clients.ts`,
+ *   `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
+ * - Result: `assemble.ts`, `warnings.ts`, `notify-types.ts`.
  * - Keys: `key-types.ts`, `keys.ts`, `key-files.ts`, `followed-keys.ts`, `generate-keys.ts`, `rotate-keys.ts`.
  * - Files that change: `files.ts` (secrets), `followed-files.ts`.
  */
@@ -21,10 +22,12 @@ import type { AccessRole } from '../core/access/role.ts';
 import type { RightsLimit } from '../core/delegation/rights.ts';
 import type { StepUpRule } from '../core/step-up/rule.ts';
 import type { ClientAuthMethod } from './client-auth.ts';
+import type { AccessNotifyConfig } from './notify-types.ts';
 import type { FreshnessSetting, ProviderType } from './provider-types.ts';
 
 export type { AssertionAlg, ClientKey } from './client-key.ts';
 export type { AuditKeys, SealingKeys, SigningKeys } from './key-types.ts';
+export type { NoticeFormat } from './notify-types.ts';
 
 /** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
 export type Seconds = number;
@@ -331,6 +334,7 @@ export interface Config {
     readonly roles: readonly AccessRole[];
     /** How long after their last proof approvers may decide. */
     readonly freshness: Seconds | 'off';
+    readonly notify: readonly AccessNotifyConfig[];
   };
   readonly stepUp: readonly StepUpRule[];
   readonly revocation: {

@@ -6,6 +6,7 @@ import { no, ok, type Result } from '../core/result.ts';
 import { assemble, completeSections } from './assemble.ts';
 import { checkClientKeys } from './client-auth.ts';
 import type { Config } from './config.ts';
+import { checkNotifyFiles } from './access-notify.ts';
 import { checkDelegationKeys } from './delegation-clients.ts';
 import { ValidationErrors, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
@@ -52,6 +53,7 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
     await checkNamedFiles(document.root, locate, errors);
     await checkClientKeys(document.root, locate, errors);
     await checkDelegationKeys(document.root, locate, errors);
+    await checkNotifyFiles(document.root, locate, errors);
   }
 
   const complete = completeSections(sections);

@@ -72,7 +72,7 @@ export function outboundProxies(
 }
 
 /** The lists whose items may have a proxy of their own. */
-const DESTINATIONS: readonly Path[] = [['providers'], ['workload'], ['audit', 'sinks']];
+const DESTINATIONS: readonly Path[] = [['providers'], ['workload'], ['audit', 'sinks'], ['access', 'notify']];
 
 /** Reads the document itself, so that an error elsewhere hides none of these. */
 export function checkOutbound(root: unknown, env: Environment, errors: ValidationErrors): void {

@@ -6,7 +6,8 @@ import { performance } from 'node:perf_hooks';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AuditMetrics, LinePosition, SinkGap, SinkStatus } from '../types.ts';
 import { Batch } from './batch.ts';
-import { retryDelay, type LineTarget, type RetryLimits } from './target.ts';
+import { retryDelay, type RetryLimits } from '../../egress/retry.ts';
+import type { LineTarget } from './target.ts';
 
 export interface SinkLimits extends RetryLimits {
   /** Memory that lines waiting for the target may take. Further events are dropped and counted. */

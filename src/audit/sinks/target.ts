@@ -36,33 +36,6 @@ export interface LineTarget {
 export const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
-/** A failure that says when to retry. */
-export class RetryLater extends Error {
-  readonly afterMs: number;
-
-  constructor(message: string, afterMs: number) {
-    super(message);
-    this.afterMs = afterMs;
-  }
-}
-
-export interface RetryLimits {
-  /** First and longest wait between two attempts; doubles in between. */
-  readonly retryMs: number;
-  readonly retryMaxMs: number;
-}
-
-/**
- * Returns how long to wait after a failure. It varies by a quarter both ways, so that replicas that failed
- * together do not retry together.
- * @param failures number of consecutive failures before this one
- * @returns milliseconds
- */
-export function retryDelay({ retryMs, retryMaxMs }: RetryLimits, failures: number, error: Error): number {
-  const wait = Math.min(retryMs * 2 ** failures, retryMaxMs) * (0.75 + Math.random() / 2);
-  return error instanceof RetryLater ? Math.max(wait, error.afterMs) : wait;
-}
-
 /**
  * A stream as a target; in practice the process's own stdout, so it is never ended here. After an error it is
  * unknown how much the reader got, so the batch is written again: a line twice is better than none.

@@ -7,10 +7,11 @@
 import { request } from 'undici';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AuditMetrics, SinkGap, WebhookSinkSettings } from '../types.ts';
+import { webhookFailure } from '../../egress/retry.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import { Connection, timeoutMs } from './webhook-connection.ts';
 import { headOf, positionOf } from './webhook-head.ts';
-import { codeOf, RetryLater, type LineTarget } from './target.ts';
+import { codeOf, type LineTarget } from './target.ts';
 
 export interface DeliveryParts {
   readonly metrics?: AuditMetrics | undefined;
@@ -23,8 +24,6 @@ const BATCH_EVENTS = 400;
 export const BATCH_BYTES = 1024 * 1024;
 /** Seconds. */
 export const BATCH_WAIT = 1;
-/** A server that asks for a longer wait than this is called again all the same. */
-const LONGEST_WAIT_MS = 5 * 60 * 1000;
 /** Only the head of a response is read; this much of the body is accepted to keep the connection. */
 const MOST_OF_ANSWER = 16 * 1024;
 
@@ -135,7 +134,7 @@ export class Delivery {
     });
     await body.dump({ limit: MOST_OF_ANSWER }).catch(() => {});
     if ((statusCode >= 200 && statusCode < 300) || statusCode === 413) return statusCode;
-    throw rejection(statusCode, answered['retry-after']);
+    throw webhookFailure(statusCode, answered['retry-after']);
   }
 }
 
@@ -171,19 +170,4 @@ function eventList({ bytes, ends }: Post): Buffer {
   const items = Buffer.from(bytes.subarray(0, -1));
   for (const end of ends.slice(0, -1)) items[end - 1] = COMMA;
   return Buffer.concat([HEAD, items, TAIL]);
-}
-
-function rejection(code: number, retryAfter: string | string[] | undefined): Error {
-  const message = `the webhook answered ${code}${code >= 300 && code < 400 ? ': redirects are not followed, name the final URL' : ''}`;
-  const wait = typeof retryAfter === 'string' ? waitOf(retryAfter) : undefined;
-  return wait === undefined ? new Error(message) : new RetryLater(message, Math.min(wait, LONGEST_WAIT_MS));
-}
-
-/**
- * Parses Retry-After (RFC 9110 §10.2.3): seconds, or a date.
- * @returns milliseconds
- */
-function waitOf(retryAfter: string): number | undefined {
-  const wait = /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now();
-  return wait >= 0 ? wait : undefined;
 }

@@ -8,6 +8,12 @@ import { temporaryDirectory, writeFiles } from './sandbox.ts';
 
 const root = join(import.meta.dirname, '../../..');
 
+/** What is checked is what it should be. */
+function contentOf(file: string): string {
+  if (file.endsWith('/tickets-secret')) return `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
+  return file.endsWith('/approvers-url') ? 'https://hooks.example.com/services/channel' : 'content';
+}
+
 /** The sample with its paths below a directory of the test, where every file that it names is made. */
 function sample(name: string): { readonly text: string; readonly directory: string } {
   const directory = temporaryDirectory();
@@ -15,7 +21,7 @@ function sample(name: string): { readonly text: string; readonly directory: stri
     .replaceAll('/etc/portcullis', `${directory}/etc`)
     .replaceAll('/var/log/portcullis', `${directory}/log`);
   for (const [file] of text.matchAll(new RegExp(`${directory}/etc/[\\w./-]+`, 'g'))) {
-    if (!/\/keys/.test(file)) writeFiles('/', { [file]: 'content\n' });
+    if (!/\/keys/.test(file)) writeFiles('/', { [file]: `${contentOf(file)}\n` });
   }
   for (const made of ['etc/keys/signing', 'etc/keys/sealing', 'etc/keys/audit', 'log'])
     mkdirSync(join(directory, made), { recursive: true });

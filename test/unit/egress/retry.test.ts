@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { retryDelay, RetryLater } from '../../../../src/audit/sinks/target.ts';
-import { range } from '../fixtures.ts';
+import { retryDelay, RetryLater } from '../../../src/egress/retry.ts';
+import { range } from '../audit/fixtures.ts';
 
 const LIMITS = { retryMs: 100, retryMaxMs: 5000 };
 const FAILURE = new Error('down');

@@ -1,0 +1,136 @@
+/**
+ * Who is told of access requests, by webhook (`access.notify`): the settings of one receiver, and checks of several
+ * settings together.
+ */
+import { readFile } from 'node:fs/promises';
+import * as z from 'zod';
+import { NOTICE_KINDS } from '../core/access/notice.ts';
+import { webhookSecretsIn } from '../core/access/webhook-signature.ts';
+import { isLoopback } from '../core/http/address.ts';
+import type { AccessNotifyConfig } from './notify-types.ts';
+import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
+import { proxiedShape, type ProxyOf } from './outbound.ts';
+import { duration, label, text, webhookUrl } from './values.ts';
+
+const NOTICE_FORMATS = ['json', 'slack', 'teams'] as const;
+
+const file = text('the path of a file').optional();
+
+export const notifyShape = {
+  name: label,
+  format: z
+    .enum(NOTICE_FORMATS, { error: 'json (signed, for programs), slack or teams (Workflows of Microsoft Teams)' })
+    .default('json'),
+  url: webhookUrl.optional(),
+  urlFile: file,
+  secretFile: file,
+  caFile: file,
+  ...proxiedShape,
+  timeout: duration('1s', '1m').prefault('10s'),
+  events: z
+    .array(z.enum(NOTICE_KINDS, { error: `one of ${NOTICE_KINDS.join(', ')}` }), { error: 'a list of events' })
+    .min(1, { error: 'at least one event, or nothing: all' })
+    .optional(),
+  roles: z
+    .array(label, { error: 'a list of names of roles' })
+    .min(1, { error: 'at least one role, or nothing: all' })
+    .optional(),
+} as const;
+
+type ParsedNotify = z.output<z.ZodObject<typeof notifyShape>>;
+
+interface Given {
+  /** Makes a path absolute. */
+  readonly locate: (file: string) => string;
+  readonly proxyOf: ProxyOf;
+}
+
+export function notifyConfig(receiver: ParsedNotify, place: string, { locate, proxyOf }: Given): AccessNotifyConfig {
+  const { url, urlFile, secretFile, caFile, proxy, proxyCredentialsFile, events, roles, ...always } = receiver;
+  return {
+    ...always,
+    ...(url === undefined ? {} : { url }),
+    ...(urlFile === undefined ? {} : { urlFile: locate(urlFile) }),
+    ...(secretFile === undefined ? {} : { secretFile: locate(secretFile) }),
+    ...(caFile === undefined ? {} : { caFile: locate(caFile) }),
+    ...proxyOf({ proxy, proxyCredentialsFile }, place),
+    ...(events === undefined ? {} : { events }),
+    ...(roles === undefined ? {} : { roles }),
+  };
+}
+
+/** Reads the document itself, so that an error elsewhere hides none of these. */
+export function checkNotify(root: unknown, errors: ValidationErrors): void {
+  const access = valueAt(root, ['access']);
+  const roles = items(access, 'roles').map((role) => textAt(role, 'name'));
+  const receivers = items(access, 'notify');
+  const names = receivers.map((receiver) => textAt(receiver, 'name'));
+  receivers.forEach((receiver, index) => {
+    const base = ['access', 'notify', index];
+    const first = names.indexOf(names[index]);
+    if (names[index] !== undefined && first < index) {
+      errors.add([...base, 'name'], `a name of its own: access.notify[${first}] has this one`);
+    }
+    checkAddress(receiver, base, errors);
+    texts(valueAt(receiver, ['roles'])).forEach((name, at) => {
+      if (!roles.includes(name)) errors.add([...base, 'roles', at], 'the name of one of access.roles');
+    });
+  });
+}
+
+function checkAddress(receiver: unknown, base: Path, errors: ValidationErrors): void {
+  const given = ['url', 'urlFile'].filter((key) => valueAt(receiver, [key]) !== undefined);
+  const format = textAt(receiver, 'format') ?? 'json';
+  // Anyone who knows the address of a channel writes to it as Portcullis does, so it is no part of the configuration.
+  if (format === 'slack' || format === 'teams') {
+    const expected = `nothing, but urlFile: anyone who knows the URL of a channel can write there, so it is a secret`;
+    if (given.includes('url')) errors.add([...base, 'url'], expected, { show: false });
+    else if (given.length === 0) errors.add([...base, 'urlFile'], 'the path of a file that holds the URL');
+    return;
+  }
+  if (given.length !== 1) errors.add(base, 'exactly one of url, and urlFile where the URL is a secret');
+  if (valueAt(receiver, ['secretFile']) === undefined) {
+    const why = 'without a signature a receiver cannot tell a notice from one that an attacker sends';
+    errors.add([...base, 'secretFile'], `the path of a file that holds the secret for signatures: ${why}`);
+  }
+}
+
+/**
+ * Checks what a file holds as the URL of a webhook. It may have a query, as those of Workflows do.
+ * @throws without the content, because it is a secret and errors are logged
+ */
+export function assertWebhookUrl(content: string): void {
+  const url = URL.canParse(content) ? new URL(content) : undefined;
+  const isSecure = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+  if (url === undefined || !isSecure || url.username !== '' || url.password !== '' || /[\s#]/.test(content)) {
+    throw new Error('expected the https URL of a webhook, without user, password and fragment, on one line');
+  }
+}
+
+/**
+ * Checks the content of files: a wrong one would be found at the first notice only.
+ * @param locate makes a path absolute
+ */
+export async function checkNotifyFiles(
+  root: unknown,
+  locate: (file: string) => string,
+  errors: ValidationErrors,
+): Promise<void> {
+  const receivers = items(valueAt(root, ['access']), 'notify');
+  for (const index of receivers.keys()) {
+    for (const [key, check] of [
+      ['urlFile', assertWebhookUrl],
+      ['secretFile', (content: string) => void webhookSecretsIn(content)],
+    ] as const) {
+      const place = ['access', 'notify', index, key];
+      const named = textAt(root, ...place);
+      // A file that cannot be read is reported elsewhere.
+      const content = named === undefined ? undefined : await readFile(locate(named), 'utf8').catch(() => undefined);
+      try {
+        if (content !== undefined && content !== '') check(content.replace(/\r?\n$/, ''));
+      } catch (error) {
+        errors.add(place, error instanceof Error ? error.message.replace(/^expected /, 'a file with ') : String(error));
+      }
+    }
+  }
+}
