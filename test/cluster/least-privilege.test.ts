@@ -83,6 +83,7 @@ describe('the account of Portcullis with the role that the chart renders', () =>
       'impersonate-extra-portcullis.dev%2foriginal-user': 'corp:root',
       'impersonate-extra-portcullis.dev%2factor': 'claude',
       'impersonate-extra-portcullis.dev%2fdelegated-session': 's2',
+      'impersonate-extra-portcullis.dev%2fgrant-id': 'g1 g2',
       'impersonate-extra-example.com%2fdepartment': 'sales',
     };
     expect(await ask(asUser())).toMatchObject(identified({ username: 'corp:alice@example.com' }));
@@ -98,6 +99,7 @@ describe('the account of Portcullis with the role that the chart renders', () =>
           'portcullis.dev/original-user': ['corp:root'],
           'portcullis.dev/actor': ['claude'],
           'portcullis.dev/delegated-session': ['s2'],
+          'portcullis.dev/grant-id': ['g1 g2'],
           'example.com/department': ['sales'],
         },
       }),
