@@ -8,6 +8,7 @@ import type { Account, Identity } from '../core/identity/identity.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { appErrorOf } from './error-status.ts';
+import { ProblemError } from './problem.ts';
 import { contextOf, type RequestContext } from './request-context.ts';
 
 interface Audited {
@@ -47,7 +48,8 @@ export function requireAuditLog(deps: Pick<Audited, 'audit'>): RequestHandler {
 }
 
 /**
- * Audits the failure of a handler under the name of what was tried, then passes the error on to the error page.
+ * Audits the failure of a handler under the name of what was tried, unless it was audited already, then passes the error on to
+ * the error page.
  * @param event names what the handler does
  */
 export function auditFailures(deps: Audited, event: PortcullisEventName, handler: RequestHandler): RequestHandler {
@@ -56,7 +58,8 @@ export function auditFailures(deps: Audited, event: PortcullisEventName, handler
       await handler(req, res, next);
     } catch (thrown) {
       const { error, status } = appErrorOf(thrown);
-      record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
+      if (!(thrown instanceof ProblemError && thrown.audited))
+        record(deps, contextOf(req), { event, path: req.path, code: status, reason: error.reason });
       throw thrown;
     }
   };

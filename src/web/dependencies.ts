@@ -14,6 +14,7 @@ import type { ConsoleParts } from './consoles/dependencies.ts';
 /** The parts of the configuration that the pages need. */
 export type WebConfig = AdminConfig &
   Pick<Config, 'limits' | 'contact' | 'installUrl' | 'delegation'> & {
+    readonly access: Pick<Config['access'], 'roles' | 'freshness'>;
     readonly providers: readonly Pick<Config['providers'][number], 'name' | 'type'>[];
   };
 

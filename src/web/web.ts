@@ -7,7 +7,7 @@
  *
  * - `browser`: the signed-in user of a browser: cookies, session, CSRF token, guards.
  * - `sign-in`, `device`: sign-ins and the sign-out.
- * - `my-sessions`, `admin`: the pages of a user and of an admin.
+ * - `my-sessions`, `access`, `admin`: the pages of a user and of an admin; rights for a while.
  * - `consoles`: web consoles, each on a host name of its own.
  * - `page`, `assets`: templates, layout, error pages, response headers; style sheets, scripts and the icon.
  */
@@ -19,6 +19,7 @@ import { createAdminApi } from '../admin/api/admin-api.ts';
 import { bearerCaller } from '../admin/api/admin-callers.ts';
 import { browserCaller } from './browser/admin-caller.ts';
 import { sendAdminError } from './admin/admin-error-page.ts';
+import { accessPages } from './access/access-pages.ts';
 import { adminPages } from './admin/admin-pages.ts';
 import { backchannelLogout } from './sign-in/backchannel-logout.ts';
 import { createRevocationResults } from '../admin/revocation-results.ts';
@@ -150,6 +151,7 @@ function webApp(
   app.use(clientSignIn(deps, limit));
   app.use(deviceSignIn(deps, browsers, limit));
   app.use(mySessions(deps, browsers, guards));
+  app.use(accessPages(deps, guards, service.results));
   app.use(adminPages({ ...service, runDrill }, guards));
   if (consoles !== undefined) app.use(consoles.entrance(browsers));
   app.use(notFound);

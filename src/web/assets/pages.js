@@ -2,7 +2,8 @@
  * Times in the reader's own zone. Without this script they are in UTC.
  *
  * The text of a `<time datetime>` becomes local, and its title is the exact time in UTC. With `data-seconds` the
- * text has seconds; with `data-ago` the title says how long ago that was, too. `data-zone` gets the name of the zone.
+ * text has seconds; with `data-ago` the title says how long ago that was, too. With `data-left` the text is how long it is
+ * until then. `data-zone` gets the name of the zone.
  */
 const toMinutes = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const toSeconds = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
@@ -17,9 +18,22 @@ function ago(seconds) {
   return days === 1 ? '1 day ago' : `${days} days ago`;
 }
 
+/** The same texts as on the server. */
+function left(minutes) {
+  if (minutes <= 0) return 'over';
+  if (minutes === 1) return 'less than 1 min left';
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  return `${[hours > 0 && `${hours} h`, rest > 0 && `${rest} min`].filter(Boolean).join(' ')} left`;
+}
+
 function showMoment(time) {
   const instant = new Date(time.dateTime);
   if (Number.isNaN(instant.valueOf())) return;
+  if (time.dataset.left !== undefined) {
+    time.textContent = left(Math.ceil((instant.valueOf() - Date.now()) / 60_000));
+    time.title = toMinutes.format(instant);
+    return;
+  }
   const { ago: inList, seconds } = time.dataset;
   time.textContent = (seconds === undefined ? toMinutes : toSeconds).format(instant);
   time.title =
@@ -34,5 +48,5 @@ export function showMoments(within = document) {
 showMoments();
 for (const zone of document.querySelectorAll('[data-zone]')) zone.textContent = timeZone;
 setInterval(() => {
-  for (const time of document.querySelectorAll('time[data-ago]')) showMoment(time);
+  for (const time of document.querySelectorAll('time[data-ago], time[data-left]')) showMoment(time);
 }, 30_000);

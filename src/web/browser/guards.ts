@@ -12,13 +12,14 @@ import { takeCall, type CallLimits } from '../../http/call-limits.ts';
 import { seeOther } from '../page/response.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
+import type { ReturnTarget } from '../sign-in/login-transaction.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 export type PageHandler = (req: Request, res: Response, user: SignedIn) => Promise<void> | void;
 
 export interface Guards {
   /** For GET. A user who is signed out is sent to the sign-in page, and returns to `to` afterwards. */
-  readonly page: (to: 'me' | 'admin', handler: PageHandler) => RequestHandler;
+  readonly page: (to: ReturnTarget | ((req: Request) => ReturnTarget), handler: PageHandler) => RequestHandler;
   /** For POST of a form. `req.body` is the parsed form. */
   readonly action: (handler: PageHandler) => RequestHandler;
 }
@@ -103,7 +104,7 @@ export function createGuards(browsers: BrowserSessions, deps: WebDeps, limits: C
     page(to, handler) {
       return async (req, res) => {
         const user = await identify(req);
-        if (user === undefined) return seeOther(res, `/login?to=${to}`);
+        if (user === undefined) return seeOther(res, `/login?to=${typeof to === 'function' ? to(req) : to}`);
         if (isTooMany(req, res, user)) return;
         await handler(req, res, user);
       };

@@ -18,7 +18,9 @@ export interface Navigation {
   readonly username: string;
   readonly csrf: string;
   readonly mayAdmin: boolean;
-  readonly current: 'me' | 'admin' | undefined;
+  /** Where roles are configured. */
+  readonly mayAsk: boolean;
+  readonly current: 'me' | 'access' | 'admin' | undefined;
 }
 
 export interface Page {
@@ -43,6 +45,7 @@ const current = (yes: boolean): Html => (yes ? html` aria-current="page"` : html
 function navigationBar(navigation: Navigation): Html {
   return html`<nav aria-label="Main">
       <a href="/me" ${current(navigation.current === 'me')}>My sessions</a>
+      ${navigation.mayAsk && html`<a href="/access" ${current(navigation.current === 'access')}>Access</a>`}
       ${navigation.mayAdmin && html`<a href="/admin/overview" ${current(navigation.current === 'admin')}>Admin</a>`}
     </nav>
     <form class="signed-in" method="post" action="/logout">

@@ -10,5 +10,6 @@ export function navigationFor(
   current: Navigation['current'],
 ): Navigation {
   const mayAdmin = roleOf(user, deps.config) !== undefined;
-  return { username: user.identity.username, csrf: user.csrf, mayAdmin, current };
+  const mayAsk = deps.config.access.roles.length > 0;
+  return { username: user.identity.username, csrf: user.csrf, mayAdmin, mayAsk, current };
 }

@@ -1,5 +1,5 @@
 /**
- * The return path of a fresh sign-in: a page of ours below `/admin`, and nothing else.
+ * The return path of a fresh sign-in: a page of ours below `/admin`, or one of access requests, and nothing else.
  *
  * An attacker could use an open redirect at the end of a sign-in, where users look at the address least. So the
  * requested path is never passed on: it is split, each part is checked, and the path is built from the parts.
@@ -44,3 +44,16 @@ export function adminReturnPath(to: unknown): string | undefined {
   const query = new URLSearchParams(queries.join('?')).toString();
   return query === '' ? built : `${built}?${query}`;
 }
+
+/** @returns the path of `/access`, with the role of its form, or of one request; undefined for everything else */
+function accessReturnPath(to: unknown): string | undefined {
+  if (typeof to !== 'string') return undefined;
+  const { role, id } =
+    /^\/access(?:\?role=(?<role>[a-z0-9-]{1,63})|\/(?<id>[A-Za-z0-9_-]{22}))?$/.exec(to)?.groups ?? {};
+  if (role !== undefined) return `/access?role=${role}`;
+  if (id !== undefined) return `/access/${id}`;
+  return to === '/access' ? '/access' : undefined;
+}
+
+/** @param to from outside @returns the path of a page of ours that asks for a fresh sign-in; undefined for everything else */
+export const freshReturnPath = (to: unknown): string | undefined => accessReturnPath(to) ?? adminReturnPath(to);

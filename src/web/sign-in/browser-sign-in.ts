@@ -9,7 +9,7 @@ import { BROWSER_CLIENT } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter, seeOther, sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
-import { adminReturnPath } from './admin-path.ts';
+import { freshReturnPath } from './admin-path.ts';
 import { choosePage } from './choose-page.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
 import { onlyProvider, providerChoices } from '../browser/provider-choices.ts';
@@ -104,8 +104,14 @@ function start(deps: WebDeps, cookie: BrowserCookie): RequestHandler {
   };
 }
 
+/** Returns the target of the same page, for a sign-in that need not be a fresh one. */
+const targetOf = (back: string): ReturnTarget =>
+  back.startsWith('/access')
+    ? returnTargetOf(back.replace('/access/', 'access:').replace(/^\/access.*/, 'access'))
+    : 'admin';
+
 /**
- * For an admin whose sign-in is too old for a change (`admin.freshness`): redirects to their own provider, and
+ * For a user whose sign-in is too old for a change (`admin.freshness`, `access.freshness`): redirects to their own provider, and
  * back to their page afterwards.
  */
 function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {
@@ -115,13 +121,13 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
     if (user !== undefined) context.actor = user;
     const provider = user?.record.provider;
     await signInStep(deps, context, { path: '/login/fresh', provider }, async () => {
-      const back = adminReturnPath(req.query['to']);
+      const back = freshReturnPath(req.query['to']);
       if (back === undefined) {
-        const message = 'This sign-in has no admin page to return to. Open /admin, and start there.';
+        const message = 'This sign-in has no page to return to. Open /admin or /access, and start there.';
         throw new AppError('bad_request', message, { reason: 'return_path_refused' });
       }
-      if (user === undefined) return seeOther(res, '/login?to=admin');
-      await redirectToProvider(deps, cookie, { req, res, provider, to: 'admin', back });
+      if (user === undefined) return seeOther(res, `/login?to=${targetOf(back)}`);
+      await redirectToProvider(deps, cookie, { req, res, provider, to: targetOf(back), back });
     });
   };
 }

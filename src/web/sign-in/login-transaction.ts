@@ -31,18 +31,20 @@ const challengeSchema = z.object({
 
 /**
  * Where a browser goes after its sign-in. An attacker could make an open redirect of a URL, so only these names
- * are taken.
+ * are taken, and of an access request its id.
  */
 const returnTargetSchema = z.union([
-  z.enum(['me', 'admin']),
+  z.enum(['me', 'admin', 'access']),
   z.templateLiteral(['console:', z.string().regex(/^[a-z0-9-]{1,63}$/)]),
+  z.templateLiteral(['access:', z.string().regex(/^[A-Za-z0-9_-]{22}$/)]),
 ]);
 export type ReturnTarget = z.infer<typeof returnTargetSchema>;
 
 /** Returns `me` (My sessions) for anything else. */
 export const returnTargetOf = (to: unknown): ReturnTarget => returnTargetSchema.safeParse(to).data ?? 'me';
 
-export const returnPath = (to: ReturnTarget): string => `/${to.replace('console:', 'consoles/')}`;
+export const returnPath = (to: ReturnTarget): string =>
+  `/${to.replace('console:', 'consoles/').replace('access:', 'access/')}`;
 
 /**
  * The purpose of the sign-in: the pending authorization of an OAuth client, this browser itself, or a device that
@@ -56,7 +58,7 @@ const purposeSchema = z.discriminatedUnion('for', [
     browser: z.string(),
     to: returnTargetSchema,
     /**
-     * A page below `/admin`, as `adminReturnPath` built it, for an admin who has to authenticate again. It goes
+     * A page as `freshReturnPath` built it, for a user who has to authenticate again. It goes
      * before `to`.
      */
     back: z.string().exactOptional(),

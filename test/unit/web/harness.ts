@@ -176,6 +176,7 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
     ],
     admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
     workload: [],
+    access: { roles: [], freshness: 900 },
     delegation: DELEGATION,
     sessions: {
       accessToken: 300,
@@ -276,9 +277,8 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   // Users have just authenticated, until a test says otherwise.
   corp.authTime = Math.floor(clock.nowMs() / 1000);
   const authorizations = new TestAuthorizations();
-  const events: AuditEvent[] = [];
   const tally = createTally(clock);
-  const [logged, counted]: [object[], string[]] = [[], []];
+  const [events, logged, counted]: [AuditEvent[], object[], string[]] = [[], [], []];
   const callers = new Map<string, Caller>();
   const audit = { blocked: false, record: (event: AuditEvent) => void events.push(event) };
   const log = (facts: object): void => void logged.push(facts);

@@ -1,0 +1,183 @@
+/**
+ * `/access`: what waits for the user as an approver, their own requests, and the roles that they may ask for, with the form for
+ * one of them.
+ */
+import type { OfferedRole } from '../../admin/access-requests.ts';
+import type { AccessRequest } from '../../core/access/request.ts';
+import { AppError } from '../../core/errors.ts';
+import { accessHref, approvalText, clusterList, durationText, isActive, nameList } from '../page/access-text.ts';
+import { html, type Html } from '../page/html.ts';
+import { parameter, seeOther } from '../page/response.ts';
+import { auditShown } from './actions.ts';
+import { callerAt, rejectedNotice, rejectedOf, sendAccessPage, type AccessContext, type Rejected } from './context.ts';
+import {
+  eligibleSessions,
+  givenBy,
+  requestCard,
+  roleHref,
+  secondsOf,
+  type GivenRequest,
+  type RequestForm,
+} from './request-form.ts';
+import { plainUser, requestTable } from './request-table.ts';
+
+const MOST_MINE = 15;
+
+interface ListPage {
+  readonly roles: readonly OfferedRole[];
+  readonly mine: readonly AccessRequest[];
+  /** Where the older ones of one's own begin. */
+  readonly cursor?: string;
+  /** True where these are not the newest. */
+  readonly later: boolean;
+  readonly queue: readonly AccessRequest[];
+  /** Absent where no role was chosen. */
+  readonly form?: RequestForm;
+  readonly rejected?: Rejected;
+  readonly nowMs: number;
+}
+
+function queueCards({ queue, nowMs }: ListPage): Html {
+  const card = (id: string, title: string, requests: readonly AccessRequest[], action: string): Html | false =>
+    requests.length > 0 &&
+    html`<section class="card" aria-labelledby="${id}">
+      <h2 id="${id}">${title}</h2>
+      ${requestTable({ requests, nowMs, userCell: plainUser, action })}
+    </section>`;
+  const [waiting, granted] = [
+    queue.filter(({ state }) => state === 'open'),
+    queue.filter((one) => isActive(one, nowMs)),
+  ];
+  return html`${card('queue', 'For you to decide', waiting, 'Review')}
+  ${card('granted', 'Granted to others', granted, 'Open')}`;
+}
+
+const pager = ({ cursor, later }: ListPage): Html | false =>
+  (cursor !== undefined || later) &&
+  html`<nav class="pager" aria-label="Pages">
+    <span>${later && html`<a class="button quiet compact" href="/access">Newest</a>`}</span>
+    <span
+      >${cursor !== undefined && html`<a class="button quiet compact" href="/access?${new URLSearchParams({ cursor }).toString()}">Older</a>`}</span
+    >
+  </nav>`;
+
+function mineCard(content: ListPage): Html {
+  const { mine, nowMs } = content;
+  return html`<section class="card" aria-labelledby="mine">
+    <h2 id="mine">My requests</h2>
+    ${
+      mine.length === 0
+        ? html`<p class="empty">You have asked for nothing yet.</p>`
+        : requestTable({ requests: mine, nowMs, action: 'Open' })
+    }
+    ${pager(content)}
+  </section>`;
+}
+
+const roleRow = ({ role }: OfferedRole): Html =>
+  html`<tr>
+    <td class="main" data-label="Role">
+      <span><strong>${role.name}</strong><span class="small muted own-line">${role.description}</span></span>
+    </td>
+    <td data-label="Groups"><span>${nameList(role.groups, 'none')}</span></td>
+    <td data-label="Clusters"><span>${clusterList(role)}</span></td>
+    <td data-label="At most">${durationText(role.longest)}</td>
+    <td data-label="Approval"><span>${approvalText(role)}</span></td>
+    <td data-label="" class="action">
+      <a class="button compact" href="${roleHref(role.name)}" aria-label="Request ${role.name}">Request</a>
+    </td>
+  </tr>`;
+
+function rolesCard({ roles }: ListPage): Html {
+  return html`<section class="card" aria-labelledby="roles">
+    <h2 id="roles">What you may ask for</h2>
+    ${
+      roles.length === 0
+        ? html`<p class="empty">There is no role that you may ask for.</p>`
+        : html`<table>
+            <thead>
+              <tr>
+                <th scope="col">Role</th>
+                <th scope="col">Groups</th>
+                <th scope="col">Clusters</th>
+                <th scope="col">At most</th>
+                <th scope="col">Approval</th>
+                <th scope="col"><span class="visually-hidden">Request</span></th>
+              </tr>
+            </thead>
+            <tbody>
+              ${roles.map(roleRow)}
+            </tbody>
+          </table>`
+    }
+  </section>`;
+}
+
+function listBody(content: ListPage): Html {
+  const { form, rejected } = content;
+  const back = form === undefined ? '/access' : roleHref(form.offered.role.name);
+  return html`<div class="page-head">
+      <h1>Access</h1>
+      <p class="lead">A right for a while: it ends by itself, on every replica, with everything opened by it.</p>
+    </div>
+    ${rejected !== undefined && rejectedNotice(rejected, back)} ${form !== undefined && requestCard(form)}
+    ${queueCards(content)} ${mineCard(content)} ${rolesCard(content)}`;
+}
+
+async function show(
+  context: AccessContext,
+  chosen: string | undefined,
+  again: { readonly given?: GivenRequest; readonly rejected?: Rejected } = {},
+): Promise<void> {
+  const { deps, access, req, user } = context;
+  const caller = callerAt(context);
+  const cursor = parameter(req.query['cursor']);
+  const roles = access.roles(caller);
+  const [mine, queue] = await Promise.all([
+    access.mine(caller, { limit: MOST_MINE, ...(cursor === undefined ? {} : { cursor }) }),
+    access.queue(caller),
+  ]);
+  const offered = roles.find(({ role }) => role.name === chosen);
+  const { given, rejected } = again;
+  const form = offered && {
+    offered,
+    sessions: await eligibleSessions(context),
+    user,
+    ...(given === undefined ? {} : { given }),
+  };
+  const body = listBody({
+    roles,
+    mine: mine.requests,
+    ...(mine.cursor === undefined ? {} : { cursor: mine.cursor }),
+    later: cursor !== undefined,
+    queue,
+    ...(form === undefined ? {} : { form }),
+    ...(rejected === undefined ? {} : { rejected }),
+    nowMs: deps.clock.nowMs(),
+  });
+  sendAccessPage(context, { title: 'Access', body, status: rejected?.status ?? 200 });
+}
+
+/** Shows the list. A role that the user may not ask for is not chosen, whatever the URL says. */
+export async function showList(context: AccessContext): Promise<void> {
+  await show(context, parameter(context.req.query['role']));
+}
+
+/** Handles the form, and leads to the page of the request. What is rejected is shown on the form, as it was filled in. */
+export async function handleRequest(context: AccessContext): Promise<void> {
+  const { access, res } = context;
+  const given = givenBy(context);
+  const { role, reason, session } = given;
+  try {
+    if (session === '') {
+      throw new AppError('bad_request', 'Choose which of your sessions gets it.', { reason: 'request_malformed' });
+    }
+    const order = { role, seconds: secondsOf(given), reason, session };
+    const { id } = await access.request(callerAt(context), order);
+    seeOther(res, accessHref(id));
+  } catch (thrown) {
+    const rejected = rejectedOf(thrown);
+    auditShown(context, thrown, rejected);
+    await show(context, role, { given, rejected });
+  }
+}

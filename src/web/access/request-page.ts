@@ -1,0 +1,226 @@
+/**
+ * `/access/ID`: one request with all that whoever decides needs: what it gives, who asks and why, from which session, and what
+ * that user has asked for and done before. The buttons are what the caller may do.
+ */
+import type { AccessAction, RequesterBackground } from '../../admin/access-requests.ts';
+import type { RevocationReceipt } from '../../admin/revocation-results.ts';
+import { roleOf } from '../../admin/roles.ts';
+import type { AccessDecision, AccessRequest } from '../../core/access/request.ts';
+import { record } from '../../http/audit-events.ts';
+import { contextOf } from '../../http/request-context.ts';
+import {
+  accessHref,
+  approvalsOf,
+  approvalText,
+  clusterList,
+  durationText,
+  isOpen,
+  nameList,
+  neededOf,
+  periodText,
+  quotedReason,
+  stateOf,
+} from '../page/access-text.ts';
+import { quotedName } from '../page/client-label.ts';
+import { html, type Html } from '../page/html.ts';
+import { moment } from '../page/layout.ts';
+import { receipt } from '../page/receipt.ts';
+import { requestsTable } from '../page/recent-requests.ts';
+import {
+  callerAt,
+  freshnessOf,
+  rejectedNotice,
+  requestId,
+  sendAccessPage,
+  type AccessContext,
+  type Freshness,
+  type Rejected,
+} from './context.ts';
+import { actionCard } from './actions.ts';
+import { requestTable } from './request-table.ts';
+
+interface RequestPage {
+  readonly context: AccessContext;
+  readonly request: AccessRequest;
+  readonly may: readonly AccessAction[];
+  readonly freshness: Freshness;
+  readonly isOwn: boolean;
+  /** Of the user who asks; absent on one's own request. */
+  readonly background: RequesterBackground | undefined;
+  /** Of the revocation that ended the grant, for thirty days. */
+  readonly ended: RevocationReceipt | undefined;
+  readonly rejected?: Rejected;
+  readonly nowMs: number;
+}
+
+function termsCard({ request: { terms, seconds, grant } }: RequestPage): Html {
+  return html`<section class="card" aria-labelledby="terms">
+    <h2 id="terms">What it gives</h2>
+    <dl class="facts">
+      <dt>Role</dt>
+      <dd><strong>${terms.name}</strong><span class="own-line">${terms.description}</span></dd>
+      <dt>Groups</dt>
+      <dd>${nameList(terms.groups, 'none')}</dd>
+      <dt>Clusters</dt>
+      <dd>${clusterList(terms)}</dd>
+      <dt>For how long</dt>
+      <dd>
+        ${durationText(seconds)}${grant !== undefined && html`<span class="small muted own-line">${periodText(grant)}</span>`}
+      </dd>
+      <dt>Approval</dt>
+      <dd>${approvalText(terms)}</dd>
+    </dl>
+  </section>`;
+}
+
+function requesterCard({ request, isOwn }: RequestPage): Html {
+  const { username, account, reason, requestedAt, deviceName, address, session, terms } = request;
+  return html`<section class="card" aria-labelledby="who">
+    <h2 id="who">${isOwn ? 'You ask' : 'Who asks'}</h2>
+    <dl class="facts">
+      <dt>User</dt>
+      <dd>
+        <strong><bdi>${username}</bdi></strong
+        ><code class="small own-line">${account}</code>
+      </dd>
+      <dt>${isOwn ? 'Your reason' : 'Reason, as they gave it'}</dt>
+      <dd>${reason === '' ? html`<span class="muted">none given</span>` : quotedReason(reason)}</dd>
+      <dt>Requested</dt>
+      <dd>${moment(requestedAt)}</dd>
+      <dt>For the session</dt>
+      <dd>
+        ${deviceName !== undefined && html`${quotedName(deviceName)}, `}from ${address === '' ? '–' : address}<code
+          class="small own-line"
+          >${session}</code
+        >
+      </dd>
+      <dt>May ask for it</dt>
+      <dd>members of ${terms.requesters.join(' or ')}</dd>
+    </dl>
+  </section>`;
+}
+
+const decisionRow = ({ username, account, at, approved, reason }: AccessDecision): Html =>
+  html`<li>
+    <span class="state ${approved ? 'ok' : 'bad'}">${approved ? 'Approved' : 'Denied'}</span> by
+    <strong><bdi>${username}</bdi></strong> <span class="small muted">${account}</span>,
+    ${moment(at)}${reason !== undefined && reason !== '' && html`: ${quotedReason(reason)}`}
+  </li>`;
+
+function decisionsCard({ request, nowMs }: RequestPage): Html | false {
+  const { terms, decisions, openUntil } = request;
+  const needed = neededOf(terms);
+  if (needed === 0) return false;
+  const missing = needed - approvalsOf(request);
+  const waits =
+    isOpen(request, nowMs) &&
+    html`<p>
+      ${approvalsOf(request)} of ${needed} approvals; ${missing} more ${missing === 1 ? 'is' : 'are'} needed before
+      ${moment(openUntil)}.
+    </p>`;
+  return html`<section class="card" aria-labelledby="decisions">
+    <h2 id="decisions">Decisions</h2>
+    ${waits}
+    ${
+      decisions.length === 0
+        ? html`<p class="empty">No one has decided yet.</p>`
+        : html`<ul>
+            ${decisions.map(decisionRow)}
+          </ul>`
+    }
+  </section>`;
+}
+
+function backgroundCards({ context: { deps }, background, nowMs }: RequestPage): Html | false {
+  if (background === undefined) return false;
+  const { recent, former } = background;
+  return html`<section class="card" aria-labelledby="former">
+      <h2 id="former">What they asked for before</h2>
+      ${
+        former.length === 0
+          ? html`<p class="empty">Nothing in the last thirty days.</p>`
+          : requestTable({ requests: former, nowMs, action: 'Open' })
+      }
+    </section>
+    <section class="card" aria-labelledby="recent">
+      <h2 id="recent">Their latest requests</h2>
+      ${requestsTable(deps, recent)}
+    </section>`;
+}
+
+function receiptSection({ request: { grant }, ended }: RequestPage): Html | false {
+  if (grant?.endedAt === undefined) return false;
+  return html`<h2 id="receipt">Receipt of its end</h2>
+    ${
+      ended === undefined
+        ? html`<div class="card">
+            <p class="empty">There is none, or it is older than thirty days. The audit log has how it ended.</p>
+          </div>`
+        : receipt(ended)
+    }`;
+}
+
+function pageBody(content: RequestPage): Html {
+  const { context, request, isOwn, nowMs, rejected, may, freshness } = content;
+  const { terms, username, id } = request;
+  return html`<div class="page-head">
+      <h1>${isOwn ? html`Your request for ${terms.name}` : html`${terms.name} for <bdi>${username}</bdi>`}</h1>
+      <p class="lead" role="status" data-version="${request.state} ${request.decisions.length}">
+        ${stateOf(request, nowMs)}
+      </p>
+    </div>
+    ${rejected !== undefined && rejectedNotice(rejected, accessHref(id))}
+    <div class="grid">${requesterCard(content)} ${termsCard(content)}</div>
+    ${actionCard({ request, may, freshness, isOwn, csrf: context.user.csrf })} ${decisionsCard(content)}
+    ${receiptSection(content)} ${backgroundCards(content)}
+    <p><a class="button quiet" href="/access">All requests</a></p>`;
+}
+
+/** An admin or auditor who reads about another user is audited, as on the admin pages. */
+function auditRead({ deps, req, user }: AccessContext, { id, account }: AccessRequest, status: number): void {
+  if (account === user.account || roleOf(user, deps.config) === undefined) return;
+  const details = { target: `grant:${id}` };
+  record(deps, contextOf(req), {
+    event: 'admin-read',
+    path: req.path,
+    code: status,
+    reason: 'access_request',
+    details,
+  });
+}
+
+/** How often a page that waits for approvers asks whether they have decided. */
+const REFRESH_SECONDS = 15;
+/** Each load is a use of the browser's session, which would never be idle, so a page that was left open stops. */
+const REFRESHED_MS = 600_000;
+
+/**
+ * Shows a request as it is now.
+ * @param rejected why the form that was sent changed nothing
+ */
+export async function showRequest(context: AccessContext, rejected?: Rejected): Promise<void> {
+  const { deps, access, results, user } = context;
+  const caller = callerAt(context);
+  const request = await access.find(caller, requestId(context));
+  const isOwn = request.account === user.account;
+  const revocation = request.grant?.revocation;
+  const [background, ended] = await Promise.all([
+    isOwn ? undefined : access.background(caller, request),
+    // The page is useful without it.
+    revocation === undefined ? undefined : results.find(revocation).catch(() => undefined),
+  ]);
+  const nowMs = deps.clock.nowMs();
+  const may = access.may(caller, request);
+  const content = { context, request, may, freshness: freshnessOf(context), isOwn, background, ended, nowMs };
+  const body = pageBody({ ...content, ...(rejected === undefined ? {} : { rejected }) });
+  const status = rejected?.status ?? 200;
+  auditRead(context, request, status);
+  const isRecent = nowMs - request.requestedAt * 1000 < REFRESHED_MS;
+  const waits = isOwn && isRecent && rejected === undefined && isOpen(request, nowMs);
+  sendAccessPage(context, {
+    title: isOwn ? 'Your request' : 'Access request',
+    status,
+    body,
+    ...(waits ? { refreshSeconds: REFRESH_SECONDS, scripts: ['refresh.js'] } : {}),
+  });
+}
