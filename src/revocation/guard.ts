@@ -4,7 +4,6 @@ import type { Logger } from '../contracts/logger.ts';
 import { waitFor } from '../core/credential/lease.ts';
 import {
   sessionKey,
-  type CoveringKeys,
   type LogChange,
   type LogEntry,
   type LogPosition,
@@ -14,10 +13,18 @@ import type { DrillPart, Joined, ReplicaState } from '../store/store.ts';
 import type { EndedSession, RevocationGuardOptions } from './types.ts';
 import { LogFollower } from './follower.ts';
 import { Peers } from './peers.ts';
+import { GrantEndings } from './grant-endings.ts';
 import { FlightRegistry } from './registry.ts';
 import type { UnbrokenLease } from './proof.ts';
 import { replicaViews } from './replicas.ts';
-import type { CutReason, RevocationGuard, GuardRejection, ReplicaView, SessionInFlight } from './types.ts';
+import type {
+  CheckedCredential,
+  CutReason,
+  RevocationGuard,
+  GuardRejection,
+  ReplicaView,
+  SessionInFlight,
+} from './types.ts';
 import { Revocations } from './revocations.ts';
 import { SessionEndings } from './session-endings.ts';
 import { View } from './view.ts';
@@ -42,6 +49,7 @@ class LeasedGuard implements RevocationGuard {
   readonly #view = new View();
   readonly #registry: FlightRegistry;
   readonly #sessionEndings: SessionEndings;
+  readonly #grantEndings: GrantEndings;
   readonly #peers: Peers;
   readonly #follower: LogFollower;
   readonly #revocations: Revocations;
@@ -62,9 +70,16 @@ class LeasedGuard implements RevocationGuard {
     });
     this.#registry = new FlightRegistry({
       monotonicMs: options.monotonicMs,
-      bound: (credential, ends) => this.#sessionEndings.watch(credential, ends),
+      bound: (credential, ends) => {
+        this.#sessionEndings.watch(credential, ends);
+        if (credential.grantsEndAtMs !== undefined) this.#grantEndings.checkAt(credential.grantsEndAtMs);
+      },
       empty: (session) => this.#sessionEndings.forget(session),
       allCut: () => this.#allCut(),
+    });
+    this.#grantEndings = new GrantEndings({
+      monotonicMs: options.monotonicMs,
+      cutEnded: (nowMs) => this.#registry.cutEndedGrants(nowMs),
     });
     this.#peers = new Peers(this.incarnation);
     this.#follower = this.#makeFollower();
@@ -116,20 +131,24 @@ class LeasedGuard implements RevocationGuard {
     return replicaViews(local, this.#peers.all(), monotonicMs());
   }
 
-  check({
-    keys,
-    position: at,
-  }: {
-    readonly keys: CoveringKeys;
-    readonly position: LogPosition;
-  }): GuardRejection | undefined {
+  check({ keys, position: at, grantsEndAtMs }: CheckedCredential): GuardRejection | undefined {
     const position = this.#follower.position;
     if (position === undefined || this.fenced) return 'fenced';
     // safeguard: EPOCH
     if (at.epoch !== position.epoch) return 'epoch_changed';
     if (this.#revocations.localGuard.rejects(keys)) return 'session_revoked';
     // safeguard: DENY_LIST
-    return this.#view.covers(keys, at.number) ? 'session_revoked' : undefined;
+    if (this.#view.covers(keys, at.number)) return 'session_revoked';
+    return keys.grants === undefined || this.#areActive(keys.grants, grantsEndAtMs) ? undefined : 'grant_ended';
+  }
+
+  /** @param endAtMs monotonic milliseconds; without them nothing is active, because no one would end it */
+  #areActive(grants: readonly TargetKey[], endAtMs = Number.NEGATIVE_INFINITY): boolean {
+    const { localGuard } = this.#revocations;
+    // safeguard: GRANT_DEADLINE
+    if (!(this.#options.monotonicMs() < endAtMs)) return false;
+    // safeguard: GRANT_ENTRY
+    return !grants.some((key) => localGuard.holds(key) || this.#view.endsGrant(key));
   }
 
   register(...[flight]: Parameters<RevocationGuard['register']>): ReturnType<RevocationGuard['register']> {
@@ -180,6 +199,7 @@ class LeasedGuard implements RevocationGuard {
   async stop(): Promise<void> {
     this.#registry.cutAll('shutdown');
     this.#sessionEndings.stop();
+    this.#grantEndings.stop();
     await this.#follower.stop();
     await this.#leave([{ incarnation: this.incarnation }]);
   }

@@ -82,10 +82,16 @@ export class LocalGuard {
     if (holders?.size === 0) this.#holds.delete(key);
   }
 
+  /** Whether the session is held. A hold of one of its grants is asked for with `holds`. */
   rejects(keys: CoveringKeys): boolean {
     if (this.#holds.size === 0) return false;
+    const { grants: _grants, ...own } = keys;
     // safeguard: LOCAL_GUARD
-    return this.#holds.has('all') || keyList(keys).some((key) => this.#holds.has(key));
+    return this.#holds.has('all') || keyList(own).some((key) => this.#holds.has(key));
+  }
+
+  holds(key: TargetKey): boolean {
+    return this.#holds.has(key);
   }
 
   #releaseReplaced(key: TargetKey): void {

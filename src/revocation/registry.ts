@@ -3,9 +3,8 @@
  * closed.
  *
  * It is indexed by session, by each session above a delegated one, account and provider, so that a cut touches only what
- * it must. A flight without a
- * credential is held too: a fence must end it, or a request that was being checked when the lease lapsed would go
- * on unwatched.
+ * it must; those of grants, by each grant as well. A flight without a credential is held too: a fence must end it, or a
+ * request that was being checked when the lease lapsed would go on unwatched.
  *
  * A reset costs a fraction of a millisecond, so the resets of a large cut are spread over some turns of the event
  * loop. Everything that is cut is marked immediately, and the guard rejects it from then on, so no byte passes
@@ -52,6 +51,9 @@ class Entry implements Registration {
   }
 }
 
+/** Monotonic milliseconds. Without an end it is over, as the guard says. */
+const endOf = ({ credential }: Entry): number => credential?.grantsEndAtMs ?? Number.NEGATIVE_INFINITY;
+
 export interface FlightRegistryOptions {
   readonly monotonicMs: () => number;
   /** A flight of the session has been bound. */
@@ -73,6 +75,8 @@ export class FlightRegistry {
   /** How many flights each session has of its own, without those of delegated sessions beneath it. */
   readonly #sessions = new Map<TargetKey, number>();
   readonly #turns = createTurns(RESETS_PER_TURN);
+  /** Those that were made with grants. */
+  readonly #granted = new Set<Entry>();
   /** Marked as cut and not reset yet. */
   readonly #marked = new Set<Entry>();
   /** True if some of them are left for later turns. */
@@ -107,16 +111,35 @@ export class FlightRegistry {
    * Cuts what the target covers, in this turn. Only the resets of a large revocation, for which the guard rejects
    * what is covered already, are spread: the first are made in this turn and the others in the next ones.
    * @param below only credentials minted before this number of the log; one minted after the entry is not covered
-   *   by it
+   *   by it, unless it is a grant's: that covers each request that is made with the grant, for the reason `grant_ended`
    * @returns how many flights were cut
    */
   cut(key: TargetKey, reason: CutReason, below = Number.POSITIVE_INFINITY): number {
-    const entries = key === 'all' ? this.#entries : this.#byKey.get(key);
-    const covered = (entries?.values() ?? []).filter(
-      ({ credential }) => credential !== undefined && credential.position.number < below,
+    const entries = (key === 'all' ? this.#entries : this.#byKey.get(key))?.values() ?? [];
+    // A grant's key is no one's session, so either all of them are made with it or none is.
+    if (entries[0]?.credential?.keys.grants?.includes(key) === true) return this.#cut(entries, 'grant_ended');
+    const covered = entries.filter(({ credential }) => credential !== undefined && credential.position.number < below);
+    return this.#cut(covered, reason);
+  }
+
+  /**
+   * Cuts what is made with a grant whose end has come, for which the guard rejects it already.
+   * @param nowMs monotonic milliseconds
+   * @returns the next end of a grant; undefined if nothing is made with one
+   */
+  cutEndedGrants(nowMs: number): number | undefined {
+    const open = [...this.#granted].filter(({ cutReason }) => cutReason === undefined);
+    this.#cut(
+      open.filter((entry) => endOf(entry) <= nowMs),
+      'grant_ended',
     );
+    const later = open.map(endOf).filter((endMs) => endMs > nowMs);
+    return later.length === 0 ? undefined : later.reduce((first, each) => Math.min(first, each));
+  }
+
+  #cut(covered: readonly Entry[], reason: CutReason): number {
     const cut = this.#mark(covered, reason);
-    const isSpread = reason === 'session_revoked';
+    const isSpread = reason === 'session_revoked' || reason === 'grant_ended';
     const atOnce = isSpread ? RESETS_PER_TURN : cut.length;
     for (const [index, entry] of cut.entries()) {
       const step = (): void => {
@@ -166,6 +189,7 @@ export class FlightRegistry {
       if (entries === undefined) this.#byKey.set(key, (entries = new Bag()));
       entry.places.push(entries.add(entry));
     }
+    if (credential.keys.grants !== undefined) this.#granted.add(entry);
     const { session } = credential.keys;
     this.#sessions.set(session, (this.#sessions.get(session) ?? 0) + 1);
     this.#options.bound(credential, ends);
@@ -177,6 +201,7 @@ export class FlightRegistry {
     // Its connection may carry another request by now, which must not be reset for this one.
     this.#unmark(entry);
     if (credential === undefined) return;
+    if (credential.keys.grants !== undefined) this.#granted.delete(entry);
     let index = 0;
     for (const key of keyList(credential.keys)) {
       const entries = this.#byKey.get(key);

@@ -117,6 +117,9 @@ export interface RevocationOrder extends Omit<AppendRequest, 'requestId'> {
   readonly canSignInAgain?: boolean;
 }
 
+/** What of a credential decides whether it may be used now. */
+export type CheckedCredential = Pick<Credential, 'keys' | 'position' | 'grantsEndAtMs'>;
+
 export interface RevocationGuard {
   /** Random id by which other replicas know this process in the registry. */
   readonly incarnation: string;
@@ -130,7 +133,7 @@ export interface RevocationGuard {
    * Checks a credential, synchronously and without I/O. Callers do so in the tick that writes bytes to a socket.
    * Undefined means that it is good.
    */
-  check(credential: { readonly keys: CoveringKeys; readonly position: LogPosition }): GuardRejection | undefined;
+  check(credential: CheckedCredential): GuardRejection | undefined;
   /** Registers a flight. Callers do so in the tick of a request's first check, before any await. */
   register(flight: Flight): Registration;
   /** Streams and requests in flight now. */

@@ -48,6 +48,11 @@ export class View {
     );
   }
 
+  /** True if any entry is about this grant, whatever its number: a grant ends once, for tokens minted after that as well. */
+  endsGrant(key: TargetKey): boolean {
+    return this.#sessions.number(key) > 0;
+  }
+
   /** Removes the marks that can cover no credential any more. @param nowSeconds epoch seconds */
   prune(nowSeconds: number): void {
     this.#sessions.prune(nowSeconds);
