@@ -15,8 +15,14 @@
  * - `admin-api/`: shapes of the admin API; `kubeconfig.ts`, `rate-limit.ts`, `time.ts`
  */
 
+const CLUSTER_AUDIENCE = 'urn:portcullis:cluster:';
+
 /** Audience of an access token for one cluster (RFC 8707 resource indicator). */
-export const clusterAudience = (cluster: string): string => `urn:portcullis:cluster:${cluster}`;
+export const clusterAudience = (cluster: string): string => `${CLUSTER_AUDIENCE}${cluster}`;
+
+/** Returns the cluster of such an audience; undefined for any other audience. */
+export const clusterOf = (audience: string): string | undefined =>
+  audience.startsWith(CLUSTER_AUDIENCE) ? audience.slice(CLUSTER_AUDIENCE.length) : undefined;
 
 /** Audience of an access token for the admin API. */
 export const ADMIN_AUDIENCE = 'urn:portcullis:admin';
@@ -35,6 +41,8 @@ export const PLUGIN_CLIENT_ID = 'portcullis-cli';
 
 /** `client_id` of the tokens that a web console receives. It is no OAuth client: their ids contain no colon. */
 export const consoleClient = (console: string): string => `console:${console}`;
+
+export const isConsoleClient = (client: string): boolean => client.startsWith(consoleClient(''));
 
 /**
  * `client_id` of the tokens with which a replica watches through itself in a drill; they never leave the process.

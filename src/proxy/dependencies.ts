@@ -2,6 +2,8 @@
  * What the data plane is given. `main.ts` passes the real dependencies; the module itself reads no file and no
  * environment.
  */
+import type { GrantSettings } from './admission/granted.ts';
+import type { AccessRole } from '../core/access/role.ts';
 import type { DelegationBounds } from '../core/delegation/bounds.ts';
 import type { Caller, CredentialRejection } from '../core/credential/credential.ts';
 import type { StepUpRule } from '../core/step-up/rule.ts';
@@ -121,6 +123,14 @@ export interface StepUpSettings {
   readonly clockSkew: number;
 }
 
+/** Roles that users may ask for. */
+export interface AccessHints {
+  /** `access.roles`. */
+  readonly roles: readonly AccessRole[];
+  /** Names of `workload` rules, whose sessions may ask for nothing. */
+  readonly workloads: ReadonlySet<string>;
+}
+
 export interface ApiListenerDeps {
   /** The public URL of the web listener, as `portcullis login --server` takes it. */
   readonly publicUrl: Config['publicUrl'];
@@ -131,6 +141,8 @@ export interface ApiListenerDeps {
   readonly whyEnded?: (session: string) => string | undefined;
   /** Names of third-party clients by `client_id`, for the messages to their users. Absent: there are none. */
   readonly thirdParties?: ReadonlyMap<string, string>;
+  /** For users whom a cluster denies something. Absent: there are no roles to ask for. */
+  readonly access?: AccessHints;
   /** What the configuration allows delegated sessions. */
   readonly delegation: DelegationBounds;
   /** What needs a recent proof. Absent: nothing. */
@@ -172,6 +184,8 @@ export interface AuthenticatorDeps {
    */
   readonly keys: JSONWebKeySet;
   readonly clock: Clock;
+  /** Absent: there are no roles, so no grant gives anything. */
+  readonly access?: GrantSettings;
   /** `client_id`s whose tokens are accepted without a binding; those of other clients are not. Absent: none. */
   readonly unboundClients?: ReadonlySet<string>;
   /**

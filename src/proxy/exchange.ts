@@ -82,6 +82,8 @@ export class Exchange implements Flight {
   #clientOpen = true;
   /** The whole response has been written, however much of it the client has read. */
   #responded = false;
+  /** A grant that it was admitted with has ended, and there is still a response to write. */
+  #grantEnded = false;
   #isAudited = false;
   #ended = false;
   readonly #progress = new Progress();
@@ -107,6 +109,11 @@ export class Exchange implements Flight {
 
   get caller(): Caller | undefined {
     return this.#caller;
+  }
+
+  /** Whom a denial of the API server is about. */
+  get denied(): { readonly caller: Caller | undefined; readonly impersonates: boolean } {
+    return { caller: this.#caller, impersonates: this.audit.impersonated !== undefined };
   }
 
   /** True while there is a client to respond to. */
@@ -158,7 +165,8 @@ export class Exchange implements Flight {
    * has run), everything is cut here.
    */
   mayPass(): boolean {
-    if (this.#cutReason !== undefined) return false;
+    // A hold that is released again must not let it go on: nothing cuts a flight twice.
+    if (this.#cutReason !== undefined || this.#grantEnded) return false;
     const rejection = this.#judge();
     if (rejection === 'unbound') return false;
     if (rejection !== undefined) this.cut(rejection);
@@ -169,6 +177,14 @@ export class Exchange implements Flight {
     if (this.#caller !== undefined) return this.#guard.check(this.#caller.credential);
     if (!this.#withoutSession) return 'unbound';
     return this.#guard.fenced ? 'fenced' : undefined;
+  }
+
+  /**
+   * True if nothing of it was dialled when a grant that it was admitted with ended: it is to be rejected, as after any
+   * check of the admission. No byte of it passes, because `mayPass` says no from then on.
+   */
+  get grantEnded(): boolean {
+    return this.#grantEnded;
   }
 
   /** Sets the side that `sweep` checks. `clientClosed` reports when it closes. */
@@ -184,6 +200,11 @@ export class Exchange implements Flight {
 
   announce(reason: ExchangeCutReason): void {
     if (this.#cutReason !== undefined || this.#ended) return;
+    if (reason === 'grant_ended' && this.#upstream === undefined) {
+      // The session goes on, so its client gets a Status instead of a reset that says nothing.
+      this.#grantEnded = true;
+      return;
+    }
     this.#cutReason = reason;
     this.audit.cut(reason);
     // The one write after the guard has rejected: a notice of ours. A fenced replica may not pass a byte of the API
@@ -195,6 +216,7 @@ export class Exchange implements Flight {
     // Its connection may carry another request by now.
     if (this.#isReset || this.#ended) return;
     this.announce(reason);
+    if (this.#cutReason === undefined) return;
     this.#isReset = true;
     attempt(() => this.#resetClient());
     attempt(() => this.#upstream?.abort());

@@ -17,6 +17,7 @@
  * - `http2-pings.ts`: PINGs, towards clients and API servers. `dependencies.ts`: everything that the module is given. `raw-headers.ts`: flat header lists.
  */
 export { createAuthenticator } from './admission/authenticate.ts';
+export type { GrantSettings } from './admission/granted.ts';
 export type { Authenticate, Authentication } from './dependencies.ts';
 export { createClusterProbe } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';

@@ -96,6 +96,14 @@ export function sessionEndedMessage(why: string, context: MessageContext, holder
 export const endedWith = ({ session, ancestors = [] }: Holder): readonly string[] =>
   session === undefined ? [] : [session, ...ancestors];
 
+function grantEndedMessage(context: MessageContext, { client }: Holder): string {
+  const again =
+    loginAddress(context, client) === undefined
+      ? `at ${context.publicUrl}/access`
+      : 'with `portcullis access request ROLE`';
+  return `an access that was granted to you for a while has ended: run the command again to go on without it, or ask for it again ${again}`;
+}
+
 /** Returns the rejection for a credential that is not good, or that the guard rejects. */
 export function credentialRejection(
   reason: CredentialRejection | BearerRejection | CutReason,
@@ -127,7 +135,7 @@ export function credentialRejection(
       return unauthorized('your groups or your name have changed at your identity provider: run the command again');
     case 'grant_ended':
       // Never 401: the session goes on, and client-go would throw its credential away.
-      return rejection(403, 'Forbidden', 'an access that was granted to you for a while has just ended', reason);
+      return rejection(403, 'Forbidden', grantEndedMessage(context, holder), reason);
     case 'session_unknown':
     case 'epoch_changed':
       return over('your session has ended');

@@ -6,7 +6,7 @@ import type { CutReason } from '../revocation/revocation.ts';
 import type { Awaitable } from '../core/awaitable.ts';
 import { requestEvent } from '../core/audit/event.ts';
 import { auditedByPolicy } from '../core/audit/policy.ts';
-import { ownSession, type Caller } from '../core/credential/credential.ts';
+import { grantIds, ownSession, type Caller } from '../core/credential/credential.ts';
 import { actorText } from '../core/delegation/delegation.ts';
 import type { AuditEvent, AuditStage } from '../core/audit/event.ts';
 import type { Identity } from '../core/identity/identity.ts';
@@ -152,6 +152,7 @@ export class RequestAudit {
         session: credential === undefined ? undefined : ownSession(credential),
         'delegated-session': delegation === undefined ? undefined : credential?.session,
         actor: delegation === undefined ? undefined : actorText(delegation),
+        'grant-id': this.caller && grantIds(this.caller),
         account: credential?.account,
         provider: credential?.provider,
         passthrough: this.serviceAccount === undefined ? undefined : 'true',

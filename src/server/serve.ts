@@ -77,6 +77,7 @@ export async function startServer(config: Config, replica: string = hostname()):
     thirdParties: thirdPartyNames(config.sessions),
     keys: context.keys.verifying,
     clock: context.clock,
+    access: { roles: config.access.roles, monotonicMs: () => performance.now() },
     unboundClients: new Set([
       DRILL_CLIENT_ID,
       ...config.consoles.map(({ name }) => consoleClient(name)),
@@ -166,6 +167,7 @@ function apiListener(
     thirdParties: thirdPartyNames(config.sessions),
     delegation: config.delegation,
     stepUp: stepUpSettings(config),
+    access: { roles: config.access.roles, workloads: new Set(config.workload.map(({ name }) => name)) },
     limits: config.limits,
     tls: certificate.current(),
     ...(config.listen.api.proxyProtocol === 'required' ? { proxiesFrom: config.listen.trustedProxies } : {}),

@@ -10,7 +10,7 @@ import { certificateThumbprint } from '../../src/core/credential/thumbprint.ts';
 import { clusterAudience, PLUGIN_CLIENT_ID } from '../../src/core/core.ts';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import { createApiListener, createAuthenticator } from '../../src/proxy/proxy.ts';
-import type { ApiListener, ApiListenerDeps, Authenticate, ProxyTiming } from '../../src/proxy/proxy.ts';
+import type { ApiListener, ApiListenerDeps, Authenticate, GrantSettings, ProxyTiming } from '../../src/proxy/proxy.ts';
 import { createRevocationGuard } from '../../src/revocation/guard.ts';
 import type { RevocationGuard } from '../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
@@ -85,12 +85,19 @@ export interface PlaneOptions {
   readonly machineHandler?: ApiListenerDeps['machineHandler'];
   readonly thirdParties?: ReadonlyMap<string, string>;
   readonly delegation?: Partial<ApiListenerDeps['delegation']>;
+  /** Roles that users may ask for, and what is told of a grant that is to be ended. */
+  readonly access?: Omit<GrantSettings, 'monotonicMs'>;
+  /** Names of workload rules. */
+  readonly workloads?: readonly string[];
+  /** Absent: that of the process. */
+  readonly monotonicMs?: () => number;
 }
 
 export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane> {
   const { beside } = options;
   let skew = 0;
   const clock = { nowMs: () => Date.now() + skew };
+  const { access = { roles: [] }, monotonicMs = () => performance.now() } = options;
   const store = options.store ?? beside?.store ?? createMemoryStore({ clock });
   const upstream = beside?.upstream ?? (await startUpstream());
   const keys = await generateKeyPair('ES256', { extractable: true });
@@ -102,7 +109,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     log: options.log?.(store.log) ?? store.log,
     stalenessSeconds: options.stalenessSeconds ?? 2,
     replicaName: beside === undefined ? 'replica-a' : 'replica-b',
-    monotonicMs: () => performance.now(),
+    monotonicMs,
     // Not the one that tests move: a jump of it is a fence.
     clock: { nowMs: Date.now },
     sessions: store.sessions,
@@ -122,11 +129,13 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     keys: { keys: [jwk] },
     clock,
     thirdParties,
+    access: { ...access, monotonicMs },
   });
   const listener = createApiListener({
     publicUrl: PUBLIC_URL,
     thirdParties,
     delegation: { ...DELEGATION, ...options.delegation },
+    access: { roles: access.roles, workloads: new Set(options.workloads) },
     limits: { headerBytes: 16_384, connections: 1000, ...options.limits },
     tls: certificate,
     clusters: [

@@ -52,6 +52,10 @@ export const sameTerms = (terms: RoleTerms, role: AccessRole): boolean =>
 export const isIn = (groups: readonly string[], identity: Pick<Identity, 'groups'>): boolean =>
   groups.some((group) => identity.groups.includes(group));
 
+/** An empty list is no cluster. */
+export const isForCluster = ({ clusters }: Pick<AccessRole, 'clusters'>, cluster: string): boolean =>
+  clusters?.includes(cluster) !== false;
+
 export const mayRequest = (
   { requesters }: Pick<AccessRole, 'requesters'>,
   identity: Pick<Identity, 'groups'>,

@@ -67,6 +67,8 @@ export interface Caller {
    * for none. Only for the clusters of each grant, never for the admin API or one's own sessions.
    */
   readonly grants?: readonly SessionGrant[];
+  /** Without the groups of the grants, for decisions of Portcullis itself. Present where there are grants. */
+  readonly ownIdentity?: Identity;
   /** Epoch seconds at which the session ends in any case; for the `Warning` header. */
   readonly sessionExpiresAt: number;
   /** Epoch seconds at which it ends if no further token is minted for it; moves with each mint. */
@@ -74,6 +76,10 @@ export interface Caller {
   /** `auth_time` of the last proof at the provider, epoch seconds, if it reported one: of the sign-in, or of a step-up. */
   readonly authTime?: number;
 }
+
+/** Ids of the grants that a request is made with, separated by blanks, as both audit logs have them. */
+export const grantIds = ({ grants }: Pick<Caller, 'grants'>): string | undefined =>
+  grants?.map(({ id }) => id).join(' ');
 
 /** Why a credential is rejected. Precise for the audit log; the response is vaguer. */
 export type CredentialRejection =

@@ -9,7 +9,7 @@
  *
  * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
  */
-import { EXTRA_ACTOR, EXTRA_DELEGATED_SESSION, EXTRA_ORIGINAL_USER, EXTRA_SESSION } from '../core.ts';
+import { EXTRA_ACTOR, EXTRA_DELEGATED_SESSION, EXTRA_GRANT, EXTRA_ORIGINAL_USER, EXTRA_SESSION } from '../core.ts';
 import { AppError } from '../errors.ts';
 import { byHeaders } from './by-headers.ts';
 import { constrainedMode, unconstrained } from './constrained-impersonation.ts';
@@ -53,6 +53,8 @@ export interface UpstreamHeadersInput {
   /** Of the user's own session, also if the request is of a delegated one. */
   readonly sessionId: string;
   readonly delegated?: DelegatedExtras | undefined;
+  /** Ids of the grants that it is made with, separated by blanks. */
+  readonly grantIds?: string | undefined;
   readonly auditId: string;
   /** The client's address as the proxy saw it. */
   readonly forwardedFor: string;
@@ -105,17 +107,19 @@ const built = new WeakMap<Identity, SessionOf & { readonly upstreamToken: string
  * Returns the headers of every request of a session that acts as itself: the same list while nothing changes. Sessions
  * of one user may share an identity, so what is kept of one never goes with the request of another.
  */
-function sessionHeaders({ identity, upstreamToken, sessionId, delegated }: UpstreamHeadersInput): RawHeaders {
+function sessionHeaders({ identity, upstreamToken, sessionId, delegated, grantIds }: UpstreamHeadersInput): RawHeaders {
   const last = built.get(identity);
   if (
     last?.upstreamToken === upstreamToken &&
     last.sessionId === sessionId &&
-    last.delegated?.session === delegated?.session
+    last.delegated?.session === delegated?.session &&
+    last.grantIds === grantIds
   ) {
     return last.headers;
   }
-  const headers = [...bearer(upstreamToken, 'upstream token'), ...impersonationHeaders(identity, sessionId, delegated)];
-  built.set(identity, { upstreamToken, sessionId, delegated, headers });
+  const more = { delegated, grantIds };
+  const headers = [...bearer(upstreamToken, 'upstream token'), ...impersonationHeaders(identity, sessionId, more)];
+  built.set(identity, { upstreamToken, sessionId, ...more, headers });
   return headers;
 }
 
@@ -202,10 +206,14 @@ export function bodyLength(raw: RawHeaders): number | undefined {
  * @param sessionId of the user's own session
  * @throws AppError `internal` if a name is empty, or HTTP would change it
  */
-export function impersonationHeaders(identity: Identity, sessionId: string, delegated?: DelegatedExtras): string[] {
+export function impersonationHeaders(
+  identity: Identity,
+  sessionId: string,
+  more: Omit<SessionOf, 'sessionId'> = {},
+): string[] {
   const headers = ['Impersonate-User', ownValue(identity.username, 'username')];
   headers.push('Impersonate-Uid', ownValue(identity.uid, 'uid'));
-  headers.push(...groupsAndExtra(identity, isReservedExtraKey), ...sessionExtra({ sessionId, delegated }));
+  headers.push(...groupsAndExtra(identity, isReservedExtraKey), ...sessionExtra({ sessionId, ...more }));
   return headers;
 }
 
@@ -228,10 +236,11 @@ function serviceAccountHeaders(requested: Identity): string[] {
   return ['Impersonate-User', ownValue(requested.username, 'username')];
 }
 
-type SessionOf = Pick<UpstreamHeadersInput, 'sessionId' | 'delegated'>;
+type SessionOf = Pick<UpstreamHeadersInput, 'sessionId' | 'delegated' | 'grantIds'>;
 
-function sessionExtra({ sessionId, delegated }: SessionOf): string[] {
+function sessionExtra({ sessionId, delegated, grantIds }: SessionOf): string[] {
   const headers = [SESSION_HEADER, ownValue(sessionId, 'session id')];
+  if (grantIds !== undefined) headers.push(GRANT_HEADER, ownValue(grantIds, 'grant id'));
   if (delegated === undefined) return headers;
   headers.push(DELEGATED_SESSION_HEADER, ownValue(delegated.session, 'session id'));
   headers.push(ACTOR_HEADER, ownValue(delegated.actor, 'actor'));
@@ -258,6 +267,7 @@ const headerOf = (key: string): string => `Impersonate-Extra-${escapeKey(key)}`;
 const SESSION_HEADER = headerOf(EXTRA_SESSION);
 const DELEGATED_SESSION_HEADER = headerOf(EXTRA_DELEGATED_SESSION);
 const ACTOR_HEADER = headerOf(EXTRA_ACTOR);
+const GRANT_HEADER = headerOf(EXTRA_GRANT);
 const ORIGINAL_USER_HEADER = headerOf(EXTRA_ORIGINAL_USER);
 
 /** The form of nearly every name, which needs no further check: printable ASCII without spaces at either end. */

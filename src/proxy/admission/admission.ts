@@ -16,7 +16,7 @@ import { clusterDirectory, selectCluster } from '../../core/request/cluster-sele
 import type { ClusterDirectory } from '../../core/request/cluster-selection.ts';
 import { clusterAudience } from '../../core/core.ts';
 import { andThen, orElse, type Awaitable } from '../../core/awaitable.ts';
-import { ownSession, type Caller } from '../../core/credential/credential.ts';
+import { grantIds, ownSession, type Caller } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import { byHeaders } from '../../core/http/by-headers.ts';
@@ -252,8 +252,8 @@ export class Admission {
     if (actingAs === undefined) return this.#admitIdentity(request, caller, { identity, delegated: pass });
     exchange.audit.impersonated = actingAs;
     const { info } = route;
-    const asked = { cluster, user: identity, credential, delegated: pass, impersonated: actingAs, info };
-    const judged = this.#impersonation.judge(asked);
+    const who = { cluster, user: identity, credential, delegated: pass, grantIds: grantIds(caller) };
+    const judged = this.#impersonation.judge({ ...who, impersonated: actingAs, info });
     return judged.then((rejected) =>
       rejected === undefined
         ? this.#admitIdentity(request, caller, { identity, actingAs, delegated: pass })
@@ -304,13 +304,14 @@ export class Admission {
 
   #admitIdentity(
     { exchange, route, upgrade }: AdmissionRequest,
-    { credential, sessionExpiresAt }: Caller,
+    caller: Caller,
     {
       identity,
       actingAs,
       delegated,
     }: { readonly identity: Identity; readonly actingAs?: Identity; readonly delegated: DelegatedPass | undefined },
   ): Awaitable<Outcome> {
+    const { credential, sessionExpiresAt } = caller;
     return andThen(route.cluster.token(), (upstreamToken) => {
       // The reviews and the token took time.
       const rejection = this.#deps.guard.check(credential);
@@ -326,6 +327,7 @@ export class Admission {
         constrained: isConstrained(cluster.impersonate),
         sessionId: ownSession(credential),
         delegated,
+        grantIds: grantIds(caller),
         auditId: exchange.auditId,
         forwardedFor: exchange.facts.connection.address,
       });

@@ -6,6 +6,7 @@
  * meanwhile.
  */
 import type { AuthenticationRejection, Authenticate } from '../dependencies.ts';
+import { clusterOf } from '../../core/core.ts';
 import { checkBinding, SessionUnread } from '../../core/credential/credential.ts';
 import type { Caller, Credential, CredentialRejection } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
@@ -14,6 +15,7 @@ import type { Result } from '../../core/result.ts';
 import { andThen, type Awaitable } from '../../core/awaitable.ts';
 import { idleEndOf, type SessionRecord } from '../../store/store.ts';
 import type { AuthenticatorDeps } from '../dependencies.ts';
+import { Granted } from './granted.ts';
 import { IdentityCache } from './identity-cache.ts';
 import { endedWith, sessionEndedMessage } from '../rejections.ts';
 import { TokenVerifier } from './token-verifier.ts';
@@ -22,7 +24,8 @@ import { TokenVerifier } from './token-verifier.ts';
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
   const { guard, clock } = deps;
   const tokens = new TokenVerifier(deps);
-  const identities = new IdentityCache(deps.sessions);
+  const granted = new Granted(deps.access ?? { roles: [], monotonicMs: () => performance.now() }, guard);
+  const identities = new IdentityCache({ read: (id) => granted.read(() => deps.sessions.read(id)) });
   guard.onChange((change) => identities.drop(change));
 
   const judge = (credential: Credential, thumbprint: string | undefined): Awaitable<Judged> => {
@@ -39,7 +42,11 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
       if (laterRejection !== undefined) return rejectionFor(deps, credential, laterRejection);
       // Its end may be older than the entries that this replica's view still holds.
       if (record === undefined) return rejectionFor(deps, credential, 'session_unknown');
-      return judgeSession(credential, record, { thumbprint, mayBeUnbound, nowSeconds: clock.nowMs() / 1000 });
+      const judged = judgeSession(credential, record, { thumbprint, mayBeUnbound, nowSeconds: clock.nowMs() / 1000 });
+      if (record.grants === undefined || !judged.ok) return judged;
+      // Never for the admin API, nor for one's own sessions: a grant is a right at clusters.
+      const cluster = clusterOf(credential.audience);
+      return cluster === undefined ? judged : ok(granted.withGrants(judged.value, record, cluster));
     });
   };
   const isExplained = deps.thirdParties !== undefined && deps.thirdParties.size > 0;

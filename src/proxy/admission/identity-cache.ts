@@ -8,7 +8,13 @@ import { LRUCache } from 'lru-cache';
 import { AppError } from '../../core/errors.ts';
 import type { Awaitable } from '../../core/awaitable.ts';
 import type { Credential } from '../../core/credential/credential.ts';
-import { coveringKeys, type CoveringKeys, type LogChange, type TargetKey } from '../../core/credential/revocation.ts';
+import {
+  cacheKey,
+  coveringKeys,
+  type CoveringKeys,
+  type LogChange,
+  type TargetKey,
+} from '../../core/credential/revocation.ts';
 import type { SessionRecord, SessionStore } from '../../store/store.ts';
 
 const MAX_SESSIONS = 20_000;
@@ -18,8 +24,8 @@ const MAX_READS = 5;
 interface Read {
   /** An entry that may concern this session came after the read was sent. */
   stale: boolean;
-  /** Of a delegated session, by its token, which we signed: those above it. */
-  readonly ancestors: readonly TargetKey[] | undefined;
+  /** Further keys whose entries concern it (`alsoUnder`); those of the sessions above it are of its token, which we signed. */
+  readonly under: readonly TargetKey[];
   readonly record: Promise<SessionRecord | undefined>;
 }
 
@@ -27,16 +33,23 @@ interface Kept {
   readonly record: SessionRecord;
   /** Keys of the session record itself: entries are not matched against what a token contains. */
   readonly keys: CoveringKeys;
+  readonly under: readonly TargetKey[];
 }
+
+/** Returns the keys by which an entry drops a session here, besides its own: of each one above it, and of its cached state alone. */
+const alsoUnder = (session: string, ancestors: readonly TargetKey[] = []): readonly TargetKey[] => [
+  ...ancestors,
+  cacheKey(session),
+];
 
 /** Everything is indexed by the session's key, because log entries name that. */
 export class IdentityCache {
   readonly #sessions: Pick<SessionStore, 'read'>;
   readonly #records = new LRUCache<TargetKey, Kept>({
     max: MAX_SESSIONS,
-    dispose: ({ keys }, key) => this.#removeBeneath(key, keys.ancestors),
+    dispose: ({ under }, key) => this.#removeBeneath(key, under),
   });
-  /** The delegated sessions that are kept, by each session above them. */
+  /** The sessions that are kept, by each of their further keys. */
   readonly #beneath = new Map<TargetKey, Set<TargetKey>>();
   readonly #reads = new Map<TargetKey, Read>();
 
@@ -98,7 +111,8 @@ export class IdentityCache {
   }
 
   #begin(key: TargetKey, { session, keys }: Pick<Credential, 'session' | 'keys'>): Read {
-    const read: Read = { stale: false, ancestors: keys.ancestors, record: this.#sessions.read(session) };
+    const under = alsoUnder(session, keys.ancestors);
+    const read: Read = { stale: false, under, record: this.#sessions.read(session) };
     this.#reads.set(key, read);
     void this.#keep(key, read);
     return read;
@@ -110,8 +124,9 @@ export class IdentityCache {
       // Absence is not cached: it costs the store one look-up each time, and only for tokens that we did sign.
       if (record !== undefined && !read.stale) {
         const keys = coveringKeys({ ...record, session: record.id, ancestors: record.delegation?.ancestors });
-        this.#records.set(key, { record, keys });
-        this.#addBeneath(key, keys.ancestors);
+        const under = alsoUnder(record.id, keys.ancestors);
+        this.#records.set(key, { record, keys, under });
+        this.#addBeneath(key, under);
       }
     } catch {
       // Every caller that waits for this read gets the error; there is nothing to keep.
@@ -126,24 +141,27 @@ export class IdentityCache {
     this.#dropWhere(({ account, provider }) => account === key || provider === key);
   }
 
-  /** Also drops what is beneath it: a delegated session has the identity of its user's own session, and ends with it. */
+  /**
+   * Also drops what is beneath it: a delegated session has the identity of its user's own session, and ends with it.
+   * @param key of a session, or `cacheKey` of one: its grants have changed, or its last proof, and nothing beneath it has
+   */
   #dropSession(key: TargetKey): void {
     this.#records.delete(key);
     for (const beneath of this.#beneath.get(key) ?? []) this.#records.delete(beneath);
-    for (const [session, { ancestors }] of this.#reads) {
-      if (session === key || ancestors?.includes(key) === true) this.#outdate(session);
+    for (const [session, { under }] of this.#reads) {
+      if (session === key || under.includes(key)) this.#outdate(session);
     }
   }
 
-  #addBeneath(key: TargetKey, ancestors: readonly TargetKey[] = []): void {
-    for (const ancestor of ancestors) {
+  #addBeneath(key: TargetKey, under: readonly TargetKey[]): void {
+    for (const ancestor of under) {
       const beneath = this.#beneath.get(ancestor) ?? new Set();
       this.#beneath.set(ancestor, beneath.add(key));
     }
   }
 
-  #removeBeneath(key: TargetKey, ancestors: readonly TargetKey[] = []): void {
-    for (const ancestor of ancestors) {
+  #removeBeneath(key: TargetKey, under: readonly TargetKey[]): void {
+    for (const ancestor of under) {
       const beneath = this.#beneath.get(ancestor);
       if (beneath?.delete(key) === true && beneath.size === 0) this.#beneath.delete(ancestor);
     }

@@ -13,7 +13,7 @@
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import { EXTRA_ACTOR, EXTRA_DELEGATED_SESSION, EXTRA_SESSION } from '../../core/core.ts';
+import { EXTRA_ACTOR, EXTRA_DELEGATED_SESSION, EXTRA_GRANT, EXTRA_SESSION } from '../../core/core.ts';
 import { ownSession, type Credential } from '../../core/credential/credential.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import {
@@ -56,6 +56,8 @@ export interface ImpersonationRequest {
   readonly credential: Pick<Credential, 'session' | 'ancestors' | 'account' | 'keys'>;
   /** Of a delegated session: what the API server would see of it. */
   readonly delegated?: DelegatedExtras | undefined;
+  /** `grantIds` of the grants whose groups `user` has: a result is never that of a request without them. */
+  readonly grantIds?: string | undefined;
   readonly impersonated: Identity;
   /** What the request is about. */
   readonly info: RequestInfo;
@@ -221,6 +223,7 @@ const subjectOf = ({
   user: { username, uid, groups, extra },
   credential,
   delegated,
+  grantIds,
 }: ImpersonationRequest): Members => ({
   user: username,
   uid,
@@ -228,6 +231,7 @@ const subjectOf = ({
   extra: {
     ...extra,
     [EXTRA_SESSION]: [ownSession(credential)],
+    ...(grantIds === undefined ? {} : { [EXTRA_GRANT]: [grantIds] }),
     ...(delegated === undefined
       ? {}
       : { [EXTRA_DELEGATED_SESSION]: [delegated.session], [EXTRA_ACTOR]: [delegated.actor] }),

@@ -18,6 +18,7 @@ import type { Slab } from '../upstream/slab.ts';
 import { ifWritten } from '../listener/client.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { endHandedOver, endWithStatus, rawHead } from '../listener/raw-response.ts';
+import { accessHint } from '../upstream/access-hint.ts';
 import { responseHead } from '../upstream/response-head.ts';
 import { credentialRejection, loginAddress, malformed } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
@@ -107,7 +108,10 @@ export class UpgradeSide implements ClientSide {
 }
 
 export interface UpgradeOptions {
-  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'thirdParties' | 'clock' | 'metrics' | 'logger'>;
+  readonly deps: Pick<
+    ApiListenerDeps,
+    'publicUrl' | 'whyEnded' | 'thirdParties' | 'access' | 'clock' | 'metrics' | 'logger'
+  >;
   readonly exchange: Exchange;
   readonly admitted: Admitted;
   readonly protocol: string;
@@ -282,6 +286,7 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
       origin: pools.origin,
       auditId: exchange.auditId,
       publicUrl: loginAddress(deps, exchange.caller?.credential.client),
+      hint: status === 403 ? accessHint(deps, exchange.denied, admitted) : undefined,
       nowSeconds: deps.clock.nowMs() / 1000,
     });
     if (!head.ok) {

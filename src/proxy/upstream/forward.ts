@@ -21,6 +21,7 @@ import type { ProxyAccountDenial, ProxyAccountHandler } from './proxy-account.ts
 import { bodyLength } from '../../core/http/upstream-headers.ts';
 import { valuesOf } from '../raw-headers.ts';
 import type { RequestSide } from './request-side.ts';
+import { accessHint } from './access-hint.ts';
 import { lineFormat, responseHead } from './response-head.ts';
 import type { LineFormat } from './response-head.ts';
 import { statusBody } from '../status.ts';
@@ -34,7 +35,10 @@ import type { UpstreamStream } from './transport.ts';
 const NEWLINE = 0x0a;
 
 export interface ForwardOptions {
-  readonly deps: Pick<ApiListenerDeps, 'publicUrl' | 'whyEnded' | 'thirdParties' | 'clock' | 'metrics' | 'logger'>;
+  readonly deps: Pick<
+    ApiListenerDeps,
+    'publicUrl' | 'whyEnded' | 'thirdParties' | 'access' | 'clock' | 'metrics' | 'logger'
+  >;
   readonly exchange: Exchange;
   readonly admitted: Admitted;
   readonly pools: ClusterPools;
@@ -117,6 +121,7 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
       origin: pools.origin,
       auditId: exchange.auditId,
       publicUrl: loginAddress(deps, exchange.caller?.credential.client),
+      hint: status === 403 ? accessHint(deps, exchange.denied, admitted) : undefined,
       nowSeconds,
     });
     this.#started = true;

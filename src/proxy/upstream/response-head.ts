@@ -19,6 +19,8 @@ export interface HeadContext {
   readonly auditId: string;
   /** Absent for a third-party client, whose user may not have the command that needs it. */
   readonly publicUrl: string | undefined;
+  /** Of a 403: `accessHint`. */
+  readonly hint?: string | undefined;
   /** Epoch seconds. */
   readonly nowSeconds: number;
 }
@@ -47,6 +49,7 @@ export function responseHead(
   if (warning !== undefined) headers.push('Warning', warning);
   const narrower = context.admitted.delegated?.warning;
   if (narrower !== undefined) headers.push('Warning', `299 - "${narrower}"`);
+  if (context.hint !== undefined) headers.push('Warning', `299 - "${context.hint}"`);
   return ok(headers);
 }
 
