@@ -28,10 +28,12 @@ export class GrantEndings {
 
   /** Sets the one timer that serves all grants: to the earliest end. @param endMs monotonic milliseconds */
   checkAt(endMs: number): void {
-    if (endMs >= this.#timerAtMs) return;
+    const nowMs = this.#options.monotonicMs();
+    // One that should have gone off by now is late, as in a machine that stood still, so nothing relies on it.
+    if (endMs >= this.#timerAtMs && this.#timerAtMs > nowMs) return;
     clearTimeout(this.#timer);
     this.#timerAtMs = endMs;
-    const wait = Math.min(Math.max(Math.ceil(endMs - this.#options.monotonicMs()), 0), MAX_TIMER_MS);
+    const wait = Math.min(Math.max(Math.ceil(endMs - nowMs), 0), MAX_TIMER_MS);
     this.#timer = setTimeout(() => this.#check(), wait);
     this.#timer.unref();
   }

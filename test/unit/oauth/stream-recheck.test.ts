@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import type { Credential } from '../../../src/core/credential/credential.ts';
 import { AppError } from '../../../src/core/errors.ts';
-import { coveringKeys } from '../../../src/core/credential/revocation.ts';
+import { cacheKey, coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
 import { createRecheck } from '../../../src/oauth/recheck.ts';
 import { createStreamRecheck, type StreamRecheck } from '../../../src/oauth/stream-recheck.ts';
@@ -249,6 +249,15 @@ describe('users with open streams', () => {
     const identity = { username: 'corp:alice', uid: 'alice', groups: ['corp:new'], extra: {} };
     await store.sessions.update('alice', { identity, secret: { refreshToken: 'rt' } });
     await expect.poll(cut).toBe('identity_changed');
+  });
+
+  it('keep their streams when something was granted to their session, or it was proven again', async () => {
+    const cut = await stream('alice', 'corp', 'rt');
+    const seen: unknown[] = [];
+    guard.onChange((change) => void seen.push(change));
+    await store.sessions.prove('alice', 2_000_000_000);
+    await expect.poll(() => seen).toEqual([{ kind: 'identity-changed', key: cacheKey('alice') }]);
+    expect(cut()).toBeUndefined();
   });
 
   it('keep their streams while the provider is unavailable for less than the grace, then lose them without being revoked', async () => {

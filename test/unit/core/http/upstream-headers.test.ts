@@ -217,6 +217,14 @@ test('finds a client’s own impersonation in any spelling', () => {
   expect(findImpersonation(raw)).toEqual(names);
 });
 
+test('says which grants a request is made with, as one value, also of a user who acts as another', () => {
+  const extra = ['Impersonate-Extra-portcullis.dev%2Fgrant-id', 'g1 g2'];
+  const own = OWN.slice(0, -4);
+  expect(build([], { grantIds: 'g1 g2' })).toEqual([...own, ...extra, ...OWN.slice(-4)]);
+  const actingAs = { username: 'limited', uid: '', groups: [], extra: {} };
+  expect(build([], { grantIds: 'g1 g2', actingAs }).join('\n')).toContain(extra.join('\n'));
+});
+
 test('a cluster’s limits only take away', () => {
   expect(limitIdentity(INPUT.identity, { groups: '*', extra: ['example.com/team'] })).toEqual(INPUT.identity);
   expect(limitIdentity(INPUT.identity, { groups: ['corp:a', 'corp:z'], extra: [] })).toEqual({
@@ -242,6 +250,7 @@ test('what is remembered of earlier requests changes nothing, whoever sends whic
     upstreamToken: fc.constantFrom('before', 'after'),
     sessionId: fc.constantFrom('s1', 's2'),
     delegated: fc.constantFrom(undefined, ...DELEGATED),
+    grantIds: fc.constantFrom(undefined, 'g1', 'g1 g2'),
     auditId: fc.uuid(),
     belowProxy: fc.boolean(),
     upgrade: fc.boolean(),

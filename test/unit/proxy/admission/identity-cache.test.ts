@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
-import { accountKey, coveringKeys, providerKey, sessionKey } from '../../../../src/core/credential/revocation.ts';
+import {
+  accountKey,
+  cacheKey,
+  coveringKeys,
+  providerKey,
+  sessionKey,
+} from '../../../../src/core/credential/revocation.ts';
 import { IdentityCache } from '../../../../src/proxy/admission/identity-cache.ts';
 import type { SessionRecord } from '../../../../src/store/store.ts';
 
@@ -44,6 +50,7 @@ function slowStore() {
 
 const CHANGES = [
   { kind: 'identity-changed', key: sessionKey('s') },
+  { kind: 'identity-changed', key: cacheKey('s') },
   { kind: 'revoked', key: sessionKey('s') },
   { kind: 'revoked', key: accountKey('corp/alice') },
   { kind: 'revoked', key: providerKey('corp') },
@@ -94,6 +101,7 @@ describe('the cache of impersonation credentials', () => {
     store.response(0, record('s', 'a'));
     await asked;
     cache.drop({ kind: 'identity-changed', key: sessionKey('other') });
+    cache.drop({ kind: 'identity-changed', key: cacheKey('other') });
     cache.drop({ kind: 'revoked', key: sessionKey('other') });
     cache.drop({ kind: 'revoked', key: accountKey('corp/bob') });
     cache.drop({ kind: 'revoked', key: providerKey('other') });
@@ -154,6 +162,8 @@ describe('the cache of impersonation credentials', () => {
       store.response(0, child);
       await asked;
       cache.drop({ kind: 'revoked', key: sessionKey('sibling') });
+      // What was granted to the session above it reaches no session beneath it.
+      cache.drop({ kind: 'identity-changed', key: cacheKey('own') });
       await cache.get(C, NOW);
       expect(store.reads()).toBe(1);
     });
