@@ -8,11 +8,18 @@
  * with now, and the guard checks before and after whether the session is still valid.
  */
 import { frequencyText, freshnessOf } from '../core/identity/freshness.ts';
-import { type AdminDeps } from './dependencies.ts';
-import { nowSeconds } from '../contracts/clock.ts';
+import type { AdminConfig } from './dependencies.ts';
+import { nowSeconds, type Clock } from '../contracts/clock.ts';
 import type { Actor } from '../http/request-context.ts';
 import { AdminError } from './problem.ts';
 import { workloadRule } from './roles.ts';
+
+interface FreshnessDeps {
+  readonly config: Pick<AdminConfig, 'admin' | 'workload' | 'clockSkew'>;
+  /** Of each provider, whether it says when its users authenticated. */
+  readonly providers: ReadonlyMap<string, { readonly provesFreshness: boolean }>;
+  readonly clock: Clock;
+}
 
 function staleError(withinSeconds: number): AdminError {
   const message = `An admin who changes anything must sign in again ${frequencyText(withinSeconds)}. Sign in again, then repeat the change.`;
@@ -33,7 +40,7 @@ function unprovableError(provider: string): AdminError {
  * Returns whether a sign-in is fresh enough; false where it is too old.
  * @throws AdminError `freshness_unprovable`
  */
-export function isFresh(deps: AdminDeps, { provider, authTime }: Actor['proof'], withinSeconds: number): boolean {
+export function isFresh(deps: FreshnessDeps, { provider, authTime }: Actor['proof'], withinSeconds: number): boolean {
   const provesFreshness = deps.providers.get(provider)?.provesFreshness === true;
   const { clockSkew } = deps.config;
   const freshness = freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew });
@@ -47,7 +54,7 @@ export function isFresh(deps: AdminDeps, { provider, authTime }: Actor['proof'],
  * @throws AdminError `fresh_sign_in_needed` (with `maxAgeSeconds`), `freshness_unprovable`
  * @throws AppError `unauthenticated` where the session is gone, `fenced`
  */
-export function assertFresh(deps: AdminDeps, actor: Actor): void {
+export function assertFresh(deps: FreshnessDeps, actor: Actor): void {
   const { freshness: withinSeconds } = deps.config.admin;
   const { role = 'none' } = workloadRule(actor.account, deps.config) ?? {};
   if (withinSeconds === 'off' || role !== 'none') return;

@@ -101,7 +101,11 @@ export const delegatedOf = ({ delegated = [] }: RevocationResult): string =>
   delegated.map(({ id, name }) => `${id}=${name}`).join(' ');
 
 /** Writes `revocation-proven`, the audit event of a proof that came after a 202. */
-function auditProof(deps: AdminDeps, result: RevocationResult, about: ResultContext | undefined): void {
+function auditProof(
+  deps: Pick<AdminDeps, 'audit' | 'clock'>,
+  result: RevocationResult,
+  about: ResultContext | undefined,
+): void {
   const { context, path, reason, target } = about ?? {
     context: { requestId: randomUUID(), address: '', userAgent: '' },
     path: '',
@@ -118,8 +122,13 @@ function auditProof(deps: AdminDeps, result: RevocationResult, about: ResultCont
   record(deps, context, { event: 'revocation-proven', path, code: 200, reason, details });
 }
 
+interface ResultDeps extends Pick<AdminDeps, 'audit' | 'clock' | 'logger'> {
+  readonly store: Pick<AdminDeps['store'], 'artefacts'>;
+  readonly guard: Pick<AdminDeps['guard'], 'result' | 'onResult'>;
+}
+
 /** Subscribes to the results of the revocation guard. Create it once for the process. */
-export function createRevocationResults(deps: AdminDeps): RevocationResults {
+export function createRevocationResults(deps: ResultDeps): RevocationResults {
   const { artefacts } = deps.store;
   const receipts = { day: 0, count: 0 };
   /**

@@ -8,16 +8,15 @@
  * the session's streams here are cut and it may open no long-lived ones, but it is not revoked, and goes on once
  * the provider is back.
  */
-import { randomUUID } from 'node:crypto';
 import type { Clock } from '../contracts/clock.ts';
 import type { AuditTrail } from '../audit/audit.ts';
-import { portcullisEvent, type PortcullisEvent } from '../core/audit/event.ts';
 import { isCoveredBy } from '../core/credential/revocation.ts';
 import { AppError } from '../core/errors.ts';
 import type { CutReason, RevocationGuard } from '../revocation/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
 import { ProviderCircuitBreaker } from './provider-circuit-breaker.ts';
-import type { Recheck, RecheckOutcome } from './recheck.ts';
+import { settleRecheck } from './recheck-outcome.ts';
+import type { Recheck } from './recheck.ts';
 
 /** How many sessions are read from the store at once. */
 const MAX_CONCURRENT_READS = 16;
@@ -160,7 +159,7 @@ class StreamRechecker implements StreamRecheck {
     const { log, clock } = this.#deps;
     if (breaker.isOpen(clock.nowMs())) return;
     try {
-      await this.#apply(record, await this.#deps.recheck(record.id));
+      await settleRecheck(this.#deps, await this.#deps.recheck(record.id));
       if (breaker.recordSuccess()) log.info({ provider: record.provider }, 'identity provider available again');
       watched.dueAt = clock.nowMs() + this.#everyMs * (1 - SPREAD * this.#deps.random());
     } catch (error) {
@@ -184,50 +183,12 @@ class StreamRechecker implements StreamRecheck {
     return graceEndsAt > now ? Math.min(again, graceEndsAt) : again;
   }
 
-  async #apply(record: SessionRecord, outcome: RecheckOutcome): Promise<void> {
-    switch (outcome.kind) {
-      case 'same':
-      case 'gone':
-        return;
-      case 'changed':
-        // The cut comes with the log entry that the store has written, here as on every other replica.
-        this.#record(outcome.record, {
-          event: 'identity-changed',
-          details: { version: String(outcome.record.version) },
-        });
-        return;
-      case 'refused':
-        await this.#deps.guard.revoke({
-          target: { kind: 'session', session: record.id },
-          asksFreshSignIn: outcome.asksFreshSignIn,
-        });
-        this.#record(outcome.record, { event: 'session-ended', reason: outcome.reason });
-    }
-  }
-
   #cutOverdue(record: SessionRecord): void {
     // Its token may live for minutes yet: streams that it opens are checked in the next round.
     this.#watched.delete(record.id);
     if (this.#deps.guard.cutSession(record.id, 'recheck_overdue') === 0) return;
     const { id: session, provider } = record;
     this.#deps.log.info({ session, provider }, 'streams ended: no re-check for too long');
-  }
-
-  #record(record: SessionRecord, event: Pick<PortcullisEvent, 'event' | 'reason' | 'details'>): void {
-    this.#deps.audit.record(
-      portcullisEvent({
-        ...event,
-        auditId: randomUUID(),
-        at: this.#deps.clock.nowMs(),
-        requestUri: '',
-        sourceIps: [],
-        code: 200,
-        identity: record.identity,
-        account: record.account,
-        session: record.id,
-        provider: record.provider,
-      }),
-    );
   }
 
   #breakerOf(provider: string): ProviderCircuitBreaker {

@@ -8,6 +8,7 @@
  * - `serve.ts`: start and stop, the api listener, this replica's part in drills
  * - `server-context.ts`: logger, metrics, keys, audit log, store, revocation guard; `sign-in.ts`: the
  *   authorization server, pages and admin API
+ * - `access.ts`: access requests
  * - `dependencies.ts`: dependencies from the configuration; `keys.ts`, `reload.ts`: files that are watched;
  *   `reencryption.ts`: re-encrypts what an older key sealed
  * - `server-events.ts`, `server-metrics.ts`: audit events and metrics of this process
@@ -88,7 +89,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   const clusters = upstreamClusters(config, reloading);
   const leaving = new AbortController();
   const given = { authenticate, clusters, leaving: leaving.signal };
-  const { web, machineHandler, streams } = await createSignIn(config, context, given);
+  const { web, machineHandler, streams, access } = await createSignIn(config, context, given);
   const certificate = reloading.certificate(config.listen.api);
   const api = apiListener(config, context, { clusters, certificate, authenticate, machineHandler });
   opening.defer(() => api.close());
@@ -128,6 +129,8 @@ export async function startServer(config: Config, replica: string = hostname()):
   const ready = guard.start().then(() => context.fences.started());
   streams.start();
   opening.defer(() => streams.stop());
+  access.endings.start();
+  opening.defer(() => access.endings.stop());
   opening.defer(startReencryption({ ...context, sealing: context.keys.sealing }));
   const opened = opening.move();
   let stopping: Promise<void> | undefined;

@@ -1,6 +1,8 @@
 /** How users, programs and workloads sign in: the authorization server, the pages, the admin API and re-checks. */
 import type { RequestListener } from 'node:http';
 import type { Config } from '../config/config.ts';
+import type { Access } from '../access/access.ts';
+import { accessRequests } from './access.ts';
 import { componentHealth } from './component-health.ts';
 import type { GrantDelegation } from '../contracts/authorization.ts';
 import type { CreateDelegation } from '../core/delegation/delegation.ts';
@@ -43,7 +45,12 @@ export async function createSignIn(
     readonly clusters: readonly UpstreamCluster[];
     readonly leaving: AbortSignal;
   },
-): Promise<{ readonly web: Web; readonly machineHandler: RequestListener; readonly streams: StreamRecheck }> {
+): Promise<{
+  readonly web: Web;
+  readonly machineHandler: RequestListener;
+  readonly streams: StreamRecheck;
+  readonly access: Access;
+}> {
   const { clock, logger, metrics, keys, reloading, store, guard, audit, endings } = context;
   const apiCa = await optional(config.listen.api.publicCaFile);
   const allows = allowed(config, costlyRules(logger, clock));
@@ -98,7 +105,7 @@ export async function createSignIn(
     signingKey: () => keys.signing.current,
     clock,
   });
-  const programs = delegationsApi(
+  const delegationApi = delegationsApi(
     {
       ...delegationDeps,
       authenticate: async (request) => authenticate(request),
@@ -106,8 +113,12 @@ export async function createSignIn(
     },
     delegations,
   );
+  const given = { providers, recheck, mayUse: allows, authenticate, leaving };
+  const { access, api } = accessRequests(config, context, given);
   const web = createWeb({
-    programs,
+    programs: [delegationApi, api],
+    access: access.requests,
+    results: access.results,
     config,
     store,
     providers,
@@ -136,7 +147,7 @@ export async function createSignIn(
       res.writeHead(200, { 'content-type': 'application/x-pem-file' }).end(apiCa);
     else web.adminApi(req, res);
   };
-  return { web, machineHandler, streams: streamRecheck(config, context, recheck) };
+  return { web, machineHandler, streams: streamRecheck(config, context, recheck), access };
 }
 
 /** Exchanges users' tokens for those of delegated sessions. */

@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RequestHandler } from 'express';
 import type { AdminConfig, AdminDeps } from '../admin/dependencies.ts';
+import type { RevocationResults } from '../admin/revocation-results.ts';
 import type { Config } from '../config/config.ts';
 import type { Authorizations, DeviceRequests } from '../contracts/authorization.ts';
 import type { EndingReasons } from '../store/store.ts';
@@ -52,8 +53,10 @@ export interface WebDeps extends AdminDeps {
   readonly endings?: Pick<EndingReasons, 'ofSession'>;
   /** In-cluster web consoles, each on a host name of its own; absent: none. */
   readonly consoles?: ConsoleParts;
-  /** Further APIs for programs below `/-/`; passes on what is not its own. Absent: there is the admin API only. */
-  readonly programs?: RequestHandler;
+  /** Where receipts are kept, if another module writes some too. Absent: there are those of admins only. */
+  readonly results?: RevocationResults;
+  /** Further APIs for programs below `/-/`; each passes on what is not its own. Absent: there is the admin API only. */
+  readonly programs?: readonly RequestHandler[];
   /** `listen.trustedProxies`: the proxies whose forwarded address the web listener believes. Absent: none. */
   readonly isTrustedProxy?: (address: string) => boolean;
 }

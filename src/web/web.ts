@@ -165,7 +165,7 @@ function programApp({ service, adminApi }: AdminParts): Express {
   app.use(securityHeaders(deps.config.publicUrl));
   app.use(noStore);
   app.use(adminApi({ prefix: '/-/admin/api/v1', bearer: true, identify: bearerCaller(deps) }));
-  if (deps.programs !== undefined) app.use(deps.programs);
+  for (const handler of deps.programs ?? []) app.use(handler);
   app.use(notFound);
   app.use(errorProblems(deps));
   return app;
@@ -176,7 +176,7 @@ function programApp({ service, adminApi }: AdminParts): Express {
  * @throws Error when a cluster's `allow` does not compile; the configuration has checked that before
  */
 export function createWeb(deps: WebDeps): Web {
-  const service = { deps, results: createRevocationResults(deps) };
+  const service = { deps, results: deps.results ?? createRevocationResults(deps) };
   const runDrill = createDrills(service);
   const limits = createCallLimits(deps.clock);
   const admin = { service, runDrill, limits, adminApi: createAdminApi(service, runDrill, limits) };

@@ -22,6 +22,8 @@ export interface AccessDecision {
   /** Epoch seconds. */
   readonly at: number;
   readonly approved: boolean;
+  /** Of an approval: names of the same user at any provider, folded, so that one human approves once. Never shown. */
+  readonly knownAs?: readonly string[];
   /** Of whoever decided; hostile text of at most `MOST_REASON` characters. */
   readonly reason?: string;
 }

@@ -3,7 +3,7 @@
  *
  * An attacker, or a user in a hurry, has an account at two providers and approves with one what the other asked for. The
  * accounts differ, so the names are compared that providers give to both: the name without the provider's prefix, and
- * each e-mail address that a provider has verified. Two different people with one name cannot approve for one another:
+ * each e-mail address that a provider has verified. Two users with one name cannot approve for one another:
  * that costs them a colleague, and the other way round costs the cluster.
  */
 

@@ -1,0 +1,38 @@
+/**
+ * Access requests: users ask for groups for a while, and colleagues approve (docs/decisions/0046-access-requests.md).
+ *
+ * Owns: who may ask, approve, deny and end; the order in which a request becomes a grant, so that nothing is half-granted;
+ * the end of each grant with its receipt; the API for programs at `/-/access`; and the audit events of all this. Must not
+ * know: how groups reach a cluster (module `proxy`), how a revocation reaches the replicas (module `revocation`), pages, or
+ * Redis.
+ *
+ * - `requests.ts`: the service behind pages and APIs; `decide.ts`: approvals and denials; `end-grant.ts`: the end of a grant
+ * - `endings.ts`: finds grants that are over, and requests that no one decided about
+ * - `judge.ts`: who may ask and who may decide; `users.ts`: whoever does, after a re-check; `reason.ts`: what they write
+ * - `rejections.ts`, `write-rejections.ts`: every reason why not
+ * - `api.ts`: the API for programs
+ * - `dependencies.ts`: what the module `server` gives
+ * - `audit-events.ts`: audit events and counts of what was decided
+ */
+import type { AccessRequests } from '../admin/access-requests.ts';
+import { createRevocationResults, type RevocationResults } from '../admin/revocation-results.ts';
+import type { AccessDeps } from './dependencies.ts';
+import { createEndGrant } from './end-grant.ts';
+import { createEndings, type Endings } from './endings.ts';
+import { createAccessRequests } from './requests.ts';
+
+export { accessApi } from './api.ts';
+export type { AccessDeps, RecheckedUser } from './dependencies.ts';
+
+export interface Access {
+  readonly requests: AccessRequests;
+  readonly endings: Endings;
+  /** Receipts of all revocations; the admin service keeps its own there too. */
+  readonly results: RevocationResults;
+}
+
+export function createAccess(deps: AccessDeps): Access {
+  const results = createRevocationResults(deps);
+  const endGrant = createEndGrant(deps, results);
+  return { results, requests: createAccessRequests(deps, endGrant), endings: createEndings(deps, endGrant) };
+}

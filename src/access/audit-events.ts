@@ -1,0 +1,165 @@
+/** Audit events of access requests, and the counts of what was decided. */
+import { randomUUID } from 'node:crypto';
+import { receiptsOf } from '../admin/revocation-results.ts';
+import { revocationStatus } from '../admin/revoke.ts';
+import type { AccessCaller } from '../admin/access-requests.ts';
+import type { AccessRequest, GrantEnding } from '../core/access/request.ts';
+import type { AuditFacts } from '../core/audit/event.ts';
+import type { Identity } from '../core/identity/identity.ts';
+import { appErrorOf } from '../http/error-status.ts';
+import { ProblemError } from '../http/problem.ts';
+import { record, type AuditedAct } from '../http/audit-events.ts';
+import type { RequestContext } from '../http/request-context.ts';
+import type { RevocationResult } from '../revocation/revocation.ts';
+import type { AccessDeps } from './dependencies.ts';
+
+type Events = Pick<AccessDeps, 'audit' | 'clock'>;
+
+/** Of an event that no request caused. */
+export const NO_REQUEST = (): RequestContext => ({ requestId: randomUUID(), address: '', userAgent: '' });
+
+const aboutRequest = ({ id, terms }: AccessRequest): AuditFacts => ({ 'grant-id': id, role: terms.name });
+
+const whatItGives = ({ terms, seconds }: AccessRequest): AuditFacts => ({
+  seconds: String(seconds),
+  groups: terms.groups.join(' '),
+  clusters: (terms.clusters ?? []).join(' '),
+});
+
+const askedBy = ({ username, account }: AccessRequest): AuditFacts => ({
+  'asked-by': username,
+  'asked-by-account': account,
+});
+
+/** The user of a request, of whom the request has the name only. */
+function requester({ username, account, session }: AccessRequest): NonNullable<AuditedAct['about']> {
+  const identity: Identity = { username, uid: '', groups: [], extra: {} };
+  return { identity, account, session };
+}
+
+const callerOf = ({ actor }: AccessCaller): Pick<AuditedAct, 'about' | 'provider'> => ({
+  about: { identity: actor.identity, account: actor.account, session: actor.session },
+  provider: actor.proof.provider,
+});
+
+export function auditRequested(deps: Events, caller: AccessCaller, request: AccessRequest): void {
+  const { session, provider, reason } = request;
+  record(deps, caller.context, {
+    event: 'access-requested',
+    path: caller.path,
+    code: 201,
+    about: { identity: caller.actor.identity, account: request.account, session },
+    provider,
+    reason,
+    details: { ...aboutRequest(request), ...whatItGives(request) },
+  });
+}
+
+/** @param needed how many approvals the role needs */
+export function auditApproved(
+  deps: Events,
+  caller: AccessCaller,
+  {
+    request,
+    needed,
+    reason = '',
+  }: { readonly request: AccessRequest; readonly needed: number; readonly reason?: string },
+): void {
+  const approvals = request.decisions.filter(({ approved }) => approved).length;
+  record(deps, caller.context, {
+    event: 'access-approved',
+    path: caller.path,
+    code: 200,
+    ...callerOf(caller),
+    reason,
+    details: { ...aboutRequest(request), ...askedBy(request), approvals: `${approvals}/${needed}` },
+  });
+}
+
+/** Audits that a grant has begun, and counts it. */
+export function auditBegun(deps: AccessDeps, context: RequestContext, path: string, request: AccessRequest): void {
+  const approvers = request.decisions.flatMap(({ approved, username }) => (approved ? [username] : []));
+  record(deps, context, {
+    event: 'access-begun',
+    path,
+    code: 200,
+    about: requester(request),
+    provider: request.provider,
+    reason: request.reason,
+    details: { ...aboutRequest(request), ...whatItGives(request), 'approved-by': approvers.join(', ') },
+  });
+  deps.countGrant?.(request.terms.name, 'begun');
+  if (request.terms.approval === 'none') deps.countBreakGlass?.(request.terms.name);
+}
+
+/** Audits that a request was denied, withdrawn, or not decided in time; without a caller it is the last. */
+export function auditDenied(
+  deps: Events,
+  request: AccessRequest,
+  {
+    ending,
+    reason = '',
+    caller,
+  }: { readonly ending: 'denied' | 'withdrawn' | 'expired'; readonly reason?: string; readonly caller?: AccessCaller },
+): void {
+  record(deps, caller?.context ?? NO_REQUEST(), {
+    event: 'access-denied',
+    path: caller?.path ?? '',
+    code: 200,
+    ...(caller === undefined ? { about: requester(request), provider: request.provider } : callerOf(caller)),
+    reason,
+    details: { ...aboutRequest(request), ...askedBy(request), ending },
+  });
+}
+
+export interface GrantEnd {
+  readonly ending: GrantEnding;
+  /** Username of whoever ended it. */
+  readonly by?: string;
+  readonly reason: string;
+  readonly context: RequestContext;
+  readonly path: string;
+}
+
+/** @param result absent where its session was over, whose own end has ended it */
+export function auditEnded(
+  deps: AccessDeps,
+  request: AccessRequest,
+  { ending, by = '', reason, context, path }: GrantEnd,
+  result: RevocationResult | undefined,
+): void {
+  const details =
+    result === undefined
+      ? {}
+      : {
+          revocation: result.id,
+          complete: String(result.complete),
+          receipts: receiptsOf(result),
+          'streams-closed': String(result.streamsClosed),
+        };
+  record(deps, context, {
+    event: 'access-ended',
+    path,
+    code: result === undefined ? 200 : revocationStatus(result),
+    about: requester(request),
+    provider: request.provider,
+    reason,
+    details: { ...aboutRequest(request), ending, by, ...details },
+  });
+  deps.countGrant?.(request.terms.name, 'ended');
+}
+
+/** Audits what was rejected. @param about the request or the role that it was about, as far as it is known */
+export function auditRefused(deps: AccessDeps, caller: AccessCaller, thrown: unknown, about: AuditFacts): void {
+  const { error, status } = appErrorOf(thrown);
+  const code = error instanceof ProblemError ? error.status : status;
+  record(deps, caller.context, {
+    event: 'access-refused',
+    path: caller.path,
+    code,
+    ...callerOf(caller),
+    reason: error.reason,
+    details: about,
+  });
+  deps.countRequest?.(about.role ?? '', 'refused');
+}

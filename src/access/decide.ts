@@ -1,0 +1,132 @@
+/** Approvals and denials. */
+import type { AccessCaller } from '../admin/access-requests.ts';
+import { nowSeconds } from '../contracts/clock.ts';
+import type { AccessDecision, AccessRequest } from '../core/access/request.ts';
+import { mayRequest } from '../core/access/role.ts';
+import type { AccessWrite, StoredRequest } from '../store/store.ts';
+import type { SessionRecord } from '../store/store.ts';
+import { auditApproved, auditBegun, auditDenied } from './audit-events.ts';
+import type { AccessDeps, KnownUser } from './dependencies.ts';
+import { assertFirstApproval, assertOpen, judgeDecider, type Judged } from './judge.ts';
+import { rejection, requestNotFound } from './rejections.ts';
+import { assertFreshUser, recheckedRecord, recheckedUser } from './users.ts';
+import { writeRejection } from './write-rejections.ts';
+
+/** Of one decision: while it was made, others have decided. More than the approvals that a role may need. */
+const ATTEMPTS = 8;
+
+interface Decision {
+  readonly approved: boolean;
+  readonly reason: string;
+}
+
+/**
+ * Decides about a request. The last approval that is needed begins the grant, in the same write.
+ * @throws ProblemError
+ */
+export async function decide(
+  deps: AccessDeps,
+  caller: AccessCaller,
+  found: StoredRequest,
+  decision: Decision,
+): Promise<AccessRequest> {
+  const { request } = found;
+  assertOpen(request, nowSeconds(deps));
+  if (request.account === caller.actor.account) {
+    throw rejection('own_request', 'You have asked for this yourself. A colleague must decide; you can withdraw it.');
+  }
+  const decider = await recheckedUser(deps, caller);
+  assertFreshUser(deps, decider, deps.config.access.freshness);
+  const requester = await requesterOf(deps, request, decision);
+  let stored: StoredRequest | undefined = found;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    if (stored === undefined) throw requestNotFound();
+    assertOpen(stored.request, nowSeconds(deps));
+    const judged = judgeDecider(deps, stored.request, { decider, requester });
+    caller.actor.assertValid();
+    const written = await (decision.approved
+      ? approve(deps, stored, { judged, decider, requester, reason: decision.reason })
+      : deny(deps, stored, { decider, reason: decision.reason }));
+    if (written.ok) {
+      audit(deps, caller, written.stored.request, { ...decision, needed: judged.role.approval.count });
+      return written.stored.request;
+    }
+    if (written.reason !== 'request_changed') throw writeRejection(written.reason);
+    // Another decision was written first: this one is judged again, by what is stored now.
+    stored = await deps.store.access.find(request.id);
+  }
+  throw rejection('request_busy', 'Others decide about this request at the same moment. Try again.');
+}
+
+/**
+ * Returns the session that asked. Before an approval its user is asked for at their provider too: whoever has left since is
+ * given nothing.
+ */
+async function requesterOf(
+  deps: AccessDeps,
+  { session, account }: AccessRequest,
+  { approved }: Decision,
+): Promise<SessionRecord> {
+  const record = await (approved ? recheckedRecord(deps, session) : deps.store.sessions.read(session));
+  if (record?.account === account && record.delegation === undefined) return record;
+  throw writeRejection('session_over');
+}
+
+const decisionOf = ({ record }: KnownUser, at: number, { approved, reason }: Decision): AccessDecision => ({
+  account: record.account,
+  username: record.identity.username,
+  at,
+  approved,
+  ...(reason === '' ? {} : { reason }),
+});
+
+function approve(
+  deps: AccessDeps,
+  stored: StoredRequest,
+  {
+    judged: { role, approvals },
+    decider,
+    requester,
+    reason,
+  }: {
+    readonly judged: Judged;
+    readonly decider: KnownUser;
+    readonly requester: SessionRecord;
+    readonly reason: string;
+  },
+): Promise<AccessWrite> {
+  assertFirstApproval(approvals, decider);
+  const { request } = stored;
+  if (!mayRequest(role, requester.identity) || request.seconds > role.longest) {
+    const message = 'Whoever asked may not ask for this any more: not in these groups, or not for so long.';
+    throw rejection('requester_not_eligible', message);
+  }
+  const decision = { ...decisionOf(decider, nowSeconds(deps), { approved: true, reason }), knownAs: decider.knownAs };
+  const decided = { ...request, decisions: [...request.decisions, decision] };
+  if (approvals.length + 1 < role.approval.count) return deps.store.access.change(stored, decided);
+  return deps.store.access.begin(stored, { ...decided, state: 'granted' }, request.seconds);
+}
+
+function deny(
+  deps: AccessDeps,
+  stored: StoredRequest,
+  { decider, reason }: { readonly decider: KnownUser; readonly reason: string },
+): Promise<AccessWrite> {
+  const { request } = stored;
+  const decision = decisionOf(decider, nowSeconds(deps), { approved: false, reason });
+  return deps.store.access.change(stored, { ...request, state: 'denied', decisions: [...request.decisions, decision] });
+}
+
+function audit(
+  deps: AccessDeps,
+  caller: AccessCaller,
+  request: AccessRequest,
+  { approved, reason, needed }: Decision & { readonly needed: number },
+): void {
+  deps.countRequest?.(request.terms.name, approved ? 'approved' : 'denied');
+  const kind = !approved ? 'denied' : request.state === 'granted' ? 'granted' : 'approved';
+  deps.notify?.({ kind, request, by: caller.actor.identity.username });
+  if (!approved) return auditDenied(deps, request, { ending: 'denied', reason, caller });
+  auditApproved(deps, caller, { request, needed, reason });
+  if (request.state === 'granted') auditBegun(deps, caller.context, caller.path, request);
+}

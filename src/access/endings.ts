@@ -1,0 +1,201 @@
+/**
+ * Finds grants that are over, and requests that no one decided about, and writes that down. Each replica looks every two
+ * seconds, by what the store has then, and never relies on an event that could be lost: an event only makes it look sooner.
+ *
+ * No right depends on this. Each replica knows by itself when a grant is over (`src/proxy`); what is found here is proven and
+ * audited.
+ */
+import { cacheKey, sessionKey, type LogChange, type TargetKey } from '../core/credential/revocation.ts';
+import type { AccessRequest, GrantEnding } from '../core/access/request.ts';
+import { mayRequest } from '../core/access/role.ts';
+import { nowSeconds } from '../contracts/clock.ts';
+import type { ActiveGrant } from '../store/store.ts';
+import { auditDenied, NO_REQUEST } from './audit-events.ts';
+import type { AccessDeps } from './dependencies.ts';
+import type { EndGrant } from './end-grant.ts';
+import { roleNamed } from './judge.ts';
+
+const EVERY_MS = 2000;
+/** Whether a user is still in the groups that may ask is read from their session: at once where it changed, else this often. */
+const GROUPS_EVERY_MS = 30_000;
+/** A request waits for a day, so that its end is written some seconds late matters to no one. */
+const OPEN_EVERY_MS = 10_000;
+const PAGE = 200;
+/** Ends that are written at the same time: each waits for the proof of its revocation. */
+const CONCURRENT = 16;
+
+export interface Endings {
+  start(): void;
+  /** Looks once. Resolves when all that it found is written. Never rejects. */
+  check(): Promise<void>;
+  /** Looks now, because a replica has seen a grant of this session that does not count any more. */
+  suspect(session: string): void;
+  /** Resolves when nothing is being written any more. */
+  stop(): Promise<void>;
+}
+
+export function createEndings(deps: AccessDeps, endGrant: EndGrant): Endings {
+  return new Sweeper(deps, endGrant);
+}
+
+class Sweeper implements Endings {
+  readonly #deps: AccessDeps;
+  readonly #endGrant: EndGrant;
+  /** When the groups of each active grant's user were read, by the grant; monotonic milliseconds. */
+  readonly #groupsReadAt = new Map<string, number>();
+  readonly #sessionOf = new Map<TargetKey, Set<string>>();
+  #openReadAt = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+
+  constructor(deps: AccessDeps, endGrant: EndGrant) {
+    this.#deps = deps;
+    this.#endGrant = endGrant;
+    deps.guard.onChange((change) => this.#changed(change));
+  }
+
+  start(): void {
+    this.#schedule(EVERY_MS);
+  }
+
+  check(): Promise<void> {
+    if (this.#running !== undefined) {
+      this.#again = true;
+      return this.#running;
+    }
+    const run = this.#rounds().finally(() => (this.#running = undefined));
+    this.#running = run;
+    return run;
+  }
+
+  suspect(session: string): void {
+    this.#forget(sessionKey(session));
+    this.#soon();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  #schedule(afterMs: number): void {
+    clearTimeout(this.#timer);
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => {
+      void this.check().finally(() => this.#schedule(EVERY_MS));
+    }, afterMs).unref();
+  }
+
+  /** Only once it was started. */
+  #soon(): void {
+    if (this.#timer !== undefined) this.#schedule(0);
+  }
+
+  #changed(change: LogChange | undefined): void {
+    if (change === undefined) return this.#groupsReadAt.clear();
+    if (change.kind !== 'identity-changed' && change.kind !== 'revoked') return;
+    if (this.#forget(change.key)) this.#soon();
+  }
+
+  /** Forgets when the groups of this session's user were read. @returns whether it has a grant */
+  #forget(key: TargetKey): boolean {
+    const grants = this.#sessionOf.get(key) ?? new Set();
+    for (const grant of grants) this.#groupsReadAt.delete(grant);
+    return grants.size > 0;
+  }
+
+  async #rounds(): Promise<void> {
+    do {
+      this.#again = false;
+      await this.#once().catch((err: unknown) => {
+        this.#deps.logger.warn({ err }, 'grants that are over could not be looked for');
+      });
+    } while (this.#again && !this.#stopped);
+  }
+
+  async #once(): Promise<void> {
+    // A fenced replica rejects everything, and what it knows may be old: another one writes the ends.
+    if (this.#deps.guard.fenced || this.#deps.audit.blocked) return;
+    const active = await this.#deps.store.access.active();
+    this.#note(active);
+    const over = [];
+    for (const grant of active) {
+      const ending = await this.#endingOf(grant);
+      if (ending !== undefined) over.push({ request: grant.stored.request, ending });
+    }
+    const queue = over.values();
+    await Promise.all(
+      Array.from({ length: CONCURRENT }, async () => {
+        for (const { request, ending } of queue) await this.#end(request, ending);
+      }),
+    );
+    await this.#expireRequests();
+  }
+
+  #note(active: readonly ActiveGrant[]): void {
+    const grants = new Set(active.map(({ stored }) => stored.request.id));
+    for (const id of this.#groupsReadAt.keys()) if (!grants.has(id)) this.#groupsReadAt.delete(id);
+    this.#sessionOf.clear();
+    const counts = new Map(this.#deps.config.access.roles.map(({ name }) => [name, 0]));
+    for (const { stored } of active) {
+      const { id, session, terms } = stored.request;
+      for (const key of [sessionKey(session), cacheKey(session)]) {
+        this.#sessionOf.set(key, (this.#sessionOf.get(key) ?? new Set()).add(id));
+      }
+      const count = counts.get(terms.name);
+      if (count !== undefined) counts.set(terms.name, count + 1);
+    }
+    this.#deps.observeActive?.(counts);
+  }
+
+  /** @returns undefined for a grant that goes on */
+  async #endingOf({ stored: { request }, leftMs, sessionActive }: ActiveGrant): Promise<GrantEnding | undefined> {
+    if (leftMs <= 0) return 'expired';
+    if (!sessionActive) return 'session';
+    const role = roleNamed(this.#deps, request.terms.name);
+    if (role === undefined) return 'role';
+    const now = performance.now();
+    if (now - (this.#groupsReadAt.get(request.id) ?? Number.NEGATIVE_INFINITY) < GROUPS_EVERY_MS) return undefined;
+    const record = await this.#deps.store.sessions.read(request.session);
+    // It ended since: the next round knows.
+    if (record === undefined) return undefined;
+    if (!mayRequest(role, record.identity)) return 'group';
+    this.#groupsReadAt.set(request.id, now);
+    return undefined;
+  }
+
+  async #end(request: AccessRequest, ending: GrantEnding): Promise<void> {
+    // Not held up by one that cannot be written: it is found again in the next round.
+    await this.#endGrant(request, { ending, reason: '', context: NO_REQUEST(), path: '', isSweep: true }).catch(
+      (err: unknown) => {
+        const facts = { err, grant: request.id, ending };
+        this.#deps.logger.warn(facts, 'the end of a grant could not be written');
+      },
+    );
+  }
+
+  /** Marks requests that no one decided about in time. Of several replicas one writes each, and audits it. */
+  async #expireRequests(): Promise<void> {
+    const now = performance.now();
+    if (now - this.#openReadAt < OPEN_EVERY_MS) return;
+    this.#openReadAt = now;
+    const { access } = this.#deps.store;
+    const where = ({ openUntil }: AccessRequest): boolean => openUntil <= nowSeconds(this.#deps);
+    let cursor: string | undefined;
+    do {
+      const query = { open: true, where, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) } as const;
+      const page = await access.list(query);
+      for (const stored of page.requests) {
+        const written = await access.change(stored, { ...stored.request, state: 'expired' });
+        if (!written.ok) continue;
+        auditDenied(this.#deps, written.stored.request, { ending: 'expired' });
+        this.#deps.countRequest?.(stored.request.terms.name, 'expired');
+        this.#deps.notify?.({ kind: 'expired', request: written.stored.request });
+      }
+      ({ cursor } = page);
+    } while (cursor !== undefined);
+  }
+}

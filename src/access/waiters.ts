@@ -1,0 +1,72 @@
+/** Callers who wait until a request is decided: `GET /-/access/ID?wait=SECONDS`. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AccessCaller } from '../admin/access-requests.ts';
+import type { AccessRequest } from '../core/access/request.ts';
+import { tooMany } from '../http/call-limits.ts';
+import type { AccessDeps } from './dependencies.ts';
+import { requestNotFound } from './rejections.ts';
+
+/** How often the store is asked for each caller who waits. */
+const POLL_MS = 1000;
+/** One session waits for a few requests at once; an attacker opens connections without end. */
+const MOST_OF_SESSION = 4;
+const MOST = 1000;
+
+export interface Waiters {
+  /**
+   * Waits until a request is in another state, or has another decision.
+   * @returns the request as it is then, or as it still is after so many seconds
+   * @throws ProblemError `too_many_requests`
+   */
+  wait(
+    caller: AccessCaller,
+    before: AccessRequest,
+    until: { readonly seconds: number; readonly gone: AbortSignal },
+  ): Promise<AccessRequest>;
+}
+
+export function createWaiters({
+  store,
+  leaving,
+}: Pick<AccessDeps, 'store'> & { readonly leaving?: AbortSignal }): Waiters {
+  const waiting = new Map<string, number>();
+  let all = 0;
+  return {
+    async wait({ actor }, before, { seconds, gone }) {
+      const own = waiting.get(actor.session) ?? 0;
+      if (own >= MOST_OF_SESSION || all >= MOST) throw tooMany('callers who wait', seconds);
+      waiting.set(actor.session, own + 1);
+      all += 1;
+      try {
+        return await changed(store, before, {
+          seconds,
+          signal: AbortSignal.any([gone, ...(leaving === undefined ? [] : [leaving])]),
+        });
+      } finally {
+        all -= 1;
+        const left = (waiting.get(actor.session) ?? 1) - 1;
+        if (left === 0) waiting.delete(actor.session);
+        else waiting.set(actor.session, left);
+      }
+    },
+  };
+}
+
+async function changed(
+  store: AccessDeps['store'],
+  before: AccessRequest,
+  { seconds, signal }: { readonly seconds: number; readonly signal: AbortSignal },
+): Promise<AccessRequest> {
+  const until = performance.now() + seconds * 1000;
+  let request = before;
+  while (!signal.aborted && performance.now() < until) {
+    await delay(Math.min(POLL_MS, Math.max(1, until - performance.now())), undefined, { signal }).catch(
+      () => undefined,
+    );
+    const found = await store.access.find(before.id);
+    if (found === undefined) throw requestNotFound();
+    ({ request } = found);
+    if (request.state !== before.state || request.decisions.length !== before.decisions.length) break;
+  }
+  return request;
+}
