@@ -7,6 +7,7 @@
  * code flow: a token that is signed by a key that the provider does not publish is invalid.
  */
 import * as oidc from 'openid-client';
+import { knownAsOf } from '../core/access/same-person.ts';
 import { mapClaims } from '../core/identity/claims.ts';
 import { type Claims, type ClaimsMapping } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
@@ -185,6 +186,7 @@ async function signInOf(
   return {
     subject,
     identity: mapped.value,
+    knownAs: knownAsOf(options.mapping, claims, mapped.value),
     ...(tokens.refresh_token === undefined ? {} : { refreshToken: tokens.refresh_token }),
     ...(typeof claims['auth_time'] === 'number' ? { authTime: claims['auth_time'] } : {}),
   };

@@ -26,6 +26,8 @@ export interface ProviderSignIn {
   /** The provider's immutable subject. */
   readonly subject: string;
   readonly identity: Identity;
+  /** Names by which the same user is known at any provider (`knownAsOf`). Never shown. */
+  readonly knownAs?: readonly string[];
   /** Absent where the provider gives none: the user cannot be re-checked then. */
   readonly refreshToken?: string;
   /** `auth_time`, epoch seconds, where the provider has it. */

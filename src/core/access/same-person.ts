@@ -6,26 +6,26 @@
  * each e-mail address that a provider has verified. Two users with one name cannot approve for one another:
  * that costs them a colleague, and the other way round costs the cluster.
  */
+import { verifiedEmailOf } from '../identity/claims-parts.ts';
+import type { Identity } from '../identity/identity.ts';
+import type { Claims, ClaimsMapping } from '../identity/types.ts';
 
 /** Folds a name for the comparison: case and Unicode form have no meaning, and `@` ends the local part only. */
 const folded = (name: string): string => name.normalize('NFKC').toLowerCase().trim();
 
 /**
  * Returns the names by which a user is known at any provider, folded, without repetition.
- * @param user.username as Kubernetes sees it, with the provider's prefix
- * @param user.verifiedEmail as the provider says; absent where it does not say that it is verified
+ * @param identity as the claims were mapped, with the provider's prefix
  */
-export function knownAsOf({
-  username,
-  usernamePrefix,
-  verifiedEmail,
-}: {
-  readonly username: string;
-  readonly usernamePrefix: string;
-  readonly verifiedEmail?: string | undefined;
-}): readonly string[] {
+export function knownAsOf(
+  mapping: Pick<ClaimsMapping, 'usernamePrefix' | 'trustsEmail'>,
+  claims: Claims,
+  { username }: Pick<Identity, 'username'>,
+): readonly string[] {
+  const { usernamePrefix } = mapping;
   const bare = username.startsWith(usernamePrefix) ? username.slice(usernamePrefix.length) : username;
-  return [...new Set([bare, ...(verifiedEmail === undefined ? [] : [verifiedEmail])].map(folded).filter(Boolean))];
+  const email = verifiedEmailOf(mapping, claims);
+  return [...new Set([bare, ...(email === undefined ? [] : [email])].map(folded).filter(Boolean))];
 }
 
 /** Whether they share a name. */

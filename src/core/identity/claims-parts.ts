@@ -57,6 +57,18 @@ function unprovenEmail(provider: string, verified: unknown): IdentityRejection |
 }
 
 /**
+ * Returns the e-mail address of a user, where it is theirs for certain: as it is compared to find two accounts of one user.
+ */
+export function verifiedEmailOf(
+  { trustsEmail }: Pick<ClaimsMapping, 'trustsEmail'>,
+  claims: Claims,
+): string | undefined {
+  const { email, email_verified: verified } = claims;
+  const isVerified = trustsEmail || verified === true || verified === 'true';
+  return isVerified && typeof email === 'string' ? email : undefined;
+}
+
+/**
  * Counts the entries of the claims that `groups` reads, before anything is evaluated: an attacker has a user put into
  * thousands of groups, for which a rule or the mapping would take long. There may be no more entries than groups, even
  * if the expression would filter them.

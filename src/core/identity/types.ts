@@ -37,6 +37,8 @@ export interface ClaimsMapping {
   readonly uid: Expression | undefined;
   readonly extra: ReadonlyMap<string, Expression>;
   readonly maxGroups: number;
+  /** Each e-mail address counts as verified (`emailVerified: trusted`). */
+  readonly trustsEmail: boolean;
   /** The name can be an e-mail address that the provider has not verified. */
   readonly needsVerifiedEmail: boolean;
   readonly rules: readonly CompiledRule[];

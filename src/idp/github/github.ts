@@ -9,6 +9,7 @@
  * another user.
  */
 import type { Clock } from '../../contracts/clock.ts';
+import { knownAsOf } from '../../core/access/same-person.ts';
 import { mapClaims } from '../../core/identity/claims.ts';
 import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf } from '../../core/identity/identity.ts';
@@ -60,7 +61,8 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
   const signIn = ({ subject, claims }: GithubUser, tokens: GithubTokens): ProviderSignIn => {
     const mapped = mapClaims(mapping, claims, accountOf(name, subject));
     if (!mapped.ok) throw rejected(mapped.reason.reason, mapped.reason.message);
-    return { subject, identity: mapped.value, refreshToken: packTokens(tokens) };
+    const knownAs = knownAsOf(mapping, claims, mapped.value);
+    return { subject, identity: mapped.value, knownAs, refreshToken: packTokens(tokens) };
   };
 
   /** @param keep called with the result of a refresh before anything else can fail: a refresh token may be used once */

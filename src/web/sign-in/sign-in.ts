@@ -114,6 +114,7 @@ function newSession(
     ...(deviceName === undefined ? {} : { deviceName }),
     startedAt: login.startedAt,
     ...(authTime === undefined ? {} : { authTime }),
+    ...(user.knownAs === undefined ? {} : { knownAs: user.knownAs }),
     ...(user.providerSid === undefined ? {} : { providerSid: user.providerSid }),
     // The session of another user at a shared browser is not touched.
     ...(browser?.account === account ? { via: browser.session } : {}),
