@@ -112,18 +112,18 @@ function decisionsCard({ request, nowMs }: RequestPage): Html | false {
   const needed = neededOf(terms);
   if (needed === 0) return false;
   const missing = needed - approvalsOf(request);
-  const waits =
-    isOpen(request, nowMs) &&
-    html`<p>
-      ${approvalsOf(request)} of ${needed} approvals; ${missing} more ${missing === 1 ? 'is' : 'are'} needed before
-      ${moment(openUntil)}.
-    </p>`;
   return html`<section class="card" aria-labelledby="decisions">
     <h2 id="decisions">Decisions</h2>
-    ${waits}
+    ${
+      isOpen(request, nowMs) &&
+      html`<p>
+        ${approvalsOf(request)} of ${needed} approvals; ${missing} more ${missing === 1 ? 'is' : 'are'} needed before
+        ${moment(openUntil)}.
+      </p>`
+    }
     ${
       decisions.length === 0
-        ? html`<p class="empty">No one has decided yet.</p>`
+        ? !isOpen(request, nowMs) && html`<p>No one decided.</p>`
         : html`<ul>
             ${decisions.map(decisionRow)}
           </ul>`

@@ -17,6 +17,12 @@ interface RequestTable {
 export const plainUser = ({ username, account }: AccessRequest): Html =>
   html`<strong><bdi>${username}</bdi></strong> <span class="small muted own-line">${account}</span>`;
 
+/** Characters. */
+const MOST_REASON_SHOWN = 80;
+
+const receiptLink = ({ id, grant }: AccessRequest): Html | false =>
+  grant?.revocation !== undefined && html`<a class="small" href="${accessHref(id)}#receipt">receipt</a>`;
+
 function row(request: AccessRequest, { nowMs, userCell, action }: RequestTable): Html {
   const { id, terms, seconds, reason, requestedAt, username } = request;
   return html`<tr>
@@ -28,10 +34,12 @@ function row(request: AccessRequest, { nowMs, userCell, action }: RequestTable):
       >
     </td>
     <td data-label="Reason">
-      <span>${reason === '' ? html`<span class="muted">none</span>` : quotedReason(reason)}</span>
+      <span class="own-line"
+        >${reason === '' ? html`<span class="muted">none</span>` : quotedReason(reason, MOST_REASON_SHOWN)}</span
+      >
     </td>
     <td data-label="Requested">${momentAgo(requestedAt, Math.floor(nowMs / 1000))}</td>
-    <td data-label="State"><span>${stateOf(request, nowMs)}</span></td>
+    <td data-label="State"><span>${stateOf(request, nowMs)} ${receiptLink(request)}</span></td>
     <td data-label="" class="action">
       <a
         class="button quiet compact"

@@ -23,6 +23,7 @@ const NEXT: Readonly<Partial<Record<ErrorCode, string>>> = {
 
 const SECTIONS: readonly (readonly [RegExp, Section])[] = [
   [/^\/admin\/(?:locks|unlock)/, 'locks'],
+  [/^\/admin\/access/, 'access'],
   [/^\/admin\/replicas/, 'replicas'],
   [/^\/admin\/audit/, 'audit'],
   [/^\/admin\/health/, 'health'],

@@ -90,6 +90,7 @@ export function auditRejections(deps: WebDeps, handler: RequestHandler): Request
 const SECTIONS = {
   overview: { href: '/admin/overview', label: 'Overview' },
   sessions: { href: '/admin', label: 'Sessions' },
+  access: { href: '/admin/access', label: 'Access' },
   locks: { href: '/admin/locks', label: 'Locks' },
   replicas: { href: '/admin/replicas', label: 'Replicas' },
   audit: { href: '/admin/audit', label: 'Audit log' },
@@ -99,10 +100,15 @@ const SECTIONS = {
 
 export type Section = keyof typeof SECTIONS;
 
-function sectionLinks(section: Section): Html {
+/** @param hasAccess false where there are no access requests: a tab would lead to nothing */
+function sectionLinks(section: Section, hasAccess: boolean): Html {
   const link = ([name, { href, label }]: readonly [string, (typeof SECTIONS)[Section]]): Html =>
     name === section ? html`<a href="${href}" aria-current="page">${label}</a>` : html`<a href="${href}">${label}</a>`;
-  return html`<nav class="tabs" aria-label="Admin">${Object.entries(SECTIONS).map(link)}</nav>`;
+  return html`<nav class="tabs" aria-label="Admin">
+    ${Object.entries(SECTIONS)
+      .filter(([name]) => name !== 'access' || hasAccess)
+      .map(link)}
+  </nav>`;
 }
 
 const auditorNote = (): Html =>
@@ -139,7 +145,7 @@ export function sendAdminPage(context: Omit<AdminPageContext, 'service'>, page: 
   if (read !== undefined) record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: status, ...read });
   sendPage(res, status, {
     title,
-    body: html`${sectionLinks(section)} ${!mayAct && auditorNote()} ${body}`,
+    body: html`${sectionLinks(section, deps.access !== undefined)} ${!mayAct && auditorNote()} ${body}`,
     navigation: navigationFor(deps, user, 'admin'),
     styles: ['admin.css'],
     scripts: scripts ?? [],

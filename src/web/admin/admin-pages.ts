@@ -7,7 +7,7 @@
  * - sessions-page.ts, user-page.ts, session-page.ts: the list of sessions, one user, one session
  * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form) and begin-revocation.ts
  *   (starts it); receipt-page.ts: its result
- * - locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each; audit-lines.ts,
+ * - access-page.ts, locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each; audit-lines.ts,
  *   recent-search.ts: the events of the audit page
  * - admin-error-page.ts: an error in the frame of these pages
  * - fresh-page.ts: asks an admin whose sign-in is too old to sign in again
@@ -20,6 +20,7 @@ import type { Guards } from '../browser/guards.ts';
 import { createClusters } from '../../core/identity/cluster-access.ts';
 import type { Need } from '../../admin/roles.ts';
 import { createSessionList } from '../../admin/session-query.ts';
+import { showAccess } from './access-page.ts';
 import { withRole, auditRejections, type AdminHandler, type AdminPageService } from './admin-frame.ts';
 import { showAudit } from './audit-page.ts';
 import { createRevocationStarter } from './begin-revocation.ts';
@@ -56,6 +57,7 @@ export function adminPages(service: Omit<AdminPageService, 'clusters'>, guards: 
   get('/admin/revoke', showConfirmation, 'act');
   post('/admin/revoke', handleRevoke(createRevocationStarter(service)));
   get('/admin/revocations/:id', showReceipt);
+  get('/admin/access', showAccess);
   get('/admin/locks', showLocks);
   post('/admin/unlock', handleUnlock);
   post('/admin/lift-fresh-sign-in', handleLiftFreshSignIn);

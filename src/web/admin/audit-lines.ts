@@ -1,6 +1,7 @@
 /** Audit events as lines of the audit page. `audit.js` draws those that come later in the same way. */
 import type { AuditEvent } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
+import { accessHref } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentSeconds } from '../page/layout.ts';
 import { shortId } from '../page/recent-requests.ts';
@@ -71,13 +72,20 @@ export function eventLine(
     <div class="line-row">
       ${momentSeconds(stageTimestamp)}
       <span class="line-who">${userOf(event)}</span>
-      <span class="line-what">${actionOf(event)}</span>
+      <span class="line-what">${actionOf(event)} ${grantMarks(event)}</span>
       ${outcomeOf(event, later)}
       <span class="small muted">${sourceIPs.join(', ')}</span>
       <a class="small" href="${auditHref(auditID)}">${shortId(auditID)}</a>
     </div>
     ${whole && html`<pre class="commands" tabindex="0">${JSON.stringify(event, undefined, 2)}</pre>`}
   </li>`;
+}
+
+/** Returns a mark for each grant that a request was made with; nothing for what is about a request for one. */
+function grantMarks(event: AuditEvent): Html | false {
+  const ids = factOf(event, 'event') === undefined ? factOf(event, 'grant-id') : undefined;
+  if (ids === undefined) return false;
+  return html`${ids.split(' ').map((id) => html`<a class="badge" href="${accessHref(id)}">granted ${shortId(id)}</a>`)}`;
 }
 
 /** The template of one audit event that is shown live. */

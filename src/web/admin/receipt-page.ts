@@ -7,9 +7,12 @@
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import type { RevocationReceipt } from '../../admin/revocation-results.ts';
+import { accessHref, endingText, nameList, periodText } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { delegatedText } from '../page/receipt.ts';
-import { auditHref } from './links.ts';
+import { accountHref, auditHref } from './links.ts';
+import type { AccessRequest } from '../../core/access/request.ts';
+import { contextOf } from '../../http/request-context.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
 import { isFollowed, revocationNotFound } from '../../admin/revocation-results.ts';
@@ -159,7 +162,12 @@ function copyCard(receipt: RevocationReceipt): Html {
 }
 
 /** Returns the card about what the proof does not cover: whether the user can sign in again. */
-function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
+function nextCard({ canSignInAgain }: RevocationResult, { mayAct, granted }: ReceiptView): Html {
+  if (granted !== undefined) {
+    return html`<p>
+      <a class="button" href="/admin/access">All access requests</a>
+    </p>`;
+  }
   const again = html`<p>
     They can sign in again by themselves. To keep them out, lock the account, and disable it at the identity provider.
   </p>`;
@@ -174,25 +182,63 @@ function nextCard({ canSignInAgain }: RevocationResult, mayAct: boolean): Html {
   </section>`;
 }
 
+/** Returns the card of what was granted, which the target names by its id only. */
+function grantCard({ id, terms, username, account, grant }: AccessRequest): Html {
+  return html`<section class="card" aria-labelledby="grant">
+    <h2 id="grant">What was granted</h2>
+    <dl class="facts">
+      <dt>Role</dt>
+      <dd><a href="${accessHref(id)}">${terms.name}</a></dd>
+      <dt>User</dt>
+      <dd>
+        <a href="${accountHref(account)}"><bdi>${username}</bdi></a>
+      </dd>
+      <dt>Groups</dt>
+      <dd>${nameList(terms.groups, 'none')}</dd>
+      ${
+        grant !== undefined &&
+        html`<dt>From</dt>
+          <dd>${periodText(grant)}${grant.ending !== undefined && html`, ${endingText(grant)}`}</dd>`
+      }
+    </dl>
+    <p class="small muted">Only this ended; the session goes on without it.</p>
+  </section>`;
+}
+
+const GRANT = 'grant:';
+
+/** The page is useful without it. */
+async function grantOf(
+  { deps, req, user }: AdminPageContext,
+  { target }: RevocationReceipt,
+): Promise<AccessRequest | undefined> {
+  if (deps.access === undefined || target?.startsWith(GRANT) !== true) return undefined;
+  const caller = { actor: user, context: contextOf(req), path: req.path };
+  return deps.access.find(caller, target.slice(GRANT.length)).catch(() => undefined);
+}
+
 interface ReceiptView {
   /** The URL of its server-sent events; absent where the admin's session has ended and cannot read it any more. */
   readonly live?: string;
   /** False where it changes no more. */
   readonly followed: boolean;
   readonly mayAct: boolean;
+  /** The access request, where it was the end of a grant. */
+  readonly granted?: AccessRequest;
 }
 
 /**
  * Returns the page of a receipt.
  * @param result as far as it is known now
  */
-export function receiptBody(result: RevocationReceipt, { live, followed, mayAct }: ReceiptView): Html {
+export function receiptBody(result: RevocationReceipt, view: ReceiptView): Html {
+  const { live, followed, granted } = view;
   const at = rfc3339(Math.floor(Date.parse(result.at) / 1000));
   const content = html`${verdict(result, followed)} ${figures(result)} ${replicasCard(result)}`;
   return html`<h1>Revocation</h1>
     <p class="lead">Started <time datetime="${at}">${at}</time>, receipt <code>${result.id}</code>.</p>
     ${live === undefined || !followed ? content : html`<div data-live="${live}">${content}</div>`}
-    ${requestCard(result)} ${copyCard(result)} ${nextCard(result, mayAct)}`;
+    ${granted !== undefined && grantCard(granted)} ${requestCard(result)} ${copyCard(result)} ${nextCard(result, view)}`;
 }
 
 /** A proof takes seconds at most. After this time a replica is late, and the page is loaded again less often. */
@@ -207,6 +253,7 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
   const id = String(req.params['id']);
   const result = await service.results.find(id);
   if (result === undefined) throw revocationNotFound();
+  const granted = await grantOf(context, result);
   const nowMs = deps.clock.nowMs();
   const isRecent = nowMs - Date.parse(result.at) < RECENT_MS;
   const followed = isFollowed(result, nowMs);
@@ -216,7 +263,12 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
     title: `Revocation ${state}`,
     section: 'sessions',
     read: { reason: 'revocation', details: { revocation: result.id } },
-    body: receiptBody(result, { live, followed, mayAct: context.mayAct }),
+    body: receiptBody(result, {
+      ...(granted === undefined ? {} : { granted }),
+      live,
+      followed,
+      mayAct: context.mayAct,
+    }),
     ...(followed ? { scripts: ['copy.js', 'receipt.js'], refreshSeconds: isRecent ? 1 : 5 } : { scripts: ['copy.js'] }),
   });
 }

@@ -7,6 +7,7 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import { actorName, delegationFacts, rightsCard } from '../page/delegated-sessions.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import type { WebDeps } from '../dependencies.ts';
+import { grantFacts } from '../page/grants.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { badges, identityFacts } from './shared-cards.ts';
@@ -133,7 +134,7 @@ function beneathCard({ deps, session, beneath, mayAct }: SessionPageContent): Ht
   </section>`;
 }
 
-function identityCard({ session, clusters }: SessionPageContent): Html {
+function identityCard({ deps, session, clusters }: SessionPageContent): Html {
   return html`<section class="card" aria-labelledby="who">
     <div class="card-head">
       <h2 id="who">Identity in the clusters</h2>
@@ -145,6 +146,7 @@ function identityCard({ session, clusters }: SessionPageContent): Html {
       <dd><code>${session.account}</code></dd>
       <dt>May use</dt>
       <dd>${badges(clusters)}</dd>
+      ${grantFacts(session, deps.clock.nowMs())}
     </dl>
   </section>`;
 }

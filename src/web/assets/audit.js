@@ -52,6 +52,18 @@ function userOf(event) {
   return `${name}${actor ? ` via ${actor}` : ''}${as ? ` as ${as}` : ''}`;
 }
 
+/** Returns a mark for each grant that a request was made with, as `audit-lines.ts` does. */
+function grantMarks(event) {
+  if (fact(event, 'event') !== undefined) return [];
+  const ids = fact(event, 'grant-id')?.split(' ') ?? [];
+  return ids.flatMap((id) => {
+    const mark = document.createElement('span');
+    mark.className = 'badge';
+    mark.textContent = `granted ${id.slice(0, 8)}`;
+    return [' ', mark];
+  });
+}
+
 /** The outcome of a stream that is open, and of a request without a response, is still to come. */
 const isOpen = ({ stage }) => stage === 'ResponseStarted' || stage === 'RequestReceived';
 
@@ -78,6 +90,7 @@ function lineOf(event) {
     what: reason === undefined ? actionOf(event) : `${actionOf(event)} [${reason}]`,
   });
   fill(line, { code: text, from: (event.sourceIPs ?? []).join(', '), id: event.auditID.slice(0, 8) });
+  line.querySelector('[data-text="what"]').append(...grantMarks(event));
   line.dataset.event = keyOf(event);
   line.toggleAttribute('data-open', isOpen(event));
   line.querySelector('[data-link]').href = `/admin/audit?${new URLSearchParams({ auditId: event.auditID })}`;

@@ -17,6 +17,7 @@ import { latestRequests, requestsTable } from '../page/recent-requests.ts';
 import { signOut } from '../sign-in/sign-out.ts';
 import { auditFailures } from '../../http/audit-events.ts';
 import { impersonationCard } from './impersonation-headers.ts';
+import { ownGrantsCard } from '../page/grants.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { isDelegated, nestedPage } from '../page/delegated-sessions.ts';
@@ -30,6 +31,8 @@ interface PageContent extends SessionsContent {
   readonly clusters: readonly UsableCluster[];
   /** Epoch seconds since when the next sign-in has to be a fresh one. */
   readonly freshSince: number | undefined;
+  /** The card of what is granted to these sessions for a while. */
+  readonly grants: Html | false;
   /** The card with the impersonation headers. */
   readonly headers: Html;
   /** The table of the latest requests. */
@@ -101,6 +104,7 @@ function pageBody(content: PageContent): Html {
       <p class="lead">When a session ends, everything it has open is cut immediately, on every replica.</p>
     </div>
     ${content.freshSince !== undefined && freshSignInNotice(content.user, content.freshSince)} ${sessionsCard(content)}
+    ${content.grants}
     <div class="grid">${identityCard(content.user)} ${clustersCard(content.clusters, content.config)}</div>
     <section class="card" aria-labelledby="requests">
       <h2 id="requests">My last 50 requests</h2>
@@ -169,6 +173,7 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
     nowSeconds: nowSeconds(deps),
     clusters: usable,
     requests,
+    grants: ownGrantsCard({ sessions: own.sessions, csrf: user.csrf, nowMs: deps.clock.nowMs() }),
     headers,
     freshSince,
   });

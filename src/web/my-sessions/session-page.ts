@@ -10,6 +10,7 @@ import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { actorName, delegationFacts, endsWithIt, nested, rightsCard } from '../page/delegated-sessions.ts';
+import { grantFacts } from '../page/grants.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
@@ -39,7 +40,7 @@ interface OwnSessionPage {
   readonly deps: Pick<WebDeps, 'clock'>;
 }
 
-function factsCard({ session }: OwnSessionPage): Html {
+function factsCard({ deps, session }: OwnSessionPage): Html {
   const { delegation, client, userAgent, deviceName, address, createdAt, expiresAt } = session;
   const idleAt = idleEndOf(session);
   const parent = delegation?.ancestors.at(-1);
@@ -64,6 +65,7 @@ function factsCard({ session }: OwnSessionPage): Html {
       <dd>${moment(lastUseOf(session))}</dd>
       <dt>Ends</dt>
       <dd>${moment(expiresAt)}${idleAt < expiresAt && html`, or at ${moment(idleAt)} if it is not used`}</dd>
+      ${grantFacts(session, deps.clock.nowMs())}
       <dt>Id</dt>
       <dd><code>${session.id}</code></dd>
     </dl>

@@ -49,7 +49,9 @@ function deviceCell(session: SessionRecord, user: SignedIn): Html {
   const { deviceName } = session;
   return html`<strong title="${session.userAgent}">${deviceOf(session.userAgent)}</strong>
     ${session.id === user.session && html`<span class="badge">this browser</span>`}
-    ${session.device === true && html`<span class="badge quiet">by code</span>`}<span class="small muted own-line"
+    ${session.device === true && html`<span class="badge quiet">by code</span>`}
+    ${session.grants?.map(({ role }) => html`<span class="badge" title="granted for a while">${role}</span> `)}<span
+      class="small muted own-line"
       >${clientName(session.client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}</span
     >`;
 }

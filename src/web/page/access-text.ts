@@ -32,9 +32,12 @@ export function timeLeft(endsAt: number, nowMs: number): Html {
 /**
  * Returns a user's own text as a quotation. An attacker writes *approved by security*, or characters that turn the text
  * around it, so it stands apart, in quotation marks, and without characters that cannot be seen.
+ * @param most characters, for a list; the page of the request has all of it
  */
-export const quotedReason = (reason: string): Html =>
-  html`<q class="quoted"><bdi>${plainText(reason, MOST_REASON)}</bdi></q>`;
+export function quotedReason(reason: string, most = MOST_REASON): Html {
+  const text = plainText(reason, MOST_REASON);
+  return html`<q class="quoted"><bdi>${text.length > most ? `${text.slice(0, most)}…` : text}</bdi></q>`;
+}
 
 /** A grant that has begun, and whose time is not over by this server's clock. */
 export const isActive = ({ state, grant }: AccessRequest, nowMs: number): boolean =>

@@ -1,0 +1,84 @@
+/** What admins and auditors see of access requests. */
+import { afterEach, expect, test } from 'vitest';
+import { EXTRA_DOMAIN } from '../../../../src/core/core.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
+import { receiptBody } from '../../../../src/web/admin/receipt-page.ts';
+import { eventLine } from '../../../../src/web/admin/audit-lines.ts';
+import { alsoAt } from '../admin-at.ts';
+import { annotation, closeStages, signedInAs } from '../harness.ts';
+import { only, pageAt, post, requested, startAccess, textOf } from './access-at.ts';
+
+afterEach(closeStages);
+
+test('the history has every request, by account, role and state, and each read is audited', async () => {
+  const alice = await startAccess('alice');
+  await requested(alice);
+  for (const who of ['root', 'auditor']) {
+    const at = await alsoAt(alice.stage, who);
+    expect(textOf(await pageAt(at, '/admin/access'))).toMatch(
+      /corp:alice@example.com corp\/sub-alice shop-admins .* Waiting/,
+    );
+    const none = ['account=corp%2Fsub-root', 'role=other', 'state=denied'];
+    for (const query of none) expect(await pageAt(at, `/admin/access?${query}`)).toContain('No request matches.');
+    await pageAt(at, '/admin/access?state=unknown', 400);
+    await pageAt(at, '/admin/access?account=alice', 400);
+  }
+  const read = alice.stage.named('admin-read').findLast((event) => annotation(event, 'reason') === 'access_requests');
+  expect(annotation(read, 'filter')).toBe('{"state":"denied"}');
+  const { browser } = alice;
+  await browser.get('/admin/access').expect(403);
+});
+
+test('where there are no access requests, there is no tab for them', async () => {
+  const root = await signedInAs('root');
+  expect(await pageAt(root, '/admin')).not.toContain('/admin/access');
+  await pageAt(root, '/admin/access', 404);
+});
+
+test('an admin who is no approver ends a grant, and does not approve', async () => {
+  const alice = await startAccess('alice');
+  const path = await requested(alice);
+  const request = only(alice.access);
+  const terms = { ...request.terms, approval: { groups: ['corp:leads'], count: 1 } };
+  alice.access.requests.set(request.id, { ...request, terms });
+  const root = await alsoAt(alice.stage, 'root');
+  expect(await pageAt(root, path)).not.toMatch(/action="\/access\//);
+  await post(root, `${path}/approve`).expect(403);
+  const beganAt = alice.stage.clock.nowMs();
+  const granted = { ...request, terms, state: 'granted', grant: { beganAt, endsAt: beganAt + 60_000 } } as const;
+  alice.access.requests.set(request.id, granted);
+  expect(await pageAt(root, path)).toContain(`action="${path}/end"`);
+  const { text } = await post(root, `${path}/end`, { reason: 'INC-4712' }).expect(200);
+  expect(textOf(text)).toContain('Complete.');
+});
+
+test('the receipt of a grant’s end says what was granted', async () => {
+  const alice = await startAccess('alice');
+  await requested(alice);
+  const now = new Date(alice.stage.clock.nowMs()).toISOString();
+  const result = { id: 'r-1', epoch: 'e', number: 1, complete: true, sessions: 0, streamsClosed: 1, elapsedMs: 3 };
+  const receipt = { ...result, at: now, canSignInAgain: true, replicas: [] };
+  const page = receiptBody(receipt, { followed: false, mayAct: true, granted: only(alice.access) }).toString();
+  expect(textOf(page)).toMatch(
+    /What was granted Role shop-admins User corp:alice@example.com Groups access:shop-admins/,
+  );
+  expect(page).not.toContain('They can sign in again');
+});
+
+test('a request that was made with grants is marked with each of them', () => {
+  const event = (facts: Readonly<Record<string, string>>): AuditEvent =>
+    ({
+      auditID: 'a-1',
+      stage: 'ResponseComplete',
+      stageTimestamp: '2026-11-25T12:00:00.000000Z',
+      verb: 'get',
+      requestURI: '/api',
+      user: {},
+      sourceIPs: [],
+      annotations: Object.fromEntries(Object.entries(facts).map(([name, value]) => [`${EXTRA_DOMAIN}/${name}`, value])),
+    }) as unknown as AuditEvent;
+  const line = eventLine(event({ 'grant-id': `${'A'.repeat(22)} "><b>` })).toString();
+  expect(line).toContain(`<a class="badge" href="/access/${'A'.repeat(22)}">granted AAAAAAAA</a>`);
+  expect(line).toContain('href="/access/%22%3E%3Cb%3E">granted &quot;&gt;&lt;b&gt;</a>');
+  expect(eventLine(event({ event: 'access-begun', 'grant-id': 'x' })).toString()).not.toContain('granted');
+});
