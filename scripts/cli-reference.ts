@@ -57,8 +57,8 @@ const EXIT_CODES = [
   ['1', 'failed'],
   ['2', 'wrong use or configuration'],
   ['3', 'rejected: you may not do this'],
-  ['4', 'there is nothing of this name: no such session, username, provider, revocation, lock or cluster'],
-  ['5', 'the revocation is written, and not proven yet on every replica (`revoke`, `lock`, `logout --session`, `api`)'],
+  ['4', 'there is nothing of this name: session, username, provider, revocation, lock, cluster, access request, role'],
+  ['5', 'the revocation is written, and not proven yet on every replica (`revoke`, `lock`, `access end`, …)'],
 ] as const;
 
 const HEAD = `# The command line

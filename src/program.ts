@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import type { QueryOptions } from './commands/audit-query.ts';
+import { addAccessCommands } from './cli/commands/access-parser.ts';
 import { addAdminCommands } from './cli/commands/admin-parser.ts';
 import { addUserCommands } from './cli/cli.ts';
 import { addCompletionCommands } from './cli/commands/completion-parser.ts';
@@ -32,6 +33,7 @@ export function createProgram(environment: Environment): Command {
     'A proxy in front of Kubernetes: sign in with your own identity provider, act as yourself.',
   ).addHelpText('after', `${USER_EXAMPLES}${SERVER_EXAMPLES}`);
   addUserCommands(program);
+  addAccessCommands(program);
   addAdminCommands(program, async (options) => {
     const { unlockOnServer } = await import('./commands/server-commands.ts');
     return unlockOnServer(options, environment);

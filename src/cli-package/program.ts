@@ -1,5 +1,6 @@
 /** The parser of the commands that the packages of the command line hold. */
 import type { Command } from 'commander';
+import { addAccessCommands } from '../cli/commands/access-parser.ts';
 import { addAdminCommands } from '../cli/commands/admin-parser.ts';
 import { addUserCommands } from '../cli/cli.ts';
 import { addCompletionCommands } from '../cli/commands/completion-parser.ts';
@@ -20,6 +21,7 @@ export function createUserProgram(): Command {
     `${USER_EXAMPLES}\n\nServer:\n  The commands ${SERVER_COMMANDS.join(', ')} are\n  ${IN_WHOLE_PROGRAM}.`,
   );
   addUserCommands(program);
+  addAccessCommands(program);
   addAdminCommands(program, () => {
     process.stderr.write(
       'portcullis: unlock --config works on the server’s own shell.\n  Next: run it there, in the server’s container\n',

@@ -16,6 +16,7 @@
  * - `http/`: the HTTP client and all that it needs; `http/http-client.ts` lists its files.
  * - `commands/`: one file for each group of commands; `commands/admin-parser.ts` lists them.
  * - `local-proxy/`: `portcullis proxy`; `local-proxy/listener.ts` lists its files.
+ * - `access/`: `portcullis access`; `access/access-api.ts` is its client.
  * - `delegation/`: `portcullis delegate`; `delegation/session-folder.ts` says what it leaves where.
  * - `kubeconfig/`, `terminal/`, `completion/`: kubeconfigs, output, shell completion.
  */

@@ -52,6 +52,7 @@ Examples:
   portcullis login --server https://portcullis.example.com
   portcullis kubeconfig
   kubectl get pods
+  portcullis access request shop-admins --for 30m --reason INC-4711
   portcullis sessions --search alice
   portcullis revoke --account corp/alice --lock --reason INC-1234`;
 

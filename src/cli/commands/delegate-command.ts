@@ -6,8 +6,8 @@ import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 import { AppError } from '../../core/errors.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { chooseClusters } from '../delegation/cluster-choice.ts';
-import { actorName, limitOf, mayReadSecrets, parseDuration, type LimitOptions } from '../delegation/requested.ts';
-import { createdDelegationSchema, type DelegationItem } from '../delegation/responses.ts';
+import { actorName, limitOf, mayReadSecrets, type LimitOptions } from '../delegation/requested.ts';
+import { createdDelegationSchema, DELEGATIONS, delegationPath, type DelegationItem } from '../delegation/responses.ts';
 import { checkRules } from '../delegation/rules-check.ts';
 import { SignalRelay } from '../delegation/run-command.ts';
 import {
@@ -31,7 +31,7 @@ import { revokeRefreshToken } from '../session/token-endpoint.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { fromNow } from '../terminal/time.ts';
+import { fromNow, parseDuration } from '../terminal/time.ts';
 import { parseResponse } from './admin-response.ts';
 
 export interface DelegateOptions extends ServerOptions, OutputOptions, LimitOptions {
@@ -183,7 +183,7 @@ async function createChild(context: CliContext, entry: CacheEntry, requested: Re
   const binding = await createBinding(context.nowMs());
   const thumbprint = certificateThumbprint(new X509Certificate(binding.certificate).raw);
   const json = { name, clusters, limits: [limit], seconds, thumbprint };
-  const { body } = await sendForOwnSessions(context, entry, { method: 'POST', json });
+  const { body } = await sendForOwnSessions(context, entry, { method: 'POST', path: DELEGATIONS, json });
   const created = parseResponse(createdDelegationSchema, body);
   const { delegation: item, refreshToken } = created;
   if (!isTokenText(refreshToken)) {
@@ -232,7 +232,7 @@ async function end(context: CliContext, { session, item }: Child): Promise<void>
 
 async function endEarlier(context: CliContext, entry: CacheEntry, id: string): Promise<void> {
   try {
-    await sendForOwnSessions(context, entry, { method: 'DELETE', id });
+    await sendForOwnSessions(context, entry, { method: 'DELETE', path: delegationPath(id) });
     context.notify(`the session that was there before has ended: ${plainText(id, 80)}`);
   } catch (error) {
     if (error instanceof AppError && error.code === 'not_found') return;

@@ -1,6 +1,6 @@
 /** `delegations` and `logout --session`: the sessions that were delegated, and the end of one. */
 import { revocationResultSchema } from '../../core/admin-api/responses.ts';
-import { delegationsSchema, type DelegationItem } from '../delegation/responses.ts';
+import { DELEGATIONS, delegationPath, delegationsSchema, type DelegationItem } from '../delegation/responses.ts';
 import { cliError, notProven } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { sendForOwnSessions } from '../http/own-sessions-api.ts';
@@ -15,7 +15,7 @@ import { parseResponse } from './admin-response.ts';
 /** Lists those beneath the session of this command. */
 export async function delegations(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const { body } = await sendForOwnSessions(context, entry, { method: 'GET' });
+  const { body } = await sendForOwnSessions(context, entry, { method: 'GET', path: DELEGATIONS });
   const found = parseResponse(delegationsSchema, body);
   const text = (): string => (found.delegations.length === 0 ? '' : listed(context, found.delegations));
   await printResult(context, options, found, text);
@@ -62,7 +62,7 @@ export async function endDelegation(
     throw cliError('bad_request', 'This is no id of a session.', 'portcullis delegations lists them');
   }
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const { body } = await sendForOwnSessions(context, entry, { method: 'DELETE', id });
+  const { body } = await sendForOwnSessions(context, entry, { method: 'DELETE', path: delegationPath(id) });
   const receipt = parseResponse(revocationResultSchema, body);
   await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
   if (receipt.complete) return;

@@ -16,19 +16,8 @@ export interface LimitOptions {
   readonly rules?: string;
 }
 
-const HOUR = 3600;
-const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: HOUR, d: 24 * HOUR };
-
 /** Much more than a limit may have: a wrong file is told from a long one. */
 const MOST_FILE_BYTES = 16 * MOST_LIMIT_BYTES;
-
-/** Returns seconds. @throws AppError `bad_request` */
-export function parseDuration(text: string): number {
-  const [, count, unit = ''] = /^([1-9]\d{0,6})([smhd])$/.exec(text) ?? [];
-  const seconds = Number(count) * (UNITS[unit] ?? Number.NaN);
-  if (!Number.isNaN(seconds)) return seconds;
-  throw cliError('bad_request', '--for is no duration.', 'give a number and a unit, such as 90s, 30m or 2h');
-}
 
 /**
  * Returns the name of who will act.

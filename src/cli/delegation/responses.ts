@@ -2,6 +2,10 @@
 import { z } from 'zod';
 import { recentRequestSchema } from '../../core/admin-api/responses.ts';
 
+/** The API of delegated sessions. */
+export const DELEGATIONS = '/-/delegations';
+export const delegationPath = (id: string): string => `${DELEGATIONS}/${encodeURIComponent(id)}`;
+
 const delegationSchema = z.looseObject({
   id: z.string().regex(/^[\w.~-]{1,128}$/, 'it becomes part of commands that users type'),
   /** Who acts: `claude`, or `claude/reviewer`. */

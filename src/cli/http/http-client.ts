@@ -33,7 +33,7 @@ import { USER_AGENT } from './version.ts';
  * Longest wait for a whole response, and its longest body. An attacker sends a response without an end, a byte at a
  * time or very fast, so both are bounded.
  */
-const LIMITS = { timeoutMs: 15_000, responseBytes: 4 * 1024 * 1024 };
+export const LIMITS = { timeoutMs: 15_000, responseBytes: 4 * 1024 * 1024 };
 
 const ACCEPT = 'application/json, application/problem+json';
 

@@ -1,24 +1,38 @@
-/** The client of the API for a user's own delegated sessions: a Bearer token with its audience, bound as every other. */
+/**
+ * The client of the APIs for a user's own sessions: those delegated from it, access requests and step-up. A Bearer token
+ * with their audience, bound as every other.
+ */
 import { SELF_AUDIENCE } from '../../core/core.ts';
 import type { CliContext } from '../context.ts';
+import { readNetwork } from '../environment.ts';
 import type { CacheEntry } from '../session/cache.ts';
+import { needsFreshSignIn } from '../session/fresh-sign-in.ts';
 import { renew, type Credential } from '../session/renewal.ts';
 import { isFresh, tokenId } from '../session/session.ts';
 import { problem } from './admin-api.ts';
-import { sendRequest, type HttpResponse } from './http-client.ts';
-
-const PATH = '/-/delegations';
+import { LIMITS, sendRequest, type HttpResponse } from './http-client.ts';
+import { stringAt, type JsonRecord } from './json-shape.ts';
 
 export interface OwnSessionsRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  /** Id of a session; absent: all of them. */
-  readonly id?: string;
+  /** On the api host, such as `/-/delegations`. */
+  readonly path: string;
   readonly json?: unknown;
+  /** Seconds that the server may wait before it responds. */
+  readonly waits?: number;
+}
+
+/** What a caller does about a problem of the server. */
+export interface OwnSessionsOptions {
+  /** The next step of the user, by the code of the problem. */
+  readonly nextSteps?: ReadonlyMap<string, string>;
+  /** Has the user authenticate again, where the server requires it. The request is then sent again. */
+  readonly proveFreshly?: (problem: JsonRecord) => Promise<void>;
 }
 
 /**
- * Returns the session with a fresh token for its own delegated sessions.
- * @throws AppError as `renew`; `forbidden` where the user may not delegate
+ * Returns the session with a fresh token for its own API.
+ * @throws AppError as `renew`
  */
 export function ownSession(context: CliContext, entry: CacheEntry, rejectedTokenId?: string): Promise<Credential> {
   return renew(context, entry, {
@@ -36,26 +50,40 @@ export async function sendForOwnSessions(
   context: CliContext,
   entry: CacheEntry,
   request: OwnSessionsRequest,
+  { nextSteps, proveFreshly }: OwnSessionsOptions = {},
 ): Promise<HttpResponse> {
-  const first = await ownSession(context, entry);
-  const before = await send(context, first, request);
-  // The token may be from an earlier primary generation of the store, so it is tried once more with a new one.
-  const response =
-    before.status === 401
-      ? await send(context, await ownSession(context, entry, tokenId(first.token)), request)
-      : before;
+  const before = await sendWithSession(context, entry, request);
+  let response = before;
+  // Only once: a provider that does not report the time of the sign-in must not cause an endless loop.
+  if (proveFreshly !== undefined && needsFreshSignIn(before)) {
+    await proveFreshly(before.body);
+    response = await sendWithSession(context, entry, request);
+  }
   if (response.status >= 200 && response.status < 300) return response;
   const busy = response.status >= 500 || response.status === 429;
-  throw problem(entry.server.url, response, busy ? 'try again in a moment' : undefined);
+  const next = nextSteps?.get(stringAt(response.body, 'code') ?? '');
+  throw problem(entry.server.url, response, next ?? (busy ? 'try again in a moment' : undefined));
+}
+
+async function sendWithSession(
+  context: CliContext,
+  entry: CacheEntry,
+  request: OwnSessionsRequest,
+): Promise<HttpResponse> {
+  const first = await ownSession(context, entry);
+  const response = await send(context, first, request);
+  if (response.status !== 401 || needsFreshSignIn(response)) return response;
+  // The token may be from an earlier primary generation of the store, so it is tried once more with a new one.
+  return send(context, await ownSession(context, entry, tokenId(first.token)), request);
 }
 
 function send(context: CliContext, { session, token }: Credential, request: OwnSessionsRequest): Promise<HttpResponse> {
-  const { method, id, json } = request;
+  const { method, path, json, waits = 0 } = request;
   const { endpoints, binding } = session;
-  const path = id === undefined ? PATH : `${PATH}/${encodeURIComponent(id)}`;
   const { href } = new URL(path, endpoints.token);
   context.detail(`${method} ${href}`);
   const ca = endpoints.apiCa === undefined ? {} : { ca: endpoints.apiCa };
   const body = json === undefined ? {} : { body: { json } };
-  return sendRequest({ method, url: href, bearer: token.token, binding, ...ca, ...body });
+  const limits = { ...LIMITS, timeoutMs: LIMITS.timeoutMs + waits * 1000 };
+  return sendRequest({ method, url: href, bearer: token.token, binding, ...ca, ...body }, readNetwork(), limits);
 }

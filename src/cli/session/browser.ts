@@ -1,6 +1,7 @@
 /** Opens the user's browser, without a shell. */
 import { spawn } from 'node:child_process';
 import { win32 } from 'node:path';
+import type { CliContext } from '../context.ts';
 import type { Environment } from '../environment.ts';
 import { cliError } from '../errors.ts';
 import { isOpenable } from '../http/server-url.ts';
@@ -15,6 +16,9 @@ export interface BrowserCommand {
  * open.
  */
 const NOT_OPENED = new Set([3, 4, 126, 127]);
+
+/** By then a browser that cannot be opened has reported that. */
+const ADDRESS_AFTER_MS = 3000;
 
 /**
  * Returns the commands to try, each where the one before it is missing. `$BROWSER` is a list separated by colons
@@ -70,4 +74,30 @@ export function openBrowser([command, ...others]: readonly BrowserCommand[], onF
     if (code !== null && NOT_OPENED.has(code)) failed(`${command.file} found no browser`);
   });
   child.unref();
+}
+
+/**
+ * Opens the browser and shows the address. Where no user reads that, a browser that cannot be opened ends the command,
+ * and the address would lead nowhere, so it is shown only once that has not happened.
+ * @param page.purpose for the message: `to …`
+ * @param page.attended a user reads the messages, and can open the address
+ * @param onFailure called once where no browser was opened and no user is there
+ * @returns a function that stops what is left of it
+ */
+export function showPage(
+  context: CliContext,
+  { url, purpose, attended }: { readonly url: URL; readonly purpose: string; readonly attended: boolean },
+  onFailure: (why: string) => void,
+): () => void {
+  const opening = `opening your browser ${purpose}`;
+  const address = `if nothing opens, go to:\n  ${url.href}`;
+  context.notify(attended ? `${opening}; ${address}` : opening);
+  const later = attended ? undefined : setTimeout(() => context.notify(address), ADDRESS_AFTER_MS);
+  const stop = (): void => clearTimeout(later);
+  openBrowser(browserCommands(url, context.environment), (why) => {
+    stop();
+    if (attended) return context.notify(`no browser opened (${why}): open the address above manually`);
+    onFailure(why);
+  });
+  return stop;
 }

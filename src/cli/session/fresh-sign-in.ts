@@ -19,12 +19,17 @@ export const needsFreshSignIn = ({ status, body }: Pick<HttpResponse, 'status' |
 /**
  * Signs in again. A user who signed in by a code, or may open no browser, does so by a code.
  * @param problem the server's problem document
+ * @param who must do so, for the message
  * @throws AppError as `signIn`; `forbidden` where another user signs in than the one who started the command
  */
-export async function signInFreshly(context: CliContext, entry: CacheEntry, problem: JsonRecord): Promise<void> {
+export async function signInFreshly(
+  context: CliContext,
+  entry: CacheEntry,
+  problem: JsonRecord,
+  who = 'admins',
+): Promise<void> {
   const before = readSession(entry);
-  const every = howOften(stringAt(problem, 'maxAge'));
-  context.notify(`admins must authenticate ${every}: signing in again`);
+  context.notify(`${who} must authenticate ${howOften(problem)}: signing in again`);
   const byCode = before?.device === true || context.environment.noBrowser;
   const { signIn } = await import('./sign-in.ts');
   const { user } = await signIn(context, {
@@ -47,8 +52,9 @@ function providerOf(account: string): { readonly provider?: string } {
   return provider === undefined || subject.length === 0 ? {} : { provider };
 }
 
-/** @param maxAge seconds, as the server wrote them */
-function howOften(maxAge: string | undefined): string {
+/** Returns how often the server's problem document wants a user to authenticate. */
+export function howOften(problem: JsonRecord): string {
+  const maxAge = stringAt(problem, 'maxAge');
   if (maxAge === undefined || !/^[1-9]\d{0,5}$/.test(maxAge)) return 'from time to time';
   return frequencyText(Number(maxAge));
 }

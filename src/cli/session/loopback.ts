@@ -23,36 +23,44 @@ export interface Loopback {
   close(): Promise<void>;
 }
 
+/** What is expected at the redirect target. */
+export interface Expected {
+  /** `state` of this sign-in. */
+  readonly state: string;
+  /** The server that must respond. */
+  readonly issuer: string;
+  /** The command that waits, for the next step. Absent: `login`. */
+  readonly command?: 'login' | 'step-up';
+}
+
 /**
- * @param expected `state` of this sign-in, and the issuer that must respond
  * @throws AppError `internal` when no port is free
  */
-export async function listenOnLoopback(expected: {
-  readonly state: string;
-  readonly issuer: string;
-}): Promise<Loopback> {
+export async function listenOnLoopback(expected: Expected): Promise<Loopback> {
   const { promise, resolve, reject } = Promise.withResolvers<Callback>();
   promise.catch(() => undefined); // Possibly no code waits any more.
   let host = '';
   let handled = false;
+  const heading = expected.command === 'step-up' ? 'Not confirmed' : 'Not signed in';
   const server = createServer((request, response) => {
     const query = callbackQuery(request, host, expected.state);
-    if (query === undefined) return sendPage(response, 400, 'This is not the response that portcullis is waiting for.');
+    if (query === undefined)
+      return sendPage(response, heading, 'This is not the response that portcullis is waiting for.');
     // Only the first callback counts, whatever it contains: a copy of the address must neither replace a code nor
     // hang.
-    if (handled) return sendPage(response, 400, 'This sign-in has already been completed.');
+    if (handled) return sendPage(response, heading, 'This sign-in has already been completed.');
     handled = true;
     let outcome: string;
     try {
-      outcome = codeFrom(query, expected.issuer);
+      outcome = codeFrom(query, expected);
     } catch (error) {
-      sendPage(response, 400, error instanceof Error ? error.message : 'The sign-in failed.');
+      sendPage(response, heading, error instanceof Error ? error.message : 'The sign-in failed.');
       return reject(error);
     }
-    resolve({ code: outcome, respond: (result) => sendOutcome(response, result) });
+    resolve({ code: outcome, respond: (result) => sendOutcome(response, result, heading) });
   });
   const port = await listen(server).catch((cause: unknown) => {
-    const next = `sign in by a code instead: portcullis login --device --server ${expected.issuer}`;
+    const next = `use a code instead: portcullis ${expected.command ?? 'login'} --device --server ${expected.issuer}`;
     const why = codeOf(cause) ?? 'unknown error';
     throw cliError('internal', `No port on 127.0.0.1 is free for the browser’s redirect (${why}).`, next, {
       cause,
@@ -98,8 +106,8 @@ function isNavigation({ headers }: IncomingMessage, host: string): boolean {
 }
 
 /** Returns the code. @throws AppError `sign_in_refused` with the server's text, or when another server responds */
-function codeFrom(query: URLSearchParams, issuer: string): string {
-  const next = `portcullis login --server ${issuer}`;
+function codeFrom(query: URLSearchParams, { issuer, command = 'login' }: Expected): string {
+  const next = `portcullis ${command} --server ${issuer}`;
   // An attacker may inject the response of another server (mix-up, RFC 9207), so its code must not be redeemed
   // here.
   if (query.get('iss') !== issuer) {
@@ -143,12 +151,13 @@ function close(server: Server): Promise<void> {
 function sendOutcome(
   response: ServerResponse,
   result: { readonly location: string } | { readonly problem: string },
+  heading: string,
 ): Promise<void> {
   if (response.destroyed) return Promise.resolve(); // The user has closed the tab.
   const sent = new Promise<void>((resolve) => {
     response.once('close', resolve);
   });
-  if ('problem' in result) sendPage(response, 400, result.problem);
+  if ('problem' in result) sendPage(response, heading, result.problem);
   else response.writeHead(303, { ...HEADERS, location: result.location }).end();
   return sent;
 }
@@ -166,10 +175,10 @@ const HEADERS = {
 const LONGEST_LINE = 2000;
 
 /** @param message each line of it is a paragraph */
-function sendPage(response: ServerResponse, status: number, message: string): void {
+function sendPage(response: ServerResponse, heading: string, message: string): void {
   const lines = message.split('\n').map((line) => `<p>${escapeHtml(plainText(line, LONGEST_LINE))}</p>`);
-  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Portcullis</title><h1>Not signed in</h1>${lines.join('')}<p>You may close this tab; the terminal shows the next step.</p></html>`;
-  response.writeHead(status, { ...HEADERS, 'content-type': 'text/html; charset=utf-8' }).end(page);
+  const page = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>Portcullis</title><h1>${escapeHtml(heading)}</h1>${lines.join('')}<p>You may close this tab; the terminal shows the next step.</p></html>`;
+  response.writeHead(400, { ...HEADERS, 'content-type': 'text/html; charset=utf-8' }).end(page);
 }
 
 function escapeHtml(text: string): string {

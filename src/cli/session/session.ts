@@ -8,6 +8,7 @@
  * - `device-name.ts`: the name of this machine that a sign-in sends.
  * - `discovery.ts`, `token-endpoint.ts`, `rejection.ts`: the OAuth endpoints of the server.
  * - `renewal.ts`, `fresh-sign-in.ts`, `binding.ts`: refresh, fresh sign-in of admins, and the client certificate.
+ * - `step-up.ts`: the user authenticates again, and the session goes on.
  * - `which-server.ts`: the server that a command means.
  * - `cluster-api.ts`: requests to a cluster, as kubectl makes them.
  * - `delegated.ts`: what is different in the folder of a delegated session.

@@ -9,7 +9,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
-import { browserCommands, openBrowser } from './browser.ts';
+import { showPage } from './browser.ts';
 import {
   ensureEntry,
   readPins,
@@ -45,8 +45,6 @@ const SIGN_IN_STALE_MS = 30_000;
 const SIGN_IN_MS = 5 * 60_000;
 /** The lifetime of a code that is typed on another machine. */
 const DEVICE_MS = 10 * 60_000;
-/** By then a browser that cannot be opened has reported that. */
-const ADDRESS_AFTER_MS = 3000;
 /** More than a session with some tokens takes. */
 const SESSION_BYTES = 32 * 1024;
 
@@ -204,25 +202,13 @@ function authorizationUrl(
   return url;
 }
 
-/**
- * Opens the browser and shows the address. Where no user reads that, a browser that cannot be opened ends the sign-in,
- * and the address would lead nowhere, so it is shown only once that has not happened.
- * @returns a function that stops what is left of it
- */
 function open(context: CliContext, request: SignIn, url: URL, abandon: AbortController): () => void {
   const server = request.entry.server.url;
-  const opening = `opening your browser to sign in at ${hostOf(server)}`;
-  const address = `if nothing opens, go to:\n  ${url.href}`;
-  context.notify(request.attended ? `${opening}; ${address}` : opening);
-  const later = request.attended ? undefined : setTimeout(() => context.notify(address), ADDRESS_AFTER_MS);
-  const stop = (): void => clearTimeout(later);
-  openBrowser(browserCommands(url, context.environment), (why) => {
-    stop();
-    if (request.attended) return context.notify(`no browser opened (${why}): open the address above manually`);
+  const page = { url, purpose: `to sign in at ${hostOf(server)}`, attended: request.attended };
+  return showPage(context, page, (why) => {
     const next = `set $BROWSER to your browser's command, or sign in first: portcullis login --server ${server} (with --device where there is no browser)`;
     abandon.abort(cliError('unauthenticated', `No browser could be opened to sign in: ${why}.`, next));
   });
-  return stop;
 }
 
 async function redeem(

@@ -10,11 +10,14 @@ const milliseconds = (record: JsonRecord): string => {
 
 const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
-/** Returns the verdict, the delegated sessions that ended too, and each replica with its state. Ends with a newline. */
-export function describeReceipt(receipt: JsonRecord, columns?: number): string {
+/**
+ * Returns the verdict, the delegated sessions that ended too, and each replica with its state. Ends with a newline.
+ * @param what ended, where that is no session
+ */
+export function describeReceipt(receipt: JsonRecord, columns?: number, what?: string): string {
   const count = (key: string): number => Math.round(numberAt(receipt, key) ?? 0);
   const complete = receipt['complete'] === true;
-  const done = `${counted(count('sessions'), 'session')} ended, ${counted(count('streamsClosed'), 'stream')} cut`;
+  const done = `${what ?? `${counted(count('sessions'), 'session')} ended`}, ${counted(count('streamsClosed'), 'stream')} cut`;
   const verdict = `${complete ? 'complete' : 'NOT COMPLETE'}: ${done}, ${count('elapsedMs')} ms`;
   const rows = arrayAt(receipt, 'replicas')
     .filter(isRecord)

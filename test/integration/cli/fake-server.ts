@@ -58,6 +58,12 @@ export class FakeServer {
   /** Changes of every delegated session in its responses; or another response altogether. */
   delegation: Json = {};
   delegationAnswer: ((method: string, path: string) => AdminAnswer | undefined) | undefined;
+  /** The response to access requests and step-ups. */
+  ownAnswer: ((method: string, path: string, body: Json) => AdminAnswer | Promise<AdminAnswer> | undefined) | undefined;
+  /** What was sent there, without its token. */
+  readonly ownRequests: { readonly method: string; readonly path: string; readonly body: Json }[] = [];
+  /** Where the page of a step-up sends the browser. */
+  stepUpPage: ((path: string) => string) | undefined;
   /** While true, `/-/oauth/revoke` is unavailable. */
   revokesNothing = false;
   /** The response to a device that requests a code. */
@@ -111,6 +117,9 @@ export class FakeServer {
     const url = new URL(req.url ?? '/', this.web);
     if (url.pathname === '/.well-known/openid-configuration') return json(res, 200, this.#discovery());
     if (url.pathname === '/oauth/authorize') return this.#authorize(url, res);
+    if (url.pathname === '/step-up/done') return void res.end('It is proven.');
+    if (url.pathname.startsWith('/step-up/') && this.stepUpPage !== undefined)
+      return void res.writeHead(302, { location: this.stepUpPage(url.pathname) }).end();
     if (url.pathname === '/login/done') return void res.end('You may close this tab.');
     json(res, 404, {});
   }
@@ -156,6 +165,7 @@ export class FakeServer {
     const path = req.url ?? '';
     if (path === '/-/oauth/token') return this.#token(req, res, new URLSearchParams(body));
     if (path.startsWith('/-/delegations')) return this.#delegations(req, res, body);
+    if (/^\/-\/(?:access|step-up)/.test(path)) return this.#own(req, res, body);
     if (path === '/-/oauth/revoke') {
       if (this.revokesNothing) return json(res, 503, {});
       this.counts.revocations += 1;
@@ -192,6 +202,16 @@ export class FakeServer {
     this.sessions.push({ id, refreshToken, thumbprint: String(order['thumbprint']) });
     const clusters = this.#clusterList().filter(({ name }) => (order['clusters'] as string[]).includes(name));
     json(res, 201, { delegation: this.#delegationOf(order, id), refreshToken, clusters });
+  }
+
+  async #own(req: IncomingMessage, res: ServerResponse, text: string): Promise<void> {
+    const audience = this.#audiences.get(req.headers.authorization?.replace('Bearer ', '') ?? '');
+    if (audience !== 'urn:portcullis:self') return json(res, 401, { code: 'unauthenticated' });
+    const [method, path] = [req.method ?? '', req.url ?? ''];
+    const body = (text === '' ? {} : JSON.parse(text)) as Json;
+    this.ownRequests.push({ method, path, body });
+    const answer = (await this.ownAnswer?.(method, path, body)) ?? { status: 404, body: { code: 'not_found' } };
+    json(res, answer.status, answer.body);
   }
 
   #delegationOf({ name = 'claude', clusters = this.clusters, limits = [] }: Json, id: string): Json {

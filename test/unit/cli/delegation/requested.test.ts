@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chooseClusters } from '../../../../src/cli/delegation/cluster-choice.ts';
-import { actorName, limitOf, mayReadSecrets, parseDuration } from '../../../../src/cli/delegation/requested.ts';
+import { actorName, limitOf, mayReadSecrets } from '../../../../src/cli/delegation/requested.ts';
 import { checkRules } from '../../../../src/cli/delegation/rules-check.ts';
 import { cliError } from '../../../../src/cli/errors.ts';
 import type { ClusterApi } from '../../../../src/cli/session/cluster-api.ts';
@@ -95,13 +95,6 @@ test('it is said aloud where Secrets can be read', () => {
   const mayNot = [{ preset: 'read-only' }, { rules: [] }, { rules: [PODS] }, { preset: 'read-only', rules: [rule] }];
   const creates = { rules: [{ ...rule, verbs: ['create'] }] };
   expect([...mayNot, creates].map(mayReadSecrets)).not.toContain(true);
-});
-
-test('a duration has a number and a unit', () => {
-  expect(['90s', '30m', '2h', '1d'].map(parseDuration)).toEqual([90, 1800, 7200, 86_400]);
-  for (const text of ['', '90', '0s', '-1h', '1.5h', '1h30m', '1y', '12345678s', '１h']) {
-    expect(() => parseDuration(text), text).toThrow('such as 90s, 30m or 2h');
-  }
 });
 
 test('a name is that of the program, made fit, or the one that was given', () => {

@@ -1,0 +1,122 @@
+/** `/-/access`: access requests of the user and of those they approve for. */
+import { AppError } from '../../core/errors.ts';
+import { parseResponse } from '../commands/admin-response.ts';
+import { cliError } from '../errors.ts';
+import type { CliContext } from '../context.ts';
+import type { HttpResponse } from '../http/http-client.ts';
+import type { JsonRecord } from '../http/json-shape.ts';
+import { sendForOwnSessions, type OwnSessionsRequest } from '../http/own-sessions-api.ts';
+import { locateEntry, type CacheEntry } from '../session/cache.ts';
+import { refuseDelegated } from '../session/delegated.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { accessSchema, requestSchema, type RequestItem } from './responses.ts';
+
+const PATH = '/-/access';
+
+/** Characters of an id that must be given at least: fewer are soon ambiguous. */
+const SHORTEST_PREFIX = 4;
+/** 128 bits in base64url. */
+const WHOLE_ID = 22;
+
+const LIST = 'portcullis access list shows what there is';
+
+const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
+  ['request_not_found', LIST],
+  ['role_not_found', LIST],
+  ['sign_in_again', 'portcullis login'],
+  ['freshness_unprovable', 'sign in with another identity provider: portcullis login'],
+  ['fresh_sign_in_needed', 'sign out at your identity provider, then run the command again'],
+  ['own_request', 'send the link of the request to a colleague who approves it'],
+  ['role_open', LIST],
+  ['role_active', LIST],
+  ['requests_of_account_too_many', 'withdraw one: portcullis access list, then portcullis access end ID'],
+]);
+
+/** The server and session of a command about access requests. */
+export interface AccessApi {
+  readonly context: CliContext;
+  readonly entry: CacheEntry;
+}
+
+/** @throws AppError `forbidden` in a delegated session: the server is not asked */
+export function openAccess(context: CliContext, options: ServerOptions): AccessApi {
+  const server = whichServer(context.environment, options);
+  refuseDelegated(context, server, 'ask for access or decide about it');
+  return { context, entry: locateEntry(context.environment.cacheDir, server) };
+}
+
+/**
+ * Sends a request below `/-/access`. Where the server wants a fresh sign-in, the user proves themselves, and it is sent again.
+ * @param path such as `/ID/approve`, or empty
+ * @param who must authenticate again, for the message
+ */
+export async function sendAccess(
+  { context, entry }: AccessApi,
+  path: string,
+  request: Omit<OwnSessionsRequest, 'path'>,
+  who = 'approvers',
+): Promise<HttpResponse> {
+  const proveFreshly = async (problem: JsonRecord): Promise<void> => {
+    const stepUp = await import('../session/step-up.ts');
+    await stepUp.proveFreshly(context, entry, problem, who);
+  };
+  const own = { ...request, path: `${PATH}${path}` };
+  try {
+    return await sendForOwnSessions(context, entry, own, { nextSteps: NEXT_STEPS, proveFreshly });
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'not_found' || NOT_FOUND.has(error.reason)) throw error;
+    const what = `${entry.server.url} has no access requests.`;
+    const next = 'ask your platform team: it is of an earlier version, or its configuration has no roles';
+    throw cliError('not_found', what, next, { reason: 'no_access_requests', cause: error });
+  }
+}
+
+/** The server's own codes: any other 404 is from one that does not know these addresses. */
+const NOT_FOUND: ReadonlySet<string> = new Set(['request_not_found', 'role_not_found', 'session_not_found']);
+
+export const listAccess = async (api: AccessApi) =>
+  parseResponse(accessSchema, (await sendAccess(api, '', { method: 'GET' })).body);
+
+/** @param wait seconds until which the server may wait for its state to change */
+export async function readRequest(api: AccessApi, id: string, wait?: number): Promise<RequestItem> {
+  const query = wait === undefined ? '' : `?wait=${wait}`;
+  const request = { method: 'GET', ...(wait === undefined ? {} : { waits: wait }) } as const;
+  return parseResponse(requestSchema, (await sendAccess(api, `/${encodeURIComponent(id)}${query}`, request)).body);
+}
+
+/** The page of a request. Made here, and not taken from a response: approvers sign in where it leads. */
+export const linkOf = ({ entry }: AccessApi, id: string): string => `${entry.server.url}/access/${id}`;
+
+/**
+ * Finds the request that a user means.
+ * @param given its id, the first characters of it, or its link
+ * @throws AppError `bad_request` for one that could be several, `not_found`
+ */
+export async function findRequest(api: AccessApi, given: string): Promise<RequestItem> {
+  const link = linkOf(api, '');
+  const id = given.startsWith(link) ? given.slice(link.length) : given.replace(/…$/, '');
+  if (!/^[\w-]+$/.test(id) || id.length < SHORTEST_PREFIX) {
+    const what = `This is no id of an access request: give ${SHORTEST_PREFIX} characters of it at least, or its link.`;
+    throw cliError('bad_request', what, LIST);
+  }
+  if (id.length >= WHOLE_ID) return readRequest(api, id);
+  const { mine, queue } = await listAccess(api);
+  const found = new Map([...mine, ...queue].filter((one) => one.id.startsWith(id)).map((one) => [one.id, one]));
+  const [first, ...others] = found.values();
+  if (first === undefined) throw notFound(api, id);
+  if (others.length > 0) throw ambiguous(id, [first, ...others]);
+  return first;
+}
+
+function notFound({ entry }: AccessApi, id: string): AppError {
+  const what = `No access request that ${entry.server.url} shows you begins with ${id}.`;
+  return cliError('not_found', what, LIST, { reason: 'request_not_found' });
+}
+
+function ambiguous(id: string, found: readonly RequestItem[]): AppError {
+  const lines = found.map((one) => `\n  ${one.id}  ${plainText(one.role, 80)}, ${plainText(one.user, 200)}`);
+  return cliError('bad_request', `${id} could be several access requests:${lines.join('')}`, 'give more characters', {
+    reason: 'request_ambiguous',
+  });
+}

@@ -1,0 +1,134 @@
+/** Access requests as text, for a terminal and for a pipe. Every text of a server or a user is made plain. */
+import type { CliContext } from '../context.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { table } from '../terminal/table.ts';
+import { bothWays, fromNow, spanText } from '../terminal/time.ts';
+import type { RequestItem, RoleItem } from './responses.ts';
+
+type Terminal = Pick<CliContext, 'columns' | 'nowMs'>;
+
+const listed = (names: readonly string[]): string => plainText(names.join(', '), 1000) || 'none';
+const where = (clusters: readonly string[] | undefined): string =>
+  clusters === undefined ? 'all clusters' : listed(clusters);
+
+/** Returns a time of a server both ways. Where it is none, or stdout is no terminal: as it is. */
+function moment({ columns, nowMs }: Terminal, text: string): string {
+  const at = Date.parse(text);
+  return columns === undefined || Number.isNaN(at) ? plainText(text, 40) : bothWays(at, nowMs());
+}
+
+/** Whether what was granted is there now. */
+export const isActive = ({ state, grant }: RequestItem): boolean =>
+  state === 'granted' && grant !== undefined && (grant.leftSeconds ?? 1) > 0;
+
+/**
+ * Returns the end of a grant. By the server's remaining time, where it gives one: this machine's clock may be wrong, and
+ * its owner waits for the end by it.
+ */
+export function endOf(terminal: Terminal, { grant }: RequestItem): string {
+  if (grant === undefined) return '-';
+  const now = terminal.nowMs();
+  const { leftSeconds, endsAt } = grant;
+  if (terminal.columns === undefined || leftSeconds === undefined) return moment(terminal, endsAt);
+  const at = now + Math.min(Math.max(leftSeconds, 0), 366 * 86_400) * 1000;
+  return bothWays(at, now);
+}
+
+const approvals = ({ decisions }: RequestItem): number => decisions.filter(({ approved }) => approved).length;
+
+/** Returns the state in short: `open, 1 of 2 approvals`, `granted`, `denied by corp:bob`. */
+export function stateText(request: RequestItem): string {
+  const { state, needed, decisions, grant } = request;
+  const by = (name: string | undefined): string => (name === undefined ? '' : ` by ${plainText(name, 200)}`);
+  switch (state) {
+    case 'open':
+      return `open, ${approvals(request)} of ${needed} approvals`;
+    case 'granted':
+      return isActive(request) ? 'granted' : 'over';
+    case 'denied':
+      return `denied${by(decisions.find(({ approved }) => !approved)?.user)}`;
+    case 'ended':
+      return `ended${endingText(grant?.ending, by(grant?.endedBy))}`;
+    default:
+      return plainText(state, 40);
+  }
+}
+
+const ENDINGS: ReadonlyMap<string, string> = new Map([
+  ['expired', ': its time was up'],
+  ['session', ' with its session'],
+  ['group', ': its user left the group that may ask for it'],
+  ['role', ': the role was removed or changed'],
+]);
+
+const endingText = (ending: string | undefined, by: string): string => ENDINGS.get(ending ?? '') ?? by;
+
+/** Returns what was given as a reason, in quotes; empty for none. */
+export const quoted = (reason: string | undefined): string => (reason ? `: "${plainText(reason)}"` : '');
+
+/** Returns the facts of a request, a line for each. Ends with a newline. */
+export function requestFacts(terminal: Terminal, request: RequestItem, link: string): string {
+  const { id, role, description, groups, clusters, user, account, address, device, reason, seconds } = request;
+  const { state, decisions, grant, may } = request;
+  const from = [plainText(address, 60), ...(device === undefined ? [] : [`"${plainText(device, 100)}"`])].join(', ');
+  const began = grant === undefined ? '' : `${moment(terminal, grant.beganAt)}, until ${endOf(terminal, request)}`;
+  const lines = [
+    ['request', id],
+    ['user', `${plainText(user)} (${plainText(account)}), from ${from}`],
+    ['role', `${plainText(role, 80)}: ${plainText(description)}`],
+    ['gives', `${groups.length === 1 ? 'group' : 'groups'} ${listed(groups)}, at ${where(clusters)}`],
+    ['for', spanText(seconds)],
+    ['reason', reason === '' ? 'none' : plainText(reason)],
+    ['asked', moment(terminal, request.requestedAt)],
+    ['state', `${stateText(request)}${state === 'open' ? `, until ${moment(terminal, request.openUntil)}` : ''}`],
+    ...decisions.map(({ approved, user: who, at, reason: why }) => [
+      approved ? 'approved' : 'denied',
+      `by ${plainText(who)} ${moment(terminal, at)}${quoted(why)}`,
+    ]),
+    ...(grant === undefined ? [] : [['granted', began]]),
+    ...(grant?.endedAt === undefined ? [] : [['ended', moment(terminal, grant.endedAt)]]),
+    ['page', link],
+    ...(may.length === 0 ? [] : [['you may', listed(may)]]),
+  ];
+  return lines.map(([name = '', text = '']) => `  ${name.padEnd(9)} ${text}\n`).join('');
+}
+
+/** Returns the roles that the user may ask for. Ends with a newline. */
+export function roleTable(terminal: Terminal, roles: readonly RoleItem[]): string {
+  const rows = roles.map(({ name, longest, approval, groups, clusters, description }) => [
+    name,
+    spanText(longest),
+    approval === 'none' ? 'none: break-glass' : `${approval.count} of ${listed(approval.groups)}`,
+    groups.join(','),
+    where(clusters),
+    description,
+  ]);
+  return table(['ROLE', 'FOR AT MOST', 'APPROVAL', 'GROUPS', 'CLUSTERS', 'WHAT FOR'], rows, terminal.columns);
+}
+
+/** Returns requests of the user, or of others. Ends with a newline. */
+export function requestTable(terminal: Terminal, requests: readonly RequestItem[], whose: 'mine' | 'queue'): string {
+  const time = (text: string): string =>
+    terminal.columns === undefined ? plainText(text, 40) : fromNow(plainText(text, 40), terminal.nowMs());
+  const rows = requests.map((request) => [
+    request.id,
+    ...(whose === 'mine' ? [] : [request.user]),
+    request.role,
+    stateText(request),
+    isActive(request) ? endOf(terminal, request) : '-',
+    spanText(request.seconds),
+    time(request.requestedAt),
+    request.reason || '-',
+  ]);
+  const user = whose === 'mine' ? [] : ['USER'];
+  return table(['ID', ...user, 'ROLE', 'STATE', 'UNTIL', 'FOR', 'ASKED', 'REASON'], rows, terminal.columns);
+}
+
+/** Returns what a user has from now on. */
+export const grantedText = (terminal: Terminal, request: RequestItem): string =>
+  `${plainText(request.role, 80)} until ${endOf(terminal, request)}: ${
+    request.groups.length === 1 ? 'group' : 'groups'
+  } ${listed(request.groups)}, at ${where(request.clusters)}`;
+
+/** Returns how far the approvals are: `1 of 2 approvals`. */
+export const approvalsText = (request: RequestItem): string => `${approvals(request)} of ${request.needed} approvals`;

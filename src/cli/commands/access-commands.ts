@@ -1,0 +1,136 @@
+/** `access list`, `show`, `approve`, `deny` and `end`. */
+import { revocationResultSchema } from '../../core/admin-api/responses.ts';
+import { findRequest, linkOf, listAccess, openAccess, sendAccess, type AccessApi } from '../access/access-api.ts';
+import { requestSchema, withdrawnSchema, type RequestItem } from '../access/responses.ts';
+import {
+  approvalsText,
+  grantedText,
+  isActive,
+  requestFacts,
+  requestTable,
+  roleTable,
+  stateText,
+} from '../access/texts.ts';
+import { cliError, notProven } from '../errors.ts';
+import type { CliContext } from '../context.ts';
+import type { ServerOptions } from '../session/which-server.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { plainText } from '../terminal/plain-text.ts';
+import { describeReceipt } from '../terminal/receipt.ts';
+import { parseResponse } from './admin-response.ts';
+import { replicaLines } from './revocation-progress.ts';
+
+export interface AccessOptions extends ServerOptions, OutputOptions {
+  readonly reason?: string;
+}
+
+export interface ListOptions extends AccessOptions {
+  /** Requests that are over, too. */
+  readonly all?: true;
+}
+
+export interface ApproveOptions extends AccessOptions {
+  /** Asks for no confirmation. */
+  readonly yes?: true;
+}
+
+/** Shows what the user may ask for, what they have and have asked for, and what waits for them. */
+export async function accessList(context: CliContext, options: ListOptions): Promise<void> {
+  const api = openAccess(context, options);
+  const found = await listAccess(api);
+  const { roles, queue } = found;
+  const mine = found.mine.filter((one) => options.all === true || one.state === 'open' || isActive(one));
+  await printResult(context, options, found, () =>
+    [
+      ...(roles.length === 0 ? [] : [`You may ask for:\n${roleTable(context, roles)}`]),
+      ...(mine.length === 0 ? [] : [`You have, or have asked for:\n${requestTable(context, mine, 'mine')}`]),
+      ...(queue.length === 0 ? [] : [`You decide about:\n${requestTable(context, queue, 'queue')}`]),
+    ].join('\n'),
+  );
+  if (roles.length > 0 || mine.length > 0 || queue.length > 0) return;
+  context.notify('there is nothing that you may ask for, and nothing waits for you');
+}
+
+export async function accessShow(context: CliContext, id: string, options: AccessOptions): Promise<void> {
+  const api = openAccess(context, options);
+  const request = await findRequest(api, id);
+  await printResult(context, options, request, () => requestFacts(context, request, linkOf(api, request.id)));
+}
+
+/**
+ * Approves after showing what that gives, and to whom.
+ * @throws AppError `bad_request` without a terminal and without `--yes`; `conflict` where the answer is not yes, and for a
+ *   request that is decided already
+ */
+export async function accessApprove(context: CliContext, id: string, options: ApproveOptions): Promise<void> {
+  const api = openAccess(context, options);
+  const request = await findRequest(api, id);
+  assertOpen(request);
+  context.notify(`to approve:\n${requestFacts(context, request, linkOf(api, request.id)).trimEnd()}`);
+  await confirm(context, request, options);
+  const approved = await decide(api, request, 'approve', options);
+  await printResult(context, options, approved, () =>
+    isActive(approved)
+      ? `approved: ${plainText(approved.user)} has ${grantedText(context, approved)}\n`
+      : `approved: ${approvalsText(approved)}\n`,
+  );
+}
+
+export async function accessDeny(context: CliContext, id: string, options: AccessOptions): Promise<void> {
+  const api = openAccess(context, options);
+  const request = await findRequest(api, id);
+  assertOpen(request);
+  const denied = await decide(api, request, 'deny', options);
+  const { role, user } = denied;
+  await printResult(context, options, denied, () => `denied: ${plainText(role, 80)} for ${plainText(user)}\n`);
+}
+
+/**
+ * Ends what was granted, and shows the receipt; withdraws what is still open.
+ * @throws AppError `conflict` when the end is written but not proven: a script must not take that for done
+ */
+export async function accessEnd(context: CliContext, id: string, options: AccessOptions): Promise<void> {
+  const api = openAccess(context, options);
+  const request = await findRequest(api, id);
+  const query = options.reason === undefined ? '' : `?${new URLSearchParams({ reason: options.reason }).toString()}`;
+  const { body } = await sendAccess(api, `/${request.id}${query}`, { method: 'DELETE' });
+  const role = plainText(request.role, 80);
+  if (withdrawnSchema.safeParse(body).success) {
+    return printResult(context, options, body, () => `withdrawn: the request for ${role}\n`);
+  }
+  const receipt = parseResponse(revocationResultSchema, body);
+  if (!receipt.complete) replicaLines(context)(receipt);
+  await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns, `${role} ended`));
+  if (receipt.complete) return;
+  const next = `a missing replica rejects every request once its lease has lapsed; portcullis access show ${request.id}`;
+  throw notProven(receipt.missing ?? [], next);
+}
+
+async function decide(
+  api: AccessApi,
+  { id }: RequestItem,
+  decision: 'approve' | 'deny',
+  { reason }: AccessOptions,
+): Promise<RequestItem> {
+  const json = reason === undefined ? {} : { reason };
+  return parseResponse(requestSchema, (await sendAccess(api, `/${id}/${decision}`, { method: 'POST', json })).body);
+}
+
+function assertOpen(request: RequestItem): void {
+  if (request.state === 'open') return;
+  const next = `portcullis access show ${request.id}`;
+  throw cliError('conflict', `This is decided already: ${stateText(request)}.`, next, { reason: 'request_decided' });
+}
+
+async function confirm(context: CliContext, request: RequestItem, { yes }: ApproveOptions): Promise<void> {
+  if (yes === true) return;
+  if (context.ask === undefined) {
+    throw cliError(
+      'bad_request',
+      'Nothing was approved: there is no terminal to ask.',
+      'read the above, and add --yes',
+    );
+  }
+  if ((await context.ask(`Type yes to give this to ${plainText(request.user, 200)}: `)) === 'yes') return;
+  throw cliError('conflict', 'Nothing was approved.', 'type yes, or add --yes', { reason: 'not_confirmed' });
+}
