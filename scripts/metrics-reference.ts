@@ -20,7 +20,7 @@ const LABELS: ReadonlyMap<string, string> = new Map([
   ['provider', 'a configured provider or workload rule; `unknown` if none was found'],
   [
     'outcome',
-    'sign-ins and refreshes: `ok`, `refused`, `unavailable`; audit events: `written`, `dropped`; keys: `taken`, `refused`, `restored`',
+    'sign-ins and refreshes: `ok`, `refused`, `unavailable`; audit events: `written`, `dropped`; keys: `taken`, `refused`, `restored`; of access requests, notices and step-ups see the metric',
   ],
   ['reason', 'the reason, as in the audit log'],
   ['target', '`session`, `account`, `provider`, `all`'],
@@ -28,6 +28,9 @@ const LABELS: ReadonlyMap<string, string> = new Map([
   ['version', 'version of this program'],
   ['node', 'version of Node.js'],
   ['verdict', '`allowed`, `refused`'],
+  ['role', 'one of `access.roles`; `other` for one that is not configured any more'],
+  ['receiver', 'one of `access.notify`'],
+  ['event', '`begun`, `ended`'],
   ['name', 'a configured cluster or provider'],
 ]);
 

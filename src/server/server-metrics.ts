@@ -15,11 +15,13 @@ import type { Displaced } from '../store/pending.ts';
 import type { Store } from '../store/store.ts';
 import { createMetrics, type Logger, type Metrics } from '../telemetry/telemetry.ts';
 
-export function serverMetrics({ clusters, providers, workload, audit }: Config): Metrics {
+export function serverMetrics({ clusters, providers, workload, access, audit }: Config): Metrics {
   return createMetrics({
     clusters: clusters.map(({ name }) => name),
     // An exchange of a workload's token counts as a sign-in under the name of its rule.
     providers: [...providers, ...workload].map(({ name }) => name),
+    roles: access.roles.map(({ name }) => name),
+    receivers: access.notify.map(({ name }) => name),
     sinks: audit.sinks.map(({ type }) => type),
     version: manifest.version,
   });

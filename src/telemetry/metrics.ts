@@ -1,6 +1,7 @@
 /** Every metric of this program, by name, as typed functions. */
 import type { KnownNames, MetricDescription, Metrics } from './types.ts';
 import { collectDefaultMetrics, Registry, type OpenMetricsContentType } from 'prom-client';
+import { accessMetrics } from './access-metrics.ts';
 import { auditMetrics } from './audit-metrics.ts';
 import { componentMetrics } from './component-metrics.ts';
 import { expose } from './exposition.ts';
@@ -20,6 +21,7 @@ export function createMetrics(known: KnownNames = {}): Metrics {
   return {
     ...requestMetrics(registry, known.clusters),
     ...sessionMetrics(registry, known.providers),
+    ...accessMetrics(registry, known),
     ...revocationMetrics(registry),
     ...auditMetrics(registry, known.sinks),
     ...validityMetrics(registry),

@@ -34,6 +34,21 @@ export const LOGOUT_REFUSED = [
  */
 export type LogoutRefused = (typeof LOGOUT_REFUSED)[number];
 
+export const ACCESS_OUTCOMES = ['requested', 'approved', 'denied', 'withdrawn', 'expired', 'refused'] as const;
+export const GRANT_EVENTS = ['begun', 'ended'] as const;
+export const NOTICE_OUTCOMES = ['delivered', 'failed', 'dropped'] as const;
+export const STEP_UP_OUTCOMES = ['done', 'refused'] as const;
+
+/** What is usual for one role, over all replicas. */
+export interface AccessHabit {
+  /** The largest number of grants that one user got within a day. */
+  readonly grantsOfOneUser: number;
+  /** Within a week. */
+  readonly approvals: number;
+  /** Different users whose approvals these were. */
+  readonly approvers: number;
+}
+
 export interface Metrics {
   /** One Kubernetes request has ended. */
   request(request: EndedRequest): void;
@@ -67,6 +82,20 @@ export interface Metrics {
   refresh(outcome: string): void;
   /** A delegated session was made, or not. */
   delegation(outcome: string): void;
+  /** What became of an access request. `role` is a configured name. */
+  accessRequest(role: string, outcome: (typeof ACCESS_OUTCOMES)[number]): void;
+  accessGrant(role: string, event: (typeof GRANT_EVENTS)[number]): void;
+  /** Grants whose end is not written yet, by role. */
+  accessGrantsActive(counts: ReadonlyMap<string, number>): void;
+  /** A role without approval was taken. */
+  accessBreakGlass(role: string): void;
+  /** By role. */
+  accessHabits(habits: ReadonlyMap<string, AccessHabit>): void;
+  /** A notice to the receiver of this name: `failed` counts attempts. */
+  accessNotice(receiver: string, outcome: (typeof NOTICE_OUTCOMES)[number]): void;
+  stepUp(outcome: (typeof STEP_UP_OUTCOMES)[number]): void;
+  /** A request was rejected, because its user has to step up first. */
+  stepUpNeeded(cluster: string): void;
   /** A session was used from more networks than one user's devices explain. */
   sessionAddressesExceeded(): void;
   /** A request or a stream was cut while it ran; `reason` as in the audit log. */
@@ -126,6 +155,9 @@ export interface MetricDescription {
 export interface KnownNames {
   readonly clusters?: readonly string[];
   readonly providers?: readonly string[];
+  /** Of `access.roles`, and of `access.notify`. */
+  readonly roles?: readonly string[];
+  readonly receivers?: readonly string[];
   /** Types of audit sinks. */
   readonly sinks?: readonly string[];
   /** Version of this program. */

@@ -42,7 +42,7 @@ describe('a receiver is rejected', () => {
   test.each<[string, readonly object[], string, Record<string, string>]>([
     ['that has no URL', [{ ...json, url: undefined }], '', FILES],
     ['that has two', [{ ...json, urlFile: 'channel' }], '', FILES],
-    ['whose notices nobody can verify', [{ ...json, secretFile: undefined }], 'secretFile', FILES],
+    ['whose notices could not be verified', [{ ...json, secretFile: undefined }], 'secretFile', FILES],
     ['of a channel whose URL is in the configuration', [{ ...slack, url: json.url }], 'url', FILES],
     ['of a channel without a URL', [{ ...slack, urlFile: undefined }], 'urlFile', FILES],
     ['of an unknown format', [{ ...json, format: 'email' }], 'format', FILES],

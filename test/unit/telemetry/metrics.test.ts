@@ -23,6 +23,14 @@ describe('createMetrics', () => {
       .match(/^# TYPE portcullis_.*$/gm)
       ?.map((line) => line.slice('# TYPE '.length));
     expect(types?.toSorted()).toEqual([
+      'portcullis_access_approvals_of_week gauge',
+      'portcullis_access_approvers_of_week gauge',
+      'portcullis_access_break_glass_total counter',
+      'portcullis_access_grants_active gauge',
+      'portcullis_access_grants_of_one_user gauge',
+      'portcullis_access_grants_total counter',
+      'portcullis_access_notices_total counter',
+      'portcullis_access_requests_total counter',
       'portcullis_audit_blocked gauge',
       'portcullis_audit_events_total counter',
       'portcullis_audit_queued_bytes gauge',
@@ -53,6 +61,8 @@ describe('createMetrics', () => {
       'portcullis_sessions_active gauge',
       'portcullis_sign_ins_displaced_total counter',
       'portcullis_sign_ins_total counter',
+      'portcullis_step_up_needed_total counter',
+      'portcullis_step_ups_total counter',
       'portcullis_store_memory_ratio gauge',
       'portcullis_streams_open gauge',
       'portcullis_upstream_errors_total counter',
@@ -95,6 +105,25 @@ describe('createMetrics', () => {
       Object.keys(expected).map(async (series) => [series, await valueOf(metrics, series)] as const),
     );
     expect(Object.fromEntries(actual)).toEqual(expected);
+  });
+
+  it('has access requests by configured role and receiver, from 0, and no gauge of a role that is gone', async () => {
+    const metrics = createMetrics({ roles: ['shop-admins'], receivers: ['tickets'], clusters: ['prod'] });
+    expect(await valueOf(metrics, 'portcullis_access_break_glass_total{role="shop-admins"}')).toBe('0');
+    expect(await valueOf(metrics, 'portcullis_access_notices_total{receiver="tickets",outcome="dropped"}')).toBe('0');
+    expect(await valueOf(metrics, 'portcullis_step_up_needed_total{cluster="prod"}')).toBe('0');
+    metrics.accessRequest('gone', 'expired');
+    metrics.accessGrant('shop-admins', 'begun');
+    metrics.accessGrantsActive(new Map([['gone', 2]]));
+    metrics.accessGrantsActive(new Map([['shop-admins', 1]]));
+    metrics.accessHabits(new Map([['shop-admins', { grantsOfOneUser: 3, approvals: 12, approvers: 1 }]]));
+    expect(await valueOf(metrics, 'portcullis_access_requests_total{role="other",outcome="expired"}')).toBe('1');
+    expect(await valueOf(metrics, 'portcullis_access_grants_total{role="shop-admins",event="begun"}')).toBe('1');
+    expect(await seriesOf(metrics, 'portcullis_access_grants_active')).toEqual([
+      'portcullis_access_grants_active{role="shop-admins"} 1',
+    ]);
+    expect(await valueOf(metrics, 'portcullis_access_approvers_of_week{role="shop-admins"}')).toBe('1');
+    expect(await valueOf(metrics, 'portcullis_access_grants_of_one_user{role="shop-admins"}')).toBe('3');
   });
 
   it('folds what no one configured and what Kubernetes does not know to other', async () => {
