@@ -5,9 +5,7 @@
 import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
 import { z } from 'zod';
 import { revocationStatus } from '../admin/revoke.ts';
-import { checked } from '../core/admin-api/issues.ts';
 import { sessionIdSchema } from '../core/admin-api/fields.ts';
-import { SELF_AUDIENCE } from '../core/core.ts';
 import type { Caller } from '../core/credential/credential.ts';
 import { auditedSession } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
@@ -16,9 +14,10 @@ import { AppError } from '../core/errors.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import type { Result } from '../core/result.ts';
 import { record, requireAuditLog, type AuditedAct } from '../http/audit-events.ts';
-import { assertCredential, authenticateBearer, unauthenticated } from '../http/bearer.ts';
-import { createCallLimits, limitCalls, rejectionOrTooMany, tooMany, type CallLimits } from '../http/call-limits.ts';
+import { assertCredential, unauthenticated } from '../http/bearer.ts';
+import { createCallLimits, limitCalls, tooMany } from '../http/call-limits.ts';
 import { appErrorOf } from '../http/error-status.ts';
+import { bodyOf, callerOf, identifyOwn, knownCaller, methodNotAllowed, pathOf } from '../http/own-sessions.ts';
 import { ProblemError, sendProblem } from '../http/problem.ts';
 import { contextOf } from '../http/request-context.ts';
 import type { SessionRecord } from '../store/store.ts';
@@ -52,13 +51,11 @@ const orderSchema = z.strictObject({
   thumbprint: z.string().exactOptional(),
 });
 
-const callers = new WeakMap<Request, Caller>();
-
 /** Returns a handler of all requests below `/-/delegations`; others it passes on. */
 export function delegationsApi(deps: DelegationApiDeps, delegations: Delegations): RequestHandler {
   const calls = createCallLimits(deps.clock);
   const router = express.Router({ caseSensitive: true, strict: true });
-  router.use(PATH, requireAuditLog(deps), identify(deps, calls), limitCalls(calls));
+  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'delegated sessions'), limitCalls(calls));
   const list = router.route(PATH);
   list.get(listHandler(deps, delegations));
   list.post(
@@ -77,38 +74,6 @@ export function delegationsApi(deps: DelegationApiDeps, delegations: Delegations
   return router;
 }
 
-function callerOf(req: Request): Caller {
-  const caller = callers.get(req);
-  if (caller === undefined) throw new Error('the caller must be identified first');
-  return caller;
-}
-
-function identify(deps: DelegationApiDeps, calls: CallLimits): RequestHandler {
-  const asked = {
-    authenticate: deps.authenticate,
-    audience: SELF_AUDIENCE,
-    what: 'delegated sessions',
-    binding: deps.config.sessions.binding,
-  };
-  return async (req, _res, next) => {
-    try {
-      const caller = await authenticateBearer(req, asked);
-      callers.set(req, caller);
-      const { credential, identity } = caller;
-      contextOf(req).actor = {
-        identity,
-        account: credential.account,
-        session: credential.session,
-        proof: { provider: credential.provider },
-        assertValid: () => assertCredential(deps.guard, credential),
-      };
-    } catch (thrown) {
-      throw rejectionOrTooMany(calls, req, thrown);
-    }
-    next();
-  };
-}
-
 /** Each order writes to the store and to the audit log, so one session may make only so many. */
 function limitOrders({ config, clock }: DelegationApiDeps): RequestHandler {
   const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
@@ -117,14 +82,6 @@ function limitOrders({ config, clock }: DelegationApiDeps): RequestHandler {
     if (seconds > 0) throw tooMany('delegated sessions at once', seconds);
     next();
   };
-}
-
-const malformed = (message: string, reason: string): AppError => new AppError('bad_request', message, { reason });
-
-function bodyOf(req: Request): z.output<typeof orderSchema> {
-  const body = checked(orderSchema, req.body);
-  if (body.ok) return body.value;
-  throw malformed(req.body === undefined ? 'Send JSON as application/json.' : body.reason, 'request_malformed');
 }
 
 function limitsOf(values: readonly unknown[]): readonly RightsLimit[] {
@@ -144,7 +101,7 @@ const rejectionError = ({ reason, message }: Rejection, audited = true): Problem
 function createHandler(deps: DelegationApiDeps, delegations: Delegations): RequestHandler {
   const servers = new Map(deps.config.clusters.map(({ name, publicUrl }) => [name, publicUrl]));
   return async (req, res) => {
-    const { name, limits, ...asked } = bodyOf(req);
+    const { name, limits, ...asked } = bodyOf(orderSchema, req);
     const { requestId: id, address, userAgent } = contextOf(req);
     const caller = callerOf(req);
     const made = await delegations.createWithToken({
@@ -227,17 +184,6 @@ function endHandler(deps: DelegationApiDeps, delegations: Delegations): RequestH
   };
 }
 
-const methodNotAllowed =
-  (...allowed: readonly string[]): RequestHandler =>
-  (_req, res) => {
-    res.setHeader('Allow', allowed.join(', '));
-    const about = { problem: 'method_not_allowed', status: 405, code: 'bad_request' } as const;
-    throw new ProblemError(about, `This resource takes ${allowed.join(', ')}.`);
-  };
-
-/** Whole, where a router has taken its own part off: without the query. */
-const pathOf = ({ originalUrl }: Request): string => originalUrl.split('?', 1)[0] ?? '';
-
 /** Sends an error and audits it, unless an audit event for it was written already. */
 function onError(deps: DelegationApiDeps): ErrorRequestHandler {
   return (thrown: unknown, req, res, next) => {
@@ -248,7 +194,7 @@ function onError(deps: DelegationApiDeps): ErrorRequestHandler {
     if (status >= 500) deps.logger.error({ err: thrown, requestId, reason }, 'request about delegated sessions failed');
     if (thrown instanceof ProblemError && thrown.audited) return;
     if (req.method === 'POST') deps.countDelegation(status >= 500 ? 'unavailable' : 'refused');
-    const caller = callers.get(req);
+    const caller = knownCaller(req);
     const about = caller === undefined ? undefined : aboutCaller(caller);
     record(deps, contextOf(req), { event: 'delegation-refused', path: pathOf(req), code: status, reason, ...about });
   };

@@ -26,6 +26,7 @@ import { createWorkloadExchange } from '../oauth/workload/exchange.ts';
 import type { Authenticate, UpstreamCluster } from '../proxy/proxy.ts';
 import { addressSet } from '../proxy/listener/proxy-protocol.ts';
 import { costlyRules, observedProviders, prepare, refusedSignIns } from './server-metrics.ts';
+import { createStepUps, stepUpApi, type StepUpOutcome } from '../step-up/step-up.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
 import type { ServerContext } from './server-context.ts';
 
@@ -115,10 +116,22 @@ export async function createSignIn(
   );
   const given = { providers, recheck, mayUse: allows, authenticate, leaving };
   const { access, api } = accessRequests(config, context, given);
+  const stepUpDeps = {
+    config,
+    store,
+    guard,
+    audit,
+    clock,
+    logger,
+    authenticate: async (request: Parameters<Authenticate>[0]) => authenticate(request),
+    countStepUp: (outcome: StepUpOutcome) => metrics.stepUp(outcome),
+  };
+  const stepUps = createStepUps(stepUpDeps);
   const web = createWeb({
-    programs: [delegationApi, api],
+    programs: [delegationApi, api, stepUpApi(stepUpDeps, stepUps)],
     access: access.requests,
     results: access.results,
+    stepUps,
     config,
     store,
     providers,

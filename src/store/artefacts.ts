@@ -1,7 +1,7 @@
 /** Artefacts: short-lived values on the way to a session, or next to one: codes, cookies, login transactions. */
 
 /**
- * Kinds of short-lived artefacts. All but the last twelve are oidc-provider's own model names.
+ * Kinds of short-lived artefacts. All but the last fourteen are oidc-provider's own model names.
  *
  * - `SignIn`: what must survive a user's redirect to the identity provider (state, nonce, PKCE verifier).
  * - `BrowserCookie`: leads from a cookie to its session.
@@ -14,6 +14,7 @@
  * - `EndingReason`: the message for the user of an ended session. `PastCookie`: leads from a browser's cookie to
  *   its former session.
  * - `DelegationKey`: the key of a delegated session, which no other one may have.
+ * - `StepUp`: a step-up under way. `StepUpCode`: takes what the provider has confirmed from the browser to the program, once.
  */
 export type ArtefactKind =
   | 'AccessToken'
@@ -41,7 +42,9 @@ export type ArtefactKind =
   | 'DeviceDecision'
   | 'EndingReason'
   | 'PastCookie'
-  | 'DelegationKey';
+  | 'DelegationKey'
+  | 'StepUp'
+  | 'StepUpCode';
 
 export type ArtefactPayload = Record<string, unknown>;
 

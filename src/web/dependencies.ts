@@ -8,6 +8,7 @@ import type { AdminConfig, AdminDeps } from '../admin/dependencies.ts';
 import type { RevocationResults } from '../admin/revocation-results.ts';
 import type { Config } from '../config/config.ts';
 import type { Authorizations, DeviceRequests } from '../contracts/authorization.ts';
+import type { StepUps } from '../contracts/step-up.ts';
 import type { EndingReasons } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import type { ConsoleParts } from './consoles/dependencies.ts';
@@ -24,6 +25,8 @@ export type SignInOutcome = 'ok' | 'refused' | 'unavailable';
 interface WebMetrics extends Pick<Metrics, 'logoutRefused'> {
   /** `provider` is a configured name, or `unknown`. */
   signIn(provider: string, outcome: SignInOutcome): void;
+  /** Absent: it is not counted. */
+  stepUp?(outcome: 'done' | 'refused'): void;
 }
 
 export interface WebDeps extends AdminDeps {
@@ -31,6 +34,8 @@ export interface WebDeps extends AdminDeps {
   readonly authorizations: Authorizations;
   /** Absent: there are no sign-ins by device code. */
   readonly devices?: DeviceRequests;
+  /** Absent: no session is proven again. */
+  readonly stepUps?: StepUps;
   readonly metrics: WebMetrics;
   /**
    * Serves `/oauth/…` and `/.well-known/…`. It receives the request before any of our handlers has read the body.

@@ -6,8 +6,13 @@
  * `oauth`), Kubernetes requests, or Redis.
  *
  * - `browser`: the signed-in user of a browser: cookies, session, CSRF token, guards.
+<<<<<<< Updated upstream
  * - `sign-in`, `device`: sign-ins and the sign-out.
  * - `my-sessions`, `access`, `admin`: the pages of a user and of an admin; rights for a while.
+=======
+ * - `sign-in`, `device`: sign-ins and the sign-out. `step-up`: a later proof for a session.
+ * - `my-sessions`, `admin`: the pages of a user and of an admin.
+>>>>>>> Stashed changes
  * - `consoles`: web consoles, each on a host name of its own.
  * - `page`, `assets`: templates, layout, error pages, response headers; style sheets, scripts and the icon.
  */
@@ -41,6 +46,7 @@ import { mySessions } from './my-sessions/my-sessions.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
 import { sendProblem } from '../http/problem.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
+import { stepUpPages } from './step-up/step-up.ts';
 import type { AdminService } from '../admin/revoke.ts';
 import { noStore, securityHeaders } from './page/security-headers.ts';
 import { beginContext, contextOf } from '../http/request-context.ts';
@@ -150,6 +156,7 @@ function webApp(
   app.use(callback(deps));
   app.use(clientSignIn(deps, limit));
   app.use(deviceSignIn(deps, browsers, limit));
+  app.use(stepUpPages(deps, { browsers, guards, signIns: limit }));
   app.use(mySessions(deps, browsers, guards));
   app.use(accessPages(deps, guards, service.results));
   app.use(adminPages({ ...service, runDrill }, guards));

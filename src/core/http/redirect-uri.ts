@@ -16,3 +16,13 @@ export function isRedirectUri(value: string): boolean {
   if (username !== '' || password !== '') return false;
   return protocol === (LOOPBACK_HOSTS.has(hostname) ? 'http:' : 'https:');
 }
+
+/** By address alone: an attacker who controls the machine's name resolution could lead `localhost` elsewhere (RFC 8252 §8.3). */
+const LOOPBACK_CALLBACK = /^http:\/\/(?:127\.0\.0\.1|\[::1\]):([1-9]\d{0,4})\/callback$/;
+
+/**
+ * Returns whether it is the loopback address of a program that waits for its browser. Exactly one form, so that nothing that
+ * two readers could read differently is ever redirected to.
+ */
+export const isLoopbackCallback = (value: string): boolean =>
+  Number(LOOPBACK_CALLBACK.exec(value)?.[1] ?? Number.NaN) <= 65_535;

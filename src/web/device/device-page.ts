@@ -12,53 +12,14 @@ import { deviceOf } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, mark } from '../page/layout.ts';
 import { providerLinks } from '../sign-in/choose-page.ts';
+import { codeForm, shownCode, type CodeContent } from './code-field.ts';
 
-interface CodeContent {
-  readonly csrf: string;
-  /** What was wrong with the code that was typed before. */
-  readonly error?: string;
-}
-
-/** Eight letters with any separators; the server ignores the separators. */
-const CODE_PATTERN = '[^A-Za-z0-9]*([A-Za-z][^A-Za-z0-9]*){8}';
-
-function codeInput(error: string | undefined): Html {
-  const wrong = error !== undefined;
-  return html`<div class="field">
-    <label for="user-code">Code</label>
-    <input
-      type="text"
-      class="code"
-      id="user-code"
-      name="user_code"
-      aria-describedby="${wrong ? 'code-problem code-help' : 'code-help'}"
-      ${wrong && html`aria-invalid="true"`}
-      autocomplete="off"
-      autocapitalize="characters"
-      inputmode="text"
-      enterkeyhint="go"
-      spellcheck="false"
-      maxlength="20"
-      pattern="${CODE_PATTERN}"
-      title="Eight letters, such as BCDF-GHJK"
-      placeholder="XXXX-XXXX"
-      required
-      autofocus
-    />
-    ${wrong && html`<p class="error" id="code-problem" role="alert">${error}</p>`}
-    <p class="hint" id="code-help">Eight letters. Case, spaces and dashes are ignored.</p>
-  </div>`;
-}
-
-export function codePage({ csrf, error }: CodeContent): Html {
+export function codePage(content: CodeContent): Html {
   return html`<div class="card">
     ${mark()}
     <h1>Sign in a device</h1>
     <p class="lead">Enter the code that the terminal of your own device shows you.</p>
-    <form class="stack" method="post" action="/device">
-      ${csrfField(csrf)} ${codeInput(error)}
-      <button class="button wide">Continue</button>
-    </form>
+    ${codeForm('/device', content)}
     <p class="small muted aside">
       <strong>Did you receive a code in a message or a call?</strong> Do not enter it: the sender would get access as
       you.
@@ -82,12 +43,6 @@ export interface ConfirmContent {
   /** A text about the device's location; undefined where nothing is known. */
   readonly location: string | undefined;
   readonly providers: readonly ProviderChoice[];
-}
-
-/** Formats the code as the device shows it, so that the user can compare the two. */
-function shownCode(typed: string): string {
-  const letters = typed.toUpperCase().replaceAll(/[^A-Z0-9]/g, '');
-  return letters.length === 8 ? `${letters.slice(0, 4)}-${letters.slice(4)}` : letters;
 }
 
 function facts({ request, userCode, address, location }: ConfirmContent): Html {

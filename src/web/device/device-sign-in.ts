@@ -7,20 +7,20 @@
  * - An attacker talks a user into it. Against that there are the text of the page, the ten minutes of a code, and
  *   `sameNetwork`.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import express, { Router, type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
 import { siteOf } from '../../core/http/address.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter, seeOther, sendPage } from '../page/response.ts';
-import { sameSecret, type BrowserSessions } from '../browser/browser-session.ts';
-import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
+import type { BrowserSessions } from '../browser/browser-session.ts';
+import { formCookie, otherBrowser, type FormCookie } from '../browser/form-cookie.ts';
 import { providerChoices } from '../browser/provider-choices.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { DeviceRequest, DeviceRequests } from '../../contracts/authorization.ts';
 import { createCodeLimit, type CodeLimit } from './device-code-limit.ts';
-import { describeLocation, sameNetwork } from './device-location.ts';
 import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.ts';
+import { assertNearby, locationOf } from './nearby.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
 import { beginLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../sign-in/login-transaction.ts';
@@ -34,7 +34,7 @@ import { contextOf, type RequestContext } from '../../http/request-context.ts';
 interface DeviceService {
   readonly deps: WebDeps;
   readonly devices: DeviceRequests;
-  readonly cookie: BrowserCookie;
+  readonly cookie: FormCookie;
   readonly browsers: BrowserSessions;
   readonly limit: CodeLimit;
 }
@@ -44,16 +44,6 @@ const confirmationSchema = z.object({
   /** Hash of the value in the cookie of the browser in which the code was typed. */
   browser: z.string(),
 });
-
-const hashOf = (purpose: string, value: string): string =>
-  createHash('sha256').update(`${purpose}\0${value}`).digest('base64url');
-const browserOf = (value: string): string => hashOf('device-browser', value);
-const csrfOf = (value: string): string => hashOf('device-csrf', value);
-
-const otherBrowser = (): AppError =>
-  new AppError('sign_in_expired', 'This page has expired, or was opened in another browser. Enter the code again.', {
-    reason: 'other_browser',
-  });
 
 function send(res: Response, status: number, title: string, body: Html): void {
   sendPage(res, status, { title, narrow: true, body });
@@ -69,15 +59,8 @@ async function requestFor(
   userCode: string,
 ): Promise<DeviceRequest> {
   const request = await devices.find(userCode);
-  if (deps.config.sessions.deviceCode !== 'sameNetwork') return request;
-  // A load balancer in front of both would put the whole internet into one network, so its address proves nothing.
-  if (context.shared !== true && sameNetwork(request.address, context.address)) return request;
-  const text =
-    context.shared === true
-      ? 'The load balancer in front of Portcullis does not forward the address of this browser. Tell your platform team.'
-      : `The device is in another network (${request.address}) than this browser (${context.address}). ` +
-        'Use a browser near the device.';
-  throw new AppError('sign_in_refused', text, { reason: 'device_in_other_network' });
+  assertNearby(deps.config, context, request.address);
+  return request;
 }
 
 const limitKey = ({ shared, address }: RequestContext): string | undefined => (shared === true ? undefined : address);
@@ -85,34 +68,23 @@ const limitKey = ({ shared, address }: RequestContext): string | undefined => (s
 async function codeOf({ deps, cookie }: DeviceService, req: Request, ticket: string | undefined): Promise<string> {
   const value = cookie.read(req);
   const found = confirmationSchema.safeParse(await deps.store.artefacts.find('DeviceConfirmation', ticket ?? ''));
-  if (!found.success || value === undefined || found.data.browser !== browserOf(value)) throw otherBrowser();
+  if (!found.success || value === undefined || found.data.browser !== cookie.browserOf(value)) throw otherBrowser();
   return found.data.userCode;
 }
 
 function showCodePage({ cookie }: DeviceService): RequestHandler {
   return (req, res) => {
-    const value = cookie.read(req) ?? newCookieValue();
-    cookie.set(res, value, LOGIN_SECONDS);
+    const value = cookie.begin(req, res);
     // Ignores the query: this page exists so that no code comes from a link.
-    send(res, 200, 'Sign in a device', codePage({ csrf: csrfOf(value) }));
+    send(res, 200, 'Sign in a device', codePage({ csrf: cookie.csrfOf(value) }));
   };
 }
 
-/**
- * @returns the value of the browser's cookie
- * @throws AppError `sign_in_expired`
- */
-function assertOwnForm({ cookie }: DeviceService, req: Request): string {
-  const value = cookie.read(req);
-  if (value === undefined || !sameSecret(field(req, 'csrf'), csrfOf(value))) throw otherBrowser();
-  return value;
-}
-
 function enter(service: DeviceService): RequestHandler {
-  const { deps, limit } = service;
+  const { deps, cookie, limit } = service;
   return async (req, res) => {
     const context = contextOf(req);
-    const value = assertOwnForm(service, req);
+    const value = cookie.assertOwnForm(req);
     const wait = limit.take(limitKey(context));
     if (wait > 0) {
       auditTooMany(deps, context, '/device');
@@ -127,22 +99,13 @@ function enter(service: DeviceService): RequestHandler {
       await sendConfirmPage(service, res, { req, value, userCode, request });
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;
-      send(res, 400, 'Sign in a device', codePage({ csrf: csrfOf(value), error: error.message }));
+      send(res, 400, 'Sign in a device', codePage({ csrf: cookie.csrfOf(value), error: error.message }));
     }
   };
 }
 
-function browserLocation(
-  publicUrl: string,
-  context: RequestContext,
-): Omit<Parameters<typeof describeLocation>[0], 'device'> {
-  const { hostname } = new URL(publicUrl);
-  const local = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
-  return { browser: context.shared === true ? undefined : context.address, local };
-}
-
 async function sendConfirmPage(
-  { deps }: DeviceService,
+  { deps, cookie }: DeviceService,
   res: Response,
   given: {
     readonly req: Request;
@@ -153,14 +116,14 @@ async function sendConfirmPage(
 ): Promise<void> {
   const { req, value, userCode, request } = given;
   const ticket = randomBytes(16).toString('base64url');
-  const confirmation = { userCode, browser: browserOf(value) };
+  const confirmation = { userCode, browser: cookie.browserOf(value) };
   const context = contextOf(req);
   const kept = { ttlSeconds: LOGIN_SECONDS, from: siteOf(context.address) };
   await deps.store.artefacts.save('DeviceConfirmation', ticket, confirmation, kept);
-  const location = describeLocation({ device: request.address, ...browserLocation(deps.config.publicUrl, context) });
+  const location = locationOf(deps.config, context, request.address);
   const providers = providerChoices(deps, req);
   const body = confirmPage({
-    csrf: csrfOf(value),
+    csrf: cookie.csrfOf(value),
     ticket,
     userCode,
     request,
@@ -180,10 +143,10 @@ function start(service: DeviceService): RequestHandler {
       const ticket = parameter(req.query['ticket']) ?? '';
       const value = cookie.read(req) ?? '';
       await requestFor(service, context, await codeOf(service, req, ticket));
-      const purpose: LoginPurpose = { for: 'device', browser: browserOf(value), ticket };
+      const purpose: LoginPurpose = { for: 'device', browser: cookie.browserOf(value), ticket };
       // Always fresh: otherwise one click would be enough where the user is signed in at the provider already.
       const url = await beginLogin(deps, context, { provider, purpose, fresh: true });
-      cookie.set(res, value, LOGIN_SECONDS);
+      cookie.keep(res, value);
       seeOther(res, url.href);
     });
   };
@@ -194,7 +157,7 @@ function finish(service: DeviceService): RequestHandler {
   return async (req, res) => {
     const value = cookie.read(req);
     const isOwn = (purpose: LoginPurpose): boolean =>
-      purpose.for === 'device' && value !== undefined && purpose.browser === browserOf(value);
+      purpose.for === 'device' && value !== undefined && purpose.browser === cookie.browserOf(value);
     await finishSignIn(deps, req, res, {
       path: '/device/finish',
       consume: async (state) => {
@@ -207,7 +170,7 @@ function finish(service: DeviceService): RequestHandler {
           browser: await browsers.current(req),
           device,
           deviceName: device.deviceName,
-          onAgain: () => value !== undefined && cookie.set(res, value, LOGIN_SECONDS),
+          onAgain: () => value !== undefined && cookie.keep(res, value),
           handOver: (session) => devices.allow(userCode, session),
           next: '/device/done',
           // The device learns it at its next poll, and the user from the page here.
@@ -219,10 +182,10 @@ function finish(service: DeviceService): RequestHandler {
 }
 
 function refuse(service: DeviceService): RequestHandler {
-  const { deps, devices } = service;
+  const { deps, devices, cookie } = service;
   return async (req, res) => {
     const context = contextOf(req);
-    assertOwnForm(service, req);
+    cookie.assertOwnForm(req);
     const userCode = await codeOf(service, req, field(req, 'ticket'));
     const { address, clientId } = await devices.find(userCode);
     await devices.refuse(userCode);
@@ -240,7 +203,7 @@ export function deviceSignIn(deps: WebDeps, browsers: BrowserSessions, signIns: 
   const router = Router({ caseSensitive: true, strict: true });
   if (deps.devices === undefined || deps.config.sessions.deviceCode === 'off') return router;
   const { publicUrl, limits } = deps.config;
-  const cookie = browserCookie(publicUrl, 'portcullis-device');
+  const cookie = formCookie(publicUrl, 'device');
   const limit = createCodeLimit(limits.signInsPerMinute, deps.clock);
   const service: DeviceService = { deps, devices: deps.devices, cookie, browsers, limit };
   const form = express.urlencoded({ extended: false, limit: '4kb', parameterLimit: 8 });

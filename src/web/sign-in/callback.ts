@@ -19,6 +19,8 @@ function pageOf(purpose: LoginPurpose): string {
       return '/login';
     case 'device':
       return '/device';
+    case 'step-up':
+      return '/step-up';
   }
 }
 

@@ -34,7 +34,7 @@ const challengeSchema = z.object({
  * are taken, and of an access request its id.
  */
 const returnTargetSchema = z.union([
-  z.enum(['me', 'admin', 'access']),
+  z.enum(['me', 'admin', 'access', 'step-up/me']),
   z.templateLiteral(['console:', z.string().regex(/^[a-z0-9-]{1,63}$/)]),
   z.templateLiteral(['access:', z.string().regex(/^[A-Za-z0-9_-]{22}$/)]),
 ]);
@@ -47,8 +47,8 @@ export const returnPath = (to: ReturnTarget): string =>
   `/${to.replace('console:', 'consoles/').replace('access:', 'access/')}`;
 
 /**
- * The purpose of the sign-in: the pending authorization of an OAuth client, this browser itself, or a device that
- * was confirmed in it.
+ * The purpose of the sign-in: the pending authorization of an OAuth client, this browser itself, a device that was
+ * confirmed in it, or a later proof for a session that there is.
  */
 const purposeSchema = z.discriminatedUnion('for', [
   z.object({ for: z.literal('client'), uid: z.string() }),
@@ -69,6 +69,13 @@ const purposeSchema = z.discriminatedUnion('for', [
     browser: z.string(),
     /** Of the confirmation page. */
     ticket: z.string(),
+  }),
+  z.object({
+    for: z.literal('step-up'),
+    /** As above. */
+    browser: z.string(),
+    /** What is proven: a step-up that a program has begun, or the session of this browser. */
+    what: z.union([z.object({ challenge: z.string() }), z.object({ session: z.string() })]),
   }),
 ]);
 

@@ -8,6 +8,7 @@
  * - `sign-in.ts`: the common end of all sign-ins (`finishSignIn`), and the audit of each step (`signInStep`).
  * - `login-transaction.ts`: one sign-in under way: stored, found, consumed. `callback.ts`: the address to which
  *   providers redirect.
+ * - `redeem.ts`: from the callback to what the provider says of the user, or to another try.
  * - `browser-sign-in.ts`, `client-sign-in.ts`: the routes for the pages' own sign-in and for OAuth clients.
  *   `../device` has those for devices.
  * - `choose-page.ts`: the page to choose a provider. `sign-in-limit.ts`: the rate limit. `rejection.ts`: the
@@ -22,8 +23,7 @@ import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
 import { isPlausible } from '../../core/identity/freshness.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
-import { FreshProofMissing } from '../../idp/fresh-sign-in.ts';
-import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../idp/idp.ts';
+import type { IdentityProvider, ProviderSignIn } from '../../idp/idp.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRejection, NewSession } from '../../store/store.ts';
 import { type SignInOutcome, type WebDeps } from '../dependencies.ts';
@@ -31,7 +31,8 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { rememberProvider } from '../browser/provider-choices.ts';
 import { parameter, queryOf, seeOther } from '../page/response.ts';
-import { beginLogin, findLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
+import { findLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
+import { beginAgain, redeemCallback } from './redeem.ts';
 import { reportRejection } from './rejection.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
@@ -167,36 +168,11 @@ function openingRejected(reason: MintRejection, provider: string): AppError {
  *   `store_unavailable`
  */
 async function openSession(deps: WebDeps, context: RequestContext, completed: CompletedLogin): Promise<LoginOutcome> {
-  const { login, query } = completed;
+  const { login } = completed;
   const provider = providerNamed(deps, login.provider);
-  // Built from our own public URL: an attacker who controls the Host header must not choose the redirect_uri that
-  // is redeemed.
-  const callback = new URL(`${deps.config.publicUrl}/callback/${encodeURIComponent(provider.name)}`);
-  callback.search = query;
-  const again = async (after?: SignInChallenge): Promise<LoginOutcome> => {
-    const start = {
-      provider: provider.name,
-      purpose: login.purpose,
-      fresh: true,
-      ...(after === undefined ? {} : { after }),
-    };
-    return { again: await beginLogin(deps, context, start) };
-  };
-  // This transaction began under another setting or version, which takes it for proven without asking the
-  // provider. Its callback would wrongly count as a proof.
-  if (login.fresh && provider.provesFreshness && login.challenge.freshSince === undefined) return again();
-  const user = await provider.finish(callback, login.challenge).catch((error: unknown) => {
-    if (!(error instanceof FreshProofMissing)) throw error;
-    const { reason, cause } = error;
-    const detail = cause instanceof Error ? cause.message : undefined;
-    const asked = error.after.asked?.at(-1);
-    deps.logger.info(
-      { requestId: context.requestId, provider: provider.name, asked, reason, said: detail },
-      'fresh sign-in not proven, asking the provider in another way',
-    );
-    return error;
-  });
-  if (user instanceof FreshProofMissing) return again(user.after);
+  const redeemed = await redeemCallback(deps, context, completed);
+  if ('again' in redeemed) return redeemed;
+  const { user } = redeemed;
   const session = newSession(deps, completed, user);
   context.user = { identity: session.identity, account: session.account };
   // A user who was sent for a fresh sign-in must have proven it; otherwise the page that asked for it would send
@@ -207,7 +183,7 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
   if (!opened.ok) {
     // Only once: a provider that does not do as requested must not cause an endless loop of redirects.
     if (opened.reason !== 'fresh_sign_in_needed' || login.fresh) throw openingRejected(opened.reason, provider.name);
-    return again();
+    return { again: await beginAgain(deps, context, login) };
   }
   const { id, account, identity, expiresAt } = session;
   const { idToken } = user;

@@ -1,0 +1,31 @@
+/** The dependencies of this module. The module `server` builds the real ones. */
+import type { AuditTrail } from '../audit/audit.ts';
+import type { Config } from '../config/config.ts';
+import type { Clock } from '../contracts/clock.ts';
+import type { Logger } from '../contracts/logger.ts';
+import type { Caller } from '../core/credential/credential.ts';
+import type { Result } from '../core/result.ts';
+import type { RevocationGuard } from '../revocation/revocation.ts';
+import type { Store } from '../store/store.ts';
+
+export type StepUpOutcome = 'done' | 'refused';
+
+export interface StepUpDeps {
+  readonly config: Pick<Config, 'publicUrl' | 'clockSkew' | 'stepUp'> & {
+    readonly sessions: Pick<Config['sessions'], 'binding' | 'deviceCode'>;
+    readonly limits: Pick<Config['limits'], 'signInsPerMinute'>;
+    readonly providers: readonly Pick<Config['providers'][number], 'name' | 'freshness'>[];
+  };
+  readonly store: Pick<Store, 'sessions' | 'artefacts'>;
+  readonly guard: Pick<RevocationGuard, 'check'>;
+  readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
+  readonly clock: Clock;
+  readonly logger: Pick<Logger, 'error'>;
+  readonly authenticate: (request: {
+    readonly token: string;
+    readonly audience: string;
+    readonly thumbprint: string | undefined;
+  }) => Promise<Result<Caller, string>>;
+  /** Absent: it is not counted. */
+  readonly countStepUp?: (outcome: StepUpOutcome) => void;
+}
