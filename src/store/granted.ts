@@ -70,7 +70,8 @@ export const endedWith = (
 /**
  * Returns the last moment at which a grant could still count, in epoch seconds. Of one that is not known, it is that of
  * the longest one: an attacker who can write to Redis takes a grant away and puts it back once its end is forgotten.
- * @param endsAt epoch milliseconds
+ * @param leftMs by the store's clock
+ * @param seconds now, by the caller's clock
  */
-export const grantEndSeconds = (endsAt: number | undefined, seconds: number): number =>
-  endsAt === undefined ? seconds + LONGEST_GRANT_SECONDS : Math.ceil(endsAt / 1000);
+export const grantEndSeconds = (leftMs: number | undefined, seconds: number): number =>
+  seconds + (leftMs === undefined ? LONGEST_GRANT_SECONDS : Math.ceil(Math.max(leftMs, 0) / 1000));

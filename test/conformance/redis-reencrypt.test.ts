@@ -7,6 +7,7 @@ import { expect, it } from 'vitest';
 
 import type { SealingKeys } from '../../src/store/redis/redis.ts';
 import type { Store } from '../../src/store/store.ts';
+import { asked, granted, grantsOf, grantTarget } from './access-fixtures.ts';
 import { delegate, delegationBeneath } from './delegated.ts';
 import { alice, openNow, replica } from './fixtures.ts';
 import { aRequest } from './recent.ts';
@@ -73,6 +74,26 @@ it('after it a store that has the new key alone opens everything that lasts', as
   for (const name of await bench.bare.keys('{portcullis}:recent:*')) {
     expect(Math.abs((await bench.bare.ttl(name)) - before)).toBeLessThan(5);
   }
+});
+
+it('seals access requests and grants again, and neither brings one back that ends meanwhile', async () => {
+  await using bench = await workbench();
+  const { store, rotate } = await rotating(bench);
+  const subject = { store, clock: bench.clock };
+  await openNow(subject);
+  const [open, ended, grant] = [await asked(subject), await granted(subject), await granted(subject)];
+  rotate();
+  await store.log.append({ requestId: 'r', target: grantTarget(ended) });
+  // A record, a secret, two of three requests, and a field of grants; the third request is sealed by the new key.
+  const noted = await store.access.ended(ended.request.id, { ending: 'user' });
+  expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 5 });
+  expect(await store.sealed.reencrypt('a', nothing)).toEqual({ kind: 'done', found: 0 });
+  const fresh = await bench.fresh({ keys: keysOf(NEW) });
+  expect(await grantsOf(fresh)).toEqual([grant.request.id]);
+  expect(await fresh.access.find(open.request.id)).toEqual(open);
+  expect(await fresh.access.find(ended.request.id)).toEqual(noted);
+  expect(await fresh.access.active()).toMatchObject([{ stored: grant, sessionActive: true }]);
+  expect(bench.errors).toEqual([]);
 });
 
 it('seals delegated sessions again, with what a receipt says about them', async () => {

@@ -1,5 +1,6 @@
 import { describe } from 'vitest';
 
+import { accessConforms } from './access.ts';
 import { anchorsConform } from './anchors.ts';
 import { approvalsConform } from './approvals.ts';
 import { artefactsConform } from './artefacts.ts';
@@ -30,6 +31,9 @@ export function storeConforms(name: string, open: OpenStore): void {
     });
     describe('delegated sessions', () => {
       delegatedSessionsConform(open);
+    });
+    describe('access requests', () => {
+      accessConforms(open);
     });
     describe('orders and filters of sessions', () => {
       sessionOrdersConform(open);

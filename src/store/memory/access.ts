@@ -173,9 +173,10 @@ export class MemoryAccess implements AccessStore {
     return true;
   }
 
-  /** Returns the end of a grant, epoch milliseconds, within the caller's tick. */
-  endOf(id: string): number | undefined {
-    return this.#find(id)?.stored.request.grant?.endsAt;
+  /** Returns the milliseconds that a grant has left, within the caller's tick. */
+  leftOf(id: string): number | undefined {
+    const endsAt = this.#find(id)?.stored.request.grant?.endsAt;
+    return endsAt === undefined ? undefined : endsAt - this.#parts.clock.nowMs();
   }
 
   /** Puts the grant of a request that is granted by this write into its session. */

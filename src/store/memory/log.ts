@@ -55,8 +55,8 @@ interface LogParts {
   };
   readonly locks: MemoryLocks;
   readonly fresh: FreshMarks;
-  /** @returns epoch milliseconds; undefined for a grant that is not known */
-  endOfGrant(grant: string): number | undefined;
+  /** @returns milliseconds; undefined for a grant that is not known */
+  leftOfGrant(grant: string): number | undefined;
   /** @returns whether it was there */
   takeApproval(id: string): boolean;
 }
@@ -239,7 +239,7 @@ export class MemoryLog implements RevocationLog {
   #standsUntil(target?: RevocationTarget): number {
     const usual = this.#seconds() + (this.#longestTokenSeconds || LONGEST_TOKEN_SECONDS);
     const grantEnd =
-      target?.kind === 'grant' ? grantEndSeconds(this.#parts.endOfGrant(target.grant), this.#seconds()) : 0;
+      target?.kind === 'grant' ? grantEndSeconds(this.#parts.leftOfGrant(target.grant), this.#seconds()) : 0;
     return Math.max(usual, grantEnd) + ENTRY_SKEW_SECONDS;
   }
 

@@ -48,7 +48,7 @@ export function createMemoryStore({
     sessions,
     locks,
     fresh,
-    endOfGrant: (grant) => access.endOf(grant),
+    leftOfGrant: (grant) => access.leftOf(grant),
     takeApproval: (id) => artefacts.takeNow('Approval', id) !== undefined,
   });
   return {

@@ -41,6 +41,8 @@ export interface Keys {
   sealedRecord(sessionDigest: string): string;
   sealedSecret(sessionDigest: string): string;
   sealedLabel(sessionDigest: string): string;
+  sealedGrant(sessionDigest: string, grantDigest: string): string;
+  sealedRequest(grantDigest: string): string;
   sealedRecent(sessionDigest: string): string;
   sealedTail(tail: string): string;
   readonly sealedLive: string;
@@ -62,6 +64,8 @@ export function createKeys(prefix: string): Keys {
     sealedRecord: (hash) => `${base}session:${hash}#record`,
     sealedSecret: (hash) => `${base}session:${hash}#secret`,
     sealedLabel: (hash) => `${base}session:${hash}#delegated`,
+    sealedGrant: (hash, grant) => `${base}session:${hash}#grant:${grant}`,
+    sealedRequest: (hash) => `${base}access:${hash}#record`,
     sealedRecent: (hash) => `${base}recent:${hash}`,
     sealedTail: (tail) => `${base}tails#${tail}`,
     sealedLive: `${base}record`,

@@ -18,6 +18,7 @@ import type {
   ReplicaState,
   RevocationLog,
 } from '../store.ts';
+import { readStored } from './access-fields.ts';
 import { Chain } from './chain.ts';
 import type { Connections } from './connections.ts';
 import { positionOf, readLog } from './join.ts';
@@ -140,7 +141,7 @@ export class RedisLog implements RevocationLog {
       clock.nowMs() + ACCOUNT_WATERMARK_SECONDS * 1000,
       SWEEP_BATCH,
       approval === undefined ? '' : keys.artefact('Approval', approval),
-      ...this.#ofGrant(target),
+      ...(await this.#ofGrant(target)),
     ]);
     if (reply[0] === 'REUSED') throw requestIdReused();
     if (reply[0] === 'SPENT') throw approvalSpent();
@@ -159,9 +160,13 @@ export class RedisLog implements RevocationLog {
   }
 
   /** Returns the arguments of an append that only a grant has. */
-  #ofGrant(target: RevocationTarget): readonly (string | number)[] {
+  async #ofGrant(target: RevocationTarget): Promise<readonly (string | number)[]> {
     if (target.kind !== 'grant') return [];
-    const over = grantEndSeconds(undefined, Math.floor(this.#parts.clock.nowMs() / 1000)) + ENTRY_SKEW_SECONDS;
+    // As it is sealed: an attacker who can write to Redis has the entry forgotten, and then puts the grant back.
+    const { stored, servedMs } = await readStored(this.#parts, target.grant);
+    const endsAt = stored?.request.grant?.endsAt;
+    const leftMs = endsAt === undefined ? undefined : endsAt - servedMs;
+    const over = grantEndSeconds(leftMs, Math.floor(this.#parts.clock.nowMs() / 1000)) + ENTRY_SKEW_SECONDS;
     return [sessionDigest(target.session), cacheDigest(target.session), over];
   }
 

@@ -5,7 +5,7 @@
  * followers must confirm, `news` for notifications about entries. None of them queues or resends: a command is
  * sent immediately or fails.
  *
- * - `sessions.ts`, `session-fields.ts`, `artefacts.ts`, `locks.ts`, `fresh-sign-ins.ts`, `recent.ts`, `live.ts`,
+ * - `sessions.ts`, `session-fields.ts`, `access.ts`, `access-fields.ts`, `artefacts.ts`, `locks.ts`, `fresh-sign-ins.ts`, `recent.ts`, `live.ts`,
  *   `anchors.ts`:
  *   one part of the interface each
  * - `log.ts`: the revocation log, with `join.ts` (joining), `rows.ts` (its rows), `chain.ts` (their hashes),
@@ -124,7 +124,7 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     live: new RedisLive({ ...parts, news }),
     anchors: new RedisAnchors(parts),
     recent: new RedisRecent(parts),
-    access: new RedisAccess(),
+    access: new RedisAccess(parts),
     sealed: new RedisSealedValues(parts, knownLocks),
     async ping() {
       // All three: a store whose leases cannot be renewed, or in which nothing can be revoked, is of no use.

@@ -1,7 +1,9 @@
 import type { ReencryptOutcome, SealedValues } from '../store.ts';
+import { reencryptGrants } from './access-fields.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, pairs, text } from './reply.ts';
 import { readLocks } from './scripts/locks.ts';
+import type { Script } from './scripts/head.ts';
 import * as scripts from './scripts/reencrypt.ts';
 import type { KnownLocks } from './known-locks.ts';
 
@@ -21,8 +23,8 @@ interface SealedValue {
 }
 
 /**
- * Re-encrypts values that an older key sealed: locks, sessions, and what belongs to a session. All else lives for
- * minutes.
+ * Re-encrypts values that an older key sealed: locks, sessions, what belongs to a session, and access requests. All else
+ * lives for minutes.
  *
  * A value that was read, opened and sealed again could overwrite a newer one that a re-check has just written. So
  * each replaces only the exact value that was read.
@@ -46,14 +48,16 @@ export class RedisSealedValues implements SealedValues {
     if (claimed === 'DONE') return { kind: 'done', found: 0 };
     if (claimed !== 'OK') return { kind: 'elsewhere' };
     let found = await this.#locks(kid);
-    for (let after: string | undefined = ''; after !== undefined;) {
-      const page: { readonly found: number; readonly last: string } = await this.#page(kid, after);
-      found += page.found;
-      after = page.last === '' ? undefined : page.last;
-      if (after === undefined) break;
-      await pause();
-      // Another replica has taken over, or the current key has changed: the next round starts again.
-      if ((await this.#claim(holder, kid)) !== 'OK' || sealer.currentKid !== kid) return { kind: 'elsewhere' };
+    for (const script of [scripts.findSealed, scripts.findSealedRequests]) {
+      for (let after = ''; ;) {
+        const page = await this.#page(script, kid, after);
+        found += page.found;
+        after = page.last;
+        if (after === '') break;
+        await pause();
+        // Another replica has taken over, or the current key has changed: the next round starts again.
+        if ((await this.#claim(holder, kid)) !== 'OK' || sealer.currentKid !== kid) return { kind: 'elsewhere' };
+      }
     }
     const ended = [holder, found === 0 ? kid : '', cleanUpAfter(2 * CHECK_EVERY_SECONDS)];
     await this.#parts.runner.run(this.#parts.main, scripts.endReencryption, ended);
@@ -76,9 +80,9 @@ export class RedisSealedValues implements SealedValues {
     return await this.#values(found);
   }
 
-  async #page(kid: string, after: string): Promise<{ readonly found: number; readonly last: string }> {
+  async #page(script: Script, kid: string, after: string): Promise<{ readonly found: number; readonly last: string }> {
     const { runner, main } = this.#parts;
-    const reply = await runner.run(main, scripts.findSealed, [after, PAGE, this.#mark(kid)]);
+    const reply = await runner.run(main, script, [after, PAGE, this.#mark(kid)]);
     const [, last, values, entries] = reply;
     const found = (await this.#values(foundValues(values))) + (await this.#streams(foundValues(entries)));
     return { found, last: text(last) };
@@ -116,6 +120,10 @@ export class RedisSealedValues implements SealedValues {
   ): Promise<readonly (SealedValue & { readonly reencrypted: string })[]> {
     const { sealer } = this.#parts;
     const all = found.map(async (one) => {
+      if (one.at === 'gr') {
+        const grants = await reencryptGrants(this.#parts, one.key, one.value);
+        return grants === undefined ? [] : [{ ...one, reencrypted: grants }];
+      }
       const context = this.#contextOf(one);
       const opened = await sealer.open(one.value, context);
       return opened === undefined ? [] : [{ ...one, reencrypted: await sealer.seal(opened, context) }];

@@ -49,11 +49,25 @@ export interface SessionFields {
   readonly lastRequestAt: number;
   /** As `ancestorDigests` returns them. */
   readonly ancestors: string;
+  /** Of a session that is no delegated one: the store's time and its grants that are not over, as `openGrants` takes them. */
+  readonly grants: string;
 }
 
 export function readFields(reply: unknown): SessionFields {
   const [epoch, account, provider, startedAt, expiresAt, idleSeconds, lastUsedAt, version, ...rest] = list(reply);
-  const [thumbprint, record, secret, order, via, username, checkedAt, providerSession, lastRequestAt, ancestors] = rest;
+  const [
+    thumbprint,
+    record,
+    secret,
+    order,
+    via,
+    username,
+    checkedAt,
+    providerSession,
+    lastRequestAt,
+    ancestors,
+    grants,
+  ] = rest;
   return {
     epoch: text(epoch),
     account: text(account),
@@ -73,6 +87,7 @@ export function readFields(reply: unknown): SessionFields {
     providerSession: text(providerSession),
     lastRequestAt: Number.parseInt(text(lastRequestAt), 10),
     ancestors: text(ancestors),
+    grants: text(grants),
   };
 }
 

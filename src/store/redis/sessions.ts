@@ -16,6 +16,7 @@ import type {
   SessionSecret,
   SessionStore,
 } from '../store.ts';
+import { openGrants } from './access-fields.ts';
 import { accountDigest, cacheDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
@@ -218,7 +219,11 @@ export class RedisSessions implements SessionStore {
   /** Opens a session. A delegated one has the identity of its user's own session, and ends when one above it is idle. */
   async #open(hash: string, fields: SessionFields, above: FieldsByDigest): Promise<SessionRecord | undefined> {
     const record = await this.#openAlone(hash, fields);
-    if (record?.delegation === undefined) return record;
+    if (record === undefined) return undefined;
+    if (record.delegation === undefined) {
+      const grants = await openGrants(this.#parts, hash, fields.grants);
+      return grants.length === 0 ? record : { ...record, grants };
+    }
     const ancestors = await Promise.all(
       record.delegation.ancestors.map(async (ancestor) => {
         const itsHash = sessionDigest(ancestor);

@@ -26,6 +26,7 @@ local states = redis.call('HGETALL', P .. 'live')
 for i = 2, #states, 2 do all_known = all_known and string.find(states[i], '"leaseMs":%d') end
 for _, prov in ipairs(redis.call('SMEMBERS', P .. 'providers')) do redis.call('UNLINK', P .. 'ends:' .. prov) end
 for _, key in ipairs(redis.call('SMEMBERS', P .. 'sweeps')) do redis.call('UNLINK', key) end
+for _, name in ipairs({'all', 'open', 'active'}) do redis.call('UNLINK', P .. 'access-' .. name .. ':' .. (E[1] or '')) end
 -- safeguard: LEASES_KEPT
 for _, name in ipairs({'epoch', 'log', 'idx', 'wm', 'wm:until', 'live', 'sessions', 'used', 'ends', 'providers', 'seq', 'sweeps', 'unlocked'}) do
   redis.call('UNLINK', P .. name)

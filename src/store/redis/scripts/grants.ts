@@ -13,11 +13,25 @@ local function grants_in(lines, without)
   return found
 end
 
-local function drop_grant(hash, grant)
+-- For a reply: the time, then a line for each grant. '' for none.
+local function shown_grants(lines)
+  local found = lines and grants_in(lines) or {}
+  return #found > 0 and string.format('%.0f', served) .. '\\n' .. table.concat(found) or ''
+end
+
+local function put_grants(hash, lines)
   local key = P .. 'session:' .. hash
-  local lines = redis.call('HGET', key, 'gr')
-  if not lines then return end
-  local left = grants_in(lines, grant)
-  if #left > 0 then redis.call('HSET', key, 'gr', table.concat(left)) else redis.call('HDEL', key, 'gr') end
+  if #lines > 0 then redis.call('HSET', key, 'gr', table.concat(lines)) else redis.call('HDEL', key, 'gr') end
+end
+
+local function add_grant(hash, grant, till, sealed)
+  local lines = grants_in(redis.call('HGET', P .. 'session:' .. hash, 'gr'), grant)
+  lines[#lines + 1] = grant .. ' ' .. till .. ' ' .. sealed .. '\\n'
+  put_grants(hash, lines)
+end
+
+local function drop_grant(hash, grant)
+  local lines = redis.call('HGET', P .. 'session:' .. hash, 'gr')
+  if lines then put_grants(hash, grants_in(lines, grant)) end
 end
 `;

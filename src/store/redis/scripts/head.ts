@@ -12,11 +12,14 @@
  * - `sessions.ts`: `open-session`, `mint-session`, `read-session`, `update-session`, `list-sessions`,
  *   `count-sessions`,
  *   `close-provider-session`, `claim-recheck`, `release-recheck`
+ * - `access.ts`: `read-access`, `create-access`, `change-access`, `begin-access`, `end-access`, `list-access`,
+ *   `active-access`, `claim-ending`
  * - `fresh-sign-ins.ts`: `find-fresh-sign-in`, `lift-fresh-sign-in`
  * - `artefacts.ts`: `save-artefact`, `find-artefact`, `find-artefact-by-name`, `consume-artefact`,
  *   `take-artefact`,
  *   `destroy-artefact`, `destroy-artefacts-of`
- * - `reencrypt.ts`: `claim-reseal`, `end-reseal`, `find-sealed`, `reseal-values`, `reseal-stream`
+ * - `reencrypt.ts`: `claim-reseal`, `end-reseal`, `find-sealed`, `find-sealed-access`, `reseal-values`,
+ *   `reseal-stream`
  * - `recent.ts`: `add-recent`, `read-recent`
  * - `live.ts`: `want-live`, `leave-live`, `wanted-live`, `take-up-live`, `is-taken-up-live`, `publish-live`,
  *   `read-live`

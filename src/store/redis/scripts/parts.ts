@@ -111,7 +111,7 @@ const BENEATH_CLEANED_UP = 100;
 export const SESSIONS = `
 ${GRANTS}
 local FIELDS = {'ep', 'acc', 'prov', 'sn', 'exp', 'idle', 'lu', 'v', 'tp', 'r', 'x', 'seq', 'via', 'un', 'ck', 'ps', 'lr',
-  'up'}
+  'up', 'gr'}
 
 -- up: digests of the sessions above a delegated one, the user's own first. '' or nothing for any other session.
 local function epoch_for(up)
@@ -144,6 +144,7 @@ local function session_alone(hash)
   if covered(f[2], f[3], tonumber(f[4])) then return nil, 'session_revoked' end
   if seconds >= tonumber(f[5]) or seconds >= tonumber(f[7]) + tonumber(f[6]) then return nil, 'session_expired' end
   for i = 1, #FIELDS do f[i] = f[i] or '' end
+  f[19] = shown_grants(f[19])
   return f
 end
 

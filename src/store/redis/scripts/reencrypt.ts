@@ -40,7 +40,7 @@ return {'OK'}
 );
 
 /**
- * Finds values of some sessions that another key than the current one sealed: their records and secrets, their
+ * Finds values of some sessions that another key than the current one sealed: their records, secrets and grants, their
  * artefacts, their recent requests. ARGV from 6: score of the session after which to begin or '', how many
  * sessions, the beginning of values that the current key sealed.
  *
@@ -59,16 +59,22 @@ local function look(key, field, value)
   values[#values + 1] = field
   values[#values + 1] = value
 end
+local function has_old(grants)
+  for sealed in string.gmatch(grants or '', '%S+ %d+ (%S+)\\n') do
+    if is_old(sealed) then return true end
+  end
+end
 local from = after == '' and '-inf' or '(' .. after
 local page = redis.call('ZRANGEBYSCORE', P .. 'sessions', from, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
 for i = 1, #page, 2 do
   last = page[i + 1]
   local key = P .. 'session:' .. page[i]
-  local f = redis.call('HMGET', key, 'ep', 'r', 'x', 'd')
+  local f = redis.call('HMGET', key, 'ep', 'r', 'x', 'd', 'gr')
   if f[1] == id or f[1] == id .. '${DELEGATED}' then
     look(key, 'r', f[2])
     look(key, 'x', f[3])
     look(key, 'd', f[4])
+    if has_old(f[5]) then look(key, 'gr', f[5]) end
     for _, artefact in ipairs(redis.call('SMEMBERS', P .. 'of:' .. page[i])) do
       look(artefact, 'p', redis.call('HGET', artefact, 'p'))
     end
@@ -83,6 +89,28 @@ for i = 1, #page, 2 do
   end
 end
 return {'OK', last, values, entries}
+`,
+);
+
+/** Does the same for access requests. ARGV from 6: place after which to begin or '', how many, the beginning as above. */
+export const findSealedRequests = script(
+  'find-sealed-access',
+  `
+local after, most, mark = unpack(ARGV, 6)
+local values, last = {}, ''
+local from = after == '' and '-inf' or '(' .. after
+local page = redis.call('ZRANGEBYSCORE', P .. 'access-all:' .. id, from, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
+for i = 1, #page, 2 do
+  last = page[i + 1]
+  local key = P .. 'access:' .. page[i]
+  local f = redis.call('HMGET', key, 'ep', 'r')
+  if f[1] == id and f[2] and string.sub(f[2], 1, #mark) ~= mark then
+    values[#values + 1] = key
+    values[#values + 1] = 'r'
+    values[#values + 1] = f[2]
+  end
+end
+return {'OK', last, values, {}}
 `,
 );
 
