@@ -93,6 +93,27 @@ describe('a request that is about to be cut', () => {
   });
 });
 
+describe('a request that is not dialled yet when its grant ends', () => {
+  it('keeps its client for a rejection, and passes nothing, also if a hold of the grant is released', () => {
+    const { exchange, resets } = exchangeAt({ fenced: false });
+    exchange.bindServiceAccount(BUILDER);
+    exchange.announce('grant_ended');
+    exchange.cut('grant_ended');
+    // The guard would let it pass again, and nothing would cut it a second time.
+    expect([exchange.mayPass(), exchange.grantEnded, exchange.clientOpen, resets]).toEqual([false, true, true, []]);
+    exchange.cut('shutdown');
+    expect([exchange.clientOpen, resets]).toEqual([false, ['client']]);
+  });
+
+  it('is reset once it was dialled', () => {
+    const { exchange, resets } = exchangeAt({ fenced: false });
+    exchange.bindServiceAccount(BUILDER);
+    exchange.attach({ abort: () => void resets.push('upstream'), clientGone: () => undefined, gone: false });
+    exchange.cut('grant_ended');
+    expect([exchange.grantEnded, resets]).toEqual([false, ['client', 'upstream']]);
+  });
+});
+
 describe('a request whose client has gone already', () => {
   it('is not registered, because nothing would end it', () => {
     const { exchange } = exchangeAt({ fenced: false });

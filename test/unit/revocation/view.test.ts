@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { coveringKeys, sessionKey, targetKey, targets } from '../../../src/core/credential/revocation.ts';
+import { coveringKeys, grantKey, sessionKey, targetKey, targets } from '../../../src/core/credential/revocation.ts';
 import type { LogEntry, RevocationTarget } from '../../../src/core/credential/revocation.ts';
 import { View } from '../../../src/revocation/view.ts';
 
@@ -25,6 +25,13 @@ describe('the view', () => {
     view.apply(revoked(5, target));
     expect(view.covers(ALICE, 4)).toBe(true);
     expect(view.covers(ALICE, 5)).toBe(false);
+  });
+
+  it('ends a grant by any entry about it, the first of the log too, and covers no session by it', () => {
+    const view = new View();
+    view.apply(revoked(1, { kind: 'grant', grant: 'g1', session: 's1' }));
+    expect(['g1', 'g2'].map((grant) => view.endsGrant(grantKey(grant)))).toEqual([true, false]);
+    expect(view.covers(ALICE, 0)).toBe(false);
   });
 
   it('covers a delegated session by an entry of any session above it, and of none beneath', () => {
