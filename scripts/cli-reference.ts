@@ -59,6 +59,7 @@ const EXIT_CODES = [
   ['3', 'rejected: you may not do this'],
   ['4', 'there is nothing of this name: session, username, provider, revocation, lock, cluster, access request, role'],
   ['5', 'the revocation is written, and not proven yet on every replica (`revoke`, `lock`, `access end`, …)'],
+  ['130', '`access request` was stopped while it waited, by Ctrl-C: the request stays open'],
 ] as const;
 
 const HEAD = `# The command line

@@ -83,6 +83,7 @@ test.each(['bash', 'zsh', 'fish'] as const)(
       ['portcullis whoami --output=y', 'aml'],
       ['portcullis get-token --cluster st', 'aging'],
       ['portcullis config ch', 'eck'],
+      ['portcullis access app', 'rove'],
       ['portcullis delegate --read-only --cluster st', 'aging'],
       [`portcullis delegate --rules ${at.machine.home}/secur`, 'ity.pem'],
       [`portcullis whoami --server ${web.slice(0, -3)}`, web.slice(-3)],

@@ -108,20 +108,24 @@ export function roleTable(terminal: Terminal, roles: readonly RoleItem[]): strin
 
 /** Returns requests of the user, or of others. Ends with a newline. */
 export function requestTable(terminal: Terminal, requests: readonly RequestItem[], whose: 'mine' | 'queue'): string {
-  const time = (text: string): string =>
-    terminal.columns === undefined ? plainText(text, 40) : fromNow(plainText(text, 40), terminal.nowMs());
-  const rows = requests.map((request) => [
-    request.id,
-    ...(whose === 'mine' ? [] : [request.user]),
-    request.role,
-    stateText(request),
-    isActive(request) ? endOf(terminal, request) : '-',
-    spanText(request.seconds),
-    time(request.requestedAt),
-    request.reason || '-',
-  ]);
-  const user = whose === 'mine' ? [] : ['USER'];
-  return table(['ID', ...user, 'ROLE', 'STATE', 'UNTIL', 'FOR', 'ASKED', 'REASON'], rows, terminal.columns);
+  const isMine = whose === 'mine';
+  const now = terminal.nowMs();
+  const rows = requests.map((request) => {
+    const { id, user, role, state, needed, seconds, reason, requestedAt } = request;
+    const asked = plainText(requestedAt, 40);
+    return [
+      id,
+      ...(isMine ? [] : [user]),
+      role,
+      state === 'open' ? `open ${approvals(request)}/${needed}` : stateText(request),
+      isActive(request) ? endOf(terminal, request) : '-',
+      spanText(seconds),
+      reason || '-',
+      terminal.columns === undefined ? asked : fromNow(asked, now),
+    ];
+  });
+  const headings = ['ID', ...(isMine ? [] : ['USER']), 'ROLE', 'STATE', 'UNTIL', 'FOR', 'REASON', 'ASKED'];
+  return table(headings, rows, terminal.columns);
 }
 
 /** Returns what a user has from now on. */

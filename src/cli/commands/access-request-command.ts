@@ -55,7 +55,7 @@ export async function requestAccess(context: CliContext, role: string, options: 
   }
   const decided = asked.state === 'open' ? await untilDecided(api, asked) : asked;
   if (!isActive(decided)) throw notGranted(decided);
-  await printResult(context, options, decided, () => `${grantedText(context, decided)}\n`);
+  await printResult(context, options, decided, () => `granted: ${grantedText(context, decided)}\n`);
   context.notify(`your next request has it; to end it sooner: portcullis access end ${decided.id}`);
 }
 

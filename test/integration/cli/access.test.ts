@@ -50,7 +50,7 @@ describe('access request', () => {
     // Never the address that a server names: approvers sign in there.
     expect(asked.stderr).toContain(`2 users of shop:leads must approve it:\n  ${at.fakeServer.web}/access/${ID}\n`);
     expect(asked.stderr).toMatch(/approved by corp:bob: "go" \(1 of 2 approvals\)\n.*approved by corp:bob \(2 of 2/);
-    expect(asked.stdout).toMatch(/^shop-admins until \d{4}-.*Z: group shop:admins, at prod\n$/);
+    expect(asked.stdout).toMatch(/^granted: shop-admins until \d{4}-.*Z: group shop:admins, at prod\n$/);
   });
 
   test.each<{ what: string; ended: Json; code: number; message: string }>([
@@ -218,7 +218,7 @@ describe('what is shown', () => {
     expect(listed.code, listed.stderr).toBe(0);
     expect(listed.stdout).toMatch(/^shop-admins +1h +1 of shop:leads +shop:admins +prod +Administer the shop$/m);
     expect(listed.stdout).toMatch(/^7fK2a+ +shop-admins +granted +\d{4}-\S+Z +30m /m);
-    expect(listed.stdout).toMatch(/^9aaab+ .*shop-admins +open, 0 of 1 approvals/m);
+    expect(listed.stdout).toMatch(/^9aaab+ .*shop-admins +open 0\/1 /m);
     expect(listed.stdout).not.toContain('dddd');
     expect((await access('list', '--all')).stdout).toContain('dddd');
     expect(listed.stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);

@@ -20,6 +20,11 @@ describe('completion', () => {
     [['lo'], ['login', 'logout', 'lock', 'locks']],
     [['config', 'ch'], ['check']],
     [['keys', 'g'], ['generate']],
+    [
+      ['access', ''],
+      ['list', 'request', 'show', 'approve', 'deny', 'end', 'help'],
+    ],
+    [['access', 'request', 'shop-admins', '--no'], ['--no-wait']],
     [['completion', 'z'], ['zsh']],
     [['completion', 'zsh', ''], []],
     [
