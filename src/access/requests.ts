@@ -33,8 +33,11 @@ const FORMER = 10;
 /** Attempts at a change while others change the same request: a few approvers at once, each of whom succeeds once. */
 const ATTEMPTS = 8;
 
-/** 128 bits, as those of sessions. */
-const newRequestId = (): string => randomBytes(16).toString('base64url');
+/** 128 bits, as those of sessions. Never with a dash in front, which a command line takes for an option. */
+function newRequestId(): string {
+  const id = randomBytes(16).toString('base64url');
+  return id.startsWith('-') ? newRequestId() : id;
+}
 
 export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): AccessRequests {
   /** Runs an act of a caller, and audits what it rejects. @param run is given a function that says what it is about */

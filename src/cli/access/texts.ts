@@ -49,8 +49,9 @@ export function stateText(request: RequestItem): string {
       return `denied${by(decisions.find(({ approved }) => !approved)?.user)}`;
     case 'ended':
       return `ended${endingText(grant?.ending, by(grant?.endedBy))}`;
-    default:
-      return plainText(state, 40);
+    case 'withdrawn':
+    case 'expired':
+      return state;
   }
 }
 
@@ -95,10 +96,10 @@ export function requestFacts(terminal: Terminal, request: RequestItem, link: str
 
 /** Returns the roles that the user may ask for. Ends with a newline. */
 export function roleTable(terminal: Terminal, roles: readonly RoleItem[]): string {
-  const rows = roles.map(({ name, longest, approval, groups, clusters, description }) => [
+  const rows = roles.map(({ name, longestSeconds, needed, groups, clusters, description }) => [
     name,
-    spanText(longest),
-    approval === 'none' ? 'none: break-glass' : `${approval.count} of ${listed(approval.groups)}`,
+    spanText(longestSeconds),
+    needed === 0 ? 'none: break-glass' : `${needed} ${needed === 1 ? 'user' : 'users'}`,
     groups.join(','),
     where(clusters),
     description,

@@ -1,7 +1,8 @@
 /** `access list`, `show`, `approve`, `deny` and `end`. */
+import { accessEndedSchema } from '../../core/admin-api/access.ts';
 import { revocationResultSchema } from '../../core/admin-api/responses.ts';
 import { findRequest, linkOf, listAccess, openAccess, sendAccess, type AccessApi } from '../access/access-api.ts';
-import { requestSchema, withdrawnSchema, type RequestItem } from '../access/responses.ts';
+import { requestSchema, type RequestItem } from '../access/responses.ts';
 import {
   approvalsText,
   grantedText,
@@ -95,7 +96,7 @@ export async function accessEnd(context: CliContext, id: string, options: Access
   const query = options.reason === undefined ? '' : `?${new URLSearchParams({ reason: options.reason }).toString()}`;
   const { body } = await sendAccess(api, `/${request.id}${query}`, { method: 'DELETE' });
   const role = plainText(request.role, 80);
-  if (withdrawnSchema.safeParse(body).success) {
+  if (accessEndedSchema.safeParse(body).success) {
     return printResult(context, options, body, () => `withdrawn: the request for ${role}\n`);
   }
   const receipt = parseResponse(revocationResultSchema, body);

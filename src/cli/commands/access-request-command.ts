@@ -37,10 +37,10 @@ export async function requestAccess(context: CliContext, role: string, options: 
   const given = options.for === undefined ? undefined : parseDuration(options.for);
   const api = openAccess(context, options);
   const offered = offeredRole(role, (await listAccess(api)).roles);
-  const seconds = given ?? Math.min(USUAL_SECONDS, offered.longest);
-  if (seconds > offered.longest) {
-    const what = `${plainText(offered.name, 80)} is for ${spanText(offered.longest)} at most.`;
-    throw cliError('bad_request', what, `give --for ${spanText(offered.longest)} or less`);
+  const seconds = given ?? Math.min(USUAL_SECONDS, offered.longestSeconds);
+  if (seconds > offered.longestSeconds) {
+    const what = `${plainText(offered.name, 80)} is for ${spanText(offered.longestSeconds)} at most.`;
+    throw cliError('bad_request', what, `give --for ${spanText(offered.longestSeconds)} or less`);
   }
   if (options.reason === undefined && offered.reason !== undefined) {
     const what = `${plainText(offered.name, 80)} needs a reason that matches ${plainText(offered.reason, 200)}`;
@@ -49,7 +49,7 @@ export async function requestAccess(context: CliContext, role: string, options: 
   const json = { role: offered.name, seconds, reason: options.reason ?? '' };
   const response = await sendAccess(api, '', { method: 'POST', json }, 'those who ask for this role');
   const asked = parseResponse(requestSchema, response.body);
-  announce(api, asked, offered);
+  announce(api, asked);
   if (!options.wait && !isActive(asked)) {
     return printResult(context, options, asked, () => `${linkOf(api, asked.id)}\n`);
   }
@@ -69,15 +69,14 @@ function offeredRole(name: string, roles: readonly RoleItem[]): RoleItem {
   throw cliError('not_found', what, next, { reason: 'role_not_found' });
 }
 
-function announce(api: AccessApi, asked: RequestItem, { approval }: RoleItem): void {
+function announce(api: AccessApi, asked: RequestItem): void {
   const { context } = api;
-  if (approval === 'none') context.notify('this role needs no approval: its use is break-glass, and is alerted');
-  if (asked.state !== 'open') return;
   const { id, role, seconds, needed } = asked;
-  const who = approval === 'none' ? '' : ` of ${plainText(approval.groups.join(', '), 500)}`;
+  if (needed === 0) context.notify('this role needs no approval: its use is break-glass, and is alerted');
+  if (asked.state !== 'open') return;
   const many = needed === 1 ? 'one user' : `${needed} users`;
   context.notify(
-    `asked for ${plainText(role, 80)} for ${spanText(seconds)}; ${many}${who} must approve it:\n  ${linkOf(api, id)}\n  portcullis access approve ${id}`,
+    `asked for ${plainText(role, 80)} for ${spanText(seconds)}; ${many} must approve it:\n  ${linkOf(api, id)}\n  portcullis access approve ${id}`,
   );
 }
 

@@ -52,7 +52,7 @@ async function accessOf(context: CliContext, options: ServerOptions, user: Signe
   try {
     const { mine, queue } = await listAccess(openAccess(context, options));
     return {
-      granted: mine.filter((one) => isActive(one) && one['session'] === user.sessionId),
+      granted: mine.filter((one) => isActive(one) && one.session === user.sessionId),
       open: mine.filter(({ state }) => state === 'open'),
       waiting: queue.filter(({ may }) => may.includes('approve')).length,
     };

@@ -9,8 +9,9 @@ export const ROLE = {
   description: 'Administer the shop',
   groups: ['shop:admins'],
   clusters: ['prod'],
-  approval: { groups: ['shop:leads'], count: 1 },
-  longest: 3600,
+  needed: 1,
+  longestSeconds: 3600,
+  needsFreshSignIn: false,
 };
 
 export const accessRequest = (changes: Json = {}): Json => ({

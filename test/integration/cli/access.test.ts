@@ -48,7 +48,7 @@ describe('access request', () => {
     expect(asked.code, asked.stderr).toBe(0);
     expect(sent('POST')).toEqual([{ path: '/-/access', role: 'shop-admins', seconds: 1800, reason: 'INC-4711' }]);
     // Never the address that a server names: approvers sign in there.
-    expect(asked.stderr).toContain(`2 users of shop:leads must approve it:\n  ${at.fakeServer.web}/access/${ID}\n`);
+    expect(asked.stderr).toContain(`2 users must approve it:\n  ${at.fakeServer.web}/access/${ID}\n`);
     expect(asked.stderr).toMatch(/approved by corp:bob: "go" \(1 of 2 approvals\)\n.*approved by corp:bob \(2 of 2/);
     expect(asked.stdout).toMatch(/^granted: shop-admins until \d{4}-.*Z: group shop:admins, at prod\n$/);
   });
@@ -80,7 +80,7 @@ describe('access request', () => {
     await at.login();
     answers(listOf([]), { 'POST /-/access': accessRequest() });
     expect(await ask('--no-wait')).toMatchObject({ code: 0, stdout: `${at.fakeServer.web}/access/${ID}\n` });
-    answers(listOf([], [], [{ ...ROLE, approval: 'none' }]), { 'POST /-/access': granted(1800, { needed: 0 }) });
+    answers(listOf([], [], [{ ...ROLE, needed: 0 }]), { 'POST /-/access': granted(1800, { needed: 0 }) });
     const glass = await ask('--no-wait', '--output', 'json');
     expect(JSON.parse(glass.stdout)).toMatchObject({ id: ID, state: 'granted', grant: { leftSeconds: 1800 } });
     expect(glass.stderr).toContain('its use is break-glass');
@@ -216,7 +216,7 @@ describe('what is shown', () => {
     answers(listOf([granted(1740), accessRequest({ state: 'denied', id: 'dddd' })], [other]));
     const listed = await access('list');
     expect(listed.code, listed.stderr).toBe(0);
-    expect(listed.stdout).toMatch(/^shop-admins +1h +1 of shop:leads +shop:admins +prod +Administer the shop$/m);
+    expect(listed.stdout).toMatch(/^shop-admins +1h +1 user +shop:admins +prod +Administer the shop$/m);
     expect(listed.stdout).toMatch(/^7fK2a+ +shop-admins +granted +\d{4}-\S+Z +30m /m);
     expect(listed.stdout).toMatch(/^9aaab+ .*shop-admins +open 0\/1 /m);
     expect(listed.stdout).not.toContain('dddd');
