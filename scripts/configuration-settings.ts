@@ -56,7 +56,9 @@ function below(type: z.core.$ZodType, path: string): readonly Setting[] {
     return Object.entries(inner.shape).flatMap(([key, one]) => below(one, `${path}.${key}`));
   }
   const own = { path, accepts: accepted(inner), needed, default: value };
-  if (!(inner instanceof z.ZodArray)) return [own];
+  // A word, or a section in its place.
+  const inPlace = inner instanceof z.ZodUnion ? inner.options.filter((option) => option instanceof z.ZodObject) : [];
+  if (!(inner instanceof z.ZodArray)) return [own, ...inPlace.flatMap((option) => below(option, path))];
   const item = inner.element;
   const shapes: readonly z.core.$ZodType[] = item instanceof z.ZodDiscriminatedUnion ? item.options : [item];
   const isSection = shapes.every((shape) => shape instanceof z.ZodObject);

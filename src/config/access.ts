@@ -1,8 +1,7 @@
-/** Roles that users may ask for (`access`): the settings, and checks of several settings together. */
+/** Roles that users may ask for (`access`): the settings. `access-checks.ts` has what several settings must agree on. */
 import * as z from 'zod';
-import { checkNotify, notifyConfig, notifyShape } from './access-notify.ts';
+import { notifyConfig, notifyShape } from './access-notify.ts';
 import type { Config } from './config.ts';
-import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
 import type { ProxyOf } from './outbound.ts';
 import { list, section } from './section.ts';
 import { duration, integer, label, text } from './values.ts';
@@ -61,17 +60,3 @@ export const accessConfig = (
   })),
   notify: notify.map((receiver, index) => notifyConfig(receiver, `access.notify[${index}]`, given)),
 });
-
-/** Reads names from the document itself, so that an error elsewhere in the section hides none of these. */
-export function checkAccess(root: unknown, errors: ValidationErrors): void {
-  checkNotify(root, errors);
-  const known = items(root, 'clusters').map((cluster) => textAt(cluster, 'name'));
-  const roles = items(valueAt(root, ['access']), 'roles');
-  roles.forEach((role, index) => {
-    texts(valueAt(role, ['clusters'])).forEach((name, at) => {
-      if (!known.includes(name)) {
-        errors.add(['access', 'roles', index, 'clusters', at], 'the name of one of the clusters');
-      }
-    });
-  });
-}

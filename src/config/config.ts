@@ -8,7 +8,7 @@
  * - Reading: `load.ts` (all steps), `yaml-file.ts`, `environment.ts`, `document.ts`, `section.ts`.
  * - Checking: `schema.ts` (form and defaults), `sections.ts`, `values.ts`, `semantics.ts` (several settings
  *   together), `provider-types.ts`, `github.ts`, `client-auth.ts`, `client-key.ts`, `freshness.ts`, `workload.ts`,
- *   `public-clients.ts`, `access.ts`, `access-notify.ts`, `step-up.ts`, `delegation.ts`, `delegation-clients.ts`,
+ *   `public-clients.ts`, `access.ts`, `access-checks.ts`, `access-notify.ts`, `step-up.ts`, `delegation.ts`, `delegation-clients.ts`,
  *   `audit.ts`, `outbound.ts` (proxies), `named-files.ts`, `validation-errors.ts`.
  * - Result: `assemble.ts`, `warnings.ts`, `notify-types.ts`.
  * - Keys: `key-types.ts`, `keys.ts`, `key-files.ts`, `followed-keys.ts`, `generate-keys.ts`, `rotate-keys.ts`.

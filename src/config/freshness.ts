@@ -1,5 +1,5 @@
-/** Checks that every user who can be an admin can also prove when they signed in (`admin.freshness`). */
-import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
+/** Checks that every user who needs a fresh sign-in can also prove when they signed in (`admin.freshness`, `access`). */
+import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { defaultGroups, PROVIDER_TYPES, provesFreshness } from './provider-types.ts';
 
 /**
@@ -9,25 +9,50 @@ import { defaultGroups, PROVIDER_TYPES, provesFreshness } from './provider-types
  */
 export function checkFreshness(root: unknown, errors: ValidationErrors): void {
   if (textAt(root, 'admin', 'freshness') === 'off') return;
-  const silent = items(root, 'providers').flatMap((provider) => {
-    const named = textAt(provider, 'type') ?? 'oidc';
-    const type = PROVIDER_TYPES.find((known) => known === named);
-    if (type === undefined || provesFreshness(type, textAt(provider, 'freshness'))) return [];
-    const name = textAt(provider, 'name') ?? '';
-    const serviceAccountFile = textAt(provider, 'serviceAccountFile');
-    // A user without groups is no admin.
-    const groups = textAt(provider, 'groups') ?? defaultGroups({ type, serviceAccountFile });
-    const because = provesFreshness(type) ? 'its freshness is none' : `${type} does not say when they signed in`;
-    return groups === undefined ? [] : [{ name, because, prefix: textAt(provider, 'groupsPrefix') ?? `${name}:` }];
-  });
-  texts(valueAt(root, ['admin', 'groups'])).forEach((group, index) => {
+  const setting = { otherwise: 'admin.freshness: off', effect: 'make a user an admin' };
+  checkProvableGroups(root, { ...setting, place: ['admin', 'groups'] }, errors);
+}
+
+/**
+ * Checks a list of groups whose members need a fresh sign-in.
+ * @param setting.otherwise what else would do
+ * @param setting.effect what a provider can do by such a group
+ */
+export function checkProvableGroups(
+  root: unknown,
+  { place, otherwise, effect }: { readonly place: Path; readonly otherwise: string; readonly effect: string },
+  errors: ValidationErrors,
+): void {
+  const silent = silentProviders(root);
+  texts(valueAt(root, place)).forEach((group, index) => {
     const provider = silent.find(({ prefix }) => group.startsWith(prefix));
     if (provider === undefined) return;
     const { name, because, prefix } = provider;
     const by = prefix === '' ? `${JSON.stringify(group)}, since its groupsPrefix is empty` : JSON.stringify(group);
     errors.add(
-      ['admin', 'groups', index],
-      `a group of another provider, or admin.freshness: off, because ${name} can make a user an admin by ${by}, and ${because}`,
+      [...place, index],
+      `a group of another provider, or ${otherwise}, because ${name} can ${effect} by ${by}, and ${because}`,
     );
+  });
+}
+
+interface SilentProvider {
+  readonly name: string;
+  readonly because: string;
+  readonly prefix: string;
+}
+
+/** Returns the providers that do not say when their users signed in, and that give them groups. */
+function silentProviders(root: unknown): readonly SilentProvider[] {
+  return items(root, 'providers').flatMap((provider) => {
+    const named = textAt(provider, 'type') ?? 'oidc';
+    const type = PROVIDER_TYPES.find((known) => known === named);
+    if (type === undefined || provesFreshness(type, textAt(provider, 'freshness'))) return [];
+    const name = textAt(provider, 'name') ?? '';
+    const serviceAccountFile = textAt(provider, 'serviceAccountFile');
+    // A user without groups is in none of the groups that count.
+    const groups = textAt(provider, 'groups') ?? defaultGroups({ type, serviceAccountFile });
+    const because = provesFreshness(type) ? 'its freshness is none' : `${type} does not say when they signed in`;
+    return groups === undefined ? [] : [{ name, because, prefix: textAt(provider, 'groupsPrefix') ?? `${name}:` }];
   });
 }

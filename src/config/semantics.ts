@@ -7,7 +7,7 @@
  */
 import { compileAllow, compileMapping } from '../core/identity/claims.ts';
 import { type ClaimsProvider } from '../core/identity/types.ts';
-import { checkAccess } from './access.ts';
+import { checkAccess } from './access-checks.ts';
 import { checkAudit } from './audit.ts';
 import { checkClientAuth } from './client-auth.ts';
 import { checkDelegation } from './delegation.ts';

@@ -2,6 +2,7 @@
 import { isLoopback } from '../core/http/address.ts';
 import { compileMapping } from '../core/identity/claims.ts';
 import type { Config, ProviderConfig } from './config.ts';
+import { accessWarnings } from './access-checks.ts';
 import { stepUpWarnings } from './step-up.ts';
 
 /** A setting that weakens something, in one sentence. */
@@ -21,6 +22,7 @@ export function warningsOf(config: Config): readonly ConfigWarning[] {
     ...storeWarnings(config),
     ...bindingWarnings(config),
     ...auditWarnings(config),
+    ...accessWarnings(config),
     ...stepUpWarnings(config.stepUp),
     ...(config.admin.groups.length === 0
       ? [warning('admin.groups', 'is empty: no user can revoke the sessions of others.')]

@@ -75,6 +75,7 @@ test('fills every default and makes paths absolute from the file’s directory',
       clients: [],
       clientMetadata: { hosts: [] },
     },
+    access: { roles: [], freshness: 900, notify: [] },
     stepUp: [],
     revocation: { staleness: 2, emptyStore: 'init' },
     audit: {

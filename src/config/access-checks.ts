@@ -1,0 +1,141 @@
+/** Checks of `access` together with other settings, and warnings about it. */
+import { compileReason } from '../core/access/reason-pattern.ts';
+import { forbiddenCharacter } from '../core/identity/names.ts';
+import { checkNotify } from './access-notify.ts';
+import type { Config } from './config.ts';
+import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
+import { checkProvableGroups } from './freshness.ts';
+import type { ConfigWarning } from './warnings.ts';
+
+/** Reads the document itself, so that an error elsewhere in the section hides none of these. */
+export function checkAccess(root: unknown, errors: ValidationErrors): void {
+  checkNotify(root, errors);
+  const roles = items(valueAt(root, ['access']), 'roles');
+  const names = roles.map((role) => textAt(role, 'name'));
+  roles.forEach((role, index) => {
+    const place = ['access', 'roles', index] as const;
+    const name = names[index];
+    if (name !== undefined && names.indexOf(name) < index) {
+      errors.add([...place, 'name'], `a name of its own: access.roles[${names.indexOf(name)}] has this one`);
+    }
+    checkClusters(root, { role, place }, errors);
+    checkGroupNames(role, place, errors);
+    checkReason(role, place, errors);
+    checkRoleFreshness(root, { role, place }, errors);
+  });
+}
+
+interface PlacedRole {
+  readonly role: unknown;
+  readonly place: Path;
+}
+
+function checkClusters(root: unknown, { role, place }: PlacedRole, errors: ValidationErrors): void {
+  const clusters = items(root, 'clusters');
+  const known = clusters.map((cluster) => textAt(cluster, 'name'));
+  const given = valueAt(role, ['clusters']);
+  const named = texts(given);
+  checkDistinct(named, [...place, 'clusters'], errors);
+  named.forEach((name, at) => {
+    if (!known.includes(name)) errors.add([...place, 'clusters', at], 'the name of one of the clusters');
+  });
+  const own = clusters.filter((cluster) => given === undefined || named.includes(textAt(cluster, 'name') ?? ''));
+  texts(valueAt(role, ['groups'])).forEach((group, at) => {
+    // Where no cluster is named rightly, that is the error.
+    if (own.length === 0 || own.some((cluster) => mayImpersonate(cluster, group))) return;
+    errors.add(
+      [...place, 'groups', at],
+      'a group that Portcullis may impersonate in one of the role’s clusters (clusters[].impersonate.groups)',
+    );
+  });
+}
+
+const mayImpersonate = (cluster: unknown, group: string): boolean => {
+  const groups = valueAt(cluster, ['impersonate', 'groups']);
+  return groups === '*' || texts(groups).includes(group);
+};
+
+/**
+ * Threat: `system:masters` is no group that RBAC could take anything away from, and an API server adds the others of
+ * `system:` itself. A group of that prefix is never one that a user has for a while.
+ */
+function checkGroupNames(role: unknown, place: Path, errors: ValidationErrors): void {
+  for (const path of [['groups'], ['requesters'], ['approval', 'groups']]) {
+    const groups = texts(valueAt(role, path));
+    checkDistinct(groups, [...place, ...path], errors);
+    groups.forEach((group, at) => {
+      const bad = forbiddenCharacter(group);
+      if (group.toLowerCase().startsWith('system:')) {
+        errors.add([...place, ...path, at], 'a group that does not begin with system:, which are Kubernetes’ own');
+      } else if (bad !== undefined || group.trim() !== group) {
+        errors.add([...place, ...path, at], 'a group’s name without control characters, and without blanks around it');
+      }
+    });
+  }
+}
+
+function checkDistinct(values: readonly string[], place: Path, errors: ValidationErrors): void {
+  values.forEach((value, at) => {
+    if (values.indexOf(value) < at) errors.add([...place, at], 'each name once');
+  });
+}
+
+function checkReason(role: unknown, place: Path, errors: ValidationErrors): void {
+  const pattern = textAt(role, 'reason');
+  if (pattern === undefined) return;
+  try {
+    compileReason(pattern);
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : 'it cannot be compiled';
+    errors.add([...place, 'reason'], `a regular expression in RE2’s syntax: ${why}`);
+  }
+}
+
+/**
+ * Users who cannot prove when they signed in could never ask for such a role, or approve it, and would learn of it when they
+ * have to. So it is an error at the start.
+ */
+function checkRoleFreshness(root: unknown, { role, place }: PlacedRole, errors: ValidationErrors): void {
+  if (valueAt(role, ['freshness']) !== undefined) {
+    const setting = { otherwise: 'no freshness of this role', effect: 'make a user a requester' };
+    checkProvableGroups(root, { ...setting, place: [...place, 'requesters'] }, errors);
+  }
+  if (textAt(root, 'access', 'freshness') === 'off') return;
+  const setting = { otherwise: 'access.freshness: off', effect: 'make a user an approver' };
+  checkProvableGroups(root, { ...setting, place: [...place, 'approval', 'groups'] }, errors);
+}
+
+/** Returns what is said of roles at each start. */
+export function accessWarnings({ access }: Pick<Config, 'access'>): readonly ConfigWarning[] {
+  const warning = (setting: string, text: string): ConfigWarning => ({ setting, message: `${setting} ${text}` });
+  const ofRoles = access.roles.flatMap(({ requesters, approval, reason, freshness, clusters }, index) => {
+    const place = `access.roles[${index}]`;
+    return [
+      ...(requesters.length === 0 ? [warning(`${place}.requesters`, 'is empty: no user may ask for this role.')] : []),
+      ...(clusters?.length === 0 ? [warning(`${place}.clusters`, 'is empty: this role gives nothing anywhere.')] : []),
+      ...(approval !== 'none' && approval.groups.length === 0
+        ? [warning(`${place}.approval.groups`, 'is empty: no user may approve, so no one gets this role.')]
+        : []),
+      ...(approval === 'none' && reason === undefined && freshness === undefined
+        ? [
+            warning(
+              `${place}.approval`,
+              'is none, with neither reason nor freshness: an attacker with a session of a requester has this role at once.',
+            ),
+          ]
+        : []),
+    ];
+  });
+  const isOff = access.freshness === 'off' && access.roles.some(({ approval }) => approval !== 'none');
+  return [
+    ...ofRoles,
+    ...(isOff
+      ? [
+          warning(
+            'access.freshness',
+            'is off: an attacker with an approver’s session can approve for as long as it lives.',
+          ),
+        ]
+      : []),
+  ];
+}
