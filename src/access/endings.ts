@@ -20,6 +20,8 @@ const EVERY_MS = 2000;
 const GROUPS_EVERY_MS = 30_000;
 /** A request waits for a day, so that its end is written some seconds late matters to no one. */
 const OPEN_EVERY_MS = 10_000;
+/** An event makes it look sooner, but not more often than this, however many events there are. */
+const SOON_MS = 100;
 const PAGE = 200;
 /** Ends that are written at the same time: each waits for the proof of its revocation. */
 const CONCURRENT = 16;
@@ -48,6 +50,7 @@ class Sweeper implements Endings {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #again = false;
+  #isSoon = false;
   #stopped = false;
 
   constructor(deps: AccessDeps, endGrant: EndGrant) {
@@ -85,13 +88,16 @@ class Sweeper implements Endings {
     clearTimeout(this.#timer);
     if (this.#stopped) return;
     this.#timer = setTimeout(() => {
+      this.#isSoon = false;
       void this.check().finally(() => this.#schedule(EVERY_MS));
     }, afterMs).unref();
   }
 
   /** Only once it was started. */
   #soon(): void {
-    if (this.#timer !== undefined) this.#schedule(0);
+    if (this.#timer === undefined || this.#isSoon) return;
+    this.#isSoon = true;
+    this.#schedule(SOON_MS);
   }
 
   #changed(change: LogChange | undefined): void {

@@ -70,6 +70,8 @@ export async function startServer(config: Config, replica: string = hostname()):
   await using opening = new AsyncDisposableStack();
   const context = await openContext(config, replica, opening);
   const { audit, guard, store, metrics, logger, reloading } = context;
+  // Of what is made further down, which has the authenticator.
+  let suspectGrants: (session: string) => void = () => undefined;
   const authenticate = createAuthenticator({
     guard,
     sessions: store.sessions,
@@ -78,7 +80,11 @@ export async function startServer(config: Config, replica: string = hostname()):
     thirdParties: thirdPartyNames(config.sessions),
     keys: context.keys.verifying,
     clock: context.clock,
-    access: { roles: config.access.roles, monotonicMs: () => performance.now() },
+    access: {
+      roles: config.access.roles,
+      monotonicMs: () => performance.now(),
+      onIneligibleGrant: (_grant, { id }) => suspectGrants(id),
+    },
     unboundClients: new Set([
       DRILL_CLIENT_ID,
       ...config.consoles.map(({ name }) => consoleClient(name)),
@@ -90,6 +96,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   const leaving = new AbortController();
   const given = { authenticate, clusters, leaving: leaving.signal };
   const { web, machineHandler, streams, access } = await createSignIn(config, context, given);
+  suspectGrants = (session) => access.endings.suspect(session);
   const certificate = reloading.certificate(config.listen.api);
   const api = apiListener(config, context, { clusters, certificate, authenticate, machineHandler });
   opening.defer(() => api.close());
