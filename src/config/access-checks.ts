@@ -5,7 +5,7 @@ import { checkNotify } from './access-notify.ts';
 import type { Config } from './config.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { checkProvableGroups } from './freshness.ts';
-import type { ConfigWarning } from './warnings.ts';
+import type { ConfigWarning } from './validation-errors.ts';
 
 /** Reads the document itself, so that an error elsewhere in the section hides none of these. */
 export function checkAccess(root: unknown, errors: ValidationErrors): void {

@@ -10,12 +10,12 @@ import { checkNotifyFiles } from './access-notify.ts';
 import { checkDelegationKeys } from './delegation-clients.ts';
 import { ValidationErrors, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
-import type { ValidationError } from './validation-errors.ts';
+import type { ConfigWarning, ValidationError } from './validation-errors.ts';
 import { checkNamedFiles } from './named-files.ts';
 import { checkOutbound } from './outbound.ts';
 import { parseSections } from './sections.ts';
 import { checkSemantics } from './semantics.ts';
-import { warningsOf, type ConfigWarning } from './warnings.ts';
+import { warningsOf } from './warnings.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 export { formatErrors, type ValidationError } from './validation-errors.ts';

@@ -1,4 +1,4 @@
-/** A validation error of the configuration, and its text. */
+/** Validation errors of the configuration, their text, and warnings. */
 
 export interface ValidationError {
   /** `providers[0].issuer`, or the environment variable that set it. Empty for the whole document. */
@@ -9,6 +9,13 @@ export interface ValidationError {
   readonly got?: string;
   /** Line of the file, from 1. */
   readonly line?: number;
+}
+
+/** A setting that weakens something, in one sentence. */
+export interface ConfigWarning {
+  /** The path of the setting, such as `admin.groups`, or of the list that holds it. */
+  readonly setting: string;
+  readonly message: string;
 }
 
 /** Formats one error a line, in the order of the file. */

@@ -4,13 +4,7 @@ import { compileMapping } from '../core/identity/claims.ts';
 import type { Config, ProviderConfig } from './config.ts';
 import { accessWarnings } from './access-checks.ts';
 import { stepUpWarnings } from './step-up.ts';
-
-/** A setting that weakens something, in one sentence. */
-export interface ConfigWarning {
-  /** The path of the setting, such as `admin.groups`, or of the list that holds it. */
-  readonly setting: string;
-  readonly message: string;
-}
+import type { ConfigWarning } from './validation-errors.ts';
 
 /** Returns the warnings of a valid configuration, in the order of its sections. */
 export function warningsOf(config: Config): readonly ConfigWarning[] {
