@@ -1,16 +1,16 @@
-/** Descriptions of `access`, in place of the sample’s own. */
+/** Descriptions of `access`, in place of the sample’s own; and those of `stepUp`. */
+import { STEP_UP_DEFAULTS, STEP_UP_DESCRIPTIONS } from './step-up-descriptions.ts';
+
 export const ACCESS_DESCRIPTIONS: readonly (readonly [path: string, meaning: string])[] = [
   [
     'access.roles',
     'What users may ask for ([access requests](../access-requests.md)). A role that is changed must be asked for again; the grants of one that is removed end.',
   ],
   ['access.roles[].name', 'What users type, and what audit events, metrics and notices name.'],
-  ['access.roles[].approval', 'Who must approve: `none` is break-glass. There is no default.'],
   [
-    'access.roles[].approval.groups',
-    'Groups whose members may approve, and may end a grant. Never the requester, at no provider. An empty list: no user may, so no one gets the role.',
+    'access.roles[].approval',
+    'Who must approve: `groups`, whose members may approve and may end a grant, and `count`, how many different users must (from 1 to 5, by default 1). Never the requester, at no provider. An empty list: no user may, so no one gets the role. `none` is break-glass: whoever asks gets it at once. There is no default.',
   ],
-  ['access.roles[].approval.count', 'How many different users must approve.'],
   [
     'access.notify',
     'Webhooks that are told of requests, approvals, grants and their ends ([notices](../access-requests.md#notices)). Nothing waits for one.',
@@ -32,6 +32,7 @@ export const ACCESS_DESCRIPTIONS: readonly (readonly [path: string, meaning: str
   ['access.notify[].proxy', 'The proxy of this webhook alone, as `providers[].proxy`.'],
   ['access.notify[].proxyCredentialsFile', 'Name and password for that proxy, as `NAME:PASSWORD`.'],
   ['access.notify[].timeout', 'How long one attempt may take.'],
+  ...STEP_UP_DESCRIPTIONS,
 ];
 
 export const ACCESS_DEFAULTS: readonly (readonly [path: string, text: string])[] = [
@@ -41,4 +42,5 @@ export const ACCESS_DEFAULTS: readonly (readonly [path: string, text: string])[]
   ['access.notify[].proxy', 'that of `outbound`'],
   ['access.notify[].events', 'all'],
   ['access.notify[].roles', 'all'],
+  ...STEP_UP_DEFAULTS,
 ];

@@ -1,7 +1,6 @@
 /** Descriptions of settings that the commented sample has once for two, or not at all. */
 import { ACCESS_DEFAULTS, ACCESS_DESCRIPTIONS } from './access-descriptions.ts';
 import { DELEGATION_CLIENT_DESCRIPTIONS } from './delegation-client-descriptions.ts';
-import { STEP_UP_DEFAULTS, STEP_UP_DESCRIPTIONS } from './step-up-descriptions.ts';
 
 /** The schema leaves these out, because they are filled in where they are used. */
 export const DEFAULTS: ReadonlyMap<string, string> = new Map([
@@ -25,7 +24,6 @@ export const DEFAULTS: ReadonlyMap<string, string> = new Map([
   ['audit.sinks[].proxy', 'that of `outbound`'],
   ['outbound.proxy', 'the address in the variable `HTTPS_PROXY` or `https_proxy`, where it is set'],
   ['outbound.noProxy', 'the items of the variable `NO_PROXY` or `no_proxy`'],
-  ...STEP_UP_DEFAULTS,
   ['delegation.groups', 'every user'],
   ['delegation.clusters', 'all clusters'],
   ['delegation.clients[].lifetime', '`15m`; `2m` where `binding` is `none`'],
@@ -270,7 +268,6 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ],
   ...ACCESS_DESCRIPTIONS,
   ...DELEGATION_CLIENT_DESCRIPTIONS,
-  ...STEP_UP_DESCRIPTIONS,
   [
     'sessions.publicClients[].redirectUris',
     'Where the browser may be sent back to; the port of a loopback host does not count.',
