@@ -7,10 +7,12 @@ export const ACCESS_DESCRIPTIONS: readonly (readonly [path: string, meaning: str
     'What users may ask for ([access requests](../access-requests.md)). A role that is changed must be asked for again; the grants of one that is removed end.',
   ],
   ['access.roles[].name', 'What users type, and what audit events, metrics and notices name.'],
+  ['access.roles[].approval', 'Who must approve: `none` is break-glass. There is no default.'],
   [
-    'access.roles[].approval',
-    'Who must approve: `groups`, whose members may approve and may end a grant, and `count`, how many different users must (from 1 to 5, by default 1). Never the requester, at no provider. An empty list: no user may, so no one gets the role. `none` is break-glass: whoever asks gets it at once. There is no default.',
+    'access.roles[].approval.groups',
+    'Groups whose members may approve, and may end a grant. Never the requester, at no provider. An empty list: no user may, so no one gets the role.',
   ],
+  ['access.roles[].approval.count', 'How many different users must approve.'],
   [
     'access.notify',
     'Webhooks that are told of requests, approvals, grants and their ends ([notices](../access-requests.md#notices)). Nothing waits for one.',

@@ -11,6 +11,9 @@
  * - `judge.ts`: who may ask and who may decide; `users.ts`: whoever does, after a re-check; `reason.ts`: what they write
  * - `rejections.ts`, `write-rejections.ts`: every reason why not
  * - `api.ts`: the API for programs
+ * - `notify/`: tells approvers and requesters by webhook (`notify.ts`), in three formats (`body.ts`, `texts.ts`), from a
+ *   queue for each receiver (`receiver.ts`)
+ * - `habits.ts`: what is usual for each role, for alerts
  * - `dependencies.ts`: what the module `server` gives
  * - `audit-events.ts`: audit events and counts of what was decided
  */
@@ -22,6 +25,8 @@ import { createEndings, type Endings } from './endings.ts';
 import { createAccessRequests } from './requests.ts';
 
 export { accessApi } from './api.ts';
+export { createHabits, type Habits } from './habits.ts';
+export { createAccessNotices, type AccessNotices, type NoticeReceiver } from './notify/notify.ts';
 export type { AccessDeps, RecheckedUser } from './dependencies.ts';
 
 export interface Access {

@@ -322,10 +322,13 @@ export const metadataHosts =
 export function outboundProxiesOf({
   providers,
   workload,
+  access,
   audit,
 }: Config): readonly { readonly proxy: string; readonly setting: string }[] {
   const webhooks = audit.sinks.flatMap((sink) => (sink.type === 'webhook' ? [sink] : []));
-  const named = [...providers, ...workload, ...webhooks].flatMap(({ proxy }) => (proxy === undefined ? [] : [proxy]));
+  const named = [...providers, ...workload, ...webhooks, ...access.notify].flatMap(({ proxy }) =>
+    proxy === undefined ? [] : [proxy],
+  );
   const bySetting = new Map(named.map(({ setting, url }) => [setting, new URL(url).host]));
   return [...bySetting].map(([setting, proxy]) => ({ proxy, setting }));
 }

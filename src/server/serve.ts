@@ -97,6 +97,7 @@ export async function startServer(config: Config, replica: string = hostname()):
   const given = { authenticate, clusters, leaving: leaving.signal };
   const { web, machineHandler, streams, access } = await createSignIn(config, context, given);
   suspectGrants = (session) => access.endings.suspect(session);
+  opening.defer(() => access.notices.close());
   const certificate = reloading.certificate(config.listen.api);
   const api = apiListener(config, context, { clusters, certificate, authenticate, machineHandler });
   opening.defer(() => api.close());
@@ -133,7 +134,11 @@ export async function startServer(config: Config, replica: string = hostname()):
   for (const facts of outboundProxiesOf(config)) logger.info(facts, 'using an outbound proxy');
   opening.defer(() => guard.stop());
   opening.defer(drills(config, context, { port: ports.api, certificate: () => certificate.current().cert }));
-  const ready = guard.start().then(() => context.fences.started());
+  const ready = guard.start().then(() => {
+    context.fences.started();
+    access.habits.start();
+  });
+  opening.defer(() => access.habits.stop());
   streams.start();
   opening.defer(() => streams.stop());
   access.endings.start();

@@ -1,8 +1,7 @@
 /** How users, programs and workloads sign in: the authorization server, the pages, the admin API and re-checks. */
 import type { RequestListener } from 'node:http';
 import type { Config } from '../config/config.ts';
-import type { Access } from '../access/access.ts';
-import { accessRequests } from './access.ts';
+import { accessRequests, type ServerAccess } from './access.ts';
 import { componentHealth } from './component-health.ts';
 import type { GrantDelegation } from '../contracts/authorization.ts';
 import type { CreateDelegation } from '../core/delegation/delegation.ts';
@@ -50,7 +49,7 @@ export async function createSignIn(
   readonly web: Web;
   readonly machineHandler: RequestListener;
   readonly streams: StreamRecheck;
-  readonly access: Access;
+  readonly access: ServerAccess;
 }> {
   const { clock, logger, metrics, keys, reloading, store, guard, audit, endings } = context;
   const apiCa = await optional(config.listen.api.publicCaFile);

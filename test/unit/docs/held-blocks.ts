@@ -41,6 +41,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
       'sudo install',
     ],
   }),
+  ...runBy('test/integration/access-notify.test.ts', { 'docs/access-requests.md': ['echo "whsec_'] }),
   ...runBy('test/integration/token-exchange.test.ts', { 'docs/token-exchange.md': ['curl -sS --cert mcp.crt'] }),
   ...runBy('test/integration/cells.test.ts', { 'docs/cells.md': ['portcullis login', 'missing='] }),
   ...runBy('test/integration/release-files.test.ts', {
