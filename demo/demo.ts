@@ -20,6 +20,16 @@ export const USERS: readonly DemoUser[] = [
   { name: 'vera', password: 'vera-demo', groups: ['auditors'], role: 'an auditor' },
 ];
 
+/** What developers may ask for and administrators approve: to read secrets in `default`, for a while. */
+export const DEMO_ROLE = {
+  name: 'secrets-reader',
+  description: 'Read secrets in the namespace default',
+  groups: ['granted:secrets-reader'],
+  requesters: ['demo:developers'],
+  approval: { groups: ['demo:admins'], count: 1 },
+  longest: '1h',
+} as const;
+
 /** Five ports in a row, in this order, from `--port-base` on (docs/reference/cli.md#demo). */
 export interface DemoPorts {
   readonly api: number;

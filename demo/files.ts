@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import { ensureAuditKey } from '../src/config/generate-keys.ts';
 import { generateKeys } from '../src/config/keys.ts';
 import type { DemoCertificates } from './certificates.ts';
-import { USERS, type DemoPorts } from './demo.ts';
+import { DEMO_ROLE, USERS, type DemoPorts } from './demo.ts';
 
 const DEMO_CLUSTER = 'demo';
 export const DEMO_PROVIDER = 'demo';
@@ -154,6 +154,7 @@ function configuration(
       },
     ],
     admin: { groups: ['demo:admins'], auditors: ['demo:auditors'] },
+    access: { roles: [DEMO_ROLE] },
     audit: { sinks: [{ type: 'file', path: at('audit.log') }] },
     shutdown: { delay: '0s', grace: '5s' },
     telemetry: { logLevel: 'warn' },

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse, parseAllDocuments, stringify } from 'yaml';
-import { USERS } from './demo.ts';
+import { DEMO_ROLE, USERS } from './demo.ts';
 import type { DemoUpstream } from './files.ts';
 
 const run = promisify(execFile);
@@ -20,7 +20,7 @@ const SERVICE_ACCOUNT = fileURLToPath(new URL('../deploy/examples/service-accoun
 
 /** @returns the command that takes away all that the demo makes in that cluster */
 export const removalCommand = (kubeconfig: string): string =>
-  `kubectl --kubeconfig '${kubeconfig.replaceAll("'", `'\\''`)}' --namespace default delete clusterrolebindings,clusterroles,rolebindings,pods,namespaces --selector ${LABEL}=${OWN_NAME}`;
+  `kubectl --kubeconfig '${kubeconfig.replaceAll("'", `'\\''`)}' --namespace default delete clusterrolebindings,clusterroles,rolebindings,pods,secrets,namespaces --selector ${LABEL}=${OWN_NAME}`;
 
 /**
  * @param kubeconfig path of a kubeconfig whose current context may create RBAC objects
@@ -56,6 +56,7 @@ interface Manifest {
 
 const demoGroups = (): readonly string[] => [
   ...new Set(USERS.flatMap(({ groups }) => groups.map((each) => `demo:${each}`))),
+  ...DEMO_ROLE.groups,
 ];
 
 /**
@@ -104,6 +105,14 @@ const DEVELOPER = {
   ],
 };
 
+/** What is asked for, in the tour. */
+const SECRETS_READER = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRole',
+  metadata: { name: 'portcullis-demo-secrets-reader' },
+  rules: [{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch'] }],
+};
+
 const group = (name: string) => ({ kind: 'Group', apiGroup: 'rbac.authorization.k8s.io', name });
 
 const binding = (name: string, role: string, subject: ReturnType<typeof group>, namespace?: string) => ({
@@ -121,10 +130,16 @@ function objects(): readonly Manifest[] {
     metadata: { name, namespace: 'default', labels: { app: 'web' } },
     spec: { containers: [{ name: 'web', image: 'registry.k8s.io/pause:3.10' }] },
   });
+  const secret = (name: string) => ({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'default' } });
   return [
     binding('portcullis-demo-admins', 'cluster-admin', group('demo:admins')),
     DEVELOPER,
     binding('portcullis-demo-developers', 'portcullis-demo-developer', group('demo:developers'), 'default'),
+    SECRETS_READER,
+    ...DEMO_ROLE.groups.map((name) =>
+      binding('portcullis-demo-secrets-readers', 'portcullis-demo-secrets-reader', group(name), 'default'),
+    ),
+    secret('portcullis-demo-key'),
     pod('web-1'),
     pod('web-2'),
   ];

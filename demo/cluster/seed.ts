@@ -58,6 +58,7 @@ const workloads = (): KubeObject[] => [
   service('default', 'web'),
   service('payments', 'ledger'),
   object('ConfigMap', 'default', 'web-settings', { data: { greeting: 'hello', color: 'green' } }),
+  object('Secret', 'default', 'portcullis-demo-key', { stringData: { key: 'not-a-real-secret' } }),
   object('Secret', 'payments', 'ledger-key', { stringData: { key: 'not-a-real-secret' } }),
 ];
 

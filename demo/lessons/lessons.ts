@@ -8,6 +8,7 @@ import { aboutTokens, signingIn, stolenLaptop } from './developers.ts';
 import { incident } from './incident.ts';
 import type { Lesson } from './lesson.ts';
 import { drillAndRecord, leastPrivilege, rotation } from './platform.ts';
+import { rightForAWhile } from './rights.ts';
 
 const LESSONS: readonly Lesson[] = [
   signingIn,
@@ -17,6 +18,7 @@ const LESSONS: readonly Lesson[] = [
   rotation,
   drillAndRecord,
   incident,
+  rightForAWhile,
 ];
 
 /** @returns the lesson, or what to type instead */

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RevocationResult } from '../../src/revocation/revocation.ts';
 import { auditEvents } from '../audit-events.ts';
+import { DEMO_ROLE } from '../demo.ts';
 import { DEMO_PROVIDER } from '../files.ts';
 import type { RunningDemo } from '../launch.ts';
 import type { Story } from './story.ts';
@@ -38,6 +39,7 @@ export async function tour(demo: RunningDemo, story: Story): Promise<void> {
   await signIn(cast);
   await work(cast);
   await giveAnAgentLess(cast);
+  await askForMore(cast);
   await anotherUser(cast);
   const streams = await openStreams(cast);
   try {
@@ -121,6 +123,47 @@ async function giveAnAgentLess({ story, alice, demo }: Cast): Promise<void> {
   );
 }
 
+async function askForMore({ story, alice, root, demo }: Cast): Promise<void> {
+  story.chapter('She asks for a right for a while, and root approves');
+  const server = ['--server', demo.urls.web];
+  const secrets = async (): Promise<string> => {
+    story.command('alice', 'kubectl get secrets');
+    const { stdout, stderr } = await alice.kubectl('get', 'secrets');
+    story.output(stdout + stderr, 4);
+    return stdout + stderr;
+  };
+  const before = await secrets();
+  story.claim(
+    'the cluster denies her that, and a warning names the role that she may ask for',
+    /Forbidden/.test(before) && /portcullis access request secrets-reader/.test(before),
+    before,
+  );
+  const ask = ['access', 'request', DEMO_ROLE.name, '--for', '10m', '--reason', 'INC-4711', '--no-wait'];
+  story.command('alice', `portcullis ${ask.join(' ')}`);
+  const asked = await alice.portcullis(...ask, '--output', 'json', ...server);
+  story.claim('her request waits for an approval', asked.code === 0, asked.stdout + asked.stderr);
+  const { id } = JSON.parse(asked.stdout) as { readonly id: string };
+  await login({ story, demo, user: 'root', terminal: root });
+  story.command('root', `portcullis access approve ${id.slice(0, 8)} --yes`);
+  const approved = await root.portcullis('access', 'approve', id, '--yes', ...server);
+  story.output(approved.stdout, 2);
+  story.claim('root approves it', approved.code === 0, approved.stdout + approved.stderr);
+  const during = await secrets();
+  story.claim('she did not sign in again, and has it', /portcullis-demo-key/.test(during), during);
+  story.command('alice', `portcullis access end ${id.slice(0, 8)}`);
+  const ended = await alice.portcullis('access', 'end', id, '--output', 'json', ...server);
+  story.claim('she ends it', ended.code === 0, ended.stdout + ended.stderr);
+  const { complete, replicas } = JSON.parse(ended.stdout) as RevocationResult;
+  story.output(JSON.stringify({ complete, replicas: replicas.map(({ state, ms }) => ({ state, ms })) }));
+  story.claim('the receipt says that every replica has applied the end', complete, ended.stdout);
+  const after = await secrets();
+  story.claim('her next request is denied again', /Forbidden/.test(after) && !/portcullis-demo-key/.test(after), after);
+  const granted = ({ annotations, responseStatus }: AuditEvent): boolean =>
+    annotations['portcullis.dev/grant-id'] === id && responseStatus?.code === 200;
+  const event = (await recorded(demo, granted)).find(granted);
+  story.claim('the audit log has the id of the grant beside what she did with it', event !== undefined, before);
+}
+
 async function anotherUser({ story, demo, bob }: Cast): Promise<void> {
   story.chapter('Bob signs in too, and has no rights there');
   await login({ story, demo, user: 'bob', terminal: bob });
@@ -188,7 +231,6 @@ async function readTheAuditLog({ story, demo }: Cast): Promise<void> {
 
 async function dropTheInstance({ story, root, demo }: Cast, streams: readonly OpenStream[]): Promise<void> {
   story.chapter('Root revokes the sessions');
-  await login({ story, demo, user: 'root', terminal: root });
   const sessions = await root.portcullis('sessions', '--server', demo.urls.web);
   story.command('root', 'portcullis sessions');
   story.output(sessions.stdout + sessions.stderr);

@@ -12,6 +12,7 @@ const PAGES = [
   '5-rotation.md',
   '6-drill-and-record.md',
   '7-incident.md',
+  '8-a-right-for-a-while.md',
 ];
 
 describe('a lesson', () => {

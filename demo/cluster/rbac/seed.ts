@@ -112,6 +112,9 @@ const users = (): KubeObject[] => [
   ),
   binding('demo:developers', 'demo:developer', [['Group', 'demo:developers']], 'default'),
   binding('demo:admins', 'cluster-admin', [['Group', 'demo:admins']]),
+  // No user has the group all the time: it is of a role that developers may ask for (demo/demo.ts).
+  role('demo:secrets-reader', [{ verbs: READ, apiGroups: [''], resources: ['secrets'] }], 'default'),
+  binding('demo:secrets-reader', 'demo:secrets-reader', [['Group', 'granted:secrets-reader']], 'default'),
   // For `kubectl --as demo:limited`: the one user that developers may act as, who may read config maps and nothing else.
   role('demo:as-limited', [
     { verbs: ['impersonate'], apiGroups: [''], resources: ['users'], resourceNames: ['demo:limited'] },

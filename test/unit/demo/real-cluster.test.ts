@@ -55,7 +55,12 @@ describe('a cluster that is in use', () => {
     const names = objects.filter(({ kind }) => kind !== 'Pod').map(({ metadata }) => metadata.name);
     expect(names.filter((name) => !name.startsWith('portcullis-demo'))).toEqual([]);
     const roles = objects.flatMap(({ roleRef }) => (roleRef === undefined ? [] : [roleRef.name]));
-    expect(roles).toEqual(['portcullis-demo', 'cluster-admin', 'portcullis-demo-developer']);
+    expect(roles).toEqual([
+      'portcullis-demo',
+      'cluster-admin',
+      'portcullis-demo-developer',
+      'portcullis-demo-secrets-reader',
+    ]);
     expect(await readFile(join(folder, 'made.yaml.token'), 'utf8')).toContain(
       'create token portcullis-demo --namespace portcullis-demo',
     );
@@ -64,7 +69,7 @@ describe('a cluster that is in use', () => {
   it('lets the account of Portcullis impersonate the demo’s own groups and no other', async () => {
     const { upstream } = await start();
     const rules = (await made()).flatMap(({ rules: all = [] }) => all);
-    const groups = ['demo:developers', 'demo:admins', 'demo:auditors'];
+    const groups = ['demo:developers', 'demo:admins', 'demo:auditors', 'granted:secrets-reader'];
     expect(rules.find(({ resources }) => resources.includes('groups'))?.resourceNames).toEqual(groups);
     expect(upstream.groups).toEqual(groups);
   });
