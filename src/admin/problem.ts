@@ -22,6 +22,10 @@ export type AdminProblem =
   | 'second_admin_needed'
   | 'same_admin'
   | 'approval_not_good'
+  | 'access_request_not_found'
+  | 'access_not_allowed'
+  | 'access_conflict'
+  | 'provider_unavailable'
   | 'drill_running'
   | 'drill_refused'
   | 'method_not_allowed'
@@ -108,6 +112,19 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
     when: 'nothing was done: a second admin must send it, with the `approval` of this response, before its `expiresAt`',
   },
   approval_not_good: { status: 409, when: 'the approval is unknown, already used, too old, or for another request' },
+  access_request_not_found: { status: 404, when: 'there is no access request of this id' },
+  access_not_allowed: {
+    status: 403,
+    when: 'the caller may not decide about this access request; `reason` has the code of [the API for access requests](access-api.md#problem-codes)',
+  },
+  access_conflict: {
+    status: 409,
+    when: 'the access request is over, changed, or decided already; `reason` has the code of [the API for access requests](access-api.md#problem-codes)',
+  },
+  provider_unavailable: {
+    status: 502,
+    when: 'an identity provider does not confirm whoever asks or decides right now; nothing was done',
+  },
   drill_running: { status: 409, when: 'another drill is running' },
   drill_refused: { status: 409, when: 'the session that the drill needs was rejected' },
   too_many_requests: {

@@ -44,6 +44,7 @@ const NO_TARGET: ReadonlySet<string> = new Set([
   'revocation_not_found',
   'lock_not_found',
   'cluster_not_found',
+  'access_request_not_found',
   'request_not_found',
   'role_not_found',
 ]);

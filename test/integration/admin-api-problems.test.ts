@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../../src/core/errors.ts';
 import { PROBLEMS } from '../../src/admin/problem.ts';
+import { askedByAlice, withAccess } from '../support/admin-access.ts';
 import { alsoAt, API, post, remove } from '../unit/web/admin-at.ts';
 import {
   annotation,
@@ -223,6 +224,40 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
       at.stage.guard.reportDrill({ id: 'another', state: 'open' });
       await at.stage.guard.refresh();
       return { stage: at.stage, response: await post(at, 'drills', { reason: 'x' }) };
+    },
+  },
+  access_request_not_found: {
+    reason: 'request_not_found',
+    provoke: async () => {
+      const at = await signedInAs('root', withAccess());
+      return { stage: at.stage, response: await read(at, 'access/nothing') };
+    },
+  },
+  access_not_allowed: {
+    reason: 'not_an_approver',
+    provoke: async () => {
+      const at = await signedInAs('root', withAccess());
+      await openSession(at.stage, 'alice-1', 'alice');
+      const id = await askedByAlice(at.stage, 'alice-1');
+      return { stage: at.stage, response: await post(at, `access/${id}/approve`, {}) };
+    },
+  },
+  access_conflict: {
+    reason: 'request_open',
+    provoke: async () => {
+      const at = await signedInAs('root', withAccess());
+      await openSession(at.stage, 'alice-1', 'alice');
+      const id = await askedByAlice(at.stage, 'alice-1');
+      return { stage: at.stage, response: await remove(at, `access/${id}`) };
+    },
+  },
+  provider_unavailable: {
+    provoke: async () => {
+      const recheck = () => Promise.reject(new AppError('provider_unavailable', 'canary'));
+      const at = await signedInAs('root', withAccess({ approvers: ['corp:platform'], recheck }));
+      await openSession(at.stage, 'alice-1', 'alice');
+      const id = await askedByAlice(at.stage, 'alice-1');
+      return { stage: at.stage, response: await post(at, `access/${id}/approve`, {}) };
     },
   },
   drill_refused: {

@@ -10,6 +10,7 @@
  * - admin-callers.ts: the caller of a Bearer token
  * - admin-reads.ts, admin-changes.ts: the handlers of reads and of changes
  * - admin-audit.ts, live-views.ts, event-stream.ts: handlers that stream, and the stream itself
+ * - admin-access.ts: access requests
  * - admin-history.ts: searches in the audit log of the past
  */
 import express, { type RequestHandler } from 'express';
@@ -45,6 +46,7 @@ import {
   oneSession,
   sessionRequests,
 } from './admin-reads.ts';
+import { accessHistory, decideAccess, endAccess, oneAccessRequest } from './admin-access.ts';
 import { exportAudit, searchAudit } from './admin-history.ts';
 import { limitCalls, type CallLimits } from '../../http/call-limits.ts';
 import { liveReplicas, liveRevocation } from './live-views.ts';
@@ -86,6 +88,11 @@ function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
     ),
     listClusters: reading('listClusters', () => listClusters(deps)),
     listProviders: reading('listProviders', () => listProviders(deps)),
+    listAccessRequests: reading('listAccessRequests', (req) => accessHistory(deps, req)),
+    getAccessRequest: reading('getAccessRequest', (req) => oneAccessRequest(deps, req)),
+    approveAccessRequest: change(deps, decideAccess(deps, 'approve')),
+    denyAccessRequest: change(deps, decideAccess(deps, 'deny')),
+    endAccessRequest: change(deps, endAccess(deps)),
     createDrill: change(deps, postDrill(runDrill)),
     tailAudit: deps.tails === undefined ? notFound : tailAudit(deps, deps.tails),
     searchAudit: reading('searchAudit', (req) => searchAudit(deps, req)),

@@ -10,7 +10,7 @@ import type { AdminDeps, AdminContext } from '../dependencies.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { assertFresh } from '../freshness.ts';
 import { AdminError } from '../problem.ts';
-import { sendProblem } from '../../http/problem.ts';
+import { ProblemError, sendProblem } from '../../http/problem.ts';
 import { record } from '../../http/audit-events.ts';
 import { assertRole, roleOf } from '../roles.ts';
 import { rejectionOrTooMany, type CallLimits } from '../../http/call-limits.ts';
@@ -148,6 +148,7 @@ function attemptedEvent(req: Request): PortcullisEventName {
   if (resource === 'drills') return 'drill';
   if (resource === 'locks') return req.method === 'DELETE' ? 'unlock' : 'lock';
   if (resource === 'fresh-sign-ins') return 'fresh-sign-in-lifted';
+  if (resource === 'access') return 'access-refused';
   return 'revocation';
 }
 
@@ -162,7 +163,7 @@ export function onError(deps: AdminDeps, bearer: boolean): ErrorRequestHandler {
     const { reason } = appErrorOf(thrown).error;
     if (problem.status >= 500)
       deps.logger.error({ err: thrown, requestId: context.requestId, reason }, 'admin API request failed');
-    if (thrown instanceof AdminError && thrown.audited) return;
+    if (thrown instanceof ProblemError && thrown.audited) return;
     // A 429 counts as a rejection too, where the caller is not known.
     const isAnonymous = problem.status === 429 && context.actor === undefined;
     const isRejection = problem.status === 401 || problem.status === 403 || isAnonymous;

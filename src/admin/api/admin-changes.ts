@@ -16,7 +16,7 @@ import { sessionNotFound, type RevocationRequest } from '../revocation-request.t
 import { handleRevocation, revocationStatus, type AdminService } from '../revoke.ts';
 
 /** @throws AppError `bad_request` */
-function bodyOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
+export function bodyOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
   const result = checked(schema, req.body);
   if (result.ok) return result.value;
   const message = req.body === undefined ? 'Send JSON as application/json.' : result.reason;

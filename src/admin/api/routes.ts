@@ -11,6 +11,7 @@ import {
   sessionsQuerySchema,
   unlockQuerySchema,
 } from '../../core/admin-api/requests.ts';
+import { accessHistoryQuerySchema } from '../../core/admin-api/access.ts';
 import type { ProblemCode } from '../problem.ts';
 import type { Need } from '../roles.ts';
 import { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from '../audit-filter.ts';
@@ -253,6 +254,56 @@ export const ROUTES = {
     responses: {
       200: { description: 'As this replica checked them. The result is cached for 10 s.', schema: 'Providers' },
     },
+  },
+  listAccessRequests: {
+    method: 'GET',
+    path: '/access',
+    need: 'read',
+    summary: 'List access requests, page by page.',
+    notes:
+      'Newest first, of the last thirty days; the audit log has all. With `role` or `state` a page may be short, even empty, and still have a `cursor`.',
+    query: accessHistoryQuerySchema,
+    responses: { 200: { description: 'A page of access requests.', schema: 'AccessPage' } },
+    problems: ['access_request_not_found'],
+  },
+  getAccessRequest: {
+    method: 'GET',
+    path: '/access/{id}',
+    need: 'read',
+    summary: 'Read one access request.',
+    responses: { 200: { description: 'The request, with its decisions and its grant.', schema: 'AccessRequest' } },
+    problems: ['access_request_not_found'],
+  },
+  approveAccessRequest: {
+    method: 'POST',
+    path: '/access/{id}/approve',
+    need: 'act',
+    summary: 'Approve an access request.',
+    notes: 'For an admin who is also among the role’s approvers: to be an admin is not enough.',
+    body: 'AccessDecision',
+    responses: { 200: { description: 'The request as it is now.', schema: 'AccessRequest' } },
+    problems: ['access_request_not_found', 'access_not_allowed', 'access_conflict', 'provider_unavailable'],
+  },
+  denyAccessRequest: {
+    method: 'POST',
+    path: '/access/{id}/deny',
+    need: 'act',
+    summary: 'Deny an access request.',
+    notes: 'As to approve.',
+    body: 'AccessDecision',
+    responses: { 200: { description: 'The request as it is now.', schema: 'AccessRequest' } },
+    problems: ['access_request_not_found', 'access_not_allowed', 'access_conflict', 'provider_unavailable'],
+  },
+  endAccessRequest: {
+    method: 'DELETE',
+    path: '/access/{id}',
+    need: 'revoke',
+    summary: 'End a grant.',
+    notes:
+      'A revocation of the groups that it gave; its session goes on. An admin’s own request that is open is withdrawn: then the response is `{"withdrawn": true}`.',
+    query: endQuerySchema,
+    responses: REVOKED,
+    problems: ['access_request_not_found', 'access_conflict'],
   },
   createDrill: {
     method: 'POST',

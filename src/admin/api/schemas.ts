@@ -24,6 +24,7 @@ import {
   sessionSchema,
   unlockedSchema,
 } from '../../core/admin-api/responses.ts';
+import { accessDecisionSchema, accessPageSchema, accessRequestSchema } from '../../core/admin-api/access.ts';
 import { drillSchema, lockSchema, REVOCATION_TARGETS, revocationSchema } from '../../core/admin-api/requests.ts';
 import { PROBLEMS } from '../problem.ts';
 
@@ -49,6 +50,9 @@ export const SCHEMAS = {
   DrillRequest: drillSchema,
   Drill: drillResultSchema,
   ReplicaDrill: replicaDrillSchema,
+  AccessRequest: accessRequestSchema,
+  AccessPage: accessPageSchema,
+  AccessDecision: accessDecisionSchema,
   AuditEvents: auditEventsSchema,
   Problem: problemSchema.extend({
     code: z.enum(Object.keys(PROBLEMS)).describe('stable: programs branch on it'),

@@ -87,7 +87,7 @@ describe('the end of a grant', () => {
     expect(await problem(access.requests.end(await stage.caller(session), id))).toBe('409 grant_over');
   });
 
-  it('is for no auditor, no stranger, and for an admin only after a fresh sign-in', async () => {
+  it('is for no auditor and no other user, and for an admin only after a fresh sign-in', async () => {
     const access = stage.access();
     const id = await granted(access);
     expect(await problem(access.requests.end(await stage.caller('audrey'), id))).toBe('403 may_not_end');

@@ -63,6 +63,9 @@ export const users: Readonly<Record<string, ProviderSignIn>> = {
   },
 };
 
+/** By which any provider would know a user. */
+const namesOf = ({ identity }: ProviderSignIn): readonly string[] => [identity.username.replace(/^corp:/, '')];
+
 /** Responds to a callback by its `code`, which is a user's name; rejects and fails like a real provider. */
 export class TestProvider implements IdentityProvider {
   readonly name: string;
@@ -115,7 +118,7 @@ export class TestProvider implements IdentityProvider {
     if (user === undefined) {
       throw new AppError('sign_in_refused', 'Only <b>example.com</b> may sign in.', { reason: 'rule_refused' });
     }
-    return { ...user, ...(this.authTime === undefined ? {} : { authTime: this.authTime }) };
+    return { ...user, knownAs: namesOf(user), ...(this.authTime === undefined ? {} : { authTime: this.authTime }) };
   }
 
   async recheck(): Promise<ProviderSignIn> {
@@ -373,6 +376,7 @@ export async function openSession(stage: Stage, id: string, who: string, account
       userAgent: 'portcullis/0.1.0 (linux; x64)',
       startedAt: position,
       authTime: now,
+      knownAs: namesOf(user),
     },
     { refreshToken: 'canary-provider-token' },
   );
