@@ -255,23 +255,8 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'sessions.binding',
     'Whether the plugin’s tokens are bound to its key. `off`: they are not, and refresh tokens rotate; only behind a load balancer that must end TLS. [Third-party clients](../third-party-clients.md) describes the risks.',
   ],
-  [
-    'sessions.publicClients',
-    'OAuth clients without client certificates, such as kubelogin or an MCP client. Each is for one audience.',
-  ],
-  ['sessions.publicClients[].id', 'Its `client_id`.'],
-  ['sessions.publicClients[].name', 'The name that users see on the page that asks them.'],
-  ['sessions.publicClients[].cluster', 'The one cluster that its tokens are for.'],
-  [
-    'sessions.publicClients[].resource',
-    'In place of `cluster`: the `resource` of one of `delegation.clients`, for which its tokens are. They are good for nothing else.',
-  ],
   ...ACCESS_DESCRIPTIONS,
   ...DELEGATION_CLIENT_DESCRIPTIONS,
-  [
-    'sessions.publicClients[].redirectUris',
-    'Where the browser may be sent back to; the port of a loopback host does not count.',
-  ],
   [
     'revocation.staleness',
     'How old the view of the revocation log may be before a replica rejects all requests. Replicas may differ in it while it is changed.',

@@ -48,4 +48,19 @@ export const DELEGATION_CLIENT_DESCRIPTIONS: readonly (readonly [path: string, m
   ['delegation.clientMetadata.caFile', 'The CA certificates that verify these hosts; without it, the system’s CAs.'],
   ['delegation.clientMetadata.proxy', 'The proxy to these hosts; `none`: directly.'],
   ['delegation.clientMetadata.proxyCredentialsFile', 'Name and password for that proxy, as `NAME:PASSWORD`.'],
+  [
+    'sessions.publicClients',
+    'OAuth clients without client certificates, such as kubelogin or an MCP client. Each is for one audience.',
+  ],
+  ['sessions.publicClients[].id', 'Its `client_id`.'],
+  ['sessions.publicClients[].name', 'The name that users see on the page that asks them.'],
+  ['sessions.publicClients[].cluster', 'The one cluster that its tokens are for.'],
+  [
+    'sessions.publicClients[].resource',
+    'In place of `cluster`: the `resource` of one of `delegation.clients`, for which its tokens are. They are good for nothing else.',
+  ],
+  [
+    'sessions.publicClients[].redirectUris',
+    'Where the browser may be sent back to; the port of a loopback host does not count.',
+  ],
 ];

@@ -66,6 +66,13 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['device_code_unknown', 'this code was never issued'],
   ['device_code_expired', 'the code is too old'],
   ['device_code_used', 'the code was used before'],
+  ['other_account', 'another user than that of the session signed in for its step-up'],
+  [
+    'step_up_unknown',
+    'a step-up that is not known: it was never begun, its session has ended, or a link was used where a code is needed',
+  ],
+  ['step_up_over', 'a step-up that was used, denied, or is older than ten minutes'],
+  ['step_up_denied', 'the user denied a step-up in the browser'],
   ['csrf_token', 'the page was from an earlier sign-in'],
   ['foreign_origin', 'the change did not come from a page of ours'],
   ['recheck_busy', 'another request of the session is asking the provider'],

@@ -1,8 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Visitor, type Visit } from '../../demo/visitor.ts';
-import { SELF_AUDIENCE } from '../../src/core/core.ts';
+import { ADMIN_AUDIENCE, clusterAudience, SELF_AUDIENCE } from '../../src/core/core.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
+import { delegate, selfToken } from '../support/delegation.ts';
 import { fieldIn } from '../support/device-stage.ts';
 import { newClientKey, OAuthClient, type Answer, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis } from '../support/redis.ts';
@@ -227,9 +228,9 @@ describe('by the browser', () => {
     const other = browser();
     await other.visit(url);
     expect((await other.visit(`${web}${linkIn(page)}`)).status).toBe(400);
-    expect((await other.visit(`${web}/step-up/${id}/deny`, new URLSearchParams({ csrf }))).status).toBe(400);
+    expect((await other.visit(`${web}/step-up/deny`, new URLSearchParams({ csrf, id }))).status).toBe(400);
     expect((await asked.visit(`${web}/step-up/${id}/start?provider=demo`)).status).toBe(400);
-    const denied = await asked.visit(`${web}/step-up/${id}/deny`, new URLSearchParams({ csrf }));
+    const denied = await asked.visit(`${web}/step-up/deny`, new URLSearchParams({ csrf, id }));
     expect(denied).toMatchObject({ status: 200, html: expect.stringContaining('Nothing has changed') });
     expect((await call(own.client, own.self, `/-/step-up/${id}`)).body).toMatchObject({ state: 'refused' });
     expect((await asked.visit(`${web}${linkIn(page)}`)).status).toBe(400);
@@ -290,4 +291,40 @@ describe('by a code', () => {
     const other = await laptop();
     expect((await call(other.client, other.self, `/-/step-up/${id}`)).status).toBe(404);
   });
+});
+
+test('a delegated session never has a proof, whatever its user has done, and cannot ask for one', async () => {
+  const own = await laptop();
+  const child = await delegate(own.client, own.refreshToken, { limits: [{ preset: 'read-only-with-secrets' }] });
+  clients.push(child.client);
+  const { url, id } = (await begin(own)).body as { id: string; url: string };
+  const code = (await goOn(url)).searchParams.get('code');
+  expect((await call(own.client, own.self, `/-/step-up/${id}`, { code })).status).toBe(200);
+  expect((await own.client.get(SECRETS, own.accessToken)).status).toBe(200);
+  const cluster = await child.client.refresh(child.refreshToken, { resource: clusterAudience('demo') });
+  const rejected = await child.client.get(SECRETS, String(cluster.body['access_token']));
+  expect(rejected.status).toBe(403);
+  expect(rejected.body['message']).toContain("its user's own session must do it");
+  const self = await selfToken(child.client, child.refreshToken);
+  const asked = await call(child.client, self, '/-/step-up', { redirect: LOOPBACK });
+  expect(asked).toMatchObject({ status: 403, body: { code: 'step_up_delegated' } });
+  const [event] = (await stage.events('step-up-refused')).slice(-1);
+  expect(event?.annotations).toMatchObject({
+    'portcullis.dev/reason': 'step_up_delegated',
+    'portcullis.dev/actor': 'claude',
+    'portcullis.dev/session': own.session,
+  });
+});
+
+test('an admin who has stepped up need not sign in again to revoke, with the same token', async () => {
+  const own = await laptop();
+  const admin = await own.client.refresh(own.refreshToken, { resource: ADMIN_AUDIENCE });
+  const token = String(admin.body['access_token']);
+  const order = { account: 'demo/ghost', reason: 'INC-4711' };
+  const revoke = () => call(own.client, token, '/-/admin/api/v1/revocations', order);
+  expect((await revoke()).body).toMatchObject({ code: 'fresh_sign_in_needed' });
+  const { url, id } = (await begin(own)).body as { id: string; url: string };
+  const code = (await goOn(url)).searchParams.get('code');
+  await call(own.client, own.self, `/-/step-up/${id}`, { code });
+  expect(await revoke()).toMatchObject({ status: 200 });
 });

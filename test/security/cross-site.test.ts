@@ -56,10 +56,11 @@ beforeAll(async () => {
   await looking.addCookies(cookies);
   const first = await looking.newPage();
   await first.goto(`${stage.main}/admin`);
-  const found = await crawl(first, ['/admin', '/device']);
+  const found = await crawl(first, ['/admin', '/device', '/step-up']);
   // The forms on a page that is itself the response to a form.
   const answers = [
     { action: '/device/refuse', fields: { ticket: 'A'.repeat(43) } },
+    { action: '/step-up/deny', fields: { id: 'A'.repeat(43) } },
     { action: '/admin/unlock', fields: { account: 'demo/bob', reason: 'hostile' } },
     { action: '/admin/lift-fresh-sign-in', fields: { account: 'demo/bob', reason: 'hostile', since: '9999999999' } },
   ];
@@ -89,7 +90,15 @@ const routeOf = (action: string): string => action.replace(/^\/me\/sessions\/[^/
 it('knows every form that Portcullis accepts from a browser', async () => {
   const never = () => Promise.reject(new Error('unused'));
   const devices = { find: never, allow: never, refuse: never };
-  const stage = await openStage({ change: (deps) => ({ ...deps, devices }) });
+  const stepUps = {
+    find: never,
+    findByCode: never,
+    finish: never,
+    proveOwn: never,
+    refuse: never,
+    whyNever: () => undefined,
+  };
+  const stage = await openStage({ change: (deps) => ({ ...deps, devices, stepUps }) });
   const taken = changingPaths(stage.web.app).filter((path) => !FOR_PROGRAMS.test(path));
   await closeStages();
   expect([...new Set(seen.forms.map(({ action }) => routeOf(action)))].toSorted()).toEqual(taken.toSorted());

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { expect, vi } from 'vitest';
-import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
+import { ADMIN_AUDIENCE, SELF_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
 import { startChangedInstance } from './changed-instance.ts';
@@ -28,6 +28,8 @@ export interface PagesStage {
   context(who: Who, options?: { readonly javaScriptEnabled?: boolean }): Promise<BrowserContext>;
   /** A code that a device waits with. */
   userCode(): Promise<string>;
+  /** The page to which a program of alice's leads for a step-up. */
+  stepUp(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -163,6 +165,14 @@ export async function startPagesStage(): Promise<PagesStage> {
     async userCode() {
       const { body } = await alice.post('/-/oauth/device', { client_id: 'portcullis-cli' });
       return String(body['user_code']);
+    },
+    async stepUp() {
+      const { accessToken } = await signIn(alice, 'alice', { resource: SELF_AUDIENCE });
+      const { body } = await alice.send('POST', '/-/step-up', {
+        headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ redirect: 'http://127.0.0.1:9/callback' }),
+      });
+      return String(body['url']);
     },
     async stop() {
       await browser.close();

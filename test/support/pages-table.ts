@@ -138,6 +138,37 @@ const DEVICE: readonly PageRow[] = [
   },
 ];
 
+const STEP_UP: readonly PageRow[] = [
+  { name: 'step-up-code', who: ['anonymous'], at: '/step-up', ...says('Confirm with a code') },
+  {
+    name: 'step-up',
+    who: ['anonymous'],
+    at: { steps: async (page, stage) => void (await page.goto(await stage.stepUp())) },
+    ...says('Is it you\\?'),
+  },
+  {
+    name: 'step-up-denied',
+    who: ['anonymous'],
+    at: {
+      async steps(page, stage) {
+        await page.goto(await stage.stepUp());
+        await page.getByRole('button', { name: 'Deny' }).click();
+        await page.waitForURL('**/deny');
+      },
+    },
+    ...says('Denied'),
+  },
+  { name: 'step-up-own', who: ['alice'], at: '/step-up/me', ...says('Is it you\\?') },
+  { name: 'step-up-done', who: ['anonymous'], at: '/step-up/done', ...says('Confirmed') },
+  {
+    name: 'step-up-gone',
+    who: ['anonymous'],
+    at: '/step-up/gone',
+    status: 400,
+    ...says('This sign-in is no longer valid'),
+  },
+];
+
 const OWN: readonly PageRow[] = [
   { name: 'my-sessions', who: everyUser, at: '/me', ...says('My sessions') },
   { name: 'end-others', who: ['alice'], at: '/me/end-others', ...says('Sign out everywhere else') },
@@ -243,4 +274,12 @@ const ADMIN: readonly PageRow[] = [
   { name: 'drill', who: admins, at: '/admin/drill', ...says('Drill') },
 ];
 
-export const PAGES: readonly PageRow[] = [...SIGNED_OUT, ...ERRORS, ...DEVICE, ...OWN, ...DELEGATED, ...ADMIN];
+export const PAGES: readonly PageRow[] = [
+  ...SIGNED_OUT,
+  ...ERRORS,
+  ...DEVICE,
+  ...STEP_UP,
+  ...OWN,
+  ...DELEGATED,
+  ...ADMIN,
+];

@@ -7,7 +7,7 @@
  */
 import { mayCreate } from '../delegation/creation.ts';
 import { effectiveVerb } from '../delegation/effective-verb.ts';
-import type { RightsRequest } from '../delegation/evaluate.ts';
+import { isAlwaysAllowed, type RightsRequest } from '../delegation/evaluate.ts';
 import type { RightsRule } from '../delegation/rights.ts';
 import { RESOURCE_VERBS } from '../request/verbs.ts';
 import type { StepUpRule } from './rule.ts';
@@ -31,6 +31,8 @@ export function compileStepUp(rules: readonly StepUpRule[], cluster: string): St
     .toSorted((left, right) => left.maxAge - right.maxAge);
   if (compiled.length === 0) return undefined;
   return (request) => {
+    // Discovery and reviews of one's own rights, with which clients begin: they store nothing, and have no objects.
+    if (!request.upgrade && isAlwaysAllowed(request.info)) return undefined;
     const question = questionOf(request);
     return compiled.find(({ checks }) => checks.some((touches) => touches(question)))?.maxAge;
   };

@@ -34,7 +34,7 @@ export interface ConfirmContent {
   /** The link that begins, up to the provider's name. */
   readonly start: string;
   /** The form to deny it; absent for a browser's own session. */
-  readonly deny?: { readonly action: string; readonly csrf: string };
+  readonly deny?: { readonly id: string; readonly csrf: string };
 }
 
 function facts({ pending, userCode, location }: ConfirmContent): Html {
@@ -77,8 +77,9 @@ export function confirmPage(content: ConfirmContent): Html {
     ${providerLinks([provider], start, 'Sign in again with')}
     ${
       deny !== undefined &&
-      html`<form method="post" action="${deny.action}">
+      html`<form method="post" action="/step-up/deny">
         ${csrfField(deny.csrf)}
+        <input type="hidden" name="id" value="${deny.id}" />
         <button class="button danger wide">Deny</button>
       </form>`
     }

@@ -146,16 +146,21 @@ function confirmOf(
   { subject, value, userCode }: { readonly subject: Subject; readonly value: string; readonly userCode?: string },
 ): Html {
   const ticket = encodeURIComponent(cookie.ticketOf(value, nameOf(subject)));
-  const own = 'own' in subject ? ownFacts(subject.own) : undefined;
-  const path = 'own' in subject ? '/step-up/me' : `/step-up/${encodeURIComponent(subject.pending.id)}`;
-  const pending = 'own' in subject ? ownFacts(subject.own) : subject.pending;
+  const shared = userCode === undefined ? {} : { userCode };
+  const startAt = (path: string): string => `${path}/start?ticket=${ticket}&provider=`;
+  if ('own' in subject) {
+    const pending = ownFacts(subject.own);
+    const provider = choiceOf(deps, subject.own.record.provider);
+    return confirmPage({ ...shared, pending, provider, location: undefined, start: startAt('/step-up/me') });
+  }
+  const { pending } = subject;
   return confirmPage({
+    ...shared,
     pending,
-    provider: choiceOf(deps, 'own' in subject ? subject.own.record.provider : subject.pending.provider),
+    provider: choiceOf(deps, pending.provider),
     location: locationOf(deps.config, context, pending.address),
-    start: `${path}/start?ticket=${ticket}&provider=`,
-    ...(userCode === undefined ? {} : { userCode }),
-    ...(own === undefined ? { deny: { action: `${path}/deny`, csrf: cookie.csrfOf(value) } } : {}),
+    start: startAt(`/step-up/${encodeURIComponent(pending.id)}`),
+    deny: { id: pending.id, csrf: cookie.csrfOf(value) },
   });
 }
 
@@ -235,11 +240,11 @@ function startOwn(service: Service, guards: Guards): RequestHandler {
   });
 }
 
-function deny(service: Service): RequestHandler<{ id: string }> {
+function deny(service: Service): RequestHandler {
   const { deps, cookie, stepUps } = service;
   return async (req, res) => {
-    cookie.assertOwnForm(req as Request);
-    const pending = await stepUps.find(req.params.id, { typed: true });
+    cookie.assertOwnForm(req);
+    const pending = await stepUps.find(field(req, 'id'), { typed: true });
     await stepUps.refuse(pending, 'It was denied in the browser.');
     const context = contextOf(req);
     const denied = new AppError('sign_in_refused', 'denied', { reason: 'step_up_denied' });
@@ -317,7 +322,7 @@ async function isReported(
 }
 
 /**
- * Routes: `/step-up`, `/step-up/me…`, `/step-up/finish`, `/step-up/done`, and `/step-up/:id…` for programs.
+ * Routes: `/step-up`, `/step-up/deny`, `/step-up/me…`, `/step-up/finish`, `/step-up/done`, and `/step-up/:id…` for programs.
  */
 export function stepUpPages(
   deps: WebDeps,
@@ -346,12 +351,12 @@ export function stepUpPages(
   });
   router.get('/step-up', showCodePage(service));
   router.post('/step-up', ownOrigin, form, enterCode(service));
+  router.post('/step-up/deny', ownOrigin, form, deny(service));
   router.get('/step-up/me', showOwn(service, guards));
   router.get('/step-up/me/start', limitSignIns(deps, signIns, '/step-up/start'), startOwn(service, guards));
   router.get('/step-up/finish', finish(service));
   router.get('/step-up/done', (_req, res) => send(res, 200, 'Confirmed', donePage()));
   router.get('/step-up/:id', showLink(service));
   router.get('/step-up/:id/start', limitSignIns(deps, signIns, '/step-up/start'), start(service));
-  router.post('/step-up/:id/deny', ownOrigin as RequestHandler<{ id: string }>, form, deny(service));
   return router;
 }
