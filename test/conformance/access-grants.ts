@@ -194,13 +194,24 @@ export function endingConforms(open: OpenStore): void {
     expect(appended).toMatchObject({ sessions: 0 });
     expect(await grantsOf(store)).toEqual([second.request.id]);
     const entries = await entriesAfter(store, position);
-    expect(changes(entries).slice(-2)).toEqual([
-      `identity-changed ${cacheKey('session-1')}`,
-      `revoked ${grantKey(first.request.id)}`,
-    ]);
+    const notice = `identity-changed ${cacheKey('session-1')}`;
+    expect(changes(entries)).toEqual([notice, notice, notice, `revoked ${grantKey(first.request.id)}`]);
     expect(entries.at(-1)?.number).toBe(appended.position.number);
     expect(await store.freshSignIns.find('corp/1')).toBeUndefined();
     expect(await store.sessions.mint('session-1', {})).toMatchObject({ ok: true });
+  });
+
+  it('leaves nothing of a grant in a session that was proven, and has another identity, while it lasted', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const grant = await granted(subject);
+    const proven = await store.sessions.prove('session-1', clock.seconds());
+    const identity = { ...(proven?.identity ?? raise()), groups: ['corp:on-call'] };
+    const updated = await store.sessions.update('session-1', { identity, secret: {} });
+    for (const record of [proven, updated]) expect(record?.grants).toHaveLength(1);
+    expect(updated).toMatchObject({ identity, authTime: clock.seconds() });
+    await store.log.append({ requestId: 'end', target: grantTarget(grant) });
+    expect(await store.sessions.read('session-1')).not.toHaveProperty('grants');
   });
 
   it('writes the end of a grant once, and tells another one that has its request id', async () => {

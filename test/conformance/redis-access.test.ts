@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 
 import { HISTORY_SECONDS, MOST_KEPT } from '../../src/core/access/request.ts';
 import { grantKey } from '../../src/core/credential/revocation.ts';
-import { grantDigest, sessionDigest } from '../../src/store/redis/keys.ts';
+import { accountDigest, grantDigest, sessionDigest } from '../../src/store/redis/keys.ts';
+import { beginGrant } from '../../src/store/redis/scripts/access.ts';
 import type { Store, StoredRequest } from '../../src/store/store.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import {
@@ -107,6 +108,24 @@ describe('a grant, to an attacker who may write to Redis', () => {
     // Redis runs on this machine, whose clock is far from the test's.
     expect(Math.abs((grant.request.grant?.beganAt ?? 0) - Date.now())).toBeLessThan(5000);
   });
+});
+
+it('begins no grant whose period was sealed for another time', async () => {
+  await using bench = await workbench();
+  const subject = await opened(bench);
+  const { request, version } = await asked(subject);
+  const { epoch } = await subject.store.log.position();
+  const begin = async (shift: number): Promise<unknown> => {
+    const began = Date.now() + shift;
+    const session = sessionDigest(request.session);
+    const place = [grantDigest(request.id), version, accountDigest(request.account), session, 'notice'];
+    const head = [subject.clock.nowMs(), '', 0, '', Number.MAX_SAFE_INTEGER];
+    const args = [...head, epoch, ...place, 'record', began, began + 60_000, 'grant'];
+    return await bench.bare.eval(beginGrant.lua, 1, '{portcullis}:', ...args);
+  };
+  // The commands of this test reach Redis within far less than half a minute.
+  for (const shift of [-30_000, 30_000]) expect(await begin(shift)).toEqual(['AGAIN']);
+  expect(await subject.store.access.find(request.id)).toEqual({ request, version });
 });
 
 describe('an access request, to an attacker who may write to Redis', () => {
