@@ -20,7 +20,7 @@ import { unavailable } from './unavailable.ts';
 /** The time is read just before it is sealed, and two endings of one grant at once are rare. */
 const ATTEMPTS = 5;
 /** Grants of one script of `active`: about a millisecond. */
-const PAGE = 100;
+const PAGE = 50;
 
 type Reply = readonly unknown[];
 

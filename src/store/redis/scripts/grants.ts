@@ -4,11 +4,16 @@ local served = tonumber(at[1]) * 1000 + math.floor(tonumber(at[2]) / 1000)
 
 -- gr of a session: a line DIGEST END SEALED for each grant, END in epoch milliseconds. Returns those that are not over.
 local function grants_in(lines, without)
-  local found = {}
-  for grant, till, sealed in string.gmatch(lines or '', '(%S+) (%d+) (%S+)\\n') do
-    if tonumber(till) > served and grant ~= without then
-      found[#found + 1] = grant .. ' ' .. till .. ' ' .. sealed .. '\\n'
+  local found, from = {}, 1
+  while lines do
+    -- What is sealed is long, so no pattern runs over it.
+    local till_here = string.find(lines, '\\n', from, true)
+    if not till_here then break end
+    local grant, till = string.match(lines, '^(%S+) (%d+) ', from)
+    if grant and tonumber(till) > served and grant ~= without then
+      found[#found + 1] = string.sub(lines, from, till_here)
     end
+    from = till_here + 1
   end
   return found
 end

@@ -144,7 +144,6 @@ local function session_alone(hash)
   if covered(f[2], f[3], tonumber(f[4])) then return nil, 'session_revoked' end
   if seconds >= tonumber(f[5]) or seconds >= tonumber(f[7]) + tonumber(f[6]) then return nil, 'session_expired' end
   for i = 1, #FIELDS do f[i] = f[i] or '' end
-  f[19] = shown_grants(f[19])
   return f
 end
 
@@ -158,15 +157,18 @@ end
 -- The fields of every session above those that were evaluated, for the reply.
 local above = {}
 
--- Returns the fields of a valid session, or nil and the reason.
+-- Returns the fields of a valid session, its grants as a reply shows them, or nil and the reason.
 local function session(hash)
   local f, why = session_alone(hash)
   if not f then return nil, why end
   for ancestor in each_of(f[18]) do
     local g = session_alone(ancestor)
     if is_over(g) then return nil, 'parent_over' end
+    -- They reach nothing beneath it.
+    g[19] = ''
     above[ancestor] = g
   end
+  f[19] = shown_grants(f[19])
   return f
 end
 
