@@ -6,7 +6,7 @@ import type { Metrics } from './types.ts';
 
 /** Seconds. Milliseconds when all replicas respond; a little over three seconds when one is silent. */
 const REVOCATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10];
-const TARGETS = ['session', 'account', 'provider', 'all'] as const;
+const TARGETS = ['session', 'account', 'provider', 'all', 'grant'] as const;
 
 export function revocationMetrics(registry: MetricsRegistry): Pick<Metrics, 'revocation' | 'observeView'> {
   const revocations = counter(registry, 'revocations_total', 'Revocations that were run.', ['target']);

@@ -102,7 +102,7 @@ export interface Metrics {
   cut(reason: string): void;
   /** Something was rejected; `reason` in snake_case, as in the audit log. */
   rejection(reason: string): void;
-  /** A revocation was run. `target` is its kind: `session`, `account`, `provider`, `all`. */
+  /** A revocation was run. `target` is its kind: `session`, `account`, `provider`, `all`, `grant`. */
   revocation(target: string, seconds: number): void;
   auditEvent(sink: string, outcome: string, events?: number): void;
   /** A request without a valid credential has no separate audit event, because too many came. */

@@ -263,7 +263,7 @@ it('have none once their user has left the group that may ask, and say so once t
 });
 
 describe('a request that is under way when the grant ends', () => {
-  const status = ({ status: code, json }: Called) => ({ code, ...json() });
+  const status = (called: Called) => ({ code: called.status, ...called.json() });
 
   it('is told so where nothing was sent, after the review of --as', async () => {
     const asked = Promise.withResolvers<void>();
@@ -330,7 +330,9 @@ describe('a request that is under way when the grant ends', () => {
     await begin(alice, grantOf(ADMINS, 20_000));
     const calling = call(plane, alice, `${PODS}/web-1/exec?command=sh`, {
       headers: {
-        ...{ connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' },
+        connection: 'Upgrade',
+        upgrade: 'websocket',
+        'sec-websocket-version': '13',
         'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
       },
     });
@@ -362,7 +364,7 @@ describe('a 403 of the cluster', () => {
     plane.upstream.answer = answerReviews(() => ({ allowed: true }), answerJson(FORBIDDEN, {}, 403)).answer;
     const { status, headers: got } = await call(plane, user, path, { headers });
     expect(status).toBe(403);
-    return got['warning'] as string | undefined;
+    return got['warning'];
   };
 
   it('names the roles that its user may ask for there, about a resource and about a path', async () => {
