@@ -1,6 +1,8 @@
-import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { clusterAudience } from '../../../../src/core/core.ts';
+import { clusterAudience, consoleClient } from '../../../../src/core/core.ts';
+import type { SessionGrant } from '../../../../src/core/access/request.ts';
+import type { AccessRole } from '../../../../src/core/access/role.ts';
 import { SessionUnread } from '../../../../src/core/credential/credential.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { createAuthenticator } from '../../../../src/proxy/proxy.ts';
@@ -13,6 +15,15 @@ import type { SessionRecord, Store } from '../../../../src/store/store.ts';
 const ISSUER = 'https://portcullis.test';
 const AUDIENCE = clusterAudience('prod');
 const THUMBPRINT = 'A'.repeat(43);
+const ROLE: AccessRole = {
+  name: 'admins',
+  description: 'Everything.',
+  groups: ['admins'],
+  requesters: ['dev'],
+  approval: 'none',
+  longest: 60,
+};
+const GRANT = { id: 'g', role: 'admins', groups: ['admins'], endsAt: 0, leftMs: 60_000 };
 const SESSION = { kind: 'session', session: 's' } as const;
 
 describe('authentication', () => {
@@ -22,12 +33,15 @@ describe('authentication', () => {
   let guard: RevocationGuard;
   let authenticate: Authenticate;
   let token: string;
+  let signed: (claims: JWTPayload) => Promise<string>;
+  /** What was granted to each session. */
+  let grants: readonly SessionGrant[] | undefined;
   /** Runs while a session is being read. */
   let meanwhile: () => Promise<unknown>;
   let reads = 0;
 
   beforeEach(async () => {
-    [skew, reads] = [0, 0];
+    [skew, reads, grants] = [0, 0, undefined];
     meanwhile = () => Promise.resolve();
     store = createMemoryStore({ clock });
     guard = createRevocationGuard({
@@ -45,35 +59,44 @@ describe('authentication', () => {
       reads += 1;
       const record = await store.sessions.read(id);
       await meanwhile();
-      return record;
+      return record === undefined || grants === undefined ? record : { ...record, grants };
     };
     const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'k', alg: 'ES256' };
-    authenticate = createAuthenticator({ guard, sessions: { read }, issuer: ISSUER, keys: { keys: [jwk] }, clock });
-    await open(60);
+    authenticate = createAuthenticator({
+      guard,
+      sessions: { read },
+      issuer: ISSUER,
+      keys: { keys: [jwk] },
+      clock,
+      unboundClients: new Set([consoleClient('dashboard')]),
+      access: { roles: [ROLE], monotonicMs: () => performance.now() },
+    });
+    signed = (claims) =>
+      new SignJWT(claims)
+        .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'k' })
+        .setIssuer(ISSUER)
+        .setSubject('corp/alice')
+        .setAudience(AUDIENCE)
+        .setIssuedAt()
+        .setExpirationTime('5m')
+        .sign(keys.privateKey);
+    await open('s', 60);
     const minted = await store.sessions.mint('s', { thumbprint: THUMBPRINT });
     const { epoch: ep, number: ln } = minted.ok ? minted.position : { epoch: '', number: 0 };
-    const claims = { sid: 's', client_id: 'c', jti: 'j', ep, ln, cnf: { 'x5t#S256': THUMBPRINT } };
-    token = await new SignJWT(claims)
-      .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: 'k' })
-      .setIssuer(ISSUER)
-      .setSubject('corp/alice')
-      .setAudience(AUDIENCE)
-      .setIssuedAt()
-      .setExpirationTime('5m')
-      .sign(keys.privateKey);
+    token = await signed({ sid: 's', client_id: 'c', jti: 'j', ep, ln, cnf: { 'x5t#S256': THUMBPRINT } });
   });
   afterEach(() => guard.stop());
 
-  const open = async (life: number): Promise<void> => {
+  const open = async (id: string, life: number): Promise<void> => {
     const now = Math.floor(Date.now() / 1000);
     await store.sessions.open(
       {
-        id: 's',
+        id,
         account: 'corp/alice',
         provider: 'corp',
         subject: 'alice',
         client: 'c',
-        identity: { username: 'corp:alice', uid: 'corp/alice', groups: [], extra: {} },
+        identity: { username: 'corp:alice', uid: 'corp/alice', groups: ['dev'], extra: {} },
         createdAt: now,
         expiresAt: now + life,
         idleSeconds: 3600,
@@ -142,6 +165,27 @@ describe('authentication', () => {
     meanwhile = () => Promise.reject(new Error('sealed by another key'));
     await expect(ask()).rejects.not.toBeInstanceOf(SessionUnread);
     await expect(ask('B'.repeat(43))).resolves.toEqual({ ok: false, reason: 'certificate_mismatch' });
+  });
+
+  it('gives a web console’s token what was granted to the browser’s session, until its end', async () => {
+    grants = [GRANT];
+    await open('browser', 60);
+    const { epoch: ep, number: ln } = await store.log.position();
+    const client_id = consoleClient('dashboard');
+    const unbound = await signed({ sid: 'browser', client_id, jti: 'k', ep, ln });
+    const judged = await authenticate({ token: unbound, audience: AUDIENCE, thumbprint: undefined });
+    expect(judged).toMatchObject({ ok: true, value: { identity: { groups: ['dev', 'admins'] }, grants: [GRANT] } });
+    await guard.revoke({ target: { kind: 'grant', grant: 'g', session: 'browser' } });
+    const after = await authenticate({ token: unbound, audience: AUDIENCE, thumbprint: undefined });
+    expect(after).toMatchObject({ ok: true, value: { identity: { groups: ['dev'] } } });
+  });
+
+  it('leaves a caller without grants as it is', async () => {
+    const judged = await ask();
+    const kept = { ok: true, value: { identity: { groups: ['dev'] } } };
+    expect(judged).toMatchObject(kept);
+    expect(judged.ok && Object.keys(judged.value)).not.toContain('grants');
+    expect(judged.ok && judged.value.credential.keys.grants).toBeUndefined();
   });
 
   it('checks the audience of a cached token as well', async () => {
