@@ -23,13 +23,10 @@ const LIST = 'portcullis access list shows what there is';
 
 const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ['request_not_found', LIST],
-  ['role_not_found', LIST],
   ['sign_in_again', 'portcullis login'],
   ['freshness_unprovable', 'sign in with another identity provider: portcullis login'],
   ['fresh_sign_in_needed', 'sign out at your identity provider, then run the command again'],
   ['own_request', 'send the link of the request to a colleague who approves it'],
-  ['role_open', LIST],
-  ['role_active', LIST],
   ['requests_of_account_too_many', 'withdraw one: portcullis access list, then portcullis access end ID'],
 ]);
 

@@ -119,7 +119,7 @@ export function requestTable(terminal: Terminal, requests: readonly RequestItem[
       ...(isMine ? [] : [user]),
       role,
       state === 'open' ? `open ${approvals(request)}/${needed}` : stateText(request),
-      isActive(request) ? endOf(terminal, request) : '-',
+      isActive(request) ? endOf(terminal, request).replace('(in ', '(') : '-',
       spanText(seconds),
       reason || '-',
       terminal.columns === undefined ? asked : fromNow(asked, now),

@@ -1,5 +1,7 @@
 /** `portcullis access` against a server that answers as a test wants. test/integration/access-cli.test.ts has the real one. */
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import { bareEnvironment } from '../../support/bare-environment.ts';
+import { ShellTerminal } from '../../support/shell-terminal.ts';
 import { accessRequest, decision, granted, listOf, ROLE } from './access-responses.ts';
 import { receipt } from './admin-responses.ts';
 import { stage } from './setup.ts';
@@ -181,6 +183,42 @@ describe('access approve and deny', () => {
     const refused = await access('approve', '7fK2', '--yes');
     expect(refused).toMatchObject({ code: 3, stdout: '' });
     expect(refused.stderr).toContain('send the link of the request to a colleague');
+  });
+});
+
+describe('at a terminal', () => {
+  let terminal: ShellTerminal | undefined;
+  afterEach(async () => {
+    await terminal?.close();
+    terminal = undefined;
+  });
+  const start = (...args: readonly string[]): ShellTerminal => {
+    const command = `stty cols 70; '${at.machine.installCommand()}' access ${args.join(' ')}; echo "exit $?"`;
+    const environment = { ...bareEnvironment(), HOME: at.machine.home, PORTCULLIS_CACHE_DIR: at.machine.cacheDir };
+    return (terminal = new ShellTerminal(command, environment));
+  };
+
+  test.each([
+    ['yes', 0, 1],
+    ['', 1, 0],
+  ])('an approval is confirmed: %j', async (typed, code, approvals) => {
+    await at.login();
+    answers(listOf([], [accessRequest({ may: ['approve'] })]), { [`POST /-/access/${ID}/approve`]: granted(1800) });
+    const shown = start('approve', '7fK2');
+    await shown.until(/for +30m[^]*Type yes to give this to corp:alice: $/);
+    expect(sent('POST')).toEqual([]);
+    shown.type(`${typed}\r`);
+    await shown.until(new RegExp(`exit ${code}`));
+    expect(sent('POST')).toHaveLength(approvals);
+  });
+
+  test('the end is shown both ways, by the server’s remaining time, in lines that fit', async () => {
+    await at.login();
+    answers(listOf([granted(1770)], [accessRequest({ reason: 'x'.repeat(200) })]));
+    const output = await start('list').until(/exit 0/);
+    // The server's clock is an hour ahead.
+    expect(output).toMatch(/granted +\d\d:\d\d \(29m\d*s?\)/);
+    expect(Math.max(...output.split(/\r?\n/).map((line) => line.length))).toBeLessThanOrEqual(70);
   });
 });
 
