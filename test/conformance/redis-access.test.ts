@@ -19,7 +19,8 @@ import {
   grantTarget,
   reasonOf,
 } from './access-fixtures.ts';
-import { openNow, type StoreUnderTest } from './fixtures.ts';
+import { delegate, delegationBeneath } from './delegated.ts';
+import { alice, openNow, type StoreUnderTest } from './fixtures.ts';
 import { settle, workbench, type Workbench } from './redis-stores.ts';
 
 const why = (error: unknown): string | undefined => (error as { reason?: string }).reason;
@@ -51,6 +52,19 @@ describe('a grant, to an attacker who may write to Redis', () => {
     expect(await grantsOf(store)).toBeUndefined();
     await bench.bare.hset(sessionHash(), 'gr', lines);
     expect(await grantsOf(store)).toEqual(grants.map(({ request }) => request.id));
+  });
+
+  it('gives nothing in a delegated session, nor to one from the session above it', async () => {
+    await using bench = await workbench();
+    const subject = await opened(bench);
+    const { store } = subject;
+    await delegate(subject, { id: 'child', delegation: delegationBeneath('session-1') });
+    const grant = await granted(subject);
+    await bench.bare.hset(sessionHash('child'), 'gr', (await bench.bare.hget(sessionHash(), 'gr')) ?? '');
+    const child = await store.sessions.read('child');
+    expect(child?.identity).toEqual(alice);
+    expect(child).not.toHaveProperty('grants');
+    expect(await grantsOf(store)).toEqual([grant.request.id]);
   });
 
   it.each([
