@@ -1,13 +1,16 @@
-/** Grants of a real store at two replicas: from the moment at which they begin there, to an end that needs no message, and to one with a receipt. */
+/** Grants of a real Redis at two replicas: from the moment at which they begin there, to an end that needs no message, and to one with a receipt. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { AccessRequest } from '../../src/core/access/request.ts';
 import { termsOf, type AccessRole } from '../../src/core/access/role.ts';
-import type { StoredRequest } from '../../src/store/store.ts';
+import { createRedisStore } from '../../src/store/redis/redis.ts';
+import type { Store, StoredRequest } from '../../src/store/store.ts';
 import { ALICE, call, open, pairsOf, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
+import { untilSettled } from '../support/instance.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
 import { answerJson } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/shop/pods';
@@ -20,6 +23,8 @@ const ADMINS: AccessRole = {
   longest: 3600,
 };
 
+let redis: RedisServer;
+let stores: readonly Store[];
 let one: TestPlane;
 let two: TestPlane;
 let alice: TestUser;
@@ -27,16 +32,24 @@ let alice: TestUser;
 let reading: () => Promise<void> = () => Promise.resolve();
 
 beforeAll(async () => {
+  redis = await startRedis();
+  const key = randomBytes(32);
+  const sealingKeys = { current: { kid: 'k1', key }, all: new Map([['k1', key]]) };
+  const config = { url: redis.url, prefix: 'granted' };
+  stores = [1, 2].map(() => createRedisStore({ config, sealingKeys, clock: { nowMs: Date.now } }));
+  const [first, second] = stores as [Store, Store];
   const access = { roles: [ADMINS] };
   one = await startPlane({
     access,
+    store: first,
     read: (read) => async (id) => {
       const record = await read(id);
       await reading();
       return record;
     },
   });
-  two = await startPlane({ access, beside: one });
+  two = await startPlane({ access, store: second, beside: one });
+  await Promise.all(stores.map(untilSettled));
 });
 beforeEach(async () => {
   alice = await signIn(one);
@@ -49,6 +62,8 @@ afterEach(async () => {
 afterAll(async () => {
   await two.close();
   await one.close();
+  await Promise.all(stores.map((store) => store.close()));
+  await redis.stop();
 });
 
 /** Asks for the role and has it approved, as the service behind access requests does. */
