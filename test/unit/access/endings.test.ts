@@ -147,10 +147,10 @@ describe('the end of a grant', () => {
   it('is one revocation, however often it is written', async () => {
     const access = stage.access();
     const id = await granted(access);
-    const { ended } = stage.store.access;
+    const ended = stage.store.access.ended.bind(stage.store.access);
     stage.store.access.ended = () => Promise.reject(new Error('cut'));
     expect(await problem(access.requests.end(await stage.caller('alice'), id))).toBe('500 internal');
-    stage.store.access.ended = ended.bind(stage.store.access);
+    stage.store.access.ended = ended;
     const before = await stage.store.log.position();
     await access.requests.end(await stage.caller('alice'), id);
     expect(await stage.store.log.position()).toEqual(before);
