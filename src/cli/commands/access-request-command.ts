@@ -1,4 +1,5 @@
 /** `access request`: asks for a role for a while, and waits until it is decided. */
+import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
 import { nearest } from '../../core/nearest.ts';
@@ -25,8 +26,6 @@ const USUAL_SECONDS = 3600;
 const WAIT_SECONDS = 25;
 /** Between two polls where no server responds. */
 const PAUSE_MS = 2000;
-/** 128 and the number of SIGINT, as a shell has it. */
-const INTERRUPTED = 130;
 
 /**
  * Asks for a role. Waits until it is granted, denied, withdrawn or expired.
@@ -83,13 +82,13 @@ function announce(api: AccessApi, asked: RequestItem): void {
 /** Ctrl-C ends the command and leaves the request open. */
 async function untilDecided(api: AccessApi, asked: RequestItem): Promise<RequestItem> {
   const { context } = api;
-  const interrupted = (): void => {
+  const interrupted = (signal: NodeJS.Signals): void => {
     stopSpinner();
     const again = `portcullis access show ${asked.id}`;
     context.notify(
       `the request stays open, and may still be granted: ${again}\n  Next: to withdraw it: portcullis access end ${asked.id}`,
     );
-    process.exit(INTERRUPTED);
+    process.exit(128 + constants.signals[signal]); // As a shell has it.
   };
   process.on('SIGINT', interrupted).on('SIGTERM', interrupted);
   let stopSpinner = context.showProgress(`waiting for approval: ${approvalsText(asked)}`);
