@@ -78,7 +78,7 @@ describe('a cluster that is in use', () => {
     const cluster = await start();
     const label = 'app.kubernetes.io/part-of';
     for (const { metadata } of await made()) expect(metadata.labels?.[label]).toBe('portcullis-demo');
-    const command = `kubectl --kubeconfig '/home/a b/config' --namespace default delete clusterrolebindings,clusterroles,rolebindings,pods,namespaces --selector ${label}=portcullis-demo`;
+    const command = `kubectl --kubeconfig '/home/a b/config' --namespace default delete clusterrolebindings,clusterroles,rolebindings,pods,secrets,namespaces --selector ${label}=portcullis-demo`;
     expect(told.join('\n')).toContain(command);
     expect(told.join('\n')).toContain('cluster-admin');
     told = [];
