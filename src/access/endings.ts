@@ -45,6 +45,8 @@ class Sweeper implements Endings {
   readonly #endGrant: EndGrant;
   /** When the groups of each active grant's user were read, by the grant; monotonic milliseconds. */
   readonly #groupsReadAt = new Map<string, number>();
+  /** When each active grant is over, as this replica has known it first; monotonic milliseconds. */
+  readonly #endsAt = new Map<string, number>();
   readonly #sessionOf = new Map<TargetKey, Set<string>>();
   #openReadAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
@@ -125,8 +127,9 @@ class Sweeper implements Endings {
   async #once(): Promise<void> {
     // A fenced replica rejects everything, and what it knows may be old: another one writes the ends.
     if (this.#deps.guard.fenced || this.#deps.audit.blocked) return;
+    const askedAt = performance.now();
     const active = await this.#deps.store.access.active();
-    this.#note(active);
+    this.#note(active, askedAt);
     const over = [];
     for (const grant of active) {
       const ending = await this.#endingOf(grant);
@@ -141,9 +144,17 @@ class Sweeper implements Endings {
     await this.#expireRequests();
   }
 
-  #note(active: readonly ActiveGrant[]): void {
+  #note(active: readonly ActiveGrant[], askedAt: number): void {
     const grants = new Set(active.map(({ stored }) => stored.request.id));
-    for (const id of this.#groupsReadAt.keys()) if (!grants.has(id)) this.#groupsReadAt.delete(id);
+    for (const times of [this.#groupsReadAt, this.#endsAt]) {
+      for (const id of times.keys()) if (!grants.has(id)) times.delete(id);
+    }
+    for (const { stored, leftMs } of active) {
+      const { id } = stored.request;
+      // The store's clock may be set back, and a replica that starts then has the grant for longer: until this one ends it.
+      // safeguard: GRANT_END_KNOWN
+      this.#endsAt.set(id, Math.min(this.#endsAt.get(id) ?? Number.POSITIVE_INFINITY, askedAt + leftMs));
+    }
     this.#sessionOf.clear();
     const counts = new Map(this.#deps.config.access.roles.map(({ name }) => [name, 0]));
     for (const { stored } of active) {
@@ -158,8 +169,8 @@ class Sweeper implements Endings {
   }
 
   /** @returns undefined for a grant that goes on */
-  async #endingOf({ stored: { request }, leftMs, sessionActive }: ActiveGrant): Promise<GrantEnding | undefined> {
-    if (leftMs <= 0) return 'expired';
+  async #endingOf({ stored: { request }, sessionActive }: ActiveGrant): Promise<GrantEnding | undefined> {
+    if ((this.#endsAt.get(request.id) ?? 0) <= performance.now()) return 'expired';
     if (!sessionActive) return 'session';
     const role = roleNamed(this.#deps, request.terms.name);
     if (role === undefined) return 'role';

@@ -11,6 +11,8 @@ export interface ReplicaSetup {
   /** Hex; the same on all replicas of a stage. */
   readonly sealingKey: string;
   readonly stalenessSeconds: number;
+  /** True: the store serves it whatever its clock says, so that the store's clock can be set and nothing else. */
+  readonly anyClock?: boolean;
 }
 
 /** The claims of a token that the revocation guard checks. */
@@ -31,6 +33,12 @@ export interface SignInRequest {
   readonly ancestors?: readonly string[];
 }
 
+export interface GrantRequest {
+  readonly id: string;
+  readonly session: string;
+  readonly account: Account;
+}
+
 export interface Commands {
   /** The position of the log, which a sign-in stores when it begins. */
   readonly position: { readonly in: null; readonly out: LogPosition };
@@ -40,6 +48,24 @@ export interface Commands {
   readonly refresh: { readonly in: { readonly session: string }; readonly out: Bearer | { readonly refused: string } };
   /** From now on requests and a stream come in with this credential, every few milliseconds, without end. */
   readonly carry: { readonly in: Bearer; readonly out: null };
+  /** Asks for groups for a while, for a session. A rejection is a reason. */
+  readonly ask: { readonly in: GrantRequest; readonly out: { readonly refused?: string } };
+  /** The last approval, which begins the grant. */
+  readonly approve: {
+    readonly in: { readonly id: string; readonly seconds: number };
+    readonly out: { readonly beganAt: number; readonly endsAt: number } | { readonly refused: string };
+  };
+  /** As `carry`, with the groups that the session has at each moment. What is made with them is written as `granted-…`. */
+  readonly carryGranted: { readonly in: Bearer; readonly out: null };
+  /** A step-up: each replica reads the session again. */
+  readonly prove: { readonly in: { readonly session: string }; readonly out: null };
+  /** How the request is stored. */
+  readonly grant: {
+    readonly in: { readonly id: string };
+    readonly out: { readonly state: string; readonly ending?: string | undefined } | null;
+  };
+  /** From now on it writes the ends of grants that are over; or dies before it has noted the first. */
+  readonly writeEnds: { readonly in: { readonly dies: boolean }; readonly out: null };
   readonly revoke: {
     readonly in: { readonly target: RevocationTarget; readonly lock?: string; readonly requestId?: string };
     readonly out: Told | { readonly failed: string };

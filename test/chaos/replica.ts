@@ -4,17 +4,21 @@
  * in the next moment.
  */
 import { writeSync } from 'node:fs';
+import type { Credential } from '../../src/core/credential/credential.ts';
 import { coveringKeys } from '../../src/core/credential/revocation.ts';
 import type { Delegation } from '../../src/core/delegation/delegation.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createRevocationGuard, type Flight, type Registration } from '../../src/revocation/revocation.ts';
 import { createRedisStore } from '../../src/store/redis/redis.ts';
 import type { MintOutcome } from '../../src/store/store.ts';
+import { Grants, REQUESTERS } from './granted.ts';
 import type { Asked, Bearer, CommandName, Commands, ReplicaSetup } from './protocol.ts';
 
 const REQUEST_EVERY_MS = 4;
-const SESSION_SECONDS = 3600;
+const SESSION_SECONDS = 4 * 3600;
 const TOKEN_SECONDS = 300;
+/** Later than any sign-in of these tests. */
+const SIGNED_IN_AGAIN = 4_000_000_000;
 
 const setup = JSON.parse(process.argv[2] ?? '') as ReplicaSetup;
 let clockOffsetMs = 0;
@@ -25,6 +29,7 @@ const store = createRedisStore({
   config: setup.redis,
   sealingKeys: { current: key, all: new Map([[key.kid, key.key]]) },
   clock,
+  ...(setup.anyClock === true && { clockSkewSeconds: 1e10 }),
 });
 const guard = createRevocationGuard({
   log: store.log,
@@ -43,53 +48,44 @@ const now = (): number => Number(process.hrtime.bigint());
  * Admits a request or a chunk, if the revocation guard does. The time is taken before the check: what a stop of the process between the two would add is the
  * one write that the promise leaves out.
  */
-function letIn(kind: 'request' | 'chunk', bearer: Bearer): boolean {
+function letIn(kind: string, credential: Credential): boolean {
   const at = now();
-  const keys = coveringKeys(bearer);
-  if (guard.check({ keys, position: bearer.position }) !== undefined) return false;
-  writeSync(1, `${kind} ${bearer.session} ${at}\n`);
+  if (guard.check(credential) !== undefined) return false;
+  writeSync(1, `${kind} ${credential.session} ${at}\n`);
   return true;
 }
 
+function credentialOf(bearer: Bearer): Credential {
+  const expiresAt = Math.floor(clock.nowMs() / 1000) + SESSION_SECONDS;
+  const of = { tokenId: 'chaos', audience: 'chaos', client: 'chaos', issuedAt: 0, expiresAt };
+  return { ...bearer, keys: coveringKeys(bearer), ...of };
+}
+
+const grants = new Grants({ store, guard, clock, letIn });
+
 class Client {
-  readonly #bearer: Bearer;
+  readonly #credential: Credential;
   #stream: Registration | undefined;
 
   constructor(bearer: Bearer) {
-    this.#bearer = bearer;
+    this.#credential = credentialOf(bearer);
     setInterval(() => this.#knock(), REQUEST_EVERY_MS);
   }
 
   #knock(): void {
     const request = guard.register({ cut: () => undefined });
-    letIn('request', this.#bearer);
+    letIn('request', this.#credential);
     request.close();
     if (this.#stream === undefined) this.#open();
-    else if (this.#stream.cutReason !== undefined || !letIn('chunk', this.#bearer)) this.#end();
+    else if (this.#stream.cutReason !== undefined || !letIn('chunk', this.#credential)) this.#end();
   }
 
   #open(): void {
     const flight: Flight = { cut: () => undefined };
     this.#stream = guard.register(flight);
-    if (!letIn('chunk', this.#bearer)) return this.#end();
-    const { session, ancestors, account, provider, position } = this.#bearer;
-    const expiresAt = Math.floor(clock.nowMs() / 1000) + SESSION_SECONDS;
-    this.#stream.bind(
-      {
-        session,
-        ancestors,
-        account,
-        provider,
-        position,
-        keys: coveringKeys(this.#bearer),
-        tokenId: 'chaos',
-        audience: 'chaos',
-        client: 'chaos',
-        issuedAt: 0,
-        expiresAt,
-      },
-      { expiresAt, idleAt: expiresAt },
-    );
+    if (!letIn('chunk', this.#credential)) return this.#end();
+    const { expiresAt } = this.#credential;
+    this.#stream.bind(this.#credential, { expiresAt, idleAt: expiresAt });
   }
 
   #end(): void {
@@ -125,7 +121,7 @@ const handlers: Handlers = {
         provider,
         subject: account.slice(provider.length + 1),
         client: 'chaos',
-        identity: { username: account, uid: '', groups: [], extra: {} },
+        identity: { username: account, uid: '', groups: [REQUESTERS], extra: {} },
         createdAt: seconds,
         // What is beneath it ends no later, also if it is opened later.
         expiresAt: seconds + SESSION_SECONDS / 2 ** (ancestors?.length ?? 0),
@@ -145,6 +141,21 @@ const handlers: Handlers = {
   refresh: async ({ session }) => bearerOf(await store.sessions.mint(session, {})),
   async carry(bearer) {
     void new Client(bearer);
+    return null;
+  },
+  ask: (input) => grants.ask(input),
+  approve: (input) => grants.approve(input),
+  async carryGranted(bearer) {
+    grants.carry(credentialOf(bearer));
+    return null;
+  },
+  async prove({ session }) {
+    await store.sessions.prove(session, SIGNED_IN_AGAIN + Math.floor(performance.now()));
+    return null;
+  },
+  grant: ({ id }) => grants.stateOf(id),
+  async writeEnds({ dies }) {
+    await grants.writeEnds(dies);
     return null;
   },
   async revoke({ target, lock, requestId }) {

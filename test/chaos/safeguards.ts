@@ -98,6 +98,37 @@ export const SETTLED: Safeguard = {
   edits: [replaced('SETTLED', 'local settled = true')],
 };
 
+/** Not a safeguard: the clock of Redis is off by what stands there as `moved`, in seconds. Replicas are served with `anyClock`. */
+export const STORE_TIME: Safeguard = {
+  name: 'the clock of the store can be set',
+  edits: [
+    followedBy('STORE_TIME', "at[1] = tostring(tonumber(at[1]) + tonumber(redis.call('GET', P .. 'moved') or '0'))"),
+  ],
+};
+
+export const GRANT_DEADLINE: Safeguard = {
+  name: 'a grant is over at the moment that each replica knows beforehand',
+  edits: [removed('GRANT_DEADLINE')],
+};
+
+export const GRANT_ENTRY: Safeguard = {
+  name: 'an entry ends a grant, whatever the store says of it later',
+  edits: [replaced('GRANT_ENTRY', 'return true;')],
+};
+
+export const GRANT_NEVER_EXTENDED: Safeguard = {
+  name: 'a deadline that is known is never extended',
+  edits: [
+    ...STORE_TIME.edits,
+    replaced('GRANT_NEVER_EXTENDED', 'const known = undefined as GrantDeadline | undefined;'),
+  ],
+};
+
+export const GRANT_END_KNOWN: Safeguard = {
+  name: 'a replica that has known the end of a grant writes it then, whatever the store says',
+  edits: [...STORE_TIME.edits, replaced('GRANT_END_KNOWN', 'this.#endsAt.set(id, askedAt + leftMs);')],
+};
+
 /** The test is told, and has time to do something. */
 const PAUSE = 'process.send?.({ id: -1 });\nawait new Promise((resolve) => setTimeout(resolve, 600));';
 

@@ -27,12 +27,20 @@ export interface Accepted {
   readonly at: number;
 }
 
+export interface Grant {
+  readonly id: string;
+  /** Nanoseconds of the machine's monotonic clock. */
+  readonly endsAt: number;
+}
+
 export interface StartReplica {
   readonly url: string;
   readonly nodes?: 1 | 3;
   readonly sentinel?: SentinelSettings;
   /** L of this replica, where it is not that of all others. */
   readonly stalenessSeconds?: number;
+  /** True: the store serves it whatever the store's clock says. */
+  readonly anyClock?: boolean;
   /** False: returns without waiting for its first lease. */
   readonly ready?: boolean;
 }
@@ -44,6 +52,8 @@ export class Replica {
   readonly ready: Promise<void>;
   /** Between the two steps of its join, where the sources were changed to report it. */
   readonly joining: Promise<void>;
+  /** Its process has ended. */
+  readonly gone: Promise<void>;
   #asked = 0;
 
   constructor(name: string, child: ChildProcess) {
@@ -64,6 +74,7 @@ export class Replica {
       if (error === undefined) waiting?.resolve(output);
       else waiting?.reject(new Error(`${name}: ${error}`));
     });
+    this.gone = once(child, 'exit').then(() => undefined);
     child.once('exit', () => {
       const gone = new Error(`${name} is gone`);
       ready.reject(gone);
@@ -112,12 +123,13 @@ export class Stage implements AsyncDisposable {
   }
 
   async start(name: string, options: StartReplica): Promise<Replica> {
-    const { url, nodes = 1, sentinel, stalenessSeconds = STALENESS_SECONDS, ready = true } = options;
+    const { url, nodes = 1, sentinel, stalenessSeconds = STALENESS_SECONDS, anyClock = false, ready = true } = options;
     const setup: ReplicaSetup = {
       name,
       redis: { url, nodes, prefix: 'chaos', ...(sentinel === undefined ? {} : { sentinel }) },
       sealingKey: this.#sealingKey,
       stalenessSeconds,
+      anyClock,
     };
     const child = spawn(process.execPath, [...this.#options, REPLICA, JSON.stringify(setup)], {
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
@@ -173,13 +185,34 @@ export class Stage implements AsyncDisposable {
     await Promise.all(replicas.map((replica) => this.seen(replica, bearer)));
   }
 
-  /** Waits until this replica admits this credential (again). */
-  async seen(replica: Replica, { session }: Bearer): Promise<void> {
+  /**
+   * A grant of so many seconds, in use at each of these: asked for and approved at the first one.
+   * @returns its end, on the machine's monotonic clock
+   */
+  async grant(bearer: Bearer, seconds: number, replicas: readonly Replica[]): Promise<Grant> {
+    const [at] = replicas;
+    if (at === undefined) throw new Error('a grant begins at a replica');
+    this.#sessions += 1;
+    const id = `grant-${this.#sessions}`;
+    await at.ask('ask', { id, session: bearer.session, account: bearer.account });
+    await Promise.all(replicas.map((replica) => replica.ask('carryGranted', bearer)));
+    await Promise.all(replicas.map((replica) => this.seen(replica, bearer, 'plain')));
+    const begun = await at.ask('approve', { id, seconds });
+    if ('refused' in begun) throw new Error(begun.refused);
+    // The store's clock is this machine's, until a test sets it.
+    const endsAt = now() + (begun.endsAt - Date.now()) * 1e6;
+    await Promise.all(replicas.map((replica) => this.seen(replica, bearer, 'granted-chunk')));
+    return { id, endsAt };
+  }
+
+  /** Waits until this replica admits this credential (again). @param kind only this */
+  async seen(replica: Replica, { session }: Bearer, kind?: string): Promise<void> {
     const since = this.accepted.length;
+    const isIt = (event: Accepted): boolean =>
+      event.replica === replica.name && event.session === session && (kind === undefined || event.kind === kind);
     await vi.waitFor(
       () => {
-        const more = this.accepted.slice(since);
-        if (!more.some((event) => event.replica === replica.name && event.session === session)) {
+        if (!this.accepted.slice(since).some(isIt)) {
           throw new Error(`${replica.name} lets nothing of ${session} in`);
         }
       },
@@ -190,6 +223,11 @@ export class Stage implements AsyncDisposable {
   /** What was admitted with this credential after a moment. The one number that every test of this folder is about. */
   acceptedAfter(at: number, { session }: Bearer): readonly Accepted[] {
     return this.accepted.filter((event) => event.session === session && event.at > at);
+  }
+
+  /** What was admitted with groups that had been granted, after a moment. */
+  grantedAfter(at: number, bearer: Bearer): readonly Accepted[] {
+    return this.acceptedAfter(at, bearer).filter(({ kind }) => kind.startsWith('granted'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -30,6 +30,7 @@ export class GrantDeadlines {
    * @param askedAtMs monotonic milliseconds, before the store was asked
    */
   note({ id, leftMs }: Pick<SessionGrant, 'id' | 'leftMs'>, askedAtMs: number): void {
+    // safeguard: GRANT_NEVER_EXTENDED
     const known = this.#known.get(id);
     // What is no number has no time left.
     const atMs = Math.min(leftMs > 0 ? askedAtMs + leftMs / DRIFT : askedAtMs, known?.atMs ?? Number.POSITIVE_INFINITY);

@@ -94,7 +94,6 @@ export async function openGrants(
   const opened = lines.map(async (line) => {
     const [, hash = '', end, value = ''] = GRANT_LINE.exec(line) ?? [];
     const grant = (await sealer.open(value, keys.sealedGrant(session, hash))) as GrantInSession | undefined;
-    // safeguard: GRANT_END
     if (grant !== undefined && String(grant.endsAt) === end) return { ...grant, leftMs: grant.endsAt - number(served) };
     reportTampered('grant');
     return [];

@@ -201,7 +201,6 @@ local epoch, hash, version, acc, sess, notice, record, began, ends, sealed = unp
 if epoch ~= id then return {'AGAIN'} end
 local f = request(hash)
 if not f then return {'NO', 'request_unknown'} end
--- safeguard: GRANT_VERSION
 if f[3] ~= version then return {'NO', 'request_changed'} end
 if not is_open(f) then return {'NO', 'request_over'} end
 local why = rejected_session(sess, acc) or rejected_grant(sess)

@@ -71,6 +71,7 @@ local seconds = math.floor(now / 1000)
 -- No script serves a replica whose clock is off. No clock decides about order, but expired entries are removed by
 -- the caller's time, and a clock that is an hour fast would remove an entry while a token that it covers is still
 -- valid.
+-- test seam: STORE_TIME
 local at = redis.call('TIME')
 -- safeguard: CLOCK
 if math.abs(now - tonumber(at[1]) * 1000) > tonumber(ARGV[5]) then return {'CLOCK'} end
