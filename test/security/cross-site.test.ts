@@ -21,7 +21,8 @@ import {
 } from '../support/pages-attacks.ts';
 import { signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { changingPaths } from '../support/pages-routes.ts';
-import { ATTACKERS, openHostileStage, type HostileStage } from '../support/pages-hostile-stage.ts';
+import { ATTACKERS, openAccessRequest, openHostileStage, type HostileStage } from '../support/pages-hostile-stage.ts';
+import { AccessInMemory } from '../unit/web/access/access-in-memory.ts';
 import { closeStages, openStage } from '../unit/web/harness.ts';
 
 const API = '/admin/api/v1';
@@ -47,6 +48,8 @@ beforeAll(async () => {
   const alice = await signedInContext(stage.browser, stage.main, 'alice');
   await alice.close();
   session = (await stage.server.store.sessions.list({ limit: 1 })).sessions[0]?.id ?? '';
+  await openAccessRequest(stage.server, session, false);
+  await openAccessRequest(stage.server, session, true);
   const lock = { reason: 'INC-4711', by: 'demo:root', at: Math.floor(Date.now() / 1000) };
   await stage.server.guard.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
   // Twice, so that there are others of root's own to end.
@@ -85,7 +88,8 @@ function calls(): readonly { readonly method: string; readonly path: string; rea
 }
 
 /** The name of a form's path in the router. */
-const routeOf = (action: string): string => action.replace(/^\/me\/sessions\/[^/]+/, '/me/sessions/:id');
+const routeOf = (action: string): string =>
+  action.replace(/^\/me\/sessions\/[^/]+/, '/me/sessions/:id').replace(/^\/access\/[^/]+/, '/access/:id');
 
 it('knows every form that Portcullis accepts from a browser', async () => {
   const never = () => Promise.reject(new Error('unused'));
@@ -98,7 +102,9 @@ it('knows every form that Portcullis accepts from a browser', async () => {
     refuse: never,
     whyNever: () => undefined,
   };
-  const stage = await openStage({ change: (deps) => ({ ...deps, devices, stepUps }) });
+  const stage = await openStage({
+    change: (deps) => ({ ...deps, devices, stepUps, access: new AccessInMemory(deps) }),
+  });
   const taken = changingPaths(stage.web.app).filter((path) => !FOR_PROGRAMS.test(path));
   await closeStages();
   expect([...new Set(seen.forms.map(({ action }) => routeOf(action)))].toSorted()).toEqual(taken.toSorted());

@@ -46,7 +46,7 @@ export const crawl = (page: Page, from: readonly string[]): Promise<Seen> =>
 /** What differs only in whose it is, or what it asks for, is of one kind. */
 function oneOfEach<T>(all: readonly T[], pathOf: (one: T) => string): readonly T[] {
   const kindOf = (path: string): string =>
-    path.replaceAll(/=[^&]*/g, '').replace(/^(\/(?:me|admin)\/(?:sessions|accounts)\/)[^/?]+/, '$1');
+    path.replaceAll(/=[^&]*/g, '').replace(/^(\/(?:(?:me|admin)\/(?:sessions|accounts)|access)\/)[^/?]+/, '$1');
   return [...new Map(all.map((one) => [kindOf(pathOf(one)), one])).values()];
 }
 

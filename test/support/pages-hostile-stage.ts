@@ -2,12 +2,15 @@
  * A server on https, an administrator at a browser, and places from which a page may attack them: another site, a sibling below the same domain,
  * a console's own host, and a pod behind the api listener.
  */
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { loadConfig } from '../../src/config/load.ts';
+import { OPEN_SECONDS, type AccessRequest } from '../../src/core/access/request.ts';
+import { termsOf, type AccessRole } from '../../src/core/access/role.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditEvents } from '../../demo/audit-events.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
@@ -22,6 +25,16 @@ import { openChromium, signedInContext } from './pages-browser.ts';
 import { startUpstream, type RecordingUpstream } from './upstream.ts';
 
 const DOMAIN = 'portcullis.test';
+
+/** A role that alice asks for, and root approves or asks for too. */
+const ACCESS_ROLE: AccessRole = {
+  name: 'shop-admins',
+  description: 'Repairs in the shop',
+  groups: ['granted:shop-admins'],
+  requesters: ['demo:developers', 'demo:admins'],
+  approval: { groups: ['demo:admins'], count: 1 },
+  longest: 3600,
+};
 
 /** From where a page attacks. */
 export const ATTACKERS = ['another site', 'a sibling host', 'the host of a console'] as const;
@@ -43,7 +56,7 @@ export interface HostileStage {
   context(): Promise<BrowserContext>;
   /** At a terminal. */
   readonly alice: OAuthClient;
-  /** Sessions, locks, and how many entries the revocation log has: what only the administrator may change. */
+  /** Sessions, locks, access requests, and how many entries the revocation log has: what only the administrator may change. */
   state(): Promise<string>;
   recorded(): Promise<readonly AuditEvent[]>;
   close(): Promise<void>;
@@ -68,8 +81,36 @@ async function stateOf({ store }: RunningServer): Promise<string> {
   const { sessions } = await store.sessions.list({ limit: 100 });
   const locks = await store.locks.list();
   const { number } = await store.log.position();
+  const { requests } = await store.access.list({ limit: 100 });
+  const access = requests.map(({ request: { id, state } }) => `${id} ${state}`);
   const ids = sessions.map(({ id, account }) => `${account} ${id}`).toSorted();
-  return JSON.stringify({ sessions: ids, locks, number }, null, 1);
+  return JSON.stringify({ sessions: ids, locks, number, access }, null, 1);
+}
+
+/** A session asks for a role, or has it already. */
+export async function openAccessRequest({ store }: RunningServer, session: string, granted: boolean): Promise<void> {
+  const found = await store.sessions.read(session);
+  if (found === undefined) throw new Error('there is no such session');
+  const { account, provider, identity, knownAs = [], address } = found;
+  const now = Math.floor(Date.now() / 1000);
+  const request: AccessRequest = {
+    id: randomBytes(16).toString('base64url'),
+    session,
+    account,
+    provider,
+    username: identity.username,
+    knownAs,
+    address,
+    terms: termsOf(ACCESS_ROLE),
+    reason: 'INC-4711',
+    seconds: 3600,
+    requestedAt: now,
+    openUntil: now + OPEN_SECONDS,
+    state: granted ? 'granted' : 'open',
+    decisions: [],
+  };
+  const written = await store.access.create(request, granted ? { grantSeconds: 3600 } : {});
+  if (!written.ok) throw new Error(`the request was refused: ${written.reason}`);
 }
 
 /** Signed in as root at the server's pages and at the console. */
@@ -105,6 +146,7 @@ async function startInstance(ports: ReturnType<typeof demoPorts>, hostile: strin
     listen: { ...config.listen, web: { ...config.listen.web, tls: { certFile, keyFile } } },
     clusters: config.clusters.map((cluster) => ({ ...cluster, hosts: ['localhost', `pods.${DOMAIN}`] })),
     consoles: [{ name: 'hostile', host: `hostile.${DOMAIN}`, cluster: 'demo', server: hostile }],
+    access: { ...config.access, roles: [ACCESS_ROLE] },
     limits: { ...config.limits, signInsPerMinute: 1000 },
     // Each try is looked for, and they are many.
     audit: { ...config.audit, rejectionsPerMinute: 10_000 },

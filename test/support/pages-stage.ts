@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { expect, vi } from 'vitest';
-import { ADMIN_AUDIENCE, SELF_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
+import { ADMIN_AUDIENCE, clusterAudience, SELF_AUDIENCE } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
 import { startChangedInstance } from './changed-instance.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
+import { ACCESS_ROLES, openAccess, type PagesAccess } from './pages-access.ts';
 import { openAgents, openDelegated } from './pages-delegated.ts';
 import { openChromium, signedInContext } from './pages-browser.ts';
 
@@ -22,6 +23,7 @@ export interface PagesStage {
   readonly browser: Browser;
   /** alice's session at a terminal, with requests of hers. */
   readonly session: string;
+  readonly access: PagesAccess;
   /** A revocation that is complete. */
   readonly revocation: string;
   /** A separate context for each call, in which this user is signed in. */
@@ -49,7 +51,12 @@ const startInstance = (): Promise<RunningDemo> =>
       const publicUrl = `${urls.api}/clusters/away`;
       const away = { ...cluster, name: 'away', hosts: ['away.localhost'], publicUrl, server: 'https://localhost:1' };
       const providers = FURTHER.map((further) => ({ ...demo, ...further, usernamePrefix: `${further.name}:` }));
-      return { ...settings, providers: [demo, ...providers], clusters: [cluster, away] };
+      return {
+        ...settings,
+        providers: [demo, ...providers],
+        clusters: [cluster, away],
+        access: { roles: ACCESS_ROLES },
+      };
     },
     loaded: (config) => ({ ...config, limits: { ...config.limits, signInsPerMinute: 1000 } }),
   });
@@ -146,6 +153,13 @@ export async function startPagesStage(): Promise<PagesStage> {
   for (const one of [...Array.from({ length: 55 }, oneOfMany), ...HARD_NAMES.map(hardSession)])
     await open(instance.server, one);
   await openAgents(instance.server, session);
+  const self = async (user: string) => {
+    const own = await client();
+    const { accessToken } = await signIn(own, user, { resource: SELF_AUDIENCE });
+    return { client: own, accessToken };
+  };
+  const [aliceSelf, rootSelf] = await Promise.all([self('alice'), self('root')]);
+  const access = await openAccess(aliceSelf, rootSelf);
   const cookies = new Map<Who, Cookies>();
   for (const user of ['alice', 'root', 'vera'] as const) {
     const context = await signedInContext(browser, instance.urls.web, user);
@@ -156,6 +170,7 @@ export async function startPagesStage(): Promise<PagesStage> {
     instance,
     browser,
     session,
+    access,
     revocation,
     async context(who, options = {}) {
       const context = await browser.newContext(options);
@@ -176,7 +191,7 @@ export async function startPagesStage(): Promise<PagesStage> {
     },
     async stop() {
       await browser.close();
-      await Promise.all([alice, bob, root].map((one) => one.close()));
+      await Promise.all([alice, bob, root, aliceSelf.client, rootSelf.client].map((one) => one.close()));
       await instance.stop();
     },
   };

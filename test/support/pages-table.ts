@@ -208,7 +208,58 @@ const DELEGATED: readonly PageRow[] = [
   },
 ];
 
+const ACCESS: readonly PageRow[] = [
+  { name: 'access', who: everyUser, at: '/access', ...says('Access') },
+  { name: 'access-form', who: ['alice'], at: '/access?role=shop-admins', ...says('Access') },
+  { name: 'access-break-glass', who: ['alice'], at: '/access?role=break-glass', ...says('Access') },
+  {
+    name: 'access-own',
+    who: ['alice'],
+    at: ({ access }) => `/access/${access.open}`,
+    title: /^Your request ·/,
+    heading: /^Your request for shop-admins$/,
+  },
+  {
+    name: 'access-request',
+    who: admins,
+    at: ({ access }) => `/access/${access.open}`,
+    title: /^Access request ·/,
+    heading: /^shop-admins for demo:alice$/,
+  },
+  {
+    name: 'access-granted',
+    who: ['root'],
+    at: ({ access }) => `/access/${access.granted}`,
+    title: /^Access request ·/,
+    heading: /^db-readers for demo:alice$/,
+  },
+  {
+    name: 'access-ended',
+    who: ['alice', 'root'],
+    at: ({ access }) => `/access/${access.ended}`,
+    title: /^(?:Your|Access) request ·/,
+    heading: /break-glass/,
+  },
+  { name: 'access-gone', who: ['alice'], at: `/access/${'A'.repeat(22)}`, status: 404, ...says('Not found') },
+  {
+    name: 'access-refused',
+    who: ['alice'],
+    at: {
+      async steps(page, { instance }) {
+        await page.goto(`${instance.urls.web}/access?role=shop-admins`);
+        await page.getByLabel('Reason').fill('no ticket');
+        await page.getByRole('button', { name: 'Send the request' }).click();
+        await page.getByRole('alert').waitFor();
+      },
+    },
+    status: 400,
+    ...says('Access'),
+  },
+];
+
 const ADMIN: readonly PageRow[] = [
+  { name: 'admin-access', who: admins, at: '/admin/access', ...says('Access') },
+  { name: 'admin-access-none', who: ['vera'], at: '/admin/access?state=denied', ...says('Access') },
   { name: 'overview', who: admins, at: '/admin/overview', ...says('Overview') },
   { name: 'sessions', who: admins, at: '/admin', ...says('Sessions') },
   { name: 'sessions-filtered', who: admins, at: '/admin?search=alice&sort=oldest&provider=demo', ...says('Sessions') },
@@ -281,5 +332,6 @@ export const PAGES: readonly PageRow[] = [
   ...STEP_UP,
   ...OWN,
   ...DELEGATED,
+  ...ACCESS,
   ...ADMIN,
 ];

@@ -13,7 +13,7 @@ import type { RevocationResults } from '../../admin/revocation-results.ts';
 import { auditFailures } from '../../http/audit-events.ts';
 import type { Guards, PageHandler } from '../browser/guards.ts';
 import type { WebDeps } from '../dependencies.ts';
-import { html } from '../page/html.ts';
+import { html, type Html } from '../page/html.ts';
 import { returnTargetOf, type ReturnTarget } from '../sign-in/login-transaction.ts';
 import { handleDecision, handleEnd } from './actions.ts';
 import { sendAccessPage, type AccessContext } from './context.ts';
@@ -22,20 +22,23 @@ import { showRequest } from './request-page.ts';
 
 const returnTo = (req: Request): ReturnTarget => returnTargetOf(`access:${String(req.params['id'])}`);
 
+const noRoles = (): Html =>
+  html`<h1>Access</h1>
+    <div class="card">
+      <p>There are no roles to ask for here: <code>access.roles</code> is not configured.</p>
+    </div>`;
+
 /** `/access`, `/access/:id`, `/access/:id/approve`, `/access/:id/deny`, `/access/:id/end`. */
 export function accessPages(deps: WebDeps, guards: Guards, results: Pick<RevocationResults, 'find'>): Router {
   const { access } = deps;
   const router = Router({ caseSensitive: true, strict: true });
+  const hasRoles = deps.config.access.roles.length > 0;
   const handler =
     (handle: (context: AccessContext) => Promise<void>): PageHandler =>
     async (req, res, user) => {
-      if (access === undefined) {
-        const body = html`<h1>Access</h1>
-          <div class="card">
-            <p>There are no roles to ask for here: <code>access.roles</code> is not configured.</p>
-          </div>`;
-        return sendAccessPage({ deps, res, user }, { title: 'Access', body });
-      }
+      // What was asked for while there were roles is still at its address, and its grant can be ended.
+      const nothing = access === undefined || (!hasRoles && req.path === '/access');
+      if (nothing) return sendAccessPage({ deps, res, user }, { title: 'Access', body: noRoles() });
       await handle({ deps, access, results, req, res, user });
     };
   router.get('/access', guards.page('access', handler(showList)));

@@ -79,8 +79,8 @@ const roleRow = ({ role }: OfferedRole): Html =>
     <td class="main" data-label="Role">
       <span><strong>${role.name}</strong><span class="small muted own-line">${role.description}</span></span>
     </td>
-    <td data-label="Groups"><span>${nameList(role.groups, 'none')}</span></td>
-    <td data-label="Clusters"><span>${clusterList(role)}</span></td>
+    <td data-label="Groups"><div>${nameList(role.groups, 'none')}</div></td>
+    <td data-label="Clusters"><div>${clusterList(role)}</div></td>
     <td data-label="At most">${durationText(role.longest)}</td>
     <td data-label="Approval"><span>${approvalText(role)}</span></td>
     <td data-label="" class="action">

@@ -32,10 +32,11 @@ export async function eligibleSessions({
   deps,
   user,
 }: Pick<AccessContext, 'deps' | 'user'>): Promise<readonly SessionRecord[]> {
+  const hasConsoles = (deps.consoles?.consoles.length ?? 0) > 0;
   const { sessions } = await deps.store.sessions.list({
     account: user.account,
     limit: READ_SESSIONS,
-    where: (session) => !isDelegated(session) && (session.client !== BROWSER_CLIENT || deps.consoles !== undefined),
+    where: (session) => !isDelegated(session) && (session.client !== BROWSER_CLIENT || hasConsoles),
   });
   const rank = ({ client }: SessionRecord): number => (client === BROWSER_CLIENT ? 1 : 0);
   return sessions

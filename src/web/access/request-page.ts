@@ -189,11 +189,6 @@ function auditRead({ deps, req, user }: AccessContext, { id, account }: AccessRe
   });
 }
 
-/** How often a page that waits for approvers asks whether they have decided. */
-const REFRESH_SECONDS = 15;
-/** Each load is a use of the browser's session, which would never be idle, so a page that was left open stops. */
-const REFRESHED_MS = 600_000;
-
 /**
  * Shows a request as it is now.
  * @param rejected why the form that was sent changed nothing
@@ -215,12 +210,11 @@ export async function showRequest(context: AccessContext, rejected?: Rejected): 
   const body = pageBody({ ...content, ...(rejected === undefined ? {} : { rejected }) });
   const status = rejected?.status ?? 200;
   auditRead(context, request, status);
-  const isRecent = nowMs - request.requestedAt * 1000 < REFRESHED_MS;
-  const waits = isOwn && isRecent && rejected === undefined && isOpen(request, nowMs);
+  const waits = isOwn && rejected === undefined && isOpen(request, nowMs);
   sendAccessPage(context, {
     title: isOwn ? 'Your request' : 'Access request',
     status,
     body,
-    ...(waits ? { refreshSeconds: REFRESH_SECONDS, scripts: ['refresh.js'] } : {}),
+    scripts: waits ? ['refresh.js'] : [],
   });
 }

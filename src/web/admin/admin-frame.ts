@@ -100,7 +100,7 @@ const SECTIONS = {
 
 export type Section = keyof typeof SECTIONS;
 
-/** @param hasAccess false where there are no access requests: a tab would lead to nothing */
+/** @param hasAccess false where no roles are configured: a tab would lead to nothing */
 function sectionLinks(section: Section, hasAccess: boolean): Html {
   const link = ([name, { href, label }]: readonly [string, (typeof SECTIONS)[Section]]): Html =>
     name === section ? html`<a href="${href}" aria-current="page">${label}</a>` : html`<a href="${href}">${label}</a>`;
@@ -145,7 +145,7 @@ export function sendAdminPage(context: Omit<AdminPageContext, 'service'>, page: 
   if (read !== undefined) record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: status, ...read });
   sendPage(res, status, {
     title,
-    body: html`${sectionLinks(section, deps.access !== undefined)} ${!mayAct && auditorNote()} ${body}`,
+    body: html`${sectionLinks(section, deps.config.access.roles.length > 0)} ${!mayAct && auditorNote()} ${body}`,
     navigation: navigationFor(deps, user, 'admin'),
     styles: ['admin.css'],
     scripts: scripts ?? [],

@@ -76,9 +76,9 @@ export const approvalsOf = ({ decisions }: Pick<AccessRequest, 'decisions'>): nu
 
 const state = (style: string, text: string): Html => html`<span class="state ${style}">${text}</span>`;
 
-/** Returns why a grant is over: `ended by an admin, root`. */
+/** Returns why a grant is over, and who ended it where that is not its user: `ended by an admin: root`. */
 export function endingText({ ending = 'expired', endedBy }: Pick<GrantPeriod, 'ending' | 'endedBy'>): Html {
-  const by = endedBy !== undefined && ending !== 'expired' && html`: <bdi>${endedBy}</bdi>`;
+  const by = (ending === 'approver' || ending === 'admin') && endedBy !== undefined && html`: <bdi>${endedBy}</bdi>`;
   return html`${ENDINGS[ending]}${by}`;
 }
 

@@ -42,8 +42,8 @@ const grantRow = ({ session, grant }: GrantRow, { csrf, nowMs }: OwnGrants): Htm
     <td class="main" data-label="Role">
       <a href="${accessHref(grant.id)}"><strong>${grant.role}</strong></a>
     </td>
-    <td data-label="Groups"><span>${nameList(grant.groups, 'none')}</span></td>
-    <td data-label="Clusters"><span>${clusterList(grant)}</span></td>
+    <td data-label="Groups"><div>${nameList(grant.groups, 'none')}</div></td>
+    <td data-label="Clusters"><div>${clusterList(grant)}</div></td>
     <td data-label="Session">
       <span
         >${clientName(session.client)}${session.deviceName !== undefined && html` on ${quotedName(session.deviceName)}`}<span

@@ -1,0 +1,103 @@
+/** A request at two browsers: the requester's and the approver's, who comes by the link and has a keyboard only. */
+import { readFile } from 'node:fs/promises';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SELF_AUDIENCE } from '../../src/core/core.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
+import { startChangedInstance } from '../support/changed-instance.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { ACCESS_ROLES } from '../support/pages-access.ts';
+import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';
+import { tabTo } from '../support/pages-keyboard.ts';
+
+describe('an access request', () => {
+  let instance: RunningDemo;
+  let browser: Browser;
+  let terminal: OAuthClient;
+  let session: string;
+
+  beforeAll(async () => {
+    instance = await startChangedInstance({
+      file: (settings) => ({ ...settings, access: { roles: ACCESS_ROLES } }),
+    });
+    browser = await openChromium();
+    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    terminal = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    ({ session } = await terminal.signIn('alice', { resource: SELF_AUDIENCE }));
+  });
+  afterAll(async () => {
+    await browser.close();
+    await terminal.close();
+    await instance.stop();
+  });
+
+  const grants = async (): Promise<readonly string[]> =>
+    ((await instance.server.store.sessions.read(session))?.grants ?? []).map(({ role }) => role);
+
+  async function pageOf(user: string, options: { readonly javaScriptEnabled?: boolean } = {}): Promise<Page> {
+    const signedIn = await signedInContext(browser, instance.urls.web, user);
+    const context = await browser.newContext(options);
+    await context.addCookies(await signedIn.cookies());
+    await signedIn.close();
+    return context.newPage();
+  }
+
+  /** By keyboard. */
+  async function ask(page: Page): Promise<string> {
+    await page.goto(`${instance.urls.web}/me`);
+    await tabTo(page, 'a', /^Access$/);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/access');
+    await tabTo(page, 'a', /^Request shop-admins$/);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/access?role=shop-admins');
+    await tabTo(page, 'input', /^Reason$/);
+    await page.keyboard.type('INC-4711: the checkout is down');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Your request for shop-admins' }).waitFor();
+    return page.url();
+  }
+
+  it('is approved by someone who comes by its link, is shown where its user waits, and ends with a receipt', async () => {
+    const requester = await pageOf('alice');
+    const link = await ask(requester);
+    expect(await grants()).toEqual([]);
+    const approver = await (await browser.newContext()).newPage();
+    await approver.goto(link);
+    await signInAtProvider(approver, 'root');
+    await approver.waitForURL(link);
+    expect(await approver.textContent('main')).toContain('INC-4711: the checkout is down');
+    await tabTo(approver, 'button', /^Approve$/);
+    await approver.keyboard.press('Enter');
+    await approver.getByRole('status').getByText('Granted').waitFor();
+    expect(await grants()).toEqual(['shop-admins']);
+    // It was loaded before, and asks by itself.
+    await requester.getByRole('status').getByText('Granted').waitFor();
+    const unscripted = await pageOf('alice', { javaScriptEnabled: false });
+    await unscripted.goto(`${instance.urls.web}/me`);
+    await unscripted.getByRole('button', { name: 'End shop-admins' }).click();
+    await unscripted.getByRole('heading', { name: 'Access ended' }).waitFor();
+    expect(await unscripted.textContent('main')).toContain('Complete.');
+    expect(await grants()).toEqual([]);
+    await approver.goto(link);
+    expect(await approver.textContent('main')).toMatch(/Over\s+ended by its user/);
+    expect(await approver.getByRole('row').allInnerTexts()).toContainEqual(expect.stringMatching(/applied/));
+  });
+
+  it('is decided once: who is later sees what came first', async () => {
+    const requester = await pageOf('alice');
+    const link = await ask(requester);
+    const [first, second] = [await pageOf('root'), await pageOf('root')];
+    for (const page of [first, second]) await page.goto(link);
+    await first.getByLabel('Why not').fill('ask tomorrow');
+    await first.getByRole('button', { name: 'Deny' }).click();
+    await first.getByRole('status').getByText('Denied').waitFor();
+    const answered = second.waitForResponse((response) => response.request().method() === 'POST');
+    await second.getByRole('button', { name: 'Approve' }).click();
+    expect((await answered).status()).toBe(409);
+    expect(await second.getByRole('alert').innerText()).toMatch(/denied/i);
+    expect(await second.textContent('main')).toContain('ask tomorrow');
+    expect(await second.getByRole('button', { name: 'Approve' }).count()).toBe(0);
+    expect(await grants()).toEqual([]);
+  });
+});
