@@ -1,7 +1,7 @@
 /** What users and approvers see of access requests, and what a form of these pages changes. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { alsoAt } from '../admin-at.ts';
-import { annotation, beginAt, browserAt, closeStages, locationOf, openStage, signedInAs } from '../harness.ts';
+import { annotation, beginAt, browserAt, closeStages, locationOf, signedInAs } from '../harness.ts';
 import { only, ORDER, pageAt, post, requested, startAccess, textOf } from './access-at.ts';
 import { ROLE } from './access-in-memory.ts';
 
