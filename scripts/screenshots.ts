@@ -6,6 +6,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import type { Running, Terminal } from '../demo/tour/terminal.ts';
+import { ask } from './screenshots/access.ts';
 import { delegate } from './screenshots/delegate.ts';
 import { openStage, type Stage } from './screenshots/stage.ts';
 
@@ -55,7 +56,8 @@ async function pictureSignIn(stage: Stage): Promise<void> {
   await context.close();
 }
 
-async function pictureOwnPage(stage: Stage): Promise<void> {
+/** @returns a page where this user is signed in */
+async function pictureOwnPage(stage: Stage): Promise<Page> {
   const page = await stage.signIn(await stage.newBrowser('alice'), 'alice');
   // Requests stand there some seconds after they were made.
   const refused = page.getByText('denied by the cluster');
@@ -64,6 +66,7 @@ async function pictureOwnPage(stage: Stage): Promise<void> {
     await page.reload();
   }
   await keep(page, 'my-sessions');
+  return page;
 }
 
 async function pictureRecord(stage: Stage, page: Page, terminals: readonly Terminal[]): Promise<void> {
@@ -95,11 +98,13 @@ try {
   await (
     await delegate(alice, stage)
   )();
-  await pictureOwnPage(stage);
+  const own = await pictureOwnPage(stage);
   await stage.signIn(await stage.newBrowser('vera'), 'vera');
   const root = await stage.signIn(await stage.newBrowser('root'), 'root');
   await root.goto(`${stage.demo.urls.web}/admin`);
   await keep(root, 'sessions');
+  await root.goto(stage.demo.urls.web + (await ask(stage, own)));
+  await keep(root, 'access-request');
   await pictureRecord(stage, root, [alice, bob]);
   await pictureReceipt(stage, root);
 } finally {

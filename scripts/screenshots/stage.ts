@@ -5,6 +5,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { addRole } from './access.ts';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { demoPorts, USERS } from '../../demo/demo.ts';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
@@ -98,6 +99,7 @@ export async function openStage(): Promise<Stage> {
     stops.defer(() => demo.stop());
     // Its ports are the first replica's.
     await demo.server.stop();
+    await addRole(demo.files.config);
     const redis = await startRedisServer(directory);
     if (redis === undefined) throw new Error('the pictures need redis-server');
     stops.defer(() => redis.stop());
