@@ -25,7 +25,7 @@ export const isActive = ({ state, grant }: RequestItem): boolean =>
  * Returns the end of a grant. By the server's remaining time, where it gives one: this machine's clock may be wrong, and
  * its owner waits for the end by it.
  */
-export function endOf(terminal: Terminal, { grant }: RequestItem): string {
+function endOf(terminal: Terminal, { grant }: RequestItem): string {
   if (grant === undefined) return '-';
   const now = terminal.nowMs();
   const { leftSeconds, endsAt } = grant;
