@@ -60,7 +60,7 @@ export const SECTION_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['delegation', 'Delegated sessions: what users may give to scripts and AI agents, at most.'],
   [
     'outbound',
-    'The proxy through which identity providers, directories, workloads’ issuers and audit webhooks are reached. API servers, Redis and consoles never are.',
+    'The proxy through which identity providers, directories, workloads’ issuers and webhooks are reached. API servers, Redis and consoles never are.',
   ],
 ]);
 
