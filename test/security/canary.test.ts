@@ -15,7 +15,7 @@ import { startCanaryStage, type CanaryStage } from '../support/canary-stage.ts';
 import { DEMO, RESOURCE } from '../support/exchange-stage.ts';
 import { delegationsRequest, newChild, order, selfToken } from '../support/delegation.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
-import { visitor } from '../support/device-stage.ts';
+import { fieldIn, visitor } from '../support/device-stage.ts';
 import { CliContext } from '../support/kubectl.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 
@@ -34,6 +34,8 @@ const HAPPENED = [
   'admin-refused',
   'delegated',
   'delegation-refused',
+  'step-up',
+  'step-up-refused',
 ];
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -180,6 +182,39 @@ async function redeemUnknownCode(issuer: string): Promise<void> {
   shown({ status, headers: {}, body: { html } });
 }
 
+/** A user proves a session again, by the browser and by a code; an attacker guesses. */
+async function stepUp(): Promise<void> {
+  const { secrets, shown, endpoints } = stage;
+  const { refreshToken } = await signIn('alice');
+  const own = await selfToken(client, refreshToken);
+  secrets.addToken('token of own sessions', own);
+  const post = (path: string, body: object) =>
+    client.send('POST', `/-/step-up${path}`, {
+      headers: { authorization: `Bearer ${own}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  const state = canary('state of a step-up');
+  const begun = await post('', { redirect: 'http://127.0.0.1:9/callback', state });
+  const id = secrets.add('id of a step-up', String(begun.body['id']));
+  const browser = visitor('alice', { stopAt: 'http://127.0.0.1:9/callback' });
+  const asked = await browser.visit(String(begun.body['url']));
+  const [, link = ''] = /href="(\/step-up\/[^"]+start[^"]+)"/.exec(asked.html) ?? [];
+  const back = new URL((await browser.visit(`${endpoints.web}${link.replaceAll('&amp;', '&')}`)).url);
+  const code = secrets.add('code of a step-up', back.searchParams.get('code') ?? '');
+  shown(await post(`/${id}`, { code: canary('code of a guess').padEnd(43, 'A').slice(0, 43) }));
+  expect((await post(`/${id}`, { code })).status).toBe(200);
+  shown(await post('', { redirect: `https://attacker.example.com/${canary('path of a redirect')}` }));
+  const typed = await post('', {});
+  secrets.add('id of a step-up', String(typed.body['id']));
+  secrets.add('user code', String(typed.body['userCode']));
+  const csrf = fieldIn(await browser.visit(`${endpoints.web}/step-up`), 'csrf');
+  await browser.visit(
+    `${endpoints.web}/step-up`,
+    new URLSearchParams({ csrf, user_code: String(typed.body['userCode']) }),
+  );
+  await browser.visit(`${endpoints.web}/step-up/${id}/start?ticket=${canary('ticket')}`);
+}
+
 /** A user gives an agent a session, and a registered client exchanges the user's token for one. */
 async function delegateAndExchange(): Promise<void> {
   const { secrets, shown, endpoints } = stage;
@@ -276,6 +311,7 @@ describe('every secret that is used while users work, fail and are signed out', 
   beforeAll(async () => {
     const aliceToken = await workAndFail();
     await delegateAndExchange();
+    await stepUp();
     await exchange();
     await tryPages();
     await redeemUnknownCode('');
