@@ -203,22 +203,6 @@ describe('by the browser', () => {
     expect(await both(own)).toEqual([403, 403]);
   });
 
-  test('a session that is revoked between the sign-in and the code stays ended', async () => {
-    const own = await laptop();
-    const { id, url } = (await begin(own)).body as { id: string; url: string };
-    const code = (await goOn(url)).searchParams.get('code');
-    await stage.server.guard.revoke({ target: { kind: 'session', session: own.session } });
-    expect((await call(own.client, own.self, `/-/step-up/${id}`, { code })).status).toBe(401);
-    expect(await stage.server.store.sessions.read(own.session)).toBeUndefined();
-    // Nor is a sign-in finished that began before.
-    const other = await laptop();
-    const begun = (await begin(other)).body as { url: string };
-    const visitor = browser();
-    const page = await visitor.visit(begun.url);
-    await stage.server.guard.revoke({ target: { kind: 'account', account: 'demo/root' } });
-    expect((await visitor.visit(`${web}${linkIn(page)}`)).status).toBe(400);
-  });
-
   test('is denied by its button, and needs the page that asks: neither a form nor a link of another browser counts', async () => {
     const own = await laptop();
     const { id, url } = (await begin(own)).body as { id: string; url: string };
@@ -327,4 +311,21 @@ test('an admin who has stepped up need not sign in again to revoke, with the sam
   const code = (await goOn(url)).searchParams.get('code');
   await call(own.client, own.self, `/-/step-up/${id}`, { code });
   expect(await revoke()).toMatchObject({ status: 200 });
+});
+
+// Last: after the revocation of an account, each of its sign-ins is a fresh one.
+test('a session that is revoked between the sign-in and the code stays ended', async () => {
+  const own = await laptop();
+  const { id, url } = (await begin(own)).body as { id: string; url: string };
+  const code = (await goOn(url)).searchParams.get('code');
+  await stage.server.guard.revoke({ target: { kind: 'session', session: own.session } });
+  expect((await call(own.client, own.self, `/-/step-up/${id}`, { code })).status).toBe(401);
+  expect(await stage.server.store.sessions.read(own.session)).toBeUndefined();
+  // Nor is a sign-in finished that began before.
+  const other = await laptop();
+  const begun = (await begin(other)).body as { url: string };
+  const visitor = browser();
+  const page = await visitor.visit(begun.url);
+  await stage.server.guard.revoke({ target: { kind: 'account', account: 'demo/root' } });
+  expect((await visitor.visit(`${web}${linkIn(page)}`)).status).toBe(400);
 });
