@@ -18,7 +18,9 @@ function pathsOf(stack: readonly Layer[]): readonly string[] {
 }
 
 /** Paths of routes that take more than GET and HEAD, those of mounted routers without the prefix. The admin API has its own table. */
-export const changingPaths = (app: Express): readonly string[] =>
-  pathsOf(app.router.stack as unknown as readonly Layer[]).filter((path) => !API.test(path));
+export const changingPaths = (app: Express): readonly string[] => [
+  ...new Set(pathsOf(app.router.stack as unknown as readonly Layer[]).filter((path) => !API.test(path))),
+];
 
-const API = /^\/(?:sessions|revocations|locks|fresh-sign-ins|drills)(?:\/|$)/;
+/** Of access requests, those that end in `approve` and `deny` are paths of the pages, too. */
+const API = /^\/(?:(?:sessions|revocations|locks|fresh-sign-ins|drills)(?:\/|$)|access\/:id$)/;
