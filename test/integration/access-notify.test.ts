@@ -21,7 +21,12 @@ beforeAll(async () => {
   certificate = await makeCertificate('receiver.test');
 });
 
-const start = (port?: number): Promise<NoticeServer> => NoticeServer.start(certificate, port);
+async function start(port?: number): Promise<NoticeServer> {
+  const server = await NoticeServer.start(certificate, port);
+  onTestFinished(() => server.stop());
+  return server;
+}
+
 const idOf = (number: number): string => `access_request-${number}_requested`;
 const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index + 1);
 

@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { onTestFinished } from 'vitest';
 import type { AccessNotice } from '../../src/core/access/notice.ts';
 import type { AccessRequest } from '../../src/core/access/request.ts';
 import type { TestCertificate } from './upstream.ts';
@@ -65,7 +64,6 @@ export class NoticeServer {
     const receiver = new NoticeServer(server);
     server.listen(port, '127.0.0.1');
     await once(server, 'listening');
-    onTestFinished(() => receiver.stop());
     return receiver;
   }
 
