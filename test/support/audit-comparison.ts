@@ -77,15 +77,15 @@ function expectSameUser({ user, impersonatedUser, annotations }: AuditEvent, the
       ...seen.extra,
       ...originalUser,
       'portcullis.dev/session': [annotations['portcullis.dev/session']],
-      ...delegatedExtra(annotations),
+      ...furtherExtra(annotations),
     },
   });
 }
 
-/** Of a delegated session: who acts, and in which session. */
-const delegatedExtra = (annotations: AuditEvent['annotations']): Readonly<Record<string, readonly string[]>> =>
+/** Of a delegated session: who acts, and in which session. Of a request with groups that were granted: by which grants. */
+const furtherExtra = (annotations: AuditEvent['annotations']): Readonly<Record<string, readonly string[]>> =>
   Object.fromEntries(
-    (['portcullis.dev/actor', 'portcullis.dev/delegated-session'] as const).flatMap((key) =>
+    (['portcullis.dev/actor', 'portcullis.dev/delegated-session', 'portcullis.dev/grant-id'] as const).flatMap((key) =>
       annotations[key] === undefined ? [] : [[key, [annotations[key]]]],
     ),
   );
