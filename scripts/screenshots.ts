@@ -103,7 +103,7 @@ try {
   const root = await stage.signIn(await stage.newBrowser('root'), 'root');
   await root.goto(`${stage.demo.urls.web}/admin`);
   await keep(root, 'sessions');
-  await root.goto(stage.demo.urls.web + (await ask(stage, own)));
+  await root.goto(stage.demo.urls.web + (await ask(stage.demo.urls.web, own)));
   await keep(root, 'access-request');
   await pictureRecord(stage, root, [alice, bob]);
   await pictureReceipt(stage, root);

@@ -2,7 +2,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { parse, stringify } from 'yaml';
-import type { Stage } from './stage.ts';
 
 const ROLE = {
   name: 'payments-readers',
@@ -20,9 +19,9 @@ export async function addRole(file: string): Promise<void> {
   await writeFile(file, stringify({ ...settings, access: { roles: [ROLE] } }, { lineWidth: 0 }));
 }
 
-/** @param page of a user who may ask @returns the path of the request */
-export async function ask({ demo }: Stage, page: Page): Promise<string> {
-  await page.goto(`${demo.urls.web}/access?role=${ROLE.name}`);
+/** @param web the server's address @param page of a user who may ask @returns the path of the request */
+export async function ask(web: string, page: Page): Promise<string> {
+  await page.goto(`${web}/access?role=${ROLE.name}`);
   await page.getByLabel('Reason').fill('INC-4711: refunds fail since the last release');
   await page.getByRole('button', { name: 'Send the request' }).click();
   await page.waitForURL(/\/access\/[\w-]{22}$/);
