@@ -131,13 +131,13 @@ describe('a receiver', () => {
   it('that answers 429 is left alone as long as it says', async () => {
     const server = await start();
     server.script.push((res) => res.writeHead(429, { 'retry-after': '1' }).end());
-    const { notify } = notices([server.url]);
-    const before = performance.now();
+    const { notify, counts } = notices([server.url]);
     notify(notice(1));
-    await vi.waitFor(() => expect(server.asked).toHaveLength(1), PATIENT);
+    await vi.waitFor(() => expect(counts.get('r0 failed')).toBe(1), PATIENT);
     notify(notice(2));
     await accepted(server, [idOf(1), idOf(2)]);
-    expect(performance.now() - before).toBeGreaterThan(990);
+    const [first = 0, ...others] = server.askedAt;
+    expect(Math.min(...others) - first).toBeGreaterThan(990);
   });
 
   it('that never answers is given up on after the timeout, and asked again', async () => {
@@ -177,7 +177,7 @@ describe('a receiver', () => {
     const { notify } = notices([server.url]);
     for (const number of numbers(12)) notify(notice(number));
     for (let answered = 0; answered < 12; answered += 1) {
-      await vi.waitFor(() => expect(held.length).toBeGreaterThan(answered), PATIENT);
+      await vi.waitFor(() => expect(held.length).toBeGreaterThanOrEqual(Math.min(answered + 4, 12)), PATIENT);
       held[answered]?.();
     }
     await accepted(server, numbers(12).map(idOf));

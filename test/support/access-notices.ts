@@ -48,13 +48,15 @@ export class NoticeServer {
   readonly server: Server;
   /** Ids of all that came, whatever it was answered. */
   readonly asked: string[] = [];
+  /** When each came, by the monotonic clock. */
+  readonly askedAt: number[] = [];
   /** Ids of those that were accepted. */
   readonly accepted: string[] = [];
   readonly bodies: string[] = [];
   /** What its own code finds wrong. */
   readonly wrong: string[] = [];
-  atOnce = 0;
   mostAtOnce = 0;
+  readonly #open = new Set<ServerResponse>();
   /** Those to come, the first first; then it accepts. */
   readonly script: Answer[] = [];
   secrets = [SECRET];
@@ -85,14 +87,15 @@ export class NoticeServer {
   }
 
   async #take(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    this.atOnce += 1;
-    this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
-    res.once('close', () => (this.atOnce -= 1));
+    this.#open.add(res);
+    this.mostAtOnce = Math.max(this.mostAtOnce, this.#open.size);
+    res.once('close', () => this.#open.delete(res));
     const chunks: Buffer[] = [];
     for await (const chunk of req) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
     const id = String(req.headers['webhook-id']);
     this.asked.push(id);
+    this.askedAt.push(performance.now());
     if (!this.#isSigned(req, body)) this.wrong.push(id);
     const answer = this.script.shift();
     if (answer !== undefined) return void answer(res, id);
@@ -102,6 +105,8 @@ export class NoticeServer {
 
   accept(res: ServerResponse, id: string): void {
     this.accepted.push(id);
+    // Before the sender has it, and can send the next.
+    this.#open.delete(res);
     res.writeHead(202).end();
   }
 
