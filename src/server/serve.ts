@@ -134,10 +134,8 @@ export async function startServer(config: Config, replica: string = hostname()):
   for (const facts of outboundProxiesOf(config)) logger.info(facts, 'using an outbound proxy');
   opening.defer(() => guard.stop());
   opening.defer(drills(config, context, { port: ports.api, certificate: () => certificate.current().cert }));
-  const ready = guard.start().then(() => {
-    context.fences.started();
-    access.habits.start();
-  });
+  const serving = guard.start().then(() => context.fences.started());
+  const ready = serving.then(() => access.habits.start());
   opening.defer(() => access.habits.stop());
   streams.start();
   opening.defer(() => streams.stop());
