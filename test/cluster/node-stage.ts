@@ -19,10 +19,10 @@ export interface NodeStage extends RealInstance {
 }
 
 /** Of containers with these commands, on the node. */
-const pod = (name: string, script: string) => ({
+const pod = (name: string, script: string, namespace = 'default') => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { name, namespace: 'default' },
+  metadata: { name, namespace },
   spec: {
     nodeName: NODE,
     hostNetwork: true,
@@ -52,7 +52,8 @@ const BINDING = {
   subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'demo:alice' }],
 };
 
-export async function startNodeStage(): Promise<NodeStage> {
+/** @param namespace a further one, with the pod `ledger`, where the user has no right */
+export async function startNodeStage(namespace?: string): Promise<NodeStage> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (const each of stops.splice(0).toReversed()) await each();
@@ -74,10 +75,19 @@ export async function startNodeStage(): Promise<NodeStage> {
       pod('web', `echo "through Portcullis" >/tmp/index.html; exec httpd -f -p 127.0.0.1:${port} -h /tmp`),
       pod('aside', `exec sleep 2147483647`),
       pod('echo', `while read -r line; do echo "heard $line"; done; exec sleep 2147483647`),
+      ...(namespace === undefined
+        ? []
+        : [
+            { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+            pod('ledger', 'exec sleep 2147483647', namespace),
+          ]),
       pod('clock', `n=0; while sleep 0.2; do n=$((n + 1)); echo "tick $n"; done`),
     ];
     await kubectl(['apply', '--filename', '-'], objects.map((each) => stringify(each)).join('---\n'));
     await kubectl(['wait', 'pod/web', 'pod/aside', 'pod/echo', 'pod/clock', '--for=condition=Ready', '--timeout=60s']);
+    if (namespace !== undefined) {
+      await kubectl(['wait', '--namespace', namespace, 'pod/ledger', '--for=condition=Ready', '--timeout=60s']);
+    }
     const directory = join(folder, 'demo');
     const { kubeconfig, auditLog } = server;
     const instance = await startDemo({ directory, portBase: await freePortBase(), kubeconfig });
