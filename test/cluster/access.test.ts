@@ -149,7 +149,7 @@ describe('a right for a while', () => {
       const command = ['exec', '--namespace', 'payments', 'ledger', '--', 'sh', '-c', 'echo started; exec sleep 4711'];
       return [name, alice.openKubectl('--server', api, ...command)] as const;
     });
-    for (const [, exec] of execs) await exec.until(/started/);
+    for (const [name, exec] of execs) await expect(exec.until(/started/), name).resolves.toBeUndefined();
   });
 
   it('is over at its time with no one’s doing: each exec is cut within W, and a watch with the user’s own rights goes on', async () => {
