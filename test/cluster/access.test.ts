@@ -97,6 +97,8 @@ describe('a right for a while', () => {
   let asked: Page;
   let decided: Page;
   let execs: readonly (readonly [string, Open])[];
+  /** Opened before it begins. */
+  let watch: Open;
   /** Epoch milliseconds. */
   let endsAt: number;
 
@@ -111,6 +113,8 @@ describe('a right for a while', () => {
   });
 
   it('is asked for in one browser, and approved in another one by a colleague who sees who asks for what, and why', async () => {
+    watch = alice.openKubectl('get', 'pods', '--watch');
+    await watch.until(/web/);
     const { web } = replicas.instance.urls;
     const context = await signedInContext(browser, web, 'alice');
     asked = await askOnPage(context, web, { device: 'laptop', seconds: '300' });
@@ -152,9 +156,7 @@ describe('a right for a while', () => {
     for (const [name, exec] of execs) await expect(exec.until(/started/), name).resolves.toBeUndefined();
   });
 
-  it('is over at its time with no one’s doing: each exec is cut within W, and a watch with the user’s own rights goes on', async () => {
-    const watch = alice.openKubectl('get', 'pods', '--watch');
-    await watch.until(/web/);
+  it('is over at its time with no one’s doing: each exec is cut within W, and what was opened before goes on', async () => {
     const cut = async ([name, { finished }]: (typeof execs)[number]) => {
       const result: Finished | undefined = await Promise.race([
         finished,
@@ -167,11 +169,11 @@ describe('a right for a while', () => {
       expect(lateMs, name).toBeLessThan(WAIT_MS);
       expect(lateMs, name).toBeGreaterThan(-5000);
     }
-    expect(watch.child.exitCode).toBeNull();
-    watch.child.kill();
     const refused = await atEach(replicas, alice, ...SECRETS);
     expect(codesOf(refused), JSON.stringify(refused)).toEqual(each(replicas, 1));
     expect(codesOf(await atEach(replicas, alice, 'get', 'pods'))).toEqual(each(replicas, 0));
+    expect(watch.child.exitCode).toBeNull();
+    watch.child.kill();
   });
 
   it('has a receipt of its end, replica by replica', async () => {
