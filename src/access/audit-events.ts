@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { receiptsOf } from '../admin/revocation-results.ts';
 import { revocationStatus } from '../admin/revoke.ts';
 import type { AccessCaller } from '../admin/access-requests.ts';
-import type { AccessRequest, GrantEnding } from '../core/access/request.ts';
+import type { AccessDecision, AccessRequest, GrantEnding } from '../core/access/request.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import { appErrorOf } from '../http/error-status.ts';
@@ -33,9 +33,10 @@ const askedBy = ({ username, account }: AccessRequest): AuditFacts => ({
 
 /** The user of a request, of whom the request has the name only. */
 function requester({ username, account, session }: AccessRequest): NonNullable<AuditedAct['about']> {
-  const identity: Identity = { username, uid: '', groups: [], extra: {} };
-  return { identity, account, session };
+  return { identity: named(username), account, session };
 }
+
+const named = (username: string): Identity => ({ username, uid: '', groups: [], extra: {} });
 
 const callerOf = ({ actor }: AccessCaller): Pick<AuditedAct, 'about' | 'provider'> => ({
   about: { identity: actor.identity, account: actor.account, session: actor.session },
@@ -73,6 +74,36 @@ export function auditApproved(
     ...callerOf(caller),
     reason,
     details: { ...aboutRequest(request), ...askedBy(request), approvals: `${approvals}/${needed}` },
+  });
+}
+
+/** Audits the request of a grant that began at once, where whoever stored it did not learn that. */
+export function auditFoundRequest(deps: Events, request: AccessRequest): void {
+  record(deps, NO_REQUEST(), {
+    event: 'access-requested',
+    path: '',
+    code: 201,
+    about: requester(request),
+    provider: request.provider,
+    reason: request.reason,
+    details: { ...aboutRequest(request), ...whatItGives(request) },
+  });
+}
+
+/** Audits the approval with which a grant began, where whoever wrote it did not learn that. */
+export function auditFoundApproval(
+  deps: Events,
+  request: AccessRequest,
+  { account, username, reason = '' }: AccessDecision,
+): void {
+  const approvals = request.decisions.filter(({ approved }) => approved).length;
+  record(deps, NO_REQUEST(), {
+    event: 'access-approved',
+    path: '',
+    code: 200,
+    about: { identity: named(username), account },
+    reason,
+    details: { ...aboutRequest(request), ...askedBy(request), approvals: `${approvals}/${approvals}` },
   });
 }
 

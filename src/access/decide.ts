@@ -5,7 +5,8 @@ import type { AccessDecision, AccessRequest } from '../core/access/request.ts';
 import { mayRequest } from '../core/access/role.ts';
 import type { AccessWrite, StoredRequest } from '../store/store.ts';
 import type { SessionRecord } from '../store/store.ts';
-import { auditApproved, auditBegun, auditDenied } from './audit-events.ts';
+import { auditApproved, auditDenied } from './audit-events.ts';
+import { begun } from './begun.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { assertFirstApproval, assertOpen, judgeDecider, type Judged } from './judge.ts';
 import { rejection, requestNotFound } from './rejections.ts';
@@ -48,7 +49,7 @@ export async function decide(
       ? approve(deps, stored, { judged, decider, requester, reason: decision.reason })
       : deny(deps, stored, { decider, reason: decision.reason }));
     if (written.ok) {
-      audit(deps, caller, written.stored.request, { ...decision, needed: judged.role.approval.count });
+      await audit(deps, caller, written.stored.request, { ...decision, needed: judged.role.approval.count });
       return written.stored.request;
     }
     if (written.reason !== 'request_changed') throw writeRejection(written.reason);
@@ -117,16 +118,16 @@ function deny(
   return deps.store.access.change(stored, { ...request, state: 'denied', decisions: [...request.decisions, decision] });
 }
 
-function audit(
+async function audit(
   deps: AccessDeps,
   caller: AccessCaller,
   request: AccessRequest,
   { approved, reason, needed }: Decision & { readonly needed: number },
-): void {
+): Promise<void> {
   deps.countRequest?.(request.terms.name, approved ? 'approved' : 'denied');
   const kind = !approved ? 'denied' : request.state === 'granted' ? 'granted' : 'approved';
   deps.notify?.({ kind, request, by: caller.actor.identity.username });
   if (!approved) return auditDenied(deps, request, { ending: 'denied', reason, caller });
   auditApproved(deps, caller, { request, needed, reason });
-  if (request.state === 'granted') auditBegun(deps, caller.context, caller.path, request);
+  if (request.state === 'granted') await begun(deps, request, caller);
 }

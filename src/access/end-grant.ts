@@ -2,19 +2,21 @@
  * Writes the end of a grant: a revocation of its groups alone, whose receipt says what each replica did.
  *
  * The groups are gone without this: each replica knows when a grant is over. What is written here proves it, cuts it where
- * it ends early, and makes it known. The order is such that a process that dies in between leaves nothing undone: the
- * revocation has the same id whoever writes it, so another replica's attempt is the same revocation; the grant is active
- * until its end is noted, so another replica finds it; and it is audited before it is noted, at worst twice.
+ * it ends early, and makes it known. The order is such that a process that dies in between leaves nothing undone: who ends
+ * it, as what, and the id of the revocation are noted first, so another replica's attempt is the same revocation, and does
+ * not say hours later that its time was over; the grant is active until its end is noted, so another replica finds it; and
+ * it is audited before that is noted, at worst twice.
  */
-import { createHash } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { RevocationResults } from '../admin/revocation-results.ts';
 import type { AccessRequest } from '../core/access/request.ts';
 import type { RevocationResult } from '../revocation/revocation.ts';
 import { auditEnded, type GrantEnd } from './audit-events.ts';
+import { auditIfFound } from './begun.ts';
 import type { AccessDeps } from './dependencies.ts';
 
 /** A claim whose holder has died lapses after this time: longer than the store may hang, and a proof may take. */
-const CLAIM_SECONDS = 30;
+export const CLAIM_SECONDS = 30;
 
 /** @param end.isSweep nothing is done where another replica is about to write it; a user waits for the result all the same */
 export type EndGrant = (request: AccessRequest, end: GrantEnd & { readonly isSweep?: true }) => Promise<Ended>;
@@ -24,12 +26,6 @@ export interface Ended {
   readonly request: AccessRequest;
   /** Absent where its session was over. */
   readonly result?: RevocationResult;
-}
-
-/** A UUID (version 8, RFC 9562) that follows from the grant. */
-function revocationId(grant: string): string {
-  const hex = createHash('sha256').update(`end of grant ${grant}`).digest('hex');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
 type Results = Pick<RevocationResults, 'expect' | 'keep'>;
@@ -55,27 +51,59 @@ async function endOnce(
   const { store, guard } = deps;
   const mine = await store.access.claimEnding(request.id, guard.incarnation, CLAIM_SECONDS);
   if (!mine && end.isSweep === true) return { request };
+  const meant = await noteEnding(deps, request, end);
+  const first = firstEnd(meant, end);
   // Its user or an admin waits for the result, whoever writes the rest.
-  const result = end.ending === 'session' ? undefined : await revoke(deps, results, { request, end });
-  if (!mine) return { request, ...(result === undefined ? {} : { result }) };
-  auditEnded(deps, request, end, result);
+  const result = first.ending === 'session' ? undefined : await revoke(deps, results, { request: meant, end: first });
+  if (!mine) return { request: meant, ...(result === undefined ? {} : { result }) };
+  await auditIfFound(deps, meant);
+  auditEnded(deps, request, first, result);
+  const { ending, by } = first;
   const noted = await store.access.ended(request.id, {
-    ending: end.ending,
-    ...(end.by === undefined ? {} : { endedBy: end.by }),
+    ending,
+    ...(by === undefined ? {} : { endedBy: by }),
     ...(result === undefined ? {} : { revocation: result.id }),
   });
   if (noted !== undefined)
-    deps.notify?.({ kind: 'ended', request: noted.request, ...(end.by === undefined ? {} : { by: end.by }) });
+    deps.notify?.({ kind: 'ended', request: noted.request, ...(by === undefined ? {} : { by }) });
   return { request: noted?.request ?? request, ...(result === undefined ? {} : { result }) };
+}
+
+/**
+ * Notes who ends it, and the id of the revocation. That is random and sealed: an attacker who can write to Redis and knows the
+ * id beforehand writes that this revocation was made already, and then nothing is revoked.
+ * @returns the request as it is stored; as it was given where that is not possible, because nothing may hold up its end
+ */
+async function noteEnding(
+  { store, logger }: AccessDeps,
+  request: AccessRequest,
+  { ending, by }: GrantEnd,
+): Promise<AccessRequest> {
+  if (ending === 'session') return request;
+  try {
+    const note = { ending, revocation: randomUUID(), ...(by === undefined ? {} : { endedBy: by }) };
+    return (await store.access.note(request.id, note))?.request ?? request;
+  } catch (err) {
+    logger.warn({ err, grant: request.id, ending }, 'who ends a grant could not be noted');
+    return request;
+  }
+}
+
+/** Of several who end it, the first counts. */
+function firstEnd({ grant }: AccessRequest, end: GrantEnd): GrantEnd {
+  const { ending, endedBy } = grant ?? {};
+  if (ending === undefined || (ending === end.ending && endedBy === end.by)) return end;
+  const { context, path } = end;
+  return { ending, ...(endedBy === undefined ? {} : { by: endedBy }), reason: '', context, path };
 }
 
 async function revoke(
   { guard }: AccessDeps,
   results: Results,
-  { request: { id, session }, end }: { readonly request: AccessRequest; readonly end: GrantEnd },
+  { request: { id, session, grant }, end }: { readonly request: AccessRequest; readonly end: GrantEnd },
 ): Promise<RevocationResult> {
   const { ending, by, reason, context, path } = end;
-  const requestId = revocationId(id);
+  const requestId = grant?.revocation ?? randomUUID();
   const forget = results.expect(requestId, {
     context,
     path,

@@ -12,7 +12,8 @@ import { nowSeconds } from '../contracts/clock.ts';
 import type { ActiveGrant } from '../store/store.ts';
 import { auditDenied, NO_REQUEST } from './audit-events.ts';
 import type { AccessDeps } from './dependencies.ts';
-import type { EndGrant } from './end-grant.ts';
+import { auditIfFound } from './begun.ts';
+import { CLAIM_SECONDS, type EndGrant } from './end-grant.ts';
 import { roleNamed } from './judge.ts';
 
 const EVERY_MS = 2000;
@@ -22,6 +23,8 @@ const GROUPS_EVERY_MS = 30_000;
 const OPEN_EVERY_MS = 10_000;
 /** An event makes it look sooner, but not more often than this, however many events there are. */
 const SOON_MS = 100;
+/** Whoever has begun a grant audits that at once; no one else does before this time is over. */
+const FOUND_AFTER_MS = 5000;
 const PAGE = 200;
 /** Ends that are written at the same time: each waits for the proof of its revocation. */
 const CONCURRENT = 16;
@@ -132,6 +135,7 @@ class Sweeper implements Endings {
     this.#note(active, askedAt);
     const over = [];
     for (const grant of active) {
+      await this.#findBegin(grant);
       const ending = await this.#endingOf(grant);
       if (ending !== undefined) over.push({ request: grant.stored.request, ending });
     }
@@ -170,6 +174,8 @@ class Sweeper implements Endings {
 
   /** @returns undefined for a grant that goes on */
   async #endingOf({ stored: { request }, sessionActive }: ActiveGrant): Promise<GrantEnding | undefined> {
+    // Whoever was ending it has died, or got no response.
+    if (request.grant?.ending !== undefined) return request.grant.ending;
     if ((this.#endsAt.get(request.id) ?? 0) <= performance.now()) return 'expired';
     if (!sessionActive) return 'session';
     const role = roleNamed(this.#deps, request.terms.name);
@@ -182,6 +188,15 @@ class Sweeper implements Endings {
     if (!mayRequest(role, record.identity)) return 'group';
     this.#groupsReadAt.set(request.id, now);
     return undefined;
+  }
+
+  /** Audits a begin that no one has audited. One whose end is due is audited with that. */
+  async #findBegin({ stored: { request }, leftMs }: ActiveGrant): Promise<void> {
+    const { id, grant } = request;
+    if (grant === undefined || grant.audited === true || leftMs <= 0) return;
+    if (grant.endsAt - grant.beganAt - leftMs < FOUND_AFTER_MS) return;
+    const { store, guard } = this.#deps;
+    if (await store.access.claimEnding(id, guard.incarnation, CLAIM_SECONDS)) await auditIfFound(this.#deps, request);
   }
 
   async #end(request: AccessRequest, ending: GrantEnding): Promise<void> {

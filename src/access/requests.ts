@@ -15,7 +15,8 @@ import { termsOf, type AccessRole } from '../core/access/role.ts';
 import { arePossiblyOne } from '../core/access/same-person.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
 import type { AccessQuery, StoredRequest } from '../store/store.ts';
-import { auditBegun, auditDenied, auditRefused, auditRequested } from './audit-events.ts';
+import { auditDenied, auditRefused, auditRequested } from './audit-events.ts';
+import { begun } from './begun.ts';
 import { decide } from './decide.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import type { EndGrant } from './end-grant.ts';
@@ -225,7 +226,7 @@ async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promis
   auditRequested(deps, caller, stored);
   deps.countRequest?.(role.name, 'requested');
   deps.notify?.({ kind: atOnce ? 'break-glass' : 'requested', request: stored, by: stored.username });
-  if (atOnce) auditBegun(deps, caller.context, caller.path, stored);
+  if (atOnce) await begun(deps, stored, caller);
   return stored;
 }
 
@@ -289,6 +290,8 @@ function requestOf(
   };
 }
 
+const OVER = 'This request is over already. There is nothing to end.';
+
 /** Withdraws an open request, or ends a grant. */
 async function end(
   deps: AccessDeps,
@@ -309,13 +312,16 @@ async function end(
         assertFresh(deps, caller.actor);
       }
       const { context, path } = caller;
-      return endGrant(request, { ending, by: identity.username, reason, context, path });
+      const ended = await endGrant(request, { ending, by: identity.username, reason, context, path });
+      // Without a receipt of its own: its session has ended, or another replica is about to write that it is over.
+      if (ended.result === undefined) throw rejection('grant_over', OVER);
+      return ended;
     }
     case 'denied':
     case 'withdrawn':
     case 'expired':
     case 'ended':
-      throw rejection('grant_over', 'This request is over already. There is nothing to end.');
+      throw rejection('grant_over', OVER);
   }
 }
 

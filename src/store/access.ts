@@ -46,6 +46,9 @@ export interface ActiveGrant {
   readonly sessionActive: boolean;
 }
 
+/** What is noted of a grant before it has ended. */
+export type GrantNote = Pick<GrantPeriod, 'audited' | 'ending' | 'endedBy' | 'revocation'>;
+
 export interface AccessStore {
   /** Stores a new request, open or granted at once (`approval: none`: `grant` as in `begin`). One script checks all limits. */
   create(request: AccessRequest, options?: { readonly grantSeconds?: number }): Promise<AccessWrite>;
@@ -66,6 +69,12 @@ export interface AccessStore {
    * @param next with state `granted`; its `grant` is set here
    */
   begin(read: StoredRequest, next: AccessRequest, grantSeconds: number): Promise<AccessWrite>;
+  /**
+   * Notes of a grant that goes on that its begin was audited, or how it is about to be ended, so that another replica can do
+   * what one that dies then leaves undone. Idempotent; of several endings the first counts. Takes no right away.
+   * @returns as it is then; undefined as by `find`
+   */
+  note(id: string, note: GrantNote): Promise<StoredRequest | undefined>;
   /**
    * Notes how a grant ended, after `RevocationLog.append` of its target has ended it. Idempotent; the first ending counts.
    */

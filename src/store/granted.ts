@@ -1,4 +1,5 @@
 /** What both stores share about access requests and grants. */
+import type { GrantNote } from './access.ts';
 import {
   LONGEST_GRANT_SECONDS,
   type AccessRequest,
@@ -45,6 +46,16 @@ export const isOpen = ({ state, openUntil }: AccessRequest, seconds: number): bo
  */
 export function checkedChange({ state }: AccessRequest): void {
   if (state === 'granted' || state === 'ended') throw new RangeError(`a change never makes a request ${state}`);
+}
+
+/** @returns undefined if it has no grant that goes on, or all of this is noted */
+export function notedWith(request: AccessRequest, { audited, ...end }: GrantNote): AccessRequest | undefined {
+  const { state, grant } = request;
+  if (state !== 'granted' || grant === undefined) return undefined;
+  const isAudited = audited === true && grant.audited !== true;
+  const isEnding = end.ending !== undefined && grant.ending === undefined;
+  if (!isAudited && !isEnding) return undefined;
+  return { ...request, grant: { ...grant, ...(isAudited ? { audited } : {}), ...(isEnding ? end : {}) } };
 }
 
 /** @param endedAt epoch seconds. @returns undefined if it has no grant that goes on */

@@ -33,6 +33,7 @@ export type {
   AccessWrite,
   AccessWriteRejection,
   ActiveGrant,
+  GrantNote,
   StoredRequest,
 } from './access.ts';
 export type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from './artefacts.ts';

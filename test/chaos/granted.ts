@@ -111,6 +111,7 @@ export class Grants {
           list: (query) => access.list(query),
           change: (...given) => access.change(...given),
           begin: (...given) => access.begin(...given),
+          note: (...given) => access.note(...given),
           active: () => access.active(),
           // A claim of a replica that has died lapses while the test waits.
           claimEnding: (id, holder) => access.claimEnding(id, holder, 1),

@@ -270,6 +270,28 @@ export function endingConforms(open: OpenStore): void {
     expect(await store.access.ended('unknown', { ending: 'expired' })).toBeUndefined();
   });
 
+  it('notes of one that goes on what was audited and who is ending it, which changes nothing else', async () => {
+    const subject = await opened(open);
+    const { store } = subject;
+    const { position } = await store.log.join(300);
+    const read = await asked(subject);
+    const { id } = read.request;
+    expect(await store.access.note(id, { audited: true, ending: 'admin' })).toEqual(read);
+    const { request } = await begun(subject, read);
+    await store.access.note(id, { audited: true });
+    const first = { ending: 'user', endedBy: 'alice', revocation: 'r-1' } as const;
+    await store.access.note(id, first);
+    await store.access.note(id, { audited: true, ending: 'admin', endedBy: 'root', revocation: 'r-2' });
+    const noted = { ...request, grant: { ...request.grant, audited: true, ...first } };
+    expect(await store.access.find(id)).toEqual({ version: 4, request: noted });
+    expect((await store.access.active()).map(({ stored: found }) => found.request)).toEqual([noted]);
+    expect(await grantsOf(store)).toEqual([id]);
+    expect(changes(await entriesAfter(store, position))).toEqual([`identity-changed ${cacheKey('session-1')}`]);
+    const ended = await store.access.ended(id, { ending: 'user' });
+    expect(await store.access.note(id, { ending: 'admin' })).toEqual(ended);
+    expect(await store.access.note('unknown', { audited: true })).toBeUndefined();
+  });
+
   it('notes one ending of two at once', async () => {
     const subject = await opened(open);
     const { store } = subject;

@@ -1,8 +1,13 @@
+import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AccessRole } from '../../src/core/access/role.ts';
 import { SELF_AUDIENCE } from '../../src/core/core.ts';
+import { grantKey } from '../../src/core/credential/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
+import { digest } from '../../src/store/redis/keys.ts';
+import { meaningOf } from '../../src/store/requests.ts';
 import { delegate, selfToken } from '../support/delegation.ts';
 import { newClientKey, OAuthClient, type Answer, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis } from '../support/redis.ts';
@@ -207,6 +212,41 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     expect(annotations).toMatchObject({ 'portcullis.dev/ending': 'expired', 'portcullis.dev/complete': 'true' });
     expect(annotations['portcullis.dev/receipts']?.split(' ')).toHaveLength(2);
     expect((await alice.call('GET', `/${id}`)).body).toMatchObject({ state: 'ended', grant: { ending: 'expired' } });
+  });
+
+  test('a grant whose begin no one learned of is audited by one of the replicas', async () => {
+    const alice = await machine('alice');
+    const { access } = stage.server.store;
+    const id = idOf(await alice.call('POST', '', ask()));
+    const read = await access.find(id);
+    if (read === undefined) throw new Error('no request');
+    await access.begin(read, { ...read.request, state: 'granted' }, 600);
+    const begun = async () =>
+      (await stage.events('access-begun')).filter(({ annotations }) => annotations['portcullis.dev/grant-id'] === id);
+    await until(async () => ((await begun()).length === 0 ? undefined : true));
+    expect((await access.find(id))?.request.grant?.audited).toBe(true);
+    await alice.call('DELETE', `/${id}`);
+    await endOf(id);
+    expect(await begun()).toHaveLength(1);
+  });
+
+  test('an attacker who can write to Redis has no end taken for one that was written already', async () => {
+    const alice = await machine('alice');
+    const granted = await alice.call('POST', '', ask('break-glass'));
+    const [id, session] = [idOf(granted), alice.session];
+    const { log } = stage.server.store;
+    const { epoch, number } = await log.position();
+    // A UUID that follows from the grant, as its revocation had it once.
+    const hex = createHash('sha256').update(`end of grant ${id}`).digest('hex');
+    const guessed = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+    const asked = digest(meaningOf({ target: { kind: 'grant', grant: id, session } }));
+    const attacker = new Redis(redis.url);
+    const known = { ep: epoch, until: Date.now() + 3_600_000, asked, n: number, sessions: 0 };
+    await attacker.hset(`{portcullis-demo}:request:${digest(guessed)}`, known);
+    await attacker.quit();
+    await alice.call('DELETE', `/${id}`);
+    const { live } = await log.join(300);
+    expect(live.map(({ change }) => change.kind === 'revoked' && change.key)).toContain(grantKey(id));
   });
 
   test('a grant ends by an approver, and with its session', async () => {

@@ -61,8 +61,11 @@ export interface GrantPeriod {
   readonly beganAt: number;
   /** As was approved; a grant may be over earlier. */
   readonly endsAt: number;
+  /** Its begin is in the audit log. Absent: whoever finds it writes that, because no response came to whoever began it. */
+  readonly audited?: true;
   /** Epoch seconds; of `ended`. */
   readonly endedAt?: number;
+  /** Of one that is `granted` still: someone is about to end it. */
   readonly ending?: GrantEnding;
   /** Username of whoever ended it. */
   readonly endedBy?: string;

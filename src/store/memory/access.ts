@@ -12,7 +12,7 @@ import {
 import { cacheKey, type LogChange } from '../../core/credential/revocation.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Clock } from '../../contracts/clock.ts';
-import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, isOpen } from '../granted.ts';
+import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, isOpen, notedWith } from '../granted.ts';
 import { Page } from '../pages.ts';
 import type {
   AccessQuery,
@@ -20,6 +20,7 @@ import type {
   AccessWrite,
   AccessWriteRejection,
   ActiveGrant,
+  GrantNote,
   StoredRequest,
 } from '../store.ts';
 import { createJanitor } from './janitor.ts';
@@ -144,6 +145,14 @@ export class MemoryAccess implements AccessStore {
     return reason === undefined ? this.#write(kept, request) : no(reason);
   }
 
+  async note(id: string, note: GrantNote): Promise<StoredRequest | undefined> {
+    const kept = this.#find(id);
+    if (kept === undefined) return undefined;
+    const noted = notedWith(kept.stored.request, note);
+    if (noted !== undefined) this.#keep(kept, noted);
+    return structuredClone(kept.stored);
+  }
+
   async ended(
     id: string,
     ending: Pick<GrantPeriod, 'ending' | 'endedBy' | 'revocation'>,
@@ -179,10 +188,14 @@ export class MemoryAccess implements AccessStore {
     return endsAt === undefined ? undefined : endsAt - this.#parts.clock.nowMs();
   }
 
-  /** Puts the grant of a request that is granted by this write into its session. */
-  #write(kept: Kept, request: AccessRequest): AccessWrite {
+  #keep(kept: Kept, request: AccessRequest): void {
     kept.stored = structuredClone({ request, version: kept.stored.version + 1 });
     kept.keptUntil = this.#seconds() + HISTORY_SECONDS;
+  }
+
+  /** Puts the grant of a request that is granted by this write into its session. */
+  #write(kept: Kept, request: AccessRequest): AccessWrite {
+    this.#keep(kept, request);
     const grant = grantInSession(request);
     if (request.state === 'granted' && grant !== undefined) {
       this.#parts.sessions.addGrant(request.session, grant);

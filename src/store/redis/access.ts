@@ -1,5 +1,5 @@
 import type { AccessRequest, GrantPeriod } from '../../core/access/request.ts';
-import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, isOpen } from '../granted.ts';
+import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, isOpen, notedWith } from '../granted.ts';
 import { Page } from '../pages.ts';
 import type {
   AccessQuery,
@@ -7,6 +7,7 @@ import type {
   AccessWrite,
   AccessWriteRejection,
   ActiveGrant,
+  GrantNote,
   StoredRequest,
 } from '../store.ts';
 import { endText, openRequest, readStored, sealGrant, sealRequest, type ReadRequest } from './access-fields.ts';
@@ -17,7 +18,7 @@ import type { Script } from './scripts/head.ts';
 import * as scripts from './scripts/access.ts';
 import { unavailable } from './unavailable.ts';
 
-/** The time is read just before it is sealed, and two endings of one grant at once are rare. */
+/** The time is read just before it is sealed, and few write of one grant at once: its begin, and two ends. */
 const ATTEMPTS = 5;
 /** Grants of one script of `active`: about a millisecond. */
 const PAGE = 50;
@@ -110,22 +111,15 @@ export class RedisAccess implements AccessStore {
     });
   }
 
+  async note(id: string, note: GrantNote): Promise<StoredRequest | undefined> {
+    return await this.#update(id, scripts.noteGrant, (request) => notedWith(request, note));
+  }
+
   async ended(
     id: string,
     ending: Pick<GrantPeriod, 'ending' | 'endedBy' | 'revocation'>,
   ): Promise<StoredRequest | undefined> {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const { stored, epoch } = await readStored(this.#parts, id);
-      if (stored === undefined) return undefined;
-      const request = endedWith(stored.request, ending, this.#seconds());
-      if (request === undefined) return stored;
-      const next = { request, version: stored.version + 1 };
-      const sealed = await sealRequest(this.#parts, epoch, next);
-      const args = [epoch, grantDigest(id), stored.version, sessionDigest(request.session), sealed];
-      const reply = await this.#run(scripts.endGrant, args);
-      if (reply[0] === 'OK') return next;
-    }
-    throw unavailable('redis_error', new Error('a request changed faster than it could be ended'));
+    return await this.#update(id, scripts.endGrant, (request) => endedWith(request, ending, this.#seconds()));
   }
 
   async active(): Promise<readonly ActiveGrant[]> {
@@ -150,6 +144,26 @@ export class RedisAccess implements AccessStore {
     const until = this.#parts.clock.nowMs() + Math.round(ttlSeconds * 1000);
     const args = [grantDigest(id), holder, until, cleanUpAfter(ttlSeconds)];
     return number((await this.#run(scripts.claimEnding, args))[1]) === 1;
+  }
+
+  /** @param change returns undefined where nothing is to be written */
+  async #update(
+    id: string,
+    script: Script,
+    change: (request: AccessRequest) => AccessRequest | undefined,
+  ): Promise<StoredRequest | undefined> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const { stored, epoch } = await readStored(this.#parts, id);
+      if (stored === undefined) return undefined;
+      const request = change(stored.request);
+      if (request === undefined) return stored;
+      const next = { request, version: stored.version + 1 };
+      const sealed = await sealRequest(this.#parts, epoch, next);
+      const args = [epoch, grantDigest(id), stored.version, sessionDigest(request.session), sealed];
+      const reply = await this.#run(script, args);
+      if (reply[0] === 'OK') return next;
+    }
+    throw unavailable('redis_error', new Error('a request changed faster than it could be written'));
   }
 
   /** Reads the epoch and the time, then writes what is sealed for them. */

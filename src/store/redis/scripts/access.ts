@@ -214,20 +214,34 @@ return {'OK'}
   { with: [...CHECKS, LOG, BEGIN], stores: true },
 );
 
-/** ARGV from 6: the epoch, digest of the request, the version that the caller read, digest of its session, sealed record. AGAIN: read it again. */
-export const endGrant = script(
-  'end-access',
-  `
+/** What notes of a grant, and its end, have in common; needs REQUESTS before it. */
+const UPDATE = `
 local epoch, hash, version, sess, record = unpack(ARGV, 6)
 local f = request(hash)
 if not f then return {'NO', 'request_unknown'} end
 if epoch ~= id or f[3] ~= version then return {'AGAIN'} end
+`;
+
+/** ARGV as below. AGAIN: read it again. It passes when Redis is full. */
+export const noteGrant = script(
+  'note-access',
+  `
+keep(hash, tonumber(version) + 1, f[4], record, f[8])
+return {'OK'}
+`,
+  { with: [...CHECKS, UPDATE] },
+);
+
+/** ARGV from 6: the epoch, digest of the request, the version that the caller read, digest of its session, sealed record. AGAIN: read it again. */
+export const endGrant = script(
+  'end-access',
+  `
 keep(hash, tonumber(version) + 1, 'ended', record, f[8])
 redis.call('ZREM', index('active'), hash)
 drop_grant(sess, hash)
 return {'OK'}
 `,
-  { with: CHECKS },
+  { with: [...CHECKS, UPDATE] },
 );
 
 /**

@@ -12,8 +12,8 @@
  * - `sessions.ts`: `open-session`, `mint-session`, `read-session`, `update-session`, `list-sessions`,
  *   `count-sessions`,
  *   `close-provider-session`, `claim-recheck`, `release-recheck`
- * - `access.ts`: `read-access`, `create-access`, `change-access`, `begin-access`, `end-access`, `list-access`,
- *   `active-access`, `claim-ending`
+ * - `access.ts`: `read-access`, `create-access`, `change-access`, `begin-access`, `note-access`, `end-access`,
+ *   `list-access`, `active-access`, `claim-ending`
  * - `fresh-sign-ins.ts`: `find-fresh-sign-in`, `lift-fresh-sign-in`
  * - `artefacts.ts`: `save-artefact`, `find-artefact`, `find-artefact-by-name`, `consume-artefact`,
  *   `take-artefact`,
