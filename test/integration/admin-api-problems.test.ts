@@ -13,11 +13,11 @@ import {
   PUBLIC_URL,
   seen,
   signedInAs,
-  TestProvider,
   type AdminAt,
   type Stage,
   type StageOptions,
 } from '../unit/web/harness.ts';
+import { TestProvider } from '../unit/web/test-provider.ts';
 
 afterEach(closeStages);
 

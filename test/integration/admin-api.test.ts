@@ -6,11 +6,11 @@ import {
   closeStages,
   openStage,
   openSession,
-  users,
   PUBLIC_URL,
   signedInAs,
   type AdminAt,
 } from '../unit/web/harness.ts';
+import { users } from '../unit/web/test-provider.ts';
 
 afterEach(closeStages);
 

@@ -9,10 +9,10 @@ import {
   pendingAt,
   sessionsOf,
   signIn,
-  TestProvider,
   type Browser,
   type Stage,
 } from '../unit/web/harness.ts';
+import { TestProvider } from '../unit/web/test-provider.ts';
 
 afterEach(closeStages);
 

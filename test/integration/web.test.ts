@@ -10,8 +10,8 @@ import {
   PUBLIC_URL,
   sessionsOf,
   signIn,
-  TestProvider,
 } from '../unit/web/harness.ts';
+import { TestProvider } from '../unit/web/test-provider.ts';
 
 afterEach(closeStages);
 

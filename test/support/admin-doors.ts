@@ -11,7 +11,8 @@ import type { Caller } from '../../src/core/credential/credential.ts';
 import type { Account } from '../../src/core/identity/identity.ts';
 import { coveringKeys } from '../../src/core/credential/revocation.ts';
 import { alsoAt } from '../unit/web/admin-at.ts';
-import { openSession, users, PUBLIC_URL, type Stage } from '../unit/web/harness.ts';
+import { openSession, PUBLIC_URL, type Stage } from '../unit/web/harness.ts';
+import { users } from '../unit/web/test-provider.ts';
 import { makeCertificate } from './upstream.ts';
 
 export type Method = 'get' | 'post' | 'delete' | 'put' | 'patch';

@@ -10,15 +10,14 @@ import {
   closeStages,
   openStage,
   openSession,
-  users,
   PUBLIC_URL,
   sessionsOf,
   signedInAs,
-  TestProvider,
   type AdminAt,
   type Stage,
   type StageOptions,
 } from '../web/harness.ts';
+import { users, TestProvider } from '../web/test-provider.ts';
 
 afterEach(closeStages);
 

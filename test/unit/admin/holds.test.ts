@@ -5,7 +5,8 @@ import { createRevocationResults } from '../../../src/admin/revocation-results.t
 import type { RevocationRequest } from '../../../src/admin/revocation-request.ts';
 import { handleRevocation } from '../../../src/admin/revoke.ts';
 import type { WebDeps } from '../../../src/web/dependencies.ts';
-import { annotation, closeStages, openStage, users } from '../web/harness.ts';
+import { annotation, closeStages, openStage } from '../web/harness.ts';
+import { users } from '../web/test-provider.ts';
 
 afterEach(closeStages);
 

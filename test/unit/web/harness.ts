@@ -1,5 +1,4 @@
 /** The web module on the memory store and the real revocation guard; provider and authorization server are in memory. */
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import supertest from 'supertest';
 import type { Account } from '../../../src/core/identity/identity.ts';
@@ -8,7 +7,6 @@ import { AppError } from '../../../src/core/errors.ts';
 import { createTally } from '../../../src/core/rate-limit.ts';
 import type { Caller } from '../../../src/core/credential/credential.ts';
 import { no, ok } from '../../../src/core/result.ts';
-import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../../../src/idp/idp.ts';
 import { createRevocationGuard } from '../../../src/revocation/guard.ts';
 import type { RevocationGuard } from '../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
@@ -19,6 +17,7 @@ import type { Authorizations, PendingAuthorization } from '../../../src/contract
 import { createWeb, type Web } from '../../../src/web/web.ts';
 import { DELEGATION } from '../../support/delegation-settings.ts';
 import { emptySeen, watched } from '../../support/admin-answers.ts';
+import { namesOf, TestProvider, users } from './test-provider.ts';
 
 export const PUBLIC_URL = 'http://localhost:7444';
 
@@ -34,96 +33,6 @@ function testClock(): TestClock {
       time += seconds * 1000;
     },
   };
-}
-
-export const users: Readonly<Record<string, ProviderSignIn>> = {
-  alice: {
-    subject: 'sub-alice',
-    identity: { username: 'corp:alice@example.com', uid: 'corp/sub-alice', groups: ['corp:developers'], extra: {} },
-    refreshToken: 'canary-refresh-token-of-alice',
-  },
-  root: {
-    subject: 'sub-root',
-    identity: { username: 'corp:root@example.com', uid: 'corp/sub-root', groups: ['corp:platform'], extra: {} },
-    refreshToken: 'canary-refresh-token-of-root',
-  },
-  ann: {
-    subject: 'sub-ann',
-    identity: { username: 'corp:ann@example.com', uid: 'corp/sub-ann', groups: ['corp:platform'], extra: {} },
-    refreshToken: 'canary-refresh-token-of-ann',
-  },
-  auditor: {
-    subject: 'sub-auditor',
-    identity: { username: 'corp:eve@example.com', uid: 'corp/sub-auditor', groups: ['corp:security'], extra: {} },
-    refreshToken: 'canary-refresh-token-of-eve',
-  },
-  brief: {
-    subject: 'sub-brief',
-    identity: { username: 'corp:brief@example.com', uid: 'corp/sub-brief', groups: [], extra: {} },
-  },
-};
-
-/** By which any provider would know a user. */
-const namesOf = ({ identity }: ProviderSignIn): readonly string[] => [identity.username.replace(/^corp:/, '')];
-
-/** Responds to a callback by its `code`, which is a user's name; rejects and fails like a real provider. */
-export class TestProvider implements IdentityProvider {
-  readonly name: string;
-  provesFreshness: boolean;
-  /** When the user authenticated, as the provider states it. */
-  authTime: number | undefined;
-  down = false;
-  /** One for each user who was sent here: whether they had to authenticate again. */
-  readonly begun: boolean[] = [];
-  readonly finished: { readonly callback: URL; readonly challenge: SignInChallenge }[] = [];
-  #beforeAnswer: () => Promise<void> = async () => {};
-
-  constructor(name: string, options: { readonly provesFreshness?: boolean } = {}) {
-    this.name = name;
-    this.provesFreshness = options.provesFreshness ?? true;
-  }
-
-  /** Runs while the user is at the provider's page. */
-  meanwhile(happening: () => Promise<void>): void {
-    this.#beforeAnswer = happening;
-  }
-
-  async begin(
-    options: Parameters<IdentityProvider['begin']>[0] = {},
-  ): Promise<{ challenge: SignInChallenge; url: URL }> {
-    if (this.down) throw new AppError('provider_unavailable', `${this.name} cannot be reached.`);
-    this.begun.push(options.fresh === true);
-    const random = (): string => randomBytes(16).toString('base64url');
-    const challenge: SignInChallenge = {
-      state: random(),
-      nonce: random(),
-      codeVerifier: random(),
-      ...(options.fresh === true && this.provesFreshness ? { freshSince: 1 } : {}),
-    };
-    const url = new URL(`https://idp.example.com/${this.name}/authorize`);
-    url.searchParams.set('state', challenge.state);
-    return { challenge, url };
-  }
-
-  async finish(callback: URL, challenge: SignInChallenge): Promise<ProviderSignIn> {
-    this.finished.push({ callback, challenge });
-    await this.#beforeAnswer();
-    if (this.down) throw new AppError('provider_unavailable', `${this.name} cannot be reached.`);
-    if (callback.searchParams.get('state') !== challenge.state) throw new Error('the state was not checked');
-    const error = callback.searchParams.get('error');
-    if (error !== null) {
-      throw new AppError('sign_in_refused', 'You said no at the identity provider.', { reason: error });
-    }
-    const user = users[callback.searchParams.get('code') ?? ''];
-    if (user === undefined) {
-      throw new AppError('sign_in_refused', 'Only <b>example.com</b> may sign in.', { reason: 'rule_refused' });
-    }
-    return { ...user, knownAs: namesOf(user), ...(this.authTime === undefined ? {} : { authTime: this.authTime }) };
-  }
-
-  async recheck(): Promise<ProviderSignIn> {
-    throw new AppError('provider_unavailable', 'not asked here');
-  }
 }
 
 /** The authorization server's side: a pending request per uid, known by a cookie of the browser that began it. */

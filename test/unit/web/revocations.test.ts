@@ -6,7 +6,8 @@ import type { RevocationResult } from '../../../src/revocation/revocation.ts';
 import { createRevocationResults } from '../../../src/admin/revocation-results.ts';
 import type { WebDeps } from '../../../src/web/dependencies.ts';
 import { alsoAt, API, LateProof, post } from './admin-at.ts';
-import { annotation, closeStages, openStage, openSession, signedInAs, TestProvider, type AdminAt } from './harness.ts';
+import { annotation, closeStages, openStage, openSession, signedInAs, type AdminAt } from './harness.ts';
+import { TestProvider } from './test-provider.ts';
 
 afterEach(closeStages);
 

@@ -17,10 +17,10 @@ import {
   cookiesOf,
   openStage,
   openSession,
-  users,
   signIn,
   type Stage,
 } from '../../web/harness.ts';
+import { users } from '../../web/test-provider.ts';
 
 afterEach(closeStages);
 

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { beginAt, browserAt, closeStages, locationOf, openStage, pendingAt, signIn, TestProvider } from '../harness.ts';
+import { beginAt, browserAt, closeStages, locationOf, openStage, pendingAt, signIn } from '../harness.ts';
+import { TestProvider } from '../test-provider.ts';
 
 afterEach(closeStages);
 

@@ -2,7 +2,8 @@ import { afterEach, expect, test } from 'vitest';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
 import { buildUpstreamHeaders, flatHeaders } from '../../../../src/core/http/upstream-headers.ts';
 import type { ProviderSignIn, SignInChallenge } from '../../../../src/idp/idp.ts';
-import { browserAt, closeStages, openStage, users, signIn, TestProvider, type StageOptions } from '../harness.ts';
+import { browserAt, closeStages, openStage, signIn, type StageOptions } from '../harness.ts';
+import { users, TestProvider } from '../test-provider.ts';
 
 afterEach(closeStages);
 

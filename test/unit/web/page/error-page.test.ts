@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
-import { beginAt, browserAt, closeStages, openStage, TestProvider } from '../harness.ts';
+import { beginAt, browserAt, closeStages, openStage } from '../harness.ts';
+import { TestProvider } from '../test-provider.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { errorDocument } from '../../../../src/web/web.ts';
 

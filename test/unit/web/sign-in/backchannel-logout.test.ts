@@ -15,9 +15,9 @@ import {
   openSession,
   sessionsOf,
   signIn,
-  TestProvider,
   type Stage,
 } from '../harness.ts';
+import { TestProvider } from '../test-provider.ts';
 
 afterEach(closeStages);
 
