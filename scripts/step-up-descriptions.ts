@@ -7,7 +7,7 @@ export const STEP_UP_DESCRIPTIONS: readonly (readonly [path: string, meaning: st
   ],
   [
     'stepUp[].rules[].verbs',
-    'As in RBAC, by what the request does: `create` for a shell by `pods/exec`. `get` is touched by `list` and `watch` too, `delete` by `deletecollection`, `update` and `patch` by each other.',
+    'As in RBAC, by what the request does: `create` for a shell by `pods/exec`. `get` is touched by `list` and `watch` and every change too, `delete` by `deletecollection`, `update` and `patch` by each other.',
   ],
   ['stepUp[].rules[].apiGroups', 'As in RBAC; needed with `resources`. `""` is the core group, `"*"` every group.'],
   ['stepUp[].rules[].resources', 'As in RBAC: `secrets`, `pods/exec`, `*/scale`; `"*"` covers all subresources too.'],

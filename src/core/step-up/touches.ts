@@ -40,23 +40,48 @@ export function compileStepUp(rules: readonly StepUpRule[], cluster: string): St
 
 interface Question {
   readonly info: RightsRequest;
-  /** Every verb whose effect the request may have; undefined: it is not known what it does. */
+  readonly effects: readonly Effect[];
+  readonly subresource: string;
+}
+
+/** Something that a request may do. */
+interface Effect {
+  /** Undefined: it is not known what it does. */
   readonly verbs: readonly string[] | undefined;
   /** `pods`, or `pods/log`; both where it is not certain what is asked. */
   readonly resources: readonly string[];
-  readonly subresource: string;
 }
 
 type Touches = (question: Question) => boolean;
 
-/** A list has the objects that a get has, and all of them can be deleted at once, or replaced by an update. */
+/**
+ * A list has the objects that a get has, and all of them can be deleted at once, or replaced by an update. The response to a
+ * change has the object as well, also to one that changes nothing or is a dry run: `kubectl patch secret db -p '{}'` reads it.
+ */
 const SAME_EFFECT: ReadonlyMap<string, readonly string[]> = new Map([
   ['list', ['get']],
   ['watch', ['get', 'list']],
-  ['deletecollection', ['delete']],
-  ['update', ['patch']],
-  ['patch', ['update']],
+  ['delete', ['get']],
+  ['deletecollection', ['delete', 'get', 'list']],
+  ['update', ['patch', 'get']],
+  ['patch', ['update', 'get']],
 ]);
+
+/**
+ * What a request about a part of an object does to all of it: whoever reads or changes one of these gets the whole object, and
+ * an eviction deletes it. `test/cluster/step-up-rules.test.ts` finds others.
+ */
+const EFFECT_ON_ALL: ReadonlyMap<string, string> = new Map([
+  ['approval', 'get'],
+  ['ephemeralcontainers', 'get'],
+  ['eviction', 'delete'],
+  ['finalize', 'get'],
+  ['resize', 'get'],
+  ['status', 'get'],
+]);
+
+/** What is behind these is reached by several methods. An attacker takes the one that no rule names. */
+const CONNECTIONS: ReadonlySet<string> = new Set(['attach', 'exec', 'portforward', 'proxy']);
 
 const KNOWN: ReadonlySet<string> = new Set([...RESOURCE_VERBS, 'impersonate']);
 
@@ -65,30 +90,34 @@ const OF_MANY: ReadonlySet<string> = new Set(['list', 'watch', 'deletecollection
 
 function questionOf({ info, upgrade, contentTypes }: StepUpRequest): Question {
   const { isResourceRequest, verb, resource, subresource } = info;
-  if (!isResourceRequest) return { info, verbs: [verb], resources: [], subresource };
+  if (!isResourceRequest) return { info, effects: [{ verbs: [verb], resources: [] }], subresource };
   // The legacy prefix `/proxy/`, OPTIONS, and what a later Kubernetes adds.
   if (!KNOWN.has(verb)) {
-    return {
-      info,
-      verbs: undefined,
-      resources: [resource, `${resource}/${subresource || verb}`],
-      subresource: subresource || verb,
-    };
+    const part = subresource || verb;
+    return { info, effects: [{ verbs: undefined, resources: [resource, `${resource}/${part}`] }], subresource: part };
   }
   // `get pods/exec` opens a shell, and so does `create`; a rule may name either.
   const verbs = [verb, effectiveVerb(info, upgrade), ...(SAME_EFFECT.get(verb) ?? [])];
   if (mayCreate(info, contentTypes)) verbs.push('create');
-  return { info, verbs, resources: [subresource === '' ? resource : `${resource}/${subresource}`], subresource };
+  if (CONNECTIONS.has(subresource)) verbs.push('get');
+  const effect = { verbs, resources: [subresource === '' ? resource : `${resource}/${subresource}`] };
+  const onAll = EFFECT_ON_ALL.get(subresource);
+  const effects = onAll === undefined ? [effect] : [effect, { verbs: [onAll], resources: [resource] }];
+  return { info, effects, subresource };
 }
 
 function compileRule({ verbs, nonResourceURLs, ...about }: RightsRule): Touches {
   const named = new Set(verbs);
-  const touches = nonResourceURLs === undefined ? resourceRule(about) : pathRule(nonResourceURLs);
-  if (named.has('*')) return touches;
-  return (question) => (question.verbs?.some((verb) => named.has(verb)) ?? named.size > 0) && touches(question);
+  const isAbout = nonResourceURLs === undefined ? resourceRule(about) : pathRule(nonResourceURLs);
+  const does = ({ verbs: own }: Effect): boolean =>
+    named.has('*') || (own?.some((verb) => named.has(verb)) ?? named.size > 0);
+  return (question) => question.effects.some((effect) => does(effect) && isAbout(question, effect));
 }
 
-function pathRule(urls: readonly string[]): Touches {
+/** Whether that is done to something that a rule names. */
+type IsAbout = (question: Question, effect: Effect) => boolean;
+
+function pathRule(urls: readonly string[]): IsAbout {
   const patterns = urls.map((url) =>
     url.endsWith('*') ? { start: url.slice(0, -1) } : { whole: withoutSlashes(url) },
   );
@@ -106,12 +135,12 @@ const withoutSlashes = (path: string): string => {
   return path.slice(0, end);
 };
 
-function resourceRule({ apiGroups, resources = [], resourceNames, namespaces }: Omit<RightsRule, 'verbs'>): Touches {
+function resourceRule({ apiGroups, resources = [], resourceNames, namespaces }: Omit<RightsRule, 'verbs'>): IsAbout {
   const named = new Set(resources);
   const groups = apiGroups === undefined || apiGroups.includes('*') ? undefined : new Set(apiGroups);
   const names = resourceNames === undefined ? undefined : new Set(resourceNames);
   const within = namespaces === undefined ? undefined : new Set(namespaces);
-  return ({ info, resources: full, subresource }) => {
+  return ({ info, subresource }, { resources: full }) => {
     if (!info.isResourceRequest || named.size === 0) return false;
     // A path that has no resource, such as `/api/v1/watch`: only an attacker sends one.
     const isKnown = info.resource !== '';
@@ -127,7 +156,12 @@ function resourceRule({ apiGroups, resources = [], resourceNames, namespaces }: 
 
 /**
  * A list can name one object by a field selector, and an aggregated API may ignore that. A create has the name in its body,
- * which is not read here.
+ * which is not read here. Behind a proxy `https:web:443` is what `web` is.
  */
-const isNamed = (names: ReadonlySet<string>, { verb, name }: RightsRequest): boolean =>
-  names.size > 0 && (name === '' || OF_MANY.has(verb) || !KNOWN.has(verb) || names.has(name));
+const isNamed = (names: ReadonlySet<string>, { verb, name, subresource }: RightsRequest): boolean =>
+  names.size > 0 &&
+  (name === '' ||
+    OF_MANY.has(verb) ||
+    !KNOWN.has(verb) ||
+    names.has(name) ||
+    (subresource === 'proxy' && name.split(':').some((part) => names.has(part))));

@@ -23,11 +23,16 @@ const deletePods: RightsRule = { verbs: ['delete'], ...core, resources: ['pods']
 const readSecret: RightsRule = { verbs: ['get'], ...core, resources: ['secrets'], resourceNames: ['db'] };
 const readShop: RightsRule = { verbs: ['get'], ...core, resources: ['secrets'], namespaces: ['shop'] };
 const shell: RightsRule = { verbs: ['create'], ...core, resources: ['pods/exec'] };
+const readPods: RightsRule = { verbs: ['get'], ...core, resources: ['pods'] };
+const readProxy: RightsRule = { verbs: ['get'], ...core, resources: ['services/proxy'], resourceNames: ['web'] };
 const createPods: RightsRule = { verbs: ['create'], ...core, resources: ['pods'] };
 const createRoles: RightsRule = { verbs: ['create'], apiGroups: ['rbac.authorization.k8s.io'], resources: ['roles'] };
 const everything: RightsRule = { verbs: ['*'], apiGroups: ['*'], resources: ['*'] };
 const metrics: RightsRule = { verbs: ['get'], nonResourceURLs: ['/metrics', '/logs/*'] };
 const POD = '/api/v1/namespaces/shop/pods/p';
+const SECRETS = '/api/v1/namespaces/shop/secrets';
+const SECRET = `${SECRETS}/db`;
+const SERVICE = '/api/v1/namespaces/shop/services/web';
 const ROLE = '/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/r';
 
 test.each<[string, boolean, RightsRule, StepUpRequest]>([
@@ -101,6 +106,32 @@ test.each<[string, boolean, RightsRule, StepUpRequest]>([
     { ...deletePods, verbs: ['update'] },
     asked('PATCH', POD, { contentTypes: [JSON_PATCH] }),
   ],
+
+  ['a patch, whose response has the object', true, readSecret, asked('PATCH', SECRET, { contentTypes: [JSON_PATCH] })],
+  ['a delete, whose response may have it', true, readSecret, asked('DELETE', SECRET)],
+  ['a dry run of deleting all, which lists them', true, readShop, asked('DELETE', `${SECRETS}?dryRun=All`)],
+  ['the same, where lists are named', true, { ...readShop, verbs: ['list'] }, asked('DELETE', SECRETS)],
+  ['a create, whose response has only what was sent', false, readShop, asked('POST', SECRETS)],
+  ['the whole object by its status', true, readPods, asked('GET', `${POD}/status`)],
+  ['the whole object by the response to a change of a part', true, readPods, asked('PATCH', `${POD}/resize`)],
+  ['an eviction, which deletes', true, deletePods, asked('POST', `${POD}/eviction`)],
+  ['the log, which is no object', false, readPods, asked('GET', `${POD}/log`)],
+  [
+    'a change of a part, where changes are named',
+    false,
+    { ...readPods, verbs: ['patch'] },
+    asked('PATCH', `${POD}/status`),
+  ],
+  ['another method to what is behind a proxy', true, readProxy, asked('POST', `${SERVICE}/proxy/`)],
+  [
+    'a shell by POST, where the rule has the other method',
+    true,
+    { ...shell, verbs: ['get'] },
+    asked('POST', `${POD}/exec`),
+  ],
+  ['the name with a port', true, readProxy, asked('GET', '/api/v1/namespaces/shop/services/web:80/proxy/')],
+  ['the name with a scheme', true, readProxy, asked('GET', '/api/v1/namespaces/shop/services/https:web:/proxy/')],
+  ['another name with a port', false, readProxy, asked('GET', '/api/v1/namespaces/shop/services/dev:80/proxy/')],
 
   ['everything', true, everything, asked('GET', `${POD}/log`)],
   ['no path, where all resources are named', false, everything, asked('GET', '/metrics')],
