@@ -87,6 +87,8 @@ export interface PlaneOptions {
   readonly delegation?: Partial<ApiListenerDeps['delegation']>;
   /** Roles that users may ask for, and what is told of a grant that is to be ended. */
   readonly access?: Omit<GrantSettings, 'monotonicMs'>;
+  /** Requests that need a recent proof. */
+  readonly stepUp?: NonNullable<ApiListenerDeps['stepUp']>;
   /** Names of workload rules. */
   readonly workloads?: readonly string[];
   /** Absent: that of the process. */
@@ -181,6 +183,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     ...(options.timing === undefined ? {} : { timing: options.timing }),
     ...(options.proxiesFrom === undefined ? {} : { proxiesFrom: options.proxiesFrom }),
     ...(options.auditPolicy === undefined ? {} : { auditPolicy: options.auditPolicy }),
+    ...(options.stepUp === undefined ? {} : { stepUp: options.stepUp }),
   });
   const { port } = await listener.listen({ host: '127.0.0.1', port: 0 });
   await guard.start();

@@ -1,0 +1,111 @@
+import { afterEach, expect, test } from 'vitest';
+import { SELF_AUDIENCE } from '../../../../src/core/core.ts';
+import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
+import { createStepUps } from '../../../../src/step-up/step-up.ts';
+import type { WebDeps } from '../../../../src/web/dependencies.ts';
+import {
+  annotation,
+  browserAt,
+  closeStages,
+  locationOf,
+  openSession,
+  openStage,
+  PUBLIC_URL,
+  type Browser,
+  type Stage,
+} from '../harness.ts';
+
+afterEach(closeStages);
+
+const stepUpsOf = (deps: WebDeps, deviceCode: 'on' | 'sameNetwork') =>
+  createStepUps({
+    ...deps,
+    config: {
+      ...deps.config,
+      clockSkew: 60,
+      stepUp: [],
+      sessions: { binding: 'required', deviceCode },
+      providers: [{ name: 'corp', freshness: 'auto' }],
+    },
+  });
+
+interface CodeStage {
+  readonly stage: Stage;
+  readonly browser: Browser;
+  /** Of a terminal at that address. @returns the code that it shows */
+  begin(address: string): Promise<string>;
+}
+
+async function stageWithCodes(deviceCode: 'on' | 'sameNetwork'): Promise<CodeStage> {
+  let stepUps: ReturnType<typeof stepUpsOf> | undefined;
+  const stage = await openStage({
+    change: (deps) => {
+      stepUps = stepUpsOf(deps, deviceCode);
+      return { ...deps, stepUps, config: { ...deps.config, sessions: { ...deps.config.sessions, deviceCode } } };
+    },
+  });
+  await openSession(stage, 'terminal', 'alice');
+  const record = await stage.store.sessions.read('terminal');
+  if (record === undefined || stepUps === undefined) throw new Error('no session');
+  const all = stepUps;
+  const { account, provider, identity } = record;
+  const credential = {
+    ...{ session: 'terminal', account, provider, keys: coveringKeys({ session: 'terminal', account, provider }) },
+    ...{ tokenId: 't', audience: SELF_AUDIENCE, client: 'portcullis-cli', issuedAt: 0, expiresAt: 0 },
+    position: await stage.store.log.position(),
+  };
+  return {
+    stage,
+    browser: browserAt(stage),
+    async begin(address) {
+      const caller = { credential, identity, sessionExpiresAt: 0, sessionIdleAt: 0 };
+      return (await all.begin(caller, {}, { address, userAgent: 'portcullis/0.1.0', requestId: 'r' })).userCode ?? '';
+    },
+  };
+}
+
+async function enter(browser: Browser, userCode: string) {
+  const { text } = await browser.get('/step-up').expect(200);
+  const csrf = /name="csrf" value="([^"]+)"/.exec(text)?.[1] ?? '';
+  return browser.post('/step-up').set('Origin', PUBLIC_URL).type('form').send({ csrf, user_code: userCode });
+}
+
+const linkIn = ({ text }: { readonly text: string }): string =>
+  /href="(\/step-up\/[^"]+provider=corp)"/.exec(text)?.[1]?.replaceAll('&amp;', '&') ?? '';
+
+test('with sameNetwork, a code of a terminal in another network leads nowhere, at the page and at the link', async () => {
+  const { stage, browser, begin } = await stageWithCodes('sameNetwork');
+  const near = await enter(browser, await begin('127.0.0.1'));
+  expect(near.status).toBe(200);
+  expect(near.text).toContain('Is it you?');
+  const provider = locationOf(await browser.get(linkIn(near)).expect(303));
+  const far = await enter(browser, await begin('203.0.113.7'));
+  expect(far.status).toBe(403);
+  expect(far.text).not.toContain('Sign in again with');
+  expect(annotation(stage.named('step-up-refused').at(-1), 'reason')).toBe('device_in_other_network');
+  expect(annotation(stage.named('step-up-refused').at(-1), 'session')).toBe('terminal');
+  expect(stage.corp.begun).toEqual([true]);
+
+  // Back from the provider, it is finished: the moment is that of the provider.
+  stage.clock.advance(60);
+  stage.corp.authTime = stage.clock.nowMs() / 1000;
+  const state = new URL(provider).searchParams.get('state');
+  const back = locationOf(await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303));
+  await browser.get(back).expect(303).expect('Location', '/step-up/done');
+  expect((await stage.store.sessions.read('terminal'))?.authTime).toBe(stage.corp.authTime);
+});
+
+test('whoever guesses codes is soon told to wait, for right ones too, and it is audited', async () => {
+  const { stage, browser, begin } = await stageWithCodes('on');
+  const right = await begin('127.0.0.1');
+  let wrong = 0;
+  while ((await enter(browser, 'BCDF-GHJK')).status === 400) wrong += 1;
+  expect(wrong).toBeLessThanOrEqual(10);
+  const waits = await enter(browser, right);
+  expect(waits.status).toBe(429);
+  expect(Number(waits.headers['retry-after'])).toBeGreaterThan(0);
+  expect(annotation(stage.events.at(-1), 'reason')).toBe('too_many_sign_ins');
+  const guesses = stage.named('step-up-refused');
+  expect(guesses).toHaveLength(wrong);
+  expect(new Set(guesses.map((event) => annotation(event, 'reason')))).toEqual(new Set(['step_up_unknown']));
+});
