@@ -2,7 +2,7 @@
  * The API for access requests, for programs at the api listener: `/-/access`. A caller has an access token with the audience
  * of their own sessions, which is bound to the client certificate of the connection.
  */
-import express, { type ErrorRequestHandler, type Request, type RequestHandler, type Response } from 'express';
+import express, { type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
 import type { AccessCaller, AccessRequests, OfferedRole } from '../admin/access-requests.ts';
 import { accessRequestView, type AccessRequestView } from '../admin/access-view.ts';
@@ -10,17 +10,19 @@ import { revocationStatus } from '../admin/revoke.ts';
 import type { AccessRequest } from '../core/access/request.ts';
 import { accessDecisionSchema, accessRequestIdSchema } from '../core/admin-api/access.ts';
 import { checked } from '../core/admin-api/issues.ts';
-import { SELF_AUDIENCE } from '../core/core.ts';
-import type { Caller } from '../core/credential/credential.ts';
-import { auditedSession } from '../core/delegation/delegation.ts';
 import { AppError } from '../core/errors.ts';
-import { createRateLimiter } from '../core/rate-limit.ts';
-import type { Result } from '../core/result.ts';
-import { record, requireAuditLog, type AuditedAct } from '../http/audit-events.ts';
-import { assertCredential, authenticateBearer } from '../http/bearer.ts';
-import { createCallLimits, limitCalls, rejectionOrTooMany, tooMany, type CallLimits } from '../http/call-limits.ts';
-import { appErrorOf } from '../http/error-status.ts';
-import { ProblemError, sendProblem } from '../http/problem.ts';
+import { requireAuditLog } from '../http/audit-events.ts';
+import { createCallLimits, limitCalls } from '../http/call-limits.ts';
+import {
+  bodyOf,
+  callerOf,
+  identifyOwn,
+  limitOrders,
+  methodNotAllowed,
+  onOwnError,
+  pathOf,
+  type OwnSessionsDeps,
+} from '../http/own-sessions.ts';
 import { contextOf } from '../http/request-context.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { assertOwnSession } from './users.ts';
@@ -32,13 +34,8 @@ const BODY_BYTES = '32kb';
 /** Of one's own requests, in a list. */
 const MINE = 50;
 
-export interface AccessApiDeps extends AccessDeps {
-  readonly config: AccessDeps['config'] & { readonly limits: { readonly signInsPerMinute: number } };
-  readonly authenticate: (request: {
-    readonly token: string;
-    readonly audience: string;
-    readonly thumbprint: string | undefined;
-  }) => Promise<Result<Caller, string>>;
+export interface AccessApiDeps extends AccessDeps, Pick<OwnSessionsDeps, 'authenticate'> {
+  readonly config: AccessDeps['config'] & OwnSessionsDeps['config'];
   /** Aborts when this replica begins to shut down: callers that wait get what there is, and ask another replica. */
   readonly leaving?: AbortSignal;
 }
@@ -54,15 +51,14 @@ const waitSchema = z.strictObject({ wait: z.coerce.number().int().min(0).max(25)
 const endSchema = z.strictObject({ reason: z.string().default('') });
 const noQuery = z.strictObject({});
 
-const callers = new WeakMap<Request, Caller>();
-
 /** Returns a handler of all requests below `/-/access`; others it passes on. */
 export function accessApi(deps: AccessApiDeps, requests: AccessRequests): RequestHandler {
   const calls = createCallLimits(deps.clock);
-  const orders = limitOrders(deps);
+  const orders = limitOrders(deps, 'access requests at once');
   const json = express.json({ limit: BODY_BYTES, type: 'application/json' });
   const router = express.Router({ caseSensitive: true, strict: true });
-  router.use(PATH, requireAuditLog(deps), identify(deps, calls), limitCalls(calls));
+  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'access requests'), limitCalls(calls));
+  router.use(PATH, requireOwnSession(deps));
   const list = router.route(PATH);
   list.get(listHandler(deps, requests));
   list.post(orders, json, askHandler(deps, requests));
@@ -79,71 +75,24 @@ export function accessApi(deps: AccessApiDeps, requests: AccessRequests): Reques
   router.use(PATH, () => {
     throw new AppError('not_found', 'There is no such resource among access requests.');
   });
-  router.use(PATH, onError(deps));
+  router.use(PATH, onOwnError(deps, { event: 'access-refused', failure: 'request about access requests failed' }));
   return router;
 }
 
-function callerOf(req: Request): Caller {
-  const caller = callers.get(req);
-  if (caller === undefined) throw new Error('the caller must be identified first');
-  return caller;
-}
-
-function identify(deps: AccessApiDeps, calls: CallLimits): RequestHandler {
-  const asked = {
-    authenticate: deps.authenticate,
-    audience: SELF_AUDIENCE,
-    what: 'access requests',
-    binding: deps.config.sessions.binding,
-  };
-  return async (req, _res, next) => {
-    try {
-      const caller = await authenticateBearer(req, asked);
-      callers.set(req, caller);
-      const { credential, identity, authTime, delegation } = caller;
-      const { account, session, provider } = credential;
-      contextOf(req).actor = {
-        identity,
-        account,
-        session,
-        proof: { provider, ...(authTime === undefined ? {} : { authTime }) },
-        assertValid: () => assertCredential(deps.guard, credential),
-      };
-      // Not even to read: what waits for approval is no business of a script.
-      assertOwnSession(deps, { account, ...(delegation === undefined ? {} : { delegation }) });
-    } catch (thrown) {
-      throw rejectionOrTooMany(calls, req, thrown);
-    }
-    next();
-  };
-}
-
-/** Each order asks a provider and writes to the store and to the audit log, so one session may make only so many. */
-function limitOrders({ config, clock }: AccessApiDeps): RequestHandler {
-  const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
+/** Not even to read: what waits for approval is no business of a script. */
+function requireOwnSession(deps: AccessApiDeps): RequestHandler {
   return (req, _res, next) => {
-    const seconds = orders.take(callerOf(req).credential.session);
-    if (seconds > 0) throw tooMany('access requests at once', seconds);
+    const { credential, delegation } = callerOf(req);
+    assertOwnSession(deps, { account: credential.account, ...(delegation === undefined ? {} : { delegation }) });
     next();
   };
-}
-
-const malformed = (message: string, reason: string): AppError => new AppError('bad_request', message, { reason });
-
-function bodyOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
-  const body = checked(schema, req.body);
-  if (body.ok) return body.value;
-  throw malformed(req.body === undefined ? 'Send JSON as application/json.' : body.reason, 'request_malformed');
 }
 
 function queryOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
   const query = checked(schema, { ...req.query });
   if (query.ok) return query.value;
-  throw malformed(query.reason, 'query_malformed');
+  throw new AppError('bad_request', query.reason, { reason: 'query_malformed' });
 }
-
-/** Whole, where a router has taken its own part off: without the query. */
-const pathOf = ({ originalUrl }: Request): string => originalUrl.split('?', 1)[0] ?? '';
 
 /** Of the path. One that has not the form of an id is as unknown as any other. */
 const idOf = (req: Request): string => accessRequestIdSchema.safeParse(req.params['id']).data ?? '';
@@ -191,7 +140,7 @@ function listHandler(deps: AccessApiDeps, requests: AccessRequests): RequestHand
 function askHandler(deps: AccessApiDeps, requests: AccessRequests): RequestHandler {
   return async (req, res) => {
     const caller = accessCallerOf(req);
-    const request = await requests.request(caller, bodyOf(req, orderSchema));
+    const request = await requests.request(caller, bodyOf(orderSchema, req));
     res.status(201).json(view(deps, requests, { caller, request }));
   };
 }
@@ -217,7 +166,7 @@ function goneSignal(res: Response): AbortSignal {
 function decisionHandler(deps: AccessApiDeps, requests: AccessRequests, verb: 'approve' | 'deny'): RequestHandler {
   return async (req, res) => {
     const caller = accessCallerOf(req);
-    const { reason } = bodyOf(req, accessDecisionSchema);
+    const { reason } = bodyOf(accessDecisionSchema, req);
     const request = await requests[verb](caller, idOf(req), reason);
     res.json(view(deps, requests, { caller, request }));
   };
@@ -230,33 +179,4 @@ function endHandler(requests: AccessRequests): RequestHandler {
     if (result === undefined) res.json({ withdrawn: true });
     else res.status(revocationStatus(result)).json(result);
   };
-}
-
-const methodNotAllowed =
-  (...allowed: readonly string[]): RequestHandler =>
-  (_req, res) => {
-    res.setHeader('Allow', allowed.join(', '));
-    const about = { problem: 'method_not_allowed', status: 405, code: 'bad_request' } as const;
-    throw new ProblemError(about, `This resource takes ${allowed.join(', ')}.`);
-  };
-
-/** Sends an error and audits it, unless an audit event for it was written already. */
-function onError(deps: AccessApiDeps): ErrorRequestHandler {
-  return (thrown: unknown, req, res, next) => {
-    if (res.headersSent) return next(thrown);
-    const { requestId } = contextOf(req);
-    const { status } = sendProblem(res, thrown, { requestId, bearer: true });
-    const { reason } = appErrorOf(thrown).error;
-    if (status >= 500) deps.logger.error({ err: thrown, requestId, reason }, 'request about access requests failed');
-    if (thrown instanceof ProblemError && thrown.audited) return;
-    const caller = callers.get(req);
-    const about = caller === undefined ? undefined : aboutCaller(caller);
-    record(deps, contextOf(req), { event: 'access-refused', path: pathOf(req), code: status, reason, ...about });
-  };
-}
-
-function aboutCaller({ credential, identity, delegation }: Caller): Pick<AuditedAct, 'about' | 'provider' | 'details'> {
-  const { account, provider, session: id } = credential;
-  const { session, details } = auditedSession({ id, ...(delegation === undefined ? {} : { delegation }) });
-  return { about: { identity, account, session }, provider, details };
 }

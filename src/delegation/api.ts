@@ -2,23 +2,28 @@
  * The API for delegated sessions, for programs at the api listener: `/-/delegations`. A caller has an access token with
  * the audience of their own sessions, which is bound to the client certificate of the connection.
  */
-import express, { type ErrorRequestHandler, type Request, type RequestHandler } from 'express';
+import express, { type Request, type RequestHandler } from 'express';
 import { z } from 'zod';
 import { revocationStatus } from '../admin/revoke.ts';
 import { sessionIdSchema } from '../core/admin-api/fields.ts';
-import type { Caller } from '../core/credential/credential.ts';
 import { auditedSession } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
 import type { RightsLimit } from '../core/delegation/rights.ts';
 import { AppError } from '../core/errors.ts';
-import { createRateLimiter } from '../core/rate-limit.ts';
-import type { Result } from '../core/result.ts';
-import { record, requireAuditLog, type AuditedAct } from '../http/audit-events.ts';
+import { record, requireAuditLog } from '../http/audit-events.ts';
 import { assertCredential, unauthenticated } from '../http/bearer.ts';
-import { createCallLimits, limitCalls, tooMany } from '../http/call-limits.ts';
-import { appErrorOf } from '../http/error-status.ts';
-import { bodyOf, callerOf, identifyOwn, knownCaller, methodNotAllowed, pathOf } from '../http/own-sessions.ts';
-import { ProblemError, sendProblem } from '../http/problem.ts';
+import { createCallLimits, limitCalls } from '../http/call-limits.ts';
+import {
+  bodyOf,
+  callerOf,
+  identifyOwn,
+  limitOrders,
+  methodNotAllowed,
+  onOwnError,
+  pathOf,
+  type OwnSessionsDeps,
+} from '../http/own-sessions.ts';
+import { ProblemError } from '../http/problem.ts';
 import { contextOf } from '../http/request-context.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
@@ -32,13 +37,8 @@ const BODY_BYTES = '32kb';
 /** Of each session in the list. */
 const RECENT = 10;
 
-export interface DelegationApiDeps extends DelegationDeps {
-  readonly config: DelegationDeps['config'] & { readonly limits: { readonly signInsPerMinute: number } };
-  readonly authenticate: (request: {
-    readonly token: string;
-    readonly audience: string;
-    readonly thumbprint: string | undefined;
-  }) => Promise<Result<Caller, string>>;
+export interface DelegationApiDeps extends DelegationDeps, Pick<OwnSessionsDeps, 'authenticate'> {
+  readonly config: DelegationDeps['config'] & OwnSessionsDeps['config'];
   /** PEM that a kubeconfig should trust at the api listener; undefined: the system's roots. */
   readonly apiCa?: string;
 }
@@ -59,7 +59,7 @@ export function delegationsApi(deps: DelegationApiDeps, delegations: Delegations
   const list = router.route(PATH);
   list.get(listHandler(deps, delegations));
   list.post(
-    limitOrders(deps),
+    limitOrders(deps, 'delegated sessions at once'),
     express.json({ limit: BODY_BYTES, type: 'application/json' }),
     createHandler(deps, delegations),
   );
@@ -70,18 +70,17 @@ export function delegationsApi(deps: DelegationApiDeps, delegations: Delegations
   router.use(PATH, () => {
     throw new AppError('not_found', 'There is no such resource among delegated sessions.');
   });
-  router.use(PATH, onError(deps));
+  router.use(
+    PATH,
+    onOwnError(deps, {
+      event: 'delegation-refused',
+      failure: 'request about delegated sessions failed',
+      count({ method }, status) {
+        if (method === 'POST') deps.countDelegation(status >= 500 ? 'unavailable' : 'refused');
+      },
+    }),
+  );
   return router;
-}
-
-/** Each order writes to the store and to the audit log, so one session may make only so many. */
-function limitOrders({ config, clock }: DelegationApiDeps): RequestHandler {
-  const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
-  return (req, _res, next) => {
-    const seconds = orders.take(callerOf(req).credential.session);
-    if (seconds > 0) throw tooMany('delegated sessions at once', seconds);
-    next();
-  };
 }
 
 function limitsOf(values: readonly unknown[]): readonly RightsLimit[] {
@@ -182,26 +181,4 @@ function endHandler(deps: DelegationApiDeps, delegations: Delegations): RequestH
     });
     res.status(code).json(result);
   };
-}
-
-/** Sends an error and audits it, unless an audit event for it was written already. */
-function onError(deps: DelegationApiDeps): ErrorRequestHandler {
-  return (thrown: unknown, req, res, next) => {
-    if (res.headersSent) return next(thrown);
-    const { requestId } = contextOf(req);
-    const { status } = sendProblem(res, thrown, { requestId, bearer: true });
-    const { reason } = appErrorOf(thrown).error;
-    if (status >= 500) deps.logger.error({ err: thrown, requestId, reason }, 'request about delegated sessions failed');
-    if (thrown instanceof ProblemError && thrown.audited) return;
-    if (req.method === 'POST') deps.countDelegation(status >= 500 ? 'unavailable' : 'refused');
-    const caller = knownCaller(req);
-    const about = caller === undefined ? undefined : aboutCaller(caller);
-    record(deps, contextOf(req), { event: 'delegation-refused', path: pathOf(req), code: status, reason, ...about });
-  };
-}
-
-function aboutCaller({ credential, identity, delegation }: Caller): Pick<AuditedAct, 'about' | 'provider' | 'details'> {
-  const { account, provider, session: id } = credential;
-  const { session, details } = auditedSession({ id, ...(delegation === undefined ? {} : { delegation }) });
-  return { about: { identity, account, session }, provider, details };
 }

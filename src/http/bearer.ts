@@ -11,7 +11,7 @@ export const unauthenticated = (message: string, reason: string): AppError =>
   new AppError('unauthenticated', message, { reason });
 
 /** Verifies an access token as the data plane does. `reason` is for the audit log only. */
-type Authenticate<C> = (request: {
+export type Authenticate<C> = (request: {
   readonly token: string;
   readonly audience: string;
   /** SHA-256 of the connection's client certificate, base64url. */

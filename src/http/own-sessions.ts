@@ -2,26 +2,35 @@
  * What the APIs for programs share that act for their own sessions: the caller has an access token with that audience, bound to
  * the client certificate of the connection.
  */
-import type { Request, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import type { z } from 'zod';
+import type { AuditTrail } from '../audit/audit.ts';
+import type { Clock } from '../contracts/clock.ts';
+import type { Logger } from '../contracts/logger.ts';
 import { checked } from '../core/admin-api/issues.ts';
+import type { PortcullisEventName } from '../core/audit/event.ts';
 import { SELF_AUDIENCE } from '../core/core.ts';
 import type { Caller, Credential } from '../core/credential/credential.ts';
+import { auditedSession } from '../core/delegation/delegation.ts';
 import { AppError } from '../core/errors.ts';
-import type { Result } from '../core/result.ts';
-import { assertCredential, authenticateBearer } from './bearer.ts';
-import { rejectionOrTooMany, type CallLimits } from './call-limits.ts';
-import { ProblemError } from './problem.ts';
+import { createRateLimiter } from '../core/rate-limit.ts';
+import { record, type AuditedAct } from './audit-events.ts';
+import { assertCredential, authenticateBearer, type Authenticate } from './bearer.ts';
+import { rejectionOrTooMany, tooMany, type CallLimits } from './call-limits.ts';
+import { appErrorOf } from './error-status.ts';
+import { ProblemError, sendProblem } from './problem.ts';
 import { contextOf } from './request-context.ts';
 
-interface OwnSessionsDeps {
-  readonly config: { readonly sessions: { readonly binding: 'required' | 'off' } };
+export interface OwnSessionsDeps {
+  readonly config: {
+    readonly sessions: { readonly binding: 'required' | 'off' };
+    readonly limits: { readonly signInsPerMinute: number };
+  };
   readonly guard: { check(credential: Credential): string | undefined };
-  readonly authenticate: (request: {
-    readonly token: string;
-    readonly audience: string;
-    readonly thumbprint: string | undefined;
-  }) => Promise<Result<Caller, string>>;
+  readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
+  readonly clock: Clock;
+  readonly logger: Pick<Logger, 'error'>;
+  readonly authenticate: Authenticate<Caller>;
 }
 
 const callers = new WeakMap<Request, Caller>();
@@ -53,14 +62,66 @@ export function identifyOwn(deps: OwnSessionsDeps, calls: CallLimits, what: stri
   };
 }
 
-/** Returns the caller; undefined where they were not authenticated. */
-export const knownCaller = (req: Request): Caller | undefined => callers.get(req);
+/**
+ * Limits the orders of each session: they write to the store and to the audit log, and may ask a provider.
+ * @param what there is too much of, for messages: `step-ups at once`
+ */
+export function limitOrders(
+  { config, clock }: Pick<OwnSessionsDeps, 'config' | 'clock'>,
+  what: string,
+): RequestHandler {
+  const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
+  return (req, _res, next) => {
+    const seconds = orders.take(callerOf(req).credential.session);
+    if (seconds > 0) throw tooMany(what, seconds);
+    next();
+  };
+}
 
 /** @throws Error where `identifyOwn` did not run before, which is a programming error */
 export function callerOf(req: Request): Caller {
   const caller = callers.get(req);
   if (caller === undefined) throw new Error('the caller must be identified first');
   return caller;
+}
+
+interface Rejected {
+  readonly event: PortcullisEventName;
+  /** For the server's log, where the error is one of the server: `request about a step-up failed`. */
+  readonly failure: string;
+  /** Returns the path for the audit event. Default: the whole one, without its query. */
+  readonly path?: (req: Request) => string;
+  /** Whether an error is no more than sent. Default: none is. */
+  readonly isQuiet?: (req: Request, status: number) => boolean;
+  /** Counts an error that is audited here. */
+  readonly count?: (req: Request, status: number, caller: Caller | undefined) => void;
+}
+
+/** Sends an error and audits it, unless an audit event for it was written already. */
+export function onOwnError(
+  deps: Pick<OwnSessionsDeps, 'audit' | 'clock' | 'logger'>,
+  { event, failure, path = pathOf, isQuiet, count }: Rejected,
+): ErrorRequestHandler {
+  return (thrown: unknown, req, res, next) => {
+    if (res.headersSent) return next(thrown);
+    const context = contextOf(req);
+    const { requestId } = context;
+    const { status } = sendProblem(res, thrown, { requestId, bearer: true });
+    const { reason } = appErrorOf(thrown).error;
+    if (status >= 500) deps.logger.error({ err: thrown, requestId, reason }, failure);
+    if (thrown instanceof ProblemError && thrown.audited) return;
+    if (isQuiet?.(req, status) === true) return;
+    const caller = callers.get(req);
+    count?.(req, status, caller);
+    const about = caller === undefined ? {} : aboutCaller(caller);
+    record(deps, context, { event, path: path(req), code: status, reason, ...about });
+  };
+}
+
+function aboutCaller({ credential, identity, delegation }: Caller): Pick<AuditedAct, 'about' | 'provider' | 'details'> {
+  const { account, provider, session: id } = credential;
+  const { session, details } = auditedSession({ id, ...(delegation === undefined ? {} : { delegation }) });
+  return { about: { identity, account, session }, provider, details };
 }
 
 /** Returns the body as the schema has it. @throws AppError `bad_request` */

@@ -4,16 +4,20 @@
  */
 import express, { type ErrorRequestHandler, type RequestHandler } from 'express';
 import { z } from 'zod';
-import { auditedSession } from '../core/delegation/delegation.ts';
 import { AppError } from '../core/errors.ts';
 import { isLoopbackCallback } from '../core/http/redirect-uri.ts';
-import { createRateLimiter } from '../core/rate-limit.ts';
-import { record, requireAuditLog } from '../http/audit-events.ts';
+import { requireAuditLog } from '../http/audit-events.ts';
 import { assertCredential } from '../http/bearer.ts';
-import { createCallLimits, limitCalls, tooMany } from '../http/call-limits.ts';
-import { appErrorOf } from '../http/error-status.ts';
-import { bodyOf, callerOf, identifyOwn, knownCaller, methodNotAllowed, pathOf } from '../http/own-sessions.ts';
-import { sendProblem } from '../http/problem.ts';
+import { createCallLimits, limitCalls } from '../http/call-limits.ts';
+import {
+  bodyOf,
+  callerOf,
+  identifyOwn,
+  limitOrders,
+  methodNotAllowed,
+  onOwnError,
+  pathOf,
+} from '../http/own-sessions.ts';
 import { contextOf } from '../http/request-context.ts';
 import { POLL_SECONDS, type Challenges, type StepUpState } from './challenges.ts';
 import type { StepUpDeps } from './dependencies.ts';
@@ -43,7 +47,7 @@ export function stepUpApi(deps: StepUpDeps, stepUps: Challenges): RequestHandler
   const json = express.json({ limit: BODY_BYTES, type: 'application/json' });
   router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'step-up'), limitCalls(calls));
   const all = router.route(PATH);
-  all.post(limitOrders(deps), json, beginHandler(deps, stepUps));
+  all.post(limitOrders(deps, 'step-ups at once'), json, beginHandler(deps, stepUps));
   all.all(methodNotAllowed('POST'));
   const one = router.route(`${PATH}/:id`);
   one.get(stateHandler(deps, stepUps));
@@ -56,15 +60,18 @@ export function stepUpApi(deps: StepUpDeps, stepUps: Challenges): RequestHandler
   return router;
 }
 
-/** Each order writes to the store, so one session may make only so many. */
-function limitOrders({ config, clock }: StepUpDeps): RequestHandler {
-  const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
-  return (req, _res, next) => {
-    const seconds = orders.take(callerOf(req).credential.session);
-    if (seconds > 0) throw tooMany('step-ups at once', seconds);
-    next();
-  };
-}
+const onError = (deps: StepUpDeps): ErrorRequestHandler =>
+  onOwnError(deps, {
+    event: 'step-up-refused',
+    failure: 'request about a step-up failed',
+    // An id is a secret until its step-up is over: whoever has it sees the page with the user's name.
+    path: (req) => (pathOf(req).startsWith(`${PATH}/`) ? `${PATH}/ID` : PATH),
+    // A poll of what is over: a program asks again and again.
+    isQuiet: ({ method }, status) => method === 'GET' && status === 404,
+    count(_req, status, caller) {
+      if (caller !== undefined && status < 500) deps.countStepUp?.('refused');
+    },
+  });
 
 const timeText = (epochSeconds: number): string => new Date(epochSeconds * 1000).toISOString();
 
@@ -116,27 +123,5 @@ function redeemHandler(deps: StepUpDeps, stepUps: Challenges): RequestHandler {
     const state = await stepUps.redeem(caller, id, code, contextOf(req));
     assertCredential(deps.guard, caller.credential);
     res.json(viewOf(deps, state));
-  };
-}
-
-/** Sends an error and audits it. A poll of what is over writes nothing: a program asks again and again. */
-function onError(deps: StepUpDeps): ErrorRequestHandler {
-  return (thrown: unknown, req, res, next) => {
-    if (res.headersSent) return next(thrown);
-    const { requestId } = contextOf(req);
-    const { status } = sendProblem(res, thrown, { requestId, bearer: true });
-    const { reason } = appErrorOf(thrown).error;
-    if (status >= 500) deps.logger.error({ err: thrown, requestId, reason }, 'request about a step-up failed');
-    if (req.method === 'GET' && status === 404) return;
-    const caller = knownCaller(req);
-    if (caller !== undefined && status < 500) deps.countStepUp?.('refused');
-    const path = pathOf(req).startsWith(`${PATH}/`) ? `${PATH}/ID` : PATH;
-    if (caller === undefined)
-      return record(deps, contextOf(req), { event: 'step-up-refused', path, code: status, reason });
-    const { credential, identity, delegation } = caller;
-    const { account, provider, session: id } = credential;
-    const { session, details } = auditedSession({ id, ...(delegation === undefined ? {} : { delegation }) });
-    const about = { identity, account, session };
-    record(deps, contextOf(req), { event: 'step-up-refused', path, code: status, reason, provider, details, about });
   };
 }

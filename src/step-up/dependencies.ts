@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { Caller } from '../core/credential/credential.ts';
-import type { Result } from '../core/result.ts';
+import type { Authenticate } from '../http/bearer.ts';
 import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { Store } from '../store/store.ts';
 
@@ -21,11 +21,7 @@ export interface StepUpDeps {
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'error'>;
-  readonly authenticate: (request: {
-    readonly token: string;
-    readonly audience: string;
-    readonly thumbprint: string | undefined;
-  }) => Promise<Result<Caller, string>>;
+  readonly authenticate: Authenticate<Caller>;
   /** Absent: it is not counted. */
   readonly countStepUp?: (outcome: StepUpOutcome) => void;
 }

@@ -49,7 +49,7 @@ export const termsOf = ({ name, description, groups, clusters, requesters, appro
 export const sameTerms = (terms: RoleTerms, role: AccessRole): boolean =>
   JSON.stringify(termsOf({ ...terms, longest: 0 })) === JSON.stringify(termsOf(role));
 
-export const isIn = (groups: readonly string[], identity: Pick<Identity, 'groups'>): boolean =>
+const isIn = (groups: readonly string[], identity: Pick<Identity, 'groups'>): boolean =>
   groups.some((group) => identity.groups.includes(group));
 
 /** An empty list is no cluster. */
