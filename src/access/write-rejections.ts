@@ -22,7 +22,8 @@ export function writeRejection(reason: AccessWriteRejection): ProblemError {
       return rejection(reason, message);
     }
     case 'requests_of_account_too_many': {
-      const message = 'As many of your requests wait as may. Withdraw some (portcullis access end), or wait.';
+      const message =
+        'As many of your requests wait as may, or you have asked too often within a day. Withdraw some (portcullis access end), or wait.';
       return rejection(reason, message);
     }
     case 'grants_too_many':

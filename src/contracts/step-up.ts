@@ -54,9 +54,10 @@ export interface StepUps {
     context: StepUpRequestContext,
   ): Promise<void>;
   /**
-   * Ends a step-up without a proof, and lets the program know. Nothing happens where it is decided already.
+   * Ends a step-up without a proof, and lets the program know.
    * @param description for the program, in printable ASCII
    * @returns the program's loopback address with the error, where it has one
+   * @throws AppError `sign_in_expired` where it is decided already
    */
   refuse(pending: PendingStepUp, description: string): Promise<string | undefined>;
   /** Returns the error for a session that can never step up; undefined for one that can. */

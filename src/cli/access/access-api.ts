@@ -27,7 +27,10 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ['freshness_unprovable', 'sign in with another identity provider: portcullis login'],
   ['fresh_sign_in_needed', 'sign out at your identity provider, then run the command again'],
   ['own_request', 'send the link of the request to a colleague who approves it'],
-  ['requests_of_account_too_many', 'withdraw one: portcullis access list, then portcullis access end ID'],
+  [
+    'requests_of_account_too_many',
+    'withdraw one that waits: portcullis access list, then portcullis access end ID; or ask tomorrow',
+  ],
 ]);
 
 /** The server and session of a command about access requests. */

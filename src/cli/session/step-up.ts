@@ -181,7 +181,6 @@ const unlessGone =
 function assertDone(entry: CacheEntry, body: JsonRecord): void {
   const { state } = parseResponse(stateSchema, body);
   if (state === 'done') return;
-  if (state === 'expired') throw tooLate(entry);
   const detail = plainText(stringAt(body, 'detail') ?? '');
   const why = detail === '' ? '' : `: ${detail}`;
   throw cliError('sign_in_refused', `The step-up was refused${why}.`, again(entry), { reason: 'step_up_refused' });
