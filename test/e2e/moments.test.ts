@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { chromium, type Browser as Chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { browserAt, closeStages, cookiesOf, openStage, openSession, signIn, type Stage } from '../unit/web/harness.ts';
+import { cookiesOf } from '../unit/web/cookies.ts';
+import { browserAt, closeStages, openStage, openSession, signIn, type Stage } from '../unit/web/harness.ts';
 
 const CHROMIUM = {
   executablePath: '/usr/bin/chromium-headless-shell',

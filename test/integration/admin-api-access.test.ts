@@ -12,15 +12,8 @@ import {
   type Method,
 } from '../support/admin-doors.ts';
 import { alsoAt } from '../unit/web/admin-at.ts';
-import {
-  annotation,
-  closeStages,
-  cookiesOf,
-  openStage,
-  openSession,
-  PUBLIC_URL,
-  type Stage,
-} from '../unit/web/harness.ts';
+import { cookiesOf } from '../unit/web/cookies.ts';
+import { annotation, closeStages, openStage, openSession, PUBLIC_URL, type Stage } from '../unit/web/harness.ts';
 
 const REVOCATION = '0f5c7a52-5a0e-4d3b-9a59-6f1f3a1b2c3d';
 

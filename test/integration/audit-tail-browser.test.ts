@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, expect, onTestFinished, test } from 'vitest';
 import { createLiveTails } from '../../src/audit/audit.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
+import { cookiesOf } from '../unit/web/cookies.ts';
 import {
   annotation,
   closeStages,
-  cookiesOf,
   openSession,
   PUBLIC_URL,
   signedInAs,

@@ -8,7 +8,8 @@ import type { RevocationResult } from '../../src/revocation/revocation.ts';
 import { readEvents, type EventReader } from '../support/event-reader.ts';
 import type { WebDeps } from '../../src/web/dependencies.ts';
 import { LateProof, post } from '../unit/web/admin-at.ts';
-import { annotation, closeStages, cookiesOf, openSession, signedInAs, type AdminAt } from '../unit/web/harness.ts';
+import { cookiesOf } from '../unit/web/cookies.ts';
+import { annotation, closeStages, openSession, signedInAs, type AdminAt } from '../unit/web/harness.ts';
 
 const API = '/admin/api/v1';
 const SOON = { timeout: 10_000, interval: 10 };

@@ -307,7 +307,3 @@ export async function signedInAs(who: string, options: StageOptions = {}): Promi
 }
 
 export const sessionsOf = (stage: Stage): Promise<number> => stage.store.sessions.count();
-
-/** The browser's cookies as a header. */
-export const cookiesOf = (browser: Browser): string =>
-  browser.jar.getCookies({ domain: '127.0.0.1', path: '/', secure: false, script: false }).toValueString();

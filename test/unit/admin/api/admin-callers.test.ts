@@ -10,11 +10,11 @@ import { AppError } from '../../../../src/core/errors.ts';
 import type { Account } from '../../../../src/core/identity/identity.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import { ROUTES, type Route } from '../../../../src/admin/api/routes.ts';
+import { cookiesOf } from '../../web/cookies.ts';
 import {
   annotation,
   browserAt,
   closeStages,
-  cookiesOf,
   openStage,
   openSession,
   signIn,

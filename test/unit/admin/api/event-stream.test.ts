@@ -6,7 +6,8 @@ import { afterEach, expect, test } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
 import { EventStream } from '../../../../src/admin/api/event-stream.ts';
 import { API } from '../../web/admin-at.ts';
-import { closeStages, cookiesOf, signedInAs, type AdminAt } from '../../web/harness.ts';
+import { cookiesOf } from '../../web/cookies.ts';
+import { closeStages, signedInAs, type AdminAt } from '../../web/harness.ts';
 
 afterEach(closeStages);
 

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { cookiesOf } from '../cookies.ts';
 import {
   annotation,
   browserAt,
   closeStages,
-  cookiesOf,
   csrfOf,
   locationOf,
   openStage,

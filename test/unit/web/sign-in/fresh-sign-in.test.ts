@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { post } from '../admin-at.ts';
+import { cookiesOf } from '../cookies.ts';
 import {
   annotation,
   browserAt,
   closeStages,
-  cookiesOf,
   csrfOf,
   locationOf,
   openStage,
