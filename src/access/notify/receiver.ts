@@ -3,12 +3,10 @@
  *
  * A receiver that is down costs its own notices and nothing else: no caller waits for it, and its queue has an end.
  */
-import { request } from 'undici';
 import type { Logger } from '../../contracts/logger.ts';
 import { webhookHeaders, webhookSecretsIn } from '../../core/access/webhook-signature.ts';
 import { createEgress, type Egress, type EgressProxy } from '../../egress/egress.ts';
-import { retryDelay, webhookFailure, type RetryLimits } from '../../egress/retry.ts';
-import { timeoutSignal } from '../../timing/timing.ts';
+import { callWebhook, isAccepted, retryDelay, webhookFailure, type RetryLimits } from '../../egress/webhook.ts';
 
 /** One of `access.notify`, with what its files hold now. */
 export interface ReceiverSettings {
@@ -68,9 +66,6 @@ interface Waiting extends Message {
   /** By the monotonic clock. */
   readonly notBefore: number;
 }
-
-/** Only the head of a response is read; this much of the body is read to see its end. */
-const MOST_OF_RESPONSE = 16 * 1024;
 
 /** A response that is about this one notice, and says nothing of others. */
 const ABOUT_NOTICE: ReadonlySet<number> = new Set([400, 413, 422]);
@@ -202,28 +197,17 @@ export class Receiver {
   /** @throws unless the receiver has accepted it */
   async #send({ id, body }: Message): Promise<void> {
     const { url, secrets, timeout } = this.#settings;
-    const to = new URL(url());
-    const egress = this.#egress();
     const seconds = Math.floor(this.#deps.nowMs() / 1000);
-    const response = await request(to, {
-      method: 'POST',
-      dispatcher: egress.dispatcher,
-      headers: {
-        'content-type': 'application/json',
-        'user-agent': 'portcullis',
-        ...webhookHeaders({ id, seconds, body }, secrets === undefined ? [] : webhookSecretsIn(secrets())),
-      },
+    const response = await callWebhook(this.#egress(), {
+      url: url(),
+      headers: webhookHeaders({ id, seconds, body }, secrets === undefined ? [] : webhookSecretsIn(secrets())),
       body,
-      signal: AbortSignal.any([timeoutSignal(timeout * 1000), this.#closing.signal]),
-    }).catch((error: unknown) => {
-      throw egress.timedOut(error, to) ?? error;
+      timeoutMs: timeout * 1000,
+      closing: this.#closing.signal,
     });
-    await response.body.dump({ limit: MOST_OF_RESPONSE }).catch(() => {});
-    const { statusCode, headers } = response;
-    if (statusCode >= 200 && statusCode < 300) return;
-    throw ABOUT_NOTICE.has(statusCode)
-      ? new Rejected(`the webhook answered ${statusCode}`)
-      : webhookFailure(statusCode, headers['retry-after']);
+    if (isAccepted(response)) return;
+    const { code } = response;
+    throw ABOUT_NOTICE.has(code) ? new Rejected(`the webhook answered ${code}`) : webhookFailure(response);
   }
 
   /** Connections under other CAs are made again: a resumed handshake verifies no certificate. */

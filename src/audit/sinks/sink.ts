@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AuditMetrics, LinePosition, SinkGap, SinkStatus } from '../types.ts';
 import { Batch } from './batch.ts';
-import { retryDelay, type RetryLimits } from '../../egress/retry.ts';
+import { retryDelay, type RetryLimits } from '../../egress/webhook.ts';
 import type { LineTarget } from './target.ts';
 
 export interface SinkLimits extends RetryLimits {

@@ -1,6 +1,6 @@
 /** A webhook behind a spool: an event is safe once it is on the disk, and is delivered from there in the background. */
 import type { WebhookSinkSettings } from '../types.ts';
-import { retryDelay, type RetryLimits } from '../../egress/retry.ts';
+import { retryDelay, type RetryLimits } from '../../egress/webhook.ts';
 import { Spool } from './spool.ts';
 import type { LineTarget } from './target.ts';
 import { BATCH_BYTES, BATCH_WAIT, Delivery, originOf, type DeliveryParts } from './webhook.ts';

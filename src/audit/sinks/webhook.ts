@@ -4,11 +4,9 @@
  *
  * @see https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/#webhook-backend
  */
-import { request } from 'undici';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AuditMetrics, SinkGap, WebhookSinkSettings } from '../types.ts';
-import { webhookFailure } from '../../egress/retry.ts';
-import { timeoutSignal } from '../../timing/timing.ts';
+import { callWebhook, isAccepted, webhookFailure } from '../../egress/webhook.ts';
 import { Connection, timeoutMs } from './webhook-connection.ts';
 import { headOf, positionOf } from './webhook-head.ts';
 import { codeOf, type LineTarget } from './target.ts';
@@ -24,9 +22,6 @@ const BATCH_EVENTS = 400;
 export const BATCH_BYTES = 1024 * 1024;
 /** Seconds. */
 export const BATCH_WAIT = 1;
-/** Only the head of a response is read; this much of the body is accepted to keep the connection. */
-const MOST_OF_ANSWER = 16 * 1024;
-
 /** Codes of undici and of the system: the connection ended before a response came. */
 const STALE = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
@@ -112,29 +107,16 @@ export class Delivery {
   /** @returns 413, or a status of success */
   async #sendOnce(post: Post): Promise<number> {
     const { egress, headers } = await this.#connection.ready();
-    const limit = timeoutSignal(timeoutMs(this.#settings));
     const head = headOf(post.bytes.subarray(post.ends.at(-2) ?? 0));
-    const {
-      statusCode,
-      headers: answered,
-      body,
-    } = await request(this.#settings.url, {
-      method: 'POST',
-      dispatcher: egress.dispatcher,
-      headers: {
-        'content-type': 'application/json',
-        'user-agent': 'portcullis',
-        ...(head === undefined ? {} : { 'portcullis-audit-head': head }),
-        ...headers,
-      },
+    const response = await callWebhook(egress, {
+      url: this.#settings.url,
+      headers: { ...(head === undefined ? {} : { 'portcullis-audit-head': head }), ...headers },
       body: eventList(post),
-      signal: AbortSignal.any([limit, this.#closing.signal]),
-    }).catch((error: unknown) => {
-      throw egress.timedOut(error, new URL(this.#settings.url)) ?? error;
+      timeoutMs: timeoutMs(this.#settings),
+      closing: this.#closing.signal,
     });
-    await body.dump({ limit: MOST_OF_ANSWER }).catch(() => {});
-    if ((statusCode >= 200 && statusCode < 300) || statusCode === 413) return statusCode;
-    throw webhookFailure(statusCode, answered['retry-after']);
+    if (isAccepted(response) || response.code === 413) return response.code;
+    throw webhookFailure(response);
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { retryDelay, RetryLater } from '../../../src/egress/retry.ts';
+import { retryDelay, RetryLater } from '../../../src/egress/webhook.ts';
 import { range } from '../audit/fixtures.ts';
 
 const LIMITS = { retryMs: 100, retryMaxMs: 5000 };
