@@ -9,7 +9,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { RevocationResults } from '../admin/revocation-results.ts';
-import type { AccessRequest } from '../core/access/request.ts';
+import { nowSeconds } from '../contracts/clock.ts';
+import type { AccessRequest, GrantPeriod } from '../core/access/request.ts';
 import type { RevocationResult } from '../revocation/revocation.ts';
 import { auditEnded, type GrantEnd } from './audit-events.ts';
 import { auditIfFound } from './begun.ts';
@@ -18,8 +19,17 @@ import type { AccessDeps } from './dependencies.ts';
 /** A claim whose holder has died lapses after this time: longer than the store may hang, and a proof may take. */
 export const CLAIM_SECONDS = 30;
 
-/** @param end.isSweep nothing is done where another replica is about to write it; a user waits for the result all the same */
-export type EndGrant = (request: AccessRequest, end: GrantEnd & { readonly isSweep?: true }) => Promise<Ended>;
+/** Of a grant that the store does not have, each replica finds out by itself, some only once they are not fenced any more. */
+const LOST_CLAIM_SECONDS = 600;
+
+/**
+ * @param end.isSweep nothing is done where another replica is about to write it; a user waits for the result all the same
+ * @param end.isLost its end cannot be noted, so it is claimed for long
+ */
+export type EndGrant = (
+  request: AccessRequest,
+  end: GrantEnd & { readonly isSweep?: true; readonly isLost?: true },
+) => Promise<Ended>;
 
 export interface Ended {
   /** As it is stored now; as it was given, where another replica is about to note the end. */
@@ -49,7 +59,8 @@ async function endOnce(
   { request, end }: { readonly request: AccessRequest; readonly end: Parameters<EndGrant>[1] },
 ): Promise<Ended> {
   const { store, guard } = deps;
-  const mine = await store.access.claimEnding(request.id, guard.incarnation, CLAIM_SECONDS);
+  const claimSeconds = end.isLost === true ? LOST_CLAIM_SECONDS : CLAIM_SECONDS;
+  const mine = await store.access.claimEnding(request.id, guard.incarnation, claimSeconds);
   if (!mine && end.isSweep === true) return { request };
   const meant = await noteEnding(deps, request, end);
   const first = firstEnd(meant, end);
@@ -59,15 +70,27 @@ async function endOnce(
   await auditIfFound(deps, meant);
   auditEnded(deps, request, first, result);
   const { ending, by } = first;
-  const noted = await store.access.ended(request.id, {
+  const how = {
     ending,
     ...(by === undefined ? {} : { endedBy: by }),
     ...(result === undefined ? {} : { revocation: result.id }),
-  });
-  if (noted !== undefined)
-    deps.notify?.({ kind: 'ended', request: noted.request, ...(by === undefined ? {} : { by }) });
-  return { request: noted?.request ?? request, ...(result === undefined ? {} : { result }) };
+  };
+  const noted = await store.access.ended(request.id, how);
+  const ended = noted?.request ?? (end.isLost === true ? lostRequest(deps, request, how) : undefined);
+  if (ended !== undefined) deps.notify?.({ kind: 'ended', request: ended, ...(by === undefined ? {} : { by }) });
+  return { request: ended ?? request, ...(result === undefined ? {} : { result }) };
 }
+
+/** As it would be stored. */
+const lostRequest = (
+  deps: Pick<AccessDeps, 'clock'>,
+  request: AccessRequest,
+  how: Pick<GrantPeriod, 'ending' | 'endedBy' | 'revocation'>,
+): AccessRequest => ({
+  ...request,
+  state: 'ended',
+  ...(request.grant === undefined ? {} : { grant: { ...request.grant, ...how, endedAt: nowSeconds(deps) } }),
+});
 
 /**
  * Notes who ends it, and the id of the revocation. That is random and sealed: an attacker who can write to Redis and knows the

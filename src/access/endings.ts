@@ -15,6 +15,7 @@ import type { AccessDeps } from './dependencies.ts';
 import { auditIfFound } from './begun.ts';
 import { CLAIM_SECONDS, type EndGrant } from './end-grant.ts';
 import { roleNamed } from './judge.ts';
+import { LostGrants } from './lost-grants.ts';
 
 const EVERY_MS = 2000;
 /** Whether a user is still in the groups that may ask is read from their session: at once where it changed, else this often. */
@@ -43,6 +44,12 @@ export function createEndings(deps: AccessDeps, endGrant: EndGrant): Endings {
   return new Sweeper(deps, endGrant);
 }
 
+interface OverGrant {
+  readonly request: AccessRequest;
+  readonly ending: GrantEnding;
+  readonly isLost?: true;
+}
+
 class Sweeper implements Endings {
   readonly #deps: AccessDeps;
   readonly #endGrant: EndGrant;
@@ -50,6 +57,7 @@ class Sweeper implements Endings {
   readonly #groupsReadAt = new Map<string, number>();
   /** When each active grant is over, as this replica has known it first; monotonic milliseconds. */
   readonly #endsAt = new Map<string, number>();
+  readonly #lost = new LostGrants();
   readonly #sessionOf = new Map<TargetKey, Set<string>>();
   #openReadAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
@@ -133,16 +141,17 @@ class Sweeper implements Endings {
     const askedAt = performance.now();
     const active = await this.#deps.store.access.active();
     this.#note(active, askedAt);
-    const over = [];
+    const over: OverGrant[] = [];
     for (const grant of active) {
       await this.#findBegin(grant);
       const ending = await this.#endingOf(grant);
       if (ending !== undefined) over.push({ request: grant.stored.request, ending });
     }
+    for (const lost of await this.#lost.find(active, this.#deps.store)) over.push({ ...lost, isLost: true } as const);
     const queue = over.values();
     await Promise.all(
       Array.from({ length: CONCURRENT }, async () => {
-        for (const { request, ending } of queue) await this.#end(request, ending);
+        for (const end of queue) await this.#end(end);
       }),
     );
     await this.#expireRequests();
@@ -199,14 +208,14 @@ class Sweeper implements Endings {
     if (await store.access.claimEnding(id, guard.incarnation, CLAIM_SECONDS)) await auditIfFound(this.#deps, request);
   }
 
-  async #end(request: AccessRequest, ending: GrantEnding): Promise<void> {
+  async #end({ request, ...end }: OverGrant): Promise<void> {
+    const by = { reason: '', context: NO_REQUEST(), path: '', isSweep: true } as const;
     // Not held up by one that cannot be written: it is found again in the next round.
-    await this.#endGrant(request, { ending, reason: '', context: NO_REQUEST(), path: '', isSweep: true }).catch(
-      (err: unknown) => {
-        const facts = { err, grant: request.id, ending };
-        this.#deps.logger.warn(facts, 'the end of a grant could not be written');
-      },
-    );
+    await this.#endGrant(request, { ...end, ...by }).catch((err: unknown) => {
+      if (end.isLost === true) this.#lost.again(request);
+      const facts = { err, grant: request.id, ending: end.ending };
+      this.#deps.logger.warn(facts, 'the end of a grant could not be written');
+    });
   }
 
   /** Marks requests that no one decided about in time. Of several replicas one writes each, and audits it. */

@@ -286,4 +286,20 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     expect(queue).toHaveLength(500);
     expect(codeOf(await alice.call('POST', '', ask('two')))).toBe('409 requests_too_many');
   });
+
+  test('a grant that Redis has forgotten is audited as ended with its session', async () => {
+    const alice = await machine('alice');
+    const id = idOf(await alice.call('POST', '', ask('break-glass')));
+    const isSeen = async ({ ports }: RunningServer): Promise<true | undefined> => {
+      const metrics = await (await fetch(`http://127.0.0.1:${ports.ops}/metrics`)).text();
+      return /^portcullis_access_grants_active\{[^}]*role="break-glass"[^}]*\} [1-9]/m.test(metrics) ? true : undefined;
+    };
+    await until(() => isSeen(stage.server));
+    await redis.restart();
+    const { annotations } = await endOf(id);
+    expect(annotations).toMatchObject({
+      'portcullis.dev/ending': 'session',
+      'portcullis.dev/account': expect.any(String),
+    });
+  });
 });

@@ -24,6 +24,7 @@ const ENDINGS: Readonly<Record<GrantEnding, string>> = {
   session: 'its session ended',
   group: 'its user has left the groups that may ask for it',
   role: 'the role is not configured any more',
+  lost: 'what was stored of it is lost',
 };
 
 export interface NoticeText {

@@ -12,9 +12,10 @@ export type AccessState = 'open' | 'granted' | 'denied' | 'withdrawn' | 'expired
 
 /**
  * Why a grant is over: `expired`; ended by its `user`, an `approver` or an `admin`; its `session` has ended, whatever ended
- * that; its user has left the groups that may ask (`group`); its `role` is not configured any more.
+ * that; its user has left the groups that may ask (`group`); its `role` is not configured any more; its request is `lost`,
+ * because what the store had of it was removed or changed.
  */
-export type GrantEnding = 'expired' | 'user' | 'approver' | 'admin' | 'session' | 'group' | 'role';
+export type GrantEnding = 'expired' | 'user' | 'approver' | 'admin' | 'session' | 'group' | 'role' | 'lost';
 
 export interface AccessDecision {
   readonly account: Account;

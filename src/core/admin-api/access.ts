@@ -27,7 +27,7 @@ const grantSchema = z.object({
   leftSeconds: count.describe('of one that goes on, about; the store’s clock decides').exactOptional(),
   endedAt: timeSchema.exactOptional(),
   ending: z
-    .enum(['expired', 'user', 'approver', 'admin', 'session', 'group', 'role'])
+    .enum(['expired', 'user', 'approver', 'admin', 'session', 'group', 'role', 'lost'])
     .describe('why it is over')
     .exactOptional(),
   endedBy: z.string().describe('username of whoever ended it').exactOptional(),

@@ -55,6 +55,7 @@ const ENDINGS: Readonly<Record<GrantEnding, string>> = {
   session: 'its session ended',
   group: 'its user left the groups that may ask for it',
   role: 'the role is not configured any more',
+  lost: 'what was stored of it is lost',
 };
 
 /** The states of a request, as a filter and as text. */

@@ -115,6 +115,57 @@ describe('a grant that has begun without anyone learning of it', () => {
   });
 });
 
+describe('a grant that the store does not have any more', () => {
+  type Replica = ReturnType<typeof elsewhere>;
+  async function lost(): Promise<readonly [id: string, Replica, Replica]> {
+    const replicas = [stage.access(), elsewhere()] as const;
+    const { id } = await stage
+      .access()
+      .requests.request(await stage.caller('alice'), { ...ORDER, role: 'break-glass' });
+    for (const { endings } of replicas) await endings.check();
+    stage.audited.splice(0);
+    stage.notices.splice(0);
+    Object.assign(stage.store.access, {
+      active: async () => [],
+      find: async () => undefined,
+      ended: async () => undefined,
+    });
+    return [id, ...replicas];
+  }
+
+  it('has ended with its session, where a new epoch has forgotten both; audited once', async () => {
+    const [id, ...replicas] = await lost();
+    await stage.guard.revoke({ target: { kind: 'session', session: 'alice' } });
+    for (const { endings } of replicas) await endings.check();
+    stage.nowMs += 60_000;
+    for (const { endings } of replicas) await endings.check();
+    expect(facts('access-ended')).toMatchObject([
+      { 'portcullis.dev/grant-id': id, 'portcullis.dev/ending': 'session', 'portcullis.dev/account': 'corp/alice' },
+    ]);
+    expect(stage.notices).toMatchObject([{ kind: 'ended', request: { id, grant: { ending: 'session' } } }]);
+  });
+
+  it('is ended by a revocation where its session goes on: an attacker has removed or changed the request', async () => {
+    const [id, ...replicas] = await lost();
+    for (const { endings } of replicas) await endings.check();
+    expect(facts('access-ended')).toMatchObject([
+      { 'portcullis.dev/grant-id': id, 'portcullis.dev/ending': 'lost', 'portcullis.dev/complete': 'true' },
+    ]);
+    expect((await stage.store.sessions.read('alice'))?.grants ?? []).toEqual([]);
+  });
+
+  it('is kept in mind while the store does not respond', async () => {
+    const [, { endings }] = await lost();
+    const find = stage.store.access.find.bind(stage.store.access);
+    stage.store.access.find = () => Promise.reject(new Error('away'));
+    await endings.check();
+    expect(facts('access-ended')).toEqual([]);
+    stage.store.access.find = find;
+    await endings.check();
+    expect(facts('access-ended')).toHaveLength(1);
+  });
+});
+
 describe('a grant that was ended early, by a replica that died then', () => {
   async function granted(): Promise<string> {
     const access = stage.access();
