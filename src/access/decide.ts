@@ -10,7 +10,7 @@ import { begun } from './begun.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { assertFirstApproval, assertOpen, judgeDecider, type Judged } from './judge.ts';
 import { rejection, requestNotFound } from './rejections.ts';
-import { assertFreshUser, recheckedRecord, recheckedUser } from './users.ts';
+import { assertFreshUser, isConfirmed, recheckedRecord, recheckedUser } from './users.ts';
 import { writeRejection } from './write-rejections.ts';
 
 /** Of one decision: while it was made, others have decided. More than the approvals that a role may need. */
@@ -69,8 +69,13 @@ async function requesterOf(
   { approved }: Decision,
 ): Promise<SessionRecord> {
   const record = await (approved ? recheckedRecord(deps, session) : deps.store.sessions.read(session));
-  if (record?.account === account && record.delegation === undefined) return record;
-  throw writeRejection('session_over');
+  if (record?.account !== account || record.delegation !== undefined) throw writeRejection('session_over');
+  if (approved && !isConfirmed(deps, record)) {
+    const message =
+      'The identity provider of whoever asks cannot be asked about them again: they must sign in, then ask again.';
+    throw rejection('requester_signs_in_again', message);
+  }
+  return record;
 }
 
 const decisionOf = ({ record }: KnownUser, at: number, { approved, reason }: Decision): AccessDecision => ({
@@ -81,7 +86,19 @@ const decisionOf = ({ record }: KnownUser, at: number, { approved, reason }: Dec
   ...(reason === '' ? {} : { reason }),
 });
 
-function approve(
+/**
+ * An attacker with an approver's account gives the first of two approvals, and the account is locked when that is noticed.
+ * @throws ProblemError `approver_locked`
+ */
+async function assertNoneLocked({ store }: AccessDeps, approvals: readonly AccessDecision[]): Promise<void> {
+  const locks = await Promise.all(approvals.map(({ account }) => store.locks.find(account)));
+  if (locks.every((lock) => lock === undefined)) return;
+  const message =
+    'The account of someone who approved this before is locked since, so that does not count. It must be asked for again.';
+  throw rejection('approver_locked', message);
+}
+
+async function approve(
   deps: AccessDeps,
   stored: StoredRequest,
   {
@@ -97,6 +114,7 @@ function approve(
   },
 ): Promise<AccessWrite> {
   assertFirstApproval(approvals, decider);
+  await assertNoneLocked(deps, approvals);
   const { request } = stored;
   if (!mayRequest(role, requester.identity) || request.seconds > role.longest) {
     const message = 'Whoever asked may not ask for this any more: not in these groups, or not for so long.';

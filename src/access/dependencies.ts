@@ -22,7 +22,7 @@ export interface AccessDeps {
     readonly clusters: readonly Pick<Config['clusters'][number], 'name'>[];
     readonly workload: readonly Pick<Config['workload'][number], 'name' | 'role' | 'clusters'>[];
   };
-  readonly store: Pick<Store, 'sessions' | 'recent' | 'access' | 'artefacts'>;
+  readonly store: Pick<Store, 'sessions' | 'recent' | 'access' | 'artefacts' | 'locks'>;
   readonly guard: Pick<
     RevocationGuard,
     'check' | 'revoke' | 'fenced' | 'incarnation' | 'onChange' | 'result' | 'onResult'

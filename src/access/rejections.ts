@@ -24,6 +24,7 @@ export const REJECTIONS = {
   role_active: 409,
   role_changed: 409,
   already_approved: 409,
+  approver_locked: 409,
   request_open: 409,
   request_granted: 409,
   request_denied: 409,

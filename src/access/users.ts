@@ -66,7 +66,7 @@ export async function recheckedUser(
   const record = await recheckedRecord(deps, session);
   if (record === undefined) throw gone();
   actor.assertValid();
-  if (nowSeconds(deps) - record.checkedAt > CONFIRMED_SECONDS + deps.config.clockSkew) {
+  if (!isConfirmed(deps, record)) {
     const message = 'The identity provider cannot be asked again about this session. Sign in again (portcullis login).';
     throw rejection('sign_in_again', message);
   }
@@ -77,6 +77,12 @@ export async function recheckedUser(
   }
   return { record, account, identity, knownAs };
 }
+
+/** Whether the provider has said just now that the user is there: by a re-check, or by the sign-in. */
+export const isConfirmed = (
+  deps: Pick<AccessDeps, 'config' | 'clock'>,
+  { checkedAt }: Pick<SessionRecord, 'checkedAt'>,
+): boolean => nowSeconds(deps) - checkedAt <= CONFIRMED_SECONDS + deps.config.clockSkew;
 
 /**
  * Re-checks a session at its provider.

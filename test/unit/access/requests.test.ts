@@ -203,6 +203,27 @@ describe('a decision', () => {
     expect(await problem(requests.deny(await stage.caller('stale'), id))).toBe('401 fresh_sign_in_needed');
   });
 
+  it('needs a requester whose provider has confirmed them just now: one that cannot be asked again does not', async () => {
+    const { requests } = stage.access();
+    const id = await asked();
+    stage.nowMs += 400_000;
+    await stage.signIn('bob4', USERS.bob);
+    expect(await problem(requests.approve(await stage.caller('bob4'), id))).toBe('409 requester_signs_in_again');
+    expect(await requests.deny(await stage.caller('bob4'), id)).toMatchObject({ state: 'denied' });
+  });
+
+  it('counts no longer where whoever approved before is locked since', async () => {
+    const two = { ...ROLE, approval: { groups: ['corp:leads'], count: 2 } };
+    const { requests } = stage.access({ roles: [two] });
+    const id = await asked(stage.access({ roles: [two] }));
+    await requests.approve(await stage.caller('dave'), id);
+    const lock = { by: 'root', reason: 'stolen laptop', at: stage.seconds };
+    await stage.guard.revoke({ target: { kind: 'account', account: 'corp/dave' }, lock });
+    expect(await problem(requests.approve(await stage.caller('bob'), id))).toBe('409 approver_locked');
+    expect((await stage.store.access.find(id))?.request.state).toBe('open');
+    expect(await requests.deny(await stage.caller('bob'), id)).toMatchObject({ state: 'denied' });
+  });
+
   it('counts different humans: one who approves twice, or with a second account, counts once', async () => {
     const two = { ...ROLE, approval: { groups: ['corp:leads'], count: 2 } };
     const { requests } = stage.access({ roles: [two] });
