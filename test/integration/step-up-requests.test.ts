@@ -9,7 +9,6 @@ import {
   call,
   claimsOf,
   open,
-  pairsOf,
   sign,
   signIn,
   startPlane,

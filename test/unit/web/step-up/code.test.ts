@@ -33,7 +33,7 @@ interface CodeStage {
   readonly stage: Stage;
   readonly browser: Browser;
   /** Of a terminal at that address. @returns the code that it shows */
-  begin(address: string): Promise<string>;
+  readonly begin: (address: string) => Promise<string>;
 }
 
 async function stageWithCodes(deviceCode: 'on' | 'sameNetwork'): Promise<CodeStage> {
@@ -49,15 +49,21 @@ async function stageWithCodes(deviceCode: 'on' | 'sameNetwork'): Promise<CodeSta
   if (record === undefined || stepUps === undefined) throw new Error('no session');
   const all = stepUps;
   const { account, provider, identity } = record;
+  const who = { session: 'terminal', account, provider };
   const credential = {
-    ...{ session: 'terminal', account, provider, keys: coveringKeys({ session: 'terminal', account, provider }) },
-    ...{ tokenId: 't', audience: SELF_AUDIENCE, client: 'portcullis-cli', issuedAt: 0, expiresAt: 0 },
+    ...who,
+    keys: coveringKeys(who),
+    tokenId: 't',
+    audience: SELF_AUDIENCE,
+    client: 'portcullis-cli',
+    issuedAt: 0,
+    expiresAt: 0,
     position: await stage.store.log.position(),
   };
   return {
     stage,
     browser: browserAt(stage),
-    async begin(address) {
+    begin: async (address) => {
       const caller = { credential, identity, sessionExpiresAt: 0, sessionIdleAt: 0 };
       return (await all.begin(caller, {}, { address, userAgent: 'portcullis/0.1.0', requestId: 'r' })).userCode ?? '';
     },
