@@ -145,7 +145,7 @@ export function handleEnd(show: Show): (context: AccessContext) => Promise<void>
       if (result === undefined) return seeOther(res, accessHref(id));
       const body = html`<h1>Access ended</h1>
         <p class="lead">${request.terms.name} for <bdi>${request.username}</bdi></p>
-        ${receipt(result)}
+        ${receipt(result, 'grant')}
         <p><a class="button" href="/access">Back to access requests</a></p>`;
       sendAccessPage(context, { title: 'Access ended', body });
     });

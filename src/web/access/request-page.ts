@@ -135,10 +135,10 @@ function backgroundCards({ context: { deps }, background, nowMs }: RequestPage):
   if (background === undefined) return false;
   const { recent, former } = background;
   return html`<section class="card" aria-labelledby="former">
-      <h2 id="former">What they asked for before</h2>
+      <h2 id="former">What else they asked for</h2>
       ${
         former.length === 0
-          ? html`<p class="empty">Nothing in the last thirty days.</p>`
+          ? html`<p class="empty">Nothing else in the last thirty days.</p>`
           : requestTable({ requests: former, nowMs, action: 'Open' })
       }
     </section>
@@ -156,7 +156,7 @@ function receiptSection({ request: { grant }, ended }: RequestPage): Html | fals
         ? html`<div class="card">
             <p class="empty">There is none, or it is older than thirty days. The audit log has how it ended.</p>
           </div>`
-        : receipt(ended)
+        : receipt(ended, 'grant')
     }`;
 }
 

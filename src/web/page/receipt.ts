@@ -7,10 +7,18 @@ import { html, type Html } from './html.ts';
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
-function verdict(result: RevocationResult): Html {
+/** What has ended. The end of a grant ends no session, and may be by its time, which no one revoked. */
+type Ended = 'sessions' | 'grant';
+
+const COMPLETE: Readonly<Record<Ended, string>> = {
+  sessions: 'No replica accepts what you revoked any more.',
+  grant: 'The grant gives nothing any more, at no replica.',
+};
+
+function verdict(result: RevocationResult, ended: Ended): Html {
   if (result.complete) {
     return html`<div class="notice ok">
-      <p role="status"><strong>Complete.</strong> No replica accepts what you revoked any more.</p>
+      <p role="status"><strong>Complete.</strong> ${COMPLETE[ended]}</p>
     </div>`;
   }
   return html`<div class="notice warn">
@@ -41,13 +49,16 @@ export function delegatedText({ delegated = [], delegatedCount = delegated.lengt
   return [...delegated.map(({ name }) => name), ...(more > 0 ? [`${more} more`] : [])].join(', ');
 }
 
-export function receipt(result: RevocationResult): Html {
+export function receipt(result: RevocationResult, ended: Ended = 'sessions'): Html {
   const delegated = delegatedText(result);
-  return html`${verdict(result)}
+  return html`${verdict(result, ended)}
     <div class="card">
       <dl class="facts">
-        <dt>Sessions ended</dt>
-        <dd>${result.sessions}</dd>
+        ${
+          ended === 'sessions' &&
+          html`<dt>Sessions ended</dt>
+            <dd>${result.sessions}</dd>`
+        }
         ${
           delegated !== '' &&
           html`<dt>Delegated sessions among them</dt>

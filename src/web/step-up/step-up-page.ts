@@ -69,7 +69,9 @@ export function confirmPage(content: ConfirmContent): Html {
   return html`<div class="card">
     ${mark()}
     <h1>Is it you?</h1>
-    <p class="lead">This session wants to do what needs a sign-in of a few minutes ago.</p>
+    <p class="lead">
+      If you sign in again, this session may do for a while what needs a recent sign-in, with all of your rights.
+    </p>
     ${facts(content)}
     <div class="notice warn">
       <p><strong>Go on only if you started this yourself</strong>, just now. Support never asks you to.</p>

@@ -81,7 +81,8 @@ async function auditRejected(deps: WebDeps, context: RequestContext, { path, sub
   const who =
     context.user ??
     (session === undefined ? undefined : await deps.store.sessions.read(session).catch(() => undefined));
-  deps.metrics.stepUp?.('refused');
+  // Whoever makes up codes and links has begun none, and must not raise the alert at will.
+  if (subject !== undefined) deps.metrics.stepUp?.('refused');
   record(deps, context, {
     event: 'step-up-refused',
     path,

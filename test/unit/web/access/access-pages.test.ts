@@ -117,7 +117,9 @@ test('a grant is ended with a receipt, and an open request is withdrawn', async 
   const path = await requested(alice);
   await post(root, `${path}/approve`).expect(303);
   const { text } = await post(alice, `${path}/end`).expect(200);
-  expect(textOf(text)).toMatch(/Access ended .*Complete\./);
+  expect(textOf(text)).toMatch(
+    /Access ended .*Complete\. The grant gives nothing any more, at no replica\. Streams cut/,
+  );
   await post(alice, `${path}/end`).expect(409);
   expect(textOf(await pageAt(alice, path))).toContain('Over ended by its user');
   const second = await requested(alice);

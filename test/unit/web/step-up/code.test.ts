@@ -31,6 +31,8 @@ const stepUpsOf = (deps: WebDeps, deviceCode: 'on' | 'sameNetwork') =>
 
 interface CodeStage {
   readonly stage: Stage;
+  /** Outcomes of step-ups. */
+  readonly counted: readonly string[];
   readonly browser: Browser;
   /** Of a terminal at that address. @returns the code that it shows */
   readonly begin: (address: string) => Promise<string>;
@@ -38,10 +40,13 @@ interface CodeStage {
 
 async function stageWithCodes(deviceCode: 'on' | 'sameNetwork'): Promise<CodeStage> {
   let stepUps: ReturnType<typeof stepUpsOf> | undefined;
+  const counted: string[] = [];
   const stage = await openStage({
     change: (deps) => {
       stepUps = stepUpsOf(deps, deviceCode);
-      return { ...deps, stepUps, config: { ...deps.config, sessions: { ...deps.config.sessions, deviceCode } } };
+      const metrics = { ...deps.metrics, stepUp: (outcome: string) => void counted.push(outcome) };
+      const config = { ...deps.config, sessions: { ...deps.config.sessions, deviceCode } };
+      return { ...deps, stepUps, metrics, config };
     },
   });
   await openSession(stage, 'terminal', 'alice');
@@ -62,6 +67,7 @@ async function stageWithCodes(deviceCode: 'on' | 'sameNetwork'): Promise<CodeSta
   };
   return {
     stage,
+    counted,
     browser: browserAt(stage),
     begin: async (address) => {
       const caller = { credential, identity, sessionExpiresAt: 0, sessionIdleAt: 0 };
@@ -114,4 +120,19 @@ test('whoever guesses codes is soon told to wait, for right ones too, and it is 
   const guesses = stage.named('step-up-refused');
   expect(guesses).toHaveLength(wrong);
   expect(new Set(guesses.map((event) => annotation(event, 'reason')))).toEqual(new Set(['step_up_unknown']));
+});
+
+test('a stranger who makes up codes, links and callbacks refuses no step-up, so no alert is theirs to raise', async () => {
+  const { stage, counted, browser, begin } = await stageWithCodes('on');
+  await enter(browser, 'BCDF-GHJK');
+  await browser.get(`/step-up/${'A'.repeat(43)}/start?ticket=x&provider=corp`).expect(400);
+  await browser.get('/step-up/finish?state=made-up').expect(400);
+  await browser.get('/step-up/me/start?ticket=x').expect(303);
+  expect(stage.named('step-up-refused').length).toBeGreaterThan(2);
+  expect(counted).toEqual([]);
+  // One that was begun, and is denied, counts.
+  const page = await enter(browser, await begin('127.0.0.1'));
+  const form = Object.fromEntries([...page.text.matchAll(/name="(csrf|id)" value="([^"]+)"/g)].map(([, ...of]) => of));
+  await browser.post('/step-up/deny').set('Origin', PUBLIC_URL).type('form').send(form).expect(200);
+  expect(counted).toEqual(['refused']);
 });
