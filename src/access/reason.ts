@@ -30,5 +30,8 @@ export function assertReason(reason: string, pattern: string | undefined): void 
   if (pattern === undefined) return;
   // The configuration has compiled it before.
   if (compileReason(pattern).test(reason)) return;
-  throw rejection('reason_needed', `This role needs a reason that matches ${pattern}. Give one with --reason.`);
+  throw rejection(
+    'reason_needed',
+    `This role needs a reason that matches “${pattern}”, from its beginning to its end.`,
+  );
 }

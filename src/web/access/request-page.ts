@@ -124,7 +124,7 @@ function decisionsCard({ request, nowMs }: RequestPage): Html | false {
     ${
       decisions.length === 0
         ? !isOpen(request, nowMs) && html`<p>No one decided.</p>`
-        : html`<ul>
+        : html`<ul class="list stack">
             ${decisions.map(decisionRow)}
           </ul>`
     }

@@ -122,7 +122,7 @@ test('whoever guesses codes is soon told to wait, for right ones too, and it is 
   expect(new Set(guesses.map((event) => annotation(event, 'reason')))).toEqual(new Set(['step_up_unknown']));
 });
 
-test('a stranger who makes up codes, links and callbacks refuses no step-up, so no alert is theirs to raise', async () => {
+test('whoever makes up codes, links and callbacks refuses no step-up, and so raises no alert', async () => {
   const { stage, counted, browser, begin } = await stageWithCodes('on');
   await enter(browser, 'BCDF-GHJK');
   await browser.get(`/step-up/${'A'.repeat(43)}/start?ticket=x&provider=corp`).expect(400);
