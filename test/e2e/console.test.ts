@@ -19,8 +19,11 @@ import { startDemoCluster } from '../../demo/upstream.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { page as answeredPage, startConsole, type TestConsole } from '../support/console.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
+import { signInAtProvider } from '../support/pages-browser.ts';
 
 const DOMAIN = 'portcullis.test';
+/** Seconds; less than any configuration may say, and enough to read a Secret after a step-up. */
+const MAX_AGE = 8;
 const CHROMIUM = {
   executablePath: '/usr/bin/chromium-headless-shell',
   args: [
@@ -80,6 +83,8 @@ async function openStage(): Promise<Stage> {
       { name: 'headlamp', host: `headlamp.${DOMAIN}`, cluster: 'demo', server: headlamp.server },
       { name: 'hostile', host: `hostile.${DOMAIN}`, cluster: 'demo', server: hostile.server },
     ],
+    clockSkew: 1,
+    stepUp: [{ rules: [{ verbs: ['get'], apiGroups: [''], resources: ['secrets'] }], maxAge: MAX_AGE }],
   });
   await server.ready;
   return {
@@ -209,6 +214,21 @@ describe('consoles at a real browser', () => {
     await page.goto(`${stage.at.headlamp}/again`);
     // To the one provider that there is, to sign in again.
     await expect.poll(() => page.getByRole('button', { name: 'Share and go on' }).isVisible()).toBe(true);
+  });
+
+  it('tells a page in a console where its user steps up, and lets it read Secrets then', async () => {
+    await signIn('root', `${stage.at.headlamp}/`);
+    const read = (): Promise<unknown> =>
+      page.evaluate(`fetch('/clusters/main/api/v1/namespaces/default/secrets').then(async (answer) =>
+        answer.status + ' ' + (answer.ok ? '' : (await answer.json()).message))`);
+    await expect.poll(read, { timeout: 30_000 }).toContain(`; open ${stage.at.main}/step-up/me, sign in there`);
+    expect(await read()).toMatch(/^403 /);
+    const proving = await context.newPage();
+    await proving.goto(`${stage.at.main}/step-up/me`);
+    await proving.getByRole('link', { name: 'Sign in again' }).click();
+    await signInAtProvider(proving, 'root');
+    await proving.waitForURL(`${stage.at.main}/step-up/done`);
+    expect(await read()).toBe('200 ');
   });
 
   it('leaves a hostile console’s page nothing to do at the admin pages or at another console', async () => {
