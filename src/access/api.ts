@@ -8,6 +8,7 @@ import type { AccessCaller, AccessRequests, OfferedRole } from '../admin/access-
 import { accessRequestView, type AccessRequestView } from '../admin/access-view.ts';
 import { revocationStatus } from '../admin/revoke.ts';
 import type { AccessRequest } from '../core/access/request.ts';
+import { approvalsNeeded } from '../core/access/role.ts';
 import { accessDecisionSchema, accessRequestIdSchema } from '../core/admin-api/access.ts';
 import { checked } from '../core/admin-api/issues.ts';
 import { AppError } from '../core/errors.ts';
@@ -117,7 +118,7 @@ const offeredView = ({ role, needsFreshSignIn }: OfferedRole) => ({
   description: role.description,
   groups: role.groups,
   ...(role.clusters === undefined ? {} : { clusters: role.clusters }),
-  needed: role.approval === 'none' ? 0 : role.approval.count,
+  needed: approvalsNeeded(role),
   longestSeconds: role.longest,
   ...(role.reason === undefined ? {} : { reason: role.reason }),
   ...(role.freshness === undefined ? {} : { freshnessSeconds: role.freshness }),

@@ -3,7 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { receiptsOf } from '../admin/revocation-results.ts';
 import { revocationStatus } from '../admin/revoke.ts';
 import type { AccessCaller } from '../admin/access-requests.ts';
-import type { AccessDecision, AccessRequest, GrantEnding } from '../core/access/request.ts';
+import {
+  approvalsOf,
+  type AccessDecision,
+  type AccessRequest,
+  type GrantEnding,
+} from '../core/access/request.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import { appErrorOf } from '../http/error-status.ts';
@@ -66,14 +71,13 @@ export function auditApproved(
     reason = '',
   }: { readonly request: AccessRequest; readonly needed: number; readonly reason?: string },
 ): void {
-  const approvals = request.decisions.filter(({ approved }) => approved).length;
   record(deps, caller.context, {
     event: 'access-approved',
     path: caller.path,
     code: 200,
     ...callerOf(caller),
     reason,
-    details: { ...aboutRequest(request), ...askedBy(request), approvals: `${approvals}/${needed}` },
+    details: { ...aboutRequest(request), ...askedBy(request), approvals: `${approvalsOf(request).length}/${needed}` },
   });
 }
 
@@ -96,7 +100,7 @@ export function auditFoundApproval(
   request: AccessRequest,
   { account, username, reason = '' }: AccessDecision,
 ): void {
-  const approvals = request.decisions.filter(({ approved }) => approved).length;
+  const approvals = approvalsOf(request).length;
   record(deps, NO_REQUEST(), {
     event: 'access-approved',
     path: '',
@@ -109,7 +113,7 @@ export function auditFoundApproval(
 
 /** Audits that a grant has begun, and counts it. */
 export function auditBegun(deps: AccessDeps, context: RequestContext, path: string, request: AccessRequest): void {
-  const approvers = request.decisions.flatMap(({ approved, username }) => (approved ? [username] : []));
+  const approvers = approvalsOf(request).map(({ username }) => username);
   record(deps, context, {
     event: 'access-begun',
     path,

@@ -2,7 +2,7 @@
  * What is usual for each role, over all replicas: how many grants one user gets in a day, and how many different users
  * approve in a week. Read from the store, because each replica sees a part only; and counted without naming any user.
  */
-import type { AccessRequest } from '../core/access/request.ts';
+import { approvalsOf, type AccessRequest } from '../core/access/request.ts';
 import { nowSeconds, type Clock } from '../contracts/clock.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { AccessStore } from '../store/store.ts';
@@ -70,9 +70,7 @@ export async function readHabits({
     roles.map((role) => {
       const own = requests.filter(({ terms }) => terms.name === role);
       const begun = own.filter(({ grant }) => grant !== undefined && grant.beganAt > (now - DAY_SECONDS) * 1000);
-      const approvals = own.flatMap(({ decisions }) =>
-        decisions.filter(({ approved, at }) => approved && at > now - WEEK_SECONDS),
-      );
+      const approvals = own.flatMap(approvalsOf).filter(({ at }) => at > now - WEEK_SECONDS);
       const counts = [...Map.groupBy(begun, ({ account }) => account).values()].map(({ length }) => length);
       const approvers = new Set(approvals.map(({ account }) => account)).size;
       return [role, { grantsOfOneUser: Math.max(0, ...counts), approvals: approvals.length, approvers }] as const;

@@ -6,7 +6,13 @@
  * shown. So an approval is for what was asked, as it is configured now, by someone who is certainly another human.
  */
 import { mayApprove, mayRequest, sameTerms, type AccessRole, type RoleApproval } from '../core/access/role.ts';
-import type { AccessDecision, AccessRequest, AccessState } from '../core/access/request.ts';
+import {
+  approvalsOf,
+  isOpen,
+  type AccessDecision,
+  type AccessRequest,
+  type AccessState,
+} from '../core/access/request.ts';
 import { arePossiblyOne } from '../core/access/same-person.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { SessionRecord } from '../store/store.ts';
@@ -51,9 +57,9 @@ export function roleFor(
 const SHORTEST_SECONDS = 60;
 
 /** @throws ProblemError for a request that does not wait for approvals any more */
-export function assertOpen({ state, openUntil }: AccessRequest, nowSeconds: number): void {
-  const now = state === 'open' && nowSeconds >= openUntil ? 'expired' : state;
-  if (now !== 'open') throw rejection(...CLOSED[now]);
+export function assertOpen(request: AccessRequest, nowSeconds: number): void {
+  if (isOpen(request, nowSeconds)) return;
+  throw rejection(...CLOSED[request.state === 'open' ? 'expired' : request.state]);
 }
 
 const CLOSED: Readonly<Record<Exclude<AccessState, 'open'>, readonly [RejectionReason, string]>> = {
@@ -102,8 +108,7 @@ export function judgeDecider(
       'This role was changed after it was asked for. Its user must ask again, so that you see what you approve.';
     throw rejection('role_changed', message);
   }
-  const approvals = request.decisions.filter(({ approved }) => approved);
-  return { role: { ...role, approval: role.approval }, approvals };
+  return { role: { ...role, approval: role.approval }, approvals: approvalsOf(request) };
 }
 
 /**

@@ -10,7 +10,7 @@ import type {
   RequesterBackground,
 } from '../admin/access-requests.ts';
 import { nowSeconds } from '../contracts/clock.ts';
-import { OPEN_SECONDS, type AccessRequest } from '../core/access/request.ts';
+import { isOpen, OPEN_SECONDS, type AccessRequest } from '../core/access/request.ts';
 import { termsOf, type AccessRole } from '../core/access/role.ts';
 import { arePossiblyOne } from '../core/access/same-person.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
@@ -145,7 +145,7 @@ function actionsOf(deps: AccessDeps, caller: AccessCaller, request: AccessReques
   const own = request.account === account;
   switch (request.state) {
     case 'open':
-      if (nowSeconds(deps) >= request.openUntil) return [];
+      if (!isOpen(request, nowSeconds(deps))) return [];
       if (own) return ['withdraw'];
       if (!isApprover(deps, request, identity)) return [];
       return request.decisions.some((decision) => decision.account === account) ? ['deny'] : ['approve', 'deny'];
@@ -242,7 +242,7 @@ async function assertNotTwice(deps: AccessDeps, { name }: AccessRole, { record, 
   const open = await all(deps, {
     account,
     open: true,
-    where: ({ session, terms, openUntil }) => session === record.id && terms.name === name && openUntil > now,
+    where: (request) => request.session === record.id && request.terms.name === name && isOpen(request, now),
   });
   if (open.length === 0) return;
   throw rejection(

@@ -37,10 +37,6 @@ export const changedTo = (read: AccessRequest, { state, decisions }: AccessReque
   decisions,
 });
 
-/** Whether it waits for approvals, at this time. */
-export const isOpen = ({ state, openUntil }: AccessRequest, seconds: number): boolean =>
-  state === 'open' && seconds < openUntil;
-
 /**
  * @throws RangeError for a change that would begin or end a grant: a programming error, found before anything is written
  */

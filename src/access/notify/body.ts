@@ -1,19 +1,18 @@
 /** The bodies of notices: for programs, for Slack and for Microsoft Teams. None has a secret or a token in it. */
 import type { NoticeFormat } from '../../config/config.ts';
 import type { AccessNotice } from '../../core/access/notice.ts';
-import type { AccessRequest, GrantPeriod } from '../../core/access/request.ts';
-import { rfc3339 } from '../../core/time.ts';
-import { approvals, approvalsNeeded, noticeText } from './texts.ts';
+import { approvalsOf } from '../../core/access/request.ts';
+import { requestFields } from '../../admin/access-view.ts';
+import { noticeText } from './texts.ts';
 
 /** @param nowMs when it happened, for programs */
 export function noticeBody(
   notice: AccessNotice,
   { format, publicUrl, nowMs }: { readonly format: NoticeFormat; readonly publicUrl: string; readonly nowMs: number },
 ): string {
+  if (format === 'json') return JSON.stringify(eventOf(notice, publicUrl, nowMs));
   const link = `${publicUrl}/access/${encodeURIComponent(notice.request.id)}`;
-  if (format === 'slack') return JSON.stringify(slackMessage(notice, link));
-  if (format === 'teams') return JSON.stringify(teamsMessage(notice, link));
-  return JSON.stringify(eventOf(notice, { link, nowMs }));
+  return JSON.stringify(format === 'slack' ? slackMessage(notice, link) : teamsMessage(notice, link));
 }
 
 /**
@@ -21,58 +20,21 @@ export function noticeBody(
  * It has no full stop, because it is signed with full stops around it.
  */
 export const noticeId = ({ kind, request }: AccessNotice): string =>
-  `access_${request.id}_${kind}${kind === 'approved' ? `_${approvals(request)}` : ''}`;
+  `access_${request.id}_${kind}${kind === 'approved' ? `_${approvalsOf(request).length}` : ''}`;
 
-/** As Standard Webhooks recommends: a type with a full stop, a time, and data. */
-function eventOf(
-  { kind, request, by }: AccessNotice,
-  { link, nowMs }: { readonly link: string; readonly nowMs: number },
-): object {
+/** As Standard Webhooks recommends: a type with a full stop, a time, and data, which is as the APIs have it. */
+function eventOf({ kind, request, by }: AccessNotice, publicUrl: string, nowMs: number): object {
+  const { approval } = request.terms;
   return {
     type: `access.${kind.replace('-', '_')}`,
     timestamp: new Date(nowMs).toISOString(),
-    data: { ...requestData(request), ...(by === undefined ? {} : { by }), link },
+    data: {
+      ...requestFields(request, publicUrl),
+      approvers: approval === 'none' ? [] : approval.groups,
+      ...(by === undefined ? {} : { by }),
+    },
   };
 }
-
-function requestData(request: AccessRequest): object {
-  const { id, terms, username, account, address, deviceName, reason, seconds, state, grant } = request;
-  const { name, description, groups, clusters, approval } = terms;
-  return {
-    id,
-    role: name,
-    description,
-    groups,
-    ...(clusters === undefined ? {} : { clusters }),
-    user: username,
-    account,
-    ...(deviceName === undefined ? {} : { device: deviceName }),
-    address,
-    reason,
-    seconds,
-    state,
-    requestedAt: rfc3339(request.requestedAt),
-    openUntil: rfc3339(request.openUntil),
-    approvers: approval === 'none' ? [] : approval.groups,
-    needed: approvalsNeeded(request),
-    decisions: request.decisions.map((decision) => ({
-      user: decision.username,
-      at: rfc3339(decision.at),
-      approved: decision.approved,
-      ...(decision.reason === undefined ? {} : { reason: decision.reason }),
-    })),
-    ...(grant === undefined ? {} : { grant: grantData(grant) }),
-  };
-}
-
-const grantData = ({ beganAt, endsAt, endedAt, ending, endedBy, revocation }: GrantPeriod): object => ({
-  beganAt: new Date(beganAt).toISOString(),
-  endsAt: new Date(endsAt).toISOString(),
-  ...(endedAt === undefined ? {} : { endedAt: rfc3339(endedAt) }),
-  ...(ending === undefined ? {} : { ending }),
-  ...(endedBy === undefined ? {} : { endedBy }),
-  ...(revocation === undefined ? {} : { revocation }),
-});
 
 /** Slack rejects a section with more. */
 const MOST_FIELDS = 10;

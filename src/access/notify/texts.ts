@@ -1,6 +1,8 @@
 /** What a notice says, as text; and the texts of users in it, which are hostile. */
 import type { AccessNotice, NoticeKind } from '../../core/access/notice.ts';
-import type { AccessRequest, GrantEnding } from '../../core/access/request.ts';
+import { approvalsOf, type GrantEnding } from '../../core/access/request.ts';
+import { approvalsNeeded } from '../../core/access/role.ts';
+import { minutesText } from '../../core/time.ts';
 
 /** Characters that are shown of a name, and of a list of names. */
 const MOST_NAME = 200;
@@ -36,14 +38,14 @@ export interface NoticeText {
 
 export function noticeText({ kind, request, by }: AccessNotice): NoticeText {
   const { terms, grant } = request;
-  const needed = approvalsNeeded(request);
+  const needed = approvalsNeeded(terms);
   const facts: readonly (readonly [string, string | undefined])[] = [
     ['User', request.username],
     ['Role', terms.name],
-    ['For', durationOf(request.seconds)],
+    ['For', minutesText(request.seconds)],
     ['Groups', terms.groups.join(', ')],
     ['Clusters', terms.clusters === undefined ? 'all' : terms.clusters.join(', ')],
-    ['Approvals', needed === 0 ? undefined : `${approvals(request)} of ${needed}`],
+    ['Approvals', needed === 0 ? undefined : `${approvalsOf(request).length} of ${needed}`],
     [kind === 'denied' ? 'Denied by' : 'By', by === request.username ? undefined : by],
     ['Until', grant === undefined || kind === 'ended' ? undefined : new Date(grant.endsAt).toISOString()],
     ['Ended because', grant?.ending === undefined ? undefined : ENDINGS[grant.ending]],
@@ -56,11 +58,6 @@ export function noticeText({ kind, request, by }: AccessNotice): NoticeText {
   };
 }
 
-export const approvalsNeeded = ({ terms: { approval } }: AccessRequest): number =>
-  approval === 'none' ? 0 : approval.count;
-
-export const approvals = ({ decisions }: AccessRequest): number => decisions.filter(({ approved }) => approved).length;
-
 /** Reasons have a limit of their own, where they enter. */
 const shown = (name: string, value: string): string =>
   shortened(plain(value), name.startsWith('Reason') ? 500 : MOST_NAME);
@@ -71,12 +68,4 @@ const plain = (text: string): string => text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu
 function shortened(text: string, most: number): string {
   // Half of a character would be none.
   return text.length <= most ? text : `${text.slice(0, most - 1).replace(/[\uD800-\uDBFF]$/, '')}…`;
-}
-
-/** `1 h 30 min`. */
-function durationOf(seconds: number): string {
-  const minutes = Math.ceil(seconds / 60);
-  const hours = Math.floor(minutes / 60);
-  const parts = [hours === 0 ? '' : `${hours} h`, minutes % 60 === 0 ? '' : `${minutes % 60} min`];
-  return parts.filter((part) => part !== '').join(' ');
 }

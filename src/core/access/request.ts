@@ -91,6 +91,13 @@ export interface SessionGrant {
   readonly leftMs: number;
 }
 
+/** Whether it waits for approvals, and may still get them. */
+export const isOpen = ({ state, openUntil }: Pick<AccessRequest, 'state' | 'openUntil'>, nowSeconds: number): boolean =>
+  state === 'open' && nowSeconds < openUntil;
+
+export const approvalsOf = ({ decisions }: Pick<AccessRequest, 'decisions'>): readonly AccessDecision[] =>
+  decisions.filter(({ approved }) => approved);
+
 /** Seconds that a request waits for its approvals. */
 export const OPEN_SECONDS = 24 * 3600;
 /** Characters of a reason. */

@@ -49,6 +49,10 @@ export const termsOf = ({ name, description, groups, clusters, requesters, appro
 export const sameTerms = (terms: RoleTerms, role: AccessRole): boolean =>
   JSON.stringify(termsOf({ ...terms, longest: 0 })) === JSON.stringify(termsOf(role));
 
+/** Returns how many users must approve; 0 for a role that needs no approval. */
+export const approvalsNeeded = ({ approval }: Pick<AccessRole, 'approval'>): number =>
+  approval === 'none' ? 0 : approval.count;
+
 const isIn = (groups: readonly string[], identity: Pick<Identity, 'groups'>): boolean =>
   groups.some((group) => identity.groups.includes(group));
 

@@ -1,5 +1,6 @@
 import {
   HISTORY_SECONDS,
+  isOpen,
   MOST_DAILY_OF_ACCOUNT,
   MOST_GRANTS,
   MOST_GRANTS_OF_SESSION,
@@ -12,7 +13,7 @@ import {
 import { cacheKey, type LogChange } from '../../core/credential/revocation.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Clock } from '../../contracts/clock.ts';
-import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, isOpen, notedWith } from '../granted.ts';
+import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, notedWith } from '../granted.ts';
 import { Page } from '../pages.ts';
 import type {
   AccessQuery,

@@ -1,5 +1,5 @@
-import type { AccessRequest, GrantPeriod } from '../../core/access/request.ts';
-import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, isOpen, notedWith } from '../granted.ts';
+import { isOpen, type AccessRequest, type GrantPeriod } from '../../core/access/request.ts';
+import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, notedWith } from '../granted.ts';
 import { Page } from '../pages.ts';
 import type {
   AccessQuery,

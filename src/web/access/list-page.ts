@@ -5,7 +5,8 @@
 import type { OfferedRole } from '../../admin/access-requests.ts';
 import type { AccessRequest } from '../../core/access/request.ts';
 import { AppError } from '../../core/errors.ts';
-import { accessHref, approvalText, clusterList, durationText, isActive, nameList } from '../page/access-text.ts';
+import { accessHref, approvalText, clusterList, isActive, nameList } from '../page/access-text.ts';
+import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { parameter, seeOther } from '../page/response.ts';
 import { auditShown } from './actions.ts';
@@ -81,7 +82,7 @@ const roleRow = ({ role }: OfferedRole): Html =>
     </td>
     <td data-label="Groups"><div>${nameList(role.groups, 'none')}</div></td>
     <td data-label="Clusters"><div>${clusterList(role)}</div></td>
-    <td data-label="At most">${durationText(role.longest)}</td>
+    <td data-label="At most">${minutesText(role.longest)}</td>
     <td data-label="Approval"><span>${approvalText(role)}</span></td>
     <td data-label="" class="action">
       <a class="button compact" href="${roleHref(role.name)}" aria-label="Request ${role.name}">Request</a>

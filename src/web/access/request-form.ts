@@ -5,9 +5,10 @@ import { BROWSER_CLIENT } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
 import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import { field } from '../browser/guards.ts';
-import { approvalText, clusterList, durationText, nameList } from '../page/access-text.ts';
+import { approvalText, clusterList, nameList } from '../page/access-text.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { isDelegated } from '../page/delegated-sessions.ts';
+import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { freshHref, type AccessContext } from './context.ts';
@@ -56,7 +57,7 @@ const durations = (longest: number): readonly number[] => [
 function durationField(longest: number, given: string | undefined): Html {
   const chosen = given ?? String(Math.min(DEFAULT_SECONDS, longest));
   const option = (seconds: number): Html =>
-    html`<option value="${seconds}" ${String(seconds) === chosen && html`selected`}>${durationText(seconds)}</option>`;
+    html`<option value="${seconds}" ${String(seconds) === chosen && html`selected`}>${minutesText(seconds)}</option>`;
   return html`<div class="field">
     <label for="seconds">For how long</label>
     <select id="seconds" name="seconds" aria-describedby="seconds-hint">

@@ -5,23 +5,21 @@
 import type { AccessAction, RequesterBackground } from '../../admin/access-requests.ts';
 import type { RevocationReceipt } from '../../admin/revocation-results.ts';
 import { roleOf } from '../../admin/roles.ts';
-import type { AccessDecision, AccessRequest } from '../../core/access/request.ts';
+import { approvalsOf, isOpen, type AccessDecision, type AccessRequest } from '../../core/access/request.ts';
+import { approvalsNeeded } from '../../core/access/role.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import {
   accessHref,
-  approvalsOf,
   approvalText,
   clusterList,
-  durationText,
-  isOpen,
   nameList,
-  neededOf,
   periodText,
   quotedReason,
   stateOf,
 } from '../page/access-text.ts';
 import { quotedName } from '../page/client-label.ts';
+import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { receipt } from '../page/receipt.ts';
@@ -65,7 +63,7 @@ function termsCard({ request: { terms, seconds, grant } }: RequestPage): Html {
       <dd>${clusterList(terms)}</dd>
       <dt>For how long</dt>
       <dd>
-        ${durationText(seconds)}${grant !== undefined && html`<span class="small muted own-line">${periodText(grant)}</span>`}
+        ${minutesText(seconds)}${grant !== undefined && html`<span class="small muted own-line">${periodText(grant)}</span>`}
       </dd>
       <dt>Approval</dt>
       <dd>${approvalText(terms)}</dd>
@@ -109,21 +107,22 @@ const decisionRow = ({ username, account, at, approved, reason }: AccessDecision
 
 function decisionsCard({ request, nowMs }: RequestPage): Html | false {
   const { terms, decisions, openUntil } = request;
-  const needed = neededOf(terms);
+  const needed = approvalsNeeded(terms);
   if (needed === 0) return false;
-  const missing = needed - approvalsOf(request);
+  const approvals = approvalsOf(request).length;
+  const missing = needed - approvals;
   return html`<section class="card" aria-labelledby="decisions">
     <h2 id="decisions">Decisions</h2>
     ${
-      isOpen(request, nowMs) &&
+      isOpen(request, nowMs / 1000) &&
       html`<p>
-        ${approvalsOf(request)} of ${needed} approvals; ${missing} more ${missing === 1 ? 'is' : 'are'} needed before
+        ${approvals} of ${needed} approvals; ${missing} more ${missing === 1 ? 'is' : 'are'} needed before
         ${moment(openUntil)}.
       </p>`
     }
     ${
       decisions.length === 0
-        ? !isOpen(request, nowMs) && html`<p>No one decided.</p>`
+        ? !isOpen(request, nowMs / 1000) && html`<p>No one decided.</p>`
         : html`<ul class="list stack">
             ${decisions.map(decisionRow)}
           </ul>`
@@ -210,7 +209,7 @@ export async function showRequest(context: AccessContext, rejected?: Rejected): 
   const body = pageBody({ ...content, ...(rejected === undefined ? {} : { rejected }) });
   const status = rejected?.status ?? 200;
   auditRead(context, request, status);
-  const waits = isOwn && rejected === undefined && isOpen(request, nowMs);
+  const waits = isOwn && rejected === undefined && isOpen(request, nowMs / 1000);
   sendAccessPage(context, {
     title: isOwn ? 'Your request' : 'Access request',
     status,

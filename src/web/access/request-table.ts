@@ -1,6 +1,7 @@
 /** Access requests as a table: one's own, those that wait for an approver, and the history. */
 import type { AccessRequest } from '../../core/access/request.ts';
-import { accessHref, durationText, quotedReason, stateOf } from '../page/access-text.ts';
+import { accessHref, quotedReason, stateOf } from '../page/access-text.ts';
+import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo, momentsCaption } from '../page/layout.ts';
 
@@ -30,7 +31,7 @@ function row(request: AccessRequest, { nowMs, userCell, action }: RequestTable):
     <td data-label="Role" ${userCell === undefined && html`class="main"`}>
       <span
         ><a href="${accessHref(id)}"><strong>${terms.name}</strong></a>
-        <span class="small muted own-line">for ${durationText(seconds)}</span></span
+        <span class="small muted own-line">for ${minutesText(seconds)}</span></span
       >
     </td>
     <td data-label="Reason">

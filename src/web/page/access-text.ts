@@ -1,31 +1,25 @@
 /** Access requests and grants as text and small pieces of markup, for every page that shows them. */
 import {
+  approvalsOf,
+  isOpen,
   MOST_REASON,
   type AccessRequest,
   type AccessState,
   type GrantEnding,
   type GrantPeriod,
 } from '../../core/access/request.ts';
-import type { RoleTerms } from '../../core/access/role.ts';
-import { rfc3339 } from '../../core/time.ts';
+import { approvalsNeeded, type RoleTerms } from '../../core/access/role.ts';
+import { minutesText, rfc3339 } from '../../core/time.ts';
 import { plainText } from '../../http/request-context.ts';
 import { html, type Html } from './html.ts';
 import { moment } from './layout.ts';
 
 export const accessHref = (id: string): string => `/access/${encodeURIComponent(id)}`;
 
-/** Returns whole minutes as `45 min`, `2 h` or `1 h 30 min`. */
-export function durationText(seconds: number): string {
-  const minutes = Math.max(1, Math.round(seconds / 60));
-  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
-  if (hours === 0) return `${rest} min`;
-  return rest === 0 ? `${hours} h` : `${hours} h ${rest} min`;
-}
-
 /** Returns how long it is until then, in the same texts as `pages.js`, which counts it down. All in milliseconds. */
 export function timeLeft(endsAt: number, nowMs: number): Html {
   const minutes = Math.ceil((endsAt - nowMs) / 60_000);
-  const text = minutes <= 0 ? 'over' : minutes === 1 ? 'less than 1 min left' : `${durationText(minutes * 60)} left`;
+  const text = minutes <= 0 ? 'over' : minutes === 1 ? 'less than 1 min left' : `${minutesText(minutes * 60)} left`;
   return html`<time datetime="${rfc3339(Math.floor(endsAt / 1000))}" data-left>${text}</time>`;
 }
 
@@ -42,10 +36,6 @@ export function quotedReason(reason: string, most = MOST_REASON): Html {
 /** A grant that has begun, and whose time is not over by this server's clock. */
 export const isActive = ({ state, grant }: AccessRequest, nowMs: number): boolean =>
   state === 'granted' && grant !== undefined && grant.endsAt > nowMs;
-
-/** Waits for approvals, and may still be approved. */
-export const isOpen = ({ state, openUntil }: AccessRequest, nowMs: number): boolean =>
-  state === 'open' && openUntil * 1000 > nowMs;
 
 const ENDINGS: Readonly<Record<GrantEnding, string>> = {
   expired: 'its time was over',
@@ -68,13 +58,6 @@ export const STATES: Readonly<Record<AccessState, string>> = {
   ended: 'Over',
 };
 
-/** Returns how many must approve; 0 for a role that needs no approval. */
-export const neededOf = ({ approval }: Pick<RoleTerms, 'approval'>): number =>
-  approval === 'none' ? 0 : approval.count;
-
-export const approvalsOf = ({ decisions }: Pick<AccessRequest, 'decisions'>): number =>
-  decisions.filter(({ approved }) => approved).length;
-
 const state = (style: string, text: string): Html => html`<span class="state ${style}">${text}</span>`;
 
 /** Returns why a grant is over, and who ended it where that is not its user: `ended by an admin: root`. */
@@ -86,9 +69,9 @@ export function endingText({ ending = 'expired', endedBy }: Pick<GrantPeriod, 'e
 /** Returns the state of a request with what matters about it now: approvals so far, the time left, or why it is over. */
 export function stateOf(request: AccessRequest, nowMs: number): Html {
   const { grant, terms } = request;
-  if (isOpen(request, nowMs)) {
+  if (isOpen(request, nowMs / 1000)) {
     return html`${state('warn', STATES.open)}
-      <span class="small muted">${approvalsOf(request)} of ${neededOf(terms)} approvals</span>`;
+      <span class="small muted">${approvalsOf(request).length} of ${approvalsNeeded(terms)} approvals</span>`;
   }
   if (isActive(request, nowMs) && grant !== undefined) {
     return html`${state('ok', STATES.granted)} <span class="small muted">${timeLeft(grant.endsAt, nowMs)}</span>`;
