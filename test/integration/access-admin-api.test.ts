@@ -1,14 +1,15 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { askedByAlice, withAccess } from '../support/admin-access.ts';
+import { termsOf } from '../../src/core/access/role.ts';
+import { askedByAlice, BY_ADMINS, withAccess } from '../support/admin-access.ts';
 import { alsoAt, API, post, remove } from '../unit/web/admin-at.ts';
 import { annotation, closeStages, openSession, signedInAs } from '../unit/web/harness.ts';
 
 afterEach(closeStages);
 
 const approvedByRoot = async () => {
-  const at = await signedInAs('root', withAccess({ approvers: ['corp:platform'] }));
+  const at = await signedInAs('root', withAccess({ roles: [BY_ADMINS] }));
   await openSession(at.stage, 'alice-1', 'alice');
-  const id = await askedByAlice(at.stage, 'alice-1', ['corp:platform']);
+  const id = await askedByAlice(at.stage, 'alice-1', { terms: termsOf(BY_ADMINS) });
   const approved = await post(at, `access/${id}/approve`, { reason: 'ok' });
   return { at, id, approved };
 };

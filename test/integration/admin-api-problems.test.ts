@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../../src/core/errors.ts';
 import { PROBLEMS } from '../../src/admin/problem.ts';
-import { askedByAlice, withAccess } from '../support/admin-access.ts';
+import { askedByAlice, BY_ADMINS, withAccess } from '../support/admin-access.ts';
 import { alsoAt, API, post, remove } from '../unit/web/admin-at.ts';
 import {
   annotation,
@@ -254,7 +254,7 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
   provider_unavailable: {
     provoke: async () => {
       const recheck = () => Promise.reject(new AppError('provider_unavailable', 'canary'));
-      const at = await signedInAs('root', withAccess({ approvers: ['corp:platform'], recheck }));
+      const at = await signedInAs('root', withAccess({ roles: [BY_ADMINS], recheck }));
       await openSession(at.stage, 'alice-1', 'alice');
       const id = await askedByAlice(at.stage, 'alice-1');
       return { stage: at.stage, response: await post(at, `access/${id}/approve`, {}) };

@@ -22,7 +22,7 @@ import {
 import { signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { changingPaths } from '../support/pages-routes.ts';
 import { ATTACKERS, openAccessRequest, openHostileStage, type HostileStage } from '../support/pages-hostile-stage.ts';
-import { AccessInMemory } from '../unit/web/access/access-in-memory.ts';
+import { withAccess } from '../support/admin-access.ts';
 import { closeStages, openStage } from '../unit/web/harness.ts';
 
 const API = '/admin/api/v1';
@@ -102,8 +102,9 @@ it('knows every form that Portcullis accepts from a browser', async () => {
     refuse: never,
     whyNever: () => undefined,
   };
+  const access = withAccess();
   const stage = await openStage({
-    change: (deps) => ({ ...deps, devices, stepUps, access: new AccessInMemory(deps) }),
+    change: (deps) => ({ ...(access.change?.(deps) ?? deps), devices, stepUps }),
   });
   const taken = changingPaths(stage.web.app).filter((path) => !FOR_PROGRAMS.test(path));
   await closeStages();

@@ -1,33 +1,37 @@
-/** The real service of access requests at a stage of the admin API. */
+/** The real service of access requests at a stage of the pages and the admin API. */
 import { createAccess, type RecheckedUser } from '../../src/access/access.ts';
-import type { AccessRole } from '../../src/core/access/role.ts';
+import { OPEN_SECONDS, type AccessRequest } from '../../src/core/access/request.ts';
+import { termsOf, type AccessRole } from '../../src/core/access/role.ts';
 import type { Stage, StageOptions } from '../unit/web/harness.ts';
 
-const SHOP_ADMINS_APPROVERS = ['corp:leads'];
-
-const SHOP_ADMINS: AccessRole = {
+export const SHOP_ADMINS: AccessRole = {
   name: 'shop-admins',
   description: 'Repairs in the shop.',
   groups: ['granted:shop-admins'],
-  requesters: ['corp:developers'],
-  approval: { groups: SHOP_ADMINS_APPROVERS, count: 1 },
-  longest: 3600,
+  clusters: ['prod'],
+  requesters: ['corp:developers', 'corp:platform'],
+  approval: { groups: ['corp:leads'], count: 1 },
+  longest: 7200,
 };
+
+/** The same, where admins may approve. */
+export const BY_ADMINS: AccessRole = { ...SHOP_ADMINS, approval: { groups: ['corp:platform'], count: 1 } };
 
 /** @param options.recheck absent: each user is there still */
 export function withAccess({
-  approvers = SHOP_ADMINS_APPROVERS,
+  roles = [SHOP_ADMINS],
   recheck,
 }: {
-  readonly approvers?: readonly string[];
+  readonly roles?: readonly AccessRole[];
   readonly recheck?: (session: string) => Promise<RecheckedUser>;
 } = {}): StageOptions {
-  const role = { ...SHOP_ADMINS, approval: { groups: approvers, count: 1 } };
+  const access = { roles, freshness: 900, notify: [] };
   return {
+    config: { access },
     change: (deps) => {
       const { requests, results } = createAccess({
         ...deps,
-        config: { ...deps.config, access: { roles: [role], freshness: 900, notify: [] } },
+        config: { ...deps.config, access },
         guard: deps.guard as Stage['guard'],
         store: deps.store as Stage['store'],
         mayUse: () => true,
@@ -35,7 +39,8 @@ export function withAccess({
           recheck ??
           (async (session) => {
             const record = await deps.store.sessions.read(session);
-            return record === undefined ? { kind: 'gone' } : { kind: 'same', record };
+            const checkedAt = Math.floor(deps.clock.nowMs() / 1000);
+            return record === undefined ? { kind: 'gone' } : { kind: 'same', record: { ...record, checkedAt } };
           }),
       });
       return { ...deps, access: requests, results };
@@ -43,36 +48,36 @@ export function withAccess({
   };
 }
 
-/** Stores a request of Alice, who has a session for it. @returns its id */
+/**
+ * Stores a request of alice, who has a session for it.
+ * @param grantSeconds for one that has been granted at once
+ * @returns its id
+ */
 export async function askedByAlice(
-  stage: Stage,
+  { store, clock }: Pick<Stage, 'store' | 'clock'>,
   session: string,
-  approvers: readonly string[] = SHOP_ADMINS_APPROVERS,
+  changes: Partial<AccessRequest> = {},
+  grantSeconds?: number,
 ): Promise<string> {
-  const now = Math.floor(stage.clock.nowMs() / 1000);
-  const id = `request-of-${session}`;
-  const written = await stage.store.access.create({
-    id,
+  const now = Math.floor(clock.nowMs() / 1000);
+  const request: AccessRequest = {
+    id: `request-of-${session}`,
     session,
     account: 'corp/sub-alice',
     provider: 'corp',
     username: 'corp:alice@example.com',
     knownAs: ['alice@example.com'],
-    terms: {
-      name: SHOP_ADMINS.name,
-      description: SHOP_ADMINS.description,
-      groups: SHOP_ADMINS.groups,
-      requesters: SHOP_ADMINS.requesters,
-      approval: { groups: approvers, count: 1 },
-    },
+    terms: termsOf(SHOP_ADMINS),
     reason: 'INC-4711',
     seconds: 600,
     requestedAt: now,
-    openUntil: now + 3600,
+    openUntil: now + OPEN_SECONDS,
     address: '192.0.2.7',
-    state: 'open',
+    state: grantSeconds === undefined ? 'open' : 'granted',
     decisions: [],
-  });
+    ...changes,
+  };
+  const written = await store.access.create(request, grantSeconds === undefined ? {} : { grantSeconds });
   if (!written.ok) throw new Error(written.reason);
-  return id;
+  return request.id;
 }

@@ -11,15 +11,7 @@ import type { Account } from '../../../../src/core/identity/identity.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import { ROUTES, type Route } from '../../../../src/admin/api/routes.ts';
 import { cookiesOf } from '../../web/cookies.ts';
-import {
-  annotation,
-  browserAt,
-  closeStages,
-  openStage,
-  openSession,
-  signIn,
-  type Stage,
-} from '../../web/harness.ts';
+import { annotation, browserAt, closeStages, openStage, openSession, signIn, type Stage } from '../../web/harness.ts';
 import { users } from '../../web/test-provider.ts';
 
 afterEach(closeStages);

@@ -1,29 +1,19 @@
 /** A user at a server with access requests, for the tests of their pages. */
 import type { AccessRole } from '../../../../src/core/access/role.ts';
 import type { AccessRequest } from '../../../../src/core/access/request.ts';
+import { BY_ADMINS, withAccess } from '../../../support/admin-access.ts';
 import { openSession, PUBLIC_URL, signedInAs, type AdminAt } from '../harness.ts';
 import { locationOf } from '../harness.ts';
-import { AccessInMemory, ROLE } from './access-in-memory.ts';
 
-export interface AccessAt extends AdminAt {
-  readonly access: AccessInMemory;
-}
+/** Admins approve it, and whoever asks must name a ticket. */
+export const ROLE: AccessRole = { ...BY_ADMINS, reason: 'INC-[0-9]+.*' };
 
-/** A user at a server with one role, and a session at a terminal for alice. */
-export async function startAccess(who: string, roles: readonly AccessRole[] = [ROLE]): Promise<AccessAt> {
-  const made: AccessInMemory[] = [];
-  const at = await signedInAs(who, {
-    config: { access: { roles, freshness: 900 } },
-    change: (deps) => {
-      const access = new AccessInMemory(deps);
-      made.push(access);
-      return { ...deps, access };
-    },
-  });
-  const [access] = made;
-  if (access === undefined) throw new Error('the stage has no access requests');
+/** A user at a server with one role; alice and root each have a session at a terminal, `laptop` and `desk`. */
+export async function startAccess(who: string, roles: readonly AccessRole[] = [ROLE]): Promise<AdminAt> {
+  const at = await signedInAs(who, withAccess({ roles }));
   await openSession(at.stage, 'laptop', 'alice');
-  return { ...at, access };
+  await openSession(at.stage, 'desk', 'root');
+  return at;
 }
 
 export const post = ({ browser, csrf }: AdminAt, path: string, fields: object = {}) =>
@@ -48,8 +38,14 @@ export const textOf = (html: string): string =>
 export const pageAt = async ({ browser }: AdminAt, path: string, status = 200): Promise<string> =>
   (await browser.get(path).expect(status)).text;
 
-export const only = ({ requests }: AccessInMemory): AccessRequest => {
-  const [request] = requests.values();
+/** All that the store has, the newest first. */
+export async function storedAt({ stage }: Pick<AdminAt, 'stage'>): Promise<readonly AccessRequest[]> {
+  const { requests } = await stage.store.access.list({ limit: 10 });
+  return requests.map(({ request }) => request);
+}
+
+export async function only(at: Pick<AdminAt, 'stage'>): Promise<AccessRequest> {
+  const [request] = await storedAt(at);
   if (request === undefined) throw new Error('nothing was requested');
   return request;
-};
+}

@@ -4,6 +4,7 @@ import { EXTRA_DOMAIN } from '../../../../src/core/core.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { receiptBody } from '../../../../src/web/admin/receipt-page.ts';
 import { eventLine } from '../../../../src/web/admin/audit-lines.ts';
+import { SHOP_ADMINS } from '../../../support/admin-access.ts';
 import { alsoAt } from '../admin-at.ts';
 import { annotation, closeStages, signedInAs } from '../harness.ts';
 import { only, pageAt, post, requested, startAccess, textOf } from './access-at.ts';
@@ -36,17 +37,15 @@ test('where there are no access requests, there is no tab for them', async () =>
 });
 
 test('an admin who is no approver ends a grant, and does not approve', async () => {
-  const alice = await startAccess('alice');
+  const alice = await startAccess('alice', [SHOP_ADMINS]);
   const path = await requested(alice);
-  const request = only(alice.access);
-  const terms = { ...request.terms, approval: { groups: ['corp:leads'], count: 1 } };
-  alice.access.requests.set(request.id, { ...request, terms });
   const root = await alsoAt(alice.stage, 'root');
   expect(await pageAt(root, path)).not.toMatch(/action="\/access\//);
   await post(root, `${path}/approve`).expect(403);
-  const beganAt = alice.stage.clock.nowMs();
-  const granted = { ...request, terms, state: 'granted', grant: { beganAt, endsAt: beganAt + 60_000 } } as const;
-  alice.access.requests.set(request.id, granted);
+  const { access } = alice.stage.store;
+  const stored = await access.find((await only(alice)).id);
+  if (stored === undefined) throw new Error('nothing was requested');
+  await access.begin(stored, { ...stored.request, state: 'granted' }, 60);
   expect(await pageAt(root, path)).toContain(`action="${path}/end"`);
   const { text } = await post(root, `${path}/end`, { reason: 'INC-4712' }).expect(200);
   expect(textOf(text)).toContain('Complete.');
@@ -58,9 +57,9 @@ test('the receipt of a grant’s end says what was granted', async () => {
   const now = new Date(alice.stage.clock.nowMs()).toISOString();
   const result = { id: 'r-1', epoch: 'e', number: 1, complete: true, sessions: 0, streamsClosed: 1, elapsedMs: 3 };
   const receipt = { ...result, at: now, canSignInAgain: true, replicas: [] };
-  const page = receiptBody(receipt, { followed: false, mayAct: true, granted: only(alice.access) }).toString();
+  const page = receiptBody(receipt, { followed: false, mayAct: true, granted: await only(alice) }).toString();
   expect(textOf(page)).toMatch(
-    /What was granted Role shop-admins User corp:alice@example.com Groups access:shop-admins/,
+    /What was granted Role shop-admins User corp:alice@example.com Groups granted:shop-admins/,
   );
   expect(page).not.toContain('They can sign in again');
 });

@@ -1,40 +1,19 @@
 /** What the pages of sessions say of grants. */
 import { afterEach, expect, test } from 'vitest';
-import { OPEN_SECONDS, type AccessRequest } from '../../../../src/core/access/request.ts';
 import { termsOf } from '../../../../src/core/access/role.ts';
 import { alsoAt } from '../admin-at.ts';
-import { closeStages } from '../harness.ts';
-import { pageAt, startAccess, textOf, type AccessAt } from './access-at.ts';
-import { ROLE } from './access-in-memory.ts';
+import { askedByAlice } from '../../../support/admin-access.ts';
+import { closeStages, type AdminAt } from '../harness.ts';
+import { pageAt, ROLE, startAccess, textOf } from './access-at.ts';
 
 afterEach(closeStages);
 
 const ID = 'G'.repeat(22);
 
 /** alice's session at a terminal has the role for half an hour. */
-async function granted(): Promise<AccessAt> {
+async function granted(): Promise<AdminAt> {
   const alice = await startAccess('alice');
-  const { store, clock } = alice.stage;
-  const now = Math.floor(clock.nowMs() / 1000);
-  const request: AccessRequest = {
-    id: ID,
-    session: 'laptop',
-    account: 'corp/sub-alice',
-    provider: 'corp',
-    username: 'corp:alice@example.com',
-    knownAs: ['alice@example.com'],
-    terms: termsOf({ ...ROLE, approval: 'none' }),
-    reason: 'INC-4711',
-    seconds: 1800,
-    requestedAt: now,
-    openUntil: now + OPEN_SECONDS,
-    address: '203.0.113.7',
-    state: 'granted',
-    decisions: [],
-  };
-  const written = await store.access.create(request, { grantSeconds: 1800 });
-  if (!written.ok) throw new Error(`not granted: ${written.reason}`);
-  alice.access.requests.set(ID, written.stored.request);
+  await askedByAlice(alice.stage, 'laptop', { id: ID, terms: termsOf({ ...ROLE, approval: 'none' }) }, 1800);
   return alice;
 }
 
@@ -43,7 +22,7 @@ test('My sessions has each grant, the time left, and a button that ends it', asy
   alice.stage.clock.advance(61);
   const page = await pageAt(alice, '/me');
   expect(textOf(page)).toMatch(
-    /Granted to you for a while Access requests Role .* shop-admins access:shop-admins prod kubectl portcullis on Linux 29 min left End/,
+    /Granted to you for a while Access requests Role .* shop-admins granted:shop-admins prod kubectl portcullis on Linux 29 min left End/,
   );
   expect(page).toContain(`action="/access/${ID}/end"`);
   expect(page).toMatch(/title="granted for a while">shop-admins</);
