@@ -1,4 +1,4 @@
-/** Access requests at the command line, with the real server and the real kubectl. test/integration/cli/access.test.ts has what a server may send besides. */
+/** Access requests at the command line, with the real server and the real kubectl. `access.test.ts` has what a server may send besides. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { startChangedInstance } from '../../support/changed-instance.ts';

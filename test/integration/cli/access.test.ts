@@ -1,4 +1,4 @@
-/** `portcullis access` against a server that answers as a test wants. test/integration/access-cli.test.ts has the real one. */
+/** `portcullis access` against a server that answers as a test wants. `access-requests.test.ts` has the real one. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { bareEnvironment } from '../../support/bare-environment.ts';
 import { ShellTerminal } from '../../support/shell-terminal.ts';

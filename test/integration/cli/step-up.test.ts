@@ -62,13 +62,6 @@ describe('step-up', () => {
       message: 'as the user of this session',
     },
     {
-      what: 'too late',
-      back: { code: CODE },
-      finished: { state: 'expired' },
-      code: 1,
-      message: 'not authenticate in time',
-    },
-    {
       what: 'refused',
       back: { code: CODE },
       finished: { state: 'refused', detail: 'as bob' },
