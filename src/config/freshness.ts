@@ -25,7 +25,8 @@ export function checkProvableGroups(
 ): void {
   const silent = silentProviders(root);
   texts(valueAt(root, place)).forEach((group, index) => {
-    const provider = silent.find(({ prefix }) => group.startsWith(prefix));
+    // A user without groups is in none of the groups that count.
+    const provider = silent.find(({ prefix }) => prefix !== undefined && group.startsWith(prefix));
     if (provider === undefined) return;
     const { name, because, prefix } = provider;
     const by = prefix === '' ? `${JSON.stringify(group)}, since its groupsPrefix is empty` : JSON.stringify(group);
@@ -36,23 +37,29 @@ export function checkProvableGroups(
   });
 }
 
+/** A provider that does not say when its users signed in. */
 interface SilentProvider {
+  /** In `providers`. */
+  readonly index: number;
   readonly name: string;
   readonly because: string;
-  readonly prefix: string;
+  /** Its type could, and `freshness: none` switches it off. */
+  readonly couldProve: boolean;
+  /** Of its users' groups; undefined where it gives none. */
+  readonly prefix: string | undefined;
 }
 
-/** Returns the providers that do not say when their users signed in, and that give them groups. */
-function silentProviders(root: unknown): readonly SilentProvider[] {
-  return items(root, 'providers').flatMap((provider) => {
+export function silentProviders(root: unknown): readonly SilentProvider[] {
+  return items(root, 'providers').flatMap((provider, index) => {
     const named = textAt(provider, 'type') ?? 'oidc';
     const type = PROVIDER_TYPES.find((known) => known === named);
     if (type === undefined || provesFreshness(type, textAt(provider, 'freshness'))) return [];
     const name = textAt(provider, 'name') ?? '';
     const serviceAccountFile = textAt(provider, 'serviceAccountFile');
-    // A user without groups is in none of the groups that count.
     const groups = textAt(provider, 'groups') ?? defaultGroups({ type, serviceAccountFile });
-    const because = provesFreshness(type) ? 'its freshness is none' : `${type} does not say when they signed in`;
-    return groups === undefined ? [] : [{ name, because, prefix: textAt(provider, 'groupsPrefix') ?? `${name}:` }];
+    const couldProve = provesFreshness(type);
+    const because = couldProve ? 'its freshness is none' : `${type} does not say when they signed in`;
+    const prefix = groups === undefined ? undefined : (textAt(provider, 'groupsPrefix') ?? `${name}:`);
+    return [{ index, name, because, couldProve, prefix }];
   });
 }

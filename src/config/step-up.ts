@@ -4,7 +4,7 @@ import { parseLimit } from '../core/delegation/parse.ts';
 import type { RightsRule } from '../core/delegation/rights.ts';
 import type { StepUpRule } from '../core/step-up/rule.ts';
 import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
-import { PROVIDER_TYPES, provesFreshness } from './provider-types.ts';
+import { silentProviders } from './freshness.ts';
 import { section } from './section.ts';
 import { duration, label, text } from './values.ts';
 
@@ -59,19 +59,13 @@ export function checkStepUp(root: unknown, errors: ValidationErrors): void {
  * have to; so it is an error at the start. Workloads are refused whatever the configuration is.
  */
 function checkProviders(root: unknown, errors: ValidationErrors): void {
-  items(root, 'providers').forEach((provider, index) => {
-    const named = textAt(provider, 'type') ?? 'oidc';
-    const type = PROVIDER_TYPES.find((known) => known === named);
-    if (type === undefined || provesFreshness(type, textAt(provider, 'freshness'))) return;
-    const name = textAt(provider, 'name') ?? '';
-    const canProve = provesFreshness(type);
-    const because = canProve ? 'its freshness is none' : `type ${type} does not say when they signed in`;
-    const instead = canProve ? 'auto, login or max_age' : 'a provider that says when its users signed in';
+  for (const { index, name, because, couldProve } of silentProviders(root)) {
+    const instead = couldProve ? 'auto, login or max_age' : 'a provider that says when its users signed in';
     errors.add(
-      ['providers', index, canProve ? 'freshness' : 'type'],
+      ['providers', index, couldProve ? 'freshness' : 'type'],
       `${instead}, or no stepUp: users of ${name} could never prove a recent sign-in, because ${because}`,
     );
-  });
+  }
 }
 
 /** Returns what is said at each start of rules that no request can touch. */

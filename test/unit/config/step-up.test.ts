@@ -45,7 +45,7 @@ describe('stepUp', () => {
   });
 
   test.each<[object, string, string]>([
-    [hub, 'providers[1].type', 'type github does not say when they signed in'],
+    [hub, 'providers[1].type', 'github does not say when they signed in'],
     [{ ...corp, name: 'other', freshness: 'none' }, 'providers[1].freshness', 'its freshness is none'],
   ])('refuses a provider whose users can never prove a sign-in: %j', async (provider, place, because) => {
     const [error, ...others] = await errorsOf(withStepUp([{ rules: [rule], maxAge: '15m' }], [corp, provider]));
