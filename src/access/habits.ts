@@ -3,18 +3,10 @@
  * approve in a week. Read from the store, because each replica sees a part only; and counted without naming any user.
  */
 import { approvalsOf, type AccessRequest } from '../core/access/request.ts';
+import type { AccessHabit } from '../core/access/habit.ts';
 import { nowSeconds, type Clock } from '../contracts/clock.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { AccessStore } from '../store/store.ts';
-
-export interface AccessHabit {
-  /** The largest number of grants that one user got within a day. */
-  readonly grantsOfOneUser: number;
-  /** Within a week. */
-  readonly approvals: number;
-  /** Different accounts whose approvals these were. */
-  readonly approvers: number;
-}
 
 export interface HabitDeps {
   readonly store: Pick<AccessStore, 'list'>;

@@ -1,4 +1,5 @@
 /** The shapes of this module: every metric as a typed function, and its parameters. */
+import type { AccessHabit } from '../core/access/habit.ts';
 import type { Exposition } from './exposition.ts';
 
 /** `exec`: a command, an attachment or a tunnel into a pod. `secrets`: a read of Secrets. */
@@ -38,16 +39,6 @@ export const ACCESS_OUTCOMES = ['requested', 'approved', 'denied', 'withdrawn', 
 export const GRANT_EVENTS = ['begun', 'ended'] as const;
 export const NOTICE_OUTCOMES = ['delivered', 'failed', 'dropped'] as const;
 export const STEP_UP_OUTCOMES = ['done', 'refused'] as const;
-
-/** What is usual for one role, over all replicas. */
-export interface AccessHabit {
-  /** The largest number of grants that one user got within a day. */
-  readonly grantsOfOneUser: number;
-  /** Within a week. */
-  readonly approvals: number;
-  /** Different users whose approvals these were. */
-  readonly approvers: number;
-}
 
 export interface Metrics {
   /** One Kubernetes request has ended. */
