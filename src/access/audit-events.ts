@@ -3,12 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { receiptsOf } from '../admin/revocation-results.ts';
 import { revocationStatus } from '../admin/revoke.ts';
 import type { AccessCaller } from '../admin/access-requests.ts';
-import {
-  approvalsOf,
-  type AccessDecision,
-  type AccessRequest,
-  type GrantEnding,
-} from '../core/access/request.ts';
+import { approvalsOf, type AccessDecision, type AccessRequest, type GrantEnding } from '../core/access/request.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import { appErrorOf } from '../http/error-status.ts';

@@ -10,28 +10,31 @@
  */
 import type { Clock } from '../../contracts/clock.ts';
 import { createRateLimiter } from '../../core/rate-limit.ts';
+import type { RequestContext } from '../../http/request-context.ts';
 
 /** The cost of a wrong try, in right ones. */
 const WRONG_COST = 10;
 /** The limit of all addresses together, in limits of one address. */
 const OVERALL_FACTOR = 10;
 
-/** Undefined: an address that users share, so that only the limit of all together counts. */
-type Address = string | undefined;
+type From = Pick<RequestContext, 'address' | 'shared'>;
 
 export interface CodeLimit {
   /** Takes one try. @returns 0 when it may be made, else whole seconds until it may */
-  take(address: Address): number;
+  take(from: From): number;
   /** Gives back most of the cost, because the code was right. */
-  refund(address: Address): void;
+  refund(from: From): void;
 }
+
+/** Undefined for an address that users share: only the limit of all together counts. */
+const keyOf = ({ shared, address }: From): string | undefined => (shared === true ? undefined : address);
 
 /** @param perMinute tries of one address, `limits.signInsPerMinute` */
 export function createCodeLimit(perMinute: number, clock: Clock): CodeLimit {
   const capacity = Math.max(perMinute, WRONG_COST);
   const limiter = createRateLimiter(capacity, clock, { cost: WRONG_COST, overall: capacity * OVERALL_FACTOR });
   return {
-    take: (address) => limiter.take(address),
-    refund: (address) => limiter.giveBack(address, WRONG_COST - 1),
+    take: (from) => limiter.take(keyOf(from)),
+    refund: (from) => limiter.giveBack(keyOf(from), WRONG_COST - 1),
   };
 }

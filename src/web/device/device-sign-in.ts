@@ -63,8 +63,6 @@ async function requestFor(
   return request;
 }
 
-const limitKey = ({ shared, address }: RequestContext): string | undefined => (shared === true ? undefined : address);
-
 async function codeOf({ deps, cookie }: DeviceService, req: Request, ticket: string | undefined): Promise<string> {
   const value = cookie.read(req);
   const found = confirmationSchema.safeParse(await deps.store.artefacts.find('DeviceConfirmation', ticket ?? ''));
@@ -85,7 +83,7 @@ function enter(service: DeviceService): RequestHandler {
   return async (req, res) => {
     const context = contextOf(req);
     const value = cookie.assertOwnForm(req);
-    const wait = limit.take(limitKey(context));
+    const wait = limit.take(context);
     if (wait > 0) {
       auditTooMany(deps, context, '/device');
       return sendTooMany(res, context, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
@@ -95,7 +93,7 @@ function enter(service: DeviceService): RequestHandler {
       const request = await signInStep(deps, context, { path: '/device' }, () =>
         requestFor(service, context, userCode),
       );
-      limit.refund(limitKey(context));
+      limit.refund(context);
       await sendConfirmPage(service, res, { req, value, userCode, request });
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;

@@ -8,7 +8,7 @@
  * - An attacker lets another browser finish, so the login transaction belongs to the browser that began it.
  */
 import express, { Router, type Request, type RequestHandler, type Response } from 'express';
-import type { PendingStepUp, StepUpProof, StepUps } from '../../contracts/step-up.ts';
+import type { StepUpProof, StepUps } from '../../contracts/step-up.ts';
 import { AppError } from '../../core/errors.ts';
 import { accountOf } from '../../core/identity/identity.ts';
 import { auditFailures, record } from '../../http/audit-events.ts';
@@ -20,10 +20,9 @@ import type { RateLimiter } from '../../core/rate-limit.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import { formCookie, otherBrowser, type FormCookie } from '../browser/form-cookie.ts';
 import { assertOwnOrigin, field, type Guards } from '../browser/guards.ts';
-import type { ProviderChoice } from '../browser/provider-choices.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { createCodeLimit, type CodeLimit } from '../device/device-code-limit.ts';
-import { assertNearby, locationOf } from '../device/nearby.ts';
+import { assertNearby } from '../device/nearby.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import type { Html } from '../page/html.ts';
 import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
@@ -32,7 +31,8 @@ import { redeemCallback } from '../sign-in/redeem.ts';
 import { reportRejection } from '../sign-in/rejection.ts';
 import { auditTooMany } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
-import { codePage, confirmPage, deniedPage, donePage, type ConfirmContent } from './step-up-page.ts';
+import { codePage, deniedPage, donePage } from './step-up-page.ts';
+import { confirmOf, nameOf, sessionOf, type Subject } from './subject.ts';
 
 interface Service {
   readonly deps: WebDeps;
@@ -49,12 +49,6 @@ const TITLE = 'Is it you?';
 function send(res: Response, status: number, title: string, body: Html): void {
   sendPage(res, status, { title, narrow: true, body });
 }
-
-/** What is proven: a step-up of a program, or the session of this browser. */
-type Subject = { readonly pending: PendingStepUp } | { readonly own: SignedIn };
-
-/** The subject of a ticket: one of these pages is worth nothing for another. */
-const nameOf = (subject: Subject): string => ('own' in subject ? `session ${subject.own.session}` : subject.pending.id);
 
 interface Step {
   readonly path: string;
@@ -74,9 +68,7 @@ async function run<T>({ deps }: Service, req: Request, step: Step, work: () => P
 
 async function auditRejected(deps: WebDeps, context: RequestContext, { path, subject }: Step, thrown: unknown) {
   const { error, status } = appErrorOf(thrown);
-  const session = subject === undefined ? undefined : 'own' in subject ? subject.own.session : subject.pending.session;
-  const provider =
-    subject === undefined ? undefined : 'own' in subject ? subject.own.record.provider : subject.pending.provider;
+  const { session, provider } = subject === undefined ? {} : sessionOf(subject);
   // Whoever came back from the provider, where that is known; the session is the one that was to be proven.
   const who =
     context.user ??
@@ -95,8 +87,6 @@ async function auditRejected(deps: WebDeps, context: RequestContext, { path, sub
       : { about: { identity: who.identity, account: who.account, session } }),
   });
 }
-
-const limitKey = ({ shared, address }: RequestContext): string | undefined => (shared === true ? undefined : address);
 
 const codesAreOn = ({ deps }: Service): boolean => deps.config.sessions.deviceCode !== 'off';
 
@@ -118,7 +108,7 @@ function enterCode(service: Service): RequestHandler {
     const context = contextOf(req);
     const value = cookie.assertOwnForm(req);
     if (!codesAreOn(service)) throw codesOff();
-    const wait = limit.take(limitKey(context));
+    const wait = limit.take(context);
     if (wait > 0) {
       auditTooMany(deps, context, '/step-up');
       return sendTooMany(res, context, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
@@ -132,51 +122,13 @@ function enterCode(service: Service): RequestHandler {
         assertNearby(deps.config, context, found.address);
         return found;
       });
-      limit.refund(limitKey(context));
+      limit.refund(context);
       send(res, 200, TITLE, confirmOf(service, context, { subject: { pending }, value, userCode }));
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;
       send(res, 400, 'Confirm with a code', codePage({ csrf: cookie.csrfOf(value), error: error.message }));
     }
   };
-}
-
-function confirmOf(
-  { deps, cookie }: Service,
-  context: RequestContext,
-  { subject, value, userCode }: { readonly subject: Subject; readonly value: string; readonly userCode?: string },
-): Html {
-  const ticket = encodeURIComponent(cookie.ticketOf(value, nameOf(subject)));
-  const shared = userCode === undefined ? {} : { userCode };
-  const startAt = (path: string): string => `${path}/start?ticket=${ticket}&provider=`;
-  if ('own' in subject) {
-    const pending = ownFacts(subject.own);
-    const provider = choiceOf(deps, subject.own.record.provider);
-    return confirmPage({ ...shared, pending, provider, location: undefined, start: startAt('/step-up/me') });
-  }
-  const { pending } = subject;
-  return confirmPage({
-    ...shared,
-    pending,
-    provider: choiceOf(deps, pending.provider),
-    location: locationOf(deps.config, context, pending.address),
-    start: startAt(`/step-up/${encodeURIComponent(pending.id)}`),
-    deny: { id: pending.id, csrf: cookie.csrfOf(value) },
-  });
-}
-
-const ownFacts = ({ identity, session, record }: SignedIn): ConfirmContent['pending'] => ({
-  username: identity.username,
-  session,
-  address: record.address,
-  userAgent: record.userAgent,
-  by: 'loopback',
-});
-
-/** Always the provider of the session: no other one can prove anything of its account. */
-function choiceOf({ config }: WebDeps, name: string): ProviderChoice {
-  const type = config.providers.find((each) => each.name === name)?.type ?? 'oidc';
-  return { name, type, last: true };
 }
 
 /** The page to which a program's link leads. It shows the user's name, so it needs the id, which only that program has. */
@@ -216,7 +168,7 @@ async function redirectToProvider(service: Service, req: Request, res: Response,
   const { deps, cookie } = service;
   const value = assertTicket(service, req, subject);
   const what = 'own' in subject ? { session: subject.own.session } : { challenge: subject.pending.id };
-  const provider = 'own' in subject ? subject.own.record.provider : subject.pending.provider;
+  const { provider } = sessionOf(subject);
   const purpose: LoginPurpose = { for: 'step-up', browser: cookie.browserOf(value), what };
   const url = await beginLogin(deps, contextOf(req), { provider, purpose, fresh: true });
   cookie.keep(res, value);

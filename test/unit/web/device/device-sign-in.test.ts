@@ -223,29 +223,29 @@ describe('the limit on codes', () => {
 
   test('lets three wrong ones a minute through from one address, also all at once', () => {
     const { limit, after } = limited();
-    expect([1, 2, 3, 4].map(() => limit.take('203.0.113.7'))).toEqual([0, 0, 0, 20]);
+    expect([1, 2, 3, 4].map(() => limit.take({ address: '203.0.113.7' }))).toEqual([0, 0, 0, 20]);
     after(20);
-    expect(limit.take('203.0.113.7')).toBe(0);
-    expect(limit.take('203.0.113.7')).toBeGreaterThan(0);
+    expect(limit.take({ address: '203.0.113.7' })).toBe(0);
+    expect(limit.take({ address: '203.0.113.7' })).toBeGreaterThan(0);
   });
 
   test('lets thirty wrong ones a minute through in all, from however many addresses', () => {
     const { limit } = limited();
-    const tries = Array.from({ length: 100 }, (_, index) => limit.take(`203.0.113.${index}`));
+    const tries = Array.from({ length: 100 }, (_, index) => limit.take({ address: `203.0.113.${index}` }));
     expect(tries.filter((wait) => wait === 0)).toHaveLength(30);
   });
 
   test('takes a whole IPv6 network for one address', () => {
     const { limit } = limited();
-    const tries = Array.from({ length: 10 }, (_, index) => limit.take(`2001:db8::${index + 1}`));
+    const tries = Array.from({ length: 10 }, (_, index) => limit.take({ address: `2001:db8::${index + 1}` }));
     expect(tries.filter((wait) => wait === 0)).toHaveLength(3);
   });
 
   test('costs a tenth for a client that types right ones', () => {
     const { limit } = limited();
     for (let code = 0; code < 20; code += 1) {
-      expect(limit.take('203.0.113.7')).toBe(0);
-      limit.refund('203.0.113.7');
+      expect(limit.take({ address: '203.0.113.7' })).toBe(0);
+      limit.refund({ address: '203.0.113.7' });
     }
   });
 });
