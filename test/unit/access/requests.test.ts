@@ -176,11 +176,14 @@ describe('a decision', () => {
   it('is by an approver of the role only: not by an admin, an auditor, a workload, a delegated session', async () => {
     const { requests } = stage.access();
     const id = await asked();
+    const delegation = { ancestors: ['bob'], actors: [{ name: 'claude' }], clusters: ['prod'], limits: [] };
+    await stage.signIn('agent', USERS.bob, { account: 'corp/bob', delegation });
     for (const [session, expected] of [
       ['root', '403 not_an_approver'],
       ['audrey', '403 not_an_approver'],
       ['mallory', '404 request_not_found'],
       ['ci', '403 workload'],
+      ['agent', '403 delegated_session'],
     ] as const) {
       expect(await problem(requests.approve(await stage.caller(session), id)), session).toBe(expected);
       expect(stage.events(), session).toEqual([`access-refused ${expected}`]);

@@ -85,7 +85,7 @@ export class Stage {
       ...(knownAs.length === 0 ? {} : { knownAs }),
       ...changes,
     };
-    const opened = await this.store.sessions.open(session, {});
+    const opened = await this.store.sessions.open(session, {}, { mostDelegations: 1 });
     if (!opened.ok) throw new Error(opened.reason);
   }
 
