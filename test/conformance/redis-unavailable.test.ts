@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { createSealer } from '../../src/store/redis/sealer.ts';
 import type { Store } from '../../src/store/store.ts';
 import { timeLimit } from '../../src/timing/timing.ts';
+import { anAccessRequest } from './access-fixtures.ts';
 import { alice, newSession, openNow, replica } from './fixtures.ts';
 import { allSent, busyFor } from '../support/busy.ts';
 import { answering, sealingKeys, workbench, type Workbench } from './redis-stores.ts';
@@ -18,8 +19,10 @@ const sealer = createSealer(sealingKeys());
 
 /** Every method there is, so that a new one cannot be forgotten. */
 function everyMethod(store: Store, { clock }: Workbench): Record<string, () => Promise<unknown>> {
-  const { artefacts, sessions, log, locks } = store;
+  const { artefacts, sessions, log, locks, access } = store;
   const position = { epoch: 'epoch', number: 0 };
+  const request = anAccessRequest(clock);
+  const stored = { request, version: 1 };
   return {
     ping: () => store.ping(),
     save: () => artefacts.save('Session', 'x', {}, { ttlSeconds: 60 }),
@@ -38,6 +41,7 @@ function everyMethod(store: Store, { clock }: Workbench): Record<string, () => P
     list: () => sessions.list({ limit: 10 }),
     closeProviderSession: () => sessions.closeProviderSession({ provider: 'corp', sid: 'sid-1' }),
     count: () => sessions.count(),
+    prove: () => sessions.prove('session-1', 1),
     claimRecheck: () => sessions.claimRecheck('session-1', 'me', 30),
     releaseRecheck: () => sessions.releaseRecheck('session-1', 'me'),
     position: () => log.position(),
@@ -51,6 +55,15 @@ function everyMethod(store: Store, { clock }: Workbench): Record<string, () => P
     findLock: () => locks.find('corp/1'),
     listLocks: () => locks.list(),
     removeLock: () => locks.remove('corp/1'),
+    createAccess: () => access.create(request),
+    findAccess: () => access.find('x'),
+    listAccess: () => access.list({ limit: 10 }),
+    changeAccess: () => access.change(stored, request),
+    beginAccess: () => access.begin(stored, { ...request, state: 'granted' }, 60),
+    noteAccess: () => access.note('x', { audited: true }),
+    endedAccess: () => access.ended('x', { ending: 'user' }),
+    activeAccess: () => access.active(),
+    claimEndingAccess: () => access.claimEnding('x', 'me', 30),
   };
 }
 
@@ -81,7 +94,8 @@ it('covers every method of the interface', async () => {
       .map(([name]) => name);
   const there = [store.artefacts, store.sessions, store.log].flatMap(methods);
   const ofLocks = methods(store.locks).map((name) => `${name}Lock${name === 'list' ? 's' : ''}`);
-  expect([...there, ...ofLocks, 'ping'].toSorted()).toEqual(named.toSorted());
+  const ofAccess = methods(store.access).map((name) => `${name}Access`);
+  expect([...there, ...ofLocks, ...ofAccess, 'ping'].toSorted()).toEqual(named.toSorted());
 });
 
 it('answers nothing while Redis hangs, and goes on by itself when it comes back', async () => {
