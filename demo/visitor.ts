@@ -1,6 +1,7 @@
 /**
  * A user at a browser, without a browser: follows redirects and links, keeps cookies as browsers do (by host and path, blind to ports),
- * fills in sign-in forms, and tries again where a page says so. For machines without a screen; the real Chromium is for the end-to-end tests.
+ * fills in sign-in forms, tries again where a page says so, and confirms a step-up. For machines without a screen; the real Chromium is for
+ * the end-to-end tests.
  */
 import { once } from 'node:events';
 import { request, type IncomingMessage, type RequestOptions } from 'node:http';
@@ -61,11 +62,16 @@ export class Visitor {
         }
         continue;
       }
-      const way = page.retryAfter === undefined ? undefined : tryAgainLink(page.html);
+      const way = page.retryAfter === undefined ? undefined : linkOf(page.html, 'Try again');
       if (way !== undefined && again < MAX_AGAIN) {
         again += 1;
         await pause(Number(page.retryAfter) * 1000);
         url = new URL(way, url);
+        continue;
+      }
+      const stepUp = page.status < 400 ? linkOf(page.html, 'Sign in again with ') : undefined;
+      if (stepUp !== undefined) {
+        url = new URL(stepUp, url);
         continue;
       }
       const next = formOf(page.html);
@@ -126,9 +132,16 @@ const covers = (cookiePath: string, path: string): boolean =>
 const decode = (text: string): string =>
   text.replace(/&#(\d+);/g, (_all, code: string) => String.fromCharCode(Number(code))).replaceAll('&amp;', '&');
 
-const tryAgainLink = (html: string): string | undefined => {
-  const href = /<a [^>]*href="([^"]*)"[^>]*>Try again<\/a>/.exec(html)?.[1];
-  return href === undefined ? undefined : decode(href);
+/** @param name how the link's text begins; pictures and elements before it do not count */
+const linkOf = (html: string, name: string): string | undefined => {
+  const links = [...html.matchAll(/<a [^>]*href="([^"]*)"[^>]*>([\s\S]*?)<\/a\s*>/g)];
+  const found = links.find(([, , inner = '']) =>
+    inner
+      .replace(/<[^>]*>/g, '')
+      .trim()
+      .startsWith(name),
+  );
+  return found?.[1] === undefined ? undefined : decode(found[1]);
 };
 
 /** An empty action is the page's own address, as for a browser. */

@@ -5,7 +5,7 @@ import { nextStepFor } from './admin-problems.ts';
 import type { CacheEntry } from '../session/cache.ts';
 import { clockFirst } from './clock-skew.ts';
 import { cliError } from '../errors.ts';
-import { needsFreshSignIn, signInFreshly } from '../session/fresh-sign-in.ts';
+import { needsFreshSignIn } from '../session/fresh-sign-in.ts';
 import { sendRequest, type HttpRequest, type EventStreamRequest, type HttpResponse } from './http-client.ts';
 import { stringAt } from './json-shape.ts';
 import type { CliContext } from '../context.ts';
@@ -19,12 +19,13 @@ export interface AdminRequest {
   readonly path: string;
   readonly json?: unknown;
   readonly events?: EventStreamRequest;
-  /** Called when a fresh sign-in for the request begins and when it ends. */
+  /** Called when the user begins to authenticate again for the request, and when that ends. */
   readonly onSignIn?: (under: boolean) => void;
 }
 
 /**
- * Sends a request. Where the server requires a fresh sign-in, the user signs in and the same request is sent again.
+ * Sends a request. Where the server requires a fresh sign-in, the user authenticates again, and the same request is sent
+ * again. The session stays, with what was granted to it.
  * @returns the response, with a status below 300
  * @throws AppError `forbidden` for a user who is no admin, otherwise by the problem document
  */
@@ -35,12 +36,12 @@ export async function sendAdminRequest(
 ): Promise<HttpResponse> {
   const first = await sendWithSession(context, entry, request);
   // Only once: a provider that does not report the time of the sign-in must not cause an endless loop.
-  const response = needsFreshSignIn(first) ? await sendAfterSignIn(context, entry, request, first) : first;
+  const response = needsFreshSignIn(first) ? await sendAfterProof(context, entry, request, first) : first;
   if (response.status >= 200 && response.status < 300) return response;
   throw problem(entry.server.url, response, nextOf(entry.server.url, response));
 }
 
-async function sendAfterSignIn(
+async function sendAfterProof(
   context: CliContext,
   entry: CacheEntry,
   request: AdminRequest,
@@ -48,7 +49,8 @@ async function sendAfterSignIn(
 ): Promise<HttpResponse> {
   request.onSignIn?.(true);
   try {
-    await signInFreshly(context, entry, body);
+    const { proveFreshly } = await import('../session/step-up.ts');
+    await proveFreshly(context, entry, body, 'admins');
   } finally {
     request.onSignIn?.(false);
   }

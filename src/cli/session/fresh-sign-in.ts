@@ -1,6 +1,6 @@
 /**
- * A fresh sign-in, where an admin's change requires one (`admin.freshness` at the server): the same user, by the
- * same method, in place of the session that is too old.
+ * A fresh sign-in, where the server requires one (`admin.freshness`, `access.freshness`) and is of a version without step-up: the
+ * same user, by the same method, in place of the session that is too old.
  */
 import { frequencyText } from '../../core/identity/freshness.ts';
 import { readSession, type CacheEntry } from './cache.ts';
@@ -26,7 +26,7 @@ export async function signInFreshly(
   context: CliContext,
   entry: CacheEntry,
   problem: JsonRecord,
-  who = 'admins',
+  who: string,
 ): Promise<void> {
   const before = readSession(entry);
   context.notify(`${who} must authenticate ${howOften(problem)}: signing in again`);

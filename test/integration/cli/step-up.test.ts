@@ -36,7 +36,8 @@ describe('step-up', () => {
     expect(ended.code, ended.stderr).toBe(0);
     expect(ended.stderr).toMatch(/your session is proven, and counts until .*\(in 1[45]m.*\): run your command again/);
     expect(sent()).toEqual(['POST /-/step-up', 'POST /-/step-up/u-1']);
-    expect(at.machine.tabs).toMatchObject([{ at: `${at.fakeServer.web}/step-up/done` }]);
+    // The browser follows the redirect by itself, and may be slower than the command.
+    await expect.poll(() => at.machine.tabs).toMatchObject([{ at: `${at.fakeServer.web}/step-up/done` }]);
     expect(at.fakeServer.sessions).toHaveLength(1);
     expect(at.fakeServer.counts.authorizations).toBe(1);
   });
@@ -74,7 +75,8 @@ describe('step-up', () => {
     const ended = await at.machine.run('step-up');
     expect(ended).toMatchObject({ code, stdout: '' });
     expect(ended.stderr).toContain(message);
-    expect(at.machine.tabs).toMatchObject([{ status: 400, text: expect.stringContaining('Not confirmed') }]);
+    const shown = [{ status: 400, text: expect.stringContaining('Not confirmed') }];
+    await expect.poll(() => at.machine.tabs).toMatchObject(shown);
   });
 
   test('by a code where no browser can be opened; the address is one of the server alone', async () => {
@@ -134,4 +136,28 @@ describe('an approval that needs a fresh proof', () => {
     expect(at.fakeServer.counts.authorizations).toBe(2);
     expect(at.fakeServer.sessions).toHaveLength(2);
   });
+});
+
+test('an admin’s change that needs a fresh proof gets it by step-up, and the session goes on with what it was granted', async () => {
+  await at.login();
+  stepsUp();
+  const receipt = {
+    id: 'r-1',
+    at: '2026-11-25T12:00:00Z',
+    sessions: 1,
+    streamsClosed: 0,
+    complete: true,
+    elapsedMs: 3,
+  };
+  const answers = [NEEDED, { status: 200, body: { ...receipt, canSignInAgain: false, replicas: [] } }];
+  at.fakeServer.adminAnswer = () => answers.shift() ?? NEEDED;
+  const ended = await at.machine.run('revoke', '--account', 'corp/bob', '--reason', 'INC-4711', '--output', 'json');
+  expect(ended.code, ended.stderr).toBe(0);
+  expect(ended.stderr).toContain('admins must authenticate every 15 minutes');
+  expect(sent()).toEqual(['POST /-/step-up', 'POST /-/step-up/u-1']);
+  const [first, second, ...more] = at.fakeServer.adminRequests;
+  expect(more).toEqual([]);
+  expect(second?.body).toBe(first?.body);
+  expect(at.fakeServer.sessions).toHaveLength(1);
+  expect(at.fakeServer.counts.authorizations).toBe(1);
 });
