@@ -24,7 +24,9 @@ test('what is rejected is said on the form, with what was typed', async () => {
   const at = await startAccess('alice');
   const { text } = await post(at, '/access', { ...ORDER, reason: '"><script>no ticket' }).expect(400);
   expect(text).toContain('value="&quot;&gt;&lt;script&gt;no ticket"');
-  expect(textOf(text)).toContain('This role needs a reason that matches INC-[0-9]+.*.');
+  expect(textOf(text)).toContain(
+    'This role needs a reason that matches “INC-[0-9]+.*”, from its beginning to its end.',
+  );
   await post(at, '/access', { ...ORDER, session: '' }).expect(400);
   await post(at, '/access', { ...ORDER, seconds: '1e9' }).expect(400);
   expect(await storedAt(at)).toEqual([]);
