@@ -33,12 +33,20 @@ const MAX_AGAIN = 5;
 export class Visitor {
   readonly #credentials: VisitorCredentials;
   readonly #stopAt: string | undefined;
+  readonly #confirms: boolean;
   #cookies: Cookie[] = [];
 
-  /** @param options.stopAt a URL's beginning: a redirect there ends the visit without being followed */
-  constructor(credentials: VisitorCredentials, options: { readonly stopAt?: string } = {}) {
+  /**
+   * @param options.stopAt a URL's beginning: a redirect there ends the visit without being followed
+   * @param options.confirms false: the page of a step-up ends the visit, to be looked at
+   */
+  constructor(
+    credentials: VisitorCredentials,
+    options: { readonly stopAt?: string; readonly confirms?: boolean } = {},
+  ) {
     this.#credentials = credentials;
     this.#stopAt = options.stopAt;
+    this.#confirms = options.confirms ?? true;
   }
 
   /**
@@ -69,7 +77,7 @@ export class Visitor {
         url = new URL(way, url);
         continue;
       }
-      const stepUp = page.status < 400 ? linkOf(page.html, 'Sign in again with ') : undefined;
+      const stepUp = this.#confirms && page.status < 400 ? linkOf(page.html, 'Sign in again with ') : undefined;
       if (stepUp !== undefined) {
         url = new URL(stepUp, url);
         continue;

@@ -82,7 +82,7 @@ const call = (client: OAuthClient, token: string, path: string, body?: object): 
 const begin = ({ client, self }: Laptop, body: object = { redirect: LOOPBACK, state: STATE }): Promise<Answer> =>
   call(client, self, '/-/step-up', body);
 
-const browser = (): Visitor => new Visitor({ name: 'root', password: '' }, { stopAt: LOOPBACK });
+const browser = (): Visitor => new Visitor({ name: 'root', password: '' }, { stopAt: LOOPBACK, confirms: false });
 
 const linkIn = (page: Visit): string =>
   /href="(\/step-up\/[^"]+start\?[^"]+)"/.exec(page.html)?.[1]?.replaceAll('&amp;', '&') ?? '';
