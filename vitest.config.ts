@@ -43,7 +43,7 @@ const slowStore = { count: 2, condition: /^Portcullis cannot reach its store/ };
 
 /** These take half a minute or more, and some would come last, when the other workers have nothing left to do. */
 const LONG =
-  /\/(?:security\/(?:cross-site|canary)|integration\/(?:versions-rolling|unbound|rotation)|chaos\/replicas|model\/model)\.test\.ts$/;
+  /\/(?:security\/(?:cross-site|canary)|integration\/(?:versions-rolling|unbound|rotation)|chaos\/(?:replicas|grants)|model\/model)\.test\.ts$/;
 
 /** By group, the long ones first. */
 class LongOnesFirst implements TestSequencer {

@@ -83,21 +83,4 @@ describe('an access request', () => {
     expect(await approver.textContent('main')).toMatch(/Over\s+ended by its user/);
     expect(await approver.getByRole('row').allInnerTexts()).toContainEqual(expect.stringMatching(/applied/));
   });
-
-  it('is decided once: who is later sees what came first', async () => {
-    const requester = await pageOf('alice');
-    const link = await ask(requester);
-    const [first, second] = [await pageOf('root'), await pageOf('root')];
-    for (const page of [first, second]) await page.goto(link);
-    await first.getByLabel('Why not').fill('ask tomorrow');
-    await first.getByRole('button', { name: 'Deny' }).click();
-    await first.getByRole('status').getByText('Denied').waitFor();
-    const answered = second.waitForResponse((response) => response.request().method() === 'POST');
-    await second.getByRole('button', { name: 'Approve' }).click();
-    expect((await answered).status()).toBe(409);
-    expect(await second.getByRole('alert').innerText()).toMatch(/denied/i);
-    expect(await second.textContent('main')).toContain('ask tomorrow');
-    expect(await second.getByRole('button', { name: 'Approve' }).count()).toBe(0);
-    expect(await grants()).toEqual([]);
-  });
 });

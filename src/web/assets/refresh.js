@@ -21,6 +21,6 @@ async function look() {
 }
 
 async function next() {
-  if (Date.now() < stopAt && (await look())) setTimeout(next, EVERY_MS);
+  if (Date.now() < stopAt && (await look())) setTimeout(() => void next(), EVERY_MS);
 }
-setTimeout(next, EVERY_MS);
+setTimeout(() => void next(), EVERY_MS);
