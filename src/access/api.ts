@@ -119,6 +119,7 @@ const offeredView = ({ role, needsFreshSignIn }: OfferedRole) => ({
   groups: role.groups,
   ...(role.clusters === undefined ? {} : { clusters: role.clusters }),
   needed: approvalsNeeded(role),
+  approvers: role.approval === 'none' ? [] : role.approval.groups,
   longestSeconds: role.longest,
   ...(role.reason === undefined ? {} : { reason: role.reason }),
   ...(role.freshness === undefined ? {} : { freshnessSeconds: role.freshness }),

@@ -98,10 +98,8 @@ export const endedWith = ({ session, ancestors = [] }: Holder): readonly string[
 
 function grantEndedMessage(context: MessageContext, { client }: Holder): string {
   const again =
-    loginAddress(context, client) === undefined
-      ? `at ${context.publicUrl}/access`
-      : 'with `portcullis access request ROLE`';
-  return `an access that was granted to you for a while has ended: run the command again to go on without it, or ask for it again ${again}`;
+    loginAddress(context, client) === undefined ? `at ${context.publicUrl}/access` : '(`portcullis access request`)';
+  return `what you were granted for a while has ended: run the command again without it, or ask again ${again}`;
 }
 
 /** Returns the rejection for a credential that is not good, or that the guard rejects. */

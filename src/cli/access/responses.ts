@@ -18,6 +18,8 @@ const roleSchema = z.looseObject({
   clusters: names.optional(),
   /** How many must approve; 0: no one (break-glass). */
   needed: z.number(),
+  /** The groups whose members approve. Absent: an older server, which does not say. */
+  approvers: names.optional(),
   longestSeconds: z.number(),
   /** A regular expression that the whole reason must match. */
   reason: z.string().optional(),

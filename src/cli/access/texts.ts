@@ -94,12 +94,19 @@ export function requestFacts(terminal: Terminal, request: RequestItem, link: str
   return lines.map(([name = '', text = '']) => `  ${name.padEnd(9)} ${text}\n`).join('');
 }
 
+/** Whom to send the link to, so that a user need not ask around. */
+function approvalText(needed: number, approvers: readonly string[] = []): string {
+  if (needed === 0) return 'none: break-glass';
+  const of = approvers.length === 0 ? '' : ` of ${approvers.join(',')}`;
+  return `${needed} ${needed === 1 ? 'user' : 'users'}${of}`;
+}
+
 /** Returns the roles that the user may ask for. Ends with a newline. */
 export function roleTable(terminal: Terminal, roles: readonly RoleItem[]): string {
-  const rows = roles.map(({ name, longestSeconds, needed, groups, clusters, description }) => [
+  const rows = roles.map(({ name, longestSeconds, needed, approvers, groups, clusters, description }) => [
     name,
     spanText(longestSeconds),
-    needed === 0 ? 'none: break-glass' : `${needed} ${needed === 1 ? 'user' : 'users'}`,
+    approvalText(needed, approvers),
     groups.join(','),
     where(clusters),
     description,
@@ -107,9 +114,19 @@ export function roleTable(terminal: Terminal, roles: readonly RoleItem[]): strin
   return table(['ROLE', 'FOR AT MOST', 'APPROVAL', 'GROUPS', 'CLUSTERS', 'WHAT FOR'], rows, terminal.columns);
 }
 
-/** Returns requests of the user, or of others. Ends with a newline. */
-export function requestTable(terminal: Terminal, requests: readonly RequestItem[], whose: 'mine' | 'queue'): string {
-  const isMine = whose === 'mine';
+/**
+ * Returns requests of the user, or of others. Ends with a newline.
+ * @param whose `mine` with the session of this machine: what another session has been granted is no use here
+ */
+export function requestTable(
+  terminal: Terminal,
+  requests: readonly RequestItem[],
+  whose: { readonly mine: string | undefined } | 'queue',
+): string {
+  const isMine = whose !== 'queue';
+  const here = whose === 'queue' ? undefined : whose.mine;
+  const isElsewhere = (request: RequestItem): boolean =>
+    here !== undefined && request.session !== here && isActive(request);
   const now = terminal.nowMs();
   const rows = requests.map((request) => {
     const { id, user, role, state, needed, seconds, reason, requestedAt } = request;
@@ -118,7 +135,7 @@ export function requestTable(terminal: Terminal, requests: readonly RequestItem[
       id,
       ...(isMine ? [] : [user]),
       role,
-      state === 'open' ? `open ${approvals(request)}/${needed}` : stateText(request),
+      `${state === 'open' ? `open ${approvals(request)}/${needed}` : stateText(request)}${isElsewhere(request) ? ', to another session' : ''}`,
       isActive(request) ? endOf(terminal, request).replace('(in ', '(') : '-',
       spanText(seconds),
       reason || '-',

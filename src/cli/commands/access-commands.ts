@@ -14,6 +14,7 @@ import {
 } from '../access/texts.ts';
 import { cliError, notProven } from '../errors.ts';
 import type { CliContext } from '../context.ts';
+import { readSession } from '../session/cache.ts';
 import type { ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
@@ -40,11 +41,12 @@ export async function accessList(context: CliContext, options: ListOptions): Pro
   const api = openAccess(context, options);
   const found = await listAccess(api);
   const { roles, queue } = found;
+  const here = readSession(api.entry)?.user.sessionId;
   const mine = found.mine.filter((one) => options.all === true || one.state === 'open' || isActive(one));
   await printResult(context, options, found, () =>
     [
       ...(roles.length === 0 ? [] : [`You may ask for:\n${roleTable(context, roles)}`]),
-      ...(mine.length === 0 ? [] : [`You have, or have asked for:\n${requestTable(context, mine, 'mine')}`]),
+      ...(mine.length === 0 ? [] : [`You have, or have asked for:\n${requestTable(context, mine, { mine: here })}`]),
       ...(queue.length === 0 ? [] : [`You decide about:\n${requestTable(context, queue, 'queue')}`]),
     ].join('\n'),
   );

@@ -20,6 +20,8 @@ export interface RequestOptions extends ServerOptions, OutputOptions {
   readonly wait: boolean;
 }
 
+/** The server takes no less. */
+const SHORTEST_SECONDS = 60;
 /** How long a role is asked for where the user does not say. */
 const USUAL_SECONDS = 3600;
 /** Seconds for which the server keeps a poll, until the state changes. */
@@ -37,6 +39,9 @@ export async function requestAccess(context: CliContext, role: string, options: 
   const api = openAccess(context, options);
   const offered = offeredRole(role, (await listAccess(api)).roles);
   const seconds = given ?? Math.min(USUAL_SECONDS, offered.longestSeconds);
+  if (seconds < SHORTEST_SECONDS) {
+    throw cliError('bad_request', 'A role is granted for a minute at least.', 'give --for 1m or more');
+  }
   if (seconds > offered.longestSeconds) {
     const what = `${plainText(offered.name, 80)} is for ${spanText(offered.longestSeconds)} at most.`;
     throw cliError('bad_request', what, `give --for ${spanText(offered.longestSeconds)} or less`);
@@ -48,7 +53,7 @@ export async function requestAccess(context: CliContext, role: string, options: 
   const json = { role: offered.name, seconds, reason: options.reason ?? '' };
   const response = await sendAccess(api, '', { method: 'POST', json }, 'those who ask for this role');
   const asked = parseResponse(requestSchema, response.body);
-  announce(api, asked);
+  announce(api, asked, offered);
   if (!options.wait && !isActive(asked)) {
     return printResult(context, options, asked, () => `${linkOf(api, asked.id)}\n`);
   }
@@ -68,12 +73,13 @@ function offeredRole(name: string, roles: readonly RoleItem[]): RoleItem {
   throw cliError('not_found', what, next, { reason: 'role_not_found' });
 }
 
-function announce(api: AccessApi, asked: RequestItem): void {
+function announce(api: AccessApi, asked: RequestItem, { approvers = [] }: RoleItem): void {
   const { context } = api;
   const { id, role, seconds, needed } = asked;
   if (needed === 0) context.notify('this role needs no approval: its use is break-glass, and is alerted');
   if (asked.state !== 'open') return;
-  const many = needed === 1 ? 'one user' : `${needed} users`;
+  const of = approvers.length === 0 ? '' : ` of ${plainText(approvers.join(', '), 1000)}`;
+  const many = `${needed === 1 ? 'one user' : `${needed} users`}${of}`;
   context.notify(
     `asked for ${plainText(role, 80)} for ${spanText(seconds)}; ${many} must approve it:\n  ${linkOf(api, id)}\n  portcullis access approve ${id}`,
   );

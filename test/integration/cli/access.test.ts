@@ -30,6 +30,20 @@ function answers(list: ReturnType<typeof listOf>, others: Record<string, Json | 
 
 const problem = (status: number, code: string): Json => ({ status, code, title: 'Conflict', detail: 'as it is' });
 
+describe('access list', () => {
+  test('says who approves, and that another session has what was granted', async () => {
+    await at.login();
+    answers(
+      listOf([granted(1800, { session: 'of-another-machine' })], [], [{ ...ROLE, approvers: ['corp:platform'] }]),
+    );
+    const { stdout } = await access('list');
+    expect(stdout).toContain('1 user of corp:platform');
+    expect(stdout).toContain('granted, to another session');
+    answers(listOf([granted(1800, { session: at.fakeServer.sessions[0]?.id })]));
+    expect((await access('list')).stdout).toMatch(/ granted {2,}/);
+  });
+});
+
 describe('access request', () => {
   const ask = (...more: readonly string[]): Promise<Ended> =>
     access('request', 'shop-admins', '--for', '30m', '--reason', 'INC-4711', ...more);
@@ -42,7 +56,7 @@ describe('access request', () => {
       accessRequest({ needed: 2, decisions: [decision(true, 'go')] }),
       granted(1800, { needed: 2, decisions: [decision(true, 'go'), decision(true)] }),
     ];
-    answers(listOf([]), {
+    answers(listOf([], [], [{ ...ROLE, approvers: ['corp:platform', 'corp:leads'] }]), {
       'POST /-/access': () => ({ ...accessRequest({ needed: 2 }), status: 201 }),
       [polled]: () => states.shift() ?? problem(500, 'internal'),
     });
@@ -50,7 +64,9 @@ describe('access request', () => {
     expect(asked.code, asked.stderr).toBe(0);
     expect(sent('POST')).toEqual([{ path: '/-/access', role: 'shop-admins', seconds: 1800, reason: 'INC-4711' }]);
     // Never the address that a server names: approvers sign in there.
-    expect(asked.stderr).toContain(`2 users must approve it:\n  ${at.fakeServer.web}/access/${ID}\n`);
+    expect(asked.stderr).toContain(
+      `2 users of corp:platform, corp:leads must approve it:\n  ${at.fakeServer.web}/access/${ID}\n`,
+    );
     expect(asked.stderr).toMatch(/approved by corp:bob: "go" \(1 of 2 approvals\)\n.*approved by corp:bob \(2 of 2/);
     expect(asked.stdout).toMatch(/^granted: shop-admins until \d{4}-.*Z: group shop:admins, at prod\n$/);
   });
@@ -117,6 +133,7 @@ describe('access request', () => {
   test.each<{ what: string; args: readonly string[]; code: number; message: string }>([
     { what: 'an unknown role', args: ['shop-admin'], code: 4, message: 'did you mean shop-admins?' },
     { what: 'no duration', args: ['shop-admins', '--for', '1h30m'], code: 2, message: 'such as 90s, 30m or 2h' },
+    { what: 'too short', args: ['shop-admins', '--for', '45s'], code: 2, message: 'give --for 1m or more' },
     { what: 'too long', args: ['shop-admins', '--for', '2h'], code: 2, message: 'give --for 1h or less' },
     { what: 'no reason', args: ['shop-admins'], code: 2, message: 'needs a reason that matches INC-' },
   ])('$what: an error that says what to do, and nothing is asked for', async ({ args, code, message }) => {

@@ -91,6 +91,13 @@ describe('a rejection as a Kubernetes Status', () => {
     );
   });
 
+  // Of the reason in a WebSocket close frame, the rest is cut off: kubectl would end in the middle of the command to run.
+  it('says what to do about the end of a grant in the 123 bytes that a WebSocket has for it', () => {
+    const { message } = credentialRejection('grant_ended', CONTEXT);
+    expect(message).toContain('portcullis access request');
+    expect(Buffer.byteLength(message)).toBeLessThanOrEqual(123);
+  });
+
   it('asks for a Bearer token with every 401, and for nothing else', () => {
     expect(rejectionHeaders(credentialRejection('no_token', CONTEXT))).toEqual(
       expect.arrayContaining(['WWW-Authenticate', 'Bearer']),
