@@ -60,6 +60,7 @@ const ENDINGS: ReadonlyMap<string, string> = new Map([
   ['session', ' with its session'],
   ['group', ': its user left the group that may ask for it'],
   ['role', ': the role was removed or changed'],
+  ['lost', ': what was stored of it could not be read'],
 ]);
 
 const endingText = (ending: string | undefined, by: string): string => ENDINGS.get(ending ?? '') ?? by;

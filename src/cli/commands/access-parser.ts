@@ -1,7 +1,9 @@
 /** The parser of `access`, `step-up` and `status`, in its own file so that a cached credential is served without it. */
 import type { Command } from 'commander';
 import { addServerCommand, outputOption, run, type CommonOptions } from '../cli.ts';
+import { ACCESS_STATES } from '../../core/access/request.ts';
 import type { AccessOptions, ApproveOptions, ListOptions } from './access-commands.ts';
+import type { HistoryOptions } from './access-history-command.ts';
 import type { RequestOptions } from './access-request-command.ts';
 import type { StepUpOptions } from './step-up-command.ts';
 import type { OutputOptions } from '../terminal/output.ts';
@@ -70,5 +72,13 @@ function addGroup(group: Command): void {
     .addOption(outputOption(group))
     .action((id: string, options: CommonOptions & AccessOptions) =>
       run(options, async (context) => (await import('./access-commands.ts')).accessEnd(context, id, options)),
+    );
+  addServerCommand(group, 'history', 'list the requests of all users (admins and auditors)')
+    .option('--account <account>', 'of this account only, PROVIDER/SUBJECT')
+    .option('--role <role>', 'for this role only')
+    .addOption(group.createOption('--state <state>', 'in this state only').choices([...ACCESS_STATES]))
+    .addOption(outputOption(group))
+    .action((options: CommonOptions & HistoryOptions) =>
+      run(options, async (context) => (await import('./access-history-command.ts')).accessHistory(context, options)),
     );
 }

@@ -7,11 +7,8 @@ import { fromNow } from '../terminal/time.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { readPages } from './admin-pages.ts';
 import { parseResponse, type Session } from './admin-response.ts';
-
-/** The most pages that are requested: 20,000 sessions. */
-const MAX_PAGES = 100;
-const PAGE = 200;
 
 /** The filters and the order of the list, as the admin API spells them. */
 const FILTERS = ['account', 'username', 'provider', 'cluster', 'search', 'idle', 'actor', 'ancestor', 'sort'] as const;
@@ -75,25 +72,22 @@ function sessionTable(context: CliContext, found: readonly Session[]): string {
 }
 
 async function allSessions(context: CliContext, entry: CacheEntry, options: SessionsOptions): Promise<Session[]> {
-  const found: Session[] = [];
-  let cursor: string | undefined;
-  for (let page = 0; page < MAX_PAGES; page += 1) {
-    const query = new URLSearchParams({ limit: String(PAGE) });
-    for (const filter of FILTERS) {
-      const value = options[filter];
-      if (value !== undefined) query.set(filter, value);
-    }
-    if (options.delegated !== undefined) query.set('delegated', String(options.delegated));
-    if (cursor !== undefined) query.set('cursor', cursor);
-    const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: `sessions?${query.toString()}` });
-    const response = parseResponse(sessionPageSchema, body);
-    found.push(...response.sessions);
-    ({ cursor } = response);
-    if (cursor === undefined) return found;
+  const filters = new URLSearchParams();
+  for (const filter of FILTERS) {
+    const value = options[filter];
+    if (value !== undefined) filters.set(filter, value);
   }
-  context.notify(
-    `only the first ${found.length} sessions are shown; narrow the list with --search, --account or --idle`,
-  );
+  if (options.delegated !== undefined) filters.set('delegated', String(options.delegated));
+  const { found, more } = await readPages(filters, async (query) => {
+    const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: `sessions?${query}` });
+    const { sessions: items, ...page } = parseResponse(sessionPageSchema, body);
+    return { items, ...page };
+  });
+  if (more) {
+    context.notify(
+      `only the first ${found.length} sessions are shown; narrow the list with --search, --account or --idle`,
+    );
+  }
   return found;
 }
 

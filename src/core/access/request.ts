@@ -8,7 +8,8 @@ import type { RoleTerms } from './role.ts';
  * - `denied`, `withdrawn` (by its user), `expired` (no one decided in time): it was never granted
  * - `ended`: the grant is over
  */
-export type AccessState = 'open' | 'granted' | 'denied' | 'withdrawn' | 'expired' | 'ended';
+export const ACCESS_STATES = ['open', 'granted', 'denied', 'withdrawn', 'expired', 'ended'] as const;
+export type AccessState = (typeof ACCESS_STATES)[number];
 
 /**
  * Why a grant is over: `expired`; ended by its `user`, an `approver` or an `admin`; its `session` has ended, whatever ended

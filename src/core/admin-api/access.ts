@@ -3,12 +3,11 @@
  * `responses.ts`.
  */
 import { z } from 'zod';
+import { ACCESS_STATES } from '../access/request.ts';
 import { accountSchema, nameSchema, timeSchema } from './fields.ts';
 
 const count = z.number().int().min(0);
 const names = z.array(z.string()).readonly();
-
-const STATES = ['open', 'granted', 'denied', 'withdrawn', 'expired', 'ended'] as const;
 
 export const accessRequestIdSchema = z
   .string()
@@ -47,7 +46,7 @@ export const accessRequestSchema = z.object({
   address: z.string().describe('from where it was asked'),
   reason: z.string().describe('as the user gave it; empty where they gave none'),
   seconds: count.describe('how long it should last'),
-  state: z.enum(STATES),
+  state: z.enum(ACCESS_STATES),
   requestedAt: timeSchema,
   openUntil: timeSchema.describe('until when it may be approved'),
   needed: count.describe('how many approvals the role needs; 0: none (break-glass)'),
@@ -79,7 +78,7 @@ export const accessEndedSchema = z.object({ withdrawn: z.literal(true) });
 export const accessHistoryQuerySchema = z.strictObject({
   account: accountSchema.describe('only requests of this account').exactOptional(),
   role: nameSchema.describe('only requests for this role').exactOptional(),
-  state: z.enum(STATES).describe('only requests in this state').exactOptional(),
+  state: z.enum(ACCESS_STATES).describe('only requests in this state').exactOptional(),
   cursor: z.string().max(500).describe('from an earlier response').exactOptional(),
   limit: z.coerce.number().int().min(1).max(200).describe('how many at most').default(50),
 });

@@ -105,3 +105,17 @@ test('a denial ends the wait with its reason; a withdrawal too; break-glass wait
   expect(JSON.parse(glass.stdout)).toMatchObject({ state: 'granted', seconds: 300, needed: 0 });
   expect(glass.stderr).toContain('its use is break-glass');
 });
+
+test('an admin reads the requests of all users, and another user does not', async () => {
+  const all = await root.portcullis('access', 'history', '--role', 'demo-admins', '--state', 'ended', '-o', 'json');
+  expect(all.code, all.all).toBe(0);
+  expect(JSON.parse(all.stdout)).toMatchObject({
+    requests: [{ user: 'demo:alice', role: 'demo-admins', state: 'ended', grant: { ending: 'user' } }],
+  });
+  const shown = await root.portcullis('access', 'history', '--account', 'demo/alice');
+  expect(shown.stdout).toMatch(/^\S+ +demo:alice +demo-admins +ended by demo:alice /m);
+  expect(shown.stdout).toMatch(/^\S+ +demo:alice +glass +granted /m);
+  const none = await root.portcullis('access', 'history', '--account', 'demo/root');
+  expect(none).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('there are no access requests') });
+  expect(await alice.portcullis('access', 'history')).toMatchObject({ code: 3, stdout: '' });
+});

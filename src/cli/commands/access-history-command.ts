@@ -1,0 +1,38 @@
+/** `access history`: the requests of all users, for admins and auditors. */
+import { z } from 'zod';
+import { requestSchema } from '../access/responses.ts';
+import { requestTable } from '../access/texts.ts';
+import type { CliContext } from '../context.ts';
+import { sendAdminRequest } from '../http/admin-api.ts';
+import { locateEntry } from '../session/cache.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { readPages } from './admin-pages.ts';
+import { parseResponse } from './admin-response.ts';
+
+const FILTERS = ['account', 'role', 'state'] as const;
+
+export type HistoryOptions = ServerOptions & OutputOptions & { readonly [F in (typeof FILTERS)[number]]?: string };
+
+const pageSchema = z.looseObject({ requests: z.array(requestSchema).readonly(), cursor: z.string().exactOptional() });
+
+/** @throws AppError `forbidden` for a user who is neither an admin nor an auditor */
+export async function accessHistory(context: CliContext, options: HistoryOptions): Promise<void> {
+  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const filters = new URLSearchParams();
+  for (const filter of FILTERS) {
+    const value = options[filter];
+    if (value !== undefined) filters.set(filter, value);
+  }
+  const { found, more } = await readPages(filters, async (query) => {
+    const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: `access?${query}` });
+    const { requests: items, cursor } = parseResponse(pageSchema, body);
+    return { items, cursor };
+  });
+  await printResult(context, options, { requests: found }, () =>
+    found.length === 0 ? '' : requestTable(context, found, 'queue'),
+  );
+  if (more)
+    context.notify(`only the first ${found.length} requests are shown; narrow the list with --account or --role`);
+  if (found.length === 0) context.notify('there are no access requests');
+}

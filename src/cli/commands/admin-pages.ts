@@ -1,0 +1,27 @@
+/** Lists of the admin API, which come page by page. */
+
+/** The most pages that are requested: 20,000 rows. */
+const MAX_PAGES = 100;
+const PAGE = 200;
+
+/**
+ * Reads page after page, from the first.
+ * @param filters of the query
+ * @param read returns the page of a query, such as `limit=200&role=shop-admins&cursor=…`
+ * @returns what was read, and whether there is more than that
+ */
+export async function readPages<T>(
+  filters: URLSearchParams,
+  read: (query: string) => Promise<{ readonly items: readonly T[]; readonly cursor?: string | undefined }>,
+): Promise<{ readonly found: T[]; readonly more: boolean }> {
+  const query = new URLSearchParams({ limit: String(PAGE) });
+  for (const [name, value] of filters) query.set(name, value);
+  const found: T[] = [];
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const { items, cursor } = await read(query.toString());
+    found.push(...items);
+    if (cursor === undefined) return { found, more: false };
+    query.set('cursor', cursor);
+  }
+  return { found, more: true };
+}
