@@ -106,13 +106,18 @@ function parsePrefixes(given: readonly string[] | undefined): readonly string[] 
   return given;
 }
 
+/** Groups of `access.roles` begin so, as docs/access-requests.md asks: Portcullis gives them for a while. */
+const GRANTED_PREFIX = 'granted:';
+
 /**
  * Returns the text up to the first colon of the caller's own names: a provider's prefix, as whoami shows it. The
- * scheme of a URL is not one: with `https:` the names of every other issuer would count as users of Portcullis.
+ * scheme of a URL is not one: with `https:` the names of every other issuer would count as users of Portcullis. And the
+ * prefix of groups that are granted for a while. Empty where the caller's names have none.
  */
 export function prefixesOf({ username, groups }: Pick<SignedInUser, 'username' | 'groups'>): readonly string[] {
   const prefixes = [username, ...groups].map((name) => /^[^:]+:(?!\/\/)/.exec(name)?.[0] ?? '');
-  return [...new Set(prefixes)].filter((prefix) => prefix !== '' && prefix !== 'system:');
+  const own = [...new Set(prefixes)].filter((prefix) => prefix !== '' && prefix !== 'system:');
+  return own.length === 0 ? [] : [...own, GRANTED_PREFIX];
 }
 
 function conclude(report: Report, failOn: FailOn): void {

@@ -117,7 +117,7 @@ describe('posture of the embedded cluster, through Portcullis', () => {
 
   it('accepts other prefixes of users, and another account of the proxy', async () => {
     const report = (
-      await posture(root, '--output', 'json', '--prefix', 'demo:', '--prefix', 'jane', '--prefix', 'o')
+      await posture(root, '--output', 'json', ...['demo:', 'granted:', 'jane', 'o'].flatMap((one) => ['--prefix', one]))
     ).report();
     expect(foundIn(report).filter((one) => one.includes('past-gate'))).toEqual([]);
     const other = (await posture(root, '--output', 'json', '--gate-account', 'nowhere/portcullis')).report();

@@ -181,9 +181,9 @@ describe('a list of a cluster', () => {
 
 describe('the prefix of the names of Portcullis’ users', () => {
   test.each([
-    ['corp:jane', ['corp:platform', 'ci:deploy'], ['corp:', 'ci:']],
+    ['corp:jane', ['corp:platform', 'ci:deploy'], ['corp:', 'ci:', 'granted:']],
     ['https://idp.example#jane', [], []],
-    ['jane@example.com', ['corp:platform'], ['corp:']],
+    ['jane@example.com', ['corp:platform'], ['corp:', 'granted:']],
     ['system:serviceaccount:a:b', [], []],
   ])('%s %j: %j', (username, groups, expected) => {
     expect(prefixesOf({ username, groups })).toEqual(expected);
