@@ -164,8 +164,6 @@ local function session(hash)
   for ancestor in each_of(f[18]) do
     local g = session_alone(ancestor)
     if is_over(g) then return nil, 'parent_over' end
-    -- They reach nothing beneath it.
-    g[19] = ''
     above[ancestor] = g
   end
   f[19] = shown_grants(f[19])
@@ -174,7 +172,11 @@ end
 
 local function all_above()
   local found = {}
-  for hash, f in pairs(above) do found[#found + 1] = {hash, f} end
+  for hash, f in pairs(above) do
+    -- Their grants reach nothing beneath them.
+    f[19] = ''
+    found[#found + 1] = {hash, f}
+  end
   return found
 end
 
