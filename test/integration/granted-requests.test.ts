@@ -162,7 +162,7 @@ it('are cut at its end although nothing asks, and the session’s other streams 
   // A termination notice: an event with the Status, and what to do.
   const notice = JSON.parse(mine.text().trim().split('\n').at(-1) ?? '') as { object: Record<string, unknown> };
   expect(notice).toMatchObject({ type: 'ERROR', object: { code: 403, reason: 'Forbidden' } });
-  expect(notice.object['message']).toMatch(/has ended: run the command again .* `portcullis access request ROLE`/);
+  expect(notice.object['message']).toMatch(/has ended: run the command again .* \(`portcullis access request`\)/);
   await until(() => annotation('reason') === 'grant_ended', 'the audit event');
   expect(annotation('grant-id')).toBe(grant.id);
   expect(own.ended()).toBe('');

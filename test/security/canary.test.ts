@@ -196,7 +196,7 @@ async function stepUp(): Promise<void> {
   const state = canary('state of a step-up');
   const begun = await post('', { redirect: 'http://127.0.0.1:9/callback', state });
   const id = secrets.add('id of a step-up', String(begun.body['id']));
-  const browser = visitor('alice', { stopAt: 'http://127.0.0.1:9/callback' });
+  const browser = visitor('alice', { stopAt: 'http://127.0.0.1:9/callback', confirms: false });
   const asked = await browser.visit(String(begun.body['url']));
   const [, link = ''] = /href="(\/step-up\/[^"]+start[^"]+)"/.exec(asked.html) ?? [];
   const back = new URL((await browser.visit(`${endpoints.web}${link.replaceAll('&amp;', '&')}`)).url);

@@ -88,7 +88,8 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
       const configured = await providerSettings(running, vendors, github);
       // Each of them, Google and GitHub too, puts users into the groups that the demo's cluster knows, the admins' among them.
       const admin = { ...(settings['admin'] as object), freshness: 'off' };
-      return { ...settings, admin, providers: [...own, ...configured] };
+      const access = { ...(settings['access'] as object), freshness: 'off' };
+      return { ...settings, admin, access, providers: [...own, ...configured] };
     },
     loaded: (config) => compressed(config, vendors),
   });
