@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { audit } from './benchmarks/audit.ts';
 import { burst, cutRedis } from './benchmarks/crowd.ts';
 import { delegation } from './benchmarks/delegation.ts';
+import { grants } from './benchmarks/grants.ts';
 import { exec } from './benchmarks/exec.ts';
 import { get, getHttp2, getMemory } from './benchmarks/get.ts';
 import { latency } from './benchmarks/latency.ts';
@@ -60,6 +61,7 @@ const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = {
   audit,
   'audit-ahead': writeAhead,
   delegation,
+  grants,
   pages,
   'store-capacity': storeCapacity,
 };

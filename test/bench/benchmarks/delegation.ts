@@ -1,21 +1,13 @@
-/**
- * What it costs a request to be compared with the limits of its session. In this process and without a proxy: `get` measures the whole of a
- * request, which differs from run to run by a hundred times as much. In turns with the parsing of the same target, which is in each request too.
- */
-import { loadavg } from 'node:os';
-import { setImmediate as turn } from 'node:timers/promises';
+/** What it costs a request to be compared with the limits of its session. */
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import { ownSession, type Caller } from '../../../src/core/credential/credential.ts';
 import type { RightsLimit } from '../../../src/core/delegation/rights.ts';
 import { requestInfo } from '../../../src/core/request/request-info.ts';
 import { createDelegationCheck } from '../../../src/proxy/admission/delegation-check.ts';
 import { DELEGATION } from '../../support/delegation-settings.ts';
-import { median, pairedRatio, type BenchResult } from '../report.ts';
+import { inTurns, TARGET, type Step } from '../in-process.ts';
+import type { BenchResult } from '../report.ts';
 
-const ROUNDS = 9;
-const WARM_UP = 3;
-const REQUESTS = 200_000;
-const TARGET = '/api/v1/namespaces/shop/pods?labelSelector=app%3Dweb&limit=500';
 const ADDRESS = '192.0.2.7';
 
 const checkDelegated = createDelegationCheck(DELEGATION);
@@ -71,48 +63,17 @@ function check(caller: Caller, info: ReturnType<typeof requestInfo>): boolean {
   }).ok;
 }
 
-/** Microseconds of CPU for each call. */
-async function cpuOf(act: () => boolean): Promise<number> {
-  await turn();
-  const before = process.cpuUsage();
-  let passed = 0;
-  for (let index = 0; index < REQUESTS; index += 1) if (act()) passed += 1;
-  const { user, system } = process.cpuUsage(before);
-  if (passed !== REQUESTS) throw new Error('a request of the benchmark was rejected');
-  return (user + system) / REQUESTS;
-}
-
-export async function delegation(): Promise<BenchResult[]> {
+export function delegation(): Promise<BenchResult[]> {
   const info = requestInfo('GET', TARGET);
-  const callers = {
-    'no delegation': callerWith(),
-    'read-only in a namespace': callerWith([{ preset: 'read-only', namespaces: ['shop'] }]),
-    '50 rules': callerWith([rulesOf(0)]),
-    '50 rules, narrowed three times': callerWith([0, 1, 2, 3].map(rulesOf)),
-  };
-  const costs = new Map<string, number[]>();
-  const measure = async (name: string, act: () => boolean, round: number): Promise<void> => {
-    const micros = await cpuOf(act);
-    if (round >= 0) costs.set(name, [...(costs.get(name) ?? []), micros]);
-  };
-  for (let round = -WARM_UP; round < ROUNDS; round += 1) {
-    await measure('parsing', () => requestInfo('GET', TARGET).isResourceRequest, round);
-    for (const [name, caller] of Object.entries(callers)) await measure(name, () => check(caller, info), round);
-  }
-  const of = (name: string): readonly number[] => costs.get(name) ?? [];
-  const [load = 0] = loadavg();
-  return Object.keys(callers).map((name) => {
-    const micros = median(of(name));
-    const most = name === 'no delegation' ? 1 : name === '50 rules' ? 5 : undefined;
-    return {
-      name: `limits: ${name}`,
-      unit: 'µs CPU',
-      portcullis: micros,
-      peers: {},
-      ratio: pairedRatio(of(name), of('parsing')),
-      goal: most === undefined ? '' : `<= ${most} µs`,
-      ok: most === undefined ? null : micros <= most,
-      load: `${ROUNDS} rounds of ${REQUESTS} requests in turns, machine load ${load.toFixed(1)}; ratio: to parsing the target, ${median(of('parsing')).toFixed(2)} µs`,
-    };
+  const step = (name: string, caller: Caller, most?: number): Step => ({
+    name: `limits: ${name}`,
+    act: () => check(caller, info),
+    ...(most === undefined ? {} : { most }),
   });
+  return inTurns([
+    step('no delegation', callerWith(), 1),
+    step('read-only in a namespace', callerWith([{ preset: 'read-only', namespaces: ['shop'] }])),
+    step('50 rules', callerWith([rulesOf(0)]), 5),
+    step('50 rules, narrowed three times', callerWith([0, 1, 2, 3].map(rulesOf))),
+  ]);
 }
