@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Visitor, type Visit } from '../../demo/visitor.ts';
-import { allowLinkIn, fieldIn } from '../support/device-stage.ts';
+import { fieldIn } from '../support/device-stage.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
 import type { SsoProvider } from '../support/sso-provider.ts';
 import { startSsoStage, type SsoStage } from '../support/sso-stage.ts';

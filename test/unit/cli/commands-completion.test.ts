@@ -22,7 +22,7 @@ describe('completion', () => {
     [['keys', 'g'], ['generate']],
     [
       ['access', ''],
-      ['list', 'request', 'show', 'approve', 'deny', 'end', 'help'],
+      ['list', 'request', 'show', 'approve', 'deny', 'end', 'history', 'help'],
     ],
     [['access', 'request', 'shop-admins', '--no'], ['--no-wait']],
     [['completion', 'z'], ['zsh']],
