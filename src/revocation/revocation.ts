@@ -8,7 +8,7 @@
  * - `guard.ts`: assembles the parts. `local-guard.ts`: targets that are held here before anything is written.
  * - `follower.ts`, `lease.ts`, `clocks.ts`: follow the log and renew the lease. `view.ts`, `digest-marks.ts`: the view.
  * - `registry.ts`: what is in flight, and the cut. `session-endings.ts`: sessions that end by themselves.
- * `grant-endings.ts`: grants that do.
+ *   `grant-endings.ts`: grants that do.
  * - `revocations.ts`, `revocation-progress.ts`, `proof.ts`: a revocation up to its proof.
  * - `peers.ts`, `replicas.ts`: the other replicas, as seen here and as shown. `types.ts`: the types of the module.
  *

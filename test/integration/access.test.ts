@@ -3,15 +3,15 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AccessRole } from '../../src/core/access/role.ts';
-import { SELF_AUDIENCE } from '../../src/core/core.ts';
 import { grantKey } from '../../src/core/credential/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { digest } from '../../src/store/redis/keys.ts';
 import { meaningOf } from '../../src/store/requests.ts';
 import { delegate, selfToken } from '../support/delegation.ts';
-import { newClientKey, OAuthClient, type Answer, type SignedIn } from '../support/oauth-client.ts';
+import type { Answer, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis } from '../support/redis.ts';
 import { startSsoStage, type SsoStage } from '../support/sso-stage.ts';
+import { signInAtTwoReplicas, type TwoReplicaUser } from '../support/two-replica-user.ts';
 
 const PATH = '/-/access';
 const ROLE: AccessRole = {
@@ -51,29 +51,20 @@ afterAll(async () => {
 });
 
 /** A user at their machine, with a token for their own sessions, at both replicas. */
-interface Machine extends SignedIn {
-  readonly client: OAuthClient;
-  readonly elsewhere: OAuthClient;
-  readonly self: string;
+interface Machine extends TwoReplicaUser {
   call(method: 'GET' | 'POST' | 'DELETE', path?: string, body?: unknown): Promise<Answer>;
   callElsewhere(method: 'GET' | 'POST' | 'DELETE', path?: string, body?: unknown): Promise<Answer>;
 }
 
 async function machine(user: string): Promise<Machine> {
   stage.sso.user = user;
-  const key = await newClientKey();
-  const endpoints = { web: stage.web, api: stage.api, ca: stage.ca };
-  const client = new OAuthClient(endpoints, key);
-  const elsewhere = new OAuthClient({ ...endpoints, api: `https://127.0.0.1:${second.ports.api}` }, key);
-  clients.push(client, elsewhere);
-  const signedIn = await client.signIn('root');
-  const answer = await client.refresh(signedIn.refreshToken, { resource: SELF_AUDIENCE });
-  const self = String(answer.body['access_token']);
+  const signedIn = await signInAtTwoReplicas(stage, second, clients);
+  const { client, elsewhere, self } = signedIn;
   const at =
     (where: OAuthClient) =>
     (method: 'GET' | 'POST' | 'DELETE', path = '', body?: unknown): Promise<Answer> =>
       send(where, self, { method, path, body });
-  return { ...signedIn, client, elsewhere, self, call: at(client), callElsewhere: at(elsewhere) };
+  return { ...signedIn, call: at(client), callElsewhere: at(elsewhere) };
 }
 
 const send = (

@@ -1,14 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Visitor, type Visit } from '../../demo/visitor.ts';
-import { ADMIN_AUDIENCE, clusterAudience, SELF_AUDIENCE } from '../../src/core/core.ts';
+import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { delegate, selfToken } from '../support/delegation.ts';
 import { fieldIn } from '../support/device-stage.ts';
-import { newClientKey, OAuthClient, type Answer, type SignedIn } from '../support/oauth-client.ts';
+import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
 import { startRedis } from '../support/redis.ts';
 import type { SsoProvider } from '../support/sso-provider.ts';
 import { startSsoStage, type SsoStage } from '../support/sso-stage.ts';
+import { signInAtTwoReplicas, type TwoReplicaUser } from '../support/two-replica-user.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const SECRETS = '/api/v1/namespaces/default/secrets';
@@ -51,24 +52,8 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** A user's machine: its session, by single sign-on with a password of an hour ago, and its key at both replicas. */
-interface Laptop extends SignedIn {
-  readonly client: OAuthClient;
-  readonly elsewhere: OAuthClient;
-  /** Of one's own sessions. */
-  readonly self: string;
-}
-
-async function laptop(): Promise<Laptop> {
-  const key = await newClientKey();
-  const endpoints = { web, api: stage.api, ca: stage.ca };
-  const client = new OAuthClient(endpoints, key);
-  const elsewhere = new OAuthClient({ ...endpoints, api: `https://127.0.0.1:${second.ports.api}` }, key);
-  clients.push(client, elsewhere);
-  const signedIn = await client.signIn('root');
-  const self = await client.refresh(signedIn.refreshToken, { resource: SELF_AUDIENCE });
-  return { ...signedIn, client, elsewhere, self: String(self.body['access_token']) };
-}
+/** A user's machine: its session is by single sign-on, with a password of an hour ago. */
+const laptop = (): Promise<TwoReplicaUser> => signInAtTwoReplicas(stage, second, clients);
 
 const call = (client: OAuthClient, token: string, path: string, body?: object): Promise<Answer> =>
   client.send(body === undefined ? 'GET' : 'POST', path, {
@@ -79,8 +64,10 @@ const call = (client: OAuthClient, token: string, path: string, body?: object): 
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
 
-const begin = ({ client, self }: Laptop, body: object = { redirect: LOOPBACK, state: STATE }): Promise<Answer> =>
-  call(client, self, '/-/step-up', body);
+const begin = (
+  { client, self }: TwoReplicaUser,
+  body: object = { redirect: LOOPBACK, state: STATE },
+): Promise<Answer> => call(client, self, '/-/step-up', body);
 
 const browser = (): Visitor => new Visitor({ name: 'root', password: '' }, { stopAt: LOOPBACK, confirms: false });
 
@@ -98,7 +85,7 @@ const reasons = async (): Promise<readonly (string | undefined)[]> =>
   (await stage.events('step-up-refused')).map(({ annotations }) => annotations['portcullis.dev/reason']);
 
 /** At each replica; the second is at another port than the host of the cluster. */
-const both = async ({ client, elsewhere, accessToken }: Laptop): Promise<readonly number[]> => {
+const both = async ({ client, elsewhere, accessToken }: TwoReplicaUser): Promise<readonly number[]> => {
   const answers = [client.get(SECRETS, accessToken), elsewhere.get(`/clusters/demo${SECRETS}`, accessToken)];
   return (await Promise.all(answers)).map(({ status }) => status);
 };
@@ -239,9 +226,9 @@ describe('by the browser', () => {
   });
 });
 
-let known: Laptop | undefined;
+let known: TwoReplicaUser | undefined;
 /** One machine for what changes nothing. */
-const shared = async (): Promise<Laptop> => (known ??= await laptop());
+const shared = async (): Promise<TwoReplicaUser> => (known ??= await laptop());
 
 describe('by a code', () => {
   const enter = async (visitor: Visitor, userCode: string): Promise<Visit> => {
