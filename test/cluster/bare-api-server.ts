@@ -18,6 +18,8 @@ export interface BareApiServer {
   readonly url: string;
   /** PEM. */
   readonly ca: string;
+  /** Of an account that may do everything. */
+  readonly token: string;
   kubectl(args: readonly string[], input?: string): Promise<Finished>;
   helm(args: readonly string[]): Promise<Finished>;
   close(): Promise<void>;
@@ -31,7 +33,10 @@ export async function startBareApiServer(featureGates?: string): Promise<BareApi
   const apiServer = await startApiServer({ assets, port: await freePortBase(), certificates, ...features });
   const { kubeconfig } = apiServer;
   const { kubectl, helm } = await newestClients();
-  const { clusters } = parse(await readFile(kubeconfig, 'utf8')) as { clusters: { cluster: { server: string } }[] };
+  const { clusters, users } = parse(await readFile(kubeconfig, 'utf8')) as {
+    clusters: { cluster: { server: string } }[];
+    users: { user: { token: string } }[];
+  };
   const run = (program: string, args: readonly string[], input = ''): Promise<Finished> =>
     new Promise((resolve, reject) => {
       const options = { env: { ...process.env, KUBECONFIG: kubeconfig }, maxBuffer: 64 * 1024 * 1024 };
@@ -44,6 +49,7 @@ export async function startBareApiServer(featureGates?: string): Promise<BareApi
   return {
     url: clusters[0]?.cluster.server ?? '',
     ca: certificates.ca,
+    token: users[0]?.user.token ?? '',
     kubectl: (args, input) => run(kubectl, args, input),
     helm: (args) => run(helm, args),
     close: () => apiServer.close(),

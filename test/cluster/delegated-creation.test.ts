@@ -1,5 +1,4 @@
 import { Agent, request } from 'undici';
-import { parse } from 'yaml';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { mayCreate } from '../../src/core/delegation/creation.ts';
 import { requestInfo } from '../../src/core/request/request-info.ts';
@@ -14,13 +13,10 @@ interface Resource {
 
 let server: BareApiServer;
 let dispatcher: Agent;
-let token: string;
 
 beforeAll(async () => {
   server = await startBareApiServer();
   dispatcher = new Agent({ connect: { ca: server.ca } });
-  const config = await server.kubectl(['config', 'view', '--raw', '--minify']);
-  ({ token } = (parse(config.stdout) as { users: [{ user: { token: string } }] }).users[0].user);
 });
 afterAll(async () => {
   await dispatcher.close();
@@ -36,7 +32,7 @@ async function ask(method: 'GET' | 'PUT' | 'PATCH', path: string, body?: object,
   const { statusCode, body: answer } = await request(`${server.url}${path}`, {
     method,
     dispatcher,
-    headers: { authorization: `Bearer ${token}`, 'content-type': type ?? 'application/json' },
+    headers: { authorization: `Bearer ${server.token}`, 'content-type': type ?? 'application/json' },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   return { status: statusCode, json: (await answer.json()) as Answer['json'] };
