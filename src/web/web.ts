@@ -6,13 +6,8 @@
  * `oauth`), Kubernetes requests, or Redis.
  *
  * - `browser`: the signed-in user of a browser: cookies, session, CSRF token, guards.
-<<<<<<< Updated upstream
- * - `sign-in`, `device`: sign-ins and the sign-out.
- * - `my-sessions`, `access`, `admin`: the pages of a user and of an admin; rights for a while.
-=======
  * - `sign-in`, `device`: sign-ins and the sign-out. `step-up`: a later proof for a session.
- * - `my-sessions`, `admin`: the pages of a user and of an admin.
->>>>>>> Stashed changes
+ * - `my-sessions`, `access`, `admin`: the pages of a user and of an admin; rights for a while.
  * - `consoles`: web consoles, each on a host name of its own.
  * - `page`, `assets`: templates, layout, error pages, response headers; style sheets, scripts and the icon.
  */

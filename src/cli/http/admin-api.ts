@@ -1,15 +1,14 @@
 /** The client of the admin API: a Bearer token with the admin audience, bound to the session's certificate. */
 import { ADMIN_AUDIENCE } from '../../core/core.ts';
-import { AppError, type ErrorCode } from '../../core/errors.ts';
+import { AppError } from '../../core/errors.ts';
 import { nextStepFor } from './admin-problems.ts';
 import type { CacheEntry } from '../session/cache.ts';
 import { clockFirst } from './clock-skew.ts';
 import { cliError } from '../errors.ts';
 import { needsFreshSignIn } from '../session/fresh-sign-in.ts';
 import { sendRequest, type HttpRequest, type EventStreamRequest, type HttpResponse } from './http-client.ts';
-import { stringAt } from './json-shape.ts';
 import type { CliContext } from '../context.ts';
-import { plainText } from '../terminal/plain-text.ts';
+import { codeOfProblem, problem } from './problem-response.ts';
 import { renew } from '../session/renewal.ts';
 import { isFresh, tokenId, type Binding, type Endpoints } from '../session/session.ts';
 
@@ -150,32 +149,6 @@ function noAdmin(entry: CacheEntry, cause: AppError): AppError {
     reason: cause.reason,
     cause,
   });
-}
-
-/**
- * Turns a problem document (RFC 9457) into an error with the server's own text and an error code for the exit
- * status.
- * @param next the next step of the user, where the server's text does not say it
- */
-export function problem(server: string, response: HttpResponse, next: string | undefined): AppError {
-  const code = codeOfProblem(response);
-  const title = plainText(stringAt(response.body, 'title') ?? '', 200);
-  const detail = plainText(stringAt(response.body, 'detail') ?? '');
-  const what = [title || `${server} responded with ${response.status}`, detail]
-    .filter((part) => part !== '')
-    .join(': ');
-  const message = code === '' ? what : `${what} (${code})`;
-  return cliError(codeOfStatus(response.status), message, next, { reason: code || 'admin_request_failed' });
-}
-
-const codeOfProblem = ({ body }: HttpResponse): string => plainText(stringAt(body, 'code') ?? '', 60);
-
-function codeOfStatus(status: number): ErrorCode {
-  if (status === 401 || status === 403) return 'forbidden';
-  if (status === 400 || status === 422) return 'bad_request';
-  if (status === 404) return 'not_found';
-  if (status === 409) return 'conflict';
-  return 'upstream_unavailable';
 }
 
 function nextOf(server: string, response: HttpResponse): string | undefined {

@@ -9,9 +9,9 @@ import type { CacheEntry } from '../session/cache.ts';
 import { needsFreshSignIn } from '../session/fresh-sign-in.ts';
 import { renew, type Credential } from '../session/renewal.ts';
 import { isFresh, tokenId } from '../session/session.ts';
-import { problem } from './admin-api.ts';
 import { LIMITS, sendRequest, type HttpResponse } from './http-client.ts';
 import { stringAt, type JsonRecord } from './json-shape.ts';
+import { problem } from './problem-response.ts';
 
 export interface OwnSessionsRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';

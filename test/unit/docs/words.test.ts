@@ -1,10 +1,12 @@
-/** Sources, pages and documents use the words of the field (CONTRIBUTING.md#words). */
+/** Sources, pages and documents use the words of the field (CONTRIBUTING.md#words), and have no half of a merge in them. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ROOT } from './markdown.ts';
 import { findingsAt, textFiles, UNWANTED, unwantedIn } from './word-list.ts';
 
 /** Everything that people read: sources, tests, pages, and what they install. */
 const CHECKED = [
+  '.github',
   'src',
   'demo',
   'deploy',
@@ -49,5 +51,21 @@ describe('the word list', () => {
 
   test('gives a reason for each', () => {
     for (const { write, because } of UNWANTED) expect(`${write}${because}`).toMatch(/\w.*\w/);
+  });
+});
+
+describe('a merge', () => {
+  /** What Git leaves at a conflict. `=======` alone is a heading's underline as well. */
+  const marker = /^(?:<{7}|>{7}|\|{7})(?: |$)/m;
+
+  test.each(CHECKED)('left no conflict marker in %s', (path) => {
+    const marked = textFiles(`${ROOT}${path}`).filter((file) => marker.test(readFileSync(file, 'utf8')));
+    expect(marked).toEqual([]);
+  });
+
+  test('would be found inside a comment', () => {
+    const lines = ['/**', '<<<<<<< ours', ' * one', '=======', ' * other', '>>>>>>> theirs', ' */'];
+    expect(marker.test(lines.join('\n'))).toBe(true);
+    expect(marker.test(lines.filter((line) => !/[<>]/.test(line)).join('\n'))).toBe(false);
   });
 });
