@@ -9,6 +9,7 @@ import { gauge, type MetricsRegistry } from './instruments.ts';
 import { requestMetrics } from './request-metrics.ts';
 import { revocationMetrics } from './revocation-metrics.ts';
 import { sessionMetrics } from './session-metrics.ts';
+import { turnMetrics } from './turn-metrics.ts';
 import { validityMetrics } from './validity-metrics.ts';
 
 /** Creates the metrics on a separate registry, including Node's own, so that several can exist in one process. */
@@ -17,6 +18,7 @@ export function createMetrics(known: KnownNames = {}): Metrics {
   registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
   collectDefaultMetrics({ register: registry });
   const build = gauge(registry, 'build_info', 'Always 1; its labels show the versions.', ['version', 'node']);
+  turnMetrics(registry);
   build.set({ version: known.version ?? 'unknown', node: process.versions.node }, 1);
   return {
     ...requestMetrics(registry, known.clusters),

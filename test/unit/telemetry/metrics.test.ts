@@ -42,6 +42,7 @@ describe('createMetrics', () => {
       'portcullis_cuts_total counter',
       'portcullis_delegated_requests_total counter',
       'portcullis_delegations_total counter',
+      'portcullis_event_loop_longest_turn_seconds gauge',
       'portcullis_fenced gauge',
       'portcullis_key_age_seconds gauge',
       'portcullis_key_changes_total counter',
