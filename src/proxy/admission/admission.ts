@@ -36,7 +36,7 @@ import { UserImpersonation } from './user-impersonation.ts';
 import { DEFAULT_TIMING } from '../dependencies.ts';
 import type { ApiListenerDeps, UpstreamCluster } from '../dependencies.ts';
 import type { Exchange } from '../exchange.ts';
-import { ConcurrencyLimit } from './concurrency-limit.ts';
+import { requestLimit } from './concurrency-limit.ts';
 import { isForeign, Passthrough } from './passthrough.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { SessionAddresses } from './session-addresses.ts';
@@ -116,7 +116,7 @@ export class Admission {
   readonly #delegationCheck: DelegationCheck;
   /** Undefined where nothing needs a recent proof. */
   readonly #stepUpCheck: StepUpCheck | undefined;
-  readonly #concurrency: ConcurrencyLimit;
+  readonly #concurrency: ReturnType<typeof requestLimit>;
   readonly #addresses = new SessionAddresses();
 
   constructor(deps: ApiListenerDeps, isClosedFor: (info: RequestInfo) => boolean) {
@@ -139,7 +139,7 @@ export class Admission {
     this.#passthrough = new Passthrough(reviewsOf, clock);
     this.#delegationCheck = createDelegationCheck(deps.delegation);
     this.#stepUpCheck = createStepUpCheck(deps);
-    this.#concurrency = new ConcurrencyLimit(deps.limits);
+    this.#concurrency = requestLimit(deps.limits);
     deps.guard.onChange((change) => this.#impersonation.drop(change));
   }
 
@@ -387,13 +387,12 @@ export class Admission {
   }
 
   #acquireSlot(exchange: Exchange, user: string, cluster: string): Rejection | undefined {
-    const slot = this.#concurrency.acquire(user, cluster);
+    const slot = this.#concurrency.acquire({ user, cluster });
     if (slot.ok) {
       exchange.hold(slot.value);
       return undefined;
     }
-    return slot.reason === 'user'
-      ? tooManyForUser(this.#concurrency.perUser)
-      : tooManyAtCluster(this.#concurrency.perCluster);
+    const { most } = this.#concurrency;
+    return slot.reason === 'user' ? tooManyForUser(most.user) : tooManyAtCluster(most.cluster);
   }
 }
