@@ -51,6 +51,9 @@ export class RequestAudit {
   #cutReason: string | undefined;
   #streamClosed: (() => void) | undefined;
   #writtenAhead = false;
+  /** From here on the API server may get it. */
+  #admitted = false;
+  #ended = false;
 
   constructor(deps: Pick<ApiListenerDeps, 'audit' | 'auditPolicy' | 'metrics' | 'clock'>, facts: RequestAuditFacts) {
     this.#deps = deps;
@@ -80,13 +83,16 @@ export class RequestAudit {
   }
 
   /**
-   * Writes the event of a change before the API server gets it. Must be awaited between admission and the API
-   * server. An attacker who can end this process (or a kernel that is out of memory) would otherwise have a change
+   * Notes that the request is admitted, and writes the event of a change before the API server gets it. Must be
+   * awaited between admission and the API server. An attacker who can end this process (or a kernel that is out of memory) would otherwise have a change
    * executed of which no audit event is left, so the event is written before the change is sent.
    * @returns false if it could not be written, and the request must not go on
    */
   writeAhead({ upgrade }: { readonly upgrade: boolean }): Awaitable<boolean> {
     const { method } = this.#facts;
+    this.#admitted = true;
+    // Its client has left while it was admitted: it is audited already, and its dispatch is prevented by that end.
+    if (this.#ended) return true;
     if (this.#deps.auditPolicy?.writeAhead === 'off' || !mayChange({ method, upgrade, info: this.info })) return true;
     this.#writtenAhead = true;
     return this.#deps.audit.recordAhead(this.#event('RequestReceived'));
@@ -110,6 +116,7 @@ export class RequestAudit {
 
   /** Notes that the response is whole, or that both sides are closed. */
   end(): void {
+    this.#ended = true;
     this.#streamClosed?.();
     this.#reason ??= this.#cutReason ?? (this.#status === undefined ? 'client_gone' : undefined);
     const code = this.#status?.code ?? NOT_ANSWERED;
@@ -157,6 +164,7 @@ export class RequestAudit {
         provider: credential?.provider,
         passthrough: this.serviceAccount === undefined ? undefined : 'true',
         reason: this.#reason,
+        admitted: this.#admitted && this.#status?.reason !== undefined ? 'true' : undefined,
         trace,
         'bytes-in': ended ? String(this.bytesIn) : undefined,
         'bytes-out': ended ? String(this.bytesOut) : undefined,

@@ -116,7 +116,7 @@ describe('requests without a valid credential', () => {
       userAgent: `${'y'.repeat(128)}...TRUNCATED`,
       responseStatus: { code: 401 },
       // The lengths that the event would have had.
-      annotations: { 'portcullis.dev/cut': 'requestURI=8204 userAgent=1036', 'portcullis.dev/reason': 'no_token' },
+      annotations: { 'portcullis.dev/cut': 'requestURI=9043 userAgent=5000', 'portcullis.dev/reason': 'no_token' },
     });
 
     // Both files are verified, together and each alone.

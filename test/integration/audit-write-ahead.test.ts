@@ -266,6 +266,36 @@ describe('a change', () => {
     },
   );
 
+  it('is in the audit log of users, whole, although a pod responds with 401 and a query is padded', LIMIT, async () => {
+    const { server, token } = await context.serve({ writeAhead: 'off', rejectionsPerMinute: 1, execCommands: true });
+    const agent = agentOf(context);
+    const { answer } = context;
+    context.upstream.answer = (req, res) => {
+      if (req.url?.includes('/proxy/') === true) res.writeHead(401).end();
+      else answer(req, res);
+    };
+    const statuses: number[] = [];
+    for (let n = 0; n < 20; n += 1)
+      statuses.push(await send(context, token, { method: 'POST', path: `${POD}/proxy/run` }, agent));
+    expect(new Set(statuses)).toEqual(new Set([401]));
+    await send(
+      context,
+      token,
+      { method: 'GET', path: `${POD}/exec?x=${'a'.repeat(9000)}&command=reboot`, upgrade: 'websocket' },
+      agent,
+    );
+    await server.stop();
+    const executed = new Set(asked(context).map(auditIdOf));
+    const ended = linesOf(context.auditLog).filter(
+      ({ auditID, stage }) => executed.has(auditID) && stage === 'ResponseComplete',
+    );
+    expect([executed.size, ended.length]).toEqual([21, 21]);
+    expect(ended.at(-1)).toMatchObject({
+      requestURI: expect.stringMatching(/\/exec\?command=reboot&x=a{8000}.*\.\.\.TRUNCATED$/),
+      annotations: { 'portcullis.dev/cut': expect.stringMatching(/^requestURI=90\d\d$/) },
+    });
+  });
+
   it.each([
     ['block', 503, 0],
     ['count', 200, 1],

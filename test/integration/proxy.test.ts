@@ -179,6 +179,9 @@ describe('a request through the proxy', () => {
       const answered = await call(plane, alice, PODS);
       expect(answered.status).toBe(502);
       expect(answered.headers.location).toBeUndefined();
+      // That of a pod says nothing about the API server, and must not alert its operator.
+      expect((await call(plane, alice, `${PODS}/web/proxy/`)).status).toBe(502);
+      expect(plane.counted.upstreamErrors.splice(0)).toEqual(['foreign_redirect']);
     },
   );
 

@@ -4,8 +4,9 @@
  *
  * An attacker without a credential sends requests as fast as they are rejected, until the audit log or the disk is
  * full. So rejections get short events, and only some of them. An attacker with many addresses (an IPv6 /64 counts
- * as one) meets the total limit. Such an attacker can still use up the minute's events for all clients: other
- * rejections in that minute are then a number and not an event.
+ * as one) meets the total limit. Such an attacker can still use up the minute's events of all clients without a
+ * session: other rejections in that minute are then a number and not an event. Sessions of ours that have ended have a
+ * total of their own: a user opens ten, signs out, and goes on with their tokens, so that nothing of others is written.
  *
  * Each replica limits separately, in memory, by windows of a minute that a timer ends. `core/rate-limit.ts` does not
  * fit: here the windows of all sources end together, because each then gets an event with its count, and a source
@@ -50,20 +51,27 @@ interface Source {
 
 /** @returns the wrapped trail, which shortens and limits rejections; its `close` writes the remaining counts */
 export function limitRejections(trail: AuditTrail, options: RejectionsOptions): AuditTrail {
-  const limiter = new Limiter(trail, options);
+  const sessions = new Limiter(trail, options);
+  const addresses = new Limiter(trail, options);
   return {
-    record: (event) => (isRejection(event) ? limiter.take(event) : trail.record(event)),
+    record: (event) => {
+      if (isRejection(event)) (sessionOf(event) === undefined ? addresses : sessions).take(event);
+      else trail.record(event);
+    },
     recordAhead: (event) => trail.recordAhead(event),
     get blocked() {
       return trail.blocked;
     },
     flush: () => trail.flush(),
     close: () => {
-      limiter.close();
+      sessions.close();
+      addresses.close();
       return trail.close();
     },
   };
 }
+
+const sessionOf = ({ annotations }: AuditEvent): string | undefined => annotations[`${EXTRA_DOMAIN}/session`];
 
 class Limiter {
   readonly #trail: AuditTrail;
@@ -100,8 +108,12 @@ class Limiter {
     this.#endWindow();
   }
 
-  #sourceOf({ sourceIPs: [address = ''], annotations }: AuditEvent): Source | undefined {
-    const session = annotations[`${EXTRA_DOMAIN}/session`];
+  #sourceOf(event: AuditEvent): Source | undefined {
+    const {
+      sourceIPs: [address = ''],
+      annotations,
+    } = event;
+    const session = sessionOf(event);
     const account = annotations[`${EXTRA_DOMAIN}/account`];
     const key = session ?? bucketOf(address);
     const known = this.#sources.get(key);

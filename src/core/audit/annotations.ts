@@ -21,6 +21,8 @@ export const AUDIT_FACTS = {
   account: 'the account, `PROVIDER/SUBJECT`',
   provider: 'the identity provider, or the workload rule, by its configured name',
   reason: 'why it was rejected, cut or ended, in snake_case; for an admin’s action, the admin’s own text',
+  admitted:
+    '`true`: Portcullis responded by itself after it had admitted the request, so the API server may have received it, and may have executed it',
   trace: 'trace id of the client’s `traceparent` (W3C Trace Context), 32 hexadecimal digits',
   passthrough: '`true`: a service account that used its own token',
   'bytes-in': 'bytes from the client, at the end of a long-running request',
@@ -82,7 +84,7 @@ export const AUDIT_FACTS = {
   artefact: 'the artefact of a login transaction: `Interaction`, `SignIn`, `DeviceCode` or `DeviceConfirmation`',
   omitted: 'number of rejected requests without a separate event',
   addresses: 'number of addresses that they came from, as far as those were counted',
-  cut: 'fields that were shortened or omitted because the request was rejected for its credential, with their original length',
+  cut: 'fields that were shortened or omitted, because they are too long or because the request was rejected for its credential, with their original length',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type AuditFact = keyof typeof AUDIT_FACTS;
@@ -97,6 +99,7 @@ export const REQUEST_FACTS: readonly AuditFact[] = [
   'account',
   'provider',
   'reason',
+  'admitted',
   'trace',
   'passthrough',
   'bytes-in',

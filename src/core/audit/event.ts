@@ -10,7 +10,7 @@
  */
 import { AUDIT_FACTS, type AuditFact } from './annotations.ts';
 import type { PortcullisEventName } from './catalogue.ts';
-import { auditUri } from './uri.ts';
+import { auditUri, isCutUri } from './uri.ts';
 import { EXTRA_DOMAIN } from '../core.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { RequestInfo } from '../request/request-info.ts';
@@ -122,8 +122,23 @@ export function requestEvent(input: RequestEventInput): AuditEvent {
     objectRef: objectReference(input.info),
     receivedAt: microTime(input.receivedAt),
     at: microTime(input.at),
-    annotations: annotations(input.details ?? {}),
+    annotations: annotations(withCut(input)),
   });
+}
+
+/** Says what the client chose too long, with its length. */
+function withCut({
+  requestUri,
+  userAgent = '',
+  details = {},
+}: RequestEventInput): NonNullable<RequestEventInput['details']> {
+  const isCut = isCutUri(requestUri);
+  if (!isCut && userAgent.length <= MAX_USER_AGENT) return details;
+  const cut = [
+    ...(isCut ? [`requestURI=${requestUri.length}`] : []),
+    ...(userAgent.length > MAX_USER_AGENT ? [`userAgent=${userAgent.length}`] : []),
+  ];
+  return { cut: cut.join(' '), ...details };
 }
 
 /** Returns the event of an action of Portcullis itself; its verb is the event's name. */

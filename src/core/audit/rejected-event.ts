@@ -24,17 +24,23 @@ const EVENTS: ReadonlySet<string> = new Set<PortcullisEventName>([
 const EVENT = `${EXTRA_DOMAIN}/event`;
 const ACCOUNT = `${EXTRA_DOMAIN}/account`;
 const CUT = `${EXTRA_DOMAIN}/cut`;
+const ADMITTED = `${EXTRA_DOMAIN}/admitted`;
 
 /**
- * @returns whether the event is of a request that was rejected for its credential (401, whomever it named), or of
+ * Decides by who responded, and never by the status alone: an attacker lets a pod of theirs respond with 401 to
+ * requests that it executes (`…/proxy`), and each would leave the audit log as if its credential had been bad. So a
+ * 401 counts only if Portcullis responded itself, and had not admitted the request before.
+ * @returns whether the event is of a request that Portcullis rejected for its credential (whomever it named), or of
  * an unidentified client. Actions that the server takes by itself belong to no request, and are no rejections; a
  * request may well have no address, if a proxy in front is not trusted
  */
 export function isRejection({ annotations, requestURI, responseStatus, user }: AuditEvent): boolean {
-  if (EVENTS.has(annotations[EVENT] ?? '')) return true;
-  if (requestURI === '') return false;
+  const event = annotations[EVENT];
+  if (event !== undefined && EVENTS.has(event)) return true;
+  if (requestURI === '' || annotations[ADMITTED] !== undefined) return false;
   const code = responseStatus?.code;
-  if (code === 401) return true;
+  const isOurResponse = event !== undefined || responseStatus?.status !== undefined;
+  if (code === 401 && isOurResponse) return true;
   const isKnown = (user.username ?? '') !== '' || annotations[ACCOUNT] !== undefined;
   return !isKnown && (code === undefined || code >= 400);
 }
@@ -48,10 +54,11 @@ const MARK = '...TRUNCATED';
  * `cut` names what was cut, with its length.
  */
 export function shortened(event: AuditEvent): AuditEvent {
-  const cut: string[] = [];
+  const before = event.annotations[CUT];
+  const cut: string[] = before === undefined ? [] : before.split(' ');
   const short = (name: string, text: string, most: number): string => {
     if (text.length <= most) return text;
-    cut.push(`${name}=${text.length}`);
+    if (!cut.some((each) => each.startsWith(`${name}=`))) cut.push(`${name}=${text.length}`);
     return `${text.slice(0, most)}${MARK}`;
   };
   const user = (name: string, { username, uid, groups = [], extra = {} }: AuditedUser): AuditedUser => {
@@ -84,6 +91,6 @@ export function shortened(event: AuditEvent): AuditEvent {
         }),
   };
   if (cut.length === 0) return event;
-  const { annotations } = event;
-  return { ...event, ...changed, annotations: { [CUT]: cut.join(' '), ...annotations } };
+  const annotations = Object.assign({ [CUT]: '' }, event.annotations, { [CUT]: cut.join(' ') });
+  return { ...event, ...changed, annotations };
 }

@@ -4,8 +4,11 @@
  * Queries carry secrets (tokens, codes, text that a user typed into a shell), and an attacker may be among the
  * readers of the audit log, so they are removed. Rejected requests are audited as well, so this accepts any text.
  */
+import { MAX_TARGET_LENGTH } from '../request/request-path.ts';
 
-/** Characters; the rest of a longer target is of no use to a reader, and the client chooses it. */
+/**
+ * Characters without exec's commands; the rest of a longer target is of no use to a reader, and the client chooses it.
+ */
 const MAX_LENGTH = 8192;
 
 /** Parameters whose value is never audited. `continue` is not among them: it is a position in a list. */
@@ -26,22 +29,43 @@ const PLAIN_QUERY =
   /^[\w/.~-]*\?(?:(?:limit|watch|resourceVersion|resourceVersionMatch|timeoutSeconds|timeout|allowWatchBookmarks|sendInitialEvents|fieldManager|fieldValidation|dryRun|force|pretty|container|follow|tailLines|stdin|stdout|stderr|tty)=[\w.~-]*(?:&|$))+$/;
 
 /**
+ * An attacker pads the query of an exec, so that what they run is beyond the length that is audited. So the parameters
+ * `command` have a limit of their own, which no admitted target exceeds; where the rest is cut, they come first.
  * @param target request target as received, including rejected forms
  * @param shown `commands`: exec's `command` values are shown
  * @returns printable ASCII, which this function leaves unchanged: secret values as `REDACTED`, exec's `command`
- * values counted, the fragment and any user info removed
+ * values counted, the fragment and any user info removed; `...TRUNCATED` at the end of what was cut
  */
 export function auditUri(target: string, shown: { readonly commands?: boolean } = {}): string {
   if (target.length <= MAX_LENGTH && !target.includes('eyJ') && (PLAIN.test(target) || PLAIN_QUERY.test(target)))
     return target;
-  const cut = target.slice(0, MAX_LENGTH);
-  const bare = withoutFragment(cut).replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?]*@/i, '$1//');
+  const { text, ending } = bounded(target);
+  const bare = withoutFragment(text).replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?]*@/i, '$1//');
   const question = bare.indexOf('?');
-  if (question === -1) return withoutTokens(escapeUnsafe(withoutNested(bare)) + ending(target));
+  if (question === -1) return withoutTokens(escapeUnsafe(withoutNested(bare)) + ending);
   const path = withoutNested(bare.slice(0, question));
   return withoutTokens(
-    escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1), shown.commands === true)}`) + ending(target),
+    escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1), shown.commands === true)}`) + ending,
   );
+}
+
+/** @returns whether `auditUri` cuts the target */
+export const isCutUri = (target: string): boolean => target.length > MAX_LENGTH && bounded(target).ending !== '';
+
+function bounded(target: string): { readonly text: string; readonly ending: '' | '...TRUNCATED' } {
+  if (target.length <= MAX_LENGTH) return { text: target, ending: '' };
+  const ending = '...TRUNCATED';
+  const question = target.indexOf('?');
+  if (question === -1 || !MAY_HAVE_COMMAND.test(target)) return { text: target.slice(0, MAX_LENGTH), ending };
+  // Longer ones are rejected, so nothing is run by them.
+  const pairs = target.slice(question + 1, MAX_TARGET_LENGTH).split('&');
+  const commands = pairs.filter(isCommand);
+  const length = commands.reduce((sum, pair) => sum + pair.length + 1, 0);
+  if (target.length - length <= MAX_LENGTH) return { text: target, ending: '' };
+  const path = target.slice(0, Math.min(question, MAX_LENGTH));
+  const others = pairs.filter((pair) => !isCommand(pair)).join('&');
+  const query = [...commands, others.slice(0, Math.max(0, MAX_LENGTH - path.length - 1))];
+  return { text: `${path}?${query.filter((pair) => pair !== '').join('&')}`, ending };
 }
 
 /**
@@ -54,8 +78,6 @@ const withoutTokens = (text: string): string =>
     const at = run.indexOf('eyJ');
     return at === -1 || !/[.%]/.test(run.slice(at)) ? run : `${run.slice(0, at)}REDACTED`;
   });
-
-const ending = (target: string): string => (target.length > MAX_LENGTH ? '...TRUNCATED' : '');
 
 /** A fragment never belongs in a request; OAuth's implicit responses have their token there. */
 function withoutFragment(target: string): string {
@@ -77,19 +99,49 @@ function safeQuery(query: string, showsCommands: boolean): string {
       if (!counted) safe.push(`command=[${commands}]`);
       counted = true;
     } else {
-      safe.push(
-        pair.includes('=') && SECRET.test(name) ? `${pair.slice(0, pair.indexOf('='))}=REDACTED` : withoutNested(pair),
-      );
+      const isSecret = pair.includes('=') && SECRET.test(name);
+      if (isSecret) safe.push(`${pair.slice(0, pair.indexOf('='))}=REDACTED`);
+      else safe.push(name === 'command' ? withoutNestedValues(pair) : withoutNested(pair));
     }
   }
   return safe.join('&');
 }
+
+/** The first letter decides about nearly all; splitting and decoding thousands costs too much. */
+const MAY_HAVE_COMMAND = /[?&](?:c|%[46]3)/i;
+
+const isCommand = (pair: string): boolean => /^(?:c|%[46]3)/i.test(pair) && nameOf(pair) === 'command';
 
 function nameOf(pair: string): string {
   const equals = pair.indexOf('=');
   return decodeName(equals === -1 ? pair : pair.slice(0, equals))
     .replace(/\[\]$/, '')
     .toLowerCase();
+}
+
+/** What separates a name from its word in a command, plain or percent-encoded; and the value. */
+const NESTED_SIGN = /(?:=|%(?:25)*3d)+/gi;
+const NESTED_VALUE = /(?:[\w.~/:@,=-]|%(?:25)*(?:2[bcdf]|3[ad]|40))*/iy;
+
+/**
+ * Hides in a command the word behind a secret's name (`--token=…`) and no more: an attacker writes `token=x;` before
+ * what they run, so what follows the word is shown.
+ */
+function withoutNestedValues(pair: string): string {
+  let shown = pair.slice(0, pair.indexOf('=') + 1);
+  let at = shown.length;
+  NESTED_SIGN.lastIndex = at;
+  for (let sign = NESTED_SIGN.exec(pair); sign !== null; sign = NESTED_SIGN.exec(pair)) {
+    const before = pair.slice(Math.max(at, sign.index - MAX_NESTED_NAME), sign.index);
+    if (!SECRET.test(/[\w.-]*$/.exec(before)?.[0] ?? '')) continue;
+    const from = NESTED_SIGN.lastIndex;
+    shown += `${pair.slice(at, from)}REDACTED`;
+    NESTED_VALUE.lastIndex = from;
+    NESTED_VALUE.test(pair);
+    at = NESTED_VALUE.lastIndex;
+    NESTED_SIGN.lastIndex = at;
+  }
+  return shown + pair.slice(at);
 }
 
 /** Longer names are not examined, which bounds the work for a hostile target. */

@@ -5,6 +5,7 @@
 import type { Duplex } from 'node:stream';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
+import { isBelowProxy } from '../../core/request/request-info.ts';
 import type { CutReason } from '../../revocation/revocation.ts';
 import { timeLimit } from '../../timing/timing.ts';
 import type { Admitted } from '../admission/admission.ts';
@@ -300,10 +301,10 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
     return true;
   }
 
-  /** Responds in the API server's place, and counts the response as its error. */
+  /** Responds in the API server's place, and counts the response as its error, if it is not that of a pod. */
   #reject(rejection: Rejection): void {
     const { deps, admitted, client } = this.#options;
-    deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
+    if (!isBelowProxy(admitted.info)) deps.metrics.upstreamError(admitted.cluster.name, rejection.auditReason);
     client.reject(rejection);
     this.abort();
   }

@@ -18,6 +18,7 @@ import type { ApiListenerDeps, ProxyTiming } from '../dependencies.ts';
 import type { Exchange, UpstreamSide } from '../exchange.ts';
 import { ProxyAccountFilter } from './proxy-account.ts';
 import type { ProxyAccountDenial, ProxyAccountHandler } from './proxy-account.ts';
+import { isBelowProxy } from '../../core/request/request-info.ts';
 import { bodyLength } from '../../core/http/upstream-headers.ts';
 import { valuesOf } from '../raw-headers.ts';
 import type { RequestSide } from './request-side.ts';
@@ -128,7 +129,8 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     if (!head.ok) {
       this.#stream?.abort();
       this.#finish();
-      deps.metrics.upstreamError(admitted.cluster.name, head.reason.auditReason);
+      // An attacker's pod redirects away as often as it likes, and would alert the operator to a healthy API server.
+      if (!isBelowProxy(admitted.info)) deps.metrics.upstreamError(admitted.cluster.name, head.reason.auditReason);
       client.reject(head.reason);
       return;
     }

@@ -75,13 +75,15 @@ function objectOf({ resource, namespace, name, uri }: RecentRequest): Html {
  * Shows who rejected a request, because the user asks a different team then: the proxy gives a reason, the cluster
  * gives none.
  */
-function responseOf({ code, reason, open }: RecentRequest): Html {
+function responseOf({ code, reason, open, resource }: RecentRequest): Html {
   if (reason !== undefined) {
     return html`<span class="state bad">${code === 0 ? 'cut' : code}</span>
       <span class="small muted">by Portcullis: ${reason.replaceAll('_', ' ')}</span>`;
   }
   if (code === 0) return html`<span class="state quiet">no response</span>`;
-  if (code === 401 || code === 403) {
+  // A pod or a service behind `…/proxy` writes any status, also where it has done what was asked.
+  const isCluster = resource?.endsWith('/proxy') !== true;
+  if (isCluster && (code === 401 || code === 403)) {
     return html`<span class="state bad">${code}</span> <span class="small muted">denied by the cluster</span>`;
   }
   return html`<span class="state ${code < 400 ? 'ok' : 'warn'}">${code}</span>${

@@ -1,5 +1,6 @@
 import { EqualHeaders } from '../../../src/core/http/by-headers.ts';
 import { describe, expect, it } from 'vitest';
+import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import type { Identity } from '../../../src/core/identity/identity.ts';
 import { Exchange } from '../../../src/proxy/exchange.ts';
 import { RequestAudit } from '../../../src/proxy/request-audit.ts';
@@ -8,6 +9,7 @@ const BUILDER: Identity = { username: 'system:serviceaccount:ci:builder', uid: '
 
 function exchangeAt(guard: { readonly fenced: boolean }) {
   const resets: string[] = [];
+  const stages: string[] = [];
   const connection = {
     address: '192.0.2.1',
     servername: undefined,
@@ -19,9 +21,13 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     pipelined: false,
     responseOpened: (_answer: object, onClose: () => void) => onClose,
   };
-  const facts = { method: 'GET', target: '/api/v1/pods', raw: [], connection };
+  const facts = { method: 'DELETE', target: '/api/v1/pods', raw: [], connection };
   const record = {
-    audit: { record: () => undefined, recordAhead: () => Promise.resolve(true), blocked: false },
+    audit: {
+      record: ({ stage }: AuditEvent) => void stages.push(stage),
+      recordAhead: ({ stage }: AuditEvent) => Promise.resolve(stages.push(stage) > 0),
+      blocked: false,
+    },
     metrics: {
       request: () => undefined,
       rejection: () => undefined,
@@ -50,7 +56,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     audit: new RequestAudit(record, { ...facts, auditId: 'id', address: connection.address, userAgent: undefined }),
     onEnd: () => undefined,
   });
-  return { exchange, resets };
+  return { exchange, resets, stages };
 }
 
 describe('a request of a service account with its own token', () => {
@@ -115,6 +121,14 @@ describe('a request that is not dialled yet when its grant ends', () => {
 });
 
 describe('a request whose client has gone already', () => {
+  it('is not audited as received after its end', async () => {
+    const { exchange, stages } = exchangeAt({ fenced: false });
+    exchange.clientClosed();
+    exchange.bindServiceAccount(BUILDER);
+    expect(await exchange.audit.writeAhead({ upgrade: false })).toBe(true);
+    expect([stages, exchange.clientOpen]).toEqual([['ResponseComplete'], false]);
+  });
+
   it('is not registered, because nothing would end it', () => {
     const { exchange } = exchangeAt({ fenced: false });
     let registered = 0;

@@ -14,7 +14,9 @@ function aTrail(perMinute: number) {
   const from = (address: string, session?: string): void => {
     const annotations = session === undefined ? {} : { 'portcullis.dev/session': session };
     const user = session === undefined ? {} : { username: 'corp:alice' };
-    trail.record(anEvent({ user, sourceIPs: [address], responseStatus: { code: 401 }, annotations }));
+    trail.record(
+      anEvent({ user, sourceIPs: [address], responseStatus: { code: 401, status: 'Failure' }, annotations }),
+    );
   };
   /** Who was left out how often, as the events of the end of a minute say. */
   const counts = (): readonly string[] =>
@@ -66,6 +68,13 @@ describe('rejections', () => {
     expect(told[0]).toBe('10.0.0.19: 10');
     // 10,000 addresses are remembered: of those twenty wrote one event, and 50 are named.
     expect(told.at(-1)).toBe('9931 addresses: 19931');
+  });
+
+  it('of sessions that have ended leave those of addresses their events, and those leave them theirs', () => {
+    const { from, written } = aTrail(1);
+    for (const n of range(20)) from('192.0.2.1', `session-${n}`);
+    for (const n of range(20)) from(`192.0.2.${n}`);
+    expect(written()).toBe(20);
   });
 
   it('say what was left out when the trail is closed, and leave everything else as it is', async () => {

@@ -108,6 +108,7 @@ const EMPTY = { auditId: 'a', stage: 'ResponseComplete', sourceIps: [], received
 test('cuts an endless user agent', () => {
   const event = requestEvent({ ...EMPTY, info: requestInfo('GET', '/'), requestUri: '/', userAgent: 'x'.repeat(5000) });
   expect(event.userAgent).toHaveLength(1024 + '...TRUNCATED'.length);
+  expect(event.annotations).toEqual({ 'portcullis.dev/cut': 'userAgent=5000' });
 });
 
 test('writes what Portcullis did in the same envelope, and no detail stands for another event', () => {
@@ -151,6 +152,7 @@ describe('the request target in the audit log', () => {
     ['/x/exec?command=[3]&command=b', '/x/exec?command=[2]'],
     ['/x/exec?command=a;secret', '/x/exec?command=[1]'],
     ['/x?access_token=s&a=1', '/x?access_token=REDACTED&a=1'],
+    ['/x?session=s3cret&a=1', '/x?session=REDACTED&a=1'],
     ['/x?a=1;token=s3cret', '/x?a=1;token=REDACTED'],
     ['/cb?code=s&state=s', '/cb?code=REDACTED&state=REDACTED'],
     ['/x?ACCESS%5FTOKEN=s', '/x?ACCESS%5FTOKEN=REDACTED'],
@@ -168,6 +170,23 @@ describe('the request target in the audit log', () => {
     ['', ''],
   ])('%j is %j', (target, expected) => {
     expect(auditUri(target)).toBe(expected);
+  });
+
+  const PADDING = 'a'.repeat(9000);
+  test.each([
+    [`?x=${PADDING}&command=sh&command=-c+id`, '?command=sh&command=-c+id&x=aaa'],
+    [`?comm%61nd=id&${'&'.repeat(9000)}&%63ommand=-u`, '?comm%61nd=id&%63ommand=-u&&&&'],
+    [`/${PADDING}?x&command=id`, '/aaa', '?command=id...TRUNCATED'],
+    [`?command=${PADDING}&tty=1&command=id`, '?command=aaa', 'aaa&tty=1&command=id'],
+    // Only the word behind a secret's name is hidden: the rest of the command is run too.
+    ['?command=a=1;token=s3cret;id&command=--x-token%3Ds3%2Fcret+id', '?command=a=1;token=REDACTED;id', 'REDACTED+id'],
+    [`?command=X=token=s3cret%3D%3D%3Bid&x=${PADDING}`, '?command=X=token=REDACTED%3Bid&x=aaa'],
+  ])('shows every command of %.40j, whatever else is in it', (target, begin, end = '') => {
+    const uri = auditUri(`/exec${target}`, { commands: true });
+    expect([uri.slice(0, 5 + begin.length), uri.slice(uri.length - end.length)]).toEqual([`/exec${begin}`, end]);
+    expect(uri).not.toContain('s3cret');
+    expect(auditUri(uri, { commands: true })).toBe(uri);
+    expect(auditUri(`/exec${target}`)).toMatch(/\?(?:.*&)?command=\[[12]\](?:&|\.\.\.|$)/);
   });
 
   test('is bounded, also in time', () => {

@@ -11,6 +11,8 @@ import { requestInfo } from '../../../../src/core/request/request-info.ts';
 
 const ALICE = { username: 'corp:alice', uid: 'corp/1', groups: ['corp:dev'], extra: {} };
 
+const REVOKED = { code: 401, reason: 'Unauthorized' };
+
 const asked = (change: Partial<Parameters<typeof requestEvent>[0]> = {}): AuditEvent =>
   requestEvent({
     auditId: 'a',
@@ -29,7 +31,13 @@ const said = (change: Partial<PortcullisEvent> & Pick<PortcullisEvent, 'event'>)
 test.each<[string, AuditEvent, boolean]>([
   ['a request of no one that was refused', asked({ status: { code: 404 } }), true],
   ['a request of no one that ended before it was answered', asked(), true],
-  ['a request with a token that was revoked', asked({ identity: ALICE, status: { code: 401 } }), true],
+  ['a request with a token that was revoked', asked({ identity: ALICE, status: REVOKED }), true],
+  ['a request of a user that a pod behind …/proxy refused', asked({ identity: ALICE, status: { code: 401 } }), false],
+  [
+    'a request whose token was revoked when the API server may have had it',
+    asked({ identity: ALICE, status: REVOKED, details: { admitted: 'true' } }),
+    false,
+  ],
   ['a request of a user that the cluster refused', asked({ identity: ALICE, status: { code: 403 } }), false],
   ['a request of a user', asked({ identity: ALICE, status: { code: 200 } }), false],
   ['a request of a user who left', asked({ identity: ALICE }), false],
@@ -55,7 +63,7 @@ test.each<[string, AuditEvent, boolean]>([
 
 describe('a shortened event', () => {
   it('is the same where nothing in it is long', () => {
-    const event = asked({ status: { code: 401 }, userAgent: 'kubectl' });
+    const event = asked({ status: REVOKED, userAgent: 'kubectl' });
     expect(shortened(event)).toBe(event);
   });
 
@@ -82,11 +90,17 @@ describe('a shortened event', () => {
       const requestUri = `/api/v1/namespaces/${text}/pods/${text}/exec?command=${text}`;
       const info = requestInfo(text, requestUri);
       const impersonated = { ...ALICE, username: text, groups: [text], extra: { a: [text] } };
-      const status = { code: 401, reason: 'Unauthorized' };
-      const event = asked({ requestUri, info, userAgent: text, identity: ALICE, impersonated, status });
+      const event = asked({
+        requestUri,
+        info,
+        userAgent: text,
+        identity: ALICE,
+        impersonated,
+        status: REVOKED,
+      });
       const line = encodeLine(shortened(event));
       expect(line.length).toBeLessThan(4500);
-      expect(JSON.parse(line.toString())).toMatchObject({ auditID: 'a', responseStatus: status });
+      expect(JSON.parse(line.toString())).toMatchObject({ auditID: 'a', responseStatus: REVOKED });
     },
   );
 });

@@ -37,6 +37,7 @@ test('shows the latest requests of all my sessions and of no other user, newest 
   await stage.store.recent.add('laptop', [
     request(stage, { at: now - 7_200_000, namespace: 'web', name: 'web-1', verb: 'get' }),
     request(stage, { at: now - 60_000, code: 403 }),
+    request(stage, { at: now - 90_000, code: 403, resource: 'pods/proxy' }),
   ]);
   await stage.store.recent.add('bastion', [
     request(stage, { at: now - 120_000, code: 429, reason: 'too_many_requests' }),
@@ -44,6 +45,7 @@ test('shows the latest requests of all my sessions and of no other user, newest 
   await stage.store.recent.add('of-root', [request(stage, { cluster: 'of-root' })]);
   expect(requestsOn(await browser.get('/me').expect(200))).toEqual([
     '25 Nov 2026, 11:59 prod list pods 403 denied by the cluster 203.0.113.7',
+    '25 Nov 2026, 11:58 prod list pods/proxy 403 203.0.113.7',
     '25 Nov 2026, 11:58 prod list pods 429 by Portcullis: too many requests 203.0.113.7',
     '25 Nov 2026, 10:00 prod get pods web-1 in web 200 203.0.113.7',
   ]);
