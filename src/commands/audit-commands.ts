@@ -11,6 +11,7 @@ import { writeStdout } from '../cli/terminal/stdout.ts';
 import type { Config } from '../config/config.ts';
 import { loadAuditPublicKeys, loadSealingKeys } from '../config/keys.ts';
 import type { Environment } from './given-config.ts';
+import { patiently } from './patient-store.ts';
 
 const FAILED = 1;
 /** Wrong use or configuration (docs/reference/cli.md#exit-codes). */
@@ -121,7 +122,7 @@ async function anchorsIn(config: Config): Promise<readonly string[]> {
   const logger = createLogger({ level: 'error' });
   const store = openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
   try {
-    return await store.anchors.list();
+    return await patiently(() => store.anchors.list());
   } finally {
     await store.close();
   }

@@ -9,7 +9,7 @@
  * - `server-parser.ts`, `server-commands.ts`: the parser; `serve` and `unlock --config`.
  * - `config-commands.ts`, `claims-check.ts`, `provider-probe.ts`: `config check`, its `--claims`, `config probe`.
  * - `store-check.ts`: `store check`.
- * - `given-config.ts`: the configuration that a command is given.
+ * - `given-config.ts`: the configuration that a command is given. `patient-store.ts`: the store that it waits for.
  * - `key-commands.ts`, `key-secrets.ts`, `cluster-api.ts`: keys in folders and in Secrets.
  * - `audit-commands.ts`, `audit-query.ts`: `audit verify`, `audit anchors`, `audit query`.
  */
@@ -25,6 +25,7 @@ import { followFiles } from '../config/followed-files.ts';
 import { loadSealingKeys } from '../config/keys.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
 import type { Account } from '../core/identity/identity.ts';
+import { patiently } from './patient-store.ts';
 import { auditKeysOf, openStore } from '../server/dependencies.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger, type Logger } from '../telemetry/telemetry.ts';
@@ -141,7 +142,8 @@ async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockO
   const store = openStore(config, await loadSealingKeys(config.keys.sealingDir), logger);
   let removed = 0;
   try {
-    const accounts = all === true ? (await store.locks.list()).map((lock) => lock.account) : [account as Account];
+    const accounts =
+      all === true ? (await patiently(() => store.locks.list())).map((lock) => lock.account) : [account as Account];
     const what = fresh === true ? FRESH_SIGN_IN : LOCK;
     for (const one of accounts)
       removed += (await removeBlock({ store, audit }, { account: one, reason, what })) ? 1 : 0;
@@ -160,6 +162,7 @@ async function unlockIn(config: Config, { account, all, fresh, reason }: UnlockO
 /** What keeps an account from signing in, and the messages about it. */
 interface SignInBlock {
   readonly event: 'unlock' | 'fresh-sign-in-lifted';
+  readonly isThere: (store: Store, account: Account) => Promise<boolean>;
   readonly take: (store: Store, account: Account) => Promise<boolean>;
   readonly missing: string;
   readonly messages: { readonly taken: string; readonly missing: string };
@@ -167,6 +170,7 @@ interface SignInBlock {
 
 const LOCK: SignInBlock = {
   event: 'unlock',
+  isThere: async ({ locks }, account) => (await locks.find(account)) !== undefined,
   take: ({ locks }, account) => locks.remove(account),
   missing: 'lock_not_found',
   messages: { taken: 'is unlocked', missing: 'was not locked' },
@@ -174,10 +178,22 @@ const LOCK: SignInBlock = {
 
 const FRESH_SIGN_IN: SignInBlock = {
   event: 'fresh-sign-in-lifted',
+  isThere: async ({ freshSignIns }, account) => (await freshSignIns.find(account)) !== undefined,
   take: async ({ freshSignIns }, account) => (await freshSignIns.lift(account)) === 'lifted',
   missing: 'fresh_sign_in_not_needed',
   messages: { taken: 'can sign in without authenticating again', missing: 'needed no fresh sign-in' },
 };
+
+/** @returns whether it was removed, also by a try whose reply did not arrive */
+async function taken(store: Store, account: Account, what: SignInBlock): Promise<boolean> {
+  const wasThere = await patiently(() => what.isThere(store, account));
+  let tries = 0;
+  const removed = await patiently(() => {
+    tries += 1;
+    return what.take(store, account);
+  });
+  return removed || (wasThere && tries > 1);
+}
 
 /** Removed first: an audit log that cannot be written must not lock a user out. */
 async function removeBlock(
@@ -185,7 +201,7 @@ async function removeBlock(
   request: { readonly account: Account; readonly reason: string | undefined; readonly what: SignInBlock },
 ): Promise<boolean> {
   const { account, reason = 'no reason given', what } = request;
-  const removed = await what.take(store, account);
+  const removed = await taken(store, account, what);
   const details = { target: `account:${account}`, by: shellUser(), ...(removed ? {} : { outcome: what.missing }) };
   audit.record(
     portcullisEvent({

@@ -20,8 +20,16 @@ interface Ended {
   readonly stderr: string;
 }
 
-function portcullis(...args: readonly string[]): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+/** Options of a Node whose clock goes so fast that the ten seconds of a command are soon over. */
+const HURRIED = [
+  '--import',
+  'data:text/javascript,const now = performance.now.bind(performance); performance.now = () => 20 * now()',
+];
+
+const portcullis = (...args: readonly string[]): Promise<Ended> => portcullisIn([], ...args);
+
+function portcullisIn(options: readonly string[], ...args: readonly string[]): Promise<Ended> {
+  const child = spawn(process.execPath, [...options, main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
@@ -127,10 +135,7 @@ describe('unlock --config, on the server’s own shell', () => {
     await writeFile(join(spoolDir, 'owner'), owner, { mode: 0o600 });
     await lock('demo/six');
     const config = await configWith([{ type: 'webhook', url: collector.url, spoolDir }]);
-    const unlockThere = () => portcullis('unlock', '--config', config, 'demo/six');
-    let ended = await unlockThere();
-    // As the message says to an operator: on a busy machine Redis may answer later than the command waits.
-    while (ended.stderr.includes('cannot reach its store')) ended = await unlockThere();
+    const ended = await portcullis('unlock', '--config', config, 'demo/six');
     expect(ended).toMatchObject({ code: 0, stdout: '', stderr: expect.not.stringContaining('lost') });
     expect(collector.asked.map(({ body }) => body).join('')).toContain('account:demo/six');
     expect(await readFile(join(spoolDir, 'owner'), 'utf8')).toBe(owner);
@@ -144,7 +149,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect((await portcullis('unlock', '--config', '/nonexistent.yaml', 'demo/one')).code).toBe(2);
     const before = (await auditedUnlocks()).length;
     redis.pause();
-    const ended = await unlock('demo/one');
+    const ended = await portcullisIn(HURRIED, 'unlock', '--config', instance.files.config, 'demo/one');
     redis.resume();
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('nothing more was unlocked') });
     expect(await auditedUnlocks()).toHaveLength(before);

@@ -62,7 +62,7 @@ describe('the keyring', () => {
     expect(ended).not.toHaveProperty('killed', true);
   }, 30_000);
 
-  test('is not given more than Windows can keep: the file has it then, with the reason', async () => {
+  test('is not given more than Windows can keep: the file has it then, with the reason, or nothing has where it must not', async () => {
     const env = { DBUS_SESSION_BUS_ADDRESS: 'unix:path=/nonexistent', PORTCULLIS_CACHE_DIR: dir };
     const messages: string[] = [];
     const context = {
@@ -71,20 +71,20 @@ describe('the keyring', () => {
       notify: (message: string) => void messages.push(message),
     };
     const server = 'https://portcullis.example.com';
-    const kept = await storeSecrets(
-      context,
-      locateEntry(dir, { url: server }),
-      {
-        server,
-        endpoints: { token: `${server}/t`, revocation: `${server}/r`, adminApi: `${server}/a` },
-        user: { sessionId: 's', sessionExpiresAt: '', account: 'a/b', username: 'u', groups: [], clusters: [] },
-        refreshToken: 'r'.repeat(2500),
-        binding: { certificate: 'c', privateKey: 'k' },
-        tokens: {},
-      },
-      'auto',
-    );
+    const session = {
+      server,
+      endpoints: { token: `${server}/t`, revocation: `${server}/r`, adminApi: `${server}/a` },
+      user: { sessionId: 's', sessionExpiresAt: '', account: 'a/b', username: 'u', groups: [], clusters: [] },
+      refreshToken: 'r'.repeat(2500),
+      binding: { certificate: 'c', privateKey: 'k' },
+      tokens: {},
+    };
+    const entry = locateEntry(dir, { url: server });
+    const kept = await storeSecrets(context, entry, session, 'auto');
     expect(kept).toMatchObject({ refreshToken: 'r'.repeat(2500), notInKeyring: expect.stringContaining('2560 bytes') });
-    expect(messages).toEqual([expect.stringContaining('2560 bytes')]);
+    expect(messages.splice(0)).toEqual([expect.stringContaining('2560 bytes')]);
+    // `--credential-store keyring`: its user has asked that no file ever has them.
+    await expect(storeSecrets(context, entry, session, 'keyring')).rejects.toThrow('2560 bytes');
+    expect(messages).toEqual([]);
   });
 });
