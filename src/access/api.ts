@@ -22,6 +22,7 @@ import {
   methodNotAllowed,
   onOwnError,
   pathOf,
+  spenderOf,
   type OwnSessionsDeps,
 } from '../http/own-sessions.ts';
 import { contextOf } from '../http/request-context.ts';
@@ -58,7 +59,7 @@ export function accessApi(deps: AccessApiDeps, requests: AccessRequests): Reques
   const orders = limitOrders(deps, 'access requests at once');
   const json = express.json({ limit: BODY_BYTES, type: 'application/json' });
   const router = express.Router({ caseSensitive: true, strict: true });
-  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'access requests'), limitCalls(calls));
+  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'access requests'), limitCalls(calls, spenderOf));
   router.use(PATH, requireOwnSession(deps));
   const list = router.route(PATH);
   list.get(listHandler(deps, requests));

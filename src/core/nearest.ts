@@ -1,13 +1,20 @@
-/** Returns the known name that is nearest to an unknown one; undefined where none is near. */
+/**
+ * Returns the known name that is nearest to an unknown one; undefined where none is near.
+ *
+ * An attacker sends a name of a kilobyte, which would be compared letter by letter with each of a hundred: a name whose
+ * length alone makes it too far is not compared at all.
+ */
 export function nearest(name: string, known: readonly string[]): string | undefined {
-  const ranked = known
+  const [best] = known
+    .filter((candidate) => Math.abs(candidate.length - name.length) <= reach(candidate))
     .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .filter(({ candidate, distance }) => distance <= reach(candidate))
     .toSorted((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  return best !== undefined && best.distance <= Math.max(1, Math.floor(best.candidate.length / 3))
-    ? best.candidate
-    : undefined;
+  return best?.candidate;
 }
+
+/** By how many letters a name may differ and still be meant. */
+const reach = (candidate: string): number => Math.max(1, Math.floor(candidate.length / 3));
 
 /** Levenshtein's distance. */
 function editDistance(a: string, b: string): number {

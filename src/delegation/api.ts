@@ -2,7 +2,7 @@
  * The API for delegated sessions, for programs at the api listener: `/-/delegations`. A caller has an access token with
  * the audience of their own sessions, which is bound to the client certificate of the connection.
  */
-import express, { type Request, type RequestHandler } from 'express';
+import express, { type Request, type RequestHandler, type Response } from 'express';
 import { z } from 'zod';
 import { revocationStatus } from '../admin/revoke.ts';
 import { sessionIdSchema } from '../core/admin-api/fields.ts';
@@ -17,14 +17,17 @@ import {
   bodyOf,
   callerOf,
   identifyOwn,
+  inTurn,
   limitOrders,
   methodNotAllowed,
   onOwnError,
   pathOf,
+  spenderOf,
   type OwnSessionsDeps,
 } from '../http/own-sessions.ts';
 import { ProblemError } from '../http/problem.ts';
 import { contextOf } from '../http/request-context.ts';
+import { createTurns } from '../http/turns.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import type { Delegations } from './open.ts';
@@ -34,6 +37,8 @@ import { delegatedView } from './view.ts';
 const PATH = '/-/delegations';
 /** More than the limits may have, so that their own error can say so. */
 const BODY_BYTES = '32kb';
+/** Names of clusters in an order. An error of each of ten thousand would take longer than all else. */
+const MOST_CLUSTERS = 256;
 /** Of each session in the list. */
 const RECENT = 10;
 
@@ -45,7 +50,7 @@ export interface DelegationApiDeps extends DelegationDeps, Pick<OwnSessionsDeps,
 
 const orderSchema = z.strictObject({
   name: z.string(),
-  clusters: z.array(z.string()),
+  clusters: z.array(z.unknown()).max(MOST_CLUSTERS).pipe(z.array(z.string())),
   limits: z.array(z.unknown()),
   seconds: z.number(),
   thumbprint: z.string().exactOptional(),
@@ -55,13 +60,13 @@ const orderSchema = z.strictObject({
 export function delegationsApi(deps: DelegationApiDeps, delegations: Delegations): RequestHandler {
   const calls = createCallLimits(deps.clock);
   const router = express.Router({ caseSensitive: true, strict: true });
-  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'delegated sessions'), limitCalls(calls));
+  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'delegated sessions'), limitCalls(calls, spenderOf));
   const list = router.route(PATH);
   list.get(listHandler(deps, delegations));
   list.post(
     limitOrders(deps, 'delegated sessions at once'),
     express.json({ limit: BODY_BYTES, type: 'application/json' }),
-    createHandler(deps, delegations),
+    inTurn(createTurns('delegated sessions at once', 0), createHandler(deps, delegations)),
   );
   list.all(methodNotAllowed('GET', 'POST'));
   const one = router.route(`${PATH}/:id`);
@@ -97,9 +102,9 @@ function limitsOf(values: readonly unknown[]): readonly RightsLimit[] {
 const rejectionError = ({ reason, message }: Rejection, audited = true): ProblemError =>
   new ProblemError({ problem: reason, status: REJECTIONS[reason], code: errorCodeOf(reason) }, message, { audited });
 
-function createHandler(deps: DelegationApiDeps, delegations: Delegations): RequestHandler {
+function createHandler(deps: DelegationApiDeps, delegations: Delegations) {
   const servers = new Map(deps.config.clusters.map(({ name, publicUrl }) => [name, publicUrl]));
-  return async (req, res) => {
+  return async (req: Request, res: Response): Promise<void> => {
     const { name, limits, ...asked } = bodyOf(orderSchema, req);
     const { requestId: id, address, userAgent } = contextOf(req);
     const caller = callerOf(req);

@@ -40,30 +40,34 @@ export const tooMany = (what: string, retryAfterSeconds: number): ProblemError =
   );
 
 /**
- * Returns the rate limiter's key of an account. The limiter shortens IPv6 addresses, so an account with colons is
- * hashed.
+ * Returns the rate limiter's key of an account, or of its delegated sessions. The limiter shortens IPv6 addresses, so an
+ * account with colons is hashed.
  */
-const keyOf = (account: string): string => createHash('sha256').update(account).digest('hex');
+export const limiterKey = (account: string): string => createHash('sha256').update(account).digest('hex');
 
 /**
  * Counts one call of a known caller.
+ * @param account or what stands for its delegated sessions
  * @returns 0 where the call is allowed, otherwise whole seconds until the next one is
  */
 export function takeCall({ reads, changes }: CallLimits, req: Request, account: string): number {
-  return (isRead(req) ? reads : changes).take(keyOf(account));
+  return (isRead(req) ? reads : changes).take(limiterKey(account));
 }
 
 /**
  * Rejects the calls of an account that makes too many. It must run after the caller is identified.
+ * @param spenderOf returns what they count for. Default: the account
  * @throws ProblemError `too_many_requests`
  */
-export function limitCalls(limits: CallLimits): RequestHandler {
+export function limitCalls(limits: CallLimits, spenderOf = accountOf): RequestHandler {
   return (req, _res, next) => {
-    const seconds = takeCall(limits, req, contextOf(req).actor?.account ?? '');
+    const seconds = takeCall(limits, req, spenderOf(req));
     if (seconds > 0) throw tooMany('calls', seconds);
     next();
   };
 }
+
+const accountOf = (req: Request): string => contextOf(req).actor?.account ?? '';
 
 const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
 

@@ -2,7 +2,7 @@
  * What the APIs for programs share that act for their own sessions: the caller has an access token with that audience, bound to
  * the client certificate of the connection.
  */
-import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import type { z } from 'zod';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Clock } from '../contracts/clock.ts';
@@ -16,10 +16,11 @@ import { AppError } from '../core/errors.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import { record, type AuditedAct } from './audit-events.ts';
 import { assertCredential, authenticateBearer, type Authenticate } from './bearer.ts';
-import { rejectionOrTooMany, tooMany, type CallLimits } from './call-limits.ts';
+import { limiterKey, rejectionOrTooMany, tooMany, type CallLimits } from './call-limits.ts';
 import { appErrorOf } from './error-status.ts';
 import { ProblemError, sendProblem } from './problem.ts';
 import { contextOf } from './request-context.ts';
+import type { Turns } from './turns.ts';
 
 export interface OwnSessionsDeps {
   readonly config: {
@@ -63,7 +64,22 @@ export function identifyOwn(deps: OwnSessionsDeps, calls: CallLimits, what: stri
 }
 
 /**
- * Limits the orders of each session: they write to the store and to the audit log, and may ask a provider.
+ * Returns what the limits count by: the account. An attacker who directs an agent has it make sessions without end, each of
+ * which would have limits of its own, so all delegated sessions of an account count as one. They do not use up what their
+ * user has: the user ends them by the same API.
+ */
+export function spenderOf(req: Request): string {
+  const { credential, delegation } = callerOf(req);
+  return delegation === undefined ? credential.account : `delegated sessions of ${credential.account}`;
+}
+
+/** Does the work of a handler in its turn (`Turns`). Its body is read before, so that a slow client holds up no other. */
+export function inTurn(turns: Turns, handler: (req: Request, res: Response) => Promise<void>): RequestHandler {
+  return (req, res) => turns.take(spenderOf(req), () => handler(req, res));
+}
+
+/**
+ * Limits the orders of each account: they write to the store and to the audit log, and may ask a provider.
  * @param what there is too much of, for messages: `step-ups at once`
  */
 export function limitOrders(
@@ -72,7 +88,7 @@ export function limitOrders(
 ): RequestHandler {
   const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
   return (req, _res, next) => {
-    const seconds = orders.take(callerOf(req).credential.session);
+    const seconds = orders.take(limiterKey(spenderOf(req)));
     if (seconds > 0) throw tooMany(what, seconds);
     next();
   };

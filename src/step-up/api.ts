@@ -17,6 +17,7 @@ import {
   methodNotAllowed,
   onOwnError,
   pathOf,
+  spenderOf,
 } from '../http/own-sessions.ts';
 import { contextOf } from '../http/request-context.ts';
 import { POLL_SECONDS, type Challenges, type StepUpState } from './challenges.ts';
@@ -45,7 +46,7 @@ export function stepUpApi(deps: StepUpDeps, stepUps: Challenges): RequestHandler
   const calls = createCallLimits(deps.clock);
   const router = express.Router({ caseSensitive: true, strict: true });
   const json = express.json({ limit: BODY_BYTES, type: 'application/json' });
-  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'step-up'), limitCalls(calls));
+  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'step-up'), limitCalls(calls, spenderOf));
   const all = router.route(PATH);
   all.post(limitOrders(deps, 'step-ups at once'), json, beginHandler(deps, stepUps));
   all.all(methodNotAllowed('POST'));

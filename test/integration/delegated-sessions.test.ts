@@ -15,6 +15,8 @@ import { OAuthClient, type Answer, type SignedIn } from '../support/oauth-client
 
 const DEMO = 'urn:portcullis:cluster:demo';
 const ADMIN = 'urn:portcullis:admin';
+/** A minute, for this test. */
+const ORDERS = 100;
 const PODS = '/api/v1/namespaces/default/pods';
 
 describe('delegated sessions, with Redis and a real provider', () => {
@@ -23,7 +25,7 @@ describe('delegated sessions, with Redis and a real provider', () => {
   let user: SignedIn;
 
   beforeAll(async () => {
-    instance = await startHostileInstance();
+    instance = await startHostileInstance({}, {}, { signInsPerMinute: ORDERS });
     plugin = instance.client;
   });
   beforeEach(async () => {
@@ -195,14 +197,39 @@ describe('delegated sessions, with Redis and a real provider', () => {
     ]);
   });
 
-  it('are made only so fast by one session', async () => {
+  it('are made one after the other by one account', async () => {
+    const children = await Promise.all(Array.from({ length: 8 }, () => newChild(plugin.endpoints)));
+    const answers = await Promise.all(children.map(({ thumbprint }) => post(order(thumbprint))));
+    const rejected = answers.filter(({ status }) => status !== 201);
+    expect(answers.length).toBeGreaterThan(rejected.length);
+    expect(rejected.length).toBeGreaterThan(0);
+    const events = await instance.events('delegation-refused');
+    for (const { status, body, headers } of rejected) {
+      expect([status, body['code'], headers['retry-after']]).toEqual([429, 'too_many_requests', '1']);
+      const own = events.filter(({ auditID }) => auditID === body['requestId']);
+      expect(own).toMatchObject([{ user: { username: 'demo:mallory' }, responseStatus: { code: 429 } }]);
+      expect(own[0]?.annotations['portcullis.dev/reason']).toBe('too_many_requests');
+    }
+    for (const { client } of children) await client.close();
+  });
+
+  it('are made only so fast by all delegated sessions of an account, which leaves their user what is theirs', async () => {
+    const [child, sibling] = [await delegate(plugin, user.refreshToken), await delegate(plugin, user.refreshToken)];
+    const tokens = [
+      await selfToken(child.client, child.refreshToken),
+      await selfToken(sibling.client, sibling.refreshToken),
+    ];
     const answers: Answer[] = [];
-    for (let index = 0; index < 40; index += 1) answers.push(await post({}));
-    const limited = answers.find(({ status }) => status === 429);
-    expect(limited).toMatchObject({
+    for (let index = 0; index < 2 * ORDERS && answers.at(-1)?.status !== 429; index += 1) {
+      answers.push(await delegationsRequest(child.client, tokens[0] ?? '', 'POST', { body: {} }));
+    }
+    expect(answers.at(-1)).toMatchObject({
+      status: 429,
       body: { code: 'too_many_requests' },
       headers: { 'retry-after': expect.any(String) },
     });
+    expect((await delegationsRequest(sibling.client, tokens[1] ?? '', 'POST', { body: {} })).status).toBe(429);
+    expect((await post({})).status).toBe(400);
   });
 });
 

@@ -29,17 +29,21 @@ export interface HostileInstance {
   stop(): Promise<void>;
 }
 
-/** @param settings of the provider that another test does not want */
+/**
+ * @param settings of the provider that another test does not want
+ * @param limits of a test that sends more than users do
+ */
 export async function startHostileInstance(
   sessions: Partial<Config['sessions']> = {},
   settings: Partial<Config['providers'][number]> = {},
+  limits: Partial<Config['limits']> = {},
 ): Promise<HostileInstance> {
   const redis: RedisServer = await startRedis();
   const instance: RunningDemo = await startTestInstance({ redis: redis.url });
   const provider = await startHostileProvider();
   // The same addresses, another provider behind the same name.
   await instance.server.stop();
-  const server = await startServer(await configuration(instance, provider, { sessions, settings }));
+  const server = await startServer(await configuration(instance, provider, { sessions, settings, limits }));
   await server.ready;
   const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
   const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
@@ -72,11 +76,21 @@ async function configuration(
   {
     sessions,
     settings,
-  }: { readonly sessions: Partial<Config['sessions']>; readonly settings: Partial<Config['providers'][number]> },
+    limits,
+  }: {
+    readonly sessions: Partial<Config['sessions']>;
+    readonly settings: Partial<Config['providers'][number]>;
+    readonly limits: Partial<Config['limits']>;
+  },
 ): Promise<Config> {
   const loaded = await loadConfig({ file: instance.files.config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const { config } = loaded.value;
   const providers = config.providers.map((provider) => ({ ...provider, ...settings, issuer, clientId: CLIENT_ID }));
-  return { ...config, providers, sessions: { ...config.sessions, ...sessions } };
+  return {
+    ...config,
+    providers,
+    sessions: { ...config.sessions, ...sessions },
+    limits: { ...config.limits, ...limits },
+  };
 }

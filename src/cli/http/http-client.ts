@@ -65,6 +65,8 @@ export interface HttpResponse {
   readonly body: JsonRecord;
   /** Milliseconds by which the server's clock is ahead of this one's; absent where the response has no date. */
   readonly clockSkewMs?: number;
+  /** `Retry-After`; absent where the response has none in seconds. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** How an address is reached. */
@@ -116,7 +118,13 @@ export async function sendRequest(
     });
   }
   if (isRedirect(status) || (record === undefined && !empty)) throw notPortcullis(url, status, route.proxy);
-  return { status, body: record ?? {}, ...(clockSkewMs === undefined ? {} : { clockSkewMs }) };
+  const { retryAfterSeconds } = received;
+  return {
+    status,
+    body: record ?? {},
+    ...(clockSkewMs === undefined ? {} : { clockSkewMs }),
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+  };
 }
 
 interface Received {
@@ -128,6 +136,7 @@ interface Received {
   readonly events?: () => Promise<void>;
   readonly requestId: string | undefined;
   readonly clockSkewMs: number | undefined;
+  readonly retryAfterSeconds?: number | undefined;
 }
 
 async function receive(route: Route, sendRequest: HttpRequest, limit: number): Promise<Received> {
@@ -143,7 +152,15 @@ async function receive(route: Route, sendRequest: HttpRequest, limit: number): P
   // A body without a length also ends when the time is up.
   route.signal.throwIfAborted();
   const record = isJson(response) ? parseRecord(text) : undefined;
-  return { status, record, empty: text === '', requestId: requestIdOf(response, record), clockSkewMs };
+  const retryAfter = response.headers['retry-after'] ?? '';
+  return {
+    status,
+    record,
+    empty: text === '',
+    requestId: requestIdOf(response, record),
+    clockSkewMs,
+    retryAfterSeconds: /^\d{1,5}$/.test(retryAfter) ? Number(retryAfter) : undefined,
+  };
 }
 
 const connectionContext = (

@@ -2,6 +2,7 @@
  * The client of the APIs for a user's own sessions: those delegated from it, access requests and step-up. A Bearer token
  * with their audience, bound as every other.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { SELF_AUDIENCE } from '../../core/core.ts';
 import type { CliContext } from '../context.ts';
 import { readNetwork } from '../environment.ts';
@@ -71,10 +72,29 @@ async function sendWithSession(
   request: OwnSessionsRequest,
 ): Promise<HttpResponse> {
   const first = await ownSession(context, entry);
-  const response = await send(context, first, request);
+  const response = await sendInTurn(context, first, request);
   if (response.status !== 401 || needsFreshSignIn(response)) return response;
   // The token may be from an earlier primary generation of the store, so it is tried once more with a new one.
-  return send(context, await ownSession(context, entry, tokenId(first.token)), request);
+  return sendInTurn(context, await ownSession(context, entry, tokenId(first.token)), request);
+}
+
+/** How often a request is sent again, and how long a command waits for that at most. */
+const AGAIN = 5;
+const LONGEST_PAUSE_SECONDS = 3;
+
+/** The server does one thing after the other for each account, so several commands of one user wait for each other. */
+async function sendInTurn(
+  context: CliContext,
+  credential: Credential,
+  request: OwnSessionsRequest,
+): Promise<HttpResponse> {
+  for (let again = AGAIN; ; again -= 1) {
+    const response = await send(context, credential, request);
+    const { status, retryAfterSeconds = Number.POSITIVE_INFINITY } = response;
+    if (status !== 429 || again === 0 || retryAfterSeconds > LONGEST_PAUSE_SECONDS) return response;
+    // Not all of them at the same moment again.
+    await pause(retryAfterSeconds * 1000 * (1 + Math.random()));
+  }
 }
 
 function send(context: CliContext, { session, token }: Credential, request: OwnSessionsRequest): Promise<HttpResponse> {

@@ -19,6 +19,15 @@ const TYPES: Readonly<Record<string, string>> = {
 /** The most characters of the name of an unknown field that a message repeats. */
 const NAME_LENGTH = 60;
 
+/** Errors that one message has, and unknown fields that it names: a body of thousands of errors makes no response of its size. */
+const MOST_NAMED = 5;
+
+/** @param text of each that is named */
+function fewOf<T>(all: readonly T[], separator: string, text: (one: T) => string): string {
+  const named = all.slice(0, MOST_NAMED).map(text).join(separator);
+  return all.length > MOST_NAMED ? `${named}${separator}and ${all.length - MOST_NAMED} more` : named;
+}
+
 const quoted = (name: string): string => `“${name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').slice(0, NAME_LENGTH)}”`;
 
 function tooSmall({ origin, minimum }: z.core.$ZodRawIssue<z.core.$ZodIssueTooSmall>): string {
@@ -39,7 +48,7 @@ function issueText(issue: Issue): string {
         ? `must have at most ${issue.maximum} characters`
         : `must be at most ${issue.maximum}`;
     case 'unrecognized_keys':
-      return `there is no field ${issue.keys.map(quoted).join(', ')}`;
+      return `there is no field ${fewOf(issue.keys, ', ', quoted)}`;
     case 'invalid_value':
       return `must be ${issue.values.map(String).join(' or ')}`;
     case 'invalid_format':
@@ -56,7 +65,7 @@ function issueText(issue: Issue): string {
 /**
  * Checks what a caller has sent.
  * @param labels what a page calls a field; otherwise its name in the API
- * @returns the value; or one text with every error, each with the name of its field. Values are not repeated
+ * @returns the value; or one text with the first errors, each with the name of its field. Values are not repeated
  */
 export function checked<T extends z.ZodType>(
   schema: T,
@@ -65,9 +74,10 @@ export function checked<T extends z.ZodType>(
 ): Result<z.output<T>, string> {
   const parsed = schema.safeParse(value, { error: issueText });
   if (parsed.success) return ok(parsed.data);
-  const named = parsed.error.issues.map(({ path, message }) => {
-    const name = path.map((part) => labels[String(part)] ?? String(part)).join('.');
-    return name === '' ? message : `${name}: ${message}`;
-  });
-  return no(named.join('; '));
+  return no(
+    fewOf(parsed.error.issues, '; ', ({ path, message }) => {
+      const name = path.map((part) => labels[String(part)] ?? String(part)).join('.');
+      return name === '' ? message : `${name}: ${message}`;
+    }),
+  );
 }

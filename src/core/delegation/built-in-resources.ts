@@ -89,6 +89,14 @@ const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
 
 const PLURALS: ReadonlySet<string> = new Set([...RESOURCES.values()].flat());
 
+/** Of each resource, the groups that have one of this name. */
+const GROUPS_OF: ReadonlyMap<string, readonly string[]> = new Map(
+  [...PLURALS].map((plural) => [
+    plural,
+    [...RESOURCES].filter(([, resources]) => resources.includes(plural)).map(([group]) => group),
+  ]),
+);
+
 /** Of each singular and short name, the plural: `pod`, `ingress`, `networkpolicy`. */
 const PLURAL_OF: ReadonlyMap<string, string> = new Map([
   ...[...PLURALS].map((plural) => [singular(plural), plural] as const).filter(([one]) => !PLURALS.has(one)),
@@ -119,7 +127,7 @@ export function resourceProblem(resource: string, groups: readonly string[]): st
     return `${shown} is not a resource; did you mean ${[plural, ...rest].join('/')}?`;
   }
   if (groups.includes('*')) return undefined;
-  if (!groups.some((group) => RESOURCES.get(group)?.includes(base) === true)) return unknown(base, groups);
+  if (GROUPS_OF.get(base)?.some((group) => groups.includes(group)) !== true) return unknown(base, groups);
   if (subresource === '' || base === 'userextras' || SUBRESOURCES.includes(subresource)) return undefined;
   const guess = nearest(subresource, SUBRESOURCES);
   return `${shown} has a subresource that Kubernetes does not have${guess === undefined ? '' : `; did you mean ${base}/${guess}?`}`;
@@ -128,7 +136,7 @@ export function resourceProblem(resource: string, groups: readonly string[]): st
 function unknown(base: string, groups: readonly string[]): string {
   const where = groups.map(inGroup).join(' and ');
   const no = `there is no resource ${JSON.stringify(base)} in ${where}`;
-  const home = [...RESOURCES].find(([, resources]) => resources.includes(base))?.[0];
+  const home = GROUPS_OF.get(base)?.[0];
   if (home !== undefined) return `${no}; it is in ${inGroup(home)}`;
   const guess = nearest(
     base,

@@ -10,7 +10,7 @@ import type { Clock } from '../../contracts/clock.ts';
 import type { Config, DelegationClientConfig } from '../../config/config.ts';
 import { clusterAudience } from '../../core/core.ts';
 import type { CreateDelegation, DelegatedSession } from '../../core/delegation/delegation.ts';
-import { beyond } from '../../core/delegation/beyond.ts';
+import { beyond, ComparisonBudget } from '../../core/delegation/beyond.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { AppError } from '../../core/errors.ts';
 import { no, ok, type Result } from '../../core/result.ts';
@@ -197,6 +197,8 @@ function choose(
  */
 function beyondOne(above: readonly RightsLimit[], asked: RightsLimit | undefined): string | undefined {
   if (asked === undefined) return undefined;
+  // One for all of them: a session may have hundreds of limits.
+  const budget = new ComparisonBudget();
   for (const limit of above) {
     const { namespaces, ...what } = limit;
     const isAboutVerbs = asked.preset !== undefined || asked.rules !== undefined;
@@ -205,7 +207,7 @@ function beyondOne(above: readonly RightsLimit[], asked: RightsLimit | undefined
       ...(isAboutVerbs ? {} : what),
       ...asked,
     };
-    const wider = beyond([limit], whole);
+    const wider = beyond([limit], [whole], budget);
     if (wider !== undefined) return wider;
   }
   return undefined;

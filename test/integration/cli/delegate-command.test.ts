@@ -192,11 +192,14 @@ describe('with --kubeconfig', () => {
     at.fakeServer.delegationAnswer = (method, path) => {
       if (method !== 'DELETE') return undefined;
       ended.push(path);
-      return { status: 200, body: {} };
+      // Another command of the same user is at work.
+      const busy = { status: 429, headers: { 'retry-after': '0' }, body: { code: 'too_many_requests' } };
+      return ended.length === 1 ? busy : { status: 200, body: {} };
     };
     const again = await keep();
     expect(again.code, again.stderr).toBe(0);
-    expect(ended).toEqual(['/-/delegations/d-1']);
+    expect(again.stderr).toContain('has ended');
+    expect(ended).toEqual(['/-/delegations/d-1', '/-/delegations/d-1']);
     const file = join(at.machine.home, 'nightly.yaml');
     writeFileSync(file, 'apiVersion: v1\nkind: Config\nusers: [{ name: a, user: { token: b } }]\n');
     const refused = await keep();

@@ -33,6 +33,7 @@ type Json = Record<string, unknown>;
 interface AdminAnswer {
   readonly status: number;
   readonly body: Json;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export class FakeServer {
@@ -193,6 +194,7 @@ export class FakeServer {
     const audience = this.#audiences.get(req.headers.authorization?.replace('Bearer ', '') ?? '');
     if (audience !== 'urn:portcullis:self') return json(res, 401, { code: 'unauthenticated' });
     const answer = this.delegationAnswer?.(req.method ?? '', req.url ?? '');
+    for (const [name, value] of Object.entries(answer?.headers ?? {})) res.setHeader(name, value);
     if (answer !== undefined) return json(res, answer.status, answer.body);
     if (req.method === 'GET') return json(res, 200, { delegations: [this.#delegationOf({}, 'd-1')] });
     const order = JSON.parse(body) as Json;

@@ -200,6 +200,21 @@ describe('delegated sessions', () => {
     expect(facts()).toMatchObject({ 'portcullis.dev/session': 'own', 'portcullis.dev/delegated-session': parent });
   });
 
+  it('are used from no other addresses than the session above', async () => {
+    const parent = await opened({ sourceCidrs: ['192.0.2.0/24', '198.51.100.7/32'] });
+    const from = async (letter: string, sourceCidrs?: readonly string[]) => {
+      const asked = { parent, thumbprint: key(letter), ...(sourceCidrs === undefined ? {} : { sourceCidrs }) };
+      const made = await delegations().create(order(asked));
+      return made.ok ? made.value.delegation.sourceCidrs : made.reason.reason;
+    };
+    expect(await from('b')).toEqual(['192.0.2.0/24', '198.51.100.7/32']);
+    expect(await from('c', ['198.51.100.7/32'])).toEqual(['198.51.100.7/32']);
+    expect(await from('d', [])).toEqual([]);
+    for (const wider of [['0.0.0.0/0'], ['192.0.2.0/24', '203.0.113.1/32']]) {
+      expect(await from('e', wider)).toBe('source_beyond_parent');
+    }
+  });
+
   it('are at most four above one another', async () => {
     let parent = 'own';
     for (const letter of ['a', 'b', 'c', 'd']) parent = await opened({ parent, thumbprint: key(letter) });

@@ -7,6 +7,7 @@ import { compileLimits, isAlwaysAllowed, type RightsRequest } from '../../../../
 import { parseLimit } from '../../../../src/core/delegation/parse.ts';
 import { isInPreset } from '../../../../src/core/delegation/presets.ts';
 import type { RightsLimit, RightsRule } from '../../../../src/core/delegation/rights.ts';
+import { requestInfo } from '../../../../src/core/request/request-info.ts';
 
 const some = (...values: readonly string[]) => fc.uniqueArray(fc.constantFrom(...values), { maxLength: 3 });
 const resourceRule = fc.record(
@@ -124,6 +125,12 @@ function modelAllows(all: readonly RightsLimit[], asked: RightsRequest, upgrade:
   return true;
 }
 
+const CSR = '/apis/certificates.k8s.io/v1/certificatesigningrequests/a';
+
+function pathLimit(path: string): RightsLimit {
+  return { rules: [{ verbs: ['get'], nonResourceURLs: [path] }] };
+}
+
 describe('for all limits', () => {
   test('a request is allowed as RBAC’s rules say, one by one', () => {
     fc.assert(
@@ -153,7 +160,7 @@ describe('for all limits', () => {
         const parent = compileLimits(above);
         const alone = compileLimits([asked]);
         const witness = REQUESTS.find((each) => alone(each) && !parent(each));
-        expect(beyond(above, asked) === undefined, JSON.stringify(witness)).toBe(witness === undefined);
+        expect(beyond(above, [asked]) === undefined, JSON.stringify(witness)).toBe(witness === undefined);
       }),
       { numRuns: 1500 },
     );
@@ -162,7 +169,7 @@ describe('for all limits', () => {
   test('nothing is beyond itself', () => {
     fc.assert(
       fc.property(limit, (own) => {
-        expect(beyond([own], own)).toBeUndefined();
+        expect(beyond([own], [own])).toBeUndefined();
       }),
     );
   });
@@ -200,6 +207,25 @@ test('whatever is no limit is an error with its place, never a crash', () => {
   );
 });
 
+test.each<[string, boolean, RightsLimit, string, string]>([
+  ['a resource of the cluster’s own', true, { preset: 'read-only' }, 'GET', '/apis/example.com/v1/widgets'],
+  ['one that has tokens', false, { preset: 'read-only' }, 'GET', '/apis/oauth.openshift.io/v1/oauthaccesstokens'],
+  ['the same, by watch', false, { preset: 'read-only' }, 'GET', '/apis/x.io/v1/tokens?watch=1'],
+  ['the same, with Secrets', false, { preset: 'read-only-with-secrets' }, 'GET', '/apis/x.io/v1/usertokens/a'],
+  ['Secrets', true, { preset: 'read-only-with-secrets' }, 'GET', '/api/v1/secrets'],
+  ['a signing request', false, { preset: 'read-only-with-secrets' }, 'GET', CSR],
+  ['a path', false, { preset: 'read-only' }, 'GET', '/debug/pprof'],
+  ['the path that a rule names', true, pathLimit('/debug/pprof'), 'GET', '/debug/pprof'],
+  ['a path beneath it', false, pathLimit('/debug/pprof'), 'GET', '/debug/pprof/heap'],
+  ['a path that begins like it', false, pathLimit('/debug/pprof'), 'GET', '/debug/pprofs'],
+  ['a path beneath a pattern', true, pathLimit('/debug/*'), 'GET', '/debug/pprof/heap'],
+  ['the path above a pattern', false, pathLimit('/debug/*'), 'GET', '/debug'],
+  ['all paths', true, pathLimit('*'), 'GET', '/debug/pprof/heap'],
+  ['another method', false, pathLimit('*'), 'POST', '/debug/pprof'],
+])('a limit and %s: %s', (_what, allows, own, method, target) => {
+  expect(compileLimits([own])(requestInfo(method, target))).toBe(allows);
+});
+
 test('a comparison of two long lists ends', () => {
   const list = (letter: string) => Array.from({ length: 128 }, (_each, index) => `${letter}${index}`);
   const own: RightsRule = {
@@ -211,8 +237,8 @@ test('a comparison of two long lists ends', () => {
   };
   const half: RightsRule = { ...own, resourceNames: list('n').slice(0, 64) };
   const rest: RightsRule = { ...own, resourceNames: list('n').slice(64) };
-  expect(beyond([{ rules: [own] }], { rules: [own] })).toBeUndefined();
-  expect(beyond([{ rules: [half, rest] }], { rules: [own] })).toContain('than can be compared');
+  expect(beyond([{ rules: [own] }], [{ rules: [own] }])).toBeUndefined();
+  expect(beyond([{ rules: [half, rest] }], [{ rules: [own] }])).toContain('than can be compared');
 });
 
 test('a limit of a later version allows nothing, because a part of it is not known here', () => {

@@ -108,6 +108,7 @@ test.each<[string, boolean, RightsRule, StepUpRequest]>([
   ],
 
   ['a patch, whose response has the object', true, readSecret, asked('PATCH', SECRET, { contentTypes: [JSON_PATCH] })],
+  ['an update, whose response has the object', true, readSecret, asked('PUT', SECRET)],
   ['a delete, whose response may have it', true, readSecret, asked('DELETE', SECRET)],
   ['a dry run of deleting all, which lists them', true, readShop, asked('DELETE', `${SECRETS}?dryRun=All`)],
   ['the same, where lists are named', true, { ...readShop, verbs: ['list'] }, asked('DELETE', SECRETS)],
