@@ -63,10 +63,13 @@ async function endOnce(
   const mine = await store.access.claimEnding(request.id, guard.incarnation, claimSeconds);
   if (!mine && end.isSweep === true) return { request };
   const meant = await noteEnding(deps, request, end);
+  // Its end wakes the sweep, which may have read this grant before the end was noted, and comes here after that.
+  const isOver = meant.state === 'ended';
+  if (isOver && end.isSweep === true) return { request: meant };
   const first = firstEnd(meant, end);
   // Its user or an admin waits for the result, whoever writes the rest.
   const result = first.ending === 'session' ? undefined : await revoke(deps, results, { request: meant, end: first });
-  if (!mine) return { request: meant, ...(result === undefined ? {} : { result }) };
+  if (!mine || isOver) return { request: meant, ...(result === undefined ? {} : { result }) };
   await auditIfFound(deps, meant);
   auditEnded(deps, request, first, result);
   const { ending, by } = first;
@@ -102,10 +105,12 @@ async function noteEnding(
   request: AccessRequest,
   { ending, by }: GrantEnd,
 ): Promise<AccessRequest> {
-  if (ending === 'session') return request;
   try {
+    const { id } = request;
     const note = { ending, revocation: randomUUID(), ...(by === undefined ? {} : { endedBy: by }) };
-    return (await store.access.note(request.id, note))?.request ?? request;
+    // The end of a session needs no note, because whoever looks next finds it again.
+    const stored = await (ending === 'session' ? store.access.find(id) : store.access.note(id, note));
+    return stored?.request ?? request;
   } catch (err) {
     logger.warn({ err, grant: request.id, ending }, 'who ends a grant could not be noted');
     return request;

@@ -157,6 +157,27 @@ describe('the end of a grant', () => {
     expect((await stored(id))?.state).toBe('ended');
   });
 
+  it.each([
+    ['by its user', 'alice'],
+    ['with its session', undefined],
+  ])('%s is audited and told once, also where a sweep has read it just before that was noted', async (_how, by) => {
+    const access = stage.access();
+    const id = await granted(access);
+    const { access: store } = stage.store;
+    const [active, ended] = [store.active.bind(store), store.ended.bind(store)];
+    store.ended = async (...args) => {
+      const read = await active();
+      store.active = () => Promise.resolve(read);
+      return await ended(...args);
+    };
+    if (by === undefined) await stage.guard.revoke({ target: { kind: 'session', session: 'alice' } });
+    else await access.requests.end(await stage.caller(by), id);
+    await access.endings.check();
+    await access.endings.check();
+    expect(stage.audited.map(({ annotations }) => annotations['portcullis.dev/event'])).toEqual(['access-ended']);
+    expect(stage.notices.filter(({ kind }) => kind === 'ended')).toHaveLength(1);
+  });
+
   it('is not looked for while the replica is fenced or the audit log cannot be written', async () => {
     const id = await granted(stage.access());
     stage.nowMs += 600_000;
