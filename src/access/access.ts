@@ -8,7 +8,8 @@
  *
  * - `requests.ts`: the service behind pages and APIs; `decide.ts`: approvals and denials; `end-grant.ts`: the end of a grant
  * - `begun.ts`: the audit events of a grant's begin, also where whoever began it did not learn that
- * - `endings.ts`: finds grants that are over, and requests that no one decided about
+ * - `endings.ts`: finds grants that are over, and requests that no one decided about; `lapses.ts`: approvals that count no
+ *   longer
  * - `lost-grants.ts`: those that the store does not have any more
  * - `judge.ts`: who may ask and who may decide; `users.ts`: whoever does, after a re-check; `reason.ts`: what they write
  * - `rejections.ts`, `write-rejections.ts`: every reason why not

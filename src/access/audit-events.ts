@@ -3,7 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { receiptsOf } from '../admin/revocation-results.ts';
 import { revocationStatus } from '../admin/revoke.ts';
 import type { AccessCaller } from '../admin/access-requests.ts';
-import { approvalsOf, type AccessDecision, type AccessRequest, type GrantEnding } from '../core/access/request.ts';
+import {
+  approvalsOf,
+  type AccessDecision,
+  type AccessRequest,
+  type ApprovalLapse,
+  type GrantEnding,
+} from '../core/access/request.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import { appErrorOf } from '../http/error-status.ts';
@@ -103,6 +109,23 @@ export function auditFoundApproval(
     about: { identity: named(username), account },
     reason,
     details: { ...aboutRequest(request), ...askedBy(request), approvals: `${approvals}/${approvals}` },
+  });
+}
+
+/** Audits that an approval counts no longer, under the name of whoever gave it. */
+export function auditLapsed(
+  deps: Events,
+  request: AccessRequest,
+  { account, username, session, lapsed }: AccessDecision & { readonly lapsed: ApprovalLapse },
+): void {
+  record(deps, NO_REQUEST(), {
+    event: 'access-approval-lapsed',
+    path: '',
+    code: 200,
+    about: { identity: named(username), account, ...(session === undefined ? {} : { session }) },
+    provider: account.split('/', 1)[0] ?? '',
+    reason: lapsed,
+    details: { ...aboutRequest(request), ...askedBy(request) },
   });
 }
 

@@ -1,20 +1,22 @@
 /** Approvals and denials. */
 import type { AccessCaller } from '../admin/access-requests.ts';
 import { nowSeconds } from '../contracts/clock.ts';
-import type { AccessDecision, AccessRequest } from '../core/access/request.ts';
+import { approvalsOf, type AccessDecision, type AccessRequest } from '../core/access/request.ts';
 import { mayRequest } from '../core/access/role.ts';
-import type { AccessWrite, StoredRequest } from '../store/store.ts';
+import type { AccessWrite, AccessWriteRejection, StoredRequest } from '../store/store.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { auditApproved, auditDenied } from './audit-events.ts';
 import { begun } from './begun.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { assertFirstApproval, assertOpen, judgeDecider, type Judged } from './judge.ts';
+import { auditLapses, withLapses } from './lapses.ts';
 import { rejection, requestNotFound } from './rejections.ts';
 import { assertFreshUser, isConfirmed, recheckedRecord, recheckedUser } from './users.ts';
 import { writeRejection } from './write-rejections.ts';
 
 /** Of one decision: while it was made, others have decided. More than the approvals that a role may need. */
 const ATTEMPTS = 8;
+const AGAIN: ReadonlySet<AccessWriteRejection> = new Set(['request_changed', 'approver_over']);
 
 interface Decision {
   readonly approved: boolean;
@@ -44,16 +46,16 @@ export async function decide(
     if (stored === undefined) throw requestNotFound();
     assertOpen(stored.request, nowSeconds(deps));
     const judged = judgeDecider(deps, stored.request, { decider, requester });
-    caller.actor.assertValid();
     const written = await (decision.approved
-      ? approve(deps, stored, { judged, decider, requester, reason: decision.reason })
-      : deny(deps, stored, { decider, reason: decision.reason }));
+      ? approve(deps, stored, { caller, judged, decider, requester, reason: decision.reason })
+      : deny(deps, stored, { caller, decider, reason: decision.reason }));
     if (written.ok) {
+      auditLapses(deps, stored.request, written.stored.request);
       await audit(deps, caller, written.stored.request, { ...decision, needed: judged.role.approval.count });
       return written.stored.request;
     }
-    if (written.reason !== 'request_changed') throw writeRejection(written.reason);
-    // Another decision was written first: this one is judged again, by what is stored now.
+    if (!AGAIN.has(written.reason)) throw writeRejection(written.reason);
+    // Another decision was written first, or an approver has been revoked: judged again, by what is stored now.
     stored = await deps.store.access.find(request.id);
   }
   throw rejection('request_busy', 'Others decide about this request at the same moment. Try again.');
@@ -86,41 +88,38 @@ const decisionOf = ({ record }: KnownUser, at: number, { approved, reason }: Dec
   ...(reason === '' ? {} : { reason }),
 });
 
-/**
- * An attacker with an approver's account gives the first of two approvals, and the account is locked when that is noticed.
- * @throws ProblemError `approver_locked`
- */
-async function assertNoneLocked({ store }: AccessDeps, approvals: readonly AccessDecision[]): Promise<void> {
-  const locks = await Promise.all(approvals.map(({ account }) => store.locks.find(account)));
-  if (locks.every((lock) => lock === undefined)) return;
-  const message =
-    'The account of someone who approved this before is locked since, so that does not count. It must be asked for again.';
-  throw rejection('approver_locked', message);
-}
-
 async function approve(
   deps: AccessDeps,
   stored: StoredRequest,
   {
-    judged: { role, approvals },
+    caller,
+    judged: { role },
     decider,
     requester,
     reason,
   }: {
+    readonly caller: AccessCaller;
     readonly judged: Judged;
     readonly decider: KnownUser;
     readonly requester: SessionRecord;
     readonly reason: string;
   },
 ): Promise<AccessWrite> {
+  const request = await withLapses(deps, stored.request, { asksProvider: true });
+  const approvals = approvalsOf(request);
   assertFirstApproval(approvals, decider);
-  await assertNoneLocked(deps, approvals);
-  const { request } = stored;
   if (!mayRequest(role, requester.identity) || request.seconds > role.longest) {
     const message = 'Whoever asked may not ask for this any more: not in these groups, or not for so long.';
     throw rejection('requester_not_eligible', message);
   }
-  const decision = { ...decisionOf(decider, nowSeconds(deps), { approved: true, reason }), knownAs: decider.knownAs };
+  const { knownAs, record } = decider;
+  const decision = {
+    ...decisionOf(decider, nowSeconds(deps), { approved: true, reason }),
+    session: record.id,
+    knownAs,
+  };
+  // After everything was read: whoever decides may have been revoked while a provider was asked.
+  caller.actor.assertValid();
   const decided = { ...request, decisions: [...request.decisions, decision] };
   if (approvals.length + 1 < role.approval.count) return deps.store.access.change(stored, decided);
   return deps.store.access.begin(stored, { ...decided, state: 'granted' }, request.seconds);
@@ -129,9 +128,10 @@ async function approve(
 function deny(
   deps: AccessDeps,
   stored: StoredRequest,
-  { decider, reason }: { readonly decider: KnownUser; readonly reason: string },
+  { caller, decider, reason }: { readonly caller: AccessCaller; readonly decider: KnownUser; readonly reason: string },
 ): Promise<AccessWrite> {
   const { request } = stored;
+  caller.actor.assertValid();
   const decision = decisionOf(decider, nowSeconds(deps), { approved: false, reason });
   return deps.store.access.change(stored, { ...request, state: 'denied', decisions: [...request.decisions, decision] });
 }

@@ -1,26 +1,30 @@
 /**
- * Finds grants that are over, and requests that no one decided about, and writes that down. Each replica looks every two
+ * Finds grants that are over, requests that no one decided about, and approvals that count no longer, and writes that down. Each replica looks every two
  * seconds, by what the store has then, and never relies on an event that could be lost: an event only makes it look sooner.
  *
  * No right depends on this. Each replica knows by itself when a grant is over (`src/proxy`); what is found here is proven and
  * audited.
  */
 import { cacheKey, sessionKey, type LogChange, type TargetKey } from '../core/credential/revocation.ts';
-import type { AccessRequest, GrantEnding } from '../core/access/request.ts';
+import { approvalsOf, type AccessRequest, type GrantEnding } from '../core/access/request.ts';
 import { mayRequest } from '../core/access/role.ts';
 import { nowSeconds } from '../contracts/clock.ts';
-import type { ActiveGrant } from '../store/store.ts';
+import type { ActiveGrant, StoredRequest } from '../store/store.ts';
 import { auditDenied, NO_REQUEST } from './audit-events.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { auditIfFound } from './begun.ts';
 import { CLAIM_SECONDS, type EndGrant } from './end-grant.ts';
 import { roleNamed } from './judge.ts';
+import { auditLapses, withLapses } from './lapses.ts';
 import { LostGrants } from './lost-grants.ts';
 
 const EVERY_MS = 2000;
 /** Whether a user is still in the groups that may ask is read from their session: at once where it changed, else this often. */
 const GROUPS_EVERY_MS = 30_000;
-/** A request waits for a day, so that its end is written some seconds late matters to no one. */
+/**
+ * A request waits for a day, so that its end is written some seconds late matters to no one. Nor does it that an approval
+ * counts no longer: whoever gives the last one judges those before again.
+ */
 const OPEN_EVERY_MS = 10_000;
 /** An event makes it look sooner, but not more often than this, however many events there are. */
 const SOON_MS = 100;
@@ -154,7 +158,7 @@ class Sweeper implements Endings {
         for (const end of queue) await this.#end(end);
       }),
     );
-    await this.#expireRequests();
+    await this.#reviewOpen();
   }
 
   #note(active: readonly ActiveGrant[], askedAt: number): void {
@@ -218,25 +222,38 @@ class Sweeper implements Endings {
     });
   }
 
-  /** Marks requests that no one decided about in time. Of several replicas one writes each, and audits it. */
-  async #expireRequests(): Promise<void> {
+  /**
+   * Marks requests that no one decided about in time, and approvals that count no longer. Of several replicas one writes
+   * each, and audits it.
+   */
+  async #reviewOpen(): Promise<void> {
     const now = performance.now();
     if (now - this.#openReadAt < OPEN_EVERY_MS) return;
     this.#openReadAt = now;
     const { access } = this.#deps.store;
-    const where = ({ openUntil }: AccessRequest): boolean => openUntil <= nowSeconds(this.#deps);
+    const isLate = ({ openUntil }: AccessRequest): boolean => openUntil <= nowSeconds(this.#deps);
+    const where = (request: AccessRequest): boolean => isLate(request) || approvalsOf(request).length > 0;
     let cursor: string | undefined;
     do {
       const query = { open: true, where, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) } as const;
       const page = await access.list(query);
-      for (const stored of page.requests) {
-        const written = await access.change(stored, { ...stored.request, state: 'expired' });
-        if (!written.ok) continue;
-        auditDenied(this.#deps, written.stored.request, { ending: 'expired' });
-        this.#deps.countRequest?.(stored.request.terms.name, 'expired');
-        this.#deps.notify?.({ kind: 'expired', request: written.stored.request });
-      }
+      for (const stored of page.requests) await (isLate(stored.request) ? this.#expire(stored) : this.#lapse(stored));
       ({ cursor } = page);
     } while (cursor !== undefined);
+  }
+
+  async #expire(stored: StoredRequest): Promise<void> {
+    const written = await this.#deps.store.access.change(stored, { ...stored.request, state: 'expired' });
+    if (!written.ok) return;
+    auditDenied(this.#deps, written.stored.request, { ending: 'expired' });
+    this.#deps.countRequest?.(stored.request.terms.name, 'expired');
+    this.#deps.notify?.({ kind: 'expired', request: written.stored.request });
+  }
+
+  async #lapse(stored: StoredRequest): Promise<void> {
+    const next = await withLapses(this.#deps, stored.request, { asksProvider: false });
+    if (next === stored.request) return;
+    const written = await this.#deps.store.access.change(stored, next);
+    if (written.ok) auditLapses(this.#deps, stored.request, written.stored.request);
   }
 }

@@ -6,13 +6,7 @@
  * shown. So an approval is for what was asked, as it is configured now, by someone who is certainly another human.
  */
 import { mayApprove, mayRequest, sameTerms, type AccessRole, type RoleApproval } from '../core/access/role.ts';
-import {
-  approvalsOf,
-  isOpen,
-  type AccessDecision,
-  type AccessRequest,
-  type AccessState,
-} from '../core/access/request.ts';
+import { isOpen, type AccessDecision, type AccessRequest, type AccessState } from '../core/access/request.ts';
 import { arePossiblyOne } from '../core/access/same-person.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { SessionRecord } from '../store/store.ts';
@@ -76,8 +70,6 @@ export const isApprover = (deps: Pick<AccessDeps, 'config'>, { terms }: AccessRe
 
 export interface Judged {
   readonly role: AccessRole & { readonly approval: RoleApproval };
-  /** Approvals before this decision. */
-  readonly approvals: readonly AccessDecision[];
 }
 
 /**
@@ -108,11 +100,12 @@ export function judgeDecider(
       'This role was changed after it was asked for. Its user must ask again, so that you see what you approve.';
     throw rejection('role_changed', message);
   }
-  return { role: { ...role, approval: role.approval }, approvals: approvalsOf(request) };
+  return { role: { ...role, approval: role.approval } };
 }
 
 /**
- * Checks that a user has not approved before. An approver who has approved is not asked again when a later one does.
+ * Checks that a user has not approved before.
+ * @param approvals those that count
  * @throws ProblemError `already_approved`
  */
 export function assertFirstApproval(approvals: readonly AccessDecision[], decider: KnownUser): void {

@@ -24,7 +24,7 @@ export const REJECTIONS = {
   role_active: 409,
   role_changed: 409,
   already_approved: 409,
-  approver_locked: 409,
+  approver_over: 409,
   request_open: 409,
   request_granted: 409,
   request_denied: 409,
@@ -38,6 +38,7 @@ export const REJECTIONS = {
   requests_too_many: 409,
   requests_of_account_too_many: 409,
   grants_too_many: 409,
+  grants_of_account_too_many: 409,
   grants_of_session_too_many: 409,
   provider_unavailable: 502,
 } as const satisfies Readonly<Record<string, number>>;

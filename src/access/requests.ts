@@ -10,7 +10,7 @@ import type {
   RequesterBackground,
 } from '../admin/access-requests.ts';
 import { nowSeconds } from '../contracts/clock.ts';
-import { isOpen, OPEN_SECONDS, type AccessRequest } from '../core/access/request.ts';
+import { approvalsOf, isOpen, OPEN_SECONDS, type AccessRequest } from '../core/access/request.ts';
 import { termsOf, type AccessRole } from '../core/access/role.ts';
 import { arePossiblyOne } from '../core/access/same-person.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
@@ -57,6 +57,8 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
       const found = await visible(deps, caller, id);
       // Only now: an id that someone made up is not audited as one of ours.
       about({ 'grant-id': id, role: found.request.terms.name });
+      // Whoever decides or ends may have been revoked while it was read.
+      caller.actor.assertValid();
       return run(found);
     });
   return {
@@ -148,7 +150,7 @@ function actionsOf(deps: AccessDeps, caller: AccessCaller, request: AccessReques
       if (!isOpen(request, nowSeconds(deps))) return [];
       if (own) return ['withdraw'];
       if (!isApprover(deps, request, identity)) return [];
-      return request.decisions.some((decision) => decision.account === account) ? ['deny'] : ['approve', 'deny'];
+      return approvalsOf(request).some((approval) => approval.account === account) ? ['deny'] : ['approve', 'deny'];
     case 'granted':
       return own || isApprover(deps, request, identity) || mayRevoke(deps, caller) ? ['end'] : [];
     case 'denied':

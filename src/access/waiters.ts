@@ -1,7 +1,7 @@
 /** Callers who wait until a request is decided: `GET /-/access/ID?wait=SECONDS`. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessCaller } from '../admin/access-requests.ts';
-import type { AccessRequest } from '../core/access/request.ts';
+import { approvalsOf, type AccessRequest } from '../core/access/request.ts';
 import { tooMany } from '../http/call-limits.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { requestNotFound } from './rejections.ts';
@@ -52,6 +52,10 @@ export function createWaiters({
   };
 }
 
+/** Also an approval that counts no longer is a change. */
+const versionOf = (request: AccessRequest): string =>
+  [request.state, request.decisions.length, approvalsOf(request).length].join(' ');
+
 async function changed(
   store: AccessDeps['store'],
   before: AccessRequest,
@@ -66,7 +70,7 @@ async function changed(
     const found = await store.access.find(before.id);
     if (found === undefined) throw requestNotFound();
     ({ request } = found);
-    if (request.state !== before.state || request.decisions.length !== before.decisions.length) break;
+    if (versionOf(request) !== versionOf(before)) break;
   }
   return request;
 }

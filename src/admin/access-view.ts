@@ -52,6 +52,7 @@ export function requestFields(
       at: rfc3339(decision.at),
       approved: decision.approved,
       ...(decision.reason === undefined ? {} : { reason: decision.reason }),
+      ...(decision.lapsed === undefined ? {} : { lapsed: decision.lapsed }),
     })),
     ...(grant === undefined ? {} : { grant: grantFields(grant) }),
     link: `${publicUrl}/access/${id}`,

@@ -16,10 +16,12 @@ export type AccessWriteRejection =
   | 'request_over' // past `openUntil`
   | 'session_over' // the session that asked has ended, whatever ended it
   | 'session_delegated'
+  | 'approver_over' // the session that gave one of its approvals has ended, or the account is locked (`begin`)
   | 'account_locked'
-  | 'requests_too_many' // `MOST_OPEN`
+  | 'requests_too_many' // `MOST_OPEN`, and of one role `mostOfRole`
   | 'requests_of_account_too_many' // `MOST_OPEN_OF_ACCOUNT`
-  | 'grants_too_many' // `MOST_GRANTS`
+  | 'grants_too_many' // `MOST_GRANTS`, and of one role `mostOfRole`
+  | 'grants_of_account_too_many' // `MOST_GRANTS_OF_ACCOUNT`
   | 'grants_of_session_too_many'; // `MOST_GRANTS_OF_SESSION`
 
 export type AccessWrite =
@@ -63,7 +65,8 @@ export interface AccessStore {
   change(read: StoredRequest, next: AccessRequest): Promise<AccessWrite>;
   /**
    * The same, and begins the grant in the same script, so that there is no state between approval and begin: the session is
-   * active, of the same account and no delegated one, its account is not locked, and the request is still open. The script
+   * active, of the same account and no delegated one, its account is not locked, the request is still open, and so is each
+   * session that approved it: a grant that began after a revocation's receipt must not rest on what was revoked. The script
    * sets the period by the store's clock, puts the grant into the session, and writes a notice with `cacheKey(session)`, so
    * that the next request on each replica has the groups.
    * @param next with state `granted`; its `grant` is set here

@@ -3,6 +3,8 @@ import { expect, it } from 'vitest';
 import {
   HISTORY_SECONDS,
   MOST_DAILY_OF_ACCOUNT,
+  MOST_GRANTS,
+  MOST_GRANTS_OF_ACCOUNT,
   MOST_GRANTS_OF_SESSION,
   MOST_OPEN,
   MOST_OPEN_OF_ACCOUNT,
@@ -181,25 +183,67 @@ export function limitsConform(open: OpenStore): void {
     expect(await tried()).toBe('requests_of_account_too_many');
   });
 
-  it('takes five hundred open requests of all, and none beyond', async () => {
-    const subject = await open();
+  it.each([
+    ['open requests', {}, MOST_OPEN, 'requests_too_many', 'requests_of_account_too_many'],
+    ['grants', { grantSeconds: 60 }, MOST_GRANTS, 'grants_too_many', 'grants_of_account_too_many'],
+  ])(
+    'has %s of an account, and of a role, so that others find some',
+    async (_what, options, most, ofRole, ofAccount) => {
+      const subject = await open();
+      const { store, clock } = subject;
+      const users = most / 2 / MOST_OPEN_OF_ACCOUNT;
+      for (let user = 0; user <= users; user += 1) {
+        for (const part of [0, 1, 2]) {
+          await openNow(subject, { id: `s${user}.${part}`, account: `corp/${user}`, subject: `${user}` });
+        }
+      }
+      const { terms } = anAccessRequest(clock);
+      const state = 'grantSeconds' in options ? 'granted' : 'open';
+      const ask = async (user: number, index: number, role = 'break-glass') => {
+        const session = `s${user}.${Math.floor(index / MOST_GRANTS_OF_SESSION)}`;
+        const change = { session, account: `corp/${user}`, state, terms: { ...terms, name: role } } as const;
+        return reasonOf(await store.access.create(anAccessRequest(clock, change), options));
+      };
+      const results: string[] = [];
+      for (let user = 0; user < users; user += 1) {
+        results.push(...(await parallel(MOST_GRANTS_OF_ACCOUNT, (index) => ask(user, index))));
+      }
+      expect(new Set(results)).toEqual(new Set(['written']));
+      expect(await ask(0, MOST_GRANTS_OF_ACCOUNT)).toBe(ofAccount);
+      expect(await ask(users, 0)).toBe(ofRole);
+      expect(await ask(users, 0, 'another')).toBe('written');
+      clock.advance(1);
+      const [over] = (await store.access.list({ limit: 1, where: ({ terms: { name } }) => name === 'break-glass' }))
+        .requests;
+      if (over === undefined) throw new Error('none');
+      if (state === 'open') await store.access.change(over, { ...over.request, state: 'withdrawn' });
+      else await store.access.ended(over.request.id, { ending: 'user' });
+      expect(await ask(users, 0)).toBe('written');
+    },
+  );
+
+  it('begins no grant on the approval of a session that is over, or of a locked account', async () => {
+    const subject = await opened(open);
     const { store, clock } = subject;
-    for (let user = 0; user <= MOST_OPEN / MOST_OPEN_OF_ACCOUNT; user += 1) {
-      await openNow(subject, { id: `s${user}`, account: `corp/${user}`, subject: `${user}` });
-    }
-    const ask = (index: number) => {
-      const user = Math.floor(index / MOST_OPEN_OF_ACCOUNT);
-      return store.access.create(anAccessRequest(clock, { session: `s${user}`, account: `corp/${user}` }));
-    };
-    const results: string[] = [];
-    for (let first = 0; first < MOST_OPEN; first += 20) {
-      results.push(...(await parallel(20, (index) => ask(first + index))).map(reasonOf));
-    }
-    results.push(...(await parallel(5, (index) => ask(MOST_OPEN + index))).map(reasonOf));
-    expect(results.filter((result) => result === 'written')).toHaveLength(MOST_OPEN);
-    expect(results.filter((result) => result === 'requests_too_many')).toHaveLength(5);
-    const page = await store.access.list({ open: true, limit: MOST_OPEN });
-    expect(page.requests).toHaveLength(MOST_OPEN);
+    await openNow(subject, { id: 'first', account: 'corp/2', subject: '2' });
+    await openNow(subject, { id: 'last', account: 'corp/3', subject: '3' });
+    const read = await asked(subject);
+    const approvals = [
+      approver(clock, { session: 'first' }),
+      approver(clock, { account: 'corp/3', session: 'last' }),
+    ] as const;
+    const begin = (decisions: AccessRequest['decisions']) =>
+      store.access.begin(read, { ...read.request, state: 'granted', decisions }, 60);
+    expect(reasonOf(await begin([approver(clock, { account: 'corp/4', session: 'first' })]))).toBe('approver_over');
+    await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'first' } });
+    expect(reasonOf(await begin(approvals))).toBe('approver_over');
+    expect(await grantsOf(store)).toBeUndefined();
+    expect(reasonOf(await begin([{ ...approvals[0], lapsed: 'session' }, approvals[1]]))).toBe('written');
+    const again = await asked(subject);
+    const lock = { reason: 'r', by: 'admin', at: clock.seconds() };
+    await store.log.append({ requestId: 'lock', target: { kind: 'account', account: 'corp/3' }, lock });
+    const next = { ...again.request, state: 'granted', decisions: [approvals[1]] } as const;
+    expect(reasonOf(await store.access.begin(again, next, 60))).toBe('approver_over');
   });
 
   it('takes so many requests of an account within a day, whatever became of them', async () => {

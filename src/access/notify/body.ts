@@ -1,7 +1,6 @@
 /** The bodies of notices: for programs, for Slack and for Microsoft Teams. None has a secret or a token in it. */
 import type { NoticeFormat } from '../../config/config.ts';
 import type { AccessNotice } from '../../core/access/notice.ts';
-import { approvalsOf } from '../../core/access/request.ts';
 import { requestFields } from '../../admin/access-view.ts';
 import { noticeText } from './texts.ts';
 
@@ -20,7 +19,7 @@ export function noticeBody(
  * It has no full stop, because it is signed with full stops around it.
  */
 export const noticeId = ({ kind, request }: AccessNotice): string =>
-  `access_${request.id}_${kind}${kind === 'approved' ? `_${approvalsOf(request).length}` : ''}`;
+  `access_${request.id}_${kind}${kind === 'approved' ? `_${request.decisions.length}` : ''}`;
 
 /** As Standard Webhooks recommends: a type with a full stop, a time, and data, which is as the APIs have it. */
 function eventOf({ kind, request, by }: AccessNotice, publicUrl: string, nowMs: number): object {

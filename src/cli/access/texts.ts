@@ -1,4 +1,5 @@
 /** Access requests as text, for a terminal and for a pipe. Every text of a server or a user is made plain. */
+import { LAPSE_TEXTS } from '../../core/access/request.ts';
 import type { CliContext } from '../context.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { table } from '../terminal/table.ts';
@@ -34,7 +35,8 @@ function endOf(terminal: Terminal, { grant }: RequestItem): string {
   return bothWays(at, now);
 }
 
-const approvals = ({ decisions }: RequestItem): number => decisions.filter(({ approved }) => approved).length;
+const approvals = ({ decisions }: RequestItem): number =>
+  decisions.filter(({ approved, lapsed }) => approved && lapsed === undefined).length;
 
 /** Returns the state in short: `open, 1 of 2 approvals`, `granted`, `denied by corp:bob`. */
 export function stateText(request: RequestItem): string {
@@ -68,6 +70,10 @@ const endingText = (ending: string | undefined, by: string): string => ENDINGS.g
 /** Returns what was given as a reason, in quotes; empty for none. */
 export const quoted = (reason: string | undefined): string => (reason ? `: "${plainText(reason)}"` : '');
 
+/** Returns why an approval counts no longer; empty where it counts. */
+export const lapseText = (lapsed: keyof typeof LAPSE_TEXTS | undefined): string =>
+  lapsed === undefined ? '' : ` (counts no longer: ${LAPSE_TEXTS[lapsed]})`;
+
 /** Returns the facts of a request, a line for each. Ends with a newline. */
 export function requestFacts(terminal: Terminal, request: RequestItem, link: string): string {
   const { id, role, description, groups, clusters, user, account, address, device, reason, seconds } = request;
@@ -83,9 +89,9 @@ export function requestFacts(terminal: Terminal, request: RequestItem, link: str
     ['reason', reason === '' ? 'none' : plainText(reason)],
     ['asked', moment(terminal, request.requestedAt)],
     ['state', `${stateText(request)}${state === 'open' ? `, until ${moment(terminal, request.openUntil)}` : ''}`],
-    ...decisions.map(({ approved, user: who, at, reason: why }) => [
+    ...decisions.map(({ approved, user: who, at, reason: why, lapsed }) => [
       approved ? 'approved' : 'denied',
-      `by ${plainText(who)} ${moment(terminal, at)}${quoted(why)}`,
+      `by ${plainText(who)} ${moment(terminal, at)}${quoted(why)}${lapseText(lapsed)}`,
     ]),
     ...(grant === undefined ? [] : [['granted', began]]),
     ...(grant?.endedAt === undefined ? [] : [['ended', moment(terminal, grant.endedAt)]]),

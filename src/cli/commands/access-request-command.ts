@@ -5,7 +5,7 @@ import { AppError } from '../../core/errors.ts';
 import { nearest } from '../../core/nearest.ts';
 import { linkOf, listAccess, openAccess, readRequest, sendAccess, type AccessApi } from '../access/access-api.ts';
 import { requestSchema, type RequestItem, type RoleItem } from '../access/responses.ts';
-import { approvalsText, grantedText, isActive, quoted, stateText } from '../access/texts.ts';
+import { approvalsText, grantedText, isActive, lapseText, quoted, stateText } from '../access/texts.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import type { ServerOptions } from '../session/which-server.ts';
@@ -111,6 +111,11 @@ async function untilDecided(api: AccessApi, asked: RequestItem): Promise<Request
         const what = decision.approved ? 'approved' : 'denied';
         context.notify(`${what} by ${plainText(decision.user)}${quoted(decision.reason)} (${approvalsText(read)})`);
       }
+      // It waits for longer than it seemed, so its user asks another colleague.
+      read.decisions.forEach(({ user, lapsed }, index) => {
+        if (lapsed === undefined || latest.decisions[index]?.lapsed !== undefined) return;
+        context.notify(`the approval of ${plainText(user)}${lapseText(lapsed)} (${approvalsText(read)})`);
+      });
       latest = read;
       stopSpinner = context.showProgress(`waiting for approval: ${approvalsText(latest)}`);
     }

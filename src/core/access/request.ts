@@ -18,8 +18,26 @@ export type AccessState = (typeof ACCESS_STATES)[number];
  */
 export type GrantEnding = 'expired' | 'user' | 'approver' | 'admin' | 'session' | 'group' | 'role' | 'lost';
 
+/**
+ * Why an approval counts no longer: whoever gave it could not give it now. Their account is `locked`; the `session` that
+ * gave it has ended, whatever ended that; they have left the groups that approve (`group`); their provider does not confirm
+ * them any more, because it cannot be asked (`unconfirmed`).
+ */
+export const APPROVAL_LAPSES = ['locked', 'session', 'group', 'unconfirmed'] as const;
+export type ApprovalLapse = (typeof APPROVAL_LAPSES)[number];
+
+/** Said of an approval that counts no longer, to those who look at the request. */
+export const LAPSE_TEXTS: Readonly<Record<ApprovalLapse, string>> = {
+  locked: 'the account is locked',
+  session: 'the session that gave it has ended',
+  group: 'not among the approvers any more',
+  unconfirmed: 'the identity provider cannot be asked about this user again',
+};
+
 export interface AccessDecision {
   readonly account: Account;
+  /** Of an approval: the session that gave it. Absent in those of earlier versions. */
+  readonly session?: string;
   readonly username: string;
   /** Epoch seconds. */
   readonly at: number;
@@ -28,6 +46,8 @@ export interface AccessDecision {
   readonly knownAs?: readonly string[];
   /** Of whoever decided; hostile text of at most `MOST_REASON` characters. */
   readonly reason?: string;
+  /** Of an approval that counts no longer. It may be given again. */
+  readonly lapsed?: ApprovalLapse;
 }
 
 export interface AccessRequest {
@@ -96,8 +116,9 @@ export interface SessionGrant {
 export const isOpen = ({ state, openUntil }: Pick<AccessRequest, 'state' | 'openUntil'>, nowSeconds: number): boolean =>
   state === 'open' && nowSeconds < openUntil;
 
+/** Returns the approvals that count. */
 export const approvalsOf = ({ decisions }: Pick<AccessRequest, 'decisions'>): readonly AccessDecision[] =>
-  decisions.filter(({ approved }) => approved);
+  decisions.filter(({ approved, lapsed }) => approved && lapsed === undefined);
 
 /** Seconds that a request waits for its approvals. */
 export const OPEN_SECONDS = 24 * 3600;
@@ -106,9 +127,17 @@ export const MOST_REASON = 500;
 /** Open requests of one account, and of all. An attacker who may ask would else fill the store, and the approvers' queue. */
 export const MOST_OPEN_OF_ACCOUNT = 10;
 export const MOST_OPEN = 500;
-/** Grants of one session at a time, and of all: each replica knows all of them. */
+/** Grants of one session at a time, of one account, and of all: each replica knows all of them. */
 export const MOST_GRANTS_OF_SESSION = 5;
+export const MOST_GRANTS_OF_ACCOUNT = 10;
 export const MOST_GRANTS = 1000;
+/**
+ * How many of one role there may be, of grants or of open requests: as many as are free still, so never more than half. The
+ * requesters of one role, however many attackers are among them, leave something for those of every other one.
+ * @param most of all roles together
+ * @param all those that there are now
+ */
+export const mostOfRole = (most: number, all: number): number => most - all;
 /** Requests of one account within a day, whatever became of them: an attacker asks and withdraws in a loop. */
 export const MOST_DAILY_OF_ACCOUNT = 200;
 /** Seconds that a grant may last at most, whatever the role says (`access.roles[].longest`). */

@@ -3,7 +3,7 @@
  * `responses.ts`.
  */
 import { z } from 'zod';
-import { ACCESS_STATES } from '../access/request.ts';
+import { ACCESS_STATES, APPROVAL_LAPSES } from '../access/request.ts';
 import { accountSchema, nameSchema, timeSchema } from './fields.ts';
 
 const count = z.number().int().min(0);
@@ -18,6 +18,10 @@ const decisionSchema = z.object({
   at: timeSchema,
   approved: z.boolean(),
   reason: z.string().describe('as they gave it; absent where they gave none').exactOptional(),
+  lapsed: z
+    .enum(APPROVAL_LAPSES)
+    .describe('why this approval counts no longer: whoever gave it could not give it now; absent: it counts')
+    .exactOptional(),
 });
 
 const grantSchema = z.object({

@@ -27,6 +27,8 @@ export interface CatalogueEntry {
 
 const received = 'HTTP status that the caller received';
 const always = '200';
+/** Of a decision about an access request. */
+const ASKED = ['account', 'session', 'provider', 'grant-id', 'role', 'reason', 'asked-by', 'asked-by-account'] as const;
 
 export const PORTCULLIS_EVENTS = {
   'sign-in': {
@@ -99,23 +101,19 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Access requests and step-up',
     when: 'a user approved what another user had asked for; the last approval that is needed begins the grant',
     code: always,
-    facts: [
-      'account',
-      'session',
-      'provider',
-      'grant-id',
-      'role',
-      'reason',
-      'asked-by',
-      'asked-by-account',
-      'approvals',
-    ],
+    facts: [...ASKED, 'approvals'],
+  },
+  'access-approval-lapsed': {
+    chapter: 'Access requests and step-up',
+    when: 'an approval of an open request counts no longer, because whoever gave it could not give it now',
+    code: always,
+    facts: ASKED,
   },
   'access-denied': {
     chapter: 'Access requests and step-up',
     when: 'a request for a role was denied, withdrawn by its user, or not decided in time',
     code: always,
-    facts: ['account', 'session', 'provider', 'grant-id', 'role', 'reason', 'asked-by', 'asked-by-account', 'ending'],
+    facts: [...ASKED, 'ending'],
   },
   'access-refused': {
     chapter: 'Access requests and step-up',

@@ -1,12 +1,15 @@
 import {
   HISTORY_SECONDS,
+  approvalsOf,
   isOpen,
   MOST_DAILY_OF_ACCOUNT,
   MOST_GRANTS,
+  MOST_GRANTS_OF_ACCOUNT,
   MOST_GRANTS_OF_SESSION,
   MOST_KEPT,
   MOST_OPEN,
   MOST_OPEN_OF_ACCOUNT,
+  mostOfRole,
   type AccessRequest,
   type GrantPeriod,
 } from '../../core/access/request.ts';
@@ -142,7 +145,11 @@ export class MemoryAccess implements AccessStore {
     if (!isOpen(kept.stored.request, this.#seconds())) return no('request_over');
     const changed = changedTo(kept.stored.request, next);
     const request = grantedFrom(changed, this.#parts.clock.nowMs(), grantSeconds);
-    const reason = this.#sessionRejection(request) ?? this.#grantRejection(request);
+    const isOver = approvalsOf(request).some(
+      ({ session, account }) => session !== undefined && this.#sessionRejection({ session, account }) !== undefined,
+    );
+    const reason =
+      this.#sessionRejection(request) ?? (isOver ? 'approver_over' : undefined) ?? this.#grantRejection(request);
     return reason === undefined ? this.#write(kept, request) : no(reason);
   }
 
@@ -214,7 +221,8 @@ export class MemoryAccess implements AccessStore {
     const open = this.#all().filter(({ stored }) => isOpen(stored.request, this.#seconds()));
     const own = open.filter(({ stored }) => stored.request.account === request.account);
     if (own.length >= MOST_OPEN_OF_ACCOUNT) return 'requests_of_account_too_many';
-    return open.length >= MOST_OPEN ? 'requests_too_many' : undefined;
+    const ofRole = open.filter(({ stored }) => stored.request.terms.name === request.terms.name);
+    return ofRole.length >= mostOfRole(MOST_OPEN, open.length) ? 'requests_too_many' : undefined;
   }
 
   #isAskedTooOften(account: Account): boolean {
@@ -225,16 +233,23 @@ export class MemoryAccess implements AccessStore {
     return ofToday.length >= MOST_DAILY_OF_ACCOUNT;
   }
 
-  #sessionRejection({ session, account }: AccessRequest): AccessWriteRejection | undefined {
+  #sessionRejection({
+    session,
+    account,
+  }: Pick<AccessRequest, 'session' | 'account'>): AccessWriteRejection | undefined {
     if (this.#parts.locks.has(account)) return 'account_locked';
     const record = this.#parts.sessions.liveRecordOf(session);
     if (record?.account !== account) return 'session_over';
     return record.delegation === undefined ? undefined : 'session_delegated';
   }
 
-  #grantRejection({ session }: AccessRequest): AccessWriteRejection | undefined {
+  #grantRejection({ session, account, terms }: AccessRequest): AccessWriteRejection | undefined {
     if (this.#parts.sessions.grantsOf(session).length >= MOST_GRANTS_OF_SESSION) return 'grants_of_session_too_many';
-    return this.#granted().length >= MOST_GRANTS ? 'grants_too_many' : undefined;
+    const granted = this.#granted().map(({ request }) => request);
+    const own = granted.filter((request) => request.account === account);
+    if (own.length >= MOST_GRANTS_OF_ACCOUNT) return 'grants_of_account_too_many';
+    const ofRole = granted.filter((request) => request.terms.name === terms.name);
+    return ofRole.length >= mostOfRole(MOST_GRANTS, granted.length) ? 'grants_too_many' : undefined;
   }
 
   /** Drops the oldest of those that are over. */

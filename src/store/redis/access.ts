@@ -1,4 +1,4 @@
-import { isOpen, type AccessRequest, type GrantPeriod } from '../../core/access/request.ts';
+import { approvalsOf, isOpen, type AccessRequest, type GrantPeriod } from '../../core/access/request.ts';
 import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, notedWith } from '../granted.ts';
 import { Page } from '../pages.ts';
 import type {
@@ -11,7 +11,7 @@ import type {
   StoredRequest,
 } from '../store.ts';
 import { endText, openRequest, readStored, sealGrant, sealRequest, type ReadRequest } from './access-fields.ts';
-import { accountDigest, cacheDigest, grantDigest, sessionDigest } from './keys.ts';
+import { accountDigest, cacheDigest, digest, grantDigest, sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
 import type { Script } from './scripts/head.ts';
@@ -47,6 +47,7 @@ export class RedisAccess implements AccessStore {
         cacheDigest(request.session),
         request.openUntil,
         await sealRequest(this.#parts, epoch, next),
+        digest(request.terms.name),
         ...(await this.#grant(written)),
       ];
       return { next, reply: await this.#run(scripts.createRequest, args) };
@@ -105,7 +106,11 @@ export class RedisAccess implements AccessStore {
         sessionDigest(session),
         cacheDigest(session),
         await sealRequest(this.#parts, epoch, next),
+        digest(request.terms.name),
         ...(await this.#grant(request)),
+        ...approvalsOf(request).flatMap(({ account: by, session: own }) =>
+          own === undefined ? [] : [accountDigest(by), sessionDigest(own)],
+        ),
       ];
       return { next, reply: await this.#run(scripts.beginGrant, args) };
     });

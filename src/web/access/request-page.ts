@@ -5,7 +5,13 @@
 import type { AccessAction, RequesterBackground } from '../../admin/access-requests.ts';
 import type { RevocationReceipt } from '../../admin/revocation-results.ts';
 import { roleOf } from '../../admin/roles.ts';
-import { approvalsOf, isOpen, type AccessDecision, type AccessRequest } from '../../core/access/request.ts';
+import {
+  approvalsOf,
+  isOpen,
+  LAPSE_TEXTS,
+  type AccessDecision,
+  type AccessRequest,
+} from '../../core/access/request.ts';
 import { approvalsNeeded } from '../../core/access/role.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
@@ -98,11 +104,16 @@ function requesterCard({ request, isOwn }: RequestPage): Html {
   </section>`;
 }
 
-const decisionRow = ({ username, account, at, approved, reason }: AccessDecision): Html =>
+/** The page is loaded again when this changes. */
+const versionOf = (request: AccessRequest): string =>
+  [request.state, request.decisions.length, approvalsOf(request).length].join(' ');
+
+const decisionRow = ({ username, account, at, approved, reason, lapsed }: AccessDecision): Html =>
   html`<li>
     <span class="state ${approved ? 'ok' : 'bad'}">${approved ? 'Approved' : 'Denied'}</span> by
     <strong><bdi>${username}</bdi></strong> <span class="small muted">${account}</span>,
     ${moment(at)}${reason !== undefined && reason !== '' && html`: ${quotedReason(reason)}`}
+    ${lapsed !== undefined && html`<strong>Counts no longer</strong>: ${LAPSE_TEXTS[lapsed]}.`}
   </li>`;
 
 function decisionsCard({ request, nowMs }: RequestPage): Html | false {
@@ -164,9 +175,7 @@ function pageBody(content: RequestPage): Html {
   const { terms, username, id } = request;
   return html`<div class="page-head">
       <h1>${isOwn ? html`Your request for ${terms.name}` : html`${terms.name} for <bdi>${username}</bdi>`}</h1>
-      <p class="lead" role="status" data-version="${request.state} ${request.decisions.length}">
-        ${stateOf(request, nowMs)}
-      </p>
+      <p class="lead" role="status" data-version="${versionOf(request)}">${stateOf(request, nowMs)}</p>
     </div>
     ${rejected !== undefined && rejectedNotice(rejected, accessHref(id))}
     <div class="grid">${requesterCard(content)} ${termsCard(content)}</div>

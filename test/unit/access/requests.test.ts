@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MOST_REASON } from '../../../src/core/access/request.ts';
-import { problem, USERS, ROLE, Stage } from './stage.ts';
+import { AppError } from '../../../src/core/errors.ts';
+import { BREAK_GLASS, problem, USERS, ROLE, Stage } from './stage.ts';
 
 const ORDER = { role: 'shop-admins', seconds: 600, reason: 'INC-4711' };
 
@@ -10,6 +11,12 @@ beforeEach(async () => {
   await stage.start();
 });
 afterEach(() => stage.guard.stop());
+
+const TWO = { ...ROLE, approval: { groups: ['corp:leads'], count: 2 } };
+
+function revoked(): never {
+  throw new AppError('unauthenticated', 'Sign in again.', { reason: 'revoked' });
+}
 
 /** Alice’s request, whose events are forgotten. */
 async function asked(access = stage.access(), order: Partial<typeof ORDER> = {}): Promise<string> {
@@ -137,6 +144,20 @@ describe('is rejected and audited', () => {
       before: () => void (stage.nowMs += 400_000),
       problem: '403 sign_in_again',
     },
+    {
+      what: 'a role that needs a fresh sign-in, with an older one',
+      as: 'stale',
+      order: { role: 'fresh' },
+      before: () => stage.signIn('stale', USERS.alice, { authTime: stage.seconds - 400 }),
+      problem: '401 fresh_sign_in_needed',
+    },
+    {
+      what: 'a role that needs a fresh sign-in, of a provider that says nothing of it',
+      as: 'silent',
+      order: { role: 'fresh' },
+      before: () => stage.signIn('silent', { ...USERS.alice, provider: 'silent' }),
+      problem: '403 freshness_unprovable',
+    },
     { what: 'the same role twice', before: async () => void (await asked()), problem: '409 role_open' },
     {
       what: 'a role that the session has',
@@ -146,7 +167,7 @@ describe('is rejected and audited', () => {
     },
   ];
   it.each(rows)('$what', async ({ as = 'alice', order = {}, before, problem: expected }) => {
-    const { requests } = stage.access();
+    const { requests } = stage.access({ roles: [ROLE, BREAK_GLASS, { ...ROLE, name: 'fresh', freshness: 300 }] });
     await before?.();
     const caller = await stage.caller(as);
     stage.events();
@@ -215,22 +236,39 @@ describe('a decision', () => {
     expect(await requests.deny(await stage.caller('bob4'), id)).toMatchObject({ state: 'denied' });
   });
 
-  it('counts no longer where whoever approved before is locked since', async () => {
-    const two = { ...ROLE, approval: { groups: ['corp:leads'], count: 2 } };
-    const { requests } = stage.access({ roles: [two] });
-    const id = await asked(stage.access({ roles: [two] }));
+  it.each([
+    ['approve', 'alice'],
+    ['approve', 'dave'],
+    ['deny', 'alice'],
+    ['end', ''],
+  ] as const)('is not made (%s) by an approver who is revoked while %s is looked at', async (verb, while_) => {
+    const { requests } = stage.access({ roles: [TWO] });
+    const id = await asked(stage.access({ roles: [TWO] }));
     await requests.approve(await stage.caller('dave'), id);
-    const lock = { by: 'root', reason: 'stolen laptop', at: stage.seconds };
-    await stage.guard.revoke({ target: { kind: 'account', account: 'corp/dave' }, lock });
-    expect(await problem(requests.approve(await stage.caller('bob'), id))).toBe('409 approver_locked');
-    expect((await stage.store.access.find(id))?.request.state).toBe('open');
-    expect(await requests.deny(await stage.caller('bob'), id)).toMatchObject({ state: 'denied' });
+    if (verb === 'end') await requests.approve(await stage.caller('carol'), id);
+    const before = await stage.store.access.find(id);
+    let isRevoked = false;
+    const { sessions, access } = stage.store;
+    const [read, find] = [sessions.read.bind(sessions), access.find.bind(access)];
+    const bob = await stage.caller('bob');
+    sessions.read = (session) => {
+      isRevoked ||= session === while_;
+      return read(session);
+    };
+    access.find = (request) => {
+      isRevoked ||= while_ === '';
+      return find(request);
+    };
+    const actor = { ...bob.actor, assertValid: () => void (isRevoked && revoked()) };
+    stage.events();
+    expect(await problem(requests[verb]({ ...bob, actor }, id))).toBe('401 unauthenticated');
+    expect(stage.events()).toEqual(['access-refused 401 revoked']);
+    expect(await find(id)).toEqual(before);
   });
 
   it('counts different humans: one who approves twice, or with a second account, counts once', async () => {
-    const two = { ...ROLE, approval: { groups: ['corp:leads'], count: 2 } };
-    const { requests } = stage.access({ roles: [two] });
-    const id = await asked(stage.access({ roles: [two] }));
+    const { requests } = stage.access({ roles: [TWO] });
+    const id = await asked(stage.access({ roles: [TWO] }));
     await stage.signIn('bob2', { groups: ['corp:leads'], provider: 'other', knownAs: ['bob@example.com'] });
     expect(await requests.approve(await stage.caller('bob'), id)).toMatchObject({ state: 'open' });
     for (const again of ['bob', 'bob2']) {
@@ -241,8 +279,7 @@ describe('a decision', () => {
   });
 
   it('of two at the same moment is judged again: both count, and the grant begins once', async () => {
-    const two = { ...ROLE, approval: { groups: ['corp:leads'], count: 2 } };
-    const access = stage.access({ roles: [two] });
+    const access = stage.access({ roles: [TWO] });
     const id = await asked(access);
     const callers = await Promise.all(['bob', 'carol', 'dave'].map((name) => stage.caller(name)));
     const outcomes = await Promise.allSettled(callers.map((caller) => access.requests.approve(caller, id)));

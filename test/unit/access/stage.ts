@@ -23,7 +23,7 @@ export const ROLE: AccessRole = {
   longest: 3600,
 };
 
-const BREAK_GLASS: AccessRole = { ...ROLE, name: 'break-glass', approval: 'none', reason: 'INC-[0-9]+' };
+export const BREAK_GLASS: AccessRole = { ...ROLE, name: 'break-glass', approval: 'none', reason: 'INC-[0-9]+' };
 
 export interface TestUser {
   readonly groups: readonly string[];

@@ -2,6 +2,7 @@ import {
   HISTORY_SECONDS,
   MOST_DAILY_OF_ACCOUNT,
   MOST_GRANTS,
+  MOST_GRANTS_OF_ACCOUNT,
   MOST_GRANTS_OF_SESSION,
   MOST_KEPT,
   MOST_OPEN,
@@ -23,6 +24,12 @@ const REQUESTS = `
 local function index(name) return P .. 'access-' .. name .. ':' .. id end
 local function of(acc) return index('of') .. ':' .. acc end
 local function open_of(acc) return index('open-of') .. ':' .. acc end
+local function open_as(role) return index('open-as') .. ':' .. role end
+local function active_of(acc) return index('active-of') .. ':' .. acc end
+local function active_as(role) return index('active-as') .. ':' .. role end
+
+-- '' for a request of an earlier version, which is counted for no role.
+local function role_of(hash) return redis.call('HGET', P .. 'access:' .. hash, 'role') or '' end
 
 -- Returns the fields of a request, or nil for one of an earlier epoch, or that is no longer kept.
 local function request(hash)
@@ -49,18 +56,38 @@ end
 local function close(hash, acc)
   redis.call('ZREM', index('open'), hash)
   redis.call('ZREM', open_of(acc), hash)
+  redis.call('ZREM', open_as(role_of(hash)), hash)
+end
+
+-- It is no grant that goes on any more.
+local function leave_active(hash, acc)
+  redis.call('ZREM', index('active'), hash)
+  redis.call('ZREM', active_of(acc), hash)
+  redis.call('ZREM', active_as(role_of(hash)), hash)
 end
 
 local function forget(hash)
   local acc = redis.call('HGET', P .. 'access:' .. hash, 'acc')
   if acc then
     close(hash, acc)
+    leave_active(hash, acc)
     redis.call('ZREM', of(acc), hash)
   end
   redis.call('ZREM', index('all'), hash)
   redis.call('ZREM', index('active'), hash)
   redis.call('DEL', P .. 'access:' .. hash)
 end
+
+-- Those that were not decided in time do not count, nor those that an earlier version ended or Redis has dropped.
+local function is_full(name, most, counts)
+  if redis.call('ZCARD', name) < most then return false end
+  for _, old in ipairs(redis.call('ZRANGE', name, 0, 99)) do
+    local f = request(old)
+    if not f or not counts(f) then redis.call('ZREM', name, old) end
+  end
+  return redis.call('ZCARD', name) >= most
+end
+local function is_granted(f) return f[4] == 'granted' end
 `;
 
 /** What `create` and `begin` share; needs SESSIONS, LOG and REQUESTS before it. */
@@ -73,10 +100,12 @@ local function rejected_session(hash, acc)
   if f[18] ~= '' then return 'session_delegated' end
 end
 
-local function rejected_grant(hash)
+local function rejected_grant(hash, acc, role)
   local there = grants_in(redis.call('HGET', P .. 'session:' .. hash, 'gr'))
   if #there >= ${MOST_GRANTS_OF_SESSION} then return 'grants_of_session_too_many' end
-  if redis.call('ZCARD', index('active')) >= ${MOST_GRANTS} then return 'grants_too_many' end
+  if is_full(active_of(acc), ${MOST_GRANTS_OF_ACCOUNT}, is_granted) then return 'grants_of_account_too_many' end
+  local all = redis.call('ZCARD', index('active'))
+  if is_full(active_as(role), ${MOST_GRANTS} - all, is_granted) then return 'grants_too_many' end
 end
 
 -- The period is sealed, so the caller had to ask for the time before.
@@ -84,9 +113,11 @@ local function is_late(began)
   return tonumber(began) > served or served - tonumber(began) > ${LATE_MS}
 end
 
-local function begin_grant(hash, session, place, ends, sealed, notice)
+local function begin_grant(hash, session, acc, role, place, ends, sealed, notice)
   add_grant(session, hash, ends, sealed)
   enter(index('active'), place, hash)
+  enter(active_of(acc), place, hash)
+  enter(active_as(role), place, hash)
   append_notice('identity-changed', 'session:' .. notice)
 end
 `;
@@ -105,13 +136,13 @@ return f and {'OK', served, id, f} or {'OK', served, id}
 
 /**
  * ARGV from 6: the epoch, digests of the request, its account, its session and of the key that the notice has, until when it
- * may be approved (s), sealed record; then of one that is granted at once, each '' for any other: when the grant began and ends
- * (ms), sealed grant. AGAIN: another time or epoch is to be sealed.
+ * may be approved (s), sealed record, digest of the role; then of one that is granted at once, each '' for any other: when the
+ * grant began and ends (ms), sealed grant. AGAIN: another time or epoch is to be sealed.
  */
 export const createRequest = script(
   'create-access',
   `
-local epoch, hash, acc, sess, notice, open_until, record, began, ends, sealed = unpack(ARGV, 6)
+local epoch, hash, acc, sess, notice, open_until, record, role, began, ends, sealed = unpack(ARGV, 6)
 local grants = sealed ~= ''
 if epoch ~= id then return {'AGAIN'} end
 if request(hash) then return {'NO', 'request_changed'} end
@@ -123,21 +154,14 @@ if why then return {'NO', why} end
 if redis.call('ZCOUNT', of(acc), place_of_use(seconds - ${DAY_SECONDS - 1}, 0), '+inf') >= ${MOST_DAILY_OF_ACCOUNT} then
   return {'NO', 'requests_of_account_too_many'}
 end
--- Those that were not decided in time do not count.
-local function is_full(name, most)
-  if redis.call('ZCARD', name) < most then return false end
-  for _, old in ipairs(redis.call('ZRANGE', name, 0, 99)) do
-    local f = request(old)
-    if not f or not is_open(f) then redis.call('ZREM', name, old) end
-  end
-  return redis.call('ZCARD', name) >= most
-end
 if grants then
-  why = rejected_grant(sess)
+  why = rejected_grant(sess, acc, role)
   if why then return {'NO', why} end
 else
-  if is_full(open_of(acc), ${MOST_OPEN_OF_ACCOUNT}) then return {'NO', 'requests_of_account_too_many'} end
-  if is_full(index('open'), ${MOST_OPEN}) then return {'NO', 'requests_too_many'} end
+  if is_full(open_of(acc), ${MOST_OPEN_OF_ACCOUNT}, is_open) then return {'NO', 'requests_of_account_too_many'} end
+  local full = is_full(index('open'), ${MOST_OPEN}, is_open)
+  local left = ${MOST_OPEN} - redis.call('ZCARD', index('open'))
+  if full or is_full(open_as(role), left, is_open) then return {'NO', 'requests_too_many'} end
 end
 
 -- Drops what Redis has dropped by its TTL, and of too many those that have been over for longest.
@@ -158,15 +182,16 @@ if grants and is_late(began) then return {'AGAIN'} end
 local place = place_of_use(seconds, redis.call('INCR', P .. 'access-seq'))
 local key = P .. 'access:' .. hash
 redis.call('DEL', key)
-redis.call('HSET', key, 'ep', id, 'acc', acc, 'sess', sess, 'open', open_until, 'place', place)
+redis.call('HSET', key, 'ep', id, 'acc', acc, 'sess', sess, 'open', open_until, 'place', place, 'role', role)
 keep(hash, 1, grants and 'granted' or 'open', record, ends)
 enter(all, place, hash)
 enter(of(acc), place, hash)
 if grants then
-  begin_grant(hash, sess, place, ends, sealed, notice)
+  begin_grant(hash, sess, acc, role, place, ends, sealed, notice)
 else
   enter(index('open'), place, hash)
   enter(open_of(acc), place, hash)
+  enter(open_as(role), place, hash)
 end
 return {'OK'}
 `,
@@ -192,23 +217,32 @@ return {'OK'}
 
 /**
  * ARGV from 6: the epoch, digest of the request, the version that the caller read, digests of its account, its session and of the key
- * that the notice has, sealed record, when the grant began and ends (ms), sealed grant. AGAIN as above.
+ * that the notice has, sealed record, digest of the role, when the grant began and ends (ms), sealed grant; then of each approval
+ * digests of the account and the session that gave it. AGAIN as above.
  */
 export const beginGrant = script(
   'begin-access',
   `
-local epoch, hash, version, acc, sess, notice, record, began, ends, sealed = unpack(ARGV, 6)
+local epoch, hash, version, acc, sess, notice, record, role, began, ends, sealed = unpack(ARGV, 6)
 if epoch ~= id then return {'AGAIN'} end
 local f = request(hash)
 if not f then return {'NO', 'request_unknown'} end
 if f[3] ~= version then return {'NO', 'request_changed'} end
 if not is_open(f) then return {'NO', 'request_over'} end
-local why = rejected_session(sess, acc) or rejected_grant(sess)
+local why = rejected_session(sess, acc)
+if why then return {'NO', why} end
+-- Whoever approved is revoked while the last one decides: a grant that began after the receipt would rest on them.
+for i = 17, #ARGV, 2 do
+  if rejected_session(ARGV[i + 1], ARGV[i]) then return {'NO', 'approver_over'} end
+end
+why = rejected_grant(sess, acc, role)
 if why then return {'NO', why} end
 if is_late(began) then return {'AGAIN'} end
 keep(hash, tonumber(version) + 1, 'granted', record, ends)
 close(hash, acc)
-begin_grant(hash, sess, f[9], ends, sealed, notice)
+-- Of one that an earlier version stored.
+redis.call('HSET', P .. 'access:' .. hash, 'role', role)
+begin_grant(hash, sess, acc, role, f[9], ends, sealed, notice)
 return {'OK'}
 `,
   { with: [...CHECKS, LOG, BEGIN], stores: true },
@@ -237,7 +271,7 @@ export const endGrant = script(
   'end-access',
   `
 keep(hash, tonumber(version) + 1, 'ended', record, f[8])
-redis.call('ZREM', index('active'), hash)
+leave_active(hash, f[5])
 drop_grant(sess, hash)
 return {'OK'}
 `,
