@@ -48,6 +48,8 @@ export interface ApprovalRequest {
 const payloadSchema = z.object({
   username: z.string(),
   account: z.string(),
+  /** In which the first admin asked. Absent in approvals of earlier versions, which must be asked for again. */
+  session: z.string().exactOptional(),
   /** The revocation that was asked for, as `describePlan` writes it. */
   deed: z.string(),
 });
@@ -91,8 +93,12 @@ async function requestApproval(deps: AdminDeps, context: RequestContext, ask: Ap
   const approval = randomBytes(16).toString('base64url');
   const expiresAt = rfc3339(nowSeconds(deps) + TTL_SECONDS);
   const deed = describePlan(plan);
-  const payload = { username: actor.identity.username, account: actor.account, deed };
-  await deps.store.artefacts.save('Approval', approval, payload, { ttlSeconds: TTL_SECONDS });
+  const { account, session, identity } = actor;
+  const payload = { username: identity.username, account, session, deed };
+  // After everything was read: a first admin who was revoked meanwhile has asked for nothing.
+  actor.assertValid();
+  // It ends with the session, so the script that consumes it has seen whether the first admin was revoked.
+  await deps.store.artefacts.save('Approval', approval, payload, { ttlSeconds: TTL_SECONDS, session });
   const details = { target: targetName(plan.target), lock: String(plan.lock), approval };
   record(deps, context, { event: 'approval-asked', path, code: 409, reason, details });
   throw new AdminError(
@@ -107,7 +113,7 @@ export const approvalError = (cause?: unknown): AdminError =>
   new AdminError(
     'approval_not_good',
     'conflict',
-    'This approval is unknown, already used, older than 15 minutes, or for another request. Send the request again without one.',
+    'This approval is unknown, already used, older than 15 minutes, for another request, or of an admin who has signed out, was revoked, or is none any more. Send the request again without one.',
     { cause },
   );
 
@@ -143,7 +149,12 @@ async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: s
     const message = 'You have asked for this yourself. Another admin must do it, with the same approval.';
     throw new AdminError('same_admin', 'forbidden', message);
   }
-  return { approval, first: { username: asked.data.username, account: asked.data.account } };
+  const { username, account, session } = asked.data;
+  // An attacker with an admin's laptop asks, and the admin or their session is revoked, or locked, for that: then no one has
+  // asked. Their provider may have said since that they are no admin any more.
+  const first = session === undefined ? undefined : await deps.store.sessions.read(session);
+  if (first?.account !== account || roleOf(first, deps.config) !== 'admin') throw approvalError();
+  return { approval, first: { username, account } };
 }
 
 /**

@@ -111,7 +111,10 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
     status: 409,
     when: 'nothing was done: a second admin must send it, with the `approval` of this response, before its `expiresAt`',
   },
-  approval_not_good: { status: 409, when: 'the approval is unknown, already used, too old, or for another request' },
+  approval_not_good: {
+    status: 409,
+    when: 'the approval is unknown, already used, too old, for another request, or of an admin whose session has ended or who is none any more',
+  },
   access_request_not_found: { status: 404, when: 'there is no access request of this id' },
   access_not_allowed: {
     status: 403,

@@ -254,28 +254,30 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     expect((await endOf(idOf(glass))).annotations).toMatchObject({ 'portcullis.dev/ending': 'session' });
   });
 
-  test('with 500 open requests an approver sees all, and the next one is told', async () => {
+  test('with as many open requests of a role as may be, an approver sees all, and the next one is told', async () => {
     const [alice, bob] = [await machine('alice'), await machine('bob')];
     const own = await stage.server.store.sessions.read(alice.session);
     if (own === undefined) throw new Error('no session');
     const { store } = stage.server;
     const template = (await store.access.find(idOf(await alice.call('POST', '', ask()))))?.request;
     if (template === undefined) throw new Error('no request');
+    await alice.call('DELETE', `/${template.id}`);
     const { version: _v, lastUsedAt: _l, checkedAt: _c, thumbprint: _t, ...session } = own;
     await Promise.all(
-      Array.from({ length: 50 }, async (_one, user) => {
+      Array.from({ length: 25 }, async (_one, user) => {
         const account = `demo/user-${user}` as const;
         const opened = await store.sessions.open({ ...session, id: `many-${user}`, account }, {});
         if (!opened.ok) throw new Error(opened.reason);
-        for (let count = 0; count < (user === 0 ? 9 : 10); count += 1) {
+        for (let count = 0; count < 10; count += 1) {
           const id = `many-${user}-${count}`;
           await store.access.create({ ...template, id, account, session: `many-${user}`, knownAs: [id] });
         }
       }),
     );
     const queue = (await bob.callElsewhere('GET')).body['queue'] as readonly unknown[];
-    expect(queue).toHaveLength(500);
-    expect(codeOf(await alice.call('POST', '', ask('two')))).toBe('409 requests_too_many');
+    expect(queue).toHaveLength(250);
+    expect(codeOf(await alice.call('POST', '', ask()))).toBe('409 requests_too_many');
+    expect(await alice.call('POST', '', ask('two'))).toMatchObject({ status: 201 });
   });
 
   test('a grant that Redis has forgotten is audited as ended with its session', async () => {

@@ -137,7 +137,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     expect(await stage.store.log.position()).toEqual(before);
   });
 
-  it('what waits for a second admin still waits', async () => {
+  it('what waits for a second admin is known still', async () => {
     const { approval } = stage.known;
     const asked = await ask('POST', 'revocations', { provider: 'demo', reason: 'it was broken into', approval });
     expect(asked).toMatchObject({ status: 403, body: { code: 'same_admin' } });

@@ -133,6 +133,33 @@ describe('dual control', () => {
     expect(await at.stage.store.sessions.count()).toBe(2);
   });
 
+  test.each([
+    ['was revoked', (at: Stage, session: string) => at.guard.revoke({ target: { kind: 'session', session } })],
+    [
+      'was revoked with their provider',
+      (at: Stage) => at.guard.revoke({ target: { kind: 'provider', provider: 'corp' } }),
+    ],
+    [
+      'is no admin any more',
+      async ({ store: { sessions } }: Stage, session: string) => {
+        const record = await sessions.read(session);
+        if (record === undefined) throw new Error('no session');
+        return await sessions.update(session, { identity: { ...record.identity, groups: [] }, secret: {} });
+      },
+    ],
+  ])('an approval is not good where the first admin %s since', async (_what, happens) => {
+    const at = await signedInAs('root', DUAL);
+    const { approval } = asked(await post(at, 'revocations', everyone).expect(409));
+    const [first] = (await at.stage.store.sessions.list({ limit: 10 })).sessions;
+    await happens(at.stage, first?.id ?? '');
+    at.stage.clock.advance(120);
+    const second = await alsoAt(at.stage, 'ann');
+    const { body } = await post(second, 'revocations', { ...everyone, approval }).expect(409);
+    expect(body).toMatchObject({ code: 'approval_not_good' });
+    expect(at.stage.named('revocation').map((event) => annotation(event, 'reason'))).toEqual(['approval_not_good']);
+    expect((await at.stage.store.sessions.list({ account: 'corp/sub-ann', limit: 1 })).sessions).toHaveLength(1);
+  });
+
   test('an approval can be used once, and for 15 minutes', async () => {
     const at = await signedInAs('root', DUAL);
     const second = await alsoAt(at.stage, 'ann');
