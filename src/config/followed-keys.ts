@@ -1,20 +1,31 @@
 /**
  * Keys that are added and removed while the server runs.
  *
- * A new key verifies from the next poll on and signs ten minutes after its `iat`, when every replica has it. A
- * removed key goes on to verify for as long as something that it signed a moment ago may live. A set with one
- * invalid file is rejected as a whole: half of it might lack the key that signs elsewhere.
+ * A new key verifies from the next poll on. It signs ten minutes after its `iat`, and once every live replica has had
+ * it for as long (`KeyAgreement`). A removed key goes on to verify for as long as something that it signed a moment
+ * ago may live. A set with one invalid file is rejected as a whole: half of it might lack the key that signs elsewhere.
  */
 import type { Clock } from '../contracts/clock.ts';
+import { keyId, type KeyAgreement } from '../core/credential/key-agreement.ts';
 import type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
 import { followDirectory } from './followed-files.ts';
 import { readKeyFiles, type Key, type KeyKind } from './key-files.ts';
-import { auditKeysOf, readAuditKeys, sealingKeysOf, signingKeysOf, SIGNS_AFTER_SECONDS, type KeySet } from './keys.ts';
+import {
+  auditKeysOf,
+  chooseCurrent,
+  readAuditKeys,
+  sealingKeysOf,
+  signingKeysOf,
+  SIGNS_AFTER_SECONDS,
+  type KeySet,
+} from './keys.ts';
 
 export interface FollowKeysOptions {
   /** Seconds for which a removed key goes on to verify, or to open. */
   readonly keptSeconds: number;
   readonly clock: Clock;
+  /** What is known of the other replicas' keys. */
+  readonly agreement: KeyAgreement;
   readonly onChange: (kind: KeyKind, kids: readonly string[]) => void;
   /** A new set is invalid; the old one stays. Called once for each state of the directory. */
   readonly onError: (kind: KeyKind, error: Error) => void;
@@ -30,13 +41,23 @@ export interface FollowKeysOptions {
  */
 export interface Followed<K extends object> {
   readonly keys: K;
+  readonly held: () => HeldKeys;
   readonly stop: () => void;
+}
+
+/** The keys of one kind by their ids, for the registry of replicas. */
+export interface HeldKeys {
+  /** It can verify with these, or open. */
+  readonly has: readonly string[];
+  readonly uses: string;
+  /** Newer than the one in use and old enough, and not used because live replicas cannot read it. */
+  readonly lacked: readonly { readonly kid: string; readonly replicas: readonly string[] }[];
 }
 
 /** @throws AppError `internal` (`keys_unusable`) as `loadSigningKeys` */
 export async function followSigningKeys(directory: string, options: FollowKeysOptions): Promise<Followed<SigningKeys>> {
   const read = (): Promise<readonly Key[]> => readKeyFiles(directory, 'signing');
-  const { view, stop } = await follow({ kind: 'signing', directory, read, viewOf: signingKeysOf }, options);
+  const { view, held, stop } = await follow({ kind: 'signing', directory, read, viewOf: signingKeysOf }, options);
   const keys: SigningKeys = {
     get current() {
       return view().current;
@@ -51,13 +72,13 @@ export async function followSigningKeys(directory: string, options: FollowKeysOp
       return view().privateJwks;
     },
   };
-  return { keys, stop };
+  return { keys, held, stop };
 }
 
 /** @throws AppError `internal` (`keys_unusable`) as `loadSigningKeys` */
 export async function followSealingKeys(directory: string, options: FollowKeysOptions): Promise<Followed<SealingKeys>> {
   const read = (): Promise<readonly Key[]> => readKeyFiles(directory, 'sealing');
-  const { view, stop } = await follow({ kind: 'sealing', directory, read, viewOf: sealingKeysOf }, options);
+  const { view, held, stop } = await follow({ kind: 'sealing', directory, read, viewOf: sealingKeysOf }, options);
   const keys: SealingKeys = {
     get current() {
       return view().current;
@@ -69,13 +90,13 @@ export async function followSealingKeys(directory: string, options: FollowKeysOp
       return view().all;
     },
   };
-  return { keys, stop };
+  return { keys, held, stop };
 }
 
 /** @throws AppError `internal` (`keys_unusable`) as `loadSigningKeys` */
 export async function followAuditKeys(directory: string, options: FollowKeysOptions): Promise<Followed<AuditKeys>> {
   const read = (): Promise<readonly Key[]> => readAuditKeys(directory);
-  const { view, stop } = await follow({ kind: 'audit', directory, read, viewOf: auditKeysOf }, options);
+  const { view, held, stop } = await follow({ kind: 'audit', directory, read, viewOf: auditKeysOf }, options);
   const keys: AuditKeys = {
     get current() {
       return view().current;
@@ -84,21 +105,22 @@ export async function followAuditKeys(directory: string, options: FollowKeysOpti
       return view().issuedAt;
     },
   };
-  return { keys, stop };
+  return { keys, held, stop };
 }
 
 interface KindOfKeys<V> {
   readonly kind: KeyKind;
   readonly directory: string;
   readonly read: () => Promise<readonly Key[]>;
-  readonly viewOf: (set: KeySet, now: number) => V;
+  readonly viewOf: (set: KeySet) => V;
 }
 
 async function follow<V>(
   { kind, directory, read, viewOf }: KindOfKeys<V>,
-  { keptSeconds, clock, onChange, onError, onRestored, everyMs }: FollowKeysOptions,
-): Promise<{ readonly view: () => V; readonly stop: () => void }> {
-  const ring = new KeyRing(viewOf, keptSeconds, () => Math.floor(clock.nowMs() / 1000));
+  { keptSeconds, clock, agreement, onChange, onError, onRestored, everyMs }: FollowKeysOptions,
+): Promise<{ readonly view: () => V; readonly held: () => HeldKeys; readonly stop: () => void }> {
+  const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000);
+  const ring = new KeyRing({ kind, viewOf, keptSeconds, nowSeconds, agreement });
   let refused = false;
   const take = async (): Promise<void> => {
     const kids = ring.take(await read());
@@ -118,22 +140,37 @@ async function follow<V>(
     stop();
     throw error;
   }
-  return { view: () => ring.view(), stop };
+  return { view: () => ring.view(), held: () => ring.held(), stop };
+}
+
+interface KeyRingParts<V> {
+  readonly kind: KeyKind;
+  readonly viewOf: (set: KeySet) => V;
+  readonly keptSeconds: number;
+  /** Epoch seconds. */
+  readonly nowSeconds: () => number;
+  readonly agreement: KeyAgreement;
+}
+
+interface CurrentView<V> {
+  readonly is: V;
+  readonly set: KeySet;
+  /** Epoch seconds at which time alone may change it. */
+  readonly until: number;
+  /** Of the agreement. */
+  readonly revision: number;
 }
 
 class KeyRing<V> {
-  readonly #viewOf: (set: KeySet, now: number) => V;
-  readonly #keptSeconds: number;
-  /** Epoch seconds. */
-  readonly #nowSeconds: () => number;
+  readonly #parts: KeyRingParts<V>;
   #keys: readonly Key[] = [];
   #leaving: readonly { readonly key: Key; readonly until: number }[] = [];
-  #view: { readonly is: V; readonly until: number } | undefined;
+  #view: CurrentView<V> | undefined;
+  /** `kid` of the one that signs or seals, from the moment at which the other replicas are known. */
+  #inUse: string | undefined;
 
-  constructor(viewOf: (set: KeySet, now: number) => V, keptSeconds: number, nowSeconds: () => number) {
-    this.#viewOf = viewOf;
-    this.#keptSeconds = keptSeconds;
-    this.#nowSeconds = nowSeconds;
+  constructor(parts: KeyRingParts<V>) {
+    this.#parts = parts;
   }
 
   /** @returns every `kid` where this set differs from the one before; the first one is no change */
@@ -142,26 +179,59 @@ class KeyRing<V> {
     const before = this.#keys;
     const gone = before.filter(({ kid }) => isNew(kid, keys));
     const isOther = JSON.stringify(keys) !== JSON.stringify(before);
-    const until = this.#nowSeconds() + this.#keptSeconds;
+    const until = this.#parts.nowSeconds() + this.#parts.keptSeconds;
     this.#leaving = [
       ...this.#leaving.filter(({ key: { kid } }) => isNew(kid, keys)),
       ...gone.map((key) => ({ key, until })),
     ];
-    this.#keys = keys;
-    if (isOther) this.#view = undefined;
+    if (isOther) [this.#keys, this.#view] = [keys, undefined];
     return isOther && before.length > 0 ? keys.map(({ kid }) => kid) : undefined;
   }
 
   view(): V {
-    const now = this.#nowSeconds();
-    if (this.#view !== undefined && now < this.#view.until) return this.#view.is;
+    return this.#current().is;
+  }
+
+  held(): HeldKeys {
+    const { set } = this.#current();
+    const { kind, agreement, nowSeconds } = this.#parts;
+    const mayWait = ({ issuedAt }: Key): boolean =>
+      issuedAt > set.current.issuedAt && issuedAt + SIGNS_AFTER_SECONDS <= nowSeconds();
+    return {
+      has: [...set.keys, ...set.leaving].map(({ kid }) => keyId(kind, kid)),
+      uses: keyId(kind, set.current.kid),
+      lacked: set.keys
+        .filter(mayWait)
+        .map(({ kid }) => ({ kid, replicas: agreement.standing(keyId(kind, kid)).lackedBy }))
+        .filter(({ replicas }) => replicas.length > 0),
+    };
+  }
+
+  #current(): CurrentView<V> {
+    const now = this.#parts.nowSeconds();
+    const { revision } = this.#parts.agreement;
+    const known = this.#view;
+    if (known !== undefined && now < known.until && revision === known.revision) return known;
     this.#leaving = this.#leaving.filter(({ until }) => until > now);
+    const set = { keys: this.#keys, leaving: this.#leaving.map(({ key }) => key), current: this.#choose(now) };
     const changes = [
       ...this.#leaving.map(({ until }) => until),
       ...this.#keys.map(({ issuedAt }) => issuedAt + SIGNS_AFTER_SECONDS).filter((at) => at > now),
     ];
-    const is = this.#viewOf({ keys: this.#keys, leaving: this.#leaving.map(({ key }) => key) }, now);
-    this.#view = { is, until: Math.min(...changes, Number.POSITIVE_INFINITY) };
-    return is;
+    const isSame = known?.set.current === set.current && known.set.leaving.length === set.leaving.length;
+    const is = isSame ? known.is : this.#parts.viewOf(set);
+    this.#view = { is, set, until: Math.min(...changes, Number.POSITIVE_INFINITY), revision };
+    return this.#view;
+  }
+
+  #choose(now: number): Key {
+    const { kind, agreement } = this.#parts;
+    const chosen = chooseCurrent(this.#keys, now, ({ kid }) => ({
+      ...agreement.standing(keyId(kind, kid)),
+      inUse: kid === this.#inUse,
+    }));
+    // Before that nothing that lasts is signed or sealed, so the choice may still go back.
+    if (agreement.hasSeen) this.#inUse = chosen.kid;
+    return chosen;
   }
 }

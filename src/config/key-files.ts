@@ -3,6 +3,7 @@ import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JWK } from 'jose';
+import type { KeyKind } from '../core/credential/key-agreement.ts';
 import { AppError } from '../core/errors.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { formatErrors, type ValidationError } from './validation-errors.ts';
@@ -18,7 +19,7 @@ interface KeyFile extends Key {
   readonly file: string;
 }
 
-export type KeyKind = 'signing' | 'sealing' | 'audit';
+export type { KeyKind } from '../core/credential/key-agreement.ts';
 
 /** A mounted Secret keeps its versions in directories that begin with two dots. */
 export const isKeyFileName = (name: string): boolean => name.endsWith('.json') && !name.startsWith('.');

@@ -2,12 +2,13 @@
  * Signing and sealing keys, and those of the audit log, as they are at one moment (`followed-keys.ts` follows
  * them).
  *
- * A key verifies (or opens) immediately and signs (or seals) ten minutes after its `iat`: replicas see a new
- * Secret at different times, and none may reject what another has just signed. Where no key is old enough, the
- * oldest signs.
+ * A key verifies (or opens) immediately. It signs (or seals) ten minutes after its `iat`, and once every live replica
+ * has been able to read it for as long (`KeyAgreement`): replicas see a new Secret at different times, and none may
+ * reject what another has just signed. Where there is no such key, the oldest signs.
  */
 import { readFile, stat } from 'node:fs/promises';
 import { base64url, type JWK } from 'jose';
+import type { KeyStanding } from '../core/credential/key-agreement.ts';
 import type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
 import { isJwk, isPublicKey, publicPart, readKeyFiles, unusable, type Key } from './key-files.ts';
 
@@ -23,7 +24,11 @@ export interface KeySet {
   readonly keys: readonly Key[];
   /** Removed a while ago: they verify and open, and never sign or seal. */
   readonly leaving: readonly Key[];
+  /** One of `keys`: it signs or seals. */
+  readonly current: Key;
 }
+
+const setOf = (keys: readonly Key[], now: number): KeySet => ({ keys, leaving: [], current: chooseCurrent(keys, now) });
 
 /**
  * @param now epoch seconds
@@ -31,11 +36,9 @@ export interface KeySet {
  * @throws AppError `internal` that names every file that holds none, and quotes no file
  */
 export const loadSigningKeys = async (directory: string, now = epochSeconds()): Promise<SigningKeys> =>
-  signingKeysOf({ keys: await readKeyFiles(directory, 'signing'), leaving: [] }, now);
+  signingKeysOf(setOf(await readKeyFiles(directory, 'signing'), now));
 
-/** @param now epoch seconds */
-export function signingKeysOf({ keys, leaving }: KeySet, now: number): SigningKeys {
-  const current = chooseCurrent(keys, now);
+export function signingKeysOf({ keys, leaving, current }: KeySet): SigningKeys {
   const ordered = [current, ...keys.filter((each) => each !== current)];
   return {
     current: { kid: current.kid, alg: 'ES256', privateJwk: privateJwk(current) },
@@ -51,12 +54,10 @@ export function signingKeysOf({ keys, leaving }: KeySet, now: number): SigningKe
  * @throws AppError `internal` as `loadSigningKeys`
  */
 export const loadSealingKeys = async (directory: string, now = epochSeconds()): Promise<SealingKeys> =>
-  sealingKeysOf({ keys: await readKeyFiles(directory, 'sealing'), leaving: [] }, now);
+  sealingKeysOf(setOf(await readKeyFiles(directory, 'sealing'), now));
 
-/** @param now epoch seconds */
-export function sealingKeysOf({ keys, leaving }: KeySet, now: number): SealingKeys {
+export function sealingKeysOf({ keys, leaving, current }: KeySet): SealingKeys {
   const keyOf = ({ jwk }: Key): Uint8Array => base64url.decode(jwk.k ?? '');
-  const current = chooseCurrent(keys, now);
   return {
     current: { kid: current.kid, key: keyOf(current) },
     issuedAt: current.issuedAt,
@@ -70,7 +71,7 @@ export function sealingKeysOf({ keys, leaving }: KeySet, now: number): SealingKe
  * @throws AppError `internal` as `loadSigningKeys`
  */
 export const loadAuditKeys = async (directory: string, now = epochSeconds()): Promise<AuditKeys> =>
-  auditKeysOf({ keys: await readAuditKeys(directory), leaving: [] }, now);
+  auditKeysOf(setOf(await readAuditKeys(directory), now));
 
 /** Reads the keys that can sign. @throws AppError `internal` as `loadSigningKeys` */
 export async function readAuditKeys(directory: string): Promise<readonly Key[]> {
@@ -79,9 +80,7 @@ export async function readAuditKeys(directory: string): Promise<readonly Key[]> 
   return keys;
 }
 
-/** @param now epoch seconds */
-export function auditKeysOf({ keys }: KeySet, now: number): AuditKeys {
-  const current = chooseCurrent(keys, now);
+export function auditKeysOf({ current }: KeySet): AuditKeys {
   return { current: { kid: current.kid, privateJwk: privateJwk(current) }, issuedAt: current.issuedAt };
 }
 
@@ -120,12 +119,38 @@ async function readPublicFile(file: string): Promise<readonly JWK[]> {
 
 const epochSeconds = (): number => Math.floor(Date.now() / 1000);
 
-/** Returns the newest key that is old enough, else the oldest. `keys` is not empty. */
-export function chooseCurrent<K extends Pick<Key, 'kid' | 'issuedAt'>>(keys: readonly K[], now: number): K {
-  const byAge = keys.toSorted((a, b) => b.issuedAt - a.issuedAt || (a.kid < b.kid ? -1 : 1));
-  const chosen = byAge.find(({ issuedAt }) => issuedAt + SIGNS_AFTER_SECONDS <= now) ?? byAge.at(-1);
+/** What decides about a key beside its age: nothing, in a command that is no replica. */
+type StandingOf<K> = (key: K) => KeyStanding & { readonly inUse: boolean };
+
+const BY_AGE = (): ReturnType<StandingOf<unknown>> => ({ lackedBy: [], used: false, agreed: true, inUse: false });
+
+/**
+ * Returns the key that signs or seals now. `keys` is not empty.
+ *
+ * It is the newest that is old enough and agreed upon, or that another replica uses already, so that all of them
+ * change at almost the same moment. Where there is none, because the others were removed, it is the oldest that each
+ * live replica has. The choice never goes back to an older key: what the newer one has signed and sealed is there.
+ * @param now epoch seconds
+ */
+export function chooseCurrent<K extends Pick<Key, 'kid' | 'issuedAt'>>(
+  keys: readonly K[],
+  now: number,
+  standingOf: StandingOf<K> = BY_AGE,
+): K {
+  const newestFirst = keys.toSorted((a, b) => b.issuedAt - a.issuedAt || (a.kid < b.kid ? -1 : 1));
+  const inUse = newestFirst.findIndex((key) => standingOf(key).inUse);
+  const candidates = inUse === -1 ? newestFirst : newestFirst.slice(0, inUse + 1);
+  const isEverywhere = (key: K): boolean => standingOf(key).lackedBy.length === 0;
+  const isReady = (key: K): boolean => {
+    const standing = standingOf(key);
+    const isOldEnough = key.issuedAt + SIGNS_AFTER_SECONDS <= now;
+    return standing.inUse || standing.used || (standing.agreed && isOldEnough);
+  };
+  const chosen = candidates.find(isReady) ?? candidates.findLast(isEverywhere) ?? candidates.at(-1);
   if (chosen === undefined) throw new Error('no key to choose from');
-  return chosen;
+  if (isEverywhere(chosen)) return chosen;
+  // A replica has joined that never had it, because it was removed before: the next one, if that replica has it.
+  return candidates.slice(0, candidates.indexOf(chosen)).findLast(isEverywhere) ?? chosen;
 }
 
 /** Returns only the members that are needed: a file may contain more than it should. */

@@ -8,6 +8,7 @@
 import type { Logger } from '../contracts/logger.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { AppError } from '../core/errors.ts';
+import type { ReplicaKeys } from '../core/credential/key-agreement.ts';
 import { waitFor } from '../core/credential/lease.ts';
 import type { LogEntry, LogPosition } from '../core/credential/revocation.ts';
 import type { DrillPart, Joined, Renewal, ReplicaState, RevocationLog } from '../store/store.ts';
@@ -33,6 +34,8 @@ export interface FollowerHooks {
   cutThrough(number: number): number;
   /** Returns this replica's part in the latest drill. */
   drill(): DrillPart | undefined;
+  /** Returns the keys of this replica. */
+  keys(): ReplicaKeys | undefined;
   /** There is a lease again after a fence. */
   served(fence: Fence): void;
 }
@@ -218,7 +221,8 @@ export class LogFollower {
     const number = hooks.cutThrough(position.number);
     // test seam: REPLICA_STATE
     const state = { ...identity, number, streamsCut: hooks.streamsCut() };
-    return drill === undefined ? state : { ...state, drill };
+    const keys = hooks.keys();
+    return { ...state, ...(drill && { drill }), ...(keys && { keys }) };
   }
 
   #isSameGeneration(reply: Renewal, position: LogPosition): boolean {

@@ -224,6 +224,7 @@ class LeasedGuard implements RevocationGuard {
         renewed: (replicas, nowMs) => this.#renewed(replicas, nowMs),
         streamsCut: () => this.#registry.cutTotal,
         drill: () => this.#drill,
+        keys: () => this.#options.keys?.registered(),
         cutThrough: (number) => this.#cutThrough(number),
         served: (fence) => this.#options.onFenced?.(fence),
       },
@@ -244,11 +245,13 @@ class LeasedGuard implements RevocationGuard {
     localGuard.joined(position);
     for (const entry of live) localGuard.applied(entry);
     this.#peers.clear();
+    this.#options.keys?.unseen();
     this.#notify(undefined);
   }
 
   #fence(reason: CutReason): void {
     this.#registry.cutAll(reason);
+    this.#options.keys?.unseen();
     this.#notify(undefined);
   }
 
@@ -272,9 +275,21 @@ class LeasedGuard implements RevocationGuard {
 
   #renewed(replicas: Parameters<Peers['observe']>[0], nowMs: number): void {
     this.#peers.observe(replicas, nowMs);
+    this.#seeKeys(nowMs);
     this.#revocations.renewed();
     this.#view.prune(this.#options.clock.nowMs() / 1000);
     void this.#leave(this.#peers.gone(nowMs, REMOVED_AFTER_MS));
+  }
+
+  /** Before an epoch is settled, a replica that holds an older lease may not have come to it yet. */
+  #seeKeys(nowMs: number): void {
+    const { log, keys } = this.#options;
+    if (!log.settled || keys === undefined) return;
+    const live = this.#peers.all().filter(({ silent }) => !silent);
+    keys.seen(
+      live.map(({ state }) => state),
+      nowMs,
+    );
   }
 
   /**

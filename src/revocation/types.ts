@@ -2,6 +2,7 @@
 import type { Clock } from '../contracts/clock.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { Credential } from '../core/credential/credential.ts';
+import type { KeyHolder, ReplicaKeys } from '../core/credential/key-agreement.ts';
 import type { CoveringKeys, LogChange, LogPosition, RevocationTarget } from '../core/credential/revocation.ts';
 import type { Account } from '../core/identity/identity.ts';
 import type { AppendRequest, DelegatedLabel, DrillPart, RevocationLog, SessionStore } from '../store/store.ts';
@@ -219,6 +220,16 @@ export interface EndedSession {
   readonly streamsCut: number;
 }
 
+/** The keys of this replica, and what it learns of those of the others (docs/revocation-protocol.md#keys). */
+export interface KeysOfReplicas {
+  /** Returns what each renewal registers. */
+  registered(): ReplicaKeys;
+  /** Takes in the other replicas that are live. @param nowMs monotonic milliseconds */
+  seen(live: readonly KeyHolder[], nowMs: number): void;
+  /** The registry cannot be read for a while. */
+  unseen(): void;
+}
+
 export interface RevocationGuardOptions {
   readonly log: RevocationLog;
   /** Read before a stream is cut because its session is idle. */
@@ -247,6 +258,8 @@ export interface RevocationGuardOptions {
    * the present generation for W.
    */
   readonly isFirstGeneration?: boolean;
+  /** Absent: no keys are registered. */
+  readonly keys?: KeysOfReplicas;
   readonly logger?: Pick<Logger, 'info' | 'warn'>;
   readonly metrics?: RevocationMetrics;
   /** Called when this replica was fenced and serves again. Never called for a renewal, nor for the first lease. */

@@ -9,6 +9,9 @@ import {
   type Followed,
   type FollowKeysOptions,
 } from '../config/followed-keys.ts';
+import { SIGNS_AFTER_SECONDS } from '../config/keys.ts';
+import { KeyAgreement, type KeyHolder, type KeyKind, type ReplicaKeys } from '../core/credential/key-agreement.ts';
+import type { KeysOfReplicas } from '../revocation/revocation.ts';
 import { CLOCK_SKEW_SECONDS } from '../store/lifetimes.ts';
 import type { Logger, Metrics } from '../telemetry/telemetry.ts';
 
@@ -24,25 +27,40 @@ export interface ServerKeys {
   withAuditKey<T extends object>(about: T): T & { readonly key: AuditKeys['current'] | undefined };
   /** Keys of cookies, the signing one first. The same array until they change. */
   readonly cookieKeys: () => readonly string[];
+  /** Registers these keys, and learns of those of the other replicas. */
+  readonly ofReplicas: KeysOfReplicas;
+  /** Returns the live replicas that use a key which cannot be read here, by name (`KeyAgreement.ahead`). */
+  ahead(): readonly string[];
   stop(): void;
+}
+
+/** How long a key must be readable at every live replica before it is used, in milliseconds. Only tests shorten it. */
+export interface KeyTiming {
+  readonly readableMs?: number;
 }
 
 export interface ServerKeysDeps {
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
-  readonly metrics: Pick<Metrics, 'keysChanged' | 'observeKey'>;
+  readonly metrics: Pick<Metrics, 'keysChanged' | 'observeKey' | 'observeLackedKey'>;
   /** Called with the directory whose new content is in use. */
   readonly changed: (directory: string) => void;
 }
 
 /** @throws AppError `internal` (`keys_unusable`) if a directory holds no keys that can be used now */
-export async function followServerKeys({ keys, sessions }: Config, deps: ServerKeysDeps): Promise<ServerKeys> {
+export async function followServerKeys(
+  { keys, sessions }: Config,
+  deps: ServerKeysDeps,
+  { readableMs = SIGNS_AFTER_SECONDS * 1000 }: KeyTiming = {},
+): Promise<ServerKeys> {
+  const agreement = new KeyAgreement(readableMs);
   const { clock, logger, metrics, changed } = deps;
   const directories = { signing: keys.signingDir, sealing: keys.sealingDir, audit: keys.auditDir ?? '' };
   const options: FollowKeysOptions = {
     // The lifetime of what it signed in its last moment, by the slowest allowed clock.
     keptSeconds: sessions.accessToken + CLOCK_SKEW_SECONDS,
     clock,
+    agreement,
     onChange: (kind, kids) => {
       metrics.keysChanged(kind, 'taken', directories[kind]);
       logger.info({ kind, directory: directories[kind], keys: kids }, 'new keys are in use');
@@ -69,9 +87,14 @@ export async function followServerKeys({ keys, sessions }: Config, deps: ServerK
       'the audit log is not signed, because keys.auditDir is not set; create a key with: portcullis keys rotate',
     );
   }
-  const followed: Record<string, Followed<{ readonly issuedAt: number }> | undefined> = { signing, sealing, audit };
-  for (const [kind, one] of Object.entries(followed)) {
-    if (one !== undefined) metrics.observeKey(kind, () => one.keys.issuedAt);
+  const followed = new Map<KeyKind, FollowedKeys>([
+    ['signing', signing],
+    ['sealing', sealing],
+  ]);
+  if (audit !== undefined) followed.set('audit', audit);
+  for (const [kind, one] of followed) {
+    metrics.observeKey(kind, () => one.keys.issuedAt);
+    metrics.observeLackedKey(kind, () => new Set(one.held().lacked.flatMap(({ replicas }) => replicas)).size);
   }
   return {
     signing: signing.keys,
@@ -88,7 +111,47 @@ export async function followServerKeys({ keys, sessions }: Config, deps: ServerK
       },
     }),
     cookieKeys: cookieKeysOf(sealing.keys),
-    stop: () => Object.values(followed).forEach((one) => one?.stop()),
+    ofReplicas: keysOfReplicas(followed, agreement, logger),
+    ahead: () => agreement.ahead(registeredKeys(followed, agreement).has),
+    stop: () => followed.forEach((one) => one.stop()),
+  };
+}
+
+type FollowedKeys = Followed<{ readonly issuedAt: number }>;
+
+function registeredKeys(followed: ReadonlyMap<KeyKind, FollowedKeys>, { hasSeen }: KeyAgreement): ReplicaKeys {
+  const held = [...followed.values()].map((one) => one.held());
+  // Another replica follows what is in use here, so a choice that may still go back is not registered.
+  return { has: held.flatMap(({ has }) => has), uses: hasSeen ? held.map(({ uses }) => uses) : [] };
+}
+
+function keysOfReplicas(
+  followed: ReadonlyMap<KeyKind, FollowedKeys>,
+  agreement: KeyAgreement,
+  logger: Pick<Logger, 'info' | 'warn'>,
+): KeysOfReplicas {
+  const registered = (): ReplicaKeys => registeredKeys(followed, agreement);
+  const reported = new Map<KeyKind, string>();
+  const report = (): void => {
+    for (const [kind, one] of followed) {
+      const { lacked } = one.held();
+      const before = reported.get(kind) ?? '[]';
+      const now = JSON.stringify(lacked);
+      if (now === before) continue;
+      reported.set(kind, now);
+      for (const { kid, replicas } of lacked) {
+        logger.warn({ kind, key: kid, replicas }, 'a new key is not used, because live replicas cannot read it');
+      }
+      if (lacked.length === 0) logger.info({ kind }, 'every live replica can read the new keys');
+    }
+  };
+  return {
+    registered,
+    seen: (live: readonly KeyHolder[], nowMs: number) => {
+      agreement.seen(live, registered().has, nowMs);
+      report();
+    },
+    unseen: () => agreement.unseen(),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { AuditTrail } from '../audit/audit.ts';
 import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { Store } from '../store/store.ts';
+import type { ServerKeys } from './keys.ts';
 import { createHealth, type Health, type HealthCheck } from '../telemetry/telemetry.ts';
 
 /**
@@ -16,12 +17,13 @@ export interface ReadinessDeps {
   readonly store: Pick<Store, 'ping' | 'log'>;
   readonly guard: Pick<RevocationGuard, 'fenced' | 'clockOff' | 'stalenessSeconds'>;
   readonly audit: Pick<AuditTrail, 'blocked'>;
+  readonly keys: Pick<ServerKeys, 'ahead'>;
   /** Milliseconds of a clock that is never set back. */
   readonly monotonicMs: () => number;
 }
 
-/** @returns the checks of `/readyz`, by name: store, lease, clock, epoch, audit */
-export function createReadiness({ store, guard, audit, monotonicMs }: ReadinessDeps): Health {
+/** @returns the checks of `/readyz`, by name: store, lease, clock, epoch, audit, keys */
+export function createReadiness({ store, guard, audit, keys, monotonicMs }: ReadinessDeps): Health {
   const health = createHealth();
   const tolerantly = (check: HealthCheck): HealthCheck => withTolerance(check, monotonicMs);
   health.add(
@@ -43,6 +45,12 @@ export function createReadiness({ store, guard, audit, monotonicMs }: ReadinessD
   );
   health.add('epoch', onceSettled(store));
   health.add('audit', () => (audit.blocked ? 'the audit log cannot be written' : undefined));
+  // A replica with an older copy of the keys would reject what the others have signed, and take the sessions that they
+  // have sealed for ended.
+  health.add('keys', () => {
+    const ahead = keys.ahead();
+    return ahead.length === 0 ? undefined : `a key that ${ahead.join(', ')} signs or seals with cannot be read here`;
+  });
   return health;
 }
 

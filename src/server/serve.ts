@@ -35,6 +35,7 @@ import {
   type UpstreamCluster,
 } from '../proxy/proxy.ts';
 import { recordServerEvent, recordConfiguration } from './server-events.ts';
+import type { KeyTiming } from './keys.ts';
 import { createReadiness } from './readiness.ts';
 import type { Reloading } from './reload.ts';
 import { startReencryption } from './reencryption.ts';
@@ -62,13 +63,18 @@ export interface RunningServer {
  * Builds and starts a server. Resolves when all three listeners listen; until the first lease it responds with 503
  * and is not ready.
  * @param replica its name for display, in receipts and in the audit log: a pod's
+ * @param keyTiming only tests give it
  * @throws when a file that the configuration names cannot be used or a port is taken
  */
-export async function startServer(config: Config, replica: string = hostname()): Promise<RunningServer> {
+export async function startServer(
+  config: Config,
+  replica: string = hostname(),
+  keyTiming: KeyTiming = {},
+): Promise<RunningServer> {
   // Closed in the opposite order, each whatever happens to the others: by `stop`, or here if the start fails.
   // Anything left open would keep the process alive, and a supervisor would think that it serves.
   await using opening = new AsyncDisposableStack();
-  const context = await openContext(config, replica, opening);
+  const context = await openContext(config, replica, opening, keyTiming);
   const { audit, guard, store, metrics, logger, reloading } = context;
   // Of what is made further down, which has the authenticator.
   let suspectGrants: (session: string) => void = () => undefined;

@@ -12,7 +12,7 @@ import {
 import type { Config } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
 import { openStore } from './dependencies.ts';
-import { followServerKeys } from './keys.ts';
+import { followServerKeys, type KeyTiming } from './keys.ts';
 import { createFenceAudit, recordServerEvent, recordSessionEnded, type ServerEvent } from './server-events.ts';
 import { createReloading } from './reload.ts';
 import { createRevocationGuard } from '../revocation/revocation.ts';
@@ -34,17 +34,21 @@ export type ServerContext = Awaited<ReturnType<typeof openContext>>;
  * Creates what every module depends on: the logger, the metrics, the keys, the audit log, the store and the
  * revocation guard.
  */
-export async function openContext(config: Config, replica: string, opening: AsyncDisposableStack) {
+export async function openContext(
+  config: Config,
+  replica: string,
+  opening: AsyncDisposableStack,
+  keyTiming: KeyTiming = {},
+) {
   const clock = { nowMs: Date.now };
   const logger = createLogger({ level: config.telemetry.logLevel });
   const metrics = serverMetrics(config);
   const audited = (...about: ServerEvent): void => recordServerEvent({ audit, clock, replica }, ...about);
-  const keys = await followServerKeys(config, {
-    clock,
-    logger,
-    metrics,
-    changed: (directory) => audited('files-reloaded', { files: directory }),
-  });
+  const keys = await followServerKeys(
+    config,
+    { clock, logger, metrics, changed: (directory) => audited('files-reloaded', { files: directory }) },
+    keyTiming,
+  );
   opening.defer(() => keys.stop());
   const reloading = createReloading({
     logger,
@@ -87,6 +91,7 @@ export async function openContext(config: Config, replica: string, opening: Asyn
     uptimeMs: () => uptime() * 1000,
     isFirstGeneration: config.store.kind === 'memory',
     longestTokenSeconds: config.sessions.accessToken,
+    keys: keys.ofReplicas,
     logger,
     metrics,
     onFenced: (fence) => fences.servingAgain(fence),

@@ -1,4 +1,5 @@
 /** The revocation log and the locks on accounts, which it writes: one number for each entry, over all replicas. */
+import type { ReplicaKeys } from '../core/credential/key-agreement.ts';
 import type { Account } from '../core/identity/identity.ts';
 import type { LogEntry, LogPosition, RevocationTarget } from '../core/credential/revocation.ts';
 
@@ -51,6 +52,8 @@ export interface ReplicaState {
   readonly leaseMs?: number;
   /** Its state in the latest drill. */
   readonly drill?: DrillPart;
+  /** Absent if its version registers none. */
+  readonly keys?: ReplicaKeys;
 }
 
 /** A replica's part in a drill: a watch to itself, with a session that is then revoked. */

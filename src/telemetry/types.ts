@@ -115,6 +115,8 @@ export interface Metrics {
   observeCertificate(kind: string, read: () => string): void;
   /** @param kind `signing`, `sealing` or `audit`; `madeAt` in epoch seconds */
   observeKey(kind: string, madeAt: () => number): void;
+  /** Read at each scrape: how many live replicas cannot read a new key of this kind, which is therefore not used. */
+  observeLackedKey(kind: string, replicas: () => number): void;
   /**
    * Files have changed: their new content is in use, or is invalid so that the old one stays in use, or is again
    * the content in use.

@@ -5,11 +5,15 @@ import type { KeyChange, Metrics } from './types.ts';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-type ValidityMetrics = Pick<Metrics, 'observeCertificate' | 'observeKey' | 'keysChanged' | 'observeSealed'>;
+type ValidityMetrics = Pick<
+  Metrics,
+  'observeCertificate' | 'observeKey' | 'observeLackedKey' | 'keysChanged' | 'observeSealed'
+>;
 
 export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
   const certificates = new Map<string, () => number>();
   const keys = new Map<string, () => number>();
+  const lacked = new Map<string, () => number>();
   observedByLabel(
     registry,
     'certificate_expiry_seconds',
@@ -24,6 +28,15 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
     'key_age_seconds',
     { help: 'Age of the key in use: `signing`, `sealing`, `audit`.', label: 'kind' },
     () => readable(keys),
+  );
+  observedByLabel(
+    registry,
+    'key_lacking_replicas',
+    {
+      help: 'Live replicas that cannot read a new key, which is therefore not used, as this replica sees it: `signing`, `sealing`, `audit`. The log names them.',
+      label: 'kind',
+    },
+    () => readable(lacked),
   );
   const changes = counter(
     registry,
@@ -63,6 +76,7 @@ export function validityMetrics(registry: MetricsRegistry): ValidityMetrics {
     observeKey(kind, madeAt) {
       keys.set(kind, () => Date.now() / 1000 - madeAt());
     },
+    observeLackedKey: (kind, replicas) => void lacked.set(kind, replicas),
   };
 }
 

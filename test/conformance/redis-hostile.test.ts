@@ -130,16 +130,25 @@ it.each([
   expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('log_entry_unreadable');
 });
 
-it.each(['', 'rubbish', '[]', '{"incarnation":"x"}', 'null'])(
-  'renews nothing where a replica says %j of itself, because it may be one to wait for',
-  async (state) => {
-    await using bench = await workbench();
-    const store = await bench.store();
-    const { position } = await store.log.join(300);
-    await bench.bare.hset('{portcullis}:live', 'x', state);
-    expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('redis_bad_reply');
-  },
-);
+const STATE = JSON.stringify(replica({ incarnation: 'x' }));
+const withKeys = (keys: string): string => STATE.replace(/\}$/, `,"keys":${keys}}`);
+
+it.each([
+  '',
+  'rubbish',
+  '[]',
+  '{"incarnation":"x"}',
+  'null',
+  withKeys('{"has":[]}'),
+  withKeys('{"has":[1],"uses":[]}'),
+  withKeys('{"has":[],"uses":"x"}'),
+])('renews nothing where a replica says %j of itself, because it may be one to wait for', async (state) => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  const { position } = await store.log.join(300);
+  await bench.bare.hset('{portcullis}:live', 'x', state);
+  expect(await store.log.renew(replica(), position).catch(reasonOf)).toBe('redis_bad_reply');
+});
 
 it('mints nothing for an account that has a lock, readable or not, although its session stands', async () => {
   await using bench = await workbench();

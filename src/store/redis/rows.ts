@@ -95,7 +95,8 @@ function isReplica(value: unknown): value is ReplicaState {
     Number.isSafeInteger(fields.number) &&
     Number.isSafeInteger(fields.streamsCut) &&
     (fields.leaseMs === undefined || isLease(fields.leaseMs)) &&
-    (fields.drill === undefined || isDrillPart(fields.drill))
+    (fields.drill === undefined || isDrillPart(fields.drill)) &&
+    (fields.keys === undefined || isKeys(fields.keys))
   );
 }
 
@@ -111,6 +112,20 @@ const MOST_LEASE_MS = 3_600_000;
  */
 const isLease = (value: unknown): boolean =>
   Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= MOST_LEASE_MS;
+
+/**
+ * An attacker registers keys that no one has, so that no new key is used and no replica is ready. An attacker who can
+ * write here can fence all replicas as well.
+ */
+const isKeys = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  'has' in value &&
+  areTexts(value.has) &&
+  'uses' in value &&
+  areTexts(value.uses);
+
+const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every((each) => typeof each === 'string');
 
 const isDrillPart = (value: unknown): boolean =>
   typeof value === 'object' &&

@@ -8,6 +8,7 @@ import {
   followSigningKeys,
   type FollowKeysOptions,
 } from '../../../src/config/followed-keys.ts';
+import { KeyAgreement, keyId } from '../../../src/core/credential/key-agreement.ts';
 import { temporaryDirectory, writeFiles } from './sandbox.ts';
 
 const NOW = 1_800_000_000;
@@ -35,6 +36,7 @@ function bench(files: Record<string, string>) {
   const options: FollowKeysOptions = {
     keptSeconds: KEPT,
     clock: { nowMs: () => seconds * 1000 },
+    agreement: new KeyAgreement(600_000),
     onChange: (_kind, kids) => void changes.push(kids),
     onError: (_kind, { message }) => void errors.push(message),
     everyMs: 5,
@@ -51,10 +53,10 @@ function bench(files: Record<string, string>) {
 
 async function signing(files: Record<string, string>) {
   const stage = bench(files);
-  const { keys, stop } = await followSigningKeys(stage.directory, stage.options);
+  const { keys, held, stop } = await followSigningKeys(stage.directory, stage.options);
   stops.push(stop);
   const kids = (set: { readonly keys: readonly { readonly kid?: string }[] }) => set.keys.map(({ kid }) => kid);
-  return { ...stage, keys, publicKids: () => kids(keys.publicJwks), privateKids: () => kids(keys.privateJwks) };
+  return { ...stage, keys, held, publicKids: () => kids(keys.publicJwks), privateKids: () => kids(keys.privateJwks) };
 }
 
 describe('a new signing key', () => {
@@ -82,6 +84,34 @@ describe('a new signing key', () => {
     expect(both).not.toBe(privateJwks);
     advance(600);
     expect(keys.privateJwks).not.toBe(both);
+  });
+
+  test('whose set was rejected until now signs ten minutes later, and not while a live replica lacks it', async () => {
+    const { keys, held, at, options, errors } = await signing({ 'a.json': signingJwk('a', 1) });
+    const seen = (others: readonly string[], ms: number): void => {
+      const kids = others.map((kid) => keyId('signing', kid));
+      options.agreement.seen([{ name: 'other', keys: { has: kids, uses: [keyId('signing', 'a')] } }], held().has, ms);
+    };
+    seen(['a'], 0);
+    writeFileSync(at('c.json'), 'canary');
+    writeFileSync(at('b.json'), signingJwk('b', NOW - 700));
+    await vi.waitFor(() => expect(errors).not.toEqual([]));
+    rmSync(at('c.json'));
+    await vi.waitFor(() => expect(keys.publicJwks.keys).toHaveLength(2));
+    expect(keys.current.kid).toBe('a');
+    seen(['a'], 1_000_000);
+    expect(held()).toMatchObject({
+      uses: keyId('signing', 'a'),
+      lacked: [{ kid: 'b', replicas: ['other'] }],
+    });
+    const { privateJwks } = keys;
+    seen(['a', 'b'], 2_000_000);
+    seen(['a', 'b'], 2_599_999);
+    // The standing of a key has changed, and the keys have not: whoever has built on them need not do it again.
+    expect(keys.privateJwks).toBe(privateJwks);
+    expect(held()).toMatchObject({ uses: keyId('signing', 'a'), lacked: [] });
+    seen(['a', 'b'], 2_600_000);
+    expect(keys.current.kid).toBe('b');
   });
 
   test('comes as Kubernetes swaps a Secret', async () => {

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { LogChange } from '../../../src/core/credential/revocation.ts';
-import { ALICE, fly, pass, replicas } from './replica-harness.ts';
+import type { KeyHolder } from '../../../src/core/credential/key-agreement.ts';
+import { ALICE, fly, pass, replicas, TestLog } from './replica-harness.ts';
 
 describe('the guard watches', () => {
   let made: ReturnType<typeof replicas>;
@@ -150,6 +151,33 @@ describe('the guard watches', () => {
     expect(cuts).toEqual(['recheck_overdue']);
     expect(guard.sessionsInFlight()).toEqual([]);
     expect(guard.check(credential)).toBeUndefined();
+  });
+
+  it('the keys of the other live replicas, until it is fenced', async () => {
+    const keysOf = (...has: readonly string[]) => {
+      const seen: string[] = [];
+      const keys = {
+        registered: () => ({ has, uses: has.slice(0, 1) }),
+        seen: (live: readonly KeyHolder[]) => void seen.push(live.map(({ keys: of }) => of?.has.join()).join(' ')),
+        unseen: () => void seen.push('unseen'),
+      };
+      return { seen, keys };
+    };
+    const [here, there] = [keysOf('signing:a'), keysOf('signing:a', 'signing:b')];
+    const a = await made.started('a', { keys: here.keys });
+    const b = await made.started('b', { keys: there.keys });
+    await a.guard.refresh();
+    expect(here.seen.at(-1)).toBe('signing:a,signing:b');
+    b.log.away = true;
+    await pass(2_700);
+    expect(here.seen.at(-1)).toBe('');
+    expect(there.seen.at(-1)).toBe('unseen');
+    // There may be replicas that have not come to a new epoch yet.
+    const unsettled = keysOf();
+    const log = Object.assign(new TestLog(made.shared), { settled: false });
+    const c = await made.started('c', { keys: unsettled.keys, log });
+    await c.guard.refresh();
+    expect(unsettled.seen).toEqual(['unseen']);
   });
 
   it('the other replicas, and their parts in a drill', async () => {

@@ -12,6 +12,7 @@ function stage() {
     settled: true,
     away: false,
     now: 0,
+    ahead: [] as readonly string[],
   };
   const health = createReadiness({
     store: {
@@ -22,6 +23,7 @@ function stage() {
     },
     guard: state,
     audit: state,
+    keys: { ahead: () => state.ahead },
     monotonicMs: () => state.now,
   });
   const failing = async (): Promise<readonly string[]> =>
@@ -73,5 +75,13 @@ describe('readiness', () => {
     expect(await failing()).toEqual([]);
     state.blocked = true;
     expect(await failing()).toEqual(['audit']);
+  });
+
+  it('falls at once where another replica signs or seals with a key that this one lacks', async () => {
+    const { state, failing } = stage();
+    state.ahead = ['other'];
+    expect(await failing()).toEqual(['keys']);
+    state.ahead = [];
+    expect(await failing()).toEqual([]);
   });
 });

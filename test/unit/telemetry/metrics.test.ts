@@ -47,6 +47,7 @@ describe('createMetrics', () => {
       'portcullis_key_age_seconds gauge',
       'portcullis_key_changes_total counter',
       'portcullis_key_files_refused gauge',
+      'portcullis_key_lacking_replicas gauge',
       'portcullis_logouts_refused_total counter',
       'portcullis_provider_reachable gauge',
       'portcullis_provider_requests_total counter',

@@ -1,0 +1,146 @@
+/**
+ * Which keys every live replica can read, and for how long, as this one sees it in the registry
+ * (docs/revocation-protocol.md#keys). Plain data in: what replicas have registered, and the monotonic time.
+ */
+import { createHash } from 'node:crypto';
+
+export type KeyKind = 'signing' | 'sealing' | 'audit';
+
+/** What a replica registers of its keys, as ids (`keyId`). No secret can be derived from them. */
+export interface ReplicaKeys {
+  /** It can verify with these, or open. */
+  readonly has: readonly string[];
+  /** It signs or seals with these. Empty until it has read the registry once. */
+  readonly uses: readonly string[];
+}
+
+/** A replica in the registry. */
+export interface KeyHolder {
+  readonly name: string;
+  /** Absent if its version registers none: nothing is known of its keys then. */
+  readonly keys?: ReplicaKeys;
+}
+
+/** What is known of one key. */
+export interface KeyStanding {
+  /** Live replicas that have keys of this kind and not this one, by name. */
+  readonly lackedBy: readonly string[];
+  /** A live replica signs or seals with it. */
+  readonly used: boolean;
+  /** Every live replica has been able to read it for as long as a key must be readable before it is used. */
+  readonly agreed: boolean;
+}
+
+/** Returns what stands for a key in the registry: its kind, and 96 bits of a hash over its public name. */
+export const keyId = (kind: KeyKind, kid: string): string =>
+  `${kind}:${createHash('sha256').update(kid).digest('base64url').slice(0, 16)}`;
+
+const kindOf = (id: string): string => id.slice(0, id.indexOf(':') + 1);
+
+/** Without other replicas the age of a key decides alone, as in a command that is none of them. */
+const BY_AGE_ALONE: KeyStanding = { lackedBy: [], used: false, agreed: true };
+
+export class KeyAgreement {
+  readonly #readableMs: number;
+  /** Live replicas that register their keys; undefined until the registry was read. */
+  #others: readonly Required<KeyHolder>[] | undefined;
+  /** Since when all of them, and this one, have a key. Monotonic milliseconds. */
+  #sharedSince = new Map<string, number>();
+  #standings: ReadonlyMap<string, KeyStanding> = new Map();
+  #missingSinceMs: number | undefined;
+  #nowMs = 0;
+  #summary = '';
+  #revision = 0;
+
+  /** @param readableMs how long every live replica must be able to read a key before it is used */
+  constructor(readableMs: number) {
+    this.#readableMs = readableMs;
+  }
+
+  /** Whether the registry was read. Before that, this replica mints and seals nothing that lasts. */
+  get hasSeen(): boolean {
+    return this.#others !== undefined;
+  }
+
+  /** Changes whenever the standing of a key changes. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /**
+   * Takes in the registry of a settled epoch, which has every replica with a lease.
+   * @param others the live ones, without this one
+   * @param has what this one can read now
+   * @param nowMs monotonic milliseconds
+   */
+  seen(others: readonly KeyHolder[], has: readonly string[], nowMs: number): void {
+    const isFirst = this.#others === undefined;
+    this.#others = others.flatMap(({ name, keys }) => (keys === undefined ? [] : [{ name, keys }]));
+    this.#nowMs = nowMs;
+    // A process that starts alone, or beside versions that register nothing, or at the same time as all others: no key
+    // is in use yet. A fleet must not go back to its oldest key whenever all of it restarts.
+    const begins = isFirst && this.#others.every(({ keys }) => keys.uses.length === 0);
+    const from = begins ? Number.NEGATIVE_INFINITY : nowMs;
+    this.#sharedSince = new Map(
+      has.filter((id) => this.#lackedBy(id).length === 0).map((id) => [id, this.#sharedSince.get(id) ?? from]),
+    );
+    this.#standings = new Map(has.map((id) => [id, this.#judge(id)]));
+    this.#missingSinceMs = this.#missing(has).length === 0 ? undefined : (this.#missingSinceMs ?? nowMs);
+    this.#note(has);
+  }
+
+  /**
+   * The registry could not be read for a while: a replica without the key may have come and gone, so each count begins
+   * again. What is in use stays in use.
+   */
+  unseen(): void {
+    this.#sharedSince.clear();
+  }
+
+  standing(id: string): KeyStanding {
+    if (this.#others === undefined) return BY_AGE_ALONE;
+    return this.#standings.get(id) ?? { lackedBy: this.#lackedBy(id), used: this.#isUsed(id), agreed: false };
+  }
+
+  /**
+   * Returns the live replicas that sign or seal with a key that this one cannot read, by name. Empty once that has
+   * lasted for as long as any mounted file takes: then these keys are other ones on purpose, and a fleet must not be
+   * kept from being replaced.
+   * @param has what this one can read now
+   */
+  ahead(has: readonly string[]): readonly string[] {
+    const isOver = this.#missingSinceMs !== undefined && this.#nowMs - this.#missingSinceMs >= this.#readableMs;
+    return isOver ? [] : this.#missing(has);
+  }
+
+  /** The audit log is verified offline, so its keys are not missed here. */
+  #missing(has: readonly string[]): readonly string[] {
+    const isMissing = (id: string): boolean => kindOf(id) !== 'audit:' && !has.includes(id);
+    return (this.#others ?? []).filter(({ keys }) => keys.uses.some(isMissing)).map(({ name }) => name);
+  }
+
+  #judge(id: string): KeyStanding {
+    const since = this.#sharedSince.get(id);
+    const agreed = since !== undefined && this.#nowMs - since >= this.#readableMs;
+    return { lackedBy: this.#lackedBy(id), used: this.#isUsed(id), agreed };
+  }
+
+  /** Replicas without any key of this kind do not count: they are configured without (`keys.auditDir`). */
+  #lackedBy(id: string): readonly string[] {
+    const ofKind = ({ keys }: Required<KeyHolder>): boolean => keys.has.some((each) => kindOf(each) === kindOf(id));
+    return (this.#others ?? [])
+      .filter((other) => ofKind(other) && !other.keys.has.includes(id))
+      .map(({ name }) => name)
+      .toSorted();
+  }
+
+  #isUsed(id: string): boolean {
+    return (this.#others ?? []).some(({ keys }) => keys.uses.includes(id));
+  }
+
+  #note(has: readonly string[]): void {
+    const summary = JSON.stringify([[...this.#standings], this.ahead(has)]);
+    if (summary !== this.#summary) this.#revision += 1;
+    this.#summary = summary;
+  }
+}

@@ -1,0 +1,244 @@
+import { describe, expect, it } from 'vitest';
+import { chooseCurrent } from '../../../../src/config/keys.ts';
+import { KeyAgreement, keyId, type KeyHolder, type KeyKind } from '../../../../src/core/credential/key-agreement.ts';
+
+const TEN_MINUTES = 600_000;
+/** Keys by name and age: by its age each may be used, but for `young`. */
+const ISSUED: Readonly<Record<string, number>> = { old: 1, next: 2, third: 3, young: 1_000_000 };
+const NOW_SECONDS = 1_000_000;
+
+/** Replicas that renew in turn, as the registry has them. Some are of a version that registers no keys. */
+class Fleet {
+  nowMs = 0;
+  readonly replicas = new Map<string, Replica>();
+
+  start(name: string, ...keys: readonly string[]): Replica {
+    const replica = new Replica(name, keys);
+    this.replicas.set(name, replica);
+    return replica;
+  }
+
+  /** Each renews twice, so that all have seen what all have registered. */
+  renew(): void {
+    for (const self of [...this.replicas.values(), ...this.replicas.values()]) {
+      self.registered = self.register();
+      self.agreement.seen(this.#others(self), self.has, this.nowMs);
+    }
+  }
+
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.renew();
+  }
+
+  #others(self: Replica): readonly KeyHolder[] {
+    return [...this.replicas.values()]
+      .filter((each) => each !== self && each.registered !== undefined)
+      .map(({ registered, name }) => registered ?? { name });
+  }
+
+  used(): readonly (string | undefined)[] {
+    return [...this.replicas.values()].map((each) => each.current());
+  }
+}
+
+class Replica {
+  readonly name: string;
+  readonly agreement = new KeyAgreement(TEN_MINUTES);
+  registered: KeyHolder | undefined;
+  isOlderVersion = false;
+  kind: KeyKind = 'signing';
+  #keys: readonly string[];
+  #inUse: string | undefined;
+
+  constructor(name: string, keys: readonly string[]) {
+    this.name = name;
+    this.#keys = keys;
+  }
+
+  get has(): readonly string[] {
+    return this.#keys.map((kid) => keyId(this.kind, kid));
+  }
+
+  reads(...keys: readonly string[]): void {
+    this.#keys = keys;
+  }
+
+  current(): string {
+    const keys = this.#keys.map((kid) => ({ kid, issuedAt: ISSUED[kid] ?? 0 }));
+    const { kid } = chooseCurrent(keys, NOW_SECONDS, (key) => ({
+      ...this.agreement.standing(keyId(this.kind, key.kid)),
+      inUse: key.kid === this.#inUse,
+    }));
+    if (this.agreement.hasSeen) this.#inUse = kid;
+    return kid;
+  }
+
+  register(): KeyHolder {
+    if (this.isOlderVersion) return { name: this.name };
+    const uses = this.agreement.hasSeen ? [keyId(this.kind, this.current())] : [];
+    return { name: this.name, keys: { has: this.has, uses } };
+  }
+}
+
+function fleetOf(...names: readonly string[]): Fleet & { readonly at: (name: string) => Replica } {
+  const fleet = new Fleet();
+  for (const name of names) fleet.start(name, 'old');
+  fleet.renew();
+  const at = (name: string): Replica => {
+    const replica = fleet.replicas.get(name);
+    if (replica === undefined) throw new Error(name);
+    return replica;
+  };
+  return Object.assign(fleet, { at });
+}
+
+describe('a new key', () => {
+  it('is used by all when each has been able to read it for ten minutes, however late one reads it', () => {
+    const fleet = fleetOf('a', 'b');
+    fleet.at('a').reads('old', 'next');
+    fleet.pass(100 * TEN_MINUTES);
+    expect(fleet.used()).toEqual(['old', 'old']);
+    expect(fleet.at('a').agreement.standing(keyId('signing', 'next')).lackedBy).toEqual(['b']);
+    fleet.at('b').reads('old', 'next');
+    fleet.pass(0);
+    fleet.pass(TEN_MINUTES - 1);
+    expect(fleet.used()).toEqual(['old', 'old']);
+    fleet.pass(1);
+    expect(fleet.used()).toEqual(['next', 'next']);
+  });
+
+  it('waits for its own age too', () => {
+    const fleet = fleetOf('a');
+    fleet.at('a').reads('old', 'young');
+    fleet.pass(0);
+    fleet.pass(TEN_MINUTES);
+    expect(fleet.used()).toEqual(['old']);
+  });
+
+  it.each([
+    ['a replica starts without it', (fleet: Fleet) => void fleet.start('late', 'old')],
+    [
+      'the registry could not be read for a while',
+      (fleet: Fleet) => fleet.replicas.forEach(({ agreement }) => agreement.unseen()),
+    ],
+  ])('waits for ten minutes again where %s', (_, interrupt) => {
+    const fleet = fleetOf('a', 'b');
+    for (const name of ['a', 'b']) fleet.at(name).reads('old', 'next');
+    fleet.pass(0);
+    fleet.pass(TEN_MINUTES - 1);
+    interrupt(fleet);
+    fleet.pass(0);
+    for (const replica of fleet.replicas.values()) replica.reads('old', 'next');
+    fleet.pass(0);
+    fleet.pass(TEN_MINUTES - 1);
+    expect(new Set(fleet.used())).toEqual(new Set(['old']));
+    fleet.pass(1);
+    expect(new Set(fleet.used())).toEqual(new Set(['next']));
+  });
+
+  it('is used by no replica that starts with it, before the others use it', () => {
+    const fleet = fleetOf('a');
+    fleet.start('late', 'old', 'next');
+    fleet.pass(1);
+    expect(fleet.used()).toEqual(['old', 'old']);
+    fleet.at('a').reads('old', 'next');
+    fleet.pass(0);
+    fleet.pass(TEN_MINUTES);
+    expect(fleet.used()).toEqual(['next', 'next']);
+    fleet.start('later', 'old', 'next');
+    fleet.pass(1);
+    expect(fleet.used()).toEqual(['next', 'next', 'next']);
+  });
+
+  it('is used at once by a fleet that begins: by one replica alone, and by all that start together', () => {
+    const alone = new Fleet();
+    alone.start('a', 'old', 'next');
+    alone.renew();
+    expect(alone.used()).toEqual(['next']);
+    const together = new Fleet();
+    for (const name of ['a', 'b', 'c'])
+      together.start(name, 'old', 'next').registered = {
+        name,
+        keys: { has: [keyId('signing', 'old'), keyId('signing', 'next')], uses: [] },
+      };
+    together.renew();
+    expect(together.used()).toEqual(['next', 'next', 'next']);
+  });
+
+  it('waits for ten minutes here beside a version that registers nothing', () => {
+    const fleet = fleetOf('a', 'b');
+    fleet.at('b').isOlderVersion = true;
+    fleet.renew();
+    fleet.at('a').reads('old', 'next');
+    fleet.pass(0);
+    fleet.pass(TEN_MINUTES - 1);
+    expect(fleet.at('a').current()).toBe('old');
+    fleet.pass(1);
+    expect(fleet.at('a').current()).toBe('next');
+  });
+
+  it('does not wait for a replica that has no keys of its kind', () => {
+    const agreement = new KeyAgreement(0);
+    const other = { name: 'b', keys: { has: [keyId('signing', 'x')], uses: [keyId('signing', 'x')] } };
+    agreement.seen([other], [keyId('audit', 'a'), keyId('signing', 'x')], 0);
+    expect(agreement.standing(keyId('audit', 'a')).lackedBy).toEqual([]);
+  });
+});
+
+describe('the key in use', () => {
+  const inUse = (): ReturnType<typeof fleetOf> => {
+    const fleet = fleetOf('a', 'b');
+    for (const name of ['a', 'b']) fleet.at(name).reads('old', 'next');
+    fleet.pass(0);
+    fleet.pass(TEN_MINUTES);
+    return fleet;
+  };
+
+  it('gives way at once to the next one where it is removed, although not every replica has that', () => {
+    const fleet = fleetOf('a', 'b');
+    fleet.at('a').reads('old', 'next', 'third');
+    fleet.pass(1);
+    fleet.at('a').reads('next', 'third');
+    fleet.pass(1);
+    expect(fleet.at('a').current()).toBe('next');
+    expect(fleet.at('b').agreement.ahead(fleet.at('b').has)).toEqual(['a']);
+  });
+
+  it('stays in use where a replica starts without it; that one is told, for ten minutes at most', () => {
+    const fleet = inUse();
+    const late = fleet.start('late', 'old');
+    fleet.pass(1);
+    expect(fleet.used()).toEqual(['next', 'next', 'old']);
+    expect(late.agreement.ahead(late.has)).toEqual(['a', 'b']);
+    fleet.pass(TEN_MINUTES - 1);
+    expect(late.agreement.ahead(late.has)).toEqual(['a', 'b']);
+    fleet.pass(1);
+    expect(late.agreement.ahead(late.has)).toEqual([]);
+    late.reads('old', 'next');
+    fleet.pass(1);
+    expect(fleet.used()).toEqual(['next', 'next', 'next']);
+  });
+
+  it('gives way to a newer one where a replica starts that never had it, because it was removed', () => {
+    const fleet = fleetOf('a', 'b');
+    for (const name of ['a', 'b']) fleet.at(name).reads('old', 'next');
+    fleet.pass(0);
+    const late = fleet.start('late', 'next');
+    fleet.pass(1);
+    fleet.renew();
+    expect(fleet.used()).toEqual(['next', 'next', 'next']);
+    expect(late.agreement.ahead(late.has)).toEqual([]);
+  });
+
+  it('of the audit log is missed by no replica: its signatures are verified offline', () => {
+    const agreement = new KeyAgreement(0);
+    agreement.seen([{ name: 'b', keys: { has: [], uses: [keyId('audit', 'x')] } }], [keyId('audit', 'a')], 0);
+    expect(agreement.ahead([keyId('audit', 'a')])).toEqual([]);
+  });
+});
+
+it('an id names a key, and tells two kinds apart', () => {
+  expect(keyId('signing', 'a')).toMatch(/^signing:[\w-]{16}$/);
+  expect(new Set([keyId('signing', 'a'), keyId('sealing', 'a'), keyId('signing', 'b')]).size).toBe(3);
+});
