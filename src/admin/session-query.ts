@@ -76,7 +76,10 @@ function sessionFilter(query: SessionQuery, parts: FilterContext): ((session: Se
   if ((ancestor ?? account) !== undefined && username !== undefined) {
     tests.push(({ identity }) => identity.username === username);
   }
-  if (delegated !== undefined) tests.push(({ delegation }) => (delegation !== undefined) === (delegated === 'true'));
+  // The store itself has it for one account.
+  const byStore = account !== undefined && ancestor === undefined;
+  if (delegated !== undefined && !byStore)
+    tests.push(({ delegation }) => (delegation !== undefined) === (delegated === 'true'));
   if (actor !== undefined) tests.push((session) => isActedIn(session, actor));
   if (idle !== undefined) tests.push((session) => parts.nowSeconds - lastUseOf(session) >= idle);
   if (search !== undefined) {
@@ -104,8 +107,11 @@ function assertKnownNames({ config, providers }: AdminDeps, { cluster, provider 
 }
 
 /** Returns the narrowest of them, by which the store has an index. */
-function indexed({ ancestor, account, username }: SessionQuery): Partial<StoredQuery> {
+function indexed({ ancestor, account, username, delegated }: SessionQuery): Partial<StoredQuery> {
   if (ancestor !== undefined) return { ancestor };
+  if (account !== undefined && delegated !== undefined) {
+    return { account, only: delegated === 'true' ? 'delegated' : 'own' };
+  }
   if (account !== undefined) return { account };
   return username === undefined ? {} : { username };
 }

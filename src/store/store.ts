@@ -225,6 +225,8 @@ export type SessionOrder = 'newest' | 'oldest' | 'last-used' | 'least-used';
 export interface SessionQuery {
   /** At most one of the four. */
   readonly account?: Account;
+  /** With `account`: not its delegated sessions, or these alone. The others are not unsealed, as they would be for `where`. */
+  readonly only?: 'own' | 'delegated';
   /** Delegated sessions beneath this one, at any depth. */
   readonly ancestor?: string;
   readonly username?: string;

@@ -160,6 +160,11 @@ function livingConforms(open: OpenStore): void {
     expect(await listed(subject, 'own')).toEqual(['grandchild', 'sibling', 'child']);
     expect(await listed(subject, 'child')).toEqual(['grandchild']);
     expect(await listed(subject, 'grandchild')).toEqual([]);
+    const only = async (which: 'own' | 'delegated', limit = 10) =>
+      (await subject.store.sessions.list({ account: 'corp/1', only: which, limit })).sessions.map(({ id }) => id);
+    expect(await only('own')).toEqual(['other', 'own']);
+    expect(await only('delegated')).toEqual(['grandchild', 'sibling', 'child']);
+    expect(await only('delegated', 1)).toEqual(['grandchild']);
     const account = await subject.store.sessions.list({ account: 'corp/1', limit: 10 });
     expect(account.sessions.map(({ id, delegation }) => [id, delegation?.ancestors.length ?? 0])).toEqual([
       ['other', 0],

@@ -53,7 +53,8 @@ interface Parts {
 const isBeneath = ({ delegation }: SessionRecord, ancestor: string): boolean =>
   delegation?.ancestors.includes(ancestor) === true;
 
-const isAskedFor = ({ account, providerSession, ancestor }: SessionQuery, record: SessionRecord): boolean =>
+const isAskedFor = ({ account, only, providerSession, ancestor }: SessionQuery, record: SessionRecord): boolean =>
+  (account === undefined || only === undefined || (only === 'delegated') === (record.delegation !== undefined)) &&
   (ancestor === undefined || isBeneath(record, ancestor)) &&
   (account ?? record.account) === record.account &&
   (providerSession === undefined || isOfProviderSession(providerSession, record));

@@ -1,4 +1,5 @@
-import { CompactEncrypt, compactDecrypt } from 'jose';
+import { createDecipheriv } from 'node:crypto';
+import { CompactEncrypt } from 'jose';
 
 /**
  * Keys that seal payloads. `all` includes `current`, and those that may have sealed existing values. Read at each
@@ -64,22 +65,47 @@ export function createSealer(keys: SealingKeys): Sealer {
     },
     async open(sealed, ctx) {
       try {
-        const { plaintext, protectedHeader } = await compactDecrypt(
-          sealed,
-          ({ kid }) => {
-            const key = kid === keys.current.kid ? keys.current.key : keys.all.get(kid ?? '');
-            if (key === undefined) throw new Error('unknown sealing key');
-            return key;
-          },
-          { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] },
-        );
-        return protectedHeader['ctx'] === ctx
-          ? (JSON.parse(new TextDecoder().decode(plaintext)) as unknown)
-          : undefined;
+        const value = decrypted(sealed, (kid) => (kid === keys.current.kid ? keys.current.key : keys.all.get(kid)));
+        return value.ctx === ctx ? (JSON.parse(value.plaintext) as unknown) : undefined;
       } catch {
         // Whatever is wrong with it, we did not seal it: the caller treats it as absent and reports it.
         return undefined;
       }
     },
   };
+}
+
+const IV_BYTES = 12;
+const TAG_BYTES = 16;
+
+/**
+ * Decrypts a compact JWE as `seal` makes it. By Node itself, which takes a sixth of the time that a library for all of RFC
+ * 7516 takes: an attacker who opens as many sessions as an account may have, and lists them, has a thousand values opened.
+ *
+ * An attacker who can write to Redis sends another algorithm, a compressed plaintext or a short tag, which is easier to
+ * guess. So nothing but what we seal ourselves is accepted.
+ * @throws for any other value
+ */
+function decrypted(
+  sealed: string,
+  keyOf: (kid: string) => Uint8Array | undefined,
+): { readonly plaintext: string; readonly ctx: unknown } {
+  const [header = '', none, iv = '', ciphertext = '', tag = '', ...more] = sealed.split('.');
+  const { alg, enc, kid, ctx, ...others } = JSON.parse(Buffer.from(header, 'base64url').toString()) as JoseHeader;
+  const isOurs = alg === HEADER.alg && enc === HEADER.enc && Object.keys(others).length === 0;
+  const key = keyOf(kid ?? '');
+  const nonce = Buffer.from(iv, 'base64url');
+  if (!isOurs || none !== '' || more.length > 0 || key === undefined || nonce.length !== IV_BYTES) {
+    throw new Error('this is not a value of ours');
+  }
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
+  decipher.setAAD(Buffer.from(header)).setAuthTag(Buffer.from(tag, 'base64url'));
+  return { plaintext: decipher.update(ciphertext, 'base64url', 'utf8') + decipher.final('utf8'), ctx };
+}
+
+interface JoseHeader {
+  readonly alg?: unknown;
+  readonly enc?: unknown;
+  readonly kid?: string;
+  readonly ctx?: unknown;
 }

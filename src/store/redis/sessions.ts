@@ -49,6 +49,9 @@ function indexOf({ account, ancestor, username, providerSession }: SessionQuery,
   return order === 'newest' || order === 'oldest' ? 'sessions' : 'used';
 }
 
+/** Sessions above others that one call has opened, by their digests. */
+type OpenedParents = Map<string, Promise<SessionRecord | undefined>>;
+
 export class RedisSessions implements SessionStore {
   readonly #parts: RedisParts;
 
@@ -160,12 +163,15 @@ export class RedisSessions implements SessionStore {
     const page = new Page<SessionRecord>(query, orderOf(query));
     const index = indexOf(query, page.order);
     const direction = isAscending(page.order) ? 'up' : 'down';
+    const only = query.account === undefined ? '' : (query.only ?? '');
     let from: number | string = page.after ?? '';
     let more = true;
     while (more && page.remaining > 0) {
-      const reply = await this.#run(scripts.listSessions, [index, from, page.remaining, direction]);
+      const reply = await this.#run(scripts.listSessions, [index, from, page.remaining, direction, only]);
       const above = readAbove(reply[3]);
-      const found = list(reply[2]).map((item) => this.#listed(item, above));
+      // Hundreds may be beneath one session, which is opened once.
+      const parents: OpenedParents = new Map();
+      const found = list(reply[2]).map((item) => this.#listed(item, above, parents));
       for (const { record, position } of await Promise.all(found)) page.add(record, position);
       more = reply[0] === 'MORE';
       from = text(reply[1]);
@@ -211,13 +217,19 @@ export class RedisSessions implements SessionStore {
   async #listed(
     item: unknown,
     above: FieldsByDigest,
+    parents: OpenedParents,
   ): Promise<{ readonly record: SessionRecord | undefined; readonly position: number }> {
     const [hash, fields, position] = list(item);
-    return { record: await this.#open(text(hash), readFields(fields), above), position: number(position) };
+    return { record: await this.#open(text(hash), readFields(fields), above, parents), position: number(position) };
   }
 
   /** Opens a session. A delegated one has the identity of its user's own session, and ends when one above it is idle. */
-  async #open(hash: string, fields: SessionFields, above: FieldsByDigest): Promise<SessionRecord | undefined> {
+  async #open(
+    hash: string,
+    fields: SessionFields,
+    above: FieldsByDigest,
+    parents: OpenedParents = new Map(),
+  ): Promise<SessionRecord | undefined> {
     const record = await this.#openAlone(hash, fields);
     if (record === undefined) return undefined;
     if (record.delegation === undefined) {
@@ -228,7 +240,10 @@ export class RedisSessions implements SessionStore {
       record.delegation.ancestors.map(async (ancestor) => {
         const itsHash = sessionDigest(ancestor);
         const itsFields = above.get(itsHash);
-        return itsFields === undefined ? undefined : await this.#openAlone(itsHash, itsFields);
+        if (itsFields === undefined) return undefined;
+        const opened = parents.get(itsHash) ?? this.#openAlone(itsHash, itsFields);
+        parents.set(itsHash, opened);
+        return await opened;
       }),
     );
     return withAncestors(record, ancestors);

@@ -7,7 +7,6 @@ import { lastUseOf, type SessionRecord } from '../../store/store.ts';
 import { field } from '../browser/guards.ts';
 import { approvalText, clusterList, nameList } from '../page/access-text.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
-import { isDelegated } from '../page/delegated-sessions.ts';
 import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
@@ -36,8 +35,9 @@ export async function eligibleSessions({
   const hasConsoles = (deps.consoles?.consoles.length ?? 0) > 0;
   const { sessions } = await deps.store.sessions.list({
     account: user.account,
+    only: 'own',
     limit: READ_SESSIONS,
-    where: (session) => !isDelegated(session) && (session.client !== BROWSER_CLIENT || hasConsoles),
+    where: ({ client }) => client !== BROWSER_CLIENT || hasConsoles,
   });
   const rank = ({ client }: SessionRecord): number => (client === BROWSER_CLIENT ? 1 : 0);
   return sessions

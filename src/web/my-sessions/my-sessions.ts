@@ -20,7 +20,7 @@ import { impersonationCard } from './impersonation-headers.ts';
 import { ownGrantsCard } from '../page/grants.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
-import { isDelegated, nestedPage } from '../page/delegated-sessions.ts';
+import { nestedPage } from '../page/delegated-sessions.ts';
 import { showOwnSession } from './session-page.ts';
 import { sessionsCard, type SessionsContent } from './session-table.ts';
 import { stringify } from 'yaml';
@@ -152,8 +152,8 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
   const { account } = user;
   const { sessions: store } = deps.store;
   const [own, delegated] = await Promise.all([
-    store.list({ account, limit: MAX_LISTED, where: (session) => !isDelegated(session) }),
-    store.list({ account, limit: MAX_DELEGATED, where: isDelegated }),
+    store.list({ account, only: 'own', limit: MAX_LISTED }),
+    store.list({ account, only: 'delegated', limit: MAX_DELEGATED }),
   ]);
   const since = await freshSignInNeeded(deps, user.account);
   // A user who has authenticated since then is not asked again because of it.

@@ -162,7 +162,8 @@ local function session(hash)
   local f, why = session_alone(hash)
   if not f then return nil, why end
   for ancestor in each_of(f[18]) do
-    local g = session_alone(ancestor)
+    -- Hundreds may be beneath one session.
+    local g = above[ancestor] or session_alone(ancestor)
     if is_over(g) then return nil, 'parent_over' end
     above[ancestor] = g
   end

@@ -176,14 +176,14 @@ return granted(hash)
 
 /**
  * Lists sessions. ARGV 6: the index (`sessions`, `used`, or that of an account, a username, a provider's session or
- * what is beneath a session), 7: score after which to begin or '', 8: how many, 9: `up` or `down`. Examines a bounded number of
- * index entries and removes those of ended sessions. MORE: the caller may continue from the returned score. Each
+ * what is beneath a session), 7: score after which to begin or '', 8: how many, 9: `up` or `down`, 10: `own`, `delegated` or ''.
+ * Examines a bounded number of index entries and removes those of ended sessions. MORE: the caller may continue from the returned score. Each
  * session comes with its score.
  */
 export const listSessions = script(
   'list-sessions',
   `
-local index, most, up = P .. ARGV[6], tonumber(ARGV[8]), ARGV[9] == 'up'
+local index, most, up, only = P .. ARGV[6], tonumber(ARGV[8]), ARGV[9] == 'up', ARGV[10]
 local from = ARGV[7] == '' and (up and '-inf' or '+inf') or '(' .. ARGV[7]
 local batch
 if up then batch = redis.call('ZRANGEBYSCORE', index, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 200)
@@ -192,13 +192,13 @@ local found, last, more = {}, '', #batch == 400
 for i = 1, #batch, 2 do
   last = batch[i + 1]
   local f, why = session(batch[i])
-  if f then
+  if f and (only == '' or only == (f[18] == '' and 'own' or 'delegated')) then
     found[#found + 1] = {batch[i], f, last}
     if #found == most then
       more = more or i + 1 < #batch
       break
     end
-  elseif why ~= 'session_revoked' then
+  elseif not f and why ~= 'session_revoked' then
     end_session(batch[i])
     redis.call('ZREM', index, batch[i])
   end
