@@ -5,7 +5,7 @@
  * Each runs against the upstream itself, haproxy and Portcullis in turns within one run, because the machine's speed drifts by more than what
  * is measured. A missed goal is a result; only what breaks makes the exit code 1.
  */
-import { writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { audit } from './benchmarks/audit.ts';
@@ -37,7 +37,9 @@ export interface BenchOptions {
 /** The bench's token lives for a quarter of an hour and is not renewed. */
 const MOST_MINUTES = 14;
 
-type Benchmark = (stage: Stage, options: BenchOptions) => Promise<BenchResult[]>;
+/** One that measures in steps yields each figure when it has it, so that a step that breaks takes none of the others. */
+type Figures = Promise<readonly BenchResult[]> | AsyncIterable<BenchResult>;
+type Benchmark = (stage: Stage, options: BenchOptions) => Figures;
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   get,
@@ -52,7 +54,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 };
 
 /** These run on their own stages. */
-const ALONE: Readonly<Record<string, () => Promise<BenchResult[]>>> = {
+const ALONE: Readonly<Record<string, () => Figures>> = {
   revoke,
   'cut-redis': cutRedis,
   burst,
@@ -83,24 +85,35 @@ const unknown = wanted.filter((name) => !names.includes(name));
 const minutes = Number(values.minutes);
 if (unknown.length > 0 || !(minutes > 0 && minutes <= MOST_MINUTES)) {
   console.error(`portcullis: --only takes ${names.join(', ')}; --minutes a number up to ${MOST_MINUTES}`);
+  console.error(
+    '--peer COMMAND gets PATH, PORT, DIRECTORY, FILES and LIVE as its whole environment (docs/performance.md)',
+  );
   process.exit(2);
 }
 
-async function onStage(name: string): Promise<BenchResult[]> {
+async function* onStage(name: string): AsyncIterable<BenchResult> {
   const stage = await openStage(values);
   try {
-    return (await BENCHMARKS[name]?.(stage, { minutes })) ?? [];
+    yield* each(BENCHMARKS[name]?.(stage, { minutes }));
   } finally {
     await stage.stop();
   }
 }
 
+async function* each(figures: Figures | undefined): AsyncIterable<BenchResult> {
+  if (figures === undefined) return;
+  if (figures instanceof Promise) yield* await figures;
+  else yield* figures;
+}
+
 const results: BenchResult[] = [];
+process.once('exit', report);
 for (const name of wanted) {
   const begun = performance.now();
   process.stderr.write(`${name} … `);
   try {
-    results.push(...((await ALONE[name]?.()) ?? (await onStage(name))));
+    const figures = ALONE[name] === undefined ? onStage(name) : each(ALONE[name]());
+    for await (const result of figures) results.push(result);
     process.stderr.write(`${((performance.now() - begun) / 1000).toFixed(0)} s\n`);
   } catch (error) {
     process.exitCode = 1;
@@ -108,12 +121,15 @@ for (const name of wanted) {
     console.error(error);
   }
 }
-if (results.length > 0) {
-  console.log(table(results));
-  const [load = 0] = loadavg();
-  console.log(
-    `\nMachine: ${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores, load ${load.toFixed(1)} at the end; the`,
-  );
-  console.log(`server with ${ALLOCATOR}, everything else with the system's allocator.`);
+/** Also where a run is ended before its last benchmark, by a signal or an error that nothing has caught. */
+function report(): void {
+  if (results.length > 0) {
+    const [load = 0] = loadavg();
+    console.log(table(results));
+    console.log(
+      `\nMachine: ${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores, load ${load.toFixed(1)} at the end; the`,
+    );
+    console.log(`server with ${ALLOCATOR}, everything else with the system's allocator.`);
+  }
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
 }
-if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(results, null, 2)}\n`);

@@ -37,7 +37,7 @@ describe('README.md, steps 2 to 7', () => {
   });
 
   it('step 2 makes an account that may impersonate, its token, and the file of the CA', async () => {
-    await admin.run(pageBlock('README.md', 'kubectl apply -f deploy/examples/service-account.yaml'));
+    await admin.run(pageBlock('README.md', 'kubectl apply --server-side -f deploy/examples/service-account.yaml'));
     expect(await readFile(join(checkout, 'cluster-ca.crt'), 'utf8')).toBe((await clusterOf(server.kubeconfig)).ca);
     const { server: upstream } = await clusterOf(server.kubeconfig);
     const account = `--kubeconfig /dev/null --server ${upstream} --certificate-authority cluster-ca.crt --token "$(cat upstream-token)"`;
@@ -45,6 +45,9 @@ describe('README.md, steps 2 to 7', () => {
     expect((await as('auth whoami')).all).toContain('system:serviceaccount:portcullis:portcullis');
     expect((await as('--as corp:alice@example.com auth whoami')).all).toMatch(/Username +corp:alice@example\.com/);
     expect((await as('get pods')).all).toContain('forbidden');
+    // Who prunes what they did not apply themselves does not delete it.
+    await admin.run('kubectl create configmap any --dry-run=client -o yaml | kubectl apply --prune --all -f -');
+    await admin.run('kubectl --namespace portcullis get serviceaccount portcullis');
   });
 
   it('a server with that token and that CA lets the user of step 6 do what step 7 allows', async () => {

@@ -27,11 +27,12 @@ const PER_SECOND = 5000;
 const SLICE_MS = 10;
 const FULL_LOAD_MS = 10_000;
 
-export async function audit(): Promise<BenchResult[]> {
+export async function* audit(): AsyncIterable<BenchResult> {
   const folder = await mkdtemp(join(tmpdir(), 'portcullis-bench-'));
   try {
     await ensureAuditKey(join(folder, 'keys'));
-    return [await cost(folder), await fullLoad(folder)];
+    yield await cost(folder);
+    yield await fullLoad(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

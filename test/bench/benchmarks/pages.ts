@@ -27,7 +27,7 @@ type PageName = keyof typeof PAGES;
 
 const NAMES = Object.keys(PAGES) as PageName[];
 
-export async function pages(): Promise<BenchResult[]> {
+export async function* pages(): AsyncIterable<BenchResult> {
   const directory = await temporaryFolder();
   const base = await freePortBase();
   const urls = demoUrls(demoPorts(base));
@@ -44,7 +44,8 @@ export async function pages(): Promise<BenchResult[]> {
     await signInTerminals({ web: urls.web, api: urls.api, ca });
     const cookie = await signInRoot(urls.web);
     const load = (path: string): Promise<Loaded> => loaded(agent, urls.web + path, path === '/' ? '' : cookie);
-    return [...(await firstBytes(load)), ...(await sizes(load))];
+    yield* await firstBytes(load);
+    yield* await sizes(load);
   } finally {
     agent.destroy();
     await demo.stop();

@@ -17,12 +17,13 @@ const KUBECTL_ROUNDS = 15;
 type Command = readonly [file: string, ...args: string[]];
 type Times<Name extends string> = Record<Name, number[]>;
 
-export async function plugin(): Promise<BenchResult[]> {
+export async function* plugin(): AsyncIterable<BenchResult> {
   const dir = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
   const program = await buildProgram(dir);
   const stage = new FrontStage(program);
   try {
-    return [...(await starts(stage, program)), await kubectl(stage)];
+    yield* await starts(stage, program);
+    yield await kubectl(stage);
   } finally {
     stage.remove();
     rmSync(dir, { recursive: true, force: true });

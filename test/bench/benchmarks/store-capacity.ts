@@ -42,7 +42,7 @@ const ACTIVE = 10_000;
 const REFRESH_SECONDS = 300;
 const COMMANDS_AN_HOUR = 40;
 
-export async function storeCapacity(): Promise<BenchResult[]> {
+export async function* storeCapacity(): AsyncIterable<BenchResult> {
   const users = Array.from({ length: USERS }, (_, index) => aUser(index));
   const stage = await openReplicas(1, users);
   const client = new OAuthClient(stage.endpoints, await newClientKey());
@@ -52,12 +52,19 @@ export async function storeCapacity(): Promise<BenchResult[]> {
     const first = await signInOnce(stage, client.key ?? (await newClientKey()), users[0]);
     const bench = new Bench(stage, bare, await idle(stage, bare));
     const signedIn = await bench.signIns(client, users.slice(1));
-    await bench.refreshes(client, signedIn.slice(0, REFRESHES));
-    await bench.requests(client, [first, ...signedIn].slice(0, AT_WORK));
-    await bench.deviceCodes(client);
-    await bench.revocations(users.slice(1, 1 + AT_WORK));
-    await bench.log();
-    return [...bench.results, ...bench.tenThousand()];
+    let given = 0;
+    for (const step of [
+      () => bench.refreshes(client, signedIn.slice(0, REFRESHES)),
+      () => bench.requests(client, [first, ...signedIn].slice(0, AT_WORK)),
+      () => bench.deviceCodes(client),
+      () => bench.revocations(users.slice(1, 1 + AT_WORK)),
+      () => bench.log(),
+    ]) {
+      await step();
+      yield* bench.results.slice(given);
+      given = bench.results.length;
+    }
+    yield* bench.tenThousand();
   } finally {
     bare.disconnect();
     await client.close();

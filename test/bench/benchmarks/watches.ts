@@ -13,9 +13,9 @@ const FAN_OUTS = 5;
 const SETTLE_MS = 2000;
 const GONE_MS = 10_000;
 
-export const watches = (stage: Stage): Promise<BenchResult[]> => measure(stage, false);
+export const watches = (stage: Stage): AsyncIterable<BenchResult> => measure(stage, false);
 
-export const watchesHttp2 = (stage: Stage): Promise<BenchResult[]> => measure(stage, true);
+export const watchesHttp2 = (stage: Stage): AsyncIterable<BenchResult> => measure(stage, true);
 
 /** kB and milliseconds of CPU of each watch, and milliseconds until all are cut. */
 const GOALS = {
@@ -30,7 +30,7 @@ interface Held {
   readonly fanOutCpuMs: number;
 }
 
-async function measure(stage: Stage, http2: boolean): Promise<BenchResult[]> {
+async function* measure(stage: Stage, http2: boolean): AsyncIterable<BenchResult> {
   const shape = { connections: 8 };
   const alone = await cpuPerGet(stage, ['portcullis'], shape, 3);
   const peers: Record<string, Held> = {};
@@ -39,16 +39,9 @@ async function measure(stage: Stage, http2: boolean): Promise<BenchResult[]> {
     await letGo(stage);
   }
   const portcullis = await hold(stage, 'portcullis', http2);
-  const beside = await cpuPerGet(stage, ['portcullis'], shape, 3);
-  const beforeCut = await stage.cpu('portcullis');
-  const cutMs = await cut(stage);
-  const cutCpuMs = ((await stage.cpu('portcullis')) - beforeCut) / 1000;
-  await letGo(stage);
 
   const name = http2 ? 'watches-h2' : 'watches';
   const load = `${COUNT} watches of one user by ${http2 ? 'HTTP/2, 100 a connection' : 'HTTP/1.1'}`;
-  const before = median(alone.portcullis ?? []);
-  const held = median(beside.portcullis ?? []);
   const fanOutCpu = Object.entries({ portcullis, ...peers })
     .map(([peer, { fanOutCpuMs }]) => `${peer} ${fanOutCpuMs.toFixed(0)}`)
     .join(', ');
@@ -65,39 +58,46 @@ async function measure(stage: Stage, http2: boolean): Promise<BenchResult[]> {
     ratio: null,
     goal,
   });
-  return [
-    {
-      ...figure('memory', 'kB each', portcullis.kilobytesEach, `≤ ${goals.kilobytes} kB`),
-      peers: mapValues(peers, ({ kilobytesEach }) => kilobytesEach),
-      ok: portcullis.kilobytesEach <= goals.kilobytes,
-      load: `${load}; growth of resident memory`,
-    },
-    {
-      ...figure('open', 'ms CPU each', portcullis.openCpuMs, `≤ ${goals.openMs} ms`),
-      peers: mapValues(peers, ({ openCpuMs }) => openCpuMs),
-      ok: portcullis.openCpuMs <= goals.openMs,
-      load: `until all are open${http2 ? '' : ', each with a connection on both sides'}`,
-    },
-    {
-      ...figure('fan-out', 'ms', portcullis.fanOutMs, '≤ 350 ms'),
-      peers: mapValues(peers, ({ fanOutMs }) => fanOutMs),
-      ok: portcullis.fanOutMs <= 350,
-      load: `one event to all, until the last has it, median of ${FAN_OUTS}; CPU in ms: ${fanOutCpu}`,
-    },
-    {
-      ...figure('cut', 'ms', cutMs, `≤ ${goals.cutMs} ms`),
-      peers: {},
-      ok: cutMs <= goals.cutMs,
-      load: `from the administrator's request until the last watch was reset; CPU ${cutCpuMs.toFixed(0)} ms`,
-    },
-    {
-      ...figure('get', 'µs CPU', held, 'as without them'),
-      peers: {},
-      ratio: held / before,
-      ok: held / before <= 1.25,
-      load: `a GET of 2 kB while they are held; without them ${before.toFixed(0)} µs; 1.25 is the machine's noise`,
-    },
-  ];
+  yield {
+    ...figure('memory', 'kB each', portcullis.kilobytesEach, `≤ ${goals.kilobytes} kB`),
+    peers: mapValues(peers, ({ kilobytesEach }) => kilobytesEach),
+    ok: portcullis.kilobytesEach <= goals.kilobytes,
+    load: `${load}; growth of resident memory`,
+  };
+  yield {
+    ...figure('open', 'ms CPU each', portcullis.openCpuMs, `≤ ${goals.openMs} ms`),
+    peers: mapValues(peers, ({ openCpuMs }) => openCpuMs),
+    ok: portcullis.openCpuMs <= goals.openMs,
+    load: `until all are open${http2 ? '' : ', each with a connection on both sides'}`,
+  };
+  yield {
+    ...figure('fan-out', 'ms', portcullis.fanOutMs, '≤ 350 ms'),
+    peers: mapValues(peers, ({ fanOutMs }) => fanOutMs),
+    ok: portcullis.fanOutMs <= 350,
+    load: `one event to all, until the last has it, median of ${FAN_OUTS}; CPU in ms: ${fanOutCpu}`,
+  };
+
+  const beside = await cpuPerGet(stage, ['portcullis'], shape, 3);
+  const before = median(alone.portcullis ?? []);
+  const held = median(beside.portcullis ?? []);
+  yield {
+    ...figure('get', 'µs CPU', held, 'as without them'),
+    peers: {},
+    ratio: held / before,
+    ok: held / before <= 1.25,
+    load: `a GET of 2 kB while they are held; without them ${before.toFixed(0)} µs; 1.25 is the machine's noise`,
+  };
+
+  const beforeCut = await stage.cpu('portcullis');
+  const cutMs = await cut(stage);
+  const cutCpuMs = ((await stage.cpu('portcullis')) - beforeCut) / 1000;
+  yield {
+    ...figure('cut', 'ms', cutMs, `≤ ${goals.cutMs} ms`),
+    peers: {},
+    ok: cutMs <= goals.cutMs,
+    load: `from the administrator's request until the last watch was reset; CPU ${cutCpuMs.toFixed(0)} ms`,
+  };
+  await letGo(stage);
 }
 
 async function hold(stage: Stage, name: TargetName, http2: boolean): Promise<Held> {

@@ -68,9 +68,9 @@ http {
 }
 
 /**
- * Any other proxy, by a command line for the shell. In its environment: `PORT` to listen on at 127.0.0.1, `DIRECTORY`
- * with `server.crt`, `server.key`, `ca.crt` and `cluster-token`, and `FILES` and `LIVE`, the ports of the two upstreams.
- * It has to accept the benchmark's Bearer token, or one that it writes to `DIRECTORY/peer-token` before it listens.
+ * Any other proxy, by a command line for the shell. In its environment, with `PATH` and nothing else: `PORT` to listen
+ * on at 127.0.0.1, `DIRECTORY` with `server.crt`, `server.key`, `ca.crt` and `cluster-token`, and `FILES` and `LIVE`, the
+ * ports of the two upstreams. It has to accept the benchmark's Bearer token, or one that it writes to `DIRECTORY/peer-token` before it listens.
  */
 export async function startPeer(
   command: string,

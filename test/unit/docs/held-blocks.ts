@@ -67,7 +67,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'docs/revocation.md': ['portcullis audit query audit.log*', 'portcullis audit query kube-audit.log'],
   }),
   ...runBy('test/cluster/guides.test.ts', {
-    'README.md': ['kubectl apply -f deploy/examples/service-account.yaml', 'kubectl create rolebinding'],
+    'README.md': ['kubectl apply --server-side -f deploy/examples/service-account.yaml', 'kubectl create rolebinding'],
   }),
   ...runBy('test/cluster/guides-install.test.ts', {
     'docs/clusters.md': [
