@@ -86,7 +86,11 @@ export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrai
     get blocked() {
       return options.onFailure === 'block' && all.some((sink) => sink.failing);
     },
-    status: () => all.map((sink) => sink.status),
+    // Old rejections are deleted by design.
+    status: () => [
+      ...sinks.map((sink) => sink.status),
+      ...rejectedFiles.map((sink) => ({ ...sink.status, holdsForSeconds: undefined })),
+    ],
     async flush() {
       await Promise.all(all.map((sink) => sink.flush()));
     },

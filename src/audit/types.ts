@@ -98,6 +98,8 @@ export interface SinkStatus {
   readonly failing: boolean;
   /** Bytes that wait, in memory and in a spool. */
   readonly queuedBytes: number;
+  /** Seconds for which its files hold an event, if they are limited by their size and one was full. */
+  readonly holdsForSeconds?: number | undefined;
 }
 
 /** A trail, and the state of its sinks. */

@@ -128,7 +128,20 @@ function auditWarnings({ audit }: Config): readonly ConfigWarning[] {
     'audit.execCommands',
     'is true: the commands of kubectl exec are in the audit log, with any passwords in them.',
   );
-  return [...spoolless, ...(audit.execCommands ? [shown] : []), ...writeAheadWarnings(audit)];
+  return [...spoolless, ...shortLived(audit), ...(audit.execCommands ? [shown] : []), ...writeAheadWarnings(audit)];
+}
+
+/** A user fills files of a limited size and number with requests, until their earlier actions are deleted. */
+function shortLived({ sinks }: Config['audit']): readonly ConfigWarning[] {
+  const index = sinks.findIndex((sink) => sink.type === 'file' && sink.maxSizeMb !== undefined);
+  const sink = sinks[index];
+  if (sink?.type !== 'file' || typeof sink.keep === 'object' || sinks.some(({ type }) => type !== 'file')) return [];
+  return [
+    warning(
+      `audit.sinks[${index}].keep`,
+      'is a number of files of a limited size, and there is no other sink: a user who sends many long requests has earlier events deleted. Keep them for a time (90d), or add a sink.',
+    ),
+  ];
 }
 
 function writeAheadWarnings({ writeAhead, sinks }: Config['audit']): readonly ConfigWarning[] {

@@ -91,11 +91,14 @@ export function observeAuditLog(metrics: Metrics, trail: MonitoredAuditTrail): v
   metrics.observeAudit(() => {
     const queuedBytes = new Map<string, number>();
     const failing = new Map<string, number>();
+    const holdsForSeconds = new Map<string, number>();
     for (const status of trail.status()) {
       queuedBytes.set(status.sink, (queuedBytes.get(status.sink) ?? 0) + status.queuedBytes);
       failing.set(status.sink, Math.max(failing.get(status.sink) ?? 0, Number(status.failing)));
+      const { sink, holdsForSeconds: seconds } = status;
+      if (seconds !== undefined) holdsForSeconds.set(sink, Math.min(holdsForSeconds.get(sink) ?? Infinity, seconds));
     }
-    return { blocked: trail.blocked, queuedBytes, failing };
+    return { blocked: trail.blocked, queuedBytes, failing, holdsForSeconds };
   });
 }
 

@@ -29,6 +29,11 @@ export function auditMetrics(
       observedByLabel(registry, 'audit_queued_bytes', { help, label: 'sink' }, () => read().queuedBytes ?? NOTHING);
       const about = { help: '1 while a sink of the audit log cannot be written, or cannot deliver.', label: 'sink' };
       observedByLabel(registry, 'audit_sink_failing', about, () => read().failing ?? NOTHING);
+      const hold = {
+        help: 'For how long files of a limited size and number hold an event, at the speed at which the latest was filled.',
+        label: 'sink',
+      };
+      observedByLabel(registry, 'audit_files_hold_seconds', hold, () => read().holdsForSeconds ?? NOTHING);
     },
   };
 }

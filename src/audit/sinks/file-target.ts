@@ -79,6 +79,10 @@ export class FileTarget implements LineTarget {
     return this.#settings.path;
   }
 
+  get holdsForSeconds(): number | undefined {
+    return this.#file && this.#rotation.holdsFor(this.#file.begunAt);
+  }
+
   async prepare(): Promise<'same' | 'fresh'> {
     const file = this.#file;
     const failure = this.#syncError;
@@ -91,7 +95,7 @@ export class FileTarget implements LineTarget {
     if (file && size !== undefined) {
       this.#rotation.tidyNowAndThen();
       if (!this.#atLineStart || !this.#rotation.isDue({ size, begunAt: file.begunAt })) return 'same';
-      if (!(await this.#moveAway())) return 'same';
+      if (!(await this.#moveAway({ size, begunAt: file.begunAt }))) return 'same';
     }
     await this.#discard();
     await requireOwnFolder(dirname(this.location));
@@ -148,10 +152,10 @@ export class FileTarget implements LineTarget {
    * @returns false if it could not be moved: the audit log continues in it, because a file that is too large is
    * better than none
    */
-  async #moveAway(): Promise<boolean> {
+  async #moveAway(file: { readonly size: number; readonly begunAt: number }): Promise<boolean> {
     if (this.#nowMs() < this.#rotateNotBefore) return false;
     try {
-      await this.#rotation.moveAway();
+      await this.#rotation.moveAway(file);
       return true;
     } catch (error) {
       this.#rotateNotBefore = this.#nowMs() + ROTATE_AGAIN_MS;

@@ -31,6 +31,8 @@ export class Rotation {
   #again = false;
   /** Milliseconds since the epoch. */
   #tidiedAt = -Infinity;
+  /** How long the latest file that was full took to fill. */
+  #filledInMs: number | undefined;
 
   constructor(settings: FileSinkSettings, { logger, nowMs = Date.now }: RotationParts) {
     this.#settings = settings;
@@ -54,9 +56,23 @@ export class Rotation {
    * Renames the file to its final name. If a crash follows, there is no file at the path, and the next start
    * creates one.
    */
-  async moveAway(): Promise<void> {
-    const { path } = this.#settings;
+  async moveAway(file: { readonly size: number; readonly begunAt: number }): Promise<void> {
+    const { path, maxSizeMb = Infinity } = this.#settings;
     await rename(path, await this.#freeName());
+    if (file.size >= maxSizeMb * MEBIBYTE) this.#filledInMs = this.#nowMs() - file.begunAt;
+  }
+
+  /**
+   * Estimates for how long an event stays in the files before they are full and it is deleted, at the speed at which
+   * the latest one was filled. An attacker with a session fills them to have earlier actions deleted, and this shows it.
+   * @param begunAt of the current file, in milliseconds since the epoch
+   * @returns seconds; undefined if files are kept for a time, or as long as none was full
+   */
+  holdsFor(begunAt: number): number | undefined {
+    const { keep = KEEP } = this.#settings;
+    if (typeof keep !== 'number' || this.#filledInMs === undefined) return undefined;
+    const each = Math.max(this.#filledInMs, this.#nowMs() - begunAt);
+    return ((keep + 1) * Math.max(each, 0)) / 1000;
   }
 
   /** Compresses and removes files in the background, one at a time; also completes what a crash interrupted. */

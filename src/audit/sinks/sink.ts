@@ -91,8 +91,9 @@ export class LineSink {
   }
 
   get status(): SinkStatus {
-    const { type, behind = false, heldBytes = 0 } = this.#target;
-    return { sink: type, failing: behind || this.failing, queuedBytes: this.#queuedBytes + heldBytes };
+    const { type, behind = false, heldBytes = 0, holdsForSeconds } = this.#target;
+    const queuedBytes = this.#queuedBytes + heldBytes;
+    return { sink: type, failing: behind || this.failing, queuedBytes, holdsForSeconds };
   }
 
   /** @param position of the line, if it is part of a chain */

@@ -14,6 +14,8 @@ export interface LineTarget {
   readonly heldBytes?: number;
   /** True if it still accepts lines, but cannot deliver them now. Absent: it delivers immediately. */
   readonly behind?: boolean;
+  /** Seconds that it holds a line at the speed of now before it deletes it. Absent: it deletes none, or none yet. */
+  readonly holdsForSeconds?: number | undefined;
   /** It writes to another machine, so that a line is only in memory until that has responded. */
   readonly remote?: boolean;
   /** The target itself reports the outcome of each line, because accepting a line is not yet writing it. */

@@ -54,13 +54,19 @@ describe('sinks', () => {
 
   const aboutAudit = ({ setting }: { readonly setting: string }): boolean => setting.startsWith('audit.');
 
-  test('that hold a webhook without a spool, or exec’s commands, are worth a warning', async () => {
+  test('that hold a webhook without a spool, files that are soon deleted, or exec’s commands, are worth a warning', async () => {
     const { warnings } = await loaded(withAudit({ sinks: [webhook], execCommands: true }));
     expect(warnings.filter(aboutAudit).map(({ message }) => message)).toEqual([
       expect.stringContaining('audit.sinks[0].spoolDir'),
       expect.stringContaining('audit.execCommands'),
       expect.stringContaining('audit.writeAhead is changes, and no sink of audit.sinks is on this machine'),
     ]);
+    const short = await loaded(withAudit({ sinks: [{ ...file, maxSizeMb: 1, keep: 2 }] }));
+    expect(short.warnings.filter(aboutAudit)).toEqual([
+      { setting: 'audit.sinks[0].keep', message: expect.stringContaining('Keep them for a time (90d)') },
+    ]);
+    const long = await loaded(withAudit({ sinks: [{ ...file, maxSizeMb: 1, keep: '90d' }] }));
+    expect(long.warnings.filter(aboutAudit)).toEqual([]);
     const off = await loaded(withAudit({ writeAhead: 'off' }));
     expect(off.warnings).toContainEqual({
       setting: 'audit.writeAhead',

@@ -126,7 +126,12 @@ describe('a file that is rotated', () => {
   it('keeps as many old files as it is told, and says which it removed', async () => {
     const stage = await aStage();
     const sink = stage.open({ keep: 2 });
-    await stage.write(sink, texts(11));
+    await stage.write(sink, texts(10));
+    expect(sink.status.holdsForSeconds).toBeLessThan(3);
+    // At the speed at which the latest was filled, or the present one is: three files of a day.
+    stage.time += 86_400_000;
+    expect(sink.status.holdsForSeconds).toBeCloseTo(3 * 86_400, -2);
+    await stage.write(sink, texts(11).slice(10));
     await stage.settled((names) => expect([packed(names).length, names.length]).toEqual([2, 3]));
     expect(await stage.lines()).toEqual(texts(11).slice(6));
     const removed = stage.log.lines.filter(({ message }) => message.includes('was removed'));
@@ -138,6 +143,7 @@ describe('a file that is rotated', () => {
     const sink = stage.open({ keep: { seconds: 86_400 } });
     await stage.write(sink, texts(41));
     await stage.settled((names) => expect(packed(names)).toHaveLength(20));
+    expect(sink.status.holdsForSeconds).toBeUndefined();
     stage.time += 86_000_000;
     sink.push(Buffer.from('young\n'));
     await sink.flush();
