@@ -36,6 +36,8 @@ const DENIED_BELOW_PROXY = new Set([
   'service-worker-allowed',
   'www-authenticate',
   'refresh',
+  // kubectl prints it like one of ours: "your session ends; run …".
+  'warning',
 ]);
 
 /** @returns a flat list for the client's response */
