@@ -83,13 +83,6 @@ describe('a revocation among replicas', () => {
     expect(asking.result).toMatchObject({ complete: true, replicas: [{}, { id: 'b', state: 'fenced' }] });
   });
 
-  it('renews twice a second, however long its lease is, because a new primary waits for its renewal no longer', async () => {
-    const { log } = await started('a', { stalenessSeconds: 10 });
-    const before = log.renewals;
-    await pass(2_100);
-    expect(log.renewals - before).toBeGreaterThanOrEqual(4);
-  });
-
   it('waits for the longest lease that the store remembers from before a failover, although no replica here has it', async () => {
     const a = made.replica('a', { isFirstGeneration: false });
     a.log.lie = (outcome) => (outcome.ok ? { ...outcome, longestLeaseMs: 8_000 } : outcome);

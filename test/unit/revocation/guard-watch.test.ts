@@ -39,6 +39,13 @@ describe('the guard watches', () => {
     expect(opened.ok).toBe(true);
   };
 
+  it('the log by two renewals a second, however long its lease is: a new primary waits for them no longer', async () => {
+    const { log } = await made.started('a', { stalenessSeconds: 10 });
+    const before = log.renewals;
+    await pass(2_100);
+    expect(log.renewals - before).toBeGreaterThanOrEqual(4);
+  });
+
   it('a clock that stood still while the lease seemed to run: everything is cut and the log is joined again', async () => {
     let asleep = 0;
     const { guard, fences } = await made.started('a', { monotonicMs: () => performance.now() - asleep });
