@@ -21,6 +21,7 @@ import { delegationBounds, delegationLimit, delegationSource } from '../src/prox
 import { stepUpNeeded } from '../src/proxy/step-up-rejections.ts';
 import {
   auditBlocked,
+  bodyTooLarge,
   clusterRejection,
   credentialRejection,
   errorRejection,
@@ -31,6 +32,7 @@ import {
   redirectRejection,
   tooManyAtCluster,
   tooManyForUser,
+  tooManyPending,
   tooManyReviews,
   upstreamInvalid,
   upstreamLost,
@@ -38,6 +40,7 @@ import {
   upstreamUnavailable,
   upstreamUntrusted,
 } from '../src/proxy/rejections.ts';
+import { MOST_BODY_BYTES } from '../src/core/http/pending-requests.ts';
 import { errorMessages } from '../src/web/page/error-page.ts';
 import { statusOfCode } from '../src/http/error-status.ts';
 import {
@@ -171,6 +174,19 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [tooManyReviews(), 'too many requests of one user with `--as` are being reviewed at once'],
   [tooManyForUser(400), '`limits.inFlightPerPerson`'],
   [tooManyAtCluster(8000), 'four fifths of `limits.connections` are open at one cluster'],
+  [
+    tooManyPending('connection'),
+    'a connection has 100 requests to the endpoints of Portcullis itself open ([limits](../protocols.md#limits))',
+  ],
+  [
+    tooManyPending('address'),
+    'an address has 500, and none that gives way; or the oldest that waits for its client did',
+  ],
+  [
+    tooManyPending('all'),
+    'the same with 2,000 at one replica: another one may have fewer; what was refused without a response is `pending_refused` in the metrics',
+  ],
+  [bodyTooLarge(MOST_BODY_BYTES), 'a body that no endpoint of Portcullis takes'],
   [auditBlocked(), 'the audit log cannot be written, and `audit.onFailure` is `block`'],
   [redirectRejection(), 'the API server redirected the client'],
   [proxyTokenRejection(), 'the API server responded with 401 to the proxy’s own token'],

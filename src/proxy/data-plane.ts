@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { andThen, type Awaitable } from '../core/awaitable.ts';
+import { andThen, orElse, type Awaitable } from '../core/awaitable.ts';
 import { Bag, type Place } from '../core/bag.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
 import { byHeaders } from '../core/http/by-headers.ts';
@@ -17,6 +17,7 @@ import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import { Exchange } from './exchange.ts';
 import type { ClientSide, ExchangeFacts, UnreadLimits } from './exchange.ts';
 import { Forwarding } from './upstream/forward.ts';
+import { EndpointRequests } from './listener/endpoint-requests.ts';
 import { connectRejection, http1Rejection, pipelinedUpgrade } from './listener/framing.ts';
 import { isMachinePath } from './listener/http1-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
@@ -50,6 +51,9 @@ type Phase = 'open' | 'leaving' | 'draining' | 'closed';
  */
 const REQUESTS_PER_TURN = 64;
 
+/** Of responses that are not read. Each may be a connection with all of its streams. */
+const RESETS_PER_TURN = 4;
+
 /**
  * Resolves in this very tick, once all that has arrived on the connection is parsed. An attacker's bytes after a
  * request end the connection, and the request with it, before anything of it is forwarded.
@@ -66,9 +70,10 @@ export class DataPlane {
   readonly #pools: ReadonlyMap<string, ClusterPools>;
   readonly #open = new Bag<Exchange>();
   /** Rejections, and responses of our own endpoints. */
-  readonly #unread = new UnreadResponses();
+  readonly #unread = new UnreadResponses(createTurns(RESETS_PER_TURN));
   readonly #sweepTimer: NodeJS.Timeout;
   readonly #turns = createTurns(REQUESTS_PER_TURN);
+  readonly #endpoints: EndpointRequests;
   #phase: Phase = 'open';
   #emptied: (() => void) | undefined;
 
@@ -80,6 +85,21 @@ export class DataPlane {
       unread: this.#unread,
       unreadMs: this.#timing.unreadLocalMs,
     };
+    this.#endpoints = new EndpointRequests({
+      turns: this.#turns,
+      unread: this.#unread,
+      bodyMs: this.#timing.machineBodyMs,
+      unreadMs: this.#timing.unreadLocalMs,
+      reject: (client, connection, rejection) =>
+        orElse(
+          () => this.request(client, connection, rejection),
+          (error) => {
+            deps.logger.error({ err: error }, 'request failed');
+            client.response.reset();
+          },
+        ),
+      refused: () => deps.metrics.rejection('pending_refused'),
+    });
     this.#admission = new Admission(deps, (info) => this.#rejects(info));
     const perUser = perUserLimit(deps.limits);
     this.#pools = new Map(deps.clusters.map((cluster) => [cluster.name, createPools(cluster, this.#timing, perUser)]));
@@ -159,23 +179,9 @@ export class DataPlane {
     else client.reject(connectRejection());
   }
 
-  /** Takes a request to our own endpoints, which respond to it themselves once `serve` is called. */
-  machineRequest({ request, response }: Client, connection: ClientConnection, serve: () => void): void {
-    const unreadClosed = this.#unread.add(response, connection, this.#timing.unreadLocalMs);
-    // An attacker announces a body and never sends it, which would hold the connection permanently before any
-    // credential has been asked for, so the body has a time limit.
-    const late = setTimeout(() => {
-      if (!request.complete) response.reset();
-    }, this.#timing.machineBodyMs);
-    const close = connection.responseOpened(response, () => {
-      clearTimeout(late);
-      unreadClosed();
-    });
-    response.onClose(close);
-    this.#turns.do(() => {
-      // Its end has been reported already, and endpoints that are given it now would wait for that.
-      if (!response.gone) serve();
-    });
+  /** Takes a request to our own endpoints, which respond to it themselves once `serve` is called with its body. */
+  machineRequest(client: Client, connection: ClientConnection, serve: (body: Buffer) => void): void {
+    this.#endpoints.take(client, connection, serve);
   }
 
   /** Makes each response the last of its connection from now on. Nothing is rejected. */

@@ -3,6 +3,7 @@ import type { BearerRejection } from '../core/credential/bearer-token.ts';
 import type { ClusterRejection } from '../core/request/cluster-selection.ts';
 import type { CredentialRejection } from '../core/credential/credential.ts';
 import type { AppError, ErrorCode } from '../core/errors.ts';
+import type { PendingLevel } from '../core/http/pending-requests.ts';
 import type { PathRejection } from '../core/request/request-path.ts';
 import type { CutReason } from '../revocation/revocation.ts';
 import type { Rejection, Retry, StatusReason } from './status.ts';
@@ -216,6 +217,37 @@ export const tooManyAtCluster = (limit: number): Rejection =>
   tooMany(
     `${limit} requests and watches are open at this cluster through this replica, which is the limit; try again`,
     'cluster_in_flight',
+  );
+
+/** Returns the rejection for a request to one of our own endpoints while others of the same client are unfinished. */
+export function tooManyPending(level: PendingLevel): Rejection {
+  const open = 'requests to the endpoints under /-/ are open';
+  switch (level) {
+    case 'connection':
+      return tooMany(`too many ${open} on this connection; finish some and try again`, 'connection_pending');
+    case 'address':
+      return tooMany(`too many ${open} from this address; try again`, 'address_pending');
+    case 'all':
+      return rejection(
+        503,
+        'ServiceUnavailable',
+        `too many ${open} at this replica; try again`,
+        'replica_pending',
+        'elsewhere',
+      );
+  }
+}
+
+export const bodyTooSlow = (): Rejection =>
+  malformed('the body of the request did not come in time', 'request_too_slow', 408);
+
+/** @param most bytes */
+export const bodyTooLarge = (most: number): Rejection =>
+  rejection(
+    413,
+    'RequestEntityTooLarge',
+    `the body of a request to this endpoint may have ${most} bytes at most`,
+    'body_too_large',
   );
 
 /**

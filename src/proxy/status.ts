@@ -6,6 +6,7 @@
  * signed gets the same response. A token that we have signed gets the name of the client that it was for, also when
  * it has expired, and only a proven session learns why it ended.
  */
+import { STATUS_CODES } from 'node:http';
 
 /** `reason` of a Kubernetes Status (metav1.StatusReason). */
 export type StatusReason =
@@ -69,4 +70,35 @@ export function rejectionHeaders(rejection: Rejection): string[] {
   // Nothing was dialled, and another connection would not help: the limit is the user's, or the cluster's.
   else if (rejection.code === 429) headers.push('Retry-After', '1');
   return headers;
+}
+
+/**
+ * Returns the body of a rejection in the shape that clients of its path read: a Status, and of our own endpoints a
+ * problem document (RFC 9457) or an OAuth error (RFC 6749 §5.2).
+ * @param target of the request
+ */
+export function rejectionBody(
+  target: string,
+  rejection: Rejection,
+  auditId: string,
+): { readonly type: string; readonly body: Buffer } {
+  const json = (type: string, value: Record<string, unknown>): ReturnType<typeof rejectionBody> => ({
+    type,
+    body: Buffer.from(`${JSON.stringify(value)}\n`),
+  });
+  if (!target.startsWith('/-/')) return json('application/json', statusBody(rejection, auditId));
+  const { code: status, message } = rejection;
+  const passes = status === 429 || status === 503;
+  if (target.startsWith('/-/oauth/')) {
+    const error = passes ? 'temporarily_unavailable' : 'invalid_request';
+    return json('application/json', { error, error_description: message });
+  }
+  return json('application/problem+json', {
+    type: 'about:blank',
+    title: STATUS_CODES[status] ?? 'Rejected',
+    status,
+    detail: message,
+    code: passes ? 'too_many_requests' : 'bad_request',
+    requestId: auditId,
+  });
 }

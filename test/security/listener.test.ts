@@ -107,6 +107,8 @@ describe('the api listener', () => {
   it('sends `100 Continue` at its own endpoints', async () => {
     const connection = await connected();
     connection.socket.write(wired('POST /-/x HTTP/1.1\nHost: HOST\nExpect: 100-continue\nContent-Length: 2\n\n'));
+    await answered(connection, 1);
+    connection.socket.write('{}');
     await answered(connection, 2);
     expect(statusesOf(connection.received())).toEqual([100, 204]);
     connection.socket.destroy();

@@ -25,6 +25,13 @@ export interface ClientRequest {
    * never looks whole.
    */
   pieces(): AsyncIterable<Buffer>;
+  /**
+   * Reads the body without waiting for anyone to ask for it. Nothing else may have read of it.
+   * @param most bytes that it may have
+   * @param done called once: with the body when all of it has arrived, with undefined as soon as it is larger. Not
+   *   called if the client breaks it off; the response closes then
+   */
+  whenWhole(most: number, done: (body: Buffer | undefined) => void): void;
 }
 
 export interface ClientResponse {
@@ -55,6 +62,8 @@ export interface ClientResponse {
   onDrain(listener: () => void): void;
   /** Ends the response: it is whole. */
   end(body?: Buffer): void;
+  /** Ends a request of which nothing was done, without a response, so that its client may send it again. */
+  refuse(): void;
   /**
    * RST of the connection, or of the stream: nothing that is queued goes out, and the part that has gone does not
    * look whole.

@@ -3,10 +3,13 @@
  * compatibility classes of `node:http2`, and clients that offer h2 (undici, Go, curl) do not all retry by
  * themselves when the server asks for HTTP/1.1. So a request is converted to HTTP/1.1 here, within the process,
  * between Node's own client and Node's own server.
+ *
+ * A converted request takes 50 kB, and an attacker needs no credential for it. So one is converted only when its whole
+ * body is there (`endpoint-requests.ts`). `Connection: close` ends what converts it with the response, whether or not the
+ * client reads that.
  */
 import { createServer, request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestListener } from 'node:http';
-import type { ServerHttp2Stream } from 'node:http2';
 import { duplexPair } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { pairs } from '../../core/http/header-names.ts';
@@ -17,8 +20,9 @@ import { valuesOf } from '../raw-headers.ts';
 export const isMachinePath = (target: string | undefined): boolean => target?.startsWith('/-/') === true;
 
 export interface BridgedRequest {
-  readonly stream: ServerHttp2Stream;
   readonly client: Client;
+  /** Empty where there is none. */
+  readonly body: Buffer;
   /** Of the connection, whose certificate the endpoints check. */
   readonly socket: Pick<TLSSocket, 'getPeerCertificate'>;
   /** Of the client. */
@@ -31,8 +35,8 @@ export interface BridgedRequest {
  */
 export function createMachineBridge(handler: RequestListener, headerBytes: number): (bridged: BridgedRequest) => void {
   const server = createServer({ maxHeaderSize: headerBytes, requireHostHeader: false }, handler);
-  return ({ stream, client, socket, address }) => {
-    const { request, response } = client;
+  return ({ client, body, socket, address }) => {
+    const { response } = client;
     const [here, there] = duplexPair();
     // The endpoints read these from a TLS socket. They are the connection's, so a token bound to its certificate is
     // verified as over HTTP/1.1.
@@ -45,24 +49,26 @@ export function createMachineBridge(handler: RequestListener, headerBytes: numbe
     response.onClose(ended);
     for (const side of [here, there]) side.on('error', () => undefined);
     try {
-      if (request.expectsContinue) response.writeContinue();
-      const outgoing = httpRequest({ ...headOf(client), createConnection: () => here });
+      const outgoing = httpRequest({ ...headOf(client, body), createConnection: () => here });
       outgoing.on('response', (reply) => relay(reply, client));
       outgoing.on('error', () => response.reset());
-      if (request.hasBody) stream.pipe(outgoing);
-      else outgoing.end();
+      outgoing.end(body);
     } catch {
       // A target that Node's client does not write.
       response.start(400, [], { early: false });
       response.end();
+      ended();
     }
   };
 }
 
-function headOf({ request }: Client): { readonly method: string; readonly path: string; readonly headers: string[] } {
+function headOf(
+  { request }: Client,
+  body: Buffer,
+): { readonly method: string; readonly path: string; readonly headers: string[] } {
   const headers = [...pairs(request.raw)].filter(([name]) => name !== 'expect' && name !== 'te').flat();
   const framed = valuesOf(request.raw, 'content-length').length > 0;
-  if (request.hasBody && !framed) headers.push('Transfer-Encoding', 'chunked');
+  if (request.hasBody && !framed) headers.push('Content-Length', String(body.length));
   return { method: request.method, path: request.target, headers: [...headers, 'Connection', 'close'] };
 }
 

@@ -3,6 +3,7 @@
  * client.ts.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { whenWhole } from '../../core/http/pending-body.ts';
 import { ifWritten } from './client.ts';
 import type { Client, ClientResponse, ClientRequest } from './client.ts';
 import type { ClientConnection } from './connection.ts';
@@ -53,6 +54,10 @@ class Http1Request implements ClientRequest {
     // When the API server ends early, this must not destroy the request: the client's connection still has to carry
     // the answer.
     return this.#req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  }
+
+  whenWhole(most: number, done: (body: Buffer | undefined) => void): void {
+    whenWhole(this.#req, most, done);
   }
 }
 
@@ -125,6 +130,10 @@ class Http1Response implements ClientResponse {
     const { socket } = this.#req;
     if (!this.#req.complete) this.#res.once('finish', () => socket.destroySoon());
     this.#res.end(body);
+  }
+
+  refuse(): void {
+    this.reset();
   }
 
   reset(): void {

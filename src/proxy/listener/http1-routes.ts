@@ -34,7 +34,6 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
     if (rejection === undefined && isMachinePath(req.url)) {
       plane.machineRequest(client, connection, () => {
         if (plane.leaving) res.shouldKeepAlive = false;
-        if (client.request.expectsContinue) res.writeContinue();
         deps.machineHandler(req, res);
       });
     } else

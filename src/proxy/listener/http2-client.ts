@@ -8,6 +8,7 @@
 import { constants } from 'node:http2';
 import type { ServerHttp2Stream } from 'node:http2';
 import { pairs } from '../../core/http/header-names.ts';
+import { PendingBody } from '../../core/http/pending-body.ts';
 import { ifWritten } from './client.ts';
 import type { Client, ClientResponse, ClientRequest } from './client.ts';
 import { valuesOf } from '../raw-headers.ts';
@@ -56,7 +57,29 @@ class Http2Request implements ClientRequest {
   async *pieces(): AsyncGenerator<Buffer, void> {
     yield* this.#stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
     // A body that was broken off must not be ended towards the API server as if it were whole.
-    if (this.#stream.aborted || this.#stream.closed) throw new Error('the client broke the body off');
+    if (this.#isBrokenOff) throw new Error('the client broke the body off');
+  }
+
+  whenWhole(most: number, done: (body: Buffer | undefined) => void): void {
+    const stream = this.#stream;
+    const body = new PendingBody(most);
+    const end = (whole: Buffer | undefined): void => {
+      stream.off('data', onData);
+      stream.off('end', onEnd);
+      // Nothing more of it is read; the stream's window closes.
+      stream.pause();
+      if (!this.#isBrokenOff) done(whole);
+    };
+    const onData = (piece: Buffer): void => {
+      if (!body.add(piece)) end(undefined);
+    };
+    const onEnd = (): void => end(body.whole);
+    stream.on('data', onData);
+    stream.on('end', onEnd);
+  }
+
+  get #isBrokenOff(): boolean {
+    return this.#stream.aborted || this.#stream.closed;
   }
 }
 
@@ -140,6 +163,10 @@ class Http2Response implements ClientResponse {
     // for as long as the client likes.
     if (stream.writableFinished) this.#stopReading();
     else stream.once('finish', () => this.#stopReading());
+  }
+
+  refuse(): void {
+    this.#stream.close(constants.NGHTTP2_REFUSED_STREAM);
   }
 
   reset(): void {

@@ -6,8 +6,8 @@
  * - `connection.ts`: the facts about a client connection, and its reset.
  * - `client.ts`: a request and its response, for both versions of HTTP; `http1-client.ts` and `http2-client.ts`
  *   implement it.
- * - `http1-routes.ts`, `http2-sessions.ts`: the events of Node's servers. `http1-bridge.ts`: our own endpoints over
- *   HTTP/2.
+ * - `http1-routes.ts`, `http2-sessions.ts`: the events of Node's servers. `endpoint-requests.ts`: requests to our own
+ *   endpoints, and `http1-bridge.ts`: over HTTP/2.
  * - `framing.ts`: ambiguous requests. `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
  * - `stackless.ts`: errors without a stack.
  */
@@ -154,8 +154,8 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
     const rejection =
       http2Rejection(client.request, raw, headerBytes) ?? (machine ? hostRejection(client.request.raw) : undefined);
     if (rejection === undefined && machine) {
-      plane.machineRequest(client, connection, () => {
-        toMachine({ stream, client, socket, address: connection.address });
+      plane.machineRequest(client, connection, (body) => {
+        toMachine({ client, body, socket, address: connection.address });
         if (plane.leaving) retire();
       });
     } else

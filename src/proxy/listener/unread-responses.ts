@@ -2,17 +2,20 @@
  * Responses that only wait for their client to read them: rejections, and responses of our own endpoints.
  *
  * An attacker without a credential opens an HTTP/2 window of 0 and asks for thousands of rejections. So each has a
- * time limit, one connection may have a few of them at most, and nothing is kept of the request itself.
+ * time limit, one connection may have a few of them at most, and nothing is kept of the request itself. The attacker
+ * spreads them over thousands of connections, so those of an address, and of all, are limited as well.
  */
+import { bucketOf } from '../../core/http/address.ts';
+import type { Turns } from '../../timing/timing.ts';
 import type { ClientResponse } from './client.ts';
 import type { ClientConnection } from './connection.ts';
 import { Progress } from '../streams/progress.ts';
 
 /**
- * Responses of one connection that have stood still for a whole interval. A client that reads takes hundreds of
- * rejections in one.
+ * Responses that have stood still for a whole interval. A client that reads takes hundreds of rejections in one, so
+ * that an address has as many only by clients that do not read.
  */
-const MAX_PER_CONNECTION = 32;
+const MOST = { connection: 32, address: 500, all: 2_000 } as const;
 
 interface UnreadResponse {
   readonly response: ClientResponse;
@@ -22,7 +25,14 @@ interface UnreadResponse {
 }
 
 export class UnreadResponses {
+  /** The oldest first. */
   readonly #all = new Set<UnreadResponse>();
+  readonly #resets: Turns;
+
+  /** @param resets of few steps in a turn: a reset connection closes hundreds of streams */
+  constructor(resets: Turns) {
+    this.#resets = resets;
+  }
 
   /**
    * @param limitMs how long the client may read nothing of it
@@ -45,7 +55,8 @@ export class UnreadResponses {
 
   /** @param nowMs monotonic */
   sweep(nowMs: number): void {
-    const stalled = new Map<ClientConnection, number>();
+    const ending = new Set<{ reset(): void }>();
+    const stalled: UnreadResponse[] = [];
     for (const unread of this.#all) {
       const { response, connection, limitMs, progress } = unread;
       if (response.gone || connection.ended) {
@@ -57,9 +68,26 @@ export class UnreadResponses {
         continue;
       }
       const stalledMs = progress.stalledMs(response.waiting, nowMs);
-      if (stalledMs >= limitMs) response.reset();
-      else if (stalledMs > 0) stalled.set(connection, (stalled.get(connection) ?? 0) + 1);
+      if (stalledMs >= limitMs) ending.add(response);
+      else if (stalledMs > 0) stalled.push(unread);
     }
-    for (const [connection, count] of stalled) if (count > MAX_PER_CONNECTION) connection.reset();
+    for (const each of [...ending, ...surplusOf(stalled)]) this.#resets.do(() => each.reset());
   }
+}
+
+/** Returns what is beyond the limits: whole connections, and the oldest responses of an address, or of all. */
+function surplusOf(stalled: readonly UnreadResponse[]): ReadonlySet<{ reset(): void }> {
+  const counts = new Map<ClientConnection | string, number>();
+  const exceeds = (key: ClientConnection | string, most: number): boolean => {
+    const count = (counts.get(key) ?? 0) + 1;
+    counts.set(key, count);
+    return count > most;
+  };
+  const surplus = new Set<{ reset(): void }>();
+  // The latest first, so that the oldest are beyond.
+  for (const { response, connection } of stalled.toReversed()) {
+    if (exceeds(connection, MOST.connection)) surplus.add(connection);
+    else if (exceeds(bucketOf(connection.address), MOST.address) || exceeds('all', MOST.all)) surplus.add(response);
+  }
+  return surplus;
 }

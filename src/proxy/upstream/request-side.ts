@@ -2,7 +2,7 @@
 import type { Client, ClientResponse, ClientRequest } from '../listener/client.ts';
 import type { ClientSide, Exchange } from '../exchange.ts';
 import { valuesOf } from '../raw-headers.ts';
-import { rejectionHeaders, statusBody } from '../status.ts';
+import { rejectionBody, rejectionHeaders } from '../status.ts';
 import type { Rejection } from '../status.ts';
 import type { UnreadResponses } from '../listener/unread-responses.ts';
 
@@ -44,8 +44,8 @@ export class RequestSide implements ClientSide {
     if (this.#open === undefined) return;
     const { exchange, request } = this.#open;
     if (!exchange.clientOpen || this.response.started) return;
-    const body = Buffer.from(`${JSON.stringify(statusBody(rejection, exchange.auditId))}\n`);
-    const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length)];
+    const { type, body } = rejectionBody(exchange.facts.target, rejection, exchange.auditId);
+    const headers = ['Content-Type', type, 'Content-Length', String(body.length)];
     headers.push('Audit-Id', exchange.auditId, ...rejectionHeaders(rejection));
     // A body that was announced and never came (`Expect: 100-continue` above all) would be read as the next
     // request.

@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import type { ErrorCode } from '../../../src/core/errors.ts';
 import type { ImpersonationRejection } from '../../../src/core/http/impersonation.ts';
-import { rejectionHeaders, statusBody } from '../../../src/proxy/status.ts';
+import { rejectionBody, rejectionHeaders, statusBody } from '../../../src/proxy/status.ts';
 import { impersonationRejection } from '../../../src/proxy/impersonation-rejections.ts';
 import {
   auditBlocked,
+  bodyTooLarge,
   clusterRejection,
   credentialRejection,
   draining,
@@ -15,6 +16,7 @@ import {
   pathRejection,
   tooManyAtCluster,
   tooManyForUser,
+  tooManyPending,
   tooManyReviews,
 } from '../../../src/proxy/rejections.ts';
 import type { Rejection } from '../../../src/proxy/status.ts';
@@ -123,6 +125,27 @@ describe('a rejection as a Kubernetes Status', () => {
     ] as const;
     const bodies = new Set(reasons.map((reason) => JSON.stringify(statusBody(credentialRejection(reason, CONTEXT)))));
     expect(bodies.size).toBe(1);
+  });
+
+  it('has the shape that clients of its path read', () => {
+    const read = (target: string, about: Rejection): unknown => {
+      const { type, body } = rejectionBody(target, about, 'id-1');
+      return { type, ...(JSON.parse(body.toString()) as object) };
+    };
+    expect(read('/api', tooManyPending('all'))).toMatchObject({ type: 'application/json', kind: 'Status', code: 503 });
+    expect(read('/-/oauth/token', tooManyPending('address'))).toEqual({
+      type: 'application/json',
+      error: 'temporarily_unavailable',
+      error_description: 'too many requests to the endpoints under /-/ are open from this address; try again',
+    });
+    expect(read('/-/oauth/token', bodyTooLarge(9))).toMatchObject({ error: 'invalid_request' });
+    expect(read('/-/access', tooManyPending('connection'))).toMatchObject({
+      title: 'Too Many Requests',
+      status: 429,
+      code: 'too_many_requests',
+      requestId: 'id-1',
+    });
+    expect(rejectionHeaders(tooManyPending('address'))).toEqual(expect.arrayContaining(['Retry-After', '1']));
   });
 
   it('distinguishes an unknown cluster from an invalid host', () => {
