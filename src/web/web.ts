@@ -43,6 +43,7 @@ import { sendProblem } from '../http/problem.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import { stepUpPages } from './step-up/step-up.ts';
 import type { AdminService } from '../admin/revoke.ts';
+import { limitPending } from './page/pending-requests.ts';
 import { noStore, securityHeaders } from './page/security-headers.ts';
 import { beginContext, contextOf } from '../http/request-context.ts';
 
@@ -129,6 +130,7 @@ function webApp(
   app.use(securityHeaders(publicUrl));
   app.use(assetFiles());
   app.use(noStore);
+  app.use(limitPending(deps));
   const limited = () => limitSignIns(deps, createRateLimiter(limits.signInsPerMinute, deps.clock), '/oauth/authorize');
   // Each step has a limit of its own: a sign-in with kubectl takes one of each, and one where it continues to the
   // provider.

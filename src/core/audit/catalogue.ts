@@ -310,7 +310,7 @@ export const PORTCULLIS_EVENTS = {
   },
   'malformed-request': {
     chapter: 'Portcullis itself',
-    when: 'bytes on the api listener are not valid HTTP for Portcullis',
+    when: 'bytes on the api listener are not valid HTTP for Portcullis; or a request to a page was not whole in time, was too large, or was one of too many that were open',
     code: received,
     facts: ['reason'],
   },

@@ -123,6 +123,7 @@ export function errorDocument({ cause, requestId, again }: AuthorizationError, c
 
 const TOO_MANY = {
   'sign-ins': { title: 'Too many sign-ins', message: 'Too many sign-ins were started from your address.' },
+  requests: { title: 'Too many requests', message: 'Too many requests from your address are open.' },
   pages: { title: 'Too many requests', message: 'You, or a program with your sign-in, requested too many pages.' },
 } as const;
 
