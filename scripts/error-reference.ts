@@ -34,11 +34,13 @@ import {
   tooManyForUser,
   tooManyPending,
   tooManyReviews,
+  upstreamBusy,
   upstreamInvalid,
   upstreamLost,
   upstreamTimeout,
   upstreamUnavailable,
   upstreamUntrusted,
+  uploadStalled,
 } from '../src/proxy/rejections.ts';
 import { MOST_BODY_BYTES } from '../src/core/http/pending-requests.ts';
 import { errorMessages } from '../src/web/page/error-page.ts';
@@ -199,6 +201,8 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
     'the account may impersonate users, but not what this request needs: a service account (`--as`), a group, a uid or an extra key',
   ],
   [upstreamUnavailable(), 'nothing was sent, or what was sent changes nothing: client-go tries again'],
+  [upstreamBusy(), 'an account holds its share of the connections to this API server, or all are in use'],
+  [uploadStalled(), 'the client announced a body and sent nothing of it, or nothing more, for 30 s'],
   [upstreamUntrusted(), 'the certificate is not signed by `clusters[].caFile`, or names another host'],
   [upstreamLost(false), 'the connection ended after a request that changes something was sent'],
   [upstreamInvalid(), 'the response is no HTTP'],

@@ -39,8 +39,12 @@ export interface ProxyTiming {
   readonly connectMs: number;
   /** From the request to the first header of the API server, if the request is not long-running. */
   readonly responseMs: number;
-  /** Between two pieces of a body, if the request is not long-running. */
+  /** For a request that is not long-running: until a connection to the API server is free for it. */
+  readonly waitMs: number;
+  /** Between two pieces of a response's body, if the request is not long-running. */
   readonly bodyMs: number;
+  /** From the admission to the first piece of the request's body, and between two, if it is not long-running. */
+  readonly uploadMs: number;
   /** From an upgrade request to the response of the API server. */
   readonly upgradeMs: number;
   /** From a new connection, or from the first byte of a request on an old one, to the end of the request's head. */
@@ -67,12 +71,16 @@ export interface ProxyTiming {
 
 /**
  * `responseMs`: an API server ends an ordinary request after 60 s by itself (`--request-timeout`), so one that is
- * silent for longer is not going to respond. `connectMs`: docs/protocols.md#limits.
+ * silent for longer is not going to respond. `uploadMs`: half of that, for one pause of a client. `waitMs`: longer than
+ * `connectMs` for TCP and for TLS, so that an API server that cannot be reached is not called a busy one. `connectMs`:
+ * docs/protocols.md#limits.
  */
 export const DEFAULT_TIMING: ProxyTiming = {
   connectMs: 10_000,
   responseMs: 75_000,
+  waitMs: 30_000,
   bodyMs: 120_000,
+  uploadMs: 30_000,
   upgradeMs: 30_000,
   reviewMs: 5_000,
   machineBodyMs: 30_000,

@@ -296,6 +296,25 @@ export const upstreamUnavailable = (): Rejection =>
     'later',
   );
 
+/** Returns the rejection for a request that has waited too long for a connection: nothing of it has been sent. */
+export const upstreamBusy = (): Rejection =>
+  rejection(
+    503,
+    'ServiceUnavailable',
+    "no connection to the cluster's API server was free in time, because too many requests are open, perhaps your own; try again",
+    'upstream_busy',
+    'later',
+  );
+
+/** Returns the rejection for a body that has stopped: the API server has had none of it, or not the whole. */
+export const uploadStalled = (): Rejection =>
+  rejection(
+    408,
+    'Timeout',
+    'nothing more of the body of this request arrived in time, so the request was given up',
+    'upload_stalled',
+  );
+
 /** Returns the rejection for a server at the API server's address that does not prove that it is the API server. */
 export const upstreamUntrusted = (): Rejection =>
   rejection(

@@ -162,7 +162,7 @@ function failureMetrics(
   const errors = counter(
     registry,
     'upstream_errors_total',
-    'Requests that could not be passed to an API server, or whose response could not be passed to the client: `connect`, `timeout`, `reset`, `tls`, `own_token_refused`, `own_account_refused` …',
+    'Requests that could not be passed to an API server, or whose response could not be passed to the client: `connect`, `timeout`, `reset`, `tls`, `busy`, `own_token_refused`, `own_account_refused` …',
     ['cluster', 'kind'],
   );
   for (const name of clusters) errors.inc({ cluster: name, kind: 'connect' }, 0);

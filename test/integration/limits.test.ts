@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { compileMapping, mapClaims } from '../../src/core/identity/claims.ts';
 import { ALICE, call, open, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestUser, TestPlane } from '../support/data-plane.ts';
+import { http2Connection } from '../support/http2-client.ts';
+import type { Http2Answer, Http2Connection, Http2Options } from '../support/http2-client.ts';
+import type { ProxyTiming } from '../../src/proxy/dependencies.ts';
 import { answerJson } from '../support/upstream.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -91,20 +94,75 @@ describe('the concurrency limit of a user', () => {
   });
 });
 
-describe('a user who holds every connection slot of the limit', () => {
-  it('leaves connections to the cluster for every other user', async () => {
-    const most = 300;
-    const plane = await startPlane({ limits: { inFlightPerPerson: most } });
-    const [alice, bob] = [await signIn(plane), await signIn(plane, { subject: 'bob' })];
+describe('two users who hold every connection slot of their limits', () => {
+  const MOST = 150;
+  const HELD = `${PODS}/held`;
+  let plane: TestPlane;
+  let clients: Http2Connection[];
+  const start = async (timing: Partial<ProxyTiming> = {}): Promise<void> => {
+    clients = [];
+    plane = await startPlane({ limits: { inFlightPerPerson: MOST }, timing });
     plane.upstream.answer = (req, res) => {
-      if (req.url?.includes('held') !== true) return answerJson({})(req, res);
+      if (req.url?.includes('held') !== true) answerJson({})(req, res);
     };
-    const held = Array.from({ length: most }, () => open(plane, alice, `${PODS}/held`));
-    for (const each of held) each.end();
-    await until(() => plane.upstream.requests.length === most, 'all requests that her limit allows');
-    expect((await call(plane, bob, PODS)).status).toBe(200);
-    for (const each of held) each.destroy();
+  };
+  async function hold(user: TestUser, options: Http2Options, count = MOST): Promise<readonly Http2Answer[]> {
+    const client = await http2Connection(plane, user.certificate);
+    clients.push(client);
+    const held = Array.from({ length: count }, () => client.open(user, HELD, options));
+    for (const { head } of held) head.catch(() => undefined);
+    await until(() => client.session.state.outboundQueueSize === 0, 'the requests');
+    return held;
+  }
+  afterEach(async () => {
+    for (const client of clients) client.close();
     await plane.close();
+  });
+
+  it.each<{ what: string; options: Http2Options; connections: number; piece?: string }>([
+    { what: 'responses that never come', options: {}, connections: 100 + 67 },
+    { what: 'bodies of which nothing comes', options: { method: 'POST', body: null }, connections: 0 },
+    { what: 'bodies that stop', options: { method: 'POST', body: null }, piece: '{', connections: 100 + 67 },
+  ])('leave connections to the cluster for every other user: $what', async ({ options, connections, piece }) => {
+    await start();
+    for (const subject of ['alice', 'bob']) {
+      const held = await hold(await signIn(plane, { subject }), options);
+      if (piece !== undefined) for (const { stream } of held) stream.write(piece);
+      const taken = subject === 'alice' ? Math.min(connections, 100) : connections;
+      await until(() => plane.upstream.connections.length >= taken, `the connections of ${subject}`);
+    }
+    const carol = await signIn(plane, { subject: 'carol' });
+    expect((await call(plane, carol, PODS)).status).toBe(200);
+    expect((await call(plane, carol, PODS, { method: 'POST', body: '{}' })).status).toBe(200);
+    expect(plane.upstream.requests.filter(({ url }) => url === HELD)).toHaveLength(connections);
+  });
+
+  it('wait for their own connections, and are told to try again', async () => {
+    await start({ waitMs: 500 });
+    const held = await hold(await signIn(plane), {}, 110);
+    const answered = held.at(-1);
+    expect(await answered?.head).toMatchObject({ status: 503, headers: { 'retry-after': '3' } });
+    await answered?.ended;
+    expect(answered?.received()).toMatch(/no connection .* was free in time.*try again \(audit id /);
+    expect(plane.audited[0]).toMatchObject({
+      responseStatus: { code: 503, reason: 'ServiceUnavailable' },
+      annotations: { 'portcullis.dev/reason': 'upstream_busy' },
+    });
+    expect(plane.counted.upstreamErrors[0]).toBe('busy');
+  });
+
+  it('have a limit between two pieces of a body', async () => {
+    await start({ uploadMs: 50 });
+    const [nothing, half] = await hold(await signIn(plane), { method: 'POST', body: null }, 2);
+    half?.stream.write('{');
+    for (const each of [nothing, half]) {
+      expect((await each?.head)?.status).toBe(408);
+      await each?.ended;
+      expect(JSON.parse(each?.received() ?? '')).toMatchObject({ kind: 'Status', code: 408, reason: 'Timeout' });
+    }
+    await until(() => plane.audited.length === 2, 'the audit events');
+    expect(plane.audited.map(({ annotations }) => annotations['portcullis.dev/reason'])).toContain('upload_stalled');
+    for (const { ended } of plane.upstream.connections) expect(await ended).toBe('reset');
   });
 });
 

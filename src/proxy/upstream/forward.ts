@@ -6,11 +6,13 @@
  * - `request-side.ts`, `response-head.ts`: the client's side of a request, and the head of its response.
  * - `proxy-account.ts`: a 403 about the proxy's own account. `upstream-error.ts`: failures of an API server.
  * - `transport.ts`: a request under way, whatever carries it. `pool.ts`: what carries which.
+ * - `upload.ts`: the body of a request. `fair-queue.ts`: whose request gets the next free connection.
  * - `http1-pool.ts`, `http1-connection.ts`, `http1-framing.ts`, `response-parser.ts`, `slab.ts`: our own client over
  *   HTTP/1.1.
  * - `http2-transport.ts`: HTTP/2, for what lasts. `connect.ts`: a connection that can be reset.
  * - `cluster-health.ts`: checks whether an API server responds.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import type { CutReason } from '../../revocation/revocation.ts';
 import type { Admitted } from '../admission/admission.ts';
 import type { ClientRequest } from '../listener/client.ts';
@@ -27,8 +29,9 @@ import { lineFormat, responseHead } from './response-head.ts';
 import type { LineFormat } from './response-head.ts';
 import { statusBody } from '../status.ts';
 import type { Rejection } from '../status.ts';
-import { credentialRejection, loginAddress } from '../rejections.ts';
-import { isConnectionLoss, upstreamFailure } from './upstream-error.ts';
+import { credentialRejection, loginAddress, uploadStalled } from '../rejections.ts';
+import { isConnectionLoss, UpstreamError, upstreamFailure } from './upstream-error.ts';
+import { startingWith, uploadPieces } from './upload.ts';
 import type { ClusterPools } from './pool.ts';
 import type { Slab } from './slab.ts';
 import type { UpstreamStream } from './transport.ts';
@@ -71,7 +74,8 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
 
   start(): void {
     this.#options.exchange.attach(this);
-    this.#dispatch();
+    if (this.#body) void this.#upload();
+    else this.#dispatch(undefined);
   }
 
   abort(): void {
@@ -196,8 +200,36 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     else client.reject(failure.rejection);
   }
 
-  #dispatch(): void {
-    const { admitted, pools, timing, request, exchange } = this.#options;
+  /**
+   * An attacker announces bodies and sends none, each of which would hold a connection to the API server that no one
+   * else can use. So one is taken when the first piece is there; and that a turn later: if the piece is followed by
+   * what breaks the body, the request has ended by then, and the API server sees nothing of it.
+   */
+  async #upload(): Promise<void> {
+    const { request, admitted, timing, exchange } = this.#options;
+    const limitMs = admitted.info.longRunning ? 0 : timing.uploadMs;
+    const pieces = uploadPieces(request.pieces(), { exchange, limitMs, onLate: () => this.#stalled() });
+    try {
+      const first = await pieces.next();
+      await turn();
+      if (!this.#done) this.#dispatch(startingWith(first, pieces));
+    } catch (error) {
+      this.onError(new UpstreamError('internal', 'a body that broke off', error));
+    }
+  }
+
+  /** Half of the body has perhaps been sent. */
+  #stalled(): void {
+    if (this.#done) return;
+    this.#stream?.abort();
+    this.#finish();
+    const { client } = this.#options;
+    if (this.#started) client.response.reset();
+    else client.reject(uploadStalled());
+  }
+
+  #dispatch(body: AsyncIterable<Buffer> | undefined): void {
+    const { admitted, pools, timing, exchange } = this.#options;
     const { longRunning } = admitted.info;
     this.#tries += 1;
     const transport = longRunning ? pools.streams : pools.short;
@@ -206,10 +238,11 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
         method: exchange.facts.method,
         target: admitted.target,
         headers: admitted.headers,
-        body: this.#body ? checkedBody(request, exchange) : undefined,
+        body,
         bodyLength: this.#body ? bodyLength(exchange.facts.raw) : undefined,
         headMs: longRunning ? 0 : timing.responseMs,
         pieceMs: longRunning ? 0 : timing.bodyMs,
+        account: admitted.user,
       },
       new ProxyAccountFilter(this, admitted),
     );
@@ -231,7 +264,7 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
 
   #retry(): void {
     if (this.#aborted || !this.#options.exchange.mayPass()) this.#finish();
-    else this.#dispatch();
+    else this.#dispatch(undefined);
   }
 
   #noteLine(chunk: Buffer): void {
@@ -276,16 +309,3 @@ function terminationEvent(rejection: Rejection): Buffer {
 /** @returns the last line of a log that is cut, on a line of its own */
 const terminationLine = ({ message }: Rejection, betweenLines: boolean): Buffer =>
   Buffer.from(`${betweenLines ? '' : '\n'}portcullis: ${message}\n`);
-
-/**
- * Passes the client's body on piece by piece, with a check before each. The body is pulled, so nothing is read that the
- * API server cannot take, and the check is between the buffer and the write: a stream in between would hold pieces
- * that were checked long before they are sent.
- */
-async function* checkedBody(request: ClientRequest, exchange: Exchange): AsyncGenerator<Buffer, void> {
-  for await (const chunk of request.pieces()) {
-    if (!exchange.mayPass()) throw new Error('the request was cut');
-    exchange.audit.bytesIn += chunk.length;
-    yield chunk;
-  }
-}

@@ -4,7 +4,6 @@
  * A request is over with the end of its response, by a failure of either side, by its time limit or by `abort`,
  * whichever is first; the handler is told at most once, and the connection then belongs to the next request.
  */
-import { setImmediate as turn } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { connectUpstream } from './connect.ts';
 import type { UpstreamAddress, UpstreamLink } from './connect.ts';
@@ -67,6 +66,8 @@ export function openHttp1(
 }
 
 export class Http1Connection {
+  /** The request that a pool has given it to. */
+  holder: { readonly account: string | undefined } | undefined;
   readonly #owner: Http1ConnectionOwner;
   readonly #hostHeader: string;
   readonly #link: UpstreamLink;
@@ -311,10 +312,7 @@ export class Http1Connection {
     this.#owner.onLost(this);
   }
 
-  /**
-   * The head goes out with the first piece, and that a turn later: if the piece is followed by what breaks the body, the
-   * request has ended by then, and the API server sees nothing of it.
-   */
+  /** The head goes out with the first piece. */
   async #sendBody(
     head: string,
     body: AsyncIterable<Buffer>,
@@ -327,7 +325,6 @@ export class Http1Connection {
     try {
       for await (const piece of body) {
         if (piece.length === 0) continue;
-        if (before !== '') await turn();
         if (!isOurs() || !handler.maySend()) return;
         left -= piece.length;
         // An attacker sends more than was announced, and the API server would read the rest as the next request,

@@ -4,6 +4,7 @@
  * Not pipelined: a small request would wait behind a long list.
  */
 import type { UpstreamAddress } from './connect.ts';
+import { FairQueue } from './fair-queue.ts';
 import { openHttp1 } from './http1-connection.ts';
 import type { Http1Connection, Http1ConnectionOwner } from './http1-connection.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream, UpstreamTransport } from './transport.ts';
@@ -18,6 +19,8 @@ export interface Http1PoolOptions {
   readonly hostHeader: string;
   /** Connections at most; further requests wait. Absent: as many as there are requests. */
   readonly most?: number;
+  /** How long a request waits for a connection. Milliseconds; absent: as long as its client likes. */
+  readonly waitMs?: number;
 }
 
 export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
@@ -27,7 +30,7 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
   readonly #free: { readonly connection: Http1Connection; readonly sinceMs: number }[] = [];
   /** Whose response has ended in this very turn. */
   #resting: Http1Connection[] = [];
-  readonly #waiting = new Set<PooledRequest>();
+  readonly #queue: FairQueue<PooledRequest>;
   /** Attempts under way, by what gives them up. */
   readonly #opening = new Set<() => void>();
   #isAwake = false;
@@ -36,6 +39,7 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
 
   constructor(options: Http1PoolOptions) {
     this.#options = options;
+    this.#queue = new FairQueue(options.most ?? Number.POSITIVE_INFINITY);
     // After a poll of the sockets: a response that has arrived is not late because this process was busy.
     this.#sweepTimer = setInterval(() => setImmediate(() => this.#sweep()), SWEEP_MS);
     this.#sweepTimer.unref();
@@ -43,10 +47,10 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
     const pooled = new PooledRequest(request, handler, (given) => this.#takeBack(given));
-    const connection = this.#waiting.size === 0 ? this.#takeFree() : undefined;
+    const connection = this.#queue.mayPass(request.account) ? this.#takeFree() : undefined;
     if (connection !== undefined) this.#start(pooled, connection);
     else {
-      this.#waiting.add(pooled);
+      this.#queue.add(pooled);
       if (this.#free.length > 0 || this.#resting.length === 0) this.#serve();
       else this.#wake();
     }
@@ -60,8 +64,7 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
     this.#opening.clear();
     for (const giveUp of opening) giveUp();
     for (const connection of this.#all) connection.close();
-    for (const pooled of this.#waiting) pooled.fail(new UpstreamError('reset', 'closed here'));
-    this.#waiting.clear();
+    for (const pooled of this.#queue.takeAll()) pooled.fail(new UpstreamError('reset', 'closed here'));
   }
 
   /**
@@ -70,11 +73,13 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
    * such bytes end it.
    */
   onFree(connection: Http1Connection): void {
+    this.#release(connection);
     this.#resting.push(connection);
     this.#wake();
   }
 
   onLost(connection: Http1Connection): void {
+    this.#release(connection);
     this.#all.delete(connection);
     const at = this.#free.findIndex((free) => free.connection === connection);
     if (at !== -1) this.#free.splice(at, 1);
@@ -95,18 +100,34 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
 
   /** Gives waiting requests a connection each, and opens as many as are missing. */
   #serve(): void {
-    for (const pooled of this.#waiting) {
+    while (this.#queue.size > 0) {
       const connection = this.#takeFree();
       if (connection === undefined) break;
-      this.#waiting.delete(pooled);
+      const pooled = this.#queue.take();
+      if (pooled === undefined) {
+        this.#free.push({ connection, sinceMs: performance.now() });
+        break;
+      }
       this.#start(pooled, connection);
     }
+    if (this.#queue.size === 0) return;
+    const { wanted } = this.#queue;
     const most = this.#options.most ?? Number.POSITIVE_INFINITY;
-    while (this.#opening.size < this.#waiting.size && this.#all.size + this.#opening.size < most) this.#open();
+    while (this.#opening.size < wanted && this.#all.size + this.#opening.size < most) this.#open();
   }
 
   #start(pooled: PooledRequest, connection: Http1Connection): void {
+    this.#queue.hold(pooled.account);
+    connection.holder = pooled;
     if (!pooled.start(connection)) connection.close();
+  }
+
+  /** The connection is no account's any more. */
+  #release(connection: Http1Connection): void {
+    const { holder } = connection;
+    if (holder === undefined) return;
+    connection.holder = undefined;
+    this.#queue.release(holder.account);
   }
 
   #takeFree(): Http1Connection | undefined {
@@ -131,9 +152,10 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
 
   /** Nothing is connected for a request that has gone. */
   #takeBack(pooled: PooledRequest): void {
-    if (!this.#waiting.delete(pooled)) return;
+    if (!this.#queue.remove(pooled)) return;
+    const { wanted } = this.#queue;
     for (const giveUp of this.#opening) {
-      if (this.#opening.size <= this.#waiting.size) return;
+      if (this.#opening.size <= wanted) return;
       this.#opening.delete(giveUp);
       giveUp();
     }
@@ -141,9 +163,8 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
 
   /** The attempt was made for one of those that wait. */
   #failed(error: Error): void {
-    const [first] = this.#waiting;
+    const first = this.#queue.take();
     if (first === undefined) return;
-    this.#waiting.delete(first);
     first.fail(error);
     this.#serve();
   }
@@ -153,17 +174,25 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
     for (const connection of this.#all) connection.sweep(nowMs);
     const idle = this.#free.filter(({ sinceMs }) => nowMs - sinceMs > KEEP_ALIVE_MS);
     for (const { connection } of idle) connection.close();
+    const { waitMs } = this.#options;
+    if (waitMs === undefined || this.#queue.size === 0) return;
+    for (const pooled of this.#queue.takeOlder(nowMs - waitMs)) {
+      pooled.fail(new UpstreamError('busy', 'no connection was free in time'));
+    }
   }
 }
 
 /** From its handler's side. It waits first, and is then on a connection. */
 class PooledRequest implements UpstreamStream {
+  readonly account: string | undefined;
+  readonly sinceMs = performance.now();
   readonly #request: UpstreamRequest;
   readonly #handler: UpstreamHandler;
   readonly #takeBack: (pooled: PooledRequest) => void;
   #connection: Http1Connection | undefined;
 
   constructor(request: UpstreamRequest, handler: UpstreamHandler, takeBack: (pooled: PooledRequest) => void) {
+    this.account = request.account;
     this.#request = request;
     this.#handler = handler;
     this.#takeBack = takeBack;

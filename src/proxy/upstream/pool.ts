@@ -11,10 +11,7 @@ import type { UpstreamTransport } from './transport.ts';
 
 /** More at once would only queue in the API server's own priority and fairness. */
 const SHORT_CONNECTIONS = 256;
-/**
- * An attacker could hold all of them, by uploads that never come or responses that are never read, and every other
- * request would wait without end. So there are twice as many as one user may have in flight.
- */
+/** At least twice as many as one user may have in flight. How they are shared out: `fair-queue.ts`. */
 const shortConnections = (perUser: number): number => Math.max(SHORT_CONNECTIONS, 2 * perUser);
 
 export interface ClusterPools {
@@ -43,7 +40,7 @@ export function createPools(cluster: UpstreamCluster, timing: ProxyTiming, perUs
     connectMs: timing.connectMs,
   };
   const hostHeader = new URL(origin).host;
-  const short = new Http1Pool({ address, hostHeader, most: shortConnections(perUser) });
+  const short = new Http1Pool({ address, hostHeader, most: shortConnections(perUser), waitMs: timing.waitMs });
   const fallback = new Http1Pool({ address, hostHeader });
   const streams = new Http2Transport({ address, origin, pingMs: timing.pingMs, fallback });
   return {

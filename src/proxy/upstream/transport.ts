@@ -18,7 +18,7 @@ export interface UpstreamRequest {
   readonly headers: UpstreamHeaders;
   /** It asks for another protocol (RFC 9110 §7.8). HTTP/1.1 only, and only on a connection that serves nothing else. */
   readonly isUpgrade?: boolean;
-  /** Pulled piece by piece. Undefined: the request has no body. */
+  /** Pulled piece by piece; the first one should be there, because the connection waits for it. Undefined: the request has no body. */
   readonly body: AsyncIterable<Buffer> | undefined;
   /** Bytes of the body. Undefined: not known before its end. */
   readonly bodyLength: number | undefined;
@@ -26,6 +26,8 @@ export interface UpstreamRequest {
   readonly headMs: number;
   /** Between two pieces of the response. Milliseconds; 0: no limit. */
   readonly pieceMs: number;
+  /** Whose share of the connections it uses. Absent: no account's; the proxy sends it for itself. */
+  readonly account?: string;
 }
 
 const TARGET = /^\/[!-~\u0080-\u00ff]*$/;

@@ -1,6 +1,7 @@
 /** Classifies the failures of an API server, for the metrics and for the user. */
 import {
   internalError,
+  upstreamBusy,
   upstreamInvalid,
   upstreamLost,
   upstreamTimeout,
@@ -12,14 +13,14 @@ import { UpstreamConnectError } from './connect.ts';
 
 export interface UpstreamFailure {
   /** Label of `portcullis_upstream_errors_total`. */
-  readonly kind: 'connect' | 'tls' | 'timeout' | 'reset' | 'protocol' | 'internal';
+  readonly kind: 'connect' | 'tls' | 'timeout' | 'reset' | 'protocol' | 'internal' | 'busy';
   /** The response to the client, if there is none yet. */
   readonly rejection: Rejection;
 }
 
 type Kind = UpstreamFailure['kind'];
 
-/** A request to an API server that has failed after its connection was there. */
+/** A request to an API server that has failed after its connection was there, or while it waited for one. */
 export class UpstreamError extends Error {
   readonly code: string;
   readonly kind: Kind;
@@ -53,6 +54,7 @@ export function upstreamFailure(cause: Error, { repeatable = false } = {}): Upst
   }
   const kind = kindOf(cause);
   if (kind === 'timeout') return { kind, rejection: upstreamTimeout() };
+  if (kind === 'busy') return { kind, rejection: upstreamBusy() };
   if (kind === 'reset') return { kind, rejection: upstreamLost(repeatable) };
   return { kind, rejection: kind === 'protocol' ? upstreamInvalid() : internalError() };
 }
