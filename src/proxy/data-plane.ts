@@ -15,7 +15,7 @@ import type { ClientConnection } from './listener/connection.ts';
 import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import { Exchange } from './exchange.ts';
-import type { ClientSide, ExchangeFacts, UnreadLimits } from './exchange.ts';
+import type { ExchangeFacts, UnreadLimits } from './exchange.ts';
 import { Forwarding } from './upstream/forward.ts';
 import { EndpointRequests } from './listener/endpoint-requests.ts';
 import { connectRejection, http1Rejection, pipelinedUpgrade } from './listener/framing.ts';
@@ -24,7 +24,7 @@ import { valuesOf } from './raw-headers.ts';
 import { RequestAudit } from './request-audit.ts';
 import { RequestSide } from './upstream/request-side.ts';
 import type { RequestSideOptions } from './upstream/request-side.ts';
-import { credentialRejection, malformed } from './rejections.ts';
+import { malformed } from './rejections.ts';
 import type { Rejection } from './status.ts';
 import { UnreadResponses } from './listener/unread-responses.ts';
 import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './streams/upgrade.ts';
@@ -137,19 +137,11 @@ export class DataPlane {
   ): void {
     const pools = this.#pools.get(admitted.cluster.name);
     // There may have been awaits between the last check and this line.
-    if (pools === undefined || !exchange.clientOpen || !this.#mayDispatch(exchange, side)) return;
+    if (pools === undefined || !exchange.clientOpen || !exchange.mayPass()) return;
     exchange.facts.connection.headers.keep(exchange.facts.raw);
     if (request.expectsContinue) side.response.writeContinue();
     const of = { deps: this.#deps, exchange, admitted, pools, timing: this.#timing };
     new Forwarding({ ...of, request, client: side }).start();
-  }
-
-  #mayDispatch(exchange: Exchange, side: Pick<ClientSide, 'reject'>): boolean {
-    if (exchange.mayPass()) return true;
-    if (exchange.grantEnded) {
-      side.reject(credentialRejection('grant_ended', this.#deps, exchange.caller?.credential));
-    }
-    return false;
   }
 
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, connection: ClientConnection): Promise<void> {
@@ -167,7 +159,7 @@ export class DataPlane {
     const admitted = await this.#admission.admit(exchange, { upgrade: true });
     if (!admitted.ok) return client.reject(admitted.reason);
     const pools = this.#pools.get(admitted.value.cluster.name);
-    if (pools === undefined || !exchange.clientOpen || !this.#mayDispatch(exchange, client)) return;
+    if (pools === undefined || !exchange.clientOpen || !exchange.mayPass()) return;
     const of = { deps: this.#deps, exchange, admitted: admitted.value, protocol: protocol.value, pools };
     new UpgradeForwarding({ ...of, timing: this.#timing, client, socket, head }).start();
   }
@@ -235,6 +227,7 @@ export class DataPlane {
       facts,
       auditId,
       guard: this.#deps.guard,
+      messages: this.#deps,
       resetClient,
       audit: new RequestAudit(this.#deps, { auditId, method, target, address, userAgent, trace }),
       onEnd: () => this.#forget(place),

@@ -13,12 +13,19 @@ import type { CutReason, Flight, RevocationGuard, GuardRejection, Registration }
 import type { ClientConnection } from './listener/connection.ts';
 import { Progress } from './streams/progress.ts';
 import type { RequestAudit } from './request-audit.ts';
+import { cutRejection } from './rejections.ts';
+import type { MessageContext } from './rejections.ts';
 import type { Rejection } from './status.ts';
 
 /** The client's side. */
 export interface ClientSide {
   /** Responds with a Status, if there is no response yet and the client is still there. */
   reject(rejection: Rejection): void;
+  /**
+   * The same for a request that is cut: in this very tick, and as the last response of its connection. Does not wait
+   * for a client that does not read.
+   */
+  rejectCut(rejection: Rejection): void;
   /** True when nothing can reach the client any more. */
   readonly gone: boolean;
   /** Bytes that have been written and that the client has not read. */
@@ -33,6 +40,8 @@ export interface UpstreamSide {
   clientGone(): void;
   /** True when its connection is lost, whether or not an event announced that. */
   readonly gone: boolean;
+  /** The request may have been sent, and changes something: the API server may have executed it. */
+  readonly mayHaveExecuted: boolean;
   /** Tells the client the reason for a cut, if that can be written in this very tick. */
   sendTerminationNotice?(reason: CutReason): void;
   /** Ends a request that can be ended without loss, such as a watch between two events. For a shutdown. */
@@ -67,6 +76,7 @@ export class Exchange implements Flight {
   readonly facts: ExchangeFacts;
   readonly audit: RequestAudit;
   readonly #guard: Pick<RevocationGuard, 'check' | 'fenced'>;
+  readonly #messages: MessageContext;
   readonly #resetClient: () => void;
   readonly #onEnd: () => void;
   #registration: Registration | undefined;
@@ -78,12 +88,10 @@ export class Exchange implements Flight {
   #isReset = false;
   #upstream: UpstreamSide | undefined;
   #upstreamOpen = false;
-  #client: Pick<ClientSide, 'gone' | 'waiting'> | undefined;
+  #client: Omit<ClientSide, 'reject'> | undefined;
   #clientOpen = true;
   /** The whole response has been written, however much of it the client has read. */
   #responded = false;
-  /** A grant that it was admitted with has ended, and there is still a response to write. */
-  #grantEnded = false;
   #isAudited = false;
   #ended = false;
   readonly #progress = new Progress();
@@ -92,6 +100,7 @@ export class Exchange implements Flight {
   constructor(options: {
     readonly facts: ExchangeFacts;
     readonly guard: Pick<RevocationGuard, 'check' | 'fenced'>;
+    readonly messages: MessageContext;
     /** RST of the client's side: its connection, or its stream if others share the connection. */
     readonly resetClient: () => void;
     readonly auditId: string;
@@ -101,6 +110,7 @@ export class Exchange implements Flight {
   }) {
     this.facts = options.facts;
     this.#guard = options.guard;
+    this.#messages = options.messages;
     this.#resetClient = options.resetClient;
     this.auditId = options.auditId;
     this.audit = options.audit;
@@ -166,7 +176,7 @@ export class Exchange implements Flight {
    */
   mayPass(): boolean {
     // A hold that is released again must not let it go on: nothing cuts a flight twice.
-    if (this.#cutReason !== undefined || this.#grantEnded) return false;
+    if (this.#cutReason !== undefined) return false;
     const rejection = this.#judge();
     if (rejection === 'unbound') return false;
     if (rejection !== undefined) this.cut(rejection);
@@ -179,16 +189,8 @@ export class Exchange implements Flight {
     return this.#guard.fenced ? 'fenced' : undefined;
   }
 
-  /**
-   * True if nothing of it was dialled when a grant that it was admitted with ended: it is to be rejected, as after any
-   * check of the admission. No byte of it passes, because `mayPass` says no from then on.
-   */
-  get grantEnded(): boolean {
-    return this.#grantEnded;
-  }
-
-  /** Sets the side that `sweep` checks. `clientClosed` reports when it closes. */
-  attachClient(client: Pick<ClientSide, 'gone' | 'waiting'>): void {
+  /** Sets the side that `sweep` checks and a cut responds to. `clientClosed` reports when it closes. */
+  attachClient(client: Omit<ClientSide, 'reject'>): void {
     this.#client = client;
   }
 
@@ -198,25 +200,31 @@ export class Exchange implements Flight {
     this.#upstreamOpen = true;
   }
 
+  /**
+   * Tells the client why, in this tick, by the one write after the guard has rejected. A fenced replica may not pass a
+   * byte of the API server's, which a revocation that it does not know of may cover, but may pass a Status of ours. It
+   * ends the request where there is no response yet. A response that has begun gets a notice, if there is space.
+   */
   announce(reason: ExchangeCutReason): void {
     if (this.#cutReason !== undefined || this.#ended) return;
-    if (reason === 'grant_ended' && this.#upstream === undefined) {
-      // The session goes on, so its client gets a Status instead of a reset that says nothing.
-      this.#grantEnded = true;
-      return;
-    }
     this.#cutReason = reason;
     this.audit.cut(reason);
-    // The one write after the guard has rejected: a notice of ours. A fenced replica may not pass a byte of the API
-    // server's, which a revocation that it does not know of may cover.
-    if (reason !== 'answer_not_taken') attempt(() => this.#upstream?.sendTerminationNotice?.(reason));
+    if (reason === 'answer_not_taken') return;
+    attempt(() => this.#client?.rejectCut(this.#cutRejection(reason)));
+    if (this.#clientOpen) attempt(() => this.#upstream?.sendTerminationNotice?.(reason));
   }
 
+  #cutRejection(reason: CutReason): Rejection {
+    const mayHaveExecuted = this.#upstream?.mayHaveExecuted === true;
+    return cutRejection(reason, { mayHaveExecuted, context: this.#messages, holder: this.#caller?.credential });
+  }
+
+  /** Resets both sides, unless `announce` has responded already: then it is over. */
   cut(reason: ExchangeCutReason): void {
     // Its connection may carry another request by now.
     if (this.#isReset || this.#ended) return;
     this.announce(reason);
-    if (this.#cutReason === undefined) return;
+    if (this.#isEnded()) return;
     this.#isReset = true;
     attempt(() => this.#resetClient());
     attempt(() => this.#upstream?.abort());
@@ -287,6 +295,11 @@ export class Exchange implements Flight {
     }
     const stalledMs = this.#progress.stalledMs(this.audit.bytesOut - waiting, nowMs);
     if (stalledMs >= (longRunning ? streamMs : responseMs)) this.cut('answer_not_taken');
+  }
+
+  /** A method, because the compiler takes a field for unchanged by a call. */
+  #isEnded(): boolean {
+    return this.#ended;
   }
 
   #writeAudit(): void {

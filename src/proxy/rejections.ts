@@ -160,6 +160,33 @@ export function credentialRejection(
   }
 }
 
+export interface CutContext {
+  /** The API server may have received the request, and executed it. */
+  readonly mayHaveExecuted: boolean;
+  readonly context: MessageContext;
+  readonly holder: Holder | undefined;
+}
+
+/**
+ * Returns the response to a request that is cut before it has any. A client that repeats a request by itself must not
+ * repeat what the API server may have executed (`Retry`).
+ */
+export function cutRejection(reason: CutReason, { mayHaveExecuted, context, holder }: CutContext): Rejection {
+  const rejected = credentialRejection(reason, context, holder);
+  if (!mayHaveExecuted) return rejected;
+  const why = REPLICA_CUTS.get(reason) ?? rejected.message;
+  return {
+    ...rejected,
+    message: `${why}; the request may have been executed: check before you repeat it`,
+    retry: 'no',
+  };
+}
+
+const REPLICA_CUTS: ReadonlyMap<CutReason, string> = new Map([
+  ['fenced', 'this replica cannot reach its store right now, so it has ended every request'],
+  ['shutdown', 'this replica is shutting down, and has ended the request'],
+]);
+
 export const fenced = (): Rejection =>
   rejection(
     503,

@@ -16,6 +16,9 @@ const stream =
     void res.writeHead(200, { 'content-type': type }).write(first);
 const watch = stream('application/json', EVENT);
 
+/** After the reason. */
+const MAYBE = /^your session was ended by .*; the request may have been executed: check .*\(audit id [0-9a-f-]{36}\)$/;
+
 describe('a cut over HTTP/2', () => {
   let plane: TestPlane;
   let alice: TestUser;
@@ -107,7 +110,7 @@ describe('a cut over HTTP/2', () => {
     expect(log.received()).toMatch(/^(a line|half a line)\nportcullis: your session was ended by .*`\n$/);
   });
 
-  it('ends an upload half-way on both sides', async () => {
+  it('ends an upload half-way on both sides, and says that it may have been executed', async () => {
     const user = await signIn(plane, { at: alice });
     plane.upstream.clear();
     plane.upstream.answer = (req) => void req.resume();
@@ -115,7 +118,17 @@ describe('a cut over HTTP/2', () => {
     upload.stream.write('x'.repeat(1000));
     await until(() => plane.upstream.requests.length === 1, 'the request');
     await plane.guard.revoke({ target: { kind: 'session', session: user.session.id } });
-    expect(await upload.ended).toBe('INTERNAL_ERROR');
+    expect((await upload.head).status).toBe(401);
+    // The response is whole, and the rest of the body is not wanted.
+    expect(await upload.ended).toBe('NO_ERROR');
+    expect(JSON.parse(upload.received())).toMatchObject({ code: 401, message: expect.stringMatching(MAYBE) as string });
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
+    // Not as a request that was rejected for its credential.
+    await until(() => plane.audited.at(-1)?.annotations['portcullis.dev/admitted'] === 'true', 'the audit event');
+    expect(plane.audited.at(-1)).toMatchObject({
+      stage: 'ResponseComplete',
+      responseStatus: { code: 401, reason: 'Unauthorized' },
+      annotations: { 'portcullis.dev/reason': 'session_revoked' },
+    });
   });
 });

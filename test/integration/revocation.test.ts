@@ -129,7 +129,7 @@ describe('what is in flight', () => {
     const revoked = end(alice);
     mine.socket.write('y'.repeat(10_000));
     await revoked;
-    expect(await mine.ended).toMatch(/ECONNRESET|EPIPE/);
+    expect(await mine.ended).toMatch(/end|ECONNRESET|EPIPE/);
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
     expect(seen).toBe(10_000);
   });
@@ -140,7 +140,10 @@ describe('what is in flight', () => {
     mine.socket.write(head(`GET ${PODS} HTTP/1.1`, alice));
     await until(() => plane.upstream.requests.length === 1, 'the request');
     await end(alice);
-    expect(await mine.ended).toBe('ECONNRESET');
+    expect(await mine.ended).toBe('end');
+    expect(mine.received()).toMatch(
+      /^HTTP\/1.1 401 [^]*Connection: close[^]*your session was ended by [^;]* \(audit id/,
+    );
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
   });
 
@@ -150,9 +153,9 @@ describe('what is in flight', () => {
     mine.socket.write(head(`GET ${EXEC} HTTP/1.1`, alice, ...WEBSOCKET));
     await until(() => plane.upstream.requests.length === 1, 'the request');
     await end(alice);
-    expect(await mine.ended).toBe('ECONNRESET');
+    expect(await mine.ended).toBe('end');
     expect(await plane.upstream.requests[0]?.connection.ended).toBe('reset');
-    expect(mine.received()).toBe('');
+    expect(mine.received()).toMatch(/^HTTP\/1.1 401 [^]*; the request may have been executed: .*\(audit id/);
   });
 
   it('what is queued for a slow client is not sent after the cut', async () => {

@@ -74,7 +74,11 @@ export class UpgradeSide implements ClientSide {
   }
 
   reject(rejection: Rejection): void {
-    if (this.#responded || !this.#exchange.clientOpen) return;
+    if (this.#exchange.clientOpen) this.rejectCut(rejection);
+  }
+
+  rejectCut(rejection: Rejection): void {
+    if (this.#responded || this.gone) return;
     this.#responded = true;
     const { auditId, facts } = this.#exchange;
     endWithStatus(this.#socket, rejection, { auditId, connection: facts.connection });
@@ -131,6 +135,7 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
   #stopTimer: (() => void) | undefined;
   /** The head of the response has gone to the client. */
   #responded = false;
+  #isSent = false;
   #toClient: ReturnType<typeof joinSockets> | undefined;
   #closed = false;
 
@@ -174,9 +179,15 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
     socket.write(closeFrame(code === 503 ? TRY_AGAIN_LATER : POLICY_VIOLATION, message));
   }
 
+  /** A command of an exec may run. */
+  get mayHaveExecuted(): boolean {
+    return this.#isSent;
+  }
+
   /** Connecting took time. */
   maySend(): boolean {
-    return !this.#closed && this.#options.exchange.mayPass();
+    this.#isSent = !this.#closed && this.#options.exchange.mayPass();
+    return this.#isSent;
   }
 
   onUpgrade(raw: readonly string[], upstream: Duplex): void {

@@ -57,6 +57,8 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   readonly #body: boolean;
   #stream: UpstreamStream | undefined;
   #tries = 0;
+  /** A byte of it may have been sent. */
+  #isSent = false;
   #started = false;
   #aborted = false;
   #done = false;
@@ -89,6 +91,10 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     this.abort();
   }
 
+  get mayHaveExecuted(): boolean {
+    return this.#isSent && !this.#repeatable;
+  }
+
   /** A paused response has still to be read, whether or not its connection has gone. */
   get gone(): boolean {
     return this.#stream?.gone === true && !this.#stream.paused;
@@ -112,7 +118,7 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   /** The request may have waited for a connection, and have been cut meanwhile. */
   maySend(): boolean {
     if (this.#done || this.#aborted) return false;
-    if (this.#options.exchange.mayPass()) return true;
+    if (this.#options.exchange.mayPass()) return (this.#isSent = true);
     this.#finish();
     return false;
   }

@@ -41,15 +41,22 @@ export class RequestSide implements ClientSide {
   }
 
   reject(rejection: Rejection): void {
-    if (this.#open === undefined) return;
+    if (this.#open?.exchange.clientOpen === true) this.#respond(rejection, { isLast: false });
+  }
+
+  rejectCut(rejection: Rejection): void {
+    this.#respond(rejection, { isLast: true });
+  }
+
+  #respond(rejection: Rejection, { isLast }: { readonly isLast: boolean }): void {
+    if (this.#open === undefined || this.response.started || this.response.gone) return;
     const { exchange, request } = this.#open;
-    if (!exchange.clientOpen || this.response.started) return;
     const { type, body } = rejectionBody(exchange.facts.target, rejection, exchange.auditId);
     const headers = ['Content-Type', type, 'Content-Length', String(body.length)];
     headers.push('Audit-Id', exchange.auditId, ...rejectionHeaders(rejection));
     // A body that was announced and never came (`Expect: 100-continue` above all) would be read as the next
     // request.
-    if (request.leftover && rejection.retry !== 'elsewhere') headers.push('Connection', 'close');
+    if ((isLast || request.leftover) && rejection.retry !== 'elsewhere') headers.push('Connection', 'close');
     this.start(rejection.code, headers, { early: false });
     this.response.end(body);
     this.#open = undefined;

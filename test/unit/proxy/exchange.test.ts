@@ -2,6 +2,8 @@ import { EqualHeaders } from '../../../src/core/http/by-headers.ts';
 import { describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import type { Identity } from '../../../src/core/identity/identity.ts';
+import type { CutReason } from '../../../src/revocation/revocation.ts';
+import type { Rejection } from '../../../src/proxy/status.ts';
 import { Exchange } from '../../../src/proxy/exchange.ts';
 import { RequestAudit } from '../../../src/proxy/request-audit.ts';
 
@@ -51,6 +53,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
         throw new Error('not asked');
       },
     },
+    messages: { publicUrl: 'https://portcullis.test' },
     resetClient: () => void resets.push('client'),
     auditId: 'id',
     audit: new RequestAudit(record, { ...facts, auditId: 'id', address: connection.address, userAgent: undefined }),
@@ -88,6 +91,7 @@ describe('a request that is about to be cut', () => {
       abort: () => void resets.push('upstream'),
       clientGone: () => undefined,
       gone: false,
+      mayHaveExecuted: false,
       sendTerminationNotice: (reason) => void resets.push(reason),
     });
     exchange.announce('shutdown');
@@ -99,24 +103,61 @@ describe('a request that is about to be cut', () => {
   });
 });
 
-describe('a request that is not dialled yet when its grant ends', () => {
-  it('keeps its client for a rejection, and passes nothing, also if a hold of the grant is released', () => {
+describe('a request that is cut before it has a response', () => {
+  const AGAIN = 'elsewhere';
+  it.each<{ reason: CutReason; mayHaveExecuted: boolean; code: number; retry: string; says: RegExp }>([
+    { reason: 'fenced', mayHaveExecuted: false, code: 503, retry: AGAIN, says: /its store right now .*try again$/ },
+    {
+      reason: 'fenced',
+      mayHaveExecuted: true,
+      code: 503,
+      retry: 'no',
+      says: /ended every request; the request may have/,
+    },
+    {
+      reason: 'shutdown',
+      mayHaveExecuted: true,
+      code: 503,
+      retry: 'no',
+      says: /shutting down.*; the request may have/,
+    },
+    { reason: 'session_revoked', mayHaveExecuted: false, code: 401, retry: 'no', says: /ended by an admin[^;]*$/ },
+    {
+      reason: 'session_revoked',
+      mayHaveExecuted: true,
+      code: 401,
+      retry: 'no',
+      says: /ended by an admin.*; the request may/,
+    },
+    {
+      reason: 'grant_ended',
+      mayHaveExecuted: true,
+      code: 403,
+      retry: 'no',
+      says: /granted .* has ended.*; the request may/,
+    },
+  ])('is told why, and ends without a reset: $reason, executed perhaps: $mayHaveExecuted', (row) => {
     const { exchange, resets } = exchangeAt({ fenced: false });
+    const told: Rejection[] = [];
     exchange.bindServiceAccount(BUILDER);
-    exchange.announce('grant_ended');
-    exchange.cut('grant_ended');
-    // The guard would let it pass again, and nothing would cut it a second time.
-    expect([exchange.mayPass(), exchange.grantEnded, exchange.clientOpen, resets]).toEqual([false, true, true, []]);
+    exchange.attachClient({
+      gone: false,
+      waiting: 0,
+      rejectCut: (rejection) => {
+        told.push(rejection);
+        exchange.rejected(rejection);
+      },
+    });
+    const close = (): void => {
+      resets.push('upstream');
+      exchange.upstreamClosed();
+    };
+    exchange.attach({ abort: close, clientGone: close, gone: false, mayHaveExecuted: row.mayHaveExecuted });
+    exchange.cut(row.reason);
     exchange.cut('shutdown');
-    expect([exchange.clientOpen, resets]).toEqual([false, ['client']]);
-  });
-
-  it('is reset once it was dialled', () => {
-    const { exchange, resets } = exchangeAt({ fenced: false });
-    exchange.bindServiceAccount(BUILDER);
-    exchange.attach({ abort: () => void resets.push('upstream'), clientGone: () => undefined, gone: false });
-    exchange.cut('grant_ended');
-    expect([exchange.grantEnded, resets]).toEqual([false, ['client', 'upstream']]);
+    expect(told).toMatchObject([{ code: row.code, retry: row.retry, auditReason: row.reason }]);
+    expect(told[0]?.message).toMatch(row.says);
+    expect([exchange.mayPass(), exchange.clientOpen, resets]).toEqual([false, false, ['upstream']]);
   });
 });
 
@@ -148,7 +189,12 @@ describe('a request that has ended', () => {
     const guard = { fenced: false };
     const { exchange, resets } = exchangeAt(guard);
     exchange.bindServiceAccount(BUILDER);
-    exchange.attach({ abort: () => void resets.push('upstream'), clientGone: () => undefined, gone: false });
+    exchange.attach({
+      abort: () => void resets.push('upstream'),
+      clientGone: () => undefined,
+      gone: false,
+      mayHaveExecuted: false,
+    });
     exchange.upstreamClosed();
     exchange.clientClosed();
     exchange.cut('shutdown');
@@ -164,7 +210,7 @@ describe('a connection slot', () => {
     const { exchange } = exchangeAt({ fenced: false });
     let released = 0;
     exchange.hold(() => void (released += 1));
-    exchange.attach({ abort: () => undefined, clientGone: () => undefined, gone: false });
+    exchange.attach({ abort: () => undefined, clientGone: () => undefined, gone: false, mayHaveExecuted: false });
     exchange.clientClosed();
     expect(released).toBe(0);
     exchange.upstreamClosed();
