@@ -310,12 +310,12 @@ class Http2Request implements UpstreamStream {
         this.#attempt(() => this.#handler.onPiece(piece, undefined));
       });
     });
-    // The order of Node's events: `end` before `close`, also if the server has reset the stream with the code 0, which
-    // Go's servers do only after the end.
+    const hasEnded = notesEnd(stream);
+    // The order of Node's events: `end` before `close`.
     stream.once('close', () => {
       if (this.#isOver) return;
-      const isWhole = stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.readableEnded && stream.errored === null;
-      if (!isWhole) {
+      const isReset = stream.rstCode !== constants.NGHTTP2_NO_ERROR || stream.errored !== null;
+      if (isReset || !hasEnded() || !stream.readableEnded) {
         this.fail(new UpstreamError('reset', `the stream was lost within a response (${stream.rstCode})`));
         return;
       }
@@ -336,6 +336,20 @@ class Http2Request implements UpstreamStream {
       this.fail(new UpstreamError('internal', 'the response could not be passed on', cause));
     }
   }
+}
+
+/**
+ * Returns whether the server has ended its side. Node ends a stream that is reset with the code 0 as if it were whole,
+ * and half a response would look complete; but it has closed the stream by then. Go's servers reset so after the end.
+ */
+function notesEnd(stream: ClientHttp2Stream): () => boolean {
+  let hasEnded = false;
+  const push = stream.push.bind(stream);
+  stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    hasEnded ||= chunk === null && !stream.closed;
+    return push(chunk, encoding);
+  };
+  return () => hasEnded;
 }
 
 function requestHead({ method, target, headers: parts }: UpstreamRequest, hostHeader: string): string[] {

@@ -46,8 +46,14 @@ afterEach(async () => {
   await once(server, 'close');
 });
 
-/** Resolves with the kind of the error, or with the status of a whole response. */
-function outcomeOf(request: Pick<UpstreamRequest, 'method' | 'target' | 'headers' | 'body' | 'bodyLength'>) {
+/**
+ * Resolves with the kind of the error, or with the status of a whole response.
+ * @param atTheEnd called in its turn
+ */
+function outcomeOf(
+  request: Pick<UpstreamRequest, 'method' | 'target' | 'headers' | 'body' | 'bodyLength'>,
+  atTheEnd: () => void = () => undefined,
+) {
   const { promise, resolve } = Promise.withResolvers<unknown>();
   let status = 0;
   pool.send(
@@ -56,7 +62,10 @@ function outcomeOf(request: Pick<UpstreamRequest, 'method' | 'target' | 'headers
       maySend: () => true,
       onHead: (code) => void (status = code),
       onPiece: () => undefined,
-      onEnd: () => resolve(status),
+      onEnd: () => {
+        resolve(status);
+        atTheEnd();
+      },
       onError: (error) => resolve('kind' in error ? error.kind : error),
     },
   );
@@ -91,6 +100,36 @@ describe('an API server that never comes to an end is given up', () => {
   it('which takes nothing of a body', async () => {
     serve = (socket) => void socket.once('data', () => socket.pause());
     expect(await outcomeOf({ ...GET, method: 'POST', body: endless() })).toBe('timeout');
+  });
+});
+
+describe('a connection is not used again', () => {
+  /** RFC 8446 §5.1. */
+  const RECORD_BYTES = 16_384;
+  const EMPTY = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+
+  it('after an upload that was not whole, whose rest the next request would be', async () => {
+    serve = (socket) => void socket.on('data', () => socket.write(EMPTY));
+    async function* stops(): AsyncGenerator<Buffer> {
+      yield Buffer.from('{');
+      await new Promise(() => undefined);
+    }
+    expect(await outcomeOf({ ...GET, method: 'POST', body: stops(), bodyLength: 1_000 })).toBe(200);
+    expect(await outcomeOf(GET)).toBe(200);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('in the turn of its response, which may have another one behind it', async () => {
+    const head = 'HTTP/1.1 200 OK\r\nContent-Length: 16000\r\nX-A: ';
+    // One write of two records, which are read one after the other in the same poll of the sockets.
+    const first = `${head.padEnd(RECORD_BYTES - 16_004, 'a')}\r\n\r\n${'z'.repeat(16_000)}`;
+    const behind = EMPTY.replace('200 OK', '299 Chosen by an attacker');
+    serve = (socket) =>
+      void socket.once('data', () => socket.write(sockets.length === 1 ? `${first}${behind}` : EMPTY));
+    const next = Promise.withResolvers<unknown>();
+    expect(await outcomeOf(GET, () => next.resolve(outcomeOf(GET)))).toBe(200);
+    expect(await next.promise).toBe(200);
+    expect(sockets).toHaveLength(2);
   });
 });
 
