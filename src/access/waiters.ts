@@ -1,6 +1,7 @@
 /** Callers who wait until a request is decided: `GET /-/access/ID?wait=SECONDS`. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessCaller } from '../admin/access-requests.ts';
+import { ConcurrencyLimit } from '../core/concurrency-limit.ts';
 import { approvalsOf, type AccessRequest } from '../core/access/request.ts';
 import { tooMany } from '../http/call-limits.ts';
 import type { AccessDeps } from './dependencies.ts';
@@ -8,9 +9,11 @@ import { requestNotFound } from './rejections.ts';
 
 /** How often the store is asked for each caller who waits. */
 const POLL_MS = 1000;
-/** One session waits for a few requests at once; an attacker opens connections without end. */
-const MOST_OF_SESSION = 4;
-const MOST = 1000;
+/**
+ * One session waits for a few requests at once; an attacker opens connections without end, with each of the thousand sessions
+ * that an account may have.
+ */
+const MOST = { session: 4, account: 20, all: 1000 };
 
 export interface Waiters {
   /**
@@ -29,24 +32,18 @@ export function createWaiters({
   store,
   leaving,
 }: Pick<AccessDeps, 'store'> & { readonly leaving?: AbortSignal }): Waiters {
-  const waiting = new Map<string, number>();
-  let all = 0;
+  const waiting = new ConcurrencyLimit(MOST);
   return {
     async wait({ actor }, before, { seconds, gone }) {
-      const own = waiting.get(actor.session) ?? 0;
-      if (own >= MOST_OF_SESSION || all >= MOST) throw tooMany('callers who wait', seconds);
-      waiting.set(actor.session, own + 1);
-      all += 1;
+      const slots = waiting.acquire({ session: actor.session, account: actor.account, all: true });
+      if (!slots.ok) throw tooMany('callers who wait', seconds);
       try {
         return await changed(store, before, {
           seconds,
           signal: AbortSignal.any([gone, ...(leaving === undefined ? [] : [leaving])]),
         });
       } finally {
-        all -= 1;
-        const left = (waiting.get(actor.session) ?? 1) - 1;
-        if (left === 0) waiting.delete(actor.session);
-        else waiting.set(actor.session, left);
+        slots.value();
       }
     },
   };

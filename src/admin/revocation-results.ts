@@ -16,7 +16,9 @@ import type { RequestContext } from '../http/request-context.ts';
 const RECEIPT_SECONDS = 30 * 86_400;
 /**
  * Threat: an attacker with an admin's session revokes in a loop and fills the store with receipts. A thousand a day are
- * about two megabytes, so that many are kept by each replica; further ones are known for ten minutes.
+ * about two megabytes, so that many are kept by each replica; further ones are known for ten minutes. Threat:
+ * users take and end grants in a loop, and the receipts of admins are dropped for theirs. So the ends of grants are counted
+ * apart, and one user ends as many with a receipt as are left for all.
  */
 const RECEIPTS_A_DAY = 1000;
 
@@ -130,7 +132,7 @@ interface ResultDeps extends Pick<AdminDeps, 'audit' | 'clock' | 'logger'> {
 /** Subscribes to the results of the revocation guard. Create it once for the process. */
 export function createRevocationResults(deps: ResultDeps): RevocationResults {
   const { artefacts } = deps.store;
-  const receipts = { day: 0, count: 0 };
+  const receipts = { day: 0, of: new Map<string, number>() };
   /**
    * Also holds proven revocations, because a request with the same id may come again for as long as the id is
    * known.
@@ -139,12 +141,18 @@ export function createRevocationResults(deps: ResultDeps): RevocationResults {
   const saving = new Map<string, Promise<void>>();
 
   /** Returns for how long a new result is kept. */
-  function lifetimeOf({ receipt }: ResultContext): number {
+  function lifetimeOf({ receipt, target, by }: ResultContext): number {
     if (!receipt) return RESULT_KEPT_SECONDS;
     const day = Math.floor(deps.clock.nowMs() / 86_400_000);
-    if (day !== receipts.day) Object.assign(receipts, { day, count: 0 });
-    receipts.count += 1;
-    return receipts.count <= RECEIPTS_A_DAY ? RECEIPT_SECONDS : RESULT_KEPT_SECONDS;
+    if (day !== receipts.day) Object.assign(receipts, { day, of: new Map() });
+    const isGrant = target.startsWith('grant:');
+    const kind = isGrant ? 'grants' : 'revocations';
+    const all = receipts.of.get(kind) ?? 0;
+    const own = isGrant ? (receipts.of.get(`by ${by}`) ?? 0) : 0;
+    if (own >= RECEIPTS_A_DAY - all) return RESULT_KEPT_SECONDS;
+    receipts.of.set(kind, all + 1);
+    if (isGrant) receipts.of.set(`by ${by}`, own + 1);
+    return RECEIPT_SECONDS;
   }
 
   /** Returns a result of this replica's guard with what this replica, or another one, knows of its request. */

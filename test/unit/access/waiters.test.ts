@@ -11,18 +11,22 @@ afterEach(() => stage.guard.stop());
 
 const never = new AbortController().signal;
 
-test('a session waits for four requests at a time, and no one waits for a replica that leaves', async () => {
+test('a session waits for four requests at a time, an account for twenty, and no one for a replica that leaves', async () => {
   const leaving = new AbortController();
   const waiters = createWaiters({ store: stage.store, leaving: leaving.signal });
   const caller = await stage.caller('alice');
   const order = { role: 'shop-admins', seconds: 600, reason: '' };
   const request = await stage.access().requests.request(caller, order);
   const until = { seconds: 25, gone: never };
-  const waiting = Array.from({ length: 4 }, () => waiters.wait(caller, request, until));
-  expect(await problem(waiters.wait(caller, request, until))).toBe('429 too_many_requests');
+  const as = (session: string) => ({ ...caller, actor: { ...caller.actor, session } });
+  const waiting = Array.from({ length: 20 }, (_one, index) =>
+    waiters.wait(as(`session ${Math.floor(index / 4)}`), request, until),
+  );
+  expect(await problem(waiters.wait(as('session 0'), request, until))).toBe('429 too_many_requests');
+  expect(await problem(waiters.wait(as('another'), request, until))).toBe('429 too_many_requests');
   const startedAt = performance.now();
   leaving.abort();
-  expect(await Promise.all(waiting)).toMatchObject([1, 2, 3, 4].map(() => ({ state: 'open' })));
+  expect(await Promise.all(waiting)).toMatchObject(waiting.map(() => ({ state: 'open' })));
   expect(performance.now() - startedAt).toBeLessThan(1000);
 });
 
