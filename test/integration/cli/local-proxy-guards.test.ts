@@ -14,6 +14,7 @@ import { request as requestHttp } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openAddresses } from '../../support/open-addresses.ts';
 import { answerOf, callLocal, sendRaw, type LocalKubeconfig } from '../../support/local-proxy.ts';
 import { proxyStage } from './local-proxy-setup.ts';
 
@@ -122,6 +123,7 @@ describe('a request', () => {
       /^HTTP\/1\.1 200 /,
     );
     expect(stage.instance.requests).toHaveLength(3);
+    expect(await openAddresses(Number(local.port))).toEqual(['127.0.0.1']);
   });
 
   test('without the secret or for another address is rejected, and nothing of it reaches the server', async () => {

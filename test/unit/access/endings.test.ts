@@ -178,6 +178,25 @@ describe('the end of a grant', () => {
     expect(stage.notices.filter(({ kind }) => kind === 'ended')).toHaveLength(1);
   });
 
+  it('is a revocation with an id that no one who knows the request can know beforehand', async () => {
+    const ids: (string | undefined)[] = [];
+    const { access, guard } = { access: stage.access(), guard: stage.guard };
+    const id = await granted(access);
+    const request = await stored(id);
+    if (request === undefined) throw new Error('no request');
+    await access.requests.end(await stage.caller('alice'), id);
+    ids.push((await stored(id))?.grant?.revocation);
+    // The same request, in another store.
+    await guard.stop();
+    stage = new Stage();
+    await stage.start();
+    await stage.store.access.create({ ...request, state: 'granted' }, { grantSeconds: 600 });
+    await stage.access().requests.end(await stage.caller('alice'), id);
+    ids.push((await stored(id))?.grant?.revocation);
+    expect(ids).not.toContain(undefined);
+    expect(new Set(ids).size).toBe(2);
+  });
+
   it('is not looked for while the replica is fenced or the audit log cannot be written', async () => {
     const id = await granted(stage.access());
     stage.nowMs += 600_000;

@@ -140,6 +140,13 @@ describe('dual control', () => {
       (at: Stage) => at.guard.revoke({ target: { kind: 'provider', provider: 'corp' } }),
     ],
     [
+      'was signed out by time',
+      async ({ store: { sessions } }: Stage, session: string) => {
+        const read = sessions.read.bind(sessions);
+        sessions.read = async (id) => (id === session ? undefined : await read(id));
+      },
+    ],
+    [
       'is no admin any more',
       async ({ store: { sessions } }: Stage, session: string) => {
         const record = await sessions.read(session);
@@ -158,6 +165,29 @@ describe('dual control', () => {
     expect(body).toMatchObject({ code: 'approval_not_good' });
     expect(at.stage.named('revocation').map((event) => annotation(event, 'reason'))).toEqual(['approval_not_good']);
     expect((await at.stage.store.sessions.list({ account: 'corp/sub-ann', limit: 1 })).sessions).toHaveLength(1);
+  });
+
+  test.each([
+    ['asks first', { provider: 'lab' }],
+    ['needs no second one', { username: 'corp:alice@example.com' }],
+  ])('an admin who %s and is revoked while that is looked at does nothing', async (_what, target) => {
+    const at = await signedInAs('root', DUAL);
+    const [own] = (await at.stage.store.sessions.list({ limit: 10 })).sessions;
+    await openSession(at.stage, 'alice-1', 'alice');
+    const { artefacts, sessions } = at.stage.store;
+    const [find, list] = [artefacts.find.bind(artefacts), sessions.list.bind(sessions)];
+    const revoked = () => at.stage.guard.revoke({ target: { kind: 'session', session: own?.id ?? '' } });
+    artefacts.find = async (kind, id) => {
+      if (kind === 'RevocationAnswer') await revoked();
+      return await find(kind, id);
+    };
+    sessions.list = async (query) => {
+      if (query.username !== undefined) await revoked();
+      return await list(query);
+    };
+    await post(at, 'revocations', { ...target, reason: 'x', requestId: randomUUID() }).expect(401);
+    expect(at.stage.named('approval-asked')).toEqual([]);
+    expect(await sessions.read('alice-1')).toBeDefined();
   });
 
   test('an approval can be used once, and for 15 minutes', async () => {

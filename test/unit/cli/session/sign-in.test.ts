@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createBinding } from '../../../../src/cli/session/binding.ts';
 import { listenOnLoopback, type Callback, type Loopback } from '../../../../src/cli/session/loopback.ts';
 import { parseTokenResponse } from '../../../../src/cli/session/token-endpoint.ts';
+import { openAddresses } from '../../../support/open-addresses.ts';
 
 const issuer = 'https://portcullis.example.com';
 
@@ -118,6 +119,12 @@ test('two sign-ins at once have a port each', async () => {
   const both = await Promise.all([1, 2].map(() => listenOnLoopback({ state: 's', issuer })));
   expect(new Set(both.map(({ redirectUri }) => redirectUri)).size).toBe(2);
   for (const loopback of both) await loopback.close();
+});
+
+test('a sign-in waits at 127.0.0.1 alone: nothing of another machine reaches it', async () => {
+  const loopback = await listenOnLoopback({ state: 's', issuer });
+  expect(await openAddresses(Number(new URL(loopback.redirectUri).port))).toEqual(['127.0.0.1']);
+  await loopback.close();
 });
 
 /** A network of its own, in which there is one port. */

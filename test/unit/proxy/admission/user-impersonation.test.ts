@@ -95,6 +95,28 @@ describe('the cache of reviews', () => {
   });
 });
 
+it('a review names the grants whose groups the user has, and is of one cluster', async () => {
+  const specs: (readonly [cluster: string, spec: Members])[] = [];
+  const reviews = (cluster: string): Pick<ClusterReviews, 'ask'> => ({
+    ask: async (_path, _kind, spec) => {
+      specs.push([cluster, spec]);
+      return { allowed: cluster === 'prod' };
+    },
+  });
+  const delegation = new UserImpersonation(reviews, { nowMs: () => 0 });
+  const { cluster, ...rest } = question('s');
+  expect(await delegation.judge({ cluster, ...rest })).toBeUndefined();
+  expect(await delegation.judge({ cluster, ...rest, grantIds: 'g1,g2' })).toBeUndefined();
+  // Whoever may impersonate at one cluster must not have the result of that at another one.
+  expect(await delegation.judge({ ...rest, cluster: { ...cluster, name: 'lab' } })).toMatchObject({ code: 403 });
+  const grants = specs.map(([name, { extra }]) => [name, (extra as Members)['portcullis.dev/grant-id']]);
+  expect(grants).toEqual([
+    ['prod', undefined],
+    ['prod', ['g1,g2']],
+    ['lab', undefined],
+  ]);
+});
+
 describe('reviews of one account', () => {
   const groups = Array.from({ length: 31 }, (_each, index) => `g${index}`);
 

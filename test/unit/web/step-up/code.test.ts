@@ -107,6 +107,22 @@ test('with sameNetwork, a code of a terminal in another network leads nowhere, a
   expect((await stage.store.sessions.read('terminal'))?.authTime).toBe(stage.corp.authTime);
 });
 
+test('a step-up that one browser began is not finished by another one, whose user was sent the provider’s address', async () => {
+  const { stage, browser, begin } = await stageWithCodes('on');
+  const provider = locationOf(await browser.get(linkIn(await enter(browser, await begin('127.0.0.1')))).expect(303));
+  const state = new URL(provider).searchParams.get('state');
+  stage.clock.advance(60);
+  stage.corp.authTime = stage.clock.nowMs() / 1000;
+  const { authTime } = (await stage.store.sessions.read('terminal')) ?? {};
+  const victim = browserAt(stage);
+  // It has a cookie of its own.
+  await victim.get('/step-up').expect(200);
+  const back = locationOf(await victim.get(`/callback/corp?code=alice&state=${state}`).expect(303));
+  await victim.get(back).expect(400);
+  expect(annotation(stage.named('step-up-refused').at(-1), 'reason')).toBe('other_browser');
+  expect((await stage.store.sessions.read('terminal'))?.authTime).toBe(authTime);
+});
+
 test('whoever guesses codes is soon told to wait, for right ones too, and it is audited', async () => {
   const { stage, browser, begin } = await stageWithCodes('on');
   const right = await begin('127.0.0.1');
