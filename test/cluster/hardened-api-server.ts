@@ -32,11 +32,14 @@ export interface HardenedOptions {
   readonly clientCaFile?: string;
   /** In addition to its own. */
   readonly flags?: readonly string[];
+  /** Lines of a token file, in addition to its own. */
+  readonly tokens?: string;
 }
 
 export async function startHardenedApiServer({
   clientCaFile,
   flags: more = [],
+  tokens = '',
 }: HardenedOptions = {}): Promise<HardenedApiServer> {
   const folder = await temporaryFolder();
   const at = (name: string): string => join(folder, name);
@@ -54,7 +57,7 @@ export async function startHardenedApiServer({
   try {
     const port = await freePortBase();
     const etcd = `http://127.0.0.1:${port + 1}`;
-    const { ca, token } = await writeFiles(folder, port);
+    const { ca, token } = await writeFiles(folder, port, tokens);
     start('etcd', [
       `--data-dir=${at('etcd')}`,
       `--listen-client-urls=${etcd}`,
@@ -110,7 +113,11 @@ const flags = (folder: string, port: number, etcd: string): readonly string[] =>
 ];
 
 /** The examples as they are, but for the key, which every operator makes. */
-async function writeFiles(folder: string, port: number): Promise<{ readonly ca: string; readonly token: string }> {
+async function writeFiles(
+  folder: string,
+  port: number,
+  tokens: string,
+): Promise<{ readonly ca: string; readonly token: string }> {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const certificates = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
   const token = randomBytes(24).toString('base64url');
@@ -128,7 +135,7 @@ async function writeFiles(folder: string, port: number): Promise<{ readonly ca: 
     'server.key': certificates.key,
     'sa.pub': publicKey.export({ type: 'spki', format: 'pem' }).toString(),
     'sa.key': privateKey.export({ type: 'sec1', format: 'pem' }).toString(),
-    'tokens.csv': `${token},${name},${name},system:masters\n`,
+    'tokens.csv': `${token},${name},${name},system:masters\n${tokens}`,
     kubeconfig: stringify({
       apiVersion: 'v1',
       kind: 'Config',
