@@ -217,7 +217,7 @@ describe('logout, both ways', () => {
       ['no token', 'logout_token_missing', () => ''],
       ['a text that is not a JWT', 'logout_token_malformed', () => 'rubbish'],
       ['of 9 kB', 'logout_token_too_large', () => 'a'.repeat(9000)],
-      ['larger than any form', 'logout_token_missing', () => 'a'.repeat(100_000)],
+      ['larger than any form', 'logout_token_missing', () => 'a'.repeat(20_000)],
       [
         'alg none',
         'logout_token_algorithm',
