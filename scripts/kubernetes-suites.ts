@@ -23,8 +23,8 @@ const SUITES: Readonly<Record<Suite, string>> = {
 const COLUMNS: Readonly<Record<Passes, string>> = {
   both: 'Pass both ways',
   neither: 'Fails both ways',
-  directly: 'Passes directly alone',
-  through: 'Passes through the proxy alone',
+  directly: 'Directly alone',
+  through: 'Through alone',
 };
 
 const PASSES = Object.keys(COLUMNS) as Passes[];
