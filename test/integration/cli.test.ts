@@ -8,6 +8,7 @@ import { stage } from './cli/setup.ts';
 
 const at = stage();
 const WAIT = { timeout: 30_000 };
+const CLOCK = new URL('../support/client-clock.ts', import.meta.url).href;
 
 interface ExecCredential {
   readonly kind: string;
@@ -181,14 +182,16 @@ describe('refreshing', () => {
     expect(at.fakeServer.counts.refreshes).toBe(1);
   });
 
-  test('in its last minute thirty programs get the present token immediately, and one of them fetches the next token', async () => {
+  test('in its last minute ten programs get the present token immediately, and one of them fetches the next token', async () => {
     await at.login();
     const present = Object.values(at.machine.session?.tokens ?? {}).map(({ token }) => token);
     const held = Promise.withResolvers<void>();
     at.fakeServer.hold = held.promise;
     at.machine.age(255);
+    // Their clocks stand: a busy machine may need longer for ten programs than the token has left.
+    Object.assign(at.machine.env, { CLIENT_CLOCK: `${Date.now()},0`, NODE_OPTIONS: `--import=${CLOCK}` });
     // All of them end while the server has not responded: no program waits, and no stdout or stderr is held open.
-    const ended = await Promise.all(Array.from({ length: 30 }, () => at.getToken()));
+    const ended = await Promise.all(Array.from({ length: 10 }, () => at.getToken()));
     for (const one of ended) expect(one).toMatchObject({ code: 0, stderr: '' });
     expect(new Set(ended.map((one) => credentialIn(one).status.token))).toEqual(new Set(present));
     held.resolve();

@@ -95,8 +95,8 @@ describe.each(REJECTIONS)('a user whom %s rejects', (_name, lies, message, isAsk
     const visitor = new Visitor(alice, { stopAt: 'http://127.0.0.1:9/callback' });
     const { web } = instance.client.endpoints;
     expect((await visitor.visit(`${web}/login?to=me`)).url).toBe(`${web}/me`);
-    const { callback, verifier } = await instance.client.authorize('alice', { visitor });
-    const { body } = await instance.client.redeem(callback.searchParams.get('code') ?? '', verifier);
+    const { answer } = await instance.client.signIn('alice', {}, visitor);
+    const { body } = answer;
     lie(lies);
     // A store that is slow for a moment rejects no user: 503.
     const refresh = async () => (await instance.client.refresh(String(body['refresh_token']))).status;

@@ -141,12 +141,19 @@ export class OAuthClient {
     };
   }
 
-  /** The whole sign-in; throws where any step of it fails. */
-  async signIn(user: string | DemoUser, extra: Record<string, string> = {}): Promise<SignedIn> {
-    const { callback, verifier } = await this.authorize(user);
-    const code = callback.searchParams.get('code');
-    if (code === null) throw new Error(`no code came back: ${callback.href}`);
-    const answer = await this.redeem(code, verifier, extra);
+  /**
+   * The whole sign-in; throws where any step of it fails. A store that is slow for a moment makes it a 503, and the code is
+   * used up then: a user signs in again.
+   */
+  async signIn(user: string | DemoUser, extra: Record<string, string> = {}, visitor?: Visitor): Promise<SignedIn> {
+    const signIn = async (): Promise<Answer> => {
+      const { callback, verifier } = await this.authorize(user, visitor === undefined ? {} : { visitor });
+      const code = callback.searchParams.get('code');
+      if (code === null) throw new Error(`no code came back: ${callback.href}`);
+      return await this.redeem(code, verifier, extra);
+    };
+    let answer = await signIn();
+    for (let left = 4; left > 0 && answer.status === 503; left -= 1) answer = await signIn();
     if (answer.status !== 200) throw new Error(`no token came back: ${JSON.stringify(answer.body)}`);
     const member = answer.body['portcullis'] as { session: { id: string } };
     return {

@@ -123,7 +123,7 @@ describe('a request', () => {
       /^HTTP\/1\.1 200 /,
     );
     expect(stage.instance.requests).toHaveLength(3);
-    expect(await openAddresses(Number(local.port))).toEqual(['127.0.0.1']);
+    expect(await openAddresses(local.port)).toEqual(['127.0.0.1']);
   });
 
   test('without the secret or for another address is rejected, and nothing of it reaches the server', async () => {
