@@ -138,19 +138,15 @@ export function chooseCurrent<K extends Pick<Key, 'kid' | 'issuedAt'>>(
   standingOf: StandingOf<K> = BY_AGE,
 ): K {
   const newestFirst = keys.toSorted((a, b) => b.issuedAt - a.issuedAt || (a.kid < b.kid ? -1 : 1));
-  const inUse = newestFirst.findIndex((key) => standingOf(key).inUse);
-  const candidates = inUse === -1 ? newestFirst : newestFirst.slice(0, inUse + 1);
   const isEverywhere = (key: K): boolean => standingOf(key).lackedBy.length === 0;
   const isReady = (key: K): boolean => {
     const standing = standingOf(key);
     const isOldEnough = key.issuedAt + SIGNS_AFTER_SECONDS <= now;
     return standing.inUse || standing.used || (standing.agreed && isOldEnough);
   };
-  const chosen = candidates.find(isReady) ?? candidates.findLast(isEverywhere) ?? candidates.at(-1);
+  const chosen = newestFirst.find(isReady) ?? newestFirst.findLast(isEverywhere) ?? newestFirst.at(-1);
   if (chosen === undefined) throw new Error('no key to choose from');
-  if (isEverywhere(chosen)) return chosen;
-  // A replica has joined that never had it, because it was removed before: the next one, if that replica has it.
-  return candidates.slice(0, candidates.indexOf(chosen)).findLast(isEverywhere) ?? chosen;
+  return chosen;
 }
 
 /** Returns only the members that are needed: a file may contain more than it should. */

@@ -114,6 +114,14 @@ describe('a new signing key', () => {
     expect(keys.current.kid).toBe('b');
   });
 
+  test('that is old enough at the start signs only until a live replica is known that lacks it', async () => {
+    const { keys, held, options } = await signing({ 'a.json': signingJwk('a', 1), 'b.json': signingJwk('b', 2) });
+    expect(keys.current.kid).toBe('b');
+    const id = keyId('signing', 'a');
+    options.agreement.seen([{ name: 'other', keys: { has: [id], uses: [id] } }], held().has, 0);
+    expect(keys.current.kid).toBe('a');
+  });
+
   test('comes as Kubernetes swaps a Secret', async () => {
     const stage = bench({ '..1/a.json': signingJwk('a', 1) });
     symlinkSync('..1', stage.at('..data'));

@@ -144,11 +144,13 @@ describe('a new key', () => {
     expect(fleet.used()).toEqual(['old', 'old']);
     fleet.at('a').reads('old', 'next');
     fleet.pass(0);
-    fleet.pass(TEN_MINUTES);
-    expect(fleet.used()).toEqual(['next', 'next']);
     fleet.start('later', 'old', 'next');
+    fleet.pass(TEN_MINUTES - 1);
+    expect(fleet.used()).toEqual(['old', 'old', 'old']);
     fleet.pass(1);
-    expect(fleet.used()).toEqual(['next', 'next', 'next']);
+    fleet.start('last', 'old', 'next');
+    fleet.pass(1);
+    expect(fleet.used()).toEqual(['next', 'next', 'next', 'next']);
   });
 
   it('is used at once by a fleet that begins: by one replica alone, and by all that start together', () => {
@@ -231,8 +233,17 @@ describe('the key in use', () => {
     expect(late.agreement.ahead(late.has)).toEqual([]);
   });
 
+  it('is followed by one that every replica has, if there is one', () => {
+    const fleet = fleetOf('a', 'b');
+    fleet.at('a').reads('old', 'next', 'third');
+    fleet.at('b').reads('old', 'third');
+    fleet.pass(1);
+    fleet.at('a').reads('next', 'third');
+    expect(fleet.at('a').current()).toBe('third');
+  });
+
   it('of the audit log is missed by no replica: its signatures are verified offline', () => {
-    const agreement = new KeyAgreement(0);
+    const agreement = new KeyAgreement(TEN_MINUTES);
     agreement.seen([{ name: 'b', keys: { has: [], uses: [keyId('audit', 'x')] } }], [keyId('audit', 'a')], 0);
     expect(agreement.ahead([keyId('audit', 'a')])).toEqual([]);
   });
