@@ -10,7 +10,6 @@ import { revocationStatus } from '../admin/revoke.ts';
 import type { AccessRequest } from '../core/access/request.ts';
 import { approvalsNeeded } from '../core/access/role.ts';
 import { accessDecisionSchema, accessRequestIdSchema } from '../core/admin-api/access.ts';
-import { checked } from '../core/admin-api/issues.ts';
 import { AppError } from '../core/errors.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
 import { createCallLimits, limitCalls } from '../http/call-limits.ts';
@@ -18,14 +17,17 @@ import {
   bodyOf,
   callerOf,
   identifyOwn,
+  inTurn,
   limitOrders,
   methodNotAllowed,
   onOwnError,
   pathOf,
+  queryOf,
   spenderOf,
   type OwnSessionsDeps,
 } from '../http/own-sessions.ts';
 import { contextOf } from '../http/request-context.ts';
+import { createTurns } from '../http/turns.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { assertOwnSession } from './users.ts';
 import { createWaiters, type Waiters } from './waiters.ts';
@@ -35,6 +37,12 @@ const PATH = '/-/access';
 const BODY_BYTES = '32kb';
 /** Of one's own requests, in a list. */
 const MINE = 50;
+/**
+ * What waits for an approver, in a page: about so many. A hundred requests are unsealed for it at most, and fifty grants.
+ */
+const QUEUE_PAGE = { usual: 50, most: 100 } as const;
+/** Lists of an account that may wait for one another. */
+const MOST_LISTS_WAITING = 4;
 
 export interface AccessApiDeps extends AccessDeps, Pick<OwnSessionsDeps, 'authenticate'> {
   readonly config: AccessDeps['config'] & OwnSessionsDeps['config'];
@@ -51,7 +59,10 @@ const orderSchema = z.strictObject({
 
 const waitSchema = z.strictObject({ wait: z.coerce.number().int().min(0).max(25).default(0) });
 const endSchema = z.strictObject({ reason: z.string().default('') });
-const noQuery = z.strictObject({});
+const listSchema = z.strictObject({
+  cursor: z.string().max(500).exactOptional(),
+  limit: z.coerce.number().int().min(1).max(QUEUE_PAGE.most).default(QUEUE_PAGE.usual),
+});
 
 /** Returns a handler of all requests below `/-/access`; others it passes on. */
 export function accessApi(deps: AccessApiDeps, requests: AccessRequests): RequestHandler {
@@ -62,7 +73,7 @@ export function accessApi(deps: AccessApiDeps, requests: AccessRequests): Reques
   router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'access requests'), limitCalls(calls, spenderOf));
   router.use(PATH, requireOwnSession(deps));
   const list = router.route(PATH);
-  list.get(listHandler(deps, requests));
+  list.get(inTurn(createTurns('lists at once', MOST_LISTS_WAITING), listHandler(deps, requests)));
   list.post(orders, json, askHandler(deps, requests));
   list.all(methodNotAllowed('GET', 'POST'));
   const one = router.route(`${PATH}/:id`);
@@ -88,12 +99,6 @@ function requireOwnSession(deps: AccessApiDeps): RequestHandler {
     assertOwnSession(deps, { account: credential.account, ...(delegation === undefined ? {} : { delegation }) });
     next();
   };
-}
-
-function queryOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
-  const query = checked(schema, { ...req.query });
-  if (query.ok) return query.value;
-  throw new AppError('bad_request', query.reason, { reason: 'query_malformed' });
 }
 
 /** Of the path. One that has not the form of an id is as unknown as any other. */
@@ -127,16 +132,23 @@ const offeredView = ({ role, needsFreshSignIn }: OfferedRole) => ({
   needsFreshSignIn,
 });
 
-function listHandler(deps: AccessApiDeps, requests: AccessRequests): RequestHandler {
-  return async (req, res) => {
-    queryOf(req, noQuery);
+/** The first page has what is the caller's own as well. */
+function listHandler(deps: AccessApiDeps, requests: AccessRequests) {
+  return async (req: Request, res: Response): Promise<void> => {
+    const page = queryOf(req, listSchema);
     const caller = accessCallerOf(req);
-    const [mine, queue] = await Promise.all([requests.mine(caller, { limit: MINE }), requests.queue(caller)]);
+    const views = (list: readonly AccessRequest[]) => list.map((request) => view(deps, requests, { caller, request }));
+    const isFirst = page.cursor === undefined;
+    const mine = isFirst ? await requests.mine(caller, { limit: MINE }) : { requests: [] };
+    const { requests: queue, cursor } = await requests.queue(caller, page);
     // After everything was read, before a byte is sent.
     caller.actor.assertValid();
-    const views = (list: readonly AccessRequest[]) => list.map((request) => view(deps, requests, { caller, request }));
-    const roles = requests.roles(caller).map(offeredView);
-    res.json({ roles, mine: views(mine.requests), queue: views(queue) });
+    res.json({
+      roles: isFirst ? requests.roles(caller).map(offeredView) : [],
+      mine: views(mine.requests),
+      queue: views(queue),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
   };
 }
 

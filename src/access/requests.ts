@@ -69,7 +69,7 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
     async mine({ actor }, page) {
       return pageOf(await deps.store.access.list({ ...page, account: actor.account }));
     },
-    queue: (caller) => queueOf(deps, caller),
+    queue: (caller, page) => queueOf(deps, caller, page),
     find: (caller, id) => actOn(caller, id, async ({ request }) => request),
     may: (caller, request) => actionsOf(deps, caller, request),
     background: (caller, request) => backgroundOf(deps, caller, request),
@@ -161,27 +161,54 @@ function actionsOf(deps: AccessDeps, caller: AccessCaller, request: AccessReques
   }
 }
 
-async function queueOf(deps: AccessDeps, caller: AccessCaller): Promise<readonly AccessRequest[]> {
+/** Open requests that are unsealed for one page of a queue. */
+const MOST_EXAMINED = 100;
+/** How the cursor of a page of grants begins; that of one of requests is the store's. */
+const GRANTS = 'grants.';
+
+async function queueOf(
+  deps: AccessDeps,
+  caller: AccessCaller,
+  { cursor, limit }: { readonly cursor?: string; readonly limit: number },
+): Promise<AccessPage> {
   const { account, identity, session } = caller.actor;
   const approves = deps.config.access.roles.some(
     ({ approval }) => approval !== 'none' && approval.groups.some((group) => identity.groups.includes(group)),
   );
-  if (!approves && !mayRevoke(deps, caller)) return [];
+  if (!approves && !mayRevoke(deps, caller)) return { requests: [] };
+  if (cursor?.startsWith(GRANTS) === true) return grantsOf(deps, caller, cursor.slice(GRANTS.length) || undefined);
   const record = await deps.store.sessions.read(session);
   const knownAs = record?.knownAs ?? [];
-  const waits = await all(deps, {
+  const waits = await deps.store.access.list({
     open: true,
     where: (request) =>
       request.account !== account &&
       !arePossiblyOne(request.knownAs, knownAs) &&
       actionsOf(deps, caller, request).length > 0,
+    mostExamined: MOST_EXAMINED,
+    limit,
+    ...(cursor === undefined ? {} : { cursor }),
   });
-  const active = await deps.store.access.active();
-  const grants = active
-    .filter(({ leftMs, sessionActive }) => leftMs > 0 && sessionActive)
-    .map(({ stored }) => stored.request)
-    .filter((request) => request.account !== account && actionsOf(deps, caller, request).includes('end'));
-  return [...waits, ...grants];
+  const { requests, cursor: next } = pageOf(waits);
+  if (next !== undefined) return { requests, cursor: next };
+  if (requests.length > 0 && requests.length >= limit / 2) return { requests, cursor: GRANTS };
+  // What is left of the page has grants, so that most approvers see all at once.
+  const grants = await grantsOf(deps, caller, undefined);
+  return { ...grants, requests: [...requests, ...grants.requests] };
+}
+
+/** @param after of the store; undefined: the first page */
+async function grantsOf(deps: AccessDeps, caller: AccessCaller, after: string | undefined): Promise<AccessPage> {
+  const { grants, cursor } = await deps.store.access.activePage(after);
+  return {
+    requests: grants
+      .filter(({ leftMs, sessionActive }) => leftMs > 0 && sessionActive)
+      .map(({ stored }) => stored.request)
+      .filter(
+        (request) => request.account !== caller.actor.account && actionsOf(deps, caller, request).includes('end'),
+      ),
+    ...(cursor === undefined ? {} : { cursor: `${GRANTS}${cursor}` }),
+  };
 }
 
 async function backgroundOf(

@@ -52,8 +52,12 @@ export interface AccessRequests {
   roles(caller: AccessCaller): readonly OfferedRole[];
   /** Requests of the caller's account. */
   mine(caller: AccessCaller, page: { readonly cursor?: string; readonly limit: number }): Promise<AccessPage>;
-  /** Open requests that the caller may approve or deny now, and grants that they may end. */
-  queue(caller: AccessCaller): Promise<readonly AccessRequest[]>;
+  /**
+   * A page of the open requests that the caller may approve or deny now, then of the grants that they may end: about as many
+   * as `limit`. Few of those that wait may be for this caller, so it may be short, even empty, and still have a cursor.
+   * @throws AppError `bad_request` (`bad_cursor`)
+   */
+  queue(caller: AccessCaller, page: { readonly cursor?: string; readonly limit: number }): Promise<AccessPage>;
   /** One that the caller may see: its user, an approver of its role, an admin, an auditor. */
   find(caller: AccessCaller, id: string): Promise<AccessRequest>;
   /** What the caller may do with it, but for a fresh sign-in, which the methods ask for. Throws nothing. */

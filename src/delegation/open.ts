@@ -15,7 +15,7 @@ import { no, ok, type Result } from '../core/result.ts';
 import { assertAuditable } from '../http/audit-events.ts';
 import { fencedError } from '../http/error-status.ts';
 import type { RevocationResult } from '../revocation/revocation.ts';
-import type { MintRejection, SessionRecord } from '../store/store.ts';
+import type { MintRejection, SessionPage, SessionRecord } from '../store/store.ts';
 import { createDelegationAudit, type DelegationAudit } from './audit-events.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { judge, parentOver, type Judged } from './judge.ts';
@@ -36,19 +36,19 @@ export interface Delegations {
    */
   createWithToken(order: DelegationOrder): Promise<Result<Delegated, Rejection>>;
   /**
-   * Returns the delegated sessions that the holder of a session may see: beneath a delegated one, those beneath it; of a
-   * user's own session, all of the account.
+   * Returns a page of the delegated sessions that the holder of a session may see, newest first: beneath a delegated one,
+   * those beneath it; of a user's own session, all of the account. It may be short, even empty, and still have a cursor.
+   * @throws AppError `bad_request` (`bad_cursor`)
    */
-  list(holder: SessionRecord): Promise<readonly SessionRecord[]>;
+  list(holder: SessionRecord, page: { readonly cursor?: string; readonly limit: number }): Promise<SessionPage>;
+  /** Returns one of them; undefined where there is no such session among those of `list`. */
+  find(holder: SessionRecord, session: string): Promise<SessionRecord | undefined>;
   /** Ends one of them, with all beneath it. Undefined where there is no such session among those of `list`. */
   end(
     holder: SessionRecord,
     session: string,
   ): Promise<{ readonly record: SessionRecord; readonly result: RevocationResult } | undefined>;
 }
-
-/** Sessions of one page of a list. */
-const PAGE = 200;
 
 export function createDelegations(deps: DelegationDeps): Delegations {
   const audit = createDelegationAudit(deps);
@@ -59,10 +59,11 @@ export function createDelegations(deps: DelegationDeps): Delegations {
         session,
         refreshToken: await deps.grant(grantOf(session, thumbprint)),
       })),
-    list: (holder) => visibleTo(deps, holder),
+    list: (holder, page) => visibleTo(deps, holder, page),
+    find: (holder, session) => visible(deps, holder, session),
     async end(holder, session) {
-      const record = await deps.store.sessions.read(session);
-      if (record === undefined || !isVisibleTo(holder, record)) return undefined;
+      const record = await visible(deps, holder, session);
+      if (record === undefined) return undefined;
       return { record, result: await deps.guard.revoke({ target: { kind: 'session', session }, ended: true }) };
     },
   };
@@ -73,21 +74,26 @@ const isVisibleTo = (holder: SessionRecord, { account, delegation }: SessionReco
   account === holder.account &&
   (holder.delegation === undefined || delegation.ancestors.includes(holder.id));
 
-async function visibleTo({ store }: DelegationDeps, holder: SessionRecord): Promise<readonly SessionRecord[]> {
-  const which = holder.delegation === undefined ? { account: holder.account } : { ancestor: holder.id };
-  const all: SessionRecord[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await store.sessions.list({
-      ...which,
-      where: (record) => isVisibleTo(holder, record),
-      limit: PAGE,
-      ...(cursor === undefined ? {} : { cursor }),
-    });
-    all.push(...page.sessions);
-    ({ cursor } = page);
-  } while (cursor !== undefined);
-  return all;
+async function visible(
+  { store }: DelegationDeps,
+  holder: SessionRecord,
+  session: string,
+): Promise<SessionRecord | undefined> {
+  const record = await store.sessions.read(session);
+  return record !== undefined && isVisibleTo(holder, record) ? record : undefined;
+}
+
+async function visibleTo(
+  { store }: DelegationDeps,
+  holder: SessionRecord,
+  page: { readonly cursor?: string; readonly limit: number },
+): Promise<SessionPage> {
+  const which =
+    holder.delegation === undefined
+      ? ({ account: holder.account, only: 'delegated' } as const)
+      : { ancestor: holder.id };
+  const { sessions, ...more } = await store.sessions.list({ ...which, ...page });
+  return { ...more, sessions: sessions.filter((record) => isVisibleTo(holder, record)) };
 }
 
 const grantOf = (

@@ -7,9 +7,10 @@ import { lastUseOf, type RecentRequest, type SessionRecord } from '../store/stor
 type Viewed = Pick<SessionRecord, 'id' | 'createdAt' | 'expiresAt' | 'address'> &
   Partial<Pick<SessionRecord, 'lastUsedAt' | 'lastRequestAt'>> & { readonly delegation: Delegation };
 
-export function delegatedView(session: Viewed, recent: readonly RecentRequest[] = []) {
+/** Returns a session of a list: its rules, of which it may have eight kilobytes, are in the response for it alone. */
+export function listedView(session: Viewed, recent: readonly RecentRequest[]) {
   const { id, address, createdAt, expiresAt, delegation, lastUsedAt = createdAt } = session;
-  const { ancestors: _ancestors, ...about } = delegationView(delegation);
+  const { ancestors: _ancestors, limits: _limits, ...about } = delegationView(delegation);
   return {
     id,
     ...about,
@@ -20,3 +21,8 @@ export function delegatedView(session: Viewed, recent: readonly RecentRequest[] 
     recent: recent.map(requestView),
   };
 }
+
+export const delegatedView = (session: Viewed, recent: readonly RecentRequest[] = []) => ({
+  ...listedView(session, recent),
+  limits: session.delegation.limits,
+});

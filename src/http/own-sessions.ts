@@ -148,6 +148,13 @@ export function bodyOf<T extends z.ZodType>(schema: T, req: Request): z.output<T
   throw new AppError('bad_request', message, { reason: 'request_malformed' });
 }
 
+/** Returns the query as the schema has it. @throws AppError `bad_request` */
+export function queryOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
+  const query = checked(schema, { ...req.query });
+  if (query.ok) return query.value;
+  throw new AppError('bad_request', query.reason, { reason: 'query_malformed' });
+}
+
 export const methodNotAllowed =
   (...allowed: readonly string[]): RequestHandler =>
   (_req, res) => {

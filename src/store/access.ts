@@ -32,8 +32,10 @@ export interface AccessQuery {
   readonly account?: Account;
   /** Only those with state `open`. One past `openUntil` is among them until it is changed to `expired`. */
   readonly open?: true;
-  /** Must not throw. */
+  /** Must not throw. One call examines at most `mostExamined` requests, so a page may be short and still have a cursor. */
   readonly where?: (request: AccessRequest) => boolean;
+  /** With `where`. Default and most: 2,000. */
+  readonly mostExamined?: number;
   /** Where an earlier page ended. Opaque. */
   readonly cursor?: string;
   readonly limit: number;
@@ -84,6 +86,12 @@ export interface AccessStore {
   ended(id: string, ending: Pick<GrantPeriod, 'ending' | 'endedBy' | 'revocation'>): Promise<StoredRequest | undefined>;
   /** Every grant that has begun and has not been `ended`; at most `MOST_GRANTS`. */
   active(): Promise<readonly ActiveGrant[]>;
+  /**
+   * Returns a page of them, in the order in which they were asked for: at most 50, and only those that can be read.
+   * @param cursor where an earlier page ended; absent: the first
+   * @throws AppError `bad_request` (`bad_cursor`)
+   */
+  activePage(cursor?: string): Promise<{ readonly grants: readonly ActiveGrant[]; readonly cursor?: string }>;
   /** Claims the writing of a grant's end for `ttlSeconds`, across all replicas. False if another holder has it. */
   claimEnding(id: string, holder: string, ttlSeconds: number): Promise<boolean>;
 }

@@ -106,6 +106,9 @@ export interface RecentStore {
    * session's `lastRequestAt` to the newest of them, at most once a minute.
    */
   add(session: string, requests: readonly RecentRequest[]): Promise<void>;
-  /** Returns at most 50, newest first; empty for an unknown session. */
-  read(session: string): Promise<readonly RecentRequest[]>;
+  /**
+   * Returns at most 50, newest first; empty for an unknown session.
+   * @param most fewer: of those that were added last, and no others are then read
+   */
+  read(session: string, most?: number): Promise<readonly RecentRequest[]>;
 }

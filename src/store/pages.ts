@@ -7,6 +7,8 @@ const LARGEST_PAGE = 500;
 const MOST_EXAMINED = 2000;
 /** So many are filtered in one go, then other requests have their turn. */
 const FILTER_BATCH = 100;
+/** For a page that misses fewer, so many at least: a filter leaves most out. */
+const SMALLEST_BATCH = 25;
 
 /** Sessions opened that have distinct scores within one second of last use. */
 export const SCORES_PER_SECOND = 2 ** 20;
@@ -37,6 +39,7 @@ export const isAscending = (order: SessionOrder): boolean => order === 'oldest' 
 interface PageQuery<Item> {
   /** Must not throw. */
   readonly where?: ((item: Item) => boolean) | undefined;
+  readonly mostExamined?: number | undefined;
   readonly cursor?: string | undefined;
   readonly limit: number;
 }
@@ -48,6 +51,7 @@ export class Page<Item> {
   readonly after: number | undefined;
   readonly #size: number;
   readonly #where: PageQuery<Item>['where'];
+  readonly #mostExamined: number;
   readonly #found: { readonly item: Item; readonly position: number }[] = [];
   #examined = 0;
   #last: number | undefined;
@@ -58,6 +62,7 @@ export class Page<Item> {
     this.after = query.cursor === undefined ? undefined : decodeCursor(this.order, query.cursor);
     this.#size = Math.min(Math.max(Math.trunc(query.limit) || 1, 1), LARGEST_PAGE);
     this.#where = query.where;
+    this.#mostExamined = Math.min(query.mostExamined ?? MOST_EXAMINED, MOST_EXAMINED);
   }
 
   /**
@@ -67,7 +72,8 @@ export class Page<Item> {
   get remaining(): number {
     const missing = this.#size + 1 - this.#found.length;
     if (this.#where === undefined || missing === 0) return missing;
-    return Math.min(FILTER_BATCH, MOST_EXAMINED - this.#examined);
+    const batch = Math.min(FILTER_BATCH, Math.max(SMALLEST_BATCH, missing));
+    return Math.min(batch, this.#mostExamined - this.#examined);
   }
 
   /** @param item undefined for one that cannot be read */
@@ -94,7 +100,7 @@ export class Page<Item> {
  * Encodes the end of a page, opaque to callers: the order of the list, and the position of the last one
  * examined. A position is meaningless in another order.
  */
-const encodeCursor = (order: SessionOrder, position: number): string =>
+export const encodeCursor = (order: SessionOrder, position: number): string =>
   Buffer.from(`${order}:${position}`).toString('base64url');
 
 /**
@@ -102,7 +108,7 @@ const encodeCursor = (order: SessionOrder, position: number): string =>
  * @throws AppError `bad_request` (`bad_cursor`) for anything that `encodeCursor` did not make for this order,
  * because a cursor comes from outside
  */
-function decodeCursor(order: SessionOrder, cursor: string): number {
+export function decodeCursor(order: SessionOrder, cursor: string): number {
   const [, named, digits] =
     /^([a-z-]{1,16}):([1-9][0-9]{0,15})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
   const position = Number(digits);

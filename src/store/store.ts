@@ -234,10 +234,12 @@ export interface SessionQuery {
   /** Default: newest. Only used if none of the four above is given. */
   readonly order?: SessionOrder;
   /**
-   * Filters sessions after unsealing; must not throw. One call examines at most 2,000 sessions, so a page may be
+   * Filters sessions after unsealing; must not throw. One call examines at most `mostExamined` sessions, so a page may be
    * short, even empty, and still have a cursor.
    */
   readonly where?: (session: SessionRecord) => boolean;
+  /** With `where`. Default and most: 2,000. */
+  readonly mostExamined?: number;
   /** Where an earlier page in the same order ended. Opaque. */
   readonly cursor?: string;
   readonly limit: number;

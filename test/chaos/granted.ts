@@ -113,6 +113,7 @@ export class Grants {
           begin: (...given) => access.begin(...given),
           note: (...given) => access.note(...given),
           active: () => access.active(),
+          activePage: (cursor) => access.activePage(cursor),
           // A claim of a replica that has died lapses while the test waits.
           claimEnding: (id, holder) => access.claimEnding(id, holder, 1),
           async ended(...given) {

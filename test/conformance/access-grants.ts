@@ -2,7 +2,7 @@ import { expect, it, vi } from 'vitest';
 
 import { LONGEST_GRANT_SECONDS } from '../../src/core/access/request.ts';
 import { cacheKey, grantKey, targetKey, type RevocationTarget } from '../../src/core/credential/revocation.ts';
-import type { SessionRecord } from '../../src/store/store.ts';
+import type { ActiveGrant, SessionRecord } from '../../src/store/store.ts';
 import {
   anAccessRequest,
   approved,
@@ -268,6 +268,29 @@ export function endingConforms(open: OpenStore): void {
     expect(await store.access.find(grant.request.id)).toEqual(first);
     expect(await store.access.active()).toEqual([]);
     expect(await store.access.ended('unknown', { ending: 'expired' })).toBeUndefined();
+  });
+
+  it('lists those that go on page by page, in the order in which they were asked for', async () => {
+    const subject = await opened(open);
+    const { store, clock } = subject;
+    const terms = { ...anAccessRequest(clock).terms, approval: 'none' } as const;
+    const ids: string[] = [];
+    for (let user = 0; user < 11; user += 1) {
+      const of = { session: `many-${user}`, account: `corp/many-${user}` } as const;
+      await openNow(subject, { id: of.session, account: of.account, subject: `many-${user}` });
+      for (let count = 0; count < 5; count += 1) {
+        const request = anAccessRequest(clock, { ...of, terms });
+        ids.push(stored(await store.access.create(request, { grantSeconds: 60 })).request.id);
+      }
+    }
+    const idsOf = (grants: readonly ActiveGrant[]) => grants.map(({ stored: found }) => found.request.id);
+    const first = await store.access.activePage();
+    const second = await store.access.activePage(first.cursor);
+    expect([idsOf(first.grants), idsOf(second.grants)]).toEqual([ids.slice(0, 50), ids.slice(50)]);
+    expect(second.cursor).toBeUndefined();
+    expect(second.grants[0]).toMatchObject({ sessionActive: true });
+    await expect(store.access.activePage('first')).rejects.toMatchObject({ code: 'bad_request' });
+    expect(idsOf(await store.access.active())).toEqual(ids);
   });
 
   it('notes of one that goes on what was audited and who is ending it, which changes nothing else', async () => {

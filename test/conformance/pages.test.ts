@@ -27,4 +27,7 @@ it('looks at no more than 2,000 sessions for one page, and goes on from there fo
   expect(second.sessions.map(({ id }) => id)).toEqual(['s1']);
   expect(second.cursor).toBeUndefined();
   expect(examined).toBe(2003);
+  examined = 0;
+  const few = await sessions.list({ where, limit: 5, mostExamined: 100 });
+  expect([few.sessions.map(({ id }) => id), examined, few.cursor]).toEqual([['s2000'], 100, expect.any(String)]);
 });

@@ -44,6 +44,8 @@ export function recentRequestsConform(open: OpenStore): void {
     const third = aRequest({ auditId: 'request-3', at: aRequest().at + 2, name: 'web-0', impersonatedUser: 'bob' });
     await recent.add('session-1', [third]);
     expect(await recent.read('session-1')).toEqual([third, refused, aRequest()]);
+    expect(await recent.read('session-1', 2)).toEqual([third, refused]);
+    expect(await recent.read('session-1', 1)).toEqual([third]);
   });
 
   it('keeps the newest 50, in whatever portions they came', async () => {

@@ -274,8 +274,23 @@ describe('access requests, with two replicas on Redis and a real provider', () =
         }
       }),
     );
-    const queue = (await bob.callElsewhere('GET')).body['queue'] as readonly unknown[];
+    const queue: unknown[] = [];
+    let query = '?limit=100';
+    for (let cursor: unknown = ''; cursor !== undefined;) {
+      const { status, body } = await bob.callElsewhere('GET', query);
+      expect(status).toBe(200);
+      expect((body['queue'] as readonly unknown[]).length).toBeLessThanOrEqual(100);
+      queue.push(...(body['queue'] as readonly unknown[]));
+      ({ cursor } = body);
+      query = `?${new URLSearchParams({ limit: '100', cursor: String(cursor) }).toString()}`;
+    }
     expect(queue).toHaveLength(250);
+    // Of one account, one list after the other: a few wait, and no more.
+    const atOnce = await Promise.all(Array.from({ length: 20 }, () => bob.callElsewhere('GET')));
+    const tooMany = atOnce.filter(({ status }) => status === 429);
+    expect(tooMany.length).toBeGreaterThan(0);
+    expect(atOnce.length - tooMany.length).toBeGreaterThan(4);
+    expect(tooMany[0]).toMatchObject({ headers: { 'retry-after': '1' }, body: { code: 'too_many_requests' } });
     expect(codeOf(await alice.call('POST', '', ask()))).toBe('409 requests_too_many');
     expect(await alice.call('POST', '', ask('two'))).toMatchObject({ status: 201 });
   });

@@ -83,6 +83,20 @@ describe('delegated sessions, with Redis and a real provider', () => {
     );
     const childToken = await selfToken(child.client, child.refreshToken);
     expect((await items(child.client, childToken)).map(({ id }) => id)).toEqual([grandchild.item.id]);
+    // A page at a time, without rules; the response for one has them.
+    const page = await delegationsRequest(plugin, user.accessToken, 'GET', { query: '?limit=1' });
+    expect(page.body).toMatchObject({ delegations: [{ id: grandchild.item.id }], cursor: expect.any(String) });
+    const query = `?${new URLSearchParams({ limit: '1', cursor: String(page.body['cursor']) }).toString()}`;
+    const next = await delegationsRequest(plugin, user.accessToken, 'GET', { query });
+    expect(next.body['delegations']).toMatchObject([{ id: child.item.id, rights: 'read-only', recent: [] }]);
+    expect((next.body['delegations'] as readonly object[])[0]).not.toHaveProperty('limits');
+    const one = await delegationsRequest(plugin, user.accessToken, 'GET', { id: child.item.id });
+    expect(one.body).toMatchObject({ id: child.item.id, limits: [{ preset: 'read-only' }], recent: [] });
+    expect((await delegationsRequest(plugin, user.accessToken, 'GET', { query: '?limit=51' })).status).toBe(400);
+    for (const id of [child.item.id, user.session]) {
+      const beside = await delegationsRequest(child.client, childToken, 'GET', { id });
+      expect(beside).toMatchObject({ status: 404, body: { code: 'session_not_found' } });
+    }
     // Nothing that is beside or above.
     const above = await delegationsRequest(child.client, childToken, 'DELETE', { id: user.session });
     expect(above).toMatchObject({ status: 404, body: { code: 'session_not_found' } });

@@ -43,9 +43,9 @@ export const delegationsRequest = (
   client: OAuthClient,
   token: string,
   method: 'GET' | 'POST' | 'DELETE',
-  { id, body }: { readonly id?: string; readonly body?: unknown } = {},
+  { id, query = '', body }: { readonly id?: string; readonly query?: string; readonly body?: unknown } = {},
 ): Promise<Answer> =>
-  client.send(method, `/-/delegations${id === undefined ? '' : `/${id}`}`, {
+  client.send(method, `/-/delegations${id === undefined ? '' : `/${id}`}${query}`, {
     headers: {
       authorization: `Bearer ${token}`,
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),

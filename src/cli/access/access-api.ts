@@ -1,5 +1,7 @@
 /** `/-/access`: access requests of the user and of those they approve for. */
 import { AppError } from '../../core/errors.ts';
+import type { z } from 'zod';
+import { readPages } from '../commands/admin-pages.ts';
 import { parseResponse } from '../commands/admin-response.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
@@ -10,7 +12,7 @@ import { locateEntry, type CacheEntry } from '../session/cache.ts';
 import { refuseDelegated } from '../session/delegated.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { accessSchema, requestSchema, type RequestItem } from './responses.ts';
+import { accessSchema, QUEUE_PAGE, requestSchema, type RequestItem } from './responses.ts';
 
 const PATH = '/-/access';
 
@@ -75,8 +77,17 @@ export async function sendAccess(
 /** The server's own codes: any other 404 is from one that does not know these addresses. */
 const NOT_FOUND: ReadonlySet<string> = new Set(['request_not_found', 'role_not_found', 'session_not_found']);
 
-export const listAccess = async (api: AccessApi) =>
-  parseResponse(accessSchema, (await sendAccess(api, '', { method: 'GET' })).body);
+/** Returns what the user may ask for, what they have asked for, and all that waits for them. */
+export async function listAccess(api: AccessApi): Promise<z.output<typeof accessSchema>> {
+  let first: z.output<typeof accessSchema> | undefined;
+  const { found } = await readPages(new URLSearchParams({ limit: String(QUEUE_PAGE) }), async (query) => {
+    const { body } = await sendAccess(api, `?${query}`, { method: 'GET' });
+    const { cursor, ...page } = parseResponse(accessSchema, body);
+    first ??= page;
+    return { items: page.queue, cursor };
+  });
+  return { roles: [], mine: [], ...first, queue: found };
+}
 
 /** @param wait seconds until which the server may wait for its state to change */
 export async function readRequest(api: AccessApi, id: string, wait?: number): Promise<RequestItem> {

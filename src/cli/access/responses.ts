@@ -28,9 +28,14 @@ const roleSchema = z.looseObject({
 /** A role that the user may ask for. */
 export type RoleItem = z.output<typeof roleSchema>;
 
+/** How much of the queue is asked for at once: as much as the server sends. */
+export const QUEUE_PAGE = 100;
+
 export const accessSchema = z.looseObject({
   roles: z.array(roleSchema).readonly(),
   mine: z.array(requestSchema).readonly(),
   /** What waits for this user, and grants that they may end. */
   queue: z.array(requestSchema).readonly(),
+  /** Where the rest of it begins. */
+  cursor: z.string().exactOptional(),
 });

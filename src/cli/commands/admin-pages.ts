@@ -1,12 +1,12 @@
-/** Lists of the admin API, which come page by page. */
+/** Lists of the server, which come page by page. */
 
-/** The most pages that are requested: 20,000 rows. */
+/** The most pages that are requested: 20,000 rows of the admin API. */
 const MAX_PAGES = 100;
 const PAGE = 200;
 
 /**
  * Reads page after page, from the first.
- * @param filters of the query
+ * @param filters of the query, and its `limit` where that is not 200
  * @param read returns the page of a query, such as `limit=200&role=shop-admins&cursor=…`
  * @returns what was read, and whether there is more than that
  */

@@ -1,6 +1,12 @@
 /** `delegations` and `logout --session`: the sessions that were delegated, and the end of one. */
 import { revocationResultSchema } from '../../core/admin-api/responses.ts';
-import { DELEGATIONS, delegationPath, delegationsSchema, type DelegationItem } from '../delegation/responses.ts';
+import {
+  DELEGATIONS,
+  DELEGATIONS_PAGE,
+  delegationPath,
+  delegationsSchema,
+  type ListedDelegation,
+} from '../delegation/responses.ts';
 import { cliError, notProven } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { sendForOwnSessions } from '../http/own-sessions-api.ts';
@@ -10,16 +16,22 @@ import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import { table } from '../terminal/table.ts';
 import { fromNow } from '../terminal/time.ts';
+import { readPages } from './admin-pages.ts';
 import { parseResponse } from './admin-response.ts';
 
 /** Lists those beneath the session of this command. */
 export async function delegations(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const { body } = await sendForOwnSessions(context, entry, { method: 'GET', path: DELEGATIONS });
-  const found = parseResponse(delegationsSchema, body);
-  const text = (): string => (found.delegations.length === 0 ? '' : listed(context, found.delegations));
-  await printResult(context, options, found, text);
-  if (found.delegations.length === 0) {
+  const filters = new URLSearchParams({ limit: String(DELEGATIONS_PAGE) });
+  const { found, more } = await readPages(filters, async (query) => {
+    const { body } = await sendForOwnSessions(context, entry, { method: 'GET', path: `${DELEGATIONS}?${query}` });
+    const { delegations: items, cursor } = parseResponse(delegationsSchema, body);
+    return { items, cursor };
+  });
+  const text = (): string => (found.length === 0 ? '' : listed(context, found));
+  await printResult(context, options, { delegations: found }, text);
+  if (more) context.notify('there are more of them');
+  if (found.length === 0) {
     context.notify('nothing is delegated; to delegate: portcullis delegate --read-only --for 30m -- COMMAND');
   }
 }
@@ -27,7 +39,7 @@ export async function delegations(context: CliContext, options: ServerOptions & 
 /** The first is never cut, because users copy it; the least important come last: a narrow terminal leaves them out. */
 const COLUMNS = ['ID', 'NAME', 'CLUSTERS', 'MAY', 'EXPIRES', 'LAST USED', 'LAST REQUEST'] as const;
 
-function listed(context: CliContext, items: readonly DelegationItem[]): string {
+function listed(context: CliContext, items: readonly ListedDelegation[]): string {
   const time = (text: string): string => (context.columns === undefined ? text : fromNow(text, context.nowMs()));
   const rows = items.map((item) => [
     item.id,
@@ -41,7 +53,7 @@ function listed(context: CliContext, items: readonly DelegationItem[]): string {
   return table(COLUMNS, rows, context.columns);
 }
 
-function lastRequest({ recent: [last] }: DelegationItem): string {
+function lastRequest({ recent: [last] }: ListedDelegation): string {
   if (last === undefined) return '-';
   const { verb, resource, namespace, name, uri, code, open } = last;
   const object = [namespace, name].filter((part) => part !== undefined).join('/');

@@ -6,13 +6,14 @@ import { recentRequestSchema } from '../../core/admin-api/responses.ts';
 export const DELEGATIONS = '/-/delegations';
 export const delegationPath = (id: string): string => `${DELEGATIONS}/${encodeURIComponent(id)}`;
 
-const delegationSchema = z.looseObject({
+/** How many of a list are asked for at once: as many as the server sends. */
+export const DELEGATIONS_PAGE = 50;
+
+const listedSchema = z.looseObject({
   id: z.string().regex(/^[\w.~-]{1,128}$/, 'it becomes part of commands that users type'),
   /** Who acts: `claude`, or `claude/reviewer`. */
   name: z.string(),
   clusters: z.array(z.string()).readonly(),
-  /** Each a `RightsLimit`, not yet checked: those of the sessions above first. */
-  limits: z.array(z.unknown()).readonly(),
   /** What it may do, for users. */
   rights: z.string(),
   /** RFC 3339. */
@@ -21,10 +22,20 @@ const delegationSchema = z.looseObject({
   recent: z.array(recentRequestSchema).readonly(),
 });
 
-/** A delegated session, as its user sees it. */
+/** A delegated session, as its user sees it in a list. */
+export type ListedDelegation = z.output<typeof listedSchema>;
+
+const delegationSchema = listedSchema.extend({
+  /** Each a `RightsLimit`, not yet checked: those of the sessions above first. */
+  limits: z.array(z.unknown()).readonly(),
+});
+
 export type DelegationItem = z.output<typeof delegationSchema>;
 
-export const delegationsSchema = z.looseObject({ delegations: z.array(delegationSchema).readonly() });
+export const delegationsSchema = z.looseObject({
+  delegations: z.array(listedSchema).readonly(),
+  cursor: z.string().exactOptional(),
+});
 
 export const createdDelegationSchema = z.object({
   delegation: delegationSchema,

@@ -17,7 +17,7 @@ import { cacheKey, type LogChange } from '../../core/credential/revocation.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, notedWith } from '../granted.ts';
-import { Page } from '../pages.ts';
+import { decodeCursor, encodeCursor, Page } from '../pages.ts';
 import type {
   AccessQuery,
   AccessStore,
@@ -30,6 +30,9 @@ import type {
 import { createJanitor } from './janitor.ts';
 import type { MemoryLocks } from './locks.ts';
 import type { MemorySessions } from './sessions.ts';
+
+/** Grants of one page. */
+const ACTIVE_PAGE = 50;
 
 interface Kept {
   stored: StoredRequest;
@@ -173,11 +176,29 @@ export class MemoryAccess implements AccessStore {
   }
 
   async active(): Promise<readonly ActiveGrant[]> {
+    return this.#active().map(({ grant }) => grant);
+  }
+
+  async activePage(cursor?: string): ReturnType<AccessStore['activePage']> {
+    const after = cursor === undefined ? 0 : decodeCursor('oldest', cursor);
+    const left = this.#active().filter(({ order }) => order > after);
+    const shown = left.slice(0, ACTIVE_PAGE);
+    const last = left.length > shown.length ? shown.at(-1) : undefined;
+    return {
+      grants: shown.map(({ grant }) => grant),
+      ...(last === undefined ? {} : { cursor: encodeCursor('oldest', last.order) }),
+    };
+  }
+
+  #active(): readonly { readonly grant: ActiveGrant; readonly order: number }[] {
     const { clock, sessions } = this.#parts;
-    return this.#granted().map((stored) => ({
-      stored: structuredClone(stored),
-      leftMs: (stored.request.grant?.endsAt ?? 0) - clock.nowMs(),
-      sessionActive: sessions.liveRecordOf(stored.request.session) !== undefined,
+    return this.#granted().map(({ stored, order }) => ({
+      order,
+      grant: {
+        stored: structuredClone(stored),
+        leftMs: (stored.request.grant?.endsAt ?? 0) - clock.nowMs(),
+        sessionActive: sessions.liveRecordOf(stored.request.session) !== undefined,
+      },
     }));
   }
 
@@ -245,7 +266,7 @@ export class MemoryAccess implements AccessStore {
 
   #grantRejection({ session, account, terms }: AccessRequest): AccessWriteRejection | undefined {
     if (this.#parts.sessions.grantsOf(session).length >= MOST_GRANTS_OF_SESSION) return 'grants_of_session_too_many';
-    const granted = this.#granted().map(({ request }) => request);
+    const granted = this.#granted().map(({ stored }) => stored.request);
     const own = granted.filter((request) => request.account === account);
     if (own.length >= MOST_GRANTS_OF_ACCOUNT) return 'grants_of_account_too_many';
     const ofRole = granted.filter((request) => request.terms.name === terms.name);
@@ -261,10 +282,8 @@ export class MemoryAccess implements AccessStore {
     }
   }
 
-  #granted(): readonly StoredRequest[] {
-    return this.#all()
-      .map(({ stored }) => stored)
-      .filter(({ request }) => request.state === 'granted');
+  #granted(): readonly Kept[] {
+    return this.#all().filter(({ stored: { request } }) => request.state === 'granted');
   }
 
   #all(): readonly Kept[] {

@@ -18,8 +18,9 @@ export class MemoryRecent implements RecentStore {
     this.#sessions.requested(session, newestSeconds(requests));
   }
 
-  async read(session: string): Promise<readonly RecentRequest[]> {
-    return this.#sessions.isAlive(session) ? structuredClone(newestOf(this.#added.get(session) ?? [])) : [];
+  async read(session: string, most = MOST_RECENT): Promise<readonly RecentRequest[]> {
+    if (!this.#sessions.isAlive(session)) return [];
+    return structuredClone(newestOf(this.#added.get(session) ?? []).slice(0, most));
   }
 
   /** Within the caller's tick. */

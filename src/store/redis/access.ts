@@ -1,6 +1,6 @@
 import { approvalsOf, isOpen, type AccessRequest, type GrantPeriod } from '../../core/access/request.ts';
 import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, notedWith } from '../granted.ts';
-import { Page } from '../pages.ts';
+import { decodeCursor, encodeCursor, Page } from '../pages.ts';
 import type {
   AccessQuery,
   AccessStore,
@@ -24,6 +24,12 @@ const ATTEMPTS = 5;
 const PAGE = 50;
 
 type Reply = readonly unknown[];
+
+interface ActivePage {
+  readonly grants: readonly ActiveGrant[];
+  /** The place of the last one that was looked at; '' where there are no more. */
+  readonly last: string;
+}
 
 export class RedisAccess implements AccessStore {
   readonly #parts: RedisParts;
@@ -130,19 +136,31 @@ export class RedisAccess implements AccessStore {
   async active(): Promise<readonly ActiveGrant[]> {
     const grants: ActiveGrant[] = [];
     for (let from: string | undefined = ''; from !== undefined;) {
-      const reply: Reply = await this.#run(scripts.activeGrants, [from, PAGE]);
-      const servedMs = number(reply[1]);
-      const found = list(reply[3]).map(async (item) => {
-        const [hash, fields, active] = list(item);
-        const stored = await openRequest(this.#parts, text(hash), fields);
-        const endsAt = stored?.request.grant?.endsAt;
-        if (stored === undefined || endsAt === undefined) return [];
-        return { stored, leftMs: endsAt - servedMs, sessionActive: number(active) === 1 };
-      });
-      grants.push(...(await Promise.all(found)).flat());
-      from = text(reply[2]) || undefined;
+      const page: ActivePage = await this.#activeAfter(from);
+      grants.push(...page.grants);
+      from = page.last || undefined;
     }
     return grants;
+  }
+
+  async activePage(cursor?: string): ReturnType<AccessStore['activePage']> {
+    const after = cursor === undefined ? '' : String(decodeCursor('oldest', cursor));
+    const { grants, last } = await this.#activeAfter(after);
+    return { grants, ...(last === '' ? {} : { cursor: encodeCursor('oldest', Number(last)) }) };
+  }
+
+  /** @param from a place after which to begin, or '' */
+  async #activeAfter(from: string): Promise<ActivePage> {
+    const reply = await this.#run(scripts.activeGrants, [from, PAGE]);
+    const servedMs = number(reply[1]);
+    const found = list(reply[3]).map(async (item) => {
+      const [hash, fields, active] = list(item);
+      const stored = await openRequest(this.#parts, text(hash), fields);
+      const endsAt = stored?.request.grant?.endsAt;
+      if (stored === undefined || endsAt === undefined) return [];
+      return { stored, leftMs: endsAt - servedMs, sessionActive: number(active) === 1 };
+    });
+    return { grants: (await Promise.all(found)).flat(), last: text(reply[2]) };
   }
 
   async claimEnding(id: string, holder: string, ttlSeconds: number): Promise<boolean> {

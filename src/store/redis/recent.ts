@@ -22,12 +22,12 @@ export class RedisRecent implements RecentStore {
     await runner.run(main, scripts.addRecent, [hash, sealed, kept.length, MOST_RECENT, cleanUpAfter(0), newest]);
   }
 
-  async read(session: string): Promise<readonly RecentRequest[]> {
+  async read(session: string, most?: number): Promise<readonly RecentRequest[]> {
     const { runner, main } = this.#parts;
     const hash = sessionDigest(session);
-    const [, blobs] = await runner.run(main, scripts.readRecent, [hash]);
+    const [, blobs] = await runner.run(main, scripts.readRecent, [hash, most ?? '']);
     const opened = await Promise.all(list(blobs).map((sealed) => this.#open(hash, text(sealed))));
-    return newestOf(opened.flat());
+    return newestOf(opened.flat()).slice(0, most);
   }
 
   async #open(hash: string, sealed: string): Promise<readonly RecentRequest[]> {

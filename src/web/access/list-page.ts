@@ -23,6 +23,8 @@ import {
 import { plainUser, requestTable } from './request-table.ts';
 
 const MOST_MINE = 15;
+/** Of what waits for the user and what they may end, about so many. */
+const QUEUE = 50;
 
 interface ListPage {
   readonly roles: readonly OfferedRole[];
@@ -32,13 +34,17 @@ interface ListPage {
   /** True where these are not the newest. */
   readonly later: boolean;
   readonly queue: readonly AccessRequest[];
+  /** Where the rest of what waits begins. */
+  readonly queueCursor?: string;
+  /** True where this is not the beginning of it. */
+  readonly queueLater: boolean;
   /** Absent where no role was chosen. */
   readonly form?: RequestForm;
   readonly rejected?: Rejected;
   readonly nowMs: number;
 }
 
-function queueCards({ queue, nowMs }: ListPage): Html {
+function queueCards({ queue, queueCursor, queueLater, nowMs }: ListPage): Html {
   const card = (id: string, title: string, requests: readonly AccessRequest[], action: string): Html | false =>
     requests.length > 0 &&
     html`<section class="card" aria-labelledby="${id}">
@@ -50,7 +56,17 @@ function queueCards({ queue, nowMs }: ListPage): Html {
     queue.filter((one) => isActive(one, nowMs)),
   ];
   return html`${card('queue', 'For you to decide', waiting, 'Review')}
-  ${card('granted', 'Granted to others', granted, 'Open')}`;
+  ${card('granted', 'Granted to others', granted, 'Open')}
+  ${
+    (queueCursor !== undefined || queueLater) &&
+    html`<nav class="pager" aria-label="Pages of what you decide about">
+      <span>${queueLater && html`<a class="button quiet compact" href="/access">Beginning</a>`}</span>
+      <span class="small muted">${queue.length === 0 && 'None of these is for you.'}</span>
+      <span
+        >${queueCursor !== undefined && html`<a class="button quiet compact" href="/access?${new URLSearchParams({ queue: queueCursor }).toString()}">More for you to decide</a>`}</span
+      >
+    </nav>`
+  }`;
 }
 
 const pager = ({ cursor, later }: ListPage): Html | false =>
@@ -133,11 +149,10 @@ async function show(
   const { deps, access, req, user } = context;
   const caller = callerAt(context);
   const cursor = parameter(req.query['cursor']);
+  const queueFrom = parameter(req.query['queue']);
   const roles = access.roles(caller);
-  const [mine, queue] = await Promise.all([
-    access.mine(caller, { limit: MOST_MINE, ...(cursor === undefined ? {} : { cursor }) }),
-    access.queue(caller),
-  ]);
+  const mine = await access.mine(caller, { limit: MOST_MINE, ...(cursor === undefined ? {} : { cursor }) });
+  const queue = await access.queue(caller, { limit: QUEUE, ...(queueFrom === undefined ? {} : { cursor: queueFrom }) });
   const offered = roles.find(({ role }) => role.name === chosen);
   const { given, rejected } = again;
   const form = offered && {
@@ -151,7 +166,9 @@ async function show(
     mine: mine.requests,
     ...(mine.cursor === undefined ? {} : { cursor: mine.cursor }),
     later: cursor !== undefined,
-    queue,
+    queue: queue.requests,
+    ...(queue.cursor === undefined ? {} : { queueCursor: queue.cursor }),
+    queueLater: queueFrom !== undefined,
     ...(form === undefined ? {} : { form }),
     ...(rejected === undefined ? {} : { rejected }),
     nowMs: deps.clock.nowMs(),

@@ -363,8 +363,17 @@ describe('who sees what', () => {
   it('an approver’s queue has what they may decide about or end, and nothing of their own', async () => {
     const { requests } = stage.access();
     const id = await asked();
-    const ids = async (session: string) =>
-      (await requests.queue(await stage.caller(session))).map((request) => request.id);
+    const ids = async (session: string): Promise<readonly string[]> => {
+      const caller = await stage.caller(session);
+      const found: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await requests.queue(caller, { limit: 1, ...(cursor === undefined ? {} : { cursor }) });
+        found.push(...page.requests.map((request) => request.id));
+        ({ cursor } = page);
+      } while (cursor !== undefined);
+      return found;
+    };
     expect(await ids('bob')).toEqual([id]);
     expect(await ids('alice')).toEqual([]);
     expect(await ids('alice2')).toEqual([]);

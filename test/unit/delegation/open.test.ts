@@ -332,13 +332,29 @@ describe('delegated sessions', () => {
       if (record === undefined) throw new Error(`${id} is over`);
       return record;
     };
-    const seen = async (id: string) => (await delegations().list(await holder(id))).map((each) => each.id).toSorted();
+    const seen = async (id: string): Promise<readonly string[]> => {
+      const ids: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await delegations().list(await holder(id), {
+          limit: 1,
+          ...(cursor === undefined ? {} : { cursor }),
+        });
+        ids.push(...page.sessions.map((each) => each.id));
+        ({ cursor } = page);
+      } while (cursor !== undefined);
+      return ids.toSorted();
+    };
     expect(await seen('own')).toEqual([parent, sibling, child].toSorted());
     expect(await seen(parent)).toEqual([child]);
     expect(await seen(child)).toEqual([]);
     await signIn('other', 'lab');
     expect(await seen('other')).toEqual([]);
-    expect(await delegations().end(await holder('other'), parent)).toBeUndefined();
+    for (const act of ['find', 'end'] as const) {
+      expect(await delegations()[act](await holder('other'), parent)).toBeUndefined();
+      expect(await delegations()[act](await holder(parent), sibling)).toBeUndefined();
+    }
+    expect(await delegations().find(await holder(parent), child)).toMatchObject({ id: child });
     for (const id of ['own', parent, sibling])
       expect(await delegations().end(await holder(parent), id)).toBeUndefined();
     expect(await delegations().end(await holder('own'), 'own')).toBeUndefined();

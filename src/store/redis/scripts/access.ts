@@ -312,20 +312,19 @@ return {more and 'MORE' or 'OK', last, found}
 
 /**
  * Returns the time (ms) and a page of the grants that are not ended, oldest first: digest, fields, whether the session is
- * active. ARGV 6: place after which to begin or '', 7: how many.
+ * active; and the place of the last of them, where there may be more. ARGV 6: place after which to begin or '', 7: how many.
  */
 export const activeGrants = script(
   'active-access',
   `
 local from = ARGV[6] == '' and '-inf' or '(' .. ARGV[6]
 local batch = redis.call('ZRANGEBYSCORE', index('active'), from, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[7])
-local found, last = {}, ''
+local found, more = {}, #batch == 2 * tonumber(ARGV[7])
 for i = 1, #batch, 2 do
-  last = batch[i + 1]
   local f = request(batch[i])
   if f then found[#found + 1] = {batch[i], f, session_alone(f[6]) and 1 or 0} else forget(batch[i]) end
 end
-return {'OK', served, last, found}
+return {'OK', served, more and batch[#batch] or '', found}
 `,
   { with: CHECKS },
 );

@@ -34,13 +34,22 @@ return {'OK'}
   { with: CHECKS, stores: true },
 );
 
-/** ARGV 6: session digest. Returns sealed entries, oldest first. */
+/**
+ * ARGV 6: session digest, 7: of how many requests at least, or '' for all. Returns sealed entries, oldest first. An entry's id
+ * is the number of its last request.
+ */
 export const readRecent = script(
   'read-recent',
   `
-if not session(ARGV[6]) then return {'OK', {}} end
+local hash, least = ARGV[6], ARGV[7]
+if not session(hash) then return {'OK', {}} end
+local first = '-'
+if least ~= '' then
+  local total = tonumber(redis.call('HGET', P .. 'session:' .. hash, 'rq') or 0)
+  first = string.format('%.0f', math.max(total - tonumber(least) + 1, 0))
+end
 local found = {}
-for _, entry in ipairs(redis.call('XRANGE', P .. 'recent:' .. ARGV[6], '-', '+', 'COUNT', 100)) do found[#found + 1] = entry[2][2] end
+for _, entry in ipairs(redis.call('XRANGE', P .. 'recent:' .. hash, first, '+', 'COUNT', 100)) do found[#found + 1] = entry[2][2] end
 return {'OK', found}
 `,
   { with: CHECKS },
