@@ -93,6 +93,8 @@ async function startControllers(
       '--bind-address=127.0.0.1',
       `--secure-port=${await freePort()}`,
       `--cert-dir=${join(folder, 'controllers')}`,
+      // A test waits for it, and five minutes is the default.
+      '--resource-quota-sync-period=20s',
       `--root-ca-file=${rootCa}`,
       `--cluster-signing-cert-file=${join(source, 'hack/testdata/ca/ca.crt')}`,
       `--cluster-signing-key-file=${join(source, 'hack/testdata/ca/ca.key')}`,
@@ -220,6 +222,26 @@ async function widen(config: string): Promise<void> {
   await writeFile(config, stringify(file));
 }
 
+/** The suite runs `delete namespaces --all`: that of the proxy's account has to stay. */
+const KEEP_NAMESPACE = {
+  name: 'keep-portcullis-demo',
+  policy: {
+    failurePolicy: 'Fail',
+    matchConstraints: {
+      resourceRules: [
+        {
+          apiGroups: [''],
+          apiVersions: ['v1'],
+          operations: ['DELETE'],
+          resources: ['namespaces'],
+          resourceNames: ['portcullis-demo'],
+        },
+      ],
+    },
+    validations: [{ expression: 'false', message: 'the proxy has its account in it' }],
+  },
+};
+
 /**
  * The suite expects an empty cluster. And it runs `apply --prune --all`, which takes away what was applied, so the account of the proxy too if it had
  * been: the mark of it goes.
@@ -230,4 +252,18 @@ async function leaveNothingOfTheDemo(kubeconfig: string): Promise<void> {
   await kubectl('delete', 'pods,secrets', '--namespace', 'default', '--force', ...selector);
   const mark = 'kubectl.kubernetes.io/last-applied-configuration-';
   await kubectl('annotate', 'namespaces,serviceaccounts', '--all-namespaces', ...selector, mark);
+  const { name, policy } = KEEP_NAMESPACE;
+  const object = (kind: string, spec: object) => ({
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind,
+    metadata: { name },
+    spec,
+  });
+  const objects = [
+    object('ValidatingAdmissionPolicy', policy),
+    object('ValidatingAdmissionPolicyBinding', { policyName: name, validationActions: ['Deny'] }),
+  ];
+  const file = `${kubeconfig}.policy`;
+  await writeFile(file, objects.map((each) => stringify(each)).join('---\n'));
+  await kubectl('create', '--filename', file);
 }

@@ -56,7 +56,10 @@ export SUPPORTED_RESOURCES=('*')
 
 # Without a kubelet nothing else makes it. The annotation keeps the managers of its fields.
 kubectl get node 127.0.0.1 || kubectl create --filename - <<'END'
-{ "kind": "Node", "apiVersion": "v1", "metadata": { "name": "127.0.0.1", "annotations": { "save-managers": "true" } } }
+apiVersion: v1
+kind: Node
+metadata: { name: 127.0.0.1, annotations: { save-managers: 'true' } }
+status: { capacity: { memory: 1Gi } }
 END
 
 runTests
