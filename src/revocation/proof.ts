@@ -54,8 +54,8 @@ export interface ProofInput {
   readonly written: Written;
   /** True if this replica has applied the entry, and those that were written with it. */
   readonly isBack: boolean;
-  /** True while streams that it covers are still to be reset here. */
-  readonly isCutting: boolean;
+  /** How many streams are still to be reset here, those that it covers among them. */
+  readonly streamsLeft: number;
   readonly others: readonly OtherReplica[];
   readonly unbrokenLease: UnbrokenLease | undefined;
   /** Monotonic milliseconds. */
@@ -72,7 +72,7 @@ export type Proof =
 export const NEW_GENERATION =
   'there is a new primary generation, so all users sign in again: send the revocation again to be sure';
 
-export function judgeProof({ written, isBack, isCutting, others, unbrokenLease, nowMs }: ProofInput): Proof {
+export function judgeProof({ written, isBack, streamsLeft, others, unbrokenLease, nowMs }: ProofInput): Proof {
   if (unbrokenLease === undefined) {
     return { outcome: 'open', missing: ['this replica: it has no lease now, so it cannot see the others'] };
   }
@@ -86,7 +86,7 @@ export function judgeProof({ written, isBack, isCutting, others, unbrokenLease, 
     .map(({ name, withinMs }) => `replica ${name}: within ${seconds(withinMs)}`);
   // The local guard knows the target, but not the browser session that the store ended with it.
   if (!isBack) missing.push('this replica: it has not yet read the entry back');
-  if (isCutting) missing.push('this replica: it still closes streams');
+  if (streamsLeft > 0) missing.push(`this replica: it still closes streams, ${streamsLeft} are left`);
   // A renewal that was sent after the reply and acknowledged confirms all that was written before it.
   if (!written.acknowledged && unbrokenLease.renewedAtMs <= written.arrivedAtMs) {
     missing.push('redis: not enough followers have acknowledged');

@@ -101,6 +101,11 @@ export class FlightRegistry {
     return this.#marked.size > 0;
   }
 
+  /** Flights that are marked as cut and have not been reset yet. */
+  get cutsLeft(): number {
+    return this.#marked.size;
+  }
+
   register(flight: Flight): Registration {
     const entry = new Entry(flight, this.#owner);
     entry.place = this.#entries.add(entry);

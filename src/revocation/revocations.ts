@@ -35,6 +35,8 @@ const WAIT_MARGIN_MS = 500;
  * who sees a timeout does not know that the revocation is in force. Its proof goes on.
  */
 const MAX_RESPONSE_MS = 10_000;
+/** In which a cut that goes on resets at least one stream. */
+const CUT_PROGRESS_MS = 250;
 /**
  * Shortest and longest pause between two polls for the receipts of the others. Between them the pause is a share of
  * the time that has passed: a receipt is seen late by a quarter of its age at most, and one that does not come
@@ -174,12 +176,24 @@ export class Revocations {
       const waitMs = Math.min(this.#longestWait(progress) + WAIT_MARGIN_MS, MAX_RESPONSE_MS);
       this.#poll(arrivedAtMs, arrivedAtMs + waitMs);
       await Promise.race([progress.ended.promise, delay(waitMs)]);
+      await this.#waitForCut(progress, arrivedAtMs + MAX_RESPONSE_MS);
     }
     metrics?.revocation(progress.target.kind, (monotonicMs() - progress.begunAtMs) / 1000);
     // Described first, which may change what is missing: that belongs to this result and is no progress beyond it.
     const result = this.#describe(progress);
     if (progress.proof.outcome === 'open') this.#reported.set(progress, progress.proof.missing.length);
     return result;
+  }
+
+  /** On a busy machine, the resets of thousands of streams take longer than W: waits while they go on. */
+  async #waitForCut(progress: RevocationProgress, untilMs: number): Promise<void> {
+    const { registry, monotonicMs } = this.#options;
+    let left = Number.POSITIVE_INFINITY;
+    while (progress.endedAtMs === undefined && registry.cutsLeft < left && monotonicMs() < untilMs) {
+      left = registry.cutsLeft;
+      if (left === 0) return this.#bringUpToDate(progress);
+      await Promise.race([progress.ended.promise, delay(CUT_PROGRESS_MS)]);
+    }
   }
 
   /** W of the longest lease that this revocation may have to wait for, as it is known now. */
@@ -257,14 +271,20 @@ export class Revocations {
     const { written } = progress;
     if (written === undefined) return;
     progress.isCut = !registry.isCutting;
-    const isCutting = !progress.isCut;
     const nowMs = monotonicMs();
     const lease = unbrokenLease();
     if (lease !== undefined && isSameGeneration(lease, written)) {
       noteReceipts(progress, peers, { nowMs, isFresh: lease.renewedAtMs > written.arrivedAtMs });
     }
     const others = othersOf(progress, nowMs);
-    progress.proof = judgeProof({ written, isBack: !progress.held, isCutting, others, unbrokenLease: lease, nowMs });
+    progress.proof = judgeProof({
+      written,
+      isBack: !progress.held,
+      streamsLeft: registry.cutsLeft,
+      others,
+      unbrokenLease: lease,
+      nowMs,
+    });
     if (progress.proof.outcome !== 'open') {
       progress.endedAtMs = nowMs;
       progress.ended.resolve();

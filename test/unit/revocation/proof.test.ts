@@ -15,7 +15,7 @@ const written: Written = {
 const unbrokenLease: UnbrokenLease = { epoch: 'e', generation: 'r', sinceMs: 0, renewedAtMs: ARRIVED + 1, waitMs: W };
 const other = (state: OtherReplica['state'], name = 'b'): OtherReplica => ({ name, state, withinMs: 2050 });
 const judge = (change: Partial<ProofInput>) =>
-  judgeProof({ written, isBack: true, isCutting: false, others: [], unbrokenLease, nowMs: ARRIVED + 5, ...change });
+  judgeProof({ written, isBack: true, streamsLeft: 0, others: [], unbrokenLease, nowMs: ARRIVED + 5, ...change });
 
 describe('the primary generation in which an entry was written', () => {
   it.each([
@@ -39,8 +39,8 @@ describe('the proof', () => {
   });
 
   it('waits until this replica has closed the streams', () => {
-    const missing = ['this replica: it still closes streams'];
-    expect(judge({ isCutting: true, nowMs: ARRIVED + W })).toEqual({ outcome: 'open', missing });
+    const missing = ['this replica: it still closes streams, 7 are left'];
+    expect(judge({ streamsLeft: 7, nowMs: ARRIVED + W })).toEqual({ outcome: 'open', missing });
   });
 
   it('is given when every other replica has applied the entry or has no lease', () => {
