@@ -93,6 +93,13 @@ test.each([
   expect(await requestsThrough({ ...NOTHING, setting, url: `http://127.0.0.1:${port}` })()).toContain(`, or ${advice}`);
 });
 
+test('a proxy that redirects opens no tunnel', async () => {
+  const { proxy, port } = await startProxy();
+  proxy.rejection = '302 Found';
+  const send = requestsThrough({ ...NOTHING, url: `http://127.0.0.1:${port}` });
+  expect(await send()).toContain('did not connect to siem.test:443 (302)');
+});
+
 test('a proxy that speaks in the destination’s place is rejected', async () => {
   const { proxy, port } = await startProxy();
   proxy.interjection = 'HTTP/1.1 200 OK\r\n\r\n';
