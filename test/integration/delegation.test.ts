@@ -243,7 +243,7 @@ describe('kubectl --as', () => {
       await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
       return { allowed: true };
     });
-    await expect(as()).rejects.toThrow('ECONNRESET');
+    expect(await as()).toMatchObject({ status: 401, text: expect.stringMatching(/your session was ended/) as string });
     await until(() => plane.audited.length > 0, 'the audit event');
     expect(forwarded(plane.upstream.requests)).toEqual([]);
     expect(await lastLine()).toMatchObject({ annotations: { 'portcullis.dev/reason': 'session_revoked' } });
