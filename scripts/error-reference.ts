@@ -28,12 +28,14 @@ import {
   internalError,
   passthroughRejection,
   pathRejection,
-  proxyTokenRejection,
-  redirectRejection,
   tooManyAtCluster,
   tooManyForUser,
   tooManyPending,
   tooManyReviews,
+} from '../src/proxy/rejections.ts';
+import {
+  proxyTokenRejection,
+  redirectRejection,
   upstreamBusy,
   upstreamInvalid,
   upstreamLost,
@@ -41,7 +43,7 @@ import {
   upstreamUnavailable,
   upstreamUntrusted,
   uploadStalled,
-} from '../src/proxy/rejections.ts';
+} from '../src/proxy/upstream-rejections.ts';
 import { MOST_BODY_BYTES } from '../src/core/http/pending-requests.ts';
 import { errorMessages } from '../src/web/page/error-page.ts';
 import { statusOfCode } from '../src/http/error-status.ts';

@@ -5,7 +5,7 @@ import { isBelowProxy, type RequestInfo } from '../../core/request/request-info.
 import type { Result } from '../../core/result.ts';
 import type { Admitted } from '../admission/admission.ts';
 import { isMachinePath } from '../listener/http1-bridge.ts';
-import { proxyTokenRejection, redirectRejection } from '../rejections.ts';
+import { proxyTokenRejection, redirectRejection } from '../upstream-rejections.ts';
 import type { Rejection } from '../status.ts';
 import { valuesOf } from '../raw-headers.ts';
 

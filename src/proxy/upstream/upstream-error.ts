@@ -1,13 +1,13 @@
 /** Classifies the failures of an API server, for the metrics and for the user. */
+import { internalError } from '../rejections.ts';
 import {
-  internalError,
   upstreamBusy,
   upstreamInvalid,
   upstreamLost,
   upstreamTimeout,
   upstreamUnavailable,
   upstreamUntrusted,
-} from '../rejections.ts';
+} from '../upstream-rejections.ts';
 import type { Rejection } from '../status.ts';
 import { UpstreamConnectError } from './connect.ts';
 
