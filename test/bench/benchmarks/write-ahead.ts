@@ -13,7 +13,7 @@ import type { BenchResult } from '../report.ts';
 import { Remote } from '../rpc.ts';
 import { signInAlice, startInstance } from '../stage/server.ts';
 import { HOSTS, PATHS, startNginx } from '../stage/peers.ts';
-import { cpuMicroseconds } from '../stage/processes.ts';
+import { cpuMicroseconds } from '../../support/cpu-time.ts';
 
 const MODES = ['off', 'changes', 'sync'] as const;
 type Mode = (typeof MODES)[number];

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -74,20 +74,6 @@ export async function accepts(port: number): Promise<boolean> {
   } finally {
     socket.destroy();
   }
-}
-
-/**
- * CPU time of a process with all its threads, in microseconds. From `schedstat`, which counts nanoseconds: `stat` counts hundredths of a
- * second, too coarse for a thousand requests.
- */
-export async function cpuMicroseconds(pid: number): Promise<number> {
-  const threads = await readdir(`/proc/${pid}/task`);
-  const times = threads.map(async (thread) => {
-    // A thread may end between the two samples.
-    const text = await readFile(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').catch(() => '0');
-    return Number(text.split(' ')[0]) / 1000;
-  });
-  return (await Promise.all(times)).reduce((sum, time) => sum + time, 0);
 }
 
 /** Resident memory in megabytes (10^6 bytes). */

@@ -1,6 +1,6 @@
 /** What a redis-server holds and does, by its own figures. */
 import type { Redis } from 'ioredis';
-import { cpuMicroseconds } from './processes.ts';
+import { cpuMicroseconds } from '../../support/cpu-time.ts';
 
 export interface RedisFigures {
   /** `used_memory`: all that its allocator has given out. */

@@ -11,7 +11,7 @@ import type { LiveUpstream } from '../upstream.ts';
 import { signInAlice, signInRoot, startInstance } from './server.ts';
 import type { BenchInstance, SignedInUser } from './server.ts';
 import { HOSTS, startHaproxy, startNginx, startPeer } from './peers.ts';
-import { cpuMicroseconds } from './processes.ts';
+import { cpuMicroseconds } from '../../support/cpu-time.ts';
 
 /** `before`: Portcullis of another checkout. `peer`: another proxy. */
 export type TargetName = 'direct' | 'haproxy' | 'portcullis' | 'before' | 'peer';

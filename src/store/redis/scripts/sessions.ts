@@ -188,17 +188,22 @@ local from = ARGV[7] == '' and (up and '-inf' or '+inf') or '(' .. ARGV[7]
 local batch
 if up then batch = redis.call('ZRANGEBYSCORE', index, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 200)
 else batch = redis.call('ZREVRANGEBYSCORE', index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, 200) end
+local function kind_of(hash)
+  return (redis.call('HGET', P .. 'session:' .. hash, FIELDS[18]) or '') == '' and 'own' or 'delegated'
+end
 local found, last, more = {}, '', #batch == 400
 for i = 1, #batch, 2 do
   last = batch[i + 1]
-  local f, why = session(batch[i])
-  if f and (only == '' or only == (f[18] == '' and 'own' or 'delegated')) then
+  local f, why
+  -- Those that are not asked for are not read: each has some kilobytes.
+  if only == '' or only == kind_of(batch[i]) then f, why = session(batch[i]) end
+  if f then
     found[#found + 1] = {batch[i], f, last}
     if #found == most then
       more = more or i + 1 < #batch
       break
     end
-  elseif not f and why ~= 'session_revoked' then
+  elseif why and why ~= 'session_revoked' then
     end_session(batch[i])
     redis.call('ZREM', index, batch[i])
   end

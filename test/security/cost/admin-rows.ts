@@ -1,0 +1,140 @@
+/** The admin API, as admins and auditors may call it. */
+import { ROUTES, type RouteName } from '../../../src/admin/api/routes.ts';
+import { bearer, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
+import type { CostStage, Sent } from './stage.ts';
+
+const PREFIX = '/-/admin/api/v1';
+
+interface AdminRow extends Pick<CostRow, 'worst'>, Partial<Pick<CostRow, 'bound' | 'limiter' | 'times' | 'pending'>> {
+  /** In place of the path's parameters, with the query. */
+  readonly path: (stage: CostStage, index: number) => string;
+  readonly sent?: (stage: CostStage, index: number) => Partial<Sent>;
+  readonly status?: number;
+}
+
+const body = (value: object): Partial<Sent> => ({ headers: JSON_TYPE, body: JSON.stringify(value) });
+const reason = 'r'.repeat(500);
+const gone = 'A'.repeat(64);
+const account = (name: string): string => encodeURIComponent(`demo/${name}`);
+
+/** Two thousand records are unsealed; between two hundred of them others have their turn. */
+const SCAN: Bound = { cpuMs: 100, calls: 90, redisMs: 50, kB: 300 };
+
+const WORST: Readonly<Record<RouteName, AdminRow>> = {
+  listSessions: {
+    worst: '2,000 sessions, none of which has the text that is searched, of 200 characters',
+    path: () => `/sessions?limit=200&search=${'w'.repeat(199)}x`,
+    bound: SCAN,
+    pending: true,
+  },
+  getSession: {
+    worst: 'a delegated session with limits of 8 kB',
+    path: ({ delegated }) => `/sessions/${delegated[100] ?? ''}`,
+    bound: { ...SMALL, kB: 24 },
+  },
+  endSession: {
+    worst: 'a session with five grants',
+    path: ({ crowd }, index) => `/sessions/${crowd.at(-1 - index) ?? ''}`,
+    bound: PAGE,
+  },
+  listSessionRequests: { worst: 'no request of it is known', path: ({ own }) => `/sessions/${own[0] ?? ''}/requests` },
+  createRevocation: {
+    worst: 'a username and a reason as long as they may be, of an account that is locked with it',
+    path: () => '/revocations',
+    sent: (_stage, index) => body({ account: `demo/crowd-${index + 100}`, lock: true, reason }),
+    bound: PAGE,
+  },
+  getRevocation: { worst: 'unknown, with an id of 64 characters', path: () => `/revocations/${gone}`, status: 404 },
+  getRevocationScope: {
+    worst: 'all users: 2,000 sessions are counted',
+    path: () => '/revocation-scope?all=true',
+    bound: SCAN,
+    pending: true,
+  },
+  listLocks: { worst: 'ten locks', path: () => '/locks' },
+  createLock: {
+    worst: 'an account of 512 characters that was never seen',
+    path: () => '/locks',
+    sent: (_stage, index) => body({ account: `demo/${'a'.repeat(500)}${index}`, force: true, reason }),
+    bound: PAGE,
+  },
+  deleteLock: {
+    worst: 'an account that is not locked',
+    path: () => `/locks/${account('no-user')}?reason=${reason}`,
+    status: 404,
+  },
+  getFreshSignIn: { worst: 'an account of 512 characters', path: () => `/fresh-sign-ins/${account('a'.repeat(500))}` },
+  liftFreshSignIn: {
+    worst: 'an account that needs none',
+    path: () => `/fresh-sign-ins/${account('no-user')}?reason=${reason}`,
+    status: 404,
+  },
+  listReplicas: { worst: 'as many as there are', path: () => '/replicas' },
+  listClusters: { worst: 'each is checked, once in ten seconds', path: () => '/clusters' },
+  listProviders: { worst: 'each is checked, once in ten seconds', path: () => '/providers' },
+  listAccessRequests: {
+    worst: '200 requests of a page, with the longest reasons',
+    path: () => '/access?limit=200',
+    bound: { cpuMs: 60, calls: 60, redisMs: 15, kB: 300 },
+  },
+  getAccessRequest: { worst: 'the longest reason', path: ({ waiting }) => `/access/${waiting[0] ?? ''}` },
+  approveAccessRequest: {
+    worst: 'unknown, with the longest reason',
+    path: () => `/access/${gone}/approve`,
+    sent: () => body({ reason }),
+    status: 404,
+  },
+  denyAccessRequest: {
+    worst: 'a role that was changed, with the longest reason',
+    path: ({ waiting }, index) => `/access/${waiting.at(-1 - index) ?? ''}/deny`,
+    sent: () => body({ reason }),
+    bound: PAGE,
+    status: 409,
+  },
+  endAccessRequest: { worst: 'unknown', path: () => `/access/${gone}?reason=${reason}`, status: 404 },
+  createDrill: {
+    worst: 'a cluster that is not there, with a path of 512 characters',
+    path: () => '/drills',
+    sent: () => body({ cluster: 'none', path: `/api/v1/${'p'.repeat(480)}?watch=1`, reason }),
+    status: 404,
+  },
+  tailAudit: {
+    worst: 'a stream, with each filter as long as it may be',
+    path: () => `/audit?user=${'u'.repeat(200)}&verb=get`,
+    sent: () => ({ isStream: true }),
+    limiter: 'streams',
+  },
+  searchAudit: {
+    worst: 'a text that nothing has, in all that there is; of 256 MiB it takes 4 s',
+    path: () => `/audit/events?since=7d&user=${'u'.repeat(200)}`,
+    bound: { cpuMs: 80, calls: 8, redisMs: 2, kB: 16 },
+  },
+  exportAudit: {
+    worst: 'all that there is; 10,000 events and 16 MiB at most',
+    path: () => '/audit/events.jsonl?since=7d&until=2126-01-01T00:00:00Z',
+    bound: { cpuMs: 250, calls: 16, redisMs: 3, kB: 17_000 },
+  },
+  getOpenApi: { worst: 'there is none worse', path: () => '/openapi.json', bound: { ...SMALL, cpuMs: 10, kB: 200 } },
+};
+
+export const ADMIN_ROWS: readonly CostRow[] = (Object.keys(ROUTES) as RouteName[]).map((name) => {
+  const { method, path } = ROUTES[name];
+  const { path: target, sent, status = 200, bound = SMALL, limiter, ...rest } = WORST[name];
+  return {
+    ...rest,
+    operation: `${method} ${PREFIX}${path}`,
+    bound,
+    limiter: limiter ?? (method === 'GET' ? 'reads' : 'changes'),
+    request(stage, index): Request {
+      const { headers, ...more } = sent?.(stage, index) ?? {};
+      return {
+        method,
+        url: stage.urls.api + PREFIX + target(stage, index),
+        agent: stage.root.agent,
+        headers: { ...bearer(stage.root.admin), ...headers },
+        ...more,
+        status,
+      };
+    },
+  };
+});

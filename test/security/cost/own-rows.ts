@@ -1,0 +1,294 @@
+/** The APIs for a user's own sessions, and the OAuth endpoints, which anyone may call. */
+import { createHash } from 'node:crypto';
+import { EXCHANGE } from '../../support/exchange-stage.ts';
+import {
+  bearer,
+  deepJson,
+  FORM_TYPE,
+  JSON_TYPE,
+  LONG,
+  PAGE,
+  SMALL,
+  type CostRow,
+  type Limiter,
+  type Request,
+} from './row.ts';
+import { largestLimit } from './state.ts';
+import { MCP_RESOURCE, type CostStage, type Sent, type User } from './stage.ts';
+
+type Options = Partial<Pick<CostRow, 'bound' | 'limiter' | 'times' | 'pending'>> & { readonly status?: number };
+
+interface OwnRow extends Options {
+  readonly worst: string;
+  readonly as?: 'alice' | 'root';
+  readonly path: (stage: CostStage, index: number) => string;
+  readonly body?: (stage: CostStage, index: number) => string;
+}
+
+const gone = 'A'.repeat(43);
+const thumbprint = (index: number): string => createHash('sha256').update(String(index)).digest('base64url');
+
+const order = (index: number): string =>
+  JSON.stringify({
+    name: 'a'.repeat(63),
+    clusters: ['demo'],
+    limits: [largestLimit(`order-${index}`)],
+    seconds: 600,
+    thumbprint: thumbprint(index),
+  });
+
+const OWN: Readonly<Record<string, OwnRow>> = {
+  'GET /-/delegations': {
+    worst: 'an account with 880 delegated sessions, each with limits of 8 kB',
+    path: () => '/-/delegations',
+    bound: { ...PAGE, calls: 80, kB: 300 },
+  },
+  'POST /-/delegations': {
+    worst: 'limits of 8 kB with a hundred names, where there are as many sessions as may be',
+    path: () => '/-/delegations',
+    body: (_stage, index) => order(index),
+    limiter: 'orders',
+    bound: PAGE,
+    status: 409,
+  },
+  'DELETE /-/delegations/:id': {
+    worst: 'one with limits of 8 kB',
+    path: ({ delegated }, index) => `/-/delegations/${delegated[index] ?? ''}`,
+    bound: PAGE,
+  },
+  'GET /-/access': {
+    worst: 'an approver for whom 500 requests wait, with the longest reasons',
+    as: 'root',
+    path: () => '/-/access',
+    bound: { ...PAGE, kB: 300 },
+  },
+  'POST /-/access': {
+    worst: 'a body of 32 kB in brackets',
+    path: () => '/-/access',
+    body: () => deepJson(32_000),
+    limiter: 'orders',
+    status: 400,
+  },
+  'GET /-/access/:id': {
+    worst: 'the longest reason',
+    as: 'root',
+    path: ({ waiting }) => `/-/access/${waiting[100] ?? ''}`,
+  },
+  'DELETE /-/access/:id': { worst: 'unknown', path: () => `/-/access/${gone}`, limiter: 'orders', status: 404 },
+  'POST /-/access/:id/approve': {
+    worst: 'unknown, with the longest reason',
+    as: 'root',
+    path: () => `/-/access/${gone}/approve`,
+    body: () => JSON.stringify({ reason: 'r'.repeat(500) }),
+    limiter: 'orders',
+    status: 404,
+  },
+  'POST /-/access/:id/deny': {
+    worst: 'a role that was changed, with the longest reason',
+    as: 'root',
+    path: ({ waiting }, index) => `/-/access/${waiting.at(-20 - index) ?? ''}/deny`,
+    body: () => JSON.stringify({ reason: 'r'.repeat(500) }),
+    limiter: 'orders',
+    bound: PAGE,
+    status: 409,
+  },
+  'POST /-/step-up': {
+    worst: 'a state of 200 characters',
+    path: () => '/-/step-up',
+    body: () => JSON.stringify({ redirect: 'http://127.0.0.1:65535/callback', state: 's'.repeat(200) }),
+    limiter: 'orders',
+    status: 201,
+  },
+  'GET /-/step-up/:id': { worst: 'unknown', path: () => `/-/step-up/${gone}`, status: 404 },
+  'POST /-/step-up/:id': {
+    worst: 'unknown, with a body of 4 kB in brackets',
+    path: () => `/-/step-up/${gone}`,
+    body: () => deepJson(4000),
+    status: 400,
+  },
+};
+
+const OWN_ROWS: readonly CostRow[] = Object.entries(OWN).map(([operation, row]) => {
+  const { worst, as = 'alice', path, body, status = 200, bound = SMALL, limiter, ...rest } = row;
+  const method = operation.split(' ', 1)[0] as Required<Sent>['method'];
+  const usual: Limiter = method === 'GET' ? 'ownReads' : 'ownChanges';
+  return {
+    ...rest,
+    operation,
+    worst,
+    bound,
+    limiter: limiter ?? usual,
+    request(stage, index): Request {
+      const user: User = stage[as];
+      const text = body?.(stage, index);
+      const sent = text === undefined ? {} : { body: text };
+      return {
+        method,
+        url: stage.urls.api + path(stage, index),
+        agent: user.agent,
+        headers: { ...bearer(user.self), ...(text === undefined ? {} : JSON_TYPE) },
+        ...sent,
+        status,
+      };
+    },
+  };
+});
+
+/** A token of an attacker: its header names another algorithm, and it is as long as may be. */
+const forged = (bytes: number): string =>
+  [
+    { alg: 'none', kid: 'k1', typ: 'at+jwt' },
+    { iss: 'x', sub: 'y'.repeat((bytes * 3) / 4) },
+  ]
+    .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+    .join('.') + '.AAAA';
+
+interface OAuthRow extends Options {
+  readonly worst: string;
+  readonly form: (stage: CostStage, index: number) => Record<string, string> | Promise<Record<string, string>>;
+  readonly limiter: Limiter;
+}
+
+const client = { client_id: 'portcullis-cli' };
+const exchange = { grant_type: EXCHANGE, subject_token_type: 'urn:ietf:params:oauth:token-type:access_token' };
+
+const FORMS: Readonly<Record<string, OAuthRow>> = {
+  'POST /-/oauth/token (authorization_code)': {
+    worst: 'an unknown code, with parameters of 8 kB',
+    form: () => ({
+      ...client,
+      grant_type: 'authorization_code',
+      code: gone,
+      redirect_uri: LONG,
+      code_verifier: 'v'.repeat(128),
+    }),
+    limiter: 'connections',
+    status: 400,
+  },
+  'POST /-/oauth/token (refresh_token)': {
+    worst: 'a valid one, and a token for a cluster',
+    form: ({ alice }) => ({ ...client, grant_type: 'refresh_token', refresh_token: alice.refreshToken }),
+    limiter: 'connections',
+    bound: { ...SMALL, calls: 16 },
+  },
+  'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:device_code)': {
+    worst: 'an unknown code',
+    form: (_stage, index) => ({
+      ...client,
+      grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+      device_code: `${gone}${index}`,
+    }),
+    limiter: 'connections',
+    status: 400,
+  },
+  'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:token-exchange), a workload': {
+    worst: 'a token of 16 kB that is not signed',
+    form: () => ({
+      ...client,
+      grant_type: EXCHANGE,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+      subject_token: forged(16_000),
+      audience: 'urn:portcullis:cluster:demo',
+    }),
+    limiter: 'exchanges',
+    status: 400,
+  },
+  'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:token-exchange), a registered client': {
+    worst: 'a valid assertion, a user’s token of 8 kB that is not signed, and authorization_details of 8 kB',
+    form: async (stage, index) => ({
+      ...exchange,
+      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+      client_assertion: await stage.assertion(),
+      subject_token: forged(8000),
+      resource: MCP_RESOURCE,
+      authorization_details: JSON.stringify([{ type: 'urn:portcullis:rights', ...largestLimit(String(index)) }]),
+    }),
+    limiter: 'exchanges',
+    status: 400,
+  },
+  'POST /-/oauth/revoke': {
+    worst: 'an unknown token of 8 kB',
+    form: () => ({ ...client, token: 't'.repeat(8000) }),
+    limiter: 'connections',
+  },
+  'POST /-/oauth/device': {
+    worst: 'each parameter of 2 kB',
+    form: () => ({ ...client, scope: 'kubernetes', device_name: 'w'.repeat(64), resource: `urn:${'r'.repeat(2000)}` }),
+    limiter: 'signIns',
+    status: 400,
+  },
+  'POST /oauth/token': {
+    worst: 'as at the api listener',
+    form: () => ({
+      ...client,
+      grant_type: 'authorization_code',
+      code: gone,
+      redirect_uri: LONG,
+      code_verifier: 'v'.repeat(128),
+    }),
+    limiter: 'connections',
+    status: 400,
+  },
+  'POST /oauth/revoke': {
+    worst: 'as at the api listener',
+    form: () => ({ ...client, token: 't'.repeat(8000) }),
+    limiter: 'connections',
+  },
+};
+
+const FORM_ROWS: readonly CostRow[] = Object.entries(FORMS).map(([operation, row]) => {
+  const { form, status = 200, bound = SMALL, ...rest } = row;
+  const path = operation.split(' ')[1] ?? '';
+  const isWeb = path.startsWith('/oauth');
+  return {
+    ...rest,
+    operation,
+    bound,
+    async request(stage, index): Promise<Request> {
+      const { urls, alice, anonymous } = stage;
+      return {
+        method: 'POST',
+        url: (isWeb ? urls.web : urls.api) + path,
+        agent: isWeb ? anonymous : alice.agent,
+        headers: FORM_TYPE,
+        body: new URLSearchParams(await form(stage, index)).toString(),
+        status,
+      };
+    },
+  };
+});
+
+const get = (path: string, worst: string, options: Options & { readonly query?: string } = {}): CostRow => {
+  const { query = '', status = 200, bound = SMALL, limiter = 'connections' } = options;
+  const request = ({ urls, anonymous }: CostStage): Request => ({
+    url: urls.web + path + query,
+    agent: anonymous,
+    status,
+  });
+  return { operation: `GET ${path}`, worst, bound, limiter, request };
+};
+
+const authorization = new URLSearchParams({
+  client_id: 'portcullis-cli',
+  response_type: 'code',
+  redirect_uri: 'http://127.0.0.1:9/callback',
+  scope: 'kubernetes',
+  state: 's'.repeat(2000),
+  nonce: 'n'.repeat(2000),
+  code_challenge: 'A'.repeat(43),
+  code_challenge_method: 'S256',
+});
+
+const GET_ROWS: readonly CostRow[] = [
+  get('/.well-known/openid-configuration', 'there is none worse'),
+  get('/.well-known/oauth-authorization-server', 'there is none worse'),
+  get('/oauth/jwks', 'there is none worse'),
+  get('/oauth/authorize', 'state and nonce of 2 kB each, which are stored', {
+    query: `?${authorization.toString()}`,
+    limiter: 'signIns',
+    status: 303,
+  }),
+  get('/oauth/authorize/:uid', 'an unknown one', { limiter: 'signIns', status: 404 }),
+];
+
+export const PROGRAM_ROWS: readonly CostRow[] = [...OWN_ROWS, ...FORM_ROWS, ...GET_ROWS];

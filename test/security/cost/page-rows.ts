@@ -1,0 +1,261 @@
+/** Pages and forms for browsers, and web consoles. */
+import { FORM_TYPE, LONG, MANY, PAGE, SMALL, type Bound, type CostRow, type Limiter, type Request } from './row.ts';
+import type { CostStage } from './stage.ts';
+
+interface PageRow {
+  readonly worst: string;
+  readonly as?: 'root' | 'alice';
+  /** In place of the path of the router. */
+  readonly path?: (stage: CostStage, index: number) => string;
+  readonly form?: (stage: CostStage, index: number) => Record<string, string>;
+  readonly status?: number;
+  readonly bound?: Bound;
+  readonly limiter?: Limiter;
+  readonly times?: number;
+  readonly pending?: true;
+}
+
+const gone = 'A'.repeat(43);
+const NOTHING = 'there is none worse';
+/** A form has 16 kB and 32 fields at most. */
+const LONGEST = 'f'.repeat(15_000);
+const account = (name: string): string => encodeURIComponent(`demo/${name}`);
+
+/** Two thousand records are unsealed; between two hundred of them others have their turn. */
+const SCAN: Bound = { cpuMs: 100, calls: 90, redisMs: 50, kB: 64 };
+
+const SIGNED_OUT: Readonly<Record<string, PageRow>> = {
+  'GET /assets/:name': { worst: 'an unknown file', path: () => `/assets/${LONG}`, status: 404 },
+  'GET /assets/:version/:name': { worst: 'a script', path: () => `/assets/${gone}/pages.js` },
+  'POST /backchannel-logout/:name': {
+    worst: 'a logout token of 16 kB that is not signed',
+    path: () => '/backchannel-logout/demo',
+    form: () => ({ logout_token: `e30.${'A'.repeat(15_000)}.AAAA` }),
+    status: 400,
+    limiter: 'logouts',
+  },
+  'GET /': { worst: 'a query with three thousand parameters', path: () => `/?${MANY}` },
+  'GET /login': { worst: 'a query with three thousand parameters', path: () => `/login?${MANY}`, status: 303 },
+  'GET /login/start': {
+    worst: 'a sign-in, which is stored',
+    path: () => '/login/start?provider=demo&to=me',
+    status: 303,
+    limiter: 'signIns',
+  },
+  'GET /login/fresh': { worst: 'without a session', path: () => '/login/fresh', status: 400, limiter: 'signIns' },
+  'GET /login/finish': { worst: 'an unknown state', path: () => `/login/finish?state=${LONG}`, status: 400 },
+  'GET /callback/:provider': {
+    worst: 'an unknown state, with a code of 12 kB',
+    path: () => `/callback/demo?state=${gone}&code=${LONG}`,
+    status: 400,
+  },
+  'GET /login/done': { worst: NOTHING },
+  'GET /login/:uid': { worst: 'an unknown one', path: () => `/login/${gone}`, status: 400 },
+  'GET /login/:uid/choose': { worst: 'an unknown one', path: () => `/login/${gone}/choose`, status: 400 },
+  'GET /login/:uid/start': {
+    worst: 'an unknown one',
+    path: () => `/login/${gone}/start?provider=demo`,
+    status: 400,
+    limiter: 'signIns',
+  },
+  'GET /login/:uid/finish': { worst: 'an unknown one', path: () => `/login/${gone}/finish`, status: 400 },
+  'GET /login/:uid/refuse': { worst: 'an unknown one', path: () => `/login/${gone}/refuse`, status: 400 },
+  'GET /device': { worst: 'a query with three thousand parameters', path: () => `/device?${MANY}` },
+  'POST /device': {
+    worst: 'a wrong code, in a form of 900 bytes',
+    form: () => ({ code: 'B'.repeat(900) }),
+    status: 400,
+    limiter: 'codes',
+  },
+  'GET /device/start': {
+    worst: 'an unknown ticket',
+    path: () => `/device/start?ticket=${gone}&provider=demo`,
+    status: 400,
+    limiter: 'signIns',
+  },
+  'GET /device/finish': { worst: 'an unknown state', path: () => `/device/finish?state=${gone}`, status: 400 },
+  'POST /device/refuse': { worst: 'an unknown ticket', form: () => ({ ticket: gone }), status: 400 },
+  'GET /device/done': { worst: NOTHING },
+  'GET /step-up': { worst: NOTHING },
+  'POST /step-up': { worst: 'a wrong code', form: () => ({ code: 'B'.repeat(900) }), status: 400, limiter: 'codes' },
+  'POST /step-up/deny': { worst: 'an unknown one', form: () => ({ id: gone }), status: 400 },
+  'GET /step-up/finish': { worst: 'an unknown state', path: () => `/step-up/finish?state=${gone}`, status: 400 },
+  'GET /step-up/done': { worst: NOTHING },
+  'GET /step-up/:id': { worst: 'an unknown one', path: () => `/step-up/${gone}`, status: 400 },
+  'GET /step-up/:id/start': {
+    worst: 'an unknown one',
+    path: () => `/step-up/${gone}/start?provider=demo`,
+    status: 400,
+    limiter: 'signIns',
+  },
+};
+
+const SIGNED_IN: Readonly<Record<string, PageRow>> = {
+  'GET /step-up/me': { worst: NOTHING },
+  'GET /step-up/me/start': { worst: 'without what began it', status: 400, limiter: 'signIns' },
+  'GET /me': { worst: 'an account with 880 delegated sessions', as: 'alice', bound: { ...PAGE, kB: 120 } },
+  'GET /me/kubeconfig': { worst: 'each cluster', as: 'alice' },
+  'GET /me/sessions/:id': {
+    worst: 'a session with 880 beneath it, each with limits of 8 kB',
+    as: 'alice',
+    path: ({ alice }) => `/me/sessions/${alice.session}`,
+    bound: { ...PAGE, cpuMs: 50, kB: 120 },
+  },
+  'POST /me/sessions/:id/end': {
+    worst: 'a delegated session',
+    as: 'alice',
+    path: ({ delegated }, index) => `/me/sessions/${delegated.at(-1 - index) ?? ''}/end`,
+    form: () => ({}),
+    bound: PAGE,
+  },
+  'GET /me/end-others': { worst: 'an account with 880 sessions', bound: PAGE, pending: true },
+  'POST /me/end-others': { worst: 'a form of another sign-in, of 15 kB', form: () => ({ csrf: LONGEST }), status: 403 },
+  'POST /logout': { worst: 'a form of another sign-in, of 15 kB', form: () => ({ csrf: LONGEST }), status: 403 },
+  'GET /access': {
+    worst: 'an approver for whom 500 requests wait, with 880 sessions',
+    path: () => '/access?role=shop-admins',
+    bound: { ...PAGE, kB: 120 },
+    pending: true,
+  },
+  'GET /access/:id': {
+    worst: 'the longest reason',
+    path: ({ waiting }) => `/access/${waiting[120] ?? ''}`,
+    bound: PAGE,
+  },
+  'POST /access': {
+    worst: 'an unknown role, with a reason of 15 kB',
+    form: () => ({ role: 'none', reason: LONGEST }),
+    status: 404,
+    bound: PAGE,
+    pending: true,
+  },
+  'POST /access/:id/approve': {
+    worst: 'unknown, with a reason of 15 kB',
+    path: () => `/access/${gone}/approve`,
+    form: () => ({ reason: LONGEST }),
+    status: 404,
+  },
+  'POST /access/:id/deny': {
+    worst: 'unknown, with a reason of 15 kB',
+    path: () => `/access/${gone}/deny`,
+    form: () => ({ reason: LONGEST }),
+    status: 404,
+  },
+  'POST /access/:id/end': { worst: 'unknown', path: () => `/access/${gone}/end`, form: () => ({}), status: 404 },
+  'GET /admin/overview': {
+    worst: 'the audit log is searched for rejections',
+    bound: { ...PAGE, cpuMs: 60, calls: 80 },
+  },
+  'GET /admin': {
+    worst: 'a text of 200 characters that none of 2,000 sessions has',
+    path: () => `/admin?search=${'w'.repeat(199)}x`,
+    bound: SCAN,
+    pending: true,
+  },
+  'GET /admin/accounts/:account': {
+    worst: 'an account with 880 delegated sessions, each with limits of 8 kB',
+    path: () => `/admin/accounts/${account('alice')}`,
+    bound: { ...PAGE, cpuMs: 80 },
+  },
+  'GET /admin/sessions/:id': {
+    worst: 'a session with 880 beneath it, each with limits of 8 kB',
+    path: ({ alice }) => `/admin/sessions/${alice.session}`,
+    bound: { ...PAGE, cpuMs: 40, kB: 120 },
+  },
+  'GET /admin/revoke': { worst: 'all users', path: () => '/admin/revoke?kind=all', bound: SCAN, pending: true },
+  'POST /admin/revoke': {
+    worst: 'no target, with a reason of 15 kB',
+    form: () => ({ kind: 'account', value: '', reason: LONGEST }),
+    status: 400,
+    bound: PAGE,
+  },
+  'GET /admin/revocations/:id': { worst: 'unknown', path: () => `/admin/revocations/${gone}`, status: 404 },
+  'GET /admin/access': { worst: 'a page of requests with the longest reasons', bound: PAGE },
+  'GET /admin/locks': { worst: 'ten locks' },
+  'POST /admin/unlock': {
+    worst: 'an account that is not locked',
+    form: () => ({ account: 'demo/no-user', reason: 'r'.repeat(500) }),
+    status: 404,
+  },
+  'POST /admin/lift-fresh-sign-in': {
+    worst: 'an account that needs none',
+    form: () => ({ account: 'demo/no-user', reason: 'r'.repeat(500), since: '9999999999' }),
+    status: 404,
+  },
+  'GET /admin/replicas': { worst: NOTHING },
+  'GET /admin/audit': {
+    worst: 'a search that finds nothing; of 256 MiB it takes 4 s',
+    path: () => '/admin/audit?since=7d&verb=never',
+    bound: PAGE,
+  },
+  'GET /admin/health': { worst: 'each component is checked, once in ten seconds' },
+  'GET /admin/drill': { worst: NOTHING },
+  'POST /admin/drill': {
+    worst: 'a path of 15 kB',
+    form: () => ({ cluster: 'demo', path: LONGEST, reason: 'r' }),
+    status: 400,
+    bound: PAGE,
+  },
+  'GET /consoles/:name': {
+    worst: 'without the state that belongs to it',
+    path: () => '/consoles/headlamp',
+    status: 303,
+  },
+  'GET /consoles/:name/enter': {
+    worst: 'a code for the console',
+    path: (_stage, index) => `/consoles/headlamp/enter?state=${String(index).padStart(43, 'A')}`,
+    status: 303,
+    limiter: 'reads',
+  },
+};
+
+function rowsOf(pages: Readonly<Record<string, PageRow>>, isSignedIn: boolean): readonly CostRow[] {
+  return Object.entries(pages).map(([operation, row]) => {
+    const { worst, as = 'root', path, form, status = 200, bound = SMALL, times, pending } = row;
+    const [method, routed] = operation.split(' ') as ['GET' | 'POST', string];
+    const usual = method === 'GET' ? 'reads' : 'changes';
+    return {
+      operation,
+      worst,
+      bound,
+      limiter: row.limiter ?? (isSignedIn ? usual : 'connections'),
+      ...(times === undefined ? {} : { times }),
+      ...(pending === undefined ? {} : { pending }),
+      request(stage, index): Request {
+        const { cookie, csrf } = as === 'root' ? stage.rootBrowser : stage.aliceBrowser;
+        const fields = form?.(stage, index);
+        const body = fields && new URLSearchParams({ ...(isSignedIn ? { csrf } : {}), ...fields }).toString();
+        return {
+          method,
+          url: stage.urls.web + (path?.(stage, index) ?? routed),
+          headers: {
+            ...(isSignedIn ? { cookie } : {}),
+            ...(body === undefined ? {} : { ...FORM_TYPE, origin: stage.urls.web }),
+          },
+          ...(body === undefined ? {} : { body }),
+          status,
+        };
+      },
+    };
+  });
+}
+
+const CONSOLE_ROWS: readonly CostRow[] = [
+  {
+    operation: 'a request to the host of a web console, without a session there',
+    worst: 'a cookie of 12 kB',
+    bound: SMALL,
+    limiter: 'connections',
+    request: ({ urls }) => ({
+      url: `${urls.web}/`,
+      headers: { host: `headlamp.localhost:${new URL(urls.web).port}`, cookie: `c=${LONG}`, accept: 'text/html' },
+      status: 303,
+    }),
+  },
+];
+
+export const PAGE_ROWS: readonly CostRow[] = [
+  ...rowsOf(SIGNED_OUT, false),
+  ...rowsOf(SIGNED_IN, true),
+  ...CONSOLE_ROWS,
+];

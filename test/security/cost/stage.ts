@@ -1,0 +1,262 @@
+/**
+ * A server in a process of its own, on a Redis of its own, whose stored state is as large as it may be: what a request
+ * costs is read from the kernel and from Redis, so that what else the machine does counts for nothing.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { exportJWK, generateKeyPair, SignJWT, type CryptoKey } from 'jose';
+import { Agent, request } from 'undici';
+import { parse, stringify } from 'yaml';
+import { startDemo, type RunningDemo } from '../../../demo/launch.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import { ADMIN_AUDIENCE, clusterAudience, SELF_AUDIENCE } from '../../../src/core/core.ts';
+import { startServer } from '../../../src/server/serve.ts';
+import { cpuMicroseconds } from '../../support/cpu-time.ts';
+import { freePortBase, temporaryFolder, untilSettled } from '../../support/instance.ts';
+import { newClientKey, OAuthClient, type ClientKey } from '../../support/oauth-client.ts';
+import { startRedis } from '../../support/redis.ts';
+import { startWorkloadIssuer, type WorkloadIssuer } from '../../support/workload-issuer.ts';
+import { fill, GROUPS, State, type Filled } from './state.ts';
+
+const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+export const MCP_RESOURCE = 'https://mcp.example.com/mcp';
+
+export interface User {
+  readonly key: ClientKey;
+  readonly agent: Agent;
+  readonly session: string;
+  readonly refreshToken: string;
+  /** Access tokens. */
+  readonly cluster: string;
+  readonly self: string;
+  readonly admin: string;
+  /** For one request on a connection of its own. */
+  fresh(): Agent;
+}
+
+export interface Sent {
+  readonly method?: 'GET' | 'POST' | 'DELETE';
+  readonly url: string;
+  readonly agent?: Agent;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: string;
+  /** A stream, whose head is enough. */
+  readonly isStream?: boolean;
+}
+
+/** What one request has cost. */
+export interface Cost {
+  readonly status: number;
+  /** Of the server's process, all threads. */
+  readonly cpuMs: number;
+  /** Of the response. */
+  readonly bytes: number;
+  readonly text: string;
+}
+
+export interface StoreFigures {
+  /** Scripts and commands from outside of scripts. */
+  readonly calls: number;
+  /** Of CPU, of all of redis-server. */
+  readonly ms: number;
+}
+
+export interface CostStage extends Filled {
+  readonly urls: RunningDemo['urls'] & { readonly ops: string };
+  readonly alice: User;
+  readonly root: User;
+  /** Client for no one: no certificate. */
+  readonly anonymous: Agent;
+  readonly issuer: WorkloadIssuer;
+  assertion(): Promise<string>;
+  send(sent: Sent): Promise<Cost>;
+  storeFigures(): Promise<StoreFigures>;
+  stop(): Promise<void>;
+}
+
+const ROLES = [
+  {
+    name: 'shop-admins',
+    description: 'w'.repeat(200),
+    groups: [`granted:${'g'.repeat(120)}`],
+    requesters: [GROUPS[0], 'demo:developers'],
+    approval: { groups: ['demo:admins'], count: 1 },
+    longest: '4h',
+  },
+  ...Array.from({ length: 5 }, (_, index) => ({
+    name: `break-glass-${index}`,
+    description: 'w'.repeat(200),
+    groups: [`granted:${'g'.repeat(120)}`],
+    requesters: [GROUPS[0]],
+    approval: 'none',
+    longest: '1h',
+  })),
+];
+
+async function settings(demo: RunningDemo, issuer: WorkloadIssuer, jwks: object): Promise<string> {
+  const { directory } = demo.files;
+  const written = async (name: string, text: string): Promise<string> => {
+    await writeFile(join(directory, name), text);
+    return join(directory, name);
+  };
+  const base = parse(await readFile(demo.files.config, 'utf8')) as Readonly<Record<string, unknown>>;
+  const caFile = await written('issuer.crt', issuer.ca);
+  const changed = {
+    ...base,
+    access: { roles: ROLES },
+    delegation: {
+      perSession: 100,
+      clients: [
+        {
+          id: 'mcp',
+          resource: MCP_RESOURCE,
+          limit: { preset: 'read-only' },
+          clusters: ['demo'],
+          jwksFile: await written('mcp.jwks', JSON.stringify(jwks)),
+        },
+      ],
+    },
+    workload: [
+      { name: 'ci', issuer: issuer.issuer, caFile, clusters: ['demo'], match: 'claims.repository_owner == "example"' },
+    ],
+    consoles: [{ name: 'headlamp', host: 'headlamp.localhost', cluster: 'demo', server: 'http://127.0.0.1:9' }],
+    // Each limit is reached by the test of its own.
+    limits: { signInsPerMinute: SIGN_INS },
+    // Longer than the whole test, however busy the machine is.
+    sessions: { accessToken: '15m' },
+    telemetry: { logLevel: 'error' },
+  };
+  return written('cost.yaml', stringify(changed, { lineWidth: 0 }));
+}
+
+/** `limits.signInsPerMinute`: more than one row sends, and few enough to use them up. */
+const SIGN_INS = 200;
+
+async function signIn(demo: RunningDemo, name: string): Promise<User> {
+  const key = await newClientKey();
+  const ca = await readFile(join(demo.files.directory, 'ca.crt'), 'utf8');
+  const client = new OAuthClient({ web: demo.urls.web, api: demo.urls.api, ca }, key);
+  const token = async (refresh: string, resource: string): Promise<string> => {
+    const { body } = await client.refresh(refresh, { resource });
+    return String(body['access_token']);
+  };
+  const { session, refreshToken, accessToken } = await client.signIn(name, { resource: clusterAudience('demo') });
+  const [self, admin] = [await token(refreshToken, SELF_AUDIENCE), await token(refreshToken, ADMIN_AUDIENCE)];
+  await client.close();
+  const fresh = (): Agent => new Agent({ connect: { ca, ...key }, connections: 1, pipelining: 1 });
+  return { key, agent: fresh(), fresh, session, refreshToken, cluster: accessToken, self, admin };
+}
+
+/** The server as in production, which takes the demo's ports. */
+async function spawned(config: string, ops: string) {
+  const child = spawn(process.execPath, [MAIN, 'serve', '--config', config], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const onExit = (): void => void child.kill('SIGKILL');
+  process.once('exit', onExit);
+  const isReady = (): Promise<boolean> =>
+    fetch(`${ops}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  while (!(await isReady())) {
+    if (child.exitCode !== null) throw new Error('the server did not start');
+    await pause(50);
+  }
+  return {
+    pid: child.pid ?? 0,
+    async stop() {
+      process.removeListener('exit', onExit);
+      const ended = once(child, 'exit');
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+export async function startCostStage(): Promise<CostStage> {
+  await using stops = new AsyncDisposableStack();
+  const redis = await startRedis();
+  stops.defer(() => redis.stop());
+  const directory = await temporaryFolder();
+  stops.defer(() => rm(directory, { recursive: true, force: true }));
+  const portBase = await freePortBase();
+  const demo = await startDemo({ directory, portBase, redis: redis.url, embedded: true });
+  stops.defer(() => demo.stop());
+  const issuer = await startWorkloadIssuer(demo.urls.web);
+  stops.defer(() => issuer.close());
+  const { publicKey, privateKey } = await generateKeyPair('ES256', { extractable: true });
+  const config = await settings(demo, issuer, { keys: [{ ...(await exportJWK(publicKey)), kid: 'mcp' }] });
+  await demo.server.stop();
+  const loaded = await loadConfig({ file: config, env: {} });
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+  const first = await startServer(loaded.value.config);
+  const [alice, root, filled] = await (async () => {
+    try {
+      await first.ready;
+      await untilSettled(first.store);
+      const users = [await signIn(demo, 'alice'), await signIn(demo, 'root')] as const;
+      return [...users, await fill(new State(first), users[0].session)] as const;
+    } finally {
+      await first.stop();
+    }
+  })();
+  const ops = `http://127.0.0.1:${portBase + 2}`;
+  const server = await spawned(config, ops);
+  stops.defer(() => server.stop());
+  const bare = new Redis(redis.url);
+  stops.defer(() => bare.disconnect());
+  const anonymous = new Agent({ connect: { ca: await readFile(join(directory, 'ca.crt'), 'utf8') }, connections: 1 });
+  for (const agent of [alice.agent, root.agent, anonymous]) stops.defer(() => agent.destroy());
+  const kept = stops.move();
+  return {
+    ...filled,
+    urls: { ...demo.urls, ops },
+    alice,
+    root,
+    anonymous,
+    issuer,
+    assertion: () => assertion(demo.urls.web, privateKey),
+    send: (sent) => measured(sent, { pid: server.pid, anonymous }),
+    storeFigures: () => figures(bare, redis.pid),
+    stop: () => kept.disposeAsync(),
+  };
+}
+
+function assertion(audience: string, key: CryptoKey): Promise<string> {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: 'mcp', sub: 'mcp', aud: audience, jti: crypto.randomUUID(), iat: now, exp: now + 60 };
+  return new SignJWT(claims).setProtectedHeader({ alg: 'ES256' }).sign(key);
+}
+
+async function measured(sent: Sent, { pid, anonymous }: { readonly pid: number; readonly anonymous: Agent }) {
+  const { method = 'GET', url, agent = anonymous, headers = {}, body = null, isStream = false } = sent;
+  const leave = new AbortController();
+  const before = await cpuMicroseconds(pid);
+  const answer = await request(url, {
+    method,
+    dispatcher: agent,
+    headers: headers as Record<string, string | string[]>,
+    body,
+    signal: leave.signal,
+  });
+  let text = '';
+  if (isStream) {
+    leave.abort();
+    await answer.body.text().catch(() => undefined);
+  } else text = await answer.body.text();
+  const cpuMs = ((await cpuMicroseconds(pid)) - before) / 1000;
+  return { status: answer.statusCode, cpuMs, bytes: text.length, text };
+}
+
+async function figures(bare: Redis, pid: number): Promise<StoreFigures> {
+  const stats = await bare.info('commandstats');
+  const each = [...stats.matchAll(/^cmdstat_(?:eval|evalsha|wait|publish|subscribe):calls=(\d+)/gm)];
+  const calls = each.reduce((sum, [, count]) => sum + Number(count), 0);
+  return { calls, ms: (await cpuMicroseconds(pid)) / 1000 };
+}

@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { COSTS_FILE, REGENERATE_COSTS, requestCosts } from '../../../scripts/request-costs.ts';
+import { accessApi } from '../../../src/access/access.ts';
+import { delegationsApi } from '../../../src/delegation/delegation.ts';
+import { stepUpApi } from '../../../src/step-up/step-up.ts';
+import { CHEAP_MS } from '../../security/cost/row.ts';
+import { ROWS } from '../../security/cost/table.ts';
+import { withAccess } from '../../support/admin-access.ts';
+import { operationsOf } from '../../support/pages-routes.ts';
+import { closeStages, openStage } from '../web/harness.ts';
+
+const operations = ROWS.map(({ operation }) => operation);
+
+it('is what the table says', () => {
+  const isSame = readFileSync(COSTS_FILE, 'utf8') === requestCosts();
+  expect(isSame, `docs/request-costs.md is out of date: ${REGENERATE_COSTS}`).toBe(true);
+});
+
+it('has a row for each route of the pages and of the APIs for own sessions, and for no other', async () => {
+  const never = () => Promise.reject(new Error('unused'));
+  const devices = { find: never, allow: never, refuse: never };
+  const stepUps = { ...devices, findByCode: never, finish: never, proveOwn: never, whyNever: () => undefined };
+  const access = withAccess();
+  const consoles = { consoles: [] } as never;
+  const stage = await openStage({
+    change: (deps) => ({ ...(access.change?.(deps) ?? deps), devices, stepUps, consoles }),
+  });
+  const deps = { clock: stage.clock, config: { clusters: [], sessions: {}, limits: { signInsPerMinute: 1 } } } as never;
+  const apis = [delegationsApi, accessApi, stepUpApi].map((api) => api(deps, {} as never));
+  const taken = [stage.web.app.router, ...apis].flatMap(operationsOf);
+  await closeStages();
+  const ofRouters = operations.filter((operation) =>
+    /^[A-Z]+ \/(?!-\/(?:admin|oauth|ca)|oauth|\.well-known)/.test(operation),
+  );
+  const others = ['GET /metrics', 'GET /livez', 'GET /readyz'];
+  expect([...new Set(taken)].toSorted()).toEqual(ofRouters.filter((each) => !others.includes(each)).toSorted());
+});
+
+it('has each operation once, and nothing that is dear without a limit on its number', () => {
+  expect(operations).toEqual([...new Set(operations)]);
+  const unlimited = ROWS.filter(({ limiter }) => limiter === 'connections');
+  const dear = unlimited.filter(({ bound }) => bound.cpuMs > CHEAP_MS);
+  expect(dear.map(({ operation }) => operation)).toEqual([]);
+});
