@@ -42,7 +42,10 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
   cluster('a list', 'selectors of 400 labels, and a list of what is there', {
     sent: { path: `${PODS}?labelSelector=${selectors}` },
   }),
-  cluster('a query', 'three thousand parameters', { sent: { path: `${PODS}?${parameters}` } }),
+  cluster('a query', 'three thousand parameters', {
+    bound: { ...SMALL, cpuMs: 20 },
+    sent: { path: `${PODS}?${parameters}` },
+  }),
   cluster('a header', 'nine hundred lines of them', {
     sent: { headers: { accept: Array.from({ length: 900 }, () => '*/*') } },
   }),
