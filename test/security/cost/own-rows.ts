@@ -51,6 +51,10 @@ const OWN: Readonly<Record<string, OwnRow>> = {
     bound: PAGE,
     status: 409,
   },
+  'GET /-/delegations/:id': {
+    worst: 'one with limits of 8 kB',
+    path: ({ delegated }) => `/-/delegations/${delegated[100] ?? ''}`,
+  },
   'DELETE /-/delegations/:id': {
     worst: 'one with limits of 8 kB',
     path: ({ delegated }, index) => `/-/delegations/${delegated[index] ?? ''}`,
