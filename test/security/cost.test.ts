@@ -2,60 +2,43 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Bound, CostRow } from './cost/row.ts';
-import { startCostStage, type Cost, type CostStage, type StoreFigures } from './cost/stage.ts';
+import { startCostStage, type Cost, type CostStage } from './cost/stage.ts';
 import { ROWS, SURFACES } from './cost/table.ts';
 
 const TIMES = 6;
 const ROUNDS = 3;
 
 let stage: CostStage;
-/** What the server and Redis do where no one asks for anything: each second. */
-let idle: StoreFigures = { calls: 0, ms: 0 };
 beforeAll(async () => {
   stage = await startCostStage();
   // The compiler takes part in the first requests of all.
   const [first] = ROWS;
   if (first !== undefined) await costOf({ ...first, times: 60 });
-  const windows: StoreFigures[] = [];
-  for (let window = 0; window < 4; window += 1) {
-    const { calls, ms, seconds } = await storeCost(() => pause(500));
-    windows.push({ calls: calls / seconds, ms: ms / seconds });
-  }
-  // What it does once after its start is no part of it.
-  idle = { calls: Math.min(...windows.map(({ calls }) => calls)), ms: Math.min(...windows.map(({ ms }) => ms)) };
 });
 afterAll(() => stage?.stop());
 
-async function storeCost(work: () => Promise<unknown>): Promise<StoreFigures & { readonly seconds: number }> {
-  const [before, began] = [await stage.storeFigures(), performance.now()];
-  await work();
-  const seconds = (performance.now() - began) / 1000;
-  const after = await stage.storeFigures();
-  return { calls: after.calls - before.calls, ms: after.ms - before.ms, seconds };
-}
-
-/** Of the quarter that costs least: caches, the compiler and other processes make single ones dearer. */
+/** Of the quarter that costs least: the compiler, and what the server does meanwhile by itself, make single ones dearer. */
 const lower = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 2] ?? 0;
 
 async function costOf({ request, times = TIMES }: CostRow): Promise<Bound & { readonly wrong: readonly string[] }> {
-  const costs: (Cost & { readonly expected: number })[] = [];
+  const costs: (Cost & { readonly calls: number; readonly redisMs: number; readonly expected: number })[] = [];
   const send = async (index: number): Promise<void> => {
     const { status: expected, ...sent } = await request(stage, index);
+    const before = { calls: await stage.storeCalls(), ms: await stage.storeMs() };
     const cost = await stage.send(sent);
+    const redisMs = (await stage.storeMs()) - before.ms;
+    const calls = (await stage.storeCalls()) - before.calls;
     // A replica of a busy machine has no lease for a moment.
     if (cost.status === 503 && costs.length < 4 * times) return pause(500).then(() => send(index));
-    costs.push({ ...cost, expected });
+    costs.push({ ...cost, calls, redisMs, expected });
   };
   await send(0);
   costs.length = 0;
-  const store = await storeCost(async () => {
-    for (let index = 1; index <= times; index += 1) await send(index);
-  });
-  const own = (total: number, perSecond: number): number => Math.max(0, (total - perSecond * store.seconds) / times);
+  for (let index = 1; index <= times; index += 1) await send(index);
   return {
     cpuMs: lower(costs.map(({ cpuMs }) => cpuMs)),
-    calls: own(store.calls, idle.calls),
-    redisMs: own(store.ms, idle.ms),
+    calls: lower(costs.map(({ calls }) => calls)),
+    redisMs: lower(costs.map(({ redisMs }) => redisMs)),
     kB: Math.max(...costs.map(({ bytes }) => bytes)) / 1000,
     wrong: costs
       .filter(({ status, expected }) => status !== expected)
@@ -71,7 +54,7 @@ function show({ operation }: CostRow, cost: Bound, wrong: readonly string[]): vo
 describe.each(SURFACES)('$title', ({ rows }) => {
   it.each(rows.filter(({ pending }) => pending !== true))('$operation: $worst', async (row) => {
     const over: string[] = [];
-    // What the server does meanwhile by itself, and a collection of its garbage, come at some moment.
+    // A collection of garbage comes at some moment.
     for (let round = 1; round <= ROUNDS; round += 1) {
       const { wrong, ...cost } = await costOf(row);
       if (process.env['COSTS'] !== undefined) show(row, cost, wrong);

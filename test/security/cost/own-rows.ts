@@ -172,8 +172,8 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
   'POST /-/oauth/token (refresh_token)': {
     worst: 'a valid one, and a token for a cluster',
     form: ({ alice }) => ({ ...client, grant_type: 'refresh_token', refresh_token: alice.refreshToken }),
-    limiter: 'connections',
-    bound: { ...SMALL, calls: 16 },
+    limiter: 'refreshes',
+    bound: { ...SMALL, cpuMs: 20 },
   },
   'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:device_code)': {
     worst: 'an unknown code',
@@ -208,6 +208,7 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
       authorization_details: JSON.stringify([{ type: 'urn:portcullis:rights', ...largestLimit(String(index)) }]),
     }),
     limiter: 'exchanges',
+    bound: { ...SMALL, cpuMs: 20 },
     status: 400,
   },
   'POST /-/oauth/revoke': {

@@ -22,6 +22,7 @@ export const LIMITERS = {
   rejected: 'address: 120 a minute without a valid credential',
   signIns: 'address: `limits.signInsPerMinute`',
   exchanges: 'address: `limits.signInsPerMinute` rejected ones',
+  refreshes: 'none for a session that is bound to a key; 120 rotations a minute of each other one',
   codes: 'address: a share of `limits.signInsPerMinute`; and all addresses together',
   logouts: 'address: 60 rejected ones a minute',
   streams: 'account and replica: a number of open streams',
@@ -57,7 +58,7 @@ export interface CostRow {
 }
 
 /** A look-up, or a rejection. */
-export const SMALL: Bound = { cpuMs: CHEAP_MS, calls: 16, redisMs: 3, kB: 16 };
+export const SMALL: Bound = { cpuMs: CHEAP_MS, calls: 32, redisMs: 6, kB: 16 };
 /** A page, or a list of one page's length. */
 export const PAGE: Bound = { cpuMs: 25, calls: 60, redisMs: 12, kB: 64 };
 

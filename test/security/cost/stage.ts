@@ -59,13 +59,6 @@ export interface Cost {
   readonly text: string;
 }
 
-export interface StoreFigures {
-  /** Scripts and commands from outside of scripts. */
-  readonly calls: number;
-  /** Of CPU, of all of redis-server. */
-  readonly ms: number;
-}
-
 export interface CostStage extends Filled {
   readonly urls: RunningDemo['urls'] & { readonly ops: string };
   readonly alice: User;
@@ -75,7 +68,10 @@ export interface CostStage extends Filled {
   readonly issuer: WorkloadIssuer;
   assertion(): Promise<string>;
   send(sent: Sent): Promise<Cost>;
-  storeFigures(): Promise<StoreFigures>;
+  /** Scripts and commands that Redis was sent so far, those within scripts not counted. */
+  storeCalls(): Promise<number>;
+  /** Milliseconds of CPU of redis-server so far. */
+  storeMs(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -223,7 +219,8 @@ export async function startCostStage(): Promise<CostStage> {
     issuer,
     assertion: () => assertion(demo.urls.web, privateKey),
     send: (sent) => measured(sent, { pid: server.pid, anonymous }),
-    storeFigures: () => figures(bare, redis.pid),
+    storeCalls: () => callsOf(bare),
+    storeMs: async () => (await cpuMicroseconds(redis.pid)) / 1000,
     stop: () => kept.disposeAsync(),
   };
 }
@@ -254,9 +251,8 @@ async function measured(sent: Sent, { pid, anonymous }: { readonly pid: number; 
   return { status: answer.statusCode, cpuMs, bytes: text.length, text };
 }
 
-async function figures(bare: Redis, pid: number): Promise<StoreFigures> {
+async function callsOf(bare: Redis): Promise<number> {
   const stats = await bare.info('commandstats');
   const each = [...stats.matchAll(/^cmdstat_(?:eval|evalsha|wait|publish|subscribe):calls=(\d+)/gm)];
-  const calls = each.reduce((sum, [, count]) => sum + Number(count), 0);
-  return { calls, ms: (await cpuMicroseconds(pid)) / 1000 };
+  return each.reduce((sum, [, count]) => sum + Number(count), 0);
 }
