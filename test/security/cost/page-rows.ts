@@ -115,7 +115,6 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     worst: 'an approver for whom 500 requests wait, with 880 sessions',
     path: () => '/access?role=shop-admins',
     bound: { ...PAGE, kB: 120 },
-    pending: true,
   },
   'GET /access/:id': {
     worst: 'the longest reason',
@@ -125,9 +124,8 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
   'POST /access': {
     worst: 'an unknown role, with a reason of 15 kB',
     form: () => ({ role: 'none', reason: LONGEST }),
-    status: 404,
-    bound: PAGE,
-    pending: true,
+    status: 400,
+    bound: { ...PAGE, kB: 120 },
   },
   'POST /access/:id/approve': {
     worst: 'unknown, with a reason of 15 kB',
