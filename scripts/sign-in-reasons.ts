@@ -129,6 +129,7 @@ export const MALFORMED_REASONS: ReadonlyMap<string, readonly [status: string, be
   ['upgrade_unsupported', ['400', 'an upgrade to anything but WebSocket and SPDY/3.1']],
   ['upgrade_with_body', ['400', 'an upgrade with a body']],
   ['upgrade_pipelined', ['reset', 'an upgrade or CONNECT on a connection whose earlier requests have no response yet']],
+  ['pipelined_requests', ['reset', 'more than eight requests of an HTTP/1.1 connection that have no response yet']],
   [
     'request_too_slow',
     ['408', 'the head did not come in time, or the body of a request to an endpoint of Portcullis itself'],

@@ -18,7 +18,7 @@ import { Exchange } from './exchange.ts';
 import type { ExchangeFacts, UnreadLimits } from './exchange.ts';
 import { Forwarding } from './upstream/forward.ts';
 import { EndpointRequests } from './listener/endpoint-requests.ts';
-import { connectRejection, http1Rejection, pipelinedUpgrade } from './listener/framing.ts';
+import { connectRejection, http1Rejection, pipelinedUpgrade, tooManyPipelined } from './listener/framing.ts';
 import { isMachinePath } from './listener/http1-bridge.ts';
 import { valuesOf } from './raw-headers.ts';
 import { RequestAudit } from './request-audit.ts';
@@ -145,8 +145,10 @@ export class DataPlane {
   }
 
   async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, connection: ClientConnection): Promise<void> {
+    const { isFull } = connection;
     const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
     const client = new UpgradeSide(exchange, socket);
+    if (isFull) return client.rejectAndReset(tooManyPipelined());
     if (connection.pipelined) return client.rejectAndReset(pipelinedUpgrade());
     const rejection = http1Rejection(req);
     if (rejection !== undefined) return client.reject(rejection);
@@ -165,9 +167,11 @@ export class DataPlane {
   }
 
   rejectConnect(req: IncomingMessage, socket: Duplex, connection: ClientConnection): void {
+    const { isFull } = connection;
     const exchange = this.#begin(upgradeFacts(req, connection), () => connection.reset());
     const client = new UpgradeSide(exchange, socket);
-    if (connection.pipelined) client.rejectAndReset(pipelinedUpgrade());
+    if (isFull) client.rejectAndReset(tooManyPipelined());
+    else if (connection.pipelined) client.rejectAndReset(pipelinedUpgrade());
     else client.reject(connectRejection());
   }
 

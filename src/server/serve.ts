@@ -43,7 +43,7 @@ import type { RevocationGuard } from '../revocation/revocation.ts';
 import { observeCaBundles } from './server-metrics.ts';
 import type { Store } from '../store/store.ts';
 import { createOpsListener } from '../telemetry/telemetry.ts';
-import { limitUnreadResponses } from './unread-responses.ts';
+import { FEW_PIPELINED, limitUnreadResponses } from './unread-responses.ts';
 import { close, listen, webListener } from './web-listener.ts';
 import { openContext, type ServerContext } from './server-context.ts';
 import { createSignIn } from './sign-in.ts';
@@ -110,7 +110,7 @@ export async function startServer(
   const webServer = webListener(config, reloading, metrics);
   web.serve(webServer);
   const health = createReadiness({ ...context, monotonicMs: () => performance.now() });
-  const ops = createOpsListener({ metrics, health, logger });
+  const ops = createOpsListener({ metrics, health, logger }, FEW_PIPELINED);
   for (const server of [webServer, ops]) limitUnreadResponses(server);
   let isStarted = false;
   opening.defer(() => {

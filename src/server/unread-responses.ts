@@ -7,8 +7,9 @@
  * permanently. So a connection may have few pending responses, and a finished one that the client does not read
  * ends it.
  */
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { limitPipelining } from '../proxy/proxy.ts';
 
 /**
  * Pending responses of one connection. Browsers, proxies and scrapers do not pipeline (RFC 9112 §9.3.2): at most
@@ -19,19 +20,22 @@ const MOST_OF_A_CONNECTION = 4;
 /** How long nothing of a finished response may be read. Node counts bytes that the kernel accepts as progress. */
 const UNREAD_MS = 60_000;
 
+const open = new WeakMap<Socket, number>();
+
+const isFull = (socket: Socket): boolean => (open.get(socket) ?? 0) >= MOST_OF_A_CONNECTION;
+
+/** For `createServer`: the request that is one too many is the last that is read of its connection. */
+export const FEW_PIPELINED: ServerOptions = limitPipelining(isFull);
+
 /**
  * Runs before every request listener that the server has now. Does not affect upgraded connections.
  * @param unreadMs only tests set another
  */
 export function limitUnreadResponses(server: Server, unreadMs = UNREAD_MS): void {
-  const open = new WeakMap<Socket, number>();
   const first = (listeners: readonly RequestListener[]): RequestListener => {
     return (req, res) => {
       const { socket } = req;
-      const count = open.get(socket) ?? 0;
-      // Further requests in the same packet arrive here as well, with the same result.
-      if (count >= MOST_OF_A_CONNECTION) return void socket.destroy();
-      open.set(socket, count + 1);
+      open.set(socket, (open.get(socket) ?? 0) + 1);
       res.once('close', () => open.set(socket, (open.get(socket) ?? 1) - 1));
       // It is this response's turn, and all of it has been written.
       res.once('prefinish', () => socket.setTimeout(unreadMs));

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import type { Address, Config } from '../config/config.ts';
 import { shareHandshakes } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
+import { FEW_PIPELINED } from './unread-responses.ts';
 import { renewContext, type CertificatePair, type Reloading } from './reload.ts';
 
 /**
@@ -18,7 +19,12 @@ const WEB_IDLE_MS = 75_000;
  * connection.
  */
 const WEB_HEAD_MS = 10_000;
-const WEB_TIMES = { keepAliveTimeout: WEB_IDLE_MS, headersTimeout: WEB_HEAD_MS, connectionsCheckingInterval: 5_000 };
+const WEB_OPTIONS = {
+  keepAliveTimeout: WEB_IDLE_MS,
+  headersTimeout: WEB_HEAD_MS,
+  connectionsCheckingInterval: 5_000,
+  ...FEW_PIPELINED,
+};
 
 export function webListener(config: Config, reloading: Reloading, metrics: Metrics): Server {
   const server = webServerOf(config, reloading, metrics);
@@ -30,11 +36,11 @@ export function webListener(config: Config, reloading: Reloading, metrics: Metri
 
 function webServerOf(config: Config, reloading: Reloading, metrics: Metrics): Server {
   const { tls } = config.listen.web;
-  if (tls === undefined) return createHttpServer(WEB_TIMES);
+  if (tls === undefined) return createHttpServer(WEB_OPTIONS);
   const certificate = reloading.certificate(tls);
   metrics.observeCertificate('web', () => certificate.current().cert);
   const context = (pair: CertificatePair) => ({ ...pair, minVersion: 'TLSv1.2' }) as const;
-  const server = createHttpsServer({ ...WEB_TIMES, ...context(certificate.current()) });
+  const server = createHttpsServer({ ...WEB_OPTIONS, ...context(certificate.current()) });
   shareHandshakes(server, WEB_HEAD_MS);
   certificate.onChange((pair) => renewContext(server, context(pair)));
   return server;

@@ -2,7 +2,8 @@
  * The ops listener: `/metrics`, `/livez`, `/readyz` for the platform, on a separate port that outside clients
  * cannot reach.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import type { Health, HealthReport } from './health.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './types.ts';
@@ -25,12 +26,13 @@ const NOT_FOUND: OpsResponse = { status: 404, body: 'not found: this listener ha
  * Creates the server; the caller listens and closes. GET and HEAD only, else 405; other paths 404. Health checks
  * return 200 or 503, in the format of Kubernetes' own `/readyz`: `ok`, or each check by name with `?verbose` and
  * whenever one fails; `?exclude=NAME` omits one.
+ * @param more further options of the server
  */
-export function createOpsListener(parts: OpsParts): Server {
+export function createOpsListener(parts: OpsParts, more: ServerOptions = {}): Server {
   const respond = routes(parts);
   const server = createServer(
     // No request here is long or frequent, and any client in the cluster's network can send one.
-    { headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 15_000, maxHeaderSize: 8192 },
+    { headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 15_000, maxHeaderSize: 8192, ...more },
     (request, response) => {
       respond(request).then(
         (result) => send(response, result),

@@ -5,7 +5,7 @@ import { connect } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { RequestListener } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { HOST, rawConnection, startPlane, until } from '../support/data-plane.ts';
+import { HOST, rawConnection, signIn as signInUser, startPlane, until } from '../support/data-plane.ts';
 import type { PlaneOptions, TestPlane } from '../support/data-plane.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
 import {
@@ -175,6 +175,41 @@ describe('requests that are begun and never finished', () => {
     expect(statusesOf(connection.received()).at(-1)).toBe(408);
     expect(connection.received()).toContain('"error":"invalid_request"');
     expect(served).toEqual([]);
+  });
+});
+
+describe('requests that are pipelined over HTTP/1.1', () => {
+  it.each([
+    ['to a cluster', 'GET /api/v1/pods HTTP/1.1\r\nHost: HOST\r\n\r\n', 8],
+    ['without a Host', 'GET / HTTP/1.1\r\n\r\n', 8],
+    ['to an endpoint of Portcullis itself', 'GET /-/x HTTP/1.1\r\nHost: HOST\r\n\r\n', 0],
+    ['as CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: HOST\r\n\r\n', 0],
+  ])('are eight at most, and nothing behind them is read: %s', async (_what, request, audited) => {
+    let begun = 0;
+    await start({ machineHandler: () => void (begun += 1) });
+    const connection = await rawConnection(plane, null);
+    // Half of these bytes are in one piece, and all of it had been read before.
+    connection.socket.write(request.replace('HOST', HOST).repeat(1_000));
+    await connection.ended;
+    await until(() => plane.audited.length > audited, 'the audit events');
+    expect(begun).toBeLessThanOrEqual(8);
+    expect(plane.audited).toHaveLength(audited + 1);
+    const { pipelined_requests: tooMany = 0, connect_method: connects = 0 } = reasons();
+    expect(tooMany + connects).toBe(1);
+  });
+
+  it('are eight at most for a user as well', async () => {
+    await start();
+    const alice = await signInUser(plane);
+    plane.upstream.answer = () => undefined;
+    const connection = await rawConnection(plane, alice.certificate);
+    const request = `GET /api HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`;
+    connection.socket.write(request.repeat(8));
+    await until(() => plane.upstream.requests.length === 8, 'eight at the API server');
+    connection.socket.write(request.repeat(8));
+    await connection.ended;
+    await until(() => plane.audited.length === 9, 'each of them audited');
+    expect(reasons()).toEqual({ pipelined_requests: 1 });
   });
 });
 

@@ -16,6 +16,12 @@ import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
 export const KEEP_ALIVE_MS = 30_000;
 
+/**
+ * Requests of an HTTP/1.1 connection whose responses have not closed. Kubernetes clients send the next request after
+ * the response; Node reports the end of that up to a turn later than the client can read it.
+ */
+const MOST_PIPELINED = 8;
+
 export interface ClientConnection {
   /** IP address of the client: of the peer, or as a trusted proxy states it. */
   readonly address: string;
@@ -31,6 +37,8 @@ export interface ClientConnection {
   readonly ended: boolean;
   /** Responses that have not closed, those of pipelined requests included. */
   readonly openResponses: number;
+  /** Over HTTP/1.1 the next request is one too many (`pipelining.ts`). */
+  readonly isFull: boolean;
   /**
    * True if a request came before an earlier one was responded to. A response that is written, and whose last bytes
    * Node has not reported yet, does not count: its client may have read it already.
@@ -128,6 +136,10 @@ class TlsConnection implements ClientConnection {
 
   get openResponses(): number {
     return this.#open.length;
+  }
+
+  get isFull(): boolean {
+    return this.#open.length >= MOST_PIPELINED;
   }
 
   get pipelined(): boolean {

@@ -33,6 +33,10 @@ export const connectRejection = (): Rejection => malformed('CONNECT is not allow
 export const pipelinedUpgrade = (): Rejection =>
   malformed('an upgrade cannot follow a request that is not answered yet', 'upgrade_pipelined');
 
+/** The first request beyond what a connection may pipeline. It counts as an upgrade for Node (`pipelining.ts`). */
+export const tooManyPipelined = (): Rejection =>
+  malformed('too many requests of this connection are not answered yet', 'pipelined_requests');
+
 /** Rejects the ambiguous requests that Node's parser accepts. */
 export function http1Rejection(req: IncomingMessage): Rejection | undefined {
   if (req.rawHeaders.length > 2 * MAX_HEADERS) return headersTooLarge();

@@ -8,7 +8,7 @@
  *   implement it.
  * - `http1-routes.ts`, `http2-sessions.ts`: the events of Node's servers. `endpoint-requests.ts`: requests to our own
  *   endpoints, and `http1-bridge.ts`: over HTTP/2.
- * - `framing.ts`: ambiguous requests. `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
+ * - `framing.ts`: ambiguous requests. `pipelining.ts`: too many requests at once. `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
  * - `stackless.ts`: errors without a stack.
  */
 import { constants } from 'node:crypto';
@@ -32,6 +32,7 @@ import { http2Client } from './http2-client.ts';
 import { Http2Sessions } from './http2-sessions.ts';
 import type { OnStream } from './http2-sessions.ts';
 import { createMachineBridge, isMachinePath } from './http1-bridge.ts';
+import { limitPipelining } from './pipelining.ts';
 
 /** A user's network is slow at most. An attacker who needs longer for a handshake holds a connection. */
 const HANDSHAKE_MS = 10_000;
@@ -67,14 +68,17 @@ export interface ApiListener {
 export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const timing = { ...DEFAULT_TIMING, ...deps.timing };
   const idleMs = (deps.limits.idle ?? IDLE_SECONDS) * 1000;
-  const server = createServer(serverOptions(deps, { headMs: timing.headMs, idleMs }));
+  const connections = new ConnectionTable();
+  const server = createServer({
+    ...serverOptions(deps, { headMs: timing.headMs, idleMs }),
+    ...limitPipelining((socket) => connections.of(socket)?.isFull === true),
+  });
   server.maxConnections = deps.limits.connections;
   server.timeout = 0;
   // Node would silently drop every line after the thousandth, an `Impersonate-User` as well; framing.ts rejects so
   // many.
   server.maxHeadersCount = 0;
   const plane = new DataPlane(deps);
-  const connections = new ConnectionTable();
   const guard: Routes['guard'] = (work, reset) => {
     void orElse(work, (error) => {
       deps.logger.error({ err: error }, 'request failed');

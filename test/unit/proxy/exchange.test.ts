@@ -19,6 +19,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     headers: new EqualHeaders(),
     ended: false,
     openResponses: 0,
+    isFull: false,
     reset: () => undefined,
     pipelined: false,
     responseOpened: (_answer: object, onClose: () => void) => onClose,

@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { limitUnreadResponses } from '../../../src/server/unread-responses.ts';
+import { FEW_PIPELINED, limitUnreadResponses } from '../../../src/server/unread-responses.ts';
 
 /** More than the kernel takes for a client that reads nothing. */
 const LARGE = Buffer.alloc(32 * 1024 * 1024);
 
 async function serverOf(listener: RequestListener, unreadMs?: number): Promise<Server> {
-  const server = createServer(listener);
+  const server = createServer(FEW_PIPELINED, listener);
   limitUnreadResponses(server, unreadMs);
   await once(server.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => {
