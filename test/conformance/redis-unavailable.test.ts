@@ -63,6 +63,7 @@ function everyMethod(store: Store, { clock }: Workbench): Record<string, () => P
     noteAccess: () => access.note('x', { audited: true }),
     endedAccess: () => access.ended('x', { ending: 'user' }),
     activeAccess: () => access.active(),
+    activePageAccess: () => access.activePage(),
     claimEndingAccess: () => access.claimEnding('x', 'me', 30),
   };
 }
