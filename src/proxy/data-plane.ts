@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { andThen, orElse, type Awaitable } from '../core/awaitable.ts';
 import { Bag, type Place } from '../core/bag.ts';
+import type { Result } from '../core/result.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
 import { byHeaders } from '../core/http/by-headers.ts';
 import { traceId } from '../core/http/trace-parent.ts';
@@ -124,6 +125,7 @@ export class DataPlane {
       if (!exchange.clientOpen) return;
       if (rejection !== undefined) return side.reject(rejection);
       return andThen(this.#admission.admit(exchange, { upgrade: false }), (admitted) => {
+        noteCredential(connection, admitted);
         if (admitted.ok) this.#forward(exchange, admitted.value, { request, side });
         else side.reject(admitted.reason);
       });
@@ -159,6 +161,7 @@ export class DataPlane {
     // Our own endpoints have no upgrades, and their paths are not the API server's.
     if (isMachinePath(req.url)) return client.reject(malformed('there is no upgrade here', 'upgrade_unsupported'));
     const admitted = await this.#admission.admit(exchange, { upgrade: true });
+    noteCredential(connection, admitted);
     if (!admitted.ok) return client.reject(admitted.reason);
     const pools = this.#pools.get(admitted.value.cluster.name);
     if (pools === undefined || !exchange.clientOpen || !exchange.mayPass()) return;
@@ -257,6 +260,11 @@ export class DataPlane {
     this.#emptied?.();
     this.#emptied = undefined;
   }
+}
+
+function noteCredential(connection: ClientConnection, admitted: Result<Admitted, Rejection>): void {
+  if (admitted.ok) connection.credentialAccepted(true);
+  else if (admitted.reason.code === 401) connection.credentialAccepted(false);
 }
 
 const upgradeFacts = (req: IncomingMessage, connection: ClientConnection): ExchangeFacts => ({

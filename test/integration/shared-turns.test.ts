@@ -6,13 +6,16 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { afterEach, describe, expect, it } from 'vitest';
+import type { TLSSocket } from 'node:tls';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { shareHandshakes } from '../../src/proxy/proxy.ts';
 import { connectUpstream } from '../../src/proxy/upstream/connect.ts';
 import type { UpstreamConnectError } from '../../src/proxy/upstream/connect.ts';
-import { HOST, startPlane, until } from '../support/data-plane.ts';
+import { SharedReading } from '../../src/proxy/listener/shared-reading.ts';
+import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane } from '../support/data-plane.ts';
-import { http2Connection } from '../support/http2-client.ts';
+import { http2Connection, http2Socket } from '../support/http2-client.ts';
+import { END_HEADERS, END_STREAM, PREFACE, headersFrame } from '../support/http2-frames.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const CROWD = 200;
@@ -59,6 +62,51 @@ describe('many clients that come at the same time', () => {
     expect(judged.total).toBe(CROWD);
     expect(judged.most).toBeLessThanOrEqual(atMost(64));
   });
+
+  it.each([
+    { version: 'HTTP/1.1', connections: 100, each: 8 },
+    { version: 'HTTP/2', connections: 20, each: 100 },
+  ])(
+    'some 256 requests without a credential are read in one turn: $version',
+    async ({ version, connections, each }) => {
+      const read = turnCounter();
+      const begun = Reflect.get(SharedReading.prototype, 'begun');
+      const spied = vi.spyOn(SharedReading.prototype, 'begun').mockImplementation(function (
+        this: SharedReading,
+        lines,
+      ) {
+        read.note();
+        begun.call(this, lines);
+      });
+      ends.push(() => spied.mockRestore());
+      const plane = opened(await startPlane());
+      const alice = await signIn(plane);
+      const user = await http2Connection(plane, alice.certificate);
+      ends.push(() => user.close());
+      expect((await user.call(alice, PODS)).status).toBe(200);
+      const before = read.total;
+      const http2 = version === 'HTTP/2';
+      const sockets: TLSSocket[] = [];
+      for (let index = 0; index < connections; index += 1) {
+        const raw = http2 ? await http2Socket(plane, null) : (await rawConnection(plane, null)).socket;
+        raw.on('error', () => undefined).resume();
+        ends.push(() => void raw.destroy());
+        if (http2) raw.write(PREFACE);
+        sockets.push(raw);
+      }
+      const head = { ':method': 'GET', ':scheme': 'https', ':path': PODS, ':authority': HOST };
+      const requests = http2
+        ? Buffer.concat(Array.from({ length: each }, (_, n) => headersFrame(1 + 2 * n, head, END_HEADERS | END_STREAM)))
+        : Buffer.from(`GET ${PODS} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`.repeat(each));
+      for (const socket of sockets) socket.write(requests);
+      // Whatever the others send, a user is served.
+      expect((await user.call(alice, PODS)).status).toBe(200);
+      await until(() => read.total - before === connections * each, 'every request', 20_000);
+      await until(() => plane.audited.length === connections * each + 2, 'every response', 20_000);
+      // Those of the connection that is one too many come in one piece.
+      expect(read.most).toBeLessThanOrEqual(256 + each);
+    },
+  );
 
   it('16 handshakes with an API server start in one turn', async () => {
     const begun = turnCounter();

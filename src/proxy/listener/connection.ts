@@ -12,6 +12,8 @@ import { plainAddress } from '../../core/http/address.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
+import { SharedReading } from './shared-reading.ts';
+import type { Reader } from './shared-reading.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
 export const KEEP_ALIVE_MS = 30_000;
@@ -35,6 +37,13 @@ export interface ClientConnection {
   reset(): void;
   /** True once nothing can reach the client any more. */
   readonly ended: boolean;
+  /**
+   * Counts a request that is begun, before anything is known of its credential (`shared-reading.ts`).
+   * @param lines of its head
+   */
+  requestBegun(lines: number): void;
+  /** Notes whether the credential of a request was accepted, which makes it the connection of a user. */
+  credentialAccepted(isAccepted: boolean): void;
   /** Responses that have not closed, those of pipelined requests included. */
   readonly openResponses: number;
   /** Over HTTP/1.1 the next request is one too many (`pipelining.ts`). */
@@ -65,6 +74,7 @@ interface RawConnection {
 export class ConnectionTable {
   readonly #raw = new Map<string, RawConnection>();
   readonly #connections = new WeakMap<Duplex, ClientConnection>();
+  readonly #sharedReading = new SharedReading();
 
   /**
    * Remembers a new connection, before its TLS handshake.
@@ -85,7 +95,7 @@ export class ConnectionTable {
   pair(socket: TLSSocket): ClientConnection | undefined {
     const raw = this.#raw.get(addressOf(socket));
     if (raw === undefined) return undefined;
-    const connection = new TlsConnection(socket, raw);
+    const connection = new TlsConnection(socket, raw, this.#sharedReading);
     // Our own endpoints read the address from the socket.
     Object.defineProperty(socket, 'remoteAddress', { value: raw.address });
     this.#connections.set(socket, connection);
@@ -106,7 +116,15 @@ export function prepareSocket(socket: Socket): void {
   socket.setNoDelay(true);
 }
 
-class TlsConnection implements ClientConnection {
+/** Node's own part of a socket, which its servers for both versions of HTTP read from without the stream over it. */
+interface Handle {
+  /** What Node wants; it stops by itself while a client does not read its responses. */
+  readonly reading: boolean;
+  readStop(): void;
+  readStart(): void;
+}
+
+class TlsConnection implements ClientConnection, Reader {
   readonly address: string;
   readonly servername: string | undefined;
   readonly thumbprint: string | undefined;
@@ -116,7 +134,11 @@ class TlsConnection implements ClientConnection {
   /** In the order of their requests. */
   readonly #open: { readonly response: { readonly finished: boolean }; readonly close: () => void }[] = [];
 
-  constructor(socket: TLSSocket, raw: RawConnection) {
+  readonly #sharedReading: SharedReading;
+  #isUsers = false;
+
+  constructor(socket: TLSSocket, raw: RawConnection, sharedReading: SharedReading) {
+    this.#sharedReading = sharedReading;
     this.#raw = raw.socket;
     this.#socket = socket;
     this.address = raw.address;
@@ -128,6 +150,31 @@ class TlsConnection implements ClientConnection {
     this.thumbprint = certificate && certificateThumbprint(certificate);
     // Either of the two reports the end; which one is first depends on the side that ended it.
     for (const each of [socket, raw.socket]) each.once('close', () => this.#close());
+    sharedReading.add(this);
+  }
+
+  requestBegun(lines: number): void {
+    if (!this.#isUsers) this.#sharedReading.begun(lines);
+  }
+
+  credentialAccepted(isAccepted: boolean): void {
+    if (isAccepted === this.#isUsers || this.ended) return;
+    this.#isUsers = isAccepted;
+    if (isAccepted) this.#sharedReading.remove(this);
+    else this.#sharedReading.add(this);
+  }
+
+  stopReading(): void {
+    this.#handle?.readStop();
+  }
+
+  goOnReading(): void {
+    if (this.#handle?.reading === true) this.#handle.readStart();
+  }
+
+  /** Node has no public way to stop reading a connection with HTTP/2. Null once the socket is destroyed. */
+  get #handle(): Handle | null {
+    return (this.#socket as unknown as { readonly _handle: Handle | null })._handle;
   }
 
   get ended(): boolean {
@@ -168,6 +215,7 @@ class TlsConnection implements ClientConnection {
   }
 
   #close(): void {
+    this.#sharedReading.remove(this);
     // Each takes itself out.
     for (let [first] = this.#open; first !== undefined; [first] = this.#open) first.close();
   }

@@ -30,6 +30,7 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
       req.socket.destroy();
       return;
     }
+    connection.requestBegun(req.rawHeaders.length / 2);
     const client = http1Client(req, res, connection);
     if (rejection === undefined && isMachinePath(req.url)) {
       plane.machineRequest(client, connection, () => {

@@ -8,7 +8,7 @@
  *   implement it.
  * - `http1-routes.ts`, `http2-sessions.ts`: the events of Node's servers. `endpoint-requests.ts`: requests to our own
  *   endpoints, and `http1-bridge.ts`: over HTTP/2.
- * - `framing.ts`: ambiguous requests. `pipelining.ts`: too many requests at once. `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
+ * - `framing.ts`: ambiguous requests. `pipelining.ts`, `shared-reading.ts`: too many requests at once. `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
  * - `stackless.ts`: errors without a stack.
  */
 import { constants } from 'node:crypto';
@@ -153,6 +153,7 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
   const { headerBytes } = deps.limits;
   const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
   return ({ stream, raw, connection, socket, retire }) => {
+    connection.requestBegun(raw.length / 2);
     const client = http2Client(stream, raw, retire);
     const machine = isMachinePath(client.request.target);
     const rejection =

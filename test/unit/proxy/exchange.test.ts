@@ -19,6 +19,8 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     headers: new EqualHeaders(),
     ended: false,
     openResponses: 0,
+    requestBegun: () => undefined,
+    credentialAccepted: () => undefined,
     isFull: false,
     reset: () => undefined,
     pipelined: false,
