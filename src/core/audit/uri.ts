@@ -4,6 +4,7 @@
  * Queries carry secrets (tokens, codes, text that a user typed into a shell), and an attacker may be among the
  * readers of the audit log, so they are removed. Rejected requests are audited as well, so this accepts any text.
  */
+import { percentDecoded } from '../request/query.ts';
 import { MAX_TARGET_LENGTH } from '../request/request-path.ts';
 
 /**
@@ -56,7 +57,7 @@ function bounded(target: string): { readonly text: string; readonly ending: '' |
   if (target.length <= MAX_LENGTH) return { text: target, ending: '' };
   const ending = '...TRUNCATED';
   const question = target.indexOf('?');
-  if (question === -1 || !MAY_HAVE_COMMAND.test(target)) return { text: target.slice(0, MAX_LENGTH), ending };
+  if (question === -1 || !HAS_COMMAND.test(target)) return { text: target.slice(0, MAX_LENGTH), ending };
   // Longer ones are rejected, so nothing is run by them.
   const pairs = target.slice(question + 1, MAX_TARGET_LENGTH).split('&');
   const commands = pairs.filter(isCommand);
@@ -107,10 +108,13 @@ function safeQuery(query: string, showsCommands: boolean): string {
   return safe.join('&');
 }
 
-/** The first letter decides about nearly all; splitting and decoding thousands costs too much. */
-const MAY_HAVE_COMMAND = /[?&](?:c|%[46]3)/i;
+/** A name that `nameOf` takes for `command`, as it stands: splitting and decoding thousands of others costs too much. */
+const COMMAND =
+  '(?:c|%[46]3)(?:o|%[46]f)(?:m|%[46]d){2}(?:a|%[46]1)(?:n|%[46]e)(?:d|%[46]4)(?:(?:\\[|%5b)(?:\\]|%5d))?(?=[=&]|$)';
+const HAS_COMMAND = new RegExp(`[?&]${COMMAND}`, 'i');
+const IS_COMMAND = new RegExp(`^${COMMAND}`, 'i');
 
-const isCommand = (pair: string): boolean => /^(?:c|%[46]3)/i.test(pair) && nameOf(pair) === 'command';
+const isCommand = (pair: string): boolean => IS_COMMAND.test(pair);
 
 function nameOf(pair: string): string {
   const equals = pair.indexOf('=');
@@ -171,13 +175,8 @@ function withoutNested(text: string): string {
   return text;
 }
 
-function decodeName(name: string): string {
-  try {
-    return decodeURIComponent(name.replaceAll('+', ' '));
-  } catch {
-    return name;
-  }
-}
+/** For comparison with ASCII only, so bytes are enough. */
+const decodeName = (name: string): string => percentDecoded(name.replaceAll('+', ' '));
 
 /**
  * Percent-encodes everything but printable ASCII: controls could forge a line, U+2028 and U+2029 end one for

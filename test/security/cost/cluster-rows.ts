@@ -64,8 +64,8 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
     status: 400,
   }),
   cluster('a path', 'no cluster has it, of 12 kB', { sent: { path: `/apis/${LONG}` }, status: 404 }),
-  cluster('no credential', 'a target of 12 kB', {
-    sent: { path: `/api/${LONG}`, headers: { authorization: '' } },
+  cluster('no credential', 'a query of 12 kB of names that are not UTF-8', {
+    sent: { path: `/api/x?${'c%ff&'.repeat(2400)}`, headers: { authorization: '' } },
     limiter: 'connections',
     status: 401,
   }),

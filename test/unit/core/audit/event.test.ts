@@ -176,6 +176,7 @@ describe('the request target in the audit log', () => {
   test.each([
     [`?x=${PADDING}&command=sh&command=-c+id`, '?command=sh&command=-c+id&x=aaa'],
     [`?comm%61nd=id&${'&'.repeat(9000)}&%63ommand=-u`, '?comm%61nd=id&%63ommand=-u&&&&'],
+    [`?x=${PADDING}&C%4f%6d%4DA%6e%64%5b]=id&%63om`, '?C%4f%6d%4DA%6e%64%5b]=id&x=aaa'],
     [`/${PADDING}?x&command=id`, '/aaa', '?command=id...TRUNCATED'],
     [`?command=${PADDING}&tty=1&command=id`, '?command=aaa', 'aaa&tty=1&command=id'],
     // Only the word behind a secret's name is hidden: the rest of the command is run too.
