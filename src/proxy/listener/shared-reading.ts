@@ -9,7 +9,9 @@
  */
 
 /** Weighs what is begun: a request, and so many lines of its head, cost about the same. */
-const REQUESTS_PER_TURN = 256;
+const MOST_IN_A_TURN = 256;
+/** As many as are rejected in one: more would wait for it, at 15 kB each. */
+const REQUESTS_PER_TURN = 64;
 const LINES_OF_A_REQUEST = 32;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
 const CONNECTIONS_PER_TURN = 16;
@@ -23,7 +25,7 @@ export class SharedReading {
   readonly #reading = new Set<Reader>();
   /** The one that has waited longest first. */
   readonly #stopped = new Set<Reader>();
-  #left = REQUESTS_PER_TURN;
+  #left = MOST_IN_A_TURN;
   #counting = false;
 
   /** To be called for a new connection, and when a credential was rejected on it. */
@@ -60,8 +62,8 @@ export class SharedReading {
   }
 
   readonly #nextTurn = (): void => {
-    this.#left = REQUESTS_PER_TURN;
-    let more = CONNECTIONS_PER_TURN;
+    this.#left = Math.min(MOST_IN_A_TURN, this.#left + REQUESTS_PER_TURN);
+    let more = this.#left > 0 ? CONNECTIONS_PER_TURN : 0;
     for (const reader of this.#stopped) {
       if (more === 0) break;
       more -= 1;
@@ -69,7 +71,7 @@ export class SharedReading {
       this.#reading.add(reader);
       reader.goOnReading();
     }
-    this.#counting = this.#stopped.size > 0;
+    this.#counting = this.#left < MOST_IN_A_TURN || this.#stopped.size > 0;
     if (this.#counting) setImmediate(this.#nextTurn);
   };
 }
