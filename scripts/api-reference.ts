@@ -79,9 +79,10 @@ for five minutes: delete them afterwards.
   \`request_id_reused\`. Keys are known for ten minutes.
 - **Unchanged.** Where a response has an \`ETag\`, a request with it in \`If-None-Match\` is 304 while nothing has
   changed. The responses still have \`Cache-Control: no-store\`: keep them in memory only.
-- **Limits**, for each account and replica: ${CALLS_PER_MINUTE.reads} reads and ${CALLS_PER_MINUTE.changes} changes a minute, which may come all at the same time.
-  For each address: ${CALLS_PER_MINUTE.rejected} calls a minute without a valid credential; a caller with a valid one never waits because of
-  them. A 429 has \`Retry-After\`.
+- **Limits**, for each account and replica: ${CALLS_PER_MINUTE.reads} reads and ${CALLS_PER_MINUTE.changes} changes a minute. The changes may come all at
+  the same time. Reads and pages are made one at a time, and 24 may wait (audit searches and the health of clusters and
+  providers do not count here): another one at the same moment is 429. For each address: ${CALLS_PER_MINUTE.rejected} calls a minute without a
+  valid credential; a caller with a valid one never waits because of them. A 429 has \`Retry-After\`.
 - **Audit.** Every call is audited, a rejected one too, with its reason: a read with the resource and the filter, a
   change with the reason that the admin gave.
 `;

@@ -7,7 +7,7 @@
 import { tooMany } from './call-limits.ts';
 
 /** When to try again, in seconds: the one before takes some milliseconds. */
-const RETRY_SECONDS = 1;
+export const RETRY_SECONDS = 1;
 
 export interface Turns {
   /**
@@ -16,6 +16,8 @@ export interface Turns {
    * @throws ProblemError `too_many_requests` where `mostWaiting` wait already; and whatever the work throws
    */
   take<T>(key: string, work: () => Promise<T>): Promise<T>;
+  /** True where `take` would throw `too_many_requests` now. */
+  isFull(key: string): boolean;
 }
 
 /**
@@ -25,13 +27,15 @@ export interface Turns {
 export function createTurns(what: string, mostWaiting: number): Turns {
   /** Of each key whose work is being done, those that wait. */
   const lines = new Map<string, (() => void)[]>();
+  const isFull = (key: string): boolean => (lines.get(key)?.length ?? -1) >= mostWaiting;
   return {
+    isFull,
     async take(key, work) {
       const line = lines.get(key);
       if (line === undefined) {
         lines.set(key, []);
       } else {
-        if (line.length >= mostWaiting) throw tooMany(what, RETRY_SECONDS);
+        if (isFull(key)) throw tooMany(what, RETRY_SECONDS);
         await new Promise<void>((resolve) => void line.push(resolve));
       }
       try {

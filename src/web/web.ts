@@ -37,6 +37,7 @@ import { sendErrorPage } from './page/error-page.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { createGuards } from './browser/guards.ts';
 import { createCallLimits, type CallLimits } from '../http/call-limits.ts';
+import { createTurns, type Turns } from '../http/turns.ts';
 import { mySessions } from './my-sessions/my-sessions.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
 import { sendProblem } from '../http/problem.ts';
@@ -58,6 +59,9 @@ export interface Web {
   /** `/-/admin/api/v1/…`, and the other APIs for programs, on the api listener, where the client certificate is seen. */
   readonly adminApi: (req: IncomingMessage, res: ServerResponse) => void;
 }
+
+/** Pages and reads of an account that may wait for one another: a browser opens some, a script twenty at once. */
+const MOST_READS_WAITING = 24;
 
 const OAUTH_PATH = /^\/(?:oauth|\.well-known)(?:\/|$)/;
 
@@ -114,17 +118,18 @@ interface AdminParts {
   readonly service: AdminService & { readonly deps: WebDeps };
   readonly runDrill: RunDrill;
   readonly limits: CallLimits;
+  readonly turns: Turns;
   readonly adminApi: ReturnType<typeof createAdminApi>;
 }
 
 function webApp(
-  { service, runDrill, limits: callLimits, adminApi }: AdminParts,
+  { service, runDrill, limits: callLimits, turns, adminApi }: AdminParts,
   consoles: Consoles | undefined,
 ): Express {
   const { deps } = service;
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
-  const guards = createGuards(browsers, deps, callLimits);
+  const guards = createGuards(browsers, deps, { limits: callLimits, turns });
   const limit = createRateLimiter(limits.signInsPerMinute, deps.clock);
   const app = plainExpress(clientAddresses({ ...deps, publicUrl }));
   app.use(securityHeaders(publicUrl));
@@ -183,7 +188,9 @@ export function createWeb(deps: WebDeps): Web {
   const service = { deps, results: deps.results ?? createRevocationResults(deps) };
   const runDrill = createDrills(service);
   const limits = createCallLimits(deps.clock);
-  const admin = { service, runDrill, limits, adminApi: createAdminApi(service, runDrill, limits) };
+  const turns = createTurns('reads at once', MOST_READS_WAITING);
+  const adminApi = createAdminApi(service, runDrill, { limits, turns });
+  const admin = { service, runDrill, limits, turns, adminApi };
   const programs = programApp(admin);
   const { publicUrl } = deps.config;
   const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });

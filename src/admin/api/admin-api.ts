@@ -49,6 +49,8 @@ import {
 import { accessHistory, decideAccess, endAccess, oneAccessRequest } from './admin-access.ts';
 import { exportAudit, searchAudit } from './admin-history.ts';
 import { limitCalls, type CallLimits } from '../../http/call-limits.ts';
+import type { Turns } from '../../http/turns.ts';
+import { contextOf } from '../../http/request-context.ts';
 import { liveReplicas, liveRevocation } from './live-views.ts';
 import { openApiDocument } from './openapi.ts';
 import { ROUTES, routes, type Route, type RouteName } from './routes.ts';
@@ -57,15 +59,22 @@ const notFound: RequestHandler = () => {
   throw new AppError('not_found', 'There is no such resource in version 1 of the admin API.');
 };
 
+type ReadHandler = Parameters<typeof read>[2];
 type Handlers = Readonly<Record<RouteName, RequestHandler | readonly RequestHandler[]>>;
 
 /** Returns a handler for each route. A route without a handler does not compile. */
-function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
+function handlersOf(service: AdminService, runDrill: RunDrill, turns: Turns): Handlers {
   const { deps } = service;
   const list = createSessionList(deps);
   const document = openApiDocument();
-  const reading = (name: RouteName, handler: Parameters<typeof read>[2]): RequestHandler =>
-    read(deps, ROUTES[name], handler);
+  /** For what waits for more than the store, and has limits of its own. */
+  const slowly = (name: RouteName, handler: ReadHandler): RequestHandler => read(deps, ROUTES[name], handler);
+  /**
+   * One at a time of an account. A stolen token lists two hundred sessions sixty times at once, all within the limit of a
+   * minute: the replica would not renew its lease meanwhile.
+   */
+  const reading = (name: RouteName, handler: ReadHandler): RequestHandler =>
+    slowly(name, (req) => turns.take(contextOf(req).actor?.account ?? '', async () => handler(req)));
   return {
     listSessions: reading('listSessions', (req) => listSessions(list, req)),
     getSession: reading('getSession', (req) => oneSession(deps, req)),
@@ -86,8 +95,8 @@ function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
       liveReplicas(deps),
       reading('listReplicas', () => listReplicas(deps)),
     ),
-    listClusters: reading('listClusters', () => listClusters(deps)),
-    listProviders: reading('listProviders', () => listProviders(deps)),
+    listClusters: slowly('listClusters', () => listClusters(deps)),
+    listProviders: slowly('listProviders', () => listProviders(deps)),
     listAccessRequests: reading('listAccessRequests', (req) => accessHistory(deps, req)),
     getAccessRequest: reading('getAccessRequest', (req) => oneAccessRequest(deps, req)),
     approveAccessRequest: change(deps, decideAccess(deps, 'approve')),
@@ -95,7 +104,7 @@ function handlersOf(service: AdminService, runDrill: RunDrill): Handlers {
     endAccessRequest: change(deps, endAccess(deps)),
     createDrill: change(deps, postDrill(runDrill)),
     tailAudit: deps.tails === undefined ? notFound : tailAudit(deps, deps.tails),
-    searchAudit: reading('searchAudit', (req) => searchAudit(deps, req)),
+    searchAudit: slowly('searchAudit', (req) => searchAudit(deps, req)),
     exportAudit: exportAudit(deps),
     getOpenApi: reading('getOpenApi', (): ReadResult => ({ body: document, reason: 'openapi' })),
   };
@@ -140,16 +149,17 @@ interface ApiMount {
 /**
  * Creates what both prefixes share: a call at one of them counts towards the limits at the other, and so does a
  * live view.
+ * @param bounds of the reads and changes of an account
  * @returns a function that creates the router of one prefix. Each call first passes the checks of the audit log,
  *   the credential and the rate limits
  */
 export function createAdminApi(
   service: AdminService,
   runDrill: RunDrill,
-  limits: CallLimits,
+  { limits, turns }: { readonly limits: CallLimits; readonly turns: Turns },
 ): (mount: ApiMount) => express.Router {
   const { deps } = service;
-  const handlers = handlersOf(service, runDrill);
+  const handlers = handlersOf(service, runDrill, turns);
   return ({ prefix, bearer, identify }) => {
     const api = express.Router({ caseSensitive: true, strict: true });
     api.use(requireAuditLog(deps), identifyCaller(identify, limits), limitCalls(limits));

@@ -35,6 +35,9 @@ import { showConfirmation, handleRevoke } from './revoke-page.ts';
 import { showSession } from './session-page.ts';
 import { showSessions } from './sessions-page.ts';
 
+/** Pages that wait for a disk, a provider or a cluster: in an incident no other page may wait behind them. */
+const WAITING: readonly string[] = ['/admin/overview', '/admin/audit', '/admin/health'];
+
 /**
  * Returns the router of `/admin` and everything below it except the API.
  * @throws Error when a cluster's `allow` does not compile; the configuration has checked that before
@@ -45,7 +48,8 @@ export function adminPages(service: Omit<AdminPageService, 'clusters'>, guards: 
   const list = createSessionList(deps);
   const router = Router({ caseSensitive: true, strict: true });
   const get = (path: string, handler: AdminHandler, need: Need = 'read'): void => {
-    router.get(path, auditRejections(deps, guards.page('admin', withRole(pages, need, handler))));
+    const options = { inTurn: !WAITING.includes(path) };
+    router.get(path, auditRejections(deps, guards.page('admin', withRole(pages, need, handler), options)));
   };
   const post = (path: string, handler: AdminHandler): void => {
     router.post(path, auditRejections(deps, guards.action(withRole(pages, 'act', handler))));

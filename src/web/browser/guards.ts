@@ -9,6 +9,7 @@ import { createTally } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { takeCall, type CallLimits } from '../../http/call-limits.ts';
+import { RETRY_SECONDS, type Turns } from '../../http/turns.ts';
 import { seeOther } from '../page/response.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
@@ -18,10 +19,25 @@ import { contextOf } from '../../http/request-context.ts';
 export type PageHandler = (req: Request, res: Response, user: SignedIn) => Promise<void> | void;
 
 export interface Guards {
-  /** For GET. A user who is signed out is sent to the sign-in page, and returns to `to` afterwards. */
-  readonly page: (to: ReturnTarget | ((req: Request) => ReturnTarget), handler: PageHandler) => RequestHandler;
-  /** For POST of a form. `req.body` is the parsed form. */
-  readonly action: (handler: PageHandler) => RequestHandler;
+  /**
+   * For GET. A user who is signed out is sent to the sign-in page, and returns to `to` afterwards.
+   * @param options `inTurn`: false where it waits for more than the store, and has limits of its own. Default: one such
+   *   page of an account is made at a time
+   */
+  readonly page: (
+    to: ReturnTarget | ((req: Request) => ReturnTarget),
+    handler: PageHandler,
+    options?: InTurn,
+  ) => RequestHandler;
+  /**
+   * For POST of a form. `req.body` is the parsed form.
+   * @param options `inTurn`: true where one of an account is done at a time. Default: no revocation waits for another
+   */
+  readonly action: (handler: PageHandler, options?: InTurn) => RequestHandler;
+}
+
+interface InTurn {
+  readonly inTurn: boolean;
 }
 
 const FORM_BYTES = '16kb';
@@ -67,7 +83,12 @@ export function field(req: Request, name: string): string {
   return typeof value === 'string' ? value.trim() : '';
 }
 
-export function createGuards(browsers: BrowserSessions, deps: WebDeps, limits: CallLimits): Guards {
+/** @param turns of pages, and of forms that are handled one at a time */
+export function createGuards(
+  browsers: BrowserSessions,
+  deps: WebDeps,
+  { limits, turns }: { readonly limits: CallLimits; readonly turns: Turns },
+): Guards {
   const { publicUrl, contact } = deps.config;
   const tally = createTally(deps.clock);
 
@@ -83,12 +104,30 @@ export function createGuards(browsers: BrowserSessions, deps: WebDeps, limits: C
    *
    * @returns true where the request is rejected and the response is sent
    */
-  function isTooMany(req: Request, res: Response, { account }: SignedIn): boolean {
-    const retrySeconds = takeCall(limits, req, account);
+  const isTooMany = (req: Request, res: Response, { account }: SignedIn): boolean =>
+    rejects(req, res, { account, retrySeconds: takeCall(limits, req, account) });
+
+  function rejects(
+    req: Request,
+    res: Response,
+    { account, retrySeconds }: { readonly account: Account; readonly retrySeconds: number },
+  ): boolean {
     if (retrySeconds <= 0) return false;
     auditTooMany(req, account);
     sendTooMany(res, contextOf(req), { of: 'pages', retrySeconds, contact });
     return true;
+  }
+
+  /** The script asks for sixty at once, all within that limit: the store's other calls would time out behind them. */
+  async function inItsTurn(
+    req: Request,
+    res: Response,
+    { account }: SignedIn,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    const key = req.method === 'POST' ? `forms of ${account}` : account;
+    if (rejects(req, res, { account, retrySeconds: turns.isFull(key) ? RETRY_SECONDS : 0 })) return;
+    await turns.take(key, work);
   }
 
   /** The same script could fill the audit log, so there is one event a minute for each account, with their number. */
@@ -101,15 +140,16 @@ export function createGuards(browsers: BrowserSessions, deps: WebDeps, limits: C
   }
 
   return {
-    page(to, handler) {
+    page(to, handler, { inTurn } = { inTurn: true }) {
       return async (req, res) => {
         const user = await identify(req);
         if (user === undefined) return seeOther(res, `/login?to=${typeof to === 'function' ? to(req) : to}`);
         if (isTooMany(req, res, user)) return;
-        await handler(req, res, user);
+        const work = async (): Promise<void> => handler(req, res, user);
+        await (inTurn ? inItsTurn(req, res, user, work) : work());
       };
     },
-    action(handler) {
+    action(handler, { inTurn } = { inTurn: false }) {
       return async (req, res) => {
         assertOwnOrigin(req, publicUrl);
         const user = await identify(req);
@@ -123,7 +163,8 @@ export function createGuards(browsers: BrowserSessions, deps: WebDeps, limits: C
         await readForm(req, res);
         user.assertValid();
         assertCsrf(user, field(req, 'csrf'));
-        await handler(req, res, user);
+        const work = async (): Promise<void> => handler(req, res, user);
+        await (inTurn ? inItsTurn(req, res, user, work) : work());
       };
     },
   };

@@ -195,8 +195,8 @@ export function mySessions(deps: WebDeps, browsers: BrowserSessions, guards: Gua
   const parts: MySessionsParts = { deps, browsers, clusters: createClusters(deps.config) };
   const router = Router({ caseSensitive: true, strict: true });
   const { page } = guards;
-  const action = (handler: PageHandler): RequestHandler =>
-    auditFailures(deps, 'logout-refused', guards.action(handler));
+  const action = (handler: PageHandler, options?: Parameters<Guards['action']>[1]): RequestHandler =>
+    auditFailures(deps, 'logout-refused', guards.action(handler, options));
   router.get(
     '/me',
     page('me', (_req, res, user) => showPage(parts, res, user)),
@@ -219,7 +219,7 @@ export function mySessions(deps: WebDeps, browsers: BrowserSessions, guards: Gua
   );
   router.post(
     '/me/end-others',
-    action((req, res, user) => endOthers(deps, req, res, user)),
+    action((req, res, user) => endOthers(deps, req, res, user), { inTurn: true }),
   );
   router.post(
     '/logout',

@@ -14,7 +14,7 @@ export interface Bound {
 }
 
 export const LIMITERS = {
-  reads: 'account: 600 a minute, pages and admin API together',
+  reads: 'account: 600 a minute and one at a time, pages and admin API together',
   changes: 'account: 300 a minute, pages and admin API together',
   ownReads: 'account: 600 a minute',
   ownChanges: 'account: 300 a minute',
