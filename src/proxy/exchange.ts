@@ -30,6 +30,8 @@ export interface ClientSide {
   readonly gone: boolean;
   /** Bytes that have been written and that the client has not read. */
   readonly waiting: number;
+  /** Drops what is queued for a client that is gone. Absent: nothing is. */
+  discard?(): void;
 }
 
 /** The API server's side, once there is one. */
@@ -273,7 +275,10 @@ export class Exchange implements Flight {
    * @param nowMs monotonic
    */
   sweep(nowMs: number, limits: UnreadLimits): void {
-    if (this.#client?.gone === true || this.facts.connection.ended) this.clientClosed();
+    if (this.#client?.gone === true || this.facts.connection.ended) {
+      attempt(() => this.#client?.discard?.());
+      this.clientClosed();
+    }
     this.#sweepsGone = this.#upstreamOpen && this.#upstream?.gone === true ? this.#sweepsGone + 1 : 0;
     if (this.#sweepsGone >= SWEEPS_UNTIL_GONE) {
       attempt(() => this.#upstream?.abort());

@@ -4,7 +4,8 @@ import { connect as connectTcp } from 'node:net';
 import { connect } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { RequestListener } from 'node:http';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { MOST_PENDING } from '../../src/core/http/pending-requests.ts';
 import { HOST, rawConnection, signIn as signInUser, startPlane, until } from '../support/data-plane.ts';
 import type { PlaneOptions, TestPlane } from '../support/data-plane.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
@@ -14,6 +15,7 @@ import {
   END_HEADERS,
   END_STREAM,
   PREFACE,
+  RST_STREAM,
   SETTINGS,
   frame,
   headersFrame,
@@ -23,6 +25,8 @@ import { statusesOf } from './wire.ts';
 const TOKEN = '/-/oauth/token';
 const PADDED = 0x8;
 const SETTINGS_ACK = frame(SETTINGS, 1, 0);
+/** SETTINGS_INITIAL_WINDOW_SIZE 0. */
+const WITHOUT_WINDOW = frame(SETTINGS, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]));
 
 let plane: TestPlane;
 /** Bodies as the endpoint has read them: each is a request that was given to it. */
@@ -259,11 +263,28 @@ describe('a response of an endpoint that is never read', () => {
   it('holds no converted connection', async () => {
     await start({ timing: { unreadLocalMs: 60_000 } });
     const socket = await http2Socket(plane, null);
-    // SETTINGS_INITIAL_WINDOW_SIZE 0.
-    const withoutWindow = frame(SETTINGS, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]));
-    socket.write(Buffer.concat([PREFACE.subarray(0, 24), withoutWindow, head(1, {}, END_HEADERS | END_STREAM, 'GET')]));
+    socket.write(
+      Buffer.concat([PREFACE.subarray(0, 24), WITHOUT_WINDOW, head(1, {}, END_HEADERS | END_STREAM, 'GET')]),
+    );
     await until(() => closed === 1, 'the end of the connection that it was converted to');
     expect(served).toEqual(['']);
+    expect(socket.destroyed).toBe(false);
+    socket.destroy();
+  });
+
+  it('holds nothing once its client has reset its stream, with the code 0 as well', async () => {
+    await start({ timing: { unreadLocalMs: 60_000 } });
+    const socket = await http2Socket(plane, null);
+    const asked = (index: number): Buffer => head(1 + 2 * index, {}, END_HEADERS | END_STREAM, 'GET');
+    const reset = (index: number): Buffer => frame(RST_STREAM, 0, 1 + 2 * index, Buffer.alloc(4));
+    const all = Array.from({ length: MOST_PENDING.connection }, (_, index) => index);
+    socket.write(Buffer.concat([PREFACE.subarray(0, 24), WITHOUT_WINDOW, ...all.map(asked)]));
+    await until(() => closed === all.length, 'all responses');
+    socket.write(Buffer.concat(all.map(reset)));
+    let next = all.length;
+    const timer = setInterval(() => socket.write(asked(next++)), 200);
+    onTestFinished(() => clearInterval(timer));
+    await until(() => served.length > all.length, 'another request at its endpoint');
     expect(socket.destroyed).toBe(false);
     socket.destroy();
   });

@@ -69,6 +69,8 @@ export interface ClientResponse {
    * look whole.
    */
   reset(): void;
+  /** Drops what is queued for a client that is gone. `onClose` is called then. */
+  discard(): void;
   /** Once, however it ended. */
   onClose(listener: () => void): void;
 }

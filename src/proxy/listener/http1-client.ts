@@ -140,6 +140,10 @@ class Http1Response implements ClientResponse {
     this.#connection.reset();
   }
 
+  discard(): void {
+    // It has gone with its socket.
+  }
+
   onClose(listener: () => void): void {
     this.#res.once('close', listener);
   }

@@ -174,6 +174,15 @@ class Http2Response implements ClientResponse {
     withoutStacks(() => this.#stream.destroy(new Error('reset')));
   }
 
+  /**
+   * An attacker takes no byte of a response and resets its stream with the code 0. Node waits for the bytes to leave
+   * before it lets go of the stream, which never happens; the stream no longer counts as one for nghttp2; and the
+   * connection is never idle.
+   */
+  discard(): void {
+    if (!this.#stream.destroyed) this.reset();
+  }
+
   onClose(listener: () => void): void {
     this.#stream.once('close', listener);
   }

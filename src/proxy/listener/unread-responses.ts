@@ -61,6 +61,7 @@ export class UnreadResponses {
       const { response, connection, limitMs, progress } = unread;
       if (response.gone || connection.ended) {
         this.#all.delete(unread);
+        this.#resets.do(() => response.discard());
         continue;
       }
       if (!response.finished && response.waiting === 0) {

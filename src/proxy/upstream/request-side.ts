@@ -40,6 +40,10 @@ export class RequestSide implements ClientSide {
     return this.response.waiting;
   }
 
+  discard(): void {
+    this.response.discard();
+  }
+
   reject(rejection: Rejection): void {
     if (this.#open?.exchange.clientOpen === true) this.#respond(rejection, { isLast: false });
   }
