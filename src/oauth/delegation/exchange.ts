@@ -9,7 +9,7 @@ import type { JSONWebKeySet } from 'jose';
 import type { Clock } from '../../contracts/clock.ts';
 import type { Config, DelegationClientConfig } from '../../config/config.ts';
 import { clusterAudience } from '../../core/core.ts';
-import type { CreateDelegation, DelegatedSession } from '../../core/delegation/delegation.ts';
+import type { CreateDelegation, DelegatedSession, DelegationRejection } from '../../core/delegation/delegation.ts';
 import { beyond, ComparisonBudget } from '../../core/delegation/beyond.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { AppError } from '../../core/errors.ts';
@@ -73,9 +73,33 @@ export type ExchangeForDelegation = (
 
 type Rejected = Result<never, DelegationExchangeRejection>;
 
+type Opened = Result<ExchangedSession['session'], DelegationRejection>;
+
+/**
+ * Does the work of each account one after the other. A user with a hundred large sessions makes a client exchange sixty
+ * tokens at once, and each looks through all of them: the replica would not renew its lease meanwhile.
+ */
+function createLine(): <T>(account: string, work: () => Promise<T>) => Promise<T> {
+  const last = new Map<string, Promise<unknown>>();
+  return async (account, work) => {
+    const before = last.get(account);
+    const own = (async () => {
+      await before?.catch(() => undefined);
+      return work();
+    })();
+    last.set(account, own);
+    try {
+      return await own;
+    } finally {
+      if (last.get(account) === own) last.delete(account);
+    }
+  };
+}
+
 /** @throws AppError `store_unavailable` or `fenced` from what it returns: nothing was decided */
 export function createDelegationExchange(deps: DelegationExchangeDeps): ExchangeForDelegation {
-  const opening = new Map<string, ReturnType<CreateDelegation>>();
+  const running = new Map<string, Promise<Opened>>();
+  const inLine = createLine();
   return async (request) => {
     const { client, address } = request;
     if (client.sourceCidrs !== undefined && !deps.isWithin(client.sourceCidrs, address)) {
@@ -99,14 +123,14 @@ export function createDelegationExchange(deps: DelegationExchangeDeps): Exchange
       ...(client.sourceCidrs === undefined ? {} : { sourceCidrs: client.sourceCidrs }),
     } as const;
     const key = JSON.stringify(order);
-    const before = await reusable(deps, parent, order);
-    if (before !== undefined) return ok({ session: before, audience });
+    const open = async (): Promise<Opened> => {
+      const before = await reusable(deps, parent, order);
+      return before === undefined ? deps.create({ ...order, address, userAgent: request.userAgent }) : ok(before);
+    };
     // Calls at the same moment share one: each of them would else find none, and open its own.
-    const running =
-      opening.get(key) ??
-      deps.create({ ...order, address, userAgent: request.userAgent }).finally(() => opening.delete(key));
-    opening.set(key, running);
-    const opened = await running;
+    const shared = running.get(key) ?? inLine(parent.account, open).finally(() => running.delete(key));
+    running.set(key, shared);
+    const opened = await shared;
     if (opened.ok) return ok({ session: opened.value, audience });
     return no({ ...opened.reason, error: 'invalid_request', record: parent, audited: true });
   };

@@ -15,8 +15,18 @@ const CLIENT: DelegationClientConfig = {
   binding: 'none',
 };
 
+interface Lists {
+  readonly count: number;
+  readonly mostAtOnce: number;
+}
+
 /** Exchanges a token of alice's for a client, at a time. @returns the id of the session */
-async function startExchange(): Promise<(client: DelegationClientConfig, at: number) => Promise<string>> {
+async function startExchange(): Promise<{
+  readonly exchange: (client: DelegationClientConfig, at: number) => Promise<string>;
+  readonly lists: Lists;
+}> {
+  const lists = { count: 0, mostAtOnce: 0 };
+  let running = 0;
   let now = START;
   const clock = { nowMs: () => now * 1000 };
   const store = createMemoryStore({ clock });
@@ -49,7 +59,17 @@ async function startExchange(): Promise<(client: DelegationClientConfig, at: num
   const exchange = createDelegationExchange({
     publicUrl: ISSUER,
     verifying: () => ({ keys: [jwk] }),
-    sessions: store.sessions,
+    sessions: {
+      read: (id) => store.sessions.read(id),
+      list: async (query) => {
+        lists.count += 1;
+        running += 1;
+        lists.mostAtOnce = Math.max(lists.mostAtOnce, running);
+        await new Promise((resolve) => void setImmediate(resolve));
+        running -= 1;
+        return store.sessions.list(query);
+      },
+    },
     guard: { check: () => undefined },
     audiences: { allows: () => true },
     most: 'rules',
@@ -66,11 +86,14 @@ async function startExchange(): Promise<(client: DelegationClientConfig, at: num
     },
   });
   const jwk = { ...(await exportJWK(publicKey)), alg: 'ES256' };
-  return async (client, at) => {
-    now = START + at;
-    const outcome = await exchange({ client, subjectToken: token, address: '192.0.2.1', userAgent: '' });
-    if (!outcome.ok) throw new Error(outcome.reason.reason);
-    return outcome.value.session.id;
+  return {
+    lists,
+    exchange: async (client, at) => {
+      now = START + at;
+      const outcome = await exchange({ client, subjectToken: token, address: '192.0.2.1', userAgent: '' });
+      if (!outcome.ok) throw new Error(outcome.reason.reason);
+      return outcome.value.session.id;
+    },
   };
 }
 
@@ -82,7 +105,19 @@ test.each<readonly [when: string, change: Partial<DelegationClientConfig>, at: n
   ['its client may use it from fewer addresses now', { sourceCidrs: ['192.0.2.0/24'] }, 10, 'child-2'],
   ['the clock was set back by an hour, so that it would last longer', {}, -3600, 'child-2'],
 ])('an exchange where a session is there and %s', async (_when, change, at, session) => {
-  const exchange = await startExchange();
+  const { exchange } = await startExchange();
   expect(await exchange(CLIENT, 0)).toBe('child-1');
   expect(await exchange({ ...CLIENT, ...change }, at)).toBe(session);
+});
+
+test('exchanges of an account at the same moment look for a session one after the other, and equal ones once', async () => {
+  const { exchange, lists } = await startExchange();
+  const limits = ['a', 'b', 'c', 'd'].map((name) => ({ preset: 'read-only' as const, namespaces: [name] }));
+  const clients = limits.flatMap((limit) => [
+    { ...CLIENT, limit },
+    { ...CLIENT, limit },
+  ]);
+  const sessions = await Promise.all(clients.map((client) => exchange(client, 0)));
+  expect(new Set(sessions).size).toBe(limits.length);
+  expect(lists).toEqual({ count: limits.length, mostAtOnce: 1 });
 });
