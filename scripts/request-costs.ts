@@ -32,10 +32,7 @@ const boundOf = ({ bound: { cpuMs, calls, redisMs, kB } }: CostRow): string =>
   `${cpuMs} ms, ${calls} commands, ${redisMs} ms of Redis, ${kB} kB`;
 
 const entryOf = (row: CostRow): string =>
-  entry(
-    row.operation,
-    `${boundOf(row)}${row.pending === true ? ' (not reached yet)' : ''}; *${nameOf(row.limiter)}*. Worst: ${row.worst}.`,
-  );
+  entry(row.operation, `${boundOf(row)}; *${nameOf(row.limiter)}*. Worst: ${row.worst}.`);
 
 const nameOf = (limiter: Limiter): string => limiter.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 

@@ -31,28 +31,16 @@ export interface RevocationPlan {
   readonly requestId?: string | undefined;
 }
 
-/** Returns the accounts that have a live session under this username. */
-async function accountsNamed(deps: AdminDeps, username: string): Promise<readonly Account[]> {
-  const accounts = new Set<Account>();
-  let cursor: string | undefined;
-  do {
-    const query = { username, limit: LIST_PAGE, ...(cursor === undefined ? {} : { cursor }) };
-    const page = await deps.store.sessions.list(query);
-    for (const session of page.sessions) accounts.add(session.account);
-    cursor = page.cursor;
-  } while (cursor !== undefined);
-  return [...accounts];
-}
-
-async function accountNamed(deps: AdminDeps, username: string): Promise<Account> {
-  const accounts = await accountsNamed(deps, username);
-  const [account] = accounts;
-  if (account !== undefined && accounts.length === 1) return account;
+async function accountNamed({ store }: AdminDeps, username: string): Promise<Account> {
+  const { users } = await store.sessions.tally({ username });
+  const { sessions } = await store.sessions.list({ username, limit: users === 1 ? 1 : LIST_PAGE });
+  const [account, ...others] = new Set(sessions.map((session) => session.account));
+  if (account !== undefined && users === 1) return account;
   if (account === undefined) {
     const message = 'No live session has this username. Check the spelling, or revoke by account, as PROVIDER/SUBJECT.';
     throw new AdminError('username_not_found', 'not_found', message);
   }
-  const message = `${accounts.length} accounts have this username. Revoke by account: ${accounts.slice(0, 5).join(', ')}.`;
+  const message = `${users} accounts have this username. Revoke by account: ${[account, ...others].slice(0, 5).join(', ')}.`;
   throw new AdminError('username_ambiguous', 'conflict', message);
 }
 

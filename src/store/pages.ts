@@ -3,8 +3,10 @@ import type { SessionOrder, SessionQuery } from './store.ts';
 
 /** A larger page is of no use and would occupy the store. */
 const LARGEST_PAGE = 500;
-/** Most records that one call unseals to find those that match a filter: some tenths of a second. */
-const MOST_EXAMINED = 2000;
+/** Most records that one call unseals to find those that match a filter: some hundredths of a second. */
+const MOST_EXAMINED = 500;
+/** Most sessions that one tally examines: no one needs the exact number of more. */
+export const MOST_TALLIED = 2000;
 /** So many are filtered in one go, then other requests have their turn. */
 const FILTER_BATCH = 100;
 /** For a page that misses fewer, so many at least: a filter leaves most out. */

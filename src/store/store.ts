@@ -238,7 +238,7 @@ export interface SessionQuery {
    * short, even empty, and still have a cursor.
    */
   readonly where?: (session: SessionRecord) => boolean;
-  /** With `where`. Default and most: 2,000. */
+  /** With `where`. Default and most: 500. */
   readonly mostExamined?: number;
   /** Where an earlier page in the same order ended. Opaque. */
   readonly cursor?: string;
@@ -249,6 +249,19 @@ export interface SessionPage {
   readonly sessions: readonly SessionRecord[];
   /** There may be more. */
   readonly cursor?: string;
+}
+
+/** Sessions that are counted together: of an account, beneath a session, of a username or of a provider; with none of the four, all. */
+export type SessionGroup = Pick<SessionQuery, 'account' | 'ancestor' | 'username'> & { readonly provider?: string };
+
+export interface SessionTally {
+  readonly sessions: number;
+  /** How many of them are delegated. */
+  readonly delegated: number;
+  /** How many accounts they have. */
+  readonly users: number;
+  /** True where there are more than were examined, which are 2,000 at most. */
+  readonly more: boolean;
 }
 
 export interface SessionStore {
@@ -310,6 +323,8 @@ export interface SessionStore {
   closeProviderSession(session: ProviderSession): Promise<void>;
   /** Returns the number of sessions that have not ended. */
   count(): Promise<number>;
+  /** Counts sessions that have not ended. Unlike `list` it opens none of them, which takes a tenth of a millisecond each. */
+  tally(group: SessionGroup): Promise<SessionTally>;
   /** Claims the re-check of this session for `ttlSeconds`, across all replicas. False if another holder has it. */
   claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean>;
   releaseRecheck(id: string, holder: string): Promise<void>;

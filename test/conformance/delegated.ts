@@ -52,8 +52,45 @@ async function alive({ store }: StoreUnderTest): Promise<readonly string[]> {
 
 export function delegatedSessionsConform(open: OpenStore): void {
   openingConforms(open);
+  tallyConforms(open);
   livingConforms(open);
   endingConforms(open);
+}
+
+/** Each way of counting gives the number that the list has. */
+function tallyConforms(open: OpenStore): void {
+  it('counts sessions and accounts without those that have ended', async () => {
+    const subject = await family(open);
+    const { store, clock } = subject;
+    await openNow(subject, { id: 'short', account: 'corp/2', subject: '2', expiresAt: clock.seconds() + 60 });
+    await openNow(subject, { id: 'elsewhere', account: 'spare/1', provider: 'spare' });
+    const all = async (username = alice.username) => [
+      await store.sessions.tally({}),
+      await store.sessions.tally({ account: 'corp/1' }),
+      await store.sessions.tally({ ancestor: 'child' }),
+      await store.sessions.tally({ provider: 'corp' }),
+      await store.sessions.tally({ username }),
+      await store.sessions.tally({ account: 'corp/3' }),
+    ];
+    const none = { sessions: 0, delegated: 0, users: 0, more: false };
+    const family4 = { sessions: 4, delegated: 3, users: 1, more: false };
+    const one = { sessions: 1, delegated: 1, users: 1, more: false };
+    expect(await all()).toEqual([
+      { ...family4, sessions: 6, users: 3 },
+      family4,
+      one,
+      { ...family4, sessions: 5, users: 2 },
+      { ...family4, sessions: 6, users: 3 },
+      none,
+    ]);
+    clock.advance(61);
+    const later = { ...family4, sessions: 5, users: 2 };
+    expect(await all()).toEqual([later, family4, one, family4, later, none]);
+    // No revocation names what is beneath it.
+    await store.log.append({ requestId: 'r', target: { kind: 'provider', provider: 'corp' } });
+    const spare = { ...none, sessions: 1, users: 1 };
+    expect(await all()).toEqual([spare, none, none, none, spare, none]);
+  });
 }
 
 function openingConforms(open: OpenStore): void {

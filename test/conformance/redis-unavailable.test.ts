@@ -41,6 +41,7 @@ function everyMethod(store: Store, { clock }: Workbench): Record<string, () => P
     list: () => sessions.list({ limit: 10 }),
     closeProviderSession: () => sessions.closeProviderSession({ provider: 'corp', sid: 'sid-1' }),
     count: () => sessions.count(),
+    tally: () => sessions.tally({}),
     prove: () => sessions.prove('session-1', 1),
     claimRecheck: () => sessions.claimRecheck('session-1', 'me', 30),
     releaseRecheck: () => sessions.releaseRecheck('session-1', 'me'),

@@ -81,7 +81,7 @@ export const ROUTES = {
     need: 'read',
     summary: 'List live sessions, page by page.',
     notes:
-      'With `search`, `provider`, `cluster`, `idle`, `delegated` or `actor` one call reads at most 2,000 sessions. A page may therefore be short, even empty, and still have a `cursor`: send further calls until there is none.',
+      'With `search`, `provider`, `cluster`, `idle`, `delegated` or `actor` one call reads at most 500 sessions. A page may therefore be short, even empty, and still have a `cursor`: send further calls until there is none.',
     query: sessionsQuerySchema,
     conditional: true,
     responses: { 200: { description: 'A page of sessions.', schema: 'SessionPage' } },

@@ -7,7 +7,7 @@ import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
 import { isPossible, withAncestors } from '../delegated.ts';
 import type { GrantInSession } from '../granted.ts';
 import { lastUseOf, USE_SECONDS } from '../last-use.ts';
-import { isAscending, lastUseScore, orderOf, Page } from '../pages.ts';
+import { isAscending, lastUseScore, orderOf, MOST_TALLIED, Page } from '../pages.ts';
 import type {
   MintOutcome,
   MintRejection,
@@ -17,8 +17,10 @@ import type {
   SessionPage,
   SessionQuery,
   SessionRecord,
+  SessionGroup,
   SessionSecret,
   SessionStore,
+  SessionTally,
 } from '../store.ts';
 import { ClosedProviderSessions } from './closed-provider-sessions.ts';
 import type { FreshMarks } from './fresh-marks.ts';
@@ -183,6 +185,21 @@ export class MemorySessions implements SessionStore {
 
   async count(): Promise<number> {
     return [...this.#sessions.values()].filter(({ record }) => this.#rejection(record) === undefined).length;
+  }
+
+  async tally({ provider, username, ...group }: SessionGroup): Promise<SessionTally> {
+    const found = [...this.#sessions.values()]
+      .map(({ record }) => record)
+      .filter((record) => isAskedFor({ ...group, limit: 1 }, record) && this.#rejection(record) === undefined)
+      .filter((record) => (provider ?? record.provider) === record.provider)
+      .filter((record) => username === undefined || this.#withAncestors(record).identity.username === username);
+    const counted = found.slice(0, MOST_TALLIED);
+    return {
+      sessions: counted.length,
+      delegated: counted.filter(({ delegation }) => delegation !== undefined).length,
+      users: new Set(counted.map(({ account }) => account)).size,
+      more: found.length >= MOST_TALLIED,
+    };
   }
 
   async claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { sameIdentity, type Identity } from '../../core/identity/identity.ts';
 import { sessionExists } from '../errors.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
-import { isAscending, orderOf, Page } from '../pages.ts';
+import { isAscending, orderOf, MOST_TALLIED, Page } from '../pages.ts';
 import { isPossible, labelOf, withAncestors } from '../delegated.ts';
 import type {
   DelegatedLabel,
@@ -13,8 +13,10 @@ import type {
   SessionPage,
   SessionQuery,
   SessionRecord,
+  SessionGroup,
   SessionSecret,
   SessionStore,
+  SessionTally,
 } from '../store.ts';
 import { openGrants } from './access-fields.ts';
 import { accountDigest, cacheDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
@@ -38,8 +40,19 @@ import { unavailable } from './unavailable.ts';
 /** Two concurrent re-checks of one session are rare (there is a claim); more than this many in a row are an error. */
 const UPDATE_ATTEMPTS = 5;
 
+/** So many are counted in one script, then Redis has its turn for others. */
+const TALLY_BATCH = 200;
+
 /** Returns the name of the index for a query. */
-function indexOf({ account, ancestor, username, providerSession }: SessionQuery, order: SessionOrder): string {
+function indexOf(
+  {
+    account,
+    ancestor,
+    username,
+    providerSession,
+  }: Pick<SessionQuery, 'account' | 'ancestor' | 'username' | 'providerSession'>,
+  order: SessionOrder,
+): string {
   if (ancestor !== undefined) return `beneath:${sessionDigest(ancestor)}`;
   if (account !== undefined) return `account:${accountDigest(account)}`;
   if (providerSession !== undefined) {
@@ -188,6 +201,20 @@ export class RedisSessions implements SessionStore {
 
   async count(): Promise<number> {
     return number((await this.#run(scripts.countSessions, []))[1]);
+  }
+
+  async tally({ provider, ...group }: SessionGroup): Promise<SessionTally> {
+    const index = provider === undefined ? indexOf(group, 'newest') : `ends:${provider}`;
+    const accounts = new Set<string>();
+    let [sessions, delegated, more] = [0, 0, true];
+    for (let first = 0; more && first < MOST_TALLIED; first += TALLY_BATCH) {
+      const reply = await this.#run(scripts.tallySessions, [index, first, TALLY_BATCH]);
+      sessions += number(reply[1]);
+      delegated += number(reply[2]);
+      for (const account of list(reply[3])) accounts.add(text(account));
+      more = reply[0] === 'MORE';
+    }
+    return { sessions, delegated, users: accounts.size, more };
   }
 
   async claimRecheck(id: string, holder: string, ttlSeconds: number): Promise<boolean> {

@@ -109,13 +109,13 @@ function scopeCard({ scope, now, fields }: ConfirmPage): Html {
     ${scopeText(scope)}
     ${fields.kind === 'session' && endsWithIt(names, rest > 0 ? 'Delegated sessions that end with it, among others:' : 'Delegated sessions that end with it:')}
     ${
-      listed.length === 0
+      sessions === 0
         ? html`<p class="empty">
             No user is signed in. The revocation still applies to credentials that were issued before.
           </p>`
-        : sessionTable({ sessions: listed, now, mayAct: false })
+        : listed.length > 0 && sessionTable({ sessions: listed, now, mayAct: false })
     }
-    ${rest > 0 && html`<p class="small muted">The newest ${listed.length}, ${tail}.</p>`}
+    ${rest > 0 && listed.length > 0 && html`<p class="small muted">The newest ${listed.length}, ${tail}.</p>`}
   </section>`;
 }
 

@@ -1,17 +1,10 @@
 /** Ends sessions of the signed-in user: one, or all except the one of this browser. */
 import type { Request, Response } from 'express';
 import type { RevocationResult } from '../../revocation/revocation.ts';
-import type { SessionRecord } from '../../store/store.ts';
+import type { SessionQuery, SessionRecord } from '../../store/store.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
-import {
-  actorName,
-  beneathClass,
-  isDelegated,
-  nested,
-  rightsText,
-  type NestedSession,
-} from '../page/delegated-sessions.ts';
+import { actorName, beneathClass, nested, rightsText, type NestedSession } from '../page/delegated-sessions.ts';
 import { sessionOfUser } from './session-page.ts';
 import { seeOther, sendPage } from '../page/response.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
@@ -64,16 +57,26 @@ export async function endOne(
   show(deps, res, user, { title: 'Session ended', body });
 }
 
-async function otherSessions(deps: WebDeps, user: SignedIn): Promise<readonly SessionRecord[]> {
-  const others: SessionRecord[] = [];
-  let cursor: string | undefined;
-  do {
-    const query = { account: user.account, limit: PAGE_SIZE, ...(cursor === undefined ? {} : { cursor }) };
-    const page = await deps.store.sessions.list(query);
-    others.push(...page.sessions.filter(({ id }) => id !== user.session));
-    cursor = page.cursor;
-  } while (cursor !== undefined);
-  return others;
+/** Returns the others that are to be ended: what ends one of them ends those beneath it. */
+async function topmostOthers({ store }: WebDeps, user: SignedIn): Promise<readonly SessionRecord[]> {
+  const all = async (which: Pick<SessionQuery, 'account' | 'only' | 'ancestor'>): Promise<readonly SessionRecord[]> => {
+    const found: SessionRecord[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await store.sessions.list({
+        ...which,
+        limit: PAGE_SIZE,
+        ...(cursor === undefined ? {} : { cursor }),
+      });
+      found.push(...page.sessions);
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    return found;
+  };
+  const own = await all({ account: user.account, only: 'own' });
+  const beneathThis = await all({ ancestor: user.session });
+  const others = [...own.filter(({ id }) => id !== user.session), ...beneathThis];
+  return nested(others).flatMap(({ session, level }) => (level === 0 ? [session] : []));
 }
 
 const sessionCount = (count: number): string => `${count} ${count === 1 ? 'session' : 'sessions'}`;
@@ -95,29 +98,39 @@ function namedSession({ session, level }: NestedSession): Html {
 
 /** Shows what will be ended, and asks for confirmation. */
 export async function confirmEndOthers(deps: WebDeps, res: Response, user: SignedIn): Promise<void> {
-  const others = await otherSessions(deps, user);
+  const { account } = user;
+  const { sessions } = deps.store;
+  // A user may have a thousand, and to open all of them only to count them would occupy this replica.
+  const [own, delegated, tally] = await Promise.all([
+    sessions.list({ account, only: 'own', limit: MAX_NAMED + 1 }),
+    sessions.list({ account, only: 'delegated', limit: MAX_NAMED }),
+    sessions.tally({ account }),
+  ]);
   user.assertValid();
-  if (others.length === 0) {
+  const named = nested([...own.sessions.filter(({ id }) => id !== user.session), ...delegated.sessions]);
+  // All but this one.
+  const count = tally.sessions - 1;
+  if (count <= 0) {
     const body = html`<h1>There are no other sessions</h1>
       <p class="lead">You are signed in at this browser only.</p>
       ${BACK}`;
     return show(deps, res, user, { title: 'Sign out everywhere else', body });
   }
-  const rest = others.length - MAX_NAMED;
-  const delegated = others.filter(isDelegated).length;
+  const rest = count - MAX_NAMED;
   const body = html`<h1>Sign out everywhere else</h1>
     <div class="card slim">
       <p>
-        This ends <strong>${sessionCount(others.length)}</strong>${delegated > 0 && `, ${delegated} of them delegated`}:
-        all of yours except the one of this browser. Everything they have open is cut immediately, and each has to sign
-        in again.
+        This ends
+        <strong>${sessionCount(count)}</strong>${tally.delegated > 0 && `, ${tally.delegated} of them delegated`}: all
+        of yours except the one of this browser. Everything they have open is cut immediately, and each has to sign in
+        again.
       </p>
       <ul>
-        ${nested(others).slice(0, MAX_NAMED).map(namedSession)} ${rest > 0 && html`<li>and ${rest} more</li>`}
+        ${named.slice(0, MAX_NAMED).map(namedSession)} ${rest > 0 && html`<li>and ${rest} more</li>`}
       </ul>
       <form class="row" method="post" action="/me/end-others">
         ${csrfField(user.csrf)}
-        <button class="button danger">Sign out of ${sessionCount(others.length)}</button>
+        <button class="button danger">Sign out of ${sessionCount(count)}</button>
         <a class="button quiet" href="/me">Cancel</a>
       </form>
     </div>`;
@@ -125,12 +138,11 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, user: Signe
 }
 
 export async function endOthers(deps: WebDeps, req: Request, res: Response, user: SignedIn): Promise<void> {
-  // What ends a session ends those beneath it.
-  const others = nested(await otherSessions(deps, user)).filter(({ level }) => level === 0);
+  const others = await topmostOthers(deps, user);
   user.assertValid();
   const results: RevocationResult[] = [];
   for (let index = 0; index < others.length; index += BATCH) {
-    const batch = others.slice(index, index + BATCH).map(({ session }) => end(deps, req, session));
+    const batch = others.slice(index, index + BATCH).map((session) => end(deps, req, session));
     results.push(...(await Promise.all(batch)));
   }
   const ended = results.reduce((sum, { sessions }) => sum + sessions, 0);

@@ -65,8 +65,6 @@ export function nestedPage(own: SessionPage, delegated: SessionPage): NestedPage
   };
 }
 
-export const isDelegated = ({ delegation }: SessionRecord): boolean => delegation !== undefined;
-
 /** Characters. A record from the store may have any text in it. */
 const MOST_TEXT = 160;
 const MOST_NAME = 80;

@@ -16,7 +16,7 @@ import {
 import { largestLimit } from './state.ts';
 import { MCP_RESOURCE, type CostStage, type Sent, type User } from './stage.ts';
 
-type Options = Partial<Pick<CostRow, 'bound' | 'limiter' | 'times' | 'pending'>> & { readonly status?: number };
+type Options = Partial<Pick<CostRow, 'bound' | 'limiter' | 'times'>> & { readonly status?: number };
 
 interface OwnRow extends Options {
   readonly worst: string;

@@ -49,8 +49,6 @@ export interface CostRow {
   readonly worst: string;
   readonly bound: Bound;
   readonly limiter: Limiter;
-  /** True where its bound does not hold yet: it is not measured, and the page says so. */
-  readonly pending?: true;
   /** How often it is sent to be measured, after one that is not counted. Default: 6. */
   readonly times?: number;
   /** @param index counts from 0, for what can be used once */

@@ -214,6 +214,33 @@ return {more and 'MORE' or 'OK', last, found, all_above()}
 );
 
 /**
+ * Counts sessions. ARGV 6: the index, 7: rank of the first one, 8: how many are examined. Returns whether there are more, the
+ * number of those that have not ended, how many of them are delegated, and the digests of their accounts. What is sealed
+ * is not read: a thousand sessions with the largest limits have eight megabytes of it.
+ */
+export const tallySessions = script(
+  'tally-sessions',
+  `
+local index, first, most = P .. ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local batch = redis.call('ZRANGE', index, first, first + most - 1)
+local sessions, delegated, seen, accounts = 0, 0, {}, {}
+for _, hash in ipairs(batch) do
+  local f = session(hash, true)
+  if f then
+    sessions = sessions + 1
+    if f[18] ~= '' then delegated = delegated + 1 end
+    if not seen[f[2]] then
+      seen[f[2]] = true
+      accounts[#accounts + 1] = f[2]
+    end
+  end
+end
+return {#batch == most and 'MORE' or 'OK', sessions, delegated, accounts}
+`,
+  { with: CHECKS },
+);
+
+/**
  * ARGV from 6: digest of the provider's session, until (ms), TTL for cleaning up (s). It revokes, so it must pass
  * even when Redis is full.
  */
