@@ -101,11 +101,9 @@ export async function confirmEndOthers(deps: WebDeps, res: Response, user: Signe
   const { account } = user;
   const { sessions } = deps.store;
   // A user may have a thousand, and to open all of them only to count them would occupy this replica.
-  const [own, delegated, tally] = await Promise.all([
-    sessions.list({ account, only: 'own', limit: MAX_NAMED + 1 }),
-    sessions.list({ account, only: 'delegated', limit: MAX_NAMED }),
-    sessions.tally({ account }),
-  ]);
+  const own = await sessions.list({ account, only: 'own', limit: MAX_NAMED + 1 });
+  const delegated = await sessions.list({ account, only: 'delegated', limit: MAX_NAMED });
+  const tally = await sessions.tally({ account });
   user.assertValid();
   const named = nested([...own.sessions.filter(({ id }) => id !== user.session), ...delegated.sessions]);
   // All but this one.
