@@ -46,7 +46,7 @@ export interface RotateOptions {
 }
 
 /**
- * Creates one more key of each kind; it is used ten minutes later.
+ * Creates one more key of each kind; it is used once every live replica has been able to read it for ten minutes.
  * @returns exit status: 0, 1 where keys cannot be read or written, 2 for wrong use
  */
 export async function rotate(options: RotateOptions, environment: Environment): Promise<number> {
@@ -67,7 +67,9 @@ export async function rotate(options: RotateOptions, environment: Environment): 
       const rotated = await rotateSecrets(inClusterApi(environment), secrets, times);
       for (const one of rotated) printRotation(one, `${one.secret}: `);
     }
-    print('Replicas load the new keys when they see them, and sign and encrypt with them in ten minutes.');
+    print(
+      'Replicas sign and encrypt with the new keys once every one of them has been able to read them for ten minutes.',
+    );
   });
 }
 

@@ -44,7 +44,7 @@ export function addKeyCommands(program: Command, environment: Environment): void
   keys
     .command('rotate')
     .description(
-      'create one more key of each kind, used in ten minutes; retire the keys of the audit log that were replaced before',
+      'create one more key of each kind, used ten minutes after every replica can read it; retire the keys of the audit log that were replaced before',
     )
     .option(...dir)
     .option('--retire-after <duration>', 'remove keys that were replaced this long ago')
