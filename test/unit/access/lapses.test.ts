@@ -161,4 +161,5 @@ it('an approval that counts no longer can be given again', async () => {
   expect(requests.may(dave, await requests.find(dave, id))).toEqual(['deny']);
   expect(await requests.approve(await stage.caller('bob'), id)).toMatchObject({ state: 'granted' });
   expect(stage.notices.map((notice) => notice.kind)).toEqual(['requested', 'approved', 'approved', 'granted']);
+  expect(stage.events().filter((event) => event.startsWith('access-approval-lapsed'))).toHaveLength(1);
 });

@@ -139,12 +139,13 @@ describe('a new signing key', () => {
 
 describe('a signing key that is taken away', () => {
   test('signs no more at once, and verifies for as long as what it signed may live', async () => {
-    const { keys, at, advance, publicKids, privateKids } = await signing({
+    const { keys, held, at, advance, publicKids, privateKids } = await signing({
       'a.json': signingJwk('a', 1),
       'b.json': signingJwk('b', 2),
     });
     rmSync(at('b.json'));
     await vi.waitFor(() => expect(keys.current.kid).toBe('a'));
+    expect(held().has).toEqual([keyId('signing', 'a'), keyId('signing', 'b')]);
     expect(privateKids()).toEqual(['a']);
     expect(publicKids()).toEqual(['a', 'b']);
     expect(keys.publicJwks.keys[1]).not.toHaveProperty('d');

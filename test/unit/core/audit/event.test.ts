@@ -105,10 +105,11 @@ test('leaves out what is empty', () => {
 
 const EMPTY = { auditId: 'a', stage: 'ResponseComplete', sourceIps: [], receivedAt: AT, at: AT } as const;
 
-test('cuts an endless user agent', () => {
-  const event = requestEvent({ ...EMPTY, info: requestInfo('GET', '/'), requestUri: '/', userAgent: 'x'.repeat(5000) });
+test('cuts an endless user agent and an endless target, and says how long they were', () => {
+  const requestUri = `/${'x'.repeat(8999)}`;
+  const event = requestEvent({ ...EMPTY, info: requestInfo('GET', '/'), requestUri, userAgent: 'x'.repeat(5000) });
   expect(event.userAgent).toHaveLength(1024 + '...TRUNCATED'.length);
-  expect(event.annotations).toEqual({ 'portcullis.dev/cut': 'userAgent=5000' });
+  expect(event.annotations).toEqual({ 'portcullis.dev/cut': 'requestURI=9000 userAgent=5000' });
 });
 
 test('writes what Portcullis did in the same envelope, and no detail stands for another event', () => {

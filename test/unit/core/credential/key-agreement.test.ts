@@ -197,6 +197,14 @@ describe('the key in use', () => {
     return fleet;
   };
 
+  it('stays in use after a fence, when each count begins again, although no other replica is left', () => {
+    const fleet = inUse();
+    fleet.at('a').agreement.unseen();
+    fleet.replicas.delete('b');
+    fleet.renew();
+    expect(fleet.used()).toEqual(['next']);
+  });
+
   it('gives way at once to the next one where it is removed, although not every replica has that', () => {
     const fleet = fleetOf('a', 'b');
     fleet.at('a').reads('old', 'next', 'third');
