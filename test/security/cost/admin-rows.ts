@@ -79,10 +79,11 @@ const WORST: Readonly<Record<RouteName, AdminRow>> = {
   },
   getAccessRequest: { worst: 'the longest reason', path: ({ waiting }) => `/access/${waiting[0] ?? ''}` },
   approveAccessRequest: {
-    worst: 'unknown, with the longest reason',
-    path: () => `/access/${gone}/approve`,
+    worst: 'a role that was changed, with the longest reason',
+    path: ({ waiting }, index) => `/access/${waiting.at(-180 - index) ?? ''}/approve`,
     sent: () => body({ reason }),
-    status: 404,
+    bound: PAGE,
+    status: 409,
   },
   denyAccessRequest: {
     worst: 'a role that was changed, with the longest reason',

@@ -67,11 +67,13 @@ const OWN: Readonly<Record<string, OwnRow>> = {
     bound: { ...PAGE, kB: 300 },
   },
   'POST /-/access': {
-    worst: 'a body of 32 kB in brackets',
+    worst: 'the longest reason, where as many requests wait as may',
     path: () => '/-/access',
-    body: () => deepJson(32_000),
+    body: ({ alice }) =>
+      JSON.stringify({ role: 'shop-admins', seconds: 3600, reason: 'r'.repeat(500), session: alice.session }),
     limiter: 'orders',
-    status: 400,
+    bound: PAGE,
+    status: 409,
   },
   'GET /-/access/:id': {
     worst: 'the longest reason',
@@ -80,12 +82,13 @@ const OWN: Readonly<Record<string, OwnRow>> = {
   },
   'DELETE /-/access/:id': { worst: 'unknown', path: () => `/-/access/${gone}`, limiter: 'orders', status: 404 },
   'POST /-/access/:id/approve': {
-    worst: 'unknown, with the longest reason',
+    worst: 'a role that was changed, with the longest reason',
     as: 'root',
-    path: () => `/-/access/${gone}/approve`,
+    path: ({ waiting }, index) => `/-/access/${waiting.at(-60 - index) ?? ''}/approve`,
     body: () => JSON.stringify({ reason: 'r'.repeat(500) }),
     limiter: 'orders',
-    status: 404,
+    bound: PAGE,
+    status: 409,
   },
   'POST /-/access/:id/deny': {
     worst: 'a role that was changed, with the longest reason',
