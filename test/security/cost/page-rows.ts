@@ -1,10 +1,13 @@
 /** Pages and forms for browsers, and web consoles. */
 import { FORM_TYPE, LONG, MANY, PAGE, SMALL, type Bound, type CostRow, type Limiter, type Request } from './row.ts';
 import type { CostStage } from './stage.ts';
+import type { Browser } from './state.ts';
 
 interface PageRow {
   readonly worst: string;
   readonly as?: 'root' | 'alice';
+  /** In place of `as`: for what ends it. */
+  readonly browser?: (stage: CostStage, index: number) => Browser | undefined;
   /** In place of the path of the router. */
   readonly path?: (stage: CostStage, index: number) => string;
   readonly form?: (stage: CostStage, index: number) => Record<string, string>;
@@ -110,8 +113,19 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     bound: PAGE,
   },
   'GET /me/end-others': { worst: 'an account with 880 sessions', bound: PAGE },
-  'POST /me/end-others': { worst: 'a form of another sign-in, of 15 kB', form: () => ({ csrf: LONGEST }), status: 403 },
-  'POST /logout': { worst: 'a form of another sign-in, of 15 kB', form: () => ({ csrf: LONGEST }), status: 403 },
+  'POST /me/end-others': {
+    worst: 'twenty sessions; each further one costs as much again, and took a sign-in',
+    browser: ({ leavers }, index) => leavers[index],
+    form: () => ({}),
+    bound: { cpuMs: 80, calls: 130, redisMs: 25, kB: 16 },
+  },
+  'POST /logout': {
+    worst: 'the end of a session',
+    browser: ({ leavers }, index) => leavers.at(-1 - index),
+    form: () => ({}),
+    status: 303,
+    bound: PAGE,
+  },
   'GET /access': {
     worst: 'an approver for whom 500 requests wait, with 880 sessions',
     path: () => '/access?role=shop-admins',
@@ -215,17 +229,18 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
 
 function rowsOf(pages: Readonly<Record<string, PageRow>>, isSignedIn: boolean): readonly CostRow[] {
   return Object.entries(pages).map(([operation, row]) => {
-    const { worst, as = 'root', path, form, status = 200, bound = SMALL, times } = row;
+    const { worst, as = 'root', browser, path, form, status = 200, bound = SMALL, times } = row;
     const [method, routed] = operation.split(' ') as ['GET' | 'POST', string];
-    const usual = method === 'GET' ? 'reads' : 'changes';
+    const calls = method === 'GET' ? 'reads' : 'changes';
     return {
       operation,
       worst,
       bound,
-      limiter: row.limiter ?? (isSignedIn ? usual : 'connections'),
+      limiter: row.limiter ?? (isSignedIn ? calls : 'connections'),
       ...(times === undefined ? {} : { times }),
       request(stage, index): Request {
-        const { cookie, csrf } = as === 'root' ? stage.rootBrowser : stage.aliceBrowser;
+        const usual = as === 'root' ? stage.rootBrowser : stage.aliceBrowser;
+        const { cookie, csrf } = browser?.(stage, index) ?? usual;
         const fields = form?.(stage, index);
         const body = fields && new URLSearchParams({ ...(isSignedIn ? { csrf } : {}), ...fields }).toString();
         return {

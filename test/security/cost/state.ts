@@ -23,6 +23,9 @@ type Server = Pick<RunningDemo['server'], 'store' | 'guard'>;
 const MOST_SESSIONS = 880;
 const CROWD = MOST_GRANTS / MOST_GRANTS_OF_SESSION;
 const AT_ONCE = 16;
+/** Accounts that sign out everywhere, with so many sessions each. */
+const LEAVERS = 14;
+const OF_LEAVER = 20;
 
 const newId = (): string => randomBytes(16).toString('base64url');
 
@@ -185,6 +188,8 @@ export interface Filled {
   readonly waiting: readonly string[];
   readonly rootBrowser: Browser;
   readonly aliceBrowser: Browser;
+  /** Each of an account of its own, which has twenty other sessions. */
+  readonly leavers: readonly Browser[];
 }
 
 /** @param alice her session, which has the delegated ones beneath it */
@@ -202,5 +207,7 @@ export async function fill(state: State, alice: string): Promise<Filled> {
   const waiting = await inTurns(numbers(MOST_OPEN / MOST_OPEN_OF_ACCOUNT), (index) =>
     state.ask(`crowd-${index}`, crowd[index] ?? '', MOST_OPEN_OF_ACCOUNT, { granted: false, group: GROUPS[0] ?? '' }),
   );
-  return { own, delegated, crowd, waiting: waiting.flat(), rootBrowser, aliceBrowser };
+  await inTurns(numbers(LEAVERS * OF_LEAVER), (index) => state.open(`leaver-${index % LEAVERS}`));
+  const leavers = await inTurns(numbers(LEAVERS), (index) => state.browser(`leaver-${index}`, []));
+  return { own, delegated, crowd, waiting: waiting.flat(), rootBrowser, aliceBrowser, leavers };
 }
