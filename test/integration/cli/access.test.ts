@@ -20,7 +20,7 @@ const sent = (method: string): readonly Json[] =>
 /** Answers the list, and other requests by their path. */
 function answers(list: ReturnType<typeof listOf>, others: Record<string, Json | (() => Json)> = {}): void {
   at.fakeServer.ownAnswer = (method, path) => {
-    if (method === 'GET' && path === '/-/access') return list;
+    if (method === 'GET' && path.split('?')[0] === '/-/access') return list;
     const answer = others[`${method} ${path}`];
     if (answer === undefined) return undefined;
     const body = typeof answer === 'function' ? answer() : answer;

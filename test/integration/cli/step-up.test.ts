@@ -109,7 +109,7 @@ describe('an approval that needs a fresh proof', () => {
     const others = at.fakeServer.ownAnswer;
     let first = true;
     at.fakeServer.ownAnswer = (method, path, body) => {
-      if (path === '/-/access') return theirs;
+      if (path.split('?')[0] === '/-/access') return theirs;
       if (!path.endsWith('/approve')) return others?.(method, path, body);
       const answer = first ? NEEDED : { status: 200, body: granted(1800) };
       first = false;
