@@ -112,7 +112,7 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     form: () => ({}),
     bound: PAGE,
   },
-  'GET /me/end-others': { worst: 'an account with 880 sessions', bound: PAGE },
+  'GET /me/end-others': { worst: 'an account with 880 sessions', bound: { ...PAGE, redisMs: 20 } },
   'POST /me/end-others': {
     worst: 'twenty sessions; each further one costs as much again, and took a sign-in',
     browser: ({ leavers }, index) => leavers[index],
