@@ -25,6 +25,12 @@ export const GRACE_SECONDS = 10;
 const ROTATIONS_PER_MINUTE = 120;
 
 /**
+ * Of all sessions of an account. A refresh takes some 5 ms of CPU, so an account has a tenth of a core at each replica.
+ * A thousand sessions that a CI runs at once refresh two or three times in ten minutes.
+ */
+const REFRESHES_PER_MINUTE = 1200;
+
+/**
  * `first`: consumed now. `again`: consumed a moment ago, and allowed once more. `replayed`: consumed before that.
  * `over`: the session has ended meanwhile.
  */
@@ -57,12 +63,24 @@ export function createRefreshRotation(deps: {
   };
 }
 
+/** What counts for the limit. */
+export interface Refresh {
+  readonly session: string;
+  readonly account: string;
+  /** To a key: then the token stays the same. */
+  readonly isBound: boolean;
+}
+
 /**
- * Creates the limit on rotations. Each rotation leaves entries in the store until the session ends. An attacker with one session refreshes in
- * a loop and fills the store for all users, so each session has a limit, on each replica by itself.
- * @returns whether this session may rotate once more within its minute
+ * Creates the limit on refreshes, on each replica by itself. An attacker with one session refreshes in a loop. Each refresh
+ * takes CPU and calls to the store that other users need, so an account has a share. Each rotation also leaves entries
+ * in the store until the session ends, so a session whose token rotates has fewer.
+ * @returns whether there may be one more within this minute
  */
-export function createRotationLimit(clock: Clock): (session: string) => boolean {
-  const limiter = createRateLimiter(ROTATIONS_PER_MINUTE, clock, { refill: 'each-minute' });
-  return (session) => limiter.take(session) === 0;
+export function createRefreshLimit(clock: Clock): (refresh: Refresh) => boolean {
+  const rotations = createRateLimiter(ROTATIONS_PER_MINUTE, clock, { refill: 'each-minute' });
+  const refreshes = createRateLimiter(REFRESHES_PER_MINUTE, clock);
+  return ({ session, account, isBound }) =>
+    // The limiter shortens what looks like an IPv6 address, and an account may have colons.
+    refreshes.take(encodeURIComponent(account)) === 0 && (isBound || rotations.take(session) === 0);
 }

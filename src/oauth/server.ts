@@ -30,7 +30,7 @@ import type { AuthorizationServer } from './oauth.ts';
 import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
 import { createTokenAudit, type SessionEnding } from './audit-events.ts';
-import { createRefreshRotation, createRotationLimit } from './refresh-rotation.ts';
+import { createRefreshLimit, createRefreshRotation } from './refresh-rotation.ts';
 import { perKeys, publicKeysResponse, type RotatingKeys } from './rotating-keys.ts';
 import { thumbprintOf } from './client-certificate.ts';
 import { providerSettings, resourceServer, type SettingsDeps } from './settings.ts';
@@ -321,16 +321,17 @@ const grantOf = (ctx: KoaContextWithOIDC): string | undefined => {
 /** Returns the account of a token; at a refresh, after a re-check at its provider. */
 function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextWithOIDC) => TokenFacts) {
   const tokenAudit = createTokenAudit(deps);
-  const mayRotate = createRotationLimit(deps.clock);
+  const mayRefresh = createRefreshLimit(deps.clock);
   return async (ctx: KoaContextWithOIDC, accountId: string, token?: unknown) => {
     const account = { accountId, claims: () => ({ sub: accountId }) };
     const session = (token as { grantId?: string } | undefined)?.grantId;
     if (ctx.oidc.route !== 'token' || ctx.oidc.params?.['grant_type'] !== 'refresh_token' || session === undefined) {
       return account;
     }
-    if (ctx.oidc.entities.RefreshToken?.isSenderConstrained() === false && !mayRotate(session)) {
+    const isBound = ctx.oidc.entities.RefreshToken?.isSenderConstrained() !== false;
+    if (!mayRefresh({ session, account: accountId, isBound })) {
       factsOf(ctx).rejection = 'too_many_refreshes';
-      factsOf(ctx).message = 'This session asks for tokens too often. Try again in a minute.';
+      factsOf(ctx).message = 'This session, or those of its user together, asks for tokens too often. Try again in a minute.';
       ctx.set('retry-after', '60');
       throw new errors.OIDCProviderError(429, 'temporarily_unavailable');
     }

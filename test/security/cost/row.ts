@@ -22,7 +22,7 @@ export const LIMITERS = {
   rejected: 'address: 120 a minute without a valid credential',
   signIns: 'address: `limits.signInsPerMinute`',
   exchanges: 'address: `limits.signInsPerMinute` rejected ones',
-  refreshes: 'none for a session that is bound to a key; 120 rotations a minute of each other one',
+  refreshes: 'account: 1200 a minute; session that is not bound to a key: 120 rotations a minute',
   codes: 'address: a share of `limits.signInsPerMinute`; and all addresses together',
   logouts: 'address: 60 rejected ones a minute',
   streams: 'account and replica: a number of open streams',

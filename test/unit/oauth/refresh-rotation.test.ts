@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createRefreshRotation, createRotationLimit, GRACE_SECONDS } from '../../../src/oauth/refresh-rotation.ts';
+import { createRefreshLimit, createRefreshRotation, GRACE_SECONDS } from '../../../src/oauth/refresh-rotation.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory.ts';
 import type { ArtefactStore } from '../../../src/store/store.ts';
 
@@ -70,10 +70,11 @@ describe('the rotation of refresh tokens', () => {
   });
 });
 
-describe('the limit on rotations', () => {
+describe('the limit on refreshes', () => {
   it('lets a session rotate 120 times within a minute, whatever others do, and again in the next', () => {
     let now = 0;
-    const mayRotate = createRotationLimit({ nowMs: () => now });
+    const mayRefresh = createRefreshLimit({ nowMs: () => now });
+    const mayRotate = (session: string): boolean => mayRefresh({ session, account: session, isBound: false });
     for (let count = 0; count < 120; count += 1) expect(mayRotate('s')).toBe(true);
     expect(mayRotate('s')).toBe(false);
     expect(mayRotate('t')).toBe(true);
@@ -84,5 +85,16 @@ describe('the limit on rotations', () => {
     // A clock that is set back does not turn a minute into an hour.
     now -= 3_600_000;
     expect(mayRotate('s')).toBe(true);
+  });
+
+  it('lets an account refresh 1200 times within a minute, by whatever sessions, and another one as well', () => {
+    let now = 0;
+    const mayRefresh = createRefreshLimit({ nowMs: () => now });
+    const of = (account: string, count: number) => mayRefresh({ session: `s${count % 9}`, account, isBound: true });
+    for (let count = 0; count < 1200; count += 1) expect(of('ci:system:serviceaccount:a', count)).toBe(true);
+    expect(of('ci:system:serviceaccount:a', 0)).toBe(false);
+    expect(of('ci:system:serviceaccount:b', 0)).toBe(true);
+    now = 60_000;
+    expect(of('ci:system:serviceaccount:a', 0)).toBe(true);
   });
 });
