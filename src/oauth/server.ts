@@ -331,7 +331,8 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
     const isBound = ctx.oidc.entities.RefreshToken?.isSenderConstrained() !== false;
     if (!mayRefresh({ session, account: accountId, isBound })) {
       factsOf(ctx).rejection = 'too_many_refreshes';
-      factsOf(ctx).message = 'This session, or those of its user together, asks for tokens too often. Try again in a minute.';
+      factsOf(ctx).message =
+        'This session, or those of its user together, asks for tokens too often. Try again in a minute.';
       ctx.set('retry-after', '60');
       throw new errors.OIDCProviderError(429, 'temporarily_unavailable');
     }
