@@ -1,7 +1,7 @@
 /**
  * Work that costs more than a look-up is done for one request of an account at a time.
  *
- * Threat: a client sends sixty of them at once. All wait for the store, and then their work is done in one go, in which the
+ * An attacker sends sixty of them at once. All wait for the store, and then their work is done in one go, in which the
  * replica renews no lease. A rate limit does not help: it lets through as many at once as it allows in a minute.
  */
 import { tooMany } from './call-limits.ts';
