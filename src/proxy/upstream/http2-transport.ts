@@ -6,7 +6,7 @@
  * `Impersonate-Group` lines into one group that has no members. Where the server does not offer HTTP/2, and for
  * requests with a body, the fallback is used.
  */
-import { connect, constants, sensitiveHeaders } from 'node:http2';
+import { connect, constants } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { flatHeaders } from '../../core/http/upstream-headers.ts';
 import { timeLimit } from '../../timing/timing.ts';
@@ -352,14 +352,14 @@ function notesEnd(stream: ClientHttp2Stream): () => boolean {
   return () => hasEnded;
 }
 
+/** Node keeps `authorization` out of the table by which all users of the connection compress: others could guess it. */
 function requestHead({ method, target, headers: parts }: UpstreamRequest, hostHeader: string): string[] {
   const headers = flatHeaders(parts);
   const head = [':method', method, ':path', target, ':scheme', 'https', ':authority', hostHeader];
   for (let index = 0; index + 1 < headers.length; index += 2) {
     head.push((headers[index] ?? '').toLowerCase(), headers[index + 1] ?? '');
   }
-  // Not compressed by the table that all users of the connection share.
-  return Object.assign(head, { [sensitiveHeaders]: ['authorization'] });
+  return head;
 }
 
 function responseHead(raw: readonly string[]): { readonly status: number; readonly headers: readonly string[] } {

@@ -41,7 +41,15 @@ afterEach(async () => {
   await once(server, 'close');
 });
 
-async function connectTo(started: Server | Http2SecureServer): Promise<void> {
+/** What has no HTTP/1.1 behind it. */
+const NO_FALLBACK: UpstreamTransport = {
+  send: () => {
+    throw new Error('HTTP/2 was not agreed');
+  },
+  close: () => undefined,
+};
+
+async function connectTo(started: Server | Http2SecureServer, fallback = NO_FALLBACK): Promise<void> {
   server = started;
   server.on('secureConnection', (socket: TLSSocket) => void sockets.add(socket.on('error', () => undefined)));
   server.listen(0, '127.0.0.1');
@@ -49,12 +57,6 @@ async function connectTo(started: Server | Http2SecureServer): Promise<void> {
   const { port } = server.address() as AddressInfo;
   const origin = `https://127.0.0.1:${port}`;
   const address = { host: '127.0.0.1', port, ca: certificate.cert, connectMs: 20_000 };
-  const fallback: UpstreamTransport = {
-    send: () => {
-      throw new Error('HTTP/2 was not agreed');
-    },
-    close: () => undefined,
-  };
   transport = new Http2Transport({ address, origin, pingMs: 60_000, fallback });
 }
 
@@ -202,9 +204,9 @@ describe('what is sent', () => {
   }
   let served: Served[];
 
-  async function serve(): Promise<void> {
+  async function serve(maxConcurrentStreams = 100, fallback = NO_FALLBACK): Promise<void> {
     served = [];
-    const started = createSecureServer({ ...certificate, settings: { maxConcurrentStreams: 100 } });
+    const started = createSecureServer({ ...certificate, settings: { maxConcurrentStreams } });
     started.on('session', (session) => session.on('error', () => undefined));
     started.on('stream', (stream: ServerHttp2Stream, headers: Served['headers']) => {
       stream.on('error', () => undefined);
@@ -212,8 +214,22 @@ describe('what is sent', () => {
       stream.respond({ ':status': 200 });
       stream.write('event');
     });
-    await connectTo(started);
+    await connectTo(started, fallback);
   }
+
+  it('goes over HTTP/1.1 where the server allows no stream, instead of waiting for one', async () => {
+    const fellBack = Promise.withResolvers<string>();
+    await serve(0, {
+      ...NO_FALLBACK,
+      send: ({ target }) => {
+        fellBack.resolve(target);
+        return { pause() {}, resume() {}, abort() {}, gone: false, paused: false };
+      },
+    });
+    send();
+    expect(await fellBack.promise).toBe('/api?watch=1');
+    expect(served).toEqual([]);
+  });
 
   it('is the token of the proxy outside the table that compresses, in which others could guess it', async () => {
     await serve();

@@ -125,6 +125,9 @@ function modelAllows(all: readonly RightsLimit[], asked: RightsRequest, upgrade:
   return true;
 }
 
+const REVIEWS = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
+const READ_ALL: RightsRule = { verbs: ['get', 'list'], apiGroups: ['*'], resources: ['*'] };
+const READ_PATHS: RightsRule = { verbs: ['get'], nonResourceURLs: ['*'] };
 const CSR = '/apis/certificates.k8s.io/v1/certificatesigningrequests/a';
 
 function pathLimit(path: string): RightsLimit {
@@ -222,6 +225,19 @@ test.each<[string, boolean, RightsLimit, string, string]>([
   ['the path above a pattern', false, pathLimit('/debug/*'), 'GET', '/debug'],
   ['all paths', true, pathLimit('*'), 'GET', '/debug/pprof/heap'],
   ['another method', false, pathLimit('*'), 'POST', '/debug/pprof'],
+  ['another method where all may read', false, { preset: 'read-only' }, 'POST', '/version'],
+  ['what is beneath a review of oneself', false, { preset: 'read-only' }, 'POST', `${REVIEWS}/a/status`],
+  // As another version, or an attacker who can write to Redis, may have stored them.
+  ['a list, by the name of none', false, { rules: [{ ...READ_ALL, resourceNames: [''] }] }, 'GET', '/api/v1/pods'],
+  ['the cluster, by the namespace of none', false, { namespaces: [''] }, 'GET', '/api/v1/nodes'],
+  [
+    'an object, by a subresource of none',
+    false,
+    { rules: [{ ...READ_ALL, resources: ['*/'] }] },
+    'GET',
+    '/api/v1/pods',
+  ],
+  ['a path of a namespace', false, { rules: [{ ...READ_PATHS, namespaces: ['shop'] }] }, 'GET', '/debug/pprof'],
 ])('a limit and %s: %s', (_what, allows, own, method, target) => {
   expect(compileLimits([own])(requestInfo(method, target))).toBe(allows);
 });
