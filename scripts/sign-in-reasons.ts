@@ -85,6 +85,10 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['authorization_details_invalid', 'a token exchange: `authorization_details` is malformed'],
   ['cluster_not_allowed', 'a token exchange: the client may not use a cluster that it asks for'],
   ['rights_wider', 'a token exchange: the client asks for more than it may have'],
+  [
+    'too_many_exchanges',
+    'a token exchange: too many from this address were rejected (`limits.signInsPerMinute`), or sixty for one user wait already. Try again after `Retry-After`',
+  ],
   ['source_not_allowed', 'a token exchange: the client came from none of its `sourceCidrs`'],
   ['client_keys_unavailable', 'the keys of a registered client cannot be read (`jwksUrl`)'],
   ['issuer_unknown', 'no workload rule is for the issuer of this token'],

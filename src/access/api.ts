@@ -17,7 +17,7 @@ import {
   bodyOf,
   callerOf,
   identifyOwn,
-  inTurn,
+  handleInTurn,
   limitOrders,
   methodNotAllowed,
   onOwnError,
@@ -27,7 +27,7 @@ import {
   type OwnSessionsDeps,
 } from '../http/own-sessions.ts';
 import { contextOf } from '../http/request-context.ts';
-import { createTurns } from '../http/turns.ts';
+import { SerialQueue } from '../core/serial-queue.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { assertOwnSession } from './users.ts';
 import { createWaiters, type Waiters } from './waiters.ts';
@@ -73,7 +73,9 @@ export function accessApi(deps: AccessApiDeps, requests: AccessRequests): Reques
   router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'access requests'), limitCalls(calls, spenderOf));
   router.use(PATH, requireOwnSession(deps));
   const list = router.route(PATH);
-  list.get(inTurn(createTurns('lists at once', MOST_LISTS_WAITING), listHandler(deps, requests)));
+  list.get(
+    handleInTurn({ queue: new SerialQueue(MOST_LISTS_WAITING), what: 'lists at once' }, listHandler(deps, requests)),
+  );
   list.post(orders, json, askHandler(deps, requests));
   list.all(methodNotAllowed('GET', 'POST'));
   const one = router.route(`${PATH}/:id`);

@@ -17,7 +17,7 @@ import {
   bodyOf,
   callerOf,
   identifyOwn,
-  inTurn,
+  handleInTurn,
   limitOrders,
   methodNotAllowed,
   onOwnError,
@@ -28,7 +28,7 @@ import {
 } from '../http/own-sessions.ts';
 import { ProblemError } from '../http/problem.ts';
 import { contextOf } from '../http/request-context.ts';
-import { createTurns } from '../http/turns.ts';
+import { SerialQueue } from '../core/serial-queue.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import type { Delegations } from './open.ts';
@@ -77,11 +77,13 @@ export function delegationsApi(deps: DelegationApiDeps, delegations: Delegations
   const router = express.Router({ caseSensitive: true, strict: true });
   router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'delegated sessions'), limitCalls(calls, spenderOf));
   const list = router.route(PATH);
-  list.get(inTurn(createTurns('lists at once', MOST_LISTS_WAITING), listHandler(deps, delegations)));
+  list.get(
+    handleInTurn({ queue: new SerialQueue(MOST_LISTS_WAITING), what: 'lists at once' }, listHandler(deps, delegations)),
+  );
   list.post(
     limitOrders(deps, 'delegated sessions at once'),
     express.json({ limit: BODY_BYTES, type: 'application/json' }),
-    inTurn(createTurns('delegated sessions at once', 0), createHandler(deps, delegations)),
+    handleInTurn({ queue: new SerialQueue(0), what: 'delegated sessions at once' }, createHandler(deps, delegations)),
   );
   list.all(methodNotAllowed('GET', 'POST'));
   const one = router.route(`${PATH}/:id`);

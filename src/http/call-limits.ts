@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import { AppError } from '../core/errors.ts';
 import { createRateLimiter, type RateLimiter } from '../core/rate-limit.ts';
+import { RETRY_SECONDS, type SerialQueue } from '../core/serial-queue.ts';
 import { ProblemError } from './problem.ts';
 import { contextOf } from './request-context.ts';
 
@@ -38,6 +39,24 @@ export const tooMany = (what: string, retryAfterSeconds: number): ProblemError =
     `Too many ${what}. Try again in ${retryAfterSeconds} s.`,
     { retryAfterSeconds },
   );
+
+/** Several calls of one account wait for one another. */
+export interface CallQueue {
+  readonly queue: SerialQueue;
+  /** What there is too much of where too many wait, for messages: `lists at once`. */
+  readonly what: string;
+}
+
+/**
+ * Does the work in its turn.
+ * @param key an account, or what stands for its delegated sessions
+ * @throws ProblemError `too_many_requests` where too many wait already; and whatever the work throws
+ */
+export async function inTurn<T>({ queue, what }: CallQueue, key: string, work: () => Promise<T>): Promise<T> {
+  const outcome = await queue.run(key, work);
+  if (!outcome.ok) throw tooMany(what, RETRY_SECONDS);
+  return outcome.value;
+}
 
 /**
  * Returns the rate limiter's key of an account, or of its delegated sessions. The limiter shortens IPv6 addresses, so an

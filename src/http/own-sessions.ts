@@ -16,11 +16,10 @@ import { AppError } from '../core/errors.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import { record, type AuditedAct } from './audit-events.ts';
 import { assertCredential, authenticateBearer, type Authenticate } from './bearer.ts';
-import { limiterKey, rejectionOrTooMany, tooMany, type CallLimits } from './call-limits.ts';
+import { inTurn, limiterKey, rejectionOrTooMany, tooMany, type CallLimits, type CallQueue } from './call-limits.ts';
 import { appErrorOf } from './error-status.ts';
 import { ProblemError, sendProblem } from './problem.ts';
 import { contextOf } from './request-context.ts';
-import type { Turns } from './turns.ts';
 
 export interface OwnSessionsDeps {
   readonly config: {
@@ -73,9 +72,12 @@ export function spenderOf(req: Request): string {
   return delegation === undefined ? credential.account : `delegated sessions of ${credential.account}`;
 }
 
-/** Does the work of a handler in its turn (`Turns`). Its body is read before, so that a slow client holds up no other. */
-export function inTurn(turns: Turns, handler: (req: Request, res: Response) => Promise<void>): RequestHandler {
-  return (req, res) => turns.take(spenderOf(req), () => handler(req, res));
+/** Does the work of a handler in its turn. Its body is read before, so that a slow client holds up no other. */
+export function handleInTurn(
+  queue: CallQueue,
+  handler: (req: Request, res: Response) => Promise<void>,
+): RequestHandler {
+  return (req, res) => inTurn(queue, spenderOf(req), () => handler(req, res));
 }
 
 /**

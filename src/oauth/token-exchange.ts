@@ -74,16 +74,22 @@ async function withLimit(limits: ExchangeLimits, ctx: ExchangeContext, handler: 
     const decided = error instanceof errors.OIDCProviderError;
     const wait = decided ? limits.rejectionLimit.take(callerOf(ctx).address) : 0;
     if (wait === 0) throw error;
-    tooMany(ctx, limits.factsOf(ctx), wait);
+    const message = `Too many exchanges from your address were rejected. Try again in ${wait} seconds.`;
+    respondTooMany(ctx, limits.factsOf(ctx), { message, seconds: wait });
   }
 }
 
-function tooMany(ctx: ExchangeContext, facts: TokenFacts, wait: number): void {
+/** Rejects an exchange that may be tried again. @param wait with the whole `seconds` until then */
+export function respondTooMany(
+  ctx: ExchangeContext,
+  facts: TokenFacts,
+  { message, seconds }: { readonly message: string; readonly seconds: number },
+): void {
   facts.rejection = 'too_many_exchanges';
-  facts.message = `Too many exchanges from your address were rejected. Try again in ${wait} seconds.`;
+  facts.message = message;
   ctx.status = 429;
-  ctx.set('retry-after', String(wait));
-  ctx.body = { error: 'temporarily_unavailable', error_description: facts.message };
+  ctx.set('retry-after', String(seconds));
+  ctx.body = { error: 'temporarily_unavailable', error_description: message };
 }
 
 /**

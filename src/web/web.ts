@@ -37,7 +37,7 @@ import { sendErrorPage } from './page/error-page.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { createGuards } from './browser/guards.ts';
 import { createCallLimits, type CallLimits } from '../http/call-limits.ts';
-import { createTurns, type Turns } from '../http/turns.ts';
+import { SerialQueue } from '../core/serial-queue.ts';
 import { mySessions } from './my-sessions/my-sessions.ts';
 import { requireAuditLog } from '../http/audit-events.ts';
 import { sendProblem } from '../http/problem.ts';
@@ -118,18 +118,18 @@ interface AdminParts {
   readonly service: AdminService & { readonly deps: WebDeps };
   readonly runDrill: RunDrill;
   readonly limits: CallLimits;
-  readonly turns: Turns;
+  readonly reads: SerialQueue;
   readonly adminApi: ReturnType<typeof createAdminApi>;
 }
 
 function webApp(
-  { service, runDrill, limits: callLimits, turns, adminApi }: AdminParts,
+  { service, runDrill, limits: callLimits, reads, adminApi }: AdminParts,
   consoles: Consoles | undefined,
 ): Express {
   const { deps } = service;
   const { publicUrl, limits } = deps.config;
   const browsers = createBrowserSessions(deps);
-  const guards = createGuards(browsers, deps, { limits: callLimits, turns });
+  const guards = createGuards(browsers, deps, { limits: callLimits, queue: reads });
   const limit = createRateLimiter(limits.signInsPerMinute, deps.clock);
   const app = plainExpress(clientAddresses({ ...deps, publicUrl }));
   app.use(securityHeaders(publicUrl));
@@ -188,9 +188,9 @@ export function createWeb(deps: WebDeps): Web {
   const service = { deps, results: deps.results ?? createRevocationResults(deps) };
   const runDrill = createDrills(service);
   const limits = createCallLimits(deps.clock);
-  const turns = createTurns('reads at once', MOST_READS_WAITING);
-  const adminApi = createAdminApi(service, runDrill, { limits, turns });
-  const admin = { service, runDrill, limits, turns, adminApi };
+  const reads = new SerialQueue(MOST_READS_WAITING);
+  const adminApi = createAdminApi(service, runDrill, { limits, reads });
+  const admin = { service, runDrill, limits, reads, adminApi };
   const programs = programApp(admin);
   const { publicUrl } = deps.config;
   const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });

@@ -48,8 +48,8 @@ import {
 } from './admin-reads.ts';
 import { accessHistory, decideAccess, endAccess, oneAccessRequest } from './admin-access.ts';
 import { exportAudit, searchAudit } from './admin-history.ts';
-import { limitCalls, type CallLimits } from '../../http/call-limits.ts';
-import type { Turns } from '../../http/turns.ts';
+import { inTurn, limitCalls, type CallLimits } from '../../http/call-limits.ts';
+import type { SerialQueue } from '../../core/serial-queue.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { liveReplicas, liveRevocation } from './live-views.ts';
 import { openApiDocument } from './openapi.ts';
@@ -63,10 +63,11 @@ type ReadHandler = Parameters<typeof read>[2];
 type Handlers = Readonly<Record<RouteName, RequestHandler | readonly RequestHandler[]>>;
 
 /** Returns a handler for each route. A route without a handler does not compile. */
-function handlersOf(service: AdminService, runDrill: RunDrill, turns: Turns): Handlers {
+function handlersOf(service: AdminService, runDrill: RunDrill, reads: SerialQueue): Handlers {
   const { deps } = service;
   const list = createSessionList(deps);
   const document = openApiDocument();
+  const queue = { queue: reads, what: 'reads at once' };
   /** For what waits for more than the store, and has limits of its own. */
   const slowly = (name: RouteName, handler: ReadHandler): RequestHandler => read(deps, ROUTES[name], handler);
   /**
@@ -74,7 +75,7 @@ function handlersOf(service: AdminService, runDrill: RunDrill, turns: Turns): Ha
    * minute: the replica would not renew its lease meanwhile.
    */
   const reading = (name: RouteName, handler: ReadHandler): RequestHandler =>
-    slowly(name, (req) => turns.take(contextOf(req).actor?.account ?? '', async () => handler(req)));
+    slowly(name, (req) => inTurn(queue, contextOf(req).actor?.account ?? '', async () => handler(req)));
   return {
     listSessions: reading('listSessions', (req) => listSessions(list, req)),
     getSession: reading('getSession', (req) => oneSession(deps, req)),
@@ -156,10 +157,10 @@ interface ApiMount {
 export function createAdminApi(
   service: AdminService,
   runDrill: RunDrill,
-  { limits, turns }: { readonly limits: CallLimits; readonly turns: Turns },
+  { limits, reads }: { readonly limits: CallLimits; readonly reads: SerialQueue },
 ): (mount: ApiMount) => express.Router {
   const { deps } = service;
-  const handlers = handlersOf(service, runDrill, turns);
+  const handlers = handlersOf(service, runDrill, reads);
   return ({ prefix, bearer, identify }) => {
     const api = express.Router({ caseSensitive: true, strict: true });
     api.use(requireAuditLog(deps), identifyCaller(identify, limits), limitCalls(limits));

@@ -14,6 +14,7 @@ import { beyond, ComparisonBudget } from '../../core/delegation/beyond.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { AppError } from '../../core/errors.ts';
 import { no, ok, type Result } from '../../core/result.ts';
+import { RETRY_SECONDS, SerialQueue } from '../../core/serial-queue.ts';
 import type { RevocationGuard } from '../../revocation/revocation.ts';
 import type { SessionRecord, SessionStore } from '../../store/store.ts';
 import type { Audiences } from '../audiences.ts';
@@ -57,7 +58,7 @@ export interface ExchangedSession {
 }
 
 export interface DelegationExchangeRejection {
-  readonly error: 'invalid_request' | 'invalid_target' | 'invalid_authorization_details';
+  readonly error: 'invalid_request' | 'invalid_target' | 'invalid_authorization_details' | 'temporarily_unavailable';
   readonly reason: string;
   /** Contains nothing of the token. */
   readonly message: string;
@@ -76,30 +77,15 @@ type Rejected = Result<never, DelegationExchangeRejection>;
 type Opened = Result<ExchangedSession['session'], DelegationRejection>;
 
 /**
- * Does the work of each account one after the other. A user with a hundred large sessions makes a client exchange sixty
- * tokens at once, and each looks through all of them: the replica would not renew its lease meanwhile.
+ * Exchanges of one account that wait for one another. Each looks through all its sessions: sixty at once would keep the
+ * replica from renewing its lease.
  */
-function createLine(): <T>(account: string, work: () => Promise<T>) => Promise<T> {
-  const last = new Map<string, Promise<unknown>>();
-  return async (account, work) => {
-    const before = last.get(account);
-    const own = (async () => {
-      await before?.catch(() => undefined);
-      return work();
-    })();
-    last.set(account, own);
-    try {
-      return await own;
-    } finally {
-      if (last.get(account) === own) last.delete(account);
-    }
-  };
-}
+const MOST_WAITING = 60;
 
 /** @throws AppError `store_unavailable` or `fenced` from what it returns: nothing was decided */
 export function createDelegationExchange(deps: DelegationExchangeDeps): ExchangeForDelegation {
-  const running = new Map<string, Promise<Opened>>();
-  const inLine = createLine();
+  const running = new Map<string, Promise<Result<Opened, 'full'>>>();
+  const queue = new SerialQueue(MOST_WAITING);
   return async (request) => {
     const { client, address } = request;
     if (client.sourceCidrs !== undefined && !deps.isWithin(client.sourceCidrs, address)) {
@@ -128,9 +114,14 @@ export function createDelegationExchange(deps: DelegationExchangeDeps): Exchange
       return before === undefined ? deps.create({ ...order, address, userAgent: request.userAgent }) : ok(before);
     };
     // Calls at the same moment share one: each of them would else find none, and open its own.
-    const shared = running.get(key) ?? inLine(parent.account, open).finally(() => running.delete(key));
+    const shared = running.get(key) ?? queue.run(parent.account, open).finally(() => running.delete(key));
     running.set(key, shared);
-    const opened = await shared;
+    const done = await shared;
+    if (!done.ok) {
+      const message = `Too many exchanges of this user’s tokens at once. Try again in ${RETRY_SECONDS} s.`;
+      return no({ error: 'temporarily_unavailable', reason: 'too_many_exchanges', message, record: parent });
+    }
+    const opened = done.value;
     if (opened.ok) return ok({ session: opened.value, audience });
     return no({ ...opened.reason, error: 'invalid_request', record: parent, audited: true });
   };

@@ -5,12 +5,14 @@
 import { errors, type KoaContextWithOIDC, type Provider, type ResourceServer } from 'oidc-provider';
 import type { Clock } from '../../contracts/clock.ts';
 import { describeLimits } from '../../core/delegation/describe.ts';
+import { RETRY_SECONDS } from '../../core/serial-queue.ts';
 import { SCOPE } from '../audiences.ts';
 import { certificateOf, thumbprintOf } from '../client-certificate.ts';
 import {
   callerOf,
   exchangeRejection,
   readExchange,
+  respondTooMany,
   respondWithToken,
   type ExchangeHandler,
 } from '../token-exchange.ts';
@@ -57,7 +59,12 @@ export const delegationGrant =
       thumbprint: certificate === undefined ? undefined : thumbprintOf(ctx),
       ...callerOf(ctx),
     });
-    if (!outcome.ok) throw rejection(facts, outcome.reason);
+    if (!outcome.ok) {
+      if (outcome.reason.error !== 'temporarily_unavailable') throw rejection(facts, outcome.reason);
+      const { record, message } = outcome.reason;
+      if (record !== undefined) facts.user = record;
+      return respondTooMany(ctx, facts, { message, seconds: RETRY_SECONDS });
+    }
     const { session, audience } = outcome.value;
     const left = session.expiresAt - Math.floor(deps.clock.nowMs() / 1000);
     const expiresIn = Math.max(1, Math.min(deps.accessTokenSeconds, left));

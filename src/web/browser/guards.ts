@@ -9,7 +9,7 @@ import { createTally } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { takeCall, type CallLimits } from '../../http/call-limits.ts';
-import { RETRY_SECONDS, type Turns } from '../../http/turns.ts';
+import { RETRY_SECONDS, type SerialQueue } from '../../core/serial-queue.ts';
 import { seeOther } from '../page/response.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
@@ -83,11 +83,11 @@ export function field(req: Request, name: string): string {
   return typeof value === 'string' ? value.trim() : '';
 }
 
-/** @param turns of pages, and of forms that are handled one at a time */
+/** @param queue of pages, and of forms that are handled one at a time */
 export function createGuards(
   browsers: BrowserSessions,
   deps: WebDeps,
-  { limits, turns }: { readonly limits: CallLimits; readonly turns: Turns },
+  { limits, queue }: { readonly limits: CallLimits; readonly queue: SerialQueue },
 ): Guards {
   const { publicUrl, contact } = deps.config;
   const tally = createTally(deps.clock);
@@ -126,8 +126,8 @@ export function createGuards(
     work: () => Promise<void>,
   ): Promise<void> {
     const key = req.method === 'POST' ? `forms of ${account}` : account;
-    if (rejects(req, res, { account, retrySeconds: turns.isFull(key) ? RETRY_SECONDS : 0 })) return;
-    await turns.take(key, work);
+    const outcome = await queue.run(key, work);
+    if (!outcome.ok) rejects(req, res, { account, retrySeconds: RETRY_SECONDS });
   }
 
   /** The same script could fill the audit log, so there is one event a minute for each account, with their number. */

@@ -20,8 +20,13 @@ interface Lists {
   readonly mostAtOnce: number;
 }
 
-/** Exchanges a token of alice's for a client, at a time. @returns the id of the session */
-async function startExchange(): Promise<{
+const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+/**
+ * Exchanges a token of alice's for a client, at a time. @returns the id of the session
+ * @param listed what the search for a session waits for
+ */
+async function startExchange({ mostDelegations = 20, listed = nextTurn } = {}): Promise<{
   readonly exchange: (client: DelegationClientConfig, at: number) => Promise<string>;
   readonly lists: Lists;
 }> {
@@ -65,7 +70,7 @@ async function startExchange(): Promise<{
         lists.count += 1;
         running += 1;
         lists.mostAtOnce = Math.max(lists.mostAtOnce, running);
-        await new Promise((resolve) => void setImmediate(resolve));
+        await listed();
         running -= 1;
         return store.sessions.list(query);
       },
@@ -81,7 +86,7 @@ async function startExchange(): Promise<{
       const delegation = { ancestors: [parent], actors: [actor], clusters, limits, ...about };
       const times = { createdAt: now, expiresAt: now + seconds };
       const session = { ...alice, ...times, id: `child-${opened}`, delegation };
-      await store.sessions.open(session, {}, { mostDelegations: 20 });
+      await store.sessions.open(session, {}, { mostDelegations });
       return { ok: true, value: session };
     },
   });
@@ -108,6 +113,20 @@ test.each<readonly [when: string, change: Partial<DelegationClientConfig>, at: n
   const { exchange } = await startExchange();
   expect(await exchange(CLIENT, 0)).toBe('child-1');
   expect(await exchange({ ...CLIENT, ...change }, at)).toBe(session);
+});
+
+test('a client that exchanges without end at the same moment is told to wait, and what waits already goes on', async () => {
+  const lists = Promise.withResolvers<void>();
+  const { exchange } = await startExchange({ mostDelegations: 200, listed: () => lists.promise });
+  const rejected: unknown[] = [];
+  const outcomes = Array.from({ length: 70 }, async (_each, index) => {
+    const limit = { preset: 'read-only' as const, namespaces: [`team-${index}`] };
+    return exchange({ ...CLIENT, limit }, 0).catch((error: unknown) => void rejected.push(error));
+  });
+  await expect.poll(() => rejected.length).toBe(9);
+  lists.resolve();
+  expect(new Set(await Promise.all(outcomes)).size).toBe(61 + 1);
+  expect(rejected).toEqual(Array.from({ length: 9 }, () => new Error('too_many_exchanges')));
 });
 
 test('exchanges of an account at the same moment look for a session one after the other, and equal ones once', async () => {
