@@ -92,8 +92,9 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     this.abort();
   }
 
+  /** A program in a pod may do anything at a GET. */
   get mayHaveExecuted(): boolean {
-    return this.#isSent && !this.#repeatable;
+    return this.#isSent && (!this.#repeatable || isBelowProxy(this.#options.admitted.info));
   }
 
   /** A paused response has still to be read, whether or not its connection has gone. */
