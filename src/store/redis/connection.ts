@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 
 import type { AppError } from '../../core/errors.ts';
 import { timeLimit } from '../../timing/timing.ts';
-import { Batches, type Command, type Confirmed } from './batches.ts';
+import { Batches, type Confirmed, type Work, type WorkLimit } from './batches.ts';
 import { RedisClient } from './client.ts';
 import { checkServer, checkEviction } from './server-check.ts';
 import { followCredentials, UNCONFIRMED, type Limits, type RedisSettings } from './settings.ts';
@@ -15,14 +15,6 @@ import { TIMED_OUT, toUnavailable, unavailable } from './unavailable.ts';
 const RECHECK_MS = 5_000;
 
 export type Report = (error: AppError) => void;
-
-/** The time limit of one piece of work. */
-interface WorkLimit {
-  /** Returns whether the time is over: the caller has been told that it failed, so no further command may be sent. */
-  readonly expired: () => boolean;
-  /** Starts the time again for a further command, once a reply has arrived. */
-  readonly restart: () => void;
-}
 
 /** One connection, which reconnects forever. Only `run` waits for it to come up, and not for long. */
 export class Connection {
@@ -40,7 +32,7 @@ export class Connection {
   constructor(settings: RedisSettings, name: string, report: Report, limits: Limits = UNCONFIRMED) {
     this.#report = report;
     this.#limits = limits;
-    this.#batches = new Batches(limits);
+    this.#batches = new Batches(limits, (work) => this.run(work));
     this.#redis = new RedisClient(settings, name, limits);
     this.#redis.on('ready', () => void this.#admit());
     this.#redis.on('close', () => {
@@ -56,7 +48,7 @@ export class Connection {
    * in all.
    * @throws AppError `store_unavailable`
    */
-  async run<T>(work: (redis: Redis, limit: WorkLimit) => Promise<T>): Promise<T> {
+  async run<T>(work: Work<T>): Promise<T> {
     const late = Promise.withResolvers<never>();
     const up = Promise.withResolvers<void>();
     let expired = false;
@@ -99,11 +91,16 @@ export class Connection {
   }
 
   /**
-   * Runs one command, and reports whether enough followers have confirmed what it wrote.
+   * Runs one command in its turn, and reports whether enough followers have confirmed what it wrote. Its time begins
+   * with its turn.
    * @throws AppError `store_unavailable` if the command itself got no reply
    */
-  async confirm(command: Command): Promise<Confirmed> {
-    return await this.run((redis, { expired }) => this.#batches.send(redis, command, expired));
+  async confirm(command: Work<unknown>): Promise<Confirmed> {
+    try {
+      return await this.#batches.send(command);
+    } catch (cause) {
+      throw toUnavailable(cause);
+    }
   }
 
   /** Calls the listener each time the connection has come up, including the first time. */

@@ -87,8 +87,8 @@ export interface RedisStoreOptions {
 /**
  * Begins to connect and returns immediately. While Redis is unavailable, each method throws AppError
  * `store_unavailable` within 250 ms (500 ms where followers must confirm), or later by as long as this process was
- * busy (timing.ts). An unsuitable server (Redis Cluster, older than 7) is rejected until it has been changed, and
- * `ping` gives the cause in `cause`.
+ * busy (timing.ts) or a write had others before it (batches.ts). An unsuitable server (Redis Cluster, older than 7)
+ * is rejected until it has been changed, and `ping` gives the cause in `cause`.
  *
  * @throws RangeError for a URL, prefix or sealing key that cannot work
  */

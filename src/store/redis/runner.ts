@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import type { LogPosition } from '../../core/credential/revocation.ts';
 import type { Clock } from '../../contracts/clock.ts';
+import type { Work } from './batches.ts';
 import type { Connection } from './connection.ts';
 import { list, text } from './reply.ts';
 import { newEpoch } from './scripts/epoch.ts';
@@ -159,8 +160,18 @@ export class Runner {
   }
 
   async #evaluate(connection: Connection, script: Script, args: readonly Argument[]): Promise<readonly unknown[]> {
+    return checkedReply(await connection.run(this.#byHash(script, args)));
+  }
+
+  async #confirm(connection: Connection, script: Script, args: readonly Argument[]): Promise<Written> {
+    const command = connection.confirms ? this.#byText(script, args) : this.#byHash(script, args);
+    const { reply, acknowledged } = await connection.confirm(command);
+    return { reply: checkedReply(reply), acknowledged };
+  }
+
+  #byHash(script: Script, args: readonly Argument[]): Work<unknown> {
     const { base } = this.#options;
-    const reply = await connection.run(async (redis, { expired, restart }) => {
+    return async (redis, { expired, restart }) => {
       try {
         return await redis.evalsha(script.sha, 1, base, ...args);
       } catch (error) {
@@ -169,16 +180,13 @@ export class Runner {
         restart();
         return await redis.eval(script.lua, 1, base, ...args);
       }
-    });
-    return checkedReply(reply);
+    };
   }
 
-  /** Sends the text and not the hash: if the server did not know the script, WAIT would block the second attempt. */
-  async #confirm(connection: Connection, script: Script, args: readonly Argument[]): Promise<Written> {
+  /** With the text and not the hash: if the server did not know the script, WAIT would block the second attempt. */
+  #byText(script: Script, args: readonly Argument[]): Work<unknown> {
     const { base } = this.#options;
-    if (!connection.confirms) return { reply: await this.#evaluate(connection, script, args), acknowledged: true };
-    const { reply, acknowledged } = await connection.confirm((redis) => redis.eval(script.lua, 1, base, ...args));
-    return { reply: checkedReply(reply), acknowledged };
+    return async (redis) => await redis.eval(script.lua, 1, base, ...args);
   }
 }
 
