@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { LIMITERS, type CostRow, type Limiter } from '../test/security/cost/row.ts';
+import { HELD_ROWS, type HeldRow } from '../test/security/cost/held-rows.ts';
 import { ROWS, SURFACES } from '../test/security/cost/table.ts';
 import { entry, wrapped } from './markdown-text.ts';
 
@@ -40,10 +41,21 @@ const limits = (Object.keys(LIMITERS) as Limiter[])
   .filter((limiter) => ROWS.some((row) => row.limiter === limiter))
   .map((limiter) => wrapped(`*${nameOf(limiter)}*: ${LIMITERS[limiter]}.`, '- '));
 
+const HELD = `## What is held
+
+What stays open, or waits, needs memory for as long. Each entry has what the heap and the buffers of the server grow by
+for one, with the worst input; how many there may be at a replica, and whose; and what that is together. What OpenSSL
+needs for a connection comes on top of it ([sizing](sizing.md#cost-figures) has resident memory).
+`;
+
+const heldEntry = ({ what, worst, kB, most, limit }: HeldRow): string =>
+  entry(what, `${kB} kB; at most ${most} (${limit}), ${Math.ceil((kB * most) / 1000)} MB. Worst: ${worst}.`);
+
 export const requestCosts = (): string =>
   `${[
     HEAD,
     ...SURFACES.map(({ title, rows }) => `## ${title}\n\n${rows.map(entryOf).join('\n')}\n`),
+    `${HELD}\n${HELD_ROWS.map(heldEntry).join('\n')}\n`,
     `## Who holds the number down\n\n${limits.join('\n')}`,
   ].join('\n')}\n`;
 

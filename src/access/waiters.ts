@@ -13,7 +13,7 @@ const POLL_MS = 1000;
  * One session waits for a few requests at once; an attacker opens connections without end, with each of the thousand sessions
  * that an account may have.
  */
-const MOST = { session: 4, account: 20, all: 1000 };
+export const MOST_WAITING = { session: 4, account: 20, all: 1000 };
 
 export interface Waiters {
   /**
@@ -32,7 +32,7 @@ export function createWaiters({
   store,
   leaving,
 }: Pick<AccessDeps, 'store'> & { readonly leaving?: AbortSignal }): Waiters {
-  const waiting = new ConcurrencyLimit(MOST);
+  const waiting = new ConcurrencyLimit(MOST_WAITING);
   return {
     async wait({ actor }, before, { seconds, gone }) {
       const slots = waiting.acquire({ session: actor.session, account: actor.account, all: true });

@@ -20,7 +20,7 @@ import { EventStreams, frame, type EventStream } from './event-stream.ts';
  * Streams of both kinds at both prefixes. Each costs timers and a connection; twenty admins with two tabs have
  * fewer.
  */
-const MAX_STREAMS = 50;
+export const MOST_VIEWS_OF_REPLICA = 50;
 const RETRY_AFTER_SECONDS = 5;
 
 /** How often a revocation is polled while its receipts come in, and how long that is. */
@@ -98,7 +98,7 @@ async function serveStream(
 ): Promise<void> {
   const streams = streamsOf(deps);
   const { actor } = adminContextOf(req);
-  if (!streams.hasCapacityFor(actor.account, MAX_STREAMS)) {
+  if (!streams.hasCapacityFor(actor.account, MOST_VIEWS_OF_REPLICA)) {
     const message = 'Too many live views are open on this replica. Close one, or try again in a few seconds.';
     throw new AdminError('too_many_tails', 'conflict', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
   }

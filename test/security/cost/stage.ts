@@ -21,9 +21,11 @@ import { freePortBase, temporaryFolder, untilSettled } from '../../support/insta
 import { newClientKey, OAuthClient, type ClientKey } from '../../support/oauth-client.ts';
 import { startRedis } from '../../support/redis.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../../support/workload-issuer.ts';
+import { createMinter, type Holder } from './holders.ts';
 import { fill, GROUPS, State, type Filled } from './state.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+const PROBE = new URL('memory-probe.ts', import.meta.url).href;
 export const MCP_RESOURCE = 'https://mcp.example.com/mcp';
 
 export interface User {
@@ -61,6 +63,10 @@ export interface Cost {
 
 export interface CostStage extends Filled {
   readonly urls: RunningDemo['urls'] & { readonly ops: string };
+  /** PEM. */
+  readonly ca: string;
+  /** Bound to alice's key, five sessions of each account, which may do everything. */
+  readonly holders: readonly Holder[];
   readonly alice: User;
   readonly root: User;
   /** Client for no one: no certificate. */
@@ -72,6 +78,10 @@ export interface CostStage extends Filled {
   storeCalls(): Promise<number>;
   /** Milliseconds of CPU of redis-server so far. */
   storeMs(): Promise<number>;
+  /** Of the server's heap and buffers, after garbage was collected. */
+  heldBytes(): Promise<number>;
+  /** Waits for a moment. @returns milliseconds of CPU that the server has taken in it */
+  busyMs(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -150,8 +160,8 @@ async function signIn(demo: RunningDemo, name: string): Promise<User> {
 
 /** The server as in production, which takes the demo's ports. */
 async function spawned(config: string, ops: string) {
-  const child = spawn(process.execPath, [MAIN, 'serve', '--config', config], {
-    stdio: ['ignore', 'ignore', 'inherit'],
+  const child = spawn(process.execPath, ['--expose-gc', '--import', PROBE, MAIN, 'serve', '--config', config], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const onExit = (): void => void child.kill('SIGKILL');
   process.once('exit', onExit);
@@ -166,6 +176,11 @@ async function spawned(config: string, ops: string) {
   }
   return {
     pid: child.pid ?? 0,
+    async heldBytes() {
+      const told = once(child, 'message') as Promise<[number]>;
+      child.send('held');
+      return (await told)[0];
+    },
     async stop() {
       process.removeListener('exit', onExit);
       const ended = once(child, 'exit');
@@ -192,12 +207,15 @@ export async function startCostStage(): Promise<CostStage> {
   const loaded = await loadConfig({ file: config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const first = await startServer(loaded.value.config);
-  const [alice, root, filled] = await (async () => {
+  const [alice, root, filled, holders] = await (async () => {
     try {
       await first.ready;
       await untilSettled(first.store);
       const users = [await signIn(demo, 'alice'), await signIn(demo, 'root')] as const;
-      return [...users, await fill(new State(first), users[0].session)] as const;
+      const state = new State(first);
+      const filled = await fill(state, users[0].session);
+      const mint = await createMinter(demo, first.store.sessions, users[0].key.cert);
+      return [...users, filled, await Promise.all((await state.openHolders()).map(mint))] as const;
     } finally {
       await first.stop();
     }
@@ -205,14 +223,17 @@ export async function startCostStage(): Promise<CostStage> {
   const ops = `http://127.0.0.1:${portBase + 2}`;
   const server = await spawned(config, ops);
   stops.defer(() => server.stop());
+  const ca = await readFile(join(directory, 'ca.crt'), 'utf8');
   const bare = new Redis(redis.url);
   stops.defer(() => bare.disconnect());
-  const anonymous = new Agent({ connect: { ca: await readFile(join(directory, 'ca.crt'), 'utf8') }, connections: 1 });
+  const anonymous = new Agent({ connect: { ca }, connections: 1 });
   for (const agent of [alice.agent, root.agent, anonymous]) stops.defer(() => agent.destroy());
   const kept = stops.move();
   return {
     ...filled,
     urls: { ...demo.urls, ops },
+    ca,
+    holders,
     alice,
     root,
     anonymous,
@@ -221,6 +242,12 @@ export async function startCostStage(): Promise<CostStage> {
     send: (sent) => measured(sent, { pid: server.pid, anonymous }),
     storeCalls: () => callsOf(bare),
     storeMs: async () => (await cpuMicroseconds(redis.pid)) / 1000,
+    heldBytes: () => server.heldBytes(),
+    async busyMs() {
+      const before = await cpuMicroseconds(server.pid);
+      await pause(100);
+      return ((await cpuMicroseconds(server.pid)) - before) / 1000;
+    },
     stop: () => kept.disposeAsync(),
   };
 }

@@ -26,6 +26,9 @@ const AT_ONCE = 16;
 /** Accounts that sign out everywhere, with so many sessions each. */
 const LEAVERS = 14;
 const OF_LEAVER = 20;
+/** Accounts that hold something open, and the sessions of each. */
+const HOLDERS = 20;
+export const OF_HOLDER = 5;
 
 const newId = (): string => randomBytes(16).toString('base64url');
 
@@ -109,6 +112,16 @@ export class State {
     const payload = { session, csrf, position: { ...guard.position } };
     await store.artefacts.save('BrowserCookie', value, payload, { ttlSeconds: 3600, session });
     return { cookie: `portcullis=${value}`, csrf };
+  }
+
+  /** Sessions of accounts that may do everything, five of each. @returns ids */
+  openHolders(): Promise<readonly string[]> {
+    const groups = ['demo:admins', 'demo:developers', ...GROUPS];
+    return inTurns(numbers(HOLDERS * OF_HOLDER), (index) => {
+      const subject = `holder-${Math.floor(index / OF_HOLDER)}`;
+      const identity = { username: `demo:${subject}`, uid: `demo/${subject}`, groups, extra: {} };
+      return this.open(subject, { identity });
+    });
   }
 
   /** Requests of one account, all of them open, or granted at once. @returns ids */

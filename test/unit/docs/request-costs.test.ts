@@ -5,6 +5,7 @@ import { accessApi } from '../../../src/access/access.ts';
 import { delegationsApi } from '../../../src/delegation/delegation.ts';
 import { stepUpApi } from '../../../src/step-up/step-up.ts';
 import { CHEAP_MS } from '../../security/cost/row.ts';
+import { HELD_ROWS } from '../../security/cost/held-rows.ts';
 import { ROWS } from '../../security/cost/table.ts';
 import { withAccess } from '../../support/admin-access.ts';
 import { operationsOf } from '../../support/pages-routes.ts';
@@ -35,6 +36,11 @@ it('has a row for each route of the pages and of the APIs for own sessions, and 
   );
   const others = ['GET /metrics', 'GET /livez', 'GET /readyz'];
   expect([...new Set(taken)].toSorted()).toEqual(ofRouters.filter((each) => !others.includes(each)).toSorted());
+});
+
+it('has each thing that is held once', () => {
+  const names = HELD_ROWS.map(({ what }) => what);
+  expect(names).toEqual([...new Set(names)]);
 });
 
 it('has each operation once, and nothing that is dear without a limit on its number', () => {
