@@ -263,8 +263,8 @@ export class DataPlane {
 }
 
 function noteCredential(connection: ClientConnection, admitted: Result<Admitted, Rejection>): void {
-  if (admitted.ok) connection.credentialAccepted(true);
-  else if (admitted.reason.code === 401) connection.credentialAccepted(false);
+  if (admitted.ok) connection.credentialAccepted(admitted.value.user);
+  else if (admitted.reason.code === 401) connection.credentialAccepted(undefined);
 }
 
 const upgradeFacts = (req: IncomingMessage, connection: ClientConnection): ExchangeFacts => ({

@@ -1,5 +1,5 @@
 /**
- * Limits responses of the web and ops listeners that their client does not read.
+ * Limits responses of the web and ops listeners that their client does not read, and the requests that are read at once.
  *
  * An attacker without a credential sends thousands of requests in one packet and reads nothing: each request of 27
  * bytes costs a page of kilobytes, which Node queues for as long as the connection lasts, and none of Node's time
@@ -9,7 +9,8 @@
  */
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { limitPipelining } from '../proxy/proxy.ts';
+import { Server as TlsServer } from 'node:tls';
+import { limitPipelining, readerOf, SharedReading } from '../proxy/proxy.ts';
 
 /**
  * Pending responses of one connection. Browsers, proxies and scrapers do not pipeline (RFC 9112 §9.3.2): at most
@@ -20,12 +21,34 @@ const MOST_OF_A_CONNECTION = 4;
 /** How long nothing of a finished response may be read. Node counts bytes that the kernel accepts as progress. */
 const UNREAD_MS = 60_000;
 
-const open = new WeakMap<Socket, number>();
+interface Connection {
+  /** Responses that are pending. */
+  open: number;
+  /** Of the connections of its server. */
+  readonly reading: SharedReading;
+}
 
-const isFull = (socket: Socket): boolean => (open.get(socket) ?? 0) >= MOST_OF_A_CONNECTION;
+const connections = new WeakMap<Socket, Connection>();
 
 /** For `createServer`: the request that is one too many is the last that is read of its connection. */
-export const FEW_PIPELINED: ServerOptions = limitPipelining(isFull);
+export const FEW_PIPELINED: ServerOptions = limitPipelining({
+  isFull: (socket) => (connections.get(socket)?.open ?? 0) >= MOST_OF_A_CONNECTION,
+  pieceRead: (socket, isEnd) => connections.get(socket)?.reading.pieceRead(isEnd),
+});
+
+/**
+ * An attacker sends a form on each of a thousand connections in one instant: as at the api listener, few requests are
+ * read in one turn.
+ */
+function shareReading(server: Server): void {
+  const reading = new SharedReading();
+  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
+    const reader = readerOf(socket);
+    connections.set(socket, { open: 0, reading });
+    reading.add(reader);
+    socket.once('close', () => reading.remove(reader));
+  });
+}
 
 /**
  * Runs before every request listener that the server has now. Does not affect upgraded connections.
@@ -35,8 +58,12 @@ export function limitUnreadResponses(server: Server, unreadMs = UNREAD_MS): void
   const first = (listeners: readonly RequestListener[]): RequestListener => {
     return (req, res) => {
       const { socket } = req;
-      open.set(socket, (open.get(socket) ?? 0) + 1);
-      res.once('close', () => open.set(socket, (open.get(socket) ?? 1) - 1));
+      const connection = connections.get(socket);
+      // It was there before the server was given its limits.
+      if (connection === undefined) return void socket.destroy();
+      connection.open += 1;
+      connection.reading.begun(req.rawHeaders.length / 2);
+      res.once('close', () => (connection.open -= 1));
       // It is this response's turn, and all of it has been written.
       res.once('prefinish', () => socket.setTimeout(unreadMs));
       // Before Node's own listener, which starts the idle timeout of the connection if there is no request yet.
@@ -44,6 +71,7 @@ export function limitUnreadResponses(server: Server, unreadMs = UNREAD_MS): void
       for (const listener of listeners) listener.call(server, req, res);
     };
   };
+  shareReading(server);
   const listeners = server.listeners('request') as RequestListener[];
   server.removeAllListeners('request');
   server.on('request', first(listeners));

@@ -13,9 +13,9 @@ import { connectUpstream } from '../../src/proxy/upstream/connect.ts';
 import type { UpstreamConnectError } from '../../src/proxy/upstream/connect.ts';
 import { SharedReading } from '../../src/proxy/listener/shared-reading.ts';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { TestPlane } from '../support/data-plane.ts';
+import type { TestPlane, TestUser } from '../support/data-plane.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
-import { END_HEADERS, END_STREAM, PREFACE, headersFrame } from '../support/http2-frames.ts';
+import { DATA, END_HEADERS, END_STREAM, frame, PREFACE, headersFrame } from '../support/http2-frames.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const CROWD = 200;
@@ -63,50 +63,95 @@ describe('many clients that come at the same time', () => {
     expect(judged.most).toBeLessThanOrEqual(atMost(64));
   });
 
+  const nothing = (): void => undefined;
+
+  /** Counts calls of the method, on the connections of all accounts and of no one, and how many of them are in one turn. */
+  function counted(method: 'begun' | 'pieceRead') {
+    const counter = turnCounter();
+    const original = Reflect.get(SharedReading.prototype, method) as (...of: unknown[]) => void;
+    const spied = vi.spyOn(SharedReading.prototype, method).mockImplementation(function (
+      this: SharedReading,
+      ...given: unknown[]
+    ) {
+      counter.note();
+      original.apply(this, given);
+    });
+    ends.push(() => spied.mockRestore());
+    return counter;
+  }
+
+  async function connectionsOf(plane: TestPlane, count: number, http2: boolean, user: TestUser | null) {
+    const sockets: TLSSocket[] = [];
+    for (let index = 0; index < count; index += 1) {
+      const certificate = user === null ? null : user.certificate;
+      const raw = http2 ? await http2Socket(plane, certificate) : (await rawConnection(plane, certificate)).socket;
+      raw.on('error', nothing).resume();
+      ends.push(() => void raw.destroy());
+      if (http2) raw.write(PREFACE);
+      sockets.push(raw);
+    }
+    return sockets;
+  }
+
   it.each([
-    { version: 'HTTP/1.1', connections: 100, each: 8 },
-    { version: 'HTTP/2', connections: 20, each: 100 },
-  ])(
-    'some 256 requests without a credential are read in one turn: $version',
-    async ({ version, connections, each }) => {
-      const read = turnCounter();
-      const begun = Reflect.get(SharedReading.prototype, 'begun');
-      const spied = vi.spyOn(SharedReading.prototype, 'begun').mockImplementation(function (
-        this: SharedReading,
-        lines,
-      ) {
-        read.note();
-        begun.call(this, lines);
-      });
-      ends.push(() => spied.mockRestore());
-      const plane = opened(await startPlane());
-      const alice = await signIn(plane);
-      const user = await http2Connection(plane, alice.certificate);
-      ends.push(() => user.close());
-      expect((await user.call(alice, PODS)).status).toBe(200);
-      const before = read.total;
-      const http2 = version === 'HTTP/2';
-      const sockets: TLSSocket[] = [];
-      for (let index = 0; index < connections; index += 1) {
-        const raw = http2 ? await http2Socket(plane, null) : (await rawConnection(plane, null)).socket;
-        raw.on('error', () => undefined).resume();
-        ends.push(() => void raw.destroy());
-        if (http2) raw.write(PREFACE);
-        sockets.push(raw);
-      }
-      const head = { ':method': 'GET', ':scheme': 'https', ':path': PODS, ':authority': HOST };
-      const requests = http2
-        ? Buffer.concat(Array.from({ length: each }, (_, n) => headersFrame(1 + 2 * n, head, END_HEADERS | END_STREAM)))
-        : Buffer.from(`GET ${PODS} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`.repeat(each));
-      for (const socket of sockets) socket.write(requests);
-      // Whatever the others send, a user is served.
-      expect((await user.call(alice, PODS)).status).toBe(200);
-      await until(() => read.total - before === connections * each, 'every request', 20_000);
-      await until(() => plane.audited.length === connections * each + 2, 'every response', 20_000);
-      // Those of the connection that is one too many come in one piece.
-      expect(read.most).toBeLessThanOrEqual(256 + each);
-    },
-  );
+    { version: 'HTTP/1.1', connections: 100, each: 8, of: 'without a credential' },
+    { version: 'HTTP/2', connections: 20, each: 100, of: 'without a credential' },
+    { version: 'HTTP/1.1', connections: 100, each: 7, of: 'of one account' },
+    { version: 'HTTP/2', connections: 20, each: 100, of: 'of one account' },
+  ])('some 256 requests $of are read in one turn: $version', async ({ version, connections, each, of }) => {
+    const read = counted('begun');
+    const plane = opened(await startPlane());
+    const alice = await signIn(plane);
+    const user = await http2Connection(plane, alice.certificate);
+    ends.push(() => user.close());
+    expect((await user.call(alice, PODS)).status).toBe(200);
+    const http2 = version === 'HTTP/2';
+    const mallory = of === 'of one account' ? await signIn(plane, { subject: 'mallory' }) : null;
+    const sockets = await connectionsOf(plane, connections, http2, mallory);
+    const authorization: Record<string, string> = mallory === null ? {} : { authorization: `Bearer ${mallory.token}` };
+    const head = { ':method': 'GET', ':scheme': 'https', ':path': PODS, ':authority': HOST, ...authorization };
+    const lines = Object.entries({ Host: HOST, ...authorization }).map(([name, value]) => `${name}: ${value}\r\n`);
+    const requests = (from: number, count: number): Buffer =>
+      http2
+        ? Buffer.concat(
+            Array.from({ length: count }, (_, n) => headersFrame(1 + 2 * (from + n), head, END_HEADERS | END_STREAM)),
+          )
+        : Buffer.from(`GET ${PODS} HTTP/1.1\r\n${lines.join('')}\r\n`.repeat(count));
+    if (mallory !== null) {
+      const answered = sockets.map((socket) => once(socket, 'data'));
+      for (const socket of sockets) socket.write(requests(0, 1));
+      await Promise.all(answered);
+      await until(() => plane.audited.length === connections + 1, 'the first response of each');
+    }
+    const before = read.total;
+    for (const socket of sockets) socket.write(requests(mallory === null ? 0 : 1, each));
+    // Whatever the others send, a user is served.
+    expect((await user.call(alice, PODS)).status).toBe(200);
+    await until(() => read.total - before === connections * each + 1, 'every request', 20_000);
+    // Those of the connection that is one too many come in one piece.
+    expect(read.most).toBeLessThanOrEqual(256 + each + 1);
+  });
+
+  it.each(['HTTP/1.1', 'HTTP/2'])('some 16,000 pieces of bodies are read in one turn: %s', async (version) => {
+    const read = counted('pieceRead');
+    const plane = opened(await startPlane());
+    const http2 = version === 'HTTP/2';
+    const [connections, each] = [12, 30_000];
+    const sockets = await connectionsOf(plane, connections, http2, null);
+    const path = '/-/oauth/token';
+    const body = http2
+      ? Buffer.concat([
+          headersFrame(1, { ':method': 'POST', ':scheme': 'https', ':path': path, ':authority': HOST }),
+          ...Array.from({ length: each }, () => frame(DATA, 0, 1, Buffer.from('a'))),
+        ])
+      : Buffer.from(
+          `POST ${path} HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\na\r\n'.repeat(each)}`,
+        );
+    for (const socket of sockets) socket.write(body);
+    await until(() => read.total === connections * each, 'every piece', 30_000);
+    // 64 kB of the connection that is one too many come at once.
+    expect(read.most).toBeLessThanOrEqual(256 * 64 + 65_536 / 6);
+  });
 
   it('16 handshakes with an API server start in one turn', async () => {
     const begun = turnCounter();

@@ -12,7 +12,7 @@ import { plainAddress } from '../../core/http/address.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
-import { SharedReading } from './shared-reading.ts';
+import { ReadingByAccount, readerOf, SharedReading } from './shared-reading.ts';
 import type { Reader } from './shared-reading.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
@@ -42,8 +42,16 @@ export interface ClientConnection {
    * @param lines of its head
    */
   requestBegun(lines: number): void;
-  /** Notes whether the credential of a request was accepted, which makes it the connection of a user. */
-  credentialAccepted(isAccepted: boolean): void;
+  /**
+   * Counts a piece of a request's body that has arrived, likewise.
+   * @param isEnd nothing, behind the last piece
+   */
+  pieceRead(isEnd: boolean): void;
+  /**
+   * Notes that the credential of a request was accepted, which makes it a connection of this user; undefined: that it
+   * was rejected.
+   */
+  credentialAccepted(user: string | undefined): void;
   /** Responses that have not closed, those of pipelined requests included. */
   readonly openResponses: number;
   /** Over HTTP/1.1 the next request is one too many (`pipelining.ts`). */
@@ -74,7 +82,8 @@ interface RawConnection {
 export class ConnectionTable {
   readonly #raw = new Map<string, RawConnection>();
   readonly #connections = new WeakMap<Duplex, ClientConnection>();
-  readonly #sharedReading = new SharedReading();
+  readonly #unknown = new SharedReading();
+  readonly #accounts = new ReadingByAccount();
 
   /**
    * Remembers a new connection, before its TLS handshake.
@@ -95,7 +104,7 @@ export class ConnectionTable {
   pair(socket: TLSSocket): ClientConnection | undefined {
     const raw = this.#raw.get(addressOf(socket));
     if (raw === undefined) return undefined;
-    const connection = new TlsConnection(socket, raw, this.#sharedReading);
+    const connection = new TlsConnection(socket, raw, { unknown: this.#unknown, accounts: this.#accounts });
     // Our own endpoints read the address from the socket.
     Object.defineProperty(socket, 'remoteAddress', { value: raw.address });
     this.#connections.set(socket, connection);
@@ -116,15 +125,13 @@ export function prepareSocket(socket: Socket): void {
   socket.setNoDelay(true);
 }
 
-/** Node's own part of a socket, which its servers for both versions of HTTP read from without the stream over it. */
-interface Handle {
-  /** What Node wants; it stops by itself while a client does not read its responses. */
-  readonly reading: boolean;
-  readStop(): void;
-  readStart(): void;
+interface Readings {
+  /** Of the connections on which no credential was accepted. */
+  readonly unknown: SharedReading;
+  readonly accounts: ReadingByAccount;
 }
 
-class TlsConnection implements ClientConnection, Reader {
+class TlsConnection implements ClientConnection {
   readonly address: string;
   readonly servername: string | undefined;
   readonly thumbprint: string | undefined;
@@ -134,11 +141,15 @@ class TlsConnection implements ClientConnection, Reader {
   /** In the order of their requests. */
   readonly #open: { readonly response: { readonly finished: boolean }; readonly close: () => void }[] = [];
 
-  readonly #sharedReading: SharedReading;
-  #isUsers = false;
+  readonly #reader: Reader;
+  readonly #readings: Readings;
+  #reading: SharedReading;
+  #user: string | undefined;
 
-  constructor(socket: TLSSocket, raw: RawConnection, sharedReading: SharedReading) {
-    this.#sharedReading = sharedReading;
+  constructor(socket: TLSSocket, raw: RawConnection, readings: Readings) {
+    this.#reader = readerOf(socket);
+    this.#readings = readings;
+    this.#reading = readings.unknown;
     this.#raw = raw.socket;
     this.#socket = socket;
     this.address = raw.address;
@@ -150,31 +161,24 @@ class TlsConnection implements ClientConnection, Reader {
     this.thumbprint = certificate && certificateThumbprint(certificate);
     // Either of the two reports the end; which one is first depends on the side that ended it.
     for (const each of [socket, raw.socket]) each.once('close', () => this.#close());
-    sharedReading.add(this);
+    this.#reading.add(this.#reader);
   }
 
   requestBegun(lines: number): void {
-    if (!this.#isUsers) this.#sharedReading.begun(lines);
+    this.#reading.begun(lines);
   }
 
-  credentialAccepted(isAccepted: boolean): void {
-    if (isAccepted === this.#isUsers || this.ended) return;
-    this.#isUsers = isAccepted;
-    if (isAccepted) this.#sharedReading.remove(this);
-    else this.#sharedReading.add(this);
+  pieceRead(isEnd: boolean): void {
+    this.#reading.pieceRead(isEnd);
   }
 
-  stopReading(): void {
-    this.#handle?.readStop();
-  }
-
-  goOnReading(): void {
-    if (this.#handle?.reading === true) this.#handle.readStart();
-  }
-
-  /** Node has no public way to stop reading a connection with HTTP/2. Null once the socket is destroyed. */
-  get #handle(): Handle | null {
-    return (this.#socket as unknown as { readonly _handle: Handle | null })._handle;
+  credentialAccepted(user: string | undefined): void {
+    if (user === this.#user || this.ended) return;
+    this.#leaveReading();
+    this.#user = user;
+    const { unknown, accounts } = this.#readings;
+    this.#reading = user === undefined ? unknown : accounts.of(user);
+    this.#reading.add(this.#reader);
   }
 
   get ended(): boolean {
@@ -214,8 +218,13 @@ class TlsConnection implements ClientConnection, Reader {
     return open.close;
   }
 
+  #leaveReading(): void {
+    this.#reading.remove(this.#reader);
+    if (this.#user !== undefined) this.#readings.accounts.removed(this.#user);
+  }
+
   #close(): void {
-    this.#sharedReading.remove(this);
+    this.#leaveReading();
     // Each takes itself out.
     for (let [first] = this.#open; first !== undefined; [first] = this.#open) first.close();
   }

@@ -32,7 +32,7 @@ import { http2Client } from './http2-client.ts';
 import { Http2Sessions } from './http2-sessions.ts';
 import type { OnStream } from './http2-sessions.ts';
 import { createMachineBridge, isMachinePath } from './http1-bridge.ts';
-import { limitPipelining } from './pipelining.ts';
+import { limitPipelining, noteEachPiece } from './pipelining.ts';
 
 /** A user's network is slow at most. An attacker who needs longer for a handshake holds a connection. */
 const HANDSHAKE_MS = 10_000;
@@ -71,7 +71,10 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const connections = new ConnectionTable();
   const server = createServer({
     ...serverOptions(deps, { headMs: timing.headMs, idleMs }),
-    ...limitPipelining((socket) => connections.of(socket)?.isFull === true),
+    ...limitPipelining({
+      isFull: (socket) => connections.of(socket)?.isFull === true,
+      pieceRead: (socket, isEnd) => connections.of(socket)?.pieceRead(isEnd),
+    }),
   });
   server.maxConnections = deps.limits.connections;
   server.timeout = 0;
@@ -154,6 +157,7 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
   const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
   return ({ stream, raw, connection, socket, retire }) => {
     connection.requestBegun(raw.length / 2);
+    if (!stream.endAfterHeaders) noteEachPiece(stream, (isEnd) => connection.pieceRead(isEnd));
     const client = http2Client(stream, raw, retire);
     const machine = isMachinePath(client.request.target);
     const rejection =

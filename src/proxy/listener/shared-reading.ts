@@ -1,24 +1,52 @@
 /**
- * Shares out a turn of the event loop among the connections that no credential was accepted on.
+ * Shares out a turn of the event loop among the connections of one account, and among those that no credential was
+ * accepted on.
  *
- * An attacker without a credential sends on a hundred connections in one instant, over HTTP/2 hundreds of requests on
- * each. Node reads every connection that has something before anything else runs, so that the turn lasts as long as
- * the attacker likes, and the fence that follows cuts the streams of every user. So beyond some requests in a turn
- * these connections are not read; what libuv has for them in the same poll, it skips. Then a few are read in each
- * turn. Connections of users are always read.
+ * An attacker sends on a hundred connections in one instant, over HTTP/2 hundreds of requests on each, or bodies in
+ * pieces of one byte. Node reads every connection that has something before anything else runs, so that the turn lasts
+ * as long as the attacker likes, and the fence that follows cuts the streams of every user. So beyond some requests in
+ * a turn the connections that they came on are not read, nor others like them; what libuv has for them in the same
+ * poll, it skips. Then a few are read in each turn. The connections of other accounts are read as ever.
  */
 
-/** Weighs what is begun: a request, and so many lines of its head, cost about the same. */
+import type { Socket } from 'node:net';
+
+/** Weighs what is begun: a request, so many lines of its head, and so many pieces of bodies cost about the same. */
 const MOST_IN_A_TURN = 256;
-/** As many as are rejected in one: more would wait for it, at 15 kB each. */
+/** As many as are judged in one: more would wait for it, at 7 to 15 kB each. */
 const REQUESTS_PER_TURN = 64;
 const LINES_OF_A_REQUEST = 32;
+/**
+ * A piece takes a microsecond. An upload in pieces of 16 kB may be 64 MB in a turn; one whose pieces are of a byte, 64
+ * thousand to a connection, takes several turns.
+ */
+const PIECES_OF_A_REQUEST = 64;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
 const CONNECTIONS_PER_TURN = 16;
 
 export interface Reader {
   stopReading(): void;
   goOnReading(): void;
+}
+
+/** Node's own part of a socket, which its servers for both versions of HTTP read from without the stream over it. */
+interface Handle {
+  /** What Node wants; it stops by itself while a client does not read its responses. */
+  readonly reading: boolean;
+  readStop(): void;
+  readStart(): void;
+}
+
+/** Node has no public way to stop reading a connection with HTTP/2. */
+export function readerOf(socket: Socket): Reader {
+  // Null once the socket is destroyed.
+  const owner = socket as unknown as { readonly _handle: Handle | null };
+  return {
+    stopReading: () => owner._handle?.readStop(),
+    goOnReading: () => {
+      if (owner._handle?.reading === true) owner._handle.readStart();
+    },
+  };
 }
 
 export class SharedReading {
@@ -28,14 +56,18 @@ export class SharedReading {
   #left = MOST_IN_A_TURN;
   #counting = false;
 
-  /** To be called for a new connection, and when a credential was rejected on it. */
+  get isEmpty(): boolean {
+    return this.#reading.size === 0 && this.#stopped.size === 0;
+  }
+
+  /** To be called for a new connection, and when it has become one of these. */
   add(reader: Reader): void {
     if (this.#stopped.has(reader)) return;
     this.#reading.add(reader);
     if (this.#left <= 0) this.#stop(reader);
   }
 
-  /** To be called when the connection has ended, and when a credential was accepted on it: it is always read then. */
+  /** To be called when the connection has ended, or is none of these any more. */
   remove(reader: Reader): void {
     this.#reading.delete(reader);
     if (this.#stopped.delete(reader)) reader.goOnReading();
@@ -46,7 +78,19 @@ export class SharedReading {
    * @param lines of its head
    */
   begun(lines: number): void {
-    this.#left -= 1 + lines / LINES_OF_A_REQUEST;
+    this.#take(1 + lines / LINES_OF_A_REQUEST);
+  }
+
+  /**
+   * Counts a piece of a body that was read on one of these connections, whoever wants it.
+   * @param isEnd nothing, behind the last piece: what waited for the whole body begins
+   */
+  pieceRead(isEnd: boolean): void {
+    this.#take(isEnd ? 1 : 1 / PIECES_OF_A_REQUEST);
+  }
+
+  #take(weight: number): void {
+    this.#left -= weight;
     if (!this.#counting) {
       this.#counting = true;
       setImmediate(this.#nextTurn);
@@ -74,4 +118,23 @@ export class SharedReading {
     this.#counting = this.#left < MOST_IN_A_TURN || this.#stopped.size > 0;
     if (this.#counting) setImmediate(this.#nextTurn);
   };
+}
+
+/** The connections of each account, apart from those of the others. */
+export class ReadingByAccount {
+  readonly #accounts = new Map<string, SharedReading>();
+
+  /** @returns the one of the account's connections that are open */
+  of(account: string): SharedReading {
+    const known = this.#accounts.get(account);
+    if (known !== undefined) return known;
+    const reading = new SharedReading();
+    this.#accounts.set(account, reading);
+    return reading;
+  }
+
+  /** To be called when a connection of the account was removed. */
+  removed(account: string): void {
+    if (this.#accounts.get(account)?.isEmpty === true) this.#accounts.delete(account);
+  }
 }

@@ -206,7 +206,11 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
       mayPass: () => exchange.mayPass(),
       resetClient: () => exchange.facts.connection.reset(),
       resetUpstream: () => connection.reset(),
-      fromClient: (piece) => void (exchange.audit.bytesIn += piece.length),
+      fromClient: (piece) => {
+        exchange.audit.bytesIn += piece.length;
+        // A client may send records of one byte.
+        exchange.facts.connection.pieceRead(false);
+      },
       fromUpstream: (piece) => {
         exchange.audit.bytesOut += piece.length;
         this.#frames?.take(piece);

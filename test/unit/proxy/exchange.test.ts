@@ -20,6 +20,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     ended: false,
     openResponses: 0,
     requestBegun: () => undefined,
+    pieceRead: () => undefined,
     credentialAccepted: () => undefined,
     isFull: false,
     reset: () => undefined,

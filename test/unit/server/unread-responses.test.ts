@@ -64,3 +64,23 @@ describe('answers that no one takes', () => {
     expect(await (await fetch(`${url}/stream`)).text()).toBe('begunended');
   });
 });
+
+describe('requests that come at the same time', () => {
+  it('are read some at a time, and each gets its response', async () => {
+    let [asked, now, most] = [0, 0, 0];
+    const server = await serverOf((_req, res) => {
+      if (now === 0) setImmediate(() => (now = 0));
+      now += 1;
+      most = Math.max(most, now);
+      asked += 1;
+      res.end('x');
+    });
+    let accepted = 0;
+    server.on('connection', () => (accepted += 1));
+    const sockets = Array.from({ length: 200 }, () => connectTo(server).resume());
+    await expect.poll(() => accepted).toBe(200);
+    for (const socket of sockets) socket.write(GET.repeat(4));
+    await expect.poll(() => asked, { timeout: 20_000 }).toBe(800);
+    expect(most).toBeLessThanOrEqual(256 + 4);
+  });
+});
