@@ -12,9 +12,9 @@ import { MAX_PIECE, ResponseParser } from './response-parser.ts';
 import type { Parsed, ResponseHead } from './response-parser.ts';
 import { SLAB_BYTES, takeSlab } from './slab.ts';
 import type { Slab } from './slab.ts';
-import { isWritable } from './transport.ts';
+import { isWritable, MOST_INTERIM } from './transport.ts';
 import type { UpstreamHandler, UpstreamRequest } from './transport.ts';
-import { UpstreamError } from './upstream-error.ts';
+import { tooManyInterim, UpstreamError } from './upstream-error.ts';
 
 /**
  * Every connection reads into this memory, and nothing of it is kept after the call that reports the bytes.
@@ -81,6 +81,7 @@ export class Http1Connection {
   /** It has another protocol now, whose bytes are handed on as they are. */
   #isTunnel = false;
   #hasHead = false;
+  #interim = 0;
   #mayKeep = false;
   #isSent = false;
   #isPaused = false;
@@ -120,6 +121,7 @@ export class Http1Connection {
     this.#limits = request;
     this.#isUpgrade = request.isUpgrade === true;
     this.#hasHead = false;
+    this.#interim = 0;
     this.#isPaused = false;
     this.#isSent = body === undefined;
     this.#waitingSince = performance.now();
@@ -219,6 +221,7 @@ export class Http1Connection {
       if (framing === 'upgrade') return this.#upgrade(head);
       this.#mayKeep = framing === 'keep';
       if (this.#hasHead) handler?.onHead(head.status, head.raw);
+      else if ((this.#interim += 1) > MOST_INTERIM) return this.#fail(tooManyInterim());
     }
     // Not before: a head that comes byte by byte, or after interim responses without end, has its time all the same.
     if (this.#hasHead) this.#waitingSince = performance.now();

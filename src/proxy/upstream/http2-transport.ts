@@ -13,9 +13,9 @@ import { timeLimit } from '../../timing/timing.ts';
 import { keepPinging } from '../http2-pings.ts';
 import { connectUpstream } from './connect.ts';
 import type { UpstreamAddress, UpstreamLink } from './connect.ts';
-import { isWritable } from './transport.ts';
+import { isWritable, MOST_INTERIM } from './transport.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream, UpstreamTransport } from './transport.ts';
-import { UpstreamError } from './upstream-error.ts';
+import { tooManyInterim, UpstreamError } from './upstream-error.ts';
 
 /** API servers allow as many by default (`--http2-max-streams-per-connection`), or more. */
 const MAX_STREAMS = 100;
@@ -309,6 +309,13 @@ class Http2Request implements UpstreamStream {
       stream.on('data', (piece: Buffer) => {
         this.#attempt(() => this.#handler.onPiece(piece, undefined));
       });
+    });
+    let interim = 0;
+    stream.on('headers', () => {
+      interim += 1;
+      if (interim <= MOST_INTERIM) return;
+      stream.close(constants.NGHTTP2_CANCEL);
+      this.fail(tooManyInterim());
     });
     const hasEnded = notesEnd(stream);
     // The order of Node's events: `end` before `close`.

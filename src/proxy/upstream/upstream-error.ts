@@ -34,6 +34,8 @@ export class UpstreamError extends Error {
   }
 }
 
+export const tooManyInterim = (): UpstreamError => new UpstreamError('protocol', 'too many interim responses');
+
 /** Codes of Node's own sockets. */
 const LOST_CONNECTION = new Set(['ECONNRESET', 'EPIPE', 'ERR_STREAM_DESTROYED']);
 const LOCAL_ERRORS = new Set(['ERR_ASSERTION', 'ERR_INVALID_ARG_TYPE', 'ERR_INVALID_CHAR']);

@@ -117,6 +117,11 @@ describe('the frames of an API server', () => {
       outcome: '200 one',
     },
     {
+      what: 'more interim responses than any server sends',
+      frames: [...Array.from({ length: 60 }, () => head('103')), head('200'), data('one', END_STREAM)],
+      outcome: 'error',
+    },
+    {
       what: 'an end, and the reset of a server that wants no more',
       frames: [head('200'), data('one', END_STREAM), frame(RST_STREAM, 0, 1, code(constants.NGHTTP2_NO_ERROR))],
       outcome: '200 one',

@@ -97,6 +97,12 @@ describe('an API server that never comes to an end is given up', () => {
     expect(await outcomeOf(GET)).toBe('timeout');
   });
 
+  it('which sends more interim responses at once than any server does', async () => {
+    const answer = `${'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(60)}HTTP/1.1 204 No Content\r\n\r\n`;
+    serve = (socket) => socket.once('data', () => socket.write(answer, 'latin1'));
+    expect(await outcomeOf(GET)).toBe('protocol');
+  });
+
   it('which takes nothing of a body', async () => {
     serve = (socket) => void socket.once('data', () => socket.pause());
     expect(await outcomeOf({ ...GET, method: 'POST', body: endless() })).toBe('timeout');
