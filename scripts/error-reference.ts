@@ -42,6 +42,7 @@ import {
   upstreamTimeout,
   upstreamUnavailable,
   upstreamUntrusted,
+  uploadGaveWay,
   uploadStalled,
 } from '../src/proxy/upstream-rejections.ts';
 import { MOST_BODY_BYTES } from '../src/core/http/pending-requests.ts';
@@ -205,6 +206,7 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [upstreamUnavailable(), 'nothing was sent, or what was sent changes nothing: client-go tries again'],
   [upstreamBusy(), 'an account holds its share of the connections to this API server, or all are in use'],
   [uploadStalled(), 'the client announced a body and sent nothing of it, or nothing more, for 30 s'],
+  [uploadGaveWay(), 'every connection was in use, and an account that had none needed one'],
   [upstreamUntrusted(), 'the certificate is not signed by `clusters[].caFile`, or names another host'],
   [upstreamLost(false), 'the connection ended after a request that changes something was sent'],
   [upstreamInvalid(), 'the response is no HTTP'],

@@ -41,6 +41,15 @@ export const uploadStalled = (): Rejection =>
     'upload_stalled',
   );
 
+/** Returns the rejection for a body that comes so slowly that its connection is given to another account. */
+export const uploadGaveWay = (): Rejection =>
+  rejection(
+    408,
+    'Timeout',
+    'the body of this request arrived too slowly while others waited for a connection to the cluster, so the request was given up; send it again',
+    'upload_gave_way',
+  );
+
 /** Returns the rejection for a server at the API server's address that does not prove that it is the API server. */
 export const upstreamUntrusted = (): Rejection =>
   rejection(

@@ -97,6 +97,8 @@ describe('the concurrency limit of a user', () => {
 describe('two users who hold every connection slot of their limits', () => {
   const MOST = 150;
   const HELD = `${PODS}/held`;
+  /** Of its response, nothing is read. */
+  const LARGE = `${PODS}/large`;
   let plane: TestPlane;
   let clients: Http2Connection[];
   const start = async (timing: Partial<ProxyTiming> = {}): Promise<void> => {
@@ -106,10 +108,16 @@ describe('two users who hold every connection slot of their limits', () => {
       if (req.url?.includes('held') !== true) answerJson({})(req, res);
     };
   };
-  async function hold(user: TestUser, options: Http2Options, count = MOST): Promise<readonly Http2Answer[]> {
+  async function hold(
+    user: TestUser,
+    options: Http2Options,
+    count = MOST,
+    path = HELD,
+  ): Promise<readonly Http2Answer[]> {
     const client = await http2Connection(plane, user.certificate);
     clients.push(client);
-    const held = Array.from({ length: count }, () => client.open(user, HELD, options));
+    const held = Array.from({ length: count }, () => client.open(user, path, options));
+    if (path === LARGE) for (const { stream } of held) stream.pause();
     for (const { head } of held) head.catch(() => undefined);
     await until(() => client.session.state.outboundQueueSize === 0, 'the requests');
     return held;
@@ -136,6 +144,48 @@ describe('two users who hold every connection slot of their limits', () => {
     for (const { stream } of held) stream.write('{');
     await until(() => plane.upstream.requests.filter(({ url }) => url === HELD).length === 100 + 67, 'his', 60_000);
     await served();
+  });
+
+  it.each([
+    {
+      by: 'bodies that trickle',
+      path: HELD,
+      options: { method: 'POST', body: null },
+      reason: 'upload_gave_way',
+      status: 408,
+    },
+    { by: 'responses that they do not read', path: LARGE, options: {}, reason: 'answer_not_taken', status: 200 },
+  ])('with others, who hold all by $by, give one to a user who has none', async ({ path, options, reason, status }) => {
+    const ALL = 2 * MOST;
+    // Without it, a user waits for as long, and gets 503.
+    await start({ waitMs: 5_000 });
+    const { answer, connections, requests } = plane.upstream;
+    plane.upstream.answer = (req, res) => (req.url === LARGE ? res.write(Buffer.alloc(2_000_000)) : answer(req, res));
+    const held: Http2Answer[] = [];
+    const trickle = setInterval(() => held.forEach(({ stream }) => stream.writable && stream.write(' ')), 200);
+    try {
+      for (let account = 0; requests.length < ALL; account += 1) {
+        const left = ALL - requests.length;
+        const user = await signIn(plane, { subject: `attacker-${account}` });
+        // As many as it may have. Others would wait, and be rejected.
+        const share = Math.ceil(left / 3);
+        held.push(...(await hold(user, options, share, path)));
+        await until(() => requests.length === ALL - left + share, `those of ${account}`, 60_000);
+      }
+      const carol = await signIn(plane, { subject: 'carol' });
+      expect((await call(plane, carol, PODS)).status).toBe(200);
+      expect((await call(plane, carol, PODS, { method: 'POST', body: '{}' })).status).toBe(200);
+    } finally {
+      clearInterval(trickle);
+    }
+    const gaveWay = () => plane.audited.filter((event) => event.annotations['portcullis.dev/reason'] === reason);
+    await until(() => gaveWay().length > 0, 'its audit event');
+    // Of the account that holds the most.
+    const annotations = { 'portcullis.dev/account': 'corp/attacker-0' };
+    expect(gaveWay()).toMatchObject([{ responseStatus: { code: status }, annotations }]);
+    // Half of it was sent on its connection, so another one is opened.
+    expect(connections).toHaveLength(ALL + 1);
+    expect(await Promise.any(connections.map(({ ended }) => ended))).toBe('reset');
   });
 
   it('wait for their own connections, and are told to try again', async () => {

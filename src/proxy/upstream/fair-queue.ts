@@ -5,7 +5,8 @@
  * slowly, and may have several accounts. With a fixed share, a few accounts would hold every connection. So an
  * account takes another one only while it holds less than half of what is left: one account holds a third of them at
  * most, and however many join, each leaves two thirds of what it finds. An account that holds none always has its
- * turn, and accounts take turns, so that no account waits behind the queue of another.
+ * turn, and accounts take turns, so that no account waits behind the queue of another. Where many accounts together
+ * hold every connection, one whose client keeps it waiting is ended for each account that holds none (`http1-pool.ts`).
  */
 
 interface Waiting {
@@ -38,6 +39,18 @@ export class FairQueue<T extends Waiting> {
     let wanted = 0;
     for (const [account, items] of this.#waiting) wanted += Math.min(items.size, this.#allowance(account));
     return wanted;
+  }
+
+  /** Accounts of which requests wait, and which hold no connection. */
+  get withoutAny(): number {
+    let without = 0;
+    for (const account of this.#waiting.keys()) if (!this.#held.has(account)) without += 1;
+    return without;
+  }
+
+  /** Returns how many connections the account holds. */
+  heldBy(account: string | undefined): number {
+    return this.#held.get(account) ?? 0;
   }
 
   add(item: T): void {
@@ -96,12 +109,12 @@ export class FairQueue<T extends Waiting> {
 
   /** Notes that the account holds one connection more. */
   hold(account: string | undefined): void {
-    this.#held.set(account, (this.#held.get(account) ?? 0) + 1);
+    this.#held.set(account, this.heldBy(account) + 1);
     this.#heldByAll += 1;
   }
 
   release(account: string | undefined): void {
-    const held = (this.#held.get(account) ?? 0) - 1;
+    const held = this.heldBy(account) - 1;
     if (held > 0) this.#held.set(account, held);
     else this.#held.delete(account);
     this.#heldByAll -= 1;
@@ -110,7 +123,7 @@ export class FairQueue<T extends Waiting> {
   /** Returns how many more connections the account may take, of as many as it likes. */
   #allowance(account: string | undefined): number {
     if (account === undefined) return Number.POSITIVE_INFINITY;
-    const held = this.#held.get(account) ?? 0;
+    const held = this.heldBy(account);
     // Each that it takes is one more that it holds, and one less that is left.
     const more = Math.ceil((this.#most - this.#heldByAll - 2 * held) / 3);
     return Math.max(more, held === 0 ? 1 : 0);

@@ -6,7 +6,8 @@
  * - `request-side.ts`, `response-head.ts`: the client's side of a request, and the head of its response.
  * - `proxy-account.ts`: a 403 about the proxy's own account. `upstream-error.ts`: failures of an API server.
  * - `transport.ts`: a request under way, whatever carries it. `pool.ts`: what carries which.
- * - `upload.ts`: the body of a request. `fair-queue.ts`: whose request gets the next free connection.
+ * - `upload.ts`: the body of a request. `fair-queue.ts`: whose request gets the next free connection. `client-delay.ts`:
+ *   whose gives way.
  * - `http1-pool.ts`, `http1-connection.ts`, `http1-framing.ts`, `response-parser.ts`, `slab.ts`: our own client over
  *   HTTP/1.1.
  * - `http2-transport.ts`: HTTP/2, for what lasts. `connect.ts`: a connection that can be reset.
@@ -30,12 +31,13 @@ import type { LineFormat } from './response-head.ts';
 import { statusBody } from '../status.ts';
 import type { Rejection } from '../status.ts';
 import { credentialRejection, loginAddress } from '../rejections.ts';
-import { uploadStalled } from '../upstream-rejections.ts';
+import { uploadGaveWay, uploadStalled } from '../upstream-rejections.ts';
 import { isConnectionLoss, UpstreamError, upstreamFailure } from './upstream-error.ts';
+import { ClientDelay } from './client-delay.ts';
 import { startingWith, uploadPieces } from './upload.ts';
 import type { ClusterPools } from './pool.ts';
 import type { Slab } from './slab.ts';
-import type { UpstreamStream } from './transport.ts';
+import type { RequestClient, UpstreamStream } from './transport.ts';
 
 const NEWLINE = 0x0a;
 
@@ -53,7 +55,7 @@ export interface ForwardOptions {
 }
 
 /** The API server's side of an exchange. From `start` until `#done` it owns the request at the transport. */
-export class Forwarding implements ProxyAccountHandler, UpstreamSide {
+export class Forwarding implements ProxyAccountHandler, UpstreamSide, RequestClient {
   readonly #options: ForwardOptions;
   readonly #body: boolean;
   #stream: UpstreamStream | undefined;
@@ -69,6 +71,8 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   #endAtNewline = false;
   /** The client has not taken what was written; a listener waits. */
   #waits = false;
+  /** Undefined as long as the client was never waited for while the request had a connection. */
+  #delay: ClientDelay | undefined;
 
   constructor(options: ForwardOptions) {
     this.#options = options;
@@ -95,6 +99,16 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   /** A program in a pod may do anything at a GET. */
   get mayHaveExecuted(): boolean {
     return this.#isSent && (!this.#repeatable || isBelowProxy(this.#options.admitted.info));
+  }
+
+  lateMs(nowMs: number): number {
+    return this.#delay?.lateMs(nowMs) ?? 0;
+  }
+
+  giveWay(): void {
+    if (this.#done) return;
+    if (this.#started) this.#options.exchange.cut('answer_not_taken');
+    else this.#giveUpUpload(uploadGaveWay());
   }
 
   /** A paused response has still to be read, whether or not its connection has gone. */
@@ -162,10 +176,13 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
     // What was read with this piece still comes; one listener resumes for all of it.
     if (hasSpace || this.#done || this.#waits) return;
     const stream = this.#stream;
+    const delay = (this.#delay ??= this.#newDelay());
     this.#waits = true;
+    delay.waits();
     stream?.pause();
     client.response.onDrain(() => {
       this.#waits = false;
+      delay.goesOn();
       stream?.resume();
     });
   }
@@ -216,10 +233,16 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   async #upload(): Promise<void> {
     const { request, admitted, timing, exchange } = this.#options;
     const limitMs = admitted.info.longRunning ? 0 : timing.uploadMs;
-    const pieces = uploadPieces(request.pieces(), { exchange, limitMs, onLate: () => this.#stalled() });
+    const onLate = (): void => this.#giveUpUpload(uploadStalled());
+    const delay = {
+      waits: () => this.#delay?.waits(),
+      goesOn: () => this.#delay?.goesOn(),
+    };
+    const pieces = uploadPieces(request.pieces(), { exchange, limitMs, onLate, delay });
     try {
       const first = await pieces.next();
       await turn();
+      this.#delay = this.#newDelay();
       if (!this.#done) this.#dispatch(startingWith(first, pieces));
     } catch (error) {
       this.onError(new UpstreamError('internal', 'a body that broke off', error));
@@ -227,13 +250,13 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
   }
 
   /** Half of the body has perhaps been sent. */
-  #stalled(): void {
+  #giveUpUpload(rejection: Rejection): void {
     if (this.#done) return;
     this.#stream?.abort();
     this.#finish();
     const { client } = this.#options;
     if (this.#started) client.response.reset();
-    else client.reject(uploadStalled());
+    else client.reject(rejection);
   }
 
   #dispatch(body: AsyncIterable<Buffer> | undefined): void {
@@ -251,9 +274,15 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide {
         headMs: longRunning ? 0 : timing.responseMs,
         pieceMs: longRunning ? 0 : timing.bodyMs,
         account: admitted.user,
+        client: this,
       },
       new ProxyAccountFilter(this, admitted),
     );
+  }
+
+  #newDelay(): ClientDelay {
+    const { client, exchange } = this.#options;
+    return new ClientDelay(() => exchange.audit.bytesIn + exchange.audit.bytesOut - client.waiting);
   }
 
   /**

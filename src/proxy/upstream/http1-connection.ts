@@ -13,7 +13,7 @@ import type { Parsed, ResponseHead } from './response-parser.ts';
 import { SLAB_BYTES, takeSlab } from './slab.ts';
 import type { Slab } from './slab.ts';
 import { isWritable, MOST_INTERIM } from './transport.ts';
-import type { UpstreamHandler, UpstreamRequest } from './transport.ts';
+import type { RequestClient, UpstreamHandler, UpstreamRequest } from './transport.ts';
 import { tooManyInterim, UpstreamError } from './upstream-error.ts';
 
 /**
@@ -67,7 +67,7 @@ export function openHttp1(
 
 export class Http1Connection {
   /** The request that a pool has given it to. */
-  holder: { readonly account: string | undefined } | undefined;
+  holder: { readonly account: string | undefined; readonly client: RequestClient | undefined } | undefined;
   readonly #owner: Http1ConnectionOwner;
   readonly #hostHeader: string;
   readonly #link: UpstreamLink;

@@ -3,16 +3,25 @@
  *
  * Not pipelined: a small request would wait behind a long list.
  */
+import { timeLimit } from '../../timing/timing.ts';
 import type { UpstreamAddress } from './connect.ts';
 import { FairQueue } from './fair-queue.ts';
 import { openHttp1 } from './http1-connection.ts';
 import type { Http1Connection, Http1ConnectionOwner } from './http1-connection.ts';
-import type { UpstreamHandler, UpstreamRequest, UpstreamStream, UpstreamTransport } from './transport.ts';
+import type {
+  RequestClient,
+  UpstreamHandler,
+  UpstreamRequest,
+  UpstreamStream,
+  UpstreamTransport,
+} from './transport.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 /** API servers close idle connections after minutes. Ours is shorter, so that they hardly ever close first. */
 const KEEP_ALIVE_MS = 30_000;
 const SWEEP_MS = 1_000;
+/** Between two searches for requests that may give way: each looks at every connection. */
+const SEARCH_AGAIN_MS = 100;
 
 export interface Http1PoolOptions {
   readonly address: UpstreamAddress;
@@ -33,6 +42,8 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
   readonly #queue: FairQueue<PooledRequest>;
   /** Attempts under way, by what gives them up. */
   readonly #opening = new Set<() => void>();
+  /** Set while a search for requests that may give way is to come. */
+  #stopSearch: (() => void) | undefined;
   #isAwake = false;
   #isClosed = false;
   readonly #sweepTimer: NodeJS.Timeout;
@@ -60,6 +71,7 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#sweepTimer);
+    this.#stopSearch?.();
     const opening = [...this.#opening];
     this.#opening.clear();
     for (const giveUp of opening) giveUp();
@@ -111,9 +123,48 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
       this.#start(pooled, connection);
     }
     if (this.#queue.size === 0) return;
+    this.#openMissing();
+    // After the next poll of the sockets: the client whose bytes have arrived is not late.
+    if (this.#lacksAny && !this.#isClosed) this.#stopSearch ??= timeLimit(0, () => this.#makeWay());
+  }
+
+  #openMissing(): void {
     const { wanted } = this.#queue;
     const most = this.#options.most ?? Number.POSITIVE_INFINITY;
     while (this.#opening.size < wanted && this.#all.size + this.#opening.size < most) this.#open();
+  }
+
+  /** True if an account has no connection, and there will be none in a moment that it could get. */
+  get #lacksAny(): boolean {
+    return this.#queue.withoutAny > this.#opening.size + this.#resting.length;
+  }
+
+  /**
+   * Attackers with many accounts hold every connection by requests that trickle. So for each account that has none, one
+   * whose client is late gives way, and its connection ends with it. It is one of the account that holds the most, so
+   * that a user with a slow network and few requests is hardly ever met; of these, the latest.
+   */
+  #makeWay(): void {
+    this.#stopSearch = undefined;
+    const late = this.#lacksAny ? this.#lateHolders() : [];
+    while (late.length > 0 && this.#lacksAny) {
+      const held = ({ holder }: LateHolder): number => this.#queue.heldBy(holder.account);
+      const first = late.reduce((a, b) => ((held(b) - held(a) || b.lateMs - a.lateMs) > 0 ? b : a));
+      late.splice(late.indexOf(first), 1);
+      first.holder.client?.giveWay();
+      this.#openMissing();
+    }
+    if (this.#lacksAny) this.#stopSearch = timeLimit(SEARCH_AGAIN_MS, () => this.#makeWay());
+  }
+
+  #lateHolders(): LateHolder[] {
+    const nowMs = performance.now();
+    const late: LateHolder[] = [];
+    for (const { holder } of this.#all) {
+      const lateMs = holder?.client?.lateMs(nowMs) ?? 0;
+      if (holder !== undefined && lateMs > 0) late.push({ holder, lateMs });
+    }
+    return late;
   }
 
   #start(pooled: PooledRequest, connection: Http1Connection): void {
@@ -182,9 +233,15 @@ export class Http1Pool implements UpstreamTransport, Http1ConnectionOwner {
   }
 }
 
+interface LateHolder {
+  readonly holder: NonNullable<Http1Connection['holder']>;
+  readonly lateMs: number;
+}
+
 /** From its handler's side. It waits first, and is then on a connection. */
 class PooledRequest implements UpstreamStream {
   readonly account: string | undefined;
+  readonly client: RequestClient | undefined;
   readonly sinceMs = performance.now();
   readonly #request: UpstreamRequest;
   readonly #handler: UpstreamHandler;
@@ -193,6 +250,7 @@ class PooledRequest implements UpstreamStream {
 
   constructor(request: UpstreamRequest, handler: UpstreamHandler, takeBack: (pooled: PooledRequest) => void) {
     this.account = request.account;
+    this.client = request.client;
     this.#request = request;
     this.#handler = handler;
     this.#takeBack = takeBack;

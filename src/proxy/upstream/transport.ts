@@ -28,6 +28,19 @@ export interface UpstreamRequest {
   readonly pieceMs: number;
   /** Whose share of the connections it uses. Absent: no account's; the proxy sends it for itself. */
   readonly account?: string;
+  /** Absent: it gives its connection up to no one. */
+  readonly client?: RequestClient;
+}
+
+/** The client of a request, of which others ask whether they wait for it alone. */
+export interface RequestClient {
+  /**
+   * @param nowMs monotonic
+   * @returns milliseconds by which it keeps its request waiting (`client-delay.ts`); 0: it goes on
+   */
+  lateMs(nowMs: number): number;
+  /** Ends the request, so that others can have its connection's place. Synchronous. */
+  giveWay(): void;
 }
 
 /**

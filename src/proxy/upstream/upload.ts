@@ -1,12 +1,14 @@
 /** The body of a request on its way from the client to the API server. */
 import { timeLimit } from '../../timing/timing.ts';
 import type { Exchange } from '../exchange.ts';
+import type { ClientDelay } from './client-delay.ts';
 
 export interface UploadOptions {
   readonly exchange: Pick<Exchange, 'mayPass' | 'audit'>;
   /** How long the client may send nothing of it. Milliseconds; 0: as long as it likes. */
   readonly limitMs: number;
   readonly onLate: () => void;
+  readonly delay: Pick<ClientDelay, 'waits' | 'goesOn'>;
 }
 
 /**
@@ -16,20 +18,23 @@ export interface UploadOptions {
  */
 export async function* uploadPieces(
   pieces: AsyncIterable<Buffer>,
-  { exchange, limitMs, onLate }: UploadOptions,
+  { exchange, limitMs, onLate, delay }: UploadOptions,
 ): AsyncGenerator<Buffer, void> {
   const iterator = pieces[Symbol.asyncIterator]();
   try {
     for (;;) {
+      delay.waits();
       const stopTimer = limitMs === 0 ? undefined : timeLimit(limitMs, onLate);
       const { done, value } = await iterator.next().finally(stopTimer);
       if (done === true) return;
-      if (value.length === 0) continue;
-      if (!exchange.mayPass()) throw new Error('the request was cut');
+      if (value.length > 0 && !exchange.mayPass()) throw new Error('the request was cut');
       exchange.audit.bytesIn += value.length;
+      delay.goesOn();
+      if (value.length === 0) continue;
       yield value;
     }
   } finally {
+    delay.goesOn();
     await iterator.return?.();
   }
 }

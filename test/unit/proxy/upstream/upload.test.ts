@@ -1,36 +1,53 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { ClientDelay } from '../../../../src/proxy/upstream/client-delay.ts';
 import { uploadPieces } from '../../../../src/proxy/upstream/upload.ts';
 import type { UploadOptions } from '../../../../src/proxy/upstream/upload.ts';
 
 const LIMIT_MS = 30_000;
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] }));
+beforeEach(
+  () =>
+    void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'] }),
+);
 afterEach(() => void vi.useRealTimers());
 
 /** A body whose pieces come when they are given. */
 function stage(limitMs = LIMIT_MS) {
   const late: string[] = [];
   const exchange = { mayPass: () => true, audit: { bytesIn: 0 } } as unknown as UploadOptions['exchange'];
+  const delay = new ClientDelay(() => exchange.audit.bytesIn);
+  const isLate = (): boolean => delay.lateMs(performance.now()) > 0;
 
   let body: ReadableStreamDefaultController<Buffer> | undefined;
   const given = new ReadableStream<Buffer>({ start: (controller) => void (body = controller) });
-  const pieces = uploadPieces(given, { exchange, limitMs, onLate: () => void late.push('late') });
-  return { late, exchange, pieces, give: (text: string) => body?.enqueue(Buffer.from(text)), end: () => body?.close() };
+  const pieces = uploadPieces(given, { exchange, limitMs, onLate: () => void late.push('late'), delay });
+  return {
+    late,
+    isLate,
+    exchange,
+    pieces,
+    give: (text: string) => body?.enqueue(Buffer.from(text)),
+    end: () => body?.close(),
+  };
 }
 
 it('passes an upload that lives, however long it takes', async () => {
-  const { late, exchange, pieces, give, end } = stage();
+  const { late, isLate, exchange, pieces, give, end } = stage();
   for (let left = 10; left > 0; left -= 1) {
     const next = pieces.next();
     await vi.advanceTimersByTimeAsync(LIMIT_MS - 1_000);
+    // Others may have its connection.
+    expect(isLate()).toBe(true);
     give('piece');
     expect((await next).value?.toString()).toBe('piece');
   }
   // The API server takes nothing meanwhile.
   await vi.advanceTimersByTimeAsync(10 * LIMIT_MS);
+  expect(isLate()).toBe(false);
   end();
   expect(await pieces.next()).toEqual({ done: true, value: undefined });
   await vi.advanceTimersByTimeAsync(2 * LIMIT_MS);
+  expect(isLate()).toBe(false);
   expect([late, exchange.audit.bytesIn]).toEqual([[], 50]);
 });
 
