@@ -50,11 +50,15 @@ function shareReading(server: Server): void {
   });
 }
 
-/**
- * Runs before every request listener that the server has now. Does not affect upgraded connections.
- * @param unreadMs only tests set another
- */
-export function limitUnreadResponses(server: Server, unreadMs = UNREAD_MS): void {
+export interface ResponseLimits {
+  /** How many rejections of the api listener the dearest request costs, of those that anyone may make. */
+  readonly weight: number;
+  /** Only tests set another. */
+  readonly unreadMs?: number;
+}
+
+/** Runs before every request listener that the server has now. Does not affect upgraded connections. */
+export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD_MS }: ResponseLimits): void {
   const first = (listeners: readonly RequestListener[]): RequestListener => {
     return (req, res) => {
       const { socket } = req;
@@ -62,7 +66,7 @@ export function limitUnreadResponses(server: Server, unreadMs = UNREAD_MS): void
       // It was there before the server was given its limits.
       if (connection === undefined) return void socket.destroy();
       connection.open += 1;
-      connection.reading.begun(req.rawHeaders.length / 2);
+      connection.reading.begun(req.rawHeaders.length / 2, weight);
       res.once('close', () => (connection.open -= 1));
       // It is this response's turn, and all of it has been written.
       res.once('prefinish', () => socket.setTimeout(unreadMs));

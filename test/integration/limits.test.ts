@@ -160,7 +160,7 @@ describe('two users who hold every connection slot of their limits', () => {
     // Without it, a user waits for as long, and gets 503.
     await start({ waitMs: 5_000 });
     const { answer, connections, requests } = plane.upstream;
-    plane.upstream.answer = (req, res) => (req.url === LARGE ? res.write(Buffer.alloc(2_000_000)) : answer(req, res));
+    plane.upstream.answer = (req, res) => (req.url === LARGE ? res.write(Buffer.alloc(600_000)) : answer(req, res));
     const held: Http2Answer[] = [];
     const trickle = setInterval(() => held.forEach(({ stream }) => stream.writable && stream.write(' ')), 200);
     try {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { Server } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,6 +92,39 @@ describe('the server process', () => {
       await expect.poll(() => isOver, { timeout: 20_000 }).toBe(true);
     },
   );
+
+  it.each([
+    { name: 'web', most: 64 },
+    { name: 'ops', most: 16 },
+  ] as const)('reads some $most requests to the $name listener in one turn, and responds to all', async (row) => {
+    const [CONNECTIONS, EACH] = [60, 4];
+    const { hostname, port } = new URL(instance.urls[row.name]);
+    const clients = Array.from({ length: CONNECTIONS }, () => connect(Number(port), hostname));
+    onTestFinished(() => clients.forEach((client) => client.destroy()));
+    let responses = 0;
+    for (const client of clients) {
+      client.setEncoding('latin1').on('data', (text: string) => (responses += text.split('HTTP/1.1 ').length - 1));
+    }
+    const request = `GET /livez HTTP/1.1\r\nHost: ${hostname}:${port}\r\n\r\n`;
+    // A turn accepts one connection.
+    for (const client of clients) client.write(request);
+    await expect.poll(() => responses, { timeout: 20_000 }).toBe(CONNECTIONS);
+    let [most, inThisTurn] = [0, 0];
+    const emit = Reflect.get(Server.prototype, 'emit');
+    const spied = vi.spyOn(Server.prototype, 'emit').mockImplementation(function (this: Server, event, ...given) {
+      if (String(event) === 'request') {
+        if (inThisTurn === 0) setImmediate(() => (inThisTurn = 0));
+        inThisTurn += 1;
+        most = Math.max(most, inThisTurn);
+      }
+      return Reflect.apply(emit, this, [event, ...given]) as boolean;
+    });
+    onTestFinished(() => spied.mockRestore());
+    for (const client of clients) client.write(request.repeat(EACH));
+    await expect.poll(() => responses, { timeout: 20_000 }).toBe(CONNECTIONS * (1 + EACH));
+    // Those of the connection that is one too many come in one piece.
+    expect(most).toBeLessThanOrEqual(row.most + EACH);
+  });
 
   it('serves until it receives a signal to stop, then exits 0 with an audit event of both', async () => {
     const server = portcullis(['serve', '--config', config]);

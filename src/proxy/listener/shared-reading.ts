@@ -76,9 +76,10 @@ export class SharedReading {
   /**
    * Counts a request that was begun on one of these connections.
    * @param lines of its head
+   * @param weight how many rejections of the api listener it costs
    */
-  begun(lines: number): void {
-    this.#take(1 + lines / LINES_OF_A_REQUEST);
+  begun(lines: number, weight = 1): void {
+    this.#take(weight + lines / LINES_OF_A_REQUEST);
   }
 
   /**

@@ -7,9 +7,9 @@ import { FEW_PIPELINED, limitUnreadResponses } from '../../../src/server/unread-
 /** More than the kernel takes for a client that reads nothing. */
 const LARGE = Buffer.alloc(32 * 1024 * 1024);
 
-async function serverOf(listener: RequestListener, unreadMs?: number): Promise<Server> {
+async function serverOf(listener: RequestListener, limits: { readonly unreadMs?: number } = {}): Promise<Server> {
   const server = createServer(FEW_PIPELINED, listener);
-  limitUnreadResponses(server, unreadMs);
+  limitUnreadResponses(server, { weight: 1, ...limits });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => {
     server.closeAllConnections();
@@ -42,7 +42,7 @@ describe('answers that no one takes', () => {
   });
 
   it('are ended after a time where all of one is handed over, and not before', async () => {
-    const server = await serverOf((_req, res) => void res.end(LARGE), 300);
+    const server = await serverOf((_req, res) => void res.end(LARGE), { unreadMs: 300 });
     const accepted = once(server, 'connection') as Promise<[Socket]>;
     const socket = connectTo(server);
     socket.pause().write(GET);
@@ -52,11 +52,14 @@ describe('answers that no one takes', () => {
   });
 
   it('are all there for who reads them, one request after another, and a stream that is quiet goes on', async () => {
-    const server = await serverOf((req, res) => {
-      if (req.url === '/') return void res.end('x'.repeat(10_000));
-      res.write('begun');
-      setTimeout(() => res.end('ended'), 600);
-    }, 200);
+    const server = await serverOf(
+      (req, res) => {
+        if (req.url === '/') return void res.end('x'.repeat(10_000));
+        res.write('begun');
+        setTimeout(() => res.end('ended'), 600);
+      },
+      { unreadMs: 200 },
+    );
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     for (let index = 0; index < 20; index += 1) {
       expect(await (await fetch(url)).text()).toHaveLength(10_000);
