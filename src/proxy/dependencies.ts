@@ -51,6 +51,8 @@ export interface ProxyTiming {
   readonly headMs: number;
   /** From a new connection to the end of its PROXY header, which a load balancer sends with the first packet. */
   readonly proxyHeaderMs: number;
+  /** How long a connection may wait for its client even where there are too many. */
+  readonly giveWayMs: number;
   /** Between two PINGs on an HTTP/2 connection. */
   readonly pingMs: number;
   /** An HTTP/2 connection gets its GOAWAY at random between this age and twice it. */
@@ -86,6 +88,7 @@ export const DEFAULT_TIMING: ProxyTiming = {
   machineBodyMs: 30_000,
   headMs: 20_000,
   proxyHeaderMs: 5_000,
+  giveWayMs: 2_000,
   pingMs: 30_000,
   connectionAgeMs: 300_000,
   unreadMs: 120_000,

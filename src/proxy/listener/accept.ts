@@ -27,7 +27,11 @@ export interface AcceptOptions {
  */
 export function acceptOn(server: Server, options: AcceptOptions): void {
   const { connections, serveHttp2, proxiesFrom, onDropped } = options;
-  const startTls = handshakesInTurns(takeOver(server, 'connection'), options.handshakeMs);
+  const serveTls = takeOver(server, 'connection');
+  const startTls = handshakesInTurns((socket) => {
+    connections.handshakeBegun(socket);
+    serveTls(socket);
+  }, options.handshakeMs);
   const serveHttp1 = takeOver(server, 'secureConnection');
   const proxied = proxiesFrom && { isTrusted: addressSet(proxiesFrom), timeoutMs: options.proxyHeaderMs };
   server.on('connection', (socket: Socket) => {

@@ -12,6 +12,7 @@ import { plainAddress } from '../../core/http/address.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
+import type { ConnectionLimit, Occupant } from './connection-limit.ts';
 import { ReadingByAccount, readerOf, SharedReading } from './shared-reading.ts';
 import type { Reader } from './shared-reading.ts';
 
@@ -35,6 +36,8 @@ export interface ClientConnection {
   readonly headers: EqualHeaders;
   /** RST. Nothing that is queued goes out. */
   reset(): void;
+  /** Sets how it is closed while nothing is open on it (`connection-limit.ts`). Default: immediately. */
+  closesBy(close: () => void): void;
   /** True once nothing can reach the client any more. */
   readonly ended: boolean;
   /**
@@ -74,9 +77,37 @@ export interface ClientConnection {
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void;
 }
 
-interface RawConnection {
+/** A TCP connection, and what the limit has to know of it before and after its TLS handshake. */
+class RawConnection implements Occupant {
   readonly socket: Socket;
   readonly address: string;
+  readonly limit: ConnectionLimit;
+  /** Set after the handshake. */
+  tls: TlsConnection | undefined;
+  #sinceMs = performance.now();
+  #isHandshaking = false;
+
+  constructor(socket: Socket, address: string, limit: ConnectionLimit) {
+    this.socket = socket;
+    this.address = address;
+    this.limit = limit;
+  }
+
+  handshakeBegun(): void {
+    this.#isHandshaking = true;
+    this.#sinceMs = performance.now();
+  }
+
+  get waitingSinceMs(): number | undefined {
+    if (this.tls !== undefined) return this.tls.idleSinceMs;
+    // It waits for us where its first bytes have come and many handshakes are before it.
+    return this.#isHandshaking || this.socket.readableLength === 0 ? this.#sinceMs : undefined;
+  }
+
+  giveWay(): void {
+    if (this.tls === undefined) this.socket.destroy();
+    else this.tls.close();
+  }
 }
 
 export class ConnectionTable {
@@ -84,6 +115,11 @@ export class ConnectionTable {
   readonly #connections = new WeakMap<Duplex, ClientConnection>();
   readonly #unknown = new SharedReading();
   readonly #accounts = new ReadingByAccount();
+  readonly #limit: ConnectionLimit;
+
+  constructor(limit: ConnectionLimit) {
+    this.#limit = limit;
+  }
 
   /**
    * Remembers a new connection, before its TLS handshake.
@@ -91,10 +127,18 @@ export class ConnectionTable {
    */
   remember(socket: Socket, source?: string): void {
     const key = addressOf(socket);
-    this.#raw.set(key, { socket, address: source ?? plainAddress(socket.remoteAddress ?? '') });
+    const raw = new RawConnection(socket, source ?? plainAddress(socket.remoteAddress ?? ''), this.#limit);
+    this.#raw.set(key, raw);
+    this.#limit.add(raw);
     socket.once('close', () => {
-      if (this.#raw.get(key)?.socket === socket) this.#raw.delete(key);
+      this.#limit.remove(raw);
+      if (this.#raw.get(key) === raw) this.#raw.delete(key);
     });
+  }
+
+  /** Notes that its TLS handshake begins: from now on it waits for its client. */
+  handshakeBegun(socket: Socket): void {
+    this.#raw.get(addressOf(socket))?.handshakeBegun();
   }
 
   /**
@@ -105,6 +149,7 @@ export class ConnectionTable {
     const raw = this.#raw.get(addressOf(socket));
     if (raw === undefined) return undefined;
     const connection = new TlsConnection(socket, raw, { unknown: this.#unknown, accounts: this.#accounts });
+    raw.tls = connection;
     // Our own endpoints read the address from the socket.
     Object.defineProperty(socket, 'remoteAddress', { value: raw.address });
     this.#connections.set(socket, connection);
@@ -136,7 +181,7 @@ class TlsConnection implements ClientConnection {
   readonly servername: string | undefined;
   readonly thumbprint: string | undefined;
   readonly headers = new EqualHeaders();
-  readonly #raw: Socket;
+  readonly #raw: RawConnection;
   readonly #socket: TLSSocket;
   /** In the order of their requests. */
   readonly #open: { readonly response: { readonly finished: boolean }; readonly close: () => void }[] = [];
@@ -145,12 +190,14 @@ class TlsConnection implements ClientConnection {
   readonly #readings: Readings;
   #reading: SharedReading;
   #user: string | undefined;
+  #idleSinceMs = performance.now();
+  #closeIdle = (): void => void this.#raw.socket.destroy();
 
   constructor(socket: TLSSocket, raw: RawConnection, readings: Readings) {
     this.#reader = readerOf(socket);
     this.#readings = readings;
     this.#reading = readings.unknown;
-    this.#raw = raw.socket;
+    this.#raw = raw;
     this.#socket = socket;
     this.address = raw.address;
     const { servername } = socket as TLSSocket & { readonly servername?: string | false };
@@ -176,13 +223,27 @@ class TlsConnection implements ClientConnection {
     if (user === this.#user || this.ended) return;
     this.#leaveReading();
     this.#user = user;
+    this.#raw.limit.note(this.#raw, user !== undefined);
     const { unknown, accounts } = this.#readings;
     this.#reading = user === undefined ? unknown : accounts.of(user);
     this.#reading.add(this.#reader);
   }
 
   get ended(): boolean {
-    return this.#raw.destroyed || this.#socket.destroyed;
+    return this.#raw.socket.destroyed || this.#socket.destroyed;
+  }
+
+  /** Since when nothing is open on it; undefined while something is. Monotonic milliseconds. */
+  get idleSinceMs(): number | undefined {
+    return this.#open.length === 0 ? this.#idleSinceMs : undefined;
+  }
+
+  closesBy(close: () => void): void {
+    this.#closeIdle = close;
+  }
+
+  close(): void {
+    this.#closeIdle();
   }
 
   get openResponses(): number {
@@ -199,7 +260,7 @@ class TlsConnection implements ClientConnection {
   }
 
   reset(): void {
-    this.#raw.resetAndDestroy();
+    this.#raw.socket.resetAndDestroy();
     // Not left to Node, which would do it at the end of the turn: what has been parsed and waits would be forwarded.
     this.#socket.destroy();
   }
@@ -211,6 +272,7 @@ class TlsConnection implements ClientConnection {
         const at = this.#open.indexOf(open);
         if (at === -1) return;
         this.#open.splice(at, 1);
+        if (this.#open.length === 0) this.#idleSinceMs = performance.now();
         onClose();
       },
     };

@@ -54,6 +54,7 @@ export class Http2Sessions {
     const session = performServerHandshake(socket, sessionOptions(this.#limits));
     const served = new Http2Connection({ session, socket, connection, limits: this.#limits });
     this.#sessions.add(served);
+    connection.closesBy(() => served.retire());
     session.on('close', () => this.#sessions.delete(served));
     session.on('stream', (stream, _headers, _flags, raw) => {
       served.streamOpened(stream);

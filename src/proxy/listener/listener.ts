@@ -21,6 +21,7 @@ import type { Address, Config } from '../../config/config.ts';
 import { orElse } from '../../core/awaitable.ts';
 import { acceptOn } from './accept.ts';
 import type { AcceptOptions } from './accept.ts';
+import { ConnectionLimit, type ConnectionLimitOptions } from './connection-limit.ts';
 import { ConnectionTable } from './connection.ts';
 import { DataPlane } from '../data-plane.ts';
 import { DEFAULT_TIMING } from '../dependencies.ts';
@@ -68,7 +69,13 @@ export interface ApiListener {
 export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const timing = { ...DEFAULT_TIMING, ...deps.timing };
   const idleMs = (deps.limits.idle ?? IDLE_SECONDS) * 1000;
-  const connections = new ConnectionTable();
+  const connections = new ConnectionTable(
+    new ConnectionLimit({
+      most: deps.limits.connections,
+      waitMs: timing.giveWayMs,
+      onClosed: closedReporter(deps),
+    }),
+  );
   const server = createServer({
     ...serverOptions(deps, { headMs: timing.headMs, idleMs }),
     ...limitPipelining({
@@ -103,6 +110,20 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   });
   routeHttp1(server, { deps, plane, connections, guard });
   return apiListenerOf({ server, plane, sessions });
+}
+
+/** Counts what had to give way, and logs it once a minute. */
+function closedReporter({ metrics, logger, clock }: ApiListenerDeps): ConnectionLimitOptions['onClosed'] {
+  let silentUntil = 0;
+  return (count) => {
+    for (let each = 0; each < count; each += 1) metrics.rejection('connection_gave_way');
+    if (clock.nowMs() < silentUntil) return;
+    silentUntil = clock.nowMs() + REPORT_EVERY_MS;
+    logger.warn(
+      { count },
+      'connections closed that waited for their clients: there are nearly as many as limits.connections, or many without a credential',
+    );
+  };
 }
 
 /** Counts each drop, and logs one a minute: an attacker who can connect could fill the logs otherwise. */

@@ -27,7 +27,8 @@ export const LIMITERS = {
   logouts: 'address: 60 rejected ones a minute',
   streams: 'account and replica: a number of open streams',
   inFlight: 'account: `limits.inFlightPerPerson` at a time; cluster: four fifths of `limits.connections`',
-  connections: 'none but `limits.connections`, and 250 streams on a connection: it is cheap',
+  connections:
+    'a fifth of `limits.connections` for all without a credential, and 250 streams on a connection: it is cheap',
   handshakes: 'all: those that wait are shared out over turns of the event loop',
   network: 'none: only the network of the cluster reaches this listener',
 } as const;

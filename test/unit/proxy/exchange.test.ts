@@ -22,6 +22,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     requestBegun: () => undefined,
     pieceRead: () => undefined,
     credentialAccepted: () => undefined,
+    closesBy: () => undefined,
     isFull: false,
     reset: () => undefined,
     pipelined: false,

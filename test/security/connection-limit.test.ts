@@ -1,0 +1,96 @@
+/** An attacker who holds connections that wait for them keeps no user from getting one. */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
+import type { TestPlane, TestUser } from '../support/data-plane.ts';
+import { http2Connection } from '../support/http2-client.ts';
+
+const PODS = '/api/v1/namespaces/default/pods';
+const MOST = 48;
+/** Between two sweeps for connections that must give way. */
+const SWEEP_MS = 250;
+/** How long a connection may wait for its client. */
+const WAIT_MS = 100;
+
+let plane: TestPlane;
+let alice: TestUser;
+let ends: (() => void)[];
+beforeEach(async () => {
+  ends = [];
+  plane = await startPlane({ limits: { connections: MOST }, timing: { giveWayMs: WAIT_MS } });
+  alice = await signIn(plane);
+});
+afterEach(async () => {
+  for (const end of ends) end();
+  await plane.close();
+});
+
+const get = (path: string, token: string): string =>
+  `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+
+async function tcp(bytes = ''): Promise<Socket> {
+  const socket = connect(plane.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  ends.push(() => socket.destroy());
+  await Promise.race([once(socket, 'connect'), once(socket, 'close')]);
+  socket.write(bytes, 'latin1');
+  return socket;
+}
+
+/** @param expected what is received after the bytes */
+async function tls(bytes = '', expected = '', { certificate } = alice): Promise<Socket> {
+  const { socket, received } = await rawConnection(plane, certificate);
+  ends.push(() => socket.destroy());
+  socket.write(bytes);
+  await until(() => received().includes(expected) || socket.destroyed, 'the response');
+  return socket;
+}
+
+async function http2(token: string): Promise<void> {
+  const connection = await http2Connection(plane, alice.certificate);
+  ends.push(() => connection.close());
+  await connection.call({ token }, PODS);
+}
+
+it.each<[what: string, open: () => Promise<unknown>]>([
+  ['send nothing', () => tcp()],
+  ['begin a handshake', () => tcp('\u0016\u0003\u0001\u0002\u0000\u0001')],
+  ['send no request', () => tls()],
+  ['send half a head', () => tls(get(PODS, 'x').slice(0, 40))],
+  ['had a request rejected', () => tls(get(PODS, 'x'), ' 401 ')],
+  ['had a request rejected over HTTP/2', () => http2('x')],
+  ['are a user’s, who asks for nothing more', () => tls(get(PODS, alice.token), ' 200 ')],
+  ['are a user’s over HTTP/2', () => http2(alice.token)],
+])('connections that %s leave space for others, and what is under way goes on', async (_what, open) => {
+  const bob = await signIn(plane, { subject: 'bob' });
+  plane.upstream.answer = ({ method, url = '' }, res) => {
+    if (url.includes('watch')) res.writeHead(200).write('{}\n');
+    else if (method === 'GET') res.end('{}');
+  };
+  const watch = await tls(get(`${PODS}?watch=1`, bob.token), '{}', bob);
+  const upload = await tls(
+    get(PODS, bob.token).replace('GET', 'POST').replace('\r\n\r\n', '\r\nContent-Length: 9\r\n\r\n{'),
+    '',
+    bob,
+  );
+  await until(() => plane.guard.inFlight === 2, 'a watch and an upload');
+  // As many as can be had, and it is tried again and again.
+  for (let round = 0; round < 2; round += 1) {
+    await Promise.allSettled(Array.from({ length: MOST }, open));
+    await pause(WAIT_MS + 2 * SWEEP_MS);
+  }
+  for (let each = 0; each < 3; each += 1) expect((await call(plane, bob, PODS)).status).toBe(200);
+  expect([watch.destroyed, upload.destroyed, plane.guard.inFlight]).toEqual([false, false, 2]);
+  expect(plane.counted.rejections).toContain('connection_gave_way');
+});
+
+it('connections without a credential have a fifth, also where there is space', async () => {
+  const users = await Promise.all(Array.from({ length: 5 }, () => tls(get(PODS, alice.token), ' 200 ')));
+  const unauthenticated = await Promise.all(Array.from({ length: MOST / 2 }, () => tls(get(PODS, 'x'), ' 401 ')));
+  const open = (sockets: readonly Socket[]): number => sockets.filter(({ destroyed }) => !destroyed).length;
+  await until(() => open(unauthenticated) < unauthenticated.length, 'the first of them closed');
+  await pause(WAIT_MS + 2 * SWEEP_MS);
+  expect([open(unauthenticated), open(users)]).toEqual([Math.ceil(MOST / 5), users.length]);
+});
