@@ -108,6 +108,11 @@ export class DataPlane {
     this.#sweepTimer.unref();
   }
 
+  /** True while more requests wait for their turn than are started in the next ones. */
+  get isBehind(): boolean {
+    return this.#turns.isBehind;
+  }
+
   /** True while each response is the last of its connection. */
   get leaving(): boolean {
     return this.#phase !== 'open';

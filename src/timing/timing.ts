@@ -51,13 +51,22 @@ export interface Turns {
    * Reserves a step for the caller's own code. @returns undefined if it may go on now, without waiting for anything
    */
   reserve(): Promise<void> | undefined;
+  /**
+   * True while more steps wait than are run in the next turns: whoever brings more should wait. The same for all that
+   * ask between two turns.
+   */
+  readonly isBehind: boolean;
 }
+
+/** Turns that may be full already. */
+const TURNS_AHEAD = 4;
 
 /** @param maxSteps steps in one turn; between two turns timers run and sockets are read */
 export function createTurns(maxSteps: number): Turns {
   const waiting = new Set<() => void>();
   let left = maxSteps;
   let counting = false;
+  let isBehind = false;
   const nextTurn = (): void => {
     counting = false;
     left = maxSteps;
@@ -67,6 +76,7 @@ export function createTurns(maxSteps: number): Turns {
       count();
       step();
     }
+    isBehind = waiting.size > TURNS_AHEAD * maxSteps;
   };
   const count = (): void => {
     left -= 1;
@@ -91,6 +101,9 @@ export function createTurns(maxSteps: number): Turns {
       if (!hasSpace()) return new Promise((resolve) => void waiting.add(resolve));
       count();
       return undefined;
+    },
+    get isBehind() {
+      return isBehind;
     },
   };
 }

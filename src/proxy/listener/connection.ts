@@ -55,6 +55,8 @@ export interface ClientConnection {
    * was rejected.
    */
   credentialAccepted(user: string | undefined): void;
+  /** The user whose credential was accepted last, if none was rejected since. */
+  readonly user: string | undefined;
   /** Responses that have not closed, those of pipelined requests included. */
   readonly openResponses: number;
   /** Over HTTP/1.1 the next request is one too many (`pipelining.ts`). */
@@ -113,12 +115,15 @@ class RawConnection implements Occupant {
 export class ConnectionTable {
   readonly #raw = new Map<string, RawConnection>();
   readonly #connections = new WeakMap<Duplex, ClientConnection>();
-  readonly #unknown = new SharedReading();
-  readonly #accounts = new ReadingByAccount();
+  readonly #unknown: SharedReading;
+  readonly #accounts: ReadingByAccount;
   readonly #limit: ConnectionLimit;
 
-  constructor(limit: ConnectionLimit) {
+  /** @param isBehind true while what has been read is not worked off yet */
+  constructor(limit: ConnectionLimit, isBehind: () => boolean) {
     this.#limit = limit;
+    this.#unknown = new SharedReading(isBehind);
+    this.#accounts = new ReadingByAccount(isBehind);
   }
 
   /**
@@ -227,6 +232,10 @@ class TlsConnection implements ClientConnection {
     const { unknown, accounts } = this.#readings;
     this.#reading = user === undefined ? unknown : accounts.of(user);
     this.#reading.add(this.#reader);
+  }
+
+  get user(): string | undefined {
+    return this.#user;
   }
 
   get ended(): boolean {

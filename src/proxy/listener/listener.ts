@@ -69,13 +69,12 @@ export interface ApiListener {
 export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const timing = { ...DEFAULT_TIMING, ...deps.timing };
   const idleMs = (deps.limits.idle ?? IDLE_SECONDS) * 1000;
-  const connections = new ConnectionTable(
-    new ConnectionLimit({
-      most: deps.limits.connections,
-      waitMs: timing.giveWayMs,
-      onClosed: closedReporter(deps),
-    }),
-  );
+  const limit = new ConnectionLimit({
+    most: deps.limits.connections,
+    waitMs: timing.giveWayMs,
+    onClosed: closedReporter(deps),
+  });
+  const connections = new ConnectionTable(limit, () => plane.isBehind);
   const server = createServer({
     ...serverOptions(deps, { headMs: timing.headMs, idleMs }),
     ...limitPipelining({

@@ -53,8 +53,17 @@ export class SharedReading {
   readonly #reading = new Set<Reader>();
   /** The one that has waited longest first. */
   readonly #stopped = new Set<Reader>();
+  readonly #isBehind: () => boolean;
   #left = MOST_IN_A_TURN;
   #counting = false;
+
+  /**
+   * @param isBehind true while what has been read is not worked off yet, of whatever connections: several accounts read
+   *   more in a turn than is started in it, and all of it would wait, before the requests of every other one
+   */
+  constructor(isBehind: () => boolean = () => false) {
+    this.#isBehind = isBehind;
+  }
 
   get isEmpty(): boolean {
     return this.#reading.size === 0 && this.#stopped.size === 0;
@@ -107,6 +116,7 @@ export class SharedReading {
   }
 
   readonly #nextTurn = (): void => {
+    if (this.#stopped.size > 0 && this.#isBehind()) return void setImmediate(this.#nextTurn);
     this.#left = Math.min(MOST_IN_A_TURN, this.#left + REQUESTS_PER_TURN);
     let more = this.#left > 0 ? CONNECTIONS_PER_TURN : 0;
     for (const reader of this.#stopped) {
@@ -124,12 +134,17 @@ export class SharedReading {
 /** The connections of each account, apart from those of the others. */
 export class ReadingByAccount {
   readonly #accounts = new Map<string, SharedReading>();
+  readonly #isBehind: () => boolean;
+
+  constructor(isBehind: () => boolean) {
+    this.#isBehind = isBehind;
+  }
 
   /** @returns the one of the account's connections that are open */
   of(account: string): SharedReading {
     const known = this.#accounts.get(account);
     if (known !== undefined) return known;
-    const reading = new SharedReading();
+    const reading = new SharedReading(this.#isBehind);
     this.#accounts.set(account, reading);
     return reading;
   }

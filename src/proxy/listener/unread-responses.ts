@@ -17,6 +17,13 @@ import { Progress } from '../streams/progress.ts';
  */
 const MOST = { connection: 32, address: 500, all: 2_000 } as const;
 
+/**
+ * Responses that wait to be read on the connections of one user, whether they stand still or not. A user opens hundreds
+ * of connections with windows of 0, sends as many requests as a replica can reject, 5,000 in a second, and opens other
+ * connections when these are ended: a gigabyte. A client that reads has no more than its streams.
+ */
+const MOST_OF_USER = 500;
+
 interface UnreadResponse {
   readonly response: ClientResponse;
   readonly connection: ClientConnection;
@@ -27,6 +34,8 @@ interface UnreadResponse {
 export class UnreadResponses {
   /** The oldest first. */
   readonly #all = new Set<UnreadResponse>();
+  /** By user; the oldest first. */
+  readonly #users = new Map<string, Set<UnreadResponse>>();
   readonly #resets: Turns;
 
   /** @param resets of few steps in a turn: a reset connection closes hundreds of streams */
@@ -41,7 +50,27 @@ export class UnreadResponses {
   add(response: ClientResponse, connection: ClientConnection, limitMs: number): () => void {
     const unread = { response, connection, limitMs, progress: new Progress() };
     this.#all.add(unread);
-    return () => void this.#all.delete(unread);
+    const forgetOfUser = connection.user === undefined ? undefined : this.#addOfUser(unread, connection.user);
+    return () => {
+      this.#all.delete(unread);
+      forgetOfUser?.();
+    };
+  }
+
+  #addOfUser(unread: UnreadResponse, user: string): () => void {
+    const ofUser = this.#users.get(user) ?? new Set();
+    this.#users.set(user, ofUser.add(unread));
+    const forget = (each: UnreadResponse): void => {
+      ofUser.delete(each);
+      if (ofUser.size === 0) this.#users.delete(user);
+    };
+    for (const oldest of ofUser) {
+      if (ofUser.size <= MOST_OF_USER) break;
+      forget(oldest);
+      // Now, and not in turns: as many come in one as may be rejected in it.
+      if (oldest.response.finished) oldest.response.reset();
+    }
+    return () => forget(unread);
   }
 
   /**

@@ -23,6 +23,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     pieceRead: () => undefined,
     credentialAccepted: () => undefined,
     closesBy: () => undefined,
+    user: undefined,
     isFull: false,
     reset: () => undefined,
     pipelined: false,

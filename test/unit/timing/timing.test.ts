@@ -79,4 +79,16 @@ describe('turns', () => {
     turns.do(() => void done.push(8));
     expect(done.at(-1)).toBe(8);
   });
+
+  it('are behind while more of it waits than the next four turns do', async () => {
+    const turns = createTurns(2);
+    for (let step = 0; step < 14; step += 1) turns.do(() => undefined);
+    const behind: boolean[] = [];
+    for (let turn = 0; turn < 3; turn += 1) {
+      await nextTurn();
+      behind.push(turns.isBehind);
+    }
+    // Of the twelve that waited, ten, eight and six still do.
+    expect(behind).toEqual([true, false, false]);
+  });
 });

@@ -10,7 +10,7 @@ interface Unread {
 }
 
 /** Rejections that have been written and that no one reads. */
-function unread(all: UnreadResponses, name: string, { address = '192.0.2.1', of = {} } = {}): Unread {
+function unread(all: UnreadResponses, name: string, { address = '192.0.2.1', of = {}, user = '' } = {}): Unread {
   const resets: string[] = [];
   const response = {
     bytes: 500,
@@ -21,7 +21,12 @@ function unread(all: UnreadResponses, name: string, { address = '192.0.2.1', of 
     },
     reset: () => void resets.push(name),
   };
-  const connection = Object.assign(of, { address, ended: false, reset: () => void resets.push('connection') });
+  const connection = Object.assign(of, {
+    address,
+    ...(user !== '' && { user }),
+    ended: false,
+    reset: () => void resets.push('connection'),
+  });
   all.add(response as unknown as Args[0], connection as unknown as Args[1], 20_000);
   return { response: response as unknown as Unread['response'], resets };
 }
@@ -49,6 +54,16 @@ describe('a rejection that is never read', () => {
     all.sweep(0);
     all.sweep(1_000);
     expect(each.flatMap(({ resets }) => resets)).toEqual(['0', '1']);
+  });
+
+  it('is reset immediately, the oldest first, where a user has more than 500 that wait, on whatever connections', () => {
+    const all = make();
+    const more = (user: string, count: number) =>
+      Array.from({ length: count }, (_, index) =>
+        unread(all, `${user} ${index}`, { user, address: `192.0.2.${index}` }),
+      );
+    const each = [...more('alice', 502), ...more('bob', 500), ...more('', 600)];
+    expect(each.flatMap(({ resets }) => resets)).toEqual(['alice 0', 'alice 1']);
   });
 
   it('ends its connection, once, where that has more than a few', () => {

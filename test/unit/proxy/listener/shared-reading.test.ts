@@ -1,0 +1,57 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { ReadingByAccount, SharedReading } from '../../../../src/proxy/listener/shared-reading.ts';
+
+/** Connections of one account, and whether each is read. */
+function connections(reading: SharedReading, count: number) {
+  const each = Array.from({ length: count }, () => {
+    const reader = {
+      isRead: true,
+      stopReading: () => void (reader.isRead = false),
+      goOnReading: () => void (reader.isRead = true),
+    };
+    reading.add(reader);
+    return reader;
+  });
+  return { each, read: () => each.filter(({ isRead }) => isRead).length };
+}
+
+describe('the connections of one account', () => {
+  it('are not read beyond what one turn may begin, and sixteen of them are in each later turn', async () => {
+    const accounts = new ReadingByAccount(() => false);
+    const [alice, bob] = [connections(accounts.of('alice'), 100), connections(accounts.of('bob'), 100)];
+    for (let begun = 0; begun < 255; begun += 1) accounts.of('alice').begun(0);
+    expect(alice.read()).toBe(100);
+    accounts.of('alice').begun(0);
+    expect([alice.read(), bob.read()]).toEqual([0, 100]);
+    await turn();
+    expect(alice.read()).toBe(16);
+    await turn();
+    expect(alice.read()).toBe(32);
+  });
+
+  it('are not read while what others have sent is not worked off, and are afterwards', async () => {
+    let isBehind = true;
+    const reading = new SharedReading(() => isBehind);
+    const { read } = connections(reading, 3);
+    for (let begun = 0; begun < 256; begun += 1) reading.begun(0);
+    for (let turns = 0; turns < 10; turns += 1) await turn();
+    expect(read()).toBe(0);
+    isBehind = false;
+    await turn();
+    await turn();
+    expect(read()).toBe(3);
+  });
+
+  it('are forgotten with the last of them', () => {
+    const accounts = new ReadingByAccount(() => false);
+    const reading = accounts.of('alice');
+    const { each } = connections(reading, 2);
+    for (const [index, reader] of each.entries()) {
+      expect(accounts.of('alice')).toBe(reading);
+      reading.remove(reader);
+      accounts.removed('alice');
+      expect(accounts.of('alice') === reading).toBe(index === 0);
+    }
+  });
+});
