@@ -12,6 +12,8 @@ export interface InstanceState {
   /** Resident bytes, after a garbage collection. */
   readonly rss: number;
   readonly inFlight: number;
+  /** Names of the warnings of Node. */
+  readonly warnings: readonly string[];
 }
 
 export interface RemoteInstance {
