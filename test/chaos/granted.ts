@@ -5,13 +5,12 @@
 import { createAccess, type AccessDeps } from '../../src/access/access.ts';
 import type { Clock } from '../../src/contracts/clock.ts';
 import type { AccessRole } from '../../src/core/access/role.ts';
-import type { AccessRequest } from '../../src/core/access/request.ts';
 import type { Credential } from '../../src/core/credential/credential.ts';
 import { IdentityCache } from '../../src/proxy/admission/identity-cache.ts';
 import { Granted } from '../../src/proxy/admission/granted.ts';
 import type { Registration, RevocationGuard } from '../../src/revocation/revocation.ts';
 import type { Store } from '../../src/store/store.ts';
-import type { GrantRequest } from './protocol.ts';
+import type { Commands, GrantRequest } from './protocol.ts';
 
 const EVERY_MS = 4;
 /** How often ends are looked for. */
@@ -41,6 +40,7 @@ export interface GrantedParts {
 
 export class Grants {
   readonly #parts: GrantedParts;
+  #looks = 0;
   readonly #granted: Granted;
   readonly #identities: IdentityCache;
 
@@ -89,7 +89,11 @@ export class Grants {
     setInterval(() => void client.knock(), EVERY_MS);
   }
 
-  /** @param dies before it has noted the first end */
+  /**
+   * Resolves once it has looked and knows when each grant ends: a store that is late on a busy machine, or a lease that
+   * has lapsed there, makes a look find nothing.
+   * @param dies before it has noted the first end
+   */
   async writeEnds(dies: boolean): Promise<void> {
     const { store, guard, clock } = this.#parts;
     const { access } = store;
@@ -129,15 +133,17 @@ export class Grants {
       providers: new Map(),
       recheck: async () => ({ kind: 'gone' }),
       mayUse: () => true,
+      observeActive: () => void (this.#looks += 1),
     };
     const { endings } = createAccess(deps);
-    await endings.check();
+    while (this.#looks === 0) await endings.check();
     setInterval(() => void endings.check(), ENDS_EVERY_MS);
   }
 
-  async stateOf(id: string): Promise<(Pick<AccessRequest, 'state'> & { readonly ending?: string | undefined }) | null> {
+  async stateOf(id: string): Promise<Commands['grant']['out']> {
     const found = await this.#parts.store.access.find(id);
-    return found === undefined ? null : { state: found.request.state, ending: found.request.grant?.ending };
+    if (found === undefined) return null;
+    return { state: found.request.state, ending: found.request.grant?.ending, looks: this.#looks };
   }
 
   async #withGrants(credential: Credential): Promise<Credential | undefined> {

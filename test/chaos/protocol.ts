@@ -59,10 +59,10 @@ export interface Commands {
   readonly carryGranted: { readonly in: Bearer; readonly out: null };
   /** A step-up: each replica reads the session again. */
   readonly prove: { readonly in: { readonly session: string }; readonly out: null };
-  /** How the request is stored. */
+  /** How the request is stored, and how often this replica has looked for ends so far. */
   readonly grant: {
     readonly in: { readonly id: string };
-    readonly out: { readonly state: string; readonly ending?: string | undefined } | null;
+    readonly out: { readonly state: string; readonly ending?: string | undefined; readonly looks: number } | null;
   };
   /** From now on it writes the ends of grants that are over; or dies before it has noted the first. */
   readonly writeEnds: { readonly in: { readonly dies: boolean }; readonly out: null };

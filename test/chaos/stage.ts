@@ -18,6 +18,9 @@ export const LONGER_SECONDS = 8;
 /** W of docs/revocation-protocol.md#wait for the L of the others. */
 export const WAIT_MS = STALENESS_SECONDS * 1001 + 100;
 
+/** A scenario does as much while a grant lasts as so many times what leads to its approval. */
+const STEPS = 6;
+
 /** Something that a replica admitted. */
 export interface Accepted {
   readonly replica: string;
@@ -186,7 +189,8 @@ export class Stage implements AsyncDisposable {
   }
 
   /**
-   * A grant of so many seconds, in use at each of these: asked for and approved at the first one.
+   * A grant, in use at each of these: asked for and approved at the first one.
+   * @param seconds how long it lasts, longer on a machine on which whatever leads to it takes long
    * @returns its end, on the machine's monotonic clock
    */
   async grant(bearer: Bearer, seconds: number, replicas: readonly Replica[]): Promise<Grant> {
@@ -194,13 +198,17 @@ export class Stage implements AsyncDisposable {
     if (at === undefined) throw new Error('a grant begins at a replica');
     this.#sessions += 1;
     const id = `grant-${this.#sessions}`;
+    const askedAt = now();
     await at.ask('ask', { id, session: bearer.session, account: bearer.account });
     await Promise.all(replicas.map((replica) => replica.ask('carryGranted', bearer)));
     await Promise.all(replicas.map((replica) => this.seen(replica, bearer, 'plain')));
-    const begun = await at.ask('approve', { id, seconds });
+    const tookSeconds = (now() - askedAt) / 1e9;
+    const begun = await at.ask('approve', { id, seconds: Math.max(seconds, Math.ceil(tookSeconds * STEPS)) });
     if ('refused' in begun) throw new Error(begun.refused);
-    // The store's clock is this machine's, until a test sets it.
-    const endsAt = now() + (begun.endsAt - Date.now()) * 1e6;
+    // The store's clock is this machine's, until a test sets it. In this order: a pause between the two reads must not
+    // make the end earlier than it is.
+    const leftMs = begun.endsAt - Date.now();
+    const endsAt = now() + leftMs * 1e6;
     await Promise.all(replicas.map((replica) => this.seen(replica, bearer, 'granted-chunk')));
     return { id, endsAt };
   }
