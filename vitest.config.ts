@@ -28,10 +28,11 @@ const beside = {
 };
 
 /**
- * These ask a store what it answers within the 250 ms that a replica has, hundreds of times a second. They come before the others and fewer at
- * once, beside what is pure and the models: these take what is left of the cores, because they have a low priority.
+ * These mostly wait: for leases to run out, for processes, and for a store that is asked hundreds of times what it answers within the 250 ms that a
+ * replica has. They come before the others, beside what is pure and the models: these take what is left of the cores, because they have a low
+ * priority.
  */
-const demanding = { ...patient, maxWorkers: 3, sequence: { groupOrder: 1 } };
+const waiting = { ...patient, maxWorkers: 4, sequence: { groupOrder: 1 } };
 
 const LOW_PRIORITY = fileURLToPath(new URL('test/support/low-priority.ts', import.meta.url));
 
@@ -41,18 +42,37 @@ const LOW_PRIORITY = fileURLToPath(new URL('test/support/low-priority.ts', impor
  */
 const slowStore = { count: 2, condition: /^Portcullis cannot reach its store/ };
 
-/** These take half a minute or more, and some would come last, when the other workers have nothing left to do. */
-const LONG =
-  /\/(?:security\/(?:cross-site|canary)|integration\/(?:versions-rolling|unbound|rotation)|chaos\/(?:replicas|grants)|model\/model)\.test\.ts$/;
+/**
+ * The order in a group. What takes half a minute or more begins first, so that none is alone at the end; and a kind is not interrupted by another,
+ * because a worker that goes from one project to another is a new process, which loads the sources again.
+ */
+const ORDER: readonly RegExp[] = [
+  /\/chaos\/(?:replicas|grants)\./,
+  /\/model\//,
+  /\/conformance\/redis-(?:chart|chart-stale|sentinel)\./,
+  /\/chaos\//,
+  /\/conformance\//,
+  /\/unit\//,
+  /\/security\/(?:cross-site|canary|cost)\./,
+  /\/security\//,
+  /\/e2e\/(?:pages|tour|lessons|providers|long-lived|pages-live|django-provider|local-proxy|workload|client-node|completion|access|kubectl-commands|step-up)\./,
+  /\/e2e\//,
+  /\/integration\/(?:versions-rolling|unbound|rotation|cli|cli-front|docs-install|audit-write-ahead|versions-store|cli\/admin)\./,
+  /\/integration\//,
+];
 
-/** By group, the long ones first. */
+/** Projects find their files in any order. */
 class LongOnesFirst implements TestSequencer {
   readonly shard = (files: TestSpecification[]): TestSpecification[] => files;
-  readonly sort = (files: TestSpecification[]): TestSpecification[] => files.toSorted((a, b) => rank(a) - rank(b));
+  readonly sort = (files: TestSpecification[]): TestSpecification[] => files.toSorted(byOrder);
 }
 
-const rank = ({ moduleId, project }: TestSpecification): number =>
-  4 * project.config.sequence.groupOrder + (project.name === 'unit' ? 2 : 0) + (LONG.test(moduleId) ? 0 : 1);
+const rank = ({ moduleId }: TestSpecification): number => ORDER.findIndex((pattern) => pattern.test(moduleId));
+
+const byOrder = (one: TestSpecification, other: TestSpecification): number =>
+  rank(one) - rank(other) ||
+  one.project.name.localeCompare(other.project.name) ||
+  one.moduleId.localeCompare(other.moduleId);
 
 /**
  * On Valkey in each run too: what a store has to do, what a failover may lose, and the scenarios whose result the server decides: whether it still has
@@ -69,22 +89,22 @@ export default defineConfig({
     sequence: { sequencer: LongOnesFirst },
     projects: [
       // What is pure leaves nothing behind: files share a process, which loads everything once.
-      { test: { ...files('unit'), ...demanding, setupFiles: [...patient.setupFiles, LOW_PRIORITY], isolate: false } },
-      // Each scenario is mostly waiting: for leases to run out, and for processes.
-      { test: { ...files('chaos'), ...demanding, maxConcurrency: 2 } },
-      { test: { ...files('model'), ...demanding, testTimeout: 180_000 } },
+      { test: { ...files('unit'), ...waiting, setupFiles: [...patient.setupFiles, LOW_PRIORITY], isolate: false } },
+      { test: { ...files('chaos'), ...waiting, maxConcurrency: 2 } },
+      { test: { ...files('model'), ...waiting, testTimeout: 180_000 } },
       { test: { ...files('e2e'), ...beside, testTimeout: 180_000 } },
-      { test: { ...files('conformance'), ...beside, retry: slowStore } },
+      { test: { ...files('conformance'), ...waiting, isolate: false, retry: slowStore } },
       {
         test: {
           ...onValkey,
           name: 'valkey',
           include: ['test/conformance/redis-*.test.ts'],
-          ...beside,
+          ...waiting,
+          isolate: false,
           retry: slowStore,
         },
       },
-      { test: { ...onValkey, name: 'valkey-chaos', include: ['test/chaos/{failover,store}.test.ts'], ...demanding } },
+      { test: { ...onValkey, name: 'valkey-chaos', include: ['test/chaos/{failover,store}.test.ts'], ...waiting } },
       { test: { ...files('security'), ...beside } },
       { test: { ...files('integration'), ...beside } },
     ],
