@@ -3,6 +3,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FRESH_TOLERANCE_SECONDS } from '../../src/core/identity/freshness.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
+import type { SessionRecord } from '../../src/store/store.ts';
 import { startChangedInstance } from '../support/changed-instance.ts';
 import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { htmlErrors } from '../support/pages-html-validate.ts';
@@ -10,10 +11,18 @@ import { htmlErrors } from '../support/pages-html-validate.ts';
 /** Seconds. Enough to type a reason in, on a busy machine. */
 const FRESHNESS = 12;
 
+/** root at a browser, whose sign-in was fresh once, with the list of locks open since. */
+interface Stale {
+  readonly context: BrowserContext;
+  readonly page: Page;
+  readonly session: string;
+}
+
 describe('after a while', () => {
   let instance: RunningDemo;
   let browser: Browser;
-  let context: BrowserContext;
+  /** One for each test, so that they become stale together. */
+  const signedIn: Stale[] = [];
   let page: Page;
   let before: string;
 
@@ -27,26 +36,36 @@ describe('after a while', () => {
       }),
     });
     browser = await openChromium();
+    const lock = { reason: 'INC-4711', by: 'demo:root', at: Math.floor(Date.now() / 1000) };
+    await instance.server.guard.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
+    for (const _test of [1, 2, 3]) signedIn.push(await signIn());
+    const { authTime = 0 } = (await newestSession()) ?? {};
+    const stale = (): void => {
+      if (Date.now() / 1000 - authTime <= FRESHNESS + 1) throw new Error('the sign-in is fresh still');
+    };
+    await vi.waitFor(stale, { timeout: 2000 * FRESHNESS, interval: 200 });
   });
   afterAll(async () => {
     await browser.close();
     await instance.stop();
   });
-  /** root, whose sign-in was fresh once. */
-  beforeEach(async () => {
-    const lock = { reason: 'INC-4711', by: 'demo:root', at: Math.floor(Date.now() / 1000) };
-    await instance.server.guard.revoke({ target: { kind: 'account', account: 'demo/bob' }, lock });
-    context = await signedInContext(browser, instance.urls.web, 'root');
-    page = await context.newPage();
-    await page.goto(`${instance.urls.web}/admin/locks`);
-    const [own] = (await instance.server.store.sessions.list({ account: 'demo/root', limit: 1 })).sessions;
-    before = own?.id ?? '';
-    const stale = (): void => {
-      if (Date.now() / 1000 - (own?.authTime ?? 0) <= FRESHNESS + 1) throw new Error('the sign-in is fresh still');
-    };
-    await vi.waitFor(stale, { timeout: 2000 * FRESHNESS, interval: 200 });
+  let context: BrowserContext;
+  beforeEach(() => {
+    const next = signedIn.shift();
+    if (next === undefined) throw new Error('no one is signed in for this test');
+    ({ context, page, session: before } = next);
   });
   afterEach(() => context.close());
+
+  const newestSession = async (): Promise<SessionRecord | undefined> =>
+    (await instance.server.store.sessions.list({ account: 'demo/root', limit: 1 })).sessions[0];
+
+  async function signIn(): Promise<Stale> {
+    const own = await signedInContext(browser, instance.urls.web, 'root');
+    const opened = await own.newPage();
+    await opened.goto(`${instance.urls.web}/admin/locks`);
+    return { context: own, page: opened, session: (await newestSession())?.id ?? '' };
+  }
 
   it('a change is rejected on a page that leads to a fresh sign-in and back, and goes through then', async () => {
     const unlock = async (): Promise<void> => {
