@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { createRedisStore, type EpochEvent, type RedisSettings } from '../../src/store/redis/redis.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -23,33 +23,47 @@ import { answering, ANY_SKEW, redisConforms, sealingKeys, settle, testMonotonic 
 /** A failover takes as long as Sentinels need to agree: about a second here, more where the machine is busy. */
 const FAILOVER = { timeout: 30_000, interval: 50 };
 
-let master: RedisServer;
-let followers: readonly RedisServer[];
-let link: Link;
-let sentinels: Sentinels;
+interface Nodes extends AsyncDisposable {
+  readonly master: RedisServer;
+  readonly followers: readonly RedisServer[];
+  /** Between the master and all others. */
+  readonly link: Link;
+  readonly sentinels: Sentinels;
+}
 
 /** The host of the URL is not dialled. */
-const settings = (): Omit<RedisSettings, 'prefix'> => ({
+const settingsOf = ({ sentinels }: Nodes): Omit<RedisSettings, 'prefix'> => ({
   url: 'redis://redis.example.com:1',
   nodes: 3,
   sentinel: { addresses: sentinels.addresses, master: sentinels.master },
 });
 
-async function startNodes(): Promise<void> {
-  master = await startRedis();
-  link = await startLink(master);
-  followers = await startFollowers(2, link);
-  sentinels = await startSentinels(link, 3);
-  await Promise.all(sentinels.addresses.map((address) => sees(address, 2)));
+async function startNodes(): Promise<Nodes> {
+  const master = await startRedis();
+  const link = await startLink(master);
+  const followers = await startFollowers(2, link);
+  const sentinels = await startSentinels(link, 3);
+  await Promise.all(sentinels.addresses.map((address) => sees(address, sentinels.master)));
+  return {
+    master,
+    followers,
+    link,
+    sentinels,
+    async [Symbol.asyncDispose]() {
+      await sentinels[Symbol.asyncDispose]();
+      await link[Symbol.asyncDispose]();
+      await Promise.all([master, ...followers].map((server) => server.stop()));
+    },
+  };
 }
 
 /** Waits until a Sentinel knows the others and the followers, without which it puts no one in the master's place. */
-async function sees(address: { readonly host: string; readonly port: number }, others: number): Promise<void> {
+async function sees(address: { readonly host: string; readonly port: number }, master: string): Promise<void> {
   const bare = new Redis({ ...address });
   await vi.waitFor(async () => {
-    const known = (await bare.call('SENTINEL', 'MASTER', sentinels.master)) as Record<string, string> | string[];
+    const known = (await bare.call('SENTINEL', 'MASTER', master)) as Record<string, string> | string[];
     const fields = Array.isArray(known) ? pairsOf(known) : known;
-    expect(fields).toMatchObject({ 'num-other-sentinels': String(others), 'num-slaves': '2', flags: 'master' });
+    expect(fields).toMatchObject({ 'num-other-sentinels': '2', 'num-slaves': '2', flags: 'master' });
   }, FAILOVER);
   bare.disconnect();
 }
@@ -57,44 +71,36 @@ async function sees(address: { readonly host: string; readonly port: number }, o
 const pairsOf = (flat: readonly string[]): Record<string, string> =>
   Object.fromEntries(flat.flatMap((name, index) => (index % 2 === 0 ? [[name, flat[index + 1] ?? '']] : [])));
 
-async function stopNodes(): Promise<void> {
-  await sentinels[Symbol.asyncDispose]();
-  await link[Symbol.asyncDispose]();
-  await Promise.all([master, ...followers].map((server) => server.stop()));
-}
-
 describe('through Sentinel', () => {
-  beforeAll(startNodes);
-  afterAll(stopNodes);
+  let nodes: Nodes;
+  beforeAll(async () => {
+    nodes = await startNodes();
+  });
+  afterAll(() => nodes[Symbol.asyncDispose]());
   // Entries that followers have to confirm, scripts that write several keys, and reads that block. The rest is the same scripts, which
   // `redis-least.test.ts` runs, and what two followers may do to a revocation, which `redis-nodes.test.ts` has.
-  redisConforms('redis through Sentinel with three nodes', settings, (name, open) => {
-    describe(`store: ${name}`, () => {
-      locksConform(open);
-      waitingConforms(open);
-    });
-  });
+  redisConforms(
+    'redis through Sentinel with three nodes',
+    () => settingsOf(nodes),
+    (name, open) => {
+      describe(`store: ${name}`, () => {
+        locksConform(open);
+        waitingConforms(open);
+      });
+    },
+  );
 });
 
-describe('when the master changes', () => {
+/** Nodes of one test's own, and what it does with stores on them. */
+async function startStage() {
+  const nodes = await startNodes();
   const clock = testClock();
   const monotonicMs = testMonotonic();
   const epochs: EpochEvent[] = [];
-  let stores: Store[];
-
-  beforeEach(async () => {
-    stores = [];
-    epochs.length = 0;
-    await startNodes();
-  });
-  afterEach(async () => {
-    await Promise.all(stores.map((store) => store.close()));
-    await stopNodes();
-  });
-
+  const stores: Store[] = [];
   const keys = sealingKeys();
 
-  async function open(where: Omit<RedisSettings, 'prefix'> = settings()): Promise<Store> {
+  async function open(where: Omit<RedisSettings, 'prefix'> = settingsOf(nodes)): Promise<Store> {
     const store = createRedisStore({
       config: { ...where, prefix: 'portcullis' },
       sealingKeys: keys,
@@ -107,6 +113,9 @@ describe('when the master changes', () => {
     return await answering(store);
   }
 
+  const settled = async (where?: Omit<RedisSettings, 'prefix'>): Promise<Store> =>
+    settle(await open(where), monotonicMs);
+
   async function lock(store: Store): Promise<void> {
     const text = { reason: 'INC-1', by: 'corp:root', at: clock.seconds() };
     const requestId = randomBytes(8).toString('hex');
@@ -116,7 +125,7 @@ describe('when the master changes', () => {
 
   /** A survivor: in a settled epoch, with a lease, and with a lock that it knows. */
   async function survivor(): Promise<Store> {
-    const store = await settle(await open(), monotonicMs);
+    const store = await settled();
     await lock(store);
     const { position } = await store.log.join(300);
     expect(await store.log.renew(replica(), position)).toMatchObject({ ok: true });
@@ -145,9 +154,28 @@ describe('when the master changes', () => {
     return { locks, opened: opened.ok, refused: refused.ok ? 'opened' : refused.reason, acknowledged };
   }
 
-  const GOES_ON = { locks: ['corp/1 INC-1'], opened: true, refused: 'account_locked', acknowledged: true };
+  return {
+    ...nodes,
+    epochs,
+    open,
+    settled,
+    survivor,
+    follow,
+    service,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(stores.map((store) => store.close()));
+      await nodes[Symbol.asyncDispose]();
+    },
+  };
+}
 
+const GOES_ON = { locks: ['corp/1 INC-1'], opened: true, refused: 'account_locked', acknowledged: true };
+
+// Each mostly waits for its own Sentinels.
+describe.concurrent('when the master changes', () => {
   it('begins a new epoch with the next master when the master is killed, and goes on', async () => {
+    await using stage = await startStage();
+    const { master, epochs, survivor, follow, service } = stage;
     const store = await survivor();
     const { epoch } = await store.log.position();
     await master.kill();
@@ -157,6 +185,8 @@ describe('when the master changes', () => {
   });
 
   it('begins a new epoch when Sentinel is told to change the master, and the old one serves no one', async () => {
+    await using stage = await startStage();
+    const { master, sentinels, open, survivor, follow, service } = stage;
     const store = await survivor();
     const { epoch } = await store.log.position();
     const sentinel = new Redis({ ...sentinels.addresses[0] });
@@ -173,6 +203,8 @@ describe('when the master changes', () => {
   });
 
   it('restores the lock although the new master had never heard of it', async () => {
+    await using stage = await startStage();
+    const { master, followers, survivor, follow, service } = stage;
     const store = await survivor();
     const { epoch } = await store.log.position();
     // As if it had been set a moment before the end, and copied to no one.
@@ -188,8 +220,10 @@ describe('when the master changes', () => {
   });
 
   it('grants no renewal at a master that its followers and Sentinels cannot reach, and goes on with the next one', async () => {
+    await using stage = await startStage();
+    const { master, link, settled, survivor, follow, service } = stage;
     const store = await survivor();
-    const direct = await settle(await open({ url: master.url, nodes: 3 }), monotonicMs);
+    const direct = await settled({ url: master.url, nodes: 3 });
     const before = await direct.log.join(300);
     link.isolate();
     // Both still talk to the old master; neither may trust it.
@@ -204,6 +238,8 @@ describe('when the master changes', () => {
   });
 
   it('goes on when one follower is lost, and stops when both are', async () => {
+    await using stage = await startStage();
+    const { followers, survivor } = stage;
     const store = await survivor();
     const { position } = await store.log.join(300);
     await followers[0]?.kill();
@@ -213,8 +249,10 @@ describe('when the master changes', () => {
   });
 
   it('goes on when one Sentinel is lost', async () => {
+    await using stage = await startStage();
+    const { sentinels, settled } = stage;
     await sentinels.processes[0]?.kill();
-    const store = await settle(await open(), monotonicMs);
+    const store = await settled();
     await expect(store.log.position()).resolves.toMatchObject({ number: 0 });
   });
 });
