@@ -51,7 +51,8 @@ export async function axeFindings(page: Page, which: 'serious' | 'every' = 'seri
     document.adoptedStyleSheets = [sheet];
   }`);
   await settled(page);
-  await page.evaluate(AXE);
+  // Half a megabyte, which the browser compiles again each time.
+  if (await page.evaluate<boolean>(`globalThis.axe === undefined`)) await page.evaluate(AXE);
   const { violations, incomplete } = await page.evaluate<Pick<AxeResults, 'violations' | 'incomplete'>>(
     `axe.run(document, { resultTypes: ['violations', 'incomplete'] })
       .then(({ violations, incomplete }) => ({ violations, incomplete }))`,
