@@ -38,8 +38,12 @@ const entryOf = (row: CostRow): string =>
 const nameOf = (limiter: Limiter): string => limiter.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
 const limits = (Object.keys(LIMITERS) as Limiter[])
-  .filter((limiter) => ROWS.some((row) => row.limiter === limiter))
-  .map((limiter) => wrapped(`*${nameOf(limiter)}*: ${LIMITERS[limiter]}.`, '- '));
+  .filter((limiter) => [...ROWS, ...HELD_ROWS].some((row) => row.limiter === limiter))
+  .map((limiter) => {
+    const files = [...new Set(LIMITERS[limiter].tests.map(([file]) => `[\`${file}\`](../test/${file})`))];
+    const tested = files.length === 0 ? '' : ` Used up by ${files.join(', ')}.`;
+    return wrapped(`*${nameOf(limiter)}*: ${LIMITERS[limiter].says}.${tested}`, '- ');
+  });
 
 const HELD = `## What is held
 
@@ -48,8 +52,11 @@ for one, with the worst input; how many there may be at a replica, and whose; an
 needs for a connection comes on top of it ([sizing](sizing.md#cost-figures) has resident memory).
 `;
 
-const heldEntry = ({ what, worst, kB, most, limit }: HeldRow): string =>
-  entry(what, `${kB} kB; at most ${most} (${limit}), ${Math.ceil((kB * most) / 1000)} MB. Worst: ${worst}.`);
+const heldEntry = ({ what, worst, kB, most, whose, limiter }: HeldRow): string =>
+  entry(
+    what,
+    `${kB} kB; at most ${most} ${whose}, ${Math.ceil((kB * most) / 1000)} MB; *${nameOf(limiter)}*. Worst: ${worst}.`,
+  );
 
 export const requestCosts = (): string =>
   `${[

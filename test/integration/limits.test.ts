@@ -1,6 +1,6 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { compileMapping, mapClaims } from '../../src/core/identity/claims.ts';
-import { ALICE, call, open, signIn, startPlane, until } from '../support/data-plane.ts';
+import { ALICE, call, open, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestUser, TestPlane } from '../support/data-plane.ts';
 import { http2Connection } from '../support/http2-client.ts';
 import type { Http2Answer, Http2Connection, Http2Options } from '../support/http2-client.ts';
@@ -214,6 +214,26 @@ describe('two users who hold every connection slot of their limits', () => {
     await until(() => plane.audited.length === 2, 'the audit events');
     expect(plane.audited.map(({ annotations }) => annotations['portcullis.dev/reason'])).toContain('upload_stalled');
     for (const { ended } of plane.upstream.connections) expect(await ended).toBe('reset');
+  });
+});
+
+describe('connections', () => {
+  it('beyond `limits.connections` are not accepted, and are again once one has ended', async () => {
+    const plane = await startPlane({ limits: { connections: 2 } });
+    onTestFinished(() => plane.close());
+    const user = await signIn(plane);
+    const [first] = [await rawConnection(plane, user.certificate), await rawConnection(plane, user.certificate)];
+    await expect(rawConnection(plane, user.certificate)).rejects.toThrow();
+    first.socket.destroy();
+    const accepted = (): Promise<string> =>
+      rawConnection(plane, user.certificate).then(
+        ({ socket }) => {
+          socket.destroy();
+          return 'accepted';
+        },
+        () => 'not accepted',
+      );
+    await expect.poll(accepted).toBe('accepted');
   });
 });
 

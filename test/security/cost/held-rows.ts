@@ -6,7 +6,7 @@ import { ADMIN_AUDIENCE, clusterAudience, SELF_AUDIENCE } from '../../../src/cor
 import { MOST_BODY_BYTES, MOST_PENDING } from '../../../src/core/http/pending-requests.ts';
 import { perUserLimit } from '../../../src/proxy/admission/concurrency-limit.ts';
 import type { HeldRequest, Holding } from './held.ts';
-import { bearer, FORM_TYPE, JSON_TYPE, LONG } from './row.ts';
+import { bearer, FORM_TYPE, JSON_TYPE, LONG, type Limiter } from './row.ts';
 import type { CostStage } from './stage.ts';
 import { OF_HOLDER } from './state.ts';
 
@@ -15,9 +15,11 @@ export interface HeldRow {
   readonly worst: string;
   /** Of the heap and of buffers for each, in units of 1000 bytes. What OpenSSL has of a connection is not part of it. */
   readonly kB: number;
-  /** How many there may be at a replica, and whose they are then. */
+  /** How many there may be at a replica. */
   readonly most: number;
-  readonly limit: string;
+  /** Of whom: `of an account`. */
+  readonly whose: string;
+  readonly limiter: Limiter;
   /** How many are opened to be measured. */
   readonly count: number;
   open(stage: CostStage, holding: Holding, index: number): Promise<void>;
@@ -66,8 +68,8 @@ function as(stage: CostStage, index: number, audience: string): Promise<string> 
 }
 
 const PODS = '/api/v1/namespaces/default/pods';
-const inFlight = { most: perUserLimit({}), limit: 'account: `limits.inFlightPerPerson`' };
-const pending = { most: MOST_PENDING.address, limit: `address; ${MOST_PENDING.all} in all` };
+const inFlight = { most: perUserLimit({}), whose: 'of an account', limiter: 'inFlight' } as const;
+const pending = { most: MOST_PENDING.address, whose: 'of an address', limiter: 'pending' } as const;
 
 export const HELD_ROWS: readonly HeldRow[] = [
   {
@@ -75,7 +77,8 @@ export const HELD_ROWS: readonly HeldRow[] = [
     worst: 'with a client certificate; it ends when no request comes in 20 s',
     kB: 40,
     most: 2_000,
-    limit: 'all together: a fifth of `limits.connections`',
+    whose: 'in all',
+    limiter: 'connections',
     count: MANY,
     open: async (_stage, holding) => void (await holding.connect('http/1.1')),
   },
@@ -140,7 +143,8 @@ export const HELD_ROWS: readonly HeldRow[] = [
   }),
   ...both('a caller who waits for a decision about an access request', {
     most: MOST_WAITING.account,
-    limit: `account; ${MOST_WAITING.session} of a session and ${MOST_WAITING.all} in all`,
+    whose: 'of an account',
+    limiter: 'waiting',
     worst: 'the longest reason',
     kB: [70, 60],
     count: 62,
@@ -151,7 +155,8 @@ export const HELD_ROWS: readonly HeldRow[] = [
   }),
   ...both('a live view of the audit log', {
     most: MOST_TAILS_OF_REPLICA,
-    limit: 'all together, and four fifths of them of one account',
+    whose: 'in all',
+    limiter: 'streams',
     worst: 'each filter as long as it may be',
     kB: [250, 150],
     count: FEW,
@@ -163,7 +168,8 @@ export const HELD_ROWS: readonly HeldRow[] = [
   }),
   ...both('a live view of the replicas, or of a revocation', {
     most: MOST_VIEWS_OF_REPLICA,
-    limit: 'all together, and four fifths of them of one account',
+    whose: 'in all',
+    limiter: 'streams',
     worst: 'there is none worse',
     kB: [100, 80],
     count: 40,

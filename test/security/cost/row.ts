@@ -1,4 +1,7 @@
 /** The shape of a row of the table, the bounds that rows share, and who holds the number of requests down. */
+import { MOST_WAITING } from '../../../src/access/waiters.ts';
+import { MOST_PENDING } from '../../../src/core/http/pending-requests.ts';
+import { CALLS_PER_MINUTE } from '../../../src/http/call-limits.ts';
 import type { CostStage, Sent } from './stage.ts';
 
 /** Of one request. */
@@ -13,25 +16,108 @@ export interface Bound {
   readonly kB: number;
 }
 
+export interface Limit {
+  /** Who may have how many. */
+  readonly says: string;
+  /** Tests that use it up: the file beneath `test`, and how the title begins. None: it rejects nothing. */
+  readonly tests: readonly (readonly [file: string, title: string])[];
+}
+
+const ADMIN_CALLS = 'integration/admin-api-calls.test.ts';
+const DEVICE = 'integration/device.test.ts';
+const LIMITS = 'integration/limits.test.ts';
+const OWN = ['unit/http/own-limits.test.ts', 'has a limit on the %s of an account: 429 with Retry-After'] as const;
+
 export const LIMITERS = {
-  reads: 'account: 600 a minute and one at a time, pages and admin API together',
-  changes: 'account: 300 a minute, pages and admin API together',
-  ownReads: 'account: 600 a minute',
-  ownChanges: 'account: 300 a minute',
-  orders: 'account or session: `limits.signInsPerMinute`, and 300 a minute',
-  rejected: 'address: 120 a minute without a valid credential',
-  signIns: 'address: `limits.signInsPerMinute`',
-  exchanges: 'address: `limits.signInsPerMinute` rejected ones',
-  refreshes: 'account: 1200 a minute; session that is not bound to a key: 120 rotations a minute',
-  codes: 'address: a share of `limits.signInsPerMinute`; and all addresses together',
-  logouts: 'address: 60 rejected ones a minute',
-  streams: 'account and replica: a number of open streams',
-  inFlight: 'account: `limits.inFlightPerPerson` at a time; cluster: four fifths of `limits.connections`',
-  connections:
-    'a fifth of `limits.connections` for all without a credential, and 250 streams on a connection: it is cheap',
-  handshakes: 'all: those that wait are shared out over turns of the event loop',
-  network: 'none: only the network of the cluster reaches this listener',
-} as const;
+  reads: {
+    says: `account: ${CALLS_PER_MINUTE.reads} a minute and one at a time, pages and admin API together`,
+    tests: [
+      [ADMIN_CALLS, 'pages count as calls: too many requests for pages get 429'],
+      ['unit/web/browser/guards.test.ts', 'an account has one page and one read at a time'],
+    ],
+  },
+  changes: {
+    says: `account: ${CALLS_PER_MINUTE.changes} a minute, pages and admin API together`,
+    tests: [[ADMIN_CALLS, 'five hundred sessions can be revoked one by one in less than a minute of waiting']],
+  },
+  ownReads: { says: `account: ${CALLS_PER_MINUTE.reads} a minute`, tests: [OWN] },
+  ownChanges: { says: `account: ${CALLS_PER_MINUTE.changes} a minute`, tests: [OWN] },
+  orders: {
+    says: `account, and as many again for all its delegated sessions: \`limits.signInsPerMinute\`, and ${CALLS_PER_MINUTE.changes} a minute`,
+    tests: [OWN, ['integration/delegated-sessions.test.ts', 'are made only so fast by all delegated sessions']],
+  },
+  rejected: {
+    says: `address: ${CALLS_PER_MINUTE.rejected} a minute without a valid credential`,
+    tests: [[ADMIN_CALLS, 'without a credential get 429']],
+  },
+  signIns: {
+    says: 'address: `limits.signInsPerMinute`',
+    tests: [
+      ['integration/sign-in-flood.test.ts', 'may begin so many sign-ins a minute'],
+      [DEVICE, 'is audited where too many codes are begun from one address'],
+    ],
+  },
+  exchanges: {
+    says: 'address: `limits.signInsPerMinute` rejected ones',
+    tests: [['integration/workload.test.ts', 'is admitted whatever else comes from its address']],
+  },
+  refreshes: {
+    says: 'account: 1200 a minute; session that is not bound to a key: 120 rotations a minute',
+    tests: [
+      ['unit/oauth/refresh-rotation.test.ts', 'lets an account refresh 1200 times within a minute'],
+      ['integration/public-clients.test.ts', 'must wait where it refreshes in a loop'],
+    ],
+  },
+  codes: {
+    says: 'address: a share of `limits.signInsPerMinute`; and all addresses together',
+    tests: [
+      [DEVICE, 'has three tries a minute'],
+      ['unit/web/step-up/code.test.ts', 'whoever guesses codes is soon told to wait'],
+    ],
+  },
+  logouts: {
+    says: 'address: 120 rejected ones a minute',
+    tests: [['unit/web/sign-in/backchannel-logout.test.ts', 'is accepted whatever else came from its address']],
+  },
+  streams: {
+    says: 'replica: a number of open streams, of which one account has four fifths at most',
+    tests: [
+      ['integration/audit-tail.test.ts', 'accept eight tails of one account each, reject the next with 429'],
+      ['integration/live-views.test.ts', 'are rejected with 429 for an account that has forty'],
+    ],
+  },
+  waiting: {
+    says: `session: ${MOST_WAITING.session} at a time; account: ${MOST_WAITING.account}; all: ${MOST_WAITING.all}`,
+    tests: [['unit/access/waiters.test.ts', 'a session waits for four requests at a time, an account for twenty']],
+  },
+  inFlight: {
+    says: 'account: `limits.inFlightPerPerson` at a time; cluster: four fifths of `limits.connections`',
+    tests: [
+      [LIMITS, 'counts requests and watches over all sessions of the user; beyond it 429'],
+      [LIMITS, 'wait for their own connections, and are told to try again'],
+      ['integration/clusters.test.ts', 'may use no more than its share of connections when it hangs: it gets 429'],
+    ],
+  },
+  pending: {
+    says: `connection: ${MOST_PENDING.connection} at a time; address: ${MOST_PENDING.address}; all: ${MOST_PENDING.all}`,
+    tests: [
+      ['security/unfinished-requests.test.ts', 'are limited by connection and by address'],
+      ['security/unfinished-requests.test.ts', 'are limited in all, from however many addresses they come'],
+    ],
+  },
+  connections: {
+    says: 'a fifth of `limits.connections` for all without a credential, and 250 streams on a connection: it is cheap',
+    tests: [
+      ['security/connection-limit.test.ts', 'connections without a credential have a fifth'],
+      [LIMITS, 'beyond `limits.connections` are not accepted'],
+    ],
+  },
+  handshakes: {
+    says: 'all: those that wait are shared out over turns of the event loop',
+    tests: [['integration/shared-turns.test.ts', '16 handshakes of clients are processed in one turn']],
+  },
+  network: { says: 'none: only the network of the cluster reaches this listener', tests: [] },
+} as const satisfies Readonly<Record<string, Limit>>;
 
 export type Limiter = keyof typeof LIMITERS;
 

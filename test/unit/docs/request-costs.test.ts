@@ -4,7 +4,7 @@ import { COSTS_FILE, REGENERATE_COSTS, requestCosts } from '../../../scripts/req
 import { accessApi } from '../../../src/access/access.ts';
 import { delegationsApi } from '../../../src/delegation/delegation.ts';
 import { stepUpApi } from '../../../src/step-up/step-up.ts';
-import { CHEAP_MS } from '../../security/cost/row.ts';
+import { CHEAP_MS, LIMITERS, type Limit } from '../../security/cost/row.ts';
 import { HELD_ROWS } from '../../security/cost/held-rows.ts';
 import { ROWS } from '../../security/cost/table.ts';
 import { withAccess } from '../../support/admin-access.ts';
@@ -41,6 +41,15 @@ it('has a row for each route of the pages and of the APIs for own sessions, and 
 it('has each thing that is held once', () => {
   const names = HELD_ROWS.map(({ what }) => what);
   expect(names).toEqual([...new Set(names)]);
+});
+
+const uses = Object.entries<Limit>(LIMITERS).flatMap(([limiter, { tests }]) =>
+  tests.map(([file, title]) => ({ limiter, file, title })),
+);
+
+it.each(uses)('has a test that uses up $limiter: $file', ({ file, title }) => {
+  const text = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+  expect(text).toContain(`('${title}`);
 });
 
 it('has each operation once, and nothing that is dear without a limit on its number', () => {
