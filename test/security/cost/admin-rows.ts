@@ -1,7 +1,8 @@
 /** The admin API, as admins and auditors may call it. */
 import { ROUTES, type RouteName } from '../../../src/admin/api/routes.ts';
-import { bearer, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
+import { bearer, DRILL, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
 import type { CostStage, Sent } from './stage.ts';
+import { OF_REVOKED } from './state.ts';
 
 const PREFIX = '/-/admin/api/v1';
 
@@ -24,8 +25,8 @@ const TALLY: Bound = { ...PAGE, redisMs: 30 };
 
 const WORST: Readonly<Record<RouteName, AdminRow>> = {
   listSessions: {
-    worst: '500 sessions, which one search reads, and none of which has the text of 200 characters',
-    path: () => `/sessions?limit=200&search=${'w'.repeat(199)}x`,
+    worst: '500 sessions, which one search reads, of users of a cluster; none of them has the text of 200 characters',
+    path: () => `/sessions?limit=200&cluster=demo&search=${'w'.repeat(199)}x`,
     bound: SCAN,
   },
   getSession: {
@@ -40,10 +41,11 @@ const WORST: Readonly<Record<RouteName, AdminRow>> = {
   },
   listSessionRequests: { worst: 'no request of it is known', path: ({ own }) => `/sessions/${own[0] ?? ''}/requests` },
   createRevocation: {
-    worst: 'a username and a reason as long as they may be, of an account that is locked with it',
+    worst: `by the username of an account with ${OF_REVOKED} sessions, which is locked with it`,
     path: () => '/revocations',
-    sent: (_stage, index) => body({ account: `demo/crowd-${index + 100}`, lock: true, reason }),
+    sent: ({ next }) => body({ username: `demo:revoked-${next('revoked')}`, lock: true, reason }),
     bound: PAGE,
+    times: 2,
   },
   getRevocation: { worst: 'unknown, with an id of 64 characters', path: () => `/revocations/${gone}`, status: 404 },
   getRevocationScope: {
@@ -94,10 +96,11 @@ const WORST: Readonly<Record<RouteName, AdminRow>> = {
   },
   endAccessRequest: { worst: 'unknown', path: () => `/access/${gone}?reason=${reason}`, status: 404 },
   createDrill: {
-    worst: 'a cluster that is not there, with a path of 512 characters',
+    worst: 'a whole one, with a path of 512 characters',
     path: () => '/drills',
-    sent: () => body({ cluster: 'none', path: `/api/v1/${'p'.repeat(480)}?watch=1`, reason }),
-    status: 404,
+    sent: () => body({ cluster: 'demo', path: `/api/v1/namespaces?watch=1&p=${'p'.repeat(480)}`, reason }),
+    bound: DRILL,
+    times: 2,
   },
   tailAudit: {
     worst: 'a stream, with each filter as long as it may be',

@@ -1,5 +1,8 @@
 /** The APIs for a user's own sessions, and the OAuth endpoints, which anyone may call. */
 import { createHash } from 'node:crypto';
+import { clusterAudience, SELF_AUDIENCE } from '../../../src/core/core.ts';
+import { MOST_LEVELS } from '../../../src/core/delegation/delegation.ts';
+import type { RightsLimit } from '../../../src/core/delegation/rights.ts';
 import { EXCHANGE } from '../../support/exchange-stage.ts';
 import {
   bearer,
@@ -13,7 +16,8 @@ import {
   type Limiter,
   type Request,
 } from './row.ts';
-import { largestLimit } from './state.ts';
+import type { Holder } from './holders.ts';
+import { chainLimit, largestLimit } from './state.ts';
 import { MCP_RESOURCE, type CostStage, type Sent, type User } from './stage.ts';
 
 type Options = Partial<Pick<CostRow, 'bound' | 'limiter' | 'times'>> & { readonly status?: number };
@@ -21,20 +25,22 @@ type Options = Partial<Pick<CostRow, 'bound' | 'limiter' | 'times'>> & { readonl
 interface OwnRow extends Options {
   readonly worst: string;
   readonly as?: 'alice' | 'root';
+  /** In place of a user's own session. */
+  readonly holder?: (stage: CostStage) => Holder | undefined;
   readonly path: (stage: CostStage, index: number) => string;
   readonly body?: (stage: CostStage, index: number) => string;
 }
 
 const gone = 'A'.repeat(43);
-const thumbprint = (index: number): string => createHash('sha256').update(String(index)).digest('base64url');
+const thumbprint = (key: string): string => createHash('sha256').update(key).digest('base64url');
 
-const order = (index: number): string =>
+const order = (limit: RightsLimit, key: string): string =>
   JSON.stringify({
     name: 'a'.repeat(63),
     clusters: ['demo'],
-    limits: [largestLimit(`order-${index}`)],
+    limits: [limit],
     seconds: 600,
-    thumbprint: thumbprint(index),
+    thumbprint: thumbprint(key),
   });
 
 const OWN: Readonly<Record<string, OwnRow>> = {
@@ -46,10 +52,19 @@ const OWN: Readonly<Record<string, OwnRow>> = {
   'POST /-/delegations': {
     worst: 'limits of 8 kB with a hundred names, where there are as many sessions as may be',
     path: () => '/-/delegations',
-    body: (_stage, index) => order(index),
+    body: (_stage, index) => order(largestLimit(`order-${index}`), String(index)),
     limiter: 'orders',
     bound: PAGE,
     status: 409,
+  },
+  'POST /-/delegations (one is made)': {
+    worst: 'by the third of four delegated sessions above one another, with names that are compared with theirs',
+    holder: ({ chain }) => chain.parent,
+    path: () => '/-/delegations',
+    body: () => order(chainLimit(MOST_LEVELS - 1), crypto.randomUUID()),
+    limiter: 'orders',
+    bound: PAGE,
+    status: 201,
   },
   'GET /-/delegations/:id': {
     worst: 'one with limits of 8 kB',
@@ -116,7 +131,7 @@ const OWN: Readonly<Record<string, OwnRow>> = {
 };
 
 const OWN_ROWS: readonly CostRow[] = Object.entries(OWN).map(([operation, row]) => {
-  const { worst, as = 'alice', path, body, status = 200, bound = SMALL, limiter, ...rest } = row;
+  const { worst, as = 'alice', holder, path, body, status = 200, bound = SMALL, limiter, ...rest } = row;
   const method = operation.split(' ', 1)[0] as Required<Sent>['method'];
   const usual: Limiter = method === 'GET' ? 'ownReads' : 'ownChanges';
   return {
@@ -125,15 +140,16 @@ const OWN_ROWS: readonly CostRow[] = Object.entries(OWN).map(([operation, row]) 
     worst,
     bound,
     limiter: limiter ?? usual,
-    request(stage, index): Request {
+    async request(stage, index): Promise<Request> {
       const user: User = stage[as];
+      const token = (await holder?.(stage)?.token(SELF_AUDIENCE)) ?? user.self;
       const text = body?.(stage, index);
       const sent = text === undefined ? {} : { body: text };
       return {
         method,
         url: stage.urls.api + path(stage, index),
         agent: user.agent,
-        headers: { ...bearer(user.self), ...(text === undefined ? {} : JSON_TYPE) },
+        headers: { ...bearer(token), ...(text === undefined ? {} : JSON_TYPE) },
         ...sent,
         status,
       };
@@ -152,6 +168,8 @@ const forged = (bytes: number): string =>
 
 interface OAuthRow extends Options {
   readonly worst: string;
+  /** Whose connection it comes on; default: alice's. */
+  readonly as?: 'root';
   readonly form: (stage: CostStage, index: number) => Record<string, string> | Promise<Record<string, string>>;
   readonly limiter: Limiter;
 }
@@ -200,6 +218,20 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
     limiter: 'exchanges',
     status: 400,
   },
+  'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:token-exchange), a registered client, valid': {
+    worst: 'authorization_details of 8 kB',
+    as: 'root',
+    form: async (stage, index) => ({
+      ...exchange,
+      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+      client_assertion: await stage.assertion(),
+      subject_token: (await stage.holders.at(-6)?.token(MCP_RESOURCE)) ?? '',
+      resource: clusterAudience('demo'),
+      authorization_details: JSON.stringify([{ type: 'urn:portcullis:rights', ...largestLimit(String(index)) }]),
+    }),
+    limiter: 'exchanges',
+    bound: { ...PAGE, cpuMs: 40 },
+  },
   'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:token-exchange), a registered client': {
     worst: 'a valid assertion, a user’s token of 8 kB that is not signed, and authorization_details of 8 kB',
     form: async (stage, index) => ({
@@ -207,7 +239,7 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
       client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
       client_assertion: await stage.assertion(),
       subject_token: forged(8000),
-      resource: MCP_RESOURCE,
+      resource: clusterAudience('demo'),
       authorization_details: JSON.stringify([{ type: 'urn:portcullis:rights', ...largestLimit(String(index)) }]),
     }),
     limiter: 'exchanges',
@@ -220,10 +252,9 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
     limiter: 'connections',
   },
   'POST /-/oauth/device': {
-    worst: 'each parameter of 2 kB',
-    form: () => ({ ...client, scope: 'kubernetes', device_name: 'w'.repeat(64), resource: `urn:${'r'.repeat(2000)}` }),
+    worst: 'a code is made, with each parameter as long as it may be',
+    form: () => ({ ...client, scope: 'kubernetes', device_name: 'w'.repeat(64), resource: clusterAudience('demo') }),
     limiter: 'signIns',
-    status: 400,
   },
   'POST /oauth/token': {
     worst: 'as at the api listener',
@@ -245,7 +276,7 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
 };
 
 const FORM_ROWS: readonly CostRow[] = Object.entries(FORMS).map(([operation, row]) => {
-  const { form, status = 200, bound = SMALL, ...rest } = row;
+  const { form, as = 'alice', status = 200, bound = SMALL, ...rest } = row;
   const path = operation.split(' ')[1] ?? '';
   const isWeb = path.startsWith('/oauth');
   return {
@@ -253,11 +284,11 @@ const FORM_ROWS: readonly CostRow[] = Object.entries(FORMS).map(([operation, row
     operation,
     bound,
     async request(stage, index): Promise<Request> {
-      const { urls, alice, anonymous } = stage;
+      const { urls, anonymous } = stage;
       return {
         method: 'POST',
         url: (isWeb ? urls.web : urls.api) + path,
-        agent: isWeb ? anonymous : alice.agent,
+        agent: isWeb ? anonymous : stage[as].agent,
         headers: FORM_TYPE,
         body: new URLSearchParams(await form(stage, index)).toString(),
         status,

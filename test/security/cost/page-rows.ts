@@ -1,5 +1,18 @@
 /** Pages and forms for browsers, and web consoles. */
-import { FORM_TYPE, LONG, MANY, PAGE, SMALL, type Bound, type CostRow, type Limiter, type Request } from './row.ts';
+import {
+  bearer,
+  DRILL,
+  FORM_TYPE,
+  JSON_TYPE,
+  LONG,
+  MANY,
+  PAGE,
+  SMALL,
+  type Bound,
+  type CostRow,
+  type Limiter,
+  type Request,
+} from './row.ts';
 import type { CostStage } from './stage.ts';
 import type { Browser } from './state.ts';
 
@@ -7,10 +20,10 @@ interface PageRow {
   readonly worst: string;
   readonly as?: 'root' | 'alice';
   /** In place of `as`: for what ends it. */
-  readonly browser?: (stage: CostStage, index: number) => Browser | undefined;
+  readonly browser?: (stage: CostStage, index: number) => Browser | undefined | Promise<Browser>;
   /** In place of the path of the router. */
   readonly path?: (stage: CostStage, index: number) => string;
-  readonly form?: (stage: CostStage, index: number) => Record<string, string>;
+  readonly form?: (stage: CostStage, index: number) => Record<string, string> | Promise<Record<string, string>>;
   readonly status?: number;
   readonly bound?: Bound;
   readonly limiter?: Limiter;
@@ -27,6 +40,37 @@ const account = (name: string): string => encodeURIComponent(`demo/${name}`);
 const SCAN: Bound = { cpuMs: 100, calls: 90, redisMs: 50, kB: 64 };
 /** Two thousand are counted, which opens none. */
 const TALLY: Bound = { ...PAGE, redisMs: 30 };
+
+/** A replica of a busy machine has no lease for a moment. Then the page has none either, and the request is sent again. */
+const NONE = 'BBBB-BBBB';
+
+/** A browser that no one has signed in with, at the page for codes. */
+async function opened({ send, urls }: CostStage, page: string): Promise<Browser> {
+  const { cookie, text } = await send({ url: urls.web + page });
+  return { cookie, csrf: /name="csrf" value="([^"]*)"/.exec(text)?.[1] ?? '' };
+}
+
+async function deviceCode({ send, urls, alice }: CostStage): Promise<string> {
+  const { status, text } = await send({
+    method: 'POST',
+    url: `${urls.api}/-/oauth/device`,
+    agent: alice.agent,
+    headers: FORM_TYPE,
+    body: 'client_id=portcullis-cli&scope=kubernetes',
+  });
+  return status === 200 ? String((JSON.parse(text) as Record<string, unknown>)['user_code']) : NONE;
+}
+
+async function stepUpCode({ send, urls, alice }: CostStage): Promise<string> {
+  const { status, text } = await send({
+    method: 'POST',
+    url: `${urls.api}/-/step-up`,
+    agent: alice.agent,
+    headers: { ...bearer(alice.self), ...JSON_TYPE },
+    body: '{}',
+  });
+  return status === 201 ? String((JSON.parse(text) as Record<string, unknown>)['userCode']) : NONE;
+}
 
 const SIGNED_OUT: Readonly<Record<string, PageRow>> = {
   'GET /assets/:name': { worst: 'an unknown file', path: () => `/assets/${LONG}`, status: 404 },
@@ -66,9 +110,9 @@ const SIGNED_OUT: Readonly<Record<string, PageRow>> = {
   'GET /login/:uid/refuse': { worst: 'an unknown one', path: () => `/login/${gone}/refuse`, status: 400 },
   'GET /device': { worst: 'a query with three thousand parameters', path: () => `/device?${MANY}` },
   'POST /device': {
-    worst: 'a wrong code, in a form of 900 bytes',
-    form: () => ({ code: 'B'.repeat(900) }),
-    status: 400,
+    worst: 'a right code',
+    browser: (stage) => opened(stage, '/device'),
+    form: async (stage) => ({ user_code: await deviceCode(stage) }),
     limiter: 'codes',
   },
   'GET /device/start': {
@@ -81,7 +125,12 @@ const SIGNED_OUT: Readonly<Record<string, PageRow>> = {
   'POST /device/refuse': { worst: 'an unknown ticket', form: () => ({ ticket: gone }), status: 400 },
   'GET /device/done': { worst: NOTHING },
   'GET /step-up': { worst: NOTHING },
-  'POST /step-up': { worst: 'a wrong code', form: () => ({ code: 'B'.repeat(900) }), status: 400, limiter: 'codes' },
+  'POST /step-up': {
+    worst: 'a right code',
+    browser: (stage) => opened(stage, '/step-up'),
+    form: async (stage) => ({ user_code: await stepUpCode(stage) }),
+    limiter: 'codes',
+  },
   'POST /step-up/deny': { worst: 'an unknown one', form: () => ({ id: gone }), status: 400 },
   'GET /step-up/finish': { worst: 'an unknown state', path: () => `/step-up/finish?state=${gone}`, status: 400 },
   'GET /step-up/done': { worst: NOTHING },
@@ -209,10 +258,10 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
   'GET /admin/health': { worst: 'each component is checked, once in ten seconds' },
   'GET /admin/drill': { worst: NOTHING },
   'POST /admin/drill': {
-    worst: 'a path of 15 kB',
-    form: () => ({ cluster: 'demo', path: LONGEST, reason: 'r' }),
-    status: 400,
-    bound: PAGE,
+    worst: 'a whole one, with a path of 512 characters',
+    form: () => ({ cluster: 'demo', path: `/api/v1/namespaces?watch=1&p=${'p'.repeat(480)}`, reason: 'r' }),
+    bound: DRILL,
+    times: 2,
   },
   'GET /consoles/:name': {
     worst: 'without the state that belongs to it',
@@ -238,16 +287,17 @@ function rowsOf(pages: Readonly<Record<string, PageRow>>, isSignedIn: boolean): 
       bound,
       limiter: row.limiter ?? (isSignedIn ? calls : 'connections'),
       ...(times === undefined ? {} : { times }),
-      request(stage, index): Request {
+      async request(stage, index): Promise<Request> {
         const usual = as === 'root' ? stage.rootBrowser : stage.aliceBrowser;
-        const { cookie, csrf } = browser?.(stage, index) ?? usual;
-        const fields = form?.(stage, index);
-        const body = fields && new URLSearchParams({ ...(isSignedIn ? { csrf } : {}), ...fields }).toString();
+        const { cookie, csrf } = (await browser?.(stage, index)) ?? usual;
+        const fields = await form?.(stage, index);
+        const isKnown = isSignedIn || browser !== undefined;
+        const body = fields && new URLSearchParams({ ...(isKnown ? { csrf } : {}), ...fields }).toString();
         return {
           method,
           url: stage.urls.web + (path?.(stage, index) ?? routed),
           headers: {
-            ...(isSignedIn ? { cookie } : {}),
+            ...(isKnown ? { cookie } : {}),
             ...(body === undefined ? {} : { ...FORM_TYPE, origin: stage.urls.web }),
           },
           ...(body === undefined ? {} : { body }),

@@ -22,7 +22,7 @@ import { newClientKey, OAuthClient, type ClientKey } from '../../support/oauth-c
 import { startRedis } from '../../support/redis.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../../support/workload-issuer.ts';
 import { createMinter, type Holder } from './holders.ts';
-import { fill, GROUPS, State, type Filled } from './state.ts';
+import { fill, GROUPS, LAST_HOLDER, State, type Filled } from './state.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 const PROBE = new URL('memory-probe.ts', import.meta.url).href;
@@ -59,6 +59,8 @@ export interface Cost {
   /** Of the response. */
   readonly bytes: number;
   readonly text: string;
+  /** What it sets, as a `Cookie` header. */
+  readonly cookie: string;
 }
 
 export interface CostStage extends Filled {
@@ -67,12 +69,16 @@ export interface CostStage extends Filled {
   readonly ca: string;
   /** Bound to alice's key, five sessions of each account, which may do everything. */
   readonly holders: readonly Holder[];
+  /** Of the last of them: the two lowest of as many delegated sessions as may be above one another. */
+  readonly chain: { readonly parent: Holder; readonly last: Holder };
   readonly alice: User;
   readonly root: User;
   /** Client for no one: no certificate. */
   readonly anonymous: Agent;
   readonly issuer: WorkloadIssuer;
   assertion(): Promise<string>;
+  /** How often it was called with this name: for what is there a few times, and is used up by each request. */
+  next(name: string): number;
   send(sent: Sent): Promise<Cost>;
   /** Scripts and commands that Redis was sent so far, those within scripts not counted. */
   storeCalls(): Promise<number>;
@@ -154,7 +160,8 @@ async function signIn(demo: RunningDemo, name: string): Promise<User> {
   const { session, refreshToken, accessToken } = await client.signIn(name, { resource: clusterAudience('demo') });
   const [self, admin] = [await token(refreshToken, SELF_AUDIENCE), await token(refreshToken, ADMIN_AUDIENCE)];
   await client.close();
-  const fresh = (): Agent => new Agent({ connect: { ca, ...key }, connections: 1, pipelining: 1 });
+  // Over HTTP/2 it would join header lines of one name.
+  const fresh = (): Agent => new Agent({ allowH2: false, connect: { ca, ...key }, connections: 1, pipelining: 1 });
   return { key, agent: fresh(), fresh, session, refreshToken, cluster: accessToken, self, admin };
 }
 
@@ -207,7 +214,7 @@ export async function startCostStage(): Promise<CostStage> {
   const loaded = await loadConfig({ file: config, env: {} });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
   const first = await startServer(loaded.value.config);
-  const [alice, root, filled, holders] = await (async () => {
+  const [alice, root, filled, holders, chain] = await (async () => {
     try {
       await first.ready;
       await untilSettled(first.store);
@@ -215,7 +222,10 @@ export async function startCostStage(): Promise<CostStage> {
       const state = new State(first);
       const filled = await fill(state, users[0].session);
       const mint = await createMinter(demo, first.store.sessions, users[0].key.cert);
-      return [...users, filled, await Promise.all((await state.openHolders()).map(mint))] as const;
+      const holders = await Promise.all((await state.openHolders()).map(mint));
+      const { parent, last } = await state.chain(LAST_HOLDER, holders.at(-1)?.session ?? '');
+      const chain = { parent: await mint(parent), last: await mint(last) };
+      return [...users, filled, holders, chain] as const;
     } finally {
       await first.stop();
     }
@@ -228,16 +238,23 @@ export async function startCostStage(): Promise<CostStage> {
   stops.defer(() => bare.disconnect());
   const anonymous = new Agent({ connect: { ca }, connections: 1 });
   for (const agent of [alice.agent, root.agent, anonymous]) stops.defer(() => agent.destroy());
+  const counts = new Map<string, number>();
   const kept = stops.move();
   return {
     ...filled,
     urls: { ...demo.urls, ops },
     ca,
     holders,
+    chain,
     alice,
     root,
     anonymous,
     issuer,
+    next(name) {
+      const count = counts.get(name) ?? 0;
+      counts.set(name, count + 1);
+      return count;
+    },
     assertion: () => assertion(demo.urls.web, privateKey),
     send: (sent) => measured(sent, { pid: server.pid, anonymous }),
     storeCalls: () => callsOf(bare),
@@ -275,7 +292,8 @@ async function measured(sent: Sent, { pid, anonymous }: { readonly pid: number; 
     await answer.body.text().catch(() => undefined);
   } else text = await answer.body.text();
   const cpuMs = ((await cpuMicroseconds(pid)) - before) / 1000;
-  return { status: answer.statusCode, cpuMs, bytes: text.length, text };
+  const cookie = [answer.headers['set-cookie'] ?? []].flat().map((line) => line.split(';', 1)[0]);
+  return { status: answer.statusCode, cpuMs, bytes: text.length, text, cookie: cookie.join('; ') };
 }
 
 async function callsOf(bare: Redis): Promise<number> {

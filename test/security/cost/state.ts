@@ -12,7 +12,7 @@ import {
   OPEN_SECONDS,
   type AccessRequest,
 } from '../../../src/core/access/request.ts';
-import { MOST_LIMIT_BYTES, type Delegation } from '../../../src/core/delegation/delegation.ts';
+import { MOST_LEVELS, MOST_LIMIT_BYTES, type Delegation } from '../../../src/core/delegation/delegation.ts';
 import { AppError } from '../../../src/core/errors.ts';
 import type { RightsLimit } from '../../../src/core/delegation/rights.ts';
 import type { NewSession } from '../../../src/store/store.ts';
@@ -26,9 +26,13 @@ const AT_ONCE = 16;
 /** Accounts that sign out everywhere, with so many sessions each. */
 const LEAVERS = 14;
 const OF_LEAVER = 20;
+/** Accounts that are revoked by their username, with so many sessions each. */
+const REVOKED = 9;
+export const OF_REVOKED = 100;
 /** Accounts that hold something open, and the sessions of each. */
-const HOLDERS = 20;
+const HOLDERS = 28;
 export const OF_HOLDER = 5;
+export const LAST_HOLDER = `holder-${HOLDERS - 1}`;
 
 const newId = (): string => randomBytes(16).toString('base64url');
 
@@ -42,6 +46,15 @@ export const largestLimit = (seed: string): RightsLimit => {
   const excess = Math.ceil((JSON.stringify(limit).length - MOST_LIMIT_BYTES) / 64);
   return { rules: limit.rules.map((rule) => ({ ...rule, resourceNames: names.slice(Math.max(0, excess)) })) };
 };
+
+const CHAIN = Array.from({ length: 28 }, (_, index) => `${'n'.repeat(52)}-${index}`);
+/** The one thing that the lowest session of a chain may read. */
+export const CHAIN_NAME = CHAIN.at(-1) ?? '';
+
+/** Of one level of a chain, a share of the bytes of all: what the level above it has, but for one name. */
+export const chainLimit = (level: number): RightsLimit => ({
+  rules: [{ verbs: ['get'], apiGroups: ['apps'], resources: ['deployments'], resourceNames: CHAIN.slice(level) }],
+});
 
 export interface Browser {
   /** As a `Cookie` header. */
@@ -92,15 +105,31 @@ export class State {
     });
   }
 
-  /** A delegated session whose limits are as large as they may be. */
-  async delegate(subject: string, parent: string, seed: string): Promise<string> {
-    const delegation: Delegation = {
-      ancestors: [parent],
-      actors: [{ name: 'a'.repeat(63) }],
-      clusters: ['demo'],
-      limits: [largestLimit(seed)],
-    };
-    return this.open(subject, { delegation }, { mostDelegations: 1000 });
+  /**
+   * A delegated session.
+   * @param limits by default as large as they may be
+   */
+  async delegate(
+    subject: string,
+    ancestors: readonly string[],
+    seed: string,
+    limits: readonly RightsLimit[] = [largestLimit(seed)],
+  ): Promise<string> {
+    const actors = ancestors.map(() => ({ name: 'a'.repeat(63) }));
+    const delegation: Delegation = { ancestors, actors, clusters: ['demo'], limits };
+    // Not later than any of those above it.
+    const expiresAt = Math.floor(Date.now() / 1000) + 3600 - 60 * ancestors.length;
+    return this.open(subject, { delegation, expiresAt }, { mostDelegations: 1000 });
+  }
+
+  /** As many sessions beneath one another as there may be, all limits together as large as they may be. @returns the last two */
+  async chain(subject: string, own: string): Promise<{ readonly parent: string; readonly last: string }> {
+    const ids = [own];
+    for (let level = 1; level <= MOST_LEVELS; level += 1) {
+      const limits = Array.from({ length: level }, (_, index) => chainLimit(index));
+      ids.push(await this.delegate(subject, ids, '', limits));
+    }
+    return { parent: ids.at(-2) ?? '', last: ids.at(-1) ?? '' };
   }
 
   /** A browser in which this user is signed in. */
@@ -212,7 +241,7 @@ export async function fill(state: State, alice: string): Promise<Filled> {
     await state.browser('alice', ['demo:developers']),
   ];
   const own = await inTurns(numbers(MOST_SESSIONS), () => state.open('root'));
-  const delegated = await inTurns(numbers(MOST_SESSIONS), (index) => state.delegate('alice', alice, String(index)));
+  const delegated = await inTurns(numbers(MOST_SESSIONS), (index) => state.delegate('alice', [alice], String(index)));
   const crowd = await inTurns(numbers(CROWD), (index) => state.open(`crowd-${index}`));
   await inTurns(numbers(CROWD), (index) =>
     state.ask(`crowd-${index}`, crowd[index] ?? '', MOST_GRANTS_OF_SESSION, { granted: true, group: GROUPS[0] ?? '' }),
@@ -220,6 +249,7 @@ export async function fill(state: State, alice: string): Promise<Filled> {
   const waiting = await inTurns(numbers(MOST_OPEN / MOST_OPEN_OF_ACCOUNT), (index) =>
     state.ask(`crowd-${index}`, crowd[index] ?? '', MOST_OPEN_OF_ACCOUNT, { granted: false, group: GROUPS[0] ?? '' }),
   );
+  await inTurns(numbers(REVOKED * OF_REVOKED), (index) => state.open(`revoked-${index % REVOKED}`));
   await inTurns(numbers(LEAVERS * OF_LEAVER), (index) => state.open(`leaver-${index % LEAVERS}`));
   const leavers = await inTurns(numbers(LEAVERS), (index) => state.browser(`leaver-${index}`, []));
   return { own, delegated, crowd, waiting: waiting.flat(), rootBrowser, aliceBrowser, leavers };
