@@ -24,6 +24,7 @@ import {
   tooManyGroups,
   type Evaluate,
 } from './claims-parts.ts';
+import type { Budget } from '../cel/cost.ts';
 import { extraKeyProblem } from './extra-keys.ts';
 import { no, ok, type Result } from '../result.ts';
 import { MAX_GROUPS } from './names.ts';
@@ -85,6 +86,9 @@ export function compileMapping(provider: ClaimsProvider): Result<ClaimsMapping, 
  */
 const MOST_STEPS = 1_000_000;
 
+/** Returns what all expressions of one sign-in may take together, also where the rules of several mappings are tried. */
+export const signInBudget = (): Budget => ({ left: MOST_STEPS });
+
 /** Replaces an expression that did not compile, until the errors are returned. */
 const REJECTS_ALL: Expression = {
   reads: () => true,
@@ -96,17 +100,18 @@ const REJECTS_ALL: Expression = {
  * user.
  * @param claims from a token whose signature, issuer, audience and times have been verified
  * @param account `PROVIDER/SUBJECT`; the uid where the provider's mapping names none
+ * @param budget what is left for this sign-in
  */
 export function mapClaims(
   mapping: ClaimsMapping,
   claims: Claims,
   account: Account,
+  budget = signInBudget(),
 ): Result<Identity, IdentityRejection> {
   const badSubject = subjectRejection(account);
   if (badSubject !== undefined) return no(badSubject);
   const tooMany = tooManyGroups(mapping, claims);
   if (tooMany !== undefined) return no(tooMany);
-  const budget = { left: MOST_STEPS };
   const subject = celValue(claims);
   const evaluate: Evaluate = (expression) => expression.evaluate(subject, budget);
   const rejection = firstRejection(mapping.rules, evaluate);

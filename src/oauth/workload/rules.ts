@@ -1,7 +1,7 @@
 /** Finds the configured rule that applies to a workload's token, and the workload's identity by it. */
 import type { JWTVerifyGetKey } from 'jose';
 import type { WorkloadRule } from '../../config/config.ts';
-import { compileMapping, mapClaims } from '../../core/identity/claims.ts';
+import { compileMapping, mapClaims, signInBudget } from '../../core/identity/claims.ts';
 import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
 import { no, ok, type Result } from '../../core/result.ts';
@@ -72,13 +72,15 @@ export async function identifyWorkload(
 ): Promise<Result<Workload, WorkloadRejection>> {
   const issuer = claimedIssuer(subjectToken);
   if (!issuer.ok) return no({ reason: issuer.reason, message: tokenMessage(issuer.reason) });
+  // An attacker with a token of a public issuer, who matches no rule, has all rules of it tried. They count as one sign-in.
+  const budget = signInBudget();
   let rejection: WorkloadRejection = { reason: 'issuer_unknown', message: NO_RULE };
   for (const { config, mapping, keys } of rules) {
     if (config.issuer !== issuer.value) continue;
     const token = await verifySubjectToken(subjectToken, keys, { ...expected, issuer: config.issuer });
     if (!token.ok) return no({ reason: token.reason, message: tokenMessage(token.reason), rule: config.name });
     const account = accountOf(config.name, token.value.subject);
-    const identity = mapClaims(mapping, token.value.claims, account);
+    const identity = mapClaims(mapping, token.value.claims, account, budget);
     if (identity.ok) return ok({ rule: config, token: token.value, account, identity: identity.value });
     const { reason, place, message } = identity.reason;
     // A rule that does not match, or cannot be evaluated, leaves the token to the next one. A name that the rule

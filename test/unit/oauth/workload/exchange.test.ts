@@ -42,9 +42,12 @@ describe('a workload token at the exchange', () => {
   });
   afterEach(() => guard.stop());
 
-  const exchange = (parts: Pick<Parts, 'artefacts'> = store, clockSkew = 60): ExchangeWorkloadToken =>
+  const exchange = (
+    parts: Pick<Parts, 'artefacts'> = store,
+    { clockSkew = 60, rules = [RULE] }: { readonly clockSkew?: number; readonly rules?: readonly WorkloadRule[] } = {},
+  ): ExchangeWorkloadToken =>
     createWorkloadExchange({
-      rules: compileRules([RULE], 100, () => async () => keys.publicKey),
+      rules: compileRules(rules, 100, () => async () => keys.publicKey),
       publicUrl: PUBLIC_URL,
       store: { sessions: store.sessions, artefacts: parts.artefacts },
       guard,
@@ -77,7 +80,7 @@ describe('a workload token at the exchange', () => {
     await guard.start();
     const ahead = async (seconds: number) => {
       const iat = now / 1000 + seconds;
-      return exchange(store, clockSkew)(await request({ jti: `of ${seconds}`, iat, exp: iat + 300 }));
+      return exchange(store, { clockSkew })(await request({ jti: `of ${seconds}`, iat, exp: iat + 300 }));
     };
     expect(await ahead(clockSkew)).toMatchObject({ ok: true });
     expect(await ahead(clockSkew + 1)).toMatchObject({ reason: { reason: 'subject_token_not_yet_valid' } });
@@ -134,6 +137,20 @@ describe('a workload token at the exchange', () => {
     hold.resolve();
     expect(await first).toMatchObject({ ok: false, reason: { reason: 'subject_token_used' } });
     expect(await store.sessions.count()).toBe(0);
+  });
+
+  it('is rejected where the rules of its issuer together take more steps than one sign-in may', async () => {
+    await guard.start();
+    const list = `[${Array.from({ length: 40 }, () => '1').join(',')}]`;
+    // Each takes a quarter of a million.
+    const match = `${list}.all(x, ${list}.all(y, ${list}.all(z, true))) && false`;
+    const rules = Array.from({ length: 12 }, (_, index) => ({ ...RULE, name: `ci-${index}`, match }));
+    expect(await exchange(store, { rules })(await request())).toMatchObject({
+      ok: false,
+      reason: { reason: 'expression_too_costly' },
+    });
+    const few = await exchange(store, { rules: [...rules.slice(0, 2), RULE] })(await request());
+    expect(few).toMatchObject({ ok: true, value: { provider: 'ci' } });
   });
 
   it('is not looked at by a replica that is fenced', async () => {
