@@ -1,8 +1,10 @@
 /** Kubernetes requests until they are sent to a cluster, and what else the listeners serve. */
-import { bearer, LONG, SMALL, type CostRow, type Request } from './row.ts';
-import type { CostStage, Sent } from './stage.ts';
-
-const PODS = '/api/v1/namespaces/default/pods';
+import { clusterAudience } from '../../../src/core/core.ts';
+import { EXEC, Holding, PODS, WEBSOCKET, type HeldRequest } from './held.ts';
+import type { Holder } from './holders.ts';
+import { bearer, JSON_TYPE, LONG, PAGE, SMALL, type CostRow, type Request } from './row.ts';
+import { IN_FLIGHT, OF_ACCOUNT, type CostStage, type Sent } from './stage.ts';
+import { CHAIN_NAME, OF_HOLDER } from './state.ts';
 
 /** To the cluster `demo`, as alice. */
 const cluster = (
@@ -36,6 +38,61 @@ const jwt = (header: object, payload: string): string =>
 
 const selectors = Array.from({ length: 400 }, (_, index) => `k${index}%20in%20(v)`).join(',');
 const parameters = Array.from({ length: 3000 }, (_, index) => `p${index % 10}=`).join('&');
+
+/** Of the session that has as many above it as may be, with limits as large as may be. */
+const delegated = (operation: string, name: string, status: number): CostRow => ({
+  operation: `cluster: ${operation}`,
+  worst: 'four delegated sessions above one another, with limits of 8 kB',
+  bound: SMALL,
+  limiter: 'inFlight',
+  request: async ({ urls, alice, chain }): Promise<Request> => ({
+    url: `${urls.api}/apis/apps/v1/namespaces/default/deployments/${name}`,
+    agent: alice.agent,
+    headers: bearer(await chain.last.token(clusterAudience('demo'))),
+    status,
+  }),
+});
+
+interface Others {
+  readonly count: number;
+  readonly held: HeldRequest;
+}
+
+/** Sessions of accounts that have nothing else open. */
+const FIRST_CUT = 100;
+const OF_CONNECTION = 100;
+
+/** What one session has open. */
+async function open(stage: CostStage, holder: Holder | undefined, { count, held }: Others) {
+  const holding = new Holding(stage);
+  const token = (await holder?.token(clusterAudience('demo'))) ?? '';
+  const sent = { ...held, headers: { ...held.headers, ...bearer(token) } };
+  const each = Array.from({ length: count }, (_, index) =>
+    holding.http2(String(Math.floor(index / OF_CONNECTION)), sent),
+  );
+  // A replica of a busy machine has no lease for a moment. Then nor has it for what is measured.
+  await Promise.allSettled(each);
+  await stage.quiet();
+  return { token, after: () => holding.close() };
+}
+
+/** A request of an account that has so many others open. */
+async function beside(
+  stage: CostStage,
+  account: number,
+  { status, ...others }: Others & { readonly status: number },
+): Promise<Request> {
+  const { token, after } = await open(stage, stage.holders[account * OF_HOLDER], others);
+  return {
+    method: 'POST',
+    url: stage.urls.api + PODS,
+    agent: stage.alice.agent,
+    headers: { ...bearer(token), ...JSON_TYPE },
+    body: '{}',
+    status,
+    after,
+  };
+}
 
 export const CLUSTER_ROWS: readonly CostRow[] = [
   cluster('a read', 'an ordinary one', {}),
@@ -71,6 +128,59 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
       },
       status: 200,
     }),
+  },
+  cluster('a watch', 'a query of 12 kB; from its begin to its end', {
+    sent: { path: `${PODS}?watch=1&w=${LONG}`, isStream: true },
+  }),
+  cluster('an exec by WebSocket', 'a query of 12 kB; with its connection, from its begin to its end', {
+    bound: { ...SMALL, cpuMs: 40 },
+    sent: { path: EXEC, headers: WEBSOCKET, upgrade: 'websocket' },
+    status: 101,
+  }),
+  delegated('a delegated request', CHAIN_NAME, 404),
+  delegated('a delegated request that its limits reject', `${'n'.repeat(52)}-0`, 403),
+  {
+    operation: 'cluster: a request beyond those that an account may have in flight',
+    worst: 'the others are watches',
+    bound: SMALL,
+    limiter: 'inFlight',
+    times: 2,
+    request: (stage) =>
+      beside(stage, 21, { count: IN_FLIGHT, held: { path: `${PODS}?watch=1`, status: 200 }, status: 429 }),
+  },
+  {
+    operation: 'cluster: a request that waits for a connection to the cluster',
+    worst: 'a third of a second, behind as many bodies that do not end as one account may have',
+    bound: SMALL,
+    limiter: 'inFlight',
+    times: 2,
+    request: async (stage) => ({
+      ...(await beside(stage, 22, {
+        count: OF_ACCOUNT + 5,
+        held: { method: 'POST', path: PODS, headers: { ...JSON_TYPE, 'content-length': '1000' }, body: '{' },
+        status: 0,
+      })),
+      leaveAfterMs: 300,
+    }),
+  },
+  {
+    operation: 'the end of a hundred watches of a session',
+    worst: 'by an admin, who waits until each is cut',
+    bound: PAGE,
+    limiter: 'changes',
+    times: 2,
+    async request(stage): Promise<Request> {
+      const holder = stage.holders[FIRST_CUT + stage.next('cut')];
+      const { after } = await open(stage, holder, { count: 100, held: { path: `${PODS}?watch=1`, status: 200 } });
+      return {
+        method: 'DELETE',
+        url: `${stage.urls.api}/-/admin/api/v1/sessions/${holder?.session ?? ''}?reason=cost`,
+        agent: stage.root.agent,
+        headers: bearer(stage.root.admin),
+        status: 200,
+        after,
+      };
+    },
   },
   cluster('a path', 'no cluster has it, of 12 kB', { sent: { path: `/apis/${LONG}` }, status: 404 }),
   cluster('no credential', 'a query of 12 kB of names that are not UTF-8', {

@@ -5,7 +5,7 @@ import { MOST_TAILS_OF_REPLICA } from '../../../src/audit/live/live-tails.ts';
 import { ADMIN_AUDIENCE, clusterAudience, SELF_AUDIENCE } from '../../../src/core/core.ts';
 import { MOST_BODY_BYTES, MOST_PENDING } from '../../../src/core/http/pending-requests.ts';
 import { perUserLimit } from '../../../src/proxy/admission/concurrency-limit.ts';
-import type { HeldRequest, Holding } from './held.ts';
+import { EXEC, PODS, WEBSOCKET, type HeldRequest, type Holding } from './held.ts';
 import { bearer, FORM_TYPE, JSON_TYPE, LONG, type Limiter } from './row.ts';
 import type { CostStage } from './stage.ts';
 import { OF_HOLDER } from './state.ts';
@@ -67,7 +67,6 @@ function as(stage: CostStage, index: number, audience: string): Promise<string> 
   return token;
 }
 
-const PODS = '/api/v1/namespaces/default/pods';
 const inFlight = { most: perUserLimit({}), whose: 'of an account', limiter: 'inFlight' } as const;
 const pending = { most: MOST_PENDING.address, whose: 'of an address', limiter: 'pending' } as const;
 
@@ -101,14 +100,12 @@ export const HELD_ROWS: readonly HeldRow[] = [
     count: MANY,
     open: async (stage, holding) =>
       holding.http1({
-        path: `${PODS}/web-1/exec?command=sh&stdin=1&stdout=1&w=${LONG}`,
+        path: EXEC,
         headers: {
           ...bearer(await as(stage, 2 * OF_HOLDER, clusterAudience('demo'))),
           connection: 'Upgrade',
           upgrade: 'websocket',
-          'sec-websocket-version': '13',
-          'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
-          'sec-websocket-protocol': 'v5.channel.k8s.io',
+          ...WEBSOCKET,
         },
         status: 101,
       }),

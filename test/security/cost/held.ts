@@ -2,7 +2,17 @@
 import { once } from 'node:events';
 import { connect as connectHttp2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import { LONG } from './row.ts';
 import type { CostStage } from './stage.ts';
+
+export const PODS = '/api/v1/namespaces/default/pods';
+/** Of a shell that waits for its input. */
+export const EXEC = `${PODS}/web-1/exec?command=sh&stdin=1&stdout=1&w=${LONG}`;
+export const WEBSOCKET = {
+  'sec-websocket-version': '13',
+  'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  'sec-websocket-protocol': 'v5.channel.k8s.io',
+};
 
 export interface HeldRequest {
   readonly method?: 'GET' | 'POST';

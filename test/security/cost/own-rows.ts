@@ -209,7 +209,7 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
   'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:token-exchange), a workload': {
     worst: 'a token of 16 kB that is not signed',
     form: () => ({
-      ...client,
+      client_id: 'workload',
       grant_type: EXCHANGE,
       subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
       subject_token: forged(16_000),
@@ -217,6 +217,18 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
     }),
     limiter: 'exchanges',
     status: 400,
+  },
+  'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:token-exchange), a workload, valid': {
+    worst: 'expressions over its claims that take all steps that they may, which are the slowest ones',
+    form: async ({ issuer }) => ({
+      client_id: 'workload',
+      grant_type: EXCHANGE,
+      subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+      subject_token: await issuer.token(),
+      audience: 'urn:portcullis:cluster:demo',
+    }),
+    limiter: 'exchanges',
+    bound: { ...PAGE, cpuMs: 200 },
   },
   'POST /-/oauth/token (urn:ietf:params:oauth:grant-type:token-exchange), a registered client, valid': {
     worst: 'authorization_details of 8 kB',

@@ -127,6 +127,8 @@ export const CHEAP_MS = 10;
 export interface Request extends Sent {
   /** The status that shows that the work was done, or where it was rejected. */
   readonly status: number;
+  /** Once it was measured. */
+  readonly after?: () => void;
 }
 
 export interface CostRow {
