@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { duplexPair } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { shareHandshakes } from '../../src/proxy/proxy.ts';
@@ -197,6 +198,21 @@ describe('many clients that come at the same time', () => {
     expect(answered.most).toBeLessThanOrEqual(atMost(16));
   });
 
+  it('the certificates of four clients are checked in one turn, and those that never come hold no one up', async () => {
+    const checked = turnCounter();
+    const plane = opened(await startPlane());
+    const held = await Promise.all(Array.from({ length: 40 }, () => secondFlightOf(plane)));
+    for (const { tcp } of held) ends.push(() => void tcp.destroy());
+    const alice = await signIn(plane);
+    const user = await http2Connection(plane, alice.certificate);
+    ends.push(() => user.close());
+    expect((await user.call(alice, PODS)).status).toBe(200);
+    plane.listener.server.on('secureConnection', () => checked.note());
+    for (const { tcp, rest } of held) tcp.write(rest);
+    await until(() => checked.total === held.length, 'every handshake', 20_000);
+    expect(checked.most).toBeLessThanOrEqual(4);
+  });
+
   it('a connection that ends without a byte is released', async () => {
     const plane = opened(await startPlane());
     const client = connect(plane.port, '127.0.0.1');
@@ -221,6 +237,23 @@ describe('many clients that come at the same time', () => {
     await expect.poll(() => new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))).toBe(0);
   });
 });
+
+/** A connection whose handshake lacks nothing but what the client sends last: its certificate and the proof of its key. */
+async function secondFlightOf(plane: TestPlane): Promise<{ readonly tcp: Socket; readonly rest: Buffer }> {
+  const tcp = connect(plane.port, '127.0.0.1').on('error', () => undefined);
+  const [near, far] = duplexPair();
+  const rest: Buffer[] = [];
+  tcp.pipe(far);
+  far.once('data', (hello: Buffer) => {
+    tcp.write(hello);
+    far.on('data', (piece: Buffer) => void rest.push(piece));
+  });
+  const client = connectTls({ socket: near, servername: HOST, ca: plane.ca, ALPNProtocols: ['h2'] });
+  client.on('error', () => undefined);
+  await once(client, 'secureConnect');
+  await until(() => rest.length > 0, 'the second flight');
+  return { tcp, rest: Buffer.concat(rest) };
+}
 
 /** Bytes that any client may send again: the response to them costs a signature. */
 async function clientHello(): Promise<Buffer> {

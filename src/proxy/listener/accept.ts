@@ -5,6 +5,9 @@ import type { TLSSocket } from 'node:tls';
 import { prepareSocket } from './connection.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { handshakesInTurns, takeOver } from './handshakes.ts';
+import { SecondFlights } from './second-flights.ts';
+import { readerOf } from './shared-reading.ts';
+import type { Reader } from './shared-reading.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
 import type { ProxyHeaderError } from './proxy-protocol.ts';
 
@@ -27,11 +30,22 @@ export interface AcceptOptions {
  */
 export function acceptOn(server: Server, options: AcceptOptions): void {
   const { connections, serveHttp2, proxiesFrom, onDropped } = options;
-  const serveTls = takeOver(server, 'connection');
-  const startTls = handshakesInTurns((socket) => {
+  const flights = new SecondFlights();
+  const handshaking = new WeakMap<Socket, Reader>();
+  const handshakeOver = (socket: Socket | undefined): void => {
+    const reader = socket && handshaking.get(socket);
+    if (reader !== undefined) flights.remove(reader);
+  };
+  const tls = takeOver(server, 'connection');
+  const beginHandshake = (socket: Socket): void => {
     connections.handshakeBegun(socket);
-    serveTls(socket);
-  }, options.handshakeMs);
+    tls(socket);
+    const reader = readerOf(socket);
+    handshaking.set(socket, reader);
+    flights.add(reader);
+    socket.once('close', () => handshakeOver(socket));
+  };
+  const startTls = handshakesInTurns(beginHandshake, options.handshakeMs);
   const serveHttp1 = takeOver(server, 'secureConnection');
   const proxied = proxiesFrom && { isTrusted: addressSet(proxiesFrom), timeoutMs: options.proxyHeaderMs };
   server.on('connection', (socket: Socket) => {
@@ -52,6 +66,7 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     });
   });
   server.on('secureConnection', (socket: TLSSocket) => {
+    handshakeOver(connections.tcpOf(socket));
     const connection = connections.pair(socket);
     // Fail closed: a connection that cannot be reset is not accepted.
     if (connection === undefined) socket.destroy();

@@ -161,6 +161,11 @@ export class ConnectionTable {
     return connection;
   }
 
+  /** The socket beneath; undefined once it has closed. */
+  tcpOf(socket: TLSSocket): Socket | undefined {
+    return this.#raw.get(addressOf(socket))?.socket;
+  }
+
   /** Undefined if the socket was not paired: such a connection cannot be cut and must not be served. */
   of(socket: Duplex): ClientConnection | undefined {
     return this.#connections.get(socket);

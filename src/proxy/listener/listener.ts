@@ -2,7 +2,7 @@
  * The api listener: TLS, limits, and its end. HTTP/1.1 and HTTP/2 share one port by ALPN.
  *
  * In this folder:
- * - `accept.ts`, `proxy-protocol.ts`, `handshakes.ts`: from a TCP connection to TLS and its protocol.
+ * - `accept.ts`, `proxy-protocol.ts`, `handshakes.ts`, `second-flights.ts`: from a TCP connection to TLS and its protocol.
  * - `connection.ts`: the facts about a client connection, and its reset.
  * - `client.ts`: a request and its response, for both versions of HTTP; `http1-client.ts` and `http2-client.ts`
  *   implement it.
