@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HOST, pairsOf, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestUser, RawConnection, TestPlane } from '../support/data-plane.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 import { answerJson } from '../support/upstream.ts';
 import { statusesOf } from './wire.ts';
 
@@ -39,6 +40,20 @@ describe('the api listener', () => {
     const id = /^audit-id: (.*)$/im.exec(head)?.[1]?.trim();
     expect(plane.audited).toMatchObject([{ auditID: id, annotations: { 'portcullis.dev/reason': 'dot_segment' } }]);
     connection.socket.destroy();
+  });
+
+  it('ends a connection whose client certificate is larger than any client has', async () => {
+    const names = Array.from({ length: 1_000 }, (_, index) => `a-rather-long-name-${index}`);
+    for (const { count, ended } of [
+      { count: 10, ended: false },
+      { count: 1_000, ended: true },
+    ]) {
+      const { cert, key } = await makeCertificates(names.slice(0, count), Date.now());
+      const connection = await rawConnection(plane, { cert, key });
+      connection.socket.write(wired('GET /api/../x HTTP/1.1\nHost: HOST\nConnection: close\n\n'));
+      await connection.ended;
+      expect(statusesOf(connection.received())).toEqual(ended ? [] : [400]);
+    }
   });
 
   it('sends `100 Continue` for a request that was admitted, and only then', async () => {
