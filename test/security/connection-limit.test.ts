@@ -40,11 +40,12 @@ async function tcp(bytes = ''): Promise<Socket> {
 }
 
 /** @param expected what is received after the bytes */
-async function tls(bytes = '', expected = '', { certificate } = alice): Promise<Socket> {
-  const { socket, received } = await rawConnection(plane, certificate);
+async function tls(bytes = '', expected = '', user = alice): Promise<Socket> {
+  const connection = await rawConnection(plane, user.certificate);
+  const { socket } = connection;
   ends.push(() => socket.destroy());
   socket.write(bytes);
-  await until(() => received().includes(expected) || socket.destroyed, 'the response');
+  await until(() => connection.received().includes(expected) || socket.destroyed, 'the response');
   return socket;
 }
 

@@ -88,10 +88,11 @@ describe('what is held', () => {
    * @returns units of 1000 bytes for each; undefined where they are not all open: a replica of a busy machine has no lease for a moment, which
    * ends them, or has not come to them yet
    */
-  async function heldBy({ count, open }: HeldRow): Promise<number | undefined> {
+  async function heldBy(row: HeldRow): Promise<number | undefined> {
     const holding = new Holding(stage);
+    const { count } = row;
     const opening = (from: number, to: number): Promise<unknown> =>
-      Promise.all(Array.from({ length: to - from }, (_, index) => open(stage, holding, from + index)));
+      Promise.all(Array.from({ length: to - from }, (_, index) => row.open(stage, holding, from + index)));
     try {
       await opening(0, FIRST);
       const before = await settled();

@@ -43,9 +43,9 @@ const WORST: Readonly<Record<RouteName, AdminRow>> = {
   createRevocation: {
     worst: `by the username of an account with ${OF_REVOKED} sessions, which is locked with it`,
     path: () => '/revocations',
-    sent: ({ next }) => body({ username: `demo:revoked-${next('revoked')}`, lock: true, reason }),
+    sent: (stage) => body({ username: `demo:revoked-${stage.next('revoked')}`, lock: true, reason }),
     bound: PAGE,
-    times: 2,
+    times: 1,
   },
   getRevocation: { worst: 'unknown, with an id of 64 characters', path: () => `/revocations/${gone}`, status: 404 },
   getRevocationScope: {

@@ -130,10 +130,11 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
     }),
   },
   cluster('a watch', 'a query of 12 kB; from its begin to its end', {
+    bound: { ...SMALL, cpuMs: 20 },
     sent: { path: `${PODS}?watch=1&w=${LONG}`, isStream: true },
   }),
   cluster('an exec by WebSocket', 'a query of 12 kB; with its connection, from its begin to its end', {
-    bound: { ...SMALL, cpuMs: 40 },
+    bound: { ...SMALL, cpuMs: 25 },
     sent: { path: EXEC, headers: WEBSOCKET, upgrade: 'websocket' },
     status: 101,
   }),
@@ -144,19 +145,19 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
     worst: 'the others are watches',
     bound: SMALL,
     limiter: 'inFlight',
-    times: 2,
+    times: 1,
     request: (stage) =>
       beside(stage, 21, { count: IN_FLIGHT, held: { path: `${PODS}?watch=1`, status: 200 }, status: 429 }),
   },
   {
     operation: 'cluster: a request that waits for a connection to the cluster',
     worst: 'a third of a second, behind as many bodies that do not end as one account may have',
-    bound: SMALL,
+    bound: { ...SMALL, cpuMs: 25 },
     limiter: 'inFlight',
-    times: 2,
+    times: 1,
     request: async (stage) => ({
       ...(await beside(stage, 22, {
-        count: OF_ACCOUNT + 5,
+        count: OF_ACCOUNT + 3,
         held: { method: 'POST', path: PODS, headers: { ...JSON_TYPE, 'content-length': '1000' }, body: '{' },
         status: 0,
       })),
@@ -164,14 +165,14 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
     }),
   },
   {
-    operation: 'the end of a hundred watches of a session',
+    operation: 'the end of sixty watches of a session',
     worst: 'by an admin, who waits until each is cut',
-    bound: PAGE,
+    bound: { ...PAGE, cpuMs: 60 },
     limiter: 'changes',
-    times: 2,
+    times: 1,
     async request(stage): Promise<Request> {
       const holder = stage.holders[FIRST_CUT + stage.next('cut')];
-      const { after } = await open(stage, holder, { count: 100, held: { path: `${PODS}?watch=1`, status: 200 } });
+      const { after } = await open(stage, holder, { count: 60, held: { path: `${PODS}?watch=1`, status: 200 } });
       return {
         method: 'DELETE',
         url: `${stage.urls.api}/-/admin/api/v1/sessions/${holder?.session ?? ''}?reason=cost`,

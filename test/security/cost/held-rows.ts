@@ -52,9 +52,9 @@ const both = (
   },
 ];
 
-/** Half as many streams of one connection as there may be under `/-/`. */
-const OF_CONNECTION = MOST_PENDING.connection / 2;
-const MANY = 102;
+/** A quarter as many streams of one connection as there may be under `/-/`. */
+const OF_CONNECTION = MOST_PENDING.connection / 4;
+const MANY = 62;
 const FEW = 8;
 
 const tokens = new Map<string, Promise<string>>();
@@ -144,7 +144,7 @@ export const HELD_ROWS: readonly HeldRow[] = [
     limiter: 'waiting',
     worst: 'the longest reason',
     kB: [70, 60],
-    count: 62,
+    count: 42,
     request: (protocol) => async (stage, index) => ({
       path: `/-/access/${stage.waiting[index] ?? ''}?wait=25`,
       headers: bearer(await as(stage, 50 * protocol + Math.floor(index / MOST_WAITING.session), SELF_AUDIENCE)),
@@ -169,7 +169,7 @@ export const HELD_ROWS: readonly HeldRow[] = [
     limiter: 'streams',
     worst: 'there is none worse',
     kB: [100, 80],
-    count: 40,
+    count: 22,
     request: (account) => async (stage, index) => ({
       path: '/-/admin/api/v1/replicas',
       headers: {

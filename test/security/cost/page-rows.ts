@@ -45,13 +45,14 @@ const TALLY: Bound = { ...PAGE, redisMs: 30 };
 const NONE = 'BBBB-BBBB';
 
 /** A browser that no one has signed in with, at the page for codes. */
-async function opened({ send, urls }: CostStage, page: string): Promise<Browser> {
-  const { cookie, text } = await send({ url: urls.web + page });
+async function opened(stage: CostStage, page: string): Promise<Browser> {
+  const { cookie, text } = await stage.send({ url: stage.urls.web + page });
   return { cookie, csrf: /name="csrf" value="([^"]*)"/.exec(text)?.[1] ?? '' };
 }
 
-async function deviceCode({ send, urls, alice }: CostStage): Promise<string> {
-  const { status, text } = await send({
+async function deviceCode(stage: CostStage): Promise<string> {
+  const { urls, alice } = stage;
+  const { status, text } = await stage.send({
     method: 'POST',
     url: `${urls.api}/-/oauth/device`,
     agent: alice.agent,
@@ -61,8 +62,9 @@ async function deviceCode({ send, urls, alice }: CostStage): Promise<string> {
   return status === 200 ? String((JSON.parse(text) as Record<string, unknown>)['user_code']) : NONE;
 }
 
-async function stepUpCode({ send, urls, alice }: CostStage): Promise<string> {
-  const { status, text } = await send({
+async function stepUpCode(stage: CostStage): Promise<string> {
+  const { urls, alice } = stage;
+  const { status, text } = await stage.send({
     method: 'POST',
     url: `${urls.api}/-/step-up`,
     agent: alice.agent,

@@ -160,7 +160,7 @@ async function settings(demo: RunningDemo, issuer: WorkloadIssuer, jwks: object)
 const SIGN_INS = 200;
 
 /** `limits.inFlightPerPerson`: more than is held to be measured, and few enough to use them up. */
-export const IN_FLIGHT = 120;
+export const IN_FLIGHT = 100;
 /** Connections to a cluster that one account may have for ordinary requests: a third of the 256 that there are. */
 export const OF_ACCOUNT = 85;
 
@@ -256,7 +256,7 @@ export async function startCostStage(): Promise<CostStage> {
   const server = await spawned(config, ops);
   stops.defer(() => server.stop());
   // What a start brings with it: all grants are read, for one.
-  for (let looks = 0; looks < 3; looks += 1) await quiet(server.pid);
+  await quiet(server.pid);
   const ca = await readFile(join(directory, 'ca.crt'), 'utf8');
   const bare = new Redis(redis.url);
   stops.defer(() => bare.disconnect());
@@ -289,14 +289,15 @@ export async function startCostStage(): Promise<CostStage> {
   };
 }
 
-const MOST_LOOKS = 20;
-/** In a tenth of a second. */
-const BUSY_MS = 15;
+const MOST_LOOKS = 40;
+const LOOK_MS = 50;
+/** Of CPU, in the time of a look. */
+const BUSY_MS = 8;
 
 async function quiet(pid: number): Promise<void> {
   for (let looks = 0, calm = 0; looks < MOST_LOOKS && calm < 2; looks += 1) {
     const before = await cpuMicroseconds(pid);
-    await pause(100);
+    await pause(LOOK_MS);
     const busyMs = ((await cpuMicroseconds(pid)) - before) / 1000;
     calm = busyMs > BUSY_MS ? 0 : calm + 1;
   }

@@ -27,7 +27,7 @@ const AT_ONCE = 16;
 const LEAVERS = 14;
 const OF_LEAVER = 20;
 /** Accounts that are revoked by their username, with so many sessions each. */
-const REVOKED = 9;
+const REVOKED = 6;
 export const OF_REVOKED = 100;
 /** Accounts that hold something open, and the sessions of each. */
 const HOLDERS = 28;
@@ -192,6 +192,8 @@ export class State {
       const write = await patiently(() => this.#server.store.access.create(request, options));
       // One that was written although its response came too late is there twice.
       if (!write.ok) break;
+      // Or the server would be busy for seconds with auditing that they began.
+      if (granted) await patiently(() => this.#server.store.access.note(id, { audited: true }));
       ids.push(id);
     }
     return ids;
