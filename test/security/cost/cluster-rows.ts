@@ -134,7 +134,7 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
     sent: { path: `${PODS}?watch=1&w=${LONG}`, isStream: true },
   }),
   cluster('an exec by WebSocket', 'a query of 12 kB; with its connection, from its begin to its end', {
-    bound: { ...SMALL, cpuMs: 25 },
+    bound: { ...SMALL, cpuMs: 40 },
     sent: { path: EXEC, headers: WEBSOCKET, upgrade: 'websocket' },
     status: 101,
   }),

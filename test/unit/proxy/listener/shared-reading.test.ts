@@ -1,5 +1,5 @@
-import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
 import { ReadingByAccount, SharedReading } from '../../../../src/proxy/listener/shared-reading.ts';
 
 /** Connections of one account, and whether each is read. */
@@ -41,6 +41,21 @@ describe('the connections of one account', () => {
     await turn();
     await turn();
     expect(read()).toBe(3);
+  });
+
+  it('wait after a turn that took long, whatever was in it, and are then read a few at a time; few never wait', async () => {
+    const [many, few] = [new SharedReading(), new SharedReading()];
+    const [crowd, pair] = [connections(many, 40), connections(few, 16)];
+    // Until the clock has been looked at.
+    await delay(30);
+    for (const { each } of [crowd, pair]) each.forEach((reader) => vi.spyOn(reader, 'stopReading'));
+    const since = performance.now();
+    while (performance.now() - since < 100);
+    await vi.waitFor(() => expect(crowd.read()).toBeLessThan(16), { interval: 1, timeout: 20_000 });
+    await vi.waitFor(() => expect(crowd.read()).toBe(40), { interval: 1, timeout: 20_000 });
+    expect(crowd.each.every(({ stopReading }) => vi.mocked(stopReading).mock.calls.length > 0)).toBe(true);
+    expect(pair.each.some(({ stopReading }) => vi.mocked(stopReading).mock.calls.length > 0)).toBe(false);
+    for (const reader of crowd.each) many.remove(reader);
   });
 
   it('are forgotten with the last of them', () => {
