@@ -23,7 +23,7 @@ export { createClusterProbe } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, StepUpSettings, UpstreamCluster } from './dependencies.ts';
 export { shareHandshakes } from './listener/handshakes.ts';
-export { limitPipelining } from './listener/pipelining.ts';
+export { limitPipelining, noteEachPiece } from './listener/pipelining.ts';
 export { readerOf, SharedReading } from './listener/shared-reading.ts';
 export { createApiListener } from './listener/listener.ts';
 export type { ApiListener } from './listener/listener.ts';

@@ -10,7 +10,7 @@
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
-import { limitPipelining, readerOf, SharedReading } from '../proxy/proxy.ts';
+import { limitPipelining, noteEachPiece, readerOf, SharedReading } from '../proxy/proxy.ts';
 
 /**
  * Pending responses of one connection. Browsers, proxies and scrapers do not pipeline (RFC 9112 §9.3.2): at most
@@ -31,10 +31,9 @@ interface Connection {
 const connections = new WeakMap<Socket, Connection>();
 
 /** For `createServer`: the request that is one too many is the last that is read of its connection. */
-export const FEW_PIPELINED: ServerOptions = limitPipelining({
-  isFull: (socket) => (connections.get(socket)?.open ?? 0) >= MOST_OF_A_CONNECTION,
-  pieceRead: (socket, isEnd) => connections.get(socket)?.reading.pieceRead(isEnd),
-});
+export const FEW_PIPELINED: ServerOptions = limitPipelining(
+  (socket) => (connections.get(socket)?.open ?? 0) >= MOST_OF_A_CONNECTION,
+);
 
 /**
  * An attacker sends a form on each of a thousand connections in one instant: as at the api listener, few requests are
@@ -67,6 +66,7 @@ export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD
       if (connection === undefined) return void socket.destroy();
       connection.open += 1;
       connection.reading.begun(req.rawHeaders.length / 2, weight);
+      if (hasBody(req)) noteEachPiece(req, (isEnd) => connection.reading.pieceRead(isEnd));
       res.once('close', () => (connection.open -= 1));
       // It is this response's turn, and all of it has been written.
       res.once('prefinish', () => socket.setTimeout(unreadMs));
@@ -82,6 +82,10 @@ export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD
   // Node would respond to these itself, without counting them.
   server.on('checkExpectation', first([expectationFailed]));
 }
+
+/** RFC 9112 §6.3. */
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
 /** RFC 9110 §10.1.1. */
 function expectationFailed(_req: IncomingMessage, res: ServerResponse): void {

@@ -11,6 +11,7 @@ import type { ApiListenerDeps } from '../dependencies.ts';
 import { headersTooLarge, http1Rejection, unknownExpectation } from './framing.ts';
 import { http1Client } from './http1-client.ts';
 import { isMachinePath } from './http1-bridge.ts';
+import { noteEachPiece } from './pipelining.ts';
 import { endWithStatus } from './raw-response.ts';
 import { malformed } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
@@ -32,6 +33,7 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
     }
     connection.requestBegun(req.rawHeaders.length / 2);
     const client = http1Client(req, res, connection);
+    if (client.request.hasBody) noteEachPiece(req, (isEnd) => connection.pieceRead(isEnd));
     if (rejection === undefined && isMachinePath(req.url)) {
       plane.machineRequest(client, connection, () => {
         if (plane.leaving) res.shouldKeepAlive = false;

@@ -77,10 +77,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const connections = new ConnectionTable(limit, () => plane.isBehind);
   const server = createServer({
     ...serverOptions(deps, { headMs: timing.headMs, idleMs }),
-    ...limitPipelining({
-      isFull: (socket) => connections.of(socket)?.isFull === true,
-      pieceRead: (socket, isEnd) => connections.of(socket)?.pieceRead(isEnd),
-    }),
+    ...limitPipelining((socket) => connections.of(socket)?.isFull === true),
   });
   server.maxConnections = deps.limits.connections;
   server.timeout = 0;

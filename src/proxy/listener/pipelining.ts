@@ -15,7 +15,8 @@ import type { Readable } from 'node:stream';
 
 /**
  * Calls `note` for each piece of a request's body that Node has parsed, whether anyone reads the body or not. A client
- * sends a body in pieces of one byte, and Node makes an object of each before anything else runs.
+ * sends a body in pieces of one byte, and Node makes an object of each before anything else runs. Of the request
+ * itself, because Express gives it another class.
  */
 export function noteEachPiece(body: Readable, note: (isEnd: boolean) => void): void {
   const push = body.push.bind(body);
@@ -25,22 +26,15 @@ export function noteEachPiece(body: Readable, note: (isEnd: boolean) => void): v
   };
 }
 
-interface PipeliningOptions {
-  /** True if another request of the connection is one too many. */
-  readonly isFull: (socket: Socket) => boolean;
-  /** Called for each piece of a body, and at the end of one. */
-  readonly pieceRead: (socket: Socket, isEnd: boolean) => void;
-}
-
 /**
+ * @param isFull true if another request of the connection is one too many
  * @returns options of a server, whose listeners for `upgrade` and `connect` have to end such a connection; without a
  *   listener Node ends it
  */
-export function limitPipelining({ isFull, pieceRead }: PipeliningOptions): ServerOptions {
+export function limitPipelining(isFull: (socket: Socket) => boolean): ServerOptions {
   class Message extends IncomingMessage {
     declare isTooMany: boolean;
     declare isUpgrade: boolean | null;
-    declare hasPiece?: boolean;
 
     /** What Node's parser has found; it is set once the head is read. */
     set upgrade(found: boolean | null) {
@@ -50,14 +44,6 @@ export function limitPipelining({ isFull, pieceRead }: PipeliningOptions): Serve
 
     get upgrade(): boolean {
       return this.isTooMany || this.isUpgrade === true;
-    }
-
-    override push(piece: unknown, encoding?: BufferEncoding): boolean {
-      const isEnd = piece === null;
-      // Each request has an end, and those without a body are counted already.
-      if (!isEnd || this.hasPiece) pieceRead(this.socket, isEnd);
-      this.hasPiece = true;
-      return super.push(piece, encoding);
     }
   }
   return {

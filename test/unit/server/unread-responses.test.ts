@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
+import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FEW_PIPELINED, limitUnreadResponses } from '../../../src/server/unread-responses.ts';
 
@@ -69,6 +70,30 @@ describe('answers that no one takes', () => {
 });
 
 describe('requests that come at the same time', () => {
+  it('are read some thousand pieces of their bodies at a time, whatever class Express gives them', async () => {
+    let [pieces, now, most] = [0, 0, 0];
+    const app = express();
+    app.use((req) => {
+      req.on('data', () => {
+        if (now === 0) setImmediate(() => (now = 0));
+        now += 1;
+        most = Math.max(most, now);
+        pieces += 1;
+      });
+    });
+    const server = await serverOf(app);
+    let accepted = 0;
+    server.on('connection', () => (accepted += 1));
+    const sockets = Array.from({ length: 12 }, () => connectTo(server).resume());
+    await expect.poll(() => accepted).toBe(12);
+    const body = '1\r\na\r\n'.repeat(30_000);
+    for (const socket of sockets) {
+      socket.write(`POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${body}`);
+    }
+    await expect.poll(() => pieces, { timeout: 20_000 }).toBe(12 * 30_000);
+    expect(most).toBeLessThanOrEqual(256 * 64 + 65_536 / 6);
+  });
+
   it('are read some at a time, and each gets its response', async () => {
     let [asked, now, most] = [0, 0, 0];
     const server = await serverOf((_req, res) => {
