@@ -15,6 +15,7 @@ const ADMIN = 'urn:portcullis:admin';
 const PODS = '/api/v1/namespaces/default/pods';
 const TAILS = '{portcullis-demo}:tails';
 const LIVE_LOG = '{portcullis-demo}:record';
+const REVOCATION_LOG = '{portcullis-demo}:log';
 const SOON = { timeout: 10_000, interval: 50 };
 
 describe('the live audit log of two replicas', () => {
@@ -84,15 +85,24 @@ describe('the live audit log of two replicas', () => {
     await expect.poll(seen, { ...SOON, interval: 200 }).toBe(true);
   }
 
+  /** Entries of any stream but the revocation log, to which a sign-in may still write. */
+  async function published(): Promise<number> {
+    const [info, log] = (await bare.multi().info('commandstats').xinfo('STREAM', REVOCATION_LOG).exec()) ?? [];
+    const [, calls = '0'] = /^cmdstat_xadd:calls=(\d+)/m.exec(String(info?.[1])) ?? [];
+    // Null where there is no log yet.
+    const known = (log?.[1] ?? []) as readonly unknown[];
+    return Number(calls) - Number(known[known.indexOf('entries-added') + 1] ?? 0);
+  }
+
   it('publish nothing while there is no subscriber', async () => {
-    await bare.config('RESETSTAT');
+    const before = await published();
     for (let request = 0; request < 20; request += 1) await alice.get(PODS, aliceToken);
-    expect(await bare.info('commandstats')).not.toContain('cmdstat_xadd');
+    expect(await published()).toBe(before);
     expect(await bare.exists(TAILS, LIVE_LOG)).toBe(0);
     // Published events would be found here.
     await seenAfter(await tail(), `${PODS}?limit=1`);
     expect(await bare.exists(TAILS, LIVE_LOG)).toBe(2);
-    expect(await bare.info('commandstats')).toContain('cmdstat_xadd');
+    expect(await published()).toBeGreaterThan(before);
   });
 
   it('show at one replica the events of the other as they are in the audit log, and audit the subscriber', async () => {
@@ -282,9 +292,16 @@ describe('the live audit log of two replicas', () => {
     const line = (index: number): string =>
       JSON.stringify({ kind: 'Event', user: {}, annotations: {}, index, padding: 'x'.repeat(20_000) });
     const before = process.memoryUsage().rss;
-    for (let batch = 0; batch < 45; batch += 1) {
-      await instance.server.store.live.publish(Array.from({ length: 20 }, (_, index) => line(batch * 20 + index)));
+    // As a replica does (src/audit/live/live.ts): what the store does not take in its time is not shown, and the next
+    // batch is published.
+    const failures: unknown[] = [];
+    for (let shown = 0, batch = 0; shown < 45 && failures.length === 0; batch += 1) {
+      const lines = Array.from({ length: 20 }, (_, index) => line(batch * 20 + index));
+      const failed = await instance.server.store.live.publish(lines).catch((error: unknown) => error);
+      if (failed === undefined) shown += 1;
+      else if ((failed as { reason?: string }).reason !== 'redis_timeout') failures.push(failed);
     }
+    expect(failures).toEqual([]);
     const others = await Promise.all(Array.from({ length: 7 }, () => tail('event=drill')));
     expect(new Set(others.map(({ status }) => status))).toEqual(new Set([200]));
     // The connection slot of that client becomes free.
