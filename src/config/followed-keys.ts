@@ -9,7 +9,7 @@ import type { Clock } from '../contracts/clock.ts';
 import { keyId, type KeyAgreement } from '../core/credential/key-agreement.ts';
 import type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
 import { followDirectory } from './followed-files.ts';
-import { readKeyFiles, type Key, type KeyKind } from './key-files.ts';
+import { readKeyFiles, unusable, type Key, type KeyKind } from './key-files.ts';
 import {
   auditKeysOf,
   chooseCurrent,
@@ -47,8 +47,13 @@ export interface Followed<K extends object> {
 
 /** The keys of one kind by their ids, for the registry of replicas. */
 export interface HeldKeys {
-  /** It can verify with these, or open. */
+  /**
+   * In the directory. An operator puts a key back that was removed a moment ago: another replica would use it at once,
+   * and this one, which has not read it again, would soon reject what that signs. So removed ones are not among them.
+   */
   readonly has: readonly string[];
+  /** It can verify with these, or open: also those that were removed a moment ago. */
+  readonly reads: readonly string[];
   readonly uses: string;
   /** Newer than the one in use and old enough, and not used because live replicas cannot read it. */
   readonly lacked: readonly { readonly kid: string; readonly replicas: readonly string[] }[];
@@ -143,6 +148,11 @@ async function follow<V>(
   return { view: () => ring.view(), held: () => ring.held(), stop };
 }
 
+const OWN_KID = 'a kid of its own: another key has had this one until now';
+
+const isSameKey = ({ jwk: one }: Key, { jwk: other }: Key): boolean =>
+  one.k === other.k && one.x === other.x && one.y === other.y;
+
 interface KeyRingParts<V> {
   readonly kind: KeyKind;
   readonly viewOf: (set: KeySet) => V;
@@ -173,17 +183,23 @@ class KeyRing<V> {
     this.#parts = parts;
   }
 
-  /** @returns every `kid` where this set differs from the one before; the first one is no change */
+  /**
+   * @returns every `kid` where this set differs from the one before; the first one is no change
+   * @throws AppError `internal` (`keys_unusable`) if another key has a known `kid`: keys are known by it, so no replica
+   *   could tell that the others cannot verify what it signs
+   */
   take(keys: readonly Key[]): readonly string[] | undefined {
+    const now = this.#parts.nowSeconds();
+    const leaving = this.#leaving.filter(({ until }) => until > now);
+    const known = [...this.#keys, ...leaving.map(({ key }) => key)];
+    const replaced = keys.filter((key) => known.some((each) => each.kid === key.kid && !isSameKey(each, key)));
+    if (replaced.length > 0) throw unusable(replaced.map(({ kid }) => ({ path: kid, expected: OWN_KID })));
     const isNew = (kid: string, among: readonly Key[]): boolean => among.every((each) => each.kid !== kid);
     const before = this.#keys;
     const gone = before.filter(({ kid }) => isNew(kid, keys));
     const isOther = JSON.stringify(keys) !== JSON.stringify(before);
-    const until = this.#parts.nowSeconds() + this.#parts.keptSeconds;
-    this.#leaving = [
-      ...this.#leaving.filter(({ key: { kid } }) => isNew(kid, keys)),
-      ...gone.map((key) => ({ key, until })),
-    ];
+    const until = now + this.#parts.keptSeconds;
+    this.#leaving = [...leaving.filter(({ key: { kid } }) => isNew(kid, keys)), ...gone.map((key) => ({ key, until }))];
     if (isOther) [this.#keys, this.#view] = [keys, undefined];
     return isOther && before.length > 0 ? keys.map(({ kid }) => kid) : undefined;
   }
@@ -197,8 +213,10 @@ class KeyRing<V> {
     const { kind, agreement, nowSeconds } = this.#parts;
     const mayWait = ({ issuedAt }: Key): boolean =>
       issuedAt > set.current.issuedAt && issuedAt + SIGNS_AFTER_SECONDS <= nowSeconds();
+    const ids = (keys: readonly Key[]): readonly string[] => keys.map(({ kid }) => keyId(kind, kid));
     return {
-      has: [...set.keys, ...set.leaving].map(({ kid }) => keyId(kind, kid)),
+      has: ids(set.keys),
+      reads: ids([...set.keys, ...set.leaving]),
       uses: keyId(kind, set.current.kid),
       lacked: set.keys
         .filter(mayWait)

@@ -112,7 +112,7 @@ export async function followServerKeys(
     }),
     cookieKeys: cookieKeysOf(sealing.keys),
     ofReplicas: keysOfReplicas(followed, agreement, logger),
-    ahead: () => agreement.ahead(registeredKeys(followed, agreement).has),
+    ahead: () => agreement.ahead(readableKeys(followed)),
     stop: () => followed.forEach((one) => one.stop()),
   };
 }
@@ -124,6 +124,9 @@ function registeredKeys(followed: ReadonlyMap<KeyKind, FollowedKeys>, { hasSeen 
   // Another replica follows what is in use here, so a choice that may still go back is not registered.
   return { has: held.flatMap(({ has }) => has), uses: hasSeen ? held.map(({ uses }) => uses) : [] };
 }
+
+const readableKeys = (followed: ReadonlyMap<KeyKind, FollowedKeys>): readonly string[] =>
+  [...followed.values()].flatMap((one) => one.held().reads);
 
 function keysOfReplicas(
   followed: ReadonlyMap<KeyKind, FollowedKeys>,
@@ -148,7 +151,7 @@ function keysOfReplicas(
   return {
     registered,
     seen: (live: readonly KeyHolder[], nowMs: number) => {
-      agreement.seen(live, registered().has, nowMs);
+      agreement.seen(live, registered().has, nowMs, readableKeys(followed));
       report();
     },
     unseen: () => agreement.unseen(),

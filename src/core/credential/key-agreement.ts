@@ -8,7 +8,7 @@ export type KeyKind = 'signing' | 'sealing' | 'audit';
 
 /** What a replica registers of its keys, as ids (`keyId`). No secret can be derived from them. */
 export interface ReplicaKeys {
-  /** It can verify with these, or open. */
+  /** It can verify with these, or open, for as long as their files are there. */
   readonly has: readonly string[];
   /** It signs or seals with these. Empty until it has read the registry once. */
   readonly uses: readonly string[];
@@ -70,10 +70,11 @@ export class KeyAgreement {
   /**
    * Takes in the registry of a settled epoch, which has every replica with a lease.
    * @param others the live ones, without this one
-   * @param has what this one can read now
+   * @param has what this one has now
    * @param nowMs monotonic milliseconds
+   * @param reads what this one can read now: also what was removed a moment ago
    */
-  seen(others: readonly KeyHolder[], has: readonly string[], nowMs: number): void {
+  seen(others: readonly KeyHolder[], has: readonly string[], nowMs: number, reads = has): void {
     const isFirst = this.#others === undefined;
     this.#others = others.flatMap(({ name, keys }) => (keys === undefined ? [] : [{ name, keys }]));
     this.#nowMs = nowMs;
@@ -85,8 +86,8 @@ export class KeyAgreement {
       has.filter((id) => this.#lackedBy(id).length === 0).map((id) => [id, this.#sharedSince.get(id) ?? from]),
     );
     this.#standings = new Map(has.map((id) => [id, this.#judge(id)]));
-    this.#missingSinceMs = this.#missing(has).length === 0 ? undefined : (this.#missingSinceMs ?? nowMs);
-    this.#note(has);
+    this.#missingSinceMs = this.#missing(reads).length === 0 ? undefined : (this.#missingSinceMs ?? nowMs);
+    this.#note(reads);
   }
 
   /**
@@ -106,16 +107,16 @@ export class KeyAgreement {
    * Returns the live replicas that sign or seal with a key that this one cannot read, by name. Empty once that has
    * lasted for as long as any mounted file takes: then these keys are other ones on purpose, and a fleet must not be
    * kept from being replaced.
-   * @param has what this one can read now
+   * @param reads what this one can read now
    */
-  ahead(has: readonly string[]): readonly string[] {
+  ahead(reads: readonly string[]): readonly string[] {
     const isOver = this.#missingSinceMs !== undefined && this.#nowMs - this.#missingSinceMs >= this.#readableMs;
-    return isOver ? [] : this.#missing(has);
+    return isOver ? [] : this.#missing(reads);
   }
 
   /** The audit log is verified offline, so its keys are not missed here. */
-  #missing(has: readonly string[]): readonly string[] {
-    const isMissing = (id: string): boolean => kindOf(id) !== 'audit:' && !has.includes(id);
+  #missing(reads: readonly string[]): readonly string[] {
+    const isMissing = (id: string): boolean => kindOf(id) !== 'audit:' && !reads.includes(id);
     return (this.#others ?? []).filter(({ keys }) => keys.uses.some(isMissing)).map(({ name }) => name);
   }
 
@@ -138,8 +139,8 @@ export class KeyAgreement {
     return (this.#others ?? []).some(({ keys }) => keys.uses.includes(id));
   }
 
-  #note(has: readonly string[]): void {
-    const summary = JSON.stringify([[...this.#standings], this.ahead(has)]);
+  #note(reads: readonly string[]): void {
+    const summary = JSON.stringify([[...this.#standings], this.ahead(reads)]);
     if (summary !== this.#summary) this.#revision += 1;
     this.#summary = summary;
   }

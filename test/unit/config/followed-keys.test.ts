@@ -123,12 +123,13 @@ describe('a new signing key', () => {
   });
 
   test('comes as Kubernetes swaps a Secret', async () => {
-    const stage = bench({ '..1/a.json': signingJwk('a', 1) });
+    const a = signingJwk('a', 1);
+    const stage = bench({ '..1/a.json': a });
     symlinkSync('..1', stage.at('..data'));
     symlinkSync('..data/a.json', stage.at('a.json'));
     const { keys, stop } = await followSigningKeys(stage.directory, stage.options);
     stops.push(stop);
-    writeFiles(stage.directory, { '..2/a.json': signingJwk('a', 1), '..2/b.json': signingJwk('b', 2) });
+    writeFiles(stage.directory, { '..2/a.json': a, '..2/b.json': signingJwk('b', 2) });
     symlinkSync('..2', stage.at('..data_tmp'));
     renameSync(stage.at('..data_tmp'), stage.at('..data'));
     symlinkSync('..data/b.json', stage.at('b.json'));
@@ -145,7 +146,9 @@ describe('a signing key that is taken away', () => {
     });
     rmSync(at('b.json'));
     await vi.waitFor(() => expect(keys.current.kid).toBe('a'));
-    expect(held().has).toEqual([keyId('signing', 'a'), keyId('signing', 'b')]);
+    expect(held().reads).toEqual([keyId('signing', 'a'), keyId('signing', 'b')]);
+    // Another replica that still has it must not take it for one that lasts here.
+    expect(held().has).toEqual([keyId('signing', 'a')]);
     expect(privateKids()).toEqual(['a']);
     expect(publicKids()).toEqual(['a', 'b']);
     expect(keys.publicJwks.keys[1]).not.toHaveProperty('d');
@@ -167,6 +170,32 @@ describe('a signing key that is taken away', () => {
   });
 });
 
+test('a signing key that comes back signs once every live replica has had it for ten minutes', async () => {
+  const [a, b] = [signingJwk('a', 1), signingJwk('b', 2)];
+  const { keys, held, at, options, privateKids } = await signing({ 'a.json': a, 'b.json': b });
+  const has = [keyId('signing', 'a'), keyId('signing', 'b')];
+  const seen = (uses: string, ms: number): void => {
+    const { has: own, reads } = held();
+    options.agreement.seen([{ name: 'other', keys: { has, uses: [keyId('signing', uses)] } }], own, ms, reads);
+  };
+  seen('b', 0);
+  seen('b', 600_000);
+  expect(keys.current.kid).toBe('b');
+  rmSync(at('b.json'));
+  await vi.waitFor(() => expect(keys.current.kid).toBe('a'));
+  seen('b', 600_001);
+  // It can still verify what the other one signs.
+  expect(options.agreement.ahead(held().reads)).toEqual([]);
+  seen('a', 600_002);
+  writeFileSync(at('b.json'), b);
+  await vi.waitFor(() => expect(privateKids()).toHaveLength(2));
+  seen('a', 600_003);
+  seen('a', 1_200_002);
+  expect(keys.current.kid).toBe('a');
+  seen('a', 1_200_003);
+  expect(keys.current.kid).toBe('b');
+});
+
 describe('a set that is no good', () => {
   test.each([
     ['a file that is no key', { 'c.json': 'canary' }],
@@ -184,6 +213,21 @@ describe('a set that is no good', () => {
     await vi.waitFor(() => expect(publicKids()).toContain('c'));
     expect(errors).toHaveLength(told);
     expect(changes.at(-1)).toContain('c');
+  });
+
+  test('another key with the kid of one that is in use, or was until a moment ago, is rejected', async () => {
+    const b = signingJwk('b', 2);
+    const { errors, at, keys, publicKids } = await signing({ 'a.json': signingJwk('a', 1), 'b.json': b });
+    const { publicJwks } = keys;
+    writeFileSync(at('b.json'), signingJwk('b', 2));
+    await vi.waitFor(() => expect(errors.join()).toContain('b: a kid of its own'));
+    expect(keys.publicJwks).toBe(publicJwks);
+    rmSync(at('b.json'));
+    await vi.waitFor(() => expect(publicKids()).toEqual(['a', 'b']));
+    writeFileSync(at('b.json'), signingJwk('b', 2));
+    await vi.waitFor(() => expect(errors).toHaveLength(2));
+    expect(keys.current.kid).toBe('a');
+    expect(new Set(keys.publicJwks.keys)).toEqual(new Set(publicJwks.keys));
   });
 
   test('an empty directory, or none, leaves what was in use', async () => {
