@@ -47,14 +47,16 @@ it.each([
   ['PATCH', '{}'],
   ['DELETE', undefined],
   ['GET', '{}'],
-])('never repeats a %s with the body %s', async (method, body) => {
+  ['GET', undefined, `${PODS}/web/proxy/run`],
+  ['GET', undefined, '/api/v1/nodes/one/proxy/run'],
+])('never repeats a %s with the body %s %s', async (method, body, path = PODS) => {
   let tries = 0;
   plane.upstream.answer = (req) => {
     tries += 1;
     req.socket.destroy();
   };
   const headers = { 'content-length': String(body?.length ?? 0) };
-  const answered = await call(plane, alice, PODS, { method, headers, ...(body === undefined ? {} : { body }) });
+  const answered = await call(plane, alice, path, { method, headers, ...(body === undefined ? {} : { body }) });
   expect([answered.status, answered.headers['retry-after']]).toEqual([502, undefined]);
   expect(answered.json().message).toMatch(/may have been executed/);
   expect(tries).toBe(1);

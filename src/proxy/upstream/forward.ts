@@ -96,9 +96,8 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide, RequestCli
     this.abort();
   }
 
-  /** A program in a pod may do anything at a GET. */
   get mayHaveExecuted(): boolean {
-    return this.#isSent && (!this.#repeatable || isBelowProxy(this.#options.admitted.info));
+    return this.#isSent && !this.#repeatable;
   }
 
   lateMs(nowMs: number): number {
@@ -293,10 +292,14 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide, RequestCli
     return this.#repeatable && !this.#started && this.#tries === 1 && isConnectionLoss(error);
   }
 
-  /** True if the request changes nothing, so that a second attempt does no harm. */
+  /**
+   * True if the request changes nothing, so that a second attempt does no harm. A program in a pod may do anything at a
+   * GET, and would do it twice for one audit event.
+   */
   get #repeatable(): boolean {
-    const { method } = this.#options.exchange.facts;
-    return (method === 'GET' || method === 'HEAD') && !this.#body;
+    const { exchange, admitted } = this.#options;
+    const { method } = exchange.facts;
+    return (method === 'GET' || method === 'HEAD') && !this.#body && !isBelowProxy(admitted.info);
   }
 
   #retry(): void {
