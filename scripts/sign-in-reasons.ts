@@ -140,4 +140,8 @@ export const MALFORMED_REASONS: ReadonlyMap<string, readonly [status: string, be
   ],
   ['expectation_unknown', ['417', 'an `Expect` other than `100-continue`']],
   ['headers_too_large', ['431', 'more than `limits.headerBytes`, or too many headers']],
+  [
+    'headers_flood',
+    ['reset', 'such requests again and again on one HTTP/2 connection, or one that is eight times as large'],
+  ],
 ]);

@@ -83,25 +83,29 @@ function rejectUnparsable(
     socket.destroy();
     return;
   }
-  const auditId = randomUUID();
-  deps.metrics.rejection(rejection.auditReason);
-  // There is no request to audit, and an attacker who probes the proxy with anything but HTTP should still be in
-  // the audit log.
-  deps.audit.record(
-    portcullisEvent({
-      event: 'malformed-request',
-      auditId,
-      at: deps.clock.nowMs(),
-      requestUri: '',
-      sourceIps: [connection.address],
-      code: rejection.code,
-      reason: rejection.auditReason,
-    }),
-  );
+  const auditId = recordMalformed(deps, connection, rejection);
   // A response may be half-way out on this connection; a response of ours in the middle of it would be read as its
   // body.
   if (connection.openResponses > 0) connection.reset();
   else endWithStatus(socket, rejection, { auditId, connection });
+}
+
+/**
+ * Counts and audits what is no request: an attacker who probes the proxy with anything but HTTP should be in the audit
+ * log as well.
+ * @returns the audit id
+ */
+export function recordMalformed(
+  { metrics, audit, clock }: Pick<ApiListenerDeps, 'metrics' | 'audit' | 'clock'>,
+  { address }: Pick<ClientConnection, 'address'>,
+  { code, auditReason: reason }: Rejection,
+): string {
+  const auditId = randomUUID();
+  metrics.rejection(reason);
+  const at = clock.nowMs();
+  const of = { requestUri: '', sourceIps: [address], code, reason };
+  audit.record(portcullisEvent({ event: 'malformed-request', auditId, at, ...of }));
+  return auditId;
 }
 
 function parseRejection(code: string | undefined): Rejection | undefined {

@@ -11,6 +11,7 @@ import { randomInt } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { keepPinging } from '../http2-pings.ts';
 import type { ClientConnection } from './connection.ts';
+import { HeadSizes } from './framing.ts';
 
 /** How long a client may take to close after a GOAWAY. */
 const LEAVE_MS = 2_000;
@@ -31,6 +32,8 @@ export interface Http2Request {
   readonly stream: ServerHttp2Stream;
   /** The head, flat, with its pseudo-headers. */
   readonly raw: readonly string[];
+  /** The head is beyond the limits, and the request must be rejected. */
+  readonly isTooLarge: boolean;
   readonly connection: ClientConnection;
   readonly socket: TLSSocket;
   /** Makes the connection take no further requests. */
@@ -39,15 +42,20 @@ export interface Http2Request {
 
 export type OnStream = (request: Http2Request) => void;
 
+export type OnHeadFlood = (connection: ClientConnection) => void;
+
 export class Http2Sessions {
   readonly #limits: Http2Limits;
   readonly #onStream: OnStream;
   readonly #sessions = new Set<Http2Connection>();
+  readonly #onHeadFlood: OnHeadFlood;
   #retired = false;
 
-  constructor(limits: Http2Limits, onStream: OnStream) {
+  /** @param onHeadFlood called when a connection is reset because of its oversized heads */
+  constructor(limits: Http2Limits, onStream: OnStream, onHeadFlood: OnHeadFlood) {
     this.#limits = limits;
     this.#onStream = onStream;
+    this.#onHeadFlood = onHeadFlood;
   }
 
   serve(socket: TLSSocket, connection: ClientConnection): void {
@@ -56,9 +64,18 @@ export class Http2Sessions {
     this.#sessions.add(served);
     connection.closesBy(() => served.retire());
     session.on('close', () => this.#sessions.delete(served));
+    const sizes = new HeadSizes(this.#limits.headerBytes);
     session.on('stream', (stream, _headers, _flags, raw) => {
       served.streamOpened(stream);
-      this.#onStream({ stream, raw, connection, socket, retire: () => served.retire() });
+      // Heads that were read together with the one that ended it.
+      if (connection.ended) return;
+      const size = sizes.judge(raw);
+      if (size === 'flood') {
+        this.#onHeadFlood(connection);
+        return connection.reset();
+      }
+      const retire = (): void => served.retire();
+      this.#onStream({ stream, raw, isTooLarge: size === 'too_large', connection, socket, retire });
     });
     if (this.#retired) served.retire();
   }

@@ -26,8 +26,8 @@ import { ConnectionTable } from './connection.ts';
 import { DataPlane } from '../data-plane.ts';
 import { DEFAULT_TIMING } from '../dependencies.ts';
 import type { ApiListenerDeps, ServerCertificate } from '../dependencies.ts';
-import { hostRejection, http2Rejection } from './framing.ts';
-import { routeHttp1 } from './http1-routes.ts';
+import { headersFlood, headersTooLarge, hostRejection, http2Rejection } from './framing.ts';
+import { recordMalformed, routeHttp1 } from './http1-routes.ts';
 import type { Routes } from './http1-routes.ts';
 import { http2Client } from './http2-client.ts';
 import { Http2Sessions } from './http2-sessions.ts';
@@ -95,6 +95,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const sessions = new Http2Sessions(
     { ...limits, pingMs: timing.pingMs, ageMs: timing.connectionAgeMs },
     serveStream({ deps, plane, guard }),
+    (connection) => void recordMalformed(deps, connection, headersFlood()),
   );
   acceptOn(server, {
     connections,
@@ -172,13 +173,14 @@ const secureContext = ({ cert, key }: ServerCertificate): SecureContextOptions =
 function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'guard'>): OnStream {
   const { headerBytes } = deps.limits;
   const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
-  return ({ stream, raw, connection, socket, retire }) => {
+  return ({ stream, raw, isTooLarge, connection, socket, retire }) => {
     connection.requestBegun(raw.length / 2);
     if (!stream.endAfterHeaders) noteEachPiece(stream, (isEnd) => connection.pieceRead(isEnd));
     const client = http2Client(stream, raw, retire);
     const machine = isMachinePath(client.request.target);
-    const rejection =
-      http2Rejection(client.request, raw, headerBytes) ?? (machine ? hostRejection(client.request.raw) : undefined);
+    const rejection = isTooLarge
+      ? headersTooLarge()
+      : (http2Rejection(client.request, raw) ?? (machine ? hostRejection(client.request.raw) : undefined));
     if (rejection === undefined && machine) {
       plane.machineRequest(client, connection, (body) => {
         toMachine({ client, body, socket, address: connection.address });
