@@ -20,6 +20,7 @@ import {
   frame,
   headersFrame,
 } from '../support/http2-frames.ts';
+import { answersIn } from './http2-frames.ts';
 import { statusesOf } from './wire.ts';
 
 const TOKEN = '/-/oauth/token';
@@ -256,6 +257,43 @@ describe('a body for an endpoint of Portcullis itself', () => {
     expect(statusesOf(h1.received())).toEqual([413]);
     expect(served).toEqual([]);
     h2.close();
+  });
+});
+
+describe('responses without a credential', () => {
+  /** Opens connections and sends half of the requests of each to our own endpoints. @returns what came back so far */
+  async function ask(
+    connections: number,
+    requests: number,
+    { from, before }: { readonly from: (index: number) => string; readonly before: Buffer },
+  ): Promise<() => string[]> {
+    const sockets = await Promise.all(Array.from({ length: connections }, (_, index) => attacker(from(index))));
+    const received = sockets.map((socket) => {
+      const chunks: Buffer[] = [];
+      socket.on('data', (chunk: Buffer) => void chunks.push(chunk));
+      return chunks;
+    });
+    const paths = Array.from({ length: requests }, (_, index) => (index % 2 === 0 ? TOKEN : '/api'));
+    const heads = paths.map((path, index) => head(1 + 2 * index, { ':path': path }, END_HEADERS | END_STREAM, 'GET'));
+    for (const socket of sockets) socket.write(Buffer.concat([before, ...heads]));
+    return () => received.flatMap((chunks) => answersIn(Buffer.concat(chunks)));
+  }
+  const resetsOf = (answers: readonly string[]): number => answers.filter((each) => each.startsWith('reset')).length;
+
+  it('are a thousand at most that are not read, on however many connections, and leave space for others', async () => {
+    await start({ timing: { unreadLocalMs: 60_000 } });
+    // Few of each connection and of each address.
+    const answers = await ask(40, 30, { from: (index) => `127.0.3.${1 + (index % 4)}`, before: WITHOUT_WINDOW });
+    await until(() => answers().length === 1_400 && resetsOf(answers()) === 200, '200 of 1,200 reset');
+    expect(served).toHaveLength(600);
+    expect(await signIn('127.0.3.1')).toBe(200);
+  });
+
+  it('all reach those who read them, although thousands share an address', async () => {
+    await start();
+    const answers = await ask(30, 100, { from: () => '127.0.0.1', before: Buffer.alloc(0) });
+    await until(() => answers().length === 3_000, 'all');
+    expect(resetsOf(answers())).toBe(0);
   });
 });
 

@@ -71,6 +71,8 @@ export interface ClientResponse {
   reset(): void;
   /** Drops what is queued for a client that is gone. `onClose` is called then. */
   discard(): void;
+  /** Once, when nothing more is to be written, however much of it the client has read. */
+  onFinished(listener: () => void): void;
   /** Once, however it ended. */
   onClose(listener: () => void): void;
 }

@@ -144,6 +144,10 @@ class Http1Response implements ClientResponse {
     // It has gone with its socket.
   }
 
+  onFinished(listener: () => void): void {
+    this.#res.once('prefinish', listener);
+  }
+
   onClose(listener: () => void): void {
     this.#res.once('close', listener);
   }

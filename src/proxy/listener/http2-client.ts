@@ -96,6 +96,7 @@ function withHost(raw: readonly string[]): readonly string[] {
 class Http2Response implements ClientResponse {
   readonly #stream: ServerHttp2Stream;
   readonly #retire: () => void;
+  #onFinished: (() => void) | undefined;
 
   constructor(stream: ServerHttp2Stream, retire: () => void) {
     this.#stream = stream;
@@ -157,6 +158,8 @@ class Http2Response implements ClientResponse {
     if (this.gone) return;
     const stream = this.#stream;
     if (!stream.writableEnded) stream.end(body);
+    this.#onFinished?.();
+    this.#onFinished = undefined;
     // A client that has ended its side has nothing more to send, and the stream closes by itself.
     if (stream.endAfterHeaders) return;
     // RFC 9113 §8.1: the response is whole, and the rest of the body is not wanted. Without this the stream stays
@@ -181,6 +184,10 @@ class Http2Response implements ClientResponse {
    */
   discard(): void {
     if (!this.#stream.destroyed) this.reset();
+  }
+
+  onFinished(listener: () => void): void {
+    this.#onFinished = listener;
   }
 
   onClose(listener: () => void): void {

@@ -18,24 +18,36 @@ import { Progress } from '../streams/progress.ts';
 const MOST = { connection: 32, address: 500, all: 2_000 } as const;
 
 /**
- * Responses that wait to be read on the connections of one user, whether they stand still or not. A user opens hundreds
- * of connections with windows of 0, sends as many requests as a replica can reject, 5,000 in a second, and opens other
- * connections when these are ended: a gigabyte. A client that reads has no more than its streams.
+ * Finished responses that wait to be read, whether they stand still or not. An attacker opens hundreds of connections
+ * with windows of 0, sends as many requests as a replica can reject, 5,000 in a second, and opens other connections when
+ * these are ended: a gigabyte with a credential, and 0.3 without one, since what waits for the next sweep is not limited
+ * otherwise. A client that reads has no more than its streams. All that share an address, in a company, have no more
+ * than are written in a turn of the event loop or two: what their connections take at once does not wait.
+ *
+ * - `user`: on the connections of one user.
+ * - `address`, `all`: on connections without an accepted credential.
  */
-const MOST_OF_USER = 500;
+const MOST_WAITING = { user: 500, address: 500, all: 1_000 } as const;
 
 interface UnreadResponse {
   readonly response: ClientResponse;
   readonly connection: ClientConnection;
   readonly limitMs: number;
   readonly progress: Progress;
+  /** Keys that it is counted by. */
+  readonly levels: string[];
 }
+
+const level = (name: keyof typeof MOST_WAITING, of = ''): { readonly key: string; readonly most: number } => ({
+  key: `${name} ${of}`,
+  most: MOST_WAITING[name],
+});
 
 export class UnreadResponses {
   /** The oldest first. */
   readonly #all = new Set<UnreadResponse>();
-  /** By user; the oldest first. */
-  readonly #users = new Map<string, Set<UnreadResponse>>();
+  /** Finished ones by level and user or address, the oldest first. */
+  readonly #waiting = new Map<string, Set<UnreadResponse>>();
   readonly #resets: Turns;
 
   /** @param resets of few steps in a turn: a reset connection closes hundreds of streams */
@@ -48,29 +60,40 @@ export class UnreadResponses {
    * @returns a function to be called when the response has closed
    */
   add(response: ClientResponse, connection: ClientConnection, limitMs: number): () => void {
-    const unread = { response, connection, limitMs, progress: new Progress() };
+    const unread: UnreadResponse = { response, connection, limitMs, progress: new Progress(), levels: [] };
     this.#all.add(unread);
-    const forgetOfUser = connection.user === undefined ? undefined : this.#addOfUser(unread, connection.user);
-    return () => {
-      this.#all.delete(unread);
-      forgetOfUser?.();
-    };
+    if (response.finished) this.#finished(unread);
+    else response.onFinished(() => this.#finished(unread));
+    return () => this.#forget(unread);
   }
 
-  #addOfUser(unread: UnreadResponse, user: string): () => void {
-    const ofUser = this.#users.get(user) ?? new Set();
-    this.#users.set(user, ofUser.add(unread));
-    const forget = (each: UnreadResponse): void => {
-      ofUser.delete(each);
-      if (ofUser.size === 0) this.#users.delete(user);
-    };
-    for (const oldest of ofUser) {
-      if (ofUser.size <= MOST_OF_USER) break;
-      forget(oldest);
-      // Now, and not in turns: as many come in one as may be rejected in it.
-      if (oldest.response.finished) oldest.response.reset();
+  #finished(unread: UnreadResponse): void {
+    // Its end may have been noticed before.
+    if (!this.#all.has(unread)) return;
+    const { user, address } = unread.connection;
+    const levels = user === undefined ? [level('address', bucketOf(address)), level('all')] : [level('user', user)];
+    for (const { key } of levels) {
+      this.#waiting.set(key, (this.#waiting.get(key) ?? new Set()).add(unread));
+      unread.levels.push(key);
     }
-    return () => forget(unread);
+    for (const { key, most } of levels) {
+      const waiting = this.#waiting.get(key) ?? new Set();
+      for (const oldest of waiting) {
+        if (waiting.size <= most) break;
+        this.#forget(oldest);
+        // Now, and not in turns: as many come in one as may be rejected in it.
+        oldest.response.reset();
+      }
+    }
+  }
+
+  #forget(unread: UnreadResponse): void {
+    this.#all.delete(unread);
+    for (const key of unread.levels.splice(0)) {
+      const waiting = this.#waiting.get(key);
+      waiting?.delete(unread);
+      if (waiting?.size === 0) this.#waiting.delete(key);
+    }
   }
 
   /**
@@ -89,7 +112,7 @@ export class UnreadResponses {
     for (const unread of this.#all) {
       const { response, connection, limitMs, progress } = unread;
       if (response.gone || connection.ended) {
-        this.#all.delete(unread);
+        this.#forget(unread);
         this.#resets.do(() => response.discard());
         continue;
       }
