@@ -8,7 +8,9 @@
  *   implement it.
  * - `http1-routes.ts`, `http2-sessions.ts`: the events of Node's servers. `endpoint-requests.ts`: requests to our own
  *   endpoints, and `http1-bridge.ts`: over HTTP/2.
- * - `framing.ts`: ambiguous requests. `pipelining.ts`, `shared-reading.ts`: too many requests at once. `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
+ * - `framing.ts`: ambiguous requests, and heads that are too large.
+ * - `connection-limit.ts`: too many connections. `pipelining.ts`, `shared-reading.ts`: too many requests at once.
+ * - `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
  * - `stackless.ts`: errors without a stack.
  */
 import { constants } from 'node:crypto';
