@@ -19,6 +19,8 @@ import {
 import { createServer as createHttpsServer } from 'node:https';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { resetConnection } from '../../core/http/connection-reset.ts';
 import { cliError } from '../errors.ts';
 import { codeOf } from '../session/private-files.ts';
 import type { CredentialKeeper } from './credential-keeper.ts';
@@ -80,6 +82,7 @@ export async function listenLocally(
   server.maxConnections = connections;
   const handler = new ConnectionHandler(keeper, requests);
   server.on('connection', (socket: Socket) => handler.connected(socket));
+  server.on('secureConnection', (socket: TLSSocket) => handler.secured(socket));
   server.on('request', (req, res) => handler.request(req, res));
   // A client that sent `Expect: 100-continue` gets its 100 once the request is accepted.
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => handler.request(req, res, true));
@@ -111,6 +114,8 @@ class ConnectionHandler {
   readonly #keeper: CredentialKeeper;
   readonly #most: number;
   readonly #sockets = new Set<Socket>();
+  /** Those over a TCP socket, once their handshake is over. */
+  readonly #secured = new Set<TLSSocket>();
   readonly #open = new Set<Exchange>();
   readonly #tunnels = new Set<() => void>();
 
@@ -122,6 +127,11 @@ class ConnectionHandler {
   connected(socket: Socket): void {
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  secured(socket: TLSSocket): void {
+    this.#secured.add(socket);
+    socket.once('close', () => this.#secured.delete(socket));
   }
 
   request(req: IncomingMessage, res: ServerResponse, expectsContinue = false): void {
@@ -184,11 +194,10 @@ class ConnectionHandler {
   cut(): void {
     for (const exchange of this.#open) exchange.abandon();
     for (const cut of this.#tunnels) cut();
-    for (const socket of this.#sockets) {
-      // A normal close could look like the end of a response. Node can reset only TCP connections.
-      if (this.policy.secret === undefined) socket.destroy();
-      else socket.resetAndDestroy();
-    }
+    // A normal close could look like the end of a response.
+    for (const socket of this.#secured) resetConnection(socket);
+    // What is left are handshakes, and connections of a Unix socket, which has no RST.
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   #rejection({ method = '', url = '', rawHeaders }: IncomingMessage): LocalResponse | undefined {

@@ -1,14 +1,15 @@
 /**
  * Client connections: the facts about one before any request on it, and the only way to reset it.
  *
- * A cut must reset. Measured on Node 24: after `tlsSocket.destroy()` the peer still reads the queued data, and the
- * TLS socket's own `resetAndDestroy()` throws; only the TCP socket beneath it sends an RST. Node passes that socket
- * to `connection` and the TLS socket to `secureConnection`, so the two are paired here by the address they share.
+ * Node passes the TCP socket to `connection` and the TLS socket to `secureConnection`, so the two are paired here by
+ * the address they share. A cut must reset. Measured on Node 24: after `tlsSocket.destroy()` the peer still reads the
+ * queued data.
  */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { plainAddress } from '../../core/http/address.ts';
+import { resetConnection } from '../../core/http/connection-reset.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
@@ -153,8 +154,8 @@ export class ConnectionTable {
   }
 
   /**
-   * Pairs the sockets after the handshake. Undefined if the socket beneath is not known, because a connection that cannot
-   * be reset is not accepted; and if the certificate is too large.
+   * Pairs the sockets after the handshake. Undefined if the socket beneath is not known, because a connection that is
+   * not counted is not accepted; and if the certificate is too large.
    */
   pair(socket: TLSSocket): ClientConnection | undefined {
     const raw = this.#raw.get(addressOf(socket));
@@ -284,9 +285,7 @@ class TlsConnection implements ClientConnection {
   }
 
   reset(): void {
-    this.#raw.socket.resetAndDestroy();
-    // Not left to Node, which would do it at the end of the turn: what has been parsed and waits would be forwarded.
-    this.#socket.destroy();
+    resetConnection(this.#socket);
   }
 
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void {

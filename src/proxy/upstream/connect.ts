@@ -1,9 +1,8 @@
-/**
- * A connection to an API server that can be reset. Only the TCP socket beneath TLS can send an RST.
- */
+/** A connection to an API server. */
 import { isIP } from 'node:net';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import type { ConnectionOptions, SecureContext, TLSSocket } from 'node:tls';
+import { resetConnection } from '../../core/http/connection-reset.ts';
 import { createTurns, timeLimit } from '../../timing/timing.ts';
 import { KEEP_ALIVE_MS } from '../listener/connection.ts';
 
@@ -133,23 +132,6 @@ function tlsOptions(
   const onread = { buffer: reader.buffer, callback: (length: number) => reader.onBytes(length) };
   // An option of net.Socket, which a TLS socket that connects itself passes on.
   return Object.assign(options, { onread });
-}
-
-/** The part of Node's TCP handle that is used here; none of it is public. */
-interface TcpHandle {
-  close(done: () => void): void;
-  reset(done: () => void): void;
-}
-
-/**
- * Node reads into memory of ours only where the TLS socket has made its TCP socket itself, and then has no public way
- * to reset that: `resetAndDestroy` throws. So the handle beneath is made to close by an RST. On a Node that has no
- * such handle the connection ends by a FIN, and the tests of the wire fail (test/integration/proxy.test.ts).
- */
-function resetConnection(tls: TLSSocket): void {
-  const { _parent: tcp } = (tls as { readonly _handle?: { readonly _parent?: TcpHandle } | null })._handle ?? {};
-  if (typeof tcp?.reset === 'function') tcp.close = (done) => tcp.reset(done);
-  tls.destroy();
 }
 
 /**

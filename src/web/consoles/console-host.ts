@@ -5,20 +5,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { AppError } from '../../core/errors.ts';
+import { resetConnection } from '../../core/http/connection-reset.ts';
 import { clientAddresses, type ClientAddressOf } from '../../http/client-address.ts';
 import { record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { beginContext, createContext, type RequestContext } from '../../http/request-context.ts';
-import type { ClientSockets } from './client-sockets.ts';
 import { RESERVED_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './dependencies.ts';
 import { ConsoleExchange } from './exchange.ts';
 import { ConsoleForwarding } from './forwarding.ts';
+import type { OpenResponses } from './open-responses.ts';
 import { refuseUpgrade, sendPlainError } from './page.ts';
 import { headersForConsole } from './request-headers.ts';
 import { isNavigation, judgeRequest } from './request-guard.ts';
 import type { ConsoleSessions } from './sessions.ts';
-
-type Sockets = Pick<ClientSockets, 'reset' | 'responseOpened'>;
 
 interface Admitted {
   readonly token: ConsoleToken;
@@ -48,10 +47,10 @@ export class ConsoleHost {
   }
 
   /** Serves a request. Never rejects. */
-  async request(req: IncomingMessage, res: ServerResponse, sockets: Sockets): Promise<void> {
+  async request(req: IncomingMessage, res: ServerResponse, responses: OpenResponses): Promise<void> {
     const context = beginContext(req, res, this.#addressOf);
-    const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(req.socket));
-    sockets.responseOpened(req.socket, res, () => exchange.end());
+    const exchange = new ConsoleExchange(this.#deps.guard, () => resetConnection(req.socket));
+    responses.opened(req.socket, res, () => exchange.end());
     res.on('error', () => undefined);
     try {
       this.#assertServable(req);
@@ -71,9 +70,9 @@ export class ConsoleHost {
   }
 
   /** Serves an upgrade: only WebSockets (RFC 6455) from the console's own page. Never rejects. */
-  async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer, sockets: Sockets): Promise<void> {
+  async upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const context = createContext(req, this.#addressOf);
-    const exchange = new ConsoleExchange(this.#deps.guard, () => sockets.reset(req.socket));
+    const exchange = new ConsoleExchange(this.#deps.guard, () => resetConnection(req.socket));
     socket.once('close', () => exchange.end());
     try {
       this.#assertServable(req);

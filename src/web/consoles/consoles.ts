@@ -12,18 +12,19 @@
  *   the revocation guard cuts it.
  * - `request-guard.ts`, `request-headers.ts`, `response-headers.ts`: which requests pass, and which headers either
  *   way.
- * - `forwarding.ts`, `console-agent.ts`, `client-sockets.ts`: the proxy, its connections to the console, the
- *   connections of browsers.
+ * - `forwarding.ts`, `console-agent.ts`, `open-responses.ts`: the proxy, its connections to the console, the
+ *   open responses on each connection of a browser.
  * - `page.ts`: error pages on hosts that are not ours alone. `dependencies.ts`: types.
  */
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { Router } from 'express';
 import type { BrowserSessions } from '../browser/browser-session.ts';
+import { resetConnection } from '../../core/http/connection-reset.ts';
 import { beginContext } from '../../http/request-context.ts';
-import { ClientSockets } from './client-sockets.ts';
 import { ConsoleHost } from './console-host.ts';
 import type { ConsoleDeps } from './dependencies.ts';
 import { entrance } from './entry.ts';
+import { OpenResponses } from './open-responses.ts';
 import { refuseUpgrade, sendPlainPage } from './page.ts';
 import { ConsoleSessions } from './sessions.ts';
 
@@ -41,13 +42,13 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
   return {
     entrance: (browsers) => entrance({ deps, browsers, sessions }),
     serve(server, app) {
-      const sockets = new ClientSockets(server);
+      const responses = new OpenResponses();
       const pages = mainHostOnly(deps.publicUrl, app);
       server.on('request', (req, res) => {
         const console = hosts.get(hostOf(req) ?? '');
-        if (console !== undefined) void console.request(req, res, sockets);
+        if (console !== undefined) void console.request(req, res, responses);
         else {
-          sockets.responseOpened(req.socket, res);
+          responses.opened(req.socket, res);
           pages(req, res);
         }
       });
@@ -56,13 +57,13 @@ export function createConsoles(deps: ConsoleDeps): Consoles {
         socket.on('error', () => undefined);
         // Otherwise two would write to one socket: the responses that are still open, and the response to the
         // upgrade. By the socket of the request: Node 26 gives another stream while a body is still to come.
-        if (sockets.isBusy(req.socket)) {
-          sockets.reset(req.socket);
+        if (responses.isBusy(req.socket)) {
+          resetConnection(req.socket);
           return;
         }
         const console = hosts.get(hostOf(req) ?? '');
         if (console === undefined) refuseUpgrade(socket, 400, 'no upgrades are accepted here');
-        else void console.upgrade(req, socket, head, sockets);
+        else void console.upgrade(req, socket, head);
       });
     },
   };

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer } from 'node:https';
+import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { answerOf, callLocal, openLocal } from '../../support/local-proxy.ts';
 import { answerJson, makeCertificate } from '../../support/upstream.ts';
@@ -57,6 +58,20 @@ describe('portcullis proxy', () => {
     await cut;
     expect((await ended).code).toBe(1);
     await stage.instance.connections[0]?.ended;
+  });
+
+  // A reset of a connection that Node was closing kept the process running for good, with a whole core.
+  test('ends at SIGTERM while clients leave', async () => {
+    const { local, child, ended } = await stage.onPort();
+    const leaving = Array.from({ length: 16 }, async () => {
+      const socket = connect({ port: local.port, host: '127.0.0.1' });
+      await once(socket, 'connect');
+      socket.destroy();
+    });
+    await Promise.all(leaving);
+    child.kill();
+    await expect.poll(() => child.exitCode ?? child.signalCode).not.toBeNull();
+    expect(await ended).toMatchObject({ code: 0 });
   });
 
   test('ends at a sign-out on this machine', async () => {

@@ -1,25 +1,9 @@
-/**
- * The connections of the web listener: the open responses on each, and the TCP sockets below. A cut must reset the
- * connection, but neither the HTTP nor the TLS socket of Node can: after `destroy()` the browser still reads what
- * was queued. A TLS socket and its TCP socket are paired by their common addresses.
- */
+/** The open responses on each connection of the web listener. */
 import type { ServerResponse } from 'node:http';
-import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-export class ClientSockets {
-  readonly #raw = new Map<string, Socket>();
+export class OpenResponses {
   readonly #open = new WeakMap<Duplex, Map<() => void, ServerResponse>>();
-
-  constructor(server: Server) {
-    server.on('connection', (socket: Socket) => {
-      const key = addressOf(socket);
-      this.#raw.set(key, socket);
-      socket.once('close', () => {
-        if (this.#raw.get(key) === socket) this.#raw.delete(key);
-      });
-    });
-  }
 
   /**
    * True where earlier requests on the connection have no complete response yet. A response that is written, but
@@ -37,7 +21,7 @@ export class ClientSockets {
    *
    * @param onClose called once
    */
-  responseOpened(socket: Duplex, response: ServerResponse, onClose: () => void = () => undefined): void {
+  opened(socket: Duplex, response: ServerResponse, onClose: () => void = () => undefined): void {
     const open = this.#open.get(socket) ?? this.#follow(socket);
     const close = (): void => {
       if (open.delete(close)) onClose();
@@ -54,13 +38,4 @@ export class ClientSockets {
     });
     return open;
   }
-
-  /** Sends RST, so that nothing that is queued is delivered. Synchronous. */
-  reset(socket: Duplex): void {
-    this.#raw.get(addressOf(socket as Socket))?.resetAndDestroy();
-    socket.destroy();
-  }
 }
-
-const addressOf = (socket: Socket): string =>
-  `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;

@@ -1,0 +1,44 @@
+/** The one way to end a connection by an RST (RFC 9293 §3.5.3), so that nothing that is queued goes out. */
+
+/** The parts of a socket of Node that are used here: of a TLS socket, or of a TCP socket. */
+interface ConnectionSocket {
+  readonly writableEnded: boolean;
+  readonly writableLength: number;
+  readonly writableFinished: boolean;
+  destroy(): unknown;
+}
+/** The parts of its handles; none of it is public. */
+interface TcpHandle {
+  close(done: () => void): void;
+  reset?(done: () => void): void;
+}
+interface SocketWithHandle {
+  readonly _handle?: (TcpHandle & { readonly _parent?: TcpHandle }) | null;
+}
+
+/**
+ * True from `end()` until the system has taken the last bytes. libuv refuses a reset then (EINVAL); Node takes the
+ * socket for closed all the same, and it stays open for good, with its memory. What its client sends next is read
+ * into a TLS session that is freed already, which crashes the process (measured on Node 24.21). An attacker keeps a
+ * connection in that state by reading nothing. So it is closed instead: its end had been sent, and only what the
+ * system took before can still be read.
+ */
+const isShuttingDown = ({ writableEnded, writableLength, writableFinished }: ConnectionSocket): boolean =>
+  writableEnded && writableLength === 0 && !writableFinished;
+
+/**
+ * Resets a connection. Synchronous: nothing is read from it, or written to it, after this. Without effect on one that
+ * is closed; a socket that has no RST, as a Unix socket, is closed.
+ *
+ * Node's own `resetAndDestroy()` throws on a TLS socket. On the TCP socket beneath, it frees the TLS session while that
+ * may be reading: within `secureConnection` that crashes the process too. So the handle at the bottom is made to close
+ * by an RST. On a Node that has no such handle the connection ends by a FIN, and the tests of the wire fail
+ * (test/integration/proxy.test.ts).
+ * @param socket what the connection is written to: the TLS socket, or the TCP socket where there is no TLS
+ */
+export function resetConnection(socket: ConnectionSocket): void {
+  const { _handle: handle } = socket as SocketWithHandle;
+  const tcp = handle?._parent ?? handle;
+  if (typeof tcp?.reset === 'function' && !isShuttingDown(socket)) tcp.close = (done) => tcp.reset?.(done);
+  socket.destroy();
+}
