@@ -18,7 +18,13 @@ const PAGES = [
 describe('a lesson', () => {
   let folder: string;
   let classroom: Classroom;
-  const start: Step = { terminal: 'lesson', open: false, command: 'npm run demo -- --lesson 6', answers: [] };
+  const start: Step = {
+    terminal: 'lesson',
+    open: false,
+    further: false,
+    command: 'npm run demo -- --lesson 6',
+    answers: [],
+  };
   const answers: Step = { ...start, command: `${start.command} --answer verdict=tampered` };
   beforeEach(async () => {
     folder = await temporaryFolder();
@@ -75,7 +81,7 @@ describe.each(PAGES)('the lesson of %s', (page) => {
     const open: ReturnType<Classroom['type']>[] = [];
     const unsaid: string[] = [];
     for (const step of steps) {
-      expect(lesson.output, step.command).not.toMatch(/^done/m);
+      expect(step.further ? '' : lesson.output, step.command).not.toMatch(/^done/m);
       const expected = classroom.expected(step);
       const shell = classroom.type(step);
       if (step.open) {

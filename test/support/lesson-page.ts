@@ -11,6 +11,8 @@ export interface Step {
   readonly terminal: string;
   /** It goes on until something ends it. */
   readonly open: boolean;
+  /** The lesson is done before it: what it shows is not among the tasks. */
+  readonly further: boolean;
   readonly command: string;
   /** Lines of the page that its output has to have, `…` standing for anything. */
   readonly answers: readonly string[];
@@ -22,8 +24,9 @@ export function stepsOf(page: string): readonly Step[] {
   for (const [, info = '', body = ''] of text.matchAll(/^```(\S[^\n]*)\n([\s\S]*?)^```$/gm)) {
     const [language, terminal = '', how] = info.split(' ');
     const last = steps.at(-1);
-    if (language === 'sh') steps.push({ terminal, open: how === 'open', command: body, answers: [] });
-    else if (language === 'text' && last !== undefined) {
+    if (language === 'sh') {
+      steps.push({ terminal, open: how === 'open', further: how === 'further', command: body, answers: [] });
+    } else if (language === 'text' && last !== undefined) {
       steps[steps.length - 1] = { ...last, answers: body.split('\n').filter((line) => line !== '') };
     }
   }
