@@ -118,15 +118,18 @@ export const approvalError = (cause?: unknown): AdminError =>
   );
 
 /**
- * Returns whether this same request was written before, and its response was lost on the way back from the store. Its
- * approval was then consumed by that write.
+ * Returns whether this same request of this admin was written before, and its response was lost on the way back from the
+ * store. Its approval was then consumed by that write.
+ *
+ * Threat: a rogue admin reads the request id in the audit log and sends it again, with a made-up approval: nothing is
+ * written, and the replica that is asked cuts every stream of the target all the same.
  */
 async function wasWritten(
   { store }: AdminDeps,
-  { requestId, plan: { target, lock } }: ApprovalRequest,
+  { requestId, actor: { account: by }, plan: { target, lock } }: ApprovalRequest,
 ): Promise<boolean> {
   if (requestId === undefined) return false;
-  return store.log.hasWritten({ requestId, target, ...(lock ? { lock: { reason: '', by: '', at: 0 } } : {}) });
+  return store.log.hasWritten({ requestId, target, by, ...(lock ? { lock: { reason: '', by: '', at: 0 } } : {}) });
 }
 
 /**

@@ -85,7 +85,9 @@ function guardOrder(
   { target, canSignInAgain, lock, reason }: RevocationPlan,
   { requestId, consent }: { readonly requestId: string; readonly consent: Consent | undefined },
 ): RevocationOrder {
-  const order = { target, requestId, canSignInAgain, ...(consent === undefined ? {} : { approval: consent.approval }) };
+  const by = actor.account;
+  const consented = consent === undefined ? {} : { approval: consent.approval, by };
+  const order = { target, requestId, canSignInAgain, ...consented };
   if (!lock) return order;
   return { ...order, lock: { reason, by: adminsOf(actor, consent), at: nowSeconds(deps) } };
 }

@@ -12,11 +12,11 @@ export const isTargetKey = (text: string): text is TargetKey => KEY.test(text);
 export const isDrillId = (text: string): boolean => DRILL_ID.test(text);
 
 /**
- * Returns what the same request id must stand for when it is sent again. The author and the time of a lock are not
- * part of it.
+ * Returns what the same request id must stand for when it is sent again, and for whom where two admins were needed. The
+ * author and the time of a lock are not part of it.
  */
-export const meaningOf = ({ target, lock }: Pick<AppendRequest, 'target' | 'lock'>): string =>
-  JSON.stringify([target, lock !== undefined]);
+export const meaningOf = ({ target, lock, by }: Pick<AppendRequest, 'target' | 'lock' | 'by'>): string =>
+  JSON.stringify([target, lock !== undefined, ...(by === undefined ? [] : [by])]);
 
 /** @throws RangeError for a request that cannot be written: a programming error, found before anything is written */
 export function checkedKey({ target, lock }: AppendRequest): TargetKey {

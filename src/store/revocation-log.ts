@@ -110,6 +110,8 @@ export interface AppendRequest {
   readonly asksFreshSignIn?: boolean;
   /** Id of an `Approval` that this consumes. If it does not exist (any more), nothing is written. */
   readonly approval?: string;
+  /** With an approval: the account of the second admin. The same request id of another account is another request. */
+  readonly by?: Account;
 }
 
 export interface Appended {
@@ -189,7 +191,7 @@ export interface RevocationLog {
    * Returns whether `append` has written this very request and would only return the first result again. Writes
    * nothing.
    */
-  hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock'>): Promise<boolean>;
+  hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock' | 'by'>): Promise<boolean>;
   /** Writes a `drill` entry. */
   announceDrill(id: string): Promise<LogPosition>;
   /** Resolves when there may be an entry after `number`, or when `signal` aborts. Only for speed: it grants nothing. */

@@ -69,6 +69,18 @@ export function approvalsConform(open: OpenStore): void {
     expect((await store.log.position()).number).toBe(0);
   });
 
+  it('takes the same request id of another account for another request', async () => {
+    const { store } = await open();
+    await store.artefacts.save('Approval', 'approval', { deed: 'provider:lab' }, { ttlSeconds: 900 });
+    const request = { requestId: 'same', target: lab, by: 'corp/1' } as const;
+    const first = await store.log.append({ ...request, approval: 'approval' });
+    expect(await store.log.hasWritten(request)).toBe(true);
+    expect(await store.log.hasWritten({ ...request, by: 'corp/2' })).toBe(false);
+    const other = store.log.append({ ...request, by: 'corp/2', approval: 'approval' });
+    await expect(other).rejects.toMatchObject({ reason: 'request_id_reused' });
+    expect(await store.log.append({ ...request, approval: 'approval' })).toEqual(first);
+  });
+
   it('leaves the approval where the request id stands for something else', async () => {
     const subject = await open();
     await subject.store.log.append({ requestId: 'same', target: { kind: 'all' } });
@@ -85,6 +97,7 @@ export function approvalsConform(open: OpenStore): void {
     expect(await store.log.hasWritten(request)).toBe(true);
     expect(await store.log.hasWritten({ ...request, requestId: 'other' })).toBe(false);
     expect(await store.log.hasWritten({ ...request, target: { kind: 'all' } })).toBe(false);
+    expect(await store.log.hasWritten({ ...request, by: 'corp/1' })).toBe(false);
     clock.advance(600);
     expect(await store.log.hasWritten(request)).toBe(false);
     expect((await store.log.position()).number).toBe(1);

@@ -174,7 +174,7 @@ export class MemoryLog implements RevocationLog {
     return this.#appended(result);
   }
 
-  async hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock'>): Promise<boolean> {
+  async hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock' | 'by'>): Promise<boolean> {
     return this.#known(request.requestId)?.meaning === meaningOf(request);
   }
 

@@ -183,7 +183,7 @@ export class RedisLog implements RevocationLog {
     return { delegated: { count, labels: (await Promise.all(opened)).flat() } };
   }
 
-  async hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock'>): Promise<boolean> {
+  async hasWritten(request: Pick<AppendRequest, 'requestId' | 'target' | 'lock' | 'by'>): Promise<boolean> {
     const args = [digest(request.requestId), digest(meaningOf(request))];
     return number((await this.#parts.runner.run(this.#parts.main, scripts.hasWritten, args))[1]) === 1;
   }

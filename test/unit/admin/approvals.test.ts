@@ -248,6 +248,28 @@ describe('dual control', () => {
       expect((await at.stage.store.log.position()).number).toBe(number);
     });
 
+    test('the same request of another admin does nothing, whatever approval comes with it', async () => {
+      const at = await signedInAs('root', DUAL);
+      const second = await alsoAt(at.stage, 'ann');
+      const { approval } = asked(await post(at, 'revocations', lab).expect(409));
+      loseNext(at.stage, true);
+      const order = { ...lab, approval, requestId: randomUUID() };
+      await post(second, 'revocations', order).expect(503);
+      const orders: string[] = [];
+      const { guard } = at.stage;
+      const revoke = guard.revoke.bind(guard);
+      guard.revoke = async (given) => {
+        orders.push(given.target.kind);
+        return revoke(given);
+      };
+      for (const known of [approval, 'made-up']) {
+        const { body } = await post(at, 'revocations', { ...order, approval: known }).expect(409);
+        expect(body).toMatchObject({ code: 'approval_not_good' });
+      }
+      expect(orders).toEqual([]);
+      await post(second, 'revocations', order).expect(200);
+    });
+
     test('a used approval does not reject the target here, not even for a moment', async () => {
       const at = await signedInAs('root', DUAL);
       const second = await alsoAt(at.stage, 'ann');
