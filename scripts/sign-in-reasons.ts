@@ -67,6 +67,7 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['device_code_expired', 'the code is too old'],
   ['device_code_used', 'the code was used before'],
   ['other_account', 'another user than that of the session signed in for its step-up'],
+  ['groups_changed', 'at a step-up the provider no longer had the user in a group that the session has'],
   [
     'step_up_unknown',
     'a step-up that is not known: it was never begun, its session has ended, or a link was used where a code is needed',

@@ -19,6 +19,8 @@ export interface PendingStepUp {
 /** What the provider has confirmed, of a login transaction that asked for a fresh sign-in. */
 export interface StepUpProof {
   readonly account: string;
+  /** Of the user, as the provider has them now. */
+  readonly groups: readonly string[];
   /** Epoch seconds, of the ID token. Absent where the provider gave none that can be true. */
   readonly authTime?: number;
   /** The position in the revocation log at the beginning of the login transaction. */
@@ -44,7 +46,8 @@ export interface StepUps {
   /**
    * Finishes a step-up, once. Audits what it did, and not what it rejects.
    * @returns the program's loopback address with a one-time code, where it has one; otherwise the session is proven
-   * @throws AppError `sign_in_refused` where the account is another one, or nothing is proven; `sign_in_expired`
+   * @throws AppError `sign_in_refused` where the account is another one, nothing is proven, or the session has a group that the
+   *   user has no more; `sign_in_expired`
    */
   finish(pending: PendingStepUp, proof: StepUpProof, context: StepUpRequestContext): Promise<string | undefined>;
   /** Proves a browser's own session. @throws as `finish` */

@@ -170,6 +170,15 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     return found;
   }
 
+  /**
+   * A browser's session keeps the groups of its sign-in. A former admin with one of this morning proves it at the provider,
+   * which has just said that they are none, and has all rights of an admin until the session ends.
+   * @throws AppError `sign_in_refused`
+   */
+  function assertHasGroups({ identity }: SessionRecord, { groups }: StepUpProof): void {
+    if (identity.groups.some((group) => !groups.includes(group))) throw rejections.groupsChanged();
+  }
+
   async function prove(
     session: string,
     authTime: number,
@@ -288,7 +297,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
 
     async finish(pending, proof, context) {
       const authTime = authTimeOf(pending, proof);
-      await liveSession(pending, proof);
+      assertHasGroups(await liveSession(pending, proof), proof);
       const challenge = await decide(pending.id);
       if (challenge.redirect === undefined) {
         await prove(challenge.session, authTime, context);
@@ -302,8 +311,10 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     },
 
     async proveOwn(own, proof, context) {
-      const { provider } = await liveSession(own, proof);
-      await prove(own.session, authTimeOf({ ...own, provider }, proof), context);
+      const found = await liveSession(own, proof);
+      const authTime = authTimeOf({ ...own, provider: found.provider }, proof);
+      assertHasGroups(found, proof);
+      await prove(own.session, authTime, context);
     },
 
     async refuse({ id }, description) {

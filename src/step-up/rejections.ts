@@ -50,6 +50,13 @@ export const otherAccount = (): AppError =>
     { reason: 'other_account' },
   );
 
+export const groupsChanged = (): AppError =>
+  new AppError(
+    'sign_in_refused',
+    'Your identity provider has taken you out of a group that this session still has, so nothing has changed. Sign in again.',
+    { reason: 'groups_changed' },
+  );
+
 export const notProven = (provider: string): AppError =>
   new AppError(
     'sign_in_refused',

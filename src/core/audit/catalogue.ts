@@ -165,7 +165,7 @@ export const PORTCULLIS_EVENTS = {
   },
   'step-up-refused': {
     chapter: 'Access requests and step-up',
-    when: 'a step-up was begun or finished and did not count: another account signed in, the provider proved nothing, it was too late, or the session may not step up',
+    when: 'a step-up was begun or finished and did not count: another account signed in, the provider proved nothing or has taken a group away, it was too late, or the session may not step up',
     code: received,
     facts: ['account', 'session', 'provider', 'reason', 'delegated-session', 'actor', 'clock-skew'],
   },

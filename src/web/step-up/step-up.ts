@@ -256,7 +256,8 @@ function proofOf(context: RequestContext, login: LoginTransaction, user: Provide
   const account = accountOf(login.provider, user.subject);
   context.user = { identity: user.identity, account };
   const { authTime } = user;
-  return { account, startedAt: login.startedAt, ...(authTime === undefined ? {} : { authTime }) };
+  const { groups } = user.identity;
+  return { account, groups, startedAt: login.startedAt, ...(authTime === undefined ? {} : { authTime }) };
 }
 
 /** Tells the program that waits why its user was rejected. @returns true where that has sent the response, too */

@@ -14,7 +14,7 @@ import { memoryGuard } from '../../support/memory-guard.ts';
 
 const REDIRECT = 'http://127.0.0.1:9/callback';
 const context = { requestId: 'r', address: '192.0.2.1', userAgent: 'test' };
-const identity = { username: 'corp:alice', uid: 'corp/alice', groups: [], extra: {} };
+const identity = { username: 'corp:alice', uid: 'corp/alice', groups: ['corp:developers'], extra: {} };
 
 let now: number;
 let store: Store;
@@ -95,6 +95,7 @@ const callerOf = (provider = 'corp', delegation?: Delegation): Caller => {
 
 const proof = async (change: Partial<StepUpProof> = {}): Promise<StepUpProof> => ({
   account: 'corp/alice',
+  groups: ['corp:developers', 'corp:new'],
   authTime: now / 1000,
   startedAt: await store.log.position(),
   ...change,
@@ -125,6 +126,7 @@ describe('what counts', () => {
   test.each<[string, Partial<StepUpProof>, string]>([
     ['another account', { account: 'corp/bob' }, 'other_account'],
     ['the same subject at another provider', { account: 'other/alice' }, 'other_account'],
+    ['of a user who has left a group of the session', { groups: ['corp:new'] }, 'groups_changed'],
     ['a moment in the future', { authTime: Date.UTC(2030, 0, 1) / 1000 + 61 }, 'fresh_sign_in_needed'],
   ])('is not %s', async (_what, change, reason) => {
     const { all, pending } = await begun();

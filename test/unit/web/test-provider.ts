@@ -14,6 +14,12 @@ export const users: Readonly<Record<string, ProviderSignIn>> = {
     identity: { username: 'corp:root@example.com', uid: 'corp/sub-root', groups: ['corp:platform'], extra: {} },
     refreshToken: 'canary-refresh-token-of-root',
   },
+  /** The same, whom the provider has taken out of the group since. */
+  'root, no admin any more': {
+    subject: 'sub-root',
+    identity: { username: 'corp:root@example.com', uid: 'corp/sub-root', groups: ['corp:developers'], extra: {} },
+    refreshToken: 'canary-refresh-token-of-root',
+  },
   ann: {
     subject: 'sub-ann',
     identity: { username: 'corp:ann@example.com', uid: 'corp/sub-ann', groups: ['corp:platform'], extra: {} },
