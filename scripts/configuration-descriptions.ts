@@ -245,8 +245,14 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
   ['sessions.accessToken', 'How long an access token lives.'],
   ['sessions.idle', 'A session ends when no token was issued for it for this time.'],
   ['sessions.absolute', 'A session ends after this, whatever happens.'],
-  ['sessions.recheck', 'How often a user with an open stream is re-checked at their identity provider.'],
-  ['sessions.recheckGrace', 'How long their streams go on while the provider cannot be reached; at least `recheck`.'],
+  [
+    'sessions.recheck',
+    'How often a user with an open stream, or who uses the pages or a console, is re-checked at their identity provider.',
+  ],
+  [
+    'sessions.recheckGrace',
+    'How long their streams and consoles go on while the provider cannot be reached; at least `recheck`.',
+  ],
   [
     'sessions.deviceCode',
     'Signing in by a code, for machines without a browser. `sameNetwork`: the browser must come from the device’s own address, or its /24 or /56; only where the web listener sees the browsers’ own addresses.',

@@ -301,9 +301,9 @@ export interface Config {
     readonly accessToken: Seconds;
     readonly idle: Seconds;
     readonly absolute: Seconds;
-    /** How often a user with an open stream is re-checked at their provider. */
+    /** How often a user with an open stream, or of a browser's session in use, is re-checked at their provider. */
     readonly recheck: Seconds;
-    /** How long after the last successful re-check streams go on. */
+    /** How long after the last successful re-check streams and consoles go on. */
     readonly recheckGrace: Seconds;
     /** Whether the plugin's tokens are bound to its key. `off`: none is, and refresh tokens rotate. */
     readonly binding: 'required' | 'off';

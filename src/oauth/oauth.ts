@@ -12,7 +12,8 @@
  *   `console-token.ts`, `public-clients.ts`, `refresh-rotation.ts`, `device-grant.ts`, `token-exchange.ts` with `workload/`
  *   and `delegation/` (registered clients, clients by their metadata documents).
  * - Responses and audit: `token-response.ts`, `token-facts.ts`, `audit-events.ts`.
- * - Re-checks: `recheck.ts`, `recheck-outcome.ts`, `stream-recheck.ts` (open streams), `provider-circuit-breaker.ts`.
+ * - Re-checks: `recheck.ts`, `recheck-outcome.ts`, `stream-recheck.ts` (open streams), `browser-recheck.ts` (browsers'
+ *   sessions), `provider-circuit-breaker.ts`.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authorizations, DeviceRequests, GrantDelegation } from '../contracts/authorization.ts';

@@ -14,7 +14,6 @@ import {
 import { assertWebhookUrl } from '../config/access-notify.ts';
 import type { Config } from '../config/config.ts';
 import { webhookSecretsIn } from '../core/access/webhook-signature.ts';
-import { settleRecheck } from '../oauth/recheck-outcome.ts';
 import type { Recheck } from '../oauth/recheck.ts';
 import type { Authenticate } from '../proxy/proxy.ts';
 import { reachBy } from './dependencies.ts';
@@ -25,7 +24,7 @@ export interface ServerAccess extends Access {
   readonly habits: Habits;
 }
 
-/** @param given.recheck asks a session's provider; what follows from it is done here */
+/** @param given.recheck asks a session's provider, and does what follows from it */
 export function accessRequests(
   config: Config,
   context: ServerContext,
@@ -52,11 +51,7 @@ export function accessRequests(
     countGrant: (...counted: Parameters<typeof metrics.accessGrant>) => metrics.accessGrant(...counted),
     countBreakGlass: (role: string) => metrics.accessBreakGlass(role),
     observeActive: (grants: ReadonlyMap<string, number>) => metrics.accessGrantsActive(grants),
-    recheck: async (session: string) => {
-      const outcome = await recheck(session);
-      await settleRecheck({ guard, audit, clock }, outcome);
-      return outcome;
-    },
+    recheck,
   };
   const habits = createHabits({
     store: store.access,

@@ -16,8 +16,10 @@ import {
 } from './dependencies.ts';
 import { createDelegations, delegationsApi, type DelegationOutcome } from '../delegation/delegation.ts';
 import { audiences } from '../oauth/audiences.ts';
+import { createBrowserRecheck } from '../oauth/browser-recheck.ts';
 import { createConsoleTokens } from '../oauth/console-token.ts';
 import { createDelegationExchange, type ExchangeForDelegation } from '../oauth/delegation/exchange.ts';
+import { settleRecheck } from '../oauth/recheck-outcome.ts';
 import { createRecheck, type Recheck } from '../oauth/recheck.ts';
 import { createAuthorizationServer } from '../oauth/server.ts';
 import { createStreamRecheck, type StreamRecheck } from '../oauth/stream-recheck.ts';
@@ -58,6 +60,11 @@ export async function createSignIn(
   prepare(providers, logger);
   const workloads = new Set(config.workload.map(({ name }) => name));
   const recheck = createRecheck({ sessions: store.sessions, providers, workloads, clock, endings });
+  const settledRecheck: Recheck = async (session) => {
+    const outcome = await recheck(session);
+    await settleRecheck({ guard, audit, clock }, outcome);
+    return outcome;
+  };
   const rules = workloadRules(config, reloading);
   const tooManySignIns = refusedSignIns(metrics, clock);
   const { publicUrl, clockSkew } = config;
@@ -113,7 +120,7 @@ export async function createSignIn(
     },
     delegations,
   );
-  const given = { providers, recheck, mayUse: allows, authenticate, leaving };
+  const given = { providers, recheck: settledRecheck, mayUse: allows, authenticate, leaving };
   const { access, api } = accessRequests(config, context, given);
   const stepUpDeps = {
     config,
@@ -131,6 +138,7 @@ export async function createSignIn(
     access: access.requests,
     results: access.results,
     stepUps,
+    recheck: createBrowserRecheck({ sessions: config.sessions, recheck: settledRecheck, clock }),
     config,
     store,
     providers,

@@ -171,8 +171,8 @@ export function createStepUps(deps: StepUpDeps): Challenges {
   }
 
   /**
-   * A browser's session keeps the groups of its sign-in. A former admin with one of this morning proves it at the provider,
-   * which has just said that they are none, and has all rights of an admin until the session ends.
+   * A session keeps its groups until the next re-check, and for as long as it lives where its provider gave no refresh token. A
+   * former admin proves it at the provider, which has just said that they are none, and has all rights of an admin until then.
    * @throws AppError `sign_in_refused`
    */
   function assertHasGroups({ identity }: SessionRecord, { groups }: StepUpProof): void {

@@ -11,6 +11,7 @@ import type { Authorizations, DeviceRequests } from '../contracts/authorization.
 import type { StepUps } from '../contracts/step-up.ts';
 import type { EndingReasons } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
+import type { RecheckBrowser } from './browser/recheck.ts';
 import type { ConsoleParts } from './consoles/dependencies.ts';
 
 /** The parts of the configuration that the pages need. */
@@ -32,6 +33,8 @@ interface WebMetrics extends Pick<Metrics, 'logoutRefused'> {
 export interface WebDeps extends AdminDeps {
   readonly config: WebConfig;
   readonly authorizations: Authorizations;
+  /** Absent: no provider is asked again. */
+  readonly recheck?: RecheckBrowser;
   /** Absent: there are no sign-ins by device code. */
   readonly devices?: DeviceRequests;
   /** Absent: no session is proven again. */

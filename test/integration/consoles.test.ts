@@ -4,6 +4,7 @@ import { decodeJwt } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import { createAuthenticator } from '../../src/proxy/proxy.ts';
+import type { RecheckBrowser } from '../../src/web/browser/recheck.ts';
 import type { TestBrowser, TestConsole } from '../support/console.ts';
 import {
   HEADLAMP,
@@ -283,5 +284,43 @@ describe('the request that the console receives', () => {
       expect(arrived.text).toContain('cannot be reached');
     }
     expect(other.seen).toHaveLength(1);
+  });
+});
+
+describe('the re-check at the provider', () => {
+  let checks: ConsoleStage;
+  let browser: TestBrowser;
+  let answer: RecheckBrowser;
+
+  beforeEach(async () => {
+    answer = async (record) => ({ record, isOverdue: false });
+    checks = await openConsoleStage((record) => answer(record));
+    browser = checks.newBrowser();
+    await signInAt(browser, 'root', `${OTHER}/`);
+    // It has a token of the console from here on.
+    await browser.send(`${OTHER}/api`, OWN_FETCH);
+    checks.other.seen.length = 0;
+  });
+  afterEach(() => checks.close());
+
+  it.each<[string, RecheckBrowser, number]>([
+    ['is rejected there is out, although their token lives on', async () => undefined, 401],
+    [
+      'has left the group of the cluster is out',
+      async (record) => ({ record: { ...record, identity: { ...record.identity, groups: [] } }, isOverdue: false }),
+      403,
+    ],
+    ['could not be asked about for too long has to wait', async (record) => ({ record, isOverdue: true }), 502],
+  ])('a user who %s', async (_who, changed, status) => {
+    answer = changed;
+    expect((await browser.send(`${OTHER}/api`, OWN_FETCH)).status).toBe(status);
+    expect(checks.other.seen).toEqual([]);
+  });
+
+  it('leaves the pages alone where the provider cannot be asked', async () => {
+    answer = async (record) => ({ record, isOverdue: true });
+    expect((await browser.send(`${MAIN}/me`)).status).toBe(200);
+    answer = async () => undefined;
+    expect((await browser.send(`${MAIN}/me`)).headers.location).toMatch(/login/);
   });
 });

@@ -6,6 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
+import { Visitor } from '../../demo/visitor.ts';
 import { startChangedInstance } from '../support/changed-instance.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 import { CLIENT, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
@@ -23,6 +24,8 @@ const idps = new Map<Name, VendorIdp>();
 
 beforeAll(async () => {
   instance = await startChangedInstance({
+    // Seconds; shorter than any file may say.
+    loaded: (config) => ({ ...config, sessions: { ...config.sessions, recheck: 1 } }),
     async file(settings, { urls, files }) {
       const secret = join(files.directory, 'vendor-secret');
       await writeFile(secret, CLIENT.secret);
@@ -92,4 +95,16 @@ it.each(['idtoken', 'userinfo'] as const)('a sign-in is denied by the same rule 
   const { callback } = await client.authorize('alice', { extra: { provider: name } });
   expect(callback.searchParams.get('error')).toBe('access_denied');
   expect(callback.searchParams.get('error_description')).toContain(DISABLED);
+});
+
+it('a session of a browser ends too, which no program refreshes', async () => {
+  const { web } = instance.urls;
+  const visitor = new Visitor({ name: 'alice', password: '' });
+  const page = await visitor.visit(`${web}/login/start?provider=idtoken&to=me`);
+  expect(page).toMatchObject({ status: 200, url: `${web}/me` });
+  expect(page.html).toContain('idtoken:alice');
+  idpOf('idtoken').gone = true;
+  await expect.poll(async () => (await visitor.visit(`${web}/me`)).html).toContain(DISABLED);
+  const { sessions } = await instance.server.store.sessions.list({ account: 'idtoken/subject-of-alice', limit: 10 });
+  expect(sessions.filter(({ client }) => client === 'browser')).toEqual([]);
 });

@@ -8,6 +8,7 @@ import { WebSocket } from 'ws';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import { createConsoleTokens } from '../../src/oauth/console-token.ts';
 import type { RevocationGuard } from '../../src/revocation/revocation.ts';
+import type { RecheckBrowser } from '../../src/web/browser/recheck.ts';
 import { closeStages, openStage, type Stage } from '../unit/web/harness.ts';
 import { startConsole, TestBrowser, type TestConsole } from './console.ts';
 import { makeCertificate } from './upstream.ts';
@@ -48,7 +49,8 @@ export interface ConsoleStage {
   close(): Promise<void>;
 }
 
-export async function openConsoleStage(): Promise<ConsoleStage> {
+/** @param recheck absent: no provider is asked again */
+export async function openConsoleStage(recheck?: RecheckBrowser): Promise<ConsoleStage> {
   const [certificate, ofOther] = await Promise.all([makeCertificate('portcullis.test'), makeCertificate('other.test')]);
   const [headlamp, other] = await Promise.all([startConsole(), startConsole({ tls: ofOther })]);
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
@@ -85,7 +87,8 @@ export async function openConsoleStage(): Promise<ConsoleStage> {
         { name: 'unsigned', host: 'unsigned.test', cluster: 'prod', server: other.server },
         { name: 'misnamed', host: 'misnamed.test', cluster: 'prod', server: misnamed, ca },
       ];
-      return { ...deps, consoles: { consoles, guard, mintToken, mayUse } };
+      const asked = recheck === undefined ? {} : { recheck };
+      return { ...deps, ...asked, consoles: { consoles, guard, mintToken, mayUse } };
     },
   });
   stage.web.serve(server);

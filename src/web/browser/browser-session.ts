@@ -128,7 +128,9 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       if (!payload.success) return undefined;
       const session = await sessions.read(payload.data.session);
       if (session === undefined || !(await touch(session))) return undefined;
-      return ifGood(signedIn(deps, session, payload.data));
+      // Where the provider cannot be asked the pages go on: its users, or all of them, may have to be revoked just then.
+      const checked = deps.recheck === undefined ? { record: session } : await deps.recheck(session);
+      return checked && ifGood(signedIn(deps, checked.record, payload.data));
     },
     async whyEnded(req) {
       const value = cookie.read(req);

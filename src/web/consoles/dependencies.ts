@@ -7,6 +7,7 @@ import type { RevocationGuard, SessionEnds } from '../../revocation/revocation.t
 import type { Store } from '../../store/store.ts';
 import type { AuditTrail } from '../../audit/audit.ts';
 import type { ClientAddressOptions } from '../../http/client-address.ts';
+import type { RecheckBrowser } from '../browser/recheck.ts';
 
 export interface Console {
   readonly name: string;
@@ -46,6 +47,8 @@ export interface ConsoleDeps extends ConsoleParts, ClientAddressOptions {
     error(facts: object, message: string): void;
   };
   readonly clock: Clock;
+  /** Absent: no provider is asked again. */
+  readonly recheck?: RecheckBrowser;
 }
 
 /** Returns the origin of the console for browsers: at the scheme and port of the web listener. */

@@ -148,8 +148,8 @@ export class ConsoleSessions {
   }
 
   /**
-   * Returns the user of this console; undefined where none is signed in. @throws AppError `forbidden`, `fenced` or
-   * `store_unavailable`
+   * Returns the user of this console; undefined where none is signed in. @throws AppError `forbidden`, `fenced`,
+   * `store_unavailable` or `provider_unavailable`
    */
   async current(console: Console, req: IncomingMessage): Promise<ConsoleVisitor | undefined> {
     const value = this.#cookie.read(req);
@@ -157,12 +157,28 @@ export class ConsoleSessions {
     const payload = cookieSchema.safeParse(await this.#deps.store.artefacts.find('ConsoleCookie', value));
     // The cookie of one console is invalid at any other.
     if (!payload.success || payload.data.console !== console.name) return undefined;
-    const record = await this.#deps.store.sessions.read(payload.data.session);
+    const found = await this.#deps.store.sessions.read(payload.data.session);
+    const record = found && (await this.#checked(found));
     if (record === undefined) return undefined;
     const visitor = { record, position: payload.data.position };
     if (this.#rejection(visitor) !== undefined) return undefined;
     if (!this.#deps.mayUse(console.cluster, record.identity)) throw notAllowed(console);
     return visitor;
+  }
+
+  /**
+   * A console works at a cluster, so it goes on without the provider for as long as a stream does.
+   * @returns undefined where the provider rejects the user @throws AppError `provider_unavailable`
+   */
+  async #checked(found: SessionRecord): Promise<SessionRecord | undefined> {
+    if (this.#deps.recheck === undefined) return found;
+    const checked = await this.#deps.recheck(found);
+    if (checked?.isOverdue === true) {
+      const message =
+        'Your identity provider cannot be asked about you, and has not been for too long. Try again later.';
+      throw new AppError('provider_unavailable', message, { reason: 'recheck_overdue' });
+    }
+    return checked?.record;
   }
 
   async #begin(console: Console, res: ServerResponse, { record, position }: ConsoleVisitor): Promise<void> {
