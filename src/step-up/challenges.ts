@@ -30,6 +30,8 @@ const LETTERS = 'BCDFGHJKLMNPQRSTVWXZ';
 const challengeSchema = z.object({
   /** Its own, where it is found by a code. */
   id: z.string().exactOptional(),
+  /** By which it is found. Absent in one that an earlier version began. */
+  userCode: z.string().exactOptional(),
   session: z.string(),
   account: z.templateLiteral([z.string(), '/', z.string()]),
   provider: z.string(),
@@ -258,6 +260,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
         ...(thumbprint === undefined ? {} : { thumbprint }),
         ...(deviceName === undefined ? {} : { deviceName }),
         ...(redirect === undefined ? { id } : { redirect }),
+        ...(userCode === undefined ? {} : { userCode }),
         ...(state === undefined ? {} : { state }),
       };
       await save(id, challenge, userCode);
@@ -291,7 +294,9 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       const typed = normalized(userCode);
       const named = typed.length === 8 ? await artefacts.findByUserCode('StepUp', typed) : undefined;
       const id = named?.['id'];
-      if (typeof id !== 'string') throw rejections.notPending('step_up_unknown');
+      // The name is not sealed: an attacker who can write to Redis lets the code of a user's own step-up find theirs.
+      if (typeof id !== 'string' || (named?.['userCode'] ?? typed) !== typed)
+        throw rejections.notPending('step_up_unknown');
       return pendingOf(id, await read(id));
     },
 

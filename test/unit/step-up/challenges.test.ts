@@ -204,3 +204,13 @@ test('a code of one step-up is none of another', async () => {
     problem: 'step_up_code',
   });
 });
+
+test('the code of a user finds no step-up of an attacker who can write to Redis, where names are not sealed', async () => {
+  const all = stepUps();
+  const own = await all.begin(callerOf(), {}, context);
+  const attackers = await all.begin(callerOf(), {}, context);
+  expect((await all.findByCode(own.userCode ?? '')).id).toBe(own.id);
+  const find = store.artefacts.findByUserCode.bind(store.artefacts);
+  store.artefacts.findByUserCode = async (kind) => find(kind, attackers.userCode ?? '');
+  await expect(all.findByCode(own.userCode ?? '')).rejects.toMatchObject({ reason: 'step_up_unknown' });
+});
