@@ -14,7 +14,10 @@ const MAX_LENGTH = 8192;
 
 /** Parameters whose value is never audited. `continue` is not among them: it is a position in a list. */
 const SECRET =
-  /token|secret|passw|assertion|credential|authorization|signature|verifier|session|cookie|jwt|api[-_]?key|^key$|(^|[-_])code$|^sig$|^state$|^nonce$/i;
+  /token|secret|passw|passphrase|assertion|credential|authorization|signature|verifier|session|cookie|jwt|(?:api|private)[-_]?key|^key$|(^|[-_])(?:code|pass|pwd|otp|pin)$|^sig$|^state$|^nonce$|^auth$|^bearer$/i;
+
+/** Where a kubelet runs what `cmd` says (`…/nodes/NAME/proxy/run/NAMESPACE/POD/CONTAINER`). */
+const RUN = /\/proxy\/run\//;
 
 /**
  * The form of nearly every target, which has nothing to hide: a path of plain segments, without encoding or
@@ -46,7 +49,7 @@ export function auditUri(target: string, shown: { readonly commands?: boolean } 
   if (question === -1) return withoutTokens(escapeUnsafe(withoutNested(bare)) + ending);
   const path = withoutNested(bare.slice(0, question));
   return withoutTokens(
-    escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1), shown.commands === true)}`) + ending,
+    escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1), { path, shows: shown.commands === true })}`) + ending,
   );
 }
 
@@ -87,7 +90,8 @@ function withoutFragment(target: string): string {
 }
 
 /** A hidden value ends only at the next `&`, because a shell command may contain a `;`. */
-function safeQuery(query: string, showsCommands: boolean): string {
+function safeQuery(query: string, { path, shows }: { readonly path: string; readonly shows: boolean }): string {
+  const isRun = RUN.test(path);
   const pairs = query.split('&').map((pair) => ({ pair, name: nameOf(pair) }));
   const [hidden, ...others] = pairs.filter(({ name }) => name === 'command');
   // A target that was processed before keeps its count.
@@ -96,13 +100,14 @@ function safeQuery(query: string, showsCommands: boolean): string {
   const safe: string[] = [];
   let counted = false;
   for (const { pair, name } of pairs) {
-    if (name === 'command' && !showsCommands) {
+    if (name === 'command' && !shows) {
       if (!counted) safe.push(`command=[${commands}]`);
       counted = true;
     } else {
-      const isSecret = pair.includes('=') && SECRET.test(name);
+      const isCommandOfRun = isRun && name === 'cmd';
+      const isSecret = pair.includes('=') && (SECRET.test(name) || (isCommandOfRun && !shows));
       if (isSecret) safe.push(`${pair.slice(0, pair.indexOf('='))}=REDACTED`);
-      else safe.push(name === 'command' ? withoutNestedValues(pair) : withoutNested(pair));
+      else safe.push(name === 'command' || isCommandOfRun ? withoutNestedValues(pair) : withoutNested(pair));
     }
   }
   return safe.join('&');
