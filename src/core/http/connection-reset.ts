@@ -18,7 +18,7 @@ interface SocketWithHandle {
 
 /**
  * True from `end()` until the system has taken the last bytes. libuv refuses a reset then (EINVAL); Node takes the
- * socket for closed all the same, and it stays open for good, with its memory. What its client sends next is read
+ * socket for closed all the same, and it stays open permanently, with its memory. What its client sends next is read
  * into a TLS session that is freed already, which crashes the process (measured on Node 24.21). An attacker keeps a
  * connection in that state by reading nothing. So it is closed instead: its end had been sent, and only what the
  * system took before can still be read.

@@ -60,7 +60,7 @@ describe('portcullis proxy', () => {
     await stage.instance.connections[0]?.ended;
   });
 
-  // A reset of a connection that Node was closing kept the process running for good, with a whole core.
+  // A reset of a connection that Node was closing kept the process running permanently, with a whole core.
   test('ends at SIGTERM while clients leave', async () => {
     const { local, child, ended } = await stage.onPort();
     const leaving = Array.from({ length: 16 }, async () => {

@@ -114,7 +114,7 @@ const STATES: readonly State[] = [
     },
   },
   {
-    // libuv refuses this reset: the socket stayed open for good, and with TLS the process crashed.
+    // libuv refuses this reset: the socket stayed open permanently, and with TLS the process crashed.
     state: 'while its end is on the way',
     client: /^(end|EPIPE|ECONNRESET)$/,
     before: (socket, then) => {
