@@ -94,7 +94,8 @@ export default defineConfig({
       // What is pure leaves nothing behind: files share a process, which loads everything once.
       { test: { ...files('unit'), ...waiting, setupFiles: [...patient.setupFiles, LOW_PRIORITY], isolate: false } },
       { test: { ...files('chaos'), ...waiting, maxConcurrency: 2 } },
-      { test: { ...files('model'), ...waiting, testTimeout: 180_000 } },
+      // A search takes half a minute of a core, which it may have to share with thirty other programs.
+      { test: { ...files('model'), ...waiting, testTimeout: 900_000 } },
       { test: { ...files('e2e'), ...beside, testTimeout: 180_000 } },
       { test: { ...files('conformance'), ...waiting, isolate: false, retry: slowStore } },
       {
