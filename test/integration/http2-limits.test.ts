@@ -188,6 +188,7 @@ describe('an HTTP/2 connection is ended', () => {
     const begun = await http2Socket(plane, alice.certificate);
     begun.write(Buffer.concat([PREFACE, headersFrame(1, get(alice), 0)]));
     expect(await Promise.all([ending(silent), ending(begun)])).toEqual(['ECONNRESET', 'ECONNRESET']);
+    expect(plane.counted.rejections).toEqual(['first_request_late', 'first_request_late']);
   });
 
   it('when it was idle for long enough, by GOAWAY', async () => {
@@ -256,6 +257,7 @@ describe('an HTTP/2 connection is ended', () => {
     socket.write(Buffer.concat(more));
     await ending(socket);
     expect(plane.upstream.requests).toEqual([]);
+    expect(plane.counted.rejections).toEqual(['http2_error']);
   });
 });
 

@@ -53,6 +53,7 @@ describe('the api listener', () => {
       connection.socket.write(wired('GET /api/../x HTTP/1.1\nHost: HOST\nConnection: close\n\n'));
       await connection.ended;
       expect(statusesOf(connection.received())).toEqual(ended ? [] : [400]);
+      expect(plane.counted.rejections.includes('certificate_too_large')).toBe(ended);
     }
   });
 

@@ -5,11 +5,11 @@ import type { TLSSocket } from 'node:tls';
 import { prepareSocket } from './connection.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { handshakesInTurns, takeOver } from './handshakes.ts';
+import type { OnDropped } from './drops.ts';
 import { SecondFlights } from './second-flights.ts';
 import { readerOf } from './shared-reading.ts';
 import type { Reader } from './shared-reading.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
-import type { ProxyHeaderError } from './proxy-protocol.ts';
 
 export interface AcceptOptions {
   readonly connections: ConnectionTable;
@@ -19,8 +19,7 @@ export interface AcceptOptions {
   readonly proxyHeaderMs: number;
   /** How long a client may be silent before its handshake. */
   readonly handshakeMs: number;
-  /** @param peer its socket's address, not the address in its header */
-  readonly onDropped: (reason: ProxyHeaderError, peer: string) => void;
+  readonly onDropped: OnDropped;
 }
 
 /**
@@ -45,7 +44,9 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     flights.add(reader);
     socket.once('close', () => handshakeOver(socket));
   };
-  const startTls = handshakesInTurns(beginHandshake, options.handshakeMs);
+  const startTls = handshakesInTurns(beginHandshake, options.handshakeMs, (socket) =>
+    onDropped('connection_silent', connections.clientAddress(socket)),
+  );
   const serveHttp1 = takeOver(server, 'secureConnection');
   const proxied = proxiesFrom && { isTrusted: addressSet(proxiesFrom), timeoutMs: options.proxyHeaderMs };
   server.on('connection', (socket: Socket) => {
@@ -60,17 +61,19 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
         connections.remember(socket, source.value);
         startTls(socket);
       } else {
-        onDropped(source.reason, socket.remoteAddress ?? '');
+        onDropped(`proxy_header_${source.reason}`, socket.remoteAddress ?? '');
         socket.destroy();
       }
     });
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     handshakeOver(connections.tcpOf(socket));
-    const connection = connections.pair(socket);
+    const paired = connections.pair(socket);
     // Fail closed: a connection that cannot be reset is not accepted.
-    if (connection === undefined) socket.destroy();
-    else if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection);
+    if (!paired.ok) {
+      onDropped(paired.reason, connections.clientAddress(socket));
+      socket.destroy();
+    } else if (socket.alpnProtocol === 'h2') serveHttp2(socket, paired.value);
     else serveHttp1(socket);
   });
 }

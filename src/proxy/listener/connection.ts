@@ -13,6 +13,8 @@ import { resetConnection } from '../../core/http/connection-reset.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
+import { no, ok } from '../../core/result.ts';
+import type { Result } from '../../core/result.ts';
 import type { ConnectionLimit, Occupant } from './connection-limit.ts';
 import { ReadingByAccount, readerOf, SharedReading } from './shared-reading.ts';
 import type { Reader } from './shared-reading.ts';
@@ -154,16 +156,16 @@ export class ConnectionTable {
   }
 
   /**
-   * Pairs the sockets after the handshake. Undefined if the socket beneath is not known, because a connection that is
+   * Pairs the sockets after the handshake. Rejects one if the socket beneath is not known, because a connection that is
    * not counted is not accepted; and if the certificate is too large.
    */
-  pair(socket: TLSSocket): ClientConnection | undefined {
+  pair(socket: TLSSocket): Result<ClientConnection, 'connection_unknown' | 'certificate_too_large'> {
     const raw = this.#raw.get(addressOf(socket));
-    if (raw === undefined) return undefined;
+    if (raw === undefined) return no('connection_unknown');
     // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to
     // change it.
     const certificate = peerCertificate(socket);
-    if (certificate !== undefined && certificate.length > MOST_CERTIFICATE_BYTES) return undefined;
+    if (certificate !== undefined && certificate.length > MOST_CERTIFICATE_BYTES) return no('certificate_too_large');
     const connection = new TlsConnection(socket, raw, certificate, {
       unknown: this.#unknown,
       accounts: this.#accounts,
@@ -172,7 +174,12 @@ export class ConnectionTable {
     // Our own endpoints read the address from the socket.
     Object.defineProperty(socket, 'remoteAddress', { value: raw.address });
     this.#connections.set(socket, connection);
-    return connection;
+    return ok(connection);
+  }
+
+  /** The address of the client, before and after the handshake; empty once it has closed. */
+  clientAddress(socket: Socket): string {
+    return this.#raw.get(addressOf(socket))?.address ?? plainAddress(socket.remoteAddress ?? '');
   }
 
   /** The socket beneath; undefined once it has closed. */

@@ -14,10 +14,15 @@ const HANDSHAKES_PER_TURN = 16;
 /**
  * @param startTls Node's own listener for new connections of a TLS server
  * @param firstByteMs how long a client may be silent; after that the server's own limit applies
+ * @param onSilent called with a connection before it is closed for that
  * @returns a function for a connection that nothing has read from yet; the handshake starts in a turn after its
  *   first byte
  */
-export function handshakesInTurns(startTls: (socket: Socket) => void, firstByteMs: number): (socket: Socket) => void {
+export function handshakesInTurns(
+  startTls: (socket: Socket) => void,
+  firstByteMs: number,
+  onSilent: (socket: Socket) => void = () => undefined,
+): (socket: Socket) => void {
   const turns = createTurns(HANDSHAKES_PER_TURN);
   const begin = (socket: Socket): void => {
     turns.do(() => {
@@ -30,7 +35,10 @@ export function handshakesInTurns(startTls: (socket: Socket) => void, firstByteM
     if (socket.readableLength > 0) return begin(socket);
     // In the kernel's queue it would take a turn all the same, and a silent connection could not be told from one
     // whose turn it is.
-    const stop = timeLimit(firstByteMs, () => socket.destroy());
+    const stop = timeLimit(firstByteMs, () => {
+      onSilent(socket);
+      socket.destroy();
+    });
     socket.once('close', stop);
     socket.once('readable', () => {
       stop();

@@ -2,12 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Awaitable } from '../../core/awaitable.ts';
 import { portcullisEvent } from '../../core/audit/event.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 import type { ApiListenerDeps } from '../dependencies.ts';
+import { handshakeDrop } from './drops.ts';
+import type { OnDropped } from './drops.ts';
 import { headersTooLarge, http1Rejection, unknownExpectation } from './framing.ts';
 import { http1Client } from './http1-client.ts';
 import { isMachinePath } from './http1-bridge.ts';
@@ -20,15 +23,20 @@ export interface Routes {
   readonly deps: ApiListenerDeps;
   readonly plane: DataPlane;
   readonly connections: ConnectionTable;
+  readonly onDropped: OnDropped;
   /** An unexpected error must neither end the process nor leave a client waiting. */
   readonly guard: (work: () => Awaitable<void>, reset: () => void) => void;
 }
 
-export function routeHttp1(server: Server, { deps, plane, connections, guard }: Routes): void {
+export function routeHttp1(server: Server, { deps, plane, connections, onDropped, guard }: Routes): void {
+  const drop = (socket: Duplex): void => {
+    onDropped('connection_unknown', connections.clientAddress(socket as Socket));
+    socket.destroy();
+  };
   const onRequest = (req: IncomingMessage, res: ServerResponse, rejection = http1Rejection(req)): void => {
     const connection = connections.of(req.socket);
     if (connection === undefined) {
-      req.socket.destroy();
+      drop(req.socket);
       return;
     }
     connection.requestBegun(req.rawHeaders.length / 2);
@@ -56,7 +64,7 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
   // an attacker's upgrade with half a body would be neither judged nor audited.
   server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
     const connection = connections.of(req.socket);
-    if (connection === undefined) socket.destroy();
+    if (connection === undefined) drop(socket);
     else
       guard(
         () => plane.upgrade(req, socket, head, connection),
@@ -65,11 +73,15 @@ export function routeHttp1(server: Server, { deps, plane, connections, guard }: 
   });
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     const connection = connections.of(req.socket);
-    if (connection === undefined) socket.destroy();
+    if (connection === undefined) drop(socket);
     else plane.rejectConnect(req, socket, connection);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    rejectUnparsable(error, socket, { deps, connection: connections.of(socket) });
+    const connection = connections.of(socket);
+    // Node reports the errors of handshakes here as well.
+    const reason = connection === undefined ? handshakeDrop(error) : undefined;
+    if (reason !== undefined) onDropped(reason, connections.clientAddress(socket as Socket));
+    rejectUnparsable(error, socket, { deps, connection });
   });
 }
 

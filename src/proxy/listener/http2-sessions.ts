@@ -11,6 +11,7 @@ import { randomInt } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { keepPinging } from '../http2-pings.ts';
 import type { ClientConnection } from './connection.ts';
+import type { OnDropped } from './drops.ts';
 import { HeadSizes } from './framing.ts';
 
 /** How long a client may take to close after a GOAWAY. */
@@ -42,25 +43,35 @@ export interface Http2Request {
 
 export type OnStream = (request: Http2Request) => void;
 
-export type OnHeadFlood = (connection: ClientConnection) => void;
+export interface Http2Ends {
+  /** Called when a connection is reset because of its oversized heads. */
+  readonly onHeadFlood: (connection: ClientConnection) => void;
+  /** Called when one ends because no request came in time, or because of what came. */
+  readonly onDropped: OnDropped;
+}
 
 export class Http2Sessions {
   readonly #limits: Http2Limits;
   readonly #onStream: OnStream;
   readonly #sessions = new Set<Http2Connection>();
-  readonly #onHeadFlood: OnHeadFlood;
+  readonly #ends: Http2Ends;
   #retired = false;
 
-  /** @param onHeadFlood called when a connection is reset because of its oversized heads */
-  constructor(limits: Http2Limits, onStream: OnStream, onHeadFlood: OnHeadFlood) {
+  constructor(limits: Http2Limits, onStream: OnStream, ends: Http2Ends) {
     this.#limits = limits;
     this.#onStream = onStream;
-    this.#onHeadFlood = onHeadFlood;
+    this.#ends = ends;
   }
 
   serve(socket: TLSSocket, connection: ClientConnection): void {
     const session = performServerHandshake(socket, sessionOptions(this.#limits));
-    const served = new Http2Connection({ session, socket, connection, limits: this.#limits });
+    const served = new Http2Connection({
+      session,
+      socket,
+      connection,
+      limits: this.#limits,
+      onDropped: this.#ends.onDropped,
+    });
     this.#sessions.add(served);
     connection.closesBy(() => served.retire());
     session.on('close', () => this.#sessions.delete(served));
@@ -71,7 +82,7 @@ export class Http2Sessions {
       if (connection.ended) return;
       const size = sizes.judge(raw);
       if (size === 'flood') {
-        this.#onHeadFlood(connection);
+        this.#ends.onHeadFlood(connection);
         return connection.reset();
       }
       const retire = (): void => served.retire();
@@ -137,6 +148,7 @@ interface Http2ConnectionOptions {
   readonly socket: TLSSocket;
   readonly connection: ClientConnection;
   readonly limits: Http2Limits;
+  readonly onDropped: OnDropped;
 }
 
 class Http2Connection {
@@ -148,18 +160,23 @@ class Http2Connection {
 
   constructor(options: Http2ConnectionOptions) {
     this.#options = options;
-    const { session, socket, limits } = options;
+    const { session, socket, connection, limits, onDropped } = options;
     // Node's servers for HTTP/1.1 leave half-open a connection that the client has closed, and over HTTP/2 nothing
     // more can come of it.
     socket.once('end', () => socket.destroySoon());
     // Whatever the error, the session is over and its streams are closed with it.
-    session.on('error', () => undefined);
+    session.on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'ERR_HTTP2_ERROR') onDropped('http2_error', connection.address);
+    });
     session.on('close', () => this.#stop());
     // None is unref'd. Node keeps a list of timers for each length of time, and drops an empty list immediately
     // only if its timers were not: each connection's own age would leave a list behind for minutes.
     this.#stopPings = keepPinging(session, { socket, everyMs: limits.pingMs, onGone: () => this.reset() });
     this.#age = setTimeout(() => this.retire(), randomInt(limits.ageMs, 2 * limits.ageMs));
-    this.#idle = setTimeout(() => this.reset(), limits.firstRequestMs);
+    this.#idle = setTimeout(() => {
+      onDropped('first_request_late', connection.address);
+      this.reset();
+    }, limits.firstRequestMs);
   }
 
   streamOpened(stream: ServerHttp2Stream): void {

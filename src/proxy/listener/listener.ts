@@ -9,6 +9,7 @@
  * - `http1-routes.ts`, `http2-sessions.ts`: the events of Node's servers. `endpoint-requests.ts`: requests to our own
  *   endpoints, and `http1-bridge.ts`: over HTTP/2.
  * - `framing.ts`: ambiguous requests, and heads that are too large.
+ * - `drops.ts`: connections that end without a response.
  * - `connection-limit.ts`: too many connections. `pipelining.ts`, `shared-reading.ts`: too many requests at once.
  * - `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
  * - `stackless.ts`: errors without a stack.
@@ -22,9 +23,9 @@ import type { SecureContextOptions } from 'node:tls';
 import type { Address, Config } from '../../config/config.ts';
 import { orElse } from '../../core/awaitable.ts';
 import { acceptOn } from './accept.ts';
-import type { AcceptOptions } from './accept.ts';
 import { ConnectionLimit, type ConnectionLimitOptions } from './connection-limit.ts';
 import { ConnectionTable } from './connection.ts';
+import { dropReporter } from './drops.ts';
 import { DataPlane } from '../data-plane.ts';
 import { DEFAULT_TIMING } from '../dependencies.ts';
 import type { ApiListenerDeps, ServerCertificate } from '../dependencies.ts';
@@ -76,6 +77,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
     waitMs: timing.giveWayMs,
     onClosed: closedReporter(deps),
   });
+  const onDropped = dropReporter(deps);
   const connections = new ConnectionTable(limit, () => plane.isBehind);
   const server = createServer({
     ...serverOptions(deps, { headMs: timing.headMs, idleMs }),
@@ -97,7 +99,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const sessions = new Http2Sessions(
     { ...limits, pingMs: timing.pingMs, ageMs: timing.connectionAgeMs },
     serveStream({ deps, plane, guard }),
-    (connection) => void recordMalformed(deps, connection, headersFlood()),
+    { onHeadFlood: (connection) => void recordMalformed(deps, connection, headersFlood()), onDropped },
   );
   acceptOn(server, {
     connections,
@@ -105,9 +107,9 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
     proxiesFrom: deps.proxiesFrom,
     proxyHeaderMs: timing.proxyHeaderMs,
     handshakeMs: HANDSHAKE_MS,
-    onDropped: dropReporter(deps),
+    onDropped,
   });
-  routeHttp1(server, { deps, plane, connections, guard });
+  routeHttp1(server, { deps, plane, connections, onDropped, guard });
   return apiListenerOf({ server, plane, sessions });
 }
 
@@ -121,20 +123,6 @@ function closedReporter({ metrics, logger, clock }: ApiListenerDeps): Connection
     logger.warn(
       { count },
       'connections closed that waited for their clients: there are nearly as many as limits.connections, or many without a credential',
-    );
-  };
-}
-
-/** Counts each drop, and logs one a minute: an attacker who can connect could fill the logs otherwise. */
-function dropReporter({ metrics, logger, clock }: ApiListenerDeps): AcceptOptions['onDropped'] {
-  let silentUntil = 0;
-  return (reason, peer) => {
-    metrics.rejection(`proxy_header_${reason}`);
-    if (clock.nowMs() < silentUntil) return;
-    silentUntil = clock.nowMs() + REPORT_EVERY_MS;
-    logger.warn(
-      { reason, peer },
-      'connection without a valid PROXY header dropped: compare the load balancer with listen.trustedProxies and its protocol version',
     );
   };
 }

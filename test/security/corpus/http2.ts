@@ -79,7 +79,9 @@ const broken = (
   name,
   frames,
   answers: [`goaway ${code}`],
-  reasons: [],
+  // The connection ends, and there is no request to audit.
+  reasons: ['http2_error'],
+  recorded: [],
   reached: [],
   ...more,
 });
