@@ -357,7 +357,10 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'audit.rejectionsPerMinute',
     'How many requests without a valid credential have their own event: from one address; ten times as many from all addresses together. The rest is counted, in events too.',
   ],
-  ['audit.execCommands', 'Whether the audit log has the command values of `exec`. They sometimes contain passwords.'],
+  [
+    'audit.execCommands',
+    'Whether the audit log has the values of `command` (exec) and `cmd` (a kubelet’s own API). They sometimes contain passwords.',
+  ],
   ['limits.headerBytes', 'How large the headers of a request may be.'],
   [
     'limits.connections',

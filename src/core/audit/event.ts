@@ -100,7 +100,7 @@ export interface RequestEventInput {
   readonly info: RequestInfo;
   /** Absent if the client was not identified. */
   readonly identity?: Identity | undefined;
-  /** The values of exec's `command` are shown; otherwise they are counted. */
+  /** The values of exec's `command`, and of a kubelet's `cmd`, are shown; otherwise they are counted. */
   readonly execCommands?: boolean;
   /** The user that `identity` acts as, by `kubectl --as`. */
   readonly impersonated?: Identity | undefined;

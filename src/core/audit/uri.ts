@@ -16,9 +16,6 @@ const MAX_LENGTH = 8192;
 const SECRET =
   /token|secret|passw|passphrase|assertion|credential|authorization|signature|verifier|session|cookie|jwt|(?:api|private)[-_]?key|^key$|(^|[-_])(?:code|pass|pwd|otp|pin)$|^sig$|^state$|^nonce$|^auth$|^bearer$/i;
 
-/** Where a kubelet runs what `cmd` says (`…/nodes/NAME/proxy/run/NAMESPACE/POD/CONTAINER`). */
-const RUN = /\/proxy\/run\//;
-
 /**
  * The form of nearly every target, which has nothing to hide: a path of plain segments, without encoding or
  * nesting …
@@ -33,12 +30,19 @@ const PLAIN_QUERY =
   /^[\w/.~-]*\?(?:(?:limit|watch|resourceVersion|resourceVersionMatch|timeoutSeconds|timeout|allowWatchBookmarks|sendInitialEvents|fieldManager|fieldValidation|dryRun|force|pretty|container|follow|tailLines|stdin|stdout|stderr|tty)=[\w.~-]*(?:&|$))+$/;
 
 /**
+ * Parameters that run something: `command` of an exec, at the API server and at a kubelet, and `cmd` of a kubelet's own
+ * `/run/` (`…/nodes/NAME/proxy/run/NAMESPACE/POD/CONTAINER`). By their names alone: what is behind `…/proxy` reads a path
+ * by rules of its own.
+ */
+const COMMAND_NAMES = ['command', 'cmd'] as const;
+
+/**
  * An attacker pads the query of an exec, so that what they run is beyond the length that is audited. So the parameters
- * `command` have a limit of their own, which no admitted target exceeds; where the rest is cut, they come first.
+ * that run something have a limit of their own, which no admitted target exceeds; where the rest is cut, they come first.
  * @param target request target as received, including rejected forms
- * @param shown `commands`: exec's `command` values are shown
- * @returns printable ASCII, which this function leaves unchanged: secret values as `REDACTED`, exec's `command`
- * values counted, the fragment and any user info removed; `...TRUNCATED` at the end of what was cut
+ * @param shown `commands`: the values of `command` and `cmd` are shown
+ * @returns printable ASCII, which this function leaves unchanged: secret values as `REDACTED`, those of `command` and
+ * `cmd` counted, the fragment and any user info removed; `...TRUNCATED` at the end of what was cut
  */
 export function auditUri(target: string, shown: { readonly commands?: boolean } = {}): string {
   if (target.length <= MAX_LENGTH && !target.includes('eyJ') && (PLAIN.test(target) || PLAIN_QUERY.test(target)))
@@ -49,7 +53,7 @@ export function auditUri(target: string, shown: { readonly commands?: boolean } 
   if (question === -1) return withoutTokens(escapeUnsafe(withoutNested(bare)) + ending);
   const path = withoutNested(bare.slice(0, question));
   return withoutTokens(
-    escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1), { path, shows: shown.commands === true })}`) + ending,
+    escapeUnsafe(`${path}?${safeQuery(bare.slice(question + 1), shown.commands === true)}`) + ending,
   );
 }
 
@@ -90,32 +94,35 @@ function withoutFragment(target: string): string {
 }
 
 /** A hidden value ends only at the next `&`, because a shell command may contain a `;`. */
-function safeQuery(query: string, { path, shows }: { readonly path: string; readonly shows: boolean }): string {
-  const isRun = RUN.test(path);
+function safeQuery(query: string, showsCommands: boolean): string {
   const pairs = query.split('&').map((pair) => ({ pair, name: nameOf(pair) }));
-  const [hidden, ...others] = pairs.filter(({ name }) => name === 'command');
-  // A target that was processed before keeps its count.
-  const commands =
-    others.length === 0 ? (/^command=\[(\d{1,5})\]$/.exec(hidden?.pair ?? '')?.[1] ?? 1) : others.length + 1;
+  const counted = new Set<string>();
   const safe: string[] = [];
-  let counted = false;
   for (const { pair, name } of pairs) {
-    if (name === 'command' && !shows) {
-      if (!counted) safe.push(`command=[${commands}]`);
-      counted = true;
+    if (isCommandName(name) && !showsCommands) {
+      if (!counted.has(name)) safe.push(`${name}=[${countOf(name, pairs)}]`);
+      counted.add(name);
     } else {
-      const isCommandOfRun = isRun && name === 'cmd';
-      const isSecret = pair.includes('=') && (SECRET.test(name) || (isCommandOfRun && !shows));
+      const isSecret = pair.includes('=') && SECRET.test(name);
       if (isSecret) safe.push(`${pair.slice(0, pair.indexOf('='))}=REDACTED`);
-      else safe.push(name === 'command' || isCommandOfRun ? withoutNestedValues(pair) : withoutNested(pair));
+      else safe.push(isCommandName(name) ? withoutNestedValues(pair) : withoutNested(pair));
     }
   }
   return safe.join('&');
 }
 
-/** A name that `nameOf` takes for `command`, as it stands: splitting and decoding thousands of others costs too much. */
+const isCommandName = (name: string): boolean => COMMAND_NAMES.some((each) => each === name);
+
+/** @returns how many of the parameters have the name; a target that was processed before keeps its count */
+function countOf(name: string, pairs: readonly { readonly pair: string; readonly name: string }[]): string {
+  const [first, ...others] = pairs.filter((each) => each.name === name);
+  const before = /^\w+=\[(\d{1,5})\]$/.exec(first?.pair ?? '')?.[1];
+  return others.length === 0 && before !== undefined ? before : String(others.length + 1);
+}
+
+/** A name that is one of these, as it stands: splitting and decoding thousands of others costs too much. */
 const COMMAND =
-  '(?:c|%[46]3)(?:o|%[46]f)(?:m|%[46]d){2}(?:a|%[46]1)(?:n|%[46]e)(?:d|%[46]4)(?:(?:\\[|%5b)(?:\\]|%5d))?(?=[=&]|$)';
+  '(?:c|%[46]3)(?:(?:o|%[46]f)(?:m|%[46]d){2}(?:a|%[46]1)(?:n|%[46]e)|(?:m|%[46]d))(?:d|%[46]4)(?:(?:\\[|%5b)(?:\\]|%5d))?(?=[=&]|$)';
 const HAS_COMMAND = new RegExp(`[?&]${COMMAND}`, 'i');
 const IS_COMMAND = new RegExp(`^${COMMAND}`, 'i');
 
@@ -173,7 +180,7 @@ function withoutNested(text: string): string {
     }
     if (equals === Infinity) return text;
     const name = equals - from < MAX_NESTED_NAME ? text.slice(from, equals) : '';
-    if (name !== '' && (SECRET.test(decodeName(name)) || name.toLowerCase() === 'command')) {
+    if (name !== '' && (SECRET.test(decodeName(name)) || isCommandName(name.toLowerCase()))) {
       return `${text.slice(0, from)}${name}=REDACTED`;
     }
   }

@@ -152,6 +152,11 @@ describe('the request target in the audit log', () => {
     ['/x/exec?command=[3]&a=1', '/x/exec?command=[3]&a=1'],
     ['/x/exec?command=[3]&command=b', '/x/exec?command=[2]'],
     ['/x/exec?command=a;secret', '/x/exec?command=[1]'],
+    ['/api/v1/nodes/n/proxy/run/ns/pod/c?cmd=mysql%20-ps3cret&x=1', '/api/v1/nodes/n/proxy/run/ns/pod/c?cmd=[1]&x=1'],
+    ['/n/proxy/run?c%6dd=a&cmd=b&cmd[]=c', '/n/proxy/run?cmd=[3]'],
+    ['/n/proxy/run?cmd=[2]&command=a&command=b', '/n/proxy/run?cmd=[2]&command=[2]'],
+    ['/x?next=%2Frun%3Fcmd%3Ds3cret', '/x?next=%2Frun%3Fcmd=REDACTED'],
+    ['/x?cmdline=a&xcmd=b', '/x?cmdline=a&xcmd=b'],
     ['/x?access_token=s&a=1', '/x?access_token=REDACTED&a=1'],
     ['/x?session=s3cret&a=1', '/x?session=REDACTED&a=1'],
     ['/x?a=1;token=s3cret', '/x?a=1;token=REDACTED'],
@@ -160,8 +165,6 @@ describe('the request target in the audit log', () => {
     ['/x?token[]=s', '/x?token[]=REDACTED'],
     ['/x?db_pass=s&pwd=s&compass=n', '/x?db_pass=REDACTED&pwd=REDACTED&compass=n'],
     ['/x?passphrase=s&private-key=s&auth=s', '/x?passphrase=REDACTED&private-key=REDACTED&auth=REDACTED'],
-    ['/api/v1/nodes/n/proxy/run/ns/p/c?cmd=id+s', '/api/v1/nodes/n/proxy/run/ns/p/c?cmd=REDACTED'],
-    ['/x?cmd=id', '/x?cmd=id'],
     ['/x?next=%2Fy%3Ftoken%3Ds3cret', '/x?next=%2Fy%3Ftoken=REDACTED'],
     ['/x?next=%252Fy%253Faccess%255Ftoken%253Ds3cret', '/x?next=%252Fy%253Faccess%255Ftoken=REDACTED'],
     ['/x%3Ftoken=s3cret', '/x%3Ftoken=REDACTED'],
@@ -184,6 +187,8 @@ describe('the request target in the audit log', () => {
     [`?x=${PADDING}&C%4f%6d%4DA%6e%64%5b]=id&%63om`, '?C%4f%6d%4DA%6e%64%5b]=id&x=aaa'],
     [`/${PADDING}?x&command=id`, '/aaa', '?command=id...TRUNCATED'],
     [`?command=${PADDING}&tty=1&command=id`, '?command=aaa', 'aaa&tty=1&command=id'],
+    [`?x=${PADDING}&c%6Dd=sh+-c+id`, '?c%6Dd=sh+-c+id&x=aaa'],
+    ['?cmd=a%20--token=s3cret%20id', '?cmd=a%20--token=REDACTED%20id'],
     // Only the word behind a secret's name is hidden: the rest of the command is run too.
     ['?command=a=1;token=s3cret;id&command=--x-token%3Ds3%2Fcret+id', '?command=a=1;token=REDACTED;id', 'REDACTED+id'],
     [`?command=X=token=s3cret%3D%3D%3Bid&x=${PADDING}`, '?command=X=token=REDACTED%3Bid&x=aaa'],
@@ -192,7 +197,7 @@ describe('the request target in the audit log', () => {
     expect([uri.slice(0, 5 + begin.length), uri.slice(uri.length - end.length)]).toEqual([`/exec${begin}`, end]);
     expect(uri).not.toContain('s3cret');
     expect(auditUri(uri, { commands: true })).toBe(uri);
-    expect(auditUri(`/exec${target}`)).toMatch(/\?(?:.*&)?command=\[[12]\](?:&|\.\.\.|$)/);
+    expect(auditUri(`/exec${target}`)).toMatch(/\?(?:.*&)?(?:command|cmd)=\[[12]\](?:&|\.\.\.|$)/);
   });
 
   test('is bounded, also in time', () => {
