@@ -56,7 +56,10 @@ export interface ResponseLimits {
   readonly unreadMs?: number;
 }
 
-/** Runs before every request listener that the server has now. Does not affect upgraded connections. */
+/**
+ * Runs before every listener for requests and upgrades that the server has now. Of an upgraded connection, what is read
+ * is counted, and no response.
+ */
 export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD_MS }: ResponseLimits): void {
   const first = (listeners: readonly RequestListener[]): RequestListener => {
     return (req, res) => {
@@ -79,8 +82,18 @@ export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD
   const listeners = server.listeners('request') as RequestListener[];
   server.removeAllListeners('request');
   server.on('request', first(listeners));
+  // Without a listener Node makes no upgrades, and ends what is too many.
+  if (server.listenerCount('upgrade') > 0) server.prependListener('upgrade', (req) => countUpgrade(req, weight));
   // Node would respond to these itself, without counting them.
   server.on('checkExpectation', first([expectationFailed]));
+}
+
+/** Counts the request, and from now on each piece that comes on its connection: records of TLS may be of one byte. */
+function countUpgrade({ socket, rawHeaders }: IncomingMessage, weight: number): void {
+  const reading = connections.get(socket)?.reading;
+  if (reading === undefined) return;
+  reading.begun(rawHeaders.length / 2, weight);
+  noteEachPiece(socket, () => reading.pieceRead(false));
 }
 
 /** RFC 9112 §6.3. */

@@ -16,6 +16,7 @@ import { SharedReading } from '../../src/proxy/listener/shared-reading.ts';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
+import { tinyRecords } from '../support/tiny-records.ts';
 import { DATA, END_HEADERS, END_STREAM, frame, PREFACE, headersFrame } from '../support/http2-frames.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -152,6 +153,33 @@ describe('many clients that come at the same time', () => {
     await until(() => read.total === connections * each, 'every piece', 30_000);
     // 64 kB of the connection that is one too many come at once.
     expect(read.most).toBeLessThanOrEqual(256 * 64 + 65_536 / 6);
+  });
+
+  it('some 16,000 pieces of tunnels are read in one turn', async () => {
+    const read = turnCounter();
+    const plane = opened(await startPlane());
+    const mallory = await signIn(plane);
+    plane.upstream.answerUpgrade = (_req, socket) =>
+      void socket
+        .resume()
+        .write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    plane.listener.server.on('upgrade', (_req, socket: Socket) => void socket.on('data', () => read.note()));
+    const [connections, each] = [12, 3_000];
+    const sends: (() => void)[] = [];
+    for (let index = 0; index < connections; index += 1) {
+      const client = await tinyRecords(plane.port, { servername: HOST, ca: plane.ca, ...mallory.certificate });
+      ends.push(() => client.destroy());
+      client.socket.write(
+        `GET ${PODS}/web/exec HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${mallory.token}\r\n` +
+          'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n',
+      );
+      expect(String(await once(client.socket, 'data'))).toMatch(/^HTTP\/1\.1 101 /);
+      sends.push(await client.prepare(each));
+    }
+    for (const send of sends) send();
+    await until(() => read.total === connections * each, 'every piece', 30_000);
+    // 64 kB of the connection that is one too many come at once; each record has 23 bytes.
+    expect(read.most).toBeLessThanOrEqual(256 * 64 + 65_536 / 23);
   });
 
   it('16 handshakes with an API server start in one turn', async () => {

@@ -1,26 +1,36 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { connect, type AddressInfo, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { FEW_PIPELINED, limitUnreadResponses } from '../../../src/server/unread-responses.ts';
+import { FEW_PIPELINED, limitUnreadResponses, type ResponseLimits } from '../../../src/server/unread-responses.ts';
+import { tinyRecords } from '../../support/tiny-records.ts';
+import { makeCertificate } from '../../support/upstream.ts';
 
 /** More than the kernel takes for a client that reads nothing. */
 const LARGE = Buffer.alloc(32 * 1024 * 1024);
 
 async function serverOf(listener: RequestListener, limits: { readonly unreadMs?: number } = {}): Promise<Server> {
   const server = createServer(FEW_PIPELINED, listener);
+  await limited(server, limits);
+  return server;
+}
+
+async function limited(server: Server, limits: Partial<ResponseLimits> = {}): Promise<AddressInfo> {
   limitUnreadResponses(server, { weight: 1, ...limits });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();
   });
-  return server;
+  return server.address() as AddressInfo;
 }
 
-function connectTo(server: Server): Socket {
-  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+function connectTo(server: Server | number): Socket {
+  const port = typeof server === 'number' ? server : (server.address() as AddressInfo).port;
+  const socket = connect(port, '127.0.0.1');
   socket.on('error', () => undefined);
   onTestFinished(() => void socket.destroy());
   return socket;
@@ -92,6 +102,56 @@ describe('requests that come at the same time', () => {
     }
     await expect.poll(() => pieces, { timeout: 20_000 }).toBe(12 * 30_000);
     expect(most).toBeLessThanOrEqual(256 * 64 + 65_536 / 6);
+  });
+
+  it('are read some thousand pieces at a time in a tunnel', async () => {
+    const { cert, key } = await makeCertificate('a.test');
+    const server = createTlsServer({ ...FEW_PIPELINED, cert, key });
+    let [pieces, now, most] = [0, 0, 0];
+    server.on('upgrade', (_req: IncomingMessage, socket: Duplex) => {
+      socket
+        .on('error', () => undefined)
+        .on('data', () => {
+          if (now === 0) setImmediate(() => (now = 0));
+          now += 1;
+          most = Math.max(most, now);
+          pieces += 1;
+        });
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    });
+    const { port } = await limited(server);
+    const sends: (() => void)[] = [];
+    for (let index = 0; index < 12; index += 1) {
+      const client = await tinyRecords(port, { servername: 'a.test', ca: cert });
+      onTestFinished(() => client.destroy());
+      client.socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+      await once(client.socket, 'data');
+      sends.push(await client.prepare(3_000));
+    }
+    for (const send of sends) send();
+    await expect.poll(() => pieces, { timeout: 20_000 }).toBe(12 * 3_000);
+    expect(most).toBeLessThanOrEqual(256 * 64 + 65_536 / 23);
+  });
+
+  it('are few upgrades at a time, too', async () => {
+    const server = createServer(FEW_PIPELINED);
+    let [asked, now, most] = [0, 0, 0];
+    server.on('upgrade', (_req: IncomingMessage, socket: Duplex) => {
+      if (now === 0) setImmediate(() => (now = 0));
+      now += 1;
+      most = Math.max(most, now);
+      asked += 1;
+      socket.on('error', () => undefined).end('HTTP/1.1 400 Bad Request\r\n\r\n');
+    });
+    const { port } = await limited(server, { weight: 4 });
+    let accepted = 0;
+    server.on('connection', () => (accepted += 1));
+    const sockets = Array.from({ length: 300 }, () => connectTo(port).resume());
+    await expect.poll(() => accepted).toBe(300);
+    for (const socket of sockets)
+      socket.write('GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
+    await expect.poll(() => asked, { timeout: 20_000 }).toBe(300);
+    expect(most).toBeLessThanOrEqual(256 / 4 + 4);
   });
 
   it('are read some at a time, and each gets its response', async () => {
