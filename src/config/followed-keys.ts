@@ -6,7 +6,13 @@
  * ago may live. A set with one invalid file is rejected as a whole: half of it might lack the key that signs elsewhere.
  */
 import type { Clock } from '../contracts/clock.ts';
-import { keyId, type KeyAgreement } from '../core/credential/key-agreement.ts';
+import {
+  keyId,
+  keyThumbprint,
+  type KeyAgreement,
+  type KeyStanding,
+  type Thumbprints,
+} from '../core/credential/key-agreement.ts';
 import type { AuditKeys, SealingKeys, SigningKeys } from './config.ts';
 import { followDirectory } from './followed-files.ts';
 import { readKeyFiles, unusable, type Key, type KeyKind } from './key-files.ts';
@@ -55,6 +61,8 @@ export interface HeldKeys {
   /** It can verify with these, or open: also those that were removed a moment ago. */
   readonly reads: readonly string[];
   readonly uses: string;
+  /** Of all that it reads, by id. */
+  readonly thumbprints: Thumbprints;
   /** Newer than the one in use and old enough, and not used because live replicas cannot read it. */
   readonly lacked: readonly { readonly kid: string; readonly replicas: readonly string[] }[];
 }
@@ -210,7 +218,7 @@ class KeyRing<V> {
 
   held(): HeldKeys {
     const { set } = this.#current();
-    const { kind, agreement, nowSeconds } = this.#parts;
+    const { kind, nowSeconds } = this.#parts;
     const mayWait = ({ issuedAt }: Key): boolean =>
       issuedAt > set.current.issuedAt && issuedAt + SIGNS_AFTER_SECONDS <= nowSeconds();
     const ids = (keys: readonly Key[]): readonly string[] => keys.map(({ kid }) => keyId(kind, kid));
@@ -218,9 +226,12 @@ class KeyRing<V> {
       has: ids(set.keys),
       reads: ids([...set.keys, ...set.leaving]),
       uses: keyId(kind, set.current.kid),
+      thumbprints: Object.fromEntries(
+        [...set.leaving, ...set.keys].map(({ kid, jwk }) => [keyId(kind, kid), keyThumbprint(jwk)]),
+      ),
       lacked: set.keys
         .filter(mayWait)
-        .map(({ kid }) => ({ kid, replicas: agreement.standing(keyId(kind, kid)).lackedBy }))
+        .map((key) => ({ kid: key.kid, replicas: this.#standing(key).lackedBy }))
         .filter(({ replicas }) => replicas.length > 0),
     };
   }
@@ -243,13 +254,18 @@ class KeyRing<V> {
   }
 
   #choose(now: number): Key {
-    const { kind, agreement } = this.#parts;
-    const chosen = chooseCurrent(this.#keys, now, ({ kid }) => ({
-      ...agreement.standing(keyId(kind, kid)),
-      inUse: kid === this.#inUse,
+    const { agreement } = this.#parts;
+    const chosen = chooseCurrent(this.#keys, now, (key) => ({
+      ...this.#standing(key),
+      inUse: key.kid === this.#inUse,
     }));
     // Before that nothing that lasts is signed or sealed, so the choice may still go back.
     if (agreement.hasSeen) this.#inUse = chosen.kid;
     return chosen;
+  }
+
+  #standing({ kid, jwk }: Key): KeyStanding {
+    const { kind, agreement } = this.#parts;
+    return agreement.standing(keyId(kind, kid), keyThumbprint(jwk));
   }
 }

@@ -10,7 +10,13 @@ import {
   type FollowKeysOptions,
 } from '../config/followed-keys.ts';
 import { SIGNS_AFTER_SECONDS } from '../config/keys.ts';
-import { KeyAgreement, type KeyHolder, type KeyKind, type ReplicaKeys } from '../core/credential/key-agreement.ts';
+import {
+  KeyAgreement,
+  type KeyHolder,
+  type KeyKind,
+  type ReplicaKeys,
+  type Thumbprints,
+} from '../core/credential/key-agreement.ts';
 import type { KeysOfReplicas } from '../revocation/revocation.ts';
 import { CLOCK_SKEW_SECONDS } from '../store/lifetimes.ts';
 import type { Logger, Metrics } from '../telemetry/telemetry.ts';
@@ -122,11 +128,18 @@ type FollowedKeys = Followed<{ readonly issuedAt: number }>;
 function registeredKeys(followed: ReadonlyMap<KeyKind, FollowedKeys>, { hasSeen }: KeyAgreement): ReplicaKeys {
   const held = [...followed.values()].map((one) => one.held());
   // Another replica follows what is in use here, so a choice that may still go back is not registered.
-  return { has: held.flatMap(({ has }) => has), uses: hasSeen ? held.map(({ uses }) => uses) : [] };
+  const has = held.flatMap((one) => one.has);
+  const thumbprints = Object.fromEntries(
+    held.flatMap((one) => Object.entries(one.thumbprints)).filter(([id]) => has.includes(id)),
+  );
+  return { has, uses: hasSeen ? held.map(({ uses }) => uses) : [], thumbprints };
 }
 
 const readableKeys = (followed: ReadonlyMap<KeyKind, FollowedKeys>): readonly string[] =>
   [...followed.values()].flatMap((one) => one.held().reads);
+
+const thumbprintsOf = (followed: ReadonlyMap<KeyKind, FollowedKeys>): Thumbprints =>
+  Object.assign({}, ...[...followed.values()].map((one) => one.held().thumbprints)) as Thumbprints;
 
 function keysOfReplicas(
   followed: ReadonlyMap<KeyKind, FollowedKeys>,
@@ -151,7 +164,10 @@ function keysOfReplicas(
   return {
     registered,
     seen: (live: readonly KeyHolder[], nowMs: number) => {
-      agreement.seen(live, registered().has, nowMs, readableKeys(followed));
+      agreement.seen(live, registered().has, nowMs, {
+        reads: readableKeys(followed),
+        thumbprints: thumbprintsOf(followed),
+      });
       report();
     },
     unseen: () => agreement.unseen(),

@@ -182,7 +182,7 @@ function registryConforms(open: OpenStore): void {
     const { store } = subject;
     const { position } = await store.log.join(TOKEN_SECONDS);
     const a = replica({ incarnation: 'a', name: 'gate-0' });
-    const keys = { has: ['signing:a', 'signing:b'], uses: ['signing:a'] };
+    const keys = { has: ['signing:a', 'signing:b'], uses: ['signing:a'], thumbprints: { 'signing:a': 'x' } };
     const b = replica({ incarnation: 'b', name: 'gate-1', count: 41, streamsCut: 3, keys });
     await store.log.renew(a, position);
     await store.log.renew({ ...b, count: 40 }, position);

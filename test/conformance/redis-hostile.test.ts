@@ -142,6 +142,8 @@ it.each([
   withKeys('{"has":[]}'),
   withKeys('{"has":[1],"uses":[]}'),
   withKeys('{"has":[],"uses":"x"}'),
+  withKeys('{"has":[],"uses":[],"thumbprints":{"a":1}}'),
+  withKeys('{"has":[],"uses":[],"thumbprints":null}'),
 ])('renews nothing where a replica says %j of itself, because it may be one to wait for', async (state) => {
   await using bench = await workbench();
   const store = await bench.store();

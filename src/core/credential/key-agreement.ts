@@ -12,7 +12,11 @@ export interface ReplicaKeys {
   readonly has: readonly string[];
   /** It signs or seals with these. Empty until it has read the registry once. */
   readonly uses: readonly string[];
+  /** `keyThumbprint` by id. Absent if its version registers none: a key is known by its `kid` alone then. */
+  readonly thumbprints?: Thumbprints;
 }
+
+export type Thumbprints = Readonly<Record<string, string>>;
 
 /** A replica in the registry. */
 export interface KeyHolder {
@@ -35,6 +39,25 @@ export interface KeyStanding {
 export const keyId = (kind: KeyKind, kid: string): string =>
   `${kind}:${createHash('sha256').update(kid).digest('base64url').slice(0, 16)}`;
 
+/**
+ * Returns what tells two keys with one `kid` apart: 96 bits of the thumbprint of the key (RFC 7638 §3.2). Replicas that
+ * start with such keys would each take the other for one that can read what it signs. A sealing key is its own secret, of
+ * 256 random bits, which no hash of it helps to find; what it has sealed lies beside it.
+ */
+export function keyThumbprint({ kty, crv, x, y, k }: PublicMembers): string {
+  const members = kty === 'oct' ? { k, kty } : { crv, kty, x, y };
+  return createHash('sha256').update(JSON.stringify(members)).digest('base64url').slice(0, 16);
+}
+
+/** The members of a JWK that the thumbprints of P-256 keys and symmetric ones are of. */
+interface PublicMembers {
+  readonly kty?: string;
+  readonly crv?: string;
+  readonly x?: string;
+  readonly y?: string;
+  readonly k?: string;
+}
+
 const kindOf = (id: string): string => id.slice(0, id.indexOf(':') + 1);
 
 /** Without other replicas the age of a key decides alone, as in a command that is none of them. */
@@ -46,6 +69,7 @@ export class KeyAgreement {
   #others: readonly Required<KeyHolder>[] | undefined;
   /** Since when all of them, and this one, have a key. Monotonic milliseconds. */
   #sharedSince = new Map<string, number>();
+  #thumbprints: Thumbprints = {};
   #standings: ReadonlyMap<string, KeyStanding> = new Map();
   #missingSinceMs: number | undefined;
   #nowMs = 0;
@@ -72,10 +96,16 @@ export class KeyAgreement {
    * @param others the live ones, without this one
    * @param has what this one has now
    * @param nowMs monotonic milliseconds
-   * @param reads what this one can read now: also what was removed a moment ago
+   * @param own reads: what this one can read now, also what was removed a moment ago; thumbprints: of all these
    */
-  seen(others: readonly KeyHolder[], has: readonly string[], nowMs: number, reads = has): void {
+  seen(
+    others: readonly KeyHolder[],
+    has: readonly string[],
+    nowMs: number,
+    { reads = has, thumbprints = {} }: { readonly reads?: readonly string[]; readonly thumbprints?: Thumbprints } = {},
+  ): void {
     const isFirst = this.#others === undefined;
+    this.#thumbprints = thumbprints;
     this.#others = others.flatMap(({ name, keys }) => (keys === undefined ? [] : [{ name, keys }]));
     this.#nowMs = nowMs;
     // A process that starts alone, or beside versions that register nothing, or at the same time as all others: no key
@@ -98,9 +128,11 @@ export class KeyAgreement {
     this.#sharedSince.clear();
   }
 
-  standing(id: string): KeyStanding {
+  /** @param thumbprint of the key, which may have been read since the registry was */
+  standing(id: string, thumbprint = this.#thumbprints[id]): KeyStanding {
     if (this.#others === undefined) return BY_AGE_ALONE;
-    return this.#standings.get(id) ?? { lackedBy: this.#lackedBy(id), used: this.#isUsed(id), agreed: false };
+    const known = this.#standings.get(id);
+    return known ?? { lackedBy: this.#lackedBy(id, thumbprint), used: this.#isUsed(id, thumbprint), agreed: false };
   }
 
   /**
@@ -116,8 +148,11 @@ export class KeyAgreement {
 
   /** The audit log is verified offline, so its keys are not missed here. */
   #missing(reads: readonly string[]): readonly string[] {
-    const isMissing = (id: string): boolean => kindOf(id) !== 'audit:' && !reads.includes(id);
-    return (this.#others ?? []).filter(({ keys }) => keys.uses.some(isMissing)).map(({ name }) => name);
+    const isMissing = (keys: ReplicaKeys, id: string): boolean =>
+      kindOf(id) !== 'audit:' && !(reads.includes(id) && isSameKey(keys, id, this.#thumbprints[id]));
+    return (this.#others ?? [])
+      .filter(({ keys }) => keys.uses.some((id) => isMissing(keys, id)))
+      .map(({ name }) => name);
   }
 
   #judge(id: string): KeyStanding {
@@ -127,16 +162,16 @@ export class KeyAgreement {
   }
 
   /** Replicas without any key of this kind do not count: they are configured without (`keys.auditDir`). */
-  #lackedBy(id: string): readonly string[] {
+  #lackedBy(id: string, thumbprint = this.#thumbprints[id]): readonly string[] {
     const ofKind = ({ keys }: Required<KeyHolder>): boolean => keys.has.some((each) => kindOf(each) === kindOf(id));
     return (this.#others ?? [])
-      .filter((other) => ofKind(other) && !other.keys.has.includes(id))
+      .filter((other) => ofKind(other) && !(other.keys.has.includes(id) && isSameKey(other.keys, id, thumbprint)))
       .map(({ name }) => name)
       .toSorted();
   }
 
-  #isUsed(id: string): boolean {
-    return (this.#others ?? []).some(({ keys }) => keys.uses.includes(id));
+  #isUsed(id: string, thumbprint = this.#thumbprints[id]): boolean {
+    return (this.#others ?? []).some(({ keys }) => keys.uses.includes(id) && isSameKey(keys, id, thumbprint));
   }
 
   #note(reads: readonly string[]): void {
@@ -144,4 +179,10 @@ export class KeyAgreement {
     if (summary !== this.#summary) this.#revision += 1;
     this.#summary = summary;
   }
+}
+
+/** Where one of the two is not known, the `kid` decides. */
+function isSameKey({ thumbprints }: ReplicaKeys, id: string, thumbprint: string | undefined): boolean {
+  const theirs = thumbprints?.[id];
+  return theirs === undefined || thumbprint === undefined || theirs === thumbprint;
 }

@@ -123,7 +123,11 @@ const isKeys = (value: unknown): boolean =>
   'has' in value &&
   areTexts(value.has) &&
   'uses' in value &&
-  areTexts(value.uses);
+  areTexts(value.uses) &&
+  (!('thumbprints' in value) || areThumbprints(value.thumbprints));
+
+const areThumbprints = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && areTexts(Object.values(value));
 
 const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every((each) => typeof each === 'string');
 

@@ -122,6 +122,18 @@ describe('a new signing key', () => {
     expect(keys.current.kid).toBe('a');
   });
 
+  test('is not taken for another one with its kid, which a live replica uses', async () => {
+    const { keys, held, options } = await signing({ 'a.json': signingJwk('a', 1), 'b.json': signingJwk('b', 2) });
+    const [a, b] = [keyId('signing', 'a'), keyId('signing', 'b')];
+    const { has, reads, thumbprints } = held();
+    const theirs = { [a]: thumbprints[a] ?? '', [b]: 'other' };
+    const other = { name: 'other', keys: { has: [a, b], uses: [b], thumbprints: theirs } };
+    options.agreement.seen([other], has, 0, { reads, thumbprints });
+    expect(keys.current.kid).toBe('a');
+    expect(held().lacked).toEqual([{ kid: 'b', replicas: ['other'] }]);
+    expect(options.agreement.ahead(held().reads)).toEqual(['other']);
+  });
+
   test('comes as Kubernetes swaps a Secret', async () => {
     const a = signingJwk('a', 1);
     const stage = bench({ '..1/a.json': a });
@@ -176,7 +188,7 @@ test('a signing key that comes back signs once every live replica has had it for
   const has = [keyId('signing', 'a'), keyId('signing', 'b')];
   const seen = (uses: string, ms: number): void => {
     const { has: own, reads } = held();
-    options.agreement.seen([{ name: 'other', keys: { has, uses: [keyId('signing', uses)] } }], own, ms, reads);
+    options.agreement.seen([{ name: 'other', keys: { has, uses: [keyId('signing', uses)] } }], own, ms, { reads });
   };
   seen('b', 0);
   seen('b', 600_000);

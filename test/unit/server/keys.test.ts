@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Config } from '../../../src/config/config.ts';
 import { keyText, makeKey, writeKeyFile } from '../../../src/config/generate-keys.ts';
-import { keyId } from '../../../src/core/credential/key-agreement.ts';
+import { keyId, keyThumbprint } from '../../../src/core/credential/key-agreement.ts';
 import { followServerKeys } from '../../../src/server/keys.ts';
 import { temporaryDirectory } from '../config/sandbox.ts';
 
@@ -13,12 +13,14 @@ const ignored = (): void => undefined;
 test('a replica that starts registers no key as in use before it has seen what the others use', async () => {
   const directory = temporaryDirectory();
   const ids: string[] = [];
+  const thumbprints: Record<string, string> = {};
   for (const kind of ['signing', 'sealing'] as const) {
     mkdirSync(join(directory, kind));
     for (const iat of [1, 2]) {
       const key = await makeKey(kind, iat);
       await writeKeyFile(join(directory, kind, `${iat}.json`), keyText(key));
       ids.push(keyId(kind, key.kid));
+      thumbprints[keyId(kind, key.kid)] = keyThumbprint(key);
     }
   }
   const keys = { signingDir: join(directory, 'signing'), sealingDir: join(directory, 'sealing') };
@@ -33,7 +35,12 @@ test('a replica that starts registers no key as in use before it has seen what t
   const { has, uses } = ofReplicas.registered();
   expect(has.toSorted()).toEqual(ids.toSorted());
   expect(uses).toEqual([]);
+  expect(ofReplicas.registered().thumbprints).toEqual(thumbprints);
   const old = ids.filter((_, index) => index % 2 === 0);
   ofReplicas.seen([{ name: 'b', keys: { has: old, uses: old } }], 0);
   expect(ofReplicas.registered().uses).toEqual(old);
+  // Another replica's, under the same kids.
+  const others = Object.fromEntries(old.map((id) => [id, 'other']));
+  ofReplicas.seen([{ name: 'b', keys: { has: old, uses: old, thumbprints: others } }], 1);
+  expect(followed.ahead()).toEqual(['b']);
 });

@@ -1,6 +1,13 @@
+import { calculateJwkThumbprint } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { chooseCurrent } from '../../../../src/config/keys.ts';
-import { KeyAgreement, keyId, type KeyHolder, type KeyKind } from '../../../../src/core/credential/key-agreement.ts';
+import {
+  KeyAgreement,
+  keyId,
+  keyThumbprint,
+  type KeyHolder,
+  type KeyKind,
+} from '../../../../src/core/credential/key-agreement.ts';
 
 const TEN_MINUTES = 600_000;
 /** Keys by name and age: by its age each may be used, but for `young`. */
@@ -255,6 +262,41 @@ describe('the key in use', () => {
     agreement.seen([{ name: 'b', keys: { has: [], uses: [keyId('audit', 'x')] } }], [keyId('audit', 'a')], 0);
     expect(agreement.ahead([keyId('audit', 'a')])).toEqual([]);
   });
+});
+
+describe('two keys with one kid', () => {
+  const id = keyId('signing', 'x');
+  const other = (thumbprints?: Readonly<Record<string, string>>): readonly KeyHolder[] => [
+    { name: 'b', keys: { has: [id], uses: [id], ...(thumbprints === undefined ? {} : { thumbprints }) } },
+  ];
+
+  it.each([
+    { theirs: { [id]: 'other' }, ours: { [id]: 'one' }, lackedBy: ['b'], used: false },
+    { theirs: { [id]: 'one' }, ours: { [id]: 'one' }, lackedBy: [], used: true },
+    // Beside a version that registers none, as before.
+    { theirs: undefined, ours: { [id]: 'one' }, lackedBy: [], used: true },
+    { theirs: { [keyId('signing', 'y')]: 'y' }, ours: { [id]: 'one' }, lackedBy: [], used: true },
+  ])('are told apart by their thumbprints: $theirs', ({ theirs, ours, lackedBy, used }) => {
+    const agreement = new KeyAgreement(TEN_MINUTES);
+    agreement.seen(other(theirs), [id], 0, { thumbprints: ours });
+    expect(agreement.standing(id)).toEqual({ lackedBy, used, agreed: false });
+    expect(agreement.ahead([id])).toEqual(used ? [] : ['b']);
+  });
+
+  it('are so for a key that was read since the registry was', () => {
+    const agreement = new KeyAgreement(0);
+    agreement.seen(other({ [id]: 'other' }), [], 0);
+    expect(agreement.standing(id, 'one')).toEqual({ lackedBy: ['b'], used: false, agreed: false });
+    expect(agreement.standing(id, 'other')).toEqual({ lackedBy: [], used: true, agreed: false });
+  });
+});
+
+it('a thumbprint is of what a key is, and of nothing else that its file has', async () => {
+  for (const jwk of [
+    { kty: 'EC', crv: 'P-256', x: 'eHg', y: 'eXk', d: 'ZGQ', kid: 'a', use: 'sig' },
+    { kty: 'oct', k: 'a2s', kid: 'a' },
+  ])
+    expect((await calculateJwkThumbprint(jwk)).slice(0, 16)).toBe(keyThumbprint(jwk));
 });
 
 it('an id names a key, and tells two kinds apart', () => {
