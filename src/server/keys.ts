@@ -125,14 +125,14 @@ export async function followServerKeys(
 
 type FollowedKeys = Followed<{ readonly issuedAt: number }>;
 
-function registeredKeys(followed: ReadonlyMap<KeyKind, FollowedKeys>, { hasSeen }: KeyAgreement): ReplicaKeys {
+function registeredKeys(followed: ReadonlyMap<KeyKind, FollowedKeys>, agreement: KeyAgreement): ReplicaKeys {
   const held = [...followed.values()].map((one) => one.held());
-  // Another replica follows what is in use here, so a choice that may still go back is not registered.
   const has = held.flatMap((one) => one.has);
   const thumbprints = Object.fromEntries(
     held.flatMap((one) => Object.entries(one.thumbprints)).filter(([id]) => has.includes(id)),
   );
-  return { has, uses: hasSeen ? held.map(({ uses }) => uses) : [], thumbprints };
+  // Another replica follows what is in use here, so a choice that may still go back is not registered.
+  return { has, uses: held.map(({ uses }) => uses).filter((id) => agreement.mayBeFollowed(id)), thumbprints };
 }
 
 const readableKeys = (followed: ReadonlyMap<KeyKind, FollowedKeys>): readonly string[] =>

@@ -10,7 +10,7 @@ export type KeyKind = 'signing' | 'sealing' | 'audit';
 export interface ReplicaKeys {
   /** It can verify with these, or open, for as long as their files are there. */
   readonly has: readonly string[];
-  /** It signs or seals with these. Empty until it has read the registry once. */
+  /** It signs or seals with these. Empty until it may be followed (`KeyAgreement.mayBeFollowed`). */
   readonly uses: readonly string[];
   /** `keyThumbprint` by id. Absent if its version registers none: a key is known by its `kid` alone then. */
   readonly thumbprints?: Thumbprints;
@@ -72,6 +72,8 @@ export class KeyAgreement {
   #thumbprints: Thumbprints = {};
   #standings: ReadonlyMap<string, KeyStanding> = new Map();
   #missingSinceMs: number | undefined;
+  /** Since the start, this one has been able to read what all live ones use. */
+  #hasCaughtUp = false;
   #nowMs = 0;
   #summary = '';
   #revision = 0;
@@ -84,6 +86,15 @@ export class KeyAgreement {
   /** Whether the registry was read. Before that, this replica mints and seals nothing that lasts. */
   get hasSeen(): boolean {
     return this.#others !== undefined;
+  }
+
+  /**
+   * Whether a key that is used here may be registered as such: once this replica has been able to read what all live ones
+   * use, or if all of them can read the key. An operator starts a replica with keys of its own: if it registered its key,
+   * all the others would lack a key that is in use, and none would be ready.
+   */
+  mayBeFollowed(id: string): boolean {
+    return this.hasSeen && (this.#hasCaughtUp || this.#lackedBy(id).length === 0);
   }
 
   /** Changes whenever the standing of a key changes. */
@@ -116,7 +127,9 @@ export class KeyAgreement {
       has.filter((id) => this.#lackedBy(id).length === 0).map((id) => [id, this.#sharedSince.get(id) ?? from]),
     );
     this.#standings = new Map(has.map((id) => [id, this.#judge(id)]));
-    this.#missingSinceMs = this.#missing(reads).length === 0 ? undefined : (this.#missingSinceMs ?? nowMs);
+    const isMissing = this.#missing(reads).length > 0;
+    this.#missingSinceMs = isMissing ? (this.#missingSinceMs ?? nowMs) : undefined;
+    this.#hasCaughtUp ||= !isMissing;
     this.#note(reads);
   }
 

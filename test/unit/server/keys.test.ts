@@ -36,11 +36,17 @@ test('a replica that starts registers no key as in use before it has seen what t
   expect(has.toSorted()).toEqual(ids.toSorted());
   expect(uses).toEqual([]);
   expect(ofReplicas.registered().thumbprints).toEqual(thumbprints);
+  // One whose keys cannot be read here: it must not miss those that are used here.
+  const others = ['signing:x', 'sealing:x'];
+  ofReplicas.seen([{ name: 'b', keys: { has: others, uses: others } }], 0);
+  expect(ofReplicas.registered().uses).toEqual([]);
   const old = ids.filter((_, index) => index % 2 === 0);
   ofReplicas.seen([{ name: 'b', keys: { has: old, uses: old } }], 0);
   expect(ofReplicas.registered().uses).toEqual(old);
   // Another replica's, under the same kids.
-  const others = Object.fromEntries(old.map((id) => [id, 'other']));
-  ofReplicas.seen([{ name: 'b', keys: { has: old, uses: old, thumbprints: others } }], 1);
+  const otherKeys = Object.fromEntries(old.map((id) => [id, 'other']));
+  ofReplicas.seen([{ name: 'b', keys: { has: old, uses: old, thumbprints: otherKeys } }], 1);
   expect(followed.ahead()).toEqual(['b']);
+  // What is used here once stays so for the others.
+  expect(ofReplicas.registered().uses).toEqual(old);
 });

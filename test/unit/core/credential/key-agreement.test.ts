@@ -83,7 +83,7 @@ class Replica {
 
   register(): KeyHolder {
     if (this.isOlderVersion) return { name: this.name };
-    const uses = this.agreement.hasSeen ? [keyId(this.kind, this.current())] : [];
+    const uses = [keyId(this.kind, this.current())].filter((id) => this.agreement.mayBeFollowed(id));
     return { name: this.name, keys: { has: this.has, uses } };
   }
 }
@@ -235,6 +235,26 @@ describe('the key in use', () => {
     late.reads('old', 'next');
     fleet.pass(1);
     expect(fleet.used()).toEqual(['next', 'next', 'next']);
+  });
+
+  it('is missed by a replica that starts with keys of its own, and the others miss none of its', () => {
+    const fleet = inUse();
+    const other = fleet.start('other', 'third');
+    const ahead = (): readonly (readonly string[])[] =>
+      [...fleet.replicas.values()].map(({ agreement, has }) => agreement.ahead(has));
+    for (const ms of [0, 0, TEN_MINUTES - 1]) {
+      fleet.pass(ms);
+      expect(ahead()).toEqual([[], [], ['a', 'b']]);
+    }
+    // Keys that are other ones on purpose: it is ready, and the others are until they have gone.
+    fleet.pass(1);
+    fleet.pass(0);
+    expect(ahead()).toEqual([[], [], []]);
+    expect(other.registered?.keys?.uses).toEqual([]);
+    for (const name of ['a', 'b']) fleet.replicas.delete(name);
+    fleet.pass(0);
+    fleet.pass(0);
+    expect(other.registered?.keys?.uses).toEqual([keyId('signing', 'third')]);
   });
 
   it('gives way to a newer one where a replica starts that never had it, because it was removed', () => {
