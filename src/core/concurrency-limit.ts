@@ -41,6 +41,11 @@ export class ConcurrencyLimit<Name extends string> {
     });
   }
 
+  /** Returns how many slots of the key are held at the level. */
+  openOf(name: Name, key: unknown): number {
+    return this.#levels.find((level) => level.name === name)?.open.get(key) ?? 0;
+  }
+
   /** A count of 0 is not kept, so the maps are as large as what is open. */
   #add(keys: Readonly<Record<Name, unknown>>, change: 1 | -1): void {
     for (const { name, open } of this.#levels) {

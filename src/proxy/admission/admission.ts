@@ -393,6 +393,6 @@ export class Admission {
       return undefined;
     }
     const { most } = this.#concurrency;
-    return slot.reason === 'user' ? tooManyForUser(most.user) : tooManyAtCluster(most.cluster);
+    return slot.reason === 'user' ? tooManyForUser(most.user) : tooManyAtCluster(most[slot.reason]);
   }
 }

@@ -91,11 +91,12 @@ export const LIMITERS = {
     tests: [['unit/access/waiters.test.ts', 'a session waits for four requests at a time, an account for twenty']],
   },
   inFlight: {
-    says: 'account: `limits.inFlightPerPerson` at a time; cluster: four fifths of `limits.connections`',
+    says: 'account: `limits.inFlightPerPerson` at a time; cluster: four fifths of `limits.connections`, a tenth of them for the first eight of each account',
     tests: [
       [LIMITS, 'counts requests and watches over all sessions of the user; beyond it 429'],
       [LIMITS, 'wait for their own connections, and are told to try again'],
       ['integration/clusters.test.ts', 'may use no more than its share of connections when it hangs: it gets 429'],
+      ['unit/proxy/admission/concurrency-limit.test.ts', 'keeps a tenth of a cluster for the first eight requests'],
     ],
   },
   pending: {
