@@ -284,6 +284,22 @@ describe('the key in use', () => {
   });
 });
 
+it('an attacker who can write to Redis has a new key used early, and neither an older one nor one that is nowhere', () => {
+  const fleet = fleetOf('a');
+  const claim = (kid: string): void => {
+    const id = keyId('signing', kid);
+    const { agreement, has } = fleet.at('a');
+    agreement.seen([{ name: 'forged', keys: { has: [id], uses: [id] } }], has, fleet.nowMs);
+  };
+  fleet.at('a').reads('old', 'next');
+  claim('nowhere');
+  expect(fleet.at('a').current()).toBe('old');
+  claim('next');
+  expect(fleet.at('a').current()).toBe('next');
+  claim('old');
+  expect(fleet.at('a').current()).toBe('next');
+});
+
 describe('two keys with one kid', () => {
   const id = keyId('signing', 'x');
   const other = (thumbprints?: Readonly<Record<string, string>>): readonly KeyHolder[] => [
